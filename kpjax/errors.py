@@ -1,0 +1,20 @@
+"""Errors that a user can mend. Everything else is a defect of kpjax and keeps its traceback."""
+from collections.abc import Sequence
+
+
+class InputError(Exception):
+    """Input that cannot be used as it is: a file, a field, a flag. Command lines print it as one line and exit with 2.
+
+    The message names the file or flag, the field, what was found and what to do about it.
+    """
+
+
+class RunError(Exception):
+    """A run that cannot go on: a loss that is not finite, a checkpoint that does not restore. Exit code 1."""
+
+
+def summarise(faults: Sequence[str], shown: int = 5) -> str:
+    """All faults of one kind in one line: their count, the first few, and how many are left out."""
+    listed = "; ".join(faults[:shown])
+    left_out = len(faults) - shown
+    return listed + (f"; and {left_out} more" if left_out > 0 else "")

@@ -1,0 +1,38 @@
+"""One step of gradient descent, schedules, and moving averages, as functions of trees."""
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+Schedule = Callable[[jax.Array], jax.Array]  # step as float32 -> learning rate
+LearningRate = Schedule | Mapping[str, Schedule]  # one for all parameters, or one per top-level name
+
+
+def descend(
+    optimizer: optax.GradientTransformation, gradient, optimizer_state, params, learning_rate: LearningRate, step
+) -> tuple[Any, Any]:
+    """One step against `gradient`: (new parameters, new optimizer state).
+
+    optimizer: without its learning rate, for example `optax.trace(0.9)` or `optax.scale_by_adam()`.
+    learning_rate: a schedule, or one for each top-level name of `params` (raises KeyError if one is missing).
+    step: () int32. Strict dtype promotion is relaxed in here only: optax counts in int32 and multiplies with floats.
+    """
+    with jax.numpy_dtype_promotion("standard"):
+        direction, optimizer_state = optimizer.update(gradient, optimizer_state, params)
+    step = step.astype(jnp.float32)
+
+    def move(rate):
+        return lambda p, d: p - (jnp.float32(rate) * d.astype(jnp.float32)).astype(p.dtype)
+
+    if isinstance(learning_rate, Mapping):
+        moved = {name: jax.tree.map(move(learning_rate[name](step)), params[name], direction[name]) for name in params}
+    else:
+        moved = jax.tree.map(move(learning_rate(step)), params, direction)
+    return moved, optimizer_state
+
+
+def ema(average, current, decay: float):
+    """The exponential moving average of two equal trees: decay * average + (1 - decay) * current."""
+    return optax.incremental_update(current, average, step_size=1 - decay)

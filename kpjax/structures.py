@@ -1,0 +1,106 @@
+"""The nouns: what an example, a skeleton, a method and a prediction are."""
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import jax
+
+from kpjax.errors import InputError
+
+
+class Example(NamedTuple):
+    """One image with its keypoints. A batch is the same type with one more leading axis on every field.
+
+    Coordinates are (x, y) in pixels of `image`, the centre of the top-left pixel at (0, 0).
+    An unlabelled example has the same K, with `visible` and `keypoints` zero.
+    """
+
+    image: jax.Array  # (H, W, 3) uint8 as loaded; floating point in [0, 1] once inside a method
+    keypoints: jax.Array  # (K, 2) float32
+    visible: jax.Array  # (K,) float32, 1 where the keypoint is labelled, 0 elsewhere
+    scale: jax.Array  # () float32, the dataset's reference length in pixels of `image`
+    crop: jax.Array  # (3, 3) float32, pixels of `image` -> pixels of the original picture
+    index: jax.Array  # () int32, number in its source; -1 for padding
+
+
+class Prediction(NamedTuple):
+    """Keypoints of a batch."""
+
+    keypoints: jax.Array  # (B, K, 2) float32, in pixels of the images that were given
+    scores: jax.Array  # (B, K) float32, the higher the surer; the scale depends on the method
+    heatmaps: tuple[jax.Array, ...]  # one (B, h, w, k) per group of keypoints; () if the method has none
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """What a dataset's keypoints are called and how they belong together.
+
+    names: one per keypoint. edges: pairs of indices to draw. flip: the index of each keypoint's mirror image, its own
+    inverse; empty if a mirrored picture is no valid example. groups: named sets of indices to report together.
+    Raises InputError for a name that occurs twice, an index out of range, or a flip that is not its own inverse.
+    """
+
+    names: tuple[str, ...]
+    edges: tuple[tuple[int, int], ...] = ()
+    flip: tuple[int, ...] = ()
+    groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self):
+        count = len(self.names)
+        if repeated := sorted({name for name in self.names if self.names.count(name) > 1}):
+            raise InputError(f"skeleton: keypoint name {repeated[0]!r} occurs twice; give every keypoint its own name")
+        if wrong := [edge for edge in self.edges if not all(0 <= end < count for end in edge)]:
+            raise InputError(f"skeleton: edge {wrong[0]} points outside the {count} keypoints; count from 0")
+        if self.flip:
+            if sorted(self.flip) != list(range(count)):
+                raise InputError(f"skeleton: flip must name each of the {count} keypoints once, got {self.flip}")
+            if wrong := [k for k in range(count) if self.flip[self.flip[k]] != k]:
+                k = wrong[0]
+                raise InputError(
+                    f"skeleton: flip is not its own inverse: {self.names[k]} -> {self.names[self.flip[k]]} -> "
+                    f"{self.names[self.flip[self.flip[k]]]}; mirrored twice, every keypoint must come back to itself")
+        for name, members in self.groups.items():
+            if not all(0 <= k < count for k in members):
+                raise InputError(f"skeleton: group {name!r} has an index outside the {count} keypoints: {members}")
+
+    def index(self, name: str) -> int:
+        """The number of the keypoint called `name`. Raises InputError that lists the known names."""
+        if name not in self.names:
+            raise InputError(f"keypoint {name!r} is unknown; the skeleton has {', '.join(self.names)}")
+        return self.names.index(name)
+
+
+Streams = Mapping[str, Example]  # a batch for each name
+Variables = Mapping[str, Any]  # Flax linen's {'params': ..., 'batch_stats': ...}
+Start = Mapping[str, Any]  # trees that earlier stages or files provide, by name; {} if none
+Metrics = Mapping[str, jax.Array]  # float32 scalars: loss/total, loss/<term> unweighted, gradient_norm/<group>
+
+
+class Trained(NamedTuple):
+    """The part of a state that `Method.predict` reads, and all that is left of a finished run.
+
+    A state may be passed wherever a Trained is asked for: both have these two fields.
+    """
+
+    variables: Variables
+    frozen: Mapping[str, Any]
+
+
+class Method(NamedTuple):
+    """A way of learning keypoints, as three pure functions and two facts that a training loop needs.
+
+    `State` is the method's own NamedTuple. It has `step` (int32), `variables`, `frozen` (trees that never change, by
+    the paper's name) and live trees under the paper's names. Every array that `update` reads comes through it.
+    """
+
+    init: Callable[[jax.Array, Streams, Start], Any]  # (key, streams, start) -> State; call it under jit
+    update: Callable[[Any, Streams, jax.Array], tuple[Any, Metrics]]  # (state, streams, key) -> one step on
+    predict: Callable[[Any, Example], Prediction]  # reads `variables` and `frozen` of a State or a Trained
+    streams: tuple[str, ...]  # what `update` reads
+    points: Skeleton  # what `predict` returns
+
+
+def named_key(key: jax.Array, name: str) -> jax.Array:
+    """A key of its own for a named stage, stream or network, the same in every process."""
+    return jax.random.fold_in(key, crc32(name.encode()))
