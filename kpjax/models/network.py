@@ -1,0 +1,38 @@
+"""A heatmap network in three parts, which methods use one by one."""
+import jax
+from flax import linen as nn
+
+
+class KeypointNetwork(nn.Module):
+    """backbone -> upsampling -> head: normalised images (B, H, W, 3) to heatmaps (B, h, w, K) in float32.
+
+    The parts are modules whose `__call__` takes `train` last; parameters and statistics are stored under the three
+    names. The backbone returns a tuple of feature maps from fine to coarse; the last is the deepest. `upsampling` turns
+    that tuple into one feature map of the heatmaps' size, which the head reads. A method that needs another head beside
+    the network's own applies `network.head` to parameters that it keeps itself.
+
+    Every method below is reached through `apply(variables, ..., train, method="features")`.
+    """
+
+    backbone: nn.Module
+    upsampling: nn.Module
+    head: nn.Module
+
+    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+        return self.regress(self.features(images, train), train)
+
+    def features(self, images: jax.Array, train: bool) -> jax.Array:
+        """What the head reads, (B, h, w, C) in the compute dtype."""
+        return self.upsample(self.backbone_features(images, train), train)
+
+    def backbone_features(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
+        """The backbone's feature maps, from fine to coarse."""
+        return self.backbone(images, train)
+
+    def upsample(self, backbone_features: tuple[jax.Array, ...], train: bool) -> jax.Array:
+        """The backbone's features brought to the heatmaps' size."""
+        return self.upsampling(backbone_features, train)
+
+    def regress(self, features: jax.Array, train: bool) -> jax.Array:
+        """Heatmaps (B, h, w, K) float32, not normalised."""
+        return self.head(features, train)

@@ -1,0 +1,108 @@
+"""A small U-net with residual blocks, which trains in milliseconds a step on two CPU cores.
+
+After U-Net (Ronneberger et al. 2015) and residual learning (He et al. 2016). It departs from both where XLA on CPUs is
+slow: two strided convolutions stand before the first block, resolution is doubled by repeating pixels, and skip
+connections are added, not concatenated.
+"""
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from kpjax.models.convolution import Convolution, he_normal, upsample_nearest
+from kpjax.models.heads import HeatmapHead
+from kpjax.models.network import KeypointNetwork
+from kpjax.models.normalization import BatchNorm
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, which is a 1x1 convolution wherever the shape changes."""
+
+    width: int
+    stride: int = 1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        y = Convolution(self.width, stride=self.stride, dtype=self.dtype, name="conv1")(x)
+        y = nn.relu(BatchNorm(name="bn1")(y, train))
+        y = Convolution(self.width, dtype=self.dtype, name="conv2")(y)
+        y = BatchNorm(name="bn2")(y, train)
+        if y.shape != x.shape:
+            x = Convolution(self.width, kernel_size=1, stride=self.stride, dtype=self.dtype, name="shortcut")(x)
+            x = BatchNorm(name="shortcut_bn")(x, train)
+        return nn.relu(y + x)
+
+
+class ResidualEncoder(nn.Module):
+    """Images (B, H, W, 3) to feature maps at strides 2, 4, 8, ...
+
+    widths: channels of the two strided convolutions of the stem (strides 2 and 4), then of one residual block at each
+    of the strides 4, 8, 16, ... The feature map of stride 2 is the stem's first; the others come out of the blocks.
+    """
+
+    widths: Sequence[int]
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
+        x, features = images, []
+        for number, width in enumerate(self.widths[:2], start=1):
+            x = Convolution(width, stride=2, dtype=self.dtype, name=f"stem_conv{number}")(x)
+            x = nn.relu(BatchNorm(name=f"stem_bn{number}")(x, train))
+            if number == 1:
+                features.append(x)
+        for number, width in enumerate(self.widths[2:], start=1):
+            stride = 1 if number == 1 else 2
+            x = ResidualBlock(width, stride, self.dtype, name=f"block{number}")(x, train)
+            features.append(x)
+        return tuple(features)
+
+
+class SkipDecoder(nn.Module):
+    """Feature maps from fine to coarse, each half as large as the one before, to one map of the finest's size.
+
+    From the coarsest on: 1x1 convolution to the width of the next finer map, every pixel repeated, the finer map added,
+    3x3 convolution, BatchNorm, ReLU. `skipped` leaves out that many of the finest maps.
+    """
+
+    skipped: int = 0
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, features: tuple[jax.Array, ...], train: bool) -> jax.Array:
+        *finer, x = features[self.skipped:]
+        for number, skip in enumerate(reversed(finer), start=1):
+            width = skip.shape[-1]
+            x = Convolution(width, kernel_size=1, dtype=self.dtype, name=f"project{number}")(x)
+            x = Convolution(width, dtype=self.dtype, name=f"conv{number}")(upsample_nearest(x) + skip)
+            x = nn.relu(BatchNorm(name=f"bn{number}")(x, train))
+        return x
+
+
+def small_unet(
+    keypoints: int,
+    *,
+    widths: Sequence[int] = (16, 32, 32, 64, 64),
+    heatmap_stride: int = 4,
+    head_layers: int = 1,
+    head_width: int = 32,
+    dtype: jnp.dtype = jnp.float32,
+) -> KeypointNetwork:
+    """A small U-net: images (B, H, W, 3) to heatmaps (B, H / heatmap_stride, W / heatmap_stride, keypoints).
+
+    widths: two for the stem and one for each residual block, see `ResidualEncoder`. H and W are multiples of the
+    coarsest stride, 2 ** (len(widths) - 1). heatmap_stride: 4 or 2. head_layers: 1 or 2, see `HeatmapHead`.
+    Raises ValueError for another stride or fewer than three widths.
+    """
+    if heatmap_stride not in (2, 4):
+        raise ValueError(f"small_unet: heatmap_stride is 2 or 4, got {heatmap_stride}")
+    if len(widths) < 3:
+        raise ValueError(f"small_unet: widths has two for the stem and at least one block, got {tuple(widths)}")
+    small = nn.initializers.normal(0.01)
+    head = HeatmapHead(keypoints, head_layers, head_width, hidden_init=he_normal, output_init=small, dtype=dtype)
+    return KeypointNetwork(
+        backbone=ResidualEncoder(tuple(widths), dtype),
+        upsampling=SkipDecoder(skipped=0 if heatmap_stride == 2 else 1, dtype=dtype),
+        head=head)
