@@ -1,0 +1,99 @@
+"""Batches as a function of the step: the position in the data is the step, so nothing else has to be saved."""
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import grain
+import numpy as np
+
+from kpjax.errors import InputError
+from kpjax.input.source import Source, stacked, strip_labels
+from kpjax.structures import Example
+
+
+@dataclass(frozen=True, eq=False)
+class BatchStream:
+    """An endless stream of batches by number: `stream[step]` has this process's rows of global batch `step`.
+
+    Consecutive global batches go through one permutation of the source after another, across their borders: every
+    epoch shows every example once. Joined in the order of the processes, the rows are the same for any number of them.
+    """
+
+    source: Source
+    batch_size: int  # of all processes together
+    labelled: bool
+    rows: range  # of each global batch, those of this process
+    order: grain.MapDataset = field(repr=False)  # position in the endless sequence -> number in the source
+
+    def __getitem__(self, step: int) -> Example:
+        numbers = [int(self.order[step * self.batch_size + row]) for row in self.rows]
+        batch = stacked([self.source[number] for number in numbers])
+        return batch if self.labelled else strip_labels(batch)
+
+
+def _rows(batch_size: int, process_index: int, process_count: int, name: str) -> range:
+    if batch_size % process_count:
+        raise InputError(f"{name}: a batch of {batch_size} cannot be divided among {process_count} processes; "
+                         f"use a multiple of {process_count}")
+    share = batch_size // process_count
+    return range(process_index * share, (process_index + 1) * share)
+
+
+def stream(
+    source: Source, *, batch_size: int, seed: int, shuffle: bool = True, labelled: bool = True,
+    process_index: int = 0, process_count: int = 1,
+) -> BatchStream:
+    """The batches of a source for training.
+
+    batch_size: of all processes together. seed: of the shuffling, 0 <= seed < 2**32. labelled: False strips the
+    labels, so that no method can read them. Raises InputError for a batch larger than the source, or one that the
+    processes cannot share equally.
+    """
+    count = len(source)
+    if count == 0:
+        raise InputError(f"{source.name}: there is no example in it")
+    if not 0 < batch_size <= count:
+        raise InputError(f"{source.name}: the batch size is {batch_size}, but there are {count} examples; "
+                         f"choose 1 to {count}")
+    rows = _rows(batch_size, process_index, process_count, source.name)
+    order = grain.MapDataset.range(count)
+    if shuffle:
+        order = order.seed(seed).shuffle()
+    return BatchStream(source, batch_size, labelled, rows, order.repeat())
+
+
+def prefetched(
+    streams: Mapping[str, BatchStream], start_step: int, names: tuple[str, ...], *, threads: int = 2, ahead: int = 4
+) -> Iterator[dict[str, Example]]:
+    """The batches of the named streams for step `start_step` and all later ones, read ahead by threads.
+
+    An error of a source is raised here at its step. Closing the iterator, or leaving it, ends the threads.
+    """
+    def batches(step: int) -> dict[str, Example]:
+        return {name: streams[name][step] for name in names}
+
+    steps = grain.MapDataset.range(start_step, sys.maxsize).map(batches)
+    reading = iter(steps.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)))
+    with closing(reading):
+        yield from reading
+
+
+def _padding(example: Example) -> Example:
+    """What fills the last batch: no picture, no label, number -1, and values that no division trips over."""
+    return Example(np.zeros_like(example.image), np.zeros_like(example.keypoints), np.zeros_like(example.visible),
+                   np.ones_like(example.scale), np.eye(3, dtype=example.crop.dtype), np.int32(-1))
+
+
+def epoch(source: Source, batch_size: int, *, process_index: int = 0, process_count: int = 1) -> Iterator[Example]:
+    """All examples once, in order, in batches of one size; the last one is filled up with examples of `index` -1.
+
+    batch_size: of all processes together; each gets its rows. Raises InputError if they cannot share it equally.
+    """
+    rows = _rows(batch_size, process_index, process_count, source.name)
+    count = len(source)
+    if count == 0:
+        raise InputError(f"{source.name}: there is no example in it")
+    padding = _padding(source[0])
+    for first in range(0, count, batch_size):
+        yield stacked([source[first + row] if first + row < count else padding for row in rows])

@@ -1,0 +1,107 @@
+"""Sources: arrays, subsets, stripped labels, prepared records, and the pass that checks them."""
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kpjax.errors import InputError
+from kpjax.input.check import check_source, visible_fraction
+from kpjax.input.placement import stretch
+from kpjax.input.source import TfdsSource, arrays, in_memory, subset, without_labels
+from kpjax.structures import Skeleton
+
+SKELETON = Skeleton(("nose", "tail"))
+
+
+def random_source(count=10, side=8, visible=1.0):
+    generator = np.random.default_rng(0)
+    return arrays(generator.integers(0, 256, (count, side, side, 3), np.uint8),
+                  generator.uniform(0, side - 1, (count, 2, 2)), np.full((count, 2), visible), SKELETON, "toy")
+
+
+def stored_record(number: int, bytes_kept: float = 1.0):
+    """A record as tfds returns it: a picture of one grey level, perhaps cut off in the middle of its file."""
+    file = io.BytesIO()
+    noise = np.random.default_rng(number).integers(0, 256, (20, 10, 3), np.uint8)
+    Image.fromarray(noise).save(file, "JPEG")
+    image = file.getvalue()
+    return {"image": image[:int(len(image) * bytes_kept)], "keypoints": np.array([[4.5, 9.5], [0, 0]], np.float32),
+            "visible": np.array([1, 0], np.float32), "scale": np.float32(7), "id": f"picture_{number}.jpg".encode()}
+
+
+def test_fields_have_the_types_that_an_example_promises():
+    example = random_source()[3]
+    assert [np.asarray(field).dtype.name for field in example] == ["uint8", *["float32"] * 4, "int32"]
+    assert example.index == 3
+    assert example.scale == 8
+    with pytest.raises(IndexError, match="toy has 10 examples"):
+        random_source()[10]
+
+
+def test_shapes_that_do_not_belong_together_are_named():
+    with pytest.raises(InputError, match=r"toy: field visible has shape \(4, 3\) where \(4, 2\)"):
+        arrays(np.zeros((4, 8, 8, 3)), np.zeros((4, 2, 2)), np.zeros((4, 3)), SKELETON, "toy")
+
+
+def test_subset_renumbers_and_changes_the_digest():
+    source = random_source()
+    part = subset(source, [7, 2])
+    assert len(part) == 2
+    assert part[0].index == 0
+    np.testing.assert_array_equal(part[0].image, source[7].image)
+    digests = {source.digest, part.digest, subset(source, [2, 7]).digest, without_labels(source).digest}
+    assert len(digests) == 4
+    assert random_source().digest == source.digest
+    with pytest.raises(InputError, match="asks for number 10"):
+        subset(source, [10])
+
+
+def test_stripped_labels_are_gone_and_the_shape_stays():
+    example = without_labels(random_source())[0]
+    assert example.keypoints.shape == (2, 2)
+    assert not example.keypoints.any()
+    assert not example.visible.any()
+    assert example.image.any()
+
+
+def test_prepared_records_are_placed_in_a_square():
+    source = TfdsSource([stored_record(0), stored_record(1)], SKELETON, stretch(10), "set/train")
+    example = source[1]
+    assert example.image.shape == (10, 10, 3)
+    np.testing.assert_allclose(example.keypoints, [[4.5, 4.5], [0, 0]])
+    np.testing.assert_allclose(example.crop @ np.array([4.5, 4.5, 1]), [4.5, 9.5, 1], atol=1e-5)
+    assert source.identity(1) == "picture_1.jpg"
+    kept = in_memory(source)
+    np.testing.assert_array_equal(kept[1].image, example.image)
+    assert source.digest == TfdsSource([stored_record(0), stored_record(1)], SKELETON, stretch(5), "other").digest
+
+
+def test_truncated_images_stop_or_are_left_out_and_named(capsys):
+    records = [stored_record(number, 0.5 if number in (1, 3) else 1) for number in range(5)]
+    source = TfdsSource(records, SKELETON, stretch(8), "set/train")
+    with pytest.raises(InputError, match=r"2 of 5 images cannot be read: .*picture_1\.jpg.*picture_3\.jpg.*skip"):
+        check_source(source)
+    usable = check_source(source, on_bad_image="skip")
+    assert len(usable) == 3
+    assert [int(usable[index].index) for index in range(3)] == [0, 1, 2]
+    assert "left out 2 of 5" in capsys.readouterr().err
+    with pytest.raises(InputError, match="choose stop or skip"):
+        check_source(source, on_bad_image="ignore")
+
+
+def test_a_set_without_any_visible_keypoint_is_refused():
+    with pytest.raises(InputError, match="no keypoint is visible in any of its 10 images"):
+        check_source(random_source(visible=0.0))
+    assert len(check_source(random_source(visible=0.0), labelled=False)) == 10
+    assert check_source(random_source()).name == "toy"
+    assert visible_fraction(random_source()) == 1
+
+
+def test_all_faults_of_a_set_are_listed_together():
+    source = random_source()
+    source.examples.keypoints[2, 0, 0] = np.inf
+    source.examples.keypoints[5, 1, 1] = np.nan
+    source.examples.visible[6, 1] = 0.5
+    with pytest.raises(InputError, match=r"3 faults: number 2.*number 5.*not finite.*number 6: a visibility"):
+        check_source(source)

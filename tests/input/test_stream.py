@@ -1,0 +1,106 @@
+"""Batches as a function of the step: repeatable, complete, and the same for any number of processes."""
+import jax
+import numpy as np
+import pytest
+
+from kpjax.errors import InputError
+from kpjax.input.source import arrays
+from kpjax.input.stream import epoch, prefetched, stream
+from kpjax.structures import Example, Skeleton
+
+
+@pytest.fixture(scope="module")
+def source():
+    images = np.broadcast_to(np.arange(10, dtype=np.uint8)[:, None, None, None], (10, 4, 4, 3))
+    return arrays(images, np.ones((10, 1, 2)), np.ones((10, 1)), Skeleton(("centre",)), "ten")
+
+
+def numbers(batches) -> list[int]:
+    return [int(number) for batch in batches for number in batch.index]
+
+
+def assert_equal(one: Example, other: Example) -> None:
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_batches_are_a_function_of_seed_and_step(source):
+    one, other = (stream(source, batch_size=4, seed=7) for _ in range(2))
+    for step in (5, 0, 1_000_000):
+        assert_equal(one[step], other[step])
+        np.testing.assert_array_equal(one[step].image[:, 0, 0, 0], one[step].index)
+    assert numbers([one[0]]) != numbers([stream(source, batch_size=4, seed=8)[0]])
+
+
+def test_every_epoch_is_a_permutation_of_its_own(source):
+    batches = stream(source, batch_size=4, seed=0)
+    seen = numbers(batches[step] for step in range(10))
+    epochs = [seen[first:first + 10] for first in range(0, 40, 10)]
+    assert all(sorted(one) == list(range(10)) for one in epochs)
+    assert len({tuple(one) for one in epochs}) == 4
+    in_order = stream(source, batch_size=4, seed=0, shuffle=False)
+    assert numbers([in_order[2], in_order[3]]) == [8, 9, 0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_the_global_batch_does_not_depend_on_the_number_of_processes(source, processes):
+    whole = stream(source, batch_size=4, seed=3)
+    parts = [stream(source, batch_size=4, seed=3, process_index=index, process_count=processes)
+             for index in range(processes)]
+    for step in range(6):
+        joined = jax.tree.map(lambda *rows: np.concatenate(rows), *(part[step] for part in parts))
+        assert_equal(joined, whole[step])
+
+
+def test_resuming_at_a_step_equals_going_there(source):
+    streams = {"source": stream(source, batch_size=4, seed=1), "target": stream(source, batch_size=2, seed=2)}
+    running = prefetched(streams, 0, ("source", "target"))
+    first = [next(running) for _ in range(9)]
+    running.close()
+    resumed = prefetched(streams, 5, ("source", "target"))
+    for step in range(5, 9):
+        batches = next(resumed)
+        assert batches.keys() == {"source", "target"}
+        for name in batches:
+            assert_equal(batches[name], first[step][name])
+    resumed.close()
+
+
+def test_an_error_of_a_source_reaches_the_reader(source):
+    class Broken:
+        name, skeleton, digest = "broken", source.skeleton, ""
+
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            raise InputError("picture_3.jpg cannot be read")
+
+    reading = prefetched({"labelled": stream(Broken(), batch_size=2, seed=0)}, 0, ("labelled",))
+    with pytest.raises(InputError, match="picture_3"):
+        next(reading)
+
+
+def test_unlabelled_streams_carry_no_labels(source):
+    batch = stream(source, batch_size=4, seed=0, labelled=False)[0]
+    assert batch.keypoints.shape == (4, 1, 2)
+    assert not batch.keypoints.any()
+    assert not batch.visible.any()
+
+
+def test_batches_that_cannot_be_made_are_refused(source):
+    with pytest.raises(InputError, match="batch size is 11, but there are 10 examples"):
+        stream(source, batch_size=11, seed=0)
+    with pytest.raises(InputError, match="a batch of 5 cannot be divided among 2 processes"):
+        stream(source, batch_size=5, seed=0, process_count=2)
+
+
+def test_an_epoch_is_in_order_and_padded(source):
+    batches = list(epoch(source, 4))
+    assert [len(batch.image) for batch in batches] == [4, 4, 4]
+    assert numbers(batches) == [*range(10), -1, -1]
+    assert not batches[-1].visible[2:].any()
+    assert (batches[-1].scale[2:] == 1).all()
+    np.testing.assert_array_equal(batches[-1].crop[3], np.eye(3))
+    halves = [list(epoch(source, 4, process_index=index, process_count=2)) for index in range(2)]
+    for step, batch in enumerate(batches):
+        assert_equal(jax.tree.map(lambda *rows: np.concatenate(rows), *(half[step] for half in halves)), batch)
