@@ -1,0 +1,323 @@
+"""Keypoints to heatmaps, and heatmaps to keypoints.
+
+Points are (x, y). Heatmap pixels have the centre of the top-left cell at (0, 0); how they lie in the image is said by a
+grid of `kpjax.geometry`: "index" (heatmap = image / stride, as in the official HRNet and RegDA) or "half_pixel" (both
+cover the same area). Heatmaps are (batch, height, width, keypoints).
+"""
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from kpjax import geometry
+from kpjax.errors import InputError
+from kpjax.structures import Example
+
+Grid = Literal["index", "half_pixel"]
+Decoder = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
+
+
+# Rendering
+
+
+def gaussian_profile(
+    centres: Float[Array, "*batch keypoints"], cells: int, sigma: float, *, window: float | None = 3.0
+) -> Float[Array, "*batch {cells} keypoints"]:
+    """Gaussians along one axis, peak 1: exp(-(i - centre)^2 / (2 sigma^2)) for i = 0 ... cells - 1, float32.
+
+    window: zero further than window * sigma from the cell nearest to the centre, which makes the support the same
+    number of cells for every centre; None keeps the tails.
+    """
+    centres = centres.astype(jnp.float32)[..., None, :]
+    shape = (*centres.shape[:-2], cells, centres.shape[-1])
+    positions = jax.lax.broadcasted_iota(jnp.float32, shape, len(shape) - 2)
+    values = jnp.exp(-jnp.square(positions - centres) / (2.0 * sigma**2))
+    if window is None:
+        return values
+    return jnp.where(jnp.abs(positions - jnp.floor(centres + 0.5)) <= window * sigma, values, 0.0)
+
+
+def gaussian_bumps(
+    centres: Float[Array, "*batch keypoints 2"],
+    size: tuple[int, int],
+    sigma: float,
+    *,
+    window: float | None = 3.0,
+    cutoff: float = 0.0,
+) -> Float[Array, "*batch height width keypoints"]:
+    """A Gaussian of peak 1 at each centre, not normalised, as the outer product of two profiles. Float32.
+
+    centres: (x, y) in heatmap pixels, anywhere; what lies outside the map is cut off without compensation.
+    size: (height, width) of the map. sigma: in heatmap pixels.
+    window: half the side of the square support in sigmas (official HRNet: 3); None for no window.
+    cutoff: values <= cutoff become 0 (0.01 in the fast generator of the official RegDA).
+    """
+    height, width = size
+    columns = gaussian_profile(centres[..., 0], width, sigma, window=window)
+    rows = gaussian_profile(centres[..., 1], height, sigma, window=window)
+    bumps = rows[..., :, None, :] * columns[..., None, :, :]
+    return jnp.where(bumps > cutoff, bumps, 0.0) if cutoff > 0 else bumps
+
+
+def image_to_heatmap(
+    image_size: tuple[int, int], heatmap_size: tuple[int, int], grid: Grid = "index"
+) -> Float[Array, "3 3"]:
+    """The map from image pixels to heatmap pixels. Sizes are (height, width).
+
+    Raises InputError if the two sizes differ by more than one stride, ValueError for an unknown grid.
+    """
+    grids = {"index": geometry.index_grid, "half_pixel": geometry.half_pixel_grid}
+    if grid not in grids:
+        raise ValueError(f"grid is {grid!r}; it must be one of {', '.join(grids)}")
+    strides = tuple(image / heatmap for image, heatmap in zip(image_size, heatmap_size, strict=True))
+    if strides[0] != strides[1]:
+        raise InputError(f"heatmap_size: {heatmap_size} has strides {strides[0]:g} and {strides[1]:g} in an image of "
+                         f"{image_size}; divide height and width by the same number")
+    return grids[grid](strides[0])
+
+
+def keypoint_cells(
+    keypoints: Float[Array, "*batch keypoints 2"],
+    *,
+    image_size: tuple[int, int],
+    heatmap_size: tuple[int, int],
+    grid: Grid = "index",
+) -> Float[Array, "*batch keypoints 2"]:
+    """The heatmap cell of each keypoint, float32 whole numbers, also for keypoints outside the map.
+
+    keypoints: (x, y) in image pixels. On the index grid the half-way rule is the official one, truncation of u / stride
+    + 0.5 toward zero (so u in (-1.5, -0.5) strides still falls into cell 0); on the half-pixel grid the nearest cell.
+    """
+    moved = geometry.move_points(image_to_heatmap(image_size, heatmap_size, grid), keypoints.astype(jnp.float32))
+    return jnp.trunc(moved + 0.5) if grid == "index" else jnp.floor(moved + 0.5)
+
+
+def gaussian_targets(
+    keypoints: Float[Array, "*batch keypoints 2"],
+    visible: Float[Array, "*batch keypoints"],
+    *,
+    image_size: tuple[int, int],
+    heatmap_size: tuple[int, int],
+    sigma: float,
+    grid: Grid = "index",
+    rounded: bool = True,
+    window: float | None = 3.0,
+    keep: Literal["centre", "window"] = "centre",
+) -> tuple[Float[Array, "*batch height width keypoints"], Float[Array, "*batch keypoints"]]:
+    """Target heatmaps of labelled keypoints, and the weight of each keypoint.
+
+    keypoints: (x, y) in image pixels. visible: weights in {0, 1}. sigma: in heatmap pixels.
+    rounded: the Gaussian stands on the keypoint's cell (`keypoint_cells`); otherwise on its sub-pixel position.
+    keep: the weight is 0 if the cell lies outside the map ("centre", the official RegDA) or only if the whole window
+    does ("window", the official HRNet with its asymmetry by one cell: a window that ends right before cell 0 keeps its
+    weight with an empty map; with `window=None` no keypoint is dropped).
+
+    Returns (targets, weights), float32. A keypoint of weight 0 has an empty map whatever its coordinates are, NaN
+    included.
+    """
+    height, width = heatmap_size
+    keypoints = jnp.where(visible[..., None] > 0.5, keypoints.astype(jnp.float32), 0.0)
+    cells = keypoint_cells(keypoints, image_size=image_size, heatmap_size=heatmap_size, grid=grid)
+    sides = jnp.broadcast_to(jnp.array([width, height], jnp.float32), cells.shape)
+    if keep == "centre":
+        inside = (cells >= 0) & (cells < sides)
+    elif window is None:
+        inside = jnp.ones(cells.shape, bool)
+    else:
+        reach = window * sigma
+        inside = (cells + reach + 1 >= 0) & (cells - reach < sides)
+    weights = jnp.where((visible > 0.5) & inside.all(-1), visible.astype(jnp.float32), 0.0)
+    centres = cells if rounded else geometry.move_points(image_to_heatmap(image_size, heatmap_size, grid), keypoints)
+    bumps = gaussian_bumps(centres, heatmap_size, sigma, window=window)
+    return jnp.where(weights[..., None, None, :] > 0, bumps, 0.0), weights
+
+
+# Decoding
+
+
+def spatial_softmax(
+    logits: Float[Array, "batch height width keypoints"],
+) -> Float[Array, "batch height width keypoints"]:
+    """The softmax of each keypoint's map over all of its cells, in float32."""
+    return jax.nn.softmax(logits.astype(jnp.float32), axis=(1, 2))
+
+
+def _peaks(
+    heatmaps: Float[Array, "batch height width keypoints"],
+) -> tuple[Int[Array, "batch keypoints"], Int[Array, "batch keypoints"], Float[Array, "batch keypoints"]]:
+    """Column, row and value of each map's maximum; of equal maxima the first in reading order."""
+    batch, height, width, keypoints = heatmaps.shape
+    flat = heatmaps.reshape(batch, height * width, keypoints)
+    index = jnp.argmax(flat, axis=1)
+    return index % width, index // width, flat.max(1)
+
+
+def _reader(
+    heatmaps: Float[Array, "batch height width keypoints"],
+    columns: Int[Array, "batch keypoints"],
+    rows: Int[Array, "batch keypoints"],
+) -> Callable[[int, int], jax.Array]:
+    """(dx, dy) -> the values (batch, keypoints) of the maps that far from (columns, rows), with the border repeated."""
+    batch, height, width, keypoints = heatmaps.shape
+    flat = heatmaps.reshape(batch, height * width, keypoints)
+
+    def read(dx: int, dy: int):
+        index = jnp.clip(rows + dy, 0, height - 1) * width + jnp.clip(columns + dx, 0, width - 1)
+        return jnp.take_along_axis(flat, index[:, None], axis=1)[:, 0]
+
+    return read
+
+
+def _interior(heatmaps, columns, rows):
+    """Where the official code refines, 1 < p < size - 1: not at cells 0, 1 and the last, of either axis."""
+    _, height, width, _ = heatmaps.shape
+    return (columns > 1) & (columns < width - 1) & (rows > 1) & (rows < height - 1)
+
+
+def _points(columns, rows) -> Float[Array, "batch keypoints 2"]:
+    return jnp.stack([columns, rows], axis=-1).astype(jnp.float32)
+
+
+def decode_argmax(
+    heatmaps: Float[Array, "batch height width keypoints"], *, strict_positive: bool = False
+) -> tuple[Float[Array, "batch keypoints 2"], Float[Array, "batch keypoints"]]:
+    """The cell of each map's maximum, of equal maxima the first in reading order, and the maximum.
+
+    strict_positive: a map whose maximum is not positive gives (0, 0), as in the official HRNet and RegDA. Maps that are
+    read through a softmax have no zero level, and the rule then misfires.
+
+    Returns points (x, y) in heatmap pixels and scores, float32.
+    """
+    heatmaps = heatmaps.astype(jnp.float32)
+    columns, rows, scores = _peaks(heatmaps)
+    points = _points(columns, rows)
+    return (jnp.where(scores[..., None] > 0, points, 0.0) if strict_positive else points), scores
+
+
+def decode_quarter_offset(
+    heatmaps: Float[Array, "batch height width keypoints"], *, strict_positive: bool = False
+) -> tuple[Float[Array, "batch keypoints 2"], Float[Array, "batch keypoints"]]:
+    """`decode_argmax`, then a quarter of a pixel toward the larger neighbour in x and in y.
+
+    There is no shift at cells 0, 1 and the last of an axis (the official rule, for both axes at once).
+    Source: Newell et al. 2016 and the official HRNet.
+    """
+    heatmaps = heatmaps.astype(jnp.float32)
+    columns, rows, scores = _peaks(heatmaps)
+    read = _reader(heatmaps, columns, rows)
+    shift = 0.25 * jnp.stack([jnp.sign(read(1, 0) - read(-1, 0)), jnp.sign(read(0, 1) - read(0, -1))], -1)
+    points = _points(columns, rows) + jnp.where(_interior(heatmaps, columns, rows)[..., None], shift, 0.0)
+    return (jnp.where(scores[..., None] > 0, points, 0.0) if strict_positive else points), scores
+
+
+def _blur(heatmaps: Float[Array, "batch height width keypoints"], sigma: float):
+    """A Gaussian blur with zeros outside, of OpenCV's kernel for that sigma (11 cells for 2, 17 for 3)."""
+    radius = max(1, round((sigma - 0.8) / 0.3 + 1))
+    sigma = 0.3 * (radius - 1) + 0.8
+    weights = jnp.exp(-jnp.square(jnp.arange(-radius, radius + 1, dtype=jnp.float32)) / (2 * sigma**2))
+    weights = weights / weights.sum()
+
+    def band(cells: int):
+        distance = jnp.arange(cells)[:, None] - jnp.arange(cells)[None]
+        return jnp.where(jnp.abs(distance) <= radius, weights[jnp.clip(distance + radius, 0, 2 * radius)], 0.0)
+
+    _, height, width, _ = heatmaps.shape
+    highest = jax.lax.Precision.HIGHEST
+    blurred = jnp.einsum("ij,bjwk->biwk", band(height), heatmaps, precision=highest)
+    return jnp.einsum("ij,bhjk->bhik", band(width), blurred, precision=highest)
+
+
+def decode_dark(
+    heatmaps: Float[Array, "batch height width keypoints"], *, sigma: float = 2.0, blur: bool = True
+) -> tuple[Float[Array, "batch keypoints 2"], Float[Array, "batch keypoints"]]:
+    """The arg-max refined by one Newton step on the logarithm of the blurred map (a Gaussian is met exactly).
+
+    heatmaps: non-negative up to noise; values below 1e-10 are raised to it. Logits belong through `spatial_softmax`.
+    sigma: of the targets in heatmap pixels, it sets the blur; blur=False for maps that are smooth already.
+    No step at cells 0, 1 and the last two of an axis, nor where the logarithm is not strictly concave: the Newton step
+    would then lead away from the maximum.
+
+    Returns points (x, y) in heatmap pixels and the maxima of the maps as given, float32.
+    Source: Zhang et al. 2020 (DARK), with the finite differences of its official code.
+    """
+    heatmaps = heatmaps.astype(jnp.float32)
+    columns, rows, scores = _peaks(heatmaps)
+    smooth = heatmaps
+    if blur:
+        smooth = _blur(heatmaps, sigma)
+        highest = smooth.max((1, 2), keepdims=True)
+        smooth = smooth * (scores[:, None, None] / jnp.where(highest > 0, highest, 1.0))
+    read = _reader(jnp.log(jnp.maximum(smooth, 1e-10)), columns, rows)
+    dx, dy = 0.5 * (read(1, 0) - read(-1, 0)), 0.5 * (read(0, 1) - read(0, -1))
+    dxx = 0.25 * (read(2, 0) - 2 * read(0, 0) + read(-2, 0))
+    dyy = 0.25 * (read(0, 2) - 2 * read(0, 0) + read(0, -2))
+    dxy = 0.25 * (read(1, 1) - read(1, -1) - read(-1, 1) + read(-1, -1))
+    determinant = dxx * dyy - dxy * dxy
+    height, width = heatmaps.shape[1:3]
+    steady = (dxx < 0) & (determinant > 0) & _interior(heatmaps, columns, rows)
+    steady &= (columns < width - 2) & (rows < height - 2)
+    divisor = jnp.where(steady, determinant, 1.0)
+    step = jnp.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], -1) / divisor[..., None]
+    return _points(columns, rows) + jnp.where(steady[..., None], step, 0.0), scores
+
+
+def decode_soft_argmax(
+    heatmaps: Float[Array, "batch height width keypoints"], *, temperature: float = 1.0
+) -> tuple[Float[Array, "batch keypoints 2"], Float[Array, "batch keypoints"]]:
+    """The mean position under softmax(heatmaps / temperature), differentiable.
+
+    Returns points (x, y) in heatmap pixels and the largest probability of each map, float32.
+    """
+    probabilities = spatial_softmax(heatmaps.astype(jnp.float32) / temperature)
+    along_x, along_y = probabilities.sum(1), probabilities.sum(2)
+
+    def mean_position(marginal):
+        return (marginal * jax.lax.broadcasted_iota(jnp.float32, marginal.shape, 1)).sum(1)
+
+    points = jnp.stack([mean_position(along_x), mean_position(along_y)], -1)
+    return points, probabilities.max((1, 2))
+
+
+# Both directions
+
+
+class Codec(NamedTuple):
+    """What encodes keypoints as heatmaps also decodes them, on one grid and with one sigma."""
+
+    encode: Callable[[Example], tuple[jax.Array, jax.Array]]  # a batch -> targets (B, h, w, K), weights (B, K)
+    decode: Decoder  # heatmaps -> keypoints (B, K, 2) in image pixels, scores (B, K)
+    to_heatmap: jax.Array  # (3, 3) float32, image pixels -> heatmap pixels
+
+
+def codec(
+    *,
+    image_size: int | tuple[int, int],
+    heatmap_size: int | tuple[int, int],
+    sigma: float,
+    grid: Grid = "index",
+    decoder: Decoder = decode_argmax,
+    rounded: bool = True,
+    window: float | None = 3.0,
+    keep: Literal["centre", "window"] = "centre",
+) -> Codec:
+    """The codec of `gaussian_targets` and a decoder (one of this module, or any function of the same signature).
+
+    image_size, heatmap_size: a side, or (height, width). sigma: in heatmap pixels.
+    Raises InputError if the sizes differ by more than one stride.
+    """
+    image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    heatmap_size = (heatmap_size, heatmap_size) if isinstance(heatmap_size, int) else heatmap_size
+    to_heatmap = image_to_heatmap(image_size, heatmap_size, grid)
+    to_image = geometry.invert(to_heatmap)
+
+    def encode(example: Example):
+        return gaussian_targets(example.keypoints, example.visible, image_size=image_size, heatmap_size=heatmap_size,
+                                sigma=sigma, grid=grid, rounded=rounded, window=window, keep=keep)
+
+    def decode(heatmaps):
+        points, scores = decoder(heatmaps)
+        return geometry.move_points(to_image, points), scores
+
+    return Codec(encode, decode, to_heatmap)

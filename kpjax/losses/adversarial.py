@@ -1,0 +1,233 @@
+"""Losses and gradient layers of adversarial domain adaptation: RegDA, disparity discrepancy, MCD, DAN, DANN."""
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from kpjax.heatmaps import decode_argmax, gaussian_bumps, gaussian_profile, spatial_softmax
+from kpjax.losses.heatmap import heatmap_kl
+
+EPSILON = 1e-7  # added to every cell of a pseudo map before it is normalised
+
+
+class PseudoMaps(NamedTuple):
+    """Targets for the adversary, drawn where the main regressor predicts. Float32, constants to every gradient."""
+
+    truth: jax.Array  # (B, h, w, K) the prediction itself
+    false: jax.Array  # (B, h, w, K) where a wrong prediction would be
+
+
+def _predicted(main_logits, *, strict_positive: bool):
+    return decode_argmax(jax.lax.stop_gradient(main_logits), strict_positive=strict_positive)[0]
+
+
+def ground_false_by_others(
+    main_logits: Float[Array, "batch height width keypoints"],
+    *,
+    sigma: float = 2.0,
+    strict_positive: bool = True,
+    window: float | None = 3.0,
+    cutoff: float = 0.0,
+    clip: bool = True,
+    exclude: Sequence[int] = (),
+) -> PseudoMaps:
+    """Pseudo maps whose ground false is the union of the other keypoints' Gaussians.
+
+    main_logits: of the main regressor. sigma: in heatmap pixels. strict_positive: see `decode_argmax`.
+    clip: the union; without it, the sum. exclude: channels that take no part in other keypoints' unions.
+    The official fast generator is `strict_positive=False, window=None, cutoff=0.01`.
+    With a single keypoint the ground false is empty, and `maximum_disparity` asks for a uniform map.
+
+    Source: Jiang et al. 2021 (RegDA), with the clip of the official code.
+    """
+    _, height, width, keypoints = main_logits.shape
+    points = _predicted(main_logits, strict_positive=strict_positive)
+    truth = gaussian_bumps(points, (height, width), sigma, window=window, cutoff=cutoff)
+    included = np.ones((1, 1, 1, keypoints), np.float32)
+    included[..., list(exclude)] = 0
+    counted = truth * included
+    # The sum less the own bump costs K maps where sums over the others would cost K^2; rounding may leave -1e-7.
+    others = counted.sum(-1, keepdims=True) - counted
+    return PseudoMaps(truth, jnp.clip(others, 0.0, 1.0 if clip else None))
+
+
+def ground_false_by_area(
+    main_logits: Float[Array, "batch height width keypoints"],
+    *,
+    sigma: float,
+    low: int,
+    high: int,
+    strict_positive: bool = True,
+    window: float | None = 3.0,
+) -> PseudoMaps:
+    """Pseudo maps for one keypoint in a known area: the ground false is every cell of the area but the predicted one.
+
+    low, high: the first and the last cell of the square area, in both axes. The false map is the sum of the Gaussians
+    at all cells of the area, less the one at the prediction if that lies inside; not clipped.
+
+    Source: Jiang et al. 2021 (RegDA), the dSprites experiment.
+    """
+    _, height, width, _ = main_logits.shape
+    points = _predicted(main_logits, strict_positive=strict_positive)
+    truth = gaussian_bumps(points, (height, width), sigma, window=window)
+    area = jnp.arange(low, high + 1, dtype=jnp.float32)
+    rows = gaussian_profile(area, height, sigma, window=window).sum(-1)
+    columns = gaussian_profile(area, width, sigma, window=window).sum(-1)
+    everywhere = (rows[:, None] * columns[None, :])[None, :, :, None]
+    inside = ((points >= low) & (points <= high)).all(-1)[:, None, None]
+    return PseudoMaps(truth, jnp.maximum(everywhere - jnp.where(inside, truth, 0.0), 0.0))
+
+
+def uniform_false(
+    main_logits: Float[Array, "batch height width keypoints"],
+    *,
+    sigma: float = 2.0,
+    strict_positive: bool = True,
+    window: float | None = 3.0,
+) -> PseudoMaps:
+    """Pseudo maps whose ground false is 1 everywhere: an ablation, which only flattens the adversary's maps."""
+    _, height, width, _ = main_logits.shape
+    points = _predicted(main_logits, strict_positive=strict_positive)
+    truth = gaussian_bumps(points, (height, width), sigma, window=window)
+    return PseudoMaps(truth, jnp.ones_like(truth))
+
+
+def minimum_disparity(
+    adversary_logits: Float[Array, "batch height width keypoints"],
+    maps: PseudoMaps,
+    weights: Float[Array, "batch keypoints"],
+) -> Float[Array, ""]:
+    """How far the adversary is from agreeing with the main regressor: `heatmap_kl` to the pseudo truth.
+
+    Mean over batch * keypoints. Source: Jiang et al. 2021 (RegDA).
+    """
+    return heatmap_kl(adversary_logits, maps.truth, weights, epsilon=EPSILON)
+
+
+def maximum_disparity(
+    adversary_logits: Float[Array, "batch height width keypoints"],
+    maps: PseudoMaps,
+    weights: Float[Array, "batch keypoints"],
+) -> Float[Array, ""]:
+    """How far the adversary is from disagreeing with the main regressor: `heatmap_kl` to the ground false.
+
+    Mean over batch * keypoints; minimised like the other. Source: Jiang et al. 2021 (RegDA).
+    """
+    return heatmap_kl(adversary_logits, maps.false, weights, epsilon=EPSILON)
+
+
+# Gradient layers
+
+
+def warm_start(
+    step: Float[Array, ""], *, low: float = 0.0, high: float = 0.1, alpha: float = 1.0, steps: int = 1000
+) -> Float[Array, ""]:
+    """The coefficient of a gradient layer, which grows from `low` to `high` along a sigmoid. Float32.
+
+    2 (high - low) / (1 + exp(-alpha step / steps)) - (high - low) + low, written as a hyperbolic tangent, which loses
+    no digits at the first steps.
+    """
+    progress = step.astype(jnp.float32) * (alpha / (2 * steps))
+    return low + (high - low) * jnp.tanh(progress)
+
+
+@jax.custom_vjp
+def _scale_gradient(tree, factor):
+    return tree
+
+
+def _scale_gradient_forward(tree, factor):
+    return tree, factor
+
+
+def _scale_gradient_backward(factor, cotangents):
+    return jax.tree.map(lambda c: c * factor.astype(c.dtype), cotangents), jnp.zeros_like(factor)
+
+
+_scale_gradient.defvjp(_scale_gradient_forward, _scale_gradient_backward)
+
+
+def scale_gradient(tree, factor):
+    """The identity, whose gradient is multiplied by `factor` on the way back.
+
+    tree: any tree of floating-point arrays. factor: a scalar, traced or not; negative for gradient reversal
+    (Ganin et al. 2016). The factor itself gets no gradient.
+    """
+    return _scale_gradient(tree, jnp.asarray(factor, jnp.float32))
+
+
+# Rivals
+
+
+def softmax_discrepancy(
+    logits_a: Float[Array, "batch height width keypoints"], logits_b: Float[Array, "batch height width keypoints"]
+) -> Float[Array, ""]:
+    """The mean over all entries of |softmax(a) - softmax(b)|, the softmax over the cells of each map.
+
+    It shrinks as 1 / (height * width); multiply by that to compare map sizes.
+    Source: Saito et al. 2018 (MCD), on heatmaps.
+    """
+    return jnp.abs(spatial_softmax(logits_a) - spatial_softmax(logits_b)).mean()
+
+
+def regression_disparity(
+    source_prediction: Float[Array, "source outputs"],
+    source_adversary: Float[Array, "source outputs"],
+    target_prediction: Float[Array, "target outputs"],
+    target_adversary: Float[Array, "target outputs"],
+    *,
+    margin: float = 1.0,
+) -> Float[Array, ""]:
+    """Disparity discrepancy of direct regression, to be maximised by the adversary.
+
+    mean |target_adversary - target_prediction| - margin * mean |source_adversary - source_prediction|, the predictions
+    held constant. Source: Zhang et al. 2019 (MDD) with the absolute error, as in the official RegDA code.
+    """
+    source = jnp.abs(source_adversary - jax.lax.stop_gradient(source_prediction)).astype(jnp.float32).mean()
+    target = jnp.abs(target_adversary - jax.lax.stop_gradient(target_prediction)).astype(jnp.float32).mean()
+    return target - margin * source
+
+
+def domain_confusion(
+    source_probability: Float[Array, "*source"], target_probability: Float[Array, "*target"]
+) -> Float[Array, ""]:
+    """Half the sum of the discriminator's two cross-entropies, source as 1 and target as 0, each a batch mean.
+
+    Probabilities are kept at 1e-37 or more inside the logarithms. Source: Ganin et al. 2016 (DANN).
+    """
+
+    def cost(probability):
+        return -jnp.log(jnp.maximum(probability, 1e-37)).mean()
+
+    return 0.5 * (cost(source_probability.astype(jnp.float32)) + cost(1.0 - target_probability.astype(jnp.float32)))
+
+
+def multi_kernel_mmd(
+    source_features: Float[Array, "batch channels"],
+    target_features: Float[Array, "batch channels"],
+    *,
+    alphas: Sequence[float] = (1 / 8, 1 / 4, 1 / 2, 1, 2),
+) -> Float[Array, ""]:
+    """Maximum mean discrepancy under a sum of Gaussian kernels, by the estimator that is linear in the batch size.
+
+    Each kernel is exp(-d^2 / (2 alpha m)), m the mean of d^2 over all ordered pairs of the joint batch (a sample with
+    itself included), a constant to the gradient. Neighbouring samples of the batch, cyclically, form the quadruples
+    k(s, s') + k(t, t') - k(s, t') - k(s', t), whose mean is returned. It may be negative.
+
+    Source: Long et al. 2015 (DAN), with the kernels of the official RegDA library.
+    """
+    source, target = source_features.astype(jnp.float32), target_features.astype(jnp.float32)
+    joint = jax.lax.stop_gradient(jnp.concatenate([source, target]))
+    # The mean squared distance of all pairs is twice the variance: no matrix of pairs is needed.
+    spread = 2 * jnp.square(joint - joint.mean(0, keepdims=True)).sum(1).mean()
+    bandwidths = jnp.asarray(alphas, jnp.float32) * jnp.maximum(spread, 1e-12)
+
+    def kernels(a, b):
+        return jnp.exp(-jnp.square(a - b).sum(1)[:, None] / (2 * bandwidths[None])).sum(1)
+
+    next_source, next_target = jnp.roll(source, -1, axis=0), jnp.roll(target, -1, axis=0)
+    return (kernels(source, next_source) + kernels(target, next_target)
+            - kernels(source, next_target) - kernels(next_source, target)).mean()

@@ -1,0 +1,242 @@
+"""How far predicted keypoints are from the true ones: plain functions of gathered arrays, computed on the host.
+
+Points are (images, keypoints, 2), (x, y), predicted and true in the same pixels; `visible` (images, keypoints) says
+with a value above 0.5 which of them count. Coordinates of the others are never read. Accuracies are fractions in
+[0, 1]. Arithmetic is in float64. Where nothing counts a value is NaN.
+"""
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from kpjax.errors import InputError, summarise
+from kpjax.structures import Skeleton
+
+Numbers = Array | np.ndarray
+Points = Float[Numbers, "images keypoints 2"]
+Visible = Float[Numbers, "images keypoints"] | Bool[Numbers, "images keypoints"] | Int[Numbers, "images keypoints"]
+Lengths = Float[Numbers, "images"]
+
+
+class PerKeypoint(NamedTuple):
+    """A mean, taken in two orders, and its parts."""
+
+    overall: float  # the mean of `per_keypoint` over the keypoints that occur: each keypoint weighs the same
+    per_keypoint: np.ndarray  # (K,) float64, NaN for a keypoint that never counts
+    count: np.ndarray  # (K,) int64, how many points each mean is of
+    pooled: float  # the mean over all points at once: each point weighs the same
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else float("nan")
+
+
+def _per_keypoint(values, counted) -> PerKeypoint:
+    """The means of values (N, K) where counted (N, K); values elsewhere may be anything."""
+    sums, count = np.where(counted, values, 0.0).sum(0), counted.sum(0)
+    means = np.where(count > 0, sums / np.maximum(count, 1), np.nan)
+    pooled = float(sums.sum() / count.sum()) if count.sum() else float("nan")
+    return PerKeypoint(_mean(means[count > 0]), means, count.astype(np.int64), pooled)
+
+
+def _differences(predicted, true, visible) -> tuple[np.ndarray, np.ndarray]:
+    """predicted - true (N, K, 2) in float64, 0 where not counted, and what is counted (N, K) bool."""
+    counted = np.asarray(visible) > 0.5
+    difference = np.asarray(predicted, np.float64) - np.asarray(true, np.float64)
+    return np.where(counted[..., None], difference, 0.0), counted
+
+
+def _checked_lengths(name: str, lengths, counted) -> np.ndarray:
+    """Reference lengths (N,) as (N, 1) float64, 1 where an image has nothing to count.
+
+    Raises InputError that counts the images whose length is not positive and finite.
+    """
+    lengths, used = np.asarray(lengths, np.float64), counted.any(1)
+    wrong = np.flatnonzero(used & ~(np.isfinite(lengths) & (lengths > 0)))
+    if wrong.size:
+        faults = [f"image {n} has {lengths[n]:g}" for n in wrong]
+        raise InputError(f"{name}: {wrong.size} of {len(lengths)} are not a positive length in pixels "
+                         f"({summarise(faults)}); give each image its reference length or leave the image out")
+    return np.where(used, lengths, 1.0)[:, None]
+
+
+def pck(
+    predicted: Points,
+    true: Points,
+    visible: Visible,
+    normaliser: Lengths,
+    *,
+    threshold: float = 0.05,
+    strict: bool = True,
+) -> PerKeypoint:
+    """Percentage of correct keypoints: the fraction whose distance is below threshold * normaliser.
+
+    normaliser: (N,) reference length of each image, in the points' pixels: image or map side, box side, torso.
+    strict: distance < limit (official RegDA); otherwise <= (Yang and Ramanan 2013 as commonly coded, MPII).
+    Raises InputError for a reference length that is not positive.
+    """
+    difference, counted = _differences(predicted, true, visible)
+    relative = np.linalg.norm(difference, axis=-1) / _checked_lengths("normaliser", normaliser, counted)
+    return _per_keypoint(relative < threshold if strict else relative <= threshold, counted)
+
+
+def head_size(boxes: Float[Numbers, "images 4"]) -> np.ndarray:
+    """MPII's reference length (N,): 0.6 times the diagonal of the head box (x1, y1, x2, y2), in its pixels."""
+    boxes = np.asarray(boxes, np.float64)
+    return 0.6 * np.linalg.norm(boxes[:, 2:] - boxes[:, :2], axis=-1)
+
+
+def pckh(
+    predicted: Points, true: Points, visible: Visible, head: Lengths, *, threshold: float = 0.5
+) -> PerKeypoint:
+    """PCK relative to the head: the fraction with distance / head <= threshold. head: see `head_size`.
+
+    The official MPII mean is `pooled` with pelvis and thorax left out of `visible` (Andriluka et al. 2014).
+    Raises InputError for a head size that is not positive.
+    """
+    return pck(predicted, true, visible, head, threshold=threshold, strict=False)
+
+
+# PCK on heatmap cells, as the official RegDA counts it
+
+
+def _cell_hits(predicted_cells, true_cells, map_size: int, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Hits and what counts, (N, K) bool: distance below `threshold` of a tenth of the map, truth beyond cell 1."""
+    true_cells = np.asarray(true_cells, np.float64)
+    difference, counted = _differences(predicted_cells, true_cells, (true_cells > 1).all(-1))
+    return np.linalg.norm(difference, axis=-1) / (map_size / 10) < threshold, counted
+
+
+def cell_accuracy(
+    predicted_cells: Points, true_cells: Points, *, map_size: int, threshold: float = 0.5
+) -> np.ndarray:
+    """Accuracy (K,) of one batch by the rule of `pck_batchwise`: hits / valid, -1 where nothing is valid."""
+    hits, counted = _cell_hits(predicted_cells, true_cells, map_size, threshold)
+    count = counted.sum(0)
+    return np.where(count > 0, (hits & counted).sum(0) / np.maximum(count, 1), -1.0)
+
+
+def pck_batchwise(
+    predicted_cells: Points,
+    true_cells: Points,
+    *,
+    map_size: int,
+    groups: Mapping[str, Sequence[int]],
+    batch_size: int = 32,
+    threshold: float = 0.5,
+) -> dict[str, float]:
+    """PCK of named groups of keypoints exactly as the official RegDA code counts it, to stand beside its tables.
+
+    predicted_cells, true_cells: (x, y) in whole cells of a square map of side `map_size`. A true cell at 0 or 1 in
+    either axis counts as missing, which is how missing keypoints, decoded to (0, 0), drop out.
+    A hit is a distance below `threshold` * map_size / 10, 5 % of the side at 0.5.
+    Of each batch of `batch_size` in order, a group scores the plain mean over its keypoints of hits / valid, in which a
+    keypoint with nothing valid enters as -1; the result is the mean over batches weighted by their sizes. Hence it
+    depends on the order and the batch size: report `pck_global`.
+
+    Returns a fraction for each group.
+    """
+    count = len(predicted_cells)
+    sums = dict.fromkeys(groups, 0.0)
+    for start in range(0, count, batch_size):
+        batch = slice(start, start + batch_size)
+        accuracy = cell_accuracy(predicted_cells[batch], true_cells[batch], map_size=map_size, threshold=threshold)
+        for name, members in groups.items():
+            sums[name] += float(accuracy[list(members)].mean()) * min(batch_size, count - start)
+    return {name: value / count if count else float("nan") for name, value in sums.items()}
+
+
+def pck_global(
+    predicted_cells: Points, true_cells: Points, *, map_size: int, threshold: float = 0.5
+) -> PerKeypoint:
+    """PCK with the hit and validity rules of `pck_batchwise`, hits and valid points summed over all images."""
+    return _per_keypoint(*_cell_hits(predicted_cells, true_cells, map_size, threshold))
+
+
+# Errors
+
+
+def nme(predicted: Points, true: Points, visible: Visible, normaliser: Lengths) -> PerKeypoint:
+    """Normalised mean error: the mean of distance / normaliser.
+
+    normaliser: (N,) in the points' pixels, for faces the inter-ocular distance (`distance_between`) or the box's root
+    of area. `pooled` equals the usual mean over images of each image's mean when every point is visible.
+    Raises InputError for a reference length that is not positive.
+    """
+    difference, counted = _differences(predicted, true, visible)
+    lengths = _checked_lengths("normaliser", normaliser, counted)
+    return _per_keypoint(np.linalg.norm(difference, axis=-1) / lengths, counted)
+
+
+def distance_between(points: Points, first: int, second: int) -> np.ndarray:
+    """The distance (N,) between two keypoints of each image, for example the outer corners of the eyes."""
+    points = np.asarray(points, np.float64)
+    return np.linalg.norm(points[:, first] - points[:, second], axis=-1)
+
+
+class RadialErrors(NamedTuple):
+    """Mean radial error and the rates of successful detection."""
+
+    mre: PerKeypoint  # mean distance, in millimetres (or the points' pixels if mm_per_px is 1)
+    deviation: float  # population standard deviation of all distances
+    sdr: Mapping[float, PerKeypoint]  # threshold -> fraction of distances <= threshold
+
+
+def mre_sdr(
+    predicted: Points,
+    true: Points,
+    visible: Visible,
+    mm_per_px: float | int | Lengths | Float[Numbers, "images 2"],
+    thresholds: Sequence[float] = (2.0, 2.5, 3.0, 4.0),
+) -> RadialErrors:
+    """Mean radial error and successful detection rates of cephalometric and other medical landmarks.
+
+    mm_per_px: one number, one per image, or one per image for x and for y. thresholds: in millimetres, inclusive.
+    Source: Wang et al. 2016 (the ISBI cephalometric challenge).
+    """
+    difference, counted = _differences(predicted, true, visible)
+    spacing = np.asarray(mm_per_px, np.float64)
+    spacing = spacing.reshape(spacing.shape + (1,) * (2 - spacing.ndim))
+    distance = np.linalg.norm(difference * spacing[:, None, :], axis=-1)
+    deviation = float(distance[counted].std()) if counted.any() else float("nan")
+    return RadialErrors(_per_keypoint(distance, counted), deviation,
+                        {threshold: _per_keypoint(distance <= threshold, counted) for threshold in thresholds})
+
+
+class AbsoluteErrors(NamedTuple):
+    """Mean absolute errors along x and y, the mean of the two and their sum."""
+
+    x: PerKeypoint
+    y: PerKeypoint
+    mean: PerKeypoint
+    sum: PerKeypoint
+
+
+def mae(predicted: Points, true: Points, visible: Visible, unit: float) -> AbsoluteErrors:
+    """Mean absolute error of coordinates, in multiples of `unit` pixels (31 cells for dSprites' unit square)."""
+    difference, counted = _differences(predicted, true, visible)
+    x, y = np.moveaxis(np.abs(difference) / unit, -1, 0)
+    return AbsoluteErrors(*(_per_keypoint(error, counted) for error in (x, y, (x + y) / 2, x + y)))
+
+
+# Reporting
+
+
+def by_keypoint(prefix: str, values: Float[Numbers, "keypoints"], skeleton: Skeleton) -> dict[str, float]:
+    """`<prefix>/<keypoint name>` -> value, keypoints that are NaN left out.
+
+    Raises InputError if the skeleton has another number of keypoints.
+    """
+    if len(values) != len(skeleton.names):
+        raise InputError(f"{prefix}: {len(values)} values for a skeleton of {len(skeleton.names)} keypoints; "
+                         "use the skeleton of the data that were evaluated")
+    return {f"{prefix}/{name}": float(value) for name, value in zip(skeleton.names, values, strict=True)
+            if not np.isnan(value)}
+
+
+def by_group(prefix: str, values: Float[Numbers, "keypoints"], skeleton: Skeleton) -> dict[str, float]:
+    """`<prefix>/<group name>` -> mean over the group's keypoints that are not NaN; groups without any are left out."""
+    values = np.asarray(values, np.float64)
+    means = {name: values[[k for k in members if not np.isnan(values[k])]] for name, members in skeleton.groups.items()}
+    return {f"{prefix}/{name}": float(present.mean()) for name, present in means.items() if present.size}
