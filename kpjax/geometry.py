@@ -1,0 +1,285 @@
+"""Maps of the plane, and points, images and heatmaps moved by them.
+
+A map is a homogeneous (3, 3) float32 matrix from old pixels to new ones; a batch of maps has leading axes. Points are
+(x, y) in pixels of the array that they belong to, the centre of the top-left pixel at (0, 0), the y axis downwards.
+A map is scaled so that the third homogeneous coordinate is positive wherever it applies; every constructor here
+returns it so, and composing and inverting keep it. Points where it is not positive lie behind the horizon.
+"""
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float, Inexact
+
+HIGHEST = jax.lax.Precision.HIGHEST
+HORIZON = 1e-6  # smallest third coordinate: what lies behind the horizon is sent far away, and stays finite
+
+Numbers = Array | np.ndarray
+Scalars = float | int | Inexact[Numbers, "..."]  # one number, or one for each map of a batch
+Map = Float[Numbers, "*lead 3 3"]
+Maps = Float[Array, "*lead 3 3"]
+
+
+def _float32(value) -> Array:
+    return jnp.asarray(value, jnp.float32)
+
+
+def _rows(*entries) -> Array:
+    """A (..., 3, 3) matrix from nine scalars or equally batched arrays, row by row."""
+    entries = [_float32(entry) for entry in entries]
+    shape = jnp.broadcast_shapes(*(entry.shape for entry in entries))
+    return jnp.stack([jnp.broadcast_to(entry, shape) for entry in entries], axis=-1).reshape(*shape, 3, 3)
+
+
+def identity() -> Float[Array, "3 3"]:
+    """The map that moves nothing."""
+    return jnp.eye(3, dtype=jnp.float32)
+
+
+def translation(x: Scalars, y: Scalars) -> Maps:
+    """Moves by (x, y) pixels."""
+    return _rows(1, 0, x, 0, 1, y, 0, 0, 1)
+
+
+def scaling(x: Scalars, y: Scalars | None = None) -> Maps:
+    """Multiplies coordinates by x and y (by x both, if y is None); (0, 0) stays where it is."""
+    return _rows(x, 0, 0, 0, x if y is None else y, 0, 0, 0, 1)
+
+
+def rotation(angle: Scalars, centre=(0.0, 0.0)) -> Maps:
+    """Turns by `angle` radians about `centre` (x, y).
+
+    A positive angle takes the x axis towards the y axis; as y points down, that looks clockwise on a screen.
+    """
+    return similarity(angle=angle, centre=centre)
+
+
+def similarity(*, angle: Scalars = 0.0, scale: Scalars = 1.0, shift=(0.0, 0.0), centre=(0.0, 0.0)) -> Maps:
+    """p -> scale R(angle) (p - centre) + centre + shift; angle in radians as in `rotation`, shift and centre (x, y)."""
+    cosine, sine = _float32(scale) * jnp.cos(_float32(angle)), _float32(scale) * jnp.sin(_float32(angle))
+    return affine(cosine, -sine, sine, cosine, shift=shift, centre=centre)
+
+
+def affine(xx: Scalars, xy: Scalars, yx: Scalars, yy: Scalars, *, shift=(0.0, 0.0), centre=(0.0, 0.0)) -> Maps:
+    """p -> [[xx, xy], [yx, yy]] (p - centre) + centre + shift. All arguments may carry the same batch axes."""
+    centre_x, centre_y = _float32(centre[0]), _float32(centre[1])
+    linear = _rows(xx, xy, 0, yx, yy, 0, 0, 0, 1)
+    return compose(translation(centre_x + _float32(shift[0]), centre_y + _float32(shift[1])), linear,
+                   translation(-centre_x, -centre_y))
+
+
+def homography(source: Float[Numbers, "*lead 4 2"], destination: Float[Numbers, "*lead 4 2"]) -> Maps:
+    """The projective map that takes four points to four others, exactly; its last entry is 1 or, if need be, -1.
+
+    No three points of either four may lie on a line; the result is not finite then.
+    Both fours are written in the projective frame of the first three points, whose coordinates of the fourth are
+    three weights: closed form, so that no batched solver runs inside a training step.
+    """
+    source, destination = _float32(source), _float32(destination)
+
+    def frame(points):
+        middle = points.mean(-2, keepdims=True)
+        size = jnp.abs(points - middle).max((-2, -1))
+        shrink = _rows(1 / size, 0, -middle[..., 0, 0] / size, 0, 1 / size, -middle[..., 0, 1] / size, 0, 0, 1)
+        unit = (points - middle) / size[..., None, None]
+        columns = jnp.concatenate([unit, jnp.ones_like(unit[..., :1])], -1).swapaxes(-1, -2)
+        weights = jnp.matmul(invert(columns[..., :3]), columns[..., 3:], precision=HIGHEST)
+        return shrink, columns[..., :3] * weights.swapaxes(-1, -2)
+
+    source_shrink, source_frame = frame(source)
+    destination_shrink, destination_frame = frame(destination)
+    found = compose(invert(destination_shrink), destination_frame, invert(source_frame), source_shrink)
+    found = found / found[..., 2:, 2:]
+    middle = source.mean(-2)
+    third = (found[..., 2, :2] * middle).sum(-1) + found[..., 2, 2]
+    return found * jnp.where(third < 0, -1.0, 1.0)[..., None, None].astype(jnp.float32)
+
+
+def compose(first: Map, *others: Map) -> Maps:
+    """The map that applies the rightmost argument first: move_points(compose(a, b), p) is a of b of p."""
+    result = _float32(first)
+    for other in others:
+        result = jnp.matmul(result, _float32(other), precision=HIGHEST)
+    return result
+
+
+def invert(maps: Map) -> Maps:
+    """The inverse maps, new pixels -> old, by cofactors. Not finite where a map is singular."""
+    maps = _float32(maps)
+    a, b, c = maps[..., 0, :], maps[..., 1, :], maps[..., 2, :]
+    cofactors = jnp.stack([jnp.cross(b, c), jnp.cross(c, a), jnp.cross(a, b)], axis=-1)
+    return cofactors / (a * cofactors[..., 0]).sum(-1)[..., None, None]
+
+
+def index_grid(stride: float) -> Float[Array, "3 3"]:
+    """Image -> heatmap pixels as index / stride, as in the official HRNet and RegDA code."""
+    return scaling(1 / stride)
+
+
+def half_pixel_grid(stride: float) -> Float[Array, "3 3"]:
+    """Image -> heatmap pixels as (index + 0.5) / stride - 0.5: both arrays cover the same area of the picture."""
+    offset = 0.5 / stride - 0.5
+    return compose(translation(offset, offset), scaling(1 / stride))
+
+
+def conjugate(maps: Map, grid: Float[Numbers, "3 3"]) -> Maps:
+    """A map of image pixels as a map of heatmap pixels. grid: image -> heatmap, one of the two named grids."""
+    return compose(grid, maps, invert(grid))
+
+
+def local_scale(maps: Float[Numbers, "*lead 3 3"], points: Float[Numbers, "*lead 2"]) -> Float[Array, "*lead"]:
+    """How much a map stretches lengths about a point: the root of the determinant of its derivative there."""
+    maps, points = _float32(maps), _float32(points)
+    third = maps[..., 2, 0] * points[..., 0] + maps[..., 2, 1] * points[..., 1] + maps[..., 2, 2]
+    a, b, c = maps[..., 0, :], maps[..., 1, :], maps[..., 2, :]
+    return jnp.sqrt(jnp.abs((a * jnp.cross(b, c)).sum(-1)) / jnp.maximum(third, HORIZON) ** 3)
+
+
+class ThinPlateSpline(NamedTuple):
+    """A smooth map that takes control points to control points (Bookstein 1989), and the same fitted backwards.
+
+    Coefficients are N weights of r^2 log r^2, then one constant and two slopes, for x and y, in units of the spread
+    of the control points they belong to.
+    """
+
+    source: Float[Array, "*lead controls 2"]
+    destination: Float[Array, "*lead controls 2"]
+    forward: Float[Array, "*lead coefficients 2"]
+    backward: Float[Array, "*lead coefficients 2"]
+
+
+def fit_thin_plate_spline(
+    source: Float[Numbers, "*lead controls 2"], destination: Float[Numbers, "*lead controls 2"], *,
+    smoothing: float = 0.0,
+) -> ThinPlateSpline:
+    """The thin-plate spline from source to destination control points, in pixels.
+
+    smoothing: 0 meets every control point; above that, bending is paid for (in units of the points' spread) and the
+    points are met nearly. At least three control points, not all on a line; the result is not finite otherwise.
+    """
+    if smoothing < 0 or source.shape[-2] < 3:
+        raise ValueError(f"a spline needs 3 control points and a smoothing of at least 0, got {source.shape[-2]} "
+                         f"and {smoothing}")
+    source, destination = _float32(source), _float32(destination)
+    return ThinPlateSpline(source, destination, _fit_spline(source, destination, smoothing),
+                           _fit_spline(destination, source, smoothing))
+
+
+def _spline_basis(points: Array, controls: Array) -> Array:
+    """(..., P, N + 3): r^2 log r^2 to each control point, one, x, y, all in units of the controls' spread."""
+    middle = controls.mean(-2, keepdims=True)
+    spread = jnp.sqrt(jnp.square(controls - middle).mean((-2, -1), keepdims=True))
+    points, controls = (points - middle) / spread, (controls - middle) / spread
+    squared = sum(jnp.square(points[..., :, None, axis] - controls[..., None, :, axis]) for axis in (0, 1))
+    bending = squared * jnp.log(jnp.maximum(squared, 1e-12))
+    return jnp.concatenate([bending, jnp.ones_like(points[..., :1]), points], -1)
+
+
+def _fit_spline(controls: Array, values: Array, smoothing: float) -> Array:
+    basis = _spline_basis(controls, controls)
+    count = controls.shape[-2]
+    bending, linear = basis[..., :count], basis[..., count:]
+    bending = bending + jnp.broadcast_to(smoothing * jnp.eye(count, dtype=jnp.float32), bending.shape)
+    corner = jnp.zeros((*basis.shape[:-2], 3, 3), jnp.float32)
+    system = jnp.concatenate([jnp.concatenate([bending, linear], -1),
+                              jnp.concatenate([linear.swapaxes(-1, -2), corner], -1)], -2)
+    return jnp.linalg.solve(system, jnp.concatenate([values, jnp.zeros_like(values[..., :3, :])], -2))
+
+
+def _along_spline(points: Array, controls: Array, coefficients: Array) -> Array:
+    return jnp.matmul(_spline_basis(points, controls), coefficients, precision=HIGHEST)
+
+
+def _against_spline(points: Array, spline: ThinPlateSpline, corrections: int = 3) -> Array:
+    """Where the spline takes `points` from. The backward fit is exact at the control points only; elsewhere its
+    error, as the forward spline sees it, is taken off the argument a few times."""
+    aim = points
+    for _ in range(corrections):
+        reached = _along_spline(_along_spline(aim, spline.destination, spline.backward), spline.source, spline.forward)
+        aim = aim + (points - reached)
+    return _along_spline(aim, spline.destination, spline.backward)
+
+
+def _project(maps: Array, points: Array) -> Array:
+    """Points (..., N, 2) under maps with the same or no leading axes, without a dot: exact on every accelerator."""
+    lead = jnp.broadcast_shapes(maps.shape[:-2], points.shape[:-2])
+    maps = jnp.broadcast_to(maps, (*lead, 3, 3))[..., None, :, :]
+    points = jnp.broadcast_to(points, (*lead, *points.shape[-2:]))
+    x, y, z = (maps[..., row, 0] * points[..., 0] + maps[..., row, 1] * points[..., 1] + maps[..., row, 2]
+               for row in range(3))
+    return jnp.stack([x, y], -1) / jnp.maximum(z, HORIZON)[..., None]
+
+
+def move_points(
+    maps: Float[Numbers, "*#lead 3 3"] | ThinPlateSpline, points: Float[Numbers, "*#lead points 2"]
+) -> Float[Array, "*_ points 2"]:
+    """Points (..., N, 2) under maps (..., 3, 3) or a spline; leading axes broadcast.
+
+    Points behind a homography's horizon come out finite and far outside any picture.
+    """
+    points = _float32(points)
+    if isinstance(maps, ThinPlateSpline):
+        return _along_spline(points, maps.source, maps.forward)
+    return _project(_float32(maps), points)
+
+
+def warp(
+    images: Float[Array, "batch height width channels"],
+    maps: Float[Numbers, "batch 3 3"] | Float[Numbers, "3 3"] | ThinPlateSpline,
+    *,
+    size: tuple[int, int] | None = None,
+    fill: float = 0.0,
+    method: str = "bilinear",
+) -> Float[Array, "batch new_height new_width channels"]:
+    """Images moved by maps from old pixels to new: what was at p is at maps(p).
+
+    size: (height, width) of the result, by default that of the images. fill: the value of everything outside.
+    method: "bilinear" or "nearest". Differentiable with respect to images and (bilinear) maps; interpolates in
+    float32 and returns the dtype of the images. A map from before to after a loss of resolution does not smooth.
+    """
+    if method not in ("bilinear", "nearest"):
+        raise ValueError(f"method is 'bilinear' or 'nearest', got {method!r}")
+    batch, height, width, channels = images.shape
+    new_height, new_width = size or (height, width)
+    x, y = np.meshgrid(np.arange(new_width, dtype=np.float32), np.arange(new_height, dtype=np.float32))
+    pixels = jnp.asarray(np.stack([x.ravel(), y.ravel()], -1))
+    if isinstance(maps, ThinPlateSpline):
+        origins = _against_spline(jnp.broadcast_to(pixels, (batch, *pixels.shape)), maps)
+    else:
+        origins = _project(jnp.broadcast_to(invert(maps), (batch, 3, 3)), pixels)
+
+    # One pixel of `fill` all round makes the outside an ordinary pixel: no masks, and the border blends into it.
+    framed = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=fill)
+    flat = framed.reshape(batch, (height + 2) * (width + 2), channels)
+    x = jnp.clip(origins[..., 0] + 1, 0, width + 1)
+    y = jnp.clip(origins[..., 1] + 1, 0, height + 1)
+
+    def taken(column, row):
+        # Four taps of one flattened axis are five times faster than a gather over two.
+        at = row * (width + 2) + column
+        return jax.vmap(lambda image, index: image.at[index].get(mode="promise_in_bounds"))(flat, at)
+
+    if method == "nearest":
+        column = jnp.clip(jnp.round(x).astype(jnp.int32), 0, width + 1)
+        row = jnp.clip(jnp.round(y).astype(jnp.int32), 0, height + 1)
+        return taken(column, row).reshape(batch, new_height, new_width, channels)
+    # The clip of the integers keeps a map that is not finite from reading outside the array.
+    column = jnp.clip(jnp.floor(jax.lax.stop_gradient(x)).astype(jnp.int32), 0, width)
+    row = jnp.clip(jnp.floor(jax.lax.stop_gradient(y)).astype(jnp.int32), 0, height)
+    right = (x - column.astype(jnp.float32))[..., None]
+    lower = (y - row.astype(jnp.float32))[..., None]
+    tap = lambda down, across: taken(column + across, row + down).astype(jnp.float32)  # noqa: E731
+    moved = ((1 - lower) * ((1 - right) * tap(0, 0) + right * tap(0, 1))
+             + lower * ((1 - right) * tap(1, 0) + right * tap(1, 1)))
+    return moved.astype(images.dtype).reshape(batch, new_height, new_width, channels)
+
+
+def warp_heatmaps(
+    heatmaps: Float[Array, "batch height width keypoints"],
+    image_maps: Float[Numbers, "batch 3 3"] | Float[Numbers, "3 3"],
+    grid: Float[Numbers, "3 3"],
+) -> Float[Array, "batch height width keypoints"]:
+    """Heatmaps moved as their images are: `image_maps` in image pixels, `grid` from image to heatmap pixels."""
+    return warp(heatmaps, conjugate(image_maps, grid))
