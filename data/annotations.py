@@ -1,0 +1,77 @@
+"""From what an annotation file says of a picture to the record that is stored."""
+import io
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from data.prepared import Record, png, record
+
+Cut = Callable[[Image.Image, np.ndarray], tuple[Image.Image, np.ndarray]]
+
+
+class Annotation(NamedTuple):
+    """One example as the files of a dataset describe it. Its picture is still on disk."""
+
+    name: str  # unique within its split
+    image: Path
+    keypoints: np.ndarray  # (K, 2) float64, in pixels of the picture on disk; finite where visible
+    visible: np.ndarray  # (K,) bool
+    size: tuple[int, int] | None = None  # width and height that the files promise
+    cut: Cut | None = None  # what is done to picture and keypoints before they are stored; None: stored byte for byte
+
+
+def diagonal(keypoints: np.ndarray, visible: np.ndarray) -> float:
+    """The diagonal of the tight box around the visible points, 0 with fewer than two."""
+    seen = keypoints[visible]
+    return float(np.linalg.norm(np.ptp(seen, axis=0))) if len(seen) > 1 else 0.0
+
+
+def stored(
+    annotations: Sequence[Annotation], reference: Callable[[np.ndarray, np.ndarray], float] = diagonal
+) -> Iterator[Record]:
+    """The records of a split.
+
+    reference: the set's length in pixels, `(keypoints, visible) -> length`; where it is not positive (a frame without
+    labels) the median of the split takes its place. A point outside the stored picture is stored as not visible. A
+    picture that does not decode is passed on as it is, for the builder to name or to leave out.
+    """
+    lengths = [reference(one.keypoints, one.visible) for one in annotations]
+    usual = float(np.median([length for length in lengths if length > 0] or [1.0]))
+    for one in annotations:
+        image, keypoints, visible = one.image, one.keypoints, one.visible
+        try:
+            with Image.open(one.image) as picture:
+                size = picture.size
+                if one.cut is not None:
+                    cut, keypoints = one.cut(picture, keypoints)
+                    image, size = _encoded(cut, lossless=picture.format != "JPEG"), cut.size
+            visible = visible & (keypoints > -0.5).all(1) & (keypoints < np.array(size) - 0.5).all(1)
+        except OSError:
+            image = one.image
+        yield record(image, keypoints, visible, reference(keypoints, one.visible) or usual, one.name)
+
+
+def _encoded(picture: Image.Image, lossless: bool) -> bytes:
+    """What was cut out of a JPEG becomes a JPEG again (quality 95, colours at full size), all else a PNG."""
+    picture = picture.convert("RGB")
+    if lossless:
+        return png(np.asarray(picture))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=95, subsampling=0)
+    return file.getvalue()
+
+
+def fifth_held_out(samples: Sequence) -> tuple[list, list]:
+    """RegDA's split of a set that has none: (train, test).
+
+    The samples are shuffled with seed 42; the first fifth, at most 3,200, is for testing. The authors seed the global
+    generator; a private one gives the same order.
+    """
+    shuffled = list(samples)
+    random.Random(42).shuffle(shuffled)
+    held_out = min(int(0.2 * len(shuffled)), 3200)
+    return shuffled[held_out:], shuffled[:held_out]

@@ -1,0 +1,51 @@
+"""Hand-3D-Studio (H3D): real hands before many cameras, in RegDA's copy of crops of 1.5 times the hand.
+
+Zhao et al., Hand-3D-Studio: A New Multi-view System for 3D Hand Reconstruction, ICASSP 2020. Only hands without an
+object are read. The split is random over frames, as RegDA's is, so that frames of one take fall on both sides.
+Pictures are stored as they are; every point counts as visible. `scale` is the diagonal of the points' box in pixels.
+"""
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from data.annotations import Annotation, fifth_held_out, stored
+from data.checking import all_faults, entries, numbers, read_json, read_whole
+from data.hands import HAND
+from data.prepared import Dataset, KeypointBuilder
+
+FOLDER = "H3D_crop"
+
+
+def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
+    """The hands without an object, split by RegDA's rule."""
+    root = folder / FOLDER if (folder / FOLDER).is_dir() else folder
+    hands = []
+    content = read_json(root / "annotation.json", faults)
+    for number, entry in entries(content, ("name", "keypoint2d", "without_object"), "annotation.json", faults):
+        where = f"annotation.json entry {number} ({entry['name']})"
+        free = numbers(entry["without_object"], (), f"{where} without_object", faults)
+        keypoints = numbers(entry["keypoint2d"], (21, 2), f"{where} keypoint2d", faults)
+        if free is not None and keypoints is not None and free == 1:
+            hands.append(Annotation(str(entry["name"]), root / str(entry["name"]), keypoints, np.ones(21, bool)))
+    train, test = fifth_held_out(hands)
+    return {"train": train, "test": test}
+
+
+class H3D(KeypointBuilder):
+    """One record for each hand without an object: 21 points, four fifths train, one fifth (at most 3,200) test."""
+
+    name = "h3d"
+    keypoints = len(HAND.names)
+
+    def splits(self, folder):
+        return {split: stored(hands) for split, hands in read_whole(read, folder, self.name).items()}
+
+
+DATASET = Dataset(
+    name="h3d",
+    builder=H3D,
+    skeleton=lambda folder: HAND,
+    where="unpack H3D_crop.tar, which the thuml Transfer-Learning-Library (GitHub) links to; research use only",
+    check=partial(all_faults, read),
+)

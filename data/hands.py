@@ -1,0 +1,38 @@
+"""The hand of 21 points that RHD, Hand-3D-Studio and FreiHAND share, and how their pictures of hands are cut."""
+import numpy as np
+from PIL import Image
+
+from kpjax.boxes import square_box, tight_box
+from kpjax.structures import Skeleton
+
+FINGERS = ("thumb", "index", "middle", "ring", "little")
+JOINTS = ("mcp", "pip", "dip", "tip")  # from the palm outward; the thumb's first point is its carpometacarpal joint
+
+HAND = Skeleton(
+    names=("wrist", *(f"{finger}_{joint}" for finger in FINGERS for joint in JOINTS)),
+    edges=tuple((0 if joint == 0 else 4 * finger + joint, 4 * finger + joint + 1)
+                for finger in range(5) for joint in range(4)),
+    flip=tuple(range(21)),  # a mirrored left hand is a right hand with the same points
+    groups={
+        "MCP": (1, 5, 9, 13, 17),
+        "PIP": (2, 6, 10, 14, 18),
+        "DIP": (3, 7, 11, 15, 19),
+        "fingertip": (4, 8, 12, 16, 20),
+        "all": tuple(range(21)),  # with the wrist, so it is not the mean of the four others
+    },
+)
+
+
+def cut_hand(picture: Image.Image, keypoints: np.ndarray, *, mirror: bool) -> tuple[Image.Image, np.ndarray]:
+    """The square of 1.5 times the hand, one pixel short of the box on the right and below as in RegDA's code.
+
+    keypoints: (21, 2), all of them, visible or not, say where the hand is. mirror: turn the picture into one of the
+    other hand, x -> width - 1 - x. Returns the picture and the keypoints in its pixels.
+    """
+    left, upper, right, lower = square_box(tight_box(keypoints), *picture.size)
+    cut = picture.crop((int(left), int(upper), int(right), int(lower)))
+    moved = keypoints - np.array([left, upper], keypoints.dtype)
+    if mirror:
+        cut = cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        moved[:, 0] = cut.width - 1 - moved[:, 0]
+    return cut, moved

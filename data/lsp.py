@@ -1,0 +1,86 @@
+"""Leeds Sports Pose (LSP): people at sports, 14 joints, in the 16 slots of the body that RegDA uses.
+
+Johnson and Everingham, Clustered Pose and Nonlinear Appearance Models for Human Pose Estimation, BMVC 2010. All
+pictures are in both splits, as in RegDA, which adapts to LSP without its labels. Pictures are stored as they are; the
+padding to a square is the placement `kpjax.input.placement.pad_to_square`. Pelvis and thorax are never visible.
+`scale` is the diagonal of the visible points' box in pixels.
+"""
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+
+from data.annotations import Annotation, stored
+from data.bodies import BODY, LEEDS_JOINTS, LEEDS_LABELLED
+from data.checking import all_faults, read_whole
+from data.prepared import Dataset, KeypointBuilder
+
+
+def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
+    """All people, twice. The flag 1 means not visible here; in LSP Extended it is the other way round."""
+    joints = read_joints(folder / "joints.mat", faults)
+    if joints is None:
+        return {"train": [], "test": []}
+    if joints.shape[:2] != (3, 14):
+        faults.append(f"joints.mat: joints is {joints.shape}, (3, 14, pictures) belongs here"
+                      + ("; this is LSP Extended: use lspet" if joints.shape[:2] == (14, 3) else ""))
+        return {"train": [], "test": []}
+    people = [person for column in range(joints.shape[2]) if (person := described(
+        folder / "images" / f"im{column + 1:04d}.jpg", joints[:2, :, column].T, joints[2, :, column], False, faults))]
+    return {"train": people, "test": people}
+
+
+def read_joints(path: Path, faults: list[str]) -> np.ndarray | None:
+    """The variable `joints` of a MATLAB file as three axes of float64, None (and a fault) if it is not there."""
+    if not path.is_file():
+        faults.append(f"{path.name} is missing, expected at {path}")
+        return None
+    try:
+        joints = np.asarray(scipy.io.loadmat(path)["joints"], np.float64)
+    except KeyError:
+        faults.append(f"{path.name}: variable joints is missing")
+        return None
+    except Exception as error:  # scipy raises many kinds on a damaged file
+        faults.append(f"{path.name} cannot be read: {error}; fetch it again")
+        return None
+    if joints.ndim != 3:
+        faults.append(f"{path.name}: joints has {joints.ndim} axes where 3 belong")
+        return None
+    return joints
+
+
+def described(
+    image: Path, joints: np.ndarray, flags: np.ndarray, flag_of_visible: bool, faults: list[str]
+) -> Annotation | None:
+    """One person. joints: (14, 2). flags: (14,), 0 or 1; `flag_of_visible` says which of them means visible."""
+    where = f"joints.mat column of {image.name}"
+    if strange := [flag for flag in flags if flag not in (0, 1)]:
+        faults.append(f"{where}: flag {strange[0]:g} where 0 or 1 belongs")
+        return None
+    visible = flags == int(flag_of_visible)
+    if not np.isfinite(joints[visible]).all():
+        faults.append(f"{where}: joint {int(np.argmax(visible & ~np.isfinite(joints).all(1)))} is flagged visible, but "
+                      "its coordinates are not finite")
+        return None
+    slots = list(LEEDS_JOINTS)
+    return Annotation(image.stem, image, joints[slots], visible[slots] & LEEDS_LABELLED)
+
+
+class Lsp(KeypointBuilder):
+    """One record for each picture: 16 points of which 14 are labelled; train and test are the same 2,000 pictures."""
+
+    name = "lsp"
+    keypoints = len(BODY.names)
+
+    def splits(self, folder):
+        return {split: stored(people) for split, people in read_whole(read, folder, self.name).items()}
+
+
+DATASET = Dataset(
+    name="lsp",
+    builder=Lsp,
+    skeleton=lambda folder: BODY,
+    where="unpack lsp_dataset.zip (images/ and joints.mat), Sam Johnson's Leeds Sports Pose page; research use",
+    check=partial(all_faults, read),
+)

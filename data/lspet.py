@@ -1,0 +1,62 @@
+"""Leeds Sports Pose Extended (LSPET): 10,000 pictures of parkour, gymnastics and athletics, labelled by a crowd.
+
+Johnson and Everingham, Learning Effective Human Pose Estimation from Inaccurate Annotation, CVPR 2011. It differs from
+LSP in the order of its axes and in its flag: 1 means visible, and where it is 0 the coordinates are filler. There is
+no published split; pictures 1 to 2,000 train and the others test. A copy that stops earlier is read as far as it goes.
+Pictures are stored as they are, with the 16 points of the body of which 14 are labelled. `scale` is the diagonal of
+the visible points' box in pixels.
+"""
+from functools import partial
+from pathlib import Path
+
+from data.annotations import Annotation, stored
+from data.bodies import BODY
+from data.checking import all_faults, read_whole
+from data.lsp import described, read_joints
+from data.prepared import Dataset, KeypointBuilder
+
+TRAINING = 2000
+
+
+def read(folder: Path, faults: list[str], training: int = TRAINING) -> dict[str, list[Annotation]]:
+    """The people whose pictures are there: the first `training` columns train, all others test."""
+    nobody = {"train": [], "test": []}
+    joints = read_joints(folder / "joints.mat", faults)
+    if joints is None:
+        return nobody
+    if joints.shape[:2] != (14, 3):
+        faults.append(f"joints.mat: joints is {joints.shape}, (14, 3, pictures) belongs here"
+                      + ("; this is the original LSP: use lsp" if joints.shape[:2] == (3, 14) else ""))
+        return nobody
+    hidden = joints[:, 2] == 0
+    if hidden.any() and (joints[:, :2] > 0).all(1)[hidden].mean() > 0.5:
+        faults.append("joints.mat: most joints flagged 0 have coordinates inside the picture, but 0 means not visible "
+                      "in LSP Extended; the flags are those of another release")
+        return nobody
+    images = [folder / "images" / f"im{column + 1:05d}.jpg" for column in range(joints.shape[2])]
+    last = max((column for column, image in enumerate(images) if image.is_file()), default=-1)
+    if last < 0:
+        faults.append("images/im00001.jpg and all others are missing; unpack the pictures beside joints.mat")
+    people = [described(images[column], joints[:, :2, column], joints[:, 2, column], True, faults)
+              for column in range(last + 1)]
+    return {"train": [person for person in people[:training] if person],
+            "test": [person for person in people[training:] if person]}
+
+
+class Lspet(KeypointBuilder):
+    """One record for each picture: 16 points of which 14 are labelled; pictures 1 to 2,000 train, the others test."""
+
+    name = "lspet"
+    keypoints = len(BODY.names)
+
+    def splits(self, folder):
+        return {split: stored(people) for split, people in read_whole(read, folder, self.name).items()}
+
+
+DATASET = Dataset(
+    name="lspet",
+    builder=Lspet,
+    skeleton=lambda folder: BODY,
+    where="unpack lspet_dataset.zip (images/ and joints.mat), Sam Johnson's LSP Extended page; research use",
+    check=partial(all_faults, read),
+)

@@ -1,0 +1,63 @@
+"""SURREAL: rendered people, in RegDA's copy of crops of 1.5 times the person.
+
+Varol et al., Learning from Synthetic Humans, CVPR 2017. The 16 points are chosen among the 24 joints of SMPL as RegDA
+does: its right side is SMPL's left, and its shoulders are SMPL's collars. Pictures are stored as they are; every point
+counts as visible. `scale` is the diagonal of the points' box in pixels.
+"""
+import random
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from data.annotations import Annotation, fifth_held_out, stored
+from data.bodies import BODY
+from data.checking import all_faults, entries, numbers, read_json, read_whole
+from data.prepared import Dataset, KeypointBuilder
+
+SMPL_JOINTS = np.array([7, 4, 1, 2, 5, 8, 0, 9, 12, 15, 20, 18, 13, 14, 19, 21])
+RUNS = (0, 1, 2)
+
+
+def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
+    """Three splits from three folders; RegDA trains on all but the held-out part of the first, and tests on that of the
+    last."""
+    train, _ = fifth_held_out(_people(folder / "train", faults))
+    _, test = fifth_held_out(_people(folder / "test", faults))
+    validation = _people(folder / "val", faults)
+    random.Random(42).shuffle(validation)
+    return {"train": train, "validation": validation, "test": test}
+
+
+def _people(folder: Path, faults: list[str]) -> list[Annotation]:
+    people = []
+    for run in RUNS:
+        file = f"{folder.name}/run{run}.json"
+        content = read_json(folder / f"run{run}.json", faults)
+        for number, entry in entries(content, ("name", "keypoint2d"), file, faults):
+            where = f"{file} entry {number} ({entry['name']}) keypoint2d"
+            keypoints = numbers(entry["keypoint2d"], (24, 2), where, faults)
+            if keypoints is not None:
+                people.append(Annotation(f"run{run}/{entry['name']}", folder / f"run{run}" / str(entry["name"]),
+                                         keypoints[SMPL_JOINTS], np.ones(16, bool)))
+    return people
+
+
+class Surreal(KeypointBuilder):
+    """One record for each frame: 16 points, splits train, validation and test."""
+
+    name = "surreal"
+    keypoints = len(BODY.names)
+
+    def splits(self, folder):
+        return {split: stored(people) for split, people in read_whole(read, folder, self.name).items()}
+
+
+DATASET = Dataset(
+    name="surreal",
+    builder=Surreal,
+    skeleton=lambda folder: BODY,
+    where="unpack train, val and test, which the thuml Transfer-Learning-Library (GitHub) links to; SURREAL's terms "
+          "(di.ens.fr/willow/research/surreal) hold",
+    check=partial(all_faults, read),
+)
