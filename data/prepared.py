@@ -148,7 +148,7 @@ def check(dataset: Dataset, folder: Path | None) -> None:
     if not dataset.needs_folder:
         return
     if folder is None:
-        raise InputError(f"{dataset.name}: --manual-dir is missing; name the folder of the fetched set ({dataset.where})")
+        raise InputError(f"{dataset.name}: --manual-dir is missing; name the folder of the set ({dataset.where})")
     if not folder.is_dir():
         raise InputError(f"{dataset.name}: {folder} is no folder; fetch the set first ({dataset.where})")
     if not any(folder.iterdir()):

@@ -161,7 +161,7 @@ class _Subset:
 def subset(source: Source, indices: Sequence[int] | np.ndarray, name: str | None = None) -> Source:
     """Some examples of a source, in the order of `indices`, numbered from 0. Raises InputError for an index outside."""
     indices = np.asarray(indices, np.int64)
-    if indices.size and not (0 <= indices.min() and indices.max() < len(source)):
+    if indices.size and not (indices.min() >= 0 and indices.max() < len(source)):
         raise InputError(f"{source.name} has {len(source)} examples; a subset asks for number "
                          f"{indices.max() if indices.min() >= 0 else indices.min()}")
     return _Subset(source, indices, name or f"{source.name}[{len(indices)}]")

@@ -1,0 +1,70 @@
+"""Placement: what is seen at a keypoint stays at it, and `crop` leads back to the picture that was given."""
+import numpy as np
+import pytest
+
+from kpjax.input.placement import box_crop, letterbox, pad_to_square, stretch
+
+
+def picture_with_blob(width, height, x, y, radius):
+    """A dark picture with one bright Gaussian blob, wide enough that its centre of mass can be measured anywhere."""
+    down, across = np.mgrid[:height, :width]
+    blob = 255 * np.exp(-((across - x) ** 2 + (down - y) ** 2) / (2 * radius ** 2))
+    return np.repeat(blob[..., None], 3, axis=-1).astype(np.uint8)
+
+
+def centre_of_mass(image):
+    weight = image[..., 0].astype(np.float64) ** 2
+    down, across = np.mgrid[:image.shape[0], :image.shape[1]]
+    return np.array([(across * weight).sum(), (down * weight).sum()]) / weight.sum()
+
+
+@pytest.mark.parametrize("place", [letterbox(64), stretch(64), box_crop(64), pad_to_square(64)],
+                         ids=["letterbox", "stretch", "box_crop", "pad_to_square"])
+@pytest.mark.parametrize("size", [(200, 120), (90, 150), (64, 64), (40, 40)])
+def test_the_blob_stays_under_its_keypoint(place, size):
+    width, height = size
+    centre = np.array([width * 0.55, height * 0.45])
+    points = np.array([centre, centre - 12, centre + 12], np.float32)
+    image = picture_with_blob(width, height, *centre, radius=3)
+    placed, keypoints, visible, scale, crop = place(image, points, np.ones(3, np.float32), np.float32(10))
+    assert placed.shape == (64, 64, 3)
+    assert placed.dtype == np.uint8
+    assert visible.all()
+    # The authors' padding ignores the half-pixel of a resampling and half an odd gap: up to a pixel.
+    tolerance = 1.0 if place.__qualname__.startswith("pad_to_square") else 0.15
+    np.testing.assert_allclose(centre_of_mass(placed), keypoints[0], atol=tolerance)
+    back = keypoints @ crop[:2, :2].T + crop[:2, 2]
+    np.testing.assert_allclose(back, points, atol=1e-3)
+    growth = np.linalg.norm(keypoints[2] - keypoints[1]) / np.linalg.norm(points[2] - points[1])
+    if not place.__qualname__.startswith("stretch"):
+        np.testing.assert_allclose(scale, 10 * growth, rtol=1e-4)
+
+
+def test_leeds_sports_padding_has_the_published_numbers():
+    point = np.array([[50, 60]], np.float32)
+    seen, expected = np.ones(1, np.float32), {(110, 182): [121.329670, 84.395604], (182, 110): [70.329670, 135.395604]}
+    for (width, height), moved in expected.items():
+        image = np.full((height, width, 3), 255, np.uint8)
+        placed, keypoints, *_ = pad_to_square(256)(image, point, seen, np.float32(1))
+        np.testing.assert_allclose(keypoints[0], moved, atol=1e-4)
+        shown = np.argwhere(placed[..., 0].any(axis=0 if width < height else 1))
+        assert (shown.min(), shown.max()) == (51, 204)
+
+
+def test_points_outside_the_placed_picture_are_not_visible():
+    points = np.array([[20, 20], [30, 30], [95, 95], [-3, 5]], np.float32)
+    image = np.zeros((100, 100, 3), np.uint8)
+    _, keypoints, visible, _, _ = box_crop(32)(image, points, np.array([1, 1, 0, 0], np.float32), np.float32(1))
+    assert visible.tolist() == [1, 1, 0, 0]
+    assert not keypoints[2:].any()
+    _, keypoints, visible, _, _ = letterbox(32)(image, points, np.ones(4, np.float32), np.float32(1))
+    assert visible.tolist() == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("visible", [np.zeros(2, np.float32), np.array([1, 0], np.float32)])
+def test_a_box_of_no_area_shows_the_whole_picture(visible):
+    points = np.array([[3, 4], [9, 9]], np.float32)
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    for one, other in zip(box_crop(16)(image, points, visible, np.float32(1)),
+                          letterbox(16)(image, points, visible, np.float32(1)), strict=True):
+        np.testing.assert_array_equal(one, other)
