@@ -1,0 +1,207 @@
+"""How the figures look: colours, backgrounds and noise, and the drawing itself."""
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from data.figure_poses import HEAD_RADIUS, JOINTS, TORSO
+from kpjax.errors import InputError
+
+FINER = 4  # pictures are drawn this much larger and averaged
+# Parts in the order of drawing, the later over the earlier: (name, joints, radius as a fraction of the body's height).
+PARTS = (
+    ("right_leg", ("right_hip", "right_knee", "right_foot"), 0.036),
+    ("left_leg", ("left_hip", "left_knee", "left_foot"), 0.036),
+    ("torso", ("right_shoulder", "left_shoulder", "left_hip", "right_hip"), 0.044),
+    ("head", ("neck", "head"), 0.03),
+    ("right_arm", ("right_shoulder", "right_elbow", "right_hand"), 0.029),
+    ("left_arm", ("left_shoulder", "left_elbow", "left_hand"), 0.029),
+)
+ENDS = {"right_hand": 0.038, "left_hand": 0.038, "right_foot": 0.044, "left_foot": 0.044}
+LIMBS = 10  # coloured apart: two of each arm and leg, the torso, the head
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A way of looking. Colours and amplitudes are fractions of white.
+
+    limb_colours: "one" for the whole figure, "per_limb" for each limb its own, "clothed" for skin, shirt and trousers.
+    background: "plain" (one dark grey), "smooth" (a random 8 x 8 grid of colours, enlarged by cubic interpolation) or
+    "photo-like" (several such grids and shapes with edges). background_amplitude: the brightest it can be.
+    colour_low: the darkest that a channel of a limb's colour can be. noise: standard deviation of each pixel.
+    outline: brightness of a limb's border relative to its inside. hidden: the fraction of joints that are covered and
+    not labelled.
+    """
+
+    name: str
+    limb_colours: str = "one"
+    background: str = "plain"
+    background_amplitude: float = 0.12
+    colour_low: float = 0.5
+    noise: float = 0.0
+    outline: float = 0.6
+    hidden: float = 0.0
+
+    def __post_init__(self):
+        if self.limb_colours not in ("one", "per_limb", "clothed"):
+            raise InputError(f"domain {self.name}: limb_colours is {self.limb_colours!r}; "
+                             "choose one, per_limb or clothed")
+        if self.background not in ("plain", "smooth", "photo-like"):
+            raise InputError(f"domain {self.name}: background is {self.background!r}; "
+                             "choose plain, smooth or photo-like")
+
+
+SOURCE = Domain("source")
+
+
+def target(difficulty: float = 0.5) -> Domain:
+    """The other domain of the demo of unsupervised adaptation: a colour per limb, a coloured background, noise.
+
+    difficulty: 0 is easy (statistics of BatchNorm taken on it carry a network most of the way), 1 is out of reach. The
+    poses do not depend on it.
+    """
+    return Domain("target", "per_limb", "smooth", background_amplitude=0.35 + 0.4 * difficulty,
+                  colour_low=0.45 - 0.25 * difficulty, noise=0.06 + 0.02 * difficulty)
+
+
+PHOTO_LIKE = Domain("photo", "clothed", "photo-like", background_amplitude=0.7, colour_low=0.25, noise=0.03)
+DOMAINS = {domain.name: domain for domain in (SOURCE, target(), PHOTO_LIKE)}
+
+
+def limb_colours(domain: Domain, generator: np.random.Generator) -> np.ndarray:
+    """(LIMBS, 3) in [0, 1]: upper and lower right leg, left leg, torso, head, upper and lower right arm, left arm."""
+    drawn = domain.colour_low + (1 - domain.colour_low) * generator.random((LIMBS, 3))
+    if domain.limb_colours == "one":
+        return np.repeat(drawn[:1], LIMBS, axis=0)
+    if domain.limb_colours == "clothed":
+        trousers, shirt, skin = drawn[0], drawn[1], np.array([0.95, 0.75, 0.6]) * (0.45 + 0.55 * generator.random())
+        return np.stack([trousers] * 4 + [shirt, skin, shirt, skin, shirt, skin])
+    return drawn
+
+
+def _cubic(points: int, side: int) -> np.ndarray:
+    """(side, points): interpolation along one axis from a grid to pixels, the grid's ends at the picture's ends."""
+    at = np.linspace(0, points - 1, side)
+    distance = np.abs(at[:, None] - np.arange(points))
+    near = 1.5 * distance ** 3 - 2.5 * distance ** 2 + 1
+    far = -0.5 * distance ** 3 + 2.5 * distance ** 2 - 4 * distance + 2
+    weight = np.where(distance < 1, near, np.where(distance < 2, far, 0))
+    return weight / weight.sum(axis=1, keepdims=True)
+
+
+def _smooth(generator: np.random.Generator, points: int, side: int) -> np.ndarray:
+    """(side, side, 3) in [0, 1]: a random grid of colours, enlarged."""
+    enlarge, grid = _cubic(points, side), generator.random((points, points * 3))
+    rows = (enlarge @ grid).reshape(side, points, 3)
+    return np.clip(np.matmul(enlarge, rows), 0, 1)
+
+
+def background(domain: Domain, generator: np.random.Generator, side: int) -> np.ndarray:
+    """(side, side, 3) in [0, background_amplitude]."""
+    if domain.background == "plain":
+        return np.full((side, side, 3), domain.background_amplitude * generator.random())
+    if domain.background == "smooth":
+        return domain.background_amplitude * _smooth(generator, 8, side)
+    layers = [(points, _smooth(generator, points, side)) for points in (4, 8, 16, 32)]
+    mixed = sum(layer / points for points, layer in layers) / sum(1 / points for points, _ in layers)
+    picture = Image.fromarray((255 * mixed).astype(np.uint8))
+    pen = ImageDraw.Draw(picture)
+    for _ in range(generator.integers(4, 10)):
+        centre, size, turn = generator.random(2) * side, (0.05 + 0.3 * generator.random(2)) * side, generator.random()
+        angles = 2 * np.pi * (np.arange(generator.integers(2, 7)) + turn) / 4
+        corners = centre + size * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+        colour = tuple(int(255 * channel) for channel in generator.random(3))
+        if len(corners) > 2:
+            pen.polygon([tuple(corner) for corner in corners], fill=colour)
+        else:
+            pen.line([tuple(corner) for corner in corners], fill=colour, width=max(1, side // 32))
+    return domain.background_amplitude * np.asarray(picture, np.float64) / 255
+
+
+class _Pen:
+    """Draws discs, limbs and filled shapes, in pixels of the finished picture."""
+
+    def __init__(self, side: int):
+        self.canvas = Image.new("RGBA", (side * FINER, side * FINER))
+        self.draw = ImageDraw.Draw(self.canvas)
+
+    def capsule(self, start, end, radius: float, colour) -> None:
+        """A line with round ends; a disc if they are the same point."""
+        start, end = (np.asarray(point) * FINER + (FINER - 1) / 2 for point in (start, end))
+        radius *= FINER
+        along = end - start
+        length = np.hypot(*along)
+        if length > 0:
+            across = np.array([-along[1], along[0]]) * radius / length
+            corners = (start + across, end + across, end - across, start - across)
+            self.draw.polygon([(x, y) for x, y in corners], fill=colour)
+        for x, y in (start, end):
+            self.draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+
+    def shape(self, points, radius: float, colour) -> None:
+        """A polygon with a rounded border of `radius`."""
+        corners = np.asarray(points) * FINER + (FINER - 1) / 2
+        self.draw.polygon([(x, y) for x, y in corners], fill=colour)
+        for start, end in zip(points, np.roll(points, -1, axis=0), strict=True):
+            self.capsule(start, end, radius, colour)
+
+
+def _bytes(colour: np.ndarray, brightness: float = 1.0) -> tuple[int, int, int, int]:
+    return (*(int(255 * brightness * channel) for channel in colour), 255)
+
+
+def draw_body(points: np.ndarray, colours: np.ndarray, outline: float, side: int) -> Image.Image:
+    """The figure alone, RGBA at FINER times the size, transparent black around it.
+
+    points: (15, 2) px, in the order of JOINTS. colours: (LIMBS, 3). outline: brightness of borders.
+    """
+    at = dict(zip(JOINTS, points, strict=True))
+    # From the torso and the thighs, which are least foreshortened.
+    height = np.linalg.norm(at["neck"] - at["pelvis"]) / TORSO
+    pen = _Pen(side)
+    border = 0.012 * height
+    limbs = iter(range(LIMBS))
+    for name, joints, radius in PARTS:
+        radius = radius * height
+        spots = [at[joint] for joint in joints]
+        if name == "torso":
+            limb = next(limbs)
+            pen.shape(spots, radius, _bytes(colours[limb], outline))
+            pen.shape(spots, radius - border, _bytes(colours[limb]))
+        elif name == "head":
+            limb = next(limbs)
+            pen.capsule(*spots, radius, _bytes(colours[limb], 0.85))
+            pen.capsule(at["head"], at["head"], HEAD_RADIUS * height, _bytes(colours[limb], outline))
+            pen.capsule(at["head"], at["head"], HEAD_RADIUS * height - border, _bytes(colours[limb]))
+            up = (at["head"] - at["neck"]) / np.linalg.norm(at["head"] - at["neck"])
+            for sign in (-1, 1):
+                eye = at["head"] + height * (0.012 * up + sign * 0.03 * np.array([-up[1], up[0]]))
+                pen.capsule(eye, eye, 0.012 * height, _bytes(colours[limb], 0.25))
+        else:
+            pairs = [(start, end, next(limbs)) for start, end in pairwise(spots)]
+            last = ENDS[joints[-1]] * height
+            # The whole limb's border first, so that its two halves join without a line between them.
+            for grown, brightness in ((0.0, outline), (-border, 1.0)):
+                for start, end, limb in pairs:
+                    pen.capsule(start, end, radius + grown, _bytes(colours[limb], brightness))
+                pen.capsule(spots[-1], spots[-1], last + grown, _bytes(colours[limb], brightness))
+    return pen.canvas
+
+
+def cover(body: Image.Image, points: np.ndarray, radius: float) -> None:
+    """Removes discs from a drawn body, so that the background shows where its joints were."""
+    pen = ImageDraw.Draw(body)
+    for x, y in np.asarray(points) * FINER + (FINER - 1) / 2:
+        reach = radius * FINER
+        pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=(0, 0, 0, 0))
+
+
+def finish(body: Image.Image, behind: np.ndarray, noise: float, generator: np.random.Generator) -> np.ndarray:
+    """The finished picture (side, side, 3) uint8: the body averaged down, laid over its background, noise added."""
+    averaged = np.asarray(body.reduce(FINER), np.float32) / 255
+    seen = averaged[..., 3:]
+    picture = averaged[..., :3] * seen + behind.astype(np.float32) * (1 - seen)
+    if noise > 0:
+        picture += np.float32(noise) * generator.standard_normal(picture.shape, dtype=np.float32)
+    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
