@@ -1,0 +1,270 @@
+"""Checkpoints of a stage: asynchronous, verified when they are read, with all that must agree for a run to go on.
+
+The only module that knows orbax. A stage's folder holds `checkpoints/<step>/` (the live part of the state and a
+record), `frozen.safetensors` (the frozen trees, once) and, after a fault, `damaged/` (what did not verify).
+"""
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
+
+from kpjax.errors import InputError, RunError
+from kpjax.training.digests import describe, json_digest, leaf_digests
+from kpjax.training.run_folder import make_folder, strict
+from kpjax.training.tree_files import load_trained, read_tree_like, save_trained, write_tree
+
+__all__ = ["Checkpoints", "Restored", "load_trained", "open_checkpoints", "save_trained"]
+
+FORMAT = 1  # changes whenever the meaning of a record or of a State of kpjax does
+KEPT = 2  # the newest ones, besides those that were the best
+
+# Orbax tells of every item that it writes.
+logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+class Restored(NamedTuple):
+    """A verified checkpoint: `progress` is what `save` was given."""
+
+    state: Any
+    step: int
+    progress: Mapping[str, Any]
+
+
+@dataclass
+class _NewestAndBest:
+    """Keeps the newest checkpoints, and those that were the best when one of them was written.
+
+    So whichever of the newest a run resumes from, the best of its past is still there.
+    """
+
+    best: dict[int, int | None] = field(default_factory=dict)  # step of a checkpoint -> step of the best by then
+
+    def should_preserve(self, checkpoints, *, context):
+        newest = [info.step for info in checkpoints][-KEPT:]
+        kept = {*newest, *(self.best.get(step) for step in newest)}
+        return [info.step in kept for info in checkpoints]
+
+
+@dataclass
+class Checkpoints:
+    """The checkpoints of one stage. Made by `open_checkpoints`; close it."""
+
+    folder: Path
+    identity: Mapping[str, Any]
+    manager: ocp.CheckpointManager
+    policy: _NewestAndBest
+    frozen_digest: str | None = None
+
+    def save(self, step: int, state, progress: Mapping[str, Any], best: int | None) -> None:
+        """Begins to write a checkpoint; the arrays are copied before it returns, so that they may be donated.
+
+        progress: JSON, given back on restore. best: the step of the best checkpoint so far, to be kept. Raises
+        InputError if the disc refused this checkpoint, or an earlier one in the background.
+        """
+        with self._disc(step):
+            if self.frozen_digest is None and jax.tree.leaves(state.frozen):
+                self.frozen_digest = self._write_frozen(state.frozen)
+            live = state._replace(frozen={})
+            record = dict(self.identity) | {
+                "step": step, "progress": strict(progress), "best": best, "frozen": self.frozen_digest,
+                "digests": leaf_digests(live)}
+            self.policy.best[step] = best
+            self.manager.check_for_errors()
+            saved = self.manager.save(step, force=True, args=ocp.args.Composite(
+                state=ocp.args.StandardSave(live),
+                record=ocp.args.JsonSave({"digest": json_digest(record), "record": record})))
+        if not saved:
+            raise RunError(f"{self._path(step)}: is in the way; start over with --fresh")
+
+    def restore(self, template) -> Restored | None:
+        """The newest checkpoint that verifies, or None if there is none.
+
+        template: the State as shapes, dtypes and shardings. A damaged one is moved to `damaged/` with one line on
+        stderr, and the one before it is taken. Raises InputError if a field of the identity differs, and RunError if
+        there are checkpoints and none of them is good.
+        """
+        steps, faults = sorted(self.manager.all_steps(), reverse=True), []
+        for step in steps:
+            try:
+                restored = self._read(step, template)
+            except RunError as error:
+                faults.append(str(error))
+                continue
+            if faults:
+                self._put_aside([damaged for damaged in steps if damaged > step])
+                _tell(f"{_listed(faults)}: moved to {self.folder / 'damaged'}; going on from step {step}")
+            return restored
+        if faults:
+            raise RunError(f"{_listed(faults)}: no checkpoint of {self.folder} is left to go on from; "
+                           "start over with --fresh")
+        return None
+
+    def restore_step(self, step: int, template) -> Restored:
+        """The checkpoint of one step. Raises RunError if it is damaged or gone."""
+        self.wait()
+        try:
+            return self._read(step, template)
+        except RunError as error:
+            raise RunError(f"{error}; it was the best so far and nothing else holds it; start over with --fresh"
+                           ) from error
+
+    def wait(self) -> None:
+        """Returns when everything is on the disc. Raises InputError if the disc refused."""
+        with self._disc(None):
+            self.manager.wait_until_finished()
+
+    def last_good(self) -> str:
+        """Where the newest complete checkpoint is, in words."""
+        with contextlib.suppress(Exception):
+            self.manager.wait_until_finished()
+        steps = [int(path.name) for path in (self.folder / "checkpoints").glob("*") if path.name.isdigit()]
+        if not steps:
+            return "there is no checkpoint"
+        return f"the last good checkpoint is of step {max(steps)} in {self.folder}"
+
+    def close(self) -> None:
+        """Waits for what is being written. Never raises: `wait` reports failures."""
+        with contextlib.suppress(Exception):
+            self.manager.close()
+
+    def _path(self, step: int) -> Path:
+        return self.folder / "checkpoints" / str(step)
+
+    def _read(self, step: int, template) -> Restored:
+        live = template._replace(frozen={})
+        record = self._record(step)
+        check_identity(record, self.identity, self._path(step))
+        try:
+            # Orbax reports damage with many kinds of exceptions, bare `Exception` among them.
+            state = self.manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(live)))["state"]
+        except Exception as error:
+            raise RunError(f"checkpoint {self._path(step)} is damaged ({_first_line(error)})") from error
+        found = leaf_digests(state)
+        # Orbax restores a flipped byte, and casts to the dtype of the template, without a word.
+        written = record["digests"]
+        if wrong := sorted(path for path in found | written if found.get(path) != written.get(path)):
+            raise RunError(f"checkpoint {self._path(step)} is damaged ({wrong[0]} is not what was written)")
+        frozen = template.frozen
+        if record["frozen"] is not None:
+            frozen = read_tree_like(self.folder / "frozen.safetensors", template.frozen, record["frozen"])
+            frozen = jax.tree.map(lambda leaf, like: jax.device_put(leaf, like.sharding), frozen, template.frozen)
+        self.frozen_digest = record["frozen"]
+        self.policy.best[step] = record["best"]
+        return Restored(state._replace(frozen=frozen), step, record["progress"])
+
+    def _record(self, step: int) -> dict:
+        try:
+            found = self.manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+            record, whole = found["record"], found["digest"] == json_digest(found["record"])
+        except Exception as error:
+            raise RunError(f"checkpoint {self._path(step)} is damaged ({_first_line(error)})") from error
+        if not whole:
+            raise RunError(f"checkpoint {self._path(step)} is damaged (its record is not what was written)")
+        return record
+
+    def _write_frozen(self, frozen) -> str:
+        digest = json_digest(leaf_digests(frozen))
+        if jax.process_index() == 0:
+            write_tree(self.folder / "frozen.safetensors", frozen)
+        return digest
+
+    def _put_aside(self, steps: list[int]) -> None:
+        with self._disc(None):
+            if jax.process_index() == 0:
+                (self.folder / "damaged").mkdir(exist_ok=True)
+                for step in steps:
+                    number = len(list((self.folder / "damaged").iterdir()))
+                    os.rename(self._path(step), self.folder / "damaged" / f"{number}-step-{step}")
+            if jax.process_count() > 1:
+                multihost_utils.sync_global_devices("damaged checkpoints put aside")
+            self.manager.reload()
+
+    @contextlib.contextmanager
+    def _disc(self, step: int | None):
+        """Turns what orbax raises when the disc refuses, often later and in another thread, into one InputError."""
+        try:
+            yield
+        except (InputError, RunError):
+            raise
+        except Exception as error:
+            if (reason := _refusal(error)) is None:
+                raise
+            what = "a checkpoint" if step is None else f"the checkpoint of step {step}, or the one before it,"
+            raise InputError(f"{self.folder}: {what} cannot be written: {reason}; {self.last_good()}; free some space "
+                             "or make the folder writable, and the same command goes on from there") from error
+
+
+def open_checkpoints(folder: Path, identity: Mapping[str, Any]) -> Checkpoints:
+    """The checkpoints below `folder`.
+
+    identity: JSON that must be equal for a run to go on: the stage, its config, the data, the State's arrays. What a
+    killed process left half-written is ignored, and removed. Raises InputError if the folder cannot be made.
+    """
+    make_folder(folder / "checkpoints")
+    policy = _NewestAndBest()
+    manager = ocp.CheckpointManager(
+        (folder / "checkpoints").absolute(),
+        options=ocp.CheckpointManagerOptions(preservation_policy=policy, enable_async_checkpointing=True))
+    checkpoints = Checkpoints(folder, strict({"format": FORMAT, **identity}), manager, policy)
+    for step in manager.all_steps():
+        with contextlib.suppress(RunError):
+            policy.best[step] = checkpoints._record(step)["best"]
+    return checkpoints
+
+
+def check_identity(found: Mapping, wanted: Mapping, path: Path) -> None:
+    """Raises InputError that names the first field of two identities that differs, with both values."""
+    before, now = _flat(found), _flat(wanted)
+    names = [name for name in dict.fromkeys([*now, *before]) if name.split(".")[0] in wanted]
+    for name in names:
+        if before.get(name, "absent") != now.get(name, "absent"):
+            kind = {"model": "another model", "streams": "other data"}.get(name.split(".")[0], "another configuration")
+            there, here = before.get(name, "absent"), now.get(name, "absent")
+            raise InputError(
+                f"{path} is of {kind}: {name} is {there} there and {here} here; set it back, choose another "
+                "--workdir, or start over with --fresh")
+
+
+def _flat(value, name: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping) and value:
+        return {path: leaf for key, item in value.items()
+                for path, leaf in _flat(item, f"{name}.{key}" if name else key).items()}
+    return {name: value}
+
+
+def model_identity(state) -> dict[str, str]:
+    """Dtype and shape of every leaf of a State: what tells one model from another."""
+    return describe(state)
+
+
+def _refusal(error: BaseException) -> str | None:
+    """The disc's reason in an exception or its causes, None if the disc is not to blame."""
+    while error is not None:
+        if isinstance(error, OSError):
+            return error.strerror or str(error)
+        for phrase in ("No space left on device", "Read-only file system", "Permission denied", "Disk quota exceeded"):
+            if phrase in str(error):
+                return phrase
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _listed(faults: list[str]) -> str:
+    return "; ".join(dict.fromkeys(faults))
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+
+
+def _tell(message: str) -> None:
+    if jax.process_index() == 0:
+        print(message, file=sys.stderr, flush=True)

@@ -1,0 +1,302 @@
+"""One training loop for all methods."""
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from kpjax.errors import InputError, RunError
+from kpjax.structures import Example, Method, Start, Trained, named_key
+from kpjax.training.checkpoints import Checkpoints, Restored, model_identity, open_checkpoints
+from kpjax.training.digests import named_leaves
+from kpjax.training.feed import read_ahead
+from kpjax.training.interruption import Interrupted, stop_requests
+from kpjax.training.logging import Log, stage_lines
+from kpjax.training.measurements import LAG, NotFinite, Pending, Stopwatch, Window
+from kpjax.training.mesh import by_rows, check_divisible, data_mesh, replicate, replicated, shard
+from kpjax.training.run_folder import held
+
+Evaluate = Callable[[Any], Mapping[str, float]]  # reads `variables` and `frozen` of a State or a Trained
+
+
+class BatchStream(Protocol):
+    """Batches by the number of the step that reads them: numpy, the rows of this process only."""
+
+    batch_size: int  # of the global batch
+    source: Any  # has `name`, `digest` and a length
+
+    def __getitem__(self, step: int) -> Example: ...
+
+
+class Select(NamedTuple):
+    """Which evaluation decides the result of a run: the best value of `metric`."""
+
+    metric: str
+    mode: Literal["max", "min"] = "max"
+
+    def better(self, value: float, best: float | None) -> bool:
+        return not np.isnan(value) and (best is None or (value > best if self.mode == "max" else value < best))
+
+
+class Fitted(NamedTuple):
+    """A finished run."""
+
+    trained: Trained  # the best by `select`, without it the last
+    last: Trained
+    step: int  # of `trained`
+    metrics: Mapping[str, float]  # the evaluation of `trained`, {} without one
+    images_per_second: float  # all streams together, without evaluation, saving and compiling
+    wall_seconds: float  # over all sessions of the run
+    steps: int  # of the whole run
+
+
+class _Progress(NamedTuple):
+    """What a checkpoint knows besides the state. JSON."""
+
+    window: Mapping[str, Any]
+    best: Mapping[str, Any] | None  # step, value, metrics
+    metrics: Mapping[str, float]  # the last evaluation
+    train_seconds: float
+    train_steps: int
+    wall_seconds: float
+
+
+def fit(
+    method: Method, streams: Mapping[str, BatchStream], *, steps: int, key: jax.Array, stage: str, folder: Path,
+    start: Start | None = None, mesh: Mesh | None = None, evaluate: Evaluate | None = None, evaluate_every: int = 0,
+    select: Select | None = None, save_every: int = 0, log_every: int = 50,
+    between: tuple[int, Callable[[Any, int], Any]] | None = None, config: Mapping[str, Any], quiet: bool = False,
+) -> Fitted:
+    """Trains a method for `steps` steps, or what is left of them, and returns its result.
+
+    The same call on the same folder goes on from the last complete checkpoint, bit for bit on a CPU; on a finished
+    folder it trains nothing. The key of step n is `fold_in(named_key(key, stage), n)`.
+
+    streams: batches by name; `method.streams` says which are read. start: trees of earlier stages.
+    evaluate: called after every `evaluate_every` steps and after the last with the state, which the next step
+    consumes. select: the result is the best by it.
+    save_every: steps between checkpoints, besides those of a new best, of the last step and of SIGTERM; 0 for a tenth.
+    between: `(every, function)`; `function(state, step) -> state` runs before each step that `every` divides, 0
+    included. A resumed run repeats it, so it must be a function of its arguments.
+    config: all that must stay the same for the run to go on (JSON).
+
+    Raises InputError before compiling for a stream that is missing, a batch that does not divide over the devices or
+    is larger than its set; for a checkpoint of another model, config or data; and for a disc that refuses. Raises
+    RunError for a loss, a gradient norm or an array of the state that is not finite (it is never saved), and
+    Interrupted (exit code 143) after SIGTERM has been answered with a checkpoint.
+    """
+    began = time.perf_counter()
+    folder, mesh = Path(folder).absolute(), mesh or data_mesh()
+    _check_arguments(method, streams, mesh, steps, evaluate, select)
+    streams = {name: streams[name] for name in method.streams}
+    stage_key = replicate(named_key(key, stage), mesh)
+    start = replicate(dict(start or {}), mesh)
+    first = {name: stream[0] for name, stream in streams.items()}
+    init = functools.partial(jax.jit(method.init, out_shardings=replicated(mesh)),
+                             named_key(named_key(key, stage), "init"), shard(first, mesh), start)
+    template = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)), jax.eval_shape(init))
+    identity = {"stage": stage, "config": config, "streams": _streams_identity(streams),
+                "model": model_identity(template)}
+
+    with contextlib.ExitStack() as stack:
+        if jax.process_index() == 0:
+            stack.enter_context(held(folder))
+        checkpoints = open_checkpoints(folder, identity)
+        stack.callback(checkpoints.close)
+        restored = checkpoints.restore(template)
+        if restored is not None and restored.step > steps:
+            raise InputError(f"{folder} is at step {restored.step} already and {steps} steps are asked for; "
+                             "ask for more, choose another --workdir, or start over with --fresh")
+        state = init() if restored is None else restored.state
+        loop = _Loop(method, streams, stage_key, mesh, checkpoints, restored, steps, began)
+        log = stack.enter_context(Log(folder, stage, loop.step, steps, quiet))
+        log.say(*stage_lines(stage, {name: stream.source for name, stream in streams.items()}, first, state))
+        if restored is not None:
+            log.say(f"{stage}: going on from step {loop.step} of {steps}")
+        stop = stack.enter_context(stop_requests())
+        state = loop.run(state, log, stop, evaluate, evaluate_every, select, save_every or max(1, steps // 10),
+                         log_every, between)
+        checkpoints.wait()
+        last = Trained(state.variables, state.frozen)
+        best = loop.progress.best
+        if select is None or best is None:
+            trained, step, metrics = last, steps, loop.progress.metrics
+        else:
+            chosen = state if best["step"] == steps else checkpoints.restore_step(best["step"], template).state
+            trained, step, metrics = Trained(chosen.variables, chosen.frozen), best["step"], best["metrics"]
+    rate = loop.watch.steps_per_second() * loop.images_per_step
+    return Fitted(trained, last, step, _numbers(metrics), rate, loop.wall_seconds(), steps)
+
+
+class _Loop:
+    """The steps between a state that was made or restored and the last one."""
+
+    def __init__(self, method: Method, streams: Mapping[str, BatchStream], stage_key: jax.Array, mesh: Mesh,
+                 checkpoints: Checkpoints, restored: Restored | None, steps: int, began: float):
+        self.method, self.streams, self.stage_key, self.mesh = method, streams, stage_key, mesh
+        self.checkpoints, self.steps, self.began = checkpoints, steps, began
+        self.step = 0 if restored is None else restored.step
+        self.progress = _Progress({}, None, {}, 0.0, 0, 0.0) if restored is None else _Progress(**restored.progress)
+        self.saved = self.step if restored is not None else None
+        self.window = Window(**self.progress.window)
+        self.watch = Stopwatch(self.progress.train_seconds, self.progress.train_steps)
+        self.images_per_step = sum(stream.batch_size for stream in streams.values())
+
+    def run(self, state, log: Log, stop: Callable[[int], bool], evaluate: Evaluate | None, evaluate_every: int,
+            select: Select | None, save_every: int, log_every: int, between):
+        """All remaining steps; returns the last state, which is saved."""
+        if self.step == self.steps:
+            return state
+        update, names = _compiled_update(self.method.update, self.mesh)
+        batches = read_ahead(self._batch, range(self.step, self.steps))
+        self.pending = Pending(names)
+        compiled = False
+        with contextlib.closing(batches):
+            for batch in batches:
+                if between is not None and self.step % between[0] == 0:
+                    self._settle(log, log_every)
+                    state = _replaced(state, between[1](state, self.step), self.mesh)
+                if compiled and self.watch.since is None:
+                    self.watch.go()
+                state, values = update(state, batch, self.stage_key)
+                self.step += 1
+                self.pending.push(self.step, values)
+                if not compiled:
+                    # The first step is not part of the throughput: it compiles.
+                    values.block_until_ready()
+                    self._arrived(log, log_every, keep=0, timed=False)
+                    compiled = True
+                self._arrived(log, log_every, keep=LAG)
+                last, stopped = self.step == self.steps, stop(self.step)
+                due = evaluate is not None and (last or (evaluate_every and self.step % evaluate_every == 0))
+                improved = False
+                if due:
+                    self._settle(log, log_every)
+                    improved = self._evaluate(state, log, evaluate, select)
+                if last or stopped or improved or self.step % save_every == 0:
+                    self._settle(log, log_every)
+                    self._save(state)
+                if stopped:
+                    self.checkpoints.wait()
+                    raise Interrupted(f"stopped by SIGTERM: step {self.step} of {self.steps} is saved in "
+                                      f"{self.checkpoints.folder}; the same command goes on from there")
+        return state
+
+    def wall_seconds(self) -> float:
+        return self.progress.wall_seconds + time.perf_counter() - self.began
+
+    def _batch(self, step: int):
+        return shard({name: stream[step] for name, stream in self.streams.items()}, self.mesh)
+
+    def _arrived(self, log: Log, log_every: int, keep: int, timed: bool = True) -> None:
+        """Takes the metrics that have arrived into the log."""
+        try:
+            for step, metrics in self.pending.pop(keep):
+                self.watch.steps += timed
+                self.window.add(metrics)
+                if step % log_every == 0 or step == self.steps:
+                    rate = self.watch.steps_per_second()
+                    speed = {"steps_per_second": rate, "images_per_second": rate * self.images_per_step}
+                    log.row(step, self.window.means() | speed)
+                    log.progress(step, rate, self.images_per_step, self.window.means())
+                    if step % log_every == 0:
+                        self.window = Window()
+        except NotFinite as error:
+            raise RunError(f"{error}; {self.checkpoints.last_good()}; lower the learning rate or look at the data of "
+                           "that step, the same command goes on from that checkpoint") from None
+
+    def _settle(self, log: Log, log_every: int) -> None:
+        """Waits for all steps so far, and stops the clock."""
+        self._arrived(log, log_every, keep=0)
+        self.watch.pause()
+
+    def _evaluate(self, state, log: Log, evaluate: Evaluate, select: Select | None) -> bool:
+        metrics = {name: float(value) for name, value in evaluate(state).items()}
+        log.row(self.step, metrics)
+        self.progress = self.progress._replace(metrics=metrics)
+        if select is None:
+            return False
+        if select.metric not in metrics:
+            raise InputError(f"the result is to be selected by {select.metric!r}, which the evaluation does not "
+                             f"return; it has {', '.join(metrics)}")
+        best, value = self.progress.best, metrics[select.metric]
+        if not select.better(value, None if best is None else float(best["value"])):
+            return False
+        self.progress = self.progress._replace(best={"step": self.step, "value": value, "metrics": metrics})
+        return True
+
+    def _save(self, state) -> None:
+        if self.saved == self.step:
+            return
+        names = [name for name, fine in zip(named_leaves(state), np.asarray(_finite(state)), strict=True) if not fine]
+        if names:
+            raise RunError(f"step {self.step}: {names[0]} is not finite, though every loss was; nothing is saved; "
+                           f"{self.checkpoints.last_good()}")
+        progress = self.progress._replace(
+            window={"count": self.window.count, "sums": self.window.sums}, train_seconds=self.watch.seconds,
+            train_steps=self.watch.steps, wall_seconds=self.wall_seconds())
+        best = self.progress.best and self.progress.best["step"]
+        self.checkpoints.save(self.step, state, progress._asdict(), best)
+        self.saved = self.step
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled_update(update, mesh: Mesh):
+    """A step for one mesh, compiled once per method, and the names of its metrics, filled in by tracing."""
+    names: list[str] = []
+
+    def step(state, streams, stage_key):
+        state, metrics = update(state, streams, jax.random.fold_in(stage_key, state.step))
+        names[:] = metrics
+        # One vector: one transfer per step, however many metrics there are.
+        return state, jnp.stack([value.astype(jnp.float32) for value in metrics.values()])
+
+    placed = (replicated(mesh), by_rows(mesh), replicated(mesh))
+    return jax.jit(step, in_shardings=placed, out_shardings=(placed[0], placed[0]), donate_argnums=0), names
+
+
+@jax.jit
+def _finite(state):
+    return jnp.stack([jnp.isfinite(leaf).all() if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.bool(True)
+                      for leaf in jax.tree.leaves(state)])
+
+
+def _replaced(state, new, mesh: Mesh):
+    """The state that `between` returned, in buffers of its own: what it shares would be donated twice."""
+    if model_identity(state) != model_identity(new):
+        different = sorted(set(model_identity(state).items()) ^ set(model_identity(new).items()))[0]
+        raise ValueError(f"between: the state that it returns has other arrays: {different[0]} {different[1]}")
+    return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(new)
+
+
+def _check_arguments(method: Method, streams, mesh: Mesh, steps: int, evaluate, select) -> None:
+    if missing := [name for name in method.streams if name not in streams]:
+        raise InputError(f"stream {missing[0]!r} is missing: the method reads {', '.join(method.streams)}, "
+                         f"given are {', '.join(streams) or 'none'}")
+    check_divisible({name: streams[name].batch_size for name in method.streams}, mesh)
+    for name in method.streams:
+        source, batch_size = streams[name].source, streams[name].batch_size
+        if hasattr(source, "__len__") and len(source) < batch_size:
+            raise InputError(f"stream {name!r}: batch size {batch_size} is larger than its set of {len(source)} "
+                             f"examples ({source.name}); use at most {len(source)}")
+    if steps < 1:
+        raise InputError(f"steps: {steps}; give at least 1")
+    if select is not None and evaluate is None:
+        raise InputError(f"the result is to be selected by {select.metric!r}, but there is no evaluation")
+
+
+def _streams_identity(streams: Mapping[str, BatchStream]) -> dict[str, Any]:
+    return {name: {"source": stream.source.name, "digest": stream.source.digest, "batch_size": stream.batch_size}
+            for name, stream in streams.items()}
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics from a checkpoint, where nan is a string."""
+    return {name: float(value) for name, value in metrics.items()}

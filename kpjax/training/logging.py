@@ -1,0 +1,139 @@
+"""What a run tells: its first lines, a progress bar, one line of JSON per log window, and TensorBoard events."""
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from kpjax.errors import InputError
+from kpjax.structures import Example
+from kpjax.training.run_folder import strict, versions, write_text, writing
+
+PLAIN_INTERVAL = 10.0  # seconds between progress lines where there is no terminal to draw a bar on
+
+
+def require_accelerator() -> None:
+    """Raises InputError if JAX found no accelerator and would fall back to the CPU."""
+    if jax.default_backend() == "cpu":
+        raise InputError("--require-accelerator: JAX found only the CPU; install kpjax[cuda] or kpjax[tpu], and check "
+                         "that the driver sees the device")
+
+
+def environment_lines() -> list[str]:
+    """The backend, the kind and number of devices, and the versions of what decides the result."""
+    kinds = sorted({device.device_kind for device in jax.devices()})
+    processes = f", {jax.process_count()} processes" if jax.process_count() > 1 else ""
+    return [f"{jax.default_backend()}: {jax.device_count()} x {', '.join(kinds)}{processes}",
+            ", ".join(f"{name} {version}" for name, version in versions().items())]
+
+
+def stage_lines(stage: str, sources: Mapping[str, object], batch: Mapping[str, Example], state) -> list[str]:
+    """The data of each stream with its size and the visible part of its first batch, and the numbers of parameters."""
+    lines = []
+    for name, example in batch.items():
+        source = sources[name]
+        size = f"{len(source)} examples" if hasattr(source, "__len__") else "examples"
+        visible = np.asarray(example.visible)
+        labels = f"{visible.mean():.0%} of the keypoints of the first batch visible" if visible.any() else "no labels"
+        lines.append(f"{stage}: {name} = {getattr(source, 'name', '?')}, {size}, {labels}")
+    trainable = _count(state.variables.get("params", {}))
+    lines.append(f"{stage}: {trainable + _count(state.frozen):,} parameters, {trainable:,} of them trained")
+    return lines
+
+
+def _count(tree) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+class Log:
+    """The log of one stage; a context manager. Only process 0 writes.
+
+    Rows of `metrics.jsonl` are flat: `step`, `stage` and numbers. Rows of other stages stay; rows of this stage past
+    `start`, written by a run that was killed before its next checkpoint, are dropped, for they will be written again.
+    """
+
+    def __init__(self, folder: Path, stage: str, start: int, steps: int, quiet: bool):
+        self.folder, self.stage, self.start, self.steps = folder, stage, start, steps
+        self.writes = jax.process_index() == 0
+        self.shows = self.writes and not quiet
+        self.plain = not sys.stderr.isatty()
+
+    def __enter__(self):
+        self.told = time.monotonic()
+        self.bar = tqdm(total=self.steps, initial=self.start, desc=self.stage, disable=not self.shows or self.plain,
+                        dynamic_ncols=True, bar_format="{desc} {n_fmt}/{total_fmt} {bar} {postfix}")
+        if self.writes:
+            path = self.folder / "metrics.jsonl"
+            keep_rows(path, self.stage, self.start)
+            # Importing it takes longer than starting a small run, and a library user may never get here.
+            from tensorboardX import SummaryWriter
+            with writing(path):
+                self.rows = path.open("a")
+                self.events = SummaryWriter(str(self.folder / "tensorboard" / self.stage), purge_step=self.start + 1)
+        return self
+
+    def __exit__(self, *raised):
+        self.bar.close()
+        if self.writes:
+            # A disc that is full was reported where a row was written.
+            with contextlib.suppress(OSError):
+                self.rows.close()
+                self.events.close()
+
+    def row(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Appends a row. Raises InputError if the disc refuses."""
+        if not self.writes:
+            return
+        with writing(self.folder / "metrics.jsonl"):
+            values = {name: float(value) for name, value in metrics.items()}
+            self.rows.write(json.dumps({"step": step, "stage": self.stage} | strict(values), allow_nan=False) + "\n")
+            self.rows.flush()
+            for name, value in values.items():
+                self.events.add_scalar(name, value, step)
+
+    def progress(self, step: int, steps_per_second: float, images_per_step: int, metrics: Mapping[str, float]) -> None:
+        """Moves the bar; without a terminal, prints a line every few seconds."""
+        left = (self.steps - step) / steps_per_second if steps_per_second > 0 else 0.0
+        loss = f", loss {metrics['loss/total']:.4g}" if "loss/total" in metrics else ""
+        text = (f"{steps_per_second:.1f} steps/s, {steps_per_second * images_per_step:.0f} images/s, "
+                f"{tqdm.format_interval(left)} left{loss}")
+        self.bar.n = step
+        self.bar.set_postfix_str(text)
+        if self.shows and self.plain and (time.monotonic() - self.told > PLAIN_INTERVAL or step == self.steps):
+            self.told = time.monotonic()
+            self.say(f"{self.stage} {step}/{self.steps}: {text}")
+
+    def say(self, *lines: str) -> None:
+        """Prints lines above the bar."""
+        if self.shows:
+            for line in lines:
+                self.bar.write(line, file=sys.stderr) if not self.plain else print(line, file=sys.stderr, flush=True)
+
+
+def keep_rows(path: Path, stage: str, last_step: int) -> None:
+    """Drops the rows of a stage past a step, and a last line that a killed process left unfinished."""
+    if not path.is_file():
+        return
+    lines = path.read_text(errors="replace").splitlines()
+    kept = [line for line in lines if _belongs(line, stage, last_step)]
+    if kept != lines or not path.read_bytes().endswith(b"\n"):
+        write_text(path, "".join(line + "\n" for line in kept))
+
+
+def _belongs(line: str, stage: str, last_step: int) -> bool:
+    try:
+        row = json.loads(line)
+        return row["stage"] != stage or row["step"] <= last_step
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def read_rows(path: Path, names: Sequence[str] = ()) -> list[dict]:
+    """The rows of `metrics.jsonl`, or only those that have all of `names`."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return [row for row in rows if all(name in row for name in names)]
