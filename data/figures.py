@@ -85,11 +85,11 @@ class Figures(KeypointBuilder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = None
     keypoints = len(TEN_POINTS.names)
     encoding = "png"
+    pictures: Mapping[str, range] = {"train": range(1000), "test": range(1000, 1200)}
 
     def splits(self, folder: Path | None) -> Mapping[str, Iterator[Record]]:
-        parts = {"train": range(0, 1000), "test": range(1000, 1200)}
         return {f"{name}_{part}": _records(domain, numbers)
-                for name, domain in DOMAINS.items() for part, numbers in parts.items()}
+                for name, domain in DOMAINS.items() for part, numbers in self.pictures.items()}
 
 
 def _records(domain: Domain, numbers: range) -> Iterator[Record]:
