@@ -66,16 +66,13 @@ def image_to_heatmap(
 ) -> Float[Array, "3 3"]:
     """The map from image pixels to heatmap pixels. Sizes are (height, width).
 
-    Raises InputError if the two sizes differ by more than one stride, ValueError for an unknown grid.
+    Raises InputError if the two sizes differ by more than one stride.
     """
-    grids = {"index": geometry.index_grid, "half_pixel": geometry.half_pixel_grid}
-    if grid not in grids:
-        raise ValueError(f"grid is {grid!r}; it must be one of {', '.join(grids)}")
     strides = tuple(image / heatmap for image, heatmap in zip(image_size, heatmap_size, strict=True))
     if strides[0] != strides[1]:
         raise InputError(f"heatmap_size: {heatmap_size} has strides {strides[0]:g} and {strides[1]:g} in an image of "
                          f"{image_size}; divide height and width by the same number")
-    return grids[grid](strides[0])
+    return geometry.index_grid(strides[0]) if grid == "index" else geometry.half_pixel_grid(strides[0])
 
 
 def keypoint_cells(

@@ -1,0 +1,186 @@
+"""Pseudo maps, disparities, gradient layers, and the rivals' losses."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpjax.heatmaps import gaussian_bumps
+from kpjax.losses import adversarial
+
+close = np.testing.assert_allclose
+
+
+@pytest.fixture(scope="module")
+def logits():
+    return tuple(jax.random.normal(key, (2, 8, 9, 4)) for key in jax.random.split(jax.random.key(1)))
+
+
+by_others = jax.jit(adversarial.ground_false_by_others, static_argnames=("sigma", "clip", "exclude"))
+by_area = jax.jit(adversarial.ground_false_by_area, static_argnames=("sigma", "low", "high"))
+GENERATORS = [by_others, functools.partial(by_area, sigma=2.0, low=2, high=5), jax.jit(adversarial.uniform_false)]
+DISPARITIES = [jax.jit(adversarial.minimum_disparity), jax.jit(adversarial.maximum_disparity)]
+
+
+# RegDA
+
+
+@pytest.mark.parametrize("generate", GENERATORS)
+@pytest.mark.parametrize("disparity", DISPARITIES)
+def test_disparities_send_no_gradient_to_the_main_regressor(logits, generate, disparity):
+    def loss(main, adversary):
+        return disparity(adversary, generate(main), jnp.ones((2, 4)))
+
+    to_main, to_adversary = jax.jit(jax.grad(loss, argnums=(0, 1)))(*logits)
+    assert not np.any(to_main)
+    assert np.isfinite(to_adversary).all()
+    assert np.any(to_adversary)
+
+
+@pytest.mark.parametrize("disparity", DISPARITIES)
+def test_disparities_do_not_depend_on_the_order_of_keypoints(logits, disparity):
+    def value(order):
+        maps = by_others(logits[0][..., order], sigma=1.0)
+        return disparity(logits[1][..., order], maps, jnp.ones((2, 4)))
+
+    close(value(np.array([2, 0, 3, 1])), value(np.arange(4)), rtol=1e-6)
+
+
+def test_permuted_keypoints_have_permuted_maps(logits):
+    order = np.array([2, 0, 3, 1])
+    straight = by_others(logits[0], sigma=1.0)
+    permuted = by_others(logits[0][..., order], sigma=1.0)
+    close(permuted.truth, straight.truth[..., order])
+    close(permuted.false, straight.false[..., order], atol=1e-6)
+
+
+def test_disparities_of_weightless_keypoints_are_exactly_zero(logits):
+    maps = by_others(logits[0])
+    for disparity in DISPARITIES:
+        value, gradient = jax.value_and_grad(disparity)(logits[1], maps, jnp.zeros((2, 4)))
+        assert value == 0
+        assert not np.any(gradient)
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_ground_false_equals_the_sum_over_the_others(logits, clip):
+    maps = by_others(logits[0], sigma=1.5, clip=clip)
+    truth = np.asarray(maps.truth)
+    for k in range(4):
+        others = truth[..., [j for j in range(4) if j != k]].sum(-1)
+        close(maps.false[..., k], others.clip(0, 1) if clip else others, atol=1e-6)
+
+
+def test_excluded_keypoints_are_in_no_union(logits):
+    maps = by_others(logits[0], sigma=1.0, clip=False, exclude=(1, 3))
+    truth = np.asarray(maps.truth)
+    close(maps.false[..., 0], truth[..., 2], atol=1e-6)
+    close(maps.false[..., 1], truth[..., 0] + truth[..., 2], atol=1e-6)
+
+
+def test_ground_false_by_area_equals_the_sum_over_its_cells():
+    main = jnp.zeros((2, 10, 11, 1)).at[0, 4, 5, 0].set(1.0).at[1, 9, 10, 0].set(1.0)
+    maps = by_area(main, sigma=1.0, low=3, high=6)
+    cells = jnp.array([(x, y) for y in range(3, 7) for x in range(3, 7)], jnp.float32)
+    bumps = np.asarray(gaussian_bumps(cells, (10, 11), 1.0))
+    predicted = [k for k, cell in enumerate(np.asarray(cells)) if tuple(cell) == (5, 4)]
+    close(maps.false[0, :, :, 0], np.delete(bumps, predicted, axis=-1).sum(-1), atol=1e-5)
+    close(maps.false[1, :, :, 0], bumps.sum(-1), atol=1e-5)  # a prediction outside the area takes nothing away
+
+
+def test_pseudo_maps_are_float32_in_bfloat16(logits):
+    for generate in GENERATORS:
+        rounded = logits[0].astype(jnp.bfloat16)
+        low, high = generate(rounded), generate(rounded.astype(jnp.float32))
+        for a, b in zip(low, high, strict=True):
+            assert a.dtype == jnp.float32
+            close(a, b)
+
+
+# Gradient layers
+
+
+@pytest.mark.parametrize("factor", [0.25, -1.0, 0.0])
+def test_scale_gradient(factor):
+    tree = {"a": jnp.array([1.0, 2.0]), "b": (jnp.array(3.0, jnp.bfloat16),)}
+
+    @jax.jit
+    def gradients(tree, factor):
+        def value(tree, factor):
+            tree = adversarial.scale_gradient(tree, factor)
+            return jnp.square(tree["a"]).sum() + tree["b"][0].astype(jnp.float32)
+
+        return jax.value_and_grad(value, argnums=(0, 1))(tree, factor)
+
+    value, (to_tree, to_factor) = gradients(tree, jnp.float32(factor))
+    assert value == 8  # the identity forward, bit for bit
+    close(to_tree["a"], factor * np.array([2.0, 4.0]))
+    assert to_tree["b"][0].dtype == jnp.bfloat16
+    close(to_tree["b"][0].astype(jnp.float32), factor)
+    assert to_factor == 0
+
+
+def test_scale_gradient_by_a_python_number_and_under_vmap():
+    gradient = jax.vmap(jax.grad(lambda x: adversarial.scale_gradient(x, -0.5) ** 2))(jnp.array([1.0, 3.0]))
+    close(gradient, [-1, -3])
+
+
+# Rivals
+
+
+def plain_mmd(source, target, alphas):
+    joint = np.concatenate([source, target])
+    spread = np.mean([((a - b) ** 2).sum() for a in joint for b in joint])
+
+    def kernel(a, b):
+        return sum(np.exp(-((a - b) ** 2).sum() / (2 * alpha * spread)) for alpha in alphas)
+
+    count, total = len(source), 0.0
+    for i in range(count):
+        j = (i + 1) % count
+        total += kernel(source[i], source[j]) + kernel(target[i], target[j])
+        total -= kernel(source[i], target[j]) + kernel(source[j], target[i])
+    return total / count
+
+
+def test_mmd_equals_a_plain_one():
+    generator = np.random.default_rng(0)
+    source, target = generator.normal(size=(6, 5)), generator.normal(1.0, 2.0, size=(6, 5))
+    found = jax.jit(adversarial.multi_kernel_mmd)(jnp.float32(source), jnp.float32(target))
+    close(found, plain_mmd(source, target, (1 / 8, 1 / 4, 1 / 2, 1, 2)), rtol=1e-4)
+
+
+def test_mmd_is_zero_between_equal_batches_and_grows_with_distance():
+    features = jax.random.normal(jax.random.key(2), (8, 4))
+    close(adversarial.multi_kernel_mmd(features, features), 0, atol=1e-6)
+    near, far = (adversarial.multi_kernel_mmd(features, features + shift) for shift in (1.0, 4.0))
+    assert 0 < near < far
+
+
+def test_mmd_of_constant_features_has_a_finite_gradient():
+    value, gradient = jax.jit(jax.value_and_grad(adversarial.multi_kernel_mmd))(jnp.ones((4, 3)), jnp.ones((4, 3)))
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+
+
+def test_domain_confusion_stays_finite_when_the_discriminator_is_certain():
+    probabilities = jnp.array([0.0, 1.0])
+    value, gradients = jax.value_and_grad(adversarial.domain_confusion, argnums=(0, 1))(probabilities, probabilities)
+    assert np.isfinite(value)
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_regression_disparity_holds_the_predictions_constant():
+    values = [jax.random.uniform(key, (3, 2)) for key in jax.random.split(jax.random.key(3), 4)]
+    to_source, to_source_adversary, to_target, to_target_adversary = jax.grad(
+        adversarial.regression_disparity, argnums=(0, 1, 2, 3))(*values)
+    assert not np.any(to_source)
+    assert not np.any(to_target)
+    close(np.abs(to_source_adversary), 1 / 6, rtol=1e-6)
+    close(np.abs(to_target_adversary), 1 / 6, rtol=1e-6)
+
+
+def test_softmax_discrepancy_is_zero_for_shifted_logits(logits):
+    close(adversarial.softmax_discrepancy(logits[0], logits[0] + 5), 0, atol=1e-6)
+    assert adversarial.softmax_discrepancy(*logits) > 0

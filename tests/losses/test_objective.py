@@ -1,0 +1,74 @@
+"""Objectives: sums of named terms, and ablations as functions of them."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpjax.losses.objective import Term, replaced, reweighted, total, views, without
+
+OUTPUTS = {"source": jnp.array([1.0, 3.0]), "warped": jnp.array([4.0], jnp.bfloat16)}
+
+
+@pytest.fixture
+def objective():
+    return {
+        "fit": Term(2.0, lambda outputs, streams: outputs["source"].mean(), reads=("source",)),
+        "equivariance": Term(0.5, lambda outputs, streams: outputs["warped"].sum(), reads=("source", "warped")),
+    }
+
+
+def test_total_weighs_the_sum_and_not_the_parts(objective):
+    value, parts = jax.jit(lambda outputs: total(objective, outputs, {}))(OUTPUTS)
+    assert value.dtype == jnp.float32
+    assert value == 2.0 * 2 + 0.5 * 4
+    assert {name: float(part) for name, part in parts.items()} == {"loss/fit": 2, "loss/equivariance": 4}
+    assert all(part.dtype == jnp.float32 for part in parts.values())
+
+
+def test_gradients_follow_the_weights(objective):
+    gradient = jax.grad(lambda outputs: total(objective, outputs, {})[0])(OUTPUTS)
+    np.testing.assert_allclose(gradient["source"], [1, 1])
+    assert gradient["warped"].astype(jnp.float32)[0] == 0.5
+
+
+def test_without_drops_a_term_and_its_pass(objective):
+    assert views(objective) == {"source", "warped"}
+    smaller = without(objective, "equivariance")
+    assert views(smaller) == {"source"}
+    value, parts = total(smaller, {"source": OUTPUTS["source"]}, {})
+    assert value == 4
+    assert set(parts) == {"loss/fit"}
+    assert set(objective) == {"fit", "equivariance"}  # the original is as it was
+
+
+def test_an_empty_objective_is_zero(objective):
+    value, parts = total(without(objective, "fit", "equivariance"), {}, {})
+    assert value == 0
+    assert parts == {}
+
+
+def test_reweighted(objective):
+    value, parts = total(reweighted(objective, equivariance=10.0), OUTPUTS, {})
+    assert value == 2.0 * 2 + 10 * 4
+    assert parts["loss/equivariance"] == 4
+
+
+def test_replaced_keeps_weight_and_passes(objective):
+    changed = replaced(objective, fit=lambda outputs, streams: outputs["source"].max())
+    assert total(changed, OUTPUTS, {})[0] == 2.0 * 3 + 0.5 * 4
+    assert changed["fit"].reads == ("source",)
+
+
+@pytest.mark.parametrize("change", [
+    lambda objective: without(objective, "equivarience"),
+    lambda objective: reweighted(objective, equivarience=1.0),
+    lambda objective: replaced(objective, equivarience=lambda outputs, streams: 0.0),
+])
+def test_an_unknown_term_is_named(objective, change):
+    with pytest.raises(KeyError, match=r"equivarience.*fit, equivariance"):
+        change(objective)
+
+
+def test_a_weight_of_zero_says_use_without(objective):
+    with pytest.raises(ValueError, match="use without"):
+        reweighted(objective, fit=0.0)

@@ -1,0 +1,219 @@
+"""Heatmaps: rendering against a plain numpy renderer, decoders against their theory, codecs against themselves."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpjax import heatmaps
+from kpjax.errors import InputError
+from kpjax.structures import Example
+
+close = np.testing.assert_allclose
+bumps = jax.jit(heatmaps.gaussian_bumps, static_argnums=(1, 2), static_argnames="window")
+targets_of = jax.jit(heatmaps.gaussian_targets, static_argnames=("image_size", "heatmap_size", "sigma", "keep"))
+
+
+def rendered(centres, size, sigma, reach):
+    """A renderer with loops: exp(-r^2 / 2 sigma^2) where both distances to the nearest cell are within reach."""
+    height, width = size
+    out = np.zeros((height, width, len(centres)))
+    for k, (x, y) in enumerate(centres):
+        near_x, near_y = np.floor(x + 0.5), np.floor(y + 0.5)
+        for j in range(height):
+            for i in range(width):
+                if abs(i - near_x) <= reach and abs(j - near_y) <= reach:
+                    out[j, i, k] = np.exp(-((i - x) ** 2 + (j - y) ** 2) / (2 * sigma**2))
+    return out
+
+
+def examples(keypoints, visible=None, side=64):
+    """A batch of one."""
+    keypoints = jnp.asarray(keypoints, jnp.float32)[None]
+    visible = jnp.ones(keypoints.shape[:-1]) if visible is None else jnp.asarray(visible, jnp.float32)[None]
+    return Example(jnp.zeros((1, side, side, 3)), keypoints, visible, jnp.ones(1), jnp.eye(3)[None], jnp.zeros(1, int))
+
+
+def one_map(rows):
+    return jnp.asarray(rows, jnp.float32)[None, :, :, None]
+
+
+# Rendering
+
+
+@pytest.mark.parametrize("window", [3.0, None])
+def test_bumps_equal_a_plain_renderer(window):
+    centres = np.array([(3.0, 4.0), (5.3, 2.6), (0.0, 9.0), (-2.0, 3.0), (40.0, 40.0)], np.float32)
+    drawn = bumps(centres, (10, 12), 1.0, window=window)
+    assert drawn.shape == (10, 12, 5)
+    assert drawn.dtype == jnp.float32
+    close(drawn, rendered(centres, (10, 12), 1.0, np.inf if window is None else 3.0), atol=1e-6)
+
+
+def test_bumps_keep_leading_axes():
+    centres = jax.random.uniform(jax.random.key(0), (2, 3, 4, 2), maxval=8.0)
+    drawn = bumps(centres, (8, 9), 1.5)
+    assert drawn.shape == (2, 3, 8, 9, 4)
+    close(drawn[1, 2], bumps(centres[1, 2], (8, 9), 1.5), atol=1e-7)
+
+
+def test_targets_are_empty_and_weightless_where_nothing_is_labelled():
+    keypoints = jnp.array([(20.0, 20.0), (jnp.nan, jnp.inf), (-30.0, 5.0), (500.0, 5.0)])
+    visible = jnp.array([1.0, 0.0, 1.0, 1.0])
+    targets, weights = targets_of(
+        keypoints, visible, image_size=(64, 64), heatmap_size=(16, 16), sigma=1.0)
+    close(weights, [1, 0, 0, 0])
+    assert not np.any(targets[..., 1:])
+    assert targets[5, 5, 0] == 1
+
+
+def test_hrnet_rule_keeps_windows_that_reach_into_the_map():
+    """A centre outside counts while its window touches the map; the far side drops one cell earlier."""
+    keypoints = jnp.array([(2, 255), (-26, 100), (-30, 100), (-34, 100), (277.9, 100), (278, 100)], jnp.float32)
+    targets, weights = targets_of(
+        keypoints, jnp.ones(6), image_size=(256, 256), heatmap_size=(64, 64), sigma=2.0, keep="window")
+    close(weights, [1, 1, 1, 0, 1, 0])
+    close(targets.sum((0, 1)), [7.788901, 0.055635, 0, 0, 0.055635, 0], atol=1e-6)
+    assert np.count_nonzero(targets[..., 0]) == 48
+    close([targets[63, 1, 0], targets[63, 0, 0]], [0.882497, 0.778801], atol=1e-6)
+
+
+def test_hrnet_target():
+    targets, _ = targets_of(jnp.array([[101.3, 57.8]]), jnp.ones(1), image_size=(256, 256),
+                                           heatmap_size=(64, 64), sigma=2.0, keep="window")
+    found = targets[..., 0]
+    close([found[14, 25], found[14, 26], found[20, 31], found[20, 25], found[14, 32]],
+          [1, 0.882497, 0.000123410, 0.011109, 0], atol=1e-6)
+    sums = [found.sum(), jnp.square(found).sum(), jnp.square(found).mean()]
+    close(sums, [25.081291, 12.566301, 0.00306794], rtol=2e-6)
+
+
+def test_sizes_with_two_strides_are_refused():
+    with pytest.raises(InputError, match="heatmap_size"):
+        heatmaps.codec(image_size=(64, 48), heatmap_size=(16, 16), sigma=1.0)
+
+
+# Decoding
+
+
+ROWS = np.zeros((8, 8))
+ROWS[3, 4], ROWS[3, 5], ROWS[3, 3], ROWS[2, 4], ROWS[4, 4] = 0.9, 0.5, 0.2, 0.6, 0.1
+NEAR_THE_BORDER = np.zeros((8, 8))
+NEAR_THE_BORDER[1, 4], NEAR_THE_BORDER[1, 5] = 0.7, 0.4
+TIES = np.zeros((8, 8))
+TIES[2, 6] = TIES[5, 2] = 0.5
+
+
+@pytest.mark.parametrize(("rows", "plain", "quarter", "score"), [
+    (ROWS, (4, 3), (4.25, 2.75), 0.9),
+    (NEAR_THE_BORDER, (4, 1), (4, 1), 0.7),
+    (np.full((8, 8), -1), (0, 0), (0, 0), -1),
+    (TIES, (6, 2), (6, 2), 0.5),
+])
+def test_quarter_offset(rows, plain, quarter, score):
+    for decode, point in [(heatmaps.decode_argmax, plain), (heatmaps.decode_quarter_offset, quarter)]:
+        points, scores = decode(one_map(rows), strict_positive=True)
+        close(points[0, 0], point)
+        close(scores[0, 0], score, rtol=1e-6)
+
+
+def test_dark_meets_a_gaussian_exactly():
+    drawn = bumps(jnp.array([[[10.3, 7.6]]]), (20, 20), 2.0, window=None)
+    points, _ = heatmaps.decode_dark(drawn, blur=False)
+    close(points[0, 0], (10.3, 7.6), atol=1e-4)
+    close(heatmaps.decode_quarter_offset(drawn)[0][0, 0], (10.25, 7.75))
+    blurred, scores = heatmaps.decode_dark(drawn, sigma=2.0)  # a blurred Gaussian is one about the same centre
+    close(blurred[0, 0], (10.3, 7.6), atol=0.02)
+    close(scores[0, 0], drawn.max())
+
+
+def test_dark_stays_at_the_maximum_where_a_newton_step_has_no_meaning():
+    flat = jnp.ones((1, 12, 12, 1))
+    spike_at_the_border = flat.at[0, 11, 11, 0].set(2.0)
+    for drawn, point in [(flat, (0, 0)), (spike_at_the_border, (11, 11)), (-flat, (0, 0))]:
+        points, _ = heatmaps.decode_dark(drawn)
+        close(points[0, 0], point)
+
+
+def test_dark_blurs_as_opencv():
+    """The kernel of 11 cells for sigma 2 that OpenCV derives, with zeros outside."""
+    spike = jnp.zeros((1, 16, 16, 1)).at[0, 8, 3, 0].set(1.0)
+    blurred = np.asarray(heatmaps._blur(spike, 2.0))[0, :, :, 0]
+    kernel = np.exp(-np.arange(-5, 6) ** 2 / 8)
+    kernel /= kernel.sum()
+    expected = np.zeros((16, 16))
+    expected[3:14, 0:9] = kernel[:, None] * kernel[None, 2:]
+    close(blurred, expected, atol=1e-7)
+
+
+def test_soft_argmax():
+    points, scores = heatmaps.decode_soft_argmax(one_map([[0, 1], [2, 3]]))
+    close(points[0, 0], (0.731059, 0.880797), atol=1e-6)
+    close(scores[0, 0], 0.643914, atol=1e-6)
+    cold, _ = heatmaps.decode_soft_argmax(one_map([[0, 1], [2, 3]]), temperature=0.01)
+    close(cold[0, 0], (1, 1), atol=1e-6)
+
+
+def test_soft_argmax_passes_a_gradient():
+    gradient = jax.jit(jax.grad(lambda h: heatmaps.decode_soft_argmax(h)[0].sum()))(one_map([[0, 1], [2, 3]]))
+    assert np.isfinite(gradient).all()
+    assert np.any(gradient)
+
+
+DECODERS = [heatmaps.decode_argmax, heatmaps.decode_quarter_offset, heatmaps.decode_dark, heatmaps.decode_soft_argmax]
+
+
+@pytest.mark.parametrize("decode", DECODERS)
+def test_decoders_work_on_each_map_alone_and_in_float32(decode):
+    points = jnp.array([[(3.0, 5.0), (7.0, 4.0)], [(6.0, 2.0), (2.0, 8.0)]])
+    drawn = 20 * bumps(points, (11, 9), 1.0)
+    found, scores = jax.jit(decode)(drawn.astype(jnp.bfloat16))
+    assert found.dtype == scores.dtype == jnp.float32
+    assert found.shape == (2, 2, 2)
+    assert scores.shape == (2, 2)
+    alone, _ = decode(drawn[1:, :, :, :1].astype(jnp.bfloat16))
+    close(found[1, 0], alone[0, 0], atol=1e-5)
+    close(found, points, atol=0.3)
+
+
+# Round trips
+
+
+KEYPOINTS = np.random.default_rng(0).uniform(8, 53, (40, 2))  # DARK does not refine at the border
+
+
+@pytest.mark.parametrize("grid", ["index", "half_pixel"])
+@pytest.mark.parametrize(("decoder", "rounded", "bound"), [
+    (heatmaps.decode_argmax, True, 2.0),  # half a cell of 4 pixels
+    (heatmaps.decode_argmax, False, 2.0),
+    (heatmaps.decode_quarter_offset, False, 1.0),  # within half a cell, the quarter leaves a quarter
+    (functools.partial(heatmaps.decode_dark, blur=False), False, 1e-2),
+    (functools.partial(heatmaps.decode_soft_argmax, temperature=0.02), False, 2.0),
+])
+def test_round_trip_within_the_theoretical_error(grid, decoder, rounded, bound):
+    made = heatmaps.codec(image_size=64, heatmap_size=16, sigma=1.0, grid=grid, decoder=decoder, rounded=rounded)
+
+    @jax.jit
+    def round_trip(example):
+        targets, weights = made.encode(example)
+        return made.decode(targets)[0], weights
+
+    found, weights = round_trip(examples(KEYPOINTS))
+    assert (weights == 1).all()
+    assert np.abs(found[0] - KEYPOINTS).max() <= bound * (1 + 1e-5)
+
+
+def test_the_two_grids_differ_by_what_they_say():
+    index = heatmaps.codec(image_size=64, heatmap_size=16, sigma=1.0)
+    half_pixel = heatmaps.codec(image_size=64, heatmap_size=16, sigma=1.0, grid="half_pixel")
+    cell = jnp.zeros((1, 16, 16, 1)).at[0, 5, 3, 0].set(1.0)
+    close(index.decode(cell)[0][0, 0], (12, 20))
+    close(half_pixel.decode(cell)[0][0, 0], (13.5, 21.5), rtol=1e-6)
+
+
+def test_encode_inside_jit_equals_outside():
+    made = heatmaps.codec(image_size=64, heatmap_size=16, sigma=1.0)
+    example = examples(KEYPOINTS[:5], visible=[1, 0, 1, 1, 1])
+    for inside, outside in zip(jax.jit(made.encode)(example), made.encode(example), strict=True):
+        close(inside, outside, atol=1e-7)
