@@ -61,13 +61,13 @@ def band(seeds: Sequence[History], points: int = POINTS) -> Band:
     return Band(*zip(*columns, strict=True))
 
 
-def ticks(low: float, high: float, about: int = 4) -> list[float]:
-    """Round numbers (1, 2 or 5 times a power of ten) from low to high, about as many as asked for."""
+def ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Round numbers (1, 2, 2.5 or 5 times a power of ten) from low to high, about as many as asked for."""
     if not high > low:
         return [low]
     rough = (high - low) / about
     power = 10 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
     return [n * step for n in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
@@ -130,6 +130,7 @@ def line_plot(curves: Sequence[Curve], *, title: str, logarithmic: bool = False,
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
         parts.append(f'<text class="tick" x="{LEFT - 7}" y="{y(value) + 3.6:.1f}" text-anchor="end">'
                      f"{number_text(value)}</text>")
+    parts.append(f'<text class="tick" x="{WIDTH - RIGHT + 10}" y="{HEIGHT - BOTTOM + 17}">steps</text>')
     for step in ticks(first, last):
         parts.append(f'<text class="tick" x="{x(step):.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">'
                      f"{number_text(step)}</text>")

@@ -32,7 +32,7 @@ def dot_plot(groups: Sequence[tuple[str, Sequence[Dots]]], *, title: str) -> str
     low, high = min(numbers), max(numbers)
     margin = 0.06 * (high - low) or max(abs(high) * 0.1, 1e-6)
     low, high = low - margin, high + margin
-    width, left, right, step = 620, 168, 16, 21
+    width, left, right, step = 480, 146, 14, 20
     height = 10 + sum(19 + step * len(rows) for _, rows in groups) + 24
 
     def x(value):

@@ -58,20 +58,21 @@ def finding(lines: Sequence[Line], column: Column) -> str:
         return line.row.label or line.row.variant
 
     unit = f" {column.unit}" if column.unit else ""
-    text = f"{name(method)} reaches {cell_text(method.cells[0], column)}{unit} {column.title or column.metric}"
-    for kind, calling in (("control", "the best control"), ("rival", "the best rival")):
+    sentences = [f"{name(method)}: {cell_text(method.cells[0], column)}{unit} {column.title or column.metric}"]
+    compared = []
+    for kind in ("control", "rival"):
         if kind in best:
             ahead, common = seeds_ahead(method, best[kind], column)
-            text += f"; {calling}, {name(best[kind])}, {cell_text(best[kind].cells[0], column)}"
-            text += f" (behind on {ahead} of {common} seed{'s' if common > 1 else ''})" if common else ""
-    if "bound" in best:
-        text += f"; the bound, {name(best['bound'])}, {cell_text(best['bound'].cells[0], column)}"
+            seeds = f" on {ahead} of {common} seed{'s' if common > 1 else ''}" if common else ", with no seed in common"
+            compared.append(f"the best {kind} ({name(best[kind])}){seeds}")
+    if compared:
+        sentences.append(f"Better than {' and '.join(compared)}")
     share = gap_closed(lines, column)
     if math.isfinite(share):
         below = "control" if "control" in best else "rival"
-        text += (f". That closes {100 * share:.0f} % of the gap from the best {below} to the bound" if share > 0 else
-                 f". It does not come closer to the bound than the best {below} does")
-    return text + "."
+        sentences.append(f"It closes {100 * share:.0f} % of the gap from the best {below} to the bound"
+                         if share > 0 else f"It is no closer to the bound than the best {below}")
+    return ". ".join(sentences) + "."
 
 
 def tiles(lines: Sequence[Line], column: Column) -> str:

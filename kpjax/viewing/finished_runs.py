@@ -59,9 +59,9 @@ def read_run(folder: Path) -> FinishedRun:
 
 
 def _number(value) -> float | None:
-    """A number as float, NaN for the null that strict JSON has in its place, None for anything else."""
-    if value is None:
-        return math.nan
+    """A number as float, also one that strict JSON had to write as text (nan, inf, -inf); None for anything else."""
+    if value in ("nan", "inf", "-inf"):
+        return float(value)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 

@@ -1,7 +1,7 @@
 """Keypoints drawn on pictures, with Pillow: single overlays, and contact sheets of many.
 
-All drawing is done on a transparent layer four times as fine and then averaged down, so that points land where they
-belong to a fraction of a pixel. Coordinates are (x, y) in pixels of the picture that is given, the centre of its
+All drawing is done on a transparent layer up to four times as fine and then averaged down, so that points land where
+they belong to a fraction of a pixel. Coordinates are (x, y) in pixels of the picture that is given, the centre of its
 top-left pixel at (0, 0), however much the picture is enlarged for showing.
 """
 import math
@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kpjax.structures import Skeleton
 
-SUPERSAMPLING = 4
+FINEST = 4  # how many times finer than the picture the drawing is
+LAYER_PIXELS = 32e6  # and a limit to it, so that a photograph of 12 megapixels needs no gigabyte
 FAINTEST = 0.25  # opacity of a point with the lowest score: faded, but still there to be seen
 BACKGROUND = (24, 26, 30)
 INK = (236, 238, 240)
@@ -48,18 +49,20 @@ def _oklab_to_rgb(lightness: np.ndarray, green_red: np.ndarray, blue_yellow: np.
     return np.round(255 * gamma).astype(np.uint8)
 
 
-def opacity_of_scores(scores: np.ndarray) -> np.ndarray:
-    """How firmly points are drawn: 1 from half the median score upwards, falling to 0.25 at a score of zero.
+def opacity_of_scores(scores: np.ndarray, usual: float | None = None) -> np.ndarray:
+    """How firmly points are drawn: 1 from half the usual score upwards, falling to 0.25 at a score of zero.
 
-    scores: any shape, on any positive scale, of all the pictures that are shown together, so that one unsure picture
-    does not set its own standard. If the median is not positive the scores carry no scale, and all is drawn fully.
+    scores: any shape, any positive scale. usual: the median of all scores that are shown together, so that an unsure
+    picture does not set its own standard; the median of `scores` if not given. If it is not positive the scores carry
+    no scale, and all is drawn fully.
     """
     scores = np.asarray(scores, np.float64)
     known = scores[np.isfinite(scores)]
-    middle = float(np.median(known)) if known.size else 0.0
-    if middle <= 0:
+    if usual is None:
+        usual = float(np.median(known)) if known.size else 0.0
+    if usual <= 0:
         return np.where(np.isfinite(scores), 1.0, FAINTEST)
-    return np.clip(np.nan_to_num(scores, nan=0.0) / (0.5 * middle), FAINTEST, 1.0)
+    return np.clip(np.nan_to_num(scores, nan=0.0) / (0.5 * usual), FAINTEST, 1.0)
 
 
 def enlargement(height: int, width: int, minimum_side: int) -> int:
@@ -89,15 +92,16 @@ def draw_keypoints(
     """
     factor = enlargement(*image.shape[:2], minimum_side)
     picture = Image.fromarray(enlarged(image, minimum_side)).convert("RGBA")
-    scale = factor * SUPERSAMPLING
+    finer = min(FINEST, max(1, int(math.sqrt(LAYER_PIXELS / (picture.width * picture.height)))))
+    scale = factor * finer
     # A point of the finest picture, where a pixel's centre is half a pixel from its edge.
     points = (np.asarray(keypoints, np.float64) + 0.5) * scale - 0.5
     opacity = np.ones(len(points)) if opacity is None else np.clip(np.asarray(opacity, np.float64), 0, 1)
     shown = np.isfinite(points).all(-1) & (opacity > 0)
-    unit = SUPERSAMPLING * max(1.0, min(picture.size) / 190)  # the width of a thin line
+    unit = finer * max(1.0, min(picture.size) / 190)  # the width of a thin line
     colours = keypoint_colours(len(points))
 
-    layer = Image.new("RGBA", (picture.width * SUPERSAMPLING, picture.height * SUPERSAMPLING), (0, 0, 0, 0))
+    layer = Image.new("RGBA", (picture.width * finer, picture.height * finer), (0, 0, 0, 0))
     canvas = ImageDraw.Draw(layer)
     for width, darken in ((3.2 * unit, True), (1.8 * unit, False)):
         for first, second in skeleton.edges:
@@ -129,18 +133,20 @@ def _rgba(colour, opacity: float) -> tuple[int, int, int, int]:
 
 
 def _line(canvas, start, end, colour, opacity, width) -> None:
-    canvas.line([*map(float, start), *map(float, end)], fill=_rgba(colour, opacity), width=max(1, round(width)))
+    canvas.line([*map(round, map(float, (*start, *end)))], fill=_rgba(colour, opacity), width=max(1, round(width)))
 
 
 def _disc(canvas, centre, radius, colour, opacity) -> None:
-    x, y = map(float, centre)
-    canvas.ellipse([x - radius, y - radius, x + radius, y + radius], fill=_rgba(colour, opacity))
+    canvas.ellipse(_around(centre, radius), fill=_rgba(colour, opacity))
 
 
 def _ring(canvas, centre, radius, colour, opacity, width) -> None:
-    x, y = map(float, centre)
-    canvas.ellipse([x - radius, y - radius, x + radius, y + radius], outline=_rgba(colour, opacity),
-                   width=max(1, round(width)))
+    canvas.ellipse(_around(centre, radius), outline=_rgba(colour, opacity), width=max(1, round(width)))
+
+
+def _around(centre, radius: float) -> list[int]:
+    """The box of a circle in whole pixels: Pillow cuts fractions off, which would move every circle up and left."""
+    return [round(float(centre[axis]) + side) for side in (-radius, radius) for axis in (0, 1)]
 
 
 def contact_sheet(

@@ -22,7 +22,7 @@ from kpjax.viewing.table import (
     status_text,
     summarise_seeds,
     tabulate,
-    unequal_steps,
+    variants_by_steps,
 )
 
 PICTURES_PER_VARIANT = 4
@@ -75,9 +75,10 @@ def write_report(
 def _warnings(folder: Path, lines: Sequence[Line]) -> str:
     """What a reader has to know before comparing rows."""
     texts = []
-    if steps := unequal_steps(lines):
-        listed = ", ".join(f"{name} {' and '.join(map(str, counts))}" for name, counts in steps.items())
-        texts.append(f"Not all runs were trained for equally many steps: {listed}.")
+    usual, *others = variants_by_steps(lines).items() or [(0, [])]
+    if others:
+        listed = "; ".join(f"{steps:,} in {', '.join(names)}" for steps, names in others)
+        texts.append(f"Not all runs have the same number of optimizer steps: {usual[0]:,} in most; {listed}.")
     seeds = {tuple(run.seed for run in line.runs.finished) for line in lines if line.runs.finished}
     if len(seeds) > 1:
         texts.append("Not all rows have the same seeds.")

@@ -121,14 +121,16 @@ def has_paper_numbers(lines: Sequence[Line], column: Column) -> bool:
     return any(column.metric in line.row.paper for line in lines)
 
 
-def unequal_steps(lines: Sequence[Line]) -> dict[str, tuple[int, ...]]:
-    """The steps of every variant's finished seeds if they are not all the same number, else {}."""
-    steps = {line.row.variant: tuple(sorted({run.steps for run in line.runs.finished})) for line in lines
-             if line.runs.finished}
-    return steps if len({count for counts in steps.values() for count in counts}) > 1 else {}
+def variants_by_steps(lines: Sequence[Line]) -> dict[int, list[str]]:
+    """The variants that have finished runs of each number of steps; the number that most have first."""
+    found: dict[int, list[str]] = {}
+    for line in lines:
+        for steps in sorted({run.steps for run in line.runs.finished}):
+            found.setdefault(steps, []).append(line.row.variant)
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
 
-def text_table(folder: Path, *, rows: Sequence[Row], columns: Sequence[Column]) -> str:
+def text_table(folder: Path, rows: Sequence[Row], columns: Sequence[Column]) -> str:
     """The table for a terminal: grouped by kind, ours and the paper's side by side, the best marked with a star."""
     lines = tabulate(folder, rows, columns)
     header = ["variant", "seeds"]
