@@ -1,7 +1,7 @@
 """From what an annotation file says of a picture to the record that is stored."""
 import io
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from PIL import Image
 from data.prepared import Record, png, record
 
 Cut = Callable[[Image.Image, np.ndarray], tuple[Image.Image, np.ndarray]]
+Reference = Callable[[np.ndarray, np.ndarray], float]  # (keypoints, visible) -> the set's reference length in pixels
 
 
 class Annotation(NamedTuple):
@@ -30,15 +31,17 @@ def diagonal(keypoints: np.ndarray, visible: np.ndarray) -> float:
     return float(np.linalg.norm(np.ptp(seen, axis=0))) if len(seen) > 1 else 0.0
 
 
-def stored(
-    annotations: Sequence[Annotation], reference: Callable[[np.ndarray, np.ndarray], float] = diagonal
-) -> Iterator[Record]:
-    """The records of a split.
+def stored(splits: Mapping[str, Sequence[Annotation]], reference: Reference = diagonal) -> dict[str, Iterator[Record]]:
+    """The records of each split, made one by one; a split without any is left out, since tfds cannot write it.
 
-    reference: the set's length in pixels, `(keypoints, visible) -> length`; where it is not positive (a frame without
-    labels) the median of the split takes its place. A point outside the stored picture is stored as not visible. A
-    picture that does not decode is passed on as it is, for the builder to name or to leave out.
+    reference: the set's length in pixels; where it is not positive (a frame without labels) the median of the split
+    takes its place. A point outside the stored picture is stored as not visible. A picture that does not decode is
+    passed on as it is, for the builder to name or to leave out.
     """
+    return {split: _records(annotations, reference) for split, annotations in splits.items() if annotations}
+
+
+def _records(annotations: Sequence[Annotation], reference: Reference) -> Iterator[Record]:
     lengths = [reference(one.keypoints, one.visible) for one in annotations]
     usual = float(np.median([length for length in lengths if length > 0] or [1.0]))
     for one in annotations:

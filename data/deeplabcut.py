@@ -209,7 +209,7 @@ class DeepLabCut(KeypointBuilder):
     encoding = "png"
 
     def splits(self, folder):
-        return {split: stored(frames) for split, frames in read_whole(read, folder, self.name).items()}
+        return stored(read_whole(read, folder, self.name))
 
 
 DATASET = Dataset(

@@ -56,7 +56,7 @@ class FreiHand(KeypointBuilder):
     keypoints = len(HAND.names)
 
     def splits(self, folder):
-        return {split: stored(hands) for split, hands in read_whole(read, folder, self.name).items()}
+        return stored(read_whole(read, folder, self.name))
 
 
 DATASET = Dataset(

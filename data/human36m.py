@@ -120,9 +120,10 @@ class Human36M(KeypointBuilder):
 
     name = "human36m"
     keypoints = len(BODY.names)
+    draws = DRAWS
 
     def splits(self, folder):
-        return {split: stored(people) for split, people in read_whole(read, folder, self.name).items()}
+        return stored(read_whole(partial(read, draws=self.draws), folder, self.name))
 
 
 DATASET = Dataset(

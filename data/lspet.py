@@ -50,7 +50,7 @@ class Lspet(KeypointBuilder):
     keypoints = len(BODY.names)
 
     def splits(self, folder):
-        return {split: stored(people) for split, people in read_whole(read, folder, self.name).items()}
+        return stored(read_whole(read, folder, self.name))
 
 
 DATASET = Dataset(

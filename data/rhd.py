@@ -91,7 +91,7 @@ class Rhd(KeypointBuilder):
     encoding = "png"
 
     def splits(self, folder):
-        return {split: stored(hands) for split, hands in read_whole(read, folder, self.name).items()}
+        return stored(read_whole(read, folder, self.name))
 
 
 DATASET = Dataset(

@@ -88,8 +88,7 @@ class YoutubeFaces(KeypointBuilder):
     encoding = "png"
 
     def splits(self, folder):
-        faces = read_whole(read, folder, self.name)
-        return {split: stored(annotations, between_eyes) for split, annotations in faces.items()}
+        return stored(read_whole(read, folder, self.name), between_eyes)
 
 
 DATASET = Dataset(

@@ -1,0 +1,82 @@
+"""Faces: PNG files named .jpg with an alpha channel, the eye distance, the mirrored order, and damaged tables."""
+import csv
+import pathlib
+
+import numpy as np
+import pytest
+
+from data.prepared import check
+from data.youtube_faces import DATASET, FACE, read
+from kpjax.errors import InputError
+
+REAL = pathlib.Path(__file__).parents[3] / "shared" / "datasets" / "youtube_faces_68"
+
+
+def points(seed):
+    return np.random.default_rng(seed).integers(4, 92, 136) / 2
+
+
+@pytest.fixture
+def folder(tmp_path, draw):
+    root = tmp_path / "manual" / "data"
+    for seed, (part, count) in enumerate({"training": 3, "test": 2}.items()):
+        rows = [["", *range(136)]]
+        for number in range(count):
+            draw(root / part / f"face_{number}.jpg", 50, 56 + number, {(9, 9): (250, 10, 20)}, "PNG", "RGBA")
+            rows.append([f"face_{number}.jpg", *points(10 * seed + number)])
+        write(root / f"{part}_frames_keypoints.csv", rows)
+    return root.parent
+
+
+def write(path, rows):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
+def test_alpha_is_dropped_and_the_eyes_give_the_scale(folder, records):
+    found = records(DATASET, folder)
+    assert [len(found[split]) for split in ("train", "test")] == [3, 2]
+    for number in range(3):
+        record = found["train"][f"training/face_{number}.jpg"]
+        keypoints = points(number).reshape(68, 2)
+        assert record["image"].shape == (56 + number, 50, 3)
+        assert record["image"][9, 9].tolist() == [250, 10, 20]
+        np.testing.assert_array_equal(record["keypoints"], keypoints.astype(np.float32))
+        assert record["visible"].all()
+        np.testing.assert_allclose(record["scale"], np.linalg.norm(keypoints[36] - keypoints[45]), rtol=1e-6)
+
+
+def test_all_faults_come_at_once(folder):
+    table = folder / "data" / "training_frames_keypoints.csv"
+    rows = [line.split(",") for line in table.read_text().splitlines()]
+    rows[1].pop()
+    rows[2][5] = "left"
+    rows[3][7], rows[3][8] = "nan", "inf"
+    write(table, [*rows, ["face_9.jpg", *points(0)]])
+    with pytest.raises(InputError) as error:
+        check(DATASET, folder)
+    message = str(error.value)
+    assert "5 faults" in message
+    for part in ("line 2 (face_0.jpg): 136 columns where a file name and 136 coordinates belong",
+                 "line 3 (face_1.jpg) column 4: 'left' where a number belongs", "column 6: nan where a finite number",
+                 "column 7: inf where a finite number", "data/training/face_9.jpg is missing"):
+        assert part in message
+
+
+def test_a_face_that_is_listed_twice_is_a_fault(folder):
+    table = folder / "data" / "test_frames_keypoints.csv"
+    rows = [line.split(",") for line in table.read_text().splitlines()]
+    write(table, rows + rows[-1:])
+    assert DATASET.check(folder) == ["test/face_1.jpg is listed twice in test; keep one of its labels"]
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the faces are not beside the repository")
+def test_the_real_copy():
+    assert DATASET.check(REAL) == []
+    splits = read(REAL, [])
+    assert [len(faces) for faces in splits.values()] == [220, 80]
+    shapes = np.stack([face.keypoints for faces in splits.values() for face in faces])
+    mean = (shapes - shapes.mean(1, keepdims=True)).mean(0)
+    mirrored = mean[list(FACE.flip)] * [-1, 1]  # a mean face is nearly its own mirror image
+    assert np.abs(mirrored - mean).max() < 0.1 * np.ptp(mean[:, 0])
+    assert all(mean[FACE.index("right_eye_0"), 0] < mean[FACE.index(name), 0] for name in ("bridge_0", "left_eye_0"))
