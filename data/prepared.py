@@ -7,6 +7,7 @@ import io
 import json
 import math
 import pkgutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -111,7 +112,7 @@ class KeypointBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         raise NotImplementedError
 
     def _info(self):
-        return self.dataset_info_from_configs(features=features(self.keypoints, self.encoding))
+        return tfds.core.DatasetInfo(builder=self, features=features(self.keypoints, self.encoding))
 
     def _split_generators(self, dl_manager):
         folder = Path(dl_manager.manual_dir) if self.MANUAL_DOWNLOAD_INSTRUCTIONS else None
@@ -160,26 +161,36 @@ def check(dataset: Dataset, folder: Path | None) -> None:
 
 def prepare(
     dataset: Dataset, manual_dir: Path | None = None, data_dir: Path = DEFAULT_DATA_DIR, *, on_bad_image: str = "stop"
-) -> tfds.core.DatasetBuilder:
-    """Checks a fetched folder and builds the dataset from it, replacing what was built before.
+) -> KeypointBuilder:
+    """Checks a fetched folder and builds the dataset from it, replacing what was built before once all is well.
 
     on_bad_image: "stop" names all images that cannot be read and builds nothing, "skip" leaves them out.
     Returns the builder: `builder.info.splits` has the counts, `builder.skipped` what was left out.
+    Raises InputError as `check` does.
     """
     if on_bad_image not in ("stop", "skip"):
         raise InputError(f"on_bad_image is {on_bad_image!r}; choose stop or skip")
     folder = None if manual_dir is None else Path(manual_dir).expanduser().resolve()
     check(dataset, folder)
     tfds.disable_progress_bar()
-    builder = dataset.builder(data_dir=str(Path(data_dir).expanduser().resolve()))
-    builder.on_bad_image = on_bad_image
-    settings = {} if folder is None else {"manual_dir": str(folder)}
-    again = tfds.GenerateMode.REUSE_CACHE_IF_EXISTS
-    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(download_mode=again, **settings))
-    skeleton = dataset.skeleton(folder)
-    described = {"names": skeleton.names, "edges": skeleton.edges, "flip": skeleton.flip, "groups": skeleton.groups}
-    (Path(builder.data_dir) / "skeleton.json").write_text(json.dumps(described, indent=1))
-    return builder
+    data_dir = Path(data_dir).expanduser().resolve()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=data_dir, prefix=f".{dataset.name}-") as building:
+        builder = dataset.builder(data_dir=building)
+        builder.on_bad_image = on_bad_image
+        settings = {} if folder is None else {"manual_dir": str(folder)}
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(**settings))
+        built, final = Path(builder.data_dir), data_dir / Path(builder.data_dir).relative_to(building)
+        skeleton = dataset.skeleton(folder)
+        described = {"names": skeleton.names, "edges": skeleton.edges, "flip": skeleton.flip, "groups": skeleton.groups}
+        (built / "skeleton.json").write_text(json.dumps(described, indent=1))
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if final.exists():
+            final.rename(Path(building) / "replaced")
+        built.rename(final)
+    finished = dataset.builder(data_dir=str(data_dir))
+    finished.skipped = builder.skipped
+    return finished
 
 
 def _read_skeleton(path: Path) -> Skeleton:

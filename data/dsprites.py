@@ -1,0 +1,277 @@
+"""dSprites (Matthey et al. 2017) with coloured, noisy and photographic backgrounds, rendered when they are read.
+
+One keypoint, the sprite's centre. 737,280 pictures for each variant: 3 shapes x 6 scales x 40 orientations x 32 x 32
+positions, the last fastest. Masks come from the published file, prepared by `python -m data dsprites`, or are drawn
+after its description. The variants are those of disentanglement_lib (Locatello et al. 2019).
+"""
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from data.prepared import Dataset, KeypointBuilder
+from kpjax.errors import InputError
+from kpjax.input.source import digest_of
+from kpjax.structures import Example, Skeleton
+
+FACTORS = (3, 6, 40, 32, 32)  # shape (square, ellipse, heart), scale, orientation, x, y
+COUNT = int(np.prod(FACTORS))
+VARIANTS = {"colour": "C", "noisy": "N", "scream": "S"}
+FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
+SKELETON = Skeleton(("centre",), flip=(0,))
+POSITIONS = 32 * 32
+
+Mask = Callable[[int], np.ndarray]  # number -> (64, 64) bool
+
+
+def number_of(shape: int, scale: int, orientation: int, x: int, y: int) -> int:
+    """The number of a picture, from its factors as counts from 0."""
+    return int(np.ravel_multi_index((shape, scale, orientation, x, y), FACTORS))
+
+
+def factors_of(number: int) -> tuple[int, ...]:
+    """(shape, scale, orientation, x, y) of a picture, as counts from 0."""
+    return tuple(int(factor) for factor in np.unravel_index(number, FACTORS))
+
+
+def colour(mask: np.ndarray, tint: np.ndarray) -> np.ndarray:
+    """A sprite of one colour (3,) on black; mask (H, W) bool. Returns (H, W, 3) in [0, 1], as the others do."""
+    return mask[..., None] * tint
+
+
+def noisy(mask: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """A white sprite on noise (H, W, 3)."""
+    return np.minimum(mask[..., None] + noise, 1)
+
+
+def scream(mask: np.ndarray, patch: np.ndarray, tint: np.ndarray) -> np.ndarray:
+    """A sprite that inverts what is behind it: a patch (H, W, 3) of a painting, mixed with a tint (3,)."""
+    behind = (patch + tint) / 2
+    return np.where(mask[..., None], 1 - behind, behind)
+
+
+@cache
+def _stamp(shape: int, scale: int, orientation: int) -> np.ndarray:
+    """A sprite alone: (33, 33) bool, its centre in the middle.
+
+    At scale 1 each shape covers about 300 pixels; the published outlines may differ from these by a pixel or two.
+    """
+    down, across = np.mgrid[-16:17, -16:17].astype(np.float64) / (0.5 + 0.1 * scale)
+    angle = 2 * np.pi * orientation / (FACTORS[2] - 1)
+    x = np.cos(angle) * across + np.sin(angle) * down
+    y = np.cos(angle) * down - np.sin(angle) * across
+    if shape == 0:
+        return np.maximum(abs(x), abs(y)) <= 8.7
+    if shape == 1:
+        return (x / 7) ** 2 + (y / 13.7) ** 2 <= 1
+    x, y = x / 9.1, 0.29 - y / 9.1  # about its centre of mass
+    return (x ** 2 + y ** 2 - 1) ** 3 <= x ** 2 * y ** 3
+
+
+def drawn_mask(number: int) -> np.ndarray:
+    """The mask of a picture drawn after the published description, (64, 64) bool."""
+    *sprite, x, y = factors_of(number)
+    mask = np.zeros((64, 64), bool)
+    mask[y:y + 33, x:x + 33] = _stamp(*sprite)[:64 - y, :64 - x]
+    return mask
+
+
+def published_mask(data_dir: Path) -> Mask:
+    """The masks of the published file, from a prepared folder. Raises InputError if it was not prepared."""
+    builder = Dsprites(data_dir=str(Path(data_dir).expanduser().resolve()))
+    if not Path(builder.data_dir).exists():
+        raise InputError(f"dsprites: nothing prepared at {builder.data_dir}; run python -m data dsprites --manual-dir "
+                         f"PATH --data-dir {data_dir}, or use masks drawn by kpjax")
+    records = tfds.builder_from_directory(str(builder.data_dir)).as_data_source(split="masks")
+    at = {int(records[n]["first"]) // POSITIONS: n for n in range(len(records))}
+
+    @cache
+    def sprite(n: int) -> np.ndarray:
+        return np.asarray(records[at[n]]["packed"])
+
+    def mask(number: int) -> np.ndarray:
+        return np.unpackbits(sprite(number // POSITIONS)[number % POSITIONS]).reshape(64, 64).astype(bool)
+    return mask
+
+
+def painting(file: Path | None = None) -> np.ndarray:
+    """The picture behind the scream variant, (h, w, 3) float32 in [0, 1].
+
+    file: a photograph of Munch's The Scream, shrunk to fit 350 x 274 pixels. Without one a stand-in is painted: bands
+    of orange over swirls of blue, of the same size. Results on the stand-in are to be labelled S*.
+    """
+    if file is not None:
+        try:
+            with Image.open(file) as picture:
+                shrunk = picture.convert("RGB")
+        except OSError as error:
+            raise InputError(f"{file}: the painting cannot be read: {error}; name an image file") from error
+        shrunk.thumbnail((350, 274))
+        if min(shrunk.size) <= 64:
+            raise InputError(f"{file}: the painting is {shrunk.width} x {shrunk.height} after shrinking; both sides "
+                             "must be larger than 64")
+        return np.asarray(shrunk, np.float32) / 255
+    y, x = np.mgrid[:274, :217] / 274
+    bent = y + 0.05 * np.sin(9 * x + 2) + 0.03 * np.sin(23 * x + 5 * y)
+    swirl = np.hypot(x - 0.5, y - 0.68) + np.arctan2(y - 0.68, x - 0.5) / 25 + 0.04 * np.sin(14 * x + 9 * y)
+    sky, sea = 0.5 + 0.5 * np.sin(55 * bent), 0.5 + 0.5 * np.sin(50 * swirl)
+    share = 1 / (1 + np.exp(-40 * (bent - 0.42)))[..., None]
+    above = np.array([0.93, 0.55, 0.2]) * (0.6 + 0.4 * sky[..., None]) + np.array([0, 0.1, 0.2]) * (1 - sky[..., None])
+    below = np.array([0.16, 0.25, 0.42]) + np.array([0.3, 0.22, 0.1]) * sea[..., None]
+    grain = np.random.Generator(np.random.Philox(0)).normal(0, 0.035, (274, 217, 1))
+    return np.clip((1 - share) * above + share * below + grain, 0, 1).astype(np.float32)
+
+
+def split_numbers(split: str) -> np.ndarray:
+    """The numbers of the pictures of "train" (99 of 100) or "test", chosen by a hash of the number (SplitMix64)."""
+    if split not in ("train", "test"):
+        raise InputError(f"dsprites: split {split!r} is unknown; there are train, test")
+    mixed = np.arange(COUNT, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    in_test = (mixed ^ (mixed >> np.uint64(31))) % np.uint64(100) == 0
+    return np.flatnonzero(in_test if split == "test" else ~in_test)
+
+
+@dataclass(frozen=True, eq=False)
+class Sprites:
+    """A source of sprites of one variant. A picture depends on (variant, number, seed) alone."""
+
+    variant: str
+    numbers: np.ndarray
+    side: int
+    seed: int
+    mask: Mask
+    behind: np.ndarray  # the painting
+    name: str
+    skeleton: Skeleton = SKELETON
+
+    @cached_property
+    def digest(self) -> str:
+        some = np.stack([self.mask(int(number)) for number in self.numbers[:100]])
+        return digest_of(self.variant, self.numbers, f"{self.side} {self.seed}", some, self.behind)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def picture(self, number: int) -> np.ndarray:
+        """(64, 64, 3) uint8."""
+        mask = self.mask(number)
+        key = np.array([self.seed, zlib.crc32(self.variant.encode())], np.uint64)
+        draw = np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, number], np.uint64)))
+        if self.variant == "colour":
+            shown = colour(mask, 0.5 + 0.5 * draw.random(3, np.float32))
+        elif self.variant == "noisy":
+            shown = noisy(mask, draw.random((64, 64, 3), np.float32))
+        else:
+            height, width = self.behind.shape[:2]
+            upper, left = draw.integers(0, [height - 64, width - 64])
+            shown = scream(mask, self.behind[upper:upper + 64, left:left + 64], draw.random(3, np.float32))
+        return (shown * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+
+    def __getitem__(self, index: int) -> Example:
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self.name} has {len(self)} examples, number {index} is not among them")
+        number, stretch = int(self.numbers[index]), self.side / 64
+        image = self.picture(number)
+        if self.side != 64:
+            image = np.asarray(Image.fromarray(image).resize((self.side, self.side), Image.Resampling.BILINEAR))
+        *_, x, y = factors_of(number)
+        # Resampling maps edges to edges: the centre of pixel p lands at (p + 0.5) * stretch - 0.5.
+        centre = np.array([[16.5 + x, 16.5 + y]], np.float32) * np.float32(stretch) - np.float32(0.5)
+        crop = np.eye(3, dtype=np.float32)
+        crop[:2] = [[1 / stretch, 0, 0.5 / stretch - 0.5], [0, 1 / stretch, 0.5 / stretch - 0.5]]
+        return Example(image, centre, np.ones(1, np.float32), np.float32(31 * stretch), crop, np.int32(index))
+
+
+def dsprites(
+    variant: str, split: str, *, side: int = 64, seed: int = 0, mask: Mask = drawn_mask, scream_file: Path | None = None
+) -> Sprites:
+    """The sprites of a variant ("colour", "noisy", "scream") and split ("train", "test").
+
+    side: of the pictures, 64 as published or larger by bilinear resampling; a label then lands on the same cell of a
+    64 x 64 heatmap, whichever way cells and pixels are related. scale: the pixels that positions 0 to 1 span, so that
+    error / scale is in units of the published positions. mask: `drawn_mask` or `published_mask(data_dir)`.
+    The name ends in * where the painting is a stand-in. Raises InputError for an unknown variant or split.
+    """
+    if variant not in VARIANTS:
+        raise InputError(f"dsprites: variant {variant!r} is unknown; there are {', '.join(VARIANTS)}")
+    stand_in = "*" if variant == "scream" and scream_file is None else ""
+    behind = painting(scream_file) if variant == "scream" else np.zeros((0, 0, 3), np.float32)
+    return Sprites(variant, split_numbers(split), side, seed, mask, behind, f"dsprites/{variant}{stand_in}/{split}")
+
+
+def _published_sprites(file: Path) -> Iterator[np.ndarray]:
+    """The masks (1024, 64, 64) of each shape, scale and orientation at all positions, piece by piece: they are 3 GB.
+
+    Raises ValueError if the file holds something else.
+    """
+    with zipfile.ZipFile(file) as archive, archive.open("imgs.npy") as stored:
+        version = np.lib.format.read_magic(stored)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stored)
+        if (shape, dtype) != ((COUNT, 64, 64), np.uint8):
+            raise ValueError(f"imgs is {shape} {dtype}, expected {(COUNT, 64, 64)} uint8")
+        for _ in range(COUNT // POSITIONS):
+            masks = np.frombuffer(stored.read(POSITIONS * 64 * 64), np.uint8).reshape(POSITIONS, 64, 64)
+            if masks.max() > 1:
+                raise ValueError(f"imgs has values up to {masks.max()}, expected 0 and 1")
+            yield masks
+
+
+def centre_faults(masks: np.ndarray) -> list[str]:
+    """Where the middle of the masks (1024, 64, 64) of one sprite is not within a pixel of (16 + x, 16 + y)."""
+    faults = []
+    for number in range(0, POSITIONS, 33):
+        x, y = divmod(number, 32)
+        rows, columns = np.flatnonzero(masks[number].any(axis=1)), np.flatnonzero(masks[number].any(axis=0))
+        if not len(rows):
+            faults.append(f"imgs: the sprite at position ({x}, {y}) is empty")
+            continue
+        middle = (columns[0] + columns[-1]) / 2, (rows[0] + rows[-1]) / 2
+        if max(abs(middle[0] - 16 - x), abs(middle[1] - 16 - y)) > 1:
+            faults.append(f"imgs: the sprite at position ({x}, {y}) has its middle at {middle}")
+    return faults
+
+
+def check(folder: Path) -> list[str]:
+    """What in a folder is not as the published file promises: its members, sizes, values, and where ellipses are."""
+    if not (folder / FILE).exists():
+        return [f"{FILE} is missing"]
+    try:
+        first_ellipse = next(islice(_published_sprites(folder / FILE), FACTORS[1] * FACTORS[2], None))
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, ValueError, OSError) as error:
+        return [f"{FILE} cannot be used: {error}; fetch it again"]
+    return centre_faults(first_ellipse)
+
+
+class Dsprites(KeypointBuilder):
+    """The published masks, packed 8 pixels to a byte, a record for each shape, scale and orientation."""
+
+    name = "dsprites"
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict({
+            "first": tfds.features.Scalar(np.int64),
+            "packed": tfds.features.Tensor(shape=(POSITIONS, 512), dtype=np.uint8),
+        }))
+
+    def splits(self, folder: Path | None):
+        return {"masks": _published_sprites(folder / FILE)}
+
+    def _generate_examples(self, split, records):
+        for n, masks in enumerate(records):
+            yield n, {"first": n * POSITIONS, "packed": np.packbits(masks.reshape(POSITIONS, -1), axis=1)}
+
+
+DATASET = Dataset(
+    "dsprites", Dsprites, lambda folder: SKELETON,
+    f"drawn by kpjax, or {FILE} from github.com/google-deepmind/dsprites-dataset (Apache-2.0)", check)

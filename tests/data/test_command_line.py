@@ -1,0 +1,128 @@
+"""python -m data: what it lists, and that bad input ends with one line and exit code 2."""
+import io
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from data import __main__ as command
+from data.prepared import Dataset, KeypointBuilder, datasets, missing, open_source, record
+from kpjax.errors import InputError
+from kpjax.input.placement import letterbox
+from kpjax.structures import Skeleton
+
+SKELETON = Skeleton(("nose", "tail"), ((0, 1),), groups={"all": (0, 1)})
+
+
+class ToyAnimals(KeypointBuilder, skip_registration=True):
+    """Pictures named in a list, each with two points in the middle."""
+
+    name = "toy_animals"
+    VERSION = tfds.core.Version("1.0.0")
+    keypoints = 2
+
+    def splits(self, folder):
+        return {"train": (record(folder / name, [[4, 5], [np.nan, 0]], [1, 0], 7.0, name)
+                          for name in (folder / "list.txt").read_text().split())}
+
+
+TOYS = Dataset("toy_animals", ToyAnimals, lambda folder: SKELETON, "from the toy shop (free)",
+               lambda folder: missing(folder, ["list.txt", "licence.txt"]))
+
+
+@pytest.fixture
+def toys(tmp_path, monkeypatch):
+    """A fetched folder of four pictures: RGB and grey JPEG, a PNG with transparency, one cut off."""
+    folder = tmp_path / "fetched animals"
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (30, 20, 3), np.uint8)
+    Image.fromarray(noise).save(folder / "a.jpg")
+    Image.fromarray(noise[..., 0]).save(folder / "b.jpg")
+    Image.fromarray(noise).convert("RGBA").save(folder / "c.jpg", "PNG")
+    whole = io.BytesIO()
+    Image.fromarray(noise).save(whole, "JPEG")
+    (folder / "d.jpg").write_bytes(whole.getvalue()[:500])
+    (folder / "list.txt").write_text("a.jpg b.jpg c.jpg d.jpg")
+    (folder / "licence.txt").write_text("free")
+    monkeypatch.setattr(command, "datasets", lambda: {"toy_animals": TOYS})
+    return folder
+
+
+def run(capsys, *arguments):
+    """(exit code, standard output, standard error) of one command."""
+    code = command.main([str(argument) for argument in arguments])
+    return (code, *capsys.readouterr())
+
+
+def test_every_dataset_is_listed_with_where_to_get_it(capsys):
+    code, listed, _ = run(capsys)
+    assert code == 0
+    lines = listed.splitlines()
+    assert [line.split()[0] for line in lines] == sorted(datasets())
+    assert {"figures", "dsprites"} <= datasets().keys()
+    assert all(len(line.split(maxsplit=1)[1]) > 10 for line in lines)
+
+
+def test_faults_of_a_folder_are_one_line_and_exit_code_2(toys, tmp_path, capsys):
+    (toys / "list.txt").unlink()
+    (toys / "licence.txt").unlink()
+    for arguments, said in (
+        (["portraits"], "error: dataset 'portraits' is unknown; there are toy_animals"),
+        (["toy_animals"], "--manual-dir is missing"),
+        (["toy_animals", "--manual-dir", tmp_path / "nowhere"], "nowhere is no folder"),
+        (["toy_animals", "--manual-dir", toys], "2 faults: list.txt is missing; licence.txt is missing (from the toy"),
+    ):
+        code, _, error = run(capsys, *arguments, "--data-dir", tmp_path)
+        assert code == 2
+        assert said in error
+        assert error.count("\n") == 1
+
+
+def test_broken_images_stop_or_are_left_out(toys, tmp_path, capsys):
+    arguments = ["toy_animals", "--manual-dir", toys, "--data-dir", tmp_path / "prepared sets"]
+    code, _, error = run(capsys, *arguments)
+    assert code == 2
+    assert "1 of 4 images cannot be read: d.jpg" in error
+    assert error.count("\n") == 1
+    with pytest.raises(InputError, match="nothing prepared"):
+        open_source(TOYS, "train", data_dir=tmp_path / "prepared sets", place=letterbox(16))
+    code, printed, _ = run(capsys, *arguments, "--on-bad-image", "skip")
+    assert code == 0
+    assert "3 in train" in printed
+    assert "left out 1 image" in printed
+    source = open_source(TOYS, "train", data_dir=tmp_path / "prepared sets", place=letterbox(16))
+    assert source.skeleton == SKELETON
+    assert sorted(source.identity(index) for index in range(3)) == ["a.jpg", "b.jpg", "c.jpg"]
+    example = source[0]
+    assert example.image.shape == (16, 16, 3)
+    assert example.visible.tolist() == [1, 0]
+
+
+def test_preparing_again_replaces_what_was_there(toys, tmp_path, capsys):
+    arguments = ["toy_animals", "--manual-dir", toys, "--data-dir", tmp_path]
+    for names in ("a.jpg b.jpg", "c.jpg"):
+        (toys / "list.txt").write_text(names)
+        assert run(capsys, *arguments)[0] == 0
+    assert len(open_source(TOYS, "train", data_dir=tmp_path, place=letterbox(16))) == 1
+    (toys / "list.txt").write_text("a.jpg a.jpg")
+    code, _, error = run(capsys, *arguments)
+    assert code == 2
+    assert "a.jpg occurs twice" in error
+    assert len(open_source(TOYS, "train", data_dir=tmp_path, place=letterbox(16))) == 1
+
+
+def test_a_full_disc_is_one_line(toys, tmp_path, capsys, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+    monkeypatch.setattr(command, "prepare", full)
+    code, _, error = run(capsys, "toy_animals", "--manual-dir", toys, "--data-dir", tmp_path)
+    assert code == 2
+    assert "No space left on device; free the disc" in error
+
+
+def test_records_refuse_coordinates_that_are_not_finite():
+    with pytest.raises(InputError, match=r"x\.jpg: keypoint 1 is labelled, but its coordinates are not finite"):
+        record(b"", [[0, 0], [np.inf, 1]], [1, 1], 5.0, "x.jpg")
+    with pytest.raises(InputError, match=r"x\.jpg: the reference length is 0"):
+        record(b"", [[0, 0], [1, 1]], [1, 1], 0.0, "x.jpg")

@@ -1,0 +1,170 @@
+"""dSprites: numbers, variants and where the label lies, for drawn masks and for the published file's form."""
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data import dsprites as module
+from data.dsprites import (
+    COUNT,
+    DATASET,
+    FACTORS,
+    FILE,
+    VARIANTS,
+    centre_faults,
+    colour,
+    drawn_mask,
+    dsprites,
+    factors_of,
+    noisy,
+    number_of,
+    painting,
+    published_mask,
+    scream,
+    split_numbers,
+)
+from data.prepared import prepare
+from kpjax.errors import InputError
+
+
+def test_numbers_count_the_last_factor_fastest():
+    assert COUNT == 737_280
+    assert number_of(2, 5, 39, 20, 21) == 736_917
+    assert factors_of(736_917) == (2, 5, 39, 20, 21)
+    assert number_of(0, 0, 0, 0, 1) == 1
+    assert number_of(1, 0, 0, 0, 0) == 245_760
+
+
+def test_the_variants_have_the_published_arithmetic():
+    mask = np.array([[True, False]])
+    np.testing.assert_allclose(noisy(mask, np.array([[[0.3], [0.7]]])), [[[1], [0.7]]])
+    patch = np.broadcast_to([0.2, 0.6, 0.4], (1, 2, 3))
+    np.testing.assert_allclose(scream(mask, patch, np.array([0.5, 0.1, 0.9])),
+                               [[[0.65, 0.65, 0.35], [0.35, 0.35, 0.65]]])
+    np.testing.assert_allclose(colour(mask, np.array([0.5, 0.6, 1])), [[[0.5, 0.6, 1], [0, 0, 0]]])
+
+
+@pytest.mark.parametrize("shape", range(3))
+@pytest.mark.parametrize("scale", [0, 5])
+def test_drawn_sprites_are_centred_and_equally_large(shape, scale):
+    areas = []
+    for orientation in range(0, 40, 3):
+        for x, y in ((0, 0), (31, 5), (12, 31)):
+            mask = drawn_mask(number_of(shape, scale, orientation, x, y))
+            down, across = np.nonzero(mask)
+            np.testing.assert_allclose([across.mean(), down.mean()], [16 + x, 16 + y], atol=0.3)
+            areas.append(mask.sum())
+    # Every sprite keeps its pixels wherever it is: none is cut off by the border.
+    assert len(set(areas[0:3])) == 1
+    assert np.mean(areas) == pytest.approx(302 * (0.5 + 0.1 * scale) ** 2, rel=0.05)
+
+
+def test_orientation_turns_and_ellipses_pass_the_check_of_positions():
+    start, quarter = (drawn_mask(number_of(1, 5, turn, 16, 16)) for turn in (0, 10))
+    assert start.any(axis=1).sum() > 1.5 * start.any(axis=0).sum()
+    assert quarter.any(axis=0).sum() > 1.5 * quarter.any(axis=1).sum()
+    masks = np.stack([drawn_mask(number_of(1, 2, 7, *divmod(number, 32))) for number in range(1024)])
+    assert centre_faults(masks) == []
+    assert len(centre_faults(masks.transpose(0, 2, 1)[:, ::-1])) > 10
+
+
+def test_a_picture_depends_on_variant_number_and_seed_alone():
+    pictures = {}
+    for variant in VARIANTS:
+        one, again, other = dsprites(variant, "test"), dsprites(variant, "test"), dsprites(variant, "test", seed=1)
+        np.testing.assert_array_equal(one[17].image, again[17].image)
+        assert (one[17].image != other[17].image).any()
+        assert (one[17].image != one[18].image).any()
+        pictures[variant] = one[17].image
+    number = int(split_numbers("test")[17])
+    mask = drawn_mask(number)
+    assert not pictures["colour"][~mask].any()
+    assert pictures["colour"][mask].min() >= 127
+    assert (pictures["noisy"][mask] == 255).all()
+    assert pictures["noisy"][~mask].std() == pytest.approx(255 / np.sqrt(12), rel=0.05)
+    assert dsprites("scream", "test").name == "dsprites/scream*/test"
+
+
+def test_the_split_is_one_in_a_hundred_and_disjoint():
+    train, test = split_numbers("train"), split_numbers("test")
+    assert len(train) + len(test) == COUNT
+    assert not np.isin(test, train).any()
+    assert 7_100 < len(test) < 7_650
+    for factor, count in zip(np.unravel_index(test, FACTORS), FACTORS, strict=True):
+        assert len(np.unique(factor)) == count
+        assert np.bincount(factor).max() < 1.4 * len(test) / count
+
+
+@pytest.mark.parametrize("side", [64, 256])
+def test_the_label_lands_on_its_cell(side):
+    source = dsprites("colour", "test", side=side)
+    stretch = side // 64
+    for index in (0, 2_000, 7_000):
+        example = source[index]
+        assert example.image.shape == (side, side, 3)
+        *_, x, y = factors_of(int(source.numbers[index]))
+        cell = np.array([16 + x, 16 + y])
+        np.testing.assert_allclose((example.keypoints[0] + 0.5) / stretch - 0.5, cell, atol=1e-5)  # half-pixel grid
+        np.testing.assert_array_equal(np.trunc(example.keypoints[0] / stretch + 0.5), cell)  # index grid, as RegDA
+        np.testing.assert_allclose(example.crop @ [*example.keypoints[0], 1], [*cell, 1], atol=1e-5)
+        assert example.scale == 31 * stretch
+        weight = example.image.sum(axis=-1).astype(np.float64)
+        down, across = np.mgrid[:side, :side]
+        middle = np.array([(across * weight).sum(), (down * weight).sum()]) / weight.sum()
+        np.testing.assert_allclose(middle, example.keypoints[0], atol=0.3 * stretch)
+
+
+def test_a_painting_is_used_where_one_is_given(tmp_path):
+    Image.new("RGB", (500, 1000), (30, 60, 90)).save(tmp_path / "scream.jpg")
+    given = painting(tmp_path / "scream.jpg")
+    assert given.shape == (274, 137, 3)
+    np.testing.assert_allclose(given[5, 5] * 255, [30, 60, 90], atol=3)
+    source = dsprites("scream", "test", scream_file=tmp_path / "scream.jpg")
+    assert source.name == "dsprites/scream/test"
+    assert painting().shape == (274, 217, 3)
+    with pytest.raises(InputError, match=r"none\.jpg: the painting cannot be read"):
+        painting(tmp_path / "none.jpg")
+    with pytest.raises(InputError, match="variant 'sepia' is unknown; there are colour, noisy, scream"):
+        dsprites("sepia", "train")
+
+
+def publish(folder, masks, member="imgs.npy"):
+    """A small file in the published form: uint8 masks as the member imgs of a compressed npz."""
+    with zipfile.ZipFile(folder / FILE, "w", zipfile.ZIP_DEFLATED) as archive, archive.open(member, "w") as stored:
+        np.lib.format.write_array(stored, masks)
+
+
+def test_published_masks_are_prepared_and_read(tmp_path, monkeypatch):
+    # One scale and one orientation of each shape, at every position; the sprites differ from the drawn ones by a pixel.
+    monkeypatch.setattr(module, "FACTORS", (3, 1, 1, 32, 32))
+    monkeypatch.setattr(module, "COUNT", 3 * 1024)
+    masks = np.zeros((3 * 1024, 64, 64), np.uint8)
+    for number in range(len(masks)):
+        _, x, y = number // 1024, number // 32 % 32, number % 32
+        masks[number, y + 13:y + 20, x + 11:x + 22] = 1
+        masks[number, y + 16, x + 16] = 0
+    manual = tmp_path / "fetched"
+    manual.mkdir()
+    with pytest.raises(InputError, match="is empty"):
+        prepare(DATASET, manual, tmp_path)
+    (manual / "readme.txt").write_text("no masks here")
+    with pytest.raises(InputError, match=f"1 fault: {FILE} is missing.*github"):
+        prepare(DATASET, manual, tmp_path)
+    with pytest.raises(InputError, match="nothing prepared"):
+        published_mask(tmp_path)
+    publish(manual, masks)
+    prepare(DATASET, manual, tmp_path)
+    mask = published_mask(tmp_path)
+    for number in (0, 1, 33, 2_000, 3_071):
+        np.testing.assert_array_equal(mask(number), masks[number].astype(bool))
+    publish(manual, masks[:, :32])
+    assert "expected (3072, 64, 64) uint8" in DATASET.check(manual)[0]
+    publish(manual, masks * 255)
+    assert "values up to 255" in DATASET.check(manual)[0]
+    publish(manual, masks.transpose(0, 2, 1)[:, ::-1].copy())
+    assert len(DATASET.check(manual)) > 10
+    publish(manual, masks, member="latents.npy")
+    assert "cannot be used" in DATASET.check(manual)[0]
+    (manual / FILE).write_bytes((manual / FILE).read_bytes()[:2_000])
+    assert "cannot be used" in DATASET.check(manual)[0]
