@@ -1,6 +1,7 @@
 """Pictures in the formats of the datasets, and the shortest way from a folder to its prepared records."""
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from PIL import Image
 
 from data.prepared import prepare
@@ -28,7 +29,8 @@ def draw():
 def records(tmp_path):
     """`records(dataset, folder)` prepares a set and returns {split: {id: record}}."""
     def records(dataset, folder, **options):
-        builder = prepare(dataset, folder, tmp_path / "prepared", **options)
+        prepare(dataset, folder, tmp_path / "prepared", **options)
+        builder = tfds.builder_from_directory(tmp_path / "prepared" / dataset.name / "1.0.0")
         return {split: {record["id"].decode(): record for record in builder.as_data_source(split=split)}
                 for split in builder.info.splits}
     return records
