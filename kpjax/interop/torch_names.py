@@ -1,0 +1,173 @@
+"""PoseResNet's variables under the names and in the layouts of PyTorch, and back.
+
+The name of every tensor follows from its path:
+
+| here                                     | PyTorch                                                                  |
+|------------------------------------------|--------------------------------------------------------------------------|
+| `layer1_0/downsample_0/kernel`           | `layer1.0.downsample.0.weight`, torchvision's and timm's names           |
+| `backbone/conv1/kernel`                  | `backbone.conv1.weight`: a network's trunk is torchvision's, prefixed    |
+| `upsampling/transposed_conv2`, `.../bn2` | `upsampling.3`, `upsampling.4`: a sequence of convolution, norm, ReLU    |
+| `head/conv1`, `head/bn1`, `head/output`  | `head.0`, `head.1`, `head.3`                                             |
+| `head/output` of a head of one layer     | `head`, the convolution itself; read as `head.0` too                     |
+| `kernel`, `scale`, `bias`                | `weight`, `weight`, `bias`                                               |
+| statistics `mean`, `var`                 | `running_mean`, `running_var`                                            |
+
+These are the names of the Transfer-Learning-Library, RegDA's official code. Its second head is `head_adv`: put the
+parameters of an adversary into the variables under that name. Convolution kernels are (kh, kw, in, out) here and
+(out, in, kh, kw) there; those of transposed convolutions are (in, out, kh, kw) there, mirrored in both axes.
+"""
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kpjax.errors import InputError
+from kpjax.structures import Variables
+
+LEAF_NAMES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+COUNTER = "num_batches_tracked"  # PyTorch's BatchNorm counts its updates; nothing here reads that
+WITHOUT_A_PLACE = re.compile(rf"(.*\.)?(fc\.(weight|bias)|{COUNTER})")  # the classifier of ImageNet, and counters
+
+
+class Report(NamedTuple):
+    """What became of every tensor."""
+
+    matched: tuple[str, ...]  # tensors that were read, by their names in PyTorch
+    skipped: tuple[str, ...]  # tensors that a keypoint network has no place for: a classifier, counters
+    missing: tuple[str, ...]  # leaves of the variables that were not given and keep their values, by their paths
+
+
+class Imported(NamedTuple):
+    variables: Variables
+    report: Report
+
+
+def torch_names(variables: Variables) -> dict[str, str]:
+    """The path of every leaf of a PoseResNet or a ResNet, such as `params/conv1/kernel`, and its name in PyTorch.
+
+    Raises ValueError for a network that has no official PyTorch twin.
+    """
+    names = {}
+    for path in _leaves(variables):
+        _, *modules, leaf = path.split("/")
+        names[path] = f"{_module_name(modules, variables['params'])}.{LEAF_NAMES[leaf]}"
+    return names
+
+
+def to_torch(variables: Variables) -> dict[str, np.ndarray]:
+    """A state dict as numpy arrays, contiguous and complete: BatchNorm's counters are there, as 0.
+
+    `module.load_state_dict({name: torch.from_numpy(array) for name, array in to_torch(variables).items()})`.
+    """
+    leaves, tensors = _leaves(variables), {}
+    for path, name in torch_names(variables).items():
+        tensors[name] = _torch_layout(path, np.asarray(leaves[path]))
+        if name.endswith(".running_mean"):
+            tensors[name.removesuffix("running_mean") + COUNTER] = np.zeros((), np.int64)
+    return tensors
+
+
+def from_torch(tensors: Mapping[str, Any], variables: Variables, *, source: str = "state dict") -> Imported:
+    """`variables` with the values of a state dict (torch tensors on the CPU or numpy arrays), and a report.
+
+    variables: of the network that the tensors are for; its shapes are what is checked. A part (backbone, upsampling,
+    a head) that the state dict says nothing about keeps its values and is reported as missing. A prefix `module.`,
+    which data-parallel training in PyTorch leaves, is dropped.
+    Raises InputError that names `source` and the first tensor that is absent from a part, too many or of another shape.
+    """
+    leaves, names = _leaves(variables), torch_names(variables)
+    paths = {name: path for path, name in names.items()}
+    given, skipped = {}, []
+    for name, tensor in tensors.items():
+        plain = name.removeprefix("module.")
+        if bare := re.fullmatch(r"(head\w*)\.0\.(weight|bias)", plain):
+            plain = plain if plain in paths else f"{bare[1]}.{bare[2]}"
+        if WITHOUT_A_PLACE.fullmatch(plain) and plain not in paths:
+            skipped.append(name)
+        else:
+            given[plain] = tensor
+    # A file of a whole network and one of a bare trunk differ in their first name; parts are told apart by it.
+    has_parts = "backbone" in variables["params"]
+    parts = {_part(name, has_parts) for name in given}
+    wanted = {name for name in paths if _part(name, has_parts) in parts}
+    read = dict(leaves)
+    for name in sorted(wanted | set(given), key=_natural_order):
+        if name not in given:
+            raise InputError(
+                f"{source}: tensor {name} of shape {_torch_shape(paths[name], leaves[paths[name]])} is absent; "
+                f"give the weights of the same architecture")
+        if name not in wanted:
+            raise InputError(f"{source}: the network has no place for tensor {name} of shape "
+                             f"{tuple(given[name].shape)}; give the weights of the same architecture")
+        path = paths[name]
+        expected, found = _torch_shape(path, leaves[path]), tuple(given[name].shape)
+        if found != expected:
+            raise InputError(f"{source}: tensor {name} has shape {found}, the network expects {expected}; "
+                             f"give the weights of the same architecture")
+        read[path] = jnp.asarray(_flax_layout(path, np.asarray(given[name])), leaves[path].dtype)
+    filled = jax.tree.unflatten(jax.tree.structure(variables), [read[path] for path in leaves])
+    missing = tuple(path for path, name in names.items() if name not in wanted)
+    return Imported(filled, Report(tuple(sorted(wanted, key=_natural_order)), tuple(skipped), missing))
+
+
+def _leaves(variables: Variables) -> dict[str, Any]:
+    """Every leaf by its path, in the order of JAX's trees."""
+    flat, _ = jax.tree_util.tree_flatten_with_path(variables)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in flat}
+
+
+def _module_name(modules: list[str], params: Mapping[str, Any]) -> str:
+    part, *inner = modules
+    if part == "upsampling":
+        return f"upsampling.{_place_in_sequence(inner[0])}"
+    if part.startswith("head"):
+        hidden = sum(name.startswith("conv") for name in params[part])
+        if inner[0] == "output":
+            return f"{part}.{3 * hidden}" if hidden else part
+        return f"{part}.{_place_in_sequence(inner[0])}"
+    return re.sub(r"_(\d+)", r".\1", ".".join(modules))
+
+
+def _place_in_sequence(layer: str) -> int:
+    """The index of a layer in a sequence of (convolution, norm, ReLU) triples: conv1 0, bn1 1, conv2 3."""
+    match = re.fullmatch(r"(conv|transposed_conv|bn)(\d+)", layer)
+    if not match:
+        raise ValueError(f"layer {layer!r} has no name in PyTorch; only PoseResNet has official names")
+    return 3 * (int(match[2]) - 1) + (match[1] == "bn")
+
+
+def _part(name: str, has_parts: bool) -> str:
+    return name.split(".")[0] if has_parts else "trunk"
+
+
+def _natural_order(name: str) -> list[tuple[int, int | str]]:
+    return [(0, int(word)) if word.isdigit() else (1, word) for word in name.split(".")]
+
+
+def _torch_layout(path: str, array: np.ndarray) -> np.ndarray:
+    if array.ndim == 4 and "transposed_conv" in path:
+        array = array[::-1, ::-1].transpose(2, 3, 0, 1)
+    elif array.ndim == 4:
+        array = array.transpose(3, 2, 0, 1)
+    # safetensors writes the memory of a transposed array without a word about its order, and PyTorch refuses mirrors.
+    return np.ascontiguousarray(array)
+
+
+def _flax_layout(path: str, array: np.ndarray) -> np.ndarray:
+    if array.ndim == 4 and "transposed_conv" in path:
+        array = array.transpose(2, 3, 0, 1)[::-1, ::-1]
+    elif array.ndim == 4:
+        array = array.transpose(2, 3, 1, 0)
+    return np.ascontiguousarray(array)
+
+
+def _torch_shape(path: str, leaf) -> tuple[int, ...]:
+    if len(leaf.shape) != 4:
+        return tuple(leaf.shape)
+    height, width, channels_in, channels_out = leaf.shape
+    if "transposed_conv" in path:
+        return channels_in, channels_out, height, width
+    return channels_out, channels_in, height, width

@@ -1,0 +1,74 @@
+"""The rewritten convolutions equal the built-in ones, in value and gradient."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from kpjax.models.convolution import convolve, convolve_by_dot, transposed_convolution, upsample_nearest
+from kpjax.models.pose_resnet import max_pool
+
+TRANSPOSED = [(4, 1, 0), (3, 1, 1), (2, 0, 0)]  # kernel size, PyTorch's padding and output padding
+
+
+def draw(seed, *shape):
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+def assert_same_function(ours, theirs, *arguments):
+    """Equal results, and equal gradients of one weighted sum with respect to every argument."""
+    def both(function):
+        def run(arguments):
+            result, pull = jax.vjp(function, *arguments)
+            weights = jnp.arange(result.size, dtype=jnp.float32).reshape(result.shape) / result.size
+            return result, pull(weights)
+        return jax.jit(run)(arguments)
+
+    for one, other in zip(jax.tree.leaves(both(ours)), jax.tree.leaves(both(theirs)), strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "padding", "output_padding"), TRANSPOSED)
+def test_transposed_convolution_equals_the_built_in_one(size, padding, output_padding):
+    before = size - 1 - padding
+    sides = [(before, before + output_padding)] * 2
+
+    def built_in(x, kernel):
+        return jax.lax.conv_transpose(x, kernel, (2, 2), sides, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    assert_same_function(transposed_convolution, built_in, draw(0, 2, 3, 5, 4), draw(1, size, size, 4, 6))
+
+
+@pytest.mark.parametrize(("size", "padding", "output_padding"), TRANSPOSED)
+def test_transposed_convolution_equals_pytorch(size, padding, output_padding):
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    x, kernel = draw(0, 2, 3, 5, 4), draw(1, size, size, 4, 6)
+    mirrored = np.ascontiguousarray(np.asarray(kernel)[::-1, ::-1].transpose(2, 3, 0, 1))
+    theirs = torch.nn.functional.conv_transpose2d(
+        torch.tensor(np.asarray(x).transpose(0, 3, 1, 2)), torch.tensor(mirrored),
+        stride=2, padding=padding, output_padding=output_padding)
+    np.testing.assert_allclose(transposed_convolution(x, kernel), theirs.numpy().transpose(0, 2, 3, 1), atol=2e-5)
+
+
+def test_transposed_convolution_refuses_other_kernels():
+    with pytest.raises(ValueError, match="kernel size 2, 3 or 4"):
+        transposed_convolution(draw(0, 1, 4, 4, 2), draw(1, 5, 5, 2, 2))
+
+
+@pytest.mark.parametrize(("size", "stride", "padding"), [(1, 1, 0), (1, 2, 0), (3, 1, 1), (3, 2, 1), (7, 2, 3)])
+def test_a_dot_of_patches_equals_the_convolution(size, stride, padding):
+    assert_same_function(
+        lambda x, kernel: convolve_by_dot(x, kernel, stride, padding),
+        lambda x, kernel: convolve(x, kernel, stride, padding),
+        draw(0, 2, 6, 4, 3), draw(1, size, size, 3, 5))
+
+
+def test_max_pool_equals_the_windowed_maximum():
+    shape = (2, 8, 6, 3)
+    distinct = jax.random.permutation(jax.random.key(0), np.prod(shape)).reshape(shape).astype(jnp.float32)
+    assert_same_function(max_pool, lambda x: nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))), distinct - 100)
+
+
+def test_upsample_nearest_repeats_every_pixel():
+    x = draw(0, 2, 3, 5, 4)
+    np.testing.assert_array_equal(upsample_nearest(x), x.repeat(2, 1).repeat(2, 2))

@@ -1,0 +1,60 @@
+"""BatchNorm follows PyTorch's rule, GroupNorm its definition, and both keep the dtype of their input."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from kpjax.models.normalization import MOMENTUM, BatchNorm, GroupNorm
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.asarray(3 + 2 * jax.random.normal(jax.random.key(0), (8, 3, 2, 4)))
+
+
+def test_batch_norm_normalises_by_the_batch_and_moves_the_statistics(images):
+    layer = BatchNorm()
+    variables = layer.init(jax.random.key(1), images, False)
+    variables["params"] |= {"scale": jnp.arange(1.0, 5.0), "bias": jnp.arange(4.0)}
+    y, mutated = layer.apply(variables, images, True, mutable=["batch_stats"])
+
+    mean, var = images.mean((0, 1, 2)), images.var((0, 1, 2))
+    expected = (images - mean) / np.sqrt(var + 1e-5) * np.arange(1, 5) + np.arange(4)
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+    count = images.size // 4
+    np.testing.assert_allclose(mutated["batch_stats"]["mean"], (1 - MOMENTUM) * mean, rtol=1e-5)
+    np.testing.assert_allclose(
+        mutated["batch_stats"]["var"], MOMENTUM + (1 - MOMENTUM) * var * count / (count - 1), rtol=1e-5)
+    # In evaluation the running statistics are used and stay.
+    still = layer.apply(variables, images, False)
+    np.testing.assert_allclose(still, images / np.sqrt(1 + 1e-5) * np.arange(1, 5) + np.arange(4), atol=1e-5)
+
+
+def test_batch_norm_of_a_sharded_batch_sees_the_global_batch(images):
+    layer = BatchNorm()
+    variables = layer.init(jax.random.key(1), images, False)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    sharded = jax.device_put(images, NamedSharding(mesh, P("data")))
+    run = jax.jit(lambda x: layer.apply(variables, x, True, mutable=["batch_stats"]))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), run(sharded), run(images))
+
+
+def test_group_norm_normalises_each_image_by_groups(images):
+    layer = GroupNorm(groups=2)
+    y = layer.apply(layer.init(jax.random.key(1), images, False), images, True)
+    grouped = np.asarray(y).reshape(8, 6, 2, 2)
+    np.testing.assert_allclose(grouped.mean((1, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(grouped.std((1, 3)), 1, atol=1e-4)
+    with pytest.raises(ValueError, match="do not divide into 3 groups"):
+        GroupNorm(groups=3).init(jax.random.key(1), images, False)
+
+
+@pytest.mark.parametrize("layer", [BatchNorm(), GroupNorm(groups=2)])
+def test_bfloat16_goes_in_and_out_and_statistics_stay_float32(layer, images):
+    images = jnp.asarray(images, jnp.bfloat16)
+    variables = layer.init(jax.random.key(1), images, False)
+    y, mutated = layer.apply(variables, images, True, mutable=["batch_stats"])
+    assert y.dtype == jnp.bfloat16
+    assert {leaf.dtype for leaf in jax.tree.leaves((variables, mutated))} == {jnp.dtype(jnp.float32)}
