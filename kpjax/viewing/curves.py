@@ -130,7 +130,7 @@ def line_plot(curves: Sequence[Curve], *, title: str, logarithmic: bool = False,
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
         parts.append(f'<text class="tick" x="{LEFT - 7}" y="{y(value) + 3.6:.1f}" text-anchor="end">'
                      f"{number_text(value)}</text>")
-    parts.append(f'<text class="tick" x="{WIDTH - RIGHT + 10}" y="{HEIGHT - BOTTOM + 17}">steps</text>')
+    parts.append(f'<text class="tick" x="{WIDTH - RIGHT + 22}" y="{HEIGHT - BOTTOM + 17}">steps</text>')
     for step in ticks(first, last):
         parts.append(f'<text class="tick" x="{x(step):.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">'
                      f"{number_text(step)}</text>")

@@ -33,7 +33,7 @@ def dot_plot(groups: Sequence[tuple[str, Sequence[Dots]]], *, title: str) -> str
     margin = 0.06 * (high - low) or max(abs(high) * 0.1, 1e-6)
     low, high = low - margin, high + margin
     width, left, right, step = 480, 146, 14, 20
-    height = 10 + sum(19 + step * len(rows) for _, rows in groups) + 24
+    height = 4 + sum(25 + step * len(rows) for _, rows in groups) + 24
 
     def x(value):
         return left + (value - low) / (high - low) * (width - left - right)
@@ -44,10 +44,10 @@ def dot_plot(groups: Sequence[tuple[str, Sequence[Dots]]], *, title: str) -> str
         parts.append(f'<line class="grid" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="8" y2="{bottom}"/>')
         parts.append(f'<text class="tick" x="{x(value):.1f}" y="{bottom + 16}" text-anchor="middle">'
                      f"{number_text(value)}</text>")
-    y = 10
+    y = 4
     for name, rows in groups:
-        parts.append(f'<text class="heading" x="0" y="{y + 11}">{escape(name)}</text>')
-        y += 19
+        parts.append(f'<text class="heading" x="0" y="{y + 17}">{escape(name)}</text>')
+        y += 25
         for row in rows:
             middle, colour = y + step / 2, row.colour % COLOURS
             parts.append(f'<text class="name" x="{left - 12}" y="{middle + 4:.1f}" text-anchor="end">'
