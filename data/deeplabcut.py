@@ -99,7 +99,7 @@ def _project(folder: Path, faults: list[str]) -> Project | None:
             faults.append(f"{roots[0]} has neither config.yaml nor a table under labeled-data; name a labelled project")
         return Project(roots[0], names, ()) if names else None
     try:
-        content = yaml.safe_load(config.read_text(encoding="utf-8"))
+        content = yaml.safe_load(config.read_text(encoding="utf-8", errors="replace"))
     except yaml.YAMLError as error:
         faults.append(f"config.yaml cannot be read: {' '.join(str(error).split())}")
         return None
@@ -131,7 +131,7 @@ def _tables(root: Path, faults: list[str]) -> list[Table]:
 
 
 def _lines_of_csv(path: Path) -> list[list[str]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         return list(csv.reader(file))
 
 

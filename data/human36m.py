@@ -65,7 +65,7 @@ def _frames(folder: Path, subject: int, faults: list[str]) -> list[Annotation]:
         action, part, moment, eye = (str(frame[field]) for field in FRAME_FIELDS[1:])
         try:
             joints = world[action][part][moment]
-        except KeyError:
+        except (KeyError, TypeError):
             faults.append(f"{where}: no joints of action {action}, {part}, frame {moment} in {prefix}_joint_3d.json")
             continue
         if eye not in lenses:
@@ -74,7 +74,7 @@ def _frames(folder: Path, subject: int, faults: list[str]) -> list[Annotation]:
         joints = numbers(joints, (17, 3), f"{prefix}_joint_3d.json {action}/{part}/{moment}", faults)
         if joints is None or lenses[eye] is None:
             continue
-        size = (int(frame["width"]), int(frame["height"])) if "width" in frame and "height" in frame else None
+        size = (frame["width"], frame["height"]) if "width" in frame and "height" in frame else None
         frames.append(Annotation(str(frame["file_name"]), folder / "images" / str(frame["file_name"]),
                                  project(body_of(joints), *lenses[eye]), np.ones(16, bool), size, cut_person))
     return frames

@@ -56,7 +56,7 @@ def _faces(root: Path, part: str, faults: list[str]) -> list[Annotation]:
         faults.append(f"{table.name} is missing, expected at {table}")
         return []
     faces = []
-    with table.open(newline="", encoding="utf-8") as file:
+    with table.open(newline="", encoding="utf-8", errors="replace") as file:
         for line, row in enumerate(csv.reader(file), start=1):
             if line == 1 or not row:
                 continue
