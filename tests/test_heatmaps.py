@@ -11,6 +11,8 @@ from kpjax.errors import InputError
 from kpjax.structures import Example
 
 close = np.testing.assert_allclose
+dark = jax.jit(heatmaps.decode_dark, static_argnames="blur")
+quarter = jax.jit(heatmaps.decode_quarter_offset, static_argnames="strict_positive")
 bumps = jax.jit(heatmaps.gaussian_bumps, static_argnums=(1, 2), static_argnames="window")
 targets_of = jax.jit(heatmaps.gaussian_targets, static_argnames=("image_size", "heatmap_size", "sigma", "keep"))
 
@@ -36,7 +38,7 @@ def examples(keypoints, visible=None, side=64):
 
 
 def one_map(rows):
-    return jnp.asarray(rows, jnp.float32)[None, :, :, None]
+    return jnp.asarray(np.asarray(rows, np.float32)[None, :, :, None])
 
 
 # Rendering
@@ -105,41 +107,42 @@ TIES = np.zeros((8, 8))
 TIES[2, 6] = TIES[5, 2] = 0.5
 
 
-@pytest.mark.parametrize(("rows", "plain", "quarter", "score"), [
+@pytest.mark.parametrize(("rows", "plain", "moved", "score"), [
     (ROWS, (4, 3), (4.25, 2.75), 0.9),
     (NEAR_THE_BORDER, (4, 1), (4, 1), 0.7),
     (np.full((8, 8), -1), (0, 0), (0, 0), -1),
     (TIES, (6, 2), (6, 2), 0.5),
 ])
-def test_quarter_offset(rows, plain, quarter, score):
-    for decode, point in [(heatmaps.decode_argmax, plain), (heatmaps.decode_quarter_offset, quarter)]:
-        points, scores = decode(one_map(rows), strict_positive=True)
+def test_quarter_offset(rows, plain, moved, score):
+    for decode, point in [(heatmaps.decode_argmax, plain), (heatmaps.decode_quarter_offset, moved)]:
+        points, scores = jax.jit(decode, static_argnames="strict_positive")(one_map(rows), strict_positive=True)
         close(points[0, 0], point)
         close(scores[0, 0], score, rtol=1e-6)
 
 
 def test_dark_meets_a_gaussian_exactly():
     drawn = bumps(jnp.array([[[10.3, 7.6]]]), (20, 20), 2.0, window=None)
-    points, _ = heatmaps.decode_dark(drawn, blur=False)
+    points, _ = dark(drawn, blur=False)
     close(points[0, 0], (10.3, 7.6), atol=1e-4)
-    close(heatmaps.decode_quarter_offset(drawn)[0][0, 0], (10.25, 7.75))
-    blurred, scores = heatmaps.decode_dark(drawn, sigma=2.0)  # a blurred Gaussian is one about the same centre
+    close(quarter(drawn)[0][0, 0], (10.25, 7.75))
+    blurred, scores = dark(drawn, blur=True)  # a blurred Gaussian is one about the same centre
     close(blurred[0, 0], (10.3, 7.6), atol=0.02)
     close(scores[0, 0], drawn.max())
 
 
 def test_dark_stays_at_the_maximum_where_a_newton_step_has_no_meaning():
-    flat = jnp.ones((1, 12, 12, 1))
-    spike_at_the_border = flat.at[0, 11, 11, 0].set(2.0)
-    for drawn, point in [(flat, (0, 0)), (spike_at_the_border, (11, 11)), (-flat, (0, 0))]:
-        points, _ = heatmaps.decode_dark(drawn)
+    flat = np.ones((1, 20, 20, 1), np.float32)
+    spike_at_the_border = flat.copy()
+    spike_at_the_border[0, 19, 19] = 2
+    for drawn, point in [(flat, (0, 0)), (spike_at_the_border, (19, 19)), (-flat, (0, 0))]:
+        points, _ = dark(jnp.asarray(drawn), blur=True)
         close(points[0, 0], point)
 
 
 def test_dark_blurs_as_opencv():
     """The kernel of 11 cells for sigma 2 that OpenCV derives, with zeros outside."""
     spike = jnp.zeros((1, 16, 16, 1)).at[0, 8, 3, 0].set(1.0)
-    blurred = np.asarray(heatmaps._blur(spike, 2.0))[0, :, :, 0]
+    blurred = np.asarray(jax.jit(heatmaps._blur, static_argnums=1)(spike, 2.0))[0, :, :, 0]
     kernel = np.exp(-np.arange(-5, 6) ** 2 / 8)
     kernel /= kernel.sum()
     expected = np.zeros((16, 16))

@@ -1,4 +1,6 @@
 """Losses between predicted heatmaps and target maps."""
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -38,17 +40,24 @@ def heatmap_kl_per_keypoint(
 
     Source: Jiang et al. 2021 (RegDA), in the form of the official code.
     """
-    batch, height, width, keypoints = logits.shape
-    flat = (batch, height * width, keypoints)
-    log_predicted = jax.nn.log_softmax(logits.astype(jnp.float32).reshape(flat), axis=1)
-    mass = targets.astype(jnp.float32).reshape(flat) + epsilon
-    total = mass.sum(1)
-    counts = (weights > 0) & (total > 0)
-    target = mass / jnp.where(total > 0, total, 1.0)[:, None]
+    cells = logits.shape[1] * logits.shape[2]
+    logits, targets = logits.astype(jnp.float32), targets.astype(jnp.float32)
+    logits = logits - jax.lax.stop_gradient(logits.max((1, 2), keepdims=True))
+    log_partition = jnp.log(jnp.exp(logits).sum((1, 2)))
+
+    # The share of epsilon is summed by itself: thousands of cells of 1e-7 each vanish when they are added one by one to
+    # the sum of a map, as CPUs do, and the loss is then wrong in its fifth digit.
+    total = targets.sum((1, 2)) + cells * epsilon
+    safe_total = jnp.where(total > 0, total, 1.0)
+    expected_logit = ((targets * logits).sum((1, 2)) + epsilon * logits.sum((1, 2))) / safe_total
     # log(1) stands in for log(0), so that neither the value nor a gradient with respect to the target is 0 * infinity.
-    log_target = jnp.log(jnp.where(target > 0, target, 1.0))
-    divergence = (target * (log_target - log_predicted)).sum(1)
-    return jnp.where(counts, weights.astype(jnp.float32) * divergence, 0.0)
+    mass = targets + epsilon
+    empty = epsilon * math.log(epsilon) if epsilon > 0 else 0.0
+    mass_log_mass = (mass * jnp.log(jnp.where(mass > 0, mass, 1.0)) - empty).sum((1, 2)) + cells * empty
+    negative_entropy = mass_log_mass / safe_total - jnp.log(safe_total)
+
+    divergence = negative_entropy - (expected_logit - log_partition)
+    return jnp.where((weights > 0) & (total > 0), weights.astype(jnp.float32) * divergence, 0.0)
 
 
 def heatmap_kl(

@@ -22,16 +22,22 @@ from kpjax.metrics import cell_accuracy, mae, pck_batchwise, pck_global
 from kpjax.optimization import descend
 
 close = np.testing.assert_allclose
+bumps = jax.jit(gaussian_bumps, static_argnums=(1, 2), static_argnames=("window", "cutoff"))
+kl = jax.jit(heatmap_kl, static_argnames="epsilon")
+kl_per_keypoint = jax.jit(heatmap_kl_per_keypoint, static_argnames="epsilon")
+by_others = jax.jit(ground_false_by_others, static_argnames=("sigma", "strict_positive", "clip"))
+by_area = jax.jit(ground_false_by_area, static_argnames=("sigma", "low", "high"))
+to_truth, to_false = jax.jit(minimum_disparity), jax.jit(maximum_disparity)
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}
 
 
 def one_map(rows):
     """A single map (1, h, w, 1) from nested lists."""
-    return jnp.asarray(rows, jnp.float32)[None, :, :, None]
+    return jnp.asarray(np.asarray(rows, np.float32)[None, :, :, None])
 
 
 def bump(size, x, y, sigma, **options):
-    return np.asarray(gaussian_bumps(jnp.array([[x, y]], jnp.float32), (size, size), sigma, **options)[..., 0])
+    return np.asarray(bumps(np.array([[x, y]], np.float32), (size, size), sigma, **options)[..., 0])
 
 
 def peaks(size, *points):
@@ -90,20 +96,21 @@ def test_encoder():
     ([[1, 2], [3, 4]], [[0, 0], [0, 0]], 1e-7, 0.553895),
 ])
 def test_kl_of_four_cells(logits, target, epsilon, value):
-    loss = heatmap_kl(one_map(logits), one_map(target), jnp.ones((1, 1)), epsilon=epsilon)
+    loss = kl(one_map(logits), one_map(target), jnp.ones((1, 1)), epsilon=epsilon)
     close(loss, value, **TOLERANCE)
 
 
 def test_kl_gradient_is_softmax_less_target():
     target = one_map([[0.1, 0.2], [0.3, 0.4]])
-    gradient = jax.grad(heatmap_kl)(one_map([[1, 2], [3, 4]]), target, jnp.ones((1, 1)))
+    gradient = jax.jit(jax.grad(heatmap_kl))(one_map([[1, 2], [3, 4]]), target, jnp.ones((1, 1)))
     close(gradient.ravel(), [-0.067941, -0.112856, -0.063117, 0.243914], **TOLERANCE)
 
 
 def test_kl_of_an_empty_target_is_exactly_zero():
     logits, empty = one_map([[1, 2], [3, 4]]), one_map([[0, 0], [0, 0]])
+    value_and_gradient = jax.jit(jax.value_and_grad(heatmap_kl))
     for weight in (0.0, 1.0):
-        value, gradient = jax.value_and_grad(heatmap_kl)(logits, empty, jnp.full((1, 1), weight))
+        value, gradient = value_and_gradient(logits, empty, jnp.full((1, 1), weight))
         assert value == 0
         assert not np.any(gradient)
 
@@ -112,7 +119,7 @@ def test_kl_of_an_empty_target_is_exactly_zero():
     (0.0, 0.0, 4.107828), (0.0, 1e-7, 4.107574), (10.0, 0.0, 1.890302), (1.0, 0.0, 3.614847)])
 def test_kl_of_a_full_map(scale, epsilon, value):
     target = one_map(bump(64, 20, 30, 2.0))
-    close(heatmap_kl(scale * target, target, jnp.ones((1, 1)), epsilon=epsilon), value, **TOLERANCE)
+    close(kl(scale * target, target, jnp.ones((1, 1)), epsilon=epsilon), value, **TOLERANCE)
 
 
 # Pseudo maps
@@ -121,7 +128,7 @@ def test_kl_of_a_full_map(scale, epsilon, value):
 @pytest.fixture(scope="module")
 def small():
     main = peaks(16, (4, 5, 1.0), (6, 5, 2.0), (12, 12, 0.5))
-    return main, jax.jit(lambda y: ground_false_by_others(y, sigma=1.0))(main)
+    return main, by_others(main, sigma=1.0)
 
 
 def test_pseudo_maps_small(small):
@@ -132,27 +139,27 @@ def test_pseudo_maps_small(small):
     # Not zero at keypoint 0 itself, whose neighbour's Gaussian reaches it.
     close(maps.false[0, 5, 3:10, 0], [0.011109, 0.135335, 0.606531, 1, 0.606531, 0.135335, 0.011109], **TOLERANCE)
     close(maps.false[0, 5, 1:10, 2], [0.011109, 0.135335, 0.617640, 1, 1, 1, 0.617640, 0.135335, 0.011109], **TOLERANCE)
-    unclipped = ground_false_by_others(main, sigma=1.0, clip=False)
+    unclipped = by_others(main, sigma=1.0, clip=False)
     close(unclipped.false[0, 5, 5, 2], 1.213061, **TOLERANCE)
 
 
 def test_disparities_small(small):
     main, maps = small
     uniform, weights = jnp.zeros_like(main), jnp.ones((1, 3))
-    to_false = heatmap_kl_per_keypoint(uniform, maps.false, weights, epsilon=EPSILON)
-    close(to_false[0], [2.018760, 2.018760, 2.344597], **TOLERANCE)
-    close(maximum_disparity(uniform, maps, weights), 2.127372, **TOLERANCE)
-    close(minimum_disparity(uniform, maps, weights), 2.711874, **TOLERANCE)
+    divergence = kl_per_keypoint(uniform, maps.false, weights, epsilon=EPSILON)
+    close(divergence[0], [2.018760, 2.018760, 2.344597], **TOLERANCE)
+    close(to_false(uniform, maps, weights), 2.127372, **TOLERANCE)
+    close(to_truth(uniform, maps, weights), 2.711874, **TOLERANCE)
 
 
 def test_pseudo_maps_full_size():
     main = peaks(64, (10, 10, 1.0), (14, 10, 1.0), (40, 20, 1.0), (63, 63, 1.0))
-    maps, weights = ground_false_by_others(main), jnp.ones((1, 4))
+    maps, weights = by_others(main), jnp.ones((1, 4))
     close(maps.truth.sum((1, 2))[0], [25.081291, 25.081291, 25.081291, 9.024384], **TOLERANCE)
     close(maps.false.sum((1, 2))[0], [59.186966, 59.186966, 57.878947, 73.935854], **TOLERANCE)
 
     def divergence(logits, target):
-        return heatmap_kl_per_keypoint(logits, target, weights, epsilon=EPSILON)[0]
+        return kl_per_keypoint(logits, target, weights, epsilon=EPSILON)[0]
 
     uniform, sharp = jnp.zeros_like(main), 8 * maps.truth
     close(divergence(uniform, maps.false), [3.274215, 3.274215, 3.556994, 3.230104], **TOLERANCE)
@@ -162,14 +169,14 @@ def test_pseudo_maps_full_size():
 
 
 def test_ground_false_of_a_single_keypoint_is_uniform():
-    maps, weights = ground_false_by_others(peaks(16, (4, 5, 1.0)), sigma=1.0), jnp.ones((1, 1))
+    maps, weights = by_others(peaks(16, (4, 5, 1.0)), sigma=1.0), jnp.ones((1, 1))
     assert not np.any(maps.false)
-    close(maximum_disparity(jnp.zeros((1, 16, 16, 1)), maps, weights), 0, atol=1e-6)
-    close(maximum_disparity(5 * maps.truth, maps, weights), 0.571415, **TOLERANCE)
+    close(to_false(jnp.zeros((1, 16, 16, 1)), maps, weights), 0, atol=1e-6)
+    close(to_false(5 * maps.truth, maps, weights), 0.571415, **TOLERANCE)
 
 
 def test_ground_false_by_area():
-    maps = ground_false_by_area(peaks(64, (30, 20, 1.0)), sigma=2.0, low=16, high=47)
+    maps = by_area(peaks(64, (30, 20, 1.0)), sigma=2.0, low=16, high=47)
     false = np.asarray(maps.false[0, :, :, 0])
     close(false.sum(dtype=np.float64), 25658.160525, **TOLERANCE)
     close([false[20, 30], false[20, 31], false[40, 40], false[16, 16]], [23.805614, 23.923117, 25.081291, 9.024384],
@@ -177,7 +184,7 @@ def test_ground_false_by_area():
     normalised = false / false.sum(dtype=np.float64)
     close([normalised[20, 30], normalised[40, 40]], [9.277989e-4, 9.775171e-4], rtol=1e-5)
     assert false[9, 30] == 0
-    close(maximum_disparity(jnp.zeros((1, 64, 64, 1)), maps, jnp.ones((1, 1))), 1.164390, **TOLERANCE)
+    close(to_false(jnp.zeros((1, 64, 64, 1)), maps, jnp.ones((1, 1))), 1.164390, **TOLERANCE)
 
 
 # Decoding and metrics
@@ -196,9 +203,9 @@ def test_decode(rows, strict_positive, point, score):
 
 
 def test_pseudo_map_of_a_map_without_a_positive_logit_stands_at_the_origin():
-    maps = ground_false_by_others(one_map([[-3, -1], [-2, -5]]), sigma=1.0)
+    maps = by_others(one_map([[-3, -1], [-2, -5]]), sigma=1.0)
     assert maps.truth[0, 0, 0, 0] == 1
-    maps = ground_false_by_others(one_map([[-3, -1], [-2, -5]]), sigma=1.0, strict_positive=False)
+    maps = by_others(one_map([[-3, -1], [-2, -5]]), sigma=1.0, strict_positive=False)
     assert maps.truth[0, 0, 1, 0] == 1
 
 
