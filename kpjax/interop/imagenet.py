@@ -61,7 +61,7 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
 
 def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> None:
     """Writes tensors under their names. Each is made contiguous first: the format's writer silently permutes others."""
-    save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, path)
+    save_file({name: np.array(tensor, order="C") for name, tensor in tensors.items()}, path)
 
 
 def _find(weights: str | Path, folder: Path) -> Path:

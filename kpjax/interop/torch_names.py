@@ -152,8 +152,9 @@ def _torch_layout(path: str, array: np.ndarray) -> np.ndarray:
         array = array[::-1, ::-1].transpose(2, 3, 0, 1)
     elif array.ndim == 4:
         array = array.transpose(3, 2, 0, 1)
-    # safetensors writes the memory of a transposed array without a word about its order, and PyTorch refuses mirrors.
-    return np.ascontiguousarray(array)
+    # safetensors writes the memory of a transposed array without a word about its order, PyTorch refuses mirrored
+    # arrays, and it warns about JAX's read-only ones: so a copy in plain order.
+    return np.array(array, order="C")
 
 
 def _flax_layout(path: str, array: np.ndarray) -> np.ndarray:
@@ -161,7 +162,7 @@ def _flax_layout(path: str, array: np.ndarray) -> np.ndarray:
         array = array.transpose(2, 3, 0, 1)[::-1, ::-1]
     elif array.ndim == 4:
         array = array.transpose(2, 3, 1, 0)
-    return np.ascontiguousarray(array)
+    return np.array(array, order="C")
 
 
 def _torch_shape(path: str, leaf) -> tuple[int, ...]:
