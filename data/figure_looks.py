@@ -1,6 +1,7 @@
 """How the figures look: colours, backgrounds and noise, and the drawing itself."""
+import math
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -80,6 +81,7 @@ def limb_colours(domain: Domain, generator: np.random.Generator) -> np.ndarray:
     return drawn
 
 
+@cache
 def _cubic(points: int, side: int) -> np.ndarray:
     """(side, points): interpolation along one axis from a grid to pixels, the grid's ends at the picture's ends."""
     at = np.linspace(0, points - 1, side)
@@ -120,39 +122,46 @@ def background(domain: Domain, generator: np.random.Generator, side: int) -> np.
 
 
 class _Pen:
-    """Draws discs, limbs and filled shapes, in pixels of the finished picture."""
+    """Draws limbs and filled shapes, in pixels of the finished picture, on transparent black.
+
+    The fourth band is the share of a pixel that is covered. Pillow would divide by it if it were called alpha.
+    """
 
     def __init__(self, side: int):
-        self.canvas = Image.new("RGBA", (side * FINER, side * FINER))
+        self.canvas = Image.new("RGBX", (side * FINER, side * FINER))
         self.draw = ImageDraw.Draw(self.canvas)
 
-    def capsule(self, start, end, radius: float, colour) -> None:
-        """A line with round ends; a disc if they are the same point."""
-        start, end = (np.asarray(point) * FINER + (FINER - 1) / 2 for point in (start, end))
-        radius *= FINER
-        along = end - start
-        length = np.hypot(*along)
-        if length > 0:
-            across = np.array([-along[1], along[0]]) * radius / length
-            corners = (start + across, end + across, end - across, start - across)
-            self.draw.polygon([(x, y) for x, y in corners], fill=colour)
-        for x, y in (start, end):
-            self.draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+    def disc(self, point, radius: float, colour) -> None:
+        x, y = (FINER * float(coordinate) + (FINER - 1) / 2 for coordinate in point)
+        reach = FINER * radius
+        self.draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=colour)
+
+    def limb(self, points, radius: float, colours) -> None:
+        """Lines with round ends from each point to the next, each line of its own colour."""
+        for start, end, colour in zip(points, points[1:], colours, strict=False):
+            (x, y), (to_x, to_y) = start.tolist(), end.tolist()
+            length = math.hypot(to_x - x, to_y - y)
+            if length > 0:
+                across, down = (y - to_y) * radius / length, (to_x - x) * radius / length
+                corners = (x + across, y + down, to_x + across, to_y + down,
+                           to_x - across, to_y - down, x - across, y - down)
+                self.draw.polygon([FINER * corner + (FINER - 1) / 2 for corner in corners], fill=colour)
+            self.disc((x, y), radius, colour)
+            self.disc((to_x, to_y), radius, colour)
 
     def shape(self, points, radius: float, colour) -> None:
         """A polygon with a rounded border of `radius`."""
-        corners = np.asarray(points) * FINER + (FINER - 1) / 2
-        self.draw.polygon([(x, y) for x, y in corners], fill=colour)
-        for start, end in zip(points, np.roll(points, -1, axis=0), strict=True):
-            self.capsule(start, end, radius, colour)
+        self.draw.polygon((np.asarray(points) * FINER + (FINER - 1) / 2).ravel().tolist(), fill=colour)
+        self.limb([*points, points[0]], radius, [colour] * len(points))
 
 
 def _bytes(colour: np.ndarray, brightness: float = 1.0) -> tuple[int, int, int, int]:
-    return (*(int(255 * brightness * channel) for channel in colour), 255)
+    red, green, blue = (255 * brightness * colour).astype(int).tolist()
+    return red, green, blue, 255
 
 
 def draw_body(points: np.ndarray, colours: np.ndarray, outline: float, side: int) -> Image.Image:
-    """The figure alone, RGBA at FINER times the size, transparent black around it.
+    """The figure alone at FINER times the size: red, green, blue and coverage.
 
     points: (15, 2) px, in the order of JOINTS. colours: (LIMBS, 3). outline: brightness of borders.
     """
@@ -171,37 +180,36 @@ def draw_body(points: np.ndarray, colours: np.ndarray, outline: float, side: int
             pen.shape(spots, radius - border, _bytes(colours[limb]))
         elif name == "head":
             limb = next(limbs)
-            pen.capsule(*spots, radius, _bytes(colours[limb], 0.85))
-            pen.capsule(at["head"], at["head"], HEAD_RADIUS * height, _bytes(colours[limb], outline))
-            pen.capsule(at["head"], at["head"], HEAD_RADIUS * height - border, _bytes(colours[limb]))
+            pen.limb(spots, radius, [_bytes(colours[limb], 0.85)])
+            pen.disc(at["head"], HEAD_RADIUS * height, _bytes(colours[limb], outline))
+            pen.disc(at["head"], HEAD_RADIUS * height - border, _bytes(colours[limb]))
             up = (at["head"] - at["neck"]) / np.linalg.norm(at["head"] - at["neck"])
             for sign in (-1, 1):
                 eye = at["head"] + height * (0.012 * up + sign * 0.03 * np.array([-up[1], up[0]]))
-                pen.capsule(eye, eye, 0.012 * height, _bytes(colours[limb], 0.25))
+                pen.disc(eye, 0.012 * height, _bytes(colours[limb], 0.25))
         else:
-            pairs = [(start, end, next(limbs)) for start, end in pairwise(spots)]
+            halves = colours[[next(limbs), next(limbs)]]
             last = ENDS[joints[-1]] * height
             # The whole limb's border first, so that its two halves join without a line between them.
             for grown, brightness in ((0.0, outline), (-border, 1.0)):
-                for start, end, limb in pairs:
-                    pen.capsule(start, end, radius + grown, _bytes(colours[limb], brightness))
-                pen.capsule(spots[-1], spots[-1], last + grown, _bytes(colours[limb], brightness))
+                shades = [_bytes(colour, brightness) for colour in halves]
+                pen.limb(spots, radius + grown, shades)
+                pen.disc(spots[-1], last + grown, shades[-1])
     return pen.canvas
 
 
 def cover(body: Image.Image, points: np.ndarray, radius: float) -> None:
     """Removes discs from a drawn body, so that the background shows where its joints were."""
     pen = ImageDraw.Draw(body)
-    for x, y in np.asarray(points) * FINER + (FINER - 1) / 2:
-        reach = radius * FINER
+    reach = radius * FINER
+    for x, y in (np.asarray(points) * FINER + (FINER - 1) / 2).tolist():
         pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=(0, 0, 0, 0))
 
 
 def finish(body: Image.Image, behind: np.ndarray, noise: float, generator: np.random.Generator) -> np.ndarray:
     """The finished picture (side, side, 3) uint8: the body averaged down, laid over its background, noise added."""
-    averaged = np.asarray(body.reduce(FINER), np.float32) / 255
-    seen = averaged[..., 3:]
-    picture = averaged[..., :3] * seen + behind.astype(np.float32) * (1 - seen)
+    averaged = np.asarray(body.reduce(FINER), np.float32) / np.float32(255)
+    picture = averaged[..., :3] + behind.astype(np.float32) * (1 - averaged[..., 3:])
     if noise > 0:
         picture += np.float32(noise) * generator.standard_normal(picture.shape, dtype=np.float32)
-    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return (np.clip(picture, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)

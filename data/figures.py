@@ -35,7 +35,7 @@ def figures(
     """`count` figures of a domain, numbers `first` to `first + count - 1`, drawn now and kept in memory.
 
     skeleton: which joints are labelled, TEN_POINTS or ALL_JOINTS or `figure_poses.skeleton(names)`; it does not change
-    the pictures. `scale` is the picture's side. About 1 ms a figure at 64 px.
+    the pictures. `scale` is the picture's side. About 0.7 ms a figure at 64 px.
     """
     numbers = range(first, first + count)
     pose = np.stack([_generator(seed, domain, number, "pose").random(NUMBERS) for number in numbers])

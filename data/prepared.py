@@ -9,6 +9,7 @@ import math
 import pkgutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -179,7 +180,8 @@ def prepare(
         builder = dataset.builder(data_dir=building)
         builder.on_bad_image = on_bad_image
         settings = {} if folder is None else {"manual_dir": str(folder)}
-        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(**settings))
+        with redirect_stdout(io.StringIO()):  # what tfds prints names the temporary folder
+            builder.download_and_prepare(download_config=tfds.download.DownloadConfig(**settings))
         built, final = Path(builder.data_dir), data_dir / Path(builder.data_dir).relative_to(building)
         skeleton = dataset.skeleton(folder)
         described = {"names": skeleton.names, "edges": skeleton.edges, "flip": skeleton.flip, "groups": skeleton.groups}

@@ -88,10 +88,10 @@ def test_backgrounds_and_noise_keep_to_their_amplitudes():
         behind = background(domain, generator, 64)
         assert behind.shape == (64, 64, 3)
         assert 0 <= behind.min() <= behind.max() <= domain.background_amplitude
-    empty = Image.new("RGBA", (256, 256))
+    empty = Image.new("RGBX", (256, 256))
     grey = finish(empty, np.full((64, 64, 3), 0.5), 0.06, generator) / 255
     assert abs(grey.std() - 0.06) < 0.003
-    full = Image.new("RGBA", (256, 256), (200, 100, 50, 255))
+    full = Image.new("RGBX", (256, 256), (200, 100, 50, 255))
     np.testing.assert_array_equal(finish(full, np.ones((64, 64, 3)), 0.0, generator)[5, 5], [200, 100, 50])
 
 
