@@ -255,9 +255,22 @@ def test_warm_start():
     close(reversal, [0.244919, 0.462117, 0.986614], atol=1e-6)
 
 
-def test_learning_rate_of_the_adaptation():
-    multiplier = jax.vmap(lambda step: 0.1 * (1 + 1e-4 * step) ** -0.75)(jnp.array([0, 500, 4999, 14999], jnp.float32))
-    close(0.1 * multiplier, [0.010000, 0.009641, 0.007378, 0.005030], atol=1e-6)
+def test_learning_rates_of_the_published_setting():
+    from experiments import regda  # only here: the other cases need no experiment
+
+    config = regda.PRESETS["rhd_h3d"]
+    steps = jnp.array([0, 500, 4999, 14999], jnp.float32)
+    rates = regda._adaptation_rates(config)
+    close(jax.vmap(rates["features"])(steps), [0.010000, 0.009641, 0.007378, 0.005030], atol=1e-6)
+    for head in ("head", "adversary"):
+        close(jax.vmap(rates[head])(steps), [0.10000, 0.09641, 0.07378, 0.05030], atol=1e-5)
+
+    pretraining = regda._supervised_rates(config, 70 * 500)
+    epochs = 500 * jnp.array([0, 43, 44, 58, 59, 69], jnp.float32)
+    for name, factor in [("upsampling", 1.0), ("head", 1.0), ("backbone", 0.1)]:
+        rates = np.array([pretraining[name](epoch) for epoch in epochs])
+        close(rates, factor * np.array([0.1, 0.1, 0.01, 0.01, 0.001, 0.001]), rtol=1e-5)
+    assert config.pretraining_steps == 70 * 500
 
 
 def test_sgd():
