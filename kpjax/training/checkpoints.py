@@ -6,8 +6,9 @@ record), `frozen.safetensors` (the frozen trees, once) and, after a fault, `dama
 import contextlib
 import logging
 import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,8 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from kpjax.errors import InputError, RunError
-from kpjax.training.digests import describe, json_digest, leaf_digests
+from kpjax.training.digests import json_digest, leaf_digests, tree_digest
+from kpjax.training.identity import check_identity
 from kpjax.training.run_folder import make_folder, strict
 from kpjax.training.tree_files import load_trained, read_tree_like, save_trained, write_tree
 
@@ -25,9 +27,6 @@ __all__ = ["Checkpoints", "Restored", "load_trained", "open_checkpoints", "save_
 
 FORMAT = 1  # changes whenever the meaning of a record or of a State of kpjax does
 KEPT = 2  # the newest ones, besides those that were the best
-
-# Orbax tells of every item that it writes.
-logging.getLogger("absl").setLevel(logging.ERROR)
 
 
 class Restored(NamedTuple):
@@ -55,12 +54,13 @@ class _NewestAndBest:
 
 @dataclass
 class Checkpoints:
-    """The checkpoints of one stage. Made by `open_checkpoints`; close it."""
+    """The checkpoints of one stage, as `open_checkpoints` makes them."""
 
     folder: Path
     identity: Mapping[str, Any]
     manager: ocp.CheckpointManager
     policy: _NewestAndBest
+    remake_frozen: Callable[[], Any] | None
     frozen_digest: str | None = None
 
     def save(self, step: int, state, progress: Mapping[str, Any], best: int | None) -> None:
@@ -130,11 +130,6 @@ class Checkpoints:
             return "there is no checkpoint"
         return f"the last good checkpoint is of step {max(steps)} in {self.folder}"
 
-    def close(self) -> None:
-        """Waits for what is being written. Never raises: `wait` reports failures."""
-        with contextlib.suppress(Exception):
-            self.manager.close()
-
     def _path(self, step: int) -> Path:
         return self.folder / "checkpoints" / str(step)
 
@@ -154,7 +149,7 @@ class Checkpoints:
             raise RunError(f"checkpoint {self._path(step)} is damaged ({wrong[0]} is not what was written)")
         frozen = template.frozen
         if record["frozen"] is not None:
-            frozen = read_tree_like(self.folder / "frozen.safetensors", template.frozen, record["frozen"])
+            frozen = self._read_frozen(template.frozen, record["frozen"])
             frozen = jax.tree.map(lambda leaf, like: jax.device_put(leaf, like.sharding), frozen, template.frozen)
         self.frozen_digest = record["frozen"]
         self.policy.best[step] = record["best"]
@@ -170,11 +165,23 @@ class Checkpoints:
             raise RunError(f"checkpoint {self._path(step)} is damaged (its record is not what was written)")
         return record
 
+    def _read_frozen(self, template, digest: str):
+        path = self.folder / "frozen.safetensors"
+        try:
+            return read_tree_like(path, template, digest)
+        except RunError as error:
+            # What never changed can be made again, from the same start.
+            frozen = self.remake_frozen() if self.remake_frozen is not None else {}
+            if tree_digest(frozen) != digest:
+                raise
+            _tell(f"{error}; it is made and written again")
+            self._write_frozen(frozen)
+            return frozen
+
     def _write_frozen(self, frozen) -> str:
-        digest = json_digest(leaf_digests(frozen))
         if jax.process_index() == 0:
             write_tree(self.folder / "frozen.safetensors", frozen)
-        return digest
+        return tree_digest(frozen)
 
     def _put_aside(self, steps: list[int]) -> None:
         with self._disc(None):
@@ -202,47 +209,53 @@ class Checkpoints:
                              "or make the folder writable, and the same command goes on from there") from error
 
 
-def open_checkpoints(folder: Path, identity: Mapping[str, Any]) -> Checkpoints:
-    """The checkpoints below `folder`.
+@contextlib.contextmanager
+def open_checkpoints(
+    folder: Path, identity: Mapping[str, Any], remake_frozen: Callable[[], Any] | None = None
+) -> Iterator[Checkpoints]:
+    """The checkpoints below `folder`, for a `with` statement, whose end waits for what is being written.
 
     identity: JSON that must be equal for a run to go on: the stage, its config, the data, the State's arrays. What a
-    killed process left half-written is ignored, and removed. Raises InputError if the folder cannot be made.
+    killed process left half-written is ignored, and removed. remake_frozen: makes the frozen trees again, should their
+    file be damaged. Raises InputError if the folder cannot be made. Call `wait` to hear of failures to write.
     """
     make_folder(folder / "checkpoints")
     policy = _NewestAndBest()
-    manager = ocp.CheckpointManager(
-        (folder / "checkpoints").absolute(),
-        options=ocp.CheckpointManagerOptions(preservation_policy=policy, enable_async_checkpointing=True))
-    checkpoints = Checkpoints(folder, strict({"format": FORMAT, **identity}), manager, policy)
-    for step in manager.all_steps():
-        with contextlib.suppress(RunError):
-            policy.best[step] = checkpoints._record(step)["best"]
-    return checkpoints
+    with _few_words():
+        manager = ocp.CheckpointManager(
+            (folder / "checkpoints").absolute(),
+            options=ocp.CheckpointManagerOptions(preservation_policy=policy, enable_async_checkpointing=True))
+        try:
+            checkpoints = Checkpoints(folder, strict({"format": FORMAT, **identity}), manager, policy, remake_frozen)
+            for step in manager.all_steps():
+                with contextlib.suppress(RunError):
+                    policy.best[step] = checkpoints._record(step)["best"]
+            yield checkpoints
+        finally:
+            with contextlib.suppress(Exception):
+                manager.close()
 
 
-def check_identity(found: Mapping, wanted: Mapping, path: Path) -> None:
-    """Raises InputError that names the first field of two identities that differs, with both values."""
-    before, now = _flat(found), _flat(wanted)
-    names = [name for name in dict.fromkeys([*now, *before]) if name.split(".")[0] in wanted]
-    for name in names:
-        if before.get(name, "absent") != now.get(name, "absent"):
-            kind = {"model": "another model", "streams": "other data"}.get(name.split(".")[0], "another configuration")
-            there, here = before.get(name, "absent"), now.get(name, "absent")
-            raise InputError(
-                f"{path} is of {kind}: {name} is {there} there and {here} here; set it back, choose another "
-                "--workdir, or start over with --fresh")
+@contextlib.contextmanager
+def _few_words():
+    """Silences what orbax prints: every item that it writes, and many tracebacks for one failure of the disc.
 
+    After a failure, callbacks of the other arrays find their event loop closed. The failure itself is raised.
+    """
+    def from_elsewhere(record) -> bool:
+        return "orbax" not in record.pathname
 
-def _flat(value, name: str = "") -> dict[str, Any]:
-    if isinstance(value, Mapping) and value:
-        return {path: leaf for key, item in value.items()
-                for path, leaf in _flat(item, f"{name}.{key}" if name else key).items()}
-    return {name: value}
+    def hook(unraisable):
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
 
-
-def model_identity(state) -> dict[str, str]:
-    """Dtype and shape of every leaf of a State: what tells one model from another."""
-    return describe(state)
+    logging.getLogger("absl").addFilter(from_elsewhere)
+    before, sys.unraisablehook = sys.unraisablehook, hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        logging.getLogger("absl").removeFilter(from_elsewhere)
 
 
 def _refusal(error: BaseException) -> str | None:
@@ -250,9 +263,9 @@ def _refusal(error: BaseException) -> str | None:
     while error is not None:
         if isinstance(error, OSError):
             return error.strerror or str(error)
-        for phrase in ("No space left on device", "Read-only file system", "Permission denied", "Disk quota exceeded"):
-            if phrase in str(error):
-                return phrase
+        # Arrays are written by tensorstore, whose errors are text.
+        if code := re.search(r"os_error_code='(\d+)'", str(error)):
+            return os.strerror(int(code[1]))
         error = error.__cause__ or error.__context__
     return None
 

@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from kpjax.errors import InputError, RunError
 from kpjax.structures import Example, Method, Start, Trained, named_key
-from kpjax.training.checkpoints import Checkpoints, Restored, model_identity, open_checkpoints
-from kpjax.training.digests import named_leaves
+from kpjax.training.checkpoints import Checkpoints, Restored, open_checkpoints
+from kpjax.training.digests import describe, named_leaves
 from kpjax.training.feed import read_ahead
 from kpjax.training.interruption import Interrupted, stop_requests
 from kpjax.training.logging import Log, stage_lines
 from kpjax.training.measurements import LAG, NotFinite, Pending, Stopwatch, Window
-from kpjax.training.mesh import by_rows, check_divisible, data_mesh, replicate, replicated, shard
+from kpjax.training.mesh import check_divisible, data_mesh, replicate, replicated, shard
 from kpjax.training.run_folder import held
+from kpjax.training.step import compiled_update, finite_leaves, replaced
 
 Evaluate = Callable[[Any], Mapping[str, float]]  # reads `variables` and `frozen` of a State or a Trained
 
@@ -103,13 +103,12 @@ def fit(
     template = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)), jax.eval_shape(init))
     identity = {"stage": stage, "config": config, "streams": _streams_identity(streams),
-                "model": model_identity(template)}
+                "model": describe(template)}
 
     with contextlib.ExitStack() as stack:
         if jax.process_index() == 0:
             stack.enter_context(held(folder))
-        checkpoints = open_checkpoints(folder, identity)
-        stack.callback(checkpoints.close)
+        checkpoints = stack.enter_context(open_checkpoints(folder, identity, lambda: init().frozen))
         restored = checkpoints.restore(template)
         if restored is not None and restored.step > steps:
             raise InputError(f"{folder} is at step {restored.step} already and {steps} steps are asked for; "
@@ -154,7 +153,7 @@ class _Loop:
         """All remaining steps; returns the last state, which is saved."""
         if self.step == self.steps:
             return state
-        update, names = _compiled_update(self.method.update, self.mesh)
+        update, names = compiled_update(self.method.update, self.mesh)
         batches = read_ahead(self._batch, range(self.step, self.steps))
         self.pending = Pending(names)
         compiled = False
@@ -162,7 +161,7 @@ class _Loop:
             for batch in batches:
                 if between is not None and self.step % between[0] == 0:
                     self._settle(log, log_every)
-                    state = _replaced(state, between[1](state, self.step), self.mesh)
+                    state = replaced(state, between[1](state, self.step), self.mesh)
                 if compiled and self.watch.since is None:
                     self.watch.go()
                 state, values = update(state, batch, self.stage_key)
@@ -235,9 +234,10 @@ class _Loop:
     def _save(self, state) -> None:
         if self.saved == self.step:
             return
-        names = [name for name, fine in zip(named_leaves(state), np.asarray(_finite(state)), strict=True) if not fine]
-        if names:
-            raise RunError(f"step {self.step}: {names[0]} is not finite, though every loss was; nothing is saved; "
+        fine = np.asarray(finite_leaves(state))
+        if not fine.all():
+            name = list(named_leaves(state))[fine.argmin()]
+            raise RunError(f"step {self.step}: {name} is not finite, though every loss was; nothing is saved; "
                            f"{self.checkpoints.last_good()}")
         progress = self.progress._replace(
             window={"count": self.window.count, "sums": self.window.sums}, train_seconds=self.watch.seconds,
@@ -245,35 +245,6 @@ class _Loop:
         best = self.progress.best and self.progress.best["step"]
         self.checkpoints.save(self.step, state, progress._asdict(), best)
         self.saved = self.step
-
-
-@functools.lru_cache(maxsize=16)
-def _compiled_update(update, mesh: Mesh):
-    """A step for one mesh, compiled once per method, and the names of its metrics, filled in by tracing."""
-    names: list[str] = []
-
-    def step(state, streams, stage_key):
-        state, metrics = update(state, streams, jax.random.fold_in(stage_key, state.step))
-        names[:] = metrics
-        # One vector: one transfer per step, however many metrics there are.
-        return state, jnp.stack([value.astype(jnp.float32) for value in metrics.values()])
-
-    placed = (replicated(mesh), by_rows(mesh), replicated(mesh))
-    return jax.jit(step, in_shardings=placed, out_shardings=(placed[0], placed[0]), donate_argnums=0), names
-
-
-@jax.jit
-def _finite(state):
-    return jnp.stack([jnp.isfinite(leaf).all() if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.bool(True)
-                      for leaf in jax.tree.leaves(state)])
-
-
-def _replaced(state, new, mesh: Mesh):
-    """The state that `between` returned, in buffers of its own: what it shares would be donated twice."""
-    if model_identity(state) != model_identity(new):
-        different = sorted(set(model_identity(state).items()) ^ set(model_identity(new).items()))[0]
-        raise ValueError(f"between: the state that it returns has other arrays: {different[0]} {different[1]}")
-    return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(new)
 
 
 def _check_arguments(method: Method, streams, mesh: Mesh, steps: int, evaluate, select) -> None:

@@ -8,9 +8,10 @@ import jax
 
 from kpjax.errors import InputError, RunError
 from kpjax.structures import Trained
-from kpjax.training.checkpoints import check_identity, load_trained, save_trained
+from kpjax.training.checkpoints import load_trained, save_trained
 from kpjax.training.digests import tree_digest
 from kpjax.training.fit import Fitted
+from kpjax.training.identity import check_identity
 from kpjax.training.run_folder import make_folder, read_json, start_over, strict, write_config, write_json
 
 FORMAT = 1

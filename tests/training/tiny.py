@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpjax.structures import Example, Method, Prediction, Skeleton, named_key
+from kpjax.training.digests import on_host
 
 SIDE, KEYPOINTS, COUNT = 4, 2, 24
 SKELETON = Skeleton(("left", "right"))
@@ -21,7 +22,8 @@ class Images:
         self.digest = digest
         self.image = random.integers(0, 256, (count, SIDE, SIDE, 3), np.uint8)
         weights = np.random.default_rng(9).normal(size=(SIDE * SIDE * 3, KEYPOINTS * 2)) / 7
-        self.keypoints = (self.image.reshape(count, -1) / 255 @ weights).reshape(count, KEYPOINTS, 2).astype(np.float32)
+        points = self.image.reshape(count, SIDE * SIDE * 3) / 255 @ weights
+        self.keypoints = points.reshape(count, KEYPOINTS, 2).astype(np.float32)
 
     def __len__(self):
         return len(self.image)
@@ -90,7 +92,8 @@ def tiny(*, width=3, spoil=lambda step, loss, gradient: (loss, gradient)):
         velocity = jax.tree.map(lambda v, g: 0.9 * v + g, state.velocity, gradient)
         params = jax.tree.map(lambda p, v: p - 0.01 * v, state.variables["params"], velocity)
         mean = 0.9 * state.variables["batch_stats"]["mean"] + 0.1 * noise.mean()
-        teacher = jax.tree.map(lambda t, p: jnp.bfloat16(0.9) * t + (0.1 * p).astype(jnp.bfloat16), state.teacher, params)
+        teacher = jax.tree.map(lambda t, p: jnp.bfloat16(0.9) * t + (0.1 * p).astype(jnp.bfloat16), state.teacher,
+                               params)
         state = state._replace(step=state.step + 1, variables={"params": params, "batch_stats": {"mean": mean}},
                                velocity=velocity, teacher=teacher, counts=(state.counts[0] + 2, {}, None))
         return state, {"loss/total": value, "loss/fit": value, "weight/mean": params["second"].mean()}
@@ -102,7 +105,6 @@ def tiny(*, width=3, spoil=lambda step, loss, gradient: (loss, gradient)):
     return Method(init, update, predict, ("labelled",), SKELETON)
 
 
-def batch_order(leaves):
+def bits(leaves):
     """All arrays of a tree, as bytes: equal if and only if two trees are, bit for bit."""
-    typed = (jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x for x in jax.tree.leaves(leaves))
-    return [np.asarray(x).tobytes() for x in typed]
+    return [on_host(leaf).tobytes() for leaf in jax.tree.leaves(leaves)]

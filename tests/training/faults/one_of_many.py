@@ -1,0 +1,36 @@
+"""One process of a run on several: trains 2 steps, goes on to 4, and writes its result.
+
+python one_of_many.py FOLDER PROCESS PROCESSES PORT
+"""
+import pathlib
+import sys
+
+import jax
+import numpy as np
+
+sys.path[:0] = [str(pathlib.Path(__file__).parents[number]) for number in (1, 3)]
+
+
+def main(folder, process, processes, port):
+    if processes > 1:
+        jax.distributed.initialize(f"localhost:{port}", num_processes=processes, process_id=process)
+    from tiny import Batches, Images, tiny
+
+    from kpjax.training.checkpoints import save_trained
+    from kpjax.training.evaluation import predict_source
+    from kpjax.training.fit import fit
+
+    method = tiny()
+    for steps in (2, 4):
+        fitted = fit(method, {"labelled": Batches()}, steps=steps, key=jax.random.key(0), stage="main", folder=folder,
+                     config={}, save_every=2, log_every=1, quiet=True)
+    found = predict_source(method, fitted.trained, Images(11), batch_size=8)
+    if found.index.tolist() != list(range(11)):
+        sys.exit(f"wrong examples: {found.index}")
+    if process == 0:
+        save_trained(folder / "result", fitted.trained)
+        np.save(folder / "predictions.npy", found.keypoints)
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -1,0 +1,204 @@
+"""The loop: a run that is interrupted equals one that is not, and nothing poisoned is ever saved."""
+import json
+import os
+import shutil
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny import Batches, Images, bits, tiny
+
+from kpjax.errors import InputError, RunError
+from kpjax.training.digests import named_leaves
+from kpjax.training.evaluation import predict_source
+from kpjax.training.fit import Select, fit
+from kpjax.training.interruption import Interrupted
+from kpjax.training.logging import read_rows
+
+METHOD = tiny()
+VALIDATION = Images(10, seed=3)
+STREAMS = {"labelled": Batches(), "unread": None}
+TIMES = ("steps_per_second", "images_per_second")
+
+
+def error_of(state):
+    found = predict_source(METHOD, state, VALIDATION, batch_size=8)
+    return {"val/error": np.abs(found.keypoints - found.true_keypoints).mean()}
+
+
+def add_one(state, step):
+    """Something in the middle of a stage that depends on the step only."""
+    return state._replace(velocity=jax.tree.map(lambda leaf: leaf + jnp.float32(0.01 * step), state.velocity))
+
+
+def run(folder, method=METHOD, streams=STREAMS, steps=14, **options):
+    """A run with everything on: evaluation every 3 steps, checkpoints every 5, rows every 4, a change every 6."""
+    options = {"config": {"rate": 0.01, "model": {"width": 3}}, "evaluate": error_of, "evaluate_every": 3,
+               "select": Select("val/error", "min"), "save_every": 5, "log_every": 4, "between": (6, add_one),
+               "quiet": True} | options
+    return fit(method, streams, steps=steps, key=jax.random.key(0),
+               stage="main", folder=folder, **options)
+
+
+def rows(folder):
+    found = read_rows(folder / "metrics.jsonl")
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in found]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing disturbs: its folder and result."""
+    folder = tmp_path_factory.mktemp("whole") / "run with a space"
+    return folder, run(folder)
+
+
+def test_result_is_the_best_and_last_is_the_last(whole):
+    folder, fitted = whole
+    errors = {row["step"]: row["val/error"] for row in rows(folder) if "val/error" in row}
+    assert list(errors) == [3, 6, 9, 12, 14]
+    assert fitted.step == min(errors, key=errors.get) != 14
+    assert fitted.metrics["val/error"] == errors[fitted.step] == error_of(fitted.trained)["val/error"]
+    assert error_of(fitted.last)["val/error"] == errors[14]
+    assert fitted.images_per_second > 0
+    # Those that were the best when one of the newest two was written are kept too.
+    assert {fitted.step, 14} <= set(_steps(folder))
+    assert len(_steps(folder)) <= 4
+
+
+def _steps(folder):
+    return sorted(int(path.name) for path in (folder / "checkpoints").iterdir())
+
+
+def test_rows_are_means_of_their_window(whole):
+    train = [row for row in rows(whole[0]) if "loss/fit" in row]
+    assert [row["step"] for row in train] == [4, 8, 12, 14]
+    assert all(row["stage"] == "main" and row["loss/fit"] == row["loss/total"] for row in train)
+    assert list((whole[0] / "tensorboard" / "main").iterdir())
+
+
+def test_a_stopped_run_saves_its_step_and_goes_on_bit_for_bit(whole, tmp_path):
+    """SIGTERM in the middle of a window of the log, with a best behind it and a `between` before it."""
+    class Terminated(Batches):
+        def __getitem__(self, step):
+            if step == 10:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().__getitem__(step)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Interrupted, match=r"step \d+ of 14 is saved") as stopped:
+        run(tmp_path, streams={"labelled": Terminated()})
+    assert stopped.value.exit_code == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+    step = int(str(stopped.value).split("step ")[1].split()[0])
+    assert 6 <= step < 14
+    assert _steps(tmp_path)[-1] == step
+    # A killed run leaves rows past its checkpoint, and half a line.
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 13, "stage": "main", "loss/total": 99.0}) + '\n{"step": 14, "sta')
+    (tmp_path / "checkpoints" / "12.orbax-checkpoint-tmp").mkdir()
+    resumed = run(tmp_path)
+    assert bits(resumed.last) == bits(whole[1].last)
+    assert bits(resumed.trained) == bits(whole[1].trained)
+    assert (resumed.step, resumed.metrics) == (whole[1].step, whole[1].metrics)
+    assert rows(tmp_path) == rows(whole[0])
+    assert resumed.wall_seconds > 0
+
+
+def test_a_finished_run_trains_nothing(whole):
+    def refuse(*arguments):
+        raise AssertionError("it trained again")
+
+    again = run(whole[0], evaluate=refuse, between=(1, refuse))
+    assert bits(again.last) == bits(whole[1].last)
+    assert bits(again.trained) == bits(whole[1].trained)
+    assert again.metrics == whole[1].metrics
+    assert again.images_per_second == whole[1].images_per_second
+
+
+def test_start_stays_readable_and_is_where_it_starts(tmp_path):
+    start = {"variables": jax.jit(METHOD.init)(jax.random.key(5), {}, {}).variables}
+    before = bits(start)
+    fitted = run(tmp_path, steps=1, start=start, between=None, select=None, evaluate=None)
+    assert bits(start) == before != bits(fitted.last.variables)
+    assert fitted.metrics == {}
+    assert fitted.trained is fitted.last
+
+
+REFUSED = {
+    "missing stream": ({"streams": {}}, "stream 'labelled' is missing"),
+    "not divisible": ({"streams": {"labelled": Batches(batch_size=12)}},
+                      "'labelled': batch size 12 .* 8 devices; use 8 or 16"),
+    "larger than the set": ({"streams": {"labelled": Batches(Images(5))}}, "batch size 8 is larger than its set of 5"),
+    "no evaluation": ({"evaluate": None}, "'val/error', but there is no evaluation"),
+    "no steps": ({"steps": 0}, "steps: 0"),
+    "another metric": ({"select": Select("val/pck"), "steps": 3}, "'val/pck', which the evaluation does not return"),
+    "config": ({"config": {"rate": 0.01, "model": {"width": 4}}}, r"config.model.width is 3 there and 4 here"),
+    "less config": ({"config": {"rate": 0.01}}, r"config.model.* absent"),
+    "data": ({"streams": {"labelled": Batches(Images(digest="tiny-2"))}},
+             "other data: streams.labelled.digest is tiny-1"),
+    "batch size": ({"streams": {"labelled": Batches(batch_size=16)}},
+                   "streams.labelled.batch_size is 8 there and 16 here"),
+    "model": ({"method": tiny(width=4)}, r"another model: model.*,3\] there and .*,4\] here"),
+    "fewer steps": ({"steps": 13}, "is at step 14 already and 13 steps are asked for"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_with_one_line(whole, tmp_path, name):
+    options, message = REFUSED[name]
+    fresh = name in ("missing stream", "not divisible", "larger than the set", "no evaluation", "another metric")
+    with pytest.raises(InputError, match=message) as refused:
+        run(tmp_path if fresh else whole[0], **options)
+    assert "\n" not in str(refused.value)
+    assert _steps(whole[0])[-1] == 14
+
+
+def spoiled(where):
+    """A method that goes wrong in its step 8, in its loss or in its gradient only."""
+    def spoil(step, loss, gradient):
+        bad = jnp.where(step == 7, jnp.float32(jnp.nan), jnp.float32(0))
+        return (loss + bad, gradient) if where == "loss" else (loss, jax.tree.map(lambda leaf: leaf + bad, gradient))
+
+    return tiny(spoil=spoil)
+
+
+@pytest.mark.parametrize(("where", "message"), [
+    ("loss", r"^step 8: loss/fit is nan, loss/total is nan; the last good checkpoint is of step 5 in .*main"),
+    # The state is wrong after step 8, and so is the loss of step 9, which needs it.
+    ("gradient", r"^step 9: loss/fit is nan, .* checkpoint is of step 5 in .*main")])
+def test_not_finite(tmp_path, where, message):
+    folder = tmp_path / "main"
+    with pytest.raises(RunError, match=message):
+        run(folder, spoiled(where), evaluate=None, select=None)
+    assert _steps(folder) == [5]
+    # Nothing but the state is wrong when step 8 is saved.
+    shutil.rmtree(folder)
+    if where == "gradient":
+        with pytest.raises(RunError, match=r"step 8: (teacher|variables).* is not finite.*checkpoint is of step 4"):
+            run(folder, spoiled(where), evaluate=None, select=None, save_every=4)
+        assert _steps(folder) == [4]
+
+
+def test_between_must_keep_the_state(tmp_path):
+    with pytest.raises(ValueError, match=r"between: .*velocity"):
+        run(tmp_path, between=(1, lambda state, step: state._replace(velocity={})))
+
+
+def test_one_and_eight_devices_take_the_same_steps(whole, tmp_path):
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:1])
+    one = run(tmp_path / "1", mesh=mesh, steps=3, evaluate=None, select=None)
+    eight = run(tmp_path / "8", steps=3, evaluate=None, select=None)
+    for (name, a), b in zip(named_leaves(one.last).items(), jax.tree.leaves(eight.last), strict=True):
+        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        assert np.linalg.norm(a - b) <= 1e-4 * np.linalg.norm(a), name
+
+
+def test_one_process_at_a_time(tmp_path):
+    def inside(state):
+        with pytest.raises(InputError, match="another process is training here"):
+            run(tmp_path)
+        return error_of(state)
+
+    run(tmp_path, steps=1, evaluate=inside, between=None)
