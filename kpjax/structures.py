@@ -44,7 +44,7 @@ class Skeleton:
     names: tuple[str, ...]
     edges: tuple[tuple[int, int], ...] = ()
     flip: tuple[int, ...] = ()
-    groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self):
         count = len(self.names)
@@ -104,3 +104,9 @@ class Method(NamedTuple):
 def named_key(key: jax.Array, name: str) -> jax.Array:
     """A key of its own for a named stage, stream or network, the same in every process."""
     return jax.random.fold_in(key, crc32(name.encode()))
+
+
+def skeleton_from_json(stored: Mapping[str, Any]) -> Skeleton:
+    """The skeleton whose `dataclasses.asdict` was written as JSON."""
+    return Skeleton(tuple(stored["names"]), tuple((a, b) for a, b in stored["edges"]), tuple(stored["flip"]),
+                    {name: tuple(members) for name, members in stored["groups"].items()})

@@ -111,7 +111,7 @@ def regda(
         adversary_variables = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
         params = variables["params"]
         states = {
-            "features": optimizer.init({name: params[name] for name in FEATURES}),
+            "features": optimizer.init({name: params[name] for name in FEATURES if name in params}),
             "head": optimizer.init(params["head"]),
             "adversary": optimizer.init(adversary_variables["params"]),
         }
@@ -124,7 +124,7 @@ def regda(
         weights = target_weights(views["target"])
         scale = coefficient(state.step.astype(jnp.float32))
         params = {
-            "features": {name: state.variables["params"][name] for name in FEATURES},
+            "features": {name: tree for name, tree in state.variables["params"].items() if name in FEATURES},
             "head": state.variables["params"]["head"],
             "adversary": state.adversary["params"],
         }

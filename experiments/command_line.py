@@ -1,0 +1,208 @@
+"""What every experiment's command line does: presets with typed flags, variants by seeds, the table and the report."""
+import contextlib
+import dataclasses
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import tyro
+
+from kpjax.errors import InputError, RunError
+from kpjax.training.logging import environment_lines, require_accelerator
+from kpjax.training.run_folder import start_over
+from kpjax.viewing.report import write_report
+from kpjax.viewing.table import Column, Row, text_table
+
+
+class Variant(NamedTuple):
+    """A row of the table."""
+
+    kind: str  # method, rival, control, ablation or bound
+    line: str  # what it is, in one line
+    label: str = ""  # how the paper calls it
+    paper: Mapping[str, float] = {}  # the paper's numbers by metric, where they do not depend on the preset
+
+
+class Job(NamedTuple):
+    """One variant of one seed, as an experiment's `run` gets it."""
+
+    config: Any
+    preset: str
+    variant: str
+    seed: int
+    workdir: Path
+    data_dir: Path
+
+
+class Experiment(NamedTuple):
+    """What a module of this package tells about itself under the name EXPERIMENT."""
+
+    name: str
+    summary: str  # one line
+    presets: Mapping[str, Any]  # name -> a frozen dataclass with fields `summary` and `steps` (of the last stage)
+    variants: Mapping[str, Variant]
+    short_list: Callable[[str, Any], Sequence[str]]  # (preset, config) -> the variants to run without --variants
+    applicable: Callable[[str, Any], Sequence[str]]  # the variants that --variants all means for a preset
+    shortened: Callable[[Any, int], Any]  # (config, steps of the last stage) -> config with all stages scaled
+    run: Callable[[Job], None]  # trains and evaluates one job, or finds it done; writes its results.json
+    columns: Callable[[Any], Sequence[Column]]  # of the table
+    paper: Callable[[str, str], Mapping[str, float]]  # (preset, variant) -> the paper's numbers by metric
+
+
+def run_folder(job: Job, experiment: str) -> Path:
+    """runs/<experiment>/<preset>/<variant>/seed-<n>."""
+    return preset_folder(job.workdir, experiment, job.preset) / job.variant / f"seed-{job.seed}"
+
+
+def preset_folder(workdir: Path, experiment: str, preset: str) -> Path:
+    """runs/<experiment>/<preset>, absolute."""
+    return Path(workdir).absolute() / experiment / preset
+
+
+def _arguments(experiment: Experiment, preset: str) -> type:
+    """The dataclass of all flags of one preset: the shared ones, and every field of its config."""
+    config = experiment.presets[preset]
+    doc = f"{config.summary}\n\nVariants: {', '.join(experiment.applicable(preset, config))}"
+    shared = [
+        ("variants", tuple[str, ...], (), "rows to run, by name; 'all' for every one (default: a short list)"),
+        ("seeds", int, 1, "how many seeds"),
+        ("first_seed", int, 0, "the first of them"),
+        ("workdir", Path, Path("runs"), "where runs are kept; the same command on the same folder resumes"),
+        ("data_dir", Path, Path("~/kpjax_data"), "where prepared datasets are kept"),
+        ("fresh", bool, False, "start over instead of resuming"),
+        ("require_accelerator", bool, False, "fail rather than fall back to a CPU"),
+    ]
+    annotated = [(name, Annotated[kind, tyro.conf.arg(help=text)], dataclasses.field(default=value))
+                 for name, kind, value, text in shared]
+    annotated.append(("config", tyro.conf.OmitArgPrefixes[type(config)], dataclasses.field(default=config)))
+    made = dataclasses.make_dataclass(f"{experiment.name}_{preset}", annotated, frozen=True)
+    made.__doc__ = doc
+    return made
+
+
+def _one_line(text: str) -> str:
+    """The message in a boxed, coloured, many-line error of a parser."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    lines = [line.strip("│╭╮╰╯─ \t") for line in text.splitlines()]
+    return " ".join(line for line in lines if line and "For full helptext" not in line and "Parsing error" not in line)
+
+
+def parse(experiment: Experiment, arguments: Sequence[str]) -> tuple[str, Any]:
+    """(preset, flags). Raises InputError in one line for an unknown preset, flag or value; exits 0 for --help."""
+    known = ", ".join(experiment.presets)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        width = max(len(name) for name in experiment.presets)
+        print(f"{experiment.summary}\n\nusage: python -m experiments.{experiment.name} PRESET [flags]\n\npresets:")
+        for name, config in experiment.presets.items():
+            print(f"  {name:{width}}  {config.summary}")
+        print(f"\nflags of a preset: python -m experiments.{experiment.name} PRESET --help")
+        if arguments:
+            raise SystemExit(0)
+        raise InputError(f"experiments.{experiment.name}: name a preset: {known}")
+    preset, *flags = arguments
+    if preset not in experiment.presets:
+        raise InputError(f"experiments.{experiment.name}: preset {preset!r} is unknown; there are {known}")
+    caught = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(caught), contextlib.redirect_stdout(
+                sys.stdout if {"-h", "--help"} & set(flags) else caught):
+            parsed = tyro.cli(_arguments(experiment, preset), prog=f"python -m experiments.{experiment.name} {preset}",
+                              args=flags, description=experiment.presets[preset].summary)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise InputError(f"experiments.{experiment.name} {preset}: {_one_line(caught.getvalue())}") from None
+    return preset, parsed
+
+
+def chosen_variants(experiment: Experiment, preset: str, config: Any, names: Sequence[str]) -> list[str]:
+    """The variants that a command names. Raises InputError for an unknown one, or one that a preset cannot have."""
+    possible = list(experiment.applicable(preset, config))
+    if not names:
+        return list(experiment.short_list(preset, config))
+    if list(names) == ["all"]:
+        return possible
+    for name in names:
+        if name not in experiment.variants:
+            raise InputError(f"--variants: {name!r} is unknown; there are {', '.join(experiment.variants)}")
+        if name not in possible:
+            raise InputError(f"--variants: {name!r} makes no sense on preset {preset!r}; it has {', '.join(possible)}")
+    return list(dict.fromkeys(names))
+
+
+def _with_steps(experiment: Experiment, preset: Any, config: Any) -> Any:
+    """The config with everything that counts steps scaled as `steps` is, but for what the command line sets itself."""
+    if config.steps < 1:
+        raise InputError(f"--steps: {config.steps} steps train nothing; give 1 or more")
+    scaled = experiment.shortened(preset, config.steps)
+    unset = [field.name for field in dataclasses.fields(config)
+             if getattr(config, field.name) == getattr(preset, field.name)]
+    return dataclasses.replace(config, **{name: getattr(scaled, name) for name in unset})
+
+
+def _use_compile_cache() -> None:
+    """Programs compiled once on this machine are read back, so that a resumed or repeated run starts at once."""
+    import jax
+
+    cache = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR")
+                 or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kpjax" / "compiled")
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+def run(experiment: Experiment, arguments: Sequence[str]) -> Path:
+    """Runs what a command line asks for and returns the path of the report."""
+    preset, flags = parse(experiment, arguments)
+    config = flags.config
+    if flags.seeds < 1:
+        raise InputError(f"--seeds: {flags.seeds} is no count of seeds; give 1 or more")
+    config = _with_steps(experiment, experiment.presets[preset], config)
+    variants = chosen_variants(experiment, preset, config, flags.variants)
+    _use_compile_cache()
+    if flags.require_accelerator:
+        require_accelerator()
+    print(*environment_lines(), sep="\n")
+    command = f"python -m experiments.{experiment.name} " + " ".join(arguments)
+    folder = preset_folder(flags.workdir, experiment.name, preset)
+    for seed in range(flags.first_seed, flags.first_seed + flags.seeds):
+        jobs = [Job(config, preset, name, seed, Path(flags.workdir), Path(flags.data_dir).expanduser())
+                for name in variants]
+        if flags.fresh:
+            for old in [run_folder(job, experiment.name) for job in jobs] + list(folder.glob(f"stages/*/seed-{seed}")):
+                start_over(old)
+        for job in jobs:
+            experiment.run(job)
+    shown = [name for name in experiment.applicable(preset, config) if name in variants or (folder / name).is_dir()]
+    rows = [Row(name, experiment.variants[name].kind, experiment.variants[name].label,
+                experiment.paper(preset, name), experiment.variants[name].line) for name in shown]
+    columns = experiment.columns(config)
+    print("\n" + text_table(folder, rows, columns))
+    report = write_report(folder, rows=rows, columns=columns, title=f"{experiment.name} {preset}: {config.summary}",
+                          commands=[command])
+    print(f"\nreport: {report}")
+    return report
+
+
+def exit_code_of(main: Callable[[], Any]) -> int:
+    """Runs a command: 0 if it ends, 2 with one line for input that a user can mend, 1 for a run that cannot go on."""
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except RunError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+def main(experiment: Experiment) -> None:
+    """The body of `python -m experiments.<name>`."""
+    raise SystemExit(exit_code_of(lambda: run(experiment, sys.argv[1:])))

@@ -1,0 +1,100 @@
+"""The smallest parts that every method can be built from: one model, one shape, momentum as optimizer.
+
+`build` fills a factory's arguments by their names, so that a new method that keeps to those names meets the
+contract with no edit here.
+"""
+import importlib
+import inspect
+import pkgutil
+import typing
+from zlib import crc32
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import kpjax.methods
+from kpjax.augment import random_affine
+from kpjax.heatmaps import codec
+from kpjax.losses.objective import Objective
+from kpjax.methods.feature_matching import DomainDiscriminator
+from kpjax.models.unet import small_unet
+from kpjax.structures import Example, Method, Skeleton
+
+KEYPOINTS, BATCH, SIDE = 3, 8, 16
+POINTS = Skeleton(("left", "middle", "right"), edges=((0, 1), (1, 2)), flip=(2, 1, 0), groups={"all": (0, 1, 2)})
+
+
+class ForEveryName(dict):
+    """The same schedule for whatever group of parameters a method has."""
+
+    def __missing__(self, name):
+        return optax.cosine_decay_schedule(1e-2, 100)
+
+
+def centred(images):
+    return images - jnp.asarray(0.5, images.dtype)
+
+
+MODEL = small_unet(KEYPOINTS, widths=(4, 8, 8, 8), head_layers=2, head_width=8)
+CODEC = codec(image_size=SIDE, heatmap_size=SIDE // 4, sigma=1.0)
+# Momentum, not Adam: Adam makes full steps of the rounding noise in a gradient that is zero in theory.
+PARTS = {
+    "model": MODEL,
+    "points": POINTS,
+    "codec": CODEC,
+    "optimizer": optax.trace(0.9),
+    "learning_rate": ForEveryName(),
+    "augment": random_affine(degrees=20.0),
+    "normalise": centred,
+    "discriminator": DomainDiscriminator(width=8),
+}
+
+
+def factories() -> dict[str, typing.Callable[..., Method]]:
+    """Every public function of `kpjax.methods` that says it returns a Method, by module and name."""
+    found = {}
+    for entry in pkgutil.iter_modules(kpjax.methods.__path__):
+        module = importlib.import_module(f"kpjax.methods.{entry.name}")
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            public = function.__module__ == module.__name__ and not name.startswith("_")
+            if public and inspect.signature(function).return_annotation is Method:
+                found[f"{entry.name}.{name}"] = function
+    return found
+
+
+def build(factory, **changes) -> Method:
+    """A method from the parts. A required argument of type Objective comes from the module's `<method>_objective`."""
+    arguments = {}
+    for name, parameter in inspect.signature(factory).parameters.items():
+        if parameter.annotation is Objective:
+            make = getattr(inspect.getmodule(factory), f"{factory.__name__}_objective")
+            arguments[name] = make(CODEC)
+        elif name in PARTS:
+            arguments[name] = PARTS[name]
+        elif parameter.default is inspect.Parameter.empty:
+            raise TypeError(f"{factory.__name__} needs {name!r}: give it a default, or a part of that name")
+    return factory(**arguments | changes)
+
+
+def batch(name: str) -> Example:
+    """A labelled batch, the same for the same stream name."""
+    rng = np.random.default_rng(crc32(name.encode()))
+    return Example(
+        image=rng.integers(0, 256, (BATCH, SIDE, SIDE, 3), np.uint8),
+        keypoints=rng.uniform(3, SIDE - 4, (BATCH, KEYPOINTS, 2)).astype(np.float32),
+        visible=np.ones((BATCH, KEYPOINTS), np.float32),
+        scale=np.full(BATCH, SIDE, np.float32),
+        crop=np.tile(np.eye(3, dtype=np.float32), (BATCH, 1, 1)),
+        index=np.arange(BATCH, dtype=np.int32))
+
+
+def streams_of(method: Method) -> dict[str, Example]:
+    return {name: batch(name) for name in method.streams}
+
+
+def start() -> dict[str, typing.Any]:
+    """A trained model, under every name by which a method may ask for one."""
+    variables = jax.jit(lambda key: MODEL.init(key, jnp.zeros((1, SIDE, SIDE, 3)), train=False))(jax.random.key(7))
+    return {name: variables for name in ("variables", "teacher", "core", "association")}
