@@ -20,6 +20,7 @@ from jax.experimental import multihost_utils
 from kpjax.errors import InputError, RunError
 from kpjax.training.digests import json_digest, leaf_digests, tree_digest
 from kpjax.training.identity import check_identity
+from kpjax.training.mesh import place
 from kpjax.training.run_folder import make_folder, strict
 from kpjax.training.tree_files import load_trained, read_tree_like, save_trained, write_tree
 
@@ -150,7 +151,7 @@ class Checkpoints:
         frozen = template.frozen
         if record["frozen"] is not None:
             frozen = self._read_frozen(template.frozen, record["frozen"])
-            frozen = jax.tree.map(lambda leaf, like: jax.device_put(leaf, like.sharding), frozen, template.frozen)
+            frozen = jax.tree.map(lambda leaf, like: place(leaf, like.sharding), frozen, template.frozen)
         self.frozen_digest = record["frozen"]
         self.policy.best[step] = record["best"]
         return Restored(state._replace(frozen=frozen), step, record["progress"])

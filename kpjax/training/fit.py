@@ -209,7 +209,7 @@ class _Loop:
                         self.window = Window()
         except NotFinite as error:
             raise RunError(f"{error}; {self.checkpoints.last_good()}; lower the learning rate or look at the data of "
-                           "that step, the same command goes on from that checkpoint") from None
+                           "that step") from None
 
     def _settle(self, log: Log, log_every: int) -> None:
         """Waits for all steps so far, and stops the clock."""

@@ -28,7 +28,20 @@ def by_rows(mesh: Mesh) -> NamedSharding:
 
 def replicate(tree, mesh: Mesh):
     """The tree, whole on every device. Arrays that are there already are shared, not copied: donate nothing of it."""
-    return jax.device_put(tree, replicated(mesh))
+    placement = replicated(mesh)
+    return jax.tree.map(lambda leaf: place(leaf, placement), tree)
+
+
+def place(leaf, placement: NamedSharding) -> jax.Array:
+    """One array, the same in every process, under a placement that may span processes."""
+    local = not isinstance(leaf, jax.Array) or leaf.is_fully_addressable
+    if placement.is_fully_addressable or not local:
+        return jax.device_put(leaf, placement)
+    # Across processes, device_put takes neither local arrays nor keys.
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(place(jax.random.key_data(leaf), placement), impl=jax.random.key_impl(leaf))
+    array = np.asarray(leaf)
+    return jax.make_array_from_callback(array.shape, placement, lambda part: array[part])
 
 
 def shard(batch, mesh: Mesh):

@@ -56,7 +56,7 @@ class State(NamedTuple):
     frozen: Any
 
 
-def tiny(*, width=3, spoil=lambda step, loss, gradient: (loss, gradient)):
+def tiny(*, width=3, rate=0.01, spoil=lambda step, loss, gradient: (loss, gradient)):
     """A linear regression with a noisy input, momentum, an average in bfloat16 and a frozen scale.
 
     spoil: (step, loss, gradient) -> (loss, gradient), where a test makes a step go wrong.
@@ -90,7 +90,7 @@ def tiny(*, width=3, spoil=lambda step, loss, gradient: (loss, gradient)):
         value, gradient = jax.value_and_grad(loss)(state.variables["params"])
         value, gradient = spoil(state.step, value, gradient)
         velocity = jax.tree.map(lambda v, g: 0.9 * v + g, state.velocity, gradient)
-        params = jax.tree.map(lambda p, v: p - 0.01 * v, state.variables["params"], velocity)
+        params = jax.tree.map(lambda p, v: p - rate * v, state.variables["params"], velocity)
         mean = 0.9 * state.variables["batch_stats"]["mean"] + 0.1 * noise.mean()
         teacher = jax.tree.map(lambda t, p: jnp.bfloat16(0.9) * t + (0.1 * p).astype(jnp.bfloat16), state.teacher,
                                params)

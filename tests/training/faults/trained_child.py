@@ -1,5 +1,7 @@
-"""A run that the campaigns kill: python trained_child.py FOLDER [MEGABYTES]. Prints `ready` when it is about to train,
-and the digest of its final state at the end."""
+"""A run that the campaigns kill: python trained_child.py FOLDER [MEGABYTES of live state].
+
+Prints `ready` when it is about to train, and the digest of its final state at the end.
+"""
 import os
 import pathlib
 import sys
@@ -8,31 +10,36 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
 os.environ["JAX_PLATFORMS"] = "cpu"
 sys.path[:0] = [str(pathlib.Path(__file__).parents[number]) for number in (1, 3)]
 
-import jax
-import numpy as np
-from tiny import Batches, Images, tiny
 
-from kpjax.errors import InputError, RunError
-from kpjax.training.digests import tree_digest
-from kpjax.training.evaluation import predict_source
-from kpjax.training.fit import Select, fit
-from kpjax.training.interruption import Interrupted
+def main(folder, megabytes=4):
+    import jax
+    import numpy as np
+    from tiny import Batches, Images, tiny
 
-folder, megabytes = pathlib.Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 4
-# Two matrices, their velocities in float32 and averages in bfloat16: 52 x 10 bytes for each unit of width.
-method = tiny(width=megabytes * 1_000_000 // 520)
+    from kpjax.errors import InputError, RunError
+    from kpjax.training.digests import tree_digest
+    from kpjax.training.evaluation import predict_source
+    from kpjax.training.fit import Select, fit
+    from kpjax.training.interruption import Interrupted
+
+    # Two matrices and their velocities in float32, averages in bfloat16: 52 x 10 bytes for each unit of width.
+    width = megabytes * 1_000_000 // 520
+    method = tiny(width=width, rate=0.01 / width)
+
+    def error_of(state):
+        found = predict_source(method, state, Images(10, seed=3), batch_size=8)
+        return {"error": np.abs(found.keypoints - found.true_keypoints).mean()}
+
+    print("ready", flush=True)
+    try:
+        fitted = fit(method, {"labelled": Batches()}, steps=400, key=jax.random.key(0), stage="main", folder=folder,
+                     config={}, evaluate=error_of, evaluate_every=40, select=Select("error", "min"), save_every=7,
+                     quiet=True)
+    except (InputError, RunError) as error:
+        print(f"{type(error).__name__}: {error}", flush=True)
+        sys.exit(error.exit_code if isinstance(error, Interrupted) else 2 if isinstance(error, InputError) else 1)
+    print("digest", tree_digest([fitted.last._asdict(), fitted.trained._asdict()]), fitted.step, flush=True)
 
 
-def error_of(state):
-    found = predict_source(method, state, Images(10, seed=3), batch_size=8)
-    return {"error": np.abs(found.keypoints - found.true_keypoints).mean()}
-
-
-print("ready", flush=True)
-try:
-    fitted = fit(method, {"labelled": Batches()}, steps=400, key=jax.random.key(0), stage="main", folder=folder,
-                 config={}, evaluate=error_of, evaluate_every=40, select=Select("error", "min"), save_every=7, quiet=True)
-except (InputError, RunError) as error:
-    print(f"{type(error).__name__}: {error}", flush=True)
-    sys.exit(error.exit_code if isinstance(error, Interrupted) else 2 if isinstance(error, InputError) else 1)
-print("digest", tree_digest([fitted.last._asdict(), fitted.trained._asdict()]), fitted.step, flush=True)
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]), *map(int, sys.argv[2:]))
