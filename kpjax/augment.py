@@ -4,10 +4,8 @@ An augmentation is `(key, example) -> (example, maps)`: a batched Example whose 
 maps (B, 3, 3) from old pixels to new. Keypoints, `scale` and `crop` move with the image, and `visible` becomes 0 for
 points that leave it. Each image has a key of its own, so that the result does not depend on the number of devices.
 
-Geometry is drawn by functions `(key, (height, width)) -> map (3, 3)` for one image. `random_warp` composes any number
-of them and samples the image once.
+Geometry is drawn by the functions of `random_maps`; `random_warp` composes any number of them and samples once.
 """
-import math
 from collections.abc import Callable
 
 import jax
@@ -16,12 +14,19 @@ import numpy as np
 
 from kpjax import geometry
 from kpjax.errors import InputError
+from kpjax.random_maps import (
+    DrawMap,
+    at_least_zero,
+    draw_affine,
+    draw_homography,
+    draw_rotation,
+    draw_square_crop,
+    interval,
+)
 from kpjax.structures import Example, Skeleton
 
 Augment = Callable[[jax.Array, Example], tuple[Example, jax.Array]]
-DrawMap = Callable[[jax.Array, tuple[int, int]], jax.Array]
 
-BLUR_REACH = 3.5  # a blur's kernel ends at this many standard deviations
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, what Pillow calls grey
 
 
@@ -102,103 +107,6 @@ def move_example(example: Example, maps: jax.Array, image: jax.Array) -> Example
         crop=geometry.compose(example.crop, geometry.invert(maps)))
 
 
-def draw_rotation(degrees: float) -> DrawMap:
-    """Turns by U(-degrees, degrees), counter-clockwise on a screen if positive, about (width / 2, height / 2).
-
-    That centre is where the official RegDA code turns the keypoints; it turns the image half a pixel beside it.
-    """
-    degrees = _at_least_zero("random rotation", "degrees", degrees)
-
-    def draw(key, size):
-        angle = jax.random.uniform(key, (), jnp.float32, -degrees, degrees) * (math.pi / 180)
-        return geometry.rotation(-angle, (size[1] / 2, size[0] / 2))
-
-    return draw
-
-
-def draw_square_crop(area: tuple[float, float] = (0.6, 1.3)) -> DrawMap:
-    """A square of U(*area) times the image's area at a uniform whole-pixel place, stretched to the image's size.
-
-    A square that does not fit is drawn again, and after ten tries the whole image is kept (torchvision's rule, as in
-    RegDA). In closed form: the first fitting draw is uniform over the areas that fit, and none fits with probability
-    (1 - p)^10. Points move as index, (p - corner) * size / side, and so does the image. Images must be square.
-    """
-    low, high = _interval("random square crop", "area", area)
-    if low <= 0:
-        raise InputError(f"random square crop: area starts at {low}; it is a share of the image, so more than 0")
-
-    def draw(key, size):
-        if size[0] != size[1]:
-            raise InputError(f"random square crop: images are {size[1]} x {size[0]}; place them in a square first")
-        length = size[0]
-        most = min(high, (length + 0.5) ** 2 / length**2)  # the side is rounded, so a little above 1 still fits
-        fits = 1.0 if high == low <= most else max((most - low) / (high - low), 0.0) if high > low else 0.0
-        share_key, fallback_key, corner_key = jax.random.split(key, 3)
-        share = jax.random.uniform(share_key, (), jnp.float32, low, max(most, low))
-        side = jnp.clip(jnp.round(jnp.sqrt(share) * length), 1, length)
-        side = jnp.where(jax.random.uniform(fallback_key) < (1 - fits) ** 10, jnp.float32(length), side)
-        places = length - side + 1
-        corner = jnp.minimum(jnp.floor(jax.random.uniform(corner_key, (2,)) * places), places - 1)
-        zoom = length / side
-        return geometry.compose(geometry.scaling(zoom), geometry.translation(-corner[0], -corner[1]))
-
-    return draw
-
-
-def draw_affine(
-    *, degrees: float = 0.0, scale: tuple[float, float] = (1.0, 1.0), shift: float = 0.0, shear_degrees: float = 0.0
-) -> DrawMap:
-    """Turn, zoom and shear about the middle of the image, then shift; each uniform and drawn for itself.
-
-    degrees, shear_degrees: between minus and plus this. scale: from, to. shift: at most this share of each side.
-    """
-    degrees = _at_least_zero("random affine", "degrees", degrees)
-    shift = _at_least_zero("random affine", "shift", shift)
-    shear_degrees = _at_least_zero("random affine", "shear_degrees", shear_degrees)
-    low, high = _interval("random affine", "scale", scale)
-    if low <= 0 or shear_degrees >= 90:
-        raise InputError(f"random affine: scale {scale} must be more than 0 and shear_degrees {shear_degrees} below 90")
-
-    def draw(key, size):
-        height, width = size
-        turn, lean, across, down = jax.random.uniform(key, (4,), jnp.float32, -1, 1)
-        zoom = jax.random.uniform(jax.random.fold_in(key, 1), (), jnp.float32, low, high)
-        centre = (width - 1) / 2, (height - 1) / 2
-        sheared = geometry.affine(1, jnp.tan(lean * math.radians(shear_degrees)), 0, 1, centre=centre)
-        turned = geometry.similarity(angle=turn * math.radians(degrees), scale=zoom, centre=centre,
-                                     shift=(across * (shift * width), down * (shift * height)))
-        return geometry.compose(turned, sheared)
-
-    return draw
-
-
-def draw_homography(variation: float = 0.15, *, rotation_deviation: float = 0.0) -> DrawMap:
-    """The perspective map that moves each corner of the image inwards by (a, b), each uniform between minus and plus
-    half of variation * min(height, width); a negative one moves it outwards.
-
-    rotation_deviation: standard deviation in degrees of a turn about the middle that follows.
-    The warp of Moskvyak et al. 2021 ("Semi-supervised keypoint localization"), as in the first author's public sampler.
-    """
-    rotation_deviation = _at_least_zero("random homography", "rotation_deviation", rotation_deviation)
-    if not 0 <= variation < 1:
-        raise InputError(f"random homography: variation is {variation}; it must be at least 0 and below 1, where "
-                         "corners begin to meet")
-
-    def draw(key, size):
-        height, width = size
-        reach = 0.5 * variation * min(height, width)
-        corners = jnp.array([[0, 0], [0, height], [width, height], [width, 0]], jnp.float32)
-        inwards = jnp.array([[1, 1], [1, -1], [-1, -1], [-1, 1]], jnp.float32)
-        moved = corners + inwards * jax.random.uniform(key, (4, 2), jnp.float32, -reach, reach)
-        found = geometry.homography(corners, moved)
-        if rotation_deviation == 0:
-            return found
-        angle = jax.random.normal(jax.random.fold_in(key, 1)) * math.radians(rotation_deviation)
-        return geometry.compose(geometry.rotation(angle, ((width - 1) / 2, (height - 1) / 2)), found)
-
-    return draw
-
-
 def random_rotation(degrees: float) -> Augment:
     """`draw_rotation` as an augmentation."""
     return random_warp(draw_rotation(degrees))
@@ -257,16 +165,17 @@ def colour_jitter(strength: float = 0.25) -> Augment:
     """
     _unit_strength("colour jitter", strength)
 
+    def draw(key):
+        order_key, factor_key = jax.random.split(key)
+        return jax.random.permutation(order_key, 3), jax.random.uniform(factor_key, (3,), jnp.float32, 1 - strength,
+                                                                        1 + strength)
+
     def change(keys, images):
-        orders = jax.vmap(lambda key: jax.random.permutation(key, 3))(keys)
-        factors = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, 1), (3,), jnp.float32, 1 - strength,
-                                                          1 + strength))(keys)
+        orders, factors = jax.vmap(draw)(keys)
         for place in range(3):
-            order = orders[:, place][:, None, None, None]
-            grey = _grey(images)
-            reference = jnp.where(order == 0, jnp.float32(0), jnp.where(order == 1, grey.mean((1, 2), keepdims=True),
-                                                                      grey))
-            images = _blend(images, reference, factors[:, place])
+            order, grey = orders[:, place, None, None, None], _grey(images)
+            contrast = jnp.where(order == 1, grey.mean((2, 3), keepdims=True), jnp.float32(0))
+            images = _blend(images, jnp.where(order == 2, grey, contrast), factors[:, place])
         return images
 
     return _appearance(change)
@@ -289,31 +198,31 @@ def random_contrast(strength: float) -> Augment:
 
     def change(keys, images):
         factors = jax.vmap(lambda key: jax.random.uniform(key, (), jnp.float32, 1 - strength, 1 + strength))(keys)
-        return _blend(images, _grey(images).mean((1, 2), keepdims=True), factors)
+        return _blend(images, _grey(images).mean((2, 3), keepdims=True), factors)
 
     return _appearance(change)
 
 
 def random_colour_matrix(strength: float) -> Augment:
     """Mixes the channels of each image by the identity plus strength * N(0, 1) everywhere, and clips to [0, 1]."""
-    strength = _at_least_zero("random colour matrix", "strength", strength)
+    strength = at_least_zero("random colour matrix", "strength", strength)
 
     def change(keys, images):
-        mixed = jax.vmap(lambda key: jax.random.normal(key, (3, 3)))(keys) * strength
-        mixed = mixed + jnp.eye(3, dtype=jnp.float32)[None]
-        return jnp.clip(jnp.einsum("bhwc,bcd->bhwd", images, mixed, precision=geometry.HIGHEST), 0, 1)
+        mixing = jax.vmap(lambda key: jnp.eye(3, dtype=jnp.float32) + strength * jax.random.normal(key, (3, 3)))(keys)
+        return jnp.clip(sum(images[:, c, None] * mixing[:, c, :, None, None] for c in range(3)), 0, 1)
 
     return _appearance(change)
 
 
 def random_noise(strength: float) -> Augment:
     """Adds Gaussian noise of standard deviation U(0, strength), one for each image, and clips to [0, 1]."""
-    strength = _at_least_zero("random noise", "strength", strength)
+    strength = at_least_zero("random noise", "strength", strength)
 
     def change(keys, images):
         def noise(key):
-            deviation = jax.random.uniform(key, (), jnp.float32, 0, strength)
-            return deviation * jax.random.normal(jax.random.fold_in(key, 1), images.shape[1:])
+            deviation_key, noise_key = jax.random.split(key)
+            deviation = jax.random.uniform(deviation_key, (), jnp.float32, 0, strength)
+            return deviation * jax.random.normal(noise_key, images.shape[1:])
 
         return jnp.clip(images + jax.vmap(noise)(keys), 0, 1)
 
@@ -321,24 +230,22 @@ def random_noise(strength: float) -> Augment:
 
 
 def random_blur(deviation: tuple[float, float] = (0.0, 0.8)) -> Augment:
-    """Gaussian blur of standard deviation U(*deviation) pixels, one for each image; borders are continued outwards."""
-    low, high = _interval("random blur", "deviation", deviation)
-    reach = max(math.ceil(BLUR_REACH * high), 1)
-    offsets = np.arange(-reach, reach + 1, dtype=np.float32)
+    """Gaussian blur of standard deviation U(*deviation) pixels, one for each image; at the borders the kernel is cut
+    and its sum made one again."""
+    low, high = interval("random blur", "deviation", deviation)
 
     def change(keys, images):
-        widths = jax.vmap(lambda key: jax.random.uniform(key, (), jnp.float32, low, high))(keys)
-        kernels = jnp.exp(-(offsets**2)[None] / (2 * jnp.square(jnp.maximum(widths, 1e-3)))[:, None])
-        kernels = kernels / kernels.sum(-1, keepdims=True)
-        # Sums of shifted copies: a convolution with a kernel for each image is fifty times slower on a CPU.
-        for axis in (1, 2):
-            images = jax.lax.optimization_barrier(images)  # or XLA computes what comes before once for each shift
-            length = images.shape[axis]
-            pad = [(reach, reach) if a == axis else (0, 0) for a in range(4)]
-            padded = jnp.pad(images, pad, mode="edge")
-            images = sum(jax.lax.slice_in_dim(padded, i, i + length, axis=axis) * kernels[:, i, None, None, None]
-                         for i in range(2 * reach + 1))
-        return images
+        deviations = jax.vmap(lambda key: jax.random.uniform(key, (), jnp.float32, low, high))(keys)
+        spread = (2 * jnp.square(jnp.maximum(deviations, 1e-3)))[:, None, None]
+
+        def kernels(length):
+            place = np.arange(length, dtype=np.float32)
+            weights = jnp.exp(-jnp.asarray((place[:, None] - place) ** 2)[None] / spread)
+            return weights / weights.sum(-1, keepdims=True)
+
+        # One product along each axis: a convolution with a kernel for each image is fifty times slower on a CPU.
+        rows = jnp.einsum("bcyx,bux->bcyu", images, kernels(images.shape[3]), precision=geometry.HIGHEST)
+        return jnp.einsum("bcyu,bvy->bcvu", rows, kernels(images.shape[2]), precision=geometry.HIGHEST)
 
     return _appearance(change)
 
@@ -363,19 +270,22 @@ def _checked(image: jax.Array) -> jax.Array:
 
 
 def _appearance(change: Callable[[jax.Array, jax.Array], jax.Array]) -> Augment:
-    """An augmentation that moves nothing, from `(keys (B,), images float32) -> images`."""
+    """An augmentation that moves nothing, from `(keys (B,), images (B, 3, H, W) float32) -> images`.
+
+    Channels come first in here: with the three of them innermost nothing is vectorised on a CPU.
+    """
 
     def augment(key, example):
         image = _checked(example.image)
-        changed = change(_keys(key, image), image.astype(jnp.float32)).astype(image.dtype)
-        return example._replace(image=changed), _identities(example)
+        changed = change(_keys(key, image), image.astype(jnp.float32).transpose(0, 3, 1, 2))
+        return example._replace(image=changed.transpose(0, 2, 3, 1).astype(image.dtype)), _identities(example)
 
     return augment
 
 
 def _grey(images: jax.Array) -> jax.Array:
-    """(B, H, W, 1)"""
-    return sum(weight * images[..., c, None] for c, weight in enumerate(LUMA))
+    """(B, 1, H, W)"""
+    return sum(weight * images[:, c:c + 1] for c, weight in enumerate(LUMA))
 
 
 def _blend(images: jax.Array, reference: jax.Array, factors: jax.Array) -> jax.Array:
@@ -383,20 +293,6 @@ def _blend(images: jax.Array, reference: jax.Array, factors: jax.Array) -> jax.A
     return jnp.clip(factors * images + (1 - factors) * reference, 0, 1)
 
 
-def _at_least_zero(what: str, name: str, value: float) -> float:
-    if not (math.isfinite(value) and value >= 0):
-        raise InputError(f"{what}: {name} is {value}; a finite number of at least 0 is needed")
-    return float(value)
-
-
 def _unit_strength(what: str, value: float) -> None:
     if not 0 <= value <= 1:
         raise InputError(f"{what}: strength is {value}; it must be between 0 and 1")
-
-
-def _interval(what: str, name: str, bounds: tuple[float, float]) -> tuple[float, float]:
-    low, high = bounds
-    if not (math.isfinite(high) and 0 <= low <= high):
-        raise InputError(f"{what}: {name} is {tuple(bounds)}; two finite numbers of at least 0, the smaller first, "
-                         "are needed")
-    return float(low), float(high)

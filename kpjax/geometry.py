@@ -18,8 +18,8 @@ HORIZON = 1e-6  # smallest third coordinate: what lies behind the horizon is sen
 
 Numbers = Array | np.ndarray
 Scalars = float | int | Inexact[Numbers, "..."]  # one number, or one for each map of a batch
-Map = Float[Numbers, "*lead 3 3"]
-Maps = Float[Array, "*lead 3 3"]
+AnyMaps = Float[Numbers, "... 3 3"]
+Maps = Float[Array, "... 3 3"]
 
 
 def _float32(value) -> Array:
@@ -97,7 +97,7 @@ def homography(source: Float[Numbers, "*lead 4 2"], destination: Float[Numbers, 
     return found * jnp.where(third < 0, -1.0, 1.0)[..., None, None].astype(jnp.float32)
 
 
-def compose(first: Map, *others: Map) -> Maps:
+def compose(first: AnyMaps, *others: AnyMaps) -> Maps:
     """The map that applies the rightmost argument first: move_points(compose(a, b), p) is a of b of p."""
     result = _float32(first)
     for other in others:
@@ -105,7 +105,7 @@ def compose(first: Map, *others: Map) -> Maps:
     return result
 
 
-def invert(maps: Map) -> Maps:
+def invert(maps: AnyMaps) -> Maps:
     """The inverse maps, new pixels -> old, by cofactors. Not finite where a map is singular."""
     maps = _float32(maps)
     a, b, c = maps[..., 0, :], maps[..., 1, :], maps[..., 2, :]
@@ -113,18 +113,18 @@ def invert(maps: Map) -> Maps:
     return cofactors / (a * cofactors[..., 0]).sum(-1)[..., None, None]
 
 
-def index_grid(stride: float) -> Float[Array, "3 3"]:
+def index_grid(stride: float | int) -> Float[Array, "3 3"]:
     """Image -> heatmap pixels as index / stride, as in the official HRNet and RegDA code."""
     return scaling(1 / stride)
 
 
-def half_pixel_grid(stride: float) -> Float[Array, "3 3"]:
+def half_pixel_grid(stride: float | int) -> Float[Array, "3 3"]:
     """Image -> heatmap pixels as (index + 0.5) / stride - 0.5: both arrays cover the same area of the picture."""
     offset = 0.5 / stride - 0.5
     return compose(translation(offset, offset), scaling(1 / stride))
 
 
-def conjugate(maps: Map, grid: Float[Numbers, "3 3"]) -> Maps:
+def conjugate(maps: AnyMaps, grid: Float[Numbers, "3 3"]) -> Maps:
     """A map of image pixels as a map of heatmap pixels. grid: image -> heatmap, one of the two named grids."""
     return compose(grid, maps, invert(grid))
 
@@ -152,7 +152,7 @@ class ThinPlateSpline(NamedTuple):
 
 def fit_thin_plate_spline(
     source: Float[Numbers, "*lead controls 2"], destination: Float[Numbers, "*lead controls 2"], *,
-    smoothing: float = 0.0,
+    smoothing: float | int = 0.0,
 ) -> ThinPlateSpline:
     """The thin-plate spline from source to destination control points, in pixels.
 
@@ -230,7 +230,7 @@ def warp(
     maps: Float[Numbers, "batch 3 3"] | Float[Numbers, "3 3"] | ThinPlateSpline,
     *,
     size: tuple[int, int] | None = None,
-    fill: float = 0.0,
+    fill: float | int = 0.0,
     method: str = "bilinear",
 ) -> Float[Array, "batch new_height new_width channels"]:
     """Images moved by maps from old pixels to new: what was at p is at maps(p).

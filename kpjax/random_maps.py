@@ -1,0 +1,129 @@
+"""Random maps of one image, for augmentations and for losses that compare two views.
+
+Each function here checks its settings and returns `(key, (height, width)) -> map (3, 3)`, from old pixels to new.
+`jax.vmap` over keys draws one for each image of a batch.
+"""
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from kpjax import geometry
+from kpjax.errors import InputError
+
+DrawMap = Callable[[jax.Array, tuple[int, int]], jax.Array]
+
+
+def draw_rotation(degrees: float) -> DrawMap:
+    """Turns by U(-degrees, degrees), counter-clockwise on a screen if positive, about (width / 2, height / 2).
+
+    That centre is where the official RegDA code turns the keypoints; it turns the image half a pixel beside it.
+    """
+    degrees = at_least_zero("random rotation", "degrees", degrees)
+
+    def draw(key, size):
+        angle = jax.random.uniform(key, (), jnp.float32, -degrees, degrees) * (math.pi / 180)
+        return geometry.rotation(-angle, (size[1] / 2, size[0] / 2))
+
+    return draw
+
+
+def draw_square_crop(area: tuple[float, float] = (0.6, 1.3)) -> DrawMap:
+    """A square of U(*area) times the image's area at a uniform whole-pixel place, stretched to the image's size.
+
+    A square that does not fit is drawn again, and after ten tries the whole image is kept (torchvision's rule, as in
+    RegDA). In closed form: the first fitting draw is uniform over the areas that fit, and none fits with probability
+    (1 - p)^10. Points move as index, (p - corner) * size / side, and so does the image. Images must be square.
+    """
+    low, high = interval("random square crop", "area", area)
+    if low <= 0:
+        raise InputError(f"random square crop: area starts at {low}; it is a share of the image, so more than 0")
+
+    def draw(key, size):
+        if size[0] != size[1]:
+            raise InputError(f"random square crop: images are {size[1]} x {size[0]}; place them in a square first")
+        length = size[0]
+        most = min(high, (length + 0.5) ** 2 / length**2)  # the side is rounded, so a little above 1 still fits
+        fits = max((most - low) / (high - low), 0.0) if high > low else float(low <= most)
+        share_key, fallback_key, corner_key = jax.random.split(key, 3)
+        share = jax.random.uniform(share_key, (), jnp.float32, low, max(most, low))
+        side = jnp.clip(jnp.round(jnp.sqrt(share) * length), 1, length)
+        side = jnp.where(jax.random.uniform(fallback_key) < (1 - fits) ** 10, jnp.float32(length), side)
+        places = length - side + 1
+        corner = jnp.minimum(jnp.floor(jax.random.uniform(corner_key, (2,)) * places), places - 1)
+        zoom = length / side
+        return geometry.compose(geometry.scaling(zoom), geometry.translation(-corner[0], -corner[1]))
+
+    return draw
+
+
+def draw_affine(
+    *, degrees: float = 0.0, scale: tuple[float, float] = (1.0, 1.0), shift: float = 0.0, shear_degrees: float = 0.0
+) -> DrawMap:
+    """Turn, zoom and shear about the middle of the image, then shift; each uniform and drawn for itself.
+
+    degrees, shear_degrees: between minus and plus this. scale: from, to. shift: at most this share of each side.
+    """
+    degrees = at_least_zero("random affine", "degrees", degrees)
+    shift = at_least_zero("random affine", "shift", shift)
+    shear_degrees = at_least_zero("random affine", "shear_degrees", shear_degrees)
+    low, high = interval("random affine", "scale", scale)
+    if low <= 0 or shear_degrees >= 90:
+        raise InputError(f"random affine: scale {scale} must be more than 0 and shear_degrees {shear_degrees} below 90")
+
+    def draw(key, size):
+        height, width = size
+        turn, lean, across, down, zoom = jax.random.uniform(key, (5,), jnp.float32, -1, 1)
+        zoom = low + (high - low) * (zoom + 1) / 2
+        centre = (width - 1) / 2, (height - 1) / 2
+        sheared = geometry.affine(1, jnp.tan(lean * math.radians(shear_degrees)), 0, 1, centre=centre)
+        turned = geometry.similarity(angle=turn * math.radians(degrees), scale=zoom, centre=centre,
+                                     shift=(across * (shift * width), down * (shift * height)))
+        return geometry.compose(turned, sheared)
+
+    return draw
+
+
+def draw_homography(variation: float = 0.15, *, rotation_deviation: float = 0.0) -> DrawMap:
+    """The perspective map that moves each corner of the image inwards by (a, b), each uniform between minus and plus
+    half of variation * min(height, width); a negative one moves it outwards.
+
+    rotation_deviation: standard deviation in degrees of a turn about the middle that follows.
+    The warp of Moskvyak et al. 2021 ("Semi-supervised keypoint localization"), as in the first author's public sampler.
+    """
+    rotation_deviation = at_least_zero("random homography", "rotation_deviation", rotation_deviation)
+    if not 0 <= variation < 1:
+        raise InputError(f"random homography: variation is {variation}; it must be at least 0 and below 1, where "
+                         "corners begin to meet")
+
+    def draw(key, size):
+        height, width = size
+        reach = 0.5 * variation * min(height, width)
+        corners = jnp.array([[0, 0], [0, height], [width, height], [width, 0]], jnp.float32)
+        inwards = jnp.array([[1, 1], [1, -1], [-1, -1], [-1, 1]], jnp.float32)
+        corner_key, turn_key = jax.random.split(key)
+        moved = corners + inwards * jax.random.uniform(corner_key, (4, 2), jnp.float32, -reach, reach)
+        found = geometry.homography(corners, moved)
+        if rotation_deviation == 0:
+            return found
+        angle = jax.random.normal(turn_key) * math.radians(rotation_deviation)
+        return geometry.compose(geometry.rotation(angle, ((width - 1) / 2, (height - 1) / 2)), found)
+
+    return draw
+
+
+def at_least_zero(what: str, name: str, value: float) -> float:
+    """The value, or an InputError that names `what` and its argument `name`."""
+    if not (math.isfinite(value) and value >= 0):
+        raise InputError(f"{what}: {name} is {value}; a finite number of at least 0 is needed")
+    return float(value)
+
+
+def interval(what: str, name: str, bounds: tuple[float, float]) -> tuple[float, float]:
+    """The bounds, or an InputError that names `what` and its argument `name`."""
+    low, high = bounds
+    if not (math.isfinite(high) and 0 <= low <= high):
+        raise InputError(f"{what}: {name} is {tuple(bounds)}; two finite numbers of at least 0, the smaller first, "
+                         "are needed")
+    return float(low), float(high)

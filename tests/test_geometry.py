@@ -1,0 +1,215 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpjax import geometry
+
+SIZE = 48
+POINTS = np.array([[14, 17], [31, 15], [17.5, 30.25], [30.75, 29]], np.float32)
+CORNERS = np.array([[0, 0], [0, 47], [47, 47], [47, 0]], np.float32)
+
+
+def bumps(points, size, sigma):
+    """One Gaussian bump in each channel: (1, size, size, K)."""
+    rows, columns = np.mgrid[:size, :size].astype(np.float32)
+    squared = (columns[..., None] - points[:, 0]) ** 2 + (rows[..., None] - points[:, 1]) ** 2
+    return jnp.asarray(np.exp(-squared / (2 * sigma**2))[None])
+
+
+def centroids(images):
+    rows, columns = np.mgrid[: images.shape[1], : images.shape[2]]
+    weights = np.asarray(images[0]) / np.asarray(images[0]).sum((0, 1))
+    return np.stack([(columns[..., None] * weights).sum((0, 1)), (rows[..., None] * weights).sum((0, 1))], -1)
+
+
+warp = jax.jit(geometry.warp, static_argnames=("size", "fill", "method"))
+move_points = jax.jit(geometry.move_points)
+compose = jax.jit(geometry.compose)
+invert = jax.jit(geometry.invert)
+local_scale = jax.jit(geometry.local_scale)
+
+
+@pytest.fixture(scope="module")
+def maps():
+    return jax.jit(several_maps)()
+
+
+def several_maps():
+    bent = CORNERS + np.array([[3, 2], [-2, -1], [-4, 3], [1, -2]], np.float32)
+    grid = np.stack(np.meshgrid([4, 24, 44], [4, 24, 44]), -1).reshape(-1, 2).astype(np.float32)
+    pushed = grid + np.random.default_rng(0).uniform(-1.5, 1.5, grid.shape).astype(np.float32)
+    return {
+        "affine": geometry.affine(1.1, 0.2, -0.1, 0.9, shift=(1.5, -2.25), centre=(24, 24)),
+        "similarity": geometry.similarity(angle=0.5, scale=0.9, shift=(2, 1), centre=(23.5, 23.5)),
+        "homography": geometry.homography(CORNERS, bent),
+        "spline": geometry.fit_thin_plate_spline(jnp.asarray(grid)[None], pushed[None]),
+    }
+
+
+def batched(map_):
+    return map_ if isinstance(map_, geometry.ThinPlateSpline) else map_[None]
+
+
+@pytest.mark.parametrize("kind", ["affine", "similarity", "homography", "spline"])
+def test_a_bump_moves_where_its_point_moves(maps, kind):
+    map_ = batched(maps[kind])
+    moved = np.asarray(move_points(map_, POINTS[None])[0])
+    assert np.abs(moved - POINTS).max() > 0.5
+    # A bump is wide, so where the map bends its centroid is a little beside the image of its centre.
+    np.testing.assert_allclose(centroids(warp(bumps(POINTS, SIZE, 1.5), map_)), moved, atol=0.06)
+
+
+@pytest.mark.parametrize("grid", [geometry.index_grid, geometry.half_pixel_grid])
+@pytest.mark.parametrize(("kind", "tolerance"), [("similarity", 0.01), ("homography", 0.08)])
+def test_heatmaps_move_as_their_images_do(maps, grid, kind, tolerance):
+    """The grids differ by 0.12 px under this rotation."""
+    map_, grid = maps[kind], grid(2)
+    heatmaps = bumps(np.asarray(move_points(grid, POINTS)), SIZE // 2, 1.3)
+    expected = move_points(compose(grid, map_), POINTS)
+    moved = jax.jit(geometry.warp_heatmaps)(heatmaps, map_, grid)
+    np.testing.assert_allclose(centroids(moved), expected, atol=tolerance)
+
+
+@pytest.mark.parametrize("kind", ["affine", "homography", "spline"])
+def test_a_warp_and_its_inverse_cancel(maps, kind):
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    image = jnp.asarray((np.sin(columns / 7) + np.cos(rows / 9))[None, ..., None], jnp.float32)
+    map_ = batched(maps[kind])
+    if kind == "spline":
+        inverse = geometry.ThinPlateSpline(map_.destination, map_.source, map_.backward, map_.forward)
+        tolerance = 0.05  # the fit in the other direction is the inverse at the control points only
+    else:
+        inverse, tolerance = invert(map_), 0.02
+    back = warp(warp(image, map_), inverse)
+    np.testing.assert_allclose(back[:, 14:-14, 14:-14], image[:, 14:-14, 14:-14], atol=tolerance)
+
+
+def test_maps_compose_from_the_right_and_invert(maps):
+    first, second = maps["affine"], maps["homography"]
+    np.testing.assert_allclose(move_points(compose(second, first), POINTS),
+                               move_points(second, move_points(first, POINTS)), atol=2e-5)
+    for map_ in (first, second):
+        product = compose(map_, invert(map_))
+        np.testing.assert_allclose(product, np.eye(3), atol=2e-5)
+    np.testing.assert_array_equal(compose(geometry.translation(1, 2), geometry.scaling(2)),
+                                  [[2, 0, 1], [0, 2, 2], [0, 0, 1]])
+
+
+def test_constructors_take_batches():
+    angles = jnp.array([0.0, np.pi / 2])
+    turned = move_points(geometry.rotation(angles, (10, 10)), jnp.array([[11.0, 10.0]])[None])
+    np.testing.assert_allclose(turned, [[[11, 10]], [[10, 11]]], atol=1e-5)  # the x axis turns towards the y axis
+    assert geometry.translation(angles, 1.0).shape == (2, 3, 3)
+    assert move_points(geometry.identity(), jnp.zeros((4, 5, 2))).shape == (4, 5, 2)
+
+
+def test_the_two_grids_of_heatmaps():
+    points = np.array([[0, 0], [1.5, 1.5], [8, 4]], np.float32)
+    np.testing.assert_allclose(move_points(geometry.index_grid(4), points), points / 4)
+    np.testing.assert_allclose(move_points(geometry.half_pixel_grid(4), points),
+                               [[-0.375, -0.375], [0, 0], [1.625, 0.625]])
+
+
+def test_homography_from_four_points():
+    """Reference numbers for a 256 px image, and the conjugate on a heatmap of a quarter of the size."""
+    side = 256
+    source = np.array([[0, 0], [0, side], [side, side], [side, 0]], np.float32)
+    destination = np.array([[10, 20], [-5, side - 15], [side - 30, side + 8], [side - 12, 4]], np.float32)
+    found = geometry.homography(source, destination)
+    np.testing.assert_allclose(
+        found, [[0.770985, -0.058619, 10], [-0.064846, 0.864495, 20], [-0.000586, 0.000005, 1]], rtol=2e-5, atol=1e-6)
+    point = jnp.array([[101.3, 57.8]])
+    np.testing.assert_allclose(move_points(found, point), [[90.034491, 67.381890]], atol=1e-4)
+    on_heatmap = geometry.conjugate(found, geometry.index_grid(4))
+    np.testing.assert_allclose(move_points(on_heatmap, point / 4), [[22.508623, 16.845472]], atol=3e-5)
+    # Corners around a far-away origin that lies behind the horizon: the sign is that of the points, not of the origin.
+    far = geometry.homography(destination + 4000, source)
+    assert np.isfinite(far).all()
+    np.testing.assert_allclose(move_points(far, destination + 4000), source, atol=0.05)
+
+
+def test_warp_by_hand():
+    image = jnp.arange(16.0).reshape(1, 4, 4, 1)
+    moved = warp(image, geometry.translation(0.5, -1.0)[None])
+    np.testing.assert_allclose(moved[0, ..., 0], [[2, 4.5, 5.5, 6.5], [4, 8.5, 9.5, 10.5], [6, 12.5, 13.5, 14.5],
+                                                  [0, 0, 0, 0]], atol=1e-6)
+    assert warp(image, geometry.translation(0.5, -1.0), fill=8.0)[0, 0, 0, 0] == 6  # (4 + 8) / 2
+    enlarged = warp(image, geometry.scaling(2.0), size=(6, 5), method="nearest")
+    assert enlarged.shape == (1, 6, 5, 1)
+    assert enlarged[0, 4, 4, 0] == 10
+    np.testing.assert_array_equal(warp(image.astype(jnp.bfloat16), geometry.identity()), image)
+    with pytest.raises(ValueError, match="bilinear"):
+        warp(image, geometry.identity(), method="cubic")
+
+
+def test_what_is_no_place_stays_harmless():
+    """Behind the horizon, and maps that are not finite: nothing is read out of bounds, points stay finite."""
+    horizon = jnp.array([[1, 0, 0], [0, 1, 0], [-0.1, 0, 1]], jnp.float32)  # x = 10 is infinitely far away
+    moved = move_points(horizon, jnp.array([[9.0, 5.0], [10.0, 5.0], [20.0, 5.0]]))
+    assert np.isfinite(moved).all()
+    assert (moved[1:, 0] > 1e6).all()
+    image = jnp.ones((1, 8, 8, 1))
+    assert np.isfinite(warp(image, horizon)).all()
+    assert warp(image, jnp.full((3, 3), jnp.nan)).shape == image.shape
+    assert (warp(image, geometry.translation(100.0, 0.0)) == 0).all()
+
+
+def test_gradients_of_a_warp_agree_with_finite_differences():
+    rng = np.random.default_rng(1)
+    rows, columns = np.mgrid[:16, :16]
+    image = jnp.asarray((np.sin(columns / 4) * np.cos(rows / 5))[None, ..., None], jnp.float32)
+    window = jnp.asarray(np.sin(np.pi * columns / 15) * np.sin(np.pi * rows / 15), jnp.float32)[None, ..., None]
+    map_ = geometry.compose(geometry.similarity(angle=0.2, scale=1.1, shift=(0.3, 0.6), centre=(7.5, 7.5)),
+                            geometry.homography(CORNERS, CORNERS + np.float32(0.5) * np.eye(4, 2, dtype=np.float32)))
+
+    @jax.jit
+    def value(image, map_):
+        return (warp(image, map_[None]) * window).sum()
+
+    by_image, by_map = jax.jit(jax.grad(value, (0, 1)))(image, map_)
+    other = jnp.asarray(rng.normal(size=image.shape), jnp.float32)
+    np.testing.assert_allclose((by_image * other).sum(), value(other, map_), rtol=1e-4)  # linear in the image
+    for row, column, step in [(0, 0, 1e-2), (0, 2, 0.1), (1, 1, 1e-2), (1, 2, 0.1), (2, 0, 1e-3)]:
+        change = jnp.zeros((3, 3)).at[row, column].set(step)
+        numeric = (value(image, map_ + change) - value(image, map_ - change)) / (2 * step)
+        np.testing.assert_allclose(by_map[row, column], numeric, rtol=0.03, err_msg=f"entry {row}, {column}")
+    outside = jax.grad(value, 1)(image, geometry.translation(100.0, 0.0))
+    np.testing.assert_array_equal(outside, np.zeros((3, 3)))
+
+
+def test_thin_plate_spline_meets_its_points_and_is_affine_where_they_are():
+    rng = np.random.default_rng(2)
+    source = rng.uniform(0, 200, (2, 12, 2)).astype(np.float32)
+    destination = source + rng.normal(0, 4, source.shape).astype(np.float32)
+    elsewhere = rng.uniform(-50, 250, (2, 6, 2)).astype(np.float32)
+    map_ = geometry.affine(1.2, 0.1, -0.3, 0.8, shift=(5, -7))
+
+    @jax.jit
+    def compute(source, destination):
+        def moved(destination, points, smoothing=0.0):
+            spline = geometry.fit_thin_plate_spline(source, destination, smoothing=smoothing)
+            return geometry.move_points(spline, points)
+
+        by_destination = jax.grad(lambda destination: moved(destination, source).sum())(destination)
+        return (moved(destination, source), moved(destination, source, 1e4), by_destination,
+                moved(geometry.move_points(map_, source), elsewhere), geometry.move_points(map_, elsewhere))
+
+    met, smooth, by_destination, plain, affine = compute(source, destination)
+    np.testing.assert_allclose(met, destination, atol=2e-2)
+    assert np.abs(smooth - destination).max() > 1
+    np.testing.assert_allclose(by_destination, np.ones_like(destination), atol=1e-2)
+    np.testing.assert_allclose(plain, affine, atol=5e-2)
+    with pytest.raises(ValueError, match="3 control points"):
+        geometry.fit_thin_plate_spline(source[:, :2], destination[:, :2])
+
+
+def test_local_scale(maps):
+    middle = jnp.array([20.0, 20.0])
+    np.testing.assert_allclose(local_scale(maps["similarity"], middle), 0.9, rtol=1e-5)
+    np.testing.assert_allclose(local_scale(geometry.scaling(2.0, 8.0), middle), 4, rtol=1e-5)
+    bent, step = maps["homography"], 0.1
+    square = move_points(bent, np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float32) * np.float32(step) + 20)
+    x, y = np.asarray(square, np.float64).T
+    area = abs((x * np.roll(y, -1) - y * np.roll(x, -1)).sum()) / 2
+    np.testing.assert_allclose(local_scale(bent, middle), np.sqrt(area) / (2 * step), rtol=1e-3)
