@@ -237,7 +237,7 @@ def warp(
 
     size: (height, width) of the result, by default that of the images. fill: the value of everything outside.
     method: "bilinear" or "nearest". Differentiable with respect to images and (bilinear) maps; interpolates in
-    float32 and returns the dtype of the images. A map from before to after a loss of resolution does not smooth.
+    float32 and returns the dtype of the images. Shrinking does not smooth the image first.
     """
     if method not in ("bilinear", "nearest"):
         raise ValueError(f"method is 'bilinear' or 'nearest', got {method!r}")
@@ -270,7 +270,10 @@ def warp(
     row = jnp.clip(jnp.floor(jax.lax.stop_gradient(y)).astype(jnp.int32), 0, height)
     right = (x - column.astype(jnp.float32))[..., None]
     lower = (y - row.astype(jnp.float32))[..., None]
-    tap = lambda down, across: taken(column + across, row + down).astype(jnp.float32)  # noqa: E731
+
+    def tap(down, across):
+        return taken(column + across, row + down).astype(jnp.float32)
+
     moved = ((1 - lower) * ((1 - right) * tap(0, 0) + right * tap(0, 1))
              + lower * ((1 - right) * tap(1, 0) + right * tap(1, 1)))
     return moved.astype(images.dtype).reshape(batch, new_height, new_width, channels)
