@@ -1,8 +1,8 @@
 """The numbers that the RegDA paper and its authors' repository print, for the tables of `experiments.regda`.
 
-PCK at 5 % of the heatmap's side in percent (Jiang et al. 2021, ResNet-101), and the error on dSprites (ResNet-18) as the
-sum over x and y in units of the latent. The authors' repository confirms source_only, regda and oracle of the first two
-tables; the other rows are quoted from the paper. Its oracle row for LSP repeats Human3.6M's and is left out here.
+PCK at 5 % of the heatmap's side in percent (Jiang et al. 2021, ResNet-101), and the error on dSprites (ResNet-18) as
+the sum over x and y in units of the latent. The authors' repository confirms source_only, regda and oracle of the first
+two tables; the other rows are quoted from the paper. Its oracle row for LSP repeats Human3.6M's and is left out here.
 """
 PCK = {
     "rhd_h3d": {"source_only": 61.8, "dan": 55.1, "dann": 60.6, "mcd": 54.6, "dd": 65.2, "regda": 72.5, "oracle": 95.8},

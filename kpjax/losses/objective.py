@@ -9,7 +9,7 @@ from kpjax.structures import Streams
 
 
 class Term(NamedTuple):
-    """One term of a loss. `reads` names the forward passes whose outputs it needs; a method runs those and no others."""
+    """One term of a loss. `reads` names the forward passes whose outputs it needs; a method runs no others."""
 
     weight: float
     function: Callable[[Mapping[str, Any], Streams], jax.Array]  # (outputs, streams) -> scalar

@@ -99,7 +99,8 @@ def _feature_matching(
             features, after = train_pass(model, params["model"], after, source_maps, method="upsample")
             heatmaps, after = train_pass(model, params["model"], after, features, method="regress")
             target_maps, after = train_pass(model, params["model"], after, target, method="backbone_features")
-            outputs = {"source": heatmaps, "source_features": _pooled(source_maps), "target_features": _pooled(target_maps)}
+            outputs = {"source": heatmaps, "source_features": _pooled(source_maps),
+                       "target_features": _pooled(target_maps)}
             judge_after = {}
             if discriminator is not None:
                 # The judge learns to tell the domains apart, the features learn to prevent it: a reversed gradient.

@@ -1,4 +1,4 @@
-"""What the forward passes of several methods share: preparing batches, and threading BatchNorm statistics through passes."""
+"""What forward passes share among methods: preparing batches, and threading BatchNorm statistics through passes."""
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -73,7 +73,8 @@ def heatmap_predict(model: nn.Module, codec: Codec, normalise: Normalise) -> Cal
 
 
 def initial_variables(
-    model: nn.Module, key: jax.Array, images: jax.Array, start: Mapping[str, Any], carried: tuple[str, ...] | None = None
+    model: nn.Module, key: jax.Array, images: jax.Array, start: Mapping[str, Any],
+    carried: tuple[str, ...] | None = None,
 ) -> Variables:
     """Fresh variables of a model, with those parts that `start['variables']` provides taken from it.
 
@@ -92,7 +93,8 @@ def initial_variables(
             if name not in parts:
                 continue
             if name not in given[collection]:
-                raise ValueError(f"the starting variables have no {collection}/{name}; they hold {sorted(given[collection])}")
+                raise ValueError(f"the starting variables have no {collection}/{name}; "
+                                 f"they hold {sorted(given[collection])}")
             shapes = [jax.tree.map(jnp.shape, tree) for tree in (parts[name], given[collection][name])]
             if shapes[0] != shapes[1]:
                 raise ValueError(f"{collection}/{name} of the starting variables has another shape than the model's")

@@ -1,4 +1,4 @@
-"""Regressive domain adaptation (Jiang et al., CVPR 2021): keypoints for unlabelled images from labelled ones of another domain.
+"""Regressive domain adaptation (Jiang et al., CVPR 2021): labels in one domain, images of another that have none.
 
 A main regressor f and an adversarial regressor f' read the features psi of one network. Each iteration has three steps,
 all of them minimisations:
@@ -145,7 +145,8 @@ def regda(
                 adversary_head, params["adversary"], adversary_statistics, scale_gradient(features, scale))
             supervised = heatmap_kl(logits, labels, label_weights)
             disparity = minimum_disparity(adversary_logits, pseudo_maps(logits), label_weights)
-            return supervised + margin * trade_off * disparity, (supervised, disparity, after, head_after, adversary_after)
+            value = supervised + margin * trade_off * disparity
+            return value, (supervised, disparity, after, head_after, adversary_after)
 
         (total, (supervised, source_disparity, statistics, head_statistics, adversary_statistics)), gradient = (
             jax.value_and_grad(fit_source, has_aux=True)(params))

@@ -75,7 +75,8 @@ def _two_heads(model: KeypointNetwork, params: _Groups, statistics: _Groups, ima
     features, after = train_pass(model, params.features, statistics.features, images, method="features")
     first, head_after = train_pass(model.head, params.head, statistics.head, features)
     second, adversary_after = train_pass(model.head, params.adversary, statistics.adversary, behind(features))
-    return first, second, _Groups({name: after[name] for name in FEATURES if name in after}, head_after, adversary_after)
+    features_after = {name: after[name] for name in FEATURES if name in after}
+    return first, second, _Groups(features_after, head_after, adversary_after)
 
 
 def dd(

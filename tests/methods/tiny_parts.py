@@ -97,4 +97,4 @@ def streams_of(method: Method) -> dict[str, Example]:
 def start() -> dict[str, typing.Any]:
     """A trained model, under every name by which a method may ask for one."""
     variables = jax.jit(lambda key: MODEL.init(key, jnp.zeros((1, SIDE, SIDE, 3)), train=False))(jax.random.key(7))
-    return {name: variables for name in ("variables", "teacher", "core", "association")}
+    return dict.fromkeys(("variables", "teacher", "core", "association"), variables)

@@ -1,0 +1,88 @@
+"""What a RegDA run depends on, and the settings of the paper and of the demos."""
+import itertools
+from dataclasses import dataclass, replace
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that a run depends on besides its seed. The defaults are the paper's."""
+
+    summary: str  # one line
+    source: str  # "figures:<domain>", "bodies:<domain>" (figures with 16 points), "sprites:<variant>", or a dataset
+    target: str
+    image_size: int = 256  # px
+    heatmap_size: int = 64  # px
+    sigma: float = 2.0  # of a keypoint's Gaussian, heatmap px
+    network: Literal["pose_resnet", "small_unet"] = "pose_resnet"
+    depth: int = 101  # of the residual network
+    widths: tuple[int, ...] = ()  # of the small U-net
+    head_width: int = 256
+    pretraining_head_layers: int = 1  # of source_only, its rivals with one head, and the oracle
+    head_layers: int = 2  # of both regressors of regda, mcd and dd
+    carry_head: bool = False  # whether f starts from the pretrained head; the paper starts it fresh
+    imagenet: str = ""  # safetensors file or hub name of ImageNet weights; "" starts from random weights
+    dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
+    batch_size: int = 32  # of each domain
+    pretraining_steps: int = 35_000
+    steps: int = 15_000  # of adaptation
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    learning_rate: float = 0.1  # of the heads
+    feature_factor: float = 0.1  # of the features' learning rate
+    weight_decay: float = 1e-4  # sgd only
+    margin: float = 4.0  # gamma
+    trade_off: float = 1.0  # eta
+    coefficient: float = 0.1  # lambda, where it ends
+    coefficient_steps: int = 1000  # N, how slowly it grows
+    ground_false: Literal["others", "area"] = "others"
+    area: tuple[int, int] = (16, 47)  # first and last cell of 64 in which a keypoint can lie
+    target_weight: Literal["ones", "labels"] = "ones"  # "labels" is the authors' code, which reads target visibility
+    keypoints_never_in_target: tuple[int, ...] = ()  # get weight 0 on target images; needs no label
+    strict_positive: bool = True  # a map whose maximum is not positive decodes to (0, 0), as in the authors' code
+    augmentation: Literal["regda", "colour", "none"] = "regda"
+    rotation: float = 180.0  # degrees either way
+    augment_target: bool = True  # False: pictures of the target are only resized
+    selection: Literal["source_validation", "last", "target_test"] = "source_validation"  # the authors': target_test
+    evaluations: int = 10
+    pck_threshold: float = 0.05  # of the image's side
+    mae_unit: float = 1.0  # px of the image in which target/mae is stated
+    training_examples: int = 4000  # of each domain; figures and sprites
+    test_examples: int = 500
+    difficulty: float = 0.5  # of the target figures
+
+
+def _sprites(source: str, target: str, small: bool) -> Config:
+    name = f"sprites, {source} to {target}, " + ("64 px, a laptop's size" if small else "the paper's size")
+    common = Config(name, f"sprites:{source}", f"sprites:{target}", ground_false="area", pck_threshold=4 / 64)
+    if small:
+        return replace(
+            common, image_size=64, heatmap_size=32, sigma=1.0, network="small_unet", widths=(16, 16, 32, 32, 64),
+            head_width=32, pretraining_head_layers=2, carry_head=True, batch_size=16, pretraining_steps=300, steps=600,
+            optimizer="adam", learning_rate=1e-3, feature_factor=1.0, coefficient=0.3, coefficient_steps=50,
+            augmentation="colour", mae_unit=31.0, evaluations=6, training_examples=8000)
+    return replace(common, depth=18, batch_size=36, pretraining_steps=20_000, steps=20_000, augmentation="none",
+                   mae_unit=124.0, training_examples=100_000, test_examples=2000)
+
+
+SMALL_BODIES = Config(
+    "drawn people, plain to colourful and noisy; 2 cores, minutes", "figures:source", "figures:target", image_size=64,
+    heatmap_size=16, sigma=1.0, network="small_unet", widths=(16, 32, 32, 64, 64), head_width=64,
+    pretraining_head_layers=2, carry_head=True, pretraining_steps=400, steps=1000, optimizer="adam",
+    learning_rate=1e-3, feature_factor=1.0, coefficient_steps=50, augmentation="none", rotation=0.0)
+PRESETS: dict[str, Config] = {
+    "demo": SMALL_BODIES,
+    "figures_lspet": replace(
+        SMALL_BODIES, summary="drawn people to photographs of sport, LSP Extended; 128 px", source="bodies:photo",
+        target="lspet", image_size=128, heatmap_size=32, widths=(16, 32, 64, 64, 128), batch_size=16, steps=800,
+        coefficient_steps=100, augmentation="regda", rotation=30.0, keypoints_never_in_target=(6, 7)),
+    "rhd_h3d": Config("rendered to real hands, RHD to H3D", "rhd", "h3d"),
+    "rhd_freihand": Config("rendered to real hands, RHD to FreiHAND", "rhd", "freihand"),
+    "freihand_rhd": Config("real to rendered hands, FreiHAND to RHD", "freihand", "rhd"),
+    "surreal_h36m": Config("rendered to real people, SURREAL to Human3.6M", "surreal", "human36m", rotation=30.0,
+                           steps=5_000),
+    "surreal_lsp": Config("rendered people to photographs of sport, SURREAL to LSP", "surreal", "lsp", rotation=30.0,
+                          augment_target=False, keypoints_never_in_target=(6, 7)),
+}
+for _one, _other in itertools.permutations(("colour", "noisy", "scream"), 2):
+    PRESETS[f"dsprites_{_one}_{_other}"] = _sprites(_one, _other, small=False)
+    PRESETS[f"dsprites_small_{_one}_{_other}"] = _sprites(_one, _other, small=True)
