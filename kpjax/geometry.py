@@ -257,7 +257,7 @@ def warp(
     y = jnp.clip(origins[..., 1] + 1, 0, height + 1)
 
     def taken(column, row):
-        # Four taps of one flattened axis are five times faster than a gather over two.
+        # One flattened axis and all channels at once: a gather of contiguous pixels.
         at = row * (width + 2) + column
         return jax.vmap(lambda image, index: image.at[index].get(mode="promise_in_bounds"))(flat, at)
 
