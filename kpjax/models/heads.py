@@ -15,7 +15,8 @@ class HeatmapHead(nn.Module):
     Features (B, h, w, C) to heatmaps (B, h, w, keypoints) float32 without an activation: the logits of a spatial
     softmax, or the heatmaps themselves. `width` is the number of channels between the layers. All convolutions have a
     bias that starts at zero. With the default weights, N(0, 0.001²) in all layers (RegDA's and SimpleBaseline's), an
-    untrained head gives heatmaps that are nearly zero.
+    untrained head gives heatmaps that are nearly zero. The last convolution computes in float32 whatever `dtype` is:
+    rounded to bfloat16, the cells around a peak would tie.
     Parameters: `conv1`, `bn1`, ... for the hidden layers, `output` for the last.
     """
 
@@ -34,5 +35,5 @@ class HeatmapHead(nn.Module):
                 self.width, use_bias=True, kernel_init=self.hidden_init, dtype=self.dtype, name=f"conv{layer}")(x)
             x = nn.relu(BatchNorm(name=f"bn{layer}")(x, train))
         output = Convolution(
-            self.keypoints, kernel_size=1, use_bias=True, kernel_init=self.output_init, dtype=self.dtype, name="output")
-        return output(x).astype(jnp.float32)
+            self.keypoints, kernel_size=1, use_bias=True, kernel_init=self.output_init, name="output")
+        return output(x)

@@ -4,6 +4,8 @@
 them: stride in the 3x3 convolution of a bottleneck, no dilation. Layer names are torchvision's, with `layer1_0` for
 `layer1.0` and `downsample_0` for `downsample.0`, so that published weights fit (`kpjax.interop`).
 """
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -26,11 +28,15 @@ class BasicBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        y = _convolution(self, self.width, 3, "conv1", self.stride)(x)
+        convolution = partial(Convolution, kernel_init=he_normal_fan_out, dtype=self.dtype)
+        y = convolution(self.width, 3, self.stride, name="conv1")(x)
         y = nn.relu(BatchNorm(name="bn1")(y, train))
-        y = _convolution(self, self.width, 3, "conv2")(y)
+        y = convolution(self.width, 3, name="conv2")(y)
         y = BatchNorm(name="bn2")(y, train)
-        return nn.relu(y + _shortcut(self, x, y, train))
+        if y.shape != x.shape:
+            x = convolution(y.shape[-1], 1, self.stride, name="downsample_0")(x)
+            x = BatchNorm(name="downsample_1")(x, train)
+        return nn.relu(y + x)
 
 
 class Bottleneck(nn.Module):
@@ -42,13 +48,17 @@ class Bottleneck(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        y = _convolution(self, self.width, 1, "conv1")(x)
+        convolution = partial(Convolution, kernel_init=he_normal_fan_out, dtype=self.dtype)
+        y = convolution(self.width, 1, name="conv1")(x)
         y = nn.relu(BatchNorm(name="bn1")(y, train))
-        y = _convolution(self, self.width, 3, "conv2", self.stride)(y)
+        y = convolution(self.width, 3, self.stride, name="conv2")(y)
         y = nn.relu(BatchNorm(name="bn2")(y, train))
-        y = _convolution(self, 4 * self.width, 1, "conv3")(y)
+        y = convolution(4 * self.width, 1, name="conv3")(y)
         y = BatchNorm(name="bn3")(y, train)
-        return nn.relu(y + _shortcut(self, x, y, train))
+        if y.shape != x.shape:
+            x = convolution(y.shape[-1], 1, self.stride, name="downsample_0")(x)
+            x = BatchNorm(name="downsample_1")(x, train)
+        return nn.relu(y + x)
 
 
 class ResNet(nn.Module):
@@ -63,7 +73,7 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
-        x = _convolution(self, 64, 7, "conv1", stride=2)(images)
+        x = Convolution(64, 7, 2, kernel_init=he_normal_fan_out, dtype=self.dtype, name="conv1")(images)
         x = nn.relu(BatchNorm(name="bn1")(x, train))
         x = max_pool(x)
         block = BasicBlock if self.depth < 50 else Bottleneck
@@ -134,16 +144,3 @@ def max_pool(x: jax.Array) -> jax.Array:
              jax.lax.slice_in_dim(odd, 0, -1, 1, axis)], axis)
         x = jnp.maximum(jnp.maximum(before, even), odd)
     return x
-
-
-def _convolution(block: nn.Module, width: int, kernel_size: int, name: str, stride: int = 1) -> Convolution:
-    return Convolution(
-        width, kernel_size, stride, kernel_init=he_normal_fan_out, dtype=block.dtype, parent=block, name=name)
-
-
-def _shortcut(block: nn.Module, x: jax.Array, like: jax.Array, train: bool) -> jax.Array:
-    """x itself, or x through a 1x1 convolution and BatchNorm if the block changes the shape."""
-    if x.shape == like.shape:
-        return x
-    x = _convolution(block, like.shape[-1], 1, "downsample_0", block.stride)(x)
-    return BatchNorm(parent=block, name="downsample_1")(x, train)
