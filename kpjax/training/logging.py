@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from kpjax.errors import InputError
 from kpjax.structures import Example
+from kpjax.training.event_file import EventFile
 from kpjax.training.run_folder import strict, versions, write_text, writing
 
 PLAIN_INTERVAL = 10.0  # seconds between progress lines where there is no terminal to draw a bar on
@@ -70,11 +71,9 @@ class Log:
         if self.writes:
             path = self.folder / "metrics.jsonl"
             keep_rows(path, self.stage, self.start)
-            # Importing it takes longer than starting a small run, and a library user may never get here.
-            from tensorboardX import SummaryWriter
             with writing(path):
                 self.rows = path.open("a")
-                self.events = SummaryWriter(str(self.folder / "tensorboard" / self.stage), purge_step=self.start + 1)
+                self.events = EventFile(self.folder / "tensorboard" / self.stage, self.start + 1)
         return self
 
     def __exit__(self, *raised):
@@ -93,8 +92,7 @@ class Log:
             values = {name: float(value) for name, value in metrics.items()}
             self.rows.write(json.dumps({"step": step, "stage": self.stage} | strict(values), allow_nan=False) + "\n")
             self.rows.flush()
-            for name, value in values.items():
-                self.events.add_scalar(name, value, step)
+            self.events.add(step, values)
 
     def progress(self, step: int, steps_per_second: float, images_per_step: int, metrics: Mapping[str, float]) -> None:
         """Moves the bar; without a terminal, prints a line every few seconds."""

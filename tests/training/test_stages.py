@@ -7,7 +7,7 @@ import pytest
 from tiny import Batches, tiny
 
 from kpjax.errors import InputError
-from kpjax.training import run_folder
+from kpjax.training import event_file, run_folder
 from kpjax.training.digests import leaf_digests
 from kpjax.training.feed import read_ahead
 from kpjax.training.fit import fit
@@ -99,6 +99,15 @@ def test_rows_of_other_stages_stay(tmp_path):
     path.write_text("\n".join(lines))
     keep_rows(path, "b", 2)
     assert path.read_text().splitlines() == lines[:2]
+
+
+def test_events_are_what_tensorboard_reads():
+    """The checksum's published test value, and a record as another writer of the format made it."""
+    assert event_file.crc32c(b"123456789") == 0xE3069283
+    written = event_file.record(event_file.scalars_event(300, {"loss/total": 0.25}, 1.5))
+    assert written.hex() == ("2100000000000000017becf609000000000000f83f10ac022a130a110a0a6c6f73732f746f74616c15"
+                             "0000803e4342b85f")
+    event_file.scalars_event(0, {"huge": 1e300, "nan": float("nan")}, 0.0)
 
 
 def test_the_first_lines():
