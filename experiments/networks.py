@@ -1,0 +1,42 @@
+"""The networks that experiments choose by name, and where they start."""
+import functools
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from kpjax.interop.imagenet import load_imagenet
+from kpjax.models.network import KeypointNetwork
+from kpjax.models.pose_resnet import pose_resnet
+from kpjax.models.unet import small_unet
+
+NetworkName = Literal["small_unet", "pose_resnet"]
+
+
+def heatmap_network(
+    name: NetworkName, keypoints: int, *, stride: int, widths: tuple[int, ...] = (), depth: int = 50,
+    head_layers: int = 1, head_width: int = 64, dtype: str = "float32",
+) -> KeypointNetwork:
+    """A network whose heatmaps are `stride` times smaller than its images.
+
+    widths, stride, head_width: of the small U-net. depth: of the residual network, whose stride is 4.
+    """
+    if name == "pose_resnet":
+        return pose_resnet(depth, keypoints, head_layers=head_layers, dtype=jnp.dtype(dtype))
+    return small_unet(keypoints, widths=widths, heatmap_stride=stride, head_layers=head_layers, head_width=head_width,
+                      dtype=jnp.dtype(dtype))
+
+
+def imagenet_start(network: KeypointNetwork, weights: str, *, image_size: int, seed: int) -> dict[str, Any]:
+    """Fresh variables with a backbone of ImageNet, as the `start` of a method; {} if `weights` is empty.
+
+    weights: a safetensors file or the name of a model on the hub. Prints what was taken over.
+    Raises InputError if they cannot be found or do not belong to the network.
+    """
+    if not weights:
+        return {}
+    images = jnp.zeros((1, image_size, image_size, 3))
+    fresh = jax.jit(functools.partial(network.init, train=False))(jax.random.key(seed), images)
+    imported = load_imagenet(fresh, weights)
+    print(f"ImageNet weights: {imported.report}")
+    return {"variables": imported.variables}

@@ -1,0 +1,23 @@
+"""Pictures of what a run predicts."""
+from pathlib import Path
+
+import numpy as np
+
+from kpjax.input.source import Source, subset
+from kpjax.structures import Method, Trained
+from kpjax.training.evaluation import predict_source
+from kpjax.viewing.overlays import prediction_sheet, write_png
+
+
+def draw_predictions(
+    method: Method, trained: Trained, source: Source, path: Path, *, first: int = 16, minimum_side: int = 192
+) -> None:
+    """A sheet of predictions on the first examples of a source, true positions as rings.
+
+    minimum_side: smaller pictures are enlarged to it.
+    """
+    some = subset(source, np.arange(min(first, len(source))))
+    found = predict_source(method, trained, some, batch_size=len(some))
+    images = [some[number].image for number in range(len(some))]
+    write_png(path, prediction_sheet(images, found.keypoints, found.scores, method.points, true=found.true_keypoints,
+                                     visible=found.visible, columns=4, minimum_side=minimum_side))
