@@ -1,0 +1,50 @@
+"""How many multiplications with additions a network takes, counted from its shapes without running it."""
+import functools
+from collections import Counter
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from kpjax.models.convolution import Convolution, TransposedConvolution
+from kpjax.models.network import KeypointNetwork
+
+
+def multiply_adds(model: KeypointNetwork, side: int) -> Mapping[str, int]:
+    """Multiply-adds of one forward pass over one image of `side` px, by part: backbone, upsampling and head.
+
+    They are the model's own, of convolutions and dense layers alone: what a rewriting for some backend spends on top
+    (borders that are cut off afterwards) is not counted, so that a rate in FLOP/s compares with other programs'.
+    """
+    counts: Counter[str] = Counter()
+
+    def count(run, arguments, options, context):
+        output = run(*arguments, **options)
+        layer = context.module
+        if context.method_name == "__call__" and isinstance(layer, (Convolution, TransposedConvolution, nn.Dense)):
+            kernel = layer.variables["params"]["kernel"]
+            # Every weight is used once for each position: of the input where the stride is that of the output.
+            grid = arguments[0] if isinstance(layer, TransposedConvolution) else output
+            counts[layer.path[0]] += grid.size // grid.shape[-1] * kernel.size
+        return output
+
+    with nn.intercept_methods(count):
+        images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+        jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), images)
+    return dict(counts)
+
+
+def head_share(counts: Mapping[str, int]) -> float:
+    """h, the head's multiply-adds in units of those of all that comes before it."""
+    return counts["head"] / sum(value for part, value in counts.items() if part != "head")
+
+
+def regda_bound(share: float) -> float:
+    """Multiply-adds of a RegDA iteration over those of a supervised one, for two heads of `share` (`head_share`) each.
+
+    A backward pass costs two forward ones. Supervised: 3 for features and 3 h for the head. RegDA: step A takes 3 and
+    6 h; the pass over the target, shared by steps B and C, 1 and h for the main head; B 2 h (forward, weights); C 2 h
+    (forward, inputs) and 2 for the features' backward pass.
+    """
+    return (6 + 11 * share) / (3 + 3 * share)
