@@ -8,16 +8,15 @@ Two stages. A network learns the source from labels (shared by all variants of a
 its features with labelled source and unlabelled target batches. `source_only` and `oracle` get the steps of both.
 The result of a run is its best checkpoint on *source* validation data; target labels are read by evaluation alone.
 """
-import functools
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from experiments.command_line import Experiment, Job, main, preset_folder, run_folder
 from experiments.domains import Splits, open_domain
+from experiments.networks import imagenet_start
 from experiments.regda_config import PRESETS, Config
 from experiments.regda_published import PCK, SPRITES_MAE
 from experiments.regda_variants import (
@@ -34,7 +33,6 @@ from kpjax.heatmaps import keypoint_cells
 from kpjax.input.placement import Place, letterbox
 from kpjax.input.source import Source, subset
 from kpjax.input.stream import stream
-from kpjax.interop.imagenet import load_imagenet
 from kpjax.structures import Method, Trained, skeleton_from_json
 from kpjax.training.evaluation import predict_source
 from kpjax.training.fit import Fitted, Select, fit
@@ -97,13 +95,8 @@ def run_fit(job: Job, method: Method, trains: dict[str, Source], steps: int, fol
         stream_name: stream(train, batch_size=config.batch_size, seed=job.seed, labelled=read_labels[stream_name],
                             process_index=jax.process_index(), process_count=jax.process_count())
         for stream_name, train in trains.items()}
-    if not start and config.imagenet and name != "statistics":
-        example = jnp.zeros((1, config.image_size, config.image_size, 3))
-        network = parts_of(config, method.points).one_head
-        fresh = jax.jit(functools.partial(network.init, train=False))(jax.random.key(job.seed), example)
-        imported = load_imagenet(fresh, config.imagenet)
-        print(f"{name}: ImageNet weights: {imported.report}")
-        start = {"variables": imported.variables}
+    start = start or imagenet_start(
+        parts_of(config, method.points).one_head, config.imagenet, image_size=config.image_size, seed=job.seed)
 
     def measure(state):
         values = evaluate(method, state, source.validation, config, "source_validation")
@@ -173,7 +166,7 @@ def run(job: Job) -> None:
         save_trained(folder / "model", fitted.trained)
         draw_predictions(method, fitted.trained, goal.test, folder / "pictures" / "target.png")
         write_results(folder, experiment="regda", preset=job.preset, variant=job.variant, seed=job.seed,
-                      steps=fitted.steps, metrics=values, images_per_second=fitted.images_per_second,
+                      steps=steps_of_both_stages(config) if fitted.steps else 0, metrics=values, images_per_second=fitted.images_per_second,
                       wall_seconds=fitted.wall_seconds, config=asdict(config))
     print(f"{job.variant}, seed {job.seed}: target/pck {values['target/pck']:.3f}, target/mae "
           f"{values['target/mae']:.3f}, source/pck {values['source/pck']:.3f}")

@@ -3,6 +3,8 @@ import itertools
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from experiments.networks import NetworkName
+
 
 @dataclass(frozen=True)
 class Config:
@@ -14,7 +16,7 @@ class Config:
     image_size: int = 256  # px
     heatmap_size: int = 64  # px
     sigma: float = 2.0  # of a keypoint's Gaussian, heatmap px
-    network: Literal["pose_resnet", "small_unet"] = "pose_resnet"
+    network: NetworkName = "pose_resnet"
     depth: int = 101  # of the residual network
     widths: tuple[int, ...] = ()  # of the small U-net
     head_width: int = 256

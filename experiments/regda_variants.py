@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 from experiments.command_line import Variant
+from experiments.networks import heatmap_network
 from experiments.regda_config import Config
 from kpjax.augment import (
     Augment,
@@ -35,8 +36,6 @@ from kpjax.methods.supervised import supervised
 from kpjax.methods.two_regressors import dd, mcd
 from kpjax.models.heads import HeatmapHead
 from kpjax.models.network import KeypointNetwork
-from kpjax.models.pose_resnet import pose_resnet
-from kpjax.models.unet import small_unet
 from kpjax.structures import Method, Prediction, Skeleton
 
 
@@ -54,14 +53,9 @@ class Parts(NamedTuple):
 @functools.lru_cache(maxsize=4)
 def parts_of(config: Config, points: Skeleton) -> Parts:
     """Built once per config, so that all seeds share what is compiled."""
-    dtype = jnp.dtype(config.dtype)
-
-    def network(head_layers: int) -> KeypointNetwork:
-        count = len(points.names)
-        if config.network == "pose_resnet":
-            return pose_resnet(config.depth, count, head_layers=head_layers, dtype=dtype)
-        return small_unet(count, widths=config.widths, heatmap_stride=config.image_size // config.heatmap_size,
-                          head_layers=head_layers, head_width=config.head_width, dtype=dtype)
+    network = functools.partial(
+        heatmap_network, config.network, len(points.names), stride=config.image_size // config.heatmap_size,
+        widths=config.widths, depth=config.depth, head_width=config.head_width, dtype=config.dtype)
 
     coding = codec(image_size=config.image_size, heatmap_size=config.heatmap_size, sigma=config.sigma,
                    decoder=functools.partial(decode_argmax, strict_positive=config.strict_positive))
@@ -69,7 +63,8 @@ def parts_of(config: Config, points: Skeleton) -> Parts:
               "colour": lambda: compose_augmentations(random_colour_matrix(0.5), random_blur((0.0, 0.8)),
                                                       random_noise(0.15))}[config.augmentation]()
     augment = {"source": change, "labelled": change, "target": change if config.augment_target else no_augmentation()}
-    return Parts(config, points, network(config.pretraining_head_layers), network(config.head_layers), coding, augment)
+    return Parts(config, points, network(head_layers=config.pretraining_head_layers),
+                 network(head_layers=config.head_layers), coding, augment)
 
 
 def optimizer_of(config: Config) -> optax.GradientTransformation:

@@ -3,7 +3,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
@@ -13,16 +12,6 @@ from kpjax.interop.torch_names import Imported, from_torch
 from kpjax.structures import Variables
 
 WEIGHTS_FOLDER = Path("~/.cache/kpjax/weights")
-# Of the images that the weights were trained on, per channel, in [0, 1].
-MEAN = (0.485, 0.456, 0.406)
-STANDARD_DEVIATION = (0.229, 0.224, 0.225)
-
-
-def normalise(images: jax.Array) -> jax.Array:
-    """Images (..., 3) in [0, 1] with the mean and standard deviation per channel that ImageNet weights expect."""
-    channels = (1,) * (images.ndim - 1) + (3,)
-    mean = jnp.asarray(MEAN, images.dtype).reshape(channels)
-    return (images - mean) / jnp.asarray(STANDARD_DEVIATION, images.dtype).reshape(channels)
 
 
 def load_imagenet(variables: Variables, weights: str | Path, *, folder: Path = WEIGHTS_FOLDER) -> Imported:

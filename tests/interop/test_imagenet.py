@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.interop.imagenet import load_imagenet, normalise, read_safetensors, write_safetensors
+from kpjax.interop.imagenet import load_imagenet, read_safetensors, write_safetensors
 from kpjax.interop.torch_names import to_torch
 from kpjax.models.pose_resnet import ResNet, pose_resnet
 
@@ -100,8 +100,3 @@ def test_transposed_arrays_are_written_as_they_read(tmp_path):
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
     write_safetensors(tmp_path / "t.safetensors", {"transposed": array.T})
     np.testing.assert_array_equal(read_safetensors(tmp_path / "t.safetensors")["transposed"], array.T)
-
-
-def test_normalise_uses_the_statistics_of_imagenet():
-    images = jnp.asarray([[[[0.485, 0.456, 0.406], [0.714, 0.68, 0.631]]]])
-    np.testing.assert_allclose(normalise(images)[0, 0], [[0, 0, 0], [1, 1, 1]], atol=1e-6)
