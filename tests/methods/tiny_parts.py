@@ -13,13 +13,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import linen as nn
 
 import kpjax.methods
 from kpjax.augment import random_affine
 from kpjax.heatmaps import codec
 from kpjax.losses.objective import Objective
 from kpjax.methods.feature_matching import DomainDiscriminator
-from kpjax.models.unet import small_unet
+from kpjax.models.convolution import Convolution, he_normal, upsample_nearest
+from kpjax.models.heads import HeatmapHead
+from kpjax.models.network import KeypointNetwork
+from kpjax.models.normalization import BatchNorm
 from kpjax.structures import Example, Method, Skeleton
 
 KEYPOINTS, BATCH, SIDE = 3, 8, 16
@@ -37,7 +41,31 @@ def centred(images):
     return images - jnp.asarray(0.5, images.dtype)
 
 
-MODEL = small_unet(KEYPOINTS, widths=(4, 8, 8, 8), head_layers=2, head_width=8)
+class Backbone(nn.Module):
+    """Two feature maps, of strides 4 and 8."""
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        fine = Convolution(4, kernel_size=5, stride=4, name="conv1")(images)
+        fine = nn.relu(BatchNorm(name="bn1")(fine, train))
+        coarse = Convolution(6, stride=2, name="conv2")(fine)
+        return fine, nn.relu(BatchNorm(name="bn2")(coarse, train))
+
+
+class Upsampling(nn.Module):
+    """The coarse map brought to the size of the fine one and added to it."""
+
+    @nn.compact
+    def __call__(self, features, train: bool):
+        fine, coarse = features
+        coarse = Convolution(4, kernel_size=1, name="conv")(coarse)
+        return nn.relu(BatchNorm(name="bn")(fine + upsample_nearest(coarse), train))
+
+
+# Nearly all time goes into compiling, most of it into optimising programs that run a few times.
+COMPILER_OPTIONS = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+MODEL = KeypointNetwork(
+    Backbone(), Upsampling(), HeatmapHead(KEYPOINTS, 2, 4, he_normal, nn.initializers.normal(0.01)))
 CODEC = codec(image_size=SIDE, heatmap_size=SIDE // 4, sigma=1.0)
 # Momentum, not Adam: Adam makes full steps of the rounding noise in a gradient that is zero in theory.
 PARTS = {
