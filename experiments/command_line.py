@@ -12,6 +12,7 @@ from typing import Annotated, Any, NamedTuple
 import tyro
 
 from kpjax.errors import InputError, RunError
+from kpjax.training.interruption import Interrupted
 from kpjax.training.logging import environment_lines, require_accelerator
 from kpjax.training.run_folder import start_over
 from kpjax.viewing.report import write_report
@@ -188,12 +189,16 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> Path:
 
 
 def exit_code_of(main: Callable[[], Any]) -> int:
-    """Runs a command: 0 if it ends, 2 with one line for input that a user can mend, 1 for a run that cannot go on."""
+    """Runs a command: 0 if it ends, 2 with one line for input that a user can mend, 1 for a run that cannot go on, 143
+    after SIGTERM, which leaves a checkpoint of the exact step."""
     try:
         main()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Interrupted as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

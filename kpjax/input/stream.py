@@ -1,11 +1,7 @@
 """Batches as a function of the step: the position in the data is the step, so nothing else has to be saved."""
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 
 import grain
-import numpy as np
 
 from kpjax.errors import InputError
 from kpjax.input.source import Source, stacked, strip_labels
@@ -61,39 +57,3 @@ def stream(
     if shuffle:
         order = order.seed(seed).shuffle()
     return BatchStream(source, batch_size, labelled, rows, order.repeat())
-
-
-def prefetched(
-    streams: Mapping[str, BatchStream], start_step: int, names: tuple[str, ...], *, threads: int = 2, ahead: int = 4
-) -> Iterator[dict[str, Example]]:
-    """The batches of the named streams for step `start_step` and all later ones, read ahead by threads.
-
-    An error of a source is raised here at its step. Closing the iterator, or leaving it, ends the threads.
-    """
-    def batches(step: int) -> dict[str, Example]:
-        return {name: streams[name][step] for name in names}
-
-    steps = grain.MapDataset.range(start_step, sys.maxsize).map(batches)
-    reading = iter(steps.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)))
-    with closing(reading):
-        yield from reading
-
-
-def _padding(example: Example) -> Example:
-    """What fills the last batch: no picture, no label, number -1, and values that no division trips over."""
-    return Example(np.zeros_like(example.image), np.zeros_like(example.keypoints), np.zeros_like(example.visible),
-                   np.ones_like(example.scale), np.eye(3, dtype=example.crop.dtype), np.int32(-1))
-
-
-def epoch(source: Source, batch_size: int, *, process_index: int = 0, process_count: int = 1) -> Iterator[Example]:
-    """All examples once, in order, in batches of one size; the last one is filled up with examples of `index` -1.
-
-    batch_size: of all processes together; each gets its rows. Raises InputError if they cannot share it equally.
-    """
-    rows = _rows(batch_size, process_index, process_count, source.name)
-    count = len(source)
-    if count == 0:
-        raise InputError(f"{source.name}: there is no example in it")
-    padding = _padding(source[0])
-    for first in range(0, count, batch_size):
-        yield stacked([source[first + row] if first + row < count else padding for row in rows])

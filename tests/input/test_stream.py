@@ -5,7 +5,7 @@ import pytest
 
 from kpjax.errors import InputError
 from kpjax.input.source import arrays
-from kpjax.input.stream import epoch, prefetched, stream
+from kpjax.input.stream import stream
 from kpjax.structures import Example, Skeleton
 
 
@@ -51,35 +51,6 @@ def test_the_global_batch_does_not_depend_on_the_number_of_processes(source, pro
         assert_equal(joined, whole[step])
 
 
-def test_resuming_at_a_step_equals_going_there(source):
-    streams = {"source": stream(source, batch_size=4, seed=1), "target": stream(source, batch_size=2, seed=2)}
-    running = prefetched(streams, 0, ("source", "target"))
-    first = [next(running) for _ in range(9)]
-    running.close()
-    resumed = prefetched(streams, 5, ("source", "target"))
-    for step in range(5, 9):
-        batches = next(resumed)
-        assert batches.keys() == {"source", "target"}
-        for name in batches:
-            assert_equal(batches[name], first[step][name])
-    resumed.close()
-
-
-def test_an_error_of_a_source_reaches_the_reader(source):
-    class Broken:
-        name, skeleton, digest = "broken", source.skeleton, ""
-
-        def __len__(self):
-            return 4
-
-        def __getitem__(self, index):
-            raise InputError("picture_3.jpg cannot be read")
-
-    reading = prefetched({"labelled": stream(Broken(), batch_size=2, seed=0)}, 0, ("labelled",))
-    with pytest.raises(InputError, match="picture_3"):
-        next(reading)
-
-
 def test_unlabelled_streams_carry_no_labels(source):
     batch = stream(source, batch_size=4, seed=0, labelled=False)[0]
     assert batch.keypoints.shape == (4, 1, 2)
@@ -92,15 +63,3 @@ def test_batches_that_cannot_be_made_are_refused(source):
         stream(source, batch_size=11, seed=0)
     with pytest.raises(InputError, match="a batch of 5 cannot be divided among 2 processes"):
         stream(source, batch_size=5, seed=0, process_count=2)
-
-
-def test_an_epoch_is_in_order_and_padded(source):
-    batches = list(epoch(source, 4))
-    assert [len(batch.image) for batch in batches] == [4, 4, 4]
-    assert numbers(batches) == [*range(10), -1, -1]
-    assert not batches[-1].visible[2:].any()
-    assert (batches[-1].scale[2:] == 1).all()
-    np.testing.assert_array_equal(batches[-1].crop[3], np.eye(3))
-    halves = [list(epoch(source, 4, process_index=index, process_count=2)) for index in range(2)]
-    for step, batch in enumerate(batches):
-        assert_equal(jax.tree.map(lambda *rows: np.concatenate(rows), *(half[step] for half in halves)), batch)
