@@ -59,9 +59,9 @@ def _sprites(source: str, target: str, small: bool) -> Config:
     if small:
         return replace(
             common, image_size=64, heatmap_size=32, sigma=1.0, network="small_unet", widths=(16, 16, 32, 32, 64),
-            head_width=32, pretraining_head_layers=2, carry_head=True, batch_size=16, pretraining_steps=300, steps=600,
+            head_width=32, pretraining_head_layers=2, carry_head=True, batch_size=16, pretraining_steps=200, steps=400,
             optimizer="adam", learning_rate=1e-3, feature_factor=1.0, coefficient=0.3, coefficient_steps=50,
-            augmentation="colour", mae_unit=31.0, evaluations=6, training_examples=8000)
+            augmentation="colour", mae_unit=31.0, evaluations=4, training_examples=3000)
     return replace(common, depth=18, batch_size=36, pretraining_steps=20_000, steps=20_000, augmentation="none",
                    mae_unit=124.0, training_examples=100_000, test_examples=2000)
 
@@ -70,7 +70,8 @@ SMALL_BODIES = Config(
     "drawn people, plain to colourful and noisy; 2 cores, minutes", "figures:source", "figures:target", image_size=64,
     heatmap_size=16, sigma=1.0, network="small_unet", widths=(16, 32, 32, 64, 64), head_width=64,
     pretraining_head_layers=2, carry_head=True, pretraining_steps=400, steps=1000, optimizer="adam",
-    learning_rate=1e-3, feature_factor=1.0, coefficient_steps=50, augmentation="none", rotation=0.0)
+    learning_rate=1e-3, feature_factor=1.0, coefficient=0.5, coefficient_steps=50, augmentation="none", rotation=0.0,
+    training_examples=3000)
 PRESETS: dict[str, Config] = {
     "demo": SMALL_BODIES,
     "figures_lspet": replace(

@@ -1,54 +1,59 @@
 """What every method must pass, whatever it is. A new method is found by itself."""
 import functools
+import json
+import os
+import pathlib
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from tiny_parts import BATCH, KEYPOINTS, batch, build, factories, start, streams_of
+from resumed_in_a_new_process import CUT, WHOLE, one_device, train
+from tiny_parts import BATCH, COMPILER_OPTIONS, KEYPOINTS, batch, build, endless, factories, start, streams_of
 
+from kpjax.errors import InputError
 from kpjax.structures import Trained
+from kpjax.training.mesh import data_mesh, replicate, shard
+from kpjax.training.step import compiled_update
 
 FACTORIES = factories()
 STEPS = 3
 
 
-def place(tree, spec, devices=1):
-    """The tree on the first devices, replicated or split by rows."""
-    mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
-    return jax.device_put(tree, NamedSharding(mesh, spec))
-
-
 @functools.cache
 def method_of(name):
-    return build(FACTORIES[name])
+    """The method, and what tracing its update saw: the abstract metrics, once for each trace."""
+    method, traces = build(FACTORIES[name]), []
+
+    def watched(*arguments):
+        state, metrics = method.update(*arguments)
+        traces.append({key: (value.shape, value.dtype) for key, value in metrics.items()})
+        return state, metrics
+
+    return method._replace(update=watched), traces
 
 
 @functools.cache
-def updated(name):
-    """The compiled update of a method, which counts how often it is traced."""
-    traces = []
-
-    def counted(*arguments):
-        traces.append(1)
-        return method_of(name).update(*arguments)
-
-    return jax.jit(counted, donate_argnums=0), traces
+def started(name, seed):
+    """The first state, in numpy."""
+    method, _ = method_of(name)
+    init = jax.jit(method.init, compiler_options=COMPILER_OPTIONS)
+    return jax.tree.map(np.array, init(jax.random.key(seed), streams_of(method), start()))
 
 
 @functools.cache
 def run(name, seed=0, steps=STEPS, devices=1):
-    """(first state, last state, all metrics, method); on several devices the state is replicated, batches sharded."""
-    method, (update, _) = method_of(name), updated(name)
-    key, streams = jax.random.key(seed), streams_of(method)
-    state = place(jax.jit(method.init)(key, streams, start()), PartitionSpec(), devices)
-    first = jax.tree.map(np.array, state)
-    history = []
-    for step in range(steps):
-        state, metrics = update(state, place(streams, PartitionSpec("data"), devices), jax.random.fold_in(key, step))
-        history.append(jax.tree.map(np.array, metrics))
-    return first, jax.tree.map(np.array, state), history
+    """(first state, last state, all metrics); on several devices the state is replicated, batches are sharded."""
+    method, _ = method_of(name)
+    mesh = one_device() if devices == 1 else data_mesh()
+    update, names = compiled_update(method.update, mesh)
+    state, history = replicate(started(name, seed), mesh), []
+    for _ in range(steps):
+        state, values = update(state, shard(streams_of(method), mesh), jax.random.key(seed))
+        history.append(dict(zip(names, np.array(values), strict=True)))
+    return started(name, seed), jax.tree.map(np.array, state), history
 
 
 def assert_close(tree, other):
@@ -73,12 +78,10 @@ def test_state_has_its_fields_and_counts_steps(name):
 def test_everything_stays_finite_and_metrics_are_scalars(name):
     _, last, history = run(name)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(last) if np.issubdtype(leaf.dtype, np.floating))
-    assert "loss/total" in history[0]
-    for metrics in history:
-        for key, value in metrics.items():
-            assert value.shape == (), key
-            assert value.dtype == np.float32, key
-            assert np.isfinite(value), key
+    assert all(np.isfinite(list(metrics.values())).all() for metrics in history)
+    _, traces = method_of(name)
+    assert "loss/total" in traces[0]
+    assert set(traces[0].values()) == {((), np.dtype("float32"))}
 
 
 def test_an_update_keeps_shapes_and_dtypes_and_moves_something(name):
@@ -98,23 +101,25 @@ def test_frozen_trees_come_out_bit_identical(name):
 
 
 def test_it_compiles_once_for_one_placement(name):
+    _, traces = method_of(name)
     run(name)
+    before = len(traces)
     run(name, seed=1, steps=1)
-    assert len(updated(name)[1]) <= 2  # one trace, and one more where 8 devices were used before
+    assert len(traces) == before
 
 
 def test_inputs_of_init_stay_readable_after_an_update(name):
-    method, (update, _) = method_of(name), updated(name)
-    given, streams, key = start(), streams_of(method), jax.random.key(0)
-    state = jax.jit(method.init)(key, streams, given)
-    update(place(state, PartitionSpec()), place(streams, PartitionSpec("data")), key)
-    jax.tree.map(np.asarray, given)
+    method, _ = method_of(name)
+    mesh, key = one_device(), jax.random.key(0)
+    given, streams = replicate(start(), mesh), shard(streams_of(method), mesh)
+    state = jax.jit(method.init, compiler_options=COMPILER_OPTIONS)(key, streams, given)
+    compiled_update(method.update, mesh)[0](replicate(state, mesh), streams, key)
+    jax.tree.map(np.asarray, (given, streams))
 
 
 def test_the_same_seed_gives_the_same_run(name):
     once, again = run(name)[1], run.__wrapped__(name)[1]
-    for a, b in zip(jax.tree.leaves(once), jax.tree.leaves(again), strict=True):
-        np.testing.assert_array_equal(a, b)
+    jax.tree.map(np.testing.assert_array_equal, once, again)
 
 
 def test_eight_devices_equal_one(name):
@@ -122,21 +127,55 @@ def test_eight_devices_equal_one(name):
 
 
 def test_vmap_over_two_seeds_equals_two_runs(name):
-    method, streams, seeds = method_of(name), streams_of(method_of(name)), (0, 5)
-    keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-    states = jax.jit(jax.vmap(method.init, (0, None, None)))(keys, streams, start())
-    states, _ = jax.jit(jax.vmap(method.update, (0, None, 0)))(
-        states, streams, jax.vmap(jax.random.fold_in, (0, None))(keys, 0))
+    method, _ = method_of(name)
+    seeds = (0, 5)
+    states = jax.tree.map(lambda *leaves: np.stack(leaves), *(started(name, seed) for seed in seeds))
+    keys = jnp.stack([jax.random.fold_in(jax.random.key(seed), 0) for seed in seeds])
+    update = jax.jit(jax.vmap(method.update, (0, None, 0)), compiler_options=COMPILER_OPTIONS)
+    states, _ = update(states, streams_of(method), keys)
     for position, seed in enumerate(seeds):
         assert_close(run(name, seed=seed, steps=1)[1].variables,
                      jax.tree.map(lambda leaf, position=position: leaf[position], states.variables))
 
 
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory):
+    """A folder where every method has trained CUT steps here and those up to WHOLE in one other process."""
+    folder = tmp_path_factory.mktemp("resumed")
+    for name in FACTORIES:
+        train(method_of(name)[0], folder / name, CUT)
+    child = pathlib.Path(__file__).with_name("resumed_in_a_new_process.py")
+    done = subprocess.run([sys.executable, str(child), str(folder)], env=dict(os.environ), capture_output=True,
+                          text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_run_that_a_new_process_resumes_ends_bit_identical(name, resumed, tmp_path):
+    train(method_of(name)[0], tmp_path, WHOLE)
+
+    def digests(folder, step):
+        return json.loads((folder / "checkpoints" / str(step) / "record" / "metadata").read_text())["record"]["digests"]
+
+    assert digests(resumed / name, WHOLE) == digests(tmp_path, WHOLE)
+    assert digests(resumed / name, CUT) != digests(tmp_path, WHOLE)
+
+
+def test_a_missing_stream_is_refused_by_its_name(name, tmp_path):
+    method, traces = method_of(name)
+    before = len(traces)
+    for missing in method.streams:
+        with pytest.raises(InputError, match=f"stream '{missing}' is missing"):
+            train(method, tmp_path, WHOLE, {other: endless(other) for other in method.streams if other != missing})
+    assert len(traces) == before
+    assert not any(tmp_path.iterdir())
+
+
 def test_predict_reads_a_finished_result_and_no_labels(name):
-    method, last = method_of(name), run(name)[1]
+    (method, _), last = method_of(name), run(name)[1]
     example = batch("labelled")
     blind = example._replace(keypoints=np.zeros_like(example.keypoints), visible=np.zeros_like(example.visible))
-    predict = jax.jit(method.predict)
+    predict = jax.jit(method.predict, compiler_options=COMPILER_OPTIONS)
     prediction = predict(Trained(last.variables, last.frozen), blind)
     count = len(method.points.names)
     assert prediction.keypoints.shape == (BATCH, count, 2)
@@ -149,4 +188,4 @@ def test_predict_reads_a_finished_result_and_no_labels(name):
 
 def test_the_contract_found_the_methods():
     assert {"regda.regda", "supervised.supervised"} <= set(FACTORIES)
-    assert len(method_of("regda.regda").points.names) == KEYPOINTS
+    assert len(method_of("regda.regda")[0].points.names) == KEYPOINTS

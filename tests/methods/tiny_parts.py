@@ -18,6 +18,8 @@ from flax import linen as nn
 import kpjax.methods
 from kpjax.augment import random_affine
 from kpjax.heatmaps import codec
+from kpjax.input.source import arrays
+from kpjax.input.stream import BatchStream, stream
 from kpjax.losses.objective import Objective
 from kpjax.methods.feature_matching import DomainDiscriminator
 from kpjax.models.convolution import Convolution, he_normal, upsample_nearest
@@ -77,6 +79,7 @@ PARTS = {
     "augment": random_affine(degrees=20.0),
     "normalise": centred,
     "discriminator": DomainDiscriminator(width=8),
+    "feature_steps": 2,
 }
 
 
@@ -116,6 +119,13 @@ def batch(name: str) -> Example:
         scale=np.full(BATCH, SIDE, np.float32),
         crop=np.tile(np.eye(3, dtype=np.float32), (BATCH, 1, 1)),
         index=np.arange(BATCH, dtype=np.int32))
+
+
+def endless(name: str) -> BatchStream:
+    """Batches of a stream by step, from two batches' worth of examples."""
+    examples = Example(*(np.concatenate(parts) for parts in zip(batch(name), batch(f"more {name}"), strict=True)))
+    source = arrays(examples.image, examples.keypoints, examples.visible, POINTS, name)
+    return stream(source, batch_size=BATCH, seed=0)
 
 
 def streams_of(method: Method) -> dict[str, Example]:
