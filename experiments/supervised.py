@@ -12,7 +12,6 @@ looked at once, at the end. Frames of one video are much alike, so a random spli
 labelled video are filled, not how a new video will fare.
 """
 import functools
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -115,16 +114,15 @@ class Parts(NamedTuple):
 
 
 def decoder_of(config: Config, variant: str) -> Decoder:
-    """How a heatmap becomes a point. Logits, which the KL loss leaves, are read through their softmax where it counts.
-    """
-    if config.decoder == "dark":
-        def decode(heatmaps):
-            maps = spatial_softmax(heatmaps) if variant == "supervised" else heatmaps
-            return decode_dark(maps, sigma=config.sigma)
+    """How a heatmap becomes a point. DARK takes a logarithm: the logits of a KL loss go through their softmax first."""
+    plain = {"argmax": decode_argmax, "quarter": decode_quarter_offset, "soft_argmax": decode_soft_argmax}
+    if config.decoder in plain:
+        return plain[config.decoder]
 
-        return decode
-    return {"argmax": decode_argmax, "quarter": decode_quarter_offset, "soft_argmax": decode_soft_argmax}[
-        config.decoder]
+    def decode(heatmaps):
+        return decode_dark(spatial_softmax(heatmaps) if variant == "supervised" else heatmaps, sigma=config.sigma)
+
+    return decode
 
 
 def parts_of(config: Config, points: Skeleton, variant: str) -> Parts:
@@ -200,7 +198,7 @@ def run(job: Job) -> None:
     write_json(folder / "skeleton.json", asdict(points))
     labelled = stream(splits.train, batch_size=config.batch_size, seed=job.seed,
                       process_index=jax.process_index(), process_count=jax.process_count())
-    measure: Callable = functools.partial(evaluate, method, source=splits.validation, config=config, name="validation")
+    measure = functools.partial(evaluate, method, source=splits.validation, config=config, name="validation")
     network = parts_of(config, points, job.variant).network
     fitted = fit(method, {"labelled": labelled}, steps=config.steps, key=jax.random.key(job.seed), stage=job.variant,
                  folder=folder, evaluate=measure, evaluate_every=max(1, config.steps // config.evaluations),
