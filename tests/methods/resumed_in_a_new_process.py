@@ -1,0 +1,40 @@
+"""python resumed_in_a_new_process.py FOLDER: trains every method that has begun there up to its last step."""
+import pathlib
+import runpy
+import sys
+
+CUT, WHOLE = 2, 4  # steps before and after the change of process
+TESTS = pathlib.Path(__file__).parents[1]
+
+
+def one_device():
+    """The first device alone."""
+    import jax
+    from jax.sharding import AxisType
+
+    return jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:1])
+
+
+def train(method, folder, steps, streams=None):
+    """A run of `fit`, which saves its last step."""
+    import jax
+    from tiny_parts import endless, start
+
+    from kpjax.training.fit import fit
+
+    streams = {name: endless(name) for name in method.streams} if streams is None else streams
+    return fit(method, streams, steps=steps, key=jax.random.key(4), stage="contract", folder=folder, start=start(),
+               mesh=one_device(), save_every=WHOLE, config={}, quiet=True)
+
+
+def main(folder):
+    from tiny_parts import build, factories
+
+    for name, factory in factories().items():
+        train(build(factory), folder / name, WHOLE)
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(TESTS.parent), str(TESTS / "methods")]
+    runpy.run_path(str(TESTS / "conftest.py"))  # the devices and the compile cache of the tests
+    main(pathlib.Path(sys.argv[1]))
