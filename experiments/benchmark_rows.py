@@ -21,6 +21,7 @@ from experiments.benchmark_steps import (
     skeleton,
     step_of,
     supervised_step,
+    with_threads,
 )
 from experiments.domains import open_domain
 from experiments.multiply_adds import head_share, multiply_adds, regda_bound
@@ -133,13 +134,14 @@ def pytorch_missing(name: str) -> Row | None:
 def pytorch_rows(
     effort: Effort, cases: Sequence[tuple[str, Config]] = (("demo network", DEMO), ("PoseResNet-18, 64 px", LAPTOP))
 ) -> Iterator[Row]:
-    """PyTorch's time for a supervised step over ours: more than 1 means that ours is faster."""
+    """PyTorch's time for a supervised step over ours: more than 1 means that ours is faster.
+
+    Ours also normalises the pictures and draws the targets, which PyTorch gets ready-made.
+    """
     if missing := pytorch_missing("PyTorch / kpjax on this CPU"):
         yield missing
         return
-    import torch
-
-    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     for name, config in cases:
         sgd = replace(config, optimizer="sgd", learning_rate=1e-3, weight_decay=0.0)
         theirs, parameters = pytorch_pair(sgd, 10, "cpu")
@@ -149,12 +151,14 @@ def pytorch_rows(
         ours = sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
         if parameters != ours:
             raise RuntimeError(f"the twin of {name} has {parameters} parameters, ours {ours}: they cannot be compared")
-        times = interleaved({"pytorch": theirs, "kpjax": supervised_step(sgd)}, rounds=effort.rounds,
+        # On a busy machine PyTorch's threads wait for each other, and one alone may be faster: the better one counts.
+        candidates = {str(threads): with_threads(theirs, threads) for threads in sorted({1, cores})}
+        times = interleaved(candidates | {"kpjax": supervised_step(sgd)}, rounds=effort.rounds,
                             seconds=effort.seconds)
-        note = (f"{milliseconds(times['pytorch'])} and {milliseconds(times['kpjax'])}; processor time "
-                f"{processor_ratio(times['pytorch'], times['kpjax']):.2f}; {ours:,} parameters")
-        yield Row(f"PyTorch / kpjax, {name}, batch {config.batch_size}", ratio(times["pytorch"], times["kpjax"]),
-                  note=note)
+        best = min(candidates, key=lambda threads: spread(times[threads].wall).median)
+        note = (f"{milliseconds(times[best])} on {best} thread(s) and {milliseconds(times['kpjax'])}; processor time "
+                f"{processor_ratio(times[best], times['kpjax']):.2f}; {ours:,} parameters")
+        yield Row(f"PyTorch / kpjax, {name}, batch {config.batch_size}", ratio(times[best], times["kpjax"]), note=note)
 
 
 def accelerator_rows(effort: Effort) -> Iterator[Row]:
@@ -222,8 +226,7 @@ def growth_rows(effort: Effort) -> Iterator[Row]:
 
 def methods_rows(effort: Effort, config: Config = DEMO) -> Iterator[Row]:
     """Steps per second on the demo. Ablations run the same passes as their method and are left out."""
-    names = [name for name in RECIPES
-             if VARIANTS[name].kind in ("method", "rival") or name == "adabn"]
+    names = [name for name in RECIPES if VARIANTS[name].kind in ("method", "rival") or name == "adabn"]
     methods = {name: RECIPES[name].build(parts_of(config, skeleton(10))) for name in names}
     times = interleaved({name: step_of(method, config) for name, method in methods.items()},
                         rounds=min(effort.rounds, 5), seconds=effort.seconds)

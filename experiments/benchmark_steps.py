@@ -73,3 +73,14 @@ def pytorch_pair(config: Config, keypoints: int, device: str, **options) -> tupl
     images, targets = (torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2))).to(device)
                        for array in arrays)
     return training_step(network, images, targets, **options), parameter_count(network)
+
+
+def with_threads(step: Callable[[], None], count: int) -> Callable[[], None]:
+    """A PyTorch step that runs on `count` threads."""
+    import torch
+
+    def run():
+        torch.set_num_threads(count)
+        step()
+
+    return run
