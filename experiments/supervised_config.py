@@ -15,7 +15,7 @@ class Config:
     heatmap_size: int = 64  # px
     sigma: float = 1.5  # of a keypoint's Gaussian, heatmap px
     grid: Literal["half_pixel", "index"] = "half_pixel"  # how heatmaps lie in the image
-    decoder: Literal["dark", "quarter", "soft_argmax", "argmax"] = "dark"  # of heatmaps to points
+    decoder: Literal["dark", "quarter", "soft_argmax", "argmax"] = "dark"  # heatmaps to points; see supervised.py
     network: Literal["small_unet", "pose_resnet"] = "small_unet"
     widths: tuple[int, ...] = (16, 32, 32, 64, 64)  # of the small U-net
     depth: int = 50  # of the residual network
