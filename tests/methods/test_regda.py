@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny_parts import CODEC, COMPILER_OPTIONS, MODEL, POINTS, batch, centred
+from tiny_parts import CODEC, MODEL, POINTS, batch, centred
 
 from kpjax.augment import no_augmentation
 from kpjax.losses.adversarial import ground_false_by_others
@@ -52,7 +52,7 @@ def build(**changes):
 
 
 def compiled(method):
-    return jax.jit(method.update, compiler_options=COMPILER_OPTIONS)
+    return jax.jit(method.update)
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +306,7 @@ def by_hand(state, streams):
 
 def test_an_iteration_equals_its_three_steps_by_hand(full, states, streams):
     """One momentum buffer serves both steps of the features, and one both of the adversary."""
-    params, velocity, statistics, losses = jax.jit(by_hand, compiler_options=COMPILER_OPTIONS)(states[FULL], streams)
+    params, velocity, statistics, losses = jax.jit(by_hand)(states[FULL], streams)
     state, metrics = full
     close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
     found = {"features": features_of(state), "head": state.variables["params"]["head"],

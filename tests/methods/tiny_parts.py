@@ -64,8 +64,6 @@ class Upsampling(nn.Module):
         return nn.relu(BatchNorm(name="bn")(fine + upsample_nearest(coarse), train))
 
 
-# Nearly all time goes into compiling, most of it into optimising programs that run a few times.
-COMPILER_OPTIONS = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 MODEL = KeypointNetwork(
     Backbone(), Upsampling(), HeatmapHead(KEYPOINTS, 2, 4, he_normal, nn.initializers.normal(0.01)))
 CODEC = codec(image_size=SIDE, heatmap_size=SIDE // 4, sigma=1.0)

@@ -1,0 +1,32 @@
+"""What tests that run whole experiments share."""
+from dataclasses import replace
+
+import jax
+import pytest
+
+from experiments.regda import EXPERIMENT
+from experiments.regda_config import PRESETS
+
+
+@pytest.fixture(scope="module")
+def quickly_compiled():
+    """Programs that run a few times are not optimised, and stay in the compile cache of the tests."""
+    folder, seconds = jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs
+    jax.config.update("jax_disable_most_optimizations", True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder))
+        yield
+    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", seconds)
+
+
+@pytest.fixture(scope="module")
+def tiny_regda():
+    """RegDA's experiment with two presets, `people` and `sprites`, that train for seconds."""
+    small = {"image_size": 32, "heatmap_size": 8, "widths": (4, 4, 8), "head_width": 4, "batch_size": 8,
+             "pretraining_steps": 2, "steps": 3, "evaluations": 1, "training_examples": 16, "test_examples": 8,
+             "augmentation": "none"}
+    return EXPERIMENT._replace(presets={
+        "people": replace(PRESETS["demo"], **small),
+        "sprites": replace(PRESETS["dsprites_small_colour_noisy"], **small)})

@@ -1,0 +1,91 @@
+"""Commands that cannot be carried out: exit code 2, one line that names what to mend, and nothing lost."""
+import numpy as np
+import pytest
+
+import experiments.regda
+from experiments.command_line import exit_code_of, run
+from kpjax.interop.imagenet import write_safetensors
+
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
+
+@pytest.fixture
+def refused(tiny_regda, tmp_path, capsys):
+    """Runs a command that must be refused and returns its line."""
+    def command(*arguments, experiment=tiny_regda, workdir=tmp_path / "runs"):
+        given = [str(argument) for argument in arguments]
+        code = exit_code_of(lambda: run(experiment, [*given, "--workdir", str(workdir)] if given else []))
+        lines = capsys.readouterr().err.splitlines()
+        assert code == 2, lines
+        assert len(lines) == 1, lines
+        assert lines[0].startswith("error: ")
+        assert "Traceback" not in lines[0]
+        return lines[0]
+
+    return command
+
+
+CASES = [
+    ([], ["name a preset", "people", "sprites"]),
+    (["peeple"], ["'peeple'", "people", "sprites"]),
+    (["people", "--variants", "regdaa"], ["--variants", "'regdaa'", "regda", "oracle"]),
+    (["people", "--variants", "constant_centre"], ["--variants", "'constant_centre'", "people", "oracle"]),
+    (["people", "--marginn", "3"], ["--marginn", "--margin"]),
+    (["people", "--margin", "wide"], ["--margin", "wide"]),
+    (["people", "--network", "vgg"], ["--network", "vgg", "pose_resnet"]),
+    (["people", "--steps", "many"], ["--steps", "many"]),
+    (["people", "--steps", "0"], ["--steps", "0", "1 or more"]),
+    (["people", "--seeds", "0"], ["--seeds", "0", "1 or more"]),
+    (["people", "--variants", "source_only", "--batch-size", "24"], ["24", "16"]),
+    (["people", "--variants", "source_only", "--batch-size", "12"], ["12", "8 devices", "8 or 16"]),
+    (["people", "--source", "figures:moon"], ["figures:moon", "source, target and photo"]),
+    (["people", "--source", "nowhere"], ["'nowhere'", "lspet"]),
+    (["people", "--variants", "source_only", "--target", "sprites:colour"],
+     ["figures:source", "sprites:colour", "keypoints"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), CASES, ids=[" ".join(case[0]) or "nothing" for case in CASES])
+def test_flags_are_refused_by_name(refused, arguments, words):
+    line = refused(*arguments)
+    for word in words:
+        assert word in line
+
+
+def test_a_dataset_that_was_not_prepared(refused, tmp_path):
+    line = refused("rhd_h3d", "--data-dir", tmp_path, experiment=experiments.regda.EXPERIMENT)
+    assert f"python -m data rhd --data-dir {tmp_path} --manual-dir PATH" in line
+
+
+def test_weights_of_another_architecture(refused, tmp_path):
+    weights = tmp_path / "other.safetensors"
+    write_safetensors(weights, {"features.0.weight": np.zeros((8, 3, 3, 3), np.float32)})
+    chosen = ("people", "--variants", "source_only", "--imagenet")
+    assert str(weights) in refused(*chosen, weights)
+    weights.write_bytes(b"no weights")
+    assert str(weights) in refused(*chosen, weights)
+    assert str(tmp_path / "absent.safetensors") in refused(*chosen, tmp_path / "absent.safetensors")
+
+
+def test_another_config_on_the_same_folder(refused, tiny_regda, tmp_path, capsys):
+    """Refused on a finished run and on one that has checkpoints only, whose files stay as they are."""
+    workdir = tmp_path / "runs"
+    command = ["people", "--variants", "source_only"]
+    run(tiny_regda, [*command, "--workdir", str(workdir)])
+    capsys.readouterr()
+    folder = workdir / "regda" / "people" / "source_only" / "seed-0"
+    line = refused(*command, "--learning-rate", "0.5", workdir=workdir)
+    assert "learning_rate" in line
+    assert "0.5" in line
+
+    finished = (folder / "results.json").read_bytes()
+    (folder / "results.json").unlink()
+    before = {path: path.read_bytes() for path in (folder / "checkpoints").rglob("*") if path.is_file()}
+    line = refused(*command, "--learning-rate", "0.5", workdir=workdir)
+    assert "learning_rate" in line
+    assert before == {path: path.read_bytes() for path in (folder / "checkpoints").rglob("*") if path.is_file()}
+    line = refused(*command, "--head-width", "8", workdir=workdir)
+    assert "head_width" in line
+    run(tiny_regda, [*command, "--workdir", str(workdir)])
+    again = (folder / "results.json").read_bytes()
+    assert finished.split(b'"images_per_second"')[0] == again.split(b'"images_per_second"')[0]
