@@ -60,8 +60,9 @@ def parts_of(config: Config, points: Skeleton) -> Parts:
     coding = codec(image_size=config.image_size, heatmap_size=config.heatmap_size, sigma=config.sigma,
                    decoder=functools.partial(decode_argmax, strict_positive=config.strict_positive))
     change = {"regda": lambda: regda_augmentation(config.rotation), "none": no_augmentation,
-              "colour": lambda: compose_augmentations(random_colour_matrix(0.5), random_blur((0.0, 0.8)),
-                                                      random_noise(0.15))}[config.augmentation]()
+              "colour": lambda: compose_augmentations(
+                  random_blur((0.0, config.blur)), random_colour_matrix(config.colour_matrix, about=0.5),
+                  random_noise(config.noise))}[config.augmentation]()
     augment = {"source": change, "labelled": change, "target": change if config.augment_target else no_augmentation()}
     return Parts(config, points, network(head_layers=config.pretraining_head_layers),
                  network(head_layers=config.head_layers), coding, augment)
