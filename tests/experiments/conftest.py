@@ -5,7 +5,7 @@ import jax
 import pytest
 
 from experiments.regda import EXPERIMENT
-from experiments.regda_config import PRESETS
+from experiments.regda.config import PRESETS
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from experiments.benchmark import line, parse, run
-from experiments.benchmark_rows import Effort, Row, regda_rows
-from experiments.benchmark_steps import DEMO
-from experiments.multiply_adds import head_share, multiply_adds, regda_bound
-from experiments.timing import Samples, Spread, interleaved, processor_ratio, ratio
+from experiments.benchmark.multiply_adds import head_share, multiply_adds, regda_bound
+from experiments.benchmark.rows import Effort, Row, regda_rows
+from experiments.benchmark.steps import DEMO
+from experiments.benchmark.timing import Samples, Spread, interleaved, processor_ratio, ratio
 from kpjax.errors import InputError
 from kpjax.models.pose_resnet import pose_resnet
 from kpjax.models.unet import small_unet

@@ -12,8 +12,8 @@ from experiments.__main__ import all_experiments, main
 from experiments.command_line import run
 from experiments.domains import open_domain
 from experiments.predict import predict_folder
-from experiments.regda_config import PRESETS
-from experiments.regda_variants import RECIPES, VARIANTS, parts_of
+from experiments.regda.config import PRESETS
+from experiments.regda.variants import RECIPES, VARIANTS, parts_of
 from kpjax.training.evaluation import predict_source
 from kpjax.training.tree_files import load_trained
 

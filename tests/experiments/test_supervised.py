@@ -10,7 +10,7 @@ from PIL import Image
 from experiments import command_line, supervised
 from experiments.command_line import run
 from experiments.predict import predict_folder
-from experiments.supervised_config import PRESETS
+from experiments.supervised.config import PRESETS
 from kpjax.errors import InputError
 from kpjax.heatmaps import codec
 from kpjax.structures import Example

@@ -256,8 +256,8 @@ def test_warm_start():
 
 
 def test_learning_rates_of_the_published_setting():
-    from experiments import regda_variants as regda  # only here: the other cases need no experiment
-    from experiments.regda_config import PRESETS
+    from experiments.regda import variants as regda  # only here: the other cases need no experiment
+    from experiments.regda.config import PRESETS
 
     config = PRESETS["rhd_h3d"]
     steps = jnp.array([0, 500, 4999, 14999], jnp.float32)

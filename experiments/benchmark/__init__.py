@@ -15,13 +15,11 @@ processor time beside them, where they stand.
 import argparse
 import json
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from experiments.benchmark_rows import ROWS, Effort, Row
-from experiments.command_line import exit_code_of
+from experiments.benchmark.rows import ROWS, Effort, Row
 from kpjax.errors import InputError
 from kpjax.training.logging import environment_lines
 
@@ -80,7 +78,3 @@ def run(arguments: Sequence[str]) -> list[Row]:
         except OSError as error:
             raise InputError(f"--json: {flags.json} cannot be written: {error.strerror}") from None
     return rows
-
-
-if __name__ == "__main__":
-    raise SystemExit(exit_code_of(lambda: run(sys.argv[1:])))

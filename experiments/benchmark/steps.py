@@ -5,8 +5,8 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from experiments.regda_config import PRESETS, Config
-from experiments.regda_variants import build_regda, build_supervised, parts_of
+from experiments.regda.config import PRESETS, Config
+from experiments.regda.variants import build_regda, build_supervised, parts_of
 from kpjax.structures import Example, Method, Skeleton
 
 DEMO = PRESETS["demo"]
@@ -63,7 +63,7 @@ def pytorch_pair(config: Config, keypoints: int, device: str, **options) -> tupl
     """PyTorch's training step for the network of a config, and its number of parameters."""
     import torch
 
-    from experiments.pytorch_networks import SmallUnet, parameter_count, pose_resnet, training_step
+    from experiments.benchmark.pytorch_networks import SmallUnet, parameter_count, pose_resnet, training_step
 
     network = pose_resnet(config.depth, keypoints, config.head_layers) if config.network == "pose_resnet" else (
         SmallUnet(keypoints, config.widths, config.head_layers, config.head_width))

@@ -22,11 +22,11 @@ import numpy as np
 import optax
 
 from data.prepared import open_source
-from experiments.command_line import Experiment, Job, Variant, main, run_folder
+from experiments.command_line import Experiment, Job, Variant, run_folder
 from experiments.domains import Splits, open_domain
 from experiments.networks import heatmap_network, imagenet_start
 from experiments.prediction_pictures import draw_predictions
-from experiments.supervised_config import PRESETS, Config
+from experiments.supervised.config import PRESETS, Config
 from kpjax import geometry, metrics
 from kpjax.augment import (
     Augment,
@@ -250,6 +250,3 @@ EXPERIMENT = Experiment(
     short_list=lambda preset, config: ("supervised",), applicable=lambda preset, config: tuple(VARIANTS),
     shortened=lambda config, steps: replace(config, steps=steps), run=run, columns=columns,
     paper=lambda preset, variant: {})
-
-if __name__ == "__main__":
-    main(EXPERIMENT)

@@ -14,12 +14,13 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from experiments.command_line import Experiment, Job, main, preset_folder, run_folder
+from experiments.command_line import Experiment, Job, preset_folder, run_folder
 from experiments.domains import Splits, open_domain
 from experiments.networks import imagenet_start
-from experiments.regda_config import PRESETS, Config
-from experiments.regda_published import PCK, SPRITES_MAE
-from experiments.regda_variants import (
+from experiments.prediction_pictures import draw_predictions
+from experiments.regda.config import PRESETS, Config
+from experiments.regda.published import PCK, SPRITES_MAE
+from experiments.regda.variants import (
     RECIPES,
     VARIANTS,
     Parts,
@@ -147,8 +148,9 @@ def run(job: Job) -> None:
     elif recipe.start:
         start = {"variables": result_of(job._replace(variant=recipe.start)).variables}
     print(f"{job.variant}, seed {job.seed}: {VARIANTS[job.variant].line}")
-    write_config(folder, identity_of(job))
-    write_json(folder / "skeleton.json", asdict(parts.points))
+    if jax.process_index() == 0:
+        write_config(folder, identity_of(job))
+        write_json(folder / "skeleton.json", asdict(parts.points))
     trains = {"source": source.train, "target": goal.train, "labelled": goal.train}
     if recipe.train == "nothing":
         trained = Trained(start.get("variables", {}), {})
@@ -162,9 +164,9 @@ def run(job: Job) -> None:
     values = {f"chosen_by/{name}": value for name, value in fitted.metrics.items() if "validation" in name}
     values |= evaluate(method, fitted.trained, source.test, config, "source", details=True)
     values |= evaluate(method, fitted.trained, goal.test, config, "target", details=True)
+    draw_predictions(method, fitted.trained, goal.test, folder / "pictures" / "target.png")
     if jax.process_index() == 0:
         save_trained(folder / "model", fitted.trained)
-        draw_predictions(method, fitted.trained, goal.test, folder / "pictures" / "target.png")
         # A table compares rows of equal training: a method has seen the steps of both its stages.
         steps = steps_of_both_stages(config) if fitted.steps else 0
         write_results(folder, experiment="regda", preset=job.preset, variant=job.variant, seed=job.seed, steps=steps,
@@ -172,15 +174,6 @@ def run(job: Job) -> None:
                       config=asdict(config))
     print(f"{job.variant}, seed {job.seed}: target/pck {values['target/pck']:.3f}, target/mae "
           f"{values['target/mae']:.3f}, source/pck {values['source/pck']:.3f}")
-
-
-def draw_predictions(method: Method, trained: Trained, test: Source, path: Path, count: int = 16) -> None:
-    """Predictions on the first examples of a set, true positions as rings."""
-    some = subset(test, np.arange(min(count, len(test))))
-    found = predict_source(method, trained, some, batch_size=len(some))
-    images = [some[n].image for n in range(len(some))]
-    write_png(path, prediction_sheet(images, found.keypoints, found.scores, method.points, true=found.true_keypoints,
-                                     visible=found.visible, columns=4))
 
 
 def predictor(folder: Path) -> tuple[Method, int, Place]:
@@ -241,6 +234,3 @@ def paper(preset: str, variant: str) -> dict[str, float]:
 EXPERIMENT = Experiment(
     "regda", "RegDA: unsupervised domain adaptation of keypoints", PRESETS, VARIANTS, short_list, applicable, shortened,
     run, columns, paper)
-
-if __name__ == "__main__":
-    main(EXPERIMENT)

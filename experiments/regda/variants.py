@@ -9,7 +9,7 @@ import optax
 
 from experiments.command_line import Variant
 from experiments.networks import heatmap_network
-from experiments.regda_config import Config
+from experiments.regda.config import Config
 from kpjax.augment import (
     Augment,
     compose_augmentations,

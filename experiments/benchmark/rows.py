@@ -12,7 +12,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from experiments.benchmark_steps import (
+from experiments.benchmark.multiply_adds import head_share, multiply_adds, regda_bound
+from experiments.benchmark.steps import (
     DEMO,
     LAPTOP,
     LARGE,
@@ -23,11 +24,10 @@ from experiments.benchmark_steps import (
     supervised_step,
     with_threads,
 )
+from experiments.benchmark.timing import Samples, Spread, interleaved, processor_ratio, ratio, spread
 from experiments.domains import open_domain
-from experiments.multiply_adds import head_share, multiply_adds, regda_bound
-from experiments.regda_config import PRESETS, Config
-from experiments.regda_variants import RECIPES, VARIANTS, parts_of
-from experiments.timing import Samples, Spread, interleaved, processor_ratio, ratio, spread
+from experiments.regda.config import PRESETS, Config
+from experiments.regda.variants import RECIPES, VARIANTS, parts_of
 from kpjax.input.stream import stream
 from kpjax.training.feed import read_ahead
 

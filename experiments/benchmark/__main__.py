@@ -1,0 +1,7 @@
+"""`python -m experiments.benchmark [ROWS]`."""
+import sys
+
+from experiments.benchmark import run
+from experiments.command_line import exit_code_of
+
+raise SystemExit(exit_code_of(lambda: run(sys.argv[1:])))
