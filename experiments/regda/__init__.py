@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.command_line import Experiment, Job, preset_folder, run_folder
@@ -32,7 +33,7 @@ from kpjax import metrics
 from kpjax.errors import InputError
 from kpjax.heatmaps import keypoint_cells
 from kpjax.input.placement import Place, letterbox
-from kpjax.input.source import Source, subset
+from kpjax.input.source import Source
 from kpjax.input.stream import stream
 from kpjax.structures import Method, Trained, skeleton_from_json
 from kpjax.training.evaluation import predict_source
@@ -41,7 +42,6 @@ from kpjax.training.identity import check_identity
 from kpjax.training.run_folder import read_json, strict, write_config, write_json, write_results
 from kpjax.training.stages import stage
 from kpjax.training.tree_files import load_trained, save_trained
-from kpjax.viewing.overlays import prediction_sheet, write_png
 from kpjax.viewing.table import Column
 
 ADABN_PASSES = (0, 1, 5)  # over the target; 0 stands for 60 batches
@@ -62,8 +62,8 @@ def evaluate(
         values |= metrics.by_keypoint(f"{name}/pck", pck.per_keypoint, method.points)
         values |= metrics.by_group(f"{name}/pck_group", pck.per_keypoint, method.points)
         grid = {"image_size": (config.image_size,) * 2, "heatmap_size": (config.heatmap_size,) * 2, "grid": "index"}
-        true_cells = np.asarray(keypoint_cells(found.true_keypoints, **grid)) * found.visible[..., None]
-        cells = np.asarray(keypoint_cells(found.keypoints, **grid))
+        cells, true_cells = (np.asarray(keypoint_cells(jnp.asarray(points), **grid))
+                             for points in (found.keypoints, found.true_keypoints * found.visible[..., None]))
         groups = dict(method.points.groups) or {"all": tuple(range(len(method.points.names)))}
         batchwise = metrics.pck_batchwise(cells, true_cells, map_size=config.heatmap_size, groups=groups)
         values |= {f"{name}/pck_batchwise/{group}": value for group, value in batchwise.items()}
