@@ -89,7 +89,8 @@ def _one_line(text: str) -> str:
     """The message in a boxed, coloured, many-line error of a parser."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)
     lines = [line.strip("│╭╮╰╯─ \t") for line in text.splitlines()]
-    return " ".join(line for line in lines if line and "For full helptext" not in line and "Parsing error" not in line)
+    lines = [line for line in lines if line.strip("-")]  # not the rules that a parser draws without a terminal
+    return " ".join(line for line in lines if "For full helptext" not in line and "Parsing error" not in line)
 
 
 def parse(experiment: Experiment, arguments: Sequence[str]) -> tuple[str, Any]:
@@ -149,8 +150,9 @@ def _use_compile_cache() -> None:
     """Programs compiled once on this machine are read back, so that a resumed or repeated run starts at once."""
     import jax
 
-    cache = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR")
-                 or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kpjax" / "compiled")
+    if jax.config.jax_compilation_cache_dir:  # of JAX_COMPILATION_CACHE_DIR, or of whoever called
+        return
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kpjax" / "compiled"
     jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
@@ -161,6 +163,8 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> Path:
     config = flags.config
     if flags.seeds < 1:
         raise InputError(f"--seeds: {flags.seeds} is no count of seeds; give 1 or more")
+    if flags.first_seed < 0:
+        raise InputError(f"--first-seed: {flags.first_seed}; seeds count from 0")
     config = _with_steps(experiment, experiment.presets[preset], config)
     variants = chosen_variants(experiment, preset, config, flags.variants)
     _use_compile_cache()

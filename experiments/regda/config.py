@@ -1,9 +1,15 @@
 """What a RegDA run depends on, and the settings of the paper and of the demos."""
 import itertools
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from experiments.networks import NetworkName
+from kpjax.errors import InputError
+
+AT_LEAST_ONE = ("batch_size", "pretraining_steps", "steps", "coefficient_steps", "evaluations", "training_examples",
+                "test_examples", "pretraining_head_layers", "head_layers", "head_width", "image_size", "heatmap_size")
+POSITIVE = ("sigma", "learning_rate", "pck_threshold", "mae_unit")
 
 
 @dataclass(frozen=True)
@@ -17,7 +23,7 @@ class Config:
     heatmap_size: int = 64  # px
     sigma: float = 2.0  # of a keypoint's Gaussian, heatmap px
     network: NetworkName = "pose_resnet"
-    depth: int = 101  # of the residual network
+    depth: Literal[18, 34, 50, 101, 152] = 101  # of the residual network
     widths: tuple[int, ...] = ()  # of the small U-net
     head_width: int = 256
     pretraining_head_layers: int = 1  # of source_only, its rivals with one head, and the oracle
@@ -54,6 +60,29 @@ class Config:
     training_examples: int = 4000  # of each domain; figures and sprites
     test_examples: int = 500
     difficulty: float = 0.5  # of the target figures
+
+    def __post_init__(self):
+        """Raises InputError, in the words of the command line, for what no run can be made of."""
+        for name in AT_LEAST_ONE:
+            if getattr(self, name) < 1:
+                raise InputError(f"{_flag(name)}: {getattr(self, name)}; give 1 or more")
+        for name in POSITIVE:
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"{_flag(name)}: {getattr(self, name)}; give a finite number above 0")
+        strides = (4,) if self.network == "pose_resnet" else (2, 4)
+        if self.image_size not in [stride * self.heatmap_size for stride in strides]:
+            raise InputError(f"--heatmap-size: {self.heatmap_size} for images of {self.image_size} px; the heatmaps of "
+                             f"{self.network} are {' or '.join(map(str, strides))} times smaller than its images")
+        if self.network == "small_unet":
+            if len(self.widths) < 3:
+                raise InputError(f"--widths: {len(self.widths)} given; small_unet needs two and one for each block")
+            if self.image_size % 2 ** (len(self.widths) - 1):
+                raise InputError(f"--image-size: {self.image_size}; {len(self.widths)} widths need a multiple of "
+                                 f"{2 ** (len(self.widths) - 1)}")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _sprites(source: str, target: str, small: bool) -> Config:

@@ -19,6 +19,7 @@ from kpjax.augment import (
     random_noise,
     regda_augmentation,
 )
+from kpjax.errors import InputError
 from kpjax.heatmaps import Codec, codec, decode_argmax
 from kpjax.losses.adversarial import (
     ground_false_by_area,
@@ -141,6 +142,9 @@ def _pseudo_maps(config: Config, kind: str):
 def _disparity(parts: Parts) -> dict:
     """What regda and dd share: the margin, the coefficient, the weights of target keypoints, what is carried over."""
     config = parts.config
+    if wrong := [k for k in config.keypoints_never_in_target if not 0 <= k < len(parts.points.names)]:
+        raise InputError(f"--keypoints-never-in-target: {wrong[0]}; there are {len(parts.points.names)} keypoints, "
+                         "counted from 0")
     used = [k not in config.keypoints_never_in_target for k in range(len(parts.points.names))]
 
     def weights(example):

@@ -10,15 +10,10 @@ from experiments.regda.config import PRESETS
 
 @pytest.fixture(scope="module")
 def quickly_compiled():
-    """Programs that run a few times are not optimised, and stay in the compile cache of the tests."""
-    folder, seconds = jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs
+    """Programs that run a few times are not optimised."""
     jax.config.update("jax_disable_most_optimizations", True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder))
-        yield
+    yield
     jax.config.update("jax_disable_most_optimizations", False)
-    jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", seconds)
 
 
 @pytest.fixture(scope="module")
