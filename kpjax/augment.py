@@ -203,13 +203,17 @@ def random_contrast(strength: float) -> Augment:
     return _appearance(change)
 
 
-def random_colour_matrix(strength: float) -> Augment:
-    """Mixes the channels of each image by the identity plus strength * N(0, 1) everywhere, and clips to [0, 1]."""
+def random_colour_matrix(strength: float, *, about: float = 0.0) -> Augment:
+    """Mixes the channels of each image by the identity plus strength * N(0, 1) everywhere, and clips to [0, 1].
+
+    about: the grey that stays as it is; with 0 black stays black, with 0.5 a strong mixture turns bright into dark.
+    """
     strength = at_least_zero("random colour matrix", "strength", strength)
 
     def change(keys, images):
         mixing = jax.vmap(lambda key: jnp.eye(3, dtype=jnp.float32) + strength * jax.random.normal(key, (3, 3)))(keys)
-        return jnp.clip(sum(images[:, c, None] * mixing[:, c, :, None, None] for c in range(3)), 0, 1)
+        mixed = sum((images[:, c, None] - about) * mixing[:, c, :, None, None] for c in range(3))
+        return jnp.clip(mixed + about, 0, 1)
 
     return _appearance(change)
 

@@ -48,8 +48,9 @@ class Config:
     keypoints_never_in_target: tuple[int, ...] = ()  # get weight 0 on target images; needs no label
     strict_positive: bool = True  # a map whose maximum is not positive decodes to (0, 0), as in the authors' code
     augmentation: Literal["regda", "colour", "none"] = "regda"
-    blur: float = 0.8  # px, of the augmentation "colour", as are the next two
+    blur: float = 0.8  # px, of the augmentation "colour", as are the next three
     colour_matrix: float = 0.5
+    colour_pivot: float = 0.0  # the grey about which colours are mixed
     noise: float = 0.15
     rotation: float = 180.0  # degrees either way
     augment_target: bool = True  # False: pictures of the target are only resized

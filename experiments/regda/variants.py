@@ -62,8 +62,8 @@ def parts_of(config: Config, points: Skeleton) -> Parts:
                    decoder=functools.partial(decode_argmax, strict_positive=config.strict_positive))
     change = {"regda": lambda: regda_augmentation(config.rotation), "none": no_augmentation,
               "colour": lambda: compose_augmentations(
-                  random_colour_matrix(config.colour_matrix), random_blur((0.0, config.blur)),
-                  random_noise(config.noise))}[config.augmentation]()
+                  random_colour_matrix(config.colour_matrix, about=config.colour_pivot),
+                  random_blur((0.0, config.blur)), random_noise(config.noise))}[config.augmentation]()
     augment = {"source": change, "labelled": change, "target": change if config.augment_target else no_augmentation()}
     return Parts(config, points, network(head_layers=config.pretraining_head_layers),
                  network(head_layers=config.head_layers), coding, augment)
