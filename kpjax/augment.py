@@ -203,17 +203,25 @@ def random_contrast(strength: float) -> Augment:
     return _appearance(change)
 
 
-def random_colour_matrix(strength: float, *, about: float = 0.0) -> Augment:
+def random_colour_matrix(strength: float, *, about: tuple[float, float] = (0.0, 0.0)) -> Augment:
     """Mixes the channels of each image by the identity plus strength * N(0, 1) everywhere, and clips to [0, 1].
 
-    about: the grey that stays as it is; with 0 black stays black, with 0.5 a strong mixture turns bright into dark.
+    about: the ends between which the grey that stays as it is is drawn, one for each image; about 0 black stays black,
+    about 0.5 a strong mixture turns bright into dark.
     """
     strength = at_least_zero("random colour matrix", "strength", strength)
+    low, high = interval("random colour matrix", "about", about)
 
     def change(keys, images):
-        mixing = jax.vmap(lambda key: jnp.eye(3, dtype=jnp.float32) + strength * jax.random.normal(key, (3, 3)))(keys)
-        mixed = sum((images[:, c, None] - about) * mixing[:, c, :, None, None] for c in range(3))
-        return jnp.clip(mixed + about, 0, 1)
+        def mixing(key):
+            matrix_key, grey_key = jax.random.split(key)
+            matrix = jnp.eye(3, dtype=jnp.float32) + strength * jax.random.normal(matrix_key, (3, 3))
+            return matrix, jax.random.uniform(grey_key, (), jnp.float32, low, high)
+
+        matrices, greys = jax.vmap(mixing)(keys)
+        greys = greys[:, None, None, None]
+        mixed = sum((images[:, c, None] - greys) * matrices[:, c, :, None, None] for c in range(3))
+        return jnp.clip(mixed + greys, 0, 1)
 
     return _appearance(change)
 

@@ -35,13 +35,13 @@ class BatchStream(Protocol):
 
 
 class Select(NamedTuple):
-    """Which evaluation decides the result of a run: the best value of `metric`."""
+    """Which evaluation decides the result of a run: the best value of `metric`, of equal ones the latest."""
 
     metric: str
     mode: Literal["max", "min"] = "max"
 
     def better(self, value: float, best: float | None) -> bool:
-        return not np.isnan(value) and (best is None or (value > best if self.mode == "max" else value < best))
+        return not np.isnan(value) and (best is None or (value >= best if self.mode == "max" else value <= best))
 
 
 class Fitted(NamedTuple):
