@@ -41,6 +41,8 @@ class Report(NamedTuple):
 
 
 class Imported(NamedTuple):
+    """Variables with what was read from a file in place, and the report of it."""
+
     variables: Variables
     report: Report
 

@@ -118,6 +118,7 @@ def column_title(column: Column) -> str:
 
 
 def has_paper_numbers(lines: Sequence[Line], column: Column) -> bool:
+    """Whether the paper printed a number of this column for any of the rows."""
     return any(column.metric in line.row.paper for line in lines)
 
 
