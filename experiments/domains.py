@@ -10,8 +10,10 @@ from data.dsprites import dsprites, split_numbers
 from data.figures import ALL_JOINTS, DOMAINS, TEN_POINTS, figures, target
 from data.prepared import open_source
 from kpjax.errors import InputError
-from kpjax.input.placement import Place, box_crop, pad_to_square, stretch
-from kpjax.input.source import ArraySource, Source, subset
+from kpjax.input.placement import Place, letterbox, pad_to_square, stretch
+from kpjax.input.source import ArraySource, Source, in_memory, subset
+
+KEPT_IN_MEMORY = 2**30
 
 
 class Splits(NamedTuple):
@@ -48,12 +50,17 @@ def open_domain(
         return Splits(subset(seen, chosen[:train]), subset(seen, chosen[train:]),
                       subset(dsprites(which, "test", side=side, seed=seed), np.arange(test)))
     open_split = functools.partial(open_source, name, data_dir=data_dir, place=placement(name, side))
-    return Splits(open_split("train[:95%]"), open_split("train[95%:]"), open_split("test"))
+    return Splits(*(decoded_once(open_split(split)) for split in ("train[:95%]", "train[95%:]", "test")))
+
+
+def decoded_once(source: Source) -> Source:
+    """The source held in memory if its pictures fit into KEPT_IN_MEMORY bytes, otherwise as it is."""
+    return in_memory(source) if len(source) * source[0].image.nbytes <= KEPT_IN_MEMORY else source
 
 
 def placement(dataset: str, side: int) -> Place:
-    """How a picture of a dataset becomes a square one: the hands and the people of videos are cropped to squares."""
-    return {"lsp": pad_to_square, "lspet": box_crop}.get(dataset, stretch)(side)
+    """How a picture of a dataset becomes a square one, without its labels: those of hands and videos are square."""
+    return {"lsp": pad_to_square, "lspet": letterbox}.get(dataset, stretch)(side)
 
 
 def as_bodies(drawn: ArraySource) -> ArraySource:

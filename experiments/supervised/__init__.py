@@ -23,7 +23,7 @@ import optax
 
 from data.prepared import open_source
 from experiments.command_line import Experiment, Job, Variant, run_folder
-from experiments.domains import Splits, open_domain
+from experiments.domains import Splits, decoded_once, open_domain
 from experiments.networks import heatmap_network, imagenet_start
 from experiments.prediction_pictures import draw_predictions
 from experiments.supervised.config import PRESETS, Config
@@ -49,7 +49,7 @@ from kpjax.heatmaps import (
     spatial_softmax,
 )
 from kpjax.input.placement import Place, letterbox
-from kpjax.input.source import Source, in_memory, subset
+from kpjax.input.source import Source, subset
 from kpjax.input.stream import stream
 from kpjax.losses.heatmap import heatmap_kl, heatmap_mse
 from kpjax.methods.passes import imagenet_normalise
@@ -76,7 +76,7 @@ LOSSES: dict[str, HeatmapLoss] = {"supervised": heatmap_kl, "supervised_mse": he
 
 @functools.lru_cache(maxsize=2)
 def open_splits(config: Config, seed: int, data_dir: Path) -> Splits:
-    """The pictures of a preset, letterboxed, decoded once and kept in memory.
+    """The pictures of a preset, letterboxed, and decoded once if they fit into memory.
 
     Of a prepared dataset's training split, a share drawn by the seed validates. Drawn figures have their own splits.
     Raises InputError if the dataset was not prepared, or a split would be empty.
@@ -85,7 +85,7 @@ def open_splits(config: Config, seed: int, data_dir: Path) -> Splits:
         return open_domain(config.dataset, side=config.image_size, seed=seed, data_dir=data_dir,
                            train=config.training_examples, test=config.test_examples)
     open_split = functools.partial(open_source, config.dataset, data_dir=data_dir, place=letterbox(config.image_size))
-    labelled, test = in_memory(open_split("train")), in_memory(open_split("test"))
+    labelled, test = decoded_once(open_split("train")), decoded_once(open_split("test"))
     held_out = round(config.validation_share * len(labelled))
     if not 0 < held_out < len(labelled):
         raise InputError(f"--validation-share: {config.validation_share} of {len(labelled)} training pictures is "
