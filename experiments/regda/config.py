@@ -40,6 +40,7 @@ class Config:
     weight_decay: float = 1e-4  # sgd only
     margin: float = 4.0  # gamma
     trade_off: float = 1.0  # eta
+    mcd_trade_off: float = 1.0  # of the discrepancy in mcd, which counts up to 2
     coefficient: float = 0.1  # lambda, where it ends
     coefficient_steps: int = 1000  # N, how slowly it grows
     ground_false: Literal["others", "area"] = "others"

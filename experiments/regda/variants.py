@@ -180,7 +180,8 @@ def build_dd(parts: Parts) -> Method:
 def build_mcd(parts: Parts) -> Method:
     """Maximum classifier discrepancy."""
     carried = _disparity(parts)["carried"]
-    return mcd(parts.two_heads, parts.points, carried=carried, trade_off=parts.config.trade_off, **_adaptation(parts))
+    return mcd(parts.two_heads, parts.points, carried=carried, trade_off=parts.config.mcd_trade_off,
+               **_adaptation(parts))
 
 
 def build_adabn(parts: Parts, *, two_heads: bool = False, in_area: bool = False) -> Method:
