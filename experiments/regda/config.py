@@ -97,7 +97,8 @@ def _sprites(source: str, target: str, small: bool) -> Config:
             common, image_size=64, heatmap_size=32, sigma=1.0, network="small_unet", widths=(16, 16, 32, 32, 64),
             head_width=32, pretraining_head_layers=2, carry_head=True, batch_size=16, pretraining_steps=200, steps=400,
             optimizer="adam", learning_rate=1e-3, feature_factor=1.0, coefficient=0.5, coefficient_steps=50,
-            augmentation="colour", colour_pivot=(0.0, 1.0), mae_unit=31.0, evaluations=4, training_examples=3000)
+            mcd_trade_off=0.1, augmentation="colour", colour_pivot=(0.0, 1.0),
+            mae_unit=31.0, evaluations=4, training_examples=3000)
     return replace(common, depth=18, batch_size=36, pretraining_steps=20_000, steps=20_000, augmentation="none",
                    mae_unit=124.0, training_examples=100_000, test_examples=2000)
 
@@ -106,8 +107,8 @@ SMALL_BODIES = Config(
     "drawn people, plain to colourful and noisy; 2 cores, minutes", "figures:source", "figures:target", image_size=64,
     heatmap_size=16, sigma=1.0, network="small_unet", widths=(16, 32, 32, 64, 64), head_width=64,
     pretraining_head_layers=2, carry_head=True, pretraining_steps=400, steps=1000, optimizer="adam",
-    learning_rate=1e-3, feature_factor=1.0, coefficient=0.5, coefficient_steps=50, augmentation="none", rotation=0.0,
-    training_examples=3000)
+    learning_rate=1e-3, feature_factor=1.0, coefficient=0.5, coefficient_steps=50, mcd_trade_off=0.1,
+    augmentation="none", rotation=0.0, training_examples=3000)
 PRESETS: dict[str, Config] = {
     "demo": SMALL_BODIES,
     "figures_lspet": replace(
