@@ -1,6 +1,6 @@
 """RegDA (Jiang et al., CVPR 2021): keypoints for unlabelled images from labelled ones that look different.
 
-Command   python -m experiments.regda demo            (2 CPU cores, about 7 minutes, draws its own data)
+Command   python -m experiments.regda demo            (2 CPU cores, about 4 minutes, draws its own data)
           python -m experiments.regda rhd_h3d --imagenet resnet101.safetensors --seeds 3     (one GPU, about a day)
 Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
 
