@@ -20,6 +20,7 @@ from kpjax.random_maps import (
     draw_affine,
     draw_homography,
     draw_rotation,
+    draw_scale_rotation,
     draw_square_crop,
     interval,
 )
@@ -54,6 +55,27 @@ def compose_augmentations(*augments: Augment) -> Augment:
         return example, maps
 
     return augment
+
+
+def on_half(augment: Augment) -> Augment:
+    """Changes every other image of a batch, those of odd position, and leaves the others as they are with identity
+    maps. Each image keeps the draw that it has without `on_half`.
+
+    Exactly half of an even batch, on any number of devices. Costs as much as changing all of them.
+    """
+
+    def half(key, example):
+        changed, maps = augment(key, example)
+        # All images are changed and half of the results dropped: odd rows cannot be picked out of a sharded batch
+        # without communication when a device holds a single one.
+        odd = jnp.arange(example.image.shape[0]) % 2 == 1
+
+        def choose(new, old):
+            return jnp.where(odd.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+        return jax.tree.map(choose, changed, example), choose(maps, _identities(example))
+
+    return half
 
 
 def regda_augmentation(
@@ -115,6 +137,11 @@ def random_rotation(degrees: float) -> Augment:
 def random_square_crop(area: tuple[float, float] = (0.6, 1.3)) -> Augment:
     """`draw_square_crop` as an augmentation."""
     return random_warp(draw_square_crop(area))
+
+
+def random_scale_rotation(scale: float = 0.25, degrees: float = 30.0, *, rotated: float = 0.6) -> Augment:
+    """`draw_scale_rotation` as an augmentation."""
+    return random_warp(draw_scale_rotation(scale, degrees, rotated=rotated))
 
 
 def random_affine(**options) -> Augment:

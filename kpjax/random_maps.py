@@ -85,6 +85,32 @@ def draw_affine(
     return draw
 
 
+def draw_scale_rotation(scale: float = 0.25, degrees: float = 30.0, *, rotated: float = 0.6) -> DrawMap:
+    """Zoom and turn about (width / 2, height / 2), the augmentation of the official HRNet (Sun et al. 2019).
+
+    The visible box grows by clip(1 + scale * n, 1 - scale, 1 + scale), so the picture shrinks by as much; with
+    probability `rotated` it turns by clip(degrees * n, -2 degrees, 2 degrees), counter-clockwise on a screen if
+    positive. Each n is a standard normal of its own. The centre is that of the official crop, which brings the middle
+    of a box to half of the side.
+    """
+    scale = at_least_zero("random scale and rotation", "scale", scale)
+    degrees = at_least_zero("random scale and rotation", "degrees", degrees)
+    if scale >= 1:
+        raise InputError(f"random scale and rotation: scale is {scale}; below 1 is needed, or the box may vanish")
+    if not 0 <= rotated <= 1:
+        raise InputError(f"random scale and rotation: rotated is {rotated}; it is a probability, from 0 to 1")
+
+    def draw(key, size):
+        normal_key, rotated_key = jax.random.split(key)
+        grow, turn = jax.random.normal(normal_key, (2,), jnp.float32)
+        box = jnp.clip(1 + scale * grow, 1 - scale, 1 + scale)
+        angle = degrees * jnp.clip(turn, -2, 2) * (math.pi / 180)
+        angle = jnp.where(jax.random.bernoulli(rotated_key, rotated), angle, jnp.float32(0))
+        return geometry.similarity(angle=-angle, scale=1 / box, centre=(size[1] / 2, size[0] / 2))
+
+    return draw
+
+
 def draw_homography(variation: float = 0.15, *, rotation_deviation: float = 0.0) -> DrawMap:
     """The perspective map that moves each corner of the image inwards by (a, b), each uniform between minus and plus
     half of variation * min(height, width); a negative one moves it outwards.

@@ -15,6 +15,8 @@ MOVING = {
     "affine": augment.random_affine(degrees=40.0, scale=(0.7, 1.4), shift=0.2, shear_degrees=10.0),
     "homography": augment.random_homography(0.3, rotation_deviation=5.0),
     "flip": augment.random_flip(SKELETON),
+    "half": augment.on_half(augment.random_homography(0.3)),
+    "scale and rotation": augment.random_scale_rotation(),
 }
 STAYING = {
     "none": augment.no_augmentation(),
@@ -24,6 +26,7 @@ STAYING = {
         augment.random_noise(0.1), augment.random_blur((0.0, 0.8))),
 }
 jitted = {name: jax.jit(function) for name, function in (MOVING | STAYING).items()}
+jitted["homography plain"] = jax.jit(augment.random_homography(0.3))
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +106,7 @@ def test_appearance_moves_nothing_and_stays_in_range(example, key, kind):
     assert (kind == "none") == bool((changed.image == example.image).all())
 
 
-@pytest.mark.parametrize("kind", ["regda", "homography", "appearance"])
+@pytest.mark.parametrize("kind", ["regda", "homography", "half", "appearance"])
 def test_sharded_over_eight_devices_is_the_same(example, key, kind):
     shards = NamedSharding(Mesh(np.array(jax.devices()), ("data",)), PartitionSpec("data"))
     compiled = jitted[kind].lower(key, jax.device_put(example, shards)).compile()
@@ -112,6 +115,18 @@ def test_sharded_over_eight_devices_is_the_same(example, key, kind):
     assert sharded[0].image.sharding.is_equivalent_to(shards, 4)
     text = compiled.as_text()
     assert not [name for name in ("all-gather(", "all-to-all(", "collective-permute(") if name in text]
+
+
+def test_half_of_a_batch_is_changed_and_half_is_not(example, key):
+    half, half_maps = jitted["half"](key, example)
+    whole, whole_maps = jitted["homography plain"](key, example)
+    odd = np.arange(BATCH) % 2 == 1
+    for mixed, changed, before in zip((*half, half_maps), (*whole, whole_maps),
+                                      (*example, np.tile(np.eye(3, dtype=np.float32), (BATCH, 1, 1))), strict=True):
+        np.testing.assert_array_equal(mixed[~odd], before[~odd])
+        np.testing.assert_allclose(mixed[odd], changed[odd], atol=1e-5)
+    moved = np.abs(np.asarray(half_maps) - np.eye(3)).max((1, 2)) > 1e-3
+    np.testing.assert_array_equal(moved, odd)
 
 
 def test_an_image_gets_the_same_draw_in_a_smaller_batch(example, key):
@@ -176,6 +191,29 @@ def test_draws_have_the_stated_ranges():
     assert np.abs(moved).max() <= 0.075 * 64 + 1e-3
     assert np.abs(moved).max((0, 2)).min() > 0.07 * 64
     assert np.abs(np.corrcoef(moved.reshape(4000, 8).T) - np.eye(8)).max() < 0.08
+
+
+def test_scale_and_rotation_are_the_official_ones():
+    """Box scale clip(1 + 0.25 n, 0.75, 1.25), and in 0.6 of the draws a turn of clip(30 n, -60, 60) degrees."""
+    maps = draws(random_maps.draw_scale_rotation())
+    boxes = 1 / np.sqrt(np.linalg.det(maps[:, :2, :2]))
+    normal = np.random.default_rng(0).normal(size=100_000)
+    for share in (0.1, 0.25, 0.5, 0.75, 0.9):
+        assert abs(np.quantile(boxes, share) - np.quantile(np.clip(1 + 0.25 * normal, 0.75, 1.25), share)) < 0.02
+    assert 0.75 - 1e-4 <= boxes.min() < 0.751
+    assert 1.249 < boxes.max() <= 1.25 + 1e-4
+    angles = np.degrees(np.arctan2(-maps[:, 1, 0], maps[:, 0, 0]))
+    turned = np.abs(angles) > 1e-3
+    assert abs(turned.mean() - 0.6) < 0.03
+    assert abs(angles[turned].std() - np.clip(30 * normal, -60, 60).std()) < 1.5
+    assert 58 < np.abs(angles).max() <= 60 + 1e-3
+    np.testing.assert_allclose(homogeneous(maps, np.full((4000, 1, 2), 32.0)), 32, atol=1e-3)
+    still = draws(random_maps.draw_scale_rotation(0.0, 30.0, rotated=0.0), count=4)
+    np.testing.assert_allclose(still, np.tile(np.eye(3), (4, 1, 1)), atol=1e-6)
+    with pytest.raises(InputError, match="rotated is 1"):
+        random_maps.draw_scale_rotation(rotated=1.5)
+    with pytest.raises(InputError, match="scale is 1"):
+        random_maps.draw_scale_rotation(scale=1.0)
 
 
 def test_jitter_follows_its_three_steps(key):

@@ -18,7 +18,8 @@ class Source(Protocol):
     """Examples by number. Every image is (S, S, 3) uint8 of one S, every field is numpy.
 
     `digest` identifies what is in it (a sha256 over names and labels), so that a checkpoint can say which split it saw.
-    `index` of an example is its number here.
+    `index` of an example is its number here. A source whose examples have names of their own also has
+    `identity(index) -> str | None`; read it through `identities`.
     """
 
     skeleton: Skeleton
@@ -50,11 +51,15 @@ def _check_range(index: int, count: int, name: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class ArraySource:
-    """Examples that are in memory: `examples` is one stacked Example of numpy arrays. Its `index` is not read."""
+    """Examples that are in memory: `examples` is one stacked Example of numpy arrays. Its `index` is not read.
+
+    names: one for each example, under which its author knows it; () if they have none.
+    """
 
     examples: Example
     skeleton: Skeleton
     name: str
+    names: tuple[str, ...] = ()
 
     def __post_init__(self):
         count, keypoints = len(self.examples.image), len(self.skeleton.names)
@@ -72,6 +77,10 @@ class ArraySource:
 
     def __len__(self) -> int:
         return len(self.examples.image)
+
+    def identity(self, index: int) -> str | None:
+        """The name of an example, None if there are none."""
+        return self.names[index] if self.names else None
 
     def __getitem__(self, index: int) -> Example:
         _check_range(index, len(self), self.name)
@@ -157,6 +166,9 @@ class _Subset:
         _check_range(index, len(self), self.name)
         return self.source[int(self.indices[index])]._replace(index=np.int32(index))
 
+    def identity(self, index: int) -> str | None:
+        return _identity(self.source, int(self.indices[index]))
+
 
 def subset(source: Source, indices: Sequence[int] | np.ndarray, name: str | None = None) -> Source:
     """Some examples of a source, in the order of `indices`, numbered from 0. Raises InputError for an index outside."""
@@ -186,6 +198,9 @@ class _WithoutLabels:
     def __getitem__(self, index: int) -> Example:
         return strip_labels(self.source[index])
 
+    def identity(self, index: int) -> str | None:
+        return _identity(self.source, index)
+
 
 def strip_labels(example: Example) -> Example:
     """An example, or a batch, whose keypoints and visibilities are zero: a method that reads it cannot peek."""
@@ -197,6 +212,65 @@ def without_labels(source: Source) -> Source:
     return _WithoutLabels(source, f"{source.name} without labels")
 
 
+@dataclass(frozen=True, eq=False)
+class _WithLabels:
+    source: Source
+    keypoints: np.ndarray
+    visible: np.ndarray
+    name: str
+
+    @property
+    def skeleton(self) -> Skeleton:
+        return self.source.skeleton
+
+    @cached_property
+    def digest(self) -> str:
+        return digest_of(self.source.digest, self.keypoints, self.visible)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Example:
+        _check_range(index, len(self), self.name)
+        return self.source[index]._replace(keypoints=self.keypoints[index], visible=self.visible[index])
+
+    def identity(self, index: int) -> str | None:
+        return _identity(self.source, index)
+
+
+def with_labels(source: Source, keypoints: np.ndarray, visible: np.ndarray, name: str | None = None) -> Source:
+    """The same images under other labels, for example pseudo-labels; the source's own are not read.
+
+    keypoints: (N, K, 2) in px of the source's images, in its order. visible: (N, K) in {0, 1}; where it is 0 the
+    coordinates may be anything, and come out as 0. Raises InputError for another shape, another visibility, or a
+    visible keypoint that is not finite.
+    """
+    name = name or f"{source.name} under other labels"
+    keypoints, visible = np.asarray(keypoints, np.float32), np.asarray(visible, np.float32)
+    count, points = len(source), len(source.skeleton.names)
+    if keypoints.shape != (count, points, 2) or visible.shape != (count, points):
+        raise InputError(f"{name}: keypoints are {keypoints.shape} and visible {visible.shape}, where the source needs "
+                         f"{(count, points, 2)} and {(count, points)}")
+    if not np.isin(visible, (0, 1)).all():
+        raise InputError(f"{name}: a visibility is neither 0 nor 1; mark each keypoint as labelled (1) or not (0)")
+    keypoints = np.where(visible[..., None] > 0, keypoints, np.float32(0))
+    if not np.isfinite(keypoints).all():
+        number = int(np.argmin(np.isfinite(keypoints).all((1, 2))))
+        raise InputError(f"{name}: number {number} has a labelled keypoint that is not finite; mark it as not labelled")
+    return _WithLabels(source, keypoints, visible, name)
+
+
+def _identity(source: Source, index: int) -> str | None:
+    found = getattr(source, "identity", None)
+    return None if found is None else found(index)
+
+
+def identities(source: Source) -> tuple[str, ...] | None:
+    """The names under which the author of a set knows its examples, in the order of the source; None without any."""
+    names = tuple(_identity(source, index) for index in range(len(source)))
+    return None if any(name is None for name in names) else names
+
+
 def stacked(examples: Sequence[Example]) -> Example:
     """A batch of examples."""
     return Example(*(np.stack(field) for field in zip(*examples, strict=True)))
@@ -204,7 +278,8 @@ def stacked(examples: Sequence[Example]) -> Example:
 
 def in_memory(source: Source) -> ArraySource:
     """All examples read once and kept: no decoding from then on. The digest is that of the new arrays."""
-    return ArraySource(stacked([source[index] for index in range(len(source))]), source.skeleton, source.name)
+    examples = stacked([source[index] for index in range(len(source))])
+    return ArraySource(examples, source.skeleton, source.name, identities(source) or ())
 
 
 def renamed(source: ArraySource, name: str) -> ArraySource:

@@ -14,12 +14,14 @@ class BatchStream:
 
     Consecutive global batches go through one permutation of the source after another, across their borders: every
     epoch shows every example once. Joined in the order of the processes, the rows are the same for any number of them.
+    A batch that is larger than its set crosses a border or several, so its examples occur equally often, up to one.
     """
 
     source: Source
     batch_size: int  # of all processes together
     labelled: bool
     rows: range  # of each global batch, those of this process
+    repeats: bool  # whether a batch may be larger than its set, and then shows examples twice
     order: grain.MapDataset = field(repr=False)  # position in the endless sequence -> number in the source
 
     def __getitem__(self, step: int) -> Example:
@@ -38,22 +40,25 @@ def _rows(batch_size: int, process_index: int, process_count: int, name: str) ->
 
 def stream(
     source: Source, *, batch_size: int, seed: int, shuffle: bool = True, labelled: bool = True,
-    process_index: int = 0, process_count: int = 1,
+    repeats: bool = False, process_index: int = 0, process_count: int = 1,
 ) -> BatchStream:
     """The batches of a source for training.
 
     batch_size: of all processes together. seed: of the shuffling, 0 <= seed < 2**32. labelled: False strips the
-    labels, so that no method can read them. Raises InputError for a batch larger than the source, or one that the
-    processes cannot share equally.
+    labels, so that no method can read them. repeats: True allows a batch larger than the source, for a handful of
+    labelled images beside many others. Raises InputError for a batch larger than the source without it, or one that
+    the processes cannot share equally.
     """
     count = len(source)
     if count == 0:
         raise InputError(f"{source.name}: there is no example in it")
-    if not 0 < batch_size <= count:
+    if batch_size < 1:
+        raise InputError(f"{source.name}: the batch size is {batch_size}; give at least 1")
+    if batch_size > count and not repeats:
         raise InputError(f"{source.name}: the batch size is {batch_size}, but there are {count} examples; "
                          f"choose 1 to {count}")
     rows = _rows(batch_size, process_index, process_count, source.name)
     order = grain.MapDataset.range(count)
     if shuffle:
         order = order.seed(seed).shuffle()
-    return BatchStream(source, batch_size, labelled, rows, order.repeat())
+    return BatchStream(source, batch_size, labelled, rows, repeats, order.repeat())

@@ -254,9 +254,10 @@ def _check_arguments(method: Method, streams, mesh: Mesh, steps: int, evaluate, 
     check_divisible({name: streams[name].batch_size for name in method.streams}, mesh)
     for name in method.streams:
         source, batch_size = streams[name].source, streams[name].batch_size
-        if hasattr(source, "__len__") and len(source) < batch_size:
+        repeats = getattr(streams[name], "repeats", False)
+        if hasattr(source, "__len__") and len(source) < batch_size and not repeats:
             raise InputError(f"stream {name!r}: batch size {batch_size} is larger than its set of {len(source)} "
-                             f"examples ({source.name}); use at most {len(source)}")
+                             f"examples ({source.name}); use at most {len(source)}, or a stream that repeats")
     if steps < 1:
         raise InputError(f"steps: {steps}; give at least 1")
     if select is not None and evaluate is None:

@@ -8,7 +8,7 @@ from PIL import Image
 from kpjax.errors import InputError
 from kpjax.input.check import check_source, visible_fraction
 from kpjax.input.placement import stretch
-from kpjax.input.source import TfdsSource, arrays, in_memory, subset, without_labels
+from kpjax.input.source import TfdsSource, arrays, identities, in_memory, subset, with_labels, without_labels
 from kpjax.structures import Skeleton
 
 SKELETON = Skeleton(("nose", "tail"))
@@ -63,6 +63,34 @@ def test_stripped_labels_are_gone_and_the_shape_stays():
     assert not example.keypoints.any()
     assert not example.visible.any()
     assert example.image.any()
+
+
+def test_other_labels_over_the_same_images():
+    source = random_source()
+    points, kept = np.full((10, 2, 2), 3.0), np.tile([1.0, 0.0], (10, 1))
+    points[:, 1] = np.nan
+    relabelled = with_labels(without_labels(source), points, kept, "pseudo")
+    assert (relabelled.name, len(relabelled)) == ("pseudo", 10)
+    example = relabelled[4]
+    np.testing.assert_array_equal(example.image, source[4].image)
+    np.testing.assert_array_equal(example.keypoints, [[3, 3], [0, 0]])
+    np.testing.assert_array_equal(example.visible, [1, 0])
+    assert [np.asarray(field).dtype.name for field in example] == ["uint8", *["float32"] * 4, "int32"]
+    other = with_labels(without_labels(source), points, kept * 0, "pseudo")
+    assert len({source.digest, relabelled.digest, other.digest}) == 3
+    with pytest.raises(InputError, match=r"keypoints are \(10, 2, 2\) and visible \(9, 2\)"):
+        with_labels(source, points, kept[1:])
+    with pytest.raises(InputError, match="number 0 has a labelled keypoint that is not finite"):
+        with_labels(source, points, np.ones_like(kept))
+    with pytest.raises(InputError, match="neither 0 nor 1"):
+        with_labels(source, points, kept / 2)
+
+
+def test_names_of_examples_survive_subsets_and_memory():
+    records = TfdsSource([stored_record(number) for number in range(3)], SKELETON, stretch(8), "set/train")
+    part = in_memory(without_labels(subset(records, [2, 0])))
+    assert identities(part) == ("picture_2.jpg", "picture_0.jpg")
+    assert identities(random_source()) is None
 
 
 def test_prepared_records_are_placed_in_a_square():

@@ -58,6 +58,19 @@ def test_unlabelled_streams_carry_no_labels(source):
     assert not batch.visible.any()
 
 
+def test_a_batch_may_be_larger_than_a_handful_of_labelled_images(source):
+    batches = stream(source, batch_size=16, seed=0, repeats=True)
+    seen = numbers(batches[step] for step in range(5))
+    assert [sorted(seen[first:first + 10]) for first in range(0, 80, 10)] == [list(range(10))] * 8
+    counts = np.bincount(numbers([batches[3]]), minlength=10)
+    assert counts.sum() == 16
+    assert counts.min() >= 1
+    parts = [stream(source, batch_size=16, seed=0, repeats=True, process_index=n, process_count=2) for n in (0, 1)]
+    assert numbers(part[1] for part in parts) == numbers([batches[1]])
+    with pytest.raises(InputError, match="the batch size is 0"):
+        stream(source, batch_size=0, seed=0, repeats=True)
+
+
 def test_batches_that_cannot_be_made_are_refused(source):
     with pytest.raises(InputError, match="batch size is 11, but there are 10 examples"):
         stream(source, batch_size=11, seed=0)
