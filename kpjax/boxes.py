@@ -115,6 +115,20 @@ def pad_to_square_map(width: int, height: int, side: int) -> np.ndarray:
     return _matrix(scale, scale, (side - fit.width) / 2, (side - fit.height) / 2)
 
 
+def person_map(centre: tuple[float, float], length: float, side: int, *, degrees: float = 0.0) -> np.ndarray:
+    """The crop of the official HRNet code (Sun et al. 2019): a square of `length` px about `centre` onto one of `side`.
+
+    degrees: how far the square is turned in the picture, x towards y. The centre lands on (side / 2, side / 2) and one
+    pixel becomes side / length, without the half pixel of a resampling. That code calls length / 200 the scale.
+    Raises InputError for a length that is not positive.
+    """
+    if not length > 0:
+        raise InputError(f"box: a crop of {length:g} px was asked for; its side must be positive")
+    along, across = side / length * np.cos(np.deg2rad(degrees)), side / length * np.sin(np.deg2rad(degrees))
+    turned = np.array([[along, across], [-across, along]])
+    return np.block([[turned, side / 2 - turned @ np.reshape(centre, (2, 1))], [np.eye(3)[2:]]]).astype(np.float32)
+
+
 def move_points(map_: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Points (N, 2) under one map (3, 3), computed in float64 and returned as float32."""
     homogeneous = np.asarray(points, np.float64) @ np.asarray(map_, np.float64)[:, :2].T + map_[:, 2]

@@ -1,15 +1,27 @@
 """Pictures of any size brought to one square size on the host, with the keypoints moved along and the way back kept."""
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
 from kpjax import boxes
+from kpjax.errors import InputError
 
 Placed = tuple[np.ndarray, np.ndarray, np.ndarray, np.float32, np.ndarray]
-# (image (h, w, 3) uint8, keypoints (K, 2), visible (K,), scale) ->
 # (image (S, S, 3) uint8, keypoints, visible, scale, crop (3, 3): pixels of the placed image -> of the given one)
-Place = Callable[[np.ndarray, np.ndarray, np.ndarray, np.float32], Placed]
+
+
+class Place(Protocol):
+    """image (h, w, 3) uint8, keypoints (K, 2), visible (K,), the set's reference length in pixels -> the square one.
+
+    box: (4,) x, y, width, height in pixels of the picture, where the set says what is shown; most placements leave it
+    aside.
+    """
+
+    def __call__(
+        self, image: np.ndarray, keypoints: np.ndarray, visible: np.ndarray, scale: np.float32,
+        box: np.ndarray | None = None,
+    ) -> Placed: ...
 
 
 def _placed(image: Image.Image, map_: np.ndarray, keypoints, visible, scale) -> Placed:
@@ -39,7 +51,7 @@ def _pasted(image: np.ndarray, fit: boxes.Fit, side: int) -> Image.Image:
 
 def letterbox(side: int) -> Place:
     """The whole picture, its longer side at `side` pixels, black beside it."""
-    def place(image, keypoints, visible, scale):
+    def place(image, keypoints, visible, scale, box=None):
         size = image.shape[1], image.shape[0], side
         placed = _pasted(image, boxes.letterbox_fit(*size), side)
         return _placed(placed, boxes.letterbox_map(*size), keypoints, visible, scale)
@@ -52,7 +64,7 @@ def pad_to_square(side: int) -> Place:
     It differs from `letterbox` in rounding: sizes are cut, not rounded, and coordinates move by half the gap as a
     real number, without the half-pixel of a resampling.
     """
-    def place(image, keypoints, visible, scale):
+    def place(image, keypoints, visible, scale, box=None):
         size = image.shape[1], image.shape[0], side
         placed = _pasted(image, boxes.pad_to_square_fit(*size), side)
         return _placed(placed, boxes.pad_to_square_map(*size), keypoints, visible, scale)
@@ -61,7 +73,7 @@ def pad_to_square(side: int) -> Place:
 
 def stretch(side: int) -> Place:
     """The whole picture, each axis stretched to `side` pixels on its own."""
-    def place(image, keypoints, visible, scale):
+    def place(image, keypoints, visible, scale, box=None):
         placed = _resized(Image.fromarray(image), side, side)
         return _placed(placed, boxes.stretch_map(image.shape[1], image.shape[0], side), keypoints, visible, scale)
     return place
@@ -75,14 +87,58 @@ def box_crop(side: int, margin: float = 1.5, *, grid: str = "half_pixel") -> Pla
     """
     whole = letterbox(side)
 
-    def place(image, keypoints, visible, scale):
+    def place(image, keypoints, visible, scale, box=None):
         if not np.any(visible):
             return whole(image, keypoints, visible, scale)
         height, width = image.shape[:2]
-        box = boxes.square_box(boxes.tight_box(keypoints, visible), width, height, margin)
-        left, upper, right, lower = (int(edge) for edge in box)
+        square = boxes.square_box(boxes.tight_box(keypoints, visible), width, height, margin)
+        left, upper, right, lower = (int(edge) for edge in square)
         if right <= left:
             return whole(image, keypoints, visible, scale)
         placed = _resized(Image.fromarray(image[upper:lower, left:right]), side, side)
-        return _placed(placed, boxes.crop_map(box, side, grid=grid), keypoints, visible, scale)
+        return _placed(placed, boxes.crop_map(square, side, grid=grid), keypoints, visible, scale)
     return place
+
+
+def person_crop(side: int, margin: float = 1.25, *, smallest: float = 0.0) -> Place:
+    """A square of `margin` times the longer side of the annotated box, about its middle, black beyond the picture.
+
+    smallest: the least side of the square in pixels. Sampling and coordinates are those of the official HRNet code
+    (Sun et al. 2019; see `boxes.person_map`): bilinear between four pixels at any reduction, its margin 1.25. A point
+    outside the square is not visible any more. Raises InputError for an example without a box.
+    """
+    def place(image, keypoints, visible, scale, box=None):
+        x, y, width, height = _needed(box)
+        length = max(margin * max(width, height), smallest)
+        map_ = boxes.person_map((x + width / 2, y + height / 2), length, side)
+        # Pillow counts from the corner of the first pixel, maps of centres from its middle.
+        (step, _, left), (_, _, upper) = np.linalg.inv(np.asarray(map_, np.float64))[:2]
+        corner = 0.5 - 0.5 * step
+        placed = Image.fromarray(image).transform(
+            (side, side), Image.Transform.AFFINE, (step, 0, left + corner, 0, step, upper + corner),
+            Image.Resampling.BILINEAR)
+        return _placed(placed, map_, keypoints, visible, scale)
+    return place
+
+
+def scaled_by_box(place: Place) -> Place:
+    """The same placement, with the longer side of the annotated box as the reference length.
+
+    For PCK as it is defined for Leeds Sports, CUB and ATRW (Moskvyak et al. 2021), whatever length a set stores.
+    Raises InputError for an example without a box.
+    """
+    def place_with_length(image, keypoints, visible, scale, box=None):
+        _, _, width, height = _needed(box)
+        return place(image, keypoints, visible, np.float32(max(width, height)), box)
+    return place_with_length
+
+
+def _needed(box: np.ndarray | None) -> tuple[float, ...]:
+    """x, y, width and height of a box that is there and has an area along one axis at least."""
+    if box is None:
+        raise InputError("box: the placement goes by the annotated box and the example has none; choose a set that "
+                         "has boxes, and prepare it again if it was prepared without")
+    x, y, width, height = (float(number) for number in box)
+    if not max(width, height) > 0:
+        raise InputError(f"box: width {width:g} and height {height:g}; one of them must be positive")
+    return x, y, width, height

@@ -108,8 +108,10 @@ def arrays(
 class TfdsSource:
     """Prepared records (image as the bytes of its file, keypoints, visible, scale, id) brought to one image size.
 
+    A record may have a `box` (4,) too, x, y, width, height in pixels, for placements that go by it.
+
     records: anything with `len` and integer indexing, as tfds' `as_data_source` with `SkipDecoding` for the image.
-    Reading an example raises InputError with its id if its image does not decode.
+    Reading an example raises InputError with its id if its image does not decode or cannot be placed.
     """
 
     records: Sequence[Mapping]
@@ -141,7 +143,11 @@ class TfdsSource:
         except OSError as error:
             raise InputError(f"{self.name}, {record['id'].decode()}: the image cannot be read: {error}; "
                              "prepare the set again") from error
-        placed = self.place(image, record["keypoints"], record["visible"], np.float32(record["scale"]))
+        try:
+            placed = self.place(image, record["keypoints"], record["visible"], np.float32(record["scale"]),
+                                record.get("box"))
+        except InputError as error:
+            raise InputError(f"{self.name}, {record['id'].decode()}: {error}") from error
         return Example(*placed, np.int32(index))
 
 

@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 
-from kpjax.input.placement import box_crop, letterbox, pad_to_square, stretch
+from kpjax.errors import InputError
+from kpjax.input.placement import box_crop, letterbox, pad_to_square, person_crop, scaled_by_box, stretch
 
 
 def picture_with_blob(width, height, x, y, radius):
@@ -68,3 +69,52 @@ def test_a_box_of_no_area_shows_the_whole_picture(visible):
     for one, other in zip(box_crop(16)(image, points, visible, np.float32(1)),
                           letterbox(16)(image, points, visible, np.float32(1)), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("box", [(80, 20, 60, 90), (0, 0, 90, 60), (-20, 30, 200, 40)], ids=["in", "corner", "wide"])
+def test_a_person_crop_is_centred_on_the_box_and_shows_what_is_there(box):
+    x, y, width, height = box
+    centre = np.array([x + width / 2, y + height / 2])
+    spot = np.array([78.0, 52.0])
+    image = np.maximum(picture_with_blob(200, 120, *spot, radius=3), 40)
+    points = np.array([spot, centre, centre + [0, 5]], np.float32)
+    placed, keypoints, visible, scale, crop = person_crop(128)(
+        image, points, np.ones(3, np.float32), np.float32(10), np.array(box, np.float32))
+    growth = 128 / (1.25 * max(width, height))
+    np.testing.assert_allclose(keypoints[1], [64, 64], atol=1e-3)
+    np.testing.assert_allclose(keypoints[2], [64, 64 + 5 * growth], atol=1e-3)
+    np.testing.assert_allclose(scale, 10 * growth, rtol=1e-5)
+    assert visible.all()
+    np.testing.assert_allclose(keypoints @ crop[:2, :2].T + crop[:2, 2], points, atol=1e-3)
+    blob = np.maximum(placed.astype(int) - 40, 0)
+    np.testing.assert_allclose(centre_of_mass(blob), keypoints[0], atol=0.15)
+    columns = np.arange(128)[None] / growth + centre[0] - 64 / growth
+    rows = np.arange(128)[:, None] / growth + centre[1] - 64 / growth
+    beyond = (columns < -1) | (columns > 200) | (rows < -1) | (rows > 120)
+    assert not placed[beyond].any()  # black
+    within = (columns > 0) & (columns < 199) & (rows > 0) & (rows < 119)
+    assert placed[within].min() >= 39  # Pillow rounds
+
+
+def test_person_crops_have_a_least_side_and_hide_what_is_beyond():
+    box, points = np.array([40, 40, 8, 4], np.float32), np.array([[44, 42], [92, 42], [94, 42]], np.float32)
+    image = np.zeros((100, 200, 3), np.uint8)
+    _, keypoints, visible, scale, _ = person_crop(50, smallest=100.0)(image, points, np.ones(3), np.float32(8), box)
+    np.testing.assert_allclose(keypoints, [[25, 25], [49, 25], [0, 0]], atol=1e-3)
+    assert visible.tolist() == [1, 1, 0]
+    assert scale == 4
+
+
+def test_the_longer_side_of_the_box_as_reference_length():
+    image, points, seen = np.zeros((30, 60, 3), np.uint8), np.ones((1, 2), np.float32), np.ones(1)
+    box = np.array([3, 3, 12, 20], np.float32)
+    *_, scale, _ = scaled_by_box(letterbox(30))(image, points, seen, np.float32(99), box)
+    assert scale == 10
+    plain, boxed = (letterbox(30)(image, points, seen, np.float32(99), given) for given in (None, box))
+    for one, other in zip(plain, boxed, strict=True):
+        np.testing.assert_array_equal(one, other)
+    for place in (person_crop(8), scaled_by_box(letterbox(8))):
+        with pytest.raises(InputError, match="the example has none"):
+            place(image, points, seen, np.float32(1))
+        with pytest.raises(InputError, match="width 0 and height 0"):
+            place(image, points, seen, np.float32(1), np.zeros(4))

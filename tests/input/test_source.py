@@ -7,7 +7,7 @@ from PIL import Image
 
 from kpjax.errors import InputError
 from kpjax.input.check import check_source, visible_fraction
-from kpjax.input.placement import stretch
+from kpjax.input.placement import person_crop, stretch
 from kpjax.input.source import TfdsSource, arrays, identities, in_memory, subset, with_labels, without_labels
 from kpjax.structures import Skeleton
 
@@ -103,6 +103,14 @@ def test_prepared_records_are_placed_in_a_square():
     kept = in_memory(source)
     np.testing.assert_array_equal(kept[1].image, example.image)
     assert source.digest == TfdsSource([stored_record(0), stored_record(1)], SKELETON, stretch(5), "other").digest
+
+
+def test_records_with_a_box_are_placed_by_it():
+    source = TfdsSource([{**stored_record(0), "box": np.array([2, 7, 4, 5], np.float32)}, stored_record(1)], SKELETON,
+                        person_crop(10, margin=2.0), "set/train")
+    np.testing.assert_allclose(source[0].keypoints[0], [5.5, 5])  # the middle of the box is (4, 9.5)
+    with pytest.raises(InputError, match=r"set/train, picture_1\.jpg: box: .* prepare it again"):
+        source[1]
 
 
 def test_truncated_images_stop_or_are_left_out_and_named(capsys):
