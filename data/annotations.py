@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from data.prepared import Record, png, record
+from kpjax.boxes import tight_box
 
 Cut = Callable[[Image.Image, np.ndarray], tuple[Image.Image, np.ndarray]]
 Reference = Callable[[np.ndarray, np.ndarray], float]  # (keypoints, visible) -> the set's reference length in pixels
@@ -23,6 +24,8 @@ class Annotation(NamedTuple):
     visible: np.ndarray  # (K,) bool
     size: tuple[int, int] | None = None  # width and height that the files promise
     cut: Cut | None = None  # what is done to picture and keypoints before they are stored; None: stored byte for byte
+    box: np.ndarray | None = None  # (4,) x, y, width, height of what is labelled; for sets that store pictures whole
+    scale: float | None = None  # the set's reference length in pixels, where the files state it
 
 
 def diagonal(keypoints: np.ndarray, visible: np.ndarray) -> float:
@@ -34,28 +37,34 @@ def diagonal(keypoints: np.ndarray, visible: np.ndarray) -> float:
 def stored(splits: Mapping[str, Sequence[Annotation]], reference: Reference = diagonal) -> dict[str, Iterator[Record]]:
     """The records of each split, made one by one; a split without any is left out, since tfds cannot write it.
 
-    reference: the set's length in pixels; where it is not positive (a frame without labels) the median of the split
-    takes its place. A point outside the stored picture is stored as not visible. A picture that does not decode is
-    passed on as it is, for the builder to name or to leave out.
+    reference: the set's length in pixels where an annotation does not state it; where it is not positive (a frame
+    without labels) the median of the split takes its place. A point outside the stored picture is stored as not
+    visible, and a box of no extent becomes that of the whole picture. A picture that does not decode is passed on as it
+    is, for the builder to name or to leave out.
     """
     return {split: _records(annotations, reference) for split, annotations in splits.items() if annotations}
 
 
 def _records(annotations: Sequence[Annotation], reference: Reference) -> Iterator[Record]:
-    lengths = [reference(one.keypoints, one.visible) for one in annotations]
-    usual = float(np.median([length for length in lengths if length > 0] or [1.0]))
+    def length(one: Annotation, keypoints: np.ndarray) -> float:
+        return reference(keypoints, one.visible) if one.scale is None else one.scale
+
+    lengths = [length(one, one.keypoints) for one in annotations]
+    usual = float(np.median([one for one in lengths if one > 0] or [1.0]))
     for one in annotations:
-        image, keypoints, visible = one.image, one.keypoints, one.visible
+        image, keypoints, visible, box = one.image, one.keypoints, one.visible, one.box
         try:
             with Image.open(one.image) as picture:
                 size = picture.size
                 if one.cut is not None:
                     cut, keypoints = one.cut(picture, keypoints)
                     image, size = _encoded(cut, lossless=picture.format != "JPEG"), cut.size
+            if box is not None and not box[2:].any():
+                box = np.array([0, 0, *size])
             visible = visible & (keypoints > -0.5).all(1) & (keypoints < np.array(size) - 0.5).all(1)
         except OSError:
-            image = one.image
-        yield record(image, keypoints, visible, reference(keypoints, one.visible) or usual, one.name)
+            image, box = one.image, None  # the builder does not get as far as its schema
+        yield record(image, keypoints, visible, length(one, keypoints) or usual, one.name, box)
 
 
 def _encoded(picture: Image.Image, lossless: bool) -> bytes:
@@ -66,6 +75,14 @@ def _encoded(picture: Image.Image, lossless: bool) -> bytes:
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=95, subsampling=0)
     return file.getvalue()
+
+
+def box_around(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """The tight box (4,) x, y, width, height around the visible points, of no extent with fewer than two."""
+    if not visible.any():
+        return np.zeros(4)
+    left, upper, right, lower = tight_box(keypoints, visible)
+    return np.array([left, upper, right - left, lower - upper])
 
 
 def fifth_held_out(samples: Sequence) -> tuple[list, list]:

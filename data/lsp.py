@@ -1,9 +1,12 @@
 """Leeds Sports Pose (LSP): people at sports, 14 joints, in the 16 slots of the body that RegDA uses.
 
 Johnson and Everingham, Clustered Pose and Nonlinear Appearance Models for Human Pose Estimation, BMVC 2010. All
-pictures are in both splits, as in RegDA, which adapts to LSP without its labels. Pictures are stored as they are; the
-padding to a square is the placement `kpjax.input.placement.pad_to_square`. Pelvis and thorax are never visible.
-`scale` is the diagonal of the visible points' box in pixels.
+pictures are in train and in test, as in RegDA, which adapts to LSP without its labels. Pictures are stored as they are;
+the padding to a square is the placement `kpjax.input.placement.pad_to_square`. Pelvis and thorax are never visible.
+`scale` is the diagonal of the visible points' box in pixels, `box` the tight one of all joints.
+
+Hidden joints have a place, too. The splits first_half (pictures 1 to 1,000) and second_half count every joint as
+visible: networks trained on LSP Extended are chosen on one and tested on the other.
 """
 from functools import partial
 from pathlib import Path
@@ -11,24 +14,36 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from data.annotations import Annotation, stored
+from data.annotations import Annotation, box_around, stored
 from data.bodies import BODY, LEEDS_JOINTS, LEEDS_LABELLED
 from data.checking import all_faults, read_whole
 from data.prepared import Dataset, KeypointBuilder
 
+HALF = 1000
 
-def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
-    """All people, twice. The flag 1 means not visible here; in LSP Extended it is the other way round."""
+
+def read(folder: Path, faults: list[str], half: int = HALF) -> dict[str, list[Annotation]]:
+    """All people, twice, and both halves. The flag 1 means not visible; in LSP Extended it is the other way round."""
+    nobody = {"train": [], "test": [], "first_half": [], "second_half": []}
     joints = read_joints(folder / "joints.mat", faults)
     if joints is None:
-        return {"train": [], "test": []}
+        return nobody
     if joints.shape[:2] != (3, 14):
         faults.append(f"joints.mat: joints is {joints.shape}, (3, 14, pictures) belongs here"
                       + ("; this is LSP Extended: use lspet" if joints.shape[:2] == (14, 3) else ""))
-        return {"train": [], "test": []}
+        return nobody
+    if (joints[2] == 1).all():
+        faults.append("joints.mat: every joint is flagged 1, which means hidden in LSP; no keypoint is visible in the "
+                      "whole set, the flags are those of another release")
+        return nobody
     people = [person for column in range(joints.shape[2]) if (person := described(
         folder / "images" / f"im{column + 1:04d}.jpg", joints[:2, :, column].T, joints[2, :, column], False, faults))]
-    return {"train": people, "test": people}
+    whole = []
+    for person in people:
+        located = np.isfinite(person.keypoints).all(1) & LEEDS_LABELLED
+        whole.append(person._replace(visible=located, box=box_around(person.keypoints, located)))
+    people = [person._replace(box=one.box) for person, one in zip(people, whole, strict=True)]
+    return {"train": people, "test": people, "first_half": whole[:half], "second_half": whole[half:]}
 
 
 def read_joints(path: Path, faults: list[str]) -> np.ndarray | None:
@@ -64,7 +79,8 @@ def described(
                       "its coordinates are not finite")
         return None
     slots = list(LEEDS_JOINTS)
-    return Annotation(image.stem, image, joints[slots], visible[slots] & LEEDS_LABELLED)
+    labelled = visible[slots] & LEEDS_LABELLED
+    return Annotation(image.stem, image, joints[slots], labelled, box=box_around(joints[slots], labelled))
 
 
 class Lsp(KeypointBuilder):
@@ -72,6 +88,7 @@ class Lsp(KeypointBuilder):
 
     name = "lsp"
     keypoints = len(BODY.names)
+    boxed = True
 
     def splits(self, folder):
         return stored(read_whole(read, folder, self.name))

@@ -4,7 +4,7 @@ Johnson and Everingham, Learning Effective Human Pose Estimation from Inaccurate
 LSP in the order of its axes and in its flag: 1 means visible, and where it is 0 the coordinates are filler. There is
 no published split; pictures 1 to 2,000 train and the others test. A copy that stops earlier is read as far as it goes.
 Pictures are stored as they are, with the 16 points of the body of which 14 are labelled. `scale` is the diagonal of
-the visible points' box in pixels.
+the visible points' box in pixels, `box` that box.
 """
 from functools import partial
 from pathlib import Path
@@ -48,6 +48,7 @@ class Lspet(KeypointBuilder):
 
     name = "lspet"
     keypoints = len(BODY.names)
+    boxed = True
 
     def splits(self, folder):
         return stored(read_whole(read, folder, self.name))

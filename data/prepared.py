@@ -39,28 +39,31 @@ class Dataset(NamedTuple):
     needs_folder: bool = True  # False: drawn by kpjax, nothing to fetch
 
 
-def features(keypoints: int | None, encoding: str = "jpeg") -> tfds.features.FeaturesDict:
+def features(keypoints: int | None, encoding: str = "jpeg", boxed: bool = False) -> tfds.features.FeaturesDict:
     """The schema of every prepared record.
 
     keypoints: their count, None if it is known from the data only. encoding: of the stored image, jpeg or png (the
-    bytes of a file are stored as they are, whatever this says).
+    bytes of a file are stored as they are, whatever this says). boxed: whether a record has a box.
     """
+    box = {"box": tfds.features.Tensor(shape=(4,), dtype=np.float32)} if boxed else {}
     return tfds.features.FeaturesDict({
         "image": tfds.features.Image(shape=(None, None, 3), encoding_format=encoding),
         "keypoints": tfds.features.Tensor(shape=(keypoints, 2), dtype=np.float32),
         "visible": tfds.features.Tensor(shape=(keypoints,), dtype=np.float32),
         "scale": tfds.features.Scalar(dtype=np.float32),
         "id": tfds.features.Text(),
+        **box,
     })
 
 
-def record(image: Path | bytes | np.ndarray, keypoints, visible, scale: float, name: str) -> Record:
+def record(image: Path | bytes | np.ndarray, keypoints, visible, scale: float, name: str, box=None) -> Record:
     """One example to store.
 
     image: a file, its bytes, or (H, W, 3) uint8 pixels, which are stored as PNG. keypoints: (K, 2) (x, y) in pixels of
     the image, the centre of its top-left pixel at (0, 0); anything, even NaN, where not visible. visible: (K,), true
-    where labelled. scale: the set's reference length in pixels of this image. name: unique within the split.
-    Raises InputError for a visible keypoint or a scale that is not a finite number.
+    where labelled. scale: the set's reference length in pixels of this image. name: unique within the split. box: (4,)
+    x, y, width, height in pixels of what is labelled, for the sets whose builder is `boxed`.
+    Raises InputError for a visible keypoint, a scale or a box that is not of finite numbers, or a box of no extent.
     """
     visible = np.asarray(visible, np.float32) > 0
     keypoints = np.where(visible[:, None], np.asarray(keypoints, np.float32), np.float32(0))
@@ -69,8 +72,14 @@ def record(image: Path | bytes | np.ndarray, keypoints, visible, scale: float, n
                          "coordinates are not finite; mark it as not labelled or mend them")
     if not (math.isfinite(scale) and scale > 0):
         raise InputError(f"{name}: the reference length is {scale}; it must be a positive number of pixels")
-    return {"image": image, "keypoints": keypoints, "visible": visible.astype(np.float32), "scale": np.float32(scale),
-            "id": name}
+    described = {"image": image, "keypoints": keypoints, "visible": visible.astype(np.float32),
+                 "scale": np.float32(scale), "id": name}
+    if box is None:
+        return described
+    box = np.asarray(box, np.float32)
+    if not (np.isfinite(box).all() and (box[2:] >= 0).all() and box[2:].any()):
+        raise InputError(f"{name}: the box is {box.tolist()}; finite x, y, width, height with an extent are needed")
+    return {**described, "box": box}
 
 
 def png(image: np.ndarray) -> bytes:
@@ -93,15 +102,16 @@ def _as_rgb(image: Path | bytes | np.ndarray) -> bytes:
 class KeypointBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """A tfds builder of keypoint records, written as array_record files without TensorFlow.
 
-    A subclass sets `name`, `VERSION`, `keypoints`, `encoding` and defines `splits(folder)`: the records of each split,
-    read one by one. Images that do not decode are collected while building and named together in one InputError;
-    with `on_bad_image = "skip"` they are left out and listed in `skipped`.
+    A subclass sets `name`, `VERSION`, `keypoints`, `encoding`, `boxed` and defines `splits(folder)`: the records of
+    each split, read one by one. Images that do not decode are collected while building and named together in one
+    InputError; with `on_bad_image = "skip"` they are left out and listed in `skipped`.
     """
 
     VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = "python -m data lists where a person gets this dataset."
     keypoints: int | None = None
     encoding = "jpeg"
+    boxed = False
     on_bad_image = "stop"
 
     def __init__(self, **options):
@@ -113,7 +123,7 @@ class KeypointBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         raise NotImplementedError
 
     def _info(self):
-        return tfds.core.DatasetInfo(builder=self, features=features(self.keypoints, self.encoding))
+        return tfds.core.DatasetInfo(builder=self, features=features(self.keypoints, self.encoding, self.boxed))
 
     def _split_generators(self, dl_manager):
         folder = Path(dl_manager.manual_dir) if self.MANUAL_DOWNLOAD_INSTRUCTIONS else None

@@ -35,6 +35,8 @@ def test_flags_filler_and_pictures_that_are_there(folder, records):
         assert (record["keypoints"][record["visible"] == 0] == 0).all()  # filler is never a target
         seen = np.flatnonzero(record["visible"][:6])
         np.testing.assert_allclose(record["keypoints"][seen], joints[seen, :2, number], rtol=1e-6)
+        labelled = joints[joints[:, 2, number] == 1, :2, number]
+        np.testing.assert_allclose(record["box"], [*labelled.min(0), *np.ptp(labelled, axis=0)], rtol=1e-6)
     assert found["train"]["im00001"]["visible"][0] == 0  # it lies outside
 
 
