@@ -51,7 +51,7 @@ class Experiment(NamedTuple):
     shortened: Callable[[Any, int], Any]  # (config, steps of the last stage) -> config with all stages scaled
     run: Callable[[Job], None]  # trains and evaluates one job, or finds it done; writes its results.json
     columns: Callable[[Any], Sequence[Column]]  # of the table
-    paper: Callable[[str, str], Mapping[str, float]]  # (preset, variant) -> the paper's numbers by metric
+    paper: Callable[[str, Any, str], Mapping[str, float]]  # (preset, config, variant) -> the paper's numbers by metric
 
 
 def run_folder(job: Job, experiment: str) -> Path:
@@ -157,39 +157,78 @@ def _use_compile_cache() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 
-def run(experiment: Experiment, arguments: Sequence[str]) -> Path:
-    """Runs what a command line asks for and returns the path of the report."""
+class Command(NamedTuple):
+    """What a command line asks for."""
+
+    experiment: Experiment
+    preset: str
+    config: Any  # with the steps of all stages scaled as asked for
+    variants: Sequence[str]
+    seeds: range
+    workdir: Path
+    data_dir: Path
+    fresh: bool
+    require_accelerator: bool
+    arguments: Sequence[str]  # as typed
+
+
+def read_command(experiment: Experiment, arguments: Sequence[str]) -> Command:
+    """Everything that a command line asks for, checked. Raises InputError as `parse` does, and for impossible rows."""
     preset, flags = parse(experiment, arguments)
-    config = flags.config
     if flags.seeds < 1:
         raise InputError(f"--seeds: {flags.seeds} is no count of seeds; give 1 or more")
     if flags.first_seed < 0:
         raise InputError(f"--first-seed: {flags.first_seed}; seeds count from 0")
-    config = _with_steps(experiment, experiment.presets[preset], config)
-    variants = chosen_variants(experiment, preset, config, flags.variants)
+    config = _with_steps(experiment, experiment.presets[preset], flags.config)
+    return Command(experiment, preset, config, chosen_variants(experiment, preset, config, flags.variants),
+                   range(flags.first_seed, flags.first_seed + flags.seeds), Path(flags.workdir),
+                   Path(flags.data_dir).expanduser(), flags.fresh, flags.require_accelerator, tuple(arguments))
+
+
+def jobs_of(command: Command) -> list[Job]:
+    """A job for every seed and variant, seed by seed."""
+    return [Job(command.config, command.preset, name, seed, command.workdir, command.data_dir)
+            for seed in command.seeds for name in command.variants]
+
+
+def prepare_process(command: Command) -> None:
+    """The cache of compiled programs, the check for an accelerator, and the first lines of a run."""
     _use_compile_cache()
-    if flags.require_accelerator:
+    if command.require_accelerator:
         require_accelerator()
     print(*environment_lines(), sep="\n")
-    command = f"python -m experiments.{experiment.name} " + " ".join(arguments)
-    folder = preset_folder(flags.workdir, experiment.name, preset)
-    for seed in range(flags.first_seed, flags.first_seed + flags.seeds):
-        jobs = [Job(config, preset, name, seed, Path(flags.workdir), Path(flags.data_dir).expanduser())
-                for name in variants]
-        if flags.fresh:
+
+
+def show_table(command: Command) -> Path:
+    """Prints the table of a preset and writes its report, whose path it returns."""
+    experiment, preset, config = command.experiment, command.preset, command.config
+    folder = preset_folder(command.workdir, experiment.name, preset)
+    shown = [name for name in experiment.applicable(preset, config)
+             if name in command.variants or (folder / name).is_dir()]
+    rows = [Row(name, experiment.variants[name].kind, experiment.variants[name].label,
+                experiment.paper(preset, config, name), experiment.variants[name].line) for name in shown]
+    columns = experiment.columns(config)
+    print("\n" + text_table(folder, rows, columns))
+    typed = f"python -m experiments.{experiment.name} " + " ".join(command.arguments)
+    report = write_report(folder, rows=rows, columns=columns, title=f"{experiment.name} {preset}: {config.summary}",
+                          commands=[typed])
+    print(f"\nreport: {report}")
+    return report
+
+
+def run(experiment: Experiment, arguments: Sequence[str]) -> Path:
+    """Runs what a command line asks for and returns the path of the report."""
+    command = read_command(experiment, arguments)
+    prepare_process(command)
+    folder = preset_folder(command.workdir, experiment.name, command.preset)
+    for seed in command.seeds:
+        jobs = [job for job in jobs_of(command) if job.seed == seed]
+        if command.fresh:
             for old in [run_folder(job, experiment.name) for job in jobs] + list(folder.glob(f"stages/*/seed-{seed}")):
                 start_over(old)
         for job in jobs:
             experiment.run(job)
-    shown = [name for name in experiment.applicable(preset, config) if name in variants or (folder / name).is_dir()]
-    rows = [Row(name, experiment.variants[name].kind, experiment.variants[name].label,
-                experiment.paper(preset, name), experiment.variants[name].line) for name in shown]
-    columns = experiment.columns(config)
-    print("\n" + text_table(folder, rows, columns))
-    report = write_report(folder, rows=rows, columns=columns, title=f"{experiment.name} {preset}: {config.summary}",
-                          commands=[command])
-    print(f"\nreport: {report}")
-    return report
+    return show_table(command)
 
 
 def exit_code_of(main: Callable[[], Any]) -> int:

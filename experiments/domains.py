@@ -53,6 +53,24 @@ def open_domain(
     return Splits(*(decoded_once(open_split(split)) for split in ("train[:95%]", "train[95%:]", "test")))
 
 
+def held_out_splits(
+    name: str, *, place: Place, seed: int, data_dir: Path, validation_share: float
+) -> Splits:
+    """The splits of a prepared dataset; a share of its training split, drawn by the seed, validates.
+
+    Decoded once if they fit into memory. Raises InputError if the set was not prepared, or a split would be empty.
+    """
+    labelled, test = (decoded_once(open_source(name, split, data_dir=data_dir, place=place))
+                      for split in ("train", "test"))
+    held_out = round(validation_share * len(labelled))
+    if not 0 < held_out < len(labelled):
+        raise InputError(f"--validation-share: {validation_share} of {len(labelled)} training pictures is {held_out}; "
+                         "some must validate and some must train")
+    order = np.random.default_rng(seed).permutation(len(labelled))
+    return Splits(subset(labelled, order[held_out:], f"{name}/train"),
+                  subset(labelled, order[:held_out], f"{name}/validation"), test)
+
+
 def decoded_once(source: Source) -> Source:
     """The source held in memory if its pictures fit into KEPT_IN_MEMORY bytes, otherwise as it is."""
     return in_memory(source) if len(source) * source[0].image.nbytes <= KEPT_IN_MEMORY else source

@@ -29,17 +29,17 @@ from experiments.regda.variants import (
     parts_of,
     steps_of_both_stages,
 )
+from experiments.run_records import begin, finished_before, identity_of, stored_run
 from kpjax import metrics
 from kpjax.errors import InputError
 from kpjax.heatmaps import keypoint_cells
 from kpjax.input.placement import Place, letterbox
 from kpjax.input.source import Source
 from kpjax.input.stream import stream
-from kpjax.structures import Method, Trained, skeleton_from_json
+from kpjax.structures import Method, Trained
 from kpjax.training.evaluation import predict_source
 from kpjax.training.fit import Fitted, Select, fit
-from kpjax.training.identity import check_identity
-from kpjax.training.run_folder import read_json, strict, write_config, write_json, write_results
+from kpjax.training.run_folder import strict, write_results
 from kpjax.training.stages import stage
 from kpjax.training.tree_files import load_trained, save_trained
 from kpjax.viewing.table import Column
@@ -68,11 +68,6 @@ def evaluate(
         batchwise = metrics.pck_batchwise(cells, true_cells, map_size=config.heatmap_size, groups=groups)
         values |= {f"{name}/pck_batchwise/{group}": value for group, value in batchwise.items()}
     return values
-
-
-def identity_of(job: Job) -> dict:
-    """What must be the same for a run to go on."""
-    return {"variant": job.variant, "seed": job.seed} | strict(asdict(job.config))
 
 
 def pretrained(job: Job, parts: Parts, source: Splits) -> Trained:
@@ -131,9 +126,7 @@ def result_of(job: Job) -> Trained:
 def run(job: Job) -> None:
     """Trains and evaluates one variant of one seed and writes its results; a finished run is left as it is."""
     folder, config, recipe = run_folder(job, "regda"), job.config, RECIPES[job.variant]
-    if (folder / "results.json").exists():
-        check_identity(read_json(folder / "config.json"), identity_of(job), folder / "config.json")
-        print(f"{job.variant}, seed {job.seed}: finished before, in {folder}")
+    if finished_before(folder, job):
         return
     source, goal = (open_domain(name, side=config.image_size, seed=job.seed, data_dir=job.data_dir,
                                 train=config.training_examples, test=config.test_examples,
@@ -148,9 +141,7 @@ def run(job: Job) -> None:
     elif recipe.start:
         start = {"variables": result_of(job._replace(variant=recipe.start)).variables}
     print(f"{job.variant}, seed {job.seed}: {VARIANTS[job.variant].line}")
-    if jax.process_index() == 0:
-        write_config(folder, identity_of(job))
-        write_json(folder / "skeleton.json", asdict(parts.points))
+    begin(folder, identity_of(job), parts.points)
     trains = {"source": source.train, "target": goal.train, "labelled": goal.train}
     if recipe.train == "nothing":
         trained = Trained(start.get("variables", {}), {})
@@ -178,12 +169,8 @@ def run(job: Job) -> None:
 
 def predictor(folder: Path) -> tuple[Method, int, Place]:
     """(method, side, place) of a finished run, for predictions on other pictures."""
-    stored = read_json(folder / "config.json")
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
-              if name not in ("variant", "seed")}
-    config = Config(**fields)
-    parts = parts_of(config, skeleton_from_json(read_json(folder / "skeleton.json")))
-    return RECIPES[stored["variant"]].build(parts), config.image_size, letterbox(config.image_size)
+    config, variant, points = stored_run(folder, Config)
+    return RECIPES[variant].build(parts_of(config, points)), config.image_size, letterbox(config.image_size)
 
 
 # The command line
@@ -221,7 +208,7 @@ def columns(config: Config) -> tuple[Column, ...]:
     return (pck, error, source)
 
 
-def paper(preset: str, variant: str) -> dict[str, float]:
+def paper(preset: str, config: Config, variant: str) -> dict[str, float]:
     """The paper's numbers for a row, where it printed one for this setting."""
     if variant in PCK.get(preset, {}):
         return {"target/pck": PCK[preset][variant]}

@@ -123,11 +123,15 @@ def write_results(
         "versions": versions(), "config": config})
 
 
+class InUse(InputError):
+    """Another process holds a folder."""
+
+
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Keeps other processes out of a folder while a run writes to it; the system lets go even after kill -9.
 
-    Raises InputError if another process holds it. File systems without locks are used without.
+    Raises InUse if another process holds it. File systems without locks are used without.
     """
     make_folder(folder)
     with writing(folder / ".lock"):
@@ -136,8 +140,8 @@ def held(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"{folder}: another process is training here; wait for it, or give another --workdir"
-                             ) from None
+            raise InUse(f"{folder}: another process is training here; wait for it, or give another --workdir"
+                        ) from None
         except OSError:
             pass
         yield

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import command_line, supervised
+from experiments import command_line, domains, supervised
 from experiments.command_line import run
+from experiments.decoding import decoder
 from experiments.predict import predict_folder
 from experiments.supervised.config import PRESETS
 from kpjax.errors import InputError
@@ -72,7 +73,7 @@ def test_validation_pictures_are_neither_trained_on_nor_tested(monkeypatch, tmp_
     from data.figures import DOMAINS, figures
 
     drawn = {"train": figures(20, DOMAINS["source"], 0, 32), "test": figures(6, DOMAINS["source"], 0, 32, first=20)}
-    monkeypatch.setattr(supervised, "open_source", lambda name, split, *, data_dir, place: drawn[split])
+    monkeypatch.setattr(domains, "open_source", lambda name, split, *, data_dir, place: drawn[split])
     config = replace(PRESETS["openfield"], dataset="mine", validation_share=0.25)
     splits = supervised.open_splits(config, 3, tmp_path)
     assert [len(split) for split in splits] == [15, 5, 6]
@@ -90,7 +91,8 @@ def test_sub_pixel_decoding_undoes_the_targets(preset, variant):
     """Targets, as logits or as they are, decode to their points within a tenth of a pixel of the image."""
     config = PRESETS[preset]
     coding = codec(image_size=config.image_size, heatmap_size=config.heatmap_size, sigma=config.sigma,
-                   grid=config.grid, rounded=False, window=None, decoder=supervised.decoder_of(config, variant))
+                   grid=config.grid, rounded=False, window=None,
+                   decoder=decoder(config.decoder, sigma=config.sigma, logits=variant == "supervised"))
     points = jax.random.uniform(jax.random.key(0), (8, 3, 2), minval=30.0, maxval=90.0)
 
     @jax.jit
