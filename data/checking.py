@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.io
 from PIL import Image
 
 from data.annotations import Annotation
@@ -96,6 +97,31 @@ def read_json(path: Path, faults: list[str]) -> Any:
     except ValueError as error:
         faults.append(f"{path.name} is no JSON: {error}; fetch it again")
         return None
+
+
+def read_matlab(path: Path, variables: Sequence[str], faults: list[str], **options) -> Mapping[str, Any] | None:
+    """The variables of a MATLAB file, None (and a fault) if there is no such file, it is damaged, or it lacks one.
+
+    options: of scipy.io.loadmat.
+    """
+    if not path.is_file():
+        faults.append(f"{path.name} is missing, expected at {path}")
+        return None
+    try:
+        content = scipy.io.loadmat(path, variable_names=variables, **options)
+    except Exception as error:  # scipy raises many kinds on a damaged file
+        faults.append(f"{path.name} cannot be read: {error}; fetch it again")
+        return None
+    if absent := [name for name in variables if name not in content]:
+        faults.append(f"{path.name}: variable {absent[0]} is missing")
+        return None
+    return content
+
+
+def first_of(folder: Path, homes: Sequence[str], name: str) -> Path:
+    """Where `name` is: in the first of some folders of `folder` that has it; in the first of all if none has."""
+    places = [folder / home / name for home in homes]
+    return next((place for place in places if place.exists()), places[0])
 
 
 def entries(content: Any, fields: Sequence[str], where: str, faults: list[str]) -> list[tuple[int, Mapping[str, Any]]]:

@@ -12,11 +12,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from data.annotations import Annotation, box_around, stored
 from data.bodies import BODY, LEEDS_JOINTS, LEEDS_LABELLED
-from data.checking import all_faults, read_whole
+from data.checking import all_faults, read_matlab, read_whole
 from data.prepared import Dataset, KeypointBuilder
 
 HALF = 1000
@@ -48,21 +47,17 @@ def read(folder: Path, faults: list[str], half: int = HALF) -> dict[str, list[An
 
 def read_joints(path: Path, faults: list[str]) -> np.ndarray | None:
     """The variable `joints` of a MATLAB file as three axes of float64, None (and a fault) if it is not there."""
-    if not path.is_file():
-        faults.append(f"{path.name} is missing, expected at {path}")
+    content = read_matlab(path, ("joints",), faults)
+    if content is None:
         return None
-    try:
-        joints = np.asarray(scipy.io.loadmat(path)["joints"], np.float64)
-    except KeyError:
-        faults.append(f"{path.name}: variable joints is missing")
-        return None
-    except Exception as error:  # scipy raises many kinds on a damaged file
-        faults.append(f"{path.name} cannot be read: {error}; fetch it again")
+    joints = content["joints"]
+    if not np.issubdtype(joints.dtype, np.number):
+        faults.append(f"{path.name}: joints holds {joints.dtype} where numbers belong")
         return None
     if joints.ndim != 3:
         faults.append(f"{path.name}: joints has {joints.ndim} axes where 3 belong")
         return None
-    return joints
+    return joints.astype(np.float64)
 
 
 def described(

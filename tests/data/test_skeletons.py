@@ -1,9 +1,12 @@
-"""The hand and the body that several datasets share: order, groups, edges and mirror."""
+"""Skeletons of the datasets: order, groups, edges and mirror."""
 import numpy as np
 import pytest
 
+from data.atrw import TIGER
 from data.bodies import BODY, LEEDS_JOINTS, LEEDS_LABELLED
+from data.cub200_2011 import BIRD
 from data.hands import HAND
+from data.mpii import PERSON
 from data.youtube_faces import FACE
 
 
@@ -26,7 +29,7 @@ def test_groups_of_the_body():
     assert len(LEEDS_JOINTS) == 16
 
 
-@pytest.mark.parametrize("skeleton", [BODY, FACE])
+@pytest.mark.parametrize("skeleton", [BODY, FACE, PERSON, BIRD, TIGER])
 def test_mirror_swaps_sides_and_keeps_the_lines(skeleton):
     def other(name):
         return name.replace("left", "@").replace("right", "left").replace("@", "right")

@@ -1,0 +1,130 @@
+"""ATRW: Amur tigers in zoos, 15 points, each picture already cut to one tiger.
+
+Li et al., ATRW: A Benchmark for Amur Tiger Re-identification in the Wild, ACM Multimedia 2020. Read are the archives
+as published, unpacked into one folder, or the layout of MMPose (`annotations/`, `images/train/` and so on); the
+pictures' names are under `filename` in the one and `file_name` in the other. The labels of the test pictures come from
+the challenge's evaluation script. Many pictures have no labelled point: they train all the same, and are left out of
+the test. Pictures are stored as they are. `box` is the annotated one, the whole picture in every published entry;
+`scale` is its longer side in pixels, the length that PCK is measured in.
+"""
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.annotations import Annotation, stored
+from data.checking import all_faults, entries, first_of, numbers, read_json, read_whole
+from data.prepared import Dataset, KeypointBuilder
+from kpjax.structures import Skeleton
+
+TIGER = Skeleton(
+    names=("left_ear", "right_ear", "nose", "right_shoulder", "right_front_paw", "left_shoulder", "left_front_paw",
+           "right_hip", "right_knee", "right_back_paw", "left_hip", "left_knee", "left_back_paw", "tail", "center"),
+    edges=((0, 2), (1, 2), (2, 14), (5, 6), (5, 14), (3, 4), (3, 14), (13, 14), (9, 8), (8, 7), (7, 13), (12, 11),
+           (11, 10), (10, 13)),
+    flip=(1, 0, 2, 5, 6, 3, 4, 10, 11, 12, 7, 8, 9, 13, 14),
+    groups={"ear": (0, 1), "shoulder": (3, 5), "front_paw": (4, 6), "hip": (7, 10), "knee": (8, 11),
+            "back_paw": (9, 12), "all": tuple(range(15))},
+)
+CATEGORY = 1
+FILES = {"train": "keypoint_train.json", "validation": "keypoint_val.json", "test": "pose_tiger02_test.json"}
+PICTURES = {"train": "train", "validation": "val", "test": "test"}
+HOMES_OF_FILES = ("", "annotations", "atrw_anno_pose_train")
+HOMES_OF_PICTURES = ("", "images")
+
+
+def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
+    """The tigers of the three splits, those of the test that have a label at all."""
+    before = len(faults)
+    tigers = {split: _tigers(folder, split, faults) for split in FILES}
+    labelled = [tiger for tiger in tigers["test"] if tiger.visible.any()]
+    if not labelled and len(faults) == before:
+        faults.append(f"{FILES['test']}: no picture has a labelled point; this is the list of pictures without labels, "
+                      "fetch the file of ATRWEvalScript")
+    return {**tigers, "test": labelled}
+
+
+def _tigers(folder: Path, split: str, faults: list[str]) -> list[Annotation]:
+    path = first_of(folder, HOMES_OF_FILES, FILES[split])
+    content = read_json(path, faults)
+    if not _is_of_tigers(content, path.name, faults):
+        return []
+    pictures = _pictures(content, path.name, faults)
+    home = first_of(folder, HOMES_OF_PICTURES, PICTURES[split])
+    tigers = []
+    fields = ("image_id", "category_id", "bbox", "keypoints")
+    for number, entry in entries(content.get("annotations", []), fields, f"{path.name} annotations", faults):
+        where = f"{path.name} annotations entry {number} (image {entry['image_id']})"
+        if entry["category_id"] != CATEGORY:
+            faults.append(f"{where}: category {entry['category_id']} where {CATEGORY}, a tiger, belongs; this is no "
+                          "pose file of ATRW")
+            continue
+        if str(entry["image_id"]) not in pictures:
+            faults.append(f"{where}: there is no such image in the list images")
+            continue
+        box = numbers(entry["bbox"], (4,), f"{where} bbox", faults)
+        labels = numbers(entry["keypoints"], (3 * len(TIGER.names),), f"{where} keypoints", faults)
+        if box is None or labels is None:
+            continue
+        labels = labels.reshape(-1, 3)
+        if not (box[2:] > 0).all():
+            faults.append(f"{where} bbox: width {box[2]:g} and height {box[3]:g}; both must be positive")
+        elif (strange := ~np.isin(labels[:, 2], (0, 1, 2))).any():
+            faults.append(f"{where} keypoints: flag {labels[strange][0, 2]:g} where 0, 1 or 2 belongs")
+        else:
+            name, size = pictures[str(entry["image_id"])]
+            tigers.append(Annotation(Path(name).stem, home / name, labels[:, :2], labels[:, 2] > 0, size, box=box,
+                                     scale=float(box[2:].max())))
+    return tigers
+
+
+def _is_of_tigers(content: Any, file: str, faults: list[str]) -> bool:
+    """Whether a file is a mapping whose category, if it has one, has the points of ATRW's tiger; a fault if not."""
+    if content is None:
+        return False
+    if not isinstance(content, dict):
+        faults.append(f"{file}: a {type(content).__name__} where a mapping of images and annotations belongs")
+        return False
+    for number, category in entries(content.get("categories", []), ("id",), f"{file} categories", faults):
+        names = tuple(category.get("keypoints") or TIGER.names)
+        if category["id"] != CATEGORY or names != TIGER.names:
+            faults.append(f"{file} categories entry {number}: category {category['id']}, {category.get('name')}, of "
+                          f"{len(names)} points ({', '.join(map(str, names[:3]))}, ...) where {CATEGORY}, a tiger of "
+                          f"{len(TIGER.names)} ({', '.join(TIGER.names[:3])}, ...), belongs")
+            return False
+    return True
+
+
+def _pictures(content: Mapping[str, Any], file: str, faults: list[str]) -> dict[str, tuple[str, tuple[int, int]]]:
+    """The name and the size of each picture by its id."""
+    pictures = {}
+    for number, entry in entries(content.get("images", []), ("id", "width", "height"), f"{file} images", faults):
+        name = entry.get("filename", entry.get("file_name"))
+        if name is None:
+            faults.append(f"{file} images entry {number}: field filename (or file_name) is missing")
+        else:
+            pictures[str(entry["id"])] = str(name), (entry["width"], entry["height"])
+    return pictures
+
+
+class Atrw(KeypointBuilder):
+    """One record for each tiger: 15 points; train and validation as published, and the labelled part of the test."""
+
+    name = "atrw"
+    keypoints = len(TIGER.names)
+    boxed = True
+
+    def splits(self, folder):
+        return stored(read_whole(read, folder, self.name))
+
+
+DATASET = Dataset(
+    name="atrw",
+    builder=Atrw,
+    skeleton=lambda folder: TIGER,
+    where="unpack the four atrw_pose archives of cvwc2019.github.io (CC BY-NC-SA 4.0); pose_tiger02_test.json is in "
+          "annotations/ of cvwc2019/ATRWEvalScript (GitHub)",
+    check=partial(all_faults, read),
+)

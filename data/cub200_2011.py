@@ -1,0 +1,140 @@
+"""CUB-200-2011: birds of 200 species with 15 parts.
+
+Wah et al., The Caltech-UCSD Birds-200-2011 Dataset, CNS-TR-2011-001. The published split shares its species; here
+species of the test are new: classes 1 to 100 train, 101 to 150 validate, 151 to 200 test, as keypoint work does
+(Moskvyak et al., ICLR 2021). Parts count pixels from 1 and are stored from 0; boxes, of which some start at 0, are
+stored as they are. Pictures are stored as they are. `box` is the annotated one; `scale` is its longer side in pixels,
+the length that PCK is measured in.
+"""
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from data.annotations import Annotation, stored
+from data.checking import all_faults, number, read_whole
+from data.prepared import Dataset, KeypointBuilder
+from kpjax.structures import Skeleton
+
+BIRD = Skeleton(
+    names=("back", "beak", "belly", "breast", "crown", "forehead", "left_eye", "left_leg", "left_wing", "nape",
+           "right_eye", "right_leg", "right_wing", "tail", "throat"),
+    edges=((1, 5), (5, 4), (4, 9), (9, 0), (0, 13), (1, 14), (14, 3), (3, 2), (2, 13), (1, 6), (1, 10), (0, 8),
+           (0, 12), (2, 7), (2, 11)),
+    flip=(0, 1, 2, 3, 4, 5, 10, 11, 12, 9, 6, 7, 8, 13, 14),
+    groups={"head": (1, 4, 5, 6, 9, 10, 14), "trunk": (0, 2, 3, 13), "wing": (8, 12), "leg": (7, 11),
+            "all": tuple(range(15))},
+)
+PARTS = {str(number): name.replace("_", " ") for number, name in enumerate(BIRD.names, start=1)}
+CLASSES = {"train": range(1, 101), "validation": range(101, 151), "test": range(151, 201)}
+SPLIT_OF_CLASS = {str(number): split for split, numbers in CLASSES.items() for number in numbers}
+Table = list[tuple[str, list[str]]]  # (file and line, cells)
+
+
+def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
+    """The birds by the split of their class. `folder` holds the tables, or has a folder `CUB_200_2011` that does."""
+    root = folder / "CUB_200_2011" if (folder / "CUB_200_2011").is_dir() else folder
+    birds: dict[str, list[Annotation]] = {split: [] for split in CLASSES}
+    tables = {name: _table(root, name, cells, faults) for name, cells in {
+        "images.txt": 2, "image_class_labels.txt": 2, "bounding_boxes.txt": 5, "parts/parts.txt": 2,
+        "parts/part_locs.txt": 5}.items()}
+    if any(table is None for table in tables.values()) or not _known_parts(tables["parts/parts.txt"], faults):
+        return birds
+    splits = dict(_splits(tables["image_class_labels.txt"], faults))
+    boxes = dict(_boxes(tables["bounding_boxes.txt"], faults))
+    parts = _parts(tables["parts/part_locs.txt"], faults)
+    for where, (identity, path) in tables["images.txt"]:
+        absent = [name for name, known in (("image_class_labels.txt", splits), ("bounding_boxes.txt", boxes),
+                                           ("parts/part_locs.txt", parts)) if identity not in known]
+        if absent:
+            faults.append(f"{where}: image {identity} is not in {absent[0]}; fetch it again")
+        elif not np.isfinite(parts[identity]).all():
+            count = int(np.isfinite(parts[identity]).all(1).sum())
+            faults.append(f"parts/part_locs.txt: image {identity} has {count} of {len(PARTS)} parts; fetch it again")
+        elif boxes[identity] is not None and splits[identity] is not None:
+            points, visible = parts[identity][:, :2] - 1, parts[identity][:, 2] == 1
+            birds[splits[identity]].append(Annotation(
+                str(Path(path).with_suffix("")), root / "images" / path, points, visible, box=boxes[identity],
+                scale=float(boxes[identity][2:].max())))
+    return birds
+
+
+def _table(root: Path, name: str, cells: int, faults: list[str]) -> Table | None:
+    """The lines of a table of cells with a space between; None (and a fault) if there is no such file."""
+    if not (root / name).is_file():
+        faults.append(f"{name} is missing, expected at {root / name}")
+        return None
+    rows = []
+    lines = (root / name).read_text(encoding="utf-8", errors="replace").splitlines()
+    for line, text in enumerate(lines, start=1):
+        row = text.split(maxsplit=cells - 1)
+        if len(row) == cells:
+            rows.append((f"{name} line {line}", row))
+        elif row:
+            faults.append(f"{name} line {line}: {len(row)} cells where {cells} belong")
+    return rows
+
+
+def _known_parts(table: Table, faults: list[str]) -> bool:
+    """Whether the list of parts is the published one; a fault for each line that is not."""
+    before = len(faults)
+    for where, (part, name) in table:
+        if PARTS.get(part) != name.strip():
+            faults.append(f"{where}: part {part}, {name.strip()}, where CUB-200-2011 has "
+                          + (f"{PARTS[part]}; fetch it again" if part in PARTS else f"{len(PARTS)} parts"))
+    if len(faults) == before and len(table) != len(PARTS):
+        faults.append(f"parts/parts.txt: {len(table)} parts where {len(PARTS)} belong; fetch it again")
+    return len(faults) == before
+
+
+def _splits(table: Table, faults: list[str]) -> Iterator[tuple[str, str | None]]:
+    for where, (identity, class_) in table:
+        if class_ not in SPLIT_OF_CLASS:
+            faults.append(f"{where}: class {class_} where 1 to {len(SPLIT_OF_CLASS)} belongs")
+        yield identity, SPLIT_OF_CLASS.get(class_)
+
+
+def _boxes(table: Table, faults: list[str]) -> Iterator[tuple[str, np.ndarray | None]]:
+    for where, (identity, *cells) in table:
+        before = len(faults)
+        box = np.array([number(cell, where, faults) for cell in cells])
+        if len(faults) == before and not (box[2:] > 0).all():
+            faults.append(f"{where}: width {box[2]:g} and height {box[3]:g} of the box; both must be positive")
+        yield identity, box if len(faults) == before else None
+
+
+def _parts(table: Table, faults: list[str]) -> dict[str, np.ndarray]:
+    """x, y and flag (15, 3) of each image's parts, NaN for a part that has no line."""
+    rows = {part: row for row, part in enumerate(PARTS)}
+    located: dict[str, np.ndarray] = {}
+    for where, (identity, part, *cells) in table:
+        if identity not in located:
+            located[identity] = np.full((len(PARTS), 3), np.nan)
+        if part not in rows:
+            faults.append(f"{where}: part {part} is beyond the {len(PARTS)} of parts/parts.txt; fetch both again")
+            continue
+        if cells[2].strip() not in ("0", "1"):
+            faults.append(f"{where}: flag {cells[2].strip()} where 0 or 1 belongs")
+        located[identity][rows[part]] = np.nan_to_num([number(cell, where, faults) for cell in cells])
+    return located
+
+
+class Cub(KeypointBuilder):
+    """One record for each bird: 15 points, 5,864 train, 2,958 validation and 2,966 test, no species in two of them."""
+
+    name = "cub200_2011"
+    keypoints = len(BIRD.names)
+    boxed = True
+
+    def splits(self, folder):
+        return stored(read_whole(read, folder, self.name))
+
+
+DATASET = Dataset(
+    name="cub200_2011",
+    builder=Cub,
+    skeleton=lambda folder: BIRD,
+    where="unpack CUB_200_2011.tgz of the Caltech vision lab (data.caltech.edu); non-commercial research",
+    check=partial(all_faults, read),
+)

@@ -1,0 +1,111 @@
+"""ATRW: both spellings and layouts, pictures without labels, other categories, and the real annotation files."""
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from data.atrw import DATASET, TIGER, read
+
+REAL = pathlib.Path(__file__).parents[3] / "shared" / "datasets" / "atrw_annotations"
+CATEGORY = {"id": 1, "name": "tiger", "keypoints": list(TIGER.names), "skeleton": [list(edge) for edge in TIGER.edges]}
+
+
+def content(numbers, name="filename", labelled=True):
+    """A file as published: the boxes are the pictures, and flags are 0, with zeros, or 2."""
+    images, annotations = [], []
+    for number in numbers:
+        rng = np.random.default_rng(number)
+        seen = rng.random((15, 1)) > 0.3 if labelled and number % 4 else np.zeros((15, 1), bool)
+        points = rng.integers(2, 60, (15, 2)) * seen
+        images.append({name: f"{number:06d}.jpg", "id": number, "width": 90, "height": 70 + number})
+        annotations.append({"bbox": [0, 0, 90, 70 + number], "category_id": 1, "image_id": number, "id": number,
+                            "keypoints": np.hstack([points, 2 * seen]).ravel().tolist(), "iscrowd": 0})
+    return {"categories": [CATEGORY], "images": images, "annotations": annotations}
+
+
+@pytest.fixture
+def folder(tmp_path, draw):
+    for part, (numbers, name) in {"train": (range(4), "filename"), "val": (range(4, 6), "file_name")}.items():
+        (tmp_path / f"keypoint_{part}.json").write_text(json.dumps(content(numbers, name)))
+    (tmp_path / "pose_tiger02_test.json").write_text(json.dumps(content(range(7, 10))))
+    for part, numbers in {"train": range(4), "val": range(4, 6), "test": range(7, 10)}.items():
+        for number in numbers:
+            draw(tmp_path / part / f"{number:06d}.jpg", 90, 70 + number)
+    return tmp_path
+
+
+def test_points_boxes_and_splits(folder, records):
+    found = records(DATASET, folder)
+    assert {split: sorted(of) for split, of in found.items()} == {
+        "train": ["000000", "000001", "000002", "000003"], "validation": ["000004", "000005"],
+        "test": ["000007", "000009"]}  # the eighth has no label
+    listed = content(range(4))["annotations"]
+    for number in range(4):
+        record, labels = found["train"][f"{number:06d}"], np.reshape(listed[number]["keypoints"], (15, 3))
+        np.testing.assert_array_equal(record["visible"], labels[:, 2] == 2)
+        np.testing.assert_array_equal(record["keypoints"], labels[:, :2])
+        np.testing.assert_array_equal(record["box"], [0, 0, 90, 70 + number])
+        assert record["scale"] == 90
+    assert not found["train"]["000000"]["visible"].any()
+
+
+def test_the_layout_of_mmpose(folder):
+    plain = read(folder, [])
+    (folder / "annotations").mkdir()
+    (folder / "images").mkdir()
+    for path in [*folder.glob("*.json")]:
+        path.rename(folder / "annotations" / path.name)
+    for part in ("train", "val", "test"):
+        (folder / part).rename(folder / "images" / part)
+    assert DATASET.check(folder) == []
+    assert [one.name for one in read(folder, [])["test"]] == [one.name for one in plain["test"]]
+
+
+def test_other_categories_are_refused(folder):
+    wrong = content(range(4))
+    wrong["categories"] = [{"id": 1, "name": "horse", "keypoints": ["left_eye", "right_eye", "nose"]}]
+    (folder / "keypoint_train.json").write_text(json.dumps(wrong))
+    other = content(range(4, 6))
+    other["annotations"][1]["category_id"] = 18
+    (folder / "keypoint_val.json").write_text(json.dumps(other))
+    assert DATASET.check(folder) == [
+        "keypoint_train.json categories entry 0: category 1, horse, of 3 points (left_eye, right_eye, nose, ...) where "
+        "1, a tiger of 15 (left_ear, right_ear, nose, ...), belongs",
+        "keypoint_val.json annotations entry 1 (image 5): category 18 where 1, a tiger, belongs; this is no pose file "
+        "of ATRW"]
+
+
+def test_all_faults_come_at_once(folder):
+    wrong = content(range(4))
+    del wrong["images"][0]["filename"]
+    wrong["annotations"][1]["keypoints"] = [1, 2, 2]
+    wrong["annotations"][2]["bbox"] = [0, 0, 0, 5]
+    wrong["annotations"][3]["keypoints"][2] = 3
+    (folder / "keypoint_train.json").write_text(json.dumps(wrong))
+    (folder / "keypoint_val.json").write_text("[]")
+    (folder / "pose_tiger02_test.json").unlink()
+    (folder / "test" / "000009.jpg").unlink()
+    assert DATASET.check(folder) == [
+        "keypoint_train.json images entry 0: field filename (or file_name) is missing",
+        "keypoint_train.json annotations entry 0 (image 0): there is no such image in the list images",
+        "keypoint_train.json annotations entry 1 (image 1) keypoints: 3 numbers where 45 belong",
+        "keypoint_train.json annotations entry 2 (image 2) bbox: width 0 and height 5; both must be positive",
+        "keypoint_train.json annotations entry 3 (image 3) keypoints: flag 3 where 0, 1 or 2 belongs",
+        "keypoint_val.json: a list where a mapping of images and annotations belongs",
+        f"pose_tiger02_test.json is missing, expected at {folder / 'pose_tiger02_test.json'}"]
+
+
+def test_a_list_of_test_pictures_without_labels_is_refused(folder):
+    (folder / "pose_tiger02_test.json").write_text(json.dumps(content(range(7, 10), labelled=False)))
+    assert "fetch the file of ATRWEvalScript" in DATASET.check(folder)[0]
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the annotation files of ATRW are not beside the repository")
+def test_the_real_files():
+    faults = []
+    splits = read(REAL, faults)
+    assert [len(tigers) for tigers in splits.values()] == [3609, 515, 0]
+    assert len(faults) == 1  # no labels of test pictures there
+    assert sum(int(tiger.visible.sum()) for tiger in splits["train"]) == 27831
+    assert all((tiger.box == [0, 0, *tiger.size]).all() for tiger in splits["train"])

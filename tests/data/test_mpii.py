@@ -1,0 +1,154 @@
+"""MPII: people of the converted lists, the draw by whole pictures, boxes, and heads from two MATLAB files."""
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+import scipy.io
+
+from data.checking import all_faults
+from data.mpii import DATASET, PERSON, RELEASE, Mpii, Person, draw, person_box, read
+from kpjax.input.placement import person_crop
+
+COUNTS = {"training": 4, "validation": 2}
+SMALL = DATASET._replace(check=partial(all_faults, partial(read, **COUNTS)))
+TRAIN = ("a.jpg", "a.jpg", "b.jpg", "c.jpg", "c.jpg", "c.jpg", "d.jpg", "d.jpg", "v.jpg")
+VALID = ("v.jpg", "w.jpg", "w.jpg")
+
+
+def struct_array(rows):
+    """A MATLAB struct array (1, n): every element has every field, empty where a row has it not."""
+    fields = sorted({field for row in rows for field in row})
+    array = np.empty((1, len(rows)), [(field, object) for field in fields])
+    for number, row in enumerate(rows):
+        array[0, number] = tuple(row.get(field, np.zeros((0, 0))) for field in fields)
+    return array
+
+
+def people(pictures, seed):
+    """Entries as the converted lists have them. The wrist of the first one lies on a dot, counted from 1."""
+    rng = np.random.default_rng(seed)
+    entries = [{"image": picture, "center": [60.0 + number, 50.0], "scale": 0.4,
+                "joints": rng.uniform(30, 80, (16, 2)).tolist(), "joints_vis": rng.integers(0, 2, 16).tolist()}
+               for number, picture in enumerate(pictures)]
+    for entry in entries:
+        entry["joints"][10], entry["joints_vis"][10] = [71.0, 41.0], 1
+    return entries
+
+
+def head(number):
+    return [40.0, 30.0, 40.0 + 3 * (number + 1), 30.0 + 4 * (number + 1)]  # the diagonal is 5 (number + 1)
+
+
+def write(folder, train, valid):
+    (folder / "annot" / "train.json").write_text(json.dumps(train))
+    (folder / "annot" / "valid.json").write_text(json.dumps(valid))
+    pictures = []
+    for picture in dict.fromkeys(TRAIN):
+        rectangles = [dict(zip(("x1", "y1", "x2", "y2"), head(number), strict=True))
+                      | {"scale": 0.4, "objpos": {"x": 60.0 + number, "y": 50.0}, "annopoints": {}}
+                      for number, name in enumerate(TRAIN) if name == picture]
+        if picture == "a.jpg":
+            rectangles.append({"objpos": {"x": 9.0, "y": 9.0}})  # a person without a head, in no list
+        pictures.append({"image": {"name": picture}, "annorect": struct_array(rectangles), "vididx": 1.0})
+    pictures.append({"image": {"name": "nobody.jpg"}})
+    scipy.io.savemat(folder / "annot" / RELEASE, {"RELEASE": {"annolist": struct_array(pictures), "img_train": 1}})
+    joints = np.array([entry["joints"] for entry in valid]).transpose(1, 2, 0)
+    missing = 1 - np.array([entry["joints_vis"] for entry in valid]).T
+    corners = np.stack([np.reshape(head(number), (2, 2)) for number in range(len(valid))], -1)
+    scipy.io.savemat(folder / "annot" / "gt_valid.mat",
+                     {"headboxes_src": corners, "pos_gt_src": np.where(missing[:, None], np.nan, joints),
+                      "jnt_missing": missing.astype(np.uint8), "dataset_joints": np.array([PERSON.names], object)})
+
+
+@pytest.fixture
+def folder(tmp_path, draw):
+    (tmp_path / "annot").mkdir()
+    for picture in {*TRAIN, *VALID}:
+        draw(tmp_path / "images" / picture, 120, 100, {(70, 40): (255, 255, 255)})
+    write(tmp_path, people(TRAIN, 1), people(VALID, 2))
+    return tmp_path
+
+
+def test_people_are_drawn_with_their_heads_and_boxes(folder, records, monkeypatch):
+    monkeypatch.setattr(Mpii, "training", COUNTS["training"])
+    monkeypatch.setattr(Mpii, "validation", COUNTS["validation"])
+    found = records(SMALL, folder)
+    assert {split: len(of) for split, of in found.items()} == {"train": 4, "validation": 2, "test": 3}
+    pictures = {split: {name[:-2] for name in of} for split, of in found.items()}
+    assert not pictures["train"] & pictures["validation"]
+    assert "v" not in pictures["train"] | pictures["validation"]  # it tests
+    train, valid = people(TRAIN, 1), people(VALID, 2)
+    assert set(found["test"]) == {"v_0", "w_0", "w_1"}
+    listed = {"v_0": (0, valid), "w_1": (2, valid)} | {name: (TRAIN.index(f"{name[0]}.jpg") + int(name[2]), train)
+                                                       for split in ("train", "validation") for name in found[split]}
+    for name, (number, entries) in listed.items():
+        record = next(of[name] for of in found.values() if name in of)
+        seen = np.array(entries[number]["joints_vis"]) > 0
+        np.testing.assert_array_equal(record["visible"], seen)
+        np.testing.assert_allclose(record["keypoints"][seen], np.array(entries[number]["joints"])[seen] - 1, rtol=1e-6)
+        assert record["image"][40, 70].min() > 200  # the wrist is on its dot, counted from 0
+        np.testing.assert_allclose(record["scale"], 0.6 * 5 * (number + 1), rtol=1e-6)
+        np.testing.assert_allclose(record["box"], [60 + number - 1 - 40, 50 + 6 - 1 - 40, 80, 80], rtol=1e-6)
+
+
+def test_boxes_make_the_official_crop():
+    box = person_box(np.array([594.0, 257.0]), 3.021)
+    np.testing.assert_allclose(box[:2] + box[2:] / 2, [593, 301.315])
+    np.testing.assert_allclose(1.25 * box[2] / 200, 3.776250)
+    *_, crop = person_crop(256)(np.zeros((8, 8, 3), np.uint8), np.zeros((1, 2)), np.zeros(1), np.float32(1), box)
+    np.testing.assert_allclose(crop @ [128, 128, 1], [593, 301.315, 1], rtol=1e-5)
+    np.testing.assert_allclose(crop[0, 0], 200 * 3.776250 / 256, rtol=1e-5)
+    assert not person_box(np.array([-1.0, -1.0]), 1.0).any()
+
+
+def test_the_draw_takes_whole_pictures_in_the_order_of_the_seed():
+    everybody = [Person(number, f"{picture:02d}", None, "") for number, picture in enumerate(np.repeat(range(20), 2))]
+    first, second = draw(everybody, (5, 6))
+    order = np.random.default_rng(2021).permutation(20)
+    assert [person.picture for person in first] == [f"{order[k]:02d}" for k in (0, 0, 1, 1, 2)]
+    assert [person.picture for person in second] == [f"{order[k]:02d}" for k in (3, 3, 4, 4, 5, 5)]
+    assert [person.annotation % 2 for person in first] == [0, 1, 0, 1, 0]
+
+
+def test_lists_without_head_boxes_are_refused(folder):
+    (folder / "annot" / RELEASE).unlink()
+    (folder / "annot" / "gt_valid.mat").unlink()
+    assert SMALL.check(folder) == [
+        f"annot/train.json has no head boxes, which PCKh is measured by: put {RELEASE} into annot/",
+        "annot/valid.json has no head boxes, which PCKh is measured by: put gt_valid.mat into annot/"]
+
+
+def test_heads_of_other_people_are_refused(folder):
+    train, valid = people(TRAIN, 1), people(VALID, 2)
+    for entry in train:
+        entry["center"][1] += 20
+    valid = [valid[2], valid[1], valid[0]]
+    (folder / "annot" / "train.json").write_text(json.dumps(train))
+    (folder / "annot" / "valid.json").write_text(json.dumps(valid))
+    faults = SMALL.check(folder)
+    assert len(faults) == 2
+    assert faults[0].startswith(f"{RELEASE}: no head box for 6 of 6 people: annot/train.json entry ")
+    assert faults[1].startswith("gt_valid.mat: its joints are not those of valid.json in the same order")
+
+
+def test_all_faults_come_at_once(folder):
+    train = people(TRAIN, 1)
+    train[2]["joints"].pop()
+    del train[3]["center"]
+    (folder / "annot" / "train.json").write_text(json.dumps(train))
+    (folder / "images" / "w.jpg").unlink()
+    scipy.io.savemat(folder / "annot" / "gt_valid.mat", {"headboxes_src": np.ones((2, 2, 7))})
+    faults = SMALL.check(folder)
+    assert faults[:3] == ["annot/train.json entry 3: field center is missing",
+                          "annot/train.json entry 2 (b.jpg) joints: 15 x 2 numbers where 16 x 2 belong",
+                          "gt_valid.mat: variable pos_gt_src is missing"]
+    assert faults[-1] == "images/w.jpg is missing, though it has annotations"
+    write(folder, people(TRAIN, 1), people(VALID, 2))
+    assert "annot/train.json has 9 people where 10,000 to train and 3,311 to validate" in DATASET.check(folder)[0]
+
+
+def test_the_groups_that_are_reported():
+    assert len(PERSON.groups["all"]) == 14
+    assert [PERSON.names[k] for k in set(range(16)) - set(PERSON.groups["all"])] == ["pelvis", "thorax"]
+    assert PERSON.groups["head"] == (9,)
