@@ -1,0 +1,183 @@
+"""Keypoints as the bottleneck of an image generator: IMM (Jakab et al. 2018), often called KeyNet.
+
+One picture gives the appearance and the keypoints of another the geometry; the generator has to paint the other from
+both. Coordinates in here are the paper's: normalised (x, y), with the centres of the first and the last cell of either
+axis at -1 and 1, whatever the size of the map.
+
+Two things differ from the official code (TensorFlow): strided convolutions pad alike on both sides, and a convolution
+that a normalisation follows has no bias, which the normalisation would take away again.
+"""
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from kpjax.heatmaps import decode_soft_argmax, gaussian_profile
+from kpjax.models.convolution import Convolution
+from kpjax.models.normalization import BatchNorm
+
+small_normal = nn.initializers.normal(0.01)
+Normalization = Callable[..., nn.Module]  # (name=...) -> a layer that is called with (x, train)
+
+
+# Keypoints
+
+
+def normalised_points(heatmaps: jax.Array, *, sharpness: float = 1.0) -> jax.Array:
+    """Heatmaps (B, h, w, K) to their mean positions (B, K, 2), normalised (x, y), float32.
+
+    The mean under softmax(sharpness * heatmap) over all cells of a map, as in Keypoint Pyramids (Qian et al. 2022).
+    """
+    points, _ = decode_soft_argmax(heatmaps, temperature=1 / sharpness)
+    return _normalised(points[..., 0], points[..., 1], heatmaps.shape[1:3])
+
+
+def normalised_points_by_axis(heatmaps: jax.Array, *, sharpness: float = 1.0) -> jax.Array:
+    """The same with one softmax for each axis, of the maps averaged over the other axis, as in IMM.
+
+    Averaging flattens a peak by the length of the other axis: points stay near the middle until heatmaps are far larger
+    than `normalised_points` needs them.
+    """
+    values = sharpness * heatmaps.astype(jnp.float32)
+
+    def mean_position(profile):
+        weights = jax.nn.softmax(profile, axis=1)
+        return (weights * jax.lax.broadcasted_iota(jnp.float32, profile.shape, 1)).sum(1)
+
+    return _normalised(mean_position(values.mean(1)), mean_position(values.mean(2)), heatmaps.shape[1:3])
+
+
+def draw_normalised_points(points: jax.Array, size: tuple[int, int], width: float = 0.1) -> jax.Array:
+    """Normalised points (..., K, 2) as blobs exp(-d² / width²) of a map of `size` (h, w): (..., h, w, K) float32.
+
+    d is the normalised distance between cell and point. With 16 cells an axis a blob of width 0.1 is narrower than a
+    cell: a point in the middle between four cells peaks at 0.41.
+    Raises ValueError for fewer than two cells an axis, which have no normalised coordinates.
+    """
+    profiles = []
+    for axis, cells in enumerate((size[1], size[0])):
+        if cells < 2:
+            raise ValueError(f"draw_normalised_points: a map of {size} has no normalised coordinates; two cells an "
+                             "axis are the least")
+        half = (cells - 1) / 2
+        centres = (points[..., axis].astype(jnp.float32) + 1) * half
+        profiles.append(gaussian_profile(centres, cells, width * half / math.sqrt(2), window=None))
+    columns, rows = profiles
+    return rows[..., :, None, :] * columns[..., None, :, :]
+
+
+def _normalised(x: jax.Array, y: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """Cell numbers of a map of `size` (h, w) as normalised points."""
+    height, width = size
+    return jnp.stack([x * (2 / (width - 1)) - 1, y * (2 / (height - 1)) - 1], axis=-1)
+
+
+# Networks
+
+
+class ImageEncoder(nn.Module):
+    """Images (B, H, W, C) to features (B, H / s, W / s, widths[-1]) with s = 2 ** (len(widths) - 1).
+
+    Two convolutions for each width, each with normalisation and ReLU; the first of every width but the first is
+    strided. The very first kernel has `first_kernel_size`, the others 3.
+    IMM's image encoder has the default widths. Parameters: `conv1`, `norm1`, `conv2`, ...
+    """
+
+    widths: Sequence[int] = (32, 64, 128, 256)
+    first_kernel_size: int = 7
+    normalization: Normalization = BatchNorm
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+        x, number = images, 0
+        for width in self.widths:
+            for first in (True, False):
+                number += 1
+                kernel_size = self.first_kernel_size if number == 1 else 3
+                stride = 2 if first and number > 1 else 1
+                x = Convolution(width, kernel_size, stride, dtype=self.dtype, name=f"conv{number}")(x)
+                x = nn.relu(self.normalization(name=f"norm{number}")(x, train))
+        return x
+
+
+class Renderer(nn.Module):
+    """Features (B, h, w, C) to images (B, h s, w s, channels) float32 with s = 2 ** (len(widths) - 1).
+
+    For each width two 3x3 convolutions, each with normalisation and ReLU, then twice the resolution; at the last width
+    one such convolution and one to the channels, which has a bias, no activation, and computes in float32.
+    IMM's renderer has the default widths. Parameters: `conv1`, `norm1`, `conv2`, ..., `output`.
+    """
+
+    widths: Sequence[int] = (256, 128, 64, 32)
+    channels: int = 3
+    normalization: Normalization = BatchNorm
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, features: jax.Array, train: bool) -> jax.Array:
+        x, number = features, 0
+        for scale, width in enumerate(self.widths, start=1):
+            if scale > 1:
+                x = upsample_bilinear(x)
+            for _ in range(2 if scale < len(self.widths) else 1):
+                number += 1
+                x = Convolution(width, dtype=self.dtype, name=f"conv{number}")(x)
+                x = nn.relu(self.normalization(name=f"norm{number}")(x, train))
+        return Convolution(self.channels, use_bias=True, kernel_init=small_normal, name="output")(x)
+
+
+class ImageGenerator(nn.Module):
+    """Paints pictures with the appearance of `images` and their keypoints at `points`.
+
+    images (B, H, W, C) and normalised points (B, K, 2) to images (B, H, W, channels of the renderer) float32, not
+    bounded. The points are drawn at the size of the encoder's features and joined to them as K more channels, the only
+    way by which geometry gets through. H and W are multiples of the encoder's stride. blob_width: normalised, see
+    `draw_normalised_points`.
+    """
+
+    encoder: nn.Module
+    renderer: nn.Module
+    blob_width: float = 0.1
+
+    def __call__(self, images: jax.Array, points: jax.Array, train: bool) -> jax.Array:
+        features = self.encoder(images, train)
+        blobs = draw_normalised_points(points, features.shape[1:3], self.blob_width)
+        return self.renderer(jnp.concatenate([features, blobs.astype(features.dtype)], axis=-1), train)
+
+
+def image_generator(
+    widths: Sequence[int] = (32, 64, 128, 256),
+    *,
+    blob_width: float = 0.1,
+    normalization: Normalization = BatchNorm,
+    dtype: jnp.dtype = jnp.float32,
+) -> ImageGenerator:
+    """The generator of IMM: encoder widths from fine to coarse, and the same for the renderer from coarse to fine.
+
+    With four widths an image of 128 x 128 becomes 16 x 16 features. normalization: for example
+    `functools.partial(GroupNorm, groups=8)`. dtype: what it computes in; parameters and the result are float32.
+    """
+    widths = tuple(widths)
+    return ImageGenerator(
+        ImageEncoder(widths, normalization=normalization, dtype=dtype),
+        Renderer(widths[::-1], normalization=normalization, dtype=dtype), blob_width)
+
+
+def upsample_bilinear(x: jax.Array) -> jax.Array:
+    """Twice the resolution with half-pixel centres and the border repeated: (B, H, W, C) -> (B, 2H, 2W, C).
+
+    A new pixel lies a quarter of a pixel beside an old one and takes 3/4 of it and 1/4 of the neighbour on that side.
+    """
+    for axis in (1, 2):
+        before = jnp.concatenate([_slice(x, 0, 1, axis), _slice(x, 0, -1, axis)], axis)
+        after = jnp.concatenate([_slice(x, 1, None, axis), _slice(x, -1, None, axis)], axis)
+        doubled = jnp.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis + 1)
+        x = doubled.reshape(*x.shape[:axis], 2 * x.shape[axis], *x.shape[axis + 1:])
+    return x
+
+
+def _slice(x: jax.Array, start: int, stop: int | None, axis: int) -> jax.Array:
+    return jax.lax.slice_in_dim(x, start, stop, axis=axis)

@@ -1,0 +1,56 @@
+"""Pixels, features, and their running averages."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpjax.losses.reconstruction import balanced_distances, feature_distances, moved_averages, pixel_mse
+
+close = np.testing.assert_allclose
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """A picture and its reconstruction, and a stand-in for a network: the numbers of the adaptation paper's check."""
+    target = jnp.linspace(0, 1, 12).reshape(1, 2, 2, 3)
+    image = (jnp.tanh(jnp.sin(jnp.arange(12.0))).reshape(1, 2, 2, 3) + 1) / 2
+    matrix = jnp.array([[1, -1], [0.5, 0.5], [-1, 1]])
+
+    def layers(x):
+        mixed = jnp.einsum("bhwc,cd->bhwd", x, matrix, precision="highest")
+        return jax.nn.relu(mixed), 2 * jax.nn.relu(x.mean(-1, keepdims=True) - 0.3)
+
+    return image, target, layers
+
+
+def test_pixels_and_features_are_means(pair):
+    image, target, layers = pair
+    pixels = pixel_mse(image, target)
+    close(pixels, 0.233897, atol=1e-6)
+    squared = feature_distances(layers(image), layers(target))
+    close(squared, [0.187735, 0.501061], atol=1e-6)
+    close(pixels + squared.sum(), 0.922693, atol=1e-6)
+    close(feature_distances(layers(image), layers(target), form="absolute").sum(), 0.936490, atol=1e-6)
+    close(pixel_mse(jnp.full((1, 2, 2, 3), 0.1), jnp.zeros((1, 2, 2, 3))), 0.01, rtol=1e-6)
+
+
+def test_half_precision_is_compared_in_float32():
+    ones = jnp.ones((1, 64, 64, 16), jnp.bfloat16)
+    assert feature_distances([ones], [ones * 0.5]).dtype == pixel_mse(ones, ones).dtype == jnp.float32
+    close(feature_distances([ones], [ones * 0.5]), [0.25], rtol=1e-6)
+
+
+def test_layers_are_balanced_by_averages_that_are_constants():
+    averages, distances = jnp.array([100.0, 2.0]), jnp.array([50.0, 4.0])
+    moved = moved_averages(averages, distances)
+    close(moved, [99.5, 2.02], rtol=1e-6)
+    close(balanced_distances(distances, moved), 50 / 99.5 + 4 / 2.02, rtol=1e-6)
+    gradient = jax.grad(lambda d: balanced_distances(d, moved_averages(averages, d)))(distances)
+    close(gradient, 1 / moved, rtol=1e-6)
+
+
+def test_a_layer_that_is_zero_throughout_adds_nothing():
+    zero = jnp.zeros(2)
+    value, gradient = jax.value_and_grad(lambda d: balanced_distances(d, zero))(zero)
+    assert value == 0
+    assert np.isfinite(gradient).all()
