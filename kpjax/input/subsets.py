@@ -58,20 +58,22 @@ def rounded_share(share: float, total: int) -> int:
     return math.floor(share * total + 0.5)
 
 
-def check_disjoint(train: Source, test: Source, *, by_name: bool = True) -> None:
+def check_disjoint(train: Source, test: Source, *, by_name: bool = True, by_pixels: bool = True) -> None:
     """Raises InputError, with the first of them, if an image of `train` is also in `test`.
 
-    Two images are one if they have the same pixels, or, with by_name, if both sources name their examples and the
-    names are equal: one photograph that was cropped in two ways. by_name is for sets whose names hold across splits.
-    Reads every image of both sources once.
+    Two images are one if they have the same pixels, or if both sources name their examples and the names are equal: one
+    photograph that was cropped in two ways. by_name: False for sets whose names hold within one split only. by_pixels:
+    False spares reading every image of both sources once.
     """
-    train_names, test_names = (identities(source) if by_name else None for source in (train, test))
-    known = {} if train_names is None or test_names is None else {name: n for n, name in enumerate(test_names)}
-    seen = {_pixels(test, number): number for number in range(len(test))}
+    train_names, test_names = identities(train), identities(test)
+    compare_names = by_name and train_names is not None and test_names is not None
+    by_test_name = {name: number for number, name in enumerate(test_names)} if compare_names else {}
+    by_test_pixels = {_pixels(test, number): number for number in range(len(test))} if by_pixels else {}
     shared = []
     for number in range(len(train)):
-        twin = known.get(train_names[number]) if known else None
-        twin = seen.get(_pixels(train, number)) if twin is None else twin
+        twin = by_test_name.get(train_names[number]) if compare_names else None
+        if twin is None and by_pixels:
+            twin = by_test_pixels.get(_pixels(train, number))
         if twin is not None:
             shared.append(f"{_called(train_names, number)} is {_called(test_names, twin)} of {test.name}")
     if shared:

@@ -86,3 +86,7 @@ def test_a_name_that_two_splits_share_counts_only_where_names_hold_across_splits
     with pytest.raises(InputError, match="5 of 5 images are in the test split"):
         check_disjoint(train, test)
     check_disjoint(train, test, by_name=False)
+    same_pixels = dataclasses.replace(named(range(5)), names=train.names[::-1], name="copies")
+    check_disjoint(same_pixels, unnamed(train), by_pixels=False)
+    with pytest.raises(InputError, match=r"copies: 5 of 5 images are in the test split: picture_00. is number 0"):
+        check_disjoint(same_pixels, unnamed(train))

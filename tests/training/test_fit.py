@@ -11,6 +11,7 @@ import pytest
 from tiny import Batches, Images, bits, tiny
 
 from kpjax.errors import InputError, RunError
+from kpjax.input.stream import stream
 from kpjax.training.digests import named_leaves
 from kpjax.training.evaluation import predict_source
 from kpjax.training.fit import Select, fit
@@ -153,6 +154,12 @@ def test_refused_with_one_line(whole, tmp_path, name):
         run(tmp_path if fresh else whole[0], **options)
     assert "\n" not in str(refused.value)
     assert _steps(whole[0])[-1] == 14
+
+
+def test_a_stream_that_repeats_may_have_batches_larger_than_its_set(tmp_path):
+    handful = stream(Images(5), batch_size=8, seed=0, repeats=True)
+    fitted = run(tmp_path, streams={"labelled": handful}, steps=2, evaluate=None, select=None)
+    assert fitted.steps == 2
 
 
 def spoiled(where):
