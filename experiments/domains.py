@@ -56,19 +56,24 @@ def open_domain(
 def held_out_splits(
     name: str, *, place: Place, seed: int, data_dir: Path, validation_share: float
 ) -> Splits:
-    """The splits of a prepared dataset; a share of its training split, drawn by the seed, validates.
-
-    Decoded once if they fit into memory. Raises InputError if the set was not prepared, or a split would be empty.
-    """
+    """The splits of a prepared dataset, decoded once if they fit into memory; see `held_out`."""
     labelled, test = (decoded_once(open_source(name, split, data_dir=data_dir, place=place))
                       for split in ("train", "test"))
-    held_out = round(validation_share * len(labelled))
-    if not 0 < held_out < len(labelled):
-        raise InputError(f"--validation-share: {validation_share} of {len(labelled)} training pictures is {held_out}; "
-                         "some must validate and some must train")
+    train, validation = held_out(labelled, name, seed=seed, share=validation_share)
+    return Splits(train, validation, test)
+
+
+def held_out(labelled: Source, name: str, *, seed: int, share: float) -> tuple[Source, Source]:
+    """(training, validation) pictures: a share of the source, drawn by the seed, validates.
+
+    Raises InputError if one of the two would be empty.
+    """
+    count = round(share * len(labelled))
+    if not 0 < count < len(labelled):
+        raise InputError(f"--validation-share: {share} of {len(labelled)} training pictures is {count}; some must "
+                         "validate and some must train")
     order = np.random.default_rng(seed).permutation(len(labelled))
-    return Splits(subset(labelled, order[held_out:], f"{name}/train"),
-                  subset(labelled, order[:held_out], f"{name}/validation"), test)
+    return (subset(labelled, order[count:], f"{name}/train"), subset(labelled, order[:count], f"{name}/validation"))
 
 
 def decoded_once(source: Source) -> Source:

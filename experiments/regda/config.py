@@ -1,11 +1,10 @@
 """What a RegDA run depends on, and the settings of the paper and of the demos."""
 import itertools
-import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from experiments.flags import check_at_least, check_network_sizes, check_positive
 from experiments.networks import NetworkName
-from kpjax.errors import InputError
 
 AT_LEAST_ONE = ("batch_size", "pretraining_steps", "steps", "coefficient_steps", "evaluations", "training_examples",
                 "test_examples", "pretraining_head_layers", "head_layers", "head_width", "image_size", "heatmap_size")
@@ -65,26 +64,9 @@ class Config:
 
     def __post_init__(self):
         """Raises InputError, in the words of the command line, for what no run can be made of."""
-        for name in AT_LEAST_ONE:
-            if getattr(self, name) < 1:
-                raise InputError(f"{_flag(name)}: {getattr(self, name)}; give 1 or more")
-        for name in POSITIVE:
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{_flag(name)}: {getattr(self, name)}; give a finite number above 0")
-        strides = (4,) if self.network == "pose_resnet" else (2, 4)
-        if self.image_size not in [stride * self.heatmap_size for stride in strides]:
-            raise InputError(f"--heatmap-size: {self.heatmap_size} for images of {self.image_size} px; the heatmaps of "
-                             f"{self.network} are {' or '.join(map(str, strides))} times smaller than its images")
-        if self.network == "small_unet":
-            if len(self.widths) < 3:
-                raise InputError(f"--widths: {len(self.widths)} given; small_unet needs two and one for each block")
-            if self.image_size % 2 ** (len(self.widths) - 1):
-                raise InputError(f"--image-size: {self.image_size}; {len(self.widths)} widths need a multiple of "
-                                 f"{2 ** (len(self.widths) - 1)}")
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+        check_at_least(1, self, AT_LEAST_ONE)
+        check_positive(self, POSITIVE)
+        check_network_sizes(self)
 
 
 def _sprites(source: str, target: str, small: bool) -> Config:
@@ -105,7 +87,7 @@ def _sprites(source: str, target: str, small: bool) -> Config:
 
 SMALL_BODIES = Config(
     "drawn people, plain to colourful and noisy; 2 cores, minutes", "figures:source", "figures:target", image_size=64,
-    heatmap_size=16, sigma=1.0, network="small_unet", widths=(16, 32, 32, 64, 64), head_width=64,
+    heatmap_size=16, sigma=1.0, network="small_unet", widths=(16, 32, 32, 64, 64), head_width=32,
     pretraining_head_layers=2, carry_head=True, pretraining_steps=400, steps=1000, optimizer="adam",
     learning_rate=1e-3, feature_factor=1.0, coefficient=0.5, coefficient_steps=50, mcd_trade_off=0.1,
     augmentation="none", rotation=0.0, training_examples=3000)

@@ -12,9 +12,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from experiments.command_line import exit_code_of, preset_folder, run
+from experiments.command_line import (
+    exit_code_of,
+    jobs_of,
+    prepare_process,
+    preset_folder,
+    read_command,
+    show_table,
+)
 from experiments.regda import EXPERIMENT
 from experiments.regda.published import SPRITES_MAE
+from experiments.tables import markdown, outcome_lines, raise_for_failures, work_through
 from kpjax.viewing.finished_runs import read_variants
 
 DIRECTIONS = tuple(SPRITES_MAE)
@@ -51,14 +59,13 @@ def gap_closed(row: Mapping[str, float], variant: str = "regda") -> float:
 def text(table: Table, decimals: int) -> str:
     """Markdown: a row per variant, a column per direction, and the mean over the directions where all are there."""
     titles = [direction.replace("_", " → ") for direction in DIRECTIONS]
-    lines = ["| variant | " + " | ".join(titles) + " | mean |", "|---" * (len(titles) + 2) + "|"]
+    rows = []
     for name in ROWS:
         cells = [table[direction].get(name) for direction in DIRECTIONS]
         if any(cell is not None for cell in cells):
             mean = f"{fmean(cells):.{decimals}f}" if None not in cells else ""
-            shown = ["not run" if cell is None else f"{cell:.{decimals}f}" for cell in cells]
-            lines.append(f"| {name} | " + " | ".join(shown) + f" | {mean} |")
-    return "\n".join(lines)
+            rows.append([name, *("not run" if cell is None else f"{cell:.{decimals}f}" for cell in cells), mean])
+    return markdown(["variant", *titles, "mean"], rows)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -76,9 +83,13 @@ def main(arguments: Sequence[str]) -> None:
     flags = parser.parse_args(arguments)
     prefix = "dsprites_small_" if flags.size == "small" else "dsprites_"
     shared = ["--seeds", str(flags.seeds), "--first-seed", str(flags.first_seed), "--workdir", str(flags.workdir)]
-    for direction in flags.only:
-        rows = ROWS if direction in flags.feature_rivals else WITHOUT_FEATURE_RIVALS
-        run(EXPERIMENT, [prefix + direction, "--variants", *rows, *shared])
+    commands = [
+        read_command(EXPERIMENT, [prefix + direction, "--variants", *rows, *shared]) for direction in flags.only
+        for rows in [ROWS if direction in flags.feature_rivals else WITHOUT_FEATURE_RIVALS]]
+    prepare_process(commands[0])
+    outcome = work_through(EXPERIMENT, [job for command in commands for job in jobs_of(command)])
+    for command in commands:
+        show_table(command)
     seeds = range(flags.first_seed, flags.first_seed + flags.seeds)
     errors, hits = (measured(flags.workdir, prefix, metric, seeds) for metric in ("target/mae", "target/pck"))
     print("\nMAE, x + y, in units of the latent\n\n" + text(errors, 3))
@@ -93,6 +104,8 @@ def main(arguments: Sequence[str]) -> None:
               f"{hits[direction]['regda']:.2f}, best control {max(hits[direction][name] for name in CONTROLS):.2f}")
     if chosen:
         print(f"mean over them: {fmean(gap_closed(complete[direction]) for direction in chosen):.2f}")
+    print("\n" + "\n".join(outcome_lines(outcome)))
+    raise_for_failures(outcome)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,120 @@
+"""Tables of many runs: a queue that goes on where it was stopped, and Markdown.
+
+What is done is what has a results.json, so there is no list of jobs to keep in step with the folders. Several processes
+may work through the same list in the same folder: a job that another one has in work is left to it.
+"""
+import statistics
+import time
+import traceback
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import NamedTuple
+
+from experiments.command_line import Experiment, Job, run_folder
+from kpjax.errors import InputError, RunError
+from kpjax.training.interruption import Interrupted
+from kpjax.training.run_folder import InUse, held
+from kpjax.viewing.finished_runs import read_run
+
+# The queue
+
+
+class Outcome(NamedTuple):
+    """How far a list of jobs has come."""
+
+    finished: tuple[Job, ...]
+    elsewhere: tuple[Job, ...]  # in work in another process
+    failed: tuple[tuple[Job, str], ...]  # with the error, one line each
+
+
+def called(job: Job) -> str:
+    """A job in a few words."""
+    return f"{job.preset} {job.variant}, seed {job.seed}"
+
+
+def work_through(experiment: Experiment, jobs: Sequence[Job], *, pause: float = 10.0) -> Outcome:
+    """Runs every job that is not finished, and returns what became of all of them.
+
+    A job whose folder another process holds is skipped. One that needs a stage or a run that another process trains is
+    put off until that is done, looking again every `pause` seconds when nothing else is left. A job that fails is
+    reported, and the others go on; the next call tries it again. Interruptions (SIGTERM, Ctrl-C) pass through.
+    """
+    jobs = list(dict.fromkeys(jobs))
+    finished, failed, elsewhere, waiting = [], [], [], jobs
+    while waiting:
+        put_off, elsewhere_now = [], []
+        for job in waiting:
+            folder = run_folder(job, experiment.name)
+            with ExitStack() as stack:
+                try:
+                    stack.enter_context(held(folder.parent / ".queue" / folder.name))
+                except InUse:
+                    elsewhere_now.append(job)
+                    continue
+                number = f"{len(finished) + len(failed) + 1} of {len(jobs)}"
+                print(f"\n[{number}] {called(job)}", flush=True)
+                try:
+                    experiment.run(job)
+                except InUse as error:
+                    print(f"put off: {error}")
+                    put_off.append(job)
+                except Interrupted:
+                    raise
+                except (InputError, RunError) as error:
+                    failed.append((job, str(error)))
+                    print(f"failed: {error}")
+                except Exception as error:  # a defect, or memory that ran out, must not stop the rest of a table
+                    traceback.print_exc()
+                    failed.append((job, f"{type(error).__name__}: {error}".splitlines()[0]))
+                else:
+                    finished.append(job)
+        elsewhere += elsewhere_now
+        if len(put_off) == len(waiting) - len(elsewhere_now) and put_off:
+            time.sleep(pause)
+        waiting = put_off
+    # What others had in work may be done by now.
+    done = [job for job in elsewhere if (run_folder(job, experiment.name) / "results.json").exists()]
+    return Outcome(tuple(finished + done), tuple(job for job in elsewhere if job not in done), tuple(failed))
+
+
+def outcome_lines(outcome: Outcome) -> list[str]:
+    """How far the queue has come, in words: every job that failed is named with its error."""
+    lines = [f"{len(outcome.finished)} finished, {len(outcome.failed)} failed, {len(outcome.elsewhere)} in work in "
+             "another process"]
+    lines += [f"failed: {called(job)}: {error}" for job, error in outcome.failed]
+    lines += [f"in work in another process: {called(job)}" for job in outcome.elsewhere]
+    return lines
+
+
+def raise_for_failures(outcome: Outcome) -> None:
+    """Raises RunError if a job has failed, for the exit code of a command."""
+    if outcome.failed:
+        raise RunError(f"{len(outcome.failed)} runs failed: {', '.join(called(job) for job, _ in outcome.failed)}; "
+                       "the same command tries them again")
+
+
+# What they measured
+
+
+def measured(experiment: str, jobs: Sequence[Job], metric: str) -> list[float]:
+    """A metric of those jobs that are finished and have it, in their order."""
+    folders = [run_folder(job, experiment) for job in jobs]
+    metrics = [read_run(folder).metrics for folder in folders if (folder / "results.json").exists()]
+    return [found[metric] for found in metrics if metric in found]
+
+
+def mean_text(values: Sequence[float], wanted: int, *, factor: float = 1.0, decimals: int = 1) -> str:
+    """"95.1 ± 0.3" (n - 1), "95.1" of a single run, with "(2 of 3)" if some are missing, "not run" without any."""
+    if not values:
+        return "not run"
+    values = [factor * value for value in values]
+    text = f"{statistics.fmean(values):.{decimals}f}"
+    if len(values) > 1:
+        text += f" ± {statistics.stdev(values):.{decimals}f}"
+    return text if len(values) == wanted else f"{text} ({len(values)} of {wanted})"
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

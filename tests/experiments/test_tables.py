@@ -1,0 +1,141 @@
+"""The queue behind every table of many runs."""
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from experiments import tables
+from experiments.command_line import Experiment, Job, run_folder
+from experiments.tables import markdown, mean_text, measured, outcome_lines, raise_for_failures, work_through
+from kpjax.errors import InputError, RunError
+from kpjax.training.interruption import Interrupted
+from kpjax.training.run_folder import InUse, held, write_json
+
+
+@dataclass(frozen=True)
+class Config:
+    summary: str = "nothing"
+    steps: int = 1
+
+
+def experiment(run):
+    """An experiment of which nothing but `run` is used."""
+    return Experiment("made_up", "", {"small": Config()}, {}, None, None, None, run, None, None)
+
+
+def jobs_in(workdir, *variants, seeds=1):
+    return [Job(Config(), "small", name, seed, workdir, workdir) for seed in range(seeds) for name in variants]
+
+
+def finish(job, **metrics):
+    write_json(run_folder(job, "made_up") / "results.json", {
+        "experiment": "made_up", "preset": job.preset, "variant": job.variant, "seed": job.seed, "steps": 1,
+        "metrics": metrics})
+
+
+def test_a_failed_run_stops_no_other_and_is_named(tmp_path, capsys):
+    def run(job):
+        if job.variant == "broken":
+            raise RunError("step 3: loss/total is nan")
+        if job.variant == "defect":
+            raise ZeroDivisionError("division by zero")
+        finish(job, score=0.5)
+
+    jobs = jobs_in(tmp_path, "one", "broken", "defect", "two")
+    outcome = work_through(experiment(run), jobs)
+    assert [job.variant for job in outcome.finished] == ["one", "two"]
+    assert [(job.variant, error) for job, error in outcome.failed] == [
+        ("broken", "step 3: loss/total is nan"), ("defect", "ZeroDivisionError: division by zero")]
+    assert "failed: small broken, seed 0: step 3: loss/total is nan" in outcome_lines(outcome)
+    with pytest.raises(RunError, match=r"2 runs failed: small broken, seed 0, small defect, seed 0"):
+        raise_for_failures(outcome)
+    assert "Traceback" in capsys.readouterr().err  # of the defect, for whoever mends it
+
+    raise_for_failures(work_through(experiment(finish), jobs))
+
+
+def test_a_job_in_work_elsewhere_is_left_to_it(tmp_path):
+    """Another process holds one job; it is skipped, and the others are done."""
+    jobs = jobs_in(tmp_path, "theirs", "ours")
+    place = run_folder(jobs[0], "made_up")
+    script = (f"import time, pathlib\nfrom kpjax.training.run_folder import held\n"
+              f"with held(pathlib.Path({str(place.parent / '.queue' / place.name)!r})):\n"
+              f"    print('held', flush=True)\n    time.sleep(60)")
+    root = str(Path(__file__).parents[2])
+    other = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=root,
+                             env=os.environ | {"PYTHONPATH": root})
+    try:
+        assert other.stdout.readline() == "held\n"
+        outcome = work_through(experiment(finish), jobs)
+    finally:
+        other.kill()
+        other.communicate()
+    assert [job.variant for job in outcome.finished] == ["ours"]
+    assert [job.variant for job in outcome.elsewhere] == ["theirs"]
+    assert not outcome.failed
+    # A killed process leaves nothing that would have to be cleared away.
+    assert len(work_through(experiment(finish), jobs).finished) == 2
+
+
+def test_a_run_whose_stage_another_process_trains_waits_for_it(tmp_path, monkeypatch):
+    calls, pauses = [], []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+
+    def run(job):
+        calls.append(job.variant)
+        if job.variant == "needs_stage" and calls.count("needs_stage") < 3:
+            raise InUse("stages/warm_start/seed-0: another process is training here")
+
+    outcome = work_through(experiment(run), jobs_in(tmp_path, "needs_stage", "free"), pause=7.0)
+    assert calls == ["needs_stage", "free", "needs_stage", "needs_stage"]
+    assert pauses == [7.0]  # only once nothing else was left to do
+    assert len(outcome.finished) == 2
+
+
+def test_a_stop_is_a_stop(tmp_path):
+    def run(job):
+        raise Interrupted("stopped by SIGTERM")
+
+    with pytest.raises(Interrupted):
+        work_through(experiment(run), jobs_in(tmp_path, "one", "two"))
+
+
+def test_bad_input_of_one_job_is_its_failure(tmp_path):
+    def run(job):
+        raise InputError("mpii: nothing prepared")
+
+    outcome = work_through(experiment(run), jobs_in(tmp_path, "one"))
+    assert outcome.failed[0][1] == "mpii: nothing prepared"
+
+
+def test_the_same_job_twice_is_run_once(tmp_path):
+    calls = []
+    work_through(experiment(calls.append), jobs_in(tmp_path, "one") * 2)
+    assert len(calls) == 1
+
+
+def test_a_folder_in_use_says_so(tmp_path):
+    with held(tmp_path / "run"), pytest.raises(InUse, match="another process"), held(tmp_path / "run"):
+        pass
+
+
+def test_cells_say_how_many_runs_they_are_of(tmp_path):
+    jobs = jobs_in(tmp_path, "one", seeds=3)
+    assert mean_text(measured("made_up", jobs, "score"), 3) == "not run"
+    for job, score in zip(jobs, (0.660, 0.675), strict=False):
+        finish(job, score=score)
+    assert mean_text(measured("made_up", jobs, "score"), 3, factor=100) == "66.8 ± 1.1 (2 of 3)"
+    finish(jobs[2], score=0.681)
+    values = measured("made_up", jobs, "score")
+    assert mean_text(values, 3, factor=100, decimals=2) == "67.20 ± 1.08"  # n - 1
+    assert mean_text(values[:1], 1, factor=100) == "66.0"
+    assert measured("made_up", jobs, "other") == []
+
+
+def test_markdown():
+    assert markdown(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+    assert tables.called(Job(Config(), "lsp", "ours", 2, Path(), Path())) == "lsp ours, seed 2"
