@@ -1,6 +1,8 @@
-"""Trunks pretrained on ImageNet, read from safetensors files in timm's (torchvision's) layout."""
+"""Pretrained trunks, read from safetensors files in timm's (torchvision's) layout and from PyTorch's own files."""
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,19 +14,22 @@ from kpjax.interop.torch_names import Imported, from_torch
 from kpjax.structures import Variables
 
 WEIGHTS_FOLDER = Path("~/.cache/kpjax/weights")
+PYTORCH_FILES = (".pth", ".pt", ".bin", ".tar")  # pickled by torch.save
 
 
 def load_imagenet(variables: Variables, weights: str | Path, *, folder: Path = WEIGHTS_FOLDER) -> Imported:
-    """The variables of a PoseResNet or a ResNet with a pretrained trunk, and a report of what was read.
+    """The variables of a PoseResNet, an HRNet or a bare trunk with a pretrained trunk, and a report of what was read.
 
-    weights: the path of a safetensors file with timm's names (`conv1.weight`, `layer1.0.bn1.running_mean`, ...; the
-    classifier `fc` is skipped), or the name of a model in timm's collection, such as `resnet101.tv_in1k`. A name is
-    looked for as `<name>.safetensors` in `folder`, then on the Hugging Face hub if `huggingface_hub` is installed.
+    weights: the path of a file with the names of timm and of the official HRNet (`conv1.weight`,
+    `layer1.0.bn1.running_mean`, ...; what only a classifier has is skipped), safetensors or, if PyTorch is installed,
+    a `.pth` such as the official `hrnet_w32-36af842e.pth` or the result of pose training; or the name of a model in
+    timm's collection, such as `resnet101.tv_in1k` or `hrnet_w32.ms_in1k`. A name is looked for as `<name>.safetensors`
+    in `folder`, then on the Hugging Face hub if `huggingface_hub` is installed.
     In the report `missing` lists upsampling and head, which keep their values.
-    Raises InputError if there is no such file, it is damaged, or it holds another architecture.
+    Raises InputError if there is no such file, it is damaged, or it holds another architecture or width.
     """
-    path = _find(weights, folder)
-    tensors = read_safetensors(path)
+    path = find_weights(weights, folder)
+    tensors = read_weights(path)
     if "backbone" not in variables["params"]:
         return from_torch(tensors, variables, source=str(path))
     trunk = {collection: tree["backbone"] for collection, tree in variables.items()}
@@ -35,6 +40,11 @@ def load_imagenet(variables: Variables, weights: str | Path, *, folder: Path = W
          for collection, tree in variables.items()})
     missing = tuple(jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in others)
     return Imported(merged, report._replace(missing=missing))
+
+
+def read_weights(path: str | Path) -> dict[str, Any]:
+    """All tensors of a file of weights, by `read_pytorch` or `read_safetensors` as its name ends."""
+    return (read_pytorch if Path(path).suffix in PYTORCH_FILES else read_safetensors)(path)
 
 
 def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
@@ -48,14 +58,42 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path}: is not a whole safetensors file ({error}); fetch it again") from error
 
 
+def read_pytorch(path: str | Path) -> dict[str, Any]:
+    """All tensors of a file written by `torch.save`: a state dict, or a checkpoint that has one under `state_dict`.
+
+    Nothing but tensors and plain containers is unpickled. Raises InputError if the file is absent, damaged or of
+    another content, or PyTorch is not installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise InputError(f"{path}: reading it needs PyTorch; pip install torch, or give a safetensors file") from error
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        reason = error.strerror or str(error).splitlines()[0]
+        raise InputError(f"{path}: cannot be read ({reason}); give a file of weights") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise InputError(f"{path}: is not a whole file of PyTorch weights ({type(error).__name__}); "
+                         f"fetch it again") from error
+    if isinstance(stored, Mapping) and isinstance(stored.get("state_dict"), Mapping):
+        stored = stored["state_dict"]
+    tensors = stored if isinstance(stored, Mapping) else {}
+    tensors = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, torch.Tensor)}
+    if not tensors:
+        raise InputError(f"{path}: holds no named tensors; give a state dict, or a checkpoint with a 'state_dict'")
+    return tensors
+
+
 def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> None:
     """Writes tensors under their names. Each is made contiguous first: the format's writer silently permutes others."""
     save_file({name: np.array(tensor, order="C") for name, tensor in tensors.items()}, path)
 
 
-def _find(weights: str | Path, folder: Path) -> Path:
+def find_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> Path:
+    """The file of weights given by a path or a name, see `load_imagenet`. Raises InputError if there is none."""
     path = Path(weights).expanduser()
-    if isinstance(weights, Path) or path.suffix == ".safetensors" or path.exists():
+    if isinstance(weights, Path) or path.suffix in (".safetensors", *PYTORCH_FILES) or path.exists():
         return path
     name = str(weights).removeprefix("timm/")
     placed = folder.expanduser() / f"{name}.safetensors"

@@ -1,0 +1,69 @@
+"""VGG without its classifier, whose features compare pictures as eyes do better than pixels (perceptual losses).
+
+Simonyan and Zisserman 2015, without normalisation layers. Layers are called `features_0`, `features_2`, ... after
+torchvision's `features.0`, `features.2`, so that published weights fit (`kpjax.interop.vgg_weights`).
+"""
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from kpjax.models.convolution import Convolution
+
+CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # by depth, in each of five stages
+WIDTHS = (64, 128, 256, 512, 512)
+
+RELU_TAPS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")  # Johnson et al. 2016
+IMM_TAPS = ("relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_2")  # Jakab et al. 2018, called conv1_2 there
+
+
+class VGG(nn.Module):
+    """Images (B, H, W, 3) to one feature map for each tap, from fine to coarse, in `dtype`.
+
+    depth: 16 or 19. taps: `relu<stage>_<convolution>`, in order of depth; a tap of stage s has stride 2 ** (s - 1), and
+    layers behind the last tap are not built. Published weights were trained on images less the mean and divided by the
+    standard deviation of ImageNet; the caller prepares them.
+    Raises ValueError for another depth, for a tap that does not exist, and for taps out of order.
+    """
+
+    depth: int = 16
+    taps: Sequence[str] = RELU_TAPS
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> tuple[jax.Array, ...]:
+        layers = _layers(self.depth)
+        known = [name for name, _, _ in layers]
+        if not self.taps or [name for name in known if name in self.taps] != list(self.taps):
+            raise ValueError(f"VGG-{self.depth}: taps are some of {', '.join(known)}, in this order; got "
+                             f"{tuple(self.taps)}")
+        x, place, taken = images, 0, []
+        for name, width, pooled in layers[:known.index(self.taps[-1]) + 1]:
+            if pooled:
+                x, place = max_pool_pairs(x), place + 1
+            # In torchvision's list every convolution is followed by a ReLU, and a pool stands between two stages.
+            x = nn.relu(Convolution(width, use_bias=True, dtype=self.dtype, name=f"features_{place}")(x))
+            place += 2
+            if name in self.taps:
+                taken.append(x)
+        return tuple(taken)
+
+
+def _layers(depth: int) -> list[tuple[str, int, bool]]:
+    """Name of the activation, width, and whether a pool comes before, of every convolution."""
+    if depth not in CONVOLUTIONS:
+        raise ValueError(f"VGG: depth is 16 or 19, got {depth}")
+    return [(f"relu{stage}_{number}", width, stage > 1 and number == 1)
+            for stage, (count, width) in enumerate(zip(CONVOLUTIONS[depth], WIDTHS, strict=True), start=1)
+            for number in range(1, count + 1)]
+
+
+def max_pool_pairs(x: jax.Array) -> jax.Array:
+    """Maximum over 2x2 windows: (B, H, W, C) -> (B, H // 2, W // 2, C); a last odd row or column is left out.
+
+    By reshaping, since the gradient of XLA's windowed maximum is slow on CPUs. Equal values share the gradient.
+    """
+    batch, height, width, channels = x.shape
+    even = x[:, :height // 2 * 2, :width // 2 * 2]
+    return even.reshape(batch, height // 2, 2, width // 2, 2, channels).max((2, 4))
