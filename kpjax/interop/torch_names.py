@@ -1,4 +1,4 @@
-"""PoseResNet's variables under the names and in the layouts of PyTorch, and back.
+"""Variables of PoseResNet and HRNet under the names and in the layouts of PyTorch, and back.
 
 The name of every tensor follows from its path:
 
@@ -13,10 +13,17 @@ The name of every tensor follows from its path:
 | statistics `mean`, `var`                 | `running_mean`, `running_var`                                            |
 
 These are the names of the Transfer-Learning-Library, RegDA's official code. Its second head is `head_adv`: put the
-parameters of an adversary into the variables under that name. Convolution kernels are (kh, kw, in, out) here and
-(out, in, kh, kw) there; those of transposed convolutions are (in, out, kh, kw) there, mirrored in both axes.
+parameters of an adversary into the variables under that name. HRNet's official code writes no prefix before the trunk:
+
+| `backbone/stage2_0/branches_1_3/conv1`   | `stage2.0.branches.1.3.conv1`                                            |
+| `backbone/stage3_1/fuse_layers_2_0_1_0`  | `stage3.1.fuse_layers.2.0.1.0`                                           |
+| `head/output` of a head of one layer     | `final_layer`                                                            |
+
+Convolution kernels are (kh, kw, in, out) here and (out, in, kh, kw) there; those of transposed convolutions are
+(in, out, kh, kw) there, mirrored in both axes.
 """
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -29,7 +36,12 @@ from kpjax.structures import Variables
 
 LEAF_NAMES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 COUNTER = "num_batches_tracked"  # PyTorch's BatchNorm counts its updates; nothing here reads that
-WITHOUT_A_PLACE = re.compile(rf"(.*\.)?(fc\.(weight|bias)|{COUNTER})")  # the classifier of ImageNet, and counters
+# What files hold beside a keypoint network: counters, the classifiers of ImageNet, the output for other keypoints, and
+# the coarse branches' part of the last exchange in an HRNet that classifies.
+WITHOUT_A_PLACE = re.compile(
+    rf"(.*\.)?(fc\.(weight|bias)|{COUNTER})|(incre_modules|downsamp_modules|final_layer|classifier)\..*"
+    r"|stage4\.\d+\.fuse_layers\.[123]\..*")
+WIDTH_OF_HRNET = "transition1.0.0.weight"  # the tensor whose first axis is the width of the finest branch
 
 
 class Report(NamedTuple):
@@ -40,6 +52,17 @@ class Report(NamedTuple):
     missing: tuple[str, ...]  # leaves of the variables that were not given and keep their values, by their paths
 
 
+def describe(report: Report) -> str:
+    """How many tensors were matched, skipped and missing, the last two by the part that they belong to, in one line."""
+    skipped = Counter(name.split(".")[-1 if name.endswith(COUNTER) else 0] for name in report.skipped)
+    missing = Counter("/".join(path.split("/")[:2]) for path in report.missing)
+    counted = [f"{len(report.matched)} tensors matched"]
+    for kind, parts in (("skipped", skipped), ("missing", missing)):
+        if parts:
+            counted.append(f"{parts.total()} {kind} ({', '.join(f'{part} {n}' for part, n in parts.items())})")
+    return ", ".join(counted)
+
+
 class Imported(NamedTuple):
     """Variables with what was read from a file in place, and the report of it."""
 
@@ -48,7 +71,7 @@ class Imported(NamedTuple):
 
 
 def torch_names(variables: Variables) -> dict[str, str]:
-    """The path of every leaf of a PoseResNet or a ResNet, such as `params/conv1/kernel`, and its name in PyTorch.
+    """The path of every leaf of a PoseResNet, an HRNet or a trunk of theirs, and its name in PyTorch.
 
     Raises ValueError for a network that has no official PyTorch twin.
     """
@@ -78,7 +101,8 @@ def from_torch(tensors: Mapping[str, Any], variables: Variables, *, source: str 
     variables: of the network that the tensors are for; its shapes are what is checked. A part (backbone, upsampling,
     a head) that the state dict says nothing about keeps its values and is reported as missing. A prefix `module.`,
     which data-parallel training in PyTorch leaves, is dropped.
-    Raises InputError that names `source` and the first tensor that is absent from a part, too many or of another shape.
+    Raises InputError that names `source` and the first tensor that is absent from a part, too many or of another shape,
+    and for an HRNet of another width both widths.
     """
     leaves, names = _leaves(variables), torch_names(variables)
     paths = {name: path for path, name in names.items()}
@@ -91,10 +115,12 @@ def from_torch(tensors: Mapping[str, Any], variables: Variables, *, source: str 
             skipped.append(name)
         else:
             given[plain] = tensor
-    # A file of a whole network and one of a bare trunk differ in their first name; parts are told apart by it.
+    _refuse_another_width(given, paths, leaves, source)
+    # A part of the network is read whole or not at all.
     has_parts = "backbone" in variables["params"]
-    parts = {_part(name, has_parts) for name in given}
-    wanted = {name for name in paths if _part(name, has_parts) in parts}
+    part_of = {name: path.split("/")[1] if has_parts else "trunk" for path, name in names.items()}
+    parts = {part_of[name] for name in given if name in part_of}
+    wanted = {name for name in paths if part_of[name] in parts}
     read = dict(leaves)
     for name in sorted(wanted | set(given), key=_natural_order):
         if name not in given:
@@ -115,6 +141,14 @@ def from_torch(tensors: Mapping[str, Any], variables: Variables, *, source: str 
     return Imported(filled, Report(tuple(sorted(wanted, key=_natural_order)), tuple(skipped), missing))
 
 
+def _refuse_another_width(given: Mapping[str, Any], paths: dict[str, str], leaves: dict[str, Any], source: str) -> None:
+    if WIDTH_OF_HRNET in given and WIDTH_OF_HRNET in paths:
+        found, width = given[WIDTH_OF_HRNET].shape[0], leaves[paths[WIDTH_OF_HRNET]].shape[-1]
+        if found != width:
+            raise InputError(f"{source}: tensor {WIDTH_OF_HRNET} belongs to an HRNet of width {found}, the network has "
+                             f"width {width}; give weights of that width, or build the network with width {found}")
+
+
 def _leaves(variables: Variables) -> dict[str, Any]:
     """Every leaf by its path, in the order of JAX's trees."""
     flat, _ = jax.tree_util.tree_flatten_with_path(variables)
@@ -123,6 +157,11 @@ def _leaves(variables: Variables) -> dict[str, Any]:
 
 def _module_name(modules: list[str], params: Mapping[str, Any]) -> str:
     part, *inner = modules
+    if "stage2_0" in params.get("backbone", {}):  # HRNet
+        if part == "backbone":
+            modules = inner
+        elif modules == ["head", "output"] and set(params["head"]) == {"output"}:
+            return "final_layer"
     if part == "upsampling":
         return f"upsampling.{_place_in_sequence(inner[0])}"
     if part.startswith("head"):
@@ -137,12 +176,8 @@ def _place_in_sequence(layer: str) -> int:
     """The index of a layer in a sequence of (convolution, norm, ReLU) triples: conv1 0, bn1 1, conv2 3."""
     match = re.fullmatch(r"(conv|transposed_conv|bn)(\d+)", layer)
     if not match:
-        raise ValueError(f"layer {layer!r} has no name in PyTorch; only PoseResNet has official names")
+        raise ValueError(f"layer {layer!r} has no name in PyTorch; only PoseResNet has official names of such")
     return 3 * (int(match[2]) - 1) + (match[1] == "bn")
-
-
-def _part(name: str, has_parts: bool) -> str:
-    return name.split(".")[0] if has_parts else "trunk"
 
 
 def _natural_order(name: str) -> list[tuple[int, int | str]]:
