@@ -1,0 +1,128 @@
+"""Losses on images without labels: what two views of an image, or two images of a keypoint, have in common.
+
+Source: Moskvyak et al. 2021 (Semi-supervised Keypoint Localization), equations 1 to 4, and Honari et al. 2018 (ELT).
+"""
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from kpjax import geometry
+
+
+def semantic_representation(
+    features: Float[Array, "batch height width channels"], masks: Float[Array, "batch height width keypoints"]
+) -> Float[Array, "batch keypoints channels"]:
+    """What the features hold where a keypoint is: z[b, k, c], the maximum of features[b, y, x, c] * masks[b, y, x, k].
+
+    masks: heatmaps, predicted or drawn from labels; used as they are, also where they are negative. A mask of zeros
+    gives zeros. Float32. The gradient of a maximum goes to the pixel that attained it, of equal ones to the first in
+    reading order.
+
+    The product over all five axes is never held in memory, neither here nor in the gradient.
+    """
+    return _masked_maximum(features.astype(jnp.float32), masks.astype(jnp.float32))
+
+
+def _row_maxima(features, masks):
+    """(B, h, K, C): the maximum along each row. XLA computes the product inside of the reduction."""
+    return (features[:, :, :, None, :] * masks[..., None]).max(2)
+
+
+@jax.custom_vjp
+def _masked_maximum(features, masks):
+    return _row_maxima(features, masks).max(1)
+
+
+def _masked_maximum_forward(features, masks):
+    rows = _row_maxima(features, masks)
+    return rows.max(1), (features, masks, rows.argmax(1))
+
+
+def _masked_maximum_backward(kept, slope):
+    """Looks for each maximum in its row only: a comparison with all pixels would cost many times the rest."""
+    features, masks, rows = kept
+    _, keypoints, channels = slope.shape
+    of_keypoint = jnp.broadcast_to(jnp.arange(keypoints)[:, None], (keypoints, channels))
+    of_channel = jnp.broadcast_to(jnp.arange(channels)[None], (keypoints, channels))
+
+    def of_image(features, masks, row, slope):
+        def taken(array, *index):
+            return array.at[index].get(mode="promise_in_bounds")
+
+        along_row = (taken(features.swapaxes(1, 2), row, of_channel), taken(masks.swapaxes(1, 2), row, of_keypoint))
+        column = (along_row[0] * along_row[1]).argmax(-1)
+        of_feature, of_mask = (row, column, of_channel), (row, column, of_keypoint)
+        to_features = jnp.zeros_like(features).at[of_feature].add(
+            slope * taken(masks, *of_mask), mode="promise_in_bounds")
+        to_masks = jnp.zeros_like(masks).at[of_mask].add(
+            slope * taken(features, *of_feature), mode="promise_in_bounds")
+        return to_features, to_masks
+
+    return jax.vmap(of_image)(features, masks, rows, slope)
+
+
+_masked_maximum.defvjp(_masked_maximum_forward, _masked_maximum_backward)
+
+
+def semantic_consistency(
+    logits: Float[Array, "batch keypoints classes"], weights: Float[Array, "batch keypoints"]
+) -> Float[Array, ""]:
+    """Cross-entropy of telling which keypoint each representation is of (equation 1), in nats: ln K at chance.
+
+    logits: of the classifier, one class for each keypoint; the truth of representation k is class k.
+    weights: 0 or 1 for each keypoint. The mean is over the sum of the weights; 0 if that is 0.
+    """
+    log_softmax = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
+    of_truth = jnp.diagonal(log_softmax, axis1=1, axis2=2)
+    weights = weights.astype(jnp.float32)
+    return -(weights * of_truth).sum() / jnp.maximum(weights.sum(), 1e-6)
+
+
+def transformation_equivariance(
+    warped_heatmaps: Float[Array, "batch height width keypoints"],
+    moved_heatmaps: Float[Array, "batch height width keypoints"],
+    weights: Float[Array, "batch keypoints"],
+) -> Float[Array, ""]:
+    """How far the heatmaps of a warped image are from the warped heatmaps of the image (equation 2).
+
+    The mean over batch * height * width * keypoints of weighted squares, keypoints of weight 0 included. No factor 1/2.
+    warped_heatmaps: f(g(x)). moved_heatmaps: g(f(x)), or g of the true heatmaps. Neither is held constant.
+    """
+    squares = jnp.square(warped_heatmaps.astype(jnp.float32) - moved_heatmaps.astype(jnp.float32)).mean((1, 2))
+    return (weights.astype(jnp.float32) * squares).mean()
+
+
+def transformation_invariance(
+    representations: Float[Array, "batch keypoints channels"],
+    warped_representations: Float[Array, "batch keypoints channels"],
+    weights: Float[Array, "batch keypoints"],
+    *,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> Float[Array, ""]:
+    """How far the representations of an image and of its warped copy are from each other (equations 3 and 4).
+
+    reduction: of the weighted squares over keypoints and channels, those of weight 0 included; the mean is over the
+    batch in both cases. The paper's norm is the "sum"; the "mean" fits the reduction of the other terms.
+    """
+    squares = jnp.square(representations.astype(jnp.float32) - warped_representations.astype(jnp.float32))
+    squares = weights.astype(jnp.float32)[..., None] * squares
+    return squares.mean() if reduction == "mean" else squares.sum((1, 2)).mean()
+
+
+def coordinate_equivariance(
+    points: Float[Array, "batch keypoints 2"],
+    warped_points: Float[Array, "batch keypoints 2"],
+    maps: Float[Array, "batch 3 3"],
+    size: tuple[int, int],
+) -> Float[Array, ""]:
+    """How far keypoints found in a warped image are from the warped keypoints of the image (Honari et al. 2018, ELT).
+
+    points: of the image, warped_points: of the image under `maps`, (x, y) in pixels of one array of `size` (height,
+    width), in whose pixels the maps are, too. Returns the mean over batch and keypoints of the squared distance, with
+    coordinates as shares of width and height.
+    """
+    height, width = size
+    shift = geometry.move_points(maps, points) - warped_points.astype(jnp.float32)
+    return jnp.square(shift / jnp.array([width, height], jnp.float32)[None, None]).sum(-1).mean()
