@@ -6,21 +6,30 @@ import jax
 import jax.numpy as jnp
 
 from kpjax.interop.imagenet import load_imagenet
+from kpjax.interop.torch_names import describe
+from kpjax.models.hrnet import Taps, hrnet
 from kpjax.models.network import KeypointNetwork
 from kpjax.models.pose_resnet import pose_resnet
 from kpjax.models.unet import small_unet
 
-NetworkName = Literal["small_unet", "pose_resnet"]
+NetworkName = Literal["small_unet", "pose_resnet", "hrnet"]
 
 
 def heatmap_network(
     name: NetworkName, keypoints: int, *, stride: int, widths: tuple[int, ...] = (), depth: int = 50,
-    head_layers: int = 1, head_width: int = 64, dtype: str = "float32",
+    head_layers: int = 1, head_width: int = 64, dtype: str = "float32", width: int = 32,
+    modules: tuple[int, ...] = (1, 4, 3), blocks: int = 4, stem_width: int = 64, taps: Taps = "stage_outputs",
+    rematerialise: bool = False,
 ) -> KeypointNetwork:
     """A network whose heatmaps are `stride` times smaller than its images.
 
-    widths, stride, head_width: of the small U-net. depth: of the residual network, whose stride is 4.
+    widths, stride: of the small U-net; the stride of the others is 4. head_width: of the small U-net and of HRNet with
+    two head layers. depth: of the residual network. width, modules, blocks, stem_width, taps, rematerialise: of HRNet.
     """
+    if name == "hrnet":
+        return hrnet(
+            keypoints, width=width, modules=modules, blocks=blocks, stem_width=stem_width, taps=taps,
+            rematerialise=rematerialise, head_layers=head_layers, head_width=head_width, dtype=jnp.dtype(dtype))
     if name == "pose_resnet":
         return pose_resnet(depth, keypoints, head_layers=head_layers, dtype=jnp.dtype(dtype))
     return small_unet(keypoints, widths=widths, heatmap_stride=stride, head_layers=head_layers, head_width=head_width,
@@ -30,7 +39,7 @@ def heatmap_network(
 def imagenet_start(network: KeypointNetwork, weights: str, *, image_size: int, seed: int) -> dict[str, Any]:
     """Fresh variables with a backbone of ImageNet, as the `start` of a method; {} if `weights` is empty.
 
-    weights: a safetensors file or the name of a model on the hub. Prints what was taken over.
+    weights: a file or the name of a model on the hub, see `load_imagenet`. Prints what was taken over.
     Raises InputError if they cannot be found or do not belong to the network.
     """
     if not weights:
@@ -38,5 +47,5 @@ def imagenet_start(network: KeypointNetwork, weights: str, *, image_size: int, s
     images = jnp.zeros((1, image_size, image_size, 3))
     fresh = jax.jit(functools.partial(network.init, train=False))(jax.random.key(seed), images)
     imported = load_imagenet(fresh, weights)
-    print(f"ImageNet weights: {imported.report}")
+    print(f"{weights}: {describe(imported.report)}")
     return {"variables": imported.variables}
