@@ -30,9 +30,11 @@ def embedded(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
         raise InputError(f"t-SNE: {len(features)} features"
                          + (" are too few; give at least 3" if len(features) < 3 else ", of which some are not finite"))
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     perplexity = min(30.0, (len(features) - 1) / 3)
-    return TSNE(perplexity=perplexity, init="random", learning_rate="auto", random_state=seed).fit_transform(features)
+    with threadpool_limits(1):  # its threads wait for each other so eagerly that beside other work they take far longer
+        return TSNE(perplexity=perplexity, init="random", random_state=seed).fit_transform(features)
 
 
 def scatter(places: np.ndarray, kinds: np.ndarray, names: Sequence[str], *, side: int = 480) -> np.ndarray:

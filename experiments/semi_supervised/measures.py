@@ -1,0 +1,90 @@
+"""What a finished network is like on test pictures, beside its errors: equivariance, peaks, features."""
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kpjax import geometry
+from kpjax.augment import move_example
+from kpjax.input.source import Source, subset
+from kpjax.losses.consistency import semantic_consistency
+from kpjax.methods.semantic_pass import Semantic
+from kpjax.random_maps import DrawMap, draw_homography
+from kpjax.structures import Example, Method, named_key
+from kpjax.training.reduction import reduce
+
+ReadSemantic = Callable[[Mapping[str, Any], Example], Semantic]  # (variables, a batch) -> what its features say
+
+
+def equivariance_and_peaks(
+    method: Method, state, source: Source, *, batch_size: int, perspective: float = 0.15
+) -> dict[str, float]:
+    """`equivariance_px` and `mean_peak` on a source.
+
+    equivariance_px: the mean, over visible keypoints that stay in the frame, of |M p(x) - p(g(x))|, where g is a
+    perspective map that depends on the picture's number alone, M the same map of points, and p what the network
+    predicts; pixels of the network's images. mean_peak: the mean maximum of the heatmaps of visible keypoints; targets
+    have a peak of 1. NaN where there is nothing to count.
+    """
+    sums = reduce(_sums(method.predict, draw_of(perspective)), state, source, batch_size=batch_size)
+    error, moved, peaks, seen = (float(sums[name]) for name in ("error", "moved", "peaks", "seen"))
+    return {"equivariance_px": error / moved if moved else math.nan, "mean_peak": peaks / seen if seen else math.nan}
+
+
+@functools.lru_cache(maxsize=4)
+def draw_of(perspective: float) -> DrawMap:
+    """The sampler of g, one and the same function for all variants, so that each is compiled once."""
+    return draw_homography(perspective)
+
+
+@functools.lru_cache(maxsize=16)
+def _sums(predict: Callable, draw: DrawMap):
+    def measure(state, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
+        images = batch.image.astype(jnp.float32)
+        first = named_key(jax.random.key(0), "equivariance on test pictures")
+        keys = jax.vmap(lambda number: jax.random.fold_in(first, number))(jnp.maximum(batch.index, 0))
+        maps = jax.vmap(lambda key: draw(key, images.shape[1:3]))(keys)
+        warped = geometry.warp(images, maps)
+        unseen = batch._replace(keypoints=jnp.zeros_like(batch.keypoints), visible=jnp.zeros_like(batch.visible))
+        plain, moved = (predict(state, unseen._replace(image=image)) for image in (images, warped))
+        error = jnp.linalg.norm(geometry.move_points(maps, plain.keypoints) - moved.keypoints, axis=-1)
+        inside = move_example(batch, maps, warped).visible * weights[:, None]
+        seen = batch.visible * weights[:, None]
+        peaks = jnp.concatenate([maps.max((1, 2)) for maps in plain.heatmaps], -1).astype(jnp.float32)
+        return {"error": (error * inside).sum(), "moved": inside.sum(), "peaks": (peaks * seen).sum(),
+                "seen": seen.sum()}
+
+    return measure
+
+
+def consistency_over_chance(read: ReadSemantic, state, source: Source, *, batch_size: int) -> float:
+    """The semantic consistency loss of visible keypoints, predicted heatmaps as masks, over ln K: 1 is chance.
+
+    read: a function that is made once for each network, since it is compiled with what is measured.
+    """
+    sums = reduce(_semantic_sums(read), state, source, batch_size=batch_size)
+    count, keypoints = float(sums["count"]), len(source.skeleton.names)
+    return float(sums["loss"]) / count / math.log(keypoints) if count and keypoints > 1 else math.nan
+
+
+@functools.lru_cache(maxsize=16)
+def _semantic_sums(read: ReadSemantic):
+    def measure(state, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
+        counted = batch.visible * weights[:, None]
+        loss = semantic_consistency(read(state.variables, batch).logits, counted)
+        return {"loss": loss * counted.sum(), "count": counted.sum()}
+
+    return measure
+
+
+def keypoint_features(read: ReadSemantic, state, source: Source, *, first: int = 48) -> tuple[np.ndarray, np.ndarray]:
+    """Representations (N, C) of the visible keypoints of the first pictures, and the keypoint (N,) that each is of."""
+    some = subset(source, np.arange(min(first, len(source))))
+    batch = Example(*(np.stack(field) for field in zip(*(some[n] for n in range(len(some))), strict=True)))
+    found = np.asarray(jax.jit(read)(state.variables, batch).representations)
+    rows, keypoints = np.nonzero(batch.visible > 0)
+    return found[rows, keypoints], keypoints
