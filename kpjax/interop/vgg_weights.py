@@ -1,8 +1,8 @@
-"""Weights of VGG trained on ImageNet, read from safetensors files with torchvision's or timm's names."""
+"""Weights of VGG trained on ImageNet, read from files with torchvision's or timm's names."""
 import re
 from pathlib import Path
 
-from kpjax.interop.imagenet import WEIGHTS_FOLDER, find_weights, read_safetensors
+from kpjax.interop.imagenet import WEIGHTS_FOLDER, find_weights, read_weights
 from kpjax.interop.torch_names import Imported, from_torch
 from kpjax.structures import Variables
 
@@ -12,12 +12,13 @@ CLASSIFIER = re.compile(r"(classifier|pre_logits|head)\..+")  # the first is tor
 def load_vgg(variables: Variables, weights: str | Path, *, folder: Path = WEIGHTS_FOLDER) -> Imported:
     """The variables of a `kpjax.models.vgg.VGG` filled from a file, and a report of what was read.
 
-    weights: a path, or the name of a model in timm's collection such as `vgg19.tv_in1k`, found as `load_imagenet` finds
-    one. Layers behind the last tap and the classifier are skipped, and the report says so.
+    weights: the path of a safetensors file or, if PyTorch is installed, of a `.pth`; or the name of a model in timm's
+    collection such as `vgg19.tv_in1k`, found as `load_imagenet` finds one. Layers behind the last tap and the
+    classifier are skipped, and the report says so.
     Raises InputError if there is no such file, it is damaged, or it holds another architecture.
     """
     path = find_weights(weights, folder)
-    tensors = read_safetensors(path)
+    tensors = read_weights(path)
     last = max(int(name.removeprefix("features_")) for name in variables["params"])
 
     def has_a_place(name: str) -> bool:
