@@ -26,8 +26,12 @@ def semantic_representation(
 
 
 def _row_maxima(features, masks):
-    """(B, h, K, C): the maximum along each row. XLA computes the product inside of the reduction."""
-    return (features[:, :, :, None, :] * masks[..., None]).max(2)
+    """(B, h, K, C): the maximum along each row, a reduction into which XLA fuses the product.
+
+    Without the barrier it would merge this maximum with the one over rows that follows, compute the product for both
+    users of it, and keep it in memory.
+    """
+    return jax.lax.optimization_barrier((features[:, :, :, None, :] * masks[..., None]).max(2))
 
 
 @jax.custom_vjp

@@ -1,0 +1,152 @@
+"""Consistency losses against the same written as they are defined, their gradients, and what they cost in memory."""
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpjax import geometry
+from kpjax.losses.consistency import (
+    coordinate_equivariance,
+    semantic_consistency,
+    semantic_representation,
+    transformation_equivariance,
+    transformation_invariance,
+)
+from kpjax.models.keypoint_classification import KeypointClassifier, KeypointFeatures
+
+close = np.testing.assert_allclose
+
+
+def normal(seed, *shape):
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+def weighted(representation):
+    """A scalar that every entry of a representation has its own part in, and its gradient by features and masks."""
+
+    def value(features, masks):
+        z = representation(features, masks)
+        return (z * jnp.cos(jnp.arange(z.size, dtype=jnp.float32)).reshape(z.shape)).sum()
+
+    return jax.jit(jax.value_and_grad(value, (0, 1)))
+
+
+def as_defined(features, masks):
+    return (features[:, :, :, None, :] * masks[..., None]).max((1, 2))
+
+
+# Semantic representations
+
+
+def test_a_representation_and_its_gradient_are_those_of_the_product_over_all_axes():
+    features, masks = normal(0, 3, 5, 7, 6), normal(1, 3, 5, 7, 4)
+    np.testing.assert_array_equal(jax.jit(semantic_representation)(features, masks), as_defined(features, masks))
+    value, gradients = weighted(semantic_representation)(features, masks)
+    expected, expected_gradients = weighted(as_defined)(features, masks)
+    close(value, expected, rtol=1e-5)
+    for found, right in zip(gradients, expected_gradients, strict=True):
+        close(found, right, rtol=1e-5, atol=1e-6)
+
+
+def test_an_empty_mask_gives_zeros_and_moves_no_feature():
+    features, masks = normal(0, 1, 4, 4, 3), jnp.zeros((1, 4, 4, 2)).at[0, 1, 2, 0].set(0.5)
+    z = semantic_representation(features, masks)
+    np.testing.assert_array_equal(z[0, 1], 0)
+    close(z[0, 0], np.maximum(0.5 * features[0, 1, 2], 0))
+    by_features = jax.grad(lambda features: semantic_representation(features, masks)[:, 1].sum())(features)
+    assert not by_features.any()
+
+
+def test_of_equal_products_the_first_takes_the_gradient():
+    features, masks = jnp.ones((1, 2, 3, 1)), jnp.ones((1, 2, 3, 1)).at[0, 0, 0, 0].set(0.5)
+    by_features, by_masks = jax.grad(lambda *inputs: semantic_representation(*inputs).sum(), (0, 1))(features, masks)
+    for gradient in (by_features, by_masks):
+        np.testing.assert_array_equal(gradient[0, :, :, 0], [[0, 1, 0], [0, 0, 0]])
+
+
+def test_bfloat16_features_get_a_float32_representation_and_a_bfloat16_gradient():
+    features = normal(0, 2, 4, 4, 3).astype(jnp.bfloat16)
+    _, (by_features, _) = weighted(semantic_representation)(features, normal(1, 2, 4, 4, 2))
+    assert semantic_representation(features, normal(1, 2, 4, 4, 2)).dtype == jnp.float32
+    assert by_features.dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("keypoints", [16, 64])
+def test_the_product_over_all_axes_is_never_in_memory(keypoints):
+    """Batch 32 of 64 x 64 maps, 64 features: the plain product of 16 keypoints takes 537 MB."""
+    inputs = [jax.ShapeDtypeStruct((32, 64, 64, channels), jnp.float32) for channels in (64, keypoints)]
+    compiled = weighted(semantic_representation).lower(*inputs).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 537e6 / 16 * keypoints / 16
+
+
+# Losses
+
+
+def test_semantic_consistency_at_chance_is_ln_k_and_right_answers_cost_nothing():
+    weights = jnp.ones((2, 5))
+    close(semantic_consistency(jnp.zeros((2, 5, 5)), weights), math.log(5), rtol=1e-6)
+    close(semantic_consistency(50 * jnp.broadcast_to(jnp.eye(5), (2, 5, 5)), weights), 0, atol=1e-6)
+
+
+def test_semantic_consistency_is_a_mean_over_the_keypoints_that_count():
+    logits, weights = normal(0, 2, 3, 3), jnp.array([[1.0, 0, 1], [0, 1, 0]])
+    probability = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    expected = -np.mean(np.log([probability[0, 0, 0], probability[0, 2, 2], probability[1, 1, 1]]))
+    close(semantic_consistency(logits, weights), expected, rtol=1e-5)
+
+
+def test_semantic_consistency_of_nothing_is_zero_with_no_gradient():
+    value, gradient = jax.value_and_grad(semantic_consistency)(normal(0, 2, 3, 3), jnp.zeros((2, 3)))
+    assert value == 0
+    assert not gradient.any()
+
+
+def test_equivariance_is_the_mean_over_all_elements_of_weighted_squares():
+    first, second = normal(0, 2, 3, 4, 5), normal(1, 2, 3, 4, 5)
+    weights = jnp.zeros((2, 5)).at[0, 1].set(1).at[1].set(1)
+    expected = (np.asarray(weights)[:, None, None] * (np.asarray(first) - np.asarray(second)) ** 2).mean()
+    close(transformation_equivariance(first, second, weights), expected, rtol=1e-6)
+    by_first, by_second = jax.grad(transformation_equivariance, (0, 1))(first, second, weights)
+    close(by_first, -by_second)
+    assert not by_first[0, ..., 0].any()
+
+
+def test_invariance_as_a_mean_and_as_a_sum():
+    z, other, weights = normal(0, 2, 3, 4), normal(1, 2, 3, 4), jnp.array([[1.0, 0, 1], [1, 1, 1]])
+    squares = np.asarray(weights)[..., None] * (np.asarray(z) - np.asarray(other)) ** 2
+    close(transformation_invariance(z, other, weights), squares.mean(), rtol=1e-6)
+    close(transformation_invariance(z, other, weights, reduction="sum"), squares.sum((1, 2)).mean(), rtol=1e-6)
+
+
+def test_coordinate_equivariance_counts_in_shares_of_the_sides():
+    points, maps = jnp.array([[[1.0, 2], [3, 4]]]), geometry.translation(2, 1)[None]
+    moved = geometry.move_points(maps, points)
+    assert coordinate_equivariance(points, moved, maps, (10, 20)) == 0
+    beside = moved + jnp.array([[[2.0, 1], [0, 0]]])  # a tenth of the width and of the height
+    close(coordinate_equivariance(points, beside, maps, (10, 20)), (0.1**2 + 0.1**2) / 2, rtol=1e-5)
+
+
+# The networks beside
+
+
+def test_features_of_hrnet_w32_and_the_classifier_have_the_papers_number_of_parameters():
+    channels = [(32, 16), (32, 16), (32, 16), (64, 8), (64, 8), (128, 4)]
+    maps = [jax.ShapeDtypeStruct((1, side, side, count), jnp.float32) for count, side in channels]
+    shapes = jax.eval_shape(lambda key: KeypointFeatures().init(
+        key, [jnp.zeros(each.shape) for each in maps], (16, 16)), jax.random.key(0))
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == 22592
+    for keypoints, count in ((14, 910), (15, 975), (16, 1040)):
+        classifier = KeypointClassifier(keypoints).init(jax.random.key(0), jnp.zeros((1, keypoints, 64)))
+        assert sum(leaf.size for leaf in jax.tree.leaves(classifier)) == count
+
+
+def test_features_equal_resizing_concatenating_and_one_convolution():
+    maps = [normal(0, 2, 8, 8, 3), normal(1, 2, 4, 4, 5), normal(2, 2, 4, 4, 2), normal(3, 2, 16, 16, 4)]
+    network = KeypointFeatures(6)
+    variables = network.init(jax.random.key(4), maps, (8, 8))
+    params = {"kernel": variables["params"]["kernel"], "bias": normal(5, 6)}
+    resized = [jax.image.resize(each, (2, 8, 8, each.shape[-1]), "bilinear", antialias=False) for each in maps]
+    expected = jnp.concatenate(resized, -1) @ params["kernel"] + params["bias"].reshape(1, 1, 1, -1)
+    close(network.apply({"params": params}, maps, (8, 8)), expected, rtol=1e-5, atol=1e-5)
