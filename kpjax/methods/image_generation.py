@@ -29,7 +29,7 @@ from kpjax.methods.passes import (
     interleave,
     train_pass,
 )
-from kpjax.models.keynet import image_generator, normalised_points
+from kpjax.models.keynet import image_generator_for, normalised_points
 from kpjax.models.network import KeypointNetwork
 from kpjax.optimization import LearningRate, descend
 from kpjax.random_maps import DrawMap, draw_homography
@@ -70,8 +70,8 @@ def image_generation_objective(
     *,
     streams: Sequence[str] = STREAMS,
     perceptual: bool = False,
-    supervised_weight: float = 1e3,
-    reconstruction: float = 1e-3,
+    supervised_weight: float = 1.0,
+    reconstruction: float = 1e-6,
     half: bool = False,
 ) -> Objective:
     """Two terms: `supervised` fits the labels of `labelled`, `reconstruction` compares what was painted.
@@ -80,7 +80,8 @@ def image_generation_objective(
     perceptual: compare features, not pixels.
     reconstruction: weight of a term that has IMM's own factors, 1000 times the `balanced_distances` of features, or
     1000 / 255 times the mean squared difference of pixels up to 255. By default both are about as large as the
-    supervised term at its start.
+    supervised term at its start. Both weights are 1e-3 times those to use beside the weights of Moskvyak et al., 1e3
+    and 1e-3: only their ratio matters to Adam.
     """
     def fit_labels(outputs, streams):
         return heatmap_mse(outputs["labelled"], *codec.encode(streams["labelled"]), half=half)
@@ -119,8 +120,9 @@ def image_generation(
 ) -> Method:
     """Builds the method; it reads those of the streams `labelled` and `unlabelled` that the objective needs.
 
-    generator: `apply(variables, images (N, h, w, 3), points (N, K, 2), train=...)` -> images of the same size; IMM's by
-        default. It sees pictures in [0, 1].
+    generator: `apply(variables, images (N, h, w, 3), points (N, K, 2), train=...)` -> images of the same size; by
+        default IMM's, in float32, with the scales that suit the pictures (`image_generator_for`). It sees pictures in
+        [0, 1].
     perceptual: `apply(variables, images)` -> feature maps, for example `kpjax.models.vgg.VGG`; its trained variables
         come as `start['perceptual']` and stay as they are. perceptual_normalise: what it wants done to pictures in
         [0, 1]. Its distances are those of the pixels and of each of its feature maps.
@@ -149,7 +151,9 @@ def image_generation(
     rebuilt = {view: stream for view, stream in MOVED.items() if view in read}
     needed = tuple(stream for stream in STREAMS if stream in {*passes, *rebuilt.values()})
     compares_features = PERCEPTUAL in read
-    painter = image_generator() if generator is None else generator
+
+    def painter_of(images: jax.Array) -> nn.Module:
+        return image_generator_for(max(images.shape[1:3])) if generator is None else generator
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         shapes = {stream: streams[stream].image.shape for stream in needed}
@@ -177,7 +181,7 @@ def image_generation(
     def initial_generator(key: jax.Array, images: jax.Array) -> Variables:
         images = _shrunk(images, size)
         middle = jnp.zeros((1, len(points.names), 2), jnp.float32)
-        painted, fresh = painter.init_with_output(key, images, middle, train=False)
+        painted, fresh = painter_of(images).init_with_output(key, images, middle, train=False)
         if painted.shape != images.shape:
             raise InputError(f"image generation: from pictures of {images.shape[1]} x {images.shape[2]} the generator "
                              f"makes {painted.shape[1]} x {painted.shape[2]}; choose a size that its strides divide")
@@ -188,8 +192,9 @@ def image_generation(
         sources = interleave(*(_shrunk(pictures[stream], size) for stream in rebuilt.values()))
         targets = interleave(*(_shrunk(pictures[view], size) for view in rebuilt))
         read_at = read_points(interleave(*(outputs[view] for view in rebuilt)))
-        images, mutated = painter.apply({"params": params, "batch_stats": state.generator["batch_stats"]},
-                                        sources, read_at, train=True, mutable=["batch_stats"])
+        images, mutated = painter_of(sources).apply(
+            {"params": params, "batch_stats": state.generator["batch_stats"]}, sources, read_at, train=True,
+            mutable=["batch_stats"])
         if not compares_features:
             return Reconstruction(images, targets, (), ()), mutated.get("batch_stats", {})
 

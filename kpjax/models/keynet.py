@@ -18,6 +18,7 @@ from kpjax.heatmaps import decode_soft_argmax, gaussian_profile
 from kpjax.models.convolution import Convolution
 from kpjax.models.normalization import BatchNorm
 
+IMM_WIDTHS = (32, 64, 128, 256)
 small_normal = nn.initializers.normal(0.01)
 Normalization = Callable[..., nn.Module]  # (name=...) -> a layer that is called with (x, train)
 
@@ -85,7 +86,7 @@ class ImageEncoder(nn.Module):
     IMM's image encoder has the default widths. Parameters: `conv1`, `norm1`, `conv2`, ...
     """
 
-    widths: Sequence[int] = (32, 64, 128, 256)
+    widths: Sequence[int] = IMM_WIDTHS
     first_kernel_size: int = 7
     normalization: Normalization = BatchNorm
     dtype: jnp.dtype = jnp.float32
@@ -111,7 +112,7 @@ class Renderer(nn.Module):
     IMM's renderer has the default widths. Parameters: `conv1`, `norm1`, `conv2`, ..., `output`.
     """
 
-    widths: Sequence[int] = (256, 128, 64, 32)
+    widths: Sequence[int] = IMM_WIDTHS[::-1]
     channels: int = 3
     normalization: Normalization = BatchNorm
     dtype: jnp.dtype = jnp.float32
@@ -149,7 +150,7 @@ class ImageGenerator(nn.Module):
 
 
 def image_generator(
-    widths: Sequence[int] = (32, 64, 128, 256),
+    widths: Sequence[int] = IMM_WIDTHS,
     *,
     blob_width: float = 0.1,
     normalization: Normalization = BatchNorm,
@@ -164,6 +165,16 @@ def image_generator(
     return ImageGenerator(
         ImageEncoder(widths, normalization=normalization, dtype=dtype),
         Renderer(widths[::-1], normalization=normalization, dtype=dtype), blob_width)
+
+
+def image_generator_for(side: int, dtype: jnp.dtype = jnp.float32) -> ImageGenerator:
+    """IMM's generator for images whose longer side is `side`: all four widths from 128 pixels on, fewer below.
+
+    As many scales are left out as it takes to keep 16 cells on the side of the features, since blobs of IMM's width
+    fall between the cells of coarser ones.
+    """
+    halvings = int(math.log2(max(side / 16, 1)))
+    return image_generator(IMM_WIDTHS[:1 + halvings], dtype=dtype)
 
 
 def upsample_bilinear(x: jax.Array) -> jax.Array:

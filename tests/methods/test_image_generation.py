@@ -17,8 +17,9 @@ from kpjax.methods.image_generation import Reconstruction, image_generation, ima
 from kpjax.models.convolution import Convolution
 from kpjax.models.keynet import image_generator, normalised_points_by_axis
 
-OBJECTIVE = image_generation_objective(CODEC)
-PERCEPTUAL = image_generation_objective(CODEC, perceptual=True, streams=("unlabelled",))
+WEIGHTS = {"supervised_weight": 1e3, "reconstruction": 1e-3}
+OBJECTIVE = image_generation_objective(CODEC, **WEIGHTS)
+PERCEPTUAL = image_generation_objective(CODEC, perceptual=True, streams=("unlabelled",), **WEIGHTS)
 SHIFT = 3  # pixels to the right
 close = np.testing.assert_allclose
 
@@ -137,7 +138,9 @@ def test_pictures_are_painted_from_their_own_and_compared_with_the_moved_ones(fi
 def test_the_terms_have_the_published_factors():
     images, targets = jnp.full((2, 4, 4, 3), 0.6), jnp.full((2, 4, 4, 3), 0.5)
     outputs = {"reconstruction": Reconstruction(images, targets, jnp.array([50.0, 3.0]), jnp.array([100.0, 2.0]))}
+    default = image_generation_objective(CODEC)
     assert {name: term.weight for name, term in OBJECTIVE.items()} == {"supervised": 1e3, "reconstruction": 1e-3}
+    close([default[name].weight * 1e3 for name in OBJECTIVE], [term.weight for term in OBJECTIVE.values()])
     close(OBJECTIVE["reconstruction"].function(outputs, {}), 1000 / 255 * 25.5**2, rtol=1e-5)
     close(PERCEPTUAL["reconstruction"].function(outputs, {}), 1000 * (0.5 + 1.5), rtol=1e-6)
 

@@ -10,6 +10,7 @@ from kpjax.models.keynet import (
     ImageEncoder,
     draw_normalised_points,
     image_generator,
+    image_generator_for,
     normalised_points,
     normalised_points_by_axis,
     upsample_bilinear,
@@ -101,6 +102,11 @@ def test_imm_has_its_sizes():
     features = jax.eval_shape(lambda x: ImageEncoder((32, 64, 128)).init_with_output(
         jax.random.key(0), x, train=False)[0], images)
     assert features.shape == (2, 32, 32, 128)
+
+
+@pytest.mark.parametrize(("side", "scales"), [(8, 1), (16, 1), (31, 1), (32, 2), (64, 3), (96, 3), (128, 4), (256, 4)])
+def test_small_pictures_keep_enough_cells_for_the_blobs(side, scales):
+    assert image_generator_for(side).encoder.widths == (32, 64, 128, 256)[:scales]
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
