@@ -111,6 +111,7 @@ def start_of(job: Job, parts: Parts, pictures: Pictures) -> dict:
 def with_pseudo_labels(job: Job, parts: Parts, pictures: Pictures, folder: Path) -> Source:
     """The unlabelled pictures under the labels that the finished teacher gives them; made once and kept."""
     unlabelled, kept = pictures.unlabelled, folder / "pseudo_labels.npz"
+    name = f"{unlabelled.name.removesuffix(' without labels')} under pseudo-labels"
     if not kept.exists():
         teacher = job._replace(variant=RECIPES[job.variant].teacher)
         run(teacher)
@@ -128,9 +129,9 @@ def with_pseudo_labels(job: Job, parts: Parts, pictures: Pictures, folder: Path)
             temporary = folder / ".pseudo_labels.npz"
             np.savez(temporary, keypoints=labels.keypoints, visible=labels.visible)
             temporary.replace(kept)
-        return with_labels(unlabelled, labels.keypoints, labels.visible)
+        return with_labels(unlabelled, labels.keypoints, labels.visible, name)
     with np.load(kept) as labels:
-        return with_labels(unlabelled, labels["keypoints"], labels["visible"])
+        return with_labels(unlabelled, labels["keypoints"], labels["visible"], name)
 
 
 def run(job: Job) -> None:

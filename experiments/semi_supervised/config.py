@@ -10,7 +10,8 @@ from kpjax.errors import InputError
 AT_LEAST_ONE = ("batch_size", "steps", "evaluations", "training_examples", "test_examples", "head_layers", "head_width",
                 "image_size", "heatmap_size", "feature_width")
 POSITIVE = ("labelled", "unlabelled", "sigma", "learning_rate", "warm_start_learning_rate", "pck_threshold",
-            "supervised_weight", "semantic", "equivariance", "invariance", "elt", "elt_coordinates", "consistency")
+            "supervised_weight", "semantic", "equivariance", "invariance", "elt", "elt_coordinates", "consistency",
+            "reconstruction")
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,12 @@ class Config:
     noise: float = 0.05  # of the range of pixel values, the most
     # Network
     network: NetworkName = "hrnet"
-    width: int = 32  # of HRNet
-    taps: Literal["stage_outputs", "highres"] = "stage_outputs"  # which maps of HRNet are features; not stated
-    rematerialise: bool = False  # HRNet on a small GPU: slower, with less memory
+    width: int = 32  # of HRNet, as are the next five; a laptop wants 8, modules 1 1 1, 1 block and a stem of 16
+    modules: tuple[int, int, int] = (1, 4, 3)  # of stages 2 to 4
+    blocks: int = 4  # of each branch
+    stem_width: int = 64
+    taps: Literal["stage_outputs", "highres"] = "stage_outputs"  # which maps are features; not stated
+    rematerialise: bool = False  # slower, with less memory
     widths: tuple[int, ...] = ()  # of the small U-net
     depth: Literal[18, 34, 50, 101, 152] = 50  # of the residual network
     head_layers: int = 1
@@ -81,7 +85,7 @@ class Config:
     elt_coordinates: float = 1.0  # weight of the equivariance of coordinates
     consistency: float = 1e2  # weight in mean_teacher
     decay: float = 0.999  # of the teacher
-    reconstruction: float | None = None  # weight in gen; without one IMM's, scaled to the supervised term; not stated
+    reconstruction: float = 1e-3  # weight in gen; not stated
     perceptual: str = ""  # safetensors file of VGG-16's weights for gen's loss; "" compares pixels
     # Evaluation
     pck_threshold: float = 0.1  # of the reference length
@@ -140,7 +144,7 @@ PRESETS: dict[str, Config] = {
         train="lspet/test", test="lspet/train"),
     "mpii": replace(
         PAPER, summary="people, 5 % of 10,000 MPII pictures labelled; one GPU", train="mpii/train", test="mpii/test",
-        scale_is="the head's size", validation="mpii/validation", crop_margin=1.0, pck_over="scale", pck_threshold=0.5,
+        scale_is="the head's size", validation="mpii/validation", pck_over="scale", pck_threshold=0.5,
         uncounted_keypoints=("pelvis", "thorax")),
     "lsp": replace(
         LEEDS, summary="people in sport, LSP Extended to LSP, 5 % of 10,000 labelled; one GPU",

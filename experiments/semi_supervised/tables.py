@@ -69,23 +69,18 @@ def share_text(share: float) -> str:
 
 
 def by_labelled(
-    variants: Sequence[str], shares: Sequence[float], paper: Mapping[tuple[str, float], str]
+    command: Command, variants: Sequence[str], shares: Sequence[float], paper: Mapping[tuple[str, float], str]
 ) -> Table:
     """Rows of variants, columns of labelled shares. `all_labels` does not depend on them and is run once."""
     def cell(variant: str, share: float) -> Cell | None:
         known = paper.get((variant, share), "")
         if RECIPES[variant].everything:
             return Cell(variant, (), known)
-        return Cell(variant, (("labelled", share),), known) if allowed(variant, share) else None
+        possible = EXPERIMENT.applicable(command.preset, replace(command.config, labelled=share))
+        return Cell(variant, (("labelled", share),), known) if variant in possible else None
 
     rows = {title(name): tuple(cell(name, share) for share in shares) for name in variants}
     return Table("labelled", tuple(map(share_text, shares)), rows)
-
-
-def allowed(variant: str, share: float) -> bool:
-    """Whether a row makes sense at a labelled share."""
-    some = replace(EXPERIMENT.presets["demo"], labelled=share)
-    return variant in EXPERIMENT.applicable("demo", some)
 
 
 def title(variant: str) -> str:
@@ -101,12 +96,12 @@ def table_of(which: str, command: Command, columns: Sequence[float], *, full_gri
         shares, rows = columns or published.SHARES, named or ["supervised", "pl", "elt", "gen", "ours"]
         paper = {(name, share): f"{found[0]:.2f} ± {found[1]:.2f}" for name in rows for share in shares
                  if (found := published.table_1(command.preset, name, share))}
-        return by_labelled(rows, shares, paper)
+        return by_labelled(command, rows, shares, paper)
     if which in ("table2", "table4"):
         printed = published.TABLE_2 if which == "table2" else published.TABLE_4
         paper = {(name, share): f"{value:.2f}" for name, values in printed.items() if command.preset == "lsp"
                  for share, value in zip(published.SHARES, values, strict=True)}
-        return by_labelled(named or list(printed), columns or published.SHARES, paper)
+        return by_labelled(command, named or list(printed), columns or published.SHARES, paper)
     if which == "table3":
         shares = columns or published.UNLABELLED_SHARES
         printed = published.TABLE_3.get(command.preset, ())
@@ -166,7 +161,7 @@ def main(arguments: Sequence[str]) -> Path:
     parser = argparse.ArgumentParser(prog="python -m experiments.semi_supervised.tables", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("table", choices=("table1", "table2", "table3", "table4", "sensitivity"))
-    parser.add_argument("--preset", required=True, choices=tuple(EXPERIMENT.presets))
+    parser.add_argument("--preset", required=True, metavar="PRESET", help=", ".join(EXPERIMENT.presets))
     parser.add_argument("--columns", type=float, nargs="+", default=(), metavar="SHARE",
                         help="labelled shares (up to 1) or counts to run; of table3 shares of the unlabelled pictures")
     parser.add_argument("--full-grid", action="store_true", help="sensitivity: all 27 combinations, not one at a time")

@@ -54,11 +54,11 @@ class Parts(NamedTuple):
 @functools.lru_cache(maxsize=4)
 def parts_of(config: Config, points: Skeleton) -> Parts:
     """Built once per config, so that all seeds share what is compiled."""
-    hrnet = {} if config.network != "hrnet" else {
-        "width": config.width, "taps": config.taps, "rematerialise": config.rematerialise}
     network = heatmap_network(
         config.network, len(points.names), stride=config.image_size // config.heatmap_size, widths=config.widths,
-        depth=config.depth, head_layers=config.head_layers, head_width=config.head_width, dtype=config.dtype, **hrnet)
+        depth=config.depth, head_layers=config.head_layers, head_width=config.head_width, dtype=config.dtype,
+        width=config.width, modules=config.modules, blocks=config.blocks, stem_width=config.stem_width,
+        taps=config.taps, rematerialise=config.rematerialise)
     how = ({"rounded": True, "window": 3.0, "keep": "window"} if config.targets == "official" else
            {"rounded": False, "window": None})
     coding = codec(image_size=config.image_size, heatmap_size=config.heatmap_size, sigma=config.sigma, grid=config.grid,
@@ -170,7 +170,7 @@ def build_gen(parts: Parts) -> Method:
     perceptual = {"perceptual": VGG(16)} if config.perceptual else {}
     objective = image_generation_objective(
         parts.codec, perceptual=bool(config.perceptual), supervised_weight=config.supervised_weight,
-        reconstruction_weight=config.reconstruction, half=config.half)
+        reconstruction=config.reconstruction, half=config.half)
     return image_generation(parts.network, parts.points, objective=objective, size=min(128, config.image_size),
                             **perceptual, **_shared(parts))
 
