@@ -1,0 +1,144 @@
+"""HRNet: the published sizes, the maps that it hands out, and that rematerialisation changes no number."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.benchmark.multiply_adds import multiply_adds
+from experiments.networks import heatmap_network
+from kpjax.models.hrnet import hrnet
+
+TINY = {"width": 4, "modules": (1, 1, 1), "blocks": 1, "stem_width": 4}
+
+
+def shapes(network, side=64):
+    images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    return jax.eval_shape(lambda key, x: network.init(key, x, False), jax.random.key(0), images)
+
+
+def drawn(tree, seed=0):
+    """Values for a tree of shapes: He's normal for kernels, near one for all else. Quicker than to compile `init`."""
+    generator = np.random.default_rng(seed)
+    return jax.tree.map(
+        lambda leaf: (generator.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:3])) if leaf.ndim == 4
+                      else generator.uniform(0.8, 1.2, leaf.shape)).astype(np.float32), tree)
+
+
+def count(tree):
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize(("width", "stages", "transitions", "for_17_points", "multiply_add_count"), [
+    (32, (390_848, 6_821_632, 20_407_232), (73_984, 295_424), 28_536_113, 10.193e9),
+    (48, (878_112, 15_335_040, 45_894_048), (166_272, 664_320), 63_595_745, 20.922e9)])
+def test_it_has_the_published_size(width, stages, transitions, for_17_points, multiply_add_count):
+    """28,536,080 and 63,595,696 parameters for 16 keypoints, in 878 tensors; 28.5M and 63.6M in the paper for 17."""
+    variables = shapes(hrnet(17, width=width))
+    params = variables["params"]
+    assert set(params) == {"backbone", "head"}
+    assert count(params) == for_17_points
+    for keypoints in (14, 15, 16):
+        per_point = width + 1  # the head's only dependence on how many there are
+        assert count(params) - per_point * (17 - keypoints) == {
+            32: {14: 28_536_014, 15: 28_536_047, 16: 28_536_080},
+            48: {14: 63_595_598, 15: 63_595_647, 16: 63_595_696}}[width][keypoints]
+    assert len(jax.tree.leaves(params)) == 878
+    assert len(jax.tree.leaves(variables)) == 878 + 2 * 292
+
+    def of(*prefixes):
+        return sum(count(tree) for name, tree in params["backbone"].items() if name.startswith(prefixes))
+
+    assert of("conv", "bn", "layer1") == 325_056
+    assert tuple(of(f"stage{n}") for n in (2, 3, 4)) == stages
+    assert tuple(of(f"transition{n}") for n in (2, 3)) == transitions
+    assert sum(multiply_adds(hrnet(16, width=width), 256).values()) == pytest.approx(multiply_add_count, rel=1e-4)
+
+
+@pytest.mark.parametrize(("width", "taps", "expected"), [
+    (32, "stage_outputs", ((64, 32), (64, 32), (64, 32), (32, 64), (32, 64), (16, 128))),
+    (32, "highres", ((64, 32), (64, 32), (64, 32), (64, 256))),
+    (48, "stage_outputs", ((64, 48), (64, 48), (64, 48), (32, 96), (32, 96), (16, 192))),
+    (48, "highres", ((64, 48), (64, 48), (64, 48), (64, 256)))])
+def test_taps_are_the_maps_of_the_stages(width, taps, expected):
+    """352 channels for width 32 either way; 528 and 400 for width 48."""
+    trunk = hrnet(16, width=width, taps=taps).backbone
+    maps = jax.eval_shape(
+        lambda key, x: trunk.init_with_output(key, x, False)[0], jax.random.key(0), jnp.zeros((2, 256, 256, 3)))
+    assert tuple(map_.shape for map_ in maps) == tuple((2, side, side, channels) for side, channels in expected)
+    assert sum(channels for _, channels in expected) == {
+        (32, "stage_outputs"): 352, (32, "highres"): 352, (48, "stage_outputs"): 528, (48, "highres"): 400}[width, taps]
+
+
+@pytest.fixture(scope="module")
+def variables():
+    return drawn(shapes(hrnet(3, **TINY)))
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(1).normal(size=(2, 64, 32, 3)).astype(np.float32)
+
+
+def test_heatmaps_are_read_from_the_first_tap_in_any_precision(variables, images):
+    """Both kinds of taps begin alike; the upsampling is the identity on them; bfloat16 stays close to float32."""
+    exact, rounded = hrnet(3, **TINY), hrnet(3, **TINY, taps="highres", dtype=jnp.bfloat16)
+    assert jax.tree.map(jnp.shape, shapes(rounded)) == jax.tree.map(jnp.shape, variables)
+
+    @jax.jit
+    def run(variables):
+        return [
+            (network.apply(variables, images, False, method="backbone_features"),
+             network.apply(variables, images, False, method="features"), network.apply(variables, images, False))
+            for network in (exact, rounded)]
+
+    (maps, features, heatmaps), (low_maps, low_features, low_heatmaps) = run(variables)
+    np.testing.assert_array_equal(maps[0], features)
+    np.testing.assert_array_equal(low_maps[0], low_features)
+    head = variables["params"]["head"]["output"]
+    np.testing.assert_allclose(heatmaps, np.asarray(features) @ head["kernel"][0, 0] + head["bias"], atol=1e-4)
+    assert low_features.dtype == jnp.bfloat16
+    assert heatmaps.dtype == low_heatmaps.dtype == jnp.float32
+    assert heatmaps.shape == (2, 16, 8, 3)
+    assert 0 < np.abs(low_heatmaps - heatmaps).max() < 0.1 * np.abs(heatmaps).max()
+    np.testing.assert_allclose(low_maps[1].astype(jnp.float32), maps[1], atol=0.1 * np.abs(maps[1]).max())
+
+
+def test_rematerialisation_keeps_less_and_changes_no_number(variables, images):
+    """Loss, statistics and every gradient; no parameter is idle; a backward pass is handed far fewer numbers."""
+    def loss(network):
+        def of(params):
+            heatmaps, moved = network.apply(
+                variables | {"params": params}, images, True, mutable=["batch_stats"])
+            return jnp.square(heatmaps).mean(), moved
+        return of
+
+    plain, again = (loss(hrnet(3, **TINY, rematerialise=choice)) for choice in (False, True))
+    params = variables["params"]
+    one, other = jax.jit(
+        lambda params: [jax.value_and_grad(of, has_aux=True)(params) for of in (plain, again)],
+        compiler_options={"xla_backend_optimization_level": 0})(params)  # compiles sooner, computes the same
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), one, other)
+    assert all(np.any(leaf != 0) for leaf in jax.tree.leaves(one[1]))
+
+    def kept(of):
+        return count(jax.eval_shape(lambda params: jax.vjp(of, params, has_aux=True)[1], params))
+
+    assert kept(again) < kept(plain) / 2
+
+
+def test_sizes_that_make_no_hrnet_are_refused(images):
+    with pytest.raises(ValueError, match=r"a count for each of stages 2, 3 and 4"):
+        hrnet(3, modules=(1, 4))
+    with pytest.raises(ValueError, match="width 0"):
+        hrnet(3, width=0)
+    with pytest.raises(ValueError, match="taps is stage_outputs or highres, got 'all'"):
+        hrnet(3, taps="all")
+    with pytest.raises(ValueError, match=r"multiples of 32, got \(2, 64, 48, 3\)"):
+        jax.eval_shape(lambda key: hrnet(3, **TINY).init(key, jnp.zeros((2, 64, 48, 3)), False), jax.random.key(0))
+
+
+def test_experiments_know_it_by_name():
+    network = heatmap_network("hrnet", 3, stride=4, head_layers=2, head_width=5, **TINY, rematerialise=True)
+    assert network == hrnet(3, **TINY, head_layers=2, head_width=5, rematerialise=True)
+    assert count(shapes(network)["params"]["head"]) == (9 * 4 * 5 + 5) + 2 * 5 + (5 * 3 + 3)
