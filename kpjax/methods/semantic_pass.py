@@ -46,11 +46,14 @@ def initial_semantic(
     width: int,
 ) -> dict[str, Any]:
     """Fresh parameters, of F under `features` and of phi under `classifier`, for a model and images of some shape."""
-    shapes = jax.eval_shape(lambda: model.apply(variables, images, train=False, method=heatmaps_and_features))
-    heatmaps, feature_maps = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
+
+    def inputs():
+        heatmaps, feature_maps = model.apply(variables, images, train=False, method=heatmaps_and_features)
+        return heatmaps, semantic_inputs(*feature_maps)
+
+    heatmaps, feature_maps = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), jax.eval_shape(inputs))
     keypoints = heatmaps.shape[-1]
-    features = KeypointFeatures(width).init(
-        named_key(key, "features"), semantic_inputs(*feature_maps), heatmaps.shape[1:3])
+    features = KeypointFeatures(width).init(named_key(key, "features"), feature_maps, heatmaps.shape[1:3])
     classifier = KeypointClassifier(keypoints).init(
         named_key(key, "classifier"), jnp.zeros((1, keypoints, width), jnp.float32))
     return {"features": features["params"], "classifier": classifier["params"]}
