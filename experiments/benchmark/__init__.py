@@ -7,6 +7,7 @@ Rows      regda        an iteration of RegDA over one of supervised training, be
           import       `import kpjax` in a fresh process
           pytorch      the same network, batch and loss in PyTorch on this CPU, over ours
           accelerator  PoseResNet-101 at 256 px in bfloat16: PyTorch over ours, RegDA's ratio, model FLOPs utilisation
+          hrnet        HRNet-W32 the same way, without RegDA
           growth       cost as the batch, the keypoints and the image grow
           methods      steps/s and images/s of every method
 A figure is the median over rounds, with minimum and maximum. On a machine that does other work, read the ratios of

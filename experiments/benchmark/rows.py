@@ -1,22 +1,22 @@
 """The rows of `experiments.benchmark`: each function measures one question and yields the lines that answer it."""
 import functools
-import importlib.util
 import itertools
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 
+from experiments.benchmark.accelerator import accelerator_rows, hrnet_rows
 from experiments.benchmark.multiply_adds import head_share, multiply_adds, regda_bound
+from experiments.benchmark.row import Effort, Row, milliseconds, pytorch_missing
 from experiments.benchmark.steps import (
     DEMO,
     LAPTOP,
-    LARGE,
     pytorch_pair,
     regda_step,
     skeleton,
@@ -24,57 +24,12 @@ from experiments.benchmark.steps import (
     supervised_step,
     with_threads,
 )
-from experiments.benchmark.timing import Samples, Spread, interleaved, processor_ratio, ratio, spread
+from experiments.benchmark.timing import interleaved, processor_ratio, ratio, spread
 from experiments.domains import open_domain
 from experiments.regda.config import PRESETS, Config
 from experiments.regda.variants import RECIPES, VARIANTS, parts_of
 from kpjax.input.stream import stream
 from kpjax.training.feed import read_ahead
-
-# Dense bfloat16 FLOP/s of one device, from the vendors' data sheets, by the device kind that JAX reports.
-PEAK_FLOPS = {
-    "NVIDIA A100-SXM4-40GB": 312e12, "NVIDIA A100-SXM4-80GB": 312e12, "NVIDIA A100-PCIE-40GB": 312e12,
-    "NVIDIA A100 80GB PCIe": 312e12, "NVIDIA H100 80GB HBM3": 989e12, "NVIDIA H100 PCIe": 756e12,
-    "NVIDIA H200": 989e12, "NVIDIA B200": 2250e12, "NVIDIA L4": 121e12, "NVIDIA L40S": 362e12, "NVIDIA A10G": 70e12,
-    "NVIDIA GeForce RTX 3090": 71e12, "NVIDIA GeForce RTX 4090": 165e12,
-    "TPU v4": 275e12, "TPU v5 lite": 197e12, "TPU v5": 459e12, "TPU v6 lite": 918e12,
-}
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How long things are timed."""
-
-    rounds: int = 9
-    seconds: float = 0.5  # of one candidate's turn
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of the table. `bar` is what the figure is held against; a row without a figure says in `note` why."""
-
-    name: str
-    figure: Spread | None = None
-    unit: str = "x"
-    bar: float | None = None
-    at_most: bool = True
-    note: str = ""
-
-    @property
-    def verdict(self) -> str:
-        """pass, over, under, or nothing if there is no bar."""
-        if self.figure is None:
-            return "not run"
-        if self.bar is None:
-            return ""
-        if self.at_most:
-            return "pass" if self.figure.median <= self.bar else "over"
-        return "pass" if self.figure.median >= self.bar else "under"
-
-
-def milliseconds(samples: Samples) -> str:
-    """The median of some samples, for a note."""
-    return f"{1e3 * spread(samples.wall).median:.1f} ms"
 
 
 def regda_rows(
@@ -124,13 +79,6 @@ def import_rows(effort: Effort) -> Iterator[Row]:
         yield Row(f"import {modules.split(',')[0]}" + (", ..." if "," in modules else ""), spread(times), "s", bar)
 
 
-def pytorch_missing(name: str) -> Row | None:
-    """The row to print where PyTorch is not installed."""
-    if importlib.util.find_spec("torch") is None:
-        return Row(name, note="PyTorch is not installed: pip install torch")
-    return None
-
-
 def pytorch_rows(
     effort: Effort, cases: Sequence[tuple[str, Config]] = (("demo network", DEMO), ("PoseResNet-18, 64 px", LAPTOP))
 ) -> Iterator[Row]:
@@ -159,45 +107,6 @@ def pytorch_rows(
         note = (f"{milliseconds(times[best])} on {best} thread(s) and {milliseconds(times['kpjax'])}; processor time "
                 f"{processor_ratio(times[best], times['kpjax']):.2f}; {ours:,} parameters")
         yield Row(f"PyTorch / kpjax, {name}, batch {config.batch_size}", ratio(times[best], times["kpjax"]), note=note)
-
-
-def accelerator_rows(effort: Effort) -> Iterator[Row]:
-    """PoseResNet-101 at 256 px, batch 32, in bfloat16; nothing on a CPU."""
-    device = jax.devices()[0]
-    if device.platform == "cpu":
-        yield Row("PoseResNet-101, 256 px, bfloat16", note="needs an accelerator; this is a CPU")
-        return
-    bound = regda_bound(head_share(multiply_adds(parts_of(LARGE, skeleton(21)).two_heads, LARGE.image_size)))
-    config = replace(LARGE, head_layers=2, learning_rate=1e-3)
-    candidates = {"kpjax": supervised_step(config, 21), "regda": regda_step(config, 21)}
-    missing = pytorch_missing("PyTorch / kpjax, PoseResNet-101")
-    if missing is None:
-        import torch
-
-        if torch.cuda.is_available():
-            half = {"half_precision": True}
-            candidates["eager"], _ = pytorch_pair(config, 21, "cuda", **half)
-            candidates["compiled"], _ = pytorch_pair(config, 21, "cuda", compiled=True, **half)
-        else:
-            missing = Row("PyTorch / kpjax, PoseResNet-101", note="PyTorch sees no CUDA device")
-    times = interleaved(candidates, rounds=effort.rounds, seconds=effort.seconds, warm_up=5)
-    rates = Spread(*(config.batch_size / spread(times["kpjax"].wall)[n] for n in (0, 2, 1)))
-    yield Row("images/s, PoseResNet-101, 256 px, bfloat16", rates, "images/s", note=device.device_kind)
-    if missing is not None:
-        yield missing
-    else:
-        yield Row("PyTorch eager / kpjax", ratio(times["eager"], times["kpjax"]), bar=1.3, at_most=False,
-                  note="mixed precision in bfloat16, channels last")
-        yield Row("torch.compile / kpjax", ratio(times["compiled"], times["kpjax"]), bar=1.0, at_most=False)
-    yield Row("regda / supervised, PoseResNet-101", ratio(times["regda"], times["kpjax"]), bar=1.10 * bound,
-              note=f"1.10 x bound {bound:.2f}")
-    if device.device_kind not in PEAK_FLOPS:
-        yield Row("model FLOPs utilisation", note=f"the peak of {device.device_kind!r} is unknown to this file")
-        return
-    counts = multiply_adds(parts_of(config, skeleton(21)).two_heads, config.image_size)
-    flops = 3 * 2 * sum(counts.values())  # a backward pass costs two forward ones
-    share = [100 * rate * flops / PEAK_FLOPS[device.device_kind] for rate in rates]
-    yield Row("model FLOPs utilisation", Spread(*share), "%", note=f"{flops / 1e9:.0f} GFLOP per image and step")
 
 
 def growth_rows(effort: Effort) -> Iterator[Row]:
@@ -238,4 +147,4 @@ def methods_rows(effort: Effort, config: Config = DEMO) -> Iterator[Row]:
 
 ROWS: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "regda": regda_rows, "input": input_rows, "import": import_rows, "pytorch": pytorch_rows,
-    "accelerator": accelerator_rows, "growth": growth_rows, "methods": methods_rows}
+    "accelerator": accelerator_rows, "hrnet": hrnet_rows, "growth": growth_rows, "methods": methods_rows}

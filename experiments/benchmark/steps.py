@@ -13,6 +13,7 @@ DEMO = PRESETS["demo"]
 LAPTOP = replace(PRESETS["rhd_h3d"], summary="PoseResNet-18", depth=18, image_size=64, heatmap_size=16, sigma=1.0,
                  batch_size=8, augmentation="none")
 LARGE = replace(PRESETS["rhd_h3d"], summary="PoseResNet-101", augmentation="none", dtype="bfloat16")
+LARGE_HRNET = replace(LARGE, summary="HRNet-W32", network="hrnet", head_layers=1, learning_rate=1e-3)
 
 
 def skeleton(count: int) -> Skeleton:
@@ -63,10 +64,14 @@ def pytorch_pair(config: Config, keypoints: int, device: str, **options) -> tupl
     """PyTorch's training step for the network of a config, and its number of parameters."""
     import torch
 
+    from experiments.benchmark.pytorch_hrnet import HRNet
     from experiments.benchmark.pytorch_networks import SmallUnet, parameter_count, pose_resnet, training_step
 
-    network = pose_resnet(config.depth, keypoints, config.head_layers) if config.network == "pose_resnet" else (
-        SmallUnet(keypoints, config.widths, config.head_layers, config.head_width))
+    network = {
+        "pose_resnet": lambda: pose_resnet(config.depth, keypoints, config.head_layers),
+        "hrnet": lambda: HRNet(keypoints),
+        "small_unet": lambda: SmallUnet(keypoints, config.widths, config.head_layers, config.head_width),
+    }[config.network]()
     batch = made_batch(config, keypoints, 0)
     targets, _ = parts_of(config, skeleton(keypoints)).codec.encode(batch)
     arrays = (np.asarray(batch.image, np.float32) / 255, np.asarray(targets))
