@@ -8,7 +8,7 @@ from experiments.networks import NetworkName
 from kpjax.errors import InputError
 
 AT_LEAST_ONE = ("batch_size", "steps", "evaluations", "training_examples", "test_examples", "head_layers", "head_width",
-                "image_size", "heatmap_size", "feature_width")
+                "image_size", "heatmap_size", "feature_width", "generator_size")
 POSITIVE = ("labelled", "unlabelled", "sigma", "learning_rate", "warm_start_learning_rate", "pck_threshold",
             "supervised_weight", "semantic", "equivariance", "invariance", "elt", "elt_coordinates", "consistency",
             "reconstruction")
@@ -87,6 +87,8 @@ class Config:
     decay: float = 0.999  # of the teacher
     reconstruction: float = 1e-3  # weight in gen; not stated
     perceptual: str = ""  # safetensors file of VGG-16's weights for gen's loss; "" compares pixels
+    generator_size: int = 128  # px to which gen shrinks the pictures that it paints
+    generator_widths: tuple[int, ...] = ()  # of its encoder, from fine to coarse; () takes IMM's
     # Evaluation
     pck_threshold: float = 0.1  # of the reference length
     pck_over: Literal["box", "scale"] = "box"  # the longer side of the annotated box, or the dataset's own length
@@ -124,10 +126,10 @@ DRAWN = Config(
     targets="sub_pixel", decoder="dark", augmentation="none", network="small_unet", widths=(16, 32, 32, 64, 64),
     head_layers=2, head_width=32, warm_start_steps=400, warm_start_learning_rate=3e-3, steps=400, learning_rate=2e-3,
     schedule="cosine", evaluations=4, equivariance=1e3, invariance=1.0, elt=1e3, consistency=1e3, feature_width=32,
-    pck_over="scale")
+    generator_size=32, generator_widths=(8, 16), pck_over="scale")
 SMALL_REAL = replace(
-    DRAWN, augmentation="strong", image_size=128, heatmap_size=64, sigma=1.5, steps=600, evaluations=6,
-    validation_share=0.15)
+    DRAWN, augmentation="strong", image_size=128, heatmap_size=64, sigma=1.5, generator_size=64,
+    generator_widths=(8, 16, 32), steps=600, evaluations=6, validation_share=0.15)
 
 PRESETS: dict[str, Config] = {
     "demo": DRAWN,
@@ -140,8 +142,8 @@ PRESETS: dict[str, Config] = {
         test="youtube_faces/test", scale_is="the distance between the eyes", labelled=0.1, heatmap_size=32, sigma=1.0,
         widths=(16, 32, 64, 64, 128, 128), head_width=64),
     "lspet": replace(
-        LEEDS, summary="people in sport, 5 % of 8,000 pictures of LSP Extended labelled, 2,000 to test; one GPU",
-        train="lspet/test", test="lspet/train"),
+        LEEDS, summary="people in sport, 5 % of 2,000 pictures of LSP Extended labelled; one GPU", train="lspet/train",
+        test="lspet/test"),
     "mpii": replace(
         PAPER, summary="people, 5 % of 10,000 MPII pictures labelled; one GPU", train="mpii/train", test="mpii/test",
         scale_is="the head's size", validation="mpii/validation", pck_over="scale", pck_threshold=0.5,

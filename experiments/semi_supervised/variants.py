@@ -34,8 +34,9 @@ from kpjax.methods.semi_supervised import (
     semi_supervised,
     semi_supervised_objective,
 )
+from kpjax.models.keynet import image_generator
 from kpjax.models.network import KeypointNetwork
-from kpjax.models.vgg import VGG
+from kpjax.models.vgg import IMM_TAPS, VGG
 from kpjax.random_maps import draw_homography
 from kpjax.structures import Example, Method, Skeleton
 
@@ -167,12 +168,13 @@ def build_mean_teacher(parts: Parts, *, warped: bool = False) -> Method:
 def build_gen(parts: Parts) -> Method:
     """Image generation (Jakab et al. 2018) beside the supervised term."""
     config = parts.config
-    perceptual = {"perceptual": VGG(16)} if config.perceptual else {}
+    perceptual = {"perceptual": VGG(16, IMM_TAPS)} if config.perceptual else {}
     objective = image_generation_objective(
         parts.codec, perceptual=bool(config.perceptual), supervised_weight=config.supervised_weight,
         reconstruction=config.reconstruction, half=config.half)
-    return image_generation(parts.network, parts.points, objective=objective, size=min(128, config.image_size),
-                            **perceptual, **_shared(parts))
+    generator = image_generator(config.generator_widths) if config.generator_widths else None
+    return image_generation(parts.network, parts.points, objective=objective, generator=generator,
+                            size=config.generator_size, **perceptual, **_shared(parts))
 
 
 def perceptual_start(parts: Parts) -> dict:
@@ -180,8 +182,8 @@ def perceptual_start(parts: Parts) -> dict:
     config = parts.config
     if not config.perceptual:
         return {}
-    side = min(128, config.image_size)
-    fresh = jax.jit(VGG(16).init)(jax.random.key(0), jnp.zeros((1, side, side, 3)))
+    side = config.generator_size
+    fresh = jax.jit(VGG(16, IMM_TAPS).init)(jax.random.key(0), jnp.zeros((1, side, side, 3)))
     imported = load_vgg(fresh, config.perceptual)
     print(f"VGG-16 weights: {imported.report}")
     return {"perceptual": imported.variables}

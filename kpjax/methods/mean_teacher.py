@@ -2,8 +2,9 @@
 
 The teacher is the exponential moving average of the student, BatchNorm statistics included, and sees an unlabelled
 image as its base augmentation left it. The student sees the same image under a map g, and is to answer what the teacher
-answers, moved by g. Labelled and unlabelled images of the student share one forward pass, their rows interleaved; the
-teacher runs in evaluation mode and no gradient reaches it.
+answers, moved by g. Labelled and unlabelled images of the student share one forward pass, their rows interleaved. No
+gradient reaches the teacher, and its answers use the statistics of the batch, as the student's do: with running ones
+the two answer on different scales, and a student that follows a larger scale drags its teacher further up.
 """
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
@@ -138,7 +139,7 @@ def mean_teacher(
             plain = examples["unlabelled"]
             examples[WARPED], maps = random_warp(draw_map)(named_key(key, WARPED), plain)
         if "teacher" in read:
-            answer = model.apply(teacher, normalise(plain.image), train=False)
+            answer, _ = train_pass(model, teacher["params"], teacher["batch_stats"], normalise(plain.image))
             outputs["teacher"] = geometry.warp_heatmaps(answer, maps, codec.to_heatmap)
 
         def objective_of(params):

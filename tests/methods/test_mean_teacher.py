@@ -63,7 +63,8 @@ def test_the_teacher_sees_the_plain_image_and_the_student_the_moved_one():
     """A term that compares the views with what the two networks are worth by hand."""
     student, teacher = networks(distinct_start())
     image = jnp.asarray(STREAMS["unlabelled"].image, jnp.float32) / 255
-    answer = jax.jit(lambda images: MODEL.apply(teacher, images, train=False))(centred(image))
+    answer, _ = jax.jit(lambda images: MODEL.apply(teacher, images, train=True, mutable=["batch_stats"]))(
+        centred(image))
     expected = np.zeros_like(answer)
     expected[:, :, 1:] = answer[:, :, :-1]  # four pixels are one cell
     seen = np.zeros_like(image)
@@ -95,8 +96,8 @@ def test_no_gradient_reaches_the_teacher():
     student, teacher = networks(distinct_start())
     image = jnp.asarray(STREAMS["unlabelled"].image, jnp.float32) / 255
     moved = geometry.warp(image, geometry.translation(4.0, 0.0))
-    target = geometry.warp_heatmaps(MODEL.apply(teacher, centred(image), train=False), geometry.translation(4.0, 0.0),
-                                    CODEC.to_heatmap)
+    answer, _ = MODEL.apply(teacher, centred(image), train=True, mutable=["batch_stats"])
+    target = geometry.warp_heatmaps(answer, geometry.translation(4.0, 0.0), CODEC.to_heatmap)
 
     def loss(params):
         heatmaps, _ = MODEL.apply(student | {"params": params}, centred(moved), train=True, mutable=["batch_stats"])
