@@ -48,8 +48,8 @@ def classifier_file(pose_file):
     trunk = {name: tensor for name, tensor in pose_file.items() if not name.startswith("final_layer")}
     return trunk | made(
         "stage4.1.fuse_layers.1.0.0.0.weight", "stage4.1.fuse_layers.3.0.2.1.running_mean",
-        "incre_modules.0.0.bn1.bias", "downsamp_modules.2.0.weight", "final_layer.0.weight", "final_layer.1.running_var",
-        "classifier.weight")
+        "incre_modules.0.0.bn1.bias", "downsamp_modules.2.0.weight", "final_layer.0.weight",
+        "final_layer.1.running_var", "classifier.weight")
 
 
 def assert_equal_trees(one, other):
