@@ -36,3 +36,6 @@ def check_network_sizes(config) -> None:
         if config.image_size % 2 ** (len(config.widths) - 1):
             raise InputError(f"--image-size: {config.image_size}; {len(config.widths)} widths need a multiple of "
                              f"{2 ** (len(config.widths) - 1)}")
+    if config.network == "hrnet" and config.image_size % 32:
+        raise InputError(f"--image-size: {config.image_size}; hrnet halves its pictures five times, so give a multiple "
+                         "of 32")

@@ -209,6 +209,8 @@ def test_with_all_pictures_labelled_the_terms_read_labelled_ones_only():
     (["--batch-size", "7"], "--batch-size: 7"),
     (["--semantic", "0"], "--semantic: 0"),
     (["--heatmap-size", "4"], "--heatmap-size: 4"),
+    (["--network", "hrnet", "--image-size", "48", "--heatmap-size", "12"], "--image-size: 48"),
+    (["--generator-size", "0"], "--generator-size: 0"),
     (["--warm-start-steps", "-1"], "--warm-start-steps: -1"),
     (["--labelled", "1", "--variants", "pl"], "'pl' makes no sense"),
 ])
