@@ -12,8 +12,8 @@ class KeypointFeatures(nn.Module):
     Maps (B, h_i, w_i, C_i) and a size (h, w) to (B, h, w, width) float32. Resizing is bilinear with half-pixel centres.
     Parameters `kernel` (sum of C_i, width) and `bias` (width,): 22,592 for the 352 channels of HRNet-W32.
 
-    A convolution of one pixel and a resizing may change places: here every map is convolved at its own size, with its
-    own rows of the kernel, and `width` channels are resized, so that the wide concatenation is never made.
+    A convolution of one pixel and a resizing may change places. Here every map has its own rows of the kernel and is
+    convolved at the smaller of the two sizes, so that the wide concatenation is never made.
     """
 
     width: int = 64
@@ -23,17 +23,27 @@ class KeypointFeatures(nn.Module):
         channels = sum(each.shape[-1] for each in maps)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (channels, self.width), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (self.width,), jnp.float32)
-        of_size: dict[tuple[int, int], jax.Array] = {}
+        convolved: dict[tuple[int, int], jax.Array] = {}
         first_row = 0
         for each in maps:
-            rows = kernel[first_row:first_row + each.shape[-1]].astype(each.dtype)
+            rows = kernel[first_row:first_row + each.shape[-1]]
             first_row += each.shape[-1]
-            part = jnp.dot(each, rows, preferred_element_type=jnp.float32)
-            of_size[each.shape[1:3]] = of_size.get(each.shape[1:3], jnp.float32(0)) + part
-        resized = [
-            jax.image.resize(part, (part.shape[0], *size, self.width), "bilinear", antialias=False)
-            for part in of_size.values()]
-        return sum(resized) + bias.reshape(1, 1, 1, -1)
+            if each.shape[1] > size[0]:
+                each = resized(each, size)
+            here = each.shape[1:3]
+            convolved[here] = convolved.get(here, jnp.float32(0)) + pixelwise_dot(each, rows)
+        return sum(resized(each, size) for each in convolved.values()) + bias.reshape(1, 1, 1, -1)
+
+
+def pixelwise_dot(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """A 1x1 convolution (B, h, w, in) by (in, out), multiplied in the dtype of `x` and summed in float32."""
+    flat = jnp.dot(x.reshape(-1, x.shape[-1]), kernel.astype(x.dtype), preferred_element_type=jnp.float32)
+    return flat.reshape(*x.shape[:3], kernel.shape[-1])
+
+
+def resized(x: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """(B, h, w, C) at another size: bilinear, half-pixel centres, no smoothing before it shrinks."""
+    return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "bilinear", antialias=False)
 
 
 class KeypointClassifier(nn.Module):
