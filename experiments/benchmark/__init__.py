@@ -10,6 +10,8 @@ Rows      regda        an iteration of RegDA over one of supervised training, be
           hrnet        HRNet-W32 the same way, without RegDA
           growth       cost as the batch, the keypoints and the image grow
           methods      steps/s and images/s of every method
+          semi_supervised  a step of the semi-supervised method over a supervised one on the same images, the memory
+                       of its semantic product, and what four times as many keypoints cost
 A figure is the median over rounds, with minimum and maximum. On a machine that does other work, read the ratios of
 processor time beside them, where they stand.
 """
@@ -20,9 +22,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from experiments.benchmark.rows import ROWS, Effort, Row
+from experiments.benchmark.rows import ROWS as ROWS_OF_ADAPTATION
+from experiments.benchmark.rows import Effort, Row
+from experiments.benchmark.semi_supervised import semi_supervised_rows
 from kpjax.errors import InputError
 from kpjax.training.logging import environment_lines
+
+ROWS = {**ROWS_OF_ADAPTATION, "semi_supervised": semi_supervised_rows}
 
 
 def line(row: Row) -> str:

@@ -22,8 +22,10 @@ class Semantic(NamedTuple):
 
 
 def every_map(backbone_maps: tuple[jax.Array, ...], upsampled: jax.Array) -> Sequence[jax.Array]:
-    """All feature maps of a network, each once: an HRNet's upsampling returns one of its backbone's."""
-    return backbone_maps if any(each is upsampled for each in backbone_maps) else (*backbone_maps, upsampled)
+    """All feature maps of a network, each once (an HRNet's upsampling returns one of its backbone's), but for those
+    that are finer than its heatmaps: the paper enlarges maps and shrinks none."""
+    maps = tuple(each for each in backbone_maps if each.shape[1] <= upsampled.shape[1])
+    return maps if any(each is upsampled for each in maps) else (*maps, upsampled)
 
 
 def heatmaps_and_features(network: KeypointNetwork, images: jax.Array, train: bool):

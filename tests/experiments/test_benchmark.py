@@ -3,11 +3,14 @@ import json
 import time
 from dataclasses import replace
 
+import jax
 import pytest
 
 from experiments.benchmark import line, parse, run
 from experiments.benchmark.multiply_adds import head_share, multiply_adds, regda_bound
 from experiments.benchmark.rows import Effort, Row, regda_rows
+from experiments.benchmark.semi_supervised import DEMO as SEMI_SUPERVISED_DEMO
+from experiments.benchmark.semi_supervised import product_rows, step_row
 from experiments.benchmark.steps import DEMO
 from experiments.benchmark.timing import Samples, Spread, interleaved, processor_ratio, ratio
 from kpjax.errors import InputError
@@ -63,6 +66,23 @@ def test_a_small_row_is_measured():
     assert [row.verdict for row in rows][1] == "pass"
     assert 0 < rows[0].figure.low <= rows[0].figure.median <= rows[0].figure.high
     assert "1.10 x bound" in rows[0].note
+
+
+@pytest.fixture
+def quickly_compiled():
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.mark.usefixtures("quickly_compiled")
+def test_the_semi_supervised_rows_are_measured():
+    tiny = replace(SEMI_SUPERVISED_DEMO, image_size=16, heatmap_size=4, widths=(4, 4, 4), head_width=4, feature_width=4,
+                   batch_size=4)
+    effort = Effort(rounds=1, seconds=0.01)
+    found = [step_row(effort, "tiny", tiny, keypoints=3), *product_rows(effort, batch=1, side=8, keypoints=2)]
+    assert [row.bar for row in found] == [2.2, 0.25, None]
+    assert all(row.figure.median > 0 for row in found)
 
 
 def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):

@@ -395,7 +395,7 @@ def test_the_semantic_part_of_a_start_is_carried_over(ours):
     jax.tree.map(np.testing.assert_array_equal, state.variables, variables())
 
 
-def test_every_map_counts_a_map_that_is_handed_through_once():
-    maps = tuple(jnp.zeros((1, 4, 4, count)) for count in (2, 3))
-    assert every_map(maps, maps[0]) is maps
-    assert len(every_map(maps, jnp.zeros((1, 4, 4, 2)))) == 3
+def test_every_map_counts_a_map_that_is_handed_through_once_and_shrinks_none():
+    fine, *maps = (jnp.zeros((1, side, side, 2)) for side in (8, 4, 2))
+    assert [each.shape[1] for each in every_map((fine, *maps), maps[0])] == [4, 2]
+    assert [each.shape[1] for each in every_map((fine, *maps), jnp.zeros((1, 4, 4, 3)))] == [4, 2, 4]
