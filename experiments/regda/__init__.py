@@ -25,6 +25,7 @@ from experiments.regda.variants import (
     RECIPES,
     VARIANTS,
     Parts,
+    build,
     build_supervised,
     parts_of,
     steps_of_both_stages,
@@ -134,7 +135,7 @@ def run(job: Job) -> None:
     if source.train.skeleton.names != goal.train.skeleton.names:
         raise InputError(f"{config.source} has other keypoints than {config.target}; choose two sets of one skeleton")
     parts = parts_of(config, source.train.skeleton)
-    method = recipe.build(parts)
+    method = build(config, parts.points, job.variant)
     start = {}
     if recipe.start == "pretraining":
         start = {"variables": pretrained(job, parts, source).variables}
@@ -170,7 +171,7 @@ def run(job: Job) -> None:
 def predictor(folder: Path) -> tuple[Method, int, Place]:
     """(method, side, place) of a finished run, for predictions on other pictures."""
     config, variant, points = stored_run(folder, Config)
-    return RECIPES[variant].build(parts_of(config, points)), config.image_size, letterbox(config.image_size)
+    return build(config, points, variant), config.image_size, letterbox(config.image_size)
 
 
 # The command line

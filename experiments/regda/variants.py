@@ -234,6 +234,14 @@ RECIPES: dict[str, Recipe] = {
     "gamma_8": Recipe(lambda p: build_regda(p, margin=8.0)),
     "shallow_adversary": Recipe(lambda p: build_regda(p, shallow=True)),
 }
+
+
+@functools.lru_cache(maxsize=32)
+def build(config: Config, points: Skeleton, variant: str) -> Method:
+    """The method of a variant; built once, so that all seeds share what is compiled."""
+    return RECIPES[variant].build(parts_of(config, points))
+
+
 VARIANTS: dict[str, Variant] = {
     "regda": Variant("method", "regressive domain adaptation", "RegDA"),
     "source_only": Variant("rival", "no adaptation: heatmap KL on the source, steps of both stages", "source only"),

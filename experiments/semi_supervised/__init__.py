@@ -38,7 +38,9 @@ from experiments.semi_supervised.variants import (
     RECIPES,
     VARIANTS,
     Parts,
-    build_supervised,
+    build,
+    build_warm_start,
+    distilled,
     parts_of,
     perceptual_start,
     read_semantic,
@@ -47,8 +49,7 @@ from experiments.semi_supervised.variants import (
 from kpjax.input.placement import Place
 from kpjax.input.source import Source, with_labels
 from kpjax.input.stream import stream
-from kpjax.methods.data_distillation import distilled_predict, pseudo_labels
-from kpjax.methods.passes import imagenet_normalise
+from kpjax.methods.data_distillation import pseudo_labels
 from kpjax.structures import Method, Trained
 from kpjax.training.evaluation import predict_source
 from kpjax.training.fit import Fitted, Select, fit
@@ -97,7 +98,7 @@ def start_of(job: Job, parts: Parts, pictures: Pictures) -> dict:
     if not config.warm_start_steps or RECIPES[job.variant].everything:
         return first_start(job, parts)
     warm = job._replace(variant="supervised")
-    method = build_supervised(parts, stage="warm start")
+    method = build_warm_start(config, parts.points)
 
     def train(place: Path) -> Fitted:
         return run_fit(warm, method, {"labelled": pictures.labelled}, config.warm_start_steps, place, "warm start",
@@ -116,9 +117,7 @@ def with_pseudo_labels(job: Job, parts: Parts, pictures: Pictures, folder: Path)
         teacher = job._replace(variant=RECIPES[job.variant].teacher)
         run(teacher)
         trained = load_trained(run_folder(teacher, NAME) / "model")
-        method = RECIPES[teacher.variant].build(parts)
-        method = method._replace(predict=distilled_predict(parts.network, parts.codec, imagenet_normalise, parts.points,
-                                                           flip=job.config.flip))
+        method = distilled(job.config, parts.points, teacher.variant)
         found = predict_source(method, trained, unlabelled, batch_size=2 * job.config.batch_size)
         visible = np.stack([pictures.labelled[number].visible for number in range(len(pictures.labelled))])
         labels = pseudo_labels(found.keypoints, found.scores, visible)
@@ -141,7 +140,7 @@ def run(job: Job) -> None:
         return
     pictures = open_pictures(config, job.seed, job.data_dir)
     parts = parts_of(config, pictures.points)
-    method = recipe.build(parts)
+    method = build(config, pictures.points, job.variant)
     start = start_of(job, parts, pictures)
     labelled = pictures.everything if recipe.everything else pictures.labelled
     unlabelled = with_pseudo_labels(job, parts, pictures, folder) if recipe.teacher else pictures.unlabelled
@@ -187,7 +186,7 @@ def draw_features(read: ReadSemantic, trained: Trained, source: Source, path: Pa
 def predictor(folder: Path) -> tuple[Method, int, Place]:
     """(method, side, place) of a finished run, for predictions on other pictures, which are letterboxed."""
     config, variant, points = stored_run(folder, Config)
-    return (RECIPES[variant].build(parts_of(config, points)), config.image_size,
+    return (build(config, points, variant), config.image_size,
             place_of(replace(config, placement="letterbox", pck_over="scale")))
 
 

@@ -24,6 +24,7 @@ from kpjax.augment import (
 from kpjax.heatmaps import Codec, codec
 from kpjax.interop.vgg_weights import load_vgg
 from kpjax.losses.objective import Objective, without
+from kpjax.methods.data_distillation import distilled_predict
 from kpjax.methods.image_generation import image_generation, image_generation_objective
 from kpjax.methods.mean_teacher import mean_teacher, mean_teacher_objective
 from kpjax.methods.passes import imagenet_normalise
@@ -226,6 +227,28 @@ RECIPES: dict[str, Recipe] = {
     "no_ground_truth": Recipe(lambda p: build_ours(p, objective=terms(p, ground_truth=False))),
     "all_labels": Recipe(lambda p: build_supervised(p, stage="both"), everything=True),
 }
+
+
+@functools.lru_cache(maxsize=32)
+def build(config: Config, points: Skeleton, variant: str) -> Method:
+    """The method of a variant; built once, so that all seeds share what is compiled."""
+    return RECIPES[variant].build(parts_of(config, points))
+
+
+@functools.lru_cache(maxsize=4)
+def build_warm_start(config: Config, points: Skeleton) -> Method:
+    """The stage that all variants of a seed start from."""
+    return build_supervised(parts_of(config, points), stage="warm start")
+
+
+@functools.lru_cache(maxsize=4)
+def distilled(config: Config, points: Skeleton, variant: str) -> Method:
+    """A variant whose predictions are averaged over transforms, as the teacher of pseudo-labels."""
+    parts = parts_of(config, points)
+    predict = distilled_predict(parts.network, parts.codec, imagenet_normalise, points, flip=config.flip)
+    return build(config, points, variant)._replace(predict=predict)
+
+
 VARIANTS: dict[str, Variant] = {
     "ours": Variant("method", "semantic consistency, equivariance and invariance beside the labels", "ours"),
     "supervised": Variant("rival", "the labels alone", "HRNet"),
