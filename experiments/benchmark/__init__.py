@@ -27,6 +27,7 @@ from experiments.benchmark.rows import Effort, Row
 from experiments.benchmark.semi_supervised import semi_supervised_rows
 from kpjax.errors import InputError
 from kpjax.training.logging import environment_lines
+from kpjax.training.memory import keep_freed_memory
 
 ROWS = {**ROWS_OF_ADAPTATION, "semi_supervised": semi_supervised_rows}
 
@@ -67,6 +68,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def run(arguments: Sequence[str]) -> list[Row]:
     """Measures what a command line asks for, and prints each row as soon as it is there."""
     flags = parse(arguments)
+    keep_freed_memory()
     # PyTorch needs room on the same accelerator.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     load = f"; load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
