@@ -14,6 +14,7 @@ import tyro
 from kpjax.errors import InputError, RunError
 from kpjax.training.interruption import Interrupted
 from kpjax.training.logging import environment_lines, require_accelerator
+from kpjax.training.memory import keep_freed_memory
 from kpjax.training.run_folder import start_over
 from kpjax.viewing.report import write_report
 from kpjax.viewing.table import Column, Row, text_table
@@ -192,8 +193,12 @@ def jobs_of(command: Command) -> list[Job]:
 
 
 def prepare_process(command: Command) -> None:
-    """The cache of compiled programs, the check for an accelerator, and the first lines of a run."""
+    """The cache of compiled programs, memory on a CPU, the check for an accelerator, and the first lines of a run."""
+    import jax
+
     _use_compile_cache()
+    if jax.default_backend() == "cpu":
+        keep_freed_memory()
     if command.require_accelerator:
         require_accelerator()
     print(*environment_lines(), sep="\n")

@@ -112,24 +112,24 @@ def draw_scale_rotation(scale: float = 0.25, degrees: float = 30.0, *, rotated: 
 
 
 def draw_homography(variation: float = 0.15, *, rotation_deviation: float = 0.0) -> DrawMap:
-    """The perspective map that moves each corner of the image inwards by (a, b), each uniform between minus and plus
-    half of variation * min(height, width); a negative one moves it outwards.
+    """The perspective map that moves each corner of the image inwards by (a, b), each U(-d / 2, d) with d = variation *
+    min(height, width); a negative one moves it outwards.
 
     rotation_deviation: standard deviation in degrees of a turn about the middle that follows.
     The warp of Moskvyak et al. 2021 ("Semi-supervised keypoint localization"), as in the first author's public sampler.
     """
     rotation_deviation = at_least_zero("random homography", "rotation_deviation", rotation_deviation)
-    if not 0 <= variation < 1:
-        raise InputError(f"random homography: variation is {variation}; it must be at least 0 and below 1, where "
+    if not 0 <= variation < 0.5:
+        raise InputError(f"random homography: variation is {variation}; it must be at least 0 and below 0.5, where "
                          "corners begin to meet")
 
     def draw(key, size):
         height, width = size
-        reach = 0.5 * variation * min(height, width)
+        reach = variation * min(height, width)
         corners = jnp.array([[0, 0], [0, height], [width, height], [width, 0]], jnp.float32)
         inwards = jnp.array([[1, 1], [1, -1], [-1, -1], [-1, 1]], jnp.float32)
         corner_key, turn_key = jax.random.split(key)
-        moved = corners + inwards * jax.random.uniform(corner_key, (4, 2), jnp.float32, -reach, reach)
+        moved = corners + inwards * jax.random.uniform(corner_key, (4, 2), jnp.float32, -reach / 2, reach)
         found = geometry.homography(corners, moved)
         if rotation_deviation == 0:
             return found
