@@ -14,6 +14,9 @@ hook.__enter__()
 
 import jax
 
+from kpjax.training.memory import keep_freed_memory
+
+keep_freed_memory()
 CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "jax"
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
