@@ -195,7 +195,8 @@ def predictor(folder: Path) -> tuple[Method, int, Place]:
 
 def short_list(preset: str, config: Config) -> tuple[str, ...]:
     """The rows that a preset runs when no variants are named."""
-    return ("supervised", "supervised_warped", "mean_teacher", "ours", "all_labels")
+    named = ("supervised", "supervised_warped", "mean_teacher", "pl_warped", "ours", "all_labels")
+    return tuple(name for name in named if name in applicable(preset, config))
 
 
 def applicable(preset: str, config: Config) -> tuple[str, ...]:
