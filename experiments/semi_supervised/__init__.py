@@ -1,6 +1,6 @@
 """Semi-supervised keypoint localization (Moskvyak et al., ICLR 2021): a few labelled pictures and many without labels.
 
-Command   python -m experiments.semi_supervised demo             (2 CPU cores, minutes, draws its own data)
+Command   python -m experiments.semi_supervised demo          (2 CPU cores, about 4 minutes, draws its own data)
           python -m experiments.semi_supervised openfield --labelled 10 --seeds 3      (2 CPU cores, a few minutes each)
           python -m experiments.semi_supervised.tables table1 --preset lsp --imagenet hrnet_w32.pth --seeds 3  (one GPU)
 Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report

@@ -128,8 +128,8 @@ DRAWN = Config(
     schedule="cosine", evaluations=4, equivariance=1e3, invariance=1.0, elt=1e3, consistency=1e3, feature_width=32,
     generator_size=32, generator_widths=(8, 16), pck_over="scale", difficulty=0.5, warped_pass="separate")
 SMALL_REAL = replace(
-    DRAWN, warped_pass="joint", augmentation="strong", heatmap_size=32, sigma=1.0, batch_size=16, warm_start_steps=200, steps=300,
-    validation_share=0.15)
+    DRAWN, warped_pass="joint", augmentation="strong", heatmap_size=32, sigma=1.0, batch_size=16, warm_start_steps=200,
+    steps=300, validation_share=0.15)
 
 PRESETS: dict[str, Config] = {
     "demo": DRAWN,
