@@ -10,7 +10,7 @@ import numpy as np
 
 from kpjax import geometry
 from kpjax.augment import move_example
-from kpjax.input.source import Source, subset
+from kpjax.input.source import Source, stacked, subset
 from kpjax.losses.consistency import semantic_consistency
 from kpjax.methods.semantic_pass import Semantic
 from kpjax.random_maps import DrawMap, draw_homography
@@ -84,7 +84,7 @@ def _semantic_sums(read: ReadSemantic):
 def keypoint_features(read: ReadSemantic, state, source: Source, *, first: int = 48) -> tuple[np.ndarray, np.ndarray]:
     """Representations (N, C) of the visible keypoints of the first pictures, and the keypoint (N,) that each is of."""
     some = subset(source, np.arange(min(first, len(source))))
-    batch = Example(*(np.stack(field) for field in zip(*(some[n] for n in range(len(some))), strict=True)))
+    batch = stacked([some[number] for number in range(len(some))])
     found = np.asarray(jax.jit(read)(state.variables, batch).representations)
     rows, keypoints = np.nonzero(batch.visible > 0)
     return found[rows, keypoints], keypoints

@@ -22,6 +22,7 @@ from kpjax.losses.reconstruction import balanced_distances, feature_distances, m
 from kpjax.methods.passes import (
     Normalise,
     augmented,
+    check_equal_batches,
     deinterleave,
     heatmap_predict,
     imagenet_normalise,
@@ -29,6 +30,7 @@ from kpjax.methods.passes import (
     interleave,
     train_pass,
 )
+from kpjax.methods.supervised import supervised_objective
 from kpjax.models.keynet import image_generator_for, normalised_points
 from kpjax.models.network import KeypointNetwork
 from kpjax.optimization import LearningRate, descend
@@ -83,9 +85,6 @@ def image_generation_objective(
     supervised term at its start. Both weights are 1e-3 times those to use beside the weights of Moskvyak et al., 1e3
     and 1e-3: only their ratio matters to Adam.
     """
-    def fit_labels(outputs, streams):
-        return heatmap_mse(outputs["labelled"], *codec.encode(streams["labelled"]), half=half)
-
     def compare_pixels(outputs, streams):
         del streams
         return 1000 * 255 * pixel_mse(outputs["reconstruction"].images, outputs["reconstruction"].targets)
@@ -97,7 +96,8 @@ def image_generation_objective(
     moved = tuple(f"{stream}/warped" for stream in streams)
     rebuild = (Term(reconstruction, compare_features, reads=(*moved, PERCEPTUAL)) if perceptual
                else Term(reconstruction, compare_pixels, reads=moved))
-    return {"supervised": Term(supervised_weight, fit_labels, reads=("labelled",)), "reconstruction": rebuild}
+    fit_labels = supervised_objective(codec, partial(heatmap_mse, half=half), weight=supervised_weight)
+    return {**fit_labels, "reconstruction": rebuild}
 
 
 def image_generation(
@@ -156,11 +156,8 @@ def image_generation(
         return image_generator_for(max(images.shape[1:3])) if generator is None else generator
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        shapes = {stream: streams[stream].image.shape for stream in needed}
-        if len({shape[0] for shape in shapes.values()}) > 1:
-            raise InputError("image generation: streams share a pass, so their batch sizes must be equal; got "
-                             + ", ".join(f"{shape[0]} of {stream}" for stream, shape in shapes.items()))
-        images = jnp.zeros((1, *shapes[needed[0]][1:]), jnp.float32)
+        check_equal_batches({stream: streams[stream] for stream in needed})
+        images = jnp.zeros((1, *streams[needed[0]].image.shape[1:]), jnp.float32)
         variables = initial_variables(model, named_key(key, "model"), images, start)
         params, generator_variables, averages, frozen = variables["params"], {}, (), {}
         if rebuilt:

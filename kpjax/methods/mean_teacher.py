@@ -6,7 +6,7 @@ answers, moved by g. Labelled and unlabelled images of the student share one for
 gradient reaches the teacher, and its answers use the statistics of the batch, as the student's do: with running ones
 the two answer on different scales, and a student that follows a larger scale drags its teacher further up.
 """
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -22,12 +22,14 @@ from kpjax.losses.objective import Objective, Term, total, views
 from kpjax.methods.passes import (
     Normalise,
     augmented,
+    check_equal_batches,
     deinterleave,
     heatmap_predict,
     initial_variables,
     interleave,
     train_pass,
 )
+from kpjax.methods.supervised import HeatmapLoss, supervised_objective
 from kpjax.optimization import LearningRate, descend, ema
 from kpjax.random_maps import DrawMap, draw_homography
 from kpjax.structures import Example, Method, Metrics, Skeleton, Start, Streams, Variables, named_key
@@ -56,7 +58,7 @@ def mean_squares(heatmaps: jax.Array, targets: jax.Array, weights: jax.Array) ->
 def mean_teacher_objective(
     codec: Codec,
     *,
-    loss: Callable[[jax.Array, jax.Array, jax.Array], jax.Array] = mean_squares,
+    loss: HeatmapLoss = mean_squares,
     supervised_weight: float = 1.0,
     consistency: float = 0.1,
 ) -> Objective:
@@ -67,16 +69,13 @@ def mean_teacher_objective(
     what counts; plain descent would need a rate a thousand times smaller for those.
     """
 
-    def fit_labels(outputs, streams):
-        return loss(outputs["labelled"], *codec.encode(streams["labelled"]))
-
     def follow_teacher(outputs, streams):
         del streams
         heatmaps = outputs[WARPED]
         everything = jnp.ones((heatmaps.shape[0], heatmaps.shape[-1]), jnp.float32)
         return mean_squares(heatmaps, jax.lax.stop_gradient(outputs["teacher"]), everything)
 
-    return {"supervised": Term(supervised_weight, fit_labels, reads=("labelled",)),
+    return {**supervised_objective(codec, loss, weight=supervised_weight),
             "consistency": Term(consistency, follow_teacher, reads=(WARPED, "teacher"))}
 
 
@@ -119,6 +118,7 @@ def mean_teacher(
         the teacher is, if nothing is said.
 
     start: `variables` of an earlier stage, optional; both networks begin there, or at the same random point.
+    Raises InputError from `init` if the streams' batches have different sizes.
     """
     read = views(objective)
     if unknown := sorted(read - set(PASSES)):
@@ -127,6 +127,7 @@ def mean_teacher(
     seen = [view for view in ("labelled", WARPED) if view in read]  # by the student
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
+        check_equal_batches({name: streams[name] for name in streams_read})
         images = jnp.zeros((1, *streams[streams_read[0]].image.shape[1:]), jnp.float32)
         variables = initial_variables(model, named_key(key, "model"), images, start)
         return State(jnp.int32(0), variables, variables, optimizer.init(variables["params"]), {})

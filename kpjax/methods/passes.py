@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from kpjax.augment import Augment
+from kpjax.errors import InputError
 from kpjax.heatmaps import Codec
 from kpjax.models.normalization import MOMENTUM
 from kpjax.structures import Example, Prediction, Streams, Trained, Variables, named_key
@@ -33,6 +34,14 @@ def augmented(augment: Augment | Mapping[str, Augment], streams: Streams, key: j
         change = augment[name] if isinstance(augment, Mapping) else augment
         views[name], _ = change(named_key(key, name), unit_range(example))
     return views
+
+
+def check_equal_batches(streams: Streams) -> None:
+    """Raises InputError with all sizes if streams whose rows are to be interleaved have batches of different sizes."""
+    sizes = {name: example.image.shape[0] for name, example in streams.items()}
+    if len(set(sizes.values())) > 1:
+        raise InputError("streams share a pass of the network, so their batch sizes must be equal; got "
+                         + ", ".join(f"{size} of {name}" for name, size in sizes.items()))
 
 
 def interleave(*arrays: jax.Array) -> jax.Array:

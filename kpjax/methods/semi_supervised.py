@@ -26,7 +26,6 @@ import optax
 
 from kpjax import geometry
 from kpjax.augment import Augment, random_warp
-from kpjax.errors import InputError
 from kpjax.heatmaps import Codec, decode_soft_argmax
 from kpjax.losses.consistency import (
     coordinate_equivariance,
@@ -35,10 +34,11 @@ from kpjax.losses.consistency import (
     transformation_invariance,
 )
 from kpjax.losses.heatmap import heatmap_mse
-from kpjax.losses.objective import Objective, Term, reweighted, total, views
+from kpjax.losses.objective import Objective, Term, total, views
 from kpjax.methods.passes import (
     Normalise,
     augmented,
+    check_equal_batches,
     deinterleave,
     heatmap_predict,
     initial_variables,
@@ -237,8 +237,7 @@ def pseudo_label_objective(codec: Codec, *, supervised_weight: float = 1.0, half
 
 
 def _supervised(codec: Codec, weight: float, half: bool, stream: str = LABELLED) -> dict[str, Term]:
-    objective = supervised_objective(codec, partial(heatmap_mse, half=half), stream)
-    return dict(reweighted(objective, supervised=weight))
+    return dict(supervised_objective(codec, partial(heatmap_mse, half=half), stream, weight))
 
 
 # The method
@@ -297,9 +296,7 @@ def semi_supervised(
 
     def view_examples(streams: Streams, key: jax.Array) -> tuple[dict[str, Example], dict[str, jax.Array]]:
         """x and g(x) with their labels, and g."""
-        sizes = {stream: streams[stream].image.shape[0] for stream in streams_read}
-        if len(set(sizes.values())) > 1:
-            raise InputError(f"batch sizes {sizes}: a step takes as many labelled images as unlabelled ones")
+        check_equal_batches({stream: streams[stream] for stream in streams_read})
         examples, maps = augmented(augment, {stream: streams[stream] for stream in streams_read}, key), {}
         for stream in streams_read:
             if (view := warped(stream)) in run:

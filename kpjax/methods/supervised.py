@@ -27,13 +27,15 @@ class State(NamedTuple):
     frozen: Mapping[str, Any]  # empty
 
 
-def supervised_objective(codec: Codec, loss: HeatmapLoss = heatmap_kl, stream: str = "labelled") -> Objective:
+def supervised_objective(
+    codec: Codec, loss: HeatmapLoss = heatmap_kl, stream: str = "labelled", weight: float = 1.0
+) -> Objective:
     """One term: `loss` between the heatmaps of a stream and those that the codec draws from its labels."""
 
     def fit_labels(outputs, streams):
         return loss(outputs[stream], *codec.encode(streams[stream]))
 
-    return {"supervised": Term(1.0, fit_labels, reads=(stream,))}
+    return {"supervised": Term(weight, fit_labels, reads=(stream,))}
 
 
 def supervised(

@@ -10,6 +10,7 @@ from tiny_parts import CODEC, KEYPOINTS, MODEL, POINTS, batch, centred
 
 from kpjax import geometry
 from kpjax.augment import no_augmentation, random_affine
+from kpjax.errors import InputError
 from kpjax.losses.objective import Term, replaced, reweighted, without
 from kpjax.methods.mean_teacher import WARPED, mean_squares, mean_teacher, mean_teacher_objective, networks, ramped
 from kpjax.methods.supervised import supervised
@@ -143,3 +144,9 @@ def test_other_losses_weights_and_unknown_views():
     with pytest.raises(ValueError, match="no view 'unlabelled'; its terms may read labelled"):
         built({"odd": Term(1.0, lambda outputs, streams: outputs["unlabelled"].mean(), reads=("unlabelled",))})
     assert len(POINTS.names) == KEYPOINTS
+
+
+def test_batches_of_different_sizes_are_refused():
+    fewer = jax.tree.map(lambda field: field[:4], STREAMS["unlabelled"])
+    with pytest.raises(InputError, match="8 of labelled, 4 of unlabelled"):
+        jax.eval_shape(built().init, jax.random.key(0), STREAMS | {"unlabelled": fewer}, {})

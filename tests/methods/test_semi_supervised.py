@@ -264,7 +264,7 @@ def test_a_batch_is_half_labelled_and_half_not(ours):
     streams = streams_of(ours)
     fewer = jax.tree.map(lambda field: field[:4], streams["unlabelled"])
     state = jax.eval_shape(ours.init, jax.random.key(0), streams, {})
-    with pytest.raises(InputError, match="'unlabelled': 4"):
+    with pytest.raises(InputError, match="8 of labelled, 4 of unlabelled"):
         jax.eval_shape(ours.update, state, streams | {"unlabelled": fewer}, jax.random.key(0))
 
 
