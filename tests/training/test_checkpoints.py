@@ -176,7 +176,8 @@ def save_and_wait(checkpoints, state):
 def test_full_disc(folder, tmp_path, moment, monkeypatch):
     """One line, and the checkpoint before is still good."""
     shutil.copytree(folder, tmp_path / "run")
-    with open_checkpoints(tmp_path / "run", IDENTITY) as checkpoints:
+    # The disc stays full until everything in flight has ended: a write that comes later would succeed.
+    with contextlib.ExitStack() as disc, open_checkpoints(tmp_path / "run", IDENTITY) as checkpoints:
         assert checkpoints.restore(template()).step == 5
         if moment == "at once":
             def refuse(*arguments, **options):
@@ -187,7 +188,8 @@ def test_full_disc(folder, tmp_path, moment, monkeypatch):
                 checkpoints.save(6, state_of(6), {}, 5)
         else:
             state = state_of(6)
-            with full_disc(), pytest.raises(InputError, match=r"cannot be written: File too large; .* step 5") as said:
+            disc.enter_context(full_disc())
+            with pytest.raises(InputError, match=r"cannot be written: File too large; .* step 5") as said:
                 save_and_wait(checkpoints, state)
         assert "\n" not in str(said.value)
     restored = restore(tmp_path / "run")
