@@ -227,7 +227,8 @@ def _blur(heatmaps: Float[Array, "batch height width keypoints"], sigma: float):
 
 
 def decode_dark(
-    heatmaps: Float[Array, "batch height width keypoints"], *, sigma: float = 2.0, blur: bool = True
+    heatmaps: Float[Array, "batch height width keypoints"], *, sigma: float = 2.0, blur: bool = True,
+    longest: float | None = 1.0,
 ) -> tuple[Float[Array, "batch keypoints 2"], Float[Array, "batch keypoints"]]:
     """The arg-max refined by one Newton step on the logarithm of the blurred map (a Gaussian is met exactly).
 
@@ -235,6 +236,8 @@ def decode_dark(
     sigma: of the targets in heatmap pixels, it sets the blur; blur=False for maps that are smooth already.
     No step at cells 0, 1 and the last two of an axis, nor where the logarithm is not strictly concave: the Newton step
     would then lead away from the maximum.
+    longest: heatmap pixels that the step may have along each axis; None, as in the official code, leads any distance
+    away on a map that is nearly flat.
 
     Returns points (x, y) in heatmap pixels and the maxima of the maps as given, float32.
     Source: Zhang et al. 2020 (DARK), with the finite differences of its official code.
@@ -257,6 +260,8 @@ def decode_dark(
     steady &= (columns < width - 2) & (rows < height - 2)
     divisor = jnp.where(steady, determinant, 1.0)
     step = jnp.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], -1) / divisor[..., None]
+    if longest is not None:
+        step = jnp.clip(step, -longest, longest)
     return _points(columns, rows) + jnp.where(steady[..., None], step, 0.0), scores
 
 

@@ -11,7 +11,7 @@ from kpjax.errors import InputError
 from kpjax.structures import Example
 
 close = np.testing.assert_allclose
-dark = jax.jit(heatmaps.decode_dark, static_argnames="blur")
+dark = jax.jit(heatmaps.decode_dark, static_argnames=("blur", "longest"))
 quarter = jax.jit(heatmaps.decode_quarter_offset, static_argnames="strict_positive")
 bumps = jax.jit(heatmaps.gaussian_bumps, static_argnums=(1, 2), static_argnames="window")
 targets_of = jax.jit(heatmaps.gaussian_targets, static_argnames=("image_size", "heatmap_size", "sigma", "keep"))
@@ -137,6 +137,17 @@ def test_dark_stays_at_the_maximum_where_a_newton_step_has_no_meaning():
     for drawn, point in [(flat, (0, 0)), (spike_at_the_border, (19, 19)), (-flat, (0, 0))]:
         points, _ = dark(jnp.asarray(drawn), blur=True)
         close(points[0, 0], point)
+
+
+def test_the_step_of_dark_is_bounded():
+    """A slope across the maximum with hardly a curvature: the step of the official code leaves the map."""
+    along = np.full(20, 0.5)
+    along[7:12] = 0.9995, 0.9, 1.0, 0.999, 0.9995
+    across = np.exp(-np.square(np.arange(20) - 9.0) / 8)
+    drawn = one_map(across[:, None] * along)
+    for longest, x in [(1.0, 10), (0.25, 9.25)]:
+        close(dark(drawn, blur=False, longest=longest)[0][0, 0], (x, 9), atol=1e-5)
+    assert dark(drawn, blur=False, longest=None)[0][0, 0, 0] > 100
 
 
 def test_dark_blurs_as_opencv():
