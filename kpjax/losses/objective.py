@@ -1,5 +1,6 @@
 """Weighted sums of named terms. An ablation is a function of an objective."""
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -25,11 +26,20 @@ def _check_known(objective: Objective, names) -> None:
 
 
 def total(
-    objective: Objective, outputs: Mapping[str, Any], streams: Streams
+    objective: Objective,
+    outputs: Mapping[str, Any],
+    streams: Streams,
+    scales: Mapping[str, jax.Array] = MappingProxyType({}),
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """The weighted sum of all terms, a float32 scalar, and every term unweighted under `loss/<name>`."""
+    """The weighted sum of all terms, a float32 scalar, and every term unweighted under `loss/<name>`.
+
+    scales: () float32 by name of term, multiplies the term's weight. A weight that is an array may change without a
+    new compilation. A name without a term is ignored, so that the scales of one step suit every ablation.
+    """
     parts = {name: term.function(outputs, streams).astype(jnp.float32) for name, term in objective.items()}
-    summed = sum((objective[name].weight * part for name, part in parts.items()), jnp.float32(0))
+    weights = {name: term.weight * scales[name].astype(jnp.float32) if name in scales else term.weight
+               for name, term in objective.items()}
+    summed = sum((weights[name] * part for name, part in parts.items()), jnp.float32(0))
     return summed, {f"loss/{name}": part for name, part in parts.items()}
 
 

@@ -1,0 +1,218 @@
+"""Losses that keep a student's heatmaps where a frozen teacher had them, and entropies of a student's heatmaps.
+
+A heatmap is read as distributions over positions: a softmax along each column and along each row. Everything is in
+float32, the teacher is held constant, and a map of weight 0 is never read, whatever is in it.
+
+Source: Incremental Object Keypoint Learning (KAMP, arXiv 2503.20248), equation 5, beside the rivals it names.
+"""
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Mode = Literal["lines", "joint", "marginal"]
+Reduction = Literal["element_mean", "line_sum"]
+Maps = Float[Array, "batch height width keypoints"]
+ChannelWeights = Float[Array, "keypoints"] | None
+SampleWeights = Float[Array, "batch"] | Float[Array, "batch keypoints"] | None
+
+EXCLUDED = -1e30  # a logit that the softmax turns into exactly 0, and whose difference to another is still finite
+
+
+def line_softmax(maps: Maps, axis: int) -> Maps:
+    """The softmax of raw heatmaps along one spatial axis: 1, over the rows of each column, or 2, along each row."""
+    return jax.nn.softmax(maps.astype(jnp.float32), axis=axis)
+
+
+def _map_weights(maps, channel_weights, sample_weights):
+    """(B, K) float32: the weight of every map."""
+    batch, _, _, keypoints = maps.shape
+    weights = jnp.ones((batch, keypoints), jnp.float32)
+    if channel_weights is not None:
+        weights = weights * channel_weights.astype(jnp.float32)[None]
+    if sample_weights is not None:
+        of_map = sample_weights if sample_weights.ndim == 2 else sample_weights[:, None]
+        weights = weights * of_map.astype(jnp.float32)
+    return weights
+
+
+def _weighted_mean(values, weights):
+    """sum(values * weights) / sum(weights), two arrays of one shape; 0 if the weights are."""
+    total = weights.sum()
+    return jnp.where(total > 0, (values * weights).sum() / jnp.where(total > 0, total, 1.0), 0.0)
+
+
+def _readable(maps, weights):
+    """The maps in float32, zeros instead of those of weight 0, so that nothing in them reaches value or gradient."""
+    return jnp.where(weights[:, None, None] > 0, maps.astype(jnp.float32), 0.0)
+
+
+def _families(maps, mode: Mode) -> list[tuple[jax.Array, tuple[int, ...]]]:
+    """The families of logits that a mode reads in maps (B, h, w, K), each with the axes that its softmax is over."""
+    if mode == "lines":
+        return [(maps, (1,)), (maps, (2,))]
+    if mode == "joint":
+        return [(maps, (1, 2))]
+    if mode == "marginal":
+        return [(maps.sum(2), (1,)), (maps.sum(1), (1,))]
+    raise ValueError(f"mode {mode!r}: lines, joint or marginal")
+
+
+def _positions(logits, axes) -> int:
+    """How many positions one distribution has."""
+    count = 1
+    for axis in axes:
+        count *= logits.shape[axis]
+    return count
+
+
+def _per_map(costs, axes, reduction: Reduction):
+    """(B, K): of each map, the mean over all positions, or the mean over lines of the sum along each."""
+    if reduction not in ("element_mean", "line_sum"):
+        raise ValueError(f"reduction {reduction!r}: element_mean or line_sum")
+    mean = costs.mean(tuple(range(1, costs.ndim - 1)))
+    return mean * _positions(costs, axes) if reduction == "line_sum" else mean
+
+
+def _distillation(teacher, student, channel_weights, sample_weights, reduction, mode, temperature, less_own_entropy):
+    weights = _map_weights(student, channel_weights, sample_weights)
+    teacher = jax.lax.stop_gradient(_readable(teacher, weights)) / temperature
+    student = _readable(student, weights) / temperature
+    families = []
+    for (of_teacher, axes), (of_student, _) in zip(_families(teacher, mode), _families(student, mode), strict=True):
+        log_truth, log_answer = (jax.nn.log_softmax(logits, axis=axes) for logits in (of_teacher, of_student))
+        surprise = log_truth - log_answer if less_own_entropy else -log_answer
+        families.append(_per_map(jnp.exp(log_truth) * surprise, axes, reduction))
+    return _weighted_mean(sum(families) / len(families), weights)
+
+
+def spatial_distillation(
+    teacher: Maps,
+    student: Maps,
+    channel_weights: ChannelWeights = None,
+    sample_weights: SampleWeights = None,
+    *,
+    reduction: Reduction = "element_mean",
+    mode: Mode = "lines",
+    temperature: float = 1.0,
+) -> Float[Array, ""]:
+    """Cross-entropy between the lines of the teacher's and of the student's raw heatmaps (KAMP, equation 5), in nats.
+
+    Every column and every row of a map is a distribution by itself, softmax(map / temperature) along it; the result is
+    the mean of the two axes.
+    channel_weights (K,), sample_weights (B,) or (B, K): the result is the mean over maps (b, k), each weighing the
+    product of its two weights; 0 if all are 0.
+    reduction: "element_mean" averages over all cells of a map, "line_sum" sums along each line and averages over
+    lines, `side` times as much on square maps, and has then about the gradient of `mse_distillation`.
+    mode: "joint", one distribution over all cells; "marginal", of the sums of columns and of rows.
+    temperature: nothing is multiplied by its square.
+
+    At student = teacher it is the teacher's own entropy, not 0: `centred` is without it. Float32, no gradient to the
+    teacher. Raises ValueError for an unknown mode or reduction.
+    """
+    return _distillation(teacher, student, channel_weights, sample_weights, reduction, mode, temperature, False)
+
+
+def centred(
+    teacher: Maps,
+    student: Maps,
+    channel_weights: ChannelWeights = None,
+    sample_weights: SampleWeights = None,
+    *,
+    reduction: Reduction = "element_mean",
+    mode: Mode = "lines",
+    temperature: float = 1.0,
+) -> Float[Array, ""]:
+    """`spatial_distillation` less its smallest value, the teacher's entropy: a divergence, 0 at student = teacher.
+
+    Its gradient is the same. It is summed from differences of logarithms, so that it is exact where both are close.
+    """
+    return _distillation(teacher, student, channel_weights, sample_weights, reduction, mode, temperature, True)
+
+
+def _across_channels(maps, channels):
+    """log softmax over the last axis among the channels of weight above 0, and that choice as (1, 1, 1, K) bool."""
+    chosen = (channels > 0)[None, None, None]
+    return jax.nn.log_softmax(jnp.where(chosen, maps.astype(jnp.float32), EXCLUDED), axis=-1), chosen
+
+
+def channel_distillation(
+    teacher: Maps,
+    student: Maps,
+    channels: Float[Array, "keypoints"],
+    sample_weights: Float[Array, "batch"] | None = None,
+    *,
+    temperature: float = 2.0,
+) -> Float[Array, ""]:
+    """Cross-entropy between teacher and student across channels at every cell (learning without forgetting), in nats.
+
+    channels: (K,), above 0 where a channel takes part in the softmax; the others are left out of it. With one channel
+    the loss is the constant 0, which teaches nothing. 0 if there is none.
+    The mean over cells and samples of the sum over channels, without the factor temperature². Float32, no gradient to
+    the teacher.
+
+    Source: Li and Hoiem 2016 (Learning without Forgetting), for heatmaps as KAMP compares with it.
+    """
+    log_truth, chosen = _across_channels(jax.lax.stop_gradient(teacher) / temperature, channels)
+    log_answer, _ = _across_channels(student / temperature, channels)
+    per_sample = -jnp.where(chosen, jnp.exp(log_truth) * log_answer, 0.0).sum(-1).mean((1, 2))
+    weights = jnp.ones_like(per_sample) if sample_weights is None else sample_weights.astype(jnp.float32)
+    return _weighted_mean(per_sample, weights)
+
+
+def mse_distillation(
+    teacher: Maps,
+    student: Maps,
+    channel_weights: ChannelWeights = None,
+    sample_weights: SampleWeights = None,
+    *,
+    half: bool = True,
+) -> Float[Array, ""]:
+    """Mean squared difference of the raw heatmaps, with the factor 1/2 if `half`.
+
+    Weights as in `spatial_distillation`, whose "line_sum" has nearly this gradient on maps with values in [0, 1].
+    Float32, no gradient to the teacher.
+    """
+    weights = _map_weights(student, channel_weights, sample_weights)
+    difference = _readable(student, weights) - jax.lax.stop_gradient(_readable(teacher, weights))
+    return (0.5 if half else 1.0) * _weighted_mean(jnp.square(difference).mean((1, 2)), weights)
+
+
+def line_entropy(
+    student: Maps,
+    channels: ChannelWeights = None,
+    sample_weights: SampleWeights = None,
+    *,
+    mode: Literal["lines", "joint", "channel"] = "lines",
+    normalised: bool = True,
+) -> Float[Array, ""]:
+    """Mean entropy of heatmaps as distributions, what classifier-projection regularisation maximises; in nats.
+
+    mode: "lines", of columns and of rows, the mean of the two; "joint", over all cells; "channel", across the chosen
+    channels at each cell, as in classification.
+    channels (K,), sample_weights (B,) or (B, K): the weight of a map is their product, and the result the mean over
+    maps; 0 if all are 0. In the mode "channel" the channels above 0 are chosen, and samples weigh (B,).
+    normalised: divided by the logarithm of the number of positions (or chosen channels), to lie in [0, 1].
+
+    Source: Cha et al. 2021 (CPR), with positions in the place of classes. Raises ValueError for an unknown mode.
+    """
+    if mode == "channel":
+        chosen = jnp.ones(student.shape[-1], jnp.float32) if channels is None else channels
+        log_share, mask = _across_channels(student, chosen)
+        per_sample = -jnp.where(mask, jnp.exp(log_share) * log_share, 0.0).sum(-1).mean((1, 2))
+        if normalised:
+            per_sample = per_sample / jnp.log(jnp.maximum((chosen > 0).sum().astype(jnp.float32), 2.0))
+        if sample_weights is not None and sample_weights.ndim != 1:
+            raise ValueError("mode 'channel' has one entropy for all channels of an image: sample_weights must be (B,)")
+        return _weighted_mean(per_sample, jnp.ones_like(per_sample) if sample_weights is None else sample_weights)
+    if mode not in ("lines", "joint"):
+        raise ValueError(f"mode {mode!r}: lines, joint or channel")
+    weights = _map_weights(student, channels, sample_weights)
+    families = []
+    for logits, axes in _families(_readable(student, weights), mode):
+        log_share = jax.nn.log_softmax(logits, axis=axes)
+        entropy = _per_map(-jnp.exp(log_share) * log_share, axes, "line_sum")
+        largest = jnp.log(jnp.float32(max(_positions(logits, axes), 2)))
+        families.append(entropy / largest if normalised else entropy)
+    return _weighted_mean(sum(families) / len(families), weights)
