@@ -153,3 +153,6 @@ def interval(what: str, name: str, bounds: tuple[float, float]) -> tuple[float, 
         raise InputError(f"{what}: {name} is {tuple(bounds)}; two finite numbers of at least 0, the smaller first, "
                          "are needed")
     return float(low), float(high)
+
+
+PERSPECTIVE = draw_homography(0.15)  # of Moskvyak et al. 2021

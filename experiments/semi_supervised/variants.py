@@ -29,10 +29,10 @@ from kpjax.methods.image_generation import image_generation, image_generation_ob
 from kpjax.methods.mean_teacher import mean_teacher, mean_teacher_objective
 from kpjax.methods.passes import imagenet_normalise
 from kpjax.methods.semantic_pass import Semantic, representations
-from kpjax.methods.semi_supervised import (
+from kpjax.methods.semi_supervised import semi_supervised
+from kpjax.methods.semi_supervised_objectives import (
     equivariant_landmark_objective,
     pseudo_label_objective,
-    semi_supervised,
     semi_supervised_objective,
 )
 from kpjax.models.keynet import image_generator

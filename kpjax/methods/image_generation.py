@@ -34,7 +34,7 @@ from kpjax.methods.supervised import supervised_objective
 from kpjax.models.keynet import image_generator_for, normalised_points
 from kpjax.models.network import KeypointNetwork
 from kpjax.optimization import LearningRate, descend
-from kpjax.random_maps import DrawMap, draw_homography
+from kpjax.random_maps import PERSPECTIVE, DrawMap
 from kpjax.structures import Method, Metrics, Skeleton, Start, Streams, Variables, named_key
 
 STREAMS = ("labelled", "unlabelled")
@@ -43,7 +43,6 @@ PERCEPTUAL = "perceptual"  # what a term reads that compares features
 VIEWS = ("labelled", *MOVED)
 
 ReadPoints = Callable[[jax.Array], jax.Array]  # heatmaps (N, h, w, K) -> normalised points (N, K, 2)
-PERSPECTIVE = draw_homography(0.15)
 SHARP_POINTS = partial(normalised_points, sharpness=10.0)
 
 

@@ -31,11 +31,10 @@ from kpjax.methods.passes import (
 )
 from kpjax.methods.supervised import HeatmapLoss, supervised_objective
 from kpjax.optimization import LearningRate, descend, ema
-from kpjax.random_maps import DrawMap, draw_homography
+from kpjax.random_maps import PERSPECTIVE, DrawMap
 from kpjax.structures import Example, Method, Metrics, Skeleton, Start, Streams, Variables, named_key
 
 Network = Literal["teacher", "student"]
-PERSPECTIVE = draw_homography(0.15)
 WARPED = "unlabelled/warped"
 PASSES = {"labelled": "labelled", WARPED: "unlabelled", "teacher": "unlabelled"}  # what each view reads
 

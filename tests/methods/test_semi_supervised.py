@@ -19,10 +19,9 @@ from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Term, without
 from kpjax.methods.passes import deinterleave, interleave, unit_range
 from kpjax.methods.semantic_pass import every_map, representations
-from kpjax.methods.semi_supervised import (
+from kpjax.methods.semi_supervised import State, semi_supervised
+from kpjax.methods.semi_supervised_objectives import (
     EQUATION_5,
-    PERSPECTIVE,
-    State,
     coordinate_equivariance_term,
     equivariance_term,
     equivariant_landmark_objective,
@@ -31,10 +30,10 @@ from kpjax.methods.semi_supervised import (
     pseudo_label_objective,
     semantic_of,
     semantic_term,
-    semi_supervised,
     semi_supervised_objective,
 )
 from kpjax.methods.supervised import supervised
+from kpjax.random_maps import PERSPECTIVE
 from kpjax.structures import named_key
 
 LABELLED = ("labelled",)

@@ -94,17 +94,26 @@ def factories() -> dict[str, typing.Callable[..., Method]]:
 
 
 def build(factory, **changes) -> Method:
-    """A method from the parts. A required argument of type Objective comes from the module's `<method>_objective`."""
+    """A method from the parts.
+
+    A required argument of type Objective comes from `<method>_objective` of the module, or of `<module>_objectives`.
+    """
     arguments = {}
     for name, parameter in inspect.signature(factory).parameters.items():
         if parameter.annotation is Objective:
-            make = getattr(inspect.getmodule(factory), f"{factory.__name__}_objective")
-            arguments[name] = make(CODEC)
+            arguments[name] = objective_maker(factory)(CODEC)
         elif name in PARTS:
             arguments[name] = PARTS[name]
         elif parameter.default is inspect.Parameter.empty:
             raise TypeError(f"{factory.__name__} needs {name!r}: give it a default, or a part of that name")
     return factory(**arguments | changes)
+
+
+def objective_maker(factory) -> typing.Callable[..., Objective]:
+    """What makes the objective of a method, by its name."""
+    name = f"{factory.__name__}_objective"
+    own = inspect.getmodule(factory)
+    return getattr(own, name, None) or getattr(importlib.import_module(f"{own.__name__}_objectives"), name)
 
 
 def batch(name: str) -> Example:

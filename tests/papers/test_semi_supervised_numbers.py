@@ -17,7 +17,7 @@ from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import replaced, total
 from kpjax.methods.data_distillation import matching_threshold
 from kpjax.methods.semantic_pass import every_map, initial_semantic
-from kpjax.methods.semi_supervised import EQUATION_5, semi_supervised_objective
+from kpjax.methods.semi_supervised_objectives import EQUATION_5, semi_supervised_objective
 from kpjax.metrics import head_size, pckh
 from kpjax.models.hrnet import hrnet
 from kpjax.structures import Skeleton
