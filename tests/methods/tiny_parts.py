@@ -101,7 +101,8 @@ def build(factory, **changes) -> Method:
     arguments = {}
     for name, parameter in inspect.signature(factory).parameters.items():
         if parameter.annotation is Objective:
-            arguments[name] = objective_maker(factory)(CODEC)
+            make = objective_maker(factory)
+            arguments[name] = make(CODEC) if "codec" in inspect.signature(make).parameters else make()
         elif name in PARTS:
             arguments[name] = PARTS[name]
         elif parameter.default is inspect.Parameter.empty:
