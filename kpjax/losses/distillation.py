@@ -131,10 +131,19 @@ def centred(
     return _distillation(teacher, student, channel_weights, sample_weights, reduction, mode, temperature, True)
 
 
-def _across_channels(maps, channels):
-    """log softmax over the last axis among the channels of weight above 0, and that choice as (1, 1, 1, K) bool."""
-    chosen = (channels > 0)[None, None, None]
-    return jax.nn.log_softmax(jnp.where(chosen, maps.astype(jnp.float32), EXCLUDED), axis=-1), chosen
+def _across_channels(maps, readable):
+    """log softmax over the last axis among what is readable (B, K) bool; anything finite elsewhere."""
+    return jax.nn.log_softmax(jnp.where(readable[:, None, None], maps.astype(jnp.float32), EXCLUDED), axis=-1)
+
+
+def _per_sample(costs, readable):
+    """(B,): the mean over cells of the sum over readable channels."""
+    return jnp.where(readable[:, None, None], costs, 0.0).sum(-1).mean((1, 2))
+
+
+def _samples(maps, sample_weights):
+    """(B,) float32."""
+    return jnp.ones(maps.shape[0], jnp.float32) if sample_weights is None else sample_weights.astype(jnp.float32)
 
 
 def channel_distillation(
@@ -154,11 +163,11 @@ def channel_distillation(
 
     Source: Li and Hoiem 2016 (Learning without Forgetting), for heatmaps as KAMP compares with it.
     """
-    log_truth, chosen = _across_channels(jax.lax.stop_gradient(teacher) / temperature, channels)
-    log_answer, _ = _across_channels(student / temperature, channels)
-    per_sample = -jnp.where(chosen, jnp.exp(log_truth) * log_answer, 0.0).sum(-1).mean((1, 2))
-    weights = jnp.ones_like(per_sample) if sample_weights is None else sample_weights.astype(jnp.float32)
-    return _weighted_mean(per_sample, weights)
+    weights = _samples(student, sample_weights)
+    readable = _map_weights(student, channels, weights) > 0
+    log_truth = _across_channels(jax.lax.stop_gradient(teacher) / temperature, readable)
+    log_answer = _across_channels(student / temperature, readable)
+    return -_weighted_mean(_per_sample(jnp.exp(log_truth) * log_answer, readable), weights)
 
 
 def mse_distillation(
@@ -198,14 +207,7 @@ def line_entropy(
     Source: Cha et al. 2021 (CPR), with positions in the place of classes. Raises ValueError for an unknown mode.
     """
     if mode == "channel":
-        chosen = jnp.ones(student.shape[-1], jnp.float32) if channels is None else channels
-        log_share, mask = _across_channels(student, chosen)
-        per_sample = -jnp.where(mask, jnp.exp(log_share) * log_share, 0.0).sum(-1).mean((1, 2))
-        if normalised:
-            per_sample = per_sample / jnp.log(jnp.maximum((chosen > 0).sum().astype(jnp.float32), 2.0))
-        if sample_weights is not None and sample_weights.ndim != 1:
-            raise ValueError("mode 'channel' has one entropy for all channels of an image: sample_weights must be (B,)")
-        return _weighted_mean(per_sample, jnp.ones_like(per_sample) if sample_weights is None else sample_weights)
+        return _channel_entropy(student, channels, sample_weights, normalised)
     if mode not in ("lines", "joint"):
         raise ValueError(f"mode {mode!r}: lines, joint or channel")
     weights = _map_weights(student, channels, sample_weights)
@@ -216,3 +218,15 @@ def line_entropy(
         largest = jnp.log(jnp.float32(max(_positions(logits, axes), 2)))
         families.append(entropy / largest if normalised else entropy)
     return _weighted_mean(sum(families) / len(families), weights)
+
+
+def _channel_entropy(student, channels, sample_weights, normalised: bool):
+    """`line_entropy` in the mode "channel"."""
+    if sample_weights is not None and sample_weights.ndim != 1:
+        raise ValueError("mode 'channel' has one entropy for all channels of an image: sample_weights must be (B,)")
+    weights, chosen = _samples(student, sample_weights), jnp.ones(student.shape[-1]) if channels is None else channels
+    readable = _map_weights(student, chosen, weights) > 0
+    log_share = _across_channels(student, readable)
+    entropy = -_weighted_mean(_per_sample(jnp.exp(log_share) * log_share, readable), weights)
+    count = (chosen > 0).sum().astype(jnp.float32)
+    return entropy / jnp.log(jnp.maximum(count, 2.0)) if normalised else entropy

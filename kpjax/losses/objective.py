@@ -33,8 +33,8 @@ def total(
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """The weighted sum of all terms, a float32 scalar, and every term unweighted under `loss/<name>`.
 
-    scales: () float32 by name of term, multiplies the term's weight. A weight that is an array may change without a
-    new compilation. A name without a term is ignored, so that the scales of one step suit every ablation.
+    scales: () float32 by name of term, multiplies the term's weight. Being arrays, they may change without a new
+    compilation; at 0 the term still runs. A name without a term is ignored, so that one set suits every ablation.
     """
     parts = {name: term.function(outputs, streams).astype(jnp.float32) for name, term in objective.items()}
     weights = {name: term.weight * scales[name].astype(jnp.float32) if name in scales else term.weight

@@ -25,6 +25,16 @@ def test_total_weighs_the_sum_and_not_the_parts(objective):
     assert all(part.dtype == jnp.float32 for part in parts.values())
 
 
+def test_scales_multiply_weights_without_a_new_compilation(objective):
+    scaled = jax.jit(lambda outputs, scales: total(objective, outputs, {}, scales))
+    for factor in (3.0, 0.0):
+        scales = {"equivariance": jnp.float32(factor), "of another ablation": jnp.float32(7)}
+        value, parts = scaled(OUTPUTS, scales)
+        assert value == 2.0 * 2 + 0.5 * factor * 4
+        assert parts["loss/equivariance"] == 4
+    assert scaled._cache_size() == 1
+
+
 def test_gradients_follow_the_weights(objective):
     gradient = jax.grad(lambda outputs: total(objective, outputs, {})[0])(OUTPUTS)
     np.testing.assert_allclose(gradient["source"], [1, 1])

@@ -1,0 +1,76 @@
+"""How well a model that learns keypoints in steps knows all of them, and what later steps did to earlier keypoints.
+
+All is read from one matrix: row t holds the accuracy (or the error) of every keypoint on the whole test set after step
+t. Plain functions on the host, in float64, in the unit of the matrix.
+
+Source: Incremental Object Keypoint Learning (KAMP, arXiv 2503.20248), which names the measures.
+"""
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+class IncrementalSummary(NamedTuple):
+    """The measures after one step. NaN where nothing counts, as transfer before anything is old."""
+
+    average: float  # AAA of accuracies, A-MRE of errors: the mean over all keypoints known by then
+    average_transfer: float  # AT: the mean gain of old keypoints since the reference; above 0 they got better
+    maximal_transfer: float  # MT: the largest gain
+    transfer: np.ndarray  # (K,) float64, the gain of each old keypoint, NaN for the others
+
+
+def incremental_summary(
+    matrix: ArrayLike,
+    introduced: ArrayLike,
+    *,
+    step: int | None = None,
+    level: Literal["keypoint", "group"] = "keypoint",
+    reference: Literal["introduced", "best"] = "introduced",
+    errors: bool = False,
+) -> IncrementalSummary:
+    """AAA, AT and MT after a step, or A-MRE and the like if the matrix holds errors.
+
+    matrix: (T + 1, K), row t after step t, NaN where a keypoint was not known yet or never counts, and left out there.
+    introduced: (K,), the step that brought each keypoint; beyond the last row for one that never came.
+    step: the row to summarise; None is the last one.
+    level: "keypoint", every keypoint weighs the same; "group", the keypoints of a step are averaged first.
+    reference: what a gain is measured from: the value after the step that "introduced" the keypoint, or the "best" of
+        all earlier rows from there on, as in measures of forgetting.
+    errors: smaller is better; gains change their sign, so that above 0 is better all the same.
+
+    Raises ValueError for a step without a row, introduced steps below 0, or an unknown level or reference.
+    """
+    matrix, introduced = np.asarray(matrix, np.float64), np.asarray(introduced)
+    step = len(matrix) - 1 if step is None else step
+    if not 0 <= step < len(matrix):
+        raise ValueError(f"step {step}: the matrix has the rows 0 to {len(matrix) - 1}")
+    if (introduced < 0).any():
+        raise ValueError(f"introduced {introduced.tolist()}: steps count from 0")
+    if level not in ("keypoint", "group") or reference not in ("introduced", "best"):
+        raise ValueError(f"level {level!r}, reference {reference!r}: keypoint or group, introduced or best")
+    now = np.where(introduced <= step, matrix[step], np.nan)
+    better = -1.0 if errors else 1.0
+    gain = np.where(introduced < step, better * now - _reference(better * matrix[:step], introduced, reference), np.nan)
+    averages, gains = (_values(values, introduced, level) for values in (now, gain))
+    return IncrementalSummary(_mean(averages), _mean(gains), float(gains.max()) if gains.size else float("nan"), gain)
+
+
+def _reference(earlier: np.ndarray, introduced: np.ndarray, reference: str) -> np.ndarray:
+    """(K,) what the old keypoints had in the `earlier` rows, the higher the better; NaN for those without any."""
+    rows = np.arange(len(earlier))[:, None]
+    counts = (rows == introduced if reference == "introduced" else rows >= introduced) & ~np.isnan(earlier)
+    best = np.where(counts, earlier, -np.inf).max(0, initial=-np.inf)
+    return np.where(np.isneginf(best), np.nan, best)
+
+
+def _values(values: np.ndarray, introduced: np.ndarray, level: str) -> np.ndarray:
+    """What is there of (K,) values: as they are, or the mean of each step's keypoints."""
+    present = ~np.isnan(values)
+    if level == "keypoint":
+        return values[present]
+    return np.array([values[present & (introduced == step)].mean() for step in np.unique(introduced[present])])
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else float("nan")

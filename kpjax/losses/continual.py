@@ -1,0 +1,174 @@
+"""Penalties that hold parameters near those of earlier steps, and the importances that they weigh them with.
+
+Parameters, anchors and importances are trees of one structure; an importance is float32 and not negative, 0 where a
+parameter is free. Everything is a pure function of trees, for use under jit or on the host.
+"""
+import math
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Tree = Any  # a tree of arrays
+
+
+def quadratic_penalty(params: Tree, anchor: Tree, importance: Tree, *, half: bool = True) -> Float[Array, ""]:
+    """1/2 sum_i F_i (theta_i - anchor_i)², over all parameters; without the factor unless `half`. Float32 scalar.
+
+    Source: Kirkpatrick et al. 2017 (EWC); without 1/2 Chaudhry et al. 2018 (Riemannian walk).
+    """
+
+    def of_leaf(value, held, weight):
+        return (weight * jnp.square(value.astype(jnp.float32) - held.astype(jnp.float32))).sum()
+
+    parts = jax.tree.leaves(jax.tree.map(of_leaf, params, anchor, importance))
+    return (0.5 if half else 1.0) * sum(parts, jnp.float32(0))
+
+
+class Anchored(NamedTuple):
+    """The sum of any number of quadratic penalties, as one of them and what does not depend on the parameters."""
+
+    anchor: Tree  # sum_j F_j anchor_j / sum_j F_j
+    importance: Tree  # sum_j F_j
+    constant: jax.Array  # () float32: the sum of all penalties at `anchor`
+
+
+def one_anchor(anchor: Tree, importance: Tree) -> Anchored:
+    """The penalty towards a single anchor."""
+    return Anchored(anchor, importance, jnp.float32(0))
+
+
+def with_anchor(anchored: Anchored, anchor: Tree, importance: Tree) -> Anchored:
+    """`anchored` and one more penalty: exact for any number of steps, in the memory of a single one.
+
+    Quadratics add up to a quadratic. Kept as its minimum and its curvature and not as sums of F theta and F theta², it
+    does not lose its digits in float32. Where both importances are 0 the anchor is the new one.
+    """
+
+    def meet(held, new, weight, new_weight):
+        total = weight + new_weight
+        share = jnp.where(total > 0, weight / jnp.where(total > 0, total, 1.0), 0.0)
+        return (new + share * (held - new)).astype(new.dtype)
+
+    def between(held, new, weight, new_weight):
+        total = weight + new_weight
+        joint = weight * new_weight / jnp.where(total > 0, total, 1.0)  # of two springs in a row
+        return (joint * jnp.square(held.astype(jnp.float32) - new.astype(jnp.float32))).sum()
+
+    trees = anchored.anchor, anchor, anchored.importance, importance
+    strain = sum(jax.tree.leaves(jax.tree.map(between, *trees)), jnp.float32(0))
+    return Anchored(jax.tree.map(meet, *trees), jax.tree.map(jnp.add, anchored.importance, importance),
+                    anchored.constant + 0.5 * strain)
+
+
+def anchored_penalty(params: Tree, anchored: Anchored) -> Float[Array, ""]:
+    """sum_j 1/2 sum_i F_ji (theta_i - anchor_ji)², the original EWC with one anchor for every earlier step."""
+    return quadratic_penalty(params, anchored.anchor, anchored.importance) + anchored.constant
+
+
+# Importances
+
+
+def fuse(
+    old: Tree,
+    new: Tree,
+    *,
+    rule: Literal["running_mean", "sum", "half", "decay"] = "running_mean",
+    step: int | Array = 1,
+    decay: float = 0.9,
+) -> Tree:
+    """The importance that stands for all steps, from that of the steps before and that of the step just ended.
+
+    rule: "running_mean" is (new + step * old) / (step + 1), where `old` is the mean of `step` steps; "sum" old + new;
+    "half" (old + new) / 2; "decay" decay * old + new, online EWC (Schwarz et al. 2018).
+    Raises ValueError for an unknown rule.
+    """
+    if rule == "running_mean":
+        count = jnp.asarray(step, jnp.float32)
+        return jax.tree.map(lambda before, now: (now + count * before) / (count + 1), old, new)
+    if rule in ("sum", "half", "decay"):
+        kept, taken = {"sum": (1.0, 1.0), "half": (0.5, 0.5), "decay": (decay, 1.0)}[rule]
+        return jax.tree.map(lambda before, now: kept * before + taken * now, old, new)
+    raise ValueError(f"rule {rule!r}: running_mean, sum, half or decay")
+
+
+def normalised_importance(importance: Tree) -> Tree:
+    """The importance over its mean over all parameters, so that a weight of a penalty means the same everywhere.
+
+    An importance of zeros stays as it is.
+    """
+    leaves = jax.tree.leaves(importance)
+    mean = sum((leaf.sum() for leaf in leaves), jnp.float32(0)) / sum(math.prod(leaf.shape) for leaf in leaves)
+    return jax.tree.map(lambda leaf: leaf / jnp.where(mean > 0, mean, 1.0), importance)
+
+
+# The Riemannian walk: importance from the path that the parameters took
+
+
+class Walk(NamedTuple):
+    """What the walk knows of every parameter."""
+
+    fisher: Tree  # moving average of squared gradients
+    score: Tree  # how much the loss fell on the way, over how far it should have by the Fisher metric
+
+
+def start_walk(params: Tree) -> Walk:
+    """A walk of no steps."""
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), params)
+    return Walk(zeros, zeros)
+
+
+def walk_on(
+    walk: Walk, gradient: Tree, before: Tree, after: Tree, *, decay: float = 0.9, epsilon: float = 0.01
+) -> Walk:
+    """The walk one update further. gradient: the one that was applied at `before`, penalties included.
+
+    F <- decay g² + (1 - decay) F, then S <- S - g d / (1/2 F d² + epsilon), where d = after - before. `decay` is the
+    share of the new square, and no mistake for that of the old ones.
+
+    Source: Chaudhry et al. 2018, in the form that Cha et al. 2021 (CPR) compare with.
+    """
+    fisher = jax.tree.map(lambda held, slope: decay * jnp.square(slope) + (1 - decay) * held, walk.fisher, gradient)
+
+    def longer(score, slope, metric, start, end):
+        moved = end - start
+        return score - slope * moved / (0.5 * metric * jnp.square(moved) + epsilon)
+
+    return Walk(fisher, jax.tree.map(longer, walk.score, gradient, fisher, before, after))
+
+
+def walk_importance(walk: Walk, *, clip: bool = True) -> tuple[Walk, Tree]:
+    """At the end of a step: the walk to go on with, its score halved, and the importance F + S of the next penalty.
+
+    clip: scores below 0, of parameters along which the loss rose, count as 0 in the importance; they stay in the walk.
+    The penalty is `quadratic_penalty(..., half=False)`.
+    """
+    walk = walk._replace(score=jax.tree.map(lambda score: 0.5 * score, walk.score))
+    importance = jax.tree.map(
+        lambda fisher, score: fisher + (jnp.maximum(score, 0.0) if clip else score), walk.fisher, walk.score)
+    return walk, importance
+
+
+def path_on(path: Tree, gradient: Tree, before: Tree, after: Tree) -> Tree:
+    """The path integral one update further, w - g (after - before): how much each parameter lowered the loss.
+
+    gradient: of the loss without its penalties. The other form of the walk, that of FACIL (Masana et al. 2022).
+    """
+    return jax.tree.map(lambda held, slope, start, end: held - slope * (end - start), path, gradient, before, after)
+
+
+def path_score(
+    path: Tree, score: Tree, fisher: Tree, params: Tree, anchor: Tree, *, epsilon: float = 0.1
+) -> Tree:
+    """At the end of a step, the new score (S + max(0, w / (F (theta - anchor)² + epsilon))) / 2 of the path integral w.
+
+    anchor: where the step began. The next penalty is `quadratic_penalty(..., half=False)` with the importance F + S, F
+    fused over steps by the rule "half"; the next path starts at zeros.
+    """
+
+    def of_leaf(integral, held, metric, value, start):
+        length = metric * jnp.square(value - start) + epsilon
+        return 0.5 * (held + jnp.maximum(integral / length, 0.0))
+
+    return jax.tree.map(of_leaf, path, score, fisher, params, anchor)

@@ -1,0 +1,162 @@
+"""Distillation of heatmaps and their entropies: a plain float64 oracle, weights, invariances, gradients."""
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpjax.losses.distillation import (
+    centred,
+    channel_distillation,
+    line_entropy,
+    mse_distillation,
+    spatial_distillation,
+)
+
+close = np.testing.assert_allclose
+SHAPE = 3, 4, 5, 6  # batch, height, width, keypoints
+OPTIONS = [{"mode": mode, "reduction": reduction, "temperature": temperature}
+           for mode, reduction, temperature in itertools.product(
+               ("lines", "joint", "marginal"), ("element_mean", "line_sum"), (1.0, 0.5))]
+CHANNELS = jnp.array([1.0, 1, 0, 1, 0, 1])
+OF_MAP = jnp.array([[1.0, 0.5, 1, 0, 1, 2], [1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]])
+TOGETHER = np.asarray(OF_MAP) * np.asarray(CHANNELS)
+
+
+@functools.cache
+def maps():
+    return tuple(2 * jax.random.normal(jax.random.key(seed), SHAPE) for seed in (0, 1))
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max())
+    return powers / powers.sum()
+
+
+def lines_of(image, mode):
+    if mode == "joint":
+        return [[image.ravel()]]
+    if mode == "marginal":
+        return [[image.sum(1)], [image.sum(0)]]
+    return [list(image.T), list(image)]
+
+
+def plain(teacher, student, weights, mode="lines", reduction="element_mean", temperature=1.0):
+    """Map by map and line by line, in float64."""
+    found = np.zeros(np.shape(weights))
+    for b, k in np.ndindex(found.shape):
+        pair = (np.asarray(array[b, :, :, k], np.float64) / temperature for array in (teacher, student))
+        axes = [[-softmax(t) * np.log(softmax(s)) for t, s in zip(*lines, strict=True)]
+                for lines in zip(*(lines_of(image, mode) for image in pair), strict=True)]
+        found[b, k] = np.mean([np.mean(np.sum(lines, 1) if reduction == "line_sum" else lines) for lines in axes])
+    return (found * weights).sum() / np.sum(weights)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(map(str, options.values())))
+def test_spatial_distillation_equals_a_plain_one(options):
+    teacher, student = maps()
+    everywhere = np.ones((SHAPE[0], SHAPE[3]))
+    close(jax.jit(functools.partial(spatial_distillation, **options))(teacher, student),
+          plain(teacher, student, everywhere, **options), rtol=1e-5)
+    expected = plain(teacher, student, TOGETHER, **options)
+    close(spatial_distillation(teacher, student, CHANNELS, OF_MAP, **options), expected, rtol=1e-5)
+    own = plain(teacher, teacher, TOGETHER, **options)
+    close(centred(teacher, student, CHANNELS, OF_MAP, **options), expected - own, rtol=1e-4)
+    assert centred(teacher, teacher, **options) == 0
+
+
+@pytest.mark.parametrize("loss", [spatial_distillation, centred, mse_distillation])
+def test_means_are_over_the_weighted_maps_only(loss):
+    teacher, student = maps()
+    chosen = [0, 1, 3, 5]
+    expected = loss(teacher[:2, ..., jnp.array(chosen)], student[:2, ..., jnp.array(chosen)])
+    close(loss(teacher, student, CHANNELS, jnp.array([1.0, 1, 0])), expected, rtol=1e-6)
+    assert loss(teacher, student, jnp.zeros(6)) == 0
+
+
+@pytest.mark.parametrize("loss", [spatial_distillation, centred, mse_distillation])
+def test_a_map_of_weight_zero_is_not_read_and_the_teacher_gets_no_gradient(loss):
+    teacher, student = (array.at[..., 2].set(jnp.nan).at[2].set(jnp.inf) for array in maps())
+    value, (by_teacher, by_student) = jax.jit(jax.value_and_grad(loss, (0, 1)))(teacher, student, CHANNELS, OF_MAP)
+    assert np.isfinite(value)
+    np.testing.assert_array_equal(by_teacher, 0)
+    moved = np.asarray(by_student).any((1, 2))
+    np.testing.assert_array_equal(moved, TOGETHER > 0)
+    assert np.isfinite(by_student).all()
+
+
+def test_distillation_and_its_centred_form_have_one_gradient_that_ends_at_the_teacher():
+    teacher, student = maps()
+    gradient = jax.grad(spatial_distillation, 1)
+    close(gradient(teacher, student), jax.grad(centred, 1)(teacher, student), atol=1e-7)
+    close(gradient(teacher, teacher), np.zeros(SHAPE), atol=1e-8)
+    by_line = sum(
+        jax.nn.softmax(student, axis) - jax.nn.softmax(teacher, axis) for axis in (1, 2)) / (2 * student.size)
+    close(gradient(teacher, student), by_line, atol=1e-7)
+
+
+def test_bfloat16_maps_give_a_float32_loss():
+    teacher, student = (array.astype(jnp.bfloat16) for array in maps())
+    for loss in (spatial_distillation, centred, mse_distillation):
+        assert loss(teacher, student).dtype == jnp.float32
+    assert channel_distillation(teacher, student, CHANNELS).dtype == jnp.float32
+    assert line_entropy(student).dtype == jnp.float32
+    assert jax.grad(spatial_distillation, 1)(teacher, student).dtype == jnp.bfloat16
+
+
+def test_channel_distillation_is_that_of_the_chosen_channels():
+    teacher, student = maps()
+    chosen = jnp.array([0, 1, 3, 5])
+    loss = jax.jit(channel_distillation)
+    expected = channel_distillation(teacher[..., chosen], student[..., chosen], jnp.ones(4))
+    close(loss(teacher, student, CHANNELS), expected, rtol=1e-6)
+    poisoned = student.at[..., 2].set(jnp.nan)
+    close(loss(teacher, poisoned.at[2].set(jnp.nan), CHANNELS, jnp.array([1.0, 1, 0])),
+          loss(teacher[:2], student[:2], CHANNELS), rtol=1e-6)
+    value, (by_teacher, by_student) = jax.value_and_grad(loss, (0, 1))(teacher, poisoned, CHANNELS)
+    close(value, expected, rtol=1e-6)
+    np.testing.assert_array_equal(by_teacher, 0)
+    np.testing.assert_array_equal(np.asarray(by_student).any((0, 1, 2)), CHANNELS > 0)
+    assert np.isfinite(by_student).all()
+
+
+def test_one_channel_has_nothing_to_distil_and_none_neither():
+    for channels in (jnp.zeros(6).at[4].set(1), jnp.zeros(6)):
+        value, gradient = jax.value_and_grad(channel_distillation, 1)(*maps(), channels)
+        assert value == 0
+        np.testing.assert_array_equal(gradient, 0)
+
+
+def test_mse_distillation():
+    teacher, student = maps()
+    close(mse_distillation(teacher, student), 0.5 * np.square(np.asarray(teacher - student)).mean(), rtol=1e-6)
+    close(mse_distillation(teacher, student, half=False), 2 * mse_distillation(teacher, student), rtol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["lines", "joint", "channel"])
+def test_entropy_is_1_of_flat_maps_and_reads_no_more_than_it_should(mode):
+    entropy = jax.jit(functools.partial(line_entropy, mode=mode))
+    flat = jnp.zeros(SHAPE)
+    close(entropy(flat, CHANNELS), 1, rtol=1e-6)
+    assert 0 < entropy(maps()[0], CHANNELS) < 1
+    assert entropy(flat, jnp.zeros(6)) == 0
+    poisoned = maps()[0].at[..., 2].set(jnp.nan).at[2].set(jnp.nan)
+    value, gradient = jax.value_and_grad(entropy)(poisoned, CHANNELS, jnp.array([1.0, 1, 0]))
+    assert np.isfinite(value)
+    np.testing.assert_array_equal(np.asarray(gradient[:2]).any((0, 1, 2)), CHANNELS > 0)
+    np.testing.assert_array_equal(gradient[2], 0)
+
+
+def test_entropy_of_a_single_choice_is_zero():
+    diagonal = 1e3 * jnp.eye(5)[None, :, :, None]  # one cell in every row and column
+    close(line_entropy(diagonal), 0, atol=1e-6)
+    close(line_entropy(diagonal, mode="joint", normalised=False), np.log(5), rtol=1e-5)
+    one_channel = jnp.zeros(6).at[4].set(1)
+    for normalised in (True, False):
+        assert line_entropy(maps()[0], one_channel, mode="channel", normalised=normalised) == 0
+    single = jnp.zeros((2, 1, 1, 3))
+    assert line_entropy(single) == 0
+    with pytest.raises(ValueError, match="must be"):
+        line_entropy(maps()[0], None, OF_MAP, mode="channel")
