@@ -8,6 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kpjax import heatmaps
+from kpjax.losses.continual import (
+    anchored_penalty,
+    fuse,
+    one_anchor,
+    quadratic_penalty,
+    start_walk,
+    walk_importance,
+    walk_on,
+    with_anchor,
+)
 from kpjax.losses.distillation import (
     centred,
     channel_distillation,
@@ -16,6 +27,12 @@ from kpjax.losses.distillation import (
     mse_distillation,
     spatial_distillation,
 )
+from kpjax.losses.objective import replaced, total
+from kpjax.methods.increment import increment
+from kpjax.methods.incremental_objectives import incremental_objective, new_keypoints_term, penalty_term
+from kpjax.metrics import head_size, pckh
+from kpjax.models.association_network import products
+from kpjax.structures import Example
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=2e-6)
 
@@ -73,6 +90,102 @@ def test_t5_channel_distillation():
         close([distilled(PIXELS[:, :, x : x + 1], OTHER_PIXELS[:, :, x : x + 1], ALL) for x in (0, 1)], pixels)
 
 
+# The terms of the method
+
+
+FEATURES = jnp.array([[[[1, 2], [0, -1]], [[3, 0.5], [2, 2]]]], jnp.float32)
+NEW_MAPS = jnp.stack([one_map([[1, 0.5], [0.5, 0.25]]), one_map([[0, 0.5], [0.5, 1]])], -1)[..., 0, :]
+
+
+def test_t6_products_of_features_and_new_keypoints():
+    z = products(FEATURES, NEW_MAPS)
+    close(z.reshape(4, 4), [[1, 2, 0, 0], [0, -0.5, 0, -0.5], [1.5, 0.25, 1.5, 0.25], [0.5, 0.5, 2, 2]])
+    answer = z @ jnp.array([[0.1], [-0.2], [0.3], [0.4]]) + 0.05
+    close(answer.ravel(), [-0.25, -0.05, 0.70, 1.40])
+    target = one_map([[0.2, 0.3], [0.4, 0.9]])
+    close(mse_distillation(target, answer, half=False), 0.166250)
+    close(mse_distillation(target, answer), 0.083125)
+    close(products(FEATURES, NEW_MAPS[..., :1]).reshape(4, 2), [[1, 2], [0, -0.5], [1.5, 0.25], [0.5, 0.5]])
+
+
+LABELS = jnp.array([[[[1, 0], [0, 1]]], [[[0, 0.5], [1, 0]]]])
+ANSWERS = jnp.array([[[[0.8, 0.1], [0.1, 0.6]]], [[[0.3, 0.5], [0.4, 0.2]]]])
+LABELLED = jnp.array([[1.0, 1], [1, 0]])
+CODEC = heatmaps.Codec(lambda example: (LABELS, LABELLED), None, None)  # draws these whatever the example is
+STREAMS = {"labelled": Example(*[jnp.zeros(1)] * 6)}
+BOTH_NEW = {"heatmaps": ANSWERS, "increment": increment(2, old=(), new=(0, 1))}
+
+
+def test_t7_loss_of_new_keypoints():
+    per_keypoint = [BOTH_NEW | {"increment": increment(2, old=(), new=(k,))} for k in (0, 1)]
+    close([new_keypoints_term(CODEC, half=False).function(outputs, STREAMS) for outputs in per_keypoint],
+          [0.125, 0.0425])
+    close(new_keypoints_term(CODEC).function(BOTH_NEW, STREAMS), 0.041875)
+    close(new_keypoints_term(CODEC, half=False).function(BOTH_NEW, STREAMS), 0.083750)
+
+
+def test_t8_total():
+    """Each term has inputs of its own here, and those of the old keypoints come without a new channel."""
+    step = jax.tree.map(jnp.asarray, increment(3, old=(0, 1), new=(2,), triples=[(0, 2)]))._replace(old=jnp.ones(2))
+    triple = TEACHER_2[..., :1] * 0.9
+    old = {"heatmaps": STUDENT_2, "teacher": TEACHER_2, "association": triple, "confidence": jnp.ones((1, 2)),
+           "labelled_triples": jnp.ones((1, 1)), "increment": step}
+    inputs = {"new_keypoints": BOTH_NEW, "distillation": old, "association": old}
+    objective = incremental_objective(CODEC)
+    objective = replaced(objective, **{
+        name: lambda outputs, streams, name=name, term=term: term.function(outputs[name], streams)
+        for name, term in objective.items()})
+    alpha = {"distillation": jnp.float32(100), "association": jnp.float32(100)}
+    value, parts = total(objective, inputs, STREAMS, alpha)
+    close(parts["loss/association"], 0.345592)
+    close(value, 69.166403)
+    divergences = centred(TEACHER_2, STUDENT_2), centred(triple, STUDENT_2[..., :1])
+    close(divergences, [0.003442, 0.001419])
+    close(parts["loss/new_keypoints"] + 100 * sum(divergences), 0.528005)
+
+
+# Penalties and importances
+
+
+VALUES, ANCHOR, IMPORTANCE = jnp.array([1.2, -0.5, 0.3]), jnp.array([1, -0.4, 0]), jnp.array([2, 1, 0.5])
+
+
+def test_t9_elastic_weight_consolidation():
+    close(quadratic_penalty(VALUES, ANCHOR, IMPORTANCE), 0.0675)
+    scalar = jnp.float32
+    anchored = with_anchor(one_anchor(scalar(1), scalar(2)), scalar(1.2), scalar(0.5))
+    close(anchored_penalty(scalar(1.5), anchored), 0.2725)
+    fused = fuse(scalar(2), scalar(0.5), rule="decay", decay=0.9)
+    close(fused, 2.3)
+    close(quadratic_penalty(scalar(1.5), scalar(1.2), fused), 0.1035)
+    close(fuse(scalar(2), scalar(0.5), rule="half"), 1.25)
+    close(fuse(scalar(2), scalar(0.5), step=2), 1.5)
+
+
+def test_t12_riemannian_walk():
+    path = jnp.array([1, 0.9, 0.95, 0.93])
+    walk, fishers, scores = start_walk(path[0]), [], []
+    for gradient, before, after in zip(jnp.array([0.4, -0.2, 0.1]), path[:-1], path[1:], strict=True):
+        walk = walk_on(walk, gradient, before, after)
+        fishers.append(walk.fisher)
+        scores.append(walk.score)
+    close(fishers, [0.144, 0.0504, 0.01404])
+    close(np.diff([0, *scores]), [3.731343, 0.993739, 0.199944])
+    close(scores[-1], 4.925027)
+    walk, importance = walk_importance(walk)
+    close(walk.score, 2.462513)
+    close(quadratic_penalty(path[-1] + 0.03, path[-1], importance, half=False), 0.00222890, rtol=2e-5)
+
+
+def test_t13_adaptive_consolidation():
+    outputs = {"parameters": VALUES, "anchor": ANCHOR, "importance": IMPORTANCE, "tracked": {
+        "anchor": jnp.array([0.8, -0.6, 0.4]), "importance": jnp.array([0.1, 3, 1])}}
+    objective = {"penalty": penalty_term(), "expanded_penalty": penalty_term(tracked=True)}
+    value, parts = total(objective, outputs, {}, {"penalty": jnp.float32(100), "expanded_penalty": jnp.float32(1)})
+    close([parts["loss/penalty"], parts["loss/expanded_penalty"]], [0.0675, 0.028])
+    close(value, 6.778)
+
+
 def test_t13_entropies():
     raw = functools.partial(line_entropy, normalised=False)
     close([raw(OTHER_PIXELS[:, :, x : x + 1], mode="channel") for x in (0, 1)], [1.017357, 1.074368])
@@ -96,3 +209,55 @@ def test_t16_gradient_beside_that_of_the_squared_error():
     flat = jnp.zeros_like(teacher)
     close(spatial_distillation(flat, flat, reduction="line_sum"), 4.158883)
     close(spatial_distillation(flat, flat), 0.0649825)
+
+
+# Metrics, targets, invariances
+
+
+def test_t17_pckh():
+    head = head_size(np.array([[10, 10, 40, 50], [0, 0, 60, 80.0]]))
+    close(head, [30, 60])
+    errors, visible = np.array([[14.9, 15.0, 20], [29.9, 30.1, 10]]), np.array([[1, 1, 1], [1, 1, 0]])
+    found = pckh(np.stack([errors, 0 * errors], -1), np.zeros((2, 3, 2)), visible, head)
+    close(found.per_keypoint, [1, 0.5, 0])
+    close([found.pooled, found.overall], [0.6, 0.5])
+
+
+def test_t18_target_map():
+    targets, weights = heatmaps.gaussian_targets(
+        jnp.array([[[3.0, 5]]]), jnp.ones((1, 1)), image_size=(64, 64), heatmap_size=(64, 64), sigma=2.0)
+    close(targets[0, [5, 5, 5, 7], [3, 4, 5, 5], 0], [1, 0.882497, 0.606531, 0.367879])
+    assert weights == 1
+
+
+def test_t19_what_spatial_distillation_does_not_see():
+    shape = 2, 5, 7, 3
+    teacher, student = (jax.random.normal(jax.random.key(seed), shape) for seed in (0, 1))
+    loss = jax.jit(spatial_distillation)
+    value = loss(teacher, student)
+    close(loss(teacher, student + 3), value)
+    close(loss(teacher[::-1], student[::-1]), value)
+    close(loss(teacher[..., [2, 0, 1]], student[..., [2, 0, 1]]), value)
+
+    offset = jax.random.normal(jax.random.key(2), (1, 1, 7, 1))  # another constant for every column
+    close(line_softmax(student + offset, 1), line_softmax(student, 1))
+    assert not np.allclose(line_softmax(student + offset, 2), line_softmax(student, 2))
+
+
+def test_t19_another_association_network_changes_the_gradient_of_its_channel_only():
+    step = jax.tree.map(jnp.asarray, increment(4, old=(0, 1), new=(2, 3), triples=[(1, 2, 3)]))
+    shape = 2, 5, 7
+    teacher, student = (jax.random.normal(jax.random.key(seed), (*shape, 4)) for seed in (0, 1))
+    codec = heatmaps.Codec(lambda example: (jnp.zeros((*shape, 4)), jnp.ones((2, 4))), None, None)
+
+    @jax.jit
+    def gradient(association):
+        def value(heatmaps):
+            outputs = {"heatmaps": heatmaps, "teacher": teacher, "association": association, "increment": step,
+                       "confidence": jnp.ones((2, 4)), "labelled_triples": jnp.ones((2, 1))}
+            return total(incremental_objective(codec), outputs, STREAMS)[0]
+
+        return jax.grad(value)(student)
+
+    first, second = (gradient(jax.random.normal(jax.random.key(seed), (*shape, 1))) for seed in (2, 3))
+    np.testing.assert_array_equal((first != second).any((0, 1, 2)), [False, True, False, False])
