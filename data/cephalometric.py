@@ -1,0 +1,110 @@
+"""Lateral X-rays of heads with 19 landmarks: the ISBI 2015 challenge in cephalometric X-ray image analysis.
+
+Wang et al., A Benchmark for Comparison of Dental Radiography Analysis Algorithms, Medical Image Analysis 31, 2016. Two
+doctors marked every picture; the truth is the mean of the two. Read are the archives as published, `RawImage/` and
+`AnnotationsByMD/`, or the layout of Zhu et al. (MICCAI 2021), `raw/`, `400_senior/` and `400_junior/`. The first 19
+lines of a doctor's file are landmarks, x,y in pixels; the lines after them are clinical classes, and not read. Pictures
+001 to 150 train, all others test: those up to 300 were the first test of the challenge, the others its second.
+
+Pictures are stored whole, as PNG. `scale` is a millimetre in pixels, 10 in the published pictures: an error divided by
+it is one in millimetres, exactly so after placements that keep the picture's proportions. A lateral view has no mirror
+image. The lines of the skeleton are kpjax's own; distances between landmarks are counted along them.
+"""
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from data.annotations import Annotation, stored
+from data.checking import all_faults, first_of, read_whole
+from data.checking import number as finite
+from data.prepared import Dataset, KeypointBuilder
+from kpjax.structures import Skeleton
+
+HEAD = Skeleton(
+    names=("sella", "nasion", "orbitale", "porion", "subspinale", "supramentale", "pogonion", "menton", "gnathion",
+           "gonion", "lower_incisor", "upper_incisor", "upper_lip", "lower_lip", "subnasale", "soft_tissue_pogonion",
+           "posterior_nasal_spine", "anterior_nasal_spine", "articulare"),
+    edges=((0, 1), (0, 3), (0, 18), (1, 2), (2, 3), (1, 4), (17, 4), (17, 16), (17, 14), (4, 11), (11, 10), (10, 5),
+           (5, 6), (6, 8), (8, 7), (7, 9), (9, 18), (18, 3), (11, 12), (10, 13), (12, 13), (14, 12), (13, 15), (15, 6),
+           (16, 0), (16, 9)),
+    groups={"skull": (0, 1, 2, 3, 18), "upper_jaw": (4, 11, 16, 17), "lower_jaw": (5, 6, 7, 8, 9, 10),
+            "soft_tissue": (12, 13, 14, 15), "all": tuple(range(19))},
+)
+SIZE = (1935, 2400)  # width and height of every published picture; copies of another size have another spacing
+PIXELS_PER_MILLIMETRE = 10.0
+TRAINING, TESTING = range(1, 151), range(151, 401)
+DOCTORS = ("400_senior", "400_junior")
+HOMES_OF_DOCTORS = ("AnnotationsByMD", "")
+HOMES_OF_PICTURES = ("RawImage/TrainingData", "RawImage/Test1Data", "RawImage/Test2Data", "raw")
+
+
+def read(
+    folder: Path, faults: list[str], *, training: Sequence[int] = TRAINING, testing: Sequence[int] = TESTING,
+    size: tuple[int, int] = SIZE,
+) -> dict[str, list[Annotation]]:
+    """The pictures of both splits with the mean of the doctors' marks. training, testing: their numbers."""
+    homes = [first_of(folder, HOMES_OF_DOCTORS, doctor) for doctor in DOCTORS]
+    if absent := [home for home in homes if not home.is_dir()]:
+        faults.append(f"{absent[0].name} is missing, expected at {absent[0]}; unpack AnnotationsByMD")
+        return {"train": [], "test": []}
+    found = {split: [_picture(folder, homes, f"{number:03d}", size, faults) for number in numbers]
+             for split, numbers in (("train", training), ("test", testing))}
+    return {split: [one for one in pictures if one] for split, pictures in found.items()}
+
+
+def _picture(
+    folder: Path, homes: Sequence[Path], name: str, size: tuple[int, int], faults: list[str]
+) -> Annotation | None:
+    marks = [_marks(home / f"{name}.txt", faults) for home in homes]
+    if any(one is None for one in marks):
+        return None
+    return Annotation(name, first_of(folder, HOMES_OF_PICTURES, f"{name}.bmp"), np.mean(marks, axis=0),
+                      np.ones(len(HEAD.names), bool), size, cut=_as_it_is, scale=PIXELS_PER_MILLIMETRE)
+
+
+def _marks(path: Path, faults: list[str]) -> np.ndarray | None:
+    """The landmarks (19, 2) of one doctor, None (and a fault) if the file has not got them."""
+    where = f"{path.parent.name}/{path.name}"
+    if not path.is_file():
+        faults.append(f"{where} is missing; every picture needs the marks of both doctors")
+        return None
+    text = path.read_text(encoding="ascii", errors="replace")
+    lines = [line for line in text.splitlines() if line.strip()][:len(HEAD.names)]
+    before = len(faults)
+    if len(lines) < len(HEAD.names) or not all(line.count(",") == 1 for line in lines):
+        faults.append(f"{where}: {sum(line.count(',') == 1 for line in lines)} lines of x,y where {len(HEAD.names)} "
+                      "belong; fetch it again")
+        return None
+    points = [[finite(cell, f"{where} line {line}", faults) for cell in pair.split(",")]
+              for line, pair in enumerate(lines, start=1)]
+    return np.array(points) if len(faults) == before else None
+
+
+def _as_it_is(picture: Image.Image, keypoints: np.ndarray) -> tuple[Image.Image, np.ndarray]:
+    """Nothing is cut; what is cut is stored as PNG, at a third of the size of the published BMP."""
+    return picture, keypoints
+
+
+class Cephalometric(KeypointBuilder):
+    """One record for each X-ray: 19 landmarks; 150 train and 250 test as in the challenge."""
+
+    name = "cephalometric"
+    keypoints = len(HEAD.names)
+    encoding = "png"
+    read = staticmethod(read)
+
+    def splits(self, folder):
+        return stored(read_whole(self.read, folder, self.name))
+
+
+DATASET = Dataset(
+    name="cephalometric",
+    builder=Cephalometric,
+    skeleton=lambda folder: HEAD,
+    where="unpack RawImage and AnnotationsByMD of the ISBI 2015 cephalometric challenge (figshare.com/s/"
+          "37ec464af8e81ae6ebbf; research use)",
+    check=partial(all_faults, read),
+)

@@ -1,0 +1,270 @@
+"""Protocols: how images are drawn, what is refused, what a step may see, variants, and the files of the experiment."""
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from data.prepared import datasets
+from kpjax.errors import InputError
+from kpjax.input.labelled_keypoints import labelled_only
+from kpjax.input.protocol import (
+    check,
+    introduced_in,
+    low_shot,
+    old_keypoints,
+    single_new,
+    step_source,
+    step_triples,
+)
+from kpjax.input.protocol_file import resolve
+from kpjax.input.source import ArraySource, arrays, subset
+from kpjax.input.triples import Triple
+from kpjax.structures import Skeleton
+
+FILES = pathlib.Path(__file__).parents[2] / "experiments" / "incremental" / "protocols"
+BODY = Skeleton(("head", "neck", "left_hand", "right_hand", "left_foot", "right_foot"),
+                ((0, 1), (1, 2), (1, 3), (1, 4), (1, 5)), flip=(0, 1, 3, 2, 5, 4))
+HANDS, FEET = ("left_hand", "right_hand"), ("left_foot", "right_foot")
+
+
+@pytest.fixture
+def source():
+    rng = np.random.default_rng(0)
+    made = arrays(rng.integers(0, 256, (20, 4, 4, 3), np.uint8), rng.uniform(0, 4, (20, 6, 2)), np.ones((20, 6)), BODY,
+                  "figures/train")
+    return ArraySource(made.examples, BODY, made.name, tuple(f"picture_{number:02d}" for number in range(20)))
+
+
+def content(**changes):
+    return {"name": "made up", "dataset": "figures", "images": {"parts": [4, 8, 6], "seed": 3},
+            "steps": [{"keypoints": ["head", "neck"]},
+                      {"keypoints": list(HANDS), "triples": [{"old": "neck", "new": list(HANDS)}]},
+                      {"keypoints": list(FEET), "triples": [{"old": "left_hand", "new": ["left_foot"]}]}]} | changes
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(changed):
+        path = tmp_path / "protocol.json"
+        path.write_text(json.dumps(changed))
+        return path
+    return write
+
+
+@pytest.fixture
+def protocol(written, source):
+    return resolve(written(content()), source)
+
+
+def test_images_are_disjoint_and_of_the_asked_size(protocol, written, source):
+    assert [len(step.images) for step in protocol.steps] == [4, 8, 6]
+    drawn = [image for step in protocol.steps for image in step.images]
+    assert len(set(drawn)) == 18
+    assert drawn != sorted(drawn)
+    for parts, sizes in (("equal", [7, 6, 7]), ([0.5, 0.25, 0.125], [10, 5, 3])):
+        made = resolve(written(content(images={"parts": parts, "seed": 3})), source)
+        assert [len(step.images) for step in made.steps] == sizes
+        assert [image for step in made.steps for image in step.images][:18] == drawn  # one order for every partition
+    other = resolve(written(content(images={"parts": [4, 8, 6], "seed": 4})), source)
+    assert other.steps != protocol.steps
+    assert other.digest != protocol.digest
+
+
+def test_another_order_of_the_source_gives_the_same_images(protocol, written, source):
+    order = np.random.default_rng(1).permutation(20)
+    shuffled = subset(source, order)
+    made = resolve(written(content()), shuffled)
+    for one, other in zip(protocol.steps, made.steps, strict=True):
+        assert [source.identity(image) for image in one.images] == [shuffled.identity(image) for image in other.images]
+    assert made.digest != protocol.digest  # the numbers are others, and so is the source
+
+
+def test_images_listed_by_name_or_by_number(written, source):
+    steps = [step | {"images": images} for step, images in zip(
+        content()["steps"], (["picture_03", "picture_01"], ["picture_00"], ["picture_19"]), strict=True)]
+    by_name = resolve(written({"name": "n", "dataset": "d", "steps": steps}), source)
+    assert [step.images for step in by_name.steps] == [(3, 1), (0,), (19,)]
+    steps = [step | {"images": list(one.images)} for step, one in zip(steps, by_name.steps, strict=True)]
+    assert resolve(written({"name": "n", "dataset": "d", "steps": steps}), source) == by_name
+
+
+def test_digest_tells_what_makes_a_difference(protocol, written, source):
+    assert resolve(written(content(about="words", name="another")), source).digest == protocol.digest
+    steps = content()["steps"]
+    del steps[1]["triples"]
+    other = arrays(*(getattr(source.examples, field)[::-1] for field in ("image", "keypoints", "visible")), BODY, "x")
+    found = {protocol.digest, resolve(written(content(steps=steps)), source).digest, low_shot(protocol, 2).digest,
+             low_shot(protocol, 3).digest, single_new(protocol, BODY).digest, resolve(written(content()), other).digest}
+    assert len(found) == 6
+
+
+def changed_step(number, **fields):
+    steps = content()["steps"]
+    steps[number] = steps[number] | fields
+    return content(steps=steps)
+
+
+def with_images(*images):
+    return {"name": "n", "dataset": "d",
+            "steps": [step | {"images": of_step} for step, of_step in zip(content()["steps"], images, strict=True)]}
+
+
+@pytest.mark.parametrize(("made", "fault"), [
+    (changed_step(1, keypoints=[*HANDS, "neck"]), "step 1: keypoints: neck is already of step 0; leave it out of one"),
+    (changed_step(1, keypoints=["left_hand"], triples=[]), "step 1: keypoints: left_hand and right_hand are mirror "
+     "images and must come in one step; move one, or set mirrored to false and train without mirroring"),
+    (changed_step(1, keypoints=[*HANDS, "tail"]), "step 1: keypoints: figures has no keypoint 'tail'; it has head, "),
+    (changed_step(0, keypoints=[]), "step 0: keypoints is empty; name at least one"),
+    (changed_step(1, keypoints="neck"), 'step 1: keypoints is "neck"; write a list'),
+    (changed_step(1, keypoints=[3]), "step 1: keypoints: 3 is no name; write keypoints by their names"),
+    (changed_step(1, triples=[{"old": "left_hand", "new": ["right_hand"]}]),
+     "step 1: triples: the old keypoint 'left_hand' is new in this very step; name one of an earlier step"),
+    (changed_step(1, triples=[{"old": "left_foot", "new": ["right_hand"]}]),
+     "step 1: triples: the old keypoint 'left_foot' is of no earlier step"),
+    (changed_step(1, triples=[{"old": "neck", "new": ["left_foot"]}]),
+     "step 1: triples: 'left_foot' is no new keypoint of step 1; choose from left_hand, right_hand"),
+    (changed_step(1, triples=[{"old": "neck", "new": []}]), "step 1: triples: new is []; name one or two keypoints"),
+    (changed_step(1, triples=[{"new": ["left_hand"]}]), "step 1: triples: field old is missing"),
+    (with_images([0, 1], [2, 1], [3]), "step 1: images: number 1 is already of step 0; leave it out of one"),
+    (with_images(["picture_00"], [], ["picture_01"]), "step 1: images: there is none; give the step at least one"),
+    (with_images([0], [1], [20]), "step 2: images: 1 of 1 are not in figures/train: 20; take them out"),
+    (with_images(["a.jpg", "b.jpg"], [1], [2]), "step 0: images: 2 of 2 are not in figures/train: a.jpg; b.jpg"),
+    (with_images([0], [1, "picture_02"], [3]), "step 1: images: names and numbers are mixed"),
+    (changed_step(2, images=[1]), "step 2: images is there, though the protocol draws parts; remove one of them"),
+    ({field: value for field, value in content().items() if field != "images"},
+     "step 0: images is missing; list the images of every step, or give the protocol a field images with parts"),
+    (content(images={"parts": [4, 0, 6], "seed": 0}), "step 1: images: there is none; give the step at least one"),
+    (content(images={"parts": [14, 4, 6], "seed": 0}), "images: parts ask for 24 images, figures/train has 20"),
+    (content(images={"parts": [0.5, 0.5, 0.5], "seed": 0}), "images: parts: the shares add up to 1.5"),
+    (content(images={"parts": [0.5, 4, 6], "seed": 0}), "images: parts is [0.5, 4, 6]; write \"equal\", or for each "),
+    (content(images={"parts": [4, 6], "seed": 0}), "images: parts is [4, 6]; write \"equal\", or for each of the 3"),
+    (content(images={"parts": "equal"}), "images: field seed is missing"),
+    (content(images={"parts": "equal", "seed": -1}), "images: seed is -1; write a whole number"),
+    (content(triple="nearest"), "triple is 'nearest'; choose given, automatic, random"),
+    (content(distance="semantic"), "distance is 'semantic'; choose hops, euclid"),
+    (content(mirrored="no"), "mirrored is 'no'; write true or false"),
+    (content(steps=[]), "steps is []; list at least one step"),
+    (content(stages=[]), "field stages is unknown; there are name, dataset, "),
+    ({"name": "n", "steps": []}, "field dataset is missing"),
+    ([1, 2], "[1, 2] where an object with name, "),
+])
+def test_bad_protocols_are_one_line(made, fault, written, source):
+    path = written(made)
+    with pytest.raises(InputError) as error:
+        resolve(path, source)
+    assert str(error.value).startswith(str(path))
+    assert fault in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_files_that_cannot_be_read(tmp_path, source):
+    with pytest.raises(InputError, match=r"none\.json: the protocol cannot be read: No such file"):
+        resolve(tmp_path / "none.json", source)
+    (tmp_path / "cut.json").write_text('{"name": ')
+    with pytest.raises(InputError, match=r"cut\.json: the protocol is no JSON"):
+        resolve(tmp_path / "cut.json", source)
+
+
+def test_a_step_sees_its_own_images_and_labels_only(protocol, source):
+    for number, labelled in enumerate(((0, 1), (2, 3), (4, 5))):
+        step = step_source(protocol, number, source)
+        assert len(step) == len(protocol.steps[number].images)
+        others = [k for k in range(6) if k not in labelled]
+        for place, image in enumerate(protocol.steps[number].images):
+            example = step[place]
+            np.testing.assert_array_equal(example.image, source[image].image)
+            np.testing.assert_array_equal(example.keypoints[list(labelled)], source[image].keypoints[list(labelled)])
+            assert not example.keypoints[others].any()
+            assert not example.visible[others].any()
+            assert example.index == place
+            assert step.identity(place) == f"picture_{image:02d}"
+    assert len({step_source(protocol, number, source).digest for number in range(3)}) == 3
+    with pytest.raises(InputError, match="was resolved for other images than those of figures/train"):
+        step_source(protocol, 0, subset(source, range(19), "figures/train"))
+
+
+def test_labels_that_are_not_visible_stay_away(source):
+    examples = source.examples
+    examples = examples._replace(visible=examples.visible * np.float32([1, 0, 1, 1, 1, 1]))
+    hidden = labelled_only(ArraySource(examples, BODY, "hidden"), ["head", "neck"])
+    assert hidden[0].visible.tolist() == [1, 0, 0, 0, 0, 0]
+    assert hidden[0].keypoints.dtype == hidden[0].visible.dtype == np.float32
+    assert hidden.skeleton == BODY
+    with pytest.raises(InputError, match="'tail' is unknown"):
+        labelled_only(source, ["tail"])
+
+
+def test_old_keypoints_and_when_they_came(protocol):
+    assert old_keypoints(protocol, 0) == ()
+    assert old_keypoints(protocol, 2) == ("head", "neck", *HANDS)
+    assert introduced_in(protocol, BODY).tolist() == [0, 0, 1, 1, 2, 2]
+    assert introduced_in(protocol._replace(steps=protocol.steps[:2]), BODY).tolist() == [0, 0, 1, 1, -1, -1]
+
+
+def test_triples_are_stated_or_chosen(protocol):
+    assert step_triples(protocol, 0, BODY) == ()
+    assert step_triples(protocol, 1, BODY) == (Triple("neck", HANDS),)
+    assert step_triples(protocol, 2, BODY, count=0) == ()
+    bare = protocol._replace(steps=tuple(step._replace(triples=()) for step in protocol.steps))
+    assert step_triples(bare, 2, BODY) == ()
+    automatic = bare._replace(triple="automatic")
+    assert step_triples(automatic, 2, BODY) == (Triple("neck", FEET),)
+    by_image = np.ones((6, 6))
+    by_image[3, 4:] = 0.2
+    assert step_triples(automatic._replace(distance="euclid"), 2, BODY, apart=by_image) == (Triple("right_hand", FEET),)
+    chosen = [step_triples(bare._replace(triple="random", seed=seed), 2, BODY) for seed in (0, 0, 1, 2, 3)]
+    assert chosen[0] == chosen[1]
+    assert len(set(chosen)) > 1
+
+
+def test_low_shot_draws_from_every_step_but_the_base(protocol):
+    few, fewer = low_shot(protocol, 5), low_shot(protocol, 2)
+    assert [len(step.images) for step in few.steps] == [4, 5, 5]
+    assert few.steps[0] == protocol.steps[0]
+    for whole, five, two in zip(protocol.steps[1:], few.steps[1:], fewer.steps[1:], strict=True):
+        assert set(two.images) < set(five.images) < set(whole.images)
+        assert (five.keypoints, five.triples) == (whole.keypoints, whole.triples)
+    with pytest.raises(InputError, match="step 2: 7 images a step are asked for, but there are 6; ask for fewer"):
+        low_shot(protocol, 7)
+    with pytest.raises(InputError, match="ask for at least 1"):
+        low_shot(protocol, 0)
+
+
+def test_one_new_keypoint_at_a_time(protocol):
+    alone = single_new(protocol, BODY)
+    assert [step.keypoints for step in alone.steps] == [("head", "neck"), *((name,) for name in HANDS + FEET)]
+    assert [len(step.images) for step in alone.steps] == [4, 4, 4, 3, 3]
+    assert alone.steps[1].images + alone.steps[2].images == protocol.steps[1].images
+    assert not alone.mirrored
+    check(alone, BODY)
+    with pytest.raises(InputError, match="left_hand and right_hand are mirror images"):
+        check(alone._replace(mirrored=True), BODY)
+    assert [step_triples(alone, number, BODY) for number in range(1, 5)] == [
+        (Triple("neck", ("left_hand",)),), (Triple("neck", ("right_hand",)),), (Triple("left_hand", ("left_foot",)),),
+        (Triple("neck", ("right_foot",)),)]  # the last one by the rule
+    unpaired = Skeleton(BODY.names, BODY.edges)
+    assert single_new(protocol, unpaired).mirrored
+    with pytest.raises(InputError, match="step 1: 1 images for 2 keypoints one by one"):
+        single_new(low_shot(protocol, 1), BODY)
+
+
+@pytest.mark.parametrize("path", sorted(FILES.glob("*.json")), ids=lambda path: path.stem)
+def test_the_files_of_the_experiment(path):
+    described = json.loads(path.read_text())
+    dataset = described["dataset"].partition(":")[0]
+    skeleton = datasets()[dataset].skeleton(None)
+    parts, count = described["images"]["parts"], 3300
+    count = count if parts == "equal" else sum(parts)
+    points = len(skeleton.names)
+    source = arrays(np.zeros((count, 1, 1, 3), np.uint8), np.ones((count, points, 2)), np.ones((count, points)),
+                    skeleton, dataset)
+    protocol = resolve(path, source)
+    assert protocol.name == path.stem
+    never = {skeleton.names[k] for k in np.flatnonzero(introduced_in(protocol, skeleton) < 0)}
+    if path.stem != "faces_single":  # it adds three points only
+        assert never == ({"pelvis", "thorax"} if dataset == "lspet" else set())
+    assert all(len(step.triples) == 1 or protocol.triple == "automatic" for step in protocol.steps[1:])
+    assert not protocol.steps[0].triples
+    assert all(len(triple.new) == min(2, len(step.keypoints)) for step in protocol.steps for triple in step.triples)
+    check(single_new(protocol, skeleton), skeleton)
