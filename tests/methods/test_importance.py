@@ -1,4 +1,6 @@
 """Importances: the published numbers, a loop over images on eight devices, padding, and what is not shared."""
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -90,9 +92,14 @@ def test_noise_of_the_true_fisher_has_unit_variance_and_belongs_to_its_image():
     np.testing.assert_allclose(measure(state, turned, jnp.ones(rows)).importance["w"] / rows, first, rtol=1e-5)
 
 
+@functools.cache
+def trained():
+    return start()["variables"]
+
+
 def state_with(old, new) -> Trained:
     """The tiny network with statistics that are not those of the batch, and an increment."""
-    variables = start()["variables"]
+    variables = trained()
     statistics = jax.tree.map(lambda leaf: leaf + 0.1, variables["batch_stats"])
     return Trained({"params": variables["params"], "batch_stats": statistics},
                    {"increment": increment(KEYPOINTS, old=old, new=new)})
@@ -152,7 +159,7 @@ def test_synapses_on_eight_devices_equal_a_loop_and_see_known_keypoints_only():
 
 
 def test_head_channels_count_only_where_they_are_shared():
-    ones = jax.tree.map(np.ones_like, start()["variables"]["params"])
+    ones = jax.tree.map(np.ones_like, trained()["params"])
     known = jnp.array([1.0, 1.0, 0.0])
     shared, alone = (of_shared_parameters(ones, known, heads=heads) for heads in (True, False))
     for name in ("kernel", "bias"):
