@@ -1,0 +1,124 @@
+"""Pairs of frames of one video, for methods that learn from what moves between them."""
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from kpjax.errors import InputError, summarise
+from kpjax.input.source import stacked, strip_labels
+from kpjax.input.stream import BatchStream, stream
+from kpjax.input.video_source import VideoSource
+from kpjax.structures import Example
+
+Crop = Literal["own", "union", "first"]
+REFERENCE = 0x726566  # a place of its own among the random numbers of a seed
+
+
+@dataclass(frozen=True, eq=False)
+class PairStream:
+    """One half of an endless stream of pairs: `stream[step]` has this process's rows of global batch `step`.
+
+    A pair is a function of the seed and of its position in the stream alone, so both halves agree without talking.
+    """
+
+    frames: BatchStream
+    window: int
+    seed: int
+    crop: Crop
+    half: Literal["frame", "reference"]
+
+    @property
+    def source(self) -> VideoSource:
+        return self.frames.source
+
+    @property
+    def batch_size(self) -> int:
+        return self.frames.batch_size
+
+    @property
+    def repeats(self) -> bool:
+        return self.frames.repeats
+
+    def pairs(self, step: int) -> list[tuple[int, int]]:
+        """(number of the frame, number of its reference) in the source, for each of this process's rows."""
+        positions = [step * self.batch_size + row for row in self.frames.rows]
+        numbers = [int(self.frames.order[position]) for position in positions]
+        return [(number, self._reference(number, position))
+                for number, position in zip(numbers, positions, strict=True)]
+
+    def _reference(self, number: int, position: int) -> int:
+        choices = reference_frames(self.source, number, self.window)
+        key = np.array([self.seed, REFERENCE], np.uint64)
+        generator = np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, position], np.uint64)))
+        return int(choices[generator.integers(len(choices))])
+
+    def __getitem__(self, step: int) -> Example:
+        rows = []
+        for pair in self.pairs(step):
+            number = pair[self.half == "reference"]
+            box = None if self.crop == "own" else _common_box(self.source, pair, self.crop)
+            rows.append(self.source[number] if box is None else self.source.within(number, box))
+        return strip_labels(stacked(rows))
+
+
+def frame_pairs(
+    source: VideoSource, *, window: int, batch_size: int, seed: int, crop: Crop = "own", repeats: bool = False,
+    process_index: int = 0, process_count: int = 1,
+) -> dict[str, PairStream]:
+    """The streams "frame" (each frame once an epoch) and "reference" (another frame of the same video), without labels.
+
+    The reference of frame i is uniform over the frames of its video at most `window` frames from i, i itself left out
+    (Keypoint Pyramids, Qian et al. 2022, section 4: 250). Frames count as the video numbers them, also where some were
+    left out. Row r of both streams is one pair, for any number of processes.
+    crop: "own" takes the frames as the source places them, right where the placement is the same for all frames of a
+    video; "union" and "first" cut both out with one box, that around both annotated boxes (Jakab et al. 2018) or that
+    of the frame, for a crop that follows the person would leak its motion into the pair.
+    repeats: whether a batch may be larger than the source. Raises InputError for a video of one frame, a window longer
+    than every video, a frame that has no other within the window, and for "union" or "first" without boxes.
+    """
+    _check(source, window, crop)
+    frames = stream(source, batch_size=batch_size, seed=seed, labelled=False, repeats=repeats,
+                    process_index=process_index, process_count=process_count)
+    return {half: PairStream(frames, window, seed, crop, half) for half in ("frame", "reference")}
+
+
+def reference_frames(source: VideoSource, number: int, window: int) -> np.ndarray:
+    """The examples that may be the reference of example `number`, in order: (n,) int64 numbers in the source."""
+    first, end = source.bounds[source.video[number]]
+    frames, own = source.frame[first:end], int(source.frame[number])
+    low = first + np.searchsorted(frames, own - window, "left")
+    high = first + np.searchsorted(frames, own + window, "right")
+    near = np.arange(low, high)
+    return near[near != number]
+
+
+def _common_box(source: VideoSource, pair: tuple[int, int], crop: Crop) -> np.ndarray:
+    """(4,) x, y, width, height for both frames of a pair."""
+    boxes = np.stack([source.box(number) for number in (pair if crop == "union" else pair[:1])]).astype(np.float64)
+    low, high = boxes[:, :2].min(0), (boxes[:, :2] + boxes[:, 2:]).max(0)
+    return np.concatenate([low, high - low])
+
+
+def _check(source: VideoSource, window: int, crop: Crop) -> None:
+    if window < 1:
+        raise InputError(f"{source.name}: the window is {window} frames; give at least 1")
+    lengths = np.diff(source.bounds, axis=1)[:, 0]
+    if short := [source.titles[number] for number in np.flatnonzero(lengths < 2)]:
+        raise InputError(f"{source.name}: {len(short)} of {len(lengths)} videos have one frame only, so no pair: "
+                         f"{summarise(short)}; leave them out")
+    spans = source.frame[source.bounds[:, 1] - 1] - source.frame[source.bounds[:, 0]]
+    if window > spans.max() + 1:
+        raise InputError(f"{source.name}: the window is {window} frames, the longest video spans {spans.max() + 1}; "
+                         f"choose a window of at most {spans.max()}")
+    steps = np.diff(source.frame)
+    within = np.diff(source.video) == 0
+    near = within & (steps <= window)
+    alone = ~(np.append(near, False) | np.append(False, near))
+    if alone.any():
+        number = int(np.argmax(alone))
+        raise InputError(f"{source.name}: {int(alone.sum())} frames have no other within {window} frames, the first is "
+                         f"{source.identity(number)}; choose a wider window")
+    if crop not in ("own", "union", "first"):
+        raise InputError(f"crop is {crop!r}; choose own, union or first")
+    if crop != "own" and source.box(0) is None:
+        raise InputError(f"{source.name}: crop {crop} goes by annotated boxes and the set has none; choose own")

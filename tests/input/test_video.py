@@ -1,0 +1,212 @@
+"""Videos are numbered by their time stamps; what does not decode is named, counted, and shifts nothing."""
+import re
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from kpjax.errors import InputError
+from kpjax.input.placement import letterbox
+from kpjax.input.video import FrameFolder, find_videos, open_video
+from kpjax.input.video_source import read_videos
+from kpjax.input.video_writing import write_video
+
+WIDTH, HEIGHT, BLOCK = 64, 48, 16
+NOISE = np.random.default_rng(0).integers(0, 40, (60, HEIGHT, WIDTH, 3), np.uint8)
+
+
+def numbered_frame(number):
+    """A noisy picture that says its number: eight blocks, black or white, in the upper half."""
+    image = 40 + NOISE[number % len(NOISE)]
+    for bit in range(8):
+        row, column = divmod(bit, 4)
+        image[row * BLOCK:(row + 1) * BLOCK, column * BLOCK:(column + 1) * BLOCK] = 255 * (number >> bit & 1)
+    return image
+
+
+def encoded(path, suffix_options=None, codec="libx264", **options):
+    """60 numbered frames at 1/30 s, written with options of the container and of the codec."""
+    with av.open(path, "w", options=suffix_options or {}) as container:
+        stream = container.add_stream(codec, rate=30)
+        stream.width, stream.height, stream.pix_fmt, stream.options = WIDTH, HEIGHT, "yuv420p", options
+        for number in range(60):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_frame(number), format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def said(image):
+    """The number that a picture says."""
+    middle = image[BLOCK // 2:2 * BLOCK:BLOCK, BLOCK // 2::BLOCK].mean(-1).ravel() > 128
+    return sum(int(white) << bit for bit, white in enumerate(middle))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("videos")
+
+
+@pytest.fixture(scope="module")
+def clip(folder):
+    """60 frames: 40 at 1/30 s, then 20 at 1/10 s; B-frames."""
+    times = np.concatenate([np.arange(40) / 30, 40 / 30 + np.arange(20) / 10])
+    return write_video(folder / "clip.mp4", map(numbered_frame, range(60)), times=times), times
+
+
+def test_frames_have_their_numbers_and_times_at_a_variable_rate(clip):
+    video = open_video(clip[0])
+    assert (len(video), video.size, video.cut_off) == (60, (WIDTH, HEIGHT), 0)
+    np.testing.assert_allclose(video.times, clip[1], atol=1e-4)
+    read = list(video)
+    assert [number for number, _ in read] == list(range(60))
+    assert [said(image) for _, image in read] == list(range(60))
+    for number in (59, 0, 33, 41, 7):
+        np.testing.assert_array_equal(video[number], read[number][1])
+    error = np.abs(read[5][1].astype(int) - numbered_frame(5)).mean()
+    assert error < 12  # RGB as it was written, but for the codec
+
+
+@pytest.fixture(scope="module")
+def broken(folder):
+    """60 frames with a key frame every 12, and zeros over some bytes in the middle."""
+    path = encoded(folder / "broken.mp4", g="12")
+    content = bytearray(path.read_bytes())
+    begin = content.index(b"mdat") + len(content) // 3
+    content[begin:begin + 800] = bytes(800)
+    path.write_bytes(content)
+    return path
+
+
+def test_broken_frames_are_gaps_and_the_others_keep_their_numbers(broken):
+    video = open_video(broken)
+    assert len(video) == 60
+    read = list(video)
+    bad = [number for number, image in read if image is None]
+    assert 0 < len(bad) < 40
+    assert 0 not in bad
+    whole = (max(bad) // 12 + 1) * 12  # until the next key frame, damage may also show without being noticed
+    assert whole < 60
+    assert [said(image) for number, image in read if number >= whole] == list(range(whole, 60))
+    assert said(video[59]) == 59
+    with pytest.raises(InputError, match=f"broken.mp4: frame {bad[0]} does not decode"):
+        video[bad[0]]
+    with pytest.raises(InputError, match=rf"broken.mp4: frames? {bad[0]}.* not decode \({len(bad)} of 60\)"):
+        read_videos([video], letterbox(16))
+
+
+def test_broken_frames_can_be_left_out(clip, broken, capsys):
+    source = read_videos([open_video(broken), open_video(clip[0])], letterbox(64), on_bad_frame="skip")
+    lost = 120 - len(source)
+    assert re.search(rf"left out frames of 1 videos: broken.mp4: {lost} do not decode", capsys.readouterr().err)
+    assert source.titles == ("broken.mp4", "clip.mp4")
+    gaps = sorted(set(range(60)) - set(source.frame[source.video == 0].tolist()))
+    assert len(gaps) == lost
+    np.testing.assert_array_equal(source.frame[source.video == 1], np.arange(60))
+    assert source.identity(len(source) - 1) == "clip.mp4#000059"
+    example = source[len(source) - 1]
+    assert example.image.shape == (64, 64, 3)
+    assert example.keypoints.shape == (0, 2)
+    assert example.scale == 64
+    assert said(example.image[8:56]) == 59
+
+
+def test_a_file_that_was_cut_off_says_so(folder):
+    whole = encoded(folder / "index_first.mp4", {"movflags": "faststart"})
+    cut = folder / "cut.mp4"
+    content = whole.read_bytes()
+    cut.write_bytes(content[:len(content) // 2])
+    video = open_video(cut)
+    assert 0 < video.cut_off < 60
+    assert len(video) == 60 - video.cut_off
+    with pytest.raises(InputError, match=f"cut.mp4: the file ends {video.cut_off} frames early"):
+        read_videos([video], letterbox(16))
+
+
+def test_avi_is_read_where_its_time_stamps_are_right(folder):
+    video = open_video(encoded(folder / "plain.avi", codec="mpeg4"))
+    assert [said(image) for _, image in video] == list(range(60))
+    assert said(video[31]) == 31
+    with pytest.raises(InputError, match=r"b_frames.avi: AVI has no right time stamps for this codec; write it anew"):
+        open_video(encoded(folder / "b_frames.avi", bf="2"))
+
+
+def test_odd_sizes_are_padded_and_rotation_is_applied(folder):
+    image = np.full((31, 45, 3), 90, np.uint8)
+    image[:8, :8] = 255
+    path = write_video(folder / "odd.mp4", [image] * 3, rate=10)
+    video = open_video(path)
+    assert video.size == (46, 32)
+    np.testing.assert_allclose(video.times, [0, 0.1, 0.2], atol=1e-4)
+    turned = folder / "turned.mp4"
+    content = path.read_bytes()
+    upright = b"".join(value.to_bytes(4, "big") for value in (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30))
+    quarter = b"".join((value % (1 << 32)).to_bytes(4, "big")
+                       for value in (0, 1 << 16, 0, -1 << 16, 0, 0, 32 << 16, 0, 1 << 30))
+    place = content.rindex(upright)  # the matrix of the track comes after that of the film
+    turned.write_bytes(content[:place] + quarter + content[place + len(upright):])
+    video = open_video(turned)
+    assert video.size == (32, 46)
+    shown = video[1]
+    assert shown.shape == (46, 32, 3)
+    assert shown[:6, -6:].min() > 200  # a quarter turn clockwise takes the upper left corner to the upper right
+    assert shown[:6, :6].max() < 150
+
+
+def test_a_folder_of_pictures_is_a_video_in_the_order_of_numbers(folder, clip):
+    frames = folder / "frames"
+    frames.mkdir()
+    for number in (0, 2, 10, 9):
+        Image.fromarray(numbered_frame(number)).save(frames / f"img{number}.png")
+    video = open_video(frames)
+    assert isinstance(video, FrameFolder)
+    assert [said(image) for _, image in video] == [0, 2, 9, 10]
+    content = (frames / "img9.png").read_bytes()
+    (frames / "img9.png").write_bytes(content[:len(content) // 2])
+    assert [image is None for _, image in video] == [False, False, True, False]
+    with pytest.raises(InputError, match=r"frames: frame 2 does not decode \(1 of 4\)"):
+        read_videos([video], letterbox(16))
+    Image.fromarray(numbered_frame(9)[:-4]).save(frames / "img9.png")
+    with pytest.raises(InputError, match="frames: frame 2 is 64x44, the first is 64x48; bring the frames"):
+        read_videos([video], letterbox(16))
+    (frames / "img9.png").unlink()
+    video = open_video(frames)
+    with pytest.raises(InputError, match=r"videos of 2 sizes \(frames 64x48; odd.mp4 46x32\); say with --size"):
+        read_videos([video, open_video(folder / "odd.mp4")], letterbox(16))
+    both = read_videos([video, open_video(folder / "odd.mp4")], letterbox(16), mixed_sizes=True, every=2)
+    np.testing.assert_array_equal(both.frame, [0, 2, 0, 2])
+    np.testing.assert_array_equal(both.video, [0, 0, 1, 1])
+
+
+def test_videos_are_found_below_a_folder(tmp_path, clip):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "two.mp4").write_bytes(clip[0].read_bytes())
+    (tmp_path / "one.MP4").write_bytes(clip[0].read_bytes())
+    (tmp_path / "c10").mkdir()
+    (tmp_path / "c2").mkdir()
+    for name in ("c10", "c2"):
+        Image.fromarray(numbered_frame(0)).save(tmp_path / name / "0.jpg")
+    Image.fromarray(numbered_frame(0)).save(tmp_path / "a still beside the videos.png")
+    assert [video.name for video in find_videos(tmp_path)] == ["b/two.mp4", "c2", "c10", "one.MP4"]
+    assert [video.name for video in find_videos(clip[0], tmp_path / "c2")] == ["clip.mp4", "c2"]
+
+
+def test_what_is_no_video_is_one_line(tmp_path, clip):
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"text.mp4: this is no video that can be read \(.*\); leave it out"):
+        find_videos(tmp_path)
+    with pytest.raises(InputError, match="there is no video in this folder"):
+        find_videos(tmp_path / "empty")
+    with pytest.raises(InputError, match="there is no such file"):
+        open_video(tmp_path / "gone.mp4")
+    with pytest.raises(InputError, match="has the same name"):
+        find_videos(clip[0], clip[0])
+    with pytest.raises(InputError, match="frame 1 is 60x48, those before are 64x48"):
+        write_video(tmp_path / "mixed.mp4", [numbered_frame(0), numbered_frame(1)[:, :60]])
+    with pytest.raises(InputError, match="times must rise"):
+        write_video(tmp_path / "mixed.mp4", [numbered_frame(0)] * 2, times=[0.5, 0.5])
+    with pytest.raises(InputError, match="no frame to write"):
+        write_video(tmp_path / "mixed.mp4", [])
+    assert not list(tmp_path.glob("*mixed*"))
+    assert not list(tmp_path.glob(".*"))
