@@ -19,8 +19,8 @@ def accuracy_matrix(
     """A picture (h, w, 3) uint8 of a matrix: a row for each step, a column for each keypoint, in the order in which the
     keypoints were introduced. The step that introduced a keypoint has a bright frame.
 
-    values: (steps, K), NaN where a keypoint is not known yet. introduced: (K,) the row that introduced each; columns of
-    a negative one are left out. names: of the keypoints. steps: titles of the rows. factor, decimals: how a value is
+    values: (steps, K), NaN where a keypoint is not known yet. introduced: (K,) the row that introduced each; those of
+    another number are left out. names: of the keypoints. steps: titles of the rows. factor, decimals: how a value is
     printed. low, high: the values of the two ends of the colours; the smallest and the largest one if not given.
     Raises ValueError for shapes that do not belong together.
     """
@@ -28,7 +28,7 @@ def accuracy_matrix(
     if values.shape != (len(steps), len(names)) or introduced.shape != (len(names),):
         raise ValueError(f"values {values.shape} and introduced {introduced.shape}, for {len(steps)} steps of "
                          f"{len(names)} keypoints")
-    order = [k for k in np.argsort(introduced, kind="stable") if introduced[k] >= 0]
+    order = [k for k in np.argsort(introduced, kind="stable") if 0 <= introduced[k] < len(steps)]
     known = values[:, order][np.isfinite(values[:, order])]
     low = (float(known.min()) if known.size else 0.0) if low is None else low
     high = (float(known.max()) if known.size else 1.0) if high is None else high

@@ -6,7 +6,7 @@ from kpjax.viewing.accuracy_matrix import CELL, GAP, HIGH, LOW, accuracy_matrix
 from kpjax.viewing.overlays import BACKGROUND
 
 VALUES = np.array([[0.5, np.nan, 1.0, np.nan], [0.0, 0.25, 0.75, np.nan]])
-INTRODUCED = np.array([0, 1, 0, -1])
+INTRODUCED = np.array([0, 1, 0, 2])  # the last one never comes
 
 
 def colours(picture):
