@@ -12,6 +12,8 @@ Rows      regda        an iteration of RegDA over one of supervised training, be
           methods      steps/s and images/s of every method
           semi_supervised  a step of the semi-supervised method over a supervised one on the same images, the memory
                        of its semantic product, and what four times as many keypoints cost
+          incremental  steps of rivals and of KAMP's second stage over one of plain finetuning, and a pass that measures
+                       importances
 A figure is the median over rounds, with minimum and maximum. On a machine that does other work, read the ratios of
 processor time beside them, where they stand.
 """
@@ -22,6 +24,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from experiments.benchmark.incremental import incremental_rows
 from experiments.benchmark.rows import ROWS as ROWS_OF_ADAPTATION
 from experiments.benchmark.rows import Effort, Row
 from experiments.benchmark.semi_supervised import semi_supervised_rows
@@ -29,7 +32,7 @@ from kpjax.errors import InputError
 from kpjax.training.logging import environment_lines
 from kpjax.training.memory import keep_freed_memory
 
-ROWS = {**ROWS_OF_ADAPTATION, "semi_supervised": semi_supervised_rows}
+ROWS = {**ROWS_OF_ADAPTATION, "semi_supervised": semi_supervised_rows, "incremental": incremental_rows}
 
 
 def line(row: Row) -> str:

@@ -7,6 +7,8 @@ import jax
 import pytest
 
 from experiments.benchmark import line, parse, run
+from experiments.benchmark.incremental import DEMO as INCREMENTAL_DEMO
+from experiments.benchmark.incremental import importance_row, step_rows
 from experiments.benchmark.multiply_adds import head_share, multiply_adds, regda_bound
 from experiments.benchmark.rows import Effort, Row, regda_rows
 from experiments.benchmark.semi_supervised import DEMO as SEMI_SUPERVISED_DEMO
@@ -82,6 +84,15 @@ def test_the_semi_supervised_rows_are_measured():
     effort = Effort(rounds=1, seconds=0.01)
     found = [step_row(effort, "tiny", tiny, keypoints=3), *product_rows(effort, batch=1, side=8, keypoints=2)]
     assert [row.bar for row in found] == [2.2, 0.25, None]
+    assert all(row.figure.median > 0 for row in found)
+
+
+@pytest.mark.usefixtures("quickly_compiled")
+def test_the_incremental_rows_are_measured():
+    tiny = replace(INCREMENTAL_DEMO, image_size=16, heatmap_size=4, widths=(4, 4, 4), batch_size=8)
+    effort = Effort(rounds=1, seconds=0.01)
+    found = [*step_rows(effort, "tiny", tiny, 4, ("ewc", "kamp")), importance_row(effort, "tiny", tiny, 4)]
+    assert [row.bar for row in found] == [1.3, 1.8, None]
     assert all(row.figure.median > 0 for row in found)
 
 
