@@ -18,7 +18,7 @@ from kpjax.structures import Skeleton
 __all__ = ["ALL_JOINTS", "DATASET", "DOMAINS", "SOURCE", "TEN_POINTS", "Domain", "draw_video", "figures", "target"]
 
 
-def _generator(seed: int, domain: Domain, index: int, purpose: str) -> np.random.Generator:
+def drawn_numbers(seed: int, domain: Domain, index: int, purpose: str) -> np.random.Generator:
     """Random numbers of one figure: a counter-based generator with a place of its own for every (index, purpose)."""
     key = np.array([seed, crc32(domain.name.encode())], np.uint64)
     counter = np.array([0, 0, index, crc32(purpose.encode())], np.uint64)
@@ -38,12 +38,12 @@ def figures(
     the pictures. `scale` is the picture's side. About 0.7 ms a figure at 64 px.
     """
     numbers = range(first, first + count)
-    pose = np.stack([_generator(seed, domain, number, "pose").random(NUMBERS) for number in numbers])
+    pose = np.stack([drawn_numbers(seed, domain, number, "pose").random(NUMBERS) for number in numbers])
     points = joints(pose, side)
     images = np.empty((count, side, side, 3), np.uint8)
     visible = np.ones((count, len(JOINTS)), np.float32)
     for row, number in enumerate(numbers):
-        look = _generator(seed, domain, number, "look")
+        look = drawn_numbers(seed, domain, number, "look")
         body = draw_body(points[row], limb_colours(domain, look), domain.outline, side)
         behind = background(domain, look, side)
         if domain.hidden:
@@ -63,9 +63,9 @@ def draw_video(
 
     number: of the video in the endless set of (domain, seed). Noise differs from frame to frame.
     """
-    points = joints(motion(_generator(seed, domain, number, "motion"), frames, frames_per_pose=frames_per_pose), side,
-                    together=True)
-    look = _generator(seed, domain, number, "video look")
+    moves = drawn_numbers(seed, domain, number, "motion")
+    points = joints(motion(moves, frames, frames_per_pose=frames_per_pose), side, together=True)
+    look = drawn_numbers(seed, domain, number, "video look")
     colours, behind = limb_colours(domain, look), background(domain, look, side)
     images = np.stack([finish(draw_body(spots, colours, domain.outline, side), behind, domain.noise, look)
                        for spots in points])

@@ -1,0 +1,149 @@
+"""What the figures of videos do: kinds of motion with a name, and motion that was recorded from people."""
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from data.figure_poses import HEAD_RADIUS, JOINTS, MARGIN, RANGES, TORSO, motion
+from data.motion_capture import positions, read_motion, read_skeleton
+from kpjax.errors import InputError
+from kpjax.structures import Skeleton
+
+SEVENTEEN = Skeleton(
+    names=("pelvis", "right_hip", "right_knee", "right_foot", "left_hip", "left_knee", "left_foot", "spine", "neck",
+           "head", "head_top", "left_shoulder", "left_elbow", "left_hand", "right_shoulder", "right_elbow",
+           "right_hand"),
+    edges=((0, 1), (1, 2), (2, 3), (0, 4), (4, 5), (5, 6), (0, 7), (7, 8), (8, 9), (9, 10),
+           (8, 11), (11, 12), (12, 13), (8, 14), (14, 15), (15, 16)),
+    flip=(0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13),
+    groups={"trunk": (0, 7, 8, 9, 10), "shoulder": (11, 14), "elbow": (12, 15), "hand": (13, 16), "hip": (1, 4),
+            "knee": (2, 5), "foot": (3, 6)})
+
+PLACES = (*RANGES, "height", "x", "y")  # of the numbers of a pose
+
+
+class Wave(NamedTuple):
+    """A number of a pose over time: middle + reach * sin(2 pi (turns * cycles + phase)), in [0, 1]."""
+
+    middle: float
+    reach: float = 0.0
+    turns: float = 1.0
+    phase: float = 0.0
+
+
+REST = {"lean": 0.5, "bend": 0.5, "nod": 0.5, "arm": 0.08, "forearm": 0.42, "thigh": 0.1, "shin": 0.8, "length": 0.9,
+        "height": 0.6, "x": 0.5, "y": 0.5}
+# `a_` is one side of the body, drawn for each video, `b_` the other. What is not named rests.
+ACTIONS: dict[str, dict[str, Wave]] = {
+    "waving": {"a_arm": Wave(0.75, 0.05), "a_forearm": Wave(0.6, 0.35)},
+    "jumping": {"a_arm": Wave(0.5, 0.45), "b_arm": Wave(0.5, 0.45), "a_thigh": Wave(0.45, 0.4),
+                "b_thigh": Wave(0.45, 0.4), "y": Wave(0.5, -0.3)},
+    "marching": {"a_thigh": Wave(0.35, 0.3), "b_thigh": Wave(0.35, 0.3, phase=0.5), "a_shin": Wave(0.4, -0.35),
+                 "b_shin": Wave(0.4, -0.35, phase=0.5), "a_arm": Wave(0.15, 0.12, phase=0.5),
+                 "b_arm": Wave(0.15, 0.12), "a_thigh_length": Wave(0.5, -0.5),
+                 "b_thigh_length": Wave(0.5, -0.5, phase=0.5)},
+    "squatting": {"a_thigh": Wave(0.55, 0.4), "b_thigh": Wave(0.55, 0.4), "a_shin": Wave(0.45, -0.4),
+                  "b_shin": Wave(0.45, -0.4), "a_thigh_length": Wave(0.5, -0.5), "b_thigh_length": Wave(0.5, -0.5),
+                  "y": Wave(0.5, 0.45)},
+    "leaning": {"lean": Wave(0.5, 0.48), "bend": Wave(0.5, 0.45), "a_arm": Wave(0.4), "b_arm": Wave(0.4)},
+    "boxing": {"a_forearm": Wave(0.5, 0.45), "b_forearm": Wave(0.5, 0.45, phase=0.5), "a_arm": Wave(0.42, 0.06),
+               "b_arm": Wave(0.42, 0.06), "a_forearm_length": Wave(0.5, 0.5),
+               "b_forearm_length": Wave(0.5, 0.5, phase=0.5)},
+    "conducting": {"a_arm": Wave(0.55, 0.25), "b_arm": Wave(0.55, 0.25, phase=0.5),
+                   "a_forearm": Wave(0.55, 0.3, turns=2), "b_forearm": Wave(0.55, 0.3, turns=2, phase=0.5)},
+    "strolling": {"x": Wave(0.5, 0.48, turns=0.5), "a_thigh": Wave(0.18, 0.15), "b_thigh": Wave(0.18, 0.15, phase=0.5),
+                  "a_shin": Wave(0.65, -0.15), "b_shin": Wave(0.65, -0.15, phase=0.5)},
+}
+SWAY = 0.12  # how far every number strays besides
+PERIOD = (12, 26)  # frames of a cycle
+STRENGTH = (0.7, 1.0)  # of the reach
+
+
+def perform(action: str, generator: np.random.Generator, frames: int) -> np.ndarray:
+    """The poses of a video of an action, (frames, NUMBERS) in [0, 1]: its waves, and slow random swaying.
+
+    The side, the length of a cycle, its start, the strength and the swaying are drawn. Raises InputError for an action
+    that there is not.
+    """
+    if action not in ACTIONS:
+        raise InputError(f"action {action!r} is unknown; there are {', '.join(ACTIONS)}")
+    sides = ("right", "left")[::1 if generator.random() < 0.5 else -1]
+    period = generator.uniform(*PERIOD)
+    cycles = np.arange(frames) / period + generator.random()
+    strength = generator.uniform(*STRENGTH)
+    pose = np.tile([_rest(place) for place in PLACES], (frames, 1))
+    pose[:, -3:] += generator.uniform(-0.4, 0.4, 3)
+    for name, wave in ACTIONS[action].items():
+        place = PLACES.index(name.replace("a_", f"{sides[0]}_", 1) if name.startswith("a_") else
+                             name.replace("b_", f"{sides[1]}_", 1) if name.startswith("b_") else name)
+        angle = 2 * math.pi * (wave.turns * cycles + wave.phase)
+        pose[:, place] = wave.middle + strength * wave.reach * np.sin(angle)
+    swaying = motion(generator, frames, frames_per_pose=period)
+    swaying[:, -3] = 0.5  # a person keeps the height
+    return np.clip(pose + SWAY * (2 * swaying - 1), 0, 1)
+
+
+def _rest(place: str) -> float:
+    return REST[place] if place in REST else REST[place.rpartition("_")[2]]
+
+
+def seventeen(points: np.ndarray) -> np.ndarray:
+    """(..., 17, 2): the 15 joints (..., 15, 2) of a drawn figure, its spine between pelvis and neck, its crown."""
+    at = {name: points[..., k, :] for k, name in enumerate(JOINTS)}
+    trunk = at["neck"] - at["pelvis"]
+    up = at["head"] - at["neck"]
+    height = np.linalg.norm(trunk, axis=-1, keepdims=True) / TORSO
+    at |= {"spine": (at["pelvis"] + at["neck"]) / 2,
+           "head_top": at["head"] + HEAD_RADIUS * height * up / np.linalg.norm(up, axis=-1, keepdims=True)}
+    return np.stack([at[name] for name in SEVENTEEN.names], axis=-2).astype(np.float32)
+
+
+class Recording(NamedTuple):
+    """A recorded motion as figures perform it."""
+
+    action: str
+    points: np.ndarray  # (F, 15, 3) float64 metres in the order of JOINTS, y upwards
+
+
+# The bones at whose ends the joints of the figure are, under the names of the CMU database; two are averaged.
+BONES: Mapping[str, tuple[str, ...]] = {
+    "head": ("upperneck", "head"), "neck": ("thorax",), "pelvis": ("root",),
+    **{f"{side}_{joint}": (side[0] + bone,) for side in ("right", "left")
+       for joint, bone in (("shoulder", "clavicle"), ("elbow", "humerus"), ("hand", "wrist"), ("hip", "hipjoint"),
+                           ("knee", "femur"), ("foot", "tibia"))}}
+
+
+def recording(skeleton: Path, motion: Path, action: str, *, every: int = 4) -> Recording:
+    """A recorded motion from an ASF and an AMC file.
+
+    every: keeps frames 0, every, 2 every ...; recordings have 120 frames a second. Raises InputError for files that do
+    not belong together (see `data.motion_capture`) or bones of other names than in the CMU database.
+    """
+    body = read_skeleton(Path(skeleton))
+    numbers = [[body.index(bone) for bone in BONES[joint]] for joint in JOINTS]
+    ends = positions(body, read_motion(Path(motion), body))[::every]
+    return Recording(action, np.stack([ends[:, bones].mean(1) for bones in numbers], axis=1))
+
+
+def seen(recorded: Recording, generator: np.random.Generator, frames: int, side: int) -> np.ndarray:
+    """(frames, 15, 2) float32 px: a stretch of a recording from a drawn direction, without perspective.
+
+    Of a recording that is shorter the end is followed by the way back. The camera follows the body sideways; its
+    distance is that at which the whole motion keeps MARGIN from the border.
+    """
+    count = len(recorded.points)
+    there_and_back = np.concatenate([np.arange(count), np.arange(count - 2, 0, -1)])
+    first = generator.integers(max(count - frames, 0) + 1)
+    points = recorded.points[there_and_back[(first + np.arange(frames)) % len(there_and_back)]]
+    turn = generator.uniform(0, 2 * math.pi)
+    flat = np.stack([points[..., 0] * math.cos(turn) + points[..., 2] * math.sin(turn), -points[..., 1]], axis=-1)
+    flat[..., 0] -= flat[:, [JOINTS.index("pelvis")], 0]
+    head, neck, pelvis = (flat[:, JOINTS.index(name)] for name in ("head", "neck", "pelvis"))
+    radius = HEAD_RADIUS / TORSO * np.linalg.norm(neck - pelvis, axis=-1, keepdims=True)
+    low = np.minimum(flat.min((0, 1)), (head - radius).min(0))
+    high = np.maximum(flat.max((0, 1)), (head + radius).max(0))
+    size = (1 - 2 * MARGIN) / (high - low).max() * generator.uniform(0.85, 1.0)
+    corner = MARGIN + (1 - 2 * MARGIN - size * (high - low)) * generator.random(2) - size * low
+    return ((size * flat + corner) * side - 0.5).astype(np.float32)

@@ -1,0 +1,95 @@
+"""Videos of drawn people: repeatable, labelled on the body, an action for each, actions that can be told apart."""
+import numpy as np
+import pytest
+
+from data.figure_actions import ACTIONS, SEVENTEEN, Recording, perform, seventeen
+from data.figure_looks import SOURCE
+from data.figure_poses import JOINTS, NUMBERS, joints
+from data.figure_videos import figure_videos
+from kpjax.errors import InputError
+from kpjax.input.pairs import frame_pairs
+
+
+@pytest.fixture(scope="module")
+def videos():
+    return figure_videos(len(ACTIONS) + 2, 12, 32)
+
+
+def test_a_video_depends_on_its_number_only(videos):
+    part = figure_videos(2, 12, 32, first=3)
+    assert part.titles == videos.titles[3:5]
+    assert part.facts["action"] == videos.facts["action"][3:5]
+    for row in range(24):
+        np.testing.assert_array_equal(part[row].image, videos[36 + row].image)
+        np.testing.assert_array_equal(part[row].keypoints, videos[36 + row].keypoints)
+    other = figure_videos(1, 12, 32, first=3, seed=1)
+    assert (other[0].image != part[0].image).any()
+    assert len(part) == 24
+    assert part.facts["action"] == tuple(list(ACTIONS)[3:5])
+
+
+def test_seventeen_joints_lie_on_the_body():
+    videos = figure_videos(len(ACTIONS), 6, 64, domain=SOURCE)
+    assert videos.skeleton == SEVENTEEN
+    assert len(SEVENTEEN.names) == 17
+    assert sorted(k for members in SEVENTEEN.groups.values() for k in members) == list(range(17))
+    crown = SEVENTEEN.index("head_top")  # on the outline
+    for row in range(0, len(videos), 3):
+        example = videos[row]
+        assert example.visible.all()
+        cells = np.rint(np.delete(example.keypoints, crown, axis=0)).astype(int)
+        corner = int(example.image[:3, :3].max())
+        assert (example.image[cells[:, 1], cells[:, 0]].max(axis=-1) > corner + 30).all()
+    points = joints(np.random.default_rng(0).random((5, NUMBERS)), 64)
+    more = seventeen(points)
+    for name in set(JOINTS):
+        np.testing.assert_array_equal(more[:, SEVENTEEN.index(name)], points[:, JOINTS.index(name)])
+    at = {name: more[:, k] for k, name in enumerate(SEVENTEEN.names)}
+    np.testing.assert_allclose(at["spine"], (at["neck"] + at["pelvis"]) / 2, atol=1e-4)
+    assert (np.linalg.norm(at["head_top"] - at["neck"], axis=1) > np.linalg.norm(at["head"] - at["neck"], axis=1)).all()
+
+
+def test_the_background_stands_still_and_the_figure_moves():
+    video = figure_videos(1, 8, 32, domain=SOURCE).source.examples
+    assert len(np.unique(video.image[:, 0, 0])) == 1
+    steps = np.linalg.norm(np.diff(video.keypoints, axis=0), axis=-1)
+    assert steps.max() > 0.5
+    pelvis, neck = (video.keypoints[:, SEVENTEEN.index(name)] for name in ("pelvis", "neck"))
+    heights = np.linalg.norm(pelvis - neck, axis=-1)
+    assert heights.max() / heights.min() < 1.01
+
+
+def test_actions_differ():
+    """The nearest mean of the spectrum of every number tells most actions, which of 8 chance tells 1 in 8."""
+    def spectra(seed):
+        poses = [perform(action, np.random.default_rng([seed, take]), 64) for action in ACTIONS for take in range(6)]
+        assert all((pose >= 0).all() and (pose <= 1).all() for pose in poses)
+        whole = np.abs(np.fft.rfft(np.stack(poses), axis=1))[:, :9]
+        return (whole / 64).reshape(len(ACTIONS), 6, -1)
+    assert len(ACTIONS) >= 5
+    means, new = spectra(0).mean(1), spectra(1)
+    nearest = np.linalg.norm(new[:, :, None] - means, axis=-1).argmin(-1)
+    assert (nearest == np.arange(len(ACTIONS))[:, None]).mean() > 0.6
+
+
+def test_recordings_are_performed_beside_or_instead():
+    points = np.zeros((9, 15, 3))
+    points[:, :, 1] = -np.linspace(0, 1.6, 15)
+    points[:, :, 0] = np.linspace(-0.3, 0.3, 15) * np.linspace(-1, 1, 9)[:, None]
+    recordings = [Recording("reading", points), Recording("waving", points)]
+    videos = figure_videos(len(ACTIONS) + 1, 4, 32, recordings=recordings)
+    assert videos.facts["action"] == (*ACTIONS, "reading")
+    plain = figure_videos(1, 4, 32)
+    assert (videos[0].keypoints != plain[0].keypoints).any()
+    assert figure_videos(2, 4, 32, actions=(), recordings=recordings[:1]).facts["action"] == ("reading", "reading")
+    with pytest.raises(InputError, match="action 'juggling' is unknown; there are waving, "):
+        figure_videos(1, 4, 32, actions=("juggling",))
+    with pytest.raises(InputError, match="0 videos of 4 frames"):
+        figure_videos(0, 4, 32)
+
+
+def test_pairs_of_figures(videos):
+    pairs = frame_pairs(videos, window=8, batch_size=6, seed=0)
+    frame, reference = pairs["frame"][2], pairs["reference"][2]
+    np.testing.assert_array_equal(videos.video[frame.index], videos.video[reference.index])
+    assert frame.image.shape == (6, 32, 32, 3)
