@@ -230,31 +230,53 @@ def warp(
     maps: Float[Numbers, "batch 3 3"] | Float[Numbers, "3 3"] | ThinPlateSpline,
     *,
     size: tuple[int, int] | None = None,
-    fill: float | int = 0.0,
+    fill: float | int | None = 0.0,
     method: str = "bilinear",
 ) -> Float[Array, "batch new_height new_width channels"]:
     """Images moved by maps from old pixels to new: what was at p is at maps(p).
 
-    size: (height, width) of the result, by default that of the images. fill: the value of everything outside.
-    method: "bilinear" or "nearest". Differentiable with respect to images and (bilinear) maps; interpolates in
-    float32 and returns the dtype of the images. Shrinking does not smooth the image first.
+    size: (height, width) of the result, by default that of the images. fill, method: see `sample`. Differentiable with
+    respect to images and (bilinear) maps. Shrinking does not smooth the image first.
     """
-    if method not in ("bilinear", "nearest"):
-        raise ValueError(f"method is 'bilinear' or 'nearest', got {method!r}")
     batch, height, width, channels = images.shape
     new_height, new_width = size or (height, width)
-    x, y = np.meshgrid(np.arange(new_width, dtype=np.float32), np.arange(new_height, dtype=np.float32))
-    pixels = jnp.asarray(np.stack([x.ravel(), y.ravel()], -1))
+    pixels = pixel_grid(new_height, new_width)
     if isinstance(maps, ThinPlateSpline):
         origins = _against_spline(jnp.broadcast_to(pixels, (batch, *pixels.shape)), maps)
     else:
         origins = _project(jnp.broadcast_to(invert(maps), (batch, 3, 3)), pixels)
+    return sample(images, origins, fill=fill, method=method).reshape(batch, new_height, new_width, channels)
 
-    # One pixel of `fill` all round makes the outside an ordinary pixel: no masks, and the border blends into it.
-    framed = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=fill)
+
+def pixel_grid(height: int, width: int) -> Float[Array, "pixels 2"]:
+    """The centres (x, y) of all pixels of an image, row after row."""
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    return jnp.asarray(np.stack([x.ravel(), y.ravel()], -1))
+
+
+def sample(
+    images: Float[Array, "batch height width channels"],
+    points: Float[Array, "batch points 2"],
+    *,
+    fill: float | int | None = 0.0,
+    method: str = "bilinear",
+) -> Float[Array, "batch points channels"]:
+    """The values of images at points (x, y) in pixels, one list of points for each image.
+
+    fill: the value of everything outside, or None to repeat the border. method: "bilinear" or "nearest".
+    Differentiable with respect to images and (bilinear) points; interpolates in float32 and returns the dtype of the
+    images. Raises ValueError for another method.
+    """
+    if method not in ("bilinear", "nearest"):
+        raise ValueError(f"method is 'bilinear' or 'nearest', got {method!r}")
+    batch, height, width, channels = images.shape
+
+    # One pixel all round makes the outside an ordinary pixel: no masks, and the border blends into it.
+    outside = {"mode": "edge"} if fill is None else {"constant_values": fill}
+    framed = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), **outside)
     flat = framed.reshape(batch, (height + 2) * (width + 2), channels)
-    x = jnp.clip(origins[..., 0] + 1, 0, width + 1)
-    y = jnp.clip(origins[..., 1] + 1, 0, height + 1)
+    x = jnp.clip(points[..., 0] + 1, 0, width + 1)
+    y = jnp.clip(points[..., 1] + 1, 0, height + 1)
 
     def taken(column, row):
         # One flattened axis and all channels at once: a gather of contiguous pixels.
@@ -264,7 +286,7 @@ def warp(
     if method == "nearest":
         column = jnp.clip(jnp.round(x).astype(jnp.int32), 0, width + 1)
         row = jnp.clip(jnp.round(y).astype(jnp.int32), 0, height + 1)
-        return taken(column, row).reshape(batch, new_height, new_width, channels)
+        return taken(column, row)
     # The clip of the integers keeps a map that is not finite from reading outside the array.
     column = jnp.clip(jnp.floor(jax.lax.stop_gradient(x)).astype(jnp.int32), 0, width)
     row = jnp.clip(jnp.floor(jax.lax.stop_gradient(y)).astype(jnp.int32), 0, height)
@@ -276,7 +298,7 @@ def warp(
 
     moved = ((1 - lower) * ((1 - right) * tap(0, 0) + right * tap(0, 1))
              + lower * ((1 - right) * tap(1, 0) + right * tap(1, 1)))
-    return moved.astype(images.dtype).reshape(batch, new_height, new_width, channels)
+    return moved.astype(images.dtype)
 
 
 def warp_heatmaps(
