@@ -100,9 +100,10 @@ def incremental(
     objective: as `incremental_objective` makes it. Its terms get (outputs, {"labelled": the augmented batch}). Always
         in outputs are "increment", "parameters" (those in training), "tracked" and "labelled_triples" (B, T). By the
         names that a term reads: "heatmaps" (B, h, w, K) of the student, "teacher" (B, h, w, K), "association"
-        (B, h, w, T), "confidence" (B, K), "anchor" and "importance" (trees like the parameters), and "coarse" (the
-        student's maps at every depth of a network that has several). What no term reads is not computed.
-        `Increment.weights` multiplies terms by name.
+        (B, h, w, T) and beside it "association_peaks" (B, T) of KA-Net's own maps, "confidence" (B, K), "anchor" and
+        "importance" (trees like the parameters), and "coarse" (the student's maps at every depth of a network that has
+        several, the last being "heatmaps"). What no term reads is not computed. `Increment.weights` multiplies terms by
+        name.
     optimizer: without its learning rate. learning_rate: of the step, one for all or one for each top-level name.
     association: KA-Net, the same as in the first stage; None is `AssociationNetwork()`.
     rerender: its map is replaced by the codec's Gaussian at its arg-max.
@@ -163,6 +164,7 @@ def incremental(
         if "association" in read:
             maps, _ = association_pass(ka_net, state.frozen["association"], codec, features, view, step.triples)
             outputs["association"] = rerendered(codec, maps) if rerender else maps
+            outputs["association_peaks"] = maps.max((1, 2))
         outputs["confidence"] = jnp.ones((view.image.shape[0], keypoints), jnp.float32)
         if doubted:
             outputs["confidence"] = confidence(

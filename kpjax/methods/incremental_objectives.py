@@ -12,7 +12,7 @@ from typing import Literal
 
 import jax.numpy as jnp
 
-from kpjax.heatmaps import Codec
+from kpjax.heatmaps import Codec, decode_argmax
 from kpjax.losses.continual import quadratic_penalty
 from kpjax.losses.distillation import (
     Mode,
@@ -105,20 +105,31 @@ def channel_distillation_term(temperature: float = 2.0) -> Term:
 
 def association_term(
     *, loss: Literal["spatial", "mse"] = "spatial", reduction: Reduction = "element_mean", mode: Mode = "lines",
-    temperature: float = 1.0,
+    temperature: float = 1.0, gate: float | None = None,
 ) -> Term:
     """l_KA: the student's channel of each triple's old keypoint follows KA-Net's map.
 
     Images without both new keypoints, triples of weight 0 and pseudo-labels that are not believed are left out of the
     mean; 0 if none remains.
+    gate: heatmap pixels. Where KA-Net's arg-max is that far or further from the teacher's and its peak is no higher, it
+    is left out, too.
     """
     compare = _comparison(loss, reduction, mode, temperature)
 
     def of(outputs, streams):
         del streams
-        return compare(outputs, outputs["association"])
+        passes = None if gate is None else _agreeing(outputs, gate)
+        return compare(outputs, outputs["association"], passes)
 
-    return Term(1.0, of, reads=("heatmaps", "association", "confidence"))
+    return Term(1.0, of, reads=("heatmaps", "association", "confidence", *(("teacher",) if gate is not None else ())))
+
+
+def _agreeing(outputs, gate: float):
+    """(B, T) float32: 1 where KA-Net's answer is near the teacher's or the surer of the two."""
+    own, height = decode_argmax(channels(outputs["teacher"], outputs["increment"].triples[:, 0]))
+    found, _ = decode_argmax(outputs["association"])
+    near = jnp.square(found - own).sum(-1) < gate**2
+    return (near | (outputs["association_peaks"] > height)).astype(jnp.float32)
 
 
 def self_training_term(
@@ -137,14 +148,15 @@ def self_training_term(
 
 
 def _comparison(loss: str, reduction: Reduction, mode: Mode, temperature: float):
-    """(outputs, maps (B, h, w, T)) -> how far the student's channels of the triples' old keypoints are from maps."""
+    """(outputs, maps (B, h, w, T), weights (B, T)) -> how far the triples' old channels are from the maps."""
     if loss not in ("spatial", "mse"):
         raise ValueError(f"loss {loss!r}: spatial or mse")
 
-    def compare(outputs, maps):
+    def compare(outputs, maps, passes=None):
         step = outputs["increment"]
         student = channels(outputs["heatmaps"], step.triples[:, 0])
         believed = outputs["labelled_triples"] * channels(outputs["confidence"], step.triples[:, 0])
+        believed = believed if passes is None else believed * passes
         if loss == "mse":
             return mse_distillation(maps, student, step.triple_weights, believed)
         return spatial_distillation(maps, student, step.triple_weights, believed, reduction=reduction, mode=mode,

@@ -1,0 +1,98 @@
+"""KA-Net: what it reads, how far it sees, and the variant for distant keypoints."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpjax.heatmaps import gaussian_bumps
+from kpjax.models.association_network import (
+    AssociationInputs,
+    AssociationNetwork,
+    association_network,
+    products,
+    reach,
+)
+
+SIDE, MIDDLE, WIDTH = 64, 32, 3
+
+
+def inputs(side=SIDE, keypoints=((MIDDLE, MIDDLE), (MIDDLE, MIDDLE)), seed=0):
+    features = jnp.asarray(np.random.default_rng(seed).normal(size=(1, side, side, WIDTH)).astype(np.float32))
+    points = jnp.array([keypoints], jnp.float32)
+    return AssociationInputs(features, gaussian_bumps(points, (side, side), 2.0), points)
+
+
+def random_variables(network, given):
+    """Variables without a zero or a one among them, as after training."""
+    variables = network.init(jax.random.key(0), given, train=False)
+    rng = np.random.default_rng(1)
+    return jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.2, 1.0, leaf.shape).astype(np.float32)), variables)
+
+
+def test_products_of_the_spec():
+    features = jnp.array([1, 2, 0, -1, 3, 0.5, 2, 2], jnp.float32).reshape(1, 2, 2, 2)
+    maps = jnp.stack([jnp.array([[1, 0.5], [0.5, 0.25]]), jnp.array([[0, 0.5], [0.5, 1]])], -1)[None]
+    found = products(features, maps)
+    np.testing.assert_allclose(found.reshape(4, 4), [
+        [1, 2, 0, 0], [0, -0.5, 0, -0.5], [1.5, 0.25, 1.5, 0.25], [0.5, 0.5, 2, 2]])
+    answer = found.reshape(4, 4) @ jnp.array([0.1, -0.2, 0.3, 0.4]) + 0.05
+    np.testing.assert_allclose(answer, [-0.25, -0.05, 0.70, 1.40], atol=1e-6)
+    np.testing.assert_allclose(products(features, maps[..., :1]).reshape(4, 2), [
+        [1, 2], [0, -0.5], [1.5, 0.25], [0.5, 0.5]])
+
+
+def test_products_are_zero_outside_the_gaussians():
+    given = inputs()
+    outside = np.asarray(given.maps[0, :, :, 0]) == 0
+    assert outside.sum() == SIDE**2 - 13**2
+    assert not np.asarray(products(given.features, given.maps))[0][outside].any()
+
+
+@pytest.mark.parametrize(("variant", "side", "expected"), [("paper", 64, 9), ("wide", 64, 20), ("wide", 32, 13)])
+def test_cells_that_answer_are_those_within_reach(variant, side, expected):
+    network, given = association_network(variant), inputs(side, [(side // 2, side // 2)] * 2)
+    variables = random_variables(network, given)
+    answers = jax.jit(lambda maps: network.apply(variables, given._replace(maps=maps), train=False)[0, :, :, 0])
+    differs = np.asarray(answers(given.maps) != answers(jnp.zeros_like(given.maps)))
+    rows, columns = np.nonzero(differs)
+    assert np.abs(rows - side // 2).max() == np.abs(columns - side // 2).max() == expected
+    assert reach(variant, side) == expected
+    assert differs[side // 2, side // 2 + 10] == (variant == "wide")
+
+
+def test_one_new_keypoint_is_read_if_it_is_alone():
+    network, given = AssociationNetwork(inputs=1), inputs(16, [(4, 4), (12, 12)])
+    variables = random_variables(network, given)
+    assert variables["params"]["conv1"]["kernel"].shape == (3, 3, WIDTH, WIDTH)
+    without_second = given._replace(maps=given.maps.at[..., 1].set(0))
+    np.testing.assert_array_equal(*(network.apply(variables, each, train=False) for each in (given, without_second)))
+
+
+def test_a_distant_network_answers_anywhere_and_hears_every_input():
+    network, given = association_network("distant"), inputs(16, [(3, 4), (5, 2)])
+    variables = network.init(jax.random.key(0), given, train=False)
+    answer = jax.jit(lambda given: network.apply(variables, given, train=False))
+    found = answer(given)
+    assert (found.shape, found.dtype) == ((1, 16, 16, 1), jnp.float32)
+    moved = answer(given._replace(points=given.points.at[0, 1, 0].add(1)))
+    assert (np.asarray(found) != np.asarray(moved)).mean() > 0.9
+    assert np.ptp(np.asarray(found)) > 0
+    odd = AssociationInputs(*(leaf[:, :15, :13] if leaf.ndim == 4 else leaf for leaf in given))
+    fresh, _ = network.init_with_output(jax.random.key(0), odd, train=False)
+    assert fresh.shape == (1, 15, 13, 1)
+
+
+def test_works_in_bfloat16():
+    network, given = AssociationNetwork(dtype=jnp.bfloat16), inputs(16, [(3, 4), (5, 2)])
+    given = given._replace(features=given.features.astype(jnp.bfloat16))
+    found, _ = network.init_with_output(jax.random.key(0), given, train=True)
+    assert found.dtype == jnp.float32
+
+
+def test_a_network_that_sees_features_is_warned_about():
+    with pytest.warns(UserWarning, match="copy"):
+        assert association_network("with_features").variant == "with_features"
+    with pytest.raises(ValueError, match="variant"):
+        association_network("deep")
+    with pytest.raises(ValueError, match="one or two"):
+        association_network(inputs=3)
