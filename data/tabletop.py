@@ -1,0 +1,212 @@
+"""An arm that pushes three toys about a table, seen from above, in short videos: drawn, joints and toys labelled.
+
+A stand-in for the second set of Keypoint Pyramids (Qian et al. 2022), which was never published: an arm with five
+joints and three plush toys, 450 videos of 30 frames, the gripper moving by up to a tenth of the table between frames.
+Video number n of a seed depends on these two alone.
+"""
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image, ImageDraw
+
+from data.figure_looks import FINER, background, finish, target
+from data.prepared import Dataset, KeypointBuilder, Record, record
+from kpjax.errors import InputError
+from kpjax.input.source import arrays
+from kpjax.input.video_source import VideoSource, numbered
+from kpjax.structures import Skeleton
+
+LINKS = np.array([0.24, 0.21, 0.18, 0.14, 0.1])  # lengths from the base on, as fractions of the picture's side
+BASE = np.array([0.5, 0.06])
+REACH = 0.1  # of the gripper between two frames, at most
+TOYS = ("bear", "star", "brick")
+RADII = np.array([0.075, 0.08, 0.07])  # of the toys
+GRIPPER_RADIUS = 0.035
+TABLE = (0.1, 0.9)  # where toys can be
+JOINTS = ("base", "shoulder", "elbow", "forearm", "wrist", "gripper")
+ARM_AND_TOYS = Skeleton(
+    (*JOINTS, *TOYS), tuple((k, k + 1) for k in range(len(LINKS))),
+    groups={"arm": tuple(range(len(JOINTS))), "toys": tuple(range(len(JOINTS), len(JOINTS) + len(TOYS)))})
+LOOK = target(0.0)  # of the table: a smooth pattern, and noise
+
+
+def tabletop_videos(count: int, frames: int, side: int, *, seed: int = 0, first: int = 0) -> VideoSource:
+    """`count` videos of `frames` frames, numbers `first` and on, drawn now and kept in memory, with 9 points each.
+
+    `scale` is the picture's side. About 3 ms a frame at 64 px. Raises InputError without any frame.
+    """
+    if count < 1 or frames < 1:
+        raise InputError(f"tabletop: {count} videos of {frames} frames; give at least one of each")
+    points, images = [], []
+    for number in range(first, first + count):
+        moved = motion(_generator(seed, number, "motion"), frames)
+        look = _generator(seed, number, "look")
+        colours, behind = 0.3 + 0.7 * look.random((len(TOYS) + 2, 3)), background(LOOK, look, side)
+        turns = 2 * math.pi * look.random(len(TOYS)) + np.cumsum(look.normal(0, 0.05, (frames, len(TOYS))), axis=0)
+        images += [finish(_drawn(spots, turn, colours, side), behind, LOOK.noise, look)
+                   for spots, turn in zip(moved, turns, strict=True)]
+        points.append(moved)
+    keypoints = (np.concatenate(points) * side - 0.5).astype(np.float32)
+    source = arrays(np.stack(images), keypoints, np.ones(keypoints.shape[:2]), ARM_AND_TOYS,
+                    f"tabletop/{seed}/{first}-{first + count - 1}")
+    return numbered(source, [frames] * count, [f"tabletop-{number:05d}" for number in range(first, first + count)])
+
+
+def motion(generator: np.random.Generator, frames: int) -> np.ndarray:
+    """(frames, 9, 2) float64, fractions of the side: the arm's joints from the base on, and the toys.
+
+    The gripper goes to a random place beyond one toy after another, by up to REACH a frame, and pushes what it meets.
+    """
+    toys = _apart(generator)
+    gripper = aim = _reachable(generator.uniform(*TABLE, 2))
+    bend = np.cumsum(generator.uniform(-0.6, 0.6, len(LINKS)))
+    arm = _bent(_chain(np.stack([np.sin(bend), np.cos(bend)], axis=-1)), gripper, rounds=30)
+    path = []
+    for _ in range(frames):
+        if np.linalg.norm(aim - gripper) < 0.02:
+            toy = toys[generator.integers(len(TOYS))]
+            beyond = generator.uniform(0.05, 0.25) * _unit(toy - gripper)
+            aim = _reachable(np.clip(toy + beyond, *TABLE))
+        gripper = gripper + min(REACH * generator.uniform(0.5, 1), np.linalg.norm(aim - gripper)) * _unit(aim - gripper)
+        toys = _pushed(toys, gripper)
+        arm = _bent(arm, gripper)
+        path.append(np.concatenate([arm, toys]))
+    return np.stack(path)
+
+
+def _apart(generator: np.random.Generator) -> np.ndarray:
+    """(3, 2): toys at random places of the table that do not overlap."""
+    while True:
+        toys = generator.uniform((TABLE[0], 0.25), TABLE[1], (len(TOYS), 2))
+        if all(np.linalg.norm(toys[a] - toys[b]) > RADII[a] + RADII[b] for a in range(3) for b in range(a)):
+            return toys
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / max(np.linalg.norm(vector), 1e-9)
+
+
+def _chain(directions: np.ndarray) -> np.ndarray:
+    """(6, 2): the joints of links in these directions (5, 2)."""
+    return BASE + np.concatenate([np.zeros((1, 2)), np.cumsum(LINKS[:, None] * directions, axis=0)])
+
+
+def _reachable(place: np.ndarray) -> np.ndarray:
+    """The nearest place that the gripper can get to."""
+    away = place - BASE
+    return BASE + np.clip(np.linalg.norm(away), 0.3, 0.97 * LINKS.sum()) * _unit(away)
+
+
+def _bent(arm: np.ndarray, goal: np.ndarray, rounds: int = 10) -> np.ndarray:
+    """The arm (6, 2) with its gripper led to `goal` (Aristidou and Lasenby 2011, FABRIK); links keep their lengths."""
+    joints, end = [complex(x, y) for x, y in arm.tolist()], complex(*goal.tolist())  # far faster than arrays of two
+
+    def beside(joint: complex, other: complex, length: float) -> complex:
+        return joint + length * (other - joint) / max(abs(other - joint), 1e-9)
+
+    for _ in range(rounds):
+        joints[-1] = end
+        for k in range(len(LINKS) - 1, 0, -1):
+            joints[k] = beside(joints[k + 1], joints[k], LINKS[k])
+        for k in range(len(LINKS)):
+            joints[k + 1] = beside(joints[k], joints[k + 1], LINKS[k])
+    return np.array([(joint.real, joint.imag) for joint in joints])
+
+
+def _pushed(toys: np.ndarray, gripper: np.ndarray) -> np.ndarray:
+    """The toys (3, 2) moved out of the way of the gripper and of each other, on the table."""
+    for _ in range(4):
+        before, toys = toys, toys.copy()
+        for k, toy in enumerate(toys):
+            overlap = RADII[k] + GRIPPER_RADIUS - np.linalg.norm(toy - gripper)
+            toys[k] = toy + max(overlap, 0) * _unit(toy - gripper)
+            for other in range(k):
+                apart = toys[k] - toys[other]
+                half = max(RADII[k] + RADII[other] - np.linalg.norm(apart), 0) / 2 * _unit(apart)
+                toys[k], toys[other] = toys[k] + half, toys[other] - half
+        toys = np.clip(toys, *TABLE)
+        if (toys == before).all():
+            break
+    return toys
+
+
+def _drawn(points: np.ndarray, turns: np.ndarray, colours: np.ndarray, side: int) -> Image.Image:
+    """Toys, and the arm over them, at FINER times the size: red, green, blue and coverage.
+
+    points: (9, 2) fractions of the side. turns: (3,) of the toys, radians. colours: (5, 3), of the toys, of the links
+    and of the joints.
+    """
+    size = side * FINER
+    canvas = Image.new("RGBX", (size, size))
+    pen = ImageDraw.Draw(canvas)
+    fills = [(*(int(255 * channel) for channel in colour), 255) for colour in colours]
+
+    def disc(centre, radius, fill):
+        (x, y), reach = centre * size, radius * size
+        pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=fill)
+
+    for name, at, turn, fill, radius in zip(TOYS, points[len(JOINTS):], turns, fills, RADII, strict=False):
+        dark = (*(channel // 3 for channel in fill[:3]), 255)
+        if name == "bear":
+            for angle in (turn - 0.7, turn + 0.7):
+                disc(at + 0.85 * radius * np.array([math.sin(angle), -math.cos(angle)]), 0.4 * radius, fill)
+            disc(at, 0.8 * radius, fill)
+        else:
+            corners = 10 if name == "star" else 4
+            angles = turn + 2 * math.pi * np.arange(corners) / corners
+            lengths = radius * np.where(np.arange(corners) % 2, 0.5, 1) if name == "star" else np.full(corners, radius)
+            outline = at + lengths[:, None] * np.stack([np.sin(angles), -np.cos(angles)], axis=-1)
+            pen.polygon((outline * size).ravel().tolist(), fill=fill)
+        disc(at, 0.25 * radius, dark)
+    arm = points[:len(JOINTS)]
+    for k in range(len(LINKS)):
+        thickness = 0.03 - 0.003 * k
+        across = thickness * _unit((arm[k + 1] - arm[k])[::-1] * [-1, 1])
+        corners = np.stack([arm[k] + across, arm[k + 1] + across, arm[k + 1] - across, arm[k] - across])
+        pen.polygon((corners * size).ravel().tolist(), fill=fills[-2])
+        disc(arm[k + 1], thickness, fills[-2])
+    for joint in arm[:-1]:
+        disc(joint, 0.02, fills[-1])
+    disc(arm[-1], GRIPPER_RADIUS, fills[-1])
+    return canvas
+
+
+def _generator(seed: int, number: int, purpose: str) -> np.random.Generator:
+    """Random numbers of one video: a counter-based generator with a place of its own for every (number, purpose)."""
+    key = np.array([seed, crc32(b"tabletop")], np.uint64)
+    counter = np.array([0, 0, number, crc32(purpose.encode())], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+class Tabletop(KeypointBuilder):
+    """360 videos of 30 frames of 128 px for training and 90 for testing, as files.
+
+    `tabletop_videos` draws any number at any size without files; this is for programs that read prepared sets only.
+    """
+
+    name = "tabletop"
+    VERSION = tfds.core.Version("1.0.0")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = None
+    keypoints = len(ARM_AND_TOYS.names)
+    encoding = "png"
+    side = 128
+    videos: Mapping[str, range] = {"train": range(360), "test": range(360, 450)}
+
+    def splits(self, folder: Path | None) -> Mapping[str, Iterator[Record]]:
+        return {part: _records(numbers, self.side) for part, numbers in self.videos.items()}
+
+
+def _records(numbers: range, side: int) -> Iterator[Record]:
+    for number in numbers:
+        video = tabletop_videos(1, 30, side, first=number)
+        for index in range(len(video)):
+            example = video[index]
+            yield record(example.image, example.keypoints, example.visible, float(example.scale), video.identity(index))
+
+
+DATASET = Dataset("tabletop", Tabletop, lambda folder: ARM_AND_TOYS, "drawn by kpjax, nothing to fetch",
+                  lambda folder: [], needs_folder=False)

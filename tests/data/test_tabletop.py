@@ -1,0 +1,70 @@
+"""The table: repeatable, the arm keeps its lengths, the gripper its reach, toys are pushed and lie still otherwise."""
+import numpy as np
+import pytest
+
+from data.prepared import datasets, open_source, prepare
+from data.tabletop import ARM_AND_TOYS, GRIPPER_RADIUS, JOINTS, LINKS, RADII, REACH, Tabletop, motion, tabletop_videos
+from kpjax.errors import InputError
+from kpjax.input.placement import letterbox
+from kpjax.input.video_source import in_videos
+
+
+@pytest.fixture(scope="module")
+def paths():
+    return np.stack([motion(np.random.default_rng(seed), 30) for seed in range(20)])
+
+
+def test_the_arm_keeps_its_lengths_and_the_gripper_its_reach(paths):
+    arm = paths[:, :, :len(JOINTS)]
+    lengths = np.linalg.norm(np.diff(arm, axis=2), axis=-1)
+    np.testing.assert_allclose(lengths, np.broadcast_to(LINKS, lengths.shape), rtol=1e-9)
+    steps = np.linalg.norm(np.diff(arm[:, :, -1], axis=1), axis=-1)
+    assert steps.max() < 1.3 * REACH
+    assert steps.mean() > 0.3 * REACH
+    assert (paths > 0.0).all()
+    assert (paths < 1.0).all()
+
+
+def test_toys_are_pushed(paths):
+    toys = paths[:, :, len(JOINTS):]
+    moved = np.linalg.norm(np.diff(toys, axis=1), axis=-1)
+    assert (moved.sum(1) > 0.05).mean() > 0.5  # most toys, in 30 frames
+    assert (moved == 0).mean() > 0.5  # and most of the time they lie still
+    gripper = paths[:, :, len(JOINTS) - 1:len(JOINTS)]
+    gap = np.linalg.norm(toys - gripper, axis=-1) - RADII - GRIPPER_RADIUS
+    assert np.mean(gap < -0.03) < 0.02
+
+
+def test_a_video_depends_on_its_number_only():
+    videos, part = tabletop_videos(3, 5, 32), tabletop_videos(1, 5, 32, first=2)
+    assert videos.skeleton == ARM_AND_TOYS
+    assert videos.titles[2:] == part.titles
+    for row in range(5):
+        np.testing.assert_array_equal(videos[10 + row].image, part[row].image)
+        np.testing.assert_array_equal(videos[10 + row].keypoints, part[row].keypoints)
+        assert videos[row].visible.all()
+    assert (tabletop_videos(1, 5, 32, seed=1)[0].image != videos[0].image).any()
+    with pytest.raises(InputError, match="3 videos of 0 frames"):
+        tabletop_videos(3, 0, 32)
+
+
+def test_the_gripper_is_drawn_where_its_label_is():
+    video = tabletop_videos(1, 6, 64, first=3)
+    colours = []
+    for row in range(6):
+        x, y = video[row].keypoints[ARM_AND_TOYS.index("gripper")].round().astype(int)
+        colours.append(video[row].image[y - 1:y + 2, x - 1:x + 2].astype(float).mean((0, 1)))
+    assert np.ptp(colours, axis=0).max() < 40  # of one colour, but for noise
+
+
+def test_the_table_can_be_prepared(tmp_path, monkeypatch):
+    monkeypatch.setattr(Tabletop, "videos", {"train": range(2), "test": range(2, 3)})
+    monkeypatch.setattr(Tabletop, "side", 32)
+    prepare(datasets()["tabletop"], data_dir=tmp_path)
+    source = in_videos(open_source("tabletop", "train", data_dir=tmp_path, place=letterbox(32)))
+    drawn = tabletop_videos(2, 30, 32)
+    assert source.titles == drawn.titles
+    assert source.identity(31) == "tabletop-00001#000001"
+    for row in (0, 31, 59):
+        np.testing.assert_array_equal(source[row].image, drawn[row].image)
+        np.testing.assert_allclose(source[row].keypoints, drawn[row].keypoints, atol=1e-4)
