@@ -36,6 +36,8 @@ def check_network_sizes(config) -> None:
         if config.image_size % 2 ** (len(config.widths) - 1):
             raise InputError(f"--image-size: {config.image_size}; {len(config.widths)} widths need a multiple of "
                              f"{2 ** (len(config.widths) - 1)}")
-    if config.network == "hrnet" and config.image_size % 32:
-        raise InputError(f"--image-size: {config.image_size}; hrnet halves its pictures five times, so give a multiple "
-                         "of 32")
+    if config.network in ("hrnet", "rsn") and config.image_size % 32:
+        raise InputError(f"--image-size: {config.image_size}; {config.network} halves its pictures five times, so give "
+                         "a multiple of 32")
+    if config.network == "rsn" and config.depth not in (18, 50):
+        raise InputError(f"--depth: {config.depth}; rsn has depth 18 or 50")

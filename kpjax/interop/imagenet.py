@@ -18,7 +18,7 @@ PYTORCH_FILES = (".pth", ".pt", ".bin", ".tar")  # pickled by torch.save
 
 
 def load_imagenet(variables: Variables, weights: str | Path, *, folder: Path = WEIGHTS_FOLDER) -> Imported:
-    """The variables of a PoseResNet, an HRNet or a bare trunk with a pretrained trunk, and a report of what was read.
+    """The variables of a PoseResNet, an HRNet, an RSN or a bare trunk with a pretrained trunk, and what was read.
 
     weights: the path of a file with the names of timm and of the official HRNet (`conv1.weight`,
     `layer1.0.bn1.running_mean`, ...; what only a classifier has is skipped), safetensors or, if PyTorch is installed,
@@ -59,7 +59,8 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def read_pytorch(path: str | Path) -> dict[str, Any]:
-    """All tensors of a file written by `torch.save`: a state dict, or a checkpoint that has one under `state_dict`.
+    """All tensors of a file written by `torch.save`: a state dict, or a checkpoint that has one under `state_dict` or,
+    as RSN's training writes it, under `model`.
 
     Nothing but tensors and plain containers is unpickled. Raises InputError if the file is absent, damaged or of
     another content, or PyTorch is not installed.
@@ -76,8 +77,9 @@ def read_pytorch(path: str | Path) -> dict[str, Any]:
     except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         raise InputError(f"{path}: is not a whole file of PyTorch weights ({type(error).__name__}); "
                          f"fetch it again") from error
-    if isinstance(stored, Mapping) and isinstance(stored.get("state_dict"), Mapping):
-        stored = stored["state_dict"]
+    for name in ("state_dict", "model"):
+        if isinstance(stored, Mapping) and isinstance(stored.get(name), Mapping):
+            stored = stored[name]
     tensors = stored if isinstance(stored, Mapping) else {}
     tensors = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, torch.Tensor)}
     if not tensors:

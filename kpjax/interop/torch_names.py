@@ -1,4 +1,4 @@
-"""Variables of PoseResNet and HRNet under the names and in the layouts of PyTorch, and back.
+"""Variables of PoseResNet, HRNet and RSN under the names and in the layouts of PyTorch, and back.
 
 The name of every tensor follows from its path:
 
@@ -18,6 +18,12 @@ parameters of an adversary into the variables under that name. HRNet's official 
 | `backbone/stage2_0/branches_1_3/conv1`   | `stage2.0.branches.1.3.conv1`                                            |
 | `backbone/stage3_1/fuse_layers_2_0_1_0`  | `stage3.1.fuse_layers.2.0.1.0`                                           |
 | `head/output` of a head of one layer     | `final_layer`                                                            |
+
+Nor does RSN's, whose predictions belong to the units that they are made of; underscores in names of layers stay:
+
+| `backbone/stage0/downsample/layer1_0/conv_bn_relu2_1_1/conv` | `stage0.downsample.layer1.0.conv_bn_relu2_1_1.conv`  |
+| `backbone/stage0/upsample/up4/u_skip/bn`                     | `stage0.upsample.up4.u_skip.bn`                      |
+| `head/stage0_up4/res_conv2/conv`                             | `stage0.upsample.up4.res_conv2.conv`                 |
 
 Convolution kernels are (kh, kw, in, out) here and (out, in, kh, kw) there; those of transposed convolutions are
 (in, out, kh, kw) there, mirrored in both axes.
@@ -40,7 +46,7 @@ COUNTER = "num_batches_tracked"  # PyTorch's BatchNorm counts its updates; nothi
 # the coarse branches' part of the last exchange in an HRNet that classifies.
 WITHOUT_A_PLACE = re.compile(
     rf"(.*\.)?(fc\.(weight|bias)|{COUNTER})|(incre_modules|downsamp_modules|final_layer|classifier)\..*"
-    r"|stage4\.\d+\.fuse_layers\.[123]\..*")
+    r"|stage4\.\d+\.fuse_layers\.[123]\..*|stage\d+\.upsample\.up\d\.res_conv[12]\..*")
 WIDTH_OF_HRNET = "transition1.0.0.weight"  # the tensor whose first axis is the width of the finest branch
 
 
@@ -71,7 +77,7 @@ class Imported(NamedTuple):
 
 
 def torch_names(variables: Variables) -> dict[str, str]:
-    """The path of every leaf of a PoseResNet, an HRNet or a trunk of theirs, and its name in PyTorch.
+    """The path of every leaf of a PoseResNet, an HRNet, an RSN or a trunk of theirs, and its name in PyTorch.
 
     Raises ValueError for a network that has no official PyTorch twin.
     """
@@ -157,6 +163,8 @@ def _leaves(variables: Variables) -> dict[str, Any]:
 
 def _module_name(modules: list[str], params: Mapping[str, Any]) -> str:
     part, *inner = modules
+    if "top" in params.get("backbone", params):  # RSN
+        return _module_name_of_rsn(modules)
     if "stage2_0" in params.get("backbone", {}):  # HRNet
         if part == "backbone":
             modules = inner
@@ -170,6 +178,16 @@ def _module_name(modules: list[str], params: Mapping[str, Any]) -> str:
             return f"{part}.{3 * hidden}" if hidden else part
         return f"{part}.{_place_in_sequence(inner[0])}"
     return re.sub(r"_(\d+)", r".\1", ".".join(modules))
+
+
+def _module_name_of_rsn(modules: list[str]) -> str:
+    part, *inner = modules
+    if part == "head":
+        stage, unit = inner[0].split("_")
+        modules = [stage, "upsample", unit, *inner[1:]]
+    elif part == "backbone":
+        modules = inner
+    return re.sub(r"(layer\d+)_(\d+)", r"\1.\2", ".".join(modules))
 
 
 def _place_in_sequence(layer: str) -> int:

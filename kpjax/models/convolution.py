@@ -1,6 +1,7 @@
 """Convolutions in the forms that every backend runs well, with parameters in Flax's layout (kh, kw, in, out)."""
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 # Weights with the variance that keeps a ReLU network's activations steady (He et al. 2015), by fan-out as torchvision.
@@ -110,3 +111,23 @@ def upsample_nearest(x: jax.Array) -> jax.Array:
     batch, height, width, channels = x.shape
     x = jnp.broadcast_to(x[:, :, None, :, None], (batch, height, 2, width, 2, channels))
     return x.reshape(batch, 2 * height, 2 * width, channels)
+
+
+def resize_bilinear(x: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """Bilinear resizing in which corner pixels stay in the corners: (B, H, W, C) -> (B, *size, C) in the same dtype.
+
+    It is PyTorch's `interpolate` with `align_corners=True`, as two products with constant matrices: a gather has a slow
+    gradient.
+    """
+    for axis, length in enumerate(size, start=1):
+        if x.shape[axis] != length:
+            weights = jnp.asarray(_interpolation(x.shape[axis], length), x.dtype)
+            spec = "nh,bhwc->bnwc" if axis == 1 else "nw,bhwc->bhnc"
+            x = jnp.einsum(spec, weights, x, precision=jax.lax.Precision.HIGHEST)
+    return x
+
+
+def _interpolation(before: int, after: int) -> np.ndarray:
+    """(after, before): how much of each old pixel a new one takes."""
+    places = np.linspace(0, before - 1, after)
+    return np.maximum(1 - np.abs(places[:, None] - np.arange(before)), 0)

@@ -10,6 +10,7 @@ class KeypointNetwork(nn.Module):
     names. The backbone returns a tuple of feature maps from fine to coarse; the last is the deepest. `upsampling` turns
     that tuple into one feature map of the heatmaps' size, which the head reads. A method that needs another head beside
     the network's own applies `network.head` to parameters that it keeps itself.
+    A head that predicts coarser heatmaps too has a method `coarse(backbone_features, train)` that returns them.
 
     Every method below is reached through `apply(variables, ..., train, method="features")`.
     """
@@ -19,7 +20,18 @@ class KeypointNetwork(nn.Module):
     head: nn.Module
 
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+        if self.is_initializing():  # all parameters are drawn, also those of heatmaps that only a loss reads
+            return self.all_heatmaps(images, train)[-1]
         return self.regress(self.features(images, train), train)
+
+    def all_heatmaps(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
+        """Every heatmap that the network predicts, all (B, h, w, K) float32, for losses that supervise them too.
+
+        In the order in which they are predicted; the last are those of `__call__`, and most networks have no others.
+        """
+        maps = self.backbone_features(images, train)
+        coarse = self.head.coarse(maps, train) if hasattr(self.head, "coarse") else ()
+        return (*coarse, self.regress(self.upsample(maps, train), train))
 
     def features(self, images: jax.Array, train: bool) -> jax.Array:
         """What the head reads, (B, h, w, C) in the compute dtype."""

@@ -1,0 +1,177 @@
+"""RSN: its published size, the heatmaps of all its units, resizing, and that rematerialisation changes no number."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.benchmark.multiply_adds import multiply_adds
+from experiments.networks import heatmap_network
+from kpjax.models.convolution import resize_bilinear
+from kpjax.models.residual_steps import DownPath
+from kpjax.models.rsn import rsn
+from kpjax.models.unet import small_unet
+
+TINY = {"blocks": (1, 1, 1, 1), "width": 8, "unit_width": 8}
+QUICK = {"xla_backend_optimization_level": 0}  # compiles sooner, computes the same
+
+
+def shapes(network, side=32):
+    images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    return jax.eval_shape(lambda key, x: network.init(key, x, False), jax.random.key(0), images)
+
+
+def drawn(tree, seed=0):
+    """Values for a tree of shapes: He's normal for kernels, near one for all else. Quicker than to compile `init`."""
+    generator = np.random.default_rng(seed)
+    return jax.tree.map(
+        lambda leaf: (generator.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:3])) if leaf.ndim == 4
+                      else generator.uniform(0.8, 1.2, leaf.shape)).astype(np.float32), tree)
+
+
+def count(tree):
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize(("depth", "measured_by", "parameters", "multiply_add_count"), [
+    (18, "input", 9_159_072, 2.047e9), (18, "level", 13_418_964, 2.514e9), (50, "level", 38_393_712, 6.762e9)])
+def test_it_has_the_published_size(depth, measured_by, parameters, multiply_add_count):
+    """Published for 17 keypoints at 256x192: 2.5 and 6.4 GFLOPs. All cost scales with the area, here from 256x256."""
+    network = rsn(17, depth=depth, measured_by=measured_by)
+    params = shapes(network)["params"]
+    assert set(params) == {"backbone", "head"}
+    assert count(params) == parameters
+    assert sum(multiply_adds(network, 256).values()) * 192 / 256 == pytest.approx(multiply_add_count, rel=1e-3)
+    assert count(params["head"]) == 4 * (256 * 256 + 3 * 256 + 9 * 256 * 17 + 3 * 17)
+    assert network == rsn(17, depth=depth, measured_by=measured_by if (depth, measured_by) == (18, "level") else None)
+
+
+@pytest.fixture(scope="module")
+def variables():
+    return drawn(shapes(rsn(3, **TINY)))
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(1).normal(size=(2, 64, 32, 3)).astype(np.float32)
+
+
+def test_all_units_predict_heatmaps_in_any_precision(variables, images):
+    """The head reads them from the trunk's maps, and those of `__call__` are the last. bfloat16 stays close to float32.
+
+    That two stages are in the right order is seen beside PyTorch, in tests/interop.
+    """
+    exact, rounded = rsn(3, **TINY), rsn(3, **TINY, dtype=jnp.bfloat16)
+    assert jax.tree.map(jnp.shape, shapes(rounded)) == jax.tree.map(jnp.shape, variables)
+    head = {collection: tree["head"] for collection, tree in variables.items()}
+
+    def run(variables):
+        maps = exact.apply(variables, images, False, method="backbone_features")
+        every = (*exact.head.apply(head, maps, False, method="coarse"), exact.head.apply(head, maps[0], False))
+        return (maps, every, exact.apply(variables, images, False),
+                rounded.apply(variables, images, False, method="all_heatmaps"))
+
+    maps, every, heatmaps, low = jax.jit(run, compiler_options=QUICK)(variables)
+    assert [map_.shape for map_ in maps] == [(2, 64 // stride, 32 // stride, 8) for stride in (4, 8, 16, 32)]
+    assert [(map_.shape, map_.dtype) for map_ in (*every, *low)] == 8 * [((2, 16, 8, 3), jnp.float32)]
+    np.testing.assert_allclose(heatmaps, every[-1], atol=1e-5 * np.abs(heatmaps).max())
+    for number in range(4):
+        largest = np.abs(every[number]).max()
+        assert 0 < np.abs(low[number] - every[number]).max() < 0.1 * largest
+        assert all(np.abs(every[number] - other).max() > 1e-2 * largest for other in every[:number])
+
+
+def test_what_the_heads_read_has_its_stages_and_dtype(images):
+    """Of each size the later stage first; the first map is what `features` hands to heads."""
+    network = rsn(3, **TINY, stages=2, dtype=jnp.bfloat16)
+    maps, features = jax.eval_shape(
+        lambda key: network.init_with_output(key, images, False, method=lambda model, *given: (
+            model.backbone_features(*given), model.features(*given)))[0], jax.random.key(0))
+    assert [map_.shape for map_ in maps] == [(2, 64 // s, 32 // s, 8) for s in (4, 4, 8, 8, 16, 16, 32, 32)]
+    assert (features.shape, features.dtype) == ((2, 16, 8, 8), jnp.bfloat16)
+
+
+def test_it_starts_near_zero_and_with_the_parameters_of_all_units(images):
+    """A fresh network's heatmaps are small beside targets of peak 1; a head that is drawn by itself has one unit.
+
+    A pass that runs no coarse unit hands on the statistics of those too.
+    """
+    network = rsn(3, **TINY)
+    heatmaps, fresh = jax.jit(
+        lambda key: network.init_with_output(key, images, True), compiler_options=QUICK)(jax.random.key(0))
+    assert heatmaps.shape == (2, 16, 8, 3)
+    assert 0.5 / 255 < np.std(heatmaps) < 1.1 / 255
+    assert sorted(fresh["params"]["head"]) == [f"stage0_up{unit}" for unit in (1, 2, 3, 4)]
+    _, moved = jax.eval_shape(lambda v: network.apply(v, images, True, mutable=["batch_stats"]), fresh)
+    assert jax.tree.map(jnp.shape, moved["batch_stats"]) == jax.tree.map(jnp.shape, fresh["batch_stats"])
+    alone = jax.eval_shape(lambda key: network.head.init(key, jnp.zeros((1, 8, 8, 8)), False), jax.random.key(0))
+    assert set(alone["params"]) == {"stage0_up4"}
+
+
+def test_rematerialisation_keeps_less_and_changes_no_number():
+    """Of one level of the way down: output, statistics and every gradient; a backward pass is handed fewer numbers.
+
+    No parameter is idle but the biases that BatchNorm takes away.
+    """
+    plain, again = (DownPath((1,), 2, 8, "input", choice, jnp.float32) for choice in (False, True))
+    x = np.random.default_rng(2).normal(size=(2, 8, 8, 8)).astype(np.float32)
+    variables = drawn(jax.eval_shape(lambda key: plain.init(key, x, [], False), jax.random.key(0)))
+    assert rsn(3, rematerialise=True).backbone.rematerialise
+
+    def loss(path):
+        def of(params):
+            (y,), moved = path.apply(variables | {"params": params}, x, [], True, mutable=["batch_stats"])
+            return jnp.square(y - 1).mean(), moved
+        return of
+
+    one, other = jax.jit(
+        lambda params: [jax.value_and_grad(loss(path), has_aux=True)(params) for path in (plain, again)],
+        compiler_options=QUICK)(variables["params"])
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), one, other)
+    gradients, _ = jax.tree_util.tree_flatten_with_path(one[1])
+    idle = {jax.tree_util.keystr(path[-2:]) for path, leaf in gradients if np.abs(leaf).max() < 1e-5}
+    assert idle == {"['conv']['bias']"}
+
+    def kept(path):
+        return count(jax.eval_shape(
+            lambda params: jax.vjp(loss(path), params, has_aux=True)[1], variables["params"]))
+
+    assert kept(again) < kept(plain) / 2
+
+
+@pytest.mark.parametrize(("before", "after"), [((4, 3), (8, 6)), ((1, 1), (4, 2)), ((2, 4), (16, 4)), ((3, 5), (1, 7))])
+def test_resizing_keeps_corners_and_planes(before, after):
+    """A linear function of the pixel's place stays one, whose corners are those of the old map."""
+    rows, columns = (np.linspace(0, 1, side) for side in before)
+    plane = (rows[:, None] * 3 - columns[None, :] * 2 + 0.5)[None, :, :, None].astype(np.float32)
+    resized = jax.jit(resize_bilinear, static_argnums=1)(plane, after)
+    rows, columns = (np.linspace(0, 1, side) if old > 1 else np.zeros(side)
+                     for side, old in zip(after, before, strict=True))
+    np.testing.assert_allclose(resized[0, :, :, 0], rows[:, None] * 3 - columns[None, :] * 2 + 0.5, atol=1e-6)
+    assert resize_bilinear(plane.astype(jnp.bfloat16), after).dtype == jnp.bfloat16
+
+
+def test_other_networks_have_no_coarser_heatmaps():
+    network = small_unet(3, widths=(4, 4, 4))
+    images = np.random.default_rng(0).normal(size=(1, 16, 16, 3)).astype(np.float32)
+    variables = drawn(shapes(network, 16))
+    (only,) = network.apply(variables, images, False, method="all_heatmaps")
+    np.testing.assert_array_equal(only, network.apply(variables, images, False))
+
+
+def test_values_that_make_no_rsn_are_refused(images):
+    with pytest.raises(ValueError, match="depth is one of 18, 50, got 34"):
+        rsn(3, depth=34)
+    with pytest.raises(ValueError, match=r"a count for each of four levels.* got blocks \(1, 2\)"):
+        rsn(3, blocks=(1, 2))
+    with pytest.raises(ValueError, match="width 2"):
+        rsn(3, width=2)
+    with pytest.raises(ValueError, match="measured_by is input or level, got 'all'"):
+        rsn(3, measured_by="all")
+    with pytest.raises(ValueError, match=r"multiples of 32, got \(2, 64, 48, 3\)"):
+        jax.eval_shape(lambda key: rsn(3, **TINY).init(key, jnp.zeros((2, 64, 48, 3)), False), jax.random.key(0))
+
+
+def test_experiments_know_it_by_name():
+    network = heatmap_network("rsn", 3, stride=4, depth=18, stem_width=8, stages=2, unit_width=16, rematerialise=True)
+    assert network == rsn(3, width=8, stages=2, unit_width=16, rematerialise=True)
