@@ -1,0 +1,134 @@
+"""Human3.6M as videos: the toolbox's layout and the simplified one, with joints on their pixels, boxes and facts."""
+import pickle
+
+import numpy as np
+import pytest
+import scipy.io
+
+from data.human36m_videos import (
+    DATASET,
+    ELEVEN_ACTIONS,
+    OF_32,
+    SEVENTEEN,
+    STRIDE,
+    facts,
+    human36m_videos,
+    read,
+)
+from data.prepared import prepare
+from kpjax.errors import InputError
+from kpjax.input.pairs import frame_pairs
+from kpjax.input.placement import letterbox, person_crop
+
+WIDTH, HEIGHT = 640, 600
+WRIST = SEVENTEEN.index("left_wrist")
+
+
+def person(seed):
+    """(17, 2) px of a picture, whole numbers, and the box (left, upper, right, lower) of the toolbox."""
+    joints = np.random.default_rng(seed).integers(200, 400, (17, 2)).astype(np.float64)
+    return joints, np.array([180.0, 190, 420, 430]) + seed
+
+
+@pytest.fixture(scope="module")
+def toolbox(tmp_path_factory, draw):
+    root = tmp_path_factory.mktemp("toolbox")
+    parts = {"h36m_train.pkl": [(1, 2), (5, 14)], "h36m_validation.pkl": [(9, 2)]}
+    for file, videos in parts.items():
+        frames = []
+        for subject, action in videos:
+            video = f"s_{subject:02d}_act_{action:02d}_subact_01_ca_03"
+            for number in range(1, 12):
+                joints, box = person(100 * subject + number)
+                if number % STRIDE == 1:
+                    x, y = joints[WRIST].astype(int).tolist()
+                    draw(root / "images" / video / f"{video}_{number:06d}.jpg", WIDTH, HEIGHT,
+                         {(x + i, y + j): (255, 255, 255) for i in (-1, 0, 1) for j in (-1, 0, 1)})
+                frames.append({"image": f"{video}/{video}_{number:06d}.jpg", "joints_2d": joints.astype(np.float32),
+                               "joints_vis": np.ones((17, 3)), "box": box, "subject": np.int64(subject),
+                               "center": (0.5, np.float64(2)), "camera": {"R": np.eye(3), "fx": np.float64(1145)}})
+        (root / file).write_bytes(pickle.dumps(frames))
+    return root
+
+
+@pytest.fixture(scope="module")
+def simplified(tmp_path_factory, draw):
+    root = tmp_path_factory.mktemp("simplified")
+    for subject, video in ((1, "Walking.54138969"), (8, "Directions 1.60457274"), (11, "Walking 1.55011271")):
+        for number in (3, 8, 12, 21, 40, 41):
+            joints = np.random.default_rng(number).integers(10, 118, (32, 2))
+            x, y = joints[OF_32[WRIST]].tolist()
+            draw(root / f"S{subject}" / "WithBackground" / video / f"{number}.jpg", 128, 128, {(x, y): (255, 255, 255)})
+            labels = root / f"S{subject}" / "Landmarks" / video
+            labels.mkdir(parents=True, exist_ok=True)
+            scipy.io.savemat(labels / f"{number}.mat", {"keypoints_2d": (joints[:, ::-1] + 0.5) / 128})
+    return root
+
+
+def test_the_layout_of_the_toolbox(toolbox, tmp_path):
+    prepare(DATASET, toolbox, tmp_path)
+    source = human36m_videos("train", letterbox(512), data_dir=tmp_path)
+    assert source.titles == ("s_01_act_02_subact_01_ca_03", "s_05_act_14_subact_01_ca_03")
+    assert source.facts == {"subject": ("S1", "S5"), "action": ("Directions", "Walking"), "camera": ("3", "3")}
+    np.testing.assert_array_equal(source.frame, [1, 6, 11] * 2)
+    assert source.skeleton == SEVENTEEN
+    for row in range(6):
+        joints, box = person(100 * (1 if row < 3 else 5) + int(source.frame[row]))
+        example = source[row]
+        np.testing.assert_allclose(example.crop[:2, :2] @ example.keypoints.T + example.crop[:2, 2:],
+                                   (joints.T + 0.5) * 0.8 - 0.5, atol=1e-3)
+        np.testing.assert_allclose(source.box(row)[2:], (box[2:] - box[:2]) * 0.8, rtol=1e-5)
+        x, y = example.keypoints[WRIST].round().astype(int)
+        assert example.image[y, x].min() > 180
+    own = human36m_videos("train", person_crop(64, 1.0), data_dir=tmp_path)
+    pairs = frame_pairs(own, window=10, batch_size=4, seed=0, crop="union")
+    np.testing.assert_array_equal(pairs["frame"][0].crop, pairs["reference"][0].crop)
+    assert len(human36m_videos("test", letterbox(64), data_dir=tmp_path)) == 3
+    with pytest.raises(InputError, match="nothing prepared at"):
+        human36m_videos("train", letterbox(64), data_dir=tmp_path / "elsewhere")
+
+
+def test_the_simplified_layout(simplified, tmp_path):
+    prepare(DATASET, simplified, tmp_path)
+    source = human36m_videos("train", letterbox(128), data_dir=tmp_path)
+    assert source.titles == ("S1/Walking.54138969", "S8/Directions 1.60457274")
+    assert source.facts["action"] == ("Walking", "Directions")
+    assert source.facts["subject"] == ("S1", "S8")
+    assert source.facts["camera"] == ("54138969", "60457274")
+    np.testing.assert_array_equal(source.frame, [3, 41] * 2)
+    joints = np.random.default_rng(41).integers(10, 118, (32, 2))
+    np.testing.assert_allclose(source[1].keypoints, joints[OF_32], atol=1e-3)
+    x, y = joints[OF_32[WRIST]].tolist()
+    assert source[1].image[y, x].min() > 180
+    crop = human36m_videos("train", person_crop(128, 1.0), data_dir=tmp_path)[1]
+    np.testing.assert_allclose(crop.crop, np.eye(3), atol=1e-6)
+
+
+def test_a_file_that_would_run_something_is_refused(toolbox, tmp_path):
+    for file in ("h36m_train.pkl", "h36m_validation.pkl"):
+        (tmp_path / file).write_bytes((toolbox / file).read_bytes())
+    (tmp_path / "h36m_train.pkl").write_bytes(pickle.dumps([print]))
+    faults = []
+    assert not read(tmp_path, faults)["train"]
+    assert faults == ["h36m_train.pkl cannot be read: it holds builtins.print, and only arrays are read; make it again"]
+
+
+def test_faults_come_at_once(toolbox, tmp_path):
+    frames = pickle.loads((toolbox / "h36m_validation.pkl").read_bytes())
+    frames[0]["joints_2d"] = np.zeros((16, 2))
+    frames[1]["image"] = "s_09/frame.jpg"
+    del frames[2]["box"]
+    (tmp_path / "h36m_validation.pkl").write_bytes(pickle.dumps(frames))
+    faults = DATASET.check(tmp_path)
+    said = " | ".join(faults)
+    assert "h36m_train.pkl is missing, expected at" in said
+    assert "entry 0 (s_09_act_02_subact_01_ca_03/s_09_act_02_subact_01_ca_03_000001.jpg) joints_2d: 16 x 2 num" in said
+    assert "entry 1 (s_09/frame.jpg): image names end in s_01_act_02" in said
+    assert "entry 2: field box is missing" in said
+    assert "s_09_act_02_subact_01_ca_03_000006.jpg is missing, though it has annotations" in said
+    assert "neither h36m_train.pkl (layout of H36M-Toolbox) nor" in DATASET.check(tmp_path / "nothing")[0]
+
+
+def test_facts_and_actions():
+    assert len(ELEVEN_ACTIONS) == 11
+    assert facts("s_11_act_16_subact_02_ca_04") == {"subject": "S11", "action": "WalkingTogether", "camera": "4"}
