@@ -1,5 +1,7 @@
 """Pairs of frames of one video, for methods that learn from what moves between them."""
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Literal
 
 import numpy as np
@@ -18,14 +20,13 @@ REFERENCE = 0x726566  # a place of its own among the random numbers of a seed
 class PairStream:
     """One half of an endless stream of pairs: `stream[step]` has this process's rows of global batch `step`.
 
-    A pair is a function of the seed and of its position in the stream alone, so both halves agree without talking.
+    A pair is a function of the seed and of its position in the stream alone.
     """
 
     frames: BatchStream
-    window: int
-    seed: int
+    pairs: Callable[[int], tuple[tuple[int, int], ...]]  # step -> (frame, reference) in the source, a pair for each row
     crop: Crop
-    half: Literal["frame", "reference"]
+    half: Literal[0, 1]  # 0 gives frames, 1 their references
 
     @property
     def source(self) -> VideoSource:
@@ -39,24 +40,11 @@ class PairStream:
     def repeats(self) -> bool:
         return self.frames.repeats
 
-    def pairs(self, step: int) -> list[tuple[int, int]]:
-        """(number of the frame, number of its reference) in the source, for each of this process's rows."""
-        positions = [step * self.batch_size + row for row in self.frames.rows]
-        numbers = [int(self.frames.order[position]) for position in positions]
-        return [(number, self._reference(number, position))
-                for number, position in zip(numbers, positions, strict=True)]
-
-    def _reference(self, number: int, position: int) -> int:
-        choices = reference_frames(self.source, number, self.window)
-        key = np.array([self.seed, REFERENCE], np.uint64)
-        generator = np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, position], np.uint64)))
-        return int(choices[generator.integers(len(choices))])
-
     def __getitem__(self, step: int) -> Example:
         rows = []
         for pair in self.pairs(step):
-            number = pair[self.half == "reference"]
             box = None if self.crop == "own" else _common_box(self.source, pair, self.crop)
+            number = pair[self.half]
             rows.append(self.source[number] if box is None else self.source.within(number, box))
         return strip_labels(stacked(rows))
 
@@ -79,7 +67,9 @@ def frame_pairs(
     _check(source, window, crop)
     frames = stream(source, batch_size=batch_size, seed=seed, labelled=False, repeats=repeats,
                     process_index=process_index, process_count=process_count)
-    return {half: PairStream(frames, window, seed, crop, half) for half in ("frame", "reference")}
+    # Both halves of a step are read one after the other, so the second finds what the first has drawn.
+    pairs = lru_cache(maxsize=8)(partial(_drawn, frames, window, seed))
+    return {"frame": PairStream(frames, pairs, crop, 0), "reference": PairStream(frames, pairs, crop, 1)}
 
 
 def reference_frames(source: VideoSource, number: int, window: int) -> np.ndarray:
@@ -90,6 +80,19 @@ def reference_frames(source: VideoSource, number: int, window: int) -> np.ndarra
     high = first + np.searchsorted(frames, own + window, "right")
     near = np.arange(low, high)
     return near[near != number]
+
+
+def _drawn(frames: BatchStream, window: int, seed: int, step: int) -> tuple[tuple[int, int], ...]:
+    """(number of the frame, number of its reference) in the source, for each of this process's rows of a batch."""
+    pairs = []
+    for row in frames.rows:
+        position = step * frames.batch_size + row
+        number = int(frames.order[position])
+        choices = reference_frames(frames.source, number, window)
+        key, counter = np.array([seed, REFERENCE], np.uint64), np.array([0, 0, 0, position], np.uint64)
+        generator = np.random.Generator(np.random.Philox(key=key, counter=counter))
+        pairs.append((number, int(choices[generator.integers(len(choices))])))
+    return tuple(pairs)
 
 
 def _common_box(source: VideoSource, pair: tuple[int, int], crop: Crop) -> np.ndarray:

@@ -170,12 +170,21 @@ def find_videos(*paths: Path) -> tuple[Video, ...]:
     return tuple(found.values())
 
 
-def unreadable(video: Video, numbers: list[int]) -> InputError:
-    """The error that says which frames of a video do not decode."""
+def frames_of_one_size(video: Video) -> Iterator[tuple[int, np.ndarray | None]]:
+    """The frames of a video as it gives them. Raises InputError for one of another size than the first."""
+    for number, image in video:
+        if image is not None and image.shape[1::-1] != video.size:
+            raise InputError(f"{video.path}: frame {number} is {image.shape[1]}x{image.shape[0]}, the first is "
+                             f"{video.size[0]}x{video.size[1]}; bring the frames of a video to one size")
+        yield number, image
+
+
+def unreadable(video: Video, numbers: list[int], flag: str = "--on-bad-frame") -> InputError:
+    """The error that says which frames of a video do not decode, and the flag of the command that leaves them out."""
     shown = ", ".join(str(number) for number in numbers[:5]) + (", ..." if len(numbers) > 5 else "")
     which = f"frame {shown} does" if len(numbers) == 1 else f"frames {shown} do"
     return InputError(f"{video.path}: {which} not decode ({len(numbers)} of {len(video)}); fetch the video again, or "
-                      "leave such frames out with --on-bad-frame skip")
+                      f"leave such frames out with {flag} skip")
 
 
 def _times(container: av.container.InputContainer) -> tuple[np.ndarray, int]:

@@ -12,7 +12,7 @@ import numpy as np
 from kpjax.errors import InputError, summarise
 from kpjax.input.placement import Place
 from kpjax.input.source import Source, TfdsSource, arrays, digest_of, identities
-from kpjax.input.video import Video, unreadable
+from kpjax.input.video import Video, frames_of_one_size, unreadable
 from kpjax.structures import Example, Skeleton
 
 NO_KEYPOINTS = Skeleton(())
@@ -195,16 +195,12 @@ def read_videos(
 def _read(video: Video, place: Place, every: int) -> tuple[list, list[int], list[int]]:
     """What is placed of each frame that is kept, the numbers of those frames, and of those that do not decode."""
     placed, numbers, bad = [], [], []
-    for number, image in video:
+    for number, image in frames_of_one_size(video):
         if number % every:
             continue
         if image is None:
             bad.append(number)
             continue
-        height, width = image.shape[:2]
-        if (width, height) != video.size:
-            raise InputError(f"{video.path}: frame {number} is {width}x{height}, the first is {video.size[0]}x"
-                             f"{video.size[1]}; bring the frames of a video to one size")
         placed.append(place(image, np.zeros((0, 2), np.float32), np.zeros(0, np.float32), np.float32(max(video.size))))
         numbers.append(number)
     return placed, numbers, bad

@@ -1,0 +1,107 @@
+"""Any folder of videos as a dataset and as a source, with and without a table of labels."""
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.prepared import open_source, prepare
+from data.videos import DATASET, TABLE, read_labels, split, with_labels
+from kpjax.errors import InputError
+from kpjax.input.pairs import frame_pairs
+from kpjax.input.placement import letterbox
+from kpjax.input.video import find_videos
+from kpjax.input.video_source import in_videos, read_videos
+from kpjax.input.video_writing import write_video
+
+ROWS = ["video,frame,keypoint,x,y,visible", "a.mp4,0,nose,10,20,1", "a.mp4,0,tail,30,21.5,", "a.mp4,3,tail,1,2,0",
+        "a.mp4,3,nose,500,2,1", "sub/b.mp4,7,tail,5,6,1"]
+
+
+def moving(frames):
+    """A white square on grey that goes to the right by 2 px a frame."""
+    images = np.full((frames, 32, 64, 3), 70, np.uint8)
+    for number, image in enumerate(images):
+        image[12:20, 2 * number:2 * number + 8] = 250
+    return images
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "my videos"
+    (root / "sub" / "frames").mkdir(parents=True)
+    write_video(root / "a.mp4", moving(10))
+    write_video(root / "sub" / "b.mp4", moving(8))
+    for number, image in enumerate(moving(6)):
+        Image.fromarray(image).save(root / "sub" / "frames" / f"{number}.png")
+    return root
+
+
+def test_a_folder_without_labels_is_prepared_and_split_by_video(folder, tmp_path):
+    prepare(DATASET, folder, tmp_path / "prepared")
+    train = in_videos(open_source("videos", "train", data_dir=tmp_path / "prepared", place=letterbox(32)))
+    test = in_videos(open_source("videos", "test", data_dir=tmp_path / "prepared", place=letterbox(32)))
+    assert sorted([*train.titles, *test.titles]) == ["a.mp4", "sub/b.mp4", "sub/frames"]
+    assert len(train) + len(test) == 24
+    assert train.skeleton.names == ()
+    example = train[3]
+    assert example.image.shape == (32, 32, 3)
+    assert example.keypoints.shape == (0, 2)
+    assert example.scale == 32
+    pairs = frame_pairs(train, window=4, batch_size=4, seed=0)
+    assert pairs["reference"][0].image.shape == (4, 32, 32, 3)
+    assert pairs["reference"][0].visible.shape == (4, 0)
+
+
+def test_labels_reach_records_and_sources(folder, tmp_path):
+    (folder / TABLE).write_text("\n".join(ROWS))
+    prepare(DATASET, folder, tmp_path / "prepared")
+    source = in_videos(open_source("videos", "train+test", data_dir=tmp_path / "prepared", place=letterbox(64)))
+    videos = find_videos(folder)
+    read = with_labels(read_videos(videos, letterbox(64)), folder / TABLE, videos)
+    for one in (source, read):
+        assert one.skeleton.names == ("nose", "tail")
+        assert one.titles == ("a.mp4", "sub/b.mp4", "sub/frames")
+        np.testing.assert_allclose(one[0].keypoints, [[10, 36], [30, 37.5]], atol=1e-4)  # letterboxed by 16 rows
+        assert one[0].visible.tolist() == [1, 1]
+        assert one[3].visible.tolist() == [0, 0]  # one is marked so, one lies outside
+        assert one[17].visible.tolist() == [0, 1]
+        assert sum(float(one[row].visible.sum()) for row in range(len(one))) == 3
+        bright = np.argwhere(one[2].image.min(-1) > 200)
+        np.testing.assert_allclose(bright.mean(0), [31.5, 7.5], atol=0.5)
+
+
+def test_faults_of_a_table_come_in_one_line(folder, tmp_path):
+    (folder / TABLE).write_text("\n".join([*ROWS, "c.mp4,0,nose,1,1,1", "a.mp4,10,nose,1,1,1", "a.mp4,1,nose,x,1,1",
+                                           "a.mp4,0,nose,1,1,1"]))
+    with pytest.raises(InputError) as raised:
+        prepare(DATASET, folder, tmp_path / "prepared")
+    said = str(raised.value)
+    assert "4 faults: line 7: there is no video 'c.mp4'; line 8: frame 10 of a.mp4, which has frames 0 to 9" in said
+    assert "line 9 x: 'x' where a number belongs; line 10: nose of frame 0 of a.mp4 is labelled twice" in said
+    assert "\n" not in said
+    (folder / TABLE).write_text("video,frame,x,y\n")
+    with pytest.raises(InputError, match="column keypoint is missing; needed are video, frame, keypoint, x, y"):
+        read_labels(folder / TABLE, {"a.mp4": 10})
+
+
+def test_a_folder_without_video_and_broken_frames(folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("none")
+    with pytest.raises(InputError, match="there is no video in this folder"):
+        prepare(DATASET, tmp_path / "empty", tmp_path / "prepared")
+    broken = folder / "sub" / "frames" / "2.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    with pytest.raises(InputError, match=r"frames: frame 2 does not decode \(1 of 6\)"):
+        prepare(DATASET, folder, tmp_path / "prepared")
+    builder = prepare(DATASET, folder, tmp_path / "prepared", on_bad_image="skip")
+    assert builder.skipped == ["sub/frames#000002"]
+    assert sum(part.num_examples for part in builder.info.splits.values()) == 23
+
+
+def test_few_videos_are_cut_in_two(folder):
+    videos = find_videos(folder)
+    parts = split(videos[:2])
+    assert [list(kept) for _, kept in parts["test"]] == [[8, 9], [6, 7]]
+    assert [len(kept) for _, kept in parts["train"]] == [8, 6]
+    whole = split(videos)
+    assert len(whole["test"]) == 1
+    assert {video.name for video, _ in whole["train"]} | {whole["test"][0][0].name} == {one.name for one in videos}
