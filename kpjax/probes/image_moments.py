@@ -1,0 +1,72 @@
+"""Nine numbers of the moving part of a picture: what a linear probe makes of no learning at all.
+
+They are the centre, the spread and the skewness of a mask of what differs from the video's background. They find no
+part of a body, yet on one figure before a still background a linear probe takes much of the pose from them.
+"""
+from collections.abc import Iterable
+from typing import Literal
+
+import numpy as np
+
+from kpjax.errors import InputError
+
+POWERS = ((2, 0), (1, 1), (0, 2), (3, 0), (2, 1), (1, 2), (0, 3))  # of x and y, in the order of the features
+NAMES = ("x", "y", *("x" * across + "y" * down for across, down in POWERS))
+BACKGROUND_FRAMES = 100  # evenly spaced ones are enough for a mean or a median
+
+Background = Literal["median", "mean"]
+
+
+def image_moments(
+    videos: Iterable[np.ndarray], *, background: Background = "median", threshold: float = 0.1, binary: bool = False,
+) -> np.ndarray:
+    """Moments up to the third order of the moving mask of every frame: (N, 9) float64, the videos one after the other.
+
+    videos: the frames (T, H, W, C) uint8 of each; one at a time is read. The features have the order of `NAMES`: the
+    mask's centre, then its central moments of second and third order, each divided by the mask's sum, in normalised
+    coordinates (the centres of outer pixels at -1 and 1). A frame in which nothing moves has zeros.
+    background, threshold, binary: see `moving_masks`. Raises InputError for no video and those that it refuses.
+    """
+    moments = [mask_moments(moving_masks(frames, background=background, threshold=threshold, binary=binary))
+               for frames in videos]
+    if not moments:
+        raise InputError("image moments: there is no video; give at least one")
+    return np.concatenate(moments)
+
+
+def moving_masks(
+    frames: np.ndarray, *, background: Background = "median", threshold: float = 0.1, binary: bool = False
+) -> np.ndarray:
+    """How much each pixel of one video differs from the video's background: (T, H, W) float32 in [0, 1].
+
+    frames: (T, H, W, C) uint8. The background is the median or the mean over the frames, so what stays in one place
+    for half of the video belongs to it. The difference is the mean over channels of absolute differences, as a fraction
+    of the full range; below `threshold` it is noise and becomes 0. binary: whether the rest becomes 1.
+    Raises InputError for another background, and for a single frame, which differs from itself in nothing.
+    """
+    if background not in ("median", "mean"):
+        raise InputError(f"image moments: background is {background!r}; choose median or mean")
+    if len(frames) < 2:
+        raise InputError(f"image moments: a video of {len(frames)} frame has no background to differ from; leave it "
+                         "out")
+    frames = np.asarray(frames)
+    drawn = frames[np.unique(np.linspace(0, len(frames) - 1, BACKGROUND_FRAMES).round().astype(int))]
+    still = (np.median if background == "median" else np.mean)(drawn, axis=0).astype(np.float32)
+    difference = np.stack([np.abs(frame.astype(np.float32) - still).mean(-1) for frame in frames]) / 255
+    moving = difference >= threshold
+    return moving.astype(np.float32) if binary else np.where(moving, difference, np.float32(0))
+
+
+def mask_moments(masks: np.ndarray) -> np.ndarray:
+    """The nine features of `image_moments` (T, 9) float64 of masks (T, H, W) that are not negative."""
+    masks = np.asarray(masks, np.float64)
+    height, width = masks.shape[1:]
+    down, across = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
+    mass = masks.sum((1, 2))
+    weight = np.where(mass > 0, 1 / np.where(mass > 0, mass, 1), 0.0)
+    # Profiles are enough for the centre, and the centre for centred powers: one product per moment, no (T, H, W) copy.
+    x = (masks.sum(1) @ across) * weight
+    y = (masks.sum(2) @ down) * weight
+    from_x, from_y = across - x[:, None], down - y[:, None]
+    central = [np.einsum("th,thw,tw->t", from_y ** j, masks, from_x ** i, optimize=True) * weight for i, j in POWERS]
+    return np.stack([x, y, *central], axis=1)

@@ -1,0 +1,72 @@
+"""Root mean squared errors of joints in the units that papers report them in.
+
+Papers on discovered keypoints print an RMSE and seldom say of what: of a coordinate, of a point, or of all coordinates
+of a picture as one vector; in normalised coordinates, in pixels of the crop or of the original picture. Of one set of
+errors these differ by factors of up to some hundred, so only ratios between methods compare across papers.
+"""
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+class RegressionErrors(NamedTuple):
+    """Errors of joints that are visible, in the unit of the points. NaN where none is."""
+
+    per_coordinate: float  # the root of the mean square of a coordinate's error
+    per_point: float  # the same of a point's distance: sqrt(2) times `per_coordinate`
+    per_image: float  # the same of the norm over all J points of an image: sqrt(2 J) times `per_coordinate`
+    mean_distance: float  # the plain mean of distances
+    per_joint: np.ndarray  # (J,) float64, `per_coordinate` of each joint
+
+
+def regression_errors(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike) -> RegressionErrors:
+    """Errors of predicted (N, J, 2) from true (N, J, 2), (x, y), where visible (N, J) is above 0.5; in float64.
+
+    Where some points are hidden, `per_image` is what it would be with J points whose errors are like those that show.
+    """
+    squares, shown = _squared_distances(predicted, true, visible)
+    count, sums = shown.sum(0), squares.sum(0)
+    points = int(count.sum())
+    mean_square = float(sums.sum() / points) if points else float("nan")
+    per_joint = np.where(count > 0, np.sqrt(sums / (2 * np.maximum(count, 1))), np.nan)
+    distance = float(np.sqrt(squares).sum() / points) if points else float("nan")
+    return RegressionErrors(float(np.sqrt(mean_square / 2)), float(np.sqrt(mean_square)),
+                            float(np.sqrt(mean_square * shown.shape[1])), distance, per_joint)
+
+
+def errors_in_units(
+    predicted: ArrayLike, true: ArrayLike, visible: ArrayLike, *, size: tuple[int, int], crop: ArrayLike
+) -> dict[str, RegressionErrors]:
+    """The errors of points in pixels of the network's pictures, in three units.
+
+    predicted, true: (N, J, 2), (x, y). size: (height, width) of those pictures. crop: (N, 3, 3), their pixels to those
+    of the original pictures.
+    Returns "normalised" (the centres of the first and the last pixel at -1 and 1), "pixels" (of the network's
+    pictures) and "original" (pixels of the original pictures).
+    """
+    points = [np.asarray(points, np.float64) for points in (predicted, true)]
+    normalised = [normalised_from_pixels(part, size) for part in points]
+    original = [_moved(np.asarray(crop, np.float64), part) for part in points]
+    return {"normalised": regression_errors(*normalised, visible),
+            "pixels": regression_errors(*points, visible),
+            "original": regression_errors(*original, visible)}
+
+
+def normalised_from_pixels(points: ArrayLike, size: tuple[int, int]) -> np.ndarray:
+    """Pixels (..., 2) of a picture of size (height, width) as normalised (x, y): its outer pixels' centres at +-1."""
+    height, width = size
+    return np.asarray(points, np.float64) * (2 / np.array([width - 1, height - 1])) - 1
+
+
+def _squared_distances(predicted, true, visible) -> tuple[np.ndarray, np.ndarray]:
+    """Squared distances (N, J), 0 where not shown, and what is shown (N, J) bool."""
+    shown = np.asarray(visible) > 0.5
+    difference = np.asarray(predicted, np.float64) - np.asarray(true, np.float64)
+    return np.square(np.where(shown[..., None], difference, 0.0)).sum(-1), shown
+
+
+def _moved(maps: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (N, J, 2) under maps (N, 3, 3)."""
+    moved = np.einsum("nij,nkj->nki", maps, np.concatenate([points, np.ones((*points.shape[:2], 1))], -1))
+    return moved[..., :2] / moved[..., 2:]
