@@ -167,11 +167,7 @@ def human36m_videos(split: str, place: Place, *, data_dir: Path = DEFAULT_DATA_D
     place: for example `person_crop(128, 1.0)`, whose box is then common to both frames of a pair (see
     `kpjax.input.pairs`). Raises InputError if the set was not prepared.
     """
-    source = open_source(DATASET, split, data_dir=data_dir, place=place)
-    titles = {source.identity(index).rpartition("#")[0] for index in range(len(source))}
-    known = {title: facts(title) for title in titles}
-    return in_videos(source, {kind: {title: one[kind] for title, one in known.items()}
-                              for kind in ("subject", "action", "camera")})
+    return in_videos(open_source(DATASET, split, data_dir=data_dir, place=place), facts)
 
 
 def facts(title: str) -> Mapping[str, str]:

@@ -3,7 +3,7 @@
 A prepared record says so by its name, `<video>#<frame>`, as `frame_name` makes it.
 """
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from kpjax.errors import InputError, summarise
 from kpjax.input.placement import Place
-from kpjax.input.source import Source, TfdsSource, arrays, digest_of, identities
+from kpjax.input.source import ArraySource, Source, TfdsSource, arrays, digest_of, identities, stacked
 from kpjax.input.video import Video, frames_of_one_size, unreadable
 from kpjax.structures import Example, Skeleton
 
@@ -82,11 +82,11 @@ def frame_name(title: str, frame: int) -> str:
     return f"{title}#{frame:06d}"
 
 
-def in_videos(source: Source, facts: Mapping[str, Mapping[str, str]] | None = None) -> VideoSource:
+def in_videos(source: Source, facts: Callable[[str], Mapping[str, str]] | None = None) -> VideoSource:
     """The videos of a prepared source, from the names of its examples.
 
-    facts: for each kind of fact its value for each title, all of them. Raises InputError for an example whose name is
-    not that of a frame, or a title without its facts.
+    facts: what is known of a video, from its title; of the same kinds for all. Raises InputError for an example whose
+    name is not that of a frame.
     """
     names = identities(source)
     parsed = [] if names is None else [name.rpartition("#") for name in names]
@@ -98,12 +98,15 @@ def in_videos(source: Source, facts: Mapping[str, Mapping[str, str]] | None = No
     video = np.array([number[title] for title, _, _ in parsed], np.int32)
     frame = np.array([int(frame) for _, _, frame in parsed], np.int32)
     order = np.lexsort((frame, video))
-    facts = facts or {}
-    for kind, values in facts.items():
-        if missing := [title for title in titles if title not in values]:
-            raise InputError(f"{source.name}: no {kind} is known of {summarise(missing)}; name it for every video")
-    known = {kind: tuple(values[title] for title in titles) for kind, values in facts.items()}
-    return VideoSource(source, order, video[order], frame[order], tuple(titles), source.name, known)
+    known = [facts(title) if facts else {} for title in titles]
+    return VideoSource(source, order, video[order], frame[order], tuple(titles), source.name,
+                       {kind: tuple(one[kind] for one in known) for kind in (known[0] if known else ())})
+
+
+def videos_in_memory(source: VideoSource) -> VideoSource:
+    """The same videos, every frame decoded once and kept."""
+    examples = stacked([source[index] for index in range(len(source))])
+    return replace(source, source=ArraySource(examples, source.skeleton, source.name), order=np.arange(len(source)))
 
 
 def numbered(
