@@ -133,6 +133,8 @@ def incremental(
     separate = balance is not None or (track is not None and track.needs_plain_gradient)
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
+        required = {"teacher": taught, "association": "association" in read} | {name: name in read for name in KEPT}
+        given = {name: needed(start, name) for name, wanted in required.items() if wanted}
         images = jnp.zeros((1, *streams[STREAM].image.shape[1:]), jnp.float32)
         step = jax.tree.map(jnp.asarray, increment_of(start, keypoints))
         fresh = initial_variables(model, named_key(key, "model"), images, {})
@@ -141,13 +143,13 @@ def incremental(
             variables = with_new_channels(named_key(key, "head"), copied, fresh, step.new)
         else:
             variables = initial_variables(model, named_key(key, "model"), images, start)
-        frozen = {"increment": step} | {name: needed(start, name) for name in KEPT if name in read}
+        frozen = {"increment": step} | given
         if taught:
-            frozen["teacher"] = {name: needed(start, "teacher")[name] for name in fresh}
+            frozen["teacher"] = {name: given["teacher"][name] for name in fresh}
         if "association" in read:
             nets = initial_association(
                 ka_net, named_key(key, "association"), model, images, fresh, step.triples.shape[0])
-            frozen["association"] = checked_association(nets, needed(start, "association"))
+            frozen["association"] = checked_association(nets, given["association"])
         params = variables["params"]
         tracked = track.init(params, start) if track is not None else {}
         return State(jnp.int32(0), variables, optimizer.init(params), tracked, jnp.zeros(2, jnp.float32), frozen)
