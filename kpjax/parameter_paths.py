@@ -1,0 +1,94 @@
+"""Choosing parameters of any linen model by their paths, and taking trees of parameters apart and together.
+
+A path is the tuple of names that leads to a leaf, such as ("backbone", "layer1_0", "conv1", "kernel"). A rule says of a
+path and its leaf whether the leaf is chosen.
+"""
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax
+from flax import linen as nn
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from kpjax.errors import InputError
+
+Path = tuple[str, ...]
+Rule = Callable[[Path, Any], bool]
+Params = Mapping[str, Any]
+
+
+def convolutions(*kernel_sizes: int, within: str = "") -> Rule:
+    """Chooses the kernels (k, k, in, out) of square convolutions with k one of `kernel_sizes`, by default 3.
+
+    within: a regular expression that is searched in the path joined by slashes: `"^backbone/(layer|stage)"`. Transposed
+    convolutions have kernels of the same form and are chosen too. A grouped convolution cannot be told from an ordinary
+    one by its kernel: see `grouped_kernels`.
+    """
+    sizes, wanted = kernel_sizes or (3,), re.compile(within)
+
+    def chooses(path: Path, leaf: Any) -> bool:
+        square = len(leaf.shape) == 4 and leaf.shape[0] == leaf.shape[1] and leaf.shape[0] in sizes
+        return path[-1] == "kernel" and square and wanted.search("/".join(path)) is not None
+
+    return chooses
+
+
+def split(params: Params, rule: Rule) -> tuple[dict, dict]:
+    """(the leaves that a rule chooses, all others), each a nested dictionary of the same paths; empty branches are left
+    out.
+    """
+    leaves = flatten_dict(params)
+    chosen = {path: leaf for path, leaf in leaves.items() if rule(path, leaf)}
+    others = {path: leaf for path, leaf in leaves.items() if path not in chosen}
+    return unflatten_dict(chosen), unflatten_dict(others)
+
+
+def merge(*trees: Params) -> dict:
+    """The union of nested dictionaries that share no leaf. Raises ValueError with the path of one that two have."""
+    leaves: dict[Path, Any] = {}
+    for tree in trees:
+        for path, leaf in flatten_dict(tree).items():
+            if path in leaves:
+                raise ValueError(f"{'/'.join(path)} is in two of the trees to be merged")
+            leaves[path] = leaf
+    return unflatten_dict(leaves)
+
+
+def chosen_leaves(params: Params, rule: Rule, grouped: Iterable[Path] = ()) -> dict[Path, Any]:
+    """The kernels that a rule chooses, by path and in the order of paths.
+
+    Raises InputError if there is none, or one of them is in `grouped`.
+    """
+    chosen = {path: leaf for path, leaf in sorted(flatten_dict(params).items()) if rule(path, leaf)}
+    if not chosen:
+        spatial = sorted({f"{leaf.shape[0]} x {leaf.shape[1]}" for leaf in flatten_dict(params).values()
+                          if len(leaf.shape) == 4})
+        raise InputError(f"the rule for frozen kernels chooses none of the core's; its convolutions are "
+                         f"{', '.join(spatial) or 'none'}: change the kernel sizes or the names that the rule asks for")
+    if refused := sorted(set(grouped) & set(chosen)):
+        raise InputError(f"{'/'.join(refused[0])}: a grouped convolution cannot be projected, since a matrix over all "
+                         f"outputs would mix its groups; leave it out of the rule for frozen kernels")
+    return chosen
+
+
+def grouped_kernels(model: nn.Module, *inputs: Any, **options: Any) -> frozenset[Path]:
+    """The paths of the kernels of all grouped and depthwise convolutions of a model.
+
+    Told by comparing, in an abstract run of `model.init(key, *inputs, **options)`, the inputs that a kernel (..., in,
+    out) takes with the channels that its layer is given. A layer is any module that holds a parameter `kernel` and is
+    called with one array first, as Flax's and kpjax's are; of others nothing is known, and nothing is said.
+    """
+    found = set()
+
+    def watch(call, arguments, keywords, context):
+        result = call(*arguments, **keywords)
+        kernel = context.module.variables.get("params", {}).get("kernel")
+        is_layer = context.method_name == "__call__" and arguments and getattr(kernel, "ndim", 0) >= 3
+        if is_layer and kernel.shape[-2] != arguments[0].shape[-1]:
+            found.add((*context.module.path, "kernel"))
+        return result
+
+    with nn.intercept_methods(watch):
+        jax.eval_shape(lambda *arrays: model.init(jax.random.key(0), *arrays, **options), *inputs)
+    return frozenset(found)
