@@ -8,11 +8,13 @@ and stand in `Increment.weights` by name, so that one compiled program serves al
     EWC, MAS, RW       new_keypoints + lambda penalty
     CPR                new_keypoints + lambda penalty + beta entropy
 """
+from collections.abc import Sequence
 from typing import Literal
 
 import jax.numpy as jnp
 
-from kpjax.heatmaps import Codec, decode_argmax
+from kpjax.heatmaps import Codec, Grid, decode_argmax
+from kpjax.losses.coarse_to_fine import KERNELS, coarse_to_fine, coarse_to_fine_targets
 from kpjax.losses.continual import quadratic_penalty
 from kpjax.losses.distillation import (
     Mode,
@@ -66,6 +68,27 @@ def new_keypoints_term(codec: Codec, half: bool = True) -> Term:
         return of_all * (new.shape[0] / jnp.maximum(new.sum(), 1.0))
 
     return Term(1.0, loss, reads=("heatmaps",))
+
+
+def coarse_term(
+    *, image_size: tuple[int, int], heatmap_size: tuple[int, int], grid: Grid = "index",
+    kernels: Sequence[int] = KERNELS, levels: int = 4, coarse_weight: float = 0.25,
+) -> Term:
+    """l_GT of every level of a network that predicts several (RSN), in the place of `new_keypoints_term`.
+
+    Sizes are (height, width). The other arguments, and how squared errors of levels add up: see `coarse_to_fine`, here
+    over new keypoints only and without a choice of the hardest. Coarse levels of old keypoints have no teacher.
+    """
+
+    def loss(outputs, streams):
+        seen, new = streams["labelled"], outputs["increment"].new
+        targets, weights = coarse_to_fine_targets(
+            seen.keypoints, seen.visible, image_size=image_size, heatmap_size=heatmap_size, kernels=kernels, grid=grid)
+        of_all = coarse_to_fine(outputs["coarse"], targets, weights * new[None], levels=levels,
+                                coarse_weight=coarse_weight, hardest=None)
+        return of_all * (new.shape[0] / jnp.maximum(new.sum(), 1.0))
+
+    return Term(1.0, loss, reads=("heatmaps", "coarse"))
 
 
 def spatial_distillation_term(

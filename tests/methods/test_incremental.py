@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny_parts import BATCH, CODEC, KEYPOINTS, batch, build, start
+from flax import linen as nn
+from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, SIDE, batch, build, start
 
 from kpjax.augment import no_augmentation
 from kpjax.errors import InputError
@@ -16,6 +17,7 @@ from kpjax.methods.incremental import Tracker, incremental
 from kpjax.methods.incremental_objectives import (
     association_term,
     channel_distillation_term,
+    coarse_term,
     entropy_term,
     incremental_objective,
     new_keypoints_term,
@@ -25,6 +27,8 @@ from kpjax.methods.incremental_objectives import (
 )
 from kpjax.methods.pseudo_label_confidence import hard, low_peak
 from kpjax.methods.supervised import supervised
+from kpjax.models.convolution import Convolution
+from kpjax.models.network import KeypointNetwork
 from kpjax.structures import Trained
 
 KEY = jax.random.key(0)
@@ -286,6 +290,34 @@ def test_rivals_terms_train_together(kamp):
     assert -1 <= metrics["loss/entropy"] <= 0
     with pytest.raises(InputError, match="'importance' is missing"):
         state_of(method, SECOND, anchor=trees["anchor"])
+
+
+class TwoLevels(nn.Module):
+    """A head that answers twice."""
+
+    def setup(self):
+        self.output = Convolution(KEYPOINTS, kernel_size=1, use_bias=True)
+        self.early = Convolution(KEYPOINTS, kernel_size=1, use_bias=True)
+
+    def __call__(self, features, train: bool):
+        return self.output(features)
+
+    def coarse(self, backbone_features, train: bool):
+        return (self.early(backbone_features[0]),)
+
+
+def test_all_levels_of_a_network_learn_the_new_keypoints():
+    model = KeypointNetwork(MODEL.backbone, MODEL.upsampling, TwoLevels())
+    size = {"image_size": (SIDE, SIDE), "heatmap_size": (SIDE // 4, SIDE // 4)}
+    objective = {"new_keypoints": coarse_term(**size, levels=2), "distillation": spatial_distillation_term()}
+    method = method_of(objective, model=model)
+    teacher = model.init(KEY, jnp.zeros((1, SIDE, SIDE, 3)), train=False)
+    state = state_of(method, teacher=teacher)
+    last, metrics = updated(method, state)
+    assert metrics["loss/new_keypoints"] > 0
+    for level in ("early", "output"):
+        kernels = [np.asarray(each.variables["params"]["head"][level]["kernel"]) for each in (state, last)]
+        assert [np.array_equal(kernels[0][..., k], kernels[1][..., k]) for k in range(3)] == [True, False, True]
 
 
 # Bad input
