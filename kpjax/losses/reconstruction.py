@@ -11,10 +11,17 @@ SMALLEST = 1e-12  # what an average is raised to before it divides
 
 
 def pixel_mse(
-    images: Float[Array, "batch height width channels"], targets: Float[Array, "batch height width channels"]
+    images: Float[Array, "batch height width channels"],
+    targets: Float[Array, "batch height width channels"],
+    *,
+    reduction: Literal["mean", "sum"] = "mean",
 ) -> Float[Array, ""]:
-    """The mean squared difference over all pixels, channels and images, in float32."""
-    return jnp.square(images.astype(jnp.float32) - targets.astype(jnp.float32)).mean()
+    """The squared difference of two batches of pictures, in float32: its mean over all pixels, channels and images.
+
+    reduction: "sum" adds up an image's pixels and channels, and is the mean over images only.
+    """
+    squared = jnp.square(images.astype(jnp.float32) - targets.astype(jnp.float32))
+    return squared.mean() if reduction == "mean" else squared.sum((1, 2, 3)).mean()
 
 
 def feature_distances(

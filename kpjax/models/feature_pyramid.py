@@ -1,0 +1,111 @@
+"""Feature pyramids (Lin et al. 2017): a trunk's maps of several resolutions, each with what the coarser ones know."""
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from kpjax.errors import InputError
+from kpjax.models.convolution import Convolution, upsample_nearest
+from kpjax.models.normalization import BatchNorm
+
+Normalization = Callable[..., nn.Module]  # (name=...) -> a layer that is called with (x, train)
+
+
+class ConvolutionStack(nn.Module):
+    """Convolutions, each with normalisation and ReLU: (B, H, W, C) -> (B, H / s, W / s, widths[-1]).
+
+    widths: channels of each; without any, the input comes back. kernel_sizes, strides: one for each; 3 and 1 if nothing
+    is said. s is the product of the strides. Parameters: `conv1`, `norm1`, `conv2`, ...
+    Raises ValueError if the sequences differ in length.
+    """
+
+    widths: Sequence[int] = (128, 128)
+    kernel_sizes: Sequence[int] | None = None
+    strides: Sequence[int] | None = None
+    normalization: Normalization = BatchNorm
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        count = len(self.widths)
+        layers = zip(self.widths, self.kernel_sizes or (3,) * count, self.strides or (1,) * count, strict=True)
+        for number, (width, kernel_size, stride) in enumerate(layers, start=1):
+            x = Convolution(width, kernel_size, stride, dtype=self.dtype, name=f"conv{number}")(x)
+            x = nn.relu(self.normalization(name=f"norm{number}")(x, train))
+        return x
+
+
+class SmallTrunk(nn.Module):
+    """A trunk for small pictures: (B, H, W, 3) to one feature map for each of `widths`, fine to coarse.
+
+    stem_widths: of 3x3 convolutions that halve the side each. The first map has what is left of it, every other half
+    of the one before. Each is made by `depth` 3x3 convolutions. All have normalisation and ReLU.
+    Parameters: `stem`, `map1`, `map2`, ...
+    """
+
+    stem_widths: Sequence[int] = (16, 32)
+    widths: Sequence[int] = (32, 64, 64)
+    depth: int = 1
+    normalization: Normalization = BatchNorm
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
+        def stack(widths, strides, name):
+            return ConvolutionStack(widths, None, strides, self.normalization, self.dtype, name=name)
+
+        x = stack(tuple(self.stem_widths), (2,) * len(self.stem_widths), "stem")(images, train)
+        maps = []
+        for number, width in enumerate(self.widths, start=1):
+            strides = (1 if number == 1 else 2, *(1,) * (self.depth - 1))
+            x = stack((width,) * self.depth, strides, f"map{number}")(x, train)
+            maps.append(x)
+        return tuple(maps)
+
+
+class FeaturePyramid(nn.Module):
+    """Normalised images (B, H, W, 3) to the `levels` finest maps of a pyramid, coarse to fine, `width` channels each.
+
+    backbone: `(images, train)` -> feature maps from fine to coarse, each half as large as the one before, such as
+        `kpjax.models.pose_resnet.ResNet` (strides 4 to 32) or `SmallTrunk`. All of them are used: from the coarsest
+        on, a 1x1 convolution of each map is added to twice the resolution (nearest) of the sum so far, and a 3x3
+        convolution smooths what is given out.
+    normalization: behind every convolution of the pyramid; None leaves it out and gives them a bias, as published.
+
+    Parameters: `backbone`, `lateral1`, `smooth1`, ... from fine to coarse, with `lateral_norm1`, `smooth_norm1`, ...
+    Raises InputError for images whose sides the strides do not divide, ValueError for more levels than maps.
+    """
+
+    backbone: nn.Module
+    levels: int = 2
+    width: int = 256
+    normalization: Normalization | None = None
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
+        maps = self.backbone(images, train)
+        if self.levels > len(maps):
+            raise ValueError(f"FeaturePyramid: {self.levels} levels from a trunk of {len(maps)} feature maps")
+
+        def layer(kind: str, number: int, kernel_size: int, x: jax.Array) -> jax.Array:
+            y = Convolution(self.width, kernel_size, use_bias=self.normalization is None, dtype=self.dtype,
+                            name=f"{kind}{number}")(x)
+            return y if self.normalization is None else self.normalization(name=f"{kind}_norm{number}")(y, train)
+
+        above, pyramid = None, []
+        for number, x in reversed(list(enumerate(maps, start=1))):
+            x = layer("lateral", number, 1, x)
+            if above is not None:
+                above = upsample_nearest(above)
+                if above.shape != x.shape:
+                    raise InputError(
+                        f"pictures of {images.shape[1]} x {images.shape[2]} (height x width) do not suit the scales of "
+                        f"the feature pyramid: a map of {x.shape[1]} x {x.shape[2]} is not twice the next coarser; "
+                        f"choose sides that the coarsest stride of its {len(maps)} maps divides")
+                x = x + above
+            above = x
+            if number <= self.levels:
+                pyramid.append(layer("smooth", number, 3, x))
+        return tuple(pyramid)

@@ -1,0 +1,274 @@
+"""Keypoint Pyramids, KeyNet and Transporter: numbers of an independent float64 program.
+
+Maps are indexed [row, column], points are normalised (x, y).
+"""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpjax.losses.objective import replaced, total
+from kpjax.losses.reconstruction import pixel_mse
+from kpjax.losses.spring import parent_of_child, spring
+from kpjax.losses.transport import transported, transporter_transported
+from kpjax.methods.pyramids import painting_pass
+from kpjax.methods.pyramids_objectives import (
+    all_reconstruction,
+    all_transport,
+    no_reconstruction,
+    no_spring,
+    no_transport,
+    pyramids_objective,
+)
+from kpjax.models.keynet import (
+    draw_normalised_points,
+    normalised_points,
+    normalised_points_by_axis,
+    upsample_bilinear,
+)
+from kpjax.models.keynet_network import as_keynet, published_keynet
+from kpjax.models.keypoint_pyramid import keypoint_pyramid
+from kpjax.models.transporter import as_transporter, published_transporter
+
+close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+
+
+def one_map(side, **cells):
+    """(1, side, side, 1) zeros but for cells named r<row>c<column>."""
+    values = np.zeros((1, side, side, 1), np.float32)
+    for name, value in cells.items():
+        row, column = map(int, name[1:].split("c"))
+        values[0, row, column] = value
+    return jnp.asarray(values)
+
+
+# Keypoints and blobs
+
+
+@pytest.mark.parametrize(("heatmaps", "jointly", "by_axis"), [
+    (one_map(3, r0c2=np.log(9)), (8 / 17, -8 / 17), (0.264721, -0.264721)),
+    (one_map(16, r3c12=1000), (0.6, -0.6), (0.6, -0.6)),
+    (one_map(16), (0, 0), (0, 0)),
+    (one_map(16, r3c12=5), (0.219249, -0.219249), (0.013448, -0.013448)),
+], ids=["s1", "s3", "s4", "s5"])
+def test_s_points(heatmaps, jointly, by_axis):
+    close(normalised_points(heatmaps)[0, 0], jointly)
+    close(normalised_points_by_axis(heatmaps)[0, 0], by_axis)
+
+
+def test_g1_a_blob_has_no_factor_one_half():
+    blob = draw_normalised_points(jnp.array([[0.5, 0.0]]), (5, 5), 0.5)[..., 0]
+    close(blob[2], [0.000123, 0.018316, 0.367879, 1, 0.367879])
+    close(blob.sum(), 3.109123)
+
+
+@pytest.mark.parametrize(("cells", "width", "highest", "summed"), [
+    (16, 0.1, 0.411112, 1.739819), (32, 0.1, 0.812112, 7.547676),
+    (16, 0.2, 0.800737, 7.068583), (32, 0.2, 0.949301, 30.190705)])
+def test_g2_blobs_between_cells(cells, width, highest, summed):
+    blob = draw_normalised_points(jnp.zeros((1, 2)), (cells, cells), width)
+    close([blob.max(), blob.sum()], [highest, summed])
+
+
+def test_g3_a_blob_at_a_cell():
+    blob = draw_normalised_points(jnp.array([[0.6, -0.6]]), (16, 16), 0.1)[..., 0]
+    close([blob[3, 12], blob[3, 13], blob[4, 13]], [1, 0.169013, 0.028566])
+
+
+def test_p1_heatmaps_to_points_to_blobs():
+    points = normalised_points(one_map(4, r0c0=2, r2c2=1))
+    close(points[0, 0], [-0.241267, -0.241267])
+    blob = draw_normalised_points(points, (4, 4), 0.5)[0, ..., 0]
+    close([blob[1, 1], blob[0, 1], blob[1, 0], blob[2, 2]], [0.934438, 0.096655, 0.096655, 0.071267])
+
+
+# Transport: one row of three cells, one channel, two keypoints
+
+FEATURES_REFERENCE = jnp.array([10.0, 20, 30]).reshape(1, 1, 3, 1)
+FEATURES = jnp.array([1.0, 2, 3]).reshape(1, 1, 3, 1)
+MAPS_REFERENCE = jnp.array([[1, 0, 0], [0, 0.5, 0]]).T.reshape(1, 1, 3, 2)
+MAPS = jnp.array([[0, 0, 1], [0, 0.5, 0]]).T.reshape(1, 1, 3, 2)
+ROW = (FEATURES_REFERENCE, FEATURES, MAPS_REFERENCE, MAPS)
+
+
+def gradients(rule, **options):
+    """Of the sum over all cells: by cell of both features, and by keypoint and cell of both maps."""
+    found = jax.grad(lambda *row: rule(*row, **options).sum(), argnums=(0, 1, 2, 3))(*ROW)
+    return [*(array.reshape(3) for array in found[:2]), *(array.reshape(3, 2).T for array in found[2:])]
+
+
+def test_t1_what_is_transported():
+    close(transported(*ROW).ravel(), [1, 6.5, 3])
+    close(transporter_transported(*ROW).ravel(), [0, 6, 3])
+
+
+def test_t1_gradients_of_equation_2():
+    for_reference, for_frame, maps_reference, maps = gradients(transported, stop_reference=False)
+    close(for_frame, [1, 0.75, 1])
+    close(for_reference, [0, 0.25, 0])
+    close(maps, [[0, -4.5, -27], [0, -9, 0]])
+    close(maps_reference, [[-9, -4.5, 0], [0, -9, 0]])
+    stopped = gradients(transported)
+    close(stopped[1], for_frame)
+    close(stopped[3], maps)
+    assert not stopped[0].any()
+    assert not stopped[2].any()
+
+
+def test_t1_gradients_of_the_transporter_rule():
+    stopped = gradients(transporter_transported)
+    close(stopped[1], [0, 0.5, 1])
+    close(stopped[3], [[1, -4.5, -27], [1, -8, 0]])
+    assert not stopped[0].any()
+    assert not stopped[2].any()
+
+
+def test_t3_properties():
+    random = np.random.default_rng(0)
+    features_reference, features = (jnp.asarray(random.normal(size=(2, 3, 4, 5)), jnp.float32) for _ in range(2))
+    maps_reference, maps = (jnp.asarray(random.uniform(size=(2, 3, 4, 7)), jnp.float32) for _ in range(2))
+    close(transported(features_reference, features, 0 * maps, 0 * maps), features_reference)
+    close(transported(features, features, maps_reference, maps), features)
+    order = np.array([3, 6, 0, 2, 1, 5, 4])
+    close(transported(features_reference, features, maps_reference[..., order], maps[..., order]),
+          transported(features_reference, features, maps_reference, maps))
+
+
+# Springs
+
+PARENTS = jnp.array([[[0, 0], [0.5, -0.5]]])
+CHILDREN = jnp.array([[[0.1, 0], [0, 0.2], [0.5, -0.5], [0.8, -0.1]]])
+
+
+def test_k1_springs():
+    close(spring(PARENTS, CHILDREN, reduction="sum"), 0.30)
+    close(spring(PARENTS, CHILDREN), 0.075)
+    close(spring(PARENTS, CHILDREN, reduction="coordinate_mean"), 0.0375)
+    interleaved = CHILDREN[:, jnp.array([0, 2, 1, 3])]  # as if child m belonged to parent m % 2
+    close(spring(PARENTS, interleaved, reduction="sum"), 1.50)
+    pull = jax.grad(functools.partial(spring, reduction="sum"), argnums=(0, 1))
+    parents, children = pull(PARENTS, CHILDREN)
+    close(parents[0], [[-0.2, -0.4], [-0.6, -0.8]])
+    close(children[0], [[0.2, 0], [0, 0.4], [0, 0], [0.6, 0.8]])
+
+
+def test_k3_children_of_each_parent():
+    parent = parent_of_child(10, 20)
+    sets = [set(np.flatnonzero(parent == n).tolist()) for n in range(10)]
+    assert sets[0] == {0, 1}
+    assert sets[9] == {18, 19}
+    assert sorted(child for children in sets for child in children) == list(range(20))
+    assert all(len(children) == 2 for children in sets)
+
+
+# Losses
+
+
+def test_l1_totals_of_the_ablations():
+    def constant(value):
+        return lambda outputs, streams: jnp.float32(value)
+
+    full = replaced(pyramids_objective(spring=1.0), reconstruction=constant(2), transport_level1=constant(3),
+                    transport_level2=constant(5), spring=constant(0.3))
+    for change, expected in [(lambda objective: objective, 7.6), (no_reconstruction, 5.6), (no_transport, 2.3),
+                             (no_spring, 7.3)]:
+        close(total(change(full), {}, {})[0], expected)
+
+
+def test_terms_and_weights_of_the_other_ablations():
+    weights = {
+        change: {name: term.weight for name, term in change(pyramids_objective(spring=1.0)).items()}
+        for change in (all_reconstruction, all_transport)}
+    assert weights[all_reconstruction] == {
+        "reconstruction": 1.0, "reconstruction_level1": 0.1, "reconstruction_level2": 1.0, "spring": 1.0}
+    assert weights[all_transport] == {
+        "transport_flat": 1.0, "transport_level1": 0.1, "transport_level2": 1.0, "spring": 1.0}
+
+
+def test_l2_sums_and_means():
+    images = jnp.zeros((1, 2, 2, 3))
+    close(pixel_mse(images, images + 0.1, reduction="sum"), 0.12)
+    close(pixel_mse(images, images + 0.1), 0.01)
+    large = jnp.full((1, 128, 128, 3), 0.1)
+    close(pixel_mse(large, 0 * large, reduction="sum") / pixel_mse(large, 0 * large), 49152)
+
+
+def test_spring_in_pixels_is_as_large_as_a_sum_of_pixels():
+    """20 children 0.15 away from their parents, normalised: 1.8e3 in pixels of 128 x 128, 0.45 without a unit."""
+    children = jnp.tile(jnp.array([0.15, 0.0]), (1, 20, 1))
+    in_pixels = spring(jnp.zeros((1, 10, 2)), children, reduction="sum", unit="pixels", size=(128, 128))
+    close(in_pixels, 0.45 * 63.5**2, rtol=1e-4)
+    close(spring(jnp.zeros((1, 10, 2)), children), 0.0225)
+
+
+def test_u1_twice_the_resolution_has_half_pixel_centres():
+    line = upsample_bilinear(jnp.array([0.0, 1.0, 4.0]).reshape(1, 1, 3, 1))
+    close(line[0, 0, :, 0], [0, 0.25, 0.75, 1.75, 3.25, 4])
+
+
+# D1: shapes for pictures of 128 x 128
+
+IMAGES = jax.ShapeDtypeStruct((2, 128, 128, 3), jnp.float32)
+EVERYTHING = ("reconstruction", "transport_level1", "transport_level2", "reconstruction_level1",
+              "reconstruction_level2", "transport_flat")
+
+
+def shapes_of(network, forward):
+    """(what forward returns, parameters), as shapes."""
+    outputs, variables = jax.eval_shape(
+        lambda x, r: network.init_with_output(jax.random.key(0), x, r, train=False, method=forward), IMAGES, IMAGES)
+    return jax.tree.map(lambda leaf: leaf.shape, (outputs, variables["params"]))
+
+
+def test_d1_shapes():
+    pyramid = keypoint_pyramid()
+    forward = painting_pass(EVERYTHING, 2)
+
+    def with_levels(network, frame, reference, train):
+        return forward(network, frame, reference, train) | {"levels": network.keypoints(frame, train),
+                                                            "appearance": network.appearance(reference, train)}
+
+    outputs, params = shapes_of(pyramid, with_levels)
+    assert all(outputs[picture] == (2, 128, 128, 3) for picture in EVERYTHING)
+    levels = outputs["levels"]
+    assert levels.features == ((2, 16, 16, 256), (2, 32, 32, 256))
+    assert levels.heatmaps == ((2, 16, 16, 10), (2, 32, 32, 20))
+    assert levels.points == ((2, 10, 2), (2, 20, 2))
+    assert outputs["appearance"] == (2, 32, 32, 128)
+    assert params["decoder"]["scale1"]["conv1"]["kernel"] == (3, 3, 128 + 30, 128)
+    assert [params[f"transports_{level}"]["conv2"]["kernel"][-1] for level in (0, 1)] == [128, 64]
+    of_levels = [params[f"level_decoders_{level}"]["scale1"] for level in (0, 1)]
+    assert [scale["conv1"]["kernel"][2] for scale in of_levels] == [128 + 10, 128 + 20]
+    assert params["flat_decoder"]["scale1"]["conv1"]["kernel"][2] == 64
+    encoders = [params["keypoints"][f"encoders_{level}"]["trunk"]["conv1"]["kernel"] for level in (0, 1)]
+    assert encoders == [(3, 3, 256, 128), (3, 3, 256 + 10, 128)]
+    assert params["keypoints"]["encoders_1"]["output"]["kernel"] == (1, 1, 128, 20)
+    assert params["keypoints"]["features"]["backbone"]["layer4_1"]["conv2"]["kernel"] == (3, 3, 512, 512)
+    _, params = shapes_of(keypoint_pyramid(conditioned=False), painting_pass((), 2))
+    assert set(params) == {"keypoints"}
+    assert params["keypoints"]["encoders_1"]["trunk"]["conv1"]["kernel"] == (3, 3, 256, 128)
+
+
+def as_published_and_as_run(keypoints):
+    flat = keypoint_pyramid((keypoints,))
+    return [published_keynet(keypoints), as_keynet(flat)], [published_transporter(keypoints), as_transporter(flat)]
+
+
+def test_d1_shapes_of_the_rivals():
+    keynets, transporters = as_published_and_as_run(30)
+
+    def of_keynet(network, frame, reference, train):
+        found = network.keypoints(frame, train)
+        return found.heatmaps, network.generator(reference, found.points[0], train)
+
+    def of_transporter(network, frame, reference, train):
+        features = network.features(reference, train)
+        return network.keypoints(frame, train).heatmaps, features, network.decoder(features, train)
+
+    picture = (2, 128, 128, 3)
+    assert [shapes_of(network, of_keynet)[0] for network in keynets] == [
+        (((2, 16, 16, 30),), picture), (((2, 32, 32, 30),), picture)]
+    assert [shapes_of(network, of_transporter)[0] for network in transporters] == [
+        (((2, 64, 64, 30),), (2, 64, 64, 32), picture), (((2, 32, 32, 30),), (2, 32, 32, 128), picture)]
