@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from kpjax.errors import InputError
+
 
 class RegressionErrors(NamedTuple):
     """Errors of joints that are visible, in the unit of the points. NaN where none is."""
@@ -51,6 +53,41 @@ def errors_in_units(
     return {"normalised": regression_errors(*normalised, visible),
             "pixels": regression_errors(*points, visible),
             "original": regression_errors(*original, visible)}
+
+
+class Interval(NamedTuple):
+    """A number and the bounds of what resampling makes of it."""
+
+    value: float
+    low: float
+    high: float
+
+
+def ratio_of_errors(
+    squares: ArrayLike, others: ArrayLike, groups: ArrayLike, *, confidence: float = 0.95, resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """The RMSE of one method over that of another on the same examples, with a bootstrap interval over groups.
+
+    squares, others: (N,), each example's sum of squared distances (`squared_errors`) under either method. groups: (N,),
+    for example the video of each: frames of a video err alike, so whole videos are drawn again, the same for both
+    methods. It holds what other test videos would change, and nothing of what other seeds of training would.
+    An interval that contains 1 leaves the order of the two open. Raises InputError for fewer than two groups.
+    """
+    names, member = np.unique(np.asarray(groups), return_inverse=True)
+    if len(names) < 2:
+        raise InputError(f"interval: {len(names)} group of examples has no spread; test on at least 2 videos")
+    sums = np.stack([np.bincount(member, np.asarray(part, np.float64)) for part in (squares, others)], axis=1)
+    drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), resamples)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a rival without any error
+        value, *resampled = np.sqrt(np.divide(*np.concatenate([sums.sum(0)[None], drawn @ sums]).T))
+    low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(value), float(low), float(high))
+
+
+def squared_errors(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike) -> np.ndarray:
+    """The sum of squared distances of the visible points of each image: (N,) float64."""
+    return _squared_distances(predicted, true, visible)[0].sum(1)
 
 
 def normalised_from_pixels(points: ArrayLike, size: tuple[int, int]) -> np.ndarray:

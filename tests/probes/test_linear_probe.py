@@ -5,7 +5,13 @@ import pytest
 from kpjax.errors import InputError
 from kpjax.probes.linear import fit_linear, linear_probe
 from kpjax.probes.mean_pose import mean_pose
-from kpjax.probes.regression_errors import errors_in_units, normalised_from_pixels, regression_errors
+from kpjax.probes.regression_errors import (
+    errors_in_units,
+    normalised_from_pixels,
+    ratio_of_errors,
+    regression_errors,
+    squared_errors,
+)
 from kpjax.probes.splits import Split, halves_by, held_out, random_halves
 
 EVERYTHING = Split(np.arange(40), np.arange(40))
@@ -97,6 +103,24 @@ def test_units_of_errors():
     assert found["pixels"].per_image == pytest.approx(3 * np.sqrt(2))
 
 
+def test_the_ratio_of_two_methods_comes_with_an_interval():
+    generator = np.random.default_rng(0)
+    video = np.repeat(np.arange(30), 20)
+    truth = np.zeros((600, 3, 2))
+    hard = np.repeat(generator.uniform(0.5, 3, 30), 20)[:, None, None]  # some videos are harder for every method
+    ours = hard * generator.normal(size=truth.shape)
+    theirs = 1.25 * hard * generator.normal(size=truth.shape)
+    visible = np.ones((600, 3))
+    squares, others = (squared_errors(part, truth, visible) for part in (ours, theirs))
+    found = ratio_of_errors(squares, others, video)
+    expected = (regression_errors(ours, truth, visible).per_point / regression_errors(theirs, truth, visible).per_point)
+    assert found.value == pytest.approx(expected)
+    assert 0.72 < found.low < found.value < found.high < 0.9
+    assert ratio_of_errors(squares, squares, video) == (1.0, 1.0, 1.0)
+    with pytest.raises(InputError, match="at least 2 videos"):
+        ratio_of_errors(squares[:20], others[:20], video[:20])
+
+
 def test_halves_keep_groups_together_and_deal_out_kinds():
     video = np.repeat(np.arange(12), 5)
     action = np.repeat(["wave", "walk", "jump"] * 4, 5)
@@ -124,3 +148,17 @@ def test_splits_that_cannot_be():
         held_out(["S9", "S11"], ["S9", "S11"])
     with pytest.raises(InputError, match="at least 2"):
         random_halves(1, 0)
+
+
+def test_a_split_by_video_is_harder_than_random_halves():
+    """Neighbouring frames leak: what belongs to each video alone can be learnt by heart from its other frames."""
+    generator = np.random.default_rng(0)
+    video = np.repeat(np.arange(10), 20)
+    label = generator.normal(size=(10, 5, 2))[video]
+    features = np.eye(10)[video]
+    errors = {
+        name: regression_errors(linear_probe(features, label, np.ones((200, 5)), split)[split.test], label[split.test],
+                                np.ones((len(split.test), 5))).per_point
+        for name, split in (("random", random_halves(200, 0)), ("video", halves_by(video, 0)))}
+    assert errors["random"] < 1e-9
+    assert errors["video"] > 1
