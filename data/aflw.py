@@ -1,0 +1,56 @@
+"""AFLW with five points, in the release of cropped faces that came with IMM.
+
+Köstinger et al., Annotated Facial Landmarks in the Wild, 2011; Jakab et al., Unsupervised Learning of Object Landmarks
+through Conditional Image Generation, NeurIPS 2018. Points are listed as (row, column) and are stored as (x, y).
+Pictures are of any size and are stored as they are. `scale` is the distance of the eyes in pixels.
+"""
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from data.annotations import Annotation, stored
+from data.checking import all_faults, numbers, read_matlab, read_whole
+from data.faces import FIVE_POINTS, between_eyes, listed_names
+from data.prepared import Dataset, KeypointBuilder
+
+PARTS = ("train", "test")
+
+
+def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
+    """The faces of both lists."""
+    return {part: _faces(folder, part, faults) for part in PARTS}
+
+
+def _faces(folder: Path, part: str, faults: list[str]) -> list[Annotation]:
+    names = listed_names(folder / f"aflw_{part}_images.txt", faults)
+    path = folder / f"aflw_{part}_keypoints.mat"
+    content = read_matlab(path, ("gt", "hw"), faults)
+    if content is None or not names:
+        return []
+    points = numbers(content["gt"], (len(names), 5, 2), f"{path.name} gt (of {len(names)} listed images)", faults)
+    sizes = numbers(content["hw"], (len(names), 2), f"{path.name} hw (of {len(names)} listed images)", faults)
+    if points is None or sizes is None:
+        return []
+    return [Annotation(name, folder / "output" / name, rows[:, ::-1], np.ones(5, bool), (int(width), int(height)))
+            for name, rows, (height, width) in zip(names, points, sizes, strict=True)]
+
+
+class Aflw(KeypointBuilder):
+    """One record for each face: five points, train and test as listed (10,122 and 2,995 in common use)."""
+
+    name = "aflw"
+    keypoints = len(FIVE_POINTS.names)
+
+    def splits(self, folder):
+        return stored(read_whole(read, folder, self.name), between_eyes)
+
+
+DATASET = Dataset(
+    name="aflw",
+    builder=Aflw,
+    skeleton=lambda folder: FIVE_POINTS,
+    where="the archive aflw_release-2 that tomasjakab/imm (GitHub) links to: output/ and the lists and .mat files "
+          "beside it; AFLW's terms (research) hold",
+    check=partial(all_faults, read),
+)

@@ -1,0 +1,115 @@
+"""CelebA, aligned and cropped faces with five points, and MAFL, the subset that landmarks are evaluated on.
+
+Liu et al., Deep Learning Face Attributes in the Wild, ICCV 2015; Zhang et al., Facial Landmark Detection by Deep
+Multi-task Learning, ECCV 2014. MAFL is two lists of CelebA's names. Every picture is in one split: `mafl_train`,
+`mafl_test`, or CelebA's own `train`, `validation` and `test` without both. Frozen-core adaptation learns from
+"train+validation+test+mafl_train", all but the 1,000 of `mafl_test`; IMM from "train" and most of "mafl_train".
+Coordinates are stored as they are listed, pictures too. `scale` is the distance of the eyes in pixels.
+"""
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from data.annotations import Annotation, stored
+from data.checking import all_faults, first_of, number, read_whole
+from data.faces import FIVE_POINTS, between_eyes, listed_names
+from data.prepared import Dataset, KeypointBuilder
+from kpjax.errors import summarise
+
+LANDMARKS = "Anno/list_landmarks_align_celeba.txt"
+PARTITION = "Eval/list_eval_partition.txt"
+MAFL = {"mafl_train": "MAFL/training.txt", "mafl_test": "MAFL/testing.txt"}
+PICTURES = ("img_align_celeba_hq", "img_align_celeba")  # the first is that of IMM's archive
+PARTS = {"0": "train", "1": "validation", "2": "test"}
+SIZE = (178, 218)  # width and height of every aligned picture
+
+
+def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
+    """The faces by split. `folder` holds Anno, Eval, Img and MAFL, or has a folder `celeba` that does."""
+    root = folder / "celeba" if (folder / "celeba").is_dir() else folder
+    rows, parts = _landmarks(root, faults), _parts(root, faults)
+    pictures = first_of(root / "Img", PICTURES, "")
+    subset: dict[str, str] = {}
+    for split, path in MAFL.items():
+        for name in listed_names(root / path, faults):
+            if name in subset:
+                faults.append(f"{path}: {name} is in {MAFL[subset[name]]} too; a picture is in one list, once")
+            elif rows and name not in rows:
+                faults.append(f"{path}: {name} has no row in {LANDMARKS}; the lists are of different releases")
+            subset[name] = split
+    if rows and (unnamed := sorted(_pictures(pictures) - rows.keys())):
+        faults.append(f"Img/{pictures.name} has {len(unnamed)} pictures without a row in {LANDMARKS} "
+                      f"({summarise(unnamed)}); the lists are of another release")
+    faces: dict[str, list[Annotation]] = {split: [] for split in (*PARTS.values(), *MAFL)}
+    for name, points in rows.items():
+        if parts and name not in parts:
+            faults.append(f"{PARTITION}: no line for {name}, which has a row in {LANDMARKS}; fetch both again")
+            continue
+        split = subset.get(name) or parts.get(name, "train")
+        faces[split].append(Annotation(name.rpartition(".")[0], pictures / name, points, np.ones(5, bool), SIZE))
+    return faces
+
+
+def _landmarks(root: Path, faults: list[str]) -> dict[str, np.ndarray]:
+    """The five points (5, 2) of each name."""
+    path = root / LANDMARKS
+    if not path.is_file():
+        faults.append(f"{LANDMARKS} is missing, expected at {path}")
+        return {}
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    rows: dict[str, np.ndarray] = {}
+    for line, text in enumerate(lines[2:], start=3):
+        name, *cells = text.split() or [""]
+        where, before = f"{LANDMARKS} line {line} ({name})", len(faults)
+        if not name:
+            continue
+        if len(cells) != 10:
+            faults.append(f"{where}: {len(cells)} numbers where 10 belong")
+            continue
+        if name in rows:
+            faults.append(f"{where}: this name has a row already")
+        points = np.array([number(cell, where, faults) for cell in cells]).reshape(5, 2)
+        if len(faults) == before:
+            rows[name] = points
+    promised = lines[0].strip() if lines else ""
+    found = sum(bool(text.strip()) for text in lines[2:])
+    if promised != str(found):
+        faults.append(f"{LANDMARKS}: its first line promises {promised or 'nothing'}, it has {found} rows; "
+                      "fetch it again")
+    return rows
+
+
+def _parts(root: Path, faults: list[str]) -> dict[str, str]:
+    """The split of each name by CelebA's own partition."""
+    parts = {}
+    for line, text in enumerate(listed_names(root / PARTITION, faults), start=1):
+        name, _, part = text.partition(" ")
+        if part.strip() not in PARTS:
+            faults.append(f"{PARTITION} line {line} ({name}): part {part.strip() or 'nothing'} where 0, 1 or 2 belongs")
+        parts[name] = PARTS.get(part.strip(), "train")
+    return parts
+
+
+def _pictures(folder: Path) -> set[str]:
+    return {file.name for file in folder.iterdir() if file.suffix == ".jpg"} if folder.is_dir() else set()
+
+
+class Celeba(KeypointBuilder):
+    """One record for each face: five points, CelebA's partition, and the two lists of MAFL as splits of their own."""
+
+    name = "celeba"
+    keypoints = len(FIVE_POINTS.names)
+
+    def splits(self, folder):
+        return stored(read_whole(read, folder, self.name), between_eyes)
+
+
+DATASET = Dataset(
+    name="celeba",
+    builder=Celeba,
+    skeleton=lambda folder: FIVE_POINTS,
+    where="Anno, Eval and Img of the aligned release (mmlab.ie.cuhk.edu.hk/projects/CelebA.html), MAFL/ from "
+          "zhzhanp/TCDCN-face-alignment (GitHub); non-commercial research",
+    check=partial(all_faults, read),
+)

@@ -1,0 +1,86 @@
+"""UT Zappos50K: 50,025 catalogue pictures of shoes on white. No keypoints: for learning and for consistency only.
+
+Yu and Grauman, Fine-Grained Visual Comparisons with Local Learning, CVPR 2014. Work on landmarks holds out 500 pictures
+that were never listed: here the last 500 of the sorted paths in the order of seed 1000. The square release is stored as
+it is, pictures of the other one are laid in the middle of a white square. `scale` is the picture's side.
+"""
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from data.prepared import Dataset, KeypointBuilder, Record, record
+from kpjax.errors import InputError
+from kpjax.structures import Skeleton
+
+RELEASES = ("ut-zap50k-images-square", "ut-zap50k-images")
+TESTING, SEED = 500, 1000
+WHITE = (255, 255, 255)
+
+
+def shoes(folder: Path, testing: int = TESTING) -> dict[str, list[Path]]:
+    """The pictures of the first release that is there, by split. `folder` may be that of the release itself.
+
+    Raises InputError if there is none, or if none would be left to train.
+    """
+    root = next((folder / name for name in RELEASES if (folder / name).is_dir()), folder)
+    pictures = sorted(root.rglob("*.jpg"), key=lambda path: path.relative_to(root).as_posix())
+    if not pictures:
+        raise InputError(f"ut_zappos50k: {folder} has no .jpg below it; unpack {RELEASES[0]}.zip or {RELEASES[1]}.zip "
+                         "there, with the folders of categories")
+    if len(pictures) <= testing:
+        raise InputError(f"ut_zappos50k: {root} has {len(pictures)} pictures, of which {testing} are held out; unpack "
+                         "the whole archive")
+    order = np.random.default_rng(SEED).permutation(len(pictures))
+    return {"train": [pictures[number] for number in sorted(order[:-testing])],
+            "test": [pictures[number] for number in sorted(order[-testing:])]}
+
+
+def _records(pictures: Sequence[Path]) -> Iterator[Record]:
+    for path in pictures:
+        # A shoe is known by category, kind, brand and file.
+        name = "/".join(path.with_suffix("").parts[-4:])
+        try:
+            with Image.open(path) as picture:
+                side = max(picture.size)
+                image = path if picture.width == picture.height else _on_white(picture, side)
+        except OSError:
+            image, side = path, 1  # passed on for the builder to name or to leave out
+        yield record(image, np.zeros((0, 2)), np.zeros(0), float(side), name)
+
+
+def _on_white(picture: Image.Image, side: int) -> bytes:
+    square = Image.new("RGB", (side, side), WHITE)
+    square.paste(picture.convert("RGB"), ((side - picture.width) // 2, (side - picture.height) // 2))
+    stored = io.BytesIO()
+    square.save(stored, "JPEG", quality=95, subsampling=0)
+    return stored.getvalue()
+
+
+class UtZappos50k(KeypointBuilder):
+    """One record for each shoe, without keypoints: 49,525 train, 500 test."""
+
+    name = "ut_zappos50k"
+    testing = TESTING
+
+    def splits(self, folder):
+        return {split: _records(pictures) for split, pictures in shoes(folder, self.testing).items()}
+
+
+def _check(folder: Path, testing: int = TESTING) -> list[str]:
+    try:
+        shoes(folder, testing)
+    except InputError as error:
+        return [str(error)]
+    return []
+
+
+DATASET = Dataset(
+    name="ut_zappos50k",
+    builder=UtZappos50k,
+    skeleton=lambda folder: Skeleton(()),
+    where="ut-zap50k-images-square.zip, vision.cs.utexas.edu/projects/finegrained/utzap50k; non-commercial research",
+    check=_check,
+)

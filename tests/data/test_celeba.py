@@ -1,0 +1,90 @@
+"""CelebA with MAFL: how the lists divide the pictures, and lists that do not match each other or the pictures."""
+import pathlib
+
+import numpy as np
+import pytest
+
+from data.celeba import DATASET, LANDMARKS, MAFL, PARTITION, read
+from data.prepared import check
+from kpjax.errors import InputError
+
+REAL = pathlib.Path(__file__).parents[3] / "shared" / "datasets"
+NAMES = [f"{number:06d}.jpg" for number in range(1, 9)]
+COLUMNS = ("lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y rightmouth_x "
+           "rightmouth_y")
+POINTS = np.random.default_rng(5).integers(40, 140, (8, 10))
+
+
+@pytest.fixture
+def folder(tmp_path, draw):
+    root = tmp_path / "manual" / "celeba"
+    for name, row in zip(NAMES, POINTS, strict=True):
+        draw(root / "Img" / "img_align_celeba_hq" / name, 178, 218, {(int(row[4]), int(row[5])): (255, 255, 255)})
+    rows = "".join(f"{name} " + "  ".join(f"{number:4d}" for number in row) + "\n"
+                   for name, row in zip(NAMES, POINTS, strict=True))
+    write(root, LANDMARKS, f"{len(NAMES)}\n{COLUMNS}\n{rows}")
+    parts = "".join(f"{name} {part}\n" for name, part in zip(NAMES, "00001122", strict=True))
+    write(root, PARTITION, parts)
+    write(root, MAFL["mafl_train"], f"{NAMES[1]}\n{NAMES[4]}")  # the last line has no line break
+    write(root, MAFL["mafl_test"], f"{NAMES[6]}\n")
+    return root
+
+
+def write(root, path, text):
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_text(text)
+
+
+def test_every_picture_is_in_one_split(folder, records):
+    found = records(DATASET, folder.parent)
+    assert {split: sorted(of) for split, of in found.items()} == {
+        "train": ["000001", "000003", "000004"], "validation": ["000006"], "test": ["000008"],
+        "mafl_train": ["000002", "000005"], "mafl_test": ["000007"]}
+    for number, row in enumerate(POINTS.reshape(8, 5, 2), start=1):
+        record = next(of[f"{number:06d}"] for of in found.values() if f"{number:06d}" in of)
+        np.testing.assert_array_equal(record["keypoints"], row)
+        np.testing.assert_allclose(record["scale"], np.linalg.norm(row[0] - row[1]), rtol=1e-6)
+        assert record["image"][row[2, 1], row[2, 0]].min() > 150  # the nose is on its dot
+
+
+@pytest.mark.parametrize(("path", "text", "said"), [
+    (MAFL["mafl_test"], "000007.jpg\n000099.jpg\n", "MAFL/testing.txt: 000099.jpg has no row in"),
+    (MAFL["mafl_test"], "000002.jpg\n", "MAFL/testing.txt: 000002.jpg is in MAFL/training.txt too"),
+    (PARTITION, "".join(f"{name} 0\n" for name in NAMES[:7]), f"{PARTITION}: no line for 000008.jpg"),
+    (PARTITION, "".join(f"{name} 3\n" for name in NAMES), f"{PARTITION} line 1 (000001.jpg): part 3 where 0, 1 or 2"),
+    (LANDMARKS, f"9\n{COLUMNS}\n" + "".join(f"{name} {'60 ' * 10}\n" for name in NAMES),
+     f"{LANDMARKS}: its first line promises 9, it has 8 rows"),
+    (LANDMARKS, f"8\n{COLUMNS}\n" + "".join(f"{name} {'60 ' * 9}\n" for name in NAMES),
+     f"{LANDMARKS} line 3 (000001.jpg): 9 numbers where 10 belong"),
+    (LANDMARKS, f"7\n{COLUMNS}\n" + "".join(f"{name} {'60 ' * 10}\n" for name in NAMES[:7]),
+     f"Img/img_align_celeba_hq has 1 pictures without a row in {LANDMARKS} (000008.jpg)"),
+    ("Img/img_align_celeba_hq/000003.jpg", None, "Img/img_align_celeba_hq/000003.jpg is missing"),
+])
+def test_lists_that_do_not_match_are_one_line(folder, path, text, said):
+    if text is None:
+        (folder / path).unlink()
+    else:
+        write(folder, path, text)
+    with pytest.raises(InputError) as error:
+        check(DATASET, folder)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_pictures_of_another_release_are_refused(folder, draw):
+    draw(folder / "Img" / "img_align_celeba_hq" / "000002.jpg", 160, 160)
+    assert DATASET.check(folder) == ["Img/img_align_celeba_hq/000002.jpg is 160x160, its annotation is of a picture of "
+                                     "178x218; restore the original"]
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the lists are not beside the repository")
+def test_the_real_lists(tmp_path):
+    for path in ("Anno", "Eval", "Img"):
+        (tmp_path / path).symlink_to(REAL / "celeba_format" / "align_celeba" / path)
+    (tmp_path / "MAFL").symlink_to(REAL / "mafl_lists" / "MAFL")
+    faults = []
+    splits = read(tmp_path, faults)
+    assert [len(faces) for faces in splits.values()] == [2, 0, 2, 1, 0]
+    np.testing.assert_array_equal(splits["train"][0].keypoints[:2], [[69, 109], [106, 113]])
+    assert len(faults) == 20000 - 1  # the names of MAFL whose rows are not here
+    assert faults[0].startswith("MAFL/training.txt: ")
