@@ -1,0 +1,99 @@
+"""What drawn objects of any category stand before: the backgrounds of the drawn people, and two busier ones.
+
+A network that learnt one category before one kind of background tells object from background by what it saw; before
+another kind it has to be adapted to that as well. So the kind is chosen apart from the object.
+"""
+from functools import cache
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from data.figure_looks import FINER, Domain, background
+from kpjax.errors import InputError
+
+OF_PEOPLE = ("plain", "smooth", "photo-like")  # see `figure_looks.Domain`
+BACKGROUNDS = (*OF_PEOPLE, "clutter", "patches")
+GREY = np.array([0.45, 0.42, 0.38])  # the mean colour of patches, as of photographs
+
+
+def backdrop(kind: str, generator: np.random.Generator, side: int, amplitude: float = 0.8) -> np.ndarray:
+    """(side, side, 3) float64 in [0, amplitude].
+
+    kind: "plain", "smooth" or "photo-like", as behind the drawn people; "clutter", evenly coloured discs, bars and
+    triangles on one colour; or "patches", regions of noise, stripes and fibres with edges and light, as in patches of
+    photographs. Raises InputError for another kind.
+    """
+    if kind in OF_PEOPLE:
+        return background(Domain("backdrop", background=kind, background_amplitude=amplitude), generator, side)
+    if kind not in BACKGROUNDS:
+        raise InputError(f"background is {kind!r}; choose {', '.join(BACKGROUNDS)}")
+    return amplitude * (_clutter if kind == "clutter" else _patches)(generator, side)
+
+
+def _clutter(generator: np.random.Generator, side: int) -> np.ndarray:
+    fine = side * FINER
+    picture = Image.new("RGB", (fine, fine), _random_colour(generator))
+    pen = ImageDraw.Draw(picture)
+    for _ in range(generator.integers(12, 25)):
+        x, y = fine * generator.random(2)
+        reach = fine * generator.uniform(0.02, 0.11)
+        colour, turn = _random_colour(generator), 2 * np.pi * generator.random()
+        kind = generator.integers(3)
+        if kind == 0:
+            pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=colour)
+        elif kind == 1:
+            dx, dy = 2 * reach * np.cos(turn), 2 * reach * np.sin(turn)
+            pen.line((x - dx, y - dy, x + dx, y + dy), fill=colour, width=max(int(0.4 * reach), 1))
+        else:
+            angles = turn + 2 * np.pi * np.arange(3) / 3
+            pen.polygon([(x + 1.3 * reach * np.cos(a), y + 1.3 * reach * np.sin(a)) for a in angles], fill=colour)
+    return np.asarray(picture.reduce(FINER), np.float64) / 255
+
+
+def _random_colour(generator: np.random.Generator) -> tuple[int, int, int]:
+    red, green, blue = (256 * generator.random(3)).astype(int).tolist()
+    return red, green, blue
+
+
+def _patches(generator: np.random.Generator, side: int) -> np.ndarray:
+    y, x = np.mgrid[:side, :side] / side
+    picture = _texture(generator, x, y)
+    for _ in range(generator.integers(1, 4)):
+        turn, bent, frequency = 2 * np.pi * generator.random(), 0.1 * generator.random(), 1 + 2 * generator.random()
+        across = (x - 0.5) * np.cos(turn) + (y - 0.5) * np.sin(turn)
+        along = (y - 0.5) * np.cos(turn) - (x - 0.5) * np.sin(turn)
+        edge = across + bent * np.sin(2 * np.pi * frequency * along) - 0.35 * generator.uniform(-1, 1)
+        beyond = np.clip(0.5 + edge * side, 0, 1)[..., None]  # one pixel wide
+        picture = beyond * _texture(generator, x, y) + (1 - beyond) * picture
+    turn = 2 * np.pi * generator.random()
+    light = 1 + 0.5 * generator.random() * ((x - 0.5) * np.cos(turn) + (y - 0.5) * np.sin(turn))
+    return np.clip(picture * light[..., None], 0, 1)
+
+
+def _texture(generator: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(side, side, 3): two colours mixed by noise of all sizes, by stripes or by fibres."""
+    side, turn = len(x), np.pi * generator.random()
+    kind = generator.integers(3)
+    if kind == 0:
+        mixed = sum(_enlarged(generator, points, points, side) / points for points in (4, 8, 16, 32))
+        mixed = mixed / sum(1 / points for points in (4, 8, 16, 32))
+    elif kind == 1:
+        wave = (x * np.cos(turn) + y * np.sin(turn)) * generator.uniform(3, 14)
+        mixed = 0.5 + 0.5 * np.sin(2 * np.pi * (wave + 0.6 * _enlarged(generator, 5, 5, side)))
+    else:
+        mixed = _enlarged(generator, *((4, 40) if generator.random() < 0.5 else (40, 4)), side)
+    strength = generator.uniform(0.15, 0.5)
+    colours = GREY * generator.uniform(0.5, 1.5) + 0.12 * generator.standard_normal((2, 3))
+    colours += strength * np.array([[-0.5], [0.5]])
+    return colours[0] + mixed[..., None] * (colours[1] - colours[0])
+
+
+def _enlarged(generator: np.random.Generator, down: int, across: int, side: int) -> np.ndarray:
+    """(side, side) in [0, 1]: a random grid (down, across), interpolated linearly."""
+    return _linear(down, side) @ generator.random((down, across)) @ _linear(across, side).T
+
+
+@cache
+def _linear(points: int, side: int) -> np.ndarray:
+    """(side, points): linear interpolation along one axis from a grid whose ends are the picture's."""
+    return np.maximum(1 - np.abs(np.linspace(0, points - 1, side)[:, None] - np.arange(points)), 0)

@@ -1,0 +1,112 @@
+"""Drawn categories: repeatable, points where they are drawn, backgrounds that change nothing else, prepared sets."""
+import numpy as np
+import pytest
+
+from data.figure_backgrounds import BACKGROUNDS, backdrop
+from data.figure_categories import PEOPLE, CategoryBuilder, closed_curve, draw_category
+from data.figure_faces import FACES
+from data.figure_four_legged import FOUR_LEGGED
+from data.prepared import datasets, open_source, prepare
+from kpjax.errors import InputError
+from kpjax.input.placement import letterbox
+
+CATEGORIES = (PEOPLE, FACES, FOUR_LEGGED)
+
+
+@pytest.fixture(scope="module", params=CATEGORIES, ids=lambda category: category.name)
+def category(request):
+    return request.param
+
+
+def bare(category, count, side=64, **options):
+    """Pictures before plain black."""
+    return draw_category(category, count, 0, side, background="plain", amplitude=0.0, noise=0.0, **options)
+
+
+def test_a_picture_depends_on_seed_and_number_only(category):
+    drawn, part = (draw_category(category, count, 3, 32, first=first) for count, first in ((6, 0), (2, 4)))
+    for number in range(2):
+        np.testing.assert_array_equal(part[number].image, drawn[4 + number].image)
+        np.testing.assert_array_equal(part[number].keypoints, drawn[4 + number].keypoints)
+    assert (draw_category(category, 1, 4, 32)[0].keypoints != drawn[0].keypoints).any()
+    assert len({example.image.tobytes() for example in drawn}) == 6
+
+
+def test_backgrounds_change_neither_object_nor_points(category):
+    plain, *others = (draw_category(category, 4, 0, 64, background=kind, noise=0.0) for kind in BACKGROUNDS)
+    alone = bare(category, 4).examples.image.astype(int)
+    for other in others:
+        np.testing.assert_array_equal(other.examples.keypoints, plain.examples.keypoints)
+        same = np.abs(other.examples.image.astype(int) - plain.examples.image).max(-1) == 0
+        assert same[alone.sum(-1) == 0].mean() < 0.2
+        # Of the object all but its border.
+        assert same[alone.min(-1) > 60].mean() > 0.7
+
+
+def test_points_are_inside_and_on_the_object(category):
+    drawn = bare(category, 60)
+    points = drawn.examples.keypoints
+    assert points.shape == (60, 10, 2)
+    assert points.min() > 0
+    assert points.max() < 63
+    assert drawn.examples.visible.all()
+    cells = np.rint(points).astype(int)
+    on_object = drawn.examples.image[np.arange(60)[:, None], cells[..., 1], cells[..., 0]].max(-1) > 10
+    assert on_object.mean() > 0.95  # a few lie on an outline whose pixel they share
+    ends = [category.skeleton.index(name) for name in category.ends]
+    lengths = np.linalg.norm(points[:, ends[0]] - points[:, ends[1]], axis=-1)
+    np.testing.assert_allclose(drawn.examples.scale, lengths, rtol=1e-5)
+    assert drawn.examples.scale.min() > 2
+    # Larger pictures are the same ones.
+    np.testing.assert_allclose((bare(category, 3, 128).examples.keypoints + 0.5) / 2, points[:3] + 0.5, atol=1e-3)
+
+
+def test_sides_of_a_face_and_ends_of_an_animal():
+    face, animal = (bare(category, 80).examples.keypoints for category in (FACES, FOUR_LEGGED))
+    at = {name: face[:, k] for k, name in enumerate(FACES.skeleton.names)}
+    for name in ("eye", "mouth", "temple", "jaw"):
+        assert (at[f"left_{name}"][:, 0] < at[f"right_{name}"][:, 0]).all()
+    assert (at["chin"][:, 1] > at["nose"][:, 1]).all()
+    at = {name: animal[:, k] for k, name in enumerate(FOUR_LEGGED.skeleton.names)}
+    assert (at["nose"][:, 0] < at["shoulder"][:, 0]).all()
+    assert (at["shoulder"][:, 0] < at["hip"][:, 0]).all()
+    assert (at["near_front_paw"][:, 1] > at["shoulder"][:, 1]).all()
+    for category, points in ((FACES, face), (FOUR_LEGGED, animal)):
+        spread = np.linalg.norm(points - points.mean(0), axis=-1).mean(0)
+        assert spread.min() > 2, category.name  # no point rests, or a constant would predict it
+
+
+def test_backgrounds_differ_from_each_other_and_keep_to_their_amplitude():
+    generator = np.random.default_rng(0)
+    pictures = {kind: np.stack([backdrop(kind, generator, 48, 0.6) for _ in range(6)]) for kind in BACKGROUNDS}
+    for picture in pictures.values():
+        assert picture.shape == (6, 48, 48, 3)
+        assert 0 <= picture.min() <= picture.max() <= 0.6
+    steps = {kind: np.abs(np.diff(picture, axis=2)).mean() for kind, picture in pictures.items()}
+    assert steps["plain"] == 0
+    assert min(steps["clutter"], steps["patches"]) > 0.005
+    colourful = {kind: np.ptp(picture, axis=-1).mean() for kind, picture in pictures.items()}
+    assert colourful["patches"] < 0.5 * colourful["clutter"]  # photographs have muted colours
+    with pytest.raises(InputError, match="background is 'wallpaper'; choose plain, smooth, photo-like, clutter, pat"):
+        draw_category(FACES, 1, 0, 32, background="wallpaper")
+    with pytest.raises(InputError, match="figure_faces: 0 pictures are asked for"):
+        draw_category(FACES, 0, 0, 32)
+
+
+def test_closed_curves_go_through_their_points():
+    points = np.random.default_rng(0).random((7, 2))
+    np.testing.assert_allclose(closed_curve(points, 5)[::5], points)
+    np.testing.assert_allclose(closed_curve(np.tile(points[:1], (4, 1))), np.tile(points[:1], (24, 1)))
+
+
+def test_categories_can_be_prepared_and_opened(tmp_path, monkeypatch):
+    monkeypatch.setattr(CategoryBuilder, "pictures", {"train": range(3), "test": range(3, 5)})
+    for category in (FACES, FOUR_LEGGED):
+        prepare(datasets()[category.name], data_dir=tmp_path)
+        source = open_source(category.name, "patches_test", data_dir=tmp_path, place=letterbox(64))
+        assert source.skeleton == category.skeleton
+        drawn = draw_category(category, 2, 0, 64, background="patches", first=3)
+        by_name = {f"patches_{3 + number:05d}": drawn[number] for number in range(2)}
+        for number in range(2):
+            np.testing.assert_array_equal(source[number].image, by_name[source.identity(number)].image)
+            np.testing.assert_allclose(source[number].scale, by_name[source.identity(number)].scale, rtol=1e-5)
