@@ -10,7 +10,9 @@ from experiments.benchmark.rows import Effort, Row, milliseconds
 from experiments.benchmark.steps import made_batch, skeleton
 from experiments.benchmark.timing import interleaved, processor_ratio, ratio
 from experiments.incremental.config import PRESETS, Config
-from experiments.incremental.variants import Setting, build, importance_of, weights_of
+from experiments.incremental.methods import build, importance_of
+from experiments.incremental.parts import Setting
+from experiments.incremental.variants import weights_of
 from kpjax.methods.increment import increment
 from kpjax.structures import Method, Start, Trained
 

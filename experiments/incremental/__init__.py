@@ -35,21 +35,14 @@ from experiments.incremental.measures import (
     stacked_rows,
     summary,
 )
+from experiments.incremental.methods import build, build_base
+from experiments.incremental.parts import Setting
 from experiments.incremental.published import paper_numbers
 from experiments.incremental.steps import NAME, Known, Run, learn_base, learn_jointly, learn_step, open_run
-from experiments.incremental.variants import (
-    RECIPES,
-    VARIANTS,
-    Setting,
-    alpha_of,
-    build,
-    build_base,
-    steps_of,
-    weights_of,
-)
+from experiments.incremental.variants import RECIPES, VARIANTS, alpha_of, steps_of, weights_of
+from experiments.picture_splits import place_of
 from experiments.prediction_pictures import draw_predictions
 from experiments.run_records import begin, finished_before, identity_of, stored_run
-from experiments.semi_supervised.pictures import place_of
 from kpjax.input.placement import Place
 from kpjax.structures import Method
 from kpjax.training.evaluation import predict_source

@@ -10,16 +10,10 @@ import numpy as np
 
 from experiments.incremental.material import pictures_of
 from experiments.incremental.measures import Rows, accuracies
+from experiments.incremental.methods import build_association, doubt_of, network_of
+from experiments.incremental.parts import Setting
 from experiments.incremental.steps import Known, Run, increment_at, stage_of, train
-from experiments.incremental.variants import (
-    RECIPES,
-    AssociationName,
-    Setting,
-    build_association,
-    doubt_of,
-    network_of,
-    steps_of,
-)
+from experiments.incremental.variants import RECIPES, steps_of
 from kpjax import geometry
 from kpjax.errors import InputError
 from kpjax.heatmaps import decode_argmax
@@ -31,6 +25,7 @@ from kpjax.methods.association_pass import answered, association_pass, channels,
 from kpjax.methods.increment import Increment, increment_of
 from kpjax.methods.passes import imagenet_normalise, unit_range
 from kpjax.methods.pseudo_label_confidence import TRANSFORMS, kept_thresholds
+from kpjax.models.association_network import Variant as AssociationName
 from kpjax.models.association_network import reach
 from kpjax.structures import Example, Prediction, Trained
 from kpjax.training.evaluation import predict_source

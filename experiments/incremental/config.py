@@ -8,7 +8,8 @@ from experiments.networks import NetworkName
 from kpjax.errors import InputError
 
 AT_LEAST_ONE = ("batch_size", "base_steps", "head_layers", "head_width", "image_size", "heatmap_size", "triples",
-                "training_examples", "test_examples", "afec_images", "afec_fisher_every", "importance_batch")
+                "stages", "unit_width", "training_examples", "test_examples", "afec_images", "afec_fisher_every",
+                "importance_batch")
 AT_LEAST_ZERO = ("warmup_steps", "low_shot", "weight_decay", "clip", "balance", "cpr_entropy")
 POSITIVE = ("sigma", "learning_rate", "base_learning_rate", "association_learning_rate", "temperature", "kamp",
             "kamp_rerendered", "ksd_only", "self_training", "mse_distillation", "lwf", "lwf_temperature", "ewc",
@@ -64,11 +65,13 @@ class Config:
     width: int = 32  # of HRNet, as are the next five; a laptop wants 8, modules 1 1 1, 1 block and a stem of 16
     modules: tuple[int, int, int] = (1, 4, 3)  # of stages 2 to 4
     blocks: int = 4  # of each branch
-    stem_width: int = 64
+    stem_width: int = 64  # of RSN, too
     taps: Literal["stage_outputs", "highres"] = "highres"  # which maps are features
     rematerialise: bool = False  # slower, with less memory
     widths: tuple[int, ...] = ()  # of the small U-net
     depth: Literal[18, 34, 50, 101, 152] = 50  # of the residual network and of RSN (18 or 50)
+    stages: int = 1  # of RSN, as is the next; its labels count at every level, and its depth is 18 in the paper's table
+    unit_width: int = 256
     head_layers: int = 1
     head_width: int = 64
     imagenet: str = ""  # file or hub name of ImageNet weights; "" starts from random weights

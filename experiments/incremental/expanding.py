@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import jax
 
 from experiments.incremental.config import Config
-from experiments.incremental.variants import Setting, build, importance_of
+from experiments.incremental.methods import build, importance_of
+from experiments.incremental.parts import Setting
 from kpjax.input.source import Source, subset
 from kpjax.input.stream import BatchStream
 from kpjax.methods.adaptive_consolidation import expanded_copy, train_expanded

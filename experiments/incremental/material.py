@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.incremental.config import Config
-from experiments.semi_supervised.pictures import open_splits
+from experiments.picture_splits import open_splits
 from kpjax.errors import InputError
 from kpjax.input.labelled_keypoints import labelled_only
 from kpjax.input.protocol import Protocol, introduced_in, low_shot, single_new, step_source

@@ -5,7 +5,9 @@ from typing import Any
 import jax
 
 from experiments.incremental.config import Config
-from experiments.incremental.variants import RECIPES, Setting, importance_of, walk
+from experiments.incremental.methods import importance_of, walk
+from experiments.incremental.parts import Setting
+from experiments.incremental.variants import RECIPES
 from kpjax.input.source import Source
 from kpjax.losses.continual import Walk, fuse, normalised_importance
 from kpjax.methods.importance import finished
@@ -39,7 +41,7 @@ def remembered(
     if kind == "walk":
         form = walk(setting.config)
         found = form.end_of_step(
-            tracked_of(config, trained.frozen["tracked"]), params=params, anchor=memory.get("anchor", params),
+            tracked_of(config, trained.frozen["tracked"]), params=params,
             fisher=measured("fisher") if form.needs_fisher else None)
         tracked, importance = jax.device_get(found)
         return {"tracked": tracked, "importance": scaled(importance), "anchor": params}

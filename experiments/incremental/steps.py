@@ -16,13 +16,9 @@ from experiments.incremental.config import AFTER_BASE, WEIGHTS, Config
 from experiments.incremental.expanding import expanding
 from experiments.incremental.material import Material, all_pictures, pictures_of
 from experiments.incremental.memory import Memory, remembered
-from experiments.incremental.variants import (
-    RECIPES,
-    Setting,
-    build_base,
-    steps_of,
-    weights_of,
-)
+from experiments.incremental.methods import build_base
+from experiments.incremental.parts import Setting
+from experiments.incremental.variants import RECIPES, steps_of, weights_of
 from experiments.networks import imagenet_start
 from kpjax.input.source import Source
 from kpjax.input.stream import BatchStream, stream

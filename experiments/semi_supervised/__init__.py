@@ -22,6 +22,7 @@ import numpy as np
 from experiments.command_line import Experiment, Job, preset_folder, run_folder
 from experiments.keypoint_errors import keypoint_errors
 from experiments.networks import imagenet_start
+from experiments.picture_splits import place_of
 from experiments.prediction_pictures import draw_predictions
 from experiments.run_records import begin, finished_before, identity_of, stored_run
 from experiments.semi_supervised.config import PRESETS, Config
@@ -31,7 +32,7 @@ from experiments.semi_supervised.measures import (
     equivariance_and_peaks,
     keypoint_features,
 )
-from experiments.semi_supervised.pictures import Pictures, open_pictures, place_of
+from experiments.semi_supervised.pictures import Pictures, open_pictures
 from experiments.semi_supervised.published import paper_numbers
 from experiments.semi_supervised.variants import (
     NEED_UNLABELLED,

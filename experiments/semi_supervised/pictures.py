@@ -1,25 +1,15 @@
 """The pictures of a semi-supervised run: a labelled subset, the others without labels, and what chooses and tests."""
-import functools
-from collections import namedtuple
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from data.prepared import open_source
-from experiments.domains import Splits, decoded_once, held_out, open_domain
+from experiments.picture_splits import open_splits
 from experiments.semi_supervised.config import Config
 from kpjax.errors import InputError
-from kpjax.input.keypoint_choice import without_keypoints
-from kpjax.input.placement import Place, letterbox, person_crop, scaled_by_box
 from kpjax.input.source import Source, subset, without_labels
-from kpjax.input.subsets import check_disjoint, labelled_subset, rounded_share
+from kpjax.input.subsets import labelled_subset, rounded_share
 from kpjax.structures import Skeleton
-
-# The fields of a config that decide which pictures there are, and how they look.
-Settings = namedtuple("Settings", (
-    "train", "validation", "test", "validation_share", "unused_keypoints", "placement", "crop_margin", "crop_smallest",
-    "pck_over", "image_size", "training_examples", "test_examples", "difficulty"))
 
 
 class Pictures(NamedTuple):
@@ -36,13 +26,6 @@ class Pictures(NamedTuple):
     def points(self) -> Skeleton:
         """The keypoints of all of them."""
         return self.labelled.skeleton
-
-
-def place_of(config: Config | Settings) -> Place:
-    """How a picture becomes a square one."""
-    place = (letterbox(config.image_size) if config.placement == "letterbox" else
-             person_crop(config.image_size, config.crop_margin, smallest=config.crop_smallest))
-    return scaled_by_box(place) if config.pck_over == "box" else place
 
 
 def open_pictures(config: Config, seed: int, data_dir: Path) -> Pictures:
@@ -64,35 +47,3 @@ def open_pictures(config: Config, seed: int, data_dir: Path) -> Pictures:
         raise InputError(f"--unlabelled: {config.unlabelled:g} of {len(chosen.rest)} pictures is none; give more")
     return Pictures(labelled, without_labels(subset(splits.train, pool, splits.train.name)), splits.train,
                     splits.validation, splits.test, chosen.digest)
-
-
-def open_splits(config: Config, seed: int, data_dir: Path) -> Splits:
-    """The training, validation and test pictures, all with labels; kept for the next run of the same settings."""
-    settings = Settings(*(getattr(config, name) for name in Settings._fields))
-    return _open_splits(settings, seed if _drawn(config) or not config.validation else 0, data_dir)
-
-
-def _drawn(config: Config | Settings) -> bool:
-    return config.train.startswith(("figures:", "bodies:"))
-
-
-@functools.lru_cache(maxsize=2)
-def _open_splits(config: Settings, seed: int, data_dir: Path) -> Splits:
-    if _drawn(config):
-        splits = open_domain(config.train, side=config.image_size, seed=seed, data_dir=data_dir,
-                             train=config.training_examples, test=config.test_examples, difficulty=config.difficulty)
-    else:
-        place = place_of(config)
-
-        def opened(name: str) -> Source:
-            dataset, _, split = name.partition("/")
-            return decoded_once(open_source(dataset, split, data_dir=data_dir, place=place))
-
-        train, test = opened(config.train), opened(config.test)
-        if config.validation:
-            splits = Splits(train, opened(config.validation), test)
-        else:
-            name = config.train.partition("/")[0]
-            splits = Splits(*held_out(train, name, seed=seed, share=config.validation_share), test)
-    check_disjoint(splits.train, splits.test)
-    return Splits(*(without_keypoints(source, config.unused_keypoints) for source in splits))

@@ -4,7 +4,7 @@ lowered the loss on the way that it took.
 Two implementations have been published and differ; both are here as trackers of `kpjax.methods.incremental`, each with
 a function for the end of a step that gives what the next step starts from:
 
-    tracked, importance = walk.end_of_step(state.tracked, params=..., anchor=..., fisher=...)
+    tracked, importance = walk.end_of_step(state.tracked, params=..., fisher=...)
     next_start = {"tracked": tracked, "importance": importance, "anchor": params, ...}
 
 The penalty of the next step is sum_i importance_i (parameter_i - anchor_i)², without a factor 1/2.
@@ -24,7 +24,7 @@ class RiemannianWalk(NamedTuple):
     """One form of the walk."""
 
     tracker: Tracker
-    end_of_step: Callable[..., tuple[Any, Any]]  # (tracked, *, params, anchor, fisher) -> (tracked, importance)
+    end_of_step: Callable[..., tuple[Any, Any]]  # (tracked, *, params, fisher) -> (tracked, importance)
     needs_fisher: bool  # whether `end_of_step` reads `fisher`, the importance of `kpjax.methods.importance.fisher`
 
 
@@ -34,6 +34,7 @@ class PathIntegral(NamedTuple):
     path: Any  # of this step: minus gradient times movement, summed over updates
     score: Any  # of the steps before
     fisher: Any  # of the steps before
+    begin: Any  # the parameters that this step began with
 
 
 def walk_by_updates(*, decay: float = 0.9, epsilon: float = 0.01, clip: bool = True) -> RiemannianWalk:
@@ -51,8 +52,8 @@ def walk_by_updates(*, decay: float = 0.9, epsilon: float = 0.01, clip: bool = T
         del plain_gradient
         return walk_on(walk, gradient, old, new, decay=decay, epsilon=epsilon)
 
-    def end_of_step(walk: Walk, *, params=None, anchor=None, fisher=None) -> tuple[Walk, Any]:
-        del params, anchor, fisher
+    def end_of_step(walk: Walk, *, params=None, fisher=None) -> tuple[Walk, Any]:
+        del params, fisher
         return walk_importance(walk, clip=clip)
 
     return RiemannianWalk(Tracker(init, after_update, needs_plain_gradient=False), end_of_step, needs_fisher=False)
@@ -62,21 +63,22 @@ def walk_by_path(*, epsilon: float = 0.1) -> RiemannianWalk:
     """The form of FACIL (Masana et al. 2022): Fisher information from a pass at the end of a step, and a path integral.
 
     After every update w <- w - g d, with g the gradient of the new keypoints' loss alone. At the end of a step
-    F <- (F + F_step) / 2, S <- (S + max(0, w / (F (parameter - anchor)² + epsilon))) / 2, and w <- 0; both means start
-    from zeros. The importance is F + S.
+    F <- (F + F_step) / 2, S <- (S + max(0, w / (F m² + epsilon))) / 2, and w <- 0, with m the movement since the
+    step began; both means start from zeros. The importance is F + S.
     """
 
     def init(params, start: Start) -> PathIntegral:
-        return _continued(PathIntegral, start) or PathIntegral(_zeros(params), _zeros(params), _zeros(params))
+        begun = _continued(PathIntegral, start) or PathIntegral(_zeros(params), _zeros(params), _zeros(params), params)
+        return begun._replace(begin=params)
 
     def after_update(tracked: PathIntegral, *, gradient, plain_gradient, old, new) -> PathIntegral:
         del gradient
         return tracked._replace(path=path_on(tracked.path, plain_gradient, old, new))
 
-    def end_of_step(tracked: PathIntegral, *, params, anchor, fisher) -> tuple[PathIntegral, Any]:
+    def end_of_step(tracked: PathIntegral, *, params, fisher) -> tuple[PathIntegral, Any]:
         fused = fuse(tracked.fisher, fisher, rule="half")
-        score = path_score(tracked.path, tracked.score, fused, params, anchor, epsilon=epsilon)
-        return PathIntegral(_zeros(params), score, fused), jax.tree.map(jnp.add, fused, score)
+        score = path_score(tracked.path, tracked.score, fused, params, tracked.begin, epsilon=epsilon)
+        return PathIntegral(_zeros(params), score, fused, params), jax.tree.map(jnp.add, fused, score)
 
     return RiemannianWalk(Tracker(init, after_update, needs_plain_gradient=True), end_of_step, needs_fisher=True)
 

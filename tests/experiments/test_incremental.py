@@ -12,8 +12,9 @@ import experiments.incremental as experiment
 from experiments.command_line import Job, jobs_of, preset_folder, read_command, run, run_folder
 from experiments.incremental import associations, material, measures, steps, tuning, variants
 from experiments.incremental.config import AFTER_BASE, PRESETS, WEIGHTS, Config
+from experiments.incremental.methods import rate_of
 from experiments.incremental.steps import open_run
-from experiments.incremental.variants import RECIPES, VARIANTS, rate_of, steps_of, weights_of
+from experiments.incremental.variants import RECIPES, VARIANTS, steps_of, weights_of
 from kpjax.errors import InputError
 from kpjax.input.source import subset
 from kpjax.structures import Example, Skeleton

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import experiments.semi_supervised as experiment
+from experiments import picture_splits
 from experiments.command_line import Job, jobs_of, preset_folder, read_command, run, run_folder
 from experiments.predict import predict_folder
 from experiments.semi_supervised import pictures, published, tables
@@ -144,10 +145,10 @@ def test_subsets_that_cannot_be_drawn(changes, message):
 
 
 def test_a_picture_may_not_be_trained_on_and_tested(monkeypatch):
-    splits = pictures.open_splits(TINY, 0, None)
-    monkeypatch.setattr(pictures, "open_domain", lambda *arguments, **options: splits._replace(test=splits.train))
+    splits = picture_splits.open_splits(TINY, 0, None)
+    monkeypatch.setattr(picture_splits, "open_domain", lambda *arguments, **options: splits._replace(test=splits.train))
     with pytest.raises(InputError, match="24 of 24 images are in the test split"):
-        pictures.open_splits(replace(TINY, difficulty=0.31), 0, None)
+        picture_splits.open_splits(replace(TINY, difficulty=0.31), 0, None)
 
 
 def test_prepared_sets_are_opened_by_their_splits(monkeypatch, tmp_path):
@@ -161,7 +162,7 @@ def test_prepared_sets_are_opened_by_their_splits(monkeypatch, tmp_path):
         return arrays(rng.integers(0, 256, (10, 64, 64, 3), np.uint8), np.ones((10, 3, 2)), np.ones((10, 3)), points,
                       f"{name}/{split}")
 
-    monkeypatch.setattr(pictures, "open_source", opened)
+    monkeypatch.setattr(picture_splits, "open_source", opened)
     config = replace(TINY, image_size=64, heatmap_size=16, train="lspet/train+test", validation="lsp/first_half",
                      test="lsp/second_half", unused_keypoints=("pelvis",), labelled=0.5)
     found = pictures.open_pictures(config, 0, tmp_path)

@@ -68,15 +68,15 @@ def test_the_walk_by_path_by_hand():
         tracked = walk.tracker.after_update(tracked, gradient=None, plain_gradient=jnp.float32(slope),
                                             old=jnp.float32(old), new=jnp.float32(new))
     assert float(tracked.path) == pytest.approx(0.04 + 0.01 + 0.002, abs=1e-7)
-    options = {"params": jnp.float32(0.93), "anchor": jnp.float32(1.0), "fisher": jnp.float32(2.0)}
+    options = {"params": jnp.float32(0.93), "fisher": jnp.float32(2.0)}
     carried, importance = walk.end_of_step(tracked, **options)
     # F = 2 / 2, s = 0.052 / (1 * 0.07² + 0.1), S = s / 2
     score = 0.052 / (0.07**2 + 0.1) / 2
     assert float(importance) == pytest.approx(1 + score, abs=1e-6)
-    assert [float(leaf) for leaf in carried] == pytest.approx([0, score, 1], abs=1e-6)
+    assert [float(leaf) for leaf in carried] == pytest.approx([0, score, 1, 0.93], abs=1e-6)
     lost = tracked._replace(path=jnp.float32(-1.0), score=jnp.float32(0.5), fisher=jnp.float32(1.0))
     carried, importance = walk.end_of_step(lost, **options)
-    assert [float(leaf) for leaf in carried] == pytest.approx([0, 0.25, 1.5], abs=1e-6)
+    assert [float(leaf) for leaf in carried] == pytest.approx([0, 0.25, 1.5, 0.93], abs=1e-6)
     assert float(importance) == pytest.approx(1.75, abs=1e-6)
 
 
