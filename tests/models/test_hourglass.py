@@ -1,0 +1,103 @@
+"""The hourglass, the generator that reads its points, and random features."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+from kpjax.models.hourglass import HierarchicalBlock, average_pool_pairs, hourglass
+from kpjax.models.random_features import DESCRIPTION, random_features
+from kpjax.models.residual_generator import ResidualGenerator
+
+TINY = {"width": 16, "depth": 1}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quickly_compiled():
+    """Nearly all time goes into compiling programs that run once."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def drawn(network, images, *others):
+    """Variables with He's normal kernels and the other leaves near one: quicker than to compile `init`."""
+    shapes = jax.eval_shape(lambda key: network.init(key, images, *others, False), jax.random.key(0))
+    random = np.random.default_rng(0)
+    return jax.tree.map(
+        lambda leaf: (random.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:3])) if leaf.ndim == 4
+                      else random.uniform(0.8, 1.2, leaf.shape)).astype(np.float32), shapes)
+
+
+def test_layers_have_the_names_of_the_face_alignment_network():
+    network, images = hourglass(3, width=16, depth=2), jnp.zeros((1, 16, 16, 3))
+    params = jax.eval_shape(lambda key: network.init(key, images, False), jax.random.key(0))["params"]
+    assert set(params["backbone"]) == {"conv1", "bn1", "conv2", "conv3", "conv4", "m0"}
+    assert set(params["backbone"]["m0"]) == {
+        "b1_2", "b2_2", "b1_1", "b2_1", "b2_plus_1", "b3_1", "b3_2"}
+    assert set(params["upsampling"]) == {"top_m_0", "conv_last0", "bn_end0"}
+    widening = params["backbone"]["conv2"]
+    assert set(widening) == {"bn1", "conv1", "bn2", "conv2", "bn3", "conv3", "downsample_0", "downsample_2"}
+    assert "downsample_0" not in params["backbone"]["conv3"]
+    biased = {"/".join(path[:-1]) for path in flatten_dict(params) if path[-1] == "bias" and "bn" not in path[-2]}
+    assert biased - {"backbone/conv2/downsample_0", "backbone/conv4/downsample_0"} == {
+        "backbone/conv1", "upsampling/conv_last0", "head/output"}
+
+
+def test_a_block_by_hand():
+    """Kernels that read the first channel of their own pixel: ReLUs of ReLUs, and the input."""
+    x = jnp.arange(-4.0, 4.0).reshape(1, 2, 4, 1) * jnp.ones((1, 1, 1, 4))
+    block = HierarchicalBlock(4)
+    variables = jax.tree.map(jnp.zeros_like, drawn(block, x))
+    params = {name: {leaf: (jnp.ones_like(value) if leaf == "scale" else value) for leaf, value in layer.items()}
+              for name, layer in variables["params"].items()}
+    for name in ("conv1", "conv2", "conv3"):
+        params[name]["kernel"] = params[name]["kernel"].at[1, 1, 0].set(2.0)
+    statistics = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
+    statistics = {name: {"mean": layer["mean"], "var": layer["var"] + 1 - 1e-5} for name, layer in statistics.items()}
+    found = block.apply({"params": params, "batch_stats": statistics}, x, False)
+    first = 2 * np.maximum(np.asarray(x[..., 0]), 0)
+    expected = np.stack([first, first, 2 * first, 4 * first], -1) + np.asarray(x)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_it_computes_in_bfloat16_and_sees_shapes():
+    images = jax.random.normal(jax.random.key(1), (2, 8, 16, 3))
+    exact, rough = hourglass(3, **TINY), hourglass(3, **TINY, dtype=jnp.bfloat16)
+    variables = drawn(exact, images)
+    found, other = jax.jit(lambda: (exact.apply(variables, images, False), rough.apply(variables, images, False)))()
+    assert found.shape == (2, 2, 4, 3)
+    assert found.dtype == other.dtype == jnp.float32
+    assert np.corrcoef(np.ravel(found), np.ravel(other))[0, 1] > 0.99
+    with pytest.raises(ValueError, match="multiples of 8"):
+        jax.eval_shape(lambda: exact.init(jax.random.key(0), jnp.zeros((1, 12, 12, 3)), False))
+    with pytest.raises(ValueError, match="width is a multiple of 16"):
+        hourglass(3, width=24)
+
+
+def test_average_pool():
+    x = jnp.arange(16.0).reshape(1, 4, 4, 1)
+    np.testing.assert_allclose(average_pool_pairs(x)[0, :, :, 0], [[2.5, 4.5], [10.5, 12.5]])
+
+
+def test_the_generator_paints_between_black_and_white():
+    """In bfloat16; every convolution of float32 is the same."""
+    generator = ResidualGenerator(4, blocks=1, dtype=jnp.bfloat16)
+    images, maps = jax.random.uniform(jax.random.key(0), (2, 8, 12, 3)), jnp.zeros((2, 2, 3, 5)).at[:, 1, 1].set(1.0)
+
+    variables = drawn(generator, images, maps)
+    painted = jax.jit(lambda maps: generator.apply(variables, images, maps, False))
+    found, other, params = painted(maps), painted(-maps), variables["params"]
+    assert found.shape == images.shape
+    assert found.dtype == jnp.float32
+    assert 0 <= float(found.min()) < float(found.max()) <= 1
+    assert float(jnp.abs(found - other).max()) > 0
+    assert set(params["transposed_conv1"]) == set(params["output"]) == {"kernel"}
+    assert params["transposed_conv2"]["kernel"].shape == (4, 4, 10, 5)  # 4 * 4 + 5 maps, halved and cut twice
+
+
+def test_random_features_are_of_strides_1_2_4_and_say_what_they_are():
+    network, variables = random_features(jax.random.key(0), (2, 4, 6))
+    assert [layer.shape for layer in jax.eval_shape(network.apply, variables, jnp.zeros((1, 8, 8, 3)))] == [
+        (1, 8, 8, 2), (1, 4, 4, 4), (1, 2, 2, 6)]
+    assert "stand-in" in DESCRIPTION

@@ -1,0 +1,241 @@
+"""Numbers of "Object landmark discovery through unsupervised adaptation" (NeurIPS 2019), computed elsewhere."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from kpjax import boxes
+from kpjax.heatmaps import decode_soft_argmax, gaussian_bumps
+from kpjax.landmark_crop import landmark_box, turned_canvas
+from kpjax.methods.adaptation import (
+    PRINTED_SIGMA,
+    RELEASED_SIGMA,
+    Reconstruction,
+    adaptation_objective,
+    released_learning_rate,
+    released_optimizer,
+)
+from kpjax.methods.parametrisation import adapted, adapted_w_and_head_only, finetuned, lora
+from kpjax.models.convolution import convolve
+from kpjax.models.hourglass import hourglass
+from kpjax.models.residual_generator import ResidualGenerator, residual_generator_for
+from kpjax.models.vgg import VGG
+from kpjax.optimization import descend
+from kpjax.projection import fold, project
+
+close = functools.partial(np.testing.assert_allclose, atol=2e-6, rtol=1e-4)
+
+
+# The projection of a kernel
+
+
+def test_the_projection_of_a_kernel():
+    o, i, a, b = np.indices((3, 2, 3, 3))
+    theta = np.sin(1 + 7 * o + 3 * i + 2 * a + b)
+    kernel = theta.transpose(2, 3, 1, 0).astype(np.float32)
+    matrix = np.array([[1, 0.5, 0], [-0.25, 2, 1], [0, 0, 0.5]], np.float32)
+    close((kernel[0, 0, 0, 0], kernel[2, 2, 1, 2]), (0.841471, -0.905578))
+    core, projections = {"conv": {"kernel": jnp.asarray(kernel)}}, {"conv": {"kernel": jnp.asarray(matrix)}}
+    projected = project(core, projections)["conv"]["kernel"]
+    close(projected[0, 0, 0], (1.336150, 2.418637, 0.325144))
+    close(projected[2, 2, 1, 1], -2.692368)
+    close(projected, kernel @ matrix.T)
+    np.testing.assert_allclose(fold(core, projections)["conv"]["kernel"], projected, rtol=1e-6, atol=1e-7)
+
+    h, w, c = np.indices((4, 4, 2))
+    x = jnp.asarray(np.cos(h + 2 * w + 3 * c)[None], jnp.float32)
+    before, after = convolve(x, core["conv"]["kernel"], 1, 1), convolve(x, projected, 1, 1)
+    close(before[0, 0, 0], (-2.320630, -3.061525, -2.295551))
+    close(after[0, 0, 0], (-3.851392, -7.838443, -1.147776))
+    close(after[0, 1, 2], (-3.808537, -0.827143, 0.546929))
+    close(after.sum(), -0.270019, rtol=1e-3)
+    close(after, before @ matrix.T)
+
+
+# Points and their heatmaps
+
+
+def peaks(*cells):
+    heatmap = np.zeros((32, 32), np.float32)
+    for row, column, value in cells:
+        heatmap[row, column] = value
+    return heatmap
+
+
+@pytest.mark.parametrize(("heatmap", "point"), [
+    (np.array([[0, 0], [0, 0.1]], np.float32), (0.650245, 0.650245)),
+    (peaks(), (15.5, 15.5)),
+    (peaks((10, 20, 1)), (19.800082, 10.244344)),
+    (peaks((10, 20, 1), (4, 6, 0.9)), (16.210873, 8.620277)),
+    (10 * peaks((10, 20, 1), (4, 6, 0.9)), (19.999364, 9.999728)),
+    (peaks((10, 20, 1), (4, 6, 0.9)) - 7, (16.210873, 8.620277)),
+], ids=["2 x 2", "flat", "a peak", "two peaks", "ten times", "a constant"])
+def test_soft_argmax(heatmap, point):
+    found, _ = decode_soft_argmax(jnp.asarray(heatmap)[None, :, :, None], temperature=0.1)
+    close(found[0, 0], point)
+
+
+def drawn(x, y, size=(32, 32), sigma=RELEASED_SIGMA):
+    return np.asarray(gaussian_bumps(jnp.array([[x, y]], jnp.float32), size, sigma, window=None))[..., 0]
+
+
+def test_a_drawn_point():
+    first = [0.026649, 0.535261, 0.196912, 0.001327]
+    close(drawn(1.25, 0.5, (3, 4)), [first, first, [0.000488, 0.009804, 0.003607, 0.000024]])
+    first = [0.000710, 0.286505, 0.038774, 0.000002]
+    close(drawn(1.25, 0.5, (3, 4), PRINTED_SIGMA), [first, first, [0, 0.000096, 0.000013, 0]])
+    close((drawn(20, 10).sum(), drawn(20, 10).max()), (1.616309, 1))
+    close((drawn(20.3, 9.6).sum(), drawn(20.3, 9.6).max()), (1.545617, 0.606531))
+
+
+def test_drawing_and_finding_are_not_inverse_to_each_other():
+    found, _ = decode_soft_argmax(jnp.asarray(peaks((10, 20, 1), (4, 6, 0.9)))[None, :, :, None], temperature=0.1)
+    blob = drawn(*np.asarray(found)[0, 0])
+    close(blob.max(), 0.685701)
+    assert np.unravel_index(blob.argmax(), blob.shape) == (9, 16)
+    again, _ = decode_soft_argmax(jnp.asarray(drawn(20.3, 9.6))[None, :, :, None], temperature=0.1)
+    close(again[0, 0], (17.003272, 13.637097))
+
+
+# Views
+
+
+def test_a_turn_on_a_canvas_that_holds_it():
+    turned = turned_canvas(178, 218, 30)
+    assert (turned.width, turned.height) == (263, 277)
+    close(turned.map_[:2], [[0.866025, -0.5, 108.923739], [0.5, 0.866025, -0.396769]])
+    close(boxes.move_points(turned.map_, np.array([[89, 109], [69, 111]])), [(131.5, 138.5), (113.179492, 130.232051)])
+    turned = turned_canvas(128, 128, 15)
+    assert (turned.width, turned.height) == (156, 156)
+    close(turned.map_[:2] * (128 / 156), [[0.792555, -0.212364, 26.867829], [0.212364, 0.792555, -0.314808]])
+
+
+@pytest.mark.parametrize(("tightness", "box", "first", "last"), [
+    (70, (40, 80, 137, 183), (38.268041, 36.038835), (89.731959, 91.961165)),
+    (16, (63, 103, 114, 160), (15.058824, 13.473684), (112.941176, 114.526316)),
+    (200, (0, 25, 177, 217), (49.898305, 56.0), (78.101695, 86.0))])
+def test_a_crop_by_landmarks(tightness, box, first, last):
+    points = np.array([(69, 109), (106, 113), (77, 142), (73, 152), (108, 154)])
+    found = landmark_box(points, tightness, 178, 218)
+    np.testing.assert_array_equal(found, box)
+    moved = boxes.move_points(boxes.crop_map(found, 128, grid="index"), points)
+    close(moved[[0, -1]], (first, last), rtol=1e-6)
+
+
+# Training
+
+
+def descended(gradients, optimizer, weight=1.0):
+    params = {"w": jnp.float32(weight)}
+    state, path = optimizer.init(params), []
+    for step, gradient in enumerate(gradients):
+        params, state = descend(optimizer, {"w": jnp.float32(gradient)}, state, params, lambda step: 1e-3,
+                                jnp.int32(step))
+        path.append(float(params["w"]))
+    return path
+
+
+def test_the_optimizer():
+    with_both_moments = optax.chain(optax.clip_by_global_norm(1.0), optax.add_decayed_weights(5e-4),
+                                    optax.scale_by_adam(b1=0.0, b2=0.9, eps=1e-8))
+    for optimizer in (released_optimizer(), with_both_moments):
+        one, several = ([0.2], [-0.0004]), [0.2, 0.1, -0.3]
+        np.testing.assert_allclose([descended(gradients, optimizer)[0] for gradients in one],
+                                   [0.9990000000, 0.9990000999900], atol=1.2e-7)
+        np.testing.assert_allclose(descended(several, optimizer), [0.999, 0.998356065, 0.999716452], atol=2e-7)
+
+
+def test_a_clipped_gradient_is_that_of_one_network():
+    optimizer, params = released_optimizer(decay=0.0), {"a": jnp.zeros(2), "b": jnp.zeros(1)}
+    gradient = {"a": jnp.array([3.0, 4.0]), "b": jnp.array([12.0])}
+    _, state = descend(optimizer, gradient, optimizer.init(params), params, lambda step: 0.0, jnp.int32(0))
+    second_moment = optax.tree.get(state, "nu")
+    seen = jax.tree.map(lambda nu: jnp.sqrt(nu / 0.1), second_moment)
+    close(seen["a"], (0.230769, 0.307692))
+    close(seen["b"], [0.923077])
+
+
+def test_the_learning_rate_of_epochs():
+    rate = released_learning_rate()
+    rates = [float(rate(jnp.float32(2500 * epoch))) for epoch in (0, 29, 30, 59, 60, 79)]
+    np.testing.assert_allclose(rates, [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5], rtol=1e-5)
+
+
+def test_the_reconstruction_loss():
+    target = np.linspace(0, 1, 12, dtype=np.float32).reshape(1, 2, 2, 3)
+    painted = ((np.tanh(np.sin(np.arange(12.0))) + 1) / 2).astype(np.float32).reshape(1, 2, 2, 3)
+    mixing = np.array([[1, -1], [0.5, 0.5], [-1, 1]], np.float32)
+
+    def features(images):
+        brightness = 2 * np.maximum(images.mean(-1, keepdims=True) - np.float32(0.3), 0)
+        return tuple(jnp.asarray(layer) for layer in (np.maximum(images @ mixing, 0), brightness))
+
+    found = Reconstruction(jnp.asarray(painted), jnp.asarray(target), features(painted), features(target))
+
+    def terms(**options):
+        objective = adaptation_objective(perceptual=True, **options)
+        return {name: float(term.weight * term.function({"reconstruction": found}, {}))
+                for name, term in objective.items()}
+
+    squared = terms()
+    close((squared["pixels"], squared["features"]), (0.233897, 0.187735 + 0.501061))
+    close(sum(squared.values()), 0.922693)
+    close(terms(form="absolute")["features"], 0.936490)
+
+
+# Sizes
+
+
+def count(tree):
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+@functools.cache
+def landmark_network(keypoints):
+    network, images = hourglass(keypoints), jnp.zeros((1, 128, 128, 3))
+    return jax.eval_shape(lambda key: network.init(key, images, False), jax.random.key(0))["params"]
+
+
+def trained(parametrisation):
+    """What `init` makes of the published network, as shapes."""
+    body = {name: tree for name, tree in landmark_network(10).items() if name != "head"}
+    return jax.eval_shape(lambda params: parametrisation.init(jax.random.key(0), params, frozenset()), body)[1]
+
+
+@pytest.mark.parametrize(("keypoints", "parameters"), [(10, 6_234_762), (16, 6_236_304), (68, 6_249_668)])
+def test_the_size_of_the_landmark_network(keypoints, parameters):
+    assert count(landmark_network(keypoints)) == parameters
+
+
+def test_what_is_trained_of_the_landmark_network():
+    head = count(landmark_network(10)["head"])
+    assert head == 2_570
+    of_adapted = trained(adapted())
+    assert count(of_adapted["projections"]) == 380_928
+    assert len(jax.tree.leaves(of_adapted["projections"])) == 51
+    assert count(of_adapted) + head == 514_698
+    assert count(trained(adapted_w_and_head_only())) + head == 383_498
+    assert count(trained(finetuned())) + head == 6_234_762
+    of_lora = trained(lora())
+    assert count(of_lora["free"]) == count(of_adapted["free"])
+    assert abs(count(of_lora["low_rank"]) / 380_928 - 1) < 2e-3
+
+
+@pytest.mark.parametrize(("width", "parameters"), [(32, 2_424_424), (64, 9_030_824)])
+def test_the_size_of_the_generator(width, parameters):
+    images, maps = jnp.zeros((1, 128, 128, 3)), jnp.zeros((1, 32, 32, 10))
+    generator = ResidualGenerator(width)
+    painted, variables = jax.eval_shape(
+        lambda key: generator.init_with_output(key, images, maps, False), jax.random.key(0))
+    assert count(variables["params"]) == parameters
+    assert painted.shape == images.shape
+    assert residual_generator_for(128) == ResidualGenerator(32)
+
+
+@pytest.mark.parametrize(("depth", "parameters"), [(19, 8_225_344), (16, 7_635_264)])
+def test_the_size_of_the_network_of_features(depth, parameters):
+    variables = jax.eval_shape(VGG(depth).init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    assert count(variables) == parameters
