@@ -1,0 +1,82 @@
+"""The closed forms of transport against the loops that they stand for, and springs."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpjax.errors import InputError
+from kpjax.losses.spring import parent_of_child, spring
+from kpjax.losses.transport import kept, transported, transporter_transported
+
+close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+
+
+def random_row(keypoints, seed=0):
+    """(features of the reference, of the frame, maps of the reference, of the frame), some maps exactly 1."""
+    random = np.random.default_rng(seed)
+    features = [random.normal(size=(2, 3, 4, 5)) for _ in range(2)]
+    maps = [(1.2 * random.uniform(size=(2, 3, 4, keypoints))).clip(0, 1) for _ in range(2)]
+    return [jnp.asarray(array, jnp.float32) for array in features + maps]
+
+
+def transporter_loop(reference, frame, maps_reference, maps):
+    y, frame, maps_reference, maps = (np.float64(array) for array in (reference, frame, maps_reference, maps))
+    for k in range(maps.shape[-1]):
+        s, t = maps_reference[..., k:k + 1], maps[..., k:k + 1]
+        y = (1 - s) * (1 - t) * y + t * frame
+    return y
+
+
+def equation_2_loop(reference, frame, maps_reference, maps):
+    y, frame, maps_reference, maps = (np.float64(array) for array in (reference, frame, maps_reference, maps))
+    for k in range(maps.shape[-1]):
+        m = (1 - maps_reference[..., k:k + 1]) * (1 - maps[..., k:k + 1])
+        y = m * y + (1 - m) * frame
+    return y
+
+
+@pytest.mark.parametrize("keypoints", [1, 2, 7, 8])
+def test_closed_forms_are_the_loops(keypoints):
+    row = random_row(keypoints)
+    close(jax.jit(transporter_transported)(*row), transporter_loop(*row))
+    close(jax.jit(transported)(*row), equation_2_loop(*row))
+
+
+def test_the_order_of_keypoints_matters_to_transporter_only():
+    row = random_row(4)
+    turned = [*row[:2], *(maps[..., ::-1] for maps in row[2:])]
+    close(transported(*turned), transported(*row))
+    assert np.abs(transporter_transported(*turned) - transporter_transported(*row)).max() > 1e-2
+
+
+def test_masks_of_overlapping_blobs():
+    """Two keypoints of 0.8 and 0.6 on one cell of the frame, none of the reference."""
+    maps = jnp.array([0.8, 0.6]).reshape(1, 1, 1, 2)
+    masks = {combine: float(kept(0 * maps, maps, combine=combine).squeeze())
+             for combine in ("product", "sum", "clamped_sum", "max")}
+    close([masks["product"], masks["sum"], masks["clamped_sum"], masks["max"]], [0.08, -0.4, 0, 0.2])
+
+
+def test_bfloat16_features_are_mixed_in_float32():
+    row = random_row(3)
+    half = [jnp.asarray(features, jnp.bfloat16) for features in row[:2]]
+    for rule in (transported, transporter_transported):
+        mixed = rule(*half, *row[2:])
+        assert mixed.dtype == jnp.float32
+        close(mixed, rule(*(features.astype(jnp.float32) for features in half), *row[2:]))
+
+
+def test_springs_in_pixels_measure_each_axis_by_its_side():
+    parents, children = jnp.zeros((1, 1, 2)), jnp.array([[[1.0, 0.0], [0.0, 1.0]]])
+    in_pixels = functools.partial(spring, parents, children, unit="pixels", reduction="sum")
+    close(in_pixels(size=(11, 21)), 10**2 + 5**2)
+    with pytest.raises(ValueError, match="need the size"):
+        in_pixels()
+
+
+@pytest.mark.parametrize(("parents", "children", "proposed"), [(10, 25, 20), (10, 5, 10), (4, 0, 4)])
+def test_children_that_cannot_be_shared_out(parents, children, proposed):
+    with pytest.raises(InputError, match=f"multiple of {parents}, for example {proposed}$"):
+        parent_of_child(parents, children)

@@ -1,0 +1,128 @@
+"""The feature pyramid's sums, keypoint levels and their conditioning, and every network in bfloat16."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from kpjax.errors import InputError
+from kpjax.methods.pyramids import painting_pass
+from kpjax.models.feature_pyramid import FeaturePyramid, SmallTrunk
+from kpjax.models.keynet import draw_normalised_points
+from kpjax.models.keypoint_levels import KeypointEncoder, KeypointLevels
+from kpjax.models.keypoint_pyramid import Decoder, keypoint_pyramid, small_keypoint_pyramid
+from kpjax.models.pose_resnet import ResNet
+from kpjax.models.transporter import published_transporter
+
+
+def shapes(module, images, **options):
+    return jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False, **options), images)
+
+
+class GivenMaps(nn.Module):
+    """A trunk whose maps are the picture and its means over 2 x 2 and 4 x 4 pixels."""
+
+    @nn.compact
+    def __call__(self, images, train):
+        return tuple(images.reshape(images.shape[0], images.shape[1] // s, s, images.shape[2] // s, s, 3).mean((2, 4))
+                     for s in (1, 2, 4))
+
+
+def test_a_pyramid_adds_what_is_coarser():
+    pyramid = FeaturePyramid(GivenMaps(), levels=2, width=3)
+    images = np.asarray(np.random.default_rng(0).normal(size=(1, 8, 4, 3)), np.float32)
+    same = np.eye(3, dtype=np.float32)[None, None]
+    params = {f"lateral{number}": {"kernel": same, "bias": np.zeros(3, np.float32)} for number in (1, 2, 3)}
+    for number in (1, 2):
+        middle = np.zeros((3, 3, 3, 3), np.float32)
+        middle[1, 1] = np.eye(3)
+        params[f"smooth{number}"] = {"kernel": middle, "bias": np.zeros(3, np.float32)}
+    assert jax.tree.map(np.shape, params) == jax.tree.map(lambda leaf: leaf.shape, shapes(pyramid, images)["params"])
+    coarse, fine = pyramid.apply({"params": params}, images, train=False)
+    maps = GivenMaps().apply({}, images, False)
+    twice = functools.partial(np.kron, b=np.ones((1, 2, 2, 1)))
+    np.testing.assert_allclose(coarse, maps[1] + twice(maps[2]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(fine, maps[0] + twice(maps[1] + twice(maps[2])), rtol=1e-5, atol=1e-6)
+
+
+def test_sides_that_do_not_halve_and_levels_that_are_not_there():
+    trunk = SmallTrunk((), (8, 8, 8))
+    with pytest.raises(InputError, match=r"pictures of 16 x 18 .* coarsest stride"):
+        shapes(FeaturePyramid(trunk, width=8), jnp.zeros((1, 16, 18, 3)))
+    with pytest.raises(ValueError, match="4 levels from a trunk of 3"):
+        shapes(FeaturePyramid(trunk, levels=4, width=8), jnp.zeros((1, 16, 16, 3)))
+    with pytest.raises(ValueError, match="give each as many"):
+        keypoint_pyramid((10, 20), transport_widths=((64, 64),))
+
+
+def test_only_a_conditioned_level_reads_the_points_above():
+    class Whole(nn.Module):
+        keypoints: int
+
+        @nn.compact
+        def __call__(self, features, train):
+            return features
+
+    images = jnp.asarray(np.random.default_rng(0).normal(size=(2, 4, 4, 3)), jnp.float32)
+    trunk = FeaturePyramid(GivenMaps(), levels=2, width=3)
+    variables = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.1, leaf.dtype), shapes(trunk, images))
+
+    def found(conditioned):
+        levels = KeypointLevels(trunk, (Whole(3), Whole(6)), conditioned, blob_width=0.5)
+        return levels, jax.jit(functools.partial(levels.apply, train=False))(
+            {"params": {"features": variables["params"]}}, images)
+
+    levels, conditioned = found(True)
+    assert levels.sizes == (3, 6)
+    assert conditioned.heatmaps[1].shape == (2, 4, 4, 3 + 3)
+    np.testing.assert_array_equal(
+        conditioned.heatmaps[1][..., :3], draw_normalised_points(conditioned.points[0], (4, 4), 0.5))
+    np.testing.assert_array_equal(conditioned.heatmaps[1][..., 3:], conditioned.features[1])
+    np.testing.assert_array_equal(found(False)[1].heatmaps[1], conditioned.features[1])
+
+
+@pytest.mark.parametrize(("side", "stem", "scales"), [(16, (), 1), (31, (), 1), (32, (32,), 2), (64, (16, 32), 3),
+                                                      (128, (16, 32), 3)])
+def test_small_networks_suit_their_pictures(side, stem, scales):
+    network = small_keypoint_pyramid(side=side)
+    assert network.keypoints.features.backbone.stem_widths == stem
+    assert len(network.decoder.widths) == scales
+    side = side // 16 * 16
+    images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    forward = painting_pass(("reconstruction", "transport_level1", "transport_level2"), 2)
+    outputs = jax.eval_shape(lambda x: network.init_with_output(
+        jax.random.key(0), x, x, train=False, method=forward)[0], images)
+    assert {outputs[picture].shape for picture in outputs if picture != "points"} == {images.shape}
+
+
+@pytest.mark.parametrize("network", [
+    small_keypoint_pyramid(dtype=jnp.bfloat16, side=16).keypoints,
+    keypoint_pyramid(backbone=ResNet(18, jnp.bfloat16), dtype=jnp.bfloat16).keypoints,
+    published_transporter(dtype=jnp.bfloat16).keypoints], ids=["small", "pyramid", "transporter"])
+def test_keypoints_are_float32_in_bfloat16(network):
+    images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+    levels, variables = jax.eval_shape(
+        lambda x: network.init_with_output(jax.random.key(0), x, train=False), images)
+    assert {leaf.dtype for leaf in (*levels.heatmaps, *levels.points, *jax.tree.leaves(variables))} == {
+        np.dtype(np.float32)}
+    assert {leaf.dtype for leaf in levels.features} == {np.dtype(jnp.bfloat16)}
+
+
+def test_pictures_are_float32_in_bfloat16():
+    network = small_keypoint_pyramid(dtype=jnp.bfloat16, side=16)
+    forward = painting_pass(("reconstruction", "transport_level1", "transport_flat"), 2)
+    outputs = jax.eval_shape(lambda x: network.init_with_output(
+        jax.random.key(0), x, x, train=True, method=forward)[0], jax.ShapeDtypeStruct((2, 16, 16, 3), jnp.float32))
+    assert {leaf.dtype for leaf in jax.tree.leaves(outputs)} == {np.dtype(np.float32)}
+
+
+def test_a_decoder_doubles_between_widths_and_an_encoder_ends_without_bias():
+    features = jnp.zeros((1, 3, 5, 4))
+    decoder = Decoder((8, 4), depth=1)
+    assert jax.eval_shape(lambda x: decoder.init_with_output(
+        jax.random.key(0), x, train=False)[0], features).shape == (1, 6, 10, 3)
+    params = shapes(KeypointEncoder(7, (6,)), features)["params"]
+    assert set(params["output"]) == {"kernel"}
+    assert params["output"]["kernel"].shape == (1, 1, 6, 7)
