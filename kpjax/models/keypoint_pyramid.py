@@ -148,6 +148,7 @@ def small_keypoint_pyramid(
     halvings = min(max(int(math.log2(side / 16)), 0), 2)
     shared = {"normalization": normalization, "dtype": dtype}
     decoder = (64, 32, 16)[:halvings + 1]
+    coarse_decoder = (64, *(max(width // 2, 16) for width in decoder))  # its features have little detail to paint
     return keypoint_pyramid(
         level_sizes,
         backbone=SmallTrunk((16, 32)[2 - halvings:], depth=depth, **shared),
@@ -159,7 +160,7 @@ def small_keypoint_pyramid(
         decoder_widths=decoder,
         decoder_depth=depth,
         transport_widths=((64,), (32,))[-levels:],
-        transport_decoder_widths=((64, *decoder), decoder)[-levels:],
+        transport_decoder_widths=(coarse_decoder, decoder)[-levels:],
         conditioned=conditioned,
         conditioning_width=conditioning_width,
         **shared)
