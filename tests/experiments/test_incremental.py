@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 import experiments.incremental as experiment
 from experiments.command_line import Job, jobs_of, preset_folder, read_command, run, run_folder
-from experiments.incremental import associations, material, measures, steps, tuning, variants
+from experiments.incremental import associations, material, measures, methods, steps, tuning
 from experiments.incremental.config import AFTER_BASE, PRESETS, WEIGHTS, Config
 from experiments.incremental.methods import rate_of
 from experiments.incremental.steps import open_run
@@ -129,8 +129,8 @@ def test_one_program_serves_all_steps(finished, tiny):
     of_config = material.open_material(config, 0, None)
     first, other = (open_run(job_of(tiny, "kamp", None)._replace(config=changed), of_config)
                     for changed in (config, replace(config, kamp=77.0)))
-    method = variants.build(first.setting, "kamp", "paper", 2)
-    assert method is variants.build(other.setting, "kamp", "paper", 2)
+    method = methods.build(first.setting, "kamp", "paper", 2)
+    assert method is methods.build(other.setting, "kamp", "paper", 2)
     update, _ = compiled_update(method.update, data_mesh())
     assert update._cache_size() == 1
 
@@ -318,11 +318,11 @@ def test_every_row_can_be_traced(tiny):
     for name, recipe in RECIPES.items():
         if name in ROWS:
             continue  # run for real above
-        method = variants.build(this.setting, name, "distant" if recipe.association == "distant" else "paper", 2)
+        method = methods.build(this.setting, name, "distant" if recipe.association == "distant" else "paper", 2)
         start = {"teacher": variables, "anchor": variables["params"], "importance": variables["params"],
                  "increment": steps.increment_at(this._replace(job=job_of(tiny, name, None)), 1, [(2, 3, 5)])}
         if recipe.association:
-            first = variants.build_association(
+            first = methods.build_association(
                 this.setting, recipe.association, "distant" if recipe.association == "distant" else "paper", 2)
             state = jax.eval_shape(first.init, jax.random.key(0), {"labelled": batch}, start)
             start["association"] = state.variables
