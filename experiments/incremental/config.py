@@ -162,9 +162,10 @@ DRAWN = Config(
     sigma=1.25, grid="half_pixel", targets="sub_pixel", decoder="dark", augmentation="none", flip=False,
     network="small_unet", widths=(16, 32, 32, 64, 64), head_layers=1, base_steps=800, steps=400,
     base_learning_rate=3e-3, learning_rate=2e-3, association_learning_rate=3e-3, schedule="cosine", warmup_steps=20,
-    weight_decay=0.0, reduction="line_sum", kamp=10.0, kamp_rerendered=10.0, ksd_only=10.0, self_training=10.0,
-    mse_distillation=10.0, lwf=10.0, ewc=1.0, online_ewc=1.0, mas=1.0, rw=1.0, afec=1.0, afec_expanded=1.0, cpr=1.0,
-    cpr_entropy=0.01, normalise_importance=True, pck_thresholds=(0.05, 0.1), error_in="pixels", difficulty=1.0)
+    weight_decay=0.0, reduction="line_sum", kamp=1.0, kamp_rerendered=1.0, ksd_only=1.0, self_training=0.3,
+    mse_distillation=1.0, lwf=4.0, ewc=1e-3, online_ewc=1e-3, mas=1e-3, rw=1e-3, afec=1e-3,
+    afec_expanded=1e-3, cpr=1e-3, cpr_entropy=0.01, normalise_importance=True, pck_thresholds=(0.05, 0.1),
+    error_in="pixels", difficulty=1.0)
 SMALL_REAL = replace(
     DRAWN, augmentation="strong", flip=True, heatmap_size=32, sigma=1.0, batch_size=16, base_steps=600, steps=500,
     validation_share=0.1)
