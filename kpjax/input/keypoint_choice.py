@@ -1,12 +1,10 @@
 """A source with some of its keypoints only."""
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from kpjax.errors import InputError
-from kpjax.input.source import Source, digest_of
+from kpjax.input.source import Source, changed
 from kpjax.structures import Example, Skeleton
 
 
@@ -22,7 +20,13 @@ def without_keypoints(source: Source, names: Sequence[str]) -> Source:
     kept = [k for k in range(len(source.skeleton.names)) if k not in left_out]
     if not kept:
         raise InputError(f"{source.name}: all its keypoints are left out; keep at least one")
-    return _KeypointChoice(source, np.array(kept), source.name)
+    numbers = np.array(kept)
+
+    def choose(example: Example, index: int) -> Example:
+        del index
+        return example._replace(keypoints=example.keypoints[numbers], visible=example.visible[numbers])
+
+    return changed(source, choose, numbers, name=source.name, skeleton=_chosen(source.skeleton, kept))
 
 
 def _chosen(skeleton: Skeleton, kept: Sequence[int]) -> Skeleton:
@@ -35,30 +39,3 @@ def _chosen(skeleton: Skeleton, kept: Sequence[int]) -> Skeleton:
         tuple(place[skeleton.flip[k]] for k in kept) if skeleton.flip else (),
         {name: left for name, members in skeleton.groups.items()
          if (left := tuple(place[k] for k in members if k in place))})
-
-
-@dataclass(frozen=True, eq=False)
-class _KeypointChoice:
-    source: Source
-    kept: np.ndarray
-    name: str
-
-    @cached_property
-    def skeleton(self) -> Skeleton:
-        return _chosen(self.source.skeleton, self.kept.tolist())
-
-    @cached_property
-    def digest(self) -> str:
-        return digest_of(self.source.digest, self.kept)
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __getitem__(self, index: int) -> Example:
-        example = self.source[index]
-        return example._replace(keypoints=example.keypoints[self.kept], visible=example.visible[self.kept])
-
-    def identity(self, index: int) -> str | None:
-        """The name of an example in the source."""
-        find = getattr(self.source, "identity", None)
-        return None if find is None else find(index)

@@ -1,7 +1,7 @@
 """Where examples come from: random access to a fixed number of them, all of one image size."""
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
@@ -186,26 +186,37 @@ def subset(source: Source, indices: Sequence[int] | np.ndarray, name: str | None
 
 
 @dataclass(frozen=True, eq=False)
-class _WithoutLabels:
+class _Changed:
     source: Source
+    change: Callable[[Example, int], Example]
+    facts: tuple
     name: str
-
-    @property
-    def skeleton(self) -> Skeleton:
-        return self.source.skeleton
+    skeleton: Skeleton
 
     @cached_property
     def digest(self) -> str:
-        return digest_of(self.source.digest, "without labels")
+        return digest_of(self.source.digest, *self.facts)
 
     def __len__(self) -> int:
         return len(self.source)
 
     def __getitem__(self, index: int) -> Example:
-        return strip_labels(self.source[index])
+        _check_range(index, len(self), self.name)
+        return self.change(self.source[index], index)
 
     def identity(self, index: int) -> str | None:
         return _identity(self.source, index)
+
+
+def changed(
+    source: Source, change: Callable[[Example, int], Example], *facts: np.ndarray | str, name: str,
+    skeleton: Skeleton | None = None,
+) -> Source:
+    """Every example of a source as `change(example, its number)` makes it, in the same order.
+
+    facts: all that the change depends on; the digest is of them and of the source. skeleton: where it changes, too.
+    """
+    return _Changed(source, change, facts, name, skeleton or source.skeleton)
 
 
 def strip_labels(example: Example) -> Example:
@@ -215,33 +226,8 @@ def strip_labels(example: Example) -> Example:
 
 def without_labels(source: Source) -> Source:
     """The same images with no labels. The number of keypoints stays."""
-    return _WithoutLabels(source, f"{source.name} without labels")
-
-
-@dataclass(frozen=True, eq=False)
-class _WithLabels:
-    source: Source
-    keypoints: np.ndarray
-    visible: np.ndarray
-    name: str
-
-    @property
-    def skeleton(self) -> Skeleton:
-        return self.source.skeleton
-
-    @cached_property
-    def digest(self) -> str:
-        return digest_of(self.source.digest, self.keypoints, self.visible)
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __getitem__(self, index: int) -> Example:
-        _check_range(index, len(self), self.name)
-        return self.source[index]._replace(keypoints=self.keypoints[index], visible=self.visible[index])
-
-    def identity(self, index: int) -> str | None:
-        return _identity(self.source, index)
+    return changed(source, lambda example, _: strip_labels(example), "without labels",
+                   name=f"{source.name} without labels")
 
 
 def with_labels(source: Source, keypoints: np.ndarray, visible: np.ndarray, name: str | None = None) -> Source:
@@ -263,7 +249,11 @@ def with_labels(source: Source, keypoints: np.ndarray, visible: np.ndarray, name
     if not np.isfinite(keypoints).all():
         number = int(np.argmin(np.isfinite(keypoints).all((1, 2))))
         raise InputError(f"{name}: number {number} has a labelled keypoint that is not finite; mark it as not labelled")
-    return _WithLabels(source, keypoints, visible, name)
+
+    def labelled(example: Example, index: int) -> Example:
+        return example._replace(keypoints=keypoints[index], visible=visible[index])
+
+    return changed(source, labelled, keypoints, visible, name=name)
 
 
 def _identity(source: Source, index: int) -> str | None:
