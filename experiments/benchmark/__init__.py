@@ -14,6 +14,8 @@ Rows      regda        an iteration of RegDA over one of supervised training, be
                        of its semantic product, and what four times as many keypoints cost
           incremental  steps of rivals and of KAMP's second stage over one of plain finetuning, and a pass that measures
                        importances
+          pyramids     a step of Keypoint Pyramids over one of KeyNet and one of Transporter, prediction with wider
+                       decoders, and reading video over a step
 A figure is the median over rounds, with minimum and maximum. On a machine that does other work, read the ratios of
 processor time beside them, where they stand.
 """
@@ -25,6 +27,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from experiments.benchmark.incremental import incremental_rows
+from experiments.benchmark.pyramids import pyramids_rows
 from experiments.benchmark.rows import ROWS as ROWS_OF_ADAPTATION
 from experiments.benchmark.rows import Effort, Row
 from experiments.benchmark.semi_supervised import semi_supervised_rows
@@ -32,7 +35,8 @@ from kpjax.errors import InputError
 from kpjax.training.logging import environment_lines
 from kpjax.training.memory import keep_freed_memory
 
-ROWS = {**ROWS_OF_ADAPTATION, "semi_supervised": semi_supervised_rows, "incremental": incremental_rows}
+ROWS = {**ROWS_OF_ADAPTATION, "semi_supervised": semi_supervised_rows, "incremental": incremental_rows,
+        "pyramids": pyramids_rows}
 
 
 def line(row: Row) -> str:

@@ -66,7 +66,7 @@ class Config:
     transport_widths: tuple[float, float] = (0.1, 0.1)  # of the levels
     combine: Combine = "product"  # how the blobs of many keypoints make one mask; not stated
     stop_reference: bool = True  # no gradient through what is transported from the reference; not stated
-    reference_pass: ReferencePass = "joint"
+    reference_pass: ReferencePass = "joint"  # whether BatchNorm sees both frames at once; of GroupNorm only the time
     # The rivals
     rivals: Literal["as_in_paper", "published"] = "as_in_paper"  # on the pyramid's finest map, or with their own nets
     rivals_per_level: bool = True  # the rivals also with as many keypoints as each level has, in runs of their own

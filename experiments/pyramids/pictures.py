@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
@@ -14,12 +15,12 @@ from kpjax.input.video_source import VideoSource
 from kpjax.methods.discovery import level_points
 from kpjax.models.keynet import draw_normalised_points
 from kpjax.probes.regression_errors import normalised_from_pixels
-from kpjax.structures import Example, Method, Trained
+from kpjax.structures import Method, Trained
 from kpjax.training.evaluation import predict_source
 from kpjax.training.run_folder import make_folder
 from kpjax.viewing.overlays import contact_sheet, draw_keypoints, enlarged, prediction_sheet, write_png
 
-SHOWN_VIDEOS, SHOWN_FRAMES, SHOWN_PAIRS = 3, 20, 4
+SHOWN_VIDEOS, SHOWN_FRAMES, SHOWN_PAIRS = 3, 16, 4
 FRAME_MILLISECONDS = 120
 SIDE = 144  # px, to which small pictures are enlarged
 
@@ -34,7 +35,7 @@ def draw_pictures(method: Method, trained: Trained, source: VideoSource, config:
     strips = [np.arange(*source.bounds[video])[:SHOWN_FRAMES] for video in videos]
     labelled = method.points == source.skeleton  # the bound predicts the joints themselves
     chosen = subset(source, np.concatenate(strips))
-    found = predict_source(method, trained, chosen, batch_size=2 * config.batch_size)
+    found = predict_source(method, trained, chosen, batch_size=4 * config.batch_size)
     if jax.process_index() == 0:
         drawn = [draw_keypoints(chosen[number].image, found.keypoints[number], None, method.points, minimum_side=SIDE)
                  for number in range(len(chosen))]
@@ -45,20 +46,22 @@ def draw_pictures(method: Method, trained: Trained, source: VideoSource, config:
                         [contact_sheet([column[frame] for column in columns], len(columns)) for frame in range(length)])
     spread = np.linspace(0, len(source) - 1, 16).round().astype(int)
     some = subset(source, spread)
-    found = predict_source(method, trained, some, batch_size=2 * config.batch_size)
+    found = predict_source(method, trained, some, batch_size=4 * config.batch_size)
+    if not labelled:
+        masks = masks_sheet(method, trained, source, config, variant)
     if jax.process_index() == 0:
         true = {"true": found.true_keypoints, "visible": found.visible} if labelled else {}
         write_png(folder / "keypoints.png", prediction_sheet(
             [some[number].image for number in range(len(some))], found.keypoints, None, method.points, columns=4,
             **true))
         if not labelled:
-            write_png(folder / "masks.png", masks_sheet(method, trained, source, config, variant))
+            write_png(folder / "masks.png", masks)
 
 
 def write_animation(path: Path, frames: Sequence[np.ndarray], *, milliseconds: int = FRAME_MILLISECONDS) -> None:
-    """Frames (h, w, 3) uint8 of one size as an endless animated PNG, whole or not at all. Colours lose three bits."""
+    """Frames (h, w, 3) uint8 of one size as an endless animated PNG, whole or not at all. Colours lose four bits, or noise would make it large."""
     make_folder(path.parent)
-    images = [Image.fromarray(frame & 0xF8) for frame in frames]
+    images = [Image.fromarray(frame & 0xF0) for frame in frames]
     temporary = path.with_name(f".{path.name}.writing")
     images[0].save(temporary, format="PNG", save_all=True, append_images=images[1:], duration=milliseconds, loop=0)
     os.replace(temporary, path)
@@ -68,17 +71,19 @@ def masks_sheet(method: Method, trained: Trained, source: VideoSource, config: C
     """Some pairs of a frame and its reference: what of the features is taken from where either has a keypoint, level by
     level, and what a row of Keypoint Pyramids paints of it."""
     numbers = np.linspace(0, len(source.titles) - 1, SHOWN_PAIRS).round().astype(int)
-    pairs = [_two_frames(source, number) for number in numbers]
-    frame, reference = (strip_labels(stacked([pair[place] for pair in pairs])) for place in (0, 1))
+    pairs = np.array([_two_frames(source, number) for number in numbers])
+    chosen = subset(source, pairs.ravel())
+    keypoints = predict_source(method, trained, chosen, batch_size=4 * config.batch_size).keypoints
+    keypoints = keypoints.reshape(*pairs.shape, *keypoints.shape[1:])
+    frame, reference = (strip_labels(stacked([source[row] for row in rows])) for rows in pairs.T)
     on_host = jax.tree.map(np.asarray, Trained(trained.variables, trained.frozen))
-    predict = jax.jit(method.predict)
-    found, of_reference = (predict(on_host, example) for example in (frame, reference))
+    heatmaps = jax.eval_shape(method.predict, on_host, frame).heatmaps
     columns = {"reference": reference.image, "frame": frame.image}
     groups = method.points.groups or {"": tuple(range(len(method.points.names)))}
-    for place, ((level, members), heatmaps) in enumerate(zip(groups.items(), found.heatmaps, strict=True)):
+    for place, ((level, members), maps) in enumerate(zip(groups.items(), heatmaps, strict=True)):
         width = config.transport_widths[place] if len(groups) > 1 else _flat_width(config, variant)
-        masks = _masks(found.keypoints[:, list(members)], of_reference.keypoints[:, list(members)],
-                       heatmaps.shape[1:3], width, frame.image.shape[1:3])
+        masks = _masks(keypoints[:, 0, list(members)], keypoints[:, 1, list(members)], maps.shape[1:3], width,
+                       frame.image.shape[1:3])
         columns[f"seen {level}".strip()] = [(image * (0.2 + 0.8 * mask[..., None])).astype(np.uint8)
                                             for image, mask in zip(frame.image, masks, strict=True)]
     if variant in RECIPES and method.points == level_points(config.level_sizes):
@@ -94,18 +99,18 @@ def _flat_width(config: Config, variant: str) -> float:
     return config.keynet_width if variant == "keynet" else config.transporter_width
 
 
-def _two_frames(source: VideoSource, video: int) -> tuple[Example, Example]:
-    """A frame in the middle of a video, and one within the window before it."""
+def _two_frames(source: VideoSource, video: int) -> tuple[int, int]:
+    """The numbers of a frame in the middle of a video, and of one a third of the video before it."""
     first, end = source.bounds[video]
     middle = (first + end) // 2
-    return source[middle], source[max(first, middle - max(1, (end - first) // 3))]
+    return middle, max(first, middle - max(1, (end - first) // 3))
 
 
 def _masks(points, of_reference, cells: tuple[int, int], width: float, size: tuple[int, int]) -> np.ndarray:
     """(B, H, W) in [0, 1]: 1 - m_l of equation 2, drawn at the size of its feature map and enlarged to the picture."""
     keep = 1.0
     for found in (points, of_reference):
-        normalised = normalised_from_pixels(np.asarray(found), size).astype(np.float32)
+        normalised = jnp.asarray(normalised_from_pixels(np.asarray(found), size), jnp.float32)
         keep = keep * np.prod(1 - np.asarray(draw_normalised_points(normalised, cells, width)), axis=-1)
     return np.stack([np.asarray(Image.fromarray(1 - mask.astype(np.float32)).resize(
         size[::-1], Image.Resampling.NEAREST)) for mask in np.asarray(keep)])
