@@ -163,8 +163,8 @@ DRAWN = Config(
     network="small_unet", widths=(16, 32, 32, 64, 64), head_layers=1, base_steps=800, steps=400,
     base_learning_rate=3e-3, learning_rate=2e-3, association_learning_rate=3e-3, schedule="cosine", warmup_steps=20,
     weight_decay=0.0, reduction="line_sum", kamp=1.0, kamp_rerendered=1.0, ksd_only=1.0, self_training=0.3,
-    mse_distillation=1.0, lwf=4.0, ewc=1e-3, online_ewc=1e-3, mas=1e-3, rw=1e-3, afec=1e-3,
-    afec_expanded=1e-3, cpr=1e-3, cpr_entropy=0.01, normalise_importance=True, pck_thresholds=(0.05, 0.1),
+    mse_distillation=1.0, lwf=4.0, ewc=3e-3, online_ewc=3e-3, mas=1e-3, rw=1e-3, afec=3e-3,
+    afec_expanded=1e-3, cpr=3e-3, cpr_entropy=0.01, normalise_importance=True, pck_thresholds=(0.05, 0.1),
     error_in="pixels", difficulty=1.0)
 SMALL_REAL = replace(
     DRAWN, augmentation="strong", flip=True, heatmap_size=32, sigma=1.0, batch_size=16, base_steps=600, steps=500,
