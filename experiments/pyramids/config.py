@@ -111,8 +111,8 @@ PAPER = Config("people in a studio, Human3.6M, the paper's setting; one GPU")
 SMALL = replace(
     PAPER, image_size=64, pair_crop="own", window=29, network="small", conditioning_width=0.2, batch_size=16,
     learning_rate=1e-3, schedule="cosine", clip=1.0, evaluations=4, collapse_steps=500, spring=0.01,
-    reconstruction_width=0.2, transport_widths=(0.2, 0.1), keynet_width=0.2, rivals_per_level=False,
-    action_window=30, action_every=30, action_steps=400, action_per_level=False)
+    reconstruction_width=0.2, transport_widths=(0.2, 0.1), keynet_width=0.2, reference_pass="separate",
+    rivals_per_level=False, action_window=30, action_every=30, action_steps=400, action_per_level=False)
 
 PRESETS: dict[str, Config] = {
     "demo": replace(SMALL, summary="videos of drawn people; 2 cores, minutes", data="figures", steps=1000,

@@ -59,7 +59,10 @@ def draw_pictures(method: Method, trained: Trained, source: VideoSource, config:
 
 
 def write_animation(path: Path, frames: Sequence[np.ndarray], *, milliseconds: int = FRAME_MILLISECONDS) -> None:
-    """Frames (h, w, 3) uint8 of one size as an endless animated PNG, whole or not at all. Colours lose four bits, or noise would make it large."""
+    """Frames (h, w, 3) uint8 of one size as an endless animated PNG, whole or not at all.
+
+    Colours lose four bits; of noisy pictures the file is then less than half as large.
+    """
     make_folder(path.parent)
     images = [Image.fromarray(frame & 0xF0) for frame in frames]
     temporary = path.with_name(f".{path.name}.writing")

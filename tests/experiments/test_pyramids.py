@@ -1,6 +1,7 @@
 """The experiment of Keypoint Pyramids: its videos, its rows, a few steps of some of them, own videos, bad input."""
 import csv
 import json
+import time
 from dataclasses import replace
 
 import jax
@@ -10,6 +11,8 @@ from PIL import Image
 
 import experiments.pyramids as experiment
 from data.figure_videos import figure_videos
+from experiments.benchmark import pyramids as benchmark
+from experiments.benchmark.row import Effort
 from experiments.command_line import Job, exit_code_of, read_command, run, run_folder
 from experiments.predict import predict_folder
 from experiments.pyramids import order, probes, published, videos
@@ -296,6 +299,21 @@ def test_own_labels_reach_the_probe_only(clip, own, tmp_path_factory):
     (folder / "keypoints.csv").write_text("\n".join([*table, "clip9.mp4,0,nose,1,1"]))
     videos._opened.cache_clear()
     assert own("--videos", folder, "--fresh")[0] == 2
+
+
+# The benchmark
+
+
+def test_the_benchmarks_rows_are_measured(monkeypatch):
+    """Steps are stood in for: each of the three rows takes as long, so the method has half of its rivals' time."""
+    monkeypatch.setattr(benchmark, "pair_step", lambda config, variant: lambda: time.sleep(0.02))
+    effort = Effort(rounds=1, seconds=0.01)
+    found = [benchmark.step_row(effort, "tiny", TINY), benchmark.prediction_row("tiny", TINY),
+             *benchmark.reading_rows(effort, "tiny", TINY, frames=20)]
+    assert [row.bar for row in found] == [1.2, 1.0, 1.0, 1.0]
+    assert all(row.figure.median > 0 for row in found)
+    assert found[0].figure.median == pytest.approx(0.5, rel=0.3)
+    assert found[1].figure.median == 1
 
 
 # Bad input
