@@ -1,0 +1,145 @@
+"""The pictures of a run: what its core learns from, what is adapted to, and what is evaluated."""
+import functools
+from collections import namedtuple
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from data.figure_categories import PEOPLE, Category, draw_category
+from data.figure_faces import FACES
+from data.figure_four_legged import FOUR_LEGGED
+from data.prepared import open_source
+from experiments.adaptation.config import Config
+from experiments.domains import decoded_once
+from kpjax.errors import InputError
+from kpjax.input.keypoint_choice import without_keypoints
+from kpjax.input.landmark_placement import landmark_crop, margin_crop, window_crop
+from kpjax.input.local_contrast import place_local_contrast, with_local_contrast
+from kpjax.input.placement import Place, letterbox, person_crop, scaled_by_box
+from kpjax.input.source import ArraySource, Source, identities, subset, without_labels
+from kpjax.input.subsets import check_disjoint, labelled_subset
+from kpjax.input.turned_source import turned
+from kpjax.landmark_crop import turned_canvas
+from kpjax.probes.landmark_consistency import draw_turns, turn_map
+
+DRAWN = "drawn:"
+CATEGORIES: dict[str, Category] = {"people": PEOPLE, "faces": FACES, "four_legged": FOUR_LEGGED}
+
+# The fields of a config that decide which pictures are adapted to and evaluated, and how they look.
+Settings = namedtuple("Settings", (
+    "target", "fit", "test", "target_images", "pictures", "image_size", "target_placement", "target_tightness",
+    "target_side", "test_placement", "test_tightness", "target_background", "training_pictures", "test_pictures"))
+
+
+class Pictures(NamedTuple):
+    """What the rows of a seed learn from and are judged by."""
+
+    target: Source  # without labels
+    fit: Source  # what regressors are fitted on, all with labels
+    test: Source
+    turned_once: Source  # the test pictures, each turned in place
+    turned_twice: Source  # and turned again
+    turns: np.ndarray  # (N, 3, 3) float64, pixels of `turned_once` to those of `turned_twice`
+    chosen: tuple[str, ...]  # the names, or numbers, of `target_images`; () for all
+
+
+def open_pictures(config: Config, seed: int, data_dir: Path) -> Pictures:
+    """The pictures of one seed, kept for the next run of the same settings; drawn ones differ between seeds, and so
+    does the choice of `target_images`.
+
+    Raises InputError if a set was not prepared or is unknown, if more pictures are asked for than there are, or if a
+    picture that is adapted to is also tested.
+    """
+    settings = Settings(*(getattr(config, name) for name in Settings._fields))
+    return _opened(settings, seed if _is_drawn(config.target) or config.target_images else 0, data_dir)
+
+
+def open_core_pictures(config: Config, seed: int, data_dir: Path) -> tuple[Source, Source | None]:
+    """What the core is trained on and, if the config names it, tested on. Raises InputError as `open_pictures` does."""
+    if _is_drawn(config.core):
+        draw = functools.partial(_draw, config.core, seed, config.image_size, config.core_background, config.pictures)
+        test = draw(config.core_test_pictures, config.core_pictures) if config.core_test else None
+        return draw(config.core_pictures, 0), test
+    place = core_place_of(config)
+    opened = [_prepared(name, config.pictures, place, data_dir) if name else None
+              for name in (config.core, config.core_test)]
+    return tuple(source and without_keypoints(source, config.core_unused_keypoints) for source in opened)
+
+
+def core_place_of(config: Config) -> Place:
+    """How the core's pictures are cropped."""
+    if config.core_placement == "person_crop":
+        place = person_crop(config.image_size, config.core_crop_margin, smallest=config.core_crop_smallest)
+    else:
+        place = place_of(config.core_placement, config.image_size, config.test_tightness)
+    return scaled_by_box(place) if config.core_pck_over == "box" else place
+
+
+def place_of(name: str, side: int, tightness: int = 0) -> Place:
+    """How a picture becomes a square one of `side` px."""
+    makers = {"landmark_crop": functools.partial(landmark_crop, tightness=tightness), "margin_crop": margin_crop,
+              "window_crop": window_crop, "letterbox": letterbox}
+    return makers[name](side)
+
+
+def turn_in_place(degrees: float, side: int) -> np.ndarray:
+    """The map (3, 3) float64 of a square picture turned about its middle that keeps its size; corners are lost."""
+    map_, width, height = turned_canvas(side, side, degrees)
+    shift = np.eye(3)
+    shift[:2, 2] = (side - width) / 2, (side - height) / 2
+    return shift @ map_
+
+
+@functools.lru_cache(maxsize=2)
+def _opened(config: Settings, seed: int, data_dir: Path) -> Pictures:
+    if _is_drawn(config.target):
+        def draw(side: int, count: int, first: int) -> Source:
+            return _draw(config.target, seed, side, config.target_background, config.pictures, count, first)
+
+        target = draw(config.target_side, config.training_pictures, 0)
+        fit = target if config.target_side == config.image_size else draw(
+            config.image_size, config.training_pictures, 0)
+        test = draw(config.image_size, config.test_pictures, config.training_pictures)
+    else:
+        judged = place_of(config.test_placement, config.image_size, config.test_tightness)
+        target = _prepared(config.target, config.pictures, place_of(
+            config.target_placement, config.target_side, config.target_tightness), data_dir)
+        fit, test = (_prepared(name, config.pictures, judged, data_dir)
+                     for name in (config.fit or config.target, config.test))
+        # Pixels of one picture differ where it is cropped in two ways, and names hold within one set.
+        check_disjoint(target, test, by_name=_set(config.target) == _set(config.test), by_pixels=False)
+    chosen: tuple[str, ...] = ()
+    if config.target_images:
+        numbers = labelled_subset(target, count=config.target_images, seed=seed).labelled
+        target = subset(target, numbers, f"{target.name}, {len(numbers)} pictures")
+        chosen = identities(target) or tuple(map(str, numbers))
+    drawn, side = draw_turns(len(test)), config.image_size
+    once = decoded_once(turned(test, np.array([turn_in_place(angle, side) for angle in drawn.first])))
+    turns = np.array([turn_map(angle, side) for angle in drawn.second])
+    return Pictures(without_labels(target), fit, test, once, decoded_once(turned(once, turns)), turns, chosen)
+
+
+def _is_drawn(name: str) -> bool:
+    return name.startswith(DRAWN)
+
+
+def _set(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _draw(name: str, seed: int, side: int, background: str, pictures: str, count: int, first: int) -> ArraySource:
+    category = name.removeprefix(DRAWN)
+    if category not in CATEGORIES:
+        raise InputError(f"{name}: there are {', '.join(DRAWN + known for known in CATEGORIES)}")
+    source = draw_category(CATEGORIES[category], count, seed, side, background=background, first=first)
+    return with_local_contrast(source) if pictures == "local_contrast" else source
+
+
+def _prepared(name: str, pictures: str, place: Place, data_dir: Path) -> Source:
+    dataset, _, split = name.partition("/")
+    if not split:
+        raise InputError(f"{name or 'no data'}: name a prepared set and its split, such as youtube_faces/train, or one "
+                         f"of {', '.join(DRAWN + known for known in CATEGORIES)}")
+    place = place_local_contrast(place) if pictures == "local_contrast" else place
+    return decoded_once(open_source(dataset, split, data_dir=data_dir, place=place))
