@@ -173,17 +173,15 @@ def shortened(config: Config, steps: int) -> Config:
 
 
 def columns(config: Config) -> tuple[Column, ...]:
-    """Errors with all labelled pictures and with about ten, consistency, and what tells a collapse."""
+    """Errors with all labelled pictures and with about ten, in percent of `--lengths`; consistency; what tells a
+    collapse; and the accuracy of the core on its own test pictures."""
     counts = ["all", *(str(count) for count in sorted(config.images, key=lambda count: abs(count - 10))[:1])]
-    unit = "% of the " + ("eyes' distance" if config.lengths == "eyes" else "object's size")
-    errors = tuple(
-        Column(f"{direction}/{count}", f"{direction} error, {count} labelled", unit, 1.0, 2, "lower")
-        for count in counts for direction in ("backward", "forward")) if config.annotated else ()
-    core = (Column("core/pck", "core's own accuracy", "%", 100.0, 1),) if config.core_test else ()
+    errors = tuple(Column(f"{direction}/{count}", f"{direction}, {count}", "%", 1.0, 2, "lower")
+                   for count in counts for direction in ("backward", "forward")) if config.annotated else ()
+    core = (Column("core/pck", "core", "%", 100.0, 1),) if config.core_test else ()
     return (*errors, Column("consistency", "consistency", f"px of {config.image_size}", 1.0, 2, "lower"),
             Column("live_points", "live points", f"of {config.landmarks}", 1.0, 1),
-            Column("point_spread", "distance between points", "px", 1.0, 1),
-            Column("void", "void runs", "share", 1.0, 2, "lower"), *core)
+            Column("point_spread", "spread", "px", 1.0, 1), Column("void", "void", "%", 100.0, 0, "lower"), *core)
 
 
 EXPERIMENT = Experiment(

@@ -70,7 +70,8 @@ class Config:
     # Adaptation
     batch_size: int = 48
     steps: int = 200_000
-    learning_rate: float = 1e-3  # a tenth after 3/8 of the steps and again after 6/8
+    learning_rate: float = 1e-3
+    schedule: Literal["steps", "cosine"] = "steps"  # "steps": a tenth after 3/8 of the steps and again after 6/8
     weight_decay: float = 5e-4  # added to the gradient of all that is trained, projections included
     clip: float = 1.0  # of the gradient's norm, of either network
     views: Literal["similarity", "spline"] = "similarity"
@@ -155,8 +156,8 @@ DRAWN = Config(
     "drawn faces over clutter, from a core for drawn people; random features in place of VGG's; 2 cores, minutes",
     core="drawn:people", core_test="drawn:people", target="drawn:faces", image_size=64, core_placement="letterbox",
     target_placement="letterbox", test_placement="letterbox", target_side=64, shown=0.9, width=64, depth=3,
-    core_epochs=10, core_epoch_steps=100, core_kept=(1, 2, 5), core_learning_rate=2e-3, batch_size=16, steps=600,
-    generator_width=8, generator_blocks=2, stand_in_widths=(8, 16), images=(10, 50, 100))
+    core_epochs=10, core_epoch_steps=100, core_kept=(1, 2, 5), core_learning_rate=2e-3, batch_size=16, steps=500,
+    schedule="cosine", generator_width=8, generator_blocks=1, stand_in_widths=(8, 16), images=(10, 50, 100))
 FACES = replace(
     DRAWN, target="youtube_faces/train", test="youtube_faces/test", target_placement="landmark_crop", target_side=80,
     target_tightness=40, test_placement="landmark_crop", test_tightness=25, shown=0.83, core_background="patches",

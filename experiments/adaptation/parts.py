@@ -35,9 +35,10 @@ from kpjax.view_pairs import similarity_views, spline_views
 
 # The fields of a config that make a method: configs that agree in them share what is compiled.
 Settings = namedtuple("Settings", (
-    "image_size", "width", "depth", "landmarks", "dtype", "steps", "learning_rate", "weight_decay", "clip", "views",
-    "deviations", "shown", "temperature", "sigma", "generator_width", "generator_blocks", "compare", "perceptual",
-    "perceptual_depth", "perceptual_imagenet", "feature_form", "feature_weight", "stand_in_widths", "statistics"))
+    "image_size", "width", "depth", "landmarks", "dtype", "steps", "learning_rate", "schedule", "weight_decay", "clip",
+    "views", "deviations", "shown", "temperature", "sigma", "generator_width", "generator_blocks", "compare",
+    "perceptual", "perceptual_depth", "perceptual_imagenet", "feature_form", "feature_weight", "stand_in_widths",
+    "statistics"))
 
 
 def as_it_is(images: jax.Array) -> jax.Array:
@@ -53,6 +54,13 @@ def network(config: Config | Settings, keypoints: int) -> KeypointNetwork:
 def discovered_points(count: int) -> Skeleton:
     """Points that nobody named."""
     return Skeleton(tuple(f"point_{number}" for number in range(count)))
+
+
+def rate_of(config: Config | Settings) -> optax.Schedule:
+    """The learning rate of both networks, falling to zero along a cosine or in the released code's two drops."""
+    if config.schedule == "cosine":
+        return optax.cosine_decay_schedule(config.learning_rate, config.steps)
+    return released_learning_rate(config.steps, config.learning_rate)
 
 
 def build(config: Config, variant: str) -> Method:
@@ -84,7 +92,7 @@ def _built(settings: Settings, parametrisation: Parametrisation) -> Method:
         objective=adaptation_objective(perceptual=features, form=settings.feature_form,
                                        features=settings.feature_weight),
         optimizer=released_optimizer(decay=settings.weight_decay, clip=settings.clip),
-        learning_rate=released_learning_rate(settings.steps, settings.learning_rate), augment=no_augmentation(),
+        learning_rate=rate_of(settings), augment=no_augmentation(),
         normalise=as_it_is, trained=parametrisation,
         generator=ResidualGenerator(settings.generator_width, settings.generator_blocks, jnp.dtype(settings.dtype)),
         perceptual=perceptual_network(settings) if features else None,

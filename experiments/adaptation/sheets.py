@@ -11,14 +11,15 @@ from kpjax.structures import Skeleton
 from kpjax.viewing.overlays import prediction_sheet, write_png
 
 SHOWN, COLUMNS = 16, 8
+SIDE = 128  # px, to which small pictures are enlarged
 
 
 def draw_sheets(found: Found, pictures: Pictures, config: Config, points: Skeleton, folder: Path) -> None:
     """Writes points.png, the discovered points, and landmarks_from_points.png, the annotation as all labelled pictures
     regress it from them, true places as rings. Of several processes the first writes.
 
-    Sixteen pictures at equal steps of their rank by forward error; without annotation by consistency, and no second
-    sheet.
+    Sixteen pictures at equal steps of their rank by forward error, with rank, forward and backward error; without
+    annotation by consistency, and no second sheet.
     """
     if jax.process_index() != 0:
         return
@@ -27,8 +28,7 @@ def draw_sheets(found: Found, pictures: Pictures, config: Config, points: Skelet
         forward = errors_of_pictures(found, config, annotation)
         backward = errors_of_pictures(found, config, annotation, forward=False)
         numbers, errors = forward.rows, forward.errors
-        captions = [f"forward {one:.1f} %, backward {other:.1f} %" for one, other in
-                    zip(errors, backward.errors, strict=True)]
+        captions = [f"{one:.0f} %, back {other:.0f} %" for one, other in zip(errors, backward.errors, strict=True)]
     else:
         errors = consistency_of_pictures(found)
         numbers = np.arange(len(errors))
@@ -37,12 +37,13 @@ def draw_sheets(found: Found, pictures: Pictures, config: Config, points: Skelet
     ranks = np.unique(np.linspace(0, len(ranked) - 1, SHOWN).round().astype(int))
     chosen = ranked[ranks]
     images = [pictures.test[int(number)].image for number in numbers[chosen]]
-    titles = [f"{rank + 1} of {len(ranked)}: {captions[place]}" for rank, place in zip(ranks, chosen, strict=True)]
+    titles = [f"{rank + 1}: {captions[place]}" for rank, place in zip(ranks, chosen, strict=True)]
     discovered = np.asarray(found.test.discovered)[numbers[chosen]]
     write_png(folder / "points.png", prediction_sheet(images, discovered, None, points, captions=titles,
-                                                      columns=COLUMNS))
+                                                      columns=COLUMNS, minimum_side=SIDE))
     if config.annotated and forward.regressed.shape[1] == len(annotation.names):
         rows = numbers[chosen]
         write_png(folder / "landmarks_from_points.png", prediction_sheet(
             images, forward.regressed[chosen], None, annotation, true=np.asarray(found.test.annotated)[rows],
-            visible=np.asarray(found.test.visible)[rows], captions=titles, columns=COLUMNS))
+            visible=np.asarray(found.test.visible)[rows], captions=titles, columns=COLUMNS,
+            minimum_side=SIDE))

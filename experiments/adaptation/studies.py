@@ -11,7 +11,8 @@ order        ratios of rows' errors, with intervals over test pictures
 All other flags are those of the preset; --variants names other rows. Runs lie where `python -m experiments.adaptation`
 puts them, those of another setting in a folder of their own beside the preset's; all share its cores. `labels` and
 `order` read the points that finished runs keep, so that they train only what is missing. Several processes may work on
-one study. The table is printed and written to <workdir>/adaptation/<preset>/<study>.md.
+one study. The table is printed and written to <workdir>/adaptation/<preset>/<study>.md. With --core-background,
+--core-epoch or --target-images a study is of those runs: `order --preset demo --core-background patches`.
 """
 import argparse
 import sys
@@ -37,7 +38,6 @@ from experiments.command_line import (
     Command,
     Job,
     exit_code_of,
-    jobs_of,
     prepare_process,
     preset_folder,
     read_command,
@@ -51,6 +51,7 @@ from kpjax.structures import Skeleton, skeleton_from_json
 from kpjax.training.run_folder import read_json, write_text
 
 STUDIES = ("core_epochs", "images", "labels", "cores", "order")
+STUDIED = ("core_epoch", "target_images", "core_background")  # fields that lead to folders of their own
 DRAWS = 2000  # resamplings of the test pictures
 
 
@@ -89,12 +90,17 @@ def accuracy_of(epoch: int) -> dict[str, float]:
     return {"core/pck": published.CORE_ACCURACY[epoch]} if epoch in published.CORE_ACCURACY else {}
 
 
-def job_of(command: Command, variant: str, setting: Setting, seed: int) -> Job:
-    """The run of a cell. A setting that is the preset's own leads to the preset's own folder."""
-    config = replace(command.config, **{setting.field: setting.value})
-    own = getattr(EXPERIMENT.presets[command.preset], setting.field) == setting.value
-    preset = command.preset if own else f"{command.preset}-{setting.field}-{setting.value}"
-    return Job(config, preset, variant, seed, command.workdir, command.data_dir)
+def job_of(command: Command, variant: str, seed: int, setting: Setting | None = None) -> Job:
+    """The run of a cell. What is studied leads to a folder of its own where it is not the preset's."""
+    config = replace(command.config, **{setting.field: setting.value}) if setting else command.config
+    base = EXPERIMENT.presets[command.preset]
+    named = [f"{name}-{getattr(config, name)}" for name in STUDIED if getattr(config, name) != getattr(base, name)]
+    return Job(config, "-".join([command.preset, *named]), variant, seed, command.workdir, command.data_dir)
+
+
+def plain_jobs(command: Command) -> list[Job]:
+    """A run for every seed and row of a command, seed by seed."""
+    return [job_of(command, name, seed) for seed in command.seeds for name in command.variants]
 
 
 def page(study: str, command: Command, settings: Sequence[Setting], variants: Sequence[str]) -> str:
@@ -106,7 +112,7 @@ def page(study: str, command: Command, settings: Sequence[Setting], variants: Se
         for name in variants:
             cells = []
             for setting in settings:
-                jobs = [job_of(command, name, setting, seed) for seed in command.seeds]
+                jobs = [job_of(command, name, seed, setting) for seed in command.seeds]
                 ours = mean_text(measured(NAME, jobs, column.metric), len(jobs), factor=column.factor,
                                  decimals=column.decimals)
                 printed = setting.paper.get(column.metric) if with_paper and name == "adapted" else None
@@ -138,7 +144,7 @@ def labels_page(command: Command, counts: Sequence[int]) -> str:
     images = (*(counts or config.images), ALL)
     names = ["all" if count is ALL else str(count) for count in images]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in command.variants}
-    for job in jobs_of(command):
+    for job in plain_jobs(command):
         points, annotation = kept(job)
         errors = both_errors(points.fit, points.test, normaliser=normaliser_of(config, annotation),
                              regressor=regressor_of(config), images=images, repeats=config.repeats, extra=config.extra)
@@ -189,7 +195,7 @@ def order_page(command: Command) -> str:
     config, (first, *others) = command.config, command.variants
     metrics = [column.metric for column in columns(config)
                if column.metric.startswith(("forward", "backward", "consistency"))]
-    errors = {(name, metric): [errors_of(job, metric) for job in jobs_of(command) if job.variant == name]
+    errors = {(name, metric): [errors_of(job, metric) for job in plain_jobs(command) if job.variant == name]
               for name in command.variants for metric in metrics}
     rows = []
     for other in others:
@@ -201,7 +207,7 @@ def order_page(command: Command) -> str:
             rows.append([f"{first} / {other}", metric, f"{found.value:.2f}", f"{found.low:.2f} to {found.high:.2f}",
                          singles, verdict])
     void = [f"{name}, seed {seed}" for name in command.variants for seed, value in zip(command.seeds, measured(
-        NAME, [job for job in jobs_of(command) if job.variant == name], "void"), strict=False) if value]
+        NAME, [job for job in plain_jobs(command) if job.variant == name], "void"), strict=False) if value]
     note = (f"Void, so that their errors mean nothing: {'; '.join(void)}." if void else "No run is void.")
     return "\n\n".join([heading("order", command), markdown(
         ["rows", "metric", "ratio", "95 % over test pictures", "single seeds", "order"], rows), note]) + "\n"
@@ -224,8 +230,8 @@ def main(arguments: Sequence[str]) -> Path:
     of_points = known.study in ("labels", "order")
     settings = [] if of_points else settings_of(known.study, command, known.columns)
     variants = command.variants if named or of_points or known.study == "cores" else ("adapted",)
-    jobs = jobs_of(command) if of_points else [
-        job_of(command, name, setting, seed) for seed in command.seeds for name in variants for setting in settings]
+    jobs = plain_jobs(command) if of_points else [
+        job_of(command, name, seed, setting) for seed in command.seeds for name in variants for setting in settings]
     if known.study == "order" and len(command.variants) < 2:
         raise InputError("--variants: name two rows or more; the first is held against the others")
     prepare_process(command)
@@ -234,7 +240,7 @@ def main(arguments: Sequence[str]) -> Path:
         raise_for_failures(outcome)
     made = (labels_page(command, known.columns) if known.study == "labels" else order_page(command) if of_points else
             page(known.study, command, settings, variants))
-    path = preset_folder(command.workdir, NAME, command.preset) / f"{known.study}.md"
+    path = preset_folder(command.workdir, NAME, job_of(command, "adapted", 0).preset) / f"{known.study}.md"
     write_text(path, made)
     print(f"\n{made}\n{path}\n" + "\n".join(outcome_lines(outcome)))
     raise_for_failures(outcome)

@@ -16,6 +16,7 @@ Rows      regda        an iteration of RegDA over one of supervised training, be
                        importances
           pyramids     a step of Keypoint Pyramids over one of KeyNet and one of Transporter, prediction with wider
                        decoders, and reading video over a step
+          adaptation   bytes of gradients and optimizer states, and a step, of the adapted row over finetuning's
 A figure is the median over rounds, with minimum and maximum. On a machine that does other work, read the ratios of
 processor time beside them, where they stand.
 """
@@ -26,6 +27,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from experiments.benchmark.adaptation import adaptation_rows
 from experiments.benchmark.incremental import incremental_rows
 from experiments.benchmark.pyramids import pyramids_rows
 from experiments.benchmark.rows import ROWS as ROWS_OF_ADAPTATION
@@ -36,7 +38,7 @@ from kpjax.training.logging import environment_lines
 from kpjax.training.memory import keep_freed_memory
 
 ROWS = {**ROWS_OF_ADAPTATION, "semi_supervised": semi_supervised_rows, "incremental": incremental_rows,
-        "pyramids": pyramids_rows}
+        "pyramids": pyramids_rows, "adaptation": adaptation_rows}
 
 
 def line(row: Row) -> str:

@@ -12,6 +12,8 @@ import experiments.adaptation as experiment
 from experiments.adaptation import core, measures, parts, pictures, published, studies
 from experiments.adaptation.config import OF_CORE, OF_EVALUATION, PRESETS, Config
 from experiments.adaptation.variants import RECIPES, VARIANTS
+from experiments.benchmark import adaptation as benchmark
+from experiments.benchmark.row import Effort
 from experiments.command_line import Job, read_command, run, run_folder
 from experiments.predict import predict_folder
 from kpjax.errors import InputError
@@ -67,7 +69,7 @@ def test_results_are_complete(finished):
         assert {path.name for path in (folder / "pictures").iterdir()} == {"points.png", "landmarks_from_points.png"}
     report = (finished / "report.html").read_text()
     assert DESCRIPTION in report
-    assert "backward error, all labelled" in report
+    assert "backward, all" in report
     assert report.count("landmarks from points") >= len(ROWS)
 
 
@@ -192,6 +194,22 @@ def test_presets_that_evaluate_differently_share_their_training(finished, tmp_pa
                   (finished / "adapted" / "seed-0", run_folder(job, "adaptation")))
     jax.tree.map(np.testing.assert_array_equal, same.variables, here.variables)
     assert not (run_folder(job, "adaptation") / "checkpoints").exists()
+
+
+def test_finetuning_goes_on_from_the_adapted_network(finished, monkeypatch):
+    """From all of its weights but the head's, for as many steps more."""
+    seen = []
+
+    def remembered(method, streams, **options):
+        seen.append(options["start"]["core"]["params"])
+        return fit(method, streams, **options)
+
+    monkeypatch.setattr(experiment, "fit", remembered)
+    job = Job(TINY, "tiny", "finetuned_from_adapted", 0, finished.parents[1], None)
+    experiment.run(job)
+    plain = load_trained(finished / "adapted" / "seed-0" / "network").variables["params"]
+    jax.tree.map(lambda one, two: np.testing.assert_allclose(one, two, atol=1e-6), dict(seen[0]), plain)
+    assert results_of(finished, "finetuned_from_adapted")["steps"] == 6
 
 
 # Rows
@@ -332,6 +350,10 @@ def test_a_study_trains_what_is_missing_on_the_same_core(finished, monkeypatch):
     listed = finished.parent / "tiny-target_images-2" / "adapted" / "seed-0" / "target_images.txt"
     assert len(listed.read_text().split()) == 2
     assert not list((finished.parent / "tiny-target_images-2").glob("stages"))
+    command = read_command(EXPERIMENT, ["tiny", "--core-background", "patches"])
+    assert [studies.job_of(command, "adapted", 0, setting).preset for setting in (
+        None, studies.Setting("core_epoch", 1, ""), studies.Setting("core_background", "clutter", ""))] == [
+        "tiny-core_background-patches", "tiny-core_epoch-1-core_background-patches", "tiny"]
 
 
 def test_settings_of_studies_have_the_papers_numbers(finished):
@@ -347,6 +369,19 @@ def test_settings_of_studies_have_the_papers_numbers(finished):
     same = [np.linspace(1, 3, 50), np.linspace(2, 3, 50)]
     found = studies.ratio([2 * part for part in same], same, draws=20)
     assert (found.value, found.low, found.high) == pytest.approx((2, 2, 2))
+
+
+# Benchmark
+
+
+def test_benchmark_rows_are_measured():
+    """The paper's setting: 514,698 + 2,424,424 weights of 6,234,762 + 2,424,424, in gradients and optimizer states."""
+    shares = list(benchmark.size_rows("paper", benchmark.PAPER, variants=("adapted",)))
+    assert [row.verdict for row in shares] == ["pass"]
+    assert shares[0].figure.median == pytest.approx((514_698 + 2_424_424) / (6_234_762 + 2_424_424), rel=1e-5)
+    rows = list(benchmark.step_rows(Effort(rounds=1, seconds=0.01), "tiny", TINY, variants=("adapted",)))
+    assert [row.bar for row in rows] == [1.1]
+    assert rows[0].figure.median > 0
 
 
 # Bad input
