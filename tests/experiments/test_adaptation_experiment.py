@@ -17,6 +17,8 @@ from experiments.benchmark.row import Effort
 from experiments.command_line import Job, read_command, run, run_folder
 from experiments.predict import predict_folder
 from kpjax.errors import InputError
+from kpjax.input.source import arrays
+from kpjax.input.turned_source import turned
 from kpjax.models.random_features import DESCRIPTION
 from kpjax.probes.landmark_regression import Landmarks
 from kpjax.structures import Skeleton, Trained
@@ -210,6 +212,28 @@ def test_finetuning_goes_on_from_the_adapted_network(finished, monkeypatch):
     plain = load_trained(finished / "adapted" / "seed-0" / "network").variables["params"]
     jax.tree.map(lambda one, two: np.testing.assert_allclose(one, two, atol=1e-6), dict(seen[0]), plain)
     assert results_of(finished, "finetuned_from_adapted")["steps"] == 6
+
+
+def test_pictures_without_annotation_have_consistency_only(finished, monkeypatch):
+    """As shoes have it: no landmark in any record."""
+    opened = pictures.open_pictures(TINY, 0, None)
+
+    def bare(source):
+        images = np.stack([source[number].image for number in range(len(source))])
+        return arrays(images, np.zeros((len(images), 0, 2)), np.zeros((len(images), 0)), Skeleton(()), source.name)
+
+    parts_of_it = {name: bare(getattr(opened, name)) for name in ("target", "fit", "test")}
+    turned_ones = {"turned_once": turned(parts_of_it["test"], np.tile(np.eye(3), (6, 1, 1)))}
+    turned_ones["turned_twice"] = turned(turned_ones["turned_once"], opened.turns)
+    monkeypatch.setattr(experiment, "open_pictures", lambda *arguments: opened._replace(**parts_of_it, **turned_ones))
+    config = replace(TINY, lengths="none", core_kept_by="tiny")
+    job = Job(config, "shoes", "untrained_head", 0, finished.parents[1], None)
+    experiment.run(job)
+    metrics = results_of(finished.parent / "shoes", "untrained_head")["metrics"]
+    assert {name.partition("/")[0] for name in metrics} == {
+        "consistency", "live_points", "point_spread", "void", "core"}
+    assert [path.name for path in (run_folder(job, "adaptation") / "pictures").iterdir()] == ["points.png"]
+    assert EXPERIMENT.columns(config)[0].metric == "consistency"
 
 
 # Rows
