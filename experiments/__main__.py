@@ -1,10 +1,29 @@
-"""`python -m experiments`: every experiment and preset with a line each; `python -m experiments predict ...`."""
+"""`python -m experiments`: every experiment and preset with a line each, and the commands for own pictures."""
 import importlib
 import pkgutil
 import sys
+from typing import NamedTuple
 
 import experiments
 from experiments.command_line import Experiment, exit_code_of
+
+
+class Command(NamedTuple):
+    """A command that belongs to no experiment."""
+
+    module: str  # of this package; its `main` gets the arguments behind the command
+    usage: str
+    line: str  # what it does
+
+
+COMMANDS = {
+    "check": Command("check", "PROJECT", "what an annotation project holds, everything that is wrong with it, and its "
+                     "labels drawn with their names"),
+    "predict": Command("predict", "RUN IMAGES --out FOLDER", "points on pictures, folders of them and videos"),
+    "suggest": Command("suggest", "RUN IN... --out FOLDER", "the frames that are worth a label next"),
+    "convert": Command("convert", "PROJECT --to FORMAT --out FOLDER", "an annotation project for another tool"),
+    "export": Command("export", "RUN --out FOLDER", "a finished run as a predictor that runs without this library"),
+}
 
 
 def all_experiments() -> dict[str, Experiment]:
@@ -21,19 +40,21 @@ def show() -> None:
         width = max(len(preset) for preset in experiment.presets)
         for preset, config in experiment.presets.items():
             print(f"  python -m experiments.{name} {preset:{width}}  {config.summary}")
-    print("predict: any finished run on a folder of pictures\n"
-          "  python -m experiments predict RUN IMAGES --out FOLDER")
+    print("your own pictures and videos:")
+    for name, command in COMMANDS.items():
+        print(f"  python -m experiments {name} {command.usage}\n      {command.line}")
 
 
 def main() -> None:
-    """Lists, or hands over to `predict`."""
-    if sys.argv[1:2] == ["predict"]:
-        from experiments.predict import main as predict
-
-        raise SystemExit(exit_code_of(lambda: predict(sys.argv[2:])))
-    if len(sys.argv) > 1:
-        print(f"error: {sys.argv[1]!r} is no command; there is `predict`, and `python -m experiments.<name> PRESET`",
-              file=sys.stderr)
+    """Lists, or hands over to a command."""
+    name, *arguments = sys.argv[1:] or [""]
+    if name in COMMANDS:
+        # Read only now: each command needs other libraries.
+        command = importlib.import_module(f"experiments.{COMMANDS[name].module}").main
+        raise SystemExit(exit_code_of(lambda: command(arguments)))
+    if name:
+        print(f"error: {name!r} is no command; there are {', '.join(COMMANDS)}, and `python -m experiments.<name> "
+              "PRESET`", file=sys.stderr)
         raise SystemExit(2)
     show()
 

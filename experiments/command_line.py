@@ -19,6 +19,8 @@ from kpjax.training.run_folder import start_over
 from kpjax.viewing.report import write_report
 from kpjax.viewing.table import Column, Row, text_table
 
+ALIASES = {"size": "image_size"}  # other names of flags
+
 
 class Variant(NamedTuple):
     """A row of the table."""
@@ -53,6 +55,9 @@ class Experiment(NamedTuple):
     run: Callable[[Job], None]  # trains and evaluates one job, or finds it done; writes its results.json
     columns: Callable[[Any], Sequence[Column]]  # of the table
     paper: Callable[[str, Any, str], Mapping[str, float]]  # (preset, config, variant) -> the paper's numbers by metric
+    # (preset, config, the fields that were typed) -> the config with all others chosen from the data, printing why; the
+    # same for the same command, so that it resumes. `steps` is chosen even if typed: other counts are scaled with it.
+    settled: Callable[[str, Any, frozenset[str]], Any] | None = None
 
 
 def run_folder(job: Job, experiment: str) -> Path:
@@ -137,17 +142,28 @@ def chosen_variants(experiment: Experiment, preset: str, config: Any, names: Seq
     return list(dict.fromkeys(names))
 
 
-def _with_steps(experiment: Experiment, preset: Any, config: Any) -> Any:
-    """The config with everything that counts steps scaled as `steps` is, but for what the command line sets itself."""
+def _typed(config: Any, arguments: Sequence[str]) -> frozenset[str]:
+    """The fields of a config that a command line sets itself, under their own names or other ones: those in ALIASES and
+    in FLAGS of the config's class."""
+    flags = {argument[2:].partition("=")[0].replace("-", "_") for argument in arguments if argument.startswith("--")}
+    other_names = ALIASES | getattr(config, "FLAGS", {})
+    names = {other_names.get(name, name) for name in flags | {flag.removeprefix("no_") for flag in flags}}
+    return frozenset(field.name for field in dataclasses.fields(config) if field.name in names)
+
+
+def _settled(experiment: Experiment, preset: str, config: Any, typed: frozenset[str]) -> Any:
+    """The config with what its preset chooses from the data, and with everything that counts steps scaled as typed
+    `steps` are, but for what the command line sets itself."""
     if config.steps < 1:
         raise InputError(f"--steps: {config.steps} steps train nothing; give 1 or more")
-    scaled = experiment.shortened(preset, config.steps)
-    unset = [field.name for field in dataclasses.fields(config)
-             if getattr(config, field.name) == getattr(preset, field.name)]
-    return dataclasses.replace(config, **{name: getattr(scaled, name) for name in unset})
+    base = dataclasses.replace(config, steps=experiment.presets[preset].steps)
+    base = experiment.settled(preset, base, typed) if experiment.settled else base
+    if "steps" in typed:
+        base = experiment.shortened(base, config.steps)
+    return dataclasses.replace(base, **{name: getattr(config, name) for name in typed})
 
 
-def _use_compile_cache() -> None:
+def use_compile_cache() -> None:
     """Programs compiled once on this machine are read back, so that a resumed or repeated run starts at once."""
     import jax
 
@@ -180,7 +196,7 @@ def read_command(experiment: Experiment, arguments: Sequence[str]) -> Command:
         raise InputError(f"--seeds: {flags.seeds} is no count of seeds; give 1 or more")
     if flags.first_seed < 0:
         raise InputError(f"--first-seed: {flags.first_seed}; seeds count from 0")
-    config = _with_steps(experiment, experiment.presets[preset], flags.config)
+    config = _settled(experiment, preset, flags.config, _typed(flags.config, arguments))
     return Command(experiment, preset, config, chosen_variants(experiment, preset, config, flags.variants),
                    range(flags.first_seed, flags.first_seed + flags.seeds), Path(flags.workdir),
                    Path(flags.data_dir).expanduser(), flags.fresh, flags.require_accelerator, tuple(arguments))
@@ -196,7 +212,7 @@ def prepare_process(command: Command) -> None:
     """The cache of compiled programs, memory on a CPU, the check for an accelerator, and the first lines of a run."""
     import jax
 
-    _use_compile_cache()
+    use_compile_cache()
     if jax.default_backend() == "cpu":
         keep_freed_memory()
     if command.require_accelerator:

@@ -7,7 +7,7 @@ from typing import Any
 from data.prepared import open_source
 from experiments.domains import Splits, decoded_once, held_out, open_domain
 from kpjax.input.keypoint_choice import without_keypoints
-from kpjax.input.placement import Place, letterbox, person_crop, scaled_by_box
+from kpjax.input.placement import Place, around_box, letterbox, person_crop, scaled_by_box
 from kpjax.input.source import Source
 from kpjax.input.subsets import check_disjoint
 
@@ -19,8 +19,12 @@ Settings = namedtuple("Settings", (
 
 def place_of(config: Any) -> Place:
     """How a picture becomes a square one. config: has the fields of `Settings`."""
-    place = (letterbox(config.image_size) if config.placement == "letterbox" else
-             person_crop(config.image_size, config.crop_margin, smallest=config.crop_smallest))
+    if config.placement == "letterbox":
+        place = letterbox(config.image_size)
+    elif config.placement == "around_box":
+        place = around_box(config.image_size, config.crop_margin)
+    else:
+        place = person_crop(config.image_size, config.crop_margin, smallest=config.crop_smallest)
     return scaled_by_box(place) if config.pck_over == "box" else place
 
 

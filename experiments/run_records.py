@@ -41,9 +41,13 @@ class StoredRun(NamedTuple):
     points: Skeleton
 
 
-def stored_run(folder: Path, config: type) -> StoredRun:
-    """The config (of that dataclass), variant and keypoints of a run that `begin` wrote."""
+def stored_run(folder: Path, *configs: type) -> StoredRun:
+    """The config, variant and keypoints of a run that `begin` wrote.
+
+    configs: the dataclass of its config, or several: the last of which every field is stored, or else the first.
+    """
     stored = read_json(folder / "config.json")
+    config = next((one for one in reversed(configs) if all(field.name in stored for field in fields(one))), configs[0])
     known = {field.name for field in fields(config)}
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
               if name in known}

@@ -1,8 +1,16 @@
 """Strictness for every test: 8 host devices, no silent promotion of ranks or dtypes, warnings as errors."""
+import importlib.metadata
 import os
 import pathlib
 
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 " + os.environ.get("XLA_FLAGS", "")
+# Nearly all time goes into compiling programs that then run a few times: they are not optimised. By the environment, so
+# that processes which tests start do the same, and each flag once, so that they read the same compile cache.
+FLAGS = ["--xla_force_host_platform_device_count=8"]
+QUICK_FUSIONS = importlib.metadata.version("jaxlib").startswith("0.10.")  # an unknown flag ends a process
+if QUICK_FUSIONS:
+    FLAGS.append("--xla_cpu_use_fusion_emitters=false")
+os.environ["XLA_FLAGS"] = " ".join(dict.fromkeys([*FLAGS, *os.environ.get("XLA_FLAGS", "").split()]))
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -13,6 +21,7 @@ hook = install_import_hook(["kpjax.heatmaps", "kpjax.geometry", "kpjax.metrics",
 hook.__enter__()
 
 import jax
+import pytest
 
 from kpjax.training.memory import keep_freed_memory
 
@@ -22,3 +31,9 @@ jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def rounded_alike():
+    """Options for programs whose numbers are compared bit by bit: quick fusions round the same product in two ways."""
+    return {"xla_cpu_use_fusion_emitters": True} if QUICK_FUSIONS else {}

@@ -2,6 +2,7 @@
 
 Command   python -m experiments.adaptation demo               (2 CPU cores, about 10 minutes, draws its own pictures)
           python -m experiments.adaptation demo --core-background patches --workdir elsewhere     (another core)
+          python -m experiments.adaptation own --core RUN --images FOLDER    (one's own run and pictures)
           python -m experiments.adaptation.studies core_epochs --preset demo      (also images, labels, cores, order)
           python -m experiments.adaptation mpii_mafl --perceptual vgg19.safetensors --seeds 3                (one GPU)
 Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
@@ -23,15 +24,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.adaptation.config import OF_EVALUATION, PRESETS, Config
+from experiments.adaptation.config import OF_EVALUATION, PRESETS, Config, OwnConfig
 from experiments.adaptation.core import NAME, Core, base_preset, trained_core, untrained_core
 from experiments.adaptation.measures import check_annotation, predict, row_of, write_points
+from experiments.adaptation.own import own_core, settled
 from experiments.adaptation.parts import as_judged, build, comparison, judge, perceptual_start
 from experiments.adaptation.pictures import Pictures, open_pictures, place_of
 from experiments.adaptation.published import paper_numbers
 from experiments.adaptation.sheets import draw_sheets
 from experiments.adaptation.variants import RECIPES, VARIANTS
 from experiments.command_line import Experiment, Job, run_folder
+from experiments.own_project import is_own
 from experiments.run_records import begin, finished_before, identity_of, stored_run
 from kpjax.input.local_contrast import place_local_contrast
 from kpjax.input.placement import Place
@@ -57,7 +60,7 @@ def run(job: Job) -> None:
     print(f"{job.variant}, seed {job.seed}: {VARIANTS[job.variant].line}; {len(pictures.target)} pictures without "
           f"labels, {len(pictures.test)} test pictures")
     start = {"core": core.variables} if core else {}
-    start |= perceptual_start(config, job.seed)
+    start |= perceptual_start(config)
     method = build(config, job.variant)
     begin(folder, identity_of(job), method.points)
     if jax.process_index() == 0:
@@ -90,6 +93,9 @@ def run(job: Job) -> None:
 def core_of(job: Job) -> Core | None:
     """What a row starts from, trained if it has not been; None for one that starts afresh."""
     kind = RECIPES[job.variant].core
+    if kind == "trained" and is_own(job.config):
+        found = own_core(job.config.core)
+        return Core(found.variables, found.digest, None)
     if kind == "trained":
         return trained_core(job)
     if kind == "random":
@@ -147,7 +153,7 @@ def write_networks(folder: Path, trained: Trained, variant: str) -> None:
 
 def predictor(folder: Path) -> tuple[Method, int, Place]:
     """(method, side, place) of a finished run, for predictions on other pictures, which are letterboxed."""
-    config, variant, _ = stored_run(folder, Config)
+    config, variant, _ = stored_run(folder, Config, OwnConfig)
     place = place_of("letterbox", config.image_size)
     return (build(config, variant), config.image_size,
             place_local_contrast(place) if config.pictures == "local_contrast" else place)
@@ -158,6 +164,8 @@ def predictor(folder: Path) -> tuple[Method, int, Place]:
 
 def short_list(preset: str, config: Config) -> tuple[str, ...]:
     """The rows that a preset runs when no variants are named."""
+    if is_own(config):
+        return ("random_core", "adapted") if config.control else ("adapted",)
     return ("adapted", "finetuned", "scratch", "lora", "random_core", "untrained_head")
 
 
@@ -186,4 +194,5 @@ def columns(config: Config) -> tuple[Column, ...]:
 
 EXPERIMENT = Experiment(
     NAME, "landmarks of another category of object, without labels", PRESETS, VARIANTS, short_list, applicable,
-    shortened, run, columns, paper=lambda preset, config, variant: paper_numbers(base_preset(preset), variant))
+    shortened, run, columns, settled=settled,
+    paper=lambda preset, config, variant: paper_numbers(base_preset(preset), variant))

@@ -1,8 +1,11 @@
 """What a run of frozen-core adaptation depends on: the settings of the paper, of the demo and of small real sets."""
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
+
+import tyro
 
 from experiments.flags import check_at_least, check_positive
+from experiments.own_project import OwnData
 from kpjax.errors import InputError
 from kpjax.methods.adaptation import RELEASED_SIGMA
 
@@ -133,6 +136,20 @@ class Config:
         return self.lengths != "none"
 
 
+@dataclass(frozen=True)
+class OwnConfig(OwnData, Config):
+    """What a run depends on that adapts a person's own run to pictures of another category. What is not typed is taken
+    over from that run or chosen from the pictures, see `own`."""
+
+    FLAGS: ClassVar[dict[str, str]] = {"images": "image_files", "labelled_images": "images"}
+
+    core: str = ""  # a finished run's folder, an exported one, or the folder of a core's stage
+    image_files: Annotated[tuple[str, ...], tyro.conf.arg(name="images")] = ()  # pictures, videos and folders of them
+    images: Annotated[tuple[int, ...], tyro.conf.arg(name="labelled-images")] = ()  # of the project, besides all
+    project: str = ""  # labels by which the points are measured: they teach the points nothing
+    core_network: str = ""  # of a core that is no hourglass: JSON of what its run tells of it
+
+
 # The fields that decide the trained core. Its stage is used again where they are the same.
 OF_CORE = ("core", "core_test", "pictures", "image_size", "core_placement", "core_crop_margin", "core_crop_smallest",
            "core_background", "core_pictures", "core_test_pictures", "width", "depth", "dtype", "core_batch_size",
@@ -165,6 +182,9 @@ FACES = replace(
 
 PRESETS: dict[str, Config] = {
     "demo": DRAWN,
+    "own": OwnConfig(**asdict(DRAWN) | {
+        "summary": "one's own run and pictures of another category: --core RUN --images FOLDER [--project P]; 2 cores",
+        "core": "", "core_test": "", "target": "own", "lengths": "none", "images": ()}),
     "figures_faces": replace(
         FACES, summary="68 points of faces in videos, from a core for drawn people; random features; 2 cores"),
     "lspet_faces": replace(

@@ -1,5 +1,6 @@
 """The networks and methods that all rows are built from."""
 import functools
+import json
 from collections import namedtuple
 from typing import Any
 
@@ -10,6 +11,7 @@ from flax import linen as nn
 
 from experiments.adaptation.config import Config
 from experiments.adaptation.variants import RECIPES
+from experiments.networks import heatmap_network
 from kpjax.augment import compose_augmentations, no_augmentation, random_flip, random_scale_rotation
 from kpjax.heatmaps import codec
 from kpjax.interop.vgg_weights import load_vgg
@@ -25,7 +27,8 @@ from kpjax.methods.adaptation import (
 from kpjax.methods.parametrisation import Parametrisation
 from kpjax.methods.passes import imagenet_normalise
 from kpjax.methods.supervised import supervised
-from kpjax.models.hourglass import STRIDE, hourglass
+from kpjax.models.heads import HeatmapHead
+from kpjax.models.hourglass import STRIDE, hourglass, uniform_fan_in
 from kpjax.models.network import KeypointNetwork
 from kpjax.models.random_features import DESCRIPTION, RandomFeatures, random_features
 from kpjax.models.residual_generator import ResidualGenerator
@@ -38,7 +41,7 @@ Settings = namedtuple("Settings", (
     "image_size", "width", "depth", "landmarks", "dtype", "steps", "learning_rate", "schedule", "weight_decay", "clip",
     "views", "deviations", "shown", "temperature", "sigma", "generator_width", "generator_blocks", "compare",
     "perceptual", "perceptual_depth", "perceptual_imagenet", "feature_form", "feature_weight", "stand_in_widths",
-    "statistics"))
+    "statistics", "core_network"))
 
 
 def as_it_is(images: jax.Array) -> jax.Array:
@@ -47,7 +50,12 @@ def as_it_is(images: jax.Array) -> jax.Array:
 
 
 def network(config: Config | Settings, keypoints: int) -> KeypointNetwork:
-    """The hourglass of the core and of all rows."""
+    """The network of the core and of all rows: the hourglass, or under a person's own core its network with a head of
+    the same kind as the hourglass has."""
+    if own := getattr(config, "core_network", ""):
+        told = {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(own).items()}
+        known = heatmap_network(told.pop("network"), keypoints, stride=STRIDE, **told)
+        return known.clone(head=HeatmapHead(keypoints, output_init=uniform_fan_in, dtype=jnp.dtype(config.dtype)))
     return hourglass(keypoints, width=config.width, depth=config.depth, dtype=jnp.dtype(config.dtype))
 
 
@@ -65,7 +73,7 @@ def rate_of(config: Config | Settings) -> optax.Schedule:
 
 def build(config: Config, variant: str) -> Method:
     """The method of a row; built once, so that all seeds and all rows that train alike share what is compiled."""
-    settings = Settings(*(getattr(config, name) for name in Settings._fields))
+    settings = Settings(*(getattr(config, name, "") for name in Settings._fields))
     return _built(settings, RECIPES[variant].parametrisation)
 
 
@@ -93,7 +101,7 @@ def _built(settings: Settings, parametrisation: Parametrisation) -> Method:
                                        features=settings.feature_weight),
         optimizer=released_optimizer(decay=settings.weight_decay, clip=settings.clip),
         learning_rate=rate_of(settings), augment=no_augmentation(),
-        normalise=as_it_is, trained=parametrisation,
+        normalise=imagenet_normalise if settings.core_network else as_it_is, trained=parametrisation,
         generator=ResidualGenerator(settings.generator_width, settings.generator_blocks, jnp.dtype(settings.dtype)),
         perceptual=perceptual_network(settings) if features else None,
         perceptual_normalise=imagenet_normalise if settings.perceptual_imagenet else as_it_is,
@@ -136,8 +144,9 @@ def perceptual_network(config: Config | Settings) -> nn.Module:
     return VGG(config.perceptual_depth, RELU_TAPS, jnp.dtype(config.dtype))
 
 
-def perceptual_start(config: Config, seed: int) -> dict[str, Any]:
-    """What rows start from beside the core: the weights of the network that compares pictures. Says what it is.
+def perceptual_start(config: Config) -> dict[str, Any]:
+    """What rows start from beside the core: the weights of the network that compares pictures, the same for all seeds.
+    Says what it is.
 
     Raises InputError for a file of VGG's weights that is not there or not what was asked for.
     """
@@ -145,7 +154,7 @@ def perceptual_start(config: Config, seed: int) -> dict[str, Any]:
     if config.compare == "pixels":
         return {}
     if not config.perceptual:
-        key = named_key(jax.random.key(seed), "random features")
+        key = named_key(jax.random.key(0), "random features")
         return {"perceptual": random_features(key, config.stand_in_widths)[1]}
     images = jnp.zeros((1, config.image_size, config.image_size, 3))
     fresh = jax.jit(VGG(config.perceptual_depth, RELU_TAPS).init)(jax.random.key(0), images)

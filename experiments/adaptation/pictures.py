@@ -1,6 +1,7 @@
 """The pictures of a run: what its core learns from, what is adapted to, and what is evaluated."""
 import functools
 from collections import namedtuple
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,9 +11,10 @@ from data.figure_categories import PEOPLE, Category, draw_category
 from data.figure_faces import FACES
 from data.figure_four_legged import FOUR_LEGGED
 from data.prepared import open_source
-from experiments.adaptation.config import Config
+from experiments.adaptation.config import Config, OwnConfig
 from experiments.domains import decoded_once
-from kpjax.errors import InputError
+from experiments.own_project import ENOUGH_RECORDINGS, Held, hold_out, is_own, needed_project
+from kpjax.errors import InputError, summarise
 from kpjax.input.keypoint_choice import without_keypoints
 from kpjax.input.landmark_placement import landmark_crop, margin_crop, window_crop
 from kpjax.input.local_contrast import place_local_contrast, with_local_contrast
@@ -20,8 +22,11 @@ from kpjax.input.placement import Place, letterbox, person_crop, scaled_by_box
 from kpjax.input.source import ArraySource, Source, identities, subset, without_labels
 from kpjax.input.subsets import check_disjoint, labelled_subset
 from kpjax.input.turned_source import turned
+from kpjax.input.video_source import NO_KEYPOINTS
 from kpjax.landmark_crop import turned_canvas
 from kpjax.probes.landmark_consistency import draw_turns, turn_map
+from kpjax.projects.project import Frame, Project
+from kpjax.projects.project_source import decoded, frame_identity, frames_at, project_source, unlabelled_source
 
 DRAWN = "drawn:"
 CATEGORIES: dict[str, Category] = {"people": PEOPLE, "faces": FACES, "four_legged": FOUR_LEGGED}
@@ -51,6 +56,8 @@ def open_pictures(config: Config, seed: int, data_dir: Path) -> Pictures:
     Raises InputError if a set was not prepared or is unknown, if more pictures are asked for than there are, or if a
     picture that is adapted to is also tested.
     """
+    if is_own(config):
+        return open_own(config)
     settings = Settings(*(getattr(config, name) for name in Settings._fields))
     return _opened(settings, seed if _is_drawn(config.target) or config.target_images else 0, data_dir)
 
@@ -114,10 +121,79 @@ def _opened(config: Settings, seed: int, data_dir: Path) -> Pictures:
         numbers = labelled_subset(target, count=config.target_images, seed=seed).labelled
         target = subset(target, numbers, f"{target.name}, {len(numbers)} pictures")
         chosen = identities(target) or tuple(map(str, numbers))
-    drawn, side = draw_turns(len(test)), config.image_size
+    return with_turns(without_labels(target), fit, test, config.image_size, chosen)
+
+
+def with_turns(target: Source, fit: Source, test: Source, side: int, chosen: tuple[str, ...] = ()) -> Pictures:
+    """The pictures of a run, the tested ones of `side` px also turned once and twice."""
+    drawn = draw_turns(len(test))
     once = decoded_once(turned(test, np.array([turn_in_place(angle, side) for angle in drawn.first])))
     turns = np.array([turn_map(angle, side) for angle in drawn.second])
-    return Pictures(without_labels(target), fit, test, once, decoded_once(turned(once, turns)), turns, chosen)
+    return Pictures(target, fit, test, once, decoded_once(turned(once, turns)), turns, chosen)
+
+
+@functools.lru_cache(maxsize=2)
+def open_own(config: OwnConfig) -> Pictures:
+    """A person's own pictures without labels, and what they are judged by: the project's labelled ones, or where there
+    is none the held-out part of the same pictures."""
+    split = own_split(config)
+    root = split.project.root if split.project else Path("/")
+
+    def unlabelled(frames: Sequence[Frame], side: int, name: str) -> ArraySource:
+        return decoded(unlabelled_source(frames, own_place(config, side), NO_KEYPOINTS, root=root, name=name),
+                       on_bad_frame=config.on_bad_frame)
+
+    target = unlabelled(split.target, config.target_side, "own pictures")
+    if not split.project:
+        test = unlabelled(split.test, config.image_size, "own pictures, held out")
+        return with_turns(target, test, test, config.image_size)
+    fit, test = (decoded(project_source(split.project, own_place(config, config.image_size), instances=numbers,
+                                        occluded=config.occluded, name=f"{split.project.root.name}, {part}"),
+                         on_bad_frame=config.on_bad_frame)
+                 for part, numbers in (("training", split.held.train), ("held out", split.held.held_out)))
+    check_disjoint(target, test)
+    return with_turns(target, fit, test, config.image_size)
+
+
+def own_place(config: OwnConfig, side: int) -> Place:
+    """Whole pictures, as the core has seen its own."""
+    place = letterbox(side)
+    return place_local_contrast(place) if config.pictures == "local_contrast" else place
+
+
+class OwnSplit(NamedTuple):
+    """Which of a person's frames are adapted to, and which judge."""
+
+    target: tuple[Frame, ...]
+    test: tuple[Frame, ...]  # () where a project judges
+    project: Project | None
+    held: Held | None
+    words: str  # what is held out
+
+
+def own_split(config: OwnConfig) -> OwnSplit:
+    """Pictures that a project holds out are not adapted to. Without a project whole videos are held out where there
+    are three or more, else the last fifth of the frames."""
+    if not config.image_files:
+        raise InputError("--images: name pictures, videos or folders of them")
+    frames = tuple(frame for frame in frames_at(config.image_files) if not (frame.number or 0) % max(config.every, 1))
+    if config.project:
+        project = needed_project(config)
+        held = hold_out(project, config.validation)
+        tested = {frame_identity(project.frames[project.instances[number].frame], project.root)
+                  for number in held.held_out}
+        target = tuple(frame for frame in frames if frame_identity(frame, project.root) not in tested)
+        return OwnSplit(target, (), project, held, held.words)
+    videos = sorted({frame.path for frame in frames if frame.number is not None})
+    count = max(round(0.2 * len(frames)), 1)
+    if len(videos) >= ENOUGH_RECORDINGS and all(frame.number is not None for frame in frames):
+        drawn = videos[-max(round(0.2 * len(videos)), 1):]
+        test = tuple(frame for frame in frames if frame.path in drawn)
+        words = f"videos {summarise([path.name for path in drawn])}"
+    else:
+        test, words = frames[-count:], f"the last {count} frames"
+    kept = set(test)
+    return OwnSplit(tuple(frame for frame in frames if frame not in kept), test, None, None, words)
 
 
 def _is_drawn(name: str) -> bool:

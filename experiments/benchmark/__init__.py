@@ -16,6 +16,7 @@ Rows      regda        an iteration of RegDA over one of supervised training, be
                        importances
           pyramids     a step of Keypoint Pyramids over one of KeyNet and one of Transporter, prediction with wider
                        decoders, and reading video over a step
+          prediction   points on a video over the slower of reading it and the network, and memory on 10,000 frames
           adaptation   bytes of gradients and optimizer states, and a step, of the adapted row over finetuning's
 A figure is the median over rounds, with minimum and maximum. On a machine that does other work, read the ratios of
 processor time beside them, where they stand.
@@ -29,6 +30,7 @@ from pathlib import Path
 
 from experiments.benchmark.adaptation import adaptation_rows
 from experiments.benchmark.incremental import incremental_rows
+from experiments.benchmark.prediction import prediction_rows
 from experiments.benchmark.pyramids import pyramids_rows
 from experiments.benchmark.rows import ROWS as ROWS_OF_ADAPTATION
 from experiments.benchmark.rows import Effort, Row
@@ -38,7 +40,7 @@ from kpjax.training.logging import environment_lines
 from kpjax.training.memory import keep_freed_memory
 
 ROWS = {**ROWS_OF_ADAPTATION, "semi_supervised": semi_supervised_rows, "incremental": incremental_rows,
-        "pyramids": pyramids_rows, "adaptation": adaptation_rows}
+        "pyramids": pyramids_rows, "adaptation": adaptation_rows, "prediction": prediction_rows}
 
 
 def line(row: Row) -> str:

@@ -2,6 +2,7 @@
 
 Command   python -m experiments.incremental demo              (2 CPU cores, about 10 minutes, draws its own data)
           python -m experiments.incremental demo --variants all --seeds 3
+          python -m experiments.incremental own --old RUN --project P         (new keypoints for one's own run)
           python -m experiments.incremental.tuning --variants all                 (chooses the weights of the demo)
           python -m experiments.incremental mpii --imagenet hrnet_w32.pth --seeds 3                      (one GPU)
 Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
@@ -24,7 +25,7 @@ import numpy as np
 
 from experiments.command_line import Experiment, Job, run_folder
 from experiments.incremental.associations import associate
-from experiments.incremental.config import PRESETS, Config
+from experiments.incremental.config import PRESETS, Config, OwnConfig
 from experiments.incremental.material import open_material, pictures_of
 from experiments.incremental.measures import (
     Matrices,
@@ -36,13 +37,17 @@ from experiments.incremental.measures import (
     summary,
 )
 from experiments.incremental.methods import build, build_base
+from experiments.incremental.old_model import MAPS
+from experiments.incremental.own import old_and_new, open_own, settled
 from experiments.incremental.parts import Setting
 from experiments.incremental.published import paper_numbers
 from experiments.incremental.steps import NAME, Known, Run, learn_base, learn_jointly, learn_step, open_run
 from experiments.incremental.variants import RECIPES, VARIANTS, alpha_of, steps_of, weights_of
+from experiments.own_project import is_own
 from experiments.picture_splits import place_of
 from experiments.prediction_pictures import draw_predictions
 from experiments.run_records import begin, finished_before, identity_of, stored_run
+from experiments.scores import write_scores
 from kpjax.input.placement import Place
 from kpjax.structures import Method
 from kpjax.training.evaluation import predict_source
@@ -58,7 +63,7 @@ def run(job: Job) -> None:
     folder, config = run_folder(job, NAME), job.config
     if finished_before(folder, job):
         return
-    material = open_material(config, job.seed, job.data_dir)
+    material = open_own(config) if is_own(config) else open_material(config, job.seed, job.data_dir)
     this = open_run(job, material)
     begin(folder, identity_of(job, protocol_digest=material.protocol.digest), material.points)
     weights = weights_in_words(config, job.variant)
@@ -67,6 +72,10 @@ def run(job: Job) -> None:
     known, rows, values = learn_all(this)
     matrices = stacked_rows(rows, len(material.points.names))
     values |= summary(matrices, material.introduced, material.points.names)
+    if is_own(config):
+        values |= old_and_new(matrices, material.introduced)
+        write_scores(folder, this.judge, known.trained, material.labelled, batch_size=2 * config.batch_size,
+                     kind=MAPS)
     values |= {f"weight/{name}": value for name, value in weights.items()}
     draw_predictions(this.judge, known.trained, material.judge, folder / "pictures" / "last_step.png")
     if jax.process_index() == 0:
@@ -78,7 +87,7 @@ def run(job: Job) -> None:
                       steps=config.base_steps + later, metrics=values, images_per_second=known.images_per_second,
                       wall_seconds=known.wall_seconds, config=asdict(config))
     print(f"{job.variant}, seed {job.seed}: " + ", ".join(
-        f"{name} {values[name]:.3f}" for name in ("aaa", "at", "mt", "a_mre") if name in values))
+        f"{name} {values[name]:.3f}" for name in ("aaa", "at", "mt", "a_mre", "new/pck", "old/pck") if name in values))
 
 
 def learn_all(this: Run) -> tuple[Known, list, dict[str, float]]:
@@ -147,10 +156,17 @@ def write_matrix(folder: Path, this: Run, matrices: Matrices) -> None:
 
 
 def predictor(folder: Path) -> tuple[Method, int, Place]:
-    """(method, side, place) of a finished run, for predictions on other pictures, which are letterboxed."""
-    config, _, points = stored_run(folder, Config)
+    """(method, side, place) of a finished run, for predictions on other pictures: letterboxed, or cut out by
+    their boxes if that is what the run learnt from."""
+    config, _, points = stored_run(folder, Config, OwnConfig)
     method = build_base(Setting(config, points, False), "base", config.base_steps)
-    return method, config.image_size, place_of(replace(config, placement="letterbox", pck_over="scale"))
+    placement = config.placement if config.placement == "around_box" else "letterbox"
+    return method, config.image_size, place_of(replace(config, placement=placement, pck_over="scale"))
+
+
+def score_kind(folder: Path) -> str:
+    """What the scores of a finished run are."""
+    return MAPS
 
 
 # The command line
@@ -158,11 +174,15 @@ def predictor(folder: Path) -> tuple[Method, int, Place]:
 
 def short_list(preset: str, config: Config) -> tuple[str, ...]:
     """The rows that a preset runs when no variants are named."""
+    if is_own(config):
+        return ("mse_distillation", "kamp") if config.control else ("kamp",)
     return ("finetune", "ksd_only", "mse_distillation", "self_training", "kamp", "kamp_rerendered", "joint")
 
 
 def applicable(preset: str, config: Config) -> tuple[str, ...]:
-    """All rows that make sense for a preset."""
+    """All rows that make sense for a preset: without the old pictures there are no importances, and no bound."""
+    if is_own(config):
+        return tuple(name for name in VARIANTS if not RECIPES[name].memory and name != "joint")
     return tuple(VARIANTS)
 
 
@@ -175,6 +195,11 @@ def columns(config: Config) -> tuple[Column, ...]:
     """The paper's measures, at both thresholds, and whether KA-Net knows more than its teacher."""
     first, second = (f"{100 * threshold:g} %" if config.error_in == "pixels" or threshold < 1 else f"{threshold:g}"
                      for threshold in config.pck_thresholds)
+    if is_own(config):
+        return (Column("new/pck", f"PCK of new points, {first} of {config.scale_is}", "%", 100.0, 1),
+                Column("old/pck", "of old points (labels, or the old model's answers)", "%", 100.0, 1),
+                Column("old/pck_before", "before", "%", 100.0, 1), Column("at", "AT", "%", 100.0, 2),
+                Column("a_mre", "A-MRE", "px", 1.0, 2, "lower"))
     unit = "px" if config.error_in == "pixels" else f"in {config.scale_is}"
     return (Column("aaa", f"AAA at {first} of {config.scale_is}", "%", 100.0, 1), Column("at", "AT", "%", 100.0, 2),
             Column("mt", "MT", "%", 100.0, 2), Column("second/aaa", f"AAA at {second}", "%", 100.0, 1),
@@ -183,4 +208,4 @@ def columns(config: Config) -> tuple[Column, ...]:
 
 EXPERIMENT = Experiment(
     NAME, "new keypoints for a trained model whose data are gone", PRESETS, VARIANTS, short_list, applicable, shortened,
-    run, columns, paper=lambda preset, config, variant: paper_numbers(preset, variant))
+    run, columns, settled=settled, paper=lambda preset, config, variant: paper_numbers(preset, variant))

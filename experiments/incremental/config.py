@@ -1,10 +1,11 @@
 """What an incremental run depends on, and the settings of the paper, of the demo and of small real sets."""
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from experiments.decoding import DecoderName
 from experiments.flags import check_at_least, check_network_sizes, check_positive, flag
 from experiments.networks import NetworkName
+from experiments.own_project import OwnProject
 from kpjax.errors import InputError
 
 AT_LEAST_ONE = ("batch_size", "base_steps", "head_layers", "head_width", "image_size", "heatmap_size", "triples",
@@ -43,7 +44,7 @@ class Config:
     single_new: bool = False  # every step of the protocol is cut into steps of one new keypoint
     unused_keypoints: tuple[str, ...] = ()  # names of points that the dataset never labels
     # Pictures
-    placement: Literal["person_crop", "letterbox"] = "person_crop"
+    placement: Literal["person_crop", "letterbox", "around_box"] = "person_crop"
     crop_margin: float = 1.25  # side of the crop over the longer side of the box
     crop_smallest: float = 0.0  # px of the picture, the least side of the crop
     image_size: int = 256  # px
@@ -155,6 +156,15 @@ class Config:
             raise InputError("--skip-useless-triples: pictures of the step must judge its triples; add --held-out 0.1")
 
 
+@dataclass(frozen=True)
+class OwnConfig(OwnProject, Config):
+    """What a run depends on that teaches a person's own model new keypoints. What is not typed is taken over from the
+    old run or chosen from the project, see `own`."""
+
+    old: str = ""  # a finished run's folder, .../<variant>/seed-<n>, or an exported one
+    project: str = ""  # with labels of new keypoints: DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
+
+
 PAPER = Config("", "", "the head's size", "mpii", unused_keypoints=())
 DRAWN = Config(
     "drawn people with clutter, 200 pictures, then 1,500 for the hands and 1,500 for the feet; 2 cores, minutes",
@@ -175,6 +185,10 @@ XRAY = replace(
 
 PRESETS: dict[str, Config] = {
     "demo": DRAWN,
+    "own": OwnConfig(**asdict(SMALL_REAL) | {
+        "summary": "new keypoints for a run of one's own: --old RUN --project P; 2 cores", "train": "own",
+        "protocol": "own", "scale_is": "the diagonal of all points", "image_size": 128, "heatmap_size": 0,
+        "base_steps": 1, "pck_thresholds": (0.1, 0.05)}),
     "demo_tuning": replace(
         DRAWN, summary="where the weights of the demo's rows are chosen: other keypoints first, validation pictures",
         protocol="figures_tuning", judged_by="validation", held_out=0.1),

@@ -23,6 +23,7 @@ class Material(NamedTuple):
     train: Source  # with all labels; steps see their part of it, by `pictures_of`
     judge: Source  # whose accuracies are reported
     protocol: Protocol
+    labelled: Source | None = None  # the judge's pictures with a person's labels only, where it has others, too
 
     @property
     def points(self) -> Skeleton:

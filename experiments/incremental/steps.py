@@ -17,9 +17,11 @@ from experiments.incremental.expanding import expanding
 from experiments.incremental.material import Material, all_pictures, pictures_of
 from experiments.incremental.memory import Memory, remembered
 from experiments.incremental.methods import build_base
+from experiments.incremental.old_model import expanded, old_model
 from experiments.incremental.parts import Setting
 from experiments.incremental.variants import RECIPES, steps_of, weights_of
 from experiments.networks import imagenet_start
+from experiments.own_project import is_own
 from kpjax.input.source import Source
 from kpjax.input.stream import BatchStream, stream
 from kpjax.methods.adaptive_consolidation import expanded_variables
@@ -123,7 +125,14 @@ def base_kind(variant: str) -> BaseKind:
 
 
 def learn_base(run: Run) -> Known:
-    """The network that knows the keypoints of step 0."""
+    """The network that knows the keypoints of step 0. A person's own old model is one already."""
+    if is_own(run.config):
+        points = run.material.points
+        variables, digest = expanded(old_model(run.config.old), run.setting.parts.network, len(points.names),
+                                     run.config.image_size)
+        known = increment(len(points.names), old=(), new=np.flatnonzero(run.material.introduced == 0),
+                          slots=run.config.triples)
+        return Known(Trained(variables, {"increment": known}), digest, {}, 0.0, 0.0)
     kind = base_kind(run.job.variant)
     source = pictures_of(run.material, 0, run.config.held_out).training
     weights = {"entropy": run.config.cpr_entropy} if kind == "base_cpr" else {}

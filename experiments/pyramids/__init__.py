@@ -1,8 +1,9 @@
 """Keypoint Pyramids (Qian et al., ECCV 2022): a hierarchy of keypoints from video, without labels.
 
-Command   python -m experiments.pyramids demo                 (2 CPU cores, about 10 minutes, draws its own videos)
+Command   python -m experiments.pyramids demo                 (2 CPU cores, about 8 minutes, draws its own videos)
           python -m experiments.pyramids demo --variants all --seeds 3
           python -m experiments.pyramids.order demo                             (how the rows compare, with intervals)
+          python -m experiments.pyramids.repainting demo                    (what keypoints alone tell of a picture)
           python -m experiments.pyramids own --videos clips other.mp4    (videos with keypoints, a table of coordinates)
           python -m experiments.pyramids h36m --variants all --seeds 3                                       (one GPU)
 Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in the report of h36m
@@ -25,7 +26,7 @@ import numpy as np
 
 from experiments.command_line import Experiment, Job, preset_folder, run_folder
 from experiments.pyramids.config import PRESETS, Config
-from experiments.pyramids.order import write_errors
+from experiments.pyramids.frame_errors import write_errors
 from experiments.pyramids.own import write_own
 from experiments.pyramids.pictures import draw_pictures
 from experiments.pyramids.probes import (
@@ -39,6 +40,7 @@ from experiments.pyramids.probes import (
     truth_of,
 )
 from experiments.pyramids.published import paper_numbers
+from experiments.pyramids.settings import settled
 from experiments.pyramids.variants import RIVALS, VARIANTS, WITHOUT_NETWORK, build, perceptual_start
 from experiments.pyramids.videos import Videos, actions_of, frames_of, open_videos, pairs_of, place_of
 from experiments.run_records import begin, finished_before, identity_of, stored_run
@@ -240,7 +242,7 @@ def predictor(folder: Path) -> tuple[Method, int, Place]:
 def short_list(preset: str, config: Config) -> tuple[str, ...]:
     """The rows that a preset runs when no variants are named."""
     if config.data == "own":
-        return ("pyramids",)
+        return ("pyramids", "untrained") if getattr(config, "control", False) else ("pyramids",)
     return ("pyramids", "keynet", "transporter", "untrained", "mean_pose", "image_moments", "supervised_bound")
 
 
@@ -270,4 +272,4 @@ def columns(config: Config) -> tuple[Column, ...]:
 
 EXPERIMENT = Experiment(
     NAME, "a hierarchy of keypoints from video, without labels", PRESETS, VARIANTS, short_list, applicable, shortened,
-    run, columns, paper=lambda preset, config, variant: paper_numbers(preset, variant))
+    run, columns, settled=settled, paper=lambda preset, config, variant: paper_numbers(preset, variant))

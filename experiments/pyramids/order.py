@@ -15,11 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.command_line import exit_code_of, preset_folder
+from experiments.pyramids.frame_errors import read_errors
 from experiments.pyramids.variants import VARIANTS
 from kpjax.errors import InputError
 from kpjax.probes.regression_errors import Interval, ratio_of_errors
-
-ERRORS = "test_errors.npz"  # in a run's folder
 
 
 class Comparison(NamedTuple):
@@ -29,23 +28,6 @@ class Comparison(NamedTuple):
     other: str
     ratio: Interval
     of_seeds: tuple[float, ...]
-
-
-def write_errors(folder: Path, squares: np.ndarray, groups: np.ndarray, frames: np.ndarray) -> None:
-    """Keeps what `compare` reads of a run: (M,) of each tested frame's squared distances, its video, its number."""
-    temporary = folder / f".{ERRORS}"
-    with temporary.open("wb") as file:
-        np.savez(file, squares=squares, groups=groups, frames=frames)
-    temporary.replace(folder / ERRORS)
-
-
-def read_errors(folder: Path) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-    """By variant and seed what `write_errors` wrote into the runs of a preset's folder."""
-    found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
-    for path in sorted(folder.glob(f"*/seed-*/{ERRORS}")):
-        with np.load(path) as stored:
-            found.setdefault(path.parent.parent.name, {})[path.parent.name] = dict(stored)
-    return found
 
 
 def compare(errors: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]) -> list[Comparison]:

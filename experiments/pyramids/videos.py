@@ -103,8 +103,8 @@ def _own(settings: Settings) -> Videos:
     files = find_videos(*(Path(path).expanduser() for path in settings.videos))
     sizes = {video.size: f"{video.name} {video.size[0]}x{video.size[1]}" for video in files}
     if len(sizes) > 1 and not settings.mixed_sizes:
-        raise InputError(f"--videos: videos of {len(sizes)} sizes ({summarise(list(sizes.values()))}); add "
-                         f"--mixed-sizes to bring all of them to {settings.image_size} px, or leave some out")
+        raise InputError(f"--videos: videos of {len(sizes)} sizes ({summarise(list(sizes.values()))}); say "
+                         f"with --size {settings.image_size} to which they are brought, or leave some out")
     source = read_videos(files, place_of(settings), every=settings.every, on_bad_frame=settings.on_bad_frame,
                          mixed_sizes=True, name="own videos")
     tables = [table for path in settings.videos if (table := Path(path).expanduser() / TABLE).is_file()]

@@ -1,6 +1,7 @@
 """RegDA (Jiang et al., CVPR 2021): keypoints for unlabelled images from labelled ones that look different.
 
 Command   python -m experiments.regda demo            (2 CPU cores, about 4 minutes, draws its own data)
+          python -m experiments.regda own --source P --target V ...    (labels on one's own pictures; 2 CPU cores)
           python -m experiments.regda rhd_h3d --imagenet resnet101.safetensors --seeds 3     (one GPU, about a day)
 Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
 
@@ -18,8 +19,10 @@ import numpy as np
 from experiments.command_line import Experiment, Job, preset_folder, run_folder
 from experiments.domains import Splits, open_domain
 from experiments.networks import imagenet_start
+from experiments.own_project import is_own
 from experiments.prediction_pictures import draw_predictions
-from experiments.regda.config import PRESETS, Config
+from experiments.regda.config import PRESETS, Config, OwnConfig
+from experiments.regda.own import open_own, settled
 from experiments.regda.published import PCK, SPRITES_MAE
 from experiments.regda.variants import (
     RECIPES,
@@ -31,6 +34,7 @@ from experiments.regda.variants import (
     steps_of_both_stages,
 )
 from experiments.run_records import begin, finished_before, identity_of, stored_run
+from experiments.scores import write_scores
 from kpjax import metrics
 from kpjax.errors import InputError
 from kpjax.heatmaps import keypoint_cells
@@ -47,6 +51,8 @@ from kpjax.viewing.table import Column
 
 ADABN_PASSES = (0, 1, 5)  # over the target; 0 stands for 60 batches
 ADABN_BATCHES = 60
+# What needs labels of the target, a known area of points, or another kind of heatmap.
+NOT_ON_OWN = ("oracle", "constant_centre", "adabn_in_area", "area_ground_false", "source_only_mse")
 
 
 def evaluate(
@@ -54,7 +60,7 @@ def evaluate(
 ) -> dict[str, float]:
     """PCK and MAE on a source under `name/`; with details also per keypoint and group, and as the authors count."""
     found = predict_source(method, state, source, batch_size=2 * config.batch_size)
-    normaliser = np.full(len(found.index), config.image_size, np.float32)
+    normaliser = found.scale if is_own(config) else np.full(len(found.index), config.image_size, np.float32)
     pck = metrics.pck(found.keypoints, found.true_keypoints, found.visible, normaliser, threshold=config.pck_threshold)
     mae = metrics.mae(found.keypoints, found.true_keypoints, found.visible, config.mae_unit)
     sprites = config.source.startswith("sprites")
@@ -90,7 +96,8 @@ def run_fit(job: Job, method: Method, trains: dict[str, Source], steps: int, fol
     read_labels = {"source": True, "labelled": True, "target": config.target_weight == "labels"}
     streams = {
         stream_name: stream(train, batch_size=config.batch_size, seed=job.seed, labelled=read_labels[stream_name],
-                            process_index=jax.process_index(), process_count=jax.process_count())
+                            repeats=is_own(config), process_index=jax.process_index(),
+                            process_count=jax.process_count())
         for stream_name, train in trains.items()}
     start = start or imagenet_start(
         parts_of(config, method.points).one_head, config.imagenet, image_size=config.image_size, seed=job.seed)
@@ -124,16 +131,25 @@ def result_of(job: Job) -> Trained:
     return load_trained(run_folder(job, "regda") / "model")
 
 
-def run(job: Job) -> None:
-    """Trains and evaluates one variant of one seed and writes its results; a finished run is left as it is."""
-    folder, config, recipe = run_folder(job, "regda"), job.config, RECIPES[job.variant]
-    if finished_before(folder, job):
-        return
+def open_domains(job: Job) -> tuple[Splits, Splits]:
+    """Source and target of one seed. Raises InputError if their keypoints differ."""
+    config = job.config
+    if is_own(config):
+        return open_own(config)
     source, goal = (open_domain(name, side=config.image_size, seed=job.seed, data_dir=job.data_dir,
                                 train=config.training_examples, test=config.test_examples,
                                 difficulty=config.difficulty) for name in (config.source, config.target))
     if source.train.skeleton.names != goal.train.skeleton.names:
         raise InputError(f"{config.source} has other keypoints than {config.target}; choose two sets of one skeleton")
+    return source, goal
+
+
+def run(job: Job) -> None:
+    """Trains and evaluates one variant of one seed and writes its results; a finished run is left as it is."""
+    folder, config, recipe = run_folder(job, "regda"), job.config, RECIPES[job.variant]
+    if finished_before(folder, job):
+        return
+    source, goal = open_domains(job)
     parts = parts_of(config, source.train.skeleton)
     method = build(config, parts.points, job.variant)
     start = {}
@@ -155,8 +171,13 @@ def run(job: Job) -> None:
                          start, source, goal.test)
     values = {f"chosen_by/{name}": value for name, value in fitted.metrics.items() if "validation" in name}
     values |= evaluate(method, fitted.trained, source.test, config, "source", details=True)
-    values |= evaluate(method, fitted.trained, goal.test, config, "target", details=True)
-    draw_predictions(method, fitted.trained, goal.test, folder / "pictures" / "target.png")
+    if goal.test is not None:
+        values |= evaluate(method, fitted.trained, goal.test, config, "target", details=True)
+    shown = goal.train if goal.test is None else goal.test
+    draw_predictions(method, fitted.trained, shown, folder / "pictures" / "target.png")
+    if is_own(config):
+        write_scores(folder, method, fitted.trained, source.validation, batch_size=2 * config.batch_size,
+                     kind=score_kind(folder))
     if jax.process_index() == 0:
         save_trained(folder / "model", fitted.trained)
         # A table compares rows of equal training: a method has seen the steps of both its stages.
@@ -164,14 +185,20 @@ def run(job: Job) -> None:
         write_results(folder, experiment="regda", preset=job.preset, variant=job.variant, seed=job.seed, steps=steps,
                       metrics=values, images_per_second=fitted.images_per_second, wall_seconds=fitted.wall_seconds,
                       config=asdict(config))
-    print(f"{job.variant}, seed {job.seed}: target/pck {values['target/pck']:.3f}, target/mae "
-          f"{values['target/mae']:.3f}, source/pck {values['source/pck']:.3f}")
+    print(f"{job.variant}, seed {job.seed}: " + ", ".join(
+        f"{name} {values[name]:.3f}" for name in ("target/pck", "target/mae", "source/pck") if name in values))
 
 
 def predictor(folder: Path) -> tuple[Method, int, Place]:
     """(method, side, place) of a finished run, for predictions on other pictures."""
-    config, variant, points = stored_run(folder, Config)
+    config, variant, points = stored_run(folder, Config, OwnConfig)
     return build(config, points, variant), config.image_size, letterbox(config.image_size)
+
+
+def score_kind(folder: Path) -> str:
+    """What the scores of a finished run are: DARK reads the softmax of a heatmap, the others its logits."""
+    dark = getattr(stored_run(folder, Config, OwnConfig).config, "decoder", "argmax") == "dark"
+    return "softmax_peak" if dark else "logit_peak"
 
 
 # The command line
@@ -179,6 +206,8 @@ def predictor(folder: Path) -> tuple[Method, int, Place]:
 
 def short_list(preset: str, config: Config) -> tuple[str, ...]:
     """The rows that a preset runs when no variants are named."""
+    if is_own(config):
+        return ("source_only", "adabn", "regda") if config.control else ("regda",)
     if config.source.startswith("sprites"):
         return ("source_only", "constant_centre", "adabn", "adabn_in_area", "dd", "regda", "regda_adabn", "oracle")
     return ("source_only", "adabn", "regda", "oracle")
@@ -186,6 +215,8 @@ def short_list(preset: str, config: Config) -> tuple[str, ...]:
 
 def applicable(preset: str, config: Config) -> tuple[str, ...]:
     """All rows that make sense for a preset: some need one keypoint in a known area, some several keypoints."""
+    if is_own(config):
+        return tuple(name for name in VARIANTS if name not in NOT_ON_OWN)
     only_sprites = ("constant_centre", "adabn_in_area")
     sprites = config.source.startswith("sprites")
     return tuple(name for name in VARIANTS
@@ -201,6 +232,12 @@ def shortened(config: Config, steps: int) -> Config:
 
 def columns(config: Config) -> tuple[Column, ...]:
     """PCK first, except on sprites, where the paper counts the error."""
+    if is_own(config):
+        over = f"PCK at {100 * config.pck_threshold:g} % of the labelled body's diagonal"
+        source = Column("source/pck", f"source, held out: {over}", "%", 100.0, 1, "higher")
+        target = (Column("target/pck", f"target: {over}", "%", 100.0, 1, "higher"),
+                  Column("target/mae", "target MAE", f"px of {config.image_size}", 1.0, 2, "lower"))
+        return (*target, source) if config.target_project else (source,)
     pck = Column("target/pck", f"target PCK at {100 * config.pck_threshold:g} % of the side", "%", 100.0, 1, "higher")
     source = Column("source/pck", "source PCK", "%", 100.0, 1, "higher")
     if config.source.startswith("sprites"):
@@ -221,4 +258,4 @@ def paper(preset: str, config: Config, variant: str) -> dict[str, float]:
 
 EXPERIMENT = Experiment(
     "regda", "RegDA: unsupervised domain adaptation of keypoints", PRESETS, VARIANTS, short_list, applicable, shortened,
-    run, columns, paper)
+    run, columns, paper, settled)

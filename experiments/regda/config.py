@@ -1,10 +1,12 @@
 """What a RegDA run depends on, and the settings of the paper and of the demos."""
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+from experiments.decoding import DecoderName
 from experiments.flags import check_at_least, check_network_sizes, check_positive
 from experiments.networks import NetworkName
+from experiments.own_project import OwnProject
 
 AT_LEAST_ONE = ("batch_size", "pretraining_steps", "steps", "coefficient_steps", "evaluations", "training_examples",
                 "test_examples", "pretraining_head_layers", "head_layers", "head_width", "image_size", "heatmap_size")
@@ -69,6 +71,17 @@ class Config:
         check_network_sizes(self)
 
 
+@dataclass(frozen=True)
+class OwnConfig(OwnProject, Config):
+    """What a run between a person's own two kinds of pictures depends on. What is not typed is chosen from the
+    projects, see `own`. Heatmaps lie half-pixel in the image, and their targets are where the points are."""
+
+    source: str = ""  # a project with labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
+    target: tuple[str, ...] = ()  # pictures, videos and folders of them, that look different and have no labels
+    target_project: str = ""  # labels of the target, with the same keypoints: they test and teach nothing
+    decoder: DecoderName = "dark"
+
+
 def _sprites(source: str, target: str, small: bool) -> Config:
     name = f"sprites, {source} to {target}, " + ("64 px, a laptop's size" if small else "the paper's size")
     # The paper reports the last step; and on sprites the source is learnt in no time and cannot choose between steps.
@@ -105,6 +118,10 @@ PRESETS: dict[str, Config] = {
     "surreal_lsp": Config("rendered people to photographs of sport, SURREAL to LSP", "surreal", "lsp", rotation=30.0,
                           augment_target=False, keypoints_never_in_target=(6, 7)),
 }
+PRESETS["own"] = OwnConfig(**asdict(PRESETS["figures_lspet"]) | {
+    "summary": "one's own labels on pictures that look different: --source P --target V ... [--target-project P2]; "
+    "2 cores", "source": "", "target": (), "heatmap_size": 0, "keypoints_never_in_target": (), "selection": "last",
+    "pck_threshold": 0.1})
 for _one, _other in itertools.permutations(("colour", "noisy", "scream"), 2):
     PRESETS[f"dsprites_{_one}_{_other}"] = _sprites(_one, _other, small=False)
     PRESETS[f"dsprites_small_{_one}_{_other}"] = _sprites(_one, _other, small=True)

@@ -8,7 +8,9 @@ import numpy as np
 import optax
 
 from experiments.command_line import Variant
+from experiments.decoding import decoder
 from experiments.networks import heatmap_network
+from experiments.own_project import is_own
 from experiments.regda.config import Config
 from kpjax.augment import (
     Augment,
@@ -58,8 +60,12 @@ def parts_of(config: Config, points: Skeleton) -> Parts:
         heatmap_network, config.network, len(points.names), stride=config.image_size // config.heatmap_size,
         widths=config.widths, depth=config.depth, head_width=config.head_width, dtype=config.dtype)
 
-    coding = codec(image_size=config.image_size, heatmap_size=config.heatmap_size, sigma=config.sigma,
-                   decoder=functools.partial(decode_argmax, strict_positive=config.strict_positive))
+    sizes = {"image_size": config.image_size, "heatmap_size": config.heatmap_size, "sigma": config.sigma}
+    if is_own(config):
+        coding = codec(**sizes, grid="half_pixel", rounded=False, window=None,
+                       decoder=decoder(config.decoder, sigma=config.sigma, logits=True))
+    else:
+        coding = codec(**sizes, decoder=functools.partial(decode_argmax, strict_positive=config.strict_positive))
     change = {"regda": lambda: regda_augmentation(config.rotation), "none": no_augmentation,
               "colour": lambda: compose_augmentations(
                   random_colour_matrix(config.colour_matrix, about=config.colour_pivot),

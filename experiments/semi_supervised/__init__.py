@@ -2,6 +2,7 @@
 
 Command   python -m experiments.semi_supervised demo          (2 CPU cores, about 4 minutes, draws its own data)
           python -m experiments.semi_supervised openfield --labelled 10 --seeds 3      (2 CPU cores, a few minutes each)
+          python -m experiments.semi_supervised own --project P --unlabelled V ...     (one's own project: minutes)
           python -m experiments.semi_supervised.tables table1 --preset lsp --imagenet hrnet_w32.pth --seeds 3  (one GPU)
 Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
 
@@ -22,16 +23,19 @@ import numpy as np
 from experiments.command_line import Experiment, Job, preset_folder, run_folder
 from experiments.keypoint_errors import keypoint_errors
 from experiments.networks import imagenet_start
+from experiments.own_project import is_own
 from experiments.picture_splits import place_of
 from experiments.prediction_pictures import draw_predictions
 from experiments.run_records import begin, finished_before, identity_of, stored_run
-from experiments.semi_supervised.config import PRESETS, Config
+from experiments.scores import write_scores
+from experiments.semi_supervised.config import PRESETS, Config, OwnConfig
 from experiments.semi_supervised.measures import (
     ReadSemantic,
     consistency_over_chance,
     equivariance_and_peaks,
     keypoint_features,
 )
+from experiments.semi_supervised.own import settled
 from experiments.semi_supervised.pictures import Pictures, open_pictures
 from experiments.semi_supervised.published import paper_numbers
 from experiments.semi_supervised.variants import (
@@ -62,6 +66,7 @@ from kpjax.viewing.overlays import write_png
 from kpjax.viewing.table import Column
 
 NAME = "semi_supervised"
+SCORE_KIND = "mse_peak"
 
 
 def evaluate(method: Method, state, source: Source, config: Config, name: str, *, details: bool = False
@@ -84,7 +89,9 @@ def run_fit(job: Job, method: Method, sources: dict[str, Source], steps: int, fo
         for stream_name in method.streams}
     return fit(method, streams, steps=steps, key=jax.random.key(job.seed), stage=name, folder=folder, start=start,
                evaluate=lambda state: evaluate(method, state, pictures.validation, config, "validation"),
-               evaluate_every=max(1, steps // config.evaluations), select=Select("validation/pck"),
+               evaluate_every=max(1, steps // config.evaluations),
+               # What a person holds out of a project is reported, so it does not choose the step.
+               select=None if is_own(config) else Select("validation/pck"),
                config=identity_of(job, labelled_digest=pictures.digest))
 
 
@@ -158,6 +165,9 @@ def run(job: Job) -> None:
                                       perspective=config.perspective)
     values |= {f"test/{name}": value for name, value in measured.items()}
     draw_predictions(method, fitted.trained, pictures.test, folder / "pictures" / "test.png")
+    if is_own(config):
+        write_scores(folder, method, fitted.trained, pictures.validation, batch_size=2 * config.batch_size,
+                     kind=SCORE_KIND)
     if "semantic" in fitted.trained.variables:
         read = read_semantic(config, parts.points)
         values["test/sc_over_ln_k"] = consistency_over_chance(read, fitted.trained, pictures.test,
@@ -185,10 +195,17 @@ def draw_features(read: ReadSemantic, trained: Trained, source: Source, path: Pa
 
 
 def predictor(folder: Path) -> tuple[Method, int, Place]:
-    """(method, side, place) of a finished run, for predictions on other pictures, which are letterboxed."""
-    config, variant, points = stored_run(folder, Config)
+    """(method, side, place) of a finished run, for predictions on other pictures: letterboxed, or cut out by
+    their boxes if that is what the run learnt from."""
+    config, variant, points = stored_run(folder, Config, OwnConfig)
+    placement = config.placement if config.placement == "around_box" else "letterbox"
     return (build(config, points, variant), config.image_size,
-            place_of(replace(config, placement="letterbox", pck_over="scale")))
+            place_of(replace(config, placement=placement, pck_over="scale")))
+
+
+def score_kind(folder: Path) -> str:
+    """What the scores of a finished run are."""
+    return SCORE_KIND
 
 
 # The command line
@@ -196,13 +213,16 @@ def predictor(folder: Path) -> tuple[Method, int, Place]:
 
 def short_list(preset: str, config: Config) -> tuple[str, ...]:
     """The rows that a preset runs when no variants are named."""
+    if is_own(config):
+        return ("supervised_warped", "ours") if config.control else ("ours",)
     named = ("supervised", "supervised_warped", "mean_teacher", "pl_warped", "ours", "all_labels")
     return tuple(name for name in named if name in applicable(preset, config))
 
 
 def applicable(preset: str, config: Config) -> tuple[str, ...]:
     """All rows that make sense for a preset."""
-    return tuple(name for name in VARIANTS if not (config.all_labelled and name in NEED_UNLABELLED))
+    without = (*(NEED_UNLABELLED if config.all_labelled else ()), *(("all_labels",) if is_own(config) else ()))
+    return tuple(name for name in VARIANTS if name not in without)
 
 
 def shortened(config: Config, steps: int) -> Config:
@@ -222,4 +242,5 @@ def columns(config: Config) -> tuple[Column, ...]:
 
 EXPERIMENT = Experiment(
     NAME, "keypoints from a few labelled pictures and many without labels", PRESETS, VARIANTS, short_list, applicable,
-    shortened, run, columns, paper=lambda preset, config, variant: paper_numbers(preset, config.labelled, variant))
+    shortened, run, columns, settled=settled,
+    paper=lambda preset, config, variant: paper_numbers(preset, config.labelled, variant))

@@ -1,15 +1,16 @@
 """What a semi-supervised run depends on, and the settings of the paper, of the demo and of small real sets."""
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from experiments.decoding import DecoderName
 from experiments.flags import check_at_least, check_network_sizes, check_positive
 from experiments.networks import NetworkName
+from experiments.own_project import OwnProject
 from kpjax.errors import InputError
 
 AT_LEAST_ONE = ("batch_size", "steps", "evaluations", "training_examples", "test_examples", "head_layers", "head_width",
                 "image_size", "heatmap_size", "feature_width", "generator_size")
-POSITIVE = ("labelled", "unlabelled", "sigma", "learning_rate", "warm_start_learning_rate", "pck_threshold",
+POSITIVE = ("labelled", "unlabelled_share", "sigma", "learning_rate", "warm_start_learning_rate", "pck_threshold",
             "supervised_weight", "semantic", "equivariance", "invariance", "elt", "elt_coordinates", "consistency",
             "reconstruction")
 
@@ -25,12 +26,12 @@ class Config:
     test: str = ""  # "<dataset>/<split>"; "" for drawn figures
     validation: str = ""  # "<dataset>/<split>"; "" holds out a share of the training pictures, drawn by the seed
     labelled: float = 0.05  # of the training pictures: at most 1 a share, above it a count; drawn by the seed
-    unlabelled: float = 1.0  # share of the training pictures without labels that is used
+    unlabelled_share: float = 1.0  # share of the training pictures without labels that is used
     unlabelled_pool: Literal["rest", "all"] = "rest"  # "all": the labelled ones are also in it; not stated
     validation_share: float = 0.05  # of the training pictures, where no split validates
     unused_keypoints: tuple[str, ...] = ()  # names of points that the dataset never labels
     # Pictures
-    placement: Literal["person_crop", "letterbox"] = "person_crop"
+    placement: Literal["person_crop", "letterbox", "around_box"] = "person_crop"
     crop_margin: float = 1.25  # side of the crop over the longer side of the box; not stated
     crop_smallest: float = 0.0  # px of the picture, the least side of the crop
     image_size: int = 256  # px
@@ -105,8 +106,9 @@ class Config:
         check_network_sizes(self)
         if self.labelled > 1 and self.labelled != round(self.labelled):
             raise InputError(f"--labelled: {self.labelled:g}; it is a share up to 1, above it a number of pictures")
-        if self.unlabelled > 1:
-            raise InputError(f"--unlabelled: {self.unlabelled:g}; it is a share of the pictures without labels")
+        if self.unlabelled_share > 1:
+            raise InputError(f"--unlabelled-share: {self.unlabelled_share:g}; it is a share of the pictures without "
+                             "labels")
         if self.batch_size % 2:
             raise InputError(f"--batch-size: {self.batch_size}; half of it is labelled, so it must be even")
 
@@ -114,6 +116,20 @@ class Config:
     def all_labelled(self) -> bool:
         """Whether no training picture is without its label."""
         return self.labelled == 1
+
+
+@dataclass(frozen=True)
+class OwnConfig(OwnProject, Config):
+    """What a run on a person's own project depends on. What is not typed is chosen from the project, see `own`."""
+
+    project: str = ""  # with labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
+    unlabelled: tuple[str, ...] = ()  # pictures, videos, folders of them; none: what the project has
+    labelled: float = 1.0  # of the animals that train: at most 1 a share, above it a count; drawn by the seed
+
+    @property
+    def all_labelled(self) -> bool:
+        """There are always frames without labels."""
+        return False
 
 
 # The paper stops when the validation accuracy has not risen for some epochs. Here the steps are capped at 50 epochs of
@@ -133,6 +149,10 @@ SMALL_REAL = replace(
 
 PRESETS: dict[str, Config] = {
     "demo": DRAWN,
+    "own": OwnConfig(**asdict(SMALL_REAL) | {
+        "summary": "one's own project, with frames or videos without labels: --project P [--unlabelled V ...]; 2 cores",
+        "train": "own", "scale_is": "the labelled body's diagonal", "labelled": 1.0, "placement": "letterbox",
+        "image_size": 128, "heatmap_size": 0, "generator_size": 64, "generator_widths": (8, 16, 32)}),
     "openfield": replace(
         SMALL_REAL, summary="a mouse from above, or any DeepLabCut project of one animal, 10 labelled; 2 cores",
         train="deeplabcut/train", test="deeplabcut/test", scale_is="the labelled body's diagonal", labelled=10,

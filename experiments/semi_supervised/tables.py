@@ -106,7 +106,7 @@ def table_of(which: str, command: Command, columns: Sequence[float], *, full_gri
         shares = columns or published.UNLABELLED_SHARES
         printed = published.TABLE_3.get(command.preset, ())
         paper = dict(zip((*published.UNLABELLED_SHARES, "supervised"), printed, strict=False))
-        cells = [Cell("ours", (("unlabelled", share),), f"{paper[share]:.2f}" if share in paper else "")
+        cells = [Cell("ours", (("unlabelled_share", share),), f"{paper[share]:.2f}" if share in paper else "")
                  for share in shares]
         cells.append(Cell("supervised", (), f"{paper['supervised']:.2f}" if paper else ""))
         return Table(f"unlabelled, beside {share_text(command.config.labelled)}",

@@ -1,4 +1,5 @@
 """Pictures of any size brought to one square size on the host, with the keypoints moved along and the way back kept."""
+import math
 from typing import Protocol
 
 import numpy as np
@@ -117,6 +118,30 @@ def person_crop(side: int, margin: float = 1.25, *, smallest: float = 0.0) -> Pl
         placed = Image.fromarray(image).transform(
             (side, side), Image.Transform.AFFINE, (step, 0, left + corner, 0, step, upper + corner),
             Image.Resampling.BILINEAR)
+        return _placed(placed, map_, keypoints, visible, scale)
+    return place
+
+
+def around_box(side: int, margin: float = 1.25) -> Place:
+    """A square of `margin` times the longer side of the given box, about its middle, black beyond the picture.
+
+    The numbers of the box are edges (pixel 0 spans 0 to 1), and the square is resized edge to edge as `letterbox` does
+    it. Nothing is rounded to whole pixels. A point outside the square is not visible any more.
+    Raises InputError for an example without a box.
+    """
+    def place(image, keypoints, visible, scale, box=None):
+        x, y, width, height = _needed(box)
+        length = margin * max(width, height)
+        left, upper = x + width / 2 - length / 2, y + height / 2 - length / 2
+        # Whole pixels that hold the square; those beyond the picture come out black.
+        corner = math.floor(left), math.floor(upper)
+        held = Image.fromarray(image).crop((*corner, math.ceil(left + length), math.ceil(upper + length)))
+        inside = left - corner[0], upper - corner[1]
+        square = (*inside, min(inside[0] + length, held.width), min(inside[1] + length, held.height))
+        placed = held.resize((side, side), Image.Resampling.BILINEAR, box=square)
+        step = side / length
+        map_ = np.array([[step, 0, (0.5 - left) * step - 0.5], [0, step, (0.5 - upper) * step - 0.5], [0, 0, 1]],
+                        np.float32)
         return _placed(placed, map_, keypoints, visible, scale)
     return place
 

@@ -278,6 +278,17 @@ def in_memory(source: Source) -> ArraySource:
     return ArraySource(examples, source.skeleton, source.name, identities(source) or ())
 
 
+def joined(sources: Sequence[ArraySource], name: str) -> ArraySource:
+    """The examples of several sources one after the other, in memory. Raises InputError if their keypoints differ."""
+    first = sources[0]
+    for source in sources:
+        if source.skeleton.names != first.skeleton.names:
+            raise InputError(f"{name}: {source.name} has other keypoints than {first.name}; join sets of one skeleton")
+    named = all(source.names for source in sources)
+    examples = Example(*(np.concatenate(field) for field in zip(*(one.examples for one in sources), strict=True)))
+    return ArraySource(examples, first.skeleton, name, tuple(n for one in sources for n in one.names) if named else ())
+
+
 def renamed(source: ArraySource, name: str) -> ArraySource:
     """The same arrays under another name."""
     return replace(source, name=name)

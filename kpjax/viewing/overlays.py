@@ -205,9 +205,12 @@ def prediction_sheet(
     return contact_sheet(drawn, columns, captions=captions)
 
 
-def write_png(path: Path, image: np.ndarray) -> None:
-    """Writes a picture (h, w, 3) uint8, whole or not at all; makes the folder if it is not there."""
+def write_png(path: Path, image: np.ndarray, *, smallest: bool = True) -> None:
+    """Writes a picture (h, w, 3) uint8, whole or not at all; makes the folder if it is not there.
+
+    smallest: try hard to make the file small, which takes seconds for a large photograph.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.writing")
-    Image.fromarray(image).save(temporary, format="PNG", optimize=True)
+    Image.fromarray(image).save(temporary, format="PNG", **({"optimize": True} if smallest else {"compress_level": 3}))
     os.replace(temporary, path)

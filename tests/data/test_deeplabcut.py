@@ -91,17 +91,18 @@ def test_all_faults_come_at_once(folder):
              "labeled-data/a/img7.png,1,2,3,4,5,6", "labeled-data/b/img0.png,300,2,3,4,5,6"]
     write(folder, "a", lines)
     assert check(folder) == [
-        "a/CollectedData_Ann.csv line 4: 4 columns where 7 belong",
-        "a/CollectedData_Ann.csv line 5, snout: 'three' where a number belongs",
+        "a/CollectedData_Ann.csv line 4: 4 columns where 7 belong; restore the row",
+        "a/CollectedData_Ann.csv line 5, snout: 'three' where a number belongs; leave the cell empty if there is none",
         "a/CollectedData_Ann.csv line 6, tail: one of x and y is empty; give both or none",
         "a/CollectedData_Ann.csv line 6, left ear: inf where a finite number belongs; leave the cell empty if there is "
         "none",
         "a/CollectedData_Ann.csv line 7, left ear: NaN where a finite number belongs; leave the cell empty if there is "
         "none",
-        "b/img0.png is listed twice in train; keep one of its labels",
+        "b/CollectedData_Ann.csv line 4: b/img0.png is labelled in a/CollectedData_Ann.csv line 9 already; keep one of "
+        "the two rows",
+        "labeled-data/a/img7.png is missing, though it has annotations",
         "labeled-data/b/img0.png is 32x40, but keypoint 2 lies at (300, 2): its labels are of a picture of another "
-        "size; restore the original",
-        "labeled-data/a/img7.png is missing, though it has annotations"]
+        "size; restore the original"]
 
 
 def test_names_that_do_not_fit(folder):

@@ -1,19 +1,10 @@
 """What tests that run whole experiments share."""
 from dataclasses import replace
 
-import jax
 import pytest
 
 from experiments.regda import EXPERIMENT
 from experiments.regda.config import PRESETS
-
-
-@pytest.fixture(scope="module")
-def quickly_compiled():
-    """Programs that run a few times are not optimised."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")

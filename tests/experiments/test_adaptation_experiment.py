@@ -26,7 +26,6 @@ from kpjax.training.adapter_file import load_adapter
 from kpjax.training.fit import fit
 from kpjax.training.tree_files import load_trained
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
 TINY = replace(
     PRESETS["demo"], image_size=32, target_side=40, width=16, depth=1, landmarks=4, core_batch_size=8, core_epochs=2,
     core_epoch_steps=2, core_kept=(1,), core_pictures=8, core_test_pictures=4, training_pictures=12, test_pictures=6,
@@ -36,7 +35,7 @@ ROWS = ("adapted", "finetuned", "random_core", "untrained_head")
 
 
 @pytest.fixture(scope="module")
-def finished(quickly_compiled, tmp_path_factory):
+def finished(tmp_path_factory):
     """The folder of the preset after one run of ROWS."""
     workdir = tmp_path_factory.mktemp("runs")
     return run(EXPERIMENT, ["tiny", "--variants", *ROWS, "--workdir", str(workdir)]).parent
@@ -129,7 +128,7 @@ def test_rows_start_where_they_say(finished):
     job = Job(TINY, "tiny", "adapted", 0, finished.parents[1], None)
     opened, method = pictures.open_pictures(TINY, 0, None), parts.build(TINY, "adapted")
     batch = jax.tree.map(lambda *leaves: np.stack(leaves), *(opened.target[number] for number in range(4)))
-    start = {"core": learnt} | parts.perceptual_start(TINY, 0)
+    start = {"core": learnt} | parts.perceptual_start(TINY)
     key = experiment.named_key(experiment.named_key(jax.random.key(0), "adapted"), "init")
     first = jax.jit(method.init)(key, {"target": batch}, start)
     jax.tree.map(np.testing.assert_array_equal, dict(first.variables["params"]["head"]), dict(plain["params"]["head"]))

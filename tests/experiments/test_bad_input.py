@@ -6,8 +6,6 @@ import experiments.regda
 from experiments.command_line import exit_code_of, run
 from kpjax.interop.imagenet import write_safetensors
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 @pytest.fixture
 def refused(tiny_regda, tmp_path, capsys):

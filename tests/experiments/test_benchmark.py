@@ -3,7 +3,6 @@ import json
 import time
 from dataclasses import replace
 
-import jax
 import pytest
 
 from experiments.benchmark import line, parse, run
@@ -70,14 +69,6 @@ def test_a_small_row_is_measured():
     assert "1.10 x bound" in rows[0].note
 
 
-@pytest.fixture
-def quickly_compiled():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
-@pytest.mark.usefixtures("quickly_compiled")
 def test_the_semi_supervised_rows_are_measured():
     tiny = replace(SEMI_SUPERVISED_DEMO, image_size=16, heatmap_size=4, widths=(4, 4, 4), head_width=4, feature_width=4,
                    batch_size=4)
@@ -87,7 +78,6 @@ def test_the_semi_supervised_rows_are_measured():
     assert all(row.figure.median > 0 for row in found)
 
 
-@pytest.mark.usefixtures("quickly_compiled")
 def test_the_incremental_rows_are_measured():
     tiny = replace(INCREMENTAL_DEMO, image_size=16, heatmap_size=4, widths=(4, 4, 4), batch_size=8)
     effort = Effort(rounds=1, seconds=0.01)

@@ -8,8 +8,12 @@ import pytest
 from PIL import Image
 
 import experiments
-from experiments.predict import main, overlay_names, predict_folder, read_picture
+from experiments.predict import main, predict_folder
+from experiments.predict.drawing import overlay_names
+from experiments.predict.pipeline import in_original_pixels
 from kpjax.errors import InputError
+from kpjax.input.picture_reading import read_picture
+from kpjax.input.placement import letterbox
 from kpjax.structures import Trained
 from kpjax.training.checkpoints import save_trained
 
@@ -83,7 +87,7 @@ def rows_of(table):
 def test_points_in_original_pixels_of_every_size_and_one_compile(run, images, tmp_path):
     table = predict_folder(run, images, tmp_path / "out", batch_size=2, tell=lambda line: None)
     rows = rows_of(table)
-    assert list(rows[0]) == ["image", "keypoint", "x", "y", "score", "status"]
+    assert list(rows[0]) == ["image", "instance", "keypoint", "x", "y", "score", "status"]
     assert [(row["image"], row["keypoint"]) for row in rows] == [
         (name, keypoint) for name in sorted(case[0] for case in CASES) for keypoint in ("spot", "beyond")]
     for name, size, x, y, _ in CASES:
@@ -115,15 +119,28 @@ def test_letterbox_way_back_is_the_written_formula(run, tmp_path):
     assert not (tmp_path / "out" / "overlays").exists()
 
 
+@pytest.mark.parametrize(("size", "there", "back"), [
+    ((640, 480), {(0, 0): (-0.3, 31.7), (639, 479): (255.3, 223.3), (100, 50): (39.7, 51.7)}, (320.75, 240.75)),
+    ((640, 427), {(0, 0): (-0.3, 41.7002)}, (320.75, 215.4971))])
+def test_where_a_letterbox_of_256_has_its_points(size, there, back):
+    image, given = np.zeros((size[1], size[0], 3), np.uint8), np.float32(list(there))
+    _, points, _, _, crop = letterbox(256)(image, given, np.ones(len(given), np.float32), np.float32(1))
+    moved = in_original_pixels(np.linalg.inv(crop), given)
+    np.testing.assert_allclose(moved, list(there.values()), atol=1e-4)
+    inside = (moved >= -0.5).all(-1)  # and within the square, so visible
+    np.testing.assert_allclose(points[inside], moved[inside], atol=1e-4)
+    np.testing.assert_allclose(in_original_pixels(crop, np.array([[128.0, 128.0]]))[0], back, atol=1e-4)
+
+
 def test_unreadable_pictures_stop_or_are_named_and_counted(run, images, tmp_path):
     whole = (images / "a.png").read_bytes()
     (images / "cut.png").write_bytes(whole[:len(whole) // 2])
     (images / "empty.jpg").write_bytes(b"")
-    with pytest.raises(InputError, match=r"2 of 7 pictures cannot be read: .*cut.png.*empty.jpg.*--on-bad-image skip"):
+    with pytest.raises(InputError, match=r"2 of 7 pictures cannot be read: .*cut.png.*empty.jpg.*--on-bad-frame skip"):
         predict_folder(run, images, tmp_path / "out", tell=lambda line: None)
     assert not (tmp_path / "out").exists()
     told = []
-    rows = rows_of(predict_folder(run, images, tmp_path / "out", on_bad_image="skip", tell=told.append, batch_size=3))
+    rows = rows_of(predict_folder(run, images, tmp_path / "out", on_bad_frame="skip", tell=told.append, batch_size=3))
     assert len(rows) == 14
     bad = [row for row in rows if row["image"] in ("cut.png", "empty.jpg")]
     assert [(row["x"], row["y"], row["score"], row["status"]) for row in bad] == [("nan", "nan", "0", "unreadable")] * 4
@@ -144,7 +161,6 @@ def test_the_command_and_what_it_refuses(run, images, tmp_path, capsys):
     empty.mkdir()
     assert "does not exist" in refused(run, tmp_path / "nowhere", "--out", out)
     assert "no picture in" in refused(run, empty, "--out", out)
-    assert "is a file" in refused(run, images / "a.png", "--out", out)
     assert "does not exist" in refused(tmp_path / "nowhere", images, "--out", out)
     assert "no run's folder" in refused(empty, images, "--out", out)
     assert "seed-0" in refused(run.parent, images, "--out", out)

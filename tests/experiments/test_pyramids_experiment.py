@@ -15,7 +15,7 @@ from experiments.benchmark import pyramids as benchmark
 from experiments.benchmark.row import Effort
 from experiments.command_line import Job, exit_code_of, read_command, run, run_folder
 from experiments.predict import predict_folder
-from experiments.pyramids import order, probes, published, videos
+from experiments.pyramids import order, probes, published, repainting, videos
 from experiments.pyramids.config import PRESETS
 from experiments.pyramids.variants import RECIPES, RIVALS, VARIANTS, WITHOUT_NETWORK, build
 from kpjax.errors import InputError, RunError
@@ -26,7 +26,6 @@ from kpjax.training.evaluation import Gathered
 from kpjax.training.fit import Fitted, fit
 from kpjax.training.tree_files import load_trained
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
 TINY = replace(
     PRESETS["demo"], image_size=32, level_sizes=(2, 4), batch_size=8, steps=3, evaluations=1, training_videos=8,
     test_videos=18, video_frames=6, window=5, action_window=6, action_every=6, action_steps=3, action_per_level=True,
@@ -38,7 +37,7 @@ ROWS = ("pyramids", "transporter", "untrained", "mean_pose", "image_moments", "s
 
 
 @pytest.fixture(scope="module")
-def finished(quickly_compiled, tmp_path_factory):
+def finished(tmp_path_factory):
     """The folder of the preset after one run of ROWS."""
     workdir = tmp_path_factory.mktemp("runs")
     return run(EXPERIMENT, ["tiny", "--variants", *ROWS, "--workdir", str(workdir)]).parent
@@ -93,6 +92,20 @@ def test_probes_of_all_rows_are_tested_on_the_same_frames(finished, capsys):
     found = next(one for one in order.compare(errors) if (one.variant, one.other) == ("pyramids", "image_moments"))
     assert found.ratio.value == pytest.approx(rmse["pyramids"] / rmse["image_moments"])
     assert found.of_seeds == pytest.approx((found.ratio.value,))
+
+
+def test_frames_are_painted_again_from_coordinates_alone(finished, capsys):
+    repainting.main(["tiny", "--workdir", str(finished.parents[1]), "--steps", "2"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:-1]] == ["pyramids", "transporter", "untrained"]
+    stored = json.loads((finished / "pyramids" / "seed-0" / "repainting.json").read_text())
+    levels = {"flat", "level1", "level2", "mean_picture"}
+    assert set(stored["errors"]) == {f"{kind}/{level}" for kind in ("psnr", "mse") for level in levels}
+    assert 0 < stored["errors"]["mse/mean_picture"] < 1
+    with Image.open(finished / "pyramids" / "seed-0" / "pictures" / "repainted.png") as sheet:
+        assert sheet.width > 4 * repainting.SIDE
+    with pytest.raises(InputError, match="none of pyramids, keynet, transporter, untrained is finished for seed 7"):
+        repainting.main(["tiny", "--workdir", str(finished.parents[1]), "--seed", "7"])
 
 
 def test_the_untrained_row_is_where_pyramids_starts(finished, monkeypatch):
@@ -267,7 +280,7 @@ def own(tmp_path):
 
 
 def test_own_videos_come_back_annotated(clip, own):
-    code, folder = own("--videos", clip)
+    code, folder = own("--videos", clip, "--no-control")
     assert code == 0
     made = folder / "pyramids" / "seed-0"
     rows = list(csv.DictReader((made / "points.csv").read_text().splitlines()))
@@ -284,6 +297,20 @@ def test_own_videos_come_back_annotated(clip, own):
     x, y = np.array([[float(row["x"]), float(row["y"])] for row in rows]).T
     assert 0 <= x.min() <= x.max() <= 47.5
     assert -4.5 <= y.min() <= y.max() <= 43.5
+
+
+def test_what_is_chosen_from_own_videos(clip, capsys):
+    read = read_command(EXPERIMENT, ["own", "--videos", str(clip)])
+    assert (read.config.window, read.config.every, read.config.mixed_sizes) == (4, 1, False)
+    assert list(read.variants) == ["pyramids", "untrained"]
+    assert "the longest video has 9 frames; pairs are at most half of it apart" in capsys.readouterr().out
+    read = read_command(EXPERIMENT, ["own", "--videos", str(clip), "--size", "32", "--no-control"])
+    assert (read.config.mixed_sizes, list(read.variants)) == (True, ["pyramids"])
+    for flags, words in (([], "--videos: no video is named"),
+                         (["--videos", str(clip), "--window", "5"], "has 9 frames, and a window of 5 needs 10"),
+                         (["--videos", str(clip), "--every", "9"], r"1 frames \(every 9th\), and a window of 1")):
+        with pytest.raises(InputError, match=words):
+            read_command(EXPERIMENT, ["own", *flags])
 
 
 def test_own_labels_reach_the_probe_only(clip, own, tmp_path_factory):
@@ -360,11 +387,11 @@ def test_own_videos_that_cannot_be_used_are_named(clip, own, tmp_path_factory, c
     assert "there is no video in this folder" in said("--videos", other)
     assert "there is no such file" in said("--videos", other / "gone.mp4")
     write_video(other / "single.mp4", [np.zeros((40, 48, 3), np.uint8)])
-    assert "1 of 1 videos have one frame only" in said("--videos", other)
-    assert "the longest video spans 9" in said("--videos", clip, "--window", 10)
+    assert "the longest video has 1 frames" in said("--videos", other)
+    assert "the longest video has 9 frames, and a window of 10" in said("--videos", clip, "--window", 10)
     assert "is judged by labels" in said("--videos", clip, "--variants", "mean_pose")
     write_video(other / "large.mp4", [np.zeros((64, 64, 3), np.uint8)] * 3)
-    assert "add --mixed-sizes" in said("--videos", clip, other / "large.mp4")
+    assert "say with --size 32 to which" in said("--videos", clip, other / "large.mp4")
     folder = other / "frames"
     folder.mkdir()
     for number in range(7):

@@ -24,7 +24,6 @@ from kpjax.structures import Example, Method, Prediction, Skeleton, Trained, nam
 from kpjax.training.run_folder import write_json
 from kpjax.training.tree_files import load_trained
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
 TINY = replace(
     PRESETS["demo"], image_size=32, heatmap_size=8, sigma=1.0, widths=(4, 4, 8, 8), head_width=4, batch_size=16,
     warm_start_steps=2, steps=3, evaluations=1, training_examples=24, test_examples=8, labelled=6, feature_width=8)
@@ -33,7 +32,7 @@ ROWS = ("ours", "pl", "mean_teacher_warped", "all_labels")  # pl brings supervis
 
 
 @pytest.fixture(scope="module")
-def finished(quickly_compiled, tmp_path_factory):
+def finished(tmp_path_factory):
     """The folder of the preset after one run of ROWS."""
     workdir = tmp_path_factory.mktemp("runs")
     return run(EXPERIMENT, ["tiny", "--variants", *ROWS, "--workdir", str(workdir)]).parent
@@ -127,7 +126,7 @@ def test_smaller_subsets_lie_in_larger_ones_and_no_label_is_left_behind():
     assert not seen[1] & seen[2]
     assert not any(more.unlabelled[n].visible.any() for n in range(18))
     assert few.digest != more.digest
-    assert len(tiny_pictures(unlabelled=0.5).unlabelled) == 9
+    assert len(tiny_pictures(unlabelled_share=0.5).unlabelled) == 9
     assert len(tiny_pictures(unlabelled_pool="all").unlabelled) == 24
     everything = tiny_pictures(labelled=1.0)
     assert len(everything.labelled) == len(everything.unlabelled) == 24
@@ -137,7 +136,7 @@ def test_smaller_subsets_lie_in_larger_ones_and_no_label_is_left_behind():
     ({"labelled": 25}, "25 labelled images are asked for, but there are 24"),
     ({"labelled": 24}, "leave no unlabelled image of 24"),
     ({"labelled": 0.01}, "ask for at least 1"),
-    ({"unlabelled": 0.01}, "--unlabelled: 0.01 of 18 pictures is none"),
+    ({"unlabelled_share": 0.01}, "--unlabelled-share: 0.01 of 18 pictures is none"),
 ])
 def test_subsets_that_cannot_be_drawn(changes, message):
     with pytest.raises(InputError, match=message):
@@ -206,7 +205,7 @@ def test_with_all_pictures_labelled_the_terms_read_labelled_ones_only():
 @pytest.mark.parametrize(("flags", "words"), [
     (["--labelled", "2.5"], "--labelled: 2.5"),
     (["--labelled", "0"], "--labelled: 0"),
-    (["--unlabelled", "2"], "--unlabelled: 2"),
+    (["--unlabelled-share", "2"], "--unlabelled-share: 2"),
     (["--batch-size", "7"], "--batch-size: 7"),
     (["--semantic", "0"], "--semantic: 0"),
     (["--heatmap-size", "4"], "--heatmap-size: 4"),
@@ -221,7 +220,7 @@ def test_flags_that_no_run_can_be_made_of(flags, words):
 
 
 def test_presets_are_made_of_settings_that_fit():
-    assert {"demo", "openfield", "faces", "lspet", "mpii", "lsp", "cub", "atrw"} == set(PRESETS)
+    assert {"demo", "own", "openfield", "faces", "lspet", "mpii", "lsp", "cub", "atrw"} == set(PRESETS)
     for name in ("mpii", "lsp", "cub", "atrw"):
         config = PRESETS[name]
         weights = (config.supervised_weight, config.semantic, config.equivariance, config.invariance)
@@ -296,7 +295,7 @@ def test_runs_of_other_shares_have_folders_of_their_own_and_tables_share_them(co
     assert own[0].config == jobs_of(asked)[0].config
     third = tables.table_of("table3", asked, ())
     assert third.columns == ("10 %", "20 %", "50 %", "100 %", "supervised")
-    assert tables.job_of(asked, third.rows["ours"][0], 0).config.unlabelled == 0.1
+    assert tables.job_of(asked, third.rows["ours"][0], 0).config.unlabelled_share == 0.1
     assert len(tables.jobs_of_table(tables.table_of("sensitivity", asked, ()), asked)) == 8  # the preset's own twice
     assert len(tables.jobs_of_table(tables.table_of("sensitivity", asked, (), full_grid=True), asked)) == 27
 

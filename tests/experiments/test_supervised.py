@@ -25,7 +25,7 @@ def finished(tmp_path_factory):
     """A run of four steps and its folder."""
     workdir = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command_line, "_use_compile_cache", lambda: None)  # the tests have a cache of their own
+        patch.setattr(command_line, "use_compile_cache", lambda: None)  # the tests have a cache of their own
         yield trained_in(workdir)
 
 

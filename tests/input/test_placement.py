@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.input.placement import box_crop, letterbox, pad_to_square, person_crop, scaled_by_box, stretch
+from kpjax.input.placement import around_box, box_crop, letterbox, pad_to_square, person_crop, scaled_by_box, stretch
 
 
 def picture_with_blob(width, height, x, y, radius):
@@ -118,3 +118,24 @@ def test_the_longer_side_of_the_box_as_reference_length():
             place(image, points, seen, np.float32(1))
         with pytest.raises(InputError, match="width 0 and height 0"):
             place(image, points, seen, np.float32(1), np.zeros(4))
+
+
+def test_a_box_counts_edges():
+    points = np.array([(139.5, 109.5), (65, 35), (64, 40)], np.float32)
+    image = picture_with_blob(400, 300, 139.5, 109.5, radius=4)
+    box = np.array([100, 50, 80, 120])
+    placed, keypoints, visible, scale, crop = around_box(256)(image, points, np.ones(3), np.float32(10), box)
+    np.testing.assert_allclose(keypoints[0], (127.5, 127.5), atol=1e-4)
+    np.testing.assert_allclose(np.linalg.inv(crop), [[1.706667, 0, -110.58], [0, 1.706667, -59.38], [0, 0, 1]],
+                               atol=1e-4)
+    np.testing.assert_allclose(centre_of_mass(placed), (127.5, 127.5), atol=0.05)
+    np.testing.assert_array_equal(visible, [1, 1, 0])
+    assert scale == pytest.approx(17.06667)
+    # Beyond the picture it is black, and what is seen stays under its points.
+    corner = picture_with_blob(60, 40, 5, 4, radius=2)
+    placed, keypoints, _, _, _ = around_box(64)(corner, np.array([(5, 4)]), np.ones(1), np.float32(1),
+                                                np.array([-2.3, -3.1, 12.9, 8.2]))
+    np.testing.assert_allclose(centre_of_mass(placed), keypoints[0], atol=0.1)
+    assert not placed[0].any()
+    with pytest.raises(InputError, match="box: the placement goes by the annotated box"):
+        around_box(64)(corner, np.array([(5, 4)]), np.ones(1), np.float32(1))

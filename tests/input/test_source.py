@@ -1,5 +1,6 @@
 """Sources: arrays, subsets, stripped labels, prepared records, and the pass that checks them."""
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 from kpjax.errors import InputError
 from kpjax.input.check import check_source, visible_fraction
 from kpjax.input.placement import person_crop, stretch
-from kpjax.input.source import TfdsSource, arrays, identities, in_memory, subset, with_labels, without_labels
+from kpjax.input.source import TfdsSource, arrays, identities, in_memory, joined, subset, with_labels, without_labels
 from kpjax.structures import Skeleton
 
 SKELETON = Skeleton(("nose", "tail"))
@@ -141,3 +142,16 @@ def test_all_faults_of_a_set_are_listed_together():
     source.examples.visible[6, 1] = 0.5
     with pytest.raises(InputError, match=r"3 faults: number 2.*number 5.*not finite.*number 6: a visibility"):
         check_source(source)
+
+
+def test_joined_sources_keep_their_names_and_skeleton():
+    points = Skeleton(("a", "b"))
+    one, other = (replace(
+        arrays(np.full((count, 4, 4, 3), count, np.uint8), np.zeros((count, 2, 2)), np.ones((count, 2)), points,
+               str(count)), names=tuple(f"{count}.{n}" for n in range(count))) for count in (2, 3))
+    both = joined([one, other], "both")
+    assert [both.identity(number) for number in range(5)] == ["2.0", "2.1", "3.0", "3.1", "3.2"]
+    assert [int(both[number].image[0, 0, 0]) for number in range(5)] == [2, 2, 3, 3, 3]
+    assert joined([one, replace(other, names=())], "both").identity(0) is None
+    with pytest.raises(InputError, match="3 has other keypoints than 2"):
+        joined([one, replace(other, skeleton=Skeleton(("a", "c")))], "both")

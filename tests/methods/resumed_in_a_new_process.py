@@ -1,10 +1,14 @@
-"""python resumed_in_a_new_process.py FOLDER: trains every method that has begun there up to its last step."""
+"""Trains methods that have begun elsewhere up to their last step: reads lines `name<TAB>folder`, answers each."""
+import contextlib
+import faulthandler
 import pathlib
 import runpy
 import sys
+import traceback
 
 CUT, WHOLE = 2, 4  # steps before and after the change of process
 TESTS = pathlib.Path(__file__).parents[1]
+PATIENCE = 300  # seconds for one method
 
 
 def one_device():
@@ -27,14 +31,23 @@ def train(method, folder, steps, streams=None):
                mesh=one_device(), save_every=WHOLE, config={}, quiet=True)
 
 
-def main(folder):
+def main():
     from tiny_parts import build, factories
 
-    for name, factory in factories().items():
-        train(build(factory), folder / name, WHOLE)
+    for line in sys.stdin:
+        name, folder = line.rstrip("\n").split("\t")
+        faulthandler.dump_traceback_later(PATIENCE, exit=True)
+        answer = "done"
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                train(build(factories()[name]), pathlib.Path(folder), WHOLE)
+        except Exception:
+            answer = repr(traceback.format_exc())
+        faulthandler.cancel_dump_traceback_later()
+        print(answer, flush=True)
 
 
 if __name__ == "__main__":
     sys.path[:0] = [str(TESTS.parent), str(TESTS / "methods")]
     runpy.run_path(str(TESTS / "conftest.py"))  # the devices and the compile cache of the tests
-    main(pathlib.Path(sys.argv[1]))
+    main()

@@ -1,8 +1,6 @@
 """What every method must pass, whatever it is. A new method is found by itself."""
 import functools
 import json
-import os
-import pathlib
 import subprocess
 import sys
 
@@ -10,12 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import resumed_in_a_new_process
 from resumed_in_a_new_process import CUT, WHOLE, one_device, train
 from tiny_parts import BATCH, KEYPOINTS, batch, build, endless, factories, start, streams_of
 
 from kpjax.errors import InputError
 from kpjax.structures import Trained
-from kpjax.training.mesh import data_mesh, replicate, shard
+from kpjax.training.mesh import data_mesh, replicate, replicated, shard
 from kpjax.training.step import compiled_update
 
 FACTORIES = factories()
@@ -35,12 +34,18 @@ def method_of(name):
     return method._replace(update=watched), traces
 
 
+def placed_init(method):
+    """The program by which `fit` makes a first state on one device: compiled once for all tests."""
+    return jax.jit(method.init, out_shardings=replicated(one_device()))
+
+
 @functools.cache
 def started(name, seed):
     """The first state, in numpy."""
     method, _ = method_of(name)
-    init = jax.jit(method.init)
-    return jax.tree.map(np.array, init(jax.random.key(seed), streams_of(method), start()))
+    mesh = one_device()
+    state = placed_init(method)(jax.random.key(seed), shard(streams_of(method), mesh), replicate(start(), mesh))
+    return jax.tree.map(np.array, state)
 
 
 @functools.cache
@@ -49,9 +54,9 @@ def run(name, seed=0, steps=STEPS, devices=1):
     method, _ = method_of(name)
     mesh = one_device() if devices == 1 else data_mesh()
     update, names = compiled_update(method.update, mesh)
-    state, history = replicate(started(name, seed), mesh), []
+    state, key, history = replicate(started(name, seed), mesh), replicate(jax.random.key(seed), mesh), []
     for _ in range(steps):
-        state, values = update(state, shard(streams_of(method), mesh), jax.random.key(seed))
+        state, values = update(state, shard(streams_of(method), mesh), key)
         history.append(dict(zip(names, np.array(values), strict=True)))
     return started(name, seed), jax.tree.map(np.array, state), history
 
@@ -62,8 +67,9 @@ def assert_close(tree, other):
         assert np.linalg.norm(np.subtract(a, b)) <= limit, jax.tree_util.keystr(path)
 
 
-@pytest.fixture(params=sorted(FACTORIES))
+@pytest.fixture(params=sorted(FACTORIES), scope="module")
 def name(request):
+    """All tests of one method run after another, while its compiled step is remembered."""
     return request.param
 
 
@@ -112,8 +118,8 @@ def test_inputs_of_init_stay_readable_after_an_update(name):
     method, _ = method_of(name)
     mesh, key = one_device(), jax.random.key(0)
     given, streams = replicate(start(), mesh), shard(streams_of(method), mesh)
-    state = jax.jit(method.init)(key, streams, given)
-    compiled_update(method.update, mesh)[0](replicate(state, mesh), streams, key)
+    state = placed_init(method)(key, streams, given)
+    compiled_update(method.update, mesh)[0](state, streams, replicate(key, mesh))
     jax.tree.map(np.asarray, (given, streams))
 
 
@@ -139,26 +145,30 @@ def test_vmap_over_two_seeds_equals_two_runs(name):
 
 
 @pytest.fixture(scope="module")
-def resumed(tmp_path_factory):
-    """A folder where every method has trained CUT steps here and those up to WHOLE in one other process."""
-    folder = tmp_path_factory.mktemp("resumed")
-    for name in FACTORIES:
-        train(method_of(name)[0], folder / name, CUT)
-    child = pathlib.Path(__file__).with_name("resumed_in_a_new_process.py")
-    done = subprocess.run([sys.executable, str(child), str(folder)], capture_output=True, text=True, timeout=300,
-                          env=os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
+def goes_on():
+    """`goes_on(name, folder)` lets one other process train a method up to WHOLE in a folder where it has begun."""
+    child = subprocess.Popen([sys.executable, resumed_in_a_new_process.__file__], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, text=True)
+
+    def goes_on(name, folder):
+        print(name, folder, sep="\t", file=child.stdin, flush=True)
+        return child.stdout.readline().strip()
+
+    with child:
+        yield goes_on
 
 
-def test_a_run_that_a_new_process_resumes_ends_bit_identical(name, resumed, tmp_path):
-    train(method_of(name)[0], tmp_path, WHOLE)
+def test_a_run_that_a_new_process_resumes_ends_bit_identical(name, goes_on, tmp_path):
+    method, resumed, whole = method_of(name)[0], tmp_path / "resumed", tmp_path / "whole"
+    train(method, resumed, CUT)
+    assert goes_on(name, resumed) == "done"
+    train(method, whole, WHOLE)
 
     def digests(folder, step):
         return json.loads((folder / "checkpoints" / str(step) / "record" / "metadata").read_text())["record"]["digests"]
 
-    assert digests(resumed / name, WHOLE) == digests(tmp_path, WHOLE)
-    assert digests(resumed / name, CUT) != digests(tmp_path, WHOLE)
+    assert digests(resumed, WHOLE) == digests(whole, WHOLE)
+    assert digests(resumed, CUT) != digests(whole, WHOLE)
 
 
 def test_a_missing_stream_is_refused_by_its_name(name, tmp_path):

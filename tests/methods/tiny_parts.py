@@ -3,6 +3,7 @@
 `build` fills a factory's arguments by their names, so that a new method that keeps to those names meets the
 contract with no edit here.
 """
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -140,7 +141,13 @@ def streams_of(method: Method) -> dict[str, Example]:
     return {name: batch(name) for name in method.streams}
 
 
+@functools.cache
+def trained_model() -> typing.Any:
+    """Variables in numpy: no test can consume them."""
+    init = jax.jit(lambda key: MODEL.init(key, jnp.zeros((1, SIDE, SIDE, 3)), train=False))
+    return jax.tree.map(np.array, init(jax.random.key(7)))
+
+
 def start() -> dict[str, typing.Any]:
     """A trained model, under every name by which a method may ask for one."""
-    variables = jax.jit(lambda key: MODEL.init(key, jnp.zeros((1, SIDE, SIDE, 3)), train=False))(jax.random.key(7))
-    return dict.fromkeys(("variables", "teacher", "core", "association"), variables)
+    return dict.fromkeys(("variables", "teacher", "core", "association"), jax.tree.map(jnp.array, trained_model()))

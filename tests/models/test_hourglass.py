@@ -12,14 +12,6 @@ from kpjax.models.residual_generator import ResidualGenerator
 TINY = {"width": 16, "depth": 1}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quickly_compiled():
-    """Nearly all time goes into compiling programs that run once."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def drawn(network, images, *others):
     """Variables with He's normal kernels and the other leaves near one: quicker than to compile `init`."""
     shapes = jax.eval_shape(lambda key: network.init(key, images, *others, False), jax.random.key(0))
@@ -101,3 +93,10 @@ def test_random_features_are_of_strides_1_2_4_and_say_what_they_are():
     assert [layer.shape for layer in jax.eval_shape(network.apply, variables, jnp.zeros((1, 8, 8, 3)))] == [
         (1, 8, 8, 2), (1, 4, 4, 4), (1, 2, 2, 6)]
     assert "stand-in" in DESCRIPTION
+
+
+def test_random_features_answer_to_edges_and_not_to_brightness():
+    network, variables = random_features(jax.random.key(3), (4,))
+    grey = network.apply(variables, jnp.full((1, 8, 8, 3), 0.7))[0]
+    np.testing.assert_allclose(grey[:, 2:-2, 2:-2], 0, atol=1e-5)
+    assert float(grey[:, 0].max()) > 0.01  # zeros beyond the border are an edge

@@ -12,7 +12,6 @@ from kpjax.models.rsn import rsn
 from kpjax.models.unet import small_unet
 
 TINY = {"blocks": (1, 1, 1, 1), "width": 8, "unit_width": 8}
-QUICK = {"xla_backend_optimization_level": 0}  # compiles sooner, computes the same
 
 
 def shapes(network, side=32):
@@ -70,7 +69,7 @@ def test_all_units_predict_heatmaps_in_any_precision(variables, images):
         return (maps, every, exact.apply(variables, images, False),
                 rounded.apply(variables, images, False, method="all_heatmaps"))
 
-    maps, every, heatmaps, low = jax.jit(run, compiler_options=QUICK)(variables)
+    maps, every, heatmaps, low = jax.jit(run)(variables)
     assert [map_.shape for map_ in maps] == [(2, 64 // stride, 32 // stride, 8) for stride in (4, 8, 16, 32)]
     assert [(map_.shape, map_.dtype) for map_ in (*every, *low)] == 8 * [((2, 16, 8, 3), jnp.float32)]
     np.testing.assert_allclose(heatmaps, every[-1], atol=1e-5 * np.abs(heatmaps).max())
@@ -97,7 +96,7 @@ def test_it_starts_near_zero_and_with_the_parameters_of_all_units(images):
     """
     network = rsn(3, **TINY)
     heatmaps, fresh = jax.jit(
-        lambda key: network.init_with_output(key, images, True), compiler_options=QUICK)(jax.random.key(0))
+        lambda key: network.init_with_output(key, images, True))(jax.random.key(0))
     assert heatmaps.shape == (2, 16, 8, 3)
     assert 0.5 / 255 < np.std(heatmaps) < 1.1 / 255
     assert sorted(fresh["params"]["head"]) == [f"stage0_up{unit}" for unit in (1, 2, 3, 4)]
@@ -125,7 +124,7 @@ def test_rematerialisation_keeps_less_and_changes_no_number():
 
     one, other = jax.jit(
         lambda params: [jax.value_and_grad(loss(path), has_aux=True)(params) for path in (plain, again)],
-        compiler_options=QUICK)(variables["params"])
+    )(variables["params"])
     assert jax.tree.structure(one) == jax.tree.structure(other)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), one, other)
     gradients, _ = jax.tree_util.tree_flatten_with_path(one[1])

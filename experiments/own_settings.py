@@ -1,0 +1,148 @@
+"""Settings that a preset `own` takes from a project: rules, each with its reason, which a typed flag overrides."""
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kpjax.projects.project import Project
+from kpjax.projects.project_source import box_of, reference_lengths
+
+SIZES = (64, 128, 192, 256)  # px, of the square pictures
+USUAL_SIZE = 128
+LEAST_DIAGONAL = 32  # px, what a body's diagonal should be in them: heatmaps are four times coarser
+MANY_KEYPOINTS = 20  # above which the network is wider
+UPRIGHT = 0.8  # mean resultant length of directions from which on pictures are turned by 30 degrees only
+FRAMES_WITHOUT_LABELS = 2000  # of videos, at most
+
+
+class Facts(NamedTuple):
+    """What the rules read of the labelled animals that train."""
+
+    animals: int
+    keypoints: int
+    several: bool  # on one frame
+    longer_side: float  # px, of a frame; median
+    diagonal: float  # px, of an animal's labelled extent or box; median
+    box_side: float  # px, the longer one; median
+    direction: float  # mean resultant length of the direction of its longest pair of keypoints, 0 to 1; nan if unknown
+    axis: float  # the same of the axis: left and right are one
+
+
+class Choice(NamedTuple):
+    """A setting and why."""
+
+    field: str
+    value: Any
+    reason: str
+
+
+def facts_of(project: Project, instances: Sequence[int] | None = None) -> Facts:
+    """What a project's labelled animals, or some of them by number, are like."""
+    numbers = list(range(len(project.instances)) if instances is None else instances)
+    chosen = [project.instances[number] for number in numbers]
+    on_frame = [one.frame for one in project.instances if (one.visible > 0).any()]
+    sides = [max(project.frames[one.frame].size) for one in chosen]
+    boxes = [max(box[2:]) for box in map(box_of, chosen) if box is not None]
+    direction, axis = _directions(np.stack([np.where(one.visible[:, None] > 0, one.keypoints, np.nan)
+                                            for one in chosen]))
+    return Facts(len(chosen), len(project.skeleton.names), len(set(on_frame)) < len(on_frame), float(np.median(sides)),
+                 float(np.median(reference_lengths(project)[numbers])), float(np.median(boxes)) if boxes else math.nan,
+                 direction, axis)
+
+
+def _directions(points: np.ndarray) -> tuple[float, float]:
+    """Mean resultant lengths of directions and of axes, of the pair of keypoints that is longest among those that are
+    labelled on half of the animals; nan where no pair is."""
+    between = points[:, None] - points[:, :, None]  # (I, K, K, 2): [i, a, b] from a to b
+    lengths = np.linalg.norm(between, axis=-1)
+    seen = np.isfinite(lengths)
+    mean = np.where(seen.mean(0) >= 0.5, np.where(seen, lengths, 0).sum(0) / np.maximum(seen.sum(0), 1), 0)
+    if not mean.max() > 0:
+        return math.nan, math.nan
+    a, b = np.unravel_index(np.argmax(mean), mean.shape)
+    along = between[seen[:, a, b], a, b]
+    angles = np.arctan2(along[:, 1], along[:, 0])
+    return float(abs(np.exp(1j * angles).mean())), float(abs(np.exp(2j * angles).mean()))
+
+
+# Rules
+
+
+def picture_choices(facts: Facts, size: int | None) -> list[Choice]:
+    """How a frame becomes a picture, and a picture heatmaps. size: as typed, None if it was not."""
+    if facts.several:
+        placement = Choice("placement", "around_box", "several animals on a frame: each is cut out by its box")
+    else:
+        placement = Choice("placement", "letterbox", "one animal on a frame: the whole frame is seen")
+    whole = facts.box_side * 1.25 if facts.several and math.isfinite(facts.box_side) else facts.longer_side
+    at = {side: facts.diagonal * side / whole for side in SIZES}
+    found = next((side for side in SIZES[1:] if at[side] >= LEAST_DIAGONAL), SIZES[-1])
+    if whole <= SIZES[0]:
+        found = SIZES[0]
+        why = f"what is cut out is {whole:.0f} px long"
+    elif found > USUAL_SIZE:
+        why = (f"the animal's diagonal is {at[found]:.0f} px there, at {USUAL_SIZE} px it would be "
+               f"{at[USUAL_SIZE]:.0f}")
+    else:
+        why = f"the animal's diagonal is {at[found]:.0f} px there; larger is finer, and slower with the square"
+    used = size or found
+    return [placement, Choice("image_size", found, why),
+            Choice("heatmap_size", used // 4, f"a quarter of {used} px, with points between its cells")]
+
+
+def network_choices(facts: Facts) -> list[Choice]:
+    """The small U-net."""
+    if facts.keypoints > MANY_KEYPOINTS:
+        why = f"{facts.keypoints} keypoints, more than {MANY_KEYPOINTS}"
+        return [Choice("widths", (16, 32, 64, 64, 128), why), Choice("head_width", 64, why)]
+    why = f"{facts.keypoints} keypoints, {MANY_KEYPOINTS} or fewer"
+    return [Choice("widths", (16, 32, 32, 64, 64), why), Choice("head_width", 32, why)]
+
+
+def rotation_choice(facts: Facts) -> Choice:
+    """How far pictures are turned: as far as the animals are."""
+    if not math.isfinite(facts.direction):
+        return Choice("rotation", 30.0, "no two keypoints tell how the animals lie")
+    if facts.direction >= UPRIGHT or facts.axis >= UPRIGHT:
+        return Choice("rotation", 30.0, "the animals lie alike "
+                      f"(resultant of directions {facts.direction:.2f}, of axes {facts.axis:.2f})")
+    return Choice("rotation", 180.0, "the animals lie in all directions "
+                  f"(resultant of directions {facts.direction:.2f}, of axes {facts.axis:.2f})")
+
+
+def steps_by_labels(name: str, labelled: int, batch: int, *, passes: int, least: int, most: int) -> Choice:
+    """So many passes over the labelled animals, within limits."""
+    wanted = math.ceil(passes * labelled / batch)
+    steps = min(max(wanted, least), most)
+    bound = f", but at least {least}" if wanted < least else f", but at most {most}" if wanted > most else ""
+    return Choice(name, steps, f"{passes} passes over {labelled} labelled animals in batches of {batch} are "
+                  f"{wanted}{bound}")
+
+
+def every_choice(of_videos: int) -> Choice:
+    """Which frames of videos without labels are taken."""
+    every = max(math.ceil(of_videos / FRAMES_WITHOUT_LABELS), 1)
+    why = "all of them" if every == 1 else f"about {of_videos // every}, for neighbours are nearly one"
+    return Choice("every", every, f"{of_videos} frames of videos without labels: {why}")
+
+
+def chosen(config: Any, choices: Sequence[Choice], typed: Collection[str], *, steps: Collection[str] = ("steps",)
+           ) -> Any:
+    """The config with all choices but those of typed fields. Prints each with its reason.
+
+    steps: fields that are chosen even if they are typed, since typed steps are scaled from them.
+    """
+    width = max(len(choice.field) for choice in choices)
+    for choice in choices:
+        flag = f"--{choice.field.replace('_', '-')}"
+        shown = " ".join(map(str, choice.value)) if isinstance(choice.value, tuple) else choice.value
+        if choice.field in typed and choice.field in steps:
+            print(f"  {flag:{width + 2}}  as typed, and other counts of steps with it  (else {shown})")
+        elif choice.field in typed:
+            print(f"  {flag:{width + 2}}  {getattr(config, choice.field)}  (as typed)")
+        else:
+            print(f"  {flag:{width + 2}}  {shown}  ({choice.reason})")
+    return replace(config, **{choice.field: choice.value for choice in choices
+                              if choice.field not in typed or choice.field in steps})

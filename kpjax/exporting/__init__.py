@@ -1,0 +1,1 @@
+"""Predictors that run without this library: a compiled function, its weights and their description in one folder."""

@@ -1,0 +1,281 @@
+"""Points on pictures, by the predictor in this folder: python run.py PICTURE... [--out points.csv]
+
+It needs Python 3.11 or newer and: pip install jax numpy safetensors flatbuffers pillow
+As a module: predictor = open_predictor(FOLDER); keypoints, scores = points_on(predictor, [read_picture(PATH)]).
+Points are (x, y) in pixels of the picture as it is shown, the centre of the top-left pixel at (0, 0).
+"""
+import argparse
+import csv
+import hashlib
+import json
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+INSTALL = "pip install jax numpy safetensors flatbuffers pillow"
+FORMAT = 1  # the newest format of predictor.json that this file reads
+DESCRIPTION, FUNCTION, WEIGHTS, RUNNER = "predictor.json", "predict.bin", "weights.safetensors", "run.py"
+CHECKSUM = re.compile(rb'("checksum": ")([0-9a-f]{64})(")')  # of predictor.json itself, taken with 64 zeros in it
+
+
+class PredictorError(Exception):
+    """A folder or a picture that cannot be used, in one line: which, why, and what to do."""
+
+
+class Predictor(NamedTuple):
+    """An opened folder."""
+
+    description: dict[str, Any]  # what predictor.json says
+    predict: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    # (B, S, S, 3) uint8 -> (keypoints (B, K, 2) in pixels of these, scores (B, K)), both float32, for any B
+
+
+# The folder
+
+
+def checked_description(folder: Path) -> dict[str, Any]:
+    """What predictor.json says, after the sha256 of every file of the folder. Raises PredictorError."""
+    path = Path(folder) / DESCRIPTION
+    text = _bytes(path)
+    try:
+        found = json.loads(text)
+        made_by = found["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise PredictorError(f"{path}: damaged, no description of a predictor ({error}); copy the folder again"
+                             ) from None
+    whole = digest_of_description(text) == str(found.get("checksum"))
+    if made_by != FORMAT:
+        damage = "" if whole else ", or the file is damaged"
+        raise PredictorError(f"{path}: format {made_by!r}, this program reads format {FORMAT}{damage}; use the "
+                             f"{RUNNER} of its own folder, or a newer kpjax")
+    if not whole:
+        raise PredictorError(f"{path}: damaged: its checksum does not fit its content; copy the folder again")
+    for name, digest in found["files"].items():
+        if hashlib.sha256(_bytes(Path(folder) / name)).hexdigest() != digest:
+            raise PredictorError(f"{Path(folder) / name}: damaged: its sha256 is not the one in {DESCRIPTION}; copy "
+                                 "the folder again")
+    return found
+
+
+def digest_of_description(text: bytes) -> str:
+    """The sha256 of predictor.json with zeros in the place of its last checksum."""
+    *_, last = [None, *CHECKSUM.finditer(text)]
+    blanked = text if last is None else text[:last.start(2)] + b"0" * 64 + text[last.end(2):]
+    return hashlib.sha256(blanked).hexdigest()
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PredictorError(f"{path}: {error.strerror or error}; copy the folder again") from None
+
+
+def open_predictor(folder: Path) -> Predictor:
+    """The predictor in a folder, verified. Raises PredictorError for damage, and for a jax that cannot load it."""
+    try:
+        import flatbuffers  # noqa: F401 (jax.export reads with it, and does not bring it along)
+        import jax
+        from jax import export
+        from safetensors.numpy import load
+    except ImportError as error:
+        raise PredictorError(f"{error}; {INSTALL}") from None
+    folder = Path(folder)
+    description = checked_description(folder)
+    weights = load(_bytes(folder / WEIGHTS))
+    shape, made_by = (1, *description["input"]["shape"][1:]), description["versions"]["jax"]
+    try:
+        compiled = jax.jit(export.deserialize(bytearray(_bytes(folder / FUNCTION))).call)
+        compiled.lower(weights, jax.ShapeDtypeStruct(shape, np.uint8))  # some faults show here only
+    except Exception as error:  # jax raises errors of many kinds for a file that is too old or too new for it
+        raise PredictorError(
+            f"{folder / FUNCTION}: made by jax {made_by}, and jax {jax.__version__} does not load it "
+            f"({_first_line(error)}); pip install jax=={made_by}, or make it again with kpjax: python -m experiments "
+            f"export --from {folder} --out NEW") from error
+    weights = jax.device_put(weights)
+
+    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        _check_images(images, shape)
+        found = compiled(weights, images)
+        return np.asarray(found["keypoints"]), np.asarray(found["scores"])
+
+    return Predictor(description, predict)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _check_images(images: np.ndarray, wanted: Sequence[int]) -> None:
+    """Raises PredictorError that names the dtype or the dimension that is wrong."""
+    if images.dtype != np.uint8:
+        raise PredictorError(f"images: dtype {images.dtype}, uint8 is needed")
+    if images.ndim != 4:
+        raise PredictorError(f"images: {images.ndim} dimensions, 4 are needed: batch, height, width, channels")
+    for name, size, expected in zip(("height", "width", "channels"), images.shape[1:], wanted[1:], strict=True):
+        if size != expected:
+            raise PredictorError(f"images: {name} is {size}, {expected} is needed; `placed` brings a picture of any "
+                                 "size to the right one")
+
+
+# Pictures
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """A picture (H, W, 3) uint8 as a viewer shows it: turned as its EXIF says, grey as RGB, 16 bits as the upper 8."""
+    try:
+        with Image.open(path) as opened:
+            picture = ImageOps.exif_transpose(opened)
+            if picture.mode.startswith("I"):
+                grey = np.clip(np.asarray(picture, np.int64) >> 8, 0, 255).astype(np.uint8)
+                return np.repeat(grey[..., None], 3, axis=-1)
+            return np.asarray(picture.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise PredictorError(f"{path}: cannot be read: {error}") from None
+
+
+def placed(picture: np.ndarray, given: Mapping[str, Any], box: Sequence[float] | None = None
+           ) -> tuple[np.ndarray, np.ndarray]:
+    """(the picture as the predictor takes it (S, S, 3) uint8, map (3, 3) float32 from its pixels to the picture's).
+
+    given: `input` of predictor.json. Without a box the whole picture in the middle of a black square; with one (x, y,
+    width, height of its edges, pixel 0 spanning 0 to 1) the square of `box_margin` times its longer side about it.
+    """
+    side = given["shape"][1]
+    square, there = _letterboxed(picture, side) if box is None else _cropped(picture, side, box, given["box_margin"])
+    return (local_contrast(square) if given["contrast"] == "local" else square,
+            np.linalg.inv(there.astype(np.float64)).astype(np.float32))
+
+
+def _letterboxed(picture: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    height, width = picture.shape[:2]
+    scale = min(side / width, side / height)
+    new_width, new_height = max(round(scale * width), 1), max(round(scale * height), 1)
+    left, upper = (side - new_width) // 2, (side - new_height) // 2
+    resized = Image.fromarray(picture)
+    if resized.size != (new_width, new_height):
+        resized = resized.resize((new_width, new_height), Image.Resampling.BILINEAR)
+    canvas = Image.new("RGB", (side, side))
+    canvas.paste(resized, (left, upper))
+    across, down = new_width / width, new_height / height
+    return np.asarray(canvas), np.array(
+        [[across, 0, 0.5 * across - 0.5 + left], [0, down, 0.5 * down - 0.5 + upper], [0, 0, 1]], np.float32)
+
+
+def _cropped(picture: np.ndarray, side: int, box: Sequence[float], margin: float) -> tuple[np.ndarray, np.ndarray]:
+    x, y, width, height = (float(number) for number in box)
+    length = margin * max(width, height)
+    if not length > 0:
+        raise PredictorError(f"box: width {width:g} and height {height:g}; one of them must be positive")
+    left, upper = x + width / 2 - length / 2, y + height / 2 - length / 2
+    # Whole pixels that hold the square; those beyond the picture come out black.
+    corner = math.floor(left), math.floor(upper)
+    held = Image.fromarray(picture).crop((*corner, math.ceil(left + length), math.ceil(upper + length)))
+    inside = left - corner[0], upper - corner[1]
+    square = (*inside, min(inside[0] + length, held.width), min(inside[1] + length, held.height))
+    step = side / length
+    return (np.asarray(held.resize((side, side), Image.Resampling.BILINEAR, box=square)), np.array(
+        [[step, 0, (0.5 - left) * step - 0.5], [0, step, (0.5 - upper) * step - 0.5], [0, 0, 1]], np.float32))
+
+
+def local_contrast(image: np.ndarray) -> np.ndarray:
+    """Grey values less their local mean, over their local deviation (Jarrett et al. 2009): (h, w, 3) uint8 alike."""
+    from scipy.ndimage import gaussian_filter  # jax brings scipy along
+
+    grey = image.astype(np.float64) @ np.array((0.299, 0.587, 0.114)) / 255
+    width = max(grey.shape) / 16
+    centred = grey - gaussian_filter(grey, width, mode="nearest")
+    deviation = np.sqrt(gaussian_filter(np.square(centred), width, mode="nearest"))
+    contrast = centred / np.maximum(np.maximum(deviation, deviation.mean()), 1e-6)
+    return np.repeat(np.clip(127.5 + 42.5 * contrast, 0, 255).astype(np.uint8)[..., None], 3, axis=-1)
+
+
+def in_original_pixels(map_: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
+    """Points (K, 2) of a placed picture in pixels of the original, float64."""
+    moved = np.concatenate([keypoints, np.ones((len(keypoints), 1))], -1) @ np.asarray(map_, np.float64).T
+    return moved[:, :2] / moved[:, 2:]
+
+
+def points_on(predictor: Predictor, pictures: Sequence[np.ndarray], boxes: Sequence[Sequence[float]] | None = None
+              ) -> tuple[np.ndarray, np.ndarray]:
+    """(keypoints (N, K, 2) float64 in pixels of each picture, scores (N, K) float32) of N pictures (H, W, 3) uint8 of
+    any sizes, or of what one box of each shows. Raises PredictorError where boxes are needed and none are given."""
+    given = predictor.description["input"]
+    if boxes is None and not given["whole_pictures"]:
+        raise PredictorError("boxes: this predictor was trained on what a box shows; give a box for every picture")
+    squares, maps = zip(*(placed(picture, given, box) for picture, box in
+                          zip(pictures, boxes or [None] * len(pictures), strict=True)), strict=True)
+    found, scores = predictor.predict(np.stack(squares))
+    return np.stack([in_original_pixels(*pair) for pair in zip(maps, found, strict=True)]), scores
+
+
+# The command
+
+
+def check_pictures(side: int) -> np.ndarray:
+    """Two made pictures (2, side, side, 3) uint8, the same on every machine, for the check in predictor.json."""
+    y, x = np.mgrid[:side, :side]
+    waves = np.stack([(x * (3 + channel) + y * (5 + 2 * channel)) % 256 for channel in range(3)], -1)
+    disc = ((x - side // 3) ** 2 + (y - side // 2) ** 2 < (side // 5) ** 2)[..., None]
+    return np.stack([waves // 4 + 160 * disc, np.where(disc, 255 - waves, 90)]).clip(0, 255).astype(np.uint8)
+
+
+def difference_in_check(predictor: Predictor) -> float:
+    """How far, in pixels of the square, points on `check_pictures` lie from where they lay when this was exported."""
+    keypoints, _ = predictor.predict(check_pictures(predictor.description["input"]["shape"][1]))
+    return float(np.abs(keypoints - np.array(predictor.description["check"]["keypoints"], np.float32)).max())
+
+
+def main(arguments: list[str]) -> None:
+    """The command line. Raises PredictorError."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pictures", nargs="*", type=Path, metavar="PICTURE")
+    parser.add_argument("--box", nargs=4, type=float, metavar=("X", "Y", "WIDTH", "HEIGHT"),
+                        help="look at this part of every picture")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write a csv instead of printing it")
+    parser.add_argument("--batch-size", type=int, default=8, help="pictures at a time (default 8)")
+    parser.add_argument("--self-test", nargs="?", const=0.5, type=float, metavar="PX",
+                        help="fail if points lie farther than that from where they lay when exported (default 0.5)")
+    flags = parser.parse_args(arguments)
+    if not flags.pictures and flags.self_test is None:
+        parser.error("give pictures, or --self-test")
+    if flags.batch_size < 1:
+        parser.error(f"--batch-size: {flags.batch_size} is no number of pictures")
+    predictor = open_predictor(Path(__file__).parent)
+    if flags.self_test is not None:
+        difference = difference_in_check(predictor)
+        if not difference <= flags.self_test:
+            raise PredictorError(f"{Path(__file__).parent}: points lie up to {difference:.3g} px from where they lay "
+                                 "when it was exported; compare with JAX_PLATFORMS=cpu")
+        print(f"self-test: at most {difference:.2g} px from where the points lay when exported")
+        return
+    rows = [("image", "keypoint", "x", "y", "score", "status")]
+    for start in range(0, len(flags.pictures), flags.batch_size):
+        paths = flags.pictures[start:start + flags.batch_size]
+        pictures = [read_picture(path) for path in paths]
+        boxes = [flags.box] * len(paths) if flags.box else None
+        for path, picture, points, scores in zip(
+                paths, pictures, *points_on(predictor, pictures, boxes), strict=True):
+            height, width = picture.shape[:2]
+            for name, (x, y), score in zip(predictor.description["skeleton"]["names"], points, scores, strict=True):
+                inside = -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
+                rows.append((path, name, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}", "ok" if inside else "outside"))
+    if flags.out:
+        with flags.out.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
+    else:
+        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except PredictorError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -1,0 +1,105 @@
+"""What the scores of a run are worth: how often a point of a given score is near the one that a person marked.
+
+A score is the raw peak of a heatmap. Those of different losses cannot be compared, and none is a probability; a table
+of labels that no training saw says what one of them means.
+"""
+import json
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kpjax.errors import InputError
+
+BINS = 10
+NEAR = 0.05  # of the diagonal of the animal's box: the distance within which a point counts as found
+ENOUGH = 0.5  # the share of points found from which on points are shown
+DEFAULT_CUTOFF = 0.6  # where no score reaches that, or nothing was measured: that of new DeepLabCut projects
+FILE = "score_table.json"
+
+
+class ScoreTable(NamedTuple):
+    """How often points are found, by their score, in ten classes with about as many labels each."""
+
+    edges: np.ndarray  # (11,) float64 rising, the scores between which each class lies; nan without a label
+    hit_fraction: np.ndarray  # (10,) float64 in [0, 1], the share within 5 % of the diagonal; nan in an empty class
+    kind: str  # what the score is, for example mse_peak or softmax_peak
+    cutoff: float  # points below it are better not shown
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the cutoff comes from the labels; else it is `DEFAULT_CUTOFF`."""
+        return bool((np.nan_to_num(self.hit_fraction) >= ENOUGH).any())
+
+
+def score_table(
+    scores: np.ndarray, distances_over_diagonal: np.ndarray, visible: np.ndarray, *, kind: str = "peak",
+) -> ScoreTable:
+    """The table of some labelled pictures, which should be none that were trained on.
+
+    scores, distances_over_diagonal, visible: (N, K); the distance of each point to its label in diagonals of the
+    animal's box; points with `visible` 0 are left out. The classes lie between the deciles of the scores. The cutoff is
+    the lowest edge of a class of which at least half is found, `DEFAULT_CUTOFF` if there is none.
+    Raises InputError for a visible point whose score or distance is not finite, or shapes that differ.
+    """
+    scores, distances = np.asarray(scores, np.float64), np.asarray(distances_over_diagonal, np.float64)
+    if not scores.shape == distances.shape == np.shape(visible):
+        raise InputError(f"score table: scores {scores.shape}, distances {distances.shape} and visible "
+                         f"{np.shape(visible)} must have one shape")
+    known = np.asarray(visible) > 0
+    scores, distances = scores[known], distances[known]
+    if not (np.isfinite(scores).all() and np.isfinite(distances).all()):
+        raise InputError("score table: a labelled point has a score or a distance that is not finite; leave out "
+                         "pictures that could not be read")
+    edges, hit_fraction = np.full(BINS + 1, np.nan), np.full(BINS, np.nan)
+    if scores.size:
+        edges = np.quantile(scores, np.linspace(0, 1, BINS + 1))
+        classes = np.searchsorted(edges[1:-1], scores, side="right")
+        count = np.bincount(classes, minlength=BINS)
+        found = np.bincount(classes, weights=distances <= NEAR, minlength=BINS)
+        hit_fraction = np.where(count > 0, found / np.maximum(count, 1), np.nan)
+    enough = np.flatnonzero(np.nan_to_num(hit_fraction) >= ENOUGH)
+    return ScoreTable(edges, hit_fraction, kind, float(edges[enough[0]]) if enough.size else DEFAULT_CUTOFF)
+
+
+def write_score_table(folder: Path, table: ScoreTable) -> Path:
+    """Writes score_table.json into a run's folder and returns its path."""
+    path = Path(folder) / FILE
+    lines = {
+        "edges": [_or_none(edge) for edge in table.edges],
+        "hit_fraction": [_or_none(fraction) for fraction in table.hit_fraction],
+        "kind": table.kind, "cutoff": table.cutoff,
+        "cutoff_from": (f"the lowest score from which {ENOUGH:.0%} of a class of validation labels are found within "
+                        f"{NEAR:.0%} of the box's diagonal" if table.calibrated else
+                        "a default: no class of validation labels is found often enough"),
+    }
+    temporary = path.with_name(f".{path.name}.writing")
+    temporary.write_text(json.dumps(lines, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def read_score_table(folder: Path) -> ScoreTable | None:
+    """The table in a run's folder, None if there is none. Raises InputError for a file that is broken."""
+    path = Path(folder) / FILE
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        table = ScoreTable(_numbers(found["edges"]), _numbers(found["hit_fraction"]), str(found["kind"]),
+                           float(found["cutoff"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read ({error!r}); delete it, and the default cutoff is used") from None
+    if table.edges.shape != (BINS + 1,) or table.hit_fraction.shape != (BINS,):
+        raise InputError(f"{path}: {len(table.edges)} edges and {len(table.hit_fraction)} fractions where {BINS + 1} "
+                         f"and {BINS} are needed; delete it, and the default cutoff is used")
+    return table
+
+
+def _or_none(number: float) -> float | None:
+    return float(number) if math.isfinite(number) else None
+
+
+def _numbers(values: list) -> np.ndarray:
+    return np.array([math.nan if value is None else float(value) for value in values], np.float64)

@@ -1,0 +1,162 @@
+"""The preset `own` of semi-supervised learning, from a project to a result, and what it refuses."""
+import json
+import shutil
+
+import numpy as np
+import pytest
+from own_projects import drawn_project
+
+import experiments.semi_supervised as experiment
+from experiments import own_project
+from experiments.command_line import exit_code_of, read_command, run
+from experiments.own_project import hold_out
+from experiments.own_settings import facts_of, picture_choices, rotation_choice
+from experiments.semi_supervised.pictures import open_pictures
+from kpjax.errors import InputError
+from kpjax.input.video_writing import write_video
+from kpjax.score_calibration import read_score_table
+
+EXPERIMENT = experiment.EXPERIMENT
+TINY = ("--size", "32", "--widths", "4", "4", "8", "--head-width", "4", "--batch-size", "16", "--feature-width", "8",
+        "--evaluations", "1", "--steps", "2", "--warm-start-steps", "1")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    made = drawn_project(tmp_path_factory.mktemp("my project"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(own_project, "_read", lambda *arguments: made)
+        yield made
+
+
+def test_from_a_project_to_a_result(project, tmp_path, capsys):
+    command = ["own", "--project", "P", "--no-control", "--workdir", str(tmp_path), *TINY]
+    folder = run(EXPERIMENT, command).parent
+    told = capsys.readouterr().out
+    assert "held out: 4 of 12 labelled frames, recordings" in told
+    assert "--heatmap-size" in told
+    assert "(a quarter of 32 px" in told
+    assert "as typed" in told
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["ours", "stages"]
+    results = json.loads((folder / "ours" / "seed-0" / "results.json").read_text())
+    assert results["config"]["project"] == "P"
+    assert results["config"]["labelled"] == 1
+    assert 0 <= results["metrics"]["test/pck"] <= 1
+    assert results["metrics"]["chosen_by/step"] == 2  # the last
+    assert read_score_table(folder / "ours" / "seed-0").kind == "mse_peak"
+    assert "held out: 4 of 12 labelled frames, recordings" in (folder / "report.html").read_text()
+    method, side, place = experiment.predictor(folder / "ours" / "seed-0")
+    assert (method.points.names, side) == (project.skeleton.names, 32)
+    assert place(np.zeros((20, 40, 3), np.uint8), np.zeros((4, 2)), np.zeros(4), np.float32(1))[0].shape == (32, 32, 3)
+    # The same command finds everything done; the control is asked for as well unless it is switched off.
+    run(EXPERIMENT, command)
+    assert capsys.readouterr().out.count("finished before") == 1
+    command.remove("--no-control")
+    assert list(read_command(EXPERIMENT, command).variants) == ["supervised_warped", "ours"]
+
+
+def test_what_is_held_out(project):
+    held = hold_out(project)
+    assert len(held.recordings) == 1
+    assert {project.frames[project.instances[n].frame].session for n in held.train} == {"one", "two", "three"} - set(
+        held.recordings)
+    assert hold_out(project, "two, one").recordings == ("two", "one")
+    together = project._replace(frames=tuple(frame._replace(session="day") for frame in project.frames))
+    blocks = hold_out(together, "0.25")
+    assert blocks.held_out == (9, 10, 11)  # the last three in time, whatever the order in the file
+    assert blocks.after == {"day": 13}
+    told = tuple(frame._replace(split="test" if n < 2 else "train") for n, frame in enumerate(project.frames))
+    assert hold_out(project._replace(frames=told)).held_out == (0, 1)
+    for asked, line in [("four", "'four' is no recording with labels; there are one; three; two"),
+                        ("1.5", "lies between 0 and 1"), ("one,two,three", "12 of 12 labelled frames")]:
+        with pytest.raises(InputError, match=line):
+            hold_out(project, asked)
+
+
+def test_frames_of_a_held_out_part_are_left_out(project, tmp_path):
+    write_video(tmp_path / "day.mp4", iter([np.full((32, 32, 3), n, np.uint8) for n in range(20)]), rate=10.0)
+    together = project._replace(frames=tuple(frame._replace(session="day.mp4") for frame in project.frames))
+    held = hold_out(together, "0.25")  # from frame 13 on
+    found = own_project.unlabelled_frames(together, held, [str(tmp_path)])
+    assert [frame.number for frame in found.taken(1, project.root)] == list(range(13))
+    assert [frame.number for frame in found.taken(5, project.root)] == [0, 5, 10]
+    # By default frames without labels, and none of a recording that is held out.
+    held = hold_out(project)
+    found = own_project.unlabelled_frames(project, held, ())
+    assert {frame.session for frame in found.taken(1, project.root)} == {"one", "two", "three"} - set(held.recordings)
+
+
+def test_rules(project):
+    facts = facts_of(project)
+    assert (facts.animals, facts.several, facts.longer_side) == (12, False, 32)
+    assert rotation_choice(facts._replace(direction=0.1, axis=0.2)).value == 180
+    assert rotation_choice(facts._replace(direction=0.1, axis=0.9)).value == 30  # seen from its side, left or right
+    large = facts._replace(longer_side=640.0, diagonal=90.0)
+    for diagonal, size in [(170.0, 128), (110.0, 192), (60.0, 256), (20.0, 256)]:
+        assert picture_choices(large._replace(diagonal=diagonal), None)[1].value == size
+    assert picture_choices(large, 256)[2].value == 64
+    crowd = picture_choices(large._replace(several=True, box_side=80.0), None)
+    assert [choice.value for choice in crowd[:2]] == ["around_box", 128]
+    assert all(choice.reason for choice in crowd)
+
+
+REFUSED = [
+    ([], "--project: name an annotation project"),
+    (["--labelled", "11"], "--labelled: 11 of 8 labelled animals"),
+    (["--validation", "four"], "--validation: 'four' is no recording"),
+    (["--unlabelled", "nowhere"], "nowhere: there is no such file or folder"),
+    (["--heatmap-size", "7", "--size", "32"], "--heatmap-size: 7 for images of 32 px"),
+]
+
+
+@pytest.mark.parametrize(("flags", "line"), REFUSED)
+def test_refused_in_one_line(project, flags, line, tmp_path, capsys):
+    given = ["--project", "P"] if flags else []
+    code = exit_code_of(lambda: run(EXPERIMENT, ["own", *given, *flags, "--workdir", str(tmp_path)]))
+    error = capsys.readouterr().err.splitlines()
+    assert (code, len(error)) == (2, 1), error
+    assert line in error[0]
+
+
+def test_a_held_out_picture_among_the_unlabelled_is_refused(project, tmp_path, capsys):
+    held = hold_out(project)
+    test = project.frames[project.instances[held.held_out[0]].frame].path
+    (tmp_path / "more").mkdir()
+    shutil.copy(test, tmp_path / "more" / "renamed.png")
+    shutil.copy(project.frames[-1].path, tmp_path / "more" / "other.png")
+    code = exit_code_of(lambda: run(EXPERIMENT, [
+        "own", "--project", "P", "--unlabelled", str(tmp_path / "more"), "--workdir", str(tmp_path), *TINY]))
+    error = capsys.readouterr().err.splitlines()
+    assert (code, len(error)) == (2, 1), error
+    assert "renamed.png is" in error[0]
+    assert test.name in error[0]
+
+
+def test_too_few_frames(project, monkeypatch):
+    few = project._replace(instances=project.instances[:4])
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: few)
+    with pytest.raises(InputError, match="4 labelled frames; label at least 5"):
+        read_command(EXPERIMENT, ["own", "--project", "P"])
+    none = project._replace(frames=tuple(frame for n, frame in enumerate(project.frames) if n % 6 < 4), instances=tuple(
+        one._replace(frame=n) for n, one in enumerate(project.instances)))
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: none)
+    with pytest.raises(InputError, match=r"--unlabelled: .* has no frame without labels"):
+        read_command(EXPERIMENT, ["own", "--project", "P"])
+    assert read_command(EXPERIMENT, ["own", "--project", "P", "--labelled", "3"]).config.labelled == 3
+
+
+def test_several_animals_are_cut_out_by_their_boxes(project, monkeypatch, capsys):
+    beside = [one._replace(keypoints=one.keypoints + 2, box=np.array([4, 4, 20, 16.0])) for one in project.instances]
+    single = beside[0]._replace(visible=np.array([1, 0, 0, 0], np.float32), box=np.full(4, np.nan))
+    crowd = project._replace(instances=(*project.instances, *beside, single))
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: crowd)
+    with pytest.raises(InputError, match="cut out by their boxes, which frames without labels do not have"):
+        read_command(EXPERIMENT, ["own", "--project", "crowd"])
+    config = read_command(EXPERIMENT, ["own", "--project", "crowd", "--labelled", "6", *TINY]).config
+    assert config.placement == "around_box"
+    found = open_pictures(config, 0, None)
+    assert len(found.labelled) == 6
+    assert len(found.unlabelled) + len(found.validation) == 18
+    assert "left out 1 of" in capsys.readouterr().out
+    assert experiment.place_of(config)(np.zeros((20, 40, 3), np.uint8), np.zeros((4, 2)), np.zeros(4), np.float32(1),
+                                       np.array([0, 0, 8, 16]))[0].shape == (32, 32, 3)

@@ -1,0 +1,269 @@
+"""Frames to label next, by a made run whose method finds the brightest pixel, on videos and pictures made here."""
+import contextlib
+import csv
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import experiments
+from experiments.command_line import exit_code_of
+from experiments.suggest import main
+from kpjax.errors import InputError
+from kpjax.input.video import open_video
+from kpjax.input.video_writing import write_video
+from kpjax.projects.project import Frame, Instance, Project
+from kpjax.projects.project_source import frames_at
+from kpjax.structures import Skeleton, Trained
+from kpjax.suggesting.known import diagonals, has_label, known_from
+from kpjax.suggesting.proposals import Proposal, write_proposals
+from kpjax.training.checkpoints import save_trained
+
+EXPERIMENT = '''
+"""Finds the brightest pixel, and a point beside it."""
+import jax.numpy as jnp
+from kpjax.structures import Method, Prediction, Skeleton
+
+def predict(trained, example):
+    batch, height, width = example.image.shape[:3]
+    grey = example.image.astype(jnp.float32).sum(-1).reshape(batch, -1)
+    best = jnp.argmax(grey, -1)
+    point = jnp.stack([best % width, best // width], -1).astype(jnp.float32)
+    points = jnp.stack([point, point + trained.variables["params"]["offset"][None]], 1)
+    scores = jnp.stack([grey.max(-1), grey.max(-1)], 1) / 765
+    return Prediction(points, scores, ())
+
+def predictor(folder):
+    return Method(None, None, predict, (), Skeleton(("spot", "beside"), ((0, 1),))), 64, None
+'''
+LENGTH, JUMP, DIM = 48, 30, 12  # frames; where the spot leaps; where it is dim
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with two runs, a video and three pictures."""
+    folder = tmp_path_factory.mktemp("suggest")
+    (folder / "package").mkdir()
+    (folder / "package" / "brightest.py").write_text(EXPERIMENT)
+    for seed, offset in ((0, (6, 0)), (1, (6, 3))):
+        run = folder / "runs" / "brightest" / "demo" / "spot" / f"seed-{seed}"
+        run.mkdir(parents=True)
+        (run / "config.json").write_text("{}")
+        (run / "results.json").write_text(json.dumps(
+            {"experiment": "brightest", "preset": "demo", "variant": "spot", "seed": seed, "steps": 1, "metrics": {}}))
+        save_trained(run / "model", Trained({"params": {"offset": np.float32(offset)}}, {}))
+    write_video(folder / "mouse.mp4", (picture(number) for number in range(LENGTH)))
+    (folder / "stills").mkdir()
+    for number in (3, 20, 40):
+        Image.fromarray(picture(number)).save(folder / "stills" / f"still{number}.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiments, "__path__", [*experiments.__path__, str(folder / "package")])
+        yield folder
+    sys.modules.pop("experiments.brightest", None)
+
+
+def picture(number):
+    """A bright square that wanders to the right, leaps once, and is dim once."""
+    image = np.full((48, 64, 3), 20, np.uint8)
+    x, y = 10 + number // 2, 24
+    if number >= JUMP:
+        y -= 16
+    image[y - 2:y + 3, x - 2:x + 3] = 110 if number == DIM else 240
+    return image
+
+
+def suggested(made, out, *flags, inputs=("mouse.mp4",)):
+    """The rows of suggestions.csv, by one command."""
+    main([str(made / "runs/brightest/demo/spot/seed-0"), *(str(made / name) for name in inputs), "--out", str(out),
+          "--batch-size", "8", *map(str, flags)])
+    return rows_of(out / "suggestions.csv")
+
+
+def rows_of(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_leap_and_the_dim_frame_are_found(made, tmp_path, capsys):
+    rows = suggested(made, tmp_path / "jump", "--by", "jump", "--as-it-comes", "--n", 3, "--second",
+                     made / "runs/brightest/demo/spot/seed-1")
+    assert (rows[0]["frame"], rows[0]["rank"], rows[0]["video"]) == (str(JUMP), "1", str(made / "mouse.mp4"))
+    assert rows[0]["reason"] == f"jump ranks it 1 of {LENGTH - 1}"
+    assert float(rows[0]["jump"]) == pytest.approx(16 / 6, abs=0.5)  # in diagonals, which are 6 px
+    assert float(rows[0]["disagreement"]) == pytest.approx(0.5 * 1.5 / np.hypot(6, 0), rel=1e-3)
+    frames = sorted(int(row["frame"]) for row in rows)
+    assert min(np.diff(frames)) >= 10
+    everything = rows_of(tmp_path / "jump" / "all_frames.csv")
+    assert [int(row["frame"]) for row in everything] == list(range(LENGTH))
+    assert everything[0]["jump"] == ""
+    assert everything[5]["unusual_pose"] == ""
+    assert "3 of 48 frames by jump, as it comes" in capsys.readouterr().out
+    rows = suggested(made, tmp_path / "score", "--by", "score", "--n", 2, "--every", 4)
+    assert rows[0]["frame"] == str(DIM)
+    assert float(rows[0]["score"]) < 0.6
+    assert len(rows_of(tmp_path / "score" / "all_frames.csv")) == LENGTH / 4
+    assert float(rows_of(tmp_path / "score" / "all_frames.csv")[3]["jump"]) < 1  # since frame 11, not since frame 8
+    with Image.open(tmp_path / "score" / "images" / "mouse" / f"img{DIM:04d}.png") as kept:
+        np.testing.assert_array_equal(np.asarray(kept), open_video(made / "mouse.mp4")[DIM])
+    assert (tmp_path / "score" / "suggestions.png").exists()
+
+
+def test_labels_are_kept_away_from(made, tmp_path, capsys):
+    """A project of two labelled frames: they and their neighbours are no suggestions, whatever their values."""
+    project = tmp_path / "labels"
+    project.mkdir()
+    table = ["video,frame,keypoint,x,y"]
+    for frame, (x, y) in ((JUMP, (25, 8)), (0, (10, 24))):
+        table += [f"{made / 'mouse.mp4'},{frame},{name},{x + shift},{y}"
+                  for name, shift in (("spot", 0), ("beside", 6))]
+    (project / "labels.csv").write_text("\n".join(table) + "\n")
+    rows = suggested(made, tmp_path / "out", "--by", "jump", "--n", 9, "--labelled", project, "--to", "csv")
+    taken = [int(row["frame"]) for row in rows]
+    assert taken
+    assert all(abs(frame - labelled) >= 10 for frame in taken for labelled in (0, JUMP))
+    told = capsys.readouterr().out
+    assert "2 labelled frames are kept away from" in told
+    assert "9 were asked for" in told
+
+
+def test_what_is_written_opens_and_holds_no_label(made, tmp_path):
+    rows = suggested(made, tmp_path / "csv", "--n", 4, inputs=("mouse.mp4", "stills"))
+    assert len(rows) == 4
+    assert all((tmp_path / "csv" / "images" / row["picture"]).exists() for row in rows)
+    proposed = rows_of(tmp_path / "csv" / "proposals.csv")
+    still = next(row for row in proposed if "stills/still" in row["image"] and row["keypoint"] == "spot")
+    number = int(still["image"].removesuffix(".png").rpartition("still")[2])
+    corner = (8 + number // 2, 22 - 16 * (number >= JUMP))  # of equally bright pixels the first is found
+    assert (float(still["proposed_x"]), float(still["proposed_y"])) == pytest.approx(corner, abs=0.6)
+    check_no_label(tmp_path / "csv")
+
+
+SKELETON = Skeleton(("spot", "beside"), ((0, 1),))
+
+
+@pytest.fixture
+def proposals(made):
+    """Two frames of the video and a picture."""
+    video, still = Frame("v", made / "mouse.mp4", 5, (64, 48), "mouse"), made / "stills" / "still3.png"
+    placed = ((video, "mouse", "img0005.png"), (video._replace(number=20), "mouse", "img0020.png"),
+              (Frame("s", still, None, (64, 48), ""), "stills", "still3.png"))
+    return [Proposal(*where, picture(0), np.array([[10.25, 20], [16, 20]]) + number, np.array([0.5, 0.25]))
+            for number, where in enumerate(placed)]
+
+
+def test_coco_lists_pictures_and_results(proposals, tmp_path):
+    write_proposals("coco", tmp_path, proposals, SKELETON, "kpjax")
+    results = json.loads((tmp_path / "proposals.json").read_text())
+    listed = json.loads((tmp_path / "images.json").read_text())
+    assert [one["image_id"] for one in results] == [one["id"] for one in listed["images"]]
+    assert all((tmp_path / one["file_name"]).exists() for one in listed["images"])
+    assert listed["annotations"] == []
+    assert listed["categories"][0]["skeleton"] == [[1, 2]]
+    assert results[1]["keypoints"] == [11.25, 21, 0.5, 17, 21, 0.25]
+    check_no_label(tmp_path)
+
+
+def test_lightning_pose_has_likelihoods(proposals, tmp_path):
+    write_proposals("lp", tmp_path, proposals, SKELETON, "kpjax")
+    lines = (tmp_path / "proposals.csv").read_text().splitlines()
+    assert lines[1:4] == ["bodyparts,spot,spot,spot,beside,beside,beside", "coords,x,y,likelihood,x,y,likelihood",
+                          "labeled-data/mouse/img0005.png,10.25,20.0,0.5,16.0,20.0,0.25"]
+    check_no_label(tmp_path)
+
+
+def check_no_label(folder):
+    """The project reader finds no instance in it, or no project at all."""
+    reading = pytest.importorskip("kpjax.projects.reading")
+    with contextlib.suppress(InputError):
+        assert not reading.read_project(folder).instances
+
+
+def test_deeplabcut_has_machine_labels(proposals, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("tables")
+    write_proposals("dlc", tmp_path, proposals, SKELETON, "kpjax")
+    labels = tmp_path / "labeled-data" / "mouse" / "machinelabels-iter0.h5"
+    found = pandas.read_hdf(labels, "df_with_missing")
+    read = pandas.read_csv(labels.with_suffix(".csv"), header=[0, 1, 2], index_col=[0, 1, 2])
+    np.testing.assert_allclose(found.to_numpy(), read.to_numpy())
+    np.testing.assert_allclose(found.to_numpy()[1], [11.25, 21, 0.5, 17, 21, 0.25])
+    assert found.columns.names == ["scorer", "bodyparts", "coords"]
+    assert all(tmp_path.joinpath(*row).exists() for row in found.index)
+    assert not list(tmp_path.rglob("*CollectedData*"))
+    check_no_label(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # sleap-io asks the system what it is
+def test_sleap_has_suggestions_with_predicted_instances(proposals, made, tmp_path):
+    sleap_io = pytest.importorskip("sleap_io")
+    write_proposals("slp", tmp_path, proposals, SKELETON, "kpjax")
+    loaded = sleap_io.load_slp(str(tmp_path / "proposals.slp"))
+    assert loaded.skeletons[0].node_names == ["spot", "beside"]
+    assert len(loaded.suggestions) == len(loaded.labeled_frames) == 3
+    instances = [one for frame in loaded for one in frame.instances]
+    assert all(type(one) is sleap_io.PredictedInstance for one in instances)
+    np.testing.assert_allclose(instances[1].numpy(), [[11.25, 21], [17, 21]])
+    of_video = [frame for frame in loaded if frame.video.filename == str(made / "mouse.mp4")]
+    assert [frame.frame_idx for frame in of_video] == [5, 20]
+    check_no_label(tmp_path / "proposals.slp")
+
+
+@pytest.mark.parametrize(("flags", "words"), [
+    (["--n", "0"], "--n: 0; give 1 or more"),
+    (["--every", "0"], "--every: 0"),
+    (["--by", "luck"], "--by"),
+    (["--by", "disagreement"], "give --second RUN"),
+    (["--by", "unusual_pose"], "give --labelled PROJECT"),
+    (["--by", "fitting", "--every", "2"], "--every 1"),
+    (["--second", "nowhere"], "nowhere does not exist"),
+])
+def test_what_cannot_be_done_is_one_line(made, tmp_path, capsys, flags, words):
+    arguments = [str(made / "runs/brightest/demo/spot/seed-0"), str(made / "mouse.mp4"), "--out", str(tmp_path / "out")]
+    assert exit_code_of(lambda: main([*arguments, "--batch-size", "8", *flags])) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_things_are_not_overwritten(made, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match="other things"):
+        suggested(made, out, "--overwrite", inputs=("stills",))
+    (out / "thesis.txt").unlink()
+    assert len(suggested(made, out, inputs=("stills",))) == 3  # 20 were asked for
+    with pytest.raises(InputError, match="--overwrite"):
+        suggested(made, out, inputs=("stills",))
+    assert len(suggested(made, out, "--n", 1, "--overwrite", inputs=("stills",))) == 1
+    assert len(list((out / "images").rglob("*.png"))) == 1
+
+
+def test_what_a_project_knows(made):
+    """Keypoints by name, the usual diagonal, and frames by the names that tools give them."""
+    nowhere = np.full(4, np.nan)
+    frames = (Frame("labeled-data/mouse/img0005.png", made / "labeled-data/mouse/img0005.png", None, (64, 48), "mouse"),
+              Frame("stills/still3.png", made / "stills" / "still3.png", None, (64, 48), "stills"))
+    instances = tuple(Instance(n, np.array([[1.0, 2.0], [4.0, 6.0]]) * (n + 1), np.ones(2, np.float32),
+                               np.zeros(2, bool), nowhere) for n in range(2))
+    project = Project(made, "deeplabcut", Skeleton(("beside", "spot")), frames, instances)
+    known = known_from(project, Skeleton(("spot", "beside")))
+    assert known.diagonal == pytest.approx(7.5)
+    assert len(known.notes) == 1  # the first picture is not there
+    assert len(known.features) == 1
+    found = frames_at([made / "mouse.mp4", made / "stills"])
+    labelled = has_label(found, known.frames, 3)
+    assert [frame.number for frame, yes in zip(found, labelled, strict=True) if yes and frame.number is not None] == [
+        3, 4, 5, 6, 7]
+    assert [frame.path.name for frame, yes in zip(found, labelled, strict=True) if yes and frame.number is None] == [
+        "still3.png"]
+    with pytest.raises(InputError, match="finds nose"):
+        known_from(project, Skeleton(("nose",)))
+    with pytest.raises(InputError, match="no labelled frame"):
+        known_from(project._replace(instances=()), Skeleton(("spot",)))
+    one, visible = np.zeros((2, 2, 2)), np.array([[1, 1], [1, 0]])
+    one[0, 1] = (3, 4)
+    np.testing.assert_allclose(diagonals(one, visible), [5, np.nan])
