@@ -1,35 +1,23 @@
 """Checkpoints that are damaged, half-written or refused by the disc."""
-import contextlib
-import resource
+import os
+import pathlib
+import re
 import shutil
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import Batches, bits, tiny
+from tiny import bits
+from tiny_checkpoints import FROZEN, IDENTITY, state_of, template
 
 from kpjax.errors import InputError, RunError
 from kpjax.structures import Trained
 from kpjax.training.checkpoints import load_trained, open_checkpoints, save_trained
 from kpjax.training.digests import describe, leaf_digests
 from kpjax.training.mesh import data_mesh, replicated
-
-IDENTITY = {"stage": "main", "config": {"rate": 0.1}}
-
-
-def state_of(step):
-    streams = {"labelled": Batches()[0]}
-    state = jax.jit(tiny().init, out_shardings=replicated(data_mesh()))(jax.random.key(step), streams, {})
-    return state._replace(step=jnp.int32(step), frozen=jax.tree.map(jnp.array, FROZEN))
-
-
-FROZEN = {"core": {"scale": np.arange(3, dtype=np.float32), "half": np.ones((2, 2), jnp.bfloat16)}, "empty": {}}
-
-
-def template():
-    whole = replicated(data_mesh())
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), state_of(0))
 
 
 @pytest.fixture(scope="module")
@@ -156,45 +144,38 @@ def test_another_format(folder, monkeypatch):
         restore(folder)
 
 
-@contextlib.contextmanager
-def full_disc():
-    """No process can write more than nothing to any file, as on a disc that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def save_and_wait(checkpoints, state):
-    checkpoints.save(6, state, {}, 5)
-    checkpoints.wait()
-
-
-@pytest.mark.parametrize("moment", ["at once", "in the background"])
-def test_full_disc(folder, tmp_path, moment, monkeypatch):
-    """One line, and the checkpoint before is still good."""
-    shutil.copytree(folder, tmp_path / "run")
-    # The disc stays full until everything in flight has ended: a write that comes later would succeed.
-    with contextlib.ExitStack() as disc, open_checkpoints(tmp_path / "run", IDENTITY) as checkpoints:
-        assert checkpoints.restore(template()).step == 5
-        if moment == "at once":
-            def refuse(*arguments, **options):
-                raise OSError(28, "No space left on device")
-
-            monkeypatch.setattr(checkpoints.manager, "save", refuse)
-            with pytest.raises(InputError, match=r"step 6.*: No space left on device; .* step 5 in") as said:
-                checkpoints.save(6, state_of(6), {}, 5)
-        else:
-            state = state_of(6)
-            disc.enter_context(full_disc())
-            with pytest.raises(InputError, match=r"cannot be written: File too large; .* step 5") as said:
-                save_and_wait(checkpoints, state)
-        assert "\n" not in str(said.value)
-    restored = restore(tmp_path / "run")
+def still_at_step_five(folder):
+    restored = restore(folder)
     assert restored.step == 5
     assert bits(restored.state) == bits(state_of(5))
+
+
+def test_refused_at_once(folder, tmp_path, monkeypatch):
+    """One line, and the checkpoint before is still good."""
+    def refuse(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    shutil.copytree(folder, tmp_path / "run")
+    with open_checkpoints(tmp_path / "run", IDENTITY) as checkpoints:
+        assert checkpoints.restore(template()).step == 5
+        monkeypatch.setattr(checkpoints.manager, "save", refuse)
+        with pytest.raises(InputError, match=r"step 6.*: No space left on device; .* step 5 in") as said:
+            checkpoints.save(6, state_of(6), {}, 5)
+    assert "\n" not in str(said.value)
+    still_at_step_five(tmp_path / "run")
+
+
+def test_full_disc_in_the_background(folder, tmp_path):
+    """The same of a write in flight, in a process of its own: what a file limit does reaches all of a process."""
+    shutil.copytree(folder, tmp_path / "run")
+    here = pathlib.Path(__file__)
+    found = subprocess.run([sys.executable, str(here.with_name("save_on_a_full_disc.py")), str(tmp_path / "run")],
+                           env=dict(os.environ, PYTHONPATH=str(here.parents[2])), capture_output=True, text=True,
+                           check=False, timeout=300)
+    assert found.returncode == 0, found.stderr
+    line, = found.stdout.splitlines()
+    assert re.search(r"^InputError: .*run: .* cannot be written: File too large; .* step 5 in .*", line), line
+    still_at_step_five(tmp_path / "run")
 
 
 def test_folder_that_cannot_be_made(tmp_path):
