@@ -27,3 +27,11 @@ def decoder(name: DecoderName, *, sigma: float, logits: bool = False) -> Decoder
         return decode_dark(spatial_softmax(heatmaps) if logits else heatmaps, sigma=sigma)
 
     return decode
+
+
+def score_kind(name: DecoderName, *, logits: bool) -> str:
+    """What the scores of `decoder(name, logits=logits)` are; those of two kinds do not compare. `mse_peak`: heights of
+    maps whose Gaussians have height 1; `softmax_peak`: probabilities; `logit_peak`: neither."""
+    if name == "soft_argmax" or (logits and name == "dark"):
+        return "softmax_peak"
+    return "logit_peak" if logits else "mse_peak"

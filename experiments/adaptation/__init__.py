@@ -159,6 +159,11 @@ def predictor(folder: Path) -> tuple[Method, int, Place]:
             place_local_contrast(place) if config.pictures == "local_contrast" else place)
 
 
+def score_kind(folder: Path) -> str:
+    """What the scores of a finished run are."""
+    return "softmax_peak"
+
+
 # The command line
 
 

@@ -27,8 +27,9 @@ from kpjax.methods.adaptation import (
 from kpjax.methods.parametrisation import Parametrisation
 from kpjax.methods.passes import imagenet_normalise
 from kpjax.methods.supervised import supervised
+from kpjax.models.convolution import uniform_fan_in
 from kpjax.models.heads import HeatmapHead
-from kpjax.models.hourglass import STRIDE, hourglass, uniform_fan_in
+from kpjax.models.hourglass import STRIDE, hourglass
 from kpjax.models.network import KeypointNetwork
 from kpjax.models.random_features import DESCRIPTION, RandomFeatures, random_features
 from kpjax.models.residual_generator import ResidualGenerator

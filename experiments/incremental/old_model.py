@@ -47,7 +47,8 @@ def old_model(folder: str) -> OldModel:
                          f"{missing[0]}); give a run that learnt named keypoints from labels")
     if opened.score["kind"] != MAPS:
         raise InputError(f"--old: the heatmaps of {folder} are no Gaussians of height 1 but for a softmax (scores are "
-                         f"{opened.score['kind']}); give a run of semi_supervised or incremental")
+                         f"{opened.score['kind']}); give a run of "
+                         "semi_supervised or incremental, or supervised_mse")
     taken = {name: tuple(config[name]) if isinstance(config[name], list) else config[name] for name in TAKEN_OVER
              if name in config}
     return OldModel(opened, opened.method.points.names, taken)

@@ -236,6 +236,11 @@ def predictor(folder: Path) -> tuple[Method, int, Place]:
     return method, config.image_size, place_of(replace(config, data="own"))
 
 
+def score_kind(folder: Path) -> str:
+    """What the scores of a finished run are."""
+    return "softmax_peak"
+
+
 # The command line
 
 

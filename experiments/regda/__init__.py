@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.command_line import Experiment, Job, preset_folder, run_folder
+from experiments.decoding import score_kind as kind_of_scores
 from experiments.domains import Splits, open_domain
 from experiments.networks import imagenet_start
 from experiments.own_project import is_own
@@ -196,9 +197,8 @@ def predictor(folder: Path) -> tuple[Method, int, Place]:
 
 
 def score_kind(folder: Path) -> str:
-    """What the scores of a finished run are: DARK reads the softmax of a heatmap, the others its logits."""
-    dark = getattr(stored_run(folder, Config, OwnConfig).config, "decoder", "argmax") == "dark"
-    return "softmax_peak" if dark else "logit_peak"
+    """What the scores of a finished run are."""
+    return kind_of_scores(getattr(stored_run(folder, Config, OwnConfig).config, "decoder", "argmax"), logits=True)
 
 
 # The command line

@@ -22,6 +22,7 @@ import optax
 
 from experiments.command_line import Experiment, Job, Variant, run_folder
 from experiments.decoding import decoder
+from experiments.decoding import score_kind as kind_of_scores
 from experiments.domains import Splits, held_out_splits, open_domain
 from experiments.keypoint_errors import keypoint_errors
 from experiments.networks import heatmap_network, imagenet_start
@@ -157,6 +158,12 @@ def predictor(folder: Path) -> tuple[Method, int, Place]:
     """(method, side, place) of a finished run, for predictions on other pictures."""
     config, variant, points = stored_run(folder, Config)
     return build(config, points, variant), config.image_size, letterbox(config.image_size)
+
+
+def score_kind(folder: Path) -> str:
+    """What the scores of a finished run are."""
+    config, variant, _ = stored_run(folder, Config)
+    return kind_of_scores(config.decoder, logits=LOSSES[variant] is heatmap_kl)
 
 
 # The command line

@@ -7,6 +7,9 @@ from flax import linen as nn
 # Weights with the variance that keeps a ReLU network's activations steady (He et al. 2015), by fan-out as torchvision.
 he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+# PyTorch's default: U(-b, b) with b = 1 / sqrt(fan_in); its transposed layers take the fan-out for it.
+uniform_fan_in = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+uniform_fan_out = nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
 
 
 class Convolution(nn.Module):

@@ -8,14 +8,12 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from kpjax.models.convolution import Convolution, upsample_nearest
+from kpjax.models.convolution import Convolution, uniform_fan_in, upsample_nearest
 from kpjax.models.heads import HeatmapHead
 from kpjax.models.network import KeypointNetwork
 from kpjax.models.normalization import BatchNorm
 
 STRIDE = 4  # of the heatmaps
-# PyTorch's default, which the published networks start from: U(-b, b) with b = 1 / sqrt(fan_in).
-uniform_fan_in = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 class HierarchicalBlock(nn.Module):

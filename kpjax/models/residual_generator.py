@@ -7,12 +7,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from kpjax.models.convolution import Convolution, TransposedConvolution
+from kpjax.models.convolution import Convolution, TransposedConvolution, uniform_fan_in, uniform_fan_out
 from kpjax.models.normalization import BatchNorm
 
 STRIDE = 4  # of the maps that it reads
-uniform_fan_in = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # PyTorch's default
-uniform_fan_out = nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform")  # the same of its transposed layers
 
 
 class ResidualGenerator(nn.Module):

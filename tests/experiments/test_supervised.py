@@ -9,7 +9,7 @@ from PIL import Image
 
 from experiments import command_line, domains, supervised
 from experiments.command_line import run
-from experiments.decoding import decoder
+from experiments.decoding import decoder, score_kind
 from experiments.predict import predict_folder
 from experiments.supervised.config import PRESETS
 from kpjax.errors import InputError
@@ -101,3 +101,15 @@ def test_sub_pixel_decoding_undoes_the_targets(preset, variant):
         return coding.decode(jax.numpy.log(targets) if variant == "supervised" else targets)[0]
 
     np.testing.assert_allclose(there_and_back(points), points, atol=0.1)
+
+
+@pytest.mark.parametrize(("name", "logits", "expected"), [
+    ("dark", True, "softmax_peak"), ("dark", False, "mse_peak"), ("argmax", True, "logit_peak"),
+    ("quarter", False, "mse_peak"), ("soft_argmax", False, "softmax_peak")])
+def test_scores_are_what_their_kind_says(name, logits, expected):
+    """Of a map with one sharp peak of height 8: its probability, its height, or the logit as it is."""
+    heatmaps = jax.numpy.zeros((1, 9, 9, 1)).at[0, 4, 5, 0].set(8.0)
+    assert score_kind(name, logits=logits) == expected
+    found = float(decoder(name, sigma=1.0, logits=logits)(heatmaps)[1][0, 0])
+    # DARK blurs the map before it looks, and gives the height of the map as it was.
+    assert (found < 1) == (expected == "softmax_peak")
