@@ -137,6 +137,17 @@ def test_frozen_kernels_stay_and_the_rest_moves(adapted_network):
     assert all(not np.array_equal(old, new) for old, new in statistics)
 
 
+def test_frozen_kernels_are_bit_identical_after_100_steps():
+    """Under the published optimizer, whose weight decay would reach whatever it is given."""
+    method = build(optimizer=released_optimizer(), learning_rate=lambda step: 1e-3)
+    first = init(method, {"core": core_of()})
+    last, metrics = after(method, first, 100)
+    equal(first.frozen, last.frozen)
+    assert np.isfinite(metrics["loss/total"])
+    projections = flatten_dict(last.variables["params"]["projections"])
+    assert all(np.abs(matrix - np.eye(len(matrix))).max() > 1e-3 for matrix in projections.values())
+
+
 def test_a_folded_network_is_the_unfolded_one(adapted_network):
     model, _, method, rule, _, last, streams = adapted_network
     plain = plain_variables(last, adapted(rule))
