@@ -14,6 +14,12 @@ from kpjax.models.rsn import rsn
 from kpjax.models.unet import small_unet
 
 NetworkName = Literal["small_unet", "pose_resnet", "hrnet", "rsn"]
+SIZES: dict[str, tuple[str, ...]] = {  # the options of `heatmap_network` that decide which weights a network has
+    "small_unet": ("widths", "head_layers", "head_width"),
+    "pose_resnet": ("depth", "head_layers"),
+    "hrnet": ("width", "modules", "blocks", "stem_width", "taps", "head_layers", "head_width"),
+    "rsn": ("depth", "stages", "stem_width", "unit_width"),
+}
 
 
 def heatmap_network(

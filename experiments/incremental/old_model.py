@@ -8,16 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.networks import SIZES
 from experiments.predictors import OpenedRun, open_run
 from kpjax.errors import InputError
 from kpjax.models.network import KeypointNetwork
 from kpjax.structures import Variables
 from kpjax.training.digests import tree_digest
 
-# What the new network takes over from the old one's config, as far as that has it.
-TAKEN_OVER = (
-    "image_size", "heatmap_size", "sigma", "grid", "decoder", "network", "widths", "depth", "width", "modules",
-    "blocks", "stem_width", "taps", "stages", "unit_width", "head_layers", "head_width", "dtype")
+# What the new network takes over from the old one's config, as far as that has it, besides the network's sizes.
+TAKEN_OVER = ("image_size", "heatmap_size", "sigma", "grid", "decoder", "network", "dtype")
 NEEDED = ("network", "image_size", "heatmap_size", "sigma")
 MAPS = "mse_peak"  # the scores of networks whose maps are Gaussians of height 1
 PARTS = ("backbone", "upsampling", "head")
@@ -49,7 +48,8 @@ def old_model(folder: str) -> OldModel:
         raise InputError(f"--old: the heatmaps of {folder} are no Gaussians of height 1 but for a softmax (scores are "
                          f"{opened.score['kind']}); give a run of "
                          "semi_supervised or incremental, or supervised_mse")
-    taken = {name: tuple(config[name]) if isinstance(config[name], list) else config[name] for name in TAKEN_OVER
+    names = (*TAKEN_OVER, *SIZES.get(config["network"], ()))
+    taken = {name: tuple(config[name]) if isinstance(config[name], list) else config[name] for name in names
              if name in config}
     return OldModel(opened, opened.method.points.names, taken)
 
