@@ -123,6 +123,8 @@ def steps_by_labels(name: str, labelled: int, batch: int, *, passes: int, least:
 
 def every_choice(of_videos: int) -> Choice:
     """Which frames of videos without labels are taken."""
+    if not of_videos:
+        return Choice("every", 1, "there are no videos without labels")
     every = max(math.ceil(of_videos / FRAMES_WITHOUT_LABELS), 1)
     why = "all of them" if every == 1 else f"about {of_videos // every}, for neighbours are nearly one"
     return Choice("every", every, f"{of_videos} frames of videos without labels: {why}")
