@@ -202,8 +202,8 @@ class Unlabelled(NamedTuple):
 def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unlabelled:
     """The frames at `paths`, or if none is named those of the project that have no label, and its videos' others.
 
-    Frames of videos that lie in a held-out part are left out. Pictures that are named stay even if they are held out:
-    whoever compares the two finds out.
+    Frames of videos that lie in a held-out part are left out, and so are the very files of held-out pictures, as in the
+    project's own folder. Copies of them stay: whoever compares the two finds out.
     """
     if paths:
         frames = frames_at([Path(path) for path in paths])
@@ -215,8 +215,11 @@ def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unl
         known = {(frame.path.resolve(), frame.number) for frame in rest}
         frames = (*rest, *(frame for frame in frames_at(list(videos))
                            if (frame.path.resolve(), frame.number) not in known))
-    left_out = frozenset(frame_identity(frame, project.root) for frame in frames
-                         if (frame.number is not None or not paths) and _is_held_out(frame, held))
+    judged = {project.frames[project.instances[number].frame].path.resolve() for number in held.held_out}
+    left_out = frozenset(
+        frame_identity(frame, project.root) for frame in frames
+        if (frame.number is None and frame.path.resolve() in judged)
+        or ((frame.number is not None or not paths) and _is_held_out(frame, held)))
     return Unlabelled(tuple(frames), left_out)
 
 

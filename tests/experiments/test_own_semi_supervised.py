@@ -118,6 +118,15 @@ def test_refused_in_one_line(project, flags, line, tmp_path, capsys):
     assert line in error[0]
 
 
+def test_the_folder_of_the_project_is_taken_without_what_is_held_out(project):
+    held = hold_out(project)
+    found = own_project.unlabelled_frames(project, held, [str(project.root)])
+    judged = {project.frames[project.instances[number].frame].path for number in held.held_out}
+    taken = {frame.path for frame in found.taken(1, project.root)}
+    assert taken == {frame.path for frame in project.frames} - judged
+    assert judged
+
+
 def test_a_held_out_picture_among_the_unlabelled_is_refused(project, tmp_path, capsys):
     held = hold_out(project)
     test = project.frames[project.instances[held.held_out[0]].frame].path
