@@ -249,16 +249,17 @@ def open_labelled(config: Any, flag: str = "project") -> tuple[ArraySource, Arra
     the field that names the project."""
     project = needed_project(config, flag)
     held = hold_out(project, config.validation)
-    name = project.root.name
+    return (open_animals(config, project, held.train, "training"),
+            open_animals(config, project, held.held_out, "held out"))
 
-    def opened(numbers: Sequence[int], part: str) -> ArraySource:
-        if config.placement == "around_box":
-            numbers = with_boxes(project, numbers)
-        source = project_source(project, place_of(config), instances=numbers, occluded=config.occluded,
-                                name=f"{name}, {part}")
-        return decoded(source, on_bad_frame=config.on_bad_frame)
 
-    return opened(held.train, "training"), opened(held.held_out, "held out")
+def open_animals(config: Any, project: Project, numbers: Sequence[int], part: str) -> ArraySource:
+    """Some labelled animals of a project, placed as the config says and read once. part: what they are called."""
+    if config.placement == "around_box":
+        numbers = with_boxes(project, numbers)
+    source = project_source(project, place_of(config), instances=numbers, occluded=config.occluded,
+                            name=f"{project.root.name}, {part}")
+    return decoded(source, on_bad_frame=config.on_bad_frame)
 
 
 def with_boxes(project: Project, numbers: Sequence[int]) -> list[int]:

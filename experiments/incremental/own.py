@@ -1,6 +1,6 @@
 """The preset `own` of incremental learning: a finished run, and a project that labels further keypoints."""
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -9,13 +9,12 @@ from experiments.incremental.config import Config, OwnConfig
 from experiments.incremental.material import Material
 from experiments.incremental.measures import Matrices
 from experiments.incremental.old_model import old_model
-from experiments.own_project import hold_out, is_own, labelled_frames, needed_project, place_of, with_boxes
+from experiments.own_project import hold_out, is_own, labelled_frames, needed_project, open_animals
 from experiments.own_settings import Choice, chosen, facts_of, picture_choices, rotation_choice, steps_by_labels
 from kpjax.errors import InputError
 from kpjax.input.protocol import Protocol, ProtocolStep
-from kpjax.input.source import ArraySource, changed, with_labels
+from kpjax.input.source import changed, with_labels
 from kpjax.projects.project import Project
-from kpjax.projects.project_source import decoded, project_source
 from kpjax.structures import Example, Skeleton
 from kpjax.training.evaluation import predict_source
 
@@ -100,14 +99,8 @@ def open_own(config: OwnConfig) -> Material:
     skeleton = joint_skeleton(old.opened.method.points, project)
     project = renamed_to(project, skeleton)
 
-    def opened(numbers: Sequence[int], part: str) -> ArraySource:
-        if config.placement == "around_box":
-            numbers = with_boxes(project, numbers)
-        source = project_source(project, place_of(config), instances=numbers, occluded=config.occluded,
-                                name=f"{project.root.name}, {part}")
-        return decoded(source, on_bad_frame=config.on_bad_frame)
-
-    train, held_out = opened(held.train, "training"), opened(held.held_out, "held out")
+    train, held_out = (open_animals(config, project, numbers, part) for numbers, part in (
+        (held.train, "training"), (held.held_out, "held out")))
     new = skeleton.names[len(old.names):]
     steps = (ProtocolStep(old.names, ()), ProtocolStep(new, tuple(range(len(train)))))
     known = set(range(len(old.names)))

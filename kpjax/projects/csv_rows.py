@@ -17,18 +17,27 @@ class Rows(NamedTuple):
     separator: str
 
 
+def read_text(path: Path, label: str, faults: list[str]) -> str | None:
+    """The text of a csv file that faults call `label`. None, and a fault, if it cannot be read or is no UTF-8."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[:error.start].count(b"\n") + 1
+        faults.append(f"{label} line {line}: byte 0x{error.object[error.start]:02x} is no UTF-8; save the table as "
+                      "UTF-8")
+    except OSError as error:
+        faults.append(f"{label} cannot be read: {error.strerror}; look at its permissions")
+    return None
+
+
 def read_rows(path: Path, faults: list[str]) -> Rows | None:
     """The rows of a csv file that are not empty, those of another length than the header left out with a fault.
 
     Cells may be separated by commas, semicolons or tabs, as the header is. None, and a fault, for a file that cannot
     be read as UTF-8, is empty, or has a quote that does not end.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object[:error.start].count(b"\n") + 1
-        faults.append(f"{path.name} line {line}: byte 0x{error.object[error.start]:02x} is no UTF-8; save the table as "
-                      "UTF-8")
+    text = read_text(path, path.name, faults)
+    if text is None:
         return None
     separator = separator_of(text.split("\n", 1)[0])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)

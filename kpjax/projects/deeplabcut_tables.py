@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kpjax.projects.csv_rows import read_text
 from kpjax.projects.names import forward
 
 HEADER = ("scorer", "individuals", "bodyparts", "coords")
@@ -95,15 +96,8 @@ def _parts(key: str) -> list[str]:
 
 
 def _lines_of_csv(path: Path, label: str, faults: list[str]) -> list[list[str]] | None:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object[:error.start].count(b"\n") + 1
-        faults.append(f"{label} line {line}: byte 0x{error.object[error.start]:02x} is no UTF-8; save the table as "
-                      "UTF-8")
-        return None
-    except OSError as error:
-        faults.append(f"{label} cannot be read: {error.strerror}; look at its permissions")
+    text = read_text(path, label, faults)
+    if text is None:
         return None
     try:
         return list(csv.reader(io.StringIO(text, newline=""), strict=True))

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 
 from kpjax.projects.predictions import OK, PredictionTable
+from kpjax.projects.sleap import save
 
 
 def write_sleap(table: PredictionTable, path: Path) -> Path:
@@ -29,13 +30,7 @@ def write_sleap(table: PredictionTable, path: Path) -> Path:
         frames.append(sleap_io.LabeledFrame(video=videos[video], frame_idx=number, instances=instances))
     labels = sleap_io.Labels(frames, videos=videos, skeletons=[skeleton], tracks=tracks,
                              provenance={"predicted by": f"kpjax {table.title}"})
-    partial = path.with_name(f".{path.stem}.partial.slp")
-    try:
-        sleap_io.save_slp(labels, str(partial), embed=False, verbose=False)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    return save(sleap_io, labels, path)
 
 
 def _videos(table: PredictionTable, sleap_io) -> tuple[list, list[tuple[int, int]]]:
