@@ -5,6 +5,7 @@ object cannot say how to paint it. On the device, inside the training step; each
 """
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,12 +15,21 @@ from kpjax import geometry
 from kpjax.errors import InputError
 from kpjax.random_maps import DrawMap, at_least_zero
 
-# (key, images (B, H, W, C)) -> (target, appearance), both (B, h, w, C)
-ViewPair = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+
+class Views(NamedTuple):
+    """Two views of a batch of images."""
+
+    target: jax.Array  # (B, h, w, C)
+    appearance: jax.Array  # (B, h, w, C)
+    weight: jax.Array | None = None  # (B, h, w, 1) in [0, 1], how much a pixel of the target counts; None: all alike
+
+
+ViewPair = Callable[[jax.Array, jax.Array], Views]  # (key, images (B, H, W, C)) -> views
 
 WIDEST = 40.0  # degrees at which a turn is cut
 MARGIN = 70.0  # percent of a box that the published crops leave on each side of it
 CONTROLS = 10  # control points along each side of a spline
+STEEPNESS = 0.4  # of the ramp of a soft margin: 0.5 + 0.5 * tanh(x / 0.4), x from -1 to 1
 
 
 def draw_view(
@@ -69,24 +79,25 @@ def similarity_views(
     """
     draws = [draw_view(deviation, size=size, **options) for deviation in deviations]
 
-    def views(key: jax.Array, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def views(key: jax.Array, images: jax.Array) -> Views:
         pair = []
         for number, draw in enumerate(draws):
             keys = jax.random.split(jax.random.fold_in(key, number), images.shape[0])
             maps = jax.vmap(lambda key, draw=draw: draw(key, images.shape[1:3]))(keys)
             pair.append(geometry.warp(images, maps, size=size, fill=None))
-        return pair[0], pair[1]
+        return Views(*pair)
 
     return views
 
 
-def spline_views() -> ViewPair:
+def spline_views(*, margin: float = 10 / 128, ramp: float = 20 / 128) -> ViewPair:
     """Two views by random thin-plate splines, the border repeated: the target is the image bent a little and shifted by
     up to several percent, the appearance is the target turned, zoomed, shifted and bent again.
 
-    Source: IMM (Jakab et al. 2018), which also leaves a soft margin of the image out of its loss; this does not.
+    A `soft_margin` of the image, which moves with it, weighs the target's pixels: what came in from beyond the border
+    is not to be painted. margin, ramp: shares of the image's side. Source: IMM (Jakab et al. 2018) and its code.
     """
-    def views(key: jax.Array, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def views(key: jax.Array, images: jax.Array) -> Views:
         batch, height, width, _ = images.shape
         to_pixels = jnp.array([(width - 1) / 2, (height - 1) / 2], jnp.float32)
         grid = geometry.pixel_grid(height, width) / to_pixels[None] - 1
@@ -102,9 +113,28 @@ def spline_views() -> ViewPair:
         places = (places + 1) * to_pixels.reshape(1, 1, 1, 2)
         target, appearance = (geometry.sample(images, places[:, view], fill=None).reshape(images.shape)
                               for view in (0, 1))
-        return target, appearance
+        weight = jnp.broadcast_to(soft_margin(height, width, margin, ramp), (batch, height, width, 1))
+        return Views(target, appearance, geometry.sample(weight, places[:, 0], fill=0.0).reshape(weight.shape))
 
     return views
+
+
+def soft_margin(height: int, width: int, margin: float = 10 / 128, ramp: float = 20 / 128) -> np.ndarray:
+    """(height, width, 1) float32: 0 along the border for `margin` of the side, from there on 0.5 + 0.5 * tanh(x / 0.4),
+    x from -1 to 1 over `ramp` of the side, and 1 inside; the product over both axes.
+
+    Source: IMM's code, 10 and 20 px of 128. Raises InputError for shares of which two do not fit the side.
+    """
+    if min(margin, ramp) < 0 or margin + ramp > 0.5:
+        raise InputError(f"soft margin: margin {margin:g} and ramp {ramp:g} are shares of the side, and each border "
+                         "has one of both, so together at most 0.5")
+
+    def profile(side: int) -> np.ndarray:
+        rise = 0.5 + 0.5 * np.tanh(np.linspace(-1, 1, int(ramp * side)) / STEEPNESS)
+        half = np.concatenate([np.zeros(int(margin * side)), rise])
+        return np.concatenate([half, np.ones(side - 2 * len(half)), half[::-1]])
+
+    return np.outer(profile(height), profile(width))[..., None].astype(np.float32)
 
 
 def draw_spline(

@@ -7,7 +7,7 @@ import pytest
 from kpjax import geometry
 from kpjax.errors import InputError
 from kpjax.landmark_crop import landmark_box
-from kpjax.view_pairs import draw_spline, draw_view, similarity_views, spline_views
+from kpjax.view_pairs import draw_spline, draw_view, similarity_views, soft_margin, spline_views
 
 SIDE = 24
 
@@ -47,13 +47,36 @@ def test_margins_and_turns_of_views(maps):
 def test_views_of_a_flat_image_are_flat_and_of_others_differ(views):
     """The border is repeated: nothing black comes in. Each image's draw is its own, whatever stands beside it."""
     images = jnp.stack([jnp.full((SIDE, SIDE, 3), 0.7)] + 2 * [jax.random.uniform(jax.random.key(1), (SIDE, SIDE, 3))])
-    target, appearance = jax.jit(views)(jax.random.key(0), images)
+    target, appearance, _ = jax.jit(views)(jax.random.key(0), images)
     assert target.shape == appearance.shape
     assert target.shape[0] == 3
     np.testing.assert_allclose(target[0], 0.7, atol=1e-5)
     np.testing.assert_allclose(appearance[0], 0.7, atol=1e-5)
     assert float(jnp.abs(target[1] - appearance[1]).mean()) > 1e-3
     assert float(jnp.abs(target[1] - target[2]).mean()) > 1e-3
+
+
+def test_a_soft_margin_has_the_published_profile():
+    """IMM's 10 px of nothing and 20 px of 0.5 + 0.5 * tanh(x / 0.4); tanh(2.5) = 0.986614."""
+    mask = soft_margin(128, 128)
+    assert mask.shape == (128, 128, 1)
+    np.testing.assert_allclose(mask[64, [0, 9, 10, 29, 30, 97, 98, 117, 118]].ravel(),
+                               [0, 0, 0.006693, 0.993307, 1, 1, 0.993307, 0.006693, 0], atol=1e-6)
+    np.testing.assert_allclose(mask[10, 20], mask[10, 64] * mask[64, 20], rtol=1e-6)
+    np.testing.assert_allclose(soft_margin(64, 32, 0.25, 0.0)[..., 0].sum(), 32 * 16)
+    with pytest.raises(InputError, match=r"together at most 0\.5"):
+        soft_margin(64, 64, 0.3, 0.3)
+
+
+def test_only_spline_views_weigh_pixels_and_none_from_beyond_the_border():
+    """The weight is that of the place in the image that a pixel came from: it moves with the image."""
+    across = jnp.broadcast_to(jnp.linspace(-1, 1, SIDE)[None, None, :, None], (8, SIDE, SIDE, 1))
+    assert similarity_views()(jax.random.key(0), across).weight is None
+    target, _, weight = jax.jit(spline_views(margin=0.25, ramp=0.0))(jax.random.key(0), across)
+    assert weight.shape == (8, SIDE, SIDE, 1)
+    assert bool(jnp.all(jnp.abs(target)[weight > 0] < 0.6))
+    assert bool(jnp.all(weight[jnp.abs(target) > 0.6] == 0))
+    assert not bool(jnp.all(weight == weight[:1]))
 
 
 def test_a_still_spline_is_the_identity_and_a_bent_one_has_its_shift():

@@ -186,11 +186,14 @@ def shortened(config: Config, steps: int) -> Config:
 
 
 def columns(config: Config) -> tuple[Column, ...]:
-    """Errors with all labelled pictures and with about ten, in percent of `--lengths`; consistency; what tells a
-    collapse; and the accuracy of the core on its own test pictures."""
+    """Errors with all labelled pictures and with about ten, in percent of `--lengths`, beside the forward error of the
+    mean of the same labels, which needs no point; consistency; what tells a collapse; and the accuracy of the core on
+    its own test pictures."""
     counts = ["all", *(str(count) for count in sorted(config.images, key=lambda count: abs(count - 10))[:1])]
-    errors = tuple(Column(f"{direction}/{count}", f"{direction}, {count}", "%", 1.0, 2, "lower")
-                   for count in counts for direction in ("backward", "forward")) if config.annotated else ()
+    errors = tuple(Column(f"{metric}/{count}", f"{title}, {count}", "%", 1.0, 2, "lower")
+                   for count in counts for metric, title in (
+                       ("backward", "backward"), ("forward", "forward"), ("mean_landmarks", "of the mean"))
+                   ) if config.annotated else ()
     core = (Column("core/pck", "core", "%", 100.0, 1),) if config.core_test else ()
     return (*errors, Column("consistency", "consistency", f"px of {config.image_size}", 1.0, 2, "lower"),
             Column("live_points", "live points", f"of {config.landmarks}", 1.0, 1),

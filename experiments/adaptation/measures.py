@@ -109,23 +109,26 @@ def row_of(found: Found, config: Config, annotation: Skeleton, points: Skeleton)
     """The metrics of a row, and why they mean nothing ("" if they do).
 
     `forward/<images>` and `backward/<images>` in percent, with all labelled pictures also per landmark and per point;
-    their deviations over subsets under `deviation/`; `consistency` in pixels, sorted over points under
-    `consistency/rank_<n>`; `live_points`, `point_spread` and `annotated_spread` (px), and `void`, 1 or 0.
+    their deviations over subsets under `deviation/`; `mean_landmarks/<images>`, the forward error of answering every
+    picture with the mean of the labels, which points that tell of a picture have to beat; `consistency` in pixels,
+    sorted over points under `consistency/rank_<n>`; `live_points`, `point_spread` and `annotated_spread` (px), and
+    `void`, 1 or 0.
     """
     follows = consistency(found.once, found.twice, found.turns)
     if config.annotated:
         errors = both_errors(
             found.fit, found.test, normaliser=normaliser_of(config, annotation), regressor=regressor_of(config),
             images=(*config.images, ALL), repeats=config.repeats, extra=config.extra)
+        means = errors_of_mean(found, config, annotation)
     else:
-        errors = {}
+        errors, means = {}, {}
         # Nothing is annotated: one place that all pictures share makes the spread that is compared with zero.
         found = found._replace(test=Landmarks(found.test.discovered, np.zeros((len(found.once), 1, 2)),
                                               np.ones((len(found.once), 1))))
     row = measures(errors, follows, found.test, side=config.image_size)
     if not config.annotated:
         del row["annotated_spread"]
-    row = {_place(name): value for name, value in row.items()}
+    row = {_place(name): value for name, value in row.items()} | means
     if config.annotated:
         shown = [np.asarray(part.visible)[complete(part, name)].any(0) for name, part in
                  (("fitted", found.fit), ("test", found.test))]
@@ -136,6 +139,16 @@ def row_of(found: Found, config: Config, annotation: Skeleton, points: Skeleton)
     row |= {f"consistency/rank_{rank}": float(value) for rank, value in enumerate(follows.ascending, 1)}
     reason = void({"annotated_spread": 0.0} | row, len(points.names))
     return row | {"void": float(bool(reason))}, reason
+
+
+def errors_of_mean(found: Found, config: Config, annotation: Skeleton) -> dict[str, float]:
+    """`mean_landmarks/<images>`: forward errors, percent, of points that are the same on every picture."""
+    fit, test = (part._replace(discovered=np.zeros_like(part.discovered)) for part in (found.fit, found.test))
+    errors = both_errors(fit, test, normaliser=normaliser_of(config, annotation),
+                         regressor=scaled_ridge(config.image_size, config.penalty), images=(*config.images, ALL),
+                         repeats=config.repeats, extra=config.extra)
+    return {name.replace("forward", "mean_landmarks"): error.mean for name, error in errors.items()
+            if name.startswith("forward")}
 
 
 def _place(name: str) -> str:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 Features = Float[Array, "batch _height _width _channels"]
+Weight = Float[Array, "batch _rows _columns 1"]  # of pixels, in [0, 1]
 SMALLEST = 1e-12  # what an average is raised to before it divides
 
 
@@ -14,13 +15,16 @@ def pixel_mse(
     images: Float[Array, "batch height width channels"],
     targets: Float[Array, "batch height width channels"],
     *,
+    weight: Weight | None = None,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Float[Array, ""]:
     """The squared difference of two batches of pictures, in float32: its mean over all pixels, channels and images.
 
+    weight: of each pixel's square; the mean is over all pixels whatever they weigh, as in IMM's code.
     reduction: "sum" adds up an image's pixels and channels, and is the mean over images only.
     """
     squared = jnp.square(images.astype(jnp.float32) - targets.astype(jnp.float32))
+    squared = squared if weight is None else squared * weight
     return squared.mean() if reduction == "mean" else squared.sum((1, 2, 3)).mean()
 
 
@@ -28,17 +32,26 @@ def feature_distances(
     features: Sequence[Features],
     targets: Sequence[Features],
     *,
+    weight: Weight | None = None,
     form: Literal["squared", "absolute"] = "squared",
 ) -> Float[Array, "layers"]:
     """The mean difference, squared or absolute, of every layer over batch, space and channels: (layers,) float32.
 
     features, targets: the same layers of two batches of pictures, of any dtype. The pictures themselves may be one of
     them. Perceptual losses sum these (Johnson et al. 2016) or balance them first (`balanced_distances`).
+    weight: of the pictures' pixels, made as large as each layer by linear interpolation, as in IMM's code; the mean is
+    over all places whatever they weigh.
     """
     measure = {"squared": jnp.square, "absolute": jnp.abs}[form]
-    return jnp.stack([
-        measure(found.astype(jnp.float32) - target.astype(jnp.float32)).mean()
-        for found, target in zip(features, targets, strict=True)])
+
+    def distance(found: jax.Array, target: jax.Array) -> jax.Array:
+        difference = measure(found.astype(jnp.float32) - target.astype(jnp.float32))
+        if weight is None:
+            return difference.mean()
+        size = (*difference.shape[:3], 1)
+        return (difference * jax.image.resize(weight, size, "linear", antialias=False)).mean()
+
+    return jnp.stack([distance(found, target) for found, target in zip(features, targets, strict=True)])
 
 
 def moved_averages(

@@ -40,7 +40,7 @@ from kpjax.structures import (
     Variables,
     named_key,
 )
-from kpjax.view_pairs import ViewPair, similarity_views
+from kpjax.view_pairs import ViewPair, Views, similarity_views
 
 STREAM = "target"
 RECONSTRUCTION, PERCEPTUAL = "reconstruction", "perceptual"  # what terms read
@@ -66,6 +66,7 @@ class Reconstruction(NamedTuple):
     targets: jax.Array  # (B, h, w, 3) float32 in [0, 1]
     features: tuple[jax.Array, ...]  # of `images`; () if no term reads them
     target_features: tuple[jax.Array, ...]  # of `targets`, without a gradient
+    weight: jax.Array | None  # (B, h, w, 1) in [0, 1], of the targets' pixels; None: all alike
 
 
 def adaptation_objective(
@@ -79,12 +80,13 @@ def adaptation_objective(
     """
     def compare_pixels(outputs, streams):
         del streams
-        return pixel_mse(outputs[RECONSTRUCTION].images, outputs[RECONSTRUCTION].targets)
+        found = outputs[RECONSTRUCTION]
+        return pixel_mse(found.images, found.targets, weight=found.weight)
 
     def compare_features(outputs, streams):
         del streams
         found = outputs[RECONSTRUCTION]
-        return feature_distances(found.features, found.target_features, form=form).sum()
+        return feature_distances(found.features, found.target_features, weight=found.weight, form=form).sum()
 
     objective = {"pixels": Term(1.0, compare_pixels, reads=(RECONSTRUCTION,))}
     if perceptual:
@@ -161,7 +163,7 @@ def adaptation(
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         batch = jax.eval_shape(lambda example: unit_range(example).image, streams[STREAM])
-        view, _ = jax.eval_shape(make_views, key, batch)
+        view = Views(*jax.eval_shape(make_views, key, batch)).target
         images = jnp.zeros((1, *view.shape[1:]), jnp.float32)
         heatmaps, fresh = model.init_with_output(named_key(key, "model"), images, train=False)
         if heatmaps.shape[-1] != len(points.names):
@@ -192,7 +194,7 @@ def adaptation(
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         examples = augmented(augment, {STREAM: streams[STREAM]}, key)
-        target, appearance = make_views(named_key(key, "views"), examples[STREAM].image)
+        target, appearance, weight = Views(*make_views(named_key(key, "views"), examples[STREAM].image))
 
         def features(pictures: jax.Array) -> tuple[jax.Array, ...]:
             return perceptual.apply(state.frozen[PERCEPTUAL], perceptual_normalise(pictures))
@@ -204,7 +206,7 @@ def adaptation(
             maps = gaussian_bumps(found, heatmaps.shape[1:3], sigma, window=None)
             images, painter_statistics = _paint(
                 painter_of(appearance), painter_params, state.generator["batch_stats"], appearance, maps)
-            reconstruction = Reconstruction(images, target, (), ())
+            reconstruction = Reconstruction(images, target, (), (), weight)
             if PERCEPTUAL in read:
                 reconstruction = reconstruction._replace(
                     features=features(images), target_features=jax.lax.stop_gradient(features(target)))

@@ -45,6 +45,7 @@ from kpjax.projection import fold
 from kpjax.structures import Trained
 from kpjax.training.adapter_file import core_fingerprint
 from kpjax.training.fit import fit
+from kpjax.view_pairs import Views
 
 KEYPOINTS = len(POINTS.names)
 PERCEPTUAL = RandomFeatures((2, 3))
@@ -242,9 +243,9 @@ def test_terms_reach_what_they_should():
 def test_points_and_generator_see_only_their_own_view():
     """The landmark network reads the target, and the generator the appearance and the points."""
     def pair(key, pictures):
-        return pictures, jnp.full_like(pictures, 0.5)
+        return Views(pictures, jnp.full_like(pictures, 0.5), jnp.full((*pictures.shape[:3], 1), weight))
 
-    seen = {}
+    weight, seen = 0.25, {}
 
     class Painter(nn.Module):
         @nn.compact
@@ -258,9 +259,9 @@ def test_points_and_generator_see_only_their_own_view():
     last, metrics = after(method, first, 1)
     assert seen == {"pictures": (4, SIDE, SIDE, 3), "maps": (4, SIDE // 4, SIDE // 4, KEYPOINTS)}
     target = images()["target"].image / np.float32(255)
-    np.testing.assert_allclose(metrics["loss/pixels"], np.square(target - 0.5).mean(), rtol=1e-5)
-    np.testing.assert_allclose(last.generator["params"]["colour"], 0.05 * 2 / 3 * (target - 0.5).mean((0, 1, 2)),
-                               atol=1e-6)
+    np.testing.assert_allclose(metrics["loss/pixels"], weight * np.square(target - 0.5).mean(), rtol=1e-5)
+    np.testing.assert_allclose(last.generator["params"]["colour"],
+                               weight * 0.05 * 2 / 3 * (target - 0.5).mean((0, 1, 2)), atol=1e-6)
     np.testing.assert_allclose(metrics["gradient_norm/landmarks"], 0, atol=1e-8)
 
 
