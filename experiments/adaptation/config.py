@@ -190,7 +190,7 @@ PRESETS: dict[str, Config] = {
     "lspet_faces": replace(
         FACES, summary="68 points of faces in videos, from a core for people in sport; random features; 2 cores",
         core="lspet/train", core_test="lspet/test", core_placement="person_crop", core_crop_smallest=100.0,
-        core_unused_keypoints=("pelvis", "thorax"), core_pck_threshold=0.2, core_pck_over="box"),
+        core_epoch_steps=600, core_unused_keypoints=("pelvis", "thorax"), core_pck_threshold=0.2, core_pck_over="box"),
     "mpii_mafl": MAFL,
     "mpii_aflw": replace(ALIKE, summary="faces in the wild, AFLW, by what was trained on CelebA; one GPU",
                          fit="aflw/train", test="aflw/test", training_kept_by="mpii_mafl"),

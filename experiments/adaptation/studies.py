@@ -6,7 +6,7 @@ Command   python -m experiments.adaptation.studies core_epochs --preset demo --s
 
 core_epochs  the adapted row from cores of several epochs          images  the same by pictures without labels (0: all)
 labels       errors by the labelled pictures of the regressors     cores   rows by what stands behind the core's people
-order        ratios of rows' errors, with intervals over test pictures
+order        ratios of rows' errors, with intervals over test pictures and over seeds
 
 All other flags are those of the preset; --variants names other rows. Runs lie where `python -m experiments.adaptation`
 puts them, those of another setting in a folder of their own beside the preset's; all share its cores. `labels` and
@@ -43,6 +43,7 @@ from experiments.command_line import (
     read_command,
     run_folder,
 )
+from experiments.seed_intervals import over_seeds
 from experiments.tables import markdown, mean_text, measured, outcome_lines, raise_for_failures, work_through
 from kpjax.errors import InputError
 from kpjax.probes.landmark_regression import ALL, both_errors
@@ -190,8 +191,16 @@ def ratio(one: Sequence[np.ndarray], other: Sequence[np.ndarray], *, draws: int 
     return Interval(means(one) / means(other), float(low), float(high))
 
 
+def ratio_over_seeds(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> Interval | None:
+    """The geometric mean over seeds of the ratios of means, with an interval of 95 % by Student's t of the logarithms;
+    None for one seed."""
+    found = over_seeds([float(np.log(mine.mean() / yours.mean())) for mine, yours in zip(one, other, strict=True)])
+    return found and Interval(*np.exp(found).tolist())
+
+
 def order_page(command: Command) -> str:
-    """The first row's errors over those of every other row."""
+    """The first row's errors over those of every other row. Open is what either interval leaves open: that over test
+    pictures tells of these networks, that over seeds of others like them."""
     config, (first, *others) = command.config, command.variants
     metrics = [column.metric for column in columns(config)
                if column.metric.startswith(("forward", "backward", "consistency"))]
@@ -200,17 +209,20 @@ def order_page(command: Command) -> str:
     rows = []
     for other in others:
         for metric in metrics:
-            found = ratio(errors[first, metric], errors[other, metric])
-            singles = " ".join(f"{one.mean() / two.mean():.2f}" for one, two in zip(
-                errors[first, metric], errors[other, metric], strict=True))
-            verdict = "open" if found.low <= 1 <= found.high else "lower" if found.high < 1 else "higher"
+            compared = errors[first, metric], errors[other, metric]
+            found, seeds = ratio(*compared), ratio_over_seeds(*compared)
+            singles = " ".join(f"{one.mean() / two.mean():.2f}" for one, two in zip(*compared, strict=True))
+            known = [found, *([seeds] if seeds else [])]
+            verdict = ("lower" if all(one.high < 1 for one in known) else
+                       "higher" if all(one.low > 1 for one in known) else "open")
             rows.append([f"{first} / {other}", metric, f"{found.value:.2f}", f"{found.low:.2f} to {found.high:.2f}",
-                         singles, verdict])
+                         f"{seeds.value:.2f}, {seeds.low:.2f} to {seeds.high:.2f}" if seeds else "–", singles, verdict])
     void = [f"{name}, seed {seed}" for name in command.variants for seed, value in zip(command.seeds, measured(
         NAME, [job for job in plain_jobs(command) if job.variant == name], "void"), strict=False) if value]
     note = (f"Void, so that their errors mean nothing: {'; '.join(void)}." if void else "No run is void.")
     return "\n\n".join([heading("order", command), markdown(
-        ["rows", "metric", "ratio", "95 % over test pictures", "single seeds", "order"], rows), note]) + "\n"
+        ["rows", "metric", "ratio of means", "95 % over test pictures", "mean ratio, 95 % over seeds", "single seeds",
+         "order"], rows), note]) + "\n"
 
 
 def main(arguments: Sequence[str]) -> Path:

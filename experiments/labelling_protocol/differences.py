@@ -2,8 +2,8 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import stats
 
+from experiments.seed_intervals import over_seeds
 from experiments.tables import markdown
 
 CONTROLS = ("random", "diversity")
@@ -11,11 +11,8 @@ CONTROLS = ("random", "diversity")
 
 def interval(differences: Sequence[float]) -> str:
     """"-0.41 [-0.90, +0.08]": the mean and where it lies with a probability of 95 % by Student's t."""
-    mean = float(np.mean(differences))
-    if len(differences) < 2:
-        return f"{mean:+.2f}"
-    half = float(stats.t.ppf(0.975, len(differences) - 1)) * float(np.std(differences, ddof=1)) / len(differences)**0.5
-    return f"{mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}]"
+    found = over_seeds(differences)
+    return f"{np.mean(differences):+.2f}" + (f" [{found.low:+.2f}, {found.high:+.2f}]" if found else "")
 
 
 def differences(values: Mapping[tuple[str, int], float], title: str) -> str:

@@ -74,6 +74,18 @@ def test_results_are_complete(finished):
     assert report.count("landmarks from points") >= len(ROWS)
 
 
+def test_what_the_mean_of_the_labels_gives_stands_beside_the_errors(finished):
+    """The same for all rows, whatever their points: how far test landmarks are from the mean of the labelled ones."""
+    found = measures.read_points(finished / "adapted" / "seed-0")
+    annotated = found.test.annotated
+    eyes = np.linalg.norm(annotated[:, 0] - annotated[:, 1], axis=-1)
+    errors = np.linalg.norm(annotated - found.fit.annotated.mean(0), axis=-1).mean(1) / eyes
+    for variant in ROWS:
+        metrics = results_of(finished, variant)["metrics"]
+        assert metrics["mean_landmarks/all"] == pytest.approx(100 * errors.mean(), rel=1e-5)
+        assert "mean_landmarks/2" in metrics
+
+
 def test_the_core_is_one_stage_with_earlier_epochs(finished):
     folder = finished / "stages" / "core_people_clutter" / "seed-0"
     assert [path.name for path in (finished / "stages").iterdir()] == ["core_people_clutter"]
@@ -392,6 +404,10 @@ def test_settings_of_studies_have_the_papers_numbers(finished):
     same = [np.linspace(1, 3, 50), np.linspace(2, 3, 50)]
     found = studies.ratio([2 * part for part in same], same, draws=20)
     assert (found.value, found.low, found.high) == pytest.approx((2, 2, 2))
+    assert studies.ratio_over_seeds(same[:1], same[:1]) is None
+    found = studies.ratio_over_seeds([np.ones(4), 4 * np.ones(4)], [np.ones(4), np.ones(4)])
+    half = 12.7062 * np.log(2)  # Student's t with one degree of freedom
+    assert (found.value, found.low, found.high) == pytest.approx((2, 2 * np.exp(-half), 2 * np.exp(half)), rel=1e-4)
 
 
 # Benchmark
