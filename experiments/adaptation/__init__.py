@@ -197,7 +197,8 @@ def columns(config: Config) -> tuple[Column, ...]:
     core = (Column("core/pck", "core", "%", 100.0, 1),) if config.core_test else ()
     return (*errors, Column("consistency", "consistency", f"px of {config.image_size}", 1.0, 2, "lower"),
             Column("live_points", "live points", f"of {config.landmarks}", 1.0, 1),
-            Column("point_spread", "spread", "px", 1.0, 1), Column("void", "void", "%", 100.0, 0, "lower"), *core)
+            Column("point_spread", "spread", "px", 1.0, 1), Column("median_spread", "median", "px", 1.0, 1),
+            Column("void", "void", "%", 100.0, 0, "lower"), *core)
 
 
 EXPERIMENT = Experiment(

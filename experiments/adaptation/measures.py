@@ -111,7 +111,8 @@ def row_of(found: Found, config: Config, annotation: Skeleton, points: Skeleton)
     `forward/<images>` and `backward/<images>` in percent, with all labelled pictures also per landmark and per point;
     their deviations over subsets under `deviation/`; `mean_landmarks/<images>`, the forward error of answering every
     picture with the mean of the labels, which points that tell of a picture have to beat; `consistency` in pixels,
-    sorted over points under `consistency/rank_<n>`; `live_points`, `point_spread` and `annotated_spread` (px), and
+    sorted over points under `consistency/rank_<n>`; `live_points`, mean and median distances between points and
+    between landmarks, `point_spread`, `median_spread`, `annotated_spread` and `annotated_median_spread` (px), and
     `void`, 1 or 0.
     """
     follows = consistency(found.once, found.twice, found.turns)
@@ -127,7 +128,7 @@ def row_of(found: Found, config: Config, annotation: Skeleton, points: Skeleton)
                                               np.ones((len(found.once), 1))))
     row = measures(errors, follows, found.test, side=config.image_size)
     if not config.annotated:
-        del row["annotated_spread"]
+        del row["annotated_spread"], row["annotated_median_spread"]
     row = {_place(name): value for name, value in row.items()} | means
     if config.annotated:
         shown = [np.asarray(part.visible)[complete(part, name)].any(0) for name, part in

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 import numpy as np
 
-from kpjax.point_diagnostics import live_points, point_spread
+from kpjax.point_diagnostics import live_points, median_spread, point_spread
 from kpjax.probes.landmark_consistency import Consistency
 from kpjax.probes.landmark_regression import LandmarkErrors, Landmarks, complete
 
@@ -21,7 +21,8 @@ def measures(
     `forward/<images>` and `backward/<images>` are in percent of the length that errors were measured in, each with the
     standard deviation over subsets under `<name>/deviation`; `consistency` is in pixels; `live_points` is the number of
     discovered landmarks that differ from image to image; `point_spread` and `annotated_spread` are the mean distances
-    between two landmarks of an image in pixels, discovered and annotated.
+    between two landmarks of an image in pixels, discovered and annotated, `median_spread` and `annotated_median_spread`
+    the medians.
     """
     row = {name: error.mean for name, error in errors.items()}
     row |= {f"{name}/deviation": error.deviation for name, error in errors.items() if len(error.per_subset) > 1}
@@ -33,6 +34,8 @@ def measures(
         "live_points": float(live_points(discovered, (side, side))),
         "point_spread": float(point_spread(discovered)),
         "annotated_spread": float(point_spread(annotated)),
+        "median_spread": float(median_spread(discovered)),
+        "annotated_median_spread": float(median_spread(annotated)),
     }
 
 

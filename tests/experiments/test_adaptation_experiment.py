@@ -242,7 +242,7 @@ def test_pictures_without_annotation_have_consistency_only(finished, monkeypatch
     experiment.run(job)
     metrics = results_of(finished.parent / "shoes", "untrained_head")["metrics"]
     assert {name.partition("/")[0] for name in metrics} == {
-        "consistency", "live_points", "point_spread", "void", "core"}
+        "consistency", "live_points", "point_spread", "median_spread", "void", "core"}
     assert [path.name for path in (run_folder(job, "adaptation") / "pictures").iterdir()] == ["points.png"]
     assert EXPERIMENT.columns(config)[0].metric == "consistency"
 
@@ -340,7 +340,7 @@ def test_points_that_follow_the_face_are_consistent_and_void_rows_are_told():
     assert row["void"] == 1
     assert reason.startswith("0 of 10 landmarks are alive; landmarks lie 0.0 px apart")
     unannotated, _ = measures.row_of(found, replace(config, lengths="none"), Skeleton(()), skeleton)
-    assert set(unannotated) == {"consistency", "live_points", "point_spread", "void"} | {
+    assert set(unannotated) == {"consistency", "live_points", "point_spread", "median_spread", "void"} | {
         f"consistency/rank_{rank}" for rank in range(1, 11)}
 
 

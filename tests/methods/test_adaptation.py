@@ -40,7 +40,7 @@ from kpjax.models.random_features import RandomFeatures
 from kpjax.models.residual_generator import ResidualGenerator
 from kpjax.models.unet import small_unet
 from kpjax.parameter_paths import convolutions, split
-from kpjax.point_diagnostics import live_points, point_spread
+from kpjax.point_diagnostics import live_points, median_spread, point_spread
 from kpjax.projection import fold
 from kpjax.structures import Trained
 from kpjax.training.adapter_file import core_fingerprint
@@ -287,7 +287,11 @@ def test_diagnostics_of_points():
     np.testing.assert_allclose(point_spread(jnp.asarray(points)), np.mean(distances), rtol=1e-6)
     assert float(live_points(jnp.asarray(points), (32, 64))) == 1
     assert float(live_points(jnp.asarray(points), (32, 65))) == 0
-    assert float(point_spread(jnp.ones((2, 1, 2)))) == 0
+    assert float(point_spread(jnp.ones((2, 1, 2)))) == float(median_spread(jnp.ones((2, 1, 2)))) == 0
+    heap_and_wanderer = jnp.concatenate([jnp.zeros((2, 4, 2)), jnp.full((2, 1, 2), 30.0)], axis=1)
+    assert float(point_spread(heap_and_wanderer)) > 15
+    assert float(median_spread(heap_and_wanderer)) == 0
+    np.testing.assert_allclose(median_spread(jnp.array([[[0.0, 0], [3, 4], [0, 10]]])), 3 * 5**0.5, rtol=1e-6)
 
 
 # Input that cannot be used
