@@ -1,6 +1,7 @@
 """Frozen-core adaptation (Sanchez and Tzimiropoulos, NeurIPS 2019): landmarks of a new category, without labels.
 
 Command   python -m experiments.adaptation demo               (2 CPU cores, about 10 minutes, draws its own pictures)
+          python -m experiments.adaptation demo --variants all                                    (every row)
           python -m experiments.adaptation demo --core-background patches --workdir elsewhere     (another core)
           python -m experiments.adaptation own --core RUN --images FOLDER    (one's own run and pictures)
           python -m experiments.adaptation.studies core_epochs --preset demo      (also images, labels, cores, order)
@@ -29,7 +30,7 @@ from experiments.adaptation.core import NAME, Core, base_preset, trained_core, u
 from experiments.adaptation.measures import check_annotation, predict, row_of, write_points
 from experiments.adaptation.own import own_core, settled
 from experiments.adaptation.parts import as_judged, build, comparison, judge, perceptual_start
-from experiments.adaptation.pictures import Pictures, open_pictures, place_of
+from experiments.adaptation.pictures import DRAWN, Pictures, open_pictures, place_of
 from experiments.adaptation.published import paper_numbers
 from experiments.adaptation.sheets import draw_sheets
 from experiments.adaptation.variants import RECIPES, VARIANTS
@@ -171,6 +172,8 @@ def short_list(preset: str, config: Config) -> tuple[str, ...]:
     """The rows that a preset runs when no variants are named."""
     if is_own(config):
         return ("random_core", "adapted") if config.control else ("adapted",)
+    if config.target.startswith(DRAWN):  # minutes on two cores
+        return ("adapted", "scratch", "untrained_head")
     return ("adapted", "finetuned", "scratch", "lora", "random_core", "untrained_head")
 
 

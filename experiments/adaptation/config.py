@@ -173,7 +173,7 @@ DRAWN = Config(
     "drawn faces over clutter, from a core for drawn people; random features in place of VGG's; 2 cores, minutes",
     core="drawn:people", core_test="drawn:people", target="drawn:faces", image_size=64, core_placement="letterbox",
     target_placement="letterbox", test_placement="letterbox", target_side=64, shown=0.9, width=64, depth=3,
-    core_epochs=10, core_epoch_steps=100, core_kept=(1, 2, 5), core_learning_rate=2e-3, batch_size=16, steps=500,
+    core_epochs=10, core_epoch_steps=100, core_kept=(1, 2, 5), core_learning_rate=2e-3, batch_size=16, steps=2000,
     schedule="cosine", generator_width=8, generator_blocks=1, stand_in_widths=(8, 16), images=(10, 50, 100))
 FACES = replace(
     DRAWN, target="youtube_faces/train", test="youtube_faces/test", target_placement="landmark_crop", target_side=80,

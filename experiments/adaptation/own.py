@@ -23,6 +23,7 @@ from kpjax.training.run_folder import read_json
 from kpjax.training.tree_files import load_trained
 
 LEAST_PICTURES = needs_of("adaptation").pictures
+PASSES, FEWEST_STEPS, MOST_STEPS = 100, 1000, 2000  # fewer leave most points wandering, see experiments/RESULTS.md
 OF_HOURGLASS = ("image_size", "width", "depth", "dtype", "pictures")
 OF_NETWORK = {  # what a network by name is built from, besides its stride
     "small_unet": ("widths",), "pose_resnet": ("depth",), "hrnet": ("width", "modules", "blocks", "stem_width", "taps")}
@@ -101,13 +102,13 @@ def settled(preset: str, config: Config, typed: Collection[str]) -> Config:
         raise InputError(f"--images: {len(split.target) + len(split.test)} pictures; points are found on at least "
                          f"{LEAST_PICTURES}")
     side = core.fields["image_size"]
-    wanted = -(-20 * len(split.target) // config.batch_size)
-    steps = min(max(wanted, 400), 1000)
+    wanted = -(-PASSES * len(split.target) // config.batch_size)
+    steps = min(max(wanted, FEWEST_STEPS), MOST_STEPS)
     choices = [
         *(Choice(name, value, "as the core has it") for name, value in core.fields.items()),
         Choice("target_side", side, "views are drawn from pictures as large as those of the core"), every,
-        Choice("steps", steps, f"20 passes over {len(split.target)} pictures in batches of {config.batch_size} are "
-               f"{wanted}, kept between 400 and 1000")]
+        Choice("steps", steps, f"{PASSES} passes over {len(split.target)} pictures in batches of {config.batch_size} "
+               f"are {wanted}, kept between {FEWEST_STEPS} and {MOST_STEPS}")]
     if split.project:
         if facts_of(split.project).several:
             raise InputError(f"--project: {split.project.root} has several animals on a picture; points are found on "

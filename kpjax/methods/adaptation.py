@@ -66,7 +66,7 @@ class Reconstruction(NamedTuple):
     targets: jax.Array  # (B, h, w, 3) float32 in [0, 1]
     features: tuple[jax.Array, ...]  # of `images`; () if no term reads them
     target_features: tuple[jax.Array, ...]  # of `targets`, without a gradient
-    weight: jax.Array | None  # (B, h, w, 1) in [0, 1], of the targets' pixels; None: all alike
+    weight: jax.Array | None = None  # (B, h, w, 1) in [0, 1], of the targets' pixels; None: all alike
 
 
 def adaptation_objective(

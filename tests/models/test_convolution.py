@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from kpjax.models.convolution import convolve, convolve_by_dot, transposed_convolution, upsample_nearest
+from kpjax.models.convolution import (
+    Convolution,
+    convolve,
+    convolve_by_dot,
+    convolve_in_blocks,
+    transposed_convolution,
+    upsample_nearest,
+)
 from kpjax.models.pose_resnet import max_pool
 
 TRANSPOSED = [(4, 1, 0), (3, 1, 1), (2, 0, 0)]  # kernel size, PyTorch's padding and output padding
@@ -61,6 +68,25 @@ def test_a_dot_of_patches_equals_the_convolution(size, stride, padding):
         lambda x, kernel: convolve_by_dot(x, kernel, stride, padding),
         lambda x, kernel: convolve(x, kernel, stride, padding),
         draw(0, 2, 6, 4, 3), draw(1, size, size, 3, 5))
+
+
+@pytest.mark.parametrize("size", [3, 5, 7, 9])
+def test_a_convolution_of_blocks_equals_the_convolution(size):
+    assert_same_function(
+        lambda x, kernel: convolve_in_blocks(x, kernel, 1, size // 2),
+        lambda x, kernel: convolve(x, kernel, 1, size // 2),
+        draw(0, 2, 8, 10, 3), draw(1, size, size, 3, 5) / size)
+
+
+def test_the_module_takes_every_form():
+    """By blocks for narrow maps under a large kernel, by a dot for 1x1 kernels, plainly for a map of odd size."""
+    for size, side in ((7, 8), (7, 9), (1, 8), (9, 8)):
+        x, module = draw(0, 2, side, side, 3), Convolution(4, size)
+        variables = module.init(jax.random.key(1), x)
+        expected = convolve(x, variables["params"]["kernel"], 1, size // 2)
+        np.testing.assert_allclose(module.apply(variables, x), expected, atol=1e-5)
+    with pytest.raises(ValueError, match="even sides"):
+        convolve_in_blocks(draw(0, 1, 9, 8, 2), draw(1, 7, 7, 2, 2), 1, 3)
 
 
 def test_max_pool_equals_the_windowed_maximum():
