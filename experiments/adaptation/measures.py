@@ -1,5 +1,6 @@
 """What discovered points are worth: predicted once for a row, kept in its folder, and measured from there."""
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -145,11 +146,11 @@ def row_of(found: Found, config: Config, annotation: Skeleton, points: Skeleton)
 def errors_of_mean(found: Found, config: Config, annotation: Skeleton) -> dict[str, float]:
     """`mean_landmarks/<images>`: forward errors, percent, of points that are the same on every picture."""
     fit, test = (part._replace(discovered=np.zeros_like(part.discovered)) for part in (found.fit, found.test))
-    errors = both_errors(fit, test, normaliser=normaliser_of(config, annotation),
-                         regressor=scaled_ridge(config.image_size, config.penalty), images=(*config.images, ALL),
-                         repeats=config.repeats, extra=config.extra)
-    return {name.replace("forward", "mean_landmarks"): error.mean for name, error in errors.items()
-            if name.startswith("forward")}
+    constant = found._replace(fit=fit, test=test)
+    with_intercept = replace(config, regressor="ridge")
+    return {f"mean_landmarks/{'all' if images is ALL else images}": float(
+        errors_of_pictures(constant, with_intercept, annotation, images).errors.mean())
+        for images in (*config.images, ALL)}
 
 
 def _place(name: str) -> str:

@@ -40,7 +40,7 @@ from kpjax.structures import (
     Variables,
     named_key,
 )
-from kpjax.view_pairs import ViewPair, Views, similarity_views
+from kpjax.view_pairs import ViewPair, similarity_views
 
 STREAM = "target"
 RECONSTRUCTION, PERCEPTUAL = "reconstruction", "perceptual"  # what terms read
@@ -137,7 +137,7 @@ def adaptation(
         [0, 1], with s the stride of the model; by default `residual_generator_for` the views.
     perceptual: `apply(variables, images)` -> feature maps, for example `kpjax.models.vgg.VGG`; its variables come as
         `start['perceptual']`. perceptual_normalise: nothing, as in the released code, or `imagenet_normalise`.
-    view_pair: how a target and an appearance are made of an image, by default `similarity_views()`.
+    view_pair: how the `Views` of images are made, by default `similarity_views()`.
     temperature: of the soft-argmax. sigma: of the drawn points in heatmap pixels, `RELEASED_SIGMA` or `PRINTED_SIGMA`.
     statistics: which BatchNorm statistics `predict` uses; the released code uses those of the evaluated batch.
 
@@ -163,7 +163,7 @@ def adaptation(
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         batch = jax.eval_shape(lambda example: unit_range(example).image, streams[STREAM])
-        view = Views(*jax.eval_shape(make_views, key, batch)).target
+        view = jax.eval_shape(make_views, key, batch).target
         images = jnp.zeros((1, *view.shape[1:]), jnp.float32)
         heatmaps, fresh = model.init_with_output(named_key(key, "model"), images, train=False)
         if heatmaps.shape[-1] != len(points.names):
@@ -194,7 +194,7 @@ def adaptation(
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         examples = augmented(augment, {STREAM: streams[STREAM]}, key)
-        target, appearance, weight = Views(*make_views(named_key(key, "views"), examples[STREAM].image))
+        target, appearance, weight = make_views(named_key(key, "views"), examples[STREAM].image)
 
         def features(pictures: jax.Array) -> tuple[jax.Array, ...]:
             return perceptual.apply(state.frozen[PERCEPTUAL], perceptual_normalise(pictures))
