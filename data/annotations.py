@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from data.prepared import Record, png, record
-from kpjax.boxes import tight_box
+from kpjax.images.boxes import tight_box
 
 Cut = Callable[[Image.Image, np.ndarray], tuple[Image.Image, np.ndarray]]
 Reference = Callable[[np.ndarray, np.ndarray], float]  # (keypoints, visible) -> the set's reference length in pixels

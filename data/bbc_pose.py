@@ -3,7 +3,7 @@
 Charles et al., Domain-Adaptive Discriminative One-Shot Learning of Gestures, ECCV 2014, and earlier work of the group.
 Videos 1 to 10 train on joints that a tracker found; 11 to 15 validate and 16 to 20 test on joints labelled by hand.
 Frames are stored whole, as they are; `box` is that of the joints, which the published crops go by
-(`kpjax.input.landmark_placement.margin_crop` and `window_crop`). Joints are counted from 1 as MATLAB does and are
+(`kpjax.images.transforms.margin_crop` and `window_crop`). Joints are counted from 1 as MATLAB does and are
 stored from 0. `scale` is the diagonal of the joints' box in pixels.
 """
 from functools import partial

@@ -7,7 +7,7 @@ lie. Sorted by name, the first 195 of 279 train, the next 34 validate and the ot
 out nine of them (KNOWN_BAD); all are read here unless `read` is told otherwise.
 
 The files state no spacing. `scale` is how long a pixel is of the picture stretched to 512 x 512: an error divided by it
-is one in pixels of that picture, exactly so after the placement `kpjax.input.placement.stretch`. Left and right are the
+is one in pixels of that picture, exactly so after `kpjax.images.transforms.stretch`. Left and right are the
 picture's. A mirror image is no valid X-ray: the heart is on one side.
 """
 from functools import partial

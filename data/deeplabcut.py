@@ -1,7 +1,7 @@
 """Any single-animal DeepLabCut project: its `config.yaml` and the label tables under `labeled-data/<video>/`.
 
 Mathis et al., DeepLabCut: markerless pose estimation of user-defined body parts with deep learning, Nature
-Neuroscience 2018. Read as `kpjax.projects.deeplabcut` does: frames without any label stay, pictures may be of several
+Neuroscience 2018. Read as `kpjax.annotations.deeplabcut` does: frames without labels stay, pictures may be of several
 sizes and are stored as they are. `scale` is the diagonal of the labelled points' box in pixels, the median of the split
 for frames with fewer than two.
 
@@ -16,9 +16,9 @@ import numpy as np
 from data.annotations import Annotation, stored
 from data.checking import all_faults, copies_across, read_whole
 from data.prepared import Dataset, KeypointBuilder
+from kpjax.annotations import deeplabcut
+from kpjax.annotations.project import Project
 from kpjax.errors import InputError
-from kpjax.projects import deeplabcut
-from kpjax.projects.project import Project
 from kpjax.structures import Skeleton
 
 TRAINING = 0.69  # of the frames: 80 of the 116 of DeepLabCut's open field mouse

@@ -2,7 +2,7 @@
 import numpy as np
 from PIL import Image
 
-from kpjax.boxes import square_box, tight_box
+from kpjax.images.boxes import square_box, tight_box
 from kpjax.structures import Skeleton
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")

@@ -17,7 +17,7 @@ from data.annotations import Annotation, stored
 from data.bodies import BODY
 from data.checking import all_faults, entries, numbers, read_json, read_whole
 from data.prepared import Dataset, KeypointBuilder
-from kpjax.boxes import square_box, tight_box
+from kpjax.images.boxes import square_box, tight_box
 
 TRAIN, TEST = (1, 5, 6, 7, 8), (9, 11)
 STRIDE, SIDE, DRAWS = 5, 512, 3200

@@ -23,7 +23,7 @@ from PIL import Image
 from data.annotations import Annotation
 from data.checking import all_faults, entries, numbers, read_matlab, read_whole
 from data.prepared import DEFAULT_DATA_DIR, Dataset, KeypointBuilder, Record, open_source, record
-from kpjax.input.placement import Place
+from kpjax.images.transforms import Place
 from kpjax.input.video_source import VideoSource, frame_name, in_videos
 from kpjax.structures import Skeleton
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 import data
 from kpjax.errors import InputError, summarise
-from kpjax.input.placement import Place
+from kpjax.images.transforms import Place
 from kpjax.input.source import TfdsSource
 from kpjax.structures import Skeleton
 
@@ -217,7 +217,7 @@ def open_source(
     """A prepared dataset as a source of examples.
 
     split: as tfds writes it, for example "train", "train[:90%]", "train+test". place: brings pictures of any size to
-    the fixed one (see `kpjax.input.placement`). Raises InputError if the set is unknown or was not prepared.
+    the fixed one (see `kpjax.images.transforms`). Raises InputError if the set is unknown or was not prepared.
     """
     if isinstance(dataset, str):
         known = datasets()

@@ -15,7 +15,7 @@ from data.annotations import Annotation, stored
 from data.checking import all_faults, numbers, read_whole
 from data.hands import HAND, cut_hand
 from data.prepared import Dataset, KeypointBuilder
-from kpjax.boxes import box_area, box_intersection, square_box, tight_box
+from kpjax.images.boxes import box_area, box_intersection, square_box, tight_box
 
 FOLDER = "RHD_published_v2"
 PARTS = {"train": "training", "test": "evaluation"}

@@ -17,10 +17,10 @@ from PIL import Image
 
 from data.checking import number
 from data.prepared import Dataset, KeypointBuilder, Record, record
-from kpjax import boxes
 from kpjax.errors import InputError, summarise
+from kpjax.images import boxes
+from kpjax.images.video import Video, find_videos, frames_of_one_size, unreadable
 from kpjax.input.source import arrays
-from kpjax.input.video import Video, find_videos, frames_of_one_size, unreadable
 from kpjax.input.video_source import NO_KEYPOINTS, VideoSource, frame_name
 from kpjax.structures import Skeleton
 

@@ -15,8 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.own_needs import material_of, systems_line
-from kpjax.errors import InputError, summarise
-from kpjax.projects.checking import (
+from kpjax.annotations.checking import (
     VideoFacts,
     keypoint_counts,
     picture_faults,
@@ -25,11 +24,12 @@ from kpjax.projects.checking import (
     unusual_sizes,
     video_facts,
 )
-from kpjax.projects.project import Project
-from kpjax.projects.project_source import read_frame, reference_lengths
-from kpjax.projects.reading import Options, fault_line, format_of, project_and_faults
-from kpjax.viewing.label_sheet import Labels, label_sheet
-from kpjax.viewing.overlays import write_png
+from kpjax.annotations.project import Project
+from kpjax.annotations.project_source import read_frame, reference_lengths
+from kpjax.annotations.reading import Options, fault_line, format_of, project_and_faults
+from kpjax.drawing.label_sheet import Labels, label_sheet
+from kpjax.drawing.overlays import write_png
+from kpjax.errors import InputError, summarise
 
 LISTED = 40  # faults, each in a line of its own
 

@@ -12,12 +12,12 @@ from typing import Annotated, Any, NamedTuple
 import tyro
 
 from kpjax.errors import InputError, RunError
+from kpjax.files import start_over
+from kpjax.reports.report import write_report
+from kpjax.reports.table import Column, Row, text_table
 from kpjax.training.interruption import Interrupted
 from kpjax.training.logging import environment_lines, require_accelerator
-from kpjax.training.memory import keep_freed_memory
-from kpjax.training.run_folder import start_over
-from kpjax.viewing.report import write_report
-from kpjax.viewing.table import Column, Row, text_table
+from kpjax.training.malloc import keep_freed_memory
 
 ALIASES = {"size": "image_size"}  # other names of flags
 

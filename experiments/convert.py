@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from kpjax.annotations.checking import compare
+from kpjax.annotations.reading import read_project
+from kpjax.annotations.writing import placed_in, write_project
 from kpjax.errors import InputError, RunError, summarise
-from kpjax.projects.comparing import compare
-from kpjax.projects.reading import read_project
-from kpjax.projects.writing import placed_in, write_project
 
 FORMATS = {"coco": "coco", "dlc": "deeplabcut", "lp": "lightning_pose", "slp": "sleap", "csv": "csv"}
 

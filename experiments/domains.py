@@ -10,7 +10,7 @@ from data.dsprites import dsprites, split_numbers
 from data.figures import ALL_JOINTS, DOMAINS, TEN_POINTS, figures, target
 from data.prepared import open_source
 from kpjax.errors import InputError
-from kpjax.input.placement import Place, letterbox, pad_to_square, stretch
+from kpjax.images.transforms import Place, letterbox, pad_to_square, stretch
 from kpjax.input.source import ArraySource, Source, in_memory, subset
 
 KEPT_IN_MEMORY = 2**30

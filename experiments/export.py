@@ -14,10 +14,10 @@ from pathlib import Path
 
 from experiments.predictors import OpenedRun, open_run
 from kpjax.errors import InputError, RunError
-from kpjax.exporting import standalone
-from kpjax.exporting.placement import placement_told
-from kpjax.exporting.reading import is_exported
-from kpjax.exporting.writing import Provenance, check_free, write_predictor
+from kpjax.export import standalone
+from kpjax.export.placement import placement_told
+from kpjax.export.reading import is_exported
+from kpjax.export.writing import Provenance, check_free, write_predictor
 
 TOLERANCE = 1e-3  # pixels between a fresh process and this one, on the same machine
 

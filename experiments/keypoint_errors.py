@@ -3,8 +3,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kpjax import geometry, metrics
+from kpjax import geometry
 from kpjax.errors import InputError
+from kpjax.evaluation import metrics
 from kpjax.structures import Skeleton
 from kpjax.training.evaluation import Gathered
 

@@ -5,13 +5,13 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from kpjax.interop.imagenet import load_imagenet
-from kpjax.interop.torch_names import describe
-from kpjax.models.hrnet import Taps, hrnet
+from kpjax.models.high_resolution import Taps, hrnet
 from kpjax.models.network import KeypointNetwork
-from kpjax.models.pose_resnet import pose_resnet
-from kpjax.models.rsn import rsn
+from kpjax.models.residual_steps import rsn
+from kpjax.models.resnet import pose_resnet
 from kpjax.models.unet import small_unet
+from kpjax.models.weights.imagenet import load_imagenet
+from kpjax.models.weights.torch_names import describe
 
 NetworkName = Literal["small_unet", "pose_resnet", "hrnet", "rsn"]
 SIZES: dict[str, tuple[str, ...]] = {  # the options of `heatmap_network` that decide which weights a network has

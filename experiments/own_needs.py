@@ -2,7 +2,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from kpjax.projects.project import Project
+from kpjax.annotations.project import Project
 
 
 class Needs(NamedTuple):

@@ -9,12 +9,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 import tyro
 
-from kpjax.errors import InputError, summarise
-from kpjax.input.placement import Place, around_box, letterbox
-from kpjax.input.source import ArraySource
-from kpjax.input.video import VIDEO_SUFFIXES
-from kpjax.projects.project import Frame, Project
-from kpjax.projects.project_source import (
+from kpjax.annotations.project import Frame, Project
+from kpjax.annotations.project_source import (
     box_of,
     decoded,
     frame_identity,
@@ -22,7 +18,11 @@ from kpjax.projects.project_source import (
     project_source,
     unlabelled_source,
 )
-from kpjax.projects.reading import read_project
+from kpjax.annotations.reading import read_project
+from kpjax.errors import InputError, summarise
+from kpjax.images.transforms import Place, around_box, letterbox
+from kpjax.images.video import VIDEO_SUFFIXES
+from kpjax.input.source import ArraySource
 from kpjax.structures import Skeleton
 
 SHARE = 0.2  # of the labelled frames that is held out

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kpjax.projects.project import Project
-from kpjax.projects.project_source import box_of, reference_lengths
+from kpjax.annotations.project import Project
+from kpjax.annotations.project_source import box_of, reference_lengths
 
 SIZES = (64, 128, 192, 256)  # px, of the square pictures
 USUAL_SIZE = 128

@@ -6,10 +6,8 @@ from typing import Any
 
 from data.prepared import open_source
 from experiments.domains import Splits, decoded_once, held_out, open_domain
-from kpjax.input.keypoint_choice import without_keypoints
-from kpjax.input.placement import Place, around_box, letterbox, person_crop, scaled_by_box
-from kpjax.input.source import Source
-from kpjax.input.subsets import check_disjoint
+from kpjax.images.transforms import Place, around_box, letterbox, person_crop, scaled_by_box
+from kpjax.input.source import Source, check_disjoint, without_keypoints
 
 # What decides which pictures there are, and how they look: every config has these fields among its own.
 Settings = namedtuple("Settings", (

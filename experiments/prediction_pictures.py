@@ -4,10 +4,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.input.source import Source, subset
 from kpjax.structures import Method, Trained
 from kpjax.training.evaluation import predict_source
-from kpjax.viewing.overlays import prediction_sheet, write_png
 
 
 def draw_predictions(

@@ -12,16 +12,16 @@ import numpy as np
 
 import experiments
 from kpjax.errors import InputError
-from kpjax.exporting.placement import described_place, whole_or_box
-from kpjax.exporting.plain import plain_predict, plain_weights
-from kpjax.exporting.reading import description_of, exported_trained, is_exported, open_exported, write_run_files
-from kpjax.input.placement import Place, letterbox
-from kpjax.score_calibration import DEFAULT_CUTOFF
-from kpjax.score_calibration import FILE as SCORE_TABLE
+from kpjax.evaluation.calibration import DEFAULT_CUTOFF
+from kpjax.evaluation.calibration import FILE as SCORE_TABLE
+from kpjax.export.placement import described_place, whole_or_box
+from kpjax.export.reading import description_of, exported_trained, is_exported, open_exported, write_run_files
+from kpjax.export.writing import plain_predict, plain_weights
+from kpjax.files import read_json
+from kpjax.images.transforms import Place, letterbox
+from kpjax.reports.finished_runs import FinishedRun, read_run
 from kpjax.structures import Method, Skeleton, Trained
-from kpjax.training.run_folder import read_json
-from kpjax.training.tree_files import load_trained
-from kpjax.viewing.finished_runs import FinishedRun, read_run
+from kpjax.training.trees import load_trained
 
 RUN_FILES = ("results.json", "config.json", "skeleton.json", SCORE_TABLE)
 

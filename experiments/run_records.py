@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import jax
 
 from experiments.command_line import Job
+from kpjax.files import read_json, strict, write_json
 from kpjax.structures import Skeleton, skeleton_from_json
-from kpjax.training.identity import check_identity
-from kpjax.training.run_folder import read_json, strict, write_config, write_json
+from kpjax.training.checkpoints import check_identity
+from kpjax.training.run_folder import write_config
 
 
 def identity_of(job: Job, **more: Any) -> dict[str, Any]:

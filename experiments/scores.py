@@ -4,11 +4,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from kpjax.evaluation.calibration import score_table, write_score_table
+from kpjax.files import make_folder
 from kpjax.input.source import Source
-from kpjax.score_calibration import score_table, write_score_table
 from kpjax.structures import Method, Trained
 from kpjax.training.evaluation import predict_source
-from kpjax.training.run_folder import make_folder
 
 
 def write_scores(folder: Path, method: Method, trained: Trained, source: Source, *, batch_size: int, kind: str

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from kpjax.probes.regression_errors import Interval
+from kpjax.evaluation.probes.regression_errors import Interval
 
 
 def over_seeds(values: Sequence[float]) -> Interval | None:

@@ -1,5 +1,5 @@
 """The augmentation of small sets of pictures."""
-from kpjax.augment import (
+from kpjax.augment.augmentations import (
     Augment,
     colour_jitter,
     compose_augmentations,
@@ -8,7 +8,7 @@ from kpjax.augment import (
     random_noise,
     random_warp,
 )
-from kpjax.random_maps import draw_affine
+from kpjax.augment.random_maps import draw_affine
 from kpjax.structures import Skeleton
 
 

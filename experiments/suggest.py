@@ -21,17 +21,17 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.predictors import Predictor, open_predictor
+from kpjax.annotations.project import Frame
+from kpjax.annotations.project_source import frames_at, read_frame
+from kpjax.drawing.overlays import contact_sheet, draw_keypoints, opacity_of_scores, write_png
 from kpjax.errors import InputError, summarise
-from kpjax.projects.project import Frame
-from kpjax.projects.project_source import frames_at, read_frame
+from kpjax.files import write_text
 from kpjax.structures import Skeleton
-from kpjax.suggesting import criteria
-from kpjax.suggesting.known import NOTHING, Known, diagonals, has_label, known_from
-from kpjax.suggesting.looking import Looked, Network, look
-from kpjax.suggesting.proposals import FORMAT_OF_PROJECT, FORMATS, Proposal, write_proposals
-from kpjax.suggesting.selection import APART, WIDENING, choose
-from kpjax.training.run_folder import write_text
-from kpjax.viewing.overlays import contact_sheet, draw_keypoints, opacity_of_scores, write_png
+from kpjax.suggest import criteria
+from kpjax.suggest.labelled_statistics import NOTHING, Known, diagonals, has_label, known_from
+from kpjax.suggest.proposals import FORMAT_OF_PROJECT, FORMATS, Proposal, write_proposals
+from kpjax.suggest.score_frames import Looked, Network, look
+from kpjax.suggest.selection import APART, WIDENING, choose
 
 DIVERSITY = "diversity"
 CRITERIA = ("score", "equivariance", "jump", "disagreement", "unusual_pose", "fitting")
@@ -189,7 +189,7 @@ def suggest(
     predictor, network, others = networks(run, second)
     known = NOTHING
     if labelled is not None:
-        from kpjax.projects.reading import read_project
+        from kpjax.annotations.reading import read_project
 
         project = read_project(labelled)
         known, to = known_from(project, predictor.skeleton), to or FORMAT_OF_PROJECT[project.format]

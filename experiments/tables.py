@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from experiments.command_line import Experiment, Job, run_folder
 from kpjax.errors import InputError, RunError
+from kpjax.reports.finished_runs import read_run
 from kpjax.training.interruption import Interrupted
 from kpjax.training.run_folder import InUse, held
-from kpjax.viewing.finished_runs import read_run
 
 # The queue
 

@@ -17,13 +17,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from jaxtyping import install_import_hook
 
 # Shapes and dtypes in the signatures of public functions are checked in tests, and cost nothing outside them.
-hook = install_import_hook(["kpjax.heatmaps", "kpjax.geometry", "kpjax.metrics", "kpjax.losses"], "beartype.beartype")
+CHECKED = ["kpjax.heatmaps", "kpjax.geometry", "kpjax.evaluation.metrics", "kpjax.losses"]
+hook = install_import_hook(CHECKED, "beartype.beartype")
 hook.__enter__()
 
 import jax
 import pytest
 
-from kpjax.training.memory import keep_freed_memory
+from kpjax.training.malloc import keep_freed_memory
 
 keep_freed_memory()
 CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "jax"

@@ -37,17 +37,15 @@ from experiments.adaptation.variants import RECIPES, VARIANTS
 from experiments.command_line import Experiment, Job, run_folder
 from experiments.own_project import is_own
 from experiments.run_records import begin, finished_before, identity_of, stored_run
-from kpjax.input.local_contrast import place_local_contrast
-from kpjax.input.placement import Place
+from kpjax.files import strict, write_json, write_text
+from kpjax.images.transforms import Place, place_local_contrast
 from kpjax.input.stream import stream
-from kpjax.methods.adaptation import plain_variables
+from kpjax.methods.core_adaptation.adaptation import plain_variables
+from kpjax.reports.table import Column
 from kpjax.structures import Method, Trained, named_key
-from kpjax.training.adapter_file import save_adapter
-from kpjax.training.digests import tree_digest
 from kpjax.training.fit import Fitted, fit
-from kpjax.training.run_folder import strict, write_json, write_results, write_text
-from kpjax.training.tree_files import load_trained, save_trained
-from kpjax.viewing.table import Column
+from kpjax.training.run_folder import write_results
+from kpjax.training.trees import load_trained, save_adapter, save_trained, tree_digest
 
 
 def run(job: Job) -> None:

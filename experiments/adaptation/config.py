@@ -7,7 +7,7 @@ import tyro
 from experiments.flags import check_at_least, check_positive
 from experiments.own_project import OwnData
 from kpjax.errors import InputError
-from kpjax.methods.adaptation import RELEASED_SIGMA
+from kpjax.methods.core_adaptation.adaptation import RELEASED_SIGMA
 
 AT_LEAST_ONE = (
     "core_pictures", "core_test_pictures", "training_pictures", "test_pictures", "image_size", "target_side", "width",

@@ -9,15 +9,14 @@ from experiments.adaptation.parts import build_core, random_core
 from experiments.adaptation.pictures import DRAWN, open_core_pictures
 from experiments.command_line import Job, preset_folder
 from experiments.keypoint_errors import keypoint_errors
+from kpjax.files import read_json, strict, write_json
 from kpjax.input.source import Source
 from kpjax.input.stream import stream
 from kpjax.structures import Method, Trained, Variables
-from kpjax.training.digests import tree_digest
 from kpjax.training.evaluation import predict_source
 from kpjax.training.fit import Fitted, fit
-from kpjax.training.run_folder import read_json, strict, write_json
 from kpjax.training.stages import stage
-from kpjax.training.tree_files import load_trained, save_trained
+from kpjax.training.trees import load_trained, save_trained, tree_digest
 
 NAME = "adaptation"
 

@@ -10,20 +10,23 @@ import numpy as np
 from experiments.adaptation.config import Config
 from experiments.adaptation.pictures import Pictures
 from kpjax.errors import InputError
-from kpjax.input.source import Source
-from kpjax.probes.landmark_consistency import consistency
-from kpjax.probes.landmark_lengths import Normaliser, between_eyes, object_size
-from kpjax.probes.landmark_measures import measures, void
-from kpjax.probes.landmark_regression import (
+from kpjax.evaluation.probes.landmarks import (
     ALL,
     Landmarks,
+    Normaliser,
     Regressor,
+    between_eyes,
     both_errors,
     complete,
+    consistency,
     labelled_subsets,
+    measures,
+    object_size,
     scaled_ridge,
+    void,
     without_intercept,
 )
+from kpjax.input.source import Source
 from kpjax.structures import Method, Skeleton, Trained
 from kpjax.training.evaluation import predict_source
 

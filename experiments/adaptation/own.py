@@ -13,14 +13,13 @@ from experiments.own_needs import needs_of
 from experiments.own_project import is_own
 from experiments.own_settings import Choice, chosen, every_choice, facts_of
 from experiments.predictors import open_run
+from kpjax.annotations.project_source import frames_at
 from kpjax.errors import InputError
-from kpjax.methods.adaptation import plain_variables
-from kpjax.models.hourglass import STRIDE
-from kpjax.projects.project_source import frames_at
+from kpjax.files import read_json
+from kpjax.methods.core_adaptation.adaptation import plain_variables
+from kpjax.models.hourglass_network import STRIDE
 from kpjax.structures import Variables
-from kpjax.training.digests import tree_digest
-from kpjax.training.run_folder import read_json
-from kpjax.training.tree_files import load_trained
+from kpjax.training.trees import load_trained, tree_digest
 
 LEAST_PICTURES = needs_of("adaptation").pictures
 PASSES, FEWEST_STEPS, MOST_STEPS = 100, 1000, 2000  # fewer leave most points wandering, see experiments/RESULTS.md

@@ -12,11 +12,10 @@ from flax import linen as nn
 from experiments.adaptation.config import Config
 from experiments.adaptation.variants import RECIPES
 from experiments.networks import heatmap_network
-from kpjax.augment import compose_augmentations, no_augmentation, random_flip, random_scale_rotation
+from kpjax.augment.augmentations import compose_augmentations, no_augmentation, random_flip, random_scale_rotation
 from kpjax.heatmaps import codec
-from kpjax.interop.vgg_weights import load_vgg
 from kpjax.losses.heatmap import heatmap_mse
-from kpjax.methods.adaptation import (
+from kpjax.methods.core_adaptation.adaptation import (
     HEAD,
     adaptation,
     adaptation_objective,
@@ -24,18 +23,17 @@ from kpjax.methods.adaptation import (
     released_learning_rate,
     released_optimizer,
 )
-from kpjax.methods.parametrisation import Parametrisation
-from kpjax.methods.passes import imagenet_normalise
-from kpjax.methods.supervised import supervised
+from kpjax.methods.core_adaptation.parametrisation import Parametrisation
+from kpjax.methods.core_adaptation.view_pairs import similarity_views, spline_views
+from kpjax.methods.forward import imagenet_normalise
+from kpjax.methods.supervised_learning import supervised
 from kpjax.models.convolution import uniform_fan_in
-from kpjax.models.heads import HeatmapHead
-from kpjax.models.hourglass import STRIDE, hourglass
-from kpjax.models.network import KeypointNetwork
-from kpjax.models.random_features import DESCRIPTION, RandomFeatures, random_features
+from kpjax.models.hourglass_network import STRIDE, hourglass
+from kpjax.models.network import HeatmapHead, KeypointNetwork
 from kpjax.models.residual_generator import ResidualGenerator
-from kpjax.models.vgg import RELU_TAPS, VGG
+from kpjax.models.vgg import DESCRIPTION, RELU_TAPS, VGG, RandomFeatures, random_features
+from kpjax.models.weights.imagenet import load_vgg
 from kpjax.structures import Method, Skeleton, Trained, named_key
-from kpjax.view_pairs import similarity_views, spline_views
 
 # The fields of a config that make a method: configs that agree in them share what is compiled.
 Settings = namedtuple("Settings", (

@@ -14,19 +14,34 @@ from data.prepared import open_source
 from experiments.adaptation.config import Config, OwnConfig
 from experiments.domains import decoded_once
 from experiments.own_project import ENOUGH_RECORDINGS, Held, hold_out, is_own, needed_project
+from kpjax.annotations.project import Frame, Project
+from kpjax.annotations.project_source import decoded, frame_identity, frames_at, project_source, unlabelled_source
 from kpjax.errors import InputError, summarise
-from kpjax.input.keypoint_choice import without_keypoints
-from kpjax.input.landmark_placement import landmark_crop, margin_crop, window_crop
-from kpjax.input.local_contrast import place_local_contrast, with_local_contrast
-from kpjax.input.placement import Place, letterbox, person_crop, scaled_by_box
-from kpjax.input.source import ArraySource, Source, identities, subset, without_labels
-from kpjax.input.subsets import check_disjoint, labelled_subset
-from kpjax.input.turned_source import turned
+from kpjax.evaluation.probes.landmarks import draw_turns, turn_map
+from kpjax.images.boxes import turned_canvas
+from kpjax.images.transforms import (
+    Place,
+    landmark_crop,
+    letterbox,
+    margin_crop,
+    person_crop,
+    place_local_contrast,
+    scaled_by_box,
+    window_crop,
+)
+from kpjax.input.source import (
+    ArraySource,
+    Source,
+    check_disjoint,
+    identities,
+    labelled_subset,
+    subset,
+    turned,
+    with_local_contrast,
+    without_keypoints,
+    without_labels,
+)
 from kpjax.input.video_source import NO_KEYPOINTS
-from kpjax.landmark_crop import turned_canvas
-from kpjax.probes.landmark_consistency import draw_turns, turn_map
-from kpjax.projects.project import Frame, Project
-from kpjax.projects.project_source import decoded, frame_identity, frames_at, project_source, unlabelled_source
 
 DRAWN = "drawn:"
 CATEGORIES: dict[str, Category] = {"people": PEOPLE, "faces": FACES, "four_legged": FOUR_LEGGED}

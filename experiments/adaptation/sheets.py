@@ -7,8 +7,8 @@ import numpy as np
 from experiments.adaptation.config import Config
 from experiments.adaptation.measures import Found, consistency_of_pictures, errors_of_pictures
 from experiments.adaptation.pictures import Pictures
+from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.structures import Skeleton
-from kpjax.viewing.overlays import prediction_sheet, write_png
 
 SHOWN, COLUMNS = 16, 8
 SIDE = 128  # px, to which small pictures are enlarged

@@ -46,10 +46,10 @@ from experiments.command_line import (
 from experiments.seed_intervals import over_seeds
 from experiments.tables import markdown, mean_text, measured, outcome_lines, raise_for_failures, work_through
 from kpjax.errors import InputError
-from kpjax.probes.landmark_regression import ALL, both_errors
-from kpjax.probes.regression_errors import Interval
+from kpjax.evaluation.probes.landmarks import ALL, both_errors
+from kpjax.evaluation.probes.regression_errors import Interval
+from kpjax.files import read_json, write_text
 from kpjax.structures import Skeleton, skeleton_from_json
-from kpjax.training.run_folder import read_json, write_text
 
 STUDIES = ("core_epochs", "images", "labels", "cores", "order")
 STUDIED = ("core_epoch", "target_images", "core_background")  # fields that lead to folders of their own

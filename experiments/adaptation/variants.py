@@ -2,7 +2,7 @@
 from typing import Literal, NamedTuple
 
 from experiments.command_line import Variant
-from kpjax.methods.parametrisation import (
+from kpjax.methods.core_adaptation.parametrisation import (
     Parametrisation,
     adapted,
     adapted_w_and_head_only,

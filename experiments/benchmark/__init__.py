@@ -37,7 +37,7 @@ from experiments.benchmark.rows import Effort, Row
 from experiments.benchmark.semi_supervised import semi_supervised_rows
 from kpjax.errors import InputError
 from kpjax.training.logging import environment_lines
-from kpjax.training.memory import keep_freed_memory
+from kpjax.training.malloc import keep_freed_memory
 
 ROWS = {**ROWS_OF_ADAPTATION, "semi_supervised": semi_supervised_rows, "incremental": incremental_rows,
         "pyramids": pyramids_rows, "adaptation": adaptation_rows, "prediction": prediction_rows}

@@ -13,7 +13,7 @@ from experiments.incremental.config import PRESETS, Config
 from experiments.incremental.methods import build, importance_of
 from experiments.incremental.parts import Setting
 from experiments.incremental.variants import weights_of
-from kpjax.methods.increment import increment
+from kpjax.methods.incremental_learning.step_spec import increment
 from kpjax.structures import Method, Start, Trained
 
 DEMO = PRESETS["demo"]

@@ -19,10 +19,9 @@ from experiments.predict.pipeline import predicted, prepared
 from experiments.predictors import Predictor, as_function
 from experiments.supervised import build
 from experiments.supervised.config import PRESETS, Config
-from kpjax.input.footage import Footage, of_video
-from kpjax.input.placement import letterbox
-from kpjax.input.video import open_video
-from kpjax.input.video_writing import write_video
+from kpjax.images.inputs import Footage, of_video
+from kpjax.images.transforms import letterbox
+from kpjax.images.video import open_video, write_video
 from kpjax.structures import Trained
 
 POINTS = 4

@@ -17,15 +17,14 @@ from experiments.benchmark.timing import Samples, Spread, interleaved, processor
 from experiments.pyramids.config import PRESETS, Config
 from experiments.pyramids.variants import build, network_of
 from experiments.pyramids.videos import Videos, pairs_of, place_of
-from kpjax.input.video import open_video
+from kpjax.images.video import open_video, write_video
+from kpjax.input.prefetch import read_ahead
 from kpjax.input.video_source import read_videos
-from kpjax.input.video_writing import write_video
-from kpjax.methods.passes import imagenet_normalise
-from kpjax.methods.pyramids import pyramids
-from kpjax.methods.pyramids_objectives import pyramids_objective
-from kpjax.models.keypoint_pyramid import Decoder
+from kpjax.methods.discovery.objectives import pyramids_objective
+from kpjax.methods.discovery.pyramids import pyramids
+from kpjax.methods.forward import imagenet_normalise
+from kpjax.models.pyramid import Decoder
 from kpjax.structures import Skeleton, Trained
-from kpjax.training.feed import read_ahead
 
 DEMO = PRESETS["demo"]
 LARGE = replace(PRESETS["h36m"], dtype="bfloat16")

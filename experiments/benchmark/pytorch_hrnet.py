@@ -1,4 +1,4 @@
-"""HRNet in plain PyTorch, layer by layer `kpjax.models.hrnet`, with the official names. Importing this needs torch."""
+"""HRNet in plain PyTorch, layer by layer as in `kpjax.models.high_resolution`, with the official names. Needs torch."""
 from collections.abc import Sequence
 
 import torch
@@ -67,7 +67,7 @@ def exchange(widths: Sequence[int], source: int, target: int) -> nn.Module:
 
 
 class HRNet(nn.Module):
-    """`kpjax.models.hrnet.hrnet`: images (B, 3, H, W) to heatmaps (B, keypoints, H / 4, W / 4)."""
+    """`kpjax.models.high_resolution.hrnet`: images (B, 3, H, W) to heatmaps (B, keypoints, H / 4, W / 4)."""
 
     def __init__(self, keypoints: int, width: int = 32, modules: Sequence[int] = (1, 4, 3), blocks: int = 4,
                  stem_width: int = 64, *, classifier: bool = False):

@@ -43,7 +43,7 @@ def head(channels: int, width: int, keypoints: int, layers: int) -> nn.Sequentia
 
 
 def pose_resnet(depth: int, keypoints: int, head_layers: int = 1) -> nn.Module:
-    """`kpjax.models.pose_resnet.pose_resnet`, layer by layer."""
+    """`kpjax.models.resnet.pose_resnet`, layer by layer."""
     bottleneck = depth >= 50
     layers: list[nn.Module] = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True),
                                nn.MaxPool2d(3, 2, 1)]

@@ -28,8 +28,8 @@ from experiments.benchmark.timing import interleaved, processor_ratio, ratio, sp
 from experiments.domains import open_domain
 from experiments.regda.config import PRESETS, Config
 from experiments.regda.variants import RECIPES, VARIANTS, parts_of
+from kpjax.input.prefetch import read_ahead
 from kpjax.input.stream import stream
-from kpjax.training.feed import read_ahead
 
 
 def regda_rows(
@@ -71,7 +71,7 @@ def _device_batches(streams, step: int):
 
 def import_rows(effort: Effort) -> Iterator[Row]:
     """The time of an import statement in fresh processes, after the interpreter has started."""
-    for modules, bar in (("kpjax", 2.0), ("kpjax.methods.regda, kpjax.models.unet", None),
+    for modules, bar in (("kpjax", 2.0), ("kpjax.methods.domain_adaptation.regda, kpjax.models.unet", None),
                          ("kpjax.training.fit", None)):
         code = f"import time; began = time.perf_counter(); import {modules}; print(time.perf_counter() - began)"
         times = [float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)

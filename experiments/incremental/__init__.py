@@ -48,14 +48,15 @@ from experiments.picture_splits import place_of
 from experiments.prediction_pictures import draw_predictions
 from experiments.run_records import begin, finished_before, identity_of, stored_run
 from experiments.scores import write_scores
-from kpjax.input.placement import Place
+from kpjax.drawing.accuracy_matrix import accuracy_matrix
+from kpjax.drawing.overlays import write_png
+from kpjax.files import make_folder, write_text
+from kpjax.images.transforms import Place
+from kpjax.reports.table import Column
 from kpjax.structures import Method
 from kpjax.training.evaluation import predict_source
-from kpjax.training.run_folder import make_folder, write_results, write_text
-from kpjax.training.tree_files import save_trained
-from kpjax.viewing.accuracy_matrix import accuracy_matrix
-from kpjax.viewing.overlays import write_png
-from kpjax.viewing.table import Column
+from kpjax.training.run_folder import write_results
+from kpjax.training.trees import save_trained
 
 
 def run(job: Job) -> None:

@@ -17,20 +17,23 @@ from experiments.incremental.variants import RECIPES, steps_of
 from kpjax import geometry
 from kpjax.errors import InputError
 from kpjax.heatmaps import decode_argmax
-from kpjax.input.protocol import old_keypoints, step_triples
+from kpjax.input.protocols import automatic_triples, mean_distances, old_keypoints, random_triples, step_triples
 from kpjax.input.source import Source
-from kpjax.input.triples import automatic_triples, mean_distances, random_triples
-from kpjax.methods.association import association_predict, copies_of_teacher, ka_reach
-from kpjax.methods.association_pass import answered, association_pass, channels, labelled_triples
-from kpjax.methods.increment import Increment, increment_of
-from kpjax.methods.passes import imagenet_normalise, unit_range
-from kpjax.methods.pseudo_label_confidence import TRANSFORMS, kept_thresholds
-from kpjax.models.association_network import Variant as AssociationName
-from kpjax.models.association_network import reach
+from kpjax.methods.forward import imagenet_normalise, unit_range
+from kpjax.methods.incremental_learning.association import association_predict, copies_of_teacher, ka_reach
+from kpjax.methods.incremental_learning.association_forward import (
+    answered,
+    association_pass,
+    channels,
+    labelled_triples,
+)
+from kpjax.methods.incremental_learning.pseudo_label_confidence import TRANSFORMS, kept_thresholds
+from kpjax.methods.incremental_learning.step_spec import Increment, increment_of
+from kpjax.models.association import Variant as AssociationName
+from kpjax.models.association import reach
 from kpjax.structures import Example, Prediction, Trained
-from kpjax.training.evaluation import predict_source
+from kpjax.training.evaluation import predict_source, reduce
 from kpjax.training.fit import Fitted
-from kpjax.training.reduction import reduce
 
 ENOUGH_REACH = 0.8  # share of pictures; below it a KA-Net that sees further is called for
 COPIES = 0.95  # share of pictures; above it KA-Net has learnt its teacher by heart

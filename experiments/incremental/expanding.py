@@ -9,11 +9,11 @@ from experiments.incremental.methods import build, importance_of
 from experiments.incremental.parts import Setting
 from kpjax.input.source import Source, subset
 from kpjax.input.stream import BatchStream
-from kpjax.methods.adaptive_consolidation import expanded_copy, train_expanded
-from kpjax.methods.importance import finished
+from kpjax.methods.incremental_learning.importance import finished
+from kpjax.methods.incremental_learning.memories import expanded_copy, train_expanded
 from kpjax.structures import Trained, named_key
+from kpjax.training.evaluation import reduce
 from kpjax.training.mesh import data_mesh, replicate, shard
-from kpjax.training.reduction import reduce
 from kpjax.training.step import compiled_update
 
 

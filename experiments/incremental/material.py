@@ -7,11 +7,8 @@ import numpy as np
 from experiments.incremental.config import Config
 from experiments.picture_splits import open_splits
 from kpjax.errors import InputError
-from kpjax.input.labelled_keypoints import labelled_only
-from kpjax.input.protocol import Protocol, introduced_in, low_shot, single_new, step_source
-from kpjax.input.protocol_file import resolve
-from kpjax.input.source import Source, subset
-from kpjax.input.subsets import rounded_share
+from kpjax.input.protocols import Protocol, introduced_in, low_shot, resolve, single_new, step_source
+from kpjax.input.source import Source, labelled_only, rounded_share, subset
 from kpjax.structures import Skeleton
 
 PROTOCOLS = Path(__file__).with_name("protocols")

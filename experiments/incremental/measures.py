@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.incremental.config import Config
-from kpjax import geometry, metrics
-from kpjax.incremental_metrics import incremental_summary
+from kpjax import geometry
+from kpjax.evaluation import metrics
+from kpjax.evaluation.incremental import incremental_summary
 from kpjax.input.source import Source
 from kpjax.structures import Method
 from kpjax.training.evaluation import Gathered, predict_source

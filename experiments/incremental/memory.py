@@ -10,10 +10,10 @@ from experiments.incremental.parts import Setting
 from experiments.incremental.variants import RECIPES
 from kpjax.input.source import Source
 from kpjax.losses.continual import Walk, fuse, normalised_importance
-from kpjax.methods.importance import finished
-from kpjax.methods.riemannian_walk import PathIntegral
+from kpjax.methods.incremental_learning.importance import finished
+from kpjax.methods.incremental_learning.memories import PathIntegral
 from kpjax.structures import Trained
-from kpjax.training.reduction import reduce
+from kpjax.training.evaluation import reduce
 
 Memory = Mapping[str, Any]  # entries of the next step's start: `anchor`, `importance`, and what a row goes on tracking
 Importances = Callable[[str, Callable[[Trained, Source], Any]], Any]  # (name, measure) -> importances, made once

@@ -11,19 +11,20 @@ from experiments.incremental.config import Config
 from experiments.incremental.parts import Parts, Setting
 from experiments.incremental.variants import RECIPES, rerenders, steps_of
 from kpjax.losses.objective import Objective, Term
-from kpjax.methods.adaptive_consolidation import adaptive_consolidation
-from kpjax.methods.association import association
-from kpjax.methods.importance import Measure, fisher, memory_aware_synapses
-from kpjax.methods.incremental import incremental
-from kpjax.methods.incremental_objectives import (
-    coarse_term,
-    new_keypoints_term,
+from kpjax.methods.forward import imagenet_normalise
+from kpjax.methods.incremental_learning.association import association
+from kpjax.methods.incremental_learning.importance import Measure, fisher, memory_aware_synapses
+from kpjax.methods.incremental_learning.incremental import incremental
+from kpjax.methods.incremental_learning.memories import (
+    RiemannianWalk,
+    adaptive_consolidation,
+    walk_by_path,
+    walk_by_updates,
 )
-from kpjax.methods.passes import imagenet_normalise
-from kpjax.methods.pseudo_label_confidence import Confidence, Doubt, hard, soft, spread
-from kpjax.methods.riemannian_walk import RiemannianWalk, walk_by_path, walk_by_updates
-from kpjax.models.association_network import Variant as AssociationName
-from kpjax.models.association_network import association_network
+from kpjax.methods.incremental_learning.objectives import coarse_term, new_keypoints_term
+from kpjax.methods.incremental_learning.pseudo_label_confidence import Confidence, Doubt, hard, soft, spread
+from kpjax.models.association import Variant as AssociationName
+from kpjax.models.association import association_network
 from kpjax.structures import Method
 
 

@@ -13,7 +13,7 @@ from experiments.predictors import OpenedRun, open_run
 from kpjax.errors import InputError
 from kpjax.models.network import KeypointNetwork
 from kpjax.structures import Variables
-from kpjax.training.digests import tree_digest
+from kpjax.training.trees import tree_digest
 
 # What the new network takes over from the old one's config, as far as that has it, besides the network's sizes.
 TAKEN_OVER = ("image_size", "heatmap_size", "sigma", "grid", "decoder", "network", "dtype")

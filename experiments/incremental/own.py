@@ -11,10 +11,10 @@ from experiments.incremental.measures import Matrices
 from experiments.incremental.old_model import old_model
 from experiments.own_project import hold_out, is_own, labelled_frames, needed_project, open_animals
 from experiments.own_settings import Choice, chosen, facts_of, picture_choices, rotation_choice, steps_by_labels
+from kpjax.annotations.project import Project
 from kpjax.errors import InputError
-from kpjax.input.protocol import Protocol, ProtocolStep
+from kpjax.input.protocols import Protocol, ProtocolStep
 from kpjax.input.source import changed, with_labels
-from kpjax.projects.project import Project
 from kpjax.structures import Example, Skeleton
 from kpjax.training.evaluation import predict_source
 

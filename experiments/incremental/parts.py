@@ -6,7 +6,7 @@ from experiments.decoding import decoder
 from experiments.incremental.config import Config
 from experiments.networks import heatmap_network
 from experiments.strong_augmentation import strong_augmentation
-from kpjax.augment import (
+from kpjax.augment.augmentations import (
     Augment,
     compose_augmentations,
     no_augmentation,
@@ -14,9 +14,9 @@ from kpjax.augment import (
     random_scale_rotation,
     random_warp,
 )
+from kpjax.augment.random_maps import draw_affine
 from kpjax.heatmaps import Codec, codec
 from kpjax.models.network import KeypointNetwork
-from kpjax.random_maps import draw_affine
 from kpjax.structures import Skeleton
 
 

@@ -22,15 +22,15 @@ from experiments.incremental.parts import Setting
 from experiments.incremental.variants import RECIPES, steps_of, weights_of
 from experiments.networks import imagenet_start
 from experiments.own_project import is_own
+from kpjax.files import strict
 from kpjax.input.source import Source
 from kpjax.input.stream import BatchStream, stream
-from kpjax.methods.adaptive_consolidation import expanded_variables
-from kpjax.methods.increment import Increment, increment
+from kpjax.methods.incremental_learning.memories import expanded_variables
+from kpjax.methods.incremental_learning.step_spec import Increment, increment
 from kpjax.structures import Method, Trained
 from kpjax.training.fit import Fitted, fit
-from kpjax.training.run_folder import strict
 from kpjax.training.stages import Stage, stage
-from kpjax.training.tree_files import load_trained, save_trained
+from kpjax.training.trees import load_trained, save_trained
 
 NAME = "incremental"
 BaseKind = Literal["base", "base_cpr", "base_rw", "joint"]

@@ -6,7 +6,7 @@ from experiments.command_line import Variant
 from experiments.incremental.config import Config
 from experiments.incremental.parts import Parts
 from kpjax.losses.objective import Term
-from kpjax.methods.incremental_objectives import (
+from kpjax.methods.incremental_learning.objectives import (
     association_term,
     channel_distillation_term,
     entropy_term,

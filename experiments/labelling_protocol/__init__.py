@@ -29,19 +29,19 @@ from experiments.labelling_protocol.choosing import Seen, chosen_by, measures, p
 from experiments.labelling_protocol.config import PRESETS, VARIANTS, Config
 from experiments.labelling_protocol.differences import differences
 from experiments.run_records import begin, finished_before, identity_of, stored_run
-from kpjax.input.placement import Place, letterbox
-from kpjax.input.source import Source, stacked, subset
+from kpjax.drawing.overlays import prediction_sheet, write_png
+from kpjax.files import strict, write_text
+from kpjax.images.transforms import Place, letterbox
+from kpjax.input.source import Source, labelled_subset, stacked, subset
 from kpjax.input.stream import stream
-from kpjax.input.subsets import labelled_subset
+from kpjax.reports.finished_runs import read_run
+from kpjax.reports.table import Column
 from kpjax.structures import Method, Skeleton, Trained
 from kpjax.training.evaluation import predict_source
 from kpjax.training.fit import Fitted, fit
-from kpjax.training.run_folder import strict, write_results, write_text
+from kpjax.training.run_folder import write_results
 from kpjax.training.stages import stage
-from kpjax.training.tree_files import save_trained
-from kpjax.viewing.finished_runs import read_run
-from kpjax.viewing.overlays import prediction_sheet, write_png
-from kpjax.viewing.table import Column
+from kpjax.training.trees import save_trained
 
 NAME = "labelling_protocol"
 

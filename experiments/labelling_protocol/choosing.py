@@ -5,9 +5,9 @@ import numpy as np
 from scipy import stats
 
 from kpjax.structures import Example
-from kpjax.suggesting import criteria
-from kpjax.suggesting.equivariance import Predict, predicted_under, turns
-from kpjax.suggesting.selection import choose, thumbnail
+from kpjax.suggest import criteria
+from kpjax.suggest.equivariance import Predict, predicted_under, turns
+from kpjax.suggest.selection import choose, thumbnail
 from kpjax.training.evaluation import Gathered
 
 BAD = 0.1  # of the usual diagonal: a picture whose mean error is larger is a bad one

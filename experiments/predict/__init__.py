@@ -14,7 +14,7 @@ import jax
 
 from experiments.predict.command import predict_inputs
 from experiments.predict.options import Options, read_flags
-from kpjax.training.memory import keep_freed_memory
+from kpjax.training.malloc import keep_freed_memory
 
 
 def predict_folder(

@@ -28,14 +28,21 @@ from experiments.predict.drawing import (
 from experiments.predict.options import Options, check_options
 from experiments.predict.pipeline import Seen, predicted
 from experiments.predictors import Predictor, open_predictor
+from kpjax.annotations.boxes_file import boxes_of_pictures, boxes_of_video, read_boxes
+from kpjax.annotations.predictions import (
+    UNREADABLE,
+    PredictionTable,
+    check_formats,
+    empty_table,
+    fill,
+    prediction_files,
+    write_predictions,
+)
 from kpjax.errors import InputError, RunError, summarise
-from kpjax.input.footage import Footage, find_footage
-from kpjax.input.picture_reading import read_picture
-from kpjax.input.placement import Place
-from kpjax.projects.boxes_file import boxes_of_pictures, boxes_of_video, read_boxes
-from kpjax.projects.prediction_writing import check_formats, prediction_files, write_predictions
-from kpjax.projects.predictions import UNREADABLE, PredictionTable, empty_table, fill
-from kpjax.score_calibration import DEFAULT_CUTOFF
+from kpjax.evaluation.calibration import DEFAULT_CUTOFF
+from kpjax.images.inputs import Footage, find_footage
+from kpjax.images.reading import read_picture
+from kpjax.images.transforms import Place
 
 TOLERATED = 0.01  # the share of a video's frames that may not decode without --on-bad-frame skip
 

@@ -9,20 +9,19 @@ import numpy as np
 from PIL import Image
 
 from experiments.predict.pipeline import Seen, shrunk
-from kpjax.input.footage import Footage, stems
-from kpjax.input.in_background import in_background
-from kpjax.input.video_writing import write_video
-from kpjax.structures import Skeleton
-from kpjax.training.feed import read_ahead
-from kpjax.viewing.frame_overlay import draw_on_frame
-from kpjax.viewing.overlays import (
+from kpjax.drawing.overlays import (
     contact_sheet,
     draw_keypoints,
+    draw_on_frame,
     enlarged,
     enlargement,
     opacity_of_scores,
     write_png,
 )
+from kpjax.images.inputs import Footage, stems
+from kpjax.images.video import write_video
+from kpjax.input.prefetch import in_background, read_ahead
+from kpjax.structures import Skeleton
 
 VIDEO_SIDE = 1280  # px, of the longer side of a drawn video
 SHEET_PICTURES, SHEET_SIDE = 12, 400

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kpjax.annotations.predictions import FORMATS
 from kpjax.errors import InputError
-from kpjax.projects.prediction_writing import FORMATS
 
 ON_BAD_FRAME = ("stop", "skip")
 

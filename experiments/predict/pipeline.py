@@ -17,10 +17,9 @@ from PIL import Image
 
 from experiments.predictors import Predictor
 from kpjax.errors import InputError, RunError
-from kpjax.input.footage import Footage
-from kpjax.input.in_background import in_background
-from kpjax.input.placement import Place
-from kpjax.training.feed import read_ahead
+from kpjax.images.inputs import Footage
+from kpjax.images.transforms import Place
+from kpjax.input.prefetch import in_background, read_ahead
 
 AT_ONCE = 2  # batches in the network
 

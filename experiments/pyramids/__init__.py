@@ -45,18 +45,19 @@ from experiments.pyramids.variants import RIVALS, VARIANTS, WITHOUT_NETWORK, bui
 from experiments.pyramids.videos import Videos, actions_of, frames_of, open_videos, pairs_of, place_of
 from experiments.run_records import begin, finished_before, identity_of, stored_run
 from kpjax.errors import InputError
-from kpjax.input.placement import Place
+from kpjax.evaluation.degeneracy import stop_if_collapsed
+from kpjax.evaluation.probes.image_moments import image_moments
+from kpjax.files import strict
+from kpjax.images.transforms import Place
 from kpjax.input.stream import stream
 from kpjax.input.video_source import VideoSource, of_videos
-from kpjax.methods.collapse import stop_if_collapsed
-from kpjax.probes.image_moments import image_moments
+from kpjax.reports.table import Column
 from kpjax.structures import Example, Method, Skeleton, Trained, named_key
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted, fit
-from kpjax.training.run_folder import strict, write_results
+from kpjax.training.run_folder import write_results
 from kpjax.training.stages import stage
-from kpjax.training.tree_files import save_trained
-from kpjax.viewing.table import Column
+from kpjax.training.trees import save_trained
 
 NAME = "pyramids"
 COLLAPSE_CHECK = 50  # steps between two looks for signs of collapse

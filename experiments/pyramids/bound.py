@@ -5,8 +5,8 @@ from flax import linen as nn
 
 from kpjax import geometry
 from kpjax.heatmaps import Codec, spatial_softmax
-from kpjax.models.keynet import normalised_points
-from kpjax.models.keypoint_levels import KeypointLevels
+from kpjax.models.image_generation import normalised_points
+from kpjax.models.pyramid import KeypointLevels
 from kpjax.structures import Example
 
 

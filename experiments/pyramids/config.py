@@ -7,10 +7,10 @@ import tyro
 from data.human36m_videos import ELEVEN_ACTIONS
 from experiments.flags import check_at_least, check_positive
 from kpjax.errors import InputError
+from kpjax.evaluation.degeneracy import BASELINES
 from kpjax.input.pairs import Crop
-from kpjax.losses.transport import Combine
-from kpjax.methods.diagnostics import BASELINES
-from kpjax.methods.discovery import ReferencePass
+from kpjax.losses.pyramids import Combine
+from kpjax.methods.discovery.discovery import ReferencePass
 
 AT_LEAST_ONE = ("every", "training_videos", "test_videos", "video_frames", "image_size", "window", "batch_size",
                 "steps", "depth", "action_window", "action_every", "action_steps", "annotated_side")

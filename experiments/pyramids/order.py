@@ -18,7 +18,7 @@ from experiments.command_line import exit_code_of, preset_folder
 from experiments.pyramids.frame_errors import read_errors
 from experiments.pyramids.variants import VARIANTS
 from kpjax.errors import InputError
-from kpjax.probes.regression_errors import Interval, ratio_of_errors
+from kpjax.evaluation.probes.regression_errors import Interval, ratio_of_errors
 
 
 class Comparison(NamedTuple):

@@ -6,15 +6,14 @@ import numpy as np
 
 from experiments.predict.drawing import opacity_from, write_overlay_video
 from experiments.predict.pipeline import Seen, in_original_pixels, shrunk
+from kpjax.annotations.predictions import OK, PredictionTable, csv_text, empty_table, fill
 from kpjax.errors import InputError
-from kpjax.input.footage import Footage, of_video
-from kpjax.input.video import Video
+from kpjax.files import write_text
+from kpjax.images.inputs import Footage, of_video
+from kpjax.images.video import Video
 from kpjax.input.video_source import VideoSource
-from kpjax.projects.prediction_csv import csv_text
-from kpjax.projects.predictions import OK, PredictionTable, empty_table, fill
 from kpjax.structures import Skeleton
 from kpjax.training.evaluation import Gathered
-from kpjax.training.run_folder import write_text
 
 
 def write_own(files: tuple[Video, ...], source: VideoSource, found: Gathered, points: Skeleton, folder: Path, *,
@@ -22,7 +21,7 @@ def write_own(files: tuple[Video, ...], source: VideoSource, found: Gathered, po
     """Writes annotated/<video>.mp4 for each file, at most `side` pixels long, and points.csv; returns their paths.
 
     found: of all frames of the source, in its order. The table has a row for each keypoint of every frame that was
-    asked for, in pixels of the video as it is shown; see `kpjax.projects.prediction_csv`.
+    asked for, in pixels of the video as it is shown; see `kpjax.annotations.predictions`.
     """
     opacity = opacity_from(None, float(np.median(found.scores)))
     tables, written = [], []

@@ -10,15 +10,15 @@ from PIL import Image
 
 from experiments.pyramids.config import Config
 from experiments.pyramids.variants import RECIPES, painter
+from kpjax.drawing.overlays import contact_sheet, draw_keypoints, enlarged, prediction_sheet, write_png
+from kpjax.evaluation.probes.regression_errors import normalised_from_pixels
+from kpjax.files import make_folder
 from kpjax.input.source import stacked, strip_labels, subset
 from kpjax.input.video_source import VideoSource
-from kpjax.methods.discovery import level_points
-from kpjax.models.keynet import draw_normalised_points
-from kpjax.probes.regression_errors import normalised_from_pixels
+from kpjax.methods.discovery.discovery import level_points
+from kpjax.models.image_generation import draw_normalised_points
 from kpjax.structures import Method, Trained
 from kpjax.training.evaluation import predict_source
-from kpjax.training.run_folder import make_folder
-from kpjax.viewing.overlays import contact_sheet, draw_keypoints, enlarged, prediction_sheet, write_png
 
 SHOWN_VIDEOS, SHOWN_FRAMES, SHOWN_PAIRS = 3, 16, 4
 FRAME_MILLISECONDS = 120

@@ -13,14 +13,13 @@ import numpy as np
 
 from experiments.pyramids.config import Config
 from experiments.pyramids.videos import actions_of
+from kpjax.evaluation.degeneracy import live, spread_of
+from kpjax.evaluation.probes.actions import action_probe, windows
+from kpjax.evaluation.probes.linear import linear_probe, mean_pose
+from kpjax.evaluation.probes.regression_errors import errors_in_units, normalised_from_pixels, squared_errors
+from kpjax.evaluation.probes.splits import Split, halves_by, random_halves
 from kpjax.input.source import Source
 from kpjax.input.video_source import VideoSource
-from kpjax.methods.diagnostics import live, spread_of
-from kpjax.probes.actions import action_probe, windows
-from kpjax.probes.linear import linear_probe
-from kpjax.probes.mean_pose import mean_pose
-from kpjax.probes.regression_errors import errors_in_units, normalised_from_pixels, squared_errors
-from kpjax.probes.splits import Split, halves_by, random_halves
 from kpjax.structures import Skeleton
 from kpjax.training.evaluation import Gathered
 

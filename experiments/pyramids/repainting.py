@@ -20,12 +20,12 @@ from experiments.pyramids.probes import FLAT, levels_of, split_of
 from experiments.pyramids.variants import RIVALS, build
 from experiments.pyramids.videos import frames_of, open_videos
 from experiments.run_records import stored_run
+from kpjax.drawing.overlays import contact_sheet, enlarged, write_png
 from kpjax.errors import InputError
-from kpjax.probes.reconstruction import reconstruction_errors, train_painter
+from kpjax.evaluation.probes.reconstruction import reconstruction_errors, train_painter
+from kpjax.files import write_json
 from kpjax.structures import Skeleton
-from kpjax.training.run_folder import write_json
-from kpjax.training.tree_files import load_trained
-from kpjax.viewing.overlays import contact_sheet, enlarged, write_png
+from kpjax.training.trees import load_trained
 
 ROWS = ("pyramids", *RIVALS, "untrained")
 SHOWN = 6  # frames on the sheet

@@ -7,7 +7,7 @@ from pathlib import Path
 from experiments.own_settings import Choice, chosen
 from experiments.pyramids.config import Config
 from kpjax.errors import InputError
-from kpjax.input.video import find_videos
+from kpjax.images.video import find_videos
 
 FRAMES = 4000  # of all videos together that are learnt from, about
 

@@ -10,14 +10,11 @@ import optax
 from experiments.command_line import Variant
 from experiments.pyramids.bound import FinestHeatmaps, point_codec, point_mse
 from experiments.pyramids.config import Config
-from kpjax.augment import no_augmentation
-from kpjax.interop.vgg_weights import load_vgg
+from kpjax.augment.augmentations import no_augmentation
 from kpjax.losses.objective import Objective, views
-from kpjax.methods.discovery import POINTS
-from kpjax.methods.keynet import keynet, keynet_objective
-from kpjax.methods.passes import imagenet_normalise
-from kpjax.methods.pyramids import painting_pass, pyramids
-from kpjax.methods.pyramids_objectives import (
+from kpjax.methods.discovery.discovery import POINTS
+from kpjax.methods.discovery.keynet import keynet, keynet_objective
+from kpjax.methods.discovery.objectives import (
     all_reconstruction,
     all_transport,
     no_reconstruction,
@@ -25,12 +22,14 @@ from kpjax.methods.pyramids_objectives import (
     no_transport,
     pyramids_objective,
 )
-from kpjax.methods.supervised import supervised
-from kpjax.methods.transporter import transporter, transporter_objective
-from kpjax.models.keynet_network import as_keynet, published_keynet
-from kpjax.models.keypoint_pyramid import KeypointPyramid, keypoint_pyramid, small_keypoint_pyramid
-from kpjax.models.transporter import as_transporter, published_transporter
+from kpjax.methods.discovery.pyramids import painting_pass, pyramids
+from kpjax.methods.discovery.transporter import transporter, transporter_objective
+from kpjax.methods.forward import imagenet_normalise
+from kpjax.methods.supervised_learning import supervised
+from kpjax.models.pyramid import KeypointPyramid, keypoint_pyramid, small_keypoint_pyramid
+from kpjax.models.pyramid_baselines import as_keynet, as_transporter, published_keynet, published_transporter
 from kpjax.models.vgg import IMM_TAPS, VGG
+from kpjax.models.weights.imagenet import load_vgg
 from kpjax.structures import Method, Skeleton
 
 

@@ -14,9 +14,9 @@ from data.tabletop import tabletop_videos
 from data.videos import TABLE, with_labels
 from experiments.pyramids.config import Config
 from kpjax.errors import InputError, summarise
+from kpjax.images.transforms import Place, letterbox, person_crop
+from kpjax.images.video import Video, find_videos
 from kpjax.input.pairs import PairStream, frame_pairs
-from kpjax.input.placement import Place, letterbox, person_crop
-from kpjax.input.video import Video, find_videos
 from kpjax.input.video_source import VideoSource, of_videos, read_videos
 from kpjax.structures import Skeleton
 

@@ -36,19 +36,20 @@ from experiments.regda.variants import (
 )
 from experiments.run_records import begin, finished_before, identity_of, stored_run
 from experiments.scores import write_scores
-from kpjax import metrics
 from kpjax.errors import InputError
+from kpjax.evaluation import metrics
+from kpjax.files import strict
 from kpjax.heatmaps import keypoint_cells
-from kpjax.input.placement import Place, letterbox
+from kpjax.images.transforms import Place, letterbox
 from kpjax.input.source import Source
 from kpjax.input.stream import stream
+from kpjax.reports.table import Column
 from kpjax.structures import Method, Trained
 from kpjax.training.evaluation import predict_source
 from kpjax.training.fit import Fitted, Select, fit
-from kpjax.training.run_folder import strict, write_results
+from kpjax.training.run_folder import write_results
 from kpjax.training.stages import stage
-from kpjax.training.tree_files import load_trained, save_trained
-from kpjax.viewing.table import Column
+from kpjax.training.trees import load_trained, save_trained
 
 ADABN_PASSES = (0, 1, 5)  # over the target; 0 stands for 60 batches
 ADABN_BATCHES = 60

@@ -26,10 +26,10 @@ from experiments.own_settings import (
     steps_by_labels,
 )
 from experiments.regda.config import Config, OwnConfig
+from kpjax.annotations.project import Project
+from kpjax.annotations.project_source import decoded, frame_identity, frames_at, project_source
 from kpjax.errors import InputError, summarise
 from kpjax.input.source import Source
-from kpjax.projects.project import Project
-from kpjax.projects.project_source import decoded, frame_identity, frames_at, project_source
 from kpjax.structures import Skeleton
 
 GREY = 2.0  # grey levels between the channels of a pixel, up to which a set of pictures has no colour

@@ -23,7 +23,7 @@ from experiments.command_line import (
 from experiments.regda import EXPERIMENT
 from experiments.regda.published import SPRITES_MAE
 from experiments.tables import markdown, outcome_lines, raise_for_failures, work_through
-from kpjax.viewing.finished_runs import read_variants
+from kpjax.reports.finished_runs import read_variants
 
 DIRECTIONS = tuple(SPRITES_MAE)
 CONTROLS = ("constant_centre", "adabn", "adabn_in_area")

@@ -12,7 +12,7 @@ from experiments.decoding import decoder
 from experiments.networks import heatmap_network
 from experiments.own_project import is_own
 from experiments.regda.config import Config
-from kpjax.augment import (
+from kpjax.augment.augmentations import (
     Augment,
     compose_augmentations,
     no_augmentation,
@@ -31,14 +31,13 @@ from kpjax.losses.adversarial import (
     warm_start,
 )
 from kpjax.losses.heatmap import heatmap_kl, heatmap_mse
-from kpjax.methods.batch_statistics import adabn
-from kpjax.methods.feature_matching import dan, dann
-from kpjax.methods.passes import imagenet_normalise
-from kpjax.methods.regda import regda
-from kpjax.methods.supervised import supervised
-from kpjax.methods.two_regressors import dd, mcd
-from kpjax.models.heads import HeatmapHead
-from kpjax.models.network import KeypointNetwork
+from kpjax.methods.domain_adaptation.batch_statistics import adabn
+from kpjax.methods.domain_adaptation.feature_matching import dan, dann
+from kpjax.methods.domain_adaptation.regda import regda
+from kpjax.methods.domain_adaptation.two_regressors import dd, mcd
+from kpjax.methods.forward import imagenet_normalise
+from kpjax.methods.supervised_learning import supervised
+from kpjax.models.network import HeatmapHead, KeypointNetwork
 from kpjax.structures import Method, Prediction, Skeleton
 
 

@@ -51,19 +51,20 @@ from experiments.semi_supervised.variants import (
     read_semantic,
     steps_of_both_stages,
 )
-from kpjax.input.placement import Place
+from kpjax.drawing.feature_map import can_embed, embedded, scatter
+from kpjax.drawing.overlays import write_png
+from kpjax.files import make_folder, strict
+from kpjax.images.transforms import Place
 from kpjax.input.source import Source, with_labels
 from kpjax.input.stream import stream
-from kpjax.methods.data_distillation import pseudo_labels
+from kpjax.methods.semi_supervised_learning.data_distillation import pseudo_labels
+from kpjax.reports.table import Column
 from kpjax.structures import Method, Trained
 from kpjax.training.evaluation import predict_source
 from kpjax.training.fit import Fitted, Select, fit
-from kpjax.training.run_folder import make_folder, strict, write_results
+from kpjax.training.run_folder import write_results
 from kpjax.training.stages import stage
-from kpjax.training.tree_files import load_trained, save_trained
-from kpjax.viewing.feature_map import can_embed, embedded, scatter
-from kpjax.viewing.overlays import write_png
-from kpjax.viewing.table import Column
+from kpjax.training.trees import load_trained, save_trained
 
 NAME = "semi_supervised"
 SCORE_KIND = "mse_peak"

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpjax import geometry
-from kpjax.augment import move_example
+from kpjax.augment.augmentations import move_example
+from kpjax.augment.random_maps import DrawMap, draw_homography
 from kpjax.input.source import Source, stacked, subset
 from kpjax.losses.consistency import semantic_consistency
-from kpjax.methods.semantic_pass import Semantic
-from kpjax.random_maps import DrawMap, draw_homography
+from kpjax.methods.semi_supervised_learning.semantic_features import Semantic
 from kpjax.structures import Example, Method, named_key
-from kpjax.training.reduction import reduce
+from kpjax.training.evaluation import reduce
 
 ReadSemantic = Callable[[Mapping[str, Any], Example], Semantic]  # (variables, a batch) -> what its features say
 

@@ -16,7 +16,7 @@ from experiments.own_settings import (
 )
 from experiments.semi_supervised.config import Config
 from kpjax.errors import InputError
-from kpjax.input.subsets import rounded_share
+from kpjax.input.source import rounded_share
 
 LEAST_LABELLED = needs_of("semi_supervised").labelled_frames
 

@@ -9,8 +9,17 @@ from experiments.own_project import hold_out, is_own, needed_project, open_label
 from experiments.picture_splits import open_splits
 from experiments.semi_supervised.config import Config, OwnConfig
 from kpjax.errors import InputError
-from kpjax.input.source import Source, digest_of, in_memory, joined, subset, without_labels
-from kpjax.input.subsets import check_disjoint, labelled_subset, rounded_share
+from kpjax.input.source import (
+    Source,
+    check_disjoint,
+    digest_of,
+    in_memory,
+    joined,
+    labelled_subset,
+    rounded_share,
+    subset,
+    without_labels,
+)
 from kpjax.structures import Skeleton
 
 

@@ -32,7 +32,7 @@ from experiments.tables import (
     raise_for_failures,
     work_through,
 )
-from kpjax.training.run_folder import write_text
+from kpjax.files import write_text
 
 METRICS = {"test/pck": ("PCK", 100.0, 1), "test/equivariance_px": ("equivariance error, px", 1.0, 2),
            "test/sc_over_ln_k": ("semantic consistency over ln K", 1.0, 2), "test/mean_peak": ("mean peak", 1.0, 2)}

@@ -12,7 +12,7 @@ from experiments.decoding import decoder
 from experiments.networks import heatmap_network
 from experiments.semi_supervised.config import Config
 from experiments.strong_augmentation import strong_augmentation
-from kpjax.augment import (
+from kpjax.augment.augmentations import (
     Augment,
     compose_augmentations,
     no_augmentation,
@@ -21,24 +21,24 @@ from kpjax.augment import (
     random_homography,
     random_scale_rotation,
 )
+from kpjax.augment.random_maps import draw_homography
 from kpjax.heatmaps import Codec, codec
-from kpjax.interop.vgg_weights import load_vgg
 from kpjax.losses.objective import Objective, without
-from kpjax.methods.data_distillation import distilled_predict
-from kpjax.methods.image_generation import image_generation, image_generation_objective
-from kpjax.methods.mean_teacher import mean_teacher, mean_teacher_objective
-from kpjax.methods.passes import imagenet_normalise
-from kpjax.methods.semantic_pass import Semantic, representations
-from kpjax.methods.semi_supervised import semi_supervised
-from kpjax.methods.semi_supervised_objectives import (
+from kpjax.methods.forward import imagenet_normalise
+from kpjax.methods.semi_supervised_learning.data_distillation import distilled_predict
+from kpjax.methods.semi_supervised_learning.image_generation import image_generation, image_generation_objective
+from kpjax.methods.semi_supervised_learning.mean_teacher import mean_teacher, mean_teacher_objective
+from kpjax.methods.semi_supervised_learning.objectives import (
     equivariant_landmark_objective,
     pseudo_label_objective,
     semi_supervised_objective,
 )
-from kpjax.models.keynet import image_generator
+from kpjax.methods.semi_supervised_learning.semantic_features import Semantic, representations
+from kpjax.methods.semi_supervised_learning.semi_supervised import semi_supervised
+from kpjax.models.image_generation import image_generator
 from kpjax.models.network import KeypointNetwork
 from kpjax.models.vgg import IMM_TAPS, VGG
-from kpjax.random_maps import draw_homography
+from kpjax.models.weights.imagenet import load_vgg
 from kpjax.structures import Example, Method, Skeleton
 
 

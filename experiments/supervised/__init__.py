@@ -30,21 +30,21 @@ from experiments.prediction_pictures import draw_predictions
 from experiments.run_records import begin, finished_before, identity_of, stored_run
 from experiments.strong_augmentation import strong_augmentation
 from experiments.supervised.config import PRESETS, Config
-from kpjax.augment import Augment
+from kpjax.augment.augmentations import Augment
 from kpjax.heatmaps import Codec, codec
-from kpjax.input.placement import Place, letterbox
+from kpjax.images.transforms import Place, letterbox
 from kpjax.input.source import Source
 from kpjax.input.stream import stream
 from kpjax.losses.heatmap import heatmap_kl, heatmap_mse
-from kpjax.methods.passes import imagenet_normalise
-from kpjax.methods.supervised import HeatmapLoss, supervised
+from kpjax.methods.forward import imagenet_normalise
+from kpjax.methods.supervised_learning import HeatmapLoss, supervised
 from kpjax.models.network import KeypointNetwork
+from kpjax.reports.table import Column
 from kpjax.structures import Method, Skeleton
 from kpjax.training.evaluation import predict_source
 from kpjax.training.fit import Select, fit
 from kpjax.training.run_folder import write_results
-from kpjax.training.tree_files import save_trained
-from kpjax.viewing.table import Column
+from kpjax.training.trees import save_trained
 
 VARIANTS = {
     "supervised": Variant("method", "KL between the heatmap's softmax and a Gaussian", "heatmap KL"),

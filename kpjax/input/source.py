@@ -1,16 +1,18 @@
 """Where examples come from: random access to a fixed number of them, all of one image size."""
 import hashlib
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
 
-from kpjax.errors import InputError
-from kpjax.input.placement import Place
+from kpjax.errors import InputError, summarise
+from kpjax.images import boxes
+from kpjax.images.transforms import Place, local_contrast
 from kpjax.structures import Example, Skeleton
 
 
@@ -292,3 +294,192 @@ def joined(sources: Sequence[ArraySource], name: str) -> ArraySource:
 def renamed(source: ArraySource, name: str) -> ArraySource:
     """The same arrays under another name."""
     return replace(source, name=name)
+
+
+# Which images of a set keep their labels, and whether two sets share a picture
+
+
+class LabelledSplit(NamedTuple):
+    """A source in two: the examples that keep their labels, and all others. Both in the order of the draw."""
+
+    labelled: np.ndarray  # numbers in the source, int64
+    rest: np.ndarray  # numbers in the source, int64
+    digest: str  # of the source and of the labelled examples, whatever their order
+
+
+def labelled_subset(
+    source: Source, *, share: float | None = None, count: int | None = None, seed: int, need_unlabelled: bool = False,
+) -> LabelledSplit:
+    """Draws the labelled images of a semi-supervised run.
+
+    The examples are sorted by their identities (as they come if they have none), put into the order of
+    `np.random.default_rng(seed).permutation`, and the first ones are labelled: floor(share * N + 0.5) of them, or
+    `count`. So smaller subsets of one seed are contained in larger ones, and a set that is stored in another order
+    gives the same images.
+
+    need_unlabelled: whether some have to be left. Raises InputError for more labels than there are examples, for none,
+    and where unlabelled ones are needed and none is left.
+    """
+    total = len(source)
+    if (share is None) == (count is None):
+        raise InputError(f"{source.name}: say how many images are labelled either as a share or as a count")
+    if share is not None:
+        if not 0 < share <= 1:
+            raise InputError(f"{source.name}: the labelled share is {share}; it must be more than 0 and at most 1")
+        count = rounded_share(share, total)
+    asked = f"{count} labelled images" + ("" if share is None else f" ({share:g} of {total})")
+    if count > total:
+        raise InputError(f"{source.name}: {asked} are asked for, but there are {total}; ask for at most {total}")
+    if count < 1:
+        raise InputError(f"{source.name}: {asked} are asked for; ask for at least 1")
+    if need_unlabelled and count == total:
+        raise InputError(f"{source.name}: {asked} leave no unlabelled image of {total}, and unlabelled ones are read; "
+                         f"ask for at most {total - 1}")
+    names = identities(source)
+    in_order = np.arange(total) if names is None else np.array(sorted(range(total), key=names.__getitem__))
+    drawn = in_order[np.random.default_rng(seed).permutation(total)]
+    labelled = drawn[:count]
+    chosen = np.sort(labelled) if names is None else sorted(names[number] for number in labelled)
+    parts = [chosen] if names is None else chosen
+    return LabelledSplit(labelled, drawn[count:], digest_of(source.digest, *parts))
+
+
+def rounded_share(share: float, total: int) -> int:
+    """floor(share * total + 0.5): 5 % of 3,610 is 181."""
+    return math.floor(share * total + 0.5)
+
+
+def check_disjoint(train: Source, test: Source, *, by_name: bool = True, by_pixels: bool = True) -> None:
+    """Raises InputError, with the first of them, if an image of `train` is also in `test`.
+
+    Two images are one if they have the same pixels, or if both sources name their examples and the names are equal: one
+    photograph that was cropped in two ways. by_name: False for sets whose names hold within one split only. by_pixels:
+    False spares reading every image of both sources once.
+    """
+    train_names, test_names = identities(train), identities(test)
+    compare_names = by_name and train_names is not None and test_names is not None
+    by_test_name = {name: number for number, name in enumerate(test_names)} if compare_names else {}
+    by_test_pixels = {_pixels(test, number): number for number in range(len(test))} if by_pixels else {}
+    shared = []
+    for number in range(len(train)):
+        twin = by_test_name.get(train_names[number]) if compare_names else None
+        if twin is None and by_pixels:
+            twin = by_test_pixels.get(_pixels(train, number))
+        if twin is not None:
+            shared.append(f"{_called(train_names, number)} is {_called(test_names, twin)} of {test.name}")
+    if shared:
+        raise InputError(f"{train.name}: {len(shared)} of {len(train)} images are in the test split: "
+                         f"{summarise(shared)}; leave them out of one of the two")
+
+
+def _pixels(source: Source, number: int) -> str:
+    return digest_of(source[number].image)
+
+
+def _called(names: tuple[str, ...] | None, number: int) -> str:
+    return f"number {number}" if names is None else names[number]
+
+
+# A source in which some keypoints only are labelled: what a step of incremental learning may see
+
+
+def labelled_only(source: Source, keypoints: Sequence[str], name: str | None = None) -> Source:
+    """The same images and the same K keypoints, of which all but those named are zero and not visible.
+
+    A method that reads it cannot peek at the others. Raises InputError for a name that the skeleton lacks.
+    """
+    mask = np.zeros(len(source.skeleton.names), np.float32)
+    mask[[source.skeleton.index(keypoint) for keypoint in keypoints]] = 1
+
+    def masked(example: Example, index: int) -> Example:
+        del index
+        visible = (example.visible * mask).astype(np.float32)
+        return example._replace(keypoints=np.where(visible[:, None] > 0, example.keypoints, np.float32(0)),
+                                visible=visible)
+
+    return changed(source, masked, mask, name=name or f"{source.name}, {len(keypoints)} keypoints labelled")
+
+
+# A source with some of its keypoints only
+
+
+def without_keypoints(source: Source, names: Sequence[str]) -> Source:
+    """The same images less the keypoints of those names, for points that a set has a place for and never labels.
+
+    Edges and groups lose them, too. Raises InputError for an unknown name, if none is left, or if a keypoint would
+    lose its mirror image.
+    """
+    if not names:
+        return source
+    left_out = {source.skeleton.index(name) for name in names}
+    kept = [k for k in range(len(source.skeleton.names)) if k not in left_out]
+    if not kept:
+        raise InputError(f"{source.name}: all its keypoints are left out; keep at least one")
+    numbers = np.array(kept)
+
+    def choose(example: Example, index: int) -> Example:
+        del index
+        return example._replace(keypoints=example.keypoints[numbers], visible=example.visible[numbers])
+
+    return changed(source, choose, numbers, name=source.name, skeleton=_chosen(source.skeleton, kept))
+
+
+def _chosen(skeleton: Skeleton, kept: Sequence[int]) -> Skeleton:
+    place = {old: new for new, old in enumerate(kept)}
+    if alone := [skeleton.names[k] for k in kept if skeleton.flip and skeleton.flip[k] not in place]:
+        raise InputError(f"keypoint {alone[0]} would lose its mirror image; leave both out or neither")
+    return Skeleton(
+        tuple(skeleton.names[k] for k in kept),
+        tuple((place[a], place[b]) for a, b in skeleton.edges if a in place and b in place),
+        tuple(place[skeleton.flip[k]] for k in kept) if skeleton.flip else (),
+        {name: left for name, members in skeleton.groups.items()
+         if (left := tuple(place[k] for k in members if k in place))})
+
+
+# A source whose pictures are turned, each by an angle of its own: what the consistency of landmarks is measured on
+
+
+def turned(source: Source, maps: np.ndarray, *, name: str = "turned") -> Source:
+    """A source with example n under the affine map maps[n] (3, 3), pixels to pixels of a picture of the same size.
+
+    Outside the picture its border is repeated. Keypoints and the way back to the original picture move along; keypoints
+    that leave are not visible. A source that is turned already is resampled twice, as the published measure has it.
+    Raises InputError unless there is one map for each example.
+    """
+    maps = np.asarray(maps, np.float64)
+    if maps.shape != (len(source), 3, 3):
+        raise InputError(f"{source.name}: maps of shape {maps.shape} for {len(source)} examples; one map (3, 3) for "
+                         "each is needed")
+
+    def turn(example: Example, index: int) -> Example:
+        map_, side = maps[index], example.image.shape[0]
+        moved = boxes.move_points(map_, example.keypoints)
+        inside = ((moved >= -0.5) & (moved < side - 0.5)).all(-1)
+        visible = np.where(inside, example.visible, 0).astype(np.float32)
+        growth = np.sqrt(abs(np.linalg.det(map_[:2, :2])))
+        return example._replace(
+            image=_moved(example.image, map_), keypoints=np.where(visible[:, None] > 0, moved, np.float32(0)),
+            visible=visible, scale=np.float32(example.scale * growth),
+            crop=(np.asarray(example.crop, np.float64) @ np.linalg.inv(map_)).astype(np.float32))
+
+    return changed(source, turn, maps, name=f"{source.name}/{name}")
+
+
+def _moved(image: np.ndarray, map_: np.ndarray) -> np.ndarray:
+    """A picture (S, S, 3) uint8 under a map, bilinear, its border repeated."""
+    side = image.shape[0]
+    border = side  # room for every pixel that the canvas of a turned square asks for
+    back = np.linalg.inv(map_)
+    # Pillow counts from the corner of the first pixel, maps of centres from its middle.
+    shift = back[:2, 2] + border + 0.5 - back[:2, :2] @ [0.5, 0.5]
+    rows = np.column_stack([back[:2, :2], shift])
+    padded = Image.fromarray(np.pad(image, ((border, border), (border, border), (0, 0)), "edge"))
+    return np.asarray(padded.transform((side, side), Image.Transform.AFFINE, tuple(rows.ravel().tolist()),
+                                       Image.Resampling.BILINEAR))
+
+
+def with_local_contrast(source: ArraySource) -> ArraySource:
+    """A source in memory, of whose pictures the local contrast is kept."""
+    images = np.stack([local_contrast(image) for image in source.examples.image])
+    return ArraySource(source.examples._replace(image=images), source.skeleton, f"{source.name}, local contrast",
+                       source.names)

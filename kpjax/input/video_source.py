@@ -10,9 +10,9 @@ from functools import cached_property
 import numpy as np
 
 from kpjax.errors import InputError, summarise
-from kpjax.input.placement import Place
+from kpjax.images.transforms import Place
+from kpjax.images.video import Video, frames_of_one_size, unreadable
 from kpjax.input.source import ArraySource, Source, TfdsSource, arrays, digest_of, identities, stacked
-from kpjax.input.video import Video, frames_of_one_size, unreadable
 from kpjax.structures import Example, Skeleton
 
 NO_KEYPOINTS = Skeleton(())

@@ -68,7 +68,7 @@ class FeaturePyramid(nn.Module):
     """Normalised images (B, H, W, 3) to the `levels` finest maps of a pyramid, coarse to fine, `width` channels each.
 
     backbone: `(images, train)` -> feature maps from fine to coarse, each half as large as the one before, such as
-        `kpjax.models.pose_resnet.ResNet` (strides 4 to 32) or `SmallTrunk`. All of them are used: from the coarsest
+        `kpjax.models.resnet.ResNet` (strides 4 to 32) or `SmallTrunk`. All of them are used: from the coarsest
         on, a 1x1 convolution of each map is added to twice the resolution (nearest) of the sum so far, and a 3x3
         convolution smooths what is given out.
     normalization: behind every convolution of the pyramid; None leaves it out and gives them a bias, as published.

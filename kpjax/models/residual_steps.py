@@ -1,18 +1,20 @@
-"""Residual steps blocks, and the way down of an hourglass that is made of them.
+"""The Residual Steps Network, RSN: an hourglass of residual steps blocks, repeated in stages.
 
-"Learning Delicate Local Representations for Multi-Person Pose Estimation" (Cai et al. 2020). `kpjax.models.rsn` is the
-network.
+"Learning Delicate Local Representations for Multi-Person Pose Estimation" (Cai et al. 2020).
 """
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from kpjax.models.convolution import Convolution, he_normal_fan_out, resize_bilinear
+from kpjax.models.high_resolution import FirstMap
+from kpjax.models.network import KeypointNetwork, small_normal
 from kpjax.models.normalization import BatchNorm
+from kpjax.models.resnet import max_pool
 
 MeasuredBy = Literal["input", "level"]
 GROUPS = 4  # of channels in a block; the first takes one step, the last four
@@ -102,3 +104,225 @@ class DownPath(nn.Module):
             x = x + skips[level] if skips else x
             maps.append(x)
         return maps
+
+
+# RSN, the Residual Steps Network: hourglasses in a row, each of which predicts heatmaps from all of its levels
+
+
+BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
+EXPANSION = {18: 1, 50: 4}
+LEVELS = 4  # strides 4, 8, 16 and 32
+COARSEST_STRIDE = 32
+SMALLEST_WIDTH = 3  # with less, a group of a block would have no channel
+# The official training scales its targets to a peak of 255. Ours peak at 1, so predictions start that much lower.
+INITIAL_SCALE = 1 / 255
+
+
+class UpUnit(nn.Module):
+    """One level of the way up: its map by a 1x1 convolution, the coarser unit's features added. (B, h, w, width).
+
+    goes_on: another stage follows. Then the unit also returns what that stage adds to its own map of this level; else
+    None. cross_width: channels of a map that the next stage starts from, which is returned last; 0: None.
+    """
+
+    width: int
+    goes_on: bool
+    cross_width: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, coarser: jax.Array | None, train: bool
+    ) -> tuple[jax.Array, jax.Array | None, jax.Array | None]:
+        layer = partial(NormalisedConvolution, dtype=self.dtype)
+        y = layer(self.width, relu=False, name="u_skip")(x, train)
+        if coarser is not None:
+            # Officially resized first. A 1x1 convolution and resizing commute, and so it is a quarter of the work.
+            y = y + layer(self.width, relu=False, name="up_conv")(coarser, train, size=x.shape[1:3])
+        y = nn.relu(y)
+        skip = cross = None
+        if self.goes_on:
+            channels = x.shape[-1]
+            skip = layer(channels, name="skip1")(x, train) + layer(channels, name="skip2")(y, train)
+        if self.cross_width:
+            cross = layer(self.cross_width, name="cross_conv")(y, train)
+        return y, skip, cross
+
+
+class UpPath(nn.Module):
+    """The units up1 (stride 32) to up4 (stride 4), each of which reads the one before.
+
+    next_width: channels that the next stage starts from; 0 without one.
+    Returns the features of the units from fine to coarse, what the next stage adds to its levels from fine to coarse,
+    and what it starts from; the last two are () and None without a next stage.
+    """
+
+    unit_width: int
+    next_width: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self, maps: Sequence[jax.Array], train: bool
+    ) -> tuple[list[jax.Array], list[jax.Array], jax.Array | None]:
+        features, skips, y, goes_on = [], [], None, self.next_width > 0
+        for unit, x in enumerate(reversed(maps), start=1):
+            cross_width = self.next_width if unit == len(maps) else 0
+            y, skip, cross = UpUnit(
+                self.unit_width, goes_on, cross_width, self.dtype, name=f"up{unit}")(x, y, train)
+            features.insert(0, y)
+            skips.insert(0, skip)
+        return features, skips if goes_on else [], cross
+
+
+class Stage(nn.Module):
+    """One hourglass."""
+
+    downsample: DownPath
+    upsample: UpPath
+
+    def __call__(
+        self, x: jax.Array, skips: Sequence[jax.Array], train: bool
+    ) -> tuple[list[jax.Array], list[jax.Array], jax.Array | None]:
+        return self.upsample(self.downsample(x, skips, train), train)
+
+
+class Top(nn.Module):
+    """A 7x7 convolution and a maximum, both of stride 2."""
+
+    width: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+        return max_pool(NormalisedConvolution(self.width, 7, 2, dtype=self.dtype, name="conv")(images, train))
+
+
+class RSN(nn.Module):
+    """The trunk of RSN: normalised images (B, H, W, 3), H and W multiples of 32, to the features of all its units.
+
+    blocks: at each of the strides 4, 8, 16 and 32 of every stage. expansion: channels of those levels are 1, 2, 4 and 8
+    times `width` times this. stages: how many hourglasses follow each other. unit_width: channels of the features.
+    measured_by, rematerialise: see `rsn`.
+    Returns maps (B, H / s, W / s, unit_width) in `dtype` from fine to coarse, s 4 to 32, and of each size the later
+    stage first: with two stages stride 4 of stage 1, of stage 0, stride 8 of stage 1, ...
+    Convolutions start at He's normal by fan-out.
+    Raises ValueError for images of another size.
+    """
+
+    blocks: Sequence[int]
+    expansion: int
+    stages: int = 1
+    width: int = 64
+    unit_width: int = 256
+    measured_by: MeasuredBy = "input"
+    rematerialise: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
+        if any(side % COARSEST_STRIDE for side in images.shape[1:3]):
+            raise ValueError(f"RSN: the sides of an image are multiples of {COARSEST_STRIDE}, got {images.shape}")
+        x = Top(self.width, self.dtype, name="top")(images, train)
+        skips, by_stage = [], []
+        for number in range(self.stages):
+            down = DownPath(self.blocks, self.expansion, self.width, self.measured_by, self.rematerialise, self.dtype,
+                            parent=None)
+            next_width = self.width if number < self.stages - 1 else 0
+            up = UpPath(self.unit_width, next_width, self.dtype, parent=None)
+            features, skips, x = Stage(down, up, name=f"stage{number}")(x, skips, train)
+            by_stage.append(features)
+        return tuple(map_ for level in zip(*reversed(by_stage), strict=True) for map_ in level)
+
+
+class Prediction(nn.Module):
+    """What one unit predicts: a 1x1 and a 3x3 convolution, resized. (B, h, w, C) -> (B, *size, keypoints) float32.
+
+    The last convolution and what follows compute in float32 whatever `dtype` is.
+    """
+
+    keypoints: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, features: jax.Array, train: bool, size: tuple[int, int]) -> jax.Array:
+        x = NormalisedConvolution(features.shape[-1], dtype=self.dtype, name="res_conv1")(features, train)
+        x = NormalisedConvolution(
+            self.keypoints, 3, relu=False, kernel_init=small_normal,
+            scale_init=nn.initializers.constant(INITIAL_SCALE), name="res_conv2")(x, train)
+        return resize_bilinear(x, size)
+
+
+class PredictionHeads(nn.Module):
+    """The predictions of all units of RSN; that of the finest unit of the last stage is the result.
+
+    Parameters: `stage0_up1` (the coarsest of the first stage), ... Those of the others exist only where `coarse` has
+    been called, as `KeypointNetwork` does when it is initialised.
+    """
+
+    keypoints: int
+    stages: int
+    dtype: jnp.dtype = jnp.float32
+
+    def setup(self):
+        self.order = [(stage, unit) for stage in range(self.stages) for unit in range(1, LEVELS + 1)]
+        for stage, unit in self.order:
+            setattr(self, f"stage{stage}_up{unit}", Prediction(self.keypoints, self.dtype))
+
+    def __call__(self, features: jax.Array, train: bool) -> jax.Array:
+        """Features (B, h, w, C) of the finest unit to heatmaps (B, h, w, keypoints) float32."""
+        return self._of(*self.order[-1])(features, train, features.shape[1:3])
+
+    def coarse(self, backbone_features: tuple[jax.Array, ...], train: bool) -> tuple[jax.Array, ...]:
+        """The heatmaps of all other units, of the same size: stage by stage, in each from coarse to fine."""
+        size = backbone_features[0].shape[1:3]
+        return tuple(
+            self._of(stage, unit)(
+                backbone_features[(LEVELS - unit) * self.stages + self.stages - 1 - stage], train, size)
+            for stage, unit in self.order[:-1])
+
+    def _of(self, stage: int, unit: int) -> Prediction:
+        return getattr(self, f"stage{stage}_up{unit}")
+
+
+def rsn(
+    keypoints: int,
+    *,
+    depth: int = 18,
+    stages: int = 1,
+    blocks: Sequence[int] = (),
+    width: int = 64,
+    unit_width: int = 256,
+    measured_by: MeasuredBy | None = None,
+    rematerialise: bool = False,
+    dtype: jnp.dtype = jnp.float32,
+) -> KeypointNetwork:
+    """RSN: images (B, H, W, 3), H and W multiples of 32, to heatmaps (B, H / 4, W / 4, keypoints) float32.
+
+    `apply(variables, images, train, method="all_heatmaps")` also gives those of the other 4 * stages - 1 units, for
+    `kpjax.losses.heatmap`. What the head reads has `unit_width` channels.
+
+    depth: 18 or 50. stages: 1 for RSN-18 and RSN-50, 4 for the published 4xRSN-50. blocks: for each of the four levels,
+    if not those of the depth. width: channels of the finest level at depth 18.
+    measured_by: a group in a block has 26/64 of the channels of the block's input, or of its level. By the level,
+    depths 18 and 50 take 2.5 and 6.8 G multiply-adds at 256x192, about the published 2.5 and 6.4; the published code
+    measures by the input, which makes 2.0 and 48 G of them. None: the input at depth 18, so that published weights fit
+    (9.2 M parameters), and the level at depth 50 (38.4 M).
+    rematerialise: each block keeps its input only and is computed again in the backward pass.
+    A laptop trains `rsn(16, width=16, unit_width=32)`.
+    Raises ValueError for values that make no RSN.
+    """
+    if depth not in BLOCKS:
+        raise ValueError(f"rsn: depth is one of {', '.join(map(str, BLOCKS))}, got {depth}")
+    blocks = tuple(blocks) or BLOCKS[depth]
+    if len(blocks) != LEVELS or min(*blocks, stages, unit_width) < 1 or width < SMALLEST_WIDTH:
+        raise ValueError(f"rsn: blocks has a count for each of four levels, counts are 1 or more and width is "
+                         f"{SMALLEST_WIDTH} or more; got blocks {blocks}, stages {stages}, width {width}, "
+                         f"unit_width {unit_width}")
+    measured_by = measured_by or ("input" if depth == 18 else "level")
+    if measured_by not in get_args(MeasuredBy):
+        raise ValueError(f"rsn: measured_by is {' or '.join(get_args(MeasuredBy))}, got {measured_by!r}")
+    return KeypointNetwork(
+        backbone=RSN(blocks, EXPANSION[depth], stages, width, unit_width, measured_by, rematerialise, dtype),
+        upsampling=FirstMap(),
+        head=PredictionHeads(keypoints, stages, dtype))

@@ -11,8 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from kpjax.models.convolution import Convolution, he_normal, upsample_nearest
-from kpjax.models.heads import HeatmapHead
-from kpjax.models.network import KeypointNetwork
+from kpjax.models.network import HeatmapHead, KeypointNetwork
 from kpjax.models.normalization import BatchNorm
 
 

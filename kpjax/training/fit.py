@@ -11,16 +11,16 @@ import numpy as np
 from jax.sharding import Mesh
 
 from kpjax.errors import InputError, RunError
+from kpjax.input.prefetch import read_ahead
 from kpjax.structures import Example, Method, Start, Trained, named_key
 from kpjax.training.checkpoints import Checkpoints, Restored, open_checkpoints
-from kpjax.training.digests import describe, named_leaves
-from kpjax.training.feed import read_ahead
 from kpjax.training.interruption import Interrupted, stop_requests
 from kpjax.training.logging import Log, stage_lines
 from kpjax.training.measurements import LAG, NotFinite, Pending, Stopwatch, Window
 from kpjax.training.mesh import check_divisible, data_mesh, replicate, replicated, shard
 from kpjax.training.run_folder import held
 from kpjax.training.step import compiled_update, finite_leaves, replaced
+from kpjax.training.trees import describe, named_leaves
 
 Evaluate = Callable[[Any], Mapping[str, float]]  # reads `variables` and `frozen` of a State or a Trained
 

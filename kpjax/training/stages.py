@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import jax
 
 from kpjax.errors import InputError, RunError
+from kpjax.files import make_folder, read_json, start_over, strict, write_json
 from kpjax.structures import Trained
-from kpjax.training.checkpoints import load_trained, save_trained
-from kpjax.training.digests import tree_digest
+from kpjax.training.checkpoints import check_identity, load_trained, save_trained
 from kpjax.training.fit import Fitted
-from kpjax.training.identity import check_identity
-from kpjax.training.run_folder import make_folder, read_json, start_over, strict, write_config, write_json
+from kpjax.training.run_folder import write_config
+from kpjax.training.trees import tree_digest
 
 FORMAT = 1
 

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from kpjax.training.digests import describe
 from kpjax.training.mesh import by_rows, replicated
+from kpjax.training.trees import describe
 
 
 @functools.lru_cache(maxsize=16)

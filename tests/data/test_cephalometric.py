@@ -9,8 +9,8 @@ import pytest
 from data.cephalometric import DATASET, HEAD, Cephalometric, read
 from data.checking import all_faults
 from data.prepared import open_source
-from kpjax.input.placement import letterbox
-from kpjax.metrics import mre_sdr
+from kpjax.evaluation.metrics import mre_sdr
+from kpjax.images.transforms import letterbox
 
 REAL = pathlib.Path(__file__).parents[3] / "shared" / "datasets" / "cephalometric_isbi2015_landmarks" / "setup"
 SMALL = partial(read, training=(1, 2), testing=(151, 301), size=(96, 120))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from data.chest import DATASET, KNOWN_BAD, LUNGS, Chest, read
 from data.prepared import open_source
-from kpjax.input.placement import stretch
+from kpjax.images.transforms import stretch
 
 REAL = pathlib.Path(__file__).parents[3] / "shared" / "datasets" / "chest_landmarks" / "chest_labels.zip"
 NAMES = [f"CHNCXR_{number:04d}_0" for number in (1, 2, 59, 7, 120)]

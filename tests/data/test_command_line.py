@@ -9,7 +9,7 @@ from PIL import Image
 from data import __main__ as command
 from data.prepared import Dataset, KeypointBuilder, datasets, missing, open_source, record
 from kpjax.errors import InputError
-from kpjax.input.placement import letterbox
+from kpjax.images.transforms import letterbox
 from kpjax.structures import Skeleton
 
 SKELETON = Skeleton(("nose", "tail"), ((0, 1),), groups={"all": (0, 1)})

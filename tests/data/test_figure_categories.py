@@ -8,7 +8,7 @@ from data.figure_faces import FACES
 from data.figure_four_legged import FOUR_LEGGED
 from data.prepared import datasets, open_source, prepare
 from kpjax.errors import InputError
-from kpjax.input.placement import letterbox
+from kpjax.images.transforms import letterbox
 
 CATEGORIES = (PEOPLE, FACES, FOUR_LEGGED)
 

@@ -11,7 +11,7 @@ from data.figure_poses import JOINTS, NUMBERS, joints
 from data.figures import ALL_JOINTS, SOURCE, TEN_POINTS, Domain, Figures, draw_video, figures, target
 from data.prepared import datasets, open_source, prepare
 from kpjax.errors import InputError
-from kpjax.input.placement import letterbox
+from kpjax.images.transforms import letterbox
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_figures_can_be_prepared_and_opened(tmp_path, monkeypatch):
 def test_no_tensorflow_is_imported(tmp_path):
     program = ("import sys; import data.prepared as p; d = p.datasets()['figures']; d.builder.pictures = "
                f"{{'train': range(2)}}; p.prepare(d, data_dir={str(tmp_path)!r}); "
-               f"from kpjax.input.placement import letterbox; s = p.open_source('figures', 'source_train', "
+               f"from kpjax.images.transforms import letterbox; s = p.open_source('figures', 'source_train', "
                f"data_dir={str(tmp_path)!r}, place=letterbox(64)); from kpjax.input.stream import stream; "
                "stream(s, batch_size=2, seed=0)[0]; assert 'tensorflow' not in sys.modules, 'tensorflow'")
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -17,8 +17,8 @@ from data.human36m_videos import (
 )
 from data.prepared import prepare
 from kpjax.errors import InputError
+from kpjax.images.transforms import letterbox, person_crop
 from kpjax.input.pairs import frame_pairs
-from kpjax.input.placement import letterbox, person_crop
 
 WIDTH, HEIGHT = 640, 600
 WRIST = SEVENTEEN.index("left_wrist")

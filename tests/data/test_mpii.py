@@ -8,7 +8,7 @@ import scipy.io
 
 from data.checking import all_faults
 from data.mpii import DATASET, PERSON, RELEASE, Mpii, Person, draw, person_box, read
-from kpjax.input.placement import person_crop
+from kpjax.images.transforms import person_crop
 
 COUNTS = {"training": 4, "validation": 2}
 SMALL = DATASET._replace(check=partial(all_faults, partial(read, **COUNTS)))

@@ -5,7 +5,7 @@ import pytest
 from data.prepared import datasets, open_source, prepare
 from data.tabletop import ARM_AND_TOYS, GRIPPER_RADIUS, JOINTS, LINKS, RADII, REACH, Tabletop, motion, tabletop_videos
 from kpjax.errors import InputError
-from kpjax.input.placement import letterbox
+from kpjax.images.transforms import letterbox
 from kpjax.input.video_source import in_videos
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from data.prepared import open_source
 from data.ut_zappos50k import DATASET, UtZappos50k, _check, shoes
-from kpjax.input.placement import letterbox
+from kpjax.images.transforms import letterbox
 
 SMALL = DATASET._replace(check=partial(_check, testing=2))
 

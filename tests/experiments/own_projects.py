@@ -5,7 +5,7 @@ import numpy as np
 from PIL import Image
 
 from data.figures import DOMAINS, figures
-from kpjax.projects.project import Frame, Instance, Project
+from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.structures import Skeleton
 
 

@@ -11,7 +11,7 @@ from experiments.semi_supervised.config import PRESETS
 from experiments.semi_supervised.variants import build
 from kpjax.structures import Example, Skeleton, Trained
 from kpjax.training.run_folder import write_results
-from kpjax.training.tree_files import save_trained
+from kpjax.training.trees import save_trained
 
 
 def untrained_run(workdir: Path, points: Skeleton, side: int = 32) -> Path:

@@ -17,14 +17,12 @@ from experiments.benchmark.row import Effort
 from experiments.command_line import Job, read_command, run, run_folder
 from experiments.predict import predict_folder
 from kpjax.errors import InputError
-from kpjax.input.source import arrays
-from kpjax.input.turned_source import turned
-from kpjax.models.random_features import DESCRIPTION
-from kpjax.probes.landmark_regression import Landmarks
+from kpjax.evaluation.probes.landmarks import Landmarks
+from kpjax.input.source import arrays, turned
+from kpjax.models.vgg import DESCRIPTION
 from kpjax.structures import Skeleton, Trained
-from kpjax.training.adapter_file import load_adapter
 from kpjax.training.fit import fit
-from kpjax.training.tree_files import load_trained
+from kpjax.training.trees import load_adapter, load_trained
 
 TINY = replace(
     PRESETS["demo"], image_size=32, target_side=40, width=16, depth=1, landmarks=4, core_batch_size=8, core_epochs=2,

@@ -4,7 +4,7 @@ import pytest
 
 import experiments.regda
 from experiments.command_line import exit_code_of, run
-from kpjax.interop.imagenet import write_safetensors
+from kpjax.models.weights.imagenet import write_safetensors
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from experiments.benchmark.semi_supervised import product_rows, step_row
 from experiments.benchmark.steps import DEMO
 from experiments.benchmark.timing import Samples, Spread, interleaved, processor_ratio, ratio
 from kpjax.errors import InputError
-from kpjax.models.pose_resnet import pose_resnet
+from kpjax.models.resnet import pose_resnet
 from kpjax.models.unet import small_unet
 
 TINY = replace(DEMO, image_size=16, heatmap_size=4, widths=(4, 4, 4), head_width=4, batch_size=2)

@@ -10,10 +10,10 @@ from experiments.__main__ import COMMANDS, all_experiments
 from experiments.check import main
 from experiments.command_line import exit_code_of
 from experiments.own_needs import OWN, Material, systems_line
-from kpjax.input.video_writing import write_video
+from kpjax.drawing.label_sheet import SIDE, Labels, label_sheet
+from kpjax.drawing.overlays import keypoint_colours
+from kpjax.images.video import write_video
 from kpjax.structures import Skeleton
-from kpjax.viewing.label_sheet import SIDE, Labels, label_sheet
-from kpjax.viewing.overlays import keypoint_colours
 
 
 @pytest.fixture

@@ -19,12 +19,12 @@ from experiments.incremental.methods import rate_of
 from experiments.incremental.steps import open_run
 from experiments.incremental.variants import RECIPES, VARIANTS, steps_of, weights_of
 from kpjax.errors import InputError
+from kpjax.files import write_json
 from kpjax.input.source import subset
 from kpjax.structures import Example, Skeleton
 from kpjax.training.mesh import data_mesh
-from kpjax.training.run_folder import write_json
 from kpjax.training.step import compiled_update
-from kpjax.training.tree_files import load_trained
+from kpjax.training.trees import load_trained
 
 SIDE = 32
 TINY = replace(

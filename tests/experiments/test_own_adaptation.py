@@ -16,9 +16,9 @@ from experiments.adaptation.own import own_core
 from experiments.adaptation.parts import network
 from experiments.adaptation.pictures import open_pictures
 from experiments.command_line import exit_code_of, read_command, run
+from kpjax.files import write_json
 from kpjax.structures import Skeleton, Trained
-from kpjax.training.run_folder import write_json
-from kpjax.training.tree_files import save_trained
+from kpjax.training.trees import save_trained
 
 EXPERIMENT = experiment.EXPERIMENT
 TINY = ("--batch-size", "8", "--steps", "1", "--landmarks", "3", "--generator-width", "4", "--compare", "pixels",

@@ -13,8 +13,8 @@ from experiments.own_project import hold_out
 from experiments.own_settings import facts_of, picture_choices, rotation_choice
 from experiments.semi_supervised.pictures import open_pictures
 from kpjax.errors import InputError
-from kpjax.input.video_writing import write_video
-from kpjax.score_calibration import read_score_table
+from kpjax.evaluation.calibration import read_score_table
+from kpjax.images.video import write_video
 
 EXPERIMENT = experiment.EXPERIMENT
 TINY = ("--size", "32", "--widths", "4", "4", "8", "--head-width", "4", "--batch-size", "16", "--feature-width", "8",

@@ -12,8 +12,8 @@ from experiments.predict import main, predict_folder
 from experiments.predict.drawing import overlay_names
 from experiments.predict.pipeline import in_original_pixels
 from kpjax.errors import InputError
-from kpjax.input.picture_reading import read_picture
-from kpjax.input.placement import letterbox
+from kpjax.images.reading import read_picture
+from kpjax.images.transforms import letterbox
 from kpjax.structures import Trained
 from kpjax.training.checkpoints import save_trained
 

@@ -12,11 +12,10 @@ from experiments.predict.options import Options
 from experiments.predict.pipeline import predicted
 from experiments.predictors import Predictor
 from kpjax.errors import InputError, RunError
-from kpjax.input.footage import find_footage, of_video
-from kpjax.input.in_background import in_background
-from kpjax.input.placement import around_box, letterbox
-from kpjax.input.video import open_video
-from kpjax.input.video_writing import write_video
+from kpjax.images.inputs import find_footage, of_video
+from kpjax.images.transforms import around_box, letterbox
+from kpjax.images.video import open_video, write_video
+from kpjax.input.prefetch import in_background
 from kpjax.structures import Skeleton
 
 SIDE, WIDTH, HEIGHT = 32, 64, 48

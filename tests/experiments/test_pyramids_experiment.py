@@ -19,12 +19,11 @@ from experiments.pyramids import order, probes, published, repainting, videos
 from experiments.pyramids.config import PRESETS
 from experiments.pyramids.variants import RECIPES, RIVALS, VARIANTS, WITHOUT_NETWORK, build
 from kpjax.errors import InputError, RunError
-from kpjax.input.video import open_video
-from kpjax.input.video_writing import write_video
+from kpjax.images.video import open_video, write_video
 from kpjax.structures import Example, Skeleton, Trained
 from kpjax.training.evaluation import Gathered
 from kpjax.training.fit import Fitted, fit
-from kpjax.training.tree_files import load_trained
+from kpjax.training.trees import load_trained
 
 TINY = replace(
     PRESETS["demo"], image_size=32, level_sizes=(2, 4), batch_size=8, steps=3, evaluations=1, training_videos=8,

@@ -15,7 +15,7 @@ from experiments.predict import predict_folder
 from experiments.regda.config import PRESETS
 from experiments.regda.variants import RECIPES, VARIANTS, parts_of
 from kpjax.training.evaluation import predict_source
-from kpjax.training.tree_files import load_trained
+from kpjax.training.trees import load_trained
 
 VARIANTS_RUN = ("regda", "adabn", "dd", "mcd", "dann", "dan", "oracle")  # adabn brings source_only with it
 

@@ -17,12 +17,12 @@ from experiments.semi_supervised.config import PRESETS
 from experiments.semi_supervised.measures import equivariance_and_peaks
 from experiments.semi_supervised.variants import NEED_UNLABELLED, RECIPES, VARIANTS, parts_of
 from kpjax import geometry
+from kpjax.augment.random_maps import draw_homography
 from kpjax.errors import InputError
+from kpjax.files import write_json
 from kpjax.input.source import arrays
-from kpjax.random_maps import draw_homography
 from kpjax.structures import Example, Method, Prediction, Skeleton, Trained, named_key
-from kpjax.training.run_folder import write_json
-from kpjax.training.tree_files import load_trained
+from kpjax.training.trees import load_trained
 
 TINY = replace(
     PRESETS["demo"], image_size=32, heatmap_size=8, sigma=1.0, widths=(4, 4, 8, 8), head_width=4, batch_size=16,

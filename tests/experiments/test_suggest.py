@@ -11,14 +11,13 @@ from PIL import Image
 import experiments
 from experiments.command_line import exit_code_of
 from experiments.suggest import main
+from kpjax.annotations.project import Frame, Instance, Project
+from kpjax.annotations.project_source import frames_at
 from kpjax.errors import InputError
-from kpjax.input.video import open_video
-from kpjax.input.video_writing import write_video
-from kpjax.projects.project import Frame, Instance, Project
-from kpjax.projects.project_source import frames_at
+from kpjax.images.video import open_video, write_video
 from kpjax.structures import Skeleton, Trained
-from kpjax.suggesting.known import diagonals, has_label, known_from
-from kpjax.suggesting.proposals import Proposal, write_proposals
+from kpjax.suggest.labelled_statistics import diagonals, has_label, known_from
+from kpjax.suggest.proposals import Proposal, write_proposals
 from kpjax.training.checkpoints import save_trained
 
 EXPERIMENT = '''
@@ -175,7 +174,7 @@ def test_lightning_pose_has_likelihoods(proposals, tmp_path):
 
 def check_no_label(folder):
     """The project reader finds no instance in it, or no project at all."""
-    reading = pytest.importorskip("kpjax.projects.reading")
+    reading = pytest.importorskip("kpjax.annotations.reading")
     with contextlib.suppress(InputError):
         assert not reading.read_project(folder).instances
 

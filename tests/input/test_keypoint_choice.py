@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.input.keypoint_choice import without_keypoints
-from kpjax.input.source import arrays, identities
+from kpjax.input.source import arrays, identities, without_keypoints
 from kpjax.structures import Skeleton
 
 SKELETON = Skeleton(("left", "pelvis", "right", "head"), edges=((0, 1), (1, 2), (2, 3)), flip=(2, 1, 0, 3),

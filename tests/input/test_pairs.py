@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from kpjax.errors import InputError
+from kpjax.images.transforms import letterbox, person_crop
 from kpjax.input.pairs import frame_pairs, reference_frames
-from kpjax.input.placement import letterbox, person_crop
 from kpjax.input.source import TfdsSource, arrays, identities
 from kpjax.input.video_source import frame_name, in_videos, numbered, of_videos, split_by_video, videos_in_memory
 from kpjax.structures import Skeleton

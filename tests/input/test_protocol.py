@@ -7,19 +7,18 @@ import pytest
 
 from data.prepared import datasets
 from kpjax.errors import InputError
-from kpjax.input.labelled_keypoints import labelled_only
-from kpjax.input.protocol import (
+from kpjax.input.protocols import (
+    Triple,
     check,
     introduced_in,
     low_shot,
     old_keypoints,
+    resolve,
     single_new,
     step_source,
     step_triples,
 )
-from kpjax.input.protocol_file import resolve
-from kpjax.input.source import ArraySource, arrays, subset
-from kpjax.input.triples import Triple
+from kpjax.input.source import ArraySource, arrays, labelled_only, subset
 from kpjax.structures import Skeleton
 
 FILES = pathlib.Path(__file__).parents[2] / "experiments" / "incremental" / "protocols"

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from kpjax.input.check import check_source, visible_fraction
 from PIL import Image
 
 from kpjax.errors import InputError
-from kpjax.input.check import check_source, visible_fraction
-from kpjax.input.placement import person_crop, stretch
+from kpjax.images.transforms import person_crop, stretch
 from kpjax.input.source import TfdsSource, arrays, identities, in_memory, joined, subset, with_labels, without_labels
 from kpjax.structures import Skeleton
 

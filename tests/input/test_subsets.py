@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.input.source import ArraySource, arrays, subset
-from kpjax.input.subsets import check_disjoint, labelled_subset, rounded_share
+from kpjax.input.source import ArraySource, arrays, check_disjoint, labelled_subset, rounded_share, subset
 from kpjax.structures import Skeleton
 
 

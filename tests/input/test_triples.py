@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.input.triples import Triple, automatic_triples, hop_distances, mean_distances, random_triples
+from kpjax.input.protocols import Triple, automatic_triples, hop_distances, mean_distances, random_triples
 from kpjax.structures import Skeleton
 
 #  0 - 1 - 2 - 3       and 7 by itself

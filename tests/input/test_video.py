@@ -7,10 +7,9 @@ import pytest
 from PIL import Image
 
 from kpjax.errors import InputError
-from kpjax.input.placement import letterbox
-from kpjax.input.video import FrameFolder, find_videos, open_video
+from kpjax.images.transforms import letterbox
+from kpjax.images.video import FrameFolder, find_videos, open_video, write_video
 from kpjax.input.video_source import read_videos
-from kpjax.input.video_writing import write_video
 
 WIDTH, HEIGHT, BLOCK = 64, 48, 16
 NOISE = np.random.default_rng(0).integers(0, 40, (60, HEIGHT, WIDTH, 3), np.uint8)

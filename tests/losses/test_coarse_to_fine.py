@@ -4,13 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpjax.losses.coarse_to_fine import (
-    KERNELS,
-    coarse_to_fine,
-    coarse_to_fine_targets,
-    hardest_keypoints_mse,
-    kernel_sigma,
-)
+from kpjax.losses.heatmap import KERNELS, coarse_to_fine, coarse_to_fine_targets, hardest_keypoints_mse, kernel_sigma
 
 loss = jax.jit(coarse_to_fine, static_argnames=("levels", "coarse_weight", "hardest", "absent_is_empty"))
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.losses.spring import parent_of_child, spring
-from kpjax.losses.transport import kept, transported, transporter_transported
+from kpjax.losses.pyramids import kept, parent_of_child, spring, transported, transporter_transported
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
 

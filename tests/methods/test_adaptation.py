@@ -10,42 +10,41 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict
 from tiny_parts import MODEL, POINTS, SIDE, batch, centred, endless
 
-from kpjax.augment import no_augmentation
+from kpjax.augment.augmentations import no_augmentation
 from kpjax.errors import InputError
+from kpjax.evaluation.degeneracy import live_points, median_spread, point_spread
 from kpjax.losses.objective import Term
-from kpjax.methods.adaptation import (
+from kpjax.methods.core_adaptation.adaptation import (
     adaptation,
     adaptation_objective,
     network_params,
     plain_variables,
     released_optimizer,
 )
-from kpjax.methods.parametrisation import (
+from kpjax.methods.core_adaptation.parameter_paths import convolutions, split
+from kpjax.methods.core_adaptation.parametrisation import (
     KERNELS,
     adapted,
     adapted_w_and_head_only,
     finetuned,
     finetuned_last,
     finetuned_where,
+    fold,
     lora,
     scratch,
 )
+from kpjax.methods.core_adaptation.view_pairs import Views
 from kpjax.models.convolution import Convolution
-from kpjax.models.heads import HeatmapHead
-from kpjax.models.hourglass import hourglass
-from kpjax.models.hrnet import hrnet
-from kpjax.models.network import KeypointNetwork
-from kpjax.models.pose_resnet import pose_resnet
-from kpjax.models.random_features import RandomFeatures
+from kpjax.models.high_resolution import hrnet
+from kpjax.models.hourglass_network import hourglass
+from kpjax.models.network import HeatmapHead, KeypointNetwork
 from kpjax.models.residual_generator import ResidualGenerator
+from kpjax.models.resnet import pose_resnet
 from kpjax.models.unet import small_unet
-from kpjax.parameter_paths import convolutions, split
-from kpjax.point_diagnostics import live_points, median_spread, point_spread
-from kpjax.projection import fold
+from kpjax.models.vgg import RandomFeatures
 from kpjax.structures import Trained
-from kpjax.training.adapter_file import core_fingerprint
 from kpjax.training.fit import fit
-from kpjax.view_pairs import Views
+from kpjax.training.trees import core_fingerprint
 
 KEYPOINTS = len(POINTS.names)
 PERCEPTUAL = RandomFeatures((2, 3))

@@ -6,16 +6,21 @@ import optax
 import pytest
 from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, batch, build, centred, start
 
-from kpjax.augment import no_augmentation
+from kpjax.augment.augmentations import no_augmentation
 from kpjax.errors import InputError
 from kpjax.geometry import move_points
 from kpjax.heatmaps import decode_argmax
 from kpjax.losses.distillation import mse_distillation
-from kpjax.methods.association import association, association_predict, copies_of_teacher, ka_reach
-from kpjax.methods.association_pass import answered, association_pass
-from kpjax.methods.increment import increment
-from kpjax.methods.passes import unit_range
-from kpjax.models.association_network import AssociationNetwork
+from kpjax.methods.forward import unit_range
+from kpjax.methods.incremental_learning.association import (
+    association,
+    association_predict,
+    copies_of_teacher,
+    ka_reach,
+)
+from kpjax.methods.incremental_learning.association_forward import answered, association_pass
+from kpjax.methods.incremental_learning.step_spec import increment
+from kpjax.models.association import AssociationNetwork
 from kpjax.structures import Trained
 
 KEY = jax.random.key(0)

@@ -9,7 +9,11 @@ from flax import linen as nn
 
 from kpjax.errors import InputError
 from kpjax.heatmaps import codec
-from kpjax.methods.data_distillation import distilled_predict, matching_threshold, pseudo_labels
+from kpjax.methods.semi_supervised_learning.data_distillation import (
+    distilled_predict,
+    matching_threshold,
+    pseudo_labels,
+)
 from kpjax.structures import Example, Skeleton, Trained
 
 SIDE, STRIDE = 64, 4

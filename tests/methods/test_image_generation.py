@@ -10,12 +10,16 @@ from flax import linen as nn
 from tiny_parts import BATCH, CODEC, MODEL, POINTS, SIDE, batch, centred
 
 from kpjax import geometry
-from kpjax.augment import no_augmentation
+from kpjax.augment.augmentations import no_augmentation
 from kpjax.errors import InputError
 from kpjax.losses.objective import Term, without
-from kpjax.methods.image_generation import Reconstruction, image_generation, image_generation_objective
+from kpjax.methods.semi_supervised_learning.image_generation import (
+    Reconstruction,
+    image_generation,
+    image_generation_objective,
+)
 from kpjax.models.convolution import Convolution
-from kpjax.models.keynet import image_generator, normalised_points_by_axis
+from kpjax.models.image_generation import image_generator, normalised_points_by_axis
 
 WEIGHTS = {"supervised_weight": 1e3, "reconstruction": 1e-3}
 OBJECTIVE = image_generation_objective(CODEC, **WEIGHTS)

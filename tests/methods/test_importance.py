@@ -11,12 +11,17 @@ from tiny_parts import CODEC, KEYPOINTS, MODEL, POINTS, batch, centred, start
 from kpjax.heatmaps import Codec
 from kpjax.input.source import arrays
 from kpjax.losses.continual import quadratic_penalty
-from kpjax.methods.importance import finished, fisher, memory_aware_synapses, of_shared_parameters
-from kpjax.methods.increment import increment
-from kpjax.methods.incremental_objectives import new_keypoints_term
+from kpjax.methods.incremental_learning.importance import (
+    finished,
+    fisher,
+    memory_aware_synapses,
+    of_shared_parameters,
+)
+from kpjax.methods.incremental_learning.objectives import new_keypoints_term
+from kpjax.methods.incremental_learning.step_spec import increment
 from kpjax.structures import Example, Trained
+from kpjax.training.evaluation import reduce
 from kpjax.training.mesh import by_rows, data_mesh, replicated
-from kpjax.training.reduction import reduce
 
 IMAGES = 11  # so that the last batch is padded
 

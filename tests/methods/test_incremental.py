@@ -7,14 +7,13 @@ import pytest
 from flax import linen as nn
 from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, SIDE, batch, build, start
 
-from kpjax.augment import no_augmentation
+from kpjax.augment.augmentations import no_augmentation
 from kpjax.errors import InputError
 from kpjax.heatmaps import gaussian_bumps
 from kpjax.losses.objective import Term, without
-from kpjax.methods.association_pass import checked_association, rerendered
-from kpjax.methods.increment import NEW_CHANNEL_DEVIATION, head_channels, increment, increment_of
-from kpjax.methods.incremental import Tracker, incremental
-from kpjax.methods.incremental_objectives import (
+from kpjax.methods.incremental_learning.association_forward import checked_association, rerendered
+from kpjax.methods.incremental_learning.incremental import Tracker, incremental
+from kpjax.methods.incremental_learning.objectives import (
     association_term,
     channel_distillation_term,
     coarse_term,
@@ -25,8 +24,9 @@ from kpjax.methods.incremental_objectives import (
     self_training_term,
     spatial_distillation_term,
 )
-from kpjax.methods.pseudo_label_confidence import hard, low_peak
-from kpjax.methods.supervised import supervised
+from kpjax.methods.incremental_learning.pseudo_label_confidence import hard, low_peak
+from kpjax.methods.incremental_learning.step_spec import NEW_CHANNEL_DEVIATION, head_channels, increment, increment_of
+from kpjax.methods.supervised_learning import supervised
 from kpjax.models.convolution import Convolution
 from kpjax.models.network import KeypointNetwork
 from kpjax.structures import Trained

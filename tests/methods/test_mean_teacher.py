@@ -9,11 +9,18 @@ import pytest
 from tiny_parts import CODEC, KEYPOINTS, MODEL, POINTS, batch, centred
 
 from kpjax import geometry
-from kpjax.augment import no_augmentation, random_affine
+from kpjax.augment.augmentations import no_augmentation, random_affine
 from kpjax.errors import InputError
 from kpjax.losses.objective import Term, replaced, reweighted, without
-from kpjax.methods.mean_teacher import WARPED, mean_squares, mean_teacher, mean_teacher_objective, networks, ramped
-from kpjax.methods.supervised import supervised
+from kpjax.methods.semi_supervised_learning.mean_teacher import (
+    WARPED,
+    mean_squares,
+    mean_teacher,
+    mean_teacher_objective,
+    networks,
+    ramped,
+)
+from kpjax.methods.supervised_learning import supervised
 
 KEY, STREAMS = jax.random.key(1), {name: batch(name) for name in ("labelled", "unlabelled")}
 OBJECTIVE = mean_teacher_objective(CODEC, supervised_weight=1.0, consistency=2.0)

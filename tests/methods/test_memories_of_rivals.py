@@ -7,21 +7,22 @@ import numpy as np
 import pytest
 from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, batch, build, centred, endless, start
 
-from kpjax.augment import no_augmentation
+from kpjax.augment.augmentations import no_augmentation
 from kpjax.errors import InputError
 from kpjax.losses.continual import quadratic_penalty
 from kpjax.losses.objective import Term
-from kpjax.methods.adaptive_consolidation import (
+from kpjax.methods.incremental_learning.importance import finished, fisher
+from kpjax.methods.incremental_learning.incremental import incremental
+from kpjax.methods.incremental_learning.memories import (
     adaptive_consolidation,
     expanded_copy,
     expanded_variables,
     train_expanded,
+    walk_by_path,
+    walk_by_updates,
 )
-from kpjax.methods.importance import finished, fisher
-from kpjax.methods.increment import increment
-from kpjax.methods.incremental import incremental
-from kpjax.methods.incremental_objectives import new_keypoints_term, penalty_term
-from kpjax.methods.riemannian_walk import walk_by_path, walk_by_updates
+from kpjax.methods.incremental_learning.objectives import new_keypoints_term, penalty_term
+from kpjax.methods.incremental_learning.step_spec import increment
 from kpjax.training.fit import fit
 
 STEP = increment(KEYPOINTS, old=[0], new=[1, 2])

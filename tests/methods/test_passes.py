@@ -2,7 +2,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from kpjax.methods.passes import deinterleave, imagenet_normalise, interleave, statistics_after_second_pass
+from kpjax.methods.forward import deinterleave, imagenet_normalise, interleave, statistics_after_second_pass
 
 
 def test_imagenet_statistics():

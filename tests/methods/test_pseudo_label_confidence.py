@@ -5,7 +5,7 @@ import pytest
 
 from kpjax import geometry
 from kpjax.heatmaps import gaussian_bumps
-from kpjax.methods.pseudo_label_confidence import (
+from kpjax.methods.incremental_learning.pseudo_label_confidence import (
     TRANSFORMS,
     hard,
     kept_thresholds,

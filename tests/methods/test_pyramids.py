@@ -10,16 +10,14 @@ from flax import linen as nn
 from resumed_in_a_new_process import one_device
 from tiny_parts import BATCH, SIDE, batch, centred, endless
 
-from kpjax.augment import random_affine
+from kpjax.augment.augmentations import random_affine
 from kpjax.errors import InputError, RunError
+from kpjax.evaluation.degeneracy import baseline_errors, counted, first_counts, live, spread_of, stop_if_collapsed
 from kpjax.losses.objective import Term, without
-from kpjax.losses.transport import transported
-from kpjax.methods.collapse import counted, first_counts, stop_if_collapsed
-from kpjax.methods.diagnostics import baseline_errors, live, spread_of
-from kpjax.methods.discovery import State, level_points
-from kpjax.methods.keynet import keynet, keynet_objective
-from kpjax.methods.pyramids import painting_pass, pyramids
-from kpjax.methods.pyramids_objectives import (
+from kpjax.losses.pyramids import transported
+from kpjax.methods.discovery.discovery import State, level_points
+from kpjax.methods.discovery.keynet import keynet, keynet_objective
+from kpjax.methods.discovery.objectives import (
     all_reconstruction,
     all_transport,
     no_reconstruction,
@@ -27,13 +25,13 @@ from kpjax.methods.pyramids_objectives import (
     no_transport,
     pyramids_objective,
 )
-from kpjax.methods.transporter import transporter, transporter_objective
+from kpjax.methods.discovery.pyramids import painting_pass, pyramids
+from kpjax.methods.discovery.transporter import transporter, transporter_objective
 from kpjax.models.convolution import Convolution
 from kpjax.models.feature_pyramid import ConvolutionStack, SmallTrunk
-from kpjax.models.keynet_network import as_keynet
-from kpjax.models.keypoint_pyramid import keypoint_pyramid
 from kpjax.models.normalization import BatchNorm, GroupNorm
-from kpjax.models.transporter import as_transporter
+from kpjax.models.pyramid import keypoint_pyramid
+from kpjax.models.pyramid_baselines import as_keynet, as_transporter
 from kpjax.training.fit import fit
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)

@@ -12,10 +12,10 @@ import optax
 import pytest
 from tiny_parts import CODEC, MODEL, POINTS, batch, centred
 
-from kpjax.augment import no_augmentation
+from kpjax.augment.augmentations import no_augmentation
 from kpjax.losses.adversarial import ground_false_by_others
-from kpjax.methods.passes import statistics_after_second_pass, train_pass
-from kpjax.methods.regda import State, regda
+from kpjax.methods.domain_adaptation.regda import State, regda
+from kpjax.methods.forward import statistics_after_second_pass, train_pass
 from kpjax.models.normalization import BatchNorm
 
 RATE, DECAY, MOMENTUM, MARGIN, SCALE, SIGMA = 0.1, 1e-2, 0.9, 4.0, 0.5, 2.0

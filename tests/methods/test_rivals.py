@@ -11,12 +11,12 @@ import optax
 import pytest
 from tiny_parts import BATCH, CODEC, MODEL, POINTS, batch, centred
 
-from kpjax.augment import no_augmentation
+from kpjax.augment.augmentations import no_augmentation
 from kpjax.losses.adversarial import multi_kernel_mmd
-from kpjax.methods.batch_statistics import adabn
-from kpjax.methods.feature_matching import DomainDiscriminator, dan, dann
-from kpjax.methods.passes import train_pass
-from kpjax.methods.two_regressors import dd, mcd
+from kpjax.methods.domain_adaptation.batch_statistics import adabn
+from kpjax.methods.domain_adaptation.feature_matching import DomainDiscriminator, dan, dann
+from kpjax.methods.domain_adaptation.two_regressors import dd, mcd
+from kpjax.methods.forward import train_pass
 
 RATE, SCALE = 0.1, 0.5
 REVERSED, HEADS_ONLY, FEATURES_ONLY = 1, 2, 3  # steps; at 0 no gradient is reversed

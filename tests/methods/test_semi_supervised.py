@@ -12,15 +12,14 @@ import pytest
 from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, PARTS, POINTS, SIDE, batch, centred
 
 from kpjax import geometry
-from kpjax.augment import no_augmentation, random_warp
+from kpjax.augment.augmentations import no_augmentation, random_warp
+from kpjax.augment.random_maps import PERSPECTIVE
 from kpjax.errors import InputError
 from kpjax.heatmaps import codec
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Term, without
-from kpjax.methods.passes import deinterleave, interleave, unit_range
-from kpjax.methods.semantic_pass import every_map, representations
-from kpjax.methods.semi_supervised import State, semi_supervised
-from kpjax.methods.semi_supervised_objectives import (
+from kpjax.methods.forward import deinterleave, interleave, unit_range
+from kpjax.methods.semi_supervised_learning.objectives import (
     EQUATION_5,
     coordinate_equivariance_term,
     equivariance_term,
@@ -32,8 +31,9 @@ from kpjax.methods.semi_supervised_objectives import (
     semantic_term,
     semi_supervised_objective,
 )
-from kpjax.methods.supervised import supervised
-from kpjax.random_maps import PERSPECTIVE
+from kpjax.methods.semi_supervised_learning.semantic_features import every_map, representations
+from kpjax.methods.semi_supervised_learning.semi_supervised import State, semi_supervised
+from kpjax.methods.supervised_learning import supervised
 from kpjax.structures import named_key
 
 LABELLED = ("labelled",)

@@ -17,15 +17,14 @@ import optax
 from flax import linen as nn
 
 import kpjax.methods
-from kpjax.augment import random_affine
+from kpjax.augment.augmentations import random_affine
 from kpjax.heatmaps import codec
 from kpjax.input.source import arrays
 from kpjax.input.stream import BatchStream, stream
 from kpjax.losses.objective import Objective
-from kpjax.methods.feature_matching import DomainDiscriminator
+from kpjax.methods.domain_adaptation.feature_matching import DomainDiscriminator
 from kpjax.models.convolution import Convolution, he_normal, upsample_nearest
-from kpjax.models.heads import HeatmapHead
-from kpjax.models.network import KeypointNetwork
+from kpjax.models.network import HeatmapHead, KeypointNetwork
 from kpjax.models.normalization import BatchNorm
 from kpjax.structures import Example, Method, Skeleton
 

@@ -5,13 +5,7 @@ import numpy as np
 import pytest
 
 from kpjax.heatmaps import gaussian_bumps
-from kpjax.models.association_network import (
-    AssociationInputs,
-    AssociationNetwork,
-    association_network,
-    products,
-    reach,
-)
+from kpjax.models.association import AssociationInputs, AssociationNetwork, association_network, products, reach
 
 SIDE, MIDDLE, WIDTH = 64, 32, 3
 

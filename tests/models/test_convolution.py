@@ -13,7 +13,7 @@ from kpjax.models.convolution import (
     transposed_convolution,
     upsample_nearest,
 )
-from kpjax.models.pose_resnet import max_pool
+from kpjax.models.resnet import max_pool
 
 TRANSPOSED = [(4, 1, 0), (3, 1, 1), (2, 0, 0)]  # kernel size, PyTorch's padding and output padding
 

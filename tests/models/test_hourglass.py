@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from kpjax.models.hourglass import HierarchicalBlock, average_pool_pairs, hourglass
-from kpjax.models.random_features import DESCRIPTION, random_features
+from kpjax.models.hourglass_network import HierarchicalBlock, average_pool_pairs, hourglass
 from kpjax.models.residual_generator import ResidualGenerator
+from kpjax.models.vgg import DESCRIPTION, random_features
 
 TINY = {"width": 16, "depth": 1}
 

@@ -6,7 +6,7 @@ import pytest
 
 from experiments.benchmark.multiply_adds import multiply_adds
 from experiments.networks import heatmap_network
-from kpjax.models.hrnet import hrnet
+from kpjax.models.high_resolution import hrnet
 
 TINY = {"width": 4, "modules": (1, 1, 1), "blocks": 1, "stem_width": 4}
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpjax.models.keynet import (
+from kpjax.models.image_generation import (
     ImageEncoder,
     draw_normalised_points,
     image_generator,

@@ -8,13 +8,12 @@ import pytest
 from flax import linen as nn
 
 from kpjax.errors import InputError
-from kpjax.methods.pyramids import painting_pass
+from kpjax.methods.discovery.pyramids import painting_pass
 from kpjax.models.feature_pyramid import FeaturePyramid, SmallTrunk
-from kpjax.models.keynet import draw_normalised_points
-from kpjax.models.keypoint_levels import KeypointEncoder, KeypointLevels
-from kpjax.models.keypoint_pyramid import Decoder, keypoint_pyramid, small_keypoint_pyramid
-from kpjax.models.pose_resnet import ResNet
-from kpjax.models.transporter import published_transporter
+from kpjax.models.image_generation import draw_normalised_points
+from kpjax.models.pyramid import Decoder, KeypointEncoder, KeypointLevels, keypoint_pyramid, small_keypoint_pyramid
+from kpjax.models.pyramid_baselines import published_transporter
+from kpjax.models.resnet import ResNet
 
 
 def shapes(module, images, **options):

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpjax.models.pose_resnet import ResNet, pose_resnet
+from kpjax.models.resnet import ResNet, pose_resnet
 from kpjax.models.unet import small_unet
 
 TRUNKS = {18: 11_176_512, 34: 21_284_672, 50: 23_508_032, 101: 42_500_160, 152: 58_143_808}

@@ -7,8 +7,7 @@ import pytest
 from experiments.benchmark.multiply_adds import multiply_adds
 from experiments.networks import heatmap_network
 from kpjax.models.convolution import resize_bilinear
-from kpjax.models.residual_steps import DownPath
-from kpjax.models.rsn import rsn
+from kpjax.models.residual_steps import DownPath, rsn
 from kpjax.models.unet import small_unet
 
 TINY = {"blocks": (1, 1, 1, 1), "width": 8, "unit_width": 8}

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpjax.interop.torch_names import to_torch, torch_names
 from kpjax.models.vgg import VGG, max_pool_pairs
+from kpjax.models.weights.torch_names import to_torch, torch_names
 
 # In torchvision's list of layers, by depth.
 PLACES = {"relu1_2": {16: 3, 19: 3}, "relu2_2": {16: 8, 19: 8}, "relu3_3": {16: 15, 19: 15},

@@ -7,10 +7,10 @@ import numpy as np
 import optax
 import pytest
 
-from kpjax import boxes
 from kpjax.heatmaps import decode_soft_argmax, gaussian_bumps
-from kpjax.landmark_crop import landmark_box, turned_canvas
-from kpjax.methods.adaptation import (
+from kpjax.images import boxes
+from kpjax.images.boxes import landmark_box, turned_canvas
+from kpjax.methods.core_adaptation.adaptation import (
     PRINTED_SIGMA,
     RELEASED_SIGMA,
     Reconstruction,
@@ -18,13 +18,19 @@ from kpjax.methods.adaptation import (
     released_learning_rate,
     released_optimizer,
 )
-from kpjax.methods.parametrisation import adapted, adapted_w_and_head_only, finetuned, lora
+from kpjax.methods.core_adaptation.parametrisation import (
+    adapted,
+    adapted_w_and_head_only,
+    finetuned,
+    fold,
+    lora,
+    project,
+)
 from kpjax.models.convolution import convolve
-from kpjax.models.hourglass import hourglass
+from kpjax.models.hourglass_network import hourglass
 from kpjax.models.residual_generator import ResidualGenerator, residual_generator_for
 from kpjax.models.vgg import VGG
 from kpjax.optimization import descend
-from kpjax.projection import fold, project
 
 close = functools.partial(np.testing.assert_allclose, atol=2e-6, rtol=1e-4)
 

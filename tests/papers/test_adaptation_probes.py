@@ -5,16 +5,18 @@ X holds two discovered landmarks of each image, Y three annotated ones, in cells
 import numpy as np
 import pytest
 
-from kpjax.metrics import head_size, pck, pckh
-from kpjax.probes.landmark_consistency import consistency, draw_turns, turn_map
-from kpjax.probes.landmark_lengths import between
-from kpjax.probes.landmark_regression import (
+from kpjax.evaluation.metrics import head_size, pck, pckh
+from kpjax.evaluation.probes.landmarks import (
     Landmarks,
     backward_errors,
+    between,
     both_errors,
+    consistency,
+    draw_turns,
     forward_errors,
     labelled_subsets,
     scaled_ridge,
+    turn_map,
     without_intercept,
 )
 from kpjax.structures import Skeleton

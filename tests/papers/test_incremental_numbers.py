@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpjax import heatmaps
+from kpjax.evaluation.metrics import head_size, pckh
 from kpjax.losses.continual import (
     anchored_penalty,
     fuse,
@@ -28,10 +29,9 @@ from kpjax.losses.distillation import (
     spatial_distillation,
 )
 from kpjax.losses.objective import replaced, total
-from kpjax.methods.increment import increment
-from kpjax.methods.incremental_objectives import incremental_objective, new_keypoints_term, penalty_term
-from kpjax.metrics import head_size, pckh
-from kpjax.models.association_network import products
+from kpjax.methods.incremental_learning.objectives import incremental_objective, new_keypoints_term, penalty_term
+from kpjax.methods.incremental_learning.step_spec import increment
+from kpjax.models.association import products
 from kpjax.structures import Example
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=2e-6)

@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 
 from kpjax.losses.objective import replaced, total
+from kpjax.losses.pyramids import parent_of_child, spring, transported, transporter_transported
 from kpjax.losses.reconstruction import pixel_mse
-from kpjax.losses.spring import parent_of_child, spring
-from kpjax.losses.transport import transported, transporter_transported
-from kpjax.methods.pyramids import painting_pass
-from kpjax.methods.pyramids_objectives import (
+from kpjax.methods.discovery.objectives import (
     all_reconstruction,
     all_transport,
     no_reconstruction,
@@ -22,15 +20,15 @@ from kpjax.methods.pyramids_objectives import (
     no_transport,
     pyramids_objective,
 )
-from kpjax.models.keynet import (
+from kpjax.methods.discovery.pyramids import painting_pass
+from kpjax.models.image_generation import (
     draw_normalised_points,
     normalised_points,
     normalised_points_by_axis,
     upsample_bilinear,
 )
-from kpjax.models.keynet_network import as_keynet, published_keynet
-from kpjax.models.keypoint_pyramid import keypoint_pyramid
-from kpjax.models.transporter import as_transporter, published_transporter
+from kpjax.models.pyramid import keypoint_pyramid
+from kpjax.models.pyramid_baselines import as_keynet, as_transporter, published_keynet, published_transporter
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
 

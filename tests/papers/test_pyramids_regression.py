@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 
-from kpjax.probes.linear import fit_linear
-from kpjax.probes.regression_errors import regression_errors
+from kpjax.evaluation.probes.linear import fit_linear
+from kpjax.evaluation.probes.regression_errors import regression_errors
 
 
 def test_an_intercept_decides_how_well_a_line_fits():

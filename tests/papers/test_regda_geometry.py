@@ -3,7 +3,8 @@ import jax
 import numpy as np
 import pytest
 
-from kpjax import boxes, geometry
+from kpjax import geometry
+from kpjax.images import boxes
 
 
 @pytest.mark.parametrize(("size", "resized", "corner", "moved"), [

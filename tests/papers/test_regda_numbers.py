@@ -5,6 +5,7 @@ import numpy as np
 import optax
 import pytest
 
+from kpjax.evaluation.metrics import cell_accuracy, mae, pck_batchwise, pck_global
 from kpjax.heatmaps import codec, decode_argmax, gaussian_bumps, gaussian_targets, keypoint_cells
 from kpjax.losses.adversarial import (
     EPSILON,
@@ -18,7 +19,6 @@ from kpjax.losses.adversarial import (
     warm_start,
 )
 from kpjax.losses.heatmap import heatmap_kl, heatmap_kl_per_keypoint, heatmap_mse
-from kpjax.metrics import cell_accuracy, mae, pck_batchwise, pck_global
 from kpjax.optimization import descend
 
 close = np.testing.assert_allclose

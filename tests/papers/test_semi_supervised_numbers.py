@@ -9,19 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpjax import boxes, geometry, heatmaps
-from kpjax.input.source import arrays
-from kpjax.input.subsets import labelled_subset
+from kpjax import geometry, heatmaps
+from kpjax.evaluation.metrics import head_size, pckh
+from kpjax.images import boxes
+from kpjax.input.source import arrays, labelled_subset
 from kpjax.losses.consistency import semantic_representation, transformation_equivariance, transformation_invariance
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import replaced, total
-from kpjax.methods.data_distillation import matching_threshold
-from kpjax.methods.semantic_pass import every_map, initial_semantic
-from kpjax.methods.semi_supervised_objectives import EQUATION_5, semi_supervised_objective
-from kpjax.metrics import head_size, pckh
-from kpjax.models.hrnet import hrnet
+from kpjax.methods.semi_supervised_learning.data_distillation import matching_threshold
+from kpjax.methods.semi_supervised_learning.objectives import EQUATION_5, semi_supervised_objective
+from kpjax.methods.semi_supervised_learning.semantic_features import every_map, initial_semantic
+from kpjax.models.high_resolution import hrnet
+from kpjax.reports.table import Summary
 from kpjax.structures import Skeleton
-from kpjax.viewing.table import Summary
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
 OFFICIAL = heatmaps.codec(image_size=256, heatmap_size=64, sigma=2.0, keep="window")

@@ -6,11 +6,17 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from kpjax.errors import InputError
-from kpjax.methods.adaptation import network_params
-from kpjax.methods.parametrisation import Parametrisation, adapted, adapted_w_and_head_only, finetuned, lora
-from kpjax.models.hourglass import hourglass
+from kpjax.methods.core_adaptation.adaptation import network_params
+from kpjax.methods.core_adaptation.parametrisation import (
+    Parametrisation,
+    adapted,
+    adapted_w_and_head_only,
+    finetuned,
+    lora,
+)
+from kpjax.models.hourglass_network import hourglass
 from kpjax.structures import Trained
-from kpjax.training.adapter_file import load_adapter, save_adapter
+from kpjax.training.trees import load_adapter, save_adapter
 
 
 def core(seed=0):

@@ -16,8 +16,8 @@ from tiny_checkpoints import FROZEN, IDENTITY, state_of, template
 from kpjax.errors import InputError, RunError
 from kpjax.structures import Trained
 from kpjax.training.checkpoints import load_trained, open_checkpoints, save_trained
-from kpjax.training.digests import describe, leaf_digests
 from kpjax.training.mesh import data_mesh, replicated
+from kpjax.training.trees import describe, leaf_digests
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,7 @@ import pytest
 from tiny import Batches, Images, tiny
 
 from kpjax.errors import InputError
-from kpjax.training.evaluation import predict_source
-from kpjax.training.reduction import reduce
+from kpjax.training.evaluation import predict_source, reduce
 
 METHOD = tiny()
 

@@ -12,11 +12,11 @@ from tiny import Batches, Images, bits, tiny
 
 from kpjax.errors import InputError, RunError
 from kpjax.input.stream import stream
-from kpjax.training.digests import named_leaves
 from kpjax.training.evaluation import predict_source
 from kpjax.training.fit import Select, fit
 from kpjax.training.interruption import Interrupted
 from kpjax.training.logging import read_rows
+from kpjax.training.trees import named_leaves
 
 METHOD = tiny()
 VALIDATION = Images(10, seed=3)

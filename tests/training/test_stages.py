@@ -7,12 +7,13 @@ import pytest
 from tiny import Batches, tiny
 
 from kpjax.errors import InputError
-from kpjax.training import event_file, run_folder
-from kpjax.training.digests import leaf_digests
-from kpjax.training.feed import read_ahead
+from kpjax.input.prefetch import read_ahead
+from kpjax.training import logging as event_file
+from kpjax.training import run_folder
 from kpjax.training.fit import fit
 from kpjax.training.logging import environment_lines, keep_rows, require_accelerator
 from kpjax.training.stages import stage
+from kpjax.training.trees import leaf_digests
 
 METHOD = tiny()
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpjax.structures import Example, Method, Prediction, Skeleton, named_key
-from kpjax.training.digests import on_host
+from kpjax.training.trees import on_host
 
 SIDE, KEYPOINTS, COUNT = 4, 2, 24
 SKELETON = Skeleton(("left", "right"))

@@ -23,7 +23,7 @@ def train(folder, process, processes, port, names):
 
     from kpjax.input.stream import stream
     from kpjax.training.fit import fit
-    from kpjax.training.tree_files import save_trained
+    from kpjax.training.trees import save_trained
 
     for name, factory in factories().items():
         if names and name not in names:

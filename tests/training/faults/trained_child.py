@@ -17,10 +17,10 @@ def main(folder, megabytes=4):
     from tiny import Batches, Images, tiny
 
     from kpjax.errors import InputError, RunError
-    from kpjax.training.digests import tree_digest
     from kpjax.training.evaluation import predict_source
     from kpjax.training.fit import Select, fit
     from kpjax.training.interruption import Interrupted
+    from kpjax.training.trees import tree_digest
 
     # Two matrices and their velocities in float32, averages in bfloat16: 52 x 10 bytes for each unit of width.
     width = megabytes * 1_000_000 // 520

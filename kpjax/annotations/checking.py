@@ -1,0 +1,202 @@
+"""What a person should know of an annotation project before training on it."""
+import contextlib
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kpjax.annotations.project import Instance, Project, outside
+from kpjax.errors import InputError, summarise
+from kpjax.images.reading import read_picture
+
+
+class KeypointCounts(NamedTuple):
+    """How often each keypoint is labelled, (K,) int each, over all instances."""
+
+    labelled: np.ndarray
+    occluded: np.ndarray
+    outside: np.ndarray  # labelled more than a pixel outside its picture
+    empty: np.ndarray
+
+
+class VideoFacts(NamedTuple):
+    """What a video file is like."""
+
+    path: Path
+    frames: int
+    size: tuple[int, int]  # width and height as shown
+    rate: float  # frames a second, the usual one; nan for a folder of pictures
+    variable: bool  # whether the time between frames differs by more than a twentieth of the usual
+    rotation: int  # degrees by which it is turned for showing
+    unreadable: int | None  # frames that do not decode; None if that was not looked at
+    cut_off: int  # frames that its header announces and it does not have
+
+
+def keypoint_counts(project: Project) -> KeypointCounts:
+    """Counts over the instances of a project, whose frames' sizes should be known."""
+    shape = len(project.instances), len(project.skeleton.names)
+    visible = np.array([one.visible > 0 for one in project.instances], bool).reshape(shape)
+    occluded = np.array([one.occluded for one in project.instances], bool).reshape(shape)
+    return KeypointCounts(visible.sum(0), (visible & occluded).sum(0), outside(project).sum(0), (~visible).sum(0))
+
+
+def picture_faults(
+    paths: Sequence[Path], progress: Callable[[Iterable], Iterable] = iter,
+) -> tuple[list[str], list[str]]:
+    """(what keeps pictures from being decoded, pictures that are the same byte for byte), each a line.
+
+    Only files that are there are looked at. progress: wraps the iteration, for a bar.
+    """
+    there = [path for path in paths if path.is_file()]
+    seen: dict[bytes, Path] = {}
+    faults, copies = [], []
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as readers:
+        for path, (digest, fault) in zip(there, progress(readers.map(_read, there)), strict=True):
+            if fault:
+                faults.append(f"{fault}; replace the picture or delete its labels")
+            elif (first := seen.setdefault(digest, path)) != path:
+                copies.append(f"{path.name} is {first.name}" if path.name != first.name else f"{path} is {first}")
+    return faults, copies
+
+
+def _read(path: Path) -> tuple[bytes, str]:
+    try:
+        read_picture(path)
+        return hashlib.sha256(path.read_bytes()).digest(), ""
+    except (InputError, OSError) as error:
+        return b"", str(error)
+
+
+def video_facts(path: Path, *, decode: bool, progress: Callable[[Iterable], Iterable] = iter) -> VideoFacts:
+    """What a video is like; `decode` reads all of it to count the frames that cannot be read.
+
+    Raises InputError for what is no video.
+    """
+    import av
+
+    from kpjax.images.video import open_video
+
+    video = open_video(path)
+    rate, variable, rotation = np.nan, False, 0
+    if video.times is not None:
+        with contextlib.suppress(av.FFmpegError, StopIteration), av.open(path) as container:
+            rotation = round(next(iter(container.decode(video=0))).rotation) % 360
+        if len(steps := np.diff(video.times)):
+            usual = float(np.median(steps))
+            rate, variable = 1 / usual, bool(np.ptp(steps) > usual / 20)
+    bad = sum(image is None for _, image in progress(video)) if decode else None
+    return VideoFacts(path, len(video), video.size, rate, variable, rotation, bad, video.cut_off)
+
+
+def repeated_labels(project: Project) -> list[str]:
+    """Lines about animals that have exactly the labels of another one, on the same frame or on another."""
+    seen: dict[bytes, str] = {}
+    here, elsewhere = [], []
+    for one in project.instances:
+        name, labels = project.frames[one.frame].name, one.keypoints.tobytes()
+        if labels not in seen:
+            seen[labels] = name
+        elif seen[labels] == name:
+            here.append(name)
+        else:
+            elsewhere.append(f"{name} has those of {seen[labels]}")
+    lines = [f"the same labels twice on one frame: {summarise(here)}"] if here else []
+    return lines + ([f"the same labels on two frames: {summarise(elsewhere)}"] if elsewhere else [])
+
+
+def sessions_on_both_sides(project: Project) -> list[str]:
+    """Recordings with frames in more than one split: neighbours of test frames train."""
+    splits = defaultdict(set)
+    for frame in project.frames:
+        if frame.session and frame.split:
+            splits[frame.session].add(frame.split)
+    return [f"{session} ({' and '.join(sorted(found))})" for session, found in splits.items() if len(found) > 1]
+
+
+def unusual_sizes(lengths: np.ndarray) -> np.ndarray:
+    """The numbers of animals that are more than four times longer or shorter than the median; lengths (N,) in px."""
+    if not len(lengths):
+        return np.zeros(0, int)
+    usual = np.median(lengths)
+    return np.flatnonzero((lengths > 4 * usual) | (lengths < usual / 4))
+
+
+# What is equal and what is lost between two projects of the same frames
+
+
+EXACT = 1e-6  # pixels; coordinates are stored in full, so that more is another place
+
+
+class Comparison(NamedTuple):
+    """How a project differs from one that it was made from."""
+
+    points: int  # labelled points that are in both, at the same place
+    wrong: tuple[str, ...]  # labels that are missing, moved or new: never to be expected
+    lost: tuple[str, ...]  # what a format may have no place for
+
+
+def compare(before: Project, after: Project) -> Comparison:
+    """Compares frames by their files, keypoints by their names, and the instances of a frame by where they are."""
+    wrong, lost = [], []
+    names = before.skeleton.names
+    if set(names) != set(after.skeleton.names):
+        wrong.append(f"keypoints {', '.join(names)} became {', '.join(after.skeleton.names)}")
+        return Comparison(0, tuple(wrong), ())
+    order = [after.skeleton.names.index(name) for name in names]
+    if order != sorted(order):
+        lost.append(f"order of the keypoints: now {', '.join(after.skeleton.names)}")
+    lost += _skeleton_losses(before, after)
+    numbers = {(frame.path.resolve(), frame.number): number for number, frame in enumerate(after.frames)}
+    twins = [numbers.get((frame.path.resolve(), frame.number)) for frame in before.frames]
+    if missing := [frame.name for frame, twin in zip(before.frames, twins, strict=True) if twin is None]:
+        lost.append(f"{len(missing)} of {len(twins)} frames, the first is {missing[0]}")
+    if cut := sum(frame.split != after.frames[twin].split for frame, twin in zip(before.frames, twins, strict=True)
+                  if twin is not None):
+        lost.append(f"the split of {cut} frames")
+    of_frame: dict[int | None, list[Instance]] = {}
+    for one in after.instances:
+        of_frame.setdefault(one.frame, []).append(one._replace(
+            keypoints=one.keypoints[order], visible=one.visible[order], occluded=one.occluded[order]))
+    points, counts = 0, {"occluded": 0, "boxes": 0, "tracks": 0}
+    for one in before.instances:
+        others = of_frame.get(twins[one.frame], [])
+        twin = next((number for number, other in enumerate(others) if _at_one_place(one, other)), None)
+        if twin is None:
+            wrong.append(f"{before.frames[one.frame].name}: an instance is missing, or its points moved")
+            continue
+        other = others.pop(twin)
+        points += int(one.visible.sum())
+        counts["occluded"] += int((one.occluded != other.occluded).sum())
+        counts["boxes"] += not np.allclose(one.box, other.box, atol=EXACT, equal_nan=True)
+        counts["tracks"] += bool(one.track) and one.track != other.track
+    if left := sum(map(len, of_frame.values())):
+        wrong.append(f"{left} instances are new")
+    texts = {"occluded": "which points are occluded ({} points)", "boxes": "the boxes of {} instances",
+             "tracks": "the names of {} individuals"}
+    lost += [texts[field].format(count) for field, count in counts.items() if count]
+    return Comparison(points, tuple(wrong), tuple(lost))
+
+
+def _skeleton_losses(before: Project, after: Project) -> list[str]:
+    """Edges and mirrored pairs that are others now, by name."""
+    def edges(project: Project) -> set[frozenset[str]]:
+        return {frozenset(project.skeleton.names[end] for end in edge) for edge in project.skeleton.edges}
+
+    def pairs(project: Project) -> set[tuple[str, str]]:
+        names = project.skeleton.names
+        return {(names[a], names[b]) for a, b in enumerate(project.skeleton.flip) if a != b}
+
+    lost = [f"{len(gone)} lines of the skeleton"] if (gone := edges(before) - edges(after)) else []
+    if pairs(before) != pairs(after):
+        lost.append("which keypoints mirror each other")
+    return lost
+
+
+def _at_one_place(one: Instance, other: Instance) -> bool:
+    return np.array_equal(one.visible, other.visible) and np.allclose(one.keypoints, other.keypoints, rtol=0,
+                                                                      atol=EXACT, equal_nan=True)

@@ -1,0 +1,108 @@
+"""Names in annotation projects: paths written on another machine, and keypoints that mirror each other."""
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from kpjax.annotations.project import Frame
+
+TRIED = 200  # pictures that are looked for before all are taken to lie alike
+SIDES = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))
+LETTERS = (("l", "r"), ("L", "R"))
+
+
+def forward(stored: str) -> str:
+    """A stored path with forward slashes and without a drive, `./` or doubled slashes; `..` and a first `/` stay."""
+    path = PureWindowsPath(stored.strip())
+    parts = [part for part in path.parts if part != path.anchor]
+    return ("/" if path.root else "") + "/".join(parts)
+
+
+def found_by_trailing_parts(stored: str, folders: Sequence[Path], least: int = 1) -> Path | None:
+    """Where a stored path lies on this machine: the longest run of its last parts that exists below a folder.
+
+    All parts are tried in every folder first, in order, then one part less, down to `least`. An absolute path that
+    exists is itself. None if nothing is found.
+    """
+    path = PurePosixPath(forward(stored))
+    if Path(stored).is_absolute() and Path(stored).exists():
+        return Path(stored)
+    parts = [part for part in path.parts if part != "/"]
+    for first in range(max(len(parts) - least, 0) + 1):
+        for folder in folders:
+            place = folder.joinpath(*parts[first:])
+            if parts[first:] and place.exists():
+                return place
+    return None
+
+
+def common_place(names: Sequence[tuple[str, ...]], folders: Sequence[Path]) -> tuple[Path, int]:
+    """(the folder below which pictures lie, how many leading parts of their names are left out).
+
+    names: the parts of each picture's stored path. All pictures of a project lie alike: of all pairs of a folder and a
+    number the one is taken under which most are there, the first of equals, so that no label lands on a picture that
+    only has the same last name as its own; left out are only parts without which no two pictures become one.
+    (the first folder, 0) if none is found.
+    """
+    tried = names[::max(len(names) // TRIED, 1)]
+    best, chosen = 0, (folders[0], 0)
+    for dropped in range(max(map(len, names), default=0)):
+        if len({parts[dropped:] for parts in names}) < len(set(names)):
+            break
+        for folder in folders:
+            count = sum(len(parts) > dropped and folder.joinpath(*parts[dropped:]).is_file() for parts in tried)
+            if count > best:
+                best, chosen = count, (folder, dropped)
+    return chosen
+
+
+def with_sessions(frames: Sequence[Frame]) -> list[Frame]:
+    """Frames that nothing tells the recording of, taken to belong to that of their folder.
+
+    Only where there are several folders, and more than one for each split.
+    """
+    folders = {(frame.split, frame.name.rpartition("/")[0]) for frame in frames}
+    if any(frame.session for frame in frames) or len(folders) == len({split for split, _ in folders}):
+        return list(frames)
+    return [frame._replace(session=frame.name.rpartition("/")[0]) for frame in frames]
+
+
+def mirrored_name(name: str) -> str:
+    """The name with left and right exchanged; the same name if it has neither.
+
+    Sides are the words anywhere in the name (`left_ear`, `earleft`, `LeftEar`), or a letter of its own (`L_Eye`,
+    `ear.r`), or a capital after a small letter or a digit, with nothing but digits behind it (`eyeL`, `midlegR3`).
+    """
+    swap = {a: b for pair in SIDES for a, b in (pair, pair[::-1])}
+    words = re.sub("|".join(swap), lambda found: swap[found[0]], name)
+    if words != name:
+        return words
+    swap = {a: b for pair in LETTERS for a, b in (pair, pair[::-1])}
+    alone = re.sub(r"(?<![^\W_])[lrLR](?![^\W_])", lambda found: swap[found[0]], name)
+    if alone != name:
+        return alone
+    return re.sub(r"(?<=[a-z0-9])[LR](?=\d*$)", lambda found: swap[found[0]], name)
+
+
+def derived_flip(names: Sequence[str]) -> tuple[int, ...] | None:
+    """The number of each keypoint's mirror image, from left and right in their names.
+
+    None if no two names mirror each other, or if a name says left or right and its counterpart is not there: then a
+    mirrored picture would show a keypoint that has no name.
+    """
+    numbers = {name: number for number, name in enumerate(names)}
+    mirrored = [mirrored_name(name) for name in names]
+    lone = [name for name, other in zip(names, mirrored, strict=True) if other not in numbers]
+    if any(re.search("left|right", name, re.IGNORECASE) for name in lone):
+        return None
+    flip = tuple(numbers.get(other, number) for number, other in enumerate(mirrored))
+    if all(number == other for number, other in enumerate(flip)):
+        return None
+    return flip if all(flip[flip[number]] == number for number in range(len(flip))) else None
+
+
+def flip_line(names: Sequence[str], flip: Sequence[int] | None) -> str:
+    """A line that says which pairs were taken from the names, or that a mirrored picture is no example."""
+    if not flip:
+        return "flip pairs: none follow from the names; pictures are not mirrored in training"
+    pairs = [f"{names[number]} = {names[other]}" for number, other in enumerate(flip) if number < other]
+    return f"flip pairs from the names: {', '.join(pairs)}"

@@ -1,0 +1,299 @@
+"""Annotation projects as sources, and pictures and videos that nobody labelled beside them.
+
+Both name their examples alike, by the picture's or the video's path below a common root, so that `check_disjoint` sees
+a frame that is on both sides.
+"""
+import functools
+import math
+import sys
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from kpjax.annotations.project import Frame, Instance, Project
+from kpjax.errors import InputError, summarise
+from kpjax.images.reading import read_picture
+from kpjax.images.transforms import Place
+from kpjax.images.video import PICTURE_SUFFIXES, VIDEO_SUFFIXES, Video, open_video
+from kpjax.input.source import ArraySource, digest_of, stacked
+from kpjax.structures import Example, Skeleton
+
+
+class Shown(NamedTuple):
+    """A frame and what is known of one animal on it, in pixels of the frame."""
+
+    frame: Frame
+    keypoints: np.ndarray  # (K, 2) float32, 0 where not visible
+    visible: np.ndarray  # (K,) float32
+    scale: float  # the reference length
+    box: np.ndarray | None  # (4,) x, y, width, height of its edges
+
+
+@dataclass(frozen=True, eq=False)
+class FrameSource:
+    """Examples that are read from picture files and videos when they are asked for.
+
+    Reading one raises InputError, which names the frame, if its picture is not there, does not decode or cannot be
+    placed. A frame of a video is sought; `decoded` reads each video in one pass.
+    """
+
+    shown: tuple[Shown, ...]
+    skeleton: Skeleton
+    place: Place
+    root: Path  # below which names are paths
+    name: str
+
+    @cached_property
+    def digest(self) -> str:
+        parts = [part for number, one in enumerate(self.shown)
+                 for part in (self.identity(number), one.keypoints, one.visible)]
+        return digest_of(*self.skeleton.names, *parts)
+
+    def __len__(self) -> int:
+        return len(self.shown)
+
+    def identity(self, index: int) -> str:
+        """The name of an example's frame, see `frame_identity`."""
+        return frame_identity(self.shown[index].frame, self.root)
+
+    def __getitem__(self, index: int) -> Example:
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self.name} has {len(self)} examples, number {index} is not among them")
+        return self.placed(index, read_frame(self.shown[index].frame))
+
+    def placed(self, index: int, image: np.ndarray) -> Example:
+        """Example `index` with its picture (H, W, 3) uint8 read already."""
+        one = self.shown[index]
+        try:
+            placed = self.place(image, one.keypoints, one.visible, np.float32(one.scale), one.box)
+        except InputError as error:
+            raise InputError(f"{self.name}, {self.identity(index)}: {error}") from error
+        return Example(*placed, np.int32(index))
+
+
+def frame_identity(frame: Frame, root: Path) -> str:
+    """The picture's path below `root` with forward slashes (whole where it is elsewhere); `<video>#<number>` of a frame
+    of a video."""
+    path, root = frame.path.resolve(), root.resolve()
+    name = (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+    return name if frame.number is None else f"{name}#{frame.number:06d}"
+
+
+def read_frame(frame: Frame) -> np.ndarray:
+    """The picture (H, W, 3) uint8 of a frame. Raises InputError, which names the file, if it cannot be read."""
+    if frame.number is None:
+        return read_picture(frame.path)
+    video = _opened(frame.path)
+    if not 0 <= frame.number < len(video):
+        raise InputError(f"{frame.path}: frame {frame.number} is asked for and the video has {len(video)}, counted "
+                         "from 0; mend the number in the project")
+    return video[frame.number]
+
+
+@functools.lru_cache(maxsize=8)
+def _opened(path: Path) -> Video:
+    return open_video(path)
+
+
+# Projects
+
+
+def project_source(
+    project: Project, place: Place, *, instances: Sequence[int] | None = None,
+    occluded: Literal["train", "drop"] = "train", name: str = "",
+) -> FrameSource:
+    """The labelled animals of a project as examples.
+
+    instances: numbers of the project's instances, in this order; all if None. occluded: "drop" takes keypoints that
+    are marked as occluded for not labelled. `scale` is the reference length of `reference_lengths`. Placements that go
+    by a box get the annotated one, or that of the labelled points.
+    Raises InputError for instances that the project does not have, or if none is left.
+    """
+    name = name or project.root.name
+    numbers = range(len(project.instances)) if instances is None else [int(number) for number in instances]
+    if not all(0 <= number < len(project.instances) for number in numbers):
+        raise InputError(f"{name}: {len(project.instances)} labelled instances, and number {max(numbers)} is asked for")
+    if not len(numbers):
+        raise InputError(f"{name}: no labelled frame in {project.root}; label some first")
+    lengths = reference_lengths(project)
+    shown = []
+    for number in numbers:
+        instance = project.instances[number]
+        visible = instance.visible > 0
+        if occluded == "drop":
+            visible = visible & ~instance.occluded
+        keypoints = np.where(visible[:, None], instance.keypoints, 0.0).astype(np.float32)
+        shown.append(Shown(project.frames[instance.frame], keypoints, visible.astype(np.float32),
+                           float(lengths[number]), box_of(instance)))
+    return FrameSource(tuple(shown), project.skeleton, place, project.root, name)
+
+
+def reference_lengths(project: Project) -> np.ndarray:
+    """(I,) float64 px: the diagonal of each instance's box if it has one, else of its labelled points' extent, and
+    where fewer than two points are labelled the median of the others (the frame's longer side if there is none)."""
+    lengths = np.array([_length(instance) for instance in project.instances], np.float64)
+    known = lengths[np.isfinite(lengths)]
+    usual = [float(np.median(known)) if len(known) else float(max(max(project.frames[instance.frame].size), 1))
+             for instance in project.instances]
+    return np.where(np.isfinite(lengths), lengths, usual)
+
+
+def _length(instance: Instance) -> float:
+    if _has_box(instance):
+        return math.hypot(*instance.box[2:])
+    points = instance.keypoints[instance.visible > 0]
+    length = math.hypot(*np.ptp(points, axis=0)) if len(points) > 1 else 0.0
+    return length if length > 0 else math.nan
+
+
+def _has_box(instance: Instance) -> bool:
+    return bool(np.isfinite(instance.box).all() and (instance.box[2:] > 0).all())
+
+
+def box_of(instance: Instance) -> np.ndarray | None:
+    """(4,) float64 x, y, width, height of its edges: the annotated box, or that of its labelled points' extent; None
+    where these span nothing. A pixel at 0 spans 0 to 1."""
+    if _has_box(instance):
+        return np.asarray(instance.box, np.float64)
+    points = instance.keypoints[instance.visible > 0]
+    if not len(points) or not np.ptp(points, axis=0).any():
+        return None
+    return np.concatenate([points.min(0) + 0.5, np.ptp(points, axis=0)])
+
+
+# Without labels
+
+
+def frames_at(paths: Sequence[Path]) -> tuple[Frame, ...]:
+    """Every frame that some files and folders hold: pictures, and frames of videos, folders with all below them.
+
+    Sorted within each path; what two paths name is there once. Raises InputError for a path that is not there, holds
+    neither, or is a video that cannot be read. Sizes are those of the videos; pictures are not opened.
+    """
+    frames: dict[tuple[Path, int | None], Frame] = {}
+    for path in (Path(path).expanduser() for path in paths):
+        before = len(frames)
+        for file in _files(path):
+            if file.suffix.lower() in PICTURE_SUFFIXES:
+                found = [Frame(file.as_posix(), file, None, (0, 0), "")]
+            else:
+                video = _opened(file)
+                found = [Frame(f"{file.as_posix()}/{number}", file, number, video.size, file.stem)
+                         for number in range(len(video))]
+            for frame in found:
+                frames.setdefault((frame.path.resolve(), frame.number), frame)
+        if len(frames) == before and not any(frame.path.is_relative_to(path) for frame in frames.values()):
+            raise InputError(f"{path}: neither pictures nor videos in it (names that end in "
+                             f"{', '.join(PICTURE_SUFFIXES)}, or a video's); name another one")
+    return tuple(frames.values())
+
+
+def _files(path: Path) -> list[Path]:
+    """The pictures and videos that a path stands for, in the order of their names."""
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file or folder; name pictures, videos or folders of them")
+    if path.is_file():
+        return [path]
+    wanted = (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES)
+    return sorted(file for file in path.rglob("*") if file.suffix.lower() in wanted and file.is_file()
+                  and not any(part.startswith(".") for part in file.relative_to(path).parts))
+
+
+def unlabelled_source(
+    paths: Sequence[Path] | Sequence[Frame], place: Place, skeleton: Skeleton, *, every: int = 1,
+    leave_out: Collection[str] = (), root: Path | None = None, name: str = "without labels",
+) -> FrameSource:
+    """Pictures and frames of videos as examples without labels.
+
+    paths: pictures, videos and folders of them, or the frames that `frames_at` found. every: keeps frames 0, every,
+    2 every ... of each video, and all pictures. leave_out: identities that are not taken. root: below which names are
+    paths, that of the project beside which this is used. `scale` is the longer side of the frame.
+    Raises InputError as `frames_at` does, and where nothing is left.
+    """
+    if every < 1:
+        raise InputError(f"{name}: every {every}th frame is asked for; give at least 1")
+    paths = list(paths)
+    frames = tuple(paths) if paths and isinstance(paths[0], Frame) else frames_at(paths)
+    root, leave_out = root or Path("/"), frozenset(leave_out)
+    kept = [frame for frame in frames if not (frame.number or 0) % every
+            and not (leave_out and frame_identity(frame, root) in leave_out)]
+    if not kept:
+        raise InputError(f"{name}: none of the {len(frames)} frames is left; name more pictures or videos")
+    count = len(skeleton.names)
+    keypoints, visible = np.zeros((count, 2), np.float32), np.zeros(count, np.float32)
+    shown = (Shown(frame, keypoints, visible, float(max(*frame.size, 1)), None) for frame in kept)
+    return FrameSource(tuple(shown), skeleton, place, root, name)
+
+
+# In memory
+
+
+def decoded(source: FrameSource, *, on_bad_frame: str = "stop", limit: float = 4e9) -> ArraySource:
+    """All examples of a source read once and kept; each video in one pass.
+
+    on_bad_frame: "stop" raises InputError that names all frames that cannot be read, "skip" leaves them out and says
+    which. limit: bytes of all pictures together. Raises InputError above it, and where no frame is left.
+    """
+    if on_bad_frame not in ("stop", "skip"):
+        raise InputError(f"--on-bad-frame: {on_bad_frame!r}; choose stop or skip")
+    examples: dict[int, Example] = {}
+    faults: list[str] = []
+    room = None
+    for number, image in _all_images(source):
+        try:
+            if isinstance(image, InputError):
+                raise image
+            examples[number] = source.placed(number, image)
+        except InputError as error:
+            faults.append(str(error))
+            continue
+        room = room or limit / examples[number].image.nbytes
+        if len(source) > room:
+            raise InputError(f"{source.name}: {len(source)} frames are more than {limit / 1e9:g} GB; keep fewer of "
+                             "them with --every, or make them smaller with --size")
+    if faults and (on_bad_frame == "stop" or not examples):
+        raise InputError(f"{source.name}: {len(faults)} of {len(source)} frames cannot be read: {summarise(faults)}; "
+                         "replace them, or leave them out with --on-bad-frame skip")
+    if faults:
+        print(f"{source.name}: left out {len(faults)} of {len(source)} frames that cannot be read: "
+              f"{summarise(faults)}", file=sys.stderr)
+    order = sorted(examples)
+    return ArraySource(stacked([examples[number] for number in order]), source.skeleton, source.name,
+                       tuple(source.identity(number) for number in order))
+
+
+def _all_images(source: FrameSource):
+    """(number, picture or why there is none) of every example, those of one video in the order of its frames."""
+    of_video: dict[Path, dict[int, list[int]]] = {}
+    for number, one in enumerate(source.shown):
+        if one.frame.number is None:
+            yield number, _read_or_why(one.frame)
+        else:
+            of_video.setdefault(one.frame.path, {}).setdefault(one.frame.number, []).append(number)
+    for path, wanted in of_video.items():
+        try:
+            video = _opened(path)
+        except InputError as error:
+            yield from ((number, error) for numbers in wanted.values() for number in numbers)
+            continue
+        last = max(wanted)
+        for frame, image in video:
+            if frame > last:
+                break
+            if image is None and frame in wanted:
+                image = InputError(f"{path}: frame {frame} does not decode")
+            yield from ((number, image) for number in wanted.get(frame, ()))
+        beyond = [frame for frame in wanted if frame >= len(video)]
+        yield from ((number, InputError(f"{path}: frame {frame} is asked for and the video has {len(video)}"))
+                    for frame in beyond for number in wanted[frame])
+
+
+def _read_or_why(frame: Frame) -> np.ndarray | InputError:
+    try:
+        return read_frame(frame)
+    except InputError as error:
+        return error

@@ -1,0 +1,86 @@
+"""skeleton.json: names, edges and mirrored pairs of the keypoints of a plain table."""
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kpjax.annotations.names import derived_flip, flip_line
+from kpjax.errors import InputError
+from kpjax.structures import Skeleton
+
+FILE = "skeleton.json"
+
+
+def read_skeleton(folder: Path, appeared: Sequence[str], notes: list[str], faults: list[str]) -> Skeleton | None:
+    """The skeleton in a folder's skeleton.json, or one of the names that appeared, in their order.
+
+    {"names": [...], "edges": [["a", "b"]], "flip": {"left_ear": "right_ear"}, "groups": {"head": ["a", "b"]}}, each
+    optional; without `flip` pairs are derived from the names. None, and faults, for a file that cannot be understood
+    or lacks a name that appeared.
+    """
+    path, before = folder / FILE, len(faults)
+    stored: Any = {}
+    if path.is_file():
+        try:
+            stored = json.loads(path.read_bytes())
+        except (ValueError, RecursionError) as error:
+            faults.append(f"{FILE}: no whole json ({error}); save it again or take it away")
+            return None
+    if not isinstance(stored, dict):
+        faults.append(f"{FILE}: no object with names, edges and flip; save it again or take it away")
+        return None
+    names = tuple(appeared)
+    if "names" in stored:
+        names = _names(stored["names"], "names", None, faults)
+        if names and (unknown := [name for name in appeared if name not in names]):
+            faults.append(f"{FILE}, names: keypoint {unknown[0]!r} of the table is not among {', '.join(names)}; add "
+                          "it or mend the table")
+    edges = stored.get("edges", [])
+    if not isinstance(edges, list) or not all(isinstance(edge, list) and len(edge) == 2 for edge in edges):
+        faults.append(f"{FILE}, edges: not a list of pairs of names; mend or delete it")
+        edges = []
+    edges = [_names(edge, "edges", names, faults) for edge in edges]
+    flip = stored.get("flip")
+    if flip is not None and not isinstance(flip, dict):
+        faults.append(f"{FILE}, flip: not an object from names to names; mend or delete it")
+        flip = {}
+    groups = stored.get("groups", {})
+    if not isinstance(groups, dict):
+        faults.append(f"{FILE}, groups: not an object from names to lists of names; mend or delete it")
+        groups = {}
+    groups = {name: _names(members, "groups", names, faults) for name, members in groups.items()}
+    pairs = [_names(pair, "flip", names, faults) for pair in (flip or {}).items()]
+    if len(faults) > before:
+        return None
+    if flip is None:
+        mirrored = derived_flip(names)
+        notes.append(flip_line(names, mirrored))
+    else:
+        other = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
+        mirrored = tuple(names.index(other.get(name, name)) for name in names) if other else None
+    try:
+        return Skeleton(names, tuple((names.index(a), names.index(b)) for a, b in edges), mirrored or (),
+                        {name: tuple(names.index(member) for member in members) for name, members in groups.items()})
+    except InputError as error:
+        faults.append(f"{FILE}: {error}")
+        return None
+
+
+def skeleton_text(skeleton: Skeleton) -> str:
+    """A skeleton as such a file holds it."""
+    names = skeleton.names
+    content: Mapping[str, Any] = {
+        "names": names, "edges": [[names[a], names[b]] for a, b in skeleton.edges],
+        "flip": {names[a]: names[b] for a, b in enumerate(skeleton.flip) if a < b},
+        "groups": {name: [names[k] for k in members] for name, members in skeleton.groups.items()}}
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _names(stored: Any, field: str, known: Sequence[str] | None, faults: list[str]) -> tuple[str, ...]:
+    if not isinstance(stored, list | tuple) or not all(isinstance(name, str) and name for name in stored):
+        faults.append(f"{FILE}, {field}: {json.dumps(stored)[:40]} where names belong; mend it")
+        return ()
+    if known is not None and (unknown := [name for name in stored if name not in known]):
+        faults.append(f"{FILE}, {field}: keypoint {unknown[0]!r} is unknown; the table has {', '.join(known)}")
+        return ()
+    return tuple(stored)

@@ -1,0 +1,337 @@
+"""Random augmentation of a batch of examples, on the device and inside the training step.
+
+An augmentation is `(key, example) -> (example, maps)`: a batched Example whose image is floating point in [0, 1], and
+maps (B, 3, 3) from old pixels to new. Keypoints, `scale` and `crop` move with the image, and `visible` becomes 0 for
+points that leave it. Each image has a key of its own, so that the result does not depend on the number of devices.
+
+Geometry is drawn by the functions of `random_maps`; `random_warp` composes any number of them and samples once.
+"""
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kpjax import geometry
+from kpjax.augment.random_maps import (
+    DrawMap,
+    at_least_zero,
+    draw_affine,
+    draw_homography,
+    draw_rotation,
+    draw_scale_rotation,
+    draw_square_crop,
+    interval,
+)
+from kpjax.errors import InputError
+from kpjax.structures import Example, Skeleton
+
+Augment = Callable[[jax.Array, Example], tuple[Example, jax.Array]]
+
+LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, what Pillow calls grey
+
+
+# Composition
+
+
+def no_augmentation() -> Augment:
+    """Changes nothing; the maps are identities."""
+
+    def augment(key, example):
+        del key
+        return example, _identities(example)
+
+    return augment
+
+
+def compose_augmentations(*augments: Augment) -> Augment:
+    """One augmentation after the other, each with a key of its own; every `random_warp` samples the image anew."""
+
+    def augment(key, example):
+        maps = _identities(example)
+        for number, step in enumerate(augments):
+            example, moved = step(jax.random.fold_in(key, number), example)
+            maps = geometry.compose(moved, maps)
+        return example, maps
+
+    return augment
+
+
+def on_half(augment: Augment) -> Augment:
+    """Changes every other image of a batch, those of odd position, and leaves the others as they are with identity
+    maps. Each image keeps the draw that it has without `on_half`.
+
+    Exactly half of an even batch, on any number of devices. Costs as much as changing all of them.
+    """
+
+    def half(key, example):
+        changed, maps = augment(key, example)
+        # All images are changed and half of the results dropped: odd rows cannot be picked out of a sharded batch
+        # without communication when a device holds a single one.
+        odd = jnp.arange(example.image.shape[0]) % 2 == 1
+
+        def choose(new, old):
+            return jnp.where(odd.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+        return jax.tree.map(choose, changed, example), choose(maps, _identities(example))
+
+    return half
+
+
+def regda_augmentation(
+    degrees: float, *, area: tuple[float, float] = (0.6, 1.3), jitter: float = 0.25,
+    blur: tuple[float, float] = (0.0, 0.8),
+) -> Augment:
+    """Rotation, square crop, colour jitter, blur: the training pipeline of RegDA (Jiang et al. 2021, official code).
+
+    Rotation and crop are one bilinear sampling here; the official code samples twice, the first time the nearest pixel.
+    """
+    return compose_augmentations(random_warp(draw_rotation(degrees), draw_square_crop(area)), colour_jitter(jitter),
+                                 random_blur(blur))
+
+
+# Geometry
+
+
+def random_warp(*draws: DrawMap, fill: float = 0.0) -> Augment:
+    """Moves every image by maps of its own, drawn in this order and composed, in one bilinear sampling."""
+
+    def augment(key, example):
+        image = _checked(example.image)
+        size = image.shape[1:3]
+
+        def drawn(key):
+            maps = geometry.identity()
+            for number, draw in enumerate(draws):
+                maps = geometry.compose(draw(jax.random.fold_in(key, number), size), maps)
+            return maps
+
+        maps = jax.vmap(drawn)(_keys(key, image))
+        return move_example(example, maps, geometry.warp(image, maps, fill=fill)), maps
+
+    return augment
+
+
+def move_example(example: Example, maps: jax.Array, image: jax.Array) -> Example:
+    """A batched example whose image has been moved by `maps` (B, 3, 3) and is now `image` (B, h, w, 3).
+
+    A point outside the area of the new image (pixel 0 spans -0.5 to 0.5) is no longer visible; its coordinates stay
+    finite. `scale` is stretched as the map stretches lengths at the middle of the old image.
+    """
+    height, width = example.image.shape[1:3]
+    keypoints = geometry.move_points(maps, example.keypoints)
+    corner = jnp.array([image.shape[2] - 0.5, image.shape[1] - 0.5], jnp.float32)
+    inside = jnp.all((keypoints >= -0.5) & (keypoints < corner[None, None]), axis=-1)
+    middle = jnp.broadcast_to(jnp.array([(width - 1) / 2, (height - 1) / 2], jnp.float32), (maps.shape[0], 2))
+    return example._replace(
+        image=image, keypoints=keypoints, visible=example.visible * inside.astype(example.visible.dtype),
+        scale=example.scale * geometry.local_scale(maps, middle),
+        crop=geometry.compose(example.crop, geometry.invert(maps)))
+
+
+def random_rotation(degrees: float) -> Augment:
+    """`draw_rotation` as an augmentation."""
+    return random_warp(draw_rotation(degrees))
+
+
+def random_square_crop(area: tuple[float, float] = (0.6, 1.3)) -> Augment:
+    """`draw_square_crop` as an augmentation."""
+    return random_warp(draw_square_crop(area))
+
+
+def random_scale_rotation(scale: float = 0.25, degrees: float = 30.0, *, rotated: float = 0.6) -> Augment:
+    """`draw_scale_rotation` as an augmentation."""
+    return random_warp(draw_scale_rotation(scale, degrees, rotated=rotated))
+
+
+def random_affine(**options) -> Augment:
+    """`draw_affine` as an augmentation, with its options."""
+    return random_warp(draw_affine(**options))
+
+
+def random_homography(variation: float = 0.15, *, rotation_deviation: float = 0.0) -> Augment:
+    """`draw_homography` as an augmentation."""
+    return random_warp(draw_homography(variation, rotation_deviation=rotation_deviation))
+
+
+def random_flip(skeleton: Skeleton, probability: float = 0.5) -> Augment:
+    """Mirrors left and right, and gives every keypoint the coordinates of its mirror image.
+
+    Raises InputError for a skeleton without a flip permutation.
+    """
+    if not skeleton.flip:
+        raise InputError("random flip: the skeleton has no flip permutation, so a mirrored picture has no valid "
+                         "labels; name each keypoint's mirror image in Skeleton.flip or leave the flip out")
+    if not 0 <= probability <= 1:
+        raise InputError(f"random flip: probability is {probability}; it must be between 0 and 1")
+    mirror = np.array(skeleton.flip)
+
+    def augment(key, example):
+        image = _checked(example.image)
+        width = image.shape[2]
+        flipped = jax.vmap(lambda key: jax.random.bernoulli(key, probability))(_keys(key, image))
+        sign = jnp.where(flipped, -1, 1).astype(jnp.float32)
+        maps = geometry.affine(sign, 0, 0, 1, shift=(jnp.where(flipped, jnp.float32(width - 1), jnp.float32(0)), 0))
+        keypoints = jnp.where(flipped[:, None, None], example.keypoints[:, mirror], example.keypoints)
+        visible = jnp.where(flipped[:, None], example.visible[:, mirror], example.visible)
+        image = jnp.where(flipped[:, None, None, None], image[:, :, ::-1], image)
+        return move_example(example._replace(keypoints=keypoints, visible=visible), maps, image), maps
+
+    return augment
+
+
+# Appearance
+
+
+def colour_jitter(strength: float = 0.25) -> Augment:
+    """Brightness, contrast and saturation, each by a factor U(1 - strength, 1 + strength), in random order, clipped to
+    [0, 1] after each.
+
+    All three blend the image with something: black, its mean grey, its own grey. So each place in the order is one
+    blend whose reference is chosen for each image.
+    """
+    _unit_strength("colour jitter", strength)
+
+    def draw(key):
+        order_key, factor_key = jax.random.split(key)
+        return jax.random.permutation(order_key, 3), jax.random.uniform(factor_key, (3,), jnp.float32, 1 - strength,
+                                                                        1 + strength)
+
+    def change(keys, images):
+        orders, factors = jax.vmap(draw)(keys)
+        for place in range(3):
+            order, grey = orders[:, place, None, None, None], _grey(images)
+            contrast = jnp.where(order == 1, grey.mean((2, 3), keepdims=True), jnp.float32(0))
+            images = _blend(images, jnp.where(order == 2, grey, contrast), factors[:, place])
+        return images
+
+    return _appearance(change)
+
+
+def random_brightness(strength: float) -> Augment:
+    """Multiplies each image by U(1 - strength, 1 + strength) and clips it to [0, 1]."""
+    _unit_strength("random brightness", strength)
+
+    def change(keys, images):
+        factors = jax.vmap(lambda key: jax.random.uniform(key, (), jnp.float32, 1 - strength, 1 + strength))(keys)
+        return _blend(images, jnp.zeros_like(images), factors)
+
+    return _appearance(change)
+
+
+def random_contrast(strength: float) -> Augment:
+    """Stretches each image about its mean grey by U(1 - strength, 1 + strength) and clips it to [0, 1]."""
+    _unit_strength("random contrast", strength)
+
+    def change(keys, images):
+        factors = jax.vmap(lambda key: jax.random.uniform(key, (), jnp.float32, 1 - strength, 1 + strength))(keys)
+        return _blend(images, _grey(images).mean((2, 3), keepdims=True), factors)
+
+    return _appearance(change)
+
+
+def random_colour_matrix(strength: float, *, about: tuple[float, float] = (0.0, 0.0)) -> Augment:
+    """Mixes the channels of each image by the identity plus strength * N(0, 1) everywhere, and clips to [0, 1].
+
+    about: the ends between which the grey that stays as it is is drawn, one for each image; about 0 black stays black,
+    about 0.5 a strong mixture turns bright into dark.
+    """
+    strength = at_least_zero("random colour matrix", "strength", strength)
+    low, high = interval("random colour matrix", "about", about)
+
+    def change(keys, images):
+        def mixing(key):
+            matrix_key, grey_key = jax.random.split(key)
+            matrix = jnp.eye(3, dtype=jnp.float32) + strength * jax.random.normal(matrix_key, (3, 3))
+            return matrix, jax.random.uniform(grey_key, (), jnp.float32, low, high)
+
+        matrices, greys = jax.vmap(mixing)(keys)
+        greys = greys[:, None, None, None]
+        mixed = sum((images[:, c, None] - greys) * matrices[:, c, :, None, None] for c in range(3))
+        return jnp.clip(mixed + greys, 0, 1)
+
+    return _appearance(change)
+
+
+def random_noise(strength: float) -> Augment:
+    """Adds Gaussian noise of standard deviation U(0, strength), one for each image, and clips to [0, 1]."""
+    strength = at_least_zero("random noise", "strength", strength)
+
+    def change(keys, images):
+        def noise(key):
+            deviation_key, noise_key = jax.random.split(key)
+            deviation = jax.random.uniform(deviation_key, (), jnp.float32, 0, strength)
+            return deviation * jax.random.normal(noise_key, images.shape[1:])
+
+        return jnp.clip(images + jax.vmap(noise)(keys), 0, 1)
+
+    return _appearance(change)
+
+
+def random_blur(deviation: tuple[float, float] = (0.0, 0.8)) -> Augment:
+    """Gaussian blur of standard deviation U(*deviation) pixels, one for each image; at the borders the kernel is cut
+    and its sum made one again."""
+    low, high = interval("random blur", "deviation", deviation)
+
+    def change(keys, images):
+        deviations = jax.vmap(lambda key: jax.random.uniform(key, (), jnp.float32, low, high))(keys)
+        spread = (2 * jnp.square(jnp.maximum(deviations, 1e-3)))[:, None, None]
+
+        def kernels(length):
+            place = np.arange(length, dtype=np.float32)
+            weights = jnp.exp(-jnp.asarray((place[:, None] - place) ** 2)[None] / spread)
+            return weights / weights.sum(-1, keepdims=True)
+
+        # One product along each axis: a convolution with a kernel for each image is fifty times slower on a CPU.
+        rows = jnp.einsum("bcyx,bux->bcyu", images, kernels(images.shape[3]), precision=geometry.HIGHEST)
+        return jnp.einsum("bcyu,bvy->bcvu", rows, kernels(images.shape[2]), precision=geometry.HIGHEST)
+
+    return _appearance(change)
+
+
+# Parts
+
+
+def _keys(key: jax.Array, image: jax.Array) -> jax.Array:
+    """A key for each image of a batch."""
+    return jax.random.split(key, image.shape[0])
+
+
+def _identities(example: Example) -> jax.Array:
+    return jnp.broadcast_to(geometry.identity(), (example.image.shape[0], 3, 3))
+
+
+def _checked(image: jax.Array) -> jax.Array:
+    if image.ndim != 4 or not jnp.issubdtype(image.dtype, jnp.floating):
+        raise TypeError(f"augmentations take batches of floating point images in [0, 1], got {image.dtype} of shape "
+                        f"{image.shape}")
+    return image
+
+
+def _appearance(change: Callable[[jax.Array, jax.Array], jax.Array]) -> Augment:
+    """An augmentation that moves nothing, from `(keys (B,), images (B, 3, H, W) float32) -> images`.
+
+    Channels come first in here: with the three of them innermost nothing is vectorised on a CPU.
+    """
+
+    def augment(key, example):
+        image = _checked(example.image)
+        changed = change(_keys(key, image), image.astype(jnp.float32).transpose(0, 3, 1, 2))
+        return example._replace(image=changed.transpose(0, 2, 3, 1).astype(image.dtype)), _identities(example)
+
+    return augment
+
+
+def _grey(images: jax.Array) -> jax.Array:
+    """(B, 1, H, W)"""
+    return sum(weight * images[:, c:c + 1] for c, weight in enumerate(LUMA))
+
+
+def _blend(images: jax.Array, reference: jax.Array, factors: jax.Array) -> jax.Array:
+    factors = factors[:, None, None, None]
+    return jnp.clip(factors * images + (1 - factors) * reference, 0, 1)
+
+
+def _unit_strength(what: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise InputError(f"{what}: strength is {value}; it must be between 0 and 1")

@@ -1,0 +1,252 @@
+"""Line plots as SVG, to stand inside a page: they take their colours from its style sheet.
+
+The classes `line-0` to `line-7` colour a variant everywhere alike; its text stays in the page's ink, with a dot of the
+colour beside it, so that no light colour has to be legible.
+"""
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import NamedTuple
+
+COLOURS = 8
+WIDTH, HEIGHT = 460, 250
+LEFT, RIGHT, TOP, BOTTOM = 50, 118, 12, 30
+POINTS = 120  # points drawn per line; more steps than that are averaged in equal stretches
+
+History = Sequence[tuple[float, float]]  # (step, value), by rising step
+
+
+class Curve(NamedTuple):
+    """One line of a panel: what it is called, which colour it has, and one history per seed."""
+
+    label: str
+    colour: int
+    seeds: Sequence[History]
+
+
+class Band(NamedTuple):
+    """A curve over the seeds: at each step the mean, the lowest and the highest."""
+
+    steps: tuple[float, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+def band(seeds: Sequence[History], points: int = POINTS) -> Band:
+    """Mean, lowest and highest over the seeds, in at most `points` equal stretches of the steps.
+
+    A stretch has the mean of each seed's values in it, and stands at the mean of their steps. Where only some seeds
+    have values there (one run is shorter), only those count.
+    """
+    pairs = [(step, value) for history in seeds for step, value in history]
+    if not pairs:
+        return Band((), (), (), ())
+    first, last = min(step for step, _ in pairs), max(step for step, _ in pairs)
+    steps = sorted({step for step, _ in pairs})
+    stretches = min(points, len(steps))
+    gathered: dict[int, list[list[tuple[float, float]]]] = {}
+    for number, history in enumerate(seeds):
+        for step, value in history:
+            # With few steps each stands for itself, however unevenly they are spaced.
+            place = (steps.index(step) if len(steps) <= points
+                     else min(int((step - first) / (last - first) * stretches), stretches - 1))
+            gathered.setdefault(place, [[] for _ in seeds])[number].append((step, value))
+    columns = []
+    for place in sorted(gathered):
+        present = [found for found in gathered[place] if found]
+        values = [math.fsum(value for _, value in found) / len(found) for found in present]
+        where = [step for found in present for step, _ in found]
+        columns.append((math.fsum(where) / len(where), math.fsum(values) / len(values), min(values), max(values)))
+    return Band(*zip(*columns, strict=True))
+
+
+def ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Round numbers (1, 2, 2.5 or 5 times a power of ten) from low to high, about as many as asked for."""
+    if not high > low:
+        return [low]
+    rough = (high - low) / about
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
+    return [n * step for n in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten from low to high, with twos and fives where there are fewer than three, thinned to at most six."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    whole = [10.0 ** n for n in powers if low <= 10.0 ** n <= high]
+    if len(whole) >= 3:
+        return whole[:: math.ceil(len(whole) / 6)]
+    return [m * 10.0 ** n for n in powers for m in (1, 2, 5) if low <= m * 10.0 ** n <= high] or [low, high]
+
+
+def number_text(value: float) -> str:
+    """A short number for an axis: 1500 as 1.5k, 0.00001 as 1e-5."""
+    if value == 0:
+        return "0"
+    size = abs(value)
+    for limit, letter in ((1e6, "M"), (1e3, "k")):
+        if size >= limit:
+            return f"{value / limit:.3g}{letter}"
+    if size < 1e-3:
+        mantissa, exponent = f"{value:.2g}".split("e") if "e" in f"{value:.2g}" else (f"{value:.2g}", "")
+        return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+    return f"{value:.3g}"
+
+
+def line_plot(curves: Sequence[Curve], *, title: str, logarithmic: bool = False, factor: float = 1.0) -> str:
+    """One panel: a line per curve with the band of its seeds, named at its right end. Empty text if nothing is known.
+
+    logarithmic: values that are not positive are left out. factor: what values are multiplied with.
+    """
+    bands = []
+    for curve in curves:
+        seeds = [[(step, value * factor) for step, value in history if value > 0 or not logarithmic]
+                 for history in curve.seeds]
+        found = band(seeds)
+        if found.steps:
+            bands.append((curve, found))
+    if not bands:
+        return ""
+    low, high = min(min(b.low) for _, b in bands), max(max(b.high) for _, b in bands)
+    if logarithmic:
+        low, high = (low / 1.3, high * 1.3) if high <= low * 1.01 else (low, high)
+    else:
+        margin = 0.05 * (high - low) or max(abs(high) * 0.1, 1e-6)
+        low, high = low - margin, high + margin
+    first, last = min(b.steps[0] for _, b in bands), max(b.steps[-1] for _, b in bands)
+    if last <= first:
+        first, last = first - 1, last + 1
+
+    def x(step):
+        return LEFT + (step - first) / (last - first) * (WIDTH - LEFT - RIGHT)
+
+    def y(value):
+        share = (math.log(value / low) / math.log(high / low) if logarithmic else (value - low) / (high - low))
+        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+
+    parts = []
+    for value in (log_ticks if logarithmic else ticks)(low, high):
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
+        parts.append(f'<text class="tick" x="{LEFT - 7}" y="{y(value) + 3.6:.1f}" text-anchor="end">'
+                     f"{number_text(value)}</text>")
+    parts.append(f'<text class="tick" x="{WIDTH - RIGHT + 22}" y="{HEIGHT - BOTTOM + 17}">steps</text>')
+    for step in ticks(first, last):
+        parts.append(f'<text class="tick" x="{x(step):.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">'
+                     f"{number_text(step)}</text>")
+    for curve, b in bands:
+        if len(curve.seeds) > 1:
+            edge = [*zip(b.steps, b.high, strict=True), *reversed([*zip(b.steps, b.low, strict=True)])]
+            parts.append(f'<path class="band line-{curve.colour % COLOURS}" d="{_path(edge, x, y)}Z"/>')
+    for curve, b in bands:
+        dashed = " dashed" if curve.colour >= COLOURS else ""
+        points = [*zip(b.steps, b.mean, strict=True)]
+        if len(points) == 1:
+            parts.append(f'<circle class="dot line-{curve.colour % COLOURS}" cx="{x(points[0][0]):.1f}" '
+                         f'cy="{y(points[0][1]):.1f}" r="3"/>')
+        parts.append(f'<path class="line line-{curve.colour % COLOURS}{dashed}" d="{_path(points, x, y)}"/>')
+    ends = _apart([y(b.mean[-1]) for _, b in bands], 13.5, TOP + 4, HEIGHT - BOTTOM)
+    right = WIDTH - RIGHT + 10
+    for (curve, b), height in zip(bands, ends, strict=True):
+        colour, end = curve.colour % COLOURS, f"{x(b.steps[-1]) + 2:.1f} {y(b.mean[-1]):.1f}"
+        parts.append(f'<path class="leader" d="M{end}L{right} {height:.1f}"/>')
+        parts.append(f'<circle class="dot line-{colour}" cx="{right + 3}" cy="{height:.1f}" r="3.2"/>')
+        label = escape(shortened(curve.label))
+        parts.append(f'<text class="name" x="{right + 10}" y="{height + 3.8:.1f}">{label}</text>')
+    return (f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img"><title>{escape(title)}</title>'
+            + "".join(parts) + "</svg>")
+
+
+def _path(points, x, y) -> str:
+    return "M" + "L".join(f"{x(step):.1f} {y(value):.1f}" for step, value in points)
+
+
+def shortened(label: str, letters: int = 17) -> str:
+    """A label cut to a number of letters, the last one an ellipsis."""
+    return label if len(label) <= letters else label[: letters - 1] + "…"
+
+
+def _apart(wanted: Sequence[float], gap: float, top: float, bottom: float) -> list[float]:
+    """Heights near the wanted ones, in the same order, at least `gap` apart and inside the panel if there is room."""
+    order = sorted(range(len(wanted)), key=wanted.__getitem__)
+    # Blocks of labels that touch: [members, centre]; neighbours that overlap become one block around their mean.
+    blocks: list[list] = []
+    for n in order:
+        blocks.append([[n], wanted[n]])
+        while len(blocks) > 1 and blocks[-1][1] - blocks[-2][1] < gap * (len(blocks[-1][0]) + len(blocks[-2][0])) / 2:
+            members, centre = blocks.pop()
+            before, count = blocks[-1], len(blocks[-1][0])
+            before[1] = (before[1] * count + centre * len(members)) / (count + len(members))
+            before[0] += members
+    heights = [0.0] * len(wanted)
+    for members, centre in blocks:
+        for place, n in enumerate(members):
+            heights[n] = centre + (place - (len(members) - 1) / 2) * gap
+    for n in order:  # pushed in from the top, then from the bottom
+        top = heights[n] = max(heights[n], top)
+        top += gap
+    for n in reversed(order):
+        bottom = heights[n] = min(heights[n], bottom)
+        bottom -= gap
+    return heights
+
+
+# A table's numbers at one glance: every seed of every variant on one axis, as SVG that stands inside a page
+
+
+class Dots(NamedTuple):
+    """One row of a dot plot: its seeds' values, its colour, and the paper's number if there is one."""
+
+    label: str
+    colour: int
+    values: Sequence[float]
+    paper: float | None = None
+
+
+def dot_plot(groups: Sequence[tuple[str, Sequence[Dots]]], *, title: str) -> str:
+    """Every seed as a ring, their mean as a bar across, the paper's number as a diamond; rows grouped under headings.
+
+    Rows without a finite value or a paper's number are left out. Empty text if nothing is left.
+    """
+    groups = [(name, [row._replace(values=[v for v in row.values if math.isfinite(v)]) for row in rows])
+              for name, rows in groups]
+    groups = [(name, [row for row in rows if row.values or row.paper is not None]) for name, rows in groups]
+    groups = [(name, rows) for name, rows in groups if rows]
+    numbers = [v for _, rows in groups for row in rows
+               for v in [*row.values, *([] if row.paper is None else [row.paper])]]
+    if not numbers:
+        return ""
+    low, high = min(numbers), max(numbers)
+    margin = 0.06 * (high - low) or max(abs(high) * 0.1, 1e-6)
+    low, high = low - margin, high + margin
+    width, left, right, step = 480, 146, 14, 20
+    height = 4 + sum(25 + step * len(rows) for _, rows in groups) + 24
+
+    def x(value):
+        return left + (value - low) / (high - low) * (width - left - right)
+
+    bottom = height - 24
+    parts = []
+    for value in ticks(low, high, 6):
+        parts.append(f'<line class="grid" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="8" y2="{bottom}"/>')
+        parts.append(f'<text class="tick" x="{x(value):.1f}" y="{bottom + 16}" text-anchor="middle">'
+                     f"{number_text(value)}</text>")
+    y = 4
+    for name, rows in groups:
+        parts.append(f'<text class="heading" x="0" y="{y + 17}">{escape(name)}</text>')
+        y += 25
+        for row in rows:
+            middle, colour = y + step / 2, row.colour % COLOURS
+            parts.append(f'<text class="name" x="{left - 12}" y="{middle + 4:.1f}" text-anchor="end">'
+                         f"{escape(shortened(row.label, 24))}</text>")
+            if row.paper is not None:
+                parts.append(f'<path class="diamond" d="M{x(row.paper) - 5:.1f} {middle:.1f}l5 -5l5 5l-5 5Z"/>')
+            for value in row.values:
+                parts.append(f'<circle class="ring line-{colour}" cx="{x(value):.1f}" cy="{middle:.1f}" r="4"/>')
+            if row.values:
+                mean = x(math.fsum(row.values) / len(row.values))
+                parts.append(f'<line class="mean line-{colour}" x1="{mean:.1f}" x2="{mean:.1f}" '
+                             f'y1="{middle - 8:.1f}" y2="{middle + 8:.1f}"/>')
+            y += step
+    return (f'<svg class="dots" viewBox="0 0 {width} {height}" role="img"><title>{escape(title)}</title>'
+            + "".join(parts) + "</svg>")

@@ -1,0 +1,127 @@
+"""Labels drawn with the names of their keypoints, so that one that is swapped or shifted is seen at once."""
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from kpjax.drawing.overlays import BACKGROUND, INK, OUTLINE, contact_sheet, draw_keypoints, keypoint_colours
+from kpjax.structures import Skeleton
+
+SIDE, LARGE_SIDE = 420, 720  # px, of the longer side of a picture on the sheet; the larger for many keypoints
+MARGIN = 0.3  # of the labelled points' extent, shown around them
+LEAST = 0.15  # of a picture's longer side, shown in any case
+NAMED = 24  # keypoints up to which names stand beside the points; above, numbers, and the names below the sheet
+OCCLUDED = 0.45  # opacity of a point that is labelled but hidden
+
+
+class Labels(NamedTuple):
+    """One animal's labels in pixels of its picture."""
+
+    keypoints: np.ndarray  # (K, 2), nan where not labelled
+    occluded: np.ndarray  # (K,) bool
+
+
+def label_sheet(
+    pictures: Sequence[np.ndarray], labels: Sequence[Labels], skeleton: Skeleton, *, captions: Sequence[str] = (),
+    columns: int | None = None,
+) -> np.ndarray:
+    """A contact sheet (h, w, 3) uint8 of pictures (H, W, 3) uint8 with the labels of one animal on each.
+
+    Every picture is cut to what is labelled and made about equally large. Names (or numbers, above 24 keypoints) stand
+    beside the points in their colours, those of occluded points in brackets; below the sheet is a list of all.
+    """
+    side = SIDE if len(skeleton.names) <= NAMED else LARGE_SIDE
+    shown = []
+    for picture, one in zip(pictures, labels, strict=True):
+        left, upper, right, lower = _window(picture.shape[1], picture.shape[0], one.keypoints)
+        factor = side / max(right - left, lower - upper)
+        size = max(round((right - left) * factor), 1), max(round((lower - upper) * factor), 1)
+        image = np.asarray(Image.fromarray(picture[upper:lower, left:right]).resize(size, Image.Resampling.BILINEAR))
+        growth = np.array(size) / (right - left, lower - upper)
+        moved = (one.keypoints - (left, upper) + 0.5) * growth - 0.5
+        shown.append(named(image, one._replace(keypoints=moved), skeleton))
+    return _with_list(contact_sheet(shown, columns, captions=captions), skeleton)
+
+
+def named(image: np.ndarray, labels: Labels, skeleton: Skeleton) -> np.ndarray:
+    """A picture (H, W, 3) uint8 with labelled points, lines and names, of the same size."""
+    many = len(skeleton.names) > NAMED
+    colours = [tuple(int(c) for c in colour) for colour in keypoint_colours(len(skeleton.names))]
+    if not many:
+        image = draw_keypoints(image, labels.keypoints, np.where(labels.occluded, OCCLUDED, 1.0), skeleton,
+                               minimum_side=1)
+    picture = Image.fromarray(image)
+    canvas = ImageDraw.Draw(picture)
+    known = np.flatnonzero(np.isfinite(labels.keypoints).all(-1)).tolist()
+    if many:
+        for k in known:
+            x, y = labels.keypoints[k]
+            canvas.ellipse((x - 2.5, y - 2.5, x + 2.5, y + 2.5), fill=colours[k], outline=OUTLINE)
+    font = ImageFont.load_default(size=max(10, round(max(picture.size) / (60 if many else 34))))
+    taken: list[tuple[float, float, float, float]] = []
+    for k in known:
+        text = str(k) if many else skeleton.names[k]
+        text = f"({text})" if labels.occluded[k] else text
+        corner = _free_corner(labels.keypoints[k], font.getbbox(text), picture.size, labels.keypoints[known], taken)
+        canvas.text(corner, text, fill=colours[k], font=font, stroke_width=2, stroke_fill=OUTLINE)
+    return np.asarray(picture)
+
+
+def _window(width: int, height: int, keypoints: np.ndarray) -> tuple[int, int, int, int]:
+    """The part of a picture that is shown: left, upper, right, lower."""
+    points = keypoints[np.isfinite(keypoints).all(-1)]
+    points = points[((points > -1) & (points < (width, height))).all(-1)]
+    if not len(points):
+        return 0, 0, width, height
+    middle, extent = (points.min(0) + points.max(0)) / 2, np.ptp(points, axis=0)
+    half = np.maximum(extent * (0.5 + MARGIN), LEAST * max(width, height) / 2 + extent.max() * MARGIN)
+    left, upper = np.maximum(np.floor(middle - half), 0).astype(int)
+    right, lower = np.minimum(np.ceil(middle + half) + 1, (width, height)).astype(int)
+    return int(left), int(upper), int(right), int(lower)
+
+
+def _free_corner(point, box, size, dots: np.ndarray, taken: list) -> tuple[float, float]:
+    """The upper left corner of a text near a point, where it covers least of other texts and points."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    gap = 0.35 * height + 3
+    best, least = None, math.inf
+    for ring in (1.0, 2.2, 3.8):
+        for turn in range(8):
+            across, down = (round(function(turn * math.pi / 4), 6) for function in (math.cos, math.sin))
+            x = point[0] + across * gap * ring + (0 if across > 0 else -width if across < 0 else -width / 2)
+            y = point[1] + down * (gap * ring + height / 2) - height / 2
+            place = (x, y, x + width, y + height)
+            covered = ((dots > np.array(place[:2]) - 2) & (dots < np.array(place[2:]) + 2)).all(-1).sum()
+            cost = 2 * ring * height + sum(_shared(place, other) for other in taken) + 8 * height * int(covered)
+            cost += 4 * (width * height - _shared(place, (0, 0, *size)))
+            if cost < least:
+                best, least = place, cost
+    taken.append(best)
+    return best[0] - box[0], best[1] - box[1]
+
+
+def _shared(first, second) -> float:
+    """The area that two boxes have in common."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    return max(width, 0.0) * max(height, 0.0)
+
+
+def _with_list(sheet: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """The sheet with the number, colour and name of every keypoint below it."""
+    font = ImageFont.load_default(size=13)
+    texts = [f"{k} {name}" for k, name in enumerate(skeleton.names)]
+    cell = math.ceil(max((font.getlength(text) for text in texts), default=1)) + 24
+    columns = max(min((sheet.shape[1] - 12) // cell, len(texts)), 1)
+    rows = math.ceil(len(texts) / columns)
+    width = max(sheet.shape[1], cell + 12)
+    whole = Image.new("RGB", (width, sheet.shape[0] + 18 * rows + 10), BACKGROUND)
+    whole.paste(Image.fromarray(sheet), (0, 0))
+    canvas, colours = ImageDraw.Draw(whole), keypoint_colours(len(texts))
+    for k, text in enumerate(texts):
+        x, y = 8 + k % columns * cell, sheet.shape[0] + 4 + k // columns * 18
+        canvas.ellipse((x, y + 4, x + 9, y + 13), fill=tuple(int(c) for c in colours[k]))
+        canvas.text((x + 14, y), text, fill=INK, font=font)
+    return np.asarray(whole)

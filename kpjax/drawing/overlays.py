@@ -1,0 +1,273 @@
+"""Keypoints drawn on pictures, with Pillow: single overlays, and contact sheets of many.
+
+All drawing is done on a transparent layer up to four times as fine and then averaged down, so that points land where
+they belong to a fraction of a pixel. Coordinates are (x, y) in pixels of the picture that is given, the centre of its
+top-left pixel at (0, 0), however much the picture is enlarged for showing.
+"""
+import functools
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from kpjax.structures import Skeleton
+
+FINEST = 4  # how many times finer than the picture the drawing is
+LAYER_PIXELS = 32e6  # and a limit to it, so that a photograph of 12 megapixels needs no gigabyte
+FAINTEST = 0.25  # opacity of a point with the lowest score: faded, but still there to be seen
+BACKGROUND = (24, 26, 30)
+INK = (236, 238, 240)
+OUTLINE = (10, 12, 16)
+
+# Okabe and Ito's colours, which people with any common colour vision tell apart, lightened to stand out on pictures.
+FEW_COLOURS = ((86, 180, 233), (230, 159, 0), (0, 190, 140), (240, 228, 66), (224, 100, 20), (214, 130, 180),
+               (60, 130, 220), (235, 235, 235))
+
+
+def keypoint_colours(count: int) -> np.ndarray:
+    """One colour per keypoint, (count, 3) uint8: eight hand-picked ones, or a wheel of hues in two lightnesses."""
+    if count <= len(FEW_COLOURS):
+        return np.asarray(FEW_COLOURS[:count], np.uint8).reshape(count, 3)
+    angle = 2 * np.pi * np.arange(count) / count
+    lightness = np.where(np.arange(count) % 2 == 0, 0.82, 0.66)
+    return _oklab_to_rgb(lightness, 0.13 * np.cos(angle), 0.13 * np.sin(angle))
+
+
+def _oklab_to_rgb(lightness: np.ndarray, green_red: np.ndarray, blue_yellow: np.ndarray) -> np.ndarray:
+    """Oklab (Ottosson 2020) to 8-bit sRGB: equal steps of the arguments look like equal steps of colour."""
+    cones = np.stack([
+        lightness + 0.3963377774 * green_red + 0.2158037573 * blue_yellow,
+        lightness - 0.1055613458 * green_red - 0.0638541728 * blue_yellow,
+        lightness - 0.0894841775 * green_red - 1.2914855480 * blue_yellow], -1) ** 3
+    linear = np.clip(cones @ np.asarray([
+        [4.0767416621, -1.2684380046, -0.0041960863],
+        [-3.3077115913, 2.6097574011, -0.7034186147],
+        [0.2309699292, -0.3413193965, 1.7076147010]]), 0, 1)
+    gamma = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.round(255 * gamma).astype(np.uint8)
+
+
+def opacity_of_scores(scores: np.ndarray, usual: float | None = None) -> np.ndarray:
+    """How firmly points are drawn: 1 from half the usual score upwards, falling to 0.25 at a score of zero.
+
+    scores: any shape, any positive scale. usual: the median of all scores that are shown together, so that an unsure
+    picture does not set its own standard; the median of `scores` if not given. If it is not positive the scores carry
+    no scale, and all is drawn fully.
+    """
+    scores = np.asarray(scores, np.float64)
+    known = scores[np.isfinite(scores)]
+    if usual is None:
+        usual = float(np.median(known)) if known.size else 0.0
+    if usual <= 0:
+        return np.where(np.isfinite(scores), 1.0, FAINTEST)
+    return np.clip(np.nan_to_num(scores, nan=0.0) / (0.5 * usual), FAINTEST, 1.0)
+
+
+def enlargement(height: int, width: int, minimum_side: int) -> int:
+    """The whole number by which a picture is enlarged so that its shorter side has at least `minimum_side` pixels."""
+    return max(1, math.ceil(minimum_side / max(1, min(height, width))))
+
+
+def enlarged(image: np.ndarray, minimum_side: int = 192) -> np.ndarray:
+    """A small picture (H, W, 3) uint8 made a whole number of times larger; a large one as it is."""
+    height, width = image.shape[:2]
+    factor = enlargement(height, width, minimum_side)
+    if factor == 1:
+        return np.array(image)
+    return np.asarray(Image.fromarray(image).resize((width * factor, height * factor), Image.Resampling.BICUBIC))
+
+
+def draw_keypoints(
+    image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray | None, skeleton: Skeleton, *,
+    true: np.ndarray | None = None, true_visible: np.ndarray | None = None, minimum_side: int = 192,
+) -> np.ndarray:
+    """Points and skeleton on a picture, (h, w, 3) uint8, h and w whole multiples of the picture's.
+
+    image: (H, W, 3) uint8. keypoints: (K, 2) in its pixels; points that are not finite are left out.
+    opacity: (K,) in [0, 1], for example `visible` or `opacity_of_scores(scores)`; 0 leaves a point out; None draws all.
+    true: (K, 2) true positions, drawn as hollow rings joined to their predictions by a thin line; those with
+    `true_visible` (K,) zero are left out. minimum_side: smaller pictures are enlarged to it.
+    """
+    factor = enlargement(*image.shape[:2], minimum_side)
+    picture = Image.fromarray(enlarged(image, minimum_side)).convert("RGBA")
+    finer = min(FINEST, max(1, int(math.sqrt(LAYER_PIXELS / (picture.width * picture.height)))))
+    scale = factor * finer
+    # A point of the finest picture, where a pixel's centre is half a pixel from its edge.
+    points = (np.asarray(keypoints, np.float64) + 0.5) * scale - 0.5
+    opacity = np.ones(len(points)) if opacity is None else np.clip(np.asarray(opacity, np.float64), 0, 1)
+    shown = np.isfinite(points).all(-1) & (opacity > 0)
+    unit = finer * max(1.0, min(picture.size) / 190)  # the width of a thin line
+    colours = keypoint_colours(len(points))
+
+    layer = Image.new("RGBA", (picture.width * finer, picture.height * finer), (0, 0, 0, 0))
+    canvas = ImageDraw.Draw(layer)
+    for width, darken in ((3.2 * unit, True), (1.8 * unit, False)):
+        for first, second in skeleton.edges:
+            if shown[first] and shown[second]:
+                faint = 0.85 * min(opacity[first], opacity[second])
+                middle = (points[first] + points[second]) / 2
+                for end in (first, second):
+                    colour = OUTLINE if darken else tuple(colours[end])
+                    _line(canvas, points[end], middle, colour, faint * (0.6 if darken else 1), width)
+    if true is not None:
+        places = (np.asarray(true, np.float64) + 0.5) * scale - 0.5
+        known = np.isfinite(places).all(-1)
+        if true_visible is not None:
+            known &= np.asarray(true_visible) > 0
+        for k in np.flatnonzero(known):
+            if shown[k]:
+                _line(canvas, points[k], places[k], INK, 0.9, 0.8 * unit)
+            _ring(canvas, places[k], 4.6 * unit, OUTLINE, 0.7, 2.6 * unit)
+            _ring(canvas, places[k], 4.2 * unit, tuple(colours[k]), 1, 1.5 * unit)
+    for k in np.flatnonzero(shown):
+        _disc(canvas, points[k], 3.4 * unit, OUTLINE, 0.8 * opacity[k])
+        _disc(canvas, points[k], 2.6 * unit, tuple(colours[k]), opacity[k])
+    picture.alpha_composite(layer.resize(picture.size, Image.Resampling.BOX))
+    return np.asarray(picture.convert("RGB"))
+
+
+def _rgba(colour, opacity: float) -> tuple[int, int, int, int]:
+    return (*(int(c) for c in colour), round(255 * float(opacity)))
+
+
+def _line(canvas, start, end, colour, opacity, width) -> None:
+    canvas.line([*map(round, map(float, (*start, *end)))], fill=_rgba(colour, opacity), width=max(1, round(width)))
+
+
+def _disc(canvas, centre, radius, colour, opacity) -> None:
+    canvas.ellipse(_around(centre, radius), fill=_rgba(colour, opacity))
+
+
+def _ring(canvas, centre, radius, colour, opacity, width) -> None:
+    canvas.ellipse(_around(centre, radius), outline=_rgba(colour, opacity), width=max(1, round(width)))
+
+
+def _around(centre, radius: float) -> list[int]:
+    """The box of a circle in whole pixels: Pillow cuts fractions off, which would move every circle up and left."""
+    return [round(float(centre[axis]) + side) for side in (-radius, radius) for axis in (0, 1)]
+
+
+def contact_sheet(
+    images: Sequence[np.ndarray], columns: int | None = None, *, captions: Sequence[str] = (), gap: int = 6,
+) -> np.ndarray:
+    """Pictures (h, w, 3) uint8 side by side in rows, each centred in a cell of the largest one's size.
+
+    columns: about as many as rows if not given. captions: one line under each picture, cut where it would not fit.
+    Raises ValueError without a picture, or with captions of another number.
+    """
+    if not len(images):
+        raise ValueError("a contact sheet needs at least one picture")
+    if len(captions) not in (0, len(images)):
+        raise ValueError(f"{len(captions)} captions for {len(images)} pictures")
+    columns = min(columns or math.ceil(math.sqrt(len(images))), len(images))
+    rows = math.ceil(len(images) / columns)
+    height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
+    text = max(11, min(18, width // 15))
+    below = text + 8 if captions else 0
+    sheet = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + below + gap) + gap), BACKGROUND)
+    canvas, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=text)
+    for number, image in enumerate(images):
+        left = gap + number % columns * (width + gap)
+        top = gap + number // columns * (height + below + gap)
+        inset = ((width - image.shape[1]) // 2, (height - image.shape[0]) // 2)
+        sheet.paste(Image.fromarray(image), (left + inset[0], top + inset[1]))
+        if captions:
+            canvas.text((left + 1, top + height + 2), _fitted(captions[number], font, width - 2), fill=INK, font=font)
+    return np.asarray(sheet)
+
+
+def _fitted(text: str, font, width: int) -> str:
+    """The text if it is at most `width` pixels wide, else as much of it as fits, and an ellipsis."""
+    text = " ".join(text.split())
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…"
+
+
+def prediction_sheet(
+    images: Sequence[np.ndarray], keypoints: np.ndarray, scores: np.ndarray | None, skeleton: Skeleton, *,
+    true: np.ndarray | None = None, visible: np.ndarray | None = None, captions: Sequence[str] = (),
+    columns: int | None = None, minimum_side: int = 192,
+) -> np.ndarray:
+    """A contact sheet of predictions (N, K, 2) on N pictures; low scores (N, K) faded; `true` (N, K, 2) as rings.
+
+    visible: (N, K), zero where a true position is unknown.
+    """
+    opacity = None if scores is None else opacity_of_scores(scores)
+    drawn = [draw_keypoints(
+        image, keypoints[n], None if opacity is None else opacity[n], skeleton, minimum_side=minimum_side,
+        true=None if true is None else true[n], true_visible=None if visible is None else visible[n])
+        for n, image in enumerate(images)]
+    return contact_sheet(drawn, columns, captions=captions)
+
+
+def write_png(path: Path, image: np.ndarray, *, smallest: bool = True) -> None:
+    """Writes a picture (h, w, 3) uint8, whole or not at all; makes the folder if it is not there.
+
+    smallest: try hard to make the file small, which takes seconds for a large photograph.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.writing")
+    Image.fromarray(image).save(temporary, format="PNG", **({"optimize": True} if smallest else {"compress_level": 3}))
+    os.replace(temporary, path)
+
+
+# Points drawn on the frames of a video: fast, at the frame's own size, with its number in a corner
+
+
+FINER = 8  # how many times finer than a frame its points are made
+
+
+def draw_on_frame(
+    image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray, skeleton: Skeleton, *, caption: str = "",
+) -> np.ndarray:
+    """Points and skeletons of I animals on a frame, (H, W, 3) uint8 as it came, in about a millisecond.
+
+    image: (H, W, 3) uint8. keypoints: (I, K, 2) in its pixels; points that are not finite are left out.
+    opacity: (I, K) in [0, 1]; 0 leaves a point out. caption: a line in the lower left corner.
+    Points land on whole pixels; `kpjax.drawing.overlays.draw_keypoints` is finer and much slower.
+    """
+    picture = Image.fromarray(image)
+    canvas = ImageDraw.Draw(picture)
+    radius = max(3, round(min(picture.size) / 80))
+    colours = keypoint_colours(keypoints.shape[1])
+    for points, firmness in zip(np.asarray(keypoints, np.float64), np.asarray(opacity, np.float64), strict=True):
+        # A point far outside is drawn nowhere, and Pillow does not take numbers without end.
+        shown = np.isfinite(points).all(-1) & (np.abs(np.nan_to_num(points)) < 1e5).all(-1) & (firmness > 0)
+        for first, second in skeleton.edges:
+            if shown[first] and shown[second]:
+                ends = [tuple(map(float, points[end])) for end in (first, second)]
+                canvas.line(ends, fill=OUTLINE, width=max(2, radius))
+                canvas.line(ends, fill=tuple(map(int, colours[first])), width=max(1, radius // 2))
+        for k in np.flatnonzero(shown):
+            dot = _dot(tuple(map(int, colours[k])), radius, round(float(min(firmness[k], 1.0)) * 16))
+            corner = [round(float(value)) - dot.width // 2 for value in points[k]]
+            picture.paste(dot, tuple(corner), dot)
+    if caption:
+        size = max(11, min(picture.size) // 28)
+        canvas.text((size // 2, picture.height - 1.5 * size), caption, fill=INK, font=_font(size),
+                    stroke_width=max(1, size // 10), stroke_fill=OUTLINE)
+    return np.asarray(picture)
+
+
+@functools.cache
+def _dot(colour: tuple[int, int, int], radius: int, firmness: int) -> Image.Image:
+    """A disc with a dark rim, see-through beside it; firmness in sixteenths."""
+    side = 2 * (radius + 2) + 1
+    middle = side * FINER / 2
+    dot = Image.new("RGBA", (side * FINER, side * FINER), (*OUTLINE, 0))
+    canvas = ImageDraw.Draw(dot)
+    for reach, fill in ((radius + 1, OUTLINE), (radius, colour)):
+        edge = reach * FINER
+        canvas.ellipse((middle - edge, middle - edge, middle + edge, middle + edge), fill=(*fill, 255 * firmness // 16))
+    return dot.resize((side, side), Image.Resampling.BOX)
+
+
+@functools.cache
+def _font(size: int):
+    return ImageFont.load_default(size=size)

@@ -1,0 +1,325 @@
+"""What errors of landmarks are measured in: the distance of the eyes or of two other landmarks, or the object's size.
+
+A face that is nearly in profile has eyes that nearly coincide, and one such image can outweigh hundreds of others;
+`median` gives every image the set's median length instead.
+"""
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kpjax.errors import InputError, summarise
+from kpjax.evaluation.degeneracy import live_points, median_spread, point_spread
+from kpjax.evaluation.metrics import distance_between, nme
+from kpjax.evaluation.probes.linear import LinearMap, fit_linear
+from kpjax.images.boxes import turned_canvas
+from kpjax.structures import Skeleton
+
+Normaliser = Callable[[ArrayLike, ArrayLike], np.ndarray]  # annotated (N, M, 2) px, visible (N, M) -> (N,) px
+
+EYES = (("left_eye", "right_eye"), ("right_eye_0", "left_eye_3"))  # centres of five points, outer corners of 68
+
+
+def between(skeleton: Skeleton, first: str, second: str, *, median: bool = False) -> Normaliser:
+    """The distance between two named landmarks of each image, or its median over the images.
+
+    Raises InputError if the skeleton has them not; the normaliser does if an image does not show both, or, with
+    `median`, if none does.
+    """
+    ends = [skeleton.index(name) for name in (first, second)]
+
+    def lengths(annotated: ArrayLike, visible: ArrayLike) -> np.ndarray:
+        shown = (np.asarray(visible)[:, ends] > 0.5).all(1)
+        if not shown.any() or not (median or shown.all()):
+            without = [f"number {number}" for number in np.flatnonzero(~shown)]
+            raise InputError(f"lengths: {len(without)} of {len(shown)} images have no annotation of {first} and "
+                             f"{second}, whose distance errors are measured in ({summarise(without)}); annotate them, "
+                             "leave these images out or choose another length")
+        return _by_set(np.where(shown, distance_between(annotated, *ends), np.nan), median)
+
+    return lengths
+
+
+def between_eyes(skeleton: Skeleton, *, median: bool = False) -> Normaliser:
+    """The distance between the eyes, those of faces of 68 points between the outer corners.
+
+    Raises InputError for a skeleton without eyes, and as `between` does.
+    """
+    known = [pair for pair in EYES if set(pair) <= set(skeleton.names)]
+    if not known:
+        raise InputError(f"lengths: errors are to be measured in distances between eyes, and the landmarks are "
+                         f"{summarise(list(skeleton.names), shown=20) or 'none'}; name two of them, or choose the "
+                         "object's size")
+    return between(skeleton, *known[0], median=median)
+
+
+def object_size(*, median: bool = False) -> Normaliser:
+    """The root of the area of the box around the landmarks that an image shows.
+
+    The normaliser raises InputError for an image that shows fewer than two.
+    """
+    def lengths(annotated: ArrayLike, visible: ArrayLike) -> np.ndarray:
+        shown = np.asarray(visible) > 0.5
+        if few := [f"number {number}" for number in np.flatnonzero(shown.sum(1) < 2)]:
+            raise InputError(f"lengths: {len(few)} of {len(shown)} images show fewer than two landmarks, whose box "
+                             f"errors are measured in ({summarise(few)}); leave them out")
+        points, hidden = np.asarray(annotated, np.float64), ~shown[..., None]
+        extent = np.where(hidden, -np.inf, points).max(1) - np.where(hidden, np.inf, points).min(1)
+        return _by_set(np.sqrt(extent.prod(1)), median)
+
+    return lengths
+
+
+def constant(length: float) -> Normaliser:
+    """The same length in pixels for all images, for example their side."""
+    return lambda annotated, visible: np.full(len(np.asarray(annotated)), float(length))
+
+
+def _by_set(lengths: np.ndarray, median: bool) -> np.ndarray:
+    return np.full(len(lengths), np.nanmedian(lengths)) if median else lengths
+
+
+# How much discovered landmarks say about annotated ones and the other way round, by regressors fitted on few images
+
+
+Regressor = Callable[[np.ndarray, np.ndarray], LinearMap]  # features (N, F), targets (N, T), both px -> the map
+
+RESTING = 1e-12  # squared sides of the square: scatter below which points do not move at all
+ALL = None  # in place of a number of labelled images
+
+
+class Landmarks(NamedTuple):
+    """Landmarks of N images beside their annotation, (x, y) in pixels of one square."""
+
+    discovered: ArrayLike  # (N, K, 2)
+    annotated: ArrayLike  # (N, M, 2); read where visible
+    visible: ArrayLike  # (N, M), above 0.5 where annotated
+
+
+class LandmarkErrors(NamedTuple):
+    """Mean distances in percent of each image's length, of one regressor for each subset of labelled images."""
+
+    mean: float  # over the subsets
+    deviation: float  # over the subsets, population; 0 for a single one
+    per_subset: np.ndarray  # (R,) float64
+    per_landmark: np.ndarray  # (P,) float64, the mean over subsets of each landmark that was regressed
+
+
+def scaled_ridge(side: float, penalty: float = 1e-4) -> Regressor:
+    """The paper's regressor: ridge with an intercept, its weight `penalty` times the largest entry of the scatter.
+
+    side: of the square that coordinates are in, in their pixels; it only says what counts as resting (no slopes then).
+    penalty: 1e-4 as in the code's notes; its default is 1e-5.
+    """
+    return partial(_fit_scaled_ridge, side=side, penalty=penalty)
+
+
+def _fit_scaled_ridge(features, targets, *, side: float, penalty: float) -> LinearMap:
+    x, y = np.asarray(features, np.float64), np.asarray(targets, np.float64)
+    if len(x) == 0:
+        return fit_linear(x, y)  # which says what is wrong
+    # The largest entry of a scatter matrix is on its diagonal.
+    largest = np.square((x - x.mean(0)) / side).sum(0).max()
+    if largest < RESTING:
+        return LinearMap(np.zeros((x.shape[1], y.shape[1])), y.mean(0))
+    return fit_linear(x, y, ridge=penalty * (largest + RESTING) * side ** 2)
+
+
+def without_intercept() -> Regressor:
+    """IMM's regressor (Jakab et al. 2018): least squares through the origin, the centre of the top-left pixel."""
+    return partial(fit_linear, intercept=False)
+
+
+def labelled_subsets(total: int, images: int | None, *, repeats: int = 10, seed: int = 0, extra: int = 0) -> np.ndarray:
+    """Which of `total` labelled images each regressor is fitted on: (repeats, images + extra) int64, drawn without
+    replacement; (1, total), all of them in order, for `images` = ALL.
+
+    The draws depend on seed and repeat only, and those of fewer images are contained in those of more, so that all
+    methods and all numbers of images see the same. extra: 1 for the released code, which takes one image more than it
+    says. Raises InputError for more images than there are, or none.
+    """
+    if images is ALL:
+        return np.arange(total)[None]
+    wanted = images + extra
+    if images < 1 or repeats < 1:
+        raise InputError(f"regressor: {images} labelled images and {repeats} repeats are asked for; at least 1 each")
+    if wanted > total:
+        raise InputError(f"regressor: {wanted} labelled images are asked for, there are {total} with every landmark "
+                         f"annotated; ask for at most {total - extra}, or for all")
+    return np.stack([np.random.default_rng([seed, repeat]).permutation(total)[:wanted] for repeat in range(repeats)])
+
+
+def forward_errors(
+    fit: Landmarks, test: Landmarks, normaliser: Normaliser, subsets: np.ndarray, regressor: Regressor
+) -> LandmarkErrors:
+    """Errors of the annotated landmarks of `test`, regressed from the discovered ones.
+
+    fit: the labelled images; subsets: (R, n) numbers of these, counting only the images that show every landmark, as
+    `complete` gives them. normaliser: the length that an image's errors are percent of (see
+    `lengths_of`). Images of `test` that hide a landmark take no part. Raises InputError where none
+    is left.
+    """
+    return _errors(fit, test, normaliser, subsets, regressor, forward=True)
+
+
+def backward_errors(
+    fit: Landmarks, test: Landmarks, normaliser: Normaliser, subsets: np.ndarray, regressor: Regressor
+) -> LandmarkErrors:
+    """Errors of the discovered landmarks of `test`, regressed from the annotated ones. See `forward_errors`."""
+    return _errors(fit, test, normaliser, subsets, regressor, forward=False)
+
+
+def both_errors(
+    fit: Landmarks, test: Landmarks, *, normaliser: Normaliser, regressor: Regressor,
+    images: Sequence[int | None] = (10, 50, 100, ALL), repeats: int = 10, seed: int = 0, extra: int = 0,
+) -> dict[str, LandmarkErrors]:
+    """`forward/<images>` and `backward/<images>` for each number of labelled images, `all` where it is ALL.
+
+    Landmarks that no image of either set shows are left out. repeats, seed, extra: see `labelled_subsets`.
+    Raises InputError for more labelled images than there are, and as `forward_errors` does.
+    """
+    total = len(complete(fit, "fitted"))
+    drawn = {"all" if count is ALL else str(count):
+             labelled_subsets(total, count, repeats=repeats, seed=seed, extra=extra) for count in images}
+    return {f"{name}/{count}": errors(fit, test, normaliser, subsets, regressor)
+            for name, errors in (("forward", forward_errors), ("backward", backward_errors))
+            for count, subsets in drawn.items()}
+
+
+def complete(landmarks: Landmarks, which: str) -> np.ndarray:
+    """The numbers of the images that show every landmark that any of them shows, rising.
+
+    which: what the set is called in messages. Raises InputError if there is none.
+    """
+    shown = np.asarray(landmarks.visible) > 0.5
+    labelled = shown.any(0) if len(shown) else np.zeros(0, bool)
+    rows = np.flatnonzero(shown[:, labelled].all(1)) if labelled.any() else np.zeros(0, np.int64)
+    if not len(rows):
+        raise InputError(f"regressor: none of the {len(shown)} {which} images shows all of its {shown.shape[-1]} "
+                         f"annotated landmarks; label some, or choose another split")
+    return rows
+
+
+def _errors(fit: Landmarks, test: Landmarks, normaliser, subsets, regressor, *, forward: bool) -> LandmarkErrors:
+    fitted, tested = _rows(fit, complete(fit, "fitted")), _rows(test, complete(test, "test"))
+    lengths = normaliser(tested.annotated, tested.visible)
+    labelled = fitted.visible.any(0) & tested.visible.any(0)
+    pairs = [(part.discovered, part.annotated[:, labelled]) for part in (fitted, tested)]
+    (x, y), (x_test, y_test) = pairs if forward else [pair[::-1] for pair in pairs]
+    found = []
+    for rows in subsets:
+        regressed = regressor(_flat(x[rows]), _flat(y[rows]))(_flat(x_test)).reshape(y_test.shape)
+        found.append(nme(regressed, y_test, np.ones(y_test.shape[:2]), lengths))
+    means = 100 * np.array([error.overall for error in found])
+    return LandmarkErrors(float(means.mean()), float(means.std()), means,
+                          100 * np.mean([error.per_keypoint for error in found], axis=0))
+
+
+def _rows(landmarks: Landmarks, rows: np.ndarray) -> Landmarks:
+    return Landmarks(np.asarray(landmarks.discovered, np.float64)[rows],
+                     np.asarray(landmarks.annotated, np.float64)[rows], np.asarray(landmarks.visible)[rows] > 0.5)
+
+
+def _flat(points: np.ndarray) -> np.ndarray:
+    return points.reshape(len(points), -1)
+
+
+# Whether landmarks follow the picture when it is turned: no annotation needed, and fooled by landmarks that rest in
+
+
+DEVIATION = 15.0  # degrees
+WIDEST = 40.0  # degrees at which the first turn is cut; the second is not
+
+
+class Turns(NamedTuple):
+    """Two angles for each image in degrees, x towards y. The first makes the picture that is turned by the second."""
+
+    first: np.ndarray  # (N,) float64
+    second: np.ndarray  # (N,) float64
+
+
+class Consistency(NamedTuple):
+    """Mean distances in pixels between a landmark that is moved and the landmark that is found in the moved picture."""
+
+    mean: float  # of all landmarks
+    per_landmark: np.ndarray  # (K,) float64
+    ascending: np.ndarray  # (K,) float64, `per_landmark` sorted, as the paper's tables show it
+
+
+def draw_turns(count: int, seed: int = 1000) -> Turns:
+    """The turns of `count` images. Those of number n depend on seed and n only, so that all methods see the same."""
+    normal = np.array([np.random.default_rng([seed, number]).standard_normal(2) for number in range(count)])
+    first, second = DEVIATION * normal.reshape(-1, 2).T
+    return Turns(np.clip(first, -WIDEST, WIDEST), second)
+
+
+def turn_map(degrees: float, side: int) -> np.ndarray:
+    """The map (3, 3) float64 from a square picture to itself turned: about its middle, on the canvas that holds it
+    whole, which is brought back to `side`.
+    """
+    turned = turned_canvas(side, side, degrees)
+    return np.diag([side / turned.width, side / turned.height, 1.0]) @ turned.map_
+
+
+def consistency(landmarks: ArrayLike, in_turned: ArrayLike, maps: ArrayLike) -> Consistency:
+    """How far landmarks are from where the turn of the picture says they should be.
+
+    landmarks: (N, K, 2) px of each picture. in_turned: (N, K, 2) px, found in the turned one. maps: (N, 3, 3), pixels
+    of a picture to those of the turned one.
+    """
+    points, maps = np.asarray(landmarks, np.float64), np.asarray(maps, np.float64)
+    moved = np.einsum("nij,nkj->nki", maps[:, :2, :2], points) + maps[:, None, :2, 2]
+    distances = np.linalg.norm(moved - np.asarray(in_turned, np.float64), axis=-1).mean(0)
+    return Consistency(float(distances.mean()), distances, np.sort(distances))
+
+
+# One row of the table of discovered landmarks: the errors, and beside them what unmasks a collapse
+
+
+LEAST_LIVE = 0.8  # of the landmarks
+LEAST_SPREAD = 0.5  # of the spread of the annotated landmarks
+
+
+def measures(
+    errors: Mapping[str, LandmarkErrors], consistency: Consistency, test: Landmarks, *, side: int
+) -> dict[str, float]:
+    """The row of one run.
+
+    errors: as `landmark_regression.both_errors` gives them. side: of the test images in pixels.
+    `forward/<images>` and `backward/<images>` are in percent of the length that errors were measured in, each with the
+    standard deviation over subsets under `<name>/deviation`; `consistency` is in pixels; `live_points` is the number of
+    discovered landmarks that differ from image to image; `point_spread` and `annotated_spread` are the mean distances
+    between two landmarks of an image in pixels, discovered and annotated, `median_spread` and `annotated_median_spread`
+    the medians.
+    """
+    row = {name: error.mean for name, error in errors.items()}
+    row |= {f"{name}/deviation": error.deviation for name, error in errors.items() if len(error.per_subset) > 1}
+    discovered = jnp.asarray(np.asarray(test.discovered, np.float32))
+    shown = np.asarray(test.visible)[rows := complete(test, "test")].any(0)
+    annotated = jnp.asarray(np.asarray(test.annotated, np.float32)[rows][:, shown])
+    return row | {
+        "consistency": consistency.mean,
+        "live_points": float(live_points(discovered, (side, side))),
+        "point_spread": float(point_spread(discovered)),
+        "annotated_spread": float(point_spread(annotated)),
+        "median_spread": float(median_spread(discovered)),
+        "annotated_median_spread": float(median_spread(annotated)),
+    }
+
+
+def void(row: Mapping[str, float], discovered: int) -> str:
+    """Why the errors of a row mean nothing, "" if they do: most landmarks rest, or they lie in a heap.
+
+    discovered: how many landmarks there are. Below 8 in 10 that are alive, or a spread below half of the annotation's,
+    low errors tell of a collapse.
+    """
+    reasons = []
+    if row["live_points"] < LEAST_LIVE * discovered:
+        reasons.append(f"{row['live_points']:.0f} of {discovered} landmarks are alive")
+    if row["point_spread"] < LEAST_SPREAD * row["annotated_spread"]:
+        reasons.append(f"landmarks lie {row['point_spread']:.1f} px apart, annotated ones "
+                       f"{row['annotated_spread']:.1f}")
+    return "; ".join(reasons)

@@ -1,0 +1,97 @@
+"""How much of the annotated pose is a linear function of what was discovered.
+
+A linear probe flatters: any few dozen numbers that move with the picture fit joints to some degree. So its error means
+something beside that of an untrained network, of `mean_pose` and of `image_moments` only.
+"""
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import ArrayLike
+
+from kpjax.errors import InputError, summarise
+from kpjax.evaluation.probes.splits import Split
+
+# Directions in which features vary so much less than in their strongest are rounding noise of float32 coordinates, as
+# of points that do not move. They get no slope.
+RESOLUTION = 1e-6
+
+
+class LinearMap(NamedTuple):
+    """features @ slope + offset."""
+
+    slope: np.ndarray  # (F, T) float64
+    offset: np.ndarray  # (T,) float64, 0 without an intercept
+
+    def __call__(self, features: ArrayLike) -> np.ndarray:
+        """(N, F) -> (N, T) float64."""
+        return np.asarray(features, np.float64) @ self.slope + self.offset
+
+
+def fit_linear(features: ArrayLike, targets: ArrayLike, *, intercept: bool = True, ridge: float = 0.0) -> LinearMap:
+    """Least squares in float64: features (N, F) to targets (N, T).
+
+    intercept: without one the result depends on where coordinates have their origin (IMM's code fits without one in
+    pixels, BKinD's in [-1, 1]). ridge: weight of the squared slopes beside the sum of squared errors (scikit-learn's
+    `alpha`); an intercept is not penalised. Where the solution is not unique it is the one of least norm.
+    Raises InputError for no example, and for a negative ridge.
+    """
+    x, y = np.asarray(features, np.float64), np.asarray(targets, np.float64)
+    if len(x) == 0:
+        raise InputError("linear probe: there is no example to fit; give it some")
+    if not ridge >= 0:
+        raise InputError(f"linear probe: ridge is {ridge:g}; give 0 or more")
+    centre, level = (x.mean(0), y.mean(0)) if intercept else (np.zeros(x.shape[1]), np.zeros(y.shape[1]))
+    if x.shape[1] == 0:
+        return LinearMap(np.zeros((0, y.shape[1])), level)
+    rows, goals = x - centre, y - level
+    if ridge:  # as more examples, whose condition is the root of that of the normal equations
+        rows = np.concatenate([rows, np.sqrt(ridge) * np.eye(x.shape[1])])
+        goals = np.concatenate([goals, np.zeros((x.shape[1], y.shape[1]))])
+    slope = scipy.linalg.lstsq(rows, goals, cond=RESOLUTION)[0]
+    return LinearMap(slope, level - centre @ slope)
+
+
+def linear_probe(
+    features: ArrayLike, true: ArrayLike, visible: ArrayLike, split: Split, *, intercept: bool = True,
+    ridge: float = 0.0,
+) -> np.ndarray:
+    """Joints (N, J, 2) float64 of all examples, linear in the features, fitted on one side of the split.
+
+    features: (N, F), or discovered points (N, K, 2), in any unit. true: (N, J, 2), (x, y); the result is in its unit.
+    visible: (N, J), above 0.5 where a joint is labelled; others are not read, and each joint is fitted on the examples
+    that show it. intercept, ridge: see `fit_linear`.
+
+    Raises InputError for features that are not finite, and for a joint that no fitted example shows.
+    Source: Keypoint Pyramids (Qian et al. 2022), section 4, after Thewlis et al. 2017.
+    """
+    features = np.asarray(features, np.float64)
+    features = features.reshape(len(features), -1)
+    true, shown = np.asarray(true, np.float64), np.asarray(visible) > 0.5
+    if wrong := [f"example {number}" for number in np.flatnonzero(~np.isfinite(features).all(1))]:
+        raise InputError(f"linear probe: the features of {len(wrong)} examples are not finite ({summarise(wrong)}); "
+                         "leave them out")
+    if hidden := [f"joint {joint}" for joint in np.flatnonzero(~shown[split.fit].any(0))]:
+        raise InputError(f"linear probe: no fitted example shows {summarise(hidden)}; choose another split or leave "
+                         "these joints out")
+    predicted = np.empty_like(true)
+    # Joints that the same examples show are fitted together: all of them at once where every joint is labelled.
+    patterns, kind = np.unique(shown[split.fit], axis=1, return_inverse=True)
+    for number, pattern in enumerate(patterns.T):
+        joints, rows = np.flatnonzero(kind == number), split.fit[pattern]
+        fitted = fit_linear(features[rows], true[rows][:, joints].reshape(len(rows), -1),
+                            intercept=intercept, ridge=ridge)
+        predicted[:, joints] = fitted(features).reshape(len(true), len(joints), 2)
+    return predicted
+
+
+# The probe that looks at nothing: what the spread of the poses alone makes of every unit of error
+
+
+def mean_pose(true: ArrayLike, visible: ArrayLike, split: Split) -> np.ndarray:
+    """The mean place of every joint on the fitted side, for all examples: (N, J, 2) float64.
+
+    It is the linear probe without features. true: (N, J, 2), (x, y), in any unit. visible: (N, J), above 0.5 where a
+    joint is labelled. Raises InputError for a joint that no fitted example shows.
+    """
+    return linear_probe(np.zeros((len(np.asarray(true)), 0)), true, visible, split)

@@ -1,0 +1,95 @@
+"""Which examples a probe is fitted on and which it is tested on."""
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kpjax.errors import InputError, summarise
+
+
+class Split(NamedTuple):
+    """The numbers of the examples on either side, int64, rising; no number is on both."""
+
+    fit: np.ndarray
+    test: np.ndarray
+
+
+def random_halves(count: int, seed: int) -> Split:
+    """Each example by itself to one of two halves, as Keypoint Pyramids' text has it (Qian et al. 2022, section 4).
+
+    Neighbouring frames of a video are nearly the same picture, so most of the test half has a twin among the examples
+    that were fitted: it flatters, and `halves_by` does not. Of an odd count the fitted half has one more.
+    Raises InputError for fewer than two examples.
+    """
+    if count < 2:
+        raise InputError(f"random halves: {count} examples have no two halves; give at least 2")
+    order = np.random.default_rng(seed).permutation(count)
+    middle = (count + 1) // 2
+    return Split(np.sort(order[:middle]), np.sort(order[middle:]))
+
+
+def halves_by(groups: ArrayLike, seed: int, *, kinds: ArrayLike | None = None) -> Split:
+    """Whole groups, for example videos or subjects, to one of two halves.
+
+    groups: (N,), the group of each example, of any type that compares. kinds: (N,), for example the action of each
+    example's video; of every kind that has two groups there are then some on either side. Of an odd number of groups
+    the fitted half has one more.
+    Raises InputError for fewer than two groups, or a group whose examples are of several kinds.
+    """
+    names, first, member = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
+    if len(names) < 2:
+        raise InputError(f"halves by group: {len(names)} group cannot be split in two; give at least 2 videos or "
+                         "subjects, or split at random")
+    order = np.random.default_rng(seed).permutation(len(names))
+    if kinds is not None:
+        kinds = np.asarray(kinds)
+        if mixed := [str(name) for name in np.unique(names[member[kinds != kinds[first][member]]])]:
+            raise InputError(f"halves by group: {len(mixed)} groups are of several kinds ({summarise(mixed)}); "
+                             "give all examples of a group the same")
+        # Shuffled, then sorted by kind: taking every other one deals out each kind evenly.
+        order = order[np.argsort(np.unique(kinds[first], return_inverse=True)[1][order], kind="stable")]
+    tested = np.zeros(len(names), bool)
+    tested[order[1::2]] = True
+    return Split(np.flatnonzero(~tested[member]), np.flatnonzero(tested[member]))
+
+
+def held_out(groups: ArrayLike, tested: Sequence[Any]) -> Split:
+    """The groups named by `tested` against all others, for example subject 11 against subject 9.
+
+    groups: (N,), the group of each example. Raises InputError for a name that there is not, or if nothing is left to
+    fit or to test.
+    """
+    groups = np.asarray(groups)
+    known = np.unique(groups)
+    if unknown := [str(name) for name in tested if name not in known]:
+        raise InputError(f"test groups {summarise(unknown)} are not among the examples; there are "
+                         f"{summarise([str(name) for name in known], shown=20)}")
+    side = np.isin(groups, list(tested))
+    if side.all() or not side.any():
+        raise InputError(f"test groups {list(tested)}: nothing is left to {'fit' if side.any() else 'test'}; "
+                         f"there are {summarise([str(name) for name in known], shown=20)}")
+    return Split(np.flatnonzero(~side), np.flatnonzero(side))
+
+
+# What the trained probes share: the scale of their inputs, and the order in which they read examples
+
+
+LEAST_SPREAD = 1e-3  # of the widest feature: a narrower one is not blown up to the same size, it may be noise alone
+
+
+def standardised(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(mean, deviation), each (F,) float64, of features (N, F); deviations are at least a thousandth of the largest."""
+    centre, spread = features.mean(0), features.std(0)
+    return centre, np.maximum(spread, max(LEAST_SPREAD * float(spread.max(initial=0.0)), 1e-12))
+
+
+def minibatches(count: int, batch_size: int, steps: int, seed: int) -> np.ndarray:
+    """(steps, batch_size) int64 numbers below `count`: one shuffled pass after the other, cut into batches.
+
+    A batch may span two passes, so a set that is smaller than a batch does too.
+    """
+    generator = np.random.default_rng(seed)
+    passes = -(-steps * batch_size // count)
+    order = np.concatenate([generator.permutation(count) for _ in range(passes)])
+    return order[:steps * batch_size].reshape(steps, batch_size)

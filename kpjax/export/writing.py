@@ -1,0 +1,193 @@
+"""Writing a predictor's folder: the function compiled for every platform, and beside it the weights that it reads."""
+import contextlib
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+from safetensors.numpy import save
+
+from kpjax.errors import InputError
+from kpjax.export import standalone
+from kpjax.files import strict
+from kpjax.structures import Example, Method, Trained
+from kpjax.training.run_folder import versions
+from kpjax.training.trees import named_leaves, on_host
+
+# A method's `predict` as a function of plain containers, which can be compiled once and written to a file
+
+
+PlainPredict = Callable[[Mapping[str, jax.Array], jax.Array], dict[str, jax.Array]]
+
+
+def plain_weights(trained: Trained) -> dict[str, np.ndarray]:
+    """All that `predict` may read, by path, such as `variables/params/conv1/kernel`."""
+    return {path: np.array(on_host(leaf), order="C") for path, leaf in named_leaves(_tree(trained)).items()}
+
+
+def plain_predict(method: Method, trained: Trained) -> PlainPredict:
+    """(weights by path, images (B, S, S, 3) uint8) -> {"keypoints": (B, K, 2), "scores": (B, K)}, both float32.
+
+    Keypoints are (x, y) in pixels of the images, the centre of the top-left pixel at (0, 0). B may be symbolic.
+    trained: only its containers are read, the arrays come with each call, so that none becomes a constant.
+    """
+    count, structure, names = len(method.points.names), jax.tree.structure(_tree(trained)), tuple(
+        named_leaves(_tree(trained)))
+
+    def predict(weights: Mapping[str, jax.Array], images: jax.Array) -> dict[str, jax.Array]:
+        tree = jax.tree.unflatten(structure, [weights[name] for name in names])
+        batch = images.shape[0]
+        example = Example(
+            images, jnp.zeros((batch, count, 2), jnp.float32), jnp.zeros((batch, count), jnp.float32),
+            jnp.ones((batch,), jnp.float32), jnp.broadcast_to(jnp.eye(3, dtype=jnp.float32)[None], (batch, 3, 3)),
+            jnp.zeros((batch,), jnp.int32))
+        found = method.predict(Trained(**tree), example)
+        return {"keypoints": found.keypoints.astype(jnp.float32), "scores": found.scores.astype(jnp.float32)}
+
+    return predict
+
+
+def _tree(trained: Trained) -> dict:
+    return {"variables": trained.variables, "frozen": trained.frozen}
+
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+class Provenance(NamedTuple):
+    """What a predictor's folder tells about where it comes from."""
+
+    run: Mapping[str, Any]  # experiment, preset, variant, seed, digest of what was learnt
+    score: Mapping[str, Any]  # kind, cutoff and perhaps a table
+    files: Mapping[str, Any]  # the run's JSON files by name, from which its method is built again
+
+
+def write_predictor(
+    folder: Path, method: Method, trained: Trained, placement: Mapping[str, Any], side: int, provenance: Provenance, *,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Writes predict.bin, weights.safetensors, run.py and predictor.json, whole or not at all; returns what the last
+    says.
+
+    placement: of `kpjax.export.placement.placement_told`. Weights that `predict` does not read stay behind; their
+    shapes are told. Raises InputError if the folder holds anything already (unless `overwrite`, which replaces an
+    earlier predictor and nothing else) or cannot be written.
+    """
+    folder = Path(folder)
+    check_free(folder, overwrite)
+    function, weights = plain_predict(method, trained), plain_weights(trained)
+    read = weights_read(function, weights, side)
+    unread = {name: {"dtype": str(array.dtype), "shape": array.shape} for name, array in weights.items()
+              if name not in read}
+    kept = {name: weights[name] for name in read}
+
+    def predict(given: Mapping[str, jax.Array], images: jax.Array) -> dict[str, jax.Array]:
+        return function({**given, **{name: np.zeros(like["shape"], like["dtype"]) for name, like in unread.items()}},
+                        images)
+
+    batch, = export.symbolic_shape("batch")
+    exported = _exported(predict, kept, (batch, side, side, 3), PLATFORMS)
+    contents = {standalone.FUNCTION: bytes(exported.serialize()), standalone.WEIGHTS: save(kept),
+                standalone.RUNNER: Path(standalone.__file__).read_bytes()}
+    description = {
+        "format": standalone.FORMAT, "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"kpjax": "not installed as a package"} | versions() | {
+            "calling_convention": exported.calling_convention_version},
+        "platforms": PLATFORMS, "run": provenance.run, "skeleton": dataclasses.asdict(method.points),
+        "input": {"shape": ["batch", side, side, 3], "dtype": "uint8", "layout": "NHWC, RGB, 0 to 255", **placement},
+        "normalisation": "inside the function",
+        "output": {"keypoints": "(batch, K, 2) float32, (x, y) in pixels of the input, centre of its top-left pixel "
+                                "at (0, 0)", "scores": "(batch, K) float32, the higher the surer, no probability"},
+        "score": provenance.score,
+        "check": {"on": "check_pictures of run.py", **_check(function, weights, side)},
+        "rebuild": {"files": provenance.files, "unread": unread, "empty": empty_mappings(trained)},
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+        "checksum": "0" * 64}
+    lines = (f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}"
+             for name, value in strict(description).items())
+    text = ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+    digest = standalone.digest_of_description(text)
+    contents[standalone.DESCRIPTION] = text.replace(b'"checksum": "' + b"0" * 64, b'"checksum": "' + digest.encode())
+    _write(folder, contents)
+    return json.loads(contents[standalone.DESCRIPTION])
+
+
+def check_free(folder: Path, overwrite: bool) -> None:
+    """Raises InputError for a folder that holds something, but for an earlier predictor that may be replaced."""
+    if folder.is_file() or folder.is_symlink():
+        raise InputError(f"--out: {folder} is a file or a link; give a new folder")
+    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    ours = {standalone.FUNCTION, standalone.WEIGHTS, standalone.RUNNER, standalone.DESCRIPTION, "__pycache__"}
+    if other := sorted(set(held) - ours):
+        raise InputError(f"--out: {folder} holds {other[0]}, which is no part of a predictor; give a new folder")
+    if held and not overwrite:
+        raise InputError(f"--out: {folder} exists already; give --overwrite or another folder")
+
+
+def weights_read(function: PlainPredict, weights: Mapping[str, np.ndarray], side: int) -> tuple[str, ...]:
+    """The names of the weights that points depend on: not those of a frozen teacher, or of what painted pictures."""
+    exported = _exported(function, weights, (1, side, side, 3), ("cpu",))
+    names = sorted(weights)  # as jax orders a dictionary; the images come last
+    return tuple(names[number] for number in exported.module_kept_var_idx if number < len(names))
+
+
+def empty_mappings(trained: Trained) -> list[list[str]]:
+    """Where there are mappings that hold no array, such as the statistics of a network that has none."""
+    def below(node, names: list[str]) -> list[list[str]]:
+        if not isinstance(node, Mapping):
+            return []
+        return [found for name in node for found in below(node[name], [*names, name])] if node else [names]
+
+    return below({"variables": trained.variables, "frozen": trained.frozen}, [])
+
+
+def _exported(function: PlainPredict, weights, shape: tuple, platforms: tuple[str, ...]) -> export.Exported:
+    shapes = {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in weights.items()}
+    with _without_folder_names():
+        return export.export(jax.jit(function), platforms=platforms)(shapes, jax.ShapeDtypeStruct(shape, np.uint8))
+
+
+@contextlib.contextmanager
+def _without_folder_names() -> Iterator[None]:
+    """Compiled code names the file of every operation; the folders of the machine that it was made on stay out."""
+    option = "jax_hlo_source_file_canonicalization_regex"
+    before = getattr(jax.config, option)
+    jax.config.update(option, r".*[\\/]")
+    try:
+        yield
+    finally:
+        jax.config.update(option, before)
+
+
+def _check(function: PlainPredict, weights: Mapping[str, np.ndarray], side: int) -> dict[str, Any]:
+    """Points and scores of the run itself on made pictures, computed on a CPU where there is one."""
+    try:
+        device = jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        device = jax.local_devices()[0]
+    found = jax.jit(function)(*jax.device_put((dict(weights), standalone.check_pictures(side)), device))
+    return {"device": device.device_kind, **{name: np.asarray(value).tolist() for name, value in found.items()}}
+
+
+def _write(folder: Path, contents: Mapping[str, bytes]) -> None:
+    temporary = folder.with_name(f".{folder.name}.writing")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        for name, content in contents.items():
+            (temporary / name).write_bytes(content)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.replace(folder)
+    except OSError as error:
+        raise InputError(f"--out: {folder} cannot be written: {error.strerror or error}; free some space or choose "
+                         "another folder") from error

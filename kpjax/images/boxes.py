@@ -1,0 +1,203 @@
+"""Boxes round keypoints, and the maps that place a picture of any size in a square one. Host side, numpy.
+
+A box is (left, upper, right, lower) in pixels. Maps are (3, 3) float32 from the picture's pixels to the placed ones,
+the centre of the top-left pixel at (0, 0).
+"""
+from typing import NamedTuple
+
+import numpy as np
+
+from kpjax.errors import InputError
+
+
+def tight_box(keypoints: np.ndarray, visible: np.ndarray | None = None) -> np.ndarray:
+    """The smallest box (4,) float64 that holds all keypoints (K, 2), or those with visible (K,) above 0.
+
+    Raises InputError if there is none.
+    """
+    points = np.asarray(keypoints, np.float64)
+    if visible is not None:
+        points = points[np.asarray(visible) > 0]
+    if not len(points):
+        raise InputError("keypoints: a box was asked for and none is visible; leave the example out or give it a box")
+    return np.concatenate([points.min(0), points.max(0)])
+
+
+def square_box(box: np.ndarray, width: int, height: int, factor: float = 1.5) -> np.ndarray:
+    """A square of `factor` times the box's longer side about its centre, shifted and cut to fit the picture.
+
+    Returns (4,) int64; the last column and row belong to the box, so that its side is right - left + 1.
+    Halves are rounded to even, as the code of RegDA (Jiang et al. 2021) does.
+    """
+    left, upper, right, lower = (float(edge) for edge in box)
+    side = min(round(factor * max(right - left, lower - upper)), min(width, height))
+
+    def start(centre: float, length: int) -> int:
+        return min(max(round(centre - side / 2), 0), length - side)
+
+    left, upper = start((left + right) / 2, width), start((upper + lower) / 2, height)
+    return np.array([left, upper, left + side - 1, upper + side - 1], np.int64)
+
+
+def box_area(box: np.ndarray) -> float:
+    """The number of pixels in a box whose last column and row belong to it; 0 if it is inside out."""
+    left, upper, right, lower = box
+    return float(max(right - left + 1, 0) * max(lower - upper + 1, 0))
+
+
+def box_intersection(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The box (4,) that two boxes share; inside out, and of area 0, if they share none."""
+    first, second = np.asarray(first), np.asarray(second)
+    return np.concatenate([np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])])
+
+
+class Fit(NamedTuple):
+    """A picture resized to (width, height) and pasted with its corner at (left, upper) of a square."""
+
+    width: int
+    height: int
+    left: int
+    upper: int
+
+
+def letterbox_fit(width: int, height: int, side: int) -> Fit:
+    """The largest copy with the same aspect, its sides rounded, in the middle of a square (one off if it is odd)."""
+    _check_size(width, height, side)
+    scale = min(side / width, side / height)
+    new_width, new_height = max(round(scale * width), 1), max(round(scale * height), 1)
+    return Fit(new_width, new_height, (side - new_width) // 2, (side - new_height) // 2)
+
+
+def letterbox_map(width: int, height: int, side: int) -> np.ndarray:
+    """The map of `letterbox_fit`, edge to edge, as Pillow and jax.image.resize sample."""
+    fit = letterbox_fit(width, height, side)
+    return _stretch(fit.width / width, fit.height / height, fit.left, fit.upper)
+
+
+def stretch_map(width: int, height: int, side: int) -> np.ndarray:
+    """The map of a picture stretched over a whole square, edge to edge."""
+    _check_size(width, height, side)
+    return _stretch(side / width, side / height, 0, 0)
+
+
+def crop_map(box: np.ndarray, side: int, *, grid: str = "half_pixel") -> np.ndarray:
+    """The map of a box (left, upper, right, lower), cut out and stretched over a square.
+
+    The columns left to right - 1 are kept, as Pillow's crop does, and the rows alike. grid: "half_pixel", edge to
+    edge, as pictures are resized, or "index", (x - left) * side / width, as the official RegDA code moves keypoints.
+    Raises InputError for an empty box.
+    """
+    left, upper, right, lower = (float(edge) for edge in box)
+    if right <= left or lower <= upper:
+        raise InputError(f"box: {[left, upper, right, lower]} is empty; left < right and upper < lower are needed")
+    across, down = side / (right - left), side / (lower - upper)
+    if grid == "index":
+        return _matrix(across, down, -left * across, -upper * down)
+    if grid != "half_pixel":
+        raise ValueError(f"grid is 'half_pixel' or 'index', got {grid!r}")
+    return _stretch(across, down, -left * across, -upper * down)
+
+
+def pad_to_square_fit(width: int, height: int, side: int) -> Fit:
+    """The copy whose longer side is `side` and whose shorter one is cut to whole pixels, in the middle of a square."""
+    _check_size(width, height, side)
+    longer = max(width, height)
+    new_width, new_height = max(side * width // longer, 1), max(side * height // longer, 1)
+    return Fit(new_width, new_height, (side - new_width) // 2, (side - new_height) // 2)
+
+
+def pad_to_square_map(width: int, height: int, side: int) -> np.ndarray:
+    """How the official RegDA code moves the keypoints of LSP: index times side / longer side, plus half the padding.
+
+    Half an odd padding is a real number here, while the picture itself is pasted at its floor (`pad_to_square_fit`).
+    """
+    fit, scale = pad_to_square_fit(width, height, side), side / max(width, height)
+    return _matrix(scale, scale, (side - fit.width) / 2, (side - fit.height) / 2)
+
+
+def person_map(centre: tuple[float, float], length: float, side: int, *, degrees: float = 0.0) -> np.ndarray:
+    """The crop of the official HRNet code (Sun et al. 2019): a square of `length` px about `centre` onto one of `side`.
+
+    degrees: how far the square is turned in the picture, x towards y. The centre lands on (side / 2, side / 2) and one
+    pixel becomes side / length, without the half pixel of a resampling. That code calls length / 200 the scale.
+    Raises InputError for a length that is not positive.
+    """
+    if not length > 0:
+        raise InputError(f"box: a crop of {length:g} px was asked for; its side must be positive")
+    along, across = side / length * np.cos(np.deg2rad(degrees)), side / length * np.sin(np.deg2rad(degrees))
+    turned = np.array([[along, across], [-across, along]])
+    return np.block([[turned, side / 2 - turned @ np.reshape(centre, (2, 1))], [np.eye(3)[2:]]]).astype(np.float32)
+
+
+def move_points(map_: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (N, 2) under one map (3, 3), computed in float64 and returned as float32."""
+    homogeneous = np.asarray(points, np.float64) @ np.asarray(map_, np.float64)[:, :2].T + map_[:, 2]
+    return (homogeneous[:, :2] / homogeneous[:, 2:]).astype(np.float32)
+
+
+def invert(map_: np.ndarray) -> np.ndarray:
+    """The inverse of a map (3, 3), computed in float64 and returned as float32."""
+    return np.linalg.inv(np.asarray(map_, np.float64)).astype(np.float32)
+
+
+def _check_size(width: int, height: int, side: int) -> None:
+    if min(width, height, side) < 1:
+        raise InputError(f"image: {width} x {height} cannot be placed in a square of side {side}; sides start at 1")
+
+
+def _matrix(across: float, down: float, left: float, upper: float) -> np.ndarray:
+    return np.array([[across, 0, left], [0, down, upper], [0, 0, 1]], np.float32)
+
+
+def _stretch(across: float, down: float, left: float, upper: float) -> np.ndarray:
+    """Scaling edge to edge: pixel 0 spans 0 to 1 in both pictures, and centres lie at half of it."""
+    return _matrix(across, down, 0.5 * across - 0.5 + left, 0.5 * down - 0.5 + upper)
+
+
+# Crops by annotated landmarks, as the code of "Object landmark discovery through unsupervised adaptation" (NeurIPS
+
+
+SMALLEST = 20  # pixels of a box below which its margin does not shrink with it
+LEAST_MARGIN = 8
+
+
+class Turned(NamedTuple):
+    """A map (3, 3) float64 from pixels of a picture to those of the canvas that holds it turned, and the canvas."""
+
+    map_: np.ndarray
+    width: int
+    height: int
+
+
+def turned_canvas(width: int, height: int, degrees: float) -> Turned:
+    """A turn of a whole picture about (width // 2, height // 2), which goes to half of the canvas's sides.
+
+    A positive angle takes the x axis towards the y axis. The sides of the canvas are cut to whole pixels.
+    """
+    cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    new_width = int(height * abs(sine) + width * abs(cosine))
+    new_height = int(height * abs(cosine) + width * abs(sine))
+    turn = np.array([[cosine, -sine], [sine, cosine]])
+    shift = np.array([new_width / 2, new_height / 2]) - turn @ np.array([width // 2, height // 2])
+    return Turned(np.block([[turn, shift[:, None]], [np.eye(3)[2:]]]), new_width, new_height)
+
+
+def landmark_box(
+    keypoints: np.ndarray, tightness: int, width: int, height: int, visible: np.ndarray | None = None
+) -> np.ndarray:
+    """The box (left, upper, right, lower) int64 of keypoints (K, 2) with a margin, cut to a picture; its right column
+    and lower row do not belong to it.
+
+    tightness: the margin in percent of the mean of the box's two sides, cut to whole pixels; 8 pixels for boxes below
+    20. The published training draws int(70 + 4 N(0, 1)) for each view; evaluation has 64 or 16. Edges are rounded, half
+    to even, before the margin is added. Raises InputError if no keypoint is visible or the box lies outside.
+    """
+    left, upper, right, lower = tight_box(keypoints, visible)
+    extent = ((right - left) + (lower - upper)) / 2
+    margin = LEAST_MARGIN if extent < SMALLEST else int(tightness * extent / 100)
+    box = np.array([max(round(left) - margin, 0), max(round(upper) - margin, 0),
+                    min(round(right) + margin, width - 1), min(round(lower) + margin, height - 1)], np.int64)
+    if box[0] >= box[2] or box[1] >= box[3]:
+        raise InputError(f"keypoints: their box with its margin, {box.tolist()}, has no area inside a picture of "
+                         f"{width} x {height}; check that they are in pixels of this picture")
+    return box

@@ -1,0 +1,312 @@
+"""Videos as numbered pictures: files that FFmpeg reads, and folders with a picture for each frame.
+
+The frames of a file are numbered by the sorted presentation times of its packets, those left out that an edit list
+hides. A rate or a frame count in a header is never used: neither is right for videos of variable rate or that were cut.
+"""
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from kpjax.errors import InputError
+
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv")
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+FRAMES_TRIED = 20  # of an AVI file, to see that they come out in the order of their times
+OUT_OF_ORDER = 8  # frames that are kept back for one that is missing
+
+
+@dataclass(frozen=True, eq=False)
+class VideoFile:
+    """A video file: `video[n]` is frame n, `for number, image in video` reads all in one pass. See `open_video`."""
+
+    path: Path
+    name: str
+    pts: np.ndarray  # (N,) int64, presentation times in units of `time_base`, rising
+    time_base: Fraction  # seconds
+    size: tuple[int, int]  # width and height as shown
+    cut_off: int  # frames that the header announces and the file does not have
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    @property
+    def times(self) -> np.ndarray:
+        """(N,) float64: when each frame is shown, in seconds."""
+        return self.pts * float(self.time_base)
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray | None]]:
+        """(number, image (H, W, 3) uint8) of every frame in order; None for one that does not decode."""
+        due, waiting = 0, {}
+        with av.open(self.path) as container:
+            for frame in _decoded(container):
+                number = self._number(frame)
+                if number is not None and number >= due:
+                    waiting[number] = _shown(frame)
+                # After a fault some decoders give out a few frames before an earlier one.
+                while due in waiting or len(waiting) > OUT_OF_ORDER:
+                    yield due, waiting.pop(due, None)
+                    due += 1
+        yield from ((number, waiting.get(number)) for number in range(due, len(self)))
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        """Frame `number` as (H, W, 3) uint8 RGB. Raises InputError if it does not decode."""
+        wanted = int(self.pts[number])
+        # A second try from the very first frame: some files list key frames that are later than their times say.
+        for start in (wanted, int(self.pts[0])):
+            with av.open(self.path) as container:
+                container.seek(start, stream=container.streams.video[0], backward=True)
+                for frame in _decoded(container):
+                    if frame.pts == wanted:
+                        return _shown(frame)
+                    if frame.pts is not None and frame.pts > wanted:
+                        break
+        raise unreadable(self, [number])
+
+    def _number(self, frame: av.VideoFrame) -> int | None:
+        if frame.pts is None:
+            return None
+        number = int(np.searchsorted(self.pts, frame.pts))
+        return number if number < len(self) and self.pts[number] == frame.pts else None
+
+
+@dataclass(frozen=True, eq=False)
+class FrameFolder:
+    """A folder with a picture for each frame, in the order of the numbers in their names. Read as a `VideoFile` is."""
+
+    path: Path
+    name: str
+    files: tuple[Path, ...]
+    size: tuple[int, int]  # width and height of the first
+    cut_off: int = 0
+    times: None = None  # pictures do not say when they were taken
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray | None]]:
+        for number in range(len(self)):
+            try:
+                image = self[number]
+            except InputError:
+                image = None
+            yield number, image
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        try:
+            with Image.open(self.files[number]) as picture:
+                return np.asarray(picture.convert("RGB"))
+        except OSError as error:
+            raise unreadable(self, [number]) from error
+
+
+Video = VideoFile | FrameFolder
+
+
+def open_video(path: Path, name: str | None = None) -> Video:
+    """A video file, or a folder of pictures, ready to be read; files take one pass over their packets.
+
+    name: under which it is known, the file's name if None. Raises InputError for what is no video, has no frame that
+    decodes, or shows its frames in another order than their time stamps say.
+    """
+    path = Path(path)
+    name = name or path.name
+    if path.is_dir():
+        files = tuple(sorted(_pictures(path), key=lambda file: _natural(file.name)))
+        if not files:
+            raise InputError(f"{path}: there is no picture in this folder; name a video file or a folder of frames")
+        return FrameFolder(path, name, files, _first_size(path, files))
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; name a video file or a folder of frames")
+    try:
+        with av.open(path) as container:
+            if not container.streams.video:
+                raise InputError(f"{path}: there is no video in this file; name another one")
+            pts, stored = _times(container)
+            stream = container.streams.video[0]
+            time_base, announced = stream.time_base, stream.frames
+        with av.open(path) as container:
+            tried = FRAMES_TRIED if container.format.name == "avi" else 1
+            first = list(islice(_decoded(container), tried))
+    except av.FFmpegError as error:
+        raise InputError(f"{path}: this is no video that can be read ({error.strerror}); leave it out or fetch it "
+                         "again") from error
+    if not len(pts) or not first:
+        raise InputError(f"{path}: no frame of this video can be decoded; leave it out or fetch it again")
+    order = [frame.pts for frame in first]
+    if None in order or order != sorted(order):
+        raise InputError(f"{path}: AVI has no right time stamps for this codec; "
+                         f"write it anew, for example ffmpeg -i {path.name} {path.stem}.mp4")
+    height, width = _shown(first[0]).shape[:2]
+    return VideoFile(path, name, pts, time_base, (width, height), max(announced - stored, 0))
+
+
+def find_videos(*paths: Path) -> tuple[Video, ...]:
+    """All videos that are meant by some files and folders, sorted, each name once.
+
+    A folder stands for the video files in it and below it and for the folders of pictures below it; a folder that holds
+    pictures and no video file is one video itself. Names are paths below the folder. Raises InputError if a path holds
+    no video, or two have one name.
+    """
+    found: dict[str, Video] = {}
+    for root in (Path(path) for path in paths):
+        places = _below(root) if root.is_dir() else [root]
+        if not places:
+            raise InputError(f"{root}: there is no video in this folder ({', '.join(VIDEO_SUFFIXES)}, or a folder of "
+                             "pictures); name another one")
+        for place in places:
+            name = root.name if place == root else place.relative_to(root).as_posix()
+            if name in found:
+                raise InputError(f"{place}: {found[name].path} has the same name; rename one of the two")
+            found[name] = open_video(place, name)
+    if not found:
+        raise InputError("videos: none is named; name files or folders of videos")
+    return tuple(found.values())
+
+
+def frames_of_one_size(video: Video) -> Iterator[tuple[int, np.ndarray | None]]:
+    """The frames of a video as it gives them. Raises InputError for one of another size than the first."""
+    for number, image in video:
+        if image is not None and image.shape[1::-1] != video.size:
+            raise InputError(f"{video.path}: frame {number} is {image.shape[1]}x{image.shape[0]}, the first is "
+                             f"{video.size[0]}x{video.size[1]}; bring the frames of a video to one size")
+        yield number, image
+
+
+def unreadable(video: Video, numbers: list[int], flag: str = "--on-bad-frame") -> InputError:
+    """The error that says which frames of a video do not decode, and the flag of the command that leaves them out."""
+    shown = ", ".join(str(number) for number in numbers[:5]) + (", ..." if len(numbers) > 5 else "")
+    which = f"frame {shown} does" if len(numbers) == 1 else f"frames {shown} do"
+    return InputError(f"{video.path}: {which} not decode ({len(numbers)} of {len(video)}); fetch the video again, or "
+                      f"leave such frames out with {flag} skip")
+
+
+def _times(container: av.container.InputContainer) -> tuple[np.ndarray, int]:
+    """The presentation times of the frames that are shown, sorted, and how many packets there are in all."""
+    times, stored = set(), 0
+    for packet in container.demux(container.streams.video[0]):
+        if packet.size:  # the last packet is empty: it flushes the decoder
+            stored += 1
+            if packet.pts is not None and not packet.is_discard:
+                times.add(packet.pts)
+    return np.array(sorted(times), np.int64), stored
+
+
+def _decoded(container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
+    """Every frame that comes out; packets that do not decode are passed over."""
+    packets = container.demux(container.streams.video[0])
+    while True:
+        try:
+            packet = next(packets, None)
+            if packet is None:
+                return
+            frames = packet.decode()
+        except av.EOFError:
+            return
+        except av.FFmpegError:
+            continue
+        yield from frames
+
+
+def _shown(frame: av.VideoFrame) -> np.ndarray:
+    """(H, W, 3) uint8 RGB at full size, turned as a player shows it."""
+    image = frame.to_ndarray(format="rgb24")
+    turns = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
+def _first_size(path: Path, files: tuple[Path, ...]) -> tuple[int, int]:
+    for file in files:
+        try:
+            with Image.open(file) as picture:
+                return picture.size
+        except OSError:
+            continue
+    raise InputError(f"{path}: none of its {len(files)} pictures can be read; leave it out or fetch it again")
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return [file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file()]
+
+
+def _below(root: Path) -> list[Path]:
+    """Video files, and folders that hold pictures and no video file."""
+    files = [file for file in root.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()]
+    with_videos = {file.parent for file in files}
+    folders = [folder for folder in (root, *(place for place in root.rglob("*") if place.is_dir()))
+               if folder not in with_videos and _pictures(folder)]
+    return sorted([*files, *folders], key=lambda place: _natural(place.as_posix()))
+
+
+def _natural(name: str) -> list[tuple[int, int | str]]:
+    """The key under which frame2 comes before frame10."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name)]
+
+
+# Pictures written as a video that browsers play
+
+
+CLOCK = 90_000  # time stamps a second; every usual rate is a whole number of them
+
+
+def write_video(
+    path: Path, frames: Iterable[np.ndarray], *, rate: float = 25.0, times: Sequence[float] | np.ndarray | None = None,
+) -> Path:
+    """Writes frames (H, W, 3) uint8 as H.264 (yuv420p) and returns the path.
+
+    rate: frames a second. times: when each frame is shown, in seconds, rising; it takes the place of `rate`, so that a
+    video of variable rate keeps its times. An odd width or height is padded by one black column or row, since H.264
+    has none. The file appears under its name once it is whole. Raises InputError without a frame, for frames of
+    several sizes, or times that do not rise or are not as many as the frames.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.stem}.partial{path.suffix or '.mp4'}")
+    clock = Fraction(1, CLOCK)
+    last = None
+    try:
+        with av.open(partial, "w") as container:
+            stream = None
+            for number, image in enumerate(frames):
+                if stream is None:
+                    size = image.shape
+                    stream = container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
+                    stream.width, stream.height = (length + length % 2 for length in (size[1], size[0]))
+                    stream.pix_fmt, stream.codec_context.time_base = "yuv420p", clock
+                    stream.options = {"crf": "18", "preset": "veryfast"}
+                if image.shape != size:
+                    raise InputError(f"{path}: frame {number} is {image.shape[1]}x{image.shape[0]}, those before are "
+                                     f"{size[1]}x{size[0]}; a video has one size")
+                last = _encode(container, stream, image, _stamp(path, number, rate, times, last))
+            if stream is None:
+                raise InputError(f"{path}: there is no frame to write; give at least one")
+            if times is not None and number + 1 != len(times):
+                raise InputError(f"{path}: {number + 1} frames and {len(times)} times; give each frame its time")
+            container.mux(stream.encode())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _stamp(path: Path, number: int, rate: float, times, last: int | None) -> int:
+    if times is not None and number >= len(times):
+        raise InputError(f"{path}: more frames than the {len(times)} times; give each frame its time")
+    stamp = round((number / rate if times is None else float(times[number])) * CLOCK)
+    if last is not None and stamp <= last:
+        raise InputError(f"{path}: frame {number} is shown at {stamp / CLOCK:g} s, the one before at {last / CLOCK:g} "
+                         "s; times must rise")
+    return stamp
+
+
+def _encode(container, stream, image: np.ndarray, stamp: int) -> int:
+    padded = np.pad(image, [(0, stream.height - image.shape[0]), (0, stream.width - image.shape[1]), (0, 0)])
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
+    frame.pts, frame.time_base = stamp, Fraction(1, CLOCK)
+    container.mux(stream.encode(frame))
+    return stamp

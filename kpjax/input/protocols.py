@@ -1,0 +1,434 @@
+"""Which old keypoint is looked for from which new ones: the auxiliary task of a step of incremental learning.
+
+Incremental Object Keypoint Learning (KAMP), arXiv 2503.20248, section 3.2. Its authors pick by hand, from a diagram of
+the object, an old keypoint and two new ones beside it. The rule that stands in for the hand here is kpjax's own.
+"""
+import json
+from collections.abc import Mapping, Sequence
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kpjax.errors import InputError, summarise
+from kpjax.input.source import Source, digest_of, identities, labelled_only, rounded_share, subset
+from kpjax.structures import Skeleton
+
+
+class Triple(NamedTuple):
+    """An old keypoint, and the new ones that it is to be told from."""
+
+    old: str
+    new: tuple[str, ...]  # two, or one where a step has no more
+
+
+def hop_distances(skeleton: Skeleton) -> np.ndarray:
+    """(K, K) float64: over how many edges of the skeleton two keypoints are joined, infinity where they are not."""
+    count = len(skeleton.names)
+    near = np.eye(count, dtype=bool)
+    for a, b in skeleton.edges:
+        near[a, b] = near[b, a] = True
+    hops = np.where(np.eye(count, dtype=bool), 0.0, np.inf)
+    reached = np.eye(count, dtype=bool)
+    for length in range(1, count):
+        further = (reached.astype(int) @ near.astype(int)) > 0
+        hops[further & ~reached] = length
+        reached = further
+    return hops
+
+
+def mean_distances(
+    skeleton: Skeleton, new: Sequence[str], predicted: np.ndarray, labelled: np.ndarray, visible: np.ndarray,
+    size: np.ndarray,
+) -> np.ndarray:
+    """(K, K) float64: how far apart two keypoints lie in the images of a step: the mean share of the object's size.
+
+    New keypoints lie where they are labelled, all others where the old model finds them: no label of those is read.
+
+    predicted, labelled: (N, K, 2) px. visible: (N, K), which of the new keypoints are labelled. size: (N,) px. A pair
+    that is in no image is infinitely far apart.
+    """
+    is_new = np.isin(np.arange(len(skeleton.names)), [skeleton.index(name) for name in new])
+    points = np.where(is_new[:, None], labelled, predicted).astype(np.float64)
+    known = (np.asarray(visible) > 0) | ~is_new
+    apart = np.linalg.norm(points[:, :, None] - points[:, None], axis=-1) / np.asarray(size, np.float64)[:, None, None]
+    both = known[:, :, None] & known[:, None]
+    counts = both.sum(0)
+    return np.where(counts > 0, np.where(both, apart, 0).sum(0) / np.maximum(counts, 1), np.inf)
+
+
+def automatic_triples(
+    skeleton: Skeleton, old: Sequence[str], new: Sequence[str], *, count: int = 1, distance: str = "hops",
+    apart: np.ndarray | None = None,
+) -> tuple[Triple, ...]:
+    """The triples of neighbours: at most `count`, the closest first, every old keypoint in one of them only.
+
+    A triple is the closer the smaller the sum of the distances from its old keypoint to its two new ones; of equals the
+    one whose new keypoints are closer to each other, then the one that `apart` says is closer, then the one of the
+    lowest numbers. With a single new keypoint there is but one distance.
+
+    distance: "hops" along the skeleton's edges, or "euclid", as in `apart`. apart: (K, K), see `mean_distances`; "hops"
+    goes on to the lowest numbers at once without it. Raises InputError for an unknown distance, for "euclid" without
+    `apart`, if old or new is empty, and if no old keypoint is joined to the new ones.
+    """
+    if distance not in ("hops", "euclid"):
+        raise InputError(f"triple: distance is {distance!r}; choose hops or euclid")
+    if distance == "euclid" and apart is None:
+        raise InputError("triple: distance euclid needs predictions of the old model on the images of the step")
+    if not (len(old) and len(new)):
+        raise InputError(f"triple: {len(old)} old and {len(new)} new keypoints; there must be one of each")
+    length = hop_distances(skeleton) if distance == "hops" else apart
+    apart = np.zeros_like(length) if apart is None else apart
+    numbers = sorted(skeleton.index(name) for name in new)
+    candidates = []
+    for known in sorted(skeleton.index(name) for name in old):
+        for chosen in _choices(numbers):
+            ends = list(chosen)
+            rank = (length[known, ends].sum(), length[ends[0], ends[-1]], apart[known, ends].sum())
+            candidates.append((*map(float, rank), known, chosen))
+    taken: dict[int, tuple[int, ...]] = {}
+    for nearness, _, _, known, chosen in sorted(candidates):
+        if len(taken) < count and known not in taken and np.isfinite(nearness):
+            taken[known] = chosen
+    if not taken:
+        raise InputError(f"triple: no line of the skeleton leads from an old keypoint to {' and '.join(new[:2])}; "
+                         "state the triples, or measure the distance by euclid")
+    return tuple(Triple(skeleton.names[known], tuple(skeleton.names[k] for k in chosen))
+                 for known, chosen in taken.items())
+
+
+def random_triples(
+    skeleton: Skeleton, old: Sequence[str], new: Sequence[str], *, seed: int | Sequence[int], count: int = 1,
+) -> tuple[Triple, ...]:
+    """At most `count` triples at random, every old keypoint in one of them only: an ablation of the paper.
+
+    The order in which the names come does not matter. Raises InputError if old or new is empty.
+    """
+    if not (len(old) and len(new)):
+        raise InputError(f"triple: {len(old)} old and {len(new)} new keypoints; there must be one of each")
+    generator = np.random.default_rng(seed)
+    choices = _choices(sorted(skeleton.index(name) for name in new))
+    order = generator.permutation(sorted(skeleton.index(name) for name in old))[:count]
+    return tuple(Triple(skeleton.names[known], tuple(skeleton.names[k] for k in choices[pick]))
+                 for known, pick in zip(order, generator.integers(len(choices), size=len(order)), strict=True))
+
+
+def _choices(numbers: Sequence[int]) -> list[tuple[int, ...]]:
+    """All pairs of the new keypoints, or the one that there is."""
+    return list(combinations(numbers, 2)) if len(numbers) > 1 else [tuple(numbers)]
+
+
+# Protocols of incremental learning: which keypoints are labelled on which images, step after step
+
+
+class ProtocolStep(NamedTuple):
+    """What is new in a step."""
+
+    keypoints: tuple[str, ...]  # labelled in this step, and in no other
+    images: tuple[int, ...]  # numbers in the training source, of this step and of no other
+    triples: tuple[Triple, ...] = ()  # as the protocol states them; see `step_triples`
+
+
+class Protocol(NamedTuple):
+    """The steps, from step 0, the base."""
+
+    name: str
+    dataset: str
+    steps: tuple[ProtocolStep, ...]
+    source: str  # digest of the training source whose images the steps have
+    seed: int = 0  # of every draw that the protocol leaves open
+    triple: str = "given"  # or "automatic", "random": for steps that state no triple
+    distance: str = "hops"  # or "euclid": what "automatic" goes by
+    mirrored: bool = True  # whether a step may be trained on mirrored pictures
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of all that makes a difference to a run: the training source, and every field but the name."""
+        return digest_of(json.dumps(list(self[1:])))
+
+
+def check(protocol: Protocol, skeleton: Skeleton, where: str | None = None) -> None:
+    """Raises InputError if a protocol breaks a rule.
+
+    Every step has keypoints and images, and shares none of them with another; all keypoints are of the skeleton; mirror
+    pairs come in one step (or `mirrored` is false); the old keypoint of a triple is of an earlier step and its one or
+    two new ones are of the step itself. where: the file, for messages.
+    """
+    where = where or f"protocol {protocol.name}"
+    step_of: dict[str, int] = {}
+    image_of: dict[int, int] = {}
+    for number, step in enumerate(protocol.steps):
+        place = f"{where} step {number}"
+        if not step.keypoints:
+            raise InputError(f"{place}: keypoints is empty; name at least one, or leave the step out")
+        for name in step.keypoints:
+            if name not in skeleton.names:
+                raise InputError(f"{place}: keypoints: {protocol.dataset} has no keypoint {name!r}; it has "
+                                 f"{', '.join(skeleton.names)}")
+            if name in step_of:
+                raise InputError(f"{place}: keypoints: {name} is already of step {step_of[name]}; leave it out of one")
+            step_of[name] = number
+        if not step.images:
+            raise InputError(f"{place}: images: there is none; give the step at least one image")
+        for image in step.images:
+            if image in image_of:
+                raise InputError(f"{place}: images: number {image} is already of step {image_of[image]}; leave it out "
+                                 "of one")
+            image_of[image] = number
+        for triple in step.triples:
+            _check_triple(triple, step.keypoints, step_of, number, f"{place}: triples")
+    if protocol.mirrored and (pair := _split_pair(protocol, skeleton)):
+        a, b = pair
+        raise InputError(f"{where} step {step_of.get(a, step_of.get(b))}: keypoints: {a} and {b} are mirror images and "
+                         "must come in one step; move one, or set mirrored to false and train without mirroring")
+
+
+def _check_triple(
+    triple: Triple, keypoints: Sequence[str], step_of: Mapping[str, int], number: int, place: str
+) -> None:
+    if not 1 <= len(triple.new) <= 2 or len(set(triple.new)) < len(triple.new):
+        raise InputError(f"{place}: new is {list(triple.new)}; name one or two keypoints of the step")
+    if outside := [name for name in triple.new if name not in keypoints]:
+        raise InputError(f"{place}: {outside[0]!r} is no new keypoint of step {number}; choose from "
+                         f"{', '.join(keypoints)}")
+    if triple.old in keypoints:
+        raise InputError(f"{place}: the old keypoint {triple.old!r} is new in this very step; name one of an earlier "
+                         "step")
+    if triple.old not in step_of:
+        raise InputError(f"{place}: the old keypoint {triple.old!r} is of no earlier step; name one that is")
+
+
+def _split_pair(protocol: Protocol, skeleton: Skeleton) -> tuple[str, str] | None:
+    """The first mirror pair that does not come in one step, None if there is none."""
+    introduced = introduced_in(protocol, skeleton)
+    return next(((skeleton.names[k], skeleton.names[other]) for k, other in enumerate(skeleton.flip)
+                 if introduced[k] != introduced[other]), None)
+
+
+def introduced_in(protocol: Protocol, skeleton: Skeleton) -> np.ndarray:
+    """(K,) int32: the step in which each keypoint is new, -1 if in none."""
+    introduced = np.full(len(skeleton.names), -1, np.int32)
+    for number, step in enumerate(protocol.steps):
+        introduced[[skeleton.index(name) for name in step.keypoints]] = number
+    return introduced
+
+
+def old_keypoints(protocol: Protocol, step: int) -> tuple[str, ...]:
+    """The keypoints of all steps before this one, in the order in which they came."""
+    return tuple(name for earlier in protocol.steps[:step] for name in earlier.keypoints)
+
+
+def step_source(protocol: Protocol, step: int, source: Source) -> Source:
+    """The images of one step, with labels of its own keypoints and of no others.
+
+    Raises InputError if the protocol was resolved for another source.
+    """
+    if source.digest != protocol.source:
+        raise InputError(f"protocol {protocol.name} was resolved for other images than those of {source.name}; resolve "
+                         "it for this source")
+    chosen = protocol.steps[step]
+    name = f"{source.name}, {protocol.name} step {step}"
+    return labelled_only(subset(source, chosen.images, name), chosen.keypoints, name)
+
+
+def step_triples(
+    protocol: Protocol, step: int, skeleton: Skeleton, *, count: int = 1, apart: np.ndarray | None = None
+) -> tuple[Triple, ...]:
+    """At most `count` triples of a step: those that the protocol states, or else those that its rule chooses.
+
+    None for step 0, and for steps without any where the rule is "given". apart: (K, K), see
+    `kpjax.input.protocols.mean_distances`; needed where the rule is "automatic" by "euclid".
+    """
+    if step == 0:
+        return ()
+    stated, old, new = protocol.steps[step].triples, old_keypoints(protocol, step), protocol.steps[step].keypoints
+    if stated or protocol.triple == "given":
+        return stated[:count]
+    if protocol.triple == "random":
+        return random_triples(skeleton, old, new, seed=[protocol.seed, step], count=count)
+    return automatic_triples(skeleton, old, new, count=count, distance=protocol.distance, apart=apart)
+
+
+def low_shot(protocol: Protocol, count: int) -> Protocol:
+    """The same protocol with `count` images in each step after the base, drawn by its seed.
+
+    Smaller counts give a part of the images of larger ones. Raises InputError if a step has fewer.
+    """
+    if count < 1:
+        raise InputError(f"protocol {protocol.name}: {count} images a step are asked for; ask for at least 1")
+    steps = [protocol.steps[0]]
+    for number, step in enumerate(protocol.steps[1:], start=1):
+        if count > len(step.images):
+            raise InputError(f"protocol {protocol.name} step {number}: {count} images a step are asked for, but there "
+                             f"are {len(step.images)}; ask for fewer")
+        order = np.random.default_rng([protocol.seed, number]).permutation(len(step.images))[:count]
+        steps.append(step._replace(images=tuple(step.images[place] for place in order)))
+    return protocol._replace(name=f"{protocol.name}_{count}_images", steps=tuple(steps))
+
+
+def single_new(protocol: Protocol, skeleton: Skeleton) -> Protocol:
+    """The same keypoints in the same order, one by one after the base: each step becomes as many as it has keypoints.
+
+    These have equal parts of its images, and of its triples those with their keypoint, as its only new one; where there
+    is none the automatic rule chooses. Mirror pairs come apart, so that `mirrored` is false if there was one.
+    Raises InputError if a step has fewer images than keypoints.
+    """
+    steps = [protocol.steps[0]]
+    for number, step in enumerate(protocol.steps[1:], start=1):
+        if len(step.images) < len(step.keypoints):
+            raise InputError(f"protocol {protocol.name} step {number}: {len(step.images)} images for "
+                             f"{len(step.keypoints)} keypoints one by one; every keypoint needs an image")
+        parts = np.array_split(np.array(step.images), len(step.keypoints))
+        steps += [ProtocolStep((name,), tuple(map(int, part)),
+                               tuple(Triple(one.old, (name,)) for one in step.triples if name in one.new))
+                  for name, part in zip(step.keypoints, parts, strict=True)]
+    rule = "automatic" if protocol.triple == "given" else protocol.triple
+    alone = protocol._replace(name=f"{protocol.name}_single", steps=tuple(steps), triple=rule)
+    return alone._replace(mirrored=alone.mirrored and _split_pair(alone, skeleton) is None)
+
+
+# The files of protocols of incremental learning
+
+
+FIELDS = ("name", "dataset", "about", "images", "triple", "distance", "mirrored", "steps")
+STEP_FIELDS = ("keypoints", "images", "triples")
+RULES = ("given", "automatic", "random")
+DISTANCES = ("hops", "euclid")
+
+
+def resolve(file: Path | str, source: Source) -> Protocol:
+    """The protocol of a file, for a training source.
+
+    Images are drawn from the source's names in sorted order (its numbers if it has none): another order of the same
+    images makes no difference. Raises InputError, one line with file, step and field, if the file cannot be read, has
+    an unknown or missing field, or breaks a rule of `protocol.check`.
+    """
+    file = Path(file)
+    content = _read(file)
+    _check_fields(content, ("name", "dataset", "steps"), FIELDS, str(file))
+    rule, distance = content.get("triple", "given"), content.get("distance", "hops")
+    _check_choice(rule, RULES, f"{file}: triple")
+    _check_choice(distance, DISTANCES, f"{file}: distance")
+    mirrored = content.get("mirrored", True)
+    if not isinstance(mirrored, bool):
+        raise InputError(f"{file}: mirrored is {mirrored!r}; write true or false")
+    described = content["steps"]
+    if not (isinstance(described, list) and described):
+        raise InputError(f"{file}: steps is {_shown(described)}; list at least one step, with its keypoints")
+    for number, step in enumerate(described):
+        _check_fields(step, ("keypoints",), STEP_FIELDS, f"{file} step {number}")
+    images, seed = _images(content, described, source, str(file))
+    steps = tuple(
+        ProtocolStep(_names(step["keypoints"], f"{file} step {number}: keypoints"), images[number],
+                     tuple(_triple(one, f"{file} step {number}: triples")
+                           for one in _listed(step.get("triples", []), f"{file} step {number}: triples")))
+        for number, step in enumerate(described))
+    protocol = Protocol(str(content["name"]), str(content["dataset"]), steps, source.digest, seed, rule, distance,
+                        mirrored)
+    check(protocol, source.skeleton, str(file))
+    return protocol
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{file}: the protocol cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{file}: the protocol is no JSON: {error}") from error
+
+
+def _check_fields(content: Any, needed: Sequence[str], known: Sequence[str], where: str) -> None:
+    if not isinstance(content, dict):
+        raise InputError(f"{where}: {_shown(content)} where an object with {', '.join(known)} belongs")
+    if absent := [field for field in needed if field not in content]:
+        raise InputError(f"{where}: field {absent[0]} is missing")
+    if unknown := [field for field in content if field not in known]:
+        raise InputError(f"{where}: field {unknown[0]} is unknown; there are {', '.join(known)}")
+
+
+def _check_choice(value: Any, choices: Sequence[str], where: str) -> None:
+    if value not in choices:
+        raise InputError(f"{where} is {value!r}; choose {', '.join(choices)}")
+
+
+def _listed(value: Any, where: str) -> list:
+    if not isinstance(value, list):
+        raise InputError(f"{where} is {_shown(value)}; write a list")
+    return value
+
+
+def _names(value: Any, where: str) -> tuple[str, ...]:
+    if wrong := [name for name in _listed(value, where) if not isinstance(name, str)]:
+        raise InputError(f"{where}: {wrong[0]!r} is no name; write keypoints by their names")
+    return tuple(value)
+
+
+def _triple(value: Any, where: str) -> Triple:
+    _check_fields(value, ("old", "new"), ("old", "new"), where)
+    return Triple(str(value["old"]), _names(value["new"], f"{where}: new"))
+
+
+def _images(
+    content: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], source: Source, where: str
+) -> tuple[list[tuple[int, ...]], int]:
+    """The images of each step, as numbers in the source, and the seed."""
+    drawn = content.get("images")
+    own = [number for number, step in enumerate(steps) if "images" in step]
+    if drawn is None:
+        if len(own) < len(steps):
+            number = next(number for number in range(len(steps)) if number not in own)
+            raise InputError(f"{where} step {number}: images is missing; list the images of every step, or give the "
+                             "protocol a field images with parts")
+        numbers = {name: number for number, name in enumerate(identities(source) or ())}
+        return [_listed_images(step["images"], numbers, source, f"{where} step {number}: images")
+                for number, step in enumerate(steps)], 0
+    if own:
+        raise InputError(f"{where} step {own[0]}: images is there, though the protocol draws parts; remove one of them")
+    _check_fields(drawn, ("parts", "seed"), ("parts", "seed"), f"{where}: images")
+    if not isinstance(drawn["seed"], int) or drawn["seed"] < 0:
+        raise InputError(f"{where}: images: seed is {drawn['seed']!r}; write a whole number, 0 or more")
+    names = identities(source)
+    total = len(source)
+    in_order = np.arange(total) if names is None else np.array(sorted(range(total), key=names.__getitem__), int)
+    order = in_order[np.random.default_rng(drawn["seed"]).permutation(total)].tolist()
+    ends = [0, *_ends(drawn["parts"], len(steps), total, source.name, f"{where}: images: parts")]
+    return [tuple(order[first:end]) for first, end in pairwise(ends)], drawn["seed"]
+
+
+def _ends(parts: Any, steps: int, total: int, name: str, where: str) -> list[int]:
+    """Where the part of each step ends in the drawn order of all images."""
+    if parts == "equal":
+        return [rounded_share((step + 1) / steps, total) for step in range(steps)]
+    if not (isinstance(parts, list) and len(parts) == steps
+            and (all(type(part) is int and part >= 0 for part in parts)
+                 or all(type(part) is float and 0 < part < 1 for part in parts))):
+        raise InputError(f"{where} is {_shown(parts)}; write \"equal\", or for each of the {steps} steps a count (200) "
+                         "or a share (0.25)")
+    if type(parts[0]) is int:
+        ends = np.cumsum(parts).tolist()
+        if ends[-1] > total:
+            raise InputError(f"{where} ask for {ends[-1]} images, {name} has {total}; ask for at most as many")
+        return ends
+    if sum(parts) > 1 + 1e-9:
+        raise InputError(f"{where}: the shares add up to {sum(parts):g}; ask for at most 1 in all")
+    return [min(rounded_share(share, total), total) for share in np.cumsum(parts)]
+
+
+def _listed_images(value: Any, numbers: Mapping[str, int], source: Source, where: str) -> tuple[int, ...]:
+    images = _listed(value, where)
+    of_name = all(isinstance(image, str) for image in images)
+    if not of_name and not all(type(image) is int for image in images):
+        raise InputError(f"{where}: names and numbers are mixed, or there is neither; list names or numbers")
+    unknown = [str(image) for image in images
+               if (image not in numbers if of_name else not 0 <= image < len(source))]
+    if unknown:
+        raise InputError(f"{where}: {len(unknown)} of {len(images)} are not in {source.name}: {summarise(unknown)}; "
+                         "take them out, or prepare the set again")
+    return tuple(numbers[image] for image in images) if of_name else tuple(images)
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

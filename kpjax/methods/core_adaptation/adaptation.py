@@ -1,0 +1,286 @@
+"""Landmarks of a new category, without labels, by a trained network for another one (the core).
+
+"Object landmark discovery through unsupervised adaptation" (NeurIPS 2019). A landmark network Psi reads points from a
+target view y, as soft-argmax of its heatmaps; drawn as small Gaussians, they are all that a generator learns about the
+geometry of y, which it has to paint from another view y'. What of Psi is trained, and how it hangs on the core, is a
+`Parametrisation`: in the paper's proposal a matrix for each frozen kernel, in its rivals all weights.
+"""
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from flax.traverse_util import flatten_dict
+
+from kpjax import geometry
+from kpjax.augment.augmentations import Augment
+from kpjax.errors import InputError
+from kpjax.evaluation.degeneracy import live_points, point_spread
+from kpjax.heatmaps import decode_soft_argmax, gaussian_bumps, image_to_heatmap
+from kpjax.losses.objective import Objective, Term, total, views
+from kpjax.losses.reconstruction import feature_distances, pixel_mse
+from kpjax.methods.core_adaptation.parameter_paths import grouped_kernels
+from kpjax.methods.core_adaptation.parametrisation import Parametrisation, adapted
+from kpjax.methods.core_adaptation.view_pairs import ViewPair, similarity_views
+from kpjax.methods.forward import Normalise, augmented, train_pass, unit_range
+from kpjax.models.network import KeypointNetwork
+from kpjax.models.residual_generator import residual_generator_for
+from kpjax.optimization import LearningRate, Schedule, descend
+from kpjax.structures import (
+    Example,
+    Method,
+    Metrics,
+    Prediction,
+    Skeleton,
+    Start,
+    Streams,
+    Trained,
+    Variables,
+    named_key,
+)
+
+STREAM = "target"
+RECONSTRUCTION, PERCEPTUAL = "reconstruction", "perceptual"  # what terms read
+HEAD = "head"  # the part of the network that is always new
+RELEASED_SIGMA = 0.5  # of the drawn points, heatmap pixels: exp(-d² / 0.5) in the released code
+PRINTED_SIGMA = 0.5 / 2 ** 0.5  # exp(-d² / 0.5²) in the paper
+
+
+class State(NamedTuple):
+    """Of `adaptation`."""
+
+    step: jax.Array
+    variables: Variables  # params: `projections`, `low_rank`, `free`, as far as they exist, and `head`; batch_stats
+    generator: Variables
+    optimizer_state: Mapping[str, optax.OptState]  # landmarks, generator
+    frozen: Mapping[str, Any]  # core: the frozen weights, if there are any; perceptual, if a term reads it
+
+
+class Reconstruction(NamedTuple):
+    """What the generator painted, and what it should have."""
+
+    images: jax.Array  # (B, h, w, 3) float32 between 0 and 1
+    targets: jax.Array  # (B, h, w, 3) float32 in [0, 1]
+    features: tuple[jax.Array, ...]  # of `images`; () if no term reads them
+    target_features: tuple[jax.Array, ...]  # of `targets`, without a gradient
+    weight: jax.Array | None = None  # (B, h, w, 1) in [0, 1], of the targets' pixels; None: all alike
+
+
+def adaptation_objective(
+    *, perceptual: bool = False, form: Literal["squared", "absolute"] = "squared", features: float = 1.0
+) -> Objective:
+    """The mean squared difference of pixels, `pixels`, and with `perceptual` the sum of the mean differences of all
+    feature maps, `features`.
+
+    form: of the differences of features, squared in the released code and absolute in the paper. All weights are 1
+    there; `features` is that of the second term.
+    """
+    def compare_pixels(outputs, streams):
+        del streams
+        found = outputs[RECONSTRUCTION]
+        return pixel_mse(found.images, found.targets, weight=found.weight)
+
+    def compare_features(outputs, streams):
+        del streams
+        found = outputs[RECONSTRUCTION]
+        return feature_distances(found.features, found.target_features, weight=found.weight, form=form).sum()
+
+    objective = {"pixels": Term(1.0, compare_pixels, reads=(RECONSTRUCTION,))}
+    if perceptual:
+        objective["features"] = Term(features, compare_features, reads=(RECONSTRUCTION, PERCEPTUAL))
+    return objective
+
+
+def released_optimizer(*, decay: float = 5e-4, clip: float = 1.0) -> optax.GradientTransformation:
+    """Of the released code, for each of the two networks: the gradient clipped to norm 1, weight decay added to it,
+    Adam with beta1 = 0 and beta2 = 0.9, without its learning rate. Adam without a first moment stores none.
+    """
+    return optax.chain(
+        optax.clip_by_global_norm(clip), optax.add_decayed_weights(decay),
+        optax.scale_by_rms(0.9, eps=1e-8, eps_in_sqrt=False, bias_correction=True))
+
+
+def released_learning_rate(steps: int = 200_000, rate: float = 1e-3) -> Schedule:
+    """A tenth after 3/8 of the steps and again after 6/8: epochs 30 and 60 of 80, each of 2,500 steps."""
+    return optax.piecewise_constant_schedule(rate, {steps * 3 // 8: 0.1, steps * 6 // 8: 0.1})
+
+
+def adaptation(
+    model: KeypointNetwork,
+    points: Skeleton,
+    *,
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    learning_rate: LearningRate,
+    augment: Augment,
+    normalise: Normalise,
+    trained: Parametrisation | None = None,
+    generator: nn.Module | None = None,
+    perceptual: nn.Module | None = None,
+    perceptual_normalise: Normalise = lambda images: images,
+    view_pair: ViewPair | None = None,
+    temperature: float = 0.1,
+    sigma: float = RELEASED_SIGMA,
+    statistics: Literal["running", "batch"] = "running",
+) -> Method:
+    """Builds the method; it reads the stream `target`, images without labels.
+
+    model: with one channel for each of `points`. optimizer: without its learning rate; each of the two networks has a
+    state of its own, so that a clipped norm is that of one network. learning_rate: one for all, or one for each of
+    `projections`, `low_rank`, `free`, `head` (those that `trained` has) and `generator`.
+    augment: comes before the views are drawn. normalise: what the core was trained on; the generator sees [0, 1].
+    trained: by default `parametrisation.adapted()`. The head is new, and trained in any case.
+    generator: `apply(variables, images (B, h, w, 3), maps (B, h / s, w / s, K), train=...)` -> images (B, h, w, 3) in
+        [0, 1], with s the stride of the model; by default `residual_generator_for` the views.
+    perceptual: `apply(variables, images)` -> feature maps, for example `kpjax.models.vgg.VGG`; its variables come as
+        `start['perceptual']`. perceptual_normalise: nothing, as in the released code, or `imagenet_normalise`.
+    view_pair: how the `Views` of images are made, by default `similarity_views()`.
+    temperature: of the soft-argmax. sigma: of the drawn points in heatmap pixels, `RELEASED_SIGMA` or `PRINTED_SIGMA`.
+    statistics: which BatchNorm statistics `predict` uses; the released code uses those of the evaluated batch.
+
+    Terms find a `Reconstruction` under `reconstruction`; `perceptual` as a view asks for the features.
+    start: `core`, variables of the same architecture but for the number of keypoints, unless `trained` does without;
+    `perceptual`, if the objective reads it. A random core is a fresh network's variables. Raises InputError from `init`
+    if one is missing, the core is of another architecture, or a kernel cannot be projected.
+    """
+    read = views(objective)
+    if unknown := sorted(read - {RECONSTRUCTION, PERCEPTUAL}):
+        raise ValueError(f"adaptation: no view {', '.join(unknown)}; there are {RECONSTRUCTION}, {PERCEPTUAL}")
+    if PERCEPTUAL in read and perceptual is None:
+        raise ValueError("adaptation: the objective compares features, so give `perceptual`, the network of them")
+    parametrisation = adapted() if trained is None else trained
+    make_views = similarity_views() if view_pair is None else view_pair
+    find = partial(decode_soft_argmax, temperature=temperature)
+
+    def painter_of(images: jax.Array) -> nn.Module:
+        return residual_generator_for(max(images.shape[1:3])) if generator is None else generator
+
+    def network(params, frozen: Mapping[str, Any]) -> dict:
+        return network_params(parametrisation, params, frozen.get("core", {}))
+
+    def init(key: jax.Array, streams: Streams, start: Start) -> State:
+        batch = jax.eval_shape(lambda example: unit_range(example).image, streams[STREAM])
+        view = jax.eval_shape(make_views, key, batch).target
+        images = jnp.zeros((1, *view.shape[1:]), jnp.float32)
+        heatmaps, fresh = model.init_with_output(named_key(key, "model"), images, train=False)
+        if heatmaps.shape[-1] != len(points.names):
+            raise ValueError(f"adaptation: {len(points.names)} points, and a model with {heatmaps.shape[-1]} heatmaps")
+        variables = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
+        if parametrisation.starts_from_core:
+            variables = _with_core(variables, start)
+        body = {name: tree for name, tree in variables["params"].items() if name != HEAD}
+        grouped = grouped_kernels(model, images, train=False)
+        core, params = parametrisation.init(named_key(key, "parametrisation"), body, grouped)
+        params = params | {HEAD: variables["params"][HEAD]}
+        painted, painter = painter_of(images).init_with_output(
+            named_key(key, "generator"), images, heatmaps, train=False)
+        if painted.shape != images.shape:
+            raise InputError(f"adaptation: of views of {images.shape[1]} x {images.shape[2]} the generator makes "
+                             f"{painted.shape[1]} x {painted.shape[2]}; choose a size that its strides divide")
+        frozen = {"core": core} if core else {}
+        if PERCEPTUAL in read:
+            if PERCEPTUAL not in start:
+                raise InputError("adaptation: start has no 'perceptual', the weights of the network that compares "
+                                 "pictures; load them, or compare pixels")
+            frozen[PERCEPTUAL] = start[PERCEPTUAL]
+        optimizer_state = {"landmarks": optimizer.init(params),
+                           "generator": optimizer.init({"generator": painter["params"]})}
+        return State(jnp.int32(0), {"params": params, "batch_stats": variables["batch_stats"]},
+                     {"params": painter["params"], "batch_stats": painter.get("batch_stats", {})},
+                     optimizer_state, frozen)
+
+    def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
+        examples = augmented(augment, {STREAM: streams[STREAM]}, key)
+        target, appearance, weight = make_views(named_key(key, "views"), examples[STREAM].image)
+
+        def features(pictures: jax.Array) -> tuple[jax.Array, ...]:
+            return perceptual.apply(state.frozen[PERCEPTUAL], perceptual_normalise(pictures))
+
+        def objective_of(params, painter_params):
+            heatmaps, statistics = train_pass(
+                model, network(params, state.frozen), state.variables["batch_stats"], normalise(target))
+            found, _ = find(heatmaps)
+            maps = gaussian_bumps(found, heatmaps.shape[1:3], sigma, window=None)
+            images, painter_statistics = _paint(
+                painter_of(appearance), painter_params, state.generator["batch_stats"], appearance, maps)
+            reconstruction = Reconstruction(images, target, (), (), weight)
+            if PERCEPTUAL in read:
+                reconstruction = reconstruction._replace(
+                    features=features(images), target_features=jax.lax.stop_gradient(features(target)))
+            value, parts = total(objective, {RECONSTRUCTION: reconstruction}, examples)
+            return value, (parts, statistics, painter_statistics, _in_image(found, target, heatmaps))
+
+        params, painter_params = state.variables["params"], state.generator["params"]
+        (value, (parts, statistics, painter_statistics, found)), (gradient, painter_gradient) = jax.value_and_grad(
+            objective_of, argnums=(0, 1), has_aux=True)(params, painter_params)
+        params, landmarks = descend(
+            optimizer, gradient, state.optimizer_state["landmarks"], params, learning_rate, state.step)
+        painter, painting = descend(
+            optimizer, {"generator": painter_gradient}, state.optimizer_state["generator"],
+            {"generator": painter_params}, learning_rate, state.step)
+        metrics = parts | {
+            "loss/total": value, "live_points": live_points(found, target.shape[1:3]),
+            "point_spread": point_spread(found), "gradient_norm/landmarks": optax.tree.norm(gradient),
+            "gradient_norm/generator": optax.tree.norm(painter_gradient)}
+        return State(state.step + 1, {"params": params, "batch_stats": statistics},
+                     {"params": painter["generator"], "batch_stats": painter_statistics},
+                     {"landmarks": landmarks, "generator": painting}, state.frozen), metrics
+
+    def predict(state: Trained, example: Example) -> Prediction:
+        images = unit_range(example).image
+        params, stored = network(state.variables["params"], state.frozen), state.variables["batch_stats"]
+        if statistics == "batch":
+            heatmaps, _ = train_pass(model, params, stored, normalise(images))
+        else:
+            heatmaps = model.apply({"params": params, "batch_stats": stored}, normalise(images), train=False)
+        found, scores = find(heatmaps)
+        return Prediction(_in_image(found, images, heatmaps), scores, (heatmaps,))
+
+    return Method(init, update, predict, (STREAM,), points)
+
+
+def network_params(parametrisation: Parametrisation, params: Mapping[str, Any], core: Mapping[str, Any]) -> dict:
+    """The parameters of the whole network of a `State`'s `variables['params']` and `frozen['core']` ({} if absent)."""
+    body = {name: tree for name, tree in params.items() if name != HEAD}
+    return parametrisation.assemble(core, body) | {HEAD: params[HEAD]}
+
+
+def plain_variables(trained: Trained, parametrisation: Parametrisation) -> Variables:
+    """What a finished run is as a plain network, to be exported, evaluated or started from without its core."""
+    params = network_params(parametrisation, trained.variables["params"], trained.frozen.get("core", {}))
+    return {"params": params, "batch_stats": trained.variables["batch_stats"]}
+
+
+def _with_core(fresh: Variables, start: Start) -> Variables:
+    """Fresh variables with all but the head taken from `start['core']`."""
+    if "core" not in start:
+        raise InputError("adaptation: start has no 'core', the variables of a trained network; give one, or train from "
+                         "scratch")
+    taken = {}
+    for collection, tree in fresh.items():
+        wanted, given = (flatten_dict({name: part for name, part in parts.items() if name != HEAD})
+                         for parts in (tree, start["core"].get(collection, {})))
+        for path in sorted(set(wanted) | set(given)):
+            shapes = [str(leaves[path].shape) if path in leaves else "absent" for leaves in (given, wanted)]
+            if shapes[0] != shapes[1]:
+                raise InputError(f"core: {'/'.join(path)} is {shapes[0]} in the core and {shapes[1]} in the model; "
+                                 "give a core of the model's architecture")
+        core = {name: start["core"][collection][name] for name in tree if name != HEAD}
+        taken[collection] = dict(tree) | core
+    return taken
+
+
+def _paint(painter: nn.Module, params, statistics, appearance: jax.Array, maps: jax.Array) -> tuple[jax.Array, Any]:
+    """The generator's pictures, and its BatchNorm statistics afterwards."""
+    images, mutated = painter.apply(
+        {"params": params, "batch_stats": statistics}, appearance, maps, train=True, mutable=["batch_stats"])
+    return images, mutated.get("batch_stats", statistics)
+
+
+def _in_image(found: jax.Array, images: jax.Array, heatmaps: jax.Array) -> jax.Array:
+    """Points (B, K, 2) of heatmaps in pixels of the images: times the stride, as the paper has it."""
+    to_heatmap = image_to_heatmap(images.shape[1:3], heatmaps.shape[1:3], "index")
+    return geometry.move_points(geometry.invert(to_heatmap), found)

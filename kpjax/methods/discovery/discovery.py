@@ -1,0 +1,202 @@
+"""What methods share that discover keypoints by painting a frame of a video from another frame of it.
+
+Streams are `frame` and `reference`: row i of both is of one video. Neither has labels. Coordinates are normalised
+(x, y), the centres of an image's first and last pixel at -1 and 1, but for those of `predict`.
+"""
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from kpjax.augment.augmentations import Augment
+from kpjax.errors import InputError
+from kpjax.evaluation.degeneracy import baseline_errors, counted, first_counts, live, spread_of
+from kpjax.heatmaps import spatial_softmax
+from kpjax.losses.objective import Objective, Term, total, views
+from kpjax.losses.pyramids import parent_of_child
+from kpjax.losses.reconstruction import pixel_mse
+from kpjax.methods.forward import Normalise, check_equal_batches, deinterleave, interleave, unit_range
+from kpjax.models.pyramid import KeypointLevels
+from kpjax.optimization import LearningRate, descend
+from kpjax.structures import Example, Metrics, Prediction, Skeleton, Start, Streams, Trained, Variables, named_key
+
+FRAME, REFERENCE = STREAMS = ("frame", "reference")
+POINTS = "points"  # what a term reads that needs the keypoints only
+
+Outputs = dict[str, Any]  # `points`, one (B, K, 2) for each level, and painted pictures (B, H, W, 3) float32 by name
+Forward = Callable[..., Outputs]  # (bound network, frame, reference, train), both images normalised
+ReferencePass = Literal["joint", "separate"]
+
+
+class State(NamedTuple):
+    """Of `pyramids`, `keynet` and `transporter`. `variables["params"]["keypoints"]` is all that `predict` reads."""
+
+    step: jax.Array
+    variables: Variables
+    averages: jax.Array | tuple[()]  # (layers,) float32, of the distances of a perceptual loss
+    optimizer_state: optax.OptState
+    stuck: Mapping[str, jax.Array]  # () int32: steps in a row, for each sign of `kpjax.evaluation.degeneracy`
+    frozen: Mapping[str, Any]  # perceptual
+
+
+class Comparison(NamedTuple):
+    """A comparison of pictures that has a state: a network that never changes, and running averages."""
+
+    init: Callable[[jax.Array, Start], tuple[jax.Array, Mapping[str, Any]]]  # (images, start) -> averages, frozen
+    run: Callable[[State, Outputs, Streams], tuple[Outputs, jax.Array]]  # -> outputs with more in them, averages
+
+
+def painting_term(picture: str, weight: float, reduction: Literal["mean", "sum"] = "mean") -> Term:
+    """The squared difference between the picture of that name and the frame, see `pixel_mse`."""
+
+    def error(outputs, streams):
+        return pixel_mse(outputs[picture], streams[FRAME].image, reduction=reduction)
+
+    return Term(weight, error, reads=(picture,))
+
+
+def level_points(sizes: Sequence[int]) -> Skeleton:
+    """The keypoints of levels of these sizes, coarse to fine, in one array: a group for each level, and an edge from
+    every keypoint to its parent. Those of a single level have no groups.
+
+    Raises InputError if the keypoints of a level cannot be shared out evenly among those above.
+    """
+    if len(sizes) == 1:
+        return Skeleton(tuple(f"point_{number}" for number in range(sizes[0])))
+    starts = [sum(sizes[:level]) for level in range(len(sizes))]
+    edges = tuple(
+        (starts[level - 1] + int(parent), starts[level] + child)
+        for level in range(1, len(sizes))
+        for child, parent in enumerate(parent_of_child(sizes[level - 1], sizes[level])))
+    names = tuple(f"level{level}_{number}" for level, size in enumerate(sizes, start=1) for number in range(size))
+    groups = {f"level{level}": tuple(range(start, start + size))
+              for level, (start, size) in enumerate(zip(starts, sizes, strict=True), start=1)}
+    return Skeleton(names, edges, groups=groups)
+
+
+def both(part: Callable[..., Any], frame: jax.Array, reference: jax.Array, train: bool, order: ReferencePass):
+    """(of the frame, of the reference): what a part of a network makes of two arrays of equal shape.
+
+    order: "joint" is one pass, rows interleaved, in which BatchNorm mixes both; "separate" is one pass after the other.
+    Where nothing of the reference has a gradient, the second needs no backward pass for it.
+    """
+    if order == "separate":
+        return part(frame, train), part(reference, train)
+    outcome = part(interleave(frame, reference), train)
+    return tuple(jax.tree.map(lambda rows, one=one: deinterleave(rows, 2)[one], outcome) for one in range(2))
+
+
+def discovery_functions(
+    network_for: Callable[[int], nn.Module],
+    forward: Forward,
+    pictures: Sequence[str],
+    *,
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    learning_rate: LearningRate,
+    augment: Augment | None,
+    normalise: Normalise,
+    comparison: Comparison | None = None,
+) -> tuple[Callable, Callable, Callable]:
+    """`init`, `update` and `predict` of a method. pictures: what `forward` paints, by name; each is as large as the
+    frame. network_for: the network for images whose longer side is given; it has a part `keypoints`, a
+    `KeypointLevels`. augment: applied to both frames under one key.
+
+    Only parts of the network that `forward` calls get parameters. start: `network`, optional: trained variables that
+    replace the fresh ones of the same path, any part of the tree.
+    Raises InputError from `init` for batches of different sizes and for images that the network's strides do not suit.
+    """
+
+    def network_of(images: jax.Array) -> nn.Module:
+        return network_for(max(images.shape[1:3]))
+
+    def init(key: jax.Array, streams: Streams, start: Start) -> State:
+        check_equal_batches({name: streams[name] for name in STREAMS})
+        images = jnp.zeros((1, *streams[FRAME].image.shape[1:]), jnp.float32)
+        outputs, fresh = network_of(images).init_with_output(
+            named_key(key, "network"), images, images, train=False, method=forward)
+        for picture in pictures:
+            if outputs[picture].shape != images.shape:
+                raise InputError(
+                    f"of images of {images.shape[1]} x {images.shape[2]} (height x width) the network paints "
+                    f"{picture!r} as {outputs[picture].shape[1]} x {outputs[picture].shape[2]}; choose sides that its "
+                    "strides divide, or give the decoder another number of scales")
+        fresh = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
+        variables = _grafted(fresh, start.get("network", {}), "start['network']")
+        averages, frozen = ((), {}) if comparison is None else comparison.init(images, start)
+        return State(jnp.int32(0), variables, averages, optimizer.init(variables["params"]), first_counts(pictures),
+                     frozen)
+
+    def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
+        examples = {name: unit_range(streams[name]) for name in STREAMS}
+        if augment is not None:
+            examples = {name: augment(named_key(key, "pair"), example)[0] for name, example in examples.items()}
+        frame, reference = (examples[name].image for name in STREAMS)
+
+        def objective_of(params):
+            outputs, mutated = network_of(frame).apply(
+                {"params": params, "batch_stats": state.variables["batch_stats"]}, normalise(frame),
+                normalise(reference), train=True, mutable=["batch_stats"], method=forward)
+            averages = ()
+            if comparison is not None:
+                outputs, averages = comparison.run(state, outputs, examples)
+            value, parts = total(objective, outputs, examples)
+            return value, (parts, mutated.get("batch_stats", {}), averages, outputs)
+
+        params = state.variables["params"]
+        (value, (parts, statistics, averages, outputs)), gradient = (
+            jax.value_and_grad(objective_of, has_aux=True)(params))
+        params, optimizer_state = descend(
+            optimizer, gradient, state.optimizer_state, params, learning_rate, state.step)
+
+        points = jnp.concatenate(outputs[POINTS], axis=1)
+        errors = {picture: pixel_mse(outputs[picture], frame) for picture in pictures}
+        baselines = baseline_errors(frame, reference)
+        live_points = live(points).sum(dtype=jnp.float32)
+        metrics = parts | {"loss/total": value, "live_points": live_points}
+        metrics |= {f"error/{name}": error for name, error in errors.items()}
+        metrics |= {f"baseline/{name}": error for name, error in baselines.items()}
+        metrics |= {f"spread/{name}": spread for name, spread in spread_of(points).items()}
+        metrics |= {f"gradient_norm/{name}": optax.tree.norm(part) for name, part in gradient.items()}
+        stuck = counted(state.stuck, errors, baselines, live_points)
+        variables = {"params": params, "batch_stats": statistics}
+        return State(state.step + 1, variables, averages, optimizer_state, stuck, state.frozen), metrics
+
+    def predict(state: Trained, example: Example) -> Prediction:
+        """Keypoints of all levels; scores: the highest probability of each map; heatmaps: probabilities of each level,
+        (B, h, w, k) float32. No decoder is read.
+        """
+        images = unit_range(example).image
+        keypoints: KeypointLevels = network_of(images).keypoints
+        of_keypoints = {name: tree["keypoints"] for name, tree in state.variables.items() if "keypoints" in tree}
+        levels = keypoints.apply(of_keypoints, normalise(images), train=False)
+        height, width = images.shape[1:3]
+        last_pixel = jnp.array([width - 1, height - 1], jnp.float32).reshape(1, 1, 2)
+        points = (jnp.concatenate(levels.points, axis=1) + 1) / 2 * last_pixel
+        probabilities = tuple(spatial_softmax(heatmaps) for heatmaps in levels.heatmaps)
+        scores = jnp.concatenate([heatmaps.max((1, 2)) for heatmaps in probabilities], axis=1)
+        return Prediction(points, scores, probabilities)
+
+    return init, update, predict
+
+
+def check_views(objective: Objective, known: Sequence[str], method: str) -> None:
+    """Raises ValueError for a term that reads what the method does not have."""
+    if unknown := sorted(views(objective) - set(known)):
+        raise ValueError(f"{method}: a term reads {unknown[0]!r}; there are {', '.join(known)}")
+
+
+def _grafted(fresh, given, path: str):
+    """The tree `fresh` with the leaves of `given` in their places. Raises ValueError for a place that is not there."""
+    if not isinstance(fresh, Mapping):
+        if jnp.shape(given) != jnp.shape(fresh):
+            raise ValueError(f"{path} has shape {jnp.shape(given)}, the network's is {jnp.shape(fresh)}")
+        return given
+    if unknown := sorted(set(given) - set(fresh)):
+        raise ValueError(f"{path} has {unknown[0]!r}, which this network does not have; it has "
+                         f"{', '.join(sorted(fresh))}")
+    return {name: _grafted(part, given[name], f"{path}/{name}") if name in given else part
+            for name, part in fresh.items()}

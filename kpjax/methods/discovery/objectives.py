@@ -1,0 +1,88 @@
+"""The objective of `pyramids` and its ablations (Qian et al. 2022, Table 1).
+
+Pictures that are painted, by name: "reconstruction" from the keypoints of all levels, "reconstruction_level1" ... from
+those of one, "transport_level1" ... from features that are transported by those of one, and "transport_flat" from
+features of the finest level that are transported by all.
+"""
+import itertools
+from collections.abc import Sequence
+from typing import Literal
+
+from kpjax.losses.objective import Objective, Term, without
+from kpjax.losses.pyramids import spring as spring_loss
+from kpjax.methods.discovery.discovery import FRAME, POINTS, painting_term
+
+RECONSTRUCTION, TRANSPORT_FLAT = "reconstruction", "transport_flat"
+Reduction = Literal["mean", "sum"]
+
+
+def transport_level(level: int) -> str:
+    """The picture painted from transported features of a level; levels count from 1, the coarsest."""
+    return f"transport_level{level}"
+
+
+def reconstruction_level(level: int) -> str:
+    """The picture painted from the reference's appearance and the keypoints of one level."""
+    return f"reconstruction_level{level}"
+
+
+def pyramids_objective(
+    *,
+    reconstruction: float = 1.0,
+    transport: Sequence[float] = (0.1, 1.0),
+    spring: float = 0.01,
+    reduction: Reduction = "mean",
+    spring_reduction: Literal["mean", "sum", "coordinate_mean"] | None = None,
+    unit: Literal["normalised", "pixels"] = "normalised",
+) -> Objective:
+    """Equation 5: `reconstruction` (1), `transport_level1` ... (3) with a weight for each level, and `spring` (4).
+
+    The defaults are the paper's weights but for the spring's, 1.0 there. reduction: of the squared differences between
+    pictures and, unless `spring_reduction` says otherwise, of the distances between children and parents, which are in
+    `unit`. The paper's formulas are sums. With means and normalised coordinates a spring of 1.0 pulls children onto
+    their parents. With sums its unit decides: in pixels both losses are of one size, normalised it hardly pulls.
+    """
+
+    def pull(outputs, streams):
+        size = streams[FRAME].image.shape[1:3]
+        levels = outputs[POINTS]
+        return sum(spring_loss(parents, children, reduction=spring_reduction or reduction, unit=unit, size=size)
+                   for parents, children in itertools.pairwise(levels))
+
+    painted = {RECONSTRUCTION: reconstruction}
+    painted |= {transport_level(level): weight for level, weight in enumerate(transport, start=1)}
+    terms = {picture: painting_term(picture, weight, reduction) for picture, weight in painted.items()}
+    return terms | {"spring": Term(spring, pull, reads=(POINTS,))}
+
+
+def no_reconstruction(objective: Objective) -> Objective:
+    """Without the reconstruction from all keypoints, and so without the reference's appearance."""
+    return without(objective, RECONSTRUCTION)
+
+
+def no_transport(objective: Objective) -> Objective:
+    """Without transport at any level; the reference frame is then seen by the appearance encoder only."""
+    return without(objective, *_transports(objective))
+
+
+def no_spring(objective: Objective) -> Objective:
+    """Without springs. Level 2 goes on reading the keypoints of level 1; see `KeypointLevels` for the other way."""
+    return without(objective, "spring")
+
+
+def all_reconstruction(objective: Objective, *, reduction: Reduction = "mean") -> Objective:
+    """A reconstruction from the keypoints of each level in place of its transport, with the same weights."""
+    levels = {picture.replace("transport", "reconstruction"): objective[picture].weight
+              for picture in _transports(objective)}
+    return no_transport(objective) | {
+        picture: painting_term(picture, weight, reduction) for picture, weight in levels.items()}
+
+
+def all_transport(objective: Objective, *, reduction: Reduction = "mean") -> Objective:
+    """A transport by the keypoints of all levels in place of the reconstruction from them, with the same weight."""
+    flat = painting_term(TRANSPORT_FLAT, objective[RECONSTRUCTION].weight, reduction)
+    return no_reconstruction(objective) | {TRANSPORT_FLAT: flat}
+
+
+def _transports(objective: Objective) -> list[str]:
+    return [name for name in objective if name.startswith("transport_level")]

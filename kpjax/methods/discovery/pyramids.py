@@ -1,0 +1,159 @@
+"""Keypoint Pyramids (Qian, Panagopoulos and Jayaraman, ECCV 2022): a hierarchy of keypoints from video, without labels.
+
+x is a frame and r another of the same video. Networks find keypoints of two levels, K_1 few and K_2 many; Psi are blobs
+around them. x has to be painted three times, each time from what little the keypoints let through:
+
+    reconstruction   D(Psi(x), Phi(r))                          all keypoints, and how r looks      (equation 1)
+    transport        D_l(m_l Phi_l(r) + (1 - m_l) Phi_l(x))     features around keypoints of level l (equations 2, 3)
+    spring           |k_2 - parent of k_2|²                     children stay with their parents     (equation 4)
+
+    L = reconstruction + 0.1 transport_1 + 1 transport_2 + spring                                    (equation 5)
+
+m_l is 1 but around the keypoints of r and x. Level 2 reads the keypoints of level 1. Once trained, keypoints need
+neither Phi nor D. The paper leaves sizes, reductions, how the blobs of many keypoints make one mask, and whether r gets
+a gradient open: all of them are arguments.
+"""
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from kpjax.augment.augmentations import Augment
+from kpjax.losses.objective import Objective, views
+from kpjax.losses.pyramids import Combine, transported
+from kpjax.methods.discovery.discovery import (
+    POINTS,
+    STREAMS,
+    Forward,
+    Outputs,
+    ReferencePass,
+    both,
+    check_views,
+    discovery_functions,
+    level_points,
+)
+from kpjax.methods.discovery.objectives import RECONSTRUCTION, TRANSPORT_FLAT, reconstruction_level, transport_level
+from kpjax.methods.forward import Normalise
+from kpjax.models.image_generation import draw_normalised_points
+from kpjax.models.pyramid import LEVEL_SIZES, KeypointPyramid, small_keypoint_pyramid
+from kpjax.optimization import LearningRate
+from kpjax.structures import Method
+
+RECONSTRUCTION_WIDTH = 0.2
+TRANSPORT_WIDTHS = (0.2, 0.1)  # of maps of 8 x 8 and 16 x 16 cells
+
+
+def pyramids(
+    *,
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    learning_rate: LearningRate,
+    normalise: Normalise,
+    augment: Augment | None = None,
+    network: KeypointPyramid | None = None,
+    reconstruction_width: float = RECONSTRUCTION_WIDTH,
+    transport_widths: Sequence[float] = TRANSPORT_WIDTHS,
+    combine: Combine = "product",
+    stop_reference: bool = True,
+    reference_pass: ReferencePass = "joint",
+) -> Method:
+    """Builds the method; it reads the streams `frame` and `reference`, whose rows i are of one video, without labels.
+
+    objective: of `pyramids_objective`; pictures that no term reads are not painted, and what only they need has no
+        parameters: without transport the reference goes through the appearance encoder only.
+    learning_rate: of the step, one for all or one for each part of the network. augment: of both frames, under one key.
+    network: its sizes say how many keypoints each level has; `small_keypoint_pyramid`, which suits any
+        pictures, if nothing is said.
+    reconstruction_width, transport_widths: of the blobs, normalised. The defaults suit maps of 8 x 8 and 16 x 16 cells;
+        the published code of KeyNet and Transporter has 0.1 everywhere. Wide blobs of many keypoints cover all that
+        moves, and transport then copies the frame. The finest level's width is also that of "transport_flat".
+    combine, stop_reference: see `transported`.
+    reference_pass: "separate" saves the reference's backward pass where it has no gradient; "joint" shares the
+        statistics of BatchNorm among both frames. With GroupNorm both give the same.
+
+    Terms find the points of every level under `points`, and pictures by the names of `pyramids_objectives`. Predictions
+    have all levels in one array, as groups `level1`, `level2`, ... of `Method.points`, whose edges join parents and
+    children. Metrics besides the losses: `error/<picture>` and `baseline/<what>` (mean squared differences of images in
+    [0, 1]), `spread/coordinates`, `spread/points` and `live_points` (a count), see `kpjax.evaluation.degeneracy`.
+    start: `network`, optional, see `discovery_functions`.
+    Raises InputError here if the keypoints of a level cannot be shared out evenly among those above, and from `init`
+    for images that the strides do not suit; ValueError for a term that reads what is not there.
+    """
+    sizes = LEVEL_SIZES if network is None else network.keypoints.sizes
+    if len(transport_widths) != len(sizes):
+        raise ValueError(f"pyramids: {len(transport_widths)} transport_widths for {len(sizes)} levels")
+    levels = range(1, len(sizes) + 1)
+    known = (RECONSTRUCTION, TRANSPORT_FLAT, *map(transport_level, levels), *map(reconstruction_level, levels))
+    check_views(objective, (POINTS, *known), "pyramids")
+    pictures = tuple(name for name in known if name in views(objective))
+    forward = painting_pass(
+        pictures, len(sizes), reconstruction_width=reconstruction_width, transport_widths=transport_widths,
+        combine=combine, stop_reference=stop_reference, reference_pass=reference_pass)
+
+    def network_for(side: int) -> KeypointPyramid:
+        return small_keypoint_pyramid(side=side) if network is None else network
+
+    functions = discovery_functions(
+        network_for, forward, pictures, objective=objective, optimizer=optimizer, learning_rate=learning_rate,
+        augment=augment, normalise=normalise)
+    return Method(*functions, STREAMS, level_points(sizes))
+
+
+def painting_pass(
+    pictures: Sequence[str],
+    levels: int,
+    *,
+    reconstruction_width: float = RECONSTRUCTION_WIDTH,
+    transport_widths: Sequence[float] = TRANSPORT_WIDTHS,
+    combine: Combine = "product",
+    stop_reference: bool = True,
+    reference_pass: ReferencePass = "joint",
+) -> Forward:
+    """What `network.apply(variables, frame, reference, train=..., method=painting_pass(...))` computes of two batches
+    of normalised images: `points`, those of the frame at each level, and every one of `pictures`.
+    """
+    transports = {transport_level(level): level - 1 for level in range(1, levels + 1)}
+    level_reconstructions = {reconstruction_level(level): level - 1 for level in range(1, levels + 1)}
+    needs_reference_points = any(picture in transports or picture == TRANSPORT_FLAT for picture in pictures)
+
+    def forward(network: KeypointPyramid, frame: jax.Array, reference: jax.Array, train: bool) -> Outputs:
+        if needs_reference_points:
+            found, of_reference = both(network.keypoints, frame, reference, train, reference_pass)
+        else:
+            found = network.keypoints(frame, train)
+        outputs: Outputs = {POINTS: found.points}
+
+        def paint_transported(encoder, decoder, level, points, reference_points):
+            features, reference_features = both(
+                encoder, found.features[level], of_reference.features[level], train, reference_pass)
+            maps, reference_maps = (
+                draw_normalised_points(each, features.shape[1:3], transport_widths[level])
+                for each in (points, reference_points))
+            return decoder(transported(reference_features, features, reference_maps, maps, combine=combine,
+                                       stop_reference=stop_reference), train)
+
+        def paint_reconstructed(decoder, points):
+            blobs = draw_normalised_points(points, appearance.shape[1:3], reconstruction_width)
+            return decoder(jnp.concatenate([blobs.astype(appearance.dtype), appearance], axis=-1), train)
+
+        if any(picture == RECONSTRUCTION or picture in level_reconstructions for picture in pictures):
+            appearance = network.appearance(reference, train)
+        for picture in pictures:
+            if picture == RECONSTRUCTION:
+                outputs[picture] = paint_reconstructed(network.decoder, jnp.concatenate(found.points, axis=1))
+            elif picture in level_reconstructions:
+                level = level_reconstructions[picture]
+                outputs[picture] = paint_reconstructed(network.level_decoders[level], found.points[level])
+            elif picture in transports:
+                level = transports[picture]
+                outputs[picture] = paint_transported(
+                    network.transports[level], network.transport_decoders[level], level, found.points[level],
+                    of_reference.points[level])
+            else:
+                outputs[picture] = paint_transported(
+                    network.flat_transport, network.flat_decoder, levels - 1, jnp.concatenate(found.points, axis=1),
+                    jnp.concatenate(of_reference.points, axis=1))
+        return outputs
+
+    return forward

@@ -1,0 +1,82 @@
+"""Transporter (Kulkarni et al. 2019): keypoints as the places where features of a video may be replaced.
+
+x is a frame and r another of the same video. A decoder has to paint x from features of r, in which the surroundings of
+r's keypoints are blanked and those of x's keypoints are put in. r gets no gradient.
+"""
+from collections.abc import Callable
+
+import jax
+import optax
+
+from kpjax.augment.augmentations import Augment
+from kpjax.losses.objective import Objective, views
+from kpjax.losses.pyramids import transporter_transported
+from kpjax.methods.discovery.discovery import (
+    POINTS,
+    STREAMS,
+    Outputs,
+    ReferencePass,
+    both,
+    check_views,
+    discovery_functions,
+    level_points,
+    painting_term,
+)
+from kpjax.methods.discovery.objectives import Reduction
+from kpjax.methods.forward import Normalise
+from kpjax.models.image_generation import draw_normalised_points
+from kpjax.models.pyramid import FLAT_SIZE, small_keypoint_pyramid
+from kpjax.models.pyramid_baselines import Transporter, as_transporter
+from kpjax.optimization import LearningRate
+from kpjax.structures import Method
+
+TRANSPORT = "transport"
+Transport = Callable[..., jax.Array]  # as `kpjax.losses.pyramids.transporter_transported`
+
+
+def transporter_objective(*, transport: float = 1.0, reduction: Reduction = "mean") -> Objective:
+    """One term, `transport`: the squared difference of the picture and the frame, its mean as published."""
+    return {TRANSPORT: painting_term(TRANSPORT, transport, reduction)}
+
+
+def transporter(
+    *,
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    learning_rate: LearningRate,
+    normalise: Normalise,
+    augment: Augment | None = None,
+    network: Transporter | None = None,
+    blob_width: float = 0.1,
+    rule: Transport = transporter_transported,
+    stop_reference: bool = True,
+    reference_pass: ReferencePass = "joint",
+) -> Method:
+    """Builds the method; it reads the streams `frame` and `reference`, whose rows i are of one video, without labels.
+
+    network: `published_transporter`, or `as_transporter` of a feature pyramid as Keypoint Pyramids ran it, which in
+        small and with 30 keypoints is used if nothing is said. Its keypoints are all predicted, in no groups.
+    blob_width: normalised, as published. rule: the official one, in which places that keypoints have left stay empty,
+        or `transported`, that of Keypoint Pyramids. stop_reference: its features and keypoints are constants.
+    augment, learning_rate, reference_pass, start, metrics, errors: as in `pyramids`. The official code is
+        "separate": each frame has statistics of its own.
+    """
+    sizes = (FLAT_SIZE,) if network is None else network.keypoints.sizes
+    check_views(objective, (POINTS, TRANSPORT), "transporter")
+    pictures = tuple(name for name in (TRANSPORT,) if name in views(objective))
+
+    def forward(network: Transporter, frame: jax.Array, reference: jax.Array, train: bool) -> Outputs:
+        found, of_reference = both(network.keypoints, frame, reference, train, reference_pass)
+        features, reference_features = both(network.features, frame, reference, train, reference_pass)
+        maps, reference_maps = (draw_normalised_points(levels.points[0], features.shape[1:3], blob_width)
+                                for levels in (found, of_reference))
+        mixed = rule(reference_features, features, reference_maps, maps, stop_reference=stop_reference)
+        return {POINTS: found.points, TRANSPORT: network.decoder(mixed, train)}
+
+    def network_for(side: int) -> Transporter:
+        return as_transporter(small_keypoint_pyramid((FLAT_SIZE,), side=side)) if network is None else network
+
+    functions = discovery_functions(
+        network_for, forward, pictures, objective=objective, optimizer=optimizer, learning_rate=learning_rate,
+        augment=augment, normalise=normalise)
+    return Method(*functions, STREAMS, level_points(sizes))

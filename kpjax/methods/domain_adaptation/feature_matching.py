@@ -1,0 +1,191 @@
+"""Domain adaptation by making the features of two domains alike: DAN (Long et al. 2015) and DANN (Ganin et al. 2016).
+
+Both were made for classification and are rivals of RegDA here: the supervised heatmap loss on the source, and one term
+on the pooled features of the backbone.
+"""
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from kpjax.augment.augmentations import Augment
+from kpjax.heatmaps import Codec
+from kpjax.losses.adversarial import domain_confusion, multi_kernel_mmd, scale_gradient, warm_start
+from kpjax.losses.heatmap import heatmap_kl
+from kpjax.losses.objective import Objective, Term, total
+from kpjax.methods.forward import (
+    Normalise,
+    augmented,
+    deinterleave,
+    heatmap_predict,
+    initial_variables,
+    interleave,
+    train_pass,
+)
+from kpjax.methods.supervised_learning import HeatmapLoss, supervised_objective
+from kpjax.models.network import KeypointNetwork
+from kpjax.models.normalization import BatchNorm
+from kpjax.optimization import Schedule, descend
+from kpjax.structures import Method, Metrics, Skeleton, Start, Streams, Variables, named_key
+
+
+class State(NamedTuple):
+    """Of `dan` and `dann`; `discriminator` is empty in `dan`."""
+
+    step: jax.Array
+    variables: Variables
+    discriminator: Variables
+    optimizer_state: Mapping[str, optax.OptState]
+    frozen: Mapping[str, Any]  # empty
+
+
+class DomainDiscriminator(nn.Module):
+    """Pooled features (B, C) -> probability (B,) of being from the source: two hidden layers with BatchNorm."""
+
+    width: int = 1024
+
+    @nn.compact
+    def __call__(self, features, train: bool):
+        x = features.astype(jnp.float32)
+        for layer in range(2):
+            x = nn.Dense(self.width, name=f"layer{layer}")(x)
+            x = nn.relu(BatchNorm(name=f"norm{layer}")(x, train))
+        return nn.sigmoid(nn.Dense(1, name="out")(x))[:, 0]
+
+
+def _pooled(backbone_features) -> jax.Array:
+    """The deepest feature map (B, h, w, C) averaged over space, float32."""
+    return backbone_features[-1].astype(jnp.float32).mean((1, 2))
+
+
+def _feature_matching(
+    model: KeypointNetwork,
+    points: Skeleton,
+    objective: Objective,
+    discriminator: nn.Module | None,
+    *,
+    codec: Codec,
+    optimizer: optax.GradientTransformation,
+    learning_rate: Mapping[str, Schedule],
+    augment: Augment | Mapping[str, Augment],
+    normalise: Normalise,
+    coefficient: Schedule,
+) -> Method:
+    def init(key: jax.Array, streams: Streams, start: Start) -> State:
+        images = jnp.zeros((1, *streams["source"].image.shape[1:]), jnp.float32)
+        variables = initial_variables(model, named_key(key, "model"), images, start)
+        states = {"model": optimizer.init(variables["params"])}
+        judge = {}
+        if discriminator is not None:
+            features = jax.eval_shape(
+                lambda: _pooled(model.apply(variables, images, train=False, method="backbone_features")))
+            judge = discriminator.init(
+                named_key(key, "discriminator"), jnp.zeros(features.shape, features.dtype), train=False)
+            judge = {"params": judge["params"], "batch_stats": judge["batch_stats"]}
+            states["discriminator"] = optimizer.init(judge["params"])
+        return State(jnp.int32(0), variables, judge, states, {})
+
+    def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
+        views = augmented(augment, {name: streams[name] for name in ("source", "target")}, key)
+        source, target = normalise(views["source"].image), normalise(views["target"].image)
+        scale = coefficient(state.step.astype(jnp.float32))
+
+        def objective_of(params):
+            source_maps, after = train_pass(
+                model, params["model"], state.variables["batch_stats"], source, method="backbone_features")
+            features, after = train_pass(model, params["model"], after, source_maps, method="upsample")
+            heatmaps, after = train_pass(model, params["model"], after, features, method="regress")
+            target_maps, after = train_pass(model, params["model"], after, target, method="backbone_features")
+            outputs = {"source": heatmaps, "source_features": _pooled(source_maps),
+                       "target_features": _pooled(target_maps)}
+            judge_after = {}
+            if discriminator is not None:
+                # The judge learns to tell the domains apart, the features learn to prevent it: a reversed gradient.
+                both = scale_gradient(interleave(outputs["source_features"], outputs["target_features"]), -scale)
+                judged, judge_after = train_pass(
+                    discriminator, params["discriminator"], state.discriminator["batch_stats"], both)
+                outputs["source_probability"], outputs["target_probability"] = deinterleave(judged, 2)
+            value, parts = total(objective, outputs, views)
+            return value, (parts, after, judge_after)
+
+        params = {"model": state.variables["params"]}
+        if discriminator is not None:
+            params["discriminator"] = state.discriminator["params"]
+        (value, (parts, statistics, judge_after)), gradient = jax.value_and_grad(objective_of, has_aux=True)(params)
+        states = dict(state.optimizer_state)
+        metrics = parts | {"loss/total": value}
+        rates = {"model": {name: learning_rate["head" if name == "head" else "features"] for name in params["model"]},
+                 "discriminator": learning_rate["adversary"]}
+        for group in params:
+            params[group], states[group] = descend(
+                optimizer, gradient[group], states[group], params[group], rates[group], state.step)
+            metrics[f"gradient_norm/{group}"] = optax.tree.norm(gradient[group])
+        variables = {"params": params["model"], "batch_stats": statistics}
+        judge = {"params": params["discriminator"], "batch_stats": judge_after} if discriminator is not None else {}
+        return State(state.step + 1, variables, judge, states, state.frozen), metrics
+
+    return Method(init, update, heatmap_predict(model, codec, normalise), ("source", "target"), points)
+
+
+def dan(
+    model: KeypointNetwork,
+    points: Skeleton,
+    *,
+    codec: Codec,
+    optimizer: optax.GradientTransformation,
+    learning_rate: Mapping[str, Schedule],
+    augment: Augment | Mapping[str, Augment],
+    normalise: Normalise,
+    loss: HeatmapLoss = heatmap_kl,
+    trade_off: float = 1.0,
+) -> Method:
+    """DAN: the supervised loss plus the multi-kernel maximum mean discrepancy of the pooled features.
+
+    Streams `source` and `target`; learning rates for `features` and `head`. The batch size is even (linear-time
+    estimator). start: `variables`, optional.
+    """
+    def discrepancy(outputs, streams):
+        return multi_kernel_mmd(outputs["source_features"], outputs["target_features"])
+
+    objective = dict(supervised_objective(codec, loss, "source"))
+    objective["discrepancy"] = Term(trade_off, discrepancy, reads=("source_features", "target_features"))
+    return _feature_matching(
+        model, points, objective, None, codec=codec, optimizer=optimizer, learning_rate=learning_rate, augment=augment,
+        normalise=normalise, coefficient=warm_start)
+
+
+def reversal(step: jax.Array) -> jax.Array:
+    """The coefficient of DANN's gradient reversal: `warm_start` up to 1."""
+    return warm_start(step, high=1.0)
+
+
+def dann(
+    model: KeypointNetwork,
+    points: Skeleton,
+    *,
+    codec: Codec,
+    optimizer: optax.GradientTransformation,
+    learning_rate: Mapping[str, Schedule],
+    augment: Augment | Mapping[str, Augment],
+    normalise: Normalise,
+    loss: HeatmapLoss = heatmap_kl,
+    trade_off: float = 1.0,
+    discriminator: nn.Module | None = None,
+    coefficient: Callable[[jax.Array], jax.Array] = reversal,
+) -> Method:
+    """DANN: the supervised loss plus a domain discriminator on the pooled features behind a reversed gradient.
+
+    Streams `source` and `target`; learning rates for `features`, `head` and `adversary` (the discriminator).
+    start: `variables`, optional.
+    """
+    def confusion(outputs, streams):
+        return domain_confusion(outputs["source_probability"], outputs["target_probability"])
+
+    objective = dict(supervised_objective(codec, loss, "source"))
+    objective["domain"] = Term(trade_off, confusion, reads=("source_features", "target_features"))
+    return _feature_matching(
+        model, points, objective, DomainDiscriminator() if discriminator is None else discriminator, codec=codec,
+        optimizer=optimizer, learning_rate=learning_rate, augment=augment, normalise=normalise, coefficient=coefficient)

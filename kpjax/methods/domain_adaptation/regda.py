@@ -1,0 +1,207 @@
+"""Regressive domain adaptation (Jiang et al., CVPR 2021): labels in one domain, images of another that have none.
+
+A main regressor f and an adversarial regressor f' read the features psi of one network. Each iteration has three steps,
+all of them minimisations:
+
+A. source: f fits the labels and f' fits f's own predictions (weight gamma * eta);
+B. target: f' alone moves to where a wrong answer would lie, which for keypoints is mostly on another keypoint: the
+   *ground-false* map, the union of what f predicts for the other keypoints;
+C. target: psi alone moves so that f' agrees with f's prediction (the *ground-truth* map) again, through a gradient
+   scaled by lambda(step).
+
+Nothing here flows into f from B, C or the disparity of A: the maps are drawn at f's arg-max and are constants.
+"""
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from kpjax.augment.augmentations import Augment
+from kpjax.heatmaps import Codec
+from kpjax.losses.adversarial import (
+    PseudoMaps,
+    ground_false_by_others,
+    maximum_disparity,
+    minimum_disparity,
+    scale_gradient,
+    warm_start,
+)
+from kpjax.losses.heatmap import heatmap_kl
+from kpjax.methods.forward import (
+    Normalise,
+    augmented,
+    heatmap_predict,
+    initial_variables,
+    statistics_after_second_pass,
+    train_pass,
+)
+from kpjax.models.network import KeypointNetwork
+from kpjax.optimization import Schedule, descend
+from kpjax.structures import Example, Method, Metrics, Skeleton, Start, Streams, Variables, named_key
+
+FEATURES = ("backbone", "upsampling")  # psi in the paper
+
+
+class State(NamedTuple):
+    """Of `regda`. The optimizer states are by group: features (psi), head (f), adversary (f')."""
+
+    step: jax.Array
+    variables: Variables  # psi and f
+    adversary: Variables  # f'
+    optimizer_state: Mapping[str, optax.OptState]
+    frozen: Mapping[str, Any]  # empty
+
+
+def all_keypoints(example: Example) -> jax.Array:
+    """Weight 1 for every keypoint of every target image: uses no label (the authors' code reads visibility here)."""
+    return jnp.ones(example.visible.shape, jnp.float32)
+
+
+def regda(
+    model: KeypointNetwork,
+    points: Skeleton,
+    *,
+    codec: Codec,
+    optimizer: optax.GradientTransformation,
+    learning_rate: Mapping[str, Schedule],
+    augment: Augment | Mapping[str, Augment],
+    normalise: Normalise,
+    adversary: nn.Module | None = None,
+    margin: float = 4.0,
+    trade_off: float = 1.0,
+    coefficient: Schedule = warm_start,
+    pseudo_maps: Callable[[jax.Array], PseudoMaps] = ground_false_by_others,
+    disagree: Callable[[jax.Array, PseudoMaps, jax.Array], jax.Array] = maximum_disparity,
+    target_weights: Callable[[Example], jax.Array] = all_keypoints,
+    carried: tuple[str, ...] = FEATURES,
+    share_target_pass: bool = True,
+) -> Method:
+    """Builds the method; it reads the streams `source` (labelled) and `target` (no labels needed).
+
+    optimizer: without its learning rate; features, head and adversary each have their own state of it, and the
+        features' one is stepped in A and in C, the adversary's in A and in B, as in the authors' code.
+    learning_rate: of the step, for `features`, `head` and `adversary`.
+    adversary: the head f'; by default one like the model's.
+    margin, trade_off: gamma and eta. coefficient: lambda, as a function of the step (float32).
+    pseudo_maps: main logits (B, h, w, K) -> ground-truth and ground-false maps.
+    disagree: the loss of step B, `(adversary logits, maps, weights)`.
+    target_weights: target example -> (B, K), which keypoints of a target image take part.
+    carried: what to take from `start['variables']`; the paper carries psi only and starts both heads fresh.
+    share_target_pass: B and C see the same features of the target, so they are computed once, and the running
+        statistics of the second pass follow in closed form. False recomputes them; the result is the same.
+
+    start: `variables` of the source pretraining, optional.
+    """
+    head = model.head
+    adversary_head = model.head if adversary is None else adversary
+
+    def features_pass(params, statistics, images):
+        """psi of normalised images, and the statistics of its two parts after the pass."""
+        features, after = train_pass(model, params, statistics, images, method="features")
+        return features, {name: after[name] for name in FEATURES if name in after}
+
+    def init(key: jax.Array, streams: Streams, start: Start) -> State:
+        images = jnp.zeros((1, *streams["source"].image.shape[1:]), jnp.float32)
+        variables = initial_variables(model, named_key(key, "model"), images, start, carried)
+        shape = jax.eval_shape(lambda: model.apply(variables, images, train=False, method="features"))
+        fresh = adversary_head.init(named_key(key, "adversary"), jnp.zeros(shape.shape, shape.dtype), train=False)
+        adversary_variables = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
+        params = variables["params"]
+        states = {
+            "features": optimizer.init({name: params[name] for name in FEATURES if name in params}),
+            "head": optimizer.init(params["head"]),
+            "adversary": optimizer.init(adversary_variables["params"]),
+        }
+        return State(jnp.int32(0), variables, adversary_variables, states, {})
+
+    def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
+        views = augmented(augment, {name: streams[name] for name in ("source", "target")}, key)
+        source, target = normalise(views["source"].image), normalise(views["target"].image)
+        labels, label_weights = codec.encode(views["source"])
+        weights = target_weights(views["target"])
+        scale = coefficient(state.step.astype(jnp.float32))
+        params = {
+            "features": {name: tree for name, tree in state.variables["params"].items() if name in FEATURES},
+            "head": state.variables["params"]["head"],
+            "adversary": state.adversary["params"],
+        }
+        statistics = dict(state.variables["batch_stats"])
+        head_statistics = statistics.pop("head", {})
+        adversary_statistics = state.adversary["batch_stats"]
+        optimizer_state = dict(state.optimizer_state)
+
+        def step_down(group, gradient):
+            params[group], optimizer_state[group] = descend(
+                optimizer, gradient, optimizer_state[group], params[group], learning_rate[group], state.step)
+
+        # Step A: source.
+        def fit_source(params):
+            features, after = features_pass(params["features"], statistics, source)
+            logits, head_after = train_pass(head, params["head"], head_statistics, features)
+            adversary_logits, adversary_after = train_pass(
+                adversary_head, params["adversary"], adversary_statistics, scale_gradient(features, scale))
+            supervised = heatmap_kl(logits, labels, label_weights)
+            disparity = minimum_disparity(adversary_logits, pseudo_maps(logits), label_weights)
+            value = supervised + margin * trade_off * disparity
+            return value, (supervised, disparity, after, head_after, adversary_after)
+
+        (total, (supervised, source_disparity, statistics, head_statistics, adversary_statistics)), gradient = (
+            jax.value_and_grad(fit_source, has_aux=True)(params))
+        for group in ("features", "head", "adversary"):
+            step_down(group, gradient[group])
+
+        # Step B: target, adversary only.
+        def target_features(features_params):
+            return features_pass(features_params, statistics, target)
+
+        features, back_to_params, after = jax.vjp(target_features, params["features"], has_aux=True)
+        logits, head_after = train_pass(head, params["head"], head_statistics, features)
+        maps = pseudo_maps(logits)
+
+        def leave_truth(adversary_params):
+            adversary_logits, adversary_after = train_pass(
+                adversary_head, adversary_params, adversary_statistics, features)
+            return trade_off * disagree(adversary_logits, maps, weights), adversary_after
+
+        (false_loss, adversary_statistics), false_gradient = (
+            jax.value_and_grad(leave_truth, has_aux=True)(params["adversary"]))
+        step_down("adversary", false_gradient)
+
+        # Step C: target, features only.
+        def return_to_truth(features):
+            adversary_logits, adversary_after = train_pass(
+                adversary_head, params["adversary"], adversary_statistics, scale_gradient(features, scale))
+            return trade_off * minimum_disparity(adversary_logits, maps, weights), adversary_after
+
+        if share_target_pass:
+            statistics = statistics_after_second_pass(statistics, after)
+            head_statistics = statistics_after_second_pass(head_statistics, head_after)
+        else:
+            features, back_to_params, statistics = jax.vjp(
+                lambda p: features_pass(p, after, target), params["features"], has_aux=True)
+            _, head_statistics = train_pass(head, params["head"], head_after, features)
+        (truth_loss, adversary_statistics), features_gradient = (
+            jax.value_and_grad(return_to_truth, has_aux=True)(features))
+        (truth_gradient,) = back_to_params(features_gradient)
+        step_down("features", truth_gradient)
+
+        head_part = {"head": head_statistics} if "head" in state.variables["batch_stats"] else {}
+        variables = {"params": params["features"] | {"head": params["head"]}, "batch_stats": statistics | head_part}
+        adversary_variables = {"params": params["adversary"], "batch_stats": adversary_statistics}
+        metrics = {
+            "loss/total": total,
+            "loss/supervised": supervised,
+            "loss/source_disparity": source_disparity,
+            "loss/target_false": false_loss,
+            "loss/target_truth": truth_loss,
+            "gradient_norm/features": optax.tree.norm(gradient["features"]),
+            "gradient_norm/head": optax.tree.norm(gradient["head"]),
+            "gradient_norm/adversary": optax.tree.norm(false_gradient),
+            "gradient_norm/features_target": optax.tree.norm(truth_gradient),
+        }
+        return State(state.step + 1, variables, adversary_variables, optimizer_state, state.frozen), metrics
+
+    return Method(init, update, heatmap_predict(model, codec, normalise), ("source", "target"), points)

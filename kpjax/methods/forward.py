@@ -1,0 +1,111 @@
+"""What forward passes share among methods: preparing batches, and threading BatchNorm statistics through passes."""
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from kpjax.augment.augmentations import Augment
+from kpjax.errors import InputError
+from kpjax.heatmaps import Codec
+from kpjax.models.normalization import MOMENTUM
+from kpjax.structures import Example, Prediction, Streams, Trained, Variables, named_key
+
+Normalise = Callable[[jax.Array], jax.Array]  # images in [0, 1] -> what the network was trained on
+
+
+def imagenet_normalise(images: jax.Array) -> jax.Array:
+    """RGB in [0, 1] less the mean and divided by the standard deviation of ImageNet, per channel."""
+    mean = jnp.array([0.485, 0.456, 0.406], images.dtype)
+    deviation = jnp.array([0.229, 0.224, 0.225], images.dtype)
+    return (images - mean.reshape(1, 1, 1, 3)) / deviation.reshape(1, 1, 1, 3)
+
+
+def unit_range(example: Example) -> Example:
+    """The example with its image, uint8 as loaded, as float32 in [0, 1]."""
+    return example._replace(image=example.image.astype(jnp.float32) / 255)
+
+
+def augmented(augment: Augment | Mapping[str, Augment], streams: Streams, key: jax.Array) -> dict[str, Example]:
+    """Every stream in [0, 1] and augmented under a key of its own; `augment` is one for all streams or one for each."""
+    views = {}
+    for name, example in streams.items():
+        change = augment[name] if isinstance(augment, Mapping) else augment
+        views[name], _ = change(named_key(key, name), unit_range(example))
+    return views
+
+
+def check_equal_batches(streams: Streams) -> None:
+    """Raises InputError with all sizes if streams whose rows are to be interleaved have batches of different sizes."""
+    sizes = {name: example.image.shape[0] for name, example in streams.items()}
+    if len(set(sizes.values())) > 1:
+        raise InputError("streams share a pass of the network, so their batch sizes must be equal; got "
+                         + ", ".join(f"{size} of {name}" for name, size in sizes.items()))
+
+
+def interleave(*arrays: jax.Array) -> jax.Array:
+    """(B, ...) each -> (n B, ...), rows taken in turn: sharded batches join without communication."""
+    return jnp.stack(arrays, axis=1).reshape(-1, *arrays[0].shape[1:])
+
+
+def deinterleave(array: jax.Array, count: int) -> tuple[jax.Array, ...]:
+    """Undoes `interleave` of `count` arrays."""
+    return tuple(jnp.moveaxis(array.reshape(-1, count, *array.shape[1:]), 1, 0))
+
+
+def train_pass(module: nn.Module, params, statistics, inputs, method: str | None = None) -> tuple[Any, Any]:
+    """One pass in training mode: (output, BatchNorm statistics after it)."""
+    output, mutated = module.apply(
+        {"params": params, "batch_stats": statistics}, inputs, train=True, mutable=["batch_stats"], method=method)
+    return output, mutated.get("batch_stats", statistics)
+
+
+def statistics_after_second_pass(before, after):
+    """The running statistics after the same batch has passed twice, from those before and after the first pass.
+
+    A pass makes m * old + (1 - m) * batch of them, with m the momentum of every BatchNorm, so that the second adds
+    m * (after - before). It saves the second pass wherever two sub-steps see the same batch with equal weights.
+    """
+    return jax.tree.map(lambda old, new: new + jnp.float32(MOMENTUM) * (new - old), before, after)
+
+
+def heatmap_predict(model: nn.Module, codec: Codec, normalise: Normalise) -> Callable[[Trained, Example], Prediction]:
+    """The `predict` of every method whose result is one heatmap network: evaluation mode, decoded by the codec."""
+
+    def predict(state: Trained, example: Example) -> Prediction:
+        heatmaps = model.apply(state.variables, normalise(unit_range(example).image), train=False)
+        keypoints, scores = codec.decode(heatmaps)
+        return Prediction(keypoints, scores, (heatmaps,))
+
+    return predict
+
+
+def initial_variables(
+    model: nn.Module, key: jax.Array, images: jax.Array, start: Mapping[str, Any],
+    carried: tuple[str, ...] | None = None,
+) -> Variables:
+    """Fresh variables of a model, with those parts that `start['variables']` provides taken from it.
+
+    carried: the top-level names to take, for example ('backbone', 'upsampling'); None takes all of them.
+    A part of another shape than the model's raises ValueError with its name.
+    """
+    fresh = model.init(key, images, train=False)
+    fresh = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
+    given = start.get("variables")
+    if given is None:
+        return fresh
+    merged = {}
+    for collection, parts in fresh.items():
+        merged[collection] = dict(parts)
+        for name in parts if carried is None else carried:
+            if name not in parts:
+                continue
+            if name not in given[collection]:
+                raise ValueError(f"the starting variables have no {collection}/{name}; "
+                                 f"they hold {sorted(given[collection])}")
+            shapes = [jax.tree.map(jnp.shape, tree) for tree in (parts[name], given[collection][name])]
+            if shapes[0] != shapes[1]:
+                raise ValueError(f"{collection}/{name} of the starting variables has another shape than the model's")
+            merged[collection][name] = given[collection][name]
+    return merged

@@ -1,0 +1,223 @@
+"""KAMP's first stage (arXiv 2503.20248): KA-Nets learn where an old keypoint is from new ones that are labelled.
+
+For each triple of one old keypoint o and two new ones, the Gaussians h of the new ones cut out what the frozen old
+extractor saw around them, F ⊙ h, and a small network phi answers with a heatmap of o. Its target is the old model's own
+map of o: no label of an old keypoint exists. Where the old model is right on most images, phi learns what the place of
+the new keypoints says about o, and may then be right where the old model is not.
+
+Only the KA-Nets are trained. The second stage is `incremental`.
+"""
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from kpjax import geometry
+from kpjax.augment.augmentations import Augment
+from kpjax.heatmaps import Codec, decode_argmax
+from kpjax.losses.distillation import mse_distillation
+from kpjax.methods.forward import Normalise, augmented, unit_range
+from kpjax.methods.incremental_learning.association_forward import (
+    answered,
+    association_pass,
+    channels,
+    initial_association,
+    labelled_triples,
+    rerendered,
+    slot,
+)
+from kpjax.methods.incremental_learning.pseudo_label_confidence import Confidence
+from kpjax.methods.incremental_learning.step_spec import increment_of, needed
+from kpjax.models.association import AssociationNetwork
+from kpjax.models.network import KeypointNetwork
+from kpjax.optimization import LearningRate, descend
+from kpjax.structures import (
+    Example,
+    Method,
+    Metrics,
+    Prediction,
+    Skeleton,
+    Start,
+    Streams,
+    Trained,
+    Variables,
+    named_key,
+)
+
+STREAM = "labelled"
+Measure = Callable[[Any, Example, jax.Array], dict[str, jax.Array]]  # (state, batch, weights (B,)) -> sums
+
+
+class State(NamedTuple):
+    """Of `association`."""
+
+    step: jax.Array
+    variables: Variables  # of the KA-Nets, {'params': {'triple_0': ...}, 'batch_stats': {'triple_0': ...}}
+    optimizer_state: optax.OptState
+    frozen: Mapping[str, Any]  # teacher, increment
+
+
+def association(
+    model: KeypointNetwork,
+    points: Skeleton,
+    *,
+    codec: Codec,
+    optimizer: optax.GradientTransformation,
+    learning_rate: LearningRate,
+    augment: Augment,
+    normalise: Normalise,
+    network: nn.Module | None = None,
+    slots: int = 1,
+    target: Literal["raw", "rerendered"] = "raw",
+    confidence: Confidence | None = None,
+) -> Method:
+    """Builds the method; it reads the stream `labelled`, of which the new keypoints have labels.
+
+    model: as in `incremental`. optimizer: without its learning rate. learning_rate: of the step, one for all or one for
+    each KA-Net, `triple_0` and on.
+    network: KA-Net, from `AssociationInputs` to (B, h, w, 1); None is `AssociationNetwork()`.
+    slots: triples where the start has no increment. target: the old model's map as it is, or the codec's Gaussian at
+    its arg-max. confidence: which pseudo-labels to believe; None believes all.
+
+    The loss is, summed over triples, 1/2 the mean squared difference to the target over cells and images. Images
+    without both new keypoints and pseudo-labels that are not believed are left out of the mean.
+
+    start: `teacher`, the old model's variables; `increment`, see `increment_of`; KA-Nets are drawn afresh. Raises
+    InputError from `init` if there is no teacher.
+
+    predict: the old model's answers, for it sees no labels. `association_predict` reads those of the new keypoints and
+    answers with the KA-Nets.
+    """
+    if target not in ("raw", "rerendered"):
+        raise ValueError(f"association: target is raw or rerendered, got {target!r}")
+    ka_net = network or AssociationNetwork()
+    keypoints = len(points.names)
+
+    def init(key: jax.Array, streams: Streams, start: Start) -> State:
+        images = jnp.zeros((1, *streams[STREAM].image.shape[1:]), jnp.float32)
+        teacher = needed(start, "teacher")
+        step = jax.tree.map(jnp.asarray, increment_of(start, keypoints, slots))
+        variables = initial_association(
+            ka_net, named_key(key, "association"), model, images, teacher, step.triples.shape[0])
+        frozen = {"teacher": teacher, "increment": step}
+        return State(jnp.int32(0), variables, optimizer.init(variables["params"]), frozen)
+
+    def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
+        view = augmented(augment, {STREAM: streams[STREAM]}, key)[STREAM]
+        step, teacher = increment_of(state.frozen, keypoints), state.frozen["teacher"]
+        features, heatmaps = answered(model, teacher, normalise(view.image))
+        believed, old = labelled_triples(codec, view, step.triples), step.triples[:, 0]
+        if confidence is not None:
+            weights = confidence(lambda moved: answered(model, teacher, normalise(moved))[1], view.image, heatmaps,
+                                 step.threshold)
+            believed = believed * channels(jax.lax.stop_gradient(weights), old)
+        truth = channels(heatmaps, old)
+        truth = rerendered(codec, truth) if target == "rerendered" else truth
+        used = (step.triple_weights > 0).astype(jnp.float32)
+
+        def loss_of(params):
+            variables = {"params": params, "batch_stats": state.variables["batch_stats"]}
+            maps, statistics = association_pass(ka_net, variables, codec, features, view, step.triples, train=True)
+            losses = [used[t] * mse_distillation(truth[..., t:t + 1], maps[..., t:t + 1], None, believed[:, t])
+                      for t in range(len(used))]
+            return sum(losses), (losses, statistics)
+
+        params = state.variables["params"]
+        (value, (losses, statistics)), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
+        params, optimizer_state = descend(optimizer, gradient, state.optimizer_state, params, learning_rate, state.step)
+        metrics = {f"loss/{slot(number)}": loss for number, loss in enumerate(losses)}
+        metrics |= {"loss/total": value, "gradient_norm/association": optax.tree.norm(gradient)}
+        variables = {"params": params, "batch_stats": statistics}
+        return State(state.step + 1, variables, optimizer_state, state.frozen), metrics
+
+    def predict(state: Trained, example: Example) -> Prediction:
+        old = increment_of(state.frozen, keypoints).old
+        _, heatmaps = answered(model, state.frozen["teacher"], normalise(unit_range(example).image))
+        heatmaps = jnp.where(old[None, None, None] > 0, heatmaps, 0.0)
+        found, scores = codec.decode(heatmaps)
+        return Prediction(found, scores, (heatmaps,))
+
+    return Method(init, update, predict, (STREAM,), points)
+
+
+def association_predict(
+    model: KeypointNetwork, codec: Codec, normalise: Normalise, network: nn.Module | None = None
+) -> Callable[[Trained, Example], Prediction]:
+    """A `predict` of `association`'s result that READS THE LABELS of the new keypoints: a diagnosis, not a detector.
+
+    The old model's answers, with the channel of each used triple's old keypoint replaced by its KA-Net's map wherever
+    both new keypoints of the image are labelled. Keypoints that are not old have empty maps. Of two triples of the same
+    old keypoint the later one answers.
+    """
+    ka_net = network or AssociationNetwork()
+
+    def predict(state: Trained, example: Example) -> Prediction:
+        view = unit_range(example)
+        step, heatmaps, maps = _answers(model, ka_net, codec, normalise, state, view)
+        known = labelled_triples(codec, view, step.triples) * (step.triple_weights > 0).astype(jnp.float32)[None]
+        heatmaps = jnp.where(step.old[None, None, None] > 0, heatmaps, 0.0)
+        for number in range(step.triples.shape[0]):
+            of_old = jax.nn.one_hot(step.triples[number, 0], heatmaps.shape[-1])
+            replaced = (known[:, number:number + 1] * of_old[None])[:, None, None] > 0
+            heatmaps = jnp.where(replaced, maps[..., number:number + 1], heatmaps)
+        found, scores = codec.decode(heatmaps)
+        return Prediction(found, scores, (heatmaps,))
+
+    return predict
+
+
+# Diagnoses, for `kpjax.training.evaluation.reduce`. The share is the sum over `count`, both (T,) float32 by triple, of
+# images on which both new keypoints are labelled.
+
+
+def ka_reach(model: KeypointNetwork, codec: Codec, normalise: Normalise, reach: float) -> Measure:
+    """On how many images the old model puts a triple's old keypoint where KA-Net can answer: {"within", "count"}.
+
+    reach: of `kpjax.models.association.reach`, in heatmap pixels along each axis, from at least one of the two
+    new keypoints. The state's `frozen` has `teacher` and `increment`; KA-Nets need not exist. Below 0.8 a variant with
+    a longer reach is called for.
+    """
+
+    def measure(state: Trained, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
+        step = increment_of(state.frozen, batch.keypoints.shape[1])
+        _, heatmaps = answered(model, state.frozen["teacher"], normalise(unit_range(batch).image))
+        old, _ = decode_argmax(channels(heatmaps, step.triples[:, 0]))
+        new = geometry.move_points(codec.to_heatmap, batch.keypoints)
+        apart = [jnp.abs(jnp.take(new, step.triples[:, which], axis=1) - old).max(-1) for which in (1, 2)]
+        return _counted("within", jnp.minimum(*apart) <= reach, codec, batch, step.triples, weights)
+
+    return measure
+
+
+def copies_of_teacher(
+    model: KeypointNetwork, codec: Codec, normalise: Normalise, network: nn.Module | None = None
+) -> Measure:
+    """On how many images KA-Net's arg-max is the old model's: {"copied", "count"}, of a state of `association`.
+
+    Above 0.95 nothing has been associated.
+    """
+    ka_net = network or AssociationNetwork()
+
+    def measure(state: Trained, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
+        step, heatmaps, maps = _answers(model, ka_net, codec, normalise, state, unit_range(batch))
+        own, _ = decode_argmax(channels(heatmaps, step.triples[:, 0]))
+        of_ka_net, _ = decode_argmax(maps)
+        return _counted("copied", (own == of_ka_net).all(-1), codec, batch, step.triples, weights)
+
+    return measure
+
+
+def _answers(model, network, codec, normalise, state: Trained, view: Example):
+    """(increment, the old model's heatmaps (B, h, w, K), the KA-Nets' maps (B, h, w, T)), in evaluation mode."""
+    step = increment_of(state.frozen, view.keypoints.shape[1])
+    features, heatmaps = answered(model, state.frozen["teacher"], normalise(view.image))
+    maps, _ = association_pass(network, state.variables, codec, features, view, step.triples)
+    return step, heatmaps, maps
+
+
+def _counted(name: str, holds: jax.Array, codec: Codec, batch: Example, triples: jax.Array, weights: jax.Array):
+    valid = labelled_triples(codec, batch, triples) * weights[:, None]
+    return {name: (valid * holds.astype(jnp.float32)).sum(0), "count": valid.sum(0)}

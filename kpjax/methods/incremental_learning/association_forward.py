@@ -1,0 +1,110 @@
+"""What both stages of KAMP do with KA-Nets: condition them on labelled new keypoints and read their maps."""
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from kpjax import geometry
+from kpjax.errors import InputError
+from kpjax.heatmaps import Codec, decode_argmax
+from kpjax.methods.forward import train_pass
+from kpjax.models.association import AssociationInputs
+from kpjax.models.network import KeypointNetwork
+from kpjax.structures import Example, Variables, named_key
+
+
+def features_and_heatmaps(network: KeypointNetwork, images: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
+    """(features (B, h, w, C), heatmaps (B, h, w, K)), in the manner of `KeypointNetwork`'s methods."""
+    features = network.features(images, train)
+    return features, network.regress(features, train)
+
+
+def answered(model: KeypointNetwork, variables: Variables, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Features and heatmaps of a network that is not trained, on its stored statistics; no gradient leaves them."""
+    return jax.lax.stop_gradient(model.apply(variables, images, train=False, method=features_and_heatmaps))
+
+
+def channels(maps: jax.Array, numbers: jax.Array) -> jax.Array:
+    """Maps (..., K) or weights (B, K) of some keypoints, numbers (n,) int32: (..., n)."""
+    return jnp.take(maps, numbers, axis=-1)
+
+
+def labelled_triples(codec: Codec, example: Example, triples: jax.Array) -> jax.Array:
+    """(B, T) float32: 1 where both new keypoints of a triple have a heatmap, 0 elsewhere."""
+    _, weights = codec.encode(example)
+    return ((channels(weights, triples[:, 1]) > 0) & (channels(weights, triples[:, 2]) > 0)).astype(jnp.float32)
+
+
+def association_inputs(codec: Codec, features: jax.Array, example: Example, triple: jax.Array) -> AssociationInputs:
+    """Of one triple (3,) int32, from the labels of its two new keypoints. Where one has no label its map is empty."""
+    maps, weights = codec.encode(example)
+    known = weights[..., None] > 0
+    points = geometry.move_points(codec.to_heatmap, jnp.where(known, example.keypoints, 0.0))
+    new = triple[1:]
+    return AssociationInputs(features, channels(maps, new), jnp.take(points, new, axis=1))
+
+
+def slot(number: int) -> str:
+    """The name of a triple's KA-Net among the variables."""
+    return f"triple_{number}"
+
+
+def association_pass(
+    network: nn.Module, variables: Variables, codec: Codec, features: jax.Array, example: Example, triples: jax.Array,
+    *, train: bool = False,
+) -> tuple[jax.Array, Any]:
+    """The maps of all KA-Nets (B, h, w, T) float32, and their BatchNorm statistics afterwards.
+
+    variables: {'params': {'triple_0': ...}, 'batch_stats': {'triple_0': ...}}. features: (B, h, w, C) of the frozen
+    extractor for the example's images. example: augmented, with labels of the new keypoints.
+    """
+    maps, statistics = [], {}
+    for number in range(triples.shape[0]):
+        name = slot(number)
+        params, before = variables["params"][name], variables["batch_stats"].get(name, {})
+        inputs = association_inputs(codec, features, example, triples[number])
+        if train:
+            answer, statistics[name] = train_pass(network, params, before, inputs)
+        else:
+            answer, statistics[name] = network.apply({"params": params, "batch_stats": before}, inputs, False), before
+        maps.append(answer)
+    return jnp.concatenate(maps, axis=-1), statistics
+
+
+def initial_association(
+    network: nn.Module, key: jax.Array, model: KeypointNetwork, images: jax.Array, teacher: Variables, slots: int
+) -> Variables:
+    """Fresh KA-Nets, one for each slot. images: (1, H, W, 3), of which only the shape counts."""
+    features = jax.eval_shape(lambda: model.apply(teacher, images, train=False, method="features"))
+    size = features.shape[:3]
+    inputs = AssociationInputs(
+        jnp.zeros(features.shape, features.dtype), jnp.zeros((*size, 2), jnp.float32), jnp.zeros((1, 2, 2)))
+    fresh = {slot(number): network.init(named_key(key, slot(number)), inputs, train=False) for number in range(slots)}
+    return {"params": {name: tree["params"] for name, tree in fresh.items()},
+            "batch_stats": {name: tree.get("batch_stats", {}) for name, tree in fresh.items()}}
+
+
+def checked_association(fresh: Variables, given: Mapping[str, Any]) -> Variables:
+    """Trained KA-Nets in place of fresh ones of the same shapes.
+
+    A tree that has no `triple_<n>` holds no KA-Net at all, and the fresh ones are used: this is the rule by which a
+    method can be tried without a first stage. Raises InputError for KA-Nets of another number or shape.
+    """
+    if not any(name.startswith("triple_") for name in given["params"]):
+        return fresh
+    shapes = [jax.tree.map(jnp.shape, {name: tree[name] for name in fresh}) for tree in (fresh, given)]
+    if shapes[0] != shapes[1]:
+        raise InputError(f"start: 'association' holds {', '.join(sorted(given['params']))} of another shape than the "
+                         f"{len(fresh['params'])} of this method; use the network and slots of the first stage")
+    return {name: given[name] for name in fresh}
+
+
+def rerendered(codec: Codec, heatmaps: jax.Array) -> jax.Array:
+    """The codec's Gaussians at the arg-max of heatmaps (B, h, w, n): the same places at full contrast, float32."""
+    cells, _ = decode_argmax(heatmaps)
+    points = geometry.move_points(geometry.invert(codec.to_heatmap), cells)
+    # Of an example, only its keypoints are drawn.
+    drawn, _ = codec.encode(Example(heatmaps, points, jnp.ones(points.shape[:2], jnp.float32), *[points] * 3))
+    return drawn

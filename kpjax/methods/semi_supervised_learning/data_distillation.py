@@ -1,0 +1,90 @@
+"""Data distillation (Radosavovic et al. 2018): pseudo-labels from one network's answers under several transforms.
+
+Three steps: a network that was trained on the labelled images predicts every unlabelled one under flips and zooms, and
+the heatmaps, brought back, are averaged; a threshold on their peaks decides which keypoints become labels; a new
+network is trained on both sets. Here are the first two, the third is supervised training on a source of other labels.
+"""
+import itertools
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from kpjax import geometry
+from kpjax.errors import InputError
+from kpjax.heatmaps import Codec
+from kpjax.methods.forward import Normalise, unit_range
+from kpjax.structures import Example, Prediction, Skeleton, Trained
+
+
+def distilled_predict(
+    model: nn.Module, codec: Codec, normalise: Normalise, points: Skeleton, *,
+    scales: tuple[float, ...] = (0.75, 1.0, 1.25), flip: bool = True,
+) -> Callable[[Trained, Example], Prediction]:
+    """A `predict` that averages the heatmaps of every image under all scales, each plain and mirrored.
+
+    scales: zooms about the middle of the image. flip: whether to mirror too, with the names of left and right points
+    exchanged; without effect for a skeleton that has no flip permutation.
+
+    Every transform is undone on the heatmaps by the map that moved the image, whatever the grid of the codec. A cell
+    that a transform pushed out of the frame is averaged over the others. One pass of the network for each transform,
+    in evaluation mode, one after the other. Raises InputError for a scale that is not positive, or none.
+    """
+    if not scales or not all(math.isfinite(scale) and scale > 0 for scale in scales):
+        raise InputError(f"data distillation: scales are {tuple(scales)}; give at least one, each more than 0")
+    mirrors = (False, True) if flip and points.flip else (False,)
+    partners = np.array(points.flip or range(len(points.names)))
+
+    def predict(state: Trained, example: Example) -> Prediction:
+        images = unit_range(example).image
+        _, height, width, _ = images.shape
+        middle = ((width - 1) / 2, (height - 1) / 2)
+        summed, covered = 0.0, 0.0
+        for scale, mirrored in itertools.product(scales, mirrors):
+            there = geometry.affine(-scale if mirrored else scale, 0, 0, scale, centre=middle)
+            back = geometry.invert(there)
+            heatmaps = model.apply(state.variables, normalise(geometry.warp(images, there)), train=False)
+            if mirrored:
+                heatmaps = heatmaps[..., partners]
+            frame = jnp.ones((1, *heatmaps.shape[1:3], 1), jnp.float32)
+            summed += geometry.warp_heatmaps(heatmaps, back, codec.to_heatmap)
+            covered += geometry.warp_heatmaps(frame, back, codec.to_heatmap)
+        # Of a cell that no transform shows there is nothing to average; its sum is 0 too.
+        average = summed / jnp.maximum(covered, 1e-3)
+        keypoints, scores = codec.decode(average)
+        return Prediction(keypoints, scores, (average,))
+
+    return predict
+
+
+def matching_threshold(peaks: np.ndarray, labelled_visible: np.ndarray) -> float:
+    """The threshold at which an unlabelled image keeps as many keypoints, on average, as a labelled one has.
+
+    peaks: (U, K), the height of each keypoint's averaged heatmap. labelled_visible: (N, K) in {0, 1}. The threshold is
+    the n-th largest of all peaks, n = U times the mean number of visible keypoints of a labelled image, rounded; a
+    peak is kept if it is at least that. Infinite if n is 0. Raises InputError if either is empty.
+    """
+    peaks, labelled_visible = np.asarray(peaks), np.asarray(labelled_visible, np.float64)
+    if not peaks.size or not labelled_visible.size:
+        raise InputError(f"pseudo-labels: there are {len(peaks)} unlabelled and {len(labelled_visible)} labelled "
+                         "images; both are needed")
+    kept = math.floor(len(peaks) * labelled_visible.sum() / len(labelled_visible) + 0.5)
+    return float(np.sort(peaks, axis=None)[-kept]) if kept else math.inf
+
+
+class PseudoLabels(NamedTuple):
+    """Labels of U images that a network has made; `visible` says which of them to train on."""
+
+    keypoints: np.ndarray  # (U, K, 2) float32 px, 0 where not kept
+    visible: np.ndarray  # (U, K) float32 in {0, 1}
+    threshold: float
+
+
+def pseudo_labels(keypoints: np.ndarray, peaks: np.ndarray, labelled_visible: np.ndarray) -> PseudoLabels:
+    """Hard labels: predicted keypoints (U, K, 2) whose peaks (U, K) reach `matching_threshold`."""
+    threshold = matching_threshold(peaks, labelled_visible)
+    visible = (np.asarray(peaks) >= threshold).astype(np.float32)
+    return PseudoLabels(np.where(visible[..., None] > 0, keypoints, 0).astype(np.float32), visible, threshold)

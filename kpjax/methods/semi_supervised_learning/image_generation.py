@@ -1,0 +1,251 @@
+"""Labels for a few pictures and image generation for all: the rival Gen of semi-supervised keypoint localization
+(Moskvyak et al. 2021, Table 1), which puts the model of Jakab et al. 2018 (IMM) beside a supervised loss.
+
+A picture x is moved by a random map g. The heatmap network reads x' = g(x); its heatmaps become points, nothing else
+of x' is kept, and a generator has to paint x' from x and those points. The generator serves training only.
+"""
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from kpjax.augment.augmentations import Augment, random_warp
+from kpjax.augment.random_maps import PERSPECTIVE, DrawMap
+from kpjax.errors import InputError
+from kpjax.heatmaps import Codec
+from kpjax.losses.heatmap import heatmap_mse
+from kpjax.losses.objective import Objective, Term, total, views
+from kpjax.losses.reconstruction import balanced_distances, feature_distances, moved_averages, pixel_mse
+from kpjax.methods.forward import (
+    Normalise,
+    augmented,
+    check_equal_batches,
+    deinterleave,
+    heatmap_predict,
+    imagenet_normalise,
+    initial_variables,
+    interleave,
+    train_pass,
+)
+from kpjax.methods.supervised_learning import supervised_objective
+from kpjax.models.image_generation import image_generator_for, normalised_points
+from kpjax.models.network import KeypointNetwork
+from kpjax.optimization import LearningRate, descend
+from kpjax.structures import Method, Metrics, Skeleton, Start, Streams, Variables, named_key
+
+STREAMS = ("labelled", "unlabelled")
+MOVED = {f"{stream}/warped": stream for stream in STREAMS}  # views of x', by the stream of their x
+PERCEPTUAL = "perceptual"  # what a term reads that compares features
+VIEWS = ("labelled", *MOVED)
+
+ReadPoints = Callable[[jax.Array], jax.Array]  # heatmaps (N, h, w, K) -> normalised points (N, K, 2)
+SHARP_POINTS = partial(normalised_points, sharpness=10.0)
+
+
+class State(NamedTuple):
+    """Of `image_generation`. What the objective does not need is empty."""
+
+    step: jax.Array
+    variables: Variables
+    generator: Variables
+    averages: jax.Array | tuple[()]  # (layers,) float32, running averages of the distances between features
+    optimizer_state: optax.OptState
+    frozen: Mapping[str, Any]  # perceptual
+
+
+class Reconstruction(NamedTuple):
+    """What the generator made of the pictures of all streams that are rebuilt."""
+
+    images: jax.Array  # (N, h, w, 3) float32, not bounded
+    targets: jax.Array  # (N, h, w, 3) float32 in [0, 1]
+    distances: jax.Array | tuple[()]  # (layers,) float32, of pixels and of each feature map
+    averages: jax.Array | tuple[()]  # (layers,) float32, with this batch in them
+
+
+def image_generation_objective(
+    codec: Codec,
+    *,
+    streams: Sequence[str] = STREAMS,
+    perceptual: bool = False,
+    supervised_weight: float = 1.0,
+    reconstruction: float = 1e-6,
+    half: bool = False,
+) -> Objective:
+    """Two terms: `supervised` fits the labels of `labelled`, `reconstruction` compares what was painted.
+
+    streams: those whose pictures are painted. half: a factor 1/2 in the supervised loss, as in the official HRNet.
+    perceptual: compare features, not pixels.
+    reconstruction: weight of a term that has IMM's own factors, 1000 times the `balanced_distances` of features, or
+    1000 / 255 times the mean squared difference of pixels up to 255. By default both are about as large as the
+    supervised term at its start. Both weights are 1e-3 times those to use beside the weights of Moskvyak et al., 1e3
+    and 1e-3: only their ratio matters to Adam.
+    """
+    def compare_pixels(outputs, streams):
+        del streams
+        return 1000 * 255 * pixel_mse(outputs["reconstruction"].images, outputs["reconstruction"].targets)
+
+    def compare_features(outputs, streams):
+        del streams
+        return 1000 * balanced_distances(outputs["reconstruction"].distances, outputs["reconstruction"].averages)
+
+    moved = tuple(f"{stream}/warped" for stream in streams)
+    rebuild = (Term(reconstruction, compare_features, reads=(*moved, PERCEPTUAL)) if perceptual
+               else Term(reconstruction, compare_pixels, reads=moved))
+    fit_labels = supervised_objective(codec, partial(heatmap_mse, half=half), weight=supervised_weight)
+    return {**fit_labels, "reconstruction": rebuild}
+
+
+def image_generation(
+    model: KeypointNetwork,
+    points: Skeleton,
+    *,
+    objective: Objective,
+    codec: Codec,
+    optimizer: optax.GradientTransformation,
+    learning_rate: LearningRate,
+    augment: Augment | Mapping[str, Augment],
+    normalise: Normalise,
+    generator: nn.Module | None = None,
+    perceptual: nn.Module | None = None,
+    perceptual_normalise: Normalise = imagenet_normalise,
+    first_averages: Sequence[float] | None = None,
+    draw_map: DrawMap = PERSPECTIVE,
+    read_points: ReadPoints = SHARP_POINTS,
+    size: int = 128,
+) -> Method:
+    """Builds the method; it reads those of the streams `labelled` and `unlabelled` that the objective needs.
+
+    generator: `apply(variables, images (N, h, w, 3), points (N, K, 2), train=...)` -> images of the same size; by
+        default IMM's, in float32, with the scales that suit the pictures (`image_generator_for`). It sees pictures in
+        [0, 1].
+    perceptual: `apply(variables, images)` -> feature maps, for example `kpjax.models.vgg.VGG`; its trained variables
+        come as `start['perceptual']` and stay as they are. perceptual_normalise: what it wants done to pictures in
+        [0, 1]. Its distances are those of the pixels and of each of its feature maps.
+    first_averages: the running averages that the distances start from, pixels (in [0, 1]) first. None takes the
+        distances of the first batch: IMM's numbers belong to a network that was trained to colour grey pictures.
+    draw_map: g, one for each picture. The view that is moved is the augmented one.
+    read_points: where a heatmap says its keypoint is. By one softmax over the whole map, since heatmaps
+        that are fitted to Gaussians of peak 1 are too low for the softmax by axis of IMM
+        (`partial(normalised_points_by_axis, sharpness=...)`): sharpened by 10, a peak on 64 x 64 cells then moves its
+        point by 8 % of its distance from the middle, and by 94 % with one softmax.
+    size: the longer side of the pictures that are painted; larger ones are shrunk to it.
+    learning_rate: one for all parameters, or one for each part of the model and for `generator`.
+
+    All streams have the same batch size: their views go through the network in one pass, interleaved.
+    Terms find heatmaps (B, h, w, K) under the names of their views, `labelled`, `labelled/warped` and
+    `unlabelled/warped`, and a `Reconstruction` under `reconstruction`; `perceptual` as a view asks for the features.
+    start: `variables`, optional; `perceptual`, if the objective reads it.
+    Raises InputError from `init` if that is missing, batch sizes differ, or the generator's strides do not fit `size`.
+    """
+    read = views(objective)
+    if unknown := sorted(read - {*VIEWS, PERCEPTUAL}):
+        raise ValueError(f"image_generation: no view {', '.join(unknown)}; there are {', '.join(VIEWS)}, {PERCEPTUAL}")
+    if PERCEPTUAL in read and perceptual is None:
+        raise ValueError("image_generation: the objective compares features, so give `perceptual`, the network of them")
+    passes = tuple(view for view in VIEWS if view in read)
+    rebuilt = {view: stream for view, stream in MOVED.items() if view in read}
+    needed = tuple(stream for stream in STREAMS if stream in {*passes, *rebuilt.values()})
+    compares_features = PERCEPTUAL in read
+
+    def painter_of(images: jax.Array) -> nn.Module:
+        return image_generator_for(max(images.shape[1:3])) if generator is None else generator
+
+    def init(key: jax.Array, streams: Streams, start: Start) -> State:
+        check_equal_batches({stream: streams[stream] for stream in needed})
+        images = jnp.zeros((1, *streams[needed[0]].image.shape[1:]), jnp.float32)
+        variables = initial_variables(model, named_key(key, "model"), images, start)
+        params, generator_variables, averages, frozen = variables["params"], {}, (), {}
+        if rebuilt:
+            generator_variables = initial_generator(named_key(key, "generator"), images)
+            params = params | {"generator": generator_variables["params"]}
+        if compares_features:
+            if PERCEPTUAL not in start:
+                raise InputError("image generation: start has no 'perceptual', the weights of the network that "
+                                 "compares pictures; load them, or compare pixels")
+            frozen = {PERCEPTUAL: start[PERCEPTUAL]}
+            layers = 1 + len(jax.eval_shape(perceptual.apply, frozen[PERCEPTUAL], _shrunk(images, size)))
+            averages = jnp.zeros(layers, jnp.float32) if first_averages is None else jnp.array(
+                first_averages, jnp.float32)
+            if averages.shape != (layers,):
+                raise ValueError(f"image_generation: first_averages has {averages.size} numbers for {layers} distances")
+        return State(jnp.int32(0), variables, generator_variables, averages, optimizer.init(params), frozen)
+
+    def initial_generator(key: jax.Array, images: jax.Array) -> Variables:
+        images = _shrunk(images, size)
+        middle = jnp.zeros((1, len(points.names), 2), jnp.float32)
+        painted, fresh = painter_of(images).init_with_output(key, images, middle, train=False)
+        if painted.shape != images.shape:
+            raise InputError(f"image generation: from pictures of {images.shape[1]} x {images.shape[2]} the generator "
+                             f"makes {painted.shape[1]} x {painted.shape[2]}; choose a size that its strides divide")
+        return {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
+
+    def reconstruct(params, state: State, pictures: Mapping[str, jax.Array], outputs: Mapping[str, jax.Array]):
+        """The generator's pictures beside their targets, and its BatchNorm statistics afterwards."""
+        sources = interleave(*(_shrunk(pictures[stream], size) for stream in rebuilt.values()))
+        targets = interleave(*(_shrunk(pictures[view], size) for view in rebuilt))
+        read_at = read_points(interleave(*(outputs[view] for view in rebuilt)))
+        images, mutated = painter_of(sources).apply(
+            {"params": params, "batch_stats": state.generator["batch_stats"]}, sources, read_at, train=True,
+            mutable=["batch_stats"])
+        if not compares_features:
+            return Reconstruction(images, targets, (), ()), mutated.get("batch_stats", {})
+
+        def layers(pictures):
+            return (pictures, *perceptual.apply(state.frozen[PERCEPTUAL], perceptual_normalise(pictures)))
+
+        distances = feature_distances(layers(images), jax.lax.stop_gradient(layers(targets)))
+        averages = moved_averages(state.averages, distances)
+        if first_averages is None:
+            averages = jnp.where(state.step == 0, jax.lax.stop_gradient(distances), averages)
+        return Reconstruction(images, targets, distances, averages), mutated.get("batch_stats", {})
+
+    def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
+        examples = augmented(augment, {stream: streams[stream] for stream in needed}, key)
+        for view, stream in rebuilt.items():
+            examples[view], _ = random_warp(draw_map)(named_key(key, view), examples[stream])
+        pictures = {view: example.image for view, example in examples.items()}
+
+        def objective_of(params):
+            model_params = {name: tree for name, tree in params.items() if name != "generator"}
+            heatmaps, statistics = train_pass(model, model_params, state.variables["batch_stats"],
+                                              interleave(*(normalise(pictures[view]) for view in passes)))
+            outputs = dict(zip(passes, deinterleave(heatmaps, len(passes)), strict=True))
+            generator_statistics = {}
+            if rebuilt:
+                outputs["reconstruction"], generator_statistics = reconstruct(
+                    params["generator"], state, pictures, outputs)
+            value, parts = total(objective, outputs, examples)
+            averages = outputs["reconstruction"].averages if rebuilt else ()
+            return value, (parts, statistics, generator_statistics, averages)
+
+        params = dict(state.variables["params"])
+        if rebuilt:
+            params["generator"] = state.generator["params"]
+        (value, (parts, statistics, generator_statistics, averages)), gradient = (
+            jax.value_and_grad(objective_of, has_aux=True)(params))
+        params, optimizer_state = descend(
+            optimizer, gradient, state.optimizer_state, params, learning_rate, state.step)
+        metrics = parts | {"loss/total": value}
+        generator_variables = {}
+        if rebuilt:
+            metrics["gradient_norm/generator"] = optax.tree.norm(gradient.pop("generator"))
+            generator_variables = {"params": params.pop("generator"), "batch_stats": generator_statistics}
+        metrics["gradient_norm/model"] = optax.tree.norm(gradient)
+        variables = {"params": params, "batch_stats": statistics}
+        return State(state.step + 1, variables, generator_variables, averages, optimizer_state, state.frozen), metrics
+
+    return Method(init, update, heatmap_predict(model, codec, normalise), needed, points)
+
+
+def _shrunk(images: jax.Array, size: int) -> jax.Array:
+    """Images (B, H, W, 3) at most `size` pixels on the longer side, smoothed as they shrink."""
+    batch, height, width, channels = images.shape
+    factor = size / max(height, width)
+    if factor >= 1:
+        return images
+    shape = (batch, round(height * factor), round(width * factor), channels)
+    return jax.image.resize(images, shape, "linear")

@@ -1,0 +1,161 @@
+"""Mean teacher for heatmaps (Tarvainen and Valpola 2017): labels for some images, a moving average for the others.
+
+The teacher is the exponential moving average of the student, BatchNorm statistics included, and sees an unlabelled
+image as its base augmentation left it. The student sees the same image under a map g, and is to answer what the teacher
+answers, moved by g. Labelled and unlabelled images of the student share one forward pass, their rows interleaved. No
+gradient reaches the teacher, and its answers use the statistics of the batch, as the student's do: with running ones
+the two answer on different scales, and a student that follows a larger scale drags its teacher further up.
+"""
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from kpjax import geometry
+from kpjax.augment.augmentations import Augment, random_warp
+from kpjax.augment.random_maps import PERSPECTIVE, DrawMap
+from kpjax.heatmaps import Codec
+from kpjax.losses.heatmap import heatmap_mse
+from kpjax.losses.objective import Objective, Term, total, views
+from kpjax.methods.forward import (
+    Normalise,
+    augmented,
+    check_equal_batches,
+    deinterleave,
+    heatmap_predict,
+    initial_variables,
+    interleave,
+    train_pass,
+)
+from kpjax.methods.supervised_learning import HeatmapLoss, supervised_objective
+from kpjax.optimization import LearningRate, descend, ema
+from kpjax.structures import Example, Method, Metrics, Skeleton, Start, Streams, Variables, named_key
+
+Network = Literal["teacher", "student"]
+WARPED = "unlabelled/warped"
+PASSES = {"labelled": "labelled", WARPED: "unlabelled", "teacher": "unlabelled"}  # what each view reads
+
+
+class State(NamedTuple):
+    """Of `mean_teacher`. `networks` tells which of the two trees is the student."""
+
+    step: jax.Array
+    variables: Variables  # the network that `predict` reads
+    other: Variables  # of student and teacher, the one that it does not
+    optimizer_state: optax.OptState
+    frozen: Mapping[str, Any]  # empty
+
+
+def mean_squares(heatmaps: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.Array:
+    """`heatmap_mse` without its factor 1/2."""
+    return heatmap_mse(heatmaps, targets, weights, half=False)
+
+
+def mean_teacher_objective(
+    codec: Codec,
+    *,
+    loss: HeatmapLoss = mean_squares,
+    supervised_weight: float = 1.0,
+    consistency: float = 0.1,
+) -> Objective:
+    """The labels' term and the teacher's: the mean, over all elements, of the squared difference of heatmaps.
+
+    loss: `(heatmaps, targets, weights) -> scalar`, of the labelled images. The weights have the ratio of the supervised
+    and the equivariance term of Moskvyak et al. 2021, 1e3 to 1e2, whose rival this is here. Under Adam the ratio is
+    what counts; plain descent would need a rate a thousand times smaller for those.
+    """
+
+    def follow_teacher(outputs, streams):
+        del streams
+        heatmaps = outputs[WARPED]
+        everything = jnp.ones((heatmaps.shape[0], heatmaps.shape[-1]), jnp.float32)
+        return mean_squares(heatmaps, jax.lax.stop_gradient(outputs["teacher"]), everything)
+
+    return {**supervised_objective(codec, loss, weight=supervised_weight),
+            "consistency": Term(consistency, follow_teacher, reads=(WARPED, "teacher"))}
+
+
+def ramped(decay: float, step: jax.Array) -> jax.Array:
+    """min(decay, (1 + step) / (10 + step)), a float32: a young average forgets its starting point quickly."""
+    step = step.astype(jnp.float32)
+    return jnp.minimum(jnp.float32(decay), (1 + step) / (10 + step))
+
+
+def networks(state: State, predicts: Network = "teacher") -> tuple[Variables, Variables]:
+    """(student, teacher) of a state whose method was built with that `predicts`."""
+    return (state.other, state.variables) if predicts == "teacher" else (state.variables, state.other)
+
+
+def mean_teacher(
+    model: nn.Module,
+    points: Skeleton,
+    *,
+    objective: Objective,
+    codec: Codec,
+    optimizer: optax.GradientTransformation,
+    learning_rate: LearningRate,
+    augment: Augment | Mapping[str, Augment],
+    normalise: Normalise,
+    draw_map: DrawMap = PERSPECTIVE,
+    decay: float = 0.999,
+    ramp: bool = True,
+    predicts: Network = "teacher",
+) -> Method:
+    """Builds the method; it reads the streams `labelled` and `unlabelled`, of equal batch sizes.
+
+    model: `apply(variables, images (B, H, W, 3), train=...)` -> heatmaps (B, h, w, K).
+    objective: as `mean_teacher_objective` makes it. Its terms read the views `labelled` (the student's heatmaps),
+        `unlabelled/warped` (the student's, of the moved image) and `teacher` (the teacher's, moved as the image is);
+        passes that no term reads are not run, nor are their streams asked for.
+    optimizer: without its learning rate. learning_rate: of the step, one for all parameters or one per top-level name.
+    augment: one for both streams, or a mapping by stream.
+    draw_map: g, one for each unlabelled image.
+    decay: of the average. ramp: `ramped` instead of the constant. predicts: which of the two networks is the result;
+        the teacher is, if nothing is said.
+
+    start: `variables` of an earlier stage, optional; both networks begin there, or at the same random point.
+    Raises InputError from `init` if the streams' batches have different sizes.
+    """
+    read = views(objective)
+    if unknown := sorted(read - set(PASSES)):
+        raise ValueError(f"mean teacher has no view {unknown[0]!r}; its terms may read {', '.join(PASSES)}")
+    streams_read = tuple(dict.fromkeys(PASSES[view] for view in PASSES if view in read))
+    seen = [view for view in ("labelled", WARPED) if view in read]  # by the student
+
+    def init(key: jax.Array, streams: Streams, start: Start) -> State:
+        check_equal_batches({name: streams[name] for name in streams_read})
+        images = jnp.zeros((1, *streams[streams_read[0]].image.shape[1:]), jnp.float32)
+        variables = initial_variables(model, named_key(key, "model"), images, start)
+        return State(jnp.int32(0), variables, variables, optimizer.init(variables["params"]), {})
+
+    def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
+        student, teacher = networks(state, predicts)
+        examples: dict[str, Example] = augmented(augment, {name: streams[name] for name in streams_read}, key)
+        outputs: dict[str, jax.Array] = {}
+        if "unlabelled" in examples:
+            plain = examples["unlabelled"]
+            examples[WARPED], maps = random_warp(draw_map)(named_key(key, WARPED), plain)
+        if "teacher" in read:
+            answer, _ = train_pass(model, teacher["params"], teacher["batch_stats"], normalise(plain.image))
+            outputs["teacher"] = geometry.warp_heatmaps(answer, maps, codec.to_heatmap)
+
+        def objective_of(params):
+            images = normalise(interleave(*(examples[view].image for view in seen)))
+            heatmaps, statistics = train_pass(model, params, student["batch_stats"], images)
+            answers = dict(zip(seen, deinterleave(heatmaps, len(seen)), strict=True))
+            value, parts = total(objective, outputs | answers, examples)
+            return value, (parts, statistics)
+
+        (value, (parts, statistics)), gradient = jax.value_and_grad(objective_of, has_aux=True)(student["params"])
+        params, optimizer_state = descend(
+            optimizer, gradient, state.optimizer_state, student["params"], learning_rate, state.step)
+        student = {"params": params, "batch_stats": statistics}
+        teacher = ema(teacher, student, ramped(decay, state.step) if ramp else decay)
+        metrics = parts | {"loss/total": value, "gradient_norm/student": optax.tree.norm(gradient)}
+        variables, other = (teacher, student) if predicts == "teacher" else (student, teacher)
+        return State(state.step + 1, variables, other, optimizer_state, state.frozen), metrics
+
+    return Method(init, update, heatmap_predict(model, codec, normalise), streams_read, points)

@@ -1,0 +1,194 @@
+"""The terms and objectives of `semi_supervised`: the method's own (Moskvyak et al. 2021), ELT's and pseudo-labels'.
+
+A term reads views by name; `semi_supervised` runs the passes that the terms of its objective read, and no others.
+"""
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from kpjax import geometry
+from kpjax.heatmaps import Codec, decode_soft_argmax
+from kpjax.losses.consistency import (
+    coordinate_equivariance,
+    semantic_consistency,
+    transformation_equivariance,
+    transformation_invariance,
+)
+from kpjax.losses.heatmap import heatmap_mse
+from kpjax.losses.objective import Objective, Term
+from kpjax.methods.forward import interleave
+from kpjax.methods.supervised_learning import supervised_objective
+from kpjax.structures import Example, Streams
+
+LABELLED, UNLABELLED = STREAMS = ("labelled", "unlabelled")
+EQUATION_5 = {"supervised_weight": 1e3, "semantic": 0.5, "equivariance": 1e2, "invariance": 1e2}
+
+
+# Views: names of what a term reads. f's heatmaps are called after the images they are of.
+
+
+def warped(stream: str) -> str:
+    """The images of a stream under g."""
+    return f"{stream}/warped"
+
+
+def semantic_of(view: str, ground_truth: bool) -> str:
+    """z and phi(z) of a view; ground_truth: under true heatmaps as masks where there are labels, else under f's."""
+    return f"semantic/{view}" + ("/by_label" if ground_truth and view.startswith(LABELLED) else "")
+
+
+IMAGES = (*STREAMS, *map(warped, STREAMS))
+SEMANTIC = {semantic_of(view, truth): view for view in IMAGES for truth in (False, True)}  # and the images it is of
+
+
+# Terms: functions of what was read and of the examples by view. `semi_supervised` says what is there.
+
+
+def semantic_term(
+    codec: Codec, weight: float = 5e-4, streams: Sequence[str] = STREAMS, *, ground_truth: bool = True,
+    on_warped: bool = False,
+) -> Term:
+    """L_sc, the mean over all keypoints of all streams but those without a label. on_warped: of g(x), too."""
+    images = (*streams, *(map(warped, streams) if on_warped else ()))
+    reads = tuple(semantic_of(view, ground_truth) for view in images)
+
+    def loss(outputs, examples):
+        logits = interleave(*(outputs[name].logits for name in reads))
+        return semantic_consistency(
+            logits, interleave(*(_weights(codec, examples, view, ground_truth) for view in images)))
+
+    return Term(weight, loss, reads)
+
+
+def equivariance_term(
+    codec: Codec, weight: float = 0.1, streams: Sequence[str] = STREAMS, *, ground_truth: bool = True
+) -> Term:
+    """L_te: f(g(x)) against g(f(x)); with ground_truth, against g(t) on labelled images."""
+    true = [stream for stream in streams if ground_truth and stream == LABELLED]
+
+    def of(stream, outputs, examples):
+        heatmaps = codec.encode(examples[stream])[0] if stream in true else outputs[stream]
+        moved = geometry.warp_heatmaps(heatmaps, outputs[f"maps/{stream}"], codec.to_heatmap)
+        return transformation_equivariance(
+            outputs[warped(stream)], moved, _weights(codec, examples, stream, ground_truth))
+
+    predicted = [stream for stream in streams if stream not in true]
+    return Term(weight, _mean_over(streams, of), (*predicted, *map(warped, streams)))
+
+
+def invariance_term(
+    codec: Codec, weight: float = 0.1, streams: Sequence[str] = STREAMS, *, ground_truth: bool = True,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> Term:
+    """L_ti: z(x) against z(g(x)); with ground_truth, of labelled keypoints that g leaves in the frame."""
+
+    def of(stream, outputs, examples):
+        pair = stream, warped(stream)
+        z, z_of_warped = (outputs[semantic_of(view, ground_truth)].representations for view in pair)
+        labelled, inside = (_weights(codec, examples, view, ground_truth) for view in pair)
+        return transformation_invariance(z, z_of_warped, labelled * inside, reduction=reduction)
+
+    images = (*streams, *map(warped, streams))
+    return Term(weight, _mean_over(streams, of), tuple(semantic_of(view, ground_truth) for view in images))
+
+
+def inverse_equivariance_term(codec: Codec, weight: float = 0.1, streams: Sequence[str] = STREAMS) -> Term:
+    """ELT on heatmaps: those of g(x), moved back by g, against f(x). What g pushes out of the frame is lost to it."""
+
+    def of(stream, outputs, examples):
+        back = geometry.invert(outputs[f"maps/{stream}"])
+        returned = geometry.warp_heatmaps(outputs[warped(stream)], back, codec.to_heatmap)
+        return transformation_equivariance(returned, outputs[stream], _every_keypoint(examples[stream]))
+
+    return Term(weight, _mean_over(streams, of), (*streams, *map(warped, streams)))
+
+
+def coordinate_equivariance_term(
+    codec: Codec, weight: float = 1e-3, streams: Sequence[str] = STREAMS, *, sharpness: float = 100.0
+) -> Term:
+    """ELT on keypoints, read by a soft-argmax of sharpness * heatmaps: maps that peak near 1 are flat without it."""
+
+    def of(stream, outputs, examples):
+        del examples
+        heatmaps = outputs[stream], outputs[warped(stream)]
+        points, points_of_warped = (decode_soft_argmax(each, temperature=1 / sharpness)[0] for each in heatmaps)
+        maps = geometry.conjugate(outputs[f"maps/{stream}"], codec.to_heatmap)
+        return coordinate_equivariance(points, points_of_warped, maps, heatmaps[0].shape[1:3])
+
+    return Term(weight, _mean_over(streams, of), (*streams, *map(warped, streams)))
+
+
+def _mean_over(streams: Sequence[str], of: Callable) -> Callable:
+    """The batches of all streams have one size, so the mean over their images is the mean of the streams' means."""
+    return lambda outputs, examples: sum(of(stream, outputs, examples) for stream in streams) / len(streams)
+
+
+def _every_keypoint(example: Example) -> jax.Array:
+    return jnp.ones(example.visible.shape, jnp.float32)
+
+
+def _weights(codec: Codec, examples: Streams, view: str, ground_truth: bool) -> jax.Array:
+    """(B, K): where true heatmaps are used, 1 if there is one; 1 elsewhere."""
+    true = ground_truth and view.startswith(LABELLED)
+    return codec.encode(examples[view])[1] if true else _every_keypoint(examples[view])
+
+
+# Objectives
+
+
+def semi_supervised_objective(
+    codec: Codec, *, streams: Sequence[str] = STREAMS, supervised_weight: float = 1.0, semantic: float = 5e-4,
+    equivariance: float = 0.1, invariance: float = 0.1, ground_truth: bool = True,
+    ground_truth_in_equivariance: bool | None = None, equivariance_on: Sequence[str] | None = None,
+    semantic_on_warped: bool = False, ti_reduction: Literal["mean", "sum"] = "mean", half: bool = False,
+) -> Objective:
+    """Equation 5: `supervised`, `semantic`, `equivariance`, `invariance`. The rows of Table 2 are `without` some.
+
+    The default weights are equation 5's over 1e3: Adam hardly tells them from the paper's, which are
+    `semi_supervised_objective(codec, **EQUATION_5)`, and plain descent gets along with the same rates as elsewhere.
+    codec: draws t and says how heatmaps lie in images. streams: ("labelled",) if all images have labels.
+    ground_truth: False for Table 4's second row, f's own heatmaps in all terms but the supervised one.
+    ground_truth_in_equivariance, equivariance_on: other choices for L_te than for the rest; None for the same.
+    semantic_on_warped: L_sc of g(x), too. ti_reduction: see `transformation_invariance`.
+    half: the official code's factor 1/2 in L_sup.
+    """
+    in_equivariance = ground_truth if ground_truth_in_equivariance is None else ground_truth_in_equivariance
+    return _supervised(codec, supervised_weight, half) | {
+        "semantic": semantic_term(codec, semantic, streams, ground_truth=ground_truth, on_warped=semantic_on_warped),
+        "equivariance": equivariance_term(
+            codec, equivariance, equivariance_on or streams, ground_truth=in_equivariance),
+        "invariance": invariance_term(codec, invariance, streams, ground_truth=ground_truth, reduction=ti_reduction),
+    }
+
+
+def equivariant_landmark_objective(
+    codec: Codec, form: Literal["inverse_heatmap", "forward_heatmap", "coordinates"] = "inverse_heatmap", *,
+    streams: Sequence[str] = STREAMS, supervised_weight: float = 1.0, equivariance: float | None = None,
+    sharpness: float = 100.0, half: bool = False,
+) -> Objective:
+    """ELT (Honari et al. 2018): `supervised` and `equivariance`, without ground truth in the latter.
+
+    form: "inverse_heatmap" moves the heatmaps of g(x) back, "forward_heatmap" is L_te, "coordinates" compares points,
+        as the original. equivariance: the weight; None is 0.1 for heatmaps and 1e-3 for coordinates.
+    """
+    terms = {"inverse_heatmap": inverse_equivariance_term,
+             "forward_heatmap": partial(equivariance_term, ground_truth=False),
+             "coordinates": partial(coordinate_equivariance_term, sharpness=sharpness)}
+    weight = (1e-3 if form == "coordinates" else 0.1) if equivariance is None else equivariance
+    return _supervised(codec, supervised_weight, half) | {"equivariance": terms[form](codec, weight, streams)}
+
+
+def pseudo_label_objective(codec: Codec, *, supervised_weight: float = 1.0, half: bool = False) -> Objective:
+    """L_sup of the whole batch, where `unlabelled` carries labels that a teacher gave (Radosavovic et al. 2018).
+
+    `supervised` and `pseudo_labels`, each of half the weight: together the mean over both halves of the batch.
+    """
+    taught = _supervised(codec, supervised_weight / 2, half, UNLABELLED)["supervised"]
+    return _supervised(codec, supervised_weight / 2, half) | {"pseudo_labels": taught}
+
+
+def _supervised(codec: Codec, weight: float, half: bool, stream: str = LABELLED) -> dict[str, Term]:
+    return dict(supervised_objective(codec, partial(heatmap_mse, half=half), stream, weight))

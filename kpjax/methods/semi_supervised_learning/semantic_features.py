@@ -1,0 +1,76 @@
+"""Semantic representations: what a network's features hold at its keypoints (Moskvyak et al. 2021)."""
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from kpjax.losses.consistency import semantic_representation
+from kpjax.methods.forward import Normalise, unit_range
+from kpjax.models.keypoint_classification import KeypointClassifier, KeypointFeatures
+from kpjax.models.network import KeypointNetwork
+from kpjax.structures import Example, Variables, named_key
+
+FeatureMaps = Callable[[tuple[jax.Array, ...], jax.Array], Sequence[jax.Array]]
+
+
+class Semantic(NamedTuple):
+    """What images hold at their keypoints."""
+
+    representations: jax.Array  # z, (B, K, C) float32
+    logits: jax.Array  # phi(z) before its softmax, (B, K, K) float32
+
+
+def every_map(backbone_maps: tuple[jax.Array, ...], upsampled: jax.Array) -> Sequence[jax.Array]:
+    """All feature maps of a network, each once (an HRNet's upsampling returns one of its backbone's), but for those
+    that are finer than its heatmaps: the paper enlarges maps and shrinks none."""
+    maps = tuple(each for each in backbone_maps if each.shape[1] <= upsampled.shape[1])
+    return maps if any(each is upsampled for each in maps) else (*maps, upsampled)
+
+
+def heatmaps_and_features(network: KeypointNetwork, images: jax.Array, train: bool):
+    """(heatmaps, (feature maps of the backbone, their upsampling)), in the manner of `KeypointNetwork`'s methods."""
+    backbone_maps = network.backbone_features(images, train)
+    upsampled = network.upsample(backbone_maps, train)
+    return network.regress(upsampled, train), (backbone_maps, upsampled)
+
+
+def classified(parameters: Mapping[str, Any], feature_maps: Sequence[jax.Array], masks: jax.Array) -> Semantic:
+    """F of some feature maps, z under masks (B, h, w, K), and phi(z). parameters: as of `initial_semantic`."""
+    width, keypoints = parameters["features"]["bias"].shape[0], masks.shape[-1]
+    features = KeypointFeatures(width).apply({"params": parameters["features"]}, feature_maps, masks.shape[1:3])
+    z = semantic_representation(features, masks)
+    return Semantic(z, KeypointClassifier(keypoints).apply({"params": parameters["classifier"]}, z))
+
+
+def initial_semantic(
+    model: KeypointNetwork, key: jax.Array, variables: Variables, images: jax.Array, semantic_inputs: FeatureMaps,
+    width: int,
+) -> dict[str, Any]:
+    """Fresh parameters, of F under `features` and of phi under `classifier`, for a model and images of some shape."""
+
+    def inputs():
+        heatmaps, feature_maps = model.apply(variables, images, train=False, method=heatmaps_and_features)
+        return heatmaps, semantic_inputs(*feature_maps)
+
+    heatmaps, feature_maps = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), jax.eval_shape(inputs))
+    keypoints = heatmaps.shape[-1]
+    features = KeypointFeatures(width).init(named_key(key, "features"), feature_maps, heatmaps.shape[1:3])
+    classifier = KeypointClassifier(keypoints).init(
+        named_key(key, "classifier"), jnp.zeros((1, keypoints, width), jnp.float32))
+    return {"features": features["params"], "classifier": classifier["params"]}
+
+
+def representations(
+    model: KeypointNetwork, normalise: Normalise, variables: Variables, example: Example, *,
+    semantic_inputs: FeatureMaps = every_map, masks: Callable[[Example], jax.Array] | None = None,
+) -> Semantic:
+    """z and phi(z) of a batch by a trained network in evaluation mode, for a look at what was learnt.
+
+    variables: of `semi_supervised` with a semantic term. masks: (B, h, w, K) of the example, for instance drawn from
+    its labels; None for the network's own heatmaps, which needs no label.
+    """
+    heatmaps, feature_maps = model.apply(
+        variables, normalise(unit_range(example).image), train=False, method=heatmaps_and_features)
+    return classified(
+        variables["semantic"], semantic_inputs(*feature_maps), heatmaps if masks is None else masks(example))

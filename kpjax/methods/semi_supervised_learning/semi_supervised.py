@@ -1,0 +1,191 @@
+"""Semi-supervised keypoint localization (Moskvyak et al., ICLR 2021): few labelled images beside many without labels.
+
+A network f draws heatmaps. g is a random perspective map, a new one for each image and step. Four terms:
+
+    L_sup  f(x) = t                     on labelled images, whose true heatmaps are t
+    L_sc   phi(z_k(x)) = k              z_k = max over pixels of F * m_k: features tell the keypoint    (equation 1)
+    L_te   f(g(x)) = g(f(x))            heatmaps move as the image does                                 (equation 2)
+    L_ti   z(g(x)) = z(x)               what is seen at the keypoints stays                     (equations 3 and 4)
+
+    L = 1e3 L_sup + 0.5 L_sc + 1e2 L_te + 1e2 L_ti                                              (equation 5)
+
+F is one map of 64 channels made of all of f's feature maps, phi one dense layer; prediction needs neither. The masks
+m_k are f's heatmaps. On labelled images the true heatmaps stand in for f's in the last three terms, g(t) for g(f(x)):
+so half of every batch is right from the first step on, and no term needs a ramp.
+
+Rivals that compare heatmaps of the same images are this method with another objective: ELT (Honari et al. 2018) and
+training on pseudo-labels.
+"""
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from kpjax import geometry
+from kpjax.augment.augmentations import Augment, random_warp
+from kpjax.augment.random_maps import PERSPECTIVE, DrawMap
+from kpjax.heatmaps import Codec
+from kpjax.losses.objective import Objective, total, views
+from kpjax.methods.forward import (
+    Normalise,
+    augmented,
+    check_equal_batches,
+    deinterleave,
+    heatmap_predict,
+    initial_variables,
+    interleave,
+    train_pass,
+)
+from kpjax.methods.semi_supervised_learning.objectives import IMAGES, LABELLED, SEMANTIC, STREAMS, semantic_of, warped
+from kpjax.methods.semi_supervised_learning.semantic_features import (
+    FeatureMaps,
+    Semantic,
+    classified,
+    every_map,
+    heatmaps_and_features,
+    initial_semantic,
+)
+from kpjax.models.network import KeypointNetwork
+from kpjax.optimization import LearningRate, descend
+from kpjax.structures import Example, Method, Metrics, Skeleton, Start, Streams, Variables, named_key
+
+
+class State(NamedTuple):
+    """Of `semi_supervised`. The parameters of F and phi are `variables["semantic"]`, if a term reads them."""
+
+    step: jax.Array
+    variables: Variables
+    optimizer_state: optax.OptState
+    frozen: Mapping[str, Any]  # empty
+
+
+# The method
+
+
+def semi_supervised(
+    model: KeypointNetwork,
+    points: Skeleton,
+    *,
+    objective: Objective,
+    codec: Codec,
+    optimizer: optax.GradientTransformation,
+    learning_rate: LearningRate,
+    augment: Augment | Mapping[str, Augment],
+    normalise: Normalise,
+    draw_map: DrawMap = PERSPECTIVE,
+    semantic_inputs: FeatureMaps = every_map,
+    feature_width: int = 64,
+    detach_masks: bool = False,
+    warped_pass: Literal["joint", "separate"] = "joint",
+) -> Method:
+    """Builds the method; it reads those of the streams `labelled` and `unlabelled` that a term reads.
+
+    objective: what its terms read is computed, and nothing else. A term gets (outputs, examples). In outputs are, by
+        the names that it reads, heatmaps (B, h, w, K) of "labelled", "unlabelled", "labelled/warped" and
+        "unlabelled/warped" and the `Semantic` of `semantic_of(view, ground_truth)`; besides, g in image pixels,
+        (B, 3, 3), as "maps/labelled" and "maps/unlabelled". In examples are the augmented images of all views.
+    learning_rate: of the step, one for all or one for each top-level name of the model's parameters and `semantic`.
+    augment: of x, one for both streams or one for each. draw_map: g, which comes on top of it.
+    semantic_inputs: (the backbone's feature maps, their upsampling) -> those that F is made of.
+    feature_width: the channels of F. detach_masks: predicted masks are constants to the gradient.
+    warped_pass: "joint" is one interleaved pass over all images, whose BatchNorm statistics they share; in "separate"
+        the warped ones have a pass and statistics of their own, and the running statistics follow the first.
+
+    start: `variables`, optional (a warm start, ImageNet weights); `semantic` in them is carried over, too.
+    Raises ValueError for a view that does not exist, InputError if the streams' batches have different sizes.
+    """
+    read = views(objective)
+    if unknown := sorted(read - set(IMAGES) - set(SEMANTIC)):
+        raise ValueError(f"a term reads {unknown[0]!r}; there are {', '.join((*IMAGES, *SEMANTIC))}")
+    described = {name: view for name, view in SEMANTIC.items() if name in read}
+    run = [view for view in IMAGES if view in read or view in described.values()]
+    passes = [run] if warped_pass == "joint" else [
+        [view for view in run if (view in STREAMS) == unmoved] for unmoved in (True, False)]
+    passes = [images for images in passes if images]
+    streams_read = tuple(stream for stream in STREAMS if stream in run or warped(stream) in run)
+
+    def init(key: jax.Array, streams: Streams, start: Start) -> State:
+        images = jnp.zeros((1, *streams[streams_read[0]].image.shape[1:]), jnp.float32)
+        variables = initial_variables(model, named_key(key, "model"), images, start)
+        if described:
+            fresh = initial_semantic(
+                model, named_key(key, "semantic"), variables, images, semantic_inputs, feature_width)
+            variables = {**variables, "semantic": start.get("variables", {}).get("semantic", fresh)}
+        return State(jnp.int32(0), variables, optimizer.init(_trained(variables)), {})
+
+    def view_examples(streams: Streams, key: jax.Array) -> tuple[dict[str, Example], dict[str, jax.Array]]:
+        """x and g(x) with their labels, and g."""
+        check_equal_batches({stream: streams[stream] for stream in streams_read})
+        examples, maps = augmented(augment, {stream: streams[stream] for stream in streams_read}, key), {}
+        for stream in streams_read:
+            if (view := warped(stream)) in run:
+                moved = random_warp(draw_map)(named_key(key, view), examples[stream])
+                examples[view], maps[f"maps/{stream}"] = moved
+        return examples, maps
+
+    def masks_of(name: str, outputs, examples) -> jax.Array:
+        """f's heatmaps, or the true ones: t, and g(t) moved by the same operator as predictions are."""
+        view = described[name]
+        if name == semantic_of(view, ground_truth=False):
+            return jax.lax.stop_gradient(outputs[view]) if detach_masks else outputs[view]
+        targets, _ = codec.encode(examples[LABELLED])
+        return targets if view == LABELLED else geometry.warp_heatmaps(
+            targets, outputs[f"maps/{LABELLED}"], codec.to_heatmap)
+
+    def forward(params, statistics, examples, maps):
+        """What the terms read, and the running statistics afterwards."""
+        outputs, afterwards = dict(maps), []
+        for images in passes:
+            together = normalise(interleave(*(examples[view].image for view in images)))
+            (heatmaps, feature_maps), after = train_pass(
+                model, _of_model(params), statistics, together, method=heatmaps_and_features)
+            afterwards.append(after)
+            outputs |= dict(zip(images, deinterleave(heatmaps, len(images)), strict=True))
+            if names := [name for name, view in described.items() if view in images]:
+                rows = [images.index(described[name]) for name in names]
+                inputs = [_some_of(each, len(images), rows) for each in semantic_inputs(*feature_maps)]
+                masks = interleave(*(masks_of(name, outputs, examples) for name in names))
+                z, logits = (deinterleave(each, len(names)) for each in classified(params["semantic"], inputs, masks))
+                outputs |= {name: Semantic(*parts) for name, *parts in zip(names, z, logits, strict=True)}
+        return outputs, afterwards[0]
+
+    def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
+        examples, maps = view_examples(streams, key)
+
+        def objective_of(params):
+            outputs, statistics = forward(params, state.variables["batch_stats"], examples, maps)
+            value, parts = total(objective, outputs, examples)
+            return value, (parts, statistics)
+
+        params = _trained(state.variables)
+        (value, (metrics, statistics)), gradient = jax.value_and_grad(objective_of, has_aux=True)(params)
+        params, optimizer_state = descend(optimizer, gradient, state.optimizer_state, params, learning_rate, state.step)
+        metrics |= {"loss/total": value, "gradient_norm/model": optax.tree.norm(_of_model(gradient))}
+        metrics |= {f"gradient_norm/{name}": optax.tree.norm(tree) for name, tree in _of_semantic(gradient).items()}
+        variables = {"params": _of_model(params), "batch_stats": statistics} | _of_semantic(params)
+        return State(state.step + 1, variables, optimizer_state, state.frozen), metrics
+
+    return Method(init, update, heatmap_predict(model, codec, normalise), streams_read, points)
+
+
+def _trained(variables: Variables) -> dict[str, Any]:
+    """What the optimizer moves: the model's parameters by part, and those of F and phi as one part more."""
+    return {**variables["params"], **_of_semantic(variables)}
+
+
+def _of_model(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: part for name, part in tree.items() if name != "semantic"}
+
+
+def _of_semantic(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: part for name, part in tree.items() if name == "semantic"}
+
+
+def _some_of(array: jax.Array, count: int, chosen: Sequence[int]) -> jax.Array:
+    """Of `count` interleaved arrays the chosen ones, interleaved."""
+    if list(chosen) == list(range(count)):
+        return array
+    arrays = deinterleave(array, count)
+    return interleave(*(arrays[number] for number in chosen))

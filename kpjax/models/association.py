@@ -1,0 +1,206 @@
+"""KA-Net: from new keypoints to an old one, by what an extractor sees around the new ones (KAMP, stage I)."""
+import math
+import warnings
+from typing import Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from kpjax.models.convolution import Convolution, he_normal
+from kpjax.models.network import small_normal
+from kpjax.models.normalization import BatchNorm
+
+Variant = Literal["paper", "wide", "with_features", "distant"]
+REFERENCE_SIDE = 64  # heatmap pixels, of the maps that the dilations below are stated for
+WIDE_DILATIONS = (2, 4, 8)
+COARSE_CELLS = 8  # of the grid that the distant variant sees the picture on, along each axis
+FREQUENCIES = 6  # octaves of sines and cosines that tell a position
+
+
+class AssociationInputs(NamedTuple):
+    """What KA-Net reads of a batch for one triple."""
+
+    features: jax.Array  # (B, h, w, C), of the frozen extractor
+    maps: jax.Array  # (B, h, w, 2) float32, a Gaussian of peak 1 at each of the two new keypoints
+    points: jax.Array  # (B, 2, 2) float32, the same keypoints as (x, y) in heatmap pixels
+
+
+def products(features: jax.Array, maps: jax.Array) -> jax.Array:
+    """F ⊙ h of every map, side by side: (B, h, w, C) and (B, h, w, n) to (B, h, w, n C). Zero outside the Gaussians."""
+    maps = maps.astype(features.dtype)
+    return (maps[..., :, None] * features[..., None, :]).reshape(*features.shape[:-1], -1)
+
+
+class AssociationNetwork(nn.Module):
+    """The heatmap of an old keypoint (B, h, w, 1) float32 from `AssociationInputs`, by a few 3x3 convolutions.
+
+    variant: "paper", two convolutions with BatchNorm and ReLU and one to the map. "wide", three dilated ones, so that
+        an old keypoint further away is within `reach`, and a 1x1 convolution to the map. "with_features", "paper" with
+        the features themselves beside the products.
+    inputs: 2, or 1 where steps introduce a single new keypoint: only the first map is read then.
+    All layers have as many channels as the features. Parameters: `conv1`, `bn1`, ..., `output`.
+    """
+
+    variant: Literal["paper", "wide", "with_features"] = "paper"
+    inputs: int = 2
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, inputs: AssociationInputs, train: bool) -> jax.Array:
+        features = inputs.features.astype(self.dtype)
+        width, side = features.shape[-1], min(features.shape[1:3])
+        x = products(features, inputs.maps[..., :self.inputs])
+        if self.variant == "with_features":
+            x = jnp.concatenate([x, features], axis=-1)
+        for number, dilation in enumerate(_dilations(self.variant, side), start=1):
+            x = DilatedConvolution(width, dilation, self.dtype, name=f"conv{number}")(x)
+            x = nn.relu(BatchNorm(name=f"bn{number}")(x, train))
+        kernel_size = 1 if self.variant == "wide" else 3
+        return Convolution(1, kernel_size, use_bias=True, kernel_init=small_normal, name="output")(
+            x.astype(jnp.float32))
+
+
+class DilatedConvolution(nn.Module):
+    """A 3x3 convolution whose taps are `dilation` pixels apart; the size stays. Parameter `kernel` (3, 3, in, out)."""
+
+    width: int
+    dilation: int = 1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel = self.param("kernel", he_normal, (3, 3, x.shape[-1], self.width), jnp.float32)
+        return jax.lax.conv_general_dilated(
+            x.astype(self.dtype), kernel.astype(self.dtype), (1, 1), [(self.dilation, self.dilation)] * 2,
+            rhs_dilation=(self.dilation, self.dilation), dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+class DistantAssociationNetwork(nn.Module):
+    """The heatmap of an old keypoint (B, h, w, 1) float32 from `AssociationInputs`, however far the new ones are.
+
+    Tokens are the new keypoints, each its position and the features bilinearly sampled there, and the features pooled
+    on a grid of 8 x 8 cells (or of the largest number up to 8 that divides a side). The cells of the map's own grid
+    attend to all tokens in two layers of cross-attention, and each draws its patch of the map.
+    inputs: 2, or 1 where steps introduce a single new keypoint. width: of a token. Everything is in float32.
+    """
+
+    inputs: int = 2
+    width: int = 64
+    heads: int = 4
+    layers: int = 2
+
+    @nn.compact
+    def __call__(self, inputs: AssociationInputs, train: bool) -> jax.Array:
+        del train
+        features, points = inputs.features.astype(jnp.float32), inputs.points[:, :self.inputs]
+        batch, height, width, _ = features.shape
+        rows, columns = _cells(height), _cells(width)
+        patch = (height // rows, width // columns)
+        pooled = features.reshape(batch, rows, patch[0], columns, patch[1], -1).mean((2, 4))
+        pooled = pooled.reshape(batch, rows * columns, -1)
+        sides = jnp.array([width, height], jnp.float32)
+        places = _encoded((points + 0.5) / sides[None, None])
+        cells = _encoded(_cell_centres(rows, columns))[None]
+        of_cells = jnp.broadcast_to(cells, (batch, *cells.shape[1:]))
+        context = jnp.concatenate([
+            nn.Dense(self.width, name="points")(jnp.concatenate([places, _sampled(features, points)], -1)),
+            nn.Dense(self.width, name="picture")(jnp.concatenate([of_cells, pooled], -1))], axis=1)
+        x = nn.Dense(self.width, name="cells")(of_cells)
+        for number in range(1, self.layers + 1):
+            normed = nn.LayerNorm(name=f"norm{number}")(x)
+            x = x + CrossAttention(self.heads, name=f"attention{number}")(normed, context)
+            normed = nn.LayerNorm(name=f"norm_hidden{number}")(x)
+            hidden = nn.relu(nn.Dense(2 * self.width, name=f"hidden{number}")(normed))
+            x = x + nn.Dense(self.width, name=f"out{number}")(hidden)
+        x = nn.Dense(patch[0] * patch[1], kernel_init=small_normal, name="output")(x)
+        x = x.reshape(batch, rows, columns, *patch).transpose(0, 1, 3, 2, 4)
+        return x.reshape(batch, height, width, 1)
+
+
+class CrossAttention(nn.Module):
+    """Queries (B, n, D) attend to a context (B, m, D) in `heads` subspaces (Vaswani et al. 2017): (B, n, D)."""
+
+    heads: int
+
+    @nn.compact
+    def __call__(self, queries: jax.Array, context: jax.Array) -> jax.Array:
+        width = queries.shape[-1]
+
+        def projected(tokens, name):
+            return nn.Dense(width, name=name)(tokens).reshape(*tokens.shape[:2], self.heads, width // self.heads)
+
+        query, key, value = projected(queries, "query"), projected(context, "key"), projected(context, "value")
+        scores = jnp.einsum("bnhd,bmhd->bhnm", query, key) / math.sqrt(width // self.heads)
+        found = jnp.einsum("bhnm,bmhd->bnhd", jax.nn.softmax(scores, axis=-1), value)
+        return nn.Dense(width, name="output")(found.reshape(queries.shape))
+
+
+def _cells(side: int) -> int:
+    """The largest number up to COARSE_CELLS that divides a side."""
+    return max(count for count in range(1, COARSE_CELLS + 1) if side % count == 0)
+
+
+def _cell_centres(rows: int, columns: int) -> jax.Array:
+    """(rows * columns, 2) float32, (x, y) in [0, 1], in reading order."""
+    y, x = jnp.meshgrid(*((jnp.arange(count, dtype=jnp.float32) + 0.5) / count for count in (rows, columns)),
+                        indexing="ij")
+    return jnp.stack([x, y], -1).reshape(-1, 2)
+
+
+def _encoded(places: jax.Array) -> jax.Array:
+    """Sines and cosines of octaves of positions in [0, 1]: (..., 2) to (..., 4 FREQUENCIES)."""
+    octaves = math.pi * 2.0 ** jnp.arange(FREQUENCIES, dtype=jnp.float32)
+    angles = (places[..., None] * octaves.reshape((1,) * places.ndim + (-1,))).reshape(*places.shape[:-1], -1)
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], -1)
+
+
+def _sampled(features: jax.Array, points: jax.Array) -> jax.Array:
+    """Bilinear samples (B, n, C) of features (B, h, w, C) at points (B, n, 2), (x, y); outside, those of the border."""
+
+    def tents(coordinate, cells):
+        distance = jnp.clip(coordinate, 0, cells - 1)[..., None] - jnp.arange(cells, dtype=jnp.float32)[None, None]
+        return jnp.maximum(1 - jnp.abs(distance), 0)
+
+    rows, columns = tents(points[..., 1], features.shape[1]), tents(points[..., 0], features.shape[2])
+    highest = jax.lax.Precision.HIGHEST
+    return jnp.einsum("bnw,bnwc->bnc", columns, jnp.einsum("bnh,bhwc->bnwc", rows, features, precision=highest),
+                      precision=highest)
+
+
+def association_network(
+    variant: Variant = "paper", *, inputs: int = 2, dtype: jnp.dtype = jnp.float32
+) -> nn.Module:
+    """The KA-Net of a variant: "distant" is `DistantAssociationNetwork`, the others are `AssociationNetwork`s.
+
+    "with_features" warns: the old model's map is a 1x1 convolution of its features, so that a network which sees them
+    learns to copy it and associates nothing. Raises ValueError for an unknown variant or a number of inputs not 1 or 2.
+    """
+    if variant not in get_args(Variant):
+        raise ValueError(f"association network: variant is paper, wide, with_features or distant, got {variant!r}")
+    if inputs not in (1, 2):
+        raise ValueError(f"association network: one or two new keypoints can be read, got {inputs}")
+    if variant == "with_features":
+        warnings.warn("association network: with_features sees what its teacher's map is made of and will copy it; "
+                      "use it for comparison only", stacklevel=2)
+    return DistantAssociationNetwork(inputs) if variant == "distant" else AssociationNetwork(variant, inputs, dtype)
+
+
+def reach(variant: Variant, map_side: int, support: float = 6.0) -> float:
+    """How far from a new keypoint, along each axis, KA-Net can tell one cell from another; in heatmap pixels.
+
+    map_side: the shorter side of the maps. support: half the side of the Gaussians' square, 3 sigma of 2 px. Further
+    away the products are zero under the whole receptive field, and the answer is one constant. Infinite for variants
+    that see the whole picture.
+    """
+    if variant in ("with_features", "distant"):
+        return math.inf
+    last = 0 if variant == "wide" else 1
+    return support + sum(_dilations(variant, map_side)) + last
+
+
+def _dilations(variant: Variant, side: int) -> tuple[int, ...]:
+    """Of the 3x3 convolutions that BatchNorm and ReLU follow: a "wide" network reaches the same share of any map."""
+    if variant != "wide":
+        return (1, 1)
+    return tuple(max(1, math.floor(dilation * side / REFERENCE_SIDE + 0.5)) for dilation in WIDE_DILATIONS)

@@ -1,0 +1,180 @@
+"""HRNet: branches of four resolutions side by side, which exchange what they found again and again.
+
+"Deep High-Resolution Representation Learning for Human Pose Estimation" (Sun et al. 2019), W32 and W48 as published and
+any narrower one. Layer names are the official ones, with `stage2_0/branches_1_3` for `stage2.0.branches.1.3` and
+`fuse_layers_2_0_1_0` for `fuse_layers.2.0.1.0`, so that published weights fit (`kpjax.interop`).
+"""
+import functools
+import operator
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from kpjax.models.convolution import Convolution, he_normal_fan_out, upsample_nearest
+from kpjax.models.network import HeatmapHead, KeypointNetwork
+from kpjax.models.normalization import BatchNorm
+from kpjax.models.resnet import BasicBlock, Bottleneck
+
+Taps = Literal["stage_outputs", "highres"]
+COARSEST_STRIDE = 32
+LAYER1_BLOCKS = 4
+
+
+class HighResolutionModule(nn.Module):
+    """Every branch refines its own map, then each of the first `outputs` branches receives what all of them hold.
+
+    `blocks` basic blocks per branch. Output i is the ReLU of a sum over all branches j: a finer one comes through
+    j -> i strided 3x3 convolutions, a coarser one through a 1x1 convolution and repeated pixels, its own unchanged.
+    The branches are maps (B, H / 2^i, W / 2^i, C_i); those returned have the sizes of the first `outputs`.
+    """
+
+    blocks: int
+    outputs: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, branches: tuple[jax.Array, ...], train: bool) -> tuple[jax.Array, ...]:
+        widths = [x.shape[-1] for x in branches]
+        refined = []
+        for branch, x in enumerate(branches):
+            for number in range(self.blocks):
+                x = BasicBlock(widths[branch], 1, self.dtype, name=f"branches_{branch}_{number}")(x, train)
+            refined.append(x)
+
+        def brought(x: jax.Array, source: int, target: int) -> jax.Array:
+            """Branch `source` at the size and width of branch `target`."""
+            name = f"fuse_layers_{target}_{source}"
+            if source > target:
+                x = _normalised(x, train, widths[target], 1, 1, name, self.dtype)
+                for _ in range(source - target):
+                    x = upsample_nearest(x)
+            for step in range(target - source):
+                last = step == target - source - 1
+                x = _normalised(x, train, widths[target if last else source], 3, 2, f"{name}_{step}", self.dtype)
+                x = x if last else nn.relu(x)
+            return x
+
+        return tuple(
+            nn.relu(functools.reduce(
+                operator.add, (brought(x, source, target) for source, x in enumerate(refined))))
+            for target in range(self.outputs))
+
+
+class HRNet(nn.Module):
+    """The trunk of HRNet: normalised images (B, H, W, 3), H and W multiples of 32, to the feature maps of `taps`.
+
+    width: channels of the finest branch, of stride 4; those of strides 8, 16 and 32 have two, four and eight times as
+    many. modules: how many modules the stages of two, three and four branches have. blocks: of each branch in each
+    module. stem_width: of the two strided convolutions before them; `layer1` is four times as wide.
+    taps: which maps are returned, always the one that heatmaps are read from (stage 4, stride 4) first:
+      stage_outputs  all that the stages of several branches put out, from fine to coarse and of each size the later
+                     stage first: stride 4 of stages 4, 3, 2, stride 8 of stages 3, 2, stride 16 of stage 3 (352
+                     channels in all for width 32);
+      highres        the stride-4 map of stages 4, 3 and 2, and `layer1` before them (also 352 channels).
+    A map that nobody uses costs nothing under `jax.jit`.
+    rematerialise: each block of `layer1` and each module keeps its inputs only and is computed again in the backward
+    pass. What an accelerator has to keep falls to about an eighth for a quarter more work, and no number changes. (On
+    CPUs XLA computes it again too early for that to save memory.)
+    Convolutions start as torchvision's, He's normal by fan-out. The published pose networks without pretrained weights
+    start at N(0, 0.001²), from which they learn slowly.
+    Raises ValueError for images of another size.
+    """
+
+    width: int = 32
+    modules: Sequence[int] = (1, 4, 3)
+    blocks: int = 4
+    stem_width: int = 64
+    taps: Taps = "stage_outputs"
+    rematerialise: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
+        if any(side % COARSEST_STRIDE for side in images.shape[1:3]):
+            raise ValueError(f"HRNet: the sides of an image are multiples of {COARSEST_STRIDE}, got {images.shape}")
+        bottleneck, module = Bottleneck, HighResolutionModule
+        if self.rematerialise:
+            bottleneck, module = (nn.remat(layer, static_argnums=(2,)) for layer in (bottleneck, module))
+        x = images
+        for number in (1, 2):
+            x = Convolution(self.stem_width, 3, 2, kernel_init=he_normal_fan_out, dtype=self.dtype,
+                            name=f"conv{number}")(x)
+            x = nn.relu(BatchNorm(name=f"bn{number}")(x, train))
+        for number in range(LAYER1_BLOCKS):
+            x = bottleneck(self.stem_width, 1, self.dtype, name=f"layer1_{number}")(x, train)
+        layer1, branches, outputs = x, (), {}
+        for stage, count in enumerate(self.modules, start=2):
+            branches = self._with_one_more(branches or (layer1,), stage, train)
+            for number in range(count):
+                # Heatmaps are read from the finest branch alone: the last module need not fill the others.
+                needed = 1 if stage == 4 and number == count - 1 else len(branches)
+                branches = module(self.blocks, needed, self.dtype, name=f"stage{stage}_{number}")(branches, train)
+            outputs[stage] = branches
+        finest = [outputs[stage][0] for stage in (4, 3, 2)]
+        if self.taps == "highres":
+            return (*finest, layer1)
+        return (*finest, outputs[3][1], outputs[2][1], outputs[3][2])
+
+    def _with_one_more(self, branches: tuple[jax.Array, ...], stage: int, train: bool) -> tuple[jax.Array, ...]:
+        """The branches of a stage: those before it and one made from the coarsest of them. Stage 2 makes both."""
+        number = stage - 1
+        name = f"transition{number}_{number}_0"
+        finest = branches[0]
+        if stage == 2:
+            branches = (nn.relu(_normalised(finest, train, self.width, 3, 1, "transition1_0", self.dtype)),)
+            coarsest = finest
+        else:
+            coarsest = branches[-1]
+        width = self.width * 2 ** number
+        return (*branches, nn.relu(_normalised(coarsest, train, width, 3, 2, name, self.dtype)))
+
+
+class FirstMap(nn.Module):
+    """The first of some feature maps as it is. It has no parameters."""
+
+    @nn.compact
+    def __call__(self, features: tuple[jax.Array, ...], train: bool) -> jax.Array:
+        return features[0]
+
+
+def hrnet(
+    keypoints: int,
+    *,
+    width: int = 32,
+    modules: Sequence[int] = (1, 4, 3),
+    blocks: int = 4,
+    stem_width: int = 64,
+    taps: Taps = "stage_outputs",
+    rematerialise: bool = False,
+    head_layers: int = 1,
+    head_width: int = 256,
+    dtype: jnp.dtype = jnp.float32,
+) -> KeypointNetwork:
+    """HRNet: images (B, H, W, 3), H and W multiples of 32, to heatmaps (B, H / 4, W / 4, keypoints) float32.
+
+    width: 32 and 48 are published, 28,536,080 and 63,595,696 parameters for 16 keypoints; a laptop trains
+    `hrnet(16, width=8, modules=(1, 1, 1), blocks=1, stem_width=16)`. The other fields of the trunk: see `HRNet`.
+    head_layers: 1 (as published: a 1x1 convolution with bias, officially `final_layer`) or 2, of `head_width`.
+    The upsampling has no parameters: heatmaps are read from the finest branch.
+    Raises ValueError for values that make no HRNet.
+    """
+    if len(modules) != 3 or min(*modules, blocks, width, stem_width) < 1:
+        raise ValueError(f"hrnet: modules has a count for each of stages 2, 3 and 4, and counts and widths are 1 or "
+                         f"more; got modules {tuple(modules)}, blocks {blocks}, width {width}, stem {stem_width}")
+    if taps not in get_args(Taps):
+        raise ValueError(f"hrnet: taps is {' or '.join(get_args(Taps))}, got {taps!r}")
+    return KeypointNetwork(
+        backbone=HRNet(width, tuple(modules), blocks, stem_width, taps, rematerialise, dtype),
+        upsampling=FirstMap(),
+        head=HeatmapHead(keypoints, head_layers, head_width, dtype=dtype))
+
+
+def _normalised(
+    x: jax.Array, train: bool, width: int, kernel_size: int, stride: int, name: str, dtype: jnp.dtype
+) -> jax.Array:
+    """A convolution and its BatchNorm, `<name>_0` and `<name>_1` of the module that calls this."""
+    x = Convolution(width, kernel_size, stride, kernel_init=he_normal_fan_out, dtype=dtype, name=f"{name}_0")(x)
+    return BatchNorm(name=f"{name}_1")(x, train)

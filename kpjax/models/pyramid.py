@@ -1,0 +1,239 @@
+"""Keypoints of several levels, coarse to fine, each found on a feature map of its own.
+
+What is left of Keypoint Pyramids (Qian et al. 2022) once it is trained; with one level, of KeyNet and Transporter.
+Coordinates are normalised (x, y), the centres of a map's first and last cell of either axis at -1 and 1.
+"""
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from kpjax.models.convolution import Convolution
+from kpjax.models.feature_pyramid import ConvolutionStack, FeaturePyramid, Normalization, SmallTrunk
+from kpjax.models.image_generation import (
+    ImageEncoder,
+    draw_normalised_points,
+    normalised_points,
+    small_normal,
+    upsample_bilinear,
+)
+from kpjax.models.normalization import BatchNorm, GroupNorm
+from kpjax.models.resnet import ResNet
+
+ReadPoints = Callable[[jax.Array], jax.Array]  # heatmaps (B, h, w, K) -> normalised points (B, K, 2)
+
+
+class Levels(NamedTuple):
+    """What `KeypointLevels` makes of a batch: one entry for each level, coarse to fine."""
+
+    heatmaps: tuple[jax.Array, ...]  # (B, h, w, K) float32, logits
+    points: tuple[jax.Array, ...]  # (B, K, 2) float32, normalised
+    features: tuple[jax.Array, ...]  # (B, h, w, C) in the compute dtype, without the keypoints of other levels
+
+
+class KeypointEncoder(nn.Module):
+    """Features (B, h, w, C) to heatmaps (B, h, w, keypoints) float32, the logits of a spatial softmax.
+
+    A `ConvolutionStack` of `widths` under `trunk`, then a 1x1 convolution under `output` that computes in float32. It
+    has no bias, which no softmax would see.
+    """
+
+    keypoints: int
+    widths: Sequence[int] = (128, 128)
+    normalization: Normalization = BatchNorm
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, features: jax.Array, train: bool) -> jax.Array:
+        x = ConvolutionStack(
+            self.widths, normalization=self.normalization, dtype=self.dtype, name="trunk")(features, train)
+        return Convolution(self.keypoints, kernel_size=1, name="output")(x)
+
+
+class KeypointLevels(nn.Module):
+    """Normalised images (B, H, W, 3) to the keypoints of every level.
+
+    features: `(images, train)` -> one feature map for each level, coarse to fine, or a single array if there is one.
+    encoders: `(features, train)` -> heatmaps, one for each level, with a field `keypoints`.
+    conditioned: an encoder reads the points of the level above too, drawn as blobs at the size of its own features and
+        put before them; their gradient is kept. blob_width: of those blobs, normalised.
+    read_points: where a heatmap says its keypoint is.
+    """
+
+    features: nn.Module
+    encoders: Sequence[nn.Module]
+    conditioned: bool = True
+    blob_width: float = 0.1
+    read_points: ReadPoints = normalised_points
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of keypoints of each level."""
+        return tuple(encoder.keypoints for encoder in self.encoders)
+
+    def __call__(self, images: jax.Array, train: bool) -> Levels:
+        maps = self.features(images, train)
+        maps = maps if isinstance(maps, tuple) else (maps,)
+        heatmaps, points = [], []
+        for encoder, features in zip(self.encoders, maps, strict=True):
+            if points and self.conditioned:
+                above = draw_normalised_points(points[-1], features.shape[1:3], self.blob_width)
+                features = jnp.concatenate([above.astype(features.dtype), features], axis=-1)
+            heatmaps.append(encoder(features, train))
+            points.append(self.read_points(heatmaps[-1]))
+        return Levels(tuple(heatmaps), tuple(points), maps)
+
+
+# The network of Keypoint Pyramids (Qian et al. 2022)
+
+
+LEVEL_SIZES = (10, 20)
+FLAT_SIZE = 30  # keypoints of a network of one level that is compared with both
+TRANSPORT_WIDTHS = ((128, 128), (64, 64))  # coarse to fine; one level alone has the last
+TRANSPORT_DECODERS = ((128, 128, 64, 32), (128, 64, 32))
+SMALL_NORM = partial(GroupNorm, groups=8)
+
+
+class KeypointPyramid(nn.Module):
+    """All parts that are trained together; `kpjax.methods.discovery.pyramids` says how they are put together.
+
+    Parts that no term of an objective needs are never called and so have no parameters. Entries of a sequence belong to
+    the levels, coarse to fine. Decoders turn features into images (B, H, W, 3) float32 that are not bounded.
+    """
+
+    keypoints: KeypointLevels  # the only part that is used once it is trained
+    appearance: nn.Module  # Phi, of the reference frame's image
+    decoder: nn.Module  # of Phi and the blobs of all keypoints
+    transports: Sequence[nn.Module]  # Phi_l, of the feature map of each level
+    transport_decoders: Sequence[nn.Module]  # of what `kpjax.losses.pyramids.transported` makes of Phi_l
+    level_decoders: Sequence[nn.Module]  # of Phi and the blobs of one level (All-Reconstruction)
+    flat_transport: nn.Module  # of the finest level's feature map (All-Transport)
+    flat_decoder: nn.Module  # of what is transported by the keypoints of all levels (All-Transport)
+
+
+class Decoder(nn.Module):
+    """Features (B, h, w, C) to images (B, h s, w s, channels) float32 with s = 2 ** (len(widths) - 1).
+
+    For each width `depth` 3x3 convolutions, each with normalisation and ReLU; twice the resolution, bilinear, between
+    two widths; and a last 3x3 convolution to the channels, which has a bias, no activation, and computes in float32.
+    Parameters: `scale1`, `scale2`, ..., `output`.
+    """
+
+    widths: Sequence[int] = (128, 64, 32)
+    depth: int = 2
+    channels: int = 3
+    normalization: Normalization = BatchNorm
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, features: jax.Array, train: bool) -> jax.Array:
+        x = features
+        for number, width in enumerate(self.widths, start=1):
+            x = upsample_bilinear(x) if number > 1 else x
+            x = ConvolutionStack((width,) * self.depth, normalization=self.normalization, dtype=self.dtype,
+                                 name=f"scale{number}")(x, train)
+        return Convolution(self.channels, use_bias=True, kernel_init=small_normal, name="output")(x)
+
+
+def keypoint_pyramid(
+    level_sizes: Sequence[int] = LEVEL_SIZES,
+    *,
+    backbone: nn.Module | None = None,
+    pyramid_width: int = 256,
+    pyramid_normalization: Normalization | None = None,
+    encoder_widths: Sequence[int] = (128, 128),
+    appearance: nn.Module | None = None,
+    decoder_widths: Sequence[int] = (128, 64, 32),
+    decoder_depth: int = 2,
+    transport_widths: Sequence[Sequence[int]] | None = None,
+    transport_decoder_widths: Sequence[Sequence[int]] | None = None,
+    conditioned: bool = True,
+    conditioning_width: float = 0.1,
+    normalization: Normalization = BatchNorm,
+    dtype: jnp.dtype = jnp.float32,
+) -> KeypointPyramid:
+    """Keypoint Pyramids for pictures of 128 x 128: levels of 10 and 20 keypoints on maps of 16 x 16 and 32 x 32.
+
+    backbone: feature maps from the finest level's on; ResNet-18 if nothing is said. pyramid_width: channels of f_l, and
+        pyramid_normalization what normalises them (None as published). encoder_widths: of the keypoint encoders.
+    appearance: Phi; IMM's image encoder with the widths (32, 64, 128) if nothing is said.
+    decoder_widths, decoder_depth: of the decoder of the joint reconstruction and of the levels' own (`Decoder`).
+    transport_widths: of the convolutions of Phi_l, TRANSPORT_WIDTHS if nothing is said; the paper wants C_1, the
+        coarse level's last, to be the larger. transport_decoder_widths: the same for the decoders, TRANSPORT_DECODERS.
+        All-Transport uses those of the finest level once more.
+    conditioned: level 2 reads the points of level 1 (`KeypointLevels`), as blobs of conditioning_width.
+    normalization: of all parts but the pyramid's own, a backbone and an appearance that are given, and ResNet's.
+    dtype: what all parts but those given compute in.
+
+    A single level reads the finest map, and is what the paper's flat rivals start from (`as_keynet`, `as_transporter`).
+    Raises ValueError if the sequences differ in length.
+    """
+    levels = len(level_sizes)
+    transport_widths = TRANSPORT_WIDTHS[-levels:] if transport_widths is None else transport_widths
+    decoders = TRANSPORT_DECODERS[-levels:] if transport_decoder_widths is None else transport_decoder_widths
+    if not levels == len(transport_widths) == len(decoders):
+        raise ValueError(f"keypoint_pyramid: {levels} level sizes, {len(transport_widths)} transport_widths and "
+                         f"{len(decoders)} transport_decoder_widths; give each as many")
+    shared = {"normalization": normalization, "dtype": dtype}
+    features = FeaturePyramid(ResNet(18, dtype) if backbone is None else backbone, levels, pyramid_width,
+                              pyramid_normalization, dtype)
+    encoders = tuple(KeypointEncoder(size, tuple(encoder_widths), **shared) for size in level_sizes)
+
+    def decoder(widths):
+        return Decoder(tuple(widths), decoder_depth, **shared)
+
+    def transport(widths):
+        return ConvolutionStack(tuple(widths), **shared)
+
+    return KeypointPyramid(
+        keypoints=KeypointLevels(features, encoders, conditioned, conditioning_width),
+        appearance=ImageEncoder((32, 64, 128), **shared) if appearance is None else appearance,
+        decoder=decoder(decoder_widths),
+        transports=tuple(transport(widths) for widths in transport_widths),
+        transport_decoders=tuple(decoder(widths) for widths in decoders),
+        level_decoders=tuple(decoder(decoder_widths) for _ in level_sizes),
+        flat_transport=transport(transport_widths[-1]),
+        flat_decoder=decoder(decoders[-1]))
+
+
+def small_keypoint_pyramid(
+    level_sizes: Sequence[int] = LEVEL_SIZES,
+    *,
+    side: int = 64,
+    depth: int = 1,
+    conditioned: bool = True,
+    conditioning_width: float = 0.2,
+    normalization: Normalization = SMALL_NORM,
+    dtype: jnp.dtype = jnp.float32,
+) -> KeypointPyramid:
+    """The same in small, for pictures whose longer side is `side`: of 64, levels have maps of 8 x 8 and 16 x 16.
+
+    Smaller pictures keep these maps, down to 16 pixels; larger ones have the strides 4 and 8. Sides are multiples of
+    four times the finest stride. level_sizes: of one level or two; one alone has the finer map.
+    depth: convolutions at each resolution of trunk and decoders. GroupNorm everywhere: without normalisation a decoder
+    of transported features ends at one colour.
+    """
+    levels = len(level_sizes)
+    halvings = min(max(int(math.log2(side / 16)), 0), 2)
+    shared = {"normalization": normalization, "dtype": dtype}
+    decoder = (64, 32, 16)[:halvings + 1]
+    coarse_decoder = (64, *(max(width // 2, 16) for width in decoder))  # its features have little detail to paint
+    return keypoint_pyramid(
+        level_sizes,
+        backbone=SmallTrunk((16, 32)[2 - halvings:], depth=depth, **shared),
+        pyramid_width=32,
+        pyramid_normalization=normalization,
+        encoder_widths=(32,),
+        appearance=ConvolutionStack(
+            (16, 32, 64)[2 - halvings:], (5, 3, 3)[2 - halvings:], (2, 2, 1)[2 - halvings:], **shared),
+        decoder_widths=decoder,
+        decoder_depth=depth,
+        transport_widths=((64,), (32,))[-levels:],
+        transport_decoder_widths=(coarse_decoder, decoder)[-levels:],
+        conditioned=conditioned,
+        conditioning_width=conditioning_width,
+        **shared)

@@ -1,0 +1,145 @@
+"""PoseResNet: a ResNet trunk, three transposed convolutions and a head of 1x1 convolutions.
+
+"Simple Baselines for Human Pose Estimation" (Xiao et al. 2018), with the ResNets of He et al. 2016 as torchvision has
+them: stride in the 3x3 convolution of a bottleneck, no dilation. Layer names are torchvision's, with `layer1_0` for
+`layer1.0` and `downsample_0` for `downsample.0`, so that published weights fit (`kpjax.interop`).
+"""
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from kpjax.models.convolution import Convolution, TransposedConvolution, he_normal_fan_out
+from kpjax.models.network import HeatmapHead, KeypointNetwork, small_normal
+from kpjax.models.normalization import BatchNorm
+
+BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+STAGE_WIDTHS = (64, 128, 256, 512)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut (ResNet-18 and -34)."""
+
+    width: int
+    stride: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        convolution = partial(Convolution, kernel_init=he_normal_fan_out, dtype=self.dtype)
+        y = convolution(self.width, 3, self.stride, name="conv1")(x)
+        y = nn.relu(BatchNorm(name="bn1")(y, train))
+        y = convolution(self.width, 3, name="conv2")(y)
+        y = BatchNorm(name="bn2")(y, train)
+        if y.shape != x.shape:
+            x = convolution(y.shape[-1], 1, self.stride, name="downsample_0")(x)
+            x = BatchNorm(name="downsample_1")(x, train)
+        return nn.relu(y + x)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions to four times the width beside a shortcut (ResNet-50 and deeper)."""
+
+    width: int
+    stride: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        convolution = partial(Convolution, kernel_init=he_normal_fan_out, dtype=self.dtype)
+        y = convolution(self.width, 1, name="conv1")(x)
+        y = nn.relu(BatchNorm(name="bn1")(y, train))
+        y = convolution(self.width, 3, self.stride, name="conv2")(y)
+        y = nn.relu(BatchNorm(name="bn2")(y, train))
+        y = convolution(4 * self.width, 1, name="conv3")(y)
+        y = BatchNorm(name="bn3")(y, train)
+        if y.shape != x.shape:
+            x = convolution(y.shape[-1], 1, self.stride, name="downsample_0")(x)
+            x = BatchNorm(name="downsample_1")(x, train)
+        return nn.relu(y + x)
+
+
+class ResNet(nn.Module):
+    """A ResNet without its average pool and classifier: normalised images (B, H, W, 3) to four feature maps.
+
+    depth: 18, 34, 50, 101 or 152. The maps have strides 4, 8, 16 and 32 and 64, 128, 256 and 512 channels, four times
+    as many from depth 50 on. Weights start as torchvision's: He's normal by fan-out, BatchNorm at identity.
+    """
+
+    depth: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
+        x = Convolution(64, 7, 2, kernel_init=he_normal_fan_out, dtype=self.dtype, name="conv1")(images)
+        x = nn.relu(BatchNorm(name="bn1")(x, train))
+        x = max_pool(x)
+        block = BasicBlock if self.depth < 50 else Bottleneck
+        features = []
+        for stage, (count, width) in enumerate(zip(BLOCKS[self.depth], STAGE_WIDTHS, strict=True), start=1):
+            for number in range(count):
+                stride = 2 if stage > 1 and number == 0 else 1
+                x = block(width, stride, self.dtype, name=f"layer{stage}_{number}")(x, train)
+            features.append(x)
+        return tuple(features)
+
+
+class Deconvolutions(nn.Module):
+    """`count` times [transposed convolution of stride 2, BatchNorm, ReLU] on the deepest of the given feature maps.
+
+    (B, h, w, C) to (B, h * 2 ** count, w * 2 ** count, width). kernel_size: 4, 3 or 2. Weights start at N(0, 0.001²).
+    Parameters: `transposed_conv1`, `bn1`, `transposed_conv2`, ...
+    """
+
+    count: int = 3
+    width: int = 256
+    kernel_size: int = 4
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, features: tuple[jax.Array, ...], train: bool) -> jax.Array:
+        x = features[-1]
+        for number in range(1, self.count + 1):
+            x = TransposedConvolution(
+                self.width, self.kernel_size, small_normal, self.dtype, name=f"transposed_conv{number}")(x)
+            x = nn.relu(BatchNorm(name=f"bn{number}")(x, train))
+        return x
+
+
+def pose_resnet(
+    depth: int,
+    keypoints: int,
+    head_layers: int = 1,
+    dtype: jnp.dtype = jnp.float32,
+    *,
+    upsampling_width: int = 256,
+    upsampling_kernel: int = 4,
+) -> KeypointNetwork:
+    """PoseResNet: images (B, H, W, 3), H and W multiples of 32, to heatmaps (B, H / 4, W / 4, keypoints) float32.
+
+    depth: 18, 34, 50, 101 or 152. head_layers: 1 (SimpleBaseline) or 2 (RegDA). dtype: what it computes in; parameters
+    and statistics are float32. upsampling_kernel: 4, 3 or 2. Raises ValueError for another depth.
+    """
+    if depth not in BLOCKS:
+        raise ValueError(f"pose_resnet: depth is one of {', '.join(map(str, BLOCKS))}, got {depth}")
+    return KeypointNetwork(
+        backbone=ResNet(depth, dtype),
+        upsampling=Deconvolutions(width=upsampling_width, kernel_size=upsampling_kernel, dtype=dtype),
+        head=HeatmapHead(keypoints, head_layers, upsampling_width, dtype=dtype))
+
+
+def max_pool(x: jax.Array) -> jax.Array:
+    """Maximum over 3x3 windows with stride 2 and padding 1: (B, H, W, C) -> (B, H / 2, W / 2, C), H and W even.
+
+    Written as maxima of shifted slices, one axis after the other: the gradient of XLA's windowed maximum is slow on
+    CPUs. Where equal values compete, they share the gradient.
+    """
+    for axis in (1, 2):
+        even = jax.lax.slice_in_dim(x, 0, None, 2, axis)
+        odd = jax.lax.slice_in_dim(x, 1, None, 2, axis)
+        before = jnp.concatenate(
+            [jnp.full_like(jax.lax.slice_in_dim(odd, 0, 1, 1, axis), -jnp.inf),
+             jax.lax.slice_in_dim(odd, 0, -1, 1, axis)], axis)
+        x = jnp.maximum(jnp.maximum(before, even), odd)
+    return x

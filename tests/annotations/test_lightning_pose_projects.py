@@ -1,0 +1,86 @@
+"""Lightning Pose's folders: the column `visible`, boxes with their height first, several tables, what is refused."""
+import numpy as np
+import pytest
+from PIL import Image
+
+from kpjax.annotations import lightning_pose
+from kpjax.annotations.project import Frame, Instance, Project
+from kpjax.annotations.reading import read_project, recognise
+from kpjax.errors import InputError
+from kpjax.structures import Skeleton
+
+TABLE = ["scorer,P,P,P,P,P,P", "bodyparts,paw,paw,paw,nose,nose,nose", "coords,x,y,visible,x,y,visible",
+         "labeled-data/day1/a.png,1,2,2,3,4,2", r"labeled-data\day2\b.png,1,2,1,5,6,", "labeled-data/day2/c.png,,,0,,,"]
+
+
+def folder(root, lines=TABLE, boxes=()):
+    for picture in ("day1/a.png", "day2/b.png", "day2/c.png"):
+        (root / "labeled-data" / picture).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (30, 20)).save(root / "labeled-data" / picture)
+    (root / "CollectedData.csv").write_text("\n".join(lines) + "\n")
+    if boxes:
+        (root / "bbox.csv").write_text("\n".join(boxes) + "\n")
+    return root
+
+
+def test_hidden_points_have_no_label(tmp_path):
+    found = read_project(folder(tmp_path))
+    assert found.format == "lightning_pose"
+    assert found.skeleton.names == ("paw", "nose")
+    assert [(frame.session, frame.size) for frame in found.frames] == [
+        ("day1", (30, 20)), ("day2", (30, 20)), ("day2", (30, 20))]
+    assert [(one.frame, one.visible.tolist()) for one in found.instances] == [(0, [1, 1]), (1, [0, 1])]
+    assert "visible: 1 points are left out and 1 are hidden: without a label" in found.notes
+
+
+def test_boxes_have_their_height_first(tmp_path):
+    root = folder(tmp_path, boxes=[",x,y,h,w", "labeled-data/day1/a.png,1,2,10,20", "labeled-data/day2/b.png,0,0,5,6"])
+    found = read_project(root)
+    np.testing.assert_array_equal([one.box for one in found.instances], [[1, 2, 20, 10], [0, 0, 6, 5]])
+    lightning_pose.write(found, tmp_path)  # over itself
+    again = read_project(root)
+    for one, other in zip(found.instances, again.instances, strict=True):
+        np.testing.assert_array_equal(one.keypoints, other.keypoints)
+        np.testing.assert_array_equal(one.box, other.box)
+    (tmp_path / "bbox.csv").write_text(",x,y,w\nlabeled-data/day1/a.png,1,2,10\n")
+    with pytest.raises(InputError, match=r"bbox.csv: column h is missing"):
+        read_project(root)
+
+
+def test_one_table_of_several_is_meant(tmp_path):
+    (folder(tmp_path) / "CollectedData_new.csv").write_text("\n".join(TABLE))
+    assert any("CollectedData_new.csv are not" in note for note in read_project(tmp_path).notes)
+    (tmp_path / "CollectedData.csv").rename(tmp_path / "CollectedData_old.csv")
+    with pytest.raises(InputError, match=r"2 tables of labels .*name one of them"):
+        read_project(tmp_path)
+    assert len(read_project(tmp_path / "CollectedData_new.csv").frames) == 3
+
+
+@pytest.mark.parametrize(("line", "text", "said"), [
+    (3, "labeled-data/day1/a.png,1,2,3,3,4,2", "line 4, paw: visible is 3 where 0, 1 or 2 belongs"),
+    (3, "labeled-data/day1/a.png,,,2,3,4,2", "line 4, paw: visible is 2 and x and y are empty"),
+    (5, "labeled-data/day1/a.png,1,2,2,3,4,2", "line 6: labeled-data/day1/a.png is labelled in line 4 already"),
+    (5, "labeled-data/day2/d.png,1,2,2,3,4,2", "labeled-data/day2/d.png: the picture is missing"),
+    (2, "coords,x,y,likelihood,x,y,likelihood", "predictions train nothing"),
+])
+def test_what_is_refused(tmp_path, line, text, said):
+    lines = [text if number == line else old for number, old in enumerate(TABLE)]
+    with pytest.raises(InputError) as caught:
+        read_project(folder(tmp_path, lines))
+    assert str(caught.value).startswith(f"{tmp_path}: 1 fault: ")
+    assert said in str(caught.value)
+
+
+def test_it_holds_one_animal_and_says_so(tmp_path):
+    one = Instance(0, np.zeros((1, 2)), np.ones(1, np.float32), np.zeros(1, bool), np.full(4, np.nan))
+    crowd = Project(tmp_path, "csv", Skeleton(("a",)), (Frame("a.png", tmp_path / "a.png", None, (9, 9), ""),),
+                    (one, one))
+    with pytest.raises(InputError, match=r"a\.png: several instances are labelled, Lightning Pose holds one"):
+        lightning_pose.write(crowd, tmp_path)
+
+
+def test_a_table_of_a_deeplabcut_project_is_none_of_its(tmp_path):
+    place = tmp_path / "labeled-data" / "v"
+    place.mkdir(parents=True)
+    (place / "CollectedData_A.csv").write_text("\n".join(TABLE))
+    assert recognise(tmp_path) == recognise(place / "CollectedData_A.csv") == "deeplabcut"

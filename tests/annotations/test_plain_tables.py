@@ -1,0 +1,117 @@
+"""Plain tables: long, wide, with videos, and the way back."""
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kpjax.annotations import plain_csv
+from kpjax.annotations.reading import read_project, recognise
+from kpjax.errors import InputError
+from kpjax.images.video import write_video
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Writes labels.csv beside two pictures, and returns its path."""
+    def write(*lines):
+        (tmp_path / "below").mkdir(exist_ok=True)
+        for name in ("one.png", "below/two.png"):
+            Image.new("RGB", (40, 30)).save(tmp_path / name)
+        path = tmp_path / "labels.csv"
+        path.write_text("\n".join(lines) + "\n")
+        return path
+    return write
+
+
+LONG = ("image,instance,keypoint,x,y,visible,occluded,box_x,box_y,box_w,box_h,note",
+        "one.png,0,tail,1.5,2,1,0,0,0,10,10,by hand",
+        "one.png,0,nose,3,4,1,1,0,0,10,10,",
+        "one.png,Ann,nose,5,6,,,,,,,",
+        "one.png,Ann,tail,7,8,0,,,,,,",
+        r"below\two.png,,,,,,,,,,,")
+
+
+def test_rows_are_points(table):
+    assert recognise(table(*LONG).parent) == "csv"
+    read = read_project(table(*LONG))
+    assert read.skeleton.names == ("tail", "nose")  # as they appear
+    assert [frame.name for frame in read.frames] == ["one.png", "below/two.png"]
+    first, second = read.instances
+    np.testing.assert_array_equal(first.keypoints, [[1.5, 2], [3, 4]])
+    np.testing.assert_array_equal(first.occluded, [False, True])
+    np.testing.assert_array_equal(first.box, [0, 0, 10, 10])
+    np.testing.assert_array_equal(second.keypoints, [[np.nan, np.nan], [5, 6]])
+    np.testing.assert_array_equal(second.visible, np.float32([0, 1]))
+    assert (second.track, np.isnan(second.box).all()) == ("Ann", True)
+    assert "columns that are not read: note" in read.notes
+
+
+def test_wide_rows_and_semicolons(table):
+    read = read_project(table("image;left_x;left_y;right_x;right_y", "one.png;1,5;2;;", "below/two.png;;;3;4"))
+    assert read.skeleton.names == ("left", "right")
+    assert read.skeleton.flip == (1, 0)
+    np.testing.assert_array_equal(read.instances[0].keypoints, [[1.5, 2], [np.nan, np.nan]])
+    assert [one.frame for one in read.instances] == [0, 1]
+    assert any("left = right" in note for note in read.notes)
+
+
+def test_the_skeleton_beside_the_table(table, tmp_path):
+    stored = {"names": ["nose", "tail", "ear"], "edges": [["nose", "tail"]], "flip": {}, "groups": {"head": ["nose"]}}
+    (tmp_path / "skeleton.json").write_text(json.dumps(stored))
+    read = read_project(table(*LONG))
+    assert read.skeleton.names == ("nose", "tail", "ear")
+    assert read.skeleton.edges == ((0, 1),)
+    assert read.skeleton.groups == {"head": (0,)}
+    np.testing.assert_array_equal(read.instances[0].keypoints, [[3, 4], [1.5, 2], [np.nan, np.nan]])
+    (tmp_path / "skeleton.json").write_text(json.dumps({**stored, "names": ["nose"], "edges": [["nose", "paw"]]}))
+    with pytest.raises(InputError, match=r"2 faults: skeleton.json, names: keypoint 'tail'.*edges: keypoint 'paw'"):
+        read_project(table(*LONG))
+
+
+def test_a_table_written_and_read_is_the_same(table, tmp_path):
+    read = read_project(table(*LONG))
+    frames = tuple(frame._replace(session="monday", split="train") for frame in read.frames)
+    read = read._replace(frames=frames)
+    plain_csv.write(read, tmp_path)
+    again = read_project(tmp_path)
+    assert again.frames == read.frames
+    assert again.skeleton == read.skeleton
+    for one, other in zip(read.instances, again.instances, strict=True):
+        for field, value in one._asdict().items():
+            np.testing.assert_array_equal(value, getattr(other, field))
+
+
+def test_frames_of_videos(tmp_path):
+    """A video is found where it is stored, or by the last parts of its path below --video-root."""
+    (tmp_path / "videos" / "monday").mkdir(parents=True)
+    write_video(tmp_path / "videos" / "monday" / "a.mp4", [np.full((32, 48, 3), shade, np.uint8) for shade in range(3)])
+    (tmp_path / "project").mkdir()
+    path = tmp_path / "project" / "labels.csv"
+    path.write_text("video,frame,keypoint,x,y\nD:\\old\\monday\\a.mp4,2,nose,1,2\n")
+    with pytest.raises(InputError, match=r"this video of 1 frames is missing; .*--video-root"):
+        read_project(path)
+    read = read_project(path, video_root=tmp_path / "videos")
+    frame = read.frames[0]
+    assert frame == (frame.name, tmp_path / "videos" / "monday" / "a.mp4", 2, (48, 32), "/old/monday/a.mp4", "")
+    plain_csv.write(read, tmp_path / "out")
+    again = read_project(tmp_path / "out", video_root=tmp_path / "videos")
+    assert again.frames == read.frames
+    path.write_text("video,frame,keypoint,x,y\nmonday/a.mp4,3,nose,1,2\n")
+    with pytest.raises(InputError, match=r"frame 3 is labelled, a.mp4 has frames 0 to 2"):
+        read_project(path, video_root=tmp_path / "videos")
+
+
+def test_predictions_are_no_labels(table):
+    with pytest.raises(InputError, match="score and status are those of predictions"):
+        read_project(table("image,keypoint,x,y,score,status", "one.png,nose,1,2,0.9,ok"))
+
+
+def test_every_wrong_cell_is_named(table):
+    with pytest.raises(InputError) as told:
+        read_project(table(*LONG[:2], "one.png,0,nose,3,,1,0,,,,,", "one.png,0,tail,1,2,1,0,,,,,",
+                           "one.png,0,ear,a,4,1,0,,,,,", "one.png,0,paw,1,2"))
+    line = str(told.value)
+    for words in ("4 faults", "line 3, nose: one of x and y is empty", "line 4: tail of instance 0 of one.png is in",
+                  "line 5, x: 'a'", "line 6: 5 cells where the header has 12"):
+        assert words in line

@@ -1,0 +1,104 @@
+"""Published projects and samples, compared with the numbers in their own files; skipped where they are not there."""
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kpjax.annotations.reading import read_project, recognise
+from kpjax.errors import InputError
+
+DATASETS = Path(__file__).parents[2] / "../shared/datasets"
+SAMPLES = DATASETS / "mmpose_samples"
+
+pytestmark = pytest.mark.skipif(not DATASETS.is_dir(), reason="the published samples are not beside the repository")
+
+# file: keypoints, edges, instances
+COCO = {
+    "300vw/anno_300vw.json": (68, 0, 3), "300w/test_300w.json": (68, 0, 2), "300wlp/test_300wlp.json": (68, 0, 2),
+    "animalpose/test_animalpose.json": (20, 20, 2), "atrw/test_atrw.json": (15, 14, 2),
+    "coco/test_coco.json": (17, 19, 12), "coco/test_coco_wholebody.json": (17, 19, 12),
+    "cofw/test_cofw.json": (29, 0, 2), "crowdpose/test_crowdpose.json": (14, 9, 4), "fld/test_fld.json": (8, 0, 2),
+    "fly/test_fly.json": (32, 25, 2), "freihand/test_freihand.json": (21, 20, 8),
+    "locust/test_locust.json": (35, 26, 2), "mpii/test_mpii_trb.json": (40, 0, 5),
+    "onehand10k/test_onehand10k.json": (21, 20, 4),
+    "rhd/test_rhd.json": (21, 20, 3), "wflw/test_wflw.json": (98, 0, 4), "zebra/test_zebra.json": (9, 8, 2),
+}
+
+
+@pytest.mark.parametrize("name", COCO)
+def test_coco_like_samples(name):
+    project = read_project(SAMPLES / name)
+    content = json.loads((SAMPLES / name).read_bytes())
+    assert (len(project.skeleton.names), len(project.skeleton.edges), len(project.instances)) == COCO[name]
+    assert Counter(frame.name for frame in project.frames) == Counter(one["file_name"] for one in content["images"])
+    assert [frame.size for frame in project.frames] == [(one["width"], one["height"]) for one in content["images"]]
+    stored = {one["id"]: np.reshape(np.array(one["keypoints"], np.float64), (-1, 3)) for one in content["annotations"]}
+    twos = any((triples[:, 2] == 2).any() for triples in stored.values())
+    images = {one["id"]: one["file_name"] for one in content["images"]}
+    of_annotation = {one["id"]: images[one["image_id"]] for one in content["annotations"]}
+    for one, identity in zip(project.instances, project.details["annotation_ids"], strict=True):
+        triples = stored[identity]
+        assert project.frames[one.frame].name == of_annotation[identity]
+        np.testing.assert_array_equal(one.visible, triples[:, 2] > 0)
+        np.testing.assert_array_equal(one.keypoints, np.where(triples[:, 2:] > 0, triples[:, :2], np.nan))
+        np.testing.assert_array_equal(one.occluded, (triples[:, 2] == 1) & twos)
+    assert {identity for identity, triples in stored.items() if triples[:, 2].any()} == set(
+        project.details["annotation_ids"])
+
+
+def test_edges_that_count_from_zero_and_from_one():
+    tiger = read_project(SAMPLES / "atrw").skeleton
+    assert [(tiger.names[a], tiger.names[b]) for a, b in tiger.edges[:2]] == [
+        ("left_ear", "nose"), ("right_ear", "nose")]
+    person = read_project(SAMPLES / "coco/test_coco.json").skeleton
+    assert (person.names[person.edges[0][0]], person.names[person.edges[0][1]]) == ("left_ankle", "left_knee")
+    crowd = read_project(SAMPLES / "crowdpose")
+    assert "3 of 12 edges of the skeleton are dropped: they name no pair of the 14 keypoints" in crowd.notes
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("coco/test_coco_det_AP_H_56.json", "a list, as results are"), ("mpii/test_mpii.json", "a list"),
+    ("coco/test_keypoint_partition_metric.json", "399 where 3 x 17 numbers belong"),
+    ("coco", "3 annotation files"), ("README.md", "no annotation project")])
+def test_what_is_no_project_is_said_to_be_none(name, words):
+    with pytest.raises(InputError) as told:
+        read_project(SAMPLES / name)
+    assert words in str(told.value)
+    assert str(SAMPLES / name) in str(told.value)
+
+
+def test_tigers_without_their_pictures():
+    path = DATASETS / "atrw_annotations" / "atrw_anno_pose_train" / "keypoint_val.json"
+    project = read_project(path, check_files=False)
+    annotations = json.loads(path.read_bytes())["annotations"]
+    assert len(project.frames) == 515
+    assert len(project.instances) == sum(any(one["keypoints"][2::3]) for one in annotations)
+    assert sum(int(one.visible.sum()) for one in project.instances) == 4387
+    with pytest.raises(InputError, match=r"515 faults: 001414.jpg: the picture is missing"):
+        read_project(path)
+
+
+def test_the_deeplabcut_mouse():
+    root = DATASETS / "deeplabcut_openfield" / "openfield-Pranav-2018-10-30"
+    project = read_project(root)
+    assert recognise(root) == "deeplabcut"
+    assert project.skeleton.names == ("snout", "leftear", "rightear", "tailbase")
+    with next(root.glob("labeled-data/*/*.csv")).open(newline="") as file:
+        rows = list(csv.reader(file))[3:]
+    assert [frame.name for frame in project.frames] == [row[0] for row in rows]
+    assert {frame.size for frame in project.frames} == {(640, 480)}
+    np.testing.assert_array_equal(np.stack([one.keypoints for one in project.instances]),
+                                  np.array([row[1:] for row in rows], np.float64).reshape(-1, 4, 2))
+
+
+def test_the_sleap_robot_and_flies():
+    pytest.importorskip("sleap_io")
+    project = read_project(DATASETS / "sleap_small_robot/tests/data/slp_hdf5/small_robot_minimal.slp")
+    assert project.skeleton.names == ("A", "B")
+    assert [(frame.number, frame.size) for frame in project.frames] == [(0, (560, 320)), (79, (560, 320))]
+    np.testing.assert_allclose(project.instances[0].keypoints, [[316.490, 47.692], [314.101, 135.372]], atol=1e-3)
+    flies = read_project(DATASETS / "sleap_minimal_instance")
+    assert (len(flies.frames), len(flies.instances), flies.frames[0].size) == (1, 2, (384, 384))

@@ -1,0 +1,125 @@
+"""Where points land, what is left out, and the sheets."""
+import numpy as np
+import pytest
+from kpjax.viewing.heatmap_sheet import heatmap_sheet
+from PIL import Image
+
+from kpjax.drawing.overlays import (
+    contact_sheet,
+    draw_keypoints,
+    enlarged,
+    keypoint_colours,
+    opacity_of_scores,
+    prediction_sheet,
+    write_png,
+)
+from kpjax.structures import Skeleton
+
+PAIR = Skeleton(("left", "right"), ((0, 1),))
+APART = Skeleton(("left", "right"))
+BLACK = np.zeros((64, 80, 3), np.uint8)
+
+
+def centre_of(picture):
+    """Centre of the drawn light, in pixels of `picture`."""
+    light = picture.astype(float).sum(-1)
+    y, x = np.mgrid[:light.shape[0], :light.shape[1]]
+    return np.asarray([(x * light).sum(), (y * light).sum()]) / light.sum()
+
+
+@pytest.mark.parametrize(("shape", "factor"), [((64, 80), 3), ((200, 300), 1), ((10, 400), 20)])
+def test_a_point_lands_on_its_coordinate_to_a_fraction_of_a_pixel(shape, factor):
+    point = np.asarray([shape[1] * 0.4 + 0.3, shape[0] * 0.6 + 0.2])
+    drawn = draw_keypoints(np.zeros((*shape, 3), np.uint8), point[None], None, Skeleton(("only",)))
+    assert drawn.shape == (shape[0] * factor, shape[1] * factor, 3)
+    np.testing.assert_allclose((centre_of(drawn) + 0.5) / factor - 0.5, point, atol=0.15 / factor)
+
+
+def test_rings_mark_true_positions_and_only_visible_ones():
+    off = np.full((2, 2), np.nan)
+    true = np.asarray([[20.0, 20.0], [60.0, 40.0]])
+    drawn = draw_keypoints(BLACK, off, None, APART, true=true, true_visible=np.asarray([1.0, 0.0]))
+    np.testing.assert_allclose((centre_of(drawn) + 0.5) / 3 - 0.5, [20, 20], atol=0.2)
+    assert drawn[61, 61].sum() == 0  # hollow
+    assert draw_keypoints(BLACK, off, None, PAIR).sum() == 0
+
+
+def test_faded_points_are_fainter_and_hidden_ones_take_their_edges_along():
+    points = np.asarray([[20.0, 20.0], [60.0, 40.0]])
+
+    def light(opacity, skeleton=APART):
+        return draw_keypoints(BLACK, points, np.asarray(opacity), skeleton).astype(float).sum()
+
+    assert 0 == light([0.0, 0.0]) < light([0.25, 0.0]) < light([1.0, 0.0]) < light([1.0, 1.0])
+    assert light([1.0, 0.0], PAIR) == light([1.0, 0.0])
+    assert light([1.0, 1.0], PAIR) > light([1.0, 1.0])
+
+
+def test_the_picture_that_is_given_stays_as_it_was():
+    picture = np.full((200, 200, 3), 7, np.uint8)
+    draw_keypoints(picture, np.asarray([[100.0, 100.0], [10, 10]]), None, PAIR)
+    assert (picture == 7).all()
+
+
+def test_opacity_follows_scores_on_any_positive_scale():
+    scores = np.asarray([0.0, 0.25, 1.0, 1.0, 1.0])
+    np.testing.assert_allclose(opacity_of_scores(scores), [0.25, 0.5, 1, 1, 1])
+    np.testing.assert_allclose(opacity_of_scores(1e-3 * scores), [0.25, 0.5, 1, 1, 1])
+    np.testing.assert_allclose(opacity_of_scores(scores, usual=4.0), [0.25, 0.25, 0.5, 0.5, 0.5])
+    np.testing.assert_allclose(opacity_of_scores(np.asarray([-3.0, -1.0, np.nan])), [1, 1, 0.25])
+    assert opacity_of_scores(np.zeros((0,))).shape == (0,)
+
+
+@pytest.mark.parametrize("count", [1, 8, 9, 21, 68])
+def test_every_keypoint_has_a_colour_of_its_own(count):
+    colours = keypoint_colours(count)
+    assert colours.shape == (count, 3)
+    assert colours.dtype == np.uint8
+    assert len({tuple(colour) for colour in colours}) == count
+
+
+def test_sheets_have_room_for_every_picture_and_caption():
+    sizes, levels = ((40, 50), (30, 20), (40, 50)), (100, 200, 9)
+    pictures = [np.full((*size, 3), level, np.uint8) for size, level in zip(sizes, levels, strict=True)]
+    sheet = contact_sheet(pictures, columns=2, gap=4)
+    assert sheet.shape == (2 * 44 + 4, 2 * 54 + 4, 3)
+    assert (sheet == 200).all(-1).sum() == 600
+    captioned = contact_sheet(pictures, columns=2, gap=4, captions=["short", "a name too long by far: äöü", ""])
+    assert captioned.shape[0] > sheet.shape[0]
+    assert captioned.shape[1] == sheet.shape[1]
+    assert contact_sheet(pictures[:1], columns=5).shape[1] == 50 + 12
+    with pytest.raises(ValueError, match="at least one"):
+        contact_sheet([])
+    with pytest.raises(ValueError, match="2 captions for 3"):
+        contact_sheet(pictures, captions=["a", "b"])
+
+
+def test_prediction_sheet_takes_batches():
+    points = np.random.default_rng(0).uniform(5, 60, (3, 2, 2))
+    sheet = prediction_sheet([BLACK] * 3, points, np.ones((3, 2)), PAIR, true=points + 3, visible=np.ones((3, 2)),
+                             captions=["a", "b", "c"], columns=3)
+    assert sheet.shape[1] == 3 * (240 + 6) + 6
+    assert sheet.dtype == np.uint8
+
+
+@pytest.mark.parametrize("half_pixel", [False, True])
+def test_a_heatmaps_peak_is_drawn_where_its_map_says(half_pixel):
+    """A peak in cell (5, 9) of a map with stride 4 is at (20, 36) of the picture, or (21.5, 37.5) by half pixels."""
+    heatmaps = np.zeros((16, 20, 2), np.float32)
+    heatmaps[9, 5, 0] = 1
+    sheet = heatmap_sheet(BLACK, heatmaps, APART, columns=1,
+                          image_to_heatmap=None if half_pixel else np.diag([0.25, 0.25, 1.0]))
+    panel = sheet[6:6 + 192, 6:6 + 240].astype(float)
+    panel -= np.median(panel, axis=(0, 1))
+    expected = np.asarray([21.5, 37.5] if half_pixel else [20.0, 36.0])
+    np.testing.assert_allclose((centre_of(panel.clip(0)) + 0.5) / 3 - 0.5, expected, atol=0.1)
+    with pytest.raises(ValueError, match="3 heatmaps for 2"):
+        heatmap_sheet(BLACK, np.zeros((4, 4, 3)), APART)
+
+
+def test_write_png_is_whole_and_exact(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 255, (9, 7, 3), np.uint8)
+    write_png(tmp_path / "new" / "x.png", picture)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "new" / "x.png")), picture)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["x.png"]
+    assert enlarged(picture, 20).shape == (27, 21, 3)

@@ -1,0 +1,181 @@
+"""Forward and backward errors of incomplete annotation, their lengths, subsets, turned pictures, a row's collapse."""
+import numpy as np
+import pytest
+
+from kpjax.errors import InputError
+from kpjax.evaluation.probes.landmarks import (
+    ALL,
+    Consistency,
+    Landmarks,
+    between,
+    between_eyes,
+    both_errors,
+    constant,
+    forward_errors,
+    labelled_subsets,
+    measures,
+    object_size,
+    scaled_ridge,
+    turn_map,
+    void,
+)
+from kpjax.images.transforms import landmark_crop, margin_crop, window_crop
+from kpjax.input.source import arrays, turned
+from kpjax.structures import Skeleton
+
+FACE = Skeleton(("left_eye", "right_eye", "nose"))
+ONE_LENGTH = constant(10.0)
+
+
+@pytest.fixture(scope="module")
+def linear():
+    """Sixty images whose three annotated landmarks are linear in the two discovered ones; a fourth is never shown."""
+    generator = np.random.default_rng(0)
+    discovered = generator.uniform(10, 50, (60, 2, 2))
+    annotated = (discovered.reshape(60, 4) @ generator.normal(size=(4, 8)) + 5).reshape(60, 4, 2)
+    visible = np.ones((60, 4))
+    visible[:, 3] = 0
+    annotated[:, 3] = np.nan
+    return Landmarks(discovered, annotated, visible)
+
+
+def part(landmarks, rows):
+    return Landmarks(*(np.asarray(field)[rows] for field in landmarks))
+
+
+def test_what_is_hidden_is_never_read(linear):
+    visible = linear.visible.copy()
+    visible[:5, 1] = visible[50, 0] = 0
+    hidden = linear._replace(visible=visible, annotated=np.where(visible[..., None] > 0, linear.annotated, np.nan))
+    found = both_errors(part(hidden, slice(0, 45)), part(hidden, slice(45, 60)), normaliser=ONE_LENGTH,
+                        regressor=scaled_ridge(64, 0.0), images=(20, ALL), repeats=3)
+    assert sorted(found) == ["backward/20", "backward/all", "forward/20", "forward/all"]
+    assert found["forward/all"].per_landmark.shape == (3,)
+    assert found["backward/all"].per_landmark.shape == (2,)
+    assert max(error.mean for error in found.values()) < 1e-6
+
+
+def test_errors_fall_with_more_labelled_images(linear):
+    noisy = linear._replace(discovered=linear.discovered + np.random.default_rng(1).normal(size=(60, 2, 2)))
+    found = both_errors(part(noisy, slice(0, 50)), part(noisy, slice(50, 60)), normaliser=ONE_LENGTH,
+                        regressor=scaled_ridge(64), images=(6, 20, ALL))
+    assert found["forward/6"].mean > found["forward/20"].mean > 0.9 * found["forward/all"].mean
+    assert found["forward/6"].deviation > found["forward/all"].deviation == 0
+    assert found["forward/6"].mean == pytest.approx(found["forward/6"].per_subset.mean())
+
+
+def test_subsets_are_the_same_for_all_and_contained_in_larger_ones():
+    few, more = (labelled_subsets(30, count, repeats=4, seed=3) for count in (5, 12))
+    np.testing.assert_array_equal(few, more[:, :5])
+    assert all(len(set(rows)) == 12 for rows in more.tolist())
+    assert len({tuple(rows) for rows in few.tolist()}) == 4
+    np.testing.assert_array_equal(labelled_subsets(4, ALL), [[0, 1, 2, 3]])
+
+
+def test_too_few_labelled_images_are_one_line(linear):
+    few = part(linear, slice(0, 24))
+    with pytest.raises(InputError, match=r"100 labelled images are asked for, there are 24 .* at most 24, or for all"):
+        both_errors(few, few, normaliser=ONE_LENGTH, regressor=scaled_ridge(64), images=(10, 100))
+    with pytest.raises(InputError, match=r"25 labelled images are asked for, there are 24 .* at most 23"):
+        labelled_subsets(24, 24, extra=1)
+    with pytest.raises(InputError, match="0 labelled images"):
+        labelled_subsets(24, 0)
+    unlabelled = few._replace(visible=np.zeros((24, 4)))
+    with pytest.raises(InputError, match="none of the 24 test images shows all of its 4 annotated landmarks"):
+        forward_errors(few, unlabelled, ONE_LENGTH, np.arange(24)[None], scaled_ridge(64))
+
+
+def test_lengths_of_eyes_and_objects():
+    annotated = np.array([[[0.0, 0], [3, 4], [9, 0]], [[1, 1], [1, 7], [np.nan, np.nan]], [[0, 0], [0, 1], [4, 9]]])
+    visible = np.array([[1, 1, 1], [1, 1, 0], [1, 1, 1]])
+    np.testing.assert_allclose(between_eyes(FACE)(annotated, visible), [5, 6, 1])
+    np.testing.assert_allclose(between_eyes(FACE, median=True)(annotated, visible), [5, 5, 5])
+    np.testing.assert_allclose(between(FACE, "left_eye", "nose", median=True)(annotated, visible),
+                               np.full(3, (9 + np.hypot(4, 9)) / 2))
+    np.testing.assert_allclose(object_size()(annotated[[0, 2]], visible[[0, 2]]), [6, 6])
+    of_68 = Skeleton(tuple(f"{side}_eye_{k}" for side in ("right", "left") for k in range(6)))
+    points = np.zeros((1, 12, 2))
+    points[0, 9] = [8, 6]
+    np.testing.assert_allclose(between_eyes(of_68)(points, np.ones((1, 12))), [10])
+    np.testing.assert_allclose(constant(128)(annotated, visible), [128, 128, 128])
+
+
+def test_annotation_without_eyes_is_one_line():
+    annotated, visible = np.ones((3, 3, 2)), np.ones((3, 3))
+    with pytest.raises(InputError, match="distances between eyes, and the landmarks are toe; heel; name two of them"):
+        between_eyes(Skeleton(("toe", "heel")))
+    visible[1, 1] = 0
+    with pytest.raises(InputError, match=r"1 of 3 images have no annotation of left_eye and right_eye.*number 1"):
+        between_eyes(FACE)(annotated, visible)
+    with pytest.raises(InputError, match="3 of 3 images have no annotation of left_eye and right_eye"):
+        between_eyes(FACE, median=True)(annotated, 0 * visible)
+
+
+def test_a_row_tells_a_collapse():
+    generator = np.random.default_rng(0)
+    square = np.array([[12.0, 12], [12, 52], [52, 52], [52, 12]])
+    annotated = square + generator.normal(size=(30, 4, 2))
+    visible = np.ones((30, 4))
+    consistent = Consistency(1.0, np.ones(4), np.ones(4))
+    split = Landmarks(annotated[:20], annotated[:20], visible[:20]), Landmarks(annotated, annotated, visible)
+    errors = both_errors(*split, normaliser=ONE_LENGTH, regressor=scaled_ridge(64), images=(10, ALL), repeats=2)
+    row = measures(errors, consistent, split[1], side=64)
+    assert set(row) == {f"{direction}/{images}" for direction in ("forward", "backward")
+                        for images in ("10", "10/deviation", "all")} | {
+                            "consistency", "live_points", "point_spread", "annotated_spread", "median_spread",
+                            "annotated_median_spread"}
+    assert row["live_points"] == 4
+    assert row["point_spread"] == pytest.approx(row["annotated_spread"]) == pytest.approx(45.5, abs=0.5)
+    assert void(row, 4) == ""
+    heap = 32 + 0.2 * (annotated - 32)
+    said = void(measures(errors, consistent, Landmarks(heap, annotated, visible), side=64), 4)
+    assert said.startswith("0 of 4 landmarks are alive; landmarks lie 9.1 px apart, annotated ones 45.")
+
+
+@pytest.fixture(scope="module")
+def dotted():
+    """Two pictures with a bright dot on the first landmark."""
+    images, points = np.full((2, 64, 64, 3), 40, np.uint8), np.array([[[20.0, 30], [45, 40]], [[40, 12], [33, 33]]])
+    for image, ((x, y), _) in zip(images, points.astype(int), strict=True):
+        image[y - 1:y + 2, x - 1:x + 2] = 255
+    return arrays(images, points, np.ones((2, 2)), Skeleton(("dot", "other")), "dotted")
+
+
+def test_a_turned_picture_and_its_landmarks_agree(dotted):
+    maps = np.stack([turn_map(angle, 64) for angle in (25.0, -38.0)])
+    source = turned(dotted, maps)
+    assert len(source) == 2
+    assert source.digest != dotted.digest
+    for number in range(2):
+        example = source[number]
+        bright = np.argwhere(example.image[..., 0] > 110)[:, ::-1].mean(0)
+        np.testing.assert_allclose(bright, example.keypoints[0], atol=0.6)
+        np.testing.assert_allclose(maps[number] @ [*dotted[number].keypoints[1], 1], [*example.keypoints[1], 1],
+                                   atol=1e-4)
+        back = np.asarray(example.crop) @ [*example.keypoints[0], 1]
+        np.testing.assert_allclose(back[:2], dotted[number].keypoints[0], atol=1e-3)
+        assert example.image.min() == 40  # the border is repeated, nothing is black
+    np.testing.assert_array_equal(turned(dotted, np.tile(np.eye(3), (2, 1, 1)))[0].image, dotted[0].image)
+    with pytest.raises(InputError, match=r"maps of shape \(1, 3, 3\) for 2 examples"):
+        turned(dotted, maps[:1])
+
+
+def test_crops_by_landmarks():
+    image = np.zeros((218, 178, 3), np.uint8)
+    points = np.array([(69, 109), (106, 113), (77, 142), (73, 152), (108, 154)], np.float32)
+    _, moved, visible, scale, crop = landmark_crop(128, 70)(image, points, np.ones(5), np.float32(10))
+    np.testing.assert_allclose(moved[[0, 4]], [[38.268041, 36.038835], [89.731959, 91.961165]], atol=1e-4)
+    assert visible.all()
+    np.testing.assert_allclose(crop @ [*moved[4], 1], [108, 154, 1], atol=1e-3)
+    assert scale == pytest.approx(10 * np.sqrt(128 / 97 * 128 / 103), rel=1e-5)
+    corners = landmark_crop(128, 70)(image, points, np.zeros(5), np.float32(10), np.array([69, 109, 39, 45.0]))
+    np.testing.assert_allclose(corners[4], crop, atol=1e-5)
+    assert not corners[2].any()
+    *_, crop = margin_crop(64, 60)(image, points, np.ones(5), np.float32(10))
+    np.testing.assert_allclose(crop[:2] @ [0, 0, 1], [9, 49])
+    np.testing.assert_allclose(crop[:2] @ [64, 64, 1], [168, 214])
+    *_, crop = window_crop(64, 100)(image, points, np.ones(5), np.float32(10))
+    np.testing.assert_allclose(crop[:2] @ [64, 64, 1], [138, 182])
+    for place in (landmark_crop(64), margin_crop(64), window_crop(64)):
+        with pytest.raises(InputError, match="neither one nor a box"):
+            place(image, points, np.zeros(5), np.float32(10))

@@ -1,0 +1,163 @@
+"""Linear probes, the splits they are fitted on, and the units of their errors."""
+import numpy as np
+import pytest
+
+from kpjax.errors import InputError
+from kpjax.evaluation.probes.linear import fit_linear, linear_probe, mean_pose
+from kpjax.evaluation.probes.regression_errors import (
+    errors_in_units,
+    normalised_from_pixels,
+    ratio_of_errors,
+    regression_errors,
+    squared_errors,
+)
+from kpjax.evaluation.probes.splits import Split, halves_by, held_out, random_halves
+
+EVERYTHING = Split(np.arange(40), np.arange(40))
+
+
+@pytest.fixture(scope="module")
+def poses():
+    """Discovered points (40, 3, 2) float32 in pixels and joints (40, 4, 2) that are linear in them."""
+    generator = np.random.default_rng(0)
+    points = generator.uniform(0, 63, (40, 3, 2)).astype(np.float32)
+    joints = (points.reshape(40, 6).astype(np.float64) @ generator.normal(size=(6, 8)) + 7).reshape(40, 4, 2)
+    return points, joints
+
+
+def test_joints_that_are_linear_in_the_points_are_found_exactly(poses):
+    points, joints = poses
+    split = random_halves(40, 0)
+    found = linear_probe(points, joints, np.ones((40, 4)), split)
+    np.testing.assert_allclose(found, joints, atol=1e-9)
+    # An intercept makes the origin and the unit of the points irrelevant; without one they decide.
+    noisy = joints + np.random.default_rng(1).normal(size=joints.shape)
+    for intercept in (True, False):
+        pixels, normalised = (linear_probe(given, noisy, np.ones((40, 4)), split, intercept=intercept)
+                              for given in (points, normalised_from_pixels(points, (64, 64))))
+        assert np.allclose(pixels, normalised, atol=1e-6) == intercept
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("ridge", [0.0, 3.0])
+def test_it_is_the_regression_of_scikit_learn(poses, intercept, ridge):
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    points, joints = poses
+    x, y = points.reshape(40, 6).astype(np.float64), np.square(joints.reshape(40, 8))
+    theirs = (linear_model.Ridge(ridge, fit_intercept=intercept) if ridge
+              else linear_model.LinearRegression(fit_intercept=intercept)).fit(x, y)
+    ours = fit_linear(x, y, intercept=intercept, ridge=ridge)
+    np.testing.assert_allclose(ours(x), theirs.predict(x), rtol=1e-8, atol=1e-6)
+
+
+def test_points_that_do_not_move_get_no_slope(poses):
+    """Rounding noise of a dead point would otherwise be scaled up to fit the targets."""
+    points, joints = poses
+    generator = np.random.default_rng(2)
+    dead = (20 + 1e-6 * generator.normal(size=(40, 2, 2))).astype(np.float32)
+    noisy = joints + generator.normal(size=joints.shape)
+    alone = linear_probe(points, noisy, np.ones((40, 4)), random_halves(40, 0))
+    beside = linear_probe(np.concatenate([points, dead], 1), noisy, np.ones((40, 4)), random_halves(40, 0))
+    np.testing.assert_allclose(beside, alone, atol=1e-3)
+
+
+def test_each_joint_is_fitted_where_it_shows(poses):
+    points, joints = poses
+    visible = np.ones((40, 4))
+    visible[:25, 1] = 0
+    hidden = np.where(visible[..., None] > 0, joints, np.nan)
+    found = linear_probe(points, hidden, visible, EVERYTHING)
+    np.testing.assert_allclose(found, joints, atol=1e-8)
+    errors = regression_errors(found, hidden, visible)
+    assert errors.per_image < 1e-8
+    assert np.isfinite(errors.per_joint).all()
+    assert np.isnan(regression_errors(found, hidden, 0 * visible).per_point)
+    with pytest.raises(InputError, match="no fitted example shows joint 1"):
+        linear_probe(points, hidden, visible, Split(np.arange(25), np.arange(25, 40)))
+    with pytest.raises(InputError, match="1 examples are not finite \\(example 3\\)"):
+        linear_probe(np.where(np.arange(40)[:, None, None] == 3, np.nan, points), joints, visible, EVERYTHING)
+
+
+def test_the_mean_pose_is_the_probe_without_features(poses):
+    _, joints = poses
+    visible = np.ones((40, 4))
+    visible[::2, 2] = 0
+    split = random_halves(40, 3)
+    found = mean_pose(joints, visible, split)
+    for joint in range(4):
+        shown = split.fit[visible[split.fit, joint] > 0]
+        np.testing.assert_allclose(found[:, joint], np.tile(joints[shown, joint].mean(0), (40, 1)))
+
+
+def test_units_of_errors():
+    """A crop that enlarges x by 2 and y by 3: the same errors in three units."""
+    true = np.full((5, 2, 2), 10.0)
+    predicted = true + np.array([3.0, 0.0])
+    crop = np.tile(np.array([[2.0, 0, 5], [0, 3, 7], [0, 0, 1]]), (5, 1, 1))
+    found = errors_in_units(predicted, true, np.ones((5, 2)), size=(33, 65), crop=crop)
+    assert found["pixels"].per_point == pytest.approx(3)
+    assert found["normalised"].per_point == pytest.approx(3 * 2 / 64)
+    assert found["original"].per_point == pytest.approx(6)
+    assert found["pixels"].per_coordinate == pytest.approx(3 / np.sqrt(2))
+    assert found["pixels"].per_image == pytest.approx(3 * np.sqrt(2))
+
+
+def test_the_ratio_of_two_methods_comes_with_an_interval():
+    generator = np.random.default_rng(0)
+    video = np.repeat(np.arange(30), 20)
+    truth = np.zeros((600, 3, 2))
+    hard = np.repeat(generator.uniform(0.5, 3, 30), 20)[:, None, None]  # some videos are harder for every method
+    ours = hard * generator.normal(size=truth.shape)
+    theirs = 1.25 * hard * generator.normal(size=truth.shape)
+    visible = np.ones((600, 3))
+    squares, others = (squared_errors(part, truth, visible) for part in (ours, theirs))
+    found = ratio_of_errors(squares, others, video)
+    expected = (regression_errors(ours, truth, visible).per_point / regression_errors(theirs, truth, visible).per_point)
+    assert found.value == pytest.approx(expected)
+    assert 0.72 < found.low < found.value < found.high < 0.9
+    assert ratio_of_errors(squares, squares, video) == (1.0, 1.0, 1.0)
+    with pytest.raises(InputError, match="at least 2 videos"):
+        ratio_of_errors(squares[:20], others[:20], video[:20])
+
+
+def test_halves_keep_groups_together_and_deal_out_kinds():
+    video = np.repeat(np.arange(12), 5)
+    action = np.repeat(["wave", "walk", "jump"] * 4, 5)
+    split = halves_by(video, 1, kinds=action)
+    assert sorted([*split.fit, *split.test]) == list(range(60))
+    assert not set(video[split.fit]) & set(video[split.test])
+    for side in split:
+        assert {name: int((action[side] == name).sum()) for name in set(action)} == {"wave": 10, "walk": 10, "jump": 10}
+    assert not np.array_equal(halves_by(video, 2).fit, halves_by(video, 3).fit)
+    by_name = held_out(np.array(["S9"] * 3 + ["S11"] * 2), ["S11"])
+    assert by_name.fit.tolist() == [0, 1, 2]
+    assert by_name.test.tolist() == [3, 4]
+    odd = random_halves(7, 0)
+    assert (len(odd.fit), len(odd.test)) == (4, 3)
+
+
+def test_splits_that_cannot_be():
+    with pytest.raises(InputError, match="1 group cannot be split"):
+        halves_by(["a", "a"], 0)
+    with pytest.raises(InputError, match="1 groups are of several kinds \\(b\\)"):
+        halves_by(["a", "b", "b"], 0, kinds=["x", "x", "y"])
+    with pytest.raises(InputError, match="test groups S7 are not among"):
+        held_out(["S9", "S11"], ["S7"])
+    with pytest.raises(InputError, match="nothing is left to fit"):
+        held_out(["S9", "S11"], ["S9", "S11"])
+    with pytest.raises(InputError, match="at least 2"):
+        random_halves(1, 0)
+
+
+def test_a_split_by_video_is_harder_than_random_halves():
+    """Neighbouring frames leak: what belongs to each video alone can be learnt by heart from its other frames."""
+    generator = np.random.default_rng(0)
+    video = np.repeat(np.arange(10), 20)
+    label = generator.normal(size=(10, 5, 2))[video]
+    features = np.eye(10)[video]
+    errors = {
+        name: regression_errors(linear_probe(features, label, np.ones((200, 5)), split)[split.test], label[split.test],
+                                np.ones((len(split.test), 5))).per_point
+        for name, split in (("random", random_halves(200, 0)), ("video", halves_by(video, 0)))}
+    assert errors["random"] < 1e-9
+    assert errors["video"] > 1

@@ -1,0 +1,139 @@
+"""Metrics of gathered points: published numbers, masks, and what is refused."""
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpjax.errors import InputError
+from kpjax.evaluation import metrics
+from kpjax.structures import Skeleton
+
+close = np.testing.assert_allclose
+
+
+def away(distances):
+    """Predictions that lie the given distances (N, K) from true points, in turning directions."""
+    distances = np.asarray(distances, np.float64)
+    true = 100 * np.random.default_rng(0).uniform(size=(*distances.shape, 2))
+    angle = np.arange(distances.size).reshape(distances.shape)
+    return true + distances[..., None] * np.stack([np.cos(angle), np.sin(angle)], -1), true
+
+
+def on_a_line(distances):
+    """The same along x from (0, 0), so that distances are exact."""
+    distances = np.asarray(distances, np.float64)
+    return np.stack([distances, np.zeros_like(distances)], -1), np.zeros((*distances.shape, 2))
+
+
+ERRORS = [[14.9, 15.0, 20.0], [29.9, 30.1, 10.0]]
+VISIBLE = np.array([[1, 1, 1], [1, 1, 0]], np.float32)
+
+
+def test_head_size_is_six_tenths_of_the_diagonal():
+    close(metrics.head_size(np.array([[10, 10, 40, 50], [0, 0, 60, 80.0]])), [30, 60])
+
+
+def test_pckh_of_mpii():
+    found = metrics.pckh(*on_a_line(ERRORS), VISIBLE, np.array([30.0, 60.0]))
+    close(found.per_keypoint, [1, 0.5, 0])
+    close(found.count, [2, 2, 1])
+    close([found.pooled, found.overall], [0.6, 0.5])
+
+
+def test_pckh_with_boxes():
+    heads = metrics.head_size(np.array([[100, 100, 160, 180], [50, 60, 80, 100.0]]))
+    close(heads, [60, 30])
+    found = metrics.pckh(*on_a_line([[20, 31, 29.9], [15, 16, 3]]), np.ones((2, 3)), heads)
+    close([found.pooled, found.overall], 2 / 3)
+    close(found.per_keypoint, [1, 0, 1])
+
+
+def test_pck_counts_the_limit_only_if_not_strict():
+    points = on_a_line([[5.0, 4.99]])
+    strict = metrics.pck(*points, np.ones((1, 2)), np.array([100.0]), threshold=0.05)
+    inclusive = metrics.pck(*points, np.ones((1, 2)), np.array([100.0]), threshold=0.05, strict=False)
+    close(strict.per_keypoint, [0, 1])
+    close(inclusive.per_keypoint, [1, 1])
+
+
+def test_points_that_do_not_count_are_never_read():
+    predicted, true = on_a_line(ERRORS)
+    true[1, 2] = np.nan
+    predicted[1, 2] = np.inf
+    found = metrics.pck(predicted, true, VISIBLE, np.array([100.0, 100.0]), threshold=0.16)
+    close(found.per_keypoint, [0.5, 0.5, 0])
+    lengths = np.array([100.0, 0.0])  # nor is the length of an image without any keypoint
+    nothing = np.array([[1, 0, 1], [0, 0, 0]])
+    found = metrics.nme(predicted, true, nothing, lengths)
+    close(found.per_keypoint, [0.149, np.nan, 0.2])
+    close([found.overall, found.pooled], 0.1745)
+
+
+def test_where_nothing_counts_every_value_is_nan():
+    points, nothing, lengths = on_a_line(ERRORS), np.zeros((2, 3)), np.ones(2)
+    for found in (metrics.pck(*points, nothing, lengths), metrics.nme(*points, nothing, lengths),
+                  *metrics.mae(*points, nothing, 1.0), metrics.mre_sdr(*points, nothing, 0.1).mre,
+                  metrics.pck_global(np.zeros((2, 3, 2)), np.zeros((2, 3, 2)), map_size=64)):
+        assert np.isnan([found.overall, found.pooled, *found.per_keypoint]).all()
+        close(found.count, 0)
+    assert np.isnan(metrics.mre_sdr(*points, nothing, 0.1).deviation)
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, np.nan, np.inf])
+def test_a_length_that_is_none_is_refused(wrong):
+    with pytest.raises(InputError, match=r"normaliser: 1 of 2 .*image 1"):
+        metrics.pck(*on_a_line(ERRORS), VISIBLE, np.array([30.0, wrong]))
+
+
+def test_nme_over_images_and_over_keypoints():
+    predicted, true = away([[1.0, 2.0], [3.0, 6.0]])
+    found = metrics.nme(predicted, true, np.ones((2, 2)), np.array([10.0, 30.0]))
+    close(found.per_keypoint, [0.1, 0.2])
+    close([found.overall, found.pooled], 0.15)
+
+
+def test_distance_between_keypoints():
+    close(metrics.distance_between(np.array([[(0, 0), (1, 1), (3, 4.0)]]), 0, 2), [5])
+
+
+def test_radial_errors_and_detection_rates():
+    predicted, true = on_a_line([[20, 25, 10], [30, 40, 0]])
+    found = metrics.mre_sdr(predicted, true, VISIBLE, mm_per_px=0.1)
+    millimetres = np.array([2.0, 2.5, 1.0, 3.0, 4.0])
+    close([found.mre.pooled, found.deviation], [millimetres.mean(), millimetres.std()])
+    close(found.mre.per_keypoint, [2.5, 3.25, 1.0])
+    close([found.sdr[limit].pooled for limit in (2.0, 2.5, 3.0, 4.0)], [0.4, 0.6, 0.8, 1.0])  # inclusive
+
+
+@pytest.mark.parametrize(("spacing", "distances"), [
+    (0.5, (2.5, 5)), (np.array([0.5, 1.0]), (2.5, 10)), (np.array([[1.0, 0.0], [0.0, 1.0]]), (3, 8))])
+def test_radial_errors_under_any_spacing(spacing, distances):
+    predicted, true = np.array([[(3.0, 4.0)], [(6.0, 8.0)]]), np.zeros((2, 1, 2))
+    close(metrics.mre_sdr(predicted, true, np.ones((2, 1)), spacing).mre.overall, np.mean(distances))
+
+
+def test_jax_arrays_and_booleans_are_accepted():
+    predicted, true = on_a_line(ERRORS)
+    sides = np.array([100.0, 100.0])
+    expected = metrics.pck(predicted, true, VISIBLE, sides, threshold=0.16)
+    found = metrics.pck(jnp.float32(predicted), jnp.float32(true), VISIBLE > 0, jnp.float32(sides), threshold=0.16)
+    close(found.per_keypoint, expected.per_keypoint)
+
+
+def test_pck_batchwise_is_pck_global_when_everything_is_valid_in_equal_batches():
+    generator = np.random.default_rng(1)
+    true = generator.integers(2, 64, (64, 3, 2)).astype(np.float32)
+    predicted = true + generator.integers(-4, 5, true.shape).astype(np.float32)
+    batchwise = metrics.pck_batchwise(predicted, true, map_size=64, groups={"all": range(3), "some": [0, 2]})
+    together = metrics.pck_global(predicted, true, map_size=64)
+    close(batchwise["all"], together.overall)
+    close(batchwise["some"], together.per_keypoint[[0, 2]].mean())
+    assert 0.2 < together.overall < 0.8
+
+
+def test_reports_by_keypoint_and_by_group():
+    skeleton = Skeleton(("nose", "tail", "paw"), groups={"ends": (0, 1), "feet": (2,)})
+    values = np.array([0.5, 1.0, np.nan])
+    assert metrics.by_keypoint("target/pck", values, skeleton) == {"target/pck/nose": 0.5, "target/pck/tail": 1.0}
+    assert metrics.by_group("target/pck", values, skeleton) == {"target/pck/ends": 0.75}
+    with pytest.raises(InputError, match="2 values for a skeleton of 3"):
+        metrics.by_keypoint("target/pck", values[:2], skeleton)

@@ -1,0 +1,296 @@
+"""A run of the supervised experiment that was never trained: exported, moved, damaged, and made again from itself."""
+import csv
+import hashlib
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, replace
+
+import jax
+import numpy as np
+import pytest
+from jax import export as jax_export
+from PIL import Image
+
+from experiments import supervised
+from experiments.export import FRESH, export_run, in_fresh_process, main
+from experiments.predictors import open_predictor, open_run
+from experiments.supervised.config import PRESETS
+from kpjax.errors import InputError, RunError
+from kpjax.export import standalone
+from kpjax.export.placement import BOX, described_place, placement_told
+from kpjax.files import write_json
+from kpjax.images.transforms import around_box, letterbox, person_crop, place_local_contrast, stretch
+from kpjax.structures import Example, Skeleton, Trained, skeleton_from_json
+from kpjax.training.trees import save_trained
+
+SIDE = 32
+POINTS = Skeleton(("left", "middle", "right"), ((0, 1),), (2, 1, 0), {"ends": (0, 2)})
+FILES = ("predict.bin", "weights.safetensors", "run.py", "predictor.json")
+
+
+def quiet(line):
+    pass
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The folder of a finished run, with an array and a mapping that no point depends on."""
+    folder = tmp_path_factory.mktemp("runs") / "seed-3"
+    config = replace(PRESETS["demo"], image_size=SIDE, heatmap_size=8, widths=(4, 4, 8), head_width=4)
+    write_json(folder / "config.json", {"variant": "supervised", "seed": 3} | asdict(config))
+    write_json(folder / "skeleton.json", asdict(POINTS))
+    write_json(folder / "results.json", {"experiment": "supervised", "preset": "demo", "variant": "supervised",
+                                         "seed": 3, "steps": 1, "metrics": {"test/pck": 0.5}})
+    method = supervised.build(config, POINTS, "supervised")
+    blank = Example(*(np.zeros((1, *shape), dtype) for shape, dtype in (
+        ((SIDE, SIDE, 3), np.uint8), ((3, 2), np.float32), ((3,), np.float32), ((), np.float32), ((3, 3), np.float32),
+        ((), np.int32))))
+    state = jax.eval_shape(method.init, jax.random.key(3), dict.fromkeys(method.streams, blank), {})
+    rng = np.random.default_rng(3)
+    variables = jax.tree.map(lambda leaf: rng.uniform(0, 0.5, leaf.shape).astype(leaf.dtype), state.variables)
+    save_trained(folder / "model", Trained(variables, {"teacher": {"kernel": np.ones((2, 5), np.float32)}, "none": {}}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(run, tmp_path_factory):
+    """Its exported folder."""
+    return export_run(run, tmp_path_factory.mktemp("exported") / "predictor", self_test=False, tell=quiet)
+
+
+@pytest.fixture
+def copied(exported, tmp_path):
+    """A copy of it that a test may damage."""
+    return shutil.copytree(exported, tmp_path / "copy")
+
+
+def noise(*shape):
+    return np.random.default_rng(shape).integers(0, 256, shape, np.uint8)
+
+
+def test_the_folder_says_what_it_is(run, exported):
+    assert sorted(path.name for path in exported.iterdir()) == sorted(FILES)
+    told = json.loads((exported / "predictor.json").read_text())
+    assert told["format"] == 1
+    assert skeleton_from_json(told["skeleton"]) == POINTS
+    assert told["input"] == {"shape": ["batch", 32, 32, 3], "dtype": "uint8", "layout": "NHWC, RGB, 0 to 255",
+                             "whole_pictures": True, "box_margin": 1.25, "contrast": ""}
+    assert told["versions"]["jax"] == jax.__version__
+    assert told["platforms"] == ["cpu", "cuda", "tpu"]
+    for name in FILES[:3]:
+        assert told["files"][name] == hashlib.sha256((exported / name).read_bytes()).hexdigest()
+    assert told["rebuild"]["unread"] == {"frozen/teacher/kernel": {"dtype": "float32", "shape": [2, 5]}}
+    assert told["rebuild"]["empty"] == [["frozen", "none"]]
+    ours, theirs = open_predictor(run), open_predictor(exported)
+    for name in ("skeleton", "side", "score_kind", "cutoff", "title", "result"):
+        assert getattr(ours, name) == getattr(theirs, name), name
+    assert ours.title == "supervised_demo_supervised_3"
+    assert ours.result["digest"] == json.loads((run / "model" / "trained.json").read_text())["digest"]
+
+
+def test_a_fresh_process_without_this_library_finds_the_same_points(run, exported, tmp_path):
+    """Batches of 1, 5 and 8, bit for bit; Flax and kpjax cannot be imported there."""
+    batches = {str(size): noise(size, SIDE, SIDE, 3) for size in (1, 5, 8)}
+    np.savez(tmp_path / "batches.npz", **batches)
+    (tmp_path / "fresh.py").write_text(f"""
+import runpy, sys
+import numpy as np
+runner = runpy.run_path({str(exported / "run.py")!r})
+predictor = runner["open_predictor"]({str(exported)!r})
+with np.load({str(tmp_path / "batches.npz")!r}) as batches:
+    found = {{size: predictor.predict(batches[size]) for size in batches}}
+np.savez({str(tmp_path / "found.npz")!r}, **{{f"{{name}} {{size}}": value for size, pair in found.items()
+                                            for name, value in zip(("keypoints", "scores"), pair)}})
+assert not any(name.partition(".")[0] in ("kpjax", "flax") for name in sys.modules)
+try:
+    import flax
+except ImportError:
+    print("done")
+""")
+    done = subprocess.run([sys.executable, "-I", "-W", "error", "-c", FRESH, str(tmp_path / "fresh.py")],
+                          capture_output=True, text=True, check=False)
+    assert done.stdout == "done\n", done.stderr
+    predict = open_predictor(run).predict
+    with np.load(tmp_path / "found.npz") as found:
+        for size, images in batches.items():
+            keypoints, scores = predict(images)
+            np.testing.assert_array_equal(found[f"keypoints {size}"], keypoints)
+            np.testing.assert_array_equal(found[f"scores {size}"], scores)
+            assert np.ptp(keypoints) > 3
+
+
+def test_twenty_pictures_of_all_sizes_lie_where_the_run_puts_them(run, exported):
+    ours, runner = open_predictor(run), loaded(exported / "run.py")
+    theirs = runner.open_predictor(exported)
+    pictures = [noise(7 + 23 * number % 211, 9 + 31 * number % 197, 3) for number in range(20)]
+    boxes = [(number - 4.5, 3.0, 20.0 + number, 31.5) for number in range(20)]
+    for given in (None, boxes):
+        placed = [ours.place(picture, np.zeros((3, 2), np.float32), np.zeros(3, np.float32), np.float32(1),
+                             given and np.array(given[number])) for number, picture in enumerate(pictures)]
+        keypoints, scores = ours.predict(np.stack([example[0] for example in placed]))
+        homogeneous = np.concatenate([keypoints, np.ones((20, 3, 1))], -1)
+        wanted = np.stack([points @ crop.astype(np.float64).T for points, (*_, crop) in
+                           zip(homogeneous, placed, strict=True)])[..., :2]
+        found, certain = runner.points_on(theirs, pictures, given)
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(certain, scores, rtol=0, atol=1e-6)
+
+
+def loaded(path):
+    """run.py as a module."""
+    spec = importlib.util.spec_from_file_location("exported_run", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("side", [37, 64])
+def test_pictures_are_placed_as_in_training_pixel_by_pixel(side):
+    """Of odd sides, of pictures narrower than a pixel of the square, and of boxes beyond the picture."""
+    for place, whole in ((letterbox(side), True), (around_box(side), False), (around_box(side, 1.5), False)):
+        for contrast in ("", "local"):
+            made = place_local_contrast(place) if contrast else place
+            told = placement_told(made, side)
+            assert (told["whole_pictures"], told["contrast"]) == (whole, contrast)
+            given = {"shape": ["batch", side, side, 3], **told}
+            for picture in (noise(301, 2, 3), noise(1, 1, 3), noise(50, 90, 3)):
+                box = None if whole else BOX - 9
+                image, _, _, _, crop = made(picture, np.zeros((0, 2)), np.zeros(0), np.float32(1), box)
+                for found in (standalone.placed(picture, given, box), described_place(given)(
+                        picture, np.zeros((0, 2)), np.zeros(0), np.float32(1), box)[::4]):
+                    np.testing.assert_array_equal(found[0], image)
+                    np.testing.assert_allclose(found[1], crop, rtol=1e-6, atol=1e-5)
+    for place in (stretch(64), person_crop(64)):
+        with pytest.raises(InputError, match="way of its own"):
+            placement_told(place, 64)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_flipped_byte_anywhere_is_refused_by_name(copied, name):
+    whole = (copied / name).read_bytes()
+    for position in {0, len(whole) - 1, *np.linspace(1, len(whole) - 2, 40).astype(int).tolist()}:
+        damaged = bytearray(whole)
+        damaged[position] ^= 1
+        (copied / name).write_bytes(damaged)
+        with pytest.raises(InputError) as caught:
+            open_predictor(copied)
+        assert str(copied / name) in str(caught.value)
+        assert "\n" not in str(caught.value)
+    (copied / name).write_bytes(whole)
+    standalone.checked_description(copied)
+    if name != "predictor.json":
+        (copied / name).unlink()
+        with pytest.raises(InputError, match=f"{name}: No such file"):
+            open_predictor(copied)
+
+
+def test_a_newer_format_is_refused_in_one_line(copied):
+    path = copied / "predictor.json"
+    newer = path.read_bytes().replace(b'"format": 1', b'"format": 2')
+    path.write_bytes(newer)
+    with pytest.raises(InputError, match="format 2, this program reads format 1, or the file is damaged"):
+        open_predictor(copied)
+    old = json.loads(newer)["checksum"].encode()
+    path.write_bytes(newer.replace(old, standalone.digest_of_description(newer).encode()))
+    with pytest.raises(InputError, match=r"predictor.json: format 2, this program reads format 1; use the run.py of"):
+        open_predictor(copied)
+    assert "format 2" in subprocess.run([sys.executable, "-I", str(copied / "run.py"), "--self-test"],
+                                        capture_output=True, text=True, check=False).stderr.splitlines()[-1]
+
+
+def test_wrong_images_are_refused_by_dimension(exported):
+    predict = open_predictor(exported).predict
+    for images, message in ((noise(1, 31, 32, 3), "height is 31, 32 is needed"),
+                            (noise(1, 32, 31, 3), "width is 31, 32 is needed"),
+                            (noise(1, 32, 32, 1), "channels is 1, 3 is needed"), (noise(32, 32, 3), "3 dimensions"),
+                            (noise(1, 32, 32, 3).astype(np.float32), "float32, uint8 is needed")):
+        with pytest.raises(InputError, match=message):
+            predict(images)
+
+
+def test_a_jax_that_cannot_load_it_is_told_with_the_mend(exported, monkeypatch):
+    def refuse(content):
+        raise ValueError("calling convention 10 is not supported\nmore lines")
+
+    monkeypatch.setattr(jax_export, "deserialize", refuse)
+    with pytest.raises(InputError) as caught:
+        open_predictor(exported)
+    message = str(caught.value)
+    version = jax.__version__
+    assert f"made by jax {version}, and jax {version} does not load it (calling convention 10 is" in message
+    assert f"python -m experiments export --from {exported} --out NEW" in message
+    assert "\n" not in message
+
+
+def test_it_is_made_again_from_itself(run, exported, tmp_path):
+    """Of an exported folder alone: the same weights, the same points, and what an earlier run is to a later one."""
+    again = main(["--from", str(exported), "--out", str(tmp_path / "again"), "--no-self-test"])
+    first, second = (json.loads((folder / "predictor.json").read_text()) for folder in (exported, again))
+    assert first["files"]["weights.safetensors"] == second["files"]["weights.safetensors"]
+    different = {name for name in first if first[name] != second[name]}
+    assert different <= {"made", "files", "checksum"}
+    images = noise(2, SIDE, SIDE, 3)
+    for one, other in zip(open_predictor(exported).predict(images), open_predictor(again).predict(images), strict=True):
+        np.testing.assert_array_equal(one, other)
+    before, after = open_run(run), open_run(exported)
+    jax.tree.map(np.testing.assert_array_equal, before.trained.variables, after.trained.variables)
+    assert jax.tree.structure(before.trained) == jax.tree.structure(after.trained)
+    assert before.result == after.result
+    assert before.method.points == after.method.points == POINTS
+
+
+def test_run_py_as_a_program(exported, tmp_path, capsys):
+    """Points of pictures as rows, and the self-test in a fresh process, which fails where the points differ."""
+    assert in_fresh_process(exported / "run.py", "--self-test", "1e-3").startswith("self-test: at most 0 px")
+    with pytest.raises(RunError, match=r"fails in a fresh process: error: .*nowhere.png: cannot be read"):
+        in_fresh_process(exported / "run.py", "nowhere.png")
+    runner = loaded(exported / "run.py")
+    with pytest.raises(runner.PredictorError, match=r"points lie up to 0 px from where they lay"):
+        runner.main(["--self-test", "-1"])
+    paths = [tmp_path / "a b.png", tmp_path / "c.png"]
+    for path, picture in zip(paths, (noise(50, 90, 3), noise(20, 20, 3)), strict=True):
+        Image.fromarray(picture).save(path)
+    runner.main([*map(str, paths), "--out", str(tmp_path / "points.csv"), "--batch-size", "1"])
+    with (tmp_path / "points.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["image"], row["keypoint"]) for row in rows] == [
+        (str(path), name) for path in paths for name in POINTS.names]
+    wanted, _ = runner.points_on(runner.open_predictor(exported), [noise(50, 90, 3)])
+    assert [float(row["x"]) for row in rows[:3]] == pytest.approx(wanted[0, :, 0], abs=1e-3)
+    runner.main([str(paths[0]), "--box", "1", "2", "30", "30"])
+    assert "a b.png,left," in capsys.readouterr().out
+    (tmp_path / "cut.png").write_bytes(paths[0].read_bytes()[:100])
+    with pytest.raises(runner.PredictorError, match=r"cut.png: cannot be read"):
+        runner.main([str(tmp_path / "cut.png")])
+
+
+def test_the_command_and_what_it_refuses(run, exported, tmp_path, monkeypatch, capsys):
+    def refused(*arguments):
+        with pytest.raises(InputError) as caught:
+            main([str(argument) for argument in arguments])
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    out = tmp_path / "out"
+    assert "give either RUN or --from" in refused("--out", out)
+    assert "give either RUN or --from" in refused(run, "--from", exported, "--out", out)
+    assert "--out" in refused(run)
+    assert "is no exported predictor" in refused("--from", run, "--out", out)
+    assert "no run's folder" in refused(tmp_path, "--out", out)
+    assert "exists already; give --overwrite" in refused(run, "--out", exported)
+    assert "which is no part of a predictor" in refused(run, "--out", run, "--overwrite")
+    assert "is where it comes from" in refused("--from", exported, "--out", exported, "--overwrite")
+    usual = supervised.predictor
+    monkeypatch.setattr(supervised, "predictor", lambda folder: (*usual(folder)[:2], stretch(SIDE)))
+    assert "way of its own" in refused(run, "--out", out)
+    assert not out.exists()
+    monkeypatch.undo()
+    (tmp_path / "file").write_text("")
+    assert "cannot be written: " in refused(run, "--out", tmp_path / "file" / "out")
+    shutil.copytree(exported, out)
+    main([str(run), "--out", str(out), "--overwrite", "--no-self-test"])
+    assert "1 arrays that points do not depend on are left out" in capsys.readouterr().out
+    standalone.checked_description(out)

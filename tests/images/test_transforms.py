@@ -1,0 +1,149 @@
+"""Placement: what is seen at a keypoint stays at it, and `crop` leads back to the picture that was given."""
+import numpy as np
+import pytest
+
+from kpjax.errors import InputError
+from kpjax.images.transforms import (
+    around_box,
+    box_crop,
+    letterbox,
+    pad_to_square,
+    person_crop,
+    scaled_by_box,
+    stretch,
+)
+
+
+def picture_with_blob(width, height, x, y, radius):
+    """A dark picture with one bright Gaussian blob, wide enough that its centre of mass can be measured anywhere."""
+    down, across = np.mgrid[:height, :width]
+    blob = 255 * np.exp(-((across - x) ** 2 + (down - y) ** 2) / (2 * radius ** 2))
+    return np.repeat(blob[..., None], 3, axis=-1).astype(np.uint8)
+
+
+def centre_of_mass(image):
+    weight = image[..., 0].astype(np.float64) ** 2
+    down, across = np.mgrid[:image.shape[0], :image.shape[1]]
+    return np.array([(across * weight).sum(), (down * weight).sum()]) / weight.sum()
+
+
+@pytest.mark.parametrize("place", [letterbox(64), stretch(64), box_crop(64), pad_to_square(64)],
+                         ids=["letterbox", "stretch", "box_crop", "pad_to_square"])
+@pytest.mark.parametrize("size", [(200, 120), (90, 150), (64, 64), (40, 40)])
+def test_the_blob_stays_under_its_keypoint(place, size):
+    width, height = size
+    centre = np.array([width * 0.55, height * 0.45])
+    points = np.array([centre, centre - 12, centre + 12], np.float32)
+    image = picture_with_blob(width, height, *centre, radius=3)
+    placed, keypoints, visible, scale, crop = place(image, points, np.ones(3, np.float32), np.float32(10))
+    assert placed.shape == (64, 64, 3)
+    assert placed.dtype == np.uint8
+    assert visible.all()
+    # The authors' padding ignores the half-pixel of a resampling and half an odd gap: up to a pixel.
+    tolerance = 1.0 if place.__qualname__.startswith("pad_to_square") else 0.15
+    np.testing.assert_allclose(centre_of_mass(placed), keypoints[0], atol=tolerance)
+    back = keypoints @ crop[:2, :2].T + crop[:2, 2]
+    np.testing.assert_allclose(back, points, atol=1e-3)
+    growth = np.linalg.norm(keypoints[2] - keypoints[1]) / np.linalg.norm(points[2] - points[1])
+    if not place.__qualname__.startswith("stretch"):
+        np.testing.assert_allclose(scale, 10 * growth, rtol=1e-4)
+
+
+def test_leeds_sports_padding_has_the_published_numbers():
+    point = np.array([[50, 60]], np.float32)
+    seen, expected = np.ones(1, np.float32), {(110, 182): [121.329670, 84.395604], (182, 110): [70.329670, 135.395604]}
+    for (width, height), moved in expected.items():
+        image = np.full((height, width, 3), 255, np.uint8)
+        placed, keypoints, *_ = pad_to_square(256)(image, point, seen, np.float32(1))
+        np.testing.assert_allclose(keypoints[0], moved, atol=1e-4)
+        shown = np.argwhere(placed[..., 0].any(axis=0 if width < height else 1))
+        assert (shown.min(), shown.max()) == (51, 204)
+
+
+def test_points_outside_the_placed_picture_are_not_visible():
+    points = np.array([[20, 20], [30, 30], [95, 95], [-3, 5]], np.float32)
+    image = np.zeros((100, 100, 3), np.uint8)
+    _, keypoints, visible, _, _ = box_crop(32)(image, points, np.array([1, 1, 0, 0], np.float32), np.float32(1))
+    assert visible.tolist() == [1, 1, 0, 0]
+    assert not keypoints[2:].any()
+    _, keypoints, visible, _, _ = letterbox(32)(image, points, np.ones(4, np.float32), np.float32(1))
+    assert visible.tolist() == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("visible", [np.zeros(2, np.float32), np.array([1, 0], np.float32)])
+def test_a_box_of_no_area_shows_the_whole_picture(visible):
+    points = np.array([[3, 4], [9, 9]], np.float32)
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    for one, other in zip(box_crop(16)(image, points, visible, np.float32(1)),
+                          letterbox(16)(image, points, visible, np.float32(1)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("box", [(80, 20, 60, 90), (0, 0, 90, 60), (-20, 30, 200, 40)], ids=["in", "corner", "wide"])
+def test_a_person_crop_is_centred_on_the_box_and_shows_what_is_there(box):
+    x, y, width, height = box
+    centre = np.array([x + width / 2, y + height / 2])
+    spot = np.array([78.0, 52.0])
+    image = np.maximum(picture_with_blob(200, 120, *spot, radius=3), 40)
+    points = np.array([spot, centre, centre + [0, 5]], np.float32)
+    placed, keypoints, visible, scale, crop = person_crop(128)(
+        image, points, np.ones(3, np.float32), np.float32(10), np.array(box, np.float32))
+    growth = 128 / (1.25 * max(width, height))
+    np.testing.assert_allclose(keypoints[1], [64, 64], atol=1e-3)
+    np.testing.assert_allclose(keypoints[2], [64, 64 + 5 * growth], atol=1e-3)
+    np.testing.assert_allclose(scale, 10 * growth, rtol=1e-5)
+    assert visible.all()
+    np.testing.assert_allclose(keypoints @ crop[:2, :2].T + crop[:2, 2], points, atol=1e-3)
+    blob = np.maximum(placed.astype(int) - 40, 0)
+    np.testing.assert_allclose(centre_of_mass(blob), keypoints[0], atol=0.15)
+    columns = np.arange(128)[None] / growth + centre[0] - 64 / growth
+    rows = np.arange(128)[:, None] / growth + centre[1] - 64 / growth
+    beyond = (columns < -1) | (columns > 200) | (rows < -1) | (rows > 120)
+    assert not placed[beyond].any()  # black
+    within = (columns > 0) & (columns < 199) & (rows > 0) & (rows < 119)
+    assert placed[within].min() >= 39  # Pillow rounds
+
+
+def test_person_crops_have_a_least_side_and_hide_what_is_beyond():
+    box, points = np.array([40, 40, 8, 4], np.float32), np.array([[44, 42], [92, 42], [94, 42]], np.float32)
+    image = np.zeros((100, 200, 3), np.uint8)
+    _, keypoints, visible, scale, _ = person_crop(50, smallest=100.0)(image, points, np.ones(3), np.float32(8), box)
+    np.testing.assert_allclose(keypoints, [[25, 25], [49, 25], [0, 0]], atol=1e-3)
+    assert visible.tolist() == [1, 1, 0]
+    assert scale == 4
+
+
+def test_the_longer_side_of_the_box_as_reference_length():
+    image, points, seen = np.zeros((30, 60, 3), np.uint8), np.ones((1, 2), np.float32), np.ones(1)
+    box = np.array([3, 3, 12, 20], np.float32)
+    *_, scale, _ = scaled_by_box(letterbox(30))(image, points, seen, np.float32(99), box)
+    assert scale == 10
+    plain, boxed = (letterbox(30)(image, points, seen, np.float32(99), given) for given in (None, box))
+    for one, other in zip(plain, boxed, strict=True):
+        np.testing.assert_array_equal(one, other)
+    for place in (person_crop(8), scaled_by_box(letterbox(8))):
+        with pytest.raises(InputError, match="the example has none"):
+            place(image, points, seen, np.float32(1))
+        with pytest.raises(InputError, match="width 0 and height 0"):
+            place(image, points, seen, np.float32(1), np.zeros(4))
+
+
+def test_a_box_counts_edges():
+    points = np.array([(139.5, 109.5), (65, 35), (64, 40)], np.float32)
+    image = picture_with_blob(400, 300, 139.5, 109.5, radius=4)
+    box = np.array([100, 50, 80, 120])
+    placed, keypoints, visible, scale, crop = around_box(256)(image, points, np.ones(3), np.float32(10), box)
+    np.testing.assert_allclose(keypoints[0], (127.5, 127.5), atol=1e-4)
+    np.testing.assert_allclose(np.linalg.inv(crop), [[1.706667, 0, -110.58], [0, 1.706667, -59.38], [0, 0, 1]],
+                               atol=1e-4)
+    np.testing.assert_allclose(centre_of_mass(placed), (127.5, 127.5), atol=0.05)
+    np.testing.assert_array_equal(visible, [1, 1, 0])
+    assert scale == pytest.approx(17.06667)
+    # Beyond the picture it is black, and what is seen stays under its points.
+    corner = picture_with_blob(60, 40, 5, 4, radius=2)
+    placed, keypoints, _, _, _ = around_box(64)(corner, np.array([(5, 4)]), np.ones(1), np.float32(1),
+                                                np.array([-2.3, -3.1, 12.9, 8.2]))
+    np.testing.assert_allclose(centre_of_mass(placed), keypoints[0], atol=0.1)
+    assert not placed[0].any()
+    with pytest.raises(InputError, match="box: the placement goes by the annotated box"):
+        around_box(64)(corner, np.array([(5, 4)]), np.ones(1), np.float32(1))

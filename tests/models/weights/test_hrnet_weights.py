@@ -1,0 +1,231 @@
+"""HRNet's weights: official names both ways, files of classifiers and of pose networks, and PyTorch's same heatmaps."""
+import functools
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.networks import imagenet_start
+from kpjax.errors import InputError
+from kpjax.models.high_resolution import hrnet
+from kpjax.models.weights.imagenet import load_imagenet, read_pytorch, write_safetensors
+from kpjax.models.weights.torch_names import describe, from_torch, to_torch, torch_names
+
+SMALL = {"width": 4, "modules": (1, 1, 2), "blocks": 1, "stem_width": 4}
+
+
+def shapes(network):
+    return jax.eval_shape(lambda key: network.init(key, jnp.zeros((1, 32, 32, 3)), False), jax.random.key(0))
+
+
+def zeros(network):
+    """Variables that own no memory."""
+    return jax.tree.map(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), shapes(network))
+
+
+@pytest.fixture(scope="module")
+def variables():
+    """Of a small pose network for three points, every leaf drawn."""
+    generator = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: generator.uniform(0.5, 1.5, leaf.shape).astype(np.float32),
+                        shapes(hrnet(3, **SMALL)))
+
+
+@pytest.fixture(scope="module")
+def pose_file(variables):
+    """As the official pose training stores it."""
+    return to_torch(variables)
+
+
+@pytest.fixture(scope="module")
+def classifier_file(pose_file):
+    """As the official ImageNet training and timm publish it: the last exchange fills all branches, classifier."""
+    def made(*names):
+        return {name: np.zeros((2, 2), np.float32) for name in names}
+
+    trunk = {name: tensor for name, tensor in pose_file.items() if not name.startswith("final_layer")}
+    return trunk | made(
+        "stage4.1.fuse_layers.1.0.0.0.weight", "stage4.1.fuse_layers.3.0.2.1.running_mean",
+        "incre_modules.0.0.bn1.bias", "downsamp_modules.2.0.weight", "final_layer.0.weight",
+        "final_layer.1.running_var", "classifier.weight")
+
+
+def assert_equal_trees(one, other):
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_names_are_the_official_ones(variables):
+    names = torch_names(variables)
+    assert len(set(names.values())) == len(names)
+    expected = {
+        "params/backbone/conv2/kernel": "conv2.weight",
+        "params/backbone/layer1_0/downsample_1/scale": "layer1.0.downsample.1.weight",
+        "params/backbone/transition1_0_0/kernel": "transition1.0.0.weight",
+        "params/backbone/transition1_1_0_1/bias": "transition1.1.0.1.bias",
+        "params/backbone/transition3_3_0_0/kernel": "transition3.3.0.0.weight",
+        "batch_stats/backbone/stage2_0/branches_1_0/bn2/var": "stage2.0.branches.1.0.bn2.running_var",
+        "params/backbone/stage3_0/fuse_layers_0_2_0/kernel": "stage3.0.fuse_layers.0.2.0.weight",
+        "params/backbone/stage4_0/fuse_layers_3_0_2_0/kernel": "stage4.0.fuse_layers.3.0.2.0.weight",
+        "params/head/output/kernel": "final_layer.weight",
+        "params/head/output/bias": "final_layer.bias"}
+    assert {path: names[path] for path in expected} == expected
+    deeper = torch_names(shapes(hrnet(3, **SMALL, head_layers=2)))
+    assert deeper["params/head/output/kernel"] == "head.3.weight"  # no official name, so PoseResNet's
+
+
+@pytest.mark.parametrize("width", [32, 48])
+def test_names_and_shapes_of_the_published_networks_are_complete(width):
+    """Against the twin's own state dict, on PyTorch's device without memory: 1754 entries, and none without a mate."""
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    from experiments.benchmark.pytorch_hrnet import HRNet
+    with torch.device("meta"):
+        theirs = {name: np.broadcast_to(np.float32(0), tuple(tensor.shape))
+                  for name, tensor in HRNet(16, width).state_dict().items()}
+        larger = {name: np.broadcast_to(np.float32(0), tuple(tensor.shape))
+                  for name, tensor in HRNet(16, width, classifier=True).state_dict().items()}
+    assert len(theirs) == 1754
+    ours = zeros(hrnet(16, width=width))
+    _, report = from_torch(theirs, ours)
+    assert set(report.matched) == set(torch_names(ours).values())
+    assert set(report.matched) | set(report.skipped) == set(theirs)
+    assert all(name.endswith("num_batches_tracked") for name in report.skipped)
+    assert report.missing == ()
+    _, of_larger = from_torch(larger, ours)
+    assert set(of_larger.matched) == set(report.matched)
+    beyond = [name.split(".")[:4] for name in set(of_larger.skipped) - set(report.skipped)]
+    assert {".".join(words) for words in beyond} == {f"stage4.2.fuse_layers.{branch}" for branch in (1, 2, 3)}
+
+
+def test_there_and_back_is_the_identity(variables, pose_file):
+    back, report = from_torch(pose_file, jax.tree.map(np.zeros_like, variables))
+    assert_equal_trees(back, variables)
+    assert report.missing == ()
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_classifier_fills_the_trunk(variables, classifier_file, tmp_path, suffix):
+    path = tmp_path / f"hrnet{suffix}"
+    if suffix == ".pth":
+        torch = pytest.importorskip("torch", reason="writes PyTorch's own format")
+        parallel = {f"module.{name}": torch.from_numpy(tensor) for name, tensor in classifier_file.items()}
+        torch.save({"epoch": 3, "state_dict": parallel}, path)
+    else:
+        write_safetensors(path, classifier_file)
+    template = jax.tree.map(np.zeros_like, variables)
+    read, report = load_imagenet(template, path)
+    for collection in ("params", "batch_stats"):
+        jax.tree.map(np.testing.assert_array_equal, read[collection]["backbone"], variables[collection]["backbone"])
+    assert_equal_trees(read["params"]["head"], template["params"]["head"])
+    assert report.missing == ("params/head/output/bias", "params/head/output/kernel")
+    # Every tensor of the file and every leaf of the network is accounted for.
+    assert len(report.matched) + len(report.skipped) == len(classifier_file)
+    assert len(report.matched) + len(report.missing) == len(jax.tree.leaves(variables))
+    skipped = [name for name in classifier_file if "stage4" not in name and name.split(".")[0] in (
+        "incre_modules", "downsamp_modules", "final_layer", "classifier")]
+    assert set(skipped) <= {name.removeprefix("module.") for name in report.skipped}
+
+
+def test_a_pose_network_for_other_points_fills_the_trunk(variables, pose_file, tmp_path):
+    path = tmp_path / "pose_hrnet.safetensors"
+    write_safetensors(path, pose_file)
+    read, report = load_imagenet(jax.tree.map(np.zeros_like, zeros(hrnet(7, **SMALL))), path)
+    jax.tree.map(np.testing.assert_array_equal, read["params"]["backbone"], variables["params"]["backbone"])
+    assert {"final_layer.weight", "final_layer.bias"} <= set(report.skipped)
+    with pytest.raises(InputError, match=r"final_layer\.bias has shape \(3,\), the network expects \(7,\)"):
+        from_torch(pose_file, zeros(hrnet(7, **SMALL)))
+
+
+def test_a_report_is_told_in_one_line(variables, classifier_file):
+    _, report = from_torch(classifier_file, variables)
+    line = describe(report)
+    assert line.startswith(f"{len(report.matched)} tensors matched, ")
+    assert "stage4 2, incre_modules 1, downsamp_modules 1, final_layer 2, classifier 1)" in line
+    assert f"num_batches_tracked {sum('num_batches' in name for name in classifier_file)}" in line
+    assert line.endswith("2 missing (params/head 2)")
+    assert describe(report._replace(skipped=(), missing=())) == f"{len(report.matched)} tensors matched"
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"width": 6}, r"w\.safetensors: tensor transition1\.0\.0\.weight belongs to an HRNet of width 4, the network has "
+                   r"width 6; give weights of that width, or build the network with width 4"),
+    ({"modules": (1, 1, 3)}, r"tensor stage4\.1\.fuse_layers\.1\.0\.0\.0\.weight of shape \(8, 4, 3, 3\) is absent"),
+    ({"modules": (1, 1, 1)}, r"no place for tensor stage4\.1\.branches\.0\.0\.bn1\.bias"),
+    ({"blocks": 2}, r"tensor stage2\.0\.branches\.0\.1\.bn1\.bias of shape \(4,\) is absent"),
+    ({"stem_width": 8}, r"tensor bn1\.bias has shape \(4,\), the network expects \(8,\)"),
+], ids=["width", "more modules", "fewer modules", "blocks", "stem"])
+def test_weights_of_another_hrnet_are_refused_by_name(pose_file, tmp_path, change, message):
+    path = tmp_path / "w.safetensors"
+    write_safetensors(path, pose_file)
+    with pytest.raises(InputError, match=message) as caught:
+        load_imagenet(zeros(hrnet(3, **(SMALL | change))), path)
+    assert "\n" not in str(caught.value)
+
+
+def test_pytorch_files_that_cannot_be_read_are_refused(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch", reason="writes PyTorch's own format")
+    whole = tmp_path / "whole.pth"
+    torch.save({"conv1.weight": torch.zeros(2)}, whole)
+    assert set(read_pytorch(whole)) == {"conv1.weight"}
+    (tmp_path / "torn.pth").write_bytes(whole.read_bytes()[:200])
+    torch.save({"model": functools.partial(print)}, tmp_path / "code.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    for name, message in (("absent.pth", "cannot be read"), ("torn.pth", "is not a whole file of PyTorch weights"),
+                          ("code.pth", "is not a whole file"), ("list.pth", "holds no named tensors")):
+        with pytest.raises(InputError, match=rf"{name}: {message}") as caught:
+            read_pytorch(tmp_path / name)
+        assert "\n" not in str(caught.value)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(InputError, match=r"whole\.pth: reading it needs PyTorch"):
+        read_pytorch(whole)
+
+
+def test_a_run_starts_from_a_file_and_says_what_it_took(classifier_file, tmp_path, capsys, monkeypatch):
+    path = tmp_path / "hrnet_made.safetensors"
+    write_safetensors(path, classifier_file)
+    network = hrnet(3, **SMALL)
+    drawn = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes(network))
+    # `init` itself takes half a minute to compile.
+    monkeypatch.setattr(type(network), "init", lambda self, key, images, train: drawn)
+    start = imagenet_start(network, str(path), image_size=32, seed=0)
+    kernel = start["variables"]["params"]["backbone"]["conv1"]["kernel"]
+    np.testing.assert_array_equal(kernel.transpose(3, 2, 0, 1), classifier_file["conv1.weight"])
+    assert "missing (params/head 2)" in capsys.readouterr().out
+    assert imagenet_start(network, "", image_size=32, seed=0) == {}
+
+
+@pytest.fixture(scope="module")
+def twins():
+    """A small HRNet here and in PyTorch with the same weights, and images of 64 pixels."""
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    from pytorch_twin import with_random_statistics
+
+    from experiments.benchmark.pytorch_hrnet import HRNet
+    torch.manual_seed(0)
+    twin = with_random_statistics(HRNet(3, **SMALL))
+    network = hrnet(3, **SMALL)
+    variables, report = from_torch(twin.state_dict(), zeros(network))
+    assert report.missing == ()
+    # The way back is complete enough for PyTorch's strict loading.
+    twin.load_state_dict({name: torch.from_numpy(array) for name, array in to_torch(variables).items()})
+    images = np.random.default_rng(0).normal(size=(4, 64, 64, 3)).astype(np.float32)
+    return network, variables, twin, images
+
+
+@pytest.mark.parametrize("train", [False, True], ids=["evaluation", "training"])
+def test_pytorch_gives_the_same_heatmaps(twins, train):
+    network, variables, twin, images = twins
+    run = jax.jit(functools.partial(network.apply, mutable=["batch_stats"]), static_argnums=2)
+    ours, mutated = run(variables, images, train)
+    import torch
+    twin.train(train)
+    with torch.no_grad():
+        theirs = twin(torch.tensor(images.transpose(0, 3, 1, 2))).numpy().transpose(0, 2, 3, 1)
+    assert ours.shape == (4, 16, 16, 3)
+    assert np.std(theirs) > 0.02
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    moved = {name: tensor.numpy() for name, tensor in twin.state_dict().items()}
+    expected = from_torch(moved, variables).variables["batch_stats"]
+    jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-4, rtol=1e-4), mutated["batch_stats"], expected)

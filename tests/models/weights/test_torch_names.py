@@ -1,0 +1,166 @@
+"""Variables go to PyTorch's names and back, and the same weights give the same heatmaps in both."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpjax.errors import InputError
+from kpjax.models.resnet import ResNet, pose_resnet
+from kpjax.models.unet import small_unet
+from kpjax.models.weights.torch_names import from_torch, to_torch, torch_names
+
+
+def shapes(network, side=32):
+    return jax.eval_shape(lambda key: network.init(key, jnp.zeros((1, side, side, 3)), False), jax.random.key(0))
+
+
+def randomly(tree, seed=0):
+    """The tree with every leaf drawn, positive: quicker than initialising a network."""
+    generator = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: jnp.asarray(generator.uniform(0.5, 1.5, leaf.shape), jnp.float32), tree)
+
+
+@pytest.fixture(scope="module")
+def variables():
+    return randomly(shapes(pose_resnet(18, 3, 2, upsampling_width=4)))
+
+
+@pytest.fixture(scope="module")
+def state_dict(variables):
+    return to_torch(variables)
+
+
+def assert_equal_trees(one, other):
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_there_and_back_is_the_identity(variables, state_dict):
+    empty = jax.tree.map(jnp.zeros_like, variables)
+    back, report = from_torch(state_dict, empty)
+    assert_equal_trees(back, variables)
+    assert len(report.matched) == len(jax.tree.leaves(variables))
+    assert report.missing == ()
+    assert all(name.endswith("num_batches_tracked") for name in report.skipped)
+    assert all(tensor.flags.c_contiguous for tensor in state_dict.values())
+    assert {tensor.dtype for tensor in state_dict.values()} == {np.dtype(np.float32), np.dtype(np.int64)}
+
+
+def test_names_are_the_official_ones(variables):
+    names = torch_names(variables)
+    assert len(set(names.values())) == len(names)
+    expected = {
+        "params/backbone/conv1/kernel": "backbone.conv1.weight",
+        "params/backbone/layer2_0/downsample_0/kernel": "backbone.layer2.0.downsample.0.weight",
+        "params/backbone/layer2_0/downsample_1/scale": "backbone.layer2.0.downsample.1.weight",
+        "batch_stats/backbone/layer4_1/bn2/var": "backbone.layer4.1.bn2.running_var",
+        "params/upsampling/transposed_conv3/kernel": "upsampling.6.weight",
+        "batch_stats/upsampling/bn2/mean": "upsampling.4.running_mean",
+        "params/head/conv1/bias": "head.0.bias",
+        "params/head/bn1/scale": "head.1.weight",
+        "params/head/output/kernel": "head.3.weight"}
+    assert {path: names[path] for path in expected} == expected
+    single = torch_names(shapes(pose_resnet(18, 3, 1)))
+    assert single["params/head/output/bias"] == "head.bias"
+    adversary = {collection: tree | {"head_adv": tree["head"]} for collection, tree in variables.items()}
+    assert torch_names(adversary)["params/head_adv/output/kernel"] == "head_adv.3.weight"
+    with pytest.raises(ValueError, match="only PoseResNet has official names"):
+        torch_names(shapes(small_unet(3)))
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
+def test_names_and_shapes_are_complete(depth):
+    """Against the twin's own state dict, on PyTorch's device without memory."""
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    from pytorch_twin import PoseResNet
+    with torch.device("meta"):
+        theirs = {name: tuple(t.shape) for name, t in PoseResNet(depth, 3, 2).state_dict().items()}
+    # Broadcasting gives arrays of the right shape that own no memory.
+    ours = jax.tree.map(
+        lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), shapes(pose_resnet(depth, 3, head_layers=2)))
+    names = torch_names(ours)
+    counters = {name for name in theirs if name.endswith("num_batches_tracked")}
+    assert set(names.values()) == set(theirs) - counters
+    trunk = {collection: tree["backbone"] for collection, tree in ours.items()}
+    assert {f"backbone.{name}" for name in torch_names(trunk).values()} == {
+        name for name in names.values() if name.startswith("backbone.")}
+    if depth == 18:
+        assert {name: tensor.shape for name, tensor in to_torch(ours).items()} == theirs
+
+
+def test_older_and_parallel_forms_of_a_file_are_read(variables, state_dict):
+    parallel = {f"module.{name}": tensor for name, tensor in state_dict.items()}
+    assert_equal_trees(from_torch(parallel, variables).variables, variables)
+    single = randomly(shapes(pose_resnet(18, 3, 1, upsampling_width=4)))
+    tensors = to_torch(single)
+    tensors["head.0.weight"], tensors["head.0.bias"] = tensors.pop("head.weight"), tensors.pop("head.bias")
+    assert_equal_trees(from_torch(tensors, jax.tree.map(jnp.zeros_like, single)).variables, single)
+
+
+def test_parts_that_are_not_given_keep_their_values(variables, state_dict):
+    trunk_only = {name: tensor for name, tensor in state_dict.items() if name.startswith("backbone.")}
+    other = randomly(variables, seed=1)
+    read, report = from_torch(trunk_only | {"backbone.fc.weight": np.zeros((10, 512))}, other)
+    assert_equal_trees(read["params"]["backbone"], variables["params"]["backbone"])
+    assert_equal_trees(read["params"]["head"], other["params"]["head"])
+    assert "backbone.fc.weight" in report.skipped
+    assert "params/upsampling/transposed_conv1/kernel" in report.missing
+    assert not any("backbone" in path for path in report.missing)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda t: t.pop("backbone.layer3.1.conv2.weight"),
+     r"w\.pth: tensor backbone\.layer3\.1\.conv2\.weight of shape \(256, 256, 3, 3\) is absent"),
+    (lambda t: t.update({"backbone.layer1.2.conv1.weight": np.zeros((64, 64, 3, 3))}),
+     r"no place for tensor backbone\.layer1\.2\.conv1\.weight"),
+    (lambda t: t.update({"head.3.weight": np.zeros((7, 4, 1, 1))}),
+     r"tensor head\.3\.weight has shape \(7, 4, 1, 1\), the network expects \(3, 4, 1, 1\)"),
+], ids=["absent", "too many", "shape"])
+def test_weights_that_do_not_fit_are_refused_by_name(variables, state_dict, change, message):
+    tensors = dict(state_dict)
+    change(tensors)
+    with pytest.raises(InputError, match=message) as caught:
+        from_torch(tensors, variables, source="w.pth")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_first_tensor_of_another_architecture_is_named():
+    tensors = to_torch(randomly(shapes(ResNet(18))))
+    with pytest.raises(InputError, match=r"layer1\.0\.bn3\.bias of shape \(256,\) is absent"):
+        from_torch(tensors, shapes(ResNet(50)))
+
+
+@pytest.mark.parametrize("train", [False, True], ids=["evaluation", "training"])
+def test_pytorch_gives_the_same_heatmaps(twins, train):
+    network, variables, twin, images = twins
+    run = jax.jit(functools.partial(network.apply, mutable=["batch_stats"]), static_argnums=2)
+    ours, mutated = run(variables, images, train)
+    import torch
+    twin.train(train)
+    with torch.no_grad():
+        theirs = twin(torch.tensor(images.transpose(0, 3, 1, 2))).numpy().transpose(0, 2, 3, 1)
+    assert ours.shape == (4, 16, 16, 3)
+    assert np.std(theirs) > 0.02
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    moved = {name: tensor.numpy() for name, tensor in twin.state_dict().items()}
+    expected = from_torch(moved, variables).variables["batch_stats"]
+    jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-4, rtol=1e-4), mutated["batch_stats"], expected)
+
+
+@pytest.fixture(scope="module")
+def twins():
+    """PoseResNet-18 here and in PyTorch with the same weights, and images of 64 pixels."""
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    from pytorch_twin import PoseResNet, with_random_statistics
+    torch.manual_seed(0)
+    twin = with_random_statistics(PoseResNet(18, 3, head_layers=2))
+    network = pose_resnet(18, 3, head_layers=2)
+    template = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes(network))
+    variables, report = from_torch(twin.state_dict(), template)
+    assert report.missing == ()
+    # The way back is complete enough for PyTorch's strict loading.
+    twin.load_state_dict({name: torch.from_numpy(array) for name, array in to_torch(variables).items()})
+    images = np.random.default_rng(0).normal(size=(4, 64, 64, 3)).astype(np.float32)
+    return network, variables, twin, images
