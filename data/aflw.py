@@ -2,7 +2,7 @@
 
 Köstinger et al., Annotated Facial Landmarks in the Wild, 2011; Jakab et al., Unsupervised Learning of Object Landmarks
 through Conditional Image Generation, NeurIPS 2018. Points are listed as (row, column) and are stored as (x, y).
-Pictures are of any size and are stored as they are. `scale` is the distance of the eyes in pixels.
+Images are of any size and are stored as they are. `scale` is the distance of the eyes in pixels.
 """
 from functools import partial
 from pathlib import Path

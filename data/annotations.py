@@ -1,4 +1,4 @@
-"""From what an annotation file says of a picture to the record that is stored."""
+"""From what an annotation file says of an image to the record that is stored."""
 import io
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,15 +16,15 @@ Reference = Callable[[np.ndarray, np.ndarray], float]  # (keypoints, visible) ->
 
 
 class Annotation(NamedTuple):
-    """One example as the files of a dataset describe it. Its picture is still on disk."""
+    """One example as the files of a dataset describe it. Its image is still on disk."""
 
     name: str  # unique within its split
     image: Path
-    keypoints: np.ndarray  # (K, 2) float64, in pixels of the picture on disk; finite where visible
+    keypoints: np.ndarray  # (K, 2) float64, in pixels of the image on disk; finite where visible
     visible: np.ndarray  # (K,) bool
     size: tuple[int, int] | None = None  # width and height that the files promise
-    cut: Cut | None = None  # what is done to picture and keypoints before they are stored; None: stored byte for byte
-    box: np.ndarray | None = None  # (4,) x, y, width, height of what is labelled; for sets that store pictures whole
+    cut: Cut | None = None  # what is done to image and keypoints before they are stored; None: stored byte for byte
+    box: np.ndarray | None = None  # (4,) x, y, width, height of what is labelled; for sets that store images whole
     scale: float | None = None  # the set's reference length in pixels, where the files state it
 
 
@@ -38,8 +38,8 @@ def stored(splits: Mapping[str, Sequence[Annotation]], reference: Reference = di
     """The records of each split, made one by one; a split without any is left out, since tfds cannot write it.
 
     reference: the set's length in pixels where an annotation does not state it; where it is not positive (a frame
-    without labels) the median of the split takes its place. A point outside the stored picture is stored as not
-    visible, and a box of no extent becomes that of the whole picture. A picture that does not decode is passed on as it
+    without labels) the median of the split takes its place. A point outside the stored image is stored as not
+    visible, and a box of no extent becomes that of the whole image. An image that does not decode is passed on as it
     is, for the builder to name or to leave out.
     """
     return {split: _records(annotations, reference) for split, annotations in splits.items() if annotations}
@@ -54,11 +54,11 @@ def _records(annotations: Sequence[Annotation], reference: Reference) -> Iterato
     for one in annotations:
         image, keypoints, visible, box = one.image, one.keypoints, one.visible, one.box
         try:
-            with Image.open(one.image) as picture:
-                size = picture.size
+            with Image.open(one.image) as pil_image:
+                size = pil_image.size
                 if one.cut is not None:
-                    cut, keypoints = one.cut(picture, keypoints)
-                    image, size = _encoded(cut, lossless=picture.format != "JPEG"), cut.size
+                    cut, keypoints = one.cut(pil_image, keypoints)
+                    image, size = _encoded(cut, lossless=pil_image.format != "JPEG"), cut.size
             if box is not None and not box[2:].any():
                 box = np.array([0, 0, *size])
             visible = visible & (keypoints > -0.5).all(1) & (keypoints < np.array(size) - 0.5).all(1)
@@ -67,13 +67,13 @@ def _records(annotations: Sequence[Annotation], reference: Reference) -> Iterato
         yield record(image, keypoints, visible, length(one, keypoints) or usual, one.name, box)
 
 
-def _encoded(picture: Image.Image, lossless: bool) -> bytes:
+def _encoded(image: Image.Image, lossless: bool) -> bytes:
     """What was cut out of a JPEG becomes a JPEG again (quality 95, colours at full size), all else a PNG."""
-    picture = picture.convert("RGB")
+    image = image.convert("RGB")
     if lossless:
-        return png(np.asarray(picture))
+        return png(np.asarray(image))
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=95, subsampling=0)
+    image.save(file, "JPEG", quality=95, subsampling=0)
     return file.getvalue()
 
 

@@ -1,10 +1,10 @@
-"""ATRW: Amur tigers in zoos, 15 points, each picture already cut to one tiger.
+"""ATRW: Amur tigers in zoos, 15 points, each image already cut to one tiger.
 
 Li et al., ATRW: A Benchmark for Amur Tiger Re-identification in the Wild, ACM Multimedia 2020. Read are the archives
 as published, unpacked into one folder, or the layout of MMPose (`annotations/`, `images/train/` and so on); the
-pictures' names are under `filename` in the one and `file_name` in the other. The labels of the test pictures come from
-the challenge's evaluation script. Many pictures have no labelled point: they train all the same, and are left out of
-the test. Pictures are stored as they are. `box` is the annotated one, the whole picture in every published entry;
+images' names are under `filename` in the one and `file_name` in the other. The labels of the test images come from
+the challenge's evaluation script. Many images have no labelled point: they train all the same, and are left out of
+the test. Images are stored as they are. `box` is the annotated one, the whole image in every published entry;
 `scale` is its longer side in pixels, the length that PCK is measured in.
 """
 from collections.abc import Mapping
@@ -30,9 +30,9 @@ TIGER = Skeleton(
 )
 CATEGORY = 1
 FILES = {"train": "keypoint_train.json", "validation": "keypoint_val.json", "test": "pose_tiger02_test.json"}
-PICTURES = {"train": "train", "validation": "val", "test": "test"}
+IMAGES = {"train": "train", "validation": "val", "test": "test"}
 HOMES_OF_FILES = ("", "annotations", "atrw_anno_pose_train")
-HOMES_OF_PICTURES = ("", "images")
+HOMES_OF_IMAGES = ("", "images")
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
@@ -41,7 +41,7 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
     tigers = {split: _tigers(folder, split, faults) for split in FILES}
     labelled = [tiger for tiger in tigers["test"] if tiger.visible.any()]
     if not labelled and len(faults) == before:
-        faults.append(f"{FILES['test']}: no picture has a labelled point; this is the list of pictures without labels, "
+        faults.append(f"{FILES['test']}: no image has a labelled point; this is the list of images without labels, "
                       "fetch the file of ATRWEvalScript")
     return {**tigers, "test": labelled}
 
@@ -51,8 +51,8 @@ def _tigers(folder: Path, split: str, faults: list[str]) -> list[Annotation]:
     content = read_json(path, faults)
     if not _is_of_tigers(content, path.name, faults):
         return []
-    pictures = _pictures(content, path.name, faults)
-    home = first_of(folder, HOMES_OF_PICTURES, PICTURES[split])
+    images = _images(content, path.name, faults)
+    home = first_of(folder, HOMES_OF_IMAGES, IMAGES[split])
     tigers = []
     fields = ("image_id", "category_id", "bbox", "keypoints")
     for number, entry in entries(content.get("annotations", []), fields, f"{path.name} annotations", faults):
@@ -61,7 +61,7 @@ def _tigers(folder: Path, split: str, faults: list[str]) -> list[Annotation]:
             faults.append(f"{where}: category {entry['category_id']} where {CATEGORY}, a tiger, belongs; this is no "
                           "pose file of ATRW")
             continue
-        if str(entry["image_id"]) not in pictures:
+        if str(entry["image_id"]) not in images:
             faults.append(f"{where}: there is no such image in the list images")
             continue
         box = numbers(entry["bbox"], (4,), f"{where} bbox", faults)
@@ -74,7 +74,7 @@ def _tigers(folder: Path, split: str, faults: list[str]) -> list[Annotation]:
         elif (strange := ~np.isin(labels[:, 2], (0, 1, 2))).any():
             faults.append(f"{where} keypoints: flag {labels[strange][0, 2]:g} where 0, 1 or 2 belongs")
         else:
-            name, size = pictures[str(entry["image_id"])]
+            name, size = images[str(entry["image_id"])]
             tigers.append(Annotation(Path(name).stem, home / name, labels[:, :2], labels[:, 2] > 0, size, box=box,
                                      scale=float(box[2:].max())))
     return tigers
@@ -97,16 +97,16 @@ def _is_of_tigers(content: Any, file: str, faults: list[str]) -> bool:
     return True
 
 
-def _pictures(content: Mapping[str, Any], file: str, faults: list[str]) -> dict[str, tuple[str, tuple[int, int]]]:
-    """The name and the size of each picture by its id."""
-    pictures = {}
+def _images(content: Mapping[str, Any], file: str, faults: list[str]) -> dict[str, tuple[str, tuple[int, int]]]:
+    """The name and the size of each image by its id."""
+    images = {}
     for number, entry in entries(content.get("images", []), ("id", "width", "height"), f"{file} images", faults):
         name = entry.get("filename", entry.get("file_name"))
         if name is None:
             faults.append(f"{file} images entry {number}: field filename (or file_name) is missing")
         else:
-            pictures[str(entry["id"])] = str(name), (entry["width"], entry["height"])
-    return pictures
+            images[str(entry["id"])] = str(name), (entry["width"], entry["height"])
+    return images
 
 
 class Atrw(KeypointBuilder):

@@ -2,7 +2,7 @@
 
 Zhang, Sun and Tang, Cat Head Detection, ECCV 2008. There is no published split: folders CAT_00 to CAT_03 train, the
 others test, as work on landmarks divides them by folder. Ear tips that the border cuts off lie outside and are not
-visible. Pictures are stored as they are. `scale` is the distance of the eyes in pixels.
+visible. Images are stored as they are. `scale` is the distance of the eyes in pixels.
 """
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from data.faces import between_eyes
 from data.prepared import Dataset, KeypointBuilder
 from kpjax.structures import Skeleton
 
-# Left is the viewer's left in the picture.
+# Left is the viewer's left in the image.
 CAT = Skeleton(
     names=("left_eye", "right_eye", "mouth", "left_ear_outer", "left_ear_tip", "left_ear_inner", "right_ear_inner",
            "right_ear_tip", "right_ear_outer"),
@@ -41,16 +41,16 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
 
 
 def _cats(place: Path, faults: list[str]) -> list[Annotation]:
-    pictures = {file.name: file for file in sorted(place.glob("*.jpg"))}
+    images = {file.name: file for file in sorted(place.glob("*.jpg"))}
     described = {file.name.removesuffix(SUFFIX): file for file in sorted(place.glob("*.jpg" + SUFFIX))}
-    faults += [f"{place.name}/{name} has no {name}{SUFFIX}; add it (one is published apart) or delete the picture"
-               for name in pictures if name not in described]
-    faults += [f"{place.name}/{name}{SUFFIX} has no picture; delete it"
-               for name in described if name not in pictures]
+    faults += [f"{place.name}/{name} has no {name}{SUFFIX}; add it (one is published apart) or delete the image"
+               for name in images if name not in described]
+    faults += [f"{place.name}/{name}{SUFFIX} has no image; delete it"
+               for name in described if name not in images]
     cats = []
-    for name, picture in pictures.items():
+    for name, image in images.items():
         if name in described and (points := _points(described[name], place.name, faults)) is not None:
-            cats.append(Annotation(f"{place.name}/{picture.stem}", picture, points, np.ones(9, bool)))
+            cats.append(Annotation(f"{place.name}/{image.stem}", image, points, np.ones(9, bool)))
     return cats
 
 

@@ -1,10 +1,10 @@
 """CelebA, aligned and cropped faces with five points, and MAFL, the subset that landmarks are evaluated on.
 
 Liu et al., Deep Learning Face Attributes in the Wild, ICCV 2015; Zhang et al., Facial Landmark Detection by Deep
-Multi-task Learning, ECCV 2014. MAFL is two lists of CelebA's names. Every picture is in one split: `mafl_train`,
+Multi-task Learning, ECCV 2014. MAFL is two lists of CelebA's names. Every image is in one split: `mafl_train`,
 `mafl_test`, or CelebA's own `train`, `validation` and `test` without both. Frozen-core adaptation learns from
 "train+validation+test+mafl_train", all but the 1,000 of `mafl_test`; IMM from "train" and most of "mafl_train".
-Coordinates are stored as they are listed, pictures too. `scale` is the distance of the eyes in pixels.
+Coordinates are stored as they are listed, images too. `scale` is the distance of the eyes in pixels.
 """
 from functools import partial
 from pathlib import Path
@@ -20,26 +20,26 @@ from kpjax.errors import summarise
 LANDMARKS = "Anno/list_landmarks_align_celeba.txt"
 PARTITION = "Eval/list_eval_partition.txt"
 MAFL = {"mafl_train": "MAFL/training.txt", "mafl_test": "MAFL/testing.txt"}
-PICTURES = ("img_align_celeba_hq", "img_align_celeba")  # the first is that of IMM's archive
+IMAGES = ("img_align_celeba_hq", "img_align_celeba")  # the first is that of IMM's archive
 PARTS = {"0": "train", "1": "validation", "2": "test"}
-SIZE = (178, 218)  # width and height of every aligned picture
+SIZE = (178, 218)  # width and height of every aligned image
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
     """The faces by split. `folder` holds Anno, Eval, Img and MAFL, or has a folder `celeba` that does."""
     root = folder / "celeba" if (folder / "celeba").is_dir() else folder
     rows, parts = _landmarks(root, faults), _parts(root, faults)
-    pictures = first_of(root / "Img", PICTURES, "")
+    images = first_of(root / "Img", IMAGES, "")
     subset: dict[str, str] = {}
     for split, path in MAFL.items():
         for name in listed_names(root / path, faults):
             if name in subset:
-                faults.append(f"{path}: {name} is in {MAFL[subset[name]]} too; a picture is in one list, once")
+                faults.append(f"{path}: {name} is in {MAFL[subset[name]]} too; an image is in one list, once")
             elif rows and name not in rows:
                 faults.append(f"{path}: {name} has no row in {LANDMARKS}; the lists are of different releases")
             subset[name] = split
-    if rows and (unnamed := sorted(_pictures(pictures) - rows.keys())):
-        faults.append(f"Img/{pictures.name} has {len(unnamed)} pictures without a row in {LANDMARKS} "
+    if rows and (unnamed := sorted(_images(images) - rows.keys())):
+        faults.append(f"Img/{images.name} has {len(unnamed)} images without a row in {LANDMARKS} "
                       f"({summarise(unnamed)}); the lists are of another release")
     faces: dict[str, list[Annotation]] = {split: [] for split in (*PARTS.values(), *MAFL)}
     for name, points in rows.items():
@@ -47,7 +47,7 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
             faults.append(f"{PARTITION}: no line for {name}, which has a row in {LANDMARKS}; fetch both again")
             continue
         split = subset.get(name) or parts.get(name, "train")
-        faces[split].append(Annotation(name.rpartition(".")[0], pictures / name, points, np.ones(5, bool), SIZE))
+        faces[split].append(Annotation(name.rpartition(".")[0], images / name, points, np.ones(5, bool), SIZE))
     return faces
 
 
@@ -91,7 +91,7 @@ def _parts(root: Path, faults: list[str]) -> dict[str, str]:
     return parts
 
 
-def _pictures(folder: Path) -> set[str]:
+def _images(folder: Path) -> set[str]:
     return {file.name for file in folder.iterdir() if file.suffix == ".jpg"} if folder.is_dir() else set()
 
 

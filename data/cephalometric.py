@@ -1,13 +1,13 @@
 """Lateral X-rays of heads with 19 landmarks: the ISBI 2015 challenge in cephalometric X-ray image analysis.
 
 Wang et al., A Benchmark for Comparison of Dental Radiography Analysis Algorithms, Medical Image Analysis 31, 2016. Two
-doctors marked every picture; the truth is the mean of the two. Read are the archives as published, `RawImage/` and
+doctors marked every image; the truth is the mean of the two. Read are the archives as published, `RawImage/` and
 `AnnotationsByMD/`, or the layout of Zhu et al. (MICCAI 2021), `raw/`, `400_senior/` and `400_junior/`. The first 19
-lines of a doctor's file are landmarks, x,y in pixels; the lines after them are clinical classes, and not read. Pictures
+lines of a doctor's file are landmarks, x,y in pixels; the lines after them are clinical classes, and not read. Images
 001 to 150 train, all others test: those up to 300 were the first test of the challenge, the others its second.
 
-Pictures are stored whole, as PNG. `scale` is a millimetre in pixels, 10 in the published pictures: an error divided by
-it is one in millimetres, exactly so after placements that keep the picture's proportions. A lateral view has no mirror
+Images are stored whole, as PNG. `scale` is a millimetre in pixels, 10 in the published images: an error divided by
+it is one in millimetres, exactly so after placements that keep the image's proportions. A lateral view has no mirror
 image. The lines of the skeleton are kpjax's own; distances between landmarks are counted along them.
 """
 from collections.abc import Sequence
@@ -33,35 +33,35 @@ HEAD = Skeleton(
     groups={"skull": (0, 1, 2, 3, 18), "upper_jaw": (4, 11, 16, 17), "lower_jaw": (5, 6, 7, 8, 9, 10),
             "soft_tissue": (12, 13, 14, 15), "all": tuple(range(19))},
 )
-SIZE = (1935, 2400)  # width and height of every published picture; copies of another size have another spacing
+SIZE = (1935, 2400)  # width and height of every published image; copies of another size have another spacing
 PIXELS_PER_MILLIMETRE = 10.0
 TRAINING, TESTING = range(1, 151), range(151, 401)
 DOCTORS = ("400_senior", "400_junior")
 HOMES_OF_DOCTORS = ("AnnotationsByMD", "")
-HOMES_OF_PICTURES = ("RawImage/TrainingData", "RawImage/Test1Data", "RawImage/Test2Data", "raw")
+HOMES_OF_IMAGES = ("RawImage/TrainingData", "RawImage/Test1Data", "RawImage/Test2Data", "raw")
 
 
 def read(
     folder: Path, faults: list[str], *, training: Sequence[int] = TRAINING, testing: Sequence[int] = TESTING,
     size: tuple[int, int] = SIZE,
 ) -> dict[str, list[Annotation]]:
-    """The pictures of both splits with the mean of the doctors' marks. training, testing: their numbers."""
+    """The images of both splits with the mean of the doctors' marks. training, testing: their numbers."""
     homes = [first_of(folder, HOMES_OF_DOCTORS, doctor) for doctor in DOCTORS]
     if absent := [home for home in homes if not home.is_dir()]:
         faults.append(f"{absent[0].name} is missing, expected at {absent[0]}; unpack AnnotationsByMD")
         return {"train": [], "test": []}
-    found = {split: [_picture(folder, homes, f"{number:03d}", size, faults) for number in numbers]
+    found = {split: [_image(folder, homes, f"{number:03d}", size, faults) for number in numbers]
              for split, numbers in (("train", training), ("test", testing))}
-    return {split: [one for one in pictures if one] for split, pictures in found.items()}
+    return {split: [one for one in images if one] for split, images in found.items()}
 
 
-def _picture(
+def _image(
     folder: Path, homes: Sequence[Path], name: str, size: tuple[int, int], faults: list[str]
 ) -> Annotation | None:
     marks = [_marks(home / f"{name}.txt", faults) for home in homes]
     if any(one is None for one in marks):
         return None
-    return Annotation(name, first_of(folder, HOMES_OF_PICTURES, f"{name}.bmp"), np.mean(marks, axis=0),
+    return Annotation(name, first_of(folder, HOMES_OF_IMAGES, f"{name}.bmp"), np.mean(marks, axis=0),
                       np.ones(len(HEAD.names), bool), size, cut=_as_it_is, scale=PIXELS_PER_MILLIMETRE)
 
 
@@ -69,7 +69,7 @@ def _marks(path: Path, faults: list[str]) -> np.ndarray | None:
     """The landmarks (19, 2) of one doctor, None (and a fault) if the file has not got them."""
     where = f"{path.parent.name}/{path.name}"
     if not path.is_file():
-        faults.append(f"{where} is missing; every picture needs the marks of both doctors")
+        faults.append(f"{where} is missing; every image needs the marks of both doctors")
         return None
     text = path.read_text(encoding="ascii", errors="replace")
     lines = [line for line in text.splitlines() if line.strip()][:len(HEAD.names)]
@@ -83,9 +83,9 @@ def _marks(path: Path, faults: list[str]) -> np.ndarray | None:
     return np.array(points) if len(faults) == before else None
 
 
-def _as_it_is(picture: Image.Image, keypoints: np.ndarray) -> tuple[Image.Image, np.ndarray]:
+def _as_it_is(image: Image.Image, keypoints: np.ndarray) -> tuple[Image.Image, np.ndarray]:
     """Nothing is cut; what is cut is stored as PNG, at a third of the size of the published BMP."""
-    return picture, keypoints
+    return image, keypoints
 
 
 class Cephalometric(KeypointBuilder):

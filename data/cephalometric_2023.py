@@ -1,13 +1,13 @@
-"""Lateral X-rays of heads with 38 landmarks: the training pictures of the CL-Detection 2023 challenge (MICCAI).
+"""Lateral X-rays of heads with 38 landmarks: the training images of the CL-Detection 2023 challenge (MICCAI).
 
 Zhang et al., Deep Learning Techniques for Automatic Lateral X-ray Cephalometric Landmark Detection: Is the Problem
-Solved?, 2024. Pictures of three centres, 400 of them public, are one stack of 2,880 x 2,400 pixels (`train_stack.mha`)
-with black padding on the right and below, which is cut off here. `train-gt.json` has the landmarks by picture and
-number, and the spacing of each picture in millimetres. What the landmarks are called is not in the files.
+Solved?, 2024. Images of three centres, 400 of them public, are one stack of 2,880 x 2,400 pixels (`train_stack.mha`)
+with black padding on the right and below, which is cut off here. `train-gt.json` has the landmarks by image and
+number, and the spacing of each image in millimetres. What the landmarks are called is not in the files.
 
-300 pictures train, 50 validate and 50 test, in the order of Python's `random.Random(2023)`, as in the challenge's
+300 images train, 50 validate and 50 test, in the order of Python's `random.Random(2023)`, as in the challenge's
 baseline. `scale` is a millimetre in pixels: an error divided by it is one in millimetres, exactly so after placements
-that keep the picture's proportions. There is no mirror image and no skeleton.
+that keep the image's proportions. There is no mirror image and no skeleton.
 """
 import json
 import random
@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.checking import entries, numbers, read_json
-from data.metaimage import Stack, pictures, read_stack
+from data.metaimage import Stack, images, read_stack
 from data.prepared import Dataset, KeypointBuilder, Record, record
 from kpjax.errors import InputError, summarise
 from kpjax.structures import Skeleton
@@ -33,14 +33,14 @@ SEED = 2023
 
 
 class Marked(NamedTuple):
-    """What the files say of one picture."""
+    """What the files say of one image."""
 
     keypoints: np.ndarray  # (38, 2) float64, px
     spacing: float  # millimetres per pixel
 
 
 def read(folder: Path, faults: list[str]) -> tuple[Stack | None, list[Marked]]:
-    """The stack and the landmarks of its pictures, in its order."""
+    """The stack and the landmarks of its images, in its order."""
     stack = read_stack(folder / STACK, faults)
     if stack is not None and stack.channels not in (1, 3):
         faults.append(f"{STACK}: {stack.channels} channels where 1 or 3 belong")
@@ -49,7 +49,7 @@ def read(folder: Path, faults: list[str]) -> tuple[Stack | None, list[Marked]]:
     if content is None or stack is None:
         return stack, []
     points = content.get("points") if isinstance(content, dict) else content
-    of_picture: dict[int, dict[str, tuple[np.ndarray, float]]] = defaultdict(dict)
+    of_image: dict[int, dict[str, tuple[np.ndarray, float]]] = defaultdict(dict)
     for number, entry in entries(points, ("name", "point"), f"{TRUTH} points", faults):
         where = f"{TRUTH} points entry {number} (landmark {entry['name']})"
         place = numbers(entry["point"], (3,), f"{where} point", faults)
@@ -57,13 +57,13 @@ def read(folder: Path, faults: list[str]) -> tuple[Stack | None, list[Marked]]:
             continue
         spacing = _spacing(entry.get("scale"))
         if spacing is None:
-            faults.append(f"{where}: scale, the spacing of picture {place[2]:g} in millimetres, is "
+            faults.append(f"{where}: scale, the spacing of image {place[2]:g} in millimetres, is "
                           f"{json.dumps(entry.get('scale'))}; errors in millimetres need a positive number")
-        elif str(entry["name"]) in of_picture[int(place[2])]:
-            faults.append(f"{where}: picture {place[2]:g} has this landmark twice; keep one")
+        elif str(entry["name"]) in of_image[int(place[2])]:
+            faults.append(f"{where}: image {place[2]:g} has this landmark twice; keep one")
         else:
-            of_picture[int(place[2])][str(entry["name"])] = place[:2], spacing
-    return stack, [_marked(of_picture.get(number, {}), number, stack, faults) for number in range(1, stack.count + 1)]
+            of_image[int(place[2])][str(entry["name"])] = place[:2], spacing
+    return stack, [_marked(of_image.get(number, {}), number, stack, faults) for number in range(1, stack.count + 1)]
 
 
 def _spacing(value) -> float | None:
@@ -76,17 +76,17 @@ def _spacing(value) -> float | None:
 
 
 def _marked(
-    landmarks: dict[str, tuple[np.ndarray, float]], picture: int, stack: Stack, faults: list[str]
+    landmarks: dict[str, tuple[np.ndarray, float]], image: int, stack: Stack, faults: list[str]
 ) -> Marked:
     names = [str(number) for number in range(1, LANDMARKS + 1)]
-    where = f"{TRUTH}: picture {picture}"
+    where = f"{TRUTH}: image {image}"
     nothing = Marked(np.zeros((LANDMARKS, 2)), 1.0)
     if absent := [name for name in names if name not in landmarks]:
         faults.append(f"{where} lacks {len(absent)} of {LANDMARKS} landmarks, first {absent[0]}; fetch it again")
         return nothing
     spacings = {landmarks[name][1] for name in names}
     if len(spacings) > 1:
-        faults.append(f"{where} has the scales {min(spacings):g} and {max(spacings):g}; one picture has one spacing")
+        faults.append(f"{where} has the scales {min(spacings):g} and {max(spacings):g}; one image has one spacing")
     points = np.stack([landmarks[name][0] for name in names])
     outside = ((points < -0.5) | (points > np.array([stack.width, stack.height]) - 0.5)).any(1)
     if outside.any():
@@ -104,25 +104,25 @@ def faults_of(folder: Path) -> list[str]:
 
 
 def drawn(count: int) -> dict[str, list[int]]:
-    """The pictures of each split, numbers from 0: 300, 50 and 50 of 400, in proportion of other counts."""
+    """The images of each split, numbers from 0: 300, 50 and 50 of 400, in proportion of other counts."""
     order = list(range(count))
     random.Random(SEED).shuffle(order)
     ends = np.cumsum(list(SPLITS.values())) * count // sum(SPLITS.values())
     return dict(zip(SPLITS, (part.tolist() for part in np.split(np.array(order, int), ends[:-1])), strict=True))
 
 
-def without_padding(picture: np.ndarray) -> np.ndarray:
-    """The picture (H, W, C) less the rows below and the columns right of its last pixel that is not black."""
-    lit = picture.any(axis=2)
+def without_padding(image: np.ndarray) -> np.ndarray:
+    """The image (H, W, C) less the rows below and the columns right of its last pixel that is not black."""
+    lit = image.any(axis=2)
     if not lit.any():
-        return picture
+        return image
     height, width = (int(np.flatnonzero(lit.any(axis=axis))[-1]) + 1 for axis in (1, 0))
-    return picture[:height, :width]
+    return image[:height, :width]
 
 
 def _records(stack: Stack, marked: Sequence[Marked], chosen: Sequence[int]) -> Iterator[Record]:
-    for number, picture in pictures(stack, set(chosen)):
-        shown = without_padding(picture)
+    for number, grey in images(stack, set(chosen)):
+        shown = without_padding(grey)
         image = np.ascontiguousarray(np.broadcast_to(shown, (*shown.shape[:2], 3)))
         points = marked[number].keypoints
         visible = ((points > -0.5) & (points < np.array(image.shape[1::-1]) - 0.5)).all(1)

@@ -16,17 +16,17 @@ from kpjax.errors import InputError, summarise
 Splits = Mapping[str, Sequence[Annotation]]
 Read = Callable[[Path, list[str]], Splits]  # (folder, faults): what is wrong is appended, and left out of the result
 
-FAR_OUTSIDE = 0.5  # of the picture's longer side: no annotator's slip, but labels of a picture of another size
+FAR_OUTSIDE = 0.5  # of the image's longer side: no annotator's slip, but labels of an image of another size
 
 
 def all_faults(read: Read, folder: Path) -> list[str]:
-    """Every fault of a folder: of its annotation files as `read` finds them, and of the pictures they name."""
+    """Every fault of a folder: of its annotation files as `read` finds them, and of the images they name."""
     faults: list[str] = []
     splits = read(folder, faults)
     for split, annotations in splits.items():
         repeated = [name for name, count in Counter(one.name for one in annotations).items() if count > 1]
         faults += [f"{name} is listed twice in {split}; keep one of its labels" for name in repeated]
-    faults += _picture_faults([one for annotations in splits.values() for one in annotations], folder)
+    faults += _image_faults([one for annotations in splits.values() for one in annotations], folder)
     if not faults and not any(one.visible.any() for annotations in splits.values() for one in annotations):
         faults.append("no keypoint is visible in the whole set; label some, or look at the column of flags")
     return faults
@@ -41,8 +41,8 @@ def read_whole(read: Read, folder: Path, name: str) -> Splits:
     return splits
 
 
-def _picture_faults(annotations: Sequence[Annotation], folder: Path) -> list[str]:
-    """Missing pictures and pictures of another size than their annotations say, from the files' headers only."""
+def _image_faults(annotations: Sequence[Annotation], folder: Path) -> list[str]:
+    """Missing images and images of another size than their annotations say, from the files' headers only."""
     faults, of_image = [], defaultdict(list)
     for one in annotations:
         of_image[one.image].append(one)
@@ -52,13 +52,13 @@ def _picture_faults(annotations: Sequence[Annotation], folder: Path) -> list[str
             faults.append(f"{path} is missing, though it has annotations")
             continue
         try:
-            with Image.open(image) as picture:
-                size = picture.size
+            with Image.open(image) as pil_image:
+                size = pil_image.size
         except OSError:
-            continue  # the builder decodes every picture, and names or leaves out those that it cannot
+            continue  # the builder decodes every image, and names or leaves out those that it cannot
         for one in described:
             if one.size is not None and size != one.size:
-                faults.append(f"{path} is {size[0]}x{size[1]}, its annotation is of a picture of "
+                faults.append(f"{path} is {size[0]}x{size[1]}, its annotation is of an image of "
                               f"{one.size[0]}x{one.size[1]}; restore the original")
                 break
             beyond = np.maximum(-one.keypoints, one.keypoints - (np.array(size) - 1)).max(1)
@@ -67,13 +67,13 @@ def _picture_faults(annotations: Sequence[Annotation], folder: Path) -> list[str
                 farthest = int(beyond.argmax())
                 x, y = one.keypoints[farthest]
                 faults.append(f"{path} is {size[0]}x{size[1]}, but keypoint {farthest} lies at ({x:g}, {y:g}): its "
-                              "labels are of a picture of another size; restore the original")
+                              "labels are of an image of another size; restore the original")
                 break
     return faults
 
 
 def copies_across(splits: Splits, folder: Path) -> list[str]:
-    """Pictures that are the same byte for byte under two names, one of them for training and one for testing."""
+    """Images that are the same byte for byte under two names, one of them for training and one for testing."""
     seen: dict[int, tuple[str, Path]] = {}
     faults = []
     for split, annotations in splits.items():
@@ -82,7 +82,7 @@ def copies_across(splits: Splits, folder: Path) -> list[str]:
                 continue
             first_split, first = seen.setdefault(hash(one.image.read_bytes()), (split, one.image))
             if first_split != split and first.read_bytes() == one.image.read_bytes():
-                faults.append(f"{one.image.relative_to(folder)} is the same picture as {first.relative_to(folder)}, "
+                faults.append(f"{one.image.relative_to(folder)} is the same image as {first.relative_to(folder)}, "
                               "one trains and one tests; delete one")
     return faults
 

@@ -2,13 +2,13 @@
 
 Jaeger et al., Two Public Chest X-ray Datasets for Computer-aided Screening of Pulmonary Diseases, 2014; landmarks by
 Zhu et al., You Only Learn Once: Universal Anatomical Landmark Detection, MICCAI 2021. Read are `pngs/` and `labels/` of
-the latter, whose points are fractions of the picture's width and height and have no names; those here go by where they
+the latter, whose points are fractions of the image's width and height and have no names; those here go by where they
 lie. Sorted by name, the first 195 of 279 train, the next 34 validate and the others test. The authors' code can leave
 out nine of them (KNOWN_BAD); all are read here unless `read` is told otherwise.
 
-The files state no spacing. `scale` is how long a pixel is of the picture stretched to 512 x 512: an error divided by it
-is one in pixels of that picture, exactly so after `kpjax.images.transforms.stretch`. Left and right are the
-picture's. A mirror image is no valid X-ray: the heart is on one side.
+The files state no spacing. `scale` is how long a pixel is of the image stretched to 512 x 512: an error divided by it
+is one in pixels of that image, exactly so after `kpjax.images.transforms.stretch`. Left and right are the
+image's. A mirror image is no valid X-ray: the heart is on one side.
 """
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ LUNGS = Skeleton(
     groups={"apex": (0, 3), "lateral_base": (1, 4), "medial_base": (2, 5), "all": tuple(range(6))},
 )
 TRAINING, VALIDATION = 195, 34
-SIDE = 512  # of the picture in whose pixels errors are stated
+SIDE = 512  # of the image in whose pixels errors are stated
 KNOWN_BAD = tuple(f"CHNCXR_{number}_0" for number in (
     "0059", "0178", "0228", "0267", "0276", "0285", "0295", "0303", "0310"))
 HOMES = ("", "chest")
@@ -38,19 +38,19 @@ def read(
     folder: Path, faults: list[str], *, training: int = TRAINING, validation: int = VALIDATION,
     leave_out: tuple[str, ...] = (),
 ) -> dict[str, list[Annotation]]:
-    """The labelled pictures of the three splits. leave_out: names of pictures that are not read, as KNOWN_BAD."""
+    """The labelled images of the three splits. leave_out: names of images that are not read, as KNOWN_BAD."""
     labels = first_of(folder, HOMES, "labels")
     names = sorted(path.stem for path in labels.glob("CHNCXR_*.txt") if path.stem not in leave_out)
     if not names:
         faults.append(f"labels/CHNCXR_0001_0.txt and all others are missing, expected in {labels}")
-    people = [_picture(labels / f"{name}.txt", first_of(folder, HOMES, "pngs") / f"{name}.png", faults)
+    people = [_image(labels / f"{name}.txt", first_of(folder, HOMES, "pngs") / f"{name}.png", faults)
               for name in names]
     bounds = {"train": (0, training), "validation": (training, training + validation), "test": (training + validation,
                                                                                                None)}
     return {split: [one for one in people[first:end] if one] for split, (first, end) in bounds.items()}
 
 
-def _picture(path: Path, image: Path, faults: list[str]) -> Annotation | None:
+def _image(path: Path, image: Path, faults: list[str]) -> Annotation | None:
     where = f"labels/{path.name}"
     rows = [line.split() for line in path.read_text(encoding="ascii", errors="replace").splitlines() if line.strip()]
     count = len(LUNGS.names)
@@ -65,11 +65,11 @@ def _picture(path: Path, image: Path, faults: list[str]) -> Annotation | None:
     if not ((points >= 0) & (points <= 1)).all():
         point = int(np.argmin(((points >= 0) & (points <= 1)).all(1)))
         faults.append(f"{where} line {point + 2}: ({points[point, 0]:g}, {points[point, 1]:g}) where fractions of the "
-                      "picture's width and height, 0 to 1, belong")
+                      "image's width and height, 0 to 1, belong")
         return None
     try:
-        with Image.open(image) as picture:
-            size = picture.size
+        with Image.open(image) as pil_image:
+            size = pil_image.size
     except FileNotFoundError:
         faults.append(f"pngs/{image.name} is missing, though it has labels; fetch the Shenzhen set")
         return None

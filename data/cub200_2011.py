@@ -3,7 +3,7 @@
 Wah et al., The Caltech-UCSD Birds-200-2011 Dataset, CNS-TR-2011-001. The published split shares its species; here
 species of the test are new: classes 1 to 100 train, 101 to 150 validate, 151 to 200 test, as keypoint work does
 (Moskvyak et al., ICLR 2021). Parts count pixels from 1 and are stored from 0; boxes, of which some start at 0, are
-stored as they are. Pictures are stored as they are. `box` is the annotated one; `scale` is its longer side in pixels,
+stored as they are. Images are stored as they are. `box` is the annotated one; `scale` is its longer side in pixels,
 the length that PCK is measured in.
 """
 from collections.abc import Iterator

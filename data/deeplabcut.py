@@ -1,7 +1,7 @@
 """Any single-animal DeepLabCut project: its `config.yaml` and the label tables under `labeled-data/<video>/`.
 
 Mathis et al., DeepLabCut: markerless pose estimation of user-defined body parts with deep learning, Nature
-Neuroscience 2018. Read as `kpjax.annotations.deeplabcut` does: frames without labels stay, pictures may be of several
+Neuroscience 2018. Read as `kpjax.annotations.deeplabcut` does: frames without labels stay, images may be of several
 sizes and are stored as they are. `scale` is the diagonal of the labelled points' box in pixels, the median of the split
 for frames with fewer than two.
 
@@ -29,14 +29,14 @@ def read(
 ) -> dict[str, list[Annotation]]:
     """The frames of a project, shuffled and split.
 
-    train: their count, or below 1 their fraction. test: names of frames (`video/picture`) that test instead of those
+    train: their count, or below 1 their fraction. test: names of frames (`video/image`) that test instead of those
     drawn by chance.
     """
     project = _project_of_one(folder, faults)
     frames = sorted(_annotations(project) if project else [], key=lambda frame: frame.name)
     if test is not None:
         if unknown := sorted(set(test) - {frame.name for frame in frames}):
-            faults.append(f"test frame {unknown[0]} is not in the project; name frames as video/picture")
+            faults.append(f"test frame {unknown[0]} is not in the project; name frames as video/image")
         return {"train": [frame for frame in frames if frame.name not in test],
                 "test": [frame for frame in frames if frame.name in test]}
     random.Random(seed).shuffle(frames)

@@ -1,6 +1,6 @@
 """dSprites (Matthey et al. 2017) with coloured, noisy and photographic backgrounds, rendered when they are read.
 
-One keypoint, the sprite's centre. 737,280 pictures for each variant: 3 shapes x 6 scales x 40 orientations x 32 x 32
+One keypoint, the sprite's centre. 737,280 images for each variant: 3 shapes x 6 scales x 40 orientations x 32 x 32
 positions, the last fastest. Masks come from the published file, prepared by `python -m data dsprites`, or are drawn
 after its description. The variants are those of disentanglement_lib (Locatello et al. 2019).
 """
@@ -32,12 +32,12 @@ Mask = Callable[[int], np.ndarray]  # number -> (64, 64) bool
 
 
 def number_of(shape: int, scale: int, orientation: int, x: int, y: int) -> int:
-    """The number of a picture, from its factors as counts from 0."""
+    """The number of an image, from its factors as counts from 0."""
     return int(np.ravel_multi_index((shape, scale, orientation, x, y), FACTORS))
 
 
 def factors_of(number: int) -> tuple[int, ...]:
-    """(shape, scale, orientation, x, y) of a picture, as counts from 0."""
+    """(shape, scale, orientation, x, y) of an image, as counts from 0."""
     return tuple(int(factor) for factor in np.unravel_index(number, FACTORS))
 
 
@@ -76,7 +76,7 @@ def _stamp(shape: int, scale: int, orientation: int) -> np.ndarray:
 
 
 def drawn_mask(number: int) -> np.ndarray:
-    """The mask of a picture drawn after the published description, (64, 64) bool."""
+    """The mask of an image drawn after the published description, (64, 64) bool."""
     *sprite, x, y = factors_of(number)
     mask = np.zeros((64, 64), bool)
     mask[y:y + 33, x:x + 33] = _stamp(*sprite)[:64 - y, :64 - x]
@@ -102,15 +102,15 @@ def published_mask(data_dir: Path) -> Mask:
 
 
 def painting(file: Path | None = None) -> np.ndarray:
-    """The picture behind the scream variant, (h, w, 3) float32 in [0, 1].
+    """The image behind the scream variant, (h, w, 3) float32 in [0, 1].
 
     file: a photograph of Munch's The Scream, shrunk to fit 350 x 274 pixels. Without one a stand-in is painted: bands
     of orange over swirls of blue, of the same size. Results on the stand-in are to be labelled S*.
     """
     if file is not None:
         try:
-            with Image.open(file) as picture:
-                shrunk = picture.convert("RGB")
+            with Image.open(file) as image:
+                shrunk = image.convert("RGB")
         except OSError as error:
             raise InputError(f"{file}: the painting cannot be read: {error}; name an image file") from error
         shrunk.thumbnail((350, 274))
@@ -130,7 +130,7 @@ def painting(file: Path | None = None) -> np.ndarray:
 
 
 def split_numbers(split: str) -> np.ndarray:
-    """The numbers of the pictures of "train" (99 of 100) or "test", chosen by a hash of the number (SplitMix64)."""
+    """The numbers of the images of "train" (99 of 100) or "test", chosen by a hash of the number (SplitMix64)."""
     if split not in ("train", "test"):
         raise InputError(f"dsprites: split {split!r} is unknown; there are train, test")
     mixed = np.arange(COUNT, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
@@ -142,7 +142,7 @@ def split_numbers(split: str) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Sprites:
-    """A source of sprites of one variant. A picture depends on (variant, number, seed) alone."""
+    """A source of sprites of one variant. An image depends on (variant, number, seed) alone."""
 
     variant: str
     numbers: np.ndarray
@@ -161,7 +161,7 @@ class Sprites:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def picture(self, number: int) -> np.ndarray:
+    def sprite(self, number: int) -> np.ndarray:
         """(64, 64, 3) uint8."""
         mask = self.mask(number)
         key = np.array([self.seed, zlib.crc32(self.variant.encode())], np.uint64)
@@ -180,7 +180,7 @@ class Sprites:
         if not 0 <= index < len(self):
             raise IndexError(f"{self.name} has {len(self)} examples, number {index} is not among them")
         number, stretch = int(self.numbers[index]), self.side / 64
-        image = self.picture(number)
+        image = self.sprite(number)
         if self.side != 64:
             image = np.asarray(Image.fromarray(image).resize((self.side, self.side), Image.Resampling.BILINEAR))
         *_, x, y = factors_of(number)
@@ -196,7 +196,7 @@ def dsprites(
 ) -> Sprites:
     """The sprites of a variant ("colour", "noisy", "scream") and split ("train", "test").
 
-    side: of the pictures, 64 as published or larger by bilinear resampling; a label then lands on the same cell of a
+    side: of the images, 64 as published or larger by bilinear resampling; a label then lands on the same cell of a
     64 x 64 heatmap, whichever way cells and pixels are related. scale: the pixels that positions 0 to 1 span, so that
     error / scale is in units of the published positions. mask: `drawn_mask` or `published_mask(data_dir)`.
     The name ends in * where the painting is a stand-in. Raises InputError for an unknown variant or split.

@@ -6,7 +6,7 @@ import numpy as np
 from data.annotations import Reference
 from kpjax.structures import Skeleton
 
-# Left is the viewer's left in the picture.
+# Left is the viewer's left in the image.
 FIVE_POINTS = Skeleton(
     names=("left_eye", "right_eye", "nose", "left_mouth", "right_mouth"),
     edges=((0, 2), (1, 2), (2, 3), (2, 4), (3, 4)),

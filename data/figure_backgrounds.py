@@ -32,8 +32,8 @@ def backdrop(kind: str, generator: np.random.Generator, side: int, amplitude: fl
 
 def _clutter(generator: np.random.Generator, side: int) -> np.ndarray:
     fine = side * FINER
-    picture = Image.new("RGB", (fine, fine), _random_colour(generator))
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (fine, fine), _random_colour(generator))
+    pen = ImageDraw.Draw(image)
     for _ in range(generator.integers(12, 25)):
         x, y = fine * generator.random(2)
         reach = fine * generator.uniform(0.02, 0.11)
@@ -47,7 +47,7 @@ def _clutter(generator: np.random.Generator, side: int) -> np.ndarray:
         else:
             angles = turn + 2 * np.pi * np.arange(3) / 3
             pen.polygon([(x + 1.3 * reach * np.cos(a), y + 1.3 * reach * np.sin(a)) for a in angles], fill=colour)
-    return np.asarray(picture.reduce(FINER), np.float64) / 255
+    return np.asarray(image.reduce(FINER), np.float64) / 255
 
 
 def _random_colour(generator: np.random.Generator) -> tuple[int, int, int]:
@@ -57,17 +57,17 @@ def _random_colour(generator: np.random.Generator) -> tuple[int, int, int]:
 
 def _patches(generator: np.random.Generator, side: int) -> np.ndarray:
     y, x = np.mgrid[:side, :side] / side
-    picture = _texture(generator, x, y)
+    image = _texture(generator, x, y)
     for _ in range(generator.integers(1, 4)):
         turn, bent, frequency = 2 * np.pi * generator.random(), 0.1 * generator.random(), 1 + 2 * generator.random()
         across = (x - 0.5) * np.cos(turn) + (y - 0.5) * np.sin(turn)
         along = (y - 0.5) * np.cos(turn) - (x - 0.5) * np.sin(turn)
         edge = across + bent * np.sin(2 * np.pi * frequency * along) - 0.35 * generator.uniform(-1, 1)
         beyond = np.clip(0.5 + edge * side, 0, 1)[..., None]  # one pixel wide
-        picture = beyond * _texture(generator, x, y) + (1 - beyond) * picture
+        image = beyond * _texture(generator, x, y) + (1 - beyond) * image
     turn = 2 * np.pi * generator.random()
     light = 1 + 0.5 * generator.random() * ((x - 0.5) * np.cos(turn) + (y - 0.5) * np.sin(turn))
-    return np.clip(picture * light[..., None], 0, 1)
+    return np.clip(image * light[..., None], 0, 1)
 
 
 def _texture(generator: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -95,5 +95,5 @@ def _enlarged(generator: np.random.Generator, down: int, across: int, side: int)
 
 @cache
 def _linear(points: int, side: int) -> np.ndarray:
-    """(side, points): linear interpolation along one axis from a grid whose ends are the picture's."""
+    """(side, points): linear interpolation along one axis from a grid whose ends are the image's."""
     return np.maximum(1 - np.abs(np.linspace(0, points - 1, side)[:, None] - np.arange(points)), 0)

@@ -1,7 +1,7 @@
 """Drawn objects of several categories, with points: people, faces (`figure_faces`) and four-legged animals.
 
 They stand in for the targets of work that carries a network from one category to another, with annotation that is exact
-and nothing to fetch. Picture number n of a category depends on the seed and n alone, and its background can be chosen
+and nothing to fetch. Image number n of a category depends on the seed and n alone, and its background can be chosen
 without a change to the object.
 """
 from collections.abc import Callable, Iterator, Mapping
@@ -37,15 +37,15 @@ def draw_category(
     category: Category, count: int, seed: int, side: int, *, background: str = "clutter", amplitude: float = 0.8,
     noise: float = 0.02, first: int = 0,
 ) -> ArraySource:
-    """`count` pictures of a category, numbers `first` to `first + count - 1`, drawn now and kept in memory.
+    """`count` images of a category, numbers `first` to `first + count - 1`, drawn now and kept in memory.
 
     background: see `figure_backgrounds.backdrop`; amplitude: the brightest that it can be. noise: standard deviation of
     each pixel, as a fraction of white. Object and points depend on neither. All points are visible and inside.
-    `scale` is the distance of the category's two end points: the eyes of a face. About 2 ms a picture at 64 px.
-    Raises InputError for a background that is unknown, and for no picture.
+    `scale` is the distance of the category's two end points: the eyes of a face. About 2 ms an image at 64 px.
+    Raises InputError for a background that is unknown, and for no image.
     """
     if count < 1:
-        raise InputError(f"{category.name}: {count} pictures are asked for; ask for at least 1")
+        raise InputError(f"{category.name}: {count} images are asked for; ask for at least 1")
     home = Domain(f"category-{category.name}")
     images, points = np.empty((count, side, side, 3), np.uint8), []
     for row, number in enumerate(range(first, first + count)):
@@ -72,7 +72,7 @@ PEOPLE = Category("figure_people", TEN_POINTS, _draw_person, ("head", "neck"))
 
 
 class Pen:
-    """Draws filled shapes given in pixels of the finished picture on a transparent canvas FINER times its size.
+    """Draws filled shapes given in pixels of the finished image on a transparent canvas FINER times its size.
 
     The fourth band is the share of a pixel that is covered, as `figure_looks.finish` reads it.
     """
@@ -119,7 +119,7 @@ def closed_curve(points: np.ndarray, steps: int = 6) -> np.ndarray:
 
 
 class CategoryBuilder(KeypointBuilder):
-    """1,000 pictures of 64 px for training and 200 for testing before each of two backgrounds, as files.
+    """1,000 images of 64 px for training and 200 for testing before each of two backgrounds, as files.
 
     `draw_category` draws any number at any size without files; this is for programs that read prepared sets only.
     """
@@ -127,11 +127,11 @@ class CategoryBuilder(KeypointBuilder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = None
     encoding = "png"
     category: Category
-    pictures: Mapping[str, range] = {"train": range(1000), "test": range(1000, 1200)}
+    images: Mapping[str, range] = {"train": range(1000), "test": range(1000, 1200)}
 
     def splits(self, folder: Path | None) -> Mapping[str, Iterator[Record]]:
         return {f"{background}_{part}": self._records(background, numbers)
-                for background in BOTH for part, numbers in self.pictures.items()}
+                for background in BOTH for part, numbers in self.images.items()}
 
     def _records(self, background: str, numbers: range) -> Iterator[Record]:
         drawn = draw_category(self.category, len(numbers), 0, 64, background=background, first=numbers.start)

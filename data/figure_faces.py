@@ -9,7 +9,7 @@ import numpy as np
 from data.figure_categories import Category, CategoryBuilder, Drawn, Pen, closed_curve, dataset_of, ellipse
 from kpjax.structures import Skeleton
 
-# Left is the viewer's left in the picture.
+# Left is the viewer's left in the image.
 TEN_OF_FACE = Skeleton(
     names=("left_eye", "right_eye", "nose", "left_mouth", "right_mouth", "left_temple", "right_temple", "left_jaw",
            "right_jaw", "chin"),
@@ -22,7 +22,7 @@ ROLL = 22.0  # degrees to either side
 
 
 def draw_face(pose: np.random.Generator, look: np.random.Generator, side: int) -> Drawn:
-    """A face of 0.55 to 0.75 of the picture's side in height, its points inside."""
+    """A face of 0.55 to 0.75 of the image's side in height, its points inside."""
     height = side * pose.uniform(0.55, 0.75)
     roll = math.radians(ROLL) * pose.uniform(-1, 1)
     middle = side * pose.uniform(0.44, 0.56, 2) - 0.5

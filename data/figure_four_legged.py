@@ -17,7 +17,7 @@ TEN_OF_ANIMAL = Skeleton(
     flip=tuple(range(10)),  # a mirrored animal faces the other way, and its nose is still its nose
     groups={"head": (0, 1, 2), "trunk": (3, 4), "tail": (5,), "paws": (6, 7, 8, 9)},
 )
-FILLED = (0.7, 0.9)  # of the picture's side: the longer side of the box of the points
+FILLED = (0.7, 0.9)  # of the image's side: the longer side of the box of the points
 TILT = 10.0  # degrees to either side
 
 
@@ -27,7 +27,7 @@ def _direction(degrees: float) -> np.ndarray:
 
 
 def draw_animal(pose: np.random.Generator, look: np.random.Generator, side: int) -> Drawn:
-    """An animal whose points fill 0.7 to 0.9 of the picture's side."""
+    """An animal whose points fill 0.7 to 0.9 of the image's side."""
     # In the animal's own frame the trunk is 1 long, y is down.
     thick, neck, leg = pose.uniform(0.17, 0.27), pose.uniform(0.3, 0.6), pose.uniform(0.3, 0.48)
     shoulder, hip = np.array([-0.5, 0.0]), np.array([0.5, pose.uniform(-0.08, 0.08)])

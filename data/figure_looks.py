@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from data.figure_poses import HEAD_RADIUS, JOINTS, TORSO
 from kpjax.errors import InputError
 
-FINER = 4  # pictures are drawn this much larger and averaged
+FINER = 4  # images are drawn this much larger and averaged
 # Parts in the order of drawing, the later over the earlier: (name, joints, radius as a fraction of the body's height).
 PARTS = (
     ("right_leg", ("right_hip", "right_knee", "right_foot"), 0.036),
@@ -83,7 +83,7 @@ def limb_colours(domain: Domain, generator: np.random.Generator) -> np.ndarray:
 
 @cache
 def _cubic(points: int, side: int) -> np.ndarray:
-    """(side, points): interpolation along one axis from a grid to pixels, the grid's ends at the picture's ends."""
+    """(side, points): interpolation along one axis from a grid to pixels, the grid's ends at the image's ends."""
     at = np.linspace(0, points - 1, side)
     distance = np.abs(at[:, None] - np.arange(points))
     near = 1.5 * distance ** 3 - 2.5 * distance ** 2 + 1
@@ -107,8 +107,8 @@ def background(domain: Domain, generator: np.random.Generator, side: int) -> np.
         return domain.background_amplitude * _smooth(generator, 8, side)
     layers = [(points, _smooth(generator, points, side)) for points in (4, 8, 16, 32)]
     mixed = sum(layer / points for points, layer in layers) / sum(1 / points for points, _ in layers)
-    picture = Image.fromarray((255 * mixed).astype(np.uint8))
-    pen = ImageDraw.Draw(picture)
+    image = Image.fromarray((255 * mixed).astype(np.uint8))
+    pen = ImageDraw.Draw(image)
     for _ in range(generator.integers(4, 10)):
         centre, size, turn = generator.random(2) * side, (0.05 + 0.3 * generator.random(2)) * side, generator.random()
         angles = 2 * np.pi * (np.arange(generator.integers(2, 7)) + turn) / 4
@@ -118,11 +118,11 @@ def background(domain: Domain, generator: np.random.Generator, side: int) -> np.
             pen.polygon([tuple(corner) for corner in corners], fill=colour)
         else:
             pen.line([tuple(corner) for corner in corners], fill=colour, width=max(1, side // 32))
-    return domain.background_amplitude * np.asarray(picture, np.float64) / 255
+    return domain.background_amplitude * np.asarray(image, np.float64) / 255
 
 
 class _Pen:
-    """Draws limbs and filled shapes, in pixels of the finished picture, on transparent black.
+    """Draws limbs and filled shapes, in pixels of the finished image, on transparent black.
 
     The fourth band is the share of a pixel that is covered. Pillow would divide by it if it were called alpha.
     """
@@ -207,9 +207,9 @@ def cover(body: Image.Image, points: np.ndarray, radius: float) -> None:
 
 
 def finish(body: Image.Image, behind: np.ndarray, noise: float, generator: np.random.Generator) -> np.ndarray:
-    """The finished picture (side, side, 3) uint8: the body averaged down, laid over its background, noise added."""
+    """The finished image (side, side, 3) uint8: the body averaged down, laid over its background, noise added."""
     averaged = np.asarray(body.reduce(FINER), np.float32) / np.float32(255)
-    picture = averaged[..., :3] + behind.astype(np.float32) * (1 - averaged[..., 3:])
+    image = averaged[..., :3] + behind.astype(np.float32) * (1 - averaged[..., 3:])
     if noise > 0:
-        picture += np.float32(noise) * generator.standard_normal(picture.shape, dtype=np.float32)
-    return (np.clip(picture, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+        image += np.float32(noise) * generator.standard_normal(image.shape, dtype=np.float32)
+    return (np.clip(image, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)

@@ -1,6 +1,6 @@
 """The body of the drawn figures: its joints, how far they bend, and how a pose moves.
 
-The figure faces the viewer, so that its left side is on the right of the picture. Nothing else tells left from right:
+The figure faces the viewer, so that its left side is on the right of the image. Nothing else tells left from right:
 not the colours, which differ between the domains.
 """
 from typing import NamedTuple
@@ -63,22 +63,22 @@ RANGES = {
     "left_forearm_length": Range(0.7, 1), "right_thigh_length": Range(0.8, 1), "right_shin_length": Range(0.8, 1),
     "left_thigh_length": Range(0.8, 1), "left_shin_length": Range(0.8, 1),
 }
-HEIGHT = Range(0.66, 0.86)  # of the body, as a fraction of the picture's side
-MARGIN = 0.04  # that joints and the head keep from the border, as a fraction of the picture's side
+HEIGHT = Range(0.66, 0.86)  # of the body, as a fraction of the image's side
+MARGIN = 0.04  # that joints and the head keep from the border, as a fraction of the image's side
 NUMBERS = len(RANGES) + 3  # of a pose: the ranges, the height, and where the figure stands
 
 
 def _direction(degrees: np.ndarray) -> np.ndarray:
-    """The unit vector (..., 2) at an angle from straight down, towards the right of the picture."""
+    """The unit vector (..., 2) at an angle from straight down, towards the right of the image."""
     radians = np.deg2rad(degrees)
     return np.stack([np.sin(radians), np.cos(radians)], axis=-1)
 
 
 def joints(pose: np.ndarray, side: int, *, together: bool = False) -> np.ndarray:
-    """Where the joints are: (N, 15, 2) float32 pixels of a picture of `side` pixels, in the order of JOINTS.
+    """Where the joints are: (N, 15, 2) float32 pixels of an image of `side` pixels, in the order of JOINTS.
 
-    pose: (N, NUMBERS) in [0, 1]. All joints are inside the picture, by MARGIN. together: the poses are frames of one
-    video, whose figure keeps its height and moves across the picture as its body's extent in each frame allows.
+    pose: (N, NUMBERS) in [0, 1]. All joints are inside the image, by MARGIN. together: the poses are frames of one
+    video, whose figure keeps its height and moves across the image as its body's extent in each frame allows.
     """
     value = {name: low + (high - low) * pose[:, n] for n, (name, (low, high)) in enumerate(RANGES.items())}
     place = {"pelvis": np.zeros((len(pose), 2))}

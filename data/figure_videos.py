@@ -27,7 +27,7 @@ def figure_videos(
     A figure has one look and stands before a still background; noise differs from frame to frame. domain: how they
     look, None for `target(0)`. recordings: motion that was recorded, each under an action of its own or of `actions`
     (several of one action are taken in turn); see `data.figure_actions.recording`.
-    `facts` has the "action" of each video. `scale` is the picture's side. About 1 ms a frame at 64 px.
+    `facts` has the "action" of each video. `scale` is the image's side. About 1 ms a frame at 64 px.
     Raises InputError for an action that is neither drawn nor recorded, or without any frame.
     """
     if count < 1 or frames < 1:

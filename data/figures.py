@@ -35,7 +35,7 @@ def figures(
     """`count` figures of a domain, numbers `first` to `first + count - 1`, drawn now and kept in memory.
 
     skeleton: which joints are labelled, TEN_POINTS or ALL_JOINTS or `figure_poses.skeleton(names)`; it does not change
-    the pictures. `scale` is the picture's side. About 0.7 ms a figure at 64 px.
+    the images. `scale` is the image's side. About 0.7 ms a figure at 64 px.
     """
     numbers = range(first, first + count)
     pose = np.stack([drawn_numbers(seed, domain, number, "pose").random(NUMBERS) for number in numbers])
@@ -75,7 +75,7 @@ def draw_video(
 
 
 class Figures(KeypointBuilder):
-    """1,000 pictures of 64 px for training and 200 for testing of every domain, as files.
+    """1,000 images of 64 px for training and 200 for testing of every domain, as files.
 
     `figures` draws any number at any size without files; this is for programs that read prepared sets only.
     """
@@ -85,11 +85,11 @@ class Figures(KeypointBuilder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = None
     keypoints = len(TEN_POINTS.names)
     encoding = "png"
-    pictures: Mapping[str, range] = {"train": range(1000), "test": range(1000, 1200)}
+    images: Mapping[str, range] = {"train": range(1000), "test": range(1000, 1200)}
 
     def splits(self, folder: Path | None) -> Mapping[str, Iterator[Record]]:
         return {f"{name}_{part}": _records(domain, numbers)
-                for name, domain in DOMAINS.items() for part, numbers in self.pictures.items()}
+                for name, domain in DOMAINS.items() for part, numbers in self.images.items()}
 
 
 def _records(domain: Domain, numbers: range) -> Iterator[Record]:

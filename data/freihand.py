@@ -1,4 +1,4 @@
-"""FreiHAND: real right hands, each picture in four versions of its background.
+"""FreiHAND: real right hands, each image in four versions of its background.
 
 Zimmermann et al., FreiHAND: A Dataset for Markerless Capture of Hand Pose and Shape from Single RGB Images, ICCV 2019.
 The four versions of a sample are four examples, cut to 1.5 times the hand and mirrored, as in RegDA. Its split is
@@ -40,12 +40,12 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
             continue
         homogeneous = point @ camera.T
         projected[number] = homogeneous[:, :2] / homogeneous[:, 2:]
-    pictures = [
+    images = [
         Annotation(f"{number + version * len(points):08d}",
                    folder / "training" / "rgb" / f"{number + version * len(points):08d}.jpg", keypoints,
                    np.ones(21, bool), (SIDE, SIDE), partial(cut_hand, mirror=True))
         for version in VERSIONS.values() for number, keypoints in projected.items()]
-    train, test = fifth_held_out(pictures)
+    train, test = fifth_held_out(images)
     return {"train": train, "test": test}
 
 

@@ -2,7 +2,7 @@
 
 Zhao et al., Hand-3D-Studio: A New Multi-view System for 3D Hand Reconstruction, ICASSP 2020. Only hands without an
 object are read. The split is random over frames, as RegDA's is, so that frames of one take fall on both sides.
-Pictures are stored as they are; every point counts as visible. `scale` is the diagonal of the points' box in pixels.
+Images are stored as they are; every point counts as visible. `scale` is the diagonal of the points' box in pixels.
 """
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The hand of 21 points that RHD, Hand-3D-Studio and FreiHAND share, and how their pictures of hands are cut."""
+"""The hand of 21 points that RHD, Hand-3D-Studio and FreiHAND share, and how their images of hands are cut."""
 import numpy as np
 from PIL import Image
 
@@ -23,14 +23,14 @@ HAND = Skeleton(
 )
 
 
-def cut_hand(picture: Image.Image, keypoints: np.ndarray, *, mirror: bool) -> tuple[Image.Image, np.ndarray]:
+def cut_hand(image: Image.Image, keypoints: np.ndarray, *, mirror: bool) -> tuple[Image.Image, np.ndarray]:
     """The square of 1.5 times the hand, one pixel short of the box on the right and below as in RegDA's code.
 
-    keypoints: (21, 2), all of them, visible or not, say where the hand is. mirror: turn the picture into one of the
-    other hand, x -> width - 1 - x. Returns the picture and the keypoints in its pixels.
+    keypoints: (21, 2), all of them, visible or not, say where the hand is. mirror: turn the image into one of the
+    other hand, x -> width - 1 - x. Returns the image and the keypoints in its pixels.
     """
-    left, upper, right, lower = square_box(tight_box(keypoints), *picture.size)
-    cut = picture.crop((int(left), int(upper), int(right), int(lower)))
+    left, upper, right, lower = square_box(tight_box(keypoints), *image.size)
+    cut = image.crop((int(left), int(upper), int(right), int(lower)))
     moved = keypoints - np.array([left, upper], keypoints.dtype)
     if mirror:
         cut = cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

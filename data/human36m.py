@@ -103,14 +103,14 @@ def project(points: np.ndarray, rotation, translation, focal, centre) -> np.ndar
     return focal * seen[:, :2] / seen[:, 2:] + centre
 
 
-def cut_person(picture: Image.Image, keypoints: np.ndarray) -> tuple[Image.Image, np.ndarray]:
+def cut_person(image: Image.Image, keypoints: np.ndarray) -> tuple[Image.Image, np.ndarray]:
     """The square of 1.5 times the person, 512 pixels wide, and the points (16, 2) in its pixels.
 
     The points move as Pillow resamples, edge to edge; RegDA's code leaves out the half pixel (0.5 at most).
     """
-    left, upper, right, lower = square_box(tight_box(keypoints), *picture.size)
+    left, upper, right, lower = square_box(tight_box(keypoints), *image.size)
     width = right - left + 1
-    cut = picture.crop((int(left), int(upper), int(right) + 1, int(lower) + 1))
+    cut = image.crop((int(left), int(upper), int(right) + 1, int(lower) + 1))
     moved = (keypoints - np.array([left, upper]) + 0.5) * (SIDE / width) - 0.5
     return cut.resize((SIDE, SIDE), Image.Resampling.BILINEAR), moved
 

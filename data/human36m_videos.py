@@ -3,11 +3,11 @@
 Ionescu et al., Human3.6M, TPAMI 2014. A folder in the layout of H36M-Toolbox has `h36m_train.pkl`,
 `h36m_validation.pkl` (lists of frames with `image`, `joints_2d` and `box`) and `images/<video>/<video>_000001.jpg`.
 The simplified set of Zhang et al. (2018) has, for every subject, `S1/WithBackground/<video>/<frame>.jpg` of 128 px and
-`S1/Landmarks/<video>/<frame>.mat`, whose `keypoints_2d` (32, 2) are (y, x) as fractions of the picture; whether edges
+`S1/Landmarks/<video>/<frame>.mat`, whose `keypoints_2d` (32, 2) are (y, x) as fractions of the image; whether edges
 or centres of pixels is not stated, edges are assumed.
 
 Every fifth frame is stored (10 a second), frames of the first layout shrunk to 512 px; frames keep their numbers.
-`box` is the square of the toolbox about the person, two metres wide, or the whole of a simplified picture. `scale` is
+`box` is the square of the toolbox about the person, two metres wide, or the whole of a simplified image. `scale` is
 its longer side.
 """
 import io
@@ -105,13 +105,13 @@ class _ArraysOnly(pickle.Unpickler):
 
 def _simplified(folder: Path, subject: int, faults: list[str], stride: int) -> list[Annotation]:
     home = folder / f"S{subject}"
-    pictures = home / "WithBackground"
-    if not pictures.is_dir():
+    images = home / "WithBackground"
+    if not images.is_dir():
         if home.is_dir():
-            faults.append(f"S{subject}/WithBackground is missing, expected at {pictures}")
+            faults.append(f"S{subject}/WithBackground is missing, expected at {images}")
         return []
     frames = []
-    for video in sorted(place for place in pictures.iterdir() if place.is_dir()):
+    for video in sorted(place for place in images.iterdir() if place.is_dir()):
         files = {int(file.stem): file for file in video.glob("*.jpg") if file.stem.isdigit()}
         for place, number in enumerate(sorted(files)):
             if place % stride:
@@ -132,11 +132,11 @@ def _records(frames: Sequence[Annotation]) -> Iterator[Record]:
     for one in frames:
         image, keypoints, box, visible = one.image, one.keypoints, one.box, one.visible
         try:
-            with Image.open(one.image) as picture:
-                size = np.array(picture.size)
+            with Image.open(one.image) as pil_image:
+                size = np.array(pil_image.size)
                 if size.max() > SIDE:
                     new = np.maximum(np.round(size * SIDE / size.max()), 1).astype(int)
-                    small = picture.convert("RGB").resize(tuple(new.tolist()), Image.Resampling.BILINEAR)
+                    small = pil_image.convert("RGB").resize(tuple(new.tolist()), Image.Resampling.BILINEAR)
                     stored = io.BytesIO()
                     small.save(stored, "JPEG", quality=95)
                     image, growth, size = stored.getvalue(), new / size, new

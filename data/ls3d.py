@@ -1,7 +1,7 @@
 """LS3D-W balanced: faces in all poses with 68 points, projections of 3D points. Only for testing.
 
-Bulat and Tzimiropoulos, How Far Are We from Solving the 2D & 3D Face Alignment Problem?, ICCV 2017. Each picture has a
-file of the same name with its points as a tensor of Torch7. Pictures and coordinates are stored as they are. `scale` is
+Bulat and Tzimiropoulos, How Far Are We from Solving the 2D & 3D Face Alignment Problem?, ICCV 2017. Each image has a
+file of the same name with its points as a tensor of Torch7. Images and coordinates are stored as they are. `scale` is
 the distance of the outer corners of the eyes in pixels; it is very small for faces in profile.
 """
 from functools import partial
@@ -19,25 +19,25 @@ from data.youtube_faces import FACE, OUTER_CORNERS
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
     """All faces in any folder below this one, to test."""
-    pictures = sorted(folder.rglob("*.jpg"))
+    images = sorted(folder.rglob("*.jpg"))
     tensors = sorted(folder.rglob("*.t7"))
-    if not pictures:
-        faults.append("there is no .jpg in it; unpack the pictures with the .t7 files beside them")
+    if not images:
+        faults.append("there is no .jpg in it; unpack the images with the .t7 files beside them")
     faces = []
-    for picture in pictures:
-        name = picture.relative_to(folder).with_suffix("").as_posix()
-        points = _points(picture.with_suffix(".t7"), f"{name}.t7", faults)
+    for image in images:
+        name = image.relative_to(folder).with_suffix("").as_posix()
+        points = _points(image.with_suffix(".t7"), f"{name}.t7", faults)
         if points is not None:
-            faces.append(Annotation(name, picture, points, np.ones(68, bool)))
-    known = {picture.with_suffix(".t7") for picture in pictures}
-    faults += [f"{tensor.relative_to(folder)} has no picture of the same name; fetch the pictures again"
+            faces.append(Annotation(name, image, points, np.ones(68, bool)))
+    known = {image.with_suffix(".t7") for image in images}
+    faults += [f"{tensor.relative_to(folder)} has no image of the same name; fetch the images again"
                for tensor in tensors if tensor not in known]
     return {"test": faces}
 
 
 def _points(path: Path, where: str, faults: list[str]) -> np.ndarray | None:
     if not path.is_file():
-        faults.append(f"{where} is missing, and its picture is there; fetch it again")
+        faults.append(f"{where} is missing, and its image is there; fetch it again")
         return None
     try:
         tensor = read_tensor(path)

@@ -1,11 +1,11 @@
 """Leeds Sports Pose (LSP): people at sports, 14 joints, in the 16 slots of the body that RegDA uses.
 
 Johnson and Everingham, Clustered Pose and Nonlinear Appearance Models for Human Pose Estimation, BMVC 2010. All
-pictures are in train and in test, as in RegDA, which adapts to LSP without its labels. Pictures are stored as they are;
+images are in train and in test, as in RegDA, which adapts to LSP without its labels. Images are stored as they are;
 the padding to a square is the placement `kpjax.images.transforms.pad_to_square`. Pelvis and thorax are never visible.
 `scale` is the diagonal of the visible points' box in pixels, `box` the tight one of all joints.
 
-Hidden joints have a place, too. The splits first_half (pictures 1 to 1,000) and second_half count every joint as
+Hidden joints have a place, too. The splits first_half (images 1 to 1,000) and second_half count every joint as
 visible: networks trained on LSP Extended are chosen on one and tested on the other.
 """
 from functools import partial
@@ -28,7 +28,7 @@ def read(folder: Path, faults: list[str], half: int = HALF) -> dict[str, list[An
     if joints is None:
         return nobody
     if joints.shape[:2] != (3, 14):
-        faults.append(f"joints.mat: joints is {joints.shape}, (3, 14, pictures) belongs here"
+        faults.append(f"joints.mat: joints is {joints.shape}, (3, 14, images) belongs here"
                       + ("; this is LSP Extended: use lspet" if joints.shape[:2] == (14, 3) else ""))
         return nobody
     if (joints[2] == 1).all():
@@ -79,7 +79,7 @@ def described(
 
 
 class Lsp(KeypointBuilder):
-    """One record for each picture: 16 points of which 14 are labelled; train and test are the same 2,000 pictures."""
+    """One record for each image: 16 points of which 14 are labelled; train and test are the same 2,000 images."""
 
     name = "lsp"
     keypoints = len(BODY.names)

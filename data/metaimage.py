@@ -1,4 +1,4 @@
-"""Stacks of pictures in a MetaImage file (.mha): a few lines of text, then the pixels, as they are or under zlib."""
+"""Stacks of images in a MetaImage file (.mha): a few lines of text, then the pixels, as they are or under zlib."""
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ CHUNK = 2**20  # bytes that are read at once
 
 
 class Stack(NamedTuple):
-    """Where the pictures of a file are: `count` times (height, width, channels) uint8, one after the other."""
+    """Where the images of a file are: `count` times (height, width, channels) uint8, one after the other."""
 
     path: Path
     offset: int  # bytes before the first one
@@ -24,7 +24,7 @@ class Stack(NamedTuple):
     channels: int
 
     @property
-    def picture_bytes(self) -> int:
+    def image_bytes(self) -> int:
         return self.height * self.width * self.channels
 
 
@@ -52,7 +52,7 @@ def read_stack(path: Path, faults: list[str]) -> Stack | None:
     stack = Stack(path, offset, fields.get("CompressedData", "False").lower() in ("true", "1"), count, height, width,
                   int(channels))
     stated = fields.get("CompressedDataSize", "")
-    needed = (int(stated) if stated.isdigit() else 1) if stack.compressed else count * stack.picture_bytes
+    needed = (int(stated) if stated.isdigit() else 1) if stack.compressed else count * stack.image_bytes
     if (there := path.stat().st_size - offset) < needed:
         faults.append(f"{path.name}: {there:,} bytes of pixels where {needed:,} belong; the file is cut off")
         return None
@@ -72,24 +72,24 @@ def _fields(header: bytes) -> tuple[Mapping[str, str], int]:
     return fields, start
 
 
-def pictures(stack: Stack, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """The wanted pictures in the order of the stack, each with its number from 0: (H, W, C) uint8.
+def images(stack: Stack, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """The wanted images in the order of the stack, each with its number from 0: (H, W, C) uint8.
 
-    One picture at a time is in memory. Raises InputError if the pixels are damaged.
+    One image at a time is in memory. Raises InputError if the pixels are damaged.
     """
     shape = (stack.height, stack.width, stack.channels)
     with stack.path.open("rb") as file:
         file.seek(stack.offset)
         if not stack.compressed:
             for number in sorted(wanted):
-                file.seek(stack.offset + number * stack.picture_bytes)
-                yield number, np.frombuffer(file.read(stack.picture_bytes), np.uint8).reshape(shape)
+                file.seek(stack.offset + number * stack.image_bytes)
+                yield number, np.frombuffer(file.read(stack.image_bytes), np.uint8).reshape(shape)
             return
-        unpacked = _unpacked(file, stack.picture_bytes, stack.path.name)
+        unpacked = _unpacked(file, stack.image_bytes, stack.path.name)
         for number in range(stack.count):  # to the end even if fewer are wanted: there is the checksum
             pixels = next(unpacked, None)
             if pixels is None:
-                raise InputError(f"{stack.path.name}: its pixels end within picture {number + 1}; fetch it again")
+                raise InputError(f"{stack.path.name}: its pixels end within image {number + 1}; fetch it again")
             if number in wanted:
                 yield number, np.frombuffer(pixels, np.uint8).reshape(shape)
         next(unpacked, None)

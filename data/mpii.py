@@ -1,12 +1,12 @@
-"""MPII Human Pose: people at everyday activities, 16 points, many people in some pictures.
+"""MPII Human Pose: people at everyday activities, 16 points, many people in some images.
 
 Andriluka et al., 2D Human Pose Estimation: New Benchmark and State of the Art Analysis, CVPR 2014. Read are the lists
 that the HRNet authors converted, `annot/train.json` and `annot/valid.json`, and the heads that PCKh is measured by:
 of the valid list in `annot/gt_valid.mat`, of the train list in the original release, `mpii_human_pose_v1_u12_1.mat`.
 The people of valid.json test. Of those of train.json 10,000 train and 3,311 validate; which is not published, so they
-are drawn here, whole pictures at a time (see `draw`). All files count pixels from 1, and records from 0.
+are drawn here, whole images at a time (see `draw`). All files count pixels from 1, and records from 0.
 
-Each person is a record with the whole picture, stored as it is. `scale` is 0.6 times the diagonal of the head's box in
+Each person is a record with the whole image, stored as it is. `scale` is 0.6 times the diagonal of the head's box in
 pixels, the length of PCKh. `box` is the square about the person that the lists state: with
 `kpjax.images.transforms.person_crop` and its margin of 1.25 it makes the official crop.
 """
@@ -38,7 +38,7 @@ class Person(NamedTuple):
     """A person of one of the lists."""
 
     annotation: Annotation
-    picture: str  # the name of its file
+    image: str  # the name of its file
     centre: np.ndarray  # (2,) as in the file
     where: str  # file and entry, for messages
 
@@ -49,8 +49,8 @@ def read(
     """The people of the three splits, with the sizes of their heads."""
     before = len(faults)
     people, test = _people(folder, "train.json", faults), _people(folder, "valid.json", faults)
-    tested = {person.picture for person in test}
-    drawn = draw([person for person in people if person.picture not in tested], (training, validation))
+    tested = {person.image for person in test}
+    drawn = draw([person for person in people if person.image not in tested], (training, validation))
     if len(faults) == before and sum(map(len, drawn)) < training + validation:
         faults.append(f"annot/train.json has {len(people):,} people where {training:,} to train and {validation:,} to "
                       "validate are drawn; fetch it again")
@@ -63,21 +63,21 @@ def read(
 
 
 def draw(people: Sequence[Person], counts: Sequence[int], seed: int = SEED) -> list[list[Person]]:
-    """So many people for each split, no picture in two of them.
+    """So many people for each split, no image in two of them.
 
-    Pictures, sorted by name, are put in the order of `numpy.random.default_rng(seed).permutation`; their people follow
-    each other. Each split takes its count and the next one begins with the next picture.
+    Images, sorted by name, are put in the order of `numpy.random.default_rng(seed).permutation`; their people follow
+    each other. Each split takes its count and the next one begins with the next image.
     """
-    of_picture = defaultdict(list)
+    of_image = defaultdict(list)
     for person in people:
-        of_picture[person.picture].append(person)
-    names = sorted(of_picture)
+        of_image[person.image].append(person)
+    names = sorted(of_image)
     order = iter([names[number] for number in np.random.default_rng(seed).permutation(len(names))])
     splits = []
     for count in counts:
         taken: list[Person] = []
         while len(taken) < count and (name := next(order, None)) is not None:
-            taken += of_picture[name]
+            taken += of_image[name]
         splits.append(taken[:count])
     return splits
 
@@ -86,7 +86,7 @@ def person_box(centre: np.ndarray, scale: float) -> np.ndarray:
     """The square (4,) x, y, width, height that a list means: 200 px times its scale, 15 px times it below the centre.
 
     centre: (2,), counted from 1. The x of -1 stands for no person box; the square then has no extent, and the whole
-    picture takes its place.
+    image takes its place.
     """
     if centre[0] == -1 or not scale > 0:
         return np.zeros(4)
@@ -105,31 +105,31 @@ def _people(folder: Path, file: str, faults: list[str]) -> list[Person]:
     people = []
     fields = ("image", "center", "scale", "joints", "joints_vis")
     for number, entry in entries(content, fields, f"annot/{file}", faults):
-        picture, where = str(entry["image"]), f"annot/{file} entry {number} ({entry['image']})"
+        image, where = str(entry["image"]), f"annot/{file} entry {number} ({entry['image']})"
         shapes = {"center": (2,), "scale": (), "joints": (16, 2), "joints_vis": (16,)}
         values = [numbers(entry[field], shape, f"{where} {field}", faults) for field, shape in shapes.items()]
         if any(value is None for value in values):
             continue
         centre, scale, joints, visible = values
-        name = f"{Path(picture).stem}_{seen[picture]}"  # the number of the person in this picture
-        seen[picture] += 1
-        people.append(Person(Annotation(name, folder / "images" / picture, joints - 1, visible > 0,
-                                        box=person_box(centre, float(scale))), picture, centre, where))
+        name = f"{Path(image).stem}_{seen[image]}"  # the number of the person in this image
+        seen[image] += 1
+        people.append(Person(Annotation(name, folder / "images" / image, joints - 1, visible > 0,
+                                        box=person_box(centre, float(scale))), image, centre, where))
     return people
 
 
 def _released_heads(path: Path, people: Sequence[Person], faults: list[str]) -> list[float]:
-    """The head's length of each person, found in the release by picture and centre; 0 if it has none for somebody."""
+    """The head's length of each person, found in the release by image and centre; 0 if it has none for somebody."""
     content = _head_boxes(path, "annot/train.json", ("RELEASE",), people, faults, struct_as_record=False,
                           squeeze_me=True)
     if content is None:
         return [0.0] * len(people)
-    wanted = {person.picture for person in people}
+    wanted = {person.image for person in people}
     rectangles = defaultdict(list)
     for entry in np.atleast_1d(getattr(content["RELEASE"], "annolist", ())):
         if (name := str(getattr(getattr(entry, "image", None), "name", ""))) in wanted:
             rectangles[name] += list(np.atleast_1d(getattr(entry, "annorect", ())))
-    heads = [_nearest_head(person.centre, rectangles[person.picture]) for person in people]
+    heads = [_nearest_head(person.centre, rectangles[person.image]) for person in people]
     headless = [f"{person.where} about ({person.centre[0]:g}, {person.centre[1]:g})"
                 for person, head in zip(people, heads, strict=True) if not head]
     if len(headless) > MOST_ODD * len(people):
@@ -139,7 +139,7 @@ def _released_heads(path: Path, people: Sequence[Person], faults: list[str]) -> 
 
 
 def _nearest_head(centre: np.ndarray, rectangles: Sequence[Any]) -> float:
-    """The head's length of the person of a picture with that centre, 0 if there is none or its head is not labelled."""
+    """The head's length of the person of an image with that centre, 0 if there is none or its head is not labelled."""
     distances = [np.linalg.norm(_fields(getattr(one, "objpos", None), "xy") - centre) for one in rectangles]
     if not np.min(np.nan_to_num(distances, nan=np.inf), initial=np.inf) <= NEAREST:
         return 0.0

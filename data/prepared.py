@@ -94,9 +94,9 @@ def _as_rgb(image: Path | bytes | np.ndarray) -> bytes:
     if isinstance(image, np.ndarray):
         return png(image)
     stored = image if isinstance(image, bytes) else Path(image).read_bytes()
-    with Image.open(io.BytesIO(stored)) as picture:
-        picture.load()
-        return stored if picture.mode == "RGB" else png(np.asarray(picture.convert("RGB")))
+    with Image.open(io.BytesIO(stored)) as pil_image:
+        pil_image.load()
+        return stored if pil_image.mode == "RGB" else png(np.asarray(pil_image.convert("RGB")))
 
 
 class KeypointBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -216,7 +216,7 @@ def open_source(
 ) -> TfdsSource:
     """A prepared dataset as a source of examples.
 
-    split: as tfds writes it, for example "train", "train[:90%]", "train+test". place: brings pictures of any size to
+    split: as tfds writes it, for example "train", "train[:90%]", "train+test". place: brings images of any size to
     the fixed one (see `kpjax.images.transforms`). Raises InputError if the set is unknown or was not prepared.
     """
     if isinstance(dataset, str):

@@ -1,7 +1,7 @@
 """Rendered Handpose (RHD): synthetic hands with exact points, the usual source domain of hand adaptation.
 
 Zimmermann and Brox, Learning to Estimate 3D Hand Pose from Single RGB Images, ICCV 2017; the choice of hands and
-their crop are RegDA's (Jiang et al., CVPR 2021). Each hand of a picture is an example of its own, cut out and, if it
+their crop are RegDA's (Jiang et al., CVPR 2021). Each hand of an image is an example of its own, cut out and, if it
 is a right one, mirrored; cutting happens here, once, so the prepared set holds losslessly coded crops.
 `scale` is the diagonal of the visible points' box in pixels of the crop.
 """
@@ -78,7 +78,7 @@ def _load(path: Path, faults: list[str]) -> dict:
         faults.append(f"{path.name} cannot be read: {error}; fetch it again")
         return {}
     if not isinstance(content, dict):
-        faults.append(f"{path.name}: a {type(content).__name__} where a mapping from picture number to labels belongs")
+        faults.append(f"{path.name}: a {type(content).__name__} where a mapping from image number to labels belongs")
         return {}
     return content
 

@@ -1,7 +1,7 @@
 """SURREAL: rendered people, in RegDA's copy of crops of 1.5 times the person.
 
 Varol et al., Learning from Synthetic Humans, CVPR 2017. The 16 points are chosen among the 24 joints of SMPL as RegDA
-does: its right side is SMPL's left, and its shoulders are SMPL's collars. Pictures are stored as they are; every point
+does: its right side is SMPL's left, and its shoulders are SMPL's collars. Images are stored as they are; every point
 counts as visible. `scale` is the diagonal of the points' box in pixels.
 """
 import random

@@ -20,7 +20,7 @@ from kpjax.input.source import arrays
 from kpjax.input.video_source import VideoSource, numbered
 from kpjax.structures import Skeleton
 
-LINKS = np.array([0.24, 0.21, 0.18, 0.14, 0.1])  # lengths from the base on, as fractions of the picture's side
+LINKS = np.array([0.24, 0.21, 0.18, 0.14, 0.1])  # lengths from the base on, as fractions of the image's side
 BASE = np.array([0.5, 0.06])
 REACH = 0.1  # of the gripper between two frames, at most
 TOYS = ("bear", "star", "brick")
@@ -37,7 +37,7 @@ LOOK = target(0.0)  # of the table: a smooth pattern, and noise
 def tabletop_videos(count: int, frames: int, side: int, *, seed: int = 0, first: int = 0) -> VideoSource:
     """`count` videos of `frames` frames, numbers `first` and on, drawn now and kept in memory, with 9 points each.
 
-    `scale` is the picture's side. About 3 ms a frame at 64 px. Raises InputError without any frame.
+    `scale` is the image's side. About 3 ms a frame at 64 px. Raises InputError without any frame.
     """
     if count < 1 or frames < 1:
         raise InputError(f"tabletop: {count} videos of {frames} frames; give at least one of each")

@@ -1,8 +1,8 @@
-"""UT Zappos50K: 50,025 catalogue pictures of shoes on white. No keypoints: for learning and for consistency only.
+"""UT Zappos50K: 50,025 catalogue images of shoes on white. No keypoints: for learning and for consistency only.
 
-Yu and Grauman, Fine-Grained Visual Comparisons with Local Learning, CVPR 2014. Work on landmarks holds out 500 pictures
+Yu and Grauman, Fine-Grained Visual Comparisons with Local Learning, CVPR 2014. Work on landmarks holds out 500 images
 that were never listed: here the last 500 of the sorted paths in the order of seed 1000. The square release is stored as
-it is, pictures of the other one are laid in the middle of a white square. `scale` is the picture's side.
+it is, images of the other one are laid in the middle of a white square. `scale` is the image's side.
 """
 import io
 from collections.abc import Iterator, Sequence
@@ -21,39 +21,39 @@ WHITE = (255, 255, 255)
 
 
 def shoes(folder: Path, testing: int = TESTING) -> dict[str, list[Path]]:
-    """The pictures of the first release that is there, by split. `folder` may be that of the release itself.
+    """The images of the first release that is there, by split. `folder` may be that of the release itself.
 
     Raises InputError if there is none, or if none would be left to train.
     """
     root = next((folder / name for name in RELEASES if (folder / name).is_dir()), folder)
-    pictures = sorted(root.rglob("*.jpg"), key=lambda path: path.relative_to(root).as_posix())
-    if not pictures:
+    images = sorted(root.rglob("*.jpg"), key=lambda path: path.relative_to(root).as_posix())
+    if not images:
         raise InputError(f"ut_zappos50k: {folder} has no .jpg below it; unpack {RELEASES[0]}.zip or {RELEASES[1]}.zip "
                          "there, with the folders of categories")
-    if len(pictures) <= testing:
-        raise InputError(f"ut_zappos50k: {root} has {len(pictures)} pictures, of which {testing} are held out; unpack "
+    if len(images) <= testing:
+        raise InputError(f"ut_zappos50k: {root} has {len(images)} images, of which {testing} are held out; unpack "
                          "the whole archive")
-    order = np.random.default_rng(SEED).permutation(len(pictures))
-    return {"train": [pictures[number] for number in sorted(order[:-testing])],
-            "test": [pictures[number] for number in sorted(order[-testing:])]}
+    order = np.random.default_rng(SEED).permutation(len(images))
+    return {"train": [images[number] for number in sorted(order[:-testing])],
+            "test": [images[number] for number in sorted(order[-testing:])]}
 
 
-def _records(pictures: Sequence[Path]) -> Iterator[Record]:
-    for path in pictures:
+def _records(images: Sequence[Path]) -> Iterator[Record]:
+    for path in images:
         # A shoe is known by category, kind, brand and file.
         name = "/".join(path.with_suffix("").parts[-4:])
         try:
-            with Image.open(path) as picture:
-                side = max(picture.size)
-                image = path if picture.width == picture.height else _on_white(picture, side)
+            with Image.open(path) as pil_image:
+                side = max(pil_image.size)
+                image = path if pil_image.width == pil_image.height else _on_white(pil_image, side)
         except OSError:
             image, side = path, 1  # passed on for the builder to name or to leave out
         yield record(image, np.zeros((0, 2)), np.zeros(0), float(side), name)
 
 
-def _on_white(picture: Image.Image, side: int) -> bytes:
+def _on_white(image: Image.Image, side: int) -> bytes:
     square = Image.new("RGB", (side, side), WHITE)
-    square.paste(picture.convert("RGB"), ((side - picture.width) // 2, (side - picture.height) // 2))
+    square.paste(image.convert("RGB"), ((side - image.width) // 2, (side - image.height) // 2))
     stored = io.BytesIO()
     square.save(stored, "JPEG", quality=95, subsampling=0)
     return stored.getvalue()
@@ -66,7 +66,7 @@ class UtZappos50k(KeypointBuilder):
     testing = TESTING
 
     def splits(self, folder):
-        return {split: _records(pictures) for split, pictures in shoes(folder, self.testing).items()}
+        return {split: _records(images) for split, images in shoes(folder, self.testing).items()}
 
 
 def _check(folder: Path, testing: int = TESTING) -> list[str]:

@@ -1,4 +1,4 @@
-"""Any folder of videos: files that FFmpeg reads, or a folder of pictures for each; without labels or with a table.
+"""Any folder of videos: files that FFmpeg reads, or a folder of images for each; without labels or with a table.
 
 A table of labels, `keypoints.csv` in the folder, has the columns `video`, `frame`, `keypoint`, `x`, `y` and, if wanted,
 `visible` (0 or 1): a row for each labelled point, the video by its path below the folder, frames from 0 on, pixels of
@@ -167,5 +167,5 @@ def _check(folder: Path) -> list[str]:
 
 
 DATASET = Dataset("videos", Videos, lambda folder: _labels(folder, find_videos(folder)).skeleton,
-                  f"your own: a folder of video files or of folders of pictures, and {TABLE} if points are labelled",
+                  f"your own: a folder of video files or of folders of images, and {TABLE} if points are labelled",
                   _check)

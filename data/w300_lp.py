@@ -1,7 +1,7 @@
 """300W-LP: faces of four sets, turned to large poses by synthesis, with 68 points.
 
 Zhu et al., Face Alignment Across Large Poses, CVPR 2016. The points are those of `pts_3d`, projections of 3D points
-that stay on hidden cheeks too, as LS3D-W is annotated; mirrored folders (`*_Flip`) are left out. Pictures are stored as
+that stay on hidden cheeks too, as LS3D-W is annotated; mirrored folders (`*_Flip`) are left out. Images are stored as
 they are, coordinates as well. `scale` is the distance of the outer corners of the eyes in pixels; it is very small for
 faces in profile.
 """
@@ -25,13 +25,13 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
     root = folder / "300W_LP" if (folder / "300W_LP").is_dir() else folder
     places = [root / name for name in SETS if (root / name).is_dir()]
     if not places:
-        faults.append(f"none of {', '.join(SETS)} is there; unpack the pictures beside the folder landmarks")
+        faults.append(f"none of {', '.join(SETS)} is there; unpack the images beside the folder landmarks")
     faces = []
     for place in places:
         described = {file.name.removesuffix("_pts.mat") for file in (root / "landmarks" / place.name).glob("*_pts.mat")}
-        pictures = {file.stem for file in place.glob("*.jpg")}
+        images = {file.stem for file in place.glob("*.jpg")}
         faults += [f"{place.name}/{name}.jpg has no landmarks/{place.name}/{name}_pts.mat; fetch the landmarks again"
-                   for name in sorted(pictures - described)]
+                   for name in sorted(images - described)]
         for name in sorted(described):
             points = _points(root / "landmarks" / place.name / f"{name}_pts.mat", faults)
             if points is not None:

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from experiments.own_needs import material_of, systems_line
 from kpjax.annotations.checking import (
     VideoFacts,
+    image_faults,
     keypoint_counts,
-    picture_faults,
     repeated_labels,
     sessions_on_both_sides,
     unusual_sizes,
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> Project:
     copies = []
     if not flags.quick:
         pictures = list(dict.fromkeys(frame.path for frame in project.frames if frame.number is None))
-        broken, copies = picture_faults(pictures, functools.partial(
+        broken, copies = image_faults(pictures, functools.partial(
             tqdm, total=len(pictures), desc="pictures", disable=None, leave=False))
         faults += [fault for fault in broken if not any(fault.split(";")[0] in known for known in faults)]
     print(*note_lines(project, copies), sep="\n")

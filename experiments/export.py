@@ -50,7 +50,7 @@ def export_run(
     write_opened(opened, out, overwrite=overwrite, tell=tell)
     if self_test:
         tell(in_fresh_process(out / standalone.RUNNER, "--self-test", str(TOLERANCE)))
-    tell(f"{out}: python {out / standalone.RUNNER} PICTURE...")
+    tell(f"{out}: python {out / standalone.RUNNER} IMAGE...")
     return out
 
 

@@ -11,7 +11,7 @@ from kpjax.training.evaluation import Gathered
 
 
 def keypoint_errors(
-    found: Gathered, points: Skeleton, name: str, *, threshold: float, strict: bool = True, pooled: bool = False,
+    found: Gathered, skeleton: Skeleton, name: str, *, threshold: float, strict: bool = True, pooled: bool = False,
     uncounted: Sequence[str] = (), details: bool = False,
 ) -> dict[str, float]:
     """PCK and NME relative to `scale`, distance and MAE in pixels of the original pictures, under `name/`.
@@ -21,9 +21,9 @@ def keypoint_errors(
     group of keypoints.
     Raises InputError if none of the keypoints would count.
     """
-    counted = np.array([keypoint not in uncounted for keypoint in points.names], np.float32)
+    counted = np.array([keypoint not in uncounted for keypoint in skeleton.names], np.float32)
     if not counted.any():
-        raise InputError(f"{name}: all {len(points.names)} keypoints are left out of the mean; count at least one")
+        raise InputError(f"{name}: all {len(skeleton.names)} keypoints are left out of the mean; count at least one")
     visible = found.visible * counted
     there, truth = (np.asarray(geometry.move_points(found.crop, keypoints))
                     for keypoints in (found.keypoints, found.true_keypoints))
@@ -35,6 +35,6 @@ def keypoint_errors(
               for measure, result in (("pck", pck), ("nme", nme), ("distance", pixels), ("mae", mae))}
     if details:
         for measure, result in (("pck", pck), ("nme", nme)):
-            values |= metrics.by_keypoint(f"{name}/{measure}", result.per_keypoint, points)
-            values |= metrics.by_group(f"{name}/{measure}_group", result.per_keypoint, points)
+            values |= metrics.by_keypoint(f"{name}/{measure}", result.per_keypoint, skeleton)
+            values |= metrics.by_group(f"{name}/{measure}_group", result.per_keypoint, skeleton)
     return values

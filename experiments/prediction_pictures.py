@@ -22,5 +22,5 @@ def draw_predictions(
     if jax.process_index() != 0:
         return
     images = [some[number].image for number in range(len(some))]
-    write_png(path, prediction_sheet(images, found.keypoints, found.scores, method.points, true=found.true_keypoints,
+    write_png(path, prediction_sheet(images, found.keypoints, found.scores, method.skeleton, true=found.true_keypoints,
                                      visible=found.visible, columns=4, minimum_side=minimum_side))

@@ -67,7 +67,7 @@ def open_predictor(folder: Path) -> Predictor:
         return Predictor(exported.skeleton, exported.side, described_place(told["input"]), exported.predict,
                          told["score"]["kind"], float(told["score"]["cutoff"]), title_of(told["run"]), told["run"])
     opened = open_run(folder)
-    return Predictor(opened.method.points, opened.side, opened.place, as_function(opened.method, opened.trained),
+    return Predictor(opened.method.skeleton, opened.side, opened.place, as_function(opened.method, opened.trained),
                      opened.score["kind"], float(opened.score["cutoff"]), title_of(opened.result), opened.result)
 
 

@@ -27,11 +27,11 @@ def finished_before(folder: Path, job: Job) -> bool:
     return True
 
 
-def begin(folder: Path, identity: Mapping[str, Any], points: Skeleton) -> None:
+def begin(folder: Path, identity: Mapping[str, Any], skeleton: Skeleton) -> None:
     """Writes config.json and skeleton.json, which `stored_run` reads. Of several processes the first writes."""
     if jax.process_index() == 0:
         write_config(folder, identity)
-        write_json(folder / "skeleton.json", asdict(points))
+        write_json(folder / "skeleton.json", asdict(skeleton))
 
 
 class StoredRun(NamedTuple):
@@ -39,7 +39,7 @@ class StoredRun(NamedTuple):
 
     config: Any
     variant: str
-    points: Skeleton
+    skeleton: Skeleton
 
 
 def stored_run(folder: Path, *configs: type) -> StoredRun:

@@ -119,7 +119,7 @@ def index_grid(stride: float | int) -> Float[Array, "3 3"]:
 
 
 def half_pixel_grid(stride: float | int) -> Float[Array, "3 3"]:
-    """Image -> heatmap pixels as (index + 0.5) / stride - 0.5: both arrays cover the same area of the picture."""
+    """Image -> heatmap pixels as (index + 0.5) / stride - 0.5: both arrays cover the same area of the image."""
     offset = 0.5 / stride - 0.5
     return compose(translation(offset, offset), scaling(1 / stride))
 
@@ -217,7 +217,7 @@ def move_points(
 ) -> Float[Array, "*_ points 2"]:
     """Points (..., N, 2) under maps (..., 3, 3) or a spline; leading axes broadcast.
 
-    Points behind a homography's horizon come out finite and far outside any picture.
+    Points behind a homography's horizon come out finite and far outside any image.
     """
     points = _float32(points)
     if isinstance(maps, ThinPlateSpline):

@@ -20,7 +20,7 @@ class Example(NamedTuple):
     keypoints: jax.Array  # (K, 2) float32
     visible: jax.Array  # (K,) float32, 1 where the keypoint is labelled, 0 elsewhere
     scale: jax.Array  # () float32, the dataset's reference length in pixels of `image`
-    crop: jax.Array  # (3, 3) float32, pixels of `image` -> pixels of the original picture
+    crop: jax.Array  # (3, 3) float32, pixels of `image` -> pixels of the original image
     index: jax.Array  # () int32, number in its source; -1 for padding
 
 
@@ -37,7 +37,7 @@ class Skeleton:
     """What a dataset's keypoints are called and how they belong together.
 
     names: one per keypoint. edges: pairs of indices to draw. flip: the index of each keypoint's mirror image, its own
-    inverse; empty if a mirrored picture is no valid example. groups: named sets of indices to report together.
+    inverse; empty if a mirrored image is no valid example. groups: named sets of indices to report together.
     Raises InputError for a name that occurs twice, an index out of range, or a flip that is not its own inverse.
     """
 
@@ -98,7 +98,7 @@ class Method(NamedTuple):
     update: Callable[[Any, Streams, jax.Array], tuple[Any, Metrics]]  # (state, streams, key) -> one step on
     predict: Callable[[Any, Example], Prediction]  # reads `variables` and `frozen` of a State or a Trained
     streams: tuple[str, ...]  # what `update` reads
-    points: Skeleton  # what `predict` returns
+    skeleton: Skeleton  # what `predict` returns
 
 
 def named_key(key: jax.Array, name: str) -> jax.Array:

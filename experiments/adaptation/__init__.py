@@ -61,7 +61,7 @@ def run(job: Job) -> None:
     start = {"core": core.variables} if core else {}
     start |= perceptual_start(config)
     method = build(config, job.variant)
-    begin(folder, identity_of(job), method.points)
+    begin(folder, identity_of(job), method.skeleton)
     if jax.process_index() == 0:
         write_json(folder / "annotation.json", asdict(pictures.test.skeleton))
     if recipe.trains:
@@ -72,10 +72,10 @@ def run(job: Job) -> None:
     # What pictures are compared by is no part of the result.
     trained = Trained(trained.variables, {name: tree for name, tree in trained.frozen.items() if name == "core"})
     found = predict(judge(config), as_judged(trained, job.variant), pictures, config)
-    values, reason = row_of(found, config, pictures.test.skeleton, method.points)
+    values, reason = row_of(found, config, pictures.test.skeleton, method.skeleton)
     if core and core.accuracy is not None:
         values["core/pck"] = core.accuracy
-    draw_sheets(found, pictures, config, method.points, folder / "pictures")
+    draw_sheets(found, pictures, config, method.skeleton, folder / "pictures")
     write_points(folder, found)
     if jax.process_index() == 0:
         write_networks(folder, trained, job.variant)

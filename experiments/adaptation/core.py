@@ -89,6 +89,6 @@ def _train(job: Job, folder: Path) -> Fitted:
 
 def _accuracy(method: Method, state, test: Source, config: Config) -> dict[str, float]:
     found = predict_source(method, state, test, batch_size=2 * config.core_batch_size)
-    errors = keypoint_errors(found, method.points, "core", threshold=config.core_pck_threshold, strict=False,
+    errors = keypoint_errors(found, method.skeleton, "core", threshold=config.core_pck_threshold, strict=False,
                              uncounted=config.core_uncounted_keypoints)
     return {name: errors[name] for name in ("core/pck", "core/nme")}

@@ -109,7 +109,7 @@ def check_annotation(config: Config, pictures: Pictures) -> None:
         labelled_subsets(len(pictures.fit), max(config.images, default=1), repeats=config.repeats, extra=config.extra)
 
 
-def row_of(found: Found, config: Config, annotation: Skeleton, points: Skeleton) -> tuple[dict[str, float], str]:
+def row_of(found: Found, config: Config, annotation: Skeleton, skeleton: Skeleton) -> tuple[dict[str, float], str]:
     """The metrics of a row, and why they mean nothing ("" if they do).
 
     `forward/<images>` and `backward/<images>` in percent, with all labelled pictures also per landmark and per point;
@@ -138,11 +138,11 @@ def row_of(found: Found, config: Config, annotation: Skeleton, points: Skeleton)
         shown = [np.asarray(part.visible)[complete(part, name)].any(0) for name, part in
                  (("fitted", found.fit), ("test", found.test))]
         landmarks = [name for name, there in zip(annotation.names, shown[0] & shown[1], strict=True) if there]
-        for direction, names in (("forward", landmarks), ("backward", points.names)):
+        for direction, names in (("forward", landmarks), ("backward", skeleton.names)):
             per_landmark = errors[f"{direction}/all"].per_landmark
             row |= {f"{direction}/all/{name}": float(value) for name, value in zip(names, per_landmark, strict=True)}
     row |= {f"consistency/rank_{rank}": float(value) for rank, value in enumerate(follows.ascending, 1)}
-    reason = void({"annotated_spread": 0.0} | row, len(points.names))
+    reason = void({"annotated_spread": 0.0} | row, len(skeleton.names))
     return row | {"void": float(bool(reason))}, reason
 
 

@@ -108,13 +108,13 @@ def _built(settings: Settings, parametrisation: Parametrisation) -> Method:
 
 
 @functools.lru_cache(maxsize=4)
-def build_core(config: Config, points: Skeleton) -> Method:
+def build_core(config: Config, skeleton: Skeleton) -> Method:
     """The supervised network of another category that all rows start from."""
     coding = codec(image_size=config.image_size, heatmap_size=config.image_size // STRIDE, sigma=config.core_sigma)
-    mirrored = (random_flip(points),) if points.flip else ()
+    mirrored = (random_flip(skeleton),) if skeleton.flip else ()
     drops = {config.core_steps * share // 11: 0.1 for share in (6, 9)}
     return supervised(
-        network(config, len(points.names)), points, codec=coding, optimizer=optax.scale_by_adam(),
+        network(config, len(skeleton.names)), skeleton, codec=coding, optimizer=optax.scale_by_adam(),
         learning_rate=optax.piecewise_constant_schedule(config.core_learning_rate, drops),
         augment=compose_augmentations(random_scale_rotation(), *mirrored), normalise=as_it_is, loss=heatmap_mse)
 

@@ -14,7 +14,7 @@ SHOWN, COLUMNS = 16, 8
 SIDE = 128  # px, to which small pictures are enlarged
 
 
-def draw_sheets(found: Found, pictures: Pictures, config: Config, points: Skeleton, folder: Path) -> None:
+def draw_sheets(found: Found, pictures: Pictures, config: Config, skeleton: Skeleton, folder: Path) -> None:
     """Writes points.png, the discovered points, and landmarks_from_points.png, the annotation as all labelled pictures
     regress it from them, true places as rings. Of several processes the first writes.
 
@@ -39,7 +39,7 @@ def draw_sheets(found: Found, pictures: Pictures, config: Config, points: Skelet
     images = [pictures.test[int(number)].image for number in numbers[chosen]]
     titles = [f"{rank + 1}: {captions[place]}" for rank, place in zip(ranks, chosen, strict=True)]
     discovered = np.asarray(found.test.discovered)[numbers[chosen]]
-    write_png(folder / "points.png", prediction_sheet(images, discovered, None, points, captions=titles,
+    write_png(folder / "points.png", prediction_sheet(images, discovered, None, skeleton, captions=titles,
                                                       columns=COLUMNS, minimum_side=SIDE))
     if config.annotated and forward.regressed.shape[1] == len(annotation.names):
         rows = numbers[chosen]

@@ -65,7 +65,7 @@ def importance_row(effort: Effort, name: str, config: Config, keypoints: int) ->
 
 def start_of(setting: Setting, variant: str) -> Start:
     """What the second half of the keypoints is added to: untrained networks, and importances of 1."""
-    config, keypoints = setting.config, len(setting.points.names)
+    config, keypoints = setting.config, len(setting.skeleton.names)
     old, new = range(keypoints // 2), range(keypoints // 2, keypoints)
     images = jnp.zeros((1, config.image_size, config.image_size, 3), jnp.float32)
     network = setting.parts.network
@@ -80,7 +80,7 @@ def start_of(setting: Setting, variant: str) -> Start:
 
 def step_of(method: Method, config: Config, start: Start) -> Callable[[], None]:
     """One compiled step of a method on made batches, as a call that returns when it is done."""
-    streams = {"labelled": made_batch(config, len(method.points.names), 0)}
+    streams = {"labelled": made_batch(config, len(method.skeleton.names), 0)}
     key = jax.random.key(0)
     state = jax.jit(method.init)(key, streams, start)
     update = jax.jit(method.update, donate_argnums=0)

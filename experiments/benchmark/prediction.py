@@ -56,7 +56,7 @@ def untrained_predictor(config: Config) -> Predictor:
     method = build(config, skeleton(POINTS), "supervised")
     streams = {name: made_batch(config, POINTS, 0) for name in method.streams}
     state = jax.jit(method.init)(jax.random.key(0), streams, {})
-    return Predictor(method.points, config.image_size, letterbox(config.image_size),
+    return Predictor(method.skeleton, config.image_size, letterbox(config.image_size),
                      as_function(method, Trained(state.variables, state.frozen)), "peak", 0.6, "untrained", {})
 
 

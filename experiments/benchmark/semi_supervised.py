@@ -21,7 +21,7 @@ def step_of(method: Method, config: Config, batch_size: int) -> tuple[Callable[[
     """One compiled step of a method on made batches, as a call that returns when it is done, and its temporaries in
     bytes. batch_size: of all streams together, divided evenly among them."""
     each = replace(config, batch_size=batch_size // len(method.streams))
-    streams = {name: made_batch(each, len(method.points.names), n) for n, name in enumerate(method.streams)}
+    streams = {name: made_batch(each, len(method.skeleton.names), n) for n, name in enumerate(method.streams)}
     key = jax.random.key(0)
     state = jax.jit(method.init)(key, streams, {})
     update = jax.jit(method.update, donate_argnums=0).lower(state, streams, key).compile()

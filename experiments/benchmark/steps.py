@@ -35,7 +35,7 @@ def made_batch(config: Config, keypoints: int, seed: int) -> Example:
 
 def step_of(method: Method, config: Config) -> Callable[[], None]:
     """One compiled step of a method on made batches, as a call that returns when it is done."""
-    streams = {name: made_batch(config, len(method.points.names), n) for n, name in enumerate(method.streams)}
+    streams = {name: made_batch(config, len(method.skeleton.names), n) for n, name in enumerate(method.streams)}
     key = jax.random.key(0)
     state = jax.jit(method.init)(key, streams, {})
     update = jax.jit(method.update, donate_argnums=0)

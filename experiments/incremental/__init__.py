@@ -66,13 +66,13 @@ def run(job: Job) -> None:
         return
     material = open_own(config) if is_own(config) else open_material(config, job.seed, job.data_dir)
     this = open_run(job, material)
-    begin(folder, identity_of(job, protocol_digest=material.protocol.digest), material.points)
+    begin(folder, identity_of(job, protocol_digest=material.protocol.digest), material.skeleton)
     weights = weights_in_words(config, job.variant)
     print(f"{job.variant}, seed {job.seed}: {VARIANTS[job.variant].line}; {len(material.protocol.steps)} steps"
           + "".join(f", {name} {value:g}" for name, value in weights.items()))
     known, rows, values = learn_all(this)
-    matrices = stacked_rows(rows, len(material.points.names))
-    values |= summary(matrices, material.introduced, material.points.names)
+    matrices = stacked_rows(rows, len(material.skeleton.names))
+    values |= summary(matrices, material.introduced, material.skeleton.names)
     if is_own(config):
         values |= old_and_new(matrices, material.introduced)
         write_scores(folder, this.judge, known.trained, material.labelled, batch_size=2 * config.batch_size,
@@ -147,7 +147,7 @@ def weights_in_words(config: Config, variant: str) -> dict[str, float]:
 
 def write_matrix(folder: Path, this: Run, matrices: Matrices) -> None:
     """accuracy_matrix.csv with every number, and a picture of the matrix at each of the two thresholds."""
-    names, introduced = this.material.points.names, this.material.introduced
+    names, introduced = this.material.skeleton.names, this.material.introduced
     make_folder(folder / "pictures")
     write_text(folder / "accuracy_matrix.csv", matrix_csv(matrices, introduced, names, this.config))
     titles = ["base"] + [f"step {step}" for step in range(1, len(matrices.error))]

@@ -93,7 +93,7 @@ def associate(run: Run, known: Known, step: int, before: Rows) -> Associated:
 
 def triples_of(run: Run, known: Known, step: int, source: Source) -> list[tuple[int, ...]]:
     """(old, new, new) numbers of keypoints, or (old, new); [] for rows without an auxiliary task."""
-    config, points, protocol = run.config, run.material.points, run.material.protocol
+    config, points, protocol = run.config, run.material.skeleton, run.material.protocol
     kind = RECIPES[run.job.variant].triples
     if not kind:
         return []
@@ -115,7 +115,7 @@ def triples_of(run: Run, known: Known, step: int, source: Source) -> list[tuple[
 
 def _apart(run: Run, known: Known, new, source: Source) -> np.ndarray:
     predicted = predict_source(run.judge, known.trained, source, batch_size=2 * run.config.batch_size)
-    return mean_distances(run.material.points, new, predicted.keypoints, predicted.true_keypoints, predicted.visible,
+    return mean_distances(run.material.skeleton, new, predicted.keypoints, predicted.true_keypoints, predicted.visible,
                           predicted.scale)
 
 
@@ -233,7 +233,7 @@ def diagnoses(
     Under association/step_<t>/<old keypoint>/: ka_net and teacher, PCK at the first threshold; reach, the share of the
     step's pictures within KA-Net's reach; copies, the share on which its arg-max is the old model's; used, 0 or 1.
     """
-    config, setting, names = run.config, run.setting, run.material.points.names
+    config, setting, names = run.config, run.setting, run.material.skeleton.names
     found = predict_source(_knowing(setting, network, inputs), trained, run.material.judge,
                            batch_size=2 * config.batch_size, labelled=True)
     accuracy = accuracies(found, config.pck_thresholds)

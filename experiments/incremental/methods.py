@@ -55,7 +55,7 @@ def _shared(parts: Parts) -> dict:
 def _incremental(parts: Parts, objective: Objective, rate: float, steps: int, **options) -> Method:
     config = parts.config
     return incremental(
-        parts.network, parts.points, objective=objective, learning_rate=rate_of(config, rate, steps),
+        parts.network, parts.skeleton, objective=objective, learning_rate=rate_of(config, rate, steps),
         freeze_old_heads=config.freeze_old_heads, **_shared(parts), **options)
 
 
@@ -112,7 +112,7 @@ def build_association(setting: Setting, kind: str, network: AssociationName, inp
     parts, config = setting.parts, setting.config
     options = {"confidence": confidence_of(setting)} if kind == "filtered" else {}
     return association(
-        parts.network, parts.points, network=network_of(config, network, inputs), slots=config.triples,
+        parts.network, parts.skeleton, network=network_of(config, network, inputs), slots=config.triples,
         learning_rate=rate_of(config, config.association_learning_rate, steps_of(config, "kamp").association),
         **_shared(parts), **options)
 

@@ -51,7 +51,7 @@ def old_model(folder: str) -> OldModel:
     names = (*TAKEN_OVER, *SIZES.get(config["network"], ()))
     taken = {name: tuple(config[name]) if isinstance(config[name], list) else config[name] for name in names
              if name in config}
-    return OldModel(opened, opened.method.points.names, taken)
+    return OldModel(opened, opened.method.skeleton.names, taken)
 
 
 def expanded(old: OldModel, network: KeypointNetwork, keypoints: int, image_size: int) -> tuple[Variables, str]:

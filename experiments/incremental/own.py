@@ -96,7 +96,7 @@ def open_own(config: OwnConfig) -> Material:
     old = old_model(config.old)
     project = needed_project(config)
     held = hold_out(project, config.validation)
-    skeleton = joint_skeleton(old.opened.method.points, project)
+    skeleton = joint_skeleton(old.opened.method.skeleton, project)
     project = renamed_to(project, skeleton)
 
     train, held_out = (open_animals(config, project, numbers, part) for numbers, part in (

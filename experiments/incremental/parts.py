@@ -24,17 +24,17 @@ class Parts(NamedTuple):
     """What all methods of a preset are built from."""
 
     config: Config
-    points: Skeleton
+    skeleton: Skeleton
     network: KeypointNetwork
     codec: Codec
     augment: Augment
 
 
 @functools.lru_cache(maxsize=8)
-def parts_of(config: Config, points: Skeleton, mirrored: bool) -> Parts:
+def parts_of(config: Config, skeleton: Skeleton, mirrored: bool) -> Parts:
     """Built once per config, so that all steps and seeds share what is compiled. mirrored: see `Protocol`."""
     network = heatmap_network(
-        config.network, len(points.names), stride=config.image_size // config.heatmap_size, widths=config.widths,
+        config.network, len(skeleton.names), stride=config.image_size // config.heatmap_size, widths=config.widths,
         depth=config.depth, head_layers=config.head_layers, head_width=config.head_width, dtype=config.dtype,
         width=config.width, modules=config.modules, blocks=config.blocks, stem_width=config.stem_width,
         taps=config.taps, rematerialise=config.rematerialise,
@@ -43,16 +43,16 @@ def parts_of(config: Config, points: Skeleton, mirrored: bool) -> Parts:
            {"rounded": False, "window": None})
     coding = codec(image_size=config.image_size, heatmap_size=config.heatmap_size, sigma=config.sigma, grid=config.grid,
                    decoder=decoder(config.decoder, sigma=config.sigma), **how)
-    return Parts(config, points, network, coding, _augmentation(config, points, mirrored))
+    return Parts(config, skeleton, network, coding, _augmentation(config, skeleton, mirrored))
 
 
-def _augmentation(config: Config, points: Skeleton, mirrored: bool) -> Augment:
+def _augmentation(config: Config, skeleton: Skeleton, mirrored: bool) -> Augment:
     """What every method does to every picture. Mirrored only where no pair of keypoints comes apart."""
-    flip = config.flip and bool(points.flip) and mirrored
+    flip = config.flip and bool(skeleton.flip) and mirrored
     if config.augmentation == "official":
-        return compose_augmentations(random_scale_rotation(), *((random_flip(points),) if flip else ()))
+        return compose_augmentations(random_scale_rotation(), *((random_flip(skeleton),) if flip else ()))
     if config.augmentation == "strong":
-        return strong_augmentation(points, rotation=config.rotation, zoom=config.zoom, shift=config.shift, flip=flip,
+        return strong_augmentation(skeleton, rotation=config.rotation, zoom=config.zoom, shift=config.shift, flip=flip,
                                    jitter=config.jitter, blur=config.blur, noise=config.noise)
     if config.augmentation == "xray":
         return random_warp(draw_affine(degrees=10.0, scale=(1.0, 1.0), shift=0.02))
@@ -63,7 +63,7 @@ class Setting(NamedTuple):
     """What decides how a method is compiled. Methods are built once for each, so that steps and seeds share them."""
 
     config: Config
-    points: Skeleton
+    skeleton: Skeleton
     mirrored: bool
 
     @property

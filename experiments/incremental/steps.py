@@ -66,7 +66,7 @@ class Known(NamedTuple):
 def open_run(job: Job, material: Material) -> Run:
     """Weights are arrays in `Increment`, so runs that differ in them share what is compiled."""
     compiled = replace(job.config, summary="", **dict.fromkeys(WEIGHTS, 1.0))
-    return Run(job, material, Setting(compiled, material.points, material.protocol.mirrored))
+    return Run(job, material, Setting(compiled, material.skeleton, material.protocol.mirrored))
 
 
 def batches_of(run: Run, source: Source) -> BatchStream:
@@ -127,7 +127,7 @@ def base_kind(variant: str) -> BaseKind:
 def learn_base(run: Run) -> Known:
     """The network that knows the keypoints of step 0. A person's own old model is one already."""
     if is_own(run.config):
-        points = run.material.points
+        points = run.material.skeleton
         variables, digest = expanded(old_model(run.config.old), run.setting.parts.network, len(points.names),
                                      run.config.image_size)
         known = increment(len(points.names), old=(), new=np.flatnonzero(run.material.introduced == 0),
@@ -150,7 +150,7 @@ def learn_jointly(run: Run) -> Known:
 
 def _first(run: Run, kind: BaseKind, source: Source, steps: int, of_steps, weights: Mapping[str, float]) -> Stage:
     new = np.flatnonzero(np.isin(run.material.introduced, list(of_steps)))
-    step = increment(len(run.material.points.names), old=(), new=new, slots=run.config.triples, weights=weights)
+    step = increment(len(run.material.skeleton.names), old=(), new=new, slots=run.config.triples, weights=weights)
     method = build_base(run.setting, kind, steps)
 
     def train_in(place: Path) -> Fitted:

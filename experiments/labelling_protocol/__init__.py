@@ -62,9 +62,9 @@ def open_sets(config: Config, seed: int, data_dir: Path) -> tuple[Source, Source
     return train, test
 
 
-def build(config: Config, points: Skeleton) -> Method:
+def build(config: Config, skeleton: Skeleton) -> Method:
     """The method by which every network of the protocol learns."""
-    return supervised.build(config, points, "supervised_mse" if config.loss == "mse" else "supervised")
+    return supervised.build(config, skeleton, "supervised_mse" if config.loss == "mse" else "supervised")
 
 
 def trained_on(job: Job, source: Source, folder: Path, *, seed: int, identity: Mapping[str, Any]) -> Fitted:

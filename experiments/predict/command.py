@@ -28,7 +28,7 @@ from experiments.predict.drawing import (
 from experiments.predict.options import Options, check_options
 from experiments.predict.pipeline import Seen, predicted
 from experiments.predictors import Predictor, open_predictor
-from kpjax.annotations.boxes_file import boxes_of_pictures, boxes_of_video, read_boxes
+from kpjax.annotations.boxes_file import boxes_of_images, boxes_of_video, read_boxes
 from kpjax.annotations.predictions import (
     UNREADABLE,
     PredictionTable,
@@ -41,7 +41,7 @@ from kpjax.annotations.predictions import (
 from kpjax.errors import InputError, RunError, summarise
 from kpjax.evaluation.calibration import DEFAULT_CUTOFF
 from kpjax.images.inputs import Footage, find_footage
-from kpjax.images.reading import read_picture
+from kpjax.images.reading import read_image
 from kpjax.images.transforms import Place
 
 TOLERATED = 0.01  # the share of a video's frames that may not decode without --on-bad-frame skip
@@ -115,7 +115,7 @@ def _planned(footage: Footage, predictor: Predictor, out: Path, formats: Sequenc
     instances, boxes = ("0",), None
     if options.boxes is not None:
         known = read_boxes(options.boxes)
-        instances, boxes = (boxes_of_pictures(known, footage.names) if footage.video is None else
+        instances, boxes = (boxes_of_images(known, footage.names) if footage.video is None else
                             boxes_of_video(known, footage.names[0], footage.numbers))
     drawn = []
     if options.overlay is not False:
@@ -133,7 +133,7 @@ def _check_pictures(footage: Footage) -> None:
     them fits in memory."""
     def fault(path: Path) -> str | None:
         try:
-            read_picture(path)
+            read_image(path)
         except InputError as error:
             return str(error)
         return None

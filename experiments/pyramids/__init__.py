@@ -102,7 +102,7 @@ def run_network(job: Job, folder: Path, videos: Videos) -> None:
     """A row that predicts keypoints."""
     config = job.config
     method = method_of(job, videos)
-    begin(folder, identity_of(job), method.points)
+    begin(folder, identity_of(job), method.skeleton)
     began = time.perf_counter()
     if job.variant == "untrained":
         trained, steps, speed, seconds = first_of(job, method), 0, 0.0, 0.0
@@ -110,7 +110,7 @@ def run_network(job: Job, folder: Path, videos: Videos) -> None:
         fitted = train(job, method, videos, folder, job.variant)
         trained, steps, speed, seconds = fitted.trained, config.steps, fitted.images_per_second, fitted.wall_seconds
     found = predict(method, trained, videos.test, config)
-    features = levels_of(found.keypoints, method.points) | {FLAT: found.keypoints}
+    features = levels_of(found.keypoints, method.skeleton) | {FLAT: found.keypoints}
     values = points_alive(found.keypoints, config.image_size)
     if job.variant == "supervised_bound":
         features = {FLAT: found.keypoints}
@@ -121,7 +121,7 @@ def run_network(job: Job, folder: Path, videos: Videos) -> None:
     if actions_of(videos.test) is not None:
         part = for_actions(config, videos.train)
         of_training = predict(method, trained, part, config)
-        known = levels_of(of_training.keypoints, method.points)
+        known = levels_of(of_training.keypoints, method.skeleton)
         # Levels of rivals are other networks, which the recurrent probe leaves aside.
         asked = {level: points for level, points in features.items() if level in known}
         values |= actions(known, part, asked, videos.test, config, job.seed)
@@ -132,7 +132,7 @@ def run_network(job: Job, folder: Path, videos: Videos) -> None:
     draw_pictures(method, trained, videos.test, config, job.variant, folder / "pictures")
     if jax.process_index() == 0:
         if videos.files:
-            for path in write_own(videos.files, videos.test, found, method.points, folder, every=config.every,
+            for path in write_own(videos.files, videos.test, found, method.skeleton, folder, every=config.every,
                                   side=config.annotated_side):
                 print(path)
         save_trained(folder / "model", trained)
@@ -160,7 +160,7 @@ def train(job: Job, method: Method, videos: Videos, folder: Path, name: str) -> 
     def evaluate(state) -> dict[str, float]:
         found = predict(method, state, videos.test, config)
         levels = {FLAT: found.keypoints} if job.variant == "supervised_bound" else levels_of(
-            found.keypoints, method.points)
+            found.keypoints, method.skeleton)
         return regression(levels, truth_of(found), videos.test, config, job.seed, details=False,
                           direct=job.variant == "supervised_bound").values
 

@@ -16,7 +16,7 @@ from kpjax.structures import Skeleton
 from kpjax.training.evaluation import Gathered
 
 
-def write_own(files: tuple[Video, ...], source: VideoSource, found: Gathered, points: Skeleton, folder: Path, *,
+def write_own(files: tuple[Video, ...], source: VideoSource, found: Gathered, skeleton: Skeleton, folder: Path, *,
               every: int, side: int) -> list[Path]:
     """Writes annotated/<video>.mp4 for each file, at most `side` pixels long, and points.csv; returns their paths.
 
@@ -27,7 +27,7 @@ def write_own(files: tuple[Video, ...], source: VideoSource, found: Gathered, po
     tables, written = [], []
     for number, (video, (first, end)) in enumerate(zip(files, source.bounds, strict=True)):
         footage = of_video(video, f"{number:03d}_{Path(video.name).stem}", slice(None, None, every))
-        table = empty_table(footage.path, footage.names, footage.numbers, points, "", times=footage.times)
+        table = empty_table(footage.path, footage.names, footage.numbers, skeleton, "", times=footage.times)
         row_of = {int(frame): row for row, frame in enumerate(footage.numbers)}
         for place in range(first, end):
             fill(table, row_of[int(source.frame[place])], video.size,
@@ -35,7 +35,7 @@ def write_own(files: tuple[Video, ...], source: VideoSource, found: Gathered, po
                  np.ones(1, bool))
         tables.append(table)
         path = folder / "annotated" / f"{footage.stem}.mp4"
-        written.append(write_overlay_video(_seen(footage, table, side), footage, path, opacity, points, side=side))
+        written.append(write_overlay_video(_seen(footage, table, side), footage, path, opacity, skeleton, side=side))
     write_text(folder / "points.csv", csv_text(*tables))
     return [folder / "points.csv", *written]
 

@@ -33,11 +33,11 @@ def draw_pictures(method: Method, trained: Trained, source: VideoSource, config:
     """
     videos = np.unique(np.linspace(0, len(source.titles) - 1, SHOWN_VIDEOS).round().astype(int))
     strips = [np.arange(*source.bounds[video])[:SHOWN_FRAMES] for video in videos]
-    labelled = method.points == source.skeleton  # the bound predicts the joints themselves
+    labelled = method.skeleton == source.skeleton  # the bound predicts the joints themselves
     chosen = subset(source, np.concatenate(strips))
     found = predict_source(method, trained, chosen, batch_size=4 * config.batch_size)
     if jax.process_index() == 0:
-        drawn = [draw_keypoints(chosen[number].image, found.keypoints[number], None, method.points, minimum_side=SIDE)
+        drawn = [draw_keypoints(chosen[number].image, found.keypoints[number], None, method.skeleton, minimum_side=SIDE)
                  for number in range(len(chosen))]
         ends = np.cumsum([len(strip) for strip in strips])
         columns = [drawn[end - len(strip):end] for strip, end in zip(strips, ends, strict=True)]
@@ -52,7 +52,7 @@ def draw_pictures(method: Method, trained: Trained, source: VideoSource, config:
     if jax.process_index() == 0:
         true = {"true": found.true_keypoints, "visible": found.visible} if labelled else {}
         write_png(folder / "keypoints.png", prediction_sheet(
-            [some[number].image for number in range(len(some))], found.keypoints, None, method.points, columns=4,
+            [some[number].image for number in range(len(some))], found.keypoints, None, method.skeleton, columns=4,
             **true))
         if not labelled:
             write_png(folder / "masks.png", masks)
@@ -82,14 +82,14 @@ def masks_sheet(method: Method, trained: Trained, source: VideoSource, config: C
     on_host = jax.tree.map(np.asarray, Trained(trained.variables, trained.frozen))
     heatmaps = jax.eval_shape(method.predict, on_host, frame).heatmaps
     columns = {"reference": reference.image, "frame": frame.image}
-    groups = method.points.groups or {"": tuple(range(len(method.points.names)))}
+    groups = method.skeleton.groups or {"": tuple(range(len(method.skeleton.names)))}
     for place, ((level, members), maps) in enumerate(zip(groups.items(), heatmaps, strict=True)):
         width = config.transport_widths[place] if len(groups) > 1 else _flat_width(config, variant)
         masks = _masks(keypoints[:, 0, list(members)], keypoints[:, 1, list(members)], maps.shape[1:3], width,
                        frame.image.shape[1:3])
         columns[f"seen {level}".strip()] = [(image * (0.2 + 0.8 * mask[..., None])).astype(np.uint8)
                                             for image, mask in zip(frame.image, masks, strict=True)]
-    if variant in RECIPES and method.points == level_points(config.level_sizes):
+    if variant in RECIPES and method.skeleton == level_points(config.level_sizes):
         # The parts that an untrained row's network has are those of the full method.
         _, paint = painter(config, variant)
         for picture, painted in paint(on_host.variables, frame.image, reference.image).items():

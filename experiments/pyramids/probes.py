@@ -60,9 +60,9 @@ def truth_of(source: Source | Gathered) -> Truth:
                    for field in ("keypoints", "visible", "crop")))
 
 
-def levels_of(keypoints: np.ndarray, points: Skeleton) -> dict[str, np.ndarray]:
+def levels_of(keypoints: np.ndarray, skeleton: Skeleton) -> dict[str, np.ndarray]:
     """Keypoints (N, K, 2) by level, and all of them as `flat`."""
-    return {name: keypoints[:, list(members)] for name, members in points.groups.items()} | {FLAT: keypoints}
+    return {name: keypoints[:, list(members)] for name, members in skeleton.groups.items()} | {FLAT: keypoints}
 
 
 def split_of(source: VideoSource, rows: np.ndarray, seed: int) -> tuple[Split, np.ndarray]:

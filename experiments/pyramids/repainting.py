@@ -47,7 +47,7 @@ def repaint(folder: Path, data_dir: Path, *, steps: int) -> dict[str, float]:
     split, _ = split_of(videos.test, np.arange(len(images)), seed)
     shown = split.test[np.linspace(0, len(split.test) - 1, SHOWN).round().astype(int)]
     values, columns = {}, {"frame": images[shown]}
-    for level, points in levels_of(found.keypoints, method.points).items():
+    for level, points in levels_of(found.keypoints, method.skeleton).items():
         painter = train_painter(points, images, split.fit, seed=seed, steps=steps)
         errors = reconstruction_errors(painter, points, images, split)
         values |= {f"psnr/{level}": errors.psnr, f"mse/{level}": errors.mse,

@@ -157,14 +157,14 @@ def painter(config: Config, variant: str) -> tuple[tuple[str, ...], Callable]:
 
     frame, reference: (B, H, W, 3) uint8.
     """
-    pictures = tuple(sorted(views(objective_of(config, variant)) - {POINTS}))
+    paintings = tuple(sorted(views(objective_of(config, variant)) - {POINTS}))
     network = network_of(config, config.level_sizes, conditioned=RECIPES[variant].conditioned)
-    forward = painting_pass(pictures, len(config.level_sizes), **_paints(config))
+    forward = painting_pass(paintings, len(config.level_sizes), **_paints(config))
 
     @jax.jit
     def paint(variables, frame, reference):
         frame, reference = (imagenet_normalise(images.astype(jnp.float32) / 255) for images in (frame, reference))
         outputs = network.apply(variables, frame, reference, train=False, method=forward)
-        return {picture: outputs[picture] for picture in pictures}
+        return {painting: outputs[painting] for painting in paintings}
 
-    return pictures, paint
+    return paintings, paint

@@ -68,12 +68,12 @@ def evaluate(
     sprites = config.source.startswith("sprites")
     values = {f"{name}/pck": pck.overall, f"{name}/mae": mae.sum.overall if sprites else mae.mean.overall}
     if details:
-        values |= metrics.by_keypoint(f"{name}/pck", pck.per_keypoint, method.points)
-        values |= metrics.by_group(f"{name}/pck_group", pck.per_keypoint, method.points)
+        values |= metrics.by_keypoint(f"{name}/pck", pck.per_keypoint, method.skeleton)
+        values |= metrics.by_group(f"{name}/pck_group", pck.per_keypoint, method.skeleton)
         grid = {"image_size": (config.image_size,) * 2, "heatmap_size": (config.heatmap_size,) * 2, "grid": "index"}
         cells, true_cells = (np.asarray(keypoint_cells(jnp.asarray(points), **grid))
                              for points in (found.keypoints, found.true_keypoints * found.visible[..., None]))
-        groups = dict(method.points.groups) or {"all": tuple(range(len(method.points.names)))}
+        groups = dict(method.skeleton.groups) or {"all": tuple(range(len(method.skeleton.names)))}
         batchwise = metrics.pck_batchwise(cells, true_cells, map_size=config.heatmap_size, groups=groups)
         values |= {f"{name}/pck_batchwise/{group}": value for group, value in batchwise.items()}
     return values
@@ -102,7 +102,7 @@ def run_fit(job: Job, method: Method, trains: dict[str, Source], steps: int, fol
                             process_count=jax.process_count())
         for stream_name, train in trains.items()}
     start = start or imagenet_start(
-        parts_of(config, method.points).one_head, config.imagenet, image_size=config.image_size, seed=job.seed)
+        parts_of(config, method.skeleton).one_head, config.imagenet, image_size=config.image_size, seed=job.seed)
 
     def measure(state):
         values = evaluate(method, state, source.validation, config, "source_validation")
@@ -153,14 +153,14 @@ def run(job: Job) -> None:
         return
     source, goal = open_domains(job)
     parts = parts_of(config, source.train.skeleton)
-    method = build(config, parts.points, job.variant)
+    method = build(config, parts.skeleton, job.variant)
     start = {}
     if recipe.start == "pretraining":
         start = {"variables": pretrained(job, parts, source).variables}
     elif recipe.start:
         start = {"variables": result_of(job._replace(variant=recipe.start)).variables}
     print(f"{job.variant}, seed {job.seed}: {VARIANTS[job.variant].line}")
-    begin(folder, identity_of(job), parts.points)
+    begin(folder, identity_of(job), parts.skeleton)
     trains = {"source": source.train, "target": goal.train, "labelled": goal.train}
     if recipe.train == "nothing":
         trained = Trained(start.get("variables", {}), {})

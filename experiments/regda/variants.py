@@ -45,7 +45,7 @@ class Parts(NamedTuple):
     """What all methods of a preset are built from."""
 
     config: Config
-    points: Skeleton
+    skeleton: Skeleton
     one_head: KeypointNetwork  # with the head of the pretraining
     two_heads: KeypointNetwork  # with the head of regda, mcd and dd
     codec: Codec
@@ -53,10 +53,10 @@ class Parts(NamedTuple):
 
 
 @functools.lru_cache(maxsize=4)
-def parts_of(config: Config, points: Skeleton) -> Parts:
+def parts_of(config: Config, skeleton: Skeleton) -> Parts:
     """Built once per config, so that all seeds share what is compiled."""
     network = functools.partial(
-        heatmap_network, config.network, len(points.names), stride=config.image_size // config.heatmap_size,
+        heatmap_network, config.network, len(skeleton.names), stride=config.image_size // config.heatmap_size,
         widths=config.widths, depth=config.depth, head_width=config.head_width, dtype=config.dtype)
 
     sizes = {"image_size": config.image_size, "heatmap_size": config.heatmap_size, "sigma": config.sigma}
@@ -70,7 +70,7 @@ def parts_of(config: Config, points: Skeleton) -> Parts:
                   random_colour_matrix(config.colour_matrix, about=config.colour_pivot),
                   random_blur((0.0, config.blur)), random_noise(config.noise))}[config.augmentation]()
     augment = {"source": change, "labelled": change, "target": change if config.augment_target else no_augmentation()}
-    return Parts(config, points, network(head_layers=config.pretraining_head_layers),
+    return Parts(config, skeleton, network(head_layers=config.pretraining_head_layers),
                  network(head_layers=config.head_layers), coding, augment)
 
 
@@ -125,7 +125,7 @@ def build_supervised(
     if mse:
         drops = {int(steps * 44 / 70): 0.1, int(steps * 59 / 70): 0.1}
         optimizer, rates, loss = optax.scale_by_adam(), optax.piecewise_constant_schedule(1e-3, drops), heatmap_mse
-    return supervised(parts.one_head, parts.points, codec=parts.codec, optimizer=optimizer, learning_rate=rates,
+    return supervised(parts.one_head, parts.skeleton, codec=parts.codec, optimizer=optimizer, learning_rate=rates,
                       augment=parts.augment[stream], normalise=imagenet_normalise, loss=loss, stream=stream)
 
 
@@ -147,10 +147,10 @@ def _pseudo_maps(config: Config, kind: str):
 def _disparity(parts: Parts) -> dict:
     """What regda and dd share: the margin, the coefficient, the weights of target keypoints, what is carried over."""
     config = parts.config
-    if wrong := [k for k in config.keypoints_never_in_target if not 0 <= k < len(parts.points.names)]:
-        raise InputError(f"--keypoints-never-in-target: {wrong[0]}; there are {len(parts.points.names)} keypoints, "
+    if wrong := [k for k in config.keypoints_never_in_target if not 0 <= k < len(parts.skeleton.names)]:
+        raise InputError(f"--keypoints-never-in-target: {wrong[0]}; there are {len(parts.skeleton.names)} keypoints, "
                          "counted from 0")
-    used = [k not in config.keypoints_never_in_target for k in range(len(parts.points.names))]
+    used = [k not in config.keypoints_never_in_target for k in range(len(parts.skeleton.names))]
 
     def weights(example):
         seen = example.visible if config.target_weight == "labels" else jnp.ones_like(example.visible)
@@ -171,21 +171,21 @@ def build_regda(parts: Parts, *, margin: float | None = None, kind: str | None =
     if literal:
         settings["disagree"] = lambda logits, maps, weights: -minimum_disparity(logits, maps, weights)
     if shallow:
-        settings["adversary"] = HeatmapHead(len(parts.points.names), 1, dtype=jnp.dtype(config.dtype))
+        settings["adversary"] = HeatmapHead(len(parts.skeleton.names), 1, dtype=jnp.dtype(config.dtype))
     settings["pseudo_maps"] = _pseudo_maps(config, kind or config.ground_false)
-    return regda(parts.two_heads, parts.points, **settings)
+    return regda(parts.two_heads, parts.skeleton, **settings)
 
 
 def build_dd(parts: Parts) -> Method:
     """Disparity discrepancy, which draws no ground-false maps but shares the pseudo-truth."""
-    return dd(parts.two_heads, parts.points, pseudo_maps=_pseudo_maps(parts.config, parts.config.ground_false),
+    return dd(parts.two_heads, parts.skeleton, pseudo_maps=_pseudo_maps(parts.config, parts.config.ground_false),
               **_adaptation(parts), **_disparity(parts))
 
 
 def build_mcd(parts: Parts) -> Method:
     """Maximum classifier discrepancy."""
     carried = _disparity(parts)["carried"]
-    return mcd(parts.two_heads, parts.points, carried=carried, trade_off=parts.config.mcd_trade_off,
+    return mcd(parts.two_heads, parts.skeleton, carried=carried, trade_off=parts.config.mcd_trade_off,
                **_adaptation(parts))
 
 
@@ -197,7 +197,7 @@ def build_adabn(parts: Parts, *, two_heads: bool = False, in_area: bool = False)
         inside = np.zeros((1, config.heatmap_size, config.heatmap_size, 1), bool)
         inside[:, low:high, low:high] = True
         coding = coding._replace(decode=lambda heatmaps: parts.codec.decode(jnp.where(inside, heatmaps, -jnp.inf)))
-    return adabn(parts.two_heads if two_heads else parts.one_head, parts.points, codec=coding,
+    return adabn(parts.two_heads if two_heads else parts.one_head, parts.skeleton, codec=coding,
                  augment=parts.augment["target"], normalise=imagenet_normalise)
 
 
@@ -225,8 +225,8 @@ RECIPES: dict[str, Recipe] = {
     "adabn": Recipe(build_adabn, "source_only", "statistics"),
     "adabn_in_area": Recipe(lambda p: build_adabn(p, in_area=True), "adabn", "nothing"),
     "constant_centre": Recipe(build_constant_centre, "", "nothing"),
-    "dan": Recipe(lambda p: dan(p.one_head, p.points, **_adaptation(p))),
-    "dann": Recipe(lambda p: dann(p.one_head, p.points, **_adaptation(p))),
+    "dan": Recipe(lambda p: dan(p.one_head, p.skeleton, **_adaptation(p))),
+    "dann": Recipe(lambda p: dann(p.one_head, p.skeleton, **_adaptation(p))),
     "mcd": Recipe(build_mcd),
     "dd": Recipe(build_dd),
     "regda": Recipe(build_regda),
@@ -242,9 +242,9 @@ RECIPES: dict[str, Recipe] = {
 
 
 @functools.lru_cache(maxsize=32)
-def build(config: Config, points: Skeleton, variant: str) -> Method:
+def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
     """The method of a variant; built once, so that all seeds share what is compiled."""
-    return RECIPES[variant].build(parts_of(config, points))
+    return RECIPES[variant].build(parts_of(config, skeleton))
 
 
 VARIANTS: dict[str, Variant] = {

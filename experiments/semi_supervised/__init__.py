@@ -74,7 +74,7 @@ def evaluate(method: Method, state, source: Source, config: Config, name: str, *
              ) -> dict[str, float]:
     """PCK (a distance of exactly the threshold is a hit, every point weighs the same) and errors under `name/`."""
     found = predict_source(method, state, source, batch_size=2 * config.batch_size)
-    return keypoint_errors(found, method.points, name, threshold=config.pck_threshold, strict=False, pooled=True,
+    return keypoint_errors(found, method.skeleton, name, threshold=config.pck_threshold, strict=False, pooled=True,
                            uncounted=config.uncounted_keypoints, details=details)
 
 
@@ -107,7 +107,7 @@ def start_of(job: Job, parts: Parts, pictures: Pictures) -> dict:
     if not config.warm_start_steps or RECIPES[job.variant].everything:
         return first_start(job, parts)
     warm = job._replace(variant="supervised")
-    method = build_warm_start(config, parts.points)
+    method = build_warm_start(config, parts.skeleton)
 
     def train(place: Path) -> Fitted:
         return run_fit(warm, method, {"labelled": pictures.labelled}, config.warm_start_steps, place, "warm start",
@@ -126,7 +126,7 @@ def with_pseudo_labels(job: Job, parts: Parts, pictures: Pictures, folder: Path)
         teacher = job._replace(variant=RECIPES[job.variant].teacher)
         run(teacher)
         trained = load_trained(run_folder(teacher, NAME) / "model")
-        method = distilled(job.config, parts.points, teacher.variant)
+        method = distilled(job.config, parts.skeleton, teacher.variant)
         found = predict_source(method, trained, unlabelled, batch_size=2 * job.config.batch_size)
         visible = np.stack([pictures.labelled[number].visible for number in range(len(pictures.labelled))])
         labels = pseudo_labels(found.keypoints, found.scores, visible)
@@ -148,15 +148,15 @@ def run(job: Job) -> None:
     if finished_before(folder, job):
         return
     pictures = open_pictures(config, job.seed, job.data_dir)
-    parts = parts_of(config, pictures.points)
-    method = build(config, pictures.points, job.variant)
+    parts = parts_of(config, pictures.skeleton)
+    method = build(config, pictures.skeleton, job.variant)
     start = start_of(job, parts, pictures)
     labelled = pictures.everything if recipe.everything else pictures.labelled
     unlabelled = with_pseudo_labels(job, parts, pictures, folder) if recipe.teacher else pictures.unlabelled
     start |= perceptual_start(parts) if job.variant == "gen" else {}
     print(f"{job.variant}, seed {job.seed}: {VARIANTS[job.variant].line}; {len(labelled)} labelled pictures"
           + (f", {len(unlabelled)} unlabelled" if "unlabelled" in method.streams else ""))
-    begin(folder, identity_of(job, labelled_digest=pictures.digest), parts.points)
+    begin(folder, identity_of(job, labelled_digest=pictures.digest), parts.skeleton)
     steps = steps_of_both_stages(config) if recipe.everything else config.steps
     fitted = run_fit(job, method, {"labelled": labelled, "unlabelled": unlabelled}, steps, folder, job.variant, start,
                      pictures)
@@ -170,7 +170,7 @@ def run(job: Job) -> None:
         write_scores(folder, method, fitted.trained, pictures.validation, batch_size=2 * config.batch_size,
                      kind=SCORE_KIND)
     if "semantic" in fitted.trained.variables:
-        read = read_semantic(config, parts.points)
+        read = read_semantic(config, parts.skeleton)
         values["test/sc_over_ln_k"] = consistency_over_chance(read, fitted.trained, pictures.test,
                                                               batch_size=2 * config.batch_size)
         draw_features(read, fitted.trained, pictures.test, folder / "pictures" / "test_features.png")

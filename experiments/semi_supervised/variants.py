@@ -46,7 +46,7 @@ class Parts(NamedTuple):
     """What all methods of a preset are built from."""
 
     config: Config
-    points: Skeleton
+    skeleton: Skeleton
     network: KeypointNetwork
     codec: Codec
     augment: Augment  # of every picture
@@ -54,10 +54,10 @@ class Parts(NamedTuple):
 
 
 @functools.lru_cache(maxsize=4)
-def parts_of(config: Config, points: Skeleton) -> Parts:
+def parts_of(config: Config, skeleton: Skeleton) -> Parts:
     """Built once per config, so that all seeds share what is compiled."""
     network = heatmap_network(
-        config.network, len(points.names), stride=config.image_size // config.heatmap_size, widths=config.widths,
+        config.network, len(skeleton.names), stride=config.image_size // config.heatmap_size, widths=config.widths,
         depth=config.depth, head_layers=config.head_layers, head_width=config.head_width, dtype=config.dtype,
         width=config.width, modules=config.modules, blocks=config.blocks, stem_width=config.stem_width,
         taps=config.taps, rematerialise=config.rematerialise)
@@ -65,18 +65,18 @@ def parts_of(config: Config, points: Skeleton) -> Parts:
            {"rounded": False, "window": None})
     coding = codec(image_size=config.image_size, heatmap_size=config.heatmap_size, sigma=config.sigma, grid=config.grid,
                    decoder=decoder(config.decoder, sigma=config.sigma), **how)
-    base = base_augmentation(config, points)
+    base = base_augmentation(config, skeleton)
     warped = compose_augmentations(base, on_half(random_homography(config.perspective)))
-    return Parts(config, points, network, coding, base, warped)
+    return Parts(config, skeleton, network, coding, base, warped)
 
 
-def base_augmentation(config: Config, points: Skeleton) -> Augment:
+def base_augmentation(config: Config, skeleton: Skeleton) -> Augment:
     """What every method does to every picture. Mirrored only where the skeleton says which points change places."""
-    flip = config.flip and bool(points.flip)
+    flip = config.flip and bool(skeleton.flip)
     if config.augmentation == "official":
-        return compose_augmentations(random_scale_rotation(), *((random_flip(points),) if flip else ()))
+        return compose_augmentations(random_scale_rotation(), *((random_flip(skeleton),) if flip else ()))
     if config.augmentation == "strong":
-        return strong_augmentation(points, rotation=config.rotation, zoom=config.zoom, shift=config.shift, flip=flip,
+        return strong_augmentation(skeleton, rotation=config.rotation, zoom=config.zoom, shift=config.shift, flip=flip,
                                    jitter=config.jitter, blur=config.blur, noise=config.noise)
     return no_augmentation()
 
@@ -121,7 +121,7 @@ def build_ours(
     """The method with its four terms, or with another objective: its ablations, ELT and pseudo-labels."""
     config = parts.config
     return semi_supervised(
-        parts.network, parts.points, objective=terms(parts) if objective is None else objective,
+        parts.network, parts.skeleton, objective=terms(parts) if objective is None else objective,
         feature_width=config.feature_width, detach_masks=config.detach_masks, warped_pass=config.warped_pass,
         **_shared(parts, warped=warped, stage=stage))
 
@@ -163,7 +163,7 @@ def build_mean_teacher(parts: Parts, *, warped: bool = False) -> Method:
                                        consistency=config.consistency)
     shared = _shared(parts) | {"augment": {"labelled": parts.warped if warped else parts.augment,
                                            "unlabelled": parts.augment}}
-    return mean_teacher(parts.network, parts.points, objective=objective, decay=config.decay, **shared)
+    return mean_teacher(parts.network, parts.skeleton, objective=objective, decay=config.decay, **shared)
 
 
 def build_gen(parts: Parts) -> Method:
@@ -174,7 +174,7 @@ def build_gen(parts: Parts) -> Method:
         parts.codec, perceptual=bool(config.perceptual), supervised_weight=config.supervised_weight,
         reconstruction=config.reconstruction, half=config.half)
     generator = image_generator(config.generator_widths) if config.generator_widths else None
-    return image_generation(parts.network, parts.points, objective=objective, generator=generator,
+    return image_generation(parts.network, parts.skeleton, objective=objective, generator=generator,
                             size=config.generator_size, **perceptual, **_shared(parts))
 
 
@@ -191,9 +191,9 @@ def perceptual_start(parts: Parts) -> dict:
 
 
 @functools.lru_cache(maxsize=4)
-def read_semantic(config: Config, points: Skeleton) -> Callable[[Mapping, Example], Semantic]:
+def read_semantic(config: Config, skeleton: Skeleton) -> Callable[[Mapping, Example], Semantic]:
     """(variables, a batch) -> what a trained network's features say; one function for each config."""
-    network = parts_of(config, points).network
+    network = parts_of(config, skeleton).network
     return functools.partial(representations, network, imagenet_normalise)
 
 
@@ -230,23 +230,23 @@ RECIPES: dict[str, Recipe] = {
 
 
 @functools.lru_cache(maxsize=32)
-def build(config: Config, points: Skeleton, variant: str) -> Method:
+def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
     """The method of a variant; built once, so that all seeds share what is compiled."""
-    return RECIPES[variant].build(parts_of(config, points))
+    return RECIPES[variant].build(parts_of(config, skeleton))
 
 
 @functools.lru_cache(maxsize=4)
-def build_warm_start(config: Config, points: Skeleton) -> Method:
+def build_warm_start(config: Config, skeleton: Skeleton) -> Method:
     """The stage that all variants of a seed start from."""
-    return build_supervised(parts_of(config, points), stage="warm start")
+    return build_supervised(parts_of(config, skeleton), stage="warm start")
 
 
 @functools.lru_cache(maxsize=4)
-def distilled(config: Config, points: Skeleton, variant: str) -> Method:
+def distilled(config: Config, skeleton: Skeleton, variant: str) -> Method:
     """A variant whose predictions are averaged over transforms, as the teacher of pseudo-labels."""
-    parts = parts_of(config, points)
-    predict = distilled_predict(parts.network, parts.codec, imagenet_normalise, points, flip=config.flip)
-    return build(config, points, variant)._replace(predict=predict)
+    parts = parts_of(config, skeleton)
+    predict = distilled_predict(parts.network, parts.codec, imagenet_normalise, skeleton, flip=config.flip)
+    return build(config, skeleton, variant)._replace(predict=predict)
 
 
 VARIANTS: dict[str, Variant] = {

@@ -4,7 +4,7 @@ Command   python -m experiments.supervised demo                            (2 CP
           python -m data deeplabcut --manual-dir my-project                (any DeepLabCut project of one animal)
           python -m experiments.supervised openfield                       (2 CPU cores, about 2 minutes)
           python -m experiments.supervised faces                           (2 CPU cores, about 3 minutes)
-          python -m experiments predict runs/supervised/openfield/supervised/seed-0 PICTURES --out FOLDER
+          python -m experiments predict runs/supervised/openfield/supervised/seed-0 IMAGES --out FOLDER
 Expected  the open-field mouse, 80 labelled frames: 95 % of the test points within a tenth of the body's diagonal;
           faces, 220 labelled: a mean error of 8.3 % of the distance between the eyes (seed 0)
 
@@ -77,17 +77,17 @@ class Parts(NamedTuple):
     augment: Augment
 
 
-def parts_of(config: Config, points: Skeleton, variant: str) -> Parts:
+def parts_of(config: Config, skeleton: Skeleton, variant: str) -> Parts:
     """Network, codec and augmentation of a variant."""
     network = heatmap_network(
-        config.network, len(points.names), stride=config.image_size // config.heatmap_size, widths=config.widths,
+        config.network, len(skeleton.names), stride=config.image_size // config.heatmap_size, widths=config.widths,
         depth=config.depth, head_layers=config.head_layers, head_width=config.head_width, dtype=config.dtype)
     coding = codec(image_size=config.image_size, heatmap_size=config.heatmap_size, sigma=config.sigma,
                    grid=config.grid, rounded=False, window=None,
                    decoder=decoder(config.decoder, sigma=config.sigma, logits=variant == "supervised"))
     augment = strong_augmentation(
-        points, rotation=config.rotation, zoom=config.zoom, shift=config.shift, flip=config.flip, jitter=config.jitter,
-        blur=config.blur, noise=config.noise)
+        skeleton, rotation=config.rotation, zoom=config.zoom, shift=config.shift, flip=config.flip,
+        jitter=config.jitter, blur=config.blur, noise=config.noise)
     return Parts(network, coding, augment)
 
 
@@ -98,11 +98,11 @@ def learning_rate(config: Config) -> optax.Schedule:
 
 
 @functools.lru_cache(maxsize=4)
-def build(config: Config, points: Skeleton, variant: str) -> Method:
+def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
     """The method of a variant; built once, so that all seeds share what is compiled."""
-    parts = parts_of(config, points, variant)
+    parts = parts_of(config, skeleton, variant)
     optimizer = optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(config.weight_decay))
-    return supervised(parts.network, points, codec=parts.codec, optimizer=optimizer,
+    return supervised(parts.network, skeleton, codec=parts.codec, optimizer=optimizer,
                       learning_rate=learning_rate(config), augment=parts.augment, normalise=imagenet_normalise,
                       loss=LOSSES[variant])
 
@@ -117,7 +117,7 @@ def evaluate(method: Method, state, source: Source, config: Config, name: str, *
     Pixels are those of the original pictures. details: PCK and NME also per keypoint and per group of keypoints.
     """
     found = predict_source(method, state, source, batch_size=2 * config.batch_size)
-    return keypoint_errors(found, method.points, name, threshold=config.pck_threshold, details=details)
+    return keypoint_errors(found, method.skeleton, name, threshold=config.pck_threshold, details=details)
 
 
 SELECT = {"nme": Select("validation/nme", "min"), "pck": Select("validation/pck"), "last": None}

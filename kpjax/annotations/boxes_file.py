@@ -2,10 +2,10 @@
 
 A box is (x, y, width, height) of its edges in pixels of the frame, a pixel at 0 spanning 0 to 1.
 
-- COCO json with `images` and `annotations`; boxes of crowds are left out, those of one picture count from 0.
+- COCO json with `images` and `annotations`; boxes of crowds are left out, those of one image count from 0.
 - `<video>_bbox.csv` of Lightning Pose: a row for each frame of the video, columns x, y, h, w.
 - any other csv with columns x, y, w, h in any order (also width and height, box_x, ...), and `image`, or `video` and
-  `frame`, or the picture's path in the first column, as `bbox.csv` of Lightning Pose has it. `instance` tells several
+  `frame`, or the image's path in the first column, as `bbox.csv` of Lightning Pose has it. `instance` tells several
   animals of one frame apart.
 """
 import csv
@@ -23,14 +23,14 @@ from kpjax.errors import InputError, summarise
 
 SIDES = {"x": ("x", "box_x"), "y": ("y", "box_y"), "width": ("w", "width", "box_w"), "height": ("h", "height", "box_h")}
 OF_VIDEO = "_bbox"  # the end of the name of a table with a row for each frame
-Key = tuple[str, int | None]  # a picture's path, or a video's and the number of a frame
+Key = tuple[str, int | None]  # an image's path, or a video's and the number of a frame
 
 
 class Boxes(NamedTuple):
     """The boxes of one file."""
 
     path: Path
-    of: Mapping[Key, Mapping[str, np.ndarray]]  # by picture or frame and name of the instance: (4,) float64
+    of: Mapping[Key, Mapping[str, np.ndarray]]  # by image or frame and name of the instance: (4,) float64
 
 
 def read_boxes(path: Path) -> Boxes:
@@ -52,11 +52,11 @@ def read_boxes(path: Path) -> Boxes:
     return Boxes(path, found)
 
 
-def boxes_of_pictures(boxes: Boxes, names: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
-    """(names of the instances, (N, I, 4) float64, nan where there is no box) of some pictures.
+def boxes_of_images(boxes: Boxes, names: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """(names of the instances, (N, I, 4) float64, nan where there is no box) of some images.
 
-    A picture is found by the last parts of its path: the file may know more or fewer folders. Raises InputError if no
-    picture has a box, or if two entries of the file could mean the same one.
+    An image is found by the last parts of its path: the file may know more or fewer folders. Raises InputError if no
+    image has a box, or if two entries of the file could mean the same one.
     """
     by_last: dict[str, list[tuple[tuple[str, ...], Key]]] = {}
     for key in boxes.of:
@@ -66,7 +66,7 @@ def boxes_of_pictures(boxes: Boxes, names: Sequence[str]) -> tuple[tuple[str, ..
     rows = [_entry(name, by_last, boxes) for name in names]
     if not any(rows):
         shown = ", ".join(list(by_last)[:3]) or "frames of videos only"
-        raise InputError(f"{boxes.path}: none of its boxes is of one of the {len(names)} pictures ({names[0]}, ...); "
+        raise InputError(f"{boxes.path}: none of its boxes is of one of the {len(names)} images ({names[0]}, ...); "
                          f"it has {shown}")
     return _stacked(rows)
 
@@ -84,12 +84,12 @@ def boxes_of_video(boxes: Boxes, name: str, numbers: Sequence[int] | np.ndarray)
     if not any(rows):
         known = sorted({video for video, number in boxes.of if number is not None})
         raise InputError(f"{boxes.path}: it has no box of a frame of {name} that is asked for; it has "
-                         f"{'frames of ' + ', '.join(known[:3]) if known else 'pictures only'}")
+                         f"{'frames of ' + ', '.join(known[:3]) if known else 'images only'}")
     return _stacked(rows)
 
 
 def _entry(name: str, by_last, boxes: Boxes) -> Mapping[str, np.ndarray]:
-    """The boxes of the entry that shares most of the last parts of a picture's path, {} without one."""
+    """The boxes of the entry that shares most of the last parts of an image's path, {} without one."""
     wanted = PurePosixPath(name).parts
     fitting = []
     for parts, key in by_last.get(wanted[-1], ()):
@@ -99,7 +99,7 @@ def _entry(name: str, by_last, boxes: Boxes) -> Mapping[str, np.ndarray]:
     most = max((shared for shared, _ in fitting), default=0)
     best = [key for shared, key in fitting if shared == most]
     if len(best) > 1:
-        raise InputError(f"{boxes.path}: {name} may be {best[0][0]} or {best[1][0]}; give pictures by a folder further "
+        raise InputError(f"{boxes.path}: {name} may be {best[0][0]} or {best[1][0]}; give images by a folder further "
                          "up")
     return boxes.of[best[0]] if best else {}
 
@@ -124,7 +124,7 @@ def _of_coco(text: str, path: Path, faults: list[str]) -> dict[Key, dict[str, np
     if not isinstance(content, dict) or not all(isinstance(content.get(name), list) for name in
                                                 ("images", "annotations")):
         raise InputError(f"{path}: images and annotations are needed, as COCO has them; a list of detections alone "
-                         "does not name its pictures")
+                         "does not name its images")
     names = {image.get("id"): forward(str(image.get("file_name", ""))) for image in content["images"]
              if isinstance(image, dict)}
     found: dict[Key, dict[str, np.ndarray]] = {}
@@ -153,7 +153,7 @@ def _of_table(text: str, path: Path, faults: list[str]) -> dict[Key, dict[str, n
     if "video" in column and "frame" not in column:
         raise InputError(f"{path}: there is a column video and none called frame; add the number of each frame from 0")
     if not per_frame and not column and min(sides.values()) == 0:
-        raise InputError(f"{path}: nothing says of which picture a box is; add a column image, or video and frame")
+        raise InputError(f"{path}: nothing says of which image a box is; add a column image, or video and frame")
     found: dict[Key, dict[str, np.ndarray]] = {}
     for number, line in enumerate(lines[1:]):
         where = f"row {number + 2}"
@@ -175,7 +175,7 @@ def _of_table(text: str, path: Path, faults: list[str]) -> dict[Key, dict[str, n
         else:
             key = forward(line[column.get("image", 0)]), None
         if not key[0]:
-            faults.append(f"{where}: the name of its picture is empty; fill it in")
+            faults.append(f"{where}: the name of its image is empty; fill it in")
         elif box is not None:
             row = found.setdefault(key, {})
             instance = line[column["instance"]].strip() if "instance" in column else str(len(row))

@@ -12,7 +12,7 @@ import numpy as np
 
 from kpjax.annotations.project import Instance, Project, outside
 from kpjax.errors import InputError, summarise
-from kpjax.images.reading import read_picture
+from kpjax.images.reading import read_image
 
 
 class KeypointCounts(NamedTuple):
@@ -20,7 +20,7 @@ class KeypointCounts(NamedTuple):
 
     labelled: np.ndarray
     occluded: np.ndarray
-    outside: np.ndarray  # labelled more than a pixel outside its picture
+    outside: np.ndarray  # labelled more than a pixel outside its image
     empty: np.ndarray
 
 
@@ -30,7 +30,7 @@ class VideoFacts(NamedTuple):
     path: Path
     frames: int
     size: tuple[int, int]  # width and height as shown
-    rate: float  # frames a second, the usual one; nan for a folder of pictures
+    rate: float  # frames a second, the usual one; nan for a folder of images
     variable: bool  # whether the time between frames differs by more than a twentieth of the usual
     rotation: int  # degrees by which it is turned for showing
     unreadable: int | None  # frames that do not decode; None if that was not looked at
@@ -45,10 +45,10 @@ def keypoint_counts(project: Project) -> KeypointCounts:
     return KeypointCounts(visible.sum(0), (visible & occluded).sum(0), outside(project).sum(0), (~visible).sum(0))
 
 
-def picture_faults(
+def image_faults(
     paths: Sequence[Path], progress: Callable[[Iterable], Iterable] = iter,
 ) -> tuple[list[str], list[str]]:
-    """(what keeps pictures from being decoded, pictures that are the same byte for byte), each a line.
+    """(what keeps images from being decoded, images that are the same byte for byte), each a line.
 
     Only files that are there are looked at. progress: wraps the iteration, for a bar.
     """
@@ -58,7 +58,7 @@ def picture_faults(
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as readers:
         for path, (digest, fault) in zip(there, progress(readers.map(_read, there)), strict=True):
             if fault:
-                faults.append(f"{fault}; replace the picture or delete its labels")
+                faults.append(f"{fault}; replace the image or delete its labels")
             elif (first := seen.setdefault(digest, path)) != path:
                 copies.append(f"{path.name} is {first.name}" if path.name != first.name else f"{path} is {first}")
     return faults, copies
@@ -66,7 +66,7 @@ def picture_faults(
 
 def _read(path: Path) -> tuple[bytes, str]:
     try:
-        read_picture(path)
+        read_image(path)
         return hashlib.sha256(path.read_bytes()).digest(), ""
     except (InputError, OSError) as error:
         return b"", str(error)

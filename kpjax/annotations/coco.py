@@ -19,7 +19,7 @@ from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.errors import InputError
 from kpjax.structures import Skeleton
 
-# Which json files a COCO project consists of, and where the pictures lie that they name
+# Which json files a COCO project consists of, and where the images lie that they name
 
 
 SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": "validation",
@@ -120,7 +120,7 @@ def images_of(file: AnnotationFile, faults: list[str]) -> list[Mapping[str, Any]
         if not isinstance(identity, int | str) or isinstance(identity, bool):
             faults.append(f"{where}, id: {shown(identity)} where a number belongs; give every image its own")
         elif not isinstance(name, str) or not name.strip():
-            faults.append(f"{where}, file_name: {shown(name)} where the name of a picture belongs; fill it in")
+            faults.append(f"{where}, file_name: {shown(name)} where the name of an image belongs; fill it in")
         elif identity in known:
             faults.append(f"{where}: the id is that of {known[identity]!r} too; give every image its own")
         elif forward(name) in names:
@@ -137,9 +137,9 @@ def name_of(image: Mapping[str, Any]) -> Any:
     return image.get("file_name", image.get("filename"))
 
 
-def picture_places(path: Path, files: Sequence[AnnotationFile], images: Sequence[Mapping[str, Any]]
+def image_places(path: Path, files: Sequence[AnnotationFile], images: Sequence[Mapping[str, Any]]
                    ) -> tuple[Path, list[Path]]:
-    """(the folder that all is in, where each picture lies, or should).
+    """(the folder that all is in, where each image lies, or should).
 
     They are looked for as `common_place` does, in the folders of the project and of its files, in the one above a
     folder of annotations, and in all that lie right below these.
@@ -152,7 +152,7 @@ def picture_places(path: Path, files: Sequence[AnnotationFile], images: Sequence
     folders = list(dict.fromkeys((*homes, *(one for home in homes for one in sorted(home.iterdir()) if one.is_dir()))))
 
     chosen, dropped = common_place(names, folders)
-    # COCO's own sets have a folder of pictures for each split.
+    # COCO's own sets have a folder of images for each split.
     others = [folder for folder in folders if folder != chosen] if len(files) > 1 else []
     places = []
     for parts in names:
@@ -421,7 +421,7 @@ def recognises(path: Path) -> bool:
 def read(path: Path, faults: list[str], *, category: str = "") -> Project | None:
     """The project in a json file, or in a folder that holds one (or one for each of train, val and test).
 
-    category: the name of the one to read, where several have keypoints. Pictures lie where `file_name` says, below the
+    category: the name of the one to read, where several have keypoints. Images lie where `file_name` says, below the
     file's folder, the one above it, or one of the folders in these.
     """
     files = annotation_files(path, faults)
@@ -430,7 +430,7 @@ def read(path: Path, faults: list[str], *, category: str = "") -> Project | None
         return None
     before = len(faults)
     images = [(file, image) for file in files for image in images_of(file, faults)]
-    root, places = picture_places(path, files, [image for _, image in images])
+    root, places = image_places(path, files, [image for _, image in images])
     frames, numbers = [], {}
     for (file, image), place in zip(images, places, strict=True):
         numbers[file.path, image["id"]] = len(frames)
@@ -456,7 +456,7 @@ def read(path: Path, faults: list[str], *, category: str = "") -> Project | None
 
 
 def write(project: Project, folder: Path) -> list[Path]:
-    """Writes annotations.json and returns its path. `file_name` is a frame's name: pictures belong below `folder`.
+    """Writes annotations.json and returns its path. `file_name` is a frame's name: images belong below `folder`.
 
     Ids of images, annotations and category are those that were read, where all are known and differ, else they count
     from 1. An instance without a box gets that of its points, marked by `bbox_from_points`. What COCO has no field for

@@ -2,7 +2,7 @@
 
 Mathis et al., DeepLabCut: markerless pose estimation of user-defined body parts with deep learning, Nature
 Neuroscience 2018; Lauer et al., Multi-animal pose estimation, identification and tracking with DeepLabCut, Nature
-Methods 2022. Coordinates are those of the pictures that were labelled; where a video was cropped, its crop has to be
+Methods 2022. Coordinates are those of the images that were labelled; where a video was cropped, its crop has to be
 added to draw on the whole video.
 """
 import datetime
@@ -18,14 +18,14 @@ import yaml
 from kpjax.annotations.names import derived_flip, flip_line, forward
 from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.annotations.tables import FOLDER, Table, read_table, table_text, write_h5
-from kpjax.images.video import PICTURE_SUFFIXES
+from kpjax.images.video import IMAGE_SUFFIXES
 from kpjax.structures import Skeleton
 
 # DeepLabCut's `config.yaml`: what it says of labels, and one for labels that come from elsewhere
 
 
 MULTI = "MULTI!"  # in the place of body parts in a project of several animals
-SINGLE = "single"  # the individual that has the body parts which a picture has once
+SINGLE = "single"  # the individual that has the body parts which an image has once
 # What DeepLabCut asks of a config beyond labels: which frames it takes out of videos, how it draws and trains.
 SETTINGS = {
     "identity": False, "engine": "pytorch", "start": 0, "stop": 1, "numframes2pick": 20, "skeleton_color": "black",
@@ -40,11 +40,11 @@ class Config(NamedTuple):
     """What a config says of the labels, or the tables where there is none."""
 
     parts: tuple[str, ...]  # of every animal
-    unique: tuple[str, ...]  # of the picture, once
+    unique: tuple[str, ...]  # of the image, once
     individuals: tuple[str, ...]  # () in a project of one animal
     pairs: tuple[tuple[str, str], ...]  # body parts that a line joins
     scorer: str
-    crops: Mapping[str, tuple[int, ...]]  # x1, x2, y1, y2 in the video, by the name of its folder of pictures
+    crops: Mapping[str, tuple[int, ...]]  # x1, x2, y1, y2 in the video, by the name of its folder of images
     content: Mapping[str, Any]  # all of it
 
     @property
@@ -150,10 +150,10 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, faults: list[str]) -> Project | None:
-    """A project. Frames are the rows of its tables in order, and behind them the pictures that are in no table.
+    """A project. Frames are the rows of its tables in order, and behind them the images that are in no table.
 
     Empty cells are points without a label. Keypoints are in the order of the config; in projects of several animals the
-    body parts that a picture has once come last, and are an instance of their own, `single`. The csv tables are read,
+    body parts that an image has once come last, and are an instance of their own, `single`. The csv tables are read,
     an .h5 one only where there is no csv, with the extra kpjax[dlc]. The track of an instance is the name of the
     individual. details: config (a `Config`).
     """
@@ -190,11 +190,11 @@ def read(path: Path, faults: list[str]) -> Project | None:
 
 
 def write(project: Project, folder: Path) -> list[Path]:
-    """Writes config.yaml and a table for every folder of pictures, and returns their paths.
+    """Writes config.yaml and a table for every folder of images, and returns their paths.
 
-    The pictures have to be in `labeled-data/<video>/` of the project already; those without a label are in no table.
+    The images have to be in `labeled-data/<video>/` of the project already; those without a label are in no table.
     Tables are written as csv and, with the extra kpjax[dlc], as .h5. details: config (a `Config`, of a project that
-    came from DeepLabCut), videos (the path of the video that each folder's pictures come from).
+    came from DeepLabCut), videos (the path of the video that each folder's images come from).
     """
     config, whose = _config_for(project)
     several = bool(config.individuals)
@@ -296,20 +296,20 @@ def _add_rows(
     """Adds a frame for every row, and an instance for every individual that is labelled on it."""
     moved = 0
     for key, line, values in zip(table.keys, table.lines, table.values, strict=True):
-        video, picture = ("", *str(key).split("/"))[-2:]
-        place = root / FOLDER / (video or file.parent.name) / picture
-        if place.parent.name != file.parent.name and not place.is_file() and (file.parent / picture).is_file():
-            place, moved = file.parent / picture, moved + 1
+        video, image = ("", *str(key).split("/"))[-2:]
+        place = root / FOLDER / (video or file.parent.name) / image
+        if place.parent.name != file.parent.name and not place.is_file() and (file.parent / image).is_file():
+            place, moved = file.parent / image, moved + 1
         name = place.relative_to(root).as_posix()
         if name in homes:
-            faults.append(f"{_label(file)} line {line}: {place.parent.name}/{picture} is labelled in {homes[name]} "
+            faults.append(f"{_label(file)} line {line}: {place.parent.name}/{image} is labelled in {homes[name]} "
                           "already; keep one of the two rows")
             continue
         homes[name] = f"{_label(file)} line {line}"
         instances += instances_of_row(len(frames), table.points, values, config.names, several=bool(config.individuals))
         frames.append(Frame(name, place, None, (0, 0), place.parent.name))
     if moved:
-        notes.append(f"{_label(file)}: {moved} rows name a folder that is not there, their pictures lie beside the "
+        notes.append(f"{_label(file)}: {moved} rows name a folder that is not there, their images lie beside the "
                      "table")
 
 
@@ -344,16 +344,16 @@ def _note_order(table: Table, file: Path, config: Config, notes: list[str]) -> N
 
 
 def _add_unlisted(root: Path, frames: list[Frame], notes: list[str]) -> None:
-    """Adds the pictures that were taken out of videos and not labelled yet."""
+    """Adds the images that were taken out of videos and not labelled yet."""
     known, before = {frame.path for frame in frames}, len(frames)
     for video in sorted(path for path in (root / FOLDER).iterdir() if path.is_dir()):
         if video.name.endswith("_labeled"):  # DeepLabCut's copies with the points drawn into them
             continue
         frames += [Frame(path.relative_to(root).as_posix(), path, None, (0, 0), video.name)
                    for path in sorted(video.glob("[!.]*"))
-                   if path.suffix.lower() in PICTURE_SUFFIXES and path not in known]
+                   if path.suffix.lower() in IMAGE_SUFFIXES and path not in known]
     if len(frames) > before:
-        notes.append(f"{len(frames) - before} pictures are in no table: kept as pictures without labels")
+        notes.append(f"{len(frames) - before} images are in no table: kept as images without labels")
 
 
 def _config_for(project: Project) -> tuple[Config, list[str]]:

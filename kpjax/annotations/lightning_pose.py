@@ -1,7 +1,7 @@
 """Lightning Pose's folders: a table of labels with DeepLabCut's header, and perhaps boxes in `bbox.csv`.
 
 Biderman et al., Lightning Pose: improved animal pose estimation via semi-supervised learning, Bayesian ensembling and
-cloud-native open-source tools, Nature Methods 2024. One animal on a picture; paths are relative to the table's folder.
+cloud-native open-source tools, Nature Methods 2024. One animal on an image; paths are relative to the table's folder.
 """
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ def read(path: Path, faults: list[str]) -> Project | None:
     """The project in a table, or in the table of a folder; `CollectedData.csv` if there are several.
 
     Empty cells are points without a label, and so are those whose column `visible` is 0 (left out) or 1 (hidden).
-    Lines and pairs to flip are those of a skeleton.json beside the table. A session is a folder of pictures.
+    Lines and pairs to flip are those of a skeleton.json beside the table. A session is a folder of images.
     details: scorer.
     """
     path, notes = Path(path), []
@@ -71,7 +71,7 @@ def read(path: Path, faults: list[str]) -> Project | None:
 def write(project: Project, folder: Path) -> list[Path]:
     """Writes CollectedData.csv, skeleton.json and, if there are boxes, bbox.csv, and returns their paths.
 
-    Names of pictures are those of their frames. Pictures without a label come last: pandas takes a first row that is
+    Names of images are those of their frames. Images without a label come last: pandas takes a first row that is
     empty for a part of the header. Raises InputError for several instances on a frame.
     """
     of_frame: dict[int, Instance] = {}
@@ -125,7 +125,7 @@ def _seen(table: Table, label: str, notes: list[str], faults: list[str]) -> np.n
 
 
 def _placed(table: Table, file: Path, faults: list[str]) -> list[Frame]:
-    """A frame for each row: pictures lie below the table's folder, or that of a moved project."""
+    """A frame for each row: images lie below the table's folder, or that of a moved project."""
     parts = [tuple(str(key).lstrip("/").split("/")) for key in table.keys]
     folder, dropped = common_place(parts, [file.parent, file.parent.parent])
     frames = []
@@ -139,13 +139,13 @@ def _placed(table: Table, file: Path, faults: list[str]) -> list[Frame]:
 def _with_boxes(
     instances: Sequence[Instance], keys: Sequence[str | int], file: Path, notes: list[str], faults: list[str]
 ) -> list[Instance]:
-    """The instances with the boxes of their pictures."""
+    """The instances with the boxes of their images."""
     rows = read_rows(file, faults) if file.is_file() else None
     if rows is None:
         return list(instances)
     header = [name.lower() for name in rows.header]
     if missing := [side for side in SIDES if side not in header[1:]]:
-        faults.append(f"{file.name}: column {missing[0]} is missing; the columns are the picture, x, y, h and w")
+        faults.append(f"{file.name}: column {missing[0]} is missing; the columns are the image, x, y, h and w")
         return list(instances)
     boxes = {}
     for line, cells in rows.rows:

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from kpjax.annotations.project import Frame
 
-TRIED = 200  # pictures that are looked for before all are taken to lie alike
+TRIED = 200  # images that are looked for before all are taken to lie alike
 SIDES = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))
 LETTERS = (("l", "r"), ("L", "R"))
 
@@ -36,11 +36,11 @@ def found_by_trailing_parts(stored: str, folders: Sequence[Path], least: int = 1
 
 
 def common_place(names: Sequence[tuple[str, ...]], folders: Sequence[Path]) -> tuple[Path, int]:
-    """(the folder below which pictures lie, how many leading parts of their names are left out).
+    """(the folder below which images lie, how many leading parts of their names are left out).
 
-    names: the parts of each picture's stored path. All pictures of a project lie alike: of all pairs of a folder and a
-    number the one is taken under which most are there, the first of equals, so that no label lands on a picture that
-    only has the same last name as its own; left out are only parts without which no two pictures become one.
+    names: the parts of each image's stored path. All images of a project lie alike: of all pairs of a folder and a
+    number the one is taken under which most are there, the first of equals, so that no label lands on an image that
+    only has the same last name as its own; left out are only parts without which no two images become one.
     (the first folder, 0) if none is found.
     """
     tried = names[::max(len(names) // TRIED, 1)]
@@ -87,7 +87,7 @@ def derived_flip(names: Sequence[str]) -> tuple[int, ...] | None:
     """The number of each keypoint's mirror image, from left and right in their names.
 
     None if no two names mirror each other, or if a name says left or right and its counterpart is not there: then a
-    mirrored picture would show a keypoint that has no name.
+    mirrored image would show a keypoint that has no name.
     """
     numbers = {name: number for number, name in enumerate(names)}
     mirrored = [mirrored_name(name) for name in names]
@@ -101,8 +101,8 @@ def derived_flip(names: Sequence[str]) -> tuple[int, ...] | None:
 
 
 def flip_line(names: Sequence[str], flip: Sequence[int] | None) -> str:
-    """A line that says which pairs were taken from the names, or that a mirrored picture is no example."""
+    """A line that says which pairs were taken from the names, or that a mirrored image is no example."""
     if not flip:
-        return "flip pairs: none follow from the names; pictures are not mirrored in training"
+        return "flip pairs: none follow from the names; images are not mirrored in training"
     pairs = [f"{names[number]} = {names[other]}" for number, other in enumerate(flip) if number < other]
     return f"flip pairs from the names: {', '.join(pairs)}"

@@ -2,7 +2,7 @@
 
 Long: a row for each point, with the columns `image` (or `video` and `frame`), `keypoint`, `x`, `y`, and perhaps
 `instance` (0), `visible` (1), `occluded` (0), `track`, `box_x`, `box_y`, `box_w`, `box_h`, `split` and `session`.
-Wide: a row for each picture and instance, with `<keypoint>_x` and `<keypoint>_y` for each keypoint.
+Wide: a row for each image and instance, with `<keypoint>_x` and `<keypoint>_y` for each keypoint.
 Coordinates count from 0 at the centre of the top-left pixel, boxes from its outer corner; an empty cell is a point
 without a label. A row with no keypoint names a frame without labels. Keypoints are in the order in which they appear,
 or in that of a skeleton.json beside the table.
@@ -42,7 +42,7 @@ class Point(NamedTuple):
 class Labelled(NamedTuple):
     """All that the table says of one instance."""
 
-    frame: tuple[str, str]  # picture and "", or video and number
+    frame: tuple[str, str]  # image and "", or video and number
     name: str
     track: str
     box: np.ndarray
@@ -129,12 +129,12 @@ def cell_of(cells: Sequence[str], columns: dict[str, int], name: str) -> str:
 
 
 def _frame_key(cells: Sequence[str], columns: dict[str, int], where: str, faults: list[str]) -> tuple[str, str] | None:
-    """(picture, "") or (video, number); None, and a fault, if a row names neither."""
+    """(image, "") or (video, number); None, and a fault, if a row names neither."""
     if image := cell_of(cells, columns, "image"):
         return forward(image), ""
     video, frame = cell_of(cells, columns, "video"), cell_of(cells, columns, "frame")
     if not video and "video" not in columns:
-        faults.append(f"{where}, image: empty; name the picture, or delete the row")
+        faults.append(f"{where}, image: empty; name the image, or delete the row")
     elif not video:
         faults.append(f"{where}, video: empty; name the video, or delete the row")
     elif not frame.removesuffix(".0").isdecimal():
@@ -167,7 +167,7 @@ def recognises(path: Path) -> bool:
 def read(path: Path, faults: list[str], *, video_root: Path | None = None) -> Project | None:
     """The project in a table, or in the only table of a folder.
 
-    Pictures lie below the table's folder; videos there or below `video_root`, under as many of the last parts of their
+    Images lie below the table's folder; videos there or below `video_root`, under as many of the last parts of their
     path as are found.
     """
     tables = _tables(path)
@@ -206,13 +206,13 @@ def read(path: Path, faults: list[str], *, video_root: Path | None = None) -> Pr
 
 
 def write(project: Project, folder: Path) -> list[Path]:
-    """Writes labels.csv and skeleton.json, and returns their paths. Names of pictures are those of their frames."""
-    pictures = any(frame.number is None for frame in project.frames)
+    """Writes labels.csv and skeleton.json, and returns their paths. Names of images are those of their frames."""
+    images = any(frame.number is None for frame in project.frames)
     videos = any(frame.number is not None for frame in project.frames)
     extra = [field for field in ("split", "session") if any(getattr(frame, field) for frame in project.frames)]
     tracked = ["track"] if any(one.track for one in project.instances) else []
     boxed = list(BOX) if any(np.isfinite(one.box).all() for one in project.instances) else []
-    columns = [*(["image"] if pictures or not videos else []), *(["video", "frame"] if videos else []), *extra,
+    columns = [*(["image"] if images or not videos else []), *(["video", "frame"] if videos else []), *extra,
                "instance", *tracked, *POINT, *boxed]
     of_frame: list[list[Instance]] = [[] for _ in project.frames]
     for one in project.instances:
@@ -274,8 +274,8 @@ def _looks_right(columns: set[str]) -> bool:
 def _located(root: Path, frames: dict[tuple[str, str], int], rows: Rows, video_root: Path | None) -> list[Frame]:
     """The frames with the paths of their files."""
     columns = {column.lower(): at for at, column in enumerate(rows.header)}
-    pictures = [tuple(name.lstrip("/").split("/")) for name, frame in frames if not frame]
-    folder, dropped = common_place(pictures, [root]) if pictures else (root, 0)
+    images = [tuple(name.lstrip("/").split("/")) for name, frame in frames if not frame]
+    folder, dropped = common_place(images, [root]) if images else (root, 0)
     videos = {name: found_by_trailing_parts(name, [root, *([video_root] if video_root else [])]) or root / name
               for name, frame in frames if frame}
     located = []

@@ -19,17 +19,17 @@ OK, UNREADABLE, NO_BOX = "ok", "unreadable", "no_box"
 
 
 class PredictionTable(NamedTuple):
-    """Points on N frames of a video, or on N pictures, of I animals.
+    """Points on N frames of a video, or on N images, of I animals.
 
     Coordinates are (x, y) in pixels of the frame as it is shown, the centre of its top-left pixel at (0, 0).
     """
 
-    source: Path  # the video, or the first folder or picture that was named
+    source: Path  # the video, or the first folder or image that was named
     is_video: bool
-    names: tuple[str, ...]  # (N,) the pictures' names, or that of the video for each frame
-    files: tuple[Path, ...]  # (N,) where the pictures are; none for a video
+    names: tuple[str, ...]  # (N,) the images' names, or that of the video for each frame
+    files: tuple[Path, ...]  # (N,) where the images are; none for a video
     numbers: np.ndarray  # (N,) int64, of the frames in their video, counted from 0
-    times: np.ndarray | None  # (N,) float64 s, when each frame is shown; None for pictures
+    times: np.ndarray | None  # (N,) float64 s, when each frame is shown; None for images
     sizes: np.ndarray  # (N, 2) int64, width and height; 0 where unreadable
     instances: tuple[str, ...]  # (I,) what the animals are called; ("0",) where there is but one
     boxes: np.ndarray  # (N, I, 4) float64: x, y, width, height of the edges; nan where the whole frame was looked at
@@ -46,7 +46,7 @@ def empty_table(
     files: Sequence[Path] = (), times: np.ndarray | None = None, instances: Sequence[str] = ("0",),
     boxes: np.ndarray | None = None,
 ) -> PredictionTable:
-    """A table whose frames are all `unreadable` until `fill` says otherwise. Pictures have `files`, videos have none.
+    """A table whose frames are all `unreadable` until `fill` says otherwise. Images have `files`, videos have none.
 
     boxes: (N, I, 4), nan where an animal is not on a frame; None if there is but one and the whole frame is looked at.
     """
@@ -101,12 +101,12 @@ def extent(table: PredictionTable, row: int, instance: int) -> np.ndarray:
 # Predicted points as a plain table: a row for each point of each animal of each frame
 
 
-OF_PICTURES = ("image", "instance", "keypoint", "x", "y", "score", "status")
-OF_VIDEO = ("video", "frame", "time", *OF_PICTURES[1:])
+OF_IMAGES = ("image", "instance", "keypoint", "x", "y", "score", "status")
+OF_VIDEO = ("video", "frame", "time", *OF_IMAGES[1:])
 
 
 def csv_text(*tables: PredictionTable) -> str:
-    """One csv of tables that are all of videos, or all of pictures, one after the other.
+    """One csv of tables that are all of videos, or all of images, one after the other.
 
     Coordinates are written to a thousandth of a pixel, `time` in seconds and empty where it is not known.
 
@@ -115,7 +115,7 @@ def csv_text(*tables: PredictionTable) -> str:
     """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(OF_VIDEO if tables[0].is_video else OF_PICTURES)
+    writer.writerow(OF_VIDEO if tables[0].is_video else OF_IMAGES)
     for table in tables:
         for row in range(len(table.names)):
             writer.writerows(_rows(table, row))
@@ -123,7 +123,7 @@ def csv_text(*tables: PredictionTable) -> str:
 
 
 def _rows(table: PredictionTable, row: int) -> Iterator[list]:
-    """The rows of one frame or picture."""
+    """The rows of one frame or image."""
     key = [table.names[row]]
     if table.is_video:
         key += [int(table.numbers[row]), "" if table.times is None else f"{table.times[row]:.6f}"]
@@ -233,7 +233,7 @@ def write_sleap(table: PredictionTable, path: Path) -> Path:
     """Writes a .slp file with a frame for each row of the table, empty where nothing was found.
 
     Points carry their scores, an instance the mean of them, and a track where there are several animals. A video is
-    referred to by its path; pictures by theirs, those of one size as one video, which is what SLEAP wants.
+    referred to by its path; images by theirs, those of one size as one video, which is what SLEAP wants.
     Raises ImportError without sleap-io.
     """
     import sleap_io

@@ -9,11 +9,11 @@ from kpjax.structures import Skeleton
 
 
 class Frame(NamedTuple):
-    """A picture, or one frame of a video."""
+    """An image, or one frame of a video."""
 
-    name: str  # unique in its project: a picture's path below the root with forward slashes, or "<video>/<number>"
-    path: Path  # the picture, or the video file (or folder of frames) that it is taken from
-    number: int | None  # of the frame in its video, counted from 0 as `kpjax.images.video` does; None for a picture
+    name: str  # unique in its project: an image's path below the root with forward slashes, or "<video>/<number>"
+    path: Path  # the image, or the video file (or folder of frames) that it is taken from
+    number: int | None  # of the frame in its video, counted from 0 as `kpjax.images.video` does; None for an image
     size: tuple[int, int]  # width and height in pixels; (0, 0) where neither project nor file tells
     session: str  # the video or recording that it belongs to, "" if nothing tells: frames of one are never split
     split: str = ""  # train, validation or test where the project says so
@@ -34,7 +34,7 @@ class Instance(NamedTuple):
 
 
 class Project(NamedTuple):
-    """An annotation project. Frames without an instance stay: they are pictures without labels."""
+    """An annotation project. Frames without an instance stay: they are images without labels."""
 
     root: Path
     format: str  # coco, deeplabcut, sleap, lightning_pose or csv
@@ -45,7 +45,7 @@ class Project(NamedTuple):
     details: Mapping[str, Any] = {}  # what only a writer of the same format needs: ids, scorer, category
 
 
-# What can be said of a project's coordinates before any picture is decoded
+# What can be said of a project's coordinates before any image is decoded
 
 
 SLACK = 1.0  # pixels beyond the edge that an annotator's hand may slip
@@ -79,11 +79,11 @@ def coordinate_notes(project: Project, pixels_from: int) -> list[str]:
         keypoint = int(beyond[number].argmax())
         x, y = project.instances[number].keypoints[keypoint]
         frame = project.frames[project.instances[number].frame]
-        notes.append(f"{beyond.sum()} labelled points lie more than {SLACK:g} px outside their pictures, the first is "
+        notes.append(f"{beyond.sum()} labelled points lie more than {SLACK:g} px outside their images, the first is "
                      f"{project.skeleton.names[keypoint]} of {frame.name} at ({x:g}, {y:g}) of "
                      f"{frame.size[0]}x{frame.size[1]}; they train nothing")
     if not pixels_from and _seems_to_count_from_one(project):
-        notes.append("some coordinates equal the width or height of their picture and none is below 1: if pixels are "
+        notes.append("some coordinates equal the width or height of their image and none is below 1: if pixels are "
                      "counted from 1, say --pixels-from 1")
     return notes
 

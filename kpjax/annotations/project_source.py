@@ -1,6 +1,6 @@
-"""Annotation projects as sources, and pictures and videos that nobody labelled beside them.
+"""Annotation projects as sources, and images and videos that nobody labelled beside them.
 
-Both name their examples alike, by the picture's or the video's path below a common root, so that `check_disjoint` sees
+Both name their examples alike, by the image's or the video's path below a common root, so that `check_disjoint` sees
 a frame that is on both sides.
 """
 import functools
@@ -16,9 +16,9 @@ import numpy as np
 
 from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.errors import InputError, summarise
-from kpjax.images.reading import read_picture
+from kpjax.images.reading import read_image
 from kpjax.images.transforms import Place
-from kpjax.images.video import PICTURE_SUFFIXES, VIDEO_SUFFIXES, Video, open_video
+from kpjax.images.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Video, open_video
 from kpjax.input.source import ArraySource, digest_of, stacked
 from kpjax.structures import Example, Skeleton
 
@@ -35,9 +35,9 @@ class Shown(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class FrameSource:
-    """Examples that are read from picture files and videos when they are asked for.
+    """Examples that are read from image files and videos when they are asked for.
 
-    Reading one raises InputError, which names the frame, if its picture is not there, does not decode or cannot be
+    Reading one raises InputError, which names the frame, if its image is not there, does not decode or cannot be
     placed. A frame of a video is sought; `decoded` reads each video in one pass.
     """
 
@@ -66,7 +66,7 @@ class FrameSource:
         return self.placed(index, read_frame(self.shown[index].frame))
 
     def placed(self, index: int, image: np.ndarray) -> Example:
-        """Example `index` with its picture (H, W, 3) uint8 read already."""
+        """Example `index` with its image (H, W, 3) uint8 read already."""
         one = self.shown[index]
         try:
             placed = self.place(image, one.keypoints, one.visible, np.float32(one.scale), one.box)
@@ -76,7 +76,7 @@ class FrameSource:
 
 
 def frame_identity(frame: Frame, root: Path) -> str:
-    """The picture's path below `root` with forward slashes (whole where it is elsewhere); `<video>#<number>` of a frame
+    """The image's path below `root` with forward slashes (whole where it is elsewhere); `<video>#<number>` of a frame
     of a video."""
     path, root = frame.path.resolve(), root.resolve()
     name = (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
@@ -84,9 +84,9 @@ def frame_identity(frame: Frame, root: Path) -> str:
 
 
 def read_frame(frame: Frame) -> np.ndarray:
-    """The picture (H, W, 3) uint8 of a frame. Raises InputError, which names the file, if it cannot be read."""
+    """The image (H, W, 3) uint8 of a frame. Raises InputError, which names the file, if it cannot be read."""
     if frame.number is None:
-        return read_picture(frame.path)
+        return read_image(frame.path)
     video = _opened(frame.path)
     if not 0 <= frame.number < len(video):
         raise InputError(f"{frame.path}: frame {frame.number} is asked for and the video has {len(video)}, counted "
@@ -169,16 +169,16 @@ def box_of(instance: Instance) -> np.ndarray | None:
 
 
 def frames_at(paths: Sequence[Path]) -> tuple[Frame, ...]:
-    """Every frame that some files and folders hold: pictures, and frames of videos, folders with all below them.
+    """Every frame that some files and folders hold: images, and frames of videos, folders with all below them.
 
     Sorted within each path; what two paths name is there once. Raises InputError for a path that is not there, holds
-    neither, or is a video that cannot be read. Sizes are those of the videos; pictures are not opened.
+    neither, or is a video that cannot be read. Sizes are those of the videos; images are not opened.
     """
     frames: dict[tuple[Path, int | None], Frame] = {}
     for path in (Path(path).expanduser() for path in paths):
         before = len(frames)
         for file in _files(path):
-            if file.suffix.lower() in PICTURE_SUFFIXES:
+            if file.suffix.lower() in IMAGE_SUFFIXES:
                 found = [Frame(file.as_posix(), file, None, (0, 0), "")]
             else:
                 video = _opened(file)
@@ -187,18 +187,18 @@ def frames_at(paths: Sequence[Path]) -> tuple[Frame, ...]:
             for frame in found:
                 frames.setdefault((frame.path.resolve(), frame.number), frame)
         if len(frames) == before and not any(frame.path.is_relative_to(path) for frame in frames.values()):
-            raise InputError(f"{path}: neither pictures nor videos in it (names that end in "
-                             f"{', '.join(PICTURE_SUFFIXES)}, or a video's); name another one")
+            raise InputError(f"{path}: neither images nor videos in it (names that end in "
+                             f"{', '.join(IMAGE_SUFFIXES)}, or a video's); name another one")
     return tuple(frames.values())
 
 
 def _files(path: Path) -> list[Path]:
-    """The pictures and videos that a path stands for, in the order of their names."""
+    """The images and videos that a path stands for, in the order of their names."""
     if not path.exists():
-        raise InputError(f"{path}: there is no such file or folder; name pictures, videos or folders of them")
+        raise InputError(f"{path}: there is no such file or folder; name images, videos or folders of them")
     if path.is_file():
         return [path]
-    wanted = (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES)
+    wanted = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
     return sorted(file for file in path.rglob("*") if file.suffix.lower() in wanted and file.is_file()
                   and not any(part.startswith(".") for part in file.relative_to(path).parts))
 
@@ -207,10 +207,10 @@ def unlabelled_source(
     paths: Sequence[Path] | Sequence[Frame], place: Place, skeleton: Skeleton, *, every: int = 1,
     leave_out: Collection[str] = (), root: Path | None = None, name: str = "without labels",
 ) -> FrameSource:
-    """Pictures and frames of videos as examples without labels.
+    """Images and frames of videos as examples without labels.
 
-    paths: pictures, videos and folders of them, or the frames that `frames_at` found. every: keeps frames 0, every,
-    2 every ... of each video, and all pictures. leave_out: identities that are not taken. root: below which names are
+    paths: images, videos and folders of them, or the frames that `frames_at` found. every: keeps frames 0, every,
+    2 every ... of each video, and all images. leave_out: identities that are not taken. root: below which names are
     paths, that of the project beside which this is used. `scale` is the longer side of the frame.
     Raises InputError as `frames_at` does, and where nothing is left.
     """
@@ -222,7 +222,7 @@ def unlabelled_source(
     kept = [frame for frame in frames if not (frame.number or 0) % every
             and not (leave_out and frame_identity(frame, root) in leave_out)]
     if not kept:
-        raise InputError(f"{name}: none of the {len(frames)} frames is left; name more pictures or videos")
+        raise InputError(f"{name}: none of the {len(frames)} frames is left; name more images or videos")
     count = len(skeleton.names)
     keypoints, visible = np.zeros((count, 2), np.float32), np.zeros(count, np.float32)
     shown = (Shown(frame, keypoints, visible, float(max(*frame.size, 1)), None) for frame in kept)
@@ -236,7 +236,7 @@ def decoded(source: FrameSource, *, on_bad_frame: str = "stop", limit: float = 4
     """All examples of a source read once and kept; each video in one pass.
 
     on_bad_frame: "stop" raises InputError that names all frames that cannot be read, "skip" leaves them out and says
-    which. limit: bytes of all pictures together. Raises InputError above it, and where no frame is left.
+    which. limit: bytes of all images together. Raises InputError above it, and where no frame is left.
     """
     if on_bad_frame not in ("stop", "skip"):
         raise InputError(f"--on-bad-frame: {on_bad_frame!r}; choose stop or skip")
@@ -267,7 +267,7 @@ def decoded(source: FrameSource, *, on_bad_frame: str = "stop", limit: float = 4
 
 
 def _all_images(source: FrameSource):
-    """(number, picture or why there is none) of every example, those of one video in the order of its frames."""
+    """(number, image or why there is none) of every example, those of one video in the order of its frames."""
     of_video: dict[Path, dict[int, list[int]]] = {}
     for number, one in enumerate(source.shown):
         if one.frame.number is None:

@@ -2,7 +2,7 @@
 
 The module of a format has `recognises(path) -> bool`, which looks at content and does not raise, and
 `read(path, faults, ...) -> Project | None`, which appends what is wrong to `faults` (file, row, field: what; mend) and
-goes on as far as it can. It resolves where pictures and videos should lie, but need not look at them: sizes, missing
+goes on as far as it can. It resolves where images and videos should lie, but need not look at them: sizes, missing
 files and frame numbers beyond the end are the same for all formats and looked at here.
 """
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from kpjax.annotations import coco, deeplabcut, lightning_pose, plain_csv, sleap
 from kpjax.annotations.project import Frame, Project, coordinate_notes, counted_from
 from kpjax.errors import InputError, summarise
 
-# The pictures and videos of a project: whether they are there, and of the size that the labels were made on
+# The images and videos of a project: whether they are there, and of the size that the labels were made on
 
 
 EXIF_ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # the tag, and its values that exchange width and height
@@ -26,8 +26,8 @@ def with_files(project: Project, faults: list[str], *, rescale_labels: bool = Fa
     """The project with the size of each frame as its file has it.
 
     Appends to `faults` what is missing, cannot be opened, ends before a labelled frame, or has another size than the
-    project says. rescale_labels: labels of pictures of another size are scaled with them instead, but not where width
-    and height are exchanged: such pictures are turned.
+    project says. rescale_labels: labels of images of another size are scaled with them instead, but not where width
+    and height are exchanged: such images are turned.
     """
     videos = _videos(project, faults)
     frames, growth = [], {}
@@ -45,19 +45,19 @@ def with_files(project: Project, faults: list[str], *, rescale_labels: bool = Fa
         told = f"{frame.size[0]}x{frame.size[1]}"
         mend = ("save it upright without an EXIF tag that turns it, as it was labelled" if exchanged else
                 "restore the original, or scale the labels along with --rescale-labels")
-        faults.append(f"{frame.name}: the file is {size[0]}x{size[1]} as shown, its labels are of a picture of {told}; "
+        faults.append(f"{frame.name}: the file is {size[0]}x{size[1]} as shown, its labels are of an image of {told}; "
                       f"{mend}")
     instances = tuple(one._replace(keypoints=(one.keypoints + 0.5) * growth[one.frame] - 0.5,
                                    box=one.box * np.tile(growth[one.frame], 2))
                       if one.frame in growth else one for one in project.instances)
     notes = project.notes
     if growth:
-        notes += (f"labels of {len(growth)} resized pictures were scaled along",)
+        notes += (f"labels of {len(growth)} resized images were scaled along",)
     return project._replace(frames=tuple(frames), instances=instances, notes=notes)
 
 
-def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture as shown, from its header. Raises InputError if the file is no picture."""
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image as shown, from its header. Raises InputError if the file is no image."""
     try:
         with Image.open(path) as opened:
             width, height = opened.size
@@ -101,12 +101,12 @@ def _size(frame: Frame, videos: Mapping[Path, tuple[tuple[int, int], int]], faul
             return None
         return size
     if not frame.path.is_file():
-        faults.append(f"{frame.name}: the picture is missing at {frame.path}; copy it there or delete its labels")
+        faults.append(f"{frame.name}: the image is missing at {frame.path}; copy it there or delete its labels")
         return None
     try:
-        return picture_size(frame.path)
+        return image_size(frame.path)
     except InputError as error:
-        faults.append(f"{frame.name}: the picture cannot be opened ({error}); replace it or delete its labels")
+        faults.append(f"{frame.name}: the image cannot be opened ({error}); replace it or delete its labels")
         return None
 
 
@@ -116,8 +116,8 @@ class Options(NamedTuple):
     category: str = ""  # of COCO files with several
     video_root: Path | None = None  # where videos lie that are not where the project says
     pixels_from: int = 0  # 1 where the top-left pixel's centre is (1, 1)
-    rescale_labels: bool = False  # labels of pictures that were resized since are scaled along
-    check_files: bool = True  # False: pictures and videos need not be there
+    rescale_labels: bool = False  # labels of images that were resized since are scaled along
+    check_files: bool = True  # False: images and videos need not be there
 
 
 class Format(NamedTuple):
@@ -192,7 +192,7 @@ def read_project(
     """An annotation project, with the size of every frame that its file tells.
 
     The options are those of `Options`. Raises InputError for a path that is no project, and with everything that is
-    wrong in one line: labels that cannot be understood, pictures and videos that are missing or of another size.
+    wrong in one line: labels that cannot be understood, images and videos that are missing or of another size.
     """
     root = None if video_root is None else Path(video_root)
     if root is not None and not root.is_dir():

@@ -1,4 +1,4 @@
-"""SLEAP's `.slp` files, packages with their pictures inside included, read and written by sleap-io.
+"""SLEAP's `.slp` files, packages with their images inside included, read and written by sleap-io.
 
 Pereira et al., SLEAP: a deep learning system for multi-animal pose tracking, Nature Methods 2022. Needs the extra
 kpjax[sleap]. Old files that count pixels from the corner of the first are moved by half a pixel, so that coordinates
@@ -19,7 +19,7 @@ from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.errors import InputError
 from kpjax.structures import Skeleton
 
-# Pictures that SLEAP keeps inside its files, copied out so that they are files as all others
+# Images that SLEAP keeps inside its files, copied out so that they are files as all others
 
 
 def kept_inside(video: Any) -> bool:
@@ -29,7 +29,7 @@ def kept_inside(video: Any) -> bool:
     return bool(video.backend_metadata.get("dataset")) or Path(video.filename).suffix.lower() in (".tif", ".tiff")
 
 
-def pictures_inside(
+def images_inside(
     file: Path, number: int, video: Any, frames: Sequence[int], faults: list[str]
 ) -> tuple[dict[int, Path], str]:
     """The frames of a video as PNG files in the cache folder, and a line that says where. Those there already are kept.
@@ -46,22 +46,22 @@ def pictures_inside(
         try:
             video.open()
         except Exception as error:  # sleap-io raises many kinds
-            faults.append(f"{file.name}: the pictures of video {number} cannot be opened ({error}); save the package "
+            faults.append(f"{file.name}: the images of video {number} cannot be opened ({error}); save the package "
                           "again with SLEAP")
             return {}, ""
         for frame in missing:
             try:
-                picture = np.asarray(video[frame])
+                image = np.asarray(video[frame])
             except Exception as error:
                 faults.append(f"{file.name}: frame {frame} of video {number} cannot be decoded ({error}); save the "
                               "package again with SLEAP")
                 del found[frame]
                 continue
             partial = folder / f".{frame:06d}.{os.getpid()}.png"
-            Image.fromarray(np.repeat(picture, 3, -1) if picture.shape[-1] == 1 else picture[..., :3]).save(partial)
+            Image.fromarray(np.repeat(image, 3, -1) if image.shape[-1] == 1 else image[..., :3]).save(partial)
             partial.replace(folder / f"{frame:06d}.png")
         video.close()
-    return found, f"{len(found)} pictures inside {file.name} were copied to {folder}"
+    return found, f"{len(found)} images inside {file.name} were copied to {folder}"
 
 
 FOLDERS_ABOVE = 4  # that are searched for a video whose folder is part of its stored path
@@ -72,8 +72,8 @@ class Place(NamedTuple):
     """Where the frames of one of SLEAP's videos are."""
 
     name: str
-    video: Path | None  # None where every frame is a picture of its own
-    pictures: dict[int, Path]
+    video: Path | None  # None where every frame is an image of its own
+    images: dict[int, Path]
 
 
 def recognises(path: Path) -> bool:
@@ -87,7 +87,7 @@ def read(path: Path, faults: list[str], *, video_root: Path | None = None) -> Pr
     A point is labelled if it has coordinates and SLEAP's mark that it is seen. Keypoints are in the skeleton's order,
     the flip is that of its symmetries, else it follows from the names. Frames that SLEAP suggests for labelling are
     frames without an instance, as are those with predictions only. Videos are looked for beside the file, below
-    video_root, and in the folders above where their stored path leads from there. Pictures inside a package are
+    video_root, and in the folders above where their stored path leads from there. Images inside a package are
     copied to the cache folder (XDG_CACHE_HOME). Raises InputError without the extra kpjax[sleap].
     """
     sio, files = library(), _files(Path(path))
@@ -131,7 +131,7 @@ def read(path: Path, faults: list[str], *, video_root: Path | None = None) -> Pr
 def write(project: Project, folder: Path) -> list[Path]:
     """Writes labels.slp with the instances as a person's labels, and returns its path.
 
-    Pictures and videos stay where they are and are named by absolute paths. Frames without an instance become frames
+    Images and videos stay where they are and are named by absolute paths. Frames without an instance become frames
     that SLEAP suggests. Raises InputError without the extra kpjax[sleap].
     """
     sio = library()
@@ -173,7 +173,7 @@ def sio_skeleton(sio: ModuleType, skeleton: Skeleton, name: str) -> Any:
 def sio_videos(sio: ModuleType, frames: Sequence[Frame]) -> tuple[list[Any], list[tuple[Any, int]]]:
     """The videos of some frames for sleap-io, and the video and number of each frame.
 
-    Pictures of one session and size become one video that is a list of pictures.
+    Images of one session and size become one video that is a list of images.
     """
     groups: dict[tuple, list[int]] = {}
     for number, frame in enumerate(frames):
@@ -241,9 +241,9 @@ def _places(
             source = video.source_video.filename if video.source_video is not None else f"video{number}"
             name = PurePosixPath(forward(source if isinstance(source, str) else f"video{number}")).name
             numbers = sorted({int(one.frame_idx) for one in used if one.video is video})
-            pictures, line = pictures_inside(file, number, video, numbers, faults)
+            images, line = images_inside(file, number, video, numbers, faults)
             notes += [line] if line else []
-            place = Place(name, None, pictures)
+            place = Place(name, None, images)
         elif isinstance(stored, list):
             found = [_found(file, path, video_root) for path in stored]
             place = Place("", None, dict(enumerate(found)))
@@ -267,11 +267,11 @@ def _found(file: Path, stored: str, video_root: Path | None) -> Path:
 def _frame(file: Path, place: Place, number: int, faults: list[str]) -> Frame | None:
     if place.video is not None:
         return Frame(f"{place.name}/{number}", place.video, number, (0, 0), place.name)
-    if number not in place.pictures:
-        faults.append(f"{file.name}: frame {number} of {place.name} is labelled, but there is no such picture; delete "
+    if number not in place.images:
+        faults.append(f"{file.name}: frame {number} of {place.name} is labelled, but there is no such image; delete "
                       "it in SLEAP")
         return None
-    path = place.pictures[number]
+    path = place.images[number]
     session, inside = place.name or path.parent.name, path.is_relative_to(file.parent)
     return Frame(path.relative_to(file.parent).as_posix() if inside else f"{session}/{path.name}", path, None, (0, 0),
                  session)

@@ -105,7 +105,7 @@ def text_of(rows: Sequence[Sequence[object]]) -> str:
     return file.getvalue()
 
 
-# Tables as DeepLabCut and Lightning Pose keep them: a header of three or four rows, a picture or frame per row
+# Tables as DeepLabCut and Lightning Pose keep them: a header of three or four rows, an image or frame per row
 
 
 HEADER = ("scorer", "individuals", "bodyparts", "coords")
@@ -137,7 +137,7 @@ def read_table(path: Path, label: str, faults: list[str]) -> Table | None:
 def table_text(table: Table, key_cells: int = 1) -> str:
     """The csv of a table. Numbers keep all their digits; nan becomes an empty cell.
 
-    key_cells: 3 writes a path's folder, video and picture into a cell each, as DeepLabCut does for labels.
+    key_cells: 3 writes a path's folder, video and image into a cell each, as DeepLabCut does for labels.
     """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -183,7 +183,7 @@ def _header(table: Table) -> list[tuple[str, list[str]]]:
 
 
 def _parts(key: str) -> list[str]:
-    """Folder, video and picture."""
+    """Folder, video and image."""
     return [FOLDER, *key.split("/")[-2:]]
 
 

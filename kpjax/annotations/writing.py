@@ -1,4 +1,4 @@
-"""Any project as a folder that another tool opens: its labels in that tool's format, and its pictures."""
+"""Any project as a folder that another tool opens: its labels in that tool's format, and its images."""
 import contextlib
 import hashlib
 import json
@@ -11,20 +11,20 @@ from PIL import Image
 
 from kpjax.annotations import coco, deeplabcut, lightning_pose, plain_csv, sleap
 from kpjax.annotations.project import Frame, Project
-from kpjax.annotations.reading import picture_size
+from kpjax.annotations.reading import image_size
 from kpjax.annotations.tables import FOLDER
 from kpjax.errors import InputError
 from kpjax.images.video import VIDEO_SUFFIXES, Video, open_video
 
 WRITERS = {"coco": coco.write, "csv": plain_csv.write, "deeplabcut": deeplabcut.write,
            "lightning_pose": lightning_pose.write, "sleap": sleap.write}
-NAMES_VIDEOS = ("csv", "sleap")  # formats that name a frame of a video; for all others it becomes a picture
-IN_FOLDERS = ("deeplabcut", "lightning_pose")  # formats whose pictures are in labeled-data/<video>/
+NAMES_VIDEOS = ("csv", "sleap")  # formats that name a frame of a video; for all others it becomes an image
+IN_FOLDERS = ("deeplabcut", "lightning_pose")  # formats whose images are in labeled-data/<video>/
 MANIFEST = "converted.json"  # what was written, so that it can be replaced, and nothing else is
 
 
 class Copy(NamedTuple):
-    """A picture to be made."""
+    """An image to be made."""
 
     frame: Frame  # where it comes from
     name: str  # its path below the new folder
@@ -33,12 +33,12 @@ class Copy(NamedTuple):
 def write_project(project: Project, format: str, folder: Path, *, overwrite: bool = False) -> list[Path]:
     """Writes a project into a folder and returns the paths of its labels.
 
-    format: coco, csv, deeplabcut, lightning_pose or sleap. Pictures are copied as they are. Frames of videos become
-    pictures where the format has no frames of videos; else they stay in their video, which is not copied. The folder
+    format: coco, csv, deeplabcut, lightning_pose or sleap. Images are copied as they are. Frames of videos become
+    images where the format has no frames of videos; else they stay in their video, which is not copied. The folder
     appears once all is written.
     overwrite: what an earlier call wrote there is replaced.
     Raises InputError for a folder that is not empty (with `overwrite`: not written by an earlier call, or with labels
-    that were changed since), is the project's own, for pictures that are missing, and what the format cannot hold.
+    that were changed since), is the project's own, for images that are missing, and what the format cannot hold.
     """
     folder = Path(folder).absolute()
     if format not in WRITERS:
@@ -48,7 +48,7 @@ def write_project(project: Project, format: str, folder: Path, *, overwrite: boo
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        _make_pictures(copies, partial)
+        _make_images(copies, partial)
         labels = [path.relative_to(partial).as_posix() for path in WRITERS[format](placed, partial)]
         _write_manifest(partial, project, format, labels)
         for name in old:
@@ -63,9 +63,9 @@ def write_project(project: Project, format: str, folder: Path, *, overwrite: boo
 
 
 def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, list[Copy]]:
-    """The project as it will be in a folder, with the size of every frame, and the pictures to be made for that.
+    """The project as it will be in a folder, with the size of every frame, and the images to be made for that.
 
-    Raises InputError for pictures and videos that are missing or cannot be opened.
+    Raises InputError for images and videos that are missing or cannot be opened.
     """
     videos: dict[Path, Video] = {}
     for frame in project.frames:
@@ -76,7 +76,7 @@ def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, lis
     frames, copies, used, homes = [], [], set(), {}
     for frame in project.frames:
         size = frame.size if all(frame.size) else (
-            picture_size(frame.path) if frame.number is None else videos[frame.path].size)
+            image_size(frame.path) if frame.number is None else videos[frame.path].size)
         if frame.number is not None and format in NAMES_VIDEOS:
             name = frame.name if format == "sleap" else f"{frame.path.absolute().as_posix()}/{frame.number}"
             frames.append(frame._replace(name=name, size=size, path=frame.path.absolute()))
@@ -84,7 +84,7 @@ def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, lis
         session = sessions[frame.session]
         if frame.number is not None:
             homes[session] = frame.path.absolute().as_posix()
-        name = _unused(_picture_name(frame, format, session, digits), used)
+        name = _unused(_image_name(frame, format, session, digits), used)
         copies.append(Copy(frame, name))
         frames.append(Frame(name, folder / name, None, size, session if format in IN_FOLDERS else frame.session,
                             frame.split))
@@ -92,8 +92,8 @@ def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, lis
     return project._replace(root=folder, frames=tuple(frames), details=details), copies
 
 
-def _picture_name(frame: Frame, format: str, session: str, digits: int) -> str:
-    """Where a frame's picture goes, below the new folder."""
+def _image_name(frame: Frame, format: str, session: str, digits: int) -> str:
+    """Where a frame's image goes, below the new folder."""
     last = frame.path.name if frame.number is None else f"img{frame.number:0{digits}d}.png"
     if format in IN_FOLDERS:
         return f"{FOLDER}/{session}/{last}"
@@ -109,7 +109,7 @@ def _session_folders(project: Project) -> dict[str, str]:
     for session in dict.fromkeys(frame.session for frame in project.frames):
         last = PurePosixPath(session)
         short = last.stem if last.suffix.lower() in VIDEO_SUFFIXES else last.name
-        whole = "".join("_" if letter in '/\\:*?"<>|' else letter for letter in session) or "pictures"
+        whole = "".join("_" if letter in '/\\:*?"<>|' else letter for letter in session) or "images"
         short = "".join("_" if letter in '\\:*?"<>|' else letter for letter in short) or whole
         folders[session] = _unused(short if short not in folders.values() else whole, set(folders.values()))
     return folders
@@ -125,8 +125,8 @@ def _unused(name: str, used: set[str]) -> str:
     return found
 
 
-def _make_pictures(copies: list[Copy], folder: Path) -> None:
-    """Copies pictures, and takes frames out of videos in the order in which they come."""
+def _make_images(copies: list[Copy], folder: Path) -> None:
+    """Copies images, and takes frames out of videos in the order in which they come."""
     opened: tuple[Path | None, Video | None] = (None, None)
     for copy in sorted(copies, key=lambda one: (str(one.frame.path), one.frame.number or 0)):
         place = folder / copy.name

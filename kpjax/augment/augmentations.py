@@ -160,7 +160,7 @@ def random_flip(skeleton: Skeleton, probability: float = 0.5) -> Augment:
     Raises InputError for a skeleton without a flip permutation.
     """
     if not skeleton.flip:
-        raise InputError("random flip: the skeleton has no flip permutation, so a mirrored picture has no valid "
+        raise InputError("random flip: the skeleton has no flip permutation, so a mirrored image has no valid "
                          "labels; name each keypoint's mirror image in Skeleton.flip or leave the flip out")
     if not 0 <= probability <= 1:
         raise InputError(f"random flip: probability is {probability}; it must be between 0 and 1")

@@ -88,7 +88,7 @@ def draw_affine(
 def draw_scale_rotation(scale: float = 0.25, degrees: float = 30.0, *, rotated: float = 0.6) -> DrawMap:
     """Zoom and turn about (width / 2, height / 2), the augmentation of the official HRNet (Sun et al. 2019).
 
-    The visible box grows by clip(1 + scale * n, 1 - scale, 1 + scale), so the picture shrinks by as much; with
+    The visible box grows by clip(1 + scale * n, 1 - scale, 1 + scale), so the image shrinks by as much; with
     probability `rotated` it turns by clip(degrees * n, -2 degrees, 2 degrees), counter-clockwise on a screen if
     positive. Each n is a standard normal of its own. The centre is that of the official crop, which brings the middle
     of a box to half of the side.

@@ -16,7 +16,7 @@ def accuracy_matrix(
     values: np.ndarray, introduced: np.ndarray, names: Sequence[str], steps: Sequence[str], *, factor: float = 100.0,
     decimals: int = 0, higher_is_better: bool = True, low: float | None = None, high: float | None = None,
 ) -> np.ndarray:
-    """A picture (h, w, 3) uint8 of a matrix: a row for each step, a column for each keypoint, in the order in which the
+    """An image (h, w, 3) uint8 of a matrix: a row for each step, a column for each keypoint, in the order in which the
     keypoints were introduced. The step that introduced a keypoint has a bright frame.
 
     values: (steps, K), NaN where a keypoint is not known yet. introduced: (K,) the row that introduced each; those of

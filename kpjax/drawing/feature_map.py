@@ -38,7 +38,7 @@ def embedded(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
 
 
 def scatter(places: np.ndarray, kinds: np.ndarray, names: Sequence[str], *, side: int = 480) -> np.ndarray:
-    """A picture (h, w, 3) uint8 of points in the plane, one colour for each kind, with a legend beside it.
+    """An image (h, w, 3) uint8 of points in the plane, one colour for each kind, with a legend beside it.
 
     places: (N, 2), any range. kinds: (N,), numbers into `names`. side: of the plot in pixels.
     Raises ValueError for another number of kinds than of places, a kind without a name, or a place that is not finite.

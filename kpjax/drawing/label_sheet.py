@@ -9,36 +9,36 @@ from PIL import Image, ImageDraw, ImageFont
 from kpjax.drawing.overlays import BACKGROUND, INK, OUTLINE, contact_sheet, draw_keypoints, keypoint_colours
 from kpjax.structures import Skeleton
 
-SIDE, LARGE_SIDE = 420, 720  # px, of the longer side of a picture on the sheet; the larger for many keypoints
+SIDE, LARGE_SIDE = 420, 720  # px, of the longer side of an image on the sheet; the larger for many keypoints
 MARGIN = 0.3  # of the labelled points' extent, shown around them
-LEAST = 0.15  # of a picture's longer side, shown in any case
+LEAST = 0.15  # of an image's longer side, shown in any case
 NAMED = 24  # keypoints up to which names stand beside the points; above, numbers, and the names below the sheet
 OCCLUDED = 0.45  # opacity of a point that is labelled but hidden
 
 
 class Labels(NamedTuple):
-    """One animal's labels in pixels of its picture."""
+    """One animal's labels in pixels of its image."""
 
     keypoints: np.ndarray  # (K, 2), nan where not labelled
     occluded: np.ndarray  # (K,) bool
 
 
 def label_sheet(
-    pictures: Sequence[np.ndarray], labels: Sequence[Labels], skeleton: Skeleton, *, captions: Sequence[str] = (),
+    frames: Sequence[np.ndarray], labels: Sequence[Labels], skeleton: Skeleton, *, captions: Sequence[str] = (),
     columns: int | None = None,
 ) -> np.ndarray:
-    """A contact sheet (h, w, 3) uint8 of pictures (H, W, 3) uint8 with the labels of one animal on each.
+    """A contact sheet (h, w, 3) uint8 of images (H, W, 3) uint8 with the labels of one animal on each.
 
-    Every picture is cut to what is labelled and made about equally large. Names (or numbers, above 24 keypoints) stand
+    Every image is cut to what is labelled and made about equally large. Names (or numbers, above 24 keypoints) stand
     beside the points in their colours, those of occluded points in brackets; below the sheet is a list of all.
     """
     side = SIDE if len(skeleton.names) <= NAMED else LARGE_SIDE
     shown = []
-    for picture, one in zip(pictures, labels, strict=True):
-        left, upper, right, lower = _window(picture.shape[1], picture.shape[0], one.keypoints)
+    for frame, one in zip(frames, labels, strict=True):
+        left, upper, right, lower = _window(frame.shape[1], frame.shape[0], one.keypoints)
         factor = side / max(right - left, lower - upper)
         size = max(round((right - left) * factor), 1), max(round((lower - upper) * factor), 1)
-        image = np.asarray(Image.fromarray(picture[upper:lower, left:right]).resize(size, Image.Resampling.BILINEAR))
+        image = np.asarray(Image.fromarray(frame[upper:lower, left:right]).resize(size, Image.Resampling.BILINEAR))
         growth = np.array(size) / (right - left, lower - upper)
         moved = (one.keypoints - (left, upper) + 0.5) * growth - 0.5
         shown.append(named(image, one._replace(keypoints=moved), skeleton))
@@ -46,31 +46,31 @@ def label_sheet(
 
 
 def named(image: np.ndarray, labels: Labels, skeleton: Skeleton) -> np.ndarray:
-    """A picture (H, W, 3) uint8 with labelled points, lines and names, of the same size."""
+    """An image (H, W, 3) uint8 with labelled points, lines and names, of the same size."""
     many = len(skeleton.names) > NAMED
     colours = [tuple(int(c) for c in colour) for colour in keypoint_colours(len(skeleton.names))]
     if not many:
         image = draw_keypoints(image, labels.keypoints, np.where(labels.occluded, OCCLUDED, 1.0), skeleton,
                                minimum_side=1)
-    picture = Image.fromarray(image)
-    canvas = ImageDraw.Draw(picture)
+    pil_image = Image.fromarray(image)
+    canvas = ImageDraw.Draw(pil_image)
     known = np.flatnonzero(np.isfinite(labels.keypoints).all(-1)).tolist()
     if many:
         for k in known:
             x, y = labels.keypoints[k]
             canvas.ellipse((x - 2.5, y - 2.5, x + 2.5, y + 2.5), fill=colours[k], outline=OUTLINE)
-    font = ImageFont.load_default(size=max(10, round(max(picture.size) / (60 if many else 34))))
+    font = ImageFont.load_default(size=max(10, round(max(pil_image.size) / (60 if many else 34))))
     taken: list[tuple[float, float, float, float]] = []
     for k in known:
         text = str(k) if many else skeleton.names[k]
         text = f"({text})" if labels.occluded[k] else text
-        corner = _free_corner(labels.keypoints[k], font.getbbox(text), picture.size, labels.keypoints[known], taken)
+        corner = _free_corner(labels.keypoints[k], font.getbbox(text), pil_image.size, labels.keypoints[known], taken)
         canvas.text(corner, text, fill=colours[k], font=font, stroke_width=2, stroke_fill=OUTLINE)
-    return np.asarray(picture)
+    return np.asarray(pil_image)
 
 
 def _window(width: int, height: int, keypoints: np.ndarray) -> tuple[int, int, int, int]:
-    """The part of a picture that is shown: left, upper, right, lower."""
+    """The part of an image that is shown: left, upper, right, lower."""
     points = keypoints[np.isfinite(keypoints).all(-1)]
     points = points[((points > -1) & (points < (width, height))).all(-1)]
     if not len(points):

@@ -1,8 +1,8 @@
-"""Keypoints drawn on pictures, with Pillow: single overlays, and contact sheets of many.
+"""Keypoints drawn on images, with Pillow: single overlays, and contact sheets of many.
 
 All drawing is done on a transparent layer up to four times as fine and then averaged down, so that points land where
-they belong to a fraction of a pixel. Coordinates are (x, y) in pixels of the picture that is given, the centre of its
-top-left pixel at (0, 0), however much the picture is enlarged for showing.
+they belong to a fraction of a pixel. Coordinates are (x, y) in pixels of the image that is given, the centre of its
+top-left pixel at (0, 0), however much the image is enlarged for showing.
 """
 import functools
 import math
@@ -15,14 +15,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kpjax.structures import Skeleton
 
-FINEST = 4  # how many times finer than the picture the drawing is
+FINEST = 4  # how many times finer than the image the drawing is
 LAYER_PIXELS = 32e6  # and a limit to it, so that a photograph of 12 megapixels needs no gigabyte
 FAINTEST = 0.25  # opacity of a point with the lowest score: faded, but still there to be seen
 BACKGROUND = (24, 26, 30)
 INK = (236, 238, 240)
 OUTLINE = (10, 12, 16)
 
-# Okabe and Ito's colours, which people with any common colour vision tell apart, lightened to stand out on pictures.
+# Okabe and Ito's colours, which people with any common colour vision tell apart, lightened to stand out on images.
 FEW_COLOURS = ((86, 180, 233), (230, 159, 0), (0, 190, 140), (240, 228, 66), (224, 100, 20), (214, 130, 180),
                (60, 130, 220), (235, 235, 235))
 
@@ -54,7 +54,7 @@ def opacity_of_scores(scores: np.ndarray, usual: float | None = None) -> np.ndar
     """How firmly points are drawn: 1 from half the usual score upwards, falling to 0.25 at a score of zero.
 
     scores: any shape, any positive scale. usual: the median of all scores that are shown together, so that an unsure
-    picture does not set its own standard; the median of `scores` if not given. If it is not positive the scores carry
+    image does not set its own standard; the median of `scores` if not given. If it is not positive the scores carry
     no scale, and all is drawn fully.
     """
     scores = np.asarray(scores, np.float64)
@@ -67,12 +67,12 @@ def opacity_of_scores(scores: np.ndarray, usual: float | None = None) -> np.ndar
 
 
 def enlargement(height: int, width: int, minimum_side: int) -> int:
-    """The whole number by which a picture is enlarged so that its shorter side has at least `minimum_side` pixels."""
+    """The whole number by which an image is enlarged so that its shorter side has at least `minimum_side` pixels."""
     return max(1, math.ceil(minimum_side / max(1, min(height, width))))
 
 
 def enlarged(image: np.ndarray, minimum_side: int = 192) -> np.ndarray:
-    """A small picture (H, W, 3) uint8 made a whole number of times larger; a large one as it is."""
+    """A small image (H, W, 3) uint8 made a whole number of times larger; a large one as it is."""
     height, width = image.shape[:2]
     factor = enlargement(height, width, minimum_side)
     if factor == 1:
@@ -84,25 +84,25 @@ def draw_keypoints(
     image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray | None, skeleton: Skeleton, *,
     true: np.ndarray | None = None, true_visible: np.ndarray | None = None, minimum_side: int = 192,
 ) -> np.ndarray:
-    """Points and skeleton on a picture, (h, w, 3) uint8, h and w whole multiples of the picture's.
+    """Points and skeleton on an image, (h, w, 3) uint8, h and w whole multiples of the image's.
 
     image: (H, W, 3) uint8. keypoints: (K, 2) in its pixels; points that are not finite are left out.
     opacity: (K,) in [0, 1], for example `visible` or `opacity_of_scores(scores)`; 0 leaves a point out; None draws all.
     true: (K, 2) true positions, drawn as hollow rings joined to their predictions by a thin line; those with
-    `true_visible` (K,) zero are left out. minimum_side: smaller pictures are enlarged to it.
+    `true_visible` (K,) zero are left out. minimum_side: smaller images are enlarged to it.
     """
     factor = enlargement(*image.shape[:2], minimum_side)
-    picture = Image.fromarray(enlarged(image, minimum_side)).convert("RGBA")
-    finer = min(FINEST, max(1, int(math.sqrt(LAYER_PIXELS / (picture.width * picture.height)))))
+    pil_image = Image.fromarray(enlarged(image, minimum_side)).convert("RGBA")
+    finer = min(FINEST, max(1, int(math.sqrt(LAYER_PIXELS / (pil_image.width * pil_image.height)))))
     scale = factor * finer
-    # A point of the finest picture, where a pixel's centre is half a pixel from its edge.
+    # A point of the finest image, where a pixel's centre is half a pixel from its edge.
     points = (np.asarray(keypoints, np.float64) + 0.5) * scale - 0.5
     opacity = np.ones(len(points)) if opacity is None else np.clip(np.asarray(opacity, np.float64), 0, 1)
     shown = np.isfinite(points).all(-1) & (opacity > 0)
-    unit = finer * max(1.0, min(picture.size) / 190)  # the width of a thin line
+    unit = finer * max(1.0, min(pil_image.size) / 190)  # the width of a thin line
     colours = keypoint_colours(len(points))
 
-    layer = Image.new("RGBA", (picture.width * finer, picture.height * finer), (0, 0, 0, 0))
+    layer = Image.new("RGBA", (pil_image.width * finer, pil_image.height * finer), (0, 0, 0, 0))
     canvas = ImageDraw.Draw(layer)
     for width, darken in ((3.2 * unit, True), (1.8 * unit, False)):
         for first, second in skeleton.edges:
@@ -125,8 +125,8 @@ def draw_keypoints(
     for k in np.flatnonzero(shown):
         _disc(canvas, points[k], 3.4 * unit, OUTLINE, 0.8 * opacity[k])
         _disc(canvas, points[k], 2.6 * unit, tuple(colours[k]), opacity[k])
-    picture.alpha_composite(layer.resize(picture.size, Image.Resampling.BOX))
-    return np.asarray(picture.convert("RGB"))
+    pil_image.alpha_composite(layer.resize(pil_image.size, Image.Resampling.BOX))
+    return np.asarray(pil_image.convert("RGB"))
 
 
 def _rgba(colour, opacity: float) -> tuple[int, int, int, int]:
@@ -153,15 +153,15 @@ def _around(centre, radius: float) -> list[int]:
 def contact_sheet(
     images: Sequence[np.ndarray], columns: int | None = None, *, captions: Sequence[str] = (), gap: int = 6,
 ) -> np.ndarray:
-    """Pictures (h, w, 3) uint8 side by side in rows, each centred in a cell of the largest one's size.
+    """Images (h, w, 3) uint8 side by side in rows, each centred in a cell of the largest one's size.
 
-    columns: about as many as rows if not given. captions: one line under each picture, cut where it would not fit.
-    Raises ValueError without a picture, or with captions of another number.
+    columns: about as many as rows if not given. captions: one line under each image, cut where it would not fit.
+    Raises ValueError without an image, or with captions of another number.
     """
     if not len(images):
-        raise ValueError("a contact sheet needs at least one picture")
+        raise ValueError("a contact sheet needs at least one image")
     if len(captions) not in (0, len(images)):
-        raise ValueError(f"{len(captions)} captions for {len(images)} pictures")
+        raise ValueError(f"{len(captions)} captions for {len(images)} images")
     columns = min(columns or math.ceil(math.sqrt(len(images))), len(images))
     rows = math.ceil(len(images) / columns)
     height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
@@ -194,7 +194,7 @@ def prediction_sheet(
     true: np.ndarray | None = None, visible: np.ndarray | None = None, captions: Sequence[str] = (),
     columns: int | None = None, minimum_side: int = 192,
 ) -> np.ndarray:
-    """A contact sheet of predictions (N, K, 2) on N pictures; low scores (N, K) faded; `true` (N, K, 2) as rings.
+    """A contact sheet of predictions (N, K, 2) on N images; low scores (N, K) faded; `true` (N, K, 2) as rings.
 
     visible: (N, K), zero where a true position is unknown.
     """
@@ -207,7 +207,7 @@ def prediction_sheet(
 
 
 def write_png(path: Path, image: np.ndarray, *, smallest: bool = True) -> None:
-    """Writes a picture (h, w, 3) uint8, whole or not at all; makes the folder if it is not there.
+    """Writes an image (h, w, 3) uint8, whole or not at all; makes the folder if it is not there.
 
     smallest: try hard to make the file small, which takes seconds for a large photograph.
     """
@@ -232,9 +232,9 @@ def draw_on_frame(
     opacity: (I, K) in [0, 1]; 0 leaves a point out. caption: a line in the lower left corner.
     Points land on whole pixels; `kpjax.drawing.overlays.draw_keypoints` is finer and much slower.
     """
-    picture = Image.fromarray(image)
-    canvas = ImageDraw.Draw(picture)
-    radius = max(3, round(min(picture.size) / 80))
+    pil_image = Image.fromarray(image)
+    canvas = ImageDraw.Draw(pil_image)
+    radius = max(3, round(min(pil_image.size) / 80))
     colours = keypoint_colours(keypoints.shape[1])
     for points, firmness in zip(np.asarray(keypoints, np.float64), np.asarray(opacity, np.float64), strict=True):
         # A point far outside is drawn nowhere, and Pillow does not take numbers without end.
@@ -247,12 +247,12 @@ def draw_on_frame(
         for k in np.flatnonzero(shown):
             dot = _dot(tuple(map(int, colours[k])), radius, round(float(min(firmness[k], 1.0)) * 16))
             corner = [round(float(value)) - dot.width // 2 for value in points[k]]
-            picture.paste(dot, tuple(corner), dot)
+            pil_image.paste(dot, tuple(corner), dot)
     if caption:
-        size = max(11, min(picture.size) // 28)
-        canvas.text((size // 2, picture.height - 1.5 * size), caption, fill=INK, font=_font(size),
+        size = max(11, min(pil_image.size) // 28)
+        canvas.text((size // 2, pil_image.height - 1.5 * size), caption, fill=INK, font=_font(size),
                     stroke_width=max(1, size // 10), stroke_fill=OUTLINE)
-    return np.asarray(picture)
+    return np.asarray(pil_image)
 
 
 @functools.cache

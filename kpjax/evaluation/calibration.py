@@ -36,7 +36,7 @@ class ScoreTable(NamedTuple):
 def score_table(
     scores: np.ndarray, distances_over_diagonal: np.ndarray, visible: np.ndarray, *, kind: str = "peak",
 ) -> ScoreTable:
-    """The table of some labelled pictures, which should be none that were trained on.
+    """The table of some labelled images, which should be none that were trained on.
 
     scores, distances_over_diagonal, visible: (N, K); the distance of each point to its label in diagonals of the
     animal's box; points with `visible` 0 are left out. The classes lie between the deciles of the scores. The cutoff is
@@ -51,7 +51,7 @@ def score_table(
     scores, distances = scores[known], distances[known]
     if not (np.isfinite(scores).all() and np.isfinite(distances).all()):
         raise InputError("score table: a labelled point has a score or a distance that is not finite; leave out "
-                         "pictures that could not be read")
+                         "images that could not be read")
     edges, hit_fraction = np.full(BINS + 1, np.nan), np.full(BINS, np.nan)
     if scores.size:
         edges = np.quantile(scores, np.linspace(0, 1, BINS + 1))

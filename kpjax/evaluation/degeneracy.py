@@ -21,7 +21,7 @@ BASELINES = ("constant_colour", "mean_image", "copied_reference")
 def live(points: jax.Array, *, border: float = BORDER, movement: float = MOVEMENT) -> jax.Array:
     """Which keypoints are alive, (K,) bool: neither on the border nor in one place. points: (N, K, 2) of N images.
 
-    The default movement is 0.6 pixels of a picture of 64.
+    The default movement is 0.6 pixels of an image of 64.
     """
     away = jnp.abs(points).max(-1).mean(0)
     moved = jnp.sqrt(jnp.square(points - points.mean(0, keepdims=True)).sum(-1).mean(0))
@@ -43,15 +43,15 @@ def spread_of(points: jax.Array) -> dict[str, jax.Array]:
 def baseline_errors(images: jax.Array, references: jax.Array) -> dict[str, jax.Array]:
     """The error of painting `images` (B, H, W, 3) with no knowledge of keypoints, for each name of BASELINES.
 
-    constant_colour: all pixels of the batch in its mean colour. mean_image: every picture as the mean of the batch.
-    copied_reference: every picture as its reference frame, `references` (B, H, W, 3).
+    constant_colour: all pixels of the batch in its mean colour. mean_image: every image as the mean of the batch.
+    copied_reference: every image as its reference frame, `references` (B, H, W, 3).
     """
     painted = {
         "constant_colour": images.mean((0, 1, 2), keepdims=True),
         "mean_image": images.mean(0, keepdims=True),
         "copied_reference": references,
     }
-    return {name: pixel_mse(jnp.broadcast_to(picture, images.shape), images) for name, picture in painted.items()}
+    return {name: pixel_mse(jnp.broadcast_to(painting, images.shape), images) for name, painting in painted.items()}
 
 
 # Stopping a run that discovers nothing
@@ -66,9 +66,9 @@ PAINTS_LIKE = {
 }
 
 
-def first_counts(pictures: Sequence[str]) -> dict[str, jax.Array]:
-    """Zero for each sign: `live_points`, and `<picture>/<baseline>` for every painted picture and baseline; int32."""
-    signs = (NO_LIVE_POINTS, *(f"{picture}/{baseline}" for picture in pictures for baseline in BASELINES))
+def first_counts(paintings: Sequence[str]) -> dict[str, jax.Array]:
+    """Zero for each sign: `live_points`, and `<image>/<baseline>` for every painted image and baseline; int32."""
+    signs = (NO_LIVE_POINTS, *(f"{painting}/{baseline}" for painting in paintings for baseline in BASELINES))
     return dict.fromkeys(signs, jnp.int32(0))
 
 
@@ -80,11 +80,11 @@ def counted(
 ) -> dict[str, jax.Array]:
     """The counts after one more batch: one more where the sign is there, zero where it is not.
 
-    errors: of each painted picture; baselines: of each name of BASELINES, in the same unit. live_points: how many.
+    errors: of each painted image; baselines: of each name of BASELINES, in the same unit. live_points: how many.
     """
     signs = {NO_LIVE_POINTS: live_points == 0}
-    signs |= {f"{picture}/{baseline}": error > NO_BETTER * baselines[baseline]
-              for picture, error in errors.items() for baseline in BASELINES}
+    signs |= {f"{painting}/{baseline}": error > NO_BETTER * baselines[baseline]
+              for painting, error in errors.items() for baseline in BASELINES}
     return {sign: jnp.where(signs[sign], count + 1, 0) for sign, count in counts.items()}
 
 
@@ -93,7 +93,7 @@ def stop_if_collapsed(
 ) -> Callable[[Any, int], Any]:
     """For `fit`'s `between=(every, stop_if_collapsed(steps))`: looks at a state, and gives it back or raises RunError.
 
-    steps: for how many steps in a row a sign has to have been there. baselines: those that a painted picture has to be
+    steps: for how many steps in a row a sign has to have been there. baselines: those that a painted image has to be
     better than, from the first to the last of them. Leave "copied_reference" out for videos in which little moves
     before a detailed background: no decoder repeats the background as well as a copy does.
     Raises ValueError for a baseline that does not exist.
@@ -103,11 +103,11 @@ def stop_if_collapsed(
 
     def check(state: Any, step: int) -> Any:
         for sign, count in sorted(jax.tree.map(np.asarray, dict(state.stuck)).items()):
-            picture, _, baseline = sign.partition("/")
+            painting, _, baseline = sign.partition("/")
             if count < steps or (sign != NO_LIVE_POINTS and baseline not in baselines):
                 continue
             what = ("no keypoint was alive: all were on the border or stood still" if sign == NO_LIVE_POINTS else
-                    f"{picture!r} was painted no better than by {PAINTS_LIKE[baseline]}")
+                    f"{painting!r} was painted no better than by {PAINTS_LIKE[baseline]}")
             raise RunError(f"nothing is being discovered: in the last {count} steps up to {step} {what}; look at the "
                            "logged error/, baseline/, spread/ and live_points, then change the blob widths, the weight "
                            "of the spring, the normalisation or the learning rate")

@@ -1,4 +1,4 @@
-"""What a predictor's folder has to say about how pictures become square ones."""
+"""What a predictor's folder has to say about how images become square ones."""
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,35 +8,35 @@ from kpjax.errors import InputError
 from kpjax.export import standalone
 from kpjax.images.transforms import Place, around_box, letterbox, place_local_contrast
 
-BOX_MARGIN = 1.25  # of a crop around a box, where pictures are usually taken whole
-BOX = np.array([11.0, 6.5, 20.0, 30.25])  # of the pictures that placements are tried on
+BOX_MARGIN = 1.25  # of a crop around a box, where images are usually taken whole
+BOX = np.array([11.0, 6.5, 20.0, 30.25])  # of the images that placements are tried on
 
 
 def placement_told(place: Place, side: int) -> dict[str, Any]:
-    """`whole_pictures`, `box_margin` and `contrast` of the placement, found out by trying it on pictures.
+    """`whole_images`, `box_margin` and `contrast` of the placement, found out by trying it on images.
 
     Raises InputError for a placement that the program in an exported folder cannot do, pixel by pixel.
     """
-    pictures = [standalone.check_pictures(80)[0, :, :61], standalone.check_pictures(160)[1, :47, 3:]]
+    images = [standalone.check_images(80)[0, :, :61], standalone.check_images(160)[1, :47, 3:]]
     whole, margin = True, BOX_MARGIN
     try:
-        placed = [_tried(place, picture, None) for picture in pictures]
+        placed = [_tried(place, image, None) for image in images]
     except InputError:  # it goes by a box
         whole = False
-        placed = [_tried(place, picture, BOX) for picture in pictures]
+        placed = [_tried(place, image, BOX) for image in images]
         margin = round(float(placed[0][1][0, 0] * side / BOX[2:].max()), 4)
     for contrast in ("", "local"):
-        told = {"whole_pictures": whole, "box_margin": margin, "contrast": contrast}
+        told = {"whole_images": whole, "box_margin": margin, "contrast": contrast}
         given = {"shape": ["batch", side, side, 3], **told}
-        wanted = [standalone.placed(picture, given, None if whole else BOX) for picture in pictures]
+        wanted = [standalone.placed(image, given, None if whole else BOX) for image in images]
         if all(_same(*pair) for pair in zip(placed, wanted, strict=True)):
             return told
-    raise InputError("RUN: its method is given pictures in a way of its own that an exported predictor does not know; "
+    raise InputError("RUN: its method is given images in a way of its own that an exported predictor does not know; "
                      "predict with the run itself")
 
 
 def whole_or_box(place: Place, side: int) -> Place:
-    """The same placement of whole pictures, and a crop around the box where one is given."""
+    """The same placement of whole images, and a crop around the box where one is given."""
     try:
         told = placement_told(place, side)
     except InputError:
@@ -45,13 +45,13 @@ def whole_or_box(place: Place, side: int) -> Place:
 
 
 def described_place(given: Mapping[str, Any]) -> Place:
-    """The placement that `input` of a predictor.json tells: of whole pictures, and of a box where one is given.
+    """The placement that `input` of a predictor.json tells: of whole images, and of a box where one is given.
 
-    Raises InputError for a picture without a box where one is needed.
+    Raises InputError for an image without a box where one is needed.
     """
     side = given["shape"][1]
     cropped = around_box(side, given["box_margin"])
-    whole = letterbox(side) if given["whole_pictures"] else cropped
+    whole = letterbox(side) if given["whole_images"] else cropped
     if given["contrast"] == "local":
         whole, cropped = place_local_contrast(whole), place_local_contrast(cropped)
 
@@ -61,8 +61,8 @@ def described_place(given: Mapping[str, Any]) -> Place:
     return placed
 
 
-def _tried(place: Place, picture: np.ndarray, box: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    image, _, _, _, crop = place(picture, np.zeros((0, 2), np.float32), np.zeros(0, np.float32), np.float32(1), box)
+def _tried(place: Place, given: np.ndarray, box: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    image, _, _, _, crop = place(given, np.zeros((0, 2), np.float32), np.zeros(0, np.float32), np.float32(1), box)
     return image, crop
 
 

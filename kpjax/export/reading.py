@@ -22,7 +22,7 @@ class Exported(NamedTuple):
 
     @property
     def side(self) -> int:
-        """Of the square pictures that `predict` takes."""
+        """Of the square images that `predict` takes."""
         return int(self.description["input"]["shape"][1])
 
 

@@ -1,8 +1,8 @@
-"""Points on pictures, by the predictor in this folder: python run.py PICTURE... [--out points.csv]
+"""Points on images, by the predictor in this folder: python run.py IMAGE... [--out points.csv]
 
 It needs Python 3.11 or newer and: pip install jax numpy safetensors flatbuffers pillow
-As a module: predictor = open_predictor(FOLDER); keypoints, scores = points_on(predictor, [read_picture(PATH)]).
-Points are (x, y) in pixels of the picture as it is shown, the centre of the top-left pixel at (0, 0).
+As a module: predictor = open_predictor(FOLDER); keypoints, scores = points_on(predictor, [read_image(PATH)]).
+Points are (x, y) in pixels of the image as it is shown, the centre of the top-left pixel at (0, 0).
 """
 import argparse
 import csv
@@ -25,7 +25,7 @@ CHECKSUM = re.compile(rb'("checksum": ")([0-9a-f]{64})(")')  # of predictor.json
 
 
 class PredictorError(Exception):
-    """A folder or a picture that cannot be used, in one line: which, why, and what to do."""
+    """A folder or an image that cannot be used, in one line: which, why, and what to do."""
 
 
 class Predictor(NamedTuple):
@@ -120,45 +120,45 @@ def _check_images(images: np.ndarray, wanted: Sequence[int]) -> None:
         raise PredictorError(f"images: {images.ndim} dimensions, 4 are needed: batch, height, width, channels")
     for name, size, expected in zip(("height", "width", "channels"), images.shape[1:], wanted[1:], strict=True):
         if size != expected:
-            raise PredictorError(f"images: {name} is {size}, {expected} is needed; `placed` brings a picture of any "
+            raise PredictorError(f"images: {name} is {size}, {expected} is needed; `placed` brings an image of any "
                                  "size to the right one")
 
 
-# Pictures
+# Images
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """A picture (H, W, 3) uint8 as a viewer shows it: turned as its EXIF says, grey as RGB, 16 bits as the upper 8."""
+def read_image(path: Path) -> np.ndarray:
+    """An image (H, W, 3) uint8 as a viewer shows it: turned as its EXIF says, grey as RGB, 16 bits as the upper 8."""
     try:
         with Image.open(path) as opened:
-            picture = ImageOps.exif_transpose(opened)
-            if picture.mode.startswith("I"):
-                grey = np.clip(np.asarray(picture, np.int64) >> 8, 0, 255).astype(np.uint8)
+            image = ImageOps.exif_transpose(opened)
+            if image.mode.startswith("I"):
+                grey = np.clip(np.asarray(image, np.int64) >> 8, 0, 255).astype(np.uint8)
                 return np.repeat(grey[..., None], 3, axis=-1)
-            return np.asarray(picture.convert("RGB"))
+            return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise PredictorError(f"{path}: cannot be read: {error}") from None
 
 
-def placed(picture: np.ndarray, given: Mapping[str, Any], box: Sequence[float] | None = None
+def placed(image: np.ndarray, given: Mapping[str, Any], box: Sequence[float] | None = None
            ) -> tuple[np.ndarray, np.ndarray]:
-    """(the picture as the predictor takes it (S, S, 3) uint8, map (3, 3) float32 from its pixels to the picture's).
+    """(the image as the predictor takes it (S, S, 3) uint8, map (3, 3) float32 from its pixels to the image's).
 
-    given: `input` of predictor.json. Without a box the whole picture in the middle of a black square; with one (x, y,
+    given: `input` of predictor.json. Without a box the whole image in the middle of a black square; with one (x, y,
     width, height of its edges, pixel 0 spanning 0 to 1) the square of `box_margin` times its longer side about it.
     """
     side = given["shape"][1]
-    square, there = _letterboxed(picture, side) if box is None else _cropped(picture, side, box, given["box_margin"])
+    square, there = _letterboxed(image, side) if box is None else _cropped(image, side, box, given["box_margin"])
     return (local_contrast(square) if given["contrast"] == "local" else square,
             np.linalg.inv(there.astype(np.float64)).astype(np.float32))
 
 
-def _letterboxed(picture: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    height, width = picture.shape[:2]
+def _letterboxed(image: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    height, width = image.shape[:2]
     scale = min(side / width, side / height)
     new_width, new_height = max(round(scale * width), 1), max(round(scale * height), 1)
     left, upper = (side - new_width) // 2, (side - new_height) // 2
-    resized = Image.fromarray(picture)
+    resized = Image.fromarray(image)
     if resized.size != (new_width, new_height):
         resized = resized.resize((new_width, new_height), Image.Resampling.BILINEAR)
     canvas = Image.new("RGB", (side, side))
@@ -168,15 +168,15 @@ def _letterboxed(picture: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray
         [[across, 0, 0.5 * across - 0.5 + left], [0, down, 0.5 * down - 0.5 + upper], [0, 0, 1]], np.float32)
 
 
-def _cropped(picture: np.ndarray, side: int, box: Sequence[float], margin: float) -> tuple[np.ndarray, np.ndarray]:
+def _cropped(image: np.ndarray, side: int, box: Sequence[float], margin: float) -> tuple[np.ndarray, np.ndarray]:
     x, y, width, height = (float(number) for number in box)
     length = margin * max(width, height)
     if not length > 0:
         raise PredictorError(f"box: width {width:g} and height {height:g}; one of them must be positive")
     left, upper = x + width / 2 - length / 2, y + height / 2 - length / 2
-    # Whole pixels that hold the square; those beyond the picture come out black.
+    # Whole pixels that hold the square; those beyond the image come out black.
     corner = math.floor(left), math.floor(upper)
-    held = Image.fromarray(picture).crop((*corner, math.ceil(left + length), math.ceil(upper + length)))
+    held = Image.fromarray(image).crop((*corner, math.ceil(left + length), math.ceil(upper + length)))
     inside = left - corner[0], upper - corner[1]
     square = (*inside, min(inside[0] + length, held.width), min(inside[1] + length, held.height))
     step = side / length
@@ -197,20 +197,20 @@ def local_contrast(image: np.ndarray) -> np.ndarray:
 
 
 def in_original_pixels(map_: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
-    """Points (K, 2) of a placed picture in pixels of the original, float64."""
+    """Points (K, 2) of a placed image in pixels of the original, float64."""
     moved = np.concatenate([keypoints, np.ones((len(keypoints), 1))], -1) @ np.asarray(map_, np.float64).T
     return moved[:, :2] / moved[:, 2:]
 
 
-def points_on(predictor: Predictor, pictures: Sequence[np.ndarray], boxes: Sequence[Sequence[float]] | None = None
+def points_on(predictor: Predictor, images: Sequence[np.ndarray], boxes: Sequence[Sequence[float]] | None = None
               ) -> tuple[np.ndarray, np.ndarray]:
-    """(keypoints (N, K, 2) float64 in pixels of each picture, scores (N, K) float32) of N pictures (H, W, 3) uint8 of
+    """(keypoints (N, K, 2) float64 in pixels of each image, scores (N, K) float32) of N images (H, W, 3) uint8 of
     any sizes, or of what one box of each shows. Raises PredictorError where boxes are needed and none are given."""
     given = predictor.description["input"]
-    if boxes is None and not given["whole_pictures"]:
-        raise PredictorError("boxes: this predictor was trained on what a box shows; give a box for every picture")
-    squares, maps = zip(*(placed(picture, given, box) for picture, box in
-                          zip(pictures, boxes or [None] * len(pictures), strict=True)), strict=True)
+    if boxes is None and not given["whole_images"]:
+        raise PredictorError("boxes: this predictor was trained on what a box shows; give a box for every image")
+    squares, maps = zip(*(placed(image, given, box) for image, box in
+                          zip(images, boxes or [None] * len(images), strict=True)), strict=True)
     found, scores = predictor.predict(np.stack(squares))
     return np.stack([in_original_pixels(*pair) for pair in zip(maps, found, strict=True)]), scores
 
@@ -218,8 +218,8 @@ def points_on(predictor: Predictor, pictures: Sequence[np.ndarray], boxes: Seque
 # The command
 
 
-def check_pictures(side: int) -> np.ndarray:
-    """Two made pictures (2, side, side, 3) uint8, the same on every machine, for the check in predictor.json."""
+def check_images(side: int) -> np.ndarray:
+    """Two made images (2, side, side, 3) uint8, the same on every machine, for the check in predictor.json."""
     y, x = np.mgrid[:side, :side]
     waves = np.stack([(x * (3 + channel) + y * (5 + 2 * channel)) % 256 for channel in range(3)], -1)
     disc = ((x - side // 3) ** 2 + (y - side // 2) ** 2 < (side // 5) ** 2)[..., None]
@@ -227,26 +227,26 @@ def check_pictures(side: int) -> np.ndarray:
 
 
 def difference_in_check(predictor: Predictor) -> float:
-    """How far, in pixels of the square, points on `check_pictures` lie from where they lay when this was exported."""
-    keypoints, _ = predictor.predict(check_pictures(predictor.description["input"]["shape"][1]))
+    """How far, in pixels of the square, points on `check_images` lie from where they lay when this was exported."""
+    keypoints, _ = predictor.predict(check_images(predictor.description["input"]["shape"][1]))
     return float(np.abs(keypoints - np.array(predictor.description["check"]["keypoints"], np.float32)).max())
 
 
 def main(arguments: list[str]) -> None:
     """The command line. Raises PredictorError."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("pictures", nargs="*", type=Path, metavar="PICTURE")
+    parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE")
     parser.add_argument("--box", nargs=4, type=float, metavar=("X", "Y", "WIDTH", "HEIGHT"),
-                        help="look at this part of every picture")
+                        help="look at this part of every image")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write a csv instead of printing it")
-    parser.add_argument("--batch-size", type=int, default=8, help="pictures at a time (default 8)")
+    parser.add_argument("--batch-size", type=int, default=8, help="images at a time (default 8)")
     parser.add_argument("--self-test", nargs="?", const=0.5, type=float, metavar="PX",
                         help="fail if points lie farther than that from where they lay when exported (default 0.5)")
     flags = parser.parse_args(arguments)
-    if not flags.pictures and flags.self_test is None:
-        parser.error("give pictures, or --self-test")
+    if not flags.images and flags.self_test is None:
+        parser.error("give images, or --self-test")
     if flags.batch_size < 1:
-        parser.error(f"--batch-size: {flags.batch_size} is no number of pictures")
+        parser.error(f"--batch-size: {flags.batch_size} is no number of images")
     predictor = open_predictor(Path(__file__).parent)
     if flags.self_test is not None:
         difference = difference_in_check(predictor)
@@ -256,13 +256,13 @@ def main(arguments: list[str]) -> None:
         print(f"self-test: at most {difference:.2g} px from where the points lay when exported")
         return
     rows = [("image", "keypoint", "x", "y", "score", "status")]
-    for start in range(0, len(flags.pictures), flags.batch_size):
-        paths = flags.pictures[start:start + flags.batch_size]
-        pictures = [read_picture(path) for path in paths]
+    for start in range(0, len(flags.images), flags.batch_size):
+        paths = flags.images[start:start + flags.batch_size]
+        images = [read_image(path) for path in paths]
         boxes = [flags.box] * len(paths) if flags.box else None
-        for path, picture, points, scores in zip(
-                paths, pictures, *points_on(predictor, pictures, boxes), strict=True):
-            height, width = picture.shape[:2]
+        for path, image, points, scores in zip(
+                paths, images, *points_on(predictor, images, boxes), strict=True):
+            height, width = image.shape[:2]
             for name, (x, y), score in zip(predictor.description["skeleton"]["names"], points, scores, strict=True):
                 inside = -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
                 rows.append((path, name, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}", "ok" if inside else "outside"))

@@ -39,7 +39,7 @@ def plain_predict(method: Method, trained: Trained) -> PlainPredict:
     Keypoints are (x, y) in pixels of the images, the centre of the top-left pixel at (0, 0). B may be symbolic.
     trained: only its containers are read, the arrays come with each call, so that none becomes a constant.
     """
-    count, structure, names = len(method.points.names), jax.tree.structure(_tree(trained)), tuple(
+    count, structure, names = len(method.skeleton.names), jax.tree.structure(_tree(trained)), tuple(
         named_leaves(_tree(trained)))
 
     def predict(weights: Mapping[str, jax.Array], images: jax.Array) -> dict[str, jax.Array]:
@@ -101,13 +101,13 @@ def write_predictor(
         "format": standalone.FORMAT, "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"kpjax": "not installed as a package"} | versions() | {
             "calling_convention": exported.calling_convention_version},
-        "platforms": PLATFORMS, "run": provenance.run, "skeleton": dataclasses.asdict(method.points),
+        "platforms": PLATFORMS, "run": provenance.run, "skeleton": dataclasses.asdict(method.skeleton),
         "input": {"shape": ["batch", side, side, 3], "dtype": "uint8", "layout": "NHWC, RGB, 0 to 255", **placement},
         "normalisation": "inside the function",
         "output": {"keypoints": "(batch, K, 2) float32, (x, y) in pixels of the input, centre of its top-left pixel "
                                 "at (0, 0)", "scores": "(batch, K) float32, the higher the surer, no probability"},
         "score": provenance.score,
-        "check": {"on": "check_pictures of run.py", **_check(function, weights, side)},
+        "check": {"on": "check_images of run.py", **_check(function, weights, side)},
         "rebuild": {"files": provenance.files, "unread": unread, "empty": empty_mappings(trained)},
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
         "checksum": "0" * 64}
@@ -133,7 +133,7 @@ def check_free(folder: Path, overwrite: bool) -> None:
 
 
 def weights_read(function: PlainPredict, weights: Mapping[str, np.ndarray], side: int) -> tuple[str, ...]:
-    """The names of the weights that points depend on: not those of a frozen teacher, or of what painted pictures."""
+    """The names of the weights that points depend on: not those of a frozen teacher, or of what painted images."""
     exported = _exported(function, weights, (1, side, side, 3), ("cpu",))
     names = sorted(weights)  # as jax orders a dictionary; the images come last
     return tuple(names[number] for number in exported.module_kept_var_idx if number < len(names))
@@ -168,12 +168,12 @@ def _without_folder_names() -> Iterator[None]:
 
 
 def _check(function: PlainPredict, weights: Mapping[str, np.ndarray], side: int) -> dict[str, Any]:
-    """Points and scores of the run itself on made pictures, computed on a CPU where there is one."""
+    """Points and scores of the run itself on made images, computed on a CPU where there is one."""
     try:
         device = jax.local_devices(backend="cpu")[0]
     except RuntimeError:
         device = jax.local_devices()[0]
-    found = jax.jit(function)(*jax.device_put((dict(weights), standalone.check_pictures(side)), device))
+    found = jax.jit(function)(*jax.device_put((dict(weights), standalone.check_images(side)), device))
     return {"device": device.device_kind, **{name: np.asarray(value).tolist() for name, value in found.items()}}
 
 

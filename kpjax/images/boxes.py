@@ -1,6 +1,6 @@
-"""Boxes round keypoints, and the maps that place a picture of any size in a square one. Host side, numpy.
+"""Boxes round keypoints, and the maps that place an image of any size in a square one. Host side, numpy.
 
-A box is (left, upper, right, lower) in pixels. Maps are (3, 3) float32 from the picture's pixels to the placed ones,
+A box is (left, upper, right, lower) in pixels. Maps are (3, 3) float32 from the image's pixels to the placed ones,
 the centre of the top-left pixel at (0, 0).
 """
 from typing import NamedTuple
@@ -24,7 +24,7 @@ def tight_box(keypoints: np.ndarray, visible: np.ndarray | None = None) -> np.nd
 
 
 def square_box(box: np.ndarray, width: int, height: int, factor: float = 1.5) -> np.ndarray:
-    """A square of `factor` times the box's longer side about its centre, shifted and cut to fit the picture.
+    """A square of `factor` times the box's longer side about its centre, shifted and cut to fit the image.
 
     Returns (4,) int64; the last column and row belong to the box, so that its side is right - left + 1.
     Halves are rounded to even, as the code of RegDA (Jiang et al. 2021) does.
@@ -52,7 +52,7 @@ def box_intersection(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 class Fit(NamedTuple):
-    """A picture resized to (width, height) and pasted with its corner at (left, upper) of a square."""
+    """An image resized to (width, height) and pasted with its corner at (left, upper) of a square."""
 
     width: int
     height: int
@@ -75,7 +75,7 @@ def letterbox_map(width: int, height: int, side: int) -> np.ndarray:
 
 
 def stretch_map(width: int, height: int, side: int) -> np.ndarray:
-    """The map of a picture stretched over a whole square, edge to edge."""
+    """The map of an image stretched over a whole square, edge to edge."""
     _check_size(width, height, side)
     return _stretch(side / width, side / height, 0, 0)
 
@@ -84,7 +84,7 @@ def crop_map(box: np.ndarray, side: int, *, grid: str = "half_pixel") -> np.ndar
     """The map of a box (left, upper, right, lower), cut out and stretched over a square.
 
     The columns left to right - 1 are kept, as Pillow's crop does, and the rows alike. grid: "half_pixel", edge to
-    edge, as pictures are resized, or "index", (x - left) * side / width, as the official RegDA code moves keypoints.
+    edge, as images are resized, or "index", (x - left) * side / width, as the official RegDA code moves keypoints.
     Raises InputError for an empty box.
     """
     left, upper, right, lower = (float(edge) for edge in box)
@@ -109,7 +109,7 @@ def pad_to_square_fit(width: int, height: int, side: int) -> Fit:
 def pad_to_square_map(width: int, height: int, side: int) -> np.ndarray:
     """How the official RegDA code moves the keypoints of LSP: index times side / longer side, plus half the padding.
 
-    Half an odd padding is a real number here, while the picture itself is pasted at its floor (`pad_to_square_fit`).
+    Half an odd padding is a real number here, while the image itself is pasted at its floor (`pad_to_square_fit`).
     """
     fit, scale = pad_to_square_fit(width, height, side), side / max(width, height)
     return _matrix(scale, scale, (side - fit.width) / 2, (side - fit.height) / 2)
@@ -118,7 +118,7 @@ def pad_to_square_map(width: int, height: int, side: int) -> np.ndarray:
 def person_map(centre: tuple[float, float], length: float, side: int, *, degrees: float = 0.0) -> np.ndarray:
     """The crop of the official HRNet code (Sun et al. 2019): a square of `length` px about `centre` onto one of `side`.
 
-    degrees: how far the square is turned in the picture, x towards y. The centre lands on (side / 2, side / 2) and one
+    degrees: how far the square is turned in the image, x towards y. The centre lands on (side / 2, side / 2) and one
     pixel becomes side / length, without the half pixel of a resampling. That code calls length / 200 the scale.
     Raises InputError for a length that is not positive.
     """
@@ -150,7 +150,7 @@ def _matrix(across: float, down: float, left: float, upper: float) -> np.ndarray
 
 
 def _stretch(across: float, down: float, left: float, upper: float) -> np.ndarray:
-    """Scaling edge to edge: pixel 0 spans 0 to 1 in both pictures, and centres lie at half of it."""
+    """Scaling edge to edge: pixel 0 spans 0 to 1 in both images, and centres lie at half of it."""
     return _matrix(across, down, 0.5 * across - 0.5 + left, 0.5 * down - 0.5 + upper)
 
 
@@ -162,7 +162,7 @@ LEAST_MARGIN = 8
 
 
 class Turned(NamedTuple):
-    """A map (3, 3) float64 from pixels of a picture to those of the canvas that holds it turned, and the canvas."""
+    """A map (3, 3) float64 from pixels of an image to those of the canvas that holds it turned, and the canvas."""
 
     map_: np.ndarray
     width: int
@@ -170,7 +170,7 @@ class Turned(NamedTuple):
 
 
 def turned_canvas(width: int, height: int, degrees: float) -> Turned:
-    """A turn of a whole picture about (width // 2, height // 2), which goes to half of the canvas's sides.
+    """A turn of a whole image about (width // 2, height // 2), which goes to half of the canvas's sides.
 
     A positive angle takes the x axis towards the y axis. The sides of the canvas are cut to whole pixels.
     """
@@ -185,7 +185,7 @@ def turned_canvas(width: int, height: int, degrees: float) -> Turned:
 def landmark_box(
     keypoints: np.ndarray, tightness: int, width: int, height: int, visible: np.ndarray | None = None
 ) -> np.ndarray:
-    """The box (left, upper, right, lower) int64 of keypoints (K, 2) with a margin, cut to a picture; its right column
+    """The box (left, upper, right, lower) int64 of keypoints (K, 2) with a margin, cut to an image; its right column
     and lower row do not belong to it.
 
     tightness: the margin in percent of the mean of the box's two sides, cut to whole pixels; 8 pixels for boxes below
@@ -198,6 +198,6 @@ def landmark_box(
     box = np.array([max(round(left) - margin, 0), max(round(upper) - margin, 0),
                     min(round(right) + margin, width - 1), min(round(lower) + margin, height - 1)], np.int64)
     if box[0] >= box[2] or box[1] >= box[3]:
-        raise InputError(f"keypoints: their box with its margin, {box.tolist()}, has no area inside a picture of "
-                         f"{width} x {height}; check that they are in pixels of this picture")
+        raise InputError(f"keypoints: their box with its margin, {box.tolist()}, has no area inside an image of "
+                         f"{width} x {height}; check that they are in pixels of this image")
     return box

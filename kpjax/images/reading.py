@@ -1,4 +1,4 @@
-"""Picture files as a viewer shows them."""
+"""Image files as a viewer shows them."""
 from pathlib import Path
 
 import numpy as np
@@ -7,18 +7,18 @@ from PIL import Image, ImageOps
 from kpjax.errors import InputError
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """A picture (H, W, 3) uint8 as a viewer shows it: turned as its EXIF says, grey as RGB, 16 bits as the upper 8.
+def read_image(path: Path) -> np.ndarray:
+    """An image (H, W, 3) uint8 as a viewer shows it: turned as its EXIF says, grey as RGB, 16 bits as the upper 8.
 
     Raises InputError if it does not decode, or only in part.
     """
     try:
         with Image.open(path) as opened:
-            picture = ImageOps.exif_transpose(opened)
-            if picture.mode.startswith("I"):
-                grey = np.clip(np.asarray(picture, np.int64) >> 8, 0, 255).astype(np.uint8)
+            image = ImageOps.exif_transpose(opened)
+            if image.mode.startswith("I"):
+                grey = np.clip(np.asarray(image, np.int64) >> 8, 0, 255).astype(np.uint8)
                 return np.repeat(grey[..., None], 3, axis=-1)
-            return np.asarray(picture.convert("RGB"))
+            return np.asarray(image.convert("RGB"))
     # Pillow raises SyntaxError for a broken PNG and ValueError or its own error for sizes that make no sense.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: {error}") from None

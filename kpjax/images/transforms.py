@@ -1,4 +1,4 @@
-"""Pictures of any size brought to one square size on the host, with the keypoints moved along and the way back kept."""
+"""Images of any size brought to one square size on the host, with the keypoints moved along and the way back kept."""
 import math
 from typing import Protocol
 
@@ -17,7 +17,7 @@ Placed = tuple[np.ndarray, np.ndarray, np.ndarray, np.float32, np.ndarray]
 class Place(Protocol):
     """image (h, w, 3) uint8, keypoints (K, 2), visible (K,), the set's reference length in pixels -> the square one.
 
-    box: (4,) x, y, width, height in pixels of the picture, where the set says what is shown; most placements leave it
+    box: (4,) x, y, width, height in pixels of the image, where the set says what is shown; most placements leave it
     aside.
     """
 
@@ -28,7 +28,7 @@ class Place(Protocol):
 
 
 def _placed(image: Image.Image, map_: np.ndarray, keypoints, visible, scale) -> Placed:
-    """What belongs to a picture that was resampled under `map_` (given -> placed pixels).
+    """What belongs to an image that was resampled under `map_` (given -> placed pixels).
 
     A point that lands outside is not visible any more. The reference length grows with the square root of the map's
     determinant, which is exact for maps that keep angles.
@@ -46,14 +46,14 @@ def _resized(image: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def _pasted(image: np.ndarray, fit: boxes.Fit, side: int) -> Image.Image:
-    """The picture resized and pasted on black."""
+    """The image resized and pasted on black."""
     canvas = Image.new("RGB", (side, side))
     canvas.paste(_resized(Image.fromarray(image), fit.width, fit.height), (fit.left, fit.upper))
     return canvas
 
 
 def letterbox(side: int) -> Place:
-    """The whole picture, its longer side at `side` pixels, black beside it."""
+    """The whole image, its longer side at `side` pixels, black beside it."""
     def place(image, keypoints, visible, scale, box=None):
         size = image.shape[1], image.shape[0], side
         placed = _pasted(image, boxes.letterbox_fit(*size), side)
@@ -62,7 +62,7 @@ def letterbox(side: int) -> Place:
 
 
 def pad_to_square(side: int) -> Place:
-    """The whole picture as the RegDA authors place Leeds Sports images (see `boxes.pad_to_square_map`).
+    """The whole image as the RegDA authors place Leeds Sports images (see `boxes.pad_to_square_map`).
 
     It differs from `letterbox` in rounding: sizes are cut, not rounded, and coordinates move by half the gap as a
     real number, without the half-pixel of a resampling.
@@ -75,7 +75,7 @@ def pad_to_square(side: int) -> Place:
 
 
 def stretch(side: int) -> Place:
-    """The whole picture, each axis stretched to `side` pixels on its own."""
+    """The whole image, each axis stretched to `side` pixels on its own."""
     def place(image, keypoints, visible, scale, box=None):
         placed = _resized(Image.fromarray(image), side, side)
         return _placed(placed, boxes.stretch_map(image.shape[1], image.shape[0], side), keypoints, visible, scale)
@@ -83,10 +83,10 @@ def stretch(side: int) -> Place:
 
 
 def box_crop(side: int, margin: float = 1.5, *, grid: str = "half_pixel") -> Place:
-    """A square around the visible keypoints, `margin` times their extent, shifted to stay inside the picture.
+    """A square around the visible keypoints, `margin` times their extent, shifted to stay inside the image.
 
     grid: how keypoints move, "half_pixel" as the pixels do, or "index" as in the official RegDA code (see
-    `boxes.crop_map`). A picture whose visible keypoints span no area is placed as by `letterbox`.
+    `boxes.crop_map`). An image whose visible keypoints span no area is placed as by `letterbox`.
     """
     whole = letterbox(side)
 
@@ -104,7 +104,7 @@ def box_crop(side: int, margin: float = 1.5, *, grid: str = "half_pixel") -> Pla
 
 
 def person_crop(side: int, margin: float = 1.25, *, smallest: float = 0.0) -> Place:
-    """A square of `margin` times the longer side of the annotated box, about its middle, black beyond the picture.
+    """A square of `margin` times the longer side of the annotated box, about its middle, black beyond the image.
 
     smallest: the least side of the square in pixels. Sampling and coordinates are those of the official HRNet code
     (Sun et al. 2019; see `boxes.person_map`): bilinear between four pixels at any reduction, its margin 1.25. A point
@@ -125,7 +125,7 @@ def person_crop(side: int, margin: float = 1.25, *, smallest: float = 0.0) -> Pl
 
 
 def around_box(side: int, margin: float = 1.25) -> Place:
-    """A square of `margin` times the longer side of the given box, about its middle, black beyond the picture.
+    """A square of `margin` times the longer side of the given box, about its middle, black beyond the image.
 
     The numbers of the box are edges (pixel 0 spans 0 to 1), and the square is resized edge to edge as `letterbox` does
     it. Nothing is rounded to whole pixels. A point outside the square is not visible any more.
@@ -135,7 +135,7 @@ def around_box(side: int, margin: float = 1.25) -> Place:
         x, y, width, height = _needed(box)
         length = margin * max(width, height)
         left, upper = x + width / 2 - length / 2, y + height / 2 - length / 2
-        # Whole pixels that hold the square; those beyond the picture come out black.
+        # Whole pixels that hold the square; those beyond the image come out black.
         corner = math.floor(left), math.floor(upper)
         held = Image.fromarray(image).crop((*corner, math.ceil(left + length), math.ceil(upper + length)))
         inside = left - corner[0], upper - corner[1]
@@ -171,15 +171,15 @@ def _needed(box: np.ndarray | None) -> tuple[float, ...]:
     return x, y, width, height
 
 
-# Pictures cropped by their annotated landmarks, as papers on unsupervised landmarks crop them for evaluation
+# Images cropped by their annotated landmarks, as papers on unsupervised landmarks crop them for evaluation
 
 
 def landmark_crop(side: int, tightness: int = 64) -> Place:
     """The box of the visible landmarks with a margin of `tightness` percent, stretched to a square of `side`.
 
-    A picture without visible landmarks is cropped by the corners of its annotated box if it has one. Coordinates move
+    An image without visible landmarks is cropped by the corners of its annotated box if it has one. Coordinates move
     as in the published code (`boxes.crop_map` with grid "index"). 16 is the default of that code, 64 what its notes
-    use. Raises InputError for a picture with neither, and for a box that lies outside of it.
+    use. Raises InputError for an image with neither, and for a box that lies outside of it.
     Source: "Object landmark discovery through unsupervised adaptation" (NeurIPS 2019), its code.
     """
     def place(image, keypoints, visible, scale, box=None):
@@ -190,7 +190,7 @@ def landmark_crop(side: int, tightness: int = 64) -> Place:
 
 
 def margin_crop(side: int, pixels: float = 60.0) -> Place:
-    """The box of the visible landmarks and `pixels` on each side of it, cut to the picture and stretched to a square:
+    """The box of the visible landmarks and `pixels` on each side of it, cut to the image and stretched to a square:
     BBC-Pose for training. Raises InputError as `landmark_crop` does.
     """
     def place(image, keypoints, visible, scale, box=None):
@@ -201,7 +201,7 @@ def margin_crop(side: int, pixels: float = 60.0) -> Place:
 
 
 def window_crop(side: int, extent: float = 300.0) -> Place:
-    """A window of `extent` pixels about the middle of the visible landmarks' box, cut to the picture and stretched to a
+    """A window of `extent` pixels about the middle of the visible landmarks' box, cut to the image and stretched to a
     square: BBC-Pose for evaluation. Raises InputError as `landmark_crop` does.
     """
     def place(image, keypoints, visible, scale, box=None):
@@ -218,19 +218,19 @@ def _corners_or_landmarks(keypoints: np.ndarray, visible: np.ndarray, box: np.nd
         return shown
     if box is None:
         raise InputError("keypoints: the crop goes by annotated landmarks, and the example has neither one nor a box; "
-                         "choose a placement of the whole picture, for example letterbox")
+                         "choose a placement of the whole image, for example letterbox")
     left, upper, width, height = np.asarray(box, np.float64)
     return np.array([[left, upper], [left + width, upper + height]])
 
 
 def _inside(window: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """A window in whole pixels, cut to a picture."""
+    """A window in whole pixels, cut to an image."""
     height, width = image.shape[:2]
     left, upper, right, lower = np.rint(window).astype(int)
     box = np.array([max(left, 0), max(upper, 0), min(right, width), min(lower, height)])
     if box[0] >= box[2] or box[1] >= box[3]:
-        raise InputError(f"keypoints: the window {box.tolist()} around them has no area inside a picture of "
-                         f"{width} x {height}; check that they are in pixels of this picture")
+        raise InputError(f"keypoints: the window {box.tolist()} around them has no area inside an image of "
+                         f"{width} x {height}; check that they are in pixels of this image")
     return box
 
 
@@ -246,19 +246,19 @@ def _cut(image: np.ndarray, box: np.ndarray, side: int, keypoints, visible, scal
             boxes.invert(map_))
 
 
-# Pictures in which only local contrast is left: no colour, no light and shade, weak and strong edges alike
+# Images in which only local contrast is left: no colour, no light and shade, weak and strong edges alike
 
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
-WINDOW = 1 / 16  # standard deviation of the neighbourhood, of the picture's longer side
+WINDOW = 1 / 16  # standard deviation of the neighbourhood, of the image's longer side
 RANGE = 3.0  # deviations from the local mean that black and white stand for
 
 
 def local_contrast(image: np.ndarray) -> np.ndarray:
-    """A picture (h, w, 3) uint8 as its grey values less their local mean, over their local deviation: (h, w, 3) uint8
+    """An image (h, w, 3) uint8 as its grey values less their local mean, over their local deviation: (h, w, 3) uint8
     with equal channels, 127 where nothing differs from its surroundings.
 
-    Deviations below the picture's mean deviation count as that, so that noise on an even ground stays weak.
+    Deviations below the image's mean deviation count as that, so that noise on an even ground stays weak.
     Source: Jarrett et al. 2009, "What is the best multi-stage architecture for object recognition?", section 2.
     """
     grey = image.astype(np.float64) @ np.array(LUMA) / 255

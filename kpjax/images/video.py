@@ -1,4 +1,4 @@
-"""Videos as numbered pictures: files that FFmpeg reads, and folders with a picture for each frame.
+"""Videos as numbered images: files that FFmpeg reads, and folders with an image for each frame.
 
 The frames of a file are numbered by the sorted presentation times of its packets, those left out that an edit list
 hides. A rate or a frame count in a header is never used: neither is right for videos of variable rate or that were cut.
@@ -17,7 +17,7 @@ from PIL import Image
 from kpjax.errors import InputError
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv")
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 FRAMES_TRIED = 20  # of an AVI file, to see that they come out in the order of their times
 OUT_OF_ORDER = 8  # frames that are kept back for one that is missing
 
@@ -78,14 +78,14 @@ class VideoFile:
 
 @dataclass(frozen=True, eq=False)
 class FrameFolder:
-    """A folder with a picture for each frame, in the order of the numbers in their names. Read as a `VideoFile` is."""
+    """A folder with an image for each frame, in the order of the numbers in their names. Read as a `VideoFile` is."""
 
     path: Path
     name: str
     files: tuple[Path, ...]
     size: tuple[int, int]  # width and height of the first
     cut_off: int = 0
-    times: None = None  # pictures do not say when they were taken
+    times: None = None  # images do not say when they were taken
 
     def __len__(self) -> int:
         return len(self.files)
@@ -100,8 +100,8 @@ class FrameFolder:
 
     def __getitem__(self, number: int) -> np.ndarray:
         try:
-            with Image.open(self.files[number]) as picture:
-                return np.asarray(picture.convert("RGB"))
+            with Image.open(self.files[number]) as pil_image:
+                return np.asarray(pil_image.convert("RGB"))
         except OSError as error:
             raise unreadable(self, [number]) from error
 
@@ -110,7 +110,7 @@ Video = VideoFile | FrameFolder
 
 
 def open_video(path: Path, name: str | None = None) -> Video:
-    """A video file, or a folder of pictures, ready to be read; files take one pass over their packets.
+    """A video file, or a folder of images, ready to be read; files take one pass over their packets.
 
     name: under which it is known, the file's name if None. Raises InputError for what is no video, has no frame that
     decodes, or shows its frames in another order than their time stamps say.
@@ -118,9 +118,9 @@ def open_video(path: Path, name: str | None = None) -> Video:
     path = Path(path)
     name = name or path.name
     if path.is_dir():
-        files = tuple(sorted(_pictures(path), key=lambda file: _natural(file.name)))
+        files = tuple(sorted(_images(path), key=lambda file: _natural(file.name)))
         if not files:
-            raise InputError(f"{path}: there is no picture in this folder; name a video file or a folder of frames")
+            raise InputError(f"{path}: there is no image in this folder; name a video file or a folder of frames")
         return FrameFolder(path, name, files, _first_size(path, files))
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; name a video file or a folder of frames")
@@ -150,8 +150,8 @@ def open_video(path: Path, name: str | None = None) -> Video:
 def find_videos(*paths: Path) -> tuple[Video, ...]:
     """All videos that are meant by some files and folders, sorted, each name once.
 
-    A folder stands for the video files in it and below it and for the folders of pictures below it; a folder that holds
-    pictures and no video file is one video itself. Names are paths below the folder. Raises InputError if a path holds
+    A folder stands for the video files in it and below it and for the folders of images below it; a folder that holds
+    images and no video file is one video itself. Names are paths below the folder. Raises InputError if a path holds
     no video, or two have one name.
     """
     found: dict[str, Video] = {}
@@ -159,7 +159,7 @@ def find_videos(*paths: Path) -> tuple[Video, ...]:
         places = _below(root) if root.is_dir() else [root]
         if not places:
             raise InputError(f"{root}: there is no video in this folder ({', '.join(VIDEO_SUFFIXES)}, or a folder of "
-                             "pictures); name another one")
+                             "images); name another one")
         for place in places:
             name = root.name if place == root else place.relative_to(root).as_posix()
             if name in found:
@@ -224,23 +224,23 @@ def _shown(frame: av.VideoFrame) -> np.ndarray:
 def _first_size(path: Path, files: tuple[Path, ...]) -> tuple[int, int]:
     for file in files:
         try:
-            with Image.open(file) as picture:
-                return picture.size
+            with Image.open(file) as image:
+                return image.size
         except OSError:
             continue
-    raise InputError(f"{path}: none of its {len(files)} pictures can be read; leave it out or fetch it again")
+    raise InputError(f"{path}: none of its {len(files)} images can be read; leave it out or fetch it again")
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return [file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file()]
+def _images(folder: Path) -> list[Path]:
+    return [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
 
 
 def _below(root: Path) -> list[Path]:
-    """Video files, and folders that hold pictures and no video file."""
+    """Video files, and folders that hold images and no video file."""
     files = [file for file in root.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()]
     with_videos = {file.parent for file in files}
     folders = [folder for folder in (root, *(place for place in root.rglob("*") if place.is_dir()))
-               if folder not in with_videos and _pictures(folder)]
+               if folder not in with_videos and _images(folder)]
     return sorted([*files, *folders], key=lambda place: _natural(place.as_posix()))
 
 
@@ -249,7 +249,7 @@ def _natural(name: str) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name)]
 
 
-# Pictures written as a video that browsers play
+# Images written as a video that browsers play
 
 
 CLOCK = 90_000  # time stamps a second; every usual rate is a whole number of them

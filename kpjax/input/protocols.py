@@ -140,7 +140,7 @@ class Protocol(NamedTuple):
     seed: int = 0  # of every draw that the protocol leaves open
     triple: str = "given"  # or "automatic", "random": for steps that state no triple
     distance: str = "hops"  # or "euclid": what "automatic" goes by
-    mirrored: bool = True  # whether a step may be trained on mirrored pictures
+    mirrored: bool = True  # whether a step may be trained on mirrored images
 
     @property
     def digest(self) -> str:

@@ -140,8 +140,8 @@ class TfdsSource:
         _check_range(index, len(self), self.name)
         record = self.records[index]
         try:
-            with Image.open(io.BytesIO(record["image"])) as picture:
-                image = np.asarray(picture.convert("RGB"))
+            with Image.open(io.BytesIO(record["image"])) as pil_image:
+                image = np.asarray(pil_image.convert("RGB"))
         except OSError as error:
             raise InputError(f"{self.name}, {record['id'].decode()}: the image cannot be read: {error}; "
                              "prepare the set again") from error
@@ -296,7 +296,7 @@ def renamed(source: ArraySource, name: str) -> ArraySource:
     return replace(source, name=name)
 
 
-# Which images of a set keep their labels, and whether two sets share a picture
+# Which images of a set keep their labels, and whether two sets share an image
 
 
 class LabelledSplit(NamedTuple):
@@ -436,13 +436,13 @@ def _chosen(skeleton: Skeleton, kept: Sequence[int]) -> Skeleton:
          if (left := tuple(place[k] for k in members if k in place))})
 
 
-# A source whose pictures are turned, each by an angle of its own: what the consistency of landmarks is measured on
+# A source whose images are turned, each by an angle of its own: what the consistency of landmarks is measured on
 
 
 def turned(source: Source, maps: np.ndarray, *, name: str = "turned") -> Source:
-    """A source with example n under the affine map maps[n] (3, 3), pixels to pixels of a picture of the same size.
+    """A source with example n under the affine map maps[n] (3, 3), pixels to pixels of an image of the same size.
 
-    Outside the picture its border is repeated. Keypoints and the way back to the original picture move along; keypoints
+    Outside the image its border is repeated. Keypoints and the way back to the original image move along; keypoints
     that leave are not visible. A source that is turned already is resampled twice, as the published measure has it.
     Raises InputError unless there is one map for each example.
     """
@@ -466,7 +466,7 @@ def turned(source: Source, maps: np.ndarray, *, name: str = "turned") -> Source:
 
 
 def _moved(image: np.ndarray, map_: np.ndarray) -> np.ndarray:
-    """A picture (S, S, 3) uint8 under a map, bilinear, its border repeated."""
+    """An image (S, S, 3) uint8 under a map, bilinear, its border repeated."""
     side = image.shape[0]
     border = side  # room for every pixel that the canvas of a turned square asks for
     back = np.linalg.inv(map_)
@@ -479,7 +479,7 @@ def _moved(image: np.ndarray, map_: np.ndarray) -> np.ndarray:
 
 
 def with_local_contrast(source: ArraySource) -> ArraySource:
-    """A source in memory, of whose pictures the local contrast is kept."""
+    """A source in memory, of whose images the local contrast is kept."""
     images = np.stack([local_contrast(image) for image in source.examples.image])
     return ArraySource(source.examples._replace(image=images), source.skeleton, f"{source.name}, local contrast",
                        source.names)

@@ -60,7 +60,7 @@ class VideoSource:
         return frame_name(self.titles[self.video[index]], int(self.frame[index]))
 
     def box(self, index: int) -> np.ndarray | None:
-        """The annotated box (4,) x, y, width, height of a frame in pixels of the stored picture, None without one."""
+        """The annotated box (4,) x, y, width, height of a frame in pixels of the stored image, None without one."""
         if not isinstance(self.source, TfdsSource):
             return None
         return self.source.records[int(self.order[index])].get("box")
@@ -156,7 +156,7 @@ def read_videos(
     """All frames of some videos, placed, decoded once and kept in memory, without labels.
 
     every: keeps frames 0, every, 2 every ...; their numbers stay those of the video. `scale` is the longer side of the
-    picture. on_bad_frame: "stop" raises for frames that do not decode and for files that are cut off, "skip" leaves
+    image. on_bad_frame: "stop" raises for frames that do not decode and for files that are cut off, "skip" leaves
     them out and says how many. mixed_sizes: whether videos may differ in size. limit: bytes, of all frames.
     Raises InputError for these, for frames of several sizes within one video, and where no frame is left.
     """

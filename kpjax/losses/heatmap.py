@@ -141,7 +141,7 @@ def coarse_to_fine(
     hardest: of each image's keypoints only so many count at the finest level (`hardest_keypoints_mse`); None: all.
     absent_is_empty: a keypoint of weight 0 has an empty map as its target at the coarse levels (with `hardest=None` at
     all), which is the official code's rule. By default it does not count, so that no network unlearns a keypoint that
-    a picture has no label of.
+    an image has no label of.
     Errors are plain means of squares, without a factor 1/2, over all keypoints of a batch whatever their weights.
     With the heatmaps of a network that has one level, `levels=1`, only the finest is left.
 

@@ -1,4 +1,4 @@
-"""Losses between a picture and its reconstruction, of pixels and of a network's features."""
+"""Losses between an image and its reconstruction, of pixels and of a network's features."""
 from collections.abc import Sequence
 from typing import Literal
 
@@ -18,7 +18,7 @@ def pixel_mse(
     weight: Weight | None = None,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Float[Array, ""]:
-    """The squared difference of two batches of pictures, in float32: its mean over all pixels, channels and images.
+    """The squared difference of two batches of images, in float32: its mean over all pixels, channels and images.
 
     weight: of each pixel's square; the mean is over all pixels whatever they weigh, as in IMM's code.
     reduction: "sum" adds up an image's pixels and channels, and is the mean over images only.
@@ -37,9 +37,9 @@ def feature_distances(
 ) -> Float[Array, "layers"]:
     """The mean difference, squared or absolute, of every layer over batch, space and channels: (layers,) float32.
 
-    features, targets: the same layers of two batches of pictures, of any dtype. The pictures themselves may be one of
+    features, targets: the same layers of two batches of images, of any dtype. The images themselves may be one of
     them. Perceptual losses sum these (Johnson et al. 2016) or balance them first (`balanced_distances`).
-    weight: of the pictures' pixels, made as large as each layer by linear interpolation, as in IMM's code; the mean is
+    weight: of the images' pixels, made as large as each layer by linear interpolation, as in IMM's code; the mean is
     over all places whatever they weigh.
     """
     measure = {"squared": jnp.square, "absolute": jnp.abs}[form]

@@ -40,7 +40,7 @@ def supervised_objective(
 
 def supervised(
     model: nn.Module,
-    points: Skeleton,
+    skeleton: Skeleton,
     *,
     codec: Codec,
     optimizer: optax.GradientTransformation,
@@ -80,4 +80,4 @@ def supervised(
         variables = {"params": params, "batch_stats": statistics}
         return State(state.step + 1, variables, optimizer_state, state.frozen), metrics
 
-    return Method(init, update, heatmap_predict(model, codec, normalise), (stream,), points)
+    return Method(init, update, heatmap_predict(model, codec, normalise), (stream,), skeleton)

@@ -14,7 +14,7 @@ from kpjax.models.normalization import BatchNorm
 Variant = Literal["paper", "wide", "with_features", "distant"]
 REFERENCE_SIDE = 64  # heatmap pixels, of the maps that the dilations below are stated for
 WIDE_DILATIONS = (2, 4, 8)
-COARSE_CELLS = 8  # of the grid that the distant variant sees the picture on, along each axis
+COARSE_CELLS = 8  # of the grid that the distant variant sees the image on, along each axis
 FREQUENCIES = 6  # octaves of sines and cosines that tell a position
 
 
@@ -191,7 +191,7 @@ def reach(variant: Variant, map_side: int, support: float = 6.0) -> float:
 
     map_side: the shorter side of the maps. support: half the side of the Gaussians' square, 3 sigma of 2 px. Further
     away the products are zero under the whole receptive field, and the answer is one constant. Infinite for variants
-    that see the whole picture.
+    that see the whole image.
     """
     if variant in ("with_features", "distant"):
         return math.inf

@@ -37,7 +37,7 @@ class ConvolutionStack(nn.Module):
 
 
 class SmallTrunk(nn.Module):
-    """A trunk for small pictures: (B, H, W, 3) to one feature map for each of `widths`, fine to coarse.
+    """A trunk for small images: (B, H, W, 3) to one feature map for each of `widths`, fine to coarse.
 
     stem_widths: of 3x3 convolutions that halve the side each. The first map has what is left of it, every other half
     of the one before. Each is made by `depth` 3x3 convolutions. All have normalisation and ReLU.
@@ -101,7 +101,7 @@ class FeaturePyramid(nn.Module):
                 above = upsample_nearest(above)
                 if above.shape != x.shape:
                     raise InputError(
-                        f"pictures of {images.shape[1]} x {images.shape[2]} (height x width) do not suit the scales of "
+                        f"images of {images.shape[1]} x {images.shape[2]} (height x width) do not suit the scales of "
                         f"the feature pyramid: a map of {x.shape[1]} x {x.shape[2]} is not twice the next coarser; "
                         f"choose sides that the coarsest stride of its {len(maps)} maps divides")
                 x = x + above

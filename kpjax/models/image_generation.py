@@ -1,6 +1,6 @@
 """Keypoints as the bottleneck of an image generator: IMM (Jakab et al. 2018), often called KeyNet.
 
-One picture gives the appearance and the keypoints of another the geometry; the generator has to paint the other from
+One image gives the appearance and the keypoints of another the geometry; the generator has to paint the other from
 both. Coordinates in here are the paper's: normalised (x, y), with the centres of the first and the last cell of either
 axis at -1 and 1, whatever the size of the map.
 
@@ -131,7 +131,7 @@ class Renderer(nn.Module):
 
 
 class ImageGenerator(nn.Module):
-    """Paints pictures with the appearance of `images` and their keypoints at `points`.
+    """Paints images with the appearance of `images` and their keypoints at `points`.
 
     images (B, H, W, C) and normalised points (B, K, 2) to images (B, H, W, channels of the renderer) float32, not
     bounded. The points are drawn at the size of the encoder's features and joined to them as K more channels, the only

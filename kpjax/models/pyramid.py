@@ -156,7 +156,7 @@ def keypoint_pyramid(
     normalization: Normalization = BatchNorm,
     dtype: jnp.dtype = jnp.float32,
 ) -> KeypointPyramid:
-    """Keypoint Pyramids for pictures of 128 x 128: levels of 10 and 20 keypoints on maps of 16 x 16 and 32 x 32.
+    """Keypoint Pyramids for images of 128 x 128: levels of 10 and 20 keypoints on maps of 16 x 16 and 32 x 32.
 
     backbone: feature maps from the finest level's on; ResNet-18 if nothing is said. pyramid_width: channels of f_l, and
         pyramid_normalization what normalises them (None as published). encoder_widths: of the keypoint encoders.
@@ -210,9 +210,9 @@ def small_keypoint_pyramid(
     normalization: Normalization = SMALL_NORM,
     dtype: jnp.dtype = jnp.float32,
 ) -> KeypointPyramid:
-    """The same in small, for pictures whose longer side is `side`: of 64, levels have maps of 8 x 8 and 16 x 16.
+    """The same in small, for images whose longer side is `side`: of 64, levels have maps of 8 x 8 and 16 x 16.
 
-    Smaller pictures keep these maps, down to 16 pixels; larger ones have the strides 4 and 8. Sides are multiples of
+    Smaller images keep these maps, down to 16 pixels; larger ones have the strides 4 and 8. Sides are multiples of
     four times the finest stride. level_sizes: of one level or two; one alone has the finer map.
     depth: convolutions at each resolution of trunk and decoders. GroupNorm everywhere: without normalisation a decoder
     of transported features ends at one colour.

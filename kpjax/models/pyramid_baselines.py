@@ -18,7 +18,7 @@ from kpjax.models.pyramid import FLAT_SIZE, KeypointEncoder, KeypointLevels, Key
 
 
 class KeyNet(nn.Module):
-    """Keypoints of one level, and the generator that paints from another picture's features and these keypoints."""
+    """Keypoints of one level, and the generator that paints from another image's features and these keypoints."""
 
     keypoints: KeypointLevels
     generator: ImageGenerator
@@ -34,7 +34,7 @@ def published_keynet(
 ) -> KeyNet:
     """IMM's networks: two encoders of the same sizes with weights of their own, points by axis, and the renderer.
 
-    Four widths make maps of 16 x 16 of a picture of 128 x 128.
+    Four widths make maps of 16 x 16 of an image of 128 x 128.
     """
     widths = tuple(widths)
     found = KeypointLevels(
@@ -73,9 +73,9 @@ def published_transporter(
 ) -> Transporter:
     """Transporter's networks: two encoders of the same sizes with weights of their own, points by axis.
 
-    By default features have half the picture's side, with widths (16, 16, 32, 32, 64, 64), kernel sizes (7, 3, 3, 3, 3,
+    By default features have half the image's side, with widths (16, 16, 32, 32, 64, 64), kernel sizes (7, 3, 3, 3, 3,
     3), strides (1, 1, 2, 1, 2, 1) and decoder_widths (128, 64, 32) a quarter. The decoder doubles the side once for
-    every width but the first. normalization: BatchNorm in the paper; its authors call normalising whole pictures more
+    every width but the first. normalization: BatchNorm in the paper; its authors call normalising whole images more
     stable, here `functools.partial(GroupNorm, groups=1)`.
     """
     shared = {"normalization": normalization, "dtype": dtype}
@@ -89,6 +89,6 @@ def as_transporter(network: KeypointPyramid) -> Transporter:
     """Transporter with the parts of a `keypoint_pyramid` of one level, as Keypoint Pyramids ran it.
 
     The keypoint encoder reads the pyramid's finest map; what is transported are the features of `appearance`, of either
-    frame. The paper says no more of them than their size, a quarter of the picture's.
+    frame. The paper says no more of them than their size, a quarter of the image's.
     """
     return Transporter(network.keypoints, network.appearance, network.decoder)

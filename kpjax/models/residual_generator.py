@@ -1,4 +1,4 @@
-"""Paints a picture from the appearance of one view and heatmaps of points in another.
+"""Paints an image from the appearance of one view and heatmaps of points in another.
 
 The generator of "Object landmark discovery through unsupervised adaptation" (NeurIPS 2019), after Johnson et al. 2016:
 two halvings, residual blocks, two doublings.

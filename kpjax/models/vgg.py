@@ -1,4 +1,4 @@
-"""VGG without its classifier, whose features compare pictures as eyes do better than pixels (perceptual losses).
+"""VGG without its classifier, whose features compare images as eyes do better than pixels (perceptual losses).
 
 Simonyan and Zisserman 2015, without normalisation layers. Layers are called `features_0`, `features_2`, ... after
 torchvision's `features.0`, `features.2`, so that published weights fit (`kpjax.models.weights.imagenet`).
@@ -69,7 +69,7 @@ def max_pool_pairs(x: jax.Array) -> jax.Array:
     return even.reshape(batch, height // 2, 2, width // 2, 2, channels).max((2, 4))
 
 
-# Features of an untrained network, to compare pictures by where weights of VGG are not at hand
+# Features of an untrained network, to compare images by where weights of VGG are not at hand
 
 
 he_normal = nn.initializers.he_normal()

@@ -1,4 +1,4 @@
-"""What the run folders of one preset hold: results.json, metrics.jsonl and pictures of every variant and seed."""
+"""What the run folders of one preset hold: results.json, metrics.jsonl and images of every variant and seed."""
 import json
 import math
 from collections.abc import Mapping

@@ -24,13 +24,13 @@ from kpjax.reports.table import (
     variants_by_steps,
 )
 
-PICTURES_PER_VARIANT = 4
+IMAGES_PER_VARIANT = 4
 STYLE = Path(__file__).with_name("report.css")
 
 
 def write_report(
     folder: Path, *, rows: Sequence[Row], columns: Sequence[Column], title: str, summary: str = "",
-    curves: Sequence[str] | None = None, pictures: Mapping[str, str] | None = None, commands: Sequence[str] = (),
+    curves: Sequence[str] | None = None, images: Mapping[str, str] | None = None, commands: Sequence[str] = (),
 ) -> Path:
     """Writes report.html beside the variants of a preset's folder, and returns its path.
 
@@ -38,7 +38,7 @@ def write_report(
     without a finished run say "not run": no number in the page comes from anywhere but a results.json, a metrics.jsonl
     or `Row.paper`. title, summary: plain text for the head of the page.
     curves: names in metrics.jsonl to plot, in this order; all but those per keypoint if not given.
-    pictures: captions by the stem of pictures/<stem>.png, in this order; the first four files of the lowest seed if not
+    images: captions by the stem of images/<stem>.png, in this order; the first four files of the lowest seed if not
     given. commands: what to type to get these runs again.
     Raises InputError for a results.json that cannot be used, ValueError for rows or columns that contradict themselves.
     """
@@ -55,7 +55,7 @@ def write_report(
         _dots_section(lines, columns[0], colours),
         _keypoints_section(measured, columns),
         _curves_section(measured, columns, curves, colours),
-        _pictures_section(measured, pictures),
+        _images_section(measured, images),
         commands_section(commands),
         runs_section(measured),
         configuration_section(measured),
@@ -196,16 +196,16 @@ def _curve_names(known: Sequence[str], metrics: Sequence[str]) -> list[str]:
     return [name for name in metrics if name in known] + sorted(rest, key=place)
 
 
-def _pictures_section(measured: Sequence[Line], wanted: Mapping[str, str] | None) -> str:
+def _images_section(measured: Sequence[Line], wanted: Mapping[str, str] | None) -> str:
     parts = []
     for line in measured:
         run = line.runs.finished[0]
-        found = sorted((run.folder / "pictures").glob("*.png"))
-        chosen = ([(path, path.stem.replace("_", " ")) for path in found[:PICTURES_PER_VARIANT]] if wanted is None else
+        found = sorted((run.folder / "images").glob("*.png"))
+        chosen = ([(path, path.stem.replace("_", " ")) for path in found[:IMAGES_PER_VARIANT]] if wanted is None else
                   [(path, caption) for stem, caption in wanted.items() for path in found if path.stem == stem])
         for path, caption in chosen:
             data = base64.b64encode(path.read_bytes()).decode()
             label = escape(f"{line.row.label or line.row.variant}, seed {run.seed}")
             parts.append(f"<figure><figcaption><b>{label}</b> · {escape(caption)}</figcaption>"
                          f'<img alt="{label}: {escape(caption)}" src="data:image/png;base64,{data}"></figure>')
-    return f'<h2>Pictures</h2><div class="pictures">{"".join(parts)}</div>' if parts else ""
+    return f'<h2>Images</h2><div class="images">{"".join(parts)}</div>' if parts else ""

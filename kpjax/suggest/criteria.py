@@ -1,6 +1,6 @@
-"""How much a picture would teach if it were labelled, judged without its labels. The higher a value, the more.
+"""How much an image would teach if it were labelled, judged without its labels. The higher a value, the more.
 
-Every function takes predictions of N pictures in pixels of one frame of reference and returns one float64 per picture,
+Every function takes predictions of N images in pixels of one frame of reference and returns one float64 per image,
 nan where it cannot judge. `diagonal` is the usual size of what is shown, in the same pixels: values that are divided
 by it compare between videos.
 """
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def low_score(scores: np.ndarray) -> np.ndarray:
-    """How unsure the network is: minus the mean score of a picture's keypoints. scores: (N, K). Returns (N,).
+    """How unsure the network is: minus the mean score of an image's keypoints. scores: (N, K). Returns (N,).
 
     It costs nothing, and says most where heatmaps were fitted by their squared error: their peaks sink with doubt,
     while the peaks of a softmax also sink with the width of the target.
@@ -21,10 +21,10 @@ def low_score(scores: np.ndarray) -> np.ndarray:
 def equivariance_error(
     keypoints: np.ndarray, moved_back: np.ndarray, counted: np.ndarray, diagonal: float
 ) -> np.ndarray:
-    """How far points are from where they should be when the picture is turned and scaled: (N,), in diagonals.
+    """How far points are from where they should be when the image is turned and scaled: (N,), in diagonals.
 
-    keypoints: (N, K, 2) on the pictures as they are. moved_back: (M, N, K, 2), on the pictures under M maps, taken
-    back by the inverse maps. counted: (M, N, K) bool, False where a map takes a point out of the picture. The mean over
+    keypoints: (N, K, 2) on the images as they are. moved_back: (M, N, K, 2), on the images under M maps, taken
+    back by the inverse maps. counted: (M, N, K) bool, False where a map takes a point out of the image. The mean over
     maps and keypoints; nan where nothing counts.
     """
     distances = np.linalg.norm(np.asarray(moved_back, np.float64) - keypoints, axis=-1)
@@ -36,7 +36,7 @@ def equivariance_error(
 def jump(keypoints: np.ndarray, before: np.ndarray, diagonal: float) -> np.ndarray:
     """The longest way that any keypoint went since the frame before, in diagonals: (N,).
 
-    keypoints, before: (N, K, 2); before is nan for pictures without a frame before them, and so is the value.
+    keypoints, before: (N, K, 2); before is nan for images without a frame before them, and so is the value.
     DeepLabCut (Mathis et al. 2018) calls a frame an outlier where this exceeds 20 px.
     """
     return np.linalg.norm(np.asarray(keypoints, np.float64) - before, axis=-1).max(-1) / diagonal

@@ -1,4 +1,4 @@
-"""Whether a network's points move with the picture: predictions on turned and scaled copies, taken back."""
+"""Whether a network's points move with the image: predictions on turned and scaled copies, taken back."""
 from collections.abc import Callable, Sequence
 
 import jax
@@ -15,7 +15,7 @@ TURNS = ((-30.0, 0.8), (30.0, 0.8), (-30.0, 1.25), (30.0, 1.25))  # degrees and 
 
 
 def turns(side: int, maps: Sequence[tuple[float, float]] = TURNS) -> np.ndarray:
-    """(M, 3, 3) float32: the similarities of a picture of `side` px about its middle."""
+    """(M, 3, 3) float32: the similarities of an image of `side` px about its middle."""
     middle = (side - 1) / 2
     return np.stack([geometry.similarity(angle=np.deg2rad(degrees), scale=scale, centre=(middle, middle))
                      for degrees, scale in maps])
@@ -24,10 +24,10 @@ def turns(side: int, maps: Sequence[tuple[float, float]] = TURNS) -> np.ndarray:
 def predicted_under(
     predict: Predict, images: np.ndarray, keypoints: np.ndarray, maps: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(points (M, B, K, 2) found on pictures moved by M maps and taken back, whether they count (M, B, K) bool).
+    """(points (M, B, K, 2) found on images moved by M maps and taken back, whether they count (M, B, K) bool).
 
     images: (B, S, S, 3) uint8. keypoints: (B, K, 2), as predicted on them. A point counts under a map that leaves the
-    keypoint within the picture. Both are in pixels of the images.
+    keypoint within the image. Both are in pixels of the images.
     """
     side = images.shape[1]
     back, counted = [], []

@@ -39,7 +39,7 @@ def diagonals(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
 def known_from(project: Project, skeleton: Skeleton) -> Known:
     """What a project knows, its keypoints in the order of `skeleton`.
 
-    Pictures of labelled frames that cannot be read are left out and noted. Raises InputError if the project has none
+    Images of labelled frames that cannot be read are left out and noted. Raises InputError if the project has none
     of the keypoints, or no label at all.
     """
     numbers = {name: number for number, name in enumerate(project.skeleton.names)}

@@ -1,7 +1,7 @@
 """Frames to label, with predictions as a start, as a project that the lab's own tool opens.
 
 A prediction must never pass for a label. So no file here has a name or a column under which labels are looked for:
-`machinelabels-iter0` for DeepLabCut, predicted instances for SLEAP, a results list beside a list of pictures for COCO,
+`machinelabels-iter0` for DeepLabCut, predicted instances for SLEAP, a results list beside a list of images for COCO,
 `proposals.csv` with likelihoods for Lightning Pose and with `proposed_x`, `proposed_y` for plain csv.
 """
 import csv
@@ -30,8 +30,8 @@ class Proposal(NamedTuple):
     """A frame to label and where its keypoints may be."""
 
     frame: Frame  # where it comes from
-    folder: str  # below which its picture goes: the video's name, or that of the picture's folder
-    name: str  # of its picture, without a folder
+    folder: str  # below which its image goes: the video's name, or that of the image's folder
+    name: str  # of its image, without a folder
     image: np.ndarray  # (H, W, 3) uint8
     keypoints: np.ndarray  # (K, 2) float64, pixels of the image
     scores: np.ndarray  # (K,) float64
@@ -40,7 +40,7 @@ class Proposal(NamedTuple):
 def write_proposals(
     form: str, folder: Path, proposals: Sequence[Proposal], skeleton: Skeleton, scorer: str
 ) -> list[Path]:
-    """Writes the pictures and the proposals in one of FORMATS, and returns the files that are no pictures.
+    """Writes the images and the proposals in one of FORMATS, and returns the files that are no images.
 
     scorer: who proposes, for tables that have a name for it. Raises InputError for an unknown format, for a library
     that is not installed, and for a disc that refuses.
@@ -50,80 +50,80 @@ def write_proposals(
     if form == "slp":
         sleap.library()  # before anything is written
     below = FOLDER if form in ("dlc", "lp") else "images"
-    pictures = {f"{below}/{one.folder}/{one.name}": one for one in proposals}
+    images = {f"{below}/{one.folder}/{one.name}": one for one in proposals}
     try:
-        for place, one in pictures.items():
+        for place, one in images.items():
             write_png(folder / place, one.image)
-        return FORMATS[form](folder, pictures, skeleton, scorer)
+        return FORMATS[form](folder, images, skeleton, scorer)
     except OSError as error:
         raise InputError(f"--out: {folder} cannot be written: {error.strerror or error}; free some space or choose "
                          "another folder") from error
 
 
-Pictures = Mapping[str, Proposal]  # by the path of its picture below the folder
+Images = Mapping[str, Proposal]  # by the path of its image below the folder
 
 
-def _table(pictures: Pictures, skeleton: Skeleton, scorer: str) -> Table:
-    """Pictures, body parts and x, y, likelihood."""
-    values = np.stack([np.column_stack([one.keypoints.round(3), one.scores.round(6)]) for one in pictures.values()])
-    return Table(scorer, tuple(("", name) for name in skeleton.names), ("x", "y", "likelihood"), tuple(pictures),
-                 tuple(range(len(pictures))), values)
+def _table(images: Images, skeleton: Skeleton, scorer: str) -> Table:
+    """Images, body parts and x, y, likelihood."""
+    values = np.stack([np.column_stack([one.keypoints.round(3), one.scores.round(6)]) for one in images.values()])
+    return Table(scorer, tuple(("", name) for name in skeleton.names), ("x", "y", "likelihood"), tuple(images),
+                 tuple(range(len(images))), values)
 
 
-def _deeplabcut(folder: Path, pictures: Pictures, skeleton: Skeleton, scorer: str) -> list[Path]:
+def _deeplabcut(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
     """`labeled-data/<video>/machinelabels-iter0.csv` and .h5, as DeepLabCut's search for outliers leaves them."""
     pairs = tuple((skeleton.names[a], skeleton.names[b]) for a, b in skeleton.edges)
     config = Config(skeleton.names, (), (), pairs, scorer, {}, {})
-    videos = {str(one.frame.path.absolute()): one.image.shape[1::-1] for one in pictures.values()
+    videos = {str(one.frame.path.absolute()): one.image.shape[1::-1] for one in images.values()
               if one.frame.number is not None}
     write_text(folder / "config.yaml", config_text(config, folder.absolute(), videos))
     written = [folder / "config.yaml"]
-    for video in dict.fromkeys(one.folder for one in pictures.values()):
-        own = {place: one for place, one in sorted(pictures.items()) if one.folder == video}
+    for video in dict.fromkeys(one.folder for one in images.values()):
+        own = {place: one for place, one in sorted(images.items()) if one.folder == video}
         written += deeplabcut.write_table(_table(own, skeleton, scorer), folder / FOLDER / video / MACHINE, key_cells=3)
     return written
 
 
-def _lightning_pose(folder: Path, pictures: Pictures, skeleton: Skeleton, scorer: str) -> list[Path]:
-    write_text(folder / "proposals.csv", table_text(_table(pictures, skeleton, scorer)))
+def _lightning_pose(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
+    write_text(folder / "proposals.csv", table_text(_table(images, skeleton, scorer)))
     return [folder / "proposals.csv"]
 
 
-def _sleap(folder: Path, pictures: Pictures, skeleton: Skeleton, scorer: str) -> list[Path]:
+def _sleap(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
     """Suggested frames with predicted instances, on which SLEAP never trains. Frames of videos stay where they are."""
     sio = sleap.library()
     nodes = sleap.sio_skeleton(sio, skeleton, "skeleton")
     frames = [one.frame if one.frame.number is not None else one.frame._replace(
-        path=folder / place, size=one.image.shape[1::-1], session=one.folder) for place, one in pictures.items()]
+        path=folder / place, size=one.image.shape[1::-1], session=one.folder) for place, one in images.items()]
     videos, places = sleap.sio_videos(sio, frames)
     labelled = [sio.LabeledFrame(*place, [sio.PredictedInstance.from_numpy(
         one.keypoints, nodes, point_scores=one.scores, score=float(one.scores.mean()))])
-        for place, one in zip(places, pictures.values(), strict=True)]
+        for place, one in zip(places, images.values(), strict=True)]
     labels = sio.Labels(labelled, videos=videos, skeletons=[nodes],
                         suggestions=[sio.SuggestionFrame(*place) for place in places])
     return [sleap.save(sio, labels, folder / "proposals.slp")]
 
 
-def _coco(folder: Path, pictures: Pictures, skeleton: Skeleton, scorer: str) -> list[Path]:
-    """`images.json`, the pictures without an annotation, and `proposals.json`, a list of results."""
+def _coco(folder: Path, frames: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
+    """`images.json`, the images without an annotation, and `proposals.json`, a list of results."""
     images = [{"id": number, "file_name": place, "width": one.image.shape[1], "height": one.image.shape[0]}
-              for number, (place, one) in enumerate(pictures.items(), 1)]
+              for number, (place, one) in enumerate(frames.items(), 1)]
     category = {"id": 1, "name": "animal", "keypoints": list(skeleton.names),
                 "skeleton": [[a + 1, b + 1] for a, b in skeleton.edges]}
     results = [{"image_id": number, "category_id": 1, "score": round(float(one.scores.mean()), 6),
                 "keypoints": [round(float(value), 3) for point, score in zip(one.keypoints, one.scores, strict=True)
-                              for value in (*point, score)]} for number, one in enumerate(pictures.values(), 1)]
+                              for value in (*point, score)]} for number, one in enumerate(frames.values(), 1)]
     for name, content in (("images.json", {"images": images, "annotations": [], "categories": [category]}),
                           ("proposals.json", results)):
         write_text(folder / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
     return [folder / "images.json", folder / "proposals.json"]
 
 
-def _csv(folder: Path, pictures: Pictures, skeleton: Skeleton, scorer: str) -> list[Path]:
+def _csv(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "keypoint", "proposed_x", "proposed_y", "score"])
-    for place, one in pictures.items():
+    for place, one in images.items():
         for name, (x, y), score in zip(skeleton.names, one.keypoints, one.scores, strict=True):
             writer.writerow([place, name, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}"])
     names = skeleton.names
@@ -134,5 +134,5 @@ def _csv(folder: Path, pictures: Pictures, skeleton: Skeleton, scorer: str) -> l
     return [folder / "proposals.csv", folder / "skeleton.json"]
 
 
-FORMATS: Mapping[str, Callable[[Path, Pictures, Skeleton, str], list[Path]]] = {
+FORMATS: Mapping[str, Callable[[Path, Images, Skeleton, str], list[Path]]] = {
     "csv": _csv, "coco": _coco, "dlc": _deeplabcut, "lp": _lightning_pose, "slp": _sleap}

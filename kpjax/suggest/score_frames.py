@@ -1,4 +1,4 @@
-"""One pass over pictures and videos that gathers what criteria read. No picture is kept, only its thumbnail."""
+"""One pass over images and videos that gathers what criteria read. No image is kept, only its thumbnail."""
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from kpjax.suggest.selection import thumbnail
 
 
 class Network(NamedTuple):
-    """What finds points on square pictures, and how pictures get there."""
+    """What finds points on square images, and how images get there."""
 
     predict: Predict
     place: Place
@@ -58,7 +58,7 @@ def look(
     frames: Sequence[Frame], network: Network, *, others: Sequence[Network] = (), every: int = 1, batch_size: int = 16,
     tick: Callable[[int], object] = lambda count: None,
 ) -> Looked:
-    """Looks at all pictures and at frames 0, every, 2 every ... of each video.
+    """Looks at all images and at frames 0, every, 2 every ... of each video.
 
     frames: as `frames_at` gives them. others: networks for the same keypoints in the same order, to compare with.
     tick: called with the number of frames that were passed. Every batch has one shape, so each network is compiled
@@ -81,7 +81,7 @@ def look(
             batch = []
     _judge(batch, network, others, batch_size, points, rows)
     if not rows:
-        raise InputError(f"IN: none of the {len(frames)} frames can be read; fetch the pictures or videos again")
+        raise InputError(f"IN: none of the {len(frames)} frames can be read; fetch the images or videos again")
     kept = tuple(rows)
     return Looked(
         kept, np.array([rows[frame].size for frame in kept]), np.stack([points[_place(frame)] for frame in kept]),
@@ -92,7 +92,7 @@ def look(
 
 
 def in_frame_pixels(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points (..., K, 2) of a placed picture in pixels of its frame, float64, by the (3, 3) map `crop`."""
+    """Points (..., K, 2) of a placed image in pixels of its frame, float64, by the (3, 3) map `crop`."""
     crop = np.asarray(crop, np.float64)
     moved = np.asarray(points, np.float64) @ crop[:, :2].T + crop[:, 2]
     return moved[..., :2] / moved[..., 2:]
@@ -103,7 +103,7 @@ def _place(frame: Frame) -> tuple[Path, int | None]:
 
 
 def _images(frames: Sequence[Frame]) -> Iterator[tuple[Frame, np.ndarray | None]]:
-    """Every frame with its picture, None if it does not decode; each video in one pass."""
+    """Every frame with its image, None if it does not decode; each video in one pass."""
     of_video: dict[Path, dict[int, Frame]] = {}
     for frame in frames:
         if frame.number is not None:
@@ -141,10 +141,10 @@ def _judge(batch: list[_Waiting], network: Network, others: Sequence[Network], s
                                np.reshape(theirs, (-1, *keypoints.shape)), thumbnail(one.image))
 
 
-def _predicted(network: Network, pictures: Sequence[np.ndarray], size: int):
-    """(points, scores, placed pictures, crops) of a batch that is filled up to `size` with its first picture."""
+def _predicted(network: Network, frames: Sequence[np.ndarray], size: int):
+    """(points, scores, placed images, crops) of a batch that is filled up to `size` with its first image."""
     none, unseen = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
-    placed = [network.place(picture, none, unseen, np.float32(1)) for picture in pictures]
+    placed = [network.place(frame, none, unseen, np.float32(1)) for frame in frames]
     placed += [placed[0]] * (size - len(placed))
     images = np.stack([one[0] for one in placed])
     found, scores = network.predict(images)

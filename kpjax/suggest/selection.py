@@ -1,4 +1,4 @@
-"""Which pictures to take when each has a value: the best ones, spread over what they look like and over time."""
+"""Which images to take when each has a value: the best ones, spread over what they look like and over time."""
 import numpy as np
 from PIL import Image
 
@@ -8,7 +8,7 @@ WIDENING = 4  # how many times more of the best stand for choice than are taken
 
 
 def thumbnail(image: np.ndarray, side: int = THUMBNAIL) -> np.ndarray:
-    """A picture (H, W, 3) uint8 as (side * side,) float32 grey values in [0, 1], by which pictures are told apart."""
+    """An image (H, W, 3) uint8 as (side * side,) float32 grey values in [0, 1], by which images are told apart."""
     small = Image.fromarray(image).convert("L").resize((side, side), Image.Resampling.BOX)
     return np.asarray(small, np.float32).reshape(-1) / np.float32(255)
 
@@ -19,7 +19,7 @@ def k_centre(
     """Numbers of `count` rows, each the farthest from all that were taken before it: (count,) int64, in that order.
 
     features: (N, F). first: the row to begin with. taken: (L, F), rows from which to keep away, too, such as those of
-    pictures that have labels. With neither, it begins at the row nearest to the mean. Of equally far rows the first is
+    images that have labels. With neither, it begins at the row nearest to the mean. Of equally far rows the first is
     taken; fewer than `count` rows are all returned. Gonzalez, Theoretical Computer Science 1985.
     """
     features = np.asarray(features, np.float64)
@@ -46,7 +46,7 @@ def best_apart(
     """Numbers of the `count` highest values, from the highest down, no two of one video closer than `apart` frames.
 
     values: (N,); nan comes last. videos, frames: (N,), the number of the video and the frame's number in it, below 0
-    for single pictures, to which no distance applies. count: all that are far enough apart if None.
+    for single images, to which no distance applies. count: all that are far enough apart if None.
     """
     order = np.argsort(-np.where(np.isnan(values), -np.inf, values), kind="stable")
     if videos is None or frames is None:
@@ -70,11 +70,11 @@ def choose(
     taken: np.ndarray | None = None, videos: np.ndarray | None = None, frames: np.ndarray | None = None,
     apart: int = APART,
 ) -> np.ndarray:
-    """Numbers of at most `count` pictures to label next, in the order in which to label them.
+    """Numbers of at most `count` images to label next, in the order in which to label them.
 
-    values: (N,), the higher the better; None goes by how pictures look alone. features: (N, F), of `thumbnail`.
+    values: (N,), the higher the better; None goes by how images look alone. features: (N, F), of `thumbnail`.
     diverse: of the 4 * count best it begins with the best and goes on with the one that looks least like all that are
-    taken; else the best are taken as they come. taken: (L, F), features of pictures with labels. videos, frames,
+    taken; else the best are taken as they come. taken: (L, F), features of images with labels. videos, frames,
     apart: see `best_apart`.
     """
     apart_by = {"videos": videos, "frames": frames, "apart": apart}

@@ -24,7 +24,7 @@ class Gathered(NamedTuple):
     true_keypoints: np.ndarray  # (N, K, 2) float32 px
     visible: np.ndarray  # (N, K) float32
     scale: np.ndarray  # (N,) float32 px
-    crop: np.ndarray  # (N, 3, 3) float32, pixels of the source's images -> of the original pictures
+    crop: np.ndarray  # (N, 3, 3) float32, pixels of the source's images -> of the original images
 
 
 def padded_size(batch_size: int, mesh: Mesh) -> int:

@@ -28,7 +28,7 @@ class Damage(NamedTuple):
 # Whole projects
 
 
-def _pictures(folder: Path, stem: str = "") -> None:
+def _images(folder: Path, stem: str = "") -> None:
     folder.mkdir(parents=True)
     for n in range(COUNT):
         noise = np.random.default_rng(n).integers(0, 255, (30, 40, 3), np.uint8)
@@ -36,8 +36,8 @@ def _pictures(folder: Path, stem: str = "") -> None:
 
 
 def make_coco(root: Path) -> None:
-    """One animal with three keypoints on each of six pictures."""
-    _pictures(root / "images")
+    """One animal with three keypoints on each of six images."""
+    _images(root / "images")
     content = {
         "images": [{"id": n, "file_name": f"{n}.png", "width": 40, "height": 30} for n in range(COUNT)],
         "annotations": [{"id": 10 + n, "image_id": n, "category_id": 1, "iscrowd": 0, "bbox": [1, 1, 30, 20],
@@ -48,8 +48,8 @@ def make_coco(root: Path) -> None:
 
 
 def make_table(root: Path) -> None:
-    """A long table of six pictures, with a skeleton."""
-    _pictures(root / "images")
+    """A long table of six images, with a skeleton."""
+    _images(root / "images")
     rows = ["image,instance,keypoint,x,y,visible,box_x,box_y,box_w,box_h"]
     rows += [f"images/{n}.png,0,{name},{x + n},9,1,1,1,30,20" for n in range(COUNT)
              for name, x in (("nose", 4), ("tail", 20))]
@@ -67,8 +67,8 @@ def make_video_table(root: Path) -> None:
 
 
 def make_deeplabcut(root: Path) -> None:
-    """One animal with two body parts on six pictures of a video."""
-    _pictures(root / "labeled-data" / "vid 1", "img")
+    """One animal with two body parts on six images of a video."""
+    _images(root / "labeled-data" / "vid 1", "img")
     (root / "config.yaml").write_text("scorer: Ann\nbodyparts:\n- nose\n- tail\nskeleton:\n- - nose\n  - tail\n")
     rows = ["scorer,Ann,Ann,Ann,Ann", "bodyparts,nose,nose,tail,tail", "coords,x,y,x,y"]
     rows += [f"labeled-data/vid 1/img{n}.png,{n},2,13,4" for n in range(COUNT)]
@@ -77,7 +77,7 @@ def make_deeplabcut(root: Path) -> None:
 
 def make_lightning_pose(root: Path) -> None:
     """The same as Lightning Pose keeps it, with boxes."""
-    _pictures(root / "labeled-data" / "vid", "img")
+    _images(root / "labeled-data" / "vid", "img")
     rows = ["scorer,Ann,Ann,Ann,Ann", "bodyparts,nose,nose,tail,tail", "coords,x,y,x,y"]
     rows += [f"labeled-data/vid/img{n}.png,{n},2,13,4" for n in range(COUNT)]
     (root / "CollectedData.csv").write_text("\n".join(rows) + "\n")
@@ -248,11 +248,11 @@ DAMAGES = (
     Damage("two files", "coco", _second_file, ["2 annotation files (labels (copy).json, labels.json)", "name one"]),
     Damage("an empty folder", "coco", _emptied, ["the folder is empty", "there are"]),
     Damage("no such folder", "coco", lambda root: root / "labels", ["no such file or folder", "name an annotation"]),
-    Damage("a picture missing", "coco", _gone("images/3.png"), ["images/3.png: the picture is missing", "delete its"]),
-    Damage("a picture of another size", "coco", _resized("images/3.png"), ["3.png: the file is 20x15 as", "40x30",
+    Damage("an image missing", "coco", _gone("images/3.png"), ["images/3.png: the image is missing", "delete its"]),
+    Damage("an image of another size", "coco", _resized("images/3.png"), ["3.png: the file is 20x15 as", "40x30",
                                                                          "--rescale-labels"]),
-    Damage("text for a picture", "coco", _bytes("images/3.png", lambda _: b"not found"), ["3.png", "replace it"]),
-    Damage("a picture cut in half", "coco", _half("images/3.png"), ["images/3.png", "replace"]),
+    Damage("text for an image", "coco", _bytes("images/3.png", lambda _: b"not found"), ["3.png", "replace it"]),
+    Damage("an image cut in half", "coco", _half("images/3.png"), ["images/3.png", "replace"]),
     # Plain tables
     Damage("a column lost", "table", _text("labels.csv", ",y,visible", ",vy,visible"), ["line 1: no column y", "add"]),
     Damage("a cell lost", "table", _text("labels.csv", ",1,1,30,20\n", ",1,1,30\n"), ["line 2: 9 cells", "10 columns"]),
@@ -274,8 +274,8 @@ DAMAGES = (
     Damage("a column twice", "table", _text("labels.csv", "visible", "x"), ["two columns are called 'x'", "rename"]),
     Damage("a skeleton cut in half", "table", _half("skeleton.json"), ["skeleton.json: no whole json"]),
     Damage("a name that the skeleton lacks", "table", _text("labels.csv", "nose", "eye"), ["keypoint 'eye'", "add"]),
-    Damage("a picture with a slip in its name", "table", _text("labels.csv", "images/2.png", "images/two.png"),
-           ["images/two.png: the picture is missing"]),
+    Damage("an image with a slip in its name", "table", _text("labels.csv", "images/2.png", "images/two.png"),
+           ["images/two.png: the image is missing"]),
     # Videos
     Damage("a frame past the end", "video table", _text("labels.csv", ",7,", ",8,"), ["frame 8", "frames 0 to 7"]),
     Damage("a frame in words", "video table", _text("labels.csv", ",7,", ",end,"), ["frame: 'end'", "counted from 0"]),
@@ -294,7 +294,7 @@ DAMAGES = (
     Damage("a row twice in DeepLabCut", "deeplabcut", _text(TABLE, "img1.png", "img0.png"), ["line 5", "line 4"]),
     Damage("x and no y in DeepLabCut", "deeplabcut", _text(TABLE, ",2,13", ",,13"), ["line 4", "one of x and y"]),
     Damage("latin-1 in DeepLabCut", "deeplabcut", _latin(TABLE, b"scorer,Ann", b"scorer,Jos\xe9"), ["0xe9", "UTF-8"]),
-    Damage("a picture missing in Windows words", "deeplabcut", _text(
+    Damage("an image missing in Windows words", "deeplabcut", _text(
         TABLE, "labeled-data/vid 1/img2.png", "labeled-data\\vid 1\\none.png"), ["vid 1/none.png", "missing"]),
     Damage("no table at all", "deeplabcut", _gone(TABLE), ["no keypoint is labelled", "label some"]),
     Damage("h5 of another tool", "deeplabcut", _other_h5, ["CollectedData_Ann.h5", "csv"]),

@@ -12,7 +12,7 @@ from kpjax.errors import InputError
 
 @pytest.fixture
 def project(tmp_path):
-    """Writes a COCO project with one picture of 40x30, changed by `update`, and returns its file."""
+    """Writes a COCO project with one image of 40x30, changed by `update`, and returns its file."""
     def write(*, folder="", skeleton=(), keypoints=(10, 11, 2, 20, 21, 1, 0, 0, 0), names=("a", "b", "c"), **update):
         home = tmp_path / folder
         home.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def test_triples_and_no_names(project):
     np.testing.assert_array_equal(read.instances[0].keypoints, [[10, 11], [20, 21]])
 
 
-def test_regions_are_no_instances_and_their_pictures_stay(project):
+def test_regions_are_no_instances_and_their_images_stay(project):
     crowd = {"id": 1, "image_id": 7, "category_id": 3, "iscrowd": 1, "keypoints": [1, 1, 2] * 3}
     empty = {"id": 2, "image_id": 7, "category_id": 3, "iscrowd": 0, "keypoints": [0] * 9}
     labelled = {"id": 3, "image_id": 7, "category_id": 3, "keypoints": [1, 1, 2] * 3, "track": "Ann"}
@@ -83,8 +83,8 @@ def test_regions_are_no_instances_and_their_pictures_stay(project):
         read_project(project(annotations=[crowd, empty]))
 
 
-def test_pictures_lie_below_one_folder_and_no_label_lands_on_another(project, tmp_path):
-    """A stored path of another machine is shortened for all pictures alike, and the bare name never decides."""
+def test_images_lie_below_one_folder_and_no_label_lands_on_another(project, tmp_path):
+    """A stored path of another machine is shortened for all images alike, and the bare name never decides."""
     images = [{"id": n, "file_name": f"C:\\data\\set\\{side}\\eye.png"} for n, side in enumerate(("left", "right"))]
     path = project(folder="annotations", images=images, annotations=[
         {"id": n, "image_id": n, "category_id": 3, "keypoints": [n, n, 2] * 3} for n in (0, 1)])
@@ -96,7 +96,7 @@ def test_pictures_lie_below_one_folder_and_no_label_lands_on_another(project, tm
     assert [frame.name for frame in read.frames] == ["images/left/eye.png", "images/right/eye.png"]
     assert [frame.session for frame in read.frames] == ["images/left", "images/right"]
     (tmp_path / "images/right/eye.png").unlink()
-    with pytest.raises(InputError, match=r"1 fault: images/right/eye.png: the picture is missing at .*images/right"):
+    with pytest.raises(InputError, match=r"1 fault: images/right/eye.png: the image is missing at .*images/right"):
         read_project(path)
 
 
@@ -131,10 +131,10 @@ def test_a_category_is_chosen_by_name(project):
     np.testing.assert_array_equal(read.instances[0].keypoints, [[1, 1]])
 
 
-def test_labels_of_a_resized_picture(project):
+def test_labels_of_a_resized_image(project):
     images = [{"id": 7, "file_name": "one.png", "width": 80, "height": 60}]
     path = project(images=images, keypoints=(79.5, 59.5, 2, 20, 21, 2, 0, 0, 0))
-    with pytest.raises(InputError, match=r"the file is 40x30 as shown, .* of a picture of 80x60; .*--rescale-labels"):
+    with pytest.raises(InputError, match=r"the file is 40x30 as shown, .* of an image of 80x60; .*--rescale-labels"):
         read_project(path)
     read = read_project(path, rescale_labels=True)
     # A corner stays a corner: pixel centres are half a pixel inside.
@@ -142,8 +142,8 @@ def test_labels_of_a_resized_picture(project):
     np.testing.assert_allclose(read.instances[0].box, [2.5, 3, 10, 9])
 
 
-def test_a_picture_that_is_turned_for_showing(project, tmp_path):
-    """Labels of a turned picture are not stretched."""
+def test_a_image_that_is_turned_for_showing(project, tmp_path):
+    """Labels of a turned image are not stretched."""
     path = project(images=[{"id": 7, "file_name": "one.jpg", "width": 40, "height": 30}])
     turned = Image.Exif()
     turned[0x0112] = 6

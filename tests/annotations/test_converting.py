@@ -33,7 +33,7 @@ def videos(tmp_path_factory):
 
 @pytest.fixture
 def alone(tmp_path, videos):
-    """One animal on two pictures and a frame of a video, and a picture without a label."""
+    """One animal on two images and a frame of a video, and an image without a label."""
     root = tmp_path / "source"
     frames = []
     for number, name in enumerate(("day 1/a.png", "day 2/a.png", "day 2/b.png")):
@@ -49,7 +49,7 @@ def alone(tmp_path, videos):
 
 @pytest.fixture
 def crowded(alone):
-    """Two named animals on a picture, with boxes, and a hidden point."""
+    """Two named animals on an image, with boxes, and a hidden point."""
     return alone._replace(instances=(
         *alone.instances[:2], instance(2, [[1, 2], [3, 4], [5, 6]], [1], [0, 1, 9, 8.5], "ann"),
         instance(2, [[7, 8], [9, 10], [11, 12]], (), [6, 7, 8, 9], "bob")))
@@ -150,10 +150,10 @@ def test_predictions_never_become_labels(tmp_path):
             convert(table, to, tmp_path / "out", tell=str)
 
 
-def test_pictures_of_one_name_stay_apart(alone, tmp_path):
+def test_images_of_one_name_stay_apart(alone, tmp_path):
     frames = tuple(frame._replace(session="") for frame in alone.frames if frame.number is None)
     project = alone._replace(frames=frames, instances=alone.instances[:1])
     write_project(project, "deeplabcut", tmp_path / "out")
     names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
-    assert names == [f"labeled-data/pictures/{name}" for name in ("a-2.png", "a.png", "b.png")]
+    assert names == [f"labeled-data/images/{name}" for name in ("a-2.png", "a.png", "b.png")]
     assert compare(placed_in(project, "deeplabcut", tmp_path / "out")[0], read_project(tmp_path / "out")).wrong == ()

@@ -94,7 +94,7 @@ def test_damaged_real_projects(refused, tmp_path, name, files, harm, words):
         place = root / path.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, place)
-    for table in root.rglob("*.csv"):  # the first ten pictures are enough
+    for table in root.rglob("*.csv"):  # the first ten images are enough
         table.write_text("".join(table.read_text().splitlines(keepends=True)[:13]))
     harmed = sorted(root.glob(files))[0]
     harmed.write_bytes(harm(harmed.read_bytes()))

@@ -37,14 +37,14 @@ ANIMALS = ["scorer,Z,Z,Z,Z,Z,Z,Z,Z,Z,Z", "individuals,anna,anna,anna,anna,bert,b
            "labeled-data/cage 1/img1.png,1,2,3,4,,,5,6,9,8", "labeled-data/cage 1/img2.png,,,,,7,8,,,,"]
 
 
-def project(root, config, tables, pictures=()):
+def project(root, config, tables, images=()):
     for video, lines in tables.items():
         folder = root / "labeled-data" / video
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "CollectedData_A.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for number, picture in enumerate(pictures):
-        (root / "labeled-data" / picture).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (40 + number, 30)).save(root / "labeled-data" / picture)
+    for number, image in enumerate(images):
+        (root / "labeled-data" / image).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40 + number, 30)).save(root / "labeled-data" / image)
     if config:
         (root / "config.yaml").write_text(config, encoding="utf-8")
     return root
@@ -70,9 +70,9 @@ def test_empty_rows_backslashes_and_the_order_of_the_config(tmp_path, lines):
     assert any("snout, ear; matched by name" in note for note in found.notes)
 
 
-def test_several_animals_and_pictures_without_labels(tmp_path):
-    pictures = ["cage 1/img1.png", "cage 1/img2.png", "cage 1/img3.png", "cage 1_labeled/img1.png", "new/img7.png"]
-    root = project(tmp_path / "cages", SEVERAL, {"cage 1": ANIMALS}, pictures)
+def test_several_animals_and_images_without_labels(tmp_path):
+    images = ["cage 1/img1.png", "cage 1/img2.png", "cage 1/img3.png", "cage 1_labeled/img1.png", "new/img7.png"]
+    root = project(tmp_path / "cages", SEVERAL, {"cage 1": ANIMALS}, images)
     found = read_project(tmp_path)  # the project is the only folder of this one
     assert found.root == root
     assert found.skeleton.names == ("nose", "tail", "corner")

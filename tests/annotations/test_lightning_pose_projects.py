@@ -14,9 +14,9 @@ TABLE = ["scorer,P,P,P,P,P,P", "bodyparts,paw,paw,paw,nose,nose,nose", "coords,x
 
 
 def folder(root, lines=TABLE, boxes=()):
-    for picture in ("day1/a.png", "day2/b.png", "day2/c.png"):
-        (root / "labeled-data" / picture).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (30, 20)).save(root / "labeled-data" / picture)
+    for image in ("day1/a.png", "day2/b.png", "day2/c.png"):
+        (root / "labeled-data" / image).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (30, 20)).save(root / "labeled-data" / image)
     (root / "CollectedData.csv").write_text("\n".join(lines) + "\n")
     if boxes:
         (root / "bbox.csv").write_text("\n".join(boxes) + "\n")
@@ -60,7 +60,7 @@ def test_one_table_of_several_is_meant(tmp_path):
     (3, "labeled-data/day1/a.png,1,2,3,3,4,2", "line 4, paw: visible is 3 where 0, 1 or 2 belongs"),
     (3, "labeled-data/day1/a.png,,,2,3,4,2", "line 4, paw: visible is 2 and x and y are empty"),
     (5, "labeled-data/day1/a.png,1,2,2,3,4,2", "line 6: labeled-data/day1/a.png is labelled in line 4 already"),
-    (5, "labeled-data/day2/d.png,1,2,2,3,4,2", "labeled-data/day2/d.png: the picture is missing"),
+    (5, "labeled-data/day2/d.png,1,2,2,3,4,2", "labeled-data/day2/d.png: the image is missing"),
     (2, "coords,x,y,likelihood,x,y,likelihood", "predictions train nothing"),
 ])
 def test_what_is_refused(tmp_path, line, text, said):

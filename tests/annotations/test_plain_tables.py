@@ -13,7 +13,7 @@ from kpjax.images.video import write_video
 
 @pytest.fixture
 def table(tmp_path):
-    """Writes labels.csv beside two pictures, and returns its path."""
+    """Writes labels.csv beside two images, and returns its path."""
     def write(*lines):
         (tmp_path / "below").mkdir(exist_ok=True)
         for name in ("one.png", "below/two.png"):

@@ -35,9 +35,9 @@ def video(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """Two animals on pictures of two sizes: both on the first, one on the second, none on the third."""
-    out = tmp_path_factory.mktemp("pictures")
+def of_images(tmp_path_factory):
+    """Two animals on images of two sizes: both on the first, one on the second, none on the third."""
+    out = tmp_path_factory.mktemp("images")
     boxes = np.full((3, 2, 4), np.nan)
     boxes[0], boxes[1, 1] = [[1, 2, 3, 4], [5, 6, 7, 8]], [9, 9, 2, 2]
     names = ["a.png", "b/c.png", "d.png"]
@@ -54,8 +54,8 @@ def rows_of(path):
     return list(csv.reader(io.StringIO(path.read_text())))
 
 
-def test_the_names_are_those_that_were_announced(video, pictures):
-    for table, out, written in (video, pictures):
+def test_the_names_are_those_that_were_announced(video, of_images):
+    for table, out, written in (video, of_images):
         stem = "sub/run 1" if table.is_video else "points"
         assert written == prediction_files(("csv", "dlc", "slp", "coco"), table.title, out, stem)
         assert sorted(path for path in out.rglob("*") if path.is_file()) == sorted(written)
@@ -64,7 +64,7 @@ def test_the_names_are_those_that_were_announced(video, pictures):
         "run 1.images.json"]
 
 
-def test_the_plain_table(video, pictures):
+def test_the_plain_table(video, of_images):
     assert rows_of(video[2][0]) == [
         ["video", "frame", "time", "instance", "keypoint", "x", "y", "score", "status"],
         ["run 1.mp4", "0", "0.000000", "0", "nose", "nan", "nan", "0", "unreadable"],
@@ -73,7 +73,7 @@ def test_the_plain_table(video, pictures):
         ["run 1.mp4", "1", "0.500000", "0", "tail", "3.000", "4.000", "0.25", "ok"],
         ["run 1.mp4", "2", "0.600000", "0", "nose", "5.000", "6.125", "0.75", "ok"],
         ["run 1.mp4", "2", "0.600000", "0", "tail", "-0.600", "29.000", "1", "outside"]]
-    rows = rows_of(pictures[2][0])
+    rows = rows_of(of_images[2][0])
     assert rows[0] == ["image", "instance", "keypoint", "x", "y", "score", "status"]
     assert rows[5:8:2] == [["b/c.png", "left", "nose", "nan", "nan", "0", "no_box"],
                            ["b/c.png", "right", "nose", "4.000", "5.000", "0.5", "ok"]]
@@ -96,15 +96,15 @@ def test_deeplabcut_keeps_a_first_frame_without_points(tmp_path):
     assert list(kept.columns) == list(read.columns)
 
 
-def test_deeplabcut_names_several_animals(pictures):
-    rows = rows_of(pictures[2][1])
+def test_deeplabcut_names_several_animals(of_images):
+    rows = rows_of(of_images[2][1])
     assert [row[:4] for row in rows[:4]] == [
         ["scorer", *["DLC_kpjax_made_run_0"] * 3], ["individuals", "left", "left", "left"],
         ["bodyparts", "nose", "nose", "nose"], ["coords", "x", "y", "likelihood"]]
     assert rows[5] == ["b/c.png", "", "", "0", "", "", "0", "4.000", "5.000", "0.5", "6.000", "7.000", "0.5"]
 
 
-def test_sleap_reads_predicted_instances_and_empty_frames(video, pictures):
+def test_sleap_reads_predicted_instances_and_empty_frames(video, of_images):
     sleap_io = pytest.importorskip("sleap_io")
     labels = sleap_io.load_slp(str(video[2][3]), open_videos=False)
     assert [(frame.frame_idx, len(frame.instances)) for frame in labels] == [(0, 0), (1, 1), (2, 1)]
@@ -116,14 +116,14 @@ def test_sleap_reads_predicted_instances_and_empty_frames(video, pictures):
     assert found.score == pytest.approx(0.875)
     assert labels.skeleton.node_names == ["nose", "tail"]
     assert labels.skeleton.edge_inds == [(0, 1)]
-    labels = sleap_io.load_slp(str(pictures[2][3]), open_videos=False)
+    labels = sleap_io.load_slp(str(of_images[2][3]), open_videos=False)
     shown = {labels.videos.index(frame.video): Path(frame.video.filename[frame.frame_idx]).name for frame in labels}
     assert shown[1] == "c.png"
     assert [[instance.track.name for instance in frame.instances] for frame in labels] == [
         ["left", "right"], ["right"], []]
 
 
-def test_coco_results_have_no_nan_and_belong_to_images(video, pictures):
+def test_coco_results_have_no_nan_and_belong_to_images(video, of_images):
     results, images = (json.loads(path.read_text(), parse_constant=pytest.fail) for path in video[2][4:])
     assert [entry["image_id"] for entry in results] == [image["id"] for image in images["images"]] == [1, 2, 3]
     assert results[0] == {"image_id": 1, "category_id": 1, "keypoints": [0, 0, 0] * 2, "score": 0, "bbox": [0] * 4}
@@ -132,7 +132,7 @@ def test_coco_results_have_no_nan_and_belong_to_images(video, pictures):
     assert [(image["frame"], image["time"], image["status"]) for image in images["images"]] == [
         (0, 0.0, "unreadable"), (1, 0.5, "ok"), (2, 0.6, "ok")]
     assert images["categories"][0]["skeleton"] == [[1, 2]]
-    results = json.loads(pictures[2][4].read_text())
+    results = json.loads(of_images[2][4].read_text())
     assert [(entry["image_id"], entry["bbox"], entry["score"]) for entry in results] == [
         (1, [1, 2, 3, 4], 0.5), (1, [5, 6, 7, 8], 0.5), (2, [9, 9, 2, 2], 0.5), (3, [0] * 4, 0)]
 

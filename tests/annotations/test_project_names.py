@@ -24,13 +24,13 @@ def test_trailing_parts(tmp_path):
     assert found_by_trailing_parts(str(tmp_path / "a.mp4"), []) == tmp_path / "a.mp4"
 
 
-def test_pictures_lie_by_one_rule(tmp_path):
+def test_images_lie_by_one_rule(tmp_path):
     for name in ("a/1.png", "b/1.png"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).touch()
     names = [("set", "a", "1.png"), ("set", "b", "1.png")]
     assert common_place(names, [tmp_path / "none", tmp_path]) == (tmp_path, 1)
-    # Without their folder the two would be one picture.
+    # Without their folder the two would be one image.
     assert common_place(names, [tmp_path / "a"]) == (tmp_path / "a", 0)
 
 

@@ -1,4 +1,4 @@
-"""Projects and unlabelled pictures as sources: labels, lengths, boxes, names, one pass through a video."""
+"""Projects and unlabelled images as sources: labels, lengths, boxes, names, one pass through a video."""
 import math
 
 import numpy as np
@@ -17,7 +17,7 @@ from kpjax.structures import Skeleton
 NONE = np.full(4, np.nan)
 
 
-def picture(path, number):
+def image(path, number):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.random.default_rng(number).integers(0, 255, (20, 40, 3), np.uint8)).save(path)
     return path
@@ -31,8 +31,8 @@ def instance(frame, points, occluded=(), box=NONE):
 
 @pytest.fixture
 def project(tmp_path):
-    """Three pictures; the last has no label."""
-    frames = tuple(Frame(f"day/img{n}.png", picture(tmp_path / "day" / f"img{n}.png", n), None, (40, 20), "day")
+    """Three images; the last has no label."""
+    frames = tuple(Frame(f"day/img{n}.png", image(tmp_path / "day" / f"img{n}.png", n), None, (40, 20), "day")
                    for n in range(3))
     labelled = (instance(0, [(4, 2), (7, 6), (math.nan, math.nan)], occluded=(1,)),
                 instance(1, [(3, 3), (math.nan, math.nan), (math.nan, math.nan)]),
@@ -94,7 +94,7 @@ def test_a_video_is_read_in_one_pass(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_read_is_named(project, tmp_path, capsys):
-    (tmp_path / "day" / "img1.png").write_bytes(b"no picture")
+    (tmp_path / "day" / "img1.png").write_bytes(b"no image")
     source = project_source(project, letterbox(32), name="mine")
     with pytest.raises(InputError, match=r"mine: 2 of 3 frames cannot be read: .*img1.png.*--on-bad-frame skip"):
         decoded(source)
@@ -105,7 +105,7 @@ def test_what_cannot_be_read_is_named(project, tmp_path, capsys):
     with pytest.raises(InputError, match="nowhere: there is no such file"):
         frames_at([tmp_path / "nowhere"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="empty: neither pictures nor videos"):
+    with pytest.raises(InputError, match="empty: neither images nor videos"):
         frames_at([tmp_path / "empty"])
     with pytest.raises(InputError, match="no labelled frame"):
         project_source(project._replace(instances=()), letterbox(32))

@@ -70,14 +70,14 @@ def test_what_is_no_project_is_said_to_be_none(name, words):
     assert str(SAMPLES / name) in str(told.value)
 
 
-def test_tigers_without_their_pictures():
+def test_tigers_without_their_images():
     path = DATASETS / "atrw_annotations" / "atrw_anno_pose_train" / "keypoint_val.json"
     project = read_project(path, check_files=False)
     annotations = json.loads(path.read_bytes())["annotations"]
     assert len(project.frames) == 515
     assert len(project.instances) == sum(any(one["keypoints"][2::3]) for one in annotations)
     assert sum(int(one.visible.sum()) for one in project.instances) == 4387
-    with pytest.raises(InputError, match=r"515 faults: 001414.jpg: the picture is missing"):
+    with pytest.raises(InputError, match=r"515 faults: 001414.jpg: the image is missing"):
         read_project(path)
 
 

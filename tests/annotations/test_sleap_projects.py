@@ -1,4 +1,4 @@
-"""SLEAP's files: order of points, half pixels of old files, predictions, videos that moved, pictures in packages."""
+"""SLEAP's files: order of points, half pixels of old files, predictions, videos that moved, images in packages."""
 import pathlib
 import shutil
 import sys
@@ -86,13 +86,13 @@ def test_a_video_that_moved_is_looked_for(tmp_path):
         assert sleap.read(file, [], **options).frames[0].path == place / "a.mp4"
 
 
-def test_lists_of_pictures_of_several_folders(tmp_path):
-    pictures = [tmp_path / "data" / "one" / "a.png", tmp_path / "data" / "two" / "a.png"]
-    for picture in pictures:
-        picture.parent.mkdir(parents=True)
-        Image.new("L", (9, 7)).save(picture)
+def test_lists_of_images_of_several_folders(tmp_path):
+    images = [tmp_path / "data" / "one" / "a.png", tmp_path / "data" / "two" / "a.png"]
+    for image in images:
+        image.parent.mkdir(parents=True)
+        Image.new("L", (9, 7)).save(image)
     file = saved(tmp_path / "data" / "a.slp", [(0, 1, sio.Instance, [[1, 2], [3, 4], [5, 6]], "")],
-                 [sio.Video.from_filename([str(path) for path in pictures])], suggestions=[(0, 0)])
+                 [sio.Video.from_filename([str(path) for path in images])], suggestions=[(0, 0)])
     frames = read_project(file).frames
     assert [(frame.name, frame.number, frame.size, frame.session) for frame in frames] == [
         ("two/a.png", None, (9, 7), "two"), ("one/a.png", None, (9, 7), "one")]
@@ -127,7 +127,7 @@ def test_the_small_robot(tmp_path):
 
 
 @pytest.mark.skipif(not FLIES.is_file(), reason="the package with two flies is not beside the repository")
-def test_pictures_inside_a_package(cache):
+def test_images_inside_a_package(cache):
     found = read_project(FLIES)
     assert [frame.size for frame in found.frames] == [(384, 384)]
     assert found.frames[0].path.is_relative_to(cache)

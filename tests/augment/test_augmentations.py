@@ -65,7 +65,7 @@ def test_image_points_crop_and_map_agree(example, key, kind):
     old = np.where(mirrored[:, None, None], np.take_along_axis(np.asarray(example.keypoints), order[..., None], 1),
                    example.keypoints)
     np.testing.assert_allclose(moved.keypoints, homogeneous(maps, old), atol=2e-4)
-    # the crop always leads back to the same place in the original picture
+    # the crop always leads back to the same place in the original image
     np.testing.assert_allclose(homogeneous(moved.crop, moved.keypoints), homogeneous(example.crop, old), atol=2e-3)
     for field, before in zip(moved, example, strict=True):
         assert field.shape == before.shape

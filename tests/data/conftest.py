@@ -1,4 +1,4 @@
-"""Pictures in the formats of the datasets, and the shortest way from a folder to its prepared records."""
+"""Images in the formats of the datasets, and the shortest way from a folder to its prepared records."""
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -9,15 +9,15 @@ from data.prepared import prepare
 
 @pytest.fixture(scope="session")
 def draw():
-    """`draw(path, width, height, dots={(x, y): colour}, file_format=None, mode="RGB")` writes a grey picture with dots.
+    """`draw(path, width, height, dots={(x, y): colour}, file_format=None, mode="RGB")` writes a grey image with dots.
 
     A dot is one pixel, or nine if `file_format` is JPEG.
     """
     def draw(path, width, height, dots=None, file_format=None, mode="RGB"):
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.full((height, width, 3), 60, np.uint8)
-        pixels[:, :, 0] = np.linspace(20, 90, width, dtype=np.uint8)  # so that a mirrored picture differs
-        pixels[0, 0] = len(path.name) % 50, sum(path.name.encode()) % 256, 0  # and so do two pictures
+        pixels[:, :, 0] = np.linspace(20, 90, width, dtype=np.uint8)  # so that a mirrored image differs
+        pixels[0, 0] = len(path.name) % 50, sum(path.name.encode()) % 256, 0  # and so do two images
         around = 1 if path.suffix == ".jpg" and file_format is None else 0
         for (x, y), colour in (dots or {}).items():
             pixels[max(y - around, 0):y + around + 1, max(x - around, 0):x + around + 1] = colour

@@ -1,4 +1,4 @@
-"""AFLW: points listed as (row, column), pictures of any size, tables of another length."""
+"""AFLW: points listed as (row, column), images of any size, tables of another length."""
 import numpy as np
 import pytest
 import scipy.io
@@ -43,7 +43,7 @@ def test_faults(folder, draw):
         f"aflw_test_keypoints.mat is missing, expected at {folder / 'aflw_test_keypoints.mat'}"]
 
 
-def test_a_picture_of_another_size_is_noticed(folder, draw):
+def test_a_image_of_another_size_is_noticed(folder, draw):
     draw(folder / "output" / "image00000_test.jpg", 80, 60)
-    assert DATASET.check(folder) == ["output/image00000_test.jpg is 80x60, its annotation is of a picture of 60x80; "
+    assert DATASET.check(folder) == ["output/image00000_test.jpg is 80x60, its annotation is of an image of 60x80; "
                                      "restore the original"]

@@ -1,4 +1,4 @@
-"""ATRW: both spellings and layouts, pictures without labels, other categories, and the real annotation files."""
+"""ATRW: both spellings and layouts, images without labels, other categories, and the real annotation files."""
 import json
 import pathlib
 
@@ -12,7 +12,7 @@ CATEGORY = {"id": 1, "name": "tiger", "keypoints": list(TIGER.names), "skeleton"
 
 
 def content(numbers, name="filename", labelled=True):
-    """A file as published: the boxes are the pictures, and flags are 0, with zeros, or 2."""
+    """A file as published: the boxes are the images, and flags are 0, with zeros, or 2."""
     images, annotations = [], []
     for number in numbers:
         rng = np.random.default_rng(number)
@@ -96,7 +96,7 @@ def test_all_faults_come_at_once(folder):
         f"pose_tiger02_test.json is missing, expected at {folder / 'pose_tiger02_test.json'}"]
 
 
-def test_a_list_of_test_pictures_without_labels_is_refused(folder):
+def test_a_list_of_test_images_without_labels_is_refused(folder):
     (folder / "pose_tiger02_test.json").write_text(json.dumps(content(range(7, 10), labelled=False)))
     assert "fetch the file of ATRWEvalScript" in DATASET.check(folder)[0]
 
@@ -106,6 +106,6 @@ def test_the_real_files():
     faults = []
     splits = read(REAL, faults)
     assert [len(tigers) for tigers in splits.values()] == [3609, 515, 0]
-    assert len(faults) == 1  # no labels of test pictures there
+    assert len(faults) == 1  # no labels of test images there
     assert sum(int(tiger.visible.sum()) for tiger in splits["train"]) == 27831
     assert all((tiger.box == [0, 0, *tiger.size]).all() for tiger in splits["train"])

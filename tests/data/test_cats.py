@@ -51,8 +51,8 @@ def test_the_faults_of_the_published_archive_say_how_to_mend_them(folder):
     place = folder / "CAT_DATASET_01" / "CAT_00"
     (place / "00000001_000.jpg.cat").rename(place / "00000003_019.jpg.cat")
     assert DATASET.check(folder) == [
-        "CAT_00/00000001_000.jpg has no 00000001_000.jpg.cat; add it (one is published apart) or delete the picture",
-        "CAT_00/00000003_019.jpg.cat has no picture; delete it"]
+        "CAT_00/00000001_000.jpg has no 00000001_000.jpg.cat; add it (one is published apart) or delete the image",
+        "CAT_00/00000003_019.jpg.cat has no image; delete it"]
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the cats are not beside the repository")

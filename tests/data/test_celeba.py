@@ -1,4 +1,4 @@
-"""CelebA with MAFL: how the lists divide the pictures, and lists that do not match each other or the pictures."""
+"""CelebA with MAFL: how the lists divide the images, and lists that do not match each other or the images."""
 import pathlib
 
 import numpy as np
@@ -35,7 +35,7 @@ def write(root, path, text):
     (root / path).write_text(text)
 
 
-def test_every_picture_is_in_one_split(folder, records):
+def test_every_image_is_in_one_split(folder, records):
     found = records(DATASET, folder.parent)
     assert {split: sorted(of) for split, of in found.items()} == {
         "train": ["000001", "000003", "000004"], "validation": ["000006"], "test": ["000008"],
@@ -57,7 +57,7 @@ def test_every_picture_is_in_one_split(folder, records):
     (LANDMARKS, f"8\n{COLUMNS}\n" + "".join(f"{name} {'60 ' * 9}\n" for name in NAMES),
      f"{LANDMARKS} line 3 (000001.jpg): 9 numbers where 10 belong"),
     (LANDMARKS, f"7\n{COLUMNS}\n" + "".join(f"{name} {'60 ' * 10}\n" for name in NAMES[:7]),
-     f"Img/img_align_celeba_hq has 1 pictures without a row in {LANDMARKS} (000008.jpg)"),
+     f"Img/img_align_celeba_hq has 1 images without a row in {LANDMARKS} (000008.jpg)"),
     ("Img/img_align_celeba_hq/000003.jpg", None, "Img/img_align_celeba_hq/000003.jpg is missing"),
 ])
 def test_lists_that_do_not_match_are_one_line(folder, path, text, said):
@@ -71,9 +71,9 @@ def test_lists_that_do_not_match_are_one_line(folder, path, text, said):
     assert "\n" not in str(error.value)
 
 
-def test_pictures_of_another_release_are_refused(folder, draw):
+def test_images_of_another_release_are_refused(folder, draw):
     draw(folder / "Img" / "img_align_celeba_hq" / "000002.jpg", 160, 160)
-    assert DATASET.check(folder) == ["Img/img_align_celeba_hq/000002.jpg is 160x160, its annotation is of a picture of "
+    assert DATASET.check(folder) == ["Img/img_align_celeba_hq/000002.jpg is 160x160, its annotation is of an image of "
                                      "178x218; restore the original"]
 
 

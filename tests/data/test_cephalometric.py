@@ -78,8 +78,8 @@ def test_damaged_files_are_named(folder, draw):
     assert SMALL_DATASET.check(folder) == [
         "400_senior/001.txt line 5: 'x' where a number belongs",
         "400_senior/002.txt: 7 lines of x,y where 19 belong; fetch it again",
-        "400_junior/151.txt is missing; every picture needs the marks of both doctors",
-        "RawImage/Test2Data/301.bmp is 48x60, its annotation is of a picture of 96x120; restore the original"]
+        "400_junior/151.txt is missing; every image needs the marks of both doctors",
+        "RawImage/Test2Data/301.bmp is 48x60, its annotation is of an image of 96x120; restore the original"]
     (folder / "AnnotationsByMD" / "400_junior").rename(folder / "elsewhere")
     assert "400_junior is missing" in SMALL_DATASET.check(folder)[0]
 
@@ -95,7 +95,7 @@ def test_the_real_landmarks_in_the_format_of_the_challenge(tmp_path):
     faults = []
     splits = read(tmp_path, faults)
     assert faults == []
-    assert [len(pictures) for pictures in splits.values()] == [150, 250]
+    assert [len(images) for images in splits.values()] == [150, 250]
     first = splits["train"][0].keypoints
     np.testing.assert_allclose(first, (tables["senior"]["001"] + tables["junior"]["001"]) / 2)
     mean = np.mean([one.keypoints for one in splits["train"]], 0)

@@ -1,4 +1,4 @@
-"""CL-Detection 2023: a stack of pictures in MetaImage's format, raw and under zlib, and spacing that is missing."""
+"""CL-Detection 2023: a stack of images in MetaImage's format, raw and under zlib, and spacing that is missing."""
 import json
 import zlib
 
@@ -18,12 +18,12 @@ HEADER = ("ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrder
 
 
 def stack_of(count=COUNT):
-    """Grey pictures of different sizes, padded with black on the right and below."""
+    """Grey images of different sizes, padded with black on the right and below."""
     pixels = np.zeros((count, HEIGHT, WIDTH, 3), np.uint8)
     for number in range(count):
         height, width = HEIGHT - number, WIDTH - 2 * number
         pixels[number, :height, :width] = np.random.default_rng(number).integers(1, 256, (height, width, 1))
-        pixels[number, 3, 4] = 0  # black within a picture is no padding
+        pixels[number, 3, 4] = 0  # black within an image is no padding
     return pixels
 
 
@@ -36,7 +36,7 @@ def write_stack(path, pixels, packed):
 
 
 def truth():
-    """Every landmark of every picture, as numbers and, as some copies have it, the spacing as text."""
+    """Every landmark of every image, as numbers and, as some copies have it, the spacing as text."""
     return {"name": "Orthodontic landmarks", "points": [
         {"name": str(name), "point": [number + name / 4, name / 2, number], "scale": f"{0.1 + number / 100:.2f}"}
         for number in range(1, COUNT + 1) for name in range(1, 39)]}
@@ -49,7 +49,7 @@ def folder(tmp_path, request):
     return tmp_path
 
 
-def test_pictures_lose_their_padding_and_keep_their_landmarks(folder, records):
+def test_images_lose_their_padding_and_keep_their_landmarks(folder, records):
     found = records(DATASET, folder)
     assert {split: len(of) for split, of in found.items()} == {"train": 6, "validation": 1, "test": 1}
     every = {name: record for of in found.values() for name, record in of.items()}
@@ -62,17 +62,17 @@ def test_pictures_lose_their_padding_and_keep_their_landmarks(folder, records):
         np.testing.assert_allclose(record["scale"], 1 / (0.1 + number / 100), rtol=1e-5)  # pixels of a millimetre
 
 
-def test_small_reads_give_the_same_pictures(folder, monkeypatch):
+def test_small_reads_give_the_same_images(folder, monkeypatch):
     monkeypatch.setattr(metaimage, "CHUNK", 100)
     stack = metaimage.read_stack(folder / STACK, [])
-    for number, picture in metaimage.pictures(stack, {1, 5, 7}):
-        np.testing.assert_array_equal(picture, stack_of()[number])
+    for number, image in metaimage.images(stack, {1, 5, 7}):
+        np.testing.assert_array_equal(image, stack_of()[number])
 
 
 def test_the_split_is_that_of_the_baseline():
     splits = drawn(400)
-    assert {split: len(pictures) for split, pictures in splits.items()} == {"train": 300, "validation": 50, "test": 50}
-    assert sorted(picture for pictures in splits.values() for picture in pictures) == list(range(400))
+    assert {split: len(images) for split, images in splits.items()} == {"train": 300, "validation": 50, "test": 50}
+    assert sorted(image for images in splits.values() for image in images) == list(range(400))
     assert splits["train"][:3] == drawn(400)["train"][:3] != [0, 1, 2]
 
 
@@ -83,10 +83,10 @@ def test_missing_millimetres_are_an_error_by_name(folder):
     (folder / TRUTH).write_text(json.dumps(content))
     faults = DATASET.check(folder)
     assert faults[:2] == [
-        f"{TRUTH} points entry {entry} (landmark {name}): scale, the spacing of picture {picture} in millimetres, is "
+        f"{TRUTH} points entry {entry} (landmark {name}): scale, the spacing of image {image} in millimetres, is "
         f"{value}; errors in millimetres need a positive number"
-        for entry, name, picture, value in ((0, 1, 1, "null"), (40, 3, 2, '"0"'))]
-    with pytest.raises(InputError, match="spacing of picture 1 in millimetres"):
+        for entry, name, image, value in ((0, 1, 1, "null"), (40, 3, 2, '"0"'))]
+    with pytest.raises(InputError, match="spacing of image 1 in millimetres"):
         DATASET.builder.splits(DATASET.builder.__new__(DATASET.builder), folder)
 
 
@@ -99,9 +99,9 @@ def test_other_faults_of_the_landmarks(folder):
     points.append(points[-1])
     (folder / TRUTH).write_text(json.dumps(content))
     said = "; ".join(DATASET.check(folder))
-    for fault in ("picture 1: landmark 2 lies at (500, 1), outside the 56x40 pixels", "picture 2 has the scales 0.12 "
-                  "and 0.5; one picture has one spacing", "picture 3 lacks 1 of 38 landmarks, first 1",
-                  "picture 8 has this landmark twice"):
+    for fault in ("image 1: landmark 2 lies at (500, 1), outside the 56x40 pixels", "image 2 has the scales 0.12 "
+                  "and 0.5; one image has one spacing", "image 3 lacks 1 of 38 landmarks, first 1",
+                  "image 8 has this landmark twice"):
         assert fault in said
 
 
@@ -129,12 +129,12 @@ def test_pixels_that_do_not_unpack(tmp_path):
         (tmp_path / STACK).write_bytes(damaged)
         stack = metaimage.read_stack(tmp_path / STACK, [])
         with pytest.raises(InputError, match=f"{STACK}: its pixels {fault}"):
-            list(metaimage.pictures(stack, {0}))
+            list(metaimage.images(stack, {0}))
     write_stack(tmp_path / STACK, stack_of()[:-1], True)
     stack = metaimage.read_stack(tmp_path / STACK, [])._replace(count=COUNT)
-    with pytest.raises(InputError, match=f"{STACK}: its pixels end within picture {COUNT}"):
-        list(metaimage.pictures(stack, {0}))
+    with pytest.raises(InputError, match=f"{STACK}: its pixels end within image {COUNT}"):
+        list(metaimage.images(stack, {0}))
 
 
-def test_a_black_picture_stays_whole():
+def test_a_black_image_stays_whole():
     assert without_padding(np.zeros((4, 5, 3), np.uint8)).shape == (4, 5, 3)

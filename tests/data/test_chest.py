@@ -1,4 +1,4 @@
-"""Chest X-rays: fractions become pixels, errors of the 512 px picture, the split, faults, and the real labels."""
+"""Chest X-rays: fractions become pixels, errors of the 512 px image, the split, faults, and the real labels."""
 import io
 import pathlib
 import zipfile
@@ -44,7 +44,7 @@ def test_fractions_become_pixels_and_the_split_goes_by_name(folder, records, tmp
     np.testing.assert_allclose(record["keypoints"], fractions("CHNCXR_0001_0") * [100, 144], rtol=1e-6)
     assert record["scale"] == np.float32(120 / 512)  # the root of 100 x 144 is 120
     source = open_source(DATASET, "train", data_dir=tmp_path / "prepared", place=stretch(64))
-    np.testing.assert_allclose([source[0].scale, source[1].scale], 64 / 512, rtol=1e-6)  # whatever the picture's shape
+    np.testing.assert_allclose([source[0].scale, source[1].scale], 64 / 512, rtol=1e-6)  # whatever the image's shape
 
 
 def test_faults_are_named(folder):
@@ -54,7 +54,7 @@ def test_faults_are_named(folder):
     (folder / "labels" / "CHNCXR_0059_0.txt").write_text("6\n" + "0.5 half\n" * 6)
     said = DATASET.check(folder)
     assert "labels/CHNCXR_0001_0.txt line 2:" in said[0]
-    assert "where fractions of the picture's width and height, 0 to 1, belong" in said[0]
+    assert "where fractions of the image's width and height, 0 to 1, belong" in said[0]
     assert said[1].startswith("labels/CHNCXR_0002_0.txt: a line with 6, then 6 lines of two numbers")
     assert said[2].startswith("pngs/CHNCXR_0007_0.png is missing, though it has labels")
     assert said[3] == "labels/CHNCXR_0059_0.txt line 2: 'half' where a number belongs"

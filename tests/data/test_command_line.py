@@ -16,7 +16,7 @@ SKELETON = Skeleton(("nose", "tail"), ((0, 1),), groups={"all": (0, 1)})
 
 
 class ToyAnimals(KeypointBuilder, skip_registration=True):
-    """Pictures named in a list, each with two points in the middle."""
+    """Images named in a list, each with two points in the middle."""
 
     name = "toy_animals"
     VERSION = tfds.core.Version("1.0.0")
@@ -33,7 +33,7 @@ TOYS = Dataset("toy_animals", ToyAnimals, lambda folder: SKELETON, "from the toy
 
 @pytest.fixture
 def toys(tmp_path, monkeypatch):
-    """A fetched folder of four pictures: RGB and grey JPEG, a PNG with transparency, one cut off."""
+    """A fetched folder of four images: RGB and grey JPEG, a PNG with transparency, one cut off."""
     folder = tmp_path / "fetched animals"
     folder.mkdir()
     noise = np.random.default_rng(0).integers(0, 256, (30, 20, 3), np.uint8)

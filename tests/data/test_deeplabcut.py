@@ -82,7 +82,7 @@ def test_splits_are_deterministic_or_given(folder):
     assert names(test=["b/img1.png", "a/img0.png"])["test"] == ["a/img0.png", "b/img1.png"]
     faults = []
     read(folder, faults, test=["c/img0.png"])
-    assert faults == ["test frame c/img0.png is not in the project; name frames as video/picture"]
+    assert faults == ["test frame c/img0.png is not in the project; name frames as video/image"]
 
 
 def test_all_faults_come_at_once(folder):
@@ -101,7 +101,7 @@ def test_all_faults_come_at_once(folder):
         "b/CollectedData_Ann.csv line 4: b/img0.png is labelled in a/CollectedData_Ann.csv line 9 already; keep one of "
         "the two rows",
         "labeled-data/a/img7.png is missing, though it has annotations",
-        "labeled-data/b/img0.png is 32x40, but keypoint 2 lies at (300, 2): its labels are of a picture of another "
+        "labeled-data/b/img0.png is 32x40, but keypoint 2 lies at (300, 2): its labels are of an image of another "
         "size; restore the original"]
 
 
@@ -124,12 +124,12 @@ def test_names_that_do_not_fit(folder):
     assert "0 folders with labeled-data" in check(folder / "labeled-data")[0]
 
 
-def test_the_same_picture_on_both_sides_is_a_fault(folder):
+def test_the_same_image_on_both_sides_is_a_fault(folder):
     splits = read(folder, [])
     train, test = splits["train"][0], splits["test"][0]
     test.image.write_bytes(train.image.read_bytes())
     assert len(check(folder)) == 1
-    assert "is the same picture as" in check(folder)[0]
+    assert "is the same image as" in check(folder)[0]
 
 
 def test_nothing_labelled_is_refused(folder):
@@ -138,7 +138,7 @@ def test_nothing_labelled_is_refused(folder):
     assert "no keypoint is visible in the whole set" in check(folder)[0]
 
 
-def test_a_truncated_picture_is_named_or_left_out(folder, records):
+def test_a_truncated_image_is_named_or_left_out(folder, records):
     image = folder / "labeled-data" / "a" / "img1.png"
     image.write_bytes(image.read_bytes()[:90])
     with pytest.raises(InputError, match=r"1 of \d images cannot be read: a/img1.png.*--on-bad-image skip"):

@@ -69,20 +69,20 @@ def test_orientation_turns_and_ellipses_pass_the_check_of_positions():
     assert len(centre_faults(masks.transpose(0, 2, 1)[:, ::-1])) > 10
 
 
-def test_a_picture_depends_on_variant_number_and_seed_alone():
-    pictures = {}
+def test_a_image_depends_on_variant_number_and_seed_alone():
+    images = {}
     for variant in VARIANTS:
         one, again, other = dsprites(variant, "test"), dsprites(variant, "test"), dsprites(variant, "test", seed=1)
         np.testing.assert_array_equal(one[17].image, again[17].image)
         assert (one[17].image != other[17].image).any()
         assert (one[17].image != one[18].image).any()
-        pictures[variant] = one[17].image
+        images[variant] = one[17].image
     number = int(split_numbers("test")[17])
     mask = drawn_mask(number)
-    assert not pictures["colour"][~mask].any()
-    assert pictures["colour"][mask].min() >= 127
-    assert (pictures["noisy"][mask] == 255).all()
-    assert pictures["noisy"][~mask].std() == pytest.approx(255 / np.sqrt(12), rel=0.05)
+    assert not images["colour"][~mask].any()
+    assert images["colour"][mask].min() >= 127
+    assert (images["noisy"][mask] == 255).all()
+    assert images["noisy"][~mask].std() == pytest.approx(255 / np.sqrt(12), rel=0.05)
     assert dsprites("scream", "test").name == "dsprites/scream*/test"
 
 

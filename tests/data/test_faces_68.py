@@ -92,6 +92,6 @@ def test_faults_of_ls3d(balanced):
     (balanced / "new" / "f_2.t7").write_bytes(b"torch")
     (balanced / "other" / "f_1.jpg").unlink()
     assert ls3d.DATASET.check(balanced) == [
-        "new/f_1.t7 is missing, and its picture is there; fetch it again",
+        "new/f_1.t7 is missing, and its image is there; fetch it again",
         "new/f_2.t7: it holds no tensor of Torch7; fetch it again",
-        "other/f_1.t7 has no picture of the same name; fetch the pictures again"]
+        "other/f_1.t7 has no image of the same name; fetch the images again"]

@@ -19,11 +19,11 @@ def category(request):
 
 
 def bare(category, count, side=64, **options):
-    """Pictures before plain black."""
+    """Images before plain black."""
     return draw_category(category, count, 0, side, background="plain", amplitude=0.0, noise=0.0, **options)
 
 
-def test_a_picture_depends_on_seed_and_number_only(category):
+def test_a_image_depends_on_seed_and_number_only(category):
     drawn, part = (draw_category(category, count, 3, 32, first=first) for count, first in ((6, 0), (2, 4)))
     for number in range(2):
         np.testing.assert_array_equal(part[number].image, drawn[4 + number].image)
@@ -57,7 +57,7 @@ def test_points_are_inside_and_on_the_object(category):
     lengths = np.linalg.norm(points[:, ends[0]] - points[:, ends[1]], axis=-1)
     np.testing.assert_allclose(drawn.examples.scale, lengths, rtol=1e-5)
     assert drawn.examples.scale.min() > 2
-    # Larger pictures are the same ones.
+    # Larger images are the same ones.
     np.testing.assert_allclose((bare(category, 3, 128).examples.keypoints + 0.5) / 2, points[:3] + 0.5, atol=1e-3)
 
 
@@ -78,18 +78,18 @@ def test_sides_of_a_face_and_ends_of_an_animal():
 
 def test_backgrounds_differ_from_each_other_and_keep_to_their_amplitude():
     generator = np.random.default_rng(0)
-    pictures = {kind: np.stack([backdrop(kind, generator, 48, 0.6) for _ in range(6)]) for kind in BACKGROUNDS}
-    for picture in pictures.values():
-        assert picture.shape == (6, 48, 48, 3)
-        assert 0 <= picture.min() <= picture.max() <= 0.6
-    steps = {kind: np.abs(np.diff(picture, axis=2)).mean() for kind, picture in pictures.items()}
+    images = {kind: np.stack([backdrop(kind, generator, 48, 0.6) for _ in range(6)]) for kind in BACKGROUNDS}
+    for image in images.values():
+        assert image.shape == (6, 48, 48, 3)
+        assert 0 <= image.min() <= image.max() <= 0.6
+    steps = {kind: np.abs(np.diff(image, axis=2)).mean() for kind, image in images.items()}
     assert steps["plain"] == 0
     assert min(steps["clutter"], steps["patches"]) > 0.005
-    colourful = {kind: np.ptp(picture, axis=-1).mean() for kind, picture in pictures.items()}
+    colourful = {kind: np.ptp(image, axis=-1).mean() for kind, image in images.items()}
     assert colourful["patches"] < 0.5 * colourful["clutter"]  # photographs have muted colours
     with pytest.raises(InputError, match="background is 'wallpaper'; choose plain, smooth, photo-like, clutter, pat"):
         draw_category(FACES, 1, 0, 32, background="wallpaper")
-    with pytest.raises(InputError, match="figure_faces: 0 pictures are asked for"):
+    with pytest.raises(InputError, match="figure_faces: 0 images are asked for"):
         draw_category(FACES, 0, 0, 32)
 
 
@@ -100,7 +100,7 @@ def test_closed_curves_go_through_their_points():
 
 
 def test_categories_can_be_prepared_and_opened(tmp_path, monkeypatch):
-    monkeypatch.setattr(CategoryBuilder, "pictures", {"train": range(3), "test": range(3, 5)})
+    monkeypatch.setattr(CategoryBuilder, "images", {"train": range(3), "test": range(3, 5)})
     for category in (FACES, FOUR_LEGGED):
         prepare(datasets()[category.name], data_dir=tmp_path)
         source = open_source(category.name, "patches_test", data_dir=tmp_path, place=letterbox(64))

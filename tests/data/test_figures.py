@@ -31,7 +31,7 @@ def test_a_figure_depends_on_seed_domain_and_number_only(plain):
     assert easy.digest != hard.digest
 
 
-def test_fewer_labelled_joints_do_not_change_the_pictures(plain):
+def test_fewer_labelled_joints_do_not_change_the_images(plain):
     ten = figures(3, SOURCE, 0, 64)
     assert len(TEN_POINTS.names) == 10
     np.testing.assert_array_equal(ten.examples.image, plain.examples.image[:3])
@@ -125,7 +125,7 @@ def test_a_video_moves_smoothly():
 
 
 def test_figures_can_be_prepared_and_opened(tmp_path, monkeypatch):
-    monkeypatch.setattr(Figures, "pictures", {"train": range(4), "test": range(4, 6)})
+    monkeypatch.setattr(Figures, "images", {"train": range(4), "test": range(4, 6)})
     prepare(datasets()["figures"], data_dir=tmp_path)
     source = open_source("figures", "target_train[:3]+source_test", data_dir=tmp_path, place=letterbox(64))
     assert len(source) == 5
@@ -143,7 +143,7 @@ def test_figures_can_be_prepared_and_opened(tmp_path, monkeypatch):
 
 
 def test_no_tensorflow_is_imported(tmp_path):
-    program = ("import sys; import data.prepared as p; d = p.datasets()['figures']; d.builder.pictures = "
+    program = ("import sys; import data.prepared as p; d = p.datasets()['figures']; d.builder.images = "
                f"{{'train': range(2)}}; p.prepare(d, data_dir={str(tmp_path)!r}); "
                f"from kpjax.images.transforms import letterbox; s = p.open_source('figures', 'source_train', "
                f"data_dir={str(tmp_path)!r}, place=letterbox(64)); from kpjax.input.stream import stream; "

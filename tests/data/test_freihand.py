@@ -63,9 +63,9 @@ def test_all_faults_come_at_once(folder):
                       "training_xyz.json entry 2: depth -0.7, a point behind the camera"]
 
 
-def test_lists_of_unequal_length_and_a_picture_of_another_size_are_faults(folder, draw):
+def test_lists_of_unequal_length_and_a_image_of_another_size_are_faults(folder, draw):
     draw(folder / "training" / "rgb" / "00000004.jpg", 200, 224)
-    assert DATASET.check(folder) == ["training/rgb/00000004.jpg is 200x224, its annotation is of a picture of 224x224; "
+    assert DATASET.check(folder) == ["training/rgb/00000004.jpg is 200x224, its annotation is of an image of 224x224; "
                                      "restore the original"]
     (folder / "training_K.json").write_text("[]")
     assert "has 0 entries and training_xyz.json 3" in DATASET.check(folder)[0]

@@ -1,4 +1,4 @@
-"""Leeds Sports Extended: its flag, filler coordinates, more columns than pictures, and the real copy."""
+"""Leeds Sports Extended: its flag, filler coordinates, more columns than images, and the real copy."""
 import pathlib
 
 import numpy as np
@@ -16,18 +16,18 @@ def folder(tmp_path, draw):
     joints = np.zeros((14, 3, 9))
     joints[:, 2] = rng.random((14, 9)) > 0.2
     joints[:, :2] = np.where(joints[:, 2:] == 1, rng.uniform(1, 60, (14, 2, 9)), [[[0.0], [-26.0]]])
-    joints[0, :, 0] = 79.6, 30, 1  # half a pixel and more beyond the border of the picture
+    joints[0, :, 0] = 79.6, 30, 1  # half a pixel and more beyond the border of the image
     scipy.io.savemat(tmp_path / "joints.mat", {"joints": joints})
     for number in range(1, 5):
         draw(tmp_path / "images" / f"im{number:05d}.jpg", 80, 60 + number)
     return tmp_path
 
 
-def test_flags_filler_and_pictures_that_are_there(folder, records):
+def test_flags_filler_and_images_that_are_there(folder, records):
     joints = scipy.io.loadmat(folder / "joints.mat")["joints"]
     found = records(DATASET, folder)
     assert sorted(found["train"]) == ["im00001", "im00002", "im00003", "im00004"]
-    assert "test" not in found  # no picture is there of the columns that test
+    assert "test" not in found  # no image is there of the columns that test
     for number in range(4):
         record = found["train"][f"im{number + 1:05d}"]
         assert record["image"].shape == (61 + number, 80, 3)
@@ -40,7 +40,7 @@ def test_flags_filler_and_pictures_that_are_there(folder, records):
     assert found["train"]["im00001"]["visible"][0] == 0  # it lies outside
 
 
-def test_the_split_and_a_gap_among_the_pictures(folder):
+def test_the_split_and_a_gap_among_the_images(folder):
     faults = []
     splits = read(folder, faults, training=3)
     assert [len(people) for people in splits.values()] == [3, 1]

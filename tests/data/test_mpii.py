@@ -1,4 +1,4 @@
-"""MPII: people of the converted lists, the draw by whole pictures, boxes, and heads from two MATLAB files."""
+"""MPII: people of the converted lists, the draw by whole images, boxes, and heads from two MATLAB files."""
 import json
 from functools import partial
 
@@ -25,12 +25,12 @@ def struct_array(rows):
     return array
 
 
-def people(pictures, seed):
+def people(images, seed):
     """Entries as the converted lists have them. The wrist of the first one lies on a dot, counted from 1."""
     rng = np.random.default_rng(seed)
-    entries = [{"image": picture, "center": [60.0 + number, 50.0], "scale": 0.4,
+    entries = [{"image": image, "center": [60.0 + number, 50.0], "scale": 0.4,
                 "joints": rng.uniform(30, 80, (16, 2)).tolist(), "joints_vis": rng.integers(0, 2, 16).tolist()}
-               for number, picture in enumerate(pictures)]
+               for number, image in enumerate(images)]
     for entry in entries:
         entry["joints"][10], entry["joints_vis"][10] = [71.0, 41.0], 1
     return entries
@@ -43,16 +43,16 @@ def head(number):
 def write(folder, train, valid):
     (folder / "annot" / "train.json").write_text(json.dumps(train))
     (folder / "annot" / "valid.json").write_text(json.dumps(valid))
-    pictures = []
-    for picture in dict.fromkeys(TRAIN):
+    images = []
+    for image in dict.fromkeys(TRAIN):
         rectangles = [dict(zip(("x1", "y1", "x2", "y2"), head(number), strict=True))
                       | {"scale": 0.4, "objpos": {"x": 60.0 + number, "y": 50.0}, "annopoints": {}}
-                      for number, name in enumerate(TRAIN) if name == picture]
-        if picture == "a.jpg":
+                      for number, name in enumerate(TRAIN) if name == image]
+        if image == "a.jpg":
             rectangles.append({"objpos": {"x": 9.0, "y": 9.0}})  # a person without a head, in no list
-        pictures.append({"image": {"name": picture}, "annorect": struct_array(rectangles), "vididx": 1.0})
-    pictures.append({"image": {"name": "nobody.jpg"}})
-    scipy.io.savemat(folder / "annot" / RELEASE, {"RELEASE": {"annolist": struct_array(pictures), "img_train": 1}})
+        images.append({"image": {"name": image}, "annorect": struct_array(rectangles), "vididx": 1.0})
+    images.append({"image": {"name": "nobody.jpg"}})
+    scipy.io.savemat(folder / "annot" / RELEASE, {"RELEASE": {"annolist": struct_array(images), "img_train": 1}})
     joints = np.array([entry["joints"] for entry in valid]).transpose(1, 2, 0)
     missing = 1 - np.array([entry["joints_vis"] for entry in valid]).T
     corners = np.stack([np.reshape(head(number), (2, 2)) for number in range(len(valid))], -1)
@@ -64,8 +64,8 @@ def write(folder, train, valid):
 @pytest.fixture
 def folder(tmp_path, draw):
     (tmp_path / "annot").mkdir()
-    for picture in {*TRAIN, *VALID}:
-        draw(tmp_path / "images" / picture, 120, 100, {(70, 40): (255, 255, 255)})
+    for image in {*TRAIN, *VALID}:
+        draw(tmp_path / "images" / image, 120, 100, {(70, 40): (255, 255, 255)})
     write(tmp_path, people(TRAIN, 1), people(VALID, 2))
     return tmp_path
 
@@ -75,9 +75,9 @@ def test_people_are_drawn_with_their_heads_and_boxes(folder, records, monkeypatc
     monkeypatch.setattr(Mpii, "validation", COUNTS["validation"])
     found = records(SMALL, folder)
     assert {split: len(of) for split, of in found.items()} == {"train": 4, "validation": 2, "test": 3}
-    pictures = {split: {name[:-2] for name in of} for split, of in found.items()}
-    assert not pictures["train"] & pictures["validation"]
-    assert "v" not in pictures["train"] | pictures["validation"]  # it tests
+    images = {split: {name[:-2] for name in of} for split, of in found.items()}
+    assert not images["train"] & images["validation"]
+    assert "v" not in images["train"] | images["validation"]  # it tests
     train, valid = people(TRAIN, 1), people(VALID, 2)
     assert set(found["test"]) == {"v_0", "w_0", "w_1"}
     listed = {"v_0": (0, valid), "w_1": (2, valid)} | {name: (TRAIN.index(f"{name[0]}.jpg") + int(name[2]), train)
@@ -102,12 +102,12 @@ def test_boxes_make_the_official_crop():
     assert not person_box(np.array([-1.0, -1.0]), 1.0).any()
 
 
-def test_the_draw_takes_whole_pictures_in_the_order_of_the_seed():
-    everybody = [Person(number, f"{picture:02d}", None, "") for number, picture in enumerate(np.repeat(range(20), 2))]
+def test_the_draw_takes_whole_images_in_the_order_of_the_seed():
+    everybody = [Person(number, f"{image:02d}", None, "") for number, image in enumerate(np.repeat(range(20), 2))]
     first, second = draw(everybody, (5, 6))
     order = np.random.default_rng(2021).permutation(20)
-    assert [person.picture for person in first] == [f"{order[k]:02d}" for k in (0, 0, 1, 1, 2)]
-    assert [person.picture for person in second] == [f"{order[k]:02d}" for k in (3, 3, 4, 4, 5, 5)]
+    assert [person.image for person in first] == [f"{order[k]:02d}" for k in (0, 0, 1, 1, 2)]
+    assert [person.image for person in second] == [f"{order[k]:02d}" for k in (3, 3, 4, 4, 5, 5)]
     assert [person.annotation % 2 for person in first] == [0, 1, 0, 1, 0]
 
 

@@ -54,16 +54,16 @@ def test_hands_are_chosen_reordered_cut_and_mirrored(folder, records):
                                    "training/00013-right"}
     assert set(found["test"]) == {"evaluation/00003-left"}
     for name, record in found["train"].items():
-        picture, hand_side = record["image"], name.rpartition("-")[2]
-        height, width = picture.shape[:2]
+        image, hand_side = record["image"], name.rpartition("-")[2]
+        height, width = image.shape[:2]
         labelled = ENTRIES[int(name[9:14])][hand_side == "right"]
         for k, source in enumerate(TIP_TO_BASE):  # each point still lies on the dot of its own colour
             if record["visible"][k]:
                 x, y = record["keypoints"][k].astype(int)
-                assert tuple(picture[y, x]) == (10 * source + 40, 255 - 10 * source, 200)
+                assert tuple(image[y, x]) == (10 * source + 40, 255 - 10 * source, 200)
         assert record["visible"].sum() == labelled[:, 2].sum()
         assert height == width == {100: 149, 80: 119}[int(np.ptp(labelled[:, 0]))]  # one short of 1.5 times the hand
-        assert (picture[1, 0, 0] > picture[1, -1, 0]) == (hand_side == "right")  # right hands are mirrored
+        assert (image[1, 0, 0] > image[1, -1, 0]) == (hand_side == "right")  # right hands are mirrored
     whole = found["train"]["training/00000-left"]
     # The thumb's rows run from its tip, 1, to its base, 4: row 3 at (60, 80) is point 2, and the crop is at (35, 55).
     np.testing.assert_allclose(whole["keypoints"][2], [25, 25])
@@ -87,12 +87,12 @@ def test_all_faults_come_at_once(folder, draw):
     assert "5 faults" in message
     assert "\n" not in message
     for part in ("entry 0 uv_vis: nan where a finite number belongs", "42 x 2 numbers where 42 x 3 belong",
-                 "entry 11: field uv_vis is missing", "00013.png is 160x160, its annotation is of a picture of 320x320",
+                 "entry 11: field uv_vis is missing", "00013.png is 160x160, its annotation is of an image of 320x320",
                  "00003.png is missing"):
         assert part in message
 
 
-def test_a_truncated_picture_is_named_or_left_out(folder, records):
+def test_a_truncated_image_is_named_or_left_out(folder, records):
     path = folder / "RHD_published_v2" / "training" / "color" / "00007.png"
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(InputError, match=r"2 of 4 images cannot be read: training/00007-left.*--on-bad-image skip"):

@@ -22,7 +22,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_pictures_are_squared_with_white(folder, records, tmp_path):
+def test_images_are_squared_with_white(folder, records, tmp_path):
     found = records(SMALL, folder)
     assert [len(found[split]) for split in ("train", "test")] == [3, 2]
     held_out = [f"Boots/Ankle/Maker & Co./7{n}.{n}" for n in sorted(np.random.default_rng(1000).permutation(5)[-2:])]
@@ -48,7 +48,7 @@ def test_the_square_release_is_stored_as_it_is(folder, records):
 
 
 def test_an_incomplete_archive_is_one_fault(folder, tmp_path):
-    assert "has 5 pictures, of which 500 are held out" in DATASET.check(folder)[0]
+    assert "has 5 images, of which 500 are held out" in DATASET.check(folder)[0]
     (tmp_path / "empty").mkdir()
     assert "has no .jpg below it" in DATASET.check(tmp_path / "empty")[0]
     assert sum(len(paths) for paths in shoes(folder, 1).values()) == 5

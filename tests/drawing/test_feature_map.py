@@ -21,12 +21,12 @@ def test_groups_stay_together():
 
 
 def test_points_lie_where_they_belong_in_their_colours():
-    picture = scatter(np.array([[0.0, 0.0], [2.0, 1.0]]), np.array([0, 1]), ("left", "right"), side=100)
+    image = scatter(np.array([[0.0, 0.0], [2.0, 1.0]]), np.array([0, 1]), ("left", "right"), side=100)
     first, second = keypoint_colours(2)
-    assert picture.shape[0] == 100
-    assert picture.shape[1] > 100  # the legend
-    np.testing.assert_array_equal(picture[32, 14], first)
-    np.testing.assert_array_equal(picture[68, 86], second)
+    assert image.shape[0] == 100
+    assert image.shape[1] > 100  # the legend
+    np.testing.assert_array_equal(image[32, 14], first)
+    np.testing.assert_array_equal(image[68, 86], second)
 
 
 def test_what_cannot_be_drawn(monkeypatch):

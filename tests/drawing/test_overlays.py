@@ -20,9 +20,9 @@ APART = Skeleton(("left", "right"))
 BLACK = np.zeros((64, 80, 3), np.uint8)
 
 
-def centre_of(picture):
-    """Centre of the drawn light, in pixels of `picture`."""
-    light = picture.astype(float).sum(-1)
+def centre_of(image):
+    """Centre of the drawn light, in pixels of `image`."""
+    light = image.astype(float).sum(-1)
     y, x = np.mgrid[:light.shape[0], :light.shape[1]]
     return np.asarray([(x * light).sum(), (y * light).sum()]) / light.sum()
 
@@ -55,10 +55,10 @@ def test_faded_points_are_fainter_and_hidden_ones_take_their_edges_along():
     assert light([1.0, 1.0], PAIR) > light([1.0, 1.0])
 
 
-def test_the_picture_that_is_given_stays_as_it_was():
-    picture = np.full((200, 200, 3), 7, np.uint8)
-    draw_keypoints(picture, np.asarray([[100.0, 100.0], [10, 10]]), None, PAIR)
-    assert (picture == 7).all()
+def test_the_image_that_is_given_stays_as_it_was():
+    image = np.full((200, 200, 3), 7, np.uint8)
+    draw_keypoints(image, np.asarray([[100.0, 100.0], [10, 10]]), None, PAIR)
+    assert (image == 7).all()
 
 
 def test_opacity_follows_scores_on_any_positive_scale():
@@ -78,20 +78,20 @@ def test_every_keypoint_has_a_colour_of_its_own(count):
     assert len({tuple(colour) for colour in colours}) == count
 
 
-def test_sheets_have_room_for_every_picture_and_caption():
+def test_sheets_have_room_for_every_image_and_caption():
     sizes, levels = ((40, 50), (30, 20), (40, 50)), (100, 200, 9)
-    pictures = [np.full((*size, 3), level, np.uint8) for size, level in zip(sizes, levels, strict=True)]
-    sheet = contact_sheet(pictures, columns=2, gap=4)
+    images = [np.full((*size, 3), level, np.uint8) for size, level in zip(sizes, levels, strict=True)]
+    sheet = contact_sheet(images, columns=2, gap=4)
     assert sheet.shape == (2 * 44 + 4, 2 * 54 + 4, 3)
     assert (sheet == 200).all(-1).sum() == 600
-    captioned = contact_sheet(pictures, columns=2, gap=4, captions=["short", "a name too long by far: äöü", ""])
+    captioned = contact_sheet(images, columns=2, gap=4, captions=["short", "a name too long by far: äöü", ""])
     assert captioned.shape[0] > sheet.shape[0]
     assert captioned.shape[1] == sheet.shape[1]
-    assert contact_sheet(pictures[:1], columns=5).shape[1] == 50 + 12
+    assert contact_sheet(images[:1], columns=5).shape[1] == 50 + 12
     with pytest.raises(ValueError, match="at least one"):
         contact_sheet([])
     with pytest.raises(ValueError, match="2 captions for 3"):
-        contact_sheet(pictures, captions=["a", "b"])
+        contact_sheet(images, captions=["a", "b"])
 
 
 def test_prediction_sheet_takes_batches():
@@ -104,7 +104,7 @@ def test_prediction_sheet_takes_batches():
 
 @pytest.mark.parametrize("half_pixel", [False, True])
 def test_a_heatmaps_peak_is_drawn_where_its_map_says(half_pixel):
-    """A peak in cell (5, 9) of a map with stride 4 is at (20, 36) of the picture, or (21.5, 37.5) by half pixels."""
+    """A peak in cell (5, 9) of a map with stride 4 is at (20, 36) of the image, or (21.5, 37.5) by half pixels."""
     heatmaps = np.zeros((16, 20, 2), np.float32)
     heatmaps[9, 5, 0] = 1
     sheet = heatmap_sheet(BLACK, heatmaps, APART, columns=1,
@@ -118,8 +118,8 @@ def test_a_heatmaps_peak_is_drawn_where_its_map_says(half_pixel):
 
 
 def test_write_png_is_whole_and_exact(tmp_path):
-    picture = np.random.default_rng(0).integers(0, 255, (9, 7, 3), np.uint8)
-    write_png(tmp_path / "new" / "x.png", picture)
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "new" / "x.png")), picture)
+    image = np.random.default_rng(0).integers(0, 255, (9, 7, 3), np.uint8)
+    write_png(tmp_path / "new" / "x.png", image)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "new" / "x.png")), image)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["x.png"]
-    assert enlarged(picture, 20).shape == (27, 21, 3)
+    assert enlarged(image, 20).shape == (27, 21, 3)

@@ -70,8 +70,8 @@ def folder(tmp_path_factory):
                 for step in range(1, 101):
                     file.write(json.dumps({"step": step, "stage": "x", "loss/total": 1 / step, "target/pck": step / 100,
                                            "target/pck/head": 0.5}) + "\n")
-    write_png(folder / "ours" / "seed-0" / "pictures" / "target_predictions.png", np.zeros((4, 4, 3), np.uint8))
-    write_png(folder / "ours" / "seed-1" / "pictures" / "target_predictions.png", np.ones((4, 4, 3), np.uint8))
+    write_png(folder / "ours" / "seed-0" / "images" / "target_predictions.png", np.zeros((4, 4, 3), np.uint8))
+    write_png(folder / "ours" / "seed-1" / "images" / "target_predictions.png", np.ones((4, 4, 3), np.uint8))
     return folder
 
 
@@ -112,14 +112,14 @@ def test_it_is_one_file_without_scripts_and_with_every_name_escaped(text):
     assert "prefers-color-scheme: dark" in text
 
 
-def test_pictures_of_the_lowest_seed_are_inside(folder, text):
+def test_images_of_the_lowest_seed_are_inside(folder, text):
     found = re.findall(r"data:image/png;base64,([^\"]+)", text)
-    expected = folder / "ours" / "seed-0" / "pictures" / "target_predictions.png"
+    expected = folder / "ours" / "seed-0" / "images" / "target_predictions.png"
     assert [base64.b64decode(data) for data in found] == [expected.read_bytes()]
-    none = write_report(folder, rows=ROWS, columns=COLUMNS, title="", pictures={"other": "Others"}).read_text()
+    none = write_report(folder, rows=ROWS, columns=COLUMNS, title="", images={"other": "Others"}).read_text()
     assert "base64" not in none
     captioned = write_report(folder, rows=ROWS, columns=COLUMNS, title="",
-                             pictures={"target_predictions": "Rings are <true>"}).read_text()
+                             images={"target_predictions": "Rings are <true>"}).read_text()
     assert "Rings are &lt;true&gt;" in captioned
 
 

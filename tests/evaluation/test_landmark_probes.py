@@ -1,4 +1,4 @@
-"""Forward and backward errors of incomplete annotation, their lengths, subsets, turned pictures, a row's collapse."""
+"""Forward and backward errors of incomplete annotation, their lengths, subsets, turned images, a row's collapse."""
 import numpy as np
 import pytest
 
@@ -134,14 +134,14 @@ def test_a_row_tells_a_collapse():
 
 @pytest.fixture(scope="module")
 def dotted():
-    """Two pictures with a bright dot on the first landmark."""
+    """Two images with a bright dot on the first landmark."""
     images, points = np.full((2, 64, 64, 3), 40, np.uint8), np.array([[[20.0, 30], [45, 40]], [[40, 12], [33, 33]]])
     for image, ((x, y), _) in zip(images, points.astype(int), strict=True):
         image[y - 1:y + 2, x - 1:x + 2] = 255
     return arrays(images, points, np.ones((2, 2)), Skeleton(("dot", "other")), "dotted")
 
 
-def test_a_turned_picture_and_its_landmarks_agree(dotted):
+def test_a_turned_image_and_its_landmarks_agree(dotted):
     maps = np.stack([turn_map(angle, 64) for angle in (25.0, -38.0)])
     source = turned(dotted, maps)
     assert len(source) == 2

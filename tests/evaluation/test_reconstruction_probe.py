@@ -1,4 +1,4 @@
-"""Pictures from coordinates alone."""
+"""Images from coordinates alone."""
 import jax
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from kpjax.evaluation.probes.splits import minibatches, random_halves, standardi
 
 @pytest.fixture(scope="module")
 def dots():
-    """128 pictures of 16 px with one dot, and where it is."""
+    """128 images of 16 px with one dot, and where it is."""
     generator = np.random.default_rng(0)
     points = generator.uniform(2, 13, (128, 1, 2))
     grid = np.arange(16)
@@ -34,7 +34,7 @@ def painted(dots):
     return painter, split
 
 
-def test_coordinates_paint_far_better_than_the_mean_picture(dots, painted):
+def test_coordinates_paint_far_better_than_the_mean_image(dots, painted):
     points, images = dots
     painter, split = painted
     found = reconstruction_errors(painter, points, images, split)
@@ -46,7 +46,7 @@ def test_coordinates_paint_far_better_than_the_mean_picture(dots, painted):
     assert moved.mse > found.mean_image_mse
 
 
-def test_pictures_come_in_parts_and_in_order(dots, painted):
+def test_images_come_in_parts_and_in_order(dots, painted):
     points, _ = dots
     painter, _ = painted
     parts = list(painter(points[:10], at_once=4))
@@ -59,7 +59,7 @@ def test_pictures_come_in_parts_and_in_order(dots, painted):
 
 @pytest.mark.parametrize(("size", "doublings"), [((64, 64), 4), ((96, 64), 4), ((96, 96), 4), ((128, 128), 5),
                                                   ((4, 8), 0)])
-def test_a_painter_fits_the_size_of_its_pictures(size, doublings):
+def test_a_painter_fits_the_size_of_its_images(size, doublings):
     assert doublings_to(size) == doublings
     network = CoordinatePainter(size, hidden=8, widths=(8,) * (doublings + 1))
     shape = jax.eval_shape(lambda key: network.init_with_output(key, np.zeros((2, 6), np.float32))[0],

@@ -200,7 +200,7 @@ def test_held_out_pictures_and_the_bound_see_the_right_labels(tiny):
     opened = material.open_material(tiny.presets["tiny"], 0, None)
     step = material.pictures_of(opened, 1, 0.0)
     assert step.held_out is None
-    names = [name for name, seen in zip(opened.points.names, step.training[0].visible, strict=True) if seen]
+    names = [name for name, seen in zip(opened.skeleton.names, step.training[0].visible, strict=True) if seen]
     assert set(names) <= {"right_hand", "left_hand"}
     everything = material.all_pictures(opened)
     assert len(everything) == 32
@@ -313,7 +313,7 @@ def test_tuning_refuses_test_pictures_and_rows_without_a_weight(tiny):
 def test_every_row_can_be_traced(tiny):
     config = tiny.presets["tiny"]
     this = open_run(job_of(tiny, "kamp", None), material.open_material(config, 0, None))
-    points: Skeleton = this.material.points
+    points: Skeleton = this.material.skeleton
     keypoints = len(points.names)
     batch = Example(np.zeros((8, SIDE, SIDE, 3), np.uint8), np.zeros((8, keypoints, 2), np.float32),
                     np.ones((8, keypoints), np.float32), np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32),

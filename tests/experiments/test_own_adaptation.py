@@ -55,7 +55,7 @@ def test_from_a_run_and_pictures_to_a_result(project, old_run, tmp_path, capsys)
     kept = json.loads((folder / "adapted" / "seed-0" / "model" / "trained.json").read_text())
     assert kept["digest"]
     method, side, _ = experiment.predictor(folder / "adapted" / "seed-0")
-    assert (len(method.points.names), side) == (3, 32)
+    assert (len(method.skeleton.names), side) == (3, 32)
     # What came out is a core in its turn, of the same layers.
     again = own_core(str(folder / "adapted" / "seed-0"))
     assert again.fields["core_network"] == core.fields["core_network"]

@@ -53,7 +53,7 @@ def test_what_is_taken_over(project, old_run, capsys):
     assert list(read_command(EXPERIMENT, command(old_run, "--no-control")).variants) == ["kamp"]
     assert {"ewc", "joint"}.isdisjoint(EXPERIMENT.applicable("own", config))
     old = old_model(str(old_run))
-    skeleton = joint_skeleton(old.opened.method.points, project)
+    skeleton = joint_skeleton(old.opened.method.skeleton, project)
     assert skeleton.names == (*project.skeleton.names[:2], "tail", *project.skeleton.names[2:])
     assert {(0, 1), (1, 2)} <= set(skeleton.edges)
 
@@ -85,7 +85,7 @@ def test_from_a_run_and_a_project_to_a_result(project, old_run, tmp_path):
     assert {"new/pck", "old/pck", "old/pck_before", "at"} <= set(results)
     assert (folder / "mse_distillation" / "seed-0" / "score_table.json").exists()
     method, side, _ = experiment.predictor(folder / "mse_distillation" / "seed-0")
-    assert (len(method.points.names), side) == (7, 32)
+    assert (len(method.skeleton.names), side) == (7, 32)
     assert not (folder / "stages" / "base").exists()
     # What came out is an old model in its turn.
     assert len(old_model(str(folder / "mse_distillation" / "seed-0")).names) == 7

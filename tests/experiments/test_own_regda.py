@@ -49,7 +49,7 @@ def test_from_two_projects_to_a_result(projects, tmp_path, capsys):
     assert experiment.score_kind(folder / "regda" / "seed-0") == "softmax_peak"
     assert (folder / "regda" / "seed-0" / "score_table.json").exists()
     method, side, _ = experiment.predictor(folder / "regda" / "seed-0")
-    assert (method.points.names, side) == (projects["P"].skeleton.names, 32)
+    assert (method.skeleton.names, side) == (projects["P"].skeleton.names, 32)
     splits = experiment.open_own(read_command(EXPERIMENT, [
         "own", "--source", "P", "--target", target, "--target-project", "P2", *TINY]).config)
     example = splits[1].test[0]

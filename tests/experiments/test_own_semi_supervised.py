@@ -46,7 +46,7 @@ def test_from_a_project_to_a_result(project, tmp_path, capsys):
     assert read_score_table(folder / "ours" / "seed-0").kind == "mse_peak"
     assert "held out: 4 of 12 labelled frames, recordings" in (folder / "report.html").read_text()
     method, side, place = experiment.predictor(folder / "ours" / "seed-0")
-    assert (method.points.names, side) == (project.skeleton.names, 32)
+    assert (method.skeleton.names, side) == (project.skeleton.names, 32)
     assert place(np.zeros((20, 40, 3), np.uint8), np.zeros((4, 2)), np.zeros(4), np.float32(1))[0].shape == (32, 32, 3)
     # The same command finds everything done; the control is asked for as well unless it is switched off.
     run(EXPERIMENT, command)

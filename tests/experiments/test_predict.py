@@ -12,7 +12,7 @@ from experiments.predict import main, predict_folder
 from experiments.predict.drawing import overlay_names
 from experiments.predict.pipeline import in_original_pixels
 from kpjax.errors import InputError
-from kpjax.images.reading import read_picture
+from kpjax.images.reading import read_image
 from kpjax.images.transforms import letterbox
 from kpjax.structures import Trained
 from kpjax.training.checkpoints import save_trained
@@ -193,12 +193,12 @@ def test_pictures_are_read_as_they_are_shown(tmp_path):
     turned = Image.Exif()
     turned[0x0112] = 6  # to be shown turned by a quarter to the right
     Image.fromarray(pixels).save(tmp_path / "turned.jpg", exif=turned, quality=95)
-    shown = read_picture(tmp_path / "turned.jpg")
+    shown = read_image(tmp_path / "turned.jpg")
     assert shown.shape == (30, 20, 3)
     assert shown[:8].min() > 200
     assert shown[12:].max() < 50
     Image.fromarray(np.full((4, 5), 40000, np.uint16)).save(tmp_path / "deep.png")
-    deep = read_picture(tmp_path / "deep.png")
+    deep = read_image(tmp_path / "deep.png")
     assert deep.shape == (4, 5, 3)
     assert set(deep.ravel()) == {40000 >> 8}
 

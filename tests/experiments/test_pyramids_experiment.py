@@ -176,12 +176,12 @@ def test_rivals_have_a_run_for_each_level_if_asked(tmp_path, monkeypatch):
     sizes = []
 
     def train(job, method, material, folder, name):
-        sizes.append((name, len(method.points.names)))
+        sizes.append((name, len(method.skeleton.names)))
         return Fitted(trained, trained, 1, {}, 1.0, 1.0, 1)
 
     def predict(method, state, source, config):
         truth = probes.truth_of(source)
-        points = np.random.default_rng(0).uniform(0, 31, (len(source), len(method.points.names), 2))
+        points = np.random.default_rng(0).uniform(0, 31, (len(source), len(method.skeleton.names), 2))
         return Gathered(points.astype(np.float32), np.ones(points.shape[:2]), np.arange(len(source)), truth.joints,
                         truth.visible, np.ones(len(source)), truth.crop)
 
@@ -211,7 +211,7 @@ def test_every_row_can_be_traced_and_drops_what_it_says():
         state = jax.eval_shape(method.init, jax.random.key(0), streams, {})
         _, metrics = jax.eval_shape(method.update, state, streams, jax.random.key(1))
         terms[name] = {name.removeprefix("loss/") for name in metrics if name.startswith("loss/")} - {"total"}
-        assert len(method.points.names) == 6
+        assert len(method.skeleton.names) == 6
     full = {"reconstruction", "transport_level1", "transport_level2", "spring"}
     assert terms == {
         "pyramids": full, "untrained": full, "unconditioned": full, "no_reconstruction": full - {"reconstruction"},

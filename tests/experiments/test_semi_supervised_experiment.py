@@ -50,7 +50,7 @@ def tiny_pictures(**changes):
 
 
 def test_results_are_complete(finished):
-    points = tiny_pictures().points
+    points = tiny_pictures().skeleton
     for variant in (*ROWS, "supervised"):
         results = results_of(finished, variant)
         found = results["metrics"]
@@ -176,7 +176,7 @@ def test_prepared_sets_are_opened_by_their_splits(monkeypatch, tmp_path):
 
 
 def test_every_row_is_a_method_that_can_be_traced():
-    points = tiny_pictures().points
+    points = tiny_pictures().skeleton
     batch = Example(np.zeros((8, 32, 32, 3), np.uint8), np.zeros((8, 10, 2), np.float32), np.ones((8, 10), np.float32),
                     np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32), np.arange(8, dtype=np.int32))
     assert set(VARIANTS) == set(RECIPES) == set(EXPERIMENT.applicable("tiny", TINY))
@@ -195,7 +195,7 @@ def test_every_row_is_a_method_that_can_be_traced():
 
 def test_with_all_pictures_labelled_the_terms_read_labelled_ones_only():
     """The column of 100 %: gen and mean_teacher still read pictures without their labels, and PL has nothing to do."""
-    config, points = replace(TINY, labelled=1.0), tiny_pictures().points
+    config, points = replace(TINY, labelled=1.0), tiny_pictures().skeleton
     possible = EXPERIMENT.applicable("tiny", config)
     assert set(VARIANTS) - set(possible) == set(NEED_UNLABELLED)
     reads_both = {name for name in possible if len(RECIPES[name].build(parts_of(config, points)).streams) == 2}

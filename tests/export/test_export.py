@@ -77,7 +77,7 @@ def test_the_folder_says_what_it_is(run, exported):
     assert told["format"] == 1
     assert skeleton_from_json(told["skeleton"]) == POINTS
     assert told["input"] == {"shape": ["batch", 32, 32, 3], "dtype": "uint8", "layout": "NHWC, RGB, 0 to 255",
-                             "whole_pictures": True, "box_margin": 1.25, "contrast": ""}
+                             "whole_images": True, "box_margin": 1.25, "contrast": ""}
     assert told["versions"]["jax"] == jax.__version__
     assert told["platforms"] == ["cpu", "cuda", "tpu"]
     for name in FILES[:3]:
@@ -122,19 +122,19 @@ except ImportError:
             assert np.ptp(keypoints) > 3
 
 
-def test_twenty_pictures_of_all_sizes_lie_where_the_run_puts_them(run, exported):
+def test_twenty_images_of_all_sizes_lie_where_the_run_puts_them(run, exported):
     ours, runner = open_predictor(run), loaded(exported / "run.py")
     theirs = runner.open_predictor(exported)
-    pictures = [noise(7 + 23 * number % 211, 9 + 31 * number % 197, 3) for number in range(20)]
+    images = [noise(7 + 23 * number % 211, 9 + 31 * number % 197, 3) for number in range(20)]
     boxes = [(number - 4.5, 3.0, 20.0 + number, 31.5) for number in range(20)]
     for given in (None, boxes):
-        placed = [ours.place(picture, np.zeros((3, 2), np.float32), np.zeros(3, np.float32), np.float32(1),
-                             given and np.array(given[number])) for number, picture in enumerate(pictures)]
+        placed = [ours.place(image, np.zeros((3, 2), np.float32), np.zeros(3, np.float32), np.float32(1),
+                             given and np.array(given[number])) for number, image in enumerate(images)]
         keypoints, scores = ours.predict(np.stack([example[0] for example in placed]))
         homogeneous = np.concatenate([keypoints, np.ones((20, 3, 1))], -1)
         wanted = np.stack([points @ crop.astype(np.float64).T for points, (*_, crop) in
                            zip(homogeneous, placed, strict=True)])[..., :2]
-        found, certain = runner.points_on(theirs, pictures, given)
+        found, certain = runner.points_on(theirs, images, given)
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
         np.testing.assert_allclose(certain, scores, rtol=0, atol=1e-6)
 
@@ -148,19 +148,19 @@ def loaded(path):
 
 
 @pytest.mark.parametrize("side", [37, 64])
-def test_pictures_are_placed_as_in_training_pixel_by_pixel(side):
-    """Of odd sides, of pictures narrower than a pixel of the square, and of boxes beyond the picture."""
+def test_images_are_placed_as_in_training_pixel_by_pixel(side):
+    """Of odd sides, of images narrower than a pixel of the square, and of boxes beyond the image."""
     for place, whole in ((letterbox(side), True), (around_box(side), False), (around_box(side, 1.5), False)):
         for contrast in ("", "local"):
             made = place_local_contrast(place) if contrast else place
             told = placement_told(made, side)
-            assert (told["whole_pictures"], told["contrast"]) == (whole, contrast)
+            assert (told["whole_images"], told["contrast"]) == (whole, contrast)
             given = {"shape": ["batch", side, side, 3], **told}
-            for picture in (noise(301, 2, 3), noise(1, 1, 3), noise(50, 90, 3)):
+            for whole in (noise(301, 2, 3), noise(1, 1, 3), noise(50, 90, 3)):
                 box = None if whole else BOX - 9
-                image, _, _, _, crop = made(picture, np.zeros((0, 2)), np.zeros(0), np.float32(1), box)
-                for found in (standalone.placed(picture, given, box), described_place(given)(
-                        picture, np.zeros((0, 2)), np.zeros(0), np.float32(1), box)[::4]):
+                image, _, _, _, crop = made(whole, np.zeros((0, 2)), np.zeros(0), np.float32(1), box)
+                for found in (standalone.placed(whole, given, box), described_place(given)(
+                        whole, np.zeros((0, 2)), np.zeros(0), np.float32(1), box)[::4]):
                     np.testing.assert_array_equal(found[0], image)
                     np.testing.assert_allclose(found[1], crop, rtol=1e-6, atol=1e-5)
     for place in (stretch(64), person_crop(64)):
@@ -239,11 +239,11 @@ def test_it_is_made_again_from_itself(run, exported, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, before.trained.variables, after.trained.variables)
     assert jax.tree.structure(before.trained) == jax.tree.structure(after.trained)
     assert before.result == after.result
-    assert before.method.points == after.method.points == POINTS
+    assert before.method.skeleton == after.method.skeleton == POINTS
 
 
 def test_run_py_as_a_program(exported, tmp_path, capsys):
-    """Points of pictures as rows, and the self-test in a fresh process, which fails where the points differ."""
+    """Points of images as rows, and the self-test in a fresh process, which fails where the points differ."""
     assert in_fresh_process(exported / "run.py", "--self-test", "1e-3").startswith("self-test: at most 0 px")
     with pytest.raises(RunError, match=r"fails in a fresh process: error: .*nowhere.png: cannot be read"):
         in_fresh_process(exported / "run.py", "nowhere.png")
@@ -251,8 +251,8 @@ def test_run_py_as_a_program(exported, tmp_path, capsys):
     with pytest.raises(runner.PredictorError, match=r"points lie up to 0 px from where they lay"):
         runner.main(["--self-test", "-1"])
     paths = [tmp_path / "a b.png", tmp_path / "c.png"]
-    for path, picture in zip(paths, (noise(50, 90, 3), noise(20, 20, 3)), strict=True):
-        Image.fromarray(picture).save(path)
+    for path, image in zip(paths, (noise(50, 90, 3), noise(20, 20, 3)), strict=True):
+        Image.fromarray(image).save(path)
     runner.main([*map(str, paths), "--out", str(tmp_path / "points.csv"), "--batch-size", "1"])
     with (tmp_path / "points.csv").open() as file:
         rows = list(csv.DictReader(file))

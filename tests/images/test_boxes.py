@@ -28,7 +28,7 @@ def test_letterbox_says_where_pillow_puts_a_point():
     np.testing.assert_allclose(moved, [[64 / 161 * 100.5 - 0.5, 0.4 * 40.5 - 0.5 + 12]], atol=1e-5)
 
 
-def test_letterbox_rounds_and_keeps_thin_pictures():
+def test_letterbox_rounds_and_keeps_thin_images():
     assert boxes.letterbox_fit(640, 480, 256) == (256, 192, 0, 32)
     assert boxes.letterbox_fit(110, 182, 256) == (155, 256, 50, 0)
     assert boxes.letterbox_fit(1000, 1, 32) == (32, 1, 0, 15)

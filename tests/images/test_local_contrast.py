@@ -1,8 +1,8 @@
-"""What is left of a picture when only its local contrast is kept."""
+"""What is left of an image when only its local contrast is kept."""
 import numpy as np
 
-from kpjax.images.transforms import letterbox, local_contrast, place_local_contrast, with_local_contrast
-from kpjax.input.source import arrays
+from kpjax.images.transforms import letterbox, local_contrast, place_local_contrast
+from kpjax.input.source import arrays, with_local_contrast
 from kpjax.structures import Skeleton
 
 
@@ -19,14 +19,14 @@ def test_light_and_strength_of_contrast_are_gone():
     assert plain.shape == (32, 32, 3)
     assert plain.dtype == np.uint8
     assert np.abs(plain.astype(int) - darker).max() <= 3
-    picture = plain[..., 0].astype(float)
-    assert abs(picture[:16].mean() - picture[16:].mean()) < 4
-    weak, strong = picture[4:-4, 2:10].std(), picture[4:-4, 22:30].std()
+    image = plain[..., 0].astype(float)
+    assert abs(image[:16].mean() - image[16:].mean()) < 4
+    weak, strong = image[4:-4, 2:10].std(), image[4:-4, 22:30].std()
     original = stripes()[..., 0].astype(float)
     assert strong / weak < 0.85 * original[4:-4, 22:30].std() / original[4:-4, 2:10].std()
 
 
-def test_colour_is_gone_and_an_even_picture_is_grey():
+def test_colour_is_gone_and_an_even_image_is_grey():
     assert (local_contrast(np.full((8, 8, 3), (200, 30, 90), np.uint8)) == 127).all()
     coloured = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
     assert np.ptp(local_contrast(coloured).astype(int), axis=-1).max() == 0

@@ -1,4 +1,4 @@
-"""Placement: what is seen at a keypoint stays at it, and `crop` leads back to the picture that was given."""
+"""Placement: what is seen at a keypoint stays at it, and `crop` leads back to the image that was given."""
 import numpy as np
 import pytest
 
@@ -14,8 +14,8 @@ from kpjax.images.transforms import (
 )
 
 
-def picture_with_blob(width, height, x, y, radius):
-    """A dark picture with one bright Gaussian blob, wide enough that its centre of mass can be measured anywhere."""
+def image_with_blob(width, height, x, y, radius):
+    """A dark image with one bright Gaussian blob, wide enough that its centre of mass can be measured anywhere."""
     down, across = np.mgrid[:height, :width]
     blob = 255 * np.exp(-((across - x) ** 2 + (down - y) ** 2) / (2 * radius ** 2))
     return np.repeat(blob[..., None], 3, axis=-1).astype(np.uint8)
@@ -34,7 +34,7 @@ def test_the_blob_stays_under_its_keypoint(place, size):
     width, height = size
     centre = np.array([width * 0.55, height * 0.45])
     points = np.array([centre, centre - 12, centre + 12], np.float32)
-    image = picture_with_blob(width, height, *centre, radius=3)
+    image = image_with_blob(width, height, *centre, radius=3)
     placed, keypoints, visible, scale, crop = place(image, points, np.ones(3, np.float32), np.float32(10))
     assert placed.shape == (64, 64, 3)
     assert placed.dtype == np.uint8
@@ -60,7 +60,7 @@ def test_leeds_sports_padding_has_the_published_numbers():
         assert (shown.min(), shown.max()) == (51, 204)
 
 
-def test_points_outside_the_placed_picture_are_not_visible():
+def test_points_outside_the_placed_image_are_not_visible():
     points = np.array([[20, 20], [30, 30], [95, 95], [-3, 5]], np.float32)
     image = np.zeros((100, 100, 3), np.uint8)
     _, keypoints, visible, _, _ = box_crop(32)(image, points, np.array([1, 1, 0, 0], np.float32), np.float32(1))
@@ -71,7 +71,7 @@ def test_points_outside_the_placed_picture_are_not_visible():
 
 
 @pytest.mark.parametrize("visible", [np.zeros(2, np.float32), np.array([1, 0], np.float32)])
-def test_a_box_of_no_area_shows_the_whole_picture(visible):
+def test_a_box_of_no_area_shows_the_whole_image(visible):
     points = np.array([[3, 4], [9, 9]], np.float32)
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     for one, other in zip(box_crop(16)(image, points, visible, np.float32(1)),
@@ -84,7 +84,7 @@ def test_a_person_crop_is_centred_on_the_box_and_shows_what_is_there(box):
     x, y, width, height = box
     centre = np.array([x + width / 2, y + height / 2])
     spot = np.array([78.0, 52.0])
-    image = np.maximum(picture_with_blob(200, 120, *spot, radius=3), 40)
+    image = np.maximum(image_with_blob(200, 120, *spot, radius=3), 40)
     points = np.array([spot, centre, centre + [0, 5]], np.float32)
     placed, keypoints, visible, scale, crop = person_crop(128)(
         image, points, np.ones(3, np.float32), np.float32(10), np.array(box, np.float32))
@@ -130,7 +130,7 @@ def test_the_longer_side_of_the_box_as_reference_length():
 
 def test_a_box_counts_edges():
     points = np.array([(139.5, 109.5), (65, 35), (64, 40)], np.float32)
-    image = picture_with_blob(400, 300, 139.5, 109.5, radius=4)
+    image = image_with_blob(400, 300, 139.5, 109.5, radius=4)
     box = np.array([100, 50, 80, 120])
     placed, keypoints, visible, scale, crop = around_box(256)(image, points, np.ones(3), np.float32(10), box)
     np.testing.assert_allclose(keypoints[0], (127.5, 127.5), atol=1e-4)
@@ -139,8 +139,8 @@ def test_a_box_counts_edges():
     np.testing.assert_allclose(centre_of_mass(placed), (127.5, 127.5), atol=0.05)
     np.testing.assert_array_equal(visible, [1, 1, 0])
     assert scale == pytest.approx(17.06667)
-    # Beyond the picture it is black, and what is seen stays under its points.
-    corner = picture_with_blob(60, 40, 5, 4, radius=2)
+    # Beyond the image it is black, and what is seen stays under its points.
+    corner = image_with_blob(60, 40, 5, 4, radius=2)
     placed, keypoints, _, _, _ = around_box(64)(corner, np.array([(5, 4)]), np.ones(1), np.float32(1),
                                                 np.array([-2.3, -3.1, 12.9, 8.2]))
     np.testing.assert_allclose(centre_of_mass(placed), keypoints[0], atol=0.1)

@@ -104,7 +104,7 @@ def test_videos_are_split_whole():
         split_by_video(videos(9), 0.5, seed=0)
 
 
-def picture(shift):
+def png(shift):
     """A bright square whose upper left corner is at (10 + shift, 20), on a slope of grey."""
     image = np.tile(np.linspace(0, 99, 100, dtype=np.uint8)[:, None], (80, 1, 3))
     image[20:40, 10 + shift:30 + shift] = 255
@@ -115,7 +115,7 @@ def picture(shift):
 
 def boxed(place):
     """Two videos of four frames, in a mixed order, as prepared records."""
-    records = [{"image": picture(9 * frame), "id": frame_name(f"walk {video}", 10 * frame).encode(),
+    records = [{"image": png(9 * frame), "id": frame_name(f"walk {video}", 10 * frame).encode(),
                 "keypoints": np.array([[20 + 9 * frame, 30]], np.float32), "visible": np.ones(1, np.float32),
                 "scale": np.float32(20), "box": np.array([10 + 9 * frame, 20, 20, 20], np.float32)}
                for frame in (2, 0, 3, 1) for video in (1, 0)]

@@ -32,7 +32,7 @@ def source():
     rng = np.random.default_rng(0)
     made = arrays(rng.integers(0, 256, (20, 4, 4, 3), np.uint8), rng.uniform(0, 4, (20, 6, 2)), np.ones((20, 6)), BODY,
                   "figures/train")
-    return ArraySource(made.examples, BODY, made.name, tuple(f"picture_{number:02d}" for number in range(20)))
+    return ArraySource(made.examples, BODY, made.name, tuple(f"image_{number:02d}" for number in range(20)))
 
 
 def content(**changes):
@@ -81,7 +81,7 @@ def test_another_order_of_the_source_gives_the_same_images(protocol, written, so
 
 def test_images_listed_by_name_or_by_number(written, source):
     steps = [step | {"images": images} for step, images in zip(
-        content()["steps"], (["picture_03", "picture_01"], ["picture_00"], ["picture_19"]), strict=True)]
+        content()["steps"], (["image_03", "image_01"], ["image_00"], ["image_19"]), strict=True)]
     by_name = resolve(written({"name": "n", "dataset": "d", "steps": steps}), source)
     assert [step.images for step in by_name.steps] == [(3, 1), (0,), (19,)]
     steps = [step | {"images": list(one.images)} for step, one in zip(steps, by_name.steps, strict=True)]
@@ -126,10 +126,10 @@ def with_images(*images):
     (changed_step(1, triples=[{"old": "neck", "new": []}]), "step 1: triples: new is []; name one or two keypoints"),
     (changed_step(1, triples=[{"new": ["left_hand"]}]), "step 1: triples: field old is missing"),
     (with_images([0, 1], [2, 1], [3]), "step 1: images: number 1 is already of step 0; leave it out of one"),
-    (with_images(["picture_00"], [], ["picture_01"]), "step 1: images: there is none; give the step at least one"),
+    (with_images(["image_00"], [], ["image_01"]), "step 1: images: there is none; give the step at least one"),
     (with_images([0], [1], [20]), "step 2: images: 1 of 1 are not in figures/train: 20; take them out"),
     (with_images(["a.jpg", "b.jpg"], [1], [2]), "step 0: images: 2 of 2 are not in figures/train: a.jpg; b.jpg"),
-    (with_images([0], [1, "picture_02"], [3]), "step 1: images: names and numbers are mixed"),
+    (with_images([0], [1, "image_02"], [3]), "step 1: images: names and numbers are mixed"),
     (changed_step(2, images=[1]), "step 2: images is there, though the protocol draws parts; remove one of them"),
     ({field: value for field, value in content().items() if field != "images"},
      "step 0: images is missing; list the images of every step, or give the protocol a field images with parts"),
@@ -177,7 +177,7 @@ def test_a_step_sees_its_own_images_and_labels_only(protocol, source):
             assert not example.keypoints[others].any()
             assert not example.visible[others].any()
             assert example.index == place
-            assert step.identity(place) == f"picture_{image:02d}"
+            assert step.identity(place) == f"image_{image:02d}"
     assert len({step_source(protocol, number, source).digest for number in range(3)}) == 3
     with pytest.raises(InputError, match="was resolved for other images than those of figures/train"):
         step_source(protocol, 0, subset(source, range(19), "figures/train"))

@@ -22,13 +22,13 @@ def random_source(count=10, side=8, visible=1.0):
 
 
 def stored_record(number: int, bytes_kept: float = 1.0):
-    """A record as tfds returns it: a picture of one grey level, perhaps cut off in the middle of its file."""
+    """A record as tfds returns it: an image of one grey level, perhaps cut off in the middle of its file."""
     file = io.BytesIO()
     noise = np.random.default_rng(number).integers(0, 256, (20, 10, 3), np.uint8)
     Image.fromarray(noise).save(file, "JPEG")
     image = file.getvalue()
     return {"image": image[:int(len(image) * bytes_kept)], "keypoints": np.array([[4.5, 9.5], [0, 0]], np.float32),
-            "visible": np.array([1, 0], np.float32), "scale": np.float32(7), "id": f"picture_{number}.jpg".encode()}
+            "visible": np.array([1, 0], np.float32), "scale": np.float32(7), "id": f"image_{number}.jpg".encode()}
 
 
 def test_fields_have_the_types_that_an_example_promises():
@@ -90,7 +90,7 @@ def test_other_labels_over_the_same_images():
 def test_names_of_examples_survive_subsets_and_memory():
     records = TfdsSource([stored_record(number) for number in range(3)], SKELETON, stretch(8), "set/train")
     part = in_memory(without_labels(subset(records, [2, 0])))
-    assert identities(part) == ("picture_2.jpg", "picture_0.jpg")
+    assert identities(part) == ("image_2.jpg", "image_0.jpg")
     assert identities(random_source()) is None
 
 
@@ -100,7 +100,7 @@ def test_prepared_records_are_placed_in_a_square():
     assert example.image.shape == (10, 10, 3)
     np.testing.assert_allclose(example.keypoints, [[4.5, 4.5], [0, 0]])
     np.testing.assert_allclose(example.crop @ np.array([4.5, 4.5, 1]), [4.5, 9.5, 1], atol=1e-5)
-    assert source.identity(1) == "picture_1.jpg"
+    assert source.identity(1) == "image_1.jpg"
     kept = in_memory(source)
     np.testing.assert_array_equal(kept[1].image, example.image)
     assert source.digest == TfdsSource([stored_record(0), stored_record(1)], SKELETON, stretch(5), "other").digest
@@ -110,14 +110,14 @@ def test_records_with_a_box_are_placed_by_it():
     source = TfdsSource([{**stored_record(0), "box": np.array([2, 7, 4, 5], np.float32)}, stored_record(1)], SKELETON,
                         person_crop(10, margin=2.0), "set/train")
     np.testing.assert_allclose(source[0].keypoints[0], [5.5, 5])  # the middle of the box is (4, 9.5)
-    with pytest.raises(InputError, match=r"set/train, picture_1\.jpg: box: .* prepare it again"):
+    with pytest.raises(InputError, match=r"set/train, image_1\.jpg: box: .* prepare it again"):
         source[1]
 
 
 def test_truncated_images_stop_or_are_left_out_and_named(capsys):
     records = [stored_record(number, 0.5 if number in (1, 3) else 1) for number in range(5)]
     source = TfdsSource(records, SKELETON, stretch(8), "set/train")
-    with pytest.raises(InputError, match=r"2 of 5 images cannot be read: .*picture_1\.jpg.*picture_3\.jpg.*skip"):
+    with pytest.raises(InputError, match=r"2 of 5 images cannot be read: .*image_1\.jpg.*image_3\.jpg.*skip"):
         check_source(source)
     usable = check_source(source, on_bad_image="skip")
     assert len(usable) == 3

@@ -9,8 +9,8 @@ from kpjax.input.source import ArraySource, arrays, check_disjoint, labelled_sub
 from kpjax.structures import Skeleton
 
 
-def named(numbers, prefix="picture"):
-    """Four by four pictures of random pixels whose names are padded numbers."""
+def named(numbers, prefix="image"):
+    """Four by four images of random pixels whose names are padded numbers."""
     images = np.stack([np.random.default_rng(number).integers(0, 256, (4, 4, 3), np.uint8) for number in numbers])
     source = arrays(images, np.ones((len(numbers), 1, 2)), np.ones((len(numbers), 1)), Skeleton(("centre",)), "set")
     return dataclasses.replace(source, names=tuple(f"{prefix}_{number:03d}" for number in numbers))
@@ -66,14 +66,14 @@ def test_impossible_draws_are_refused(asked, message):
     assert "\n" not in str(refused.value)
 
 
-def test_a_picture_of_the_test_split_among_the_training_images_is_named():
+def test_a_image_of_the_test_split_among_the_training_images_is_named():
     whole = named(range(20))
     train, test = subset(whole, range(12), "train"), subset(whole, range(12, 20), "test")
     check_disjoint(train, test)
     check_disjoint(train, subset(unnamed(whole), range(12, 20), "test"))
     leaking = subset(whole, range(14), "train")
-    with pytest.raises(InputError, match=r"train: 2 of 14 images are in the test split: picture_012 is picture_012 of "
-                                         "test; picture_013.*leave them out"):
+    with pytest.raises(InputError, match=r"train: 2 of 14 images are in the test split: image_012 is image_012 of "
+                                         "test; image_013.*leave them out"):
         check_disjoint(leaking, test)
     with pytest.raises(InputError, match=r"2 of 14 .*number 12 is number 0 of test"):
         check_disjoint(subset(unnamed(whole), range(14), "train"), subset(unnamed(whole), range(12, 20), "test"))
@@ -87,5 +87,5 @@ def test_a_name_that_two_splits_share_counts_only_where_names_hold_across_splits
     check_disjoint(train, test, by_name=False)
     same_pixels = dataclasses.replace(named(range(5)), names=train.names[::-1], name="copies")
     check_disjoint(same_pixels, unnamed(train), by_pixels=False)
-    with pytest.raises(InputError, match=r"copies: 5 of 5 images are in the test split: picture_00. is number 0"):
+    with pytest.raises(InputError, match=r"copies: 5 of 5 images are in the test split: image_00. is number 0"):
         check_disjoint(same_pixels, unnamed(train))

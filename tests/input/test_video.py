@@ -16,7 +16,7 @@ NOISE = np.random.default_rng(0).integers(0, 40, (60, HEIGHT, WIDTH, 3), np.uint
 
 
 def numbered_frame(number):
-    """A noisy picture that says its number: eight blocks, black or white, in the upper half."""
+    """A noisy image that says its number: eight blocks, black or white, in the upper half."""
     image = 40 + NOISE[number % len(NOISE)]
     for bit in range(8):
         row, column = divmod(bit, 4)
@@ -36,7 +36,7 @@ def encoded(path, suffix_options=None, codec="libx264", **options):
 
 
 def said(image):
-    """The number that a picture says."""
+    """The number that an image says."""
     middle = image[BLOCK // 2:2 * BLOCK:BLOCK, BLOCK // 2::BLOCK].mean(-1).ravel() > 128
     return sum(int(white) << bit for bit, white in enumerate(middle))
 
@@ -152,7 +152,7 @@ def test_odd_sizes_are_padded_and_rotation_is_applied(folder):
     assert shown[:6, :6].max() < 150
 
 
-def test_a_folder_of_pictures_is_a_video_in_the_order_of_numbers(folder, clip):
+def test_a_folder_of_images_is_a_video_in_the_order_of_numbers(folder, clip):
     frames = folder / "frames"
     frames.mkdir()
     for number in (0, 2, 10, 9):

@@ -11,7 +11,7 @@ close = np.testing.assert_allclose
 
 @pytest.fixture(scope="module")
 def pair():
-    """A picture and its reconstruction, and a stand-in for a network: the numbers of the adaptation paper's check."""
+    """An image and its reconstruction, and a stand-in for a network: the numbers of the adaptation paper's check."""
     target = jnp.linspace(0, 1, 12).reshape(1, 2, 2, 3)
     image = (jnp.tanh(jnp.sin(jnp.arange(12.0))).reshape(1, 2, 2, 3) + 1) / 2
     matrix = jnp.array([[1, -1], [0.5, 0.5], [-1, 1]])

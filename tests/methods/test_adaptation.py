@@ -165,8 +165,8 @@ def test_the_hourglass_equals_its_core_up_to_the_head():
     core = core_of(model, side)
     method = build(model, trained=adapted(rule))
     first = init(method, {"core": core}, images(side, 2))
-    pictures = jax.random.uniform(jax.random.key(0), (2, side, side, 3))
-    features = jax.jit(lambda variables: model.apply(variables, pictures, train=False, method="features"))
+    noise = jax.random.uniform(jax.random.key(0), (2, side, side, 3))
+    features = jax.jit(lambda variables: model.apply(variables, noise, train=False, method="features"))
     np.testing.assert_array_equal(features(plain_variables(first, adapted(rule))), features(core))
 
 
@@ -241,22 +241,22 @@ def test_terms_reach_what_they_should():
 
 def test_points_and_generator_see_only_their_own_view():
     """The landmark network reads the target, and the generator the appearance and the points."""
-    def pair(key, pictures):
-        return Views(pictures, jnp.full_like(pictures, 0.5), jnp.full((*pictures.shape[:3], 1), weight))
+    def pair(key, batch):
+        return Views(batch, jnp.full_like(batch, 0.5), jnp.full((*batch.shape[:3], 1), weight))
 
     weight, seen = 0.25, {}
 
     class Painter(nn.Module):
         @nn.compact
-        def __call__(self, pictures, maps, train):
-            seen.update(pictures=pictures.shape, maps=maps.shape)
+        def __call__(self, batch, maps, train):
+            seen.update(batch=batch.shape, maps=maps.shape)
             colour = self.param("colour", nn.initializers.zeros, (3,), jnp.float32)
-            return pictures + colour.reshape(1, 1, 1, 3) + 0 * maps.mean()
+            return batch + colour.reshape(1, 1, 1, 3) + 0 * maps.mean()
 
     method = build(generator=Painter(), view_pair=pair)
     first = init(method, {"core": core_of()})
     last, metrics = after(method, first, 1)
-    assert seen == {"pictures": (4, SIDE, SIDE, 3), "maps": (4, SIDE // 4, SIDE // 4, KEYPOINTS)}
+    assert seen == {"images": (4, SIDE, SIDE, 3), "maps": (4, SIDE // 4, SIDE // 4, KEYPOINTS)}
     target = images()["target"].image / np.float32(255)
     np.testing.assert_allclose(metrics["loss/pixels"], weight * np.square(target - 0.5).mean(), rtol=1e-5)
     np.testing.assert_allclose(last.generator["params"]["colour"],
@@ -298,8 +298,8 @@ def test_diagnostics_of_points():
 
 class Grouped(nn.Module):
     @nn.compact
-    def __call__(self, pictures, train: bool):
-        x = Convolution(4, stride=4, name="conv")(pictures)
+    def __call__(self, images, train: bool):
+        x = Convolution(4, stride=4, name="conv")(images)
         return (nn.Conv(4, (3, 3), feature_group_count=2, name="grouped")(x),)
 
 

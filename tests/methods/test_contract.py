@@ -187,7 +187,7 @@ def test_predict_reads_a_finished_result_and_no_labels(name):
     blind = example._replace(keypoints=np.zeros_like(example.keypoints), visible=np.zeros_like(example.visible))
     predict = jax.jit(method.predict)
     prediction = predict(Trained(last.variables, last.frozen), blind)
-    count = len(method.points.names)
+    count = len(method.skeleton.names)
     assert prediction.keypoints.shape == (BATCH, count, 2)
     assert prediction.scores.shape == (BATCH, count)
     assert prediction.keypoints.dtype == prediction.scores.dtype == jnp.float32
@@ -198,4 +198,4 @@ def test_predict_reads_a_finished_result_and_no_labels(name):
 
 def test_the_contract_found_the_methods():
     assert {"regda.regda", "supervised.supervised"} <= set(FACTORIES)
-    assert len(method_of("regda.regda")[0].points.names) == KEYPOINTS
+    assert len(method_of("regda.regda")[0].skeleton.names) == KEYPOINTS

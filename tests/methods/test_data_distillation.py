@@ -22,7 +22,7 @@ TRUE = np.array([[[20, 29], [44, 33], [33, 21]], [[9, 12], [44, 41], [31, 40]]],
 
 
 class Reader(nn.Module):
-    """Heatmaps that are the colour channels, one for each point. It knows no sides: in a mirrored picture red is still
+    """Heatmaps that are the colour channels, one for each point. It knows no sides: in a mirrored image red is still
     its answer for the left point."""
 
     grid: str
@@ -35,7 +35,7 @@ class Reader(nn.Module):
         return scale * images.reshape(-1, SIDE // STRIDE, STRIDE, SIDE // STRIDE, STRIDE, 3).mean((2, 4))
 
 
-def picture(keypoints=TRUE, deviation=8.0):
+def image(keypoints=TRUE, deviation=8.0):
     """A broad bump at each keypoint, one in each channel."""
     rows, columns = np.mgrid[:SIDE, :SIDE]
     squared = ((columns[..., None] - keypoints[:, None, None, :, 0]) ** 2
@@ -52,7 +52,7 @@ def heatmaps(grid, scales, flip=True, points=POINTS):
     coding = codec(image_size=SIDE, heatmap_size=SIDE // STRIDE, sigma=1.0, grid=grid)
     predict = distilled_predict(model, coding, lambda images: images, points, scales=scales, flip=flip)
     variables = model.init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 3)), train=False)
-    found = jax.jit(predict)(Trained(variables, {}), picture())
+    found = jax.jit(predict)(Trained(variables, {}), image())
     return jax.tree.map(np.asarray, found)
 
 
@@ -80,7 +80,7 @@ def test_every_transform_is_undone(grid):
 
 def test_one_transform_is_the_ordinary_prediction():
     prediction = heatmaps("index", (1.0,), flip=False)
-    np.testing.assert_allclose(prediction.heatmaps[0], picture().image[:, ::4, ::4] / 255, atol=1e-5)
+    np.testing.assert_allclose(prediction.heatmaps[0], image().image[:, ::4, ::4] / 255, atol=1e-5)
     np.testing.assert_allclose(prediction.scores, prediction.heatmaps[0].max((1, 2)), atol=1e-6)
     np.testing.assert_allclose(prediction.keypoints, np.round(TRUE / 4) * 4, atol=1e-4)
 

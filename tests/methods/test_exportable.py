@@ -37,5 +37,5 @@ def test_predict_is_written_once_for_all_batches_and_platforms(name, given):
     exported.serialize()
     keypoints, scores = exported.out_avals  # in the order of their names
     assert keypoints.dtype == scores.dtype == np.float32
-    assert [str(size) for size in keypoints.shape] == ["batch", str(len(method.points.names)), "2"]
+    assert [str(size) for size in keypoints.shape] == ["batch", str(len(method.skeleton.names)), "2"]
     assert str(scores.shape[0]) == "batch"

@@ -104,7 +104,7 @@ def test_without_reconstruction_no_generator_is_made_or_moved(updates, first, st
 # What the terms see
 
 
-def test_pictures_are_painted_from_their_own_and_compared_with_the_moved_ones(first, streams):
+def test_images_are_painted_from_their_own_and_compared_with_the_moved_ones(first, streams):
     """Terms that read the outputs: the painter here returns its sources, and its points are those of the moved view."""
     class Copy(nn.Module):
         @nn.compact
@@ -204,7 +204,7 @@ def test_given_averages_are_used_from_the_first_step(first, streams):
 # Sizes and what is refused
 
 
-def test_large_pictures_are_painted_small():
+def test_large_images_are_painted_small():
     large = {"unlabelled": jax.eval_shape(lambda: jax.tree.map(jnp.asarray, batch("unlabelled")._replace(
         image=np.zeros((BATCH, 64, 48, 3), np.uint8))))}
     seen = []
@@ -223,7 +223,7 @@ def test_what_does_not_fit_is_refused(streams):
     def init(method, streams=streams, start=None):
         jax.eval_shape(method.init, jax.random.key(0), streams, start or {})
 
-    with pytest.raises(InputError, match=r"from pictures of 9 x 9 the generator makes 10 x 10; choose a size"):
+    with pytest.raises(InputError, match=r"from images of 9 x 9 the generator makes 10 x 10; choose a size"):
         init(build(size=9))
     few = jax.tree.map(lambda leaf: leaf[:4], streams["unlabelled"])
     with pytest.raises(InputError, match="batch sizes must be equal; got 8 of labelled, 4 of unlabelled"):

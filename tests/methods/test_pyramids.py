@@ -101,10 +101,10 @@ def test_parts_of_dropped_terms_have_no_parameters(ablation):
     assert set(state.variables["params"]) == {"keypoints", *painters}
     assert state.variables["batch_stats"] == {}
     _, metrics = jax.eval_shape(method.update, state, STREAMS, jax.random.key(0))
-    pictures = {name for name in change(OBJECTIVE) if name != "spring"}
+    paintings = {name for name in change(OBJECTIVE) if name != "spring"}
     assert {name for name in metrics if name.startswith("loss/")} == {
         "loss/total", *(f"loss/{term}" for term in change(OBJECTIVE))}
-    assert {name for name in metrics if name.startswith("error/")} == {f"error/{picture}" for picture in pictures}
+    assert {name for name in metrics if name.startswith("error/")} == {f"error/{painting}" for painting in paintings}
     assert {"baseline/constant_colour", "baseline/mean_image", "baseline/copied_reference", "spread/coordinates",
             "live_points"} <= set(metrics)
 
@@ -146,7 +146,7 @@ def test_images_that_the_strides_do_not_suit():
         return {name: example._replace(image=np.zeros((BATCH, *sides, 3), np.uint8))
                 for name, example in STREAMS.items()}
 
-    with pytest.raises(InputError, match=r"pictures of 16 x 17 .* feature pyramid"):
+    with pytest.raises(InputError, match=r"images of 16 x 17 .* feature pyramid"):
         shapes(built(), sized(16, 17))
     with pytest.raises(InputError, match=r"of images of 16 x 16 .* 'transport_level1' as 8 x 8"):
         shapes(built(network=tiny().clone(transport_decoders=(tiny().decoder,) * 2)))
@@ -160,15 +160,15 @@ def test_images_that_the_strides_do_not_suit():
 @pytest.fixture(scope="module")
 def variables():
     """Random parameters of everything."""
-    every = {name: Term(1.0, lambda outputs, streams: 0.0, (name,)) for name in EVERY_PICTURE}
+    every = {name: Term(1.0, lambda outputs, streams: 0.0, (name,)) for name in EVERY_IMAGE}
     return drawn(shapes(built(every)).variables)
 
 
-EVERY_PICTURE = ("reconstruction", "transport_level1", "transport_level2", "transport_flat", "reconstruction_level1",
+EVERY_IMAGE = ("reconstruction", "transport_level1", "transport_level2", "transport_flat", "reconstruction_level1",
                  "reconstruction_level2")
 
 
-def painted(variables, frame, reference, *, conditioned=True, pictures=EVERY_PICTURE, **options):
+def painted(variables, frame, reference, *, conditioned=True, paintings=EVERY_IMAGE, **options):
     widths = {"reconstruction_width": 0.5, "transport_widths": (0.5, 0.5)}
     params = variables["params"]
     if not conditioned:
@@ -177,7 +177,7 @@ def painted(variables, frame, reference, *, conditioned=True, pictures=EVERY_PIC
             "kernel": keypoints["encoders_1"]["output"]["kernel"][:, :, 2:]}}
         params = params | {"keypoints": keypoints | {"encoders_1": keypoints["encoders_1"] | output}}
     return tiny(conditioned=conditioned).apply({"params": params}, frame, reference, train=True,
-                                               method=painting_pass(pictures, 2, **widths | options))
+                                               method=painting_pass(paintings, 2, **widths | options))
 
 
 def images():
@@ -187,11 +187,11 @@ def images():
 
 @pytest.mark.parametrize(("stop", "order"), [(True, "joint"), (True, "separate"), (False, "joint")])
 def test_a_stopped_reference_reaches_transport_as_a_constant(variables, stop, order):
-    pictures = ("reconstruction", "transport_level2")
+    paintings = ("reconstruction", "transport_level2")
 
     def sums(frame, reference):
-        outputs = painted(variables, frame, reference, pictures=pictures, stop_reference=stop, reference_pass=order)
-        return jnp.stack([jnp.square(outputs[picture]).sum() for picture in pictures])
+        outputs = painted(variables, frame, reference, paintings=paintings, stop_reference=stop, reference_pass=order)
+        return jnp.stack([jnp.square(outputs[painting]).sum() for painting in paintings])
 
     by_frame, by_reference = jax.jit(jax.jacrev(sums, argnums=(0, 1)))(*images())
     assert (np.abs(by_frame).max((1, 2, 3, 4)) > 0).all()
@@ -207,7 +207,7 @@ def test_one_pass_or_two_are_the_same_with_group_normalisation(variables):
 @pytest.mark.parametrize("conditioned", [True, False])
 def test_conditioning_carries_the_gradient_of_level_2_to_level_1(variables, conditioned):
     def loss(params):
-        outputs = painted({"params": params}, *images(), conditioned=conditioned, pictures=("transport_level2",))
+        outputs = painted({"params": params}, *images(), conditioned=conditioned, paintings=("transport_level2",))
         return jnp.square(outputs["transport_level2"]).sum()
 
     gradient = jax.jit(jax.grad(loss))(variables["params"])["keypoints"]
@@ -283,7 +283,7 @@ def test_transporter_may_fill_what_a_keypoint_has_left():
 # Predictions
 
 
-def test_predictions_have_levels_in_pixels_of_the_picture():
+def test_predictions_have_levels_in_pixels_of_the_image():
     method = built()
     example = STREAMS["frame"]._replace(image=batch("wide").image.reshape(BATCH, SIDE // 2, SIDE * 2, 3))
     state = drawn(shapes(method))
@@ -294,10 +294,10 @@ def test_predictions_have_levels_in_pixels_of_the_picture():
     points = np.concatenate(levels.points, axis=1)
     close(prediction.keypoints, (points + 1) / 2 * [2 * SIDE - 1, SIDE // 2 - 1], rtol=1e-4, atol=1e-4)
     assert [heatmaps.shape for heatmaps in prediction.heatmaps] == [(BATCH, 4, 16, 2), (BATCH, 8, 32, 4)]
-    for heatmaps, (name, members) in zip(prediction.heatmaps, method.points.groups.items(), strict=True):
+    for heatmaps, (name, members) in zip(prediction.heatmaps, method.skeleton.groups.items(), strict=True):
         close(heatmaps.sum((1, 2)), 1, rtol=1e-4)
         close(prediction.scores[:, list(members)], heatmaps.max((1, 2)))
-        assert {method.points.names[k].split("_")[0] for k in members} == {name}
+        assert {method.skeleton.names[k].split("_")[0] for k in members} == {name}
 
 
 def test_points_of_levels_are_joined_to_their_parents():

@@ -263,7 +263,7 @@ def test_mcd_source_step_sees_no_target(run_mcd):
 
 
 def test_adabn_pools_the_statistics_of_all_batches_and_moves_no_parameter():
-    """The first norm sees the pictures themselves, so that its statistics are those of all of them, by hand."""
+    """The first norm sees the images themselves, so that its statistics are those of all of them, by hand."""
     method = adabn(MODEL, POINTS, codec=CODEC, augment=no_augmentation(), normalise=centred)
     batches = [batch(f"target {number}") for number in range(3)]
     state = jax.jit(method.init)(jax.random.key(1), {"target": batches[0]}, {})

@@ -295,24 +295,24 @@ def test_a_dropped_term_costs_nothing(ours):
 
 
 def test_image_heatmap_and_points_move_alike():
-    """The peak of the moved target is the target of the moved point, and so is the picture's."""
+    """The peak of the moved target is the target of the moved point, and so is the image's."""
     side, stride = 64, 4
     sharp = {"rounded": False, "window": None}
     coarse = codec(image_size=side, heatmap_size=side // stride, sigma=1.5, **sharp)
-    picture = codec(image_size=side, heatmap_size=side, sigma=3.0, **sharp)
+    image = codec(image_size=side, heatmap_size=side, sigma=3.0, **sharp)
     points = np.random.default_rng(0).uniform(20, 44, (BATCH, KEYPOINTS, 2)).astype(np.float32)
 
     @jax.jit
     def peaks(still):
-        still = still._replace(image=picture.encode(still)[0])  # each keypoint is a spot in a channel of its own
+        still = still._replace(image=image.encode(still)[0])  # each keypoint is a spot in a channel of its own
         moved, maps = random_warp(PERSPECTIVE)(jax.random.key(1), still)
         targets = geometry.warp_heatmaps(coarse.encode(still)[0], maps, coarse.to_heatmap)
-        return moved.keypoints, coarse.decode(targets)[0], picture.decode(moved.image)[0]
+        return moved.keypoints, coarse.decode(targets)[0], image.decode(moved.image)[0]
 
-    moved, in_heatmap, in_picture = peaks(batch("labelled")._replace(keypoints=points))
+    moved, in_heatmap, in_image = peaks(batch("labelled")._replace(keypoints=points))
     assert np.abs(moved - points).max() > 2
     assert np.abs(in_heatmap - moved).max() <= stride / 2 + 0.5
-    assert np.abs(in_picture - moved).max() <= 1
+    assert np.abs(in_image - moved).max() <= 1
 
 
 def unmoved(key, size):

@@ -102,7 +102,7 @@ def test_what_cannot_be_is_refused():
         draw_view(-1.0)
     with pytest.raises(InputError, match="none is visible"):
         landmark_box(np.zeros((2, 2)), 70, 10, 10, visible=np.zeros(2))
-    with pytest.raises(InputError, match="no area inside a picture of 10 x 10"):
+    with pytest.raises(InputError, match="no area inside an image of 10 x 10"):
         landmark_box(np.array([[50.0, 50.0], [60.0, 60.0]]), 70, 10, 10)
 
 

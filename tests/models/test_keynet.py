@@ -105,12 +105,12 @@ def test_imm_has_its_sizes():
 
 
 @pytest.mark.parametrize(("side", "scales"), [(8, 1), (16, 1), (31, 1), (32, 2), (64, 3), (96, 3), (128, 4), (256, 4)])
-def test_small_pictures_keep_enough_cells_for_the_blobs(side, scales):
+def test_small_images_keep_enough_cells_for_the_blobs(side, scales):
     assert image_generator_for(side).encoder.widths == (32, 64, 128, 256)[:scales]
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_a_picture_follows_its_points_and_they_get_a_gradient(dtype):
+def test_a_image_follows_its_points_and_they_get_a_gradient(dtype):
     generator = image_generator((4, 8), normalization=functools.partial(GroupNorm, groups=2), dtype=dtype)
     images = jax.random.uniform(jax.random.key(1), (2, 8, 12, 3))
     shapes = jax.eval_shape(lambda p: generator.init(jax.random.key(0), images, p, train=False), jnp.zeros((2, 3, 2)))

@@ -21,7 +21,7 @@ def shapes(module, images, **options):
 
 
 class GivenMaps(nn.Module):
-    """A trunk whose maps are the picture and its means over 2 x 2 and 4 x 4 pixels."""
+    """A trunk whose maps are the image and its means over 2 x 2 and 4 x 4 pixels."""
 
     @nn.compact
     def __call__(self, images, train):
@@ -48,7 +48,7 @@ def test_a_pyramid_adds_what_is_coarser():
 
 def test_sides_that_do_not_halve_and_levels_that_are_not_there():
     trunk = SmallTrunk((), (8, 8, 8))
-    with pytest.raises(InputError, match=r"pictures of 16 x 18 .* coarsest stride"):
+    with pytest.raises(InputError, match=r"images of 16 x 18 .* coarsest stride"):
         shapes(FeaturePyramid(trunk, width=8), jnp.zeros((1, 16, 18, 3)))
     with pytest.raises(ValueError, match="4 levels from a trunk of 3"):
         shapes(FeaturePyramid(trunk, levels=4, width=8), jnp.zeros((1, 16, 16, 3)))
@@ -84,7 +84,7 @@ def test_only_a_conditioned_level_reads_the_points_above():
 
 @pytest.mark.parametrize(("side", "stem", "scales"), [(16, (), 1), (31, (), 1), (32, (32,), 2), (64, (16, 32), 3),
                                                       (128, (16, 32), 3)])
-def test_small_networks_suit_their_pictures(side, stem, scales):
+def test_small_networks_suit_their_images(side, stem, scales):
     network = small_keypoint_pyramid(side=side)
     assert network.keypoints.features.backbone.stem_widths == stem
     assert len(network.decoder.widths) == scales
@@ -93,7 +93,7 @@ def test_small_networks_suit_their_pictures(side, stem, scales):
     forward = painting_pass(("reconstruction", "transport_level1", "transport_level2"), 2)
     outputs = jax.eval_shape(lambda x: network.init_with_output(
         jax.random.key(0), x, x, train=False, method=forward)[0], images)
-    assert {outputs[picture].shape for picture in outputs if picture != "points"} == {images.shape}
+    assert {outputs[image].shape for image in outputs if image != "points"} == {images.shape}
 
 
 @pytest.mark.parametrize("network", [
@@ -109,7 +109,7 @@ def test_keypoints_are_float32_in_bfloat16(network):
     assert {leaf.dtype for leaf in levels.features} == {np.dtype(jnp.bfloat16)}
 
 
-def test_pictures_are_float32_in_bfloat16():
+def test_images_are_float32_in_bfloat16():
     network = small_keypoint_pyramid(dtype=jnp.bfloat16, side=16)
     forward = painting_pass(("reconstruction", "transport_level1", "transport_flat"), 2)
     outputs = jax.eval_shape(lambda x: network.init_with_output(

@@ -206,7 +206,7 @@ def test_u1_twice_the_resolution_has_half_pixel_centres():
     close(line[0, 0, :, 0], [0, 0.25, 0.75, 1.75, 3.25, 4])
 
 
-# D1: shapes for pictures of 128 x 128
+# D1: shapes for images of 128 x 128
 
 IMAGES = jax.ShapeDtypeStruct((2, 128, 128, 3), jnp.float32)
 EVERYTHING = ("reconstruction", "transport_level1", "transport_level2", "reconstruction_level1",
@@ -229,7 +229,7 @@ def test_d1_shapes():
                                                             "appearance": network.appearance(reference, train)}
 
     outputs, params = shapes_of(pyramid, with_levels)
-    assert all(outputs[picture] == (2, 128, 128, 3) for picture in EVERYTHING)
+    assert all(outputs[image] == (2, 128, 128, 3) for image in EVERYTHING)
     levels = outputs["levels"]
     assert levels.features == ((2, 16, 16, 256), (2, 32, 32, 256))
     assert levels.heatmaps == ((2, 16, 16, 10), (2, 32, 32, 20))
@@ -265,8 +265,8 @@ def test_d1_shapes_of_the_rivals():
         features = network.features(reference, train)
         return network.keypoints(frame, train).heatmaps, features, network.decoder(features, train)
 
-    picture = (2, 128, 128, 3)
+    image = (2, 128, 128, 3)
     assert [shapes_of(network, of_keynet)[0] for network in keynets] == [
-        (((2, 16, 16, 30),), picture), (((2, 32, 32, 30),), picture)]
+        (((2, 16, 16, 30),), image), (((2, 32, 32, 30),), image)]
     assert [shapes_of(network, of_transporter)[0] for network in transporters] == [
-        (((2, 64, 64, 30),), (2, 64, 64, 32), picture), (((2, 32, 32, 30),), (2, 32, 32, 128), picture)]
+        (((2, 64, 64, 30),), (2, 64, 64, 32), image), (((2, 32, 32, 30),), (2, 32, 32, 128), image)]

@@ -31,5 +31,5 @@ def test_rotation_about_the_middle(degrees, moved):
     ((300, 200, 319, 239), (320, 240), (262, 182, 319, 239)),  # side 58.5 goes to 58
     ((0, 0, 300, 200), (320, 240), (30, 0, 269, 239))])
 def test_square_boxes(box, size, square):
-    """1.5 times the longer side, halves to even, shifted inside the picture, never larger than it."""
+    """1.5 times the longer side, halves to even, shifted inside the image, never larger than it."""
     np.testing.assert_array_equal(boxes.square_box(box, *size), square)

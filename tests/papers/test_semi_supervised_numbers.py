@@ -37,7 +37,7 @@ def encoder():
 
 
 def target(*points):
-    """(maps (64, 64, K), weights (K,)) of joints in a 256 px picture."""
+    """(maps (64, 64, K), weights (K,)) of joints in a 256 px image."""
     found = encoder()(jnp.array([points], jnp.float32), jnp.ones((1, len(points))))
     return np.asarray(found[0][0]), np.asarray(found[1][0])
 
@@ -119,8 +119,8 @@ def test_n5_crop_of_a_person():
 
 
 def test_n9_bilinear_warp():
-    pictures = one_map(np.arange(16).reshape(4, 4))
-    moved = jax.jit(geometry.warp)(pictures, geometry.translation(0.5, -1))
+    images = one_map(np.arange(16).reshape(4, 4))
+    moved = jax.jit(geometry.warp)(images, geometry.translation(0.5, -1))
     close(moved[0, ..., 0], [[2, 4.5, 5.5, 6.5], [4, 8.5, 9.5, 10.5], [6, 12.5, 13.5, 14.5], [0, 0, 0, 0]])
 
 
@@ -162,20 +162,20 @@ def test_n7_representation():
      np.array([[1.02, .05, .15], [-.03, .97, .2], [.008, -.006, 1]]), 0.00803293),
 ])
 def test_n11_equivariance_of_pooling(maps, of_heatmaps, loss):
-    picture = one_map(((7 * np.arange(64)) % 11 / 10).reshape(8, 8))
+    image = one_map(((7 * np.arange(64)) % 11 / 10).reshape(8, 8))
 
-    def pooled(picture):
-        return picture.reshape(1, 4, 2, 4, 2, 1).mean((2, 4))
+    def pooled(image):
+        return image.reshape(1, 4, 2, 4, 2, 1).mean((2, 4))
 
     maps, grid = jnp.asarray(maps, jnp.float32), geometry.index_grid(2)
     close(geometry.conjugate(maps, grid), of_heatmaps)
 
     @jax.jit
-    def equivariance(picture, maps):
-        moved = geometry.warp_heatmaps(pooled(picture), maps, grid)
-        return transformation_equivariance(pooled(geometry.warp(picture, maps)), moved, jnp.ones((1, 1)))
+    def equivariance(image, maps):
+        moved = geometry.warp_heatmaps(pooled(image), maps, grid)
+        return transformation_equivariance(pooled(geometry.warp(image, maps)), moved, jnp.ones((1, 1)))
 
-    close(equivariance(picture, maps), loss)
+    close(equivariance(image, maps), loss)
 
 
 def test_n13_invariance():

@@ -1,4 +1,4 @@
-"""What makes a picture worth a label, against closed forms, and the choice among many."""
+"""What makes an image worth a label, against closed forms, and the choice among many."""
 import numpy as np
 import pytest
 
@@ -31,8 +31,8 @@ def test_the_best_of_a_video_are_apart():
     videos, frames = np.array([0, 0, 0, 1, 1, -1]), np.array([0, 9, 10, 3, 30, -1])
     assert best_apart(values, videos=videos, frames=frames).tolist() == [0, 2, 3, 5, 4]
     assert best_apart(values, 2, videos=videos, frames=frames).tolist() == [0, 2]
-    pictures = np.full(6, -1)
-    assert best_apart(values, videos=pictures, frames=pictures).tolist() == [0, 1, 2, 3, 5, 4]
+    images = np.full(6, -1)
+    assert best_apart(values, videos=images, frames=images).tolist() == [0, 1, 2, 3, 5, 4]
     chosen = choose(None, np.eye(6), 9, videos=videos, frames=frames)
     assert sorted(chosen.tolist()) == [0, 2, 3, 4, 5]
 
@@ -59,7 +59,7 @@ def test_scores_and_jumps():
 
 
 def test_equivariance_of_a_network_that_is_and_one_that_is_not():
-    """The brightest pixel moves with the picture; a fixed point does not, and is off by what the maps move it."""
+    """The brightest pixel moves with the image; a fixed point does not, and is off by what the maps move it."""
     side, spot = 33, np.array([20, 12])
     images = np.zeros((2, side, side, 3), np.uint8)
     images[:, spot[1] - 1:spot[1] + 2, spot[0] - 1:spot[0] + 2] = 90

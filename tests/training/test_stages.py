@@ -121,10 +121,10 @@ def test_the_first_lines():
 def test_read_ahead_keeps_the_order_and_raises_where_it_is_due():
     def read(number):
         if number == 5:
-            raise InputError("picture 5 is truncated")
+            raise InputError("image 5 is truncated")
         return number * 10
 
     results = read_ahead(read, range(8))
     assert [next(results) for _ in range(5)] == [0, 10, 20, 30, 40]
-    with pytest.raises(InputError, match="picture 5"):
+    with pytest.raises(InputError, match="image 5"):
         next(results)

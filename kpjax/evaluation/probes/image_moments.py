@@ -1,4 +1,4 @@
-"""Nine numbers of the moving part of a picture: what a linear probe makes of no learning at all.
+"""Nine numbers of the moving part of an image: what a linear probe makes of no learning at all.
 
 They are the centre, the spread and the skewness of a mask of what differs from the video's background. They find no
 part of a body, yet on one figure before a still background a linear probe takes much of the pose from them.

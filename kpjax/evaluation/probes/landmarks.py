@@ -227,7 +227,7 @@ def _flat(points: np.ndarray) -> np.ndarray:
     return points.reshape(len(points), -1)
 
 
-# Whether landmarks follow the picture when it is turned: no annotation needed, and fooled by landmarks that rest in
+# Whether landmarks follow the image when it is turned: no annotation needed, and fooled by landmarks that rest in
 
 
 DEVIATION = 15.0  # degrees
@@ -235,14 +235,14 @@ WIDEST = 40.0  # degrees at which the first turn is cut; the second is not
 
 
 class Turns(NamedTuple):
-    """Two angles for each image in degrees, x towards y. The first makes the picture that is turned by the second."""
+    """Two angles for each image in degrees, x towards y. The first makes the image that is turned by the second."""
 
     first: np.ndarray  # (N,) float64
     second: np.ndarray  # (N,) float64
 
 
 class Consistency(NamedTuple):
-    """Mean distances in pixels between a landmark that is moved and the landmark that is found in the moved picture."""
+    """Mean distances in pixels between a landmark that is moved and the landmark that is found in the moved image."""
 
     mean: float  # of all landmarks
     per_landmark: np.ndarray  # (K,) float64
@@ -257,7 +257,7 @@ def draw_turns(count: int, seed: int = 1000) -> Turns:
 
 
 def turn_map(degrees: float, side: int) -> np.ndarray:
-    """The map (3, 3) float64 from a square picture to itself turned: about its middle, on the canvas that holds it
+    """The map (3, 3) float64 from a square image to itself turned: about its middle, on the canvas that holds it
     whole, which is brought back to `side`.
     """
     turned = turned_canvas(side, side, degrees)
@@ -265,10 +265,10 @@ def turn_map(degrees: float, side: int) -> np.ndarray:
 
 
 def consistency(landmarks: ArrayLike, in_turned: ArrayLike, maps: ArrayLike) -> Consistency:
-    """How far landmarks are from where the turn of the picture says they should be.
+    """How far landmarks are from where the turn of the image says they should be.
 
-    landmarks: (N, K, 2) px of each picture. in_turned: (N, K, 2) px, found in the turned one. maps: (N, 3, 3), pixels
-    of a picture to those of the turned one.
+    landmarks: (N, K, 2) px of each image. in_turned: (N, K, 2) px, found in the turned one. maps: (N, 3, 3), pixels
+    of an image to those of the turned one.
     """
     points, maps = np.asarray(landmarks, np.float64), np.asarray(maps, np.float64)
     moved = np.einsum("nij,nkj->nki", maps[:, :2, :2], points) + maps[:, None, :2, 2]

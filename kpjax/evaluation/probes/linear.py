@@ -1,6 +1,6 @@
 """How much of the annotated pose is a linear function of what was discovered.
 
-A linear probe flatters: any few dozen numbers that move with the picture fit joints to some degree. So its error means
+A linear probe flatters: any few dozen numbers that move with the image fit joints to some degree. So its error means
 something beside that of an untrained network, of `mean_pose` and of `image_moments` only.
 """
 from typing import NamedTuple

@@ -1,8 +1,8 @@
-"""How much of a picture its keypoints determine: a network paints pictures from coordinates alone.
+"""How much of an image its keypoints determine: a network paints images from coordinates alone.
 
-The keypoints are fixed numbers here and no appearance is given, so what comes out is the average picture of that pose.
-It means something beside the mean picture, which needs no keypoints.
-Keypoint Pyramids (Qian et al. 2022, supplement A.4) shows such pictures and gives neither the network nor a number;
+The keypoints are fixed numbers here and no appearance is given, so what comes out is the average image of that pose.
+It means something beside the mean image, which needs no keypoints.
+Keypoint Pyramids (Qian et al. 2022, supplement A.4) shows such images and gives neither the network nor a number;
 both are a choice here.
 """
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ from kpjax.optimization import descend
 from kpjax.structures import Variables
 
 SMALLEST_SIDE = 4  # cells of the map that coordinates are first painted on, at the least
-LEAST_ERROR = 1e-10  # mean squared; a picture that is met exactly counts as 100 dB
+LEAST_ERROR = 1e-10  # mean squared; an image that is met exactly counts as 100 dB
 group_norm = partial(GroupNorm, groups=8)
 
 
@@ -54,13 +54,13 @@ class CoordinatePainter(nn.Module):
 
 
 def doublings_to(size: tuple[int, int]) -> int:
-    """How often a map of at least 4 cells a side doubles to reach a picture of `size` (height, width).
+    """How often a map of at least 4 cells a side doubles to reach an image of `size` (height, width).
 
-    Raises InputError for a picture that is smaller, or that no such map doubles to exactly.
+    Raises InputError for an image that is smaller, or that no such map doubles to exactly.
     """
     doublings = max(0, (min(size) // SMALLEST_SIDE).bit_length() - 1)
     if min(size) < SMALLEST_SIDE or any(side % (1 << doublings) for side in size):
-        raise InputError(f"reconstruction probe: pictures of {size[1]}x{size[0]} are no small map doubled; bring their "
+        raise InputError(f"reconstruction probe: images of {size[1]}x{size[0]} are no small map doubled; bring their "
                          f"sides to multiples of {max(1 << doublings, SMALLEST_SIDE)}")
     return doublings
 
@@ -75,7 +75,7 @@ class Painter:
     spread: np.ndarray  # (F,), their deviation
 
     def __call__(self, points: ArrayLike, *, at_once: int = 64) -> Iterator[np.ndarray]:
-        """Pictures of points (N, K, 2) or features (N, F), in parts (at most `at_once`, H, W, 3) float32 in [0, 1]."""
+        """Images of points (N, K, 2) or features (N, F), in parts (at most `at_once`, H, W, 3) float32 in [0, 1]."""
         coordinates = self._coordinates(points)
         for begin in range(0, len(coordinates), at_once):
             part = coordinates[begin:begin + at_once]
@@ -90,11 +90,11 @@ def train_painter(
     points: ArrayLike, images: np.ndarray, fit: np.ndarray, *, seed: int = 0, hidden: int = 256,
     widths: Sequence[int] | None = None, steps: int = 2000, batch_size: int = 32, learning_rate: float = 1e-3,
 ) -> Painter:
-    """A painter of pictures (N, H, W, 3) uint8 from points (N, K, 2), in any unit, or features (N, F).
+    """A painter of images (N, H, W, 3) uint8 from points (N, K, 2), in any unit, or features (N, F).
 
     fit: the numbers of the examples that it is trained on. hidden, widths: see `CoordinatePainter`. steps: of Adam on
     the mean squared error of minibatches; the learning rate falls to 0 along a cosine.
-    Raises InputError for no example, coordinates that are not finite, a size of pictures that is no small map doubled,
+    Raises InputError for no example, coordinates that are not finite, a size of images that is no small map doubled,
     and another number of widths than of scales.
     """
     coordinates = _flat(points)
@@ -104,7 +104,7 @@ def train_painter(
     network = CoordinatePainter(tuple(images.shape[1:3]), hidden, None if widths is None else tuple(widths))
     scales = doublings_to(network.size) + 1
     if network.widths is not None and len(network.widths) != scales:
-        raise InputError(f"reconstruction probe: widths {network.widths} for pictures that take {scales} scales; give "
+        raise InputError(f"reconstruction probe: widths {network.widths} for images that take {scales} scales; give "
                          "one for each")
     centre, spread = standardised(coordinates[fit])
     inputs = _scaled(coordinates, centre, spread)
@@ -119,25 +119,25 @@ def train_painter(
 
 
 class ReconstructionErrors(NamedTuple):
-    """Errors of pictures in [0, 1]."""
+    """Errors of images in [0, 1]."""
 
     mse: float  # mean over images, pixels and channels
     psnr: float  # dB, the mean over images of each image's 10 log10(1 / mse)
-    mean_image_mse: float  # of the mean fitted picture, whatever the keypoints
+    mean_image_mse: float  # of the mean fitted image, whatever the keypoints
     mean_image_psnr: float
 
 
 def reconstruction_errors(
     painter: Painter, points: ArrayLike, images: np.ndarray, split: Split
 ) -> ReconstructionErrors:
-    """Errors of the painted pictures on the tested side of a split, beside those of the fitted side's mean picture.
+    """Errors of the painted images on the tested side of a split, beside those of the fitted side's mean image.
 
     points: (N, K, 2) or (N, F) as in `train_painter`. images: (N, H, W, 3) uint8.
     Raises InputError where a side has no example.
     """
     if not len(split.fit) or not len(split.test):
         raise InputError("reconstruction probe: one side of the split has no example")
-    mean = _mean_picture(images, split.fit)
+    mean = _mean_image(images, split.fit)
     painted, still, begin = [], [], 0
     for part in painter(_flat(points)[split.test]):
         true = _as_float(images[split.test[begin:begin + len(part)]])
@@ -150,7 +150,7 @@ def reconstruction_errors(
 
 
 def psnr(mse: ArrayLike) -> np.ndarray:
-    """Peak signal to noise ratio in dB of mean squared errors of pictures in [0, 1]; at most 100."""
+    """Peak signal to noise ratio in dB of mean squared errors of images in [0, 1]; at most 100."""
     return -10 * np.log10(np.maximum(np.asarray(mse, np.float64), LEAST_ERROR))
 
 
@@ -167,7 +167,7 @@ def _as_float(images: np.ndarray) -> np.ndarray:
     return images.astype(np.float32) / np.float32(255)
 
 
-def _mean_picture(images: np.ndarray, fit: np.ndarray) -> np.ndarray:
+def _mean_image(images: np.ndarray, fit: np.ndarray) -> np.ndarray:
     """(H, W, 3) float32 in [0, 1], without a copy of all of them."""
     total = np.zeros(images.shape[1:], np.float64)
     for number in fit:

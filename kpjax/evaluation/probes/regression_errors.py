@@ -1,7 +1,7 @@
 """Root mean squared errors of joints in the units that papers report them in.
 
 Papers on discovered keypoints print an RMSE and seldom say of what: of a coordinate, of a point, or of all coordinates
-of a picture as one vector; in normalised coordinates, in pixels of the crop or of the original picture. Of one set of
+of an image as one vector; in normalised coordinates, in pixels of the crop or of the original image. Of one set of
 errors these differ by factors of up to some hundred, so only ratios between methods compare across papers.
 """
 from typing import NamedTuple
@@ -40,12 +40,12 @@ def regression_errors(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike)
 def errors_in_units(
     predicted: ArrayLike, true: ArrayLike, visible: ArrayLike, *, size: tuple[int, int], crop: ArrayLike
 ) -> dict[str, RegressionErrors]:
-    """The errors of points in pixels of the network's pictures, in three units.
+    """The errors of points in pixels of the network's images, in three units.
 
-    predicted, true: (N, J, 2), (x, y). size: (height, width) of those pictures. crop: (N, 3, 3), their pixels to those
-    of the original pictures.
+    predicted, true: (N, J, 2), (x, y). size: (height, width) of those images. crop: (N, 3, 3), their pixels to those
+    of the original images.
     Returns "normalised" (the centres of the first and the last pixel at -1 and 1), "pixels" (of the network's
-    pictures) and "original" (pixels of the original pictures).
+    images) and "original" (pixels of the original images).
     """
     points = [np.asarray(points, np.float64) for points in (predicted, true)]
     normalised = [normalised_from_pixels(part, size) for part in points]
@@ -91,7 +91,7 @@ def squared_errors(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike) ->
 
 
 def normalised_from_pixels(points: ArrayLike, size: tuple[int, int]) -> np.ndarray:
-    """Pixels (..., 2) of a picture of size (height, width) as normalised (x, y): its outer pixels' centres at +-1."""
+    """Pixels (..., 2) of an image of size (height, width) as normalised (x, y): its outer pixels' centres at +-1."""
     height, width = size
     return np.asarray(points, np.float64) * (2 / np.array([width - 1, height - 1])) - 1
 

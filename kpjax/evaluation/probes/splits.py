@@ -18,7 +18,7 @@ class Split(NamedTuple):
 def random_halves(count: int, seed: int) -> Split:
     """Each example by itself to one of two halves, as Keypoint Pyramids' text has it (Qian et al. 2022, section 4).
 
-    Neighbouring frames of a video are nearly the same picture, so most of the test half has a twin among the examples
+    Neighbouring frames of a video are nearly the same image, so most of the test half has a twin among the examples
     that were fitted: it flatters, and `halves_by` does not. Of an odd count the fitted half has one more.
     Raises InputError for fewer than two examples.
     """

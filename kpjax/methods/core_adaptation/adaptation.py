@@ -110,7 +110,7 @@ def released_learning_rate(steps: int = 200_000, rate: float = 1e-3) -> Schedule
 
 def adaptation(
     model: KeypointNetwork,
-    points: Skeleton,
+    skeleton: Skeleton,
     *,
     objective: Objective,
     optimizer: optax.GradientTransformation,
@@ -166,8 +166,8 @@ def adaptation(
         view = jax.eval_shape(make_views, key, batch).target
         images = jnp.zeros((1, *view.shape[1:]), jnp.float32)
         heatmaps, fresh = model.init_with_output(named_key(key, "model"), images, train=False)
-        if heatmaps.shape[-1] != len(points.names):
-            raise ValueError(f"adaptation: {len(points.names)} points, and a model with {heatmaps.shape[-1]} heatmaps")
+        if heatmaps.shape[-1] != len(skeleton.names):
+            raise ValueError(f"adaptation: {len(skeleton.names)} points and a model with {heatmaps.shape[-1]} heatmaps")
         variables = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
         if parametrisation.starts_from_core:
             variables = _with_core(variables, start)
@@ -184,7 +184,7 @@ def adaptation(
         if PERCEPTUAL in read:
             if PERCEPTUAL not in start:
                 raise InputError("adaptation: start has no 'perceptual', the weights of the network that compares "
-                                 "pictures; load them, or compare pixels")
+                                 "images; load them, or compare pixels")
             frozen[PERCEPTUAL] = start[PERCEPTUAL]
         optimizer_state = {"landmarks": optimizer.init(params),
                            "generator": optimizer.init({"generator": painter["params"]})}
@@ -196,8 +196,8 @@ def adaptation(
         examples = augmented(augment, {STREAM: streams[STREAM]}, key)
         target, appearance, weight = make_views(named_key(key, "views"), examples[STREAM].image)
 
-        def features(pictures: jax.Array) -> tuple[jax.Array, ...]:
-            return perceptual.apply(state.frozen[PERCEPTUAL], perceptual_normalise(pictures))
+        def features(batch: jax.Array) -> tuple[jax.Array, ...]:
+            return perceptual.apply(state.frozen[PERCEPTUAL], perceptual_normalise(batch))
 
         def objective_of(params, painter_params):
             heatmaps, statistics = train_pass(
@@ -239,7 +239,7 @@ def adaptation(
         found, scores = find(heatmaps)
         return Prediction(_in_image(found, images, heatmaps), scores, (heatmaps,))
 
-    return Method(init, update, predict, (STREAM,), points)
+    return Method(init, update, predict, (STREAM,), skeleton)
 
 
 def network_params(parametrisation: Parametrisation, params: Mapping[str, Any], core: Mapping[str, Any]) -> dict:
@@ -274,7 +274,7 @@ def _with_core(fresh: Variables, start: Start) -> Variables:
 
 
 def _paint(painter: nn.Module, params, statistics, appearance: jax.Array, maps: jax.Array) -> tuple[jax.Array, Any]:
-    """The generator's pictures, and its BatchNorm statistics afterwards."""
+    """The generator's images, and its BatchNorm statistics afterwards."""
     images, mutated = painter.apply(
         {"params": params, "batch_stats": statistics}, appearance, maps, train=True, mutable=["batch_stats"])
     return images, mutated.get("batch_stats", statistics)

@@ -43,7 +43,7 @@ def draw_view(
     box. margin_deviation is the 4. A turn makes the box of points larger: here by 1 + growth * |sin(angle)|, 0.45 as
     the eyes, nose and mouth of a face in the middle give it; 1 would be a full square, 0 nothing.
     shown: the share of the image's side that a view shows with no turn and the mean margin; below 1, turned corners
-    show the picture and not its repeated border. size: (height, width) of the view, by default the image's.
+    show the image and not its repeated border. size: (height, width) of the view, by default the image's.
     Raises InputError for values out of range.
     """
     deviation = at_least_zero("view", "deviation", deviation)
@@ -140,7 +140,7 @@ def soft_margin(height: int, width: int, margin: float = 10 / 128, ramp: float =
 def draw_spline(
     key: jax.Array, *, turn: float, zoom: float, shift: float, bend: tuple[float, float]
 ) -> Callable[[jax.Array], jax.Array]:
-    """A random thin-plate spline, points (N, 2) -> (N, 2), both normalised (x, y) with the picture from -1 to 1.
+    """A random thin-plate spline, points (N, 2) -> (N, 2), both normalised (x, y) with the image from -1 to 1.
 
     All are standard deviations: turn in degrees, zoom of a factor about 1, shift along each axis, and bend of the
     weights of 10 x 10 control points: the first of all of them, the second of one more draw that each gets with

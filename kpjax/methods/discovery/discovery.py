@@ -26,7 +26,7 @@ from kpjax.structures import Example, Metrics, Prediction, Skeleton, Start, Stre
 FRAME, REFERENCE = STREAMS = ("frame", "reference")
 POINTS = "points"  # what a term reads that needs the keypoints only
 
-Outputs = dict[str, Any]  # `points`, one (B, K, 2) for each level, and painted pictures (B, H, W, 3) float32 by name
+Outputs = dict[str, Any]  # `points`, one (B, K, 2) for each level, and painted images (B, H, W, 3) float32 by name
 Forward = Callable[..., Outputs]  # (bound network, frame, reference, train), both images normalised
 ReferencePass = Literal["joint", "separate"]
 
@@ -43,19 +43,19 @@ class State(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """A comparison of pictures that has a state: a network that never changes, and running averages."""
+    """A comparison of images that has a state: a network that never changes, and running averages."""
 
     init: Callable[[jax.Array, Start], tuple[jax.Array, Mapping[str, Any]]]  # (images, start) -> averages, frozen
     run: Callable[[State, Outputs, Streams], tuple[Outputs, jax.Array]]  # -> outputs with more in them, averages
 
 
-def painting_term(picture: str, weight: float, reduction: Literal["mean", "sum"] = "mean") -> Term:
-    """The squared difference between the picture of that name and the frame, see `pixel_mse`."""
+def painting_term(painting: str, weight: float, reduction: Literal["mean", "sum"] = "mean") -> Term:
+    """The squared difference between the image of that name and the frame, see `pixel_mse`."""
 
     def error(outputs, streams):
-        return pixel_mse(outputs[picture], streams[FRAME].image, reduction=reduction)
+        return pixel_mse(outputs[painting], streams[FRAME].image, reduction=reduction)
 
-    return Term(weight, error, reads=(picture,))
+    return Term(weight, error, reads=(painting,))
 
 
 def level_points(sizes: Sequence[int]) -> Skeleton:
@@ -92,7 +92,7 @@ def both(part: Callable[..., Any], frame: jax.Array, reference: jax.Array, train
 def discovery_functions(
     network_for: Callable[[int], nn.Module],
     forward: Forward,
-    pictures: Sequence[str],
+    paintings: Sequence[str],
     *,
     objective: Objective,
     optimizer: optax.GradientTransformation,
@@ -101,7 +101,7 @@ def discovery_functions(
     normalise: Normalise,
     comparison: Comparison | None = None,
 ) -> tuple[Callable, Callable, Callable]:
-    """`init`, `update` and `predict` of a method. pictures: what `forward` paints, by name; each is as large as the
+    """`init`, `update` and `predict` of a method. images: what `forward` paints, by name; each is as large as the
     frame. network_for: the network for images whose longer side is given; it has a part `keypoints`, a
     `KeypointLevels`. augment: applied to both frames under one key.
 
@@ -118,16 +118,16 @@ def discovery_functions(
         images = jnp.zeros((1, *streams[FRAME].image.shape[1:]), jnp.float32)
         outputs, fresh = network_of(images).init_with_output(
             named_key(key, "network"), images, images, train=False, method=forward)
-        for picture in pictures:
-            if outputs[picture].shape != images.shape:
+        for painting in paintings:
+            if outputs[painting].shape != images.shape:
                 raise InputError(
                     f"of images of {images.shape[1]} x {images.shape[2]} (height x width) the network paints "
-                    f"{picture!r} as {outputs[picture].shape[1]} x {outputs[picture].shape[2]}; choose sides that its "
-                    "strides divide, or give the decoder another number of scales")
+                    f"{painting!r} as {outputs[painting].shape[1]} x {outputs[painting].shape[2]}; choose sides that "
+                    "its strides divide, or give the decoder another number of scales")
         fresh = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
         variables = _grafted(fresh, start.get("network", {}), "start['network']")
         averages, frozen = ((), {}) if comparison is None else comparison.init(images, start)
-        return State(jnp.int32(0), variables, averages, optimizer.init(variables["params"]), first_counts(pictures),
+        return State(jnp.int32(0), variables, averages, optimizer.init(variables["params"]), first_counts(paintings),
                      frozen)
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
@@ -153,7 +153,7 @@ def discovery_functions(
             optimizer, gradient, state.optimizer_state, params, learning_rate, state.step)
 
         points = jnp.concatenate(outputs[POINTS], axis=1)
-        errors = {picture: pixel_mse(outputs[picture], frame) for picture in pictures}
+        errors = {painting: pixel_mse(outputs[painting], frame) for painting in paintings}
         baselines = baseline_errors(frame, reference)
         live_points = live(points).sum(dtype=jnp.float32)
         metrics = parts | {"loss/total": value, "live_points": live_points}

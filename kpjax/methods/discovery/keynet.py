@@ -39,7 +39,7 @@ PERCEPTUAL = "perceptual"  # what a term reads that compares features; then also
 def keynet_objective(
     *, reconstruction: float = 1.0, perceptual: bool = False, reduction: Reduction = "mean"
 ) -> Objective:
-    """One term, `reconstruction`, which compares the picture with the frame.
+    """One term, `reconstruction`, which compares the image with the frame.
 
     By squared differences, equation 1 of Keypoint Pyramids; or, perceptual, as published: 1000 times the
     `balanced_distances` between features.
@@ -108,7 +108,7 @@ def _perceptual_comparison(
 
     def init(images: jax.Array, start: Start):
         if PERCEPTUAL not in start:
-            raise InputError("keynet: start has no 'perceptual', the weights of the network that compares pictures; "
+            raise InputError("keynet: start has no 'perceptual', the weights of the network that compares images; "
                              "load them, or compare pixels")
         layers = 1 + len(jax.eval_shape(perceptual.apply, start[PERCEPTUAL], images))
         averages = jnp.zeros(layers, jnp.float32) if first_averages is None else jnp.array(first_averages, jnp.float32)
@@ -117,8 +117,8 @@ def _perceptual_comparison(
         return averages, {PERCEPTUAL: start[PERCEPTUAL]}
 
     def run(state: State, outputs: Outputs, streams: Streams):
-        def layers(pictures):
-            return (pictures, *perceptual.apply(state.frozen[PERCEPTUAL], prepare(pictures)))
+        def layers(paintings):
+            return (paintings, *perceptual.apply(state.frozen[PERCEPTUAL], prepare(paintings)))
 
         distances = feature_distances(
             layers(outputs[RECONSTRUCTION]), jax.lax.stop_gradient(layers(streams[FRAME].image)))

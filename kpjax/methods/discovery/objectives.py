@@ -1,6 +1,6 @@
 """The objective of `pyramids` and its ablations (Qian et al. 2022, Table 1).
 
-Pictures that are painted, by name: "reconstruction" from the keypoints of all levels, "reconstruction_level1" ... from
+Images that are painted, by name: "reconstruction" from the keypoints of all levels, "reconstruction_level1" ... from
 those of one, "transport_level1" ... from features that are transported by those of one, and "transport_flat" from
 features of the finest level that are transported by all.
 """
@@ -17,12 +17,12 @@ Reduction = Literal["mean", "sum"]
 
 
 def transport_level(level: int) -> str:
-    """The picture painted from transported features of a level; levels count from 1, the coarsest."""
+    """The image painted from transported features of a level; levels count from 1, the coarsest."""
     return f"transport_level{level}"
 
 
 def reconstruction_level(level: int) -> str:
-    """The picture painted from the reference's appearance and the keypoints of one level."""
+    """The image painted from the reference's appearance and the keypoints of one level."""
     return f"reconstruction_level{level}"
 
 
@@ -38,7 +38,7 @@ def pyramids_objective(
     """Equation 5: `reconstruction` (1), `transport_level1` ... (3) with a weight for each level, and `spring` (4).
 
     The defaults are the paper's weights but for the spring's, 1.0 there. reduction: of the squared differences between
-    pictures and, unless `spring_reduction` says otherwise, of the distances between children and parents, which are in
+    images and, unless `spring_reduction` says otherwise, of the distances between children and parents, which are in
     `unit`. The paper's formulas are sums. With means and normalised coordinates a spring of 1.0 pulls children onto
     their parents. With sums its unit decides: in pixels both losses are of one size, normalised it hardly pulls.
     """
@@ -51,7 +51,7 @@ def pyramids_objective(
 
     painted = {RECONSTRUCTION: reconstruction}
     painted |= {transport_level(level): weight for level, weight in enumerate(transport, start=1)}
-    terms = {picture: painting_term(picture, weight, reduction) for picture, weight in painted.items()}
+    terms = {painting: painting_term(painting, weight, reduction) for painting, weight in painted.items()}
     return terms | {"spring": Term(spring, pull, reads=(POINTS,))}
 
 
@@ -72,10 +72,10 @@ def no_spring(objective: Objective) -> Objective:
 
 def all_reconstruction(objective: Objective, *, reduction: Reduction = "mean") -> Objective:
     """A reconstruction from the keypoints of each level in place of its transport, with the same weights."""
-    levels = {picture.replace("transport", "reconstruction"): objective[picture].weight
-              for picture in _transports(objective)}
+    levels = {painting.replace("transport", "reconstruction"): objective[painting].weight
+              for painting in _transports(objective)}
     return no_transport(objective) | {
-        picture: painting_term(picture, weight, reduction) for picture, weight in levels.items()}
+        painting: painting_term(painting, weight, reduction) for painting, weight in levels.items()}
 
 
 def all_transport(objective: Objective, *, reduction: Reduction = "mean") -> Objective:

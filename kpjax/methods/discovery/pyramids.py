@@ -60,11 +60,11 @@ def pyramids(
 ) -> Method:
     """Builds the method; it reads the streams `frame` and `reference`, whose rows i are of one video, without labels.
 
-    objective: of `pyramids_objective`; pictures that no term reads are not painted, and what only they need has no
+    objective: of `pyramids_objective`; images that no term reads are not painted, and what only they need has no
         parameters: without transport the reference goes through the appearance encoder only.
     learning_rate: of the step, one for all or one for each part of the network. augment: of both frames, under one key.
     network: its sizes say how many keypoints each level has; `small_keypoint_pyramid`, which suits any
-        pictures, if nothing is said.
+        images, if nothing is said.
     reconstruction_width, transport_widths: of the blobs, normalised. The defaults suit maps of 8 x 8 and 16 x 16 cells;
         the published code of KeyNet and Transporter has 0.1 everywhere. Wide blobs of many keypoints cover all that
         moves, and transport then copies the frame. The finest level's width is also that of "transport_flat".
@@ -72,9 +72,9 @@ def pyramids(
     reference_pass: "separate" saves the reference's backward pass where it has no gradient; "joint" shares the
         statistics of BatchNorm among both frames. With GroupNorm both give the same.
 
-    Terms find the points of every level under `points`, and pictures by the names of `pyramids_objectives`. Predictions
-    have all levels in one array, as groups `level1`, `level2`, ... of `Method.points`, whose edges join parents and
-    children. Metrics besides the losses: `error/<picture>` and `baseline/<what>` (mean squared differences of images in
+    Terms find the points of every level under `points`, and images by the names of `pyramids_objectives`. Predictions
+    have all levels in one array, as groups `level1`, `level2`, ... of `Method.skeleton`, whose edges join parents and
+    children. Metrics besides the losses: `error/<image>` and `baseline/<what>` (mean squared differences of images in
     [0, 1]), `spread/coordinates`, `spread/points` and `live_points` (a count), see `kpjax.evaluation.degeneracy`.
     start: `network`, optional, see `discovery_functions`.
     Raises InputError here if the keypoints of a level cannot be shared out evenly among those above, and from `init`
@@ -86,22 +86,22 @@ def pyramids(
     levels = range(1, len(sizes) + 1)
     known = (RECONSTRUCTION, TRANSPORT_FLAT, *map(transport_level, levels), *map(reconstruction_level, levels))
     check_views(objective, (POINTS, *known), "pyramids")
-    pictures = tuple(name for name in known if name in views(objective))
+    paintings = tuple(name for name in known if name in views(objective))
     forward = painting_pass(
-        pictures, len(sizes), reconstruction_width=reconstruction_width, transport_widths=transport_widths,
+        paintings, len(sizes), reconstruction_width=reconstruction_width, transport_widths=transport_widths,
         combine=combine, stop_reference=stop_reference, reference_pass=reference_pass)
 
     def network_for(side: int) -> KeypointPyramid:
         return small_keypoint_pyramid(side=side) if network is None else network
 
     functions = discovery_functions(
-        network_for, forward, pictures, objective=objective, optimizer=optimizer, learning_rate=learning_rate,
+        network_for, forward, paintings, objective=objective, optimizer=optimizer, learning_rate=learning_rate,
         augment=augment, normalise=normalise)
     return Method(*functions, STREAMS, level_points(sizes))
 
 
 def painting_pass(
-    pictures: Sequence[str],
+    paintings: Sequence[str],
     levels: int,
     *,
     reconstruction_width: float = RECONSTRUCTION_WIDTH,
@@ -111,11 +111,11 @@ def painting_pass(
     reference_pass: ReferencePass = "joint",
 ) -> Forward:
     """What `network.apply(variables, frame, reference, train=..., method=painting_pass(...))` computes of two batches
-    of normalised images: `points`, those of the frame at each level, and every one of `pictures`.
+    of normalised images: `points`, those of the frame at each level, and every one of `images`.
     """
     transports = {transport_level(level): level - 1 for level in range(1, levels + 1)}
     level_reconstructions = {reconstruction_level(level): level - 1 for level in range(1, levels + 1)}
-    needs_reference_points = any(picture in transports or picture == TRANSPORT_FLAT for picture in pictures)
+    needs_reference_points = any(painting in transports or painting == TRANSPORT_FLAT for painting in paintings)
 
     def forward(network: KeypointPyramid, frame: jax.Array, reference: jax.Array, train: bool) -> Outputs:
         if needs_reference_points:
@@ -137,21 +137,21 @@ def painting_pass(
             blobs = draw_normalised_points(points, appearance.shape[1:3], reconstruction_width)
             return decoder(jnp.concatenate([blobs.astype(appearance.dtype), appearance], axis=-1), train)
 
-        if any(picture == RECONSTRUCTION or picture in level_reconstructions for picture in pictures):
+        if any(painting == RECONSTRUCTION or painting in level_reconstructions for painting in paintings):
             appearance = network.appearance(reference, train)
-        for picture in pictures:
-            if picture == RECONSTRUCTION:
-                outputs[picture] = paint_reconstructed(network.decoder, jnp.concatenate(found.points, axis=1))
-            elif picture in level_reconstructions:
-                level = level_reconstructions[picture]
-                outputs[picture] = paint_reconstructed(network.level_decoders[level], found.points[level])
-            elif picture in transports:
-                level = transports[picture]
-                outputs[picture] = paint_transported(
+        for painting in paintings:
+            if painting == RECONSTRUCTION:
+                outputs[painting] = paint_reconstructed(network.decoder, jnp.concatenate(found.points, axis=1))
+            elif painting in level_reconstructions:
+                level = level_reconstructions[painting]
+                outputs[painting] = paint_reconstructed(network.level_decoders[level], found.points[level])
+            elif painting in transports:
+                level = transports[painting]
+                outputs[painting] = paint_transported(
                     network.transports[level], network.transport_decoders[level], level, found.points[level],
                     of_reference.points[level])
             else:
-                outputs[picture] = paint_transported(
+                outputs[painting] = paint_transported(
                     network.flat_transport, network.flat_decoder, levels - 1, jnp.concatenate(found.points, axis=1),
                     jnp.concatenate(of_reference.points, axis=1))
         return outputs

@@ -35,7 +35,7 @@ Transport = Callable[..., jax.Array]  # as `kpjax.losses.pyramids.transporter_tr
 
 
 def transporter_objective(*, transport: float = 1.0, reduction: Reduction = "mean") -> Objective:
-    """One term, `transport`: the squared difference of the picture and the frame, its mean as published."""
+    """One term, `transport`: the squared difference of the image and the frame, its mean as published."""
     return {TRANSPORT: painting_term(TRANSPORT, transport, reduction)}
 
 
@@ -63,7 +63,7 @@ def transporter(
     """
     sizes = (FLAT_SIZE,) if network is None else network.keypoints.sizes
     check_views(objective, (POINTS, TRANSPORT), "transporter")
-    pictures = tuple(name for name in (TRANSPORT,) if name in views(objective))
+    paintings = tuple(name for name in (TRANSPORT,) if name in views(objective))
 
     def forward(network: Transporter, frame: jax.Array, reference: jax.Array, train: bool) -> Outputs:
         found, of_reference = both(network.keypoints, frame, reference, train, reference_pass)
@@ -77,6 +77,6 @@ def transporter(
         return as_transporter(small_keypoint_pyramid((FLAT_SIZE,), side=side)) if network is None else network
 
     functions = discovery_functions(
-        network_for, forward, pictures, objective=objective, optimizer=optimizer, learning_rate=learning_rate,
+        network_for, forward, paintings, objective=objective, optimizer=optimizer, learning_rate=learning_rate,
         augment=augment, normalise=normalise)
     return Method(*functions, STREAMS, level_points(sizes))

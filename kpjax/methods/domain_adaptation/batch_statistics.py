@@ -36,13 +36,14 @@ def _each_norm(function, *trees):
 
 
 def adabn(
-    model: nn.Module, points: Skeleton, *, codec: Codec, augment: Augment, normalise: Normalise, stream: str = "target"
+    model: nn.Module, skeleton: Skeleton, *, codec: Codec, augment: Augment, normalise: Normalise,
+    stream: str = "target",
 ) -> Method:
     """Replaces all running statistics by those of an unlabelled stream, pooled over all batches seen.
 
     After n updates they are the mean, and the mean of squares less the squared mean, over n batches: exact for one pass
     over a set, up to the layers before, which see each batch's own statistics as they do in training.
-    augment: the one that the network was trained under; plain pictures have other statistics.
+    augment: the one that the network was trained under; plain images have other statistics.
     start: `variables` of the trained network.
     """
 
@@ -73,4 +74,4 @@ def adabn(
         metrics = {"loss/total": jnp.float32(0), "statistics/moved": jnp.asarray(moved, jnp.float32)}
         return State(state.step + 1, variables, mean_sum, square_sum, state.frozen), metrics
 
-    return Method(init, update, heatmap_predict(model, codec, normalise), (stream,), points)
+    return Method(init, update, heatmap_predict(model, codec, normalise), (stream,), skeleton)

@@ -63,7 +63,7 @@ def _pooled(backbone_features) -> jax.Array:
 
 def _feature_matching(
     model: KeypointNetwork,
-    points: Skeleton,
+    skeleton: Skeleton,
     objective: Objective,
     discriminator: nn.Module | None,
     *,
@@ -127,12 +127,12 @@ def _feature_matching(
         judge = {"params": params["discriminator"], "batch_stats": judge_after} if discriminator is not None else {}
         return State(state.step + 1, variables, judge, states, state.frozen), metrics
 
-    return Method(init, update, heatmap_predict(model, codec, normalise), ("source", "target"), points)
+    return Method(init, update, heatmap_predict(model, codec, normalise), ("source", "target"), skeleton)
 
 
 def dan(
     model: KeypointNetwork,
-    points: Skeleton,
+    skeleton: Skeleton,
     *,
     codec: Codec,
     optimizer: optax.GradientTransformation,
@@ -153,8 +153,8 @@ def dan(
     objective = dict(supervised_objective(codec, loss, "source"))
     objective["discrepancy"] = Term(trade_off, discrepancy, reads=("source_features", "target_features"))
     return _feature_matching(
-        model, points, objective, None, codec=codec, optimizer=optimizer, learning_rate=learning_rate, augment=augment,
-        normalise=normalise, coefficient=warm_start)
+        model, skeleton, objective, None, codec=codec, optimizer=optimizer, learning_rate=learning_rate,
+        augment=augment, normalise=normalise, coefficient=warm_start)
 
 
 def reversal(step: jax.Array) -> jax.Array:
@@ -164,7 +164,7 @@ def reversal(step: jax.Array) -> jax.Array:
 
 def dann(
     model: KeypointNetwork,
-    points: Skeleton,
+    skeleton: Skeleton,
     *,
     codec: Codec,
     optimizer: optax.GradientTransformation,
@@ -187,5 +187,5 @@ def dann(
     objective = dict(supervised_objective(codec, loss, "source"))
     objective["domain"] = Term(trade_off, confusion, reads=("source_features", "target_features"))
     return _feature_matching(
-        model, points, objective, DomainDiscriminator() if discriminator is None else discriminator, codec=codec,
+        model, skeleton, objective, DomainDiscriminator() if discriminator is None else discriminator, codec=codec,
         optimizer=optimizer, learning_rate=learning_rate, augment=augment, normalise=normalise, coefficient=coefficient)

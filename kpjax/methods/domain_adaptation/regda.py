@@ -62,7 +62,7 @@ def all_keypoints(example: Example) -> jax.Array:
 
 def regda(
     model: KeypointNetwork,
-    points: Skeleton,
+    skeleton: Skeleton,
     *,
     codec: Codec,
     optimizer: optax.GradientTransformation,
@@ -204,4 +204,4 @@ def regda(
         }
         return State(state.step + 1, variables, adversary_variables, optimizer_state, state.frozen), metrics
 
-    return Method(init, update, heatmap_predict(model, codec, normalise), ("source", "target"), points)
+    return Method(init, update, heatmap_predict(model, codec, normalise), ("source", "target"), skeleton)

@@ -81,7 +81,7 @@ def _two_heads(model: KeypointNetwork, params: _Groups, statistics: _Groups, ima
 
 def dd(
     model: KeypointNetwork,
-    points: Skeleton,
+    skeleton: Skeleton,
     *,
     codec: Codec,
     optimizer: optax.GradientTransformation,
@@ -137,12 +137,12 @@ def dd(
         return _state(state, _Groups(**moved), statistics, states), metrics
 
     return Method(_init(model, optimizer, carried), update, heatmap_predict(model, codec, normalise),
-                  ("source", "target"), points)
+                  ("source", "target"), skeleton)
 
 
 def mcd(
     model: KeypointNetwork,
-    points: Skeleton,
+    skeleton: Skeleton,
     *,
     codec: Codec,
     optimizer: optax.GradientTransformation,
@@ -205,4 +205,4 @@ def mcd(
         return _state(state, params, statistics, states), metrics
 
     return Method(_init(model, optimizer, carried), update, heatmap_predict(model, codec, normalise),
-                  ("source", "target"), points)
+                  ("source", "target"), skeleton)

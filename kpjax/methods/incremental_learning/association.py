@@ -62,7 +62,7 @@ class State(NamedTuple):
 
 def association(
     model: KeypointNetwork,
-    points: Skeleton,
+    skeleton: Skeleton,
     *,
     codec: Codec,
     optimizer: optax.GradientTransformation,
@@ -94,7 +94,7 @@ def association(
     if target not in ("raw", "rerendered"):
         raise ValueError(f"association: target is raw or rerendered, got {target!r}")
     ka_net = network or AssociationNetwork()
-    keypoints = len(points.names)
+    keypoints = len(skeleton.names)
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         images = jnp.zeros((1, *streams[STREAM].image.shape[1:]), jnp.float32)
@@ -140,7 +140,7 @@ def association(
         found, scores = codec.decode(heatmaps)
         return Prediction(found, scores, (heatmaps,))
 
-    return Method(init, update, predict, (STREAM,), points)
+    return Method(init, update, predict, (STREAM,), skeleton)
 
 
 def association_predict(

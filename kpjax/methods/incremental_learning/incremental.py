@@ -84,7 +84,7 @@ class State(NamedTuple):
 
 def incremental(
     model: KeypointNetwork,
-    points: Skeleton,
+    skeleton: Skeleton,
     *,
     objective: Objective,
     codec: Codec,
@@ -133,7 +133,7 @@ def incremental(
     ka_net = association or AssociationNetwork()
     doubted = confidence is not None and "confidence" in read
     taught = "teacher" in read or "association" in read or doubted
-    keypoints = len(points.names)
+    keypoints = len(skeleton.names)
     new_alone = {name: term for name, term in objective.items() if name == NEW_KEYPOINTS}
     others = without(objective, *new_alone)
     separate = balance is not None or (track is not None and track.needs_plain_gradient)
@@ -248,7 +248,7 @@ def incremental(
         found, scores = codec.decode(heatmaps)
         return Prediction(found, scores, (heatmaps,))
 
-    return Method(init, update, predict, (STREAM,), points)
+    return Method(init, update, predict, (STREAM,), skeleton)
 
 
 def _balanced(ratio: float, norms: jax.Array, plain, rest, step: jax.Array) -> tuple[jax.Array, jax.Array]:

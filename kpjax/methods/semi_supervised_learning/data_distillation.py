@@ -21,7 +21,7 @@ from kpjax.structures import Example, Prediction, Skeleton, Trained
 
 
 def distilled_predict(
-    model: nn.Module, codec: Codec, normalise: Normalise, points: Skeleton, *,
+    model: nn.Module, codec: Codec, normalise: Normalise, skeleton: Skeleton, *,
     scales: tuple[float, ...] = (0.75, 1.0, 1.25), flip: bool = True,
 ) -> Callable[[Trained, Example], Prediction]:
     """A `predict` that averages the heatmaps of every image under all scales, each plain and mirrored.
@@ -35,8 +35,8 @@ def distilled_predict(
     """
     if not scales or not all(math.isfinite(scale) and scale > 0 for scale in scales):
         raise InputError(f"data distillation: scales are {tuple(scales)}; give at least one, each more than 0")
-    mirrors = (False, True) if flip and points.flip else (False,)
-    partners = np.array(points.flip or range(len(points.names)))
+    mirrors = (False, True) if flip and skeleton.flip else (False,)
+    partners = np.array(skeleton.flip or range(len(skeleton.names)))
 
     def predict(state: Trained, example: Example) -> Prediction:
         images = unit_range(example).image

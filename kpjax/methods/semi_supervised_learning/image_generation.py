@@ -1,7 +1,7 @@
-"""Labels for a few pictures and image generation for all: the rival Gen of semi-supervised keypoint localization
+"""Labels for a few images and image generation for all: the rival Gen of semi-supervised keypoint localization
 (Moskvyak et al. 2021, Table 1), which puts the model of Jakab et al. 2018 (IMM) beside a supervised loss.
 
-A picture x is moved by a random map g. The heatmap network reads x' = g(x); its heatmaps become points, nothing else
+An image x is moved by a random map g. The heatmap network reads x' = g(x); its heatmaps become points, nothing else
 of x' is kept, and a generator has to paint x' from x and those points. The generator serves training only.
 """
 from collections.abc import Callable, Mapping, Sequence
@@ -58,7 +58,7 @@ class State(NamedTuple):
 
 
 class Reconstruction(NamedTuple):
-    """What the generator made of the pictures of all streams that are rebuilt."""
+    """What the generator made of the images of all streams that are rebuilt."""
 
     images: jax.Array  # (N, h, w, 3) float32, not bounded
     targets: jax.Array  # (N, h, w, 3) float32 in [0, 1]
@@ -77,7 +77,7 @@ def image_generation_objective(
 ) -> Objective:
     """Two terms: `supervised` fits the labels of `labelled`, `reconstruction` compares what was painted.
 
-    streams: those whose pictures are painted. half: a factor 1/2 in the supervised loss, as in the official HRNet.
+    streams: those whose images are painted. half: a factor 1/2 in the supervised loss, as in the official HRNet.
     perceptual: compare features, not pixels.
     reconstruction: weight of a term that has IMM's own factors, 1000 times the `balanced_distances` of features, or
     1000 / 255 times the mean squared difference of pixels up to 255. By default both are about as large as the
@@ -101,7 +101,7 @@ def image_generation_objective(
 
 def image_generation(
     model: KeypointNetwork,
-    points: Skeleton,
+    skeleton: Skeleton,
     *,
     objective: Objective,
     codec: Codec,
@@ -120,19 +120,19 @@ def image_generation(
     """Builds the method; it reads those of the streams `labelled` and `unlabelled` that the objective needs.
 
     generator: `apply(variables, images (N, h, w, 3), points (N, K, 2), train=...)` -> images of the same size; by
-        default IMM's, in float32, with the scales that suit the pictures (`image_generator_for`). It sees pictures in
+        default IMM's, in float32, with the scales that suit the images (`image_generator_for`). It sees images in
         [0, 1].
     perceptual: `apply(variables, images)` -> feature maps, for example `kpjax.models.vgg.VGG`; its trained variables
-        come as `start['perceptual']` and stay as they are. perceptual_normalise: what it wants done to pictures in
+        come as `start['perceptual']` and stay as they are. perceptual_normalise: what it wants done to images in
         [0, 1]. Its distances are those of the pixels and of each of its feature maps.
     first_averages: the running averages that the distances start from, pixels (in [0, 1]) first. None takes the
-        distances of the first batch: IMM's numbers belong to a network that was trained to colour grey pictures.
-    draw_map: g, one for each picture. The view that is moved is the augmented one.
+        distances of the first batch: IMM's numbers belong to a network that was trained to colour grey images.
+    draw_map: g, one for each image. The view that is moved is the augmented one.
     read_points: where a heatmap says its keypoint is. By one softmax over the whole map, since heatmaps
         that are fitted to Gaussians of peak 1 are too low for the softmax by axis of IMM
         (`partial(normalised_points_by_axis, sharpness=...)`): sharpened by 10, a peak on 64 x 64 cells then moves its
         point by 8 % of its distance from the middle, and by 94 % with one softmax.
-    size: the longer side of the pictures that are painted; larger ones are shrunk to it.
+    size: the longer side of the images that are painted; larger ones are shrunk to it.
     learning_rate: one for all parameters, or one for each part of the model and for `generator`.
 
     All streams have the same batch size: their views go through the network in one pass, interleaved.
@@ -165,7 +165,7 @@ def image_generation(
         if compares_features:
             if PERCEPTUAL not in start:
                 raise InputError("image generation: start has no 'perceptual', the weights of the network that "
-                                 "compares pictures; load them, or compare pixels")
+                                 "compares images; load them, or compare pixels")
             frozen = {PERCEPTUAL: start[PERCEPTUAL]}
             layers = 1 + len(jax.eval_shape(perceptual.apply, frozen[PERCEPTUAL], _shrunk(images, size)))
             averages = jnp.zeros(layers, jnp.float32) if first_averages is None else jnp.array(
@@ -176,17 +176,17 @@ def image_generation(
 
     def initial_generator(key: jax.Array, images: jax.Array) -> Variables:
         images = _shrunk(images, size)
-        middle = jnp.zeros((1, len(points.names), 2), jnp.float32)
+        middle = jnp.zeros((1, len(skeleton.names), 2), jnp.float32)
         painted, fresh = painter_of(images).init_with_output(key, images, middle, train=False)
         if painted.shape != images.shape:
-            raise InputError(f"image generation: from pictures of {images.shape[1]} x {images.shape[2]} the generator "
+            raise InputError(f"image generation: from images of {images.shape[1]} x {images.shape[2]} the generator "
                              f"makes {painted.shape[1]} x {painted.shape[2]}; choose a size that its strides divide")
         return {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
 
-    def reconstruct(params, state: State, pictures: Mapping[str, jax.Array], outputs: Mapping[str, jax.Array]):
-        """The generator's pictures beside their targets, and its BatchNorm statistics afterwards."""
-        sources = interleave(*(_shrunk(pictures[stream], size) for stream in rebuilt.values()))
-        targets = interleave(*(_shrunk(pictures[view], size) for view in rebuilt))
+    def reconstruct(params, state: State, by_view: Mapping[str, jax.Array], outputs: Mapping[str, jax.Array]):
+        """The generator's images beside their targets, and its BatchNorm statistics afterwards."""
+        sources = interleave(*(_shrunk(by_view[stream], size) for stream in rebuilt.values()))
+        targets = interleave(*(_shrunk(by_view[view], size) for view in rebuilt))
         read_at = read_points(interleave(*(outputs[view] for view in rebuilt)))
         images, mutated = painter_of(sources).apply(
             {"params": params, "batch_stats": state.generator["batch_stats"]}, sources, read_at, train=True,
@@ -194,8 +194,8 @@ def image_generation(
         if not compares_features:
             return Reconstruction(images, targets, (), ()), mutated.get("batch_stats", {})
 
-        def layers(pictures):
-            return (pictures, *perceptual.apply(state.frozen[PERCEPTUAL], perceptual_normalise(pictures)))
+        def layers(batch):
+            return (batch, *perceptual.apply(state.frozen[PERCEPTUAL], perceptual_normalise(batch)))
 
         distances = feature_distances(layers(images), jax.lax.stop_gradient(layers(targets)))
         averages = moved_averages(state.averages, distances)
@@ -207,17 +207,17 @@ def image_generation(
         examples = augmented(augment, {stream: streams[stream] for stream in needed}, key)
         for view, stream in rebuilt.items():
             examples[view], _ = random_warp(draw_map)(named_key(key, view), examples[stream])
-        pictures = {view: example.image for view, example in examples.items()}
+        by_view = {view: example.image for view, example in examples.items()}
 
         def objective_of(params):
             model_params = {name: tree for name, tree in params.items() if name != "generator"}
             heatmaps, statistics = train_pass(model, model_params, state.variables["batch_stats"],
-                                              interleave(*(normalise(pictures[view]) for view in passes)))
+                                              interleave(*(normalise(by_view[view]) for view in passes)))
             outputs = dict(zip(passes, deinterleave(heatmaps, len(passes)), strict=True))
             generator_statistics = {}
             if rebuilt:
                 outputs["reconstruction"], generator_statistics = reconstruct(
-                    params["generator"], state, pictures, outputs)
+                    params["generator"], state, by_view, outputs)
             value, parts = total(objective, outputs, examples)
             averages = outputs["reconstruction"].averages if rebuilt else ()
             return value, (parts, statistics, generator_statistics, averages)
@@ -238,7 +238,7 @@ def image_generation(
         variables = {"params": params, "batch_stats": statistics}
         return State(state.step + 1, variables, generator_variables, averages, optimizer_state, state.frozen), metrics
 
-    return Method(init, update, heatmap_predict(model, codec, normalise), needed, points)
+    return Method(init, update, heatmap_predict(model, codec, normalise), needed, skeleton)
 
 
 def _shrunk(images: jax.Array, size: int) -> jax.Array:

@@ -91,7 +91,7 @@ def networks(state: State, predicts: Network = "teacher") -> tuple[Variables, Va
 
 def mean_teacher(
     model: nn.Module,
-    points: Skeleton,
+    skeleton: Skeleton,
     *,
     objective: Objective,
     codec: Codec,
@@ -158,4 +158,4 @@ def mean_teacher(
         variables, other = (teacher, student) if predicts == "teacher" else (student, teacher)
         return State(state.step + 1, variables, other, optimizer_state, state.frozen), metrics
 
-    return Method(init, update, heatmap_predict(model, codec, normalise), streams_read, points)
+    return Method(init, update, heatmap_predict(model, codec, normalise), streams_read, skeleton)

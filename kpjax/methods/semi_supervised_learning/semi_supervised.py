@@ -66,7 +66,7 @@ class State(NamedTuple):
 
 def semi_supervised(
     model: KeypointNetwork,
-    points: Skeleton,
+    skeleton: Skeleton,
     *,
     objective: Objective,
     codec: Codec,
@@ -167,7 +167,7 @@ def semi_supervised(
         variables = {"params": _of_model(params), "batch_stats": statistics} | _of_semantic(params)
         return State(state.step + 1, variables, optimizer_state, state.frozen), metrics
 
-    return Method(init, update, heatmap_predict(model, codec, normalise), streams_read, points)
+    return Method(init, update, heatmap_predict(model, codec, normalise), streams_read, skeleton)
 
 
 def _trained(variables: Variables) -> dict[str, Any]:
