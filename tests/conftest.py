@@ -38,3 +38,22 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 def rounded_alike():
     """Options for programs whose numbers are compared bit by bit: quick fusions round the same product in two ways."""
     return {"xla_cpu_use_fusion_emitters": True} if QUICK_FUSIONS else {}
+
+
+@pytest.fixture(scope="session")
+def published():
+    """`published(name)` is a file or folder below the one that KPJAX_TEST_DATA names; without it the test is skipped.
+
+    Published data sets stay out of the repository: most licences forbid to pass them on.
+    """
+    def path(name):
+        folder = os.environ.get("KPJAX_TEST_DATA")
+        if not folder:
+            pytest.skip(f"KPJAX_TEST_DATA is not set: it names the folder with {name}")
+        if not pathlib.Path(folder).is_dir():
+            pytest.fail(f"KPJAX_TEST_DATA: {folder} is no folder")
+        found = pathlib.Path(folder, name).absolute()
+        if not found.exists():
+            pytest.skip(f"the folder that KPJAX_TEST_DATA names has no {name}")
+        return found
+    return path

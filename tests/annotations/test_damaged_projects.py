@@ -10,7 +10,6 @@ from experiments.check import main
 from experiments.command_line import exit_code_of
 from kpjax.annotations.reading import read_project
 
-DATASETS = Path(__file__).parents[2] / "../shared/datasets"
 REAL = {"mouse": "deeplabcut_openfield/openfield-Pranav-2018-10-30",
         "robot": "sleap_small_robot/tests/data", "people": "mmpose_samples/coco"}
 NEEDS = {"sleap": ("sleap_io",), "deeplabcut": ("pandas", "tables")}
@@ -73,7 +72,6 @@ def test_there_are_sixty():
     assert len({damage.name for damage in DAMAGES}) == len(DAMAGES) >= 60
 
 
-@pytest.mark.skipif(not DATASETS.is_dir(), reason="the published samples are not beside the repository")
 @pytest.mark.parametrize(("name", "files", "harm", "words"), [
     ("mouse", "**/*.csv", lambda text: text.replace(b"\n", b",7\n", 9), "header rows bodyparts and coords"),
     ("mouse", "**/*.csv", lambda text: text[:len(text) // 2], "columns where"),
@@ -85,9 +83,9 @@ def test_there_are_sixty():
     ("robot", "videos/small_robot.mp4", lambda text: text[:len(text) // 2], "small_robot.mp4"),
     ("robot", "slp_hdf5/*.slp", lambda text: text[:len(text) // 2], "small_robot_minimal.slp"),
 ])
-def test_damaged_real_projects(refused, tmp_path, name, files, harm, words):
+def test_damaged_real_projects(published, refused, tmp_path, name, files, harm, words):
     needed({"robot": "sleap"}.get(name, ""))
-    source, root = DATASETS / REAL[name], tmp_path / "real project"
+    source, root = published(REAL[name]), tmp_path / "real project"
     kept = ("*.jpg", "test_coco.json", "config.yaml", "**/*.csv", "**/img000*.png", "videos/small_robot.mp4",
             "slp_hdf5/*.slp")
     for path in {path for pattern in kept for path in source.glob(pattern)}:

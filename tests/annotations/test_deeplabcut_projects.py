@@ -1,6 +1,5 @@
 """DeepLabCut projects: keys, order, gaps, several animals, what is refused, tables for pandas, the open field mouse."""
 import csv
-import pathlib
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ from PIL import Image
 from kpjax.annotations import deeplabcut
 from kpjax.annotations.reading import read_project
 
-REAL = pathlib.Path(__file__).parents[3] / "shared" / "datasets" / "deeplabcut_openfield"
 ONE_CELL = ["scorer,A,A,A,A", "bodyparts,snout,snout,ear,ear", "coords,x,y,x,y", "labeled-data/v/img0001.png,,,,",
             r"labeled-data\v\img0010.png,1.5,2,,", "labeled-data/v/img0002.png,5,6,7,8"]
 THREE_CELLS = ["scorer,,,A,A,A,A", "bodyparts,,,snout,snout,ear,ear", "coords,,,x,y,x,y",
@@ -147,12 +145,12 @@ def test_tables_for_pandas_hold_every_frame(tmp_path):
     assert [one.track for one in again.instances] == [one.track for one in found.instances]
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the open field mouse is not beside the repository")
-def test_the_open_field_mouse():
-    found = read_project(REAL)
+def test_the_open_field_mouse(published):
+    real = published("deeplabcut_openfield")
+    found = read_project(real)
     assert found.skeleton.names == ("snout", "leftear", "rightear", "tailbase")
     assert found.skeleton.flip == (0, 2, 1, 3)
-    with next(REAL.glob("*/labeled-data/m4s1/*.csv")).open(newline="") as file:
+    with next(real.glob("*/labeled-data/m4s1/*.csv")).open(newline="") as file:
         rows = list(csv.reader(file))[3:]
     assert [frame.name for frame in found.frames] == [row[0] for row in rows]
     assert {frame.size for frame in found.frames} == {(640, 480)}

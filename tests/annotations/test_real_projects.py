@@ -1,19 +1,13 @@
-"""Published projects and samples, compared with the numbers in their own files; skipped where they are not there."""
+"""Published projects and samples, compared with the numbers in their own files."""
 import csv
 import json
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kpjax.annotations.reading import read_project, recognise
 from kpjax.errors import InputError
-
-DATASETS = Path(__file__).parents[2] / "../shared/datasets"
-SAMPLES = DATASETS / "mmpose_samples"
-
-pytestmark = pytest.mark.skipif(not DATASETS.is_dir(), reason="the published samples are not beside the repository")
 
 # file: keypoints, edges, instances
 COCO = {
@@ -28,10 +22,16 @@ COCO = {
 }
 
 
+@pytest.fixture
+def samples(published):
+    """The samples of many sets that come with mmpose."""
+    return published("mmpose_samples")
+
+
 @pytest.mark.parametrize("name", COCO)
-def test_coco_like_samples(name):
-    project = read_project(SAMPLES / name)
-    content = json.loads((SAMPLES / name).read_bytes())
+def test_coco_like_samples(samples, name):
+    project = read_project(samples / name)
+    content = json.loads((samples / name).read_bytes())
     assert (len(project.skeleton.names), len(project.skeleton.edges), len(project.instances)) == COCO[name]
     assert Counter(frame.name for frame in project.frames) == Counter(one["file_name"] for one in content["images"])
     assert [frame.size for frame in project.frames] == [(one["width"], one["height"]) for one in content["images"]]
@@ -49,13 +49,13 @@ def test_coco_like_samples(name):
         project.details["annotation_ids"])
 
 
-def test_edges_that_count_from_zero_and_from_one():
-    tiger = read_project(SAMPLES / "atrw").skeleton
+def test_edges_that_count_from_zero_and_from_one(samples):
+    tiger = read_project(samples / "atrw").skeleton
     assert [(tiger.names[a], tiger.names[b]) for a, b in tiger.edges[:2]] == [
         ("left_ear", "nose"), ("right_ear", "nose")]
-    person = read_project(SAMPLES / "coco/test_coco.json").skeleton
+    person = read_project(samples / "coco/test_coco.json").skeleton
     assert (person.names[person.edges[0][0]], person.names[person.edges[0][1]]) == ("left_ankle", "left_knee")
-    crowd = read_project(SAMPLES / "crowdpose")
+    crowd = read_project(samples / "crowdpose")
     assert "3 of 12 edges of the skeleton are dropped: they name no pair of the 14 keypoints" in crowd.notes
 
 
@@ -63,15 +63,15 @@ def test_edges_that_count_from_zero_and_from_one():
     ("coco/test_coco_det_AP_H_56.json", "a list, as results are"), ("mpii/test_mpii.json", "a list"),
     ("coco/test_keypoint_partition_metric.json", "399 where 3 x 17 numbers belong"),
     ("coco", "3 annotation files"), ("README.md", "no annotation project")])
-def test_what_is_no_project_is_said_to_be_none(name, words):
+def test_what_is_no_project_is_said_to_be_none(samples, name, words):
     with pytest.raises(InputError) as told:
-        read_project(SAMPLES / name)
+        read_project(samples / name)
     assert words in str(told.value)
-    assert str(SAMPLES / name) in str(told.value)
+    assert str(samples / name) in str(told.value)
 
 
-def test_tigers_without_their_images():
-    path = DATASETS / "atrw_annotations" / "atrw_anno_pose_train" / "keypoint_val.json"
+def test_tigers_without_their_images(published):
+    path = published("atrw_annotations/atrw_anno_pose_train/keypoint_val.json")
     project = read_project(path, check_files=False)
     annotations = json.loads(path.read_bytes())["annotations"]
     assert len(project.frames) == 515
@@ -81,8 +81,8 @@ def test_tigers_without_their_images():
         read_project(path)
 
 
-def test_the_deeplabcut_mouse():
-    root = DATASETS / "deeplabcut_openfield" / "openfield-Pranav-2018-10-30"
+def test_the_deeplabcut_mouse(published):
+    root = published("deeplabcut_openfield/openfield-Pranav-2018-10-30")
     project = read_project(root)
     assert recognise(root) == "deeplabcut"
     assert project.skeleton.names == ("snout", "leftear", "rightear", "tailbase")
@@ -94,11 +94,11 @@ def test_the_deeplabcut_mouse():
                                   np.array([row[1:] for row in rows], np.float64).reshape(-1, 4, 2))
 
 
-def test_the_sleap_robot_and_flies():
+def test_the_sleap_robot_and_flies(published):
     pytest.importorskip("sleap_io")
-    project = read_project(DATASETS / "sleap_small_robot/tests/data/slp_hdf5/small_robot_minimal.slp")
+    project = read_project(published("sleap_small_robot/tests/data/slp_hdf5/small_robot_minimal.slp"))
     assert project.skeleton.names == ("A", "B")
     assert [(frame.number, frame.size) for frame in project.frames] == [(0, (560, 320)), (79, (560, 320))]
     np.testing.assert_allclose(project.instances[0].keypoints, [[316.490, 47.692], [314.101, 135.372]], atol=1e-3)
-    flies = read_project(DATASETS / "sleap_minimal_instance")
+    flies = read_project(published("sleap_minimal_instance"))
     assert (len(flies.frames), len(flies.instances), flies.frames[0].size) == (1, 2, (384, 384))

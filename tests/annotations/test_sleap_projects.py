@@ -1,5 +1,4 @@
 """SLEAP's files: order of points, half pixels of old files, predictions, videos that moved, images in packages."""
-import pathlib
 import shutil
 import sys
 
@@ -12,9 +11,6 @@ from kpjax.annotations.reading import read_project
 from kpjax.errors import InputError
 
 sio = pytest.importorskip("sleap_io", reason="sleap-io reads .slp files; install the extra kpjax[sleap]")
-DATASETS = pathlib.Path(__file__).parents[3] / "shared" / "datasets"
-ROBOT = DATASETS / "sleap_small_robot" / "tests" / "data" / "slp_hdf5" / "small_robot_minimal.slp"
-FLIES = DATASETS / "sleap_minimal_instance" / "minimal_instance.pkg.slp"
 
 
 @pytest.fixture(autouse=True)
@@ -111,30 +107,30 @@ def test_what_cannot_be_read_is_named(tmp_path, monkeypatch):
         sleap.read(tmp_path, [])
 
 
-@pytest.mark.skipif(not ROBOT.is_file(), reason="the small robot is not beside the repository")
-def test_the_small_robot(tmp_path):
+def test_the_small_robot(tmp_path, published):
     h5py = pytest.importorskip("h5py")
-    found = read_project(ROBOT)
+    robot = published("sleap_small_robot/tests/data/slp_hdf5/small_robot_minimal.slp")
+    found = read_project(robot)
     assert found.skeleton.names == ("A", "B")
     assert [(frame.number, frame.size) for frame in found.frames] == [(0, (560, 320)), (79, (560, 320))]
     np.testing.assert_allclose(found.instances[0].keypoints, [[316.490, 47.692], [314.101, 135.372]], atol=5e-4)
     old = tmp_path / "old.slp"
-    shutil.copy(ROBOT, old)
+    shutil.copy(robot, old)
     with h5py.File(old, "r+") as file:
         file["metadata"].attrs["format_id"] = 1.0
     moved = sleap.read(old, [])
     np.testing.assert_allclose(moved.instances[0].keypoints, found.instances[0].keypoints - 0.5, atol=1e-9)
 
 
-@pytest.mark.skipif(not FLIES.is_file(), reason="the package with two flies is not beside the repository")
-def test_images_inside_a_package(cache):
-    found = read_project(FLIES)
+def test_images_inside_a_package(cache, published):
+    flies = published("sleap_minimal_instance/minimal_instance.pkg.slp")
+    found = read_project(flies)
     assert [frame.size for frame in found.frames] == [(384, 384)]
     assert found.frames[0].path.is_relative_to(cache)
     np.testing.assert_allclose([one.keypoints[0] for one in found.instances], [[92.652, 202.726], [205.930, 187.890]],
                                atol=5e-4)
     h5py = pytest.importorskip("h5py")
-    with h5py.File(FLIES) as file:
+    with h5py.File(flies) as file:
         inside = bytes(np.asarray(file["video0/video"][0], np.int8).tobytes())
     (cache / "inside.png").write_bytes(inside)
     with Image.open(cache / "inside.png") as stored, Image.open(found.frames[0].path) as copied:

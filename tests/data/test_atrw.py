@@ -1,13 +1,11 @@
 """ATRW: both spellings and layouts, images without labels, other categories, and the real annotation files."""
 import json
-import pathlib
 
 import numpy as np
 import pytest
 
 from data.atrw import DATASET, TIGER, read
 
-REAL = pathlib.Path(__file__).parents[3] / "shared" / "datasets" / "atrw_annotations"
 CATEGORY = {"id": 1, "name": "tiger", "keypoints": list(TIGER.names), "skeleton": [list(edge) for edge in TIGER.edges]}
 
 
@@ -101,10 +99,9 @@ def test_a_list_of_test_images_without_labels_is_refused(folder):
     assert "fetch the file of ATRWEvalScript" in DATASET.check(folder)[0]
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the annotation files of ATRW are not beside the repository")
-def test_the_real_files():
+def test_the_real_files(published):
     faults = []
-    splits = read(REAL, faults)
+    splits = read(published("atrw_annotations"), faults)
     assert [len(tigers) for tigers in splits.values()] == [3609, 515, 0]
     assert len(faults) == 1  # no labels of test images there
     assert sum(int(tiger.visible.sum()) for tiger in splits["train"]) == 27831

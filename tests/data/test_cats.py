@@ -1,6 +1,4 @@
 """Cats: the .cat files, folders as splits, ear tips beyond the border, and the real sample."""
-import pathlib
-
 import numpy as np
 import pytest
 
@@ -8,7 +6,6 @@ from data.cats import CAT, DATASET, read
 from data.prepared import check
 from kpjax.errors import InputError
 
-REAL = pathlib.Path(__file__).parents[3] / "shared" / "datasets" / "cats"
 POINTS = np.array([[30, 40], [60, 41], [44, 62], [10, 30], [12, 5], [25, 20], [64, 22], [80, -4], [82, 33]])
 FOLDERS = ("CAT_00", "CAT_03", "CAT_04")
 
@@ -55,10 +52,10 @@ def test_the_faults_of_the_published_archive_say_how_to_mend_them(folder):
         "CAT_00/00000003_019.jpg.cat has no image; delete it"]
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the cats are not beside the repository")
-def test_the_real_sample():
-    assert DATASET.check(REAL) == []
-    cats = read(REAL, [])["train"]
+def test_the_real_sample(published):
+    real = published("cats")
+    assert DATASET.check(real) == []
+    cats = read(real, [])["train"]
     assert len(cats) == 24
     shapes = np.stack([cat.keypoints for cat in cats])
     shapes = shapes - shapes[:, :2].mean(1, keepdims=True)

@@ -1,6 +1,4 @@
 """CelebA with MAFL: how the lists divide the images, and lists that do not match each other or the images."""
-import pathlib
-
 import numpy as np
 import pytest
 
@@ -8,7 +6,6 @@ from data.celeba import DATASET, LANDMARKS, MAFL, PARTITION, read
 from data.prepared import check
 from kpjax.errors import InputError
 
-REAL = pathlib.Path(__file__).parents[3] / "shared" / "datasets"
 NAMES = [f"{number:06d}.jpg" for number in range(1, 9)]
 COLUMNS = ("lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y rightmouth_x "
            "rightmouth_y")
@@ -77,11 +74,11 @@ def test_images_of_another_release_are_refused(folder, draw):
                                      "178x218; restore the original"]
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the lists are not beside the repository")
-def test_the_real_lists(tmp_path):
+def test_the_real_lists(tmp_path, published):
+    aligned = published("celeba_format/align_celeba")
     for path in ("Anno", "Eval", "Img"):
-        (tmp_path / path).symlink_to(REAL / "celeba_format" / "align_celeba" / path)
-    (tmp_path / "MAFL").symlink_to(REAL / "mafl_lists" / "MAFL")
+        (tmp_path / path).symlink_to(aligned / path)
+    (tmp_path / "MAFL").symlink_to(published("mafl_lists/MAFL"))
     faults = []
     splits = read(tmp_path, faults)
     assert [len(faces) for faces in splits.values()] == [2, 0, 2, 1, 0]

@@ -1,6 +1,5 @@
 """The ISBI 2015 X-rays: the mean of two doctors, millimetres, both layouts, damaged files, and the real landmarks."""
 import csv
-import pathlib
 from functools import partial
 
 import numpy as np
@@ -10,9 +9,8 @@ from data.cephalometric import DATASET, HEAD, Cephalometric, read
 from data.checking import all_faults
 from data.prepared import open_source
 from kpjax.evaluation.metrics import mre_sdr
-from kpjax.images.transforms import letterbox
+from kpjax.images.transforms import Letterbox
 
-REAL = pathlib.Path(__file__).parents[3] / "shared" / "datasets" / "cephalometric_isbi2015_landmarks" / "setup"
 SMALL = partial(read, training=(1, 2), testing=(151, 301), size=(96, 120))
 SMALL_DATASET = DATASET._replace(check=partial(all_faults, SMALL))
 HOMES = {1: "TrainingData", 2: "TrainingData", 151: "Test1Data", 301: "Test2Data"}
@@ -53,7 +51,7 @@ def test_the_truth_is_the_mean_of_the_doctors(folder, records, monkeypatch):
 def test_errors_come_out_in_millimetres(folder, records, tmp_path, monkeypatch):
     monkeypatch.setattr(Cephalometric, "read", staticmethod(SMALL))
     records(SMALL_DATASET, folder)
-    example = open_source(SMALL_DATASET, "test", data_dir=tmp_path / "prepared", place=letterbox(60))[0]
+    example = open_source(SMALL_DATASET, "test", data_dir=tmp_path / "prepared", transform=Letterbox(60))[0]
     assert example.scale == 5  # at half the size a millimetre is 5 px
     off = example.keypoints + np.float32([3, 4])  # 5 px are 1 mm
     errors = mre_sdr(off[None], example.keypoints[None], example.visible[None], 1 / example.scale[None], (0.9, 1.1))
@@ -84,11 +82,10 @@ def test_damaged_files_are_named(folder, draw):
     assert "400_junior is missing" in SMALL_DATASET.check(folder)[0]
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the landmarks of the challenge are not beside the repository")
-def test_the_real_landmarks_in_the_format_of_the_challenge(tmp_path):
-    tables = {}
+def test_the_real_landmarks_in_the_format_of_the_challenge(tmp_path, published):
+    real, tables = published("cephalometric_isbi2015_landmarks/setup"), {}
     for doctor in ("senior", "junior"):
-        with (REAL / f"all_{doctor}.csv").open() as file:
+        with (real / f"all_{doctor}.csv").open() as file:
             tables[doctor] = {row[0]: np.array(row[1:], float).reshape(19, 2) * 10 for row in csv.reader(file)}
         for name, points in tables[doctor].items():
             write(tmp_path / f"400_{doctor}" / f"{name}.txt", np.rint(points).astype(int))

@@ -1,6 +1,5 @@
 """Chest X-rays: fractions become pixels, errors of the 512 px image, the split, faults, and the real labels."""
 import io
-import pathlib
 import zipfile
 from functools import partial
 
@@ -10,9 +9,8 @@ from PIL import Image
 
 from data.chest import DATASET, KNOWN_BAD, LUNGS, Chest, read
 from data.prepared import open_source
-from kpjax.images.transforms import stretch
+from kpjax.images.transforms import Stretch
 
-REAL = pathlib.Path(__file__).parents[3] / "shared" / "datasets" / "chest_landmarks" / "chest_labels.zip"
 NAMES = [f"CHNCXR_{number:04d}_0" for number in (1, 2, 59, 7, 120)]
 SMALL = partial(read, training=2, validation=1)
 
@@ -43,7 +41,7 @@ def test_fractions_become_pixels_and_the_split_goes_by_name(folder, records, tmp
     record = found["train"]["CHNCXR_0001_0"]
     np.testing.assert_allclose(record["keypoints"], fractions("CHNCXR_0001_0") * [100, 144], rtol=1e-6)
     assert record["scale"] == np.float32(120 / 512)  # the root of 100 x 144 is 120
-    source = open_source(DATASET, "train", data_dir=tmp_path / "prepared", place=stretch(64))
+    source = open_source(DATASET, "train", data_dir=tmp_path / "prepared", transform=Stretch(64))
     np.testing.assert_allclose([source[0].scale, source[1].scale], 64 / 512, rtol=1e-6)  # whatever the image's shape
 
 
@@ -63,9 +61,8 @@ def test_faults_are_named(folder):
     assert "labels/CHNCXR_0001_0.txt and all others are missing" in DATASET.check(folder)[0]
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason="the real labels are not beside the repository")
-def test_the_real_labels(tmp_path):
-    with zipfile.ZipFile(REAL) as archive:
+def test_the_real_labels(tmp_path, published):
+    with zipfile.ZipFile(published("chest_landmarks/chest_labels.zip")) as archive:
         archive.extractall(tmp_path)
     blank = io.BytesIO()
     Image.new("L", (100, 200)).save(blank, "PNG")

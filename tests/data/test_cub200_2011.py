@@ -1,12 +1,9 @@
 """CUB-200-2011: the split by class, parts counted from 1, tables that do not fit each other, the real tables."""
-import pathlib
-
 import numpy as np
 import pytest
 
 from data.cub200_2011 import BIRD, DATASET, read
 
-REAL = pathlib.Path(__file__).parents[3] / "shared" / "datasets" / "cub_200_2011_annotations"
 CLASSES = {1: 1, 2: 100, 3: 101, 4: 150, 5: 151, 7: 200}  # of the images
 
 
@@ -87,9 +84,8 @@ def test_a_shorter_list_of_parts_is_refused(folder):
     assert DATASET.check(folder) == ["parts/parts.txt: 14 parts where 15 belong; fetch it again"]
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the tables of CUB-200-2011 are not beside the repository")
-def test_the_real_tables():
+def test_the_real_tables(published):
     faults = []
-    splits = read(REAL, faults)
+    splits = read(published("cub_200_2011_annotations"), faults)
     assert faults == []
     assert [len(birds) for birds in splits.values()] == [5864, 2958, 2966]

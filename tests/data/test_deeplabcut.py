@@ -1,5 +1,4 @@
 """DeepLabCut projects: keys, gaps, sizes, order of parts, splits, .h5 tables, damaged files, the open field mouse."""
-import pathlib
 import sys
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 from data.deeplabcut import DATASET, check, read, skeleton
 from kpjax.errors import InputError
 
-REAL = pathlib.Path(__file__).parents[3] / "shared" / "datasets" / "deeplabcut_openfield"
 CONFIG = """\
 Task: reach
 scorer: Ann
@@ -176,11 +174,11 @@ def test_a_table_of_h5_equals_its_csv(folder):
             np.testing.assert_array_equal(one.visible, other.visible)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the open field mouse is not beside the repository")
-def test_the_open_field_mouse():
-    assert check(REAL) == []
-    assert skeleton(REAL).names == ("snout", "leftear", "rightear", "tailbase")
-    splits = read(REAL, [])
+def test_the_open_field_mouse(published):
+    real = published("deeplabcut_openfield")
+    assert check(real) == []
+    assert skeleton(real).names == ("snout", "leftear", "rightear", "tailbase")
+    splits = read(real, [])
     assert [len(frames) for frames in splits.values()] == [80, 36]
     assert all(frame.visible.all() for frames in splits.values() for frame in frames)
     first = next(frame for frames in splits.values() for frame in frames if frame.name == "m4s1/img0000.png")

@@ -1,13 +1,9 @@
 """Leeds Sports Extended: its flag, filler coordinates, more columns than images, and the real copy."""
-import pathlib
-
 import numpy as np
 import pytest
 import scipy.io
 
 from data.lspet import DATASET, read
-
-REAL = pathlib.Path(__file__).parents[3] / "shared" / "datasets" / "lsp_extended"
 
 
 @pytest.fixture
@@ -57,10 +53,10 @@ def test_flags_the_other_way_round_are_noticed(folder):
     assert "this is the original LSP: use lsp" in DATASET.check(folder)[0]
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="LSP Extended is not beside the repository")
-def test_the_real_copy():
-    assert DATASET.check(REAL) == []
-    splits = read(REAL, [])
+def test_the_real_copy(published):
+    real = published("lsp_extended")
+    assert DATASET.check(real) == []
+    splits = read(real, [])
     assert [len(people) for people in splits.values()] == [2000, 500]
     visible = np.mean([person.visible for people in splits.values() for person in people], axis=0)
     assert not visible[6:8].any()

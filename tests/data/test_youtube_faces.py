@@ -1,6 +1,5 @@
 """Faces: PNG files named .jpg with an alpha channel, the eye distance, the mirrored order, and damaged tables."""
 import csv
-import pathlib
 
 import numpy as np
 import pytest
@@ -8,8 +7,6 @@ import pytest
 from data.prepared import check
 from data.youtube_faces import DATASET, FACE, read
 from kpjax.errors import InputError
-
-REAL = pathlib.Path(__file__).parents[3] / "shared" / "datasets" / "youtube_faces_68"
 
 
 def points(seed):
@@ -70,10 +67,10 @@ def test_a_face_that_is_listed_twice_is_a_fault(folder):
     assert DATASET.check(folder) == ["test/face_1.jpg is listed twice in test; keep one of its labels"]
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the faces are not beside the repository")
-def test_the_real_copy():
-    assert DATASET.check(REAL) == []
-    splits = read(REAL, [])
+def test_the_real_copy(published):
+    real = published("youtube_faces_68")
+    assert DATASET.check(real) == []
+    splits = read(real, [])
     assert [len(faces) for faces in splits.values()] == [220, 80]
     shapes = np.stack([face.keypoints for faces in splits.values() for face in faces])
     mean = (shapes - shapes.mean(1, keepdims=True)).mean(0)
