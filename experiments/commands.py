@@ -1,0 +1,265 @@
+"""Commands for people's own data as typed dataclasses, and the parser, messages and exit codes of all command lines.
+
+Nothing here imports JAX before a command runs, so that help is quick.
+"""
+import contextlib
+import dataclasses
+import io
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+
+import tyro
+from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg
+
+from kpjax.errors import InputError, RunError
+
+Parsed = TypeVar("Parsed")
+
+# Parsing, messages, exit codes
+
+
+def parse(
+    command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog: str, description: str | None = None,
+    default: Any = tyro.MISSING_NONPROP,
+) -> Parsed:
+    """Returns a command with the values of a command line. Prints help and exits with 0 for --help.
+
+    Args:
+        command_type: a dataclass, or any other type that tyro builds.
+        arguments: the words behind the program's name.
+        prog: the program's name in help and errors, such as "python -m experiments check".
+        description: the text above the flags in help; by default the docstring of `command_type`.
+        default: a command with other default values than those of `command_type`.
+
+    Raises:
+        InputError: an unknown flag, a missing argument or an invalid value, in one line.
+    """
+    caught = io.StringIO()
+    stdout = sys.stdout if {"-h", "--help"} & set(arguments) else caught
+    try:
+        with contextlib.redirect_stderr(caught), contextlib.redirect_stdout(stdout):
+            return tyro.cli(command_type, args=arguments, prog=prog, description=description, default=default)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise InputError(f"{prog.removeprefix('python -m ')}: {one_line(caught.getvalue())}; see --help") from None
+
+
+def one_line(text: str) -> str:
+    """Returns the message in a boxed, coloured error of tyro, without its title and its hints."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    lines = [line.strip("│╭╮╰╯─ \t") for line in text.splitlines()]
+    words = " ".join(line for line in lines[1:] if line.strip("-"))
+    words = re.split(r" ?(?:For full helptext|Argument helptext)", words)[0].rstrip(".")
+    return re.sub("^Missing from [^:]*:", "missing", words)
+
+
+def flags_of(command_type: type) -> dict[str, str]:
+    """Returns the spelling of each field on the command line, such as {"video_root": "--video-root", "run": "RUN"}."""
+    flags = {}
+    for name, hint in get_type_hints(command_type, include_extras=True).items():
+        inner, *marks = get_args(hint) or [hint]
+        given = next((mark for mark in marks if hasattr(mark, "metavar")), arg())
+        if dataclasses.is_dataclass(inner):
+            flags |= flags_of(inner)
+        elif Positional in marks:
+            flags[name] = (given.metavar or name.upper()).rstrip(".")
+        else:
+            flags[name] = "--" + (given.name or name.replace("_", "-"))
+    return flags
+
+
+def as_flags(message: str, flags: Mapping[str, str]) -> str:
+    """Translates the argument's name at the start of a message to its spelling on the command line.
+
+    Args:
+        message: an error's text, such as "video_root: ... is no folder".
+        flags: the spelling of each argument, as `flags_of` returns it; messages about others stay as they are.
+    """
+    name, _, rest = message.partition(":")
+    return f"{flags[name]}:{rest}" if name in flags else message
+
+
+def exit_code_of(main: Callable[[], Any]) -> int:
+    """Runs a command and returns its exit code, after printing an error's one line.
+
+    0 at the end, 2 for input that a user can mend, 1 for a run that cannot go on, 130 after Ctrl-C, and 143 after
+    SIGTERM, which leaves a checkpoint of the exact step.
+    """
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except RunError as error:
+        code = getattr(error, "exit_code", 1)  # that of `kpjax.training.interruption.Interrupted`
+        print(f"error: {error}" if code == 1 else error, file=sys.stderr)
+        return code
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+# The commands
+
+command = tyro.conf.configure(DisallowNone, FlagCreatePairsOff)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfProject:
+    """Arguments of commands that read an annotation project."""
+
+    project: Annotated[Positional[Path], arg(metavar="PROJECT")]  # a project's folder or file, in any known format
+    category: str = ""  # the category of a COCO file with several
+    video_root: Path | None = None  # the folder of videos that are not where the project says
+    pixels_from: int = 0  # 1 if the top-left pixel is (1, 1)
+    rescale_labels: bool = False  # scale the labels of images that were resized after labelling
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfRun:
+    """Arguments of commands that predict."""
+
+    run: Annotated[Positional[Path], arg(metavar="RUN")]  # a finished run .../<variant>/seed-<n>, or an exported one
+    inputs: Annotated[Positional[tuple[Path, ...]], arg(metavar="IN...")]  # images, videos, folders of them
+    out: Annotated[Path, arg(metavar="FOLDER")]  # where results go
+    batch_size: int = 16  # images at a time
+    overwrite: bool = False  # replace earlier results in FOLDER
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Check(_OfProject):
+    """Reports the contents and all faults of an annotation project, and draws its labels with their names.
+
+    Prints the format, frames, sizes, labels of each keypoint, videos, duplicates and faults. The last line says which
+    systems can be trained on the project. The exit code is 2 if anything is wrong.
+    """
+
+    out: Annotated[Path | None, arg(metavar="PNG")] = None  # the sheet of labels (default PROJECT's name, here)
+    sheet: Annotated[int, arg(metavar="N")] = 12  # animals on the sheet, 0 for no sheet
+    quick: bool = False  # do not decode images and videos
+
+    def __call__(self):
+        from experiments.check import check
+
+        return check(**vars(self))
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Predict(_OfRun):
+    """Finds keypoints on images, folders of them and videos of any size, with a finished run or an exported predictor.
+
+    Writes points.csv for all images together and <video>.csv for each video, with a row for every keypoint of every
+    frame. Draws images in overlays/ and a sheet of a few frames.
+
+    Coordinates are pixels of each image as it is shown, the centre of the top-left pixel at (0, 0). The status of a
+    point is ok, outside (beyond the edge), unreadable (the frame does not decode: x and y nan, score 0) or no_box. The
+    score orders points of one run and is no probability.
+    """
+
+    formats: Annotated[str, arg(metavar="LIST")] = "csv"  # beside csv, with commas between: dlc, slp, coco
+    overlay: Annotated[bool, arg(aliases=("--overlays",))] = False  # draw videos too: <video>_overlay.mp4
+    no_overlay: Annotated[bool, arg(aliases=("--no-overlays",))] = False  # draw nothing
+    boxes: Annotated[Path | None, arg(metavar="FILE")] = None  # boxes of the animals (COCO json, or csv), if several
+    frames: Annotated[str, arg(metavar="A:B")] = ""  # frames A to B - 1 of each video; A:B:N for every Nth
+    cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # draw points from this score on
+    # what to do about images, or over 1 % of a video, that do not decode
+    on_bad_frame: Annotated[Literal["stop", "skip"], arg(aliases=("--on-bad-image",))] = "stop"
+
+    def __call__(self):
+        from experiments.predict import predict
+
+        return predict(self)
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Suggest(_OfRun):
+    """Chooses the frames of images and videos that are worth a label next.
+
+    Writes suggestions.csv (the chosen frames, their values and why each was taken), all_frames.csv (the values of every
+    scored frame), suggestions.png, and the frames as a project for a labelling tool. Its predictions are proposals that
+    cannot be taken for labels.
+
+    Values are in usual diagonals of what is shown. `equivariance` is the error under turning and scaling,
+    `disagreement` that of two runs, `unusual_pose` the distance from what labelled poses have in common, `score` the
+    mean score.
+    """
+
+    count: Annotated[int, arg(name="n")] = 20  # how many frames
+    by: str = "diversity"  # diversity, score, equivariance, disagreement or unusual_pose
+    as_it_comes: bool = False  # take the best, however alike they look
+    to: Annotated[str, arg(metavar="FORMAT")] = ""  # csv, coco, dlc, lp or slp (default that of --labelled, else csv)
+    labelled: Annotated[Path | None, arg(metavar="PROJECT")] = None  # the labels that there are already
+    second: Annotated[Path | None, arg(metavar="RUN")] = None  # a run of another seed, for disagreement
+    every: Annotated[int | None, arg(metavar="N")] = None  # scores every Nth frame (default about 1,000 frames in all)
+    apart: int = 10  # frames between two of one video
+
+    def __call__(self):
+        from experiments.suggest import suggest
+
+        return suggest(self)
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Convert(_OfProject):
+    """Writes an annotation project in the format of another tool, with its images beside the labels.
+
+    Reads the result back and compares it. Names what the format has no place for. Refuses predictions, which must not
+    become labels.
+    """
+
+    to: Annotated[str, arg(metavar="FORMAT")]  # coco, dlc (DeepLabCut), lp (Lightning Pose), slp (SLEAP) or csv
+    out: Annotated[Path, arg(metavar="FOLDER")]  # the folder that is written
+    overwrite: bool = False  # replace what convert wrote there before
+
+    def __call__(self):
+        from experiments.convert import convert
+
+        return convert(**vars(self))
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Writes a finished run as a folder that finds keypoints without this library.
+
+    The folder holds predict.bin (the compiled function: CPU, CUDA and TPU, any batch size), weights.safetensors,
+    predictor.json (keypoints, sizes, coordinates, scores, versions, sha256 of every file) and run.py, which needs jax,
+    numpy, safetensors, flatbuffers and pillow. It loads for about six months of new jax releases. After that, or
+    before, `export --from FOLDER --out NEW` makes it again from itself.
+    """
+
+    run: Annotated[Positional[Path | None], arg(metavar="RUN")] = None  # a finished run's folder .../seed-<n>
+    # a folder that was exported before, to be made again for this jax
+    earlier: Annotated[Path | None, arg(name="from", metavar="FOLDER")] = None
+    out: Annotated[Path, arg(metavar="FOLDER")]  # where the predictor goes
+    overwrite: bool = False  # replace an earlier predictor in FOLDER
+    self_test: bool = True  # do not try the result in a fresh process
+
+    def __call__(self):
+        from experiments.export import export
+
+        return export(**vars(self))
+
+
+COMMANDS: dict[str, type] = {
+    "check": Check, "predict": Predict, "suggest": Suggest, "convert": Convert, "export": Export}
+
+
+def run_command(name: str, arguments: Sequence[str]) -> Any:
+    """Parses and runs one of COMMANDS, and returns its result. Raises InputError that names flags, and RunError."""
+    kind = COMMANDS[name]
+    asked = parse(kind, arguments, prog=f"python -m experiments {name}")
+    try:
+        return asked()
+    except InputError as error:
+        raise InputError(as_flags(str(error), flags_of(kind))) from error.__cause__
