@@ -2,7 +2,7 @@
 
 Johnson and Everingham, Clustered Pose and Nonlinear Appearance Models for Human Pose Estimation, BMVC 2010. All
 images are in train and in test, as in RegDA, which adapts to LSP without its labels. Images are stored as they are;
-the padding to a square is the placement `kpjax.images.transforms.pad_to_square`. Pelvis and thorax are never visible.
+the padding to a square is the transform `kpjax.images.transforms.PadToSquare`. Pelvis and thorax are never visible.
 `scale` is the diagonal of the visible points' box in pixels, `box` the tight one of all joints.
 
 Hidden joints have a place, too. The splits first_half (images 1 to 1,000) and second_half count every joint as

@@ -8,7 +8,7 @@ are drawn here, whole images at a time (see `draw`). All files count pixels from
 
 Each person is a record with the whole image, stored as it is. `scale` is 0.6 times the diagonal of the head's box in
 pixels, the length of PCKh. `box` is the square about the person that the lists state: with
-`kpjax.images.transforms.person_crop` and its margin of 1.25 it makes the official crop.
+`kpjax.images.transforms.PersonCrop` and its margin of 1.25 it makes the official crop.
 """
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence

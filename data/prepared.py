@@ -20,7 +20,7 @@ from PIL import Image
 
 import data
 from kpjax.errors import InputError, summarise
-from kpjax.images.transforms import Place
+from kpjax.images.transforms import Transform
 from kpjax.input.source import TfdsSource
 from kpjax.structures import Skeleton
 
@@ -212,11 +212,11 @@ def _read_skeleton(path: Path) -> Skeleton:
 
 
 def open_source(
-    dataset: Dataset | str, split: str, *, data_dir: Path = DEFAULT_DATA_DIR, place: Place
+    dataset: Dataset | str, split: str, *, data_dir: Path = DEFAULT_DATA_DIR, transform: Transform
 ) -> TfdsSource:
     """A prepared dataset as a source of examples.
 
-    split: as tfds writes it, for example "train", "train[:90%]", "train+test". place: brings images of any size to
+    split: as tfds writes it, for example "train", "train[:90%]", "train+test". transform: brings images of any size to
     the fixed one (see `kpjax.images.transforms`). Raises InputError if the set is unknown or was not prepared.
     """
     if isinstance(dataset, str):
@@ -234,7 +234,7 @@ def open_source(
     except ValueError as error:
         raise InputError(f"{dataset.name}: split {split!r} cannot be read, there are "
                          f"{', '.join(prepared.info.splits)}") from error
-    return TfdsSource(records, _read_skeleton(folder / "skeleton.json"), place, f"{dataset.name}/{split}")
+    return TfdsSource(records, _read_skeleton(folder / "skeleton.json"), transform, f"{dataset.name}/{split}")
 
 
 def missing(folder: Path, names: Sequence[str]) -> list[str]:

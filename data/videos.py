@@ -83,7 +83,7 @@ def read_labels(table: Path, frames: Mapping[str, int]) -> Labels:
 def with_labels(source: VideoSource, table: Path, videos: Sequence[Video]) -> VideoSource:
     """Frames in memory, as `kpjax.input.video_source.read_videos` gives them, with the labels of a table.
 
-    A point that the placement left outside is not visible. Raises InputError as `read_labels` does.
+    A point that the transform left outside is not visible. Raises InputError as `read_labels` does.
     """
     labels = read_labels(table, {video.name: len(video) for video in videos})
     examples = source.source.examples

@@ -17,7 +17,7 @@ import numpy as np
 from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.errors import InputError, summarise
 from kpjax.images.reading import read_image
-from kpjax.images.transforms import Place
+from kpjax.images.transforms import Transform
 from kpjax.images.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Video, open_video
 from kpjax.input.source import ArraySource, digest_of, stacked
 from kpjax.structures import Example, Skeleton
@@ -43,7 +43,7 @@ class FrameSource:
 
     shown: tuple[Shown, ...]
     skeleton: Skeleton
-    place: Place
+    transform: Transform
     root: Path  # below which names are paths
     name: str
 
@@ -69,7 +69,7 @@ class FrameSource:
         """Example `index` with its image (H, W, 3) uint8 read already."""
         one = self.shown[index]
         try:
-            placed = self.place(image, one.keypoints, one.visible, np.float32(one.scale), one.box)
+            placed = self.transform(image, one.keypoints, one.visible, np.float32(one.scale), one.box)
         except InputError as error:
             raise InputError(f"{self.name}, {self.identity(index)}: {error}") from error
         return Example(*placed, np.int32(index))
@@ -103,7 +103,7 @@ def _opened(path: Path) -> Video:
 
 
 def project_source(
-    project: Project, place: Place, *, instances: Sequence[int] | None = None,
+    project: Project, transform: Transform, *, instances: Sequence[int] | None = None,
     occluded: Literal["train", "drop"] = "train", name: str = "",
 ) -> FrameSource:
     """The labelled animals of a project as examples.
@@ -129,7 +129,7 @@ def project_source(
         keypoints = np.where(visible[:, None], instance.keypoints, 0.0).astype(np.float32)
         shown.append(Shown(project.frames[instance.frame], keypoints, visible.astype(np.float32),
                            float(lengths[number]), box_of(instance)))
-    return FrameSource(tuple(shown), project.skeleton, place, project.root, name)
+    return FrameSource(tuple(shown), project.skeleton, transform, project.root, name)
 
 
 def reference_lengths(project: Project) -> np.ndarray:
@@ -204,7 +204,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def unlabelled_source(
-    paths: Sequence[Path] | Sequence[Frame], place: Place, skeleton: Skeleton, *, every: int = 1,
+    paths: Sequence[Path] | Sequence[Frame], transform: Transform, skeleton: Skeleton, *, every: int = 1,
     leave_out: Collection[str] = (), root: Path | None = None, name: str = "without labels",
 ) -> FrameSource:
     """Images and frames of videos as examples without labels.
@@ -226,7 +226,7 @@ def unlabelled_source(
     count = len(skeleton.names)
     keypoints, visible = np.zeros((count, 2), np.float32), np.zeros(count, np.float32)
     shown = (Shown(frame, keypoints, visible, float(max(*frame.size, 1)), None) for frame in kept)
-    return FrameSource(tuple(shown), skeleton, place, root, name)
+    return FrameSource(tuple(shown), skeleton, transform, root, name)
 
 
 # In memory

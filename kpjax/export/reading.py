@@ -1,4 +1,4 @@
-"""An exported folder read back: as a predictor, and as what is needed to build its method again."""
+"""Exported folders as predictors, and as the parts from which their methods are rebuilt."""
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 
 from kpjax.errors import InputError
 from kpjax.export import standalone
+from kpjax.images.transforms import AroundBox, BoxOrWhole, LocalContrast, Transform
 from kpjax.structures import Skeleton, Trained, skeleton_from_json
 from kpjax.training.trees import arrays_by_path
 
@@ -18,21 +19,21 @@ class Exported(NamedTuple):
 
     predict: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # as `Predictor.predict` of run.py
     skeleton: Skeleton
-    description: Mapping[str, Any]  # what predictor.json says
+    description: Mapping[str, Any]  # predictor.json
 
     @property
     def side(self) -> int:
-        """Of the square images that `predict` takes."""
+        """The side of the square images that `predict` takes."""
         return int(self.description["input"]["shape"][1])
 
 
 def is_exported(folder: Path) -> bool:
-    """Whether a folder is, or was, an exported predictor."""
+    """Returns whether a folder is, or was, an exported predictor."""
     return (Path(folder) / standalone.DESCRIPTION).is_file()
 
 
 def description_of(folder: Path) -> dict[str, Any]:
-    """What predictor.json says, after the sha256 of every file. Raises InputError."""
+    """Reads predictor.json and verifies the sha256 of every file. Raises InputError."""
     try:
         return standalone.checked_description(Path(folder))
     except standalone.PredictorError as error:
@@ -40,33 +41,42 @@ def description_of(folder: Path) -> dict[str, Any]:
 
 
 def open_exported(folder: Path) -> Exported:
-    """A verified folder as a predictor. Raises InputError for damage, another format, and a jax that cannot load it;
-    `predict` raises it for images of another size or dtype."""
+    """Opens and verifies a folder as a predictor.
+
+    Raises InputError for damage, another format, and a jax that cannot load it; `predict` raises it for images of
+    another size or dtype.
+    """
     try:
         description, predict = standalone.open_predictor(Path(folder))
     except standalone.PredictorError as error:
         raise InputError(str(error)) from error
 
-    def predict_or_tell(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def checked_predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         try:
             return predict(images)
         except standalone.PredictorError as error:
             raise InputError(str(error)) from None
 
-    return Exported(predict_or_tell, skeleton_from_json(description["skeleton"]), description)
+    return Exported(checked_predict, skeleton_from_json(description["skeleton"]), description)
+
+
+def transform_of(given: Mapping[str, Any]) -> Transform:
+    """Returns the transform that `input` of a predictor.json describes."""
+    transform = (BoxOrWhole if given["whole_images"] else AroundBox)(given["shape"][1], given["box_margin"])
+    return LocalContrast(transform) if given["contrast"] == "local" else transform
 
 
 def write_run_files(description: Mapping[str, Any], folder: Path) -> None:
-    """Writes the JSON files of the run that a predictor came from, which say what its method was."""
+    """Writes the JSON files of the run that a predictor came from, which describe its method."""
     for name, content in description["rebuild"]["files"].items():
         (Path(folder) / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def exported_trained(folder: Path, description: Mapping[str, Any]) -> Trained:
-    """What was learnt, as `load_trained` gives it, with zeros for arrays that `predict` does not read."""
+    """Reads the weights as `load_trained` does, with zeros for arrays that `predict` does not read."""
     arrays = load_file(Path(folder) / standalone.WEIGHTS)
-    for name, told in description["rebuild"]["unread"].items():
-        arrays[name] = np.zeros(told["shape"], told["dtype"])
+    for name, like in description["rebuild"]["unread"].items():
+        arrays[name] = np.zeros(like["shape"], like["dtype"])
     tree: dict[str, Any] = {"variables": {}, "frozen": {}} | arrays_by_path(arrays)
     for names in description["rebuild"]["empty"]:
         node = tree

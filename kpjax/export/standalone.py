@@ -1,6 +1,6 @@
-"""Points on images, by the predictor in this folder: python run.py IMAGE... [--out points.csv]
+"""Keypoints on images by the predictor in this folder: python run.py IMAGE... [--out points.csv]
 
-It needs Python 3.11 or newer and: pip install jax numpy safetensors flatbuffers pillow
+Requires Python 3.11 or newer and: pip install jax numpy safetensors flatbuffers pillow
 As a module: predictor = open_predictor(FOLDER); keypoints, scores = points_on(predictor, [read_image(PATH)]).
 Points are (x, y) in pixels of the image as it is shown, the centre of the top-left pixel at (0, 0).
 """
@@ -19,19 +19,19 @@ import numpy as np
 from PIL import Image, ImageOps
 
 INSTALL = "pip install jax numpy safetensors flatbuffers pillow"
-FORMAT = 1  # the newest format of predictor.json that this file reads
+FORMAT = 2  # of predictor.json
 DESCRIPTION, FUNCTION, WEIGHTS, RUNNER = "predictor.json", "predict.bin", "weights.safetensors", "run.py"
-CHECKSUM = re.compile(rb'("checksum": ")([0-9a-f]{64})(")')  # of predictor.json itself, taken with 64 zeros in it
+CHECKSUM = re.compile(rb'("checksum": ")([0-9a-f]{64})(")')  # of predictor.json itself with 64 zeros here
 
 
 class PredictorError(Exception):
-    """A folder or an image that cannot be used, in one line: which, why, and what to do."""
+    """An unusable folder or image, in one line: which, why, and the mend."""
 
 
 class Predictor(NamedTuple):
     """An opened folder."""
 
-    description: dict[str, Any]  # what predictor.json says
+    description: dict[str, Any]  # predictor.json
     predict: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
     # (B, S, S, 3) uint8 -> (keypoints (B, K, 2) in pixels of these, scores (B, K)), both float32, for any B
 
@@ -40,7 +40,7 @@ class Predictor(NamedTuple):
 
 
 def checked_description(folder: Path) -> dict[str, Any]:
-    """What predictor.json says, after the sha256 of every file of the folder. Raises PredictorError."""
+    """Reads predictor.json and verifies the sha256 of every file. Raises PredictorError."""
     path = Path(folder) / DESCRIPTION
     text = _bytes(path)
     try:
@@ -53,7 +53,7 @@ def checked_description(folder: Path) -> dict[str, Any]:
     if made_by != FORMAT:
         damage = "" if whole else ", or the file is damaged"
         raise PredictorError(f"{path}: format {made_by!r}, this program reads format {FORMAT}{damage}; use the "
-                             f"{RUNNER} of its own folder, or a newer kpjax")
+                             f"{RUNNER} in its folder, or export the run again")
     if not whole:
         raise PredictorError(f"{path}: damaged: its checksum does not fit its content; copy the folder again")
     for name, digest in found["files"].items():
@@ -64,7 +64,7 @@ def checked_description(folder: Path) -> dict[str, Any]:
 
 
 def digest_of_description(text: bytes) -> str:
-    """The sha256 of predictor.json with zeros in the place of its last checksum."""
+    """Returns the sha256 of predictor.json with zeros in place of its last checksum."""
     *_, last = [None, *CHECKSUM.finditer(text)]
     blanked = text if last is None else text[:last.start(2)] + b"0" * 64 + text[last.end(2):]
     return hashlib.sha256(blanked).hexdigest()
@@ -78,9 +78,9 @@ def _bytes(path: Path) -> bytes:
 
 
 def open_predictor(folder: Path) -> Predictor:
-    """The predictor in a folder, verified. Raises PredictorError for damage, and for a jax that cannot load it."""
+    """Opens and verifies a folder. Raises PredictorError for damage, and for a jax that cannot load it."""
     try:
-        import flatbuffers  # noqa: F401 (jax.export reads with it, and does not bring it along)
+        import flatbuffers  # noqa: F401 (jax.export needs it, but does not depend on it)
         import jax
         from jax import export
         from safetensors.numpy import load
@@ -92,11 +92,11 @@ def open_predictor(folder: Path) -> Predictor:
     shape, made_by = (1, *description["input"]["shape"][1:]), description["versions"]["jax"]
     try:
         compiled = jax.jit(export.deserialize(bytearray(_bytes(folder / FUNCTION))).call)
-        compiled.lower(weights, jax.ShapeDtypeStruct(shape, np.uint8))  # some faults show here only
+        compiled.lower(weights, jax.ShapeDtypeStruct(shape, np.uint8))  # some faults appear only here
     except Exception as error:  # jax raises errors of many kinds for a file that is too old or too new for it
         raise PredictorError(
             f"{folder / FUNCTION}: made by jax {made_by}, and jax {jax.__version__} does not load it "
-            f"({_first_line(error)}); pip install jax=={made_by}, or make it again with kpjax: python -m experiments "
+            f"({_first_line(error)}); pip install jax=={made_by}, or export it again with kpjax: python -m experiments "
             f"export --from {folder} --out NEW") from error
     weights = jax.device_put(weights)
 
@@ -113,14 +113,14 @@ def _first_line(error: Exception) -> str:
 
 
 def _check_images(images: np.ndarray, wanted: Sequence[int]) -> None:
-    """Raises PredictorError that names the dtype or the dimension that is wrong."""
+    """Raises PredictorError naming the wrong dtype or dimension."""
     if images.dtype != np.uint8:
         raise PredictorError(f"images: dtype {images.dtype}, uint8 is needed")
     if images.ndim != 4:
         raise PredictorError(f"images: {images.ndim} dimensions, 4 are needed: batch, height, width, channels")
     for name, size, expected in zip(("height", "width", "channels"), images.shape[1:], wanted[1:], strict=True):
         if size != expected:
-            raise PredictorError(f"images: {name} is {size}, {expected} is needed; `placed` brings an image of any "
+            raise PredictorError(f"images: {name} is {size}, {expected} is needed; `to_square` brings an image of any "
                                  "size to the right one")
 
 
@@ -128,7 +128,7 @@ def _check_images(images: np.ndarray, wanted: Sequence[int]) -> None:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """An image (H, W, 3) uint8 as a viewer shows it: turned as its EXIF says, grey as RGB, 16 bits as the upper 8."""
+    """Reads an image (H, W, 3) uint8 as viewers show it: turned by its EXIF, grey as RGB, 16 bits as the upper 8."""
     try:
         with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened)
@@ -140,12 +140,17 @@ def read_image(path: Path) -> np.ndarray:
         raise PredictorError(f"{path}: cannot be read: {error}") from None
 
 
-def placed(image: np.ndarray, given: Mapping[str, Any], box: Sequence[float] | None = None
-           ) -> tuple[np.ndarray, np.ndarray]:
-    """(the image as the predictor takes it (S, S, 3) uint8, map (3, 3) float32 from its pixels to the image's).
+def to_square(image: np.ndarray, given: Mapping[str, Any], box: Sequence[float] | None = None
+              ) -> tuple[np.ndarray, np.ndarray]:
+    """Brings an image to the square that the predictor takes.
 
-    given: `input` of predictor.json. Without a box the whole image in the middle of a black square; with one (x, y,
-    width, height of its edges, pixel 0 spanning 0 to 1) the square of `box_margin` times its longer side about it.
+    Args:
+        image: (H, W, 3) uint8.
+        given: `input` of predictor.json.
+        box: x, y, width, height of its edges, pixel 0 spanning 0 to 1. The square then has `box_margin` times its
+            longer side; without a box the whole image is centred on black.
+    Returns:
+        The square (S, S, 3) uint8, and the map (3, 3) float32 from its pixels to the image's.
     """
     side = given["shape"][1]
     square, there = _letterboxed(image, side) if box is None else _cropped(image, side, box, given["box_margin"])
@@ -185,8 +190,8 @@ def _cropped(image: np.ndarray, side: int, box: Sequence[float], margin: float) 
 
 
 def local_contrast(image: np.ndarray) -> np.ndarray:
-    """Grey values less their local mean, over their local deviation (Jarrett et al. 2009): (h, w, 3) uint8 alike."""
-    from scipy.ndimage import gaussian_filter  # jax brings scipy along
+    """Returns grey values less their local mean, over their local deviation (Jarrett et al. 2009): (h, w, 3) uint8."""
+    from scipy.ndimage import gaussian_filter  # jax depends on it
 
     grey = image.astype(np.float64) @ np.array((0.299, 0.587, 0.114)) / 255
     width = max(grey.shape) / 16
@@ -197,19 +202,22 @@ def local_contrast(image: np.ndarray) -> np.ndarray:
 
 
 def in_original_pixels(map_: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
-    """Points (K, 2) of a placed image in pixels of the original, float64."""
+    """Returns points (K, 2) of a square in pixels of the original image, float64."""
     moved = np.concatenate([keypoints, np.ones((len(keypoints), 1))], -1) @ np.asarray(map_, np.float64).T
     return moved[:, :2] / moved[:, 2:]
 
 
 def points_on(predictor: Predictor, images: Sequence[np.ndarray], boxes: Sequence[Sequence[float]] | None = None
               ) -> tuple[np.ndarray, np.ndarray]:
-    """(keypoints (N, K, 2) float64 in pixels of each image, scores (N, K) float32) of N images (H, W, 3) uint8 of
-    any sizes, or of what one box of each shows. Raises PredictorError where boxes are needed and none are given."""
+    """Predicts N images (H, W, 3) uint8 of any sizes, or one box of each.
+
+    Returns (keypoints (N, K, 2) float64 in pixels of each image, scores (N, K) float32). Raises PredictorError for
+    missing boxes if the predictor needs them.
+    """
     given = predictor.description["input"]
     if boxes is None and not given["whole_images"]:
-        raise PredictorError("boxes: this predictor was trained on what a box shows; give a box for every image")
-    squares, maps = zip(*(placed(image, given, box) for image, box in
+        raise PredictorError("boxes: this predictor was trained on crops around boxes; give a box for every image")
+    squares, maps = zip(*(to_square(image, given, box) for image, box in
                           zip(images, boxes or [None] * len(images), strict=True)), strict=True)
     found, scores = predictor.predict(np.stack(squares))
     return np.stack([in_original_pixels(*pair) for pair in zip(maps, found, strict=True)]), scores
@@ -219,7 +227,7 @@ def points_on(predictor: Predictor, images: Sequence[np.ndarray], boxes: Sequenc
 
 
 def check_images(side: int) -> np.ndarray:
-    """Two made images (2, side, side, 3) uint8, the same on every machine, for the check in predictor.json."""
+    """Renders two images (2, side, side, 3) uint8, the same on every machine, for the check in predictor.json."""
     y, x = np.mgrid[:side, :side]
     waves = np.stack([(x * (3 + channel) + y * (5 + 2 * channel)) % 256 for channel in range(3)], -1)
     disc = ((x - side // 3) ** 2 + (y - side // 2) ** 2 < (side // 5) ** 2)[..., None]
@@ -227,33 +235,33 @@ def check_images(side: int) -> np.ndarray:
 
 
 def difference_in_check(predictor: Predictor) -> float:
-    """How far, in pixels of the square, points on `check_images` lie from where they lay when this was exported."""
+    """Returns the largest distance, in pixels of the square, of points on `check_images` from those at export."""
     keypoints, _ = predictor.predict(check_images(predictor.description["input"]["shape"][1]))
     return float(np.abs(keypoints - np.array(predictor.description["check"]["keypoints"], np.float32)).max())
 
 
 def main(arguments: list[str]) -> None:
-    """The command line. Raises PredictorError."""
+    """Runs the command line. Raises PredictorError."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE")
     parser.add_argument("--box", nargs=4, type=float, metavar=("X", "Y", "WIDTH", "HEIGHT"),
-                        help="look at this part of every image")
+                        help="predict this part of every image")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write a csv instead of printing it")
     parser.add_argument("--batch-size", type=int, default=8, help="images at a time (default 8)")
     parser.add_argument("--self-test", nargs="?", const=0.5, type=float, metavar="PX",
-                        help="fail if points lie farther than that from where they lay when exported (default 0.5)")
+                        help="fail if points lie farther than that from those at export (default 0.5)")
     flags = parser.parse_args(arguments)
     if not flags.images and flags.self_test is None:
         parser.error("give images, or --self-test")
     if flags.batch_size < 1:
-        parser.error(f"--batch-size: {flags.batch_size} is no number of images")
+        parser.error(f"--batch-size: {flags.batch_size}; give 1 or more")
     predictor = open_predictor(Path(__file__).parent)
     if flags.self_test is not None:
         difference = difference_in_check(predictor)
         if not difference <= flags.self_test:
-            raise PredictorError(f"{Path(__file__).parent}: points lie up to {difference:.3g} px from where they lay "
-                                 "when it was exported; compare with JAX_PLATFORMS=cpu")
-        print(f"self-test: at most {difference:.2g} px from where the points lay when exported")
+            raise PredictorError(f"{Path(__file__).parent}: points lie up to {difference:.3g} px from those at export; "
+                                 "compare with JAX_PLATFORMS=cpu")
+        print(f"self-test: at most {difference:.2g} px from the points at export")
         return
     rows = [("image", "keypoint", "x", "y", "score", "status")]
     for start in range(0, len(flags.images), flags.batch_size):

@@ -1,9 +1,8 @@
-"""Writing a predictor's folder: the function compiled for every platform, and beside it the weights that it reads."""
+"""Export of a predictor's folder: the function compiled for every platform, and the weights that it reads."""
 import contextlib
 import dataclasses
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,27 +16,27 @@ from safetensors.numpy import save
 
 from kpjax.errors import InputError
 from kpjax.export import standalone
-from kpjax.files import strict
+from kpjax.files import atomic, strict
+from kpjax.images.transforms import AroundBox, BoxOrWhole, Letterbox, LocalContrast, Transform
 from kpjax.structures import Example, Method, Trained
 from kpjax.training.run_folder import versions
 from kpjax.training.trees import named_leaves, on_host
 
-# A method's `predict` as a function of plain containers, which can be compiled once and written to a file
-
-
+PLATFORMS = ("cpu", "cuda", "tpu")
 PlainPredict = Callable[[Mapping[str, jax.Array], jax.Array], dict[str, jax.Array]]
 
 
 def plain_weights(trained: Trained) -> dict[str, np.ndarray]:
-    """All that `predict` may read, by path, such as `variables/params/conv1/kernel`."""
+    """Returns all arrays `predict` may read, by path, such as `variables/params/conv1/kernel`."""
     return {path: np.array(on_host(leaf), order="C") for path, leaf in named_leaves(_tree(trained)).items()}
 
 
 def plain_predict(method: Method, trained: Trained) -> PlainPredict:
-    """(weights by path, images (B, S, S, 3) uint8) -> {"keypoints": (B, K, 2), "scores": (B, K)}, both float32.
+    """Returns a method's `predict` as a function of plain containers, which can be compiled and written to a file.
 
+    It maps (weights by path, images (B, S, S, 3) uint8) to {"keypoints": (B, K, 2), "scores": (B, K)}, both float32.
     Keypoints are (x, y) in pixels of the images, the centre of the top-left pixel at (0, 0). B may be symbolic.
-    trained: only its containers are read, the arrays come with each call, so that none becomes a constant.
+    trained: only its containers are read; the arrays come with each call, so that none becomes a constant.
     """
     count, structure, names = len(method.skeleton.names), jax.tree.structure(_tree(trained)), tuple(
         named_leaves(_tree(trained)))
@@ -59,30 +58,36 @@ def _tree(trained: Trained) -> dict:
     return {"variables": trained.variables, "frozen": trained.frozen}
 
 
-PLATFORMS = ("cpu", "cuda", "tpu")
-
-
 class Provenance(NamedTuple):
-    """What a predictor's folder tells about where it comes from."""
+    """The origin of a predictor, as its folder reports it."""
 
-    run: Mapping[str, Any]  # experiment, preset, variant, seed, digest of what was learnt
+    run: Mapping[str, Any]  # experiment, preset, variant, seed, digest of the weights
     score: Mapping[str, Any]  # kind, cutoff and perhaps a table
-    files: Mapping[str, Any]  # the run's JSON files by name, from which its method is built again
+    files: Mapping[str, Any]  # the run's JSON files by name, from which its method is rebuilt
 
 
 def write_predictor(
-    folder: Path, method: Method, trained: Trained, placement: Mapping[str, Any], side: int, provenance: Provenance, *,
+    folder: Path, method: Method, trained: Trained, transform: Transform, provenance: Provenance, *,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Writes predict.bin, weights.safetensors, run.py and predictor.json, whole or not at all; returns what the last
-    says.
+    """Writes predict.bin, weights.safetensors, run.py and predictor.json, whole or not at all.
 
-    placement: of `kpjax.export.placement.placement_told`. Weights that `predict` does not read stay behind; their
-    shapes are told. Raises InputError if the folder holds anything already (unless `overwrite`, which replaces an
-    earlier predictor and nothing else) or cannot be written.
+    Args:
+        folder: a new folder.
+        method: predicts with what was learnt.
+        trained: weights that `predict` does not read are left out; predictor.json has their shapes.
+        transform: brings images to the square that `predict` takes.
+        provenance: copied into predictor.json.
+        overwrite: replaces an earlier predictor, and nothing else.
+    Returns:
+        The content of predictor.json.
+    Raises:
+        InputError: for a folder that is not free or cannot be written, and a transform that `input_of` refuses.
     """
     folder = Path(folder)
     check_free(folder, overwrite)
+    given = input_of(transform)
+    side = given["shape"][1]
     function, weights = plain_predict(method, trained), plain_weights(trained)
     read = weights_read(function, weights, side)
     unread = {name: {"dtype": str(array.dtype), "shape": array.shape} for name, array in weights.items()
@@ -102,8 +107,7 @@ def write_predictor(
         "versions": {"kpjax": "not installed as a package"} | versions() | {
             "calling_convention": exported.calling_convention_version},
         "platforms": PLATFORMS, "run": provenance.run, "skeleton": dataclasses.asdict(method.skeleton),
-        "input": {"shape": ["batch", side, side, 3], "dtype": "uint8", "layout": "NHWC, RGB, 0 to 255", **placement},
-        "normalisation": "inside the function",
+        "input": given, "normalisation": "inside the function",
         "output": {"keypoints": "(batch, K, 2) float32, (x, y) in pixels of the input, centre of its top-left pixel "
                                 "at (0, 0)", "scores": "(batch, K) float32, the higher the surer, no probability"},
         "score": provenance.score,
@@ -120,27 +124,40 @@ def write_predictor(
     return json.loads(contents[standalone.DESCRIPTION])
 
 
+def input_of(transform: Transform) -> dict[str, Any]:
+    """Returns `input` of predictor.json: the shape and layout of images, and how run.py brings them to it.
+
+    Raises InputError for a transform that run.py cannot do.
+    """
+    inner = transform.transform if isinstance(transform, LocalContrast) else transform
+    if not isinstance(inner, Letterbox | BoxOrWhole | AroundBox):
+        raise InputError(f"transform: an exported predictor cannot do {transform}; predict with the run itself")
+    return {"shape": ["batch", inner.side, inner.side, 3], "dtype": "uint8", "layout": "NHWC, RGB, 0 to 255",
+            "whole_images": not isinstance(inner, AroundBox), "box_margin": getattr(inner, "margin", BoxOrWhole.margin),
+            "contrast": "local" if transform is not inner else ""}
+
+
 def check_free(folder: Path, overwrite: bool) -> None:
-    """Raises InputError for a folder that holds something, but for an earlier predictor that may be replaced."""
+    """Raises InputError for a folder with content, except for an earlier predictor that may be replaced."""
     if folder.is_file() or folder.is_symlink():
-        raise InputError(f"--out: {folder} is a file or a link; give a new folder")
+        raise InputError(f"out: {folder} is a file or a link; give a new folder")
     held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     ours = {standalone.FUNCTION, standalone.WEIGHTS, standalone.RUNNER, standalone.DESCRIPTION, "__pycache__"}
     if other := sorted(set(held) - ours):
-        raise InputError(f"--out: {folder} holds {other[0]}, which is no part of a predictor; give a new folder")
+        raise InputError(f"out: {folder} holds {other[0]}, which is no part of a predictor; give a new folder")
     if held and not overwrite:
-        raise InputError(f"--out: {folder} exists already; give --overwrite or another folder")
+        raise InputError(f"out: {folder} exists already; set overwrite or give another folder")
 
 
 def weights_read(function: PlainPredict, weights: Mapping[str, np.ndarray], side: int) -> tuple[str, ...]:
-    """The names of the weights that points depend on: not those of a frozen teacher, or of what painted images."""
+    """Returns the names of the weights that keypoints depend on: not a frozen teacher's, nor a decoder's."""
     exported = _exported(function, weights, (1, side, side, 3), ("cpu",))
     names = sorted(weights)  # as jax orders a dictionary; the images come last
     return tuple(names[number] for number in exported.module_kept_var_idx if number < len(names))
 
 
 def empty_mappings(trained: Trained) -> list[list[str]]:
-    """Where there are mappings that hold no array, such as the statistics of a network that has none."""
+    """Returns the paths of mappings without an array, such as the statistics of a network that has none."""
     def below(node, names: list[str]) -> list[list[str]]:
         if not isinstance(node, Mapping):
             return []
@@ -157,7 +174,7 @@ def _exported(function: PlainPredict, weights, shape: tuple, platforms: tuple[st
 
 @contextlib.contextmanager
 def _without_folder_names() -> Iterator[None]:
-    """Compiled code names the file of every operation; the folders of the machine that it was made on stay out."""
+    """Keeps this machine's folders out of compiled code, which names the source file of every operation."""
     option = "jax_hlo_source_file_canonicalization_regex"
     before = getattr(jax.config, option)
     jax.config.update(option, r".*[\\/]")
@@ -168,7 +185,7 @@ def _without_folder_names() -> Iterator[None]:
 
 
 def _check(function: PlainPredict, weights: Mapping[str, np.ndarray], side: int) -> dict[str, Any]:
-    """Points and scores of the run itself on made images, computed on a CPU where there is one."""
+    """Returns the run's keypoints and scores on `check_images`, computed on a CPU where there is one."""
     try:
         device = jax.local_devices(backend="cpu")[0]
     except RuntimeError:
@@ -178,16 +195,7 @@ def _check(function: PlainPredict, weights: Mapping[str, np.ndarray], side: int)
 
 
 def _write(folder: Path, contents: Mapping[str, bytes]) -> None:
-    temporary = folder.with_name(f".{folder.name}.writing")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
+    with atomic(folder) as partial:
+        partial.mkdir()
         for name, content in contents.items():
-            (temporary / name).write_bytes(content)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.replace(folder)
-    except OSError as error:
-        raise InputError(f"--out: {folder} cannot be written: {error.strerror or error}; free some space or choose "
-                         "another folder") from error
+            (partial / name).write_bytes(content)

@@ -1,6 +1,10 @@
-"""Images of any size brought to one square size on the host, with the keypoints moved along and the way back kept."""
+"""Resize and crop transforms: images of any size brought to a square on the host, together with their keypoints.
+
+A transform is a frozen dataclass called with an image (h, w, 3) uint8, keypoints (K, 2), visible (K,), the set's
+reference length in pixels and perhaps the annotated box (x, y, width, height) in pixels; see `Transform`.
+"""
 import math
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -8,245 +12,245 @@ from scipy.ndimage import gaussian_filter
 
 from kpjax.errors import InputError
 from kpjax.images import boxes
-from kpjax.images.boxes import landmark_box
 
-Placed = tuple[np.ndarray, np.ndarray, np.ndarray, np.float32, np.ndarray]
-# (image (S, S, 3) uint8, keypoints, visible, scale, crop (3, 3): pixels of the placed image -> of the given one)
-
-
-class Place(Protocol):
-    """image (h, w, 3) uint8, keypoints (K, 2), visible (K,), the set's reference length in pixels -> the square one.
-
-    box: (4,) x, y, width, height in pixels of the image, where the set says what is shown; most placements leave it
-    aside.
-    """
-
-    def __call__(
-        self, image: np.ndarray, keypoints: np.ndarray, visible: np.ndarray, scale: np.float32,
-        box: np.ndarray | None = None,
-    ) -> Placed: ...
+Transformed = tuple[np.ndarray, np.ndarray, np.ndarray, np.float32, np.ndarray]
+# (image (S, S, 3) uint8, keypoints, visible, scale, crop (3, 3): its pixels -> those of the given image)
 
 
-def _placed(image: Image.Image, map_: np.ndarray, keypoints, visible, scale) -> Placed:
-    """What belongs to an image that was resampled under `map_` (given -> placed pixels).
-
-    A point that lands outside is not visible any more. The reference length grows with the square root of the map's
-    determinant, which is exact for maps that keep angles.
-    """
-    moved = boxes.move_points(map_, keypoints)
-    inside = ((moved >= -0.5) & (moved < image.width - 0.5)).all(axis=-1)
-    visible = (inside & (np.asarray(visible) > 0)).astype(np.float32)
-    growth = np.sqrt(abs(np.linalg.det(np.asarray(map_, np.float64)[:2, :2])))
-    return (np.asarray(image), np.where(visible[:, None] > 0, moved, np.float32(0)), visible,
-            np.float32(scale * growth), boxes.invert(map_))
-
-
-def _resized(image: Image.Image, width: int, height: int) -> Image.Image:
-    return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BILINEAR)
-
-
-def _pasted(image: np.ndarray, fit: boxes.Fit, side: int) -> Image.Image:
-    """The image resized and pasted on black."""
-    canvas = Image.new("RGB", (side, side))
-    canvas.paste(_resized(Image.fromarray(image), fit.width, fit.height), (fit.left, fit.upper))
-    return canvas
-
-
-def letterbox(side: int) -> Place:
+@dataclass(frozen=True)
+class Letterbox:
     """The whole image, its longer side at `side` pixels, black beside it."""
-    def place(image, keypoints, visible, scale, box=None):
-        size = image.shape[1], image.shape[0], side
-        placed = _pasted(image, boxes.letterbox_fit(*size), side)
-        return _placed(placed, boxes.letterbox_map(*size), keypoints, visible, scale)
-    return place
+
+    side: int
+
+    def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
+        size = image.shape[1], image.shape[0], self.side
+        pasted = _pasted(image, boxes.letterbox_fit(*size), self.side)
+        return _transformed(pasted, boxes.letterbox_map(*size), keypoints, visible, scale)
 
 
-def pad_to_square(side: int) -> Place:
-    """The whole image as the RegDA authors place Leeds Sports images (see `boxes.pad_to_square_map`).
+@dataclass(frozen=True)
+class PadToSquare:
+    """The whole image as the RegDA authors pad Leeds Sports images (see `boxes.pad_to_square_map`).
 
-    It differs from `letterbox` in rounding: sizes are cut, not rounded, and coordinates move by half the gap as a
-    real number, without the half-pixel of a resampling.
+    It differs from `Letterbox` in rounding: sizes are truncated, and coordinates move by half the gap as a real
+    number, without the half-pixel of a resampling.
     """
-    def place(image, keypoints, visible, scale, box=None):
-        size = image.shape[1], image.shape[0], side
-        placed = _pasted(image, boxes.pad_to_square_fit(*size), side)
-        return _placed(placed, boxes.pad_to_square_map(*size), keypoints, visible, scale)
-    return place
+
+    side: int
+
+    def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
+        size = image.shape[1], image.shape[0], self.side
+        pasted = _pasted(image, boxes.pad_to_square_fit(*size), self.side)
+        return _transformed(pasted, boxes.pad_to_square_map(*size), keypoints, visible, scale)
 
 
-def stretch(side: int) -> Place:
+@dataclass(frozen=True)
+class Stretch:
     """The whole image, each axis stretched to `side` pixels on its own."""
-    def place(image, keypoints, visible, scale, box=None):
-        placed = _resized(Image.fromarray(image), side, side)
-        return _placed(placed, boxes.stretch_map(image.shape[1], image.shape[0], side), keypoints, visible, scale)
-    return place
+
+    side: int
+
+    def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
+        map_ = boxes.stretch_map(image.shape[1], image.shape[0], self.side)
+        return _transformed(_resized(image, self.side, self.side), map_, keypoints, visible, scale)
 
 
-def box_crop(side: int, margin: float = 1.5, *, grid: str = "half_pixel") -> Place:
+@dataclass(frozen=True)
+class BoxCrop:
     """A square around the visible keypoints, `margin` times their extent, shifted to stay inside the image.
 
-    grid: how keypoints move, "half_pixel" as the pixels do, or "index" as in the official RegDA code (see
-    `boxes.crop_map`). An image whose visible keypoints span no area is placed as by `letterbox`.
+    grid: "half_pixel" moves keypoints as pixels move, "index" as the official RegDA code does (see `boxes.crop_map`).
+    An image whose visible keypoints span no area is letterboxed.
     """
-    whole = letterbox(side)
 
-    def place(image, keypoints, visible, scale, box=None):
-        if not np.any(visible):
-            return whole(image, keypoints, visible, scale)
-        height, width = image.shape[:2]
-        square = boxes.square_box(boxes.tight_box(keypoints, visible), width, height, margin)
-        left, upper, right, lower = (int(edge) for edge in square)
-        if right <= left:
-            return whole(image, keypoints, visible, scale)
-        placed = _resized(Image.fromarray(image[upper:lower, left:right]), side, side)
-        return _placed(placed, boxes.crop_map(square, side, grid=grid), keypoints, visible, scale)
-    return place
+    side: int
+    margin: float = 1.5
+    grid: str = "half_pixel"
+
+    def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
+        if np.any(visible):
+            square = boxes.square_box(boxes.tight_box(keypoints, visible), image.shape[1], image.shape[0], self.margin)
+            if square[2] > square[0]:
+                return _cut(image, square, self.side, self.grid, keypoints, visible, scale)
+        return Letterbox(self.side)(image, keypoints, visible, scale)
 
 
-def person_crop(side: int, margin: float = 1.25, *, smallest: float = 0.0) -> Place:
+@dataclass(frozen=True)
+class PersonCrop:
     """A square of `margin` times the longer side of the annotated box, about its middle, black beyond the image.
 
     smallest: the least side of the square in pixels. Sampling and coordinates are those of the official HRNet code
-    (Sun et al. 2019; see `boxes.person_map`): bilinear between four pixels at any reduction, its margin 1.25. A point
-    outside the square is not visible any more. Raises InputError for an example without a box.
+    (Sun et al. 2019; see `boxes.person_map`): bilinear between four pixels at any reduction, its margin 1.25. Points
+    outside the square become invisible. Raises InputError for an example without a box.
     """
-    def place(image, keypoints, visible, scale, box=None):
-        x, y, width, height = _needed(box)
-        length = max(margin * max(width, height), smallest)
-        map_ = boxes.person_map((x + width / 2, y + height / 2), length, side)
+
+    side: int
+    margin: float = 1.25
+    smallest: float = 0.0
+
+    def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
+        x, y, width, height = _checked(box)
+        length = max(self.margin * max(width, height), self.smallest)
+        map_ = boxes.person_map((x + width / 2, y + height / 2), length, self.side)
         # Pillow counts from the corner of the first pixel, maps of centres from its middle.
         (step, _, left), (_, _, upper) = np.linalg.inv(np.asarray(map_, np.float64))[:2]
         corner = 0.5 - 0.5 * step
-        placed = Image.fromarray(image).transform(
-            (side, side), Image.Transform.AFFINE, (step, 0, left + corner, 0, step, upper + corner),
+        crop = Image.fromarray(image).transform(
+            (self.side, self.side), Image.Transform.AFFINE, (step, 0, left + corner, 0, step, upper + corner),
             Image.Resampling.BILINEAR)
-        return _placed(placed, map_, keypoints, visible, scale)
-    return place
+        return _transformed(crop, map_, keypoints, visible, scale)
 
 
-def around_box(side: int, margin: float = 1.25) -> Place:
+@dataclass(frozen=True)
+class AroundBox:
     """A square of `margin` times the longer side of the given box, about its middle, black beyond the image.
 
-    The numbers of the box are edges (pixel 0 spans 0 to 1), and the square is resized edge to edge as `letterbox` does
-    it. Nothing is rounded to whole pixels. A point outside the square is not visible any more.
-    Raises InputError for an example without a box.
+    The box counts edges (pixel 0 spans 0 to 1), and the square is resized edge to edge as `Letterbox` does. Nothing is
+    rounded to whole pixels. Points outside the square become invisible. Raises InputError for an example without a box.
     """
-    def place(image, keypoints, visible, scale, box=None):
-        x, y, width, height = _needed(box)
-        length = margin * max(width, height)
+
+    side: int
+    margin: float = 1.25
+
+    def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
+        x, y, width, height = _checked(box)
+        length = self.margin * max(width, height)
         left, upper = x + width / 2 - length / 2, y + height / 2 - length / 2
         # Whole pixels that hold the square; those beyond the image come out black.
         corner = math.floor(left), math.floor(upper)
         held = Image.fromarray(image).crop((*corner, math.ceil(left + length), math.ceil(upper + length)))
         inside = left - corner[0], upper - corner[1]
         square = (*inside, min(inside[0] + length, held.width), min(inside[1] + length, held.height))
-        placed = held.resize((side, side), Image.Resampling.BILINEAR, box=square)
-        step = side / length
+        crop = held.resize((self.side, self.side), Image.Resampling.BILINEAR, box=square)
+        step = self.side / length
         map_ = np.array([[step, 0, (0.5 - left) * step - 0.5], [0, step, (0.5 - upper) * step - 0.5], [0, 0, 1]],
                         np.float32)
-        return _placed(placed, map_, keypoints, visible, scale)
-    return place
+        return _transformed(crop, map_, keypoints, visible, scale)
 
 
-def scaled_by_box(place: Place) -> Place:
-    """The same placement, with the longer side of the annotated box as the reference length.
+@dataclass(frozen=True)
+class BoxOrWhole:
+    """`AroundBox` where a box is given, else `Letterbox`: for predictions by networks trained on whole images."""
 
-    For PCK as it is defined for Leeds Sports, CUB and ATRW (Moskvyak et al. 2021), whatever length a set stores.
-    Raises InputError for an example without a box.
+    side: int
+    margin: float = 1.25
+
+    def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
+        transform = Letterbox(self.side) if box is None else AroundBox(self.side, self.margin)
+        return transform(image, keypoints, visible, scale, box)
+
+
+# Crops around annotated landmarks, as papers on unsupervised landmarks evaluate
+
+
+class _AroundLandmarks:
+    """A window about the visible landmarks, or the corners of the box if none is visible, stretched to a square.
+
+    Coordinates move as in the published code (`boxes.crop_map` with grid "index"). Raises InputError for an image with
+    neither landmarks nor a box, and for a window outside the image.
     """
-    def place_with_length(image, keypoints, visible, scale, box=None):
-        _, _, width, height = _needed(box)
-        return place(image, keypoints, visible, np.float32(max(width, height)), box)
-    return place_with_length
+
+    def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
+        points = np.asarray(keypoints, np.float64)[np.asarray(visible) > 0]
+        if not len(points):
+            if box is None:
+                raise InputError("keypoints: the crop needs a visible landmark or a box, and the example has neither; "
+                                 "use a transform of the whole image, for example Letterbox")
+            left, upper, width, height = np.asarray(box, np.float64)
+            points = np.array([[left, upper], [left + width, upper + height]])
+        window = self._window(points, image.shape[1], image.shape[0])
+        return _cut(image, window, self.side, "index", keypoints, visible, scale)
 
 
-def _needed(box: np.ndarray | None) -> tuple[float, ...]:
-    """x, y, width and height of a box that is there and has an area along one axis at least."""
-    if box is None:
-        raise InputError("box: the placement goes by the annotated box and the example has none; choose a set that "
-                         "has boxes, and prepare it again if it was prepared without")
-    x, y, width, height = (float(number) for number in box)
-    if not max(width, height) > 0:
-        raise InputError(f"box: width {width:g} and height {height:g}; one of them must be positive")
-    return x, y, width, height
+@dataclass(frozen=True)
+class LandmarkCrop(_AroundLandmarks):
+    """The landmarks' box with a margin of `tightness` percent of its mean side (see `boxes.landmark_box`).
 
-
-# Images cropped by their annotated landmarks, as papers on unsupervised landmarks crop them for evaluation
-
-
-def landmark_crop(side: int, tightness: int = 64) -> Place:
-    """The box of the visible landmarks with a margin of `tightness` percent, stretched to a square of `side`.
-
-    An image without visible landmarks is cropped by the corners of its annotated box if it has one. Coordinates move
-    as in the published code (`boxes.crop_map` with grid "index"). 16 is the default of that code, 64 what its notes
-    use. Raises InputError for an image with neither, and for a box that lies outside of it.
+    16 is the default of the published code, 64 what its notes use.
     Source: "Object landmark discovery through unsupervised adaptation" (NeurIPS 2019), its code.
     """
-    def place(image, keypoints, visible, scale, box=None):
-        height, width = image.shape[:2]
-        points = _corners_or_landmarks(keypoints, visible, box)
-        return _cut(image, landmark_box(points, tightness, width, height), side, keypoints, visible, scale)
-    return place
+
+    side: int
+    tightness: int = 64
+
+    def _window(self, points: np.ndarray, width: int, height: int) -> np.ndarray:
+        return boxes.landmark_box(points, self.tightness, width, height)
 
 
-def margin_crop(side: int, pixels: float = 60.0) -> Place:
-    """The box of the visible landmarks and `pixels` on each side of it, cut to the image and stretched to a square:
-    BBC-Pose for training. Raises InputError as `landmark_crop` does.
-    """
-    def place(image, keypoints, visible, scale, box=None):
-        points = _corners_or_landmarks(keypoints, visible, box)
-        window = boxes.tight_box(points) + pixels * np.array([-1, -1, 1, 1])
-        return _cut(image, _inside(window, image), side, keypoints, visible, scale)
-    return place
+@dataclass(frozen=True)
+class MarginCrop(_AroundLandmarks):
+    """The landmarks' box with `pixels` on each side, cut to the image: BBC-Pose for training."""
+
+    side: int
+    pixels: float = 60.0
+
+    def _window(self, points: np.ndarray, width: int, height: int) -> np.ndarray:
+        return _inside(boxes.tight_box(points) + self.pixels * np.array([-1, -1, 1, 1]), width, height)
 
 
-def window_crop(side: int, extent: float = 300.0) -> Place:
-    """A window of `extent` pixels about the middle of the visible landmarks' box, cut to the image and stretched to a
-    square: BBC-Pose for evaluation. Raises InputError as `landmark_crop` does.
-    """
-    def place(image, keypoints, visible, scale, box=None):
-        tight = boxes.tight_box(_corners_or_landmarks(keypoints, visible, box))
+@dataclass(frozen=True)
+class WindowCrop(_AroundLandmarks):
+    """A window of `extent` pixels about the middle of the landmarks' box, cut to the image: BBC-Pose for evaluation."""
+
+    side: int
+    extent: float = 300.0
+
+    def _window(self, points: np.ndarray, width: int, height: int) -> np.ndarray:
+        tight = boxes.tight_box(points)
         middle = (tight[:2] + tight[2:]) / 2
-        window = np.concatenate([middle - extent / 2, middle + extent / 2])
-        return _cut(image, _inside(window, image), side, keypoints, visible, scale)
-    return place
+        return _inside(np.concatenate([middle - self.extent / 2, middle + self.extent / 2]), width, height)
 
 
-def _corners_or_landmarks(keypoints: np.ndarray, visible: np.ndarray, box: np.ndarray | None) -> np.ndarray:
-    shown = np.asarray(keypoints, np.float64)[np.asarray(visible) > 0]
-    if len(shown):
-        return shown
-    if box is None:
-        raise InputError("keypoints: the crop goes by annotated landmarks, and the example has neither one nor a box; "
-                         "choose a placement of the whole image, for example letterbox")
-    left, upper, width, height = np.asarray(box, np.float64)
-    return np.array([[left, upper], [left + width, upper + height]])
+# Transforms of transforms
 
 
-def _inside(window: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """A window in whole pixels, cut to an image."""
-    height, width = image.shape[:2]
-    left, upper, right, lower = np.rint(window).astype(int)
-    box = np.array([max(left, 0), max(upper, 0), min(right, width), min(lower, height)])
-    if box[0] >= box[2] or box[1] >= box[3]:
-        raise InputError(f"keypoints: the window {box.tolist()} around them has no area inside an image of "
-                         f"{width} x {height}; check that they are in pixels of this image")
-    return box
+@dataclass(frozen=True)
+class ScaledByBox:
+    """The same transform, with the longer side of the annotated box as the reference length.
+
+    For PCK as defined for Leeds Sports, CUB and ATRW (Moskvyak et al. 2021), whatever length a set stores.
+    Raises InputError for an example without a box.
+    """
+
+    transform: "Transform"
+
+    def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
+        _, _, width, height = _checked(box)
+        return self.transform(image, keypoints, visible, np.float32(max(width, height)), box)
 
 
-def _cut(image: np.ndarray, box: np.ndarray, side: int, keypoints, visible, scale) -> Placed:
-    left, upper, right, lower = (int(edge) for edge in box)
-    cut = Image.fromarray(image[upper:lower, left:right]).resize((side, side), Image.Resampling.BILINEAR)
-    map_ = boxes.crop_map(box, side, grid="index")
-    moved = boxes.move_points(map_, keypoints)
-    inside = ((moved >= -0.5) & (moved < side - 0.5)).all(axis=-1)
-    visible = (inside & (np.asarray(visible) > 0)).astype(np.float32)
-    growth = np.sqrt(abs(np.linalg.det(np.asarray(map_, np.float64)[:2, :2])))
-    return (np.asarray(cut), np.where(visible[:, None] > 0, moved, np.float32(0)), visible, np.float32(scale * growth),
-            boxes.invert(map_))
+@dataclass(frozen=True)
+class LocalContrast:
+    """The same transform, followed by `local_contrast`."""
+
+    transform: "Transform"
+
+    def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
+        image, *rest = self.transform(image, keypoints, visible, scale, box)
+        return local_contrast(image), *rest
 
 
-# Images in which only local contrast is left: no colour, no light and shade, weak and strong edges alike
+Transform = (Letterbox | PadToSquare | Stretch | BoxCrop | PersonCrop | AroundBox | BoxOrWhole | LandmarkCrop
+             | MarginCrop | WindowCrop | ScaledByBox | LocalContrast)
+
+
+def accepting_boxes(transform: Transform) -> Transform:
+    """Returns the transform for predictions: a letterbox that crops around a box where one is given."""
+    match transform:
+        case LocalContrast(inner):
+            return LocalContrast(accepting_boxes(inner))
+        case Letterbox(side):
+            return BoxOrWhole(side)
+    return transform
+
+
+def needs_box(transform: Transform) -> bool:
+    """Returns whether a transform refuses examples without a box."""
+    match transform:
+        case LocalContrast(inner):
+            return needs_box(inner)
+    return isinstance(transform, PersonCrop | AroundBox | ScaledByBox)
 
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
@@ -255,10 +259,10 @@ RANGE = 3.0  # deviations from the local mean that black and white stand for
 
 
 def local_contrast(image: np.ndarray) -> np.ndarray:
-    """An image (h, w, 3) uint8 as its grey values less their local mean, over their local deviation: (h, w, 3) uint8
-    with equal channels, 127 where nothing differs from its surroundings.
+    """Returns an image's grey values less their local mean, over their local deviation.
 
-    Deviations below the image's mean deviation count as that, so that noise on an even ground stays weak.
+    (h, w, 3) uint8 -> (h, w, 3) uint8 with equal channels, 127 where nothing differs from its surroundings. Deviations
+    below the image's mean deviation count as that, so that noise on an even ground stays weak.
     Source: Jarrett et al. 2009, "What is the best multi-stage architecture for object recognition?", section 2.
     """
     grey = image.astype(np.float64) @ np.array(LUMA) / 255
@@ -270,10 +274,54 @@ def local_contrast(image: np.ndarray) -> np.ndarray:
     return np.repeat(shown[..., None], 3, axis=-1)
 
 
-def place_local_contrast(place: Place) -> Place:
-    """The same placement, of which the local contrast is kept."""
-    def placed(image, keypoints, visible, scale, box=None):
-        image, *rest = place(image, keypoints, visible, scale, box)
-        return local_contrast(image), *rest
+def _transformed(image: Image.Image, map_: np.ndarray, keypoints, visible, scale) -> Transformed:
+    """Moves the annotation of an image resampled under `map_` (pixels of the given image -> of this one).
 
-    return placed
+    A point that lands outside becomes invisible. The reference length grows with the square root of the map's
+    determinant, which is exact for maps that keep angles.
+    """
+    moved = boxes.move_points(map_, keypoints)
+    inside = ((moved >= -0.5) & (moved < image.width - 0.5)).all(axis=-1)
+    visible = (inside & (np.asarray(visible) > 0)).astype(np.float32)
+    growth = np.sqrt(abs(np.linalg.det(np.asarray(map_, np.float64)[:2, :2])))
+    return (np.asarray(image), np.where(visible[:, None] > 0, moved, np.float32(0)), visible,
+            np.float32(scale * growth), boxes.invert(map_))
+
+
+def _resized(image: np.ndarray, width: int, height: int) -> Image.Image:
+    return Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+
+
+def _pasted(image: np.ndarray, fit: boxes.Fit, side: int) -> Image.Image:
+    """Pastes the resized image on black."""
+    canvas = Image.new("RGB", (side, side))
+    canvas.paste(_resized(image, fit.width, fit.height), (fit.left, fit.upper))
+    return canvas
+
+
+def _cut(image: np.ndarray, box: np.ndarray, side: int, grid: str, keypoints, visible, scale) -> Transformed:
+    """Stretches the inside of a box in whole pixels over a square."""
+    left, upper, right, lower = (int(edge) for edge in box)
+    return _transformed(_resized(image[upper:lower, left:right], side, side), boxes.crop_map(box, side, grid=grid),
+                        keypoints, visible, scale)
+
+
+def _inside(window: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Rounds a window to whole pixels and cuts it to the image."""
+    left, upper, right, lower = np.rint(window).astype(int)
+    box = np.array([max(left, 0), max(upper, 0), min(right, width), min(lower, height)])
+    if box[0] >= box[2] or box[1] >= box[3]:
+        raise InputError(f"keypoints: the window {box.tolist()} around them has no area inside an image of "
+                         f"{width} x {height}; check that they are in pixels of this image")
+    return box
+
+
+def _checked(box: np.ndarray | None) -> tuple[float, ...]:
+    """Returns x, y, width and height of a box that has an extent along one axis at least."""
+    if box is None:
+        raise InputError("box: the transform crops around the annotated box, and the example has none; choose a set "
+                         "with boxes, and prepare it again if it was prepared without them")
+    x, y, width, height = (float(number) for number in box)
+    if not max(width, height) > 0:
+        raise InputError(f"box: width {width:g} and height {height:g}; one of them must be positive")
+    return x, y, width, height

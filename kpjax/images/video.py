@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from kpjax.errors import InputError
+from kpjax.files import atomic
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -266,31 +267,26 @@ def write_video(
     several sizes, or times that do not rise or are not as many as the frames.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix or '.mp4'}")
     clock = Fraction(1, CLOCK)
     last = None
-    try:
-        with av.open(partial, "w") as container:
-            stream = None
-            for number, image in enumerate(frames):
-                if stream is None:
-                    size = image.shape
-                    stream = container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
-                    stream.width, stream.height = (length + length % 2 for length in (size[1], size[0]))
-                    stream.pix_fmt, stream.codec_context.time_base = "yuv420p", clock
-                    stream.options = {"crf": "18", "preset": "veryfast"}
-                if image.shape != size:
-                    raise InputError(f"{path}: frame {number} is {image.shape[1]}x{image.shape[0]}, those before are "
-                                     f"{size[1]}x{size[0]}; a video has one size")
-                last = _encode(container, stream, image, _stamp(path, number, rate, times, last))
+    with atomic(path) as partial, av.open(partial, "w", format=None if path.suffix else "mp4") as container:
+        stream = None
+        for number, image in enumerate(frames):
             if stream is None:
-                raise InputError(f"{path}: there is no frame to write; give at least one")
-            if times is not None and number + 1 != len(times):
-                raise InputError(f"{path}: {number + 1} frames and {len(times)} times; give each frame its time")
-            container.mux(stream.encode())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+                size = image.shape
+                stream = container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
+                stream.width, stream.height = (length + length % 2 for length in (size[1], size[0]))
+                stream.pix_fmt, stream.codec_context.time_base = "yuv420p", clock
+                stream.options = {"crf": "18", "preset": "veryfast"}
+            if image.shape != size:
+                raise InputError(f"{path}: frame {number} is {image.shape[1]}x{image.shape[0]}, those before are "
+                                 f"{size[1]}x{size[0]}; a video has one size")
+            last = _encode(container, stream, image, _stamp(path, number, rate, times, last))
+        if stream is None:
+            raise InputError(f"{path}: there is no frame to write; give at least one")
+        if times is not None and number + 1 != len(times):
+            raise InputError(f"{path}: {number + 1} frames and {len(times)} times; give each frame its time")
+        container.mux(stream.encode())
     return path
 
 

@@ -58,7 +58,7 @@ def frame_pairs(
     The reference of frame i is uniform over the frames of its video at most `window` frames from i, i itself left out
     (Keypoint Pyramids, Qian et al. 2022: 250). Frames count as the video numbers them, also where some were
     left out. Row r of both streams is one pair, for any number of processes.
-    crop: "own" takes the frames as the source places them, right where the placement is the same for all frames of a
+    crop: "own" takes the frames as the source crops them, right where the transform is the same for all frames of a
     video; "union" and "first" cut both out with one box, that around both annotated boxes (Jakab et al. 2018) or that
     of the frame, for a crop that follows the person would leak its motion into the pair.
     repeats: whether a batch may be larger than the source. Raises InputError for a video of one frame, a window longer
@@ -125,7 +125,7 @@ def _check(source: VideoSource, window: int, crop: Crop) -> None:
     if crop not in ("own", "union", "first"):
         raise InputError(f"crop is {crop!r}; choose own, union or first")
     if crop == "own" and (source[0].crop != source[1].crop).any():
-        raise InputError(f"{source.name}: its placement cuts the frames of a video out one by one, which leaks what "
-                         "moves; choose the crop union or first, or a placement of whole frames")
+        raise InputError(f"{source.name}: its transform crops each frame of a video on its own, which leaks what "
+                         "moves; choose the crop union or first, or a transform of whole frames")
     if crop != "own" and source.box(0) is None:
         raise InputError(f"{source.name}: crop {crop} goes by annotated boxes and the set has none; choose own")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from kpjax.errors import InputError, summarise
 from kpjax.images import boxes
-from kpjax.images.transforms import Place, local_contrast
+from kpjax.images.transforms import Transform, local_contrast
 from kpjax.structures import Example, Skeleton
 
 
@@ -110,7 +110,7 @@ def arrays(
 class TfdsSource:
     """Prepared records (image as the bytes of its file, keypoints, visible, scale, id) brought to one image size.
 
-    A record may have a `box` (4,) too, x, y, width, height in pixels, for placements that go by it.
+    A record may have a `box` (4,) too, x, y, width, height in pixels, for transforms that read it.
 
     records: anything with `len` and integer indexing, as tfds' `as_data_source` with `SkipDecoding` for the image.
     Reading an example raises InputError with its id if its image does not decode or cannot be placed.
@@ -118,7 +118,7 @@ class TfdsSource:
 
     records: Sequence[Mapping]
     skeleton: Skeleton
-    place: Place
+    transform: Transform
     name: str
 
     @cached_property
@@ -146,7 +146,7 @@ class TfdsSource:
             raise InputError(f"{self.name}, {record['id'].decode()}: the image cannot be read: {error}; "
                              "prepare the set again") from error
         try:
-            placed = self.place(image, record["keypoints"], record["visible"], np.float32(record["scale"]),
+            placed = self.transform(image, record["keypoints"], record["visible"], np.float32(record["scale"]),
                                 record.get("box"))
         except InputError as error:
             raise InputError(f"{self.name}, {record['id'].decode()}: {error}") from error
@@ -425,15 +425,15 @@ def without_keypoints(source: Source, names: Sequence[str]) -> Source:
 
 
 def _chosen(skeleton: Skeleton, kept: Sequence[int]) -> Skeleton:
-    place = {old: new for new, old in enumerate(kept)}
-    if alone := [skeleton.names[k] for k in kept if skeleton.flip and skeleton.flip[k] not in place]:
+    transform = {old: new for new, old in enumerate(kept)}
+    if alone := [skeleton.names[k] for k in kept if skeleton.flip and skeleton.flip[k] not in transform]:
         raise InputError(f"keypoint {alone[0]} would lose its mirror image; leave both out or neither")
     return Skeleton(
         tuple(skeleton.names[k] for k in kept),
-        tuple((place[a], place[b]) for a, b in skeleton.edges if a in place and b in place),
-        tuple(place[skeleton.flip[k]] for k in kept) if skeleton.flip else (),
+        tuple((transform[a], transform[b]) for a, b in skeleton.edges if a in transform and b in transform),
+        tuple(transform[skeleton.flip[k]] for k in kept) if skeleton.flip else (),
         {name: left for name, members in skeleton.groups.items()
-         if (left := tuple(place[k] for k in members if k in place))})
+         if (left := tuple(transform[k] for k in members if k in transform))})
 
 
 # A source whose images are turned, each by an angle of its own: what the consistency of landmarks is measured on

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from kpjax.errors import InputError, summarise
-from kpjax.images.transforms import Place
+from kpjax.images.transforms import Transform
 from kpjax.images.video import Video, frames_of_one_size, unreadable
 from kpjax.input.source import ArraySource, Source, TfdsSource, arrays, digest_of, identities, stacked
 from kpjax.structures import Example, Skeleton
@@ -66,7 +66,7 @@ class VideoSource:
         return self.source.records[int(self.order[index])].get("box")
 
     def within(self, index: int, box: np.ndarray) -> Example:
-        """An example as the source's placement cuts it out with another box than its own."""
+        """An example as the source's transform crops it with another box than its own."""
         record = self.source.records[int(self.order[index])]
         return replace(self.source, records=[{**record, "box": box}])[0]._replace(index=np.int32(index))
 
@@ -150,10 +150,10 @@ def split_by_video(source: VideoSource, share: float, seed: int) -> tuple[VideoS
 
 
 def read_videos(
-    videos: Sequence[Video], place: Place, *, every: int = 1, on_bad_frame: str = "stop", mixed_sizes: bool = False,
-    limit: float = 4e9, name: str = "videos",
+    videos: Sequence[Video], transform: Transform, *, every: int = 1, on_bad_frame: str = "stop",
+    mixed_sizes: bool = False, limit: float = 4e9, name: str = "videos",
 ) -> VideoSource:
-    """All frames of some videos, placed, decoded once and kept in memory, without labels.
+    """All frames of some videos, resized, decoded once and kept in memory, without labels.
 
     every: keeps frames 0, every, 2 every ...; their numbers stay those of the video. `scale` is the longer side of the
     image. on_bad_frame: "stop" raises for frames that do not decode and for files that are cut off, "skip" leaves
@@ -170,7 +170,7 @@ def read_videos(
         raise InputError(f"{name}: videos of {len(sizes)} sizes ({listed}); say with --size to which all are brought")
     placed, frames, left_out = [], [], []
     for video in videos:
-        images, numbers, bad = _read(video, place, every)
+        images, numbers, bad = _read(video, transform, every)
         if video.cut_off and on_bad_frame == "stop":
             raise InputError(f"{video.path}: the file ends {video.cut_off} frames early; fetch it again, or use what "
                              "is there with --on-bad-frame skip")
@@ -195,15 +195,16 @@ def read_videos(
     return replace(kept, frame=np.concatenate(frames))
 
 
-def _read(video: Video, place: Place, every: int) -> tuple[list, list[int], list[int]]:
-    """What is placed of each frame that is kept, the numbers of those frames, and of those that do not decode."""
-    placed, numbers, bad = [], [], []
+def _read(video: Video, transform: Transform, every: int) -> tuple[list, list[int], list[int]]:
+    """Returns the transformed frames that are kept, their numbers, and those of frames that do not decode."""
+    squares, numbers, bad = [], [], []
     for number, image in frames_of_one_size(video):
         if number % every:
             continue
         if image is None:
             bad.append(number)
             continue
-        placed.append(place(image, np.zeros((0, 2), np.float32), np.zeros(0, np.float32), np.float32(max(video.size))))
+        squares.append(transform(
+            image, np.zeros((0, 2), np.float32), np.zeros(0, np.float32), np.float32(max(video.size))))
         numbers.append(number)
-    return placed, numbers, bad
+    return squares, numbers, bad

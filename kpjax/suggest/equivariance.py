@@ -1,4 +1,4 @@
-"""Whether a network's points move with the image: predictions on turned and scaled copies, taken back."""
+"""Predictions on turned and scaled copies of an image, moved back to the original."""
 from collections.abc import Callable, Sequence
 
 import jax
@@ -11,11 +11,11 @@ from kpjax.images import boxes
 Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 # images (B, S, S, 3) uint8 -> keypoints (B, K, 2) float32 in their pixels, scores (B, K) float32
 
-TURNS = ((-30.0, 0.8), (30.0, 0.8), (-30.0, 1.25), (30.0, 1.25))  # degrees and scale of each map, about the middle
+TURNS = ((-30.0, 0.8), (30.0, 0.8), (-30.0, 1.25), (30.0, 1.25))  # degrees and scale of each map about the middle
 
 
 def turns(side: int, maps: Sequence[tuple[float, float]] = TURNS) -> np.ndarray:
-    """(M, 3, 3) float32: the similarities of an image of `side` px about its middle."""
+    """Returns (M, 3, 3) float32: the similarities of an image of `side` px about its middle."""
     middle = (side - 1) / 2
     return np.stack([geometry.similarity(angle=np.deg2rad(degrees), scale=scale, centre=(middle, middle))
                      for degrees, scale in maps])
@@ -24,10 +24,15 @@ def turns(side: int, maps: Sequence[tuple[float, float]] = TURNS) -> np.ndarray:
 def predicted_under(
     predict: Predict, images: np.ndarray, keypoints: np.ndarray, maps: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(points (M, B, K, 2) found on images moved by M maps and taken back, whether they count (M, B, K) bool).
+    """Predicts images under M maps and moves the keypoints back.
 
-    images: (B, S, S, 3) uint8. keypoints: (B, K, 2), as predicted on them. A point counts under a map that leaves the
-    keypoint within the image. Both are in pixels of the images.
+    Args:
+        predict: the network.
+        images: (B, S, S, 3) uint8.
+        keypoints: (B, K, 2), as predicted on them, in their pixels.
+        maps: (M, 3, 3).
+    Returns:
+        (keypoints (M, B, K, 2) in pixels of the images, (M, B, K) bool: whether the map keeps `keypoints` inside).
     """
     side = images.shape[1]
     back, counted = [], []

@@ -1,5 +1,4 @@
-"""What a project with labels says about frames that are looked at: which have labels, how large animals are, how they
-usually stand."""
+"""Statistics of labelled frames used to rank unlabelled ones."""
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,21 +13,21 @@ from kpjax.suggest.criteria import UsualPoses, usual_poses
 from kpjax.suggest.selection import thumbnail
 
 
-class Known(NamedTuple):
-    """Of a project with labels, or of none."""
+class LabelledStatistics(NamedTuple):
+    """Statistics of a project with labels, or of none."""
 
-    features: np.ndarray  # (L, F) float32, of its labelled frames
-    diagonal: float  # px, the usual one; nan if it is not known
+    features: np.ndarray  # (L, F) float32, thumbnails of its labelled frames
+    diagonal: float  # px, the median of its animals; nan if unknown
     poses: UsualPoses | None
     frames: tuple[Frame, ...]  # those with labels
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  # labelled frames that cannot be read
 
 
-NOTHING = Known(np.zeros((0, 256), np.float32), float("nan"), None, (), ())
+NO_LABELS = LabelledStatistics(np.zeros((0, 256), np.float32), float("nan"), None, (), ())
 
 
 def diagonals(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """(N,) px: the diagonal of the box around the visible keypoints (N, K, 2); nan with fewer than two."""
+    """Returns (N,) px: the diagonal of the box around the visible keypoints (N, K, 2); nan with fewer than two."""
     seen = np.asarray(visible) > 0
     low, high = (np.where(seen[..., None], keypoints, fill) for fill in (np.inf, -np.inf))
     two = seen.sum(-1) > 1
@@ -36,19 +35,18 @@ def diagonals(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
     return np.where(two, np.linalg.norm(span, axis=-1), np.nan)
 
 
-def known_from(project: Project, skeleton: Skeleton) -> Known:
-    """What a project knows, its keypoints in the order of `skeleton`.
+def statistics_of(project: Project, skeleton: Skeleton) -> LabelledStatistics:
+    """Computes the statistics of a project, its keypoints in the order of `skeleton`.
 
-    Images of labelled frames that cannot be read are left out and noted. Raises InputError if the project has none
-    of the keypoints, or no label at all.
+    Raises InputError if the project has none of the keypoints, or no label at all.
     """
     numbers = {name: number for number, name in enumerate(project.skeleton.names)}
     shared = [name for name in skeleton.names if name in numbers]
     if not shared:
-        raise InputError(f"--labelled: {project.root} labels {', '.join(project.skeleton.names)}, the run finds "
-                         f"{', '.join(skeleton.names)}; name the project that the run learnt from")
+        raise InputError(f"labelled: {project.root} labels {', '.join(project.skeleton.names)}, the run predicts "
+                         f"{', '.join(skeleton.names)}; give the project that the run was trained on")
     if not project.instances:
-        raise InputError(f"--labelled: {project.root} has no labelled frame; leave the flag out")
+        raise InputError(f"labelled: {project.root} has no labelled frame; leave it out")
     order = [numbers[name] for name in shared]
     keypoints = np.stack([instance.keypoints[order] for instance in project.instances])
     visible = np.stack([instance.visible[order] for instance in project.instances])
@@ -63,16 +61,17 @@ def known_from(project: Project, skeleton: Skeleton) -> Known:
         except InputError as error:
             notes.append(str(error))
     whole = len(shared) == len(skeleton.names)
-    return Known(np.stack(features) if features else NOTHING.features,
-                 float(np.median(lengths[np.isfinite(lengths)])) if np.isfinite(lengths).any() else float("nan"),
-                 usual_poses(keypoints, visible) if whole else None, frames, tuple(notes))
+    return LabelledStatistics(
+        np.stack(features) if features else NO_LABELS.features,
+        float(np.median(lengths[np.isfinite(lengths)])) if np.isfinite(lengths).any() else float("nan"),
+        usual_poses(keypoints, visible) if whole else None, frames, tuple(notes))
 
 
 def has_label(frames: Sequence[Frame], labelled: Sequence[Frame], apart: int) -> np.ndarray:
-    """(N,) bool: which frames are labelled, or lie in their video closer than `apart` frames to one that is.
+    """Returns (N,) bool: frames that are labelled, or closer than `apart` frames to a labelled one of their video.
 
-    Frames are compared by their files, and those that a tool took out of a video by the video's name and the number
-    that their own ends with: `labeled-data/<video>/img0123.png` is frame 123 of `<video>.mp4`.
+    Frames are compared by their files. Those that a tool extracted from a video are compared by its name and the
+    number at the end of theirs: `labeled-data/<video>/img0123.png` is frame 123 of `<video>.mp4`.
     """
     files = {frame.path.resolve() for frame in labelled if frame.number is None}
     taken: dict[str, list[int]] = {}
@@ -94,6 +93,6 @@ def _trailing_number(stem: str) -> int | None:
 
 
 def _stem(name: str) -> str:
-    """A video's name without its folder and ending."""
+    """Returns a video's name without its folder and ending."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     return re.sub(r"\.(mp4|avi|mov|mkv|webm|m4v|mpg|mpeg|wmv|ogv)$", "", last, flags=re.IGNORECASE)

@@ -1,6 +1,6 @@
-"""Frames to label, with predictions as a start, as a project that the lab's own tool opens.
+"""Frames to label, with predictions as proposals, as a project that the lab's own tool opens.
 
-A prediction must never pass for a label. So no file here has a name or a column under which labels are looked for:
+A prediction must never pass for a label. So no file here has a name or a column under which tools look for labels:
 `machinelabels-iter0` for DeepLabCut, predicted instances for SLEAP, a results list beside a list of images for COCO,
 `proposals.csv` with likelihoods for Lightning Pose and with `proposed_x`, `proposed_y` for plain csv.
 """
@@ -27,10 +27,10 @@ MACHINE = "machinelabels-iter0.csv"
 
 
 class Proposal(NamedTuple):
-    """A frame to label and where its keypoints may be."""
+    """A frame to label and its predicted keypoints."""
 
-    frame: Frame  # where it comes from
-    folder: str  # below which its image goes: the video's name, or that of the image's folder
+    frame: Frame  # its origin
+    folder: str  # of its image: the video's name, or that of the original image's folder
     name: str  # of its image, without a folder
     image: np.ndarray  # (H, W, 3) uint8
     keypoints: np.ndarray  # (K, 2) float64, pixels of the image
@@ -40,13 +40,21 @@ class Proposal(NamedTuple):
 def write_proposals(
     form: str, folder: Path, proposals: Sequence[Proposal], skeleton: Skeleton, scorer: str
 ) -> list[Path]:
-    """Writes the images and the proposals in one of FORMATS, and returns the files that are no images.
+    """Writes images and proposals.
 
-    scorer: who proposes, for tables that have a name for it. Raises InputError for an unknown format, for a library
-    that is not installed, and for a disc that refuses.
+    Args:
+        form: one of FORMATS.
+        folder: the new project's folder.
+        proposals: each with a name of its own in its folder.
+        skeleton: of the proposals.
+        scorer: the name of the predictor, for tables that have one.
+    Returns:
+        The files that are no images.
+    Raises:
+        InputError: for an unknown format, a library that is not installed, and a disc that refuses.
     """
     if form not in FORMATS:
-        raise InputError(f"--to: {form!r} is unknown; there are {', '.join(FORMATS)}")
+        raise InputError(f"to: {form!r} is unknown; there are {', '.join(FORMATS)}")
     if form == "slp":
         sleap.library()  # before anything is written
     below = FOLDER if form in ("dlc", "lp") else "images"
@@ -56,7 +64,7 @@ def write_proposals(
             write_png(folder / place, one.image)
         return FORMATS[form](folder, images, skeleton, scorer)
     except OSError as error:
-        raise InputError(f"--out: {folder} cannot be written: {error.strerror or error}; free some space or choose "
+        raise InputError(f"out: {folder} cannot be written: {error.strerror or error}; free some space or choose "
                          "another folder") from error
 
 
@@ -64,14 +72,14 @@ Images = Mapping[str, Proposal]  # by the path of its image below the folder
 
 
 def _table(images: Images, skeleton: Skeleton, scorer: str) -> Table:
-    """Images, body parts and x, y, likelihood."""
+    """Returns images, body parts and x, y, likelihood."""
     values = np.stack([np.column_stack([one.keypoints.round(3), one.scores.round(6)]) for one in images.values()])
     return Table(scorer, tuple(("", name) for name in skeleton.names), ("x", "y", "likelihood"), tuple(images),
                  tuple(range(len(images))), values)
 
 
 def _deeplabcut(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
-    """`labeled-data/<video>/machinelabels-iter0.csv` and .h5, as DeepLabCut's search for outliers leaves them."""
+    """Writes `labeled-data/<video>/machinelabels-iter0.csv` and .h5, as DeepLabCut's search for outliers does."""
     pairs = tuple((skeleton.names[a], skeleton.names[b]) for a, b in skeleton.edges)
     config = Config(skeleton.names, (), (), pairs, scorer, {}, {})
     videos = {str(one.frame.path.absolute()): one.image.shape[1::-1] for one in images.values()
@@ -90,7 +98,7 @@ def _lightning_pose(folder: Path, images: Images, skeleton: Skeleton, scorer: st
 
 
 def _sleap(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
-    """Suggested frames with predicted instances, on which SLEAP never trains. Frames of videos stay where they are."""
+    """Writes suggested frames with predicted instances, on which SLEAP never trains; videos are referred to."""
     sio = sleap.library()
     nodes = sleap.sio_skeleton(sio, skeleton, "skeleton")
     frames = [one.frame if one.frame.number is not None else one.frame._replace(
@@ -105,7 +113,7 @@ def _sleap(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> lis
 
 
 def _coco(folder: Path, frames: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
-    """`images.json`, the images without an annotation, and `proposals.json`, a list of results."""
+    """Writes `images.json`, images without annotations, and `proposals.json`, a list of results."""
     images = [{"id": number, "file_name": place, "width": one.image.shape[1], "height": one.image.shape[0]}
               for number, (place, one) in enumerate(frames.items(), 1)]
     category = {"id": 1, "name": "animal", "keypoints": list(skeleton.names),

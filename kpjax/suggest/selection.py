@@ -1,14 +1,14 @@
-"""Which images to take when each has a value: the best ones, spread over what they look like and over time."""
+"""Selection of images by value, spread over their appearance and over time."""
 import numpy as np
 from PIL import Image
 
 THUMBNAIL = 16  # px
 APART = 10  # frames between two of one video
-WIDENING = 4  # how many times more of the best stand for choice than are taken
+WIDENING = 4  # candidates for each image selected
 
 
 def thumbnail(image: np.ndarray, side: int = THUMBNAIL) -> np.ndarray:
-    """An image (H, W, 3) uint8 as (side * side,) float32 grey values in [0, 1], by which images are told apart."""
+    """Returns (side * side,) float32 grey values in [0, 1] of an image (H, W, 3) uint8, to compare appearances."""
     small = Image.fromarray(image).convert("L").resize((side, side), Image.Resampling.BOX)
     return np.asarray(small, np.float32).reshape(-1) / np.float32(255)
 
@@ -16,25 +16,29 @@ def thumbnail(image: np.ndarray, side: int = THUMBNAIL) -> np.ndarray:
 def k_centre(
     features: np.ndarray, count: int, *, first: int | None = None, taken: np.ndarray | None = None
 ) -> np.ndarray:
-    """Numbers of `count` rows, each the farthest from all that were taken before it: (count,) int64, in that order.
+    """Selects images one by one, each the farthest from all selected before (Gonzalez 1985).
 
-    features: (N, F). first: the row to begin with. taken: (L, F), rows from which to keep away, too, such as those of
-    images that have labels. With neither, it begins at the row nearest to the mean. Of equally far rows the first is
-    taken; fewer than `count` rows are all returned. Gonzalez, Theoretical Computer Science 1985.
+    Args:
+        features: (N, F).
+        count: how many; all N if there are fewer.
+        first: the image to begin with. If None, without `taken`, the one nearest to the mean.
+        taken: (L, F), features of images to keep away from, such as labelled ones.
+    Returns:
+        (count,) int64 numbers of images in order of selection; the first of equally far ones.
     """
     features = np.asarray(features, np.float64)
     if not len(features):
         return np.zeros(0, np.int64)
     nearest = np.full(len(features), np.inf)
-    for row in np.zeros((0, features.shape[1])) if taken is None else np.asarray(taken, np.float64):
-        nearest = np.minimum(nearest, np.linalg.norm(features - row, axis=1))
+    for other in np.zeros((0, features.shape[1])) if taken is None else np.asarray(taken, np.float64):
+        nearest = np.minimum(nearest, np.linalg.norm(features - other, axis=1))
     if first is None and np.isinf(nearest).all():
         first = int(np.linalg.norm(features - features.mean(0), axis=1).argmin())
     chosen: list[int] = []
     while len(chosen) < min(count, len(features)):
-        row = first if first is not None and not chosen else int(nearest.argmax())
-        chosen.append(row)
-        nearest = np.minimum(nearest, np.linalg.norm(features - features[row], axis=1))
+        number = first if first is not None and not chosen else int(nearest.argmax())
+        chosen.append(number)
+        nearest = np.minimum(nearest, np.linalg.norm(features - features[number], axis=1))
         nearest[chosen] = -1
     return np.array(chosen, np.int64)
 
@@ -43,10 +47,16 @@ def best_apart(
     values: np.ndarray, count: int | None = None, *, videos: np.ndarray | None = None,
     frames: np.ndarray | None = None, apart: int = APART,
 ) -> np.ndarray:
-    """Numbers of the `count` highest values, from the highest down, no two of one video closer than `apart` frames.
+    """Selects the highest values, no two of one video closer than `apart` frames.
 
-    values: (N,); nan comes last. videos, frames: (N,), the number of the video and the frame's number in it, below 0
-    for single images, to which no distance applies. count: all that are far enough apart if None.
+    Args:
+        values: (N,); nan comes last.
+        count: how many; all that are far enough apart if None.
+        videos: (N,), the number of each video, below 0 for single images, to which no distance applies.
+        frames: (N,), the number of each frame in its video.
+        apart: frames between two of one video.
+    Returns:
+        (count,) int64 numbers of images, from the highest value down.
     """
     order = np.argsort(-np.where(np.isnan(values), -np.inf, values), kind="stable")
     if videos is None or frames is None:
@@ -70,12 +80,17 @@ def choose(
     taken: np.ndarray | None = None, videos: np.ndarray | None = None, frames: np.ndarray | None = None,
     apart: int = APART,
 ) -> np.ndarray:
-    """Numbers of at most `count` images to label next, in the order in which to label them.
+    """Selects at most `count` images to label next.
 
-    values: (N,), the higher the better; None goes by how images look alone. features: (N, F), of `thumbnail`.
-    diverse: of the 4 * count best it begins with the best and goes on with the one that looks least like all that are
-    taken; else the best are taken as they come. taken: (L, F), features of images with labels. videos, frames,
-    apart: see `best_apart`.
+    Args:
+        values: (N,), the higher the better; None to select by appearance alone.
+        features: (N, F), of `thumbnail`.
+        count: how many.
+        diverse: selects from the 4 * count best by `k_centre`, starting at the best; else simply the best.
+        taken: (L, F), features of labelled images.
+        videos, frames, apart: see `best_apart`.
+    Returns:
+        (n,) int64 numbers of images, in the order in which to label them.
     """
     apart_by = {"videos": videos, "frames": frames, "apart": apart}
     if values is None:

@@ -9,7 +9,7 @@ from kpjax.annotations import project_source as module
 from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.annotations.project_source import decoded, frames_at, project_source, reference_lengths, unlabelled_source
 from kpjax.errors import InputError
-from kpjax.images.transforms import letterbox
+from kpjax.images.transforms import Letterbox
 from kpjax.images.video import write_video
 from kpjax.input.source import check_disjoint
 from kpjax.structures import Skeleton
@@ -44,32 +44,32 @@ def test_labels_lengths_and_boxes(project):
     np.testing.assert_allclose(reference_lengths(project), [5, 7.5, 10])  # extent, the median of the others, box
     seen = []
 
-    def place(image, keypoints, visible, scale, box=None):
+    def transform(image, keypoints, visible, scale, box=None):
         seen.append(box)
-        return letterbox(40)(image, keypoints, visible, scale, box)
+        return Letterbox(40)(image, keypoints, visible, scale, box)
 
-    source = project_source(project, place, name="mine")
+    source = project_source(project, transform, name="mine")
     first = source[0]
     np.testing.assert_allclose(first.keypoints, [(4, 12), (7, 16), (0, 0)])
     np.testing.assert_array_equal(first.visible, [1, 1, 0])
     assert first.scale == 5
-    np.testing.assert_array_equal(project_source(project, place, occluded="drop")[0].visible, [1, 0, 0])
+    np.testing.assert_array_equal(project_source(project, transform, occluded="drop")[0].visible, [1, 0, 0])
     np.testing.assert_allclose(source[2].crop @ [0, 10, 1], [0, 0, 1], atol=1e-6)
     source[1]
     np.testing.assert_array_equal(seen[0], [4.5, 2.5, 3, 4])  # edges: a pixel at 0 spans 0 to 1
     np.testing.assert_array_equal(seen[2], [1, 2, 6, 8])
     assert seen[3] is None
     assert [source.identity(n) for n in range(3)] == ["day/img0.png", "day/img1.png", "day/img1.png"]
-    assert project_source(project, place, occluded="drop").digest != source.digest
+    assert project_source(project, transform, occluded="drop").digest != source.digest
 
 
 def test_a_labelled_frame_among_the_unlabelled_is_seen(project, tmp_path):
-    place = letterbox(32)
-    test = project_source(project, place, instances=[1], name="test")
-    pool = unlabelled_source([tmp_path / "day"], place, project.skeleton, root=project.root, name="pool")
+    transform = Letterbox(32)
+    test = project_source(project, transform, instances=[1], name="test")
+    pool = unlabelled_source([tmp_path / "day"], transform, project.skeleton, root=project.root, name="pool")
     with pytest.raises(InputError, match=r"pool: 1 of 3 images .* day/img1.png is day/img1.png of test"):
         check_disjoint(pool, test, by_pixels=False)
-    rest = unlabelled_source([tmp_path / "day"], place, project.skeleton, root=project.root, name="pool",
+    rest = unlabelled_source([tmp_path / "day"], transform, project.skeleton, root=project.root, name="pool",
                              leave_out=["day/img1.png"])
     check_disjoint(rest, test)
     assert not rest[0].visible.any()
@@ -84,7 +84,7 @@ def test_a_video_is_read_in_one_pass(tmp_path, monkeypatch):
     frames = frames_at([tmp_path])
     assert [frame.number for frame in frames] == list(range(10))
     assert frames[0].size == (32, 16)
-    source = unlabelled_source(frames, letterbox(32), Skeleton(("a",)), every=3, root=tmp_path)
+    source = unlabelled_source(frames, Letterbox(32), Skeleton(("a",)), every=3, root=tmp_path)
     sought = [source[number].image for number in range(len(source))]
     monkeypatch.setattr(module, "read_frame", None)
     kept = decoded(source)
@@ -95,7 +95,7 @@ def test_a_video_is_read_in_one_pass(tmp_path, monkeypatch):
 
 def test_what_cannot_be_read_is_named(project, tmp_path, capsys):
     (tmp_path / "day" / "img1.png").write_bytes(b"no image")
-    source = project_source(project, letterbox(32), name="mine")
+    source = project_source(project, Letterbox(32), name="mine")
     with pytest.raises(InputError, match=r"mine: 2 of 3 frames cannot be read: .*img1.png.*--on-bad-frame skip"):
         decoded(source)
     assert len(decoded(source, on_bad_frame="skip")) == 1
@@ -108,4 +108,4 @@ def test_what_cannot_be_read_is_named(project, tmp_path, capsys):
     with pytest.raises(InputError, match="empty: neither images nor videos"):
         frames_at([tmp_path / "empty"])
     with pytest.raises(InputError, match="no labelled frame"):
-        project_source(project._replace(instances=()), letterbox(32))
+        project_source(project._replace(instances=()), Letterbox(32))

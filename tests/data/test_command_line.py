@@ -9,7 +9,7 @@ from PIL import Image
 from data import __main__ as command
 from data.prepared import Dataset, KeypointBuilder, datasets, missing, open_source, record
 from kpjax.errors import InputError
-from kpjax.images.transforms import letterbox
+from kpjax.images.transforms import Letterbox
 from kpjax.structures import Skeleton
 
 SKELETON = Skeleton(("nose", "tail"), ((0, 1),), groups={"all": (0, 1)})
@@ -86,12 +86,12 @@ def test_broken_images_stop_or_are_left_out(toys, tmp_path, capsys):
     assert "1 of 4 images cannot be read: d.jpg" in error
     assert error.count("\n") == 1
     with pytest.raises(InputError, match="nothing prepared"):
-        open_source(TOYS, "train", data_dir=tmp_path / "prepared sets", place=letterbox(16))
+        open_source(TOYS, "train", data_dir=tmp_path / "prepared sets", transform=Letterbox(16))
     code, printed, _ = run(capsys, *arguments, "--on-bad-image", "skip")
     assert code == 0
     assert "3 in train" in printed
     assert "left out 1 image" in printed
-    source = open_source(TOYS, "train", data_dir=tmp_path / "prepared sets", place=letterbox(16))
+    source = open_source(TOYS, "train", data_dir=tmp_path / "prepared sets", transform=Letterbox(16))
     assert source.skeleton == SKELETON
     assert sorted(source.identity(index) for index in range(3)) == ["a.jpg", "b.jpg", "c.jpg"]
     example = source[0]
@@ -104,12 +104,12 @@ def test_preparing_again_replaces_what_was_there(toys, tmp_path, capsys):
     for names in ("a.jpg b.jpg", "c.jpg"):
         (toys / "list.txt").write_text(names)
         assert run(capsys, *arguments)[0] == 0
-    assert len(open_source(TOYS, "train", data_dir=tmp_path, place=letterbox(16))) == 1
+    assert len(open_source(TOYS, "train", data_dir=tmp_path, transform=Letterbox(16))) == 1
     (toys / "list.txt").write_text("a.jpg a.jpg")
     code, _, error = run(capsys, *arguments)
     assert code == 2
     assert "a.jpg occurs twice" in error
-    assert len(open_source(TOYS, "train", data_dir=tmp_path, place=letterbox(16))) == 1
+    assert len(open_source(TOYS, "train", data_dir=tmp_path, transform=Letterbox(16))) == 1
 
 
 def test_a_full_disc_is_one_line(toys, tmp_path, capsys, monkeypatch):

@@ -8,7 +8,7 @@ from data.figure_faces import FACES
 from data.figure_four_legged import FOUR_LEGGED
 from data.prepared import datasets, open_source, prepare
 from kpjax.errors import InputError
-from kpjax.images.transforms import letterbox
+from kpjax.images.transforms import Letterbox
 
 CATEGORIES = (PEOPLE, FACES, FOUR_LEGGED)
 
@@ -103,7 +103,7 @@ def test_categories_can_be_prepared_and_opened(tmp_path, monkeypatch):
     monkeypatch.setattr(CategoryBuilder, "images", {"train": range(3), "test": range(3, 5)})
     for category in (FACES, FOUR_LEGGED):
         prepare(datasets()[category.name], data_dir=tmp_path)
-        source = open_source(category.name, "patches_test", data_dir=tmp_path, place=letterbox(64))
+        source = open_source(category.name, "patches_test", data_dir=tmp_path, transform=Letterbox(64))
         assert source.skeleton == category.skeleton
         drawn = draw_category(category, 2, 0, 64, background="patches", first=3)
         by_name = {f"patches_{3 + number:05d}": drawn[number] for number in range(2)}

@@ -11,7 +11,7 @@ from data.figure_poses import JOINTS, NUMBERS, joints
 from data.figures import ALL_JOINTS, SOURCE, TEN_POINTS, Domain, Figures, draw_video, figures, target
 from data.prepared import datasets, open_source, prepare
 from kpjax.errors import InputError
-from kpjax.images.transforms import letterbox
+from kpjax.images.transforms import Letterbox
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_a_video_moves_smoothly():
 def test_figures_can_be_prepared_and_opened(tmp_path, monkeypatch):
     monkeypatch.setattr(Figures, "images", {"train": range(4), "test": range(4, 6)})
     prepare(datasets()["figures"], data_dir=tmp_path)
-    source = open_source("figures", "target_train[:3]+source_test", data_dir=tmp_path, place=letterbox(64))
+    source = open_source("figures", "target_train[:3]+source_test", data_dir=tmp_path, transform=Letterbox(64))
     assert len(source) == 5
     assert source.skeleton == TEN_POINTS
     drawn = {f"target_{n:05d}": example for n, example in enumerate(figures(4, target(), 0, 64))}
@@ -135,17 +135,17 @@ def test_figures_can_be_prepared_and_opened(tmp_path, monkeypatch):
         np.testing.assert_array_equal(source[index].image, drawn[source.identity(index)].image)
         np.testing.assert_allclose(source[index].keypoints, drawn[source.identity(index)].keypoints, atol=1e-4)
     with pytest.raises(InputError, match="split 'validation'"):
-        open_source("figures", "validation", data_dir=tmp_path, place=letterbox(64))
+        open_source("figures", "validation", data_dir=tmp_path, transform=Letterbox(64))
     with pytest.raises(InputError, match=r"nothing prepared at .* run python -m data figures"):
-        open_source("figures", "source_train", data_dir=tmp_path / "other", place=letterbox(64))
+        open_source("figures", "source_train", data_dir=tmp_path / "other", transform=Letterbox(64))
     with pytest.raises(InputError, match="'portraits' is unknown; there are "):
-        open_source("portraits", "train", data_dir=tmp_path, place=letterbox(64))
+        open_source("portraits", "train", data_dir=tmp_path, transform=Letterbox(64))
 
 
 def test_no_tensorflow_is_imported(tmp_path):
     program = ("import sys; import data.prepared as p; d = p.datasets()['figures']; d.builder.images = "
                f"{{'train': range(2)}}; p.prepare(d, data_dir={str(tmp_path)!r}); "
-               f"from kpjax.images.transforms import letterbox; s = p.open_source('figures', 'source_train', "
-               f"data_dir={str(tmp_path)!r}, place=letterbox(64)); from kpjax.input.stream import stream; "
+               f"from kpjax.images.transforms import Letterbox; s = p.open_source('figures', 'source_train', "
+               f"data_dir={str(tmp_path)!r}, transform=Letterbox(64)); from kpjax.input.stream import stream; "
                "stream(s, batch_size=2, seed=0)[0]; assert 'tensorflow' not in sys.modules, 'tensorflow'")
     subprocess.run([sys.executable, "-c", program], check=True)

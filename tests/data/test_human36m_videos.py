@@ -17,7 +17,7 @@ from data.human36m_videos import (
 )
 from data.prepared import prepare
 from kpjax.errors import InputError
-from kpjax.images.transforms import letterbox, person_crop
+from kpjax.images.transforms import Letterbox, PersonCrop
 from kpjax.input.pairs import frame_pairs
 
 WIDTH, HEIGHT = 640, 600
@@ -67,7 +67,7 @@ def simplified(tmp_path_factory, draw):
 
 def test_the_layout_of_the_toolbox(toolbox, tmp_path):
     prepare(DATASET, toolbox, tmp_path)
-    source = human36m_videos("train", letterbox(512), data_dir=tmp_path)
+    source = human36m_videos("train", Letterbox(512), data_dir=tmp_path)
     assert source.titles == ("s_01_act_02_subact_01_ca_03", "s_05_act_14_subact_01_ca_03")
     assert source.facts == {"subject": ("S1", "S5"), "action": ("Directions", "Walking"), "camera": ("3", "3")}
     np.testing.assert_array_equal(source.frame, [1, 6, 11] * 2)
@@ -80,17 +80,17 @@ def test_the_layout_of_the_toolbox(toolbox, tmp_path):
         np.testing.assert_allclose(source.box(row)[2:], (box[2:] - box[:2]) * 0.8, rtol=1e-5)
         x, y = example.keypoints[WRIST].round().astype(int)
         assert example.image[y, x].min() > 180
-    own = human36m_videos("train", person_crop(64, 1.0), data_dir=tmp_path)
+    own = human36m_videos("train", PersonCrop(64, 1.0), data_dir=tmp_path)
     pairs = frame_pairs(own, window=10, batch_size=4, seed=0, crop="union")
     np.testing.assert_array_equal(pairs["frame"][0].crop, pairs["reference"][0].crop)
-    assert len(human36m_videos("test", letterbox(64), data_dir=tmp_path)) == 3
+    assert len(human36m_videos("test", Letterbox(64), data_dir=tmp_path)) == 3
     with pytest.raises(InputError, match="nothing prepared at"):
-        human36m_videos("train", letterbox(64), data_dir=tmp_path / "elsewhere")
+        human36m_videos("train", Letterbox(64), data_dir=tmp_path / "elsewhere")
 
 
 def test_the_simplified_layout(simplified, tmp_path):
     prepare(DATASET, simplified, tmp_path)
-    source = human36m_videos("train", letterbox(128), data_dir=tmp_path)
+    source = human36m_videos("train", Letterbox(128), data_dir=tmp_path)
     assert source.titles == ("S1/Walking.54138969", "S8/Directions 1.60457274")
     assert source.facts["action"] == ("Walking", "Directions")
     assert source.facts["subject"] == ("S1", "S8")
@@ -100,7 +100,7 @@ def test_the_simplified_layout(simplified, tmp_path):
     np.testing.assert_allclose(source[1].keypoints, joints[OF_32], atol=1e-3)
     x, y = joints[OF_32[WRIST]].tolist()
     assert source[1].image[y, x].min() > 180
-    crop = human36m_videos("train", person_crop(128, 1.0), data_dir=tmp_path)[1]
+    crop = human36m_videos("train", PersonCrop(128, 1.0), data_dir=tmp_path)[1]
     np.testing.assert_allclose(crop.crop, np.eye(3), atol=1e-6)
 
 

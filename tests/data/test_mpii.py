@@ -8,7 +8,7 @@ import scipy.io
 
 from data.checking import all_faults
 from data.mpii import DATASET, PERSON, RELEASE, Mpii, Person, draw, person_box, read
-from kpjax.images.transforms import person_crop
+from kpjax.images.transforms import PersonCrop
 
 COUNTS = {"training": 4, "validation": 2}
 SMALL = DATASET._replace(check=partial(all_faults, partial(read, **COUNTS)))
@@ -96,7 +96,7 @@ def test_boxes_make_the_official_crop():
     box = person_box(np.array([594.0, 257.0]), 3.021)
     np.testing.assert_allclose(box[:2] + box[2:] / 2, [593, 301.315])
     np.testing.assert_allclose(1.25 * box[2] / 200, 3.776250)
-    *_, crop = person_crop(256)(np.zeros((8, 8, 3), np.uint8), np.zeros((1, 2)), np.zeros(1), np.float32(1), box)
+    *_, crop = PersonCrop(256)(np.zeros((8, 8, 3), np.uint8), np.zeros((1, 2)), np.zeros(1), np.float32(1), box)
     np.testing.assert_allclose(crop @ [128, 128, 1], [593, 301.315, 1], rtol=1e-5)
     np.testing.assert_allclose(crop[0, 0], 200 * 3.776250 / 256, rtol=1e-5)
     assert not person_box(np.array([-1.0, -1.0]), 1.0).any()

@@ -5,7 +5,7 @@ import pytest
 from data.prepared import datasets, open_source, prepare
 from data.tabletop import ARM_AND_TOYS, GRIPPER_RADIUS, JOINTS, LINKS, RADII, REACH, Tabletop, motion, tabletop_videos
 from kpjax.errors import InputError
-from kpjax.images.transforms import letterbox
+from kpjax.images.transforms import Letterbox
 from kpjax.input.video_source import in_videos
 
 
@@ -61,7 +61,7 @@ def test_the_table_can_be_prepared(tmp_path, monkeypatch):
     monkeypatch.setattr(Tabletop, "videos", {"train": range(2), "test": range(2, 3)})
     monkeypatch.setattr(Tabletop, "side", 32)
     prepare(datasets()["tabletop"], data_dir=tmp_path)
-    source = in_videos(open_source("tabletop", "train", data_dir=tmp_path, place=letterbox(32)))
+    source = in_videos(open_source("tabletop", "train", data_dir=tmp_path, transform=Letterbox(32)))
     drawn = tabletop_videos(2, 30, 32)
     assert source.titles == drawn.titles
     assert source.identity(31) == "tabletop-00001#000001"

@@ -7,7 +7,7 @@ from PIL import Image
 
 from data.prepared import open_source
 from data.ut_zappos50k import DATASET, UtZappos50k, _check, shoes
-from kpjax.images.transforms import letterbox
+from kpjax.images.transforms import Letterbox
 
 SMALL = DATASET._replace(check=partial(_check, testing=2))
 
@@ -32,7 +32,7 @@ def test_images_are_squared_with_white(folder, records, tmp_path):
     assert record["image"][:8].min() > 245
     assert record["keypoints"].shape == (0, 2)
     assert record["scale"] == 60
-    source = open_source(SMALL, "train", data_dir=tmp_path / "prepared", place=letterbox(32))
+    source = open_source(SMALL, "train", data_dir=tmp_path / "prepared", transform=Letterbox(32))
     assert source[0].keypoints.shape == (0, 2)
     assert source.skeleton.names == ()
 

@@ -6,7 +6,7 @@ from PIL import Image
 from data.prepared import open_source, prepare
 from data.videos import DATASET, TABLE, read_labels, split, with_labels
 from kpjax.errors import InputError
-from kpjax.images.transforms import letterbox
+from kpjax.images.transforms import Letterbox
 from kpjax.images.video import find_videos, write_video
 from kpjax.input.pairs import frame_pairs
 from kpjax.input.video_source import in_videos, read_videos
@@ -36,8 +36,8 @@ def folder(tmp_path):
 
 def test_a_folder_without_labels_is_prepared_and_split_by_video(folder, tmp_path):
     prepare(DATASET, folder, tmp_path / "prepared")
-    train = in_videos(open_source("videos", "train", data_dir=tmp_path / "prepared", place=letterbox(32)))
-    test = in_videos(open_source("videos", "test", data_dir=tmp_path / "prepared", place=letterbox(32)))
+    train = in_videos(open_source("videos", "train", data_dir=tmp_path / "prepared", transform=Letterbox(32)))
+    test = in_videos(open_source("videos", "test", data_dir=tmp_path / "prepared", transform=Letterbox(32)))
     assert sorted([*train.titles, *test.titles]) == ["a.mp4", "sub/b.mp4", "sub/frames"]
     assert len(train) + len(test) == 24
     assert train.skeleton.names == ()
@@ -53,9 +53,9 @@ def test_a_folder_without_labels_is_prepared_and_split_by_video(folder, tmp_path
 def test_labels_reach_records_and_sources(folder, tmp_path):
     (folder / TABLE).write_text("\n".join(ROWS))
     prepare(DATASET, folder, tmp_path / "prepared")
-    source = in_videos(open_source("videos", "train+test", data_dir=tmp_path / "prepared", place=letterbox(64)))
+    source = in_videos(open_source("videos", "train+test", data_dir=tmp_path / "prepared", transform=Letterbox(64)))
     videos = find_videos(folder)
-    read = with_labels(read_videos(videos, letterbox(64)), folder / TABLE, videos)
+    read = with_labels(read_videos(videos, Letterbox(64)), folder / TABLE, videos)
     for one in (source, read):
         assert one.skeleton.names == ("nose", "tail")
         assert one.titles == ("a.mp4", "sub/b.mp4", "sub/frames")

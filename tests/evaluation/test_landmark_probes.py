@@ -19,7 +19,7 @@ from kpjax.evaluation.probes.landmarks import (
     turn_map,
     void,
 )
-from kpjax.images.transforms import landmark_crop, margin_crop, window_crop
+from kpjax.images.transforms import LandmarkCrop, MarginCrop, WindowCrop
 from kpjax.input.source import arrays, turned
 from kpjax.structures import Skeleton
 
@@ -163,19 +163,19 @@ def test_a_turned_image_and_its_landmarks_agree(dotted):
 def test_crops_by_landmarks():
     image = np.zeros((218, 178, 3), np.uint8)
     points = np.array([(69, 109), (106, 113), (77, 142), (73, 152), (108, 154)], np.float32)
-    _, moved, visible, scale, crop = landmark_crop(128, 70)(image, points, np.ones(5), np.float32(10))
+    _, moved, visible, scale, crop = LandmarkCrop(128, 70)(image, points, np.ones(5), np.float32(10))
     np.testing.assert_allclose(moved[[0, 4]], [[38.268041, 36.038835], [89.731959, 91.961165]], atol=1e-4)
     assert visible.all()
     np.testing.assert_allclose(crop @ [*moved[4], 1], [108, 154, 1], atol=1e-3)
     assert scale == pytest.approx(10 * np.sqrt(128 / 97 * 128 / 103), rel=1e-5)
-    corners = landmark_crop(128, 70)(image, points, np.zeros(5), np.float32(10), np.array([69, 109, 39, 45.0]))
+    corners = LandmarkCrop(128, 70)(image, points, np.zeros(5), np.float32(10), np.array([69, 109, 39, 45.0]))
     np.testing.assert_allclose(corners[4], crop, atol=1e-5)
     assert not corners[2].any()
-    *_, crop = margin_crop(64, 60)(image, points, np.ones(5), np.float32(10))
+    *_, crop = MarginCrop(64, 60)(image, points, np.ones(5), np.float32(10))
     np.testing.assert_allclose(crop[:2] @ [0, 0, 1], [9, 49])
     np.testing.assert_allclose(crop[:2] @ [64, 64, 1], [168, 214])
-    *_, crop = window_crop(64, 100)(image, points, np.ones(5), np.float32(10))
+    *_, crop = WindowCrop(64, 100)(image, points, np.ones(5), np.float32(10))
     np.testing.assert_allclose(crop[:2] @ [64, 64, 1], [138, 182])
-    for place in (landmark_crop(64), margin_crop(64), window_crop(64)):
+    for transform in (LandmarkCrop(64), MarginCrop(64), WindowCrop(64)):
         with pytest.raises(InputError, match="neither one nor a box"):
-            place(image, points, np.zeros(5), np.float32(10))
+            transform(image, points, np.zeros(5), np.float32(10))

@@ -13,9 +13,9 @@ from experiments.predict.drawing import overlay_names
 from experiments.predict.pipeline import in_original_pixels
 from kpjax.errors import InputError
 from kpjax.images.reading import read_image
-from kpjax.images.transforms import letterbox
+from kpjax.images.transforms import Letterbox
 from kpjax.structures import Trained
-from kpjax.training.checkpoints import save_trained
+from kpjax.training.trees import save_trained
 
 EXPERIMENT = '''
 """Finds the brightest pixel; `offset` is its only parameter."""
@@ -124,7 +124,7 @@ def test_letterbox_way_back_is_the_written_formula(run, tmp_path):
     ((640, 427), {(0, 0): (-0.3, 41.7002)}, (320.75, 215.4971))])
 def test_where_a_letterbox_of_256_has_its_points(size, there, back):
     image, given = np.zeros((size[1], size[0], 3), np.uint8), np.float32(list(there))
-    _, points, _, _, crop = letterbox(256)(image, given, np.ones(len(given), np.float32), np.float32(1))
+    _, points, _, _, crop = Letterbox(256)(image, given, np.ones(len(given), np.float32), np.float32(1))
     moved = in_original_pixels(np.linalg.inv(crop), given)
     np.testing.assert_allclose(moved, list(there.values()), atol=1e-4)
     inside = (moved >= -0.5).all(-1)  # and within the square, so visible

@@ -12,8 +12,8 @@ from experiments.predict.options import Options
 from experiments.predict.pipeline import predicted
 from experiments.predictors import Predictor
 from kpjax.errors import InputError, RunError
-from kpjax.images.inputs import find_footage, of_video
-from kpjax.images.transforms import around_box, letterbox
+from kpjax.images.inputs import find_inputs, from_video
+from kpjax.images.transforms import AroundBox, BoxOrWhole
 from kpjax.images.video import open_video, write_video
 from kpjax.input.prefetch import in_background
 from kpjax.structures import Skeleton
@@ -30,12 +30,8 @@ def brightest(images):
     return np.stack([points, points + np.float32([1, 0])], 1), np.stack([grey.max(-1)] * 2, 1).astype(np.float32) / 765
 
 
-def place(image, keypoints, visible, scale, box=None):
-    return (letterbox(SIDE) if box is None else around_box(SIDE))(image, keypoints, visible, scale, box)
-
-
 PREDICTOR = Predictor(
-    Skeleton(("spot", "beside"), ((0, 1),)), SIDE, place, brightest, "peak", 0.6, "made_run_0", RESULT)
+    Skeleton(("spot", "beside"), ((0, 1),)), SIDE, BoxOrWhole(SIDE), brightest, "peak", 0.6, "made_run_0", RESULT)
 
 
 @pytest.fixture
@@ -175,7 +171,7 @@ def test_what_is_refused(predict, tmp_path, monkeypatch):
     for text in ("5", "a:b", "0:9:0", "-3:"):
         with pytest.raises(InputError, match="--frames"):
             main([str(tmp_path), str(clip), "--out", str(tmp_path / "out"), f"--frames={text}"])
-    monkeypatch.setattr(command, "open_predictor", lambda folder: PREDICTOR._replace(place=around_box(SIDE)))
+    monkeypatch.setattr(command, "open_predictor", lambda folder: PREDICTOR._replace(transform=AroundBox(SIDE)))
     assert "--boxes: the run was trained on crops" in refused(clip)
     assert not (tmp_path / "out").exists()
     monkeypatch.setattr(command, "open_predictor", lambda folder: PREDICTOR._replace(
@@ -198,24 +194,24 @@ def test_one_batch_shape_and_only_a_few_frames_at_a_time(tmp_path):
         shapes.append(images.shape)
         return brightest(images)
 
-    footage = of_video(open_video(clip), "clip")
+    sequence = from_video(open_video(clip), "clip")
     read = []
-    decoded = type(footage.video).__iter__
+    decoded = type(sequence.video).__iter__
 
-    class Counted(type(footage.video)):
+    class Counted(type(sequence.video)):
         def __iter__(self):
             for number, image in decoded(self):
                 read.append(number)
                 yield number, image
 
-    counted = Counted(**{name: getattr(footage.video, name) for name in footage.video.__dataclass_fields__})
-    seen = predicted(PREDICTOR._replace(predict=predict), of_video(counted, "clip"), batch_size=4)
+    counted = Counted(**{name: getattr(sequence.video, name) for name in sequence.video.__dataclass_fields__})
+    seen = predicted(PREDICTOR._replace(predict=predict), from_video(counted, "clip"), batch_size=4)
     for number in range(3):
         assert next(seen).row == number
     assert len(read) < 50
     seen.close()
     assert threading.active_count() == threads
-    rows = [one.row for one in predicted(PREDICTOR._replace(predict=predict), footage, batch_size=7)]
+    rows = [one.row for one in predicted(PREDICTOR._replace(predict=predict), sequence, batch_size=7)]
     assert rows == list(range(120))
     assert set(shapes) == {(4, SIDE, SIDE, 3), (7, SIDE, SIDE, 3)}
 
@@ -244,7 +240,7 @@ def test_names_below_several_folders_do_not_meet(tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         Image.fromarray(moving(0)).save(tmp_path / folder / "a.png")
-    footage, = find_footage([tmp_path / "one", tmp_path / "two"])
-    assert footage.names == ("one/a.png", "two/a.png")
+    sequence, = find_inputs([tmp_path / "one", tmp_path / "two"])
+    assert sequence.names == ("one/a.png", "two/a.png")
     with pytest.raises(InputError, match=r"are both called a.png"):
-        find_footage([tmp_path / "one" / "a.png", tmp_path / "two" / "a.png"])
+        find_inputs([tmp_path / "one" / "a.png", tmp_path / "two" / "a.png"])

@@ -7,8 +7,8 @@ from experiments.benchmark.rows import Effort
 
 def test_a_tiny_network_on_a_short_clip(tmp_path):
     config = replace(SMALL, image_size=16, heatmap_size=8, widths=(4, 4, 4, 4, 4), head_width=4, batch_size=2)
-    footage = drawn_video(tmp_path / "clip.mp4", 16, (64, 48))
-    row = overlap_row(Effort(rounds=1, seconds=0.01), "tiny", config, footage)
+    sequence = drawn_video(tmp_path / "clip.mp4", 16, (64, 48))
+    row = overlap_row(Effort(rounds=1, seconds=0.01), "tiny", config, sequence)
     assert 0 < row.figure.median < 5
     assert row.bar == 0.8
     assert "16 frames of 64x48" in row.note

@@ -156,7 +156,7 @@ def test_prepared_sets_are_opened_by_their_splits(monkeypatch, tmp_path):
     points = Skeleton(("a", "pelvis", "b"))
     rng = np.random.default_rng(0)
 
-    def opened(name, split, *, data_dir, place):
+    def opened(name, split, *, data_dir, transform):
         asked.append((name, split))
         return arrays(rng.integers(0, 256, (10, 64, 64, 3), np.uint8), np.ones((10, 3, 2)), np.ones((10, 3)), points,
                       f"{name}/{split}")

@@ -16,9 +16,9 @@ from kpjax.annotations.project_source import frames_at
 from kpjax.errors import InputError
 from kpjax.images.video import open_video, write_video
 from kpjax.structures import Skeleton, Trained
-from kpjax.suggest.labelled_statistics import diagonals, has_label, known_from
+from kpjax.suggest.labelled_statistics import diagonals, has_label, statistics_of
 from kpjax.suggest.proposals import Proposal, write_proposals
-from kpjax.training.checkpoints import save_trained
+from kpjax.training.trees import save_trained
 
 EXPERIMENT = '''
 """Finds the brightest pixel, and a point beside it."""
@@ -85,25 +85,22 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-def test_the_leap_and_the_dim_frame_are_found(made, tmp_path, capsys):
-    rows = suggested(made, tmp_path / "jump", "--by", "jump", "--as-it-comes", "--n", 3, "--second",
+def test_the_dim_frame_is_found(made, tmp_path, capsys):
+    rows = suggested(made, tmp_path / "best", "--by", "score", "--as-it-comes", "--n", 3, "--second",
                      made / "runs/brightest/demo/spot/seed-1")
-    assert (rows[0]["frame"], rows[0]["rank"], rows[0]["video"]) == (str(JUMP), "1", str(made / "mouse.mp4"))
-    assert rows[0]["reason"] == f"jump ranks it 1 of {LENGTH - 1}"
-    assert float(rows[0]["jump"]) == pytest.approx(16 / 6, abs=0.5)  # in diagonals, which are 6 px
+    assert (rows[0]["frame"], rows[0]["rank"], rows[0]["video"]) == (str(DIM), "1", str(made / "mouse.mp4"))
+    assert rows[0]["reason"] == f"score ranks it 1 of {LENGTH}"
     assert float(rows[0]["disagreement"]) == pytest.approx(0.5 * 1.5 / np.hypot(6, 0), rel=1e-3)
     frames = sorted(int(row["frame"]) for row in rows)
     assert min(np.diff(frames)) >= 10
-    everything = rows_of(tmp_path / "jump" / "all_frames.csv")
+    everything = rows_of(tmp_path / "best" / "all_frames.csv")
     assert [int(row["frame"]) for row in everything] == list(range(LENGTH))
-    assert everything[0]["jump"] == ""
     assert everything[5]["unusual_pose"] == ""
-    assert "3 of 48 frames by jump, as it comes" in capsys.readouterr().out
+    assert "3 of 48 frames by score, as it comes" in capsys.readouterr().out
     rows = suggested(made, tmp_path / "score", "--by", "score", "--n", 2, "--every", 4)
     assert rows[0]["frame"] == str(DIM)
     assert float(rows[0]["score"]) < 0.6
     assert len(rows_of(tmp_path / "score" / "all_frames.csv")) == LENGTH / 4
-    assert float(rows_of(tmp_path / "score" / "all_frames.csv")[3]["jump"]) < 1  # since frame 11, not since frame 8
     with Image.open(tmp_path / "score" / "images" / "mouse" / f"img{DIM:04d}.png") as kept:
         np.testing.assert_array_equal(np.asarray(kept), open_video(made / "mouse.mp4")[DIM])
     assert (tmp_path / "score" / "suggestions.png").exists()
@@ -118,7 +115,7 @@ def test_labels_are_kept_away_from(made, tmp_path, capsys):
         table += [f"{made / 'mouse.mp4'},{frame},{name},{x + shift},{y}"
                   for name, shift in (("spot", 0), ("beside", 6))]
     (project / "labels.csv").write_text("\n".join(table) + "\n")
-    rows = suggested(made, tmp_path / "out", "--by", "jump", "--n", 9, "--labelled", project, "--to", "csv")
+    rows = suggested(made, tmp_path / "out", "--by", "score", "--n", 9, "--labelled", project, "--to", "csv")
     taken = [int(row["frame"]) for row in rows]
     assert taken
     assert all(abs(frame - labelled) >= 10 for frame in taken for labelled in (0, JUMP))
@@ -215,7 +212,6 @@ def test_sleap_has_suggestions_with_predicted_instances(proposals, made, tmp_pat
     (["--by", "luck"], "--by"),
     (["--by", "disagreement"], "give --second RUN"),
     (["--by", "unusual_pose"], "give --labelled PROJECT"),
-    (["--by", "fitting", "--every", "2"], "--every 1"),
     (["--second", "nowhere"], "nowhere does not exist"),
 ])
 def test_what_cannot_be_done_is_one_line(made, tmp_path, capsys, flags, words):
@@ -249,7 +245,7 @@ def test_what_a_project_knows(made):
     instances = tuple(Instance(n, np.array([[1.0, 2.0], [4.0, 6.0]]) * (n + 1), np.ones(2, np.float32),
                                np.zeros(2, bool), nowhere) for n in range(2))
     project = Project(made, "deeplabcut", Skeleton(("beside", "spot")), frames, instances)
-    known = known_from(project, Skeleton(("spot", "beside")))
+    known = statistics_of(project, Skeleton(("spot", "beside")))
     assert known.diagonal == pytest.approx(7.5)
     assert len(known.notes) == 1  # the first picture is not there
     assert len(known.features) == 1
@@ -259,10 +255,10 @@ def test_what_a_project_knows(made):
         3, 4, 5, 6, 7]
     assert [frame.path.name for frame, yes in zip(found, labelled, strict=True) if yes and frame.number is None] == [
         "still3.png"]
-    with pytest.raises(InputError, match="finds nose"):
-        known_from(project, Skeleton(("nose",)))
+    with pytest.raises(InputError, match="predicts nose"):
+        statistics_of(project, Skeleton(("nose",)))
     with pytest.raises(InputError, match="no labelled frame"):
-        known_from(project._replace(instances=()), Skeleton(("spot",)))
+        statistics_of(project._replace(instances=()), Skeleton(("spot",)))
     one, visible = np.zeros((2, 2, 2)), np.array([[1, 1], [1, 0]])
     one[0, 1] = (3, 4)
     np.testing.assert_allclose(diagonals(one, visible), [5, np.nan])

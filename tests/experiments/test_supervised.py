@@ -73,7 +73,7 @@ def test_validation_pictures_are_neither_trained_on_nor_tested(monkeypatch, tmp_
     from data.figures import DOMAINS, figures
 
     drawn = {"train": figures(20, DOMAINS["source"], 0, 32), "test": figures(6, DOMAINS["source"], 0, 32, first=20)}
-    monkeypatch.setattr(domains, "open_source", lambda name, split, *, data_dir, place: drawn[split])
+    monkeypatch.setattr(domains, "open_source", lambda name, split, *, data_dir, transform: drawn[split])
     config = replace(PRESETS["openfield"], dataset="mine", validation_share=0.25)
     splits = supervised.open_splits(config, 3, tmp_path)
     assert [len(split) for split in splits] == [15, 5, 6]

@@ -20,9 +20,18 @@ from experiments.predictors import open_predictor, open_run
 from experiments.supervised.config import PRESETS
 from kpjax.errors import InputError, RunError
 from kpjax.export import standalone
-from kpjax.export.placement import BOX, described_place, placement_told
+from kpjax.export.reading import transform_of
+from kpjax.export.writing import input_of
 from kpjax.files import write_json
-from kpjax.images.transforms import around_box, letterbox, person_crop, place_local_contrast, stretch
+from kpjax.images.transforms import (
+    AroundBox,
+    Letterbox,
+    LocalContrast,
+    PersonCrop,
+    ScaledByBox,
+    Stretch,
+    accepting_boxes,
+)
 from kpjax.structures import Example, Skeleton, Trained, skeleton_from_json
 from kpjax.training.trees import save_trained
 
@@ -74,7 +83,7 @@ def noise(*shape):
 def test_the_folder_says_what_it_is(run, exported):
     assert sorted(path.name for path in exported.iterdir()) == sorted(FILES)
     told = json.loads((exported / "predictor.json").read_text())
-    assert told["format"] == 1
+    assert told["format"] == 2
     assert skeleton_from_json(told["skeleton"]) == POINTS
     assert told["input"] == {"shape": ["batch", 32, 32, 3], "dtype": "uint8", "layout": "NHWC, RGB, 0 to 255",
                              "whole_images": True, "box_margin": 1.25, "contrast": ""}
@@ -128,12 +137,12 @@ def test_twenty_images_of_all_sizes_lie_where_the_run_puts_them(run, exported):
     images = [noise(7 + 23 * number % 211, 9 + 31 * number % 197, 3) for number in range(20)]
     boxes = [(number - 4.5, 3.0, 20.0 + number, 31.5) for number in range(20)]
     for given in (None, boxes):
-        placed = [ours.place(image, np.zeros((3, 2), np.float32), np.zeros(3, np.float32), np.float32(1),
+        squares = [ours.transform(image, np.zeros((3, 2), np.float32), np.zeros(3, np.float32), np.float32(1),
                              given and np.array(given[number])) for number, image in enumerate(images)]
-        keypoints, scores = ours.predict(np.stack([example[0] for example in placed]))
+        keypoints, scores = ours.predict(np.stack([example[0] for example in squares]))
         homogeneous = np.concatenate([keypoints, np.ones((20, 3, 1))], -1)
         wanted = np.stack([points @ crop.astype(np.float64).T for points, (*_, crop) in
-                           zip(homogeneous, placed, strict=True)])[..., :2]
+                           zip(homogeneous, squares, strict=True)])[..., :2]
         found, certain = runner.points_on(theirs, images, given)
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
         np.testing.assert_allclose(certain, scores, rtol=0, atol=1e-6)
@@ -148,24 +157,24 @@ def loaded(path):
 
 
 @pytest.mark.parametrize("side", [37, 64])
-def test_images_are_placed_as_in_training_pixel_by_pixel(side):
+def test_run_py_transforms_images_as_in_training_pixel_by_pixel(side):
     """Of odd sides, of images narrower than a pixel of the square, and of boxes beyond the image."""
-    for place, whole in ((letterbox(side), True), (around_box(side), False), (around_box(side, 1.5), False)):
-        for contrast in ("", "local"):
-            made = place_local_contrast(place) if contrast else place
-            told = placement_told(made, side)
-            assert (told["whole_images"], told["contrast"]) == (whole, contrast)
-            given = {"shape": ["batch", side, side, 3], **told}
-            for whole in (noise(301, 2, 3), noise(1, 1, 3), noise(50, 90, 3)):
-                box = None if whole else BOX - 9
-                image, _, _, _, crop = made(whole, np.zeros((0, 2)), np.zeros(0), np.float32(1), box)
-                for found in (standalone.placed(whole, given, box), described_place(given)(
-                        whole, np.zeros((0, 2)), np.zeros(0), np.float32(1), box)[::4]):
-                    np.testing.assert_array_equal(found[0], image)
-                    np.testing.assert_allclose(found[1], crop, rtol=1e-6, atol=1e-5)
-    for place in (stretch(64), person_crop(64)):
-        with pytest.raises(InputError, match="way of its own"):
-            placement_told(place, 64)
+    for plain in (Letterbox(side), AroundBox(side), AroundBox(side, 1.5)):
+        for transform in (plain, LocalContrast(plain)):
+            given = json.loads(json.dumps(input_of(transform)))
+            assert given["whole_images"] == (plain == Letterbox(side))
+            assert given["contrast"] == ("" if transform == plain else "local")
+            assert transform_of(given) == accepting_boxes(transform)
+            assert input_of(transform_of(given)) == given
+            for image in (noise(301, 2, 3), noise(1, 1, 3), noise(50, 90, 3)):
+                box = None if given["whole_images"] else np.array([2.0, -2.5, 11.0, 21.25])
+                square, _, _, _, crop = transform(image, np.zeros((0, 2)), np.zeros(0), np.float32(1), box)
+                found, map_ = standalone.to_square(image, given, box)
+                np.testing.assert_array_equal(found, square)
+                np.testing.assert_allclose(map_, crop, rtol=1e-6, atol=1e-5)
+    for transform in (Stretch(64), PersonCrop(64), LocalContrast(Stretch(64)), ScaledByBox(AroundBox(64))):
+        with pytest.raises(InputError, match="transform: an exported predictor cannot do"):
+            input_of(transform)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -187,18 +196,20 @@ def test_one_flipped_byte_anywhere_is_refused_by_name(copied, name):
             open_predictor(copied)
 
 
-def test_a_newer_format_is_refused_in_one_line(copied):
+@pytest.mark.parametrize("number", [1, 3])
+def test_another_format_is_refused_in_one_line(copied, number):
     path = copied / "predictor.json"
-    newer = path.read_bytes().replace(b'"format": 1', b'"format": 2')
-    path.write_bytes(newer)
-    with pytest.raises(InputError, match="format 2, this program reads format 1, or the file is damaged"):
+    other = path.read_bytes().replace(b'"format": 2', f'"format": {number}'.encode())
+    path.write_bytes(other)
+    with pytest.raises(InputError, match=f"format {number}, this program reads format 2, or the file is damaged"):
         open_predictor(copied)
-    old = json.loads(newer)["checksum"].encode()
-    path.write_bytes(newer.replace(old, standalone.digest_of_description(newer).encode()))
-    with pytest.raises(InputError, match=r"predictor.json: format 2, this program reads format 1; use the run.py of"):
+    before = json.loads(other)["checksum"].encode()
+    path.write_bytes(other.replace(before, standalone.digest_of_description(other).encode()))
+    with pytest.raises(InputError, match=f"json: format {number}, this program reads format 2; use the run.py in its"):
         open_predictor(copied)
-    assert "format 2" in subprocess.run([sys.executable, "-I", str(copied / "run.py"), "--self-test"],
-                                        capture_output=True, text=True, check=False).stderr.splitlines()[-1]
+    assert f"format {number}" in subprocess.run(
+        [sys.executable, "-I", str(copied / "run.py"), "--self-test"],
+        capture_output=True, text=True, check=False).stderr.splitlines()[-1]
 
 
 def test_wrong_images_are_refused_by_dimension(exported):
@@ -248,7 +259,7 @@ def test_run_py_as_a_program(exported, tmp_path, capsys):
     with pytest.raises(RunError, match=r"fails in a fresh process: error: .*nowhere.png: cannot be read"):
         in_fresh_process(exported / "run.py", "nowhere.png")
     runner = loaded(exported / "run.py")
-    with pytest.raises(runner.PredictorError, match=r"points lie up to 0 px from where they lay"):
+    with pytest.raises(runner.PredictorError, match=r"points lie up to 0 px from those at export"):
         runner.main(["--self-test", "-1"])
     paths = [tmp_path / "a b.png", tmp_path / "c.png"]
     for path, image in zip(paths, (noise(50, 90, 3), noise(20, 20, 3)), strict=True):
@@ -280,12 +291,12 @@ def test_the_command_and_what_it_refuses(run, exported, tmp_path, monkeypatch, c
     assert "--out" in refused(run)
     assert "is no exported predictor" in refused("--from", run, "--out", out)
     assert "no run's folder" in refused(tmp_path, "--out", out)
-    assert "exists already; give --overwrite" in refused(run, "--out", exported)
+    assert "exists already; set overwrite or give" in refused(run, "--out", exported)
     assert "which is no part of a predictor" in refused(run, "--out", run, "--overwrite")
     assert "is where it comes from" in refused("--from", exported, "--out", exported, "--overwrite")
     usual = supervised.predictor
-    monkeypatch.setattr(supervised, "predictor", lambda folder: (*usual(folder)[:2], stretch(SIDE)))
-    assert "way of its own" in refused(run, "--out", out)
+    monkeypatch.setattr(supervised, "predictor", lambda folder: (*usual(folder)[:2], Stretch(SIDE)))
+    assert "exported predictor cannot do Stretch" in refused(run, "--out", out)
     assert not out.exists()
     monkeypatch.undo()
     (tmp_path / "file").write_text("")

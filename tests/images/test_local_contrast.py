@@ -1,7 +1,7 @@
 """What is left of an image when only its local contrast is kept."""
 import numpy as np
 
-from kpjax.images.transforms import letterbox, local_contrast, place_local_contrast
+from kpjax.images.transforms import Letterbox, LocalContrast, local_contrast
 from kpjax.input.source import arrays, with_local_contrast
 from kpjax.structures import Skeleton
 
@@ -32,10 +32,10 @@ def test_colour_is_gone_and_an_even_image_is_grey():
     assert np.ptp(local_contrast(coloured).astype(int), axis=-1).max() == 0
 
 
-def test_a_placement_and_a_source_keep_their_points():
+def test_a_transform_and_a_source_keep_their_points():
     points, visible = np.array([[3.0, 5.0]], np.float32), np.ones(1, np.float32)
-    plain = letterbox(16)(stripes(), points, visible, np.float32(4))
-    changed = place_local_contrast(letterbox(16))(stripes(), points, visible, np.float32(4))
+    plain = Letterbox(16)(stripes(), points, visible, np.float32(4))
+    changed = LocalContrast(Letterbox(16))(stripes(), points, visible, np.float32(4))
     np.testing.assert_array_equal(changed[0], local_contrast(plain[0]))
     for before, after in zip(plain[1:], changed[1:], strict=True):
         np.testing.assert_array_equal(before, after)

@@ -1,16 +1,20 @@
-"""Placement: what is seen at a keypoint stays at it, and `crop` leads back to the image that was given."""
+"""Transforms keep keypoints on what they mark, and `crop` leads back to the given image."""
 import numpy as np
 import pytest
 
 from kpjax.errors import InputError
 from kpjax.images.transforms import (
-    around_box,
-    box_crop,
-    letterbox,
-    pad_to_square,
-    person_crop,
-    scaled_by_box,
-    stretch,
+    AroundBox,
+    BoxCrop,
+    BoxOrWhole,
+    Letterbox,
+    LocalContrast,
+    PadToSquare,
+    PersonCrop,
+    ScaledByBox,
+    Stretch,
+    accepting_boxes,
+    needs_box,
 )
 
 
@@ -27,25 +31,24 @@ def centre_of_mass(image):
     return np.array([(across * weight).sum(), (down * weight).sum()]) / weight.sum()
 
 
-@pytest.mark.parametrize("place", [letterbox(64), stretch(64), box_crop(64), pad_to_square(64)],
-                         ids=["letterbox", "stretch", "box_crop", "pad_to_square"])
+@pytest.mark.parametrize("transform", [Letterbox(64), Stretch(64), BoxCrop(64), PadToSquare(64)], ids=repr)
 @pytest.mark.parametrize("size", [(200, 120), (90, 150), (64, 64), (40, 40)])
-def test_the_blob_stays_under_its_keypoint(place, size):
+def test_the_blob_stays_under_its_keypoint(transform, size):
     width, height = size
     centre = np.array([width * 0.55, height * 0.45])
     points = np.array([centre, centre - 12, centre + 12], np.float32)
     image = image_with_blob(width, height, *centre, radius=3)
-    placed, keypoints, visible, scale, crop = place(image, points, np.ones(3, np.float32), np.float32(10))
-    assert placed.shape == (64, 64, 3)
-    assert placed.dtype == np.uint8
+    square, keypoints, visible, scale, crop = transform(image, points, np.ones(3, np.float32), np.float32(10))
+    assert square.shape == (64, 64, 3)
+    assert square.dtype == np.uint8
     assert visible.all()
     # The authors' padding ignores the half-pixel of a resampling and half an odd gap: up to a pixel.
-    tolerance = 1.0 if place.__qualname__.startswith("pad_to_square") else 0.15
-    np.testing.assert_allclose(centre_of_mass(placed), keypoints[0], atol=tolerance)
+    tolerance = 1.0 if transform == PadToSquare(64) else 0.15
+    np.testing.assert_allclose(centre_of_mass(square), keypoints[0], atol=tolerance)
     back = keypoints @ crop[:2, :2].T + crop[:2, 2]
     np.testing.assert_allclose(back, points, atol=1e-3)
     growth = np.linalg.norm(keypoints[2] - keypoints[1]) / np.linalg.norm(points[2] - points[1])
-    if not place.__qualname__.startswith("stretch"):
+    if transform != Stretch(64):
         np.testing.assert_allclose(scale, 10 * growth, rtol=1e-4)
 
 
@@ -54,19 +57,19 @@ def test_leeds_sports_padding_has_the_published_numbers():
     seen, expected = np.ones(1, np.float32), {(110, 182): [121.329670, 84.395604], (182, 110): [70.329670, 135.395604]}
     for (width, height), moved in expected.items():
         image = np.full((height, width, 3), 255, np.uint8)
-        placed, keypoints, *_ = pad_to_square(256)(image, point, seen, np.float32(1))
+        square, keypoints, *_ = PadToSquare(256)(image, point, seen, np.float32(1))
         np.testing.assert_allclose(keypoints[0], moved, atol=1e-4)
-        shown = np.argwhere(placed[..., 0].any(axis=0 if width < height else 1))
+        shown = np.argwhere(square[..., 0].any(axis=0 if width < height else 1))
         assert (shown.min(), shown.max()) == (51, 204)
 
 
-def test_points_outside_the_placed_image_are_not_visible():
+def test_points_outside_the_square_are_not_visible():
     points = np.array([[20, 20], [30, 30], [95, 95], [-3, 5]], np.float32)
     image = np.zeros((100, 100, 3), np.uint8)
-    _, keypoints, visible, _, _ = box_crop(32)(image, points, np.array([1, 1, 0, 0], np.float32), np.float32(1))
+    _, keypoints, visible, _, _ = BoxCrop(32)(image, points, np.array([1, 1, 0, 0], np.float32), np.float32(1))
     assert visible.tolist() == [1, 1, 0, 0]
     assert not keypoints[2:].any()
-    _, keypoints, visible, _, _ = letterbox(32)(image, points, np.ones(4, np.float32), np.float32(1))
+    _, keypoints, visible, _, _ = Letterbox(32)(image, points, np.ones(4, np.float32), np.float32(1))
     assert visible.tolist() == [1, 1, 1, 0]
 
 
@@ -74,8 +77,8 @@ def test_points_outside_the_placed_image_are_not_visible():
 def test_a_box_of_no_area_shows_the_whole_image(visible):
     points = np.array([[3, 4], [9, 9]], np.float32)
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
-    for one, other in zip(box_crop(16)(image, points, visible, np.float32(1)),
-                          letterbox(16)(image, points, visible, np.float32(1)), strict=True):
+    for one, other in zip(BoxCrop(16)(image, points, visible, np.float32(1)),
+                          Letterbox(16)(image, points, visible, np.float32(1)), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -86,7 +89,7 @@ def test_a_person_crop_is_centred_on_the_box_and_shows_what_is_there(box):
     spot = np.array([78.0, 52.0])
     image = np.maximum(image_with_blob(200, 120, *spot, radius=3), 40)
     points = np.array([spot, centre, centre + [0, 5]], np.float32)
-    placed, keypoints, visible, scale, crop = person_crop(128)(
+    square, keypoints, visible, scale, crop = PersonCrop(128)(
         image, points, np.ones(3, np.float32), np.float32(10), np.array(box, np.float32))
     growth = 128 / (1.25 * max(width, height))
     np.testing.assert_allclose(keypoints[1], [64, 64], atol=1e-3)
@@ -94,20 +97,20 @@ def test_a_person_crop_is_centred_on_the_box_and_shows_what_is_there(box):
     np.testing.assert_allclose(scale, 10 * growth, rtol=1e-5)
     assert visible.all()
     np.testing.assert_allclose(keypoints @ crop[:2, :2].T + crop[:2, 2], points, atol=1e-3)
-    blob = np.maximum(placed.astype(int) - 40, 0)
+    blob = np.maximum(square.astype(int) - 40, 0)
     np.testing.assert_allclose(centre_of_mass(blob), keypoints[0], atol=0.15)
     columns = np.arange(128)[None] / growth + centre[0] - 64 / growth
     rows = np.arange(128)[:, None] / growth + centre[1] - 64 / growth
     beyond = (columns < -1) | (columns > 200) | (rows < -1) | (rows > 120)
-    assert not placed[beyond].any()  # black
+    assert not square[beyond].any()  # black
     within = (columns > 0) & (columns < 199) & (rows > 0) & (rows < 119)
-    assert placed[within].min() >= 39  # Pillow rounds
+    assert square[within].min() >= 39  # Pillow rounds
 
 
 def test_person_crops_have_a_least_side_and_hide_what_is_beyond():
     box, points = np.array([40, 40, 8, 4], np.float32), np.array([[44, 42], [92, 42], [94, 42]], np.float32)
     image = np.zeros((100, 200, 3), np.uint8)
-    _, keypoints, visible, scale, _ = person_crop(50, smallest=100.0)(image, points, np.ones(3), np.float32(8), box)
+    _, keypoints, visible, scale, _ = PersonCrop(50, smallest=100.0)(image, points, np.ones(3), np.float32(8), box)
     np.testing.assert_allclose(keypoints, [[25, 25], [49, 25], [0, 0]], atol=1e-3)
     assert visible.tolist() == [1, 1, 0]
     assert scale == 4
@@ -116,34 +119,49 @@ def test_person_crops_have_a_least_side_and_hide_what_is_beyond():
 def test_the_longer_side_of_the_box_as_reference_length():
     image, points, seen = np.zeros((30, 60, 3), np.uint8), np.ones((1, 2), np.float32), np.ones(1)
     box = np.array([3, 3, 12, 20], np.float32)
-    *_, scale, _ = scaled_by_box(letterbox(30))(image, points, seen, np.float32(99), box)
+    *_, scale, _ = ScaledByBox(Letterbox(30))(image, points, seen, np.float32(99), box)
     assert scale == 10
-    plain, boxed = (letterbox(30)(image, points, seen, np.float32(99), given) for given in (None, box))
+    plain, boxed = (Letterbox(30)(image, points, seen, np.float32(99), given) for given in (None, box))
     for one, other in zip(plain, boxed, strict=True):
         np.testing.assert_array_equal(one, other)
-    for place in (person_crop(8), scaled_by_box(letterbox(8))):
+    for transform in (PersonCrop(8), ScaledByBox(Letterbox(8))):
         with pytest.raises(InputError, match="the example has none"):
-            place(image, points, seen, np.float32(1))
+            transform(image, points, seen, np.float32(1))
         with pytest.raises(InputError, match="width 0 and height 0"):
-            place(image, points, seen, np.float32(1), np.zeros(4))
+            transform(image, points, seen, np.float32(1), np.zeros(4))
 
 
 def test_a_box_counts_edges():
     points = np.array([(139.5, 109.5), (65, 35), (64, 40)], np.float32)
     image = image_with_blob(400, 300, 139.5, 109.5, radius=4)
     box = np.array([100, 50, 80, 120])
-    placed, keypoints, visible, scale, crop = around_box(256)(image, points, np.ones(3), np.float32(10), box)
+    square, keypoints, visible, scale, crop = AroundBox(256)(image, points, np.ones(3), np.float32(10), box)
     np.testing.assert_allclose(keypoints[0], (127.5, 127.5), atol=1e-4)
     np.testing.assert_allclose(np.linalg.inv(crop), [[1.706667, 0, -110.58], [0, 1.706667, -59.38], [0, 0, 1]],
                                atol=1e-4)
-    np.testing.assert_allclose(centre_of_mass(placed), (127.5, 127.5), atol=0.05)
+    np.testing.assert_allclose(centre_of_mass(square), (127.5, 127.5), atol=0.05)
     np.testing.assert_array_equal(visible, [1, 1, 0])
     assert scale == pytest.approx(17.06667)
     # Beyond the image it is black, and what is seen stays under its points.
     corner = image_with_blob(60, 40, 5, 4, radius=2)
-    placed, keypoints, _, _, _ = around_box(64)(corner, np.array([(5, 4)]), np.ones(1), np.float32(1),
+    square, keypoints, _, _, _ = AroundBox(64)(corner, np.array([(5, 4)]), np.ones(1), np.float32(1),
                                                 np.array([-2.3, -3.1, 12.9, 8.2]))
-    np.testing.assert_allclose(centre_of_mass(placed), keypoints[0], atol=0.1)
-    assert not placed[0].any()
-    with pytest.raises(InputError, match="box: the placement goes by the annotated box"):
-        around_box(64)(corner, np.array([(5, 4)]), np.ones(1), np.float32(1))
+    np.testing.assert_allclose(centre_of_mass(square), keypoints[0], atol=0.1)
+    assert not square[0].any()
+    with pytest.raises(InputError, match="box: the transform crops around the annotated box"):
+        AroundBox(64)(corner, np.array([(5, 4)]), np.ones(1), np.float32(1))
+
+
+def test_transforms_are_values_that_know_what_they_need():
+    assert len({Letterbox(32), Letterbox(32), Letterbox(64), Stretch(32), LocalContrast(Letterbox(32))}) == 4
+    assert accepting_boxes(LocalContrast(Letterbox(32))) == LocalContrast(BoxOrWhole(32, 1.25))
+    for transform in (Stretch(32), AroundBox(32, 1.5)):
+        assert accepting_boxes(transform) is transform
+    image, none, unseen = np.zeros((30, 60, 3), np.uint8), np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
+    for plain in (Letterbox(8), BoxOrWhole(8), AroundBox(8), PersonCrop(8), ScaledByBox(Letterbox(8))):
+        for transform in (plain, LocalContrast(plain)):
+            if needs_box(transform):
+                with pytest.raises(InputError, match="the example has none"):
+                    transform(image, none, unseen, np.float32(1))
+            else:
+                assert transform(image, none, unseen, np.float32(1))[0].shape == (8, 8, 3)

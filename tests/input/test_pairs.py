@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from kpjax.errors import InputError
-from kpjax.images.transforms import letterbox, person_crop
+from kpjax.images.transforms import Letterbox, PersonCrop
 from kpjax.input.pairs import frame_pairs, reference_frames
 from kpjax.input.source import TfdsSource, arrays, identities
 from kpjax.input.video_source import frame_name, in_videos, numbered, of_videos, split_by_video, videos_in_memory
@@ -113,17 +113,17 @@ def png(shift):
     return file.getvalue()
 
 
-def boxed(place):
+def boxed(transform):
     """Two videos of four frames, in a mixed order, as prepared records."""
     records = [{"image": png(9 * frame), "id": frame_name(f"walk {video}", 10 * frame).encode(),
                 "keypoints": np.array([[20 + 9 * frame, 30]], np.float32), "visible": np.ones(1, np.float32),
                 "scale": np.float32(20), "box": np.array([10 + 9 * frame, 20, 20, 20], np.float32)}
                for frame in (2, 0, 3, 1) for video in (1, 0)]
-    return TfdsSource(records, SKELETON, place, "walks")
+    return TfdsSource(records, SKELETON, transform, "walks")
 
 
 def test_prepared_frames_are_put_in_order():
-    source = in_videos(boxed(letterbox(32)), lambda title: {"action": {"0": "slow", "1": "fast"}[title[-1]]})
+    source = in_videos(boxed(Letterbox(32)), lambda title: {"action": {"0": "slow", "1": "fast"}[title[-1]]})
     assert source.titles == ("walk 0", "walk 1")
     assert source.facts == {"action": ("slow", "fast")}
     np.testing.assert_array_equal(source.frame, [0, 10, 20, 30] * 2)
@@ -140,7 +140,7 @@ def test_prepared_frames_are_put_in_order():
 
 @pytest.mark.parametrize("crop", ["union", "first"])
 def test_one_crop_for_both_frames(crop):
-    source = in_videos(boxed(person_crop(40, 1.25)))
+    source = in_videos(boxed(PersonCrop(40, 1.25)))
     pairs = frame_pairs(source, window=30, batch_size=8, seed=0, crop=crop)
     frame, reference = pairs["frame"][0], pairs["reference"][0]
     np.testing.assert_array_equal(frame.crop, reference.crop)

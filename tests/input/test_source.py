@@ -8,7 +8,7 @@ from kpjax.input.check import check_source, visible_fraction
 from PIL import Image
 
 from kpjax.errors import InputError
-from kpjax.images.transforms import person_crop, stretch
+from kpjax.images.transforms import PersonCrop, Stretch
 from kpjax.input.source import TfdsSource, arrays, identities, in_memory, joined, subset, with_labels, without_labels
 from kpjax.structures import Skeleton
 
@@ -88,14 +88,14 @@ def test_other_labels_over_the_same_images():
 
 
 def test_names_of_examples_survive_subsets_and_memory():
-    records = TfdsSource([stored_record(number) for number in range(3)], SKELETON, stretch(8), "set/train")
+    records = TfdsSource([stored_record(number) for number in range(3)], SKELETON, Stretch(8), "set/train")
     part = in_memory(without_labels(subset(records, [2, 0])))
     assert identities(part) == ("image_2.jpg", "image_0.jpg")
     assert identities(random_source()) is None
 
 
 def test_prepared_records_are_placed_in_a_square():
-    source = TfdsSource([stored_record(0), stored_record(1)], SKELETON, stretch(10), "set/train")
+    source = TfdsSource([stored_record(0), stored_record(1)], SKELETON, Stretch(10), "set/train")
     example = source[1]
     assert example.image.shape == (10, 10, 3)
     np.testing.assert_allclose(example.keypoints, [[4.5, 4.5], [0, 0]])
@@ -103,12 +103,12 @@ def test_prepared_records_are_placed_in_a_square():
     assert source.identity(1) == "image_1.jpg"
     kept = in_memory(source)
     np.testing.assert_array_equal(kept[1].image, example.image)
-    assert source.digest == TfdsSource([stored_record(0), stored_record(1)], SKELETON, stretch(5), "other").digest
+    assert source.digest == TfdsSource([stored_record(0), stored_record(1)], SKELETON, Stretch(5), "other").digest
 
 
 def test_records_with_a_box_are_placed_by_it():
     source = TfdsSource([{**stored_record(0), "box": np.array([2, 7, 4, 5], np.float32)}, stored_record(1)], SKELETON,
-                        person_crop(10, margin=2.0), "set/train")
+                        PersonCrop(10, margin=2.0), "set/train")
     np.testing.assert_allclose(source[0].keypoints[0], [5.5, 5])  # the middle of the box is (4, 9.5)
     with pytest.raises(InputError, match=r"set/train, image_1\.jpg: box: .* prepare it again"):
         source[1]
@@ -116,7 +116,7 @@ def test_records_with_a_box_are_placed_by_it():
 
 def test_truncated_images_stop_or_are_left_out_and_named(capsys):
     records = [stored_record(number, 0.5 if number in (1, 3) else 1) for number in range(5)]
-    source = TfdsSource(records, SKELETON, stretch(8), "set/train")
+    source = TfdsSource(records, SKELETON, Stretch(8), "set/train")
     with pytest.raises(InputError, match=r"2 of 5 images cannot be read: .*image_1\.jpg.*image_3\.jpg.*skip"):
         check_source(source)
     usable = check_source(source, on_bad_image="skip")

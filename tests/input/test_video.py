@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from kpjax.errors import InputError
-from kpjax.images.transforms import letterbox
+from kpjax.images.transforms import Letterbox
 from kpjax.images.video import FrameFolder, find_videos, open_video, write_video
 from kpjax.input.video_source import read_videos
 
@@ -91,11 +91,11 @@ def test_broken_frames_are_gaps_and_the_others_keep_their_numbers(broken):
     with pytest.raises(InputError, match=f"broken.mp4: frame {bad[0]} does not decode"):
         video[bad[0]]
     with pytest.raises(InputError, match=rf"broken.mp4: frames? {bad[0]}.* not decode \({len(bad)} of 60\)"):
-        read_videos([video], letterbox(16))
+        read_videos([video], Letterbox(16))
 
 
 def test_broken_frames_can_be_left_out(clip, broken, capsys):
-    source = read_videos([open_video(broken), open_video(clip[0])], letterbox(64), on_bad_frame="skip")
+    source = read_videos([open_video(broken), open_video(clip[0])], Letterbox(64), on_bad_frame="skip")
     lost = 120 - len(source)
     assert re.search(rf"left out frames of 1 videos: broken.mp4: {lost} do not decode", capsys.readouterr().err)
     assert source.titles == ("broken.mp4", "clip.mp4")
@@ -119,7 +119,7 @@ def test_a_file_that_was_cut_off_says_so(folder):
     assert 0 < video.cut_off < 60
     assert len(video) == 60 - video.cut_off
     with pytest.raises(InputError, match=f"cut.mp4: the file ends {video.cut_off} frames early"):
-        read_videos([video], letterbox(16))
+        read_videos([video], Letterbox(16))
 
 
 def test_avi_is_read_where_its_time_stamps_are_right(folder):
@@ -164,15 +164,15 @@ def test_a_folder_of_images_is_a_video_in_the_order_of_numbers(folder, clip):
     (frames / "img9.png").write_bytes(content[:len(content) // 2])
     assert [image is None for _, image in video] == [False, False, True, False]
     with pytest.raises(InputError, match=r"frames: frame 2 does not decode \(1 of 4\)"):
-        read_videos([video], letterbox(16))
+        read_videos([video], Letterbox(16))
     Image.fromarray(numbered_frame(9)[:-4]).save(frames / "img9.png")
     with pytest.raises(InputError, match="frames: frame 2 is 64x44, the first is 64x48; bring the frames"):
-        read_videos([video], letterbox(16))
+        read_videos([video], Letterbox(16))
     (frames / "img9.png").unlink()
     video = open_video(frames)
     with pytest.raises(InputError, match=r"videos of 2 sizes \(frames 64x48; odd.mp4 46x32\); say with --size"):
-        read_videos([video, open_video(folder / "odd.mp4")], letterbox(16))
-    both = read_videos([video, open_video(folder / "odd.mp4")], letterbox(16), mixed_sizes=True, every=2)
+        read_videos([video, open_video(folder / "odd.mp4")], Letterbox(16))
+    both = read_videos([video, open_video(folder / "odd.mp4")], Letterbox(16), mixed_sizes=True, every=2)
     np.testing.assert_array_equal(both.frame, [0, 2, 0, 2])
     np.testing.assert_array_equal(both.video, [0, 0, 1, 1])
 

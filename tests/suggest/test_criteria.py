@@ -1,9 +1,8 @@
-"""What makes an image worth a label, against closed forms, and the choice among many."""
+"""Criteria for images to label against closed forms, and the selection by them."""
 import numpy as np
 import pytest
 
 from kpjax.images import boxes
-from kpjax.suggest import arima as fitting
 from kpjax.suggest import criteria
 from kpjax.suggest.equivariance import predicted_under, turns
 from kpjax.suggest.selection import best_apart, choose, k_centre, thumbnail
@@ -22,7 +21,7 @@ def test_k_centre_keeps_away_from_what_has_labels():
     assert k_centre(features, 1, first=1, taken=np.array([[9.0, 0.0]])).tolist() == [1]
     assert k_centre(np.array([(0, 0), (4, 0), (5, 0), (20, 0)], float), 2).tolist() == [2, 3]  # from the middle
     assert k_centre(features, 9).tolist() == [2, 0, 1]
-    assert k_centre(np.ones((4, 2)), 3, first=0).tolist() == [0, 1, 2]  # no row twice
+    assert k_centre(np.ones((4, 2)), 3, first=0).tolist() == [0, 1, 2]  # no image twice
     assert k_centre(np.zeros((0, 2)), 3).tolist() == []
 
 
@@ -51,11 +50,8 @@ def test_disagreement_of_three_networks():
     assert criteria.disagreement(points, 2.0) == pytest.approx([0.816497], abs=1e-6)
 
 
-def test_scores_and_jumps():
+def test_the_mean_score_is_the_certainty():
     np.testing.assert_allclose(criteria.low_score(np.float32([[1, 0], [0.25, 0.25]])), [-0.5, -0.25])
-    now, before = np.array([[(0, 0), (3, 4)], [(1, 1), (2, 2)]], float), np.zeros((2, 2, 2))
-    before[1] = np.nan
-    np.testing.assert_allclose(criteria.jump(now, before, 10.0), [0.5, np.nan])
 
 
 def test_equivariance_of_a_network_that_is_and_one_that_is_not():
@@ -106,32 +102,3 @@ def test_usual_poses_are_a_plane():
     bent[1, 0] += (3, 0)  # of which the plane takes a third as a shift of all three points
     np.testing.assert_allclose(criteria.unusual_pose(bent, poses, 1.0), [0, (2 + 1 + 1) / 3], atol=1e-9)
     assert criteria.usual_poses(labels, np.zeros((20, 3))) is None
-
-
-def test_fitting_finds_the_coefficients_and_the_outlier():
-    generator, count = np.random.default_rng(1), 3000
-    shocks, series = generator.normal(size=count), np.zeros(count)
-    phi, theta = np.array([0.5, 0.2, -0.3]), 0.4
-    for time in range(3, count):
-        series[time] = phi @ series[time - 3:time][::-1] + shocks[time] + theta * shocks[time - 1]
-    found, moving = fitting.coefficients(series)
-    np.testing.assert_allclose(found, phi, atol=0.1)
-    assert moving == pytest.approx(theta, abs=0.1)
-    expected = fitting.foreseen(series, phi, theta)
-    assert np.std(series[50:] - expected[50:]) == pytest.approx(1.0, abs=0.05)  # nothing is left but the shocks
-    np.testing.assert_allclose(series[50:] - expected[50:], shocks[50:], atol=1e-3)
-
-
-def test_fitting_passes_over_gaps():
-    time = np.arange(200)
-    keypoints = np.stack([100 + 20 * np.sin(time / 15), 80 + 10 * np.cos(time / 15)], -1)[:, None]
-    scores = np.ones((200, 1))
-    keypoints[100] += 60
-    scores[100] = 0.001  # the network says itself that it lost the point
-    keypoints[150] += 30  # it does not
-    off = fitting.surprise(keypoints, scores)
-    assert sorted(np.argsort(off)[-2:].tolist()) == [100, 150]
-    assert off[100] == pytest.approx(60 * np.sqrt(2), rel=0.05)
-    assert off[101] < 10  # what was not believed is not carried on
-    assert off[50:100].max() < 10
-    assert np.isnan(fitting.surprise(keypoints[:20], scores[:20])).all()
