@@ -10,7 +10,7 @@ from data.dsprites import dsprites, split_numbers
 from data.figures import ALL_JOINTS, DOMAINS, TEN_POINTS, figures, target
 from data.prepared import open_source
 from kpjax.errors import InputError
-from kpjax.images.transforms import Place, letterbox, pad_to_square, stretch
+from kpjax.images.transforms import Letterbox, PadToSquare, Stretch, Transform
 from kpjax.input.source import ArraySource, Source, in_memory, subset
 
 KEPT_IN_MEMORY = 2**30
@@ -49,15 +49,15 @@ def open_domain(
         seen = dsprites(which, "train", side=side, seed=seed)
         return Splits(subset(seen, chosen[:train]), subset(seen, chosen[train:]),
                       subset(dsprites(which, "test", side=side, seed=seed), np.arange(test)))
-    open_split = functools.partial(open_source, name, data_dir=data_dir, place=placement(name, side))
+    open_split = functools.partial(open_source, name, data_dir=data_dir, transform=placement(name, side))
     return Splits(*(decoded_once(open_split(split)) for split in ("train[:95%]", "train[95%:]", "test")))
 
 
 def held_out_splits(
-    name: str, *, place: Place, seed: int, data_dir: Path, validation_share: float
+    name: str, *, transform: Transform, seed: int, data_dir: Path, validation_share: float
 ) -> Splits:
     """The splits of a prepared dataset, decoded once if they fit into memory; see `held_out`."""
-    labelled, test = (decoded_once(open_source(name, split, data_dir=data_dir, place=place))
+    labelled, test = (decoded_once(open_source(name, split, data_dir=data_dir, transform=transform))
                       for split in ("train", "test"))
     train, validation = held_out(labelled, name, seed=seed, share=validation_share)
     return Splits(train, validation, test)
@@ -81,9 +81,9 @@ def decoded_once(source: Source) -> Source:
     return in_memory(source) if len(source) * source[0].image.nbytes <= KEPT_IN_MEMORY else source
 
 
-def placement(dataset: str, side: int) -> Place:
+def placement(dataset: str, side: int) -> Transform:
     """How a picture of a dataset becomes a square one, without its labels: those of hands and videos are square."""
-    return {"lsp": pad_to_square, "lspet": letterbox}.get(dataset, stretch)(side)
+    return {"lsp": PadToSquare, "lspet": Letterbox}.get(dataset, Stretch)(side)
 
 
 def as_bodies(drawn: ArraySource) -> ArraySource:

@@ -6,7 +6,7 @@ from typing import Any
 
 from data.prepared import open_source
 from experiments.domains import Splits, decoded_once, held_out, open_domain
-from kpjax.images.transforms import Place, around_box, letterbox, person_crop, scaled_by_box
+from kpjax.images.transforms import AroundBox, Letterbox, PersonCrop, ScaledByBox, Transform
 from kpjax.input.source import Source, check_disjoint, without_keypoints
 
 # What decides which pictures there are, and how they look: every config has these fields among its own.
@@ -15,15 +15,15 @@ Settings = namedtuple("Settings", (
     "pck_over", "image_size", "training_examples", "test_examples", "difficulty"))
 
 
-def place_of(config: Any) -> Place:
+def place_of(config: Any) -> Transform:
     """How a picture becomes a square one. config: has the fields of `Settings`."""
     if config.placement == "letterbox":
-        place = letterbox(config.image_size)
+        transform = Letterbox(config.image_size)
     elif config.placement == "around_box":
-        place = around_box(config.image_size, config.crop_margin)
+        transform = AroundBox(config.image_size, config.crop_margin)
     else:
-        place = person_crop(config.image_size, config.crop_margin, smallest=config.crop_smallest)
-    return scaled_by_box(place) if config.pck_over == "box" else place
+        transform = PersonCrop(config.image_size, config.crop_margin, smallest=config.crop_smallest)
+    return ScaledByBox(transform) if config.pck_over == "box" else transform
 
 
 def open_splits(config: Any, seed: int, data_dir: Path) -> Splits:
@@ -42,11 +42,11 @@ def _open_splits(config: Settings, seed: int, data_dir: Path) -> Splits:
         splits = open_domain(config.train, side=config.image_size, seed=seed, data_dir=data_dir,
                              train=config.training_examples, test=config.test_examples, difficulty=config.difficulty)
     else:
-        place = place_of(config)
+        transform = place_of(config)
 
         def opened(name: str) -> Source:
             dataset, _, split = name.partition("/")
-            return decoded_once(open_source(dataset, split, data_dir=data_dir, place=place))
+            return decoded_once(open_source(dataset, split, data_dir=data_dir, transform=transform))
 
         train, test = opened(config.train), opened(config.test)
         if config.validation:

@@ -19,8 +19,8 @@ from experiments.predict.pipeline import predicted, prepared
 from experiments.predictors import Predictor, as_function
 from experiments.supervised import build
 from experiments.supervised.config import PRESETS, Config
-from kpjax.images.inputs import Footage, of_video
-from kpjax.images.transforms import letterbox
+from kpjax.images.inputs import ImageSequence, from_video
+from kpjax.images.transforms import Letterbox
 from kpjax.images.video import open_video, write_video
 from kpjax.structures import Trained
 
@@ -33,13 +33,13 @@ PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 def prediction_rows(effort: Effort) -> Iterator[Row]:
     """What prediction on a video costs beside its parts."""
     with tempfile.TemporaryDirectory() as folder:
-        footage = drawn_video(Path(folder) / "drawn.mp4", 128, (640, 480))
+        sequence = drawn_video(Path(folder) / "drawn.mp4", 128, (640, 480))
         for name, config in (("small U-net, 128 px", SMALL), ("ResNet-18, 256 px", LARGE)):
-            yield overlap_row(effort, name, config, footage)
+            yield overlap_row(effort, name, config, sequence)
         yield memory_row(drawn_video(Path(folder) / "long.mp4", 10_000, (160, 120)))
 
 
-def drawn_video(path: Path, frames: int, size: tuple[int, int]) -> Footage:
+def drawn_video(path: Path, frames: int, size: tuple[int, int]) -> ImageSequence:
     """A clip of drawn figures of a width and height; after 64 frames it begins anew.
 
     They are drawn small and enlarged: full of fine noise, a frame would take ten times the bytes of a filmed one.
@@ -48,7 +48,7 @@ def drawn_video(path: Path, frames: int, size: tuple[int, int]) -> Footage:
     pictures = [np.asarray(Image.fromarray(drawn[number].image[:size[1] // 4, :size[0] // 4]).resize(
         size, Image.Resampling.BILINEAR)) for number in range(len(drawn))]
     write_video(path, (pictures[number % len(pictures)] for number in range(frames)))
-    return of_video(open_video(path), path.stem)
+    return from_video(open_video(path), path.stem)
 
 
 def untrained_predictor(config: Config) -> Predictor:
@@ -56,55 +56,55 @@ def untrained_predictor(config: Config) -> Predictor:
     method = build(config, skeleton(POINTS), "supervised")
     streams = {name: made_batch(config, POINTS, 0) for name in method.streams}
     state = jax.jit(method.init)(jax.random.key(0), streams, {})
-    return Predictor(method.skeleton, config.image_size, letterbox(config.image_size),
+    return Predictor(method.skeleton, config.image_size, Letterbox(config.image_size),
                      as_function(method, Trained(state.variables, state.frozen)), "peak", 0.6, "untrained", {})
 
 
-def overlap_row(effort: Effort, name: str, config: Config, footage: Footage) -> Row:
+def overlap_row(effort: Effort, name: str, config: Config, sequence: ImageSequence) -> Row:
     """The frames a second of prediction, over those of the slower of reading (decoding and placing) and the network."""
     predictor, batch = untrained_predictor(config), 16
     images = np.asarray(made_batch(replace(config, batch_size=batch), POINTS, 0).image)
 
     def reading():
-        for _ in prepared(footage, predictor.place, POINTS, depth=2 * batch):
+        for _ in prepared(sequence, predictor.transform, POINTS, depth=2 * batch):
             pass
 
     def network():
-        for _ in range(len(footage) // batch):
+        for _ in range(len(sequence) // batch):
             predictor.predict(images)
 
     def together():
-        for _ in predicted(predictor, footage, batch_size=batch):
+        for _ in predicted(predictor, sequence, batch_size=batch):
             pass
 
     times = interleaved({"reading": reading, "network": network, "together": together}, rounds=effort.rounds,
                         seconds=effort.seconds, warm_up=1)
     shares = [max(alone) / both for *alone, both in zip(*(times[part].wall for part in times), strict=True)]
     each = ", ".join(f"{part} {milliseconds(times[part])}" for part in times)
-    width, height = footage.video.size
+    width, height = sequence.video.size
     return Row(f"prediction / the slower of its parts, {name}", spread(shares), bar=0.8, at_most=False,
-               note=f"{each} for {len(footage)} frames of {width}x{height}, H.264, batches of {batch}")
+               note=f"{each} for {len(sequence)} frames of {width}x{height}, H.264, batches of {batch}")
 
 
-def memory_row(footage: Footage) -> Row:
+def memory_row(sequence: ImageSequence) -> Row:
     """How much a process grows between the thousandth frame of a video and its last."""
-    name = f"memory from frame 1,000 to {len(footage):,}"
+    name = f"memory from frame 1,000 to {len(sequence):,}"
     if not Path("/proc/self/statm").is_file():
         return Row(name, note="only Linux tells how much memory a process has")
     # In a process of its own: this one may keep more than it needs, from rows before.
-    code = f"from experiments.benchmark.prediction import print_memory; print_memory({str(footage.path)!r})"
+    code = f"from experiments.benchmark.prediction import print_memory; print_memory({str(sequence.path)!r})"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     before, after = (float(number) / 1e6 for number in told[-2:])
     grown = max(0.0, after - before)
-    whole = len(footage) * footage.video.size[0] * footage.video.size[1] * 3 / 1e6
+    whole = len(sequence) * sequence.video.size[0] * sequence.video.size[1] * 3 / 1e6
     return Row(name, Spread(grown, grown, grown), "MB", bar=20.0,
                note=f"{before:.0f} and {after:.0f} MB; the pictures together are {whole:.0f} MB")
 
 
 def print_memory(path: str) -> None:
     """Predicts a video and prints how many bytes the process had at frame 1,000 and at the last."""
-    footage = of_video(open_video(Path(path)), "long")
+    sequence = from_video(open_video(Path(path)), "long")
     predictor = untrained_predictor(replace(SMALL, image_size=32, heatmap_size=16))
-    for seen in predicted(predictor, footage, batch_size=16):
-        if seen.row in (1000, len(footage) - 1):
+    for seen in predicted(predictor, sequence, batch_size=16):
+        if seen.row in (1000, len(sequence) - 1):
             print(int(Path("/proc/self/statm").read_text().split()[1]) * PAGE)

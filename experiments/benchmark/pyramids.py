@@ -108,7 +108,7 @@ def _on_device(streams, step: int):
     return jax.block_until_ready(jax.device_put([batches[step] for batches in streams.values()]))
 
 
-def _decoded(video, place, count: int) -> None:
+def _decoded(video, transform, count: int) -> None:
     nothing = np.zeros((0, 2), np.float32), np.zeros(0, np.float32), np.float32(1)
     for _, image in itertools.islice(video, count):
-        place(image, *nothing)
+        transform(image, *nothing)

@@ -31,7 +31,7 @@ from experiments.labelling_protocol.differences import differences
 from experiments.run_records import begin, finished_before, identity_of, stored_run
 from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.files import strict, write_text
-from kpjax.images.transforms import Place, letterbox
+from kpjax.images.transforms import Letterbox, Transform
 from kpjax.input.source import Source, labelled_subset, stacked, subset
 from kpjax.input.stream import stream
 from kpjax.reports.finished_runs import read_run
@@ -56,8 +56,8 @@ def open_sets(config: Config, seed: int, data_dir: Path) -> tuple[Source, Source
         drawn = open_domain(config.dataset, side=config.image_size, seed=seed, data_dir=data_dir,
                             train=config.training_examples, test=config.test_examples)
         return drawn.train, drawn.test
-    place = letterbox(config.image_size)
-    train, test = (decoded_once(open_source(config.dataset, split, data_dir=data_dir, place=place))
+    transform = Letterbox(config.image_size)
+    train, test = (decoded_once(open_source(config.dataset, split, data_dir=data_dir, transform=transform))
                    for split in ("train", "test"))
     return train, test
 
@@ -147,10 +147,10 @@ def run(job: Job) -> None:
           f"{told.get('hidden/spearman', math.nan):.2f}")
 
 
-def predictor(folder: Path) -> tuple[Method, int, Place]:
+def predictor(folder: Path) -> tuple[Method, int, Transform]:
     """(method, side, place) of a finished run, for predictions on other pictures."""
     config, _, points = stored_run(folder, Config)
-    return build(config, points), config.image_size, letterbox(config.image_size)
+    return build(config, points), config.image_size, Letterbox(config.image_size)
 
 
 # Tables

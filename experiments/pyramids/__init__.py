@@ -48,7 +48,7 @@ from kpjax.errors import InputError
 from kpjax.evaluation.degeneracy import stop_if_collapsed
 from kpjax.evaluation.probes.image_moments import image_moments
 from kpjax.files import strict
-from kpjax.images.transforms import Place
+from kpjax.images.transforms import Transform
 from kpjax.input.stream import stream
 from kpjax.input.video_source import VideoSource, of_videos
 from kpjax.reports.table import Column
@@ -229,7 +229,7 @@ def finish(job: Job, folder: Path, values: dict[str, float], *, steps: int, imag
         f"{name} {values[name]:.3f}" for name in shown if name in values))
 
 
-def predictor(folder: Path) -> tuple[Method, int, Place]:
+def predictor(folder: Path) -> tuple[Method, int, Transform]:
     """(method, side, place) of a finished run, for predictions on other pictures, which are letterboxed."""
     config, variant, points = stored_run(folder, Config)
     joints = points if variant == "supervised_bound" else Skeleton(())

@@ -14,7 +14,7 @@ from data.tabletop import tabletop_videos
 from data.videos import TABLE, with_labels
 from experiments.pyramids.config import Config
 from kpjax.errors import InputError, summarise
-from kpjax.images.transforms import Place, letterbox, person_crop
+from kpjax.images.transforms import Letterbox, PersonCrop, Transform
 from kpjax.images.video import Video, find_videos
 from kpjax.input.pairs import PairStream, frame_pairs
 from kpjax.input.video_source import VideoSource, of_videos, read_videos
@@ -55,11 +55,11 @@ def pairs_of(config: Config, videos: Videos, seed: int) -> dict[str, PairStream]
                        process_count=jax.process_count())
 
 
-def place_of(config: Config | Settings) -> Place:
+def place_of(config: Config | Settings) -> Transform:
     """How a frame becomes a square picture."""
     if config.data == "human36m_videos":
-        return person_crop(config.image_size, config.crop_margin)
-    return letterbox(config.image_size)
+        return PersonCrop(config.image_size, config.crop_margin)
+    return Letterbox(config.image_size)
 
 
 @functools.lru_cache(maxsize=2)

@@ -32,7 +32,7 @@ from experiments.strong_augmentation import strong_augmentation
 from experiments.supervised.config import PRESETS, Config
 from kpjax.augment.augmentations import Augment
 from kpjax.heatmaps import Codec, codec
-from kpjax.images.transforms import Place, letterbox
+from kpjax.images.transforms import Letterbox, Transform
 from kpjax.input.source import Source
 from kpjax.input.stream import stream
 from kpjax.losses.heatmap import heatmap_kl, heatmap_mse
@@ -62,7 +62,7 @@ def open_splits(config: Config, seed: int, data_dir: Path) -> Splits:
     if config.dataset.startswith(("figures:", "bodies:")):
         return open_domain(config.dataset, side=config.image_size, seed=seed, data_dir=data_dir,
                            train=config.training_examples, test=config.test_examples)
-    return held_out_splits(config.dataset, place=letterbox(config.image_size), seed=seed, data_dir=data_dir,
+    return held_out_splits(config.dataset, transform=Letterbox(config.image_size), seed=seed, data_dir=data_dir,
                            validation_share=config.validation_share)
 
 
@@ -154,10 +154,10 @@ def run(job: Job) -> None:
           f"test/distance {values['test/distance']:.2f} px")
 
 
-def predictor(folder: Path) -> tuple[Method, int, Place]:
+def predictor(folder: Path) -> tuple[Method, int, Transform]:
     """(method, side, place) of a finished run, for predictions on other pictures."""
     config, variant, points = stored_run(folder, Config)
-    return build(config, points, variant), config.image_size, letterbox(config.image_size)
+    return build(config, points, variant), config.image_size, Letterbox(config.image_size)
 
 
 def score_kind(folder: Path) -> str:
