@@ -1,34 +1,35 @@
-"""HRNet: branches of four resolutions side by side, which exchange what they found again and again.
+"""HRNet: parallel branches of four resolutions, which exchange their features again and again.
 
-"Deep High-Resolution Representation Learning for Human Pose Estimation" (Sun et al. 2019), W32 and W48 as published and
-any narrower one. Layer names are the official ones, with `stage2_0/branches_1_3` for `stage2.0.branches.1.3` and
-`fuse_layers_2_0_1_0` for `fuse_layers.2.0.1.0`, so that published weights fit (`kpjax.interop`).
+"Deep High-Resolution Representation Learning for Human Pose Estimation" (Sun et al. 2019): W32 and W48 as published,
+and any narrower network. Layer names are the official ones, with `stage2_0/branches_1_3` for `stage2.0.branches.1.3`
+and `fuse_layers_2_0_1_0` for `fuse_layers.2.0.1.0`, so that published weights fit (`kpjax.models.weights`).
 """
 import functools
 import operator
 from collections.abc import Sequence
-from typing import Literal, get_args
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from kpjax.errors import InputError
 from kpjax.models.convolution import Convolution, he_normal_fan_out, upsample_nearest
-from kpjax.models.network import HeatmapHead, KeypointNetwork
+from kpjax.models.network import HeatmapHead, KeypointNetwork, check_options, check_sizes, check_stride
 from kpjax.models.normalization import BatchNorm
-from kpjax.models.resnet import BasicBlock, Bottleneck
+from kpjax.models.resnet import COARSEST_STRIDE, BasicBlock, Bottleneck
 
 Taps = Literal["stage_outputs", "highres"]
-COARSEST_STRIDE = 32
 LAYER1_BLOCKS = 4
 
 
 class HighResolutionModule(nn.Module):
-    """Every branch refines its own map, then each of the first `outputs` branches receives what all of them hold.
+    """Branches that refine their own maps, after which each of the first `outputs` receives the features of all.
 
-    `blocks` basic blocks per branch. Output i is the ReLU of a sum over all branches j: a finer one comes through
-    j -> i strided 3x3 convolutions, a coarser one through a 1x1 convolution and repeated pixels, its own unchanged.
-    The branches are maps (B, H / 2^i, W / 2^i, C_i); those returned have the sizes of the first `outputs`.
+    `blocks` basic blocks per branch. Output i is the ReLU of a sum over all branches j: a finer one comes through j ->
+    i strided 3x3 convolutions, a coarser one through a 1x1 convolution and repeated pixels, its own unchanged. The
+    branches are maps (B, H / 2^i, W / 2^i, C_i); those returned have the sizes of the first `outputs`.
     """
 
     blocks: int
@@ -45,7 +46,7 @@ class HighResolutionModule(nn.Module):
             refined.append(x)
 
         def brought(x: jax.Array, source: int, target: int) -> jax.Array:
-            """Branch `source` at the size and width of branch `target`."""
+            """Brings branch `source` to the size and width of branch `target`."""
             name = f"fuse_layers_{target}_{source}"
             if source > target:
                 x = _normalised(x, train, widths[target], 1, 1, name, self.dtype)
@@ -63,24 +64,26 @@ class HighResolutionModule(nn.Module):
             for target in range(self.outputs))
 
 
-class HRNet(nn.Module):
+class HighResolutionNetwork(nn.Module):
     """The trunk of HRNet: normalised images (B, H, W, 3), H and W multiples of 32, to the feature maps of `taps`.
 
     width: channels of the finest branch, of stride 4; those of strides 8, 16 and 32 have two, four and eight times as
-    many. modules: how many modules the stages of two, three and four branches have. blocks: of each branch in each
-    module. stem_width: of the two strided convolutions before them; `layer1` is four times as wide.
-    taps: which maps are returned, always the one that heatmaps are read from (stage 4, stride 4) first:
-      stage_outputs  all that the stages of several branches put out, from fine to coarse and of each size the later
-                     stage first: stride 4 of stages 4, 3, 2, stride 8 of stages 3, 2, stride 16 of stage 3 (352
-                     channels in all for width 32);
-      highres        the stride-4 map of stages 4, 3 and 2, and `layer1` before them (also 352 channels).
-    A map that nobody uses costs nothing under `jax.jit`.
+        many.
+    modules: number of modules in the stages of two, three and four branches.
+    blocks: of each branch in each module.
+    stem_width: of the two strided convolutions before the branches; `layer1` is four times as wide.
+    taps: the maps to return, with the one that heatmaps are read from (stage 4, stride 4) first:
+        stage_outputs: all outputs of the stages with several branches, from fine to coarse and of each size the later
+            stage first: stride 4 of stages 4, 3, 2, stride 8 of stages 3, 2, stride 16 of stage 3 (352 channels in all
+            for width 32);
+        highres: the stride-4 map of stages 4, 3 and 2, then `layer1`, which precedes them (also 352 channels).
+        An unused map costs nothing under `jax.jit`.
     rematerialise: each block of `layer1` and each module keeps its inputs only and is computed again in the backward
-    pass. What an accelerator has to keep falls to about an eighth for a quarter more work, and no number changes. (On
-    CPUs XLA computes it again too early for that to save memory.)
+        pass. An accelerator's stored activations fall to about an eighth for a quarter more work, and no number
+        changes. On CPUs XLA recomputes too early to save memory.
+
     Convolutions start as torchvision's, He's normal by fan-out. The published pose networks without pretrained weights
-    start at N(0, 0.001²), from which they learn slowly.
-    Raises ValueError for images of another size.
+    start at N(0, 0.001²), from which they learn slowly. Raises ValueError for images of another size.
     """
 
     width: int = 32
@@ -109,7 +112,7 @@ class HRNet(nn.Module):
         for stage, count in enumerate(self.modules, start=2):
             branches = self._with_one_more(branches or (layer1,), stage, train)
             for number in range(count):
-                # Heatmaps are read from the finest branch alone: the last module need not fill the others.
+                # Heatmaps are read from the finest branch only, so the last module leaves out the others.
                 needed = 1 if stage == 4 and number == count - 1 else len(branches)
                 branches = module(self.blocks, needed, self.dtype, name=f"stage{stage}_{number}")(branches, train)
             outputs[stage] = branches
@@ -119,7 +122,8 @@ class HRNet(nn.Module):
         return (*finest, outputs[3][1], outputs[2][1], outputs[3][2])
 
     def _with_one_more(self, branches: tuple[jax.Array, ...], stage: int, train: bool) -> tuple[jax.Array, ...]:
-        """The branches of a stage: those before it and one made from the coarsest of them. Stage 2 makes both."""
+        """Returns the branches of a stage: those before it and one made from the coarsest of them. Stage 2 makes both.
+        """
         number = stage - 1
         name = f"transition{number}_{number}_0"
         finest = branches[0]
@@ -133,7 +137,7 @@ class HRNet(nn.Module):
 
 
 class FirstMap(nn.Module):
-    """The first of some feature maps as it is. It has no parameters."""
+    """The first of several feature maps, unchanged. It has no parameters."""
 
     @nn.compact
     def __call__(self, features: tuple[jax.Array, ...], train: bool) -> jax.Array:
@@ -153,13 +157,21 @@ def hrnet(
     head_width: int = 256,
     dtype: jnp.dtype = jnp.float32,
 ) -> KeypointNetwork:
-    """HRNet: images (B, H, W, 3), H and W multiples of 32, to heatmaps (B, H / 4, W / 4, keypoints) float32.
+    """Builds HRNet: images (B, H, W, 3) to heatmaps (B, H / 4, W / 4, keypoints) float32.
 
-    width: 32 and 48 are published, 28,536,080 and 63,595,696 parameters for 16 keypoints; a laptop trains
-    `hrnet(16, width=8, modules=(1, 1, 1), blocks=1, stem_width=16)`. The other fields of the trunk: see `HRNet`.
-    head_layers: 1 (as published: a 1x1 convolution with bias, officially `final_layer`) or 2, of `head_width`.
-    The upsampling has no parameters: heatmaps are read from the finest branch.
-    Raises ValueError for values that make no HRNet.
+    H and W are multiples of 32. Heatmaps are read from the finest branch, so the upsampling has no parameters. A laptop
+    trains `hrnet(16, width=8, modules=(1, 1, 1), blocks=1, stem_width=16)`.
+
+    Args:
+        keypoints: number of heatmaps.
+        width: 32 and 48 are published, 28,536,080 and 63,595,696 parameters for 16 keypoints.
+        modules, blocks, stem_width, taps, rematerialise: of the trunk, see `HighResolutionNetwork`.
+        head_layers: 1 (as published: a 1x1 convolution with bias, officially `final_layer`) or 2.
+        head_width: channels between two head layers.
+        dtype: of the computation; parameters and statistics are float32.
+
+    Raises:
+        ValueError: for options that no HRNet has.
     """
     if len(modules) != 3 or min(*modules, blocks, width, stem_width) < 1:
         raise ValueError(f"hrnet: modules has a count for each of stages 2, 3 and 4, and counts and widths are 1 or "
@@ -167,14 +179,51 @@ def hrnet(
     if taps not in get_args(Taps):
         raise ValueError(f"hrnet: taps is {' or '.join(get_args(Taps))}, got {taps!r}")
     return KeypointNetwork(
-        backbone=HRNet(width, tuple(modules), blocks, stem_width, taps, rematerialise, dtype),
+        backbone=HighResolutionNetwork(width, tuple(modules), blocks, stem_width, taps, rematerialise, dtype),
         upsampling=FirstMap(),
         head=HeatmapHead(keypoints, head_layers, head_width, dtype=dtype))
+
+
+@dataclass(frozen=True)
+class HRNet:
+    """The options of `hrnet`. A laptop trains width 8, modules 1 1 1, 1 block and a stem of 16."""
+
+    name: ClassVar[str] = "hrnet"
+
+    width: int = 32  # channels of the finest branch
+    modules: tuple[int, int, int] = (1, 4, 3)  # of stages 2 to 4
+    blocks: int = 4  # of each branch in a module
+    stem_width: int = 64  # channels before the branches
+    taps: Taps = "stage_outputs"  # the maps that methods use as features
+    rematerialise: bool = False  # computes activations again in the backward pass: slower, with less memory
+    head_layers: int = 1  # convolutions of the head
+    head_width: int = 64  # channels between two layers of the head
+    dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
+
+    def __post_init__(self):
+        """Raises InputError for options that no network has."""
+        if len(self.modules) != 3:
+            raise InputError(f"modules: {len(self.modules)} given; hrnet needs one count for each of stages 2, 3 and 4")
+        if self.taps not in get_args(Taps):
+            raise InputError(f"taps: {self.taps!r} is unknown; give {' or '.join(get_args(Taps))}")
+        check_options(self, "width", "modules", "blocks", "stem_width", "head_layers", "head_width")
+
+    def check(self, image_size: int, heatmap_size: int) -> None:
+        """Raises InputError for sides, in pixels, that the network cannot have."""
+        check_sizes(self.name, image_size, heatmap_size, multiple=COARSEST_STRIDE)
+
+    def build(self, keypoints: int, *, stride: int = 4) -> KeypointNetwork:
+        """Builds the network. stride: of the heatmaps, always 4."""
+        check_stride(self.name, stride)
+        return hrnet(
+            keypoints, width=self.width, modules=self.modules, blocks=self.blocks, stem_width=self.stem_width,
+            taps=self.taps, rematerialise=self.rematerialise, head_layers=self.head_layers,
+            head_width=self.head_width, dtype=jnp.dtype(self.dtype))
 
 
 def _normalised(
     x: jax.Array, train: bool, width: int, kernel_size: int, stride: int, name: str, dtype: jnp.dtype
 ) -> jax.Array:
-    """A convolution and its BatchNorm, `<name>_0` and `<name>_1` of the module that calls this."""
+    """Applies a convolution and its BatchNorm, `<name>_0` and `<name>_1` of the module that calls this."""
     x = Convolution(width, kernel_size, stride, kernel_init=he_normal_fan_out, dtype=dtype, name=f"{name}_0")(x)
     return BatchNorm(name=f"{name}_1")(x, train)

@@ -1,10 +1,15 @@
-"""A heatmap network in three parts, which methods use one by one."""
+"""A heatmap network in three parts, which methods use one by one, its usual head, and checks of its options."""
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from kpjax.errors import InputError
 from kpjax.models.convolution import Convolution
 from kpjax.models.normalization import BatchNorm
+
+small_normal = nn.initializers.normal(0.001)
 
 
 class KeypointNetwork(nn.Module):
@@ -12,9 +17,9 @@ class KeypointNetwork(nn.Module):
 
     The parts are modules whose `__call__` takes `train` last; parameters and statistics are stored under the three
     names. The backbone returns a tuple of feature maps from fine to coarse; the last is the deepest. `upsampling` turns
-    that tuple into one feature map of the heatmaps' size, which the head reads. A method that needs another head beside
-    the network's own applies `network.head` to parameters that it keeps itself.
-    A head that predicts coarser heatmaps too has a method `coarse(backbone_features, train)` that returns them.
+    that tuple into one feature map of the heatmaps' size, which the head reads. A method that needs a second head
+    applies `network.head` to parameters that it keeps itself. A head that also predicts coarser heatmaps returns them
+    from a method `coarse(backbone_features, train)`.
 
     Every method below is reached through `apply(variables, ..., train, method="features")`.
     """
@@ -24,40 +29,36 @@ class KeypointNetwork(nn.Module):
     head: nn.Module
 
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
-        if self.is_initializing():  # all parameters are drawn, also those of heatmaps that only a loss reads
+        """Returns the heatmaps (B, h, w, K) float32."""
+        if self.is_initializing():  # the parameters of heatmaps that only a loss reads are drawn too
             return self.all_heatmaps(images, train)[-1]
         return self.regress(self.features(images, train), train)
 
     def all_heatmaps(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
-        """Every heatmap that the network predicts, all (B, h, w, K) float32, for losses that supervise them too.
+        """Returns every heatmap that the network predicts, all (B, h, w, K) float32, for losses that supervise them
+        too.
 
-        In the order in which they are predicted; the last are those of `__call__`, and most networks have no others.
+        They are in order of prediction. The last are those of `__call__`; most networks have no others.
         """
         maps = self.backbone_features(images, train)
         coarse = self.head.coarse(maps, train) if hasattr(self.head, "coarse") else ()
         return (*coarse, self.regress(self.upsample(maps, train), train))
 
     def features(self, images: jax.Array, train: bool) -> jax.Array:
-        """What the head reads, (B, h, w, C) in the compute dtype."""
+        """Returns the features that the head reads, (B, h, w, C) in the compute dtype."""
         return self.upsample(self.backbone_features(images, train), train)
 
     def backbone_features(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
-        """The backbone's feature maps, from fine to coarse."""
+        """Returns the backbone's feature maps, from fine to coarse."""
         return self.backbone(images, train)
 
     def upsample(self, backbone_features: tuple[jax.Array, ...], train: bool) -> jax.Array:
-        """The backbone's features brought to the heatmaps' size."""
+        """Brings the backbone's features to the heatmaps' size."""
         return self.upsampling(backbone_features, train)
 
     def regress(self, features: jax.Array, train: bool) -> jax.Array:
-        """Heatmaps (B, h, w, K) float32, not normalised."""
+        """Returns heatmaps (B, h, w, K) float32, not normalised."""
         return self.head(features, train)
-
-
-# Heads: from a feature map to one heatmap for each keypoint
-
-
-small_normal = nn.initializers.normal(0.001)
 
 
 class HeatmapHead(nn.Module):
@@ -65,10 +66,10 @@ class HeatmapHead(nn.Module):
 
     Features (B, h, w, C) to heatmaps (B, h, w, keypoints) float32 without an activation: the logits of a spatial
     softmax, or the heatmaps themselves. `width` is the number of channels between the layers. All convolutions have a
-    bias that starts at zero. With the default weights, N(0, 0.001²) in all layers (RegDA's and SimpleBaseline's), an
-    untrained head gives heatmaps that are nearly zero. The last convolution computes in float32 whatever `dtype` is:
-    rounded to bfloat16, the cells around a peak would tie.
-    Parameters: `conv1`, `bn1`, ... for the hidden layers, `output` for the last.
+    bias that starts at zero. The default weights are N(0, 0.001²) in all layers, as in RegDA and SimpleBaseline: an
+    untrained head predicts heatmaps near zero. The last convolution computes in float32 whatever `dtype` is: in
+    bfloat16, the cells around a peak would tie. Parameters: `conv1`, `bn1`, ... for the hidden layers, `output` for the
+    last.
     """
 
     keypoints: int
@@ -88,3 +89,43 @@ class HeatmapHead(nn.Module):
         output = Convolution(
             self.keypoints, kernel_size=1, use_bias=True, kernel_init=self.output_init, name="output")
         return output(x)
+
+
+# Checks of the options of a network
+
+
+def check_options(options: Any, *at_least_one: str) -> None:
+    """Raises InputError for a dtype that is unknown, or a count or width (or one of several) below 1.
+
+    options: a dataclass with a field `dtype`. at_least_one: the names of its fields to check.
+    """
+    for name in at_least_one:
+        value = getattr(options, name)
+        if min(value if isinstance(value, tuple) else (value,), default=1) < 1:
+            raise InputError(f"{name}: {value}; give 1 or more")
+    if options.dtype not in ("float32", "bfloat16"):
+        raise InputError(f"dtype: {options.dtype!r} is unknown; give float32 or bfloat16")
+
+
+def check_sizes(
+    name: str, image_size: int, heatmap_size: int, *, strides: tuple[int, ...] = (4,), multiple: int = 1
+) -> None:
+    """Raises InputError unless a network makes heatmaps of one size from images of another.
+
+    Args:
+        name: what messages call the network.
+        image_size, heatmap_size: sides in pixels.
+        strides: the strides that heatmaps may have.
+        multiple: the number that must divide the side of an image.
+    """
+    if image_size not in [stride * heatmap_size for stride in strides]:
+        raise InputError(f"heatmap_size: {heatmap_size} for images of {image_size} px; the heatmaps of {name} are "
+                         f"{' or '.join(map(str, strides))} times smaller than its images")
+    if image_size % multiple:
+        raise InputError(f"image_size: {image_size}; {name} needs a multiple of {multiple}")
+
+
+def check_stride(name: str, stride: int) -> None:
+    """Raises InputError for a network of stride 4 that is asked for another."""
+    if stride != 4:
+        raise InputError(f"stride: {stride}; the heatmaps of {name} are 4 times smaller than its images")

@@ -1,30 +1,42 @@
-"""The Residual Steps Network, RSN: an hourglass of residual steps blocks, repeated in stages.
+"""RSN, the Residual Steps Network: hourglasses of residual steps blocks, each predicting heatmaps at all its levels.
 
-"Learning Delicate Local Representations for Multi-Person Pose Estimation" (Cai et al. 2020).
+"Learning Delicate Local Representations for Multi-Person Pose Estimation" (Cai et al. 2020). Layer names are the
+official ones, so that published weights fit (`kpjax.models.weights`).
 """
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from kpjax.errors import InputError
 from kpjax.models.convolution import Convolution, he_normal_fan_out, resize_bilinear
 from kpjax.models.high_resolution import FirstMap
-from kpjax.models.network import KeypointNetwork, small_normal
+from kpjax.models.network import KeypointNetwork, check_options, check_sizes, check_stride, small_normal
 from kpjax.models.normalization import BatchNorm
-from kpjax.models.resnet import max_pool
+from kpjax.models.resnet import COARSEST_STRIDE, max_pool
 
 MeasuredBy = Literal["input", "level"]
+BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
+EXPANSION = {18: 1, 50: 4}
+LEVELS = 4  # strides 4, 8, 16 and 32
 GROUPS = 4  # of channels in a block; the first takes one step, the last four
 GROUP_SHARE = (26, 64)  # channels of a group over those that it is measured by
+SMALLEST_WIDTH = 3  # with less, a group of a block would have no channel
+# The official training scales its targets to a peak of 255. Ours peak at 1, so predictions start that much lower.
+INITIAL_SCALE = 1 / 255
+
+
+# Residual steps blocks
 
 
 class NormalisedConvolution(nn.Module):
     """A convolution with bias, BatchNorm and, if `relu`, ReLU: (B, H, W, C) -> (B, H', W', width).
 
-    size: what the convolution's result is resized to before it is normalised.
+    size: to which the convolution's result is resized before it is normalised.
     """
 
     width: int
@@ -45,11 +57,11 @@ class NormalisedConvolution(nn.Module):
 
 
 class ResidualStepsBlock(nn.Module):
-    """Four groups of `group_width` channels take one, two, three and four steps, beside a shortcut.
+    """Four groups of `group_width` channels, which take one, two, three and four steps, beside a shortcut.
 
-    A step is a 3x3 convolution. What it reads is the group's step before, or the group itself in its first, and to that
-    is added the same step of the group before, if there is one. The last steps of all groups are joined.
-    The stride is that of the 1x1 convolution in front.
+    A step is a 3x3 convolution. It reads the group's previous step, or the group itself at first, plus the same step of
+    the previous group if there is one. The last steps of all groups are concatenated. The stride is that of the first
+    1x1 convolution.
     """
 
     width: int
@@ -76,10 +88,13 @@ class ResidualStepsBlock(nn.Module):
         return nn.relu(y + x)
 
 
+# The trunk: hourglasses in a row
+
+
 class DownPath(nn.Module):
     """Residual steps blocks at strides 4, 8, 16 and 32. Returns the maps of the four levels, from fine to coarse.
 
-    skips: for each level what the stage before adds to it; () in the first stage.
+    skips: for each level the map that the previous stage adds to it; () in the first stage.
     """
 
     blocks: Sequence[int]
@@ -106,23 +121,12 @@ class DownPath(nn.Module):
         return maps
 
 
-# RSN, the Residual Steps Network: hourglasses in a row, each of which predicts heatmaps from all of its levels
-
-
-BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
-EXPANSION = {18: 1, 50: 4}
-LEVELS = 4  # strides 4, 8, 16 and 32
-COARSEST_STRIDE = 32
-SMALLEST_WIDTH = 3  # with less, a group of a block would have no channel
-# The official training scales its targets to a peak of 255. Ours peak at 1, so predictions start that much lower.
-INITIAL_SCALE = 1 / 255
-
-
 class UpUnit(nn.Module):
-    """One level of the way up: its map by a 1x1 convolution, the coarser unit's features added. (B, h, w, width).
+    """One level of the way up: its map by a 1x1 convolution, plus the coarser unit's features. (B, h, w, width).
 
-    goes_on: another stage follows. Then the unit also returns what that stage adds to its own map of this level; else
-    None. cross_width: channels of a map that the next stage starts from, which is returned last; 0: None.
+    goes_on: whether another stage follows. The unit then also returns the map that this stage adds to its own level;
+        else None. cross_width: channels of the map that the next stage starts from, which is returned last; with 0 it
+        is None.
     """
 
     width: int
@@ -137,7 +141,7 @@ class UpUnit(nn.Module):
         layer = partial(NormalisedConvolution, dtype=self.dtype)
         y = layer(self.width, relu=False, name="u_skip")(x, train)
         if coarser is not None:
-            # Officially resized first. A 1x1 convolution and resizing commute, and so it is a quarter of the work.
+            # The official code resizes first. A 1x1 convolution and resizing commute; this is a quarter of the work.
             y = y + layer(self.width, relu=False, name="up_conv")(coarser, train, size=x.shape[1:3])
         y = nn.relu(y)
         skip = cross = None
@@ -152,9 +156,9 @@ class UpUnit(nn.Module):
 class UpPath(nn.Module):
     """The units up1 (stride 32) to up4 (stride 4), each of which reads the one before.
 
-    next_width: channels that the next stage starts from; 0 without one.
-    Returns the features of the units from fine to coarse, what the next stage adds to its levels from fine to coarse,
-    and what it starts from; the last two are () and None without a next stage.
+    next_width: channels that the next stage starts from; 0 without one. Returns the features of the units from fine to
+        coarse, the maps that the next stage adds to its levels from fine to coarse, and the map that it starts from.
+        The last two are () and None without a next stage.
     """
 
     unit_width: int
@@ -198,16 +202,18 @@ class Top(nn.Module):
         return max_pool(NormalisedConvolution(self.width, 7, 2, dtype=self.dtype, name="conv")(images, train))
 
 
-class RSN(nn.Module):
+class ResidualStepsNetwork(nn.Module):
     """The trunk of RSN: normalised images (B, H, W, 3), H and W multiples of 32, to the features of all its units.
 
-    blocks: at each of the strides 4, 8, 16 and 32 of every stage. expansion: channels of those levels are 1, 2, 4 and 8
-    times `width` times this. stages: how many hourglasses follow each other. unit_width: channels of the features.
+    blocks: number at each of the strides 4, 8, 16 and 32 of every stage.
+    expansion: channels of those levels are 1, 2, 4 and 8 times `width` times this.
+    stages: number of successive hourglasses.
+    unit_width: channels of the features.
     measured_by, rematerialise: see `rsn`.
+
     Returns maps (B, H / s, W / s, unit_width) in `dtype` from fine to coarse, s 4 to 32, and of each size the later
-    stage first: with two stages stride 4 of stage 1, of stage 0, stride 8 of stage 1, ...
-    Convolutions start at He's normal by fan-out.
-    Raises ValueError for images of another size.
+    stage first: with two stages stride 4 of stage 1, of stage 0, stride 8 of stage 1, ... Convolutions start at He's
+    normal by fan-out. Raises ValueError for images of another size.
     """
 
     blocks: Sequence[int]
@@ -235,10 +241,13 @@ class RSN(nn.Module):
         return tuple(map_ for level in zip(*reversed(by_stage), strict=True) for map_ in level)
 
 
-class Prediction(nn.Module):
-    """What one unit predicts: a 1x1 and a 3x3 convolution, resized. (B, h, w, C) -> (B, *size, keypoints) float32.
+# Heads
 
-    The last convolution and what follows compute in float32 whatever `dtype` is.
+
+class UnitHead(nn.Module):
+    """The prediction of one unit: a 1x1 and a 3x3 convolution, resized. (B, h, w, C) -> (B, *size, keypoints) float32.
+
+    The last convolution and the layers after it compute in float32 whatever `dtype` is.
     """
 
     keypoints: int
@@ -253,11 +262,11 @@ class Prediction(nn.Module):
         return resize_bilinear(x, size)
 
 
-class PredictionHeads(nn.Module):
+class UnitHeads(nn.Module):
     """The predictions of all units of RSN; that of the finest unit of the last stage is the result.
 
-    Parameters: `stage0_up1` (the coarsest of the first stage), ... Those of the others exist only where `coarse` has
-    been called, as `KeypointNetwork` does when it is initialised.
+    Parameters: `stage0_up1` (the coarsest of the first stage), ... Those of the other units exist only after `coarse`
+    has been called, as `KeypointNetwork` does at initialisation.
     """
 
     keypoints: int
@@ -267,22 +276,25 @@ class PredictionHeads(nn.Module):
     def setup(self):
         self.order = [(stage, unit) for stage in range(self.stages) for unit in range(1, LEVELS + 1)]
         for stage, unit in self.order:
-            setattr(self, f"stage{stage}_up{unit}", Prediction(self.keypoints, self.dtype))
+            setattr(self, f"stage{stage}_up{unit}", UnitHead(self.keypoints, self.dtype))
 
     def __call__(self, features: jax.Array, train: bool) -> jax.Array:
-        """Features (B, h, w, C) of the finest unit to heatmaps (B, h, w, keypoints) float32."""
+        """Maps features (B, h, w, C) of the finest unit to heatmaps (B, h, w, keypoints) float32."""
         return self._of(*self.order[-1])(features, train, features.shape[1:3])
 
     def coarse(self, backbone_features: tuple[jax.Array, ...], train: bool) -> tuple[jax.Array, ...]:
-        """The heatmaps of all other units, of the same size: stage by stage, in each from coarse to fine."""
+        """Returns the heatmaps of all other units, of the same size: stage by stage, in each from coarse to fine."""
         size = backbone_features[0].shape[1:3]
         return tuple(
             self._of(stage, unit)(
                 backbone_features[(LEVELS - unit) * self.stages + self.stages - 1 - stage], train, size)
             for stage, unit in self.order[:-1])
 
-    def _of(self, stage: int, unit: int) -> Prediction:
+    def _of(self, stage: int, unit: int) -> UnitHead:
         return getattr(self, f"stage{stage}_up{unit}")
+
+
+# The network
 
 
 def rsn(
@@ -297,20 +309,27 @@ def rsn(
     rematerialise: bool = False,
     dtype: jnp.dtype = jnp.float32,
 ) -> KeypointNetwork:
-    """RSN: images (B, H, W, 3), H and W multiples of 32, to heatmaps (B, H / 4, W / 4, keypoints) float32.
+    """Builds RSN: images (B, H, W, 3), H and W multiples of 32, to heatmaps (B, H / 4, W / 4, keypoints) float32.
 
-    `apply(variables, images, train, method="all_heatmaps")` also gives those of the other 4 * stages - 1 units, for
-    `kpjax.losses.heatmap`. What the head reads has `unit_width` channels.
+    `apply(variables, images, train, method="all_heatmaps")` also returns those of the other 4 * stages - 1 units, for
+    `kpjax.losses.heatmap`. The head reads `unit_width` channels. A laptop trains `rsn(16, width=16, unit_width=32)`.
 
-    depth: 18 or 50. stages: 1 for RSN-18 and RSN-50, 4 for the published 4xRSN-50. blocks: for each of the four levels,
-    if not those of the depth. width: channels of the finest level at depth 18.
-    measured_by: a group in a block has 26/64 of the channels of the block's input, or of its level. By the level,
-    depths 18 and 50 take 2.5 and 6.8 G multiply-adds at 256x192, about the published 2.5 and 6.4; the published code
-    measures by the input, which makes 2.0 and 48 G of them. None: the input at depth 18, so that published weights fit
-    (9.2 M parameters), and the level at depth 50 (38.4 M).
-    rematerialise: each block keeps its input only and is computed again in the backward pass.
-    A laptop trains `rsn(16, width=16, unit_width=32)`.
-    Raises ValueError for values that make no RSN.
+    Args:
+        keypoints: number of heatmaps.
+        depth: 18 or 50.
+        stages: 1 for RSN-18 and RSN-50, 4 for the published 4xRSN-50.
+        blocks: for each of the four levels; () takes those of the depth.
+        width: channels of the finest level at depth 18.
+        unit_width: channels of the features.
+        measured_by: a group in a block has 26/64 of the channels of the block's input, or of its level. By the level,
+            depths 18 and 50 take 2.5 and 6.8 G multiply-adds at 256x192, about the published 2.5 and 6.4. By the input,
+            as in the published code, they take 2.0 and 48 G. None takes the input at depth 18, so that published
+            weights fit (9.2 M parameters), and the level at depth 50 (38.4 M).
+        rematerialise: each block keeps its input only and is computed again in the backward pass.
+        dtype: of the computation; parameters and statistics are float32.
+
+    Raises:
+        ValueError: for options that no RSN has.
     """
     if depth not in BLOCKS:
         raise ValueError(f"rsn: depth is one of {', '.join(map(str, BLOCKS))}, got {depth}")
@@ -323,6 +342,39 @@ def rsn(
     if measured_by not in get_args(MeasuredBy):
         raise ValueError(f"rsn: measured_by is {' or '.join(get_args(MeasuredBy))}, got {measured_by!r}")
     return KeypointNetwork(
-        backbone=RSN(blocks, EXPANSION[depth], stages, width, unit_width, measured_by, rematerialise, dtype),
+        backbone=ResidualStepsNetwork(
+            blocks, EXPANSION[depth], stages, width, unit_width, measured_by, rematerialise, dtype),
         upsampling=FirstMap(),
-        head=PredictionHeads(keypoints, stages, dtype))
+        head=UnitHeads(keypoints, stages, dtype))
+
+
+@dataclass(frozen=True)
+class RSN:
+    """The options of `rsn`."""
+
+    name: ClassVar[str] = "rsn"
+
+    depth: Literal[18, 50] = 50  # of each stage
+    stages: int = 1  # hourglasses in a row; labels count at every level of each
+    stem_width: int = 64  # channels of the finest level at depth 18
+    unit_width: int = 256  # channels of the features
+    rematerialise: bool = False  # computes activations again in the backward pass: slower, with less memory
+    dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
+
+    def __post_init__(self):
+        """Raises InputError for options that no network has."""
+        if self.depth not in BLOCKS:
+            raise InputError(f"depth: {self.depth}; rsn has depth {' or '.join(map(str, BLOCKS))}")
+        if self.stem_width < SMALLEST_WIDTH:
+            raise InputError(f"stem_width: {self.stem_width}; give {SMALLEST_WIDTH} or more")
+        check_options(self, "stages", "unit_width")
+
+    def check(self, image_size: int, heatmap_size: int) -> None:
+        """Raises InputError for sides, in pixels, that the network cannot have."""
+        check_sizes(self.name, image_size, heatmap_size, multiple=COARSEST_STRIDE)
+
+    def build(self, keypoints: int, *, stride: int = 4) -> KeypointNetwork:
+        """Builds the network. stride: of the heatmaps, always 4."""
+        check_stride(self.name, stride)
+        return rsn(keypoints, depth=self.depth, stages=self.stages, width=self.stem_width, unit_width=self.unit_width,
+                   rematerialise=self.rematerialise, dtype=jnp.dtype(self.dtype))

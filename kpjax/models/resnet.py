@@ -1,21 +1,32 @@
 """PoseResNet: a ResNet trunk, three transposed convolutions and a head of 1x1 convolutions.
 
-"Simple Baselines for Human Pose Estimation" (Xiao et al. 2018), with the ResNets of He et al. 2016 as torchvision has
-them: stride in the 3x3 convolution of a bottleneck, no dilation. Layer names are torchvision's, with `layer1_0` for
-`layer1.0` and `downsample_0` for `downsample.0`, so that published weights fit (`kpjax.interop`).
+"Simple Baselines for Human Pose Estimation" (Xiao et al. 2018), with torchvision's variant of the ResNets of He et al.
+2016: stride in the 3x3 convolution of a bottleneck, no dilation. Layer names are torchvision's, with `layer1_0` for
+`layer1.0` and `downsample_0` for `downsample.0`, so that published weights fit (`kpjax.models.weights`).
 """
+from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from kpjax.errors import InputError
 from kpjax.models.convolution import Convolution, TransposedConvolution, he_normal_fan_out
-from kpjax.models.network import HeatmapHead, KeypointNetwork, small_normal
+from kpjax.models.network import (
+    HeatmapHead,
+    KeypointNetwork,
+    check_options,
+    check_sizes,
+    check_stride,
+    small_normal,
+)
 from kpjax.models.normalization import BatchNorm
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 STAGE_WIDTHS = (64, 128, 256, 512)
+COARSEST_STRIDE = 32
 
 
 class BasicBlock(nn.Module):
@@ -64,7 +75,7 @@ class ResNet(nn.Module):
     """A ResNet without its average pool and classifier: normalised images (B, H, W, 3) to four feature maps.
 
     depth: 18, 34, 50, 101 or 152. The maps have strides 4, 8, 16 and 32 and 64, 128, 256 and 512 channels, four times
-    as many from depth 50 on. Weights start as torchvision's: He's normal by fan-out, BatchNorm at identity.
+        as many from depth 50 on. Weights start as torchvision's: He's normal by fan-out, BatchNorm at identity.
     """
 
     depth: int
@@ -116,10 +127,20 @@ def pose_resnet(
     upsampling_width: int = 256,
     upsampling_kernel: int = 4,
 ) -> KeypointNetwork:
-    """PoseResNet: images (B, H, W, 3), H and W multiples of 32, to heatmaps (B, H / 4, W / 4, keypoints) float32.
+    """Builds PoseResNet: images (B, H, W, 3) to heatmaps (B, H / 4, W / 4, keypoints) float32.
 
-    depth: 18, 34, 50, 101 or 152. head_layers: 1 (SimpleBaseline) or 2 (RegDA). dtype: what it computes in; parameters
-    and statistics are float32. upsampling_kernel: 4, 3 or 2. Raises ValueError for another depth.
+    H and W are multiples of 32.
+
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+        keypoints: number of heatmaps.
+        head_layers: 1 (SimpleBaseline) or 2 (RegDA).
+        dtype: of the computation; parameters and statistics are float32.
+        upsampling_width: channels of the transposed convolutions.
+        upsampling_kernel: their size, 4, 3 or 2.
+
+    Raises:
+        ValueError: for another depth.
     """
     if depth not in BLOCKS:
         raise ValueError(f"pose_resnet: depth is one of {', '.join(map(str, BLOCKS))}, got {depth}")
@@ -129,11 +150,37 @@ def pose_resnet(
         head=HeatmapHead(keypoints, head_layers, upsampling_width, dtype=dtype))
 
 
-def max_pool(x: jax.Array) -> jax.Array:
-    """Maximum over 3x3 windows with stride 2 and padding 1: (B, H, W, C) -> (B, H / 2, W / 2, C), H and W even.
+@dataclass(frozen=True)
+class PoseResNet:
+    """The options of `pose_resnet`."""
 
-    Written as maxima of shifted slices, one axis after the other: the gradient of XLA's windowed maximum is slow on
-    CPUs. Where equal values compete, they share the gradient.
+    name: ClassVar[str] = "pose_resnet"
+
+    depth: Literal[18, 34, 50, 101, 152] = 50  # of the ResNet
+    head_layers: int = 1  # convolutions of the head: 1 in SimpleBaseline, 2 in RegDA
+    dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
+
+    def __post_init__(self):
+        """Raises InputError for options that no network has."""
+        if self.depth not in BLOCKS:
+            raise InputError(f"depth: {self.depth}; pose_resnet has depth {', '.join(map(str, BLOCKS))}")
+        check_options(self, "head_layers")
+
+    def check(self, image_size: int, heatmap_size: int) -> None:
+        """Raises InputError for sides, in pixels, that the network cannot have."""
+        check_sizes(self.name, image_size, heatmap_size, multiple=COARSEST_STRIDE)
+
+    def build(self, keypoints: int, *, stride: int = 4) -> KeypointNetwork:
+        """Builds the network. stride: of the heatmaps, always 4."""
+        check_stride(self.name, stride)
+        return pose_resnet(self.depth, keypoints, head_layers=self.head_layers, dtype=jnp.dtype(self.dtype))
+
+
+def max_pool(x: jax.Array) -> jax.Array:
+    """Computes maxima of 3x3 windows, stride 2, padding 1: (B, H, W, C) -> (B, H / 2, W / 2, C), H and W even.
+
+    They are maxima of shifted slices, one axis after the other: the gradient of XLA's windowed maximum is slow on CPUs.
+    Equal maxima share the gradient.
     """
     for axis in (1, 2):
         even = jax.lax.slice_in_dim(x, 0, None, 2, axis)

@@ -1,17 +1,20 @@
 """A small U-net with residual blocks, which trains in milliseconds a step on two CPU cores.
 
-After U-Net (Ronneberger et al. 2015) and residual learning (He et al. 2016). It departs from both where XLA on CPUs is
-slow: two strided convolutions stand before the first block, resolution is doubled by repeating pixels, and skip
-connections are added, not concatenated.
+It follows U-Net (Ronneberger et al. 2015) and residual learning (He et al. 2016), except where XLA on CPUs is slow: two
+strided convolutions precede the first block, resolution is doubled by repeating pixels, and skip connections are added,
+not concatenated.
 """
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from kpjax.errors import InputError
 from kpjax.models.convolution import Convolution, he_normal, upsample_nearest
-from kpjax.models.network import HeatmapHead, KeypointNetwork
+from kpjax.models.network import HeatmapHead, KeypointNetwork, check_options, check_sizes
 from kpjax.models.normalization import BatchNorm
 
 
@@ -38,7 +41,7 @@ class ResidualEncoder(nn.Module):
     """Images (B, H, W, 3) to feature maps at strides 2, 4, 8, ...
 
     widths: channels of the two strided convolutions of the stem (strides 2 and 4), then of one residual block at each
-    of the strides 4, 8, 16, ... The feature map of stride 2 is the stem's first; the others come out of the blocks.
+        of the strides 4, 8, 16, ... The feature map of stride 2 is the stem's first; the others are outputs of blocks.
     """
 
     widths: Sequence[int]
@@ -89,19 +92,56 @@ def small_unet(
     head_width: int = 32,
     dtype: jnp.dtype = jnp.float32,
 ) -> KeypointNetwork:
-    """A small U-net: images (B, H, W, 3) to heatmaps (B, H / heatmap_stride, W / heatmap_stride, keypoints).
+    """Builds a small U-net: images (B, H, W, 3) to heatmaps (B, H / heatmap_stride, W / heatmap_stride, keypoints).
 
-    widths: two for the stem and one for each residual block, see `ResidualEncoder`. H and W are multiples of the
-    coarsest stride, 2 ** (len(widths) - 1). heatmap_stride: 4 or 2. head_layers: 1 or 2, see `HeatmapHead`.
-    Raises ValueError for another stride or fewer than three widths.
+    Args:
+        keypoints: number of heatmaps.
+        widths: channels of the two convolutions of the stem and of each residual block, see `ResidualEncoder`. H and W
+            are multiples of the coarsest stride, 2 ** (len(widths) - 1).
+        heatmap_stride: 4 or 2.
+        head_layers, head_width: 1 or 2 layers and the channels between them, see `HeatmapHead`.
+        dtype: of the computation; parameters are float32.
+
+    Raises:
+        ValueError: for another stride or fewer than three widths.
     """
     if heatmap_stride not in (2, 4):
         raise ValueError(f"small_unet: heatmap_stride is 2 or 4, got {heatmap_stride}")
     if len(widths) < 3:
-        raise ValueError(f"small_unet: widths has two for the stem and at least one block, got {tuple(widths)}")
+        raise ValueError(f"small_unet: widths has two for the stem and at least one for a block, got {tuple(widths)}")
     small = nn.initializers.normal(0.01)
     head = HeatmapHead(keypoints, head_layers, head_width, hidden_init=he_normal, output_init=small, dtype=dtype)
     return KeypointNetwork(
         backbone=ResidualEncoder(tuple(widths), dtype),
         upsampling=SkipDecoder(skipped=0 if heatmap_stride == 2 else 1, dtype=dtype),
         head=head)
+
+
+@dataclass(frozen=True)
+class SmallUNet:
+    """The options of `small_unet`."""
+
+    name: ClassVar[str] = "small_unet"
+
+    widths: tuple[int, ...] = (16, 32, 32, 64, 64)  # channels: two for the stem, then one for each block
+    head_layers: int = 1  # convolutions of the head
+    head_width: int = 64  # channels between two layers of the head
+    dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
+
+    def __post_init__(self):
+        """Raises InputError for options that no network has."""
+        if len(self.widths) < 3:
+            raise InputError(f"widths: {len(self.widths)} given; small_unet needs two and one for each block")
+        check_options(self, "widths", "head_layers", "head_width")
+
+    def check(self, image_size: int, heatmap_size: int) -> None:
+        """Raises InputError for sides, in pixels, that the network cannot have."""
+        check_sizes(self.name, image_size, heatmap_size, strides=(2, 4))
+        coarsest = 2 ** (len(self.widths) - 1)
+        if image_size % coarsest:
+            raise InputError(f"image_size: {image_size}; {len(self.widths)} widths need a multiple of {coarsest}")
+
+    def build(self, keypoints: int, *, stride: int = 4) -> KeypointNetwork:
+        """Builds the network. stride: of the heatmaps, 2 or 4."""
+        return small_unet(keypoints, widths=self.widths, heatmap_stride=stride, head_layers=self.head_layers,
+                          head_width=self.head_width, dtype=jnp.dtype(self.dtype))

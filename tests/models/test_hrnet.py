@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from experiments.benchmark.multiply_adds import multiply_adds
-from experiments.networks import heatmap_network
-from kpjax.models.high_resolution import hrnet
+from kpjax.models.high_resolution import HRNet, hrnet
 
 TINY = {"width": 4, "modules": (1, 1, 1), "blocks": 1, "stem_width": 4}
 
@@ -137,7 +136,7 @@ def test_sizes_that_make_no_hrnet_are_refused(images):
         jax.eval_shape(lambda key: hrnet(3, **TINY).init(key, jnp.zeros((2, 64, 48, 3)), False), jax.random.key(0))
 
 
-def test_experiments_know_it_by_name():
-    network = heatmap_network("hrnet", 3, stride=4, head_layers=2, head_width=5, **TINY, rematerialise=True)
+def test_its_specification_builds_it():
+    network = HRNet(head_layers=2, head_width=5, **TINY, rematerialise=True).build(3)
     assert network == hrnet(3, **TINY, head_layers=2, head_width=5, rematerialise=True)
     assert count(shapes(network)["params"]["head"]) == (9 * 4 * 5 + 5) + 2 * 5 + (5 * 3 + 3)

@@ -4,8 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpjax.models.resnet import ResNet, pose_resnet
-from kpjax.models.unet import small_unet
+from kpjax.errors import InputError
+from kpjax.models.high_resolution import HRNet
+from kpjax.models.residual_steps import RSN
+from kpjax.models.resnet import PoseResNet, ResNet, pose_resnet
+from kpjax.models.unet import SmallUNet, small_unet
 
 TRUNKS = {18: 11_176_512, 34: 21_284_672, 50: 23_508_032, 101: 42_500_160, 152: 58_143_808}
 
@@ -77,8 +80,48 @@ def test_wrong_options_are_refused():
         pose_resnet(20, 3)
     with pytest.raises(ValueError, match="heatmap_stride is 2 or 4"):
         small_unet(3, heatmap_stride=8)
-    with pytest.raises(ValueError, match="at least one block"):
+    with pytest.raises(ValueError, match="at least one for a block"):
         small_unet(3, widths=(16, 32))
+
+
+@pytest.mark.parametrize("specification", [SmallUNet, PoseResNet, HRNet, RSN])
+def test_every_specification_builds_a_network_by_default(specification):
+    """Its heatmaps are four times smaller than images, of every size that it accepts."""
+    specification().check(64, 16)
+    with pytest.raises(InputError, match=r"^heatmap_size: 7 for images of 64 px; the heatmaps of \w+ are"):
+        specification().check(64, 7)
+    with pytest.raises(InputError, match=r"^image_size: 40; .* need.? a multiple of"):
+        specification().check(40, 10)
+    network = specification(dtype="bfloat16").build(3)
+    heatmaps = jax.eval_shape(
+        lambda key, x: network.init_with_output(key, x, False)[0], jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
+    assert (heatmaps.shape, heatmaps.dtype) == ((1, 16, 16, 3), jnp.float32)
+
+
+def test_specifications_pass_their_options_on():
+    assert PoseResNet(depth=18, head_layers=2).build(3) == pose_resnet(18, 3, head_layers=2)
+    small = SmallUNet(widths=(4, 8, 8), head_layers=2, head_width=5)
+    expected = small_unet(3, widths=(4, 8, 8), heatmap_stride=2, head_layers=2, head_width=5)
+    assert shapes(small.build(3, stride=2)) == shapes(expected)
+    small.check(36, 18)
+
+
+@pytest.mark.parametrize(("specification", "options", "said"), [
+    (SmallUNet, {"widths": (4, 8)}, "widths: 2 given"), (SmallUNet, {"widths": (4, 0, 8)}, r"widths: \(4, 0, 8\)"),
+    (SmallUNet, {"head_width": 0}, "head_width: 0; give 1 or more"), (PoseResNet, {"depth": 20}, "depth: 20; pose"),
+    (PoseResNet, {"dtype": "float16"}, "dtype: 'float16' is unknown"), (HRNet, {"modules": (1, 4)}, "modules: 2 given"),
+    (HRNet, {"taps": "all"}, "taps: 'all' is unknown"), (HRNet, {"stem_width": 0}, "stem_width: 0"),
+    (RSN, {"depth": 101}, "depth: 101; rsn has depth 18 or 50"), (RSN, {"stem_width": 2}, "stem_width: 2; give 3"),
+    (RSN, {"stages": 0}, "stages: 0; give 1 or more")])
+def test_a_specification_names_the_option_that_is_wrong(specification, options, said):
+    with pytest.raises(InputError, match=f"^{said}"):
+        specification(**options)
+
+
+@pytest.mark.parametrize("specification", [PoseResNet, HRNet, RSN])
+def test_a_network_of_one_stride_refuses_another(specification):
+    with pytest.raises(InputError, match="stride: 2; the heatmaps of"):
+        specification().build(3, stride=2)
 
 
 def test_the_parts_are_the_whole():

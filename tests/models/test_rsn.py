@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from experiments.benchmark.multiply_adds import multiply_adds
-from experiments.networks import heatmap_network
 from kpjax.models.convolution import resize_bilinear
-from kpjax.models.residual_steps import DownPath, rsn
+from kpjax.models.residual_steps import RSN, DownPath, rsn
 from kpjax.models.unet import small_unet
 
 TINY = {"blocks": (1, 1, 1, 1), "width": 8, "unit_width": 8}
@@ -170,6 +169,6 @@ def test_values_that_make_no_rsn_are_refused(images):
         jax.eval_shape(lambda key: rsn(3, **TINY).init(key, jnp.zeros((2, 64, 48, 3)), False), jax.random.key(0))
 
 
-def test_experiments_know_it_by_name():
-    network = heatmap_network("rsn", 3, stride=4, depth=18, stem_width=8, stages=2, unit_width=16, rematerialise=True)
+def test_its_specification_builds_it():
+    network = RSN(depth=18, stem_width=8, stages=2, unit_width=16, rematerialise=True).build(3)
     assert network == rsn(3, width=8, stages=2, unit_width=16, rematerialise=True)
