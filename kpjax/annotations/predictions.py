@@ -13,6 +13,7 @@ import numpy as np
 from kpjax.annotations.sleap import save
 from kpjax.annotations.tables import Table, write_h5
 from kpjax.errors import InputError
+from kpjax.files import write_text
 from kpjax.structures import Skeleton
 
 OK, UNREADABLE, NO_BOX = "ok", "unreadable", "no_box"
@@ -294,11 +295,7 @@ class File(NamedTuple):
 
 
 def _text(text_of: Callable[[PredictionTable], str]) -> Callable[[PredictionTable, Path], Path]:
-    def write(table: PredictionTable, path: Path) -> Path:
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(text_of(table), encoding="utf-8")
-        return partial.replace(path)
-    return write
+    return lambda table, path: write_text(path, text_of(table))
 
 
 def _json(content_of: Callable[[PredictionTable], object]) -> Callable[[PredictionTable, Path], Path]:
@@ -335,14 +332,12 @@ def prediction_files(formats: Sequence[str], title: str, out: Path, stem: str) -
 def write_predictions(table: PredictionTable, formats: Sequence[str], out: Path, stem: str) -> list[Path]:
     """Writes a table in some formats, each file whole or not at all, and returns the paths.
 
-    stem: of the files, below `out`, perhaps with folders. Raises OSError if the disc refuses.
+    stem: of the files, below `out`, perhaps with folders. Raises InputError if the disc refuses.
     """
     written = []
     for name in formats:
         for file in FORMATS[name]:
-            path = _path(out, stem, file.ending(table.title))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            written.append(file.write(table, path))
+            written.append(file.write(table, _path(out, stem, file.ending(table.title))))
     return written
 
 

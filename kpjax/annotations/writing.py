@@ -14,6 +14,7 @@ from kpjax.annotations.project import Frame, Project
 from kpjax.annotations.reading import image_size
 from kpjax.annotations.tables import FOLDER
 from kpjax.errors import InputError
+from kpjax.files import partial_path
 from kpjax.images.video import VIDEO_SUFFIXES, Video, open_video
 
 WRITERS = {"coco": coco.write, "csv": plain_csv.write, "deeplabcut": deeplabcut.write,
@@ -45,7 +46,7 @@ def write_project(project: Project, format: str, folder: Path, *, overwrite: boo
         raise InputError(f"format {format!r} is unknown; there are {', '.join(WRITERS)}")
     old = _replaceable(folder, project, overwrite)
     placed, copies = placed_in(project, format, folder)
-    partial = folder.with_name(f".{folder.name}.partial")
+    partial = partial_path(folder)
     shutil.rmtree(partial, ignore_errors=True)
     try:
         _make_images(copies, partial)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kpjax.errors import InputError
+from kpjax.files import write_json
 
 BINS = 10
 NEAR = 0.05  # of the diagonal of the animal's box: the distance within which a point counts as found
@@ -74,10 +75,7 @@ def write_score_table(folder: Path, table: ScoreTable) -> Path:
                         f"{NEAR:.0%} of the box's diagonal" if table.calibrated else
                         "a default: no class of validation labels is found often enough"),
     }
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_text(json.dumps(lines, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
-    return path
+    return write_json(path, lines)
 
 
 def read_score_table(folder: Path) -> ScoreTable | None:

@@ -1,7 +1,7 @@
-"""Checkpoints of a stage: asynchronous, verified when they are read, with all that must agree for a run to go on.
+"""Checkpoints of a stage: asynchronous, verified when read, with the identity that a resumed run must share.
 
-The only module that knows orbax. A stage's folder holds `checkpoints/<step>/` (the live part of the state and a
-record), `frozen.safetensors` (the frozen trees, once) and, after a fault, `damaged/` (what did not verify).
+Only this module imports orbax. A stage's folder holds `checkpoints/<step>/` (the live part of the state and a record)
+and `frozen.safetensors` (the frozen trees, once). After a fault, `damaged/` holds the checkpoints that did not verify.
 """
 import contextlib
 import logging
@@ -19,18 +19,11 @@ from jax.experimental import multihost_utils
 
 from kpjax.errors import InputError, RunError
 from kpjax.files import make_folder, strict
-from kpjax.training.mesh import place
-from kpjax.training.trees import (
-    json_digest,
-    leaf_digests,
-    load_trained,
-    read_tree_like,
-    save_trained,
-    tree_digest,
-    write_tree,
-)
+from kpjax.training.mesh import put
+from kpjax.training.trees import json_digest, leaf_digests, read_tree_like, tree_digest, write_tree
 
-# What must be equal for a run to go on, or for a finished stage to be used again
+FORMAT = 1  # changes whenever the meaning of a record or of a State of kpjax does
+KEPT = 2  # the newest ones, besides those that were the best
 
 
 def check_identity(found: Mapping, wanted: Mapping, path: Path) -> None:
@@ -42,8 +35,8 @@ def check_identity(found: Mapping, wanted: Mapping, path: Path) -> None:
             kind = {"model": "another model", "streams": "other data"}.get(name.split(".")[0], "another configuration")
             there, here = before.get(name, "absent"), now.get(name, "absent")
             raise InputError(
-                f"{path} is of {kind}: {name} is {there} there and {here} here; set it back, choose another "
-                "--workdir, or start over with --fresh")
+                f"{path} is of {kind}: {name} is {there} there and {here} here; set it back, choose another workdir, "
+                "or start over with fresh=True")
 
 
 def _flat(value, name: str = "") -> dict[str, Any]:
@@ -53,14 +46,8 @@ def _flat(value, name: str = "") -> dict[str, Any]:
     return {name: value}
 
 
-__all__ = ["Checkpoints", "Restored", "load_trained", "open_checkpoints", "save_trained"]
-
-FORMAT = 1  # changes whenever the meaning of a record or of a State of kpjax does
-KEPT = 2  # the newest ones, besides those that were the best
-
-
 class Restored(NamedTuple):
-    """A verified checkpoint: `progress` is what `save` was given."""
+    """A verified checkpoint, with the `progress` that was given to `save`."""
 
     state: Any
     step: int
@@ -69,9 +56,9 @@ class Restored(NamedTuple):
 
 @dataclass
 class _NewestAndBest:
-    """Keeps the newest checkpoints, and those that were the best when one of them was written.
+    """A policy that keeps the newest checkpoints, and those that were the best when one of them was written.
 
-    So whichever of the newest a run resumes from, the best of its past is still there.
+    Whichever of the newest a run resumes from, the best of its past is still there.
     """
 
     best: dict[int, int | None] = field(default_factory=dict)  # step of a checkpoint -> step of the best by then
@@ -84,7 +71,7 @@ class _NewestAndBest:
 
 @dataclass
 class Checkpoints:
-    """The checkpoints of one stage, as `open_checkpoints` makes them."""
+    """The checkpoints of one stage, opened by `open_checkpoints`."""
 
     folder: Path
     identity: Mapping[str, Any]
@@ -94,10 +81,16 @@ class Checkpoints:
     frozen_digest: str | None = None
 
     def save(self, step: int, state, progress: Mapping[str, Any], best: int | None) -> None:
-        """Begins to write a checkpoint; the arrays are copied before it returns, so that they may be donated.
+        """Begins to write a checkpoint. The arrays are copied before this returns, so that they may be donated.
 
-        progress: JSON, given back on restore. best: the step of the best checkpoint so far, to be kept. Raises
-        InputError if the disc refused this checkpoint, or an earlier one in the background.
+        Args:
+            step: of the state.
+            state: a State.
+            progress: JSON, returned by `restore`.
+            best: the step of the best checkpoint so far, to be kept.
+
+        Raises:
+            InputError: the disc refused this checkpoint, or an earlier one in the background.
         """
         with self._disc(step):
             if self.frozen_digest is None and jax.tree.leaves(state.frozen):
@@ -112,14 +105,13 @@ class Checkpoints:
                 state=ocp.args.StandardSave(live),
                 record=ocp.args.JsonSave({"digest": json_digest(record), "record": record})))
         if not saved:
-            raise RunError(f"{self._path(step)}: is in the way; start over with --fresh")
+            raise RunError(f"{self._path(step)}: is in the way; start over with fresh=True")
 
     def restore(self, template) -> Restored | None:
-        """The newest checkpoint that verifies, or None if there is none.
+        """Returns the newest checkpoint that verifies, or None if there is no checkpoint.
 
-        template: the State as shapes, dtypes and shardings. A damaged one is moved to `damaged/` with one line on
-        stderr, and the one before it is taken. Raises InputError if a field of the identity differs, and RunError if
-        there are checkpoints and none of them is good.
+        template: the State as shapes, dtypes and shardings. Damaged checkpoints are moved to `damaged/` with one line
+        on stderr. Raises InputError if a field of the identity differs, and RunError if all checkpoints are damaged.
         """
         steps, faults = sorted(self.manager.all_steps(), reverse=True), []
         for step in steps:
@@ -130,29 +122,29 @@ class Checkpoints:
                 continue
             if faults:
                 self._put_aside([damaged for damaged in steps if damaged > step])
-                _tell(f"{_listed(faults)}: moved to {self.folder / 'damaged'}; going on from step {step}")
+                _report(f"{_listed(faults)}: moved to {self.folder / 'damaged'}; going on from step {step}")
             return restored
         if faults:
             raise RunError(f"{_listed(faults)}: no checkpoint of {self.folder} is left to go on from; "
-                           "start over with --fresh")
+                           "start over with fresh=True")
         return None
 
     def restore_step(self, step: int, template) -> Restored:
-        """The checkpoint of one step. Raises RunError if it is damaged or gone."""
+        """Returns the checkpoint of one step. Raises RunError if it is damaged or gone."""
         self.wait()
         try:
             return self._read(step, template)
         except RunError as error:
-            raise RunError(f"{error}; it was the best so far and nothing else holds it; start over with --fresh"
-                           ) from error
+            raise RunError(f"{error}; it was the best so far and nothing else holds it; start over with "
+                           "fresh=True") from error
 
     def wait(self) -> None:
-        """Returns when everything is on the disc. Raises InputError if the disc refused."""
+        """Waits until everything is on the disc. Raises InputError if the disc refused."""
         with self._disc(None):
             self.manager.wait_until_finished()
 
     def last_good(self) -> str:
-        """Where the newest complete checkpoint is, in words."""
+        """Returns the place of the newest complete checkpoint, in words."""
         with contextlib.suppress(Exception):
             self.manager.wait_until_finished()
         steps = [int(path.name) for path in (self.folder / "checkpoints").glob("*") if path.name.isdigit()]
@@ -180,7 +172,7 @@ class Checkpoints:
         frozen = template.frozen
         if record["frozen"] is not None:
             frozen = self._read_frozen(template.frozen, record["frozen"])
-            frozen = jax.tree.map(lambda leaf, like: place(leaf, like.sharding), frozen, template.frozen)
+            frozen = jax.tree.map(lambda leaf, like: put(leaf, like.sharding), frozen, template.frozen)
         self.frozen_digest = record["frozen"]
         self.policy.best[step] = record["best"]
         return Restored(state._replace(frozen=frozen), step, record["progress"])
@@ -200,11 +192,11 @@ class Checkpoints:
         try:
             return read_tree_like(path, template, digest)
         except RunError as error:
-            # What never changed can be made again, from the same start.
+            # Frozen trees never change, so the same start makes them again.
             frozen = self.remake_frozen() if self.remake_frozen is not None else {}
             if tree_digest(frozen) != digest:
                 raise
-            _tell(f"{error}; it is made and written again")
+            _report(f"{error}; it is made and written again")
             self._write_frozen(frozen)
             return frozen
 
@@ -216,17 +208,17 @@ class Checkpoints:
     def _put_aside(self, steps: list[int]) -> None:
         with self._disc(None):
             if jax.process_index() == 0:
-                (self.folder / "damaged").mkdir(exist_ok=True)
+                damaged = self.folder / "damaged"
+                damaged.mkdir(exist_ok=True)
                 for step in steps:
-                    number = len(list((self.folder / "damaged").iterdir()))
-                    os.rename(self._path(step), self.folder / "damaged" / f"{number}-step-{step}")
+                    self._path(step).rename(damaged / f"{len(list(damaged.iterdir()))}-step-{step}")
             if jax.process_count() > 1:
                 multihost_utils.sync_global_devices("damaged checkpoints put aside")
             self.manager.reload()
 
     @contextlib.contextmanager
     def _disc(self, step: int | None):
-        """Turns what orbax raises when the disc refuses, often later and in another thread, into one InputError."""
+        """Turns the errors of orbax after a refusal of the disc, often late and from a thread, into one InputError."""
         try:
             yield
         except (InputError, RunError):
@@ -243,11 +235,17 @@ class Checkpoints:
 def open_checkpoints(
     folder: Path, identity: Mapping[str, Any], remake_frozen: Callable[[], Any] | None = None
 ) -> Iterator[Checkpoints]:
-    """The checkpoints below `folder`, for a `with` statement, whose end waits for what is being written.
+    """Opens the checkpoints below `folder`, for a `with` statement, whose end waits for pending writes.
 
-    identity: JSON that must be equal for a run to go on: the stage, its config, the data, the State's arrays. What a
-    killed process left half-written is ignored, and removed. remake_frozen: makes the frozen trees again, should their
-    file be damaged. Raises InputError if the folder cannot be made. Call `wait` to hear of failures to write.
+    Half-written checkpoints of killed processes are ignored and removed. Call `wait` to learn of failures to write.
+
+    Args:
+        folder: of the stage.
+        identity: JSON that must be equal for a run to resume: the stage, its config, the data, the State's arrays.
+        remake_frozen: makes the frozen trees again if their file is damaged.
+
+    Raises:
+        InputError: the folder cannot be created.
     """
     make_folder(folder / "checkpoints")
     policy = _NewestAndBest()
@@ -268,7 +266,7 @@ def open_checkpoints(
 
 @contextlib.contextmanager
 def _few_words():
-    """Silences what orbax prints: every item that it writes, and many tracebacks for one failure of the disc.
+    """Silences orbax, which logs every item that it writes, and many tracebacks for one failure of the disc.
 
     After a failure, callbacks of the other arrays find their event loop closed. The failure itself is raised.
     """
@@ -289,7 +287,7 @@ def _few_words():
 
 
 def _refusal(error: BaseException) -> str | None:
-    """The disc's reason in an exception or its causes, None if the disc is not to blame."""
+    """Returns the disc's reason in an exception or its causes, or None if the disc is not to blame."""
     while error is not None:
         if isinstance(error, OSError):
             return error.strerror or str(error)
@@ -308,6 +306,6 @@ def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
 
 
-def _tell(message: str) -> None:
+def _report(message: str) -> None:
     if jax.process_index() == 0:
         print(message, file=sys.stderr, flush=True)

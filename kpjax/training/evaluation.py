@@ -1,4 +1,4 @@
-"""Predictions for a whole source, exact on any number of devices: padding never counts, nothing is averaged."""
+"""Predictions for a whole source and sums over it, exact on any number of devices: padding never counts."""
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -12,11 +12,11 @@ from kpjax.errors import InputError
 from kpjax.input.prefetch import read_ahead
 from kpjax.input.source import Source, stacked
 from kpjax.structures import Example, Method, Trained
-from kpjax.training.mesh import by_rows, data_mesh, replicate, replicated, shard
+from kpjax.training.mesh import by_examples, data_mesh, replicate, replicated, shard
 
 
 class Gathered(NamedTuple):
-    """Predictions beside the truth, numpy, in the order of the source. N is its number of examples."""
+    """Predictions beside the truth, numpy, in the order of the source, which has N examples."""
 
     keypoints: np.ndarray  # (N, K, 2) float32 px of the source's images
     scores: np.ndarray  # (N, K) float32
@@ -28,16 +28,16 @@ class Gathered(NamedTuple):
 
 
 def padded_size(batch_size: int, mesh: Mesh) -> int:
-    """The batch size, rounded up to a multiple of the number of devices."""
+    """Rounds the batch size up to a multiple of the number of devices."""
     return -(-batch_size // mesh.size) * mesh.size
 
 
 def padded_batches(source: Source, batch_size: int, mesh: Mesh) -> Iterator[Example]:
-    """A source once, in order, as batches on the devices. The last is filled up with its first example at index -1."""
+    """Yields a source once, in order, as batches on the devices. The last is padded by its first example, index -1."""
     if len(source) == 0:
         raise InputError(f"{source.name}: the set is empty; there is nothing to evaluate")
-    rows = padded_size(batch_size, mesh)
-    local = rows // jax.process_count()
+    size = padded_size(batch_size, mesh)
+    local = size // jax.process_count()
     first = local * jax.process_index()
 
     def read(begin: int) -> Example:
@@ -46,16 +46,21 @@ def padded_batches(source: Source, batch_size: int, mesh: Mesh) -> Iterator[Exam
         numbers = np.array([number if number < len(source) else -1 for number in wanted], np.int32)
         return shard(batch._replace(index=numbers), mesh)
 
-    return read_ahead(read, range(0, len(source), rows))
+    return read_ahead(read, range(0, len(source), size))
 
 
 def predict_source(
     method: Method, state: Any, source: Source, *, batch_size: int, mesh: Mesh | None = None, labelled: bool = False,
 ) -> Gathered:
-    """Predicts every example of a source; batch_size is rounded up to a multiple of the number of devices.
+    """Predicts every example of a source.
 
-    state: a State or a Trained. labelled: whether `predict` may see the keypoints; methods whose docstring says so
-    need them, all others get zeros.
+    Args:
+        method: predicts.
+        state: a State or a Trained.
+        source: the examples.
+        batch_size: rounded up to a multiple of the number of devices.
+        mesh: of devices; all of them if not given.
+        labelled: whether `predict` sees the keypoints, as some methods need by their docstring; others get zeros.
     """
     mesh = mesh or data_mesh()
     predict = _compiled_predict(method.predict, mesh, labelled)
@@ -66,10 +71,10 @@ def predict_source(
         if len(waiting) > 2:
             gathered.append(jax.tree.map(np.array, waiting.pop(0)))
     gathered += [jax.tree.map(np.array, result) for result in waiting]
-    rows = Gathered(*(np.concatenate(field) for field in zip(*gathered, strict=True)))
-    order = np.argsort(rows.index, kind="stable")
-    order = order[rows.index[order] >= 0]
-    return Gathered(*(field[order] for field in rows))
+    whole = Gathered(*(np.concatenate(field) for field in zip(*gathered, strict=True)))
+    order = np.argsort(whole.index, kind="stable")
+    order = order[whole.index[order] >= 0]
+    return Gathered(*(field[order] for field in whole))
 
 
 @functools.lru_cache(maxsize=16)
@@ -83,11 +88,10 @@ def _compiled_predict(predict, mesh: Mesh, labelled: bool):
                         batch.crop)
 
     # Replicated results can be read by every process.
-    return jax.jit(run, in_shardings=(replicated(mesh), by_rows(mesh)), out_shardings=replicated(mesh))
+    return jax.jit(run, in_shardings=(replicated(mesh), by_examples(mesh)), out_shardings=replicated(mesh))
 
 
-# A pass over data: sums of what a function measures, for statistics that an update does not compute
-
+# Sums over a source, for statistics that an update does not compute
 
 Measure = Callable[[Any, Example, jax.Array], Any]  # (state, batch, weights (B,)) -> tree of sums
 
@@ -96,11 +100,16 @@ def reduce(
     measure: Measure, state: Any, source, *, batch_size: int | None = None, steps: range | None = None,
     mesh: Mesh | None = None,
 ) -> Any:
-    """The sum of `measure(state, batch, weights)` over all batches, a tree on the devices.
+    """Returns the sum of `measure(state, batch, weights)` over all batches, a tree on the devices.
 
-    source: a source, read once in batches of `batch_size`, where weights (B,) float32 are 0 for padding and 1 for the
-    rest; or a stream of batches, of which `steps` are read. measure: pure; its sums must weight every example, and are
-    added in the dtype that they come in. An example's sum may be anything: statistics, importances, a histogram.
+    Args:
+        measure: a pure function. Its sums must weight every example by weights (B,) float32: 0 for padding, else 1.
+            They are added in their own dtype, and may be anything: statistics, importances, a histogram.
+        state: given to `measure`.
+        source: a source, read once in batches of `batch_size`; or, with `steps`, a stream of batches.
+        batch_size: of a source; rounded up to a multiple of the number of devices.
+        steps: of a stream.
+        mesh: of devices; all of them if not given.
     """
     mesh = mesh or data_mesh()
     if steps is not None:
@@ -122,6 +131,6 @@ def _compiled(measure: Measure, mesh: Mesh):
     def add(sums, state, batch):
         return jax.tree.map(jnp.add, sums, first(state, batch))
 
-    whole, rows = replicated(mesh), by_rows(mesh)
-    return (jax.jit(first, in_shardings=(whole, rows), out_shardings=whole),
-            jax.jit(add, in_shardings=(whole, whole, rows), out_shardings=whole, donate_argnums=0))
+    whole, split = replicated(mesh), by_examples(mesh)
+    return (jax.jit(first, in_shardings=(whole, split), out_shardings=whole),
+            jax.jit(add, in_shardings=(whole, whole, split), out_shardings=whole, donate_argnums=0))

@@ -23,10 +23,11 @@ from kpjax.training.step import compiled_update, finite_leaves, replaced
 from kpjax.training.trees import describe, named_leaves
 
 Evaluate = Callable[[Any], Mapping[str, float]]  # reads `variables` and `frozen` of a State or a Trained
+Between = tuple[int, Callable[[Any, int], Any]]  # (every, (state, step) -> state)
 
 
 class BatchStream(Protocol):
-    """Batches by the number of the step that reads them: numpy, the rows of this process only."""
+    """Batches by the number of the step that reads them: numpy, the examples of this process only."""
 
     batch_size: int  # of the global batch
     source: Any  # has `name`, `digest` and a length
@@ -35,7 +36,7 @@ class BatchStream(Protocol):
 
 
 class Select(NamedTuple):
-    """Which evaluation decides the result of a run: the best value of `metric`, of equal ones the latest."""
+    """The rule that picks a run's result: the best value of `metric`, the latest of equal ones."""
 
     metric: str
     mode: Literal["max", "min"] = "max"
@@ -57,7 +58,7 @@ class Fitted(NamedTuple):
 
 
 class _Progress(NamedTuple):
-    """What a checkpoint knows besides the state. JSON."""
+    """The part of a checkpoint besides the state. JSON."""
 
     window: Mapping[str, Any]
     best: Mapping[str, Any] | None  # step, value, metrics
@@ -71,25 +72,37 @@ def fit(
     method: Method, streams: Mapping[str, BatchStream], *, steps: int, key: jax.Array, stage: str, folder: Path,
     start: Start | None = None, mesh: Mesh | None = None, evaluate: Evaluate | None = None, evaluate_every: int = 0,
     select: Select | None = None, save_every: int = 0, log_every: int = 50,
-    between: tuple[int, Callable[[Any, int], Any]] | None = None, config: Mapping[str, Any], quiet: bool = False,
+    between: Between | None = None, config: Mapping[str, Any], quiet: bool = False,
 ) -> Fitted:
-    """Trains a method for `steps` steps, or what is left of them, and returns its result.
+    """Trains a method for `steps` steps, or those that are left, and returns its result.
 
-    The same call on the same folder goes on from the last complete checkpoint, bit for bit on a CPU; on a finished
+    The same call on the same folder resumes from the last complete checkpoint, bit for bit on a CPU. On a finished
     folder it trains nothing. The key of step n is `fold_in(named_key(key, stage), n)`.
 
-    streams: batches by name; `method.streams` says which are read. start: trees of earlier stages.
-    evaluate: called after every `evaluate_every` steps and after the last with the state, which the next step
-    consumes. select: the result is the best by it.
-    save_every: steps between checkpoints, besides those of a new best, of the last step and of SIGTERM; 0 for a tenth.
-    between: `(every, function)`; `function(state, step) -> state` runs before each step that `every` divides, 0
-    included. A resumed run repeats it, so it must be a function of its arguments.
-    config: all that must stay the same for the run to go on (JSON).
+    Args:
+        method: the method to train.
+        streams: batches by name; only those in `method.streams` are read.
+        steps: optimiser steps of the whole run.
+        key: a random key.
+        stage: name of the stage, in logs and in the keys of steps.
+        folder: of checkpoints, metrics.jsonl and TensorBoard events.
+        start: trees of earlier stages, given to `method.init`.
+        mesh: of devices; all of them if not given.
+        evaluate: called with the state every `evaluate_every` steps and after the last; the next step consumes it.
+        evaluate_every: steps between evaluations; 0 for the last step only.
+        select: picks the result among the evaluated states; the last one if not given.
+        save_every: steps between checkpoints, besides a new best, the last step and SIGTERM; 0 for a tenth.
+        log_every: steps that a row of metrics.jsonl averages.
+        between: `(every, function)`; `function(state, step) -> state` runs before each step that `every` divides, 0
+            included. A resumed run repeats it, so it must be a function of its arguments.
+        config: all that must stay the same for the run to resume (JSON).
+        quiet: print nothing.
 
-    Raises InputError before compiling for a stream that is missing, a batch that does not divide over the devices or
-    is larger than its set; for a checkpoint of another model, config or data; and for a disc that refuses. Raises
-    RunError for a loss, a gradient norm or an array of the state that is not finite (it is never saved), and
-    Interrupted (exit code 143) after SIGTERM has been answered with a checkpoint.
+    Raises:
+        InputError: before compiling, a missing stream, or a batch that does not divide over the devices or is larger
+            than its set; a checkpoint of another model, config or data; a disc that refuses.
+        RunError: a loss, a gradient norm or an array of the state that is not finite; it is never saved.
+        Interrupted: SIGTERM came, and a checkpoint was saved (exit code 143).
     """
     began = time.perf_counter()
     folder, mesh = Path(folder).absolute(), mesh or data_mesh()
@@ -105,6 +118,8 @@ def fit(
     identity = {"stage": stage, "config": config, "streams": _streams_identity(streams),
                 "model": describe(template)}
 
+    options = _Options(steps, evaluate, evaluate_every, select, save_every or max(1, steps // 10), log_every, between)
+
     with contextlib.ExitStack() as stack:
         if jax.process_index() == 0:
             stack.enter_context(held(folder))
@@ -112,16 +127,14 @@ def fit(
         restored = checkpoints.restore(template)
         if restored is not None and restored.step > steps:
             raise InputError(f"{folder} is at step {restored.step} already and {steps} steps are asked for; "
-                             "ask for more, choose another --workdir, or start over with --fresh")
-        state = init() if restored is None else restored.state
-        loop = _Loop(method, streams, stage_key, mesh, checkpoints, restored, steps, began)
-        log = stack.enter_context(Log(folder, stage, loop.step, steps, quiet))
+                             "ask for more, choose another workdir, or start over with fresh=True")
+        first_step, state = (0, init()) if restored is None else (restored.step, restored.state)
+        log = stack.enter_context(Log(folder, stage, first_step, steps, quiet))
         log.say(*stage_lines(stage, {name: stream.source for name, stream in streams.items()}, first, state))
         if restored is not None:
-            log.say(f"{stage}: going on from step {loop.step} of {steps}")
-        stop = stack.enter_context(stop_requests())
-        state = loop.run(state, log, stop, evaluate, evaluate_every, select, save_every or max(1, steps // 10),
-                         log_every, between)
+            log.say(f"{stage}: going on from step {first_step} of {steps}")
+        loop = _Loop(method, streams, stage_key, mesh, checkpoints, restored, log, began, options)
+        state = loop.run(state, stack.enter_context(stop_requests()))
         checkpoints.wait()
         last = Trained(state.variables, state.frozen)
         best = loop.progress.best
@@ -134,13 +147,25 @@ def fit(
     return Fitted(trained, last, step, _numbers(metrics), rate, loop.wall_seconds(), steps)
 
 
+class _Options(NamedTuple):
+    """The arguments of `fit` that a loop reads."""
+
+    steps: int
+    evaluate: Evaluate | None
+    evaluate_every: int
+    select: Select | None
+    save_every: int
+    log_every: int
+    between: Between | None
+
+
 class _Loop:
     """The steps between a state that was made or restored and the last one."""
 
     def __init__(self, method: Method, streams: Mapping[str, BatchStream], stage_key: jax.Array, mesh: Mesh,
-                 checkpoints: Checkpoints, restored: Restored | None, steps: int, began: float):
+                 checkpoints: Checkpoints, restored: Restored | None, log: Log, began: float, options: _Options):
         self.method, self.streams, self.stage_key, self.mesh = method, streams, stage_key, mesh
-        self.checkpoints, self.steps, self.began = checkpoints, steps, began
+        self.checkpoints, self.log, self.began, self.options = checkpoints, log, began, options
         self.step = 0 if restored is None else restored.step
         self.progress = _Progress({}, None, {}, 0.0, 0, 0.0) if restored is None else _Progress(**restored.progress)
         self.saved = self.step if restored is not None else None
@@ -148,20 +173,20 @@ class _Loop:
         self.watch = Stopwatch(self.progress.train_seconds, self.progress.train_steps)
         self.images_per_step = sum(stream.batch_size for stream in streams.values())
 
-    def run(self, state, log: Log, stop: Callable[[int], bool], evaluate: Evaluate | None, evaluate_every: int,
-            select: Select | None, save_every: int, log_every: int, between):
-        """All remaining steps; returns the last state, which is saved."""
-        if self.step == self.steps:
+    def run(self, state, stop: Callable[[int], bool]):
+        """Takes all remaining steps; returns the last state, which is saved."""
+        options = self.options
+        if self.step == options.steps:
             return state
         update, names = compiled_update(self.method.update, self.mesh)
-        batches = read_ahead(self._batch, range(self.step, self.steps))
+        batches = read_ahead(self._batch, range(self.step, options.steps))
         self.pending = Pending(names)
         compiled = False
         with contextlib.closing(batches):
             for batch in batches:
-                if between is not None and self.step % between[0] == 0:
-                    self._settle(log, log_every)
-                    state = replaced(state, between[1](state, self.step), self.mesh)
+                if options.between is not None and self.step % options.between[0] == 0:
+                    self._wait()
+                    state = replaced(state, options.between[1](state, self.step), self.mesh)
                 if compiled and self.watch.since is None:
                     self.watch.go()
                 state, values = update(state, batch, self.stage_key)
@@ -170,21 +195,20 @@ class _Loop:
                 if not compiled:
                     # The first step is not part of the throughput: it compiles.
                     values.block_until_ready()
-                    self._arrived(log, log_every, keep=0, timed=False)
+                    self._arrived(keep=0, timed=False)
                     compiled = True
-                self._arrived(log, log_every, keep=LAG)
-                last, stopped = self.step == self.steps, stop(self.step)
-                due = evaluate is not None and (last or (evaluate_every and self.step % evaluate_every == 0))
+                self._arrived(keep=LAG)
+                last, stopped = self.step == options.steps, stop(self.step)
                 improved = False
-                if due:
-                    self._settle(log, log_every)
-                    improved = self._evaluate(state, log, evaluate, select)
-                if last or stopped or improved or self.step % save_every == 0:
-                    self._settle(log, log_every)
+                if options.evaluate is not None and (last or _divides(options.evaluate_every, self.step)):
+                    self._wait()
+                    improved = self._evaluate(state)
+                if last or stopped or improved or _divides(options.save_every, self.step):
+                    self._wait()
                     self._save(state)
                 if stopped:
                     self.checkpoints.wait()
-                    raise Interrupted(f"stopped by SIGTERM: step {self.step} of {self.steps} is saved in "
+                    raise Interrupted(f"stopped by SIGTERM: step {self.step} of {options.steps} is saved in "
                                       f"{self.checkpoints.folder}; the same command goes on from there")
         return state
 
@@ -194,31 +218,34 @@ class _Loop:
     def _batch(self, step: int):
         return shard({name: stream[step] for name, stream in self.streams.items()}, self.mesh)
 
-    def _arrived(self, log: Log, log_every: int, keep: int, timed: bool = True) -> None:
-        """Takes the metrics that have arrived into the log."""
+    def _arrived(self, keep: int, timed: bool = True) -> None:
+        """Logs the metrics that have arrived."""
         try:
             for step, metrics in self.pending.pop(keep):
                 self.watch.steps += timed
                 self.window.add(metrics)
-                if step % log_every == 0 or step == self.steps:
+                whole = step % self.options.log_every == 0
+                if whole or step == self.options.steps:
                     rate = self.watch.steps_per_second()
                     speed = {"steps_per_second": rate, "images_per_second": rate * self.images_per_step}
-                    log.row(step, self.window.means() | speed)
-                    log.progress(step, rate, self.images_per_step, self.window.means())
-                    if step % log_every == 0:
+                    self.log.row(step, self.window.means() | speed)
+                    self.log.progress(step, rate, self.images_per_step, self.window.means())
+                    if whole:
                         self.window = Window()
         except NotFinite as error:
             raise RunError(f"{error}; {self.checkpoints.last_good()}; lower the learning rate or look at the data of "
                            "that step") from None
 
-    def _settle(self, log: Log, log_every: int) -> None:
+    def _wait(self) -> None:
         """Waits for all steps so far, and stops the clock."""
-        self._arrived(log, log_every, keep=0)
+        self._arrived(keep=0)
         self.watch.pause()
 
-    def _evaluate(self, state, log: Log, evaluate: Evaluate, select: Select | None) -> bool:
-        metrics = {name: float(value) for name, value in evaluate(state).items()}
-        log.row(self.step, metrics)
+    def _evaluate(self, state) -> bool:
+        """Evaluates a state, and returns whether it is the best so far."""
+        select = self.options.select
+        metrics = _numbers(self.options.evaluate(state))
+        self.log.row(self.step, metrics)
         self.progress = self.progress._replace(metrics=metrics)
         if select is None:
             return False
@@ -269,6 +296,10 @@ def _streams_identity(streams: Mapping[str, BatchStream]) -> dict[str, Any]:
             for name, stream in streams.items()}
 
 
+def _divides(every: int, step: int) -> bool:
+    return every > 0 and step % every == 0
+
+
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Metrics from a checkpoint, where nan is a string."""
+    """Returns metrics as floats; in a checkpoint nan is a string."""
     return {name: float(value) for name, value in metrics.items()}

@@ -1,4 +1,4 @@
-"""SIGTERM: a run finishes its step, saves, and says so."""
+"""Response to SIGTERM: a run finishes its step, saves, and raises Interrupted."""
 import contextlib
 import signal
 import threading
@@ -11,7 +11,7 @@ from kpjax.errors import RunError
 
 
 class Interrupted(RunError):
-    """The run was asked to stop and saved the step it was at; the same command goes on from there.
+    """A run that was asked to stop and has saved its step, from which the same command resumes.
 
     Command lines exit with `exit_code` (128 + SIGTERM, as shells count) and start nothing else.
     """
@@ -21,9 +21,9 @@ class Interrupted(RunError):
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[Callable[[int], bool]]:
-    """A function of the step that says whether SIGTERM has come, the same on every process at the same step.
+    """Yields a function of the step that returns whether SIGTERM has come, alike on all processes.
 
-    With several processes JAX's own preemption service answers, since the processes must agree on the step.
+    Several processes ask JAX's preemption service, since they must agree on the step.
     """
     if jax.process_count() > 1:
         yield multihost_utils.reached_preemption_sync_point

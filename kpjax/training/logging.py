@@ -1,4 +1,4 @@
-"""What a run tells: its first lines, a progress bar, one line of JSON per log window, and TensorBoard events."""
+"""A run's log: its first lines, a progress bar, one line of JSON per log window, and TensorBoard events."""
 import contextlib
 import json
 import os
@@ -17,105 +17,18 @@ from kpjax.files import strict, write_text, writing
 from kpjax.structures import Example
 from kpjax.training.run_folder import versions
 
-# TensorBoard's event files: the few kinds of records that curves of scalars need
-
-
-def _table() -> tuple[int, ...]:
-    table = []
-    for value in range(256):
-        for _ in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
-        table.append(value)
-    return tuple(table)
-
-
-TABLE = _table()
-
-
-def crc32c(content: bytes) -> int:
-    """The checksum of Castagnoli (RFC 3720), as an unsigned 32-bit number."""
-    value = 0xFFFFFFFF
-    for byte in content:
-        value = TABLE[(value ^ byte) & 0xFF] ^ value >> 8
-    return value ^ 0xFFFFFFFF
-
-
-def record(content: bytes) -> bytes:
-    """One record of an event file."""
-    length = struct.pack("<Q", len(content))
-    return length + _masked(length) + content + _masked(content)
-
-
-def _masked(content: bytes) -> bytes:
-    value = crc32c(content)
-    return struct.pack("<I", ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF)
-
-
-def _number(value: int) -> bytes:
-    """A variable-length integer: seven bits a byte, the lowest first."""
-    found = b""
-    while value > 127:
-        found += bytes([value & 127 | 128])
-        value >>= 7
-    return found + bytes([value])
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """A field of text or of a nested message."""
-    return _number(number << 3 | 2) + _number(len(content)) + content
-
-
-def _event(step: int, content: bytes, wall_time: float) -> bytes:
-    return b"\x09" + struct.pack("<d", wall_time) + b"\x10" + _number(step) + content
-
-
-def version_event(wall_time: float) -> bytes:
-    """The first event of every file."""
-    return _event(0, _field(3, b"brain.Event:2"), wall_time)
-
-
-def restart_event(step: int, wall_time: float) -> bytes:
-    """Says that a run went on here: values at this step and later ones in older files do not count."""
-    return _event(step, _field(7, b"\x08\x01"), wall_time)
-
-
-def scalars_event(step: int, values: Mapping[str, float], wall_time: float) -> bytes:
-    """Numbers under their names at a step."""
-    with np.errstate(over="ignore"):
-        words = {name: np.asarray(value).astype("<f4").tobytes() for name, value in values.items()}
-    summary = b"".join(_field(1, _field(1, name.encode()) + b"\x15" + word) for name, word in words.items())
-    return _event(step, _field(5, summary), wall_time)
-
-
-class EventFile:
-    """A new event file in a folder, for values from step `first` on."""
-
-    def __init__(self, folder: Path, first: int):
-        folder.mkdir(parents=True, exist_ok=True)
-        now = time.time()
-        self.file = (folder / f"events.out.tfevents.{now:017.6f}.{os.getpid()}.kpjax").open("wb")
-        self.file.write(record(version_event(now)) + record(restart_event(first, now)))
-
-    def add(self, step: int, values: Mapping[str, float]) -> None:
-        self.file.write(record(scalars_event(step, values, time.time())))
-        self.file.flush()
-
-    def close(self) -> None:
-        self.file.close()
-
-
 PLAIN_INTERVAL = 10.0  # seconds between progress lines where there is no terminal to draw a bar on
 
 
 def require_accelerator() -> None:
     """Raises InputError if JAX found no accelerator and would fall back to the CPU."""
     if jax.default_backend() == "cpu":
-        raise InputError("--require-accelerator: JAX found only the CPU; install kpjax[cuda] or kpjax[tpu], and check "
+        raise InputError("require_accelerator: JAX found only the CPU; install kpjax[cuda] or kpjax[tpu], and check "
                          "that the driver sees the device")
 
 
 def environment_lines() -> list[str]:
-    """The backend, the kind and number of devices, and the versions of what decides the result."""
+    """Returns two lines: backend, number and kind of devices; versions of the packages that decide the result."""
     kinds = sorted({device.device_kind for device in jax.devices()})
     processes = f", {jax.process_count()} processes" if jax.process_count() > 1 else ""
     return [f"{jax.default_backend()}: {jax.device_count()} x {', '.join(kinds)}{processes}",
@@ -123,7 +36,7 @@ def environment_lines() -> list[str]:
 
 
 def stage_lines(stage: str, sources: Mapping[str, object], batch: Mapping[str, Example], state) -> list[str]:
-    """The data of each stream with its size and the visible part of its first batch, and the numbers of parameters."""
+    """Returns the size of each stream's data, the visible share of its first batch, and the number of parameters."""
     lines = []
     for name, example in batch.items():
         source = sources[name]
@@ -143,8 +56,8 @@ def _count(tree) -> int:
 class Log:
     """The log of one stage; a context manager. Only process 0 writes.
 
-    Rows of `metrics.jsonl` are flat: `step`, `stage` and numbers. Rows of other stages stay; rows of this stage past
-    `start`, written by a run that was killed before its next checkpoint, are dropped, for they will be written again.
+    Rows of `metrics.jsonl` are flat: `step`, `stage` and numbers. Rows of other stages stay. Rows of this stage past
+    `start` are dropped: a killed run wrote them after its last checkpoint, and they will be written again.
     """
 
     def __init__(self, folder: Path, stage: str, start: int, steps: int, quiet: bool):
@@ -154,7 +67,7 @@ class Log:
         self.plain = not sys.stderr.isatty()
 
     def __enter__(self):
-        self.told = time.monotonic()
+        self.reported = time.monotonic()
         self.bar = tqdm(total=self.steps, initial=self.start, desc=self.stage, disable=not self.shows or self.plain,
                         dynamic_ncols=True, bar_format="{desc} {n_fmt}/{total_fmt} {bar} {postfix}")
         if self.writes:
@@ -168,7 +81,7 @@ class Log:
     def __exit__(self, *raised):
         self.bar.close()
         if self.writes:
-            # A disc that is full was reported where a row was written.
+            # A full disc was reported when a row was written.
             with contextlib.suppress(OSError):
                 self.rows.close()
                 self.events.close()
@@ -191,8 +104,9 @@ class Log:
                 f"{tqdm.format_interval(left)} left{loss}")
         self.bar.n = step
         self.bar.set_postfix_str(text)
-        if self.shows and self.plain and (time.monotonic() - self.told > PLAIN_INTERVAL or step == self.steps):
-            self.told = time.monotonic()
+        if self.shows and self.plain and (
+                time.monotonic() - self.reported > PLAIN_INTERVAL or step == self.steps):
+            self.reported = time.monotonic()
             self.say(f"{self.stage} {step}/{self.steps}: {text}")
 
     def say(self, *lines: str) -> None:
@@ -221,6 +135,92 @@ def _belongs(line: str, stage: str, last_step: int) -> bool:
 
 
 def read_rows(path: Path, names: Sequence[str] = ()) -> list[dict]:
-    """The rows of `metrics.jsonl`, or only those that have all of `names`."""
+    """Reads the rows of `metrics.jsonl` that have all of `names`."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     return [row for row in rows if all(name in row for name in names)]
+
+
+# TensorBoard's event files: the few kinds of records that curves of scalars need
+
+def _table() -> tuple[int, ...]:
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+        table.append(value)
+    return tuple(table)
+
+
+TABLE = _table()
+
+
+def crc32c(content: bytes) -> int:
+    """Computes the checksum of Castagnoli (RFC 3720), an unsigned 32-bit number."""
+    value = 0xFFFFFFFF
+    for byte in content:
+        value = TABLE[(value ^ byte) & 0xFF] ^ value >> 8
+    return value ^ 0xFFFFFFFF
+
+
+def record(content: bytes) -> bytes:
+    """Builds one record of an event file."""
+    length = struct.pack("<Q", len(content))
+    return length + _masked(length) + content + _masked(content)
+
+
+def _masked(content: bytes) -> bytes:
+    value = crc32c(content)
+    return struct.pack("<I", ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def _number(value: int) -> bytes:
+    """Encodes a variable-length integer: seven bits a byte, the lowest first."""
+    found = b""
+    while value > 127:
+        found += bytes([value & 127 | 128])
+        value >>= 7
+    return found + bytes([value])
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """Encodes a field of text or of a nested message."""
+    return _number(number << 3 | 2) + _number(len(content)) + content
+
+
+def _event(step: int, content: bytes, wall_time: float) -> bytes:
+    return b"\x09" + struct.pack("<d", wall_time) + b"\x10" + _number(step) + content
+
+
+def version_event(wall_time: float) -> bytes:
+    """Builds the first event of every file."""
+    return _event(0, _field(3, b"brain.Event:2"), wall_time)
+
+
+def restart_event(step: int, wall_time: float) -> bytes:
+    """Builds the event of a resumed run: values of older files from this step on do not count."""
+    return _event(step, _field(7, b"\x08\x01"), wall_time)
+
+
+def scalars_event(step: int, values: Mapping[str, float], wall_time: float) -> bytes:
+    """Builds the event of some named numbers at a step."""
+    with np.errstate(over="ignore"):
+        words = {name: np.asarray(value).astype("<f4").tobytes() for name, value in values.items()}
+    summary = b"".join(_field(1, _field(1, name.encode()) + b"\x15" + word) for name, word in words.items())
+    return _event(step, _field(5, summary), wall_time)
+
+
+class EventFile:
+    """A new event file in a folder, for values from step `first` on."""
+
+    def __init__(self, folder: Path, first: int):
+        folder.mkdir(parents=True, exist_ok=True)
+        now = time.time()
+        self.file = (folder / f"events.out.tfevents.{now:017.6f}.{os.getpid()}.kpjax").open("wb")
+        self.file.write(record(version_event(now)) + record(restart_event(first, now)))
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        self.file.write(record(scalars_event(step, values, time.time())))
+        self.file.flush()
+
+    def close(self) -> None:
+        self.file.close()

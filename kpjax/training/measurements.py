@@ -1,4 +1,4 @@
-"""Metrics of steps that the device may still be working on: fetched with a lag, summed, and checked."""
+"""Metrics of training steps, fetched with a lag, summed and checked, and the time of steps."""
 import math
 import time
 from collections import deque
@@ -12,14 +12,14 @@ LAG = 8  # steps that the host may run ahead of the devices
 
 
 class NotFinite(Exception):
-    """A loss or a gradient norm that is not finite: the step, and the names with their values."""
+    """A loss or a gradient norm that is not finite: its step, and all such values by name."""
 
     def __init__(self, step: int, terms: Mapping[str, float]):
         super().__init__(step, terms)
         self.step, self.terms = step, terms
 
     def __str__(self) -> str:
-        # The sum of the terms is rarely the one to blame.
+        # The total is rarely the one to blame.
         names = sorted(self.terms, key=lambda name: name == "loss/total")
         listed = ", ".join(f"{name} is {self.terms[name]}" for name in names)
         return f"step {self.step}: {listed}"
@@ -53,7 +53,7 @@ class Pending:
         self.queue.append((step, values))
 
     def pop(self, keep: int) -> list[tuple[int, dict[str, float]]]:
-        """All but the newest `keep`, oldest first. Raises NotFinite for the first step with a value that is not."""
+        """Returns all but the newest `keep`, oldest first. Raises NotFinite for the first step with such a value."""
         arrived = []
         while len(self.queue) > keep:
             step, values = self.queue.popleft()
@@ -68,7 +68,7 @@ class Pending:
 
 @dataclass
 class Stopwatch:
-    """Time spent on steps, without that spent on compiling, evaluating and saving."""
+    """Time spent on steps, without compiling, evaluating and saving."""
 
     seconds: float = 0.0
     steps: int = 0

@@ -1,15 +1,16 @@
-"""Data parallelism: one mesh over all devices of all processes, state replicated, batches split by rows."""
-from collections.abc import Mapping
+"""Data parallelism: one mesh over all devices of all processes, state replicated, batches split by examples."""
+from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from kpjax.errors import InputError
+from kpjax.errors import InputError, RunError
 
 
 def data_mesh() -> Mesh:
-    """All devices of all processes along one axis called `data`.
+    """Returns a mesh of all devices of all processes along one axis called `data`.
 
     The axis type is Auto: with explicit axes, gathers and reshapes over the batch are refused.
     """
@@ -17,37 +18,37 @@ def data_mesh() -> Mesh:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The placement of a state: whole on every device."""
+    """Returns the sharding of a state: whole on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
-def by_rows(mesh: Mesh) -> NamedSharding:
-    """The placement of a batch: its first axis split over the devices."""
+def by_examples(mesh: Mesh) -> NamedSharding:
+    """Returns the sharding of a batch: its first axis split over the devices."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
 def replicate(tree, mesh: Mesh):
-    """The tree, whole on every device. Arrays that are there already are shared, not copied: donate nothing of it."""
-    placement = replicated(mesh)
-    return jax.tree.map(lambda leaf: place(leaf, placement), tree)
+    """Returns the tree, whole on every device. Arrays that are there already are shared: donate none of it."""
+    sharding = replicated(mesh)
+    return jax.tree.map(lambda leaf: put(leaf, sharding), tree)
 
 
-def place(leaf, placement: NamedSharding) -> jax.Array:
-    """One array, the same in every process, under a placement that may span processes."""
+def put(leaf, sharding: NamedSharding) -> jax.Array:
+    """Returns one array, the same in every process, under a sharding that may span processes."""
     local = not isinstance(leaf, jax.Array) or leaf.is_fully_addressable
-    if placement.is_fully_addressable or not local:
-        return jax.device_put(leaf, placement)
+    if sharding.is_fully_addressable or not local:
+        return jax.device_put(leaf, sharding)
     # Across processes, device_put takes neither local arrays nor keys.
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(place(jax.random.key_data(leaf), placement), impl=jax.random.key_impl(leaf))
+        return jax.random.wrap_key_data(put(jax.random.key_data(leaf), sharding), impl=jax.random.key_impl(leaf))
     array = np.asarray(leaf)
-    return jax.make_array_from_callback(array.shape, placement, lambda part: array[part])
+    return jax.make_array_from_callback(array.shape, sharding, lambda part: array[part])
 
 
 def shard(batch, mesh: Mesh):
-    """The global batch, split over the devices by rows, from the rows (numpy) that this process holds."""
-    placement = by_rows(mesh)
-    return jax.tree.map(lambda rows: jax.make_array_from_process_local_data(placement, np.asarray(rows)), batch)
+    """Returns the global batch, split over the devices, from the examples (numpy) that this process holds."""
+    sharding = by_examples(mesh)
+    return jax.tree.map(lambda local: jax.make_array_from_process_local_data(sharding, np.asarray(local)), batch)
 
 
 def check_divisible(batch_sizes: Mapping[str, int], mesh: Mesh) -> None:
@@ -58,3 +59,23 @@ def check_divisible(batch_sizes: Mapping[str, int], mesh: Mesh) -> None:
             near = f"{below} or {below + mesh.size}" if below else f"{mesh.size}"
             raise InputError(f"stream {name!r}: batch size {batch_size} does not divide over {mesh.size} devices; "
                              f"use {near}")
+
+
+def agreed(decide: Callable[[], int]) -> int:
+    """Returns one decision for all processes, such as one that depends on the disc: process 0 calls `decide`.
+
+    decide: returns a bool or an int32. All processes must call this at the same point. If process 0 raises, the others
+    raise RunError instead of waiting for it.
+    """
+    if jax.process_count() == 1:
+        return decide()
+    failure, value = None, 0
+    if jax.process_index() == 0:
+        try:
+            value = decide()
+        except Exception as error:
+            failure = error
+    failed, value = multihost_utils.broadcast_one_to_all(np.array([failure is not None, value], np.int32)).tolist()
+    if failed:
+        raise failure or RunError("process 0 failed; its message says why")
+    return value

@@ -1,7 +1,7 @@
-"""Where a run's files lie, and how they are written: whole or not at all.
+"""Records in a run's folder, and the lock on it.
 
 runs/<experiment>/<preset>/<variant>/seed-<n>/   config.json, metrics.jsonl, tensorboard/, checkpoints/, results.json
-runs/<experiment>/<preset>/stages/<name>/seed-<n>/   the same of a stage that variants share, and stage.json
+runs/<experiment>/<preset>/stages/<name>/seed-<n>/   the same for a stage that variants share, and stage.json
 """
 import contextlib
 import fcntl
@@ -18,32 +18,8 @@ from kpjax.files import make_folder, write_json, writing
 PACKAGES = ("kpjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-def run_folder(workdir: Path | str, experiment: str, preset: str, variant: str, seed: int) -> Path:
-    """The folder of one run. Nothing is created."""
-    return Path(workdir).absolute() / experiment / preset / variant / f"seed-{seed}"
-
-
-def stage_folder(workdir: Path | str, experiment: str, preset: str, name: str, seed: int) -> Path:
-    """The folder of a stage that the variants of a preset share. Nothing is created."""
-    return Path(workdir).absolute() / experiment / preset / "stages" / name / f"seed-{seed}"
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide what a run computes."""
+    """Returns the versions of Python and of the packages that decide what a run computes."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -75,9 +51,9 @@ class InUse(InputError):
 
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Keeps other processes out of a folder while a run writes to it; the system lets go even after kill -9.
+    """Locks a folder against other processes while a run writes to it; the lock ends with the process, even by kill -9.
 
-    Raises InUse if another process holds it. File systems without locks are used without.
+    Raises InUse if another process holds it. On file systems without locks nothing is locked.
     """
     make_folder(folder)
     with writing(folder / ".lock"):
@@ -86,7 +62,7 @@ def held(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InUse(f"{folder}: another process is training here; wait for it, or give another --workdir"
+            raise InUse(f"{folder}: another process is training here; wait for it, or choose another workdir"
                         ) from None
         except OSError:
             pass

@@ -1,4 +1,4 @@
-"""Stages that several variants share: trained once, kept, and reused."""
+"""Stages that several variants share, trained once and kept."""
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import jax
 
 from kpjax.errors import InputError, RunError
-from kpjax.files import make_folder, read_json, start_over, strict, write_json
+from kpjax.files import make_folder, read_json, remove, strict, write_json
 from kpjax.structures import Trained
-from kpjax.training.checkpoints import check_identity, load_trained, save_trained
+from kpjax.training.checkpoints import check_identity
 from kpjax.training.fit import Fitted
+from kpjax.training.mesh import agreed
 from kpjax.training.run_folder import write_config
-from kpjax.training.trees import tree_digest
+from kpjax.training.trees import load_trained, save_trained, tree_digest
 
 FORMAT = 1
 
@@ -32,33 +33,41 @@ def stage(
     folder: Path, name: str, seed: int, run: Callable[[Path], Fitted], *, config: Mapping[str, Any],
     parents: Mapping[str, str] | None = None, fresh: bool = False,
 ) -> Stage:
-    """The result of a stage: restored if it is finished, otherwise trained by `run(stage's folder)`, which resumes.
+    """Returns the result of a stage: restored if it is finished, otherwise trained.
 
-    folder: of the preset; the stage lies in `stages/<name>/seed-<seed>/` below it. config: all that its result depends
-    on (JSON). parents: digests of the stages that it starts from. fresh: start over. Raises InputError that names the
-    first field in which a finished stage's config or parents differ.
+    Args:
+        folder: of the preset; the stage lies in `stages/<name>/seed-<seed>/` below it.
+        name: of the stage.
+        seed: of the stage.
+        run: trains the stage in the given folder, or resumes it.
+        config: all that the result depends on (JSON).
+        parents: digests of the stages that it starts from.
+        fresh: start over.
+
+    Raises:
+        InputError: a finished stage has another config or other parents; names the first field that differs.
     """
-    place = Path(folder).absolute() / "stages" / name / f"seed-{seed}"
+    home = Path(folder).absolute() / "stages" / name / f"seed-{seed}"
     if fresh and jax.process_index() == 0:
-        start_over(place)
+        remove(home)
     identity = strict({"format": FORMAT, "name": name, "seed": seed, "config": config, "parents": dict(parents or {})})
-    if (place / "stage.json").exists():
-        record = read_json(place / "stage.json")
-        check_identity(record, identity, place / "stage.json")
+    if agreed((home / "stage.json").exists):
+        record = read_json(home / "stage.json")
+        check_identity(record, identity, home / "stage.json")
         try:
-            return _finished(record, load_trained(place / "result", record["result"]["digest"]))
+            return _finished(record, load_trained(home / "result", record["result"]["digest"]))
         except (RunError, InputError) as error:
             print(f"{error}; the result of stage {name} is taken from its checkpoints again", file=sys.stderr)
-    make_folder(place)
+    make_folder(home)
     if jax.process_index() == 0:
-        write_config(place, config)
-    fitted = run(place)
+        write_config(home, config)
+    fitted = run(home)
     result = {"kind": "last" if fitted.step == fitted.steps else "best", "step": fitted.step, "steps": fitted.steps}
     record = identity | {"metrics": dict(fitted.metrics), "images_per_second": fitted.images_per_second,
                          "wall_seconds": fitted.wall_seconds, "result": result}
     if jax.process_index() == 0:
-        result["digest"] = save_trained(place / "result", fitted.trained)
-        write_json(place / "stage.json", record)
+        result["digest"] = save_trained(home / "result", fitted.trained)
+        write_json(home / "stage.json", record)
     else:
         result["digest"] = tree_digest({"variables": fitted.trained.variables, "frozen": fitted.trained.frozen})
     return _finished(record, fitted.trained)

@@ -1,4 +1,4 @@
-"""What a tree holds, as names, descriptions and sha256 digests of its leaves."""
+"""Trees of arrays: their leaves by path, sha256 digests, and files of whole trees, results and adapters."""
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -12,12 +12,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from kpjax.errors import InputError, RunError
-from kpjax.files import make_folder, read_json, write_json, writing
+from kpjax.files import atomic, read_json, remove, write_json
 from kpjax.structures import Trained, Variables
+
+# Leaves and digests
 
 
 def named_leaves(tree, is_leaf: Callable[[Any], bool] | None = None) -> dict[str, Any]:
-    """All leaves by path, such as `variables/params/conv1/kernel`. A slash inside a key is written as ~1, a ~ as ~0."""
+    """Returns all leaves by path, such as `variables/params/conv1/kernel`. In a key, / becomes ~1 and ~ becomes ~0."""
     return {_path(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree, is_leaf)}
 
 
@@ -26,70 +28,8 @@ def _path(entries) -> str:
     return "/".join(name.replace("~", "~0").replace("/", "~1") for name in names)
 
 
-def on_host(leaf) -> np.ndarray:
-    """A leaf as numpy; of a typed random key its words."""
-    if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        leaf = jax.random.key_data(leaf)
-    return np.asarray(leaf)
-
-
-def describe(tree) -> dict[str, str]:
-    """Dtype and shape of every leaf by path, such as `float32[3,3,64,64]`. Works on abstract leaves too."""
-    return {path: f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]" for path, leaf in named_leaves(tree).items()}
-
-
-def leaf_digests(tree) -> dict[str, str]:
-    """The sha256 of every leaf (dtype, shape and bytes) by path."""
-    return {path: _array_digest(on_host(leaf)) for path, leaf in named_leaves(tree).items()}
-
-
-def _array_digest(array: np.ndarray) -> str:
-    found = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
-    found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    return found.hexdigest()
-
-
-def tree_digest(tree) -> str:
-    """One sha256 for a whole tree: equal if and only if paths, dtypes, shapes and bytes are."""
-    return json_digest(leaf_digests(tree))
-
-
-def json_digest(value: Mapping) -> str:
-    """The sha256 of a JSON value, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-# Trees of arrays in one file each, read back without a template and verified against their digest
-
-
-FORMAT = 1
-
-
-def write_tree(path: Path, tree) -> str:
-    """Writes all leaves to a safetensors file, whole or not at all, and returns the tree's digest."""
-    # safetensors writes the buffer as it lies: an array that is not contiguous would come out permuted.
-    arrays = {name: np.array(on_host(leaf), order="C") for name, leaf in named_leaves(tree).items()}
-    temporary = path.with_name(f".{path.name}.tmp")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(save(arrays))
-        temporary.replace(path)
-    return tree_digest(tree)
-
-
-def read_leaves(path: Path, digest: str) -> dict[str, np.ndarray]:
-    """All leaves by path. Raises RunError if the file is missing, or does not hold what `digest` says."""
-    try:
-        arrays = load_file(path)
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise RunError(f"{path}: cannot be read: {error}") from error
-    if json_digest(leaf_digests(arrays_by_path(arrays))) != digest:
-        raise RunError(f"{path}: damaged: its content is not what was written")
-    return arrays
-
-
 def arrays_by_path(arrays: Mapping[str, np.ndarray]) -> dict:
-    """Nested dictionaries from leaves by path."""
+    """Builds nested dictionaries from leaves by path."""
     tree: dict[str, Any] = {}
     for path, array in arrays.items():
         _put(tree, path, array)
@@ -103,8 +43,69 @@ def _put(tree: dict, path: str, value) -> None:
     tree[name] = value
 
 
+def on_host(leaf) -> np.ndarray:
+    """Returns a leaf as numpy; for a typed random key, its words."""
+    if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.random.key_data(leaf)
+    return np.asarray(leaf)
+
+
+def describe(tree) -> dict[str, str]:
+    """Returns dtype and shape of every leaf by path, such as `float32[3,3,64,64]`. Leaves may be abstract."""
+    return {path: f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]" for path, leaf in named_leaves(tree).items()}
+
+
+def leaf_digests(tree) -> dict[str, str]:
+    """Returns the sha256 of every leaf (dtype, shape and bytes) by path."""
+    return {path: _array_digest(on_host(leaf)) for path, leaf in named_leaves(tree).items()}
+
+
+def _array_digest(array: np.ndarray) -> str:
+    found = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
+    found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return found.hexdigest()
+
+
+def tree_digest(tree) -> str:
+    """Returns one sha256 for a whole tree: equal if and only if paths, dtypes, shapes and bytes are."""
+    return json_digest(leaf_digests(tree))
+
+
+def json_digest(value: Mapping) -> str:
+    """Returns the sha256 of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+# A tree in one safetensors file, verified against its digest when it is read
+
+
+def write_tree(path: Path, tree) -> str:
+    """Writes all leaves to a safetensors file, whole or not at all, and returns the tree's digest."""
+    _write(path, tree)
+    return tree_digest(tree)
+
+
+def _write(path: Path, tree, metadata: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
+    # safetensors writes the buffer as it lies: an array that is not contiguous would come out permuted.
+    arrays = {name: np.array(on_host(leaf), order="C") for name, leaf in named_leaves(tree).items()}
+    with atomic(path) as partial:
+        partial.write_bytes(save(arrays, metadata=metadata))
+    return arrays
+
+
+def read_leaves(path: Path, digest: str) -> dict[str, np.ndarray]:
+    """Reads all leaves by path. Raises RunError if the file is missing or its content differs from `digest`."""
+    try:
+        arrays = load_file(path)
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        raise RunError(f"{path}: cannot be read: {error}") from error
+    if json_digest(leaf_digests(arrays_by_path(arrays))) != digest:
+        raise RunError(f"{path}: damaged: its content is not what was written")
+    return arrays
+
+
 def read_tree_like(path: Path, template, digest: str):
-    """The tree that `write_tree` wrote, in the containers of `template`, as numpy (random keys typed again)."""
+    """Reads the tree that `write_tree` wrote, in the containers of `template`, as numpy (random keys typed again)."""
     arrays = read_leaves(path, digest)
     wanted = named_leaves(template)
     if different := sorted(set(wanted) ^ set(arrays)):
@@ -116,20 +117,23 @@ def read_tree_like(path: Path, template, digest: str):
     return jax.tree.unflatten(jax.tree.structure(template), leaves)
 
 
+# The result of a run in a folder of its own
+
+RESULT_FORMAT = 1
+
+
 def save_trained(folder: Path, trained: Trained) -> str:
     """Writes the result of a run (`variables` and `frozen` of a State or a Trained); returns its digest.
 
     The folder is self-contained: `trained.safetensors` and `trained.json`, which is written last.
     """
-    make_folder(folder)
-    with writing(folder):
-        (folder / "trained.json").unlink(missing_ok=True)
+    remove(folder / "trained.json")
     tree = {"variables": trained.variables, "frozen": trained.frozen}
     # A mapping without arrays, such as the statistics of a network that has none, is no leaf.
     nodes = named_leaves(tree, is_leaf=lambda node: isinstance(node, Mapping) and not node)
     empty = [path for path, node in nodes.items() if isinstance(node, Mapping)]
     digest = write_tree(folder / "trained.safetensors", tree)
-    body = {"format": FORMAT, "digest": digest, "empty": empty}
+    body = {"format": RESULT_FORMAT, "digest": digest, "empty": empty}
     write_json(folder / "trained.json", body | {"checksum": json_digest(body)})
     return digest
 
@@ -137,69 +141,64 @@ def save_trained(folder: Path, trained: Trained) -> str:
 def load_trained(folder: Path, digest: str | None = None) -> Trained:
     """Reads what `save_trained` wrote: numpy arrays in nested dictionaries (a tuple has its indices as keys).
 
-    digest: what the result must be, where the caller knows it. Raises InputError if there is no result, or one of
-    another format, and RunError if a file is damaged.
+    digest: the expected one, if the caller knows it. Raises InputError if there is no result, or one of another
+    format, and RunError if a file is damaged.
     """
     found = read_json(folder / "trained.json")
     body = {name: value for name, value in found.items() if name != "checksum"}
     if json_digest(body) != found.get("checksum") or (digest is not None and digest != found["digest"]):
         raise RunError(f"{folder / 'trained.json'}: damaged: its content is not what was written")
-    if found["format"] != FORMAT:
-        raise InputError(f"{folder / 'trained.json'}: format {found['format']}, this version reads {FORMAT}; "
-                         "train again with --fresh")
+    if found["format"] != RESULT_FORMAT:
+        raise InputError(f"{folder / 'trained.json'}: format {found['format']}, this version reads {RESULT_FORMAT}; "
+                         "train again with fresh=True")
     tree = arrays_by_path(read_leaves(folder / "trained.safetensors", found["digest"]))
     for path in found["empty"]:
         _put(tree, path, {})
     return Trained(tree["variables"], tree["frozen"])
 
 
-# What an adapted network has of its own, in one safetensors file without the core that it hangs on
+# The part of an adapted network that is its own: one safetensors file without the frozen core
 
-
-KIND, FORMAT = "kpjax adapter", "1"
+ADAPTER_KIND, ADAPTER_FORMAT = "kpjax adapter", "1"
 
 
 def core_fingerprint(frozen: Mapping[str, Any]) -> str:
-    """The sha256 over all frozen weights of a core (`State.frozen['core']`): their paths, dtypes, shapes and bytes."""
+    """Returns the sha256 over all frozen weights of a core (`State.frozen['core']`), paths and dtypes included."""
     return tree_digest(frozen)
 
 
 def save_adapter(path: Path, trained: Trained) -> str:
     """Writes the adapter of a State or a Trained of `adaptation`, whole or not at all; returns the core's fingerprint.
 
-    Raises InputError if the disc refuses, or nothing of the network is frozen: it is a whole network then.
+    Raises InputError if the disc refuses, or if nothing is frozen: the network is not an adapter then.
     """
     frozen = trained.frozen.get("core", {})
     if not frozen:
         raise InputError(f"{path}: nothing of this network is frozen, so there is no adapter; save it as a whole")
-    arrays = {name: np.array(on_host(leaf), order="C") for name, leaf in named_leaves(trained.variables).items()}
-    header = {"kind": KIND, "format": FORMAT, "core": core_fingerprint(frozen), "content": tree_digest(arrays),
+    header = {"kind": ADAPTER_KIND, "format": ADAPTER_FORMAT, "core": core_fingerprint(frozen),
+              "content": tree_digest(named_leaves(trained.variables)),
               "frozen": json.dumps(sorted("/".join(place) for place in flatten_dict(frozen)))}
-    make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with writing(path):
-        temporary.write_bytes(save(arrays, metadata=header))
-        temporary.replace(path)
+    _write(path, trained.variables, header)
     return header["core"]
 
 
 def load_adapter(path: Path, core: Variables) -> Trained:
-    """What `save_adapter` wrote, with the frozen kernels taken from `core`: what `predict` of the same method reads.
+    """Reads what `save_adapter` wrote and adds the frozen kernels of `core`, for `predict` of the same method.
 
-    core: variables of the core, `params` at least, or of any network that has the frozen kernels in their places.
-    Raises InputError if there is no such file, it is damaged or of another kind, or the core is another one.
+    core: variables of the core, `params` at least, or of any network with the frozen kernels at the same paths.
+    Raises InputError if the file is missing, damaged or of another kind, or belongs to another core.
     """
-    header, arrays = _read(path)
-    if header.get("kind") != KIND or header.get("format") != FORMAT:
-        raise InputError(f"{path}: is no adapter of format {FORMAT}; give a file that save_adapter wrote")
+    header, arrays = _read_adapter(path)
+    if header.get("kind") != ADAPTER_KIND or header.get("format") != ADAPTER_FORMAT:
+        raise InputError(f"{path}: is no adapter of format {ADAPTER_FORMAT}; give a file that save_adapter wrote")
     if tree_digest(arrays) != header["content"]:
         raise InputError(f"{path}: damaged: its content is not what was written; copy it again")
     leaves, frozen = flatten_dict(core["params"]), {}
     for name in json.loads(header["frozen"]):
         place = tuple(name.split("/"))
         if place not in leaves:
-            raise InputError(f"{path}: belongs to a core that has {name}, and the given one has not; give the core "
-                             "that it was trained on")
+            raise InputError(f"{path}: belongs to a core with {name}, which the given core lacks; give the core that "
+                             "it was trained on")
         frozen[place] = leaves[place]
     kernels = unflatten_dict(frozen)
     if (found := core_fingerprint(kernels)) != header["core"]:
@@ -208,7 +207,7 @@ def load_adapter(path: Path, core: Variables) -> Trained:
     return Trained({"params": {}, "batch_stats": {}} | arrays_by_path(arrays), {"core": kernels})
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+def _read_adapter(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     try:
         with safe_open(path, "numpy") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

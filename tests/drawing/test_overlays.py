@@ -1,7 +1,6 @@
 """Where points land, what is left out, and the sheets."""
 import numpy as np
 import pytest
-from kpjax.viewing.heatmap_sheet import heatmap_sheet
 from PIL import Image
 
 from kpjax.drawing.overlays import (
@@ -100,21 +99,6 @@ def test_prediction_sheet_takes_batches():
                              captions=["a", "b", "c"], columns=3)
     assert sheet.shape[1] == 3 * (240 + 6) + 6
     assert sheet.dtype == np.uint8
-
-
-@pytest.mark.parametrize("half_pixel", [False, True])
-def test_a_heatmaps_peak_is_drawn_where_its_map_says(half_pixel):
-    """A peak in cell (5, 9) of a map with stride 4 is at (20, 36) of the image, or (21.5, 37.5) by half pixels."""
-    heatmaps = np.zeros((16, 20, 2), np.float32)
-    heatmaps[9, 5, 0] = 1
-    sheet = heatmap_sheet(BLACK, heatmaps, APART, columns=1,
-                          image_to_heatmap=None if half_pixel else np.diag([0.25, 0.25, 1.0]))
-    panel = sheet[6:6 + 192, 6:6 + 240].astype(float)
-    panel -= np.median(panel, axis=(0, 1))
-    expected = np.asarray([21.5, 37.5] if half_pixel else [20.0, 36.0])
-    np.testing.assert_allclose((centre_of(panel.clip(0)) + 0.5) / 3 - 0.5, expected, atol=0.1)
-    with pytest.raises(ValueError, match="3 heatmaps for 2"):
-        heatmap_sheet(BLACK, np.zeros((4, 4, 3)), APART)
 
 
 def test_write_png_is_whole_and_exact(tmp_path):

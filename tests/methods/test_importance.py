@@ -21,7 +21,7 @@ from kpjax.methods.incremental_learning.objectives import new_keypoints_term
 from kpjax.methods.incremental_learning.step_spec import increment
 from kpjax.structures import Example, Trained
 from kpjax.training.evaluation import reduce
-from kpjax.training.mesh import by_rows, data_mesh, replicated
+from kpjax.training.mesh import by_examples, data_mesh, replicated
 
 IMAGES = 11  # so that the last batch is padded
 
@@ -178,7 +178,7 @@ def test_head_channels_count_only_where_they_are_shared():
 def test_the_approximation_by_batches_on_eight_devices_leaves_padding_out():
     state, mesh, example = state_with(old=[], new=[0, 1, 2]), data_mesh(), batch("labelled")
     measure = jax.jit(fisher(MODEL, CODEC, centred, batch_approximation=True, shared_heads=True),
-                      in_shardings=(replicated(mesh), by_rows(mesh), by_rows(mesh)))
+                      in_shardings=(replicated(mesh), by_examples(mesh), by_examples(mesh)))
     sums = measure(state, example, np.float32([1, 1, 1, 1, 1, 1, 0, 0]))
 
     def mean_loss(params, kept):

@@ -7,7 +7,7 @@ from flax import linen as nn
 
 from kpjax.methods.incremental_learning.importance import per_sample_gradients, sum_over_samples
 from kpjax.models.convolution import Convolution
-from kpjax.training.mesh import by_rows, data_mesh, replicated
+from kpjax.training.mesh import by_examples, data_mesh, replicated
 
 ROWS = 16
 
@@ -58,7 +58,7 @@ def test_both_forms_equal_a_loop(case, devices):
         return (per_sample_gradients(loss, params, examples, mesh=mesh),
                 sum_over_samples(jnp.square, loss, params, examples, weights, mesh=mesh))
 
-    placed = (replicated(mesh), by_rows(mesh), by_rows(mesh))
+    placed = (replicated(mesh), by_examples(mesh), by_examples(mesh))
     each, summed = jax.jit(both, in_shardings=placed)(params, examples, weights)
     assert_close(each, expected)
     assert_close(summed, jax.tree.map(lambda leaf: np.einsum("b,b...->...", weights, np.square(leaf)), expected))
@@ -71,7 +71,7 @@ def test_a_loss_may_close_over_what_is_traced(case):
     def scaled(params, examples, factor):
         return per_sample_gradients(lambda p, example: factor * loss(p, example), params, examples)
 
-    placed = jax.device_put(examples, by_rows(data_mesh()))
+    placed = jax.device_put(examples, by_examples(data_mesh()))
     assert_close(scaled(params, placed, jnp.float32(2)), jax.tree.map(lambda leaf: 2 * leaf, expected))
 
 

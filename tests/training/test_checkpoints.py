@@ -15,9 +15,9 @@ from tiny_checkpoints import FROZEN, IDENTITY, state_of, template
 
 from kpjax.errors import InputError, RunError
 from kpjax.structures import Trained
-from kpjax.training.checkpoints import load_trained, open_checkpoints, save_trained
+from kpjax.training.checkpoints import open_checkpoints
 from kpjax.training.mesh import data_mesh, replicated
-from kpjax.training.trees import describe, leaf_digests
+from kpjax.training.trees import describe, leaf_digests, load_trained, save_trained
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_all_damaged(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "run")
     for step in (2, 4, 5):
         shutil.rmtree(tmp_path / "run" / "checkpoints" / str(step) / "record")
-    with pytest.raises(RunError, match=r"5 is damaged .*4 is damaged .*2 is damaged .*start over with --fresh"):
+    with pytest.raises(RunError, match=r"5 is damaged .*4 is damaged .*2 is damaged .*start over with fresh=True"):
         restore(tmp_path / "run")
 
 
@@ -115,7 +115,7 @@ def test_a_damaged_best(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "2" / "state")
     with (open_checkpoints(tmp_path / "run", IDENTITY) as checkpoints,
-          pytest.raises(RunError, match=r"2 is damaged .* was the best .* --fresh")):
+          pytest.raises(RunError, match=r"2 is damaged .* was the best .* fresh=True")):
         checkpoints.restore_step(2, template())
 
 
@@ -134,7 +134,7 @@ def test_damaged_frozen_trees_are_made_again(folder, tmp_path, capsys):
 def test_leftovers_of_killed_processes_are_harmless(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "run")
     shutil.copytree(folder / "checkpoints" / "5", tmp_path / "run" / "checkpoints" / "6.orbax-checkpoint-tmp")
-    (tmp_path / "run" / ".frozen.safetensors.tmp").write_bytes(b"half")
+    (tmp_path / "run" / ".frozen.1.partial.safetensors").write_bytes(b"half")
     assert restore(tmp_path / "run").step == 5
 
 

@@ -16,10 +16,19 @@ def main(folder, process, processes, port):
         jax.distributed.initialize(f"localhost:{port}", num_processes=processes, process_id=process)
     from tiny import Batches, Images, tiny
 
-    from kpjax.training.checkpoints import save_trained
+    from kpjax.errors import RunError
     from kpjax.training.evaluation import predict_source
     from kpjax.training.fit import fit
+    from kpjax.training.mesh import agreed
+    from kpjax.training.trees import save_trained
 
+    if agreed(lambda: process + 7) != 7:
+        sys.exit("process 0 has not decided")
+    try:
+        agreed(lambda: int("seven"))
+    except (ValueError, RunError) as error:
+        if isinstance(error, RunError) != bool(process):
+            sys.exit(f"process 0 alone raises its own error, not {error!r}")
     method = tiny()
     for steps in (2, 4):
         fitted = fit(method, {"labelled": Batches()}, steps=steps, key=jax.random.key(0), stage="main", folder=folder,

@@ -1,11 +1,11 @@
-"""The allocator is told to keep freed memory, in a process of its own."""
+"""The allocator keeps freed memory, in a process of its own."""
 import platform
 import subprocess
 import sys
 
 PROGRAM = """
 import sys
-from kpjax.training.memory import keep_freed_memory
+from kpjax.training.malloc import keep_freed_memory
 assert keep_freed_memory() == (sys.platform.startswith("linux") and sys.argv[1] == "glibc")
 import jax.numpy as jnp
 assert float(jnp.ones((2000, 2000)).sum()) == 4e6

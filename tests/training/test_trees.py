@@ -70,7 +70,7 @@ def test_another_core_is_refused(path):
     save_adapter(path, trained(adapted(), core()))
     with pytest.raises(InputError, match=r"faces\.safetensors: belongs to a core with fingerprint [0-9a-f]{12}, and"):
         load_adapter(path, core(1))
-    with pytest.raises(InputError, match="belongs to a core that has backbone/conv1/kernel, and the given one has not"):
+    with pytest.raises(InputError, match="belongs to a core with backbone/conv1/kernel, which the given core lacks"):
         load_adapter(path, {"params": {"backbone": {}}})
 
 

@@ -1,0 +1,79 @@
+"""Files and folders are written whole or not at all, by either kind of path."""
+import os
+import pathlib
+
+import numpy as np
+import pytest
+from etils import epath
+
+from kpjax.errors import InputError
+from kpjax.files import atomic, make_folder, read_json, remove, strict, write_json, write_text
+
+
+@pytest.fixture(params=[pathlib.Path, epath.Path])
+def folder(request, tmp_path):
+    return request.param(tmp_path)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_once_it_is_whole(folder):
+    path = folder / "new" / "image.png"
+    for content in (b"first", b"second"):
+        with atomic(path) as partial:
+            assert partial.suffix == ".png"
+            assert partial.parent == pathlib.Path(path.parent)
+            partial.write_bytes(content)
+            assert path.exists() == (content == b"second")
+        assert path.read_bytes() == content
+    assert names(folder / "new") == ["image.png"]
+
+
+def test_a_folder_replaces_the_one_before(folder):
+    for content in ("first", "second"):
+        with atomic(folder / "predictor") as partial:
+            partial.mkdir()
+            (partial / content).write_text(content)
+    assert names(folder) == ["predictor"]
+    assert names(folder / "predictor") == ["second"]
+
+
+def test_what_fails_leaves_the_old_content_and_nothing_else(folder, monkeypatch):
+    path = write_json(folder / "a.json", {"value": 1})
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "half \ud800")
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(InputError, match=r"a\.json: cannot be written: No space left on device; "):
+        write_json(path, {"value": 2})
+    assert read_json(path) == {"value": 1}
+    assert names(folder) == ["a.json"]
+
+
+def test_what_the_disc_refuses_is_one_line_that_names_the_path(folder):
+    (folder / "file").write_text("")
+    for act in (write_json, lambda path, _: make_folder(path)):
+        with pytest.raises(InputError, match=r"file/a/b: cannot be written: Not a directory; free some space"):
+            act(folder / "file" / "a" / "b", {})
+    (folder / "taken" / "inside").mkdir(parents=True)
+    with pytest.raises(InputError, match="taken: cannot be written: Is a directory"):
+        write_json(folder / "taken", {})
+    assert names(folder) == ["file", "taken"]
+
+
+def test_files_and_folders_are_removed(folder):
+    (folder / "a" / "b").mkdir(parents=True)
+    (folder / "file").write_text("")
+    for name in ("a", "file", "nothing"):
+        remove(folder / name)
+    assert names(folder) == []
+
+
+def test_json_is_strict_and_broken_json_is_named(folder):
+    assert strict({1: (np.float32(0.5), float("nan"), folder)}) == {"1": [0.5, "nan", str(folder)]}
+    (folder / "a.json").write_text("{")
+    with pytest.raises(InputError, match=r"a\.json: cannot be read"):
+        read_json(folder / "a.json")
+    with pytest.raises(InputError, match=r"b\.json: not found"):
+        read_json(folder / "b.json")
