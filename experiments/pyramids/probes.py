@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments.pyramids.config import Config
 from experiments.pyramids.videos import actions_of
-from kpjax.evaluation.degeneracy import live, spread_of
+from kpjax.evaluation.degeneracy import live_keypoints, spread_of
 from kpjax.evaluation.probes.actions import action_probe, windows
 from kpjax.evaluation.probes.linear import linear_probe, mean_pose
 from kpjax.evaluation.probes.regression_errors import errors_in_units, normalised_from_pixels, squared_errors
@@ -149,5 +149,5 @@ def points_alive(keypoints: np.ndarray, side: int) -> dict[str, float]:
     drawn = np.unique(np.linspace(0, len(keypoints) - 1, SPREAD_FRAMES).round().astype(int))
     points = jnp.asarray(normalised_from_pixels(keypoints[drawn], (side, side)), jnp.float32)
     spread = spread_of(points)
-    return {"live_points": float(live(points).sum()), "point_spread": float(spread["points"]),
+    return {"live_points": float(live_keypoints(points).sum()), "point_spread": float(spread["points"]),
             "coordinate_spread": float(spread["coordinates"])}

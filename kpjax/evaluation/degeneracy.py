@@ -1,7 +1,7 @@
-"""What tells whether keypoints are being discovered: how they spread and move, and what a painter without them reaches.
+"""Signs that discovered keypoints are degenerate, and the end of a run whose keypoints stay so.
 
-Points are normalised (x, y), the centres of an image's first and last pixel at -1 and 1. Errors are mean squared
-differences of images in [0, 1].
+Keypoints may rest, sit on the border or lie in a heap, and low errors of regressors do not show it. A generator may
+reconstruct images no better than without keypoints. Errors of images are mean squared differences in [0, 1].
 """
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,26 +13,56 @@ import numpy as np
 from kpjax.errors import RunError
 from kpjax.losses.reconstruction import pixel_mse
 
-BORDER = 0.95  # a point is on the border if its larger coordinate is beyond, on average over the images
-MOVEMENT = 0.02  # a point stands still if its root mean squared distance from its mean place is below
+BORDER = 0.95  # the mean of a keypoint's larger coordinate, normalised
+MOVEMENT = 0.02  # a keypoint's root mean squared distance from its mean position, normalised
+STILL = 1 / 64  # a point's standard deviation over images, of an image's longer side
 BASELINES = ("constant_colour", "mean_image", "copied_reference")
+NO_BETTER = 0.98  # of a baseline's error: an error above is no better than the baseline
+NO_LIVE_POINTS = "live_points"
+PAINTS_LIKE = {
+    "constant_colour": "one constant colour",
+    "mean_image": "the mean image of the batch",
+    "copied_reference": "the copied reference frame",
+}
 
 
-def live(points: jax.Array, *, border: float = BORDER, movement: float = MOVEMENT) -> jax.Array:
-    """Which keypoints are alive, (K,) bool: neither on the border nor in one place. points: (N, K, 2) of N images.
+# Keypoints
 
-    The default movement is 0.6 pixels of an image of 64.
+
+def live_keypoints(points: jax.Array, *, border: float = BORDER, movement: float = MOVEMENT) -> jax.Array:
+    """Returns which keypoints are live, (K,) bool: neither on the border nor in one place.
+
+    Args:
+        points: (N, K, 2) of N images, normalised (x, y): the centres of an image's first and last pixel at -1 and 1.
+        border: a keypoint whose larger coordinate is beyond, on average over the images, is on the border.
+        movement: a keypoint whose root mean squared distance from its mean position is below stands still. The default
+            is 0.6 pixels of an image of 64.
     """
     away = jnp.abs(points).max(-1).mean(0)
     moved = jnp.sqrt(jnp.square(points - points.mean(0, keepdims=True)).sum(-1).mean(0))
     return (away <= border) & (moved >= movement)
 
 
-def spread_of(points: jax.Array) -> dict[str, jax.Array]:
-    """Of points (N, K, 2) of N images, in normalised units, float32 scalars.
+def varying_points(points: jax.Array, size: tuple[int, int], *, still: float = STILL) -> jax.Array:
+    """Counts the K points that differ from image to image: () float32.
 
-    coordinates: the standard deviation of a coordinate over the images, on average over all coordinates.
-    points: the mean distance between two points of one image.
+    These have a standard deviation over the images, both coordinates together, of at least `still` times the longer
+    side. A point that jumps about without a reason counts too; only the consistency of points reveals it.
+
+    Args:
+        points: (N, K, 2) of N images, in pixels.
+        size: (height, width) of the images.
+        still: a share of the longer side.
+    """
+    deviation = jnp.sqrt(jnp.var(points.astype(jnp.float32), axis=0).sum(-1))
+    return (deviation >= still * max(size)).sum().astype(jnp.float32)
+
+
+def spread_of(points: jax.Array) -> dict[str, jax.Array]:
+    """Computes two spreads of points (N, K, 2) of N images, in normalised units, float32 scalars.
+
+    `coordinates` is the standard deviation of a coordinate over the images, averaged over all coordinates. `points` is
+    the mean distance between two points of one image.
     """
     apart = points[:, :, None, :] - points[:, None, :, :]
     count = points.shape[1]
@@ -40,11 +70,40 @@ def spread_of(points: jax.Array) -> dict[str, jax.Array]:
     return {"coordinates": points.std(0).mean(), "points": distances.mean()}
 
 
-def baseline_errors(images: jax.Array, references: jax.Array) -> dict[str, jax.Array]:
-    """The error of painting `images` (B, H, W, 3) with no knowledge of keypoints, for each name of BASELINES.
+def point_spread(points: jax.Array) -> jax.Array:
+    """Computes the mean distance between two different points of an image, over all pairs and images.
 
-    constant_colour: all pixels of the batch in its mean colour. mean_image: every image as the mean of the batch.
-    copied_reference: every image as its reference frame, `references` (B, H, W, 3).
+    points: (N, K, 2) in any unit. Returns () float32 in that unit; 0 for K = 1. Its gradient is finite at equal points.
+    """
+    count = points.shape[1]
+    differences = points[:, :, None].astype(jnp.float32) - points[:, None].astype(jnp.float32)
+    squared = jnp.square(differences).sum(-1)
+    distances = jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
+    return distances.sum((1, 2)).mean() / max(count * (count - 1), 1)
+
+
+def median_spread(points: jax.Array) -> jax.Array:
+    """Computes the median distance between two different points of an image, over all pairs and images.
+
+    points: (N, K, 2) in any unit. Returns () float32 in that unit; 0 for K = 1. Unlike `point_spread`, it does not rise
+    with a few points that wander far from a heap.
+    """
+    first, second = np.triu_indices(points.shape[1], 1)
+    if not len(first):
+        return jnp.float32(0)
+    return jnp.median(jnp.linalg.norm(points[:, first].astype(jnp.float32) - points[:, second], axis=-1))
+
+
+# Reconstructed images
+
+
+def baseline_errors(images: jax.Array, references: jax.Array) -> dict[str, jax.Array]:
+    """Computes the error of reconstructing images without knowledge of keypoints, for each name of BASELINES.
+
+    `constant_colour` is the mean colour of the batch, `mean_image` the mean image of the batch, and `copied_reference`
+    each image's reference frame.
+
+    images, references: (B, H, W, 3).
     """
     painted = {
         "constant_colour": images.mean((0, 1, 2), keepdims=True),
@@ -57,17 +116,8 @@ def baseline_errors(images: jax.Array, references: jax.Array) -> dict[str, jax.A
 # Stopping a run that discovers nothing
 
 
-NO_BETTER = 0.98  # of a baseline's error: what counts as no better than it
-NO_LIVE_POINTS = "live_points"
-PAINTS_LIKE = {
-    "constant_colour": "one constant colour",
-    "mean_image": "the mean image of the batch",
-    "copied_reference": "the copied reference frame",
-}
-
-
 def first_counts(paintings: Sequence[str]) -> dict[str, jax.Array]:
-    """Zero for each sign: `live_points`, and `<image>/<baseline>` for every painted image and baseline; int32."""
+    """Returns int32 zeros by sign: `live_points`, and `<image>/<baseline>` for every painted image and baseline."""
     signs = (NO_LIVE_POINTS, *(f"{painting}/{baseline}" for painting in paintings for baseline in BASELINES))
     return dict.fromkeys(signs, jnp.int32(0))
 
@@ -76,13 +126,17 @@ def counted(
     counts: Mapping[str, jax.Array],
     errors: Mapping[str, jax.Array],
     baselines: Mapping[str, jax.Array],
-    live_points: jax.Array,
+    live: jax.Array,
 ) -> dict[str, jax.Array]:
-    """The counts after one more batch: one more where the sign is there, zero where it is not.
+    """Returns the counts after one more batch: one more where a sign is present, zero where it is absent.
 
-    errors: of each painted image; baselines: of each name of BASELINES, in the same unit. live_points: how many.
+    Args:
+        counts: those before, see `first_counts`.
+        errors: of each painted image.
+        baselines: of each name of BASELINES, in the same unit.
+        live: how many keypoints are live.
     """
-    signs = {NO_LIVE_POINTS: live_points == 0}
+    signs = {NO_LIVE_POINTS: live == 0}
     signs |= {f"{painting}/{baseline}": error > NO_BETTER * baselines[baseline]
               for painting, error in errors.items() for baseline in BASELINES}
     return {sign: jnp.where(signs[sign], count + 1, 0) for sign, count in counts.items()}
@@ -91,12 +145,15 @@ def counted(
 def stop_if_collapsed(
     steps: int, *, baselines: Sequence[str] = BASELINES
 ) -> Callable[[Any, int], Any]:
-    """For `fit`'s `between=(every, stop_if_collapsed(steps))`: looks at a state, and gives it back or raises RunError.
+    """Builds a check for `fit`'s `between=(every, check)`: it returns the state or raises RunError.
 
-    steps: for how many steps in a row a sign has to have been there. baselines: those that a painted image has to be
-    better than, from the first to the last of them. Leave "copied_reference" out for videos in which little moves
-    before a detailed background: no decoder repeats the background as well as a copy does.
-    Raises ValueError for a baseline that does not exist.
+    Args:
+        steps: for how many steps in a row a sign must have been present.
+        baselines: those that a painted image has to beat. Leave out "copied_reference" for videos in which little moves
+            before a detailed background: no decoder repeats the background as well as a copy does.
+
+    Raises:
+        ValueError: for an unknown baseline.
     """
     if unknown := sorted(set(baselines) - set(BASELINES)):
         raise ValueError(f"stop_if_collapsed: no baseline {unknown[0]!r}; there are {', '.join(BASELINES)}")
@@ -106,7 +163,7 @@ def stop_if_collapsed(
             painting, _, baseline = sign.partition("/")
             if count < steps or (sign != NO_LIVE_POINTS and baseline not in baselines):
                 continue
-            what = ("no keypoint was alive: all were on the border or stood still" if sign == NO_LIVE_POINTS else
+            what = ("no keypoint was live: all were on the border or stood still" if sign == NO_LIVE_POINTS else
                     f"{painting!r} was painted no better than by {PAINTS_LIKE[baseline]}")
             raise RunError(f"nothing is being discovered: in the last {count} steps up to {step} {what}; look at the "
                            "logged error/, baseline/, spread/ and live_points, then change the blob widths, the weight "
@@ -114,43 +171,3 @@ def stop_if_collapsed(
         return state
 
     return check
-
-
-# Whether discovered points say anything: errors of points that nobody named are fooled by points that stand still or
-
-
-STILL = 1 / 64  # of an image's longer side: a point whose deviation over images is less does not look at them
-
-
-def point_spread(points: jax.Array) -> jax.Array:
-    """The mean distance between two different points of an image, over all pairs and images: () float32 in the unit of
-    `points` (N, K, 2); 0 for K = 1.
-    """
-    count = points.shape[1]
-    differences = points[:, :, None].astype(jnp.float32) - points[:, None].astype(jnp.float32)
-    squared = jnp.square(differences).sum(-1)
-    distances = jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
-    return distances.sum((1, 2)).mean() / max(count * (count - 1), 1)
-
-
-def median_spread(points: jax.Array) -> jax.Array:
-    """The median distance between two different points of an image, over all pairs and images: () float32 in the unit
-    of `points` (N, K, 2); 0 for K = 1.
-
-    A few points that wander far from a heap raise the mean of `point_spread`, and not this.
-    """
-    first, second = np.triu_indices(points.shape[1], 1)
-    if not len(first):
-        return jnp.float32(0)
-    return jnp.median(jnp.linalg.norm(points[:, first].astype(jnp.float32) - points[:, second], axis=-1))
-
-
-def live_points(points: jax.Array, size: tuple[int, int], *, still: float = STILL) -> jax.Array:
-    """How many of the K points (N, K, 2), in pixels of images of `size` (height, width), differ from image to image:
-    () float32.
-
-    Those whose standard deviation over the images, both coordinates together, is at least `still` times the longer
-    side. A point that jumps about without a reason counts as live; the consistency of points tells those.
-    """
-    deviation = jnp.sqrt(jnp.var(points.astype(jnp.float32), axis=0).sum(-1))
-    return (deviation >= still * max(size)).sum().astype(jnp.float32)

@@ -10,6 +10,7 @@ from kpjax.evaluation.probes.landmarks import (
     between,
     between_eyes,
     both_errors,
+    collapse_reason,
     constant,
     forward_errors,
     labelled_subsets,
@@ -17,7 +18,6 @@ from kpjax.evaluation.probes.landmarks import (
     object_size,
     scaled_ridge,
     turn_map,
-    void,
 )
 from kpjax.images.transforms import LandmarkCrop, MarginCrop, WindowCrop
 from kpjax.input.source import arrays, turned
@@ -126,9 +126,9 @@ def test_a_row_tells_a_collapse():
                             "annotated_median_spread"}
     assert row["live_points"] == 4
     assert row["point_spread"] == pytest.approx(row["annotated_spread"]) == pytest.approx(45.5, abs=0.5)
-    assert void(row, 4) == ""
+    assert collapse_reason(row, 4) == ""
     heap = 32 + 0.2 * (annotated - 32)
-    said = void(measures(errors, consistent, Landmarks(heap, annotated, visible), side=64), 4)
+    said = collapse_reason(measures(errors, consistent, Landmarks(heap, annotated, visible), side=64), 4)
     assert said.startswith("0 of 4 landmarks are alive; landmarks lie 9.1 px apart, annotated ones 45.")
 
 

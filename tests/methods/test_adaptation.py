@@ -12,7 +12,7 @@ from tiny_parts import MODEL, POINTS, SIDE, batch, centred, endless
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.errors import InputError
-from kpjax.evaluation.degeneracy import live_points, median_spread, point_spread
+from kpjax.evaluation.degeneracy import median_spread, point_spread, varying_points
 from kpjax.losses.objective import Term
 from kpjax.methods.core_adaptation.adaptation import (
     adaptation,
@@ -284,8 +284,8 @@ def test_diagnostics_of_points():
     points[:, 2, 0] = [0, 2, 0, 2]
     distances = [5, (5 + np.hypot(1, 4)) / 2, 1]  # of the pairs 0-1, 1-2 and 0-2, over images of two kinds
     np.testing.assert_allclose(point_spread(jnp.asarray(points)), np.mean(distances), rtol=1e-6)
-    assert float(live_points(jnp.asarray(points), (32, 64))) == 1
-    assert float(live_points(jnp.asarray(points), (32, 65))) == 0
+    assert float(varying_points(jnp.asarray(points), (32, 64))) == 1
+    assert float(varying_points(jnp.asarray(points), (32, 65))) == 0
     assert float(point_spread(jnp.ones((2, 1, 2)))) == float(median_spread(jnp.ones((2, 1, 2)))) == 0
     heap_and_wanderer = jnp.concatenate([jnp.zeros((2, 4, 2)), jnp.full((2, 1, 2), 30.0)], axis=1)
     assert float(point_spread(heap_and_wanderer)) > 15

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kpjax.errors import InputError, summarise
-from kpjax.evaluation.degeneracy import live_points, median_spread, point_spread
+from kpjax.evaluation.degeneracy import median_spread, point_spread, varying_points
 from kpjax.evaluation.metrics import distance_between, nme
 from kpjax.evaluation.probes.linear import LinearMap, fit_linear
 from kpjax.images.boxes import turned_canvas
@@ -302,7 +302,7 @@ def measures(
     annotated = jnp.asarray(np.asarray(test.annotated, np.float32)[rows][:, shown])
     return row | {
         "consistency": consistency.mean,
-        "live_points": float(live_points(discovered, (side, side))),
+        "live_points": float(varying_points(discovered, (side, side))),
         "point_spread": float(point_spread(discovered)),
         "annotated_spread": float(point_spread(annotated)),
         "median_spread": float(median_spread(discovered)),
@@ -310,7 +310,7 @@ def measures(
     }
 
 
-def void(row: Mapping[str, float], discovered: int) -> str:
+def collapse_reason(row: Mapping[str, float], discovered: int) -> str:
     """Why the errors of a row mean nothing, "" if they do: most landmarks rest, or they lie in a heap.
 
     discovered: how many landmarks there are. Below 8 in 10 that are alive, or a spread below half of the annotation's,

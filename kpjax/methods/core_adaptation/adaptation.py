@@ -18,7 +18,7 @@ from flax.traverse_util import flatten_dict
 from kpjax import geometry
 from kpjax.augment.augmentations import Augment
 from kpjax.errors import InputError
-from kpjax.evaluation.degeneracy import live_points, point_spread
+from kpjax.evaluation.degeneracy import point_spread, varying_points
 from kpjax.heatmaps import decode_soft_argmax, gaussian_bumps, image_to_heatmap
 from kpjax.losses.objective import Objective, Term, total, views
 from kpjax.losses.reconstruction import feature_distances, pixel_mse
@@ -222,7 +222,7 @@ def adaptation(
             optimizer, {"generator": painter_gradient}, state.optimizer_state["generator"],
             {"generator": painter_params}, learning_rate, state.step)
         metrics = parts | {
-            "loss/total": value, "live_points": live_points(found, target.shape[1:3]),
+            "loss/total": value, "live_points": varying_points(found, target.shape[1:3]),
             "point_spread": point_spread(found), "gradient_norm/landmarks": optax.tree.norm(gradient),
             "gradient_norm/generator": optax.tree.norm(painter_gradient)}
         return State(state.step + 1, {"params": params, "batch_stats": statistics},
