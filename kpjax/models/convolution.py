@@ -9,17 +9,17 @@ from flax import linen as nn
 # Weights with the variance that keeps a ReLU network's activations steady (He et al. 2015), by fan-out as torchvision.
 he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
-# PyTorch's default: U(-b, b) with b = 1 / sqrt(fan_in); its transposed layers take the fan-out for it.
+# PyTorch's default: U(-b, b) with b = 1 / sqrt(fan_in); its transposed layers use the fan-out instead.
 uniform_fan_in = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 uniform_fan_out = nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
-LARGE, NARROW = 7, 16  # a kernel of this size works on blocks of pixels, if there are up to so many channels
+LARGE, NARROW = 7, 16  # a kernel of this size works on blocks of pixels up to this number of channels
 
 
 class Convolution(nn.Module):
     """A square two-dimensional convolution with PyTorch's padding: the same number of zeros on every side.
 
-    Parameters `kernel` (k, k, in, out) and, if `use_bias`, `bias` (out,), float32. Input (B, H, W, in), result
-    (B, H', W', out) in `dtype`. `padding` defaults to k // 2, so that stride 1 keeps the size and stride 2 halves it.
+    Parameters `kernel` (k, k, in, out) and, if `use_bias`, `bias` (out,), float32. Input (B, H, W, in), result (B, H',
+    W', out) in `dtype`. `padding` defaults to k // 2, so that stride 1 keeps the size and stride 2 halves it.
     """
 
     width: int
@@ -46,8 +46,8 @@ class Convolution(nn.Module):
 class TransposedConvolution(nn.Module):
     """A transposed convolution that doubles the resolution exactly: (B, H, W, in) -> (B, 2H, 2W, out), no bias.
 
-    kernel_size 4, 3 or 2, which are PyTorch's (padding, output padding) (1, 0), (1, 1) and (0, 0). The parameter
-    `kernel` (k, k, in, out) float32 is the one of `flax.linen.ConvTranspose`; PyTorch's is mirrored in both axes.
+    kernel_size is 4, 3 or 2: PyTorch's (padding, output padding) (1, 0), (1, 1) and (0, 0). The parameter `kernel` (k,
+        k, in, out) float32 is that of `flax.linen.ConvTranspose`; PyTorch's is mirrored in both axes.
     """
 
     width: int
@@ -63,16 +63,16 @@ class TransposedConvolution(nn.Module):
 
 
 def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
-    """Cross-correlation of images (B, H, W, in) with a kernel (k, k, in, out), `padding` zeros on every side."""
+    """Cross-correlates images (B, H, W, in) with a kernel (k, k, in, out), `padding` zeros on every side."""
     return jax.lax.conv_general_dilated(
         x, kernel, (stride, stride), [(padding, padding)] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def _fastest(kernel: jax.Array, size: tuple[int, int], stride: int, padding: int) -> Callable[..., jax.Array]:
-    """The form of a convolution that XLA runs fastest on CPUs. Of other devices nothing was measured."""
+    """Returns the form of a convolution that XLA runs fastest on CPUs. Other devices were not measured."""
     k = kernel.shape[0]
-    # A dot runs about three times as fast as the 1x1 convolution that it equals, and a convolution of a map that is
-    # smaller than the kernel some hundred times as slow as the dot of its patches.
+    # A dot is about three times as fast as the equal 1x1 convolution. A convolution of a map that is smaller than the
+    # kernel is about a hundred times as slow as the dot of its patches.
     if k == 1 or min(size) < k:
         return convolve_by_dot
     # The gradient of many pixels of few channels under a large kernel takes 2.5 to 5 times as long as that of blocks.
@@ -82,12 +82,12 @@ def _fastest(kernel: jax.Array, size: tuple[int, int], stride: int, padding: int
 
 
 def _fits_blocks(k: int, size: tuple[int, int], stride: int, padding: int) -> bool:
-    """Whether a convolution keeps an even size, about a kernel's middle."""
+    """Returns whether a convolution keeps an even size, about a kernel's middle."""
     return stride == 1 and k % 2 == 1 and padding == k // 2 and not any(side % 2 for side in size)
 
 
 def convolve_by_dot(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
-    """The same as `convolve`, as one dot of all patches (B, H', W', k * k * in) with the kernel."""
+    """Computes `convolve` as one dot of all patches (B, H', W', k * k * in) with the kernel."""
     k, _, channels_in, channels_out = kernel.shape
     x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     height, width = ((side - k) // stride + 1 for side in x.shape[1:3])
@@ -98,10 +98,10 @@ def convolve_by_dot(x: jax.Array, kernel: jax.Array, stride: int, padding: int) 
 
 
 def convolve_in_blocks(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
-    """The same as `convolve`, on blocks of 2 x 2 pixels, for even H and W, an odd kernel, stride 1 and padding k // 2.
+    """Computes `convolve` on blocks of 2 x 2 pixels, for even H and W, an odd kernel, stride 1 and padding k // 2.
 
-    Space-to-depth, a convolution with a kernel about half as large from 4 * in to 4 * out channels, depth-to-space: the
-    same sums, and at the edges of the smaller kernel zeros. Raises ValueError for other sizes.
+    Space-to-depth, a convolution with a kernel about half as large from 4 * in to 4 * out channels, depth-to-space. The
+    sums are the same; the smaller kernel has zeros at its edges. Raises ValueError for other sizes.
     """
     k, _, channels_in, channels_out = kernel.shape
     if not _fits_blocks(k, x.shape[1:3], stride, padding):
@@ -122,13 +122,13 @@ def convolve_in_blocks(x: jax.Array, kernel: jax.Array, stride: int, padding: in
 
 
 def transposed_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """A transposed convolution of stride 2, (B, H, W, in) -> (B, 2H, 2W, out), for kernels (k, k, in, out), k 4, 3, 2.
+    """Computes a transposed convolution of stride 2, (B, H, W, in) -> (B, 2H, 2W, out), for kernels (k, k, in, out).
 
-    An output pixel of one parity reads only the taps of one parity. So the kernel is cut into 2 x 2 phases, one
-    ordinary convolution computes the four phases as channels, and depth-to-space interleaves them. The sums are the
-    same, and no multiplication is spent on inserted zeros. XLA on CPUs needs ten times as long for the gradient of the
-    built-in form, and so it does for a convolution with an even kernel: hence the dot.
-    Raises ValueError for other kernel sizes.
+    k is 4, 3 or 2. An output pixel of one parity reads only the taps of one parity. So the kernel is cut into 2 x 2
+    phases, one ordinary convolution computes the four phases as channels, and depth-to-space interleaves them. The sums
+    are the same, and no multiplication is spent on inserted zeros. On CPUs XLA needs ten times as long for the gradient
+    of the built-in form, and likewise for a convolution with an even kernel: hence the dot. Raises ValueError for other
+    kernel sizes.
     """
     k = kernel.shape[0]
     if k not in (2, 3, 4):
@@ -152,14 +152,14 @@ def transposed_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def upsample_nearest(x: jax.Array) -> jax.Array:
-    """Every pixel twice in both directions: (B, H, W, C) -> (B, 2H, 2W, C)."""
+    """Repeats every pixel twice in both directions: (B, H, W, C) -> (B, 2H, 2W, C)."""
     batch, height, width, channels = x.shape
     x = jnp.broadcast_to(x[:, :, None, :, None], (batch, height, 2, width, 2, channels))
     return x.reshape(batch, 2 * height, 2 * width, channels)
 
 
 def resize_bilinear(x: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Bilinear resizing in which corner pixels stay in the corners: (B, H, W, C) -> (B, *size, C) in the same dtype.
+    """Resizes bilinearly, with corner pixels in the corners: (B, H, W, C) -> (B, *size, C) in the same dtype.
 
     It is PyTorch's `interpolate` with `align_corners=True`, as two products with constant matrices: a gather has a slow
     gradient.
@@ -173,6 +173,6 @@ def resize_bilinear(x: jax.Array, size: tuple[int, int]) -> jax.Array:
 
 
 def _interpolation(before: int, after: int) -> np.ndarray:
-    """(after, before): how much of each old pixel a new one takes."""
+    """Returns the share of each old pixel in a new one, (after, before)."""
     places = np.linspace(0, before - 1, after)
     return np.maximum(1 - np.abs(places[:, None] - np.arange(before)), 0)

@@ -1,4 +1,4 @@
-"""Feature pyramids (Lin et al. 2017): a trunk's maps of several resolutions, each with what the coarser ones know."""
+"""Feature pyramids (Lin et al. 2017): maps of several resolutions, each with the features of the coarser ones."""
 from collections.abc import Callable, Sequence
 
 import jax
@@ -15,9 +15,10 @@ Normalization = Callable[..., nn.Module]  # (name=...) -> a layer that is called
 class ConvolutionStack(nn.Module):
     """Convolutions, each with normalisation and ReLU: (B, H, W, C) -> (B, H / s, W / s, widths[-1]).
 
-    widths: channels of each; without any, the input comes back. kernel_sizes, strides: one for each; 3 and 1 if nothing
-    is said. s is the product of the strides. Parameters: `conv1`, `norm1`, `conv2`, ...
-    Raises ValueError if the sequences differ in length.
+    widths: channels of each; without any, the input is returned.
+    kernel_sizes, strides: one for each convolution; 3 and 1 by default. s is the product of the strides.
+
+    Parameters: `conv1`, `norm1`, `conv2`, ... Raises ValueError if the sequences differ in length.
     """
 
     widths: Sequence[int] = (128, 128)
@@ -39,9 +40,11 @@ class ConvolutionStack(nn.Module):
 class SmallTrunk(nn.Module):
     """A trunk for small images: (B, H, W, 3) to one feature map for each of `widths`, fine to coarse.
 
-    stem_widths: of 3x3 convolutions that halve the side each. The first map has what is left of it, every other half
-    of the one before. Each is made by `depth` 3x3 convolutions. All have normalisation and ReLU.
-    Parameters: `stem`, `map1`, `map2`, ...
+    stem_widths: channels of 3x3 convolutions, each of which halves the side before the first map.
+    widths: channels of the maps; each map after the first is half as large as the one before.
+    depth: number of 3x3 convolutions for each map.
+
+    All convolutions have normalisation and ReLU. Parameters: `stem`, `map1`, `map2`, ...
     """
 
     stem_widths: Sequence[int] = (16, 32)
@@ -68,10 +71,10 @@ class FeaturePyramid(nn.Module):
     """Normalised images (B, H, W, 3) to the `levels` finest maps of a pyramid, coarse to fine, `width` channels each.
 
     backbone: `(images, train)` -> feature maps from fine to coarse, each half as large as the one before, such as
-        `kpjax.models.resnet.ResNet` (strides 4 to 32) or `SmallTrunk`. All of them are used: from the coarsest
-        on, a 1x1 convolution of each map is added to twice the resolution (nearest) of the sum so far, and a 3x3
-        convolution smooths what is given out.
-    normalization: behind every convolution of the pyramid; None leaves it out and gives them a bias, as published.
+        `kpjax.models.resnet.ResNet` (strides 4 to 32) or `SmallTrunk`. All are used: from the coarsest on, a 1x1
+        convolution of each map is added to twice the resolution (nearest) of the sum so far, and a 3x3 convolution
+        smooths each output.
+    normalization: follows every convolution of the pyramid; None leaves it out and gives them a bias, as published.
 
     Parameters: `backbone`, `lateral1`, `smooth1`, ... from fine to coarse, with `lateral_norm1`, `smooth_norm1`, ...
     Raises InputError for images whose sides the strides do not divide, ValueError for more levels than maps.
@@ -101,7 +104,7 @@ class FeaturePyramid(nn.Module):
                 above = upsample_nearest(above)
                 if above.shape != x.shape:
                     raise InputError(
-                        f"images of {images.shape[1]} x {images.shape[2]} (height x width) do not suit the scales of "
+                        f"images of {images.shape[1]} x {images.shape[2]} (height x width) do not fit the scales of "
                         f"the feature pyramid: a map of {x.shape[1]} x {x.shape[2]} is not twice the next coarser; "
                         f"choose sides that the coarsest stride of its {len(maps)} maps divides")
                 x = x + above

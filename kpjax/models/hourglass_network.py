@@ -1,8 +1,8 @@
 """One hourglass of a Face Alignment Network: features at ever coarser scales and back, joined by skip connections.
 
-Bulat and Tzimiropoulos 2017 (FAN), with the blocks of their "Binarized convolutional landmark localizers"; the core
-of "Object landmark discovery through unsupervised adaptation" (NeurIPS 2019). Layers have FAN's names (`conv2`,
-`m0/b1_4`, `top_m_0`, `bn_end0`; `l0` is `head/output`), with `downsample_0` for `downsample.0`.
+Bulat and Tzimiropoulos 2017 (FAN), with the blocks of their "Binarized convolutional landmark localizers"; the core of
+"Object landmark discovery through unsupervised adaptation" (NeurIPS 2019). Layers have FAN's names (`conv2`, `m0/b1_4`,
+`top_m_0`, `bn_end0`; `l0` is `head/output`), with `downsample_0` for `downsample.0`.
 """
 import jax
 import jax.numpy as jnp
@@ -16,10 +16,10 @@ STRIDE = 4  # of the heatmaps
 
 
 class HierarchicalBlock(nn.Module):
-    """Three 3x3 convolutions in a row, whose results side by side are added to what came in.
+    """Three successive 3x3 convolutions, whose concatenated results are added to the input.
 
-    They have a half, a quarter and a quarter of `width` channels; normalisation and ReLU stand before each, and none
-    has a bias. Where the number of channels changes, what came in passes normalisation, ReLU and a 1x1 convolution.
+    They have a half, a quarter and a quarter of `width` channels; normalisation and ReLU precede each, and none has a
+    bias. Where the number of channels changes, the input passes normalisation, ReLU and a 1x1 convolution.
     """
 
     width: int
@@ -41,9 +41,9 @@ class HierarchicalBlock(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Features (B, h, w, C) to features of the same shape that have seen 2 ** depth times as far.
+    """Features (B, h, w, C) to features of the same shape with a receptive field 2 ** depth times as large.
 
-    At each of `depth` scales one block keeps the resolution; beside it the map is halved, passes a block, the next
+    At each of `depth` scales one block keeps the resolution. Beside it the map is halved, passes a block, the next
     coarser scale (at the last a block instead) and another block, is doubled by repeating pixels, and is added.
     """
 
@@ -92,7 +92,7 @@ class HourglassTrunk(nn.Module):
 
 
 class HourglassTop(nn.Module):
-    """What stands between the hourglass and the heatmaps: a block, a 1x1 convolution with bias, BatchNorm, ReLU."""
+    """The layers between the hourglass and the heatmaps: a block, a 1x1 convolution with bias, BatchNorm, ReLU."""
 
     dtype: jnp.dtype = jnp.float32
 
@@ -108,12 +108,19 @@ class HourglassTop(nn.Module):
 def hourglass(
     keypoints: int, *, width: int = 256, depth: int = 4, dtype: jnp.dtype = jnp.float32
 ) -> KeypointNetwork:
-    """One hourglass: images (B, H, W, 3) to heatmaps (B, H / 4, W / 4, keypoints) float32.
+    """Builds one hourglass: images (B, H, W, 3) to heatmaps (B, H / 4, W / 4, keypoints) float32.
 
-    Published: width 256 and depth 4, 6,234,762 parameters for 10 keypoints; a laptop trains width 64 and depth 3. H and
-    W are multiples of 4 * 2 ** depth. The head starts at PyTorch's default, with which the points of a sharp
-    soft-argmax differ; started much smaller, all of them lie in the middle.
-    Raises ValueError for a width that 16 does not divide or a depth below 1.
+    H and W are multiples of 4 * 2 ** depth. The head starts at PyTorch's default, with which the points of a sharp
+    soft-argmax differ; with a much smaller start, all of them lie in the middle.
+
+    Args:
+        keypoints: number of heatmaps.
+        width, depth: of the hourglass. Published: width 256 and depth 4, 6,234,762 parameters for 10 keypoints; a
+            laptop trains width 64 and depth 3.
+        dtype: of the computation; parameters are float32.
+
+    Raises:
+        ValueError: for a width that 16 does not divide or a depth below 1.
     """
     if width < 16 or width % 16 or depth < 1:
         raise ValueError(f"hourglass: width is a multiple of 16 and depth at least 1, got {width} and {depth}")
@@ -124,7 +131,7 @@ def hourglass(
 
 
 def average_pool_pairs(x: jax.Array) -> jax.Array:
-    """Means of 2x2 windows: (B, H, W, C) -> (B, H / 2, W / 2, C) in the same dtype, H and W even."""
+    """Averages 2x2 windows: (B, H, W, C) -> (B, H / 2, W / 2, C) in the same dtype, H and W even."""
     batch, height, width, channels = x.shape
     windows = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
     return windows.astype(jnp.float32).mean((2, 4)).astype(x.dtype)

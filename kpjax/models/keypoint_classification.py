@@ -1,4 +1,4 @@
-"""The small networks beside a heatmap network that tell which keypoint a feature belongs to (Moskvyak et al. 2021)."""
+"""Networks that classify the keypoint that a feature belongs to, beside a heatmap network (Moskvyak et al. 2021)."""
 from collections.abc import Sequence
 
 import jax
@@ -12,8 +12,8 @@ class KeypointFeatures(nn.Module):
     Maps (B, h_i, w_i, C_i) and a size (h, w) to (B, h, w, width) float32. Resizing is bilinear with half-pixel centres.
     Parameters `kernel` (sum of C_i, width) and `bias` (width,): 22,592 for the 352 channels of HRNet-W32.
 
-    A convolution of one pixel and a resizing may change places. Here every map has its own rows of the kernel and is
-    convolved at the smaller of the two sizes, so that the wide concatenation is never made.
+    A 1x1 convolution and a resizing commute. Every map therefore has its own rows of the kernel and is convolved at the
+    smaller of the two sizes, so that the wide concatenation is never made.
     """
 
     width: int = 64
@@ -36,13 +36,13 @@ class KeypointFeatures(nn.Module):
 
 
 def pixelwise_dot(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """A 1x1 convolution (B, h, w, in) by (in, out), multiplied in the dtype of `x` and summed in float32."""
+    """Computes a 1x1 convolution (B, h, w, in) by (in, out), multiplied in the dtype of `x` and summed in float32."""
     flat = jnp.dot(x.reshape(-1, x.shape[-1]), kernel.astype(x.dtype), preferred_element_type=jnp.float32)
     return flat.reshape(*x.shape[:3], kernel.shape[-1])
 
 
 def resized(x: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """(B, h, w, C) at another size: bilinear, half-pixel centres, no smoothing before it shrinks."""
+    """Resizes (B, h, w, C): bilinear, half-pixel centres, no smoothing before shrinking."""
     return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "bilinear", antialias=False)
 
 

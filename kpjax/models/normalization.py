@@ -1,7 +1,7 @@
 """Normalisation layers that compute in float32 whatever the compute dtype.
 
-Flax's own layers raise under strict dtype promotion when they are given bfloat16. These do not, and their batch
-statistics follow PyTorch's rule, which published keypoint networks were trained with.
+Flax's own layers raise for bfloat16 under strict dtype promotion; these do not. Batch statistics follow PyTorch's rule,
+with which published keypoint networks were trained.
 """
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,10 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """x: (..., C). train: normalise by the batch and move the statistics; otherwise by the running statistics."""
+        """Normalises x (..., C).
+
+        train: normalise by the batch and move the statistics; otherwise by the running statistics.
+        """
         width = x.shape[-1]
         mean = self.variable("batch_stats", "mean", jnp.zeros, (width,), jnp.float32)
         var = self.variable("batch_stats", "var", jnp.ones, (width,), jnp.float32)
@@ -49,10 +52,10 @@ class BatchNorm(nn.Module):
 
 
 class GroupNorm(nn.Module):
-    """Group normalisation (Wu and He 2018): per image, over space and the channels of a group. It has no statistics.
+    """Group normalisation (Wu and He 2018): per image, over space and the channels of a group, without statistics.
 
     Parameters `scale`, `bias`, (C,) float32. The result has the dtype of the input. C must be a multiple of `groups`.
-    `train` changes nothing; it is there so that the layer can stand in for BatchNorm.
+    `train` changes nothing; it lets the layer replace BatchNorm.
     """
 
     groups: int = 8

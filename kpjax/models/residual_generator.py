@@ -1,7 +1,7 @@
-"""Paints an image from the appearance of one view and heatmaps of points in another.
+"""A generator of images from the appearance of one view and heatmaps of points in another.
 
-The generator of "Object landmark discovery through unsupervised adaptation" (NeurIPS 2019), after Johnson et al. 2016:
-two halvings, residual blocks, two doublings.
+"Object landmark discovery through unsupervised adaptation" (NeurIPS 2019), after Johnson et al. 2016: two halvings,
+residual blocks, two doublings.
 """
 import jax
 import jax.numpy as jnp
@@ -10,17 +10,21 @@ from flax import linen as nn
 from kpjax.models.convolution import Convolution, TransposedConvolution, uniform_fan_in, uniform_fan_out
 from kpjax.models.normalization import BatchNorm
 
-STRIDE = 4  # of the maps that it reads
+STRIDE = 4  # of the input maps
 
 
 class ResidualGenerator(nn.Module):
     """images (B, H, W, 3) and maps (B, H / 4, W / 4, K) to images (B, H, W, 3) float32 between 0 and 1.
 
-    `images` give the appearance and `maps` the geometry, the only way by which it gets in. H and W are multiples of 4.
+    `images` give the appearance; geometry enters through `maps` only. H and W are multiples of 4.
+
     width: channels at full resolution, 32 in the released code (2,424,424 parameters for 10 maps) and 64 by the paper's
-    text (9,030,824); four times as many and K join at stride 4. No convolution has a bias, and each but the last is
-    followed by BatchNorm. dtype: what it computes in.
-    Parameters: `conv1` to `conv3`, `joined_bn`, `block1_conv1` and on, `transposed_conv1` and 2, `output`.
+        text (9,030,824); four times as many and K are concatenated at stride 4.
+    blocks: number of residual blocks.
+    dtype: of the computation.
+
+    No convolution has a bias, and BatchNorm follows each but the last. Parameters: `conv1` to `conv3`, `joined_bn`,
+    `block1_conv1` and on, `transposed_conv1` and 2, `output`.
     """
 
     width: int = 32
@@ -55,6 +59,8 @@ class ResidualGenerator(nn.Module):
 
 
 def residual_generator_for(side: int, dtype: jnp.dtype = jnp.float32) -> ResidualGenerator:
-    """The released generator for images whose side is 128 or more; narrower and shallower below, for CPUs and tests."""
+    """Builds the released generator for images with a side of 128 or more; narrower and shallower below, for CPUs and
+    tests.
+    """
     width = min(max(side // 4, 4), 32)
     return ResidualGenerator(width, blocks=6 if side >= 128 else 2, dtype=dtype)
