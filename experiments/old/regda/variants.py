@@ -10,7 +10,7 @@ import optax
 from experiments.command_line import Variant
 from experiments.decoding import decoder
 from experiments.networks import heatmap_network
-from experiments.own_project import is_own
+from experiments.own.project import is_own
 from experiments.regda.config import Config
 from kpjax.augment.augmentations import (
     Augment,

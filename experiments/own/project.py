@@ -1,13 +1,12 @@
-"""A person's own annotation project in an experiment: its flags, what is held out, and the frames without labels."""
+"""A person's annotation project in an experiment: its flags, the held-out part, and the frames without labels."""
 import functools
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
-import tyro
 
 from kpjax.annotations.project import Frame, Project
 from kpjax.annotations.project_source import (
@@ -20,22 +19,21 @@ from kpjax.annotations.project_source import (
 )
 from kpjax.annotations.reading import read_project
 from kpjax.errors import InputError, summarise
-from kpjax.images.transforms import Place, around_box, letterbox
+from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES
 from kpjax.input.source import ArraySource
 from kpjax.structures import Skeleton
 
 SHARE = 0.2  # of the labelled frames that is held out
-ENOUGH_RECORDINGS = 3  # from which on whole recordings are held out
-BoxPlacement = Literal["letterbox", "around_box"]
+ENOUGH_RECORDINGS = 3  # whole recordings are held out from this number on
 
 
 @dataclass(frozen=True)
-class OwnData:
-    """The flags that every preset `own` has. It comes before the experiment's Config in the list of bases."""
+class Own:
+    """Flags of every preset `own`: how a person's data are read, and what is held out."""
 
     category: str = ""  # of a COCO project with several
-    video_root: str = ""  # where the videos lie that are not where the project says
+    video_root: str = ""  # folder of the videos that are not where the project says
     pixels_from: Literal[0, 1] = 0  # 1 if the project counts the middle of the first pixel as (1, 1)
     rescale_labels: bool = False  # labels that were made on copies of another size
     occluded: Literal["train", "drop"] = "train"  # whether keypoints that are marked as occluded are learnt
@@ -45,33 +43,12 @@ class OwnData:
     control: bool = True  # whether the control, which may explain the gain, runs beside
 
 
-@dataclass(frozen=True)
-class OwnProject(OwnData):
-    """The flags of a preset `own` that learns from labels, so that it knows what pictures have to look like."""
-
-    placement: BoxPlacement = "letterbox"  # whole frames, or a square around each animal's box
-    crop_margin: float = 1.25  # side of that square over the longer side of the box
-    image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; chosen if not given
-    heatmap_size: int = 0  # px; 0 chooses
-
-    def __post_init__(self):
-        """What no run can be made of is refused once all is chosen."""
-        if self.heatmap_size:
-            super().__post_init__()
-
-
-def is_own(config: Any) -> bool:
-    """Whether a config is of a preset `own`."""
-    return isinstance(config, OwnData)
-
-
-def needed_project(config: Any, flag: str = "project") -> Project:
-    """The project that a field of a config names. Raises InputError with all of its faults, or where none is named."""
-    path = getattr(config, flag)
+def needed_project(path: str, own: Own, argument: str = "project") -> Project:
+    """Reads the project at a path, named by `argument`. Raises InputError with all faults, or for an empty path."""
     if not path:
-        raise InputError(f"--{flag.replace('_', '-')}: name an annotation project: a folder or file of DeepLabCut, "
-                         "SLEAP, COCO, Lightning Pose, or csv; python -m experiments check shows what is in it")
-    return _read(path, config.category, config.video_root, config.pixels_from, config.rescale_labels)
+        raise InputError(f"{argument}: name an annotation project: a folder or file of DeepLabCut, SLEAP, COCO, "
+                         "Lightning Pose, or csv; python -m experiments check shows what is in it")
+    return _read(path, own.category, own.video_root, own.pixels_from, own.rescale_labels)
 
 
 @functools.lru_cache(maxsize=4)
@@ -81,56 +58,49 @@ def _read(path: str, category: str, video_root: str, pixels_from: int, rescale_l
                         rescale_labels=rescale_labels)
 
 
-def place_of(config: Any) -> Place:
-    """How a frame becomes a square picture."""
-    if config.placement == "around_box":
-        return around_box(config.image_size, config.crop_margin)
-    return letterbox(config.image_size)
-
-
 # What is held out
 
 
 class Held(NamedTuple):
-    """The labelled animals of a project in two parts that share no frame and, if it can be, no recording."""
+    """Labelled animals of a project in two parts that share no frame and, if possible, no recording."""
 
     train: tuple[int, ...]  # numbers of instances
     held_out: tuple[int, ...]
-    recordings: tuple[str, ...]  # sessions that are held out as a whole
-    after: dict[str, int]  # the first number that is held out of each session of which the last part is
+    recordings: tuple[str, ...]  # sessions held out as a whole
+    after: dict[str, int]  # session -> the first frame number of its held-out last part
     words: str
 
 
 def labelled_frames(project: Project, instances: Collection[int] | None = None) -> list[int]:
-    """The numbers of the frames that have a labelled animal, in the order of recordings and of time."""
+    """Returns the numbers of frames with a labelled animal, in the order of recordings and of time."""
     chosen = range(len(project.instances)) if instances is None else instances
     numbers = {project.instances[number].frame for number in chosen if (project.instances[number].visible > 0).any()}
     return sorted(numbers, key=lambda number: (project.frames[number].session, _time(project.frames[number])))
 
 
 def hold_out(project: Project, asked: str = "") -> Held:
-    """What does not train but tells how good a run is.
+    """Chooses the labelled frames that a run is evaluated on and does not train on.
 
-    asked: names of recordings, or a share of the labelled frames, or "" for what the project says itself, and a fifth
-    where it says nothing: whole recordings where there are three or more, drawn by their names alone, else the last
-    part of each, since neighbouring frames are nearly one.
-    Raises InputError for a recording that there is not, a share that is none, or if nothing would train.
+    asked: names of recordings, or a share of the labelled frames. "" takes what the project itself says, or else a
+    fifth: whole recordings where there are three or more, drawn by their names alone; otherwise the last part of each,
+    since neighbouring frames are nearly identical.
+    Raises InputError for an unknown recording, a share outside (0, 1), or if nothing would train.
     """
     frames = labelled_frames(project)
     if len(frames) < 2:
         raise InputError(f"{project.root}: {len(frames)} labelled frames; one must train and one be held out, so label "
                          "more")
     sessions = sorted({project.frames[number].session for number in frames})
-    told = [number for number in frames if project.frames[number].split in ("validation", "test")]
+    marked = [number for number in frames if project.frames[number].split in ("validation", "test")]
     share = _share(asked)
     if asked and share is None:
         names = [name.strip() for name in asked.split(",") if name.strip()]
         if unknown := [name for name in names if name not in sessions]:
-            raise InputError(f"--validation: {unknown[0]!r} is no recording with labels; there are "
+            raise InputError(f"validation: {unknown[0]!r} is no labelled recording; there are "
                              f"{summarise(sessions)}; name some of them, or a share such as 0.2")
         return _parts(project, frames, [n for n in frames if project.frames[n].session in names], tuple(names), {})
-    if told and not asked and len(told) < len(frames):
-        return _parts(project, frames, told, (), {}, "as the project says")
+    if marked and not asked and len(marked) < len(frames):
+        return _parts(project, frames, marked, (), {}, "as the project says")
     share = share or SHARE
     if len(sessions) >= ENOUGH_RECORDINGS:
         wanted, drawn, count = share * len(frames), [], 0
@@ -158,13 +128,13 @@ def _share(asked: str) -> float | None:
     except ValueError:
         return None
     if not 0 < share < 1:
-        raise InputError(f"--validation: {asked}; a share of the labelled frames lies between 0 and 1")
+        raise InputError(f"validation: {asked}; a share of the labelled frames lies between 0 and 1")
     return share
 
 
 def _parts(project: Project, frames, held: Sequence[int], recordings, after, how: str = "") -> Held:
     if not held or len(held) == len(frames):
-        raise InputError(f"--validation: {len(held)} of {len(frames)} labelled frames would be held out; some must "
+        raise InputError(f"validation: {len(held)} of {len(frames)} labelled frames would be held out; some must "
                          "train and some be held out")
     inside = set(held)
     usable = [number for number, one in enumerate(project.instances) if (one.visible > 0).any()]
@@ -177,7 +147,7 @@ def _parts(project: Project, frames, held: Sequence[int], recordings, after, how
 
 
 def _time(frame: Frame) -> tuple[str, int]:
-    """Where a frame stands in its recording: its number, or the one that its picture's name ends in."""
+    """Returns a frame's place in its recording: its number, or the one at the end of its image's name."""
     if frame.number is not None:
         return "", frame.number
     found = re.fullmatch(r"(.*?)(\d+)", frame.path.stem)
@@ -188,22 +158,22 @@ def _time(frame: Frame) -> tuple[str, int]:
 
 
 class Unlabelled(NamedTuple):
-    """Frames to learn from without labels, and those of the same videos that are not taken."""
+    """Frames to learn from without labels."""
 
     frames: tuple[Frame, ...]
     left_out: frozenset[str]  # identities: the held-out parts of recordings
 
     def taken(self, every: int, root: Path) -> list[Frame]:
-        """All but those, and of videos only frames 0, every, 2 every ..."""
+        """Returns the frames that are used: of videos only frames 0, every, 2 every ..."""
         return [frame for frame in self.frames if not (frame.number or 0) % every
                 and not (self.left_out and frame_identity(frame, root) in self.left_out)]
 
 
 def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unlabelled:
-    """The frames at `paths`, or if none is named those of the project that have no label, and its videos' others.
+    """Returns the frames at `paths`, or if none is named the project's unlabelled frames and all others of its videos.
 
-    Frames of videos that lie in a held-out part are left out, and so are the very files of held-out pictures, as in the
-    project's own folder. Copies of them stay: whoever compares the two finds out.
+    Held-out parts of videos are left out, and so are the files of held-out images. Copies of these stay; opening the
+    data compares their content.
     """
     if paths:
         frames = frames_at([Path(path) for path in paths])
@@ -215,16 +185,16 @@ def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unl
         known = {(frame.path.resolve(), frame.number) for frame in rest}
         frames = (*rest, *(frame for frame in frames_at(list(videos))
                            if (frame.path.resolve(), frame.number) not in known))
-    judged = {project.frames[project.instances[number].frame].path.resolve() for number in held.held_out}
+    evaluated = {project.frames[project.instances[number].frame].path.resolve() for number in held.held_out}
     left_out = frozenset(
         frame_identity(frame, project.root) for frame in frames
-        if (frame.number is None and frame.path.resolve() in judged)
+        if (frame.number is None and frame.path.resolve() in evaluated)
         or ((frame.number is not None or not paths) and _is_held_out(frame, held)))
     return Unlabelled(tuple(frames), left_out)
 
 
 def _videos(project: Project) -> list[Path]:
-    """The video files that frames were taken from, and those in the project's folder `videos`."""
+    """Returns the video files that frames were taken from, and those in the project's folder `videos`."""
     named = [frame.path for frame in project.frames if frame.path.suffix.lower() in VIDEO_SUFFIXES]
     folder = project.root / "videos"
     beside = sorted(folder.iterdir()) if folder.is_dir() else []
@@ -240,40 +210,40 @@ def _is_held_out(frame: Frame, held: Held) -> bool:
     return bool(session) and first is not None and 0 <= first <= _time(frame)[-1]
 
 
-# Pictures
+# Images
 
 
 @functools.lru_cache(maxsize=4)
-def open_labelled(config: Any, flag: str = "project") -> tuple[ArraySource, ArraySource]:
-    """(training, held-out) animals of a project, read once. config: an `OwnProject` whose settings are chosen. flag:
-    the field that names the project."""
-    project = needed_project(config, flag)
-    held = hold_out(project, config.validation)
-    return (open_animals(config, project, held.train, "training"),
-            open_animals(config, project, held.held_out, "held out"))
+def open_labelled(path: str, own: Own, transform: Transform, argument: str = "project"
+                  ) -> tuple[ArraySource, ArraySource]:
+    """Returns the (training, held-out) animals of the project at a path, read once."""
+    project = needed_project(path, own, argument)
+    held = hold_out(project, own.validation)
+    return (open_animals(own, transform, project, held.train, "training"),
+            open_animals(own, transform, project, held.held_out, "held out"))
 
 
-def open_animals(config: Any, project: Project, numbers: Sequence[int], part: str) -> ArraySource:
-    """Some labelled animals of a project, placed as the config says and read once. part: what they are called."""
-    if config.placement == "around_box":
+def open_animals(own: Own, transform: Transform, project: Project, numbers: Sequence[int], part: str) -> ArraySource:
+    """Reads some labelled animals of a project once, as square images. part: their name."""
+    if isinstance(transform, AroundBox):
         numbers = with_boxes(project, numbers)
-    source = project_source(project, place_of(config), instances=numbers, occluded=config.occluded,
+    source = project_source(project, transform, instances=numbers, occluded=own.occluded,
                             name=f"{project.root.name}, {part}")
-    return decoded(source, on_bad_frame=config.on_bad_frame)
+    return decoded(source, on_bad_frame=own.on_bad_frame)
 
 
 def with_boxes(project: Project, numbers: Sequence[int]) -> list[int]:
-    """The instances that can be cut out by a box; says how many cannot, having neither one nor two labelled points."""
+    """Returns the instances that a box can crop; reports how many have neither a box nor two labelled keypoints."""
     kept = [number for number in numbers if box_of(project.instances[number]) is not None]
     if len(kept) < len(numbers):
         print(f"{project.root.name}: left out {len(numbers) - len(kept)} of {len(numbers)} animals with neither a box "
-              "nor two labelled points")
+              "nor two labelled keypoints")
     return kept
 
 
-def open_unlabelled(config: Any, frames: Sequence[Frame], skeleton: Skeleton, *, root: Path,
+def open_unlabelled(own: Own, transform: Transform, frames: Sequence[Frame], skeleton: Skeleton, *, root: Path,
                     leave_out: Collection[str] = (), name: str = "without labels") -> ArraySource:
-    """Frames without labels, read once, every `config.every`th of each video."""
-    source = unlabelled_source(frames, place_of(config), skeleton, every=max(config.every, 1), leave_out=leave_out,
+    """Reads frames without labels once, every `own.every`th of each video."""
+    source = unlabelled_source(frames, transform, skeleton, every=max(own.every, 1), leave_out=leave_out,
                                root=root, name=name)
-    return decoded(source, on_bad_frame=config.on_bad_frame)
+    return decoded(source, on_bad_frame=own.on_bad_frame)

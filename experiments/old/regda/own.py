@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from experiments.domains import Splits
-from experiments.own_project import (
+from experiments.own.project import (
     hold_out,
     is_own,
     labelled_frames,
@@ -15,7 +15,7 @@ from experiments.own_project import (
     open_unlabelled,
     place_of,
 )
-from experiments.own_settings import (
+from experiments.own.choices import (
     Choice,
     chosen,
     every_choice,

@@ -6,7 +6,7 @@ from typing import Literal
 from experiments.decoding import DecoderName
 from experiments.flags import check_at_least, check_network_sizes, check_positive
 from experiments.networks import NetworkName
-from experiments.own_project import OwnProject
+from experiments.own.project import OwnProject
 
 AT_LEAST_ONE = ("batch_size", "pretraining_steps", "steps", "coefficient_steps", "evaluations", "training_examples",
                 "test_examples", "pretraining_head_layers", "head_layers", "head_width", "image_size", "heatmap_size")

@@ -22,7 +22,7 @@ from experiments.command_line import (
 )
 from experiments.regda import EXPERIMENT
 from experiments.regda.published import SPRITES_MAE
-from experiments.tables import markdown, outcome_lines, raise_for_failures, work_through
+from experiments.job_queue import markdown, outcome_lines, raise_for_failures, work_through
 from kpjax.reports.finished_runs import read_variants
 
 DIRECTIONS = tuple(SPRITES_MAE)

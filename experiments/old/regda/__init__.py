@@ -20,7 +20,7 @@ from experiments.command_line import Experiment, Job, preset_folder, run_folder
 from experiments.decoding import score_kind as kind_of_scores
 from experiments.domains import Splits, open_domain
 from experiments.networks import imagenet_start
-from experiments.own_project import is_own
+from experiments.own.project import is_own
 from experiments.prediction_pictures import draw_predictions
 from experiments.regda.config import PRESETS, Config, OwnConfig
 from experiments.regda.own import open_own, settled
@@ -40,7 +40,7 @@ from kpjax.errors import InputError
 from kpjax.evaluation import metrics
 from kpjax.files import strict
 from kpjax.heatmaps import keypoint_cells
-from kpjax.images.transforms import Place, letterbox
+from kpjax.images.transforms import Letterbox, Transform
 from kpjax.input.source import Source
 from kpjax.input.stream import stream
 from kpjax.reports.table import Column
@@ -191,10 +191,10 @@ def run(job: Job) -> None:
         f"{name} {values[name]:.3f}" for name in ("target/pck", "target/mae", "source/pck") if name in values))
 
 
-def predictor(folder: Path) -> tuple[Method, int, Place]:
+def predictor(folder: Path) -> tuple[Method, int, Transform]:
     """(method, side, place) of a finished run, for predictions on other pictures."""
     config, variant, points = stored_run(folder, Config, OwnConfig)
-    return build(config, points, variant), config.image_size, letterbox(config.image_size)
+    return build(config, points, variant), config.image_size, Letterbox(config.image_size)
 
 
 def score_kind(folder: Path) -> str:

@@ -1,24 +1,24 @@
-"""Settings that a preset `own` takes from a project: rules, each with its reason, which a typed flag overrides."""
+"""Rules by which a preset `own` chooses settings from a project, each with its reason; a typed flag overrides it."""
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.configs import changed, flat
 from kpjax.annotations.project import Project
 from kpjax.annotations.project_source import box_of, reference_lengths
 
-SIZES = (64, 128, 192, 256)  # px, of the square pictures
+SIZES = (64, 128, 192, 256)  # px, of the square images
 USUAL_SIZE = 128
-LEAST_DIAGONAL = 32  # px, what a body's diagonal should be in them: heatmaps are four times coarser
+LEAST_DIAGONAL = 32  # px of a body's diagonal in them: heatmaps are four times coarser
 MANY_KEYPOINTS = 20  # above which the network is wider
-UPRIGHT = 0.8  # mean resultant length of directions from which on pictures are turned by 30 degrees only
+UPRIGHT = 0.8  # mean resultant length of directions from which on images are turned by 30 degrees only
 FRAMES_WITHOUT_LABELS = 2000  # of videos, at most
 
 
 class Facts(NamedTuple):
-    """What the rules read of the labelled animals that train."""
+    """Statistics of the labelled animals that train."""
 
     animals: int
     keypoints: int
@@ -39,7 +39,7 @@ class Choice(NamedTuple):
 
 
 def facts_of(project: Project, instances: Sequence[int] | None = None) -> Facts:
-    """What a project's labelled animals, or some of them by number, are like."""
+    """Computes the statistics of a project's labelled animals, or of some by number."""
     numbers = list(range(len(project.instances)) if instances is None else instances)
     chosen = [project.instances[number] for number in numbers]
     on_frame = [one.frame for one in project.instances if (one.visible > 0).any()]
@@ -53,8 +53,8 @@ def facts_of(project: Project, instances: Sequence[int] | None = None) -> Facts:
 
 
 def _directions(points: np.ndarray) -> tuple[float, float]:
-    """Mean resultant lengths of directions and of axes, of the pair of keypoints that is longest among those that are
-    labelled on half of the animals; nan where no pair is."""
+    """Computes the mean resultant lengths of directions and of axes, of the longest pair of keypoints among those that
+    are labelled on half of the animals; nan where there is none."""
     between = points[:, None] - points[:, :, None]  # (I, K, K, 2): [i, a, b] from a to b
     lengths = np.linalg.norm(between, axis=-1)
     seen = np.isfinite(lengths)
@@ -70,30 +70,30 @@ def _directions(points: np.ndarray) -> tuple[float, float]:
 # Rules
 
 
-def picture_choices(facts: Facts, size: int | None) -> list[Choice]:
-    """How a frame becomes a picture, and a picture heatmaps. size: as typed, None if it was not."""
+def image_choices(facts: Facts, size: int | None) -> list[Choice]:
+    """Chooses the transform of frames to square images, and the sizes of images and heatmaps. size: as typed."""
     if facts.several:
-        placement = Choice("placement", "around_box", "several animals on a frame: each is cut out by its box")
+        transform = Choice("transform", "around_box", "several animals on a frame: each is cropped by its box")
     else:
-        placement = Choice("placement", "letterbox", "one animal on a frame: the whole frame is seen")
+        transform = Choice("transform", "letterbox", "one animal on a frame: the whole frame is seen")
     whole = facts.box_side * 1.25 if facts.several and math.isfinite(facts.box_side) else facts.longer_side
     at = {side: facts.diagonal * side / whole for side in SIZES}
     found = next((side for side in SIZES[1:] if at[side] >= LEAST_DIAGONAL), SIZES[-1])
     if whole <= SIZES[0]:
         found = SIZES[0]
-        why = f"what is cut out is {whole:.0f} px long"
+        why = f"the crop is {whole:.0f} px long"
     elif found > USUAL_SIZE:
         why = (f"the animal's diagonal is {at[found]:.0f} px there, at {USUAL_SIZE} px it would be "
                f"{at[USUAL_SIZE]:.0f}")
     else:
         why = f"the animal's diagonal is {at[found]:.0f} px there; larger is finer, and slower with the square"
     used = size or found
-    return [placement, Choice("image_size", found, why),
-            Choice("heatmap_size", used // 4, f"a quarter of {used} px, with points between its cells")]
+    return [transform, Choice("image_size", found, why),
+            Choice("heatmap_size", used // 4, f"a quarter of {used} px, with keypoints between its cells")]
 
 
 def network_choices(facts: Facts) -> list[Choice]:
-    """The small U-net."""
+    """Chooses the size of the small U-net."""
     if facts.keypoints > MANY_KEYPOINTS:
         why = f"{facts.keypoints} keypoints, more than {MANY_KEYPOINTS}"
         return [Choice("widths", (16, 32, 64, 64, 128), why), Choice("head_width", 64, why)]
@@ -102,9 +102,9 @@ def network_choices(facts: Facts) -> list[Choice]:
 
 
 def rotation_choice(facts: Facts) -> Choice:
-    """How far pictures are turned: as far as the animals are."""
+    """Chooses how far images are turned: as far as the animals are."""
     if not math.isfinite(facts.direction):
-        return Choice("rotation", 30.0, "no two keypoints tell how the animals lie")
+        return Choice("rotation", 30.0, "no pair of keypoints shows how the animals lie")
     if facts.direction >= UPRIGHT or facts.axis >= UPRIGHT:
         return Choice("rotation", 30.0, "the animals lie alike "
                       f"(resultant of directions {facts.direction:.2f}, of axes {facts.axis:.2f})")
@@ -113,7 +113,7 @@ def rotation_choice(facts: Facts) -> Choice:
 
 
 def steps_by_labels(name: str, labelled: int, batch: int, *, passes: int, least: int, most: int) -> Choice:
-    """So many passes over the labelled animals, within limits."""
+    """Chooses a number of steps: passes over the labelled animals, within limits."""
     wanted = math.ceil(passes * labelled / batch)
     steps = min(max(wanted, least), most)
     bound = f", but at least {least}" if wanted < least else f", but at most {most}" if wanted > most else ""
@@ -122,20 +122,25 @@ def steps_by_labels(name: str, labelled: int, batch: int, *, passes: int, least:
 
 
 def every_choice(of_videos: int) -> Choice:
-    """Which frames of videos without labels are taken."""
+    """Chooses which frames of videos without labels are used."""
     if not of_videos:
         return Choice("every", 1, "there are no videos without labels")
     every = max(math.ceil(of_videos / FRAMES_WITHOUT_LABELS), 1)
-    why = "all of them" if every == 1 else f"about {of_videos // every}, for neighbours are nearly one"
+    why = "all of them" if every == 1 else f"about {of_videos // every}, since neighbours are nearly identical"
     return Choice("every", every, f"{of_videos} frames of videos without labels: {why}")
 
 
 def chosen(config: Any, choices: Sequence[Choice], typed: Collection[str], *, steps: Collection[str] = ("steps",)
            ) -> Any:
-    """The config with all choices but those of typed fields. Prints each with its reason.
+    """Returns the config with all choices but those of typed fields, and prints each with its reason.
 
-    steps: fields that are chosen even if they are typed, since typed steps are scaled from them.
+    Args:
+        config: nested; choices name its fields as on the command line.
+        choices: settings, each with its reason.
+        typed: fields that the command line sets.
+        steps: fields that are chosen even if they are typed, since typed steps are scaled from them.
     """
+    given = flat(config)
     width = max(len(choice.field) for choice in choices)
     for choice in choices:
         flag = f"--{choice.field.replace('_', '-')}"
@@ -143,8 +148,8 @@ def chosen(config: Any, choices: Sequence[Choice], typed: Collection[str], *, st
         if choice.field in typed and choice.field in steps:
             print(f"  {flag:{width + 2}}  as typed, and other counts of steps with it  (else {shown})")
         elif choice.field in typed:
-            print(f"  {flag:{width + 2}}  {getattr(config, choice.field)}  (as typed)")
+            print(f"  {flag:{width + 2}}  {given[choice.field]}  (as typed)")
         else:
             print(f"  {flag:{width + 2}}  {shown}  ({choice.reason})")
-    return replace(config, **{choice.field: choice.value for choice in choices
+    return changed(config, **{choice.field: choice.value for choice in choices
                               if choice.field not in typed or choice.field in steps})

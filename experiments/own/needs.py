@@ -11,18 +11,18 @@ class Needs(NamedTuple):
     system: str  # the experiment's name
     takes: str  # what it is for: the flags of its own, without the project's
     labelled_frames: int = 0  # those that are held out included
-    pictures: int = 0
+    images: int = 0
     video_frames: int = 0  # of one video at least
     beside: str = ""  # what the project cannot tell, and must be there too
 
 
 OWN = (
     Needs("semi_supervised", "--project P --unlabelled FOLDER_OR_VIDEO", labelled_frames=5,
-          beside="pictures without labels"),
-    Needs("regda", "--source P --target FOLDER_OR_VIDEO", labelled_frames=2, beside="pictures of the other domain"),
+          beside="images without labels"),
+    Needs("regda", "--source P --target FOLDER_OR_VIDEO", labelled_frames=2, beside="images of the other domain"),
     Needs("incremental", "--old RUN --project P", labelled_frames=2, beside="a finished run with other keypoints"),
     Needs("pyramids", "--videos FOLDER_OR_VIDEO", video_frames=50),
-    Needs("adaptation", "--core RUN --images FOLDER", pictures=50, beside="a finished run of another category"),
+    Needs("adaptation", "--core RUN --images FOLDER", images=50, beside="a finished run of another category"),
 )
 
 
@@ -31,46 +31,46 @@ def needs_of(system: str) -> Needs:
     return next(needs for needs in OWN if needs.system == system)
 
 
-class Material(NamedTuple):
+class Holdings(NamedTuple):
     """What a project has."""
 
     labelled_frames: int
-    unlabelled_frames: int  # of its pictures, and of its videos
-    pictures: int
+    unlabelled_frames: int  # of its images, and of its videos
+    images: int
     video_frames: int  # of its longest video
 
 
-def material_of(project: Project, video_lengths: Sequence[int]) -> Material:
+def holdings_of(project: Project, video_lengths: Sequence[int]) -> Holdings:
     """video_lengths: of the videos of the project that can be opened."""
     labelled = len({one.frame for one in project.instances})
-    pictures = sum(frame.number is None for frame in project.frames)
+    images = sum(frame.number is None for frame in project.frames)
     in_videos = sum(frame.number is not None for frame in project.frames)
-    return Material(labelled, max(pictures + max(sum(video_lengths), in_videos) - labelled, 0), pictures,
+    return Holdings(labelled, max(images + max(sum(video_lengths), in_videos) - labelled, 0), images,
                     max(video_lengths, default=0))
 
 
-def missing(needs: Needs, material: Material) -> str:
+def missing(needs: Needs, holdings: Holdings) -> str:
     """Why a system cannot be run on a project, "" if it can."""
-    if material.labelled_frames < needs.labelled_frames:
-        return f"{material.labelled_frames} labelled frames, it needs {needs.labelled_frames}"
-    if material.pictures < needs.pictures:
-        return f"{material.pictures} pictures, it needs {needs.pictures}"
-    if material.video_frames < needs.video_frames:
-        found = f"the longest video has {material.video_frames} frames" if material.video_frames else "no video"
+    if holdings.labelled_frames < needs.labelled_frames:
+        return f"{holdings.labelled_frames} labelled frames, it needs {needs.labelled_frames}"
+    if holdings.images < needs.images:
+        return f"{holdings.images} images, it needs {needs.images}"
+    if holdings.video_frames < needs.video_frames:
+        found = f"the longest video has {holdings.video_frames} frames" if holdings.video_frames else "no video"
         return f"{found}, it needs one of {needs.video_frames}"
     return ""
 
 
-def systems_line(material: Material, systems: Sequence[Needs] = OWN) -> str:
+def systems_line(holdings: Holdings, systems: Sequence[Needs] = OWN) -> str:
     """Which systems can run on what a project has, what they need beside it, and why the others cannot."""
     able, unable = [], []
     for needs in systems:
-        if reason := missing(needs, material):
+        if reason := missing(needs, holdings):
             unable.append(f"{needs.system} ({reason})")
         else:
             beside = needs.beside
-            if needs.beside == "pictures without labels" and material.unlabelled_frames:
-                beside = f"its {material.unlabelled_frames} frames without labels"
+            if needs.beside == "images without labels" and holdings.unlabelled_frames:
+                beside = f"its {holdings.unlabelled_frames} frames without labels"
             able.append(f"{needs.system} {needs.takes}" + (f" (with {beside})" if beside else ""))
     line = f"can run: {'; '.join(able)}" if able else "no system can run"
     return line + (f". Cannot run: {'; '.join(unable)}" if unable else "")

@@ -1,7 +1,7 @@
-"""Tables of many runs: a queue that goes on where it was stopped, and Markdown.
+"""A queue of many runs that resumes, and means over its finished runs.
 
-What is done is what has a results.json, so there is no list of jobs to keep in step with the folders. Several processes
-may work through the same list in the same folder: a job that another one has in work is left to it.
+A job is done if it has a results.json, so there is no list of jobs to keep in step with the folders. Several processes
+may work through the same list in the same folder: each leaves the jobs that another one is running.
 """
 import statistics
 import time
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from experiments.command_line import Experiment, Job, run_folder
+from experiments.system import Job, System, run
 from kpjax.errors import InputError, RunError
 from kpjax.reports.finished_runs import read_run
 from kpjax.training.interruption import Interrupted
@@ -32,7 +32,7 @@ def called(job: Job) -> str:
     return f"{job.preset} {job.variant}, seed {job.seed}"
 
 
-def work_through(experiment: Experiment, jobs: Sequence[Job], *, pause: float = 10.0) -> Outcome:
+def work_through(system: System, jobs: Sequence[Job], *, pause: float = 10.0) -> Outcome:
     """Runs every job that is not finished, and returns what became of all of them.
 
     A job whose folder another process holds is skipped. One that needs a stage or a run that another process trains is
@@ -44,7 +44,7 @@ def work_through(experiment: Experiment, jobs: Sequence[Job], *, pause: float = 
     while waiting:
         put_off, elsewhere_now = [], []
         for job in waiting:
-            folder = run_folder(job, experiment.name)
+            folder = job.folder
             with ExitStack() as stack:
                 try:
                     stack.enter_context(held(folder.parent / ".queue" / folder.name))
@@ -54,7 +54,7 @@ def work_through(experiment: Experiment, jobs: Sequence[Job], *, pause: float = 
                 number = f"{len(finished) + len(failed) + 1} of {len(jobs)}"
                 print(f"\n[{number}] {called(job)}", flush=True)
                 try:
-                    experiment.run(job)
+                    run(system, job)
                 except InUse as error:
                     print(f"put off: {error}")
                     put_off.append(job)
@@ -73,7 +73,7 @@ def work_through(experiment: Experiment, jobs: Sequence[Job], *, pause: float = 
             time.sleep(pause)
         waiting = put_off
     # What others had in work may be done by now.
-    done = [job for job in elsewhere if (run_folder(job, experiment.name) / "results.json").exists()]
+    done = [job for job in elsewhere if (job.folder / "results.json").exists()]
     return Outcome(tuple(finished + done), tuple(job for job in elsewhere if job not in done), tuple(failed))
 
 
@@ -96,9 +96,9 @@ def raise_for_failures(outcome: Outcome) -> None:
 # What they measured
 
 
-def measured(experiment: str, jobs: Sequence[Job], metric: str) -> list[float]:
+def measured(jobs: Sequence[Job], metric: str) -> list[float]:
     """A metric of those jobs that are finished and have it, in their order."""
-    folders = [run_folder(job, experiment) for job in jobs]
+    folders = [job.folder for job in jobs]
     metrics = [read_run(folder).metrics for folder in folders if (folder / "results.json").exists()]
     return [found[metric] for found in metrics if metric in found]
 

@@ -1,0 +1,168 @@
+"""Labelled image sets by name: rendered people, sprites, and the datasets that `python -m data` prepares."""
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from data.bodies import BODY
+from data.dsprites import dsprites, split_numbers
+from data.figures import ALL_JOINTS, DOMAINS, TEN_POINTS, figures, target
+from data.prepared import open_source
+from experiments.configs import check_at_least, check_positive
+from kpjax.errors import InputError
+from kpjax.images.transforms import AroundBox, Letterbox, PadToSquare, PersonCrop, ScaledByBox, Stretch, Transform
+from kpjax.input.source import ArraySource, Source, check_disjoint, in_memory, subset, without_keypoints
+
+KEPT_IN_MEMORY = 2**30
+RENDERED = ("figures:", "bodies:")
+
+
+class Splits(NamedTuple):
+    """Training, validation and test images of one seed."""
+
+    train: Source
+    validation: Source
+    test: Source
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Labelled images of a run: which there are, and how they become square ones."""
+
+    train: str = ""  # "<dataset>/<split>" of `python -m data`, or "figures:<domain>"
+    scale_is: str = ""  # what distances are compared with, in words
+    test: str = ""  # "<dataset>/<split>"; "" for rendered people
+    validation: str = ""  # "<dataset>/<split>"; "" holds out a share of the training images, drawn by the seed
+    validation_share: float = 0.05  # of the training images, where no split validates
+    unused_keypoints: tuple[str, ...] = ()  # keypoints that the dataset never labels
+    transform: Literal["person_crop", "letterbox", "around_box"] = "person_crop"  # to a square image
+    crop_margin: float = 1.25  # side of the crop over the longer side of the box; not stated
+    crop_smallest: float = 0.0  # px of the original image, the least side of the crop
+    image_size: int = 256  # px
+    pck_over: Literal["box", "scale"] = "box"  # the longer side of the annotated box, or the dataset's own length
+    training_examples: int = 2000  # of rendered people
+    test_examples: int = 500
+    difficulty: float = 0.5  # of the domain figures:target
+
+    def __post_init__(self):
+        check_at_least(1, self, "image_size", "training_examples", "test_examples")
+        check_positive(self, "crop_margin")
+
+    @property
+    def rendered(self) -> bool:
+        """Whether the images are rendered by the seed."""
+        return self.train.startswith(RENDERED)
+
+    def square(self) -> Transform:
+        """Returns the transform of an image to a square one."""
+        if self.transform == "letterbox":
+            square = Letterbox(self.image_size)
+        elif self.transform == "around_box":
+            square = AroundBox(self.image_size, self.crop_margin)
+        else:
+            square = PersonCrop(self.image_size, self.crop_margin, smallest=self.crop_smallest)
+        return ScaledByBox(square) if self.pck_over == "box" else square
+
+    def open(self, seed: int, data_dir: Path) -> Splits:
+        """Opens all splits, with labels; kept for the next run on the same data.
+
+        Raises InputError for a set that was not prepared, or a training image that is also a test image.
+        """
+        return _open(self, seed if self.rendered or not self.validation else 0, data_dir)
+
+
+@functools.lru_cache(maxsize=2)
+def _open(data: ImageSet, seed: int, data_dir: Path) -> Splits:
+    if data.rendered:
+        splits = open_domain(data.train, side=data.image_size, seed=seed, data_dir=data_dir,
+                             train=data.training_examples, test=data.test_examples, difficulty=data.difficulty)
+    else:
+        def opened(name: str) -> Source:
+            dataset, _, split = name.partition("/")
+            return decoded_once(open_source(dataset, split, data_dir=data_dir, transform=data.square()))
+
+        train, test = opened(data.train), opened(data.test)
+        if data.validation:
+            splits = Splits(train, opened(data.validation), test)
+        else:
+            name = data.train.partition("/")[0]
+            splits = Splits(*held_out(train, name, seed=seed, share=data.validation_share), test)
+    check_disjoint(splits.train, splits.test)
+    return Splits(*(without_keypoints(source, data.unused_keypoints) for source in splits))
+
+
+def held_out(source: Source, name: str, *, seed: int, share: float) -> tuple[Source, Source]:
+    """Splits a source into (training, validation) images: the seed draws the share that validates.
+
+    Raises InputError if one of the two would be empty.
+    """
+    count = round(share * len(source))
+    if not 0 < count < len(source):
+        raise InputError(f"validation_share: {share} of {len(source)} training images is {count}; some must validate "
+                         "and some must train")
+    order = np.random.default_rng(seed).permutation(len(source))
+    return (subset(source, order[count:], f"{name}/train"), subset(source, order[:count], f"{name}/validation"))
+
+
+def decoded_once(source: Source) -> Source:
+    """Returns a source in memory if its images fit into KEPT_IN_MEMORY bytes, otherwise the source itself."""
+    return in_memory(source) if len(source) * source[0].image.nbytes <= KEPT_IN_MEMORY else source
+
+
+@functools.lru_cache(maxsize=4)
+def open_domain(
+    name: str, *, side: int, seed: int, data_dir: Path, train: int = 4000, test: int = 500, difficulty: float = 0.5
+) -> Splits:
+    """Opens the images of a domain as square images of `side` px.
+
+    Args:
+        name: "figures:<domain>", "bodies:<domain>" (people with the 16 keypoints of the body sets),
+            "sprites:<variant>", or a prepared dataset, which gives the last twentieth of its training split for
+            validation.
+        side: px of the square images.
+        seed: of rendered images.
+        data_dir: where prepared datasets are kept.
+        train, test: how many images to render.
+        difficulty: of the domain figures:target.
+
+    Raises:
+        InputError: the name is unknown, or the dataset was not prepared.
+    """
+    family, _, which = name.partition(":")
+    if family in ("figures", "bodies"):
+        if which not in ("source", "target", "photo"):
+            raise InputError(f"domain {name!r}: the figures have source, target and photo")
+        domain = target(difficulty) if which == "target" else DOMAINS[which]
+        skeleton = TEN_POINTS if family == "figures" else ALL_JOINTS
+        render = functools.partial(figures, domain=domain, seed=seed, side=side, skeleton=skeleton)
+        parts = [render(train, first=0), render(test, first=train), render(test, first=train + test)]
+        return Splits(*(as_bodies(part) if family == "bodies" else part for part in parts))
+    if family == "sprites":
+        chosen = np.random.default_rng(seed).permutation(len(split_numbers("train")))[:train + test]
+        seen = dsprites(which, "train", side=side, seed=seed)
+        return Splits(subset(seen, chosen[:train]), subset(seen, chosen[train:]),
+                      subset(dsprites(which, "test", side=side, seed=seed), np.arange(test)))
+    # Hands and videos are square already; labels must not be needed.
+    square = {"lsp": PadToSquare, "lspet": Letterbox}.get(name, Stretch)(side)
+    return Splits(*(decoded_once(open_source(name, split, data_dir=data_dir, transform=square))
+                    for split in ("train[:95%]", "train[95%:]", "test")))
+
+
+def as_bodies(rendered: ArraySource) -> ArraySource:
+    """Renames keypoints of rendered people to the 16 of the body sets; the thorax stays unlabelled, as in Leeds Sports.
+
+    A rendered head is marked at its middle and those of the sets at the top: PCK of that keypoint suffers from it.
+    """
+    names = {"ankle": "foot", "wrist": "hand", "head_top": "head", "thorax": "neck"}
+    order = []
+    for name in BODY.names:
+        side, _, joint = name.partition("_")
+        plain = f"{side}_{names.get(joint, joint)}" if side in ("left", "right") else names.get(name, name)
+        order.append(rendered.skeleton.index(plain))
+    examples = rendered.examples
+    labelled = np.array([name != "thorax" for name in BODY.names], np.float32)
+    visible = examples.visible[:, order] * labelled
+    return ArraySource(examples._replace(keypoints=examples.keypoints[:, order] * visible[..., None], visible=visible),
+                       BODY, rendered.name)

@@ -1,0 +1,178 @@
+"""RegDA on people's own data: a project on one kind of images, and unlabelled images of another kind."""
+import functools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+
+from experiments import regda
+from experiments.configs import changed
+from experiments.image_sets import Splits
+from experiments.own.choices import (
+    Choice,
+    chosen,
+    every_choice,
+    facts_of,
+    image_choices,
+    network_choices,
+    rotation_choice,
+    steps_by_labels,
+)
+from experiments.own.project import Own, hold_out, labelled_frames, needed_project, open_labelled, open_unlabelled
+from experiments.regda_presets import PRESETS, Config, Domains
+from experiments.system import Job, Outcome, write_scores
+from kpjax.annotations.project import Project
+from kpjax.annotations.project_source import decoded, frame_identity, frames_at, project_source
+from kpjax.errors import InputError, summarise
+from kpjax.images.transforms import AroundBox, Letterbox, Transform
+from kpjax.input.source import Source
+from kpjax.reports.table import Column
+from kpjax.structures import Skeleton
+from kpjax.training.evaluation import Gathered
+
+GREY = 2.0  # grey levels between the channels of a pixel, up to which a set of images has no colour
+# Need labels of the target domain, a known area of keypoints, or another kind of heatmap.
+UNSUITED = ("oracle", "constant_centre", "adabn_in_area", "area_ground_false", "source_only_mse")
+
+
+@dataclass(frozen=True)
+class OwnDomains(Domains):
+    """A project, and images that look different."""
+
+    source: str = ""  # a project with labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
+    target: tuple[str, ...] = ()  # images, videos and folders of them, that look different and have no labels
+    target_project: str = ""  # labels of the target domain, with the same keypoints: they test and teach nothing
+    transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
+    crop_margin: float = 1.25  # side of that square over the longer side of the box
+    image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; chosen if not given
+
+    def square(self) -> Transform:
+        """Returns the transform of a frame to a square image."""
+        return AroundBox(self.image_size, self.crop_margin) if self.transform == "around_box" else Letterbox(
+            self.image_size)
+
+
+@dataclass(frozen=True)
+class OwnConfig(Config):
+    """All that a run between two kinds of people's own images depends on."""
+
+    own: Own = Own()
+
+
+_LIKE = PRESETS["figures_lspet"]
+OWN = OwnConfig(**{name: getattr(_LIKE, name) for name in _LIKE.__dataclass_fields__} | {
+    "summary": "one's own labels on images that look different: --source P --target V ... [--target-project P2]; "
+    "2 cores", "data": OwnDomains(), "keypoints_never_in_target": (), "selection": "last", "pck_threshold": 0.1,
+    "pck_over": "scale", "heatmaps": replace(_LIKE.heatmaps, heatmap_size=0, grid="half_pixel", targets="sub_pixel",
+                                             decoder="dark")})
+
+
+def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
+    """Returns the config with what is not typed chosen from the source's project, each choice printed with its reason.
+
+    Raises InputError if there are no target images, if the two projects differ in their keypoints, or if several
+    animals are on a frame.
+    """
+    data, own = config.data, config.own
+    project = needed_project(data.source, own, "source")
+    if data.target_project:
+        in_order_of(project.skeleton, needed_project(data.target_project, own, "target_project"))
+    if not data.target:
+        raise InputError("target: name images or videos that look different and have no labels")
+    frames = frames_at(data.target)
+    held = hold_out(project, own.validation)
+    facts = facts_of(project, held.train)
+    if facts.several and "transform" not in typed:
+        raise InputError(f"source: {project.root} has several animals on a frame, and target frames have no boxes; "
+                         "give images of one animal each")
+    size = data.image_size if "image_size" in typed else None
+    batch, labelled = config.batch_size, len(held.train)
+    choices = [
+        *image_choices(facts._replace(several=False), size), rotation_choice(facts), *network_choices(facts),
+        every_choice(len([frame for frame in frames if frame.number is not None])),
+        steps_by_labels("pretraining_steps", labelled, batch, passes=60, least=300, most=800),
+        steps_by_labels("steps", labelled, batch, passes=60, least=500, most=1000),
+        Choice("coefficient_steps", 100, "the adversary's share grows within the first steps"),
+        Choice("learning_rate", config.optimizer.learning_rate, "the small U-net's, falling to zero along a cosine")]
+    print(f"source {project.root}: {project.format}, {len(project.frames)} frames, {len(labelled_frames(project))} "
+          f"labelled, {len(project.skeleton.names)} keypoints; held out: {held.words}; target: {len(frames)} frames")
+    return changed(chosen(config, choices, typed), summary=(
+        f"{project.root.name}, {labelled} animals with labels, to {len(frames)} frames of "
+        f"{summarise(list(data.target), 2)}; held out: {held.words}"))
+
+
+def in_order_of(skeleton: Skeleton, project: Project) -> Project:
+    """Returns a project with its keypoints in another's order. Raises InputError for a keypoint that one lacks."""
+    wanted, names = skeleton.names, project.skeleton.names
+    missing, beyond = ([name for name in one if name not in other] for one, other in ((wanted, names), (names, wanted)))
+    if missing or beyond:
+        found = [f"{summarise(some)} {where}" for some, where in
+                 ((missing, "only in --source"), (beyond, "only in --target-project")) if some]
+        raise InputError(f"target_project: {project.root} has other keypoints than the source: {', '.join(found)}; "
+                         "name them alike")
+    order = [names.index(name) for name in wanted]
+    instances = tuple(one._replace(keypoints=one.keypoints[order], visible=one.visible[order],
+                                   occluded=one.occluded[order]) for one in project.instances)
+    return project._replace(skeleton=skeleton, instances=instances)
+
+
+def open_data(job: Job) -> regda.Data:
+    """Opens both domains. The held-out part of the source validates and tests; the target has no test without labels."""
+    return _open(job.config.data, job.config.own)
+
+
+@functools.lru_cache(maxsize=2)
+def _open(data: OwnDomains, own: Own) -> regda.Data:
+    project = needed_project(data.source, own, "source")
+    train, held_out = open_labelled(data.source, own, data.square(), "source")
+    labels = needed_project(data.target_project, own, "target_project") if data.target_project else None
+    root = labels.root if labels else project.root
+    target = open_unlabelled(own, data.square(), frames_at(data.target), project.skeleton, root=root, name="target")
+    test = None
+    if labels:
+        test = decoded(project_source(in_order_of(project.skeleton, labels), data.square(),
+                                      occluded=own.occluded, name="target, labelled"), on_bad_frame=own.on_bad_frame)
+        tested = {frame_identity(labels.frames[number], root) for number in labelled_frames(labels)}
+        if shared := sum(target.identity(number) in tested for number in range(len(target))):
+            print(f"{shared} of the {len(test)} test images are also among the target's {len(target)}, which are "
+                  "seen without labels")
+    compare_colours(train, target)
+    return regda.Data(Splits(train, held_out, held_out), Splits(target, None, test))
+
+
+def compare_colours(source: Source, target: Source) -> None:
+    """Warns where one domain is grey and the other in colour."""
+    grey = [colourfulness(domain) <= GREY for domain in (source, target)]
+    if grey[0] != grey[1]:
+        which = ["grey" if one else "in colour" for one in grey]
+        print(f"the source is {which[0]} and the target {which[1]}: if possible, bring both to one of the two")
+
+
+def colourfulness(source: Source, first: int = 16) -> float:
+    """Computes the mean difference between the channels of a pixel, over some images."""
+    some: Sequence[int] = np.linspace(0, len(source) - 1, min(first, len(source))).astype(int)
+    return float(np.mean([np.ptp(source[int(number)].image.astype(np.float32), axis=-1).mean() for number in some]))
+
+
+def draw(job: Job, data: regda.Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+    """Draws predictions on the target domain and writes the calibration of scores on held-out labels."""
+    regda.draw(job, data, outcome, predictions)
+    write_scores(job, outcome, data.source.validation, batch_size=2 * job.config.batch_size,
+                 kind=regda.score_kind(job.config.heatmaps.decoder, logits=True))
+
+
+def columns(config: OwnConfig) -> tuple[Column, ...]:
+    """Returns columns of the target domain where it is labelled, and of the source domain."""
+    over = f"PCK at {100 * config.pck_threshold:g} % of the labelled body's diagonal"
+    source = Column("source/pck", f"source, held out: {over}", "%", 100.0, 1, "higher")
+    target = (Column("target/pck", f"target: {over}", "%", 100.0, 1, "higher"),
+              Column("target/mae", "target MAE", f"px of {config.data.image_size}", 1.0, 2, "lower"))
+    return (*target, source) if config.data.target_project else (source,)
+
+
+SYSTEM = regda.SYSTEM._replace(
+    presets={"own": OWN}, open=open_data, draw=draw, columns=columns, resolved=resolved,
+    short_list=lambda preset, config: ("source_only", "adabn", "regda") if config.own.control else ("regda",),
+    applicable=lambda preset, config: tuple(name for name in regda.VARIANTS if name not in UNSUITED))

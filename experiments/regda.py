@@ -1,0 +1,453 @@
+"""RegDA (Jiang et al., CVPR 2021): keypoints for unlabelled images from labelled ones that look different.
+
+Command   python -m experiments.regda demo            (2 CPU cores, about 4 minutes, renders its own data)
+          python -m experiments.regda own --source P --target V ...    (labels on one's own images; 2 CPU cores)
+          python -m experiments.regda rhd_h3d --imagenet resnet101.safetensors --seeds 3     (one GPU, about a day)
+          python -m experiments.regda_studies sprites --seeds 3        (all directions of the sprites)
+Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
+
+Two stages. A network learns the source domain from labels; all variants of a seed share it. Then each method continues
+from its features with labelled source batches and unlabelled target batches. `source_only` and `oracle` get the steps
+of both. The result of a run is its best checkpoint on validation images of the *source* domain. Only the evaluation
+reads labels of the target domain.
+"""
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.configs import (
+    config_as_json,
+    flat,
+    score_kind,
+)
+from experiments.image_sets import Splits, open_domain
+from experiments.networks import imagenet_start
+from experiments.regda_presets import PAPER_PCK, PAPER_SPRITES_MAE, PRESETS, Config, drops_of
+from experiments.system import (
+    IMAGES,
+    Job,
+    Outcome,
+    Predicting,
+    StoredRun,
+    System,
+    Variant,
+    draw_predictions,
+    fit_sources,
+    no_training,
+    result_of,
+)
+from kpjax.augment.augmentations import (
+    Augment,
+)
+from kpjax.errors import InputError
+from kpjax.evaluation import metrics
+from kpjax.heatmaps import Codec, codec, decode_argmax, keypoint_cells
+from kpjax.images.transforms import Letterbox
+from kpjax.input.source import Source
+from kpjax.losses.adversarial import (
+    ground_false_by_area,
+    ground_false_by_others,
+    minimum_disparity,
+    uniform_false,
+    warm_start,
+)
+from kpjax.losses.heatmap import heatmap_kl, heatmap_mse
+from kpjax.methods.domain_adaptation.batch_statistics import adabn
+from kpjax.methods.domain_adaptation.feature_matching import dan, dann
+from kpjax.methods.domain_adaptation.regda import regda
+from kpjax.methods.domain_adaptation.two_regressors import dd, mcd
+from kpjax.methods.forward import imagenet_normalise
+from kpjax.methods.supervised_learning import supervised
+from kpjax.models.network import HeatmapHead, KeypointNetwork
+from kpjax.reports.table import Column
+from kpjax.structures import Method, Prediction, Skeleton, Trained
+from kpjax.training.evaluation import Gathered, predict_source
+from kpjax.training.fit import Fitted, Select
+
+# Variants: each is a function from the parts that all of them share to a Method
+
+
+class Parts(NamedTuple):
+    """Parts of all methods of a preset."""
+
+    config: Config
+    skeleton: Skeleton
+    one_head: KeypointNetwork  # with the head of the pretraining
+    two_heads: KeypointNetwork  # with the head of regda, mcd and dd
+    codec: Codec
+    augment: Mapping[str, Augment]  # by stream
+
+
+@functools.lru_cache(maxsize=4)
+def parts_of(config: Config, skeleton: Skeleton) -> Parts:
+    """Builds the parts once per config, so that all seeds share what is compiled."""
+    heatmaps, side = config.heatmaps, config.data.image_size
+    if heatmaps.targets == "sub_pixel":
+        coding = heatmaps.codec(side, logits=True)
+    else:  # the authors' targets and decoder
+        coding = codec(image_size=side, heatmap_size=heatmaps.heatmap_size, sigma=heatmaps.sigma,
+                       decoder=functools.partial(decode_argmax, strict_positive=config.strict_positive))
+    build = functools.partial(_network, config, len(skeleton.names))
+    return Parts(config, skeleton, build(config.pretraining_head_layers), build(None), coding,
+                 MappingProxyType(config.augment.build()))
+
+
+def _network(config: Config, keypoints: int, head_layers: int | None) -> KeypointNetwork:
+    network = config.network
+    if head_layers is not None and "head_layers" in flat(network):
+        network = replace(network, head_layers=head_layers)
+    return network.build(keypoints, stride=config.data.image_size // config.heatmaps.heatmap_size)
+
+
+def build_supervised(
+    parts: Parts, *, steps: int | None = None, stream: str = "labelled", mse: bool = False
+) -> Method:
+    """Heatmap KL and the config's optimizer, or the plain recipe: half MSE and Adam at 1e-3.
+
+    steps: of the whole training; those of both stages if not given.
+    """
+    config = parts.config
+    steps = steps or config.steps_of_both_stages
+    optimizer, rates, loss = config.optimizer.build(), config.optimizer.supervised_rates(steps), heatmap_kl
+    if mse:
+        rates = optax.piecewise_constant_schedule(1e-3, drops_of(steps))
+        optimizer, loss = optax.scale_by_adam(), heatmap_mse
+    return supervised(parts.one_head, parts.skeleton, codec=parts.codec, optimizer=optimizer, learning_rate=rates,
+                      augment=parts.augment[stream], normalise=imagenet_normalise, loss=loss, stream=stream)
+
+
+def _adaptation(parts: Parts) -> dict[str, Any]:
+    optimizer = parts.config.optimizer
+    return {"codec": parts.codec, "optimizer": optimizer.build(), "augment": parts.augment,
+            "learning_rate": optimizer.adaptation_rates(parts.config.steps), "normalise": imagenet_normalise}
+
+
+def _area(config: Config) -> tuple[int, int]:
+    """Returns the first cell in which a keypoint can lie, and the first beyond."""
+    low, high = (round(cell * config.heatmaps.heatmap_size / 64) for cell in (config.area[0], config.area[1] + 1))
+    return low, high
+
+
+def _pseudo_maps(config: Config, kind: str) -> Callable:
+    """Builds the generator of ground-truth and ground-false maps. Its sigma is the labels', 2 in the paper."""
+    settings = {"sigma": config.heatmaps.sigma, "strict_positive": config.strict_positive}
+    if kind == "area":
+        low, high = _area(config)
+        return functools.partial(ground_false_by_area, low=low, high=high - 1, **settings)
+    return functools.partial(uniform_false if kind == "uniform" else ground_false_by_others, **settings)
+
+
+def _disparity(parts: Parts) -> dict[str, Any]:
+    """Options of both regda and dd. Raises InputError for a keypoint that is not there."""
+    config = parts.config
+    if wrong := [k for k in config.keypoints_never_in_target if not 0 <= k < len(parts.skeleton.names)]:
+        raise InputError(f"keypoints_never_in_target: {wrong[0]}; there are {len(parts.skeleton.names)} keypoints, "
+                         "counted from 0")
+    used = [k not in config.keypoints_never_in_target for k in range(len(parts.skeleton.names))]
+
+    def weights(example):
+        seen = example.visible if config.target_weight == "labels" else jnp.ones_like(example.visible)
+        return jnp.array([used], jnp.float32) * seen
+
+    return {"margin": config.margin, "trade_off": config.trade_off, "target_weights": weights,
+            "coefficient": functools.partial(warm_start, high=config.coefficient, steps=config.coefficient_steps),
+            "carried": ("backbone", "upsampling") + ("head",) * config.carry_head}
+
+
+def build_regda(parts: Parts, *, margin: float | None = None, kind: str | None = None, literal: bool = False,
+                shallow: bool = False) -> Method:
+    """RegDA, with another margin, another kind of ground-false map, the disparity literally maximised in step B, or an
+    adversary of one layer."""
+    config, settings = parts.config, _adaptation(parts) | _disparity(parts)
+    if margin is not None:
+        settings["margin"] = margin
+    if literal:
+        settings["disagree"] = lambda logits, maps, weights: -minimum_disparity(logits, maps, weights)
+    if shallow:
+        settings["adversary"] = HeatmapHead(len(parts.skeleton.names), 1, dtype=jnp.dtype(config.network.dtype))
+    settings["pseudo_maps"] = _pseudo_maps(config, kind or config.ground_false)
+    return regda(parts.two_heads, parts.skeleton, **settings)
+
+
+def build_dd(parts: Parts) -> Method:
+    """Disparity discrepancy, which has no ground-false maps but the same ground-truth maps."""
+    return dd(parts.two_heads, parts.skeleton, pseudo_maps=_pseudo_maps(parts.config, parts.config.ground_false),
+              **_adaptation(parts), **_disparity(parts))
+
+
+def build_mcd(parts: Parts) -> Method:
+    """Maximum classifier discrepancy."""
+    return mcd(parts.two_heads, parts.skeleton, carried=_disparity(parts)["carried"],
+               trade_off=parts.config.mcd_trade_off, **_adaptation(parts))
+
+
+def build_adabn(parts: Parts, *, two_heads: bool = False, in_area: bool = False) -> Method:
+    """New BatchNorm statistics for a trained network; `in_area` decodes inside the area of possible keypoints only."""
+    coding, size = parts.codec, parts.config.heatmaps.heatmap_size
+    if in_area:
+        low, high = _area(parts.config)
+        inside = np.zeros((1, size, size, 1), bool)
+        inside[:, low:high, low:high] = True
+        coding = coding._replace(decode=lambda heatmaps: parts.codec.decode(jnp.where(inside, heatmaps, -jnp.inf)))
+    return adabn(parts.two_heads if two_heads else parts.one_head, parts.skeleton, codec=coding,
+                 augment=parts.augment["target"], normalise=imagenet_normalise)
+
+
+def build_constant_centre(parts: Parts) -> Method:
+    """Every keypoint in the middle of every image: the error where nothing was found."""
+    def predict(state, example):
+        shape = example.keypoints.shape
+        return Prediction(jnp.full(shape, (parts.config.data.image_size - 1) / 2, jnp.float32), jnp.ones(shape[:2]), ())
+
+    return build_supervised(parts)._replace(predict=predict)
+
+
+class Recipe(NamedTuple):
+    """Construction of a variant: a method, its start, and its training."""
+
+    build: Callable[[Parts], Method] = build_regda
+    start: str = "pretraining"  # the stage, or the variant whose result is taken; "" for none
+    train: Literal["adaptation", "both stages", "statistics", "nothing"] = "adaptation"
+
+
+def _alone(build: Callable[[Parts], Method]) -> Recipe:
+    return Recipe(build, "", "both stages")
+
+
+VARIANTS: dict[str, Variant] = {
+    "regda": Variant("method", "regressive domain adaptation", "RegDA", Recipe()),
+    "source_only": Variant("baseline", "no adaptation: heatmap KL on the source domain, steps of both stages",
+                           "source only", _alone(lambda p: build_supervised(p, stream="source"))),
+    "source_only_mse": Variant("baseline", "no adaptation: heatmap MSE and Adam", "source only, MSE",
+                               _alone(lambda p: build_supervised(p, stream="source", mse=True))),
+    "dan": Variant("baseline", "pooled features matched by maximum mean discrepancy", "DAN",
+                   Recipe(lambda p: dan(p.one_head, p.skeleton, **_adaptation(p)))),
+    "dann": Variant("baseline", "pooled features matched by a domain discriminator", "DANN",
+                    Recipe(lambda p: dann(p.one_head, p.skeleton, **_adaptation(p)))),
+    "mcd": Variant("baseline", "two heads that disagree on the target domain", "MCD", Recipe(build_mcd)),
+    "dd": Variant("baseline", "disparity discrepancy, a literal min-max game", "DD", Recipe(build_dd)),
+    "adabn": Variant("control", "source_only with BatchNorm statistics of the target domain", "AdaBN",
+                     Recipe(build_adabn, "source_only", "statistics")),
+    "constant_centre": Variant("control", "every keypoint in the middle of the image", "constant centre",
+                               Recipe(build_constant_centre, "", "nothing")),
+    "adabn_in_area": Variant("control", "AdaBN, arg-max inside the area of possible keypoints", "AdaBN in area",
+                             Recipe(lambda p: build_adabn(p, in_area=True), "adabn", "nothing")),
+    "regda_adabn": Variant("ablation", "RegDA, then BatchNorm statistics of the target domain", "RegDA + AdaBN",
+                           Recipe(lambda p: build_adabn(p, two_heads=True), "regda", "statistics")),
+    "no_ground_false": Variant("ablation", "step B maximises the disparity literally",
+                               recipe=Recipe(lambda p: build_regda(p, literal=True))),
+    "area_ground_false": Variant("ablation", "ground-false map is an area, not the other keypoints",
+                                 recipe=Recipe(lambda p: build_regda(p, kind="area"))),
+    "uniform_target": Variant("ablation", "ground-false map is uniform",
+                              recipe=Recipe(lambda p: build_regda(p, kind="uniform"))),
+    **{f"gamma_{margin}": Variant("ablation", f"margin {margin}",
+                                  recipe=Recipe(lambda p, margin=margin: build_regda(p, margin=float(margin))))
+       for margin in (1, 2, 8)},
+    "shallow_adversary": Variant("ablation", "adversary of one layer",
+                                 recipe=Recipe(lambda p: build_regda(p, shallow=True))),
+    "oracle": Variant("oracle", "trained on labels of the target domain, steps of both stages", "oracle",
+                      _alone(build_supervised)),
+}
+
+
+@functools.lru_cache(maxsize=32)
+def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
+    """Builds the method of a variant once, so that all seeds share what is compiled."""
+    return VARIANTS[variant].recipe.build(parts_of(config, skeleton))
+
+
+# Data, stages and measures
+
+
+ADABN_PASSES = (0, 1, 5)  # over the target domain; 0 stands for 60 batches
+ADABN_BATCHES = 60
+
+
+class Data(NamedTuple):
+    """Both domains of one seed. Labels of the target domain's training images are the oracle's alone."""
+
+    source: Splits
+    target: Splits  # `test` is None where nothing is labelled
+    identity: Mapping[str, Any] = MappingProxyType({})
+
+    @property
+    def summary(self) -> str:
+        return f"{len(self.source.train)} source and {len(self.target.train)} target images"
+
+
+def open_data(job: Job) -> Data:
+    """Opens both domains. Raises InputError if their keypoints differ."""
+    data = job.config.data
+    source, target = (open_domain(name, side=data.image_size, seed=job.seed, data_dir=job.data_dir,
+                                  train=data.training_examples, test=data.test_examples,
+                                  difficulty=data.difficulty) for name in (data.source, data.target))
+    if source.train.skeleton.names != target.train.skeleton.names:
+        raise InputError(f"target: {data.target} has other keypoints than {data.source}; choose two sets of one "
+                         "skeleton")
+    return Data(source, target)
+
+
+def train(job: Job, data: Data) -> Outcome:
+    """Trains a variant: the shared pretraining first where it starts from it."""
+    config, recipe = job.config, VARIANTS[job.variant].recipe
+    parts = parts_of(config, data.source.train.skeleton)
+    method = build(config, parts.skeleton, job.variant)
+    start = {}
+    if recipe.start == "pretraining":
+        first = build_supervised(parts, steps=config.pretraining_steps, stream="source")
+        start = {"variables": job.stage("pretraining", lambda folder: _fit(
+            job, first, data, config.pretraining_steps, folder, "pretraining", {}, test=False),
+            config=config_as_json(config)).trained.variables}
+    elif recipe.start:
+        start = {"variables": result_of(job._replace(variant=recipe.start)).variables}
+    if recipe.train == "nothing":
+        fitted = no_training(Trained(start.get("variables", {}), {}))
+    elif recipe.train == "statistics":
+        fitted = _fit_statistics(job, method, data, start)
+    else:
+        steps = config.steps if recipe.train == "adaptation" else config.steps_of_both_stages
+        fitted = _fit(job, method, data, steps, job.folder, job.variant, start)
+    # A table compares variants of equal training: a method has seen the steps of both its stages.
+    return Outcome(method, fitted.trained, config.steps_of_both_stages if fitted.steps else 0,
+                   fitted.images_per_second, fitted.wall_seconds,
+                   {f"chosen_by/{name}": value for name, value in fitted.metrics.items() if "validation" in name})
+
+
+def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, start: Mapping[str, Any], *,
+         test: bool = True) -> Fitted:
+    """`fit` with the evaluation of both domains; the choice of the result is the config's."""
+    config, target = job.config, data.target.test if test else None
+    start = start or imagenet_start(parts_of(config, method.skeleton).one_head, config.imagenet,
+                                    image_size=config.data.image_size, seed=job.seed)
+
+    def measured(source: Source, state, name: str) -> dict[str, float]:
+        return errors(predict_source(method, state, source, batch_size=2 * config.batch_size), method.skeleton, config,
+                      name)
+
+    def evaluate(state) -> dict[str, float]:
+        values = measured(data.source.validation, state, "source_validation")
+        return values | (measured(target, state, "target") if target is not None else {})
+
+    select = {"source_validation": Select("source_validation/pck"), "last": None,
+              "target_test": Select("target/pck" if target is not None else "source_validation/pck")}[config.selection]
+    return fit_sources(
+        job, method, {"source": data.source.train, "target": data.target.train, "labelled": data.target.train},
+        batch_size=config.batch_size, steps=steps, stage=stage, folder=folder, start=start,
+        unlabelled=() if config.target_weight == "labels" else ("target",), evaluate=evaluate, select=select,
+        evaluate_every=max(1, steps // config.evaluations), config=job.identity())
+
+
+def _fit_statistics(job: Job, method: Method, data: Data, start: Mapping[str, Any]) -> Fitted:
+    """The best of 60 batches, the whole target set and five passes over it, chosen on source validation images."""
+    per_pass = max(1, len(data.target.train) // job.config.batch_size)
+    tried = []
+    for passes in ADABN_PASSES:
+        steps = min(passes * per_pass or ADABN_BATCHES, 10 * job.config.steps)
+        tried.append(_fit(job, method, data, steps, job.folder / f"statistics-{passes}-passes", "statistics", start,
+                          test=False))
+    return max(tried, key=lambda fitted: fitted.metrics["source_validation/pck"])
+
+
+def errors(found: Gathered, skeleton: Skeleton, config: Config, name: str, *, details: bool = False
+           ) -> dict[str, float]:
+    """Computes PCK and MAE under `name/`; with details also per keypoint and group, and as the authors count."""
+    side, size = config.data.image_size, config.heatmaps.heatmap_size
+    over = found.scale if config.pck_over == "scale" else np.full(len(found.index), side, np.float32)
+    pck = metrics.pck(found.keypoints, found.true_keypoints, found.visible, over, threshold=config.pck_threshold)
+    mae = metrics.mae(found.keypoints, found.true_keypoints, found.visible, config.mae_unit)
+    values = {f"{name}/pck": pck.overall,
+              f"{name}/mae": mae.sum.overall if config.data.sprites else mae.mean.overall}
+    if details:
+        values |= metrics.by_keypoint(f"{name}/pck", pck.per_keypoint, skeleton)
+        values |= metrics.by_group(f"{name}/pck_group", pck.per_keypoint, skeleton)
+        grid = {"image_size": (side, side), "heatmap_size": (size, size), "grid": "index"}
+        cells, true_cells = (np.asarray(keypoint_cells(jnp.asarray(points), **grid))
+                             for points in (found.keypoints, found.true_keypoints * found.visible[..., None]))
+        groups = dict(skeleton.groups) or {"all": tuple(range(len(skeleton.names)))}
+        batchwise = metrics.pck_batchwise(cells, true_cells, map_size=size, groups=groups)
+        values |= {f"{name}/pck_batchwise/{group}": value for group, value in batchwise.items()}
+    return values
+
+
+def evaluated(job: Job, data: Data) -> dict[str, Source]:
+    """Returns the test images of both domains, of the target domain if they are labelled."""
+    return {"source": data.source.test} | ({} if data.target.test is None else {"target": data.target.test})
+
+
+def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
+    """Measures both domains in detail."""
+    values = {}
+    for name, found in predictions.items():
+        values |= errors(found, outcome.method.skeleton, job.config, name, details=True)
+    return values
+
+
+def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+    """Draws predictions on images of the target domain."""
+    shown = data.target.train if data.target.test is None else data.target.test
+    draw_predictions(outcome, shown, job.folder / IMAGES / "target.png")
+
+
+# The table
+
+
+def short_list(preset: str, config: Config) -> tuple[str, ...]:
+    """Returns the variants that a preset runs when none are named."""
+    if config.data.sprites:
+        return ("source_only", "constant_centre", "adabn", "adabn_in_area", "dd", "regda", "regda_adabn", "oracle")
+    return ("source_only", "adabn", "regda", "oracle")
+
+
+def applicable(preset: str, config: Config) -> tuple[str, ...]:
+    """Returns the variants that suit a preset: some need one keypoint in a known area, some several keypoints."""
+    unsuited = ("area_ground_false",) if config.data.sprites else ("constant_centre", "adabn_in_area")
+    return tuple(name for name in VARIANTS if name not in unsuited)
+
+
+def shortened(config: Config, steps: int) -> Config:
+    """Returns the config with `steps` steps of adaptation and everything else that counts steps scaled alike."""
+    factor = steps / config.steps
+    return replace(config, steps=steps, pretraining_steps=max(1, round(config.pretraining_steps * factor)),
+                   coefficient_steps=max(1, round(config.coefficient_steps * factor)))
+
+
+def columns(config: Config) -> tuple[Column, ...]:
+    """Returns PCK first, except on sprites, where the paper counts the error."""
+    pck = Column("target/pck", f"target PCK at {100 * config.pck_threshold:g} % of the side", "%", 100.0, 1, "higher")
+    source = Column("source/pck", "source PCK", "%", 100.0, 1, "higher")
+    if config.data.sprites:
+        return (Column("target/mae", "target MAE, x + y", "", 1.0, 3, "lower"), pck, source)
+    return (pck, Column("target/mae", "target MAE", "px", 1.0, 2, "lower"), source)
+
+
+def paper(preset: str, config: Config, variant: str) -> dict[str, float]:
+    """Returns the paper's numbers for a variant, where it printed one for this setting."""
+    if variant in PAPER_PCK.get(preset, {}):
+        return {"target/pck": PAPER_PCK[preset][variant]}
+    direction = preset.removeprefix("dsprites_").removeprefix("small_")
+    found = PAPER_SPRITES_MAE.get(direction, {})
+    return {"target/mae": found[variant]} if variant in found else {}
+
+
+def predicting(stored: StoredRun) -> Predicting:
+    """Returns a finished run as a function of new images, letterboxed."""
+    config, variant, skeleton = stored
+    return Predicting(build(config, skeleton, variant), Letterbox(config.data.image_size),
+                      score_kind(config.heatmaps.decoder, logits=True))
+
+
+SYSTEM = System(
+    "regda", "RegDA: unsupervised domain adaptation of keypoints", PRESETS, VARIANTS, open_data, train, evaluated,
+    measure, columns, predicting, short_list, applicable, shortened, batch_size=lambda config: 2 * config.batch_size,
+    paper=paper, draw=draw)
+
+if __name__ == "__main__":
+    from experiments.command_line import main
+
+    main("regda")

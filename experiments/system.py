@@ -1,0 +1,347 @@
+"""The skeleton of every experiment: what a system is, and the one way in which a variant is run.
+
+    finished? -> open the data -> begin the record -> train -> predict -> measure -> draw -> save -> record
+
+A system's module says what its paper says: presets, variants, stages, measures. What a pod, a sweep over seeds or a
+preempted run needs stands here, and no system knows of it.
+"""
+import importlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+from etils import epath
+
+from experiments.configs import config_as_json, config_from_json
+from kpjax.drawing.overlays import prediction_sheet, write_png
+from kpjax.errors import InputError
+from kpjax.evaluation.calibration import score_table, write_score_table
+from kpjax.files import atomic, make_folder, read_json, strict, write_json
+from kpjax.images.transforms import Transform
+from kpjax.input.source import Source, subset
+from kpjax.input.stream import stream
+from kpjax.reports.table import Column
+from kpjax.structures import Method, Skeleton, Trained, skeleton_from_json
+from kpjax.training import fit as fitting
+from kpjax.training.checkpoints import check_identity
+from kpjax.training.evaluation import Gathered, predict_source
+from kpjax.training.fit import Fitted
+from kpjax.training.mesh import agreed
+from kpjax.training.run_folder import write_config, write_results
+from kpjax.training.stages import Stage, stage
+from kpjax.training.trees import load_trained, save_trained
+
+FORMAT = 2  # of config.json: 2 is nested
+PREDICTIONS = "predictions.npz"  # of the evaluation sets, in a run's folder
+IMAGES = "images"  # folder of the images of a run
+OWN = "own"  # the preset for people's own data, whose systems lie in experiments/own/
+
+
+class Variant(NamedTuple):
+    """One line of a table: what is compared, and how it is built."""
+
+    kind: str  # method, baseline, control, ablation or oracle
+    line: str  # what it is, in one line
+    label: str = ""  # the paper's name for it
+    recipe: Any = None  # how it is built, in the system's own words
+
+
+class Job(NamedTuple):
+    """One variant of one seed."""
+
+    system: str
+    config: Any  # nested; has `summary` and `steps`, of the last stage
+    preset: str
+    variant: str
+    seed: int
+    workdir: epath.Path
+    data_dir: epath.Path
+    fit: Callable[..., Fitted] = fitting.fit
+
+    @property
+    def preset_folder(self) -> epath.Path:
+        """runs/<system>/<preset>, absolute."""
+        return preset_folder(self.workdir, self.system, self.preset)
+
+    @property
+    def folder(self) -> epath.Path:
+        """runs/<system>/<preset>/<variant>/seed-<n>."""
+        return self.preset_folder / self.variant / f"seed-{self.seed}"
+
+    @property
+    def title(self) -> str:
+        """The job in a few words."""
+        return f"{self.variant}, seed {self.seed}"
+
+    def identity(self, **more: Any) -> dict[str, Any]:
+        """Returns all that must stay the same for a run to be resumed. more: such as digests of the data."""
+        return {"format": FORMAT, "variant": self.variant, "seed": self.seed, "config": config_as_json(self.config),
+                **strict(more)}
+
+    def stage(self, name: str, train: Callable[[epath.Path], Fitted], *, config: Mapping[str, Any],
+              parents: Mapping[str, str] | None = None, preset: str = "") -> Stage:
+        """Returns a stage that variants of a seed share, trained by `train(folder)` if it is not finished.
+
+        Args:
+            name: of the stage's folder.
+            train: trains it, or resumes it.
+            config: all that its result depends on.
+            parents: digests of the stages that it starts from.
+            preset: whose folder keeps the stage; this job's if empty.
+        """
+        return stage(preset_folder(self.workdir, self.system, preset or self.preset), name, self.seed, train,
+                     config=strict(config), parents=parents)
+
+
+class Outcome(NamedTuple):
+    """A trained variant."""
+
+    method: Method  # predicts
+    trained: Trained
+    steps: int  # that a table compares: of all stages that the variant has seen
+    images_per_second: float = 0.0
+    wall_seconds: float = 0.0
+    metrics: Mapping[str, float] = {}  # measured while it trained
+    predictions: Mapping[str, Gathered] = {}  # made while it trained
+
+
+class Data(Protocol):
+    """Data of one seed, as `System.open` returns them; each system has fields of its own."""
+
+    identity: Mapping[str, Any]  # digests that a resumed run must find again
+    summary: str  # sizes, for the first line of a run
+
+
+class Predicting(NamedTuple):
+    """A finished run as a function of new images."""
+
+    method: Method
+    transform: Transform  # of an image of any size to the square one that the method reads
+    score_kind: str  # scores of two kinds do not compare
+
+
+class StoredRun(NamedTuple):
+    """A run's folder, read back."""
+
+    config: Any
+    variant: str
+    skeleton: Skeleton
+
+
+def no_paper(preset: str, config: Any, variant: str) -> Mapping[str, float]:
+    """Returns no number: the paper has none."""
+    return {}
+
+
+def no_images(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+    """Draws nothing."""
+
+
+class System(NamedTuple):
+    """One paper: presets, variants, and the parts of a run that are its own."""
+
+    name: str
+    summary: str  # one line
+    presets: Mapping[str, Any]
+    variants: Mapping[str, Variant]
+    open: Callable[[Job], Any]  # -> Data
+    train: Callable[[Job, Any], Outcome]  # the paper's stages
+    evaluated: Callable[[Job, Any], Mapping[str, Source]]  # the sets on which the result is predicted and measured
+    measure: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], Mapping[str, float]]
+    columns: Callable[[Any], Sequence[Column]]  # of the table, by config
+    predicting: Callable[[StoredRun], Predicting]
+    short_list: Callable[[str, Any], Sequence[str]]  # (preset, config) -> the variants to run without --variants
+    applicable: Callable[[str, Any], Sequence[str]]  # (preset, config) -> the variants that suit it
+    shortened: Callable[[Any, int], Any]  # (config, steps of the last stage) -> config with all stages scaled
+    batch_size: Callable[[Any], int]  # of predictions, by config
+    paper: Callable[[str, Any, str], Mapping[str, float]] = no_paper  # (preset, config, variant) -> printed numbers
+    draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None] = no_images  # images, and files of its own
+    # (config, the flags that were typed) -> the config with all others chosen from the data, each reported with its
+    # reason; the same for the same command, so that it resumes. Typed steps are chosen, too: other counts scale with
+    # them.
+    resolved: Callable[[Any, Collection[str]], Any] | None = None
+
+
+def preset_folder(workdir: epath.PathLike, system: str, preset: str) -> epath.Path:
+    """Returns runs/<system>/<preset>, absolute."""
+    workdir = epath.Path(workdir)
+    return (workdir if "://" in str(workdir) else epath.Path(workdir).absolute()) / system / preset
+
+
+def system_of(name: str, preset: str = "") -> System:
+    """Imports a system by its module's name; people's own data have a system of their own, derived from it."""
+    own = preset.partition("-")[0] == OWN
+    return importlib.import_module(f"experiments.own.{name}" if own else f"experiments.{name}").SYSTEM
+
+
+# A run
+
+
+def result_of(job: Job) -> Trained:
+    """Returns the result of a job that another one starts from, trained now if it is not there yet."""
+    run(system_of(job.system, job.preset), job)
+    return load_trained(job.folder / "model")
+
+
+def run(system: System, job: Job, *, fit: Callable[..., Fitted] | None = None) -> None:
+    """Trains and evaluates one variant of one seed and writes its results; a finished run is left as it is.
+
+    fit: stands in for `kpjax.training.fit.fit`, in this run and in those that it needs.
+    Raises InputError for a finished run of another configuration, and whatever its parts raise.
+    """
+    job = job._replace(fit=fit) if fit else job
+    if finished(job):
+        print(f"{job.title}: finished before, in {job.folder}")
+        return
+    data = system.open(job)
+    if jax.process_index() == 0:
+        make_folder(job.folder)
+        write_config(job.folder, job.identity(**data.identity))
+    print(f"{job.title}: {system.variants[job.variant].line}; {data.summary}")
+    outcome = system.train(job, data)
+    predictions = dict(outcome.predictions) | predict(
+        outcome, system.evaluated(job, data), batch_size=system.batch_size(job.config))
+    if jax.process_index() == 0:
+        write_predictions(job.folder, predictions)
+    values = dict(outcome.metrics) | dict(system.measure(job, data, outcome, predictions))
+    system.draw(job, data, outcome, predictions)
+    if jax.process_index() == 0:
+        write_json(job.folder / "skeleton.json", asdict(outcome.method.skeleton))
+        save_trained(job.folder / "model", outcome.trained)
+    _record(system, job, outcome, values)
+
+
+def measure_again(system: System, job: Job) -> None:
+    """Measures a finished run once more, by its stored predictions and parameters, and writes its results anew.
+
+    Metrics that were measured while it trained are kept.
+    """
+    stored = read_json(job.folder / "results.json")
+    data, method = system.open(job), system.predicting(stored_run(system, job.folder)).method
+    outcome = Outcome(method, load_trained(job.folder / "model"), stored["steps"], stored["images_per_second"],
+                      stored["wall_seconds"], {name: float(value) for name, value in stored["metrics"].items()})
+    _record(system, job, outcome, dict(outcome.metrics) | dict(system.measure(
+        job, data, outcome, read_predictions(job.folder))))
+
+
+def _record(system: System, job: Job, outcome: Outcome, values: Mapping[str, float]) -> None:
+    if jax.process_index() == 0:
+        write_results(job.folder, experiment=system.name, preset=job.preset, variant=job.variant, seed=job.seed,
+                      steps=outcome.steps, metrics=values, images_per_second=outcome.images_per_second,
+                      wall_seconds=outcome.wall_seconds, config=config_as_json(job.config))
+    shown = [column.metric for column in system.columns(job.config) if column.metric in values]
+    print(f"{job.title}: " + ", ".join(f"{name} {values[name]:.3f}" for name in shown))
+
+
+def finished(job: Job) -> bool:
+    """Returns whether a run has its results already. Raises InputError if they are of another configuration."""
+    if not agreed(lambda: (job.folder / "results.json").exists()):
+        return False
+    stored = read_json(job.folder / "config.json")
+    if stored.get("format") != FORMAT:
+        raise InputError(f"{job.folder / 'config.json'}: format {stored.get('format', 1)}, this version writes "
+                         f"{FORMAT}; choose another workdir, or start over with fresh")
+    check_identity(stored, job.identity(), job.folder / "config.json")
+    return True
+
+
+def stored_run(system: System, folder: epath.PathLike) -> StoredRun:
+    """Reads the config, variant and skeleton of a run. Raises InputError for a run of another format."""
+    folder = epath.Path(folder)
+    stored = read_json(folder / "config.json")
+    if stored.get("format") != FORMAT:
+        raise InputError(f"{folder / 'config.json'}: format {stored.get('format', 1)}, this version reads {FORMAT}; "
+                         "train again, or use the version that wrote it")
+    template = next(iter(system.presets.values()))
+    return StoredRun(config_from_json(template, stored["config"]), stored["variant"], skeleton_from_json(read_json(folder / "skeleton.json")))
+
+
+# Pieces that the systems' stages are made of
+
+
+def fit_sources(
+    job: Job, method: Method, sources: Mapping[str, Source], *, batch_size: int, steps: int, stage: str,
+    folder: epath.Path, unlabelled: Collection[str] = (), repeats: bool = True, config: Mapping[str, Any],
+    **options: Any,
+) -> Fitted:
+    """Fits a method on batches of its sources, this process's share of each.
+
+    Args:
+        job: gives the seed and `fit`.
+        method: reads its streams from `sources` by name.
+        sources: training images.
+        batch_size: of each stream.
+        steps: of this stage.
+        stage: enters the random keys.
+        folder: of checkpoints and logs.
+        unlabelled: streams whose labels are stripped.
+        repeats: whether a batch may be larger than its source.
+        config: all that must stay the same for the stage to be resumed.
+        options: of `fit`.
+    """
+    streams = {
+        name: stream(sources[name], batch_size=batch_size, seed=job.seed, labelled=name not in unlabelled,
+                     repeats=repeats, process_index=jax.process_index(), process_count=jax.process_count())
+        for name in method.streams}
+    return job.fit(method, streams, steps=steps, key=jax.random.key(job.seed), stage=stage, folder=folder,
+                   config=config, **options)
+
+
+def predict(outcome: Outcome, sources: Mapping[str, Source], *, batch_size: int) -> dict[str, Gathered]:
+    """Predicts the evaluation sets."""
+    return {name: predict_source(outcome.method, outcome.trained, source, batch_size=batch_size)
+            for name, source in sources.items()}
+
+
+def write_predictions(folder: epath.Path, predictions: Mapping[str, Gathered]) -> None:
+    """Writes all predictions into a run's folder, so that a changed measure needs no training."""
+    named = {f"{name}/{field}": array for name, found in predictions.items()
+             for field, array in found._asdict().items()}
+    with atomic(folder / PREDICTIONS) as path, path.open("wb") as file:
+        np.savez_compressed(file, **named)
+
+
+def read_predictions(folder: epath.PathLike) -> dict[str, Gathered]:
+    """Reads what `write_predictions` wrote."""
+    path = epath.Path(folder) / PREDICTIONS
+    if not path.exists():
+        raise InputError(f"{path}: not found; the run was made before predictions were kept, so train it again")
+    with path.open("rb") as file, np.load(file) as stored:
+        names = dict.fromkeys(name.rpartition("/")[0] for name in stored.files)
+        return {name: Gathered(*(stored[f"{name}/{field}"] for field in Gathered._fields)) for name in names}
+
+
+def draw_predictions(
+    outcome: Outcome, source: Source, path: epath.Path, *, first: int = 16, minimum_side: int = 192
+) -> None:
+    """Draws predictions on the first examples of a source, true keypoints as rings.
+
+    minimum_side: smaller images are enlarged to it. Of several processes all must call it, and the first writes.
+    """
+    some = subset(source, np.arange(min(first, len(source))))
+    found = predict_source(outcome.method, outcome.trained, some, batch_size=len(some))
+    if jax.process_index() == 0:
+        images = [some[number].image for number in range(len(some))]
+        write_png(path, prediction_sheet(
+            images, found.keypoints, found.scores, outcome.method.skeleton, true=found.true_keypoints,
+            visible=found.visible, columns=4, minimum_side=minimum_side))
+
+
+def write_scores(job: Job, outcome: Outcome, source: Source, *, batch_size: int, kind: str) -> None:
+    """Writes score_table.json: how likely a keypoint of a score is right, by labels that were held out.
+
+    source: its `scale` is the diagonal of the labelled body. kind: of the scores. Of several processes all must call
+    it, and the first writes.
+    """
+    found = predict_source(outcome.method, outcome.trained, source, batch_size=batch_size)
+    distances = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1) / found.scale[:, None]
+    if jax.process_index() == 0:
+        make_folder(job.folder)
+        write_score_table(job.folder, score_table(found.scores, distances, found.visible, kind=kind))
+
+
+def no_training(trained: Trained) -> Fitted:
+    """Returns what `fit` would, for a variant that trains nothing."""
+    return Fitted(trained, trained, 0, {}, 0.0, 0.0, 0)
