@@ -149,6 +149,7 @@ def to_square(image: np.ndarray, given: Mapping[str, Any], box: Sequence[float] 
         given: `input` of predictor.json.
         box: x, y, width, height of its edges, pixel 0 spanning 0 to 1. The square then has `box_margin` times its
             longer side; without a box the whole image is centred on black.
+
     Returns:
         The square (S, S, 3) uint8, and the map (3, 3) float32 from its pixels to the image's.
     """

@@ -79,8 +79,10 @@ def write_predictor(
         transform: brings images to the square that `predict` takes.
         provenance: copied into predictor.json.
         overwrite: replaces an earlier predictor, and nothing else.
+
     Returns:
         The content of predictor.json.
+
     Raises:
         InputError: for a folder that is not free or cannot be written, and a transform that `input_of` refuses.
     """

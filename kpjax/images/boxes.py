@@ -1,7 +1,7 @@
-"""Boxes round keypoints, and the maps that place an image of any size in a square one. Host side, numpy.
+"""Boxes around keypoints, and the maps from images of any size to squares. Host side, numpy.
 
-A box is (left, upper, right, lower) in pixels. Maps are (3, 3) float32 from the image's pixels to the placed ones,
-the centre of the top-left pixel at (0, 0).
+A box is (left, upper, right, lower) in pixels. Maps are (3, 3) float32 from the image's pixels to the square's, the
+centre of the top-left pixel at (0, 0).
 """
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from kpjax.errors import InputError
 
 
 def tight_box(keypoints: np.ndarray, visible: np.ndarray | None = None) -> np.ndarray:
-    """The smallest box (4,) float64 that holds all keypoints (K, 2), or those with visible (K,) above 0.
+    """Returns the smallest box (4,) float64 around all keypoints (K, 2), or those with visible (K,) above 0.
 
     Raises InputError if there is none.
     """
@@ -19,15 +19,15 @@ def tight_box(keypoints: np.ndarray, visible: np.ndarray | None = None) -> np.nd
     if visible is not None:
         points = points[np.asarray(visible) > 0]
     if not len(points):
-        raise InputError("keypoints: a box was asked for and none is visible; leave the example out or give it a box")
+        raise InputError("keypoints: none is visible, so they have no box; leave the example out or give it a box")
     return np.concatenate([points.min(0), points.max(0)])
 
 
 def square_box(box: np.ndarray, width: int, height: int, factor: float = 1.5) -> np.ndarray:
-    """A square of `factor` times the box's longer side about its centre, shifted and cut to fit the image.
+    """Returns a square of `factor` times the box's longer side about its centre, shifted and cut to fit the image.
 
-    Returns (4,) int64; the last column and row belong to the box, so that its side is right - left + 1.
-    Halves are rounded to even, as the code of RegDA (Jiang et al. 2021) does.
+    (4,) int64; the last column and row belong to the box, so that its side is right - left + 1. Halves are rounded to
+    even, as in the code of RegDA (Jiang et al. 2021).
     """
     left, upper, right, lower = (float(edge) for edge in box)
     side = min(round(factor * max(right - left, lower - upper)), min(width, height))
@@ -40,13 +40,13 @@ def square_box(box: np.ndarray, width: int, height: int, factor: float = 1.5) ->
 
 
 def box_area(box: np.ndarray) -> float:
-    """The number of pixels in a box whose last column and row belong to it; 0 if it is inside out."""
+    """Returns the number of pixels in a box that includes its last column and row; 0 if it is inside out."""
     left, upper, right, lower = box
     return float(max(right - left + 1, 0) * max(lower - upper + 1, 0))
 
 
 def box_intersection(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The box (4,) that two boxes share; inside out, and of area 0, if they share none."""
+    """Returns the box (4,) that two boxes share; inside out, of area 0, if they share none."""
     first, second = np.asarray(first), np.asarray(second)
     return np.concatenate([np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])])
 
@@ -61,7 +61,7 @@ class Fit(NamedTuple):
 
 
 def letterbox_fit(width: int, height: int, side: int) -> Fit:
-    """The largest copy with the same aspect, its sides rounded, in the middle of a square (one off if it is odd)."""
+    """Fits the largest copy of the same aspect, its sides rounded, into the middle of a square (one off if odd)."""
     _check_size(width, height, side)
     scale = min(side / width, side / height)
     new_width, new_height = max(round(scale * width), 1), max(round(scale * height), 1)
@@ -69,23 +69,28 @@ def letterbox_fit(width: int, height: int, side: int) -> Fit:
 
 
 def letterbox_map(width: int, height: int, side: int) -> np.ndarray:
-    """The map of `letterbox_fit`, edge to edge, as Pillow and jax.image.resize sample."""
+    """Returns the map of `letterbox_fit`, edge to edge, as Pillow and jax.image.resize sample."""
     fit = letterbox_fit(width, height, side)
     return _stretch(fit.width / width, fit.height / height, fit.left, fit.upper)
 
 
 def stretch_map(width: int, height: int, side: int) -> np.ndarray:
-    """The map of an image stretched over a whole square, edge to edge."""
+    """Returns the map of an image stretched over a square, edge to edge."""
     _check_size(width, height, side)
     return _stretch(side / width, side / height, 0, 0)
 
 
 def crop_map(box: np.ndarray, side: int, *, grid: str = "half_pixel") -> np.ndarray:
-    """The map of a box (left, upper, right, lower), cut out and stretched over a square.
+    """Returns the map of a box stretched over a square.
 
-    The columns left to right - 1 are kept, as Pillow's crop does, and the rows alike. grid: "half_pixel", edge to
-    edge, as images are resized, or "index", (x - left) * side / width, as the official RegDA code moves keypoints.
-    Raises InputError for an empty box.
+    Args:
+        box: left, upper, right, lower; columns left to right - 1 and rows alike are kept, as in Pillow's crop.
+        side: of the square.
+        grid: "half_pixel", edge to edge, as images are resized, or "index", (x - left) * side / width, as the official
+            RegDA code moves keypoints.
+
+    Raises:
+        InputError: for an empty box.
     """
     left, upper, right, lower = (float(edge) for edge in box)
     if right <= left or lower <= upper:
@@ -99,7 +104,7 @@ def crop_map(box: np.ndarray, side: int, *, grid: str = "half_pixel") -> np.ndar
 
 
 def pad_to_square_fit(width: int, height: int, side: int) -> Fit:
-    """The copy whose longer side is `side` and whose shorter one is cut to whole pixels, in the middle of a square."""
+    """Fits a copy into the middle of a square, its longer side at `side` and its shorter one truncated."""
     _check_size(width, height, side)
     longer = max(width, height)
     new_width, new_height = max(side * width // longer, 1), max(side * height // longer, 1)
@@ -107,7 +112,7 @@ def pad_to_square_fit(width: int, height: int, side: int) -> Fit:
 
 
 def pad_to_square_map(width: int, height: int, side: int) -> np.ndarray:
-    """How the official RegDA code moves the keypoints of LSP: index times side / longer side, plus half the padding.
+    """Returns the official RegDA code's map of LSP keypoints: index times side / longer side, plus half the padding.
 
     Half an odd padding is a real number here, while the image itself is pasted at its floor (`pad_to_square_fit`).
     """
@@ -116,11 +121,19 @@ def pad_to_square_map(width: int, height: int, side: int) -> np.ndarray:
 
 
 def person_map(centre: tuple[float, float], length: float, side: int, *, degrees: float = 0.0) -> np.ndarray:
-    """The crop of the official HRNet code (Sun et al. 2019): a square of `length` px about `centre` onto one of `side`.
+    """Returns the map of the official HRNet code (Sun et al. 2019) from a square of the image to one of `side`.
 
-    degrees: how far the square is turned in the image, x towards y. The centre lands on (side / 2, side / 2) and one
-    pixel becomes side / length, without the half pixel of a resampling. That code calls length / 200 the scale.
-    Raises InputError for a length that is not positive.
+    The centre lands on (side / 2, side / 2) and one pixel becomes side / length, without the half pixel of a
+    resampling. That code calls length / 200 the scale.
+
+    Args:
+        centre: x, y of the square in the image.
+        length: its side in pixels.
+        side: of the result.
+        degrees: the rotation of the square in the image, x towards y.
+
+    Raises:
+        InputError: for a length that is not positive.
     """
     if not length > 0:
         raise InputError(f"box: a crop of {length:g} px was asked for; its side must be positive")
@@ -130,19 +143,19 @@ def person_map(centre: tuple[float, float], length: float, side: int, *, degrees
 
 
 def move_points(map_: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points (N, 2) under one map (3, 3), computed in float64 and returned as float32."""
+    """Moves points (N, 2) by a map (3, 3), computed in float64 and returned as float32."""
     homogeneous = np.asarray(points, np.float64) @ np.asarray(map_, np.float64)[:, :2].T + map_[:, 2]
     return (homogeneous[:, :2] / homogeneous[:, 2:]).astype(np.float32)
 
 
 def invert(map_: np.ndarray) -> np.ndarray:
-    """The inverse of a map (3, 3), computed in float64 and returned as float32."""
+    """Inverts a map (3, 3), computed in float64 and returned as float32."""
     return np.linalg.inv(np.asarray(map_, np.float64)).astype(np.float32)
 
 
 def _check_size(width: int, height: int, side: int) -> None:
     if min(width, height, side) < 1:
-        raise InputError(f"image: {width} x {height} cannot be placed in a square of side {side}; sides start at 1")
+        raise InputError(f"image: {width} x {height} has no copy in a square of side {side}; sides must be at least 1")
 
 
 def _matrix(across: float, down: float, left: float, upper: float) -> np.ndarray:
@@ -150,19 +163,19 @@ def _matrix(across: float, down: float, left: float, upper: float) -> np.ndarray
 
 
 def _stretch(across: float, down: float, left: float, upper: float) -> np.ndarray:
-    """Scaling edge to edge: pixel 0 spans 0 to 1 in both images, and centres lie at half of it."""
+    """Returns the scaling edge to edge: pixel 0 spans 0 to 1 in both images, its centre at 0.5."""
     return _matrix(across, down, 0.5 * across - 0.5 + left, 0.5 * down - 0.5 + upper)
 
 
-# Crops by annotated landmarks, as the code of "Object landmark discovery through unsupervised adaptation" (NeurIPS
+# Crops around annotated landmarks, as in the code of "Object landmark discovery through unsupervised adaptation"
 
 
-SMALLEST = 20  # pixels of a box below which its margin does not shrink with it
+SMALLEST = 20  # pixels of a box below which its margin stays constant
 LEAST_MARGIN = 8
 
 
 class Turned(NamedTuple):
-    """A map (3, 3) float64 from pixels of an image to those of the canvas that holds it turned, and the canvas."""
+    """A map (3, 3) float64 from pixels of an image to a canvas that holds it rotated, and the canvas's size."""
 
     map_: np.ndarray
     width: int
@@ -170,9 +183,9 @@ class Turned(NamedTuple):
 
 
 def turned_canvas(width: int, height: int, degrees: float) -> Turned:
-    """A turn of a whole image about (width // 2, height // 2), which goes to half of the canvas's sides.
+    """Rotates a whole image about (width // 2, height // 2), which moves to half of the canvas's sides.
 
-    A positive angle takes the x axis towards the y axis. The sides of the canvas are cut to whole pixels.
+    A positive angle turns the x axis towards the y axis. The sides of the canvas are truncated.
     """
     cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     new_width = int(height * abs(sine) + width * abs(cosine))
@@ -185,12 +198,20 @@ def turned_canvas(width: int, height: int, degrees: float) -> Turned:
 def landmark_box(
     keypoints: np.ndarray, tightness: int, width: int, height: int, visible: np.ndarray | None = None
 ) -> np.ndarray:
-    """The box (left, upper, right, lower) int64 of keypoints (K, 2) with a margin, cut to an image; its right column
-    and lower row do not belong to it.
+    """Returns the box (4,) int64 of keypoints with a margin, cut to the image.
 
-    tightness: the margin in percent of the mean of the box's two sides, cut to whole pixels; 8 pixels for boxes below
-    20. The published training draws int(70 + 4 N(0, 1)) for each view; evaluation has 64 or 16. Edges are rounded, half
-    to even, before the margin is added. Raises InputError if no keypoint is visible or the box lies outside.
+    Edges are rounded, half to even, before the margin is added. The right column and lower row are excluded.
+
+    Args:
+        keypoints: (K, 2).
+        tightness: the margin in percent of the mean of the box's sides, truncated to pixels; 8 pixels for boxes below
+            20. The published training draws int(70 + 4 N(0, 1)) for each view; evaluation uses 64 or 16.
+        width: of the image.
+        height: of the image.
+        visible: (K,); keypoints count where it is above 0.
+
+    Raises:
+        InputError: if no keypoint is visible or the box lies outside.
     """
     left, upper, right, lower = tight_box(keypoints, visible)
     extent = ((right - left) + (lower - upper)) / 2

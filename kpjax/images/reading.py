@@ -8,7 +8,7 @@ from kpjax.errors import InputError
 
 
 def read_image(path: Path) -> np.ndarray:
-    """An image (H, W, 3) uint8 as a viewer shows it: turned as its EXIF says, grey as RGB, 16 bits as the upper 8.
+    """Reads an image (H, W, 3) uint8 as viewers show it: turned by its EXIF, grey as RGB, 16 bits as the upper 8.
 
     Raises InputError if it does not decode, or only in part.
     """

@@ -1,7 +1,7 @@
-"""Videos as numbered images: files that FFmpeg reads, and folders with an image for each frame.
+"""Videos as numbered images: files that FFmpeg reads, folders with an image for each frame, and writing.
 
-The frames of a file are numbered by the sorted presentation times of its packets, those left out that an edit list
-hides. A rate or a frame count in a header is never used: neither is right for videos of variable rate or that were cut.
+The frames of a file are numbered by the sorted presentation times of its packets, without those that an edit list
+hides. The rate and frame count in a header are never used: both are wrong for videos of variable rate and cut ones.
 """
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,8 +19,8 @@ from kpjax.files import atomic
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-FRAMES_TRIED = 20  # of an AVI file, to see that they come out in the order of their times
-OUT_OF_ORDER = 8  # frames that are kept back for one that is missing
+FRAMES_TRIED = 20  # of an AVI file, to check that they are decoded in the order of their times
+OUT_OF_ORDER = 8  # frames held back for a missing one
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,34 +32,34 @@ class VideoFile:
     pts: np.ndarray  # (N,) int64, presentation times in units of `time_base`, rising
     time_base: Fraction  # seconds
     size: tuple[int, int]  # width and height as shown
-    cut_off: int  # frames that the header announces and the file does not have
+    cut_off: int  # frames announced by the header and missing from the file
 
     def __len__(self) -> int:
         return len(self.pts)
 
     @property
     def times(self) -> np.ndarray:
-        """(N,) float64: when each frame is shown, in seconds."""
+        """(N,) float64: the time of each frame in seconds."""
         return self.pts * float(self.time_base)
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray | None]]:
-        """(number, image (H, W, 3) uint8) of every frame in order; None for one that does not decode."""
+        """Yields (number, image (H, W, 3) uint8) of every frame in order, None for one that does not decode."""
         due, waiting = 0, {}
         with av.open(self.path) as container:
             for frame in _decoded(container):
                 number = self._number(frame)
                 if number is not None and number >= due:
                     waiting[number] = _shown(frame)
-                # After a fault some decoders give out a few frames before an earlier one.
+                # After a fault some decoders return a few frames before an earlier one.
                 while due in waiting or len(waiting) > OUT_OF_ORDER:
                     yield due, waiting.pop(due, None)
                     due += 1
         yield from ((number, waiting.get(number)) for number in range(due, len(self)))
 
     def __getitem__(self, number: int) -> np.ndarray:
-        """Frame `number` as (H, W, 3) uint8 RGB. Raises InputError if it does not decode."""
+        """Reads frame `number` as (H, W, 3) uint8 RGB. Raises InputError if it does not decode."""
         wanted = int(self.pts[number])
-        # A second try from the very first frame: some files list key frames that are later than their times say.
+        # Tries again from the first frame: some files list key frames later than their times.
         for start in (wanted, int(self.pts[0])):
             with av.open(self.path) as container:
                 container.seek(start, stream=container.streams.video[0], backward=True)
@@ -79,14 +79,14 @@ class VideoFile:
 
 @dataclass(frozen=True, eq=False)
 class FrameFolder:
-    """A folder with an image for each frame, in the order of the numbers in their names. Read as a `VideoFile` is."""
+    """A folder with an image for each frame, ordered by the numbers in their names; read as a `VideoFile`."""
 
     path: Path
     name: str
     files: tuple[Path, ...]
     size: tuple[int, int]  # width and height of the first
     cut_off: int = 0
-    times: None = None  # images do not say when they were taken
+    times: None = None  # images carry no times
 
     def __len__(self) -> int:
         return len(self.files)
@@ -111,24 +111,24 @@ Video = VideoFile | FrameFolder
 
 
 def open_video(path: Path, name: str | None = None) -> Video:
-    """A video file, or a folder of images, ready to be read; files take one pass over their packets.
+    """Opens a video file or a folder of images; files take one pass over their packets.
 
-    name: under which it is known, the file's name if None. Raises InputError for what is no video, has no frame that
-    decodes, or shows its frames in another order than their time stamps say.
+    name: in messages and results, by default that of the file. Raises InputError for a path that is no video, has no
+    frame that decodes, or decodes in another order than its time stamps.
     """
     path = Path(path)
     name = name or path.name
     if path.is_dir():
         files = tuple(sorted(_images(path), key=lambda file: _natural(file.name)))
         if not files:
-            raise InputError(f"{path}: there is no image in this folder; name a video file or a folder of frames")
+            raise InputError(f"{path}: there is no image in this folder; give a video file or a folder of frames")
         return FrameFolder(path, name, files, _first_size(path, files))
     if not path.is_file():
-        raise InputError(f"{path}: there is no such file; name a video file or a folder of frames")
+        raise InputError(f"{path}: there is no such file; give a video file or a folder of frames")
     try:
         with av.open(path) as container:
             if not container.streams.video:
-                raise InputError(f"{path}: there is no video in this file; name another one")
+                raise InputError(f"{path}: there is no video in this file; give another one")
             pts, stored = _times(container)
             stream = container.streams.video[0]
             time_base, announced = stream.time_base, stream.frames
@@ -142,37 +142,37 @@ def open_video(path: Path, name: str | None = None) -> Video:
         raise InputError(f"{path}: no frame of this video can be decoded; leave it out or fetch it again")
     order = [frame.pts for frame in first]
     if None in order or order != sorted(order):
-        raise InputError(f"{path}: AVI has no right time stamps for this codec; "
-                         f"write it anew, for example ffmpeg -i {path.name} {path.stem}.mp4")
+        raise InputError(f"{path}: AVI has wrong time stamps for this codec; "
+                         f"convert it, for example ffmpeg -i {path.name} {path.stem}.mp4")
     height, width = _shown(first[0]).shape[:2]
     return VideoFile(path, name, pts, time_base, (width, height), max(announced - stored, 0))
 
 
 def find_videos(*paths: Path) -> tuple[Video, ...]:
-    """All videos that are meant by some files and folders, sorted, each name once.
+    """Opens all videos in files and folders, sorted.
 
-    A folder stands for the video files in it and below it and for the folders of images below it; a folder that holds
-    images and no video file is one video itself. Names are paths below the folder. Raises InputError if a path holds
-    no video, or two have one name.
+    A folder stands for the video files and folders of images in and below it; a folder with images and no video file
+    is a video itself. Names are paths below the folder. Raises InputError for a path without a video, and two videos
+    of one name.
     """
     found: dict[str, Video] = {}
     for root in (Path(path) for path in paths):
-        places = _below(root) if root.is_dir() else [root]
-        if not places:
+        files = _below(root) if root.is_dir() else [root]
+        if not files:
             raise InputError(f"{root}: there is no video in this folder ({', '.join(VIDEO_SUFFIXES)}, or a folder of "
-                             "images); name another one")
-        for place in places:
-            name = root.name if place == root else place.relative_to(root).as_posix()
+                             "images); give another one")
+        for file in files:
+            name = root.name if file == root else file.relative_to(root).as_posix()
             if name in found:
-                raise InputError(f"{place}: {found[name].path} has the same name; rename one of the two")
-            found[name] = open_video(place, name)
+                raise InputError(f"{file}: {found[name].path} has the same name; rename one of the two")
+            found[name] = open_video(file, name)
     if not found:
-        raise InputError("videos: none is named; name files or folders of videos")
+        raise InputError("videos: none is given; give files or folders of videos")
     return tuple(found.values())
 
 
 def frames_of_one_size(video: Video) -> Iterator[tuple[int, np.ndarray | None]]:
-    """The frames of a video as it gives them. Raises InputError for one of another size than the first."""
+    """Yields the frames of a video. Raises InputError for one of another size than the first."""
     for number, image in video:
         if image is not None and image.shape[1::-1] != video.size:
             raise InputError(f"{video.path}: frame {number} is {image.shape[1]}x{image.shape[0]}, the first is "
@@ -180,16 +180,16 @@ def frames_of_one_size(video: Video) -> Iterator[tuple[int, np.ndarray | None]]:
         yield number, image
 
 
-def unreadable(video: Video, numbers: list[int], flag: str = "--on-bad-frame") -> InputError:
-    """The error that says which frames of a video do not decode, and the flag of the command that leaves them out."""
+def unreadable(video: Video, numbers: list[int], option: str = "on_bad_frame='skip'") -> InputError:
+    """Returns the error that lists the frames of a video that do not decode, and the option that leaves them out."""
     shown = ", ".join(str(number) for number in numbers[:5]) + (", ..." if len(numbers) > 5 else "")
     which = f"frame {shown} does" if len(numbers) == 1 else f"frames {shown} do"
     return InputError(f"{video.path}: {which} not decode ({len(numbers)} of {len(video)}); fetch the video again, or "
-                      f"leave such frames out with {flag} skip")
+                      f"leave such frames out with {option}")
 
 
 def _times(container: av.container.InputContainer) -> tuple[np.ndarray, int]:
-    """The presentation times of the frames that are shown, sorted, and how many packets there are in all."""
+    """Returns the sorted presentation times of the frames shown, and the number of all packets."""
     times, stored = set(), 0
     for packet in container.demux(container.streams.video[0]):
         if packet.size:  # the last packet is empty: it flushes the decoder
@@ -200,7 +200,7 @@ def _times(container: av.container.InputContainer) -> tuple[np.ndarray, int]:
 
 
 def _decoded(container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
-    """Every frame that comes out; packets that do not decode are passed over."""
+    """Yields every decoded frame; packets that do not decode are skipped."""
     packets = container.demux(container.streams.video[0])
     while True:
         try:
@@ -216,7 +216,7 @@ def _decoded(container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
 
 
 def _shown(frame: av.VideoFrame) -> np.ndarray:
-    """(H, W, 3) uint8 RGB at full size, turned as a player shows it."""
+    """Returns (H, W, 3) uint8 RGB at full size, rotated as a player shows it."""
     image = frame.to_ndarray(format="rgb24")
     turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
@@ -237,20 +237,20 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _below(root: Path) -> list[Path]:
-    """Video files, and folders that hold images and no video file."""
+    """Returns video files, and folders that hold images and no video file."""
     files = [file for file in root.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()]
     with_videos = {file.parent for file in files}
-    folders = [folder for folder in (root, *(place for place in root.rglob("*") if place.is_dir()))
+    folders = [folder for folder in (root, *(path for path in root.rglob("*") if path.is_dir()))
                if folder not in with_videos and _images(folder)]
-    return sorted([*files, *folders], key=lambda place: _natural(place.as_posix()))
+    return sorted([*files, *folders], key=lambda path: _natural(path.as_posix()))
 
 
 def _natural(name: str) -> list[tuple[int, int | str]]:
-    """The key under which frame2 comes before frame10."""
+    """Returns a sort key that puts frame2 before frame10."""
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name)]
 
 
-# Images written as a video that browsers play
+# Writing, as a video that browsers play
 
 
 CLOCK = 90_000  # time stamps a second; every usual rate is a whole number of them
@@ -259,12 +259,19 @@ CLOCK = 90_000  # time stamps a second; every usual rate is a whole number of th
 def write_video(
     path: Path, frames: Iterable[np.ndarray], *, rate: float = 25.0, times: Sequence[float] | np.ndarray | None = None,
 ) -> Path:
-    """Writes frames (H, W, 3) uint8 as H.264 (yuv420p) and returns the path.
+    """Writes a video as H.264 (yuv420p), whole or not at all.
 
-    rate: frames a second. times: when each frame is shown, in seconds, rising; it takes the place of `rate`, so that a
-    video of variable rate keeps its times. An odd width or height is padded by one black column or row, since H.264
-    has none. The file appears under its name once it is whole. Raises InputError without a frame, for frames of
-    several sizes, or times that do not rise or are not as many as the frames.
+    Args:
+        path: of the file.
+        frames: (H, W, 3) uint8. An odd side is padded by one black column or row, since H.264 has none.
+        rate: frames a second.
+        times: rising, one for each frame, in seconds; replaces `rate` for videos of variable rate.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: without frames, for frames of several sizes, and for times that do not rise or match the frames.
     """
     path = Path(path)
     clock = Fraction(1, CLOCK)

@@ -28,6 +28,7 @@ def equivariance_error(
         moved_back: (M, N, K, 2) on the images under M maps, moved back by the inverse maps.
         counted: (M, N, K) bool, False where a map moves a point out of the image.
         diagonal: px.
+
     Returns:
         (N,) in diagonals, the mean over maps and keypoints; nan where nothing counts.
     """

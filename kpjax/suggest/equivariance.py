@@ -31,6 +31,7 @@ def predicted_under(
         images: (B, S, S, 3) uint8.
         keypoints: (B, K, 2), as predicted on them, in their pixels.
         maps: (M, 3, 3).
+
     Returns:
         (keypoints (M, B, K, 2) in pixels of the images, (M, B, K) bool: whether the map keeps `keypoints` inside).
     """

@@ -48,8 +48,10 @@ def write_proposals(
         proposals: each with a name of its own in its folder.
         skeleton: of the proposals.
         scorer: the name of the predictor, for tables that have one.
+
     Returns:
         The files that are no images.
+
     Raises:
         InputError: for an unknown format, a library that is not installed, and a disc that refuses.
     """
@@ -81,7 +83,7 @@ def _table(images: Images, skeleton: Skeleton, scorer: str) -> Table:
 def _deeplabcut(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
     """Writes `labeled-data/<video>/machinelabels-iter0.csv` and .h5, as DeepLabCut's search for outliers does."""
     pairs = tuple((skeleton.names[a], skeleton.names[b]) for a, b in skeleton.edges)
-    config = Config(skeleton.names, (), (), pairs, scorer, {}, {})
+    config = Config(skeleton.names, (), (), pairs, scorer, {})
     videos = {str(one.frame.path.absolute()): one.image.shape[1::-1] for one in images.values()
               if one.frame.number is not None}
     write_text(folder / "config.yaml", config_text(config, folder.absolute(), videos))

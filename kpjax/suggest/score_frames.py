@@ -58,8 +58,10 @@ def score_frames(
         every: the step between frames of a video.
         batch_size: images at a time.
         tick: called with the number of frames passed.
+
     Returns:
         The predictions; frames that do not decode are left out and named.
+
     Raises:
         InputError: if no frame can be read.
     """

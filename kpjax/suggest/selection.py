@@ -23,6 +23,7 @@ def k_centre(
         count: how many; all N if there are fewer.
         first: the image to begin with. If None, without `taken`, the one nearest to the mean.
         taken: (L, F), features of images to keep away from, such as labelled ones.
+
     Returns:
         (count,) int64 numbers of images in order of selection; the first of equally far ones.
     """
@@ -55,6 +56,7 @@ def best_apart(
         videos: (N,), the number of each video, below 0 for single images, to which no distance applies.
         frames: (N,), the number of each frame in its video.
         apart: frames between two of one video.
+
     Returns:
         (count,) int64 numbers of images, from the highest value down.
     """
@@ -89,6 +91,7 @@ def choose(
         diverse: selects from the 4 * count best by `k_centre`, starting at the best; else simply the best.
         taken: (L, F), features of labelled images.
         videos, frames, apart: see `best_apart`.
+
     Returns:
         (n,) int64 numbers of images, in the order in which to label them.
     """

@@ -177,5 +177,5 @@ def test_crops_by_landmarks():
     *_, crop = WindowCrop(64, 100)(image, points, np.ones(5), np.float32(10))
     np.testing.assert_allclose(crop[:2] @ [64, 64, 1], [138, 182])
     for transform in (LandmarkCrop(64), MarginCrop(64), WindowCrop(64)):
-        with pytest.raises(InputError, match="neither one nor a box"):
+        with pytest.raises(InputError, match="and the example has neither"):
             transform(image, points, np.zeros(5), np.float32(10))

@@ -68,10 +68,10 @@ def test_results_are_complete(finished):
         assert ("action/accuracy" in metrics) == (variant != "mean_pose")
         assert ("action/level1" in metrics) == (variant in RECIPES)
         assert ("action/accuracy_of_true_joints" in metrics) == (variant == "supervised_bound")
-        pictures = sorted(path.name for path in (folder / "pictures").glob("*"))
+        pictures = sorted(path.name for path in (folder / "images").glob("*"))
         assert pictures == ([] if variant in WITHOUT_NETWORK else ["keypoints.png", "keypoints_moving.png"] + [
             "masks.png"] * (variant != "supervised_bound"))
-    with Image.open(finished / "pyramids" / "seed-0" / "pictures" / "keypoints_moving.png") as moving:
+    with Image.open(finished / "pyramids" / "seed-0" / "images" / "keypoints_moving.png") as moving:
         assert (moving.n_frames, moving.mode) == (6, "RGB")
     report = (finished / "report.html").read_text()
     assert "error from all keypoints" in report
@@ -101,7 +101,7 @@ def test_frames_are_painted_again_from_coordinates_alone(finished, capsys):
     levels = {"flat", "level1", "level2", "mean_picture"}
     assert set(stored["errors"]) == {f"{kind}/{level}" for kind in ("psnr", "mse") for level in levels}
     assert 0 < stored["errors"]["mse/mean_picture"] < 1
-    with Image.open(finished / "pyramids" / "seed-0" / "pictures" / "repainted.png") as sheet:
+    with Image.open(finished / "pyramids" / "seed-0" / "images" / "repainted.png") as sheet:
         assert sheet.width > 4 * repainting.SIDE
     with pytest.raises(InputError, match="none of pyramids, keynet, transporter, untrained is finished for seed 7"):
         repainting.main(["tiny", "--workdir", str(finished.parents[1]), "--seed", "7"])
@@ -398,7 +398,7 @@ def test_own_videos_that_cannot_be_used_are_named(clip, own, tmp_path_factory, c
     (folder / "3.png").write_bytes(b"no picture")
     line = said("--videos", folder)
     assert "frame 3 does not decode (1 of 7)" in line
-    assert "--on-bad-frame skip" in line
+    assert "on_bad_frame='skip'" in line
     Image.new("RGB", (48, 40)).save(folder / "3.png")
     Image.new("RGB", (30, 40)).save(folder / "5.png")
     assert "frame 5 is 30x40, the first is 48x40" in said("--videos", folder)

@@ -152,5 +152,5 @@ def test_one_crop_for_both_frames(crop):
         np.testing.assert_allclose(middle[:2], [(left + right) / 2, 30], atol=1e-4)
         if crop == "union":
             assert all((image[row] == 255).all(-1).sum() > 100 for image in (frame.image, reference.image))
-    with pytest.raises(InputError, match="cuts the frames of a video out one by one, which leaks what moves"):
+    with pytest.raises(InputError, match="crops each frame of a video on its own, which leaks what moves"):
         frame_pairs(source, window=30, batch_size=8, seed=0)

@@ -126,7 +126,7 @@ def test_avi_is_read_where_its_time_stamps_are_right(folder):
     video = open_video(encoded(folder / "plain.avi", codec="mpeg4"))
     assert [said(image) for _, image in video] == list(range(60))
     assert said(video[31]) == 31
-    with pytest.raises(InputError, match=r"b_frames.avi: AVI has no right time stamps for this codec; write it anew"):
+    with pytest.raises(InputError, match=r"b_frames.avi: AVI has wrong time stamps for this codec; convert it"):
         open_video(encoded(folder / "b_frames.avi", bf="2"))
 
 
