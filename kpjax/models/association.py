@@ -1,4 +1,4 @@
-"""KA-Net: from new keypoints to an old one, by what an extractor sees around the new ones (KAMP, stage I)."""
+"""KA-Net: an old keypoint from new ones, by the features around the new ones (KAMP, stage I)."""
 import math
 import warnings
 from typing import Literal, NamedTuple, get_args
@@ -12,14 +12,14 @@ from kpjax.models.network import small_normal
 from kpjax.models.normalization import BatchNorm
 
 Variant = Literal["paper", "wide", "with_features", "distant"]
-REFERENCE_SIDE = 64  # heatmap pixels, of the maps that the dilations below are stated for
+REFERENCE_SIDE = 64  # of the maps for which the dilations below are stated, in heatmap pixels
 WIDE_DILATIONS = (2, 4, 8)
-COARSE_CELLS = 8  # of the grid that the distant variant sees the image on, along each axis
-FREQUENCIES = 6  # octaves of sines and cosines that tell a position
+COARSE_CELLS = 8  # of the distant variant's grid of the image, along each axis
+FREQUENCIES = 6  # octaves of sines and cosines that encode a position
 
 
 class AssociationInputs(NamedTuple):
-    """What KA-Net reads of a batch for one triple."""
+    """Inputs of KA-Net: one triple in a batch."""
 
     features: jax.Array  # (B, h, w, C), of the frozen extractor
     maps: jax.Array  # (B, h, w, 2) float32, a Gaussian of peak 1 at each of the two new keypoints
@@ -27,7 +27,10 @@ class AssociationInputs(NamedTuple):
 
 
 def products(features: jax.Array, maps: jax.Array) -> jax.Array:
-    """F ⊙ h of every map, side by side: (B, h, w, C) and (B, h, w, n) to (B, h, w, n C). Zero outside the Gaussians."""
+    """Computes F ⊙ h of every map, concatenated: (B, h, w, C) and (B, h, w, n) to (B, h, w, n C).
+
+    The result is zero outside the Gaussians.
+    """
     maps = maps.astype(features.dtype)
     return (maps[..., :, None] * features[..., None, :]).reshape(*features.shape[:-1], -1)
 
@@ -35,10 +38,11 @@ def products(features: jax.Array, maps: jax.Array) -> jax.Array:
 class AssociationNetwork(nn.Module):
     """The heatmap of an old keypoint (B, h, w, 1) float32 from `AssociationInputs`, by a few 3x3 convolutions.
 
-    variant: "paper", two convolutions with BatchNorm and ReLU and one to the map. "wide", three dilated ones, so that
-        an old keypoint further away is within `reach`, and a 1x1 convolution to the map. "with_features", "paper" with
-        the features themselves beside the products.
+    variant: "paper", two convolutions with BatchNorm and ReLU and one to the map. "wide", three dilated ones, so that a
+        more distant old keypoint is within `reach`, and a 1x1 convolution to the map. "with_features", "paper" with the
+        features themselves beside the products.
     inputs: 2, or 1 where steps introduce a single new keypoint: only the first map is read then.
+
     All layers have as many channels as the features. Parameters: `conv1`, `bn1`, ..., `output`.
     """
 
@@ -77,12 +81,16 @@ class DilatedConvolution(nn.Module):
 
 
 class DistantAssociationNetwork(nn.Module):
-    """The heatmap of an old keypoint (B, h, w, 1) float32 from `AssociationInputs`, however far the new ones are.
+    """The heatmap of an old keypoint (B, h, w, 1) float32 from `AssociationInputs`, at any distance from the new ones.
 
-    Tokens are the new keypoints, each its position and the features bilinearly sampled there, and the features pooled
-    on a grid of 8 x 8 cells (or of the largest number up to 8 that divides a side). The cells of the map's own grid
-    attend to all tokens in two layers of cross-attention, and each draws its patch of the map.
-    inputs: 2, or 1 where steps introduce a single new keypoint. width: of a token. Everything is in float32.
+    Tokens are the new keypoints, each with its position and the features bilinearly sampled there, and the features
+    pooled on a grid of 8 x 8 cells (or of the largest number up to 8 that divides a side). The cells of the map's own
+    grid attend to all tokens in two layers of cross-attention, and each predicts its patch of the map.
+
+    inputs: 2, or 1 where steps introduce a single new keypoint.
+    width: of a token.
+
+    Everything is in float32.
     """
 
     inputs: int = 2
@@ -119,7 +127,7 @@ class DistantAssociationNetwork(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Queries (B, n, D) attend to a context (B, m, D) in `heads` subspaces (Vaswani et al. 2017): (B, n, D)."""
+    """Attention of queries (B, n, D) to a context (B, m, D) in `heads` subspaces (Vaswani et al. 2017): (B, n, D)."""
 
     heads: int
 
@@ -137,26 +145,28 @@ class CrossAttention(nn.Module):
 
 
 def _cells(side: int) -> int:
-    """The largest number up to COARSE_CELLS that divides a side."""
+    """Returns the largest number up to COARSE_CELLS that divides a side."""
     return max(count for count in range(1, COARSE_CELLS + 1) if side % count == 0)
 
 
 def _cell_centres(rows: int, columns: int) -> jax.Array:
-    """(rows * columns, 2) float32, (x, y) in [0, 1], in reading order."""
+    """Returns (rows * columns, 2) float32, (x, y) in [0, 1], in reading order."""
     y, x = jnp.meshgrid(*((jnp.arange(count, dtype=jnp.float32) + 0.5) / count for count in (rows, columns)),
                         indexing="ij")
     return jnp.stack([x, y], -1).reshape(-1, 2)
 
 
 def _encoded(places: jax.Array) -> jax.Array:
-    """Sines and cosines of octaves of positions in [0, 1]: (..., 2) to (..., 4 FREQUENCIES)."""
+    """Encodes positions in [0, 1] as sines and cosines of octaves: (..., 2) to (..., 4 FREQUENCIES)."""
     octaves = math.pi * 2.0 ** jnp.arange(FREQUENCIES, dtype=jnp.float32)
     angles = (places[..., None] * octaves.reshape((1,) * places.ndim + (-1,))).reshape(*places.shape[:-1], -1)
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], -1)
 
 
 def _sampled(features: jax.Array, points: jax.Array) -> jax.Array:
-    """Bilinear samples (B, n, C) of features (B, h, w, C) at points (B, n, 2), (x, y); outside, those of the border."""
+    """Samples features (B, h, w, C) bilinearly at points (B, n, 2), (x, y), as (B, n, C); outside, the border is
+    repeated.
+    """
 
     def tents(coordinate, cells):
         distance = jnp.clip(coordinate, 0, cells - 1)[..., None] - jnp.arange(cells, dtype=jnp.float32)[None, None]
@@ -171,27 +181,39 @@ def _sampled(features: jax.Array, points: jax.Array) -> jax.Array:
 def association_network(
     variant: Variant = "paper", *, inputs: int = 2, dtype: jnp.dtype = jnp.float32
 ) -> nn.Module:
-    """The KA-Net of a variant: "distant" is `DistantAssociationNetwork`, the others are `AssociationNetwork`s.
+    """Builds the KA-Net of a variant: "distant" is `DistantAssociationNetwork`, the others `AssociationNetwork`s.
 
     "with_features" warns: the old model's map is a 1x1 convolution of its features, so that a network which sees them
-    learns to copy it and associates nothing. Raises ValueError for an unknown variant or a number of inputs not 1 or 2.
+    learns to copy it and associates nothing.
+
+    Args:
+        variant: "paper", "wide", "with_features" or "distant".
+        inputs: new keypoints to read, 1 or 2.
+        dtype: of the computation; "distant" always computes in float32.
+
+    Raises:
+        ValueError: for an unknown variant or another number of inputs.
     """
     if variant not in get_args(Variant):
         raise ValueError(f"association network: variant is paper, wide, with_features or distant, got {variant!r}")
     if inputs not in (1, 2):
-        raise ValueError(f"association network: one or two new keypoints can be read, got {inputs}")
+        raise ValueError(f"association network: inputs is 1 or 2, got {inputs}")
     if variant == "with_features":
-        warnings.warn("association network: with_features sees what its teacher's map is made of and will copy it; "
+        warnings.warn("association network: with_features sees the features of its teacher's map and will copy it; "
                       "use it for comparison only", stacklevel=2)
     return DistantAssociationNetwork(inputs) if variant == "distant" else AssociationNetwork(variant, inputs, dtype)
 
 
 def reach(variant: Variant, map_side: int, support: float = 6.0) -> float:
-    """How far from a new keypoint, along each axis, KA-Net can tell one cell from another; in heatmap pixels.
+    """Returns how far from a new keypoint KA-Net can distinguish cells, along each axis, in heatmap pixels.
 
-    map_side: the shorter side of the maps. support: half the side of the Gaussians' square, 3 sigma of 2 px. Further
-    away the products are zero under the whole receptive field, and the answer is one constant. Infinite for variants
-    that see the whole image.
+    Further away the products are zero under the whole receptive field, and the answer is one constant. The reach is
+    infinite for variants that see the whole image.
+
+    Args:
+        variant: of the network.
+        map_side: the shorter side of the maps.
+        support: half the side of the Gaussians' square, 3 sigma of 2 px.
     """
     if variant in ("with_features", "distant"):
         return math.inf
@@ -200,7 +222,10 @@ def reach(variant: Variant, map_side: int, support: float = 6.0) -> float:
 
 
 def _dilations(variant: Variant, side: int) -> tuple[int, ...]:
-    """Of the 3x3 convolutions that BatchNorm and ReLU follow: a "wide" network reaches the same share of any map."""
+    """Returns the dilations of the 3x3 convolutions that BatchNorm and ReLU follow.
+
+    A "wide" network reaches the same share of any map.
+    """
     if variant != "wide":
         return (1, 1)
     return tuple(max(1, math.floor(dilation * side / REFERENCE_SIDE + 0.5)) for dilation in WIDE_DILATIONS)

@@ -1,11 +1,11 @@
 """Keypoints as the bottleneck of an image generator: IMM (Jakab et al. 2018), often called KeyNet.
 
-One image gives the appearance and the keypoints of another the geometry; the generator has to paint the other from
-both. Coordinates in here are the paper's: normalised (x, y), with the centres of the first and the last cell of either
+One image gives the appearance, the keypoints of another give the geometry, and the generator reconstructs the other
+from both. Coordinates are the paper's: normalised (x, y), with the centres of the first and the last cell of either
 axis at -1 and 1, whatever the size of the map.
 
-Two things differ from the official code (TensorFlow): strided convolutions pad alike on both sides, and a convolution
-that a normalisation follows has no bias, which the normalisation would take away again.
+Two things differ from the official code (TensorFlow): strided convolutions pad both sides alike, and a convolution
+before a normalisation has no bias, which the normalisation would cancel.
 """
 import math
 from collections.abc import Callable, Sequence
@@ -27,16 +27,16 @@ Normalization = Callable[..., nn.Module]  # (name=...) -> a layer that is called
 
 
 def normalised_points(heatmaps: jax.Array, *, sharpness: float = 1.0) -> jax.Array:
-    """Heatmaps (B, h, w, K) to their mean positions (B, K, 2), normalised (x, y), float32.
+    """Computes mean positions (B, K, 2), normalised (x, y), float32, of heatmaps (B, h, w, K).
 
-    The mean under softmax(sharpness * heatmap) over all cells of a map, as in Keypoint Pyramids (Qian et al. 2022).
+    The mean is under softmax(sharpness * heatmap) over all cells of a map, as in Keypoint Pyramids (Qian et al. 2022).
     """
     points, _ = decode_soft_argmax(heatmaps, temperature=1 / sharpness)
     return _normalised(points[..., 0], points[..., 1], heatmaps.shape[1:3])
 
 
 def normalised_points_by_axis(heatmaps: jax.Array, *, sharpness: float = 1.0) -> jax.Array:
-    """The same with one softmax for each axis, of the maps averaged over the other axis, as in IMM.
+    """Computes `normalised_points` with one softmax for each axis, of the maps averaged over the other axis, as in IMM.
 
     Averaging flattens a peak by the length of the other axis: points stay near the middle until heatmaps are far larger
     than `normalised_points` needs them.
@@ -51,17 +51,24 @@ def normalised_points_by_axis(heatmaps: jax.Array, *, sharpness: float = 1.0) ->
 
 
 def draw_normalised_points(points: jax.Array, size: tuple[int, int], width: float = 0.1) -> jax.Array:
-    """Normalised points (..., K, 2) as blobs exp(-d² / width²) of a map of `size` (h, w): (..., h, w, K) float32.
+    """Renders normalised points (..., K, 2) as blobs exp(-d² / width²): (..., h, w, K) float32.
 
     d is the normalised distance between cell and point. With 16 cells an axis a blob of width 0.1 is narrower than a
     cell: a point in the middle between four cells peaks at 0.41.
-    Raises ValueError for fewer than two cells an axis, which have no normalised coordinates.
+
+    Args:
+        points: normalised (x, y).
+        size: (h, w) of the map.
+        width: of a blob, normalised.
+
+    Raises:
+        ValueError: for fewer than two cells an axis, which have no normalised coordinates.
     """
     profiles = []
     for axis, cells in enumerate((size[1], size[0])):
         if cells < 2:
-            raise ValueError(f"draw_normalised_points: a map of {size} has no normalised coordinates; two cells an "
-                             "axis are the least")
+            raise ValueError(f"draw_normalised_points: a map of {size} has no normalised coordinates; give at "
+                             "least two cells an axis")
         half = (cells - 1) / 2
         centres = (points[..., axis].astype(jnp.float32) + 1) * half
         profiles.append(gaussian_profile(centres, cells, width * half / math.sqrt(2), window=None))
@@ -70,7 +77,7 @@ def draw_normalised_points(points: jax.Array, size: tuple[int, int], width: floa
 
 
 def _normalised(x: jax.Array, y: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Cell numbers of a map of `size` (h, w) as normalised points."""
+    """Converts cell numbers of a map of `size` (h, w) to normalised points."""
     height, width = size
     return jnp.stack([x * (2 / (width - 1)) - 1, y * (2 / (height - 1)) - 1], axis=-1)
 
@@ -82,8 +89,8 @@ class ImageEncoder(nn.Module):
     """Images (B, H, W, C) to features (B, H / s, W / s, widths[-1]) with s = 2 ** (len(widths) - 1).
 
     Two convolutions for each width, each with normalisation and ReLU; the first of every width but the first is
-    strided. The very first kernel has `first_kernel_size`, the others 3.
-    IMM's image encoder has the default widths. Parameters: `conv1`, `norm1`, `conv2`, ...
+    strided. The very first kernel has `first_kernel_size`, the others 3. IMM's image encoder has the default widths.
+    Parameters: `conv1`, `norm1`, `conv2`, ...
     """
 
     widths: Sequence[int] = IMM_WIDTHS
@@ -107,8 +114,8 @@ class ImageEncoder(nn.Module):
 class Renderer(nn.Module):
     """Features (B, h, w, C) to images (B, h s, w s, channels) float32 with s = 2 ** (len(widths) - 1).
 
-    For each width two 3x3 convolutions, each with normalisation and ReLU, then twice the resolution; at the last width
-    one such convolution and one to the channels, which has a bias, no activation, and computes in float32.
+    For each width two 3x3 convolutions, each with normalisation and ReLU, then twice the resolution. At the last width
+    there is one such convolution and one to the channels, which has a bias, no activation, and computes in float32.
     IMM's renderer has the default widths. Parameters: `conv1`, `norm1`, `conv2`, ..., `output`.
     """
 
@@ -131,11 +138,11 @@ class Renderer(nn.Module):
 
 
 class ImageGenerator(nn.Module):
-    """Paints images with the appearance of `images` and their keypoints at `points`.
+    """Images with the appearance of `images` and their keypoints at `points`.
 
     images (B, H, W, C) and normalised points (B, K, 2) to images (B, H, W, channels of the renderer) float32, not
-    bounded. The points are drawn at the size of the encoder's features and joined to them as K more channels, the only
-    way by which geometry gets through. H and W are multiples of the encoder's stride. blob_width: normalised, see
+    bounded. H and W are multiples of the encoder's stride. The points are rendered at the size of the encoder's
+    features and concatenated to them as K more channels; geometry enters in no other way. blob_width: normalised, see
     `draw_normalised_points`.
     """
 
@@ -156,10 +163,13 @@ def image_generator(
     normalization: Normalization = BatchNorm,
     dtype: jnp.dtype = jnp.float32,
 ) -> ImageGenerator:
-    """The generator of IMM: encoder widths from fine to coarse, and the same for the renderer from coarse to fine.
+    """Builds the generator of IMM. With four widths an image of 128 x 128 becomes 16 x 16 features.
 
-    With four widths an image of 128 x 128 becomes 16 x 16 features. normalization: for example
-    `functools.partial(GroupNorm, groups=8)`. dtype: what it computes in; parameters and the result are float32.
+    Args:
+        widths: of the encoder, from fine to coarse, and of the renderer from coarse to fine.
+        blob_width: of the rendered points, normalised.
+        normalization: for example `functools.partial(GroupNorm, groups=8)`.
+        dtype: of the computation; parameters and the result are float32.
     """
     widths = tuple(widths)
     return ImageGenerator(
@@ -168,17 +178,16 @@ def image_generator(
 
 
 def image_generator_for(side: int, dtype: jnp.dtype = jnp.float32) -> ImageGenerator:
-    """IMM's generator for images whose longer side is `side`: all four widths from 128 pixels on, fewer below.
+    """Builds IMM's generator for images whose longer side is `side`: all four widths from 128 pixels on, fewer below.
 
-    As many scales are left out as it takes to keep 16 cells on the side of the features, since blobs of IMM's width
-    fall between the cells of coarser ones.
+    Scales are left out so that the features keep 16 cells a side: blobs of IMM's width fall between coarser cells.
     """
     halvings = int(math.log2(max(side / 16, 1)))
     return image_generator(IMM_WIDTHS[:1 + halvings], dtype=dtype)
 
 
 def upsample_bilinear(x: jax.Array) -> jax.Array:
-    """Twice the resolution with half-pixel centres and the border repeated: (B, H, W, C) -> (B, 2H, 2W, C).
+    """Doubles the resolution, with half-pixel centres and the border repeated: (B, H, W, C) -> (B, 2H, 2W, C).
 
     A new pixel lies a quarter of a pixel beside an old one and takes 3/4 of it and 1/4 of the neighbour on that side.
     """

@@ -1,7 +1,8 @@
-"""Keypoints of several levels, coarse to fine, each found on a feature map of its own.
+"""The network of Keypoint Pyramids (Qian et al. 2022): keypoints of several levels, coarse to fine.
 
-What is left of Keypoint Pyramids (Qian et al. 2022) once it is trained; with one level, of KeyNet and Transporter.
-Coordinates are normalised (x, y), the centres of a map's first and last cell of either axis at -1 and 1.
+`KeypointLevels` finds each level on a feature map of its own and is all that a trained model keeps; with a single level
+it serves KeyNet and Transporter too. `KeypointPyramid` adds the parts that reconstruct images in training. Coordinates
+are normalised (x, y), the centres of a map's first and last cell of either axis at -1 and 1.
 """
 import math
 from collections.abc import Callable, Sequence
@@ -24,11 +25,17 @@ from kpjax.models.image_generation import (
 from kpjax.models.normalization import BatchNorm, GroupNorm
 from kpjax.models.resnet import ResNet
 
+LEVEL_SIZES = (10, 20)
+FLAT_SIZE = 30  # keypoints of a network with a single level, for comparison with both
+TRANSPORT_WIDTHS = ((128, 128), (64, 64))  # coarse to fine; a single level has the last
+TRANSPORT_DECODERS = ((128, 128, 64, 32), (128, 64, 32))
+SMALL_NORM = partial(GroupNorm, groups=8)
+
 ReadPoints = Callable[[jax.Array], jax.Array]  # heatmaps (B, h, w, K) -> normalised points (B, K, 2)
 
 
 class Levels(NamedTuple):
-    """What `KeypointLevels` makes of a batch: one entry for each level, coarse to fine."""
+    """Outputs of `KeypointLevels` for a batch: one entry for each level, coarse to fine."""
 
     heatmaps: tuple[jax.Array, ...]  # (B, h, w, K) float32, logits
     points: tuple[jax.Array, ...]  # (B, K, 2) float32, normalised
@@ -59,9 +66,10 @@ class KeypointLevels(nn.Module):
 
     features: `(images, train)` -> one feature map for each level, coarse to fine, or a single array if there is one.
     encoders: `(features, train)` -> heatmaps, one for each level, with a field `keypoints`.
-    conditioned: an encoder reads the points of the level above too, drawn as blobs at the size of its own features and
-        put before them; their gradient is kept. blob_width: of those blobs, normalised.
-    read_points: where a heatmap says its keypoint is.
+    conditioned: an encoder also reads the points of the previous level, rendered as blobs at the size of its own
+        features and concatenated before them; their gradient is kept.
+    blob_width: of those blobs, normalised.
+    read_points: computes the keypoints of heatmaps.
     """
 
     features: nn.Module
@@ -88,31 +96,24 @@ class KeypointLevels(nn.Module):
         return Levels(tuple(heatmaps), tuple(points), maps)
 
 
-# The network of Keypoint Pyramids (Qian et al. 2022)
-
-
-LEVEL_SIZES = (10, 20)
-FLAT_SIZE = 30  # keypoints of a network of one level that is compared with both
-TRANSPORT_WIDTHS = ((128, 128), (64, 64))  # coarse to fine; one level alone has the last
-TRANSPORT_DECODERS = ((128, 128, 64, 32), (128, 64, 32))
-SMALL_NORM = partial(GroupNorm, groups=8)
+# All parts that training needs
 
 
 class KeypointPyramid(nn.Module):
-    """All parts that are trained together; `kpjax.methods.discovery.pyramids` says how they are put together.
+    """All parts that are trained together; `kpjax.methods.discovery.pyramids` combines them.
 
     Parts that no term of an objective needs are never called and so have no parameters. Entries of a sequence belong to
     the levels, coarse to fine. Decoders turn features into images (B, H, W, 3) float32 that are not bounded.
     """
 
-    keypoints: KeypointLevels  # the only part that is used once it is trained
+    keypoints: KeypointLevels  # the only part that a trained model uses
     appearance: nn.Module  # Phi, of the reference frame's image
     decoder: nn.Module  # of Phi and the blobs of all keypoints
     transports: Sequence[nn.Module]  # Phi_l, of the feature map of each level
-    transport_decoders: Sequence[nn.Module]  # of what `kpjax.losses.pyramids.transported` makes of Phi_l
+    transport_decoders: Sequence[nn.Module]  # of the result of `kpjax.losses.pyramids.transported` on Phi_l
     level_decoders: Sequence[nn.Module]  # of Phi and the blobs of one level (All-Reconstruction)
     flat_transport: nn.Module  # of the finest level's feature map (All-Transport)
-    flat_decoder: nn.Module  # of what is transported by the keypoints of all levels (All-Transport)
+    flat_decoder: nn.Module  # of the features that keypoints of all levels transport (All-Transport)
 
 
 class Decoder(nn.Module):
@@ -156,21 +157,28 @@ def keypoint_pyramid(
     normalization: Normalization = BatchNorm,
     dtype: jnp.dtype = jnp.float32,
 ) -> KeypointPyramid:
-    """Keypoint Pyramids for images of 128 x 128: levels of 10 and 20 keypoints on maps of 16 x 16 and 32 x 32.
+    """Builds Keypoint Pyramids for images of 128 x 128: 10 and 20 keypoints on maps of 16 x 16 and 32 x 32.
 
-    backbone: feature maps from the finest level's on; ResNet-18 if nothing is said. pyramid_width: channels of f_l, and
-        pyramid_normalization what normalises them (None as published). encoder_widths: of the keypoint encoders.
-    appearance: Phi; IMM's image encoder with the widths (32, 64, 128) if nothing is said.
-    decoder_widths, decoder_depth: of the decoder of the joint reconstruction and of the levels' own (`Decoder`).
-    transport_widths: of the convolutions of Phi_l, TRANSPORT_WIDTHS if nothing is said; the paper wants C_1, the
-        coarse level's last, to be the larger. transport_decoder_widths: the same for the decoders, TRANSPORT_DECODERS.
-        All-Transport uses those of the finest level once more.
-    conditioned: level 2 reads the points of level 1 (`KeypointLevels`), as blobs of conditioning_width.
-    normalization: of all parts but the pyramid's own, a backbone and an appearance that are given, and ResNet's.
-    dtype: what all parts but those given compute in.
+    A single level reads the finest map; the paper's flat baselines start from it (`as_keynet`, `as_transporter`).
 
-    A single level reads the finest map, and is what the paper's flat rivals start from (`as_keynet`, `as_transporter`).
-    Raises ValueError if the sequences differ in length.
+    Args:
+        level_sizes: keypoints of each level, coarse to fine.
+        backbone: feature maps from the finest level's on; ResNet-18 by default.
+        pyramid_width: channels of f_l.
+        pyramid_normalization: of f_l; None as published.
+        encoder_widths: of the keypoint encoders.
+        appearance: Phi; by default IMM's image encoder with the widths (32, 64, 128).
+        decoder_widths, decoder_depth: of the decoder of the joint reconstruction and of the levels' own (`Decoder`).
+        transport_widths: of the convolutions of Phi_l, TRANSPORT_WIDTHS by default. In the paper C_1, the coarse
+            level's last, is the larger. All-Transport uses those of the finest level again.
+        transport_decoder_widths: of their decoders, TRANSPORT_DECODERS by default.
+        conditioned: level 2 reads the points of level 1 (`KeypointLevels`).
+        conditioning_width: of the blobs that it reads.
+        normalization: of all parts but the pyramid's own, a given backbone or appearance, and ResNet's.
+        dtype: of the computation of all parts but those given.
+
+    Raises:
+        ValueError: if the sequences differ in length.
     """
     levels = len(level_sizes)
     transport_widths = TRANSPORT_WIDTHS[-levels:] if transport_widths is None else transport_widths
@@ -210,18 +218,23 @@ def small_keypoint_pyramid(
     normalization: Normalization = SMALL_NORM,
     dtype: jnp.dtype = jnp.float32,
 ) -> KeypointPyramid:
-    """The same in small, for images whose longer side is `side`: of 64, levels have maps of 8 x 8 and 16 x 16.
+    """Builds a small `keypoint_pyramid` for images whose longer side is `side`.
 
-    Smaller images keep these maps, down to 16 pixels; larger ones have the strides 4 and 8. Sides are multiples of
-    four times the finest stride. level_sizes: of one level or two; one alone has the finer map.
-    depth: convolutions at each resolution of trunk and decoders. GroupNorm everywhere: without normalisation a decoder
-    of transported features ends at one colour.
+    With a side of 64, levels have maps of 8 x 8 and 16 x 16. Smaller images keep these maps, down to 16 pixels; larger
+    ones have the strides 4 and 8. Sides are multiples of four times the finest stride. GroupNorm is everywhere: without
+    normalisation a decoder of transported features ends at one colour.
+
+    Args:
+        level_sizes: of one level or two; a single one has the finer map.
+        side: of the images, in pixels.
+        depth: convolutions at each resolution of trunk and decoders.
+        conditioned, conditioning_width, normalization, dtype: see `keypoint_pyramid`.
     """
     levels = len(level_sizes)
     halvings = min(max(int(math.log2(side / 16)), 0), 2)
     shared = {"normalization": normalization, "dtype": dtype}
     decoder = (64, 32, 16)[:halvings + 1]
-    coarse_decoder = (64, *(max(width // 2, 16) for width in decoder))  # its features have little detail to paint
+    coarse_decoder = (64, *(max(width // 2, 16) for width in decoder))  # its features have little detail to reconstruct
     return keypoint_pyramid(
         level_sizes,
         backbone=SmallTrunk((16, 32)[2 - halvings:], depth=depth, **shared),

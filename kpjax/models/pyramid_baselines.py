@@ -1,4 +1,8 @@
-"""KeyNet as a whole: keypoints without labels, as the bottleneck of an image generator (Jakab et al. 2018, IMM)."""
+"""The networks of the baselines of Keypoint Pyramids: KeyNet and Transporter, as published and as the paper ran them.
+
+KeyNet (IMM, Jakab et al. 2018) uses keypoints as the bottleneck of an image generator. Transporter (Kulkarni et al.
+2019) transports features between the keypoints of two frames and decodes them.
+"""
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -16,9 +20,11 @@ from kpjax.models.image_generation import (
 from kpjax.models.normalization import BatchNorm
 from kpjax.models.pyramid import FLAT_SIZE, KeypointEncoder, KeypointLevels, KeypointPyramid
 
+# KeyNet
+
 
 class KeyNet(nn.Module):
-    """Keypoints of one level, and the generator that paints from another image's features and these keypoints."""
+    """Keypoints of one level, and the generator that reads another image's features and these keypoints."""
 
     keypoints: KeypointLevels
     generator: ImageGenerator
@@ -32,9 +38,14 @@ def published_keynet(
     normalization: Normalization = BatchNorm,
     dtype: jnp.dtype = jnp.float32,
 ) -> KeyNet:
-    """IMM's networks: two encoders of the same sizes with weights of their own, points by axis, and the renderer.
+    """Builds IMM's networks: two encoders of equal size with separate weights, points by axis, and the renderer.
 
-    Four widths make maps of 16 x 16 of an image of 128 x 128.
+    Args:
+        keypoints: number of keypoints.
+        widths: of both encoders; four make maps of 16 x 16 of an image of 128 x 128.
+        blob_width: of the blobs that the generator reads, normalised.
+        normalization: of all layers.
+        dtype: of the computation.
     """
     widths = tuple(widths)
     found = KeypointLevels(
@@ -44,17 +55,18 @@ def published_keynet(
 
 
 def as_keynet(network: KeypointPyramid, *, blob_width: float = 0.1) -> KeyNet:
-    """KeyNet with the parts of a `keypoint_pyramid` of one level, as Keypoint Pyramids ran it: the keypoint encoder
-    reads the pyramid's finest map. blob_width: of what the generator reads, normalised.
+    """Builds KeyNet from the parts of a `keypoint_pyramid` of one level, as Keypoint Pyramids ran it.
+
+    The keypoint encoder reads the pyramid's finest map. blob_width: of the blobs that the generator reads, normalised.
     """
     return KeyNet(network.keypoints, ImageGenerator(network.appearance, network.decoder, blob_width))
 
 
-# The networks of Transporter (Kulkarni et al. 2019): features, keypoints, and a decoder of transported features
+# Transporter
 
 
 class Transporter(nn.Module):
-    """Keypoints of one level, the features (B, h, w, C) that are transported, and the decoder that paints from them."""
+    """Keypoints of one level, the features (B, h, w, C) that are transported, and their decoder."""
 
     keypoints: KeypointLevels
     features: nn.Module
@@ -71,12 +83,19 @@ def published_transporter(
     normalization: Normalization = BatchNorm,
     dtype: jnp.dtype = jnp.float32,
 ) -> Transporter:
-    """Transporter's networks: two encoders of the same sizes with weights of their own, points by axis.
+    """Builds Transporter's networks: two encoders of equal size with separate weights, points by axis.
 
-    By default features have half the image's side, with widths (16, 16, 32, 32, 64, 64), kernel sizes (7, 3, 3, 3, 3,
-    3), strides (1, 1, 2, 1, 2, 1) and decoder_widths (128, 64, 32) a quarter. The decoder doubles the side once for
-    every width but the first. normalization: BatchNorm in the paper; its authors call normalising whole images more
-    stable, here `functools.partial(GroupNorm, groups=1)`.
+    By default features have half the image's side. They have a quarter with widths (16, 16, 32, 32, 64, 64), kernel
+    sizes (7, 3, 3, 3, 3, 3), strides (1, 1, 2, 1, 2, 1) and decoder_widths (128, 64, 32). The decoder doubles the side
+    once for every width but the first.
+
+    Args:
+        keypoints: number of keypoints.
+        widths, kernel_sizes, strides: of the convolutions of both encoders.
+        decoder_widths: of the decoder, coarse to fine.
+        normalization: BatchNorm in the paper; its authors call normalising whole images more stable, here
+            `functools.partial(GroupNorm, groups=1)`.
+        dtype: of the computation.
     """
     shared = {"normalization": normalization, "dtype": dtype}
     sizes = tuple(widths), tuple(kernel_sizes), tuple(strides)
@@ -86,9 +105,9 @@ def published_transporter(
 
 
 def as_transporter(network: KeypointPyramid) -> Transporter:
-    """Transporter with the parts of a `keypoint_pyramid` of one level, as Keypoint Pyramids ran it.
+    """Builds Transporter from the parts of a `keypoint_pyramid` of one level, as Keypoint Pyramids ran it.
 
-    The keypoint encoder reads the pyramid's finest map; what is transported are the features of `appearance`, of either
-    frame. The paper says no more of them than their size, a quarter of the image's.
+    The keypoint encoder reads the pyramid's finest map. The transported features are those of `appearance`, of either
+    frame. The paper states only their size, a quarter of the image's.
     """
     return Transporter(network.keypoints, network.appearance, network.decoder)

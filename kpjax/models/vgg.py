@@ -1,7 +1,7 @@
-"""VGG without its classifier, whose features compare images as eyes do better than pixels (perceptual losses).
+"""Features for perceptual losses: VGG without its classifier, and an untrained network where its weights are missing.
 
-Simonyan and Zisserman 2015, without normalisation layers. Layers are called `features_0`, `features_2`, ... after
-torchvision's `features.0`, `features.2`, so that published weights fit (`kpjax.models.weights.imagenet`).
+VGG (Simonyan and Zisserman 2015) has no normalisation layers here. Layers are called `features_0`, `features_2`, ...
+after torchvision's `features.0`, `features.2`, so that published weights fit (`kpjax.models.weights.imagenet`).
 """
 from collections.abc import Sequence
 
@@ -16,15 +16,19 @@ WIDTHS = (64, 128, 256, 512, 512)
 
 RELU_TAPS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")  # Johnson et al. 2016
 IMM_TAPS = ("relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_2")  # Jakab et al. 2018, called conv1_2 there
+DESCRIPTION = "random features, a stand-in: no weights of VGG were given"
+truncated_he_normal = nn.initializers.he_normal()
 
 
 class VGG(nn.Module):
     """Images (B, H, W, 3) to one feature map for each tap, from fine to coarse, in `dtype`.
 
-    depth: 16 or 19. taps: `relu<stage>_<convolution>`, in order of depth; a tap of stage s has stride 2 ** (s - 1), and
-    layers behind the last tap are not built. Published weights were trained on images less the mean and divided by the
-    standard deviation of ImageNet; the caller prepares them.
-    Raises ValueError for another depth, for a tap that does not exist, and for taps out of order.
+    depth: 16 or 19.
+    taps: `relu<stage>_<convolution>`, in order of depth. A tap of stage s has stride 2 ** (s - 1); layers behind the
+        last tap are not built.
+
+    Published weights were trained on images less the mean and divided by the standard deviation of ImageNet; the caller
+    prepares them. Raises ValueError for another depth, an unknown tap, and taps out of order.
     """
 
     depth: int = 16
@@ -51,7 +55,7 @@ class VGG(nn.Module):
 
 
 def _layers(depth: int) -> list[tuple[str, int, bool]]:
-    """Name of the activation, width, and whether a pool comes before, of every convolution."""
+    """Returns the activation's name, the width, and whether a pool comes before, of every convolution."""
     if depth not in CONVOLUTIONS:
         raise ValueError(f"VGG: depth is 16 or 19, got {depth}")
     return [(f"relu{stage}_{number}", width, stage > 1 and number == 1)
@@ -60,35 +64,31 @@ def _layers(depth: int) -> list[tuple[str, int, bool]]:
 
 
 def max_pool_pairs(x: jax.Array) -> jax.Array:
-    """Maximum over 2x2 windows: (B, H, W, C) -> (B, H // 2, W // 2, C); a last odd row or column is left out.
+    """Computes maxima of 2x2 windows: (B, H, W, C) -> (B, H // 2, W // 2, C); a last odd row or column is left out.
 
-    By reshaping, since the gradient of XLA's windowed maximum is slow on CPUs. Equal values share the gradient.
+    It reshapes, since the gradient of XLA's windowed maximum is slow on CPUs. Equal values share the gradient.
     """
     batch, height, width, channels = x.shape
     even = x[:, :height // 2 * 2, :width // 2 * 2]
     return even.reshape(batch, height // 2, 2, width // 2, 2, channels).max((2, 4))
 
 
-# Features of an untrained network, to compare images by where weights of VGG are not at hand
-
-
-he_normal = nn.initializers.he_normal()
-DESCRIPTION = "random features, a stand-in: no weights of VGG were given"
+# A stand-in without weights
 
 
 def edge_filters(key: jax.Array, shape: Sequence[int], dtype: jnp.dtype = jnp.float32) -> jax.Array:
-    """He's normal weights (h, w, in, out) less the mean of each filter: it answers to edges, and not to brightness.
+    """Draws He's normal weights (h, w, in, out) less the mean of each filter: they respond to edges, not to brightness.
 
-    Without this, how much features count beside pixels would differ threefold from one draw to the next.
+    Otherwise the weight of features relative to pixels would differ threefold between draws.
     """
-    kernel = he_normal(key, shape, dtype)
+    kernel = truncated_he_normal(key, shape, dtype)
     return kernel - kernel.mean((0, 1, 2), keepdims=True)
 
 
 class RandomFeatures(nn.Module):
     """Images (B, H, W, 3) to one feature map for each width, of strides 1, 2, 4, ..., in `dtype`.
 
-    Two 3x3 convolutions with ReLU before each tap and a 2x2 maximum between them, as VGG has them. `init` draws
+    Like VGG, it has two 3x3 convolutions with ReLU before each tap and a 2x2 maximum between taps. `init` draws
     `edge_filters`; they are never trained.
     """
 
@@ -109,6 +109,9 @@ class RandomFeatures(nn.Module):
 
 
 def random_features(key: jax.Array, widths: Sequence[int] = (16, 32, 64)) -> tuple[RandomFeatures, dict]:
-    """(network, variables) of random features, drawn from `key`. Call what reports them `DESCRIPTION`."""
+    """Returns (network, variables) of random features drawn from `key`.
+
+    Results that depend on them should say so with `DESCRIPTION`.
+    """
     network = RandomFeatures(tuple(widths))
     return network, network.init(key, jnp.zeros((1, 2 ** len(widths), 2 ** len(widths), 3), jnp.float32))

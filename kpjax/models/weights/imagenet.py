@@ -1,4 +1,6 @@
-"""Pretrained trunks, read from safetensors files in timm's (torchvision's) layout and from PyTorch's own files."""
+"""Weights trained on ImageNet, of trunks and of VGG: safetensors files in timm's (torchvision's) layout, PyTorch's
+files.
+"""
 import pickle
 import re
 from collections.abc import Mapping
@@ -16,18 +18,28 @@ from kpjax.structures import Variables
 
 WEIGHTS_FOLDER = Path("~/.cache/kpjax/weights")
 PYTORCH_FILES = (".pth", ".pt", ".bin", ".tar")  # pickled by torch.save
+VGG_CLASSIFIER = re.compile(r"(classifier|pre_logits|head)\..+")  # torchvision's name, then timm's two
+
+
+# Networks
 
 
 def load_imagenet(variables: Variables, weights: str | Path, *, folder: Path = WEIGHTS_FOLDER) -> Imported:
-    """The variables of a PoseResNet, an HRNet, an RSN or a bare trunk with a pretrained trunk, and what was read.
+    """Fills the trunk of a PoseResNet, an HRNet, an RSN or a bare trunk, and reports the tensors read.
 
-    weights: the path of a file with the names of timm and of the official HRNet (`conv1.weight`,
-    `layer1.0.bn1.running_mean`, ...; what only a classifier has is skipped), safetensors or, if PyTorch is installed,
-    a `.pth` such as the official `hrnet_w32-36af842e.pth` or the result of pose training; or the name of a model in
-    timm's collection, such as `resnet101.tv_in1k` or `hrnet_w32.ms_in1k`. A name is looked for as `<name>.safetensors`
-    in `folder`, then on the Hugging Face hub if `huggingface_hub` is installed.
     In the report `missing` lists upsampling and head, which keep their values.
-    Raises InputError if there is no such file, it is damaged, or it holds another architecture or width.
+
+    Args:
+        variables: of the network.
+        weights: a file or a name. A file has the names of timm and of the official HRNet (`conv1.weight`,
+            `layer1.0.bn1.running_mean`, ...; tensors of a classifier are skipped). It is safetensors or, if PyTorch is
+            installed, a `.pth` such as the official `hrnet_w32-36af842e.pth` or the result of pose training. A name
+            belongs to a model in timm's collection, such as `resnet101.tv_in1k` or `hrnet_w32.ms_in1k`. It is looked up
+            as `<name>.safetensors` in `folder`, then on the Hugging Face hub if `huggingface_hub` is installed.
+        folder: of files by name.
+
+    Raises:
+        InputError: if there is no such file, it is damaged, or it holds another architecture or width.
     """
     path = find_weights(weights, folder)
     tensors = read_weights(path)
@@ -43,13 +55,44 @@ def load_imagenet(variables: Variables, weights: str | Path, *, folder: Path = W
     return Imported(merged, report._replace(missing=missing))
 
 
+def load_vgg(variables: Variables, weights: str | Path, *, folder: Path = WEIGHTS_FOLDER) -> Imported:
+    """Fills the variables of a `kpjax.models.vgg.VGG` from a file, and reports the tensors read.
+
+    Layers behind the last tap and the classifier are skipped and listed in the report.
+
+    Args:
+        variables: of the network.
+        weights: the path of a safetensors file or, if PyTorch is installed, of a `.pth`; or the name of a model in
+            timm's collection such as `vgg19.tv_in1k`, looked up as in `load_imagenet`.
+        folder: of files by name.
+
+    Raises:
+        InputError: if there is no such file, it is damaged, or it holds another architecture.
+    """
+    path = find_weights(weights, folder)
+    tensors = read_weights(path)
+    last = max(int(name.removeprefix("features_")) for name in variables["params"])
+
+    def is_read(name: str) -> bool:
+        layer = re.fullmatch(r"features\.(\d+)\..+", name)
+        return int(layer[1]) <= last if layer else not VGG_CLASSIFIER.fullmatch(name)
+
+    given = {name: tensor for name, tensor in tensors.items() if is_read(name)}
+    read, report = from_torch(given, variables, source=str(path))
+    skipped = (*report.skipped, *(name for name in tensors if name not in given))
+    return Imported(read, report._replace(skipped=skipped))
+
+
+# Files
+
+
 def read_weights(path: str | Path) -> dict[str, Any]:
-    """All tensors of a file of weights, by `read_pytorch` or `read_safetensors` as its name ends."""
+    """Reads all tensors of a file of weights, by `read_pytorch` or `read_safetensors` according to its suffix."""
     return (read_pytorch if Path(path).suffix in PYTORCH_FILES else read_safetensors)(path)
 
 
 def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
-    """All tensors of a safetensors file. Raises InputError if it is absent or damaged."""
+    """Reads all tensors of a safetensors file. Raises InputError if it is absent or damaged."""
     try:
         return load_file(path)
     except OSError as error:
@@ -60,9 +103,9 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def read_pytorch(path: str | Path) -> dict[str, Any]:
-    """All tensors of a file written by `torch.save`: a state dict, or a checkpoint that has one under `state_dict` or,
-    as RSN's training writes it, under `model`.
+    """Reads all tensors of a file written by `torch.save`.
 
+    The file holds a state dict, or a checkpoint with one under `state_dict` or, as from RSN's training, under `model`.
     Nothing but tensors and plain containers is unpickled. Raises InputError if the file is absent, damaged or of
     another content, or PyTorch is not installed.
     """
@@ -89,12 +132,13 @@ def read_pytorch(path: str | Path) -> dict[str, Any]:
 
 
 def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Writes tensors under their names. Each is made contiguous first: the format's writer silently permutes others."""
+    """Writes tensors under their names, each made contiguous first: the format's writer silently permutes others."""
     save_file({name: np.array(tensor, order="C") for name, tensor in tensors.items()}, path)
 
 
 def find_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> Path:
-    """The file of weights given by a path or a name, see `load_imagenet`. Raises InputError if there is none."""
+    """Returns the file of weights given by a path or a name, see `load_imagenet`. Raises InputError if there is none.
+    """
     path = Path(weights).expanduser()
     if isinstance(weights, Path) or path.suffix in (".safetensors", *PYTORCH_FILES) or path.exists():
         return path
@@ -115,31 +159,3 @@ def _fetch(name: str, placed: Path) -> Path:
     except Exception as error:  # the hub's client raises its own, its HTTP library's and the system's errors
         raise InputError(f"ImageNet weights {name!r}: no such file, and the hub gave {type(error).__name__}; "
                          f"check name and network, or {mend}") from error
-
-
-# Weights of VGG trained on ImageNet, read from files with torchvision's or timm's names
-
-
-CLASSIFIER = re.compile(r"(classifier|pre_logits|head)\..+")  # the first is torchvision's name, the others are timm's
-
-
-def load_vgg(variables: Variables, weights: str | Path, *, folder: Path = WEIGHTS_FOLDER) -> Imported:
-    """The variables of a `kpjax.models.vgg.VGG` filled from a file, and a report of what was read.
-
-    weights: the path of a safetensors file or, if PyTorch is installed, of a `.pth`; or the name of a model in timm's
-    collection such as `vgg19.tv_in1k`, found as `load_imagenet` finds one. Layers behind the last tap and the
-    classifier are skipped, and the report says so.
-    Raises InputError if there is no such file, it is damaged, or it holds another architecture.
-    """
-    path = find_weights(weights, folder)
-    tensors = read_weights(path)
-    last = max(int(name.removeprefix("features_")) for name in variables["params"])
-
-    def has_a_place(name: str) -> bool:
-        layer = re.fullmatch(r"features\.(\d+)\..+", name)
-        return int(layer[1]) <= last if layer else not CLASSIFIER.fullmatch(name)
-
-    given = {name: tensor for name, tensor in tensors.items() if has_a_place(name)}
-    read, report = from_torch(given, variables, source=str(path))
-    skipped = (*report.skipped, *(name for name in tensors if name not in given))
-    return Imported(read, report._replace(skipped=skipped))

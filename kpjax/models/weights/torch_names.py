@@ -19,7 +19,7 @@ parameters of an adversary into the variables under that name. HRNet's official 
 | `backbone/stage3_1/fuse_layers_2_0_1_0`  | `stage3.1.fuse_layers.2.0.1.0`                                           |
 | `head/output` of a head of one layer     | `final_layer`                                                            |
 
-Nor does RSN's, whose predictions belong to the units that they are made of; underscores in names of layers stay:
+Nor does RSN's. Its predictions belong to the units that they read, and underscores in names of layers stay:
 
 | `backbone/stage0/downsample/layer1_0/conv_bn_relu2_1_1/conv` | `stage0.downsample.layer1.0.conv_bn_relu2_1_1.conv`  |
 | `backbone/stage0/upsample/up4/u_skip/bn`                     | `stage0.upsample.up4.u_skip.bn`                      |
@@ -41,25 +41,28 @@ from kpjax.errors import InputError
 from kpjax.structures import Variables
 
 LEAF_NAMES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
-COUNTER = "num_batches_tracked"  # PyTorch's BatchNorm counts its updates; nothing here reads that
-# What files hold beside a keypoint network: counters, the classifiers of ImageNet, the output for other keypoints, and
-# the coarse branches' part of the last exchange in an HRNet that classifies.
-WITHOUT_A_PLACE = re.compile(
+COUNTER = "num_batches_tracked"  # PyTorch's BatchNorm counts its updates; nothing here reads the count
+# Tensors that a keypoint network lacks: counters, the classifiers of ImageNet, the output for other keypoints, and the
+# coarse branches' part of the last exchange in an HRNet that classifies.
+UNUSED = re.compile(
     rf"(.*\.)?(fc\.(weight|bias)|{COUNTER})|(incre_modules|downsamp_modules|final_layer|classifier)\..*"
     r"|stage4\.\d+\.fuse_layers\.[123]\..*|stage\d+\.upsample\.up\d\.res_conv[12]\..*")
 WIDTH_OF_HRNET = "transition1.0.0.weight"  # the tensor whose first axis is the width of the finest branch
 
 
 class Report(NamedTuple):
-    """What became of every tensor."""
+    """The outcome of reading every tensor."""
 
     matched: tuple[str, ...]  # tensors that were read, by their names in PyTorch
-    skipped: tuple[str, ...]  # tensors that a keypoint network has no place for: a classifier, counters
-    missing: tuple[str, ...]  # leaves of the variables that were not given and keep their values, by their paths
+    skipped: tuple[str, ...]  # tensors that a keypoint network lacks: a classifier, counters
+    missing: tuple[str, ...]  # paths of the leaves that were not given and keep their values
 
 
 def describe(report: Report) -> str:
-    """How many tensors were matched, skipped and missing, the last two by the part that they belong to, in one line."""
+    """Summarises a report in one line: how many tensors were matched, skipped and missing.
+
+    Skipped and missing ones are counted by the part that they belong to.
+    """
     skipped = Counter(name.split(".")[-1 if name.endswith(COUNTER) else 0] for name in report.skipped)
     missing = Counter("/".join(path.split("/")[:2]) for path in report.missing)
     counted = [f"{len(report.matched)} tensors matched"]
@@ -70,14 +73,14 @@ def describe(report: Report) -> str:
 
 
 class Imported(NamedTuple):
-    """Variables with what was read from a file in place, and the report of it."""
+    """Variables filled from a file, and the report of it."""
 
     variables: Variables
     report: Report
 
 
 def torch_names(variables: Variables) -> dict[str, str]:
-    """The path of every leaf of a PoseResNet, an HRNet, an RSN or a trunk of theirs, and its name in PyTorch.
+    """Returns the name in PyTorch of every leaf, by its path, of a PoseResNet, an HRNet, an RSN or a trunk of theirs.
 
     Raises ValueError for a network that has no official PyTorch twin.
     """
@@ -89,7 +92,7 @@ def torch_names(variables: Variables) -> dict[str, str]:
 
 
 def to_torch(variables: Variables) -> dict[str, np.ndarray]:
-    """A state dict as numpy arrays, contiguous and complete: BatchNorm's counters are there, as 0.
+    """Returns a state dict as numpy arrays, contiguous and complete: BatchNorm's counters are included, as 0.
 
     `module.load_state_dict({name: torch.from_numpy(array) for name, array in to_torch(variables).items()})`.
     """
@@ -102,13 +105,19 @@ def to_torch(variables: Variables) -> dict[str, np.ndarray]:
 
 
 def from_torch(tensors: Mapping[str, Any], variables: Variables, *, source: str = "state dict") -> Imported:
-    """`variables` with the values of a state dict (torch tensors on the CPU or numpy arrays), and a report.
+    """Fills `variables` with the values of a state dict, and reports the tensors read.
 
-    variables: of the network that the tensors are for; its shapes are what is checked. A part (backbone, upsampling,
-    a head) that the state dict says nothing about keeps its values and is reported as missing. A prefix `module.`,
-    which data-parallel training in PyTorch leaves, is dropped.
-    Raises InputError that names `source` and the first tensor that is absent from a part, too many or of another shape,
-    and for an HRNet of another width both widths.
+    A part (backbone, upsampling, a head) that the state dict lacks keeps its values and is reported as missing. A
+    prefix `module.`, which data-parallel training in PyTorch leaves, is dropped.
+
+    Args:
+        tensors: torch tensors on the CPU or numpy arrays, by name.
+        variables: of the network that the tensors are for; their shapes are checked.
+        source: of the tensors, for messages.
+
+    Raises:
+        InputError: names `source` and the first tensor that is absent from a part, unexpected or of another shape, and
+            for an HRNet of another width both widths.
     """
     leaves, names = _leaves(variables), torch_names(variables)
     paths = {name: path for path, name in names.items()}
@@ -117,7 +126,7 @@ def from_torch(tensors: Mapping[str, Any], variables: Variables, *, source: str 
         plain = name.removeprefix("module.")
         if bare := re.fullmatch(r"(head\w*)\.0\.(weight|bias)", plain):
             plain = plain if plain in paths else f"{bare[1]}.{bare[2]}"
-        if WITHOUT_A_PLACE.fullmatch(plain) and plain not in paths:
+        if UNUSED.fullmatch(plain) and plain not in paths:
             skipped.append(name)
         else:
             given[plain] = tensor
@@ -156,7 +165,7 @@ def _refuse_another_width(given: Mapping[str, Any], paths: dict[str, str], leave
 
 
 def _leaves(variables: Variables) -> dict[str, Any]:
-    """Every leaf by its path, in the order of JAX's trees."""
+    """Returns every leaf by its path, in the order of JAX's trees."""
     flat, _ = jax.tree_util.tree_flatten_with_path(variables)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in flat}
 
@@ -191,10 +200,10 @@ def _module_name_of_rsn(modules: list[str]) -> str:
 
 
 def _place_in_sequence(layer: str) -> int:
-    """The index of a layer in a sequence of (convolution, norm, ReLU) triples: conv1 0, bn1 1, conv2 3."""
+    """Returns the index of a layer in a sequence of (convolution, norm, ReLU) triples: conv1 0, bn1 1, conv2 3."""
     match = re.fullmatch(r"(conv|transposed_conv|bn)(\d+)", layer)
     if not match:
-        raise ValueError(f"layer {layer!r} has no name in PyTorch; only PoseResNet has official names of such")
+        raise ValueError(f"layer {layer!r} has no name in PyTorch; only the layers of PoseResNet have official ones")
     return 3 * (int(match[2]) - 1) + (match[1] == "bn")
 
 
@@ -207,8 +216,8 @@ def _torch_layout(path: str, array: np.ndarray) -> np.ndarray:
         array = array[::-1, ::-1].transpose(2, 3, 0, 1)
     elif array.ndim == 4:
         array = array.transpose(3, 2, 0, 1)
-    # safetensors writes the memory of a transposed array without a word about its order, PyTorch refuses mirrored
-    # arrays, and it warns about JAX's read-only ones: so a copy in plain order.
+    # A copy in plain order: safetensors ignores the order of a transposed array's memory, PyTorch refuses mirrored
+    # arrays and warns about JAX's read-only ones.
     return np.array(array, order="C")
 
 
