@@ -1,8 +1,8 @@
-"""AFLW with five points, in the release of cropped faces that came with IMM.
+"""AFLW with five points, in the release of cropped faces that accompanies IMM.
 
 Köstinger et al., Annotated Facial Landmarks in the Wild, 2011; Jakab et al., Unsupervised Learning of Object Landmarks
 through Conditional Image Generation, NeurIPS 2018. Points are listed as (row, column) and are stored as (x, y).
-Images are of any size and are stored as they are. `scale` is the distance of the eyes in pixels.
+Images vary in size and are stored unchanged. `scale` is the distance between the eyes in pixels.
 """
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ PARTS = ("train", "test")
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
-    """The faces of both lists."""
+    """Reads the faces of both lists."""
     return {part: _faces(folder, part, faults) for part in PARTS}
 
 
@@ -28,8 +28,8 @@ def _faces(folder: Path, part: str, faults: list[str]) -> list[Annotation]:
     content = read_matlab(path, ("gt", "hw"), faults)
     if content is None or not names:
         return []
-    points = numbers(content["gt"], (len(names), 5, 2), f"{path.name} gt (of {len(names)} listed images)", faults)
-    sizes = numbers(content["hw"], (len(names), 2), f"{path.name} hw (of {len(names)} listed images)", faults)
+    points = numbers(content["gt"], (len(names), 5, 2), f"{path.name} gt ({len(names)} listed images)", faults)
+    sizes = numbers(content["hw"], (len(names), 2), f"{path.name} hw ({len(names)} listed images)", faults)
     if points is None or sizes is None:
         return []
     return [Annotation(name, folder / "output" / name, rows[:, ::-1], np.ones(5, bool), (int(width), int(height)))
@@ -37,7 +37,7 @@ def _faces(folder: Path, part: str, faults: list[str]) -> list[Annotation]:
 
 
 class Aflw(KeypointBuilder):
-    """One record for each face: five points, train and test as listed (10,122 and 2,995 in common use)."""
+    """One record per face: five points, train and test as listed (10,122 and 2,995 in common use)."""
 
     name = "aflw"
     keypoints = len(FIVE_POINTS.names)
@@ -51,6 +51,6 @@ DATASET = Dataset(
     builder=Aflw,
     skeleton=lambda folder: FIVE_POINTS,
     where="the archive aflw_release-2 that tomasjakab/imm (GitHub) links to: output/ and the lists and .mat files "
-          "beside it; AFLW's terms (research) hold",
+          "beside it; AFLW's terms apply (research use)",
     check=partial(all_faults, read),
 )

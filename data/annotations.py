@@ -1,4 +1,4 @@
-"""From what an annotation file says of an image to the record that is stored."""
+"""The conversion of annotations to stored records, which all datasets of downloaded files share."""
 import io
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,31 +16,35 @@ Reference = Callable[[np.ndarray, np.ndarray], float]  # (keypoints, visible) ->
 
 
 class Annotation(NamedTuple):
-    """One example as the files of a dataset describe it. Its image is still on disk."""
+    """One example as described by the files of a dataset. Its image is still on disk."""
 
     name: str  # unique within its split
     image: Path
     keypoints: np.ndarray  # (K, 2) float64, in pixels of the image on disk; finite where visible
     visible: np.ndarray  # (K,) bool
-    size: tuple[int, int] | None = None  # width and height that the files promise
-    cut: Cut | None = None  # what is done to image and keypoints before they are stored; None: stored byte for byte
-    box: np.ndarray | None = None  # (4,) x, y, width, height of what is labelled; for sets that store images whole
-    scale: float | None = None  # the set's reference length in pixels, where the files state it
+    size: tuple[int, int] | None = None  # width and height stated by the files
+    cut: Cut | None = None  # crops image and keypoints before they are stored; None: the file is stored byte for byte
+    box: np.ndarray | None = None  # (4,) x, y, width, height of the labelled object; for sets that store whole images
+    scale: float | None = None  # the set's reference length in pixels, if the files state it
 
 
 def diagonal(keypoints: np.ndarray, visible: np.ndarray) -> float:
-    """The diagonal of the tight box around the visible points, 0 with fewer than two."""
+    """Returns the diagonal of the tight box around the visible points, 0 with fewer than two."""
     seen = keypoints[visible]
     return float(np.linalg.norm(np.ptp(seen, axis=0))) if len(seen) > 1 else 0.0
 
 
 def stored(splits: Mapping[str, Sequence[Annotation]], reference: Reference = diagonal) -> dict[str, Iterator[Record]]:
-    """The records of each split, made one by one; a split without any is left out, since tfds cannot write it.
+    """Returns the records of each split, made one by one.
 
-    reference: the set's length in pixels where an annotation does not state it; where it is not positive (a frame
-    without labels) the median of the split takes its place. A point outside the stored image is stored as not
-    visible, and a box of no extent becomes that of the whole image. An image that does not decode is passed on as it
-    is, for the builder to name or to leave out.
+    Empty splits are left out, since tfds cannot write them. A point outside the stored image is stored as not visible,
+    and an empty box becomes that of the whole image. An image that does not decode is passed on unchanged, for the
+    builder to report or skip.
+
+    Args:
+        splits: The annotations of each split.
+        reference: The reference length of annotations that do not state one. If it is not positive, as for a frame
+            without labels, the median of the split takes its place.
     """
     return {split: _records(annotations, reference) for split, annotations in splits.items() if annotations}
 
@@ -63,12 +67,12 @@ def _records(annotations: Sequence[Annotation], reference: Reference) -> Iterato
                 box = np.array([0, 0, *size])
             visible = visible & (keypoints > -0.5).all(1) & (keypoints < np.array(size) - 0.5).all(1)
         except OSError:
-            image, box = one.image, None  # the builder does not get as far as its schema
+            image, box = one.image, None  # the builder stops or skips before it applies its schema
         yield record(image, keypoints, visible, length(one, keypoints) or usual, one.name, box)
 
 
 def _encoded(image: Image.Image, lossless: bool) -> bytes:
-    """What was cut out of a JPEG becomes a JPEG again (quality 95, colours at full size), all else a PNG."""
+    """Encodes a crop: of a JPEG as JPEG (quality 95, no chroma subsampling), of all else as PNG."""
     image = image.convert("RGB")
     if lossless:
         return png(np.asarray(image))
@@ -78,7 +82,7 @@ def _encoded(image: Image.Image, lossless: bool) -> bytes:
 
 
 def box_around(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """The tight box (4,) x, y, width, height around the visible points, of no extent with fewer than two."""
+    """Returns the tight box (4,) x, y, width, height around the visible points, empty with fewer than two."""
     if not visible.any():
         return np.zeros(4)
     left, upper, right, lower = tight_box(keypoints, visible)
@@ -86,9 +90,9 @@ def box_around(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
 
 
 def fifth_held_out(samples: Sequence) -> tuple[list, list]:
-    """RegDA's split of a set that has none: (train, test).
+    """Splits a set without a published split as RegDA does: (train, test).
 
-    The samples are shuffled with seed 42; the first fifth, at most 3,200, is for testing. The authors seed the global
+    The samples are shuffled with seed 42; the first fifth, at most 3,200, are for testing. The authors seed the global
     generator; a private one gives the same order.
     """
     shuffled = list(samples)

@@ -1,11 +1,11 @@
-"""ATRW: Amur tigers in zoos, 15 points, each image already cut to one tiger.
+"""ATRW: Amur tigers in zoos, 15 points, each image cropped to one tiger.
 
-Li et al., ATRW: A Benchmark for Amur Tiger Re-identification in the Wild, ACM Multimedia 2020. Read are the archives
-as published, unpacked into one folder, or the layout of MMPose (`annotations/`, `images/train/` and so on); the
-images' names are under `filename` in the one and `file_name` in the other. The labels of the test images come from
-the challenge's evaluation script. Many images have no labelled point: they train all the same, and are left out of
-the test. Images are stored as they are. `box` is the annotated one, the whole image in every published entry;
-`scale` is its longer side in pixels, the length that PCK is measured in.
+Li et al., ATRW: A Benchmark for Amur Tiger Re-identification in the Wild, ACM Multimedia 2020. The folder holds the
+published archives, or the layout of MMPose (`annotations/`, `images/train/` and so on). Image names are under
+`filename` in the first and `file_name` in the second. The labels of the test images come from the challenge's
+evaluation script. Many images have no labelled point: they are used for training, but left out of the test split.
+Images are stored unchanged. `box` is annotated, and is the whole image in every published entry. `scale` is its longer
+side in pixels, the reference length of PCK.
 """
 from collections.abc import Mapping
 from functools import partial
@@ -31,38 +31,38 @@ TIGER = Skeleton(
 CATEGORY = 1
 FILES = {"train": "keypoint_train.json", "validation": "keypoint_val.json", "test": "pose_tiger02_test.json"}
 IMAGES = {"train": "train", "validation": "val", "test": "test"}
-HOMES_OF_FILES = ("", "annotations", "atrw_anno_pose_train")
-HOMES_OF_IMAGES = ("", "images")
+ANNOTATION_FOLDERS = ("", "annotations", "atrw_anno_pose_train")
+IMAGE_FOLDERS = ("", "images")
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
-    """The tigers of the three splits, those of the test that have a label at all."""
+    """Reads the tigers of the three splits, without the test images that have no label."""
     before = len(faults)
     tigers = {split: _tigers(folder, split, faults) for split in FILES}
     labelled = [tiger for tiger in tigers["test"] if tiger.visible.any()]
     if not labelled and len(faults) == before:
-        faults.append(f"{FILES['test']}: no image has a labelled point; this is the list of images without labels, "
-                      "fetch the file of ATRWEvalScript")
+        faults.append(f"{FILES['test']}: no image has a labelled point; this is the list without labels, download "
+                      "the one in ATRWEvalScript")
     return {**tigers, "test": labelled}
 
 
 def _tigers(folder: Path, split: str, faults: list[str]) -> list[Annotation]:
-    path = first_of(folder, HOMES_OF_FILES, FILES[split])
+    path = first_of(folder, ANNOTATION_FOLDERS, FILES[split])
     content = read_json(path, faults)
     if not _is_of_tigers(content, path.name, faults):
         return []
     images = _images(content, path.name, faults)
-    home = first_of(folder, HOMES_OF_IMAGES, IMAGES[split])
+    image_folder = first_of(folder, IMAGE_FOLDERS, IMAGES[split])
     tigers = []
     fields = ("image_id", "category_id", "bbox", "keypoints")
     for number, entry in entries(content.get("annotations", []), fields, f"{path.name} annotations", faults):
         where = f"{path.name} annotations entry {number} (image {entry['image_id']})"
         if entry["category_id"] != CATEGORY:
-            faults.append(f"{where}: category {entry['category_id']} where {CATEGORY}, a tiger, belongs; this is no "
+            faults.append(f"{where}: expected category {CATEGORY} (tiger), found {entry['category_id']}; this is not a "
                           "pose file of ATRW")
             continue
         if str(entry["image_id"]) not in images:
-            faults.append(f"{where}: there is no such image in the list images")
+            faults.append(f"{where}: the image is not listed in images; download the file again")
             continue
         box = numbers(entry["bbox"], (4,), f"{where} bbox", faults)
         labels = numbers(entry["keypoints"], (3 * len(TIGER.names),), f"{where} keypoints", faults)
@@ -70,35 +70,35 @@ def _tigers(folder: Path, split: str, faults: list[str]) -> list[Annotation]:
             continue
         labels = labels.reshape(-1, 3)
         if not (box[2:] > 0).all():
-            faults.append(f"{where} bbox: width {box[2]:g} and height {box[3]:g}; both must be positive")
+            faults.append(f"{where} bbox: expected a positive width and height, found {box[2]:g} and {box[3]:g}")
         elif (strange := ~np.isin(labels[:, 2], (0, 1, 2))).any():
-            faults.append(f"{where} keypoints: flag {labels[strange][0, 2]:g} where 0, 1 or 2 belongs")
+            faults.append(f"{where} keypoints: expected flag 0, 1 or 2, found {labels[strange][0, 2]:g}")
         else:
             name, size = images[str(entry["image_id"])]
-            tigers.append(Annotation(Path(name).stem, home / name, labels[:, :2], labels[:, 2] > 0, size, box=box,
-                                     scale=float(box[2:].max())))
+            tigers.append(Annotation(Path(name).stem, image_folder / name, labels[:, :2], labels[:, 2] > 0, size,
+                                     box=box, scale=float(box[2:].max())))
     return tigers
 
 
 def _is_of_tigers(content: Any, file: str, faults: list[str]) -> bool:
-    """Whether a file is a mapping whose category, if it has one, has the points of ATRW's tiger; a fault if not."""
+    """Returns whether a file is a mapping whose category, if any, is ATRW's tiger; adds a fault if not."""
     if content is None:
         return False
     if not isinstance(content, dict):
-        faults.append(f"{file}: a {type(content).__name__} where a mapping of images and annotations belongs")
+        faults.append(f"{file}: expected a mapping of images and annotations, found a {type(content).__name__}")
         return False
     for number, category in entries(content.get("categories", []), ("id",), f"{file} categories", faults):
         names = tuple(category.get("keypoints") or TIGER.names)
         if category["id"] != CATEGORY or names != TIGER.names:
-            faults.append(f"{file} categories entry {number}: category {category['id']}, {category.get('name')}, of "
-                          f"{len(names)} points ({', '.join(map(str, names[:3]))}, ...) where {CATEGORY}, a tiger of "
-                          f"{len(TIGER.names)} ({', '.join(TIGER.names[:3])}, ...), belongs")
+            faults.append(f"{file} categories entry {number}: expected category {CATEGORY} (tiger) with "
+                          f"{len(TIGER.names)} points ({', '.join(TIGER.names[:3])}, ...), found {category['id']} "
+                          f"({category.get('name')}) with {len(names)} ({', '.join(map(str, names[:3]))}, ...)")
             return False
     return True
 
 
 def _images(content: Mapping[str, Any], file: str, faults: list[str]) -> dict[str, tuple[str, tuple[int, int]]]:
-    """The name and the size of each image by its id."""
+    """Returns the name and size of each image by its id."""
     images = {}
     for number, entry in entries(content.get("images", []), ("id", "width", "height"), f"{file} images", faults):
         name = entry.get("filename", entry.get("file_name"))
@@ -110,7 +110,7 @@ def _images(content: Mapping[str, Any], file: str, faults: list[str]) -> dict[st
 
 
 class Atrw(KeypointBuilder):
-    """One record for each tiger: 15 points; train and validation as published, and the labelled part of the test."""
+    """One record per tiger: 15 points; train and validation as published, test without unlabelled images."""
 
     name = "atrw"
     keypoints = len(TIGER.names)

@@ -1,10 +1,10 @@
-"""BBC-Pose: 20 videos of sign-language interpreters, with seven joints of the upper body.
+"""BBC-Pose: 20 videos of sign-language interpreters, with seven upper-body joints.
 
 Charles et al., Domain-Adaptive Discriminative One-Shot Learning of Gestures, ECCV 2014, and earlier work of the group.
-Videos 1 to 10 train on joints that a tracker found; 11 to 15 validate and 16 to 20 test on joints labelled by hand.
-Frames are stored whole, as they are; `box` is that of the joints, which the published crops go by
-(`kpjax.images.transforms.margin_crop` and `window_crop`). Joints are counted from 1 as MATLAB does and are
-stored from 0. `scale` is the diagonal of the joints' box in pixels.
+Videos 1 to 10 train, with joints from a tracker; 11 to 15 validate and 16 to 20 test, with joints labelled by hand.
+Whole frames are stored unchanged. `box` is the tight box of the joints, from which the published crops are computed
+(`kpjax.images.transforms.MarginCrop` and `WindowCrop`). The files count pixels from 1, the
+records from 0. `scale` is the diagonal of that box in pixels.
 """
 from functools import partial
 from pathlib import Path
@@ -24,23 +24,23 @@ SIGNER = Skeleton(
 )
 VIDEOS = {"train": range(1, 11), "validation": range(11, 16), "test": range(16, 21)}
 METADATA = "code/bbcpose.mat"
-KINDS = {"train": "train", "validation": "test", "test": "test"}  # which frames and joints of a video each split takes
+KINDS = {"train": "train", "validation": "test", "test": "test"}  # the fields of a video that each split reads
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
-    """The labelled frames of all videos. The metadata's first 20 entries are these videos in order."""
+    """Reads the labelled frames of all videos. The first 20 entries of the metadata are these videos, in order."""
     frames: dict[str, list[Annotation]] = {split: [] for split in VIDEOS}
     content = read_matlab(folder / METADATA, ("bbcpose",), faults)
     if content is None:
         return frames
     videos = np.ravel(content["bbcpose"])
     if len(videos) < 20:
-        faults.append(f"{METADATA}: {len(videos)} videos where 20 belong; fetch it again")
+        faults.append(f"{METADATA}: expected 20 videos, found {len(videos)}; download it again")
         return frames
     for split, numbers_ in VIDEOS.items():
         fields = [f"{KINDS[split]}_{what}" for what in ("frames", "joints")]
         if absent := [name for name in fields if name not in (videos.dtype.names or ())]:
-            faults.append(f"{METADATA}: field {absent[0]} is missing; fetch it again")
+            faults.append(f"{METADATA}: field {absent[0]} is missing; download it again")
             continue
         for number in numbers_:
             frames[split] += _frames(folder, number, *(videos[number - 1][name] for name in fields), faults)
@@ -50,11 +50,11 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
 def _frames(folder: Path, video: int, listed, joints, faults: list[str]) -> list[Annotation]:
     listed = np.ravel(listed).astype(int)
     if not len(listed):
-        faults.append(f"{METADATA}: video {video} has no labelled frame; fetch it again")
+        faults.append(f"{METADATA}: video {video} has no labelled frame; download it again")
         return []
     # MATLAB drops a last axis of one.
     joints = joints[..., None] if joints.ndim == 2 else joints
-    where = f"{METADATA} joints of video {video} (of {len(listed)} frames)"
+    where = f"{METADATA} joints of video {video} ({len(listed)} frames)"
     points = numbers(joints, (2, 7, len(listed)), where, faults)
     if points is None:
         return []
@@ -65,7 +65,7 @@ def _frames(folder: Path, video: int, listed, joints, faults: list[str]) -> list
 
 
 class BbcPose(KeypointBuilder):
-    """One record for each labelled frame: seven joints, videos 1 to 10, 11 to 15 and 16 to 20."""
+    """One record per labelled frame: seven joints; videos 1 to 10 train, 11 to 15 validate and 16 to 20 test."""
 
     name = "bbc_pose"
     keypoints = len(SIGNER.names)

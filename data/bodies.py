@@ -1,4 +1,4 @@
-"""The body of 16 points that SURREAL, Human3.6M, Leeds Sports and Leeds Sports Extended share."""
+"""The body skeleton of 16 points that SURREAL, Human3.6M, MPII and both Leeds Sports sets share."""
 import numpy as np
 
 from kpjax.structures import Skeleton
@@ -17,11 +17,11 @@ BODY = Skeleton(
         "hip": (2, 3),
         "knee": (1, 4),
         "ankle": (0, 5),
-        "all": (12, 13, 11, 14, 10, 15, 2, 3, 1, 4, 0, 5),  # the limbs: without head, neck, thorax and pelvis
+        "all": (12, 13, 11, 14, 10, 15, 2, 3, 1, 4, 0, 5),  # the limbs, without head, neck, thorax and pelvis
     },
 )
 
-# The 14 joints of Leeds Sports, for each of the 16 points. Pelvis and thorax are not labelled: their entries only
-# fill the slots, and LEEDS_LABELLED masks them.
+# Which of the 14 joints of Leeds Sports each point is. Pelvis and thorax are not labelled: their entries are
+# placeholders, which LEEDS_LABELLED masks.
 LEEDS_JOINTS = (0, 1, 2, 3, 4, 5, 13, 13, 12, 13, 6, 7, 8, 9, 10, 11)
 LEEDS_LABELLED = np.array([name not in ("pelvis", "thorax") for name in BODY.names])

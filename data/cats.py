@@ -1,8 +1,8 @@
 """The CAT dataset: heads of cats in photographs, with nine points.
 
-Zhang, Sun and Tang, Cat Head Detection, ECCV 2008. There is no published split: folders CAT_00 to CAT_03 train, the
-others test, as work on landmarks divides them by folder. Ear tips that the border cuts off lie outside and are not
-visible. Images are stored as they are. `scale` is the distance of the eyes in pixels.
+Zhang, Sun and Tang, Cat Head Detection, ECCV 2008. There is no published split. Work on landmarks splits by folder:
+here CAT_00 to CAT_03 train, the others test. Ear tips beyond the border are stored as not visible. Images are stored
+unchanged. `scale` is the distance between the eyes in pixels.
 """
 from functools import partial
 from pathlib import Path
@@ -29,39 +29,39 @@ SUFFIX = ".cat"
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
-    """The cats of all folders CAT_.. that are there, anywhere below this one."""
-    places = {place.name: place for place in sorted(folder.rglob("CAT_*"))
-              if place.is_dir() and place.name in TRAINING + TESTING}
+    """Reads the cats of all folders CAT_00 to CAT_06 below `folder`, at any depth."""
+    parts = {part.name: part for part in sorted(folder.rglob("CAT_*"))
+             if part.is_dir() and part.name in TRAINING + TESTING}
     if folder.name in TRAINING + TESTING:
-        places[folder.name] = folder
-    if not places:
-        faults.append(f"none of {TRAINING[0]} to {TESTING[-1]} is there; unpack both archives")
-    return {split: [cat for name in names if name in places for cat in _cats(places[name], faults)]
+        parts[folder.name] = folder
+    if not parts:
+        faults.append(f"{TRAINING[0]} to {TESTING[-1]} are missing; unpack both archives")
+    return {split: [cat for name in names if name in parts for cat in _cats(parts[name], faults)]
             for split, names in (("train", TRAINING), ("test", TESTING))}
 
 
-def _cats(place: Path, faults: list[str]) -> list[Annotation]:
-    images = {file.name: file for file in sorted(place.glob("*.jpg"))}
-    described = {file.name.removesuffix(SUFFIX): file for file in sorted(place.glob("*.jpg" + SUFFIX))}
-    faults += [f"{place.name}/{name} has no {name}{SUFFIX}; add it (one is published apart) or delete the image"
+def _cats(folder: Path, faults: list[str]) -> list[Annotation]:
+    images = {file.name: file for file in sorted(folder.glob("*.jpg"))}
+    described = {file.name.removesuffix(SUFFIX): file for file in sorted(folder.glob("*.jpg" + SUFFIX))}
+    faults += [f"{folder.name}/{name} has no {name}{SUFFIX}; add it (one is published separately) or delete the image"
                for name in images if name not in described]
-    faults += [f"{place.name}/{name}{SUFFIX} has no image; delete it"
+    faults += [f"{folder.name}/{name}{SUFFIX} has no image; delete it"
                for name in described if name not in images]
     cats = []
     for name, image in images.items():
-        if name in described and (points := _points(described[name], place.name, faults)) is not None:
-            cats.append(Annotation(f"{place.name}/{image.stem}", image, points, np.ones(9, bool)))
+        if name in described and (points := _points(described[name], folder.name, faults)) is not None:
+            cats.append(Annotation(f"{folder.name}/{image.stem}", image, points, np.ones(9, bool)))
     return cats
 
 
 def _points(path: Path, folder: str, faults: list[str]) -> np.ndarray | None:
-    """The points (9, 2) of a file that has their count and then x and y of each, in one line."""
+    """Reads the points (9, 2) of a file: one line with their count, then x and y of each."""
     where, before = f"{folder}/{path.name}", len(faults)
     count, *cells = path.read_text(encoding="ascii", errors="replace").split() or [""]
     if count != "9":
-        faults.append(f"{where}: it starts with {count or 'nothing'} where the number of points, 9, belongs")
+        faults.append(f"{where}: expected 9, the number of points, at the start, found {count or 'nothing'}")
     elif len(cells) != 18:
-        faults.append(f"{where}: {len(cells)} numbers after the 9 where 18 belong, x and y of each point; mend it")
+        faults.append(f"{where}: expected 18 coordinates after the 9, found {len(cells)}; correct it")
     else:
         points = np.array([number(cell, where, faults) for cell in cells]).reshape(9, 2)
         return points if len(faults) == before else None
@@ -69,7 +69,7 @@ def _points(path: Path, folder: str, faults: list[str]) -> np.ndarray | None:
 
 
 class Cats(KeypointBuilder):
-    """One record for each cat: nine points, folders CAT_00 to CAT_03 train, CAT_04 to CAT_06 test."""
+    """One record per cat: nine points, folders CAT_00 to CAT_03 train, CAT_04 to CAT_06 test."""
 
     name = "cats"
     keypoints = len(CAT.names)
@@ -82,7 +82,7 @@ DATASET = Dataset(
     name="cats",
     builder=Cats,
     skeleton=lambda folder: CAT,
-    where="CAT_DATASET_01.zip, CAT_DATASET_02.zip and 00000003_015.jpg.cat, which belongs in CAT_00 in place of "
-          "00000003_019.jpg.cat (archive.org/details/CAT_DATASET); research use",
+    where="CAT_DATASET_01.zip, CAT_DATASET_02.zip and 00000003_015.jpg.cat, which replaces 00000003_019.jpg.cat "
+          "in CAT_00 (archive.org/details/CAT_DATASET); research use",
     check=partial(all_faults, read),
 )

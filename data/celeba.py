@@ -1,10 +1,10 @@
-"""CelebA, aligned and cropped faces with five points, and MAFL, the subset that landmarks are evaluated on.
+"""CelebA, aligned and cropped faces with five points, and MAFL, its subset for evaluating landmarks.
 
 Liu et al., Deep Learning Face Attributes in the Wild, ICCV 2015; Zhang et al., Facial Landmark Detection by Deep
-Multi-task Learning, ECCV 2014. MAFL is two lists of CelebA's names. Every image is in one split: `mafl_train`,
-`mafl_test`, or CelebA's own `train`, `validation` and `test` without both. Frozen-core adaptation learns from
-"train+validation+test+mafl_train", all but the 1,000 of `mafl_test`; IMM from "train" and most of "mafl_train".
-Coordinates are stored as they are listed, images too. `scale` is the distance of the eyes in pixels.
+Multi-task Learning, ECCV 2014. MAFL is two lists of image names. Every image is in one split: `mafl_train`,
+`mafl_test`, or CelebA's own `train`, `validation` and `test` without both. Frozen-core adaptation trains on
+"train+validation+test+mafl_train", all but the 1,000 of `mafl_test`; IMM on "train" and most of "mafl_train".
+Coordinates and images are stored unchanged. `scale` is the distance between the eyes in pixels.
 """
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from data.annotations import Annotation, stored
-from data.checking import all_faults, first_of, number, read_whole
+from data.checking import all_faults, exists, first_of, number, read_whole
 from data.faces import FIVE_POINTS, between_eyes, listed_names
 from data.prepared import Dataset, KeypointBuilder
 from kpjax.errors import summarise
@@ -26,7 +26,7 @@ SIZE = (178, 218)  # width and height of every aligned image
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
-    """The faces by split. `folder` holds Anno, Eval, Img and MAFL, or has a folder `celeba` that does."""
+    """Reads the faces of each split. `folder` holds Anno, Eval, Img and MAFL, or has a folder `celeba` that does."""
     root = folder / "celeba" if (folder / "celeba").is_dir() else folder
     rows, parts = _landmarks(root, faults), _parts(root, faults)
     images = first_of(root / "Img", IMAGES, "")
@@ -34,17 +34,17 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
     for split, path in MAFL.items():
         for name in listed_names(root / path, faults):
             if name in subset:
-                faults.append(f"{path}: {name} is in {MAFL[subset[name]]} too; an image is in one list, once")
+                faults.append(f"{path}: {name} is already in {MAFL[subset[name]]}; delete one of the entries")
             elif rows and name not in rows:
-                faults.append(f"{path}: {name} has no row in {LANDMARKS}; the lists are of different releases")
+                faults.append(f"{path}: {name} has no row in {LANDMARKS}; download lists of one release")
             subset[name] = split
     if rows and (unnamed := sorted(_images(images) - rows.keys())):
         faults.append(f"Img/{images.name} has {len(unnamed)} images without a row in {LANDMARKS} "
-                      f"({summarise(unnamed)}); the lists are of another release")
+                      f"({summarise(unnamed)}); download lists of the same release")
     faces: dict[str, list[Annotation]] = {split: [] for split in (*PARTS.values(), *MAFL)}
     for name, points in rows.items():
         if parts and name not in parts:
-            faults.append(f"{PARTITION}: no line for {name}, which has a row in {LANDMARKS}; fetch both again")
+            faults.append(f"{PARTITION}: {name} is missing, but it has a row in {LANDMARKS}; download both again")
             continue
         split = subset.get(name) or parts.get(name, "train")
         faces[split].append(Annotation(name.rpartition(".")[0], images / name, points, np.ones(5, bool), SIZE))
@@ -52,10 +52,9 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
 
 
 def _landmarks(root: Path, faults: list[str]) -> dict[str, np.ndarray]:
-    """The five points (5, 2) of each name."""
+    """Reads the five points (5, 2) of each image name."""
     path = root / LANDMARKS
-    if not path.is_file():
-        faults.append(f"{LANDMARKS} is missing, expected at {path}")
+    if not exists(path, faults, LANDMARKS):
         return {}
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     rows: dict[str, np.ndarray] = {}
@@ -65,28 +64,29 @@ def _landmarks(root: Path, faults: list[str]) -> dict[str, np.ndarray]:
         if not name:
             continue
         if len(cells) != 10:
-            faults.append(f"{where}: {len(cells)} numbers where 10 belong")
+            faults.append(f"{where}: expected 10 coordinates, found {len(cells)}")
             continue
         if name in rows:
-            faults.append(f"{where}: this name has a row already")
+            faults.append(f"{where}: the image has a row already; keep one")
         points = np.array([number(cell, where, faults) for cell in cells]).reshape(5, 2)
         if len(faults) == before:
             rows[name] = points
     promised = lines[0].strip() if lines else ""
     found = sum(bool(text.strip()) for text in lines[2:])
     if promised != str(found):
-        faults.append(f"{LANDMARKS}: its first line promises {promised or 'nothing'}, it has {found} rows; "
-                      "fetch it again")
+        faults.append(f"{LANDMARKS}: the first line announces {promised or 'nothing'}, found {found} rows; "
+                      "download it again")
     return rows
 
 
 def _parts(root: Path, faults: list[str]) -> dict[str, str]:
-    """The split of each name by CelebA's own partition."""
+    """Reads the split of each image name in CelebA's own partition."""
     parts = {}
     for line, text in enumerate(listed_names(root / PARTITION, faults), start=1):
         name, _, part = text.partition(" ")
         if part.strip() not in PARTS:
-            faults.append(f"{PARTITION} line {line} ({name}): part {part.strip() or 'nothing'} where 0, 1 or 2 belongs")
+            faults.append(f"{PARTITION} line {line} ({name}): expected part 0, 1 or 2, found "
+                          f"{part.strip() or 'nothing'}")
         parts[name] = PARTS.get(part.strip(), "train")
     return parts
 
@@ -96,7 +96,7 @@ def _images(folder: Path) -> set[str]:
 
 
 class Celeba(KeypointBuilder):
-    """One record for each face: five points, CelebA's partition, and the two lists of MAFL as splits of their own."""
+    """One record per face: five points; CelebA's partition, with the two lists of MAFL as separate splits."""
 
     name = "celeba"
     keypoints = len(FIVE_POINTS.names)

@@ -1,14 +1,14 @@
-"""Lateral X-rays of heads with 19 landmarks: the ISBI 2015 challenge in cephalometric X-ray image analysis.
+"""Lateral head X-rays with 19 landmarks: the ISBI 2015 challenge in cephalometric X-ray image analysis.
 
 Wang et al., A Benchmark for Comparison of Dental Radiography Analysis Algorithms, Medical Image Analysis 31, 2016. Two
-doctors marked every image; the truth is the mean of the two. Read are the archives as published, `RawImage/` and
+doctors marked every image; the ground truth is their mean. The folder holds the published archives, `RawImage/` and
 `AnnotationsByMD/`, or the layout of Zhu et al. (MICCAI 2021), `raw/`, `400_senior/` and `400_junior/`. The first 19
-lines of a doctor's file are landmarks, x,y in pixels; the lines after them are clinical classes, and not read. Images
-001 to 150 train, all others test: those up to 300 were the first test of the challenge, the others its second.
+lines of a doctor's file are landmarks, x,y in pixels; the clinical classes that follow are not read. Images 001 to 150
+train, all others test: those up to 300 were the first test set of the challenge, the rest its second.
 
-Images are stored whole, as PNG. `scale` is a millimetre in pixels, 10 in the published images: an error divided by
-it is one in millimetres, exactly so after placements that keep the image's proportions. A lateral view has no mirror
-image. The lines of the skeleton are kpjax's own; distances between landmarks are counted along them.
+Whole images are stored, as PNG. `scale` is the number of pixels per millimetre, 10 in the published images. An error
+divided by it is in millimetres, exactly so after transforms that keep the aspect ratio. A lateral view has no valid
+mirror image. The skeleton's edges are kpjax's own; distances between landmarks are counted along them.
 """
 from collections.abc import Sequence
 from functools import partial
@@ -33,40 +33,51 @@ HEAD = Skeleton(
     groups={"skull": (0, 1, 2, 3, 18), "upper_jaw": (4, 11, 16, 17), "lower_jaw": (5, 6, 7, 8, 9, 10),
             "soft_tissue": (12, 13, 14, 15), "all": tuple(range(19))},
 )
-SIZE = (1935, 2400)  # width and height of every published image; copies of another size have another spacing
+SIZE = (1935, 2400)  # width and height of every published image; resized copies have another pixel spacing
 PIXELS_PER_MILLIMETRE = 10.0
 TRAINING, TESTING = range(1, 151), range(151, 401)
 DOCTORS = ("400_senior", "400_junior")
-HOMES_OF_DOCTORS = ("AnnotationsByMD", "")
-HOMES_OF_IMAGES = ("RawImage/TrainingData", "RawImage/Test1Data", "RawImage/Test2Data", "raw")
+MARK_FOLDERS = ("AnnotationsByMD", "")
+IMAGE_FOLDERS = ("RawImage/TrainingData", "RawImage/Test1Data", "RawImage/Test2Data", "raw")
 
 
 def read(
     folder: Path, faults: list[str], *, training: Sequence[int] = TRAINING, testing: Sequence[int] = TESTING,
     size: tuple[int, int] = SIZE,
 ) -> dict[str, list[Annotation]]:
-    """The images of both splits with the mean of the doctors' marks. training, testing: their numbers."""
-    homes = [first_of(folder, HOMES_OF_DOCTORS, doctor) for doctor in DOCTORS]
-    if absent := [home for home in homes if not home.is_dir()]:
+    """Reads the images of both splits with the mean of the doctors' marks.
+
+    Args:
+        folder: The folder of the published archives.
+        faults: Receives every fault.
+        training: Numbers of the training images.
+        testing: Numbers of the test images.
+        size: Width and height of every image.
+
+    Returns:
+        The annotations of "train" and "test".
+    """
+    doctors = [first_of(folder, MARK_FOLDERS, doctor) for doctor in DOCTORS]
+    if absent := [doctor for doctor in doctors if not doctor.is_dir()]:
         faults.append(f"{absent[0].name} is missing, expected at {absent[0]}; unpack AnnotationsByMD")
         return {"train": [], "test": []}
-    found = {split: [_image(folder, homes, f"{number:03d}", size, faults) for number in numbers]
+    found = {split: [_image(folder, doctors, f"{number:03d}", size, faults) for number in numbers]
              for split, numbers in (("train", training), ("test", testing))}
     return {split: [one for one in images if one] for split, images in found.items()}
 
 
 def _image(
-    folder: Path, homes: Sequence[Path], name: str, size: tuple[int, int], faults: list[str]
+    folder: Path, doctors: Sequence[Path], name: str, size: tuple[int, int], faults: list[str]
 ) -> Annotation | None:
-    marks = [_marks(home / f"{name}.txt", faults) for home in homes]
+    marks = [_marks(doctor / f"{name}.txt", faults) for doctor in doctors]
     if any(one is None for one in marks):
         return None
-    return Annotation(name, first_of(folder, HOMES_OF_IMAGES, f"{name}.bmp"), np.mean(marks, axis=0),
-                      np.ones(len(HEAD.names), bool), size, cut=_as_it_is, scale=PIXELS_PER_MILLIMETRE)
+    return Annotation(name, first_of(folder, IMAGE_FOLDERS, f"{name}.bmp"), np.mean(marks, axis=0),
+                      np.ones(len(HEAD.names), bool), size, cut=_unchanged, scale=PIXELS_PER_MILLIMETRE)
 
 
 def _marks(path: Path, faults: list[str]) -> np.ndarray | None:
-    """The landmarks (19, 2) of one doctor, None (and a fault) if the file has not got them."""
+    """Reads the landmarks (19, 2) of one doctor, None (and a fault) if the file lacks them."""
     where = f"{path.parent.name}/{path.name}"
     if not path.is_file():
         faults.append(f"{where} is missing; every image needs the marks of both doctors")
@@ -75,21 +86,21 @@ def _marks(path: Path, faults: list[str]) -> np.ndarray | None:
     lines = [line for line in text.splitlines() if line.strip()][:len(HEAD.names)]
     before = len(faults)
     if len(lines) < len(HEAD.names) or not all(line.count(",") == 1 for line in lines):
-        faults.append(f"{where}: {sum(line.count(',') == 1 for line in lines)} lines of x,y where {len(HEAD.names)} "
-                      "belong; fetch it again")
+        faults.append(f"{where}: expected {len(HEAD.names)} lines of x,y, found "
+                      f"{sum(line.count(',') == 1 for line in lines)}; download it again")
         return None
     points = [[finite(cell, f"{where} line {line}", faults) for cell in pair.split(",")]
               for line, pair in enumerate(lines, start=1)]
     return np.array(points) if len(faults) == before else None
 
 
-def _as_it_is(image: Image.Image, keypoints: np.ndarray) -> tuple[Image.Image, np.ndarray]:
-    """Nothing is cut; what is cut is stored as PNG, at a third of the size of the published BMP."""
+def _unchanged(image: Image.Image, keypoints: np.ndarray) -> tuple[Image.Image, np.ndarray]:
+    """Returns the whole image as its "crop". Crops are stored as PNG, a third of the size of the published BMP."""
     return image, keypoints
 
 
 class Cephalometric(KeypointBuilder):
-    """One record for each X-ray: 19 landmarks; 150 train and 250 test as in the challenge."""
+    """One record per X-ray: 19 landmarks; 150 train and 250 test as in the challenge."""
 
     name = "cephalometric"
     keypoints = len(HEAD.names)

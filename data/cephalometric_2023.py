@@ -1,13 +1,13 @@
-"""Lateral X-rays of heads with 38 landmarks: the training images of the CL-Detection 2023 challenge (MICCAI).
+"""Lateral head X-rays with 38 landmarks: the training images of the CL-Detection 2023 challenge (MICCAI).
 
 Zhang et al., Deep Learning Techniques for Automatic Lateral X-ray Cephalometric Landmark Detection: Is the Problem
-Solved?, 2024. Images of three centres, 400 of them public, are one stack of 2,880 x 2,400 pixels (`train_stack.mha`)
-with black padding on the right and below, which is cut off here. `train-gt.json` has the landmarks by image and
-number, and the spacing of each image in millimetres. What the landmarks are called is not in the files.
+Solved?, 2024. The 400 public images, from three centres, are one stack of 2,880 x 2,400 pixels (`train_stack.mha`). Its
+black padding on the right and below is cut off here. `train-gt.json` has the landmarks by image and number, and the
+pixel spacing of each image in millimetres. The files do not name the landmarks.
 
 300 images train, 50 validate and 50 test, in the order of Python's `random.Random(2023)`, as in the challenge's
-baseline. `scale` is a millimetre in pixels: an error divided by it is one in millimetres, exactly so after placements
-that keep the image's proportions. There is no mirror image and no skeleton.
+baseline. `scale` is the number of pixels per millimetre. An error divided by it is in millimetres, exactly so after
+transforms that keep the aspect ratio. There is no valid mirror image, and the skeleton has no edges.
 """
 import json
 import random
@@ -33,17 +33,17 @@ SEED = 2023
 
 
 class Marked(NamedTuple):
-    """What the files say of one image."""
+    """The landmarks of one image."""
 
     keypoints: np.ndarray  # (38, 2) float64, px
     spacing: float  # millimetres per pixel
 
 
 def read(folder: Path, faults: list[str]) -> tuple[Stack | None, list[Marked]]:
-    """The stack and the landmarks of its images, in its order."""
+    """Reads the stack and the landmarks of its images, in the order of the stack."""
     stack = read_stack(folder / STACK, faults)
     if stack is not None and stack.channels not in (1, 3):
-        faults.append(f"{STACK}: {stack.channels} channels where 1 or 3 belong")
+        faults.append(f"{STACK}: expected 1 or 3 channels, found {stack.channels}")
         stack = None
     content = read_json(folder / TRUTH, faults)
     if content is None or stack is None:
@@ -57,17 +57,17 @@ def read(folder: Path, faults: list[str]) -> tuple[Stack | None, list[Marked]]:
             continue
         spacing = _spacing(entry.get("scale"))
         if spacing is None:
-            faults.append(f"{where}: scale, the spacing of image {place[2]:g} in millimetres, is "
-                          f"{json.dumps(entry.get('scale'))}; errors in millimetres need a positive number")
+            faults.append(f"{where}: expected a positive scale, the pixel spacing of image "
+                          f"{place[2]:g} in millimetres, found {json.dumps(entry.get('scale'))}")
         elif str(entry["name"]) in of_image[int(place[2])]:
-            faults.append(f"{where}: image {place[2]:g} has this landmark twice; keep one")
+            faults.append(f"{where}: image {place[2]:g} has this landmark twice; keep one of the entries")
         else:
             of_image[int(place[2])][str(entry["name"])] = place[:2], spacing
     return stack, [_marked(of_image.get(number, {}), number, stack, faults) for number in range(1, stack.count + 1)]
 
 
 def _spacing(value) -> float | None:
-    """Millimetres per pixel, from a number or its text; None if that is no positive number."""
+    """Converts a number or its text to millimetres per pixel, None if it is not a positive number."""
     try:
         spacing = float(value)
     except (TypeError, ValueError):
@@ -82,29 +82,29 @@ def _marked(
     where = f"{TRUTH}: image {image}"
     nothing = Marked(np.zeros((LANDMARKS, 2)), 1.0)
     if absent := [name for name in names if name not in landmarks]:
-        faults.append(f"{where} lacks {len(absent)} of {LANDMARKS} landmarks, first {absent[0]}; fetch it again")
+        faults.append(f"{where} lacks {len(absent)} of {LANDMARKS} landmarks, first {absent[0]}; download it again")
         return nothing
     spacings = {landmarks[name][1] for name in names}
     if len(spacings) > 1:
-        faults.append(f"{where} has the scales {min(spacings):g} and {max(spacings):g}; one image has one spacing")
+        faults.append(f"{where} has the scales {min(spacings):g} and {max(spacings):g}; an image has one pixel spacing")
     points = np.stack([landmarks[name][0] for name in names])
     outside = ((points < -0.5) | (points > np.array([stack.width, stack.height]) - 0.5)).any(1)
     if outside.any():
         x, y = points[outside][0]
-        faults.append(f"{where}: landmark {names[int(outside.argmax())]} lies at ({x:g}, {y:g}), outside the "
+        faults.append(f"{where}: landmark {names[int(outside.argmax())]} is at ({x:g}, {y:g}), outside the "
                       f"{stack.width}x{stack.height} pixels of the stack")
     return Marked(points, spacings.pop())
 
 
 def faults_of(folder: Path) -> list[str]:
-    """Every fault of the two files, the pixels aside."""
+    """Returns every fault of the two files, except for damaged pixels."""
     faults: list[str] = []
     read(folder, faults)
     return faults
 
 
-def drawn(count: int) -> dict[str, list[int]]:
-    """The images of each split, numbers from 0: 300, 50 and 50 of 400, in proportion of other counts."""
+def random_split(count: int) -> dict[str, list[int]]:
+    """Returns the image numbers of each split, from 0: 300, 50 and 50 of 400, other counts in proportion."""
     order = list(range(count))
     random.Random(SEED).shuffle(order)
     ends = np.cumsum(list(SPLITS.values())) * count // sum(SPLITS.values())
@@ -112,7 +112,7 @@ def drawn(count: int) -> dict[str, list[int]]:
 
 
 def without_padding(image: np.ndarray) -> np.ndarray:
-    """The image (H, W, C) less the rows below and the columns right of its last pixel that is not black."""
+    """Crops an image (H, W, C) to end at its last row and column that are not black."""
     lit = image.any(axis=2)
     if not lit.any():
         return image
@@ -130,7 +130,7 @@ def _records(stack: Stack, marked: Sequence[Marked], chosen: Sequence[int]) -> I
 
 
 class Cephalometric2023(KeypointBuilder):
-    """One record for each X-ray: 38 landmarks; 300 train, 50 validate and 50 test."""
+    """One record per X-ray: 38 landmarks; 300 train, 50 validate and 50 test."""
 
     name = "cephalometric_2023"
     keypoints = LANDMARKS
@@ -141,13 +141,13 @@ class Cephalometric2023(KeypointBuilder):
         stack, marked = read(folder, faults)
         if faults:
             raise InputError(f"{self.name}: {folder} has {len(faults)} faults: {summarise(faults)}")
-        return {split: _records(stack, marked, chosen) for split, chosen in drawn(stack.count).items() if chosen}
+        return {split: _records(stack, marked, chosen) for split, chosen in random_split(stack.count).items() if chosen}
 
 
 DATASET = Dataset(
     name="cephalometric_2023",
     builder=Cephalometric2023,
     skeleton=lambda folder: HEAD,
-    where="train_stack.mha and train-gt.json of cl-detection2023.grand-challenge.org (on registration; research use)",
+    where="train_stack.mha and train-gt.json of cl-detection2023.grand-challenge.org (register first; research use)",
     check=faults_of,
 )

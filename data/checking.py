@@ -1,6 +1,7 @@
-"""Comparing annotation files with what their format promises. Faults are collected, so that all come at once."""
+"""Readers and checks of annotation files. Faults are collected, so that all are reported at once."""
 import json
 import math
+import pickle
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,26 +15,31 @@ from data.annotations import Annotation
 from kpjax.errors import InputError, summarise
 
 Splits = Mapping[str, Sequence[Annotation]]
-Read = Callable[[Path, list[str]], Splits]  # (folder, faults): what is wrong is appended, and left out of the result
+Read = Callable[[Path, list[str]], Splits]  # (folder, faults): appends every fault, and leaves out the faulty entry
 
-FAR_OUTSIDE = 0.5  # of the image's longer side: no annotator's slip, but labels of an image of another size
+# As a fraction of the image's longer side. No annotator slips this far: the labels are of an image of another size.
+FAR_OUTSIDE = 0.5
+# The classes and functions that numpy's pickles call, by module.
+ARRAYS_ONLY = {"numpy": ("ndarray", "dtype"), "_codecs": ("encode",),
+               **{f"numpy.{core}.multiarray": ("_reconstruct", "scalar") for core in ("core", "_core")},
+               **{f"numpy.{core}.numeric": ("_frombuffer",) for core in ("core", "_core")}}
 
 
 def all_faults(read: Read, folder: Path) -> list[str]:
-    """Every fault of a folder: of its annotation files as `read` finds them, and of the images they name."""
+    """Returns every fault of a folder: of its annotation files, as found by `read`, and of the images they name."""
     faults: list[str] = []
     splits = read(folder, faults)
     for split, annotations in splits.items():
         repeated = [name for name, count in Counter(one.name for one in annotations).items() if count > 1]
-        faults += [f"{name} is listed twice in {split}; keep one of its labels" for name in repeated]
+        faults += [f"{name} is listed twice in {split}; keep one of the entries" for name in repeated]
     faults += _image_faults([one for annotations in splits.values() for one in annotations], folder)
     if not faults and not any(one.visible.any() for annotations in splits.values() for one in annotations):
-        faults.append("no keypoint is visible in the whole set; label some, or look at the column of flags")
+        faults.append("no keypoint is visible in the whole set; label some, or check the visibility flags")
     return faults
 
 
 def read_whole(read: Read, folder: Path, name: str) -> Splits:
-    """What `read` finds. Raises InputError if anything is wrong with the annotation files."""
+    """Returns the splits that `read` finds. Raises InputError if the annotation files have any fault."""
     faults: list[str] = []
     splits = read(folder, faults)
     if faults:
@@ -42,23 +48,23 @@ def read_whole(read: Read, folder: Path, name: str) -> Splits:
 
 
 def _image_faults(annotations: Sequence[Annotation], folder: Path) -> list[str]:
-    """Missing images and images of another size than their annotations say, from the files' headers only."""
+    """Returns faults of missing images and images of unexpected size. Reads file headers only."""
     faults, of_image = [], defaultdict(list)
     for one in annotations:
         of_image[one.image].append(one)
     for image, described in of_image.items():
         path = image.relative_to(folder) if image.is_relative_to(folder) else image
         if not image.is_file():
-            faults.append(f"{path} is missing, though it has annotations")
+            faults.append(f"{path} is missing, but it has annotations; restore it")
             continue
         try:
             with Image.open(image) as pil_image:
                 size = pil_image.size
         except OSError:
-            continue  # the builder decodes every image, and names or leaves out those that it cannot
+            continue  # the builder decodes every image, and reports or skips broken ones
         for one in described:
             if one.size is not None and size != one.size:
-                faults.append(f"{path} is {size[0]}x{size[1]}, its annotation is of an image of "
+                faults.append(f"{path} is {size[0]}x{size[1]}, but was annotated at "
                               f"{one.size[0]}x{one.size[1]}; restore the original")
                 break
             beyond = np.maximum(-one.keypoints, one.keypoints - (np.array(size) - 1)).max(1)
@@ -66,14 +72,14 @@ def _image_faults(annotations: Sequence[Annotation], folder: Path) -> list[str]:
             if beyond.max() > FAR_OUTSIDE * max(size):
                 farthest = int(beyond.argmax())
                 x, y = one.keypoints[farthest]
-                faults.append(f"{path} is {size[0]}x{size[1]}, but keypoint {farthest} lies at ({x:g}, {y:g}): its "
-                              "labels are of an image of another size; restore the original")
+                faults.append(f"{path} is {size[0]}x{size[1]}, but keypoint {farthest} lies at ({x:g}, {y:g}); it was "
+                              "annotated at another size, restore the original")
                 break
     return faults
 
 
 def copies_across(splits: Splits, folder: Path) -> list[str]:
-    """Images that are the same byte for byte under two names, one of them for training and one for testing."""
+    """Returns a fault for each image of one split that another split holds too, byte for byte."""
     seen: dict[int, tuple[str, Path]] = {}
     faults = []
     for split, annotations in splits.items():
@@ -82,54 +88,98 @@ def copies_across(splits: Splits, folder: Path) -> list[str]:
                 continue
             first_split, first = seen.setdefault(hash(one.image.read_bytes()), (split, one.image))
             if first_split != split and first.read_bytes() == one.image.read_bytes():
-                faults.append(f"{one.image.relative_to(folder)} is the same image as {first.relative_to(folder)}, "
-                              "one trains and one tests; delete one")
+                faults.append(f"{one.image.relative_to(folder)} of {split} is the same image as "
+                              f"{first.relative_to(folder)} of {first_split}; delete one")
     return faults
 
 
 def read_json(path: Path, faults: list[str]) -> Any:
-    """The content of a JSON file, None (and a fault) if there is none or it is damaged."""
-    if not path.is_file():
-        faults.append(f"{path.name} is missing, expected at {path}")
+    """Returns the content of a JSON file, None (and a fault) if it is missing or damaged."""
+    if not exists(path, faults):
         return None
     try:
         return json.loads(path.read_bytes())
     except ValueError as error:
-        faults.append(f"{path.name} is no JSON: {error}; fetch it again")
+        faults.append(f"{path.name} is not valid JSON: {error}; download it again")
         return None
 
 
 def read_matlab(path: Path, variables: Sequence[str], faults: list[str], **options) -> Mapping[str, Any] | None:
-    """The variables of a MATLAB file, None (and a fault) if there is no such file, it is damaged, or it lacks one.
+    """Reads a MATLAB file.
 
-    options: of scipy.io.loadmat.
+    Args:
+        path: The file.
+        variables: The names of the variables to read.
+        faults: Receives a fault if the file is missing or damaged, or lacks a variable.
+        **options: Passed to scipy.io.loadmat.
+
+    Returns:
+        The variables by name, None if there is a fault.
     """
-    if not path.is_file():
-        faults.append(f"{path.name} is missing, expected at {path}")
+    if not exists(path, faults):
         return None
     try:
         content = scipy.io.loadmat(path, variable_names=variables, **options)
     except Exception as error:  # scipy raises many kinds on a damaged file
-        faults.append(f"{path.name} cannot be read: {error}; fetch it again")
+        faults.append(f"{path.name} cannot be read: {error}; download it again")
         return None
     if absent := [name for name in variables if name not in content]:
-        faults.append(f"{path.name}: variable {absent[0]} is missing")
+        faults.append(f"{path.name}: variable {absent[0]} is missing; download it again")
         return None
     return content
 
 
-def first_of(folder: Path, homes: Sequence[str], name: str) -> Path:
-    """Where `name` is: in the first of some folders of `folder` that has it; in the first of all if none has."""
-    places = [folder / home / name for home in homes]
-    return next((place for place in places if place.exists()), places[0])
+class _ArraysOnly(pickle.Unpickler):
+    """An unpickler of arrays, numbers, lists and mappings. It refuses everything else, since a pickle can run code."""
+
+    def find_class(self, module: str, name: str):
+        if name in ARRAYS_ONLY.get(module, ()):
+            return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+        raise pickle.UnpicklingError(f"it holds {module}.{name}, but only numpy arrays are allowed")
+
+
+def read_pickle(path: Path, faults: list[str]) -> Any:
+    """Returns the content of a pickle of arrays, None (and a fault) if it is missing, damaged or of anything else."""
+    if not exists(path, faults):
+        return None
+    try:
+        with path.open("rb") as file:
+            return _ArraysOnly(file, encoding="latin1").load()
+    except Exception as error:  # a damaged pickle raises many kinds
+        faults.append(f"{path.name} cannot be read: {error}; download it again")
+        return None
+
+
+def exists(path: Path, faults: list[str], name: str | None = None) -> bool:
+    """Returns whether a file exists; adds a fault under `name` (default: the file's own name) if not."""
+    if not path.is_file():
+        faults.append(f"{name or path.name} is missing, expected at {path}")
+        return False
+    return True
+
+
+def first_of(folder: Path, subfolders: Sequence[str], name: str) -> Path:
+    """Returns the path of `name` in the first subfolder that has it, or in the first one if none does."""
+    paths = [folder / subfolder / name for subfolder in subfolders]
+    return next((path for path in paths if path.exists()), paths[0])
 
 
 def entries(content: Any, fields: Sequence[str], where: str, faults: list[str]) -> list[tuple[int, Mapping[str, Any]]]:
-    """The numbered entries of a list of mappings that have all `fields`; a fault for each of the others."""
+    """Checks a list of mappings.
+
+    Args:
+        content: The list; None, for a file that could not be read, has no entries.
+        fields: The keys that every entry needs.
+        where: File and list, for messages.
+        faults: Receives a fault for each entry without one of the fields, or if `content` is not a list.
+
+    Returns:
+        The number and content of each complete entry.
+    """
     if content is None:
         return []
     if not isinstance(content, list):
-        faults.append(f"{where}: a {type(content).__name__} where a list of entries belongs")
+        faults.append(f"{where}: expected a list of entries, found a {type(content).__name__}; download it again")
         return []
     whole = []
     for number, entry in enumerate(content):
@@ -142,39 +192,49 @@ def entries(content: Any, fields: Sequence[str], where: str, faults: list[str]) 
 
 
 def numbers(value: Any, shape: tuple[int, ...], where: str, faults: list[str]) -> np.ndarray | None:
-    """`value` as float64 numbers of a shape, None (and a fault) if it is not that or one of them is not finite."""
+    """Converts a value to an array of finite numbers.
+
+    Args:
+        value: A number, nested lists of numbers, or an array.
+        shape: The expected shape.
+        where: File, entry and field, for messages.
+        faults: Receives a fault if the value is anything else.
+
+    Returns:
+        The float64 array, None if there is a fault.
+    """
     if not isinstance(value, np.ndarray) and (text := _first_text(value)) is not None:
-        faults.append(f"{where}: {text!r} where a number belongs")
+        faults.append(f"{where}: expected a number, found {text!r}")
         return None
     try:
         array = np.asarray(value, np.float64)
     except (TypeError, ValueError):
-        faults.append(f"{where}: rows of unequal length where {_times(shape)} numbers belong")
+        faults.append(f"{where}: expected {_times(shape)} numbers, found rows of unequal length")
         return None
     if array.shape != shape:
-        faults.append(f"{where}: {_times(array.shape)} numbers where {_times(shape)} belong")
+        faults.append(f"{where}: expected {_times(shape)} numbers, found {_times(array.shape)}")
         return None
     if not np.isfinite(array).all():
-        faults.append(f"{where}: {array[~np.isfinite(array)][0]} where a finite number belongs")
+        faults.append(f"{where}: expected a finite number, found {array[~np.isfinite(array)][0]}")
         return None
     return array
 
 
 def number(cell: str, where: str, faults: list[str]) -> float:
-    """A cell of a table as a finite number, NaN (and a fault) if it is not one."""
+    """Converts a table cell to a finite number, NaN (and a fault) if it is anything else."""
     try:
         value = float(cell)
     except ValueError:
-        faults.append(f"{where}: {cell!r} where a number belongs")
+        faults.append(f"{where}: expected a number, found {cell!r}")
         return math.nan
     if not math.isfinite(value):
-        faults.append(f"{where}: {cell.strip()} where a finite number belongs; leave the cell empty if there is none")
+        faults.append(f"{where}: expected a finite number, found {cell.strip()}")
         return math.nan
     return value
 
 
 def _first_text(value: Any) -> Any:
-    """The first leaf of nested lists that is no number, None if all are."""
+    """Returns the first leaf of nested lists that is not a number, None if all are numbers."""
     if isinstance(value, list | tuple):
         return next((text for item in value if (text := _first_text(item)) is not None), None)
     return None if isinstance(value, int | float | np.number) else value if value is not None else "null"

@@ -1,11 +1,11 @@
 """CUB-200-2011: birds of 200 species with 15 parts.
 
-Wah et al., The Caltech-UCSD Birds-200-2011 Dataset, CNS-TR-2011-001. The published split shares its species; here
-species of the test are new: classes 1 to 100 train, 101 to 150 validate, 151 to 200 test, as keypoint work does
-(Moskvyak et al., ICLR 2021). Parts count pixels from 1 and are stored from 0; boxes, of which some start at 0, are
-stored as they are. Images are stored as they are. `box` is the annotated one; `scale` is its longer side in pixels,
-the length that PCK is measured in.
+Wah et al., The Caltech-UCSD Birds-200-2011 Dataset, CNS-TR-2011-001. Both sides of the published split have all
+species. Here test species are new, as in keypoint work (Moskvyak et al., ICLR 2021): classes 1 to 100 train, 101 to 150
+validate, 151 to 200 test. Parts are given in pixels from 1 and are stored from 0. Boxes, some of which start at 0, and
+images are stored unchanged. `box` is annotated; `scale` is its longer side in pixels, the reference length of PCK.
 """
+import math
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from data.annotations import Annotation, stored
-from data.checking import all_faults, number, read_whole
+from data.checking import all_faults, exists, number, read_whole
 from data.prepared import Dataset, KeypointBuilder
 from kpjax.structures import Skeleton
 
@@ -33,7 +33,7 @@ Table = list[tuple[str, list[str]]]  # (file and line, cells)
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
-    """The birds by the split of their class. `folder` holds the tables, or has a folder `CUB_200_2011` that does."""
+    """Reads the birds, split by class. `folder` holds the tables, or has a folder `CUB_200_2011` that does."""
     root = folder / "CUB_200_2011" if (folder / "CUB_200_2011").is_dir() else folder
     birds: dict[str, list[Annotation]] = {split: [] for split in CLASSES}
     tables = {name: _table(root, name, cells, faults) for name, cells in {
@@ -48,10 +48,10 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
         absent = [name for name, known in (("image_class_labels.txt", splits), ("bounding_boxes.txt", boxes),
                                            ("parts/part_locs.txt", parts)) if identity not in known]
         if absent:
-            faults.append(f"{where}: image {identity} is not in {absent[0]}; fetch it again")
+            faults.append(f"{where}: image {identity} is not in {absent[0]}; download it again")
         elif not np.isfinite(parts[identity]).all():
             count = int(np.isfinite(parts[identity]).all(1).sum())
-            faults.append(f"parts/part_locs.txt: image {identity} has {count} of {len(PARTS)} parts; fetch it again")
+            faults.append(f"parts/part_locs.txt: image {identity} has {count} of {len(PARTS)} parts; download it again")
         elif boxes[identity] is not None and splits[identity] is not None:
             points, visible = parts[identity][:, :2] - 1, parts[identity][:, 2] == 1
             birds[splits[identity]].append(Annotation(
@@ -61,9 +61,8 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
 
 
 def _table(root: Path, name: str, cells: int, faults: list[str]) -> Table | None:
-    """The lines of a table of cells with a space between; None (and a fault) if there is no such file."""
-    if not (root / name).is_file():
-        faults.append(f"{name} is missing, expected at {root / name}")
+    """Reads the rows of a table of cells separated by spaces, None (and a fault) if the file is missing."""
+    if not exists(root / name, faults, name):
         return None
     rows = []
     lines = (root / name).read_text(encoding="utf-8", errors="replace").splitlines()
@@ -72,26 +71,27 @@ def _table(root: Path, name: str, cells: int, faults: list[str]) -> Table | None
         if len(row) == cells:
             rows.append((f"{name} line {line}", row))
         elif row:
-            faults.append(f"{name} line {line}: {len(row)} cells where {cells} belong")
+            faults.append(f"{name} line {line}: expected {cells} cells, found {len(row)}")
     return rows
 
 
 def _known_parts(table: Table, faults: list[str]) -> bool:
-    """Whether the list of parts is the published one; a fault for each line that is not."""
+    """Returns whether the list of parts is the published one; adds a fault for each line that differs."""
     before = len(faults)
     for where, (part, name) in table:
         if PARTS.get(part) != name.strip():
-            faults.append(f"{where}: part {part}, {name.strip()}, where CUB-200-2011 has "
-                          + (f"{PARTS[part]}; fetch it again" if part in PARTS else f"{len(PARTS)} parts"))
+            faults.append(f"{where}: expected "
+                          + (f"part {part} ({PARTS[part]})" if part in PARTS else f"{len(PARTS)} parts")
+                          + f", found part {part} ({name.strip()}); download it again")
     if len(faults) == before and len(table) != len(PARTS):
-        faults.append(f"parts/parts.txt: {len(table)} parts where {len(PARTS)} belong; fetch it again")
+        faults.append(f"parts/parts.txt: expected {len(PARTS)} parts, found {len(table)}; download it again")
     return len(faults) == before
 
 
 def _splits(table: Table, faults: list[str]) -> Iterator[tuple[str, str | None]]:
     for where, (identity, class_) in table:
         if class_ not in SPLIT_OF_CLASS:
-            faults.append(f"{where}: class {class_} where 1 to {len(SPLIT_OF_CLASS)} belongs")
+            faults.append(f"{where}: expected a class from 1 to {len(SPLIT_OF_CLASS)}, found {class_}")
         yield identity, SPLIT_OF_CLASS.get(class_)
 
 
@@ -100,28 +100,30 @@ def _boxes(table: Table, faults: list[str]) -> Iterator[tuple[str, np.ndarray | 
         before = len(faults)
         box = np.array([number(cell, where, faults) for cell in cells])
         if len(faults) == before and not (box[2:] > 0).all():
-            faults.append(f"{where}: width {box[2]:g} and height {box[3]:g} of the box; both must be positive")
+            faults.append(f"{where}: expected a box of positive width and height, found {box[2]:g} and {box[3]:g}")
         yield identity, box if len(faults) == before else None
 
 
 def _parts(table: Table, faults: list[str]) -> dict[str, np.ndarray]:
-    """x, y and flag (15, 3) of each image's parts, NaN for a part that has no line."""
+    """Reads x, y and flag (15, 3) of each image's parts, NaN for a part without a line."""
     rows = {part: row for row, part in enumerate(PARTS)}
     located: dict[str, np.ndarray] = {}
     for where, (identity, part, *cells) in table:
         if identity not in located:
             located[identity] = np.full((len(PARTS), 3), np.nan)
         if part not in rows:
-            faults.append(f"{where}: part {part} is beyond the {len(PARTS)} of parts/parts.txt; fetch both again")
+            faults.append(f"{where}: expected a part from 1 to {len(PARTS)}, as in parts/parts.txt, found {part}; "
+                          "download both again")
             continue
         if cells[2].strip() not in ("0", "1"):
-            faults.append(f"{where}: flag {cells[2].strip()} where 0 or 1 belongs")
-        located[identity][rows[part]] = np.nan_to_num([number(cell, where, faults) for cell in cells])
+            faults.append(f"{where}: expected flag 0 or 1, found {cells[2].strip()}")
+        values = [number(cell, where, faults) for cell in cells]
+        located[identity][rows[part]] = [0.0 if math.isnan(value) else value for value in values]
     return located
 
 
 class Cub(KeypointBuilder):
-    """One record for each bird: 15 points, 5,864 train, 2,958 validation and 2,966 test, no species in two of them."""
+    """One record per bird: 15 points; 5,864 train, 2,958 validation and 2,966 test, no species in two splits."""
 
     name = "cub200_2011"
     keypoints = len(BIRD.names)

@@ -1,11 +1,11 @@
 """Any single-animal DeepLabCut project: its `config.yaml` and the label tables under `labeled-data/<video>/`.
 
 Mathis et al., DeepLabCut: markerless pose estimation of user-defined body parts with deep learning, Nature
-Neuroscience 2018. Read as `kpjax.annotations.deeplabcut` does: frames without labels stay, images may be of several
-sizes and are stored as they are. `scale` is the diagonal of the labelled points' box in pixels, the median of the split
+Neuroscience 2018. `kpjax.annotations.deeplabcut` reads the project: frames without labels stay, images may vary in
+size and are stored unchanged. `scale` is the diagonal of the labelled points' box in pixels, or the median of the split
 for frames with fewer than two.
 
-A prepared data directory holds one project. There is no published split: frames are shuffled with a seed, see `read`.
+A data directory holds one prepared project. There is no published split: `read` shuffles the frames with a seed.
 """
 import random
 from collections.abc import Collection
@@ -21,16 +21,23 @@ from kpjax.annotations.project import Project
 from kpjax.errors import InputError
 from kpjax.structures import Skeleton
 
-TRAINING = 0.69  # of the frames: 80 of the 116 of DeepLabCut's open field mouse
+TRAINING = 0.69  # fraction of the frames; 80 of the 116 of DeepLabCut's open field mouse
 
 
 def read(
     folder: Path, faults: list[str], *, train: float = TRAINING, seed: int = 42, test: Collection[str] | None = None
 ) -> dict[str, list[Annotation]]:
-    """The frames of a project, shuffled and split.
+    """Reads the frames of a project, shuffled and split.
 
-    train: their count, or below 1 their fraction. test: names of frames (`video/image`) that test instead of those
-    drawn by chance.
+    Args:
+        folder: The project's folder.
+        faults: Receives every fault.
+        train: Number of training frames, or their fraction if below 1.
+        seed: Seed of the shuffle.
+        test: Names (`video/image`) of the test frames, in place of a random split.
+
+    Returns:
+        The annotations of "train" and "test".
     """
     project = _project_of_one(folder, faults)
     frames = sorted(_annotations(project) if project else [], key=lambda frame: frame.name)
@@ -45,14 +52,14 @@ def read(
 
 
 def check(folder: Path) -> list[str]:
-    """All faults of a project, frames that occur in both splits under two names included."""
+    """Returns all faults of a project, including images that both splits hold under two names."""
     return all_faults(read, folder) or copies_across(read(folder, []), folder)
 
 
 def skeleton(folder: Path | None) -> Skeleton:
-    """The body parts of a project as keypoints, with the lines of its config. Raises InputError if there is none."""
+    """Returns a project's body parts and skeleton lines. Raises InputError if the project cannot be read."""
     if folder is None:
-        raise InputError("deeplabcut: the skeleton is the project's own; name its folder with --manual-dir")
+        raise InputError("deeplabcut: the skeleton is the project's own; give its folder with --manual-dir")
     faults: list[str] = []
     project = _project_of_one(folder, faults)
     if project is None:
@@ -61,17 +68,17 @@ def skeleton(folder: Path | None) -> Skeleton:
 
 
 def _project_of_one(folder: Path, faults: list[str]) -> Project | None:
-    """The project, None and a fault if there are several animals in it."""
+    """Reads a single-animal project, None (and a fault) if it has several animals."""
     project = deeplabcut.read(folder, faults)
     if project is not None and (individuals := project.details["config"].individuals):
-        faults.append(f"config.yaml: this is a multi-animal project ({', '.join(individuals)}), only those of one "
-                      "animal can be prepared")
+        faults.append(f"config.yaml: this is a multi-animal project ({', '.join(individuals)}); only single-animal "
+                      "projects can be prepared")
         return None
     return project
 
 
 def _annotations(project: Project) -> list[Annotation]:
-    """An annotation for each frame, visible nowhere if it has no label."""
+    """Returns an annotation of each frame, with no visible point if the frame has no label."""
     labelled = {instance.frame: instance for instance in project.instances}
     count = len(project.skeleton.names)
     found = []
@@ -85,7 +92,7 @@ def _annotations(project: Project) -> list[Annotation]:
 
 
 class DeepLabCut(KeypointBuilder):
-    """One record for each frame of the project: as many points as it has body parts."""
+    """One record per frame of the project: a keypoint per body part."""
 
     name = "deeplabcut"
     encoding = "png"

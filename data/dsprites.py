@@ -1,8 +1,8 @@
-"""dSprites (Matthey et al. 2017) with coloured, noisy and photographic backgrounds, rendered when they are read.
+"""dSprites (Matthey et al. 2017) with coloured, noisy and photographic backgrounds, rendered on access.
 
-One keypoint, the sprite's centre. 737,280 images for each variant: 3 shapes x 6 scales x 40 orientations x 32 x 32
-positions, the last fastest. Masks come from the published file, prepared by `python -m data dsprites`, or are drawn
-after its description. The variants are those of disentanglement_lib (Locatello et al. 2019).
+One keypoint, the sprite's centre. Each variant has 737,280 images: 3 shapes x 6 scales x 40 orientations x 32 x 32
+positions, the last fastest. Masks come from the published file, prepared by `python -m data dsprites`, or are rendered
+from its description. The variants are those of disentanglement_lib (Locatello et al. 2019).
 """
 import zipfile
 import zlib
@@ -31,37 +31,32 @@ POSITIONS = 32 * 32
 Mask = Callable[[int], np.ndarray]  # number -> (64, 64) bool
 
 
-def number_of(shape: int, scale: int, orientation: int, x: int, y: int) -> int:
-    """The number of an image, from its factors as counts from 0."""
-    return int(np.ravel_multi_index((shape, scale, orientation, x, y), FACTORS))
-
-
 def factors_of(number: int) -> tuple[int, ...]:
-    """(shape, scale, orientation, x, y) of an image, as counts from 0."""
+    """Returns (shape, scale, orientation, x, y) of an image, indices from 0."""
     return tuple(int(factor) for factor in np.unravel_index(number, FACTORS))
 
 
 def colour(mask: np.ndarray, tint: np.ndarray) -> np.ndarray:
-    """A sprite of one colour (3,) on black; mask (H, W) bool. Returns (H, W, 3) in [0, 1], as the others do."""
+    """Renders a sprite of one colour (3,) on black. mask: (H, W) bool. Returns (H, W, 3) in [0, 1]."""
     return mask[..., None] * tint
 
 
 def noisy(mask: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """A white sprite on noise (H, W, 3)."""
+    """Renders a white sprite on noise (H, W, 3)."""
     return np.minimum(mask[..., None] + noise, 1)
 
 
 def scream(mask: np.ndarray, patch: np.ndarray, tint: np.ndarray) -> np.ndarray:
-    """A sprite that inverts what is behind it: a patch (H, W, 3) of a painting, mixed with a tint (3,)."""
+    """Renders a sprite that inverts its background: a patch (H, W, 3) of a painting, mixed with a tint (3,)."""
     behind = (patch + tint) / 2
     return np.where(mask[..., None], 1 - behind, behind)
 
 
 @cache
 def _stamp(shape: int, scale: int, orientation: int) -> np.ndarray:
-    """A sprite alone: (33, 33) bool, its centre in the middle.
+    """Renders a sprite alone: (33, 33) bool, its centre in the middle.
 
-    At scale 1 each shape covers about 300 pixels; the published outlines may differ from these by a pixel or two.
+    At scale 1 each shape covers about 300 pixels; the published outlines may differ by a pixel or two.
     """
     down, across = np.mgrid[-16:17, -16:17].astype(np.float64) / (0.5 + 0.1 * scale)
     angle = 2 * np.pi * orientation / (FACTORS[2] - 1)
@@ -71,12 +66,12 @@ def _stamp(shape: int, scale: int, orientation: int) -> np.ndarray:
         return np.maximum(abs(x), abs(y)) <= 8.7
     if shape == 1:
         return (x / 7) ** 2 + (y / 13.7) ** 2 <= 1
-    x, y = x / 9.1, 0.29 - y / 9.1  # about its centre of mass
+    x, y = x / 9.1, 0.29 - y / 9.1  # relative to its centre of mass
     return (x ** 2 + y ** 2 - 1) ** 3 <= x ** 2 * y ** 3
 
 
-def drawn_mask(number: int) -> np.ndarray:
-    """The mask of an image drawn after the published description, (64, 64) bool."""
+def rendered_mask(number: int) -> np.ndarray:
+    """Renders the mask of an image from the published description, (64, 64) bool."""
     *sprite, x, y = factors_of(number)
     mask = np.zeros((64, 64), bool)
     mask[y:y + 33, x:x + 33] = _stamp(*sprite)[:64 - y, :64 - x]
@@ -84,17 +79,17 @@ def drawn_mask(number: int) -> np.ndarray:
 
 
 def published_mask(data_dir: Path) -> Mask:
-    """The masks of the published file, from a prepared folder. Raises InputError if it was not prepared."""
+    """Opens the prepared masks of the published file. Raises InputError if they are not prepared."""
     builder = Dsprites(data_dir=str(Path(data_dir).expanduser().resolve()))
     if not Path(builder.data_dir).exists():
         raise InputError(f"dsprites: nothing prepared at {builder.data_dir}; run python -m data dsprites --manual-dir "
-                         f"PATH --data-dir {data_dir}, or use masks drawn by kpjax")
+                         f"PATH --data-dir {data_dir}, or use the masks rendered by kpjax")
     records = tfds.builder_from_directory(str(builder.data_dir)).as_data_source(split="masks")
-    at = {int(records[n]["first"]) // POSITIONS: n for n in range(len(records))}
+    record_of = {int(records[n]["first"]) // POSITIONS: n for n in range(len(records))}
 
     @cache
     def sprite(n: int) -> np.ndarray:
-        return np.asarray(records[at[n]]["packed"])
+        return np.asarray(records[record_of[n]]["packed"])
 
     def mask(number: int) -> np.ndarray:
         return np.unpackbits(sprite(number // POSITIONS)[number % POSITIONS]).reshape(64, 64).astype(bool)
@@ -102,21 +97,21 @@ def published_mask(data_dir: Path) -> Mask:
 
 
 def painting(file: Path | None = None) -> np.ndarray:
-    """The image behind the scream variant, (h, w, 3) float32 in [0, 1].
+    """Returns the background of the scream variant, (h, w, 3) float32 in [0, 1].
 
-    file: a photograph of Munch's The Scream, shrunk to fit 350 x 274 pixels. Without one a stand-in is painted: bands
-    of orange over swirls of blue, of the same size. Results on the stand-in are to be labelled S*.
+    file: A photograph of Munch's The Scream, shrunk to fit 350 x 274 pixels. Without one a stand-in of similar size is
+    rendered: bands of orange over swirls of blue. Results on the stand-in should be marked S*.
     """
     if file is not None:
         try:
             with Image.open(file) as image:
                 shrunk = image.convert("RGB")
         except OSError as error:
-            raise InputError(f"{file}: the painting cannot be read: {error}; name an image file") from error
+            raise InputError(f"{file}: the painting cannot be read: {error}; give an image file") from error
         shrunk.thumbnail((350, 274))
         if min(shrunk.size) <= 64:
-            raise InputError(f"{file}: the painting is {shrunk.width} x {shrunk.height} after shrinking; both sides "
-                             "must be larger than 64")
+            raise InputError(f"{file}: expected a painting larger than 64 x 64 after shrinking, found "
+                             f"{shrunk.width} x {shrunk.height}")
         return np.asarray(shrunk, np.float32) / 255
     y, x = np.mgrid[:274, :217] / 274
     bent = y + 0.05 * np.sin(9 * x + 2) + 0.03 * np.sin(23 * x + 5 * y)
@@ -130,9 +125,9 @@ def painting(file: Path | None = None) -> np.ndarray:
 
 
 def split_numbers(split: str) -> np.ndarray:
-    """The numbers of the images of "train" (99 of 100) or "test", chosen by a hash of the number (SplitMix64)."""
+    """Returns the image numbers of "train" (99 of 100) or "test", chosen by a hash of the number (SplitMix64)."""
     if split not in ("train", "test"):
-        raise InputError(f"dsprites: split {split!r} is unknown; there are train, test")
+        raise InputError(f"dsprites: split {split!r} is unknown; choose train or test")
     mixed = np.arange(COUNT, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
@@ -142,7 +137,7 @@ def split_numbers(split: str) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Sprites:
-    """A source of sprites of one variant. An image depends on (variant, number, seed) alone."""
+    """A data source of sprites of one variant. An image depends on (variant, number, seed) alone."""
 
     variant: str
     numbers: np.ndarray
@@ -162,7 +157,7 @@ class Sprites:
         return len(self.numbers)
 
     def sprite(self, number: int) -> np.ndarray:
-        """(64, 64, 3) uint8."""
+        """Renders an image at its published size, (64, 64, 3) uint8."""
         mask = self.mask(number)
         key = np.array([self.seed, zlib.crc32(self.variant.encode())], np.uint64)
         draw = np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, number], np.uint64)))
@@ -178,7 +173,7 @@ class Sprites:
 
     def __getitem__(self, index: int) -> Example:
         if not 0 <= index < len(self):
-            raise IndexError(f"{self.name} has {len(self)} examples, number {index} is not among them")
+            raise IndexError(f"{self.name}: expected an index below {len(self)}, found {index}")
         number, stretch = int(self.numbers[index]), self.side / 64
         image = self.sprite(number)
         if self.side != 64:
@@ -192,71 +187,83 @@ class Sprites:
 
 
 def dsprites(
-    variant: str, split: str, *, side: int = 64, seed: int = 0, mask: Mask = drawn_mask, scream_file: Path | None = None
+    variant: str, split: str, *, side: int = 64, seed: int = 0, mask: Mask = rendered_mask,
+    scream_file: Path | None = None,
 ) -> Sprites:
-    """The sprites of a variant ("colour", "noisy", "scream") and split ("train", "test").
+    """Returns the sprites of a variant and split.
 
-    side: of the images, 64 as published or larger by bilinear resampling; a label then lands on the same cell of a
-    64 x 64 heatmap, whichever way cells and pixels are related. scale: the pixels that positions 0 to 1 span, so that
-    error / scale is in units of the published positions. mask: `drawn_mask` or `published_mask(data_dir)`.
-    The name ends in * where the painting is a stand-in. Raises InputError for an unknown variant or split.
+    Args:
+        variant: "colour", "noisy" or "scream".
+        split: "train" or "test".
+        side: Side of the images, px: 64 as published, or larger by bilinear resampling. The label then lands on the
+            same cell of a 64 x 64 heatmap, whichever grid convention relates cells and pixels.
+        seed: Selects colours, noise and patches.
+        mask: `rendered_mask` or `published_mask(data_dir)`.
+        scream_file: A photograph of the painting; without it a stand-in is used, and the name is marked with *.
+
+    Returns:
+        The source. Its `scale` is the number of pixels that positions 0 to 1 span, so error / scale is in units of the
+        published positions.
+
+    Raises:
+        InputError: The variant or split is unknown, or the painting cannot be used.
     """
     if variant not in VARIANTS:
-        raise InputError(f"dsprites: variant {variant!r} is unknown; there are {', '.join(VARIANTS)}")
+        raise InputError(f"dsprites: variant {variant!r} is unknown; choose among {', '.join(VARIANTS)}")
     stand_in = "*" if variant == "scream" and scream_file is None else ""
     behind = painting(scream_file) if variant == "scream" else np.zeros((0, 0, 3), np.float32)
     return Sprites(variant, split_numbers(split), side, seed, mask, behind, f"dsprites/{variant}{stand_in}/{split}")
 
 
 def _published_sprites(file: Path) -> Iterator[np.ndarray]:
-    """The masks (1024, 64, 64) of each shape, scale and orientation at all positions, piece by piece: they are 3 GB.
+    """Yields the masks (1024, 64, 64) of one shape, scale and orientation at all positions; in total they are 3 GB.
 
-    Raises ValueError if the file holds something else.
+    Raises ValueError if the file holds anything else.
     """
     with zipfile.ZipFile(file) as archive, archive.open("imgs.npy") as stored:
         version = np.lib.format.read_magic(stored)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(stored)
         if (shape, dtype) != ((COUNT, 64, 64), np.uint8):
-            raise ValueError(f"imgs is {shape} {dtype}, expected {(COUNT, 64, 64)} uint8")
+            raise ValueError(f"expected imgs {(COUNT, 64, 64)} uint8, found {shape} {dtype}")
         for _ in range(COUNT // POSITIONS):
             masks = np.frombuffer(stored.read(POSITIONS * 64 * 64), np.uint8).reshape(POSITIONS, 64, 64)
             if masks.max() > 1:
-                raise ValueError(f"imgs has values up to {masks.max()}, expected 0 and 1")
+                raise ValueError(f"expected imgs of 0 and 1, found {masks.max()}")
             yield masks
 
 
 def centre_faults(masks: np.ndarray) -> list[str]:
-    """Where the middle of the masks (1024, 64, 64) of one sprite is not within a pixel of (16 + x, 16 + y)."""
+    """Returns a fault for each sampled mask of (1024, 64, 64) whose middle is over 1 px from (16 + x, 16 + y)."""
     faults = []
     for number in range(0, POSITIONS, 33):
         x, y = divmod(number, 32)
         rows, columns = np.flatnonzero(masks[number].any(axis=1)), np.flatnonzero(masks[number].any(axis=0))
         if not len(rows):
-            faults.append(f"imgs: the sprite at position ({x}, {y}) is empty")
+            faults.append(f"imgs: the sprite at position ({x}, {y}) is empty; download the file again")
             continue
         middle = (columns[0] + columns[-1]) / 2, (rows[0] + rows[-1]) / 2
         if max(abs(middle[0] - 16 - x), abs(middle[1] - 16 - y)) > 1:
-            faults.append(f"imgs: the sprite at position ({x}, {y}) has its middle at {middle}")
+            faults.append(f"imgs: the sprite at position ({x}, {y}) has its middle at {middle}; download the file "
+                          "again")
     return faults
 
 
 def check(folder: Path) -> list[str]:
-    """What in a folder is not as the published file promises: its members, sizes, values, and where ellipses are."""
+    """Returns the faults of the published file: its members, sizes and values, and the positions of an ellipse."""
     if not (folder / FILE).exists():
-        return [f"{FILE} is missing"]
+        return [f"{FILE} is missing, expected in {folder}"]
     try:
         first_ellipse = next(islice(_published_sprites(folder / FILE), FACTORS[1] * FACTORS[2], None))
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, ValueError, OSError) as error:
-        return [f"{FILE} cannot be used: {error}; fetch it again"]
+        return [f"{FILE} cannot be used: {error}; download it again"]
     return centre_faults(first_ellipse)
 
 
 class Dsprites(KeypointBuilder):
-    """The published masks, packed 8 pixels to a byte, a record for each shape, scale and orientation."""
+    """The published masks, 8 pixels per byte, one record per shape, scale and orientation."""
 
     name = "dsprites"
-    VERSION = tfds.core.Version("1.0.0")
 
     def _info(self):
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict({
@@ -274,4 +281,4 @@ class Dsprites(KeypointBuilder):
 
 DATASET = Dataset(
     "dsprites", Dsprites, lambda folder: SKELETON,
-    f"drawn by kpjax, or {FILE} from github.com/google-deepmind/dsprites-dataset (Apache-2.0)", check)
+    f"rendered by kpjax, or {FILE} from github.com/google-deepmind/dsprites-dataset (Apache-2.0)", check)

@@ -1,4 +1,4 @@
-"""What the figures of videos do: kinds of motion with a name, and motion that was recorded from people."""
+"""The actions of figures in videos: built-in ones by name, and motion recorded from people."""
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,11 +21,11 @@ SEVENTEEN = Skeleton(
     groups={"trunk": (0, 7, 8, 9, 10), "shoulder": (11, 14), "elbow": (12, 15), "hand": (13, 16), "hip": (1, 4),
             "knee": (2, 5), "foot": (3, 6)})
 
-PLACES = (*RANGES, "height", "x", "y")  # of the numbers of a pose
+PARAMETERS = (*RANGES, "height", "x", "y")  # of a pose, in order
 
 
 class Wave(NamedTuple):
-    """A number of a pose over time: middle + reach * sin(2 pi (turns * cycles + phase)), in [0, 1]."""
+    """A pose parameter over time: middle + reach * sin(2 pi (turns * cycles + phase)), in [0, 1]."""
 
     middle: float
     reach: float = 0.0
@@ -35,7 +35,7 @@ class Wave(NamedTuple):
 
 REST = {"lean": 0.5, "bend": 0.5, "nod": 0.5, "arm": 0.08, "forearm": 0.42, "thigh": 0.1, "shin": 0.8, "length": 0.9,
         "height": 0.6, "x": 0.5, "y": 0.5}
-# `a_` is one side of the body, drawn for each video, `b_` the other. What is not named rests.
+# `a_` is a random side of the body, `b_` the other one. Unnamed parameters rest.
 ACTIONS: dict[str, dict[str, Wave]] = {
     "waving": {"a_arm": Wave(0.75, 0.05), "a_forearm": Wave(0.6, 0.35)},
     "jumping": {"a_arm": Wave(0.5, 0.45), "b_arm": Wave(0.5, 0.45), "a_thigh": Wave(0.45, 0.4),
@@ -56,41 +56,40 @@ ACTIONS: dict[str, dict[str, Wave]] = {
     "strolling": {"x": Wave(0.5, 0.48, turns=0.5), "a_thigh": Wave(0.18, 0.15), "b_thigh": Wave(0.18, 0.15, phase=0.5),
                   "a_shin": Wave(0.65, -0.15), "b_shin": Wave(0.65, -0.15, phase=0.5)},
 }
-SWAY = 0.12  # how far every number strays besides
-PERIOD = (12, 26)  # frames of a cycle
-STRENGTH = (0.7, 1.0)  # of the reach
+SWAY = 0.12  # amplitude of random motion added to every parameter
+PERIOD = (12, 26)  # frames per cycle
+STRENGTH = (0.7, 1.0)  # factor of the reach
 
 
 def perform(action: str, generator: np.random.Generator, frames: int) -> np.ndarray:
-    """The poses of a video of an action, (frames, NUMBERS) in [0, 1]: its waves, and slow random swaying.
+    """Draws the poses of a video of an action, (frames, NUMBERS) in [0, 1]: its waves plus slow random swaying.
 
-    The side, the length of a cycle, its start, the strength and the swaying are drawn. Raises InputError for an action
-    that there is not.
+    Side, period, phase, strength and swaying are random. Raises InputError for an unknown action.
     """
     if action not in ACTIONS:
-        raise InputError(f"action {action!r} is unknown; there are {', '.join(ACTIONS)}")
+        raise InputError(f"action {action!r} is unknown; choose among {', '.join(ACTIONS)}")
     sides = ("right", "left")[::1 if generator.random() < 0.5 else -1]
     period = generator.uniform(*PERIOD)
     cycles = np.arange(frames) / period + generator.random()
     strength = generator.uniform(*STRENGTH)
-    pose = np.tile([_rest(place) for place in PLACES], (frames, 1))
+    pose = np.tile([_rest(parameter) for parameter in PARAMETERS], (frames, 1))
     pose[:, -3:] += generator.uniform(-0.4, 0.4, 3)
     for name, wave in ACTIONS[action].items():
-        place = PLACES.index(name.replace("a_", f"{sides[0]}_", 1) if name.startswith("a_") else
-                             name.replace("b_", f"{sides[1]}_", 1) if name.startswith("b_") else name)
+        column = PARAMETERS.index(name.replace("a_", f"{sides[0]}_", 1) if name.startswith("a_") else
+                                  name.replace("b_", f"{sides[1]}_", 1) if name.startswith("b_") else name)
         angle = 2 * math.pi * (wave.turns * cycles + wave.phase)
-        pose[:, place] = wave.middle + strength * wave.reach * np.sin(angle)
+        pose[:, column] = wave.middle + strength * wave.reach * np.sin(angle)
     swaying = motion(generator, frames, frames_per_pose=period)
-    swaying[:, -3] = 0.5  # a person keeps the height
+    swaying[:, -3] = 0.5  # a person's height is constant
     return np.clip(pose + SWAY * (2 * swaying - 1), 0, 1)
 
 
-def _rest(place: str) -> float:
-    return REST[place] if place in REST else REST[place.rpartition("_")[2]]
+def _rest(parameter: str) -> float:
+    return REST[parameter] if parameter in REST else REST[parameter.rpartition("_")[2]]
 
 
 def seventeen(points: np.ndarray) -> np.ndarray:
-    """(..., 17, 2): the 15 joints (..., 15, 2) of a drawn figure, its spine between pelvis and neck, its crown."""
+    """Adds spine and top of the head to the 15 joints (..., 15, 2) of a figure: (..., 17, 2)."""
     at = {name: points[..., k, :] for k, name in enumerate(JOINTS)}
     trunk = at["neck"] - at["pelvis"]
     up = at["head"] - at["neck"]
@@ -101,13 +100,13 @@ def seventeen(points: np.ndarray) -> np.ndarray:
 
 
 class Recording(NamedTuple):
-    """A recorded motion as figures perform it."""
+    """A recorded motion that figures can perform."""
 
     action: str
     points: np.ndarray  # (F, 15, 3) float64 metres in the order of JOINTS, y upwards
 
 
-# The bones at whose ends the joints of the figure are, under the names of the CMU database; two are averaged.
+# The bones, named as in the CMU database, whose ends are the figure's joints; two are averaged.
 BONES: Mapping[str, tuple[str, ...]] = {
     "head": ("upperneck", "head"), "neck": ("thorax",), "pelvis": ("root",),
     **{f"{side}_{joint}": (side[0] + bone,) for side in ("right", "left")
@@ -116,10 +115,16 @@ BONES: Mapping[str, tuple[str, ...]] = {
 
 
 def recording(skeleton: Path, motion: Path, action: str, *, every: int = 4) -> Recording:
-    """A recorded motion from an ASF and an AMC file.
+    """Reads a recorded motion from an ASF and an AMC file.
 
-    every: keeps frames 0, every, 2 every ...; recordings have 120 frames a second. Raises InputError for files that do
-    not belong together (see `data.motion_capture`) or bones of other names than in the CMU database.
+    Args:
+        skeleton: The ASF file.
+        motion: The AMC file.
+        action: The name of the motion.
+        every: Keeps frames 0, every, 2 every, ...; recordings have 120 frames per second.
+
+    Raises:
+        InputError: The files do not match (see `data.motion_capture`), or bones are not named as in the CMU database.
     """
     body = read_skeleton(Path(skeleton))
     numbers = [[body.index(bone) for bone in BONES[joint]] for joint in JOINTS]
@@ -128,10 +133,19 @@ def recording(skeleton: Path, motion: Path, action: str, *, every: int = 4) -> R
 
 
 def seen(recorded: Recording, generator: np.random.Generator, frames: int, side: int) -> np.ndarray:
-    """(frames, 15, 2) float32 px: a stretch of a recording from a drawn direction, without perspective.
+    """Projects a random section of a recording, seen from a random direction, without perspective.
 
-    Of a recording that is shorter the end is followed by the way back. The camera follows the body sideways; its
-    distance is that at which the whole motion keeps MARGIN from the border.
+    A shorter recording is played back and forth. The camera follows the body sideways, at a distance where the whole
+    motion keeps MARGIN from the border.
+
+    Args:
+        recorded: The recording.
+        generator: Draws section, direction and position.
+        frames: Number of frames.
+        side: Side of the frames, px.
+
+    Returns:
+        (frames, 15, 2) float32 px, in the order of JOINTS.
     """
     count = len(recorded.points)
     there_and_back = np.concatenate([np.arange(count), np.arange(count - 2, 0, -1)])

@@ -1,7 +1,7 @@
-"""What drawn objects of any category stand before: the backgrounds of the drawn people, and two busier ones.
+"""Backgrounds of synthetic objects: those of the synthetic people, and two busier ones.
 
-A network that learnt one category before one kind of background tells object from background by what it saw; before
-another kind it has to be adapted to that as well. So the kind is chosen apart from the object.
+A network trained with one kind of background learns to separate objects from that kind, and must adapt to another one.
+So backgrounds are chosen independently of the object.
 """
 from functools import cache
 
@@ -13,20 +13,30 @@ from kpjax.errors import InputError
 
 OF_PEOPLE = ("plain", "smooth", "photo-like")  # see `figure_looks.Domain`
 BACKGROUNDS = (*OF_PEOPLE, "clutter", "patches")
-GREY = np.array([0.45, 0.42, 0.38])  # the mean colour of patches, as of photographs
+GREY = np.array([0.45, 0.42, 0.38])  # the mean colour of patches, close to that of photographs
 
 
 def backdrop(kind: str, generator: np.random.Generator, side: int, amplitude: float = 0.8) -> np.ndarray:
-    """(side, side, 3) float64 in [0, amplitude].
+    """Renders a background.
 
-    kind: "plain", "smooth" or "photo-like", as behind the drawn people; "clutter", evenly coloured discs, bars and
-    triangles on one colour; or "patches", regions of noise, stripes and fibres with edges and light, as in patches of
-    photographs. Raises InputError for another kind.
+    Args:
+        kind: "plain", "smooth" or "photo-like", as behind the synthetic people; "clutter", uniformly coloured discs,
+            bars and triangles on one colour; or "patches", regions of noise, stripes and fibres with edges and shading,
+            as in patches of photographs.
+        generator: Draws the background.
+        side: Its side, px.
+        amplitude: Its largest brightness.
+
+    Returns:
+        (side, side, 3) float64 in [0, amplitude].
+
+    Raises:
+        InputError: The kind is unknown.
     """
     if kind in OF_PEOPLE:
         return background(Domain("backdrop", background=kind, background_amplitude=amplitude), generator, side)
     if kind not in BACKGROUNDS:
-        raise InputError(f"background is {kind!r}; choose {', '.join(BACKGROUNDS)}")
+        raise InputError(f"background {kind!r} is unknown; choose among {', '.join(BACKGROUNDS)}")
     return amplitude * (_clutter if kind == "clutter" else _patches)(generator, side)
 
 
@@ -71,7 +81,7 @@ def _patches(generator: np.random.Generator, side: int) -> np.ndarray:
 
 
 def _texture(generator: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(side, side, 3): two colours mixed by noise of all sizes, by stripes or by fibres."""
+    """Renders two colours mixed by noise of all sizes, by stripes or by fibres: (side, side, 3)."""
     side, turn = len(x), np.pi * generator.random()
     kind = generator.integers(3)
     if kind == 0:
@@ -89,11 +99,11 @@ def _texture(generator: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np
 
 
 def _enlarged(generator: np.random.Generator, down: int, across: int, side: int) -> np.ndarray:
-    """(side, side) in [0, 1]: a random grid (down, across), interpolated linearly."""
+    """Draws a grid (down, across) and enlarges it by linear interpolation: (side, side) in [0, 1]."""
     return _linear(down, side) @ generator.random((down, across)) @ _linear(across, side).T
 
 
 @cache
 def _linear(points: int, side: int) -> np.ndarray:
-    """(side, points): linear interpolation along one axis from a grid whose ends are the image's."""
+    """Returns weights (side, points) of linear interpolation along one axis, the grid's ends at the image's ends."""
     return np.maximum(1 - np.abs(np.linspace(0, points - 1, side)[:, None] - np.arange(points)), 0)

@@ -1,12 +1,12 @@
-"""Drawn faces with ten points: eyes, nose, corners of the mouth, and five on the outline.
+"""Synthetic faces with ten points: eyes, nose, corners of the mouth, and five on the outline.
 
-They turn, nod and tilt, open the mouth, and differ in the shape of the jaw, in hair, ears and colours.
+They turn, nod and tilt, open the mouth, and vary in jaw, hair, ears and colours.
 """
 import math
 
 import numpy as np
 
-from data.figure_categories import Category, CategoryBuilder, Drawn, Pen, closed_curve, dataset_of, ellipse
+from data.figure_categories import Category, CategoryBuilder, Pen, Rendered, closed_curve, dataset_of, ellipse
 from kpjax.structures import Skeleton
 
 # Left is the viewer's left in the image.
@@ -21,8 +21,8 @@ SKIN = np.array([0.95, 0.75, 0.6])
 ROLL = 22.0  # degrees to either side
 
 
-def draw_face(pose: np.random.Generator, look: np.random.Generator, side: int) -> Drawn:
-    """A face of 0.55 to 0.75 of the image's side in height, its points inside."""
+def render_face(pose: np.random.Generator, look: np.random.Generator, side: int) -> Rendered:
+    """Renders a face 0.55 to 0.75 of the image's side high, all points inside."""
     height = side * pose.uniform(0.55, 0.75)
     roll = math.radians(ROLL) * pose.uniform(-1, 1)
     middle = side * pose.uniform(0.44, 0.56, 2) - 0.5
@@ -30,11 +30,11 @@ def draw_face(pose: np.random.Generator, look: np.random.Generator, side: int) -
     jaw, apart, wide = pose.uniform(0.25, 0.34), pose.uniform(0.15, 0.19), pose.uniform(0.1, 0.17)
     turn = np.array([[math.cos(roll), -math.sin(roll)], [math.sin(roll), math.cos(roll)]])
 
-    def placed(points) -> np.ndarray:
-        """From the face's own frame, 1 high, y down, the origin in its middle."""
+    def to_pixels(points) -> np.ndarray:
+        """Converts from the face's own frame (height 1, y down, origin in the middle) to pixels."""
         return middle + height * np.asarray(points, float) @ turn.T
 
-    # What stands out from the head moves more when it turns.
+    # Parts that protrude from the head move more when it turns.
     shift = 0.075 * np.array([yaw, 0.5 * nod])
     left_eye, right_eye = np.array([-apart, -0.08]) + shift, np.array([apart, -0.08]) + shift
     nose, mouth = np.array([0, 0.1]) + 1.9 * shift, np.array([0, 0.26]) + 1.1 * shift
@@ -45,31 +45,31 @@ def draw_face(pose: np.random.Generator, look: np.random.Generator, side: int) -
 
     skin, hair, lips, iris = _colours(look)
     pen = Pen(side)
-    pen.shape(placed(ellipse((0, -0.12), (0.44, 0.44 + 0.2 * look.random()))), hair)
+    pen.shape(to_pixels(ellipse((0, -0.12), (0.44, 0.44 + 0.2 * look.random()))), hair)
     for x in (-0.38, 0.38):
-        pen.shape(placed(ellipse((x - 0.04 * yaw, 0), (0.06, 0.11))), 0.85 * skin)
-    pen.shape(placed(closed_curve(outline)), skin)
+        pen.shape(to_pixels(ellipse((x - 0.04 * yaw, 0), (0.06, 0.11))), 0.85 * skin)
+    pen.shape(to_pixels(closed_curve(outline)), skin)
     fringe = -0.34 + 0.12 * look.random()
-    pen.shape(placed(closed_curve(np.array([[-0.36, -0.2], [-0.3, -0.45], [0, -0.57], [0.3, -0.45], [0.36, -0.2],
+    pen.shape(to_pixels(closed_curve(np.array([[-0.36, -0.2], [-0.3, -0.45], [0, -0.57], [0.3, -0.45], [0.36, -0.2],
                                             [0.2, fringe], [-0.2, fringe]]))), hair)
     for eye, outwards in ((left_eye, -1), (right_eye, 1)):
-        pen.shape(placed(ellipse(eye, (0.085, 0.05))), np.array([0.97, 0.97, 0.95]))
-        pen.shape(placed(ellipse(eye, (0.042, 0.046))), iris)
-        pen.shape(placed(ellipse(eye, (0.02, 0.022))), np.full(3, 0.05))
+        pen.shape(to_pixels(ellipse(eye, (0.085, 0.05))), np.array([0.97, 0.97, 0.95]))
+        pen.shape(to_pixels(ellipse(eye, (0.042, 0.046))), iris)
+        pen.shape(to_pixels(ellipse(eye, (0.02, 0.022))), np.full(3, 0.05))
         brow = eye + np.array([[-0.09, -0.085], [0, -0.115], [0.09, -0.085]]) + [0.01 * outwards, 0.02 * opened]
-        pen.limb(placed(brow), height * np.full(3, 0.014), 0.6 * hair)
-    pen.shape(placed(np.array([[-0.02, -0.05], [0.02, -0.05], [0.055, 0.03], [-0.055, 0.03]]) + nose), 0.8 * skin)
-    pen.shape(placed(ellipse(nose, (0.055, 0.04))), 0.7 * skin)
+        pen.limb(to_pixels(brow), height * np.full(3, 0.014), 0.6 * hair)
+    pen.shape(to_pixels(np.array([[-0.02, -0.05], [0.02, -0.05], [0.055, 0.03], [-0.055, 0.03]]) + nose), 0.8 * skin)
+    pen.shape(to_pixels(ellipse(nose, (0.055, 0.04))), 0.7 * skin)
     gap = 0.015 + 0.05 * opened
-    pen.shape(placed(_lens(corners, gap + 0.03)), lips)
-    pen.shape(placed(_lens(0.85 * corners + 0.15 * mouth, gap)), 0.3 * lips)
+    pen.shape(to_pixels(_lens(corners, gap + 0.03)), lips)
+    pen.shape(to_pixels(_lens(0.85 * corners + 0.15 * mouth, gap)), 0.3 * lips)
     points = np.stack([left_eye, right_eye, nose, *corners, outline[2], outline[8], outline[3], outline[7],
                        outline[5]])
-    return pen.canvas, placed(points)
+    return pen.canvas, to_pixels(points)
 
 
 def _colours(look: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Skin, hair, lips and iris, (3,) in [0, 1]."""
+    """Draws the colours of skin, hair, lips and iris, (3,) in [0, 1]."""
     skin = SKIN * (0.45 + 0.55 * look.random()) * (1 + 0.06 * look.standard_normal(3))
     hair = (0.08 + 0.7 * look.random()) * np.array([1, 0.5 + 0.5 * look.random(), 0.2 + 0.8 * look.random()])
     lips = skin * np.array([0.95, 0.5, 0.5])
@@ -77,7 +77,7 @@ def _colours(look: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def _lens(ends: np.ndarray, half_height: float) -> np.ndarray:
-    """(20, 2): two bows between two points on one level."""
+    """Returns two arcs (20, 2) between two points at one height."""
     along = np.linspace(0, 1, 11)
     bow = half_height * np.sin(np.pi * along)
     upper = ends[0] + along[:, None] * (ends[1] - ends[0]) - np.stack([0 * bow, bow], -1)
@@ -85,11 +85,11 @@ def _lens(ends: np.ndarray, half_height: float) -> np.ndarray:
     return np.concatenate([upper, lower[-2:0:-1]])
 
 
-FACES = Category("figure_faces", TEN_OF_FACE, draw_face, ("left_eye", "right_eye"))
+FACES = Category("figure_faces", TEN_OF_FACE, render_face, ("left_eye", "right_eye"))
 
 
 class FigureFaces(CategoryBuilder):
-    """Drawn faces, ten points each."""
+    """Synthetic faces, ten points each."""
 
     name = FACES.name
     keypoints = len(TEN_OF_FACE.names)

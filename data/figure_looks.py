@@ -1,4 +1,4 @@
-"""How the figures look: colours, backgrounds and noise, and the drawing itself."""
+"""The appearance of the figures: colours, backgrounds, noise, and the renderer."""
 import math
 from dataclasses import dataclass
 from functools import cache
@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw
 from data.figure_poses import HEAD_RADIUS, JOINTS, TORSO
 from kpjax.errors import InputError
 
-FINER = 4  # images are drawn this much larger and averaged
-# Parts in the order of drawing, the later over the earlier: (name, joints, radius as a fraction of the body's height).
+FINER = 4  # supersampling: images are rendered this much larger and averaged
+# Parts from back to front: (name, joints, radius as a fraction of the body's height).
 PARTS = (
     ("right_leg", ("right_hip", "right_knee", "right_foot"), 0.036),
     ("left_leg", ("left_hip", "left_knee", "left_foot"), 0.036),
@@ -20,19 +20,22 @@ PARTS = (
     ("left_arm", ("left_shoulder", "left_elbow", "left_hand"), 0.029),
 )
 ENDS = {"right_hand": 0.038, "left_hand": 0.038, "right_foot": 0.044, "left_foot": 0.044}
-LIMBS = 10  # coloured apart: two of each arm and leg, the torso, the head
+LIMBS = 10  # with colours of their own: two halves of each arm and leg, the torso, the head
 
 
 @dataclass(frozen=True)
 class Domain:
-    """A way of looking. Colours and amplitudes are fractions of white.
+    """A visual domain. Colours and amplitudes are fractions of white.
 
-    limb_colours: "one" for the whole figure, "per_limb" for each limb its own, "clothed" for skin, shirt and trousers.
-    background: "plain" (one dark grey), "smooth" (a random 8 x 8 grid of colours, enlarged by cubic interpolation) or
-    "photo-like" (several such grids and shapes with edges). background_amplitude: the brightest it can be.
-    colour_low: the darkest that a channel of a limb's colour can be. noise: standard deviation of each pixel.
-    outline: brightness of a limb's border relative to its inside. hidden: the fraction of joints that are covered and
-    not labelled.
+    Attributes:
+        limb_colours: "one" for the whole figure, "per_limb" for one per limb, "clothed" for skin, shirt and trousers.
+        background: "plain" (one dark grey), "smooth" (a random 8 x 8 grid of colours, enlarged by cubic interpolation)
+            or "photo-like" (several such grids, and shapes with edges).
+        background_amplitude: Largest brightness of the background.
+        colour_low: Smallest value of a channel of a limb's colour.
+        noise: Standard deviation of each pixel.
+        outline: Brightness of a limb's border relative to its inside.
+        hidden: Fraction of joints that are covered and not labelled.
     """
 
     name: str
@@ -57,10 +60,10 @@ SOURCE = Domain("source")
 
 
 def target(difficulty: float = 0.5) -> Domain:
-    """The other domain of the demo of unsupervised adaptation: a colour per limb, a coloured background, noise.
+    """Returns the target domain of the adaptation demo: a colour per limb, a coloured background, noise.
 
-    difficulty: 0 is easy (statistics of BatchNorm taken on it carry a network most of the way), 1 is out of reach. The
-    poses do not depend on it.
+    difficulty: From 0, where BatchNorm statistics of the target close most of the gap, to 1, which is out of reach.
+    Poses do not depend on it.
     """
     return Domain("target", "per_limb", "smooth", background_amplitude=0.35 + 0.4 * difficulty,
                   colour_low=0.45 - 0.25 * difficulty, noise=0.06 + 0.02 * difficulty)
@@ -71,7 +74,7 @@ DOMAINS = {domain.name: domain for domain in (SOURCE, target(), PHOTO_LIKE)}
 
 
 def limb_colours(domain: Domain, generator: np.random.Generator) -> np.ndarray:
-    """(LIMBS, 3) in [0, 1]: upper and lower right leg, left leg, torso, head, upper and lower right arm, left arm."""
+    """Draws colours (LIMBS, 3) in [0, 1]: right leg (2), left leg (2), torso, head, right arm (2), left arm (2)."""
     drawn = domain.colour_low + (1 - domain.colour_low) * generator.random((LIMBS, 3))
     if domain.limb_colours == "one":
         return np.repeat(drawn[:1], LIMBS, axis=0)
@@ -83,7 +86,7 @@ def limb_colours(domain: Domain, generator: np.random.Generator) -> np.ndarray:
 
 @cache
 def _cubic(points: int, side: int) -> np.ndarray:
-    """(side, points): interpolation along one axis from a grid to pixels, the grid's ends at the image's ends."""
+    """Returns weights (side, points) that interpolate along one axis, the grid's ends at the image's ends."""
     at = np.linspace(0, points - 1, side)
     distance = np.abs(at[:, None] - np.arange(points))
     near = 1.5 * distance ** 3 - 2.5 * distance ** 2 + 1
@@ -93,14 +96,14 @@ def _cubic(points: int, side: int) -> np.ndarray:
 
 
 def _smooth(generator: np.random.Generator, points: int, side: int) -> np.ndarray:
-    """(side, side, 3) in [0, 1]: a random grid of colours, enlarged."""
+    """Renders a random grid of colours, enlarged: (side, side, 3) in [0, 1]."""
     enlarge, grid = _cubic(points, side), generator.random((points, points * 3))
     rows = (enlarge @ grid).reshape(side, points, 3)
     return np.clip(np.matmul(enlarge, rows), 0, 1)
 
 
 def background(domain: Domain, generator: np.random.Generator, side: int) -> np.ndarray:
-    """(side, side, 3) in [0, background_amplitude]."""
+    """Renders a background: (side, side, 3) in [0, background_amplitude]."""
     if domain.background == "plain":
         return np.full((side, side, 3), domain.background_amplitude * generator.random())
     if domain.background == "smooth":
@@ -122,9 +125,9 @@ def background(domain: Domain, generator: np.random.Generator, side: int) -> np.
 
 
 class _Pen:
-    """Draws limbs and filled shapes, in pixels of the finished image, on transparent black.
+    """A canvas for limbs and filled shapes in pixels of the finished image, on transparent black.
 
-    The fourth band is the share of a pixel that is covered. Pillow would divide by it if it were called alpha.
+    The fourth band is the covered fraction of a pixel. Pillow would divide by it if it were called alpha.
     """
 
     def __init__(self, side: int):
@@ -137,7 +140,7 @@ class _Pen:
         self.draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=colour)
 
     def limb(self, points, radius: float, colours) -> None:
-        """Lines with round ends from each point to the next, each line of its own colour."""
+        """Adds lines with round ends from each point to the next, each line in its own colour."""
         for start, end, colour in zip(points, points[1:], colours, strict=False):
             (x, y), (to_x, to_y) = start.tolist(), end.tolist()
             length = math.hypot(to_x - x, to_y - y)
@@ -150,7 +153,7 @@ class _Pen:
             self.disc((to_x, to_y), radius, colour)
 
     def shape(self, points, radius: float, colour) -> None:
-        """A polygon with a rounded border of `radius`."""
+        """Adds a polygon with a rounded border of `radius`."""
         self.draw.polygon((np.asarray(points) * FINER + (FINER - 1) / 2).ravel().tolist(), fill=colour)
         self.limb([*points, points[0]], radius, [colour] * len(points))
 
@@ -160,10 +163,14 @@ def _bytes(colour: np.ndarray, brightness: float = 1.0) -> tuple[int, int, int, 
     return red, green, blue, 255
 
 
-def draw_body(points: np.ndarray, colours: np.ndarray, outline: float, side: int) -> Image.Image:
-    """The figure alone at FINER times the size: red, green, blue and coverage.
+def render_body(points: np.ndarray, colours: np.ndarray, outline: float, side: int) -> Image.Image:
+    """Renders the figure alone at FINER times the size: red, green, blue and coverage.
 
-    points: (15, 2) px, in the order of JOINTS. colours: (LIMBS, 3). outline: brightness of borders.
+    Args:
+        points: (15, 2) px, in the order of JOINTS.
+        colours: (LIMBS, 3) in [0, 1].
+        outline: Brightness of borders relative to the inside.
+        side: Side of the finished image, px.
     """
     at = dict(zip(JOINTS, points, strict=True))
     # From the torso and the thighs, which are least foreshortened.
@@ -199,7 +206,7 @@ def draw_body(points: np.ndarray, colours: np.ndarray, outline: float, side: int
 
 
 def cover(body: Image.Image, points: np.ndarray, radius: float) -> None:
-    """Removes discs from a drawn body, so that the background shows where its joints were."""
+    """Removes discs from a rendered body, so that the background shows in place of joints."""
     pen = ImageDraw.Draw(body)
     reach = radius * FINER
     for x, y in (np.asarray(points) * FINER + (FINER - 1) / 2).tolist():
@@ -207,7 +214,7 @@ def cover(body: Image.Image, points: np.ndarray, radius: float) -> None:
 
 
 def finish(body: Image.Image, behind: np.ndarray, noise: float, generator: np.random.Generator) -> np.ndarray:
-    """The finished image (side, side, 3) uint8: the body averaged down, laid over its background, noise added."""
+    """Averages the body down, lays it over its background and adds noise: (side, side, 3) uint8."""
     averaged = np.asarray(body.reduce(FINER), np.float32) / np.float32(255)
     image = averaged[..., :3] + behind.astype(np.float32) * (1 - averaged[..., 3:])
     if noise > 0:

@@ -1,7 +1,7 @@
-"""The body of the drawn figures: its joints, how far they bend, and how a pose moves.
+"""The body of the synthetic people: joints, ranges of motion, and smooth movement between poses.
 
-The figure faces the viewer, so that its left side is on the right of the image. Nothing else tells left from right:
-not the colours, which differ between the domains.
+The figure faces the viewer, so its left side is on the right of the image. Nothing else distinguishes left from right;
+colours differ between domains.
 """
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ BONES = (("head", "neck"), ("neck", "pelvis"), ("neck", "right_shoulder"), ("rig
 
 
 def skeleton(names: tuple[str, ...]) -> Skeleton:
-    """The skeleton of some of the joints: edges to the nearest joint up the body that is among them."""
+    """Returns the skeleton of some joints, with edges to the nearest of them further up the body."""
     parent = {child: joint for joint, child in BONES[1:]} | {"neck": "head"}
 
     def nearest(joint):
@@ -46,39 +46,47 @@ HEAD_RADIUS = 0.075
 
 
 class Range(NamedTuple):
-    """A number of a pose that is uniform between two ends; angles in degrees."""
+    """The range of one pose parameter, uniformly distributed; angles in degrees."""
 
     low: float
     high: float
 
 
-# Of the arms and legs: 0 is hanging down, positive is away from the body, and the second angle bends on from the first.
+# Arms and legs: 0 hangs down, positive is away from the body; the second angle is relative to the first.
 RANGES = {
     "lean": Range(-16, 16), "bend": Range(-10, 10), "nod": Range(-22, 22),
     "right_arm": Range(4, 155), "right_forearm": Range(-75, 105), "left_arm": Range(4, 155),
     "left_forearm": Range(-75, 105), "right_thigh": Range(0, 48), "right_shin": Range(-50, 12),
     "left_thigh": Range(0, 48), "left_shin": Range(-50, 12),
-    # How much of its length a limb shows: it also points to the viewer or away.
+    # The visible fraction of a limb's length: it may point towards the viewer or away.
     "right_arm_length": Range(0.8, 1), "right_forearm_length": Range(0.7, 1), "left_arm_length": Range(0.8, 1),
     "left_forearm_length": Range(0.7, 1), "right_thigh_length": Range(0.8, 1), "right_shin_length": Range(0.8, 1),
     "left_thigh_length": Range(0.8, 1), "left_shin_length": Range(0.8, 1),
 }
 HEIGHT = Range(0.66, 0.86)  # of the body, as a fraction of the image's side
-MARGIN = 0.04  # that joints and the head keep from the border, as a fraction of the image's side
-NUMBERS = len(RANGES) + 3  # of a pose: the ranges, the height, and where the figure stands
+MARGIN = 0.04  # between border and joints or head, as a fraction of the image's side
+NUMBERS = len(RANGES) + 3  # parameters of a pose: the ranges, the height, and the position
 
 
 def _direction(degrees: np.ndarray) -> np.ndarray:
-    """The unit vector (..., 2) at an angle from straight down, towards the right of the image."""
+    """Returns the unit vector (..., 2) at an angle from straight down, towards the right of the image."""
     radians = np.deg2rad(degrees)
     return np.stack([np.sin(radians), np.cos(radians)], axis=-1)
 
 
 def joints(pose: np.ndarray, side: int, *, together: bool = False) -> np.ndarray:
-    """Where the joints are: (N, 15, 2) float32 pixels of an image of `side` pixels, in the order of JOINTS.
+    """Computes the joints of poses.
 
-    pose: (N, NUMBERS) in [0, 1]. All joints are inside the image, by MARGIN. together: the poses are frames of one
-    video, whose figure keeps its height and moves across the image as its body's extent in each frame allows.
+    All joints are inside the image, by MARGIN.
+
+    Args:
+        pose: (N, NUMBERS) in [0, 1].
+        side: Side of the image, px.
+        together: Whether the poses are frames of one video: the figure then keeps its height, and moves across the
+            image as its extent in each frame allows.
+
+    Returns:
+        (N, 15, 2) float32 px, in the order of JOINTS.
     """
     value = {name: low + (high - low) * pose[:, n] for n, (name, (low, high)) in enumerate(RANGES.items())}
     place = {"pelvis": np.zeros((len(pose), 2))}
@@ -115,9 +123,9 @@ def joints(pose: np.ndarray, side: int, *, together: bool = False) -> np.ndarray
 
 
 def motion(generator: np.random.Generator, frames: int, *, frames_per_pose: float = 8.0) -> np.ndarray:
-    """The poses of a video, (frames, NUMBERS) in [0, 1]: smooth cubic paths through random poses.
+    """Draws the poses of a video, (frames, NUMBERS) in [0, 1]: smooth cubic paths through random poses.
 
-    frames_per_pose: how long the figure takes from one random pose to the next.
+    frames_per_pose: Frames from one random pose to the next.
     """
     time = np.arange(frames) / frames_per_pose
     keys = generator.random((int(time[-1]) + 4, NUMBERS))

@@ -1,25 +1,24 @@
-"""Drawn articulated people in several visual domains: the data that every demo has at hand, with nothing to fetch.
+"""Synthetic articulated people in several visual domains: the data of the demos, with nothing to download.
 
-Figure number n of a domain depends on the seed and n alone, so that any part of an endless set can be drawn by itself.
+Figure n of a domain depends on the seed and n alone, so any part of the endless set can be rendered on its own.
 """
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
-import tensorflow_datasets as tfds
 
-from data.figure_looks import DOMAINS, SOURCE, Domain, background, cover, draw_body, finish, limb_colours, target
+from data.figure_looks import DOMAINS, SOURCE, Domain, background, cover, finish, limb_colours, render_body, target
 from data.figure_poses import ALL_JOINTS, JOINTS, NUMBERS, TEN_POINTS, joints, motion
 from data.prepared import Dataset, KeypointBuilder, Record, record
 from kpjax.input.source import ArraySource, arrays
 from kpjax.structures import Skeleton
 
-__all__ = ["ALL_JOINTS", "DATASET", "DOMAINS", "SOURCE", "TEN_POINTS", "Domain", "draw_video", "figures", "target"]
+__all__ = ["ALL_JOINTS", "DATASET", "DOMAINS", "SOURCE", "TEN_POINTS", "Domain", "figures", "render_video", "target"]
 
 
-def drawn_numbers(seed: int, domain: Domain, index: int, purpose: str) -> np.random.Generator:
-    """Random numbers of one figure: a counter-based generator with a place of its own for every (index, purpose)."""
+def generator_of(seed: int, domain: Domain, index: int, purpose: str) -> np.random.Generator:
+    """Returns a counter-based generator with a stream of its own for every (seed, domain, index, purpose)."""
     key = np.array([seed, crc32(domain.name.encode())], np.uint64)
     counter = np.array([0, 0, index, crc32(purpose.encode())], np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
@@ -32,42 +31,63 @@ def _columns(skeleton: Skeleton) -> list[int]:
 def figures(
     count: int, domain: Domain, seed: int, side: int, *, first: int = 0, skeleton: Skeleton = TEN_POINTS
 ) -> ArraySource:
-    """`count` figures of a domain, numbers `first` to `first + count - 1`, drawn now and kept in memory.
+    """Renders figures of a domain, numbers `first` to `first + count - 1`, into memory: 0.7 ms each at 64 px.
 
-    skeleton: which joints are labelled, TEN_POINTS or ALL_JOINTS or `figure_poses.skeleton(names)`; it does not change
-    the images. `scale` is the image's side. About 0.7 ms a figure at 64 px.
+    Args:
+        count: Number of figures.
+        domain: Their appearance.
+        seed: Selects the endless set.
+        side: Side of the images, px.
+        first: Number of the first figure.
+        skeleton: The labelled joints, TEN_POINTS or ALL_JOINTS or `figure_poses.skeleton(names)`; it does not change
+            the images.
+
+    Returns:
+        The source; `scale` is the image's side.
     """
     numbers = range(first, first + count)
-    pose = np.stack([drawn_numbers(seed, domain, number, "pose").random(NUMBERS) for number in numbers])
+    pose = np.stack([generator_of(seed, domain, number, "pose").random(NUMBERS) for number in numbers])
     points = joints(pose, side)
     images = np.empty((count, side, side, 3), np.uint8)
     visible = np.ones((count, len(JOINTS)), np.float32)
-    for row, number in enumerate(numbers):
-        look = drawn_numbers(seed, domain, number, "look")
-        body = draw_body(points[row], limb_colours(domain, look), domain.outline, side)
+    for index, number in enumerate(numbers):
+        look = generator_of(seed, domain, number, "look")
+        body = render_body(points[index], limb_colours(domain, look), domain.outline, side)
         behind = background(domain, look, side)
         if domain.hidden:
-            visible[row] = look.random(len(JOINTS)) >= domain.hidden
-            cover(body, points[row][visible[row] == 0], 0.05 * side)
-        images[row] = finish(body, behind, domain.noise, look)
+            visible[index] = look.random(len(JOINTS)) >= domain.hidden
+            cover(body, points[index][visible[index] == 0], 0.05 * side)
+        images[index] = finish(body, behind, domain.noise, look)
     keep = _columns(skeleton)
     shown = visible[:, keep]
     return arrays(images, points[:, keep] * shown[..., None], shown, skeleton, f"figures/{domain.name}/{seed}")
 
 
-def draw_video(
+def render_video(
     frames: int, domain: Domain, seed: int, number: int, side: int, *, skeleton: Skeleton = ALL_JOINTS,
     frames_per_pose: float = 8.0,
 ) -> ArraySource:
-    """One video as a source of its frames in order: a figure of one look that moves before a still background.
+    """Renders one video: a figure of fixed appearance that moves in front of a still background.
 
-    number: of the video in the endless set of (domain, seed). Noise differs from frame to frame.
+    Noise differs between frames.
+
+    Args:
+        frames: Number of frames.
+        domain: The figure's appearance.
+        seed: Selects the endless set.
+        number: Number of the video in that set.
+        side: Side of the frames, px.
+        skeleton: The labelled joints.
+        frames_per_pose: Frames from one random pose to the next.
+
+    Returns:
+        The source of the frames in order.
     """
-    moves = drawn_numbers(seed, domain, number, "motion")
+    moves = generator_of(seed, domain, number, "motion")
     points = joints(motion(moves, frames, frames_per_pose=frames_per_pose), side, together=True)
-    look = drawn_numbers(seed, domain, number, "video look")
+    look = generator_of(seed, domain, number, "video look")
     colours, behind = limb_colours(domain, look), background(domain, look, side)
-    images = np.stack([finish(draw_body(spots, colours, domain.outline, side), behind, domain.noise, look)
+    images = np.stack([finish(render_body(spots, colours, domain.outline, side), behind, domain.noise, look)
                        for spots in points])
     keep = _columns(skeleton)
     return arrays(images, points[:, keep], np.ones((frames, len(keep))), skeleton,
@@ -75,13 +95,12 @@ def draw_video(
 
 
 class Figures(KeypointBuilder):
-    """1,000 images of 64 px for training and 200 for testing of every domain, as files.
+    """1,000 training and 200 test images of 64 px of every domain, as files.
 
-    `figures` draws any number at any size without files; this is for programs that read prepared sets only.
+    `figures` renders any number at any size in memory; this is for programs that only read prepared datasets.
     """
 
     name = "figures"
-    VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = None
     keypoints = len(TEN_POINTS.names)
     encoding = "png"
@@ -93,11 +112,11 @@ class Figures(KeypointBuilder):
 
 
 def _records(domain: Domain, numbers: range) -> Iterator[Record]:
-    drawn = figures(len(numbers), domain, 0, 64, first=numbers.start)
-    for number, example in zip(numbers, drawn, strict=True):
+    rendered = figures(len(numbers), domain, 0, 64, first=numbers.start)
+    for number, example in zip(numbers, rendered, strict=True):
         yield record(example.image, example.keypoints, example.visible, float(example.scale),
                      f"{domain.name}_{number:05d}")
 
 
-DATASET = Dataset("figures", Figures, lambda folder: TEN_POINTS, "drawn by kpjax, nothing to fetch",
+DATASET = Dataset("figures", Figures, lambda folder: TEN_POINTS, "rendered by kpjax, nothing to download",
                   lambda folder: [], needs_folder=False)

@@ -1,10 +1,10 @@
-"""FreiHAND: real right hands, each image in four versions of its background.
+"""FreiHAND: real right hands, each image with four versions of its background.
 
 Zimmermann et al., FreiHAND: A Dataset for Markerless Capture of Hand Pose and Shape from Single RGB Images, ICCV 2019.
-The four versions of a sample are four examples, cut to 1.5 times the hand and mirrored, as in RegDA. Its split is
-random over all of them: versions of one hand fall on both sides, and test scores are optimistic. Crops are made here,
-once, and stored as JPEG of quality 95. Every point counts as visible unless it projects outside the crop. `scale` is
-the diagonal of the visible points' box in pixels of the crop.
+As in RegDA, the four versions of a sample are four examples, cropped to 1.5 times the hand and mirrored. Its split is
+random over all of them: versions of one hand are on both sides, so test scores are optimistic. Crops are stored as JPEG
+of quality 95. Every point counts as visible unless it projects outside the crop. `scale` is the diagonal of the visible
+points' box in pixels of the crop.
 """
 from functools import partial
 from pathlib import Path
@@ -17,17 +17,17 @@ from data.hands import HAND, cut_hand
 from data.prepared import Dataset, KeypointBuilder
 
 SIDE = 224
-VERSIONS = {"gs": 0, "auto": 3, "sample": 2, "hom": 1}  # in RegDA's order; the place of each in the file numbers
+VERSIONS = {"gs": 0, "auto": 3, "sample": 2, "hom": 1}  # in RegDA's order; their positions in the order of file numbers
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
-    """All four versions of every sample, split by RegDA's rule."""
+    """Reads all four versions of every sample, split by RegDA's rule."""
     cameras, points = (read_json(folder / f"training_{what}.json", faults) for what in ("K", "xyz"))
     if not isinstance(cameras, list) or not isinstance(points, list):
         return {"train": [], "test": []}
     if len(cameras) != len(points):
         faults.append(f"training_K.json has {len(cameras)} entries and training_xyz.json {len(points)}; "
-                      "fetch both again")
+                      "download both again")
         return {"train": [], "test": []}
     projected = {}
     for number, (camera, point) in enumerate(zip(cameras, points, strict=True)):
@@ -36,7 +36,7 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
         if camera is None or point is None:
             continue
         if (point[:, 2] <= 0).any():
-            faults.append(f"training_xyz.json entry {number}: depth {point[:, 2].min():g}, a point behind the camera")
+            faults.append(f"training_xyz.json entry {number}: expected positive depths, found {point[:, 2].min():g}")
             continue
         homogeneous = point @ camera.T
         projected[number] = homogeneous[:, :2] / homogeneous[:, 2:]
@@ -50,7 +50,7 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
 
 
 class FreiHand(KeypointBuilder):
-    """One record for each version of each training sample: 21 points, 127,040 train and 3,200 test."""
+    """One record per version of each training sample: 21 points; 127,040 train and 3,200 test."""
 
     name = "freihand"
     keypoints = len(HAND.names)

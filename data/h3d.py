@@ -1,8 +1,8 @@
-"""Hand-3D-Studio (H3D): real hands before many cameras, in RegDA's copy of crops of 1.5 times the hand.
+"""Hand-3D-Studio (H3D): real hands recorded by many cameras, in RegDA's copy, cropped to 1.5 times the hand.
 
 Zhao et al., Hand-3D-Studio: A New Multi-view System for 3D Hand Reconstruction, ICASSP 2020. Only hands without an
-object are read. The split is random over frames, as RegDA's is, so that frames of one take fall on both sides.
-Images are stored as they are; every point counts as visible. `scale` is the diagonal of the points' box in pixels.
+object are read. As in RegDA, the split is random over frames, so frames of one take are on both sides. Images are
+stored unchanged. Every point counts as visible. `scale` is the diagonal of the points' box in pixels.
 """
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ FOLDER = "H3D_crop"
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
-    """The hands without an object, split by RegDA's rule."""
+    """Reads the hands without an object, split by RegDA's rule."""
     root = folder / FOLDER if (folder / FOLDER).is_dir() else folder
     hands = []
     content = read_json(root / "annotation.json", faults)
@@ -33,7 +33,7 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
 
 
 class H3D(KeypointBuilder):
-    """One record for each hand without an object: 21 points, four fifths train, one fifth (at most 3,200) test."""
+    """One record per hand without an object: 21 points; four fifths train, one fifth (at most 3,200) test."""
 
     name = "h3d"
     keypoints = len(HAND.names)

@@ -1,4 +1,4 @@
-"""The hand of 21 points that RHD, Hand-3D-Studio and FreiHAND share, and how their images of hands are cut."""
+"""The hand skeleton of 21 points that RHD, Hand-3D-Studio and FreiHAND share, and their crop."""
 import numpy as np
 from PIL import Image
 
@@ -18,16 +18,21 @@ HAND = Skeleton(
         "PIP": (2, 6, 10, 14, 18),
         "DIP": (3, 7, 11, 15, 19),
         "fingertip": (4, 8, 12, 16, 20),
-        "all": tuple(range(21)),  # with the wrist, so it is not the mean of the four others
+        "all": tuple(range(21)),  # includes the wrist, so it is not the mean of the other four
     },
 )
 
 
 def cut_hand(image: Image.Image, keypoints: np.ndarray, *, mirror: bool) -> tuple[Image.Image, np.ndarray]:
-    """The square of 1.5 times the hand, one pixel short of the box on the right and below as in RegDA's code.
+    """Crops the square of 1.5 times the hand, one pixel short on the right and below as in RegDA's code.
 
-    keypoints: (21, 2), all of them, visible or not, say where the hand is. mirror: turn the image into one of the
-    other hand, x -> width - 1 - x. Returns the image and the keypoints in its pixels.
+    Args:
+        image: The whole image.
+        keypoints: (21, 2) px; visible or not, all of them define the hand's box.
+        mirror: Turns the crop into one of the other hand, x -> width - 1 - x.
+
+    Returns:
+        The crop, and the keypoints in its pixels.
     """
     left, upper, right, lower = square_box(tight_box(keypoints), *image.size)
     cut = image.crop((int(left), int(upper), int(right), int(lower)))

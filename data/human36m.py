@@ -1,9 +1,9 @@
-"""Human3.6M: people in a studio before four cameras, every fifth frame, cut to 1.5 times the person.
+"""Human3.6M: people in a studio with four cameras, every fifth frame, cropped to 1.5 times the person.
 
-Ionescu et al., Human3.6M, TPAMI 2014; choice and crop are RegDA's. Two forms are read, subject by subject: the JSON
-files of cameras, frames and world joints beside `images/`, or, if `annotations/keypoints2d_<subject>.json` is there,
-the crops that RegDA's code left in `crop_images/`. From the first, crops are made here, once, 512 pixels wide, and
-stored as JPEG of quality 95. Every point counts as visible. `scale` is the diagonal of the points' box in pixels of
+Ionescu et al., Human3.6M, TPAMI 2014; selection and crop are RegDA's. Each subject comes in one of two forms:
+the JSON files of cameras, frames and world joints beside `images/`, or, if `annotations/keypoints2d_<subject>.json`
+exists, the crops that RegDA's code wrote to `crop_images/`. From the first form, crops 512 pixels wide are made here
+and stored as JPEG of quality 95. Every point counts as visible. `scale` is the diagonal of the points' box in pixels of
 the crop.
 """
 import random
@@ -27,9 +27,9 @@ FRAME_FIELDS = ("file_name", "action_idx", "subaction_idx", "frame_idx", "cam_id
 
 
 def read(folder: Path, faults: list[str], draws: int = DRAWS) -> dict[str, list[Annotation]]:
-    """All frames of five subjects to train, and draws with replacement from two others to test, as RegDA has it.
+    """Reads all frames of five training subjects, and draws test frames of two others, with replacement, as in RegDA.
 
-    A frame that is drawn twice is there twice, with the number of its draw in its name.
+    A frame drawn twice occurs twice; its name ends in the number of the draw.
     """
     train = [frame for subject in TRAIN for frame in _subject(folder, subject, faults)]
     others = [frame for subject in TEST for frame in _subject(folder, subject, faults)]
@@ -66,10 +66,11 @@ def _frames(folder: Path, subject: int, faults: list[str]) -> list[Annotation]:
         try:
             joints = world[action][part][moment]
         except (KeyError, TypeError):
-            faults.append(f"{where}: no joints of action {action}, {part}, frame {moment} in {prefix}_joint_3d.json")
+            faults.append(f"{where}: action {action}, {part}, frame {moment} is missing in {prefix}_joint_3d.json"
+                          "; download it again")
             continue
         if eye not in lenses:
-            faults.append(f"{where}: camera {eye} is not in {prefix}_camera.json")
+            faults.append(f"{where}: camera {eye} is missing in {prefix}_camera.json; download it again")
             continue
         joints = numbers(joints, (17, 3), f"{prefix}_joint_3d.json {action}/{part}/{moment}", faults)
         if joints is None or lenses[eye] is None:
@@ -81,7 +82,7 @@ def _frames(folder: Path, subject: int, faults: list[str]) -> list[Annotation]:
 
 
 def _camera(camera, where: str, faults: list[str]):
-    """Rotation, translation, focal lengths and centre, None (and a fault) if one of them is wrong."""
+    """Reads rotation, translation, focal lengths and centre, None (and a fault) if one of them is invalid."""
     fields = {"R": (3, 3), "t": (3,), "f": (2,), "c": (2,)}
     if absent := [field for field in fields if not isinstance(camera, dict) or field not in camera]:
         faults.append(f"{where}: field {absent[0]} is missing")
@@ -91,22 +92,22 @@ def _camera(camera, where: str, faults: list[str]):
 
 
 def body_of(joints: np.ndarray) -> np.ndarray:
-    """The 17 joints (17, 3) of Human3.6M as the 16 points, the thorax halfway between the shoulders."""
+    """Converts the 17 joints (17, 3) of Human3.6M to the 16 points, the thorax halfway between the shoulders."""
     body = joints[JOINTS]
     body[THORAX] = body[SHOULDERS].mean(0)
     return body
 
 
 def project(points: np.ndarray, rotation, translation, focal, centre) -> np.ndarray:
-    """World points (K, 3) in millimetres -> (K, 2) pixels of a camera without distortion."""
+    """Projects world points (K, 3), in millimetres, to (K, 2) pixels of a camera without distortion."""
     seen = points @ rotation.T + translation
     return focal * seen[:, :2] / seen[:, 2:] + centre
 
 
 def cut_person(image: Image.Image, keypoints: np.ndarray) -> tuple[Image.Image, np.ndarray]:
-    """The square of 1.5 times the person, 512 pixels wide, and the points (16, 2) in its pixels.
+    """Crops the square of 1.5 times the person to 512 pixels; returns it and the points (16, 2) in its pixels.
 
-    The points move as Pillow resamples, edge to edge; RegDA's code leaves out the half pixel (0.5 at most).
+    Points move as Pillow resamples, edge to edge; RegDA's code leaves out the half-pixel offset (at most 0.5 px).
     """
     left, upper, right, lower = square_box(tight_box(keypoints), *image.size)
     width = right - left + 1
@@ -116,7 +117,7 @@ def cut_person(image: Image.Image, keypoints: np.ndarray) -> tuple[Image.Image, 
 
 
 class Human36M(KeypointBuilder):
-    """One record for each frame that is used: 16 points, subjects 1, 5, 6, 7, 8 to train and 9, 11 to test."""
+    """One record per selected frame: 16 points; subjects 1, 5, 6, 7 and 8 train, 9 and 11 test."""
 
     name = "human36m"
     keypoints = len(BODY.names)

@@ -1,17 +1,15 @@
-"""Human3.6M as videos: 17 joints of people in a studio, in the two layouts in which its frames are shared.
+"""Human3.6M as videos: 17 joints of people in a studio, in either of the two common layouts of its frames.
 
-Ionescu et al., Human3.6M, TPAMI 2014. A folder in the layout of H36M-Toolbox has `h36m_train.pkl`,
+Ionescu et al., Human3.6M, TPAMI 2014. The layout of H36M-Toolbox has `h36m_train.pkl` and
 `h36m_validation.pkl` (lists of frames with `image`, `joints_2d` and `box`) and `images/<video>/<video>_000001.jpg`.
 The simplified set of Zhang et al. (2018) has, for every subject, `S1/WithBackground/<video>/<frame>.jpg` of 128 px and
-`S1/Landmarks/<video>/<frame>.mat`, whose `keypoints_2d` (32, 2) are (y, x) as fractions of the image; whether edges
-or centres of pixels is not stated, edges are assumed.
+`S1/Landmarks/<video>/<frame>.mat`. Its `keypoints_2d` (32, 2) are (y, x) as fractions of the image. They are assumed to
+run from edge to edge, which the files do not state.
 
-Every fifth frame is stored (10 a second), frames of the first layout shrunk to 512 px; frames keep their numbers.
-`box` is the square of the toolbox about the person, two metres wide, or the whole of a simplified image. `scale` is
-its longer side.
+Every fifth frame is stored (10 per second) and keeps its number. Frames of the first layout are shrunk to 512 px. `box`
+is the toolbox's square around the person, two metres wide, or the whole simplified image. `scale` is its longer side.
 """
 import io
-import pickle
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -21,9 +19,9 @@ import numpy as np
 from PIL import Image
 
 from data.annotations import Annotation
-from data.checking import all_faults, entries, numbers, read_matlab, read_whole
+from data.checking import all_faults, entries, numbers, read_matlab, read_pickle, read_whole
 from data.prepared import DEFAULT_DATA_DIR, Dataset, KeypointBuilder, Record, open_source, record
-from kpjax.images.transforms import Place
+from kpjax.images.transforms import Transform
 from kpjax.input.video_source import VideoSource, frame_name, in_videos
 from kpjax.structures import Skeleton
 
@@ -36,10 +34,10 @@ SEVENTEEN = Skeleton(
     flip=(0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13),
     groups={"trunk": (0, 7, 8, 9, 10), "shoulder": (11, 14), "elbow": (12, 15), "wrist": (13, 16), "hip": (1, 4),
             "knee": (2, 5), "ankle": (3, 6)})
-OF_32 = [0, 1, 2, 3, 6, 7, 8, 12, 16, 14, 15, 17, 18, 19, 25, 26, 27]  # the 17 among the 32 joints of the set
+OF_32 = [0, 1, 2, 3, 6, 7, 8, 12, 16, 14, 15, 17, 18, 19, 25, 26, 27]  # the 17 joints among the 32 of the files
 ACTIONS = ("Directions", "Discussion", "Eating", "Greeting", "Phoning", "Posing", "Purchases", "Sitting", "SittingDown",
            "Smoking", "TakingPhoto", "Waiting", "Walking", "WalkingDog", "WalkingTogether")  # numbers 2 to 16
-# Keypoint Pyramids drops five mainly seated ones of 16 and does not list them; the fifth here is Miscellaneous.
+# Keypoint Pyramids drops five mainly seated actions of 16, unnamed. Here they are these four and Miscellaneous.
 ELEVEN_ACTIONS = tuple(name for name in ACTIONS if name not in ("Eating", "Sitting", "SittingDown", "Smoking"))
 TRAIN, TEST = (1, 5, 6, 7, 8), (9, 11)
 STRIDE, SIDE = 5, 512
@@ -49,34 +47,25 @@ IMAGE_NAME = re.compile(r"(s_\d\d_act_\d\d_subact_\d\d_ca_\d\d)_(\d{6})\.jpg")
 
 
 def read(folder: Path, faults: list[str], stride: int = STRIDE) -> dict[str, list[Annotation]]:
-    """The frames of both splits, in whichever layout the folder is; subjects 9 and 11 are for testing."""
+    """Reads the frames of both splits from either layout; subjects 9 and 11 are for testing."""
     if any((folder / file).exists() for file in PARTS.values()):
         return {part: _toolbox(folder, folder / file, faults, stride) for part, file in PARTS.items()}
     splits = {part: [frame for subject in subjects for frame in _simplified(folder, subject, faults, stride)]
               for part, subjects in (("train", TRAIN), ("test", TEST))}
     if not any(splits.values()) and not faults:
-        faults.append(f"neither {PARTS['train']} (layout of H36M-Toolbox) nor S1/WithBackground (simplified set) is "
-                      f"there, expected in {folder}")
+        faults.append(f"neither {PARTS['train']} (layout of H36M-Toolbox) nor S1/WithBackground (simplified set) "
+                      f"found in {folder}")
     return splits
 
 
 def _toolbox(folder: Path, file: Path, faults: list[str], stride: int) -> list[Annotation]:
-    if not file.is_file():
-        faults.append(f"{file.name} is missing, expected at {file}")
-        return []
-    try:
-        with file.open("rb") as stored:
-            content = _ArraysOnly(stored).load()
-    except Exception as error:  # a damaged pickle raises many kinds
-        faults.append(f"{file.name} cannot be read: {error}; make it again")
-        return []
     frames = []
-    for number, entry in entries(content, TOOLBOX_FIELDS, file.name, faults):
+    for number, entry in entries(read_pickle(file, faults), TOOLBOX_FIELDS, file.name, faults):
         image = str(entry["image"])
         named = IMAGE_NAME.fullmatch(Path(image).name)
         where = f"{file.name} entry {number} ({image})"
         if named is None:
-            faults.append(f"{where}: image names end in s_01_act_02_subact_01_ca_01_000001.jpg")
+            faults.append(f"{where}: expected an image name such as s_01_act_02_subact_01_ca_01_000001.jpg")
             continue
         if (int(named[2]) - 1) % stride:
             continue
@@ -90,19 +79,6 @@ def _toolbox(folder: Path, file: Path, faults: list[str], stride: int) -> list[A
     return frames
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Reads lists, mappings, numbers and arrays; a file that would run anything else is refused."""
-
-    def find_class(self, module: str, name: str):
-        allowed = {("multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
-                   ("multiarray", "scalar"): np.float64(0).__reduce__()[0],
-                   ("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
-        known = allowed.get((module.rpartition(".")[2], name))
-        if known is None or not module.startswith("numpy"):
-            raise pickle.UnpicklingError(f"it holds {module}.{name}, and only arrays are read")
-        return known
-
-
 def _simplified(folder: Path, subject: int, faults: list[str], stride: int) -> list[Annotation]:
     home = folder / f"S{subject}"
     images = home / "WithBackground"
@@ -111,10 +87,10 @@ def _simplified(folder: Path, subject: int, faults: list[str], stride: int) -> l
             faults.append(f"S{subject}/WithBackground is missing, expected at {images}")
         return []
     frames = []
-    for video in sorted(place for place in images.iterdir() if place.is_dir()):
+    for video in sorted(folder for folder in images.iterdir() if folder.is_dir()):
         files = {int(file.stem): file for file in video.glob("*.jpg") if file.stem.isdigit()}
-        for place, number in enumerate(sorted(files)):
-            if place % stride:
+        for position, number in enumerate(sorted(files)):
+            if position % stride:
                 continue
             labels = home / "Landmarks" / video.name / f"{number}.mat"
             content = read_matlab(labels, ["keypoints_2d"], faults)
@@ -128,7 +104,7 @@ def _simplified(folder: Path, subject: int, faults: list[str], stride: int) -> l
 
 
 def _records(frames: Sequence[Annotation]) -> Iterator[Record]:
-    """Frames shrunk to SIDE where they are larger, with keypoints and box."""
+    """Returns the frames' records; images larger than SIDE are shrunk, with keypoints and box."""
     for one in frames:
         image, keypoints, box, visible = one.image, one.keypoints, one.box, one.visible
         try:
@@ -144,12 +120,12 @@ def _records(frames: Sequence[Annotation]) -> Iterator[Record]:
                     box = np.concatenate([(box[:2] + 0.5) * growth - 0.5, box[2:] * growth])
                 visible = visible & (keypoints > -0.5).all(1) & (keypoints < size - 0.5).all(1)
         except OSError:
-            image = one.image  # the builder names it, or leaves it out
+            image = one.image  # the builder reports or skips it
         yield record(image, keypoints, visible, float(box[2:].max()), one.name, box)
 
 
 class Human36MVideos(KeypointBuilder):
-    """One record for each frame that is kept: 17 joints, subjects 1, 5, 6, 7, 8 to train and 9, 11 to test."""
+    """One record per stored frame: 17 joints; subjects 1, 5, 6, 7 and 8 train, 9 and 11 test."""
 
     name = "human36m_videos"
     keypoints = len(SEVENTEEN.names)
@@ -161,17 +137,23 @@ class Human36MVideos(KeypointBuilder):
         return {split: _records(frames) for split, frames in found.items() if frames}
 
 
-def human36m_videos(split: str, place: Place, *, data_dir: Path = DEFAULT_DATA_DIR) -> VideoSource:
-    """The prepared videos of a split, with "subject", "action" and "camera" of each in `facts`.
+def human36m_videos(split: str, transform: Transform, *, data_dir: Path = DEFAULT_DATA_DIR) -> VideoSource:
+    """Opens the prepared videos of a split, with "subject", "action" and "camera" of each in `facts`.
 
-    place: for example `person_crop(128, 1.0)`, whose box is then common to both frames of a pair (see
-    `kpjax.input.pairs`). Raises InputError if the set was not prepared.
+    Args:
+        split: "train" or "test".
+        transform: For example `PersonCrop(128, 1.0)`, whose box can be shared by both frames of a pair (see
+            `kpjax.input.pairs`).
+        data_dir: The folder of prepared datasets.
+
+    Raises:
+        InputError: The set is not prepared.
     """
-    return in_videos(open_source(DATASET, split, data_dir=data_dir, place=place), facts)
+    return in_videos(open_source(DATASET, split, data_dir=data_dir, transform=transform), facts)
 
 
 def facts(title: str) -> Mapping[str, str]:
-    """Subject, action and camera of a video, from its name in either layout; "" for what it does not say."""
+    """Reads subject, action and camera from the name of a video in either layout, "" for a missing one."""
     if found := re.fullmatch(r"s_(\d\d)_act_(\d\d)_subact_\d\d_ca_(\d\d)", title):
         subject, action, camera = (int(number) for number in found.groups())
         named = ACTIONS[action - 2] if 2 <= action < 2 + len(ACTIONS) else ""

@@ -1,8 +1,8 @@
-"""LS3D-W balanced: faces in all poses with 68 points, projections of 3D points. Only for testing.
+"""LS3D-W balanced: faces in all poses with 68 points, projections of 3D points. For testing only.
 
 Bulat and Tzimiropoulos, How Far Are We from Solving the 2D & 3D Face Alignment Problem?, ICCV 2017. Each image has a
-file of the same name with its points as a tensor of Torch7. Images and coordinates are stored as they are. `scale` is
-the distance of the outer corners of the eyes in pixels; it is very small for faces in profile.
+file of the same name with its points as a Torch7 tensor. Images and coordinates are stored unchanged. `scale` is the
+distance between the outer corners of the eyes in pixels; it is very small for faces in profile.
 """
 from functools import partial
 from pathlib import Path
@@ -11,18 +11,17 @@ import numpy as np
 
 from data.annotations import Annotation, stored
 from data.checking import all_faults, numbers, read_whole
-from data.faces import distance_of
+from data.faces import FACE, between_outer_corners
 from data.prepared import Dataset, KeypointBuilder
 from data.torch7 import read_tensor
-from data.youtube_faces import FACE, OUTER_CORNERS
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
-    """All faces in any folder below this one, to test."""
+    """Reads all faces below `folder`, at any depth, for testing."""
     images = sorted(folder.rglob("*.jpg"))
     tensors = sorted(folder.rglob("*.t7"))
     if not images:
-        faults.append("there is no .jpg in it; unpack the images with the .t7 files beside them")
+        faults.append("no .jpg found; unpack the images with the .t7 files beside them")
     faces = []
     for image in images:
         name = image.relative_to(folder).with_suffix("").as_posix()
@@ -30,31 +29,31 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
         if points is not None:
             faces.append(Annotation(name, image, points, np.ones(68, bool)))
     known = {image.with_suffix(".t7") for image in images}
-    faults += [f"{tensor.relative_to(folder)} has no image of the same name; fetch the images again"
+    faults += [f"{tensor.relative_to(folder)} has no image of the same name; download the images again"
                for tensor in tensors if tensor not in known]
     return {"test": faces}
 
 
 def _points(path: Path, where: str, faults: list[str]) -> np.ndarray | None:
     if not path.is_file():
-        faults.append(f"{where} is missing, and its image is there; fetch it again")
+        faults.append(f"{where} is missing, but its image exists; download it again")
         return None
     try:
         tensor = read_tensor(path)
     except ValueError as error:
-        faults.append(f"{where}: {error}; fetch it again")
+        faults.append(f"{where}: {error}; download it again")
         return None
     return numbers(tensor, (68, 2), where, faults)
 
 
 class Ls3d(KeypointBuilder):
-    """One record for each face: 68 points, all in the split test."""
+    """One record per face: 68 points, all in the split test."""
 
     name = "ls3d"
     keypoints = len(FACE.names)
 
     def splits(self, folder):
-        return stored(read_whole(read, folder, self.name), distance_of(*OUTER_CORNERS))
+        return stored(read_whole(read, folder, self.name), between_outer_corners)
 
 
 DATASET = Dataset(

@@ -1,12 +1,12 @@
-"""Leeds Sports Pose (LSP): people at sports, 14 joints, in the 16 slots of the body that RegDA uses.
+"""Leeds Sports Pose (LSP): people at sports, 14 joints in the 16 slots of RegDA's body skeleton.
 
 Johnson and Everingham, Clustered Pose and Nonlinear Appearance Models for Human Pose Estimation, BMVC 2010. All
-images are in train and in test, as in RegDA, which adapts to LSP without its labels. Images are stored as they are;
-the padding to a square is the transform `kpjax.images.transforms.PadToSquare`. Pelvis and thorax are never visible.
-`scale` is the diagonal of the visible points' box in pixels, `box` the tight one of all joints.
+images are in both train and test, as in RegDA, which adapts to LSP without its labels. Images are stored unchanged;
+`kpjax.images.transforms.PadToSquare` pads them as RegDA does. Pelvis and thorax are never visible. `scale` is the
+diagonal of the visible points' box in pixels, `box` the tight box of all joints.
 
-Hidden joints have a place, too. The splits first_half (images 1 to 1,000) and second_half count every joint as
-visible: networks trained on LSP Extended are chosen on one and tested on the other.
+Hidden joints have coordinates too. The splits first_half (images 1 to 1,000) and second_half count every joint as
+visible: networks trained on LSP Extended are selected on one and tested on the other.
 """
 from functools import partial
 from pathlib import Path
@@ -22,18 +22,18 @@ HALF = 1000
 
 
 def read(folder: Path, faults: list[str], half: int = HALF) -> dict[str, list[Annotation]]:
-    """All people, twice, and both halves. The flag 1 means not visible; in LSP Extended it is the other way round."""
+    """Reads all people, for train and test, and both halves. Flag 1 means hidden; in LSP Extended it means visible."""
     nobody = {"train": [], "test": [], "first_half": [], "second_half": []}
     joints = read_joints(folder / "joints.mat", faults)
     if joints is None:
         return nobody
     if joints.shape[:2] != (3, 14):
-        faults.append(f"joints.mat: joints is {joints.shape}, (3, 14, images) belongs here"
-                      + ("; this is LSP Extended: use lspet" if joints.shape[:2] == (14, 3) else ""))
+        faults.append(f"joints.mat: expected joints of shape (3, 14, images), found {joints.shape}"
+                      + ("; this is LSP Extended, use lspet" if joints.shape[:2] == (14, 3) else ""))
         return nobody
     if (joints[2] == 1).all():
-        faults.append("joints.mat: every joint is flagged 1, which means hidden in LSP; no keypoint is visible in the "
-                      "whole set, the flags are those of another release")
+        faults.append("joints.mat: no keypoint is visible in the whole set, since all flags are 1 (hidden); download "
+                      "the original LSP release")
         return nobody
     people = [person for column in range(joints.shape[2]) if (person := described(
         folder / "images" / f"im{column + 1:04d}.jpg", joints[:2, :, column].T, joints[2, :, column], False, faults))]
@@ -46,16 +46,16 @@ def read(folder: Path, faults: list[str], half: int = HALF) -> dict[str, list[An
 
 
 def read_joints(path: Path, faults: list[str]) -> np.ndarray | None:
-    """The variable `joints` of a MATLAB file as three axes of float64, None (and a fault) if it is not there."""
+    """Reads the variable `joints` of a MATLAB file, three axes of float64, None (and a fault) if it is invalid."""
     content = read_matlab(path, ("joints",), faults)
     if content is None:
         return None
     joints = content["joints"]
     if not np.issubdtype(joints.dtype, np.number):
-        faults.append(f"{path.name}: joints holds {joints.dtype} where numbers belong")
+        faults.append(f"{path.name}: expected joints to hold numbers, found {joints.dtype}")
         return None
     if joints.ndim != 3:
-        faults.append(f"{path.name}: joints has {joints.ndim} axes where 3 belong")
+        faults.append(f"{path.name}: expected joints of 3 axes, found {joints.ndim} axes")
         return None
     return joints.astype(np.float64)
 
@@ -63,15 +63,23 @@ def read_joints(path: Path, faults: list[str]) -> np.ndarray | None:
 def described(
     image: Path, joints: np.ndarray, flags: np.ndarray, flag_of_visible: bool, faults: list[str]
 ) -> Annotation | None:
-    """One person. joints: (14, 2). flags: (14,), 0 or 1; `flag_of_visible` says which of them means visible."""
+    """Returns one person's annotation, None (and a fault) if its entry is invalid.
+
+    Args:
+        image: The image file.
+        joints: (14, 2) px.
+        flags: (14,), 0 or 1.
+        flag_of_visible: Whether flag 1 means visible.
+        faults: Receives the fault.
+    """
     where = f"joints.mat column of {image.name}"
     if strange := [flag for flag in flags if flag not in (0, 1)]:
-        faults.append(f"{where}: flag {strange[0]:g} where 0 or 1 belongs")
+        faults.append(f"{where}: expected flag 0 or 1, found {strange[0]:g}")
         return None
     visible = flags == int(flag_of_visible)
     if not np.isfinite(joints[visible]).all():
         faults.append(f"{where}: joint {int(np.argmax(visible & ~np.isfinite(joints).all(1)))} is flagged visible, but "
-                      "its coordinates are not finite")
+                      "its coordinates are not finite; correct it")
         return None
     slots = list(LEEDS_JOINTS)
     labelled = visible[slots] & LEEDS_LABELLED
@@ -79,7 +87,7 @@ def described(
 
 
 class Lsp(KeypointBuilder):
-    """One record for each image: 16 points of which 14 are labelled; train and test are the same 2,000 images."""
+    """One record per image: 16 points, 14 of them labelled; train and test are the same 2,000 images."""
 
     name = "lsp"
     keypoints = len(BODY.names)

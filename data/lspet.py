@@ -1,10 +1,10 @@
-"""Leeds Sports Pose Extended (LSPET): 10,000 images of parkour, gymnastics and athletics, labelled by a crowd.
+"""Leeds Sports Pose Extended (LSPET): 10,000 crowd-labelled images of parkour, gymnastics and athletics.
 
 Johnson and Everingham, Learning Effective Human Pose Estimation from Inaccurate Annotation, CVPR 2011. It differs from
-LSP in the order of its axes and in its flag: 1 means visible, and where it is 0 the coordinates are filler. There is
-no published split; images 1 to 2,000 train and the others test. A copy that stops earlier is read as far as it goes.
-Images are stored as they are, with the 16 points of the body of which 14 are labelled. `scale` is the diagonal of
-the visible points' box in pixels, `box` that box.
+LSP in the order of its axes and in its flag: 1 means visible, and at 0 the coordinates are placeholders. There is no
+published split; images 1 to 2,000 train and the others test. An incomplete copy is read up to its last image. Images
+are stored unchanged, with the 16 points of the body, 14 of them labelled. `scale` is the diagonal of the visible
+points' box in pixels, `box` that box.
 """
 from functools import partial
 from pathlib import Path
@@ -19,19 +19,19 @@ TRAINING = 2000
 
 
 def read(folder: Path, faults: list[str], training: int = TRAINING) -> dict[str, list[Annotation]]:
-    """The people whose images are there: the first `training` columns train, all others test."""
+    """Reads the people up to the last image found: the first `training` columns train, the others test."""
     nobody = {"train": [], "test": []}
     joints = read_joints(folder / "joints.mat", faults)
     if joints is None:
         return nobody
     if joints.shape[:2] != (14, 3):
-        faults.append(f"joints.mat: joints is {joints.shape}, (14, 3, images) belongs here"
-                      + ("; this is the original LSP: use lsp" if joints.shape[:2] == (3, 14) else ""))
+        faults.append(f"joints.mat: expected joints of shape (14, 3, images), found {joints.shape}"
+                      + ("; this is the original LSP, use lsp" if joints.shape[:2] == (3, 14) else ""))
         return nobody
     hidden = joints[:, 2] == 0
     if hidden.any() and (joints[:, :2] > 0).all(1)[hidden].mean() > 0.5:
-        faults.append("joints.mat: most joints flagged 0 have coordinates inside the image, but 0 means not visible "
-                      "in LSP Extended; the flags are those of another release")
+        faults.append("joints.mat: most joints flagged 0 (not visible) have coordinates inside the image; download "
+                      "the LSP Extended release")
         return nobody
     images = [folder / "images" / f"im{column + 1:05d}.jpg" for column in range(joints.shape[2])]
     last = max((column for column, image in enumerate(images) if image.is_file()), default=-1)
@@ -44,7 +44,7 @@ def read(folder: Path, faults: list[str], training: int = TRAINING) -> dict[str,
 
 
 class Lspet(KeypointBuilder):
-    """One record for each image: 16 points of which 14 are labelled; images 1 to 2,000 train, the others test."""
+    """One record per image: 16 points, 14 of them labelled; images 1 to 2,000 train, the others test."""
 
     name = "lspet"
     keypoints = len(BODY.names)

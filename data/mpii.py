@@ -1,14 +1,14 @@
-"""MPII Human Pose: people at everyday activities, 16 points, many people in some images.
+"""MPII Human Pose: people at everyday activities, 16 points, several people in some images.
 
-Andriluka et al., 2D Human Pose Estimation: New Benchmark and State of the Art Analysis, CVPR 2014. Read are the lists
-that the HRNet authors converted, `annot/train.json` and `annot/valid.json`, and the heads that PCKh is measured by:
-of the valid list in `annot/gt_valid.mat`, of the train list in the original release, `mpii_human_pose_v1_u12_1.mat`.
-The people of valid.json test. Of those of train.json 10,000 train and 3,311 validate; which is not published, so they
-are drawn here, whole images at a time (see `draw`). All files count pixels from 1, and records from 0.
+Andriluka et al., 2D Human Pose Estimation: New Benchmark and State of the Art Analysis, CVPR 2014. The lists are
+those converted by the HRNet authors, `annot/train.json` and `annot/valid.json`. Head boxes, for PCKh, come from
+`annot/gt_valid.mat` for the valid list and from the original release, `mpii_human_pose_v1_u12_1.mat`, for the train
+list. The people of valid.json test. Of those of train.json 10,000 train and 3,311 validate. This split is not
+published, so it is drawn here, whole images at a time (see `draw`). The files count pixels from 1, the records from 0.
 
-Each person is a record with the whole image, stored as it is. `scale` is 0.6 times the diagonal of the head's box in
-pixels, the length of PCKh. `box` is the square about the person that the lists state: with
-`kpjax.images.transforms.PersonCrop` and its margin of 1.25 it makes the official crop.
+Each person is a record with the whole image, stored unchanged. `scale` is 0.6 times the diagonal of the head box in
+pixels, the reference length of PCKh. `box` is the square around the person stated by the lists. With
+`kpjax.images.transforms.PersonCrop` and its margin of 1.25 it gives the official crop.
 """
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -25,13 +25,14 @@ from data.checking import all_faults, entries, first_of, numbers, read_json, rea
 from data.prepared import Dataset, KeypointBuilder
 from kpjax.errors import summarise
 
-PERSON = replace(BODY, groups={**BODY.groups, "all": tuple(k for k in range(16) if k not in (6, 7))})  # as PCKh counts
+# PCKh averages over all points but pelvis and thorax.
+PERSON = replace(BODY, groups={**BODY.groups, "all": tuple(k for k in range(16) if k not in (6, 7))})
 TRAINING, VALIDATION, SEED = 10_000, 3_311, 2021
 RELEASE = "mpii_human_pose_v1_u12_1.mat"
-HOMES_OF_RELEASE = ("annot", "", "mpii_human_pose_v1_u12_2")
-NEAREST = 1.0  # px between the centre of a person in the lists and in the release; they are the same numbers
-SAME_PLACE = 5.0  # px between a joint of valid.json and the same one of gt_valid.mat
-MOST_ODD = 0.01  # of the people may lack a head (the median takes its place), of the joints be elsewhere
+RELEASE_FOLDERS = ("annot", "", "mpii_human_pose_v1_u12_2")
+NEAREST = 1.0  # px, largest distance between a person's centre in the lists and in the release
+SAME_PLACE = 5.0  # px, largest distance between a joint of valid.json and the same one of gt_valid.mat
+MOST_ODD = 0.01  # largest fraction of people without a head (the median takes its place), and of joints that differ
 
 
 class Person(NamedTuple):
@@ -46,16 +47,26 @@ class Person(NamedTuple):
 def read(
     folder: Path, faults: list[str], *, training: int = TRAINING, validation: int = VALIDATION
 ) -> dict[str, list[Annotation]]:
-    """The people of the three splits, with the sizes of their heads."""
+    """Reads the people of the three splits, with the sizes of their heads.
+
+    Args:
+        folder: The folder with `images/` and `annot/`.
+        faults: Receives every fault.
+        training: Number of people drawn for training.
+        validation: Number of people drawn for validation.
+
+    Returns:
+        The annotations of each split.
+    """
     before = len(faults)
     people, test = _people(folder, "train.json", faults), _people(folder, "valid.json", faults)
     tested = {person.image for person in test}
     drawn = draw([person for person in people if person.image not in tested], (training, validation))
     if len(faults) == before and sum(map(len, drawn)) < training + validation:
-        faults.append(f"annot/train.json has {len(people):,} people where {training:,} to train and {validation:,} to "
-                      "validate are drawn; fetch it again")
+        faults.append(f"annot/train.json: expected {training:,} people to train and {validation:,} to validate, found "
+                      f"{len(people):,}; download it again")
     chosen = [person for part in drawn for person in part]
-    heads = _released_heads(first_of(folder, HOMES_OF_RELEASE, RELEASE), chosen, faults)
+    heads = _released_heads(first_of(folder, RELEASE_FOLDERS, RELEASE), chosen, faults)
     found = [person.annotation._replace(scale=head) for person, head in zip(chosen, heads, strict=True)]
     heads = _tested_heads(folder / "annot" / "gt_valid.mat", test, faults)
     return {"train": found[:len(drawn[0])], "validation": found[len(drawn[0]):],
@@ -63,10 +74,18 @@ def read(
 
 
 def draw(people: Sequence[Person], counts: Sequence[int], seed: int = SEED) -> list[list[Person]]:
-    """So many people for each split, no image in two of them.
+    """Draws people for each split, no image in two of them.
 
-    Images, sorted by name, are put in the order of `numpy.random.default_rng(seed).permutation`; their people follow
-    each other. Each split takes its count and the next one begins with the next image.
+    Images, sorted by name, are put in the order of `numpy.random.default_rng(seed).permutation`, with all their people.
+    Each split takes its count; the next one begins with the next image.
+
+    Args:
+        people: The people to draw from.
+        counts: The number of people of each split.
+        seed: The seed of the permutation.
+
+    Returns:
+        The people of each split.
     """
     of_image = defaultdict(list)
     for person in people:
@@ -83,10 +102,10 @@ def draw(people: Sequence[Person], counts: Sequence[int], seed: int = SEED) -> l
 
 
 def person_box(centre: np.ndarray, scale: float) -> np.ndarray:
-    """The square (4,) x, y, width, height that a list means: 200 px times its scale, 15 px times it below the centre.
+    """Returns the square (4,) x, y, width, height of a person: 200 px times scale, 15 px times scale below the centre.
 
-    centre: (2,), counted from 1. The x of -1 stands for no person box; the square then has no extent, and the whole
-    image takes its place.
+    centre: (2,), counted from 1. An x of -1 means no person box; the square is then empty, and the whole image takes
+    its place.
     """
     if centre[0] == -1 or not scale > 0:
         return np.zeros(4)
@@ -95,7 +114,7 @@ def person_box(centre: np.ndarray, scale: float) -> np.ndarray:
 
 
 def head_length(corners: np.ndarray) -> float:
-    """0.6 times the diagonal of a head's box: the length that PCKh is measured in. corners: (2, 2), two opposite."""
+    """Returns 0.6 times the diagonal of a head box, the reference length of PCKh. corners: (2, 2), two opposite."""
     return 0.6 * float(np.linalg.norm(corners[1] - corners[0]))
 
 
@@ -119,7 +138,7 @@ def _people(folder: Path, file: str, faults: list[str]) -> list[Person]:
 
 
 def _released_heads(path: Path, people: Sequence[Person], faults: list[str]) -> list[float]:
-    """The head's length of each person, found in the release by image and centre; 0 if it has none for somebody."""
+    """Returns each person's head length, found in the release by image and centre; 0 for a person without one."""
     content = _head_boxes(path, "annot/train.json", ("RELEASE",), people, faults, struct_as_record=False,
                           squeeze_me=True)
     if content is None:
@@ -130,16 +149,16 @@ def _released_heads(path: Path, people: Sequence[Person], faults: list[str]) -> 
         if (name := str(getattr(getattr(entry, "image", None), "name", ""))) in wanted:
             rectangles[name] += list(np.atleast_1d(getattr(entry, "annorect", ())))
     heads = [_nearest_head(person.centre, rectangles[person.image]) for person in people]
-    headless = [f"{person.where} about ({person.centre[0]:g}, {person.centre[1]:g})"
+    headless = [f"{person.where} at ({person.centre[0]:g}, {person.centre[1]:g})"
                 for person, head in zip(people, heads, strict=True) if not head]
     if len(headless) > MOST_ODD * len(people):
         faults.append(f"{path.name}: no head box for {len(headless)} of {len(people)} people: "
-                      f"{summarise(headless, 2)}; the files are not of one release")
+                      f"{summarise(headless, 2)}; download files of one release")
     return heads
 
 
 def _nearest_head(centre: np.ndarray, rectangles: Sequence[Any]) -> float:
-    """The head's length of the person of an image with that centre, 0 if there is none or its head is not labelled."""
+    """Returns the head length of the person of an image with that centre, 0 if there is none or it has no head."""
     distances = [np.linalg.norm(_fields(getattr(one, "objpos", None), "xy") - centre) for one in rectangles]
     if not np.min(np.nan_to_num(distances, nan=np.inf), initial=np.inf) <= NEAREST:
         return 0.0
@@ -148,7 +167,7 @@ def _nearest_head(centre: np.ndarray, rectangles: Sequence[Any]) -> float:
 
 
 def _fields(struct: Any, names: Sequence[str]) -> np.ndarray:
-    """Numbers of a MATLAB struct, NaN for a field that is no number or not there."""
+    """Reads numbers of a MATLAB struct, NaN for a field that is missing or not a number."""
     values = [np.asarray(getattr(struct, name, np.nan)) for name in names]
     return np.array([float(value.item()) if value.size == 1 and value.dtype.kind in "iuf" else np.nan
                      for value in values])
@@ -157,17 +176,17 @@ def _fields(struct: Any, names: Sequence[str]) -> np.ndarray:
 def _head_boxes(
     path: Path, people_of: str, variables: Sequence[str], people: Sequence[Person], faults: list[str], **options
 ) -> Mapping[str, Any] | None:
-    """The variables of a file of head boxes, None if nobody needs them, or (and a fault) if they cannot be read."""
+    """Reads a file of head boxes, None if nobody needs them, or (with a fault) if they cannot be read."""
     if not people:
         return None
     if not path.is_file():
-        faults.append(f"{people_of} has no head boxes, which PCKh is measured by: put {path.name} into annot/")
+        faults.append(f"{people_of} has no head boxes, which PCKh needs; put {path.name} into annot/")
         return None
     return read_matlab(path, variables, faults, **options)
 
 
 def _tested_heads(path: Path, people: Sequence[Person], faults: list[str]) -> list[float]:
-    """The head's length of each person of valid.json, in its order; 0 (and a fault) where something is wrong."""
+    """Returns the head length of each person of valid.json, in its order; 0 (and a fault) where it is invalid."""
     none = [0.0] * len(people)
     content = _head_boxes(path, "annot/valid.json", ("headboxes_src", "pos_gt_src", "jnt_missing"), people, faults)
     if content is None:
@@ -180,16 +199,16 @@ def _tested_heads(path: Path, people: Sequence[Person], faults: list[str]) -> li
     listed = np.stack([person.annotation.keypoints + 1 for person in people], -1)
     both = (missing == 0) & np.stack([person.annotation.visible for person in people], -1)
     if both.any() and (np.abs(listed - joints).max(1)[both] > SAME_PLACE).mean() > MOST_ODD:
-        faults.append(f"{path.name}: its joints are not those of valid.json in the same order; fetch both again")
+        faults.append(f"{path.name}: the joints differ from those of valid.json in the same order; download both again")
         return none
     heads = [head_length(corners[..., number]) for number in range(len(people))]
-    faults += [f"{path.name}: the head box of {person.where} has no extent; fetch it again"
+    faults += [f"{path.name}: the head box of {person.where} is empty; download it again"
                for person, head in zip(people, heads, strict=True) if not head > 0]
     return heads
 
 
 class Mpii(KeypointBuilder):
-    """One record for each person: 16 points, 10,000 train, 3,311 validation and 2,958 test."""
+    """One record per person: 16 points; 10,000 train, 3,311 validation and 2,958 test."""
 
     name = "mpii"
     keypoints = len(PERSON.names)

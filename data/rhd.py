@@ -1,18 +1,17 @@
-"""Rendered Handpose (RHD): synthetic hands with exact points, the usual source domain of hand adaptation.
+"""Rendered Handpose (RHD): synthetic hands with exact points, the usual source domain for hands.
 
-Zimmermann and Brox, Learning to Estimate 3D Hand Pose from Single RGB Images, ICCV 2017; the choice of hands and
-their crop are RegDA's (Jiang et al., CVPR 2021). Each hand of an image is an example of its own, cut out and, if it
-is a right one, mirrored; cutting happens here, once, so the prepared set holds losslessly coded crops.
-`scale` is the diagonal of the visible points' box in pixels of the crop.
+Zimmermann and Brox, Learning to Estimate 3D Hand Pose from Single RGB Images, ICCV 2017; the selection of hands and
+their crop are RegDA's (Jiang et al., CVPR 2021). Each hand of an image is an example of its own, cropped and, if it is
+a right hand, mirrored. The prepared set holds the crops, encoded losslessly. `scale` is the diagonal of the visible
+points' box in pixels of the crop.
 """
-import pickle
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from data.annotations import Annotation, stored
-from data.checking import all_faults, numbers, read_whole
+from data.checking import all_faults, numbers, read_pickle, read_whole
 from data.hands import HAND, cut_hand
 from data.prepared import Dataset, KeypointBuilder
 from kpjax.images.boxes import box_area, box_intersection, square_box, tight_box
@@ -22,19 +21,22 @@ PARTS = {"train": "training", "test": "evaluation"}
 SIDE = 320
 TIP_TO_BASE = np.array([0, 4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17])
 SMALLEST, FEWEST_VISIBLE, MOST_OVERLAP = 64, 16, 0.3
-ALLOWED = {"multiarray": ("_reconstruct", "scalar"), "numpy": ("ndarray", "dtype"), "numeric": ("_frombuffer",),
-           "_codecs": ("encode",)}
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
-    """The hands of both splits that are large enough, visible enough and not covered by the other hand."""
+    """Reads the hands of both splits that are large enough, visible enough and not covered by the other hand."""
     root = folder / FOLDER if (folder / FOLDER).is_dir() else folder
     return {split: _hands(root / part, part, faults) for split, part in PARTS.items()}
 
 
 def _hands(root: Path, part: str, faults: list[str]) -> list[Annotation]:
     kept = []
-    for number, entry in _load(root / f"anno_{part}.pickle", faults).items():
+    content = read_pickle(root / f"anno_{part}.pickle", faults)
+    if content is not None and not isinstance(content, dict):
+        faults.append(f"anno_{part}.pickle: expected a mapping from image number to labels, found a "
+                      f"{type(content).__name__}; download it again")
+        return []
+    for number, entry in (content or {}).items():
         if not isinstance(number, int | np.integer) or not isinstance(entry, dict) or "uv_vis" not in entry:
             faults.append(f"anno_{part}.pickle entry {number!r}: field uv_vis is missing")
             continue
@@ -50,7 +52,7 @@ def _hands(root: Path, part: str, faults: list[str]) -> list[Annotation]:
 
 
 def _usable(hand: np.ndarray, other: np.ndarray) -> bool:
-    """RegDA's choice. hand, other: (21, 3) rows of u, v, visible."""
+    """Returns whether RegDA selects a hand. hand, other: (21, 3) rows of u, v, visible."""
     square, beside = square_box(tight_box(hand[:, :2]), SIDE, SIDE), tight_box(other[:, :2])
     left, upper, right, lower = square
     if max(right - left, lower - upper) <= SMALLEST or hand[:, 2].sum() <= FEWEST_VISIBLE:
@@ -58,33 +60,8 @@ def _usable(hand: np.ndarray, other: np.ndarray) -> bool:
     return box_area(box_intersection(square, beside)) / box_area(square) < MOST_OVERLAP
 
 
-class _NumpyOnly(pickle.Unpickler):
-    """A pickle can run any code; the published ones hold numpy arrays and nothing else."""
-
-    def find_class(self, module, name):
-        if name in ALLOWED.get(module.rpartition(".")[2], ()):
-            return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-        raise pickle.UnpicklingError(f"it holds {module}.{name} where numpy arrays belong")
-
-
-def _load(path: Path, faults: list[str]) -> dict:
-    if not path.is_file():
-        faults.append(f"{path.name} is missing, expected at {path}")
-        return {}
-    try:
-        with path.open("rb") as file:
-            content = _NumpyOnly(file, encoding="latin1").load()
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, ImportError) as error:
-        faults.append(f"{path.name} cannot be read: {error}; fetch it again")
-        return {}
-    if not isinstance(content, dict):
-        faults.append(f"{path.name}: a {type(content).__name__} where a mapping from image number to labels belongs")
-        return {}
-    return content
-
-
 class Rhd(KeypointBuilder):
-    """One record for each usable hand, shown as a left one: 21 points, train and test as published."""
+    """One record per usable hand, shown as a left one: 21 points; train and test as published."""
 
     name = "rhd"
     keypoints = len(HAND.names)

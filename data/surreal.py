@@ -1,8 +1,8 @@
-"""SURREAL: rendered people, in RegDA's copy of crops of 1.5 times the person.
+"""SURREAL: synthetic people, in RegDA's copy, cropped to 1.5 times the person.
 
-Varol et al., Learning from Synthetic Humans, CVPR 2017. The 16 points are chosen among the 24 joints of SMPL as RegDA
-does: its right side is SMPL's left, and its shoulders are SMPL's collars. Images are stored as they are; every point
-counts as visible. `scale` is the diagonal of the points' box in pixels.
+Varol et al., Learning from Synthetic Humans, CVPR 2017. The 16 points are RegDA's selection of the 24 joints of SMPL:
+its right side is SMPL's left, and its shoulders are SMPL's collars. Images are stored unchanged. Every point counts as
+visible. `scale` is the diagonal of the points' box in pixels.
 """
 import random
 from functools import partial
@@ -20,8 +20,10 @@ RUNS = (0, 1, 2)
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
-    """Three splits from three folders; RegDA trains on all but the held-out part of the first, and tests on that of the
-    last."""
+    """Reads three splits from three folders.
+
+    As in RegDA, train is the first folder without its held-out part, and test is the held-out part of the last.
+    """
     train, _ = fifth_held_out(_people(folder / "train", faults))
     _, test = fifth_held_out(_people(folder / "test", faults))
     validation = _people(folder / "val", faults)
@@ -44,7 +46,7 @@ def _people(folder: Path, faults: list[str]) -> list[Annotation]:
 
 
 class Surreal(KeypointBuilder):
-    """One record for each frame: 16 points, splits train, validation and test."""
+    """One record per frame: 16 points; splits train, validation and test."""
 
     name = "surreal"
     keypoints = len(BODY.names)
@@ -58,6 +60,6 @@ DATASET = Dataset(
     builder=Surreal,
     skeleton=lambda folder: BODY,
     where="unpack train, val and test, which the thuml Transfer-Learning-Library (GitHub) links to; SURREAL's terms "
-          "(di.ens.fr/willow/research/surreal) hold",
+          "(di.ens.fr/willow/research/surreal) apply",
     check=partial(all_faults, read),
 )

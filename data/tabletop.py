@@ -1,8 +1,8 @@
-"""An arm that pushes three toys about a table, seen from above, in short videos: drawn, joints and toys labelled.
+"""Synthetic videos of an arm that pushes three toys on a table, seen from above, with joints and toys labelled.
 
-A stand-in for the second set of Keypoint Pyramids (Qian et al. 2022), which was never published: an arm with five
-joints and three plush toys, 450 videos of 30 frames, the gripper moving by up to a tenth of the table between frames.
-Video number n of a seed depends on these two alone.
+They stand in for the unpublished second dataset of Keypoint Pyramids (Qian et al. 2022): an arm with five joints and
+three plush toys, 450 videos of 30 frames, in which the gripper moves by up to a tenth of the table per frame. Video n
+depends on the seed and n alone.
 """
 import math
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,6 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
-import tensorflow_datasets as tfds
 from PIL import Image, ImageDraw
 
 from data.figure_looks import FINER, background, finish, target
@@ -20,34 +19,46 @@ from kpjax.input.source import arrays
 from kpjax.input.video_source import VideoSource, numbered
 from kpjax.structures import Skeleton
 
-LINKS = np.array([0.24, 0.21, 0.18, 0.14, 0.1])  # lengths from the base on, as fractions of the image's side
+LINKS = np.array([0.24, 0.21, 0.18, 0.14, 0.1])  # lengths, from the base, as fractions of the image's side
 BASE = np.array([0.5, 0.06])
-REACH = 0.1  # of the gripper between two frames, at most
+REACH = 0.1  # largest movement of the gripper between frames
 TOYS = ("bear", "star", "brick")
-RADII = np.array([0.075, 0.08, 0.07])  # of the toys
+RADII = np.array([0.075, 0.08, 0.07])  # in the order of TOYS
 GRIPPER_RADIUS = 0.035
-TABLE = (0.1, 0.9)  # where toys can be
+TABLE = (0.1, 0.9)  # range of the toys' coordinates
 JOINTS = ("base", "shoulder", "elbow", "forearm", "wrist", "gripper")
 ARM_AND_TOYS = Skeleton(
     (*JOINTS, *TOYS), tuple((k, k + 1) for k in range(len(LINKS))),
     groups={"arm": tuple(range(len(JOINTS))), "toys": tuple(range(len(JOINTS), len(JOINTS) + len(TOYS)))})
-LOOK = target(0.0)  # of the table: a smooth pattern, and noise
+LOOK = target(0.0)  # smooth pattern of the table, and noise
 
 
 def tabletop_videos(count: int, frames: int, side: int, *, seed: int = 0, first: int = 0) -> VideoSource:
-    """`count` videos of `frames` frames, numbers `first` and on, drawn now and kept in memory, with 9 points each.
+    """Renders videos into memory, with 9 points each: about 3 ms per frame at 64 px.
 
-    `scale` is the image's side. About 3 ms a frame at 64 px. Raises InputError without any frame.
+    Args:
+        count: Number of videos.
+        frames: Frames of each video.
+        side: Side of the frames, px.
+        seed: Selects the endless set.
+        first: Number of the first video.
+
+    Returns:
+        The source; `scale` is the image's side.
+
+    Raises:
+        InputError: There is no frame.
     """
     if count < 1 or frames < 1:
-        raise InputError(f"tabletop: {count} videos of {frames} frames; give at least one of each")
+        raise InputError(f"tabletop: expected at least one video and one frame, found {count} videos of {frames} "
+                         "frames")
     points, images = [], []
     for number in range(first, first + count):
         moved = motion(_generator(seed, number, "motion"), frames)
         look = _generator(seed, number, "look")
         colours, behind = 0.3 + 0.7 * look.random((len(TOYS) + 2, 3)), background(LOOK, look, side)
         turns = 2 * math.pi * look.random(len(TOYS)) + np.cumsum(look.normal(0, 0.05, (frames, len(TOYS))), axis=0)
-        images += [finish(_drawn(spots, turn, colours, side), behind, LOOK.noise, look)
+        images += [finish(_rendered(spots, turn, colours, side), behind, LOOK.noise, look)
                    for spots, turn in zip(moved, turns, strict=True)]
         points.append(moved)
     keypoints = (np.concatenate(points) * side - 0.5).astype(np.float32)
@@ -57,9 +68,10 @@ def tabletop_videos(count: int, frames: int, side: int, *, seed: int = 0, first:
 
 
 def motion(generator: np.random.Generator, frames: int) -> np.ndarray:
-    """(frames, 9, 2) float64, fractions of the side: the arm's joints from the base on, and the toys.
+    """Draws the motion of a video: (frames, 9, 2) float64, fractions of the side, the arm's joints and the toys.
 
-    The gripper goes to a random place beyond one toy after another, by up to REACH a frame, and pushes what it meets.
+    The gripper moves to a random position beyond one toy after another, by up to REACH per frame. It pushes all toys in
+    its way.
     """
     toys = _apart(generator)
     gripper = aim = _reachable(generator.uniform(*TABLE, 2))
@@ -79,7 +91,7 @@ def motion(generator: np.random.Generator, frames: int) -> np.ndarray:
 
 
 def _apart(generator: np.random.Generator) -> np.ndarray:
-    """(3, 2): toys at random places of the table that do not overlap."""
+    """Draws positions of the toys (3, 2) on the table without overlap."""
     while True:
         toys = generator.uniform((TABLE[0], 0.25), TABLE[1], (len(TOYS), 2))
         if all(np.linalg.norm(toys[a] - toys[b]) > RADII[a] + RADII[b] for a in range(3) for b in range(a)):
@@ -91,19 +103,19 @@ def _unit(vector: np.ndarray) -> np.ndarray:
 
 
 def _chain(directions: np.ndarray) -> np.ndarray:
-    """(6, 2): the joints of links in these directions (5, 2)."""
+    """Returns the joints (6, 2) of links in the given directions (5, 2)."""
     return BASE + np.concatenate([np.zeros((1, 2)), np.cumsum(LINKS[:, None] * directions, axis=0)])
 
 
-def _reachable(place: np.ndarray) -> np.ndarray:
-    """The nearest place that the gripper can get to."""
-    away = place - BASE
+def _reachable(position: np.ndarray) -> np.ndarray:
+    """Returns the nearest position within the gripper's reach."""
+    away = position - BASE
     return BASE + np.clip(np.linalg.norm(away), 0.3, 0.97 * LINKS.sum()) * _unit(away)
 
 
 def _bent(arm: np.ndarray, goal: np.ndarray, rounds: int = 10) -> np.ndarray:
-    """The arm (6, 2) with its gripper led to `goal` (Aristidou and Lasenby 2011, FABRIK); links keep their lengths."""
-    joints, end = [complex(x, y) for x, y in arm.tolist()], complex(*goal.tolist())  # far faster than arrays of two
+    """Moves the arm's gripper to `goal` (FABRIK, Aristidou and Lasenby 2011): (6, 2); links keep their lengths."""
+    joints, end = [complex(x, y) for x, y in arm.tolist()], complex(*goal.tolist())  # much faster than arrays of two
 
     def beside(joint: complex, other: complex, length: float) -> complex:
         return joint + length * (other - joint) / max(abs(other - joint), 1e-9)
@@ -118,7 +130,7 @@ def _bent(arm: np.ndarray, goal: np.ndarray, rounds: int = 10) -> np.ndarray:
 
 
 def _pushed(toys: np.ndarray, gripper: np.ndarray) -> np.ndarray:
-    """The toys (3, 2) moved out of the way of the gripper and of each other, on the table."""
+    """Moves the toys (3, 2) away from the gripper and from each other, on the table."""
     for _ in range(4):
         before, toys = toys, toys.copy()
         for k, toy in enumerate(toys):
@@ -134,11 +146,14 @@ def _pushed(toys: np.ndarray, gripper: np.ndarray) -> np.ndarray:
     return toys
 
 
-def _drawn(points: np.ndarray, turns: np.ndarray, colours: np.ndarray, side: int) -> Image.Image:
-    """Toys, and the arm over them, at FINER times the size: red, green, blue and coverage.
+def _rendered(points: np.ndarray, turns: np.ndarray, colours: np.ndarray, side: int) -> Image.Image:
+    """Renders the toys, and the arm over them, at FINER times the size: red, green, blue and coverage.
 
-    points: (9, 2) fractions of the side. turns: (3,) of the toys, radians. colours: (5, 3), of the toys, of the links
-    and of the joints.
+    Args:
+        points: (9, 2) fractions of the side.
+        turns: (3,) rotations of the toys, radians.
+        colours: (5, 3) in [0, 1], of the three toys, the links and the joints.
+        side: Side of the finished image, px.
     """
     size = side * FINER
     canvas = Image.new("RGBX", (size, size))
@@ -176,20 +191,19 @@ def _drawn(points: np.ndarray, turns: np.ndarray, colours: np.ndarray, side: int
 
 
 def _generator(seed: int, number: int, purpose: str) -> np.random.Generator:
-    """Random numbers of one video: a counter-based generator with a place of its own for every (number, purpose)."""
+    """Returns a counter-based generator with a stream of its own for every (seed, number, purpose)."""
     key = np.array([seed, crc32(b"tabletop")], np.uint64)
     counter = np.array([0, 0, number, crc32(purpose.encode())], np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
 class Tabletop(KeypointBuilder):
-    """360 videos of 30 frames of 128 px for training and 90 for testing, as files.
+    """360 training and 90 test videos of 30 frames of 128 px, as files.
 
-    `tabletop_videos` draws any number at any size without files; this is for programs that read prepared sets only.
+    `tabletop_videos` renders any number at any size in memory; this is for programs that only read prepared datasets.
     """
 
     name = "tabletop"
-    VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = None
     keypoints = len(ARM_AND_TOYS.names)
     encoding = "png"
@@ -208,5 +222,5 @@ def _records(numbers: range, side: int) -> Iterator[Record]:
             yield record(example.image, example.keypoints, example.visible, float(example.scale), video.identity(index))
 
 
-DATASET = Dataset("tabletop", Tabletop, lambda folder: ARM_AND_TOYS, "drawn by kpjax, nothing to fetch",
+DATASET = Dataset("tabletop", Tabletop, lambda folder: ARM_AND_TOYS, "rendered by kpjax, nothing to download",
                   lambda folder: [], needs_folder=False)

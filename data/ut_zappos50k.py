@@ -1,8 +1,8 @@
-"""UT Zappos50K: 50,025 catalogue images of shoes on white. No keypoints: for learning and for consistency only.
+"""UT Zappos50K: 50,025 catalogue images of shoes on white, without keypoints.
 
 Yu and Grauman, Fine-Grained Visual Comparisons with Local Learning, CVPR 2014. Work on landmarks holds out 500 images
-that were never listed: here the last 500 of the sorted paths in the order of seed 1000. The square release is stored as
-it is, images of the other one are laid in the middle of a white square. `scale` is the image's side.
+but does not list them. Here they are the last 500 of the sorted paths in a random order (seed 1000). Images of the
+square release are stored unchanged; those of the other one are centred on a white square. `scale` is the image's side.
 """
 import io
 from collections.abc import Iterator, Sequence
@@ -21,18 +21,18 @@ WHITE = (255, 255, 255)
 
 
 def shoes(folder: Path, testing: int = TESTING) -> dict[str, list[Path]]:
-    """The images of the first release that is there, by split. `folder` may be that of the release itself.
+    """Lists the images of the first release found, by split. `folder` may be that of the release itself.
 
-    Raises InputError if there is none, or if none would be left to train.
+    Raises InputError if there is none, or if none would be left for training.
     """
     root = next((folder / name for name in RELEASES if (folder / name).is_dir()), folder)
     images = sorted(root.rglob("*.jpg"), key=lambda path: path.relative_to(root).as_posix())
     if not images:
-        raise InputError(f"ut_zappos50k: {folder} has no .jpg below it; unpack {RELEASES[0]}.zip or {RELEASES[1]}.zip "
-                         "there, with the folders of categories")
+        raise InputError(f"ut_zappos50k: {folder} has no .jpg in any subfolder; unpack {RELEASES[0]}.zip or "
+                         f"{RELEASES[1]}.zip there")
     if len(images) <= testing:
-        raise InputError(f"ut_zappos50k: {root} has {len(images)} images, of which {testing} are held out; unpack "
-                         "the whole archive")
+        raise InputError(f"ut_zappos50k: {root} has {len(images)} images, but {testing} are held out for testing; "
+                         "unpack the whole archive")
     order = np.random.default_rng(SEED).permutation(len(images))
     return {"train": [images[number] for number in sorted(order[:-testing])],
             "test": [images[number] for number in sorted(order[-testing:])]}
@@ -40,14 +40,14 @@ def shoes(folder: Path, testing: int = TESTING) -> dict[str, list[Path]]:
 
 def _records(images: Sequence[Path]) -> Iterator[Record]:
     for path in images:
-        # A shoe is known by category, kind, brand and file.
+        # Category, kind, brand and file identify a shoe.
         name = "/".join(path.with_suffix("").parts[-4:])
         try:
             with Image.open(path) as pil_image:
                 side = max(pil_image.size)
                 image = path if pil_image.width == pil_image.height else _on_white(pil_image, side)
         except OSError:
-            image, side = path, 1  # passed on for the builder to name or to leave out
+            image, side = path, 1  # the builder reports or skips it
         yield record(image, np.zeros((0, 2)), np.zeros(0), float(side), name)
 
 
@@ -60,7 +60,7 @@ def _on_white(image: Image.Image, side: int) -> bytes:
 
 
 class UtZappos50k(KeypointBuilder):
-    """One record for each shoe, without keypoints: 49,525 train, 500 test."""
+    """One record per shoe, without keypoints: 49,525 train, 500 test."""
 
     name = "ut_zappos50k"
     testing = TESTING

@@ -1,9 +1,9 @@
-"""Any folder of videos: files that FFmpeg reads, or a folder of images for each; without labels or with a table.
+"""Any folder of videos, each a file that FFmpeg reads or a folder of images, with or without labels.
 
-A table of labels, `keypoints.csv` in the folder, has the columns `video`, `frame`, `keypoint`, `x`, `y` and, if wanted,
-`visible` (0 or 1): a row for each labelled point, the video by its path below the folder, frames from 0 on, pixels of
-the frame with the centre of the first at (0, 0). Points are in the order in which the table first names them.
-`scale` is the longer side of a frame.
+Labels are in `keypoints.csv`, with the columns `video`, `frame`, `keypoint`, `x`, `y` and optionally `visible` (0 or
+1), and a row for each labelled point. `video` is a path relative to the folder; frames count from 0; `x` and `y` are
+pixels of the frame, with the centre of the first at (0, 0). Keypoints are in the order of their first row. `scale` is
+the longer side of a frame.
 """
 import csv
 import io
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from data.checking import number
+from data.checking import number as finite_number
 from data.prepared import Dataset, KeypointBuilder, Record, record
 from kpjax.errors import InputError, summarise
 from kpjax.images import boxes
@@ -30,23 +30,23 @@ HELD_OUT = 0.2
 
 
 class Labels(NamedTuple):
-    """Labelled points of videos: (x, y) px of the frame by (video, frame, number of the point)."""
+    """The labelled points of videos: (x, y) px of the frame by (video, frame, index of the keypoint)."""
 
     skeleton: Skeleton
     points: Mapping[tuple[str, int, int], tuple[float, float]]
 
     def of(self, title: str, frame: int) -> tuple[np.ndarray, np.ndarray]:
-        """Keypoints (K, 2) float64 and visible (K,) bool of a frame."""
+        """Returns the keypoints (K, 2) float64 and visible (K,) bool of a frame."""
         found = [self.points.get((title, frame, k)) for k in range(len(self.skeleton.names))]
         return (np.array([point or (0.0, 0.0) for point in found]).reshape(-1, 2),
                 np.array([point is not None for point in found], bool))
 
 
 def read_labels(table: Path, frames: Mapping[str, int]) -> Labels:
-    """The labels of a table. frames: how many each video has, by its name.
+    """Reads a table of labels. frames: the number of frames of each video, by its name.
 
-    Raises InputError that lists all faults: a column that is missing, a video that is not there, a frame that it has
-    not, a point that is labelled twice, what is no number.
+    Raises InputError with all faults: a missing column, an unknown video or frame, a point that is labelled twice, or
+    a cell that is not a number.
     """
     faults: list[str] = []
     points: dict[tuple[str, int, int], tuple[float, float]] = {}
@@ -54,18 +54,18 @@ def read_labels(table: Path, frames: Mapping[str, int]) -> Labels:
     with Path(table).open(newline="", encoding="utf-8-sig", errors="replace") as file:
         rows = csv.DictReader(file)
         if missing := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
-            raise InputError(f"{table}: column {missing[0]} is missing; needed are {', '.join(COLUMNS)}")
+            raise InputError(f"{table}: column {missing[0]} is missing; required are {', '.join(COLUMNS)}")
         for row in rows:
             where = f"line {rows.line_num}"
             before = len(faults)
-            title, frame, x, y = row["video"], row["frame"], *(number(row[axis] or "", f"{where} {axis}", faults)
+            title, frame, x, y = row["video"], row["frame"], *(finite_number(row[axis] or "", f"{where} {axis}", faults)
                                                                for axis in "xy")
             if title not in frames:
-                faults.append(f"{where}: there is no video {title!r}")
+                faults.append(f"{where}: video {title!r} is unknown")
             elif not (frame or "").isdigit() or int(frame) >= frames[title]:
-                faults.append(f"{where}: frame {frame} of {title}, which has frames 0 to {frames[title] - 1}")
+                faults.append(f"{where}: expected a frame of {title} from 0 to {frames[title] - 1}, found {frame}")
             if (row.get("visible") or "1") not in ("0", "1"):
-                faults.append(f"{where}: visible is {row['visible']!r}; 0 or 1 is needed")
+                faults.append(f"{where}: expected visible to be 0 or 1, found {row['visible']!r}")
             point = names.setdefault(row["keypoint"], len(names))
             if len(faults) > before or row.get("visible") == "0":
                 continue
@@ -76,21 +76,29 @@ def read_labels(table: Path, frames: Mapping[str, int]) -> Labels:
         raise InputError(f"{table}: {len(faults)} faults: {summarise(faults)}; the videos are "
                          f"{summarise(list(frames))}")
     if not points:
-        raise InputError(f"{table}: no point is labelled in it; label some, or move the table away")
+        raise InputError(f"{table}: no point is labelled; label some, or delete the table")
     return Labels(Skeleton(tuple(names)), points)
 
 
 def with_labels(source: VideoSource, table: Path, videos: Sequence[Video]) -> VideoSource:
-    """Frames in memory, as `kpjax.input.video_source.read_videos` gives them, with the labels of a table.
+    """Adds the labels of a table to frames in memory, as `kpjax.input.video_source.read_videos` returns them.
 
-    A point that the transform left outside is not visible. Raises InputError as `read_labels` does.
+    A point outside the transformed image is not visible.
+
+    Args:
+        source: The frames.
+        table: The table of labels.
+        videos: The videos of these frames.
+
+    Raises:
+        InputError: As in `read_labels`.
     """
     labels = read_labels(table, {video.name: len(video) for video in videos})
     examples = source.source.examples
     keypoints, visible = [], []
-    for row in range(len(source)):
-        points, seen = labels.of(source.titles[source.video[row]], int(source.frame[row]))
-        moved = boxes.move_points(boxes.invert(examples.crop[source.order[row]]), points)
+    for index in range(len(source)):
+        points, seen = labels.of(source.titles[source.video[index]], int(source.frame[index]))
+        moved = boxes.move_points(boxes.invert(examples.crop[source.order[index]]), points)
         seen &= ((moved >= -0.5) & (moved < examples.image.shape[1] - 0.5)).all(-1)
         keypoints.append(np.where(seen[:, None], moved, 0))
         visible.append(seen)
@@ -100,10 +108,10 @@ def with_labels(source: VideoSource, table: Path, videos: Sequence[Video]) -> Vi
 
 
 class Videos(KeypointBuilder):
-    """One record for each frame of every video of a folder.
+    """One record per frame of every video of a folder.
 
-    With three videos or more, a fifth of them (one at least, drawn once for all) are for testing; with fewer, the last
-    fifth of each. `on_bad_image` counts for frames, too.
+    A fifth of the videos (at least one, drawn with a fixed seed) test; with fewer than three videos, the last fifth of
+    each does. `on_bad_image` applies to frames too.
     """
 
     name = "videos"
@@ -116,39 +124,39 @@ class Videos(KeypointBuilder):
     def _records(self, chosen: Sequence[tuple[Video, range]], labels: Labels) -> Iterator[Record]:
         for video, kept in chosen:
             if video.cut_off and self.on_bad_image == "stop":
-                raise InputError(f"{self.name}: {video.path} ends {video.cut_off} frames early; fetch it again, or use "
-                                 "what is there with --on-bad-image skip")
+                raise InputError(f"{self.name}: {video.path} ends {video.cut_off} frames early; replace it, or "
+                                 "use the remaining frames with --on-bad-image skip")
             broken = []
-            for place, image in frames_of_one_size(video):
-                if place in kept and image is None:
-                    broken.append(place)
-                elif place in kept:
-                    yield _record(video.name, place, image, labels)
+            for number, image in frames_of_one_size(video):
+                if number in kept and image is None:
+                    broken.append(number)
+                elif number in kept:
+                    yield _record(video.name, number, image, labels)
             if broken and self.on_bad_image == "stop":
-                raise unreadable(video, broken, "--on-bad-image")
-            self.skipped += [f"{video.name}: {video.cut_off} frames that are cut off"] * (video.cut_off > 0)
-            self.skipped += [frame_name(video.name, place) for place in broken]
+                raise unreadable(video, broken, "--on-bad-image skip")
+            self.skipped += [f"{video.name}: {video.cut_off} frames missing at the end"] * (video.cut_off > 0)
+            self.skipped += [frame_name(video.name, number) for number in broken]
 
 
-def _record(title: str, place: int, image: np.ndarray, labels: Labels) -> Record:
-    keypoints, visible = labels.of(title, place)
+def _record(title: str, frame: int, image: np.ndarray, labels: Labels) -> Record:
+    keypoints, visible = labels.of(title, frame)
     height, width = image.shape[:2]
     visible &= ((keypoints > -0.5) & (keypoints < np.array([width, height]) - 0.5)).all(-1)
     stored = io.BytesIO()
     Image.fromarray(image).save(stored, "JPEG", quality=95)
-    return record(stored.getvalue(), keypoints, visible, float(max(width, height)), frame_name(title, place))
+    return record(stored.getvalue(), keypoints, visible, float(max(width, height)), frame_name(title, frame))
 
 
 def split(videos: Sequence[Video]) -> dict[str, list[tuple[Video, range]]]:
-    """The frames for training and for testing: whole videos, or the first and last part of each if they are too few."""
+    """Splits frames into train and test: by whole videos, or if there are fewer than three, each video in two."""
     if len(videos) < 3:
         first = [max(round((1 - HELD_OUT) * len(video)), 1) for video in videos]
         parts = {"train": [(video, range(end)) for video, end in zip(videos, first, strict=True)],
                  "test": [(video, range(end, len(video))) for video, end in zip(videos, first, strict=True)]}
         return {part: [(video, kept) for video, kept in chosen if kept] for part, chosen in parts.items()}
     held_out = np.random.default_rng(42).permutation(len(videos))[:max(round(HELD_OUT * len(videos)), 1)]
-    return {"train": [(video, range(len(video))) for place, video in enumerate(videos) if place not in held_out],
-            "test": [(video, range(len(video))) for place, video in enumerate(videos) if place in held_out]}
+    return {"train": [(video, range(len(video))) for index, video in enumerate(videos) if index not in held_out],
+            "test": [(video, range(len(video))) for index, video in enumerate(videos) if index in held_out]}
 
 
 def _labels(folder: Path, videos: Sequence[Video]) -> Labels:
@@ -158,7 +166,7 @@ def _labels(folder: Path, videos: Sequence[Video]) -> Labels:
 
 
 def _check(folder: Path) -> list[str]:
-    """What the files say without decoding them all."""
+    """Returns the faults of the table and the folder, without decoding any frame."""
     try:
         _labels(folder, find_videos(folder))
     except InputError as error:
@@ -167,5 +175,5 @@ def _check(folder: Path) -> list[str]:
 
 
 DATASET = Dataset("videos", Videos, lambda folder: _labels(folder, find_videos(folder)).skeleton,
-                  f"your own: a folder of video files or of folders of images, and {TABLE} if points are labelled",
+                  f"your own: a folder of video files or of folders of images, with {TABLE} if points are labelled",
                   _check)

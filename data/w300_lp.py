@@ -1,9 +1,9 @@
-"""300W-LP: faces of four sets, turned to large poses by synthesis, with 68 points.
+"""300W-LP: faces of four sets, rotated synthetically to large poses, with 68 points.
 
 Zhu et al., Face Alignment Across Large Poses, CVPR 2016. The points are those of `pts_3d`, projections of 3D points
-that stay on hidden cheeks too, as LS3D-W is annotated; mirrored folders (`*_Flip`) are left out. Images are stored as
-they are, coordinates as well. `scale` is the distance of the outer corners of the eyes in pixels; it is very small for
-faces in profile.
+that also mark hidden cheeks, as in LS3D-W. Mirrored folders (`*_Flip`) are left out. Images and coordinates are stored
+unchanged. `scale` is the distance between the outer corners of the eyes in pixels; it is very small for faces in
+profile.
 """
 from functools import partial
 from pathlib import Path
@@ -12,30 +12,28 @@ import numpy as np
 
 from data.annotations import Annotation, stored
 from data.checking import all_faults, numbers, read_matlab, read_whole
-from data.faces import distance_of
+from data.faces import FACE, between_outer_corners
 from data.prepared import Dataset, KeypointBuilder
-from data.youtube_faces import FACE, OUTER_CORNERS
 
 SETS = ("AFW", "HELEN", "IBUG", "LFPW")
-MIRRORED = "_Flip"
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
-    """All faces of the four folders that are there, to train. `folder` may have a folder `300W_LP` that holds them."""
+    """Reads the training faces of the four sets. `folder` holds their folders, or has a folder `300W_LP` that does."""
     root = folder / "300W_LP" if (folder / "300W_LP").is_dir() else folder
-    places = [root / name for name in SETS if (root / name).is_dir()]
-    if not places:
-        faults.append(f"none of {', '.join(SETS)} is there; unpack the images beside the folder landmarks")
+    folders = [root / name for name in SETS if (root / name).is_dir()]
+    if not folders:
+        faults.append(f"{', '.join(SETS)} are missing; unpack the images beside the folder landmarks")
     faces = []
-    for place in places:
-        described = {file.name.removesuffix("_pts.mat") for file in (root / "landmarks" / place.name).glob("*_pts.mat")}
-        images = {file.stem for file in place.glob("*.jpg")}
-        faults += [f"{place.name}/{name}.jpg has no landmarks/{place.name}/{name}_pts.mat; fetch the landmarks again"
+    for part in folders:
+        described = {file.name.removesuffix("_pts.mat") for file in (root / "landmarks" / part.name).glob("*_pts.mat")}
+        images = {file.stem for file in part.glob("*.jpg")}
+        faults += [f"{part.name}/{name}.jpg has no landmarks/{part.name}/{name}_pts.mat; download the landmarks again"
                    for name in sorted(images - described)]
         for name in sorted(described):
-            points = _points(root / "landmarks" / place.name / f"{name}_pts.mat", faults)
+            points = _points(root / "landmarks" / part.name / f"{name}_pts.mat", faults)
             if points is not None:
-                faces.append(Annotation(f"{place.name}/{name}", place / f"{name}.jpg", points, np.ones(68, bool)))
+                faces.append(Annotation(f"{part.name}/{name}", part / f"{name}.jpg", points, np.ones(68, bool)))
     return {"train": faces}
 
 
@@ -49,13 +47,13 @@ def _points(path: Path, faults: list[str]) -> np.ndarray | None:
 
 
 class W300Lp(KeypointBuilder):
-    """One record for each face: 68 points, all in the split train."""
+    """One record per face: 68 points, all in the split train."""
 
     name = "w300_lp"
     keypoints = len(FACE.names)
 
     def splits(self, folder):
-        return stored(read_whole(read, folder, self.name), distance_of(*OUTER_CORNERS))
+        return stored(read_whole(read, folder, self.name), between_outer_corners)
 
 
 DATASET = Dataset(
