@@ -1,62 +1,53 @@
-"""`python -m experiments`: every experiment and preset with a line each, and the commands for own pictures."""
+"""`python -m experiments`: all systems and presets with a line each, and the commands for people's own data."""
 import importlib
 import pkgutil
 import sys
-from typing import NamedTuple
 
 import experiments
-from experiments.command_line import Experiment, exit_code_of
+from experiments.commands import COMMANDS, exit_code_of, run_command
 
 
-class Command(NamedTuple):
-    """A command that belongs to no experiment."""
+def all_systems() -> dict[str, dict[str, str]]:
+    """Imports every system of this package. Returns the summaries of its presets by their names, by its title."""
+    from experiments.command_line import has_own
+    from experiments.system import OWN, system_of
 
-    module: str  # of this package; its `main` gets the arguments behind the command
-    usage: str
-    line: str  # what it does
-
-
-COMMANDS = {
-    "check": Command("check", "PROJECT", "what an annotation project holds, everything that is wrong with it, and its "
-                     "labels drawn with their names"),
-    "predict": Command("predict", "RUN IMAGES --out FOLDER", "points on pictures, folders of them and videos"),
-    "suggest": Command("suggest", "RUN IN... --out FOLDER", "the frames that are worth a label next"),
-    "convert": Command("convert", "PROJECT --to FORMAT --out FOLDER", "an annotation project for another tool"),
-    "export": Command("export", "RUN --out FOLDER", "a finished run as a predictor that runs without this library"),
-}
+    found = {}
+    for entry in pkgutil.iter_modules(experiments.__path__):
+        system = getattr(importlib.import_module(f"experiments.{entry.name}"), "SYSTEM", None) if (
+            not entry.name.startswith("_")) else None
+        if system is not None:
+            presets = system.presets | (system_of(entry.name, OWN).presets if has_own(entry.name) else {})
+            found[f"{system.name}: {system.summary}"] = {name: config.summary for name, config in presets.items()}
+    return found
 
 
-def all_experiments() -> dict[str, Experiment]:
-    """Every module of this package that defines EXPERIMENT, by its name."""
-    modules = [importlib.import_module(f"experiments.{entry.name}")
-               for entry in pkgutil.iter_modules(experiments.__path__) if not entry.name.startswith("_")]
-    return {module.EXPERIMENT.name: module.EXPERIMENT for module in modules if hasattr(module, "EXPERIMENT")}
-
-
-def show() -> None:
-    """Prints the list."""
-    for name, experiment in all_experiments().items():
-        print(f"{name}: {experiment.summary}")
-        width = max(len(preset) for preset in experiment.presets)
-        for preset, config in experiment.presets.items():
-            print(f"  python -m experiments.{name} {preset:{width}}  {config.summary}")
-    print("your own pictures and videos:")
-    for name, command in COMMANDS.items():
-        print(f"  python -m experiments {name} {command.usage}\n      {command.line}")
+def commands_text() -> str:
+    """Returns a line of help for each command."""
+    lines = [f"  python -m experiments {name} --help\n      {kind.__doc__.splitlines()[0]}"
+             for name, kind in COMMANDS.items()]
+    return "\n".join(["your own images and videos:", *lines])
 
 
 def main() -> None:
-    """Lists, or hands over to a command."""
+    """Lists everything, or runs a command."""
     name, *arguments = sys.argv[1:] or [""]
     if name in COMMANDS:
-        # Read only now: each command needs other libraries.
-        command = importlib.import_module(f"experiments.{COMMANDS[name].module}").main
-        raise SystemExit(exit_code_of(lambda: command(arguments)))
-    if name:
+        raise SystemExit(exit_code_of(lambda: run_command(name, arguments)))
+    if name in ("-h", "--help"):
+        print("python -m experiments lists all systems and their presets; python -m experiments.<system> PRESET runs "
+              "one\n" + commands_text())
+    elif name:
         print(f"error: {name!r} is no command; there are {', '.join(COMMANDS)}, and `python -m experiments.<name> "
               "PRESET`", file=sys.stderr)
         raise SystemExit(2)
-    show()
+    else:
+        for title, presets in all_systems().items():
+            print(title)
+            width = max(map(len, presets))
+            for preset, summary in presets.items():
+                print(f"  python -m experiments.{title.partition(':')[0]} {preset:{width}}  {summary}")
+        print(commands_text())
 
 
 if __name__ == "__main__":

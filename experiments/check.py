@@ -1,20 +1,16 @@
-"""`python -m experiments check PROJECT`: what an annotation project holds, and everything that is wrong with it.
-
-Prints the format, frames, sizes, how often each keypoint is labelled, videos, duplicates and faults, draws labels with
-their names on a sheet, and says in its last line which systems can be trained on the project. Exit code 2 if anything
-is wrong.
-"""
-import argparse
+"""Report of the command `check`: the contents and faults of an annotation project, and a sheet of its labels."""
+import contextlib
 import functools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from experiments.own_needs import material_of, systems_line
+from experiments.commands import Check
+from experiments.own.needs import holdings_of, systems_line
 from kpjax.annotations.checking import (
     VideoFacts,
     image_faults,
@@ -34,58 +30,40 @@ from kpjax.errors import InputError, summarise
 LISTED = 40  # faults, each in a line of its own
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are InputErrors, one line each."""
-
-    def error(self, message: str):
-        raise InputError(f"experiments check: {message}; see --help")
-
-
-def main(arguments: Sequence[str]) -> Project:
-    """The command; returns the project. Raises InputError if anything is wrong; exits 0 for --help."""
-    parser = _Parser(prog="python -m experiments check", description=__doc__.split("\n\n")[1])
-    parser.add_argument("project", metavar="PROJECT", type=Path, help="a folder or file of any of the known formats")
-    parser.add_argument("--out", metavar="PNG", type=Path, help="the sheet of labels (default PROJECT's name in the "
-                        "current folder)")
-    parser.add_argument("--sheet", metavar="N", type=int, default=12, help="animals on the sheet (default 12, 0 none)")
-    parser.add_argument("--quick", action="store_true", help="do not decode pictures and videos")
-    parser.add_argument("--category", default="", help="of a COCO file with several")
-    parser.add_argument("--video-root", type=Path, help="where videos lie that are not where the project says")
-    parser.add_argument("--pixels-from", type=int, default=0, help="1 if the top-left pixel is (1, 1)")
-    parser.add_argument("--rescale-labels", action="store_true", help="scale labels of resized pictures along")
-    flags = parser.parse_args(arguments)
-    if flags.out is not None and flags.out.suffix.lower() != ".png":
-        raise InputError(f"--out: {flags.out} does not end in .png, as the sheet of labels does")
-    if flags.video_root is not None and not flags.video_root.is_dir():
-        raise InputError(f"--video-root: {flags.video_root} is no folder; name the one that the videos lie in")
-    form = format_of(flags.project)
-    print(f"{flags.project}: {form.name} ({form.because})")
-    project, faults = project_and_faults(flags.project, Options(
-        flags.category, flags.video_root, flags.pixels_from, flags.rescale_labels))
-    if project is None:
-        _list(faults)
-        raise InputError(fault_line(flags.project, faults))
-    print(*frame_lines(project), *keypoint_lines(project), sep="\n")
-    videos = _videos(project, decode=not flags.quick)
-    print(*[video_line(video, project) for video in videos], sep="\n", end="\n" if videos else "")
-    copies = []
-    if not flags.quick:
-        pictures = list(dict.fromkeys(frame.path for frame in project.frames if frame.number is None))
-        broken, copies = image_faults(pictures, functools.partial(
-            tqdm, total=len(pictures), desc="pictures", disable=None, leave=False))
-        faults += [fault for fault in broken if not any(fault.split(";")[0] in known for known in faults)]
-    print(*note_lines(project, copies), sep="\n")
-    if flags.sheet > 0 and project.instances:
-        draw_sheet(project, flags.sheet, flags.out or Path(f"{flags.project.resolve().stem}_labels.png"))
+def check(asked: Check) -> Project:
+    """Prints the report, draws the sheet and returns the project. Raises InputError if anything is wrong."""
+    if asked.out is not None and asked.out.suffix.lower() != ".png":
+        raise InputError(f"out: {asked.out} does not end in .png, as the sheet of labels does")
+    if asked.video_root is not None and not asked.video_root.is_dir():
+        raise InputError(f"video_root: {asked.video_root} is no folder; name the one that holds the videos")
+    form = format_of(asked.project)
+    print(f"{asked.project}: {form.name} ({form.because})")
+    project, faults = project_and_faults(asked.project, Options(
+        asked.category, asked.video_root, asked.pixels_from, asked.rescale_labels))
+    videos, copies = [], []
+    if project is not None:
+        print(*frame_lines(project), *keypoint_lines(project), sep="\n")
+        videos = _videos(project, decode=not asked.quick)
+        for video in videos:
+            print(video_line(video, project))
+        if not asked.quick:
+            images = list(dict.fromkeys(frame.path for frame in project.frames if frame.number is None))
+            broken, copies = image_faults(images, _bar("images", total=len(images)))
+            faults += [fault for fault in broken if not any(fault.split(";")[0] in known for known in faults)]
+        print(*note_lines(project, copies), sep="\n")
+        if asked.sheet > 0 and project.instances:
+            draw_sheet(project, asked.sheet, asked.out or Path(f"{asked.project.resolve().stem}_labels.png"))
     if faults:
-        _list(faults)
-        raise InputError(fault_line(flags.project, faults))
-    print(systems_line(material_of(project, [video.frames for video in videos])))
+        print(*[f"fault: {fault}" for fault in faults[:LISTED]], sep="\n")
+        if len(faults) > LISTED:
+            print(f"and {len(faults) - LISTED} more")
+        raise InputError(fault_line(asked.project, faults))
+    print(systems_line(holdings_of(project, [video.frames for video in videos])))
     return project
 
 
 def frame_lines(project: Project) -> list[str]:
-    """Frames, animals, sizes, recordings and splits."""
+    """Returns the counts of frames, animals, sizes, recordings and splits."""
     on_frame = Counter(one.frame for one in project.instances)
     several = sum(count > 1 for count in on_frame.values())
     sizes = Counter(f"{width}x{height}" if width else "unknown" for width, height in
@@ -96,7 +74,7 @@ def frame_lines(project: Project) -> list[str]:
     if project.instances:
         lengths, sides = reference_lengths(project), np.array(
             [max(project.frames[one.frame].size) for one in project.instances])
-        share = f", {100 * np.median(lengths / sides):.0f} % of the picture" if sides.all() else ""
+        share = f", {100 * np.median(lengths / sides):.0f} % of the image" if sides.all() else ""
         animals += f"; {boxed} have a box; median diagonal {np.median(lengths):.0f} px{share}"
         strange = unusual_sizes(lengths)
         if len(strange):
@@ -111,7 +89,7 @@ def frame_lines(project: Project) -> list[str]:
 
 
 def keypoint_lines(project: Project) -> list[str]:
-    """A table: how often each keypoint is labelled, occluded, outside its picture and empty."""
+    """Returns a table: how often each keypoint is labelled, occluded, outside its image and empty."""
     counts, names = keypoint_counts(project), project.skeleton.names
     width = max([len("keypoint"), *map(len, names)])
     lines = [f"{'keypoint':{width}}  labelled  occluded   outside     empty"]
@@ -123,7 +101,7 @@ def keypoint_lines(project: Project) -> list[str]:
 
 
 def video_line(video: VideoFacts, project: Project) -> str:
-    """A video in a line."""
+    """Describes a video in a line."""
     labelled = len({one.frame for one in project.instances if project.frames[one.frame].path == video.path})
     rate = "" if math.isnan(video.rate) else f", {video.rate:.4g} frames/s{' (variable)' if video.variable else ''}"
     turned = f", turned by {video.rotation} degrees" if video.rotation else ""
@@ -134,10 +112,10 @@ def video_line(video: VideoFacts, project: Project) -> str:
 
 
 def note_lines(project: Project, copies: Sequence[str]) -> list[str]:
-    """What the reader derived or left out, and what looks like a slip."""
+    """Returns what the reader derived or left out, and what looks like a slip."""
     lines = [*project.notes, *repeated_labels(project)]
     if copies:
-        lines.append(f"{len(copies)} pictures are copies of another: {summarise(copies, 3)}")
+        lines.append(f"{len(copies)} images are copies of another: {summarise(copies, 3)}")
     if both := sessions_on_both_sides(project):
         lines.append(f"recordings on both sides of a split, where test frames have neighbours that train: "
                      f"{summarise(both)}")
@@ -148,45 +126,39 @@ def draw_sheet(project: Project, count: int, path: Path) -> None:
     """Draws the labels of animals spread evenly over the project, those on frames that can be read."""
     total = len(project.instances)
     numbers = np.unique(np.linspace(0, total - 1, min(count, total)).round()).astype(int).tolist()
-    pictures, labels, captions = [], [], []
+    images, labels, captions = [], [], []
     for number in numbers:
         one = project.instances[number]
         frame = project.frames[one.frame]
         try:
-            pictures.append(read_frame(frame))
+            images.append(read_frame(frame))
         except (InputError, OSError):
             continue  # it is among the faults
         labels.append(Labels(one.keypoints, one.occluded))
         captions.append(f"{frame.name} {one.track}".strip())
-    if not pictures:
+    if not images:
         return
     try:
-        write_png(path, label_sheet(pictures, labels, project.skeleton, captions=captions))
+        write_png(path, label_sheet(images, labels, project.skeleton, captions=captions))
     except OSError as error:
-        raise InputError(f"--out: {path} cannot be written ({error.strerror or error}); choose another "
+        raise InputError(f"out: {path} cannot be written ({error.strerror or error}); choose another "
                          "place") from None
-    print(f"sheet: {path} shows the labels of {len(pictures)} animals; look for swapped and shifted ones")
+    print(f"sheet: {path} shows the labels of {len(images)} animals; look for swapped and shifted ones")
 
 
 def _videos(project: Project, *, decode: bool) -> list[VideoFacts]:
     found = []
     for path in dict.fromkeys(frame.path for frame in project.frames if frame.number is not None):
-        try:
-            found.append(video_facts(path, decode=decode, progress=functools.partial(
-                tqdm, desc=path.name, disable=None, leave=False)))
-        except InputError:
-            continue  # it is among the faults
+        with contextlib.suppress(InputError):  # it is among the faults
+            found.append(video_facts(path, decode=decode, progress=_bar(path.name)))
     return found
 
 
+def _bar(title: str, **options) -> Callable[[Iterable], tqdm]:
+    return functools.partial(tqdm, desc=title, disable=None, leave=False, **options)
+
+
 def _most(counts: Counter, shown: int = 6) -> str:
-    """The most common of a few kinds, with their counts."""
+    """Lists the most common of a few kinds, with their counts."""
     listed = [f"{name or 'none'} ({count})" for name, count in counts.most_common(shown)]
     return ", ".join(listed) + (f" and {len(counts) - shown} more" if len(counts) > shown else "")
-
-
-def _list(faults: Sequence[str]) -> None:
-    for fault in faults[:LISTED]:
-        print(f"fault: {fault}")
-    if len(faults) > LISTED:
-        print(f"and {len(faults) - LISTED} more")

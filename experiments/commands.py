@@ -148,7 +148,7 @@ class Check(_OfProject):
     def __call__(self):
         from experiments.check import check
 
-        return check(**vars(self))
+        return check(self)
 
 
 @command
@@ -224,7 +224,9 @@ class Convert(_OfProject):
     def __call__(self):
         from experiments.convert import convert
 
-        return convert(**vars(self))
+        return convert(
+            self.project, self.to, self.out, overwrite=self.overwrite, category=self.category,
+            video_root=self.video_root, pixels_from=self.pixels_from, rescale_labels=self.rescale_labels)
 
 
 @command
@@ -248,7 +250,7 @@ class Export:
     def __call__(self):
         from experiments.export import export
 
-        return export(**vars(self))
+        return export(self)
 
 
 COMMANDS: dict[str, type] = {

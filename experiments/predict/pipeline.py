@@ -1,14 +1,14 @@
-"""Frames go in, points come out: reading, placing, the network and whoever takes the results work at the same time.
+"""Prediction on sequences of images: reading, transforming, the network and its reader work at the same time.
 
-A thread reads frames and hands them to a few others that place them; batches are put together here, and the network
-runs on two threads, so that one batch travels while the other is computed. Everything in between is bounded: a video
-of any length needs the memory of a few batches.
+A thread reads frames and hands them to a few others that transform them. Batches are put together here, and the network
+runs on two threads, so that one batch travels while the other is computed. Everything in between is bounded: a video of
+any length needs the memory of a few batches.
 """
 import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -17,56 +17,66 @@ from PIL import Image
 
 from experiments.predictors import Predictor
 from kpjax.errors import InputError, RunError
-from kpjax.images.inputs import Footage
-from kpjax.images.transforms import Place
+from kpjax.export.standalone import in_original_pixels
+from kpjax.images.inputs import ImageSequence
+from kpjax.images.transforms import Transform
 from kpjax.input.prefetch import in_background, read_ahead
 
 AT_ONCE = 2  # batches in the network
 
 
 class Seen(NamedTuple):
-    """One frame and what was found on it."""
+    """Predictions on one frame."""
 
-    row: int  # of the footage
+    row: int  # of the sequence
     size: tuple[int, int]  # width and height; 0, 0 if it does not decode
     keypoints: np.ndarray  # (I, K, 2) float64, pixels of the frame; nan where `present` is False
     scores: np.ndarray  # (I, K) float64; 0 where `present` is False
     present: np.ndarray  # (I,) bool: the animals that were looked at
-    fault: InputError | None  # why there is nothing
-    picture: np.ndarray | None  # (h, w, 3) uint8, if it was asked for and decodes; perhaps smaller than the frame
+    fault: InputError | None  # of a frame that does not decode
+    image: np.ndarray | None  # (h, w, 3) uint8, if it was asked for and decodes; perhaps smaller than the frame
 
 
 @dataclass
-class _Frame:
-    """A frame on its way. `crops` are taken away by the network, its results come instead."""
+class _Pending:
+    """A frame on its way through the network, whose results are written into the arrays of `seen`."""
 
-    row: int
-    size: tuple[int, int] = (0, 0)
-    crops: list[tuple[int, np.ndarray, np.ndarray]] = field(default_factory=list)  # animal, square picture, its map
-    fault: InputError | None = None
-    picture: np.ndarray | None = None
+    seen: Seen
+    crops: list[tuple[int, np.ndarray, np.ndarray]]  # animal, square image, its map to the frame
     due: int = 0  # results that are not there yet
-    results: list[tuple[int, np.ndarray, np.ndarray]] = field(default_factory=list)  # animal, keypoints, scores
 
 
 def predicted(
-    predictor: Predictor, footage: Footage, *, batch_size: int, boxes: np.ndarray | None = None,
+    predictor: Predictor, sequence: ImageSequence, *, batch_size: int, boxes: np.ndarray | None = None,
     shown: Collection[int] = (), side: int | None = None,
 ) -> Iterator[Seen]:
-    """What is found on each frame, in order; close it to stop early.
+    """Predicts each frame, in order. Close the iterator to stop early.
 
-    boxes: (N, I, 4) x, y, width, height of the animals on each frame, nan where one is not there; None for one animal
-    that is looked for on the whole frame. shown: the rows whose pictures come along, at most `side` pixels long.
-    The predictor is called with `batch_size` squares every time, the last ones repeated. Raises RunError for a point
-    that is not finite, and InputError for a frame that cannot be placed, or of another size than its video.
+    Args:
+        predictor: called with `batch_size` squares every time, the first ones repeated.
+        sequence: the frames.
+        batch_size: squares at a time.
+        boxes: (N, I, 4) x, y, width, height of the animals on each frame, nan where one is not there; None for one
+            animal somewhere on the frame.
+        shown: the rows whose images come along.
+        side: the greatest length of these images in pixels.
+    Raises:
+        InputError: a frame that cannot be transformed, or of another size than its video.
+        RunError: a point that is not finite.
     """
-    animals, keypoints = 1 if boxes is None else boxes.shape[1], len(predictor.skeleton.names)
-    waiting: deque[_Frame] = deque()
-    batch: list[tuple[_Frame, int, np.ndarray, np.ndarray]] = []
+    waiting: deque[_Pending] = deque()
+    batch: list[tuple[_Pending, int, np.ndarray, np.ndarray]] = []
     running: deque[tuple[Future, list]] = deque()
-    frames = prepared(footage, predictor.place, keypoints, boxes=boxes, shown=shown, side=side, depth=2 * batch_size)
+    frames = prepared(sequence, predictor.transform, len(predictor.skeleton.names), boxes=boxes, shown=shown, side=side,
+                      depth=2 * batch_size)
     network = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="network")
     compiled = False
+
+    def start(examples: list) -> None:
+        images = [image for _, _, image, _ in examples]
+        images += images[:1] * (batch_size - len(images))
+        running.append((network.submit(predictor.predict, np.stack(images)), examples))
+
     try:
         for frame in frames:
             waiting.append(frame)
@@ -74,89 +84,71 @@ def predicted(
             frame.due, frame.crops = len(frame.crops), []
             while len(batch) >= batch_size:
                 full, batch = batch[:batch_size], batch[batch_size:]
-                running.append(_started(network, predictor, full, batch_size))
+                start(full)
                 # The first call compiles, and a second one beside it would compile the same again.
                 while len(running) > AT_ONCE or (running and not compiled):
-                    _settle(*running.popleft())
+                    _finish(*running.popleft(), sequence)
                     compiled = True
-            yield from _finished(waiting, footage, animals, keypoints)
+            while waiting and not waiting[0].due:
+                yield waiting.popleft().seen
         if batch:
-            running.append(_started(network, predictor, batch, batch_size))
+            start(batch)
         while running:
-            _settle(*running.popleft())
-            yield from _finished(waiting, footage, animals, keypoints)
+            _finish(*running.popleft(), sequence)
+        yield from (frame.seen for frame in waiting)
     finally:
         frames.close()
         network.shutdown(cancel_futures=True)
 
 
 def prepared(
-    footage: Footage, place: Place, keypoints: int, *, boxes: np.ndarray | None = None, shown: Collection[int] = (),
-    side: int | None = None, depth: int = 32,
-) -> Iterator[_Frame]:
-    """Frames read and placed as the network wants them, up to `depth` ahead of whoever takes them."""
+    sequence: ImageSequence, transform: Transform, keypoints: int, *, boxes: np.ndarray | None = None,
+    shown: Collection[int] = (), side: int | None = None, depth: int = 32,
+) -> Iterator[_Pending]:
+    """Reads and transforms frames as the network takes them, up to `depth` ahead of their reader."""
     threads = min(4, os.cpu_count() or 1)
-    place_one = partial(_prepared, place=place, keypoints=keypoints, boxes=boxes, shown=shown, side=side)
-    return in_background(read_ahead(place_one, enumerate(footage), threads=threads, depth=2 * threads), depth)
+    prepare = partial(_prepared, transform=transform, keypoints=keypoints, boxes=boxes, shown=shown, side=side)
+    return in_background(read_ahead(prepare, enumerate(sequence), threads=threads, depth=2 * threads), depth)
 
 
-def _prepared(job: tuple[int, Callable[[], np.ndarray]], place: Place, keypoints: int, boxes, shown, side) -> _Frame:
+def _prepared(
+    job: tuple[int, Callable[[], np.ndarray]], transform: Transform, keypoints: int, boxes, shown, side,
+) -> _Pending:
     row, read = job
+    places = [None] if boxes is None else boxes[row]
+    empty = (np.full((len(places), keypoints, 2), np.nan), np.zeros((len(places), keypoints)),
+             np.zeros(len(places), bool))
     try:
-        picture = read()
+        image = read()
     except InputError as error:
-        return _Frame(row, fault=error)
-    size = picture.shape[1], picture.shape[0]
+        return _Pending(Seen(row, (0, 0), *empty, error, None), [])
+    size = image.shape[1], image.shape[0]
     crops = []
-    for animal, box in enumerate([None] if boxes is None else boxes[row]):
+    for animal, box in enumerate(places):
         if box is None or np.isfinite(box).all():
-            image, _, _, _, crop = place(picture, np.zeros((keypoints, 2), np.float32), np.zeros(keypoints, np.float32),
-                                         np.float32(max(size)), box)
-            crops.append((animal, image, crop))
-    return _Frame(row, size, crops, picture=shrunk(picture, side) if row in shown else None)
+            square, _, _, _, crop = transform(image, np.zeros((keypoints, 2), np.float32),
+                                              np.zeros(keypoints, np.float32), np.float32(max(size)), box)
+            crops.append((animal, square, crop))
+    return _Pending(Seen(row, size, *empty, None, shrunk(image, side) if row in shown else None), crops)
 
 
-def shrunk(picture: np.ndarray, side: int | None) -> np.ndarray:
-    """A picture (H, W, 3) uint8 made at most `side` pixels long, as it is if it is not longer."""
-    height, width = picture.shape[:2]
+def shrunk(image: np.ndarray, side: int | None) -> np.ndarray:
+    """Resizes an image (H, W, 3) uint8 to at most `side` pixels; a smaller one stays as it is."""
+    height, width = image.shape[:2]
     if side is None or max(height, width) <= side:
-        return picture
+        return image
     factor = side / max(height, width)
     size = max(round(width * factor), 1), max(round(height * factor), 1)
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
 
 
-def _started(network: ThreadPoolExecutor, predictor: Predictor, batch: list, batch_size: int) -> tuple[Future, list]:
-    images = [image for _, _, image, _ in batch]
-    images += images[:1] * (batch_size - len(images))
-    return network.submit(predictor.predict, np.stack(images)), batch
-
-
-def _settle(found: Future, batch: list) -> None:
-    """Waits for a batch and gives its results to the frames."""
+def _finish(found: Future, batch: list[tuple[_Pending, int, np.ndarray, np.ndarray]], sequence: ImageSequence) -> None:
+    """Waits for a batch and hands its results to the frames."""
     keypoints, scores = found.result()
-    for place, (frame, animal, _, crop) in enumerate(batch):
-        frame.results.append((animal, in_original_pixels(crop, keypoints[place].astype(np.float64)),
-                              scores[place].astype(np.float64)))
+    for number, (frame, animal, _, crop) in enumerate(batch):
+        seen, points = frame.seen, in_original_pixels(crop, keypoints[number].astype(np.float64))
+        if not np.isfinite(points).all():
+            place = f", frame {sequence.numbers[seen.row]}" if sequence.video else ""
+            raise RunError(f"{sequence.names[seen.row]}{place}: the run's network gives a point that is not finite")
+        seen.keypoints[animal], seen.scores[animal], seen.present[animal] = points, scores[number], True
         frame.due -= 1
-
-
-def _finished(waiting: deque[_Frame], footage: Footage, animals: int, count: int) -> Iterator[Seen]:
-    """The frames at the head of the queue of which everything is there."""
-    while waiting and not waiting[0].due:
-        frame = waiting.popleft()
-        keypoints, scores = np.full((animals, count, 2), np.nan), np.zeros((animals, count))
-        present = np.zeros(animals, bool)
-        for animal, points, certain in frame.results:
-            if not np.isfinite(points).all():
-                name, number = footage.names[frame.row], footage.numbers[frame.row]
-                raise RunError(f"{name}{f', frame {number}' if footage.video else ''}: the run's network gives a point "
-                               "that is not finite")
-            keypoints[animal], scores[animal], present[animal] = points, certain, True
-        yield Seen(frame.row, frame.size, keypoints, scores, present, frame.fault, frame.picture)
-
-
-def in_original_pixels(crop: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
-    """Points (K, 2) of a placed image in pixels of the original, float64, by the (3, 3) map `crop`."""
-    moved = np.concatenate([keypoints, np.ones((len(keypoints), 1))], -1) @ np.asarray(crop, np.float64).T
-    return moved[:, :2] / moved[:, 2:]

@@ -1,67 +1,38 @@
-"""A made run, whose method finds the brightest pixel, on pictures of several sizes, kinds and faults."""
+"""A made run, whose method finds the brightest pixel, on images of several sizes, kinds and faults."""
 import csv
+import functools
 import json
 import sys
 
 import numpy as np
 import pytest
+from brightest import as_system, write_run
 from PIL import Image
 
-import experiments
-from experiments.predict import main, predict_folder
+from experiments.commands import run_command
+from experiments.predict import predict_folder
 from experiments.predict.drawing import overlay_names
 from experiments.predict.pipeline import in_original_pixels
 from kpjax.errors import InputError
 from kpjax.images.reading import read_image
 from kpjax.images.transforms import Letterbox
-from kpjax.structures import Trained
-from kpjax.training.trees import save_trained
 
-EXPERIMENT = '''
-"""Finds the brightest pixel; `offset` is its only parameter."""
-import jax.numpy as jnp
-from kpjax.structures import Method, Prediction, Skeleton
-
-TRACED = []
-
-def predict(trained, example):
-    TRACED.append(example.image.shape)
-    batch, height, width = example.image.shape[:3]
-    grey = example.image.astype(jnp.float32).sum(-1).reshape(batch, -1)
-    best = jnp.argmax(grey, -1)
-    point = jnp.stack([best % width, best // width], -1).astype(jnp.float32)
-    points = jnp.stack([point, point + trained.variables["params"]["offset"][None]], 1)
-    scores = jnp.stack([grey.max(-1), grey.max(-1) / 2], 1) / 765
-    return Prediction(points, scores, ())
-
-def predictor(folder):
-    return Method(None, None, predict, (), Skeleton(("spot", "beyond"), ((0, 1),))), 64, None
-'''
+main = functools.partial(run_command, "predict")
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """A finished run of an experiment called brightest, which lives for one test."""
-    package = tmp_path / "package"
-    package.mkdir()
-    (package / "brightest.py").write_text(EXPERIMENT)
-    monkeypatch.setattr(experiments, "__path__", [*experiments.__path__, str(package)])
-    folder = tmp_path / "runs" / "brightest" / "demo" / "spot" / "seed-0"
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
-    (folder / "results.json").write_text(json.dumps(
-        {"experiment": "brightest", "preset": "demo", "variant": "spot", "seed": 0, "steps": 1, "metrics": {}}))
-    save_trained(folder / "model", Trained({"params": {"offset": np.float32([60, 0])}}, {}))
-    yield folder
-    sys.modules.pop("experiments.brightest", None)
+    """A finished run of the system `brightest`."""
+    as_system(monkeypatch)
+    return write_run(tmp_path / "runs", (60, 0))
 
 
 @pytest.fixture
 def images(tmp_path):
-    """Five pictures of four sizes and three kinds, each with a bright square of known centre."""
+    """Five images of four sizes and three kinds, each with a bright square of known centre."""
     folder = tmp_path / "images"
     (folder / "below").mkdir(parents=True)
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     for name, (height, width), x, y, mode in CASES:
         pixels = np.full((height, width, 3), 20, np.uint8)
         half = max(1, max(height, width) // 40)
@@ -89,16 +60,16 @@ def test_points_in_original_pixels_of_every_size_and_one_compile(run, images, tm
     rows = rows_of(table)
     assert list(rows[0]) == ["image", "instance", "keypoint", "x", "y", "score", "status"]
     assert [(row["image"], row["keypoint"]) for row in rows] == [
-        (name, keypoint) for name in sorted(case[0] for case in CASES) for keypoint in ("spot", "beyond")]
+        (name, keypoint) for name in sorted(case[0] for case in CASES) for keypoint in ("spot", "beside")]
     for name, size, x, y, _ in CASES:
-        spot, beyond = (row for row in rows if row["image"] == name)
-        # A pixel of the 64 that the method sees is max(size) / 64 pixels of the picture; the square is about 3 of them.
+        spot, beside = (row for row in rows if row["image"] == name)
+        # A pixel of the 64 that the method sees is max(size) / 64 pixels of the image; the square is about 3 of them.
         tolerance = 2 * max(size) / 64
         assert abs(float(spot["x"]) - x) <= tolerance
         assert abs(float(spot["y"]) - y) <= tolerance
         assert spot["status"] == "ok"
-        assert float(beyond["x"]) - float(spot["x"]) == pytest.approx(60 * max(size) / 64, rel=0.01)
-        assert beyond["status"] == "outside"
+        assert float(beside["x"]) - float(spot["x"]) == pytest.approx(60 * max(size) / 64, rel=0.01)
+        assert beside["status"] == "outside"
         assert 0.5 < float(spot["score"]) <= 1
     assert sys.modules["experiments.brightest"].TRACED == [(2, 64, 64, 3)]
     drawn = {path.relative_to(tmp_path / "out" / "overlays").as_posix() for path in
@@ -108,7 +79,7 @@ def test_points_in_original_pixels_of_every_size_and_one_compile(run, images, tm
 
 
 def test_letterbox_way_back_is_the_written_formula(run, tmp_path):
-    """640 x 480 at side 64: the pixel (32, 32) of the square is (324.5, 244.5) of the picture."""
+    """640 x 480 at side 64: the pixel (32, 32) of the square is (324.5, 244.5) of the image."""
     folder = tmp_path / "one"
     folder.mkdir()
     pixels = np.zeros((480, 640, 3), np.uint8)
@@ -132,11 +103,11 @@ def test_where_a_letterbox_of_256_has_its_points(size, there, back):
     np.testing.assert_allclose(in_original_pixels(crop, np.array([[128.0, 128.0]]))[0], back, atol=1e-4)
 
 
-def test_unreadable_pictures_stop_or_are_named_and_counted(run, images, tmp_path):
+def test_unreadable_images_stop_or_are_named_and_counted(run, images, tmp_path):
     whole = (images / "a.png").read_bytes()
     (images / "cut.png").write_bytes(whole[:len(whole) // 2])
     (images / "empty.jpg").write_bytes(b"")
-    with pytest.raises(InputError, match=r"2 of 7 pictures cannot be read: .*cut.png.*empty.jpg.*--on-bad-frame skip"):
+    with pytest.raises(InputError, match=r"2 of 7 images cannot be read: .*cut.png.*empty.jpg.*--on-bad-frame skip"):
         predict_folder(run, images, tmp_path / "out", tell=lambda line: None)
     assert not (tmp_path / "out").exists()
     told = []
@@ -160,17 +131,17 @@ def test_the_command_and_what_it_refuses(run, images, tmp_path, capsys):
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "does not exist" in refused(run, tmp_path / "nowhere", "--out", out)
-    assert "no picture in" in refused(run, empty, "--out", out)
+    assert "no image or video in" in refused(run, empty, "--out", out)
     assert "does not exist" in refused(tmp_path / "nowhere", images, "--out", out)
     assert "no run's folder" in refused(empty, images, "--out", out)
     assert "seed-0" in refused(run.parent, images, "--out", out)
-    assert "invalid choice: 'ignore'" in refused(run, images, "--out", out, "--on-bad-image", "ignore")
-    assert "0 is no number" in refused(run, images, "--out", out, "--batch-size", "0")
+    assert "invalid choice 'ignore'" in refused(run, images, "--out", out, "--on-bad-image", "ignore")
+    assert "--batch-size: 0 is no number" in refused(run, images, "--out", out, "--batch-size", "0")
     assert "--out" in refused(run, images)
     assert not (tmp_path / "out").exists()
 
     main([str(run), str(images), "--out", out, "--no-overlays"])
-    assert "5 pictures" in capsys.readouterr().out
+    assert "5 images" in capsys.readouterr().out
     assert "--overwrite" in refused(run, images, "--out", out)
     main([str(run), str(images), "--out", out, "--overwrite"])
 
@@ -181,13 +152,13 @@ def test_the_command_and_what_it_refuses(run, images, tmp_path, capsys):
     assert "not finished" in refused(run, images, "--out", out, "--overwrite")
 
 
-def test_its_own_overlays_are_no_pictures_to_predict(run, images):
+def test_its_own_overlays_are_no_images_to_predict(run, images):
     for _ in range(2):
         rows = rows_of(predict_folder(run, images, images / "out", overwrite=True, tell=lambda line: None))
         assert len(rows) == 10
 
 
-def test_pictures_are_read_as_they_are_shown(tmp_path):
+def test_images_are_read_as_they_are_shown(tmp_path):
     pixels = np.zeros((20, 30, 3), np.uint8)
     pixels[:, :10] = 255
     turned = Image.Exif()

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import experiments.predict.command as command
-from experiments.predict import main
-from experiments.predict.options import Options
+import experiments.predict as command
+from experiments.commands import Predict, run_command
 from experiments.predict.pipeline import predicted
 from experiments.predictors import Predictor
 from kpjax.errors import InputError, RunError
@@ -23,7 +22,7 @@ RESULT = {"experiment": "made", "preset": "own", "variant": "brightest", "seed":
 
 
 def brightest(images):
-    """The brightest pixel of each square picture, and the column beside it."""
+    """The brightest pixel of each square image, and the column beside it."""
     grey = images.sum(-1, dtype=np.int64).reshape(len(images), -1)
     best = grey.argmax(-1)
     points = np.stack([best % SIDE, best // SIDE], -1).astype(np.float32)
@@ -41,7 +40,8 @@ def predict(monkeypatch, tmp_path):
 
     def run(*inputs, **options):
         told = []
-        written = command.predict_inputs(tmp_path, inputs, tmp_path / "out", Options(**options), tell=told.append)
+        asked = Predict(run=tmp_path, inputs=inputs, out=tmp_path / "out", **options)
+        written = command.predict(asked, tell=told.append)
         with written[0].open() as file:
             return list(csv.DictReader(file)), told, tmp_path / "out"
     return run
@@ -74,7 +74,7 @@ def test_a_variable_rate_keeps_every_frame_and_its_time(predict, tmp_path):
     assert len(rows) == 2 * 1600
     assert [int(row["frame"]) for row in rows[::2]] == list(range(1600))
     np.testing.assert_allclose([float(row["time"]) for row in rows[::2]], times, atol=1e-4)
-    assert max(found(rows).values()) <= 2  # a pixel of the network's picture is two of the frame
+    assert max(found(rows).values()) <= 2  # a pixel of the network's image is two of the frame
     assert {row["status"] for row in rows[::2]} == {"ok"}
     drawn = open_video(out / "clip_overlay.mp4")
     assert len(drawn) == 1600
@@ -114,7 +114,7 @@ def test_frames_that_do_not_decode_are_rows_and_shift_nothing(predict, broken):
 
 def test_a_damaged_video_fails_after_its_rows_are_written(predict, broken, tmp_path):
     with pytest.raises(RunError, match=r"broken.mp4: \d+ of 150 frames do not decode .*--on-bad-frame skip"):
-        predict(broken, overlay=False)
+        predict(broken, no_overlay=True)
     assert len((tmp_path / "out" / "broken.csv").read_text().splitlines()) == 301
 
 
@@ -123,7 +123,7 @@ def test_boxes_tell_several_animals_apart(predict, tmp_path):
     clip = write_video(tmp_path / "clip.mp4", [moving(0) // 2 + moving(100) // 2] * 3)
     table = "video,frame,instance,x,y,w,h\nclip,0,left,0,0,8,8\nclip,0,right,{0},{1},8,8\nclip,2,right,{0},{1},8,8\n"
     (tmp_path / "boxes.csv").write_text(table.format(*(edge - 2 for edge in spot(100))))
-    rows, _, _ = predict(clip, boxes=tmp_path / "boxes.csv", formats=("coco",), overlay=True)
+    rows, _, _ = predict(clip, boxes=tmp_path / "boxes.csv", formats="coco", overlay=True)
     at = {(row["frame"], row["instance"]): row for row in rows if row["keypoint"] == "spot"}
     assert len(rows) == 3 * 2 * 2
     for key, number in ((("0", "left"), 0), (("0", "right"), 100), (("2", "right"), 100)):
@@ -137,21 +137,21 @@ def test_some_frames_and_several_inputs_at_once(predict, tmp_path):
     write_video(tmp_path / "in" / "deep" / "clip.mp4", map(moving, range(30)))
     write_video(tmp_path / "in" / "deep" / "clip.avi", map(moving, range(3)))
     Image.fromarray(moving(7)).save(tmp_path / "in" / "seven.png")
-    rows, told, out = predict(tmp_path / "in", frames=slice(2, 20, 5), batch_size=3)
+    rows, told, out = predict(tmp_path / "in", frames="2:20:5", batch_size=3)
     assert [(row["image"], row["keypoint"]) for row in rows] == [("seven.png", "spot"), ("seven.png", "beside")]
     assert {path.name for path in out.rglob("*.csv")} == {"points.csv", "clip.avi.csv", "clip.mp4.csv"}
     with (out / "deep" / "clip.mp4.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["frame"] for row in rows[::2]] == ["2", "7", "12", "17"]
     assert max(found(rows).values()) <= 2
-    assert "1 pictures and 1 frames of deep/clip.avi and 4 frames of deep/clip.mp4 at 32 px" in told[0]
-    with pytest.raises(InputError, match=r"clip.avi has frames 0 to 2, and none"):
-        predict(tmp_path / "in", frames=slice(5, 9), overwrite=True)
+    assert "1 images and 1 frames of deep/clip.avi and 4 frames of deep/clip.mp4 at 32 px" in told[0]
+    with pytest.raises(InputError, match=r"clip.avi has frames 0 to 2, none of them"):
+        predict(tmp_path / "in", frames="5:9", overwrite=True)
 
 
 def test_what_is_refused(predict, tmp_path, monkeypatch):
-    picture = tmp_path / "points.png"
-    Image.fromarray(moving(0)).save(picture)
+    image = tmp_path / "points.png"
+    Image.fromarray(moving(0)).save(image)
     clip = write_video(tmp_path / "points.mp4", map(moving, range(2)))
 
     def refused(*inputs, **options):
@@ -160,19 +160,19 @@ def test_what_is_refused(predict, tmp_path, monkeypatch):
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
-    assert "frames of videos, and there are pictures only" in refused(picture, frames=slice(0, 2))
-    assert "points.csv would be of two inputs" in refused(picture, clip)
+    assert "selects frames of videos, and the inputs are images only" in refused(image, frames="0:2")
+    assert "points.csv would be of two inputs" in refused(image, clip)
     assert "does not exist" in refused(tmp_path / "nothing.mp4")
     assert "no video that can be read" in refused(_written(tmp_path / "text.mp4", "text"))
-    assert "'xls' is unknown" in refused(clip, formats=("xls",))
+    assert "'xls' is unknown" in refused(clip, formats="xls")
     assert "nan is no score" in refused(clip, cutoff=float("nan"))
     boxes = _written(tmp_path / "boxes.csv", "image,x,y,w,h\nother.png,1,1,5,5\n")
-    assert "none of its boxes" in refused(picture, boxes=boxes)
+    assert "no box belongs to one of the 1 images" in refused(image, boxes=boxes)
     for text in ("5", "a:b", "0:9:0", "-3:"):
         with pytest.raises(InputError, match="--frames"):
-            main([str(tmp_path), str(clip), "--out", str(tmp_path / "out"), f"--frames={text}"])
+            run_command("predict", [str(tmp_path), str(clip), "--out", str(tmp_path / "out"), f"--frames={text}"])
     monkeypatch.setattr(command, "open_predictor", lambda folder: PREDICTOR._replace(transform=AroundBox(SIDE)))
-    assert "--boxes: the run was trained on crops" in refused(clip)
+    assert "boxes: the run was trained on crops" in refused(clip)
     assert not (tmp_path / "out").exists()
     monkeypatch.setattr(command, "open_predictor", lambda folder: PREDICTOR._replace(
         predict=lambda images: (np.full((len(images), 2, 2), np.nan, np.float32), np.ones((len(images), 2)))))

@@ -1,69 +1,43 @@
-"""Frames to label next, by a made run whose method finds the brightest pixel, on videos and pictures made here."""
+"""Frames to label next, by a made run whose method finds the brightest pixel, on videos and images made here."""
 import contextlib
 import csv
+import functools
 import json
-import sys
 
 import numpy as np
 import pytest
+from brightest import as_system, write_run
 from PIL import Image
 
-import experiments
-from experiments.command_line import exit_code_of
-from experiments.suggest import main
+from experiments.commands import exit_code_of, run_command
 from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.annotations.project_source import frames_at
 from kpjax.errors import InputError
 from kpjax.images.video import open_video, write_video
-from kpjax.structures import Skeleton, Trained
+from kpjax.structures import Skeleton
 from kpjax.suggest.labelled_statistics import diagonals, has_label, statistics_of
 from kpjax.suggest.proposals import Proposal, write_proposals
-from kpjax.training.trees import save_trained
 
-EXPERIMENT = '''
-"""Finds the brightest pixel, and a point beside it."""
-import jax.numpy as jnp
-from kpjax.structures import Method, Prediction, Skeleton
-
-def predict(trained, example):
-    batch, height, width = example.image.shape[:3]
-    grey = example.image.astype(jnp.float32).sum(-1).reshape(batch, -1)
-    best = jnp.argmax(grey, -1)
-    point = jnp.stack([best % width, best // width], -1).astype(jnp.float32)
-    points = jnp.stack([point, point + trained.variables["params"]["offset"][None]], 1)
-    scores = jnp.stack([grey.max(-1), grey.max(-1)], 1) / 765
-    return Prediction(points, scores, ())
-
-def predictor(folder):
-    return Method(None, None, predict, (), Skeleton(("spot", "beside"), ((0, 1),))), 64, None
-'''
+main = functools.partial(run_command, "suggest")
 LENGTH, JUMP, DIM = 48, 30, 12  # frames; where the spot leaps; where it is dim
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A folder with two runs, a video and three pictures."""
+    """A folder with two runs, a video and three images."""
     folder = tmp_path_factory.mktemp("suggest")
-    (folder / "package").mkdir()
-    (folder / "package" / "brightest.py").write_text(EXPERIMENT)
     for seed, offset in ((0, (6, 0)), (1, (6, 3))):
-        run = folder / "runs" / "brightest" / "demo" / "spot" / f"seed-{seed}"
-        run.mkdir(parents=True)
-        (run / "config.json").write_text("{}")
-        (run / "results.json").write_text(json.dumps(
-            {"experiment": "brightest", "preset": "demo", "variant": "spot", "seed": seed, "steps": 1, "metrics": {}}))
-        save_trained(run / "model", Trained({"params": {"offset": np.float32(offset)}}, {}))
-    write_video(folder / "mouse.mp4", (picture(number) for number in range(LENGTH)))
+        write_run(folder / "runs", offset, seed=seed)
+    write_video(folder / "mouse.mp4", (image_of(number) for number in range(LENGTH)))
     (folder / "stills").mkdir()
     for number in (3, 20, 40):
-        Image.fromarray(picture(number)).save(folder / "stills" / f"still{number}.png")
+        Image.fromarray(image_of(number)).save(folder / "stills" / f"still{number}.png")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiments, "__path__", [*experiments.__path__, str(folder / "package")])
+        as_system(patch)
         yield folder
-    sys.modules.pop("experiments.brightest", None)
 
 
-def picture(number):
+def image_of(number):
     """A bright square that wanders to the right, leaps once, and is dim once."""
     image = np.full((48, 64, 3), 20, np.uint8)
     x, y = 10 + number // 2, 24
@@ -127,7 +101,7 @@ def test_labels_are_kept_away_from(made, tmp_path, capsys):
 def test_what_is_written_opens_and_holds_no_label(made, tmp_path):
     rows = suggested(made, tmp_path / "csv", "--n", 4, inputs=("mouse.mp4", "stills"))
     assert len(rows) == 4
-    assert all((tmp_path / "csv" / "images" / row["picture"]).exists() for row in rows)
+    assert all((tmp_path / "csv" / "images" / row["file"]).exists() for row in rows)
     proposed = rows_of(tmp_path / "csv" / "proposals.csv")
     still = next(row for row in proposed if "stills/still" in row["image"] and row["keypoint"] == "spot")
     number = int(still["image"].removesuffix(".png").rpartition("still")[2])
@@ -141,15 +115,15 @@ SKELETON = Skeleton(("spot", "beside"), ((0, 1),))
 
 @pytest.fixture
 def proposals(made):
-    """Two frames of the video and a picture."""
+    """Two frames of the video and an image."""
     video, still = Frame("v", made / "mouse.mp4", 5, (64, 48), "mouse"), made / "stills" / "still3.png"
     placed = ((video, "mouse", "img0005.png"), (video._replace(number=20), "mouse", "img0020.png"),
               (Frame("s", still, None, (64, 48), ""), "stills", "still3.png"))
-    return [Proposal(*where, picture(0), np.array([[10.25, 20], [16, 20]]) + number, np.array([0.5, 0.25]))
+    return [Proposal(*where, image_of(0), np.array([[10.25, 20], [16, 20]]) + number, np.array([0.5, 0.25]))
             for number, where in enumerate(placed)]
 
 
-def test_coco_lists_pictures_and_results(proposals, tmp_path):
+def test_coco_lists_images_and_results(proposals, tmp_path):
     write_proposals("coco", tmp_path, proposals, SKELETON, "kpjax")
     results = json.loads((tmp_path / "proposals.json").read_text())
     listed = json.loads((tmp_path / "images.json").read_text())
@@ -247,7 +221,7 @@ def test_what_a_project_knows(made):
     project = Project(made, "deeplabcut", Skeleton(("beside", "spot")), frames, instances)
     known = statistics_of(project, Skeleton(("spot", "beside")))
     assert known.diagonal == pytest.approx(7.5)
-    assert len(known.notes) == 1  # the first picture is not there
+    assert len(known.notes) == 1  # the first image is not there
     assert len(known.features) == 1
     found = frames_at([made / "mouse.mp4", made / "stills"])
     labelled = has_label(found, known.frames, 3)
