@@ -1,4 +1,4 @@
-"""How well every keypoint is known after every step: a table of colours, steps down and keypoints across."""
+"""The accuracy of every keypoint after every step as a table of colours, steps down and keypoints across."""
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,13 +16,23 @@ def accuracy_matrix(
     values: np.ndarray, introduced: np.ndarray, names: Sequence[str], steps: Sequence[str], *, factor: float = 100.0,
     decimals: int = 0, higher_is_better: bool = True, low: float | None = None, high: float | None = None,
 ) -> np.ndarray:
-    """An image (h, w, 3) uint8 of a matrix: a row for each step, a column for each keypoint, in the order in which the
-    keypoints were introduced. The step that introduced a keypoint has a bright frame.
+    """Draws a matrix as an image (h, w, 3) uint8: a row for each step, a column for each keypoint.
 
-    values: (steps, K), NaN where a keypoint is not known yet. introduced: (K,) the row that introduced each; those of
-    another number are left out. names: of the keypoints. steps: titles of the rows. factor, decimals: how a value is
-    printed. low, high: the values of the two ends of the colours; the smallest and the largest one if not given.
-    Raises ValueError for shapes that do not belong together.
+    Keypoints stand in the order of their introduction. The step that introduced a keypoint has a bright frame.
+
+    Args:
+        values: (steps, K), NaN where a keypoint is not known yet.
+        introduced: (K,) the row that introduced each keypoint; keypoints of other numbers are left out.
+        names: of the keypoints.
+        steps: titles of the rows.
+        factor: multiplies printed values.
+        decimals: of printed values.
+        higher_is_better: whether high values have the colour of good ones.
+        low: the value at one end of the colours; the smallest if not given.
+        high: the value at the other end; the largest if not given.
+
+    Raises:
+        ValueError: shapes that do not belong together.
     """
     values, introduced = np.asarray(values, np.float64), np.asarray(introduced)
     if values.shape != (len(steps), len(names)) or introduced.shape != (len(names),):
@@ -62,7 +72,7 @@ def accuracy_matrix(
 
 
 def _upright(sheet: Image.Image, text: str, middle: int, bottom: int, font) -> None:
-    """A word that reads upwards, above a column."""
+    """Draws a word that reads upwards, above a column."""
     width, height = int(font.getlength(text)) + 2, 16
     word = Image.new("RGB", (width, height), BACKGROUND)
     ImageDraw.Draw(word).text((0, 0), text, fill=INK, font=font)

@@ -1,6 +1,6 @@
-"""Line plots as SVG, to stand inside a page: they take their colours from its style sheet.
+"""Line plots and dot plots as SVG inside a page, whose style sheet colours them.
 
-The classes `line-0` to `line-7` colour a variant everywhere alike; its text stays in the page's ink, with a dot of the
+The classes `line-0` to `line-7` colour a variant alike everywhere. Its text stays in the page's ink, with a dot of the
 colour beside it, so that no light colour has to be legible.
 """
 import math
@@ -17,7 +17,7 @@ History = Sequence[tuple[float, float]]  # (step, value), by rising step
 
 
 class Curve(NamedTuple):
-    """One line of a panel: what it is called, which colour it has, and one history per seed."""
+    """One line of a panel, with one history per seed."""
 
     label: str
     colour: int
@@ -25,7 +25,7 @@ class Curve(NamedTuple):
 
 
 class Band(NamedTuple):
-    """A curve over the seeds: at each step the mean, the lowest and the highest."""
+    """Mean, lowest and highest value of the seeds at each step."""
 
     steps: tuple[float, ...]
     mean: tuple[float, ...]
@@ -34,10 +34,10 @@ class Band(NamedTuple):
 
 
 def band(seeds: Sequence[History], points: int = POINTS) -> Band:
-    """Mean, lowest and highest over the seeds, in at most `points` equal stretches of the steps.
+    """Computes mean, lowest and highest over the seeds, in at most `points` equal stretches of the steps.
 
-    A stretch has the mean of each seed's values in it, and stands at the mean of their steps. Where only some seeds
-    have values there (one run is shorter), only those count.
+    A stretch averages each seed's values and stands at the mean of their steps. Seeds without a value there, such as
+    those of a shorter run, do not count.
     """
     pairs = [(step, value) for history in seeds for step, value in history]
     if not pairs:
@@ -62,7 +62,7 @@ def band(seeds: Sequence[History], points: int = POINTS) -> Band:
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers (1, 2, 2.5 or 5 times a power of ten) from low to high, about as many as asked for."""
+    """Returns about `about` round numbers (1, 2, 2.5 or 5 times a power of ten) from low to high."""
     if not high > low:
         return [low]
     rough = (high - low) / about
@@ -72,7 +72,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten from low to high, with twos and fives where there are fewer than three, thinned to at most six."""
+    """Returns at most six powers of ten from low to high, with twos and fives if there are fewer than three."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     whole = [10.0 ** n for n in powers if low <= 10.0 ** n <= high]
     if len(whole) >= 3:
@@ -81,7 +81,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def number_text(value: float) -> str:
-    """A short number for an axis: 1500 as 1.5k, 0.00001 as 1e-5."""
+    """Returns a short number for an axis: 1500 as 1.5k, 0.00001 as 1e-5."""
     if value == 0:
         return "0"
     size = abs(value)
@@ -95,9 +95,13 @@ def number_text(value: float) -> str:
 
 
 def line_plot(curves: Sequence[Curve], *, title: str, logarithmic: bool = False, factor: float = 1.0) -> str:
-    """One panel: a line per curve with the band of its seeds, named at its right end. Empty text if nothing is known.
+    """Draws a panel: a line per curve with the band of its seeds, named at its right end. Empty without a value.
 
-    logarithmic: values that are not positive are left out. factor: what values are multiplied with.
+    Args:
+        curves: the lines.
+        title: for screen readers.
+        logarithmic: whether the axis is; values that are not positive are left out then.
+        factor: multiplies values.
     """
     bands = []
     for curve in curves:
@@ -162,12 +166,12 @@ def _path(points, x, y) -> str:
 
 
 def shortened(label: str, letters: int = 17) -> str:
-    """A label cut to a number of letters, the last one an ellipsis."""
+    """Cuts a label to a number of letters, the last one an ellipsis."""
     return label if len(label) <= letters else label[: letters - 1] + "…"
 
 
 def _apart(wanted: Sequence[float], gap: float, top: float, bottom: float) -> list[float]:
-    """Heights near the wanted ones, in the same order, at least `gap` apart and inside the panel if there is room."""
+    """Returns heights near the wanted ones, in the same order, `gap` apart and inside the panel if there is room."""
     order = sorted(range(len(wanted)), key=wanted.__getitem__)
     # Blocks of labels that touch: [members, centre]; neighbours that overlap become one block around their mean.
     blocks: list[list] = []
@@ -191,11 +195,11 @@ def _apart(wanted: Sequence[float], gap: float, top: float, bottom: float) -> li
     return heights
 
 
-# A table's numbers at one glance: every seed of every variant on one axis, as SVG that stands inside a page
+# All seeds of all variants on one axis
 
 
 class Dots(NamedTuple):
-    """One row of a dot plot: its seeds' values, its colour, and the paper's number if there is one."""
+    """One row of a dot plot: the values of its seeds, and the paper's number if there is one."""
 
     label: str
     colour: int
@@ -204,9 +208,9 @@ class Dots(NamedTuple):
 
 
 def dot_plot(groups: Sequence[tuple[str, Sequence[Dots]]], *, title: str) -> str:
-    """Every seed as a ring, their mean as a bar across, the paper's number as a diamond; rows grouped under headings.
+    """Draws seeds as rings, their mean as a bar across, the paper's number as a diamond; rows stand under headings.
 
-    Rows without a finite value or a paper's number are left out. Empty text if nothing is left.
+    Rows without a finite value or a paper's number are left out. Empty if no row is left.
     """
     groups = [(name, [row._replace(values=[v for v in row.values if math.isfinite(v)]) for row in rows])
               for name, rows in groups]

@@ -1,4 +1,4 @@
-"""Features of keypoints in the plane: whether those of one keypoint lie together and apart from the others."""
+"""Features of keypoints in the plane, by t-SNE: one colour for each keypoint."""
 import importlib.util
 from collections.abc import Sequence
 
@@ -8,24 +8,23 @@ from PIL import Image, ImageDraw, ImageFont
 from kpjax.drawing.overlays import BACKGROUND, INK, keypoint_colours
 from kpjax.errors import InputError
 
-FINER = 3  # drawn so many times as fine and averaged down
-HOW = "pip install scikit-learn"
+FINER = 3  # how many times finer than the image the plot is rendered
 
 
 def can_embed() -> bool:
-    """Whether the library that `embedded` needs is there."""
+    """Returns whether the library that `embedded` needs is installed."""
     return importlib.util.find_spec("sklearn") is not None
 
 
 def embedded(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """t-SNE (van der Maaten and Hinton 2008) of features (N, C): places (N, 2) float32, near where features are near.
+    """Computes t-SNE (van der Maaten and Hinton 2008) of features (N, C): positions (N, 2) float32.
 
-    Distances between far groups mean nothing in it. Raises InputError if scikit-learn is missing, for fewer than three
-    features, or for one that is not finite.
+    Near features lie near each other; distances between far groups mean nothing. Raises InputError if scikit-learn is
+    missing, for fewer than three features, or for one that is not finite.
     """
     features = np.asarray(features, np.float32)
     if not can_embed():
-        raise InputError(f"t-SNE needs scikit-learn, which is not installed; {HOW}")
+        raise InputError("t-SNE needs scikit-learn, which is not installed; pip install scikit-learn")
     if len(features) < 3 or not np.isfinite(features).all():
         raise InputError(f"t-SNE: {len(features)} features"
                          + (" are too few; give at least 3" if len(features) < 3 else ", of which some are not finite"))
@@ -33,15 +32,21 @@ def embedded(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
     from threadpoolctl import threadpool_limits
 
     perplexity = min(30.0, (len(features) - 1) / 3)
-    with threadpool_limits(1):  # its threads wait for each other so eagerly that beside other work they take far longer
+    with threadpool_limits(1):  # its threads wait for each other by spinning, which is far slower beside other work
         return TSNE(perplexity=perplexity, init="random", random_state=seed).fit_transform(features)
 
 
 def scatter(places: np.ndarray, kinds: np.ndarray, names: Sequence[str], *, side: int = 480) -> np.ndarray:
-    """An image (h, w, 3) uint8 of points in the plane, one colour for each kind, with a legend beside it.
+    """Draws points in the plane, one colour for each kind, with a legend beside them; returns (h, w, 3) uint8.
 
-    places: (N, 2), any range. kinds: (N,), numbers into `names`. side: of the plot in pixels.
-    Raises ValueError for another number of kinds than of places, a kind without a name, or a place that is not finite.
+    Args:
+        places: (N, 2) positions in any range.
+        kinds: (N,) numbers into `names`.
+        names: of the kinds.
+        side: of the plot in pixels.
+
+    Raises:
+        ValueError: another number of kinds than of places, a kind without a name, or a place that is not finite.
     """
     places, kinds = np.asarray(places, np.float64), np.asarray(kinds)
     if len(places) != len(kinds) or (len(kinds) and not 0 <= kinds.min() <= kinds.max() < len(names)):

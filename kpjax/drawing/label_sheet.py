@@ -1,4 +1,4 @@
-"""Labels drawn with the names of their keypoints, so that one that is swapped or shifted is seen at once."""
+"""Labels drawn with the names of their keypoints, which shows swapped and shifted ones at once."""
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,9 +11,9 @@ from kpjax.structures import Skeleton
 
 SIDE, LARGE_SIDE = 420, 720  # px, of the longer side of an image on the sheet; the larger for many keypoints
 MARGIN = 0.3  # of the labelled points' extent, shown around them
-LEAST = 0.15  # of an image's longer side, shown in any case
-NAMED = 24  # keypoints up to which names stand beside the points; above, numbers, and the names below the sheet
-OCCLUDED = 0.45  # opacity of a point that is labelled but hidden
+LEAST = 0.15  # of an image's longer side, always shown
+NAMED = 24  # keypoints at most for names beside the points; more have numbers there, and names below the sheet
+OCCLUDED = 0.45  # opacity of an occluded point
 
 
 class Labels(NamedTuple):
@@ -27,10 +27,17 @@ def label_sheet(
     frames: Sequence[np.ndarray], labels: Sequence[Labels], skeleton: Skeleton, *, captions: Sequence[str] = (),
     columns: int | None = None,
 ) -> np.ndarray:
-    """A contact sheet (h, w, 3) uint8 of images (H, W, 3) uint8 with the labels of one animal on each.
+    """Draws a contact sheet (h, w, 3) uint8 of images with the labels of one animal on each.
 
-    Every image is cut to what is labelled and made about equally large. Names (or numbers, above 24 keypoints) stand
-    beside the points in their colours, those of occluded points in brackets; below the sheet is a list of all.
+    Every image is cropped to its labels and resized. Names (or numbers, above 24 keypoints) stand beside the points in
+    their colours, those of occluded points in brackets. Below the sheet is a list of all keypoints.
+
+    Args:
+        frames: images (H, W, 3) uint8.
+        labels: of one animal in each image.
+        skeleton: names the keypoints, and the edges.
+        captions: a line under each image.
+        columns: of the sheet.
     """
     side = SIDE if len(skeleton.names) <= NAMED else LARGE_SIDE
     shown = []
@@ -46,7 +53,7 @@ def label_sheet(
 
 
 def named(image: np.ndarray, labels: Labels, skeleton: Skeleton) -> np.ndarray:
-    """An image (H, W, 3) uint8 with labelled points, lines and names, of the same size."""
+    """Draws labelled points, edges and names on an image (H, W, 3) uint8; returns one of the same size."""
     many = len(skeleton.names) > NAMED
     colours = [tuple(int(c) for c in colour) for colour in keypoint_colours(len(skeleton.names))]
     if not many:
@@ -70,7 +77,7 @@ def named(image: np.ndarray, labels: Labels, skeleton: Skeleton) -> np.ndarray:
 
 
 def _window(width: int, height: int, keypoints: np.ndarray) -> tuple[int, int, int, int]:
-    """The part of an image that is shown: left, upper, right, lower."""
+    """Returns the part of an image that is shown: left, upper, right, lower."""
     points = keypoints[np.isfinite(keypoints).all(-1)]
     points = points[((points > -1) & (points < (width, height))).all(-1)]
     if not len(points):
@@ -83,7 +90,7 @@ def _window(width: int, height: int, keypoints: np.ndarray) -> tuple[int, int, i
 
 
 def _free_corner(point, box, size, dots: np.ndarray, taken: list) -> tuple[float, float]:
-    """The upper left corner of a text near a point, where it covers least of other texts and points."""
+    """Returns the upper left corner of a text near a point, where it covers least of other texts and points."""
     width, height = box[2] - box[0], box[3] - box[1]
     gap = 0.35 * height + 3
     best, least = None, math.inf
@@ -103,14 +110,14 @@ def _free_corner(point, box, size, dots: np.ndarray, taken: list) -> tuple[float
 
 
 def _shared(first, second) -> float:
-    """The area that two boxes have in common."""
+    """Returns the area that two boxes have in common."""
     width = min(first[2], second[2]) - max(first[0], second[0])
     height = min(first[3], second[3]) - max(first[1], second[1])
     return max(width, 0.0) * max(height, 0.0)
 
 
 def _with_list(sheet: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """The sheet with the number, colour and name of every keypoint below it."""
+    """Adds the number, colour and name of every keypoint below a sheet."""
     font = ImageFont.load_default(size=13)
     texts = [f"{k} {name}" for k, name in enumerate(skeleton.names)]
     cell = math.ceil(max((font.getlength(text) for text in texts), default=1)) + 24

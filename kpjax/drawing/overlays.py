@@ -1,34 +1,34 @@
-"""Keypoints drawn on images, with Pillow: single overlays, and contact sheets of many.
+"""Keypoints drawn on images and frames, with Pillow, and contact sheets of many.
 
-All drawing is done on a transparent layer up to four times as fine and then averaged down, so that points land where
-they belong to a fraction of a pixel. Coordinates are (x, y) in pixels of the image that is given, the centre of its
-top-left pixel at (0, 0), however much the image is enlarged for showing.
+`draw_keypoints` draws on a transparent layer up to four times as fine and averages it down, so that points land where
+they belong to a fraction of a pixel. Coordinates are (x, y) in pixels of the given image, the centre of its top-left
+pixel at (0, 0), however much the image is enlarged for showing.
 """
 import functools
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from kpjax.files import atomic
 from kpjax.structures import Skeleton
 
-FINEST = 4  # how many times finer than the image the drawing is
-LAYER_PIXELS = 32e6  # and a limit to it, so that a photograph of 12 megapixels needs no gigabyte
-FAINTEST = 0.25  # opacity of a point with the lowest score: faded, but still there to be seen
+FINEST = 4  # how many times finer than the image the layer is
+LAYER_PIXELS = 32e6  # at most, so that a photograph of 12 megapixels needs no gigabyte
+FAINTEST = 0.25  # opacity of a point with the lowest score: faded, but visible
 BACKGROUND = (24, 26, 30)
 INK = (236, 238, 240)
 OUTLINE = (10, 12, 16)
 
-# Okabe and Ito's colours, which people with any common colour vision tell apart, lightened to stand out on images.
+# Okabe and Ito's colours, distinct with any common colour vision, lightened to stand out on images.
 FEW_COLOURS = ((86, 180, 233), (230, 159, 0), (0, 190, 140), (240, 228, 66), (224, 100, 20), (214, 130, 180),
                (60, 130, 220), (235, 235, 235))
 
 
 def keypoint_colours(count: int) -> np.ndarray:
-    """One colour per keypoint, (count, 3) uint8: eight hand-picked ones, or a wheel of hues in two lightnesses."""
+    """Returns one colour per keypoint, (count, 3) uint8: eight hand-picked ones, or a wheel of hues."""
     if count <= len(FEW_COLOURS):
         return np.asarray(FEW_COLOURS[:count], np.uint8).reshape(count, 3)
     angle = 2 * np.pi * np.arange(count) / count
@@ -37,7 +37,7 @@ def keypoint_colours(count: int) -> np.ndarray:
 
 
 def _oklab_to_rgb(lightness: np.ndarray, green_red: np.ndarray, blue_yellow: np.ndarray) -> np.ndarray:
-    """Oklab (Ottosson 2020) to 8-bit sRGB: equal steps of the arguments look like equal steps of colour."""
+    """Converts Oklab (Ottosson 2020) to 8-bit sRGB: equal steps of the arguments look like equal steps of colour."""
     cones = np.stack([
         lightness + 0.3963377774 * green_red + 0.2158037573 * blue_yellow,
         lightness - 0.1055613458 * green_red - 0.0638541728 * blue_yellow,
@@ -51,11 +51,11 @@ def _oklab_to_rgb(lightness: np.ndarray, green_red: np.ndarray, blue_yellow: np.
 
 
 def opacity_of_scores(scores: np.ndarray, usual: float | None = None) -> np.ndarray:
-    """How firmly points are drawn: 1 from half the usual score upwards, falling to 0.25 at a score of zero.
+    """Returns the opacity of points: 1 from half the usual score upwards, falling to 0.25 at a score of zero.
 
-    scores: any shape, any positive scale. usual: the median of all scores that are shown together, so that an unsure
-    image does not set its own standard; the median of `scores` if not given. If it is not positive the scores carry
-    no scale, and all is drawn fully.
+    scores: any shape, any positive scale. usual: the median of all scores that are shown together, so that an uncertain
+    image does not set its own standard; the median of `scores` if not given. If it is not positive, the scores carry
+    no scale, and all points are opaque.
     """
     scores = np.asarray(scores, np.float64)
     known = scores[np.isfinite(scores)]
@@ -67,12 +67,12 @@ def opacity_of_scores(scores: np.ndarray, usual: float | None = None) -> np.ndar
 
 
 def enlargement(height: int, width: int, minimum_side: int) -> int:
-    """The whole number by which an image is enlarged so that its shorter side has at least `minimum_side` pixels."""
+    """Returns the smallest whole factor that gives an image's shorter side at least `minimum_side` pixels."""
     return max(1, math.ceil(minimum_side / max(1, min(height, width))))
 
 
 def enlarged(image: np.ndarray, minimum_side: int = 192) -> np.ndarray:
-    """A small image (H, W, 3) uint8 made a whole number of times larger; a large one as it is."""
+    """Enlarges a small image (H, W, 3) uint8 by a whole factor; returns a copy of a large one."""
     height, width = image.shape[:2]
     factor = enlargement(height, width, minimum_side)
     if factor == 1:
@@ -84,18 +84,22 @@ def draw_keypoints(
     image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray | None, skeleton: Skeleton, *,
     true: np.ndarray | None = None, true_visible: np.ndarray | None = None, minimum_side: int = 192,
 ) -> np.ndarray:
-    """Points and skeleton on an image, (h, w, 3) uint8, h and w whole multiples of the image's.
+    """Draws points and skeleton on an image; returns (h, w, 3) uint8, h and w whole multiples of the image's.
 
-    image: (H, W, 3) uint8. keypoints: (K, 2) in its pixels; points that are not finite are left out.
-    opacity: (K,) in [0, 1], for example `visible` or `opacity_of_scores(scores)`; 0 leaves a point out; None draws all.
-    true: (K, 2) true positions, drawn as hollow rings joined to their predictions by a thin line; those with
-    `true_visible` (K,) zero are left out. minimum_side: smaller images are enlarged to it.
+    Args:
+        image: (H, W, 3) uint8.
+        keypoints: (K, 2) in pixels of the image; points that are not finite are left out.
+        opacity: (K,) in [0, 1], such as `visible` or `opacity_of_scores(scores)`; 0 leaves a point out, None draws all.
+        skeleton: names K keypoints, and the edges.
+        true: (K, 2) true positions, drawn as hollow rings joined to their predictions by a thin line.
+        true_visible: (K,); true positions where it is zero are left out.
+        minimum_side: smaller images are enlarged to it.
     """
     factor = enlargement(*image.shape[:2], minimum_side)
     pil_image = Image.fromarray(enlarged(image, minimum_side)).convert("RGBA")
     finer = min(FINEST, max(1, int(math.sqrt(LAYER_PIXELS / (pil_image.width * pil_image.height)))))
     scale = factor * finer
-    # A point of the finest image, where a pixel's centre is half a pixel from its edge.
+    # In pixels of the layer: a pixel's centre is half a pixel from its edge.
     points = (np.asarray(keypoints, np.float64) + 0.5) * scale - 0.5
     opacity = np.ones(len(points)) if opacity is None else np.clip(np.asarray(opacity, np.float64), 0, 1)
     shown = np.isfinite(points).all(-1) & (opacity > 0)
@@ -146,17 +150,23 @@ def _ring(canvas, centre, radius, colour, opacity, width) -> None:
 
 
 def _around(centre, radius: float) -> list[int]:
-    """The box of a circle in whole pixels: Pillow cuts fractions off, which would move every circle up and left."""
+    """Returns the box of a circle in whole pixels: Pillow cuts off fractions, which moves circles up and left."""
     return [round(float(centre[axis]) + side) for side in (-radius, radius) for axis in (0, 1)]
 
 
 def contact_sheet(
     images: Sequence[np.ndarray], columns: int | None = None, *, captions: Sequence[str] = (), gap: int = 6,
 ) -> np.ndarray:
-    """Images (h, w, 3) uint8 side by side in rows, each centred in a cell of the largest one's size.
+    """Lays out images (h, w, 3) uint8 in rows, each centred in a cell of the largest one's size.
 
-    columns: about as many as rows if not given. captions: one line under each image, cut where it would not fit.
-    Raises ValueError without an image, or with captions of another number.
+    Args:
+        images: at least one.
+        columns: about as many as rows if not given.
+        captions: one line under each image, cut where it would not fit.
+        gap: pixels between cells.
+
+    Raises:
+        ValueError: no image, or another number of captions.
     """
     if not len(images):
         raise ValueError("a contact sheet needs at least one image")
@@ -180,7 +190,7 @@ def contact_sheet(
 
 
 def _fitted(text: str, font, width: int) -> str:
-    """The text if it is at most `width` pixels wide, else as much of it as fits, and an ellipsis."""
+    """Returns the text if it is at most `width` pixels wide, else as much of it as fits, and an ellipsis."""
     text = " ".join(text.split())
     if font.getlength(text) <= width:
         return text
@@ -194,9 +204,18 @@ def prediction_sheet(
     true: np.ndarray | None = None, visible: np.ndarray | None = None, captions: Sequence[str] = (),
     columns: int | None = None, minimum_side: int = 192,
 ) -> np.ndarray:
-    """A contact sheet of predictions (N, K, 2) on N images; low scores (N, K) faded; `true` (N, K, 2) as rings.
+    """Draws a contact sheet of predictions.
 
-    visible: (N, K), zero where a true position is unknown.
+    Args:
+        images: N of them, (H, W, 3) uint8.
+        keypoints: (N, K, 2) in pixels of the images.
+        scores: (N, K); points with low scores are faded.
+        skeleton: names K keypoints, and the edges.
+        true: (N, K, 2) true positions, drawn as rings.
+        visible: (N, K), zero where a true position is unknown.
+        captions: a line under each image.
+        columns: of the sheet.
+        minimum_side: smaller images are enlarged to it.
     """
     opacity = None if scores is None else opacity_of_scores(scores)
     drawn = [draw_keypoints(
@@ -207,37 +226,39 @@ def prediction_sheet(
 
 
 def write_png(path: Path, image: np.ndarray, *, smallest: bool = True) -> None:
-    """Writes an image (h, w, 3) uint8, whole or not at all; makes the folder if it is not there.
+    """Writes an image (h, w, 3) uint8, whole or not at all, and creates its folder.
 
-    smallest: try hard to make the file small, which takes seconds for a large photograph.
+    smallest: make the file as small as possible, which takes seconds for a large photograph.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.writing")
-    Image.fromarray(image).save(temporary, format="PNG", **({"optimize": True} if smallest else {"compress_level": 3}))
-    os.replace(temporary, path)
+    with atomic(path) as partial:
+        Image.fromarray(image).save(partial, "PNG", **({"optimize": True} if smallest else {"compress_level": 3}))
 
 
-# Points drawn on the frames of a video: fast, at the frame's own size, with its number in a corner
+# Fast drawing on the frames of a video, at their own size
 
-
-FINER = 8  # how many times finer than a frame its points are made
+FINER = 8  # how many times finer than a frame its points are rendered
 
 
 def draw_on_frame(
     image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray, skeleton: Skeleton, *, caption: str = "",
 ) -> np.ndarray:
-    """Points and skeletons of I animals on a frame, (H, W, 3) uint8 as it came, in about a millisecond.
+    """Draws points and skeletons of I animals on a frame, in about a millisecond; returns (H, W, 3) uint8.
 
-    image: (H, W, 3) uint8. keypoints: (I, K, 2) in its pixels; points that are not finite are left out.
-    opacity: (I, K) in [0, 1]; 0 leaves a point out. caption: a line in the lower left corner.
-    Points land on whole pixels; `kpjax.drawing.overlays.draw_keypoints` is finer and much slower.
+    Points land on whole pixels; `draw_keypoints` is finer and much slower.
+
+    Args:
+        image: (H, W, 3) uint8.
+        keypoints: (I, K, 2) in pixels of the frame; points that are not finite are left out.
+        opacity: (I, K) in [0, 1]; 0 leaves a point out.
+        skeleton: names K keypoints, and the edges.
+        caption: a line in the lower left corner.
     """
     pil_image = Image.fromarray(image)
     canvas = ImageDraw.Draw(pil_image)
     radius = max(3, round(min(pil_image.size) / 80))
     colours = keypoint_colours(keypoints.shape[1])
     for points, firmness in zip(np.asarray(keypoints, np.float64), np.asarray(opacity, np.float64), strict=True):
-        # A point far outside is drawn nowhere, and Pillow does not take numbers without end.
+        # Points far outside leave no trace, and Pillow refuses huge numbers.
         shown = np.isfinite(points).all(-1) & (np.abs(np.nan_to_num(points)) < 1e5).all(-1) & (firmness > 0)
         for first, second in skeleton.edges:
             if shown[first] and shown[second]:
@@ -257,7 +278,7 @@ def draw_on_frame(
 
 @functools.cache
 def _dot(colour: tuple[int, int, int], radius: int, firmness: int) -> Image.Image:
-    """A disc with a dark rim, see-through beside it; firmness in sixteenths."""
+    """Renders a disc with a dark rim on a transparent square; firmness in sixteenths."""
     side = 2 * (radius + 2) + 1
     middle = side * FINER / 2
     dot = Image.new("RGBA", (side * FINER, side * FINER), (*OUTLINE, 0))

@@ -1,4 +1,5 @@
-"""What the run folders of one preset hold: results.json, metrics.jsonl and images of every variant and seed."""
+"""Readers of a preset's run folders: results.json and metrics.jsonl of every variant and seed."""
+import contextlib
 import json
 import math
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ NEEDED = ("experiment", "preset", "variant", "seed", "steps", "metrics")
 
 
 class FinishedRun(NamedTuple):
-    """One finished run: its folder and what its results.json says."""
+    """One finished run: its folder and the content of its results.json."""
 
     folder: Path
     experiment: str
@@ -35,22 +36,22 @@ class VariantRuns(NamedTuple):
 
 
 def read_run(folder: Path) -> FinishedRun:
-    """The result in one run's folder. Raises InputError if results.json is missing, broken, or lacks a field."""
+    """Reads the result in a run's folder. Raises InputError if results.json is missing, broken, or lacks a field."""
     path = folder / "results.json"
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{folder}: not a finished run (no results.json); its own command resumes it") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); run it again with --fresh") from None
+        raise InputError(f"{path}: cannot be read ({error}); run it again with fresh=True") from None
     missing = [name for name in NEEDED if not isinstance(found, dict) or name not in found]
     if missing:
-        raise InputError(f"{path}: lacks {', '.join(missing)}; run it again with --fresh")
+        raise InputError(f"{path}: lacks {', '.join(missing)}; run it again with fresh=True")
     metrics = found["metrics"]
     wrong = [] if isinstance(metrics, dict) else ["metrics"]
     wrong += [name for name, value in metrics.items() if _number(value) is None] if not wrong else []
     if wrong:
-        raise InputError(f"{path}: {wrong[0]} is not a number; run it again with --fresh")
+        raise InputError(f"{path}: {wrong[0]} is not a number; run it again with fresh=True")
     return FinishedRun(
         folder=folder, metrics={name: _number(value) for name, value in metrics.items()},
         **{name: found[name] for name in NEEDED if name != "metrics"},
@@ -59,24 +60,30 @@ def read_run(folder: Path) -> FinishedRun:
 
 
 def _number(value) -> float | None:
-    """A number as float, also one that strict JSON had to write as text (nan, inf, -inf); None for anything else."""
+    """Returns a number as float, also one that strict JSON writes as text (nan, inf, -inf), or None for all else."""
     if value in ("nan", "inf", "-inf"):
         return float(value)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def read_variants(preset_folder: Path) -> dict[str, VariantRuns]:
-    """All variants with a run below `preset_folder` (runs/<experiment>/<preset>), by name. Empty without any."""
+    """Reads all variants with a run below `preset_folder` (runs/<experiment>/<preset>), by name."""
     variants = {}
-    for folder in sorted(preset_folder.iterdir()) if preset_folder.is_dir() else ():
-        if folder.name == "stages" or not folder.is_dir():
-            continue
-        seeds = sorted((seed for seed in folder.glob("seed-*") if seed.is_dir()), key=_seed_order)
-        if seeds:
-            done = [seed for seed in seeds if (seed / "results.json").is_file()]
-            variants[folder.name] = VariantRuns(
-                tuple(read_run(seed) for seed in done), tuple(seed.name for seed in seeds if seed not in done))
+    for name, seeds in variant_folders(preset_folder).items():
+        done = [seed for seed in seeds if (seed / "results.json").is_file()]
+        variants[name] = VariantRuns(
+            tuple(read_run(seed) for seed in done), tuple(seed.name for seed in seeds if seed not in done))
     return variants
+
+
+def variant_folders(preset_folder: Path) -> dict[str, list[Path]]:
+    """Returns the folders of all seeds, in order, of each variant with a run."""
+    folders = {}
+    for folder in sorted(preset_folder.iterdir()) if preset_folder.is_dir() else ():
+        seeds = sorted((seed for seed in folder.glob("seed-*") if seed.is_dir()), key=_seed_order)
+        if seeds and folder.name != "stages":
+            folders[folder.name] = seeds
+    return folders
 
 
 def _seed_order(folder: Path) -> tuple[int, str]:
@@ -85,28 +92,25 @@ def _seed_order(folder: Path) -> tuple[int, str]:
 
 
 def read_history(folder: Path) -> dict[str, list[tuple[float, float]]]:
-    """Every metric over the steps of a run, from metrics.jsonl: (step, value) by name, a step's last value counting.
+    """Reads every metric over the steps of a run from metrics.jsonl: (step, value) by name, the last value of a step.
 
-    A line is an object with `step`, numbers, and perhaps `stage`: only lines of the last line's stage are read, since
-    every stage counts its own steps. Values that are not finite are left out, as are lines that a killed run broke.
+    Only rows of the last row's stage are read, since every stage counts its own steps. Values that are not finite are
+    left out, as are rows that a killed run broke.
     """
     path = folder / "metrics.jsonl"
     if not path.is_file():
         return {}
-    lines = []
-    for text in path.read_text(errors="replace").splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict) and isinstance(line.get("step"), int | float):
-            lines.append(line)
-    stage = lines[-1].get("stage") if lines else None
+    rows = []
+    for text in path.read_bytes().decode(errors="replace").splitlines():
+        with contextlib.suppress(ValueError):
+            row = json.loads(text)
+            if isinstance(row, dict) and isinstance(row.get("step"), int | float):
+                rows.append(row)
     history: dict[str, dict[float, float]] = {}
-    for line in lines:
-        if line.get("stage") == stage:
-            for name, value in line.items():
+    for row in rows:
+        if row.get("stage") == rows[-1].get("stage"):
+            for name, value in row.items():
                 number = None if name == "step" else _number(value)
                 if number is not None and math.isfinite(number):
-                    history.setdefault(name, {})[float(line["step"])] = number
+                    history.setdefault(name, {})[float(row["step"])] = number
     return {name: sorted(points.items()) for name, points in history.items()}

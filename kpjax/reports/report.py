@@ -1,211 +1,224 @@
 """One self-contained page about all runs of a preset: runs/<experiment>/<preset>/report.html."""
 import base64
+import json
 import math
-import os
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from kpjax.drawing.curves import COLOURS, Curve, Dots, dot_plot, line_plot
-from kpjax.reports.finished_runs import read_history, read_variants
-from kpjax.reports.provenance import commands_section, configuration_section, runs_section
-from kpjax.reports.summary import finding, tiles
+from kpjax.files import write_text
+from kpjax.reports.finished_runs import FinishedRun, read_history, variant_folders
+from kpjax.reports.summary import finding, leaders
 from kpjax.reports.table import (
     KINDS,
     Column,
     Line,
-    Row,
     cell_text,
-    column_title,
+    deviation_text,
+    groups,
     has_paper_numbers,
-    status_text,
+    header,
     summarise_seeds,
-    tabulate,
-    variants_by_steps,
 )
 
 IMAGES_PER_VARIANT = 4
-STYLE = Path(__file__).with_name("report.css")
+BEST_OF_KIND = {"method": "Method", "baseline": "Best baseline", "control": "Best control", "oracle": "Upper bound"}
+TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
+                        trim_blocks=True, lstrip_blocks=True)
 
 
 def write_report(
-    folder: Path, *, rows: Sequence[Row], columns: Sequence[Column], title: str, summary: str = "",
+    folder: Path, lines: Sequence[Line], columns: Sequence[Column], *, title: str, summary: str = "",
     curves: Sequence[str] | None = None, images: Mapping[str, str] | None = None, commands: Sequence[str] = (),
 ) -> Path:
     """Writes report.html beside the variants of a preset's folder, and returns its path.
 
-    rows, columns: the table; the first column is the one that the headline and the plot of all seeds are about. Rows
-    without a finished run say "not run": no number in the page comes from anywhere but a results.json, a metrics.jsonl
-    or `Row.paper`. title, summary: plain text for the head of the page.
-    curves: names in metrics.jsonl to plot, in this order; all but those per keypoint if not given.
-    images: captions by the stem of images/<stem>.png, in this order; the first four files of the lowest seed if not
-    given. commands: what to type to get these runs again.
-    Raises InputError for a results.json that cannot be used, ValueError for rows or columns that contradict themselves.
+    All numbers come from results.json, metrics.jsonl or `Entry.paper`; variants without a finished run read "not run".
+
+    Args:
+        folder: of the preset.
+        lines: the table, from `tabulate`.
+        columns: of the table; the headline and the plot of all seeds show the first.
+        title: of the page, plain text.
+        summary: below the title, plain text.
+        curves: names in metrics.jsonl to plot, in this order; all but those per keypoint if not given.
+        images: captions by the stem of images/<stem>.png, in this order; the first four files if not given. They are
+            those of the lowest seed.
+        commands: shell commands that reproduce the runs.
     """
-    folder = Path(folder)
-    lines = tabulate(folder, rows, columns)
     measured = [line for line in lines if line.runs.finished]
-    colours = {line.row.variant: n for n, line in enumerate(measured)}
-    body = [
-        f'<p class="eyebrow">kpjax · {escape(folder.parent.name)} · {escape(folder.name)}</p><h1>{escape(title)}</h1>',
-        f"<p>{escape(summary)}</p>" if summary else "",
-        f'<p class="finding">{escape(finding(lines, columns[0]))}</p>{tiles(lines, columns[0])}',
-        _warnings(folder, lines),
-        _table_section(lines, columns),
-        _dots_section(lines, columns[0], colours),
-        _keypoints_section(measured, columns),
-        _curves_section(measured, columns, curves, colours),
-        _images_section(measured, images),
-        commands_section(commands),
-        runs_section(measured),
-        configuration_section(measured),
-    ]
-    page = ('<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{escape(title)}</title><style>{STYLE.read_text()}</style></head><body><main>\n"
-            + "\n".join(part for part in body if part) + "\n</main></body></html>\n")
-    path = folder / "report.html"
-    temporary = path.with_name(".report.html.writing")
-    temporary.write_text(page, encoding="utf-8")
-    os.replace(temporary, path)
-    return path
+    colours = {line.entry.variant: n for n, line in enumerate(measured)}
+    page = TEMPLATES.get_template("report.html.jinja").render(
+        path=[folder.parent.name, folder.name], title=title, summary=summary, finding=finding(lines, columns[0]),
+        tiles=_tiles(lines, columns[0]), warnings=_warnings(folder, lines), header=header(lines, columns),
+        groups=groups(lines, columns), dots=_dots(lines, columns[0], colours), column=columns[0],
+        paper=any(has_paper_numbers(lines, column) for column in columns),
+        paper_in_dots=has_paper_numbers(lines, columns[0]), measured=measured, commands=commands,
+        keypoint_tables=[table for column in columns if (table := _by_keypoint(measured, column)).rows],
+        panels=_panels(measured, columns, curves, colours), dashed=len(measured) > COLOURS,
+        images=_images(measured, images), runs=_runs(measured), configuration=_configuration(measured))
+    return write_text(folder / "report.html", page)
 
 
-def _warnings(folder: Path, lines: Sequence[Line]) -> str:
-    """What a reader has to know before comparing rows."""
-    texts = []
-    usual, *others = variants_by_steps(lines).items() or [(0, [])]
+def _tiles(lines: Sequence[Line], column: Column) -> list[tuple[str, str, str, str]]:
+    """Returns heading, mean, deviation with unit, and name of the best line of each kind."""
+    best = leaders(lines, column)
+    return [(BEST_OF_KIND[kind], f"{best[kind].cells[0].mean:.{column.decimals}f}",
+             f"{deviation_text(best[kind].cells[0], column)} {column.unit}", best[kind].name)
+            for kind in KINDS if kind in best]
+
+
+def _warnings(folder: Path, lines: Sequence[Line]) -> list[str]:
+    """Returns what a reader must know before comparing variants."""
+    texts, by_steps = [], {}
+    for line in lines:
+        for steps in sorted({run.steps for run in line.runs.finished}):
+            by_steps.setdefault(steps, []).append(line.entry.variant)
+    usual, *others = sorted(by_steps.items(), key=lambda item: -len(item[1])) or [(0, [])]
     if others:
         listed = "; ".join(f"{steps:,} in {', '.join(names)}" for steps, names in others)
         texts.append(f"Not all runs have the same number of optimizer steps: {usual[0]:,} in most; {listed}.")
-    seeds = {tuple(run.seed for run in line.runs.finished) for line in lines if line.runs.finished}
-    if len(seeds) > 1:
-        texts.append("Not all rows have the same seeds.")
-    named = {line.row.variant for line in lines}
-    if others := sorted(set(read_variants(folder)) - named):
+    if len({tuple(run.seed for run in line.runs.finished) for line in lines if line.runs.finished}) > 1:
+        texts.append("Not all variants have the same seeds.")
+    if others := sorted(set(variant_folders(folder)) - {line.entry.variant for line in lines}):
         texts.append(f"In this folder but not in the table: {', '.join(others)}.")
-    return "".join(f'<p class="note warning">{escape(text)}</p>' for text in texts)
+    return texts
 
 
-def _table_section(lines: Sequence[Line], columns: Sequence[Column]) -> str:
-    with_paper = [has_paper_numbers(lines, column) for column in columns]
-    head = "".join(f"<th>{escape(column_title(column))}</th>" + ("<th>paper</th>" if paper else "")
-                   for column, paper in zip(columns, with_paper, strict=True))
-    parts, kind = [], ""
-    for line in lines:
-        if line.row.kind != kind:
-            kind = line.row.kind
-            parts.append(f'<tr class="kind"><th scope="rowgroup" colspan="{2 + len(columns) + sum(with_paper)}">'
-                         f"{KINDS[kind]}</th></tr>")
-        label = escape(line.row.label or line.row.variant)
-        note = f"<small>{escape(line.row.note)}</small>" if line.row.note else ""
-        cells = [f'<th scope="row">{label}{note}</th><td class="minor">{_seeds_text(line)}</td>']
-        for column, cell, best, paper in zip(columns, line.cells, line.best, with_paper, strict=True):
-            text = escape(cell_text(cell, column))
-            cells.append(f"<td>{f'<b>{text}</b>' if best else text}</td>")
-            if paper:
-                value = line.row.paper.get(column.metric)
-                cells.append(f'<td class="paper">{"–" if value is None else f"{value:.{column.decimals}f}"}</td>')
-        parts.append(f'<tr{"" if line.runs.finished else " class=absent"}>{"".join(cells)}</tr>')
-    note = ("Mean ± standard deviation over seeds (n − 1); a single seed has no deviation. Bold: the best of a column, "
-            "bounds aside." + (" The paper’s numbers stand as it prints them." if any(with_paper) else ""))
-    return (f'<h2>Results</h2><div class="scroll"><table><thead><tr><th>variant</th><th>seeds</th>{head}</tr></thead>'
-            f'<tbody>{"".join(parts)}</tbody></table></div><p class="note">{note}</p>')
+def _dots(lines: Sequence[Line], column: Column, colours: Mapping[str, int]) -> Markup:
+    kinds = [(heading, [Dots(line.name, colours.get(line.entry.variant, 0), line.cells[0].values,
+                             line.entry.paper.get(column.metric)) for line in lines if line.entry.kind == kind])
+             for kind, heading in KINDS.items()]
+    return Markup(dot_plot(kinds, title=column.heading))
 
 
-def _seeds_text(line: Line) -> str:
-    finished = len(line.runs.finished)
-    return str(finished) if finished and not line.runs.unfinished else status_text(line.runs)
+class _KeypointTable(NamedTuple):
+    """A column that is also stored per keypoint, as <metric>/<keypoint>."""
+
+    heading: str
+    rows: Sequence[tuple[str, Sequence[tuple[str, str]]]]  # keypoint; text and depth of colour of each variant's cell
 
 
-def _dots_section(lines: Sequence[Line], column: Column, colours: Mapping[str, int]) -> str:
-    groups = [(heading, [
-        Dots(line.row.label or line.row.variant, colours.get(line.row.variant, 0), line.cells[0].values,
-             line.row.paper.get(column.metric))
-        for line in lines if line.row.kind == kind]) for kind, heading in KINDS.items()]
-    plot = dot_plot(groups, title=column_title(column))
-    paper = ", the paper’s number a diamond" if has_paper_numbers(lines, column) else ""
-    caption = (f"<b>{escape(column_title(column))}</b>, {column.better} is better. "
-               f"Every seed a ring, their mean a bar{paper}.")
-    return plot and f"<figure><figcaption>{caption}</figcaption>{plot}</figure>"
+def _by_keypoint(measured: Sequence[Line], column: Column) -> _KeypointTable:
+    prefix = f"{column.metric}/"
+    names = dict.fromkeys(name for line in measured for run in line.runs.finished for name in run.metrics
+                          if name.startswith(prefix))
+    cells = {name: [summarise_seeds(line.runs, name, column.factor) for line in measured] for name in names}
+    means = [cell.mean for row in cells.values() for cell in row if math.isfinite(cell.mean)]
+    low, high = (min(means), max(means)) if means else (0.0, 0.0)
+
+    def depth(mean: float) -> str:
+        share = (mean - low) / (high - low) if high > low and math.isfinite(mean) else 0.0
+        return f"{1 - share if column.better == 'lower' else share:.2f}"
+
+    return _KeypointTable(column.heading, [
+        (name.removeprefix(prefix), [(cell_text(cell, column), depth(cell.mean)) for cell in row])
+        for name, row in cells.items()])
 
 
-def _keypoints_section(measured: Sequence[Line], columns: Sequence[Column]) -> str:
-    """A table for each column that is also stored per keypoint, as <metric>/<keypoint>."""
-    parts = []
-    for column in columns:
-        prefix = f"{column.metric}/"
-        keypoints = list(dict.fromkeys(name for line in measured for run in line.runs.finished for name in run.metrics
-                                       if name.startswith(prefix)))
-        if not keypoints:
-            continue
-        cells = {(line.row.variant, name): summarise_seeds(line.runs, name, column.factor)
-                 for line in measured for name in keypoints}
-        means = [cell.mean for cell in cells.values() if math.isfinite(cell.mean)]
-        low, high = (min(means), max(means)) if means else (0.0, 0.0)
-        head = "".join(f"<th>{escape(line.row.label or line.row.variant)}</th>" for line in measured)
-        body = []
-        for name in keypoints:
-            row = [f'<th scope="row">{escape(name.removeprefix(prefix))}</th>']
-            for line in measured:
-                cell = cells[line.row.variant, name]
-                level = (cell.mean - low) / (high - low) if high > low and math.isfinite(cell.mean) else 0.0
-                level = 1 - level if column.better == "lower" else level
-                row.append(f'<td class="level" style="--v:{level:.2f}">{escape(cell_text(cell, column))}</td>')
-            body.append(f"<tr>{''.join(row)}</tr>")
-        parts.append(f"<h3>{escape(column_title(column))}</h3>"
-                     f'<div class="scroll"><table><thead><tr><th>keypoint</th>{head}</tr></thead><tbody>{"".join(body)}'
-                     "</tbody></table></div>")
-    if not parts:
-        return ""
-    return f'<h2>By keypoint</h2><p class="note">Deeper colour is better.</p>{"".join(parts)}'
-
-
-def _curves_section(
+def _panels(
     measured: Sequence[Line], columns: Sequence[Column], wanted: Sequence[str] | None, colours: Mapping[str, int],
-) -> str:
-    histories = {line.row.variant: [read_history(run.folder) for run in line.runs.finished] for line in measured}
+) -> list[tuple[str, bool, Markup]]:
+    """Returns the heading of each plot over the steps, whether it is logarithmic, and its SVG."""
+    histories = {line.entry.variant: [read_history(run.folder) for run in line.runs.finished] for line in measured}
     known = list(dict.fromkeys(name for runs in histories.values() for history in runs for name in history))
     by_metric = {column.metric: column for column in columns}
-    names = _curve_names(known, list(by_metric)) if wanted is None else wanted
     panels = []
-    for name in names:
+    for name in _curve_names(known, list(by_metric)) if wanted is None else wanted:
         column = by_metric.get(name, Column(name))
         logarithmic = name.startswith(("loss/", "gradient_norm"))
-        curves = [Curve(line.row.label or line.row.variant, colours[line.row.variant],
-                        [history.get(name, ()) for history in histories[line.row.variant]]) for line in measured]
+        curves = [Curve(line.name, colours[line.entry.variant],
+                        [history.get(name, ()) for history in histories[line.entry.variant]]) for line in measured]
         if plot := line_plot(curves, title=f"{name} over steps", logarithmic=logarithmic, factor=column.factor):
-            panels.append(f"<figure><figcaption><b>{escape(column_title(column))}</b>"
-                          f"{', logarithmic' if logarithmic else ''}</figcaption>{plot}</figure>")
-    if not panels:
-        return ""
-    dashes = " From the ninth variant on lines are dashed." if len(measured) > COLOURS else ""
-    return ('<h2>Over the steps</h2><p class="note">Mean over seeds, the band from the lowest to the highest. '
-            f"Long runs are averaged in equal stretches of steps.{dashes}</p>"
-            f'<div class="panels">{"".join(panels)}</div>')
+            panels.append((column.heading, logarithmic, Markup(plot)))
+    return panels
 
 
 def _curve_names(known: Sequence[str], metrics: Sequence[str]) -> list[str]:
-    """The table's metrics, losses (the total first), gradient norms, the rest; nothing per keypoint or of time."""
-    def place(name):
-        starts = ("loss/total", "loss/", "gradient_norm")
-        return next((n for n, start in enumerate(starts) if name.startswith(start)), len(starts))
-
+    """Returns the table's metrics, losses (the total first), gradient norms, the rest; none per keypoint or of time."""
+    starts = ("loss/total", "loss/", "gradient_norm")
     rest = [name for name in known if name not in metrics and "second" not in name and name != "time"
             and not any(name.startswith(f"{metric}/") for metric in metrics)]
-    return [name for name in metrics if name in known] + sorted(rest, key=place)
+    return [name for name in metrics if name in known] + sorted(
+        rest, key=lambda name: next((n for n, start in enumerate(starts) if name.startswith(start)), len(starts)))
 
 
-def _images_section(measured: Sequence[Line], wanted: Mapping[str, str] | None) -> str:
-    parts = []
+def _images(measured: Sequence[Line], wanted: Mapping[str, str] | None) -> list[tuple[str, str, str]]:
+    """Returns label, caption and base64 of the images of each variant's lowest seed."""
+    shown = []
     for line in measured:
         run = line.runs.finished[0]
-        found = sorted((run.folder / "images").glob("*.png"))
-        chosen = ([(path, path.stem.replace("_", " ")) for path in found[:IMAGES_PER_VARIANT]] if wanted is None else
-                  [(path, caption) for stem, caption in wanted.items() for path in found if path.stem == stem])
-        for path, caption in chosen:
-            data = base64.b64encode(path.read_bytes()).decode()
-            label = escape(f"{line.row.label or line.row.variant}, seed {run.seed}")
-            parts.append(f"<figure><figcaption><b>{label}</b> · {escape(caption)}</figcaption>"
-                         f'<img alt="{label}: {escape(caption)}" src="data:image/png;base64,{data}"></figure>')
-    return f'<h2>Images</h2><div class="images">{"".join(parts)}</div>' if parts else ""
+        found = {path.stem: path for path in sorted((run.folder / "images").glob("[!.]*.png"))}
+        captions = wanted if wanted is not None else {
+            stem: stem.replace("_", " ") for stem in list(found)[:IMAGES_PER_VARIANT]}
+        shown += [(f"{line.name}, seed {run.seed}", caption, base64.b64encode(found[stem].read_bytes()).decode())
+                  for stem, caption in captions.items() if stem in found]
+    return shown
+
+
+# Provenance: machines, versions, times and configurations
+
+
+def described(value: Any) -> str:
+    """Returns a value of results.json in a line: mappings as "key value", lists joined, numbers as they are."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {described(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(described, value))
+    return "" if value is None else str(value)
+
+
+def duration(seconds: float) -> str:
+    """Returns "42 s", "3 min 05 s" or "2 h 10 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _runs(measured: Sequence[Line]) -> dict[str, Any]:
+    """Returns the machines of all runs in words, a row for each run, and the time of all."""
+    runs = [(line.name, run) for line in measured for run in line.runs.finished]
+    machines: dict[str, int] = {}
+    for _, run in runs:
+        machine = "; ".join(filter(None, (described(run.devices), described(run.versions))))
+        machines[machine] = machines.get(machine, 0) + 1
+    times = [run.wall_seconds for _, run in runs if run.wall_seconds is not None]
+    return {"rows": [(name, _speed(run)) for name, run in runs], "total": duration(sum(times)) if times else "",
+            "machines": [text if len(machines) == 1 else f"{text} ({count} of {len(runs)} runs)"
+                         for text, count in machines.items() if text]}
+
+
+def _speed(run: FinishedRun) -> tuple[str, str, str, str]:
+    """Returns seed, steps, images per second and time."""
+    return (str(run.seed), f"{run.steps:,}", "–" if run.images_per_second is None else f"{run.images_per_second:,.0f}",
+            "–" if run.wall_seconds is None else duration(run.wall_seconds))
+
+
+def _configuration(measured: Sequence[Line]) -> list[tuple[str, Iterable[tuple[str, str]]]]:
+    """Returns headings and fields: those that all runs share, then those of each variant."""
+    configs = [(line.name, [_flattened(run.config) for run in line.runs.finished]) for line in measured]
+    every = [config for _, found in configs for config in found]
+    names = dict.fromkeys(name for config in every for name in config)
+    shared = {name: every[0][name] for name in names if len({config.get(name) for config in every}) == 1}
+    parts = [("Configuration of all runs", shared.items())]
+    for variant, found in configs:
+        parts.append((f"{variant}: fields that differ", [
+            (name, ", ".join(dict.fromkeys(config.get(name, "–") for config in found)))
+            for name in names if name not in shared]))
+    return [(heading, fields) for heading, fields in parts if fields]
+
+
+def _flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Returns a nested configuration as one level: "optimizer.momentum" to its value as JSON."""
+    flat: dict[str, str] = {}
+    for key, value in config.items():
+        flat |= (_flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else
+                 {f"{prefix}{key}": json.dumps(value, ensure_ascii=False, default=str)})
+    return flat

@@ -1,4 +1,7 @@
-"""A paper's table with ours beside it: rows by kind, mean and deviation over seeds, the best of each column."""
+"""A paper's table with ours beside it: variants by kind, mean and deviation over seeds, the best of each column.
+
+`tabulate` reads the runs once. `text_table` and `write_report` lay out the same cells, for a terminal and as HTML.
+"""
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -7,21 +10,22 @@ from typing import NamedTuple
 
 from kpjax.reports.finished_runs import VariantRuns, read_variants
 
-KINDS = {"method": "Method", "rival": "Rivals", "control": "Controls", "ablation": "Ablations", "bound": "Bounds"}
+KINDS = {"method": "Method", "baseline": "Baselines", "control": "Controls", "ablation": "Ablations",
+         "oracle": "Upper bounds"}
 
 
-class Row(NamedTuple):
-    """One row: a variant, what it is in the comparison, and the paper's numbers for it, if the paper has any."""
+class Entry(NamedTuple):
+    """A variant that a table lists, with its kind and the paper's numbers for it, if there are any."""
 
     variant: str
     kind: str  # one of KINDS
-    label: str = ""  # how the paper calls it; the variant's own name if empty
+    label: str = ""  # the paper's name for it; the variant's own name if empty
     paper: Mapping[str, float] = {}  # by metric, in the column's unit and factor: 72.5 where the paper prints percent
     note: str = ""
 
 
 class Column(NamedTuple):
-    """One column: a metric of results.json and how it is printed."""
+    """A metric of results.json, and the way it is printed."""
 
     metric: str  # "target/pck"
     title: str = ""  # the metric's name if empty
@@ -29,6 +33,11 @@ class Column(NamedTuple):
     factor: float = 1.0  # what a stored value is multiplied with: 100 for a fraction printed as percent
     decimals: int = 1
     better: str = "higher"  # or "lower"
+
+    @property
+    def heading(self) -> str:
+        """The title with its unit."""
+        return (self.title or self.metric) + (f" ({self.unit})" if self.unit else "")
 
 
 class Summary(NamedTuple):
@@ -49,44 +58,49 @@ class Summary(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A row with what was found for it."""
+    """An entry with its runs."""
 
-    row: Row
+    entry: Entry
     runs: VariantRuns
     cells: tuple[Summary, ...]  # one per column
-    best: tuple[bool, ...]  # whether it prints the best number of the column among all rows but the bounds
+    best: tuple[bool, ...]  # whether it prints the best number of the column, upper bounds aside
+
+    @property
+    def name(self) -> str:
+        """The paper's name for the variant, or its own."""
+        return self.entry.label or self.entry.variant
 
 
-def tabulate(folder: Path, rows: Sequence[Row], columns: Sequence[Column]) -> list[Line]:
-    """The table of one preset's folder (runs/<experiment>/<preset>): one line per row, by kind, then as given.
+def tabulate(folder: Path, entries: Sequence[Entry], columns: Sequence[Column]) -> list[Line]:
+    """Reads the runs of a preset (runs/<experiment>/<preset>) and returns a line for each entry, ordered by kind.
 
-    A row without a finished run has empty cells. Raises ValueError for an unknown kind, a `better` that is neither
-    higher nor lower, or a variant that stands twice, and InputError for a results.json that cannot be used.
+    An entry without a finished run has empty cells. Raises ValueError for an unknown kind, a `better` that is neither
+    higher nor lower, or a repeated variant, and InputError for a results.json that cannot be used.
     """
-    if wrong := [row for row in rows if row.kind not in KINDS]:
+    if wrong := [entry for entry in entries if entry.kind not in KINDS]:
         raise ValueError(f"{wrong[0].variant}: kind {wrong[0].kind!r} is none of {', '.join(KINDS)}")
     if wrong := [column for column in columns if column.better not in ("higher", "lower")]:
         raise ValueError(f"{wrong[0].metric}: better must be 'higher' or 'lower', got {wrong[0].better!r}")
-    names = [row.variant for row in rows]
+    names = [entry.variant for entry in entries]
     if repeated := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"{repeated[0]} has two rows")
+        raise ValueError(f"{repeated[0]} is listed twice")
     found = read_variants(folder)
-    ordered = sorted(rows, key=lambda row: list(KINDS).index(row.kind))
-    all_runs = [found.get(row.variant, VariantRuns((), ())) for row in ordered]
+    ordered = sorted(entries, key=lambda entry: list(KINDS).index(entry.kind))
+    all_runs = [found.get(entry.variant, VariantRuns((), ())) for entry in ordered]
     cells = [tuple(summarise_seeds(runs, column.metric, column.factor) for column in columns) for runs in all_runs]
-    competing = [n for n, row in enumerate(ordered) if row.kind != "bound"]
+    competing = [n for n, entry in enumerate(ordered) if entry.kind != "oracle"]
     best = [_best({n: cells[n][c].mean for n in competing}, column) for c, column in enumerate(columns)]
-    return [Line(row, runs, row_cells, tuple(n in winners for winners in best))
-            for n, (row, runs, row_cells) in enumerate(zip(ordered, all_runs, cells, strict=True))]
+    return [Line(entry, runs, own, tuple(n in winners for winners in best))
+            for n, (entry, runs, own) in enumerate(zip(ordered, all_runs, cells, strict=True))]
 
 
 def summarise_seeds(runs: VariantRuns, metric: str, factor: float = 1.0) -> Summary:
-    """A metric of all finished seeds, multiplied by `factor`."""
+    """Returns a metric of all finished seeds, multiplied by `factor`."""
     return Summary(tuple(run.metrics[metric] * factor for run in runs.finished if metric in run.metrics))
 
 
 def _best(means: Mapping[int, float], column: Column) -> frozenset[int]:
-    """The rows that print the best mean: what prints alike is equally good, and a single row is no best."""
+    """Returns the lines that print the best mean. Equal prints are equally good; a single line is no best."""
     printed = {n: round(mean, column.decimals) for n, mean in means.items() if math.isfinite(mean)}
     if len(printed) < 2:
         return frozenset()
@@ -94,69 +108,89 @@ def _best(means: Mapping[int, float], column: Column) -> frozenset[int]:
     return frozenset(n for n, value in printed.items() if value == top)
 
 
-def cell_text(cell: Summary, column: Column) -> str:
-    """"95.1 ± 0.3", "95.1" of a single seed, "undefined" if a seed's value is not finite, "–" without a value."""
-    if not cell.values:
+# Layout
+
+
+class Cell(NamedTuple):
+    """A printed cell."""
+
+    text: str
+    role: str = ""  # "best", "paper" (a number from the paper) or "minor"; a class in report.css
+
+
+class Group(NamedTuple):
+    """The lines of one kind, each with its cells behind the variant's name."""
+
+    heading: str
+    lines: Sequence[tuple[Line, Sequence[Cell]]]
+
+
+def header(lines: Sequence[Line], columns: Sequence[Column]) -> list[Cell]:
+    """Returns the cells above a table."""
+    cells = [Cell("variant", "minor"), Cell("seeds", "minor")]
+    for column in columns:
+        cells += [Cell(column.heading)] + [Cell("paper", "paper")] * has_paper_numbers(lines, column)
+    return cells
+
+
+def groups(lines: Sequence[Line], columns: Sequence[Column]) -> list[Group]:
+    """Returns the printed lines of a table by kind."""
+    with_paper = [has_paper_numbers(lines, column) for column in columns]
+    printed: dict[str, list] = {}
+    for line in lines:
+        cells = [Cell(seeds_text(line.runs), "minor")]
+        for column, summary, best, paper in zip(columns, line.cells, line.best, with_paper, strict=True):
+            cells.append(Cell(cell_text(summary, column), "best" if best else ""))
+            if paper:
+                value = line.entry.paper.get(column.metric)
+                cells.append(Cell("–" if value is None else f"{value:.{column.decimals}f}", "paper"))
+        printed.setdefault(line.entry.kind, []).append((line, cells))
+    return [Group(KINDS[kind], of_kind) for kind, of_kind in printed.items()]
+
+
+def cell_text(summary: Summary, column: Column) -> str:
+    """Returns "95.1 ± 0.3", "95.1" for a single seed, "undefined" if a value is not finite, "–" without a value."""
+    if not summary.values:
         return "–"
-    if undefined := sum(not math.isfinite(value) for value in cell.values):
-        return f"undefined in {undefined} of {len(cell.values)}"
-    text = f"{cell.mean:.{column.decimals}f}"
-    return text if math.isnan(cell.deviation) else f"{text} ± {cell.deviation:.{column.decimals}f}"
+    if undefined := sum(not math.isfinite(value) for value in summary.values):
+        return f"undefined in {undefined} of {len(summary.values)}"
+    return f"{summary.mean:.{column.decimals}f}{deviation_text(summary, column)}"
 
 
-def status_text(runs: VariantRuns) -> str:
-    """How far a row is: "3 seeds", "1 seed, 1 unfinished", "unfinished", or "not run"."""
+def deviation_text(summary: Summary, column: Column) -> str:
+    """Returns " ± 0.3", or nothing for a single seed."""
+    return "" if math.isnan(summary.deviation) else f" ± {summary.deviation:.{column.decimals}f}"
+
+
+def seeds_text(runs: VariantRuns) -> str:
+    """Returns "3", "1, 1 unfinished", "unfinished" or "not run"."""
     done, begun = len(runs.finished), len(runs.unfinished)
-    parts = [f"{done} seed{'s' if done > 1 else ''}"] if done else []
-    parts += [f"{begun} unfinished" if done else "unfinished"] if begun else []
-    return ", ".join(parts) or "not run"
-
-
-def column_title(column: Column) -> str:
-    """The column's title with its unit."""
-    return (column.title or column.metric) + (f" ({column.unit})" if column.unit else "")
+    return ", ".join([str(done)] * (done > 0) + [f"{begun} unfinished" if done else "unfinished"] * (begun > 0)
+                     ) or "not run"
 
 
 def has_paper_numbers(lines: Sequence[Line], column: Column) -> bool:
-    """Whether the paper printed a number of this column for any of the rows."""
-    return any(column.metric in line.row.paper for line in lines)
+    """Returns whether the paper has a number in this column for any of the lines."""
+    return any(column.metric in line.entry.paper for line in lines)
 
 
-def variants_by_steps(lines: Sequence[Line]) -> dict[int, list[str]]:
-    """The variants that have finished runs of each number of steps; the number that most have first."""
-    found: dict[int, list[str]] = {}
-    for line in lines:
-        for steps in sorted({run.steps for run in line.runs.finished}):
-            found.setdefault(steps, []).append(line.row.variant)
-    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+def text_table(lines: Sequence[Line], columns: Sequence[Column]) -> str:
+    """Lays out a table for a terminal: grouped by kind, the best marked with a star."""
+    marks = {"best": " *", "": "  "}
+
+    def texts(name: str, cells: Sequence[Cell]) -> list[str]:
+        return [name, *(cell.text + marks.get(cell.role, "") for cell in cells)]
+
+    table = [texts("variant", header(lines, columns)[1:])]
+    for group in groups(lines, columns):
+        table.append([group.heading.lower()])
+        table += [texts(f"  {line.name}", cells) for line, cells in group.lines]
+    widths = [max(len(row[c]) for row in table if len(row) > 1) for c in range(len(table[0]))]
+    return "\n".join(
+        "  ".join(text.rjust(widths[c]) if c else text.ljust(widths[0] if len(row) > 1 else 0)
+                  for c, text in enumerate(row)).rstrip() for row in table)
 
 
-def text_table(folder: Path, rows: Sequence[Row], columns: Sequence[Column]) -> str:
-    """The table for a terminal: grouped by kind, ours and the paper's side by side, the best marked with a star."""
-    lines = tabulate(folder, rows, columns)
-    header = ["variant", "seeds"]
-    for column in columns:
-        header += [column_title(column) + "  "] + (["paper"] if has_paper_numbers(lines, column) else [])
-    body: list[list[str] | str] = []
-    kind = ""
-    for line in lines:
-        if line.row.kind != kind:
-            kind = line.row.kind
-            body.append(KINDS[kind].lower())
-        finished = len(line.runs.finished)
-        cells = [f"  {line.row.label or line.row.variant}",
-                 str(finished) if finished and not line.runs.unfinished else status_text(line.runs)]
-        for column, cell, best in zip(columns, line.cells, line.best, strict=True):
-            cells.append(cell_text(cell, column) + (" *" if best else "  "))
-            if has_paper_numbers(lines, column):
-                value = line.row.paper.get(column.metric)
-                cells.append("–" if value is None else f"{value:.{column.decimals}f}")
-        body.append(cells)
-    table = [header] + [cells for cells in body if isinstance(cells, list)]
-    widths = [max(len(cells[c]) for cells in table) for c in range(len(header))]
-
-    def laid_out(cells):
-        return "  ".join(text.ljust(width) if c == 0 else text.rjust(width)
-                         for c, (text, width) in enumerate(zip(cells, widths, strict=True))).rstrip()
-
-    return "\n".join([laid_out(header)] + [cells if isinstance(cells, str) else laid_out(cells) for cells in body])
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lays out a Markdown table."""
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *rows])

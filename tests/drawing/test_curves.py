@@ -66,7 +66,7 @@ def test_names_at_the_ends_do_not_overlap_and_keep_their_order():
 
 
 def test_dot_plot_shows_every_seed_the_mean_and_the_papers_number():
-    groups = [("Method", [Dots("ours", 0, [90.0, 92.0, float("nan")], 72.5)]), ("Rivals", [Dots("not run", 1, [])])]
+    groups = [("Method", [Dots("ours", 0, [90.0, 92.0, float("nan")], 72.5)]), ("Baselines", [Dots("not run", 1, [])])]
     svg = ElementTree.fromstring(dot_plot(groups, title=""))
     classes = [element.get("class") for element in svg.iter()]
     assert classes.count("ring line-0") == 2
@@ -76,4 +76,4 @@ def test_dot_plot_shows_every_seed_the_mean_and_the_papers_number():
     mean = next(float(e.get("x1")) for e in svg.iter("line") if e.get("class", "").startswith("mean"))
     assert mean == pytest.approx(sum(rings) / 2, abs=0.1)
     assert "not run" not in "".join(svg.itertext())
-    assert dot_plot([("Rivals", [Dots("not run", 1, [])])], title="") == ""
+    assert dot_plot([("Baselines", [Dots("not run", 1, [])])], title="") == ""

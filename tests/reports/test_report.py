@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 
 from kpjax.drawing.overlays import write_png
-from kpjax.reports.provenance import described, duration
-from kpjax.reports.report import write_report
-from kpjax.reports.table import Column, Row
+from kpjax.reports.report import described, duration, write_report
+from kpjax.reports.table import Column, Entry, tabulate
 
 NASTY = "<script>alert('&')</script>"
-ROWS = (Row("ours", "method", NASTY, {"target/pck": 72.5}, note="a & b"), Row("rival", "rival"), Row("later", "rival"),
-        Row("oracle", "bound"))
+ENTRIES = (Entry("ours", "method", NASTY, {"target/pck": 72.5}, note="a & b"), Entry("other", "baseline"),
+           Entry("later", "baseline"), Entry("oracle", "oracle"))
 COLUMNS = (Column("target/pck", "PCK", "%", 100.0), Column("target/mae", "MAE", "px", decimals=2, better="lower"))
-VOID = {"meta", "br", "img"}
+EMPTY = {"meta", "br", "img"}
 
 
 class Page(HTMLParser):
@@ -30,7 +29,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.attributes += attributes
-        if tag not in VOID:
+        if tag not in EMPTY:
             self.open.append(tag)
         if tag == "tr":
             self.rows.append([])
@@ -53,14 +52,14 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs of mine") / "regda" / "demo"
-    for variant, level in (("ours", 0.9), ("rival", 0.5), ("oracle", 0.95), ("stranger", 0.1)):
+    for variant, level in (("ours", 0.9), ("other", 0.5), ("oracle", 0.95), ("stranger", 0.1)):
         for seed in range(2):
             run = folder / variant / f"seed-{seed}"
             run.mkdir(parents=True)
             pck = level + 0.02 * seed
             (run / "results.json").write_text(json.dumps({
                 "experiment": "regda", "preset": "demo", "variant": variant, "seed": seed,
-                "steps": 100 if variant != "rival" else 50,
+                "steps": 100 if variant != "other" else 50,
                 "metrics": {"target/pck": pck, "target/pck/head": pck - 0.01, "target/pck/left <foot>": "nan",
                             "target/mae": 1 - pck},
                 "images_per_second": 1234.5, "wall_seconds": 65.0, "devices": {"backend": "cpu", "count": 2},
@@ -77,26 +76,30 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def text(folder):
-    path = write_report(folder, rows=ROWS, columns=COLUMNS, title=f"A title {NASTY}", summary="Its summary.",
+    path = write_page(folder, title=f"A title {NASTY}", summary="Its summary.",
                         commands=["python -m experiments.regda demo --workdir 'runs of mine' && echo <done>"])
     assert path == folder / "report.html"
     return path.read_text()
+
+
+def write_page(folder, **options):
+    return write_report(folder, tabulate(folder, ENTRIES, COLUMNS), COLUMNS, **options)
 
 
 def test_the_table_has_ours_beside_the_papers_and_says_what_was_not_run(text):
     rows = [[cell.strip() for cell in row] for row in Page(text).rows]
     assert ["variant", "seeds", "PCK (%)", "paper", "MAE (px)"] in rows
     assert [NASTY + "a & b", "2", "91.0 ± 1.4", "72.5", "0.09 ± 0.01"] in rows
-    assert ["rival", "2", "51.0 ± 1.4", "–", "0.49 ± 0.01"] in rows
+    assert ["other", "2", "51.0 ± 1.4", "–", "0.49 ± 0.01"] in rows
     assert ["later", "not run", "–", "–", "–"] in rows
-    assert [row[0] for row in rows if len(row) == 1] == ["Method", "Rivals", "Bounds"]
-    assert "<b>91.0 ± 1.4</b>" in text
-    assert "<b>96.0 ± 1.4</b>" not in text  # a bound competes with nobody
+    assert [row[0] for row in rows if len(row) == 1] == ["Method", "Baselines", "Upper bounds"]
+    assert '<td class="best">91.0 ± 1.4</td>' in text
+    assert '<td class="best">96.0 ± 1.4</td>' not in text  # an upper bound competes with nobody
 
 
 def test_keypoints_have_a_table_of_their_own(text):
     rows = [[cell.strip() for cell in row] for row in Page(text).rows]
-    assert ["keypoint", NASTY, "rival", "oracle"] in rows
+    assert ["keypoint", NASTY, "other", "oracle"] in rows
     assert ["head", "90.0 ± 1.4", "50.0 ± 1.4", "95.0 ± 1.4"] in rows
     assert ["left <foot>"] + ["undefined in 2 of 2"] * 3 in rows
 
@@ -116,9 +119,9 @@ def test_images_of_the_lowest_seed_are_inside(folder, text):
     found = re.findall(r"data:image/png;base64,([^\"]+)", text)
     expected = folder / "ours" / "seed-0" / "images" / "target_predictions.png"
     assert [base64.b64decode(data) for data in found] == [expected.read_bytes()]
-    none = write_report(folder, rows=ROWS, columns=COLUMNS, title="", images={"other": "Others"}).read_text()
+    none = write_page(folder, title="", images={"other": "Others"}).read_text()
     assert "base64" not in none
-    captioned = write_report(folder, rows=ROWS, columns=COLUMNS, title="",
+    captioned = write_page(folder, title="",
                              images={"target_predictions": "Rings are <true>"}).read_text()
     assert "Rings are &lt;true&gt;" in captioned
 
@@ -126,13 +129,13 @@ def test_images_of_the_lowest_seed_are_inside(folder, text):
 def test_curves_of_metrics_and_losses_but_not_of_keypoints(folder, text):
     titles = re.findall(r"<title>([^<]*) over steps</title>", text)
     assert titles == ["target/pck", "loss/total"]
-    chosen = write_report(folder, rows=ROWS, columns=COLUMNS, title="", curves=["loss/total", "nothing"]).read_text()
+    chosen = write_page(folder, title="", curves=["loss/total", "nothing"]).read_text()
     assert re.findall(r"<title>([^<]*) over steps</title>", chosen) == ["loss/total"]
 
 
 def test_what_a_reader_must_know_to_compare_and_to_repeat(text):
     said = "".join(Page(text).texts)
-    assert "Not all runs have the same number of optimizer steps: 100 in most; 50 in rival." in said
+    assert "Not all runs have the same number of optimizer steps: 100 in most; 50 in other." in said
     assert "In this folder but not in the table: stranger." in said
     assert "runs of mine' && echo <done>" in said
     assert "backend cpu, count 2; jax 0.10.2" in said
@@ -145,7 +148,7 @@ def test_what_a_reader_must_know_to_compare_and_to_repeat(text):
 def test_a_folder_without_any_run_gives_a_page_that_says_so(tmp_path):
     folder = tmp_path / "regda" / "demo"
     folder.mkdir(parents=True)
-    text = write_report(folder, rows=ROWS, columns=COLUMNS, title="Empty").read_text()
+    text = write_page(folder, title="Empty").read_text()
     assert "no finished run" in text
     assert text.count("not run") == 4
     assert "<svg" in text  # the paper's number alone

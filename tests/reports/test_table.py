@@ -7,13 +7,13 @@ import pytest
 from kpjax.errors import InputError
 from kpjax.reports.finished_runs import read_history, read_run, read_variants
 from kpjax.reports.summary import finding, gap_closed, leaders, seeds_ahead
-from kpjax.reports.table import Column, Row, cell_text, tabulate, text_table
+from kpjax.reports.table import Column, Entry, cell_text, tabulate, text_table
 
 PCK = Column("target/pck", "PCK", "%", 100.0)
 MAE = Column("target/mae", "MAE", "px", decimals=2, better="lower")
-ROWS = (
-    Row("oracle", "bound"), Row("adabn", "control"), Row("source_only", "rival", paper={"target/pck": 61.8}),
-    Row("regda", "method", "RegDA", {"target/pck": 72.5}), Row("dann", "rival"), Row("mcd", "rival"))
+ENTRIES = (
+    Entry("oracle", "oracle"), Entry("adabn", "control"), Entry("source_only", "baseline", paper={"target/pck": 61.8}),
+    Entry("regda", "method", "RegDA", {"target/pck": 72.5}), Entry("dann", "baseline"), Entry("mcd", "baseline"))
 
 
 def write(folder, variant, seed, metrics, steps=100, **more):
@@ -42,7 +42,7 @@ def folder(tmp_path):
 
 
 def test_mean_and_deviation_over_seeds(folder):
-    lines = {line.row.variant: line for line in tabulate(folder, ROWS, (PCK, MAE))}
+    lines = {line.entry.variant: line for line in tabulate(folder, ENTRIES, (PCK, MAE))}
     assert list(lines) == ["regda", "source_only", "dann", "mcd", "adabn", "oracle"]
     regda = lines["regda"].cells[0]
     assert regda.mean == pytest.approx((90 + 92 + 97) / 3)
@@ -53,25 +53,25 @@ def test_mean_and_deviation_over_seeds(folder):
 
 
 def test_the_best_of_a_column_is_among_the_rows_that_compete(folder):
-    best = {line.row.variant: line.best for line in tabulate(folder, ROWS, (PCK, MAE))}
+    best = {line.entry.variant: line.best for line in tabulate(folder, ENTRIES, (PCK, MAE))}
     assert best["oracle"] == (False, False)
     assert best["regda"] == (True, False)
     assert best["adabn"] == (False, True)  # lower is better
-    alike = tabulate(folder, ROWS, (MAE._replace(decimals=1),))
+    alike = tabulate(folder, ENTRIES, (MAE._replace(decimals=1),))
     # 1.07 prints as 1.1, and what prints as 1.1 is equally good; adabn's 1.0 is better than both.
-    assert [line.row.variant for line in alike if line.best[0]] == ["adabn"]
-    assert not any(line.best[0] for line in tabulate(folder, ROWS[:1], (PCK,)))
+    assert [line.entry.variant for line in alike if line.best[0]] == ["adabn"]
+    assert not any(line.best[0] for line in tabulate(folder, ENTRIES[:1], (PCK,)))
 
 
 def test_text_table_shows_what_is_missing_and_the_papers_numbers(folder):
-    text = text_table(folder, ROWS, (PCK, MAE))
+    text = text_table(tabulate(folder, ENTRIES, (PCK, MAE)), (PCK, MAE))
     lines = {line.split("  ")[1].strip() if line.startswith("  ") else line: line.split() for line in text.splitlines()}
     assert lines["RegDA"] == ["RegDA", "3", "93.0", "±", "3.6", "*", "72.5", "1.07", "±", "0.04"]
     assert lines["source_only"] == ["source_only", "1", "30.0", "61.8", "1.07"]
     assert lines["dann"] == ["dann", "not", "run", "–", "–", "–"]
     assert lines["mcd"] == ["mcd", "unfinished", "–", "–", "–"]
     assert [line for line in text.splitlines()[1:] if not line.startswith(" ")] == [
-        "method", "rivals", "controls", "bounds"]
+        "method", "baselines", "controls", "upper bounds"]
     assert "PCK (%)" in text
     assert "MAE (px)" in text
 
@@ -79,34 +79,34 @@ def test_text_table_shows_what_is_missing_and_the_papers_numbers(folder):
 def test_a_value_that_is_not_finite_is_never_averaged_away(folder):
     write(folder, "dann", 0, {"target/pck": 0.99})
     write(folder, "dann", 1, {"target/pck": "nan"})  # as strict JSON holds it
-    line = next(line for line in tabulate(folder, ROWS, (PCK,)) if line.row.variant == "dann")
+    line = next(line for line in tabulate(folder, ENTRIES, (PCK,)) if line.entry.variant == "dann")
     assert cell_text(line.cells[0], PCK) == "undefined in 1 of 2"
     assert not line.best[0]
 
 
 def test_the_finding_compares_with_the_best_control_and_the_bound(folder):
-    lines = tabulate(folder, ROWS, (PCK, MAE))
+    lines = tabulate(folder, ENTRIES, (PCK, MAE))
     best = leaders(lines, PCK)
-    assert {kind: line.row.variant for kind, line in best.items()} == {
-        "method": "regda", "rival": "source_only", "control": "adabn", "bound": "oracle"}
+    assert {kind: line.entry.variant for kind, line in best.items()} == {
+        "method": "regda", "baseline": "source_only", "control": "adabn", "oracle": "oracle"}
     assert seeds_ahead(best["method"], best["control"], PCK) == (2, 3)
     assert gap_closed(lines, PCK) == pytest.approx((93 - 248 / 3) / (100 - 248 / 3))
     text = finding(lines, PCK)
     assert "93.0 ± 3.6 %" in text
     assert "the best control (adabn) on 2 of 3 seeds" in text
-    assert "the best rival (source_only) on 1 of 1 seed" in text
+    assert "the best baseline (source_only) on 1 of 1 seed" in text
     assert "60 % of the gap" in text
-    assert gap_closed(lines, MAE, place=1) < 0  # a lower error is better, and regda's is higher than adabn's
-    assert "no finished run" in finding(tabulate(folder, ROWS[:2], (PCK,)), PCK)
+    assert gap_closed(lines, MAE, number=1) < 0  # a lower error is better, and regda's is higher than adabn's
+    assert "no finished run" in finding(tabulate(folder, ENTRIES[:2], (PCK,)), PCK)
 
 
 def test_rows_that_contradict_themselves_are_refused(folder):
     with pytest.raises(ValueError, match="kind 'champion'"):
-        tabulate(folder, [Row("regda", "champion")], (PCK,))
-    with pytest.raises(ValueError, match="two rows"):
-        tabulate(folder, [*ROWS, Row("regda", "rival")], (PCK,))
+        tabulate(folder, [Entry("regda", "champion")], (PCK,))
+    with pytest.raises(ValueError, match="listed twice"):
+        tabulate(folder, [*ENTRIES, Entry("regda", "baseline")], (PCK,))
     with pytest.raises(ValueError, match="higher"):
-        tabulate(folder, ROWS, (PCK._replace(better="more"),))
+        tabulate(folder, ENTRIES, (PCK._replace(better="more"),))
 
 
 def test_results_that_cannot_be_used_are_named(folder):
