@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.command_line import exit_code_of
-from experiments.convert import FORMATS, convert, main
+from experiments.commands import exit_code_of, run_command
+from experiments.convert import FORMATS, convert
 from kpjax.annotations.checking import compare
 from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.annotations.reading import read_project
@@ -129,16 +129,16 @@ def test_a_command_that_fails_leaves_nothing(crowded, tmp_path, capsys):
     for arguments, said in (
         ([source, "--to", "lp", "--out", out], "several instances are labelled, Lightning Pose holds one"),
         ([source, "--to", "yolo", "--out", out], "--to: 'yolo' is unknown; there are coco, dlc, lp, slp, csv"),
-        ([source, "--to", "coco"], "convert: the following arguments are required: --out"),
+        ([source, "--to", "coco"], "experiments convert: missing --out"),
         ([tmp_path / "no", "--to", "coco", "--out", out], "there is no such file or folder"),
     ):
-        assert exit_code_of(lambda arguments=arguments: main([str(one) for one in arguments])) == 2
+        assert exit_code_of(lambda arguments=arguments: run_command("convert", [str(one) for one in arguments])) == 2
         errors = capsys.readouterr().err
         assert errors.count("\n") == 1
         assert said in errors
     assert not out.exists()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
-    assert exit_code_of(lambda: main([str(source), "--to", "dlc", "--out", str(out)])) == 0
+    assert exit_code_of(lambda: run_command("convert", [str(source), "--to", "dlc", "--out", str(out)])) == 0
     assert "deeplabcut does not hold: which points are occluded (1 points); the boxes" in capsys.readouterr().out
 
 

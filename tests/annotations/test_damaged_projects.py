@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from damaging import DAMAGES, PROJECTS
 
-from experiments.check import main
-from experiments.command_line import exit_code_of
+from experiments.commands import exit_code_of, run_command
 from kpjax.annotations.reading import read_project
 
 REAL = {"mouse": "deeplabcut_openfield/openfield-Pranav-2018-10-30",
@@ -32,7 +31,7 @@ def whole(tmp_path_factory):
 def refused(capsys, tmp_path):
     """Checks a path that must be refused, and returns the one line that says why."""
     def command(path: Path, *flags: str) -> str:
-        code = exit_code_of(lambda: main([str(path), "--sheet", "0", *flags]))
+        code = exit_code_of(lambda: run_command("check", [str(path), "--sheet", "0", *flags]))
         told = capsys.readouterr()
         assert code == 2, told
         (line,) = told.err.splitlines()

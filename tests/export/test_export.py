@@ -15,7 +15,8 @@ from jax import export as jax_export
 from PIL import Image
 
 from experiments import supervised
-from experiments.export import FRESH, export_run, in_fresh_process, main
+from experiments.commands import run_command
+from experiments.export import FRESH, export_run, in_fresh_process
 from experiments.predictors import open_predictor, open_run
 from experiments.supervised.config import PRESETS
 from kpjax.errors import InputError, RunError
@@ -238,7 +239,7 @@ def test_a_jax_that_cannot_load_it_is_told_with_the_mend(exported, monkeypatch):
 
 def test_it_is_made_again_from_itself(run, exported, tmp_path):
     """Of an exported folder alone: the same weights, the same points, and what an earlier run is to a later one."""
-    again = main(["--from", str(exported), "--out", str(tmp_path / "again"), "--no-self-test"])
+    again = run_command("export", ["--from", str(exported), "--out", str(tmp_path / "again"), "--no-self-test"])
     first, second = (json.loads((folder / "predictor.json").read_text()) for folder in (exported, again))
     assert first["files"]["weights.safetensors"] == second["files"]["weights.safetensors"]
     different = {name for name in first if first[name] != second[name]}
@@ -281,7 +282,7 @@ def test_run_py_as_a_program(exported, tmp_path, capsys):
 def test_the_command_and_what_it_refuses(run, exported, tmp_path, monkeypatch, capsys):
     def refused(*arguments):
         with pytest.raises(InputError) as caught:
-            main([str(argument) for argument in arguments])
+            run_command("export", [str(argument) for argument in arguments])
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
@@ -302,6 +303,6 @@ def test_the_command_and_what_it_refuses(run, exported, tmp_path, monkeypatch, c
     (tmp_path / "file").write_text("")
     assert "cannot be written: " in refused(run, "--out", tmp_path / "file" / "out")
     shutil.copytree(exported, out)
-    main([str(run), "--out", str(out), "--overwrite", "--no-self-test"])
+    run_command("export", [str(run), "--out", str(out), "--overwrite", "--no-self-test"])
     assert "1 arrays that points do not depend on are left out" in capsys.readouterr().out
     standalone.checked_description(out)
