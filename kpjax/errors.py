@@ -3,9 +3,10 @@ from collections.abc import Sequence
 
 
 class InputError(Exception):
-    """Input that cannot be used as it is: a file, a field, a flag. Command lines print it as one line and exit with 2.
+    """Input that cannot be used as it is: a file, a field, an argument. Command lines print it as one line and exit
+    with 2.
 
-    The message names the file or flag, the field, what was found and what to do about it.
+    The message names the file or argument, the field, what was found and how to mend it.
     """
 
 
@@ -14,7 +15,7 @@ class RunError(Exception):
 
 
 def summarise(faults: Sequence[str], shown: int = 5) -> str:
-    """All faults of one kind in one line: their count, the first few, and how many are left out."""
+    """Returns all faults of one kind in one line: the first few, and the number of those left out."""
     listed = "; ".join(faults[:shown])
     left_out = len(faults) - shown
     return listed + (f"; and {left_out} more" if left_out > 0 else "")

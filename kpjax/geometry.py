@@ -1,12 +1,10 @@
-"""Maps of the plane, and points, images and heatmaps moved by them.
+"""Affine and projective maps of the plane, and points, images and heatmaps moved by them.
 
 A map is a homogeneous (3, 3) float32 matrix from old pixels to new ones; a batch of maps has leading axes. Points are
-(x, y) in pixels of the array that they belong to, the centre of the top-left pixel at (0, 0), the y axis downwards.
-A map is scaled so that the third homogeneous coordinate is positive wherever it applies; every constructor here
-returns it so, and composing and inverting keep it. Points where it is not positive lie behind the horizon.
+(x, y) in pixels of the array that they belong to, the centre of the top-left pixel at (0, 0), the y axis downwards. A
+map is scaled so that the third homogeneous coordinate is positive wherever it applies; every constructor here returns
+it so, and composing and inverting keep it. Points where it is not positive lie behind the horizon.
 """
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +12,7 @@ from jax import Array
 from jaxtyping import Float, Inexact
 
 HIGHEST = jax.lax.Precision.HIGHEST
-HORIZON = 1e-6  # smallest third coordinate: what lies behind the horizon is sent far away, and stays finite
+HORIZON = 1e-6  # smallest third coordinate: points behind the horizon are sent far away and stay finite
 
 Numbers = Array | np.ndarray
 Scalars = float | int | Inexact[Numbers, "..."]  # one number, or one for each map of a batch
@@ -27,29 +25,29 @@ def _float32(value) -> Array:
 
 
 def _rows(*entries) -> Array:
-    """A (..., 3, 3) matrix from nine scalars or equally batched arrays, row by row."""
+    """Builds a (..., 3, 3) matrix from nine scalars or equally batched arrays, row by row."""
     entries = [_float32(entry) for entry in entries]
     shape = jnp.broadcast_shapes(*(entry.shape for entry in entries))
     return jnp.stack([jnp.broadcast_to(entry, shape) for entry in entries], axis=-1).reshape(*shape, 3, 3)
 
 
 def identity() -> Float[Array, "3 3"]:
-    """The map that moves nothing."""
+    """Returns the map that moves nothing."""
     return jnp.eye(3, dtype=jnp.float32)
 
 
 def translation(x: Scalars, y: Scalars) -> Maps:
-    """Moves by (x, y) pixels."""
+    """Builds the map that moves by (x, y) pixels."""
     return _rows(1, 0, x, 0, 1, y, 0, 0, 1)
 
 
 def scaling(x: Scalars, y: Scalars | None = None) -> Maps:
-    """Multiplies coordinates by x and y (by x both, if y is None); (0, 0) stays where it is."""
+    """Builds the map that multiplies coordinates by x and y (by x both, if y is None); (0, 0) stays fixed."""
     return _rows(x, 0, 0, 0, x if y is None else y, 0, 0, 0, 1)
 
 
 def rotation(angle: Scalars, centre=(0.0, 0.0)) -> Maps:
-    """Turns by `angle` radians about `centre` (x, y).
+    """Builds the map that turns by `angle` radians about `centre` (x, y).
 
     A positive angle takes the x axis towards the y axis; as y points down, that looks clockwise on a screen.
     """
@@ -57,13 +55,16 @@ def rotation(angle: Scalars, centre=(0.0, 0.0)) -> Maps:
 
 
 def similarity(*, angle: Scalars = 0.0, scale: Scalars = 1.0, shift=(0.0, 0.0), centre=(0.0, 0.0)) -> Maps:
-    """p -> scale R(angle) (p - centre) + centre + shift; angle in radians as in `rotation`, shift and centre (x, y)."""
+    """Builds p -> scale R(angle) (p - centre) + centre + shift.
+
+    angle is in radians as in `rotation`; shift and centre are (x, y). All may carry the same batch axes.
+    """
     cosine, sine = _float32(scale) * jnp.cos(_float32(angle)), _float32(scale) * jnp.sin(_float32(angle))
     return affine(cosine, -sine, sine, cosine, shift=shift, centre=centre)
 
 
 def affine(xx: Scalars, xy: Scalars, yx: Scalars, yy: Scalars, *, shift=(0.0, 0.0), centre=(0.0, 0.0)) -> Maps:
-    """p -> [[xx, xy], [yx, yy]] (p - centre) + centre + shift. All arguments may carry the same batch axes."""
+    """Builds p -> [[xx, xy], [yx, yy]] (p - centre) + centre + shift. All arguments may carry the same batch axes."""
     centre_x, centre_y = _float32(centre[0]), _float32(centre[1])
     linear = _rows(xx, xy, 0, yx, yy, 0, 0, 0, 1)
     return compose(translation(centre_x + _float32(shift[0]), centre_y + _float32(shift[1])), linear,
@@ -71,11 +72,12 @@ def affine(xx: Scalars, xy: Scalars, yx: Scalars, yy: Scalars, *, shift=(0.0, 0.
 
 
 def homography(source: Float[Numbers, "*lead 4 2"], destination: Float[Numbers, "*lead 4 2"]) -> Maps:
-    """The projective map that takes four points to four others, exactly; its last entry is 1 or, if need be, -1.
+    """Builds the projective map that takes four points to four others, exactly; its last entry is 1 or, if necessary,
+    -1.
 
-    No three points of either four may lie on a line; the result is not finite then.
-    Both fours are written in the projective frame of the first three points, whose coordinates of the fourth are
-    three weights: closed form, so that no batched solver runs inside a training step.
+    No three points of either four may lie on a line; the result is not finite then. Both fours are written in the
+    projective frame of the first three points, in which three weights represent the fourth. The closed form keeps
+    batched solvers out of the training step.
     """
     source, destination = _float32(source), _float32(destination)
 
@@ -98,7 +100,7 @@ def homography(source: Float[Numbers, "*lead 4 2"], destination: Float[Numbers, 
 
 
 def compose(first: AnyMaps, *others: AnyMaps) -> Maps:
-    """The map that applies the rightmost argument first: move_points(compose(a, b), p) is a of b of p."""
+    """Returns the map that applies the rightmost argument first: move_points(compose(a, b), p) is a of b of p."""
     result = _float32(first)
     for other in others:
         result = jnp.matmul(result, _float32(other), precision=HIGHEST)
@@ -106,7 +108,7 @@ def compose(first: AnyMaps, *others: AnyMaps) -> Maps:
 
 
 def invert(maps: AnyMaps) -> Maps:
-    """The inverse maps, new pixels -> old, by cofactors. Not finite where a map is singular."""
+    """Inverts maps, new pixels -> old, by cofactors. The result is not finite where a map is singular."""
     maps = _float32(maps)
     a, b, c = maps[..., 0, :], maps[..., 1, :], maps[..., 2, :]
     cofactors = jnp.stack([jnp.cross(b, c), jnp.cross(c, a), jnp.cross(a, b)], axis=-1)
@@ -114,96 +116,37 @@ def invert(maps: AnyMaps) -> Maps:
 
 
 def index_grid(stride: float | int) -> Float[Array, "3 3"]:
-    """Image -> heatmap pixels as index / stride, as in the official HRNet and RegDA code."""
+    """Builds the map from image to heatmap pixels as index / stride, as in the official HRNet and RegDA code."""
     return scaling(1 / stride)
 
 
 def half_pixel_grid(stride: float | int) -> Float[Array, "3 3"]:
-    """Image -> heatmap pixels as (index + 0.5) / stride - 0.5: both arrays cover the same area of the image."""
+    """Builds the map from image to heatmap pixels as (index + 0.5) / stride - 0.5.
+
+    Both arrays then cover the same area of the image.
+    """
     offset = 0.5 / stride - 0.5
     return compose(translation(offset, offset), scaling(1 / stride))
 
 
 def conjugate(maps: AnyMaps, grid: Float[Numbers, "3 3"]) -> Maps:
-    """A map of image pixels as a map of heatmap pixels. grid: image -> heatmap, one of the two named grids."""
+    """Returns a map of image pixels as a map of heatmap pixels.
+
+    grid: image -> heatmap, one of the two named grids.
+    """
     return compose(grid, maps, invert(grid))
 
 
 def local_scale(maps: Float[Numbers, "*lead 3 3"], points: Float[Numbers, "*lead 2"]) -> Float[Array, "*lead"]:
-    """How much a map stretches lengths about a point: the root of the determinant of its derivative there."""
+    """Computes how much a map stretches lengths about a point: the root of the determinant of its derivative there."""
     maps, points = _float32(maps), _float32(points)
     third = maps[..., 2, 0] * points[..., 0] + maps[..., 2, 1] * points[..., 1] + maps[..., 2, 2]
     a, b, c = maps[..., 0, :], maps[..., 1, :], maps[..., 2, :]
     return jnp.sqrt(jnp.abs((a * jnp.cross(b, c)).sum(-1)) / jnp.maximum(third, HORIZON) ** 3)
 
 
-class ThinPlateSpline(NamedTuple):
-    """A smooth map that takes control points to control points (Bookstein 1989), and the same fitted backwards.
-
-    Coefficients are N weights of r^2 log r^2, then one constant and two slopes, for x and y, in units of the spread
-    of the control points they belong to.
-    """
-
-    source: Float[Array, "*lead controls 2"]
-    destination: Float[Array, "*lead controls 2"]
-    forward: Float[Array, "*lead coefficients 2"]
-    backward: Float[Array, "*lead coefficients 2"]
-
-
-def fit_thin_plate_spline(
-    source: Float[Numbers, "*lead controls 2"], destination: Float[Numbers, "*lead controls 2"], *,
-    smoothing: float | int = 0.0,
-) -> ThinPlateSpline:
-    """The thin-plate spline from source to destination control points, in pixels.
-
-    smoothing: 0 meets every control point; above that, bending is paid for (in units of the points' spread) and the
-    points are met nearly. At least three control points, not all on a line; the result is not finite otherwise.
-    """
-    if smoothing < 0 or source.shape[-2] < 3:
-        raise ValueError(f"a spline needs 3 control points and a smoothing of at least 0, got {source.shape[-2]} "
-                         f"and {smoothing}")
-    source, destination = _float32(source), _float32(destination)
-    return ThinPlateSpline(source, destination, _fit_spline(source, destination, smoothing),
-                           _fit_spline(destination, source, smoothing))
-
-
-def _spline_basis(points: Array, controls: Array) -> Array:
-    """(..., P, N + 3): r^2 log r^2 to each control point, one, x, y, all in units of the controls' spread."""
-    middle = controls.mean(-2, keepdims=True)
-    spread = jnp.sqrt(jnp.square(controls - middle).mean((-2, -1), keepdims=True))
-    points, controls = (points - middle) / spread, (controls - middle) / spread
-    squared = sum(jnp.square(points[..., :, None, axis] - controls[..., None, :, axis]) for axis in (0, 1))
-    bending = squared * jnp.log(jnp.maximum(squared, 1e-12))
-    return jnp.concatenate([bending, jnp.ones_like(points[..., :1]), points], -1)
-
-
-def _fit_spline(controls: Array, values: Array, smoothing: float) -> Array:
-    basis = _spline_basis(controls, controls)
-    count = controls.shape[-2]
-    bending, linear = basis[..., :count], basis[..., count:]
-    bending = bending + jnp.broadcast_to(smoothing * jnp.eye(count, dtype=jnp.float32), bending.shape)
-    corner = jnp.zeros((*basis.shape[:-2], 3, 3), jnp.float32)
-    system = jnp.concatenate([jnp.concatenate([bending, linear], -1),
-                              jnp.concatenate([linear.swapaxes(-1, -2), corner], -1)], -2)
-    return jnp.linalg.solve(system, jnp.concatenate([values, jnp.zeros_like(values[..., :3, :])], -2))
-
-
-def _along_spline(points: Array, controls: Array, coefficients: Array) -> Array:
-    return jnp.matmul(_spline_basis(points, controls), coefficients, precision=HIGHEST)
-
-
-def _against_spline(points: Array, spline: ThinPlateSpline, corrections: int = 3) -> Array:
-    """Where the spline takes `points` from. The backward fit is exact at the control points only; elsewhere its
-    error, as the forward spline sees it, is taken off the argument a few times."""
-    aim = points
-    for _ in range(corrections):
-        reached = _along_spline(_along_spline(aim, spline.destination, spline.backward), spline.source, spline.forward)
-        aim = aim + (points - reached)
-    return _along_spline(aim, spline.destination, spline.backward)
-
-
 def _project(maps: Array, points: Array) -> Array:
-    """Points (..., N, 2) under maps with the same or no leading axes, without a dot: exact on every accelerator."""
+    """Moves points (..., N, 2) by maps with the same or no leading axes, without a dot: exact on every accelerator."""
     lead = jnp.broadcast_shapes(maps.shape[:-2], points.shape[:-2])
     maps = jnp.broadcast_to(maps, (*lead, 3, 3))[..., None, :, :]
     points = jnp.broadcast_to(points, (*lead, *points.shape[-2:]))
@@ -213,43 +156,42 @@ def _project(maps: Array, points: Array) -> Array:
 
 
 def move_points(
-    maps: Float[Numbers, "*#lead 3 3"] | ThinPlateSpline, points: Float[Numbers, "*#lead points 2"]
+    maps: Float[Numbers, "*#lead 3 3"], points: Float[Numbers, "*#lead points 2"]
 ) -> Float[Array, "*_ points 2"]:
-    """Points (..., N, 2) under maps (..., 3, 3) or a spline; leading axes broadcast.
+    """Moves points (..., N, 2) by maps (..., 3, 3); leading axes broadcast.
 
-    Points behind a homography's horizon come out finite and far outside any image.
+    Points behind a homography's horizon are finite and far outside any image.
     """
-    points = _float32(points)
-    if isinstance(maps, ThinPlateSpline):
-        return _along_spline(points, maps.source, maps.forward)
-    return _project(_float32(maps), points)
+    return _project(_float32(maps), _float32(points))
 
 
 def warp(
     images: Float[Array, "batch height width channels"],
-    maps: Float[Numbers, "batch 3 3"] | Float[Numbers, "3 3"] | ThinPlateSpline,
+    maps: Float[Numbers, "batch 3 3"] | Float[Numbers, "3 3"],
     *,
     size: tuple[int, int] | None = None,
     fill: float | int | None = 0.0,
     method: str = "bilinear",
 ) -> Float[Array, "batch new_height new_width channels"]:
-    """Images moved by maps from old pixels to new: what was at p is at maps(p).
+    """Moves images by maps from old pixels to new: the value at p goes to maps(p).
 
-    size: (height, width) of the result, by default that of the images. fill, method: see `sample`. Differentiable with
-    respect to images and (bilinear) maps. Shrinking does not smooth the image first.
+    Differentiable with respect to images and (bilinear) maps. Shrinking does not smooth the image first.
+
+    Args:
+        images: (B, H, W, C).
+        maps: one, or one for each image.
+        size: (height, width) of the result, by default that of the images.
+        fill, method: see `sample`.
     """
     batch, height, width, channels = images.shape
     new_height, new_width = size or (height, width)
     pixels = pixel_grid(new_height, new_width)
-    if isinstance(maps, ThinPlateSpline):
-        origins = _against_spline(jnp.broadcast_to(pixels, (batch, *pixels.shape)), maps)
-    else:
-        origins = _project(jnp.broadcast_to(invert(maps), (batch, 3, 3)), pixels)
+    origins = _project(jnp.broadcast_to(invert(maps), (batch, 3, 3)), pixels)
     return sample(images, origins, fill=fill, method=method).reshape(batch, new_height, new_width, channels)
 
 
 def pixel_grid(height: int, width: int) -> Float[Array, "pixels 2"]:
-    """The centres (x, y) of all pixels of an image, row after row."""
+    """Returns the centres (x, y) of all pixels of an image, row after row."""
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     return jnp.asarray(np.stack([x.ravel(), y.ravel()], -1))
 
@@ -261,17 +203,25 @@ def sample(
     fill: float | int | None = 0.0,
     method: str = "bilinear",
 ) -> Float[Array, "batch points channels"]:
-    """The values of images at points (x, y) in pixels, one list of points for each image.
+    """Samples images at points (x, y) in pixels, one list of points for each image.
 
-    fill: the value of everything outside, or None to repeat the border. method: "bilinear" or "nearest".
     Differentiable with respect to images and (bilinear) points; interpolates in float32 and returns the dtype of the
-    images. Raises ValueError for another method.
+    images.
+
+    Args:
+        images: (B, H, W, C).
+        points: (B, N, 2).
+        fill: the value of everything outside, or None to repeat the border.
+        method: "bilinear" or "nearest".
+
+    Raises:
+        ValueError: for another method.
     """
     if method not in ("bilinear", "nearest"):
         raise ValueError(f"method is 'bilinear' or 'nearest', got {method!r}")
     batch, height, width, channels = images.shape
 
-    # One pixel all round makes the outside an ordinary pixel: no masks, and the border blends into it.
+    # A frame of one pixel makes the outside an ordinary pixel: no masks, and the border blends into it.
     outside = {"mode": "edge"} if fill is None else {"constant_values": fill}
     framed = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), **outside)
     flat = framed.reshape(batch, (height + 2) * (width + 2), channels)
@@ -306,5 +256,11 @@ def warp_heatmaps(
     image_maps: Float[Numbers, "batch 3 3"] | Float[Numbers, "3 3"],
     grid: Float[Numbers, "3 3"],
 ) -> Float[Array, "batch height width keypoints"]:
-    """Heatmaps moved as their images are: `image_maps` in image pixels, `grid` from image to heatmap pixels."""
+    """Moves heatmaps as their images are moved.
+
+    Args:
+        heatmaps: (B, h, w, K).
+        image_maps: in image pixels.
+        grid: from image to heatmap pixels.
+    """
     return warp(heatmaps, conjugate(image_maps, grid))

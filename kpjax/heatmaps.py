@@ -1,8 +1,8 @@
 """Keypoints to heatmaps, and heatmaps to keypoints.
 
-Points are (x, y). Heatmap pixels have the centre of the top-left cell at (0, 0); how they lie in the image is said by a
-grid of `kpjax.geometry`: "index" (heatmap = image / stride, as in the official HRNet and RegDA) or "half_pixel" (both
-cover the same area). Heatmaps are (batch, height, width, keypoints).
+Points are (x, y). Heatmap pixels have the centre of the top-left cell at (0, 0). A grid of `kpjax.geometry` relates
+them to the image: "index" (heatmap = image / stride, as in the official HRNet and RegDA) or "half_pixel" (both cover
+the same area). Heatmaps are (batch, height, width, keypoints).
 """
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -25,10 +25,14 @@ Decoder = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
 def gaussian_profile(
     centres: Float[Array, "*batch keypoints"], cells: int, sigma: float, *, window: float | None = 3.0
 ) -> Float[Array, "*batch {cells} keypoints"]:
-    """Gaussians along one axis, peak 1: exp(-(i - centre)^2 / (2 sigma^2)) for i = 0 ... cells - 1, float32.
+    """Computes Gaussians along one axis, peak 1: exp(-(i - centre)^2 / (2 sigma^2)) for i = 0 ... cells - 1, float32.
 
-    window: zero further than window * sigma from the cell nearest to the centre, which makes the support the same
-    number of cells for every centre; None keeps the tails.
+    Args:
+        centres: in cells.
+        cells: length of the axis.
+        sigma: in cells.
+        window: zero further than window * sigma from the cell nearest to the centre, so that every centre has a support
+            of the same number of cells; None keeps the tails.
     """
     centres = centres.astype(jnp.float32)[..., None, :]
     shape = (*centres.shape[:-2], cells, centres.shape[-1])
@@ -47,12 +51,14 @@ def gaussian_bumps(
     window: float | None = 3.0,
     cutoff: float = 0.0,
 ) -> Float[Array, "*batch height width keypoints"]:
-    """A Gaussian of peak 1 at each centre, not normalised, as the outer product of two profiles. Float32.
+    """Renders a Gaussian of peak 1 at each centre, not normalised, as the outer product of two profiles. Float32.
 
-    centres: (x, y) in heatmap pixels, anywhere; what lies outside the map is cut off without compensation.
-    size: (height, width) of the map. sigma: in heatmap pixels.
-    window: half the side of the square support in sigmas (official HRNet: 3); None for no window.
-    cutoff: values <= cutoff become 0 (0.01 in the fast generator of the official RegDA).
+    Args:
+        centres: (x, y) in heatmap pixels, anywhere; parts outside the map are cut off without compensation.
+        size: (height, width) of the map.
+        sigma: in heatmap pixels.
+        window: half the side of the square support in sigmas (official HRNet: 3); None for no window.
+        cutoff: values <= cutoff become 0 (0.01 in the fast generator of the official RegDA).
     """
     height, width = size
     columns = gaussian_profile(centres[..., 0], width, sigma, window=window)
@@ -64,9 +70,14 @@ def gaussian_bumps(
 def image_to_heatmap(
     image_size: tuple[int, int], heatmap_size: tuple[int, int], grid: Grid = "index"
 ) -> Float[Array, "3 3"]:
-    """The map from image pixels to heatmap pixels. Sizes are (height, width).
+    """Builds the map from image pixels to heatmap pixels.
 
-    Raises InputError if the two sizes differ by more than one stride.
+    Args:
+        image_size, heatmap_size: (height, width).
+        grid: "index" or "half_pixel".
+
+    Raises:
+        InputError: if the two sizes differ by more than one stride.
     """
     strides = tuple(image / heatmap for image, heatmap in zip(image_size, heatmap_size, strict=True))
     if strides[0] != strides[1]:
@@ -82,10 +93,15 @@ def keypoint_cells(
     heatmap_size: tuple[int, int],
     grid: Grid = "index",
 ) -> Float[Array, "*batch keypoints 2"]:
-    """The heatmap cell of each keypoint, float32 whole numbers, also for keypoints outside the map.
+    """Returns the heatmap cell of each keypoint, float32 whole numbers, also for keypoints outside the map.
 
-    keypoints: (x, y) in image pixels. On the index grid the half-way rule is the official one, truncation of u / stride
-    + 0.5 toward zero (so u in (-1.5, -0.5) strides still falls into cell 0); on the half-pixel grid the nearest cell.
+    On the index grid the half-way rule is the official one, truncation of u / stride + 0.5 toward zero (so u in (-1.5,
+    -0.5) strides still falls into cell 0); on the half-pixel grid it is the nearest cell.
+
+    Args:
+        keypoints: (x, y) in image pixels.
+        image_size, heatmap_size: (height, width).
+        grid: "index" or "half_pixel".
     """
     moved = geometry.move_points(image_to_heatmap(image_size, heatmap_size, grid), keypoints.astype(jnp.float32))
     return jnp.trunc(moved + 0.5) if grid == "index" else jnp.floor(moved + 0.5)
@@ -103,16 +119,22 @@ def gaussian_targets(
     window: float | None = 3.0,
     keep: Literal["centre", "window"] = "centre",
 ) -> tuple[Float[Array, "*batch height width keypoints"], Float[Array, "*batch keypoints"]]:
-    """Target heatmaps of labelled keypoints, and the weight of each keypoint.
+    """Renders target heatmaps of labelled keypoints, and returns the weight of each keypoint.
 
-    keypoints: (x, y) in image pixels. visible: weights in {0, 1}. sigma: in heatmap pixels.
-    rounded: the Gaussian stands on the keypoint's cell (`keypoint_cells`); otherwise on its sub-pixel position.
-    keep: the weight is 0 if the cell lies outside the map ("centre", the official RegDA) or only if the whole window
-    does ("window", the official HRNet with its asymmetry by one cell: a window that ends right before cell 0 keeps its
-    weight with an empty map; with `window=None` no keypoint is dropped).
+    Args:
+        keypoints: (x, y) in image pixels.
+        visible: weights in {0, 1}.
+        image_size, heatmap_size: (height, width).
+        sigma: in heatmap pixels.
+        grid: "index" or "half_pixel".
+        rounded: the Gaussian stands on the keypoint's cell (`keypoint_cells`); otherwise on its sub-pixel position.
+        window: see `gaussian_bumps`.
+        keep: the weight is 0 if the cell lies outside the map ("centre", the official RegDA) or only if the whole
+            window does ("window", the official HRNet). The latter is asymmetric by one cell: a window that ends right
+            before cell 0 keeps its weight with an empty map. With `window=None` it drops no keypoint.
 
-    Returns (targets, weights), float32. A keypoint of weight 0 has an empty map whatever its coordinates are, NaN
-    included.
+    Returns:
+        (targets, weights), float32. A keypoint of weight 0 has an empty map whatever its coordinates are, NaN included.
     """
     height, width = heatmap_size
     keypoints = jnp.where(visible[..., None] > 0.5, keypoints.astype(jnp.float32), 0.0)
@@ -137,14 +159,14 @@ def gaussian_targets(
 def spatial_softmax(
     logits: Float[Array, "batch height width keypoints"],
 ) -> Float[Array, "batch height width keypoints"]:
-    """The softmax of each keypoint's map over all of its cells, in float32."""
+    """Computes the softmax of each keypoint's map over all of its cells, in float32."""
     return jax.nn.softmax(logits.astype(jnp.float32), axis=(1, 2))
 
 
 def _peaks(
     heatmaps: Float[Array, "batch height width keypoints"],
 ) -> tuple[Int[Array, "batch keypoints"], Int[Array, "batch keypoints"], Float[Array, "batch keypoints"]]:
-    """Column, row and value of each map's maximum; of equal maxima the first in reading order."""
+    """Returns column, row and value of each map's maximum; of equal maxima the first in reading order."""
     batch, height, width, keypoints = heatmaps.shape
     flat = heatmaps.reshape(batch, height * width, keypoints)
     index = jnp.argmax(flat, axis=1)
@@ -156,7 +178,7 @@ def _reader(
     columns: Int[Array, "batch keypoints"],
     rows: Int[Array, "batch keypoints"],
 ) -> Callable[[int, int], jax.Array]:
-    """(dx, dy) -> the values (batch, keypoints) of the maps that far from (columns, rows), with the border repeated."""
+    """Returns a function (dx, dy) -> values (batch, keypoints) of the maps at that offset, with the border repeated."""
     batch, height, width, keypoints = heatmaps.shape
     flat = heatmaps.reshape(batch, height * width, keypoints)
 
@@ -168,7 +190,7 @@ def _reader(
 
 
 def _interior(heatmaps, columns, rows):
-    """Where the official code refines, 1 < p < size - 1: not at cells 0, 1 and the last, of either axis."""
+    """Returns where the official code refines, 1 < p < size - 1: not at cells 0, 1 and the last, of either axis."""
     _, height, width, _ = heatmaps.shape
     return (columns > 1) & (columns < width - 1) & (rows > 1) & (rows < height - 1)
 
@@ -180,10 +202,10 @@ def _points(columns, rows) -> Float[Array, "batch keypoints 2"]:
 def decode_argmax(
     heatmaps: Float[Array, "batch height width keypoints"], *, strict_positive: bool = False
 ) -> tuple[Float[Array, "batch keypoints 2"], Float[Array, "batch keypoints"]]:
-    """The cell of each map's maximum, of equal maxima the first in reading order, and the maximum.
+    """Returns the cell of each map's maximum, of equal maxima the first in reading order, and the maximum.
 
     strict_positive: a map whose maximum is not positive gives (0, 0), as in the official HRNet and RegDA. Maps that are
-    read through a softmax have no zero level, and the rule then misfires.
+        read through a softmax have no zero level, and the rule then misfires.
 
     Returns points (x, y) in heatmap pixels and scores, float32.
     """
@@ -196,10 +218,10 @@ def decode_argmax(
 def decode_quarter_offset(
     heatmaps: Float[Array, "batch height width keypoints"], *, strict_positive: bool = False
 ) -> tuple[Float[Array, "batch keypoints 2"], Float[Array, "batch keypoints"]]:
-    """`decode_argmax`, then a quarter of a pixel toward the larger neighbour in x and in y.
+    """Refines `decode_argmax` by a quarter of a pixel toward the larger neighbour in x and in y.
 
-    There is no shift at cells 0, 1 and the last of an axis (the official rule, for both axes at once).
-    Source: Newell et al. 2016 and the official HRNet.
+    There is no shift at cells 0, 1 and the last of an axis (the official rule, for both axes at once). Source: Newell
+    et al. 2016 and the official HRNet.
     """
     heatmaps = heatmaps.astype(jnp.float32)
     columns, rows, scores = _peaks(heatmaps)
@@ -210,7 +232,7 @@ def decode_quarter_offset(
 
 
 def _blur(heatmaps: Float[Array, "batch height width keypoints"], sigma: float):
-    """A Gaussian blur with zeros outside, of OpenCV's kernel for that sigma (11 cells for 2, 17 for 3)."""
+    """Blurs with a Gaussian, zeros outside, of OpenCV's kernel for that sigma (11 cells for 2, 17 for 3)."""
     radius = max(1, round((sigma - 0.8) / 0.3 + 1))
     sigma = 0.3 * (radius - 1) + 0.8
     weights = jnp.exp(-jnp.square(jnp.arange(-radius, radius + 1, dtype=jnp.float32)) / (2 * sigma**2))
@@ -228,19 +250,23 @@ def _blur(heatmaps: Float[Array, "batch height width keypoints"], sigma: float):
 
 def decode_dark(
     heatmaps: Float[Array, "batch height width keypoints"], *, sigma: float = 2.0, blur: bool = True,
-    longest: float | None = 1.0,
+    max_step: float | None = 1.0,
 ) -> tuple[Float[Array, "batch keypoints 2"], Float[Array, "batch keypoints"]]:
-    """The arg-max refined by one Newton step on the logarithm of the blurred map (a Gaussian is met exactly).
+    """Refines the arg-max by one Newton step on the logarithm of the blurred map, exact for a Gaussian.
 
-    heatmaps: non-negative up to noise; values below 1e-10 are raised to it. Logits belong through `spatial_softmax`.
-    sigma: of the targets in heatmap pixels, it sets the blur; blur=False for maps that are smooth already.
-    No step at cells 0, 1 and the last two of an axis, nor where the logarithm is not strictly concave: the Newton step
-    would then lead away from the maximum.
-    longest: heatmap pixels that the step may have along each axis; None, as in the official code, leads any distance
-    away on a map that is nearly flat.
+    No step is taken at cells 0, 1 and the last two of an axis, nor where the logarithm is not strictly concave: it
+    would lead away from the maximum. Source: Zhang et al. 2020 (DARK), with the finite differences of its official
+    code.
 
-    Returns points (x, y) in heatmap pixels and the maxima of the maps as given, float32.
-    Source: Zhang et al. 2020 (DARK), with the finite differences of its official code.
+    Args:
+        heatmaps: non-negative up to noise; values below 1e-10 are raised to it. Logits need `spatial_softmax` first.
+        sigma: of the targets in heatmap pixels; it sets the blur.
+        blur: False for maps that are already smooth.
+        max_step: largest refinement along each axis, in heatmap pixels. None, as in the official code, allows any
+            distance, which is far on a nearly flat map.
+
+    Returns:
+        Points (x, y) in heatmap pixels and the maxima of the maps as given, float32.
     """
     heatmaps = heatmaps.astype(jnp.float32)
     columns, rows, scores = _peaks(heatmaps)
@@ -260,15 +286,15 @@ def decode_dark(
     steady &= (columns < width - 2) & (rows < height - 2)
     divisor = jnp.where(steady, determinant, 1.0)
     step = jnp.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], -1) / divisor[..., None]
-    if longest is not None:
-        step = jnp.clip(step, -longest, longest)
+    if max_step is not None:
+        step = jnp.clip(step, -max_step, max_step)
     return _points(columns, rows) + jnp.where(steady[..., None], step, 0.0), scores
 
 
 def decode_soft_argmax(
     heatmaps: Float[Array, "batch height width keypoints"], *, temperature: float = 1.0
 ) -> tuple[Float[Array, "batch keypoints 2"], Float[Array, "batch keypoints"]]:
-    """The mean position under softmax(heatmaps / temperature), differentiable.
+    """Computes the mean position under softmax(heatmaps / temperature), differentiable.
 
     Returns points (x, y) in heatmap pixels and the largest probability of each map, float32.
     """
@@ -286,7 +312,7 @@ def decode_soft_argmax(
 
 
 class Codec(NamedTuple):
-    """What encodes keypoints as heatmaps also decodes them, on one grid and with one sigma."""
+    """The encoder of keypoints as heatmaps and their decoder, on one grid and with one sigma."""
 
     encode: Callable[[Example], tuple[jax.Array, jax.Array]]  # a batch -> targets (B, h, w, K), weights (B, K)
     decode: Decoder  # heatmaps -> keypoints (B, K, 2) in image pixels, scores (B, K)
@@ -304,10 +330,17 @@ def codec(
     window: float | None = 3.0,
     keep: Literal["centre", "window"] = "centre",
 ) -> Codec:
-    """The codec of `gaussian_targets` and a decoder (one of this module, or any function of the same signature).
+    """Builds the codec of `gaussian_targets` and a decoder.
 
-    image_size, heatmap_size: a side, or (height, width). sigma: in heatmap pixels.
-    Raises InputError if the sizes differ by more than one stride.
+    Args:
+        image_size, heatmap_size: a side, or (height, width).
+        sigma: in heatmap pixels.
+        grid: "index" or "half_pixel".
+        decoder: one of this module, or any function of the same signature.
+        rounded, window, keep: see `gaussian_targets`.
+
+    Raises:
+        InputError: if the sizes differ by more than one stride.
     """
     image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
     heatmap_size = (heatmap_size, heatmap_size) if isinstance(heatmap_size, int) else heatmap_size

@@ -13,11 +13,20 @@ LearningRate = Schedule | Mapping[str, Schedule]  # one for all parameters, or o
 def descend(
     optimizer: optax.GradientTransformation, gradient, optimizer_state, params, learning_rate: LearningRate, step
 ) -> tuple[Any, Any]:
-    """One step against `gradient`: (new parameters, new optimizer state).
+    """Takes one step against `gradient`: (new parameters, new optimizer state).
 
-    optimizer: without its learning rate, for example `optax.trace(0.9)` or `optax.scale_by_adam()`.
-    learning_rate: a schedule, or one for each top-level name of `params` (raises KeyError if one is missing).
-    step: () int32. Strict dtype promotion is relaxed in here only: optax counts in int32 and multiplies with floats.
+    Strict dtype promotion is relaxed in here only: optax counts in int32 and multiplies with floats.
+
+    Args:
+        optimizer: without its learning rate, for example `optax.trace(0.9)` or `optax.scale_by_adam()`.
+        gradient: a tree like `params`.
+        optimizer_state: of `optimizer`.
+        params: the parameters.
+        learning_rate: a schedule, or one for each top-level name of `params`.
+        step: () int32.
+
+    Raises:
+        KeyError: for a top-level name without a schedule.
     """
     with jax.numpy_dtype_promotion("standard"):
         direction, optimizer_state = optimizer.update(gradient, optimizer_state, params)
@@ -34,5 +43,5 @@ def descend(
 
 
 def ema(average, current, decay: float):
-    """The exponential moving average of two equal trees: decay * average + (1 - decay) * current."""
+    """Computes the exponential moving average of two equal trees: decay * average + (1 - decay) * current."""
     return optax.incremental_update(current, average, step_size=1 - decay)

@@ -1,4 +1,4 @@
-"""The nouns: what an example, a skeleton, a method and a prediction are."""
+"""The nouns of the library: examples, skeletons, predictions and methods."""
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -27,17 +27,20 @@ class Example(NamedTuple):
 class Prediction(NamedTuple):
     """Keypoints of a batch."""
 
-    keypoints: jax.Array  # (B, K, 2) float32, in pixels of the images that were given
-    scores: jax.Array  # (B, K) float32, the higher the surer; the scale depends on the method
+    keypoints: jax.Array  # (B, K, 2) float32, in pixels of the given images
+    scores: jax.Array  # (B, K) float32, higher is more certain; the scale depends on the method
     heatmaps: tuple[jax.Array, ...]  # one (B, h, w, k) per group of keypoints; () if the method has none
 
 
 @dataclass(frozen=True)
 class Skeleton:
-    """What a dataset's keypoints are called and how they belong together.
+    """Names of a dataset's keypoints, and relations between them.
 
-    names: one per keypoint. edges: pairs of indices to draw. flip: the index of each keypoint's mirror image, its own
-    inverse; empty if a mirrored image is no valid example. groups: named sets of indices to report together.
+    names: one per keypoint.
+    edges: pairs of indices to draw.
+    flip: the index of each keypoint's mirror image, its own inverse; empty if horizontal flips are invalid.
+    groups: named sets of indices to report together.
+
     Raises InputError for a name that occurs twice, an index out of range, or a flip that is not its own inverse.
     """
 
@@ -65,7 +68,7 @@ class Skeleton:
                 raise InputError(f"skeleton: group {name!r} has an index outside the {count} keypoints: {members}")
 
     def index(self, name: str) -> int:
-        """The number of the keypoint called `name`. Raises InputError that lists the known names."""
+        """Returns the number of the keypoint called `name`. Raises InputError that lists the known names."""
         if name not in self.names:
             raise InputError(f"keypoint {name!r} is unknown; the skeleton has {', '.join(self.names)}")
         return self.names.index(name)
@@ -78,9 +81,9 @@ Metrics = Mapping[str, jax.Array]  # float32 scalars: loss/total, loss/<term> un
 
 
 class Trained(NamedTuple):
-    """The part of a state that `Method.predict` reads, and all that is left of a finished run.
+    """The part of a state that `Method.predict` reads, and all that remains of a finished run.
 
-    A state may be passed wherever a Trained is asked for: both have these two fields.
+    A state may be passed wherever a Trained is expected: both have these two fields.
     """
 
     variables: Variables
@@ -102,11 +105,11 @@ class Method(NamedTuple):
 
 
 def named_key(key: jax.Array, name: str) -> jax.Array:
-    """A key of its own for a named stage, stream or network, the same in every process."""
+    """Derives the key of a named stage, stream or network, the same in every process."""
     return jax.random.fold_in(key, crc32(name.encode()))
 
 
 def skeleton_from_json(stored: Mapping[str, Any]) -> Skeleton:
-    """The skeleton whose `dataclasses.asdict` was written as JSON."""
+    """Builds the skeleton whose `dataclasses.asdict` was written as JSON."""
     return Skeleton(tuple(stored["names"]), tuple((a, b) for a, b in stored["edges"]), tuple(stored["flip"]),
                     {name: tuple(members) for name, members in stored["groups"].items()})

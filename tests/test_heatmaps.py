@@ -11,7 +11,7 @@ from kpjax.errors import InputError
 from kpjax.structures import Example
 
 close = np.testing.assert_allclose
-dark = jax.jit(heatmaps.decode_dark, static_argnames=("blur", "longest"))
+dark = jax.jit(heatmaps.decode_dark, static_argnames=("blur", "max_step"))
 quarter = jax.jit(heatmaps.decode_quarter_offset, static_argnames="strict_positive")
 bumps = jax.jit(heatmaps.gaussian_bumps, static_argnums=(1, 2), static_argnames="window")
 targets_of = jax.jit(heatmaps.gaussian_targets, static_argnames=("image_size", "heatmap_size", "sigma", "keep"))
@@ -144,10 +144,10 @@ def test_the_step_of_dark_is_bounded():
     along = np.full(20, 0.5)
     along[7:12] = 0.9995, 0.9, 1.0, 0.999, 0.9995
     across = np.exp(-np.square(np.arange(20) - 9.0) / 8)
-    drawn = one_map(across[:, None] * along)
-    for longest, x in [(1.0, 10), (0.25, 9.25)]:
-        close(dark(drawn, blur=False, longest=longest)[0][0, 0], (x, 9), atol=1e-5)
-    assert dark(drawn, blur=False, longest=None)[0][0, 0, 0] > 100
+    flat = one_map(across[:, None] * along)
+    for max_step, x in [(1.0, 10), (0.25, 9.25)]:
+        close(dark(flat, blur=False, max_step=max_step)[0][0, 0], (x, 9), atol=1e-5)
+    assert dark(flat, blur=False, max_step=None)[0][0, 0, 0] > 100
 
 
 def test_dark_blurs_as_opencv():

@@ -4,7 +4,7 @@ An augmentation is `(key, example) -> (example, maps)`: a batched Example whose 
 maps (B, 3, 3) from old pixels to new. Keypoints, `scale` and `crop` move with the image, and `visible` becomes 0 for
 points that leave it. Each image has a key of its own, so that the result does not depend on the number of devices.
 
-Geometry is drawn by the functions of `random_maps`; `random_warp` composes any number of them and samples once.
+The functions of `random_maps` draw the geometry; `random_warp` composes any number of them and samples once.
 """
 from collections.abc import Callable
 
@@ -28,14 +28,14 @@ from kpjax.structures import Example, Skeleton
 
 Augment = Callable[[jax.Array, Example], tuple[Example, jax.Array]]
 
-LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, what Pillow calls grey
+LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, Pillow's grey
 
 
 # Composition
 
 
 def no_augmentation() -> Augment:
-    """Changes nothing; the maps are identities."""
+    """Builds the augmentation that changes nothing; its maps are identities."""
 
     def augment(key, example):
         del key
@@ -45,7 +45,7 @@ def no_augmentation() -> Augment:
 
 
 def compose_augmentations(*augments: Augment) -> Augment:
-    """One augmentation after the other, each with a key of its own; every `random_warp` samples the image anew."""
+    """Chains augmentations, each with a key of its own; every `random_warp` samples the image anew."""
 
     def augment(key, example):
         maps = _identities(example)
@@ -58,16 +58,16 @@ def compose_augmentations(*augments: Augment) -> Augment:
 
 
 def on_half(augment: Augment) -> Augment:
-    """Changes every other image of a batch, those of odd position, and leaves the others as they are with identity
-    maps. Each image keeps the draw that it has without `on_half`.
+    """Restricts an augmentation to every other image of a batch, those of odd position; the others get identity maps.
 
-    Exactly half of an even batch, on any number of devices. Costs as much as changing all of them.
+    Each image keeps its draw from `augment`. Exactly half of an even batch changes, on any number of devices, at the
+    cost of changing all of them.
     """
 
     def half(key, example):
         changed, maps = augment(key, example)
-        # All images are changed and half of the results dropped: odd rows cannot be picked out of a sharded batch
-        # without communication when a device holds a single one.
+        # All images are changed and half of the results dropped: picking odd examples out of a sharded batch needs
+        # communication when a device holds a single one.
         odd = jnp.arange(example.image.shape[0]) % 2 == 1
 
         def choose(new, old):
@@ -82,9 +82,15 @@ def regda_augmentation(
     degrees: float, *, area: tuple[float, float] = (0.6, 1.3), jitter: float = 0.25,
     blur: tuple[float, float] = (0.0, 0.8),
 ) -> Augment:
-    """Rotation, square crop, colour jitter, blur: the training pipeline of RegDA (Jiang et al. 2021, official code).
+    """Builds RegDA's training pipeline (Jiang et al. 2021, official code): rotation, square crop, colour jitter, blur.
 
     Rotation and crop are one bilinear sampling here; the official code samples twice, the first time the nearest pixel.
+
+    Args:
+        degrees: the largest rotation, see `draw_rotation`.
+        area: of the crop, see `draw_square_crop`.
+        jitter: see `colour_jitter`.
+        blur: see `random_blur`.
     """
     return compose_augmentations(random_warp(draw_rotation(degrees), draw_square_crop(area)), colour_jitter(jitter),
                                  random_blur(blur))
@@ -94,7 +100,10 @@ def regda_augmentation(
 
 
 def random_warp(*draws: DrawMap, fill: float = 0.0) -> Augment:
-    """Moves every image by maps of its own, drawn in this order and composed, in one bilinear sampling."""
+    """Builds the augmentation that moves every image by drawn maps, composed in this order, in one bilinear sampling.
+
+    Each image draws maps of its own. fill: the value outside the old image.
+    """
 
     def augment(key, example):
         image = _checked(example.image)
@@ -113,10 +122,15 @@ def random_warp(*draws: DrawMap, fill: float = 0.0) -> Augment:
 
 
 def move_example(example: Example, maps: jax.Array, image: jax.Array) -> Example:
-    """A batched example whose image has been moved by `maps` (B, 3, 3) and is now `image` (B, h, w, 3).
+    """Returns a batched example whose image has been moved.
 
     A point outside the area of the new image (pixel 0 spans -0.5 to 0.5) is no longer visible; its coordinates stay
     finite. `scale` is stretched as the map stretches lengths at the middle of the old image.
+
+    Args:
+        example: with the old image.
+        maps: (B, 3, 3), from old pixels to new.
+        image: (B, h, w, 3), the new image.
     """
     height, width = example.image.shape[1:3]
     keypoints = geometry.move_points(maps, example.keypoints)
@@ -130,32 +144,32 @@ def move_example(example: Example, maps: jax.Array, image: jax.Array) -> Example
 
 
 def random_rotation(degrees: float) -> Augment:
-    """`draw_rotation` as an augmentation."""
+    """Builds `draw_rotation` as an augmentation."""
     return random_warp(draw_rotation(degrees))
 
 
 def random_square_crop(area: tuple[float, float] = (0.6, 1.3)) -> Augment:
-    """`draw_square_crop` as an augmentation."""
+    """Builds `draw_square_crop` as an augmentation."""
     return random_warp(draw_square_crop(area))
 
 
 def random_scale_rotation(scale: float = 0.25, degrees: float = 30.0, *, rotated: float = 0.6) -> Augment:
-    """`draw_scale_rotation` as an augmentation."""
+    """Builds `draw_scale_rotation` as an augmentation."""
     return random_warp(draw_scale_rotation(scale, degrees, rotated=rotated))
 
 
 def random_affine(**options) -> Augment:
-    """`draw_affine` as an augmentation, with its options."""
+    """Builds `draw_affine` as an augmentation, with its options."""
     return random_warp(draw_affine(**options))
 
 
 def random_homography(variation: float = 0.15, *, rotation_deviation: float = 0.0) -> Augment:
-    """`draw_homography` as an augmentation."""
+    """Builds `draw_homography` as an augmentation."""
     return random_warp(draw_homography(variation, rotation_deviation=rotation_deviation))
 
 
 def random_flip(skeleton: Skeleton, probability: float = 0.5) -> Augment:
-    """Mirrors left and right, and gives every keypoint the coordinates of its mirror image.
+    """Builds the augmentation that mirrors left and right and gives every keypoint its mirror image's coordinates.
 
     Raises InputError for a skeleton without a flip permutation.
     """
@@ -184,11 +198,11 @@ def random_flip(skeleton: Skeleton, probability: float = 0.5) -> Augment:
 
 
 def colour_jitter(strength: float = 0.25) -> Augment:
-    """Brightness, contrast and saturation, each by a factor U(1 - strength, 1 + strength), in random order, clipped to
-    [0, 1] after each.
+    """Builds the augmentation that changes brightness, contrast and saturation in random order.
 
-    All three blend the image with something: black, its mean grey, its own grey. So each place in the order is one
-    blend whose reference is chosen for each image.
+    Each changes by a factor U(1 - strength, 1 + strength), and is clipped to [0, 1] before the next. All three blend
+    the image with a reference: black, its mean grey, its own grey. So each position in the order is one blend whose
+    reference is chosen for each image.
     """
     _unit_strength("colour jitter", strength)
 
@@ -209,7 +223,7 @@ def colour_jitter(strength: float = 0.25) -> Augment:
 
 
 def random_brightness(strength: float) -> Augment:
-    """Multiplies each image by U(1 - strength, 1 + strength) and clips it to [0, 1]."""
+    """Builds the augmentation that multiplies each image by U(1 - strength, 1 + strength) and clips it to [0, 1]."""
     _unit_strength("random brightness", strength)
 
     def change(keys, images):
@@ -220,7 +234,10 @@ def random_brightness(strength: float) -> Augment:
 
 
 def random_contrast(strength: float) -> Augment:
-    """Stretches each image about its mean grey by U(1 - strength, 1 + strength) and clips it to [0, 1]."""
+    """Builds the augmentation that stretches each image about its mean grey and clips it to [0, 1].
+
+    The factor is U(1 - strength, 1 + strength).
+    """
     _unit_strength("random contrast", strength)
 
     def change(keys, images):
@@ -231,10 +248,10 @@ def random_contrast(strength: float) -> Augment:
 
 
 def random_colour_matrix(strength: float, *, about: tuple[float, float] = (0.0, 0.0)) -> Augment:
-    """Mixes the channels of each image by the identity plus strength * N(0, 1) everywhere, and clips to [0, 1].
+    """Builds the augmentation that mixes the channels of each image and clips it to [0, 1].
 
-    about: the ends between which the grey that stays as it is is drawn, one for each image; about 0 black stays black,
-    about 0.5 a strong mixture turns bright into dark.
+    The mixing matrix is the identity plus strength * N(0, 1) everywhere. about: the range of the grey that stays
+    unchanged, drawn for each image; about 0 black stays black, about 0.5 a strong mixture turns bright into dark.
     """
     strength = at_least_zero("random colour matrix", "strength", strength)
     low, high = interval("random colour matrix", "about", about)
@@ -254,7 +271,10 @@ def random_colour_matrix(strength: float, *, about: tuple[float, float] = (0.0, 
 
 
 def random_noise(strength: float) -> Augment:
-    """Adds Gaussian noise of standard deviation U(0, strength), one for each image, and clips to [0, 1]."""
+    """Builds the augmentation that adds Gaussian noise and clips to [0, 1].
+
+    Its standard deviation is U(0, strength), one for each image.
+    """
     strength = at_least_zero("random noise", "strength", strength)
 
     def change(keys, images):
@@ -269,8 +289,11 @@ def random_noise(strength: float) -> Augment:
 
 
 def random_blur(deviation: tuple[float, float] = (0.0, 0.8)) -> Augment:
-    """Gaussian blur of standard deviation U(*deviation) pixels, one for each image; at the borders the kernel is cut
-    and its sum made one again."""
+    """Builds the augmentation that blurs with a Gaussian of standard deviation U(*deviation) pixels, one for each
+    image.
+
+    At the borders the kernel is cut off and its sum is made one again.
+    """
     low, high = interval("random blur", "deviation", deviation)
 
     def change(keys, images):
@@ -293,7 +316,7 @@ def random_blur(deviation: tuple[float, float] = (0.0, 0.8)) -> Augment:
 
 
 def _keys(key: jax.Array, image: jax.Array) -> jax.Array:
-    """A key for each image of a batch."""
+    """Splits a key into one for each image of a batch."""
     return jax.random.split(key, image.shape[0])
 
 
@@ -309,7 +332,7 @@ def _checked(image: jax.Array) -> jax.Array:
 
 
 def _appearance(change: Callable[[jax.Array, jax.Array], jax.Array]) -> Augment:
-    """An augmentation that moves nothing, from `(keys (B,), images (B, 3, H, W) float32) -> images`.
+    """Builds an augmentation that moves nothing, from `(keys (B,), images (B, 3, H, W) float32) -> images`.
 
     Channels come first in here: with the three of them innermost nothing is vectorised on a CPU.
     """
@@ -323,7 +346,7 @@ def _appearance(change: Callable[[jax.Array, jax.Array], jax.Array]) -> Augment:
 
 
 def _grey(images: jax.Array) -> jax.Array:
-    """(B, 1, H, W)"""
+    """Computes the grey image, (B, 1, H, W)."""
     return sum(weight * images[:, c:c + 1] for c, weight in enumerate(LUMA))
 
 

@@ -16,9 +16,10 @@ DrawMap = Callable[[jax.Array, tuple[int, int]], jax.Array]
 
 
 def draw_rotation(degrees: float) -> DrawMap:
-    """Turns by U(-degrees, degrees), counter-clockwise on a screen if positive, about (width / 2, height / 2).
+    """Builds a rotation by U(-degrees, degrees), counter-clockwise on a screen if positive, about (width / 2, height /
+    2).
 
-    That centre is where the official RegDA code turns the keypoints; it turns the image half a pixel beside it.
+    The official RegDA code turns the keypoints about that centre, and the image about one half a pixel away.
     """
     degrees = at_least_zero("random rotation", "degrees", degrees)
 
@@ -30,11 +31,12 @@ def draw_rotation(degrees: float) -> DrawMap:
 
 
 def draw_square_crop(area: tuple[float, float] = (0.6, 1.3)) -> DrawMap:
-    """A square of U(*area) times the image's area at a uniform whole-pixel place, stretched to the image's size.
+    """Builds a crop of a square of U(*area) times the image's area, stretched to the image's size.
 
-    A square that does not fit is drawn again, and after ten tries the whole image is kept (torchvision's rule, as in
-    RegDA). In closed form: the first fitting draw is uniform over the areas that fit, and none fits with probability
-    (1 - p)^10. Points move as index, (p - corner) * size / side, and so does the image. Images must be square.
+    Its position is uniform over whole pixels. A square that does not fit is drawn again, and after ten tries the whole
+    image is kept (torchvision's rule, as in RegDA). In closed form: the first fitting draw is uniform over the areas
+    that fit, and none fits with probability (1 - p)^10. Points move as index, (p - corner) * size / side, and so does
+    the image. Images must be square.
     """
     low, high = interval("random square crop", "area", area)
     if low <= 0:
@@ -42,7 +44,7 @@ def draw_square_crop(area: tuple[float, float] = (0.6, 1.3)) -> DrawMap:
 
     def draw(key, size):
         if size[0] != size[1]:
-            raise InputError(f"random square crop: images are {size[1]} x {size[0]}; place them in a square first")
+            raise InputError(f"random square crop: images are {size[1]} x {size[0]}; crop them to a square first")
         length = size[0]
         most = min(high, (length + 0.5) ** 2 / length**2)  # the side is rounded, so a little above 1 still fits
         fits = max((most - low) / (high - low), 0.0) if high > low else float(low <= most)
@@ -61,9 +63,12 @@ def draw_square_crop(area: tuple[float, float] = (0.6, 1.3)) -> DrawMap:
 def draw_affine(
     *, degrees: float = 0.0, scale: tuple[float, float] = (1.0, 1.0), shift: float = 0.0, shear_degrees: float = 0.0
 ) -> DrawMap:
-    """Turn, zoom and shear about the middle of the image, then shift; each uniform and drawn for itself.
+    """Builds a rotation, zoom and shear about the middle of the image, then a shift; each uniform and independent.
 
-    degrees, shear_degrees: between minus and plus this. scale: from, to. shift: at most this share of each side.
+    Args:
+        degrees, shear_degrees: between minus and plus this.
+        scale: from, to.
+        shift: at most this share of each side.
     """
     degrees = at_least_zero("random affine", "degrees", degrees)
     shift = at_least_zero("random affine", "shift", shift)
@@ -86,17 +91,18 @@ def draw_affine(
 
 
 def draw_scale_rotation(scale: float = 0.25, degrees: float = 30.0, *, rotated: float = 0.6) -> DrawMap:
-    """Zoom and turn about (width / 2, height / 2), the augmentation of the official HRNet (Sun et al. 2019).
+    """Builds a zoom and rotation about (width / 2, height / 2), the augmentation of the official HRNet (Sun et al.
+    2019).
 
-    The visible box grows by clip(1 + scale * n, 1 - scale, 1 + scale), so the image shrinks by as much; with
+    The visible box grows by clip(1 + scale * n, 1 - scale, 1 + scale), so the image shrinks by as much. With
     probability `rotated` it turns by clip(degrees * n, -2 degrees, 2 degrees), counter-clockwise on a screen if
-    positive. Each n is a standard normal of its own. The centre is that of the official crop, which brings the middle
-    of a box to half of the side.
+    positive. Each n is a standard normal of its own. The centre is that of the official crop, which moves the middle of
+    a box to half of the side.
     """
     scale = at_least_zero("random scale and rotation", "scale", scale)
     degrees = at_least_zero("random scale and rotation", "degrees", degrees)
     if scale >= 1:
-        raise InputError(f"random scale and rotation: scale is {scale}; below 1 is needed, or the box may vanish")
+        raise InputError(f"random scale and rotation: scale is {scale}; give less than 1, or the box may vanish")
     if not 0 <= rotated <= 1:
         raise InputError(f"random scale and rotation: rotated is {rotated}; it is a probability, from 0 to 1")
 
@@ -112,11 +118,11 @@ def draw_scale_rotation(scale: float = 0.25, degrees: float = 30.0, *, rotated: 
 
 
 def draw_homography(variation: float = 0.15, *, rotation_deviation: float = 0.0) -> DrawMap:
-    """The perspective map that moves each corner of the image inwards by (a, b), each U(-d / 2, d) with d = variation *
-    min(height, width); a negative one moves it outwards.
+    """Builds a perspective map that moves each corner of the image inwards by (a, b), outwards where negative.
 
-    rotation_deviation: standard deviation in degrees of a turn about the middle that follows.
-    The warp of Moskvyak et al. 2021 ("Semi-supervised keypoint localization"), as in the first author's public sampler.
+    Each is U(-d / 2, d) with d = variation * min(height, width). rotation_deviation: standard deviation in degrees of a
+    subsequent rotation about the middle. The warp of Moskvyak et al. 2021 ("Semi-supervised keypoint localization"), as
+    in the first author's public sampler.
     """
     rotation_deviation = at_least_zero("random homography", "rotation_deviation", rotation_deviation)
     if not 0 <= variation < 0.5:
@@ -140,18 +146,18 @@ def draw_homography(variation: float = 0.15, *, rotation_deviation: float = 0.0)
 
 
 def at_least_zero(what: str, name: str, value: float) -> float:
-    """The value, or an InputError that names `what` and its argument `name`."""
+    """Returns the value, or raises an InputError that names `what` and its argument `name`."""
     if not (math.isfinite(value) and value >= 0):
-        raise InputError(f"{what}: {name} is {value}; a finite number of at least 0 is needed")
+        raise InputError(f"{what}: {name} is {value}; give a finite number of at least 0")
     return float(value)
 
 
 def interval(what: str, name: str, bounds: tuple[float, float]) -> tuple[float, float]:
-    """The bounds, or an InputError that names `what` and its argument `name`."""
+    """Returns the bounds, or raises an InputError that names `what` and its argument `name`."""
     low, high = bounds
     if not (math.isfinite(high) and 0 <= low <= high):
-        raise InputError(f"{what}: {name} is {tuple(bounds)}; two finite numbers of at least 0, the smaller first, "
-                         "are needed")
+        raise InputError(f"{what}: {name} is {tuple(bounds)}; give two finite numbers of at least 0, the smaller "
+                         "first")
     return float(low), float(high)
 
 
