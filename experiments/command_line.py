@@ -18,7 +18,7 @@ from experiments.system import run as run_job
 from kpjax.errors import InputError
 from kpjax.files import remove
 from kpjax.reports.report import write_report
-from kpjax.reports.table import Row, tabulate, text_table
+from kpjax.reports.table import Entry, tabulate, text_table
 from kpjax.training.logging import environment_lines, require_accelerator
 from kpjax.training.malloc import keep_freed_memory
 
@@ -205,7 +205,7 @@ def show_table(command: Command) -> epath.Path:
     system, preset, config = command.system, command.preset, command.config
     shown = [name for name in system.applicable(preset, config)
              if name in command.variants or (command.folder / name).is_dir()]
-    rows = [Row(name, system.variants[name].kind, system.variants[name].label, system.paper(preset, config, name),
+    rows = [Entry(name, system.variants[name].kind, system.variants[name].label, system.paper(preset, config, name),
                 system.variants[name].line) for name in shown]
     columns = system.columns(config)
     lines = tabulate(command.folder, rows, columns)

@@ -112,9 +112,3 @@ def mean_text(values: Sequence[float], wanted: int, *, factor: float = 1.0, deci
     if len(values) > 1:
         text += f" ± {statistics.stdev(values):.{decimals}f}"
     return text if len(values) == wanted else f"{text} ({len(values)} of {wanted})"
-
-
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

@@ -17,15 +17,16 @@ from kpjax.evaluation.probes.landmarks import (
     Regressor,
     between_eyes,
     both_errors,
+    collapse_reason,
     complete,
     consistency,
     labelled_subsets,
     measures,
     object_size,
     scaled_ridge,
-    void,
     without_intercept,
 )
+from kpjax.files import atomic
 from kpjax.input.source import Source
 from kpjax.structures import Method, Skeleton, Trained
 from kpjax.training.evaluation import predict_source
@@ -72,10 +73,8 @@ def write_points(folder: Path, found: Found) -> None:
         return
     named = {f"{part}_{name}": field for part, landmarks in (("fit", found.fit), ("test", found.test))
              for name, field in zip(Landmarks._fields, landmarks, strict=True)}
-    temporary = folder / f".{POINTS}"
-    with temporary.open("wb") as file:
-        np.savez(file, once=found.once, twice=found.twice, turns=found.turns, **named)
-    temporary.replace(folder / POINTS)
+    with atomic(folder / POINTS) as partial:
+        np.savez(partial, once=found.once, twice=found.twice, turns=found.turns, **named)
 
 
 def read_points(folder: Path) -> Found:
@@ -142,7 +141,7 @@ def row_of(found: Found, config: Config, annotation: Skeleton, skeleton: Skeleto
             per_landmark = errors[f"{direction}/all"].per_landmark
             row |= {f"{direction}/all/{name}": float(value) for name, value in zip(names, per_landmark, strict=True)}
     row |= {f"consistency/rank_{rank}": float(value) for rank, value in enumerate(follows.ascending, 1)}
-    reason = void({"annotated_spread": 0.0} | row, len(skeleton.names))
+    reason = collapse_reason({"annotated_spread": 0.0} | row, len(skeleton.names))
     return row | {"void": float(bool(reason))}, reason
 
 

@@ -43,12 +43,13 @@ from experiments.command_line import (
     read_command,
     run_folder,
 )
+from experiments.job_queue import mean_text, measured, outcome_lines, raise_for_failures, work_through
 from experiments.seed_intervals import over_seeds
-from experiments.tables import markdown, mean_text, measured, outcome_lines, raise_for_failures, work_through
 from kpjax.errors import InputError
 from kpjax.evaluation.probes.landmarks import ALL, both_errors
 from kpjax.evaluation.probes.regression_errors import Interval
 from kpjax.files import read_json, write_text
+from kpjax.reports.table import markdown
 from kpjax.structures import Skeleton, skeleton_from_json
 
 STUDIES = ("core_epochs", "images", "labels", "cores", "order")

@@ -37,9 +37,9 @@ RECIPES: dict[str, Recipe] = {
 
 VARIANTS: dict[str, Variant] = {
     "adapted": Variant("method", "the core's kernels frozen, a small matrix for each", "Proposed"),
-    "finetuned": Variant("rival", "all weights trained from the core", "Finetune"),
-    "scratch": Variant("rival", "all weights trained from a fresh start", "Scratch"),
-    "lora": Variant("rival", "an update of low rank for each frozen kernel, as many weights as the matrices", "LoRA"),
+    "finetuned": Variant("baseline", "all weights trained from the core", "Finetune"),
+    "scratch": Variant("baseline", "all weights trained from a fresh start", "Scratch"),
+    "lora": Variant("baseline", "an update of low rank for each frozen kernel, as many weights as the matrices", "LoRA"),
     "random_core": Variant("control", "the same matrices on frozen random kernels"),
     "untrained_head": Variant("control", "the core under a new head, nothing trained"),
     "adapted_w_and_head_only": Variant("ablation", "matrices and head trained, all else of the core frozen"),

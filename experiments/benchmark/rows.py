@@ -135,7 +135,7 @@ def growth_rows(effort: Effort) -> Iterator[Row]:
 
 def methods_rows(effort: Effort, config: Config = DEMO) -> Iterator[Row]:
     """Steps per second on the demo. Ablations run the same passes as their method and are left out."""
-    names = [name for name in RECIPES if VARIANTS[name].kind in ("method", "rival") or name == "adabn"]
+    names = [name for name in RECIPES if VARIANTS[name].kind in ("method", "baseline") or name == "adabn"]
     methods = {name: RECIPES[name].build(parts_of(config, skeleton(10))) for name in names}
     times = interleaved({name: step_of(method, config) for name, method in methods.items()},
                         rounds=min(effort.rounds, 5), seconds=effort.seconds)

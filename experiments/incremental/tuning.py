@@ -22,9 +22,10 @@ from typing import NamedTuple
 from experiments.command_line import Command, Job, exit_code_of, prepare_process, preset_folder, read_command
 from experiments.incremental import EXPERIMENT, NAME
 from experiments.incremental.measures import both_units
-from experiments.tables import markdown, mean_text, measured, outcome_lines, raise_for_failures, work_through
+from experiments.job_queue import mean_text, measured, outcome_lines, raise_for_failures, work_through
 from kpjax.errors import InputError
 from kpjax.files import write_text
+from kpjax.reports.table import markdown
 
 DISTILLATION = (1.0, 3.0, 10.0, 30.0, 100.0)  # as of line_sum, which weighs like squared errors
 ACROSS_CHANNELS = tuple(4 * weight for weight in DISTILLATION)  # a softmax of temperature 2 has a quarter of the slope

@@ -100,14 +100,14 @@ RECIPES: dict[str, Recipe] = {
 VARIANTS: dict[str, Variant] = {
     "kamp": Variant("method", "distillation of all old keypoints and KA-Net's maps of one, as printed", "KAMP"),
     "kamp_rerendered": Variant("method", "a Gaussian at KA-Net's arg-max, weighed as one of the old keypoints"),
-    "finetune": Variant("rival", "the new labels alone", "Finetune"),
-    "lwf": Variant("rival", "distillation across channels", "LWF"),
-    "ewc": Variant("rival", "elastic weight consolidation"),
-    "online_ewc": Variant("rival", "elastic weight consolidation with fading importances"),
-    "mas": Variant("rival", "memory aware synapses"),
-    "rw": Variant("rival", "Riemannian walk"),
-    "afec": Variant("rival", "EWC, and a pull to a network that learnt the new keypoints alone"),
-    "cpr": Variant("rival", "EWC, and broad answers", "CPR"),
+    "finetune": Variant("baseline", "the new labels alone", "Finetune"),
+    "lwf": Variant("baseline", "distillation across channels", "LWF"),
+    "ewc": Variant("baseline", "elastic weight consolidation"),
+    "online_ewc": Variant("baseline", "elastic weight consolidation with fading importances"),
+    "mas": Variant("baseline", "memory aware synapses"),
+    "rw": Variant("baseline", "Riemannian walk"),
+    "afec": Variant("baseline", "EWC, and a pull to a network that learnt the new keypoints alone"),
+    "cpr": Variant("baseline", "EWC, and broad answers", "CPR"),
     "mse_distillation": Variant("control", "squared distance to the old model's heatmaps"),
     "self_training": Variant("control", "kamp_rerendered with the old model's own arg-max in KA-Net's place"),
     "ksd_only": Variant("ablation", "without KA-Net", "KSD only"),
@@ -115,7 +115,7 @@ VARIANTS: dict[str, Variant] = {
     "random_triples": Variant("ablation", "keypoints of the auxiliary task at random", "random triples"),
     "kamp_filtered": Variant("ablation", "pseudo-labels that the old model doubts are left out"),
     "kamp_distant": Variant("ablation", "KA-Net that sees the whole picture"),
-    "joint": Variant("bound", "all pictures with the labels of all keypoints, at once", "Joint"),
+    "joint": Variant("oracle", "all pictures with the labels of all keypoints, at once", "Joint"),
 }
 
 

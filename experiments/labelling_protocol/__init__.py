@@ -135,7 +135,7 @@ def run(job: Job) -> None:
     told |= keypoint_errors(found, pool.skeleton, "test", threshold=config.pck_threshold)
     if jax.process_index() == 0:
         shown = chosen[:24]
-        write_png(folder / "pictures" / "chosen.png", prediction_sheet(
+        write_png(folder / "images" / "chosen.png", prediction_sheet(
             seen.images[shown], seen.found.keypoints[shown], seen.found.scores[shown], pool.skeleton,
             true=seen.found.true_keypoints[shown], visible=seen.found.visible[shown]))
         save_trained(folder / "model", fitted.trained)

@@ -42,7 +42,7 @@ VARIANTS = {
     "random": Variant("control", "drawn by chance"),
     "diversity": Variant("control", "pictures that look least like those with labels"),
 } | {
-    f"{name}{suffix}": Variant("bound" if name == "oracle" else kind, f"{line}{how}")
+    f"{name}{suffix}": Variant("oracle" if name == "oracle" else kind, f"{line}{how}")
     for name, line in MEANING.items()
     for suffix, kind, how in (("_diverse", "method", ", of the best those that look least alike"),
                               ("", "ablation", ", as it comes"))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from experiments.seed_intervals import over_seeds
-from experiments.tables import markdown
+from kpjax.reports.table import markdown
 
 CONTROLS = ("random", "diversity")
 

@@ -129,7 +129,7 @@ def run_network(job: Job, folder: Path, videos: Videos) -> None:
             true = actions({FLAT: truth_of(of_training).joints}, part, {FLAT: truth_of(found).joints}, videos.test,
                            replace(config, action_per_level=False), job.seed)
             values["action/accuracy_of_true_joints"] = true["action/accuracy"]
-    draw_pictures(method, trained, videos.test, config, job.variant, folder / "pictures")
+    draw_pictures(method, trained, videos.test, config, job.variant, folder / "images")
     if jax.process_index() == 0:
         if videos.files:
             for path in write_own(videos.files, videos.test, found, method.skeleton, folder, every=config.every,

@@ -3,15 +3,15 @@ from pathlib import Path
 
 import numpy as np
 
+from kpjax.files import atomic
+
 ERRORS = "test_errors.npz"
 
 
 def write_errors(folder: Path, squares: np.ndarray, groups: np.ndarray, frames: np.ndarray) -> None:
     """Keeps what comparisons read of a run: (M,) of each tested frame's squared distances, its video, its number."""
-    temporary = folder / f".{ERRORS}"
-    with temporary.open("wb") as file:
-        np.savez(file, squares=squares, groups=groups, frames=frames)
-    temporary.replace(folder / ERRORS)
+    with atomic(folder / ERRORS) as partial:
+        np.savez(partial, squares=squares, groups=groups, frames=frames)
 
 
 def read_errors(folder: Path) -> dict[str, dict[str, dict[str, np.ndarray]]]:

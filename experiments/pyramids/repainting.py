@@ -54,7 +54,7 @@ def repaint(folder: Path, data_dir: Path, *, steps: int) -> dict[str, float]:
                    "psnr/mean_picture": errors.mean_image_psnr, "mse/mean_picture": errors.mean_image_mse}
         columns[level] = np.concatenate([(255 * part).round().astype(np.uint8) for part in painter(points[shown])])
     sheet = [enlarged(column[row], SIDE) for row in range(SHOWN) for column in columns.values()]
-    write_png(folder / "pictures" / "repainted.png",
+    write_png(folder / "images" / "repainted.png",
               contact_sheet(sheet, len(columns), captions=[*columns] * SHOWN))
     write_json(folder / "repainting.json", {"steps": steps, "errors": values})
     return values
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str]) -> None:
         values = repaint(folder, flags.data_dir.expanduser(), steps=flags.steps)
         shown = [values.get(f"psnr/{name}") for name in (FLAT, "level1", "level2", "mean_picture")]
         print(f"{folder.parent.name:32} " + " ".join(f"{value:8.2f}" if value else 8 * " " for value in shown))
-    print("sheets: " + ", ".join(str(folder / "pictures" / "repainted.png") for folder in finished))
+    print("sheets: " + ", ".join(str(folder / "images" / "repainted.png") for folder in finished))
 
 
 if __name__ == "__main__":

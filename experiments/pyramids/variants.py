@@ -55,8 +55,8 @@ WITHOUT_NETWORK = ("mean_pose", "image_moments")
 
 VARIANTS: dict[str, Variant] = {
     "pyramids": Variant("method", "two levels by reconstruction, transport and a spring", "Keypoint Pyramids"),
-    "keynet": Variant("rival", "keypoints of one level, by reconstruction", "KeyNet"),
-    "transporter": Variant("rival", "keypoints of one level, by transport", "Transporter"),
+    "keynet": Variant("baseline", "keypoints of one level, by reconstruction", "KeyNet"),
+    "transporter": Variant("baseline", "keypoints of one level, by transport", "Transporter"),
     "untrained": Variant("control", "the network that Keypoint Pyramids starts from"),
     "mean_pose": Variant("control", "the mean place of every joint"),
     "image_moments": Variant("control", "nine moments of what differs from the background"),
@@ -67,7 +67,7 @@ VARIANTS: dict[str, Variant] = {
     "all_reconstruction": Variant("ablation", "a reconstruction for each level in place of its transport",
                                   "All-Reconstruction"),
     "unconditioned": Variant("ablation", "the second level does not read the first", "Unconditioned"),
-    "supervised_bound": Variant("bound", "the keypoint encoder trained on the joints", "supervised"),
+    "supervised_bound": Variant("oracle", "the keypoint encoder trained on the joints", "supervised"),
 }
 
 

@@ -48,7 +48,7 @@ from kpjax.training.trees import save_trained
 
 VARIANTS = {
     "supervised": Variant("method", "KL between the heatmap's softmax and a Gaussian", "heatmap KL"),
-    "supervised_mse": Variant("rival", "squared error between the heatmap and a Gaussian", "heatmap MSE"),
+    "supervised_mse": Variant("baseline", "squared error between the heatmap and a Gaussian", "heatmap MSE"),
 }
 LOSSES: dict[str, HeatmapLoss] = {"supervised": heatmap_kl, "supervised_mse": heatmap_mse}
 
@@ -144,7 +144,7 @@ def run(job: Job) -> None:
     values = {f"chosen_by/{name}": value for name, value in fitted.metrics.items()}
     values |= {"chosen_by/step": fitted.step} | evaluate(method, fitted.trained, splits.test, config, "test",
                                                          details=True)
-    draw_predictions(method, fitted.trained, splits.test, folder / "pictures" / "test.png", minimum_side=320)
+    draw_predictions(method, fitted.trained, splits.test, folder / "images" / "test.png", minimum_side=320)
     if jax.process_index() == 0:
         save_trained(folder / "model", fitted.trained)
         write_results(folder, experiment="supervised", preset=job.preset, variant=job.variant, seed=job.seed,

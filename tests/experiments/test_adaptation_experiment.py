@@ -65,7 +65,7 @@ def test_results_are_complete(finished):
         assert found["config"]["compared_by"] == f"pixels and {DESCRIPTION}"
         reason = (folder / "void.txt").read_text()
         assert bool(reason) == bool(metrics["void"])
-        assert {path.name for path in (folder / "pictures").iterdir()} == {"points.png", "landmarks_from_points.png"}
+        assert {path.name for path in (folder / "images").iterdir()} == {"points.png", "landmarks_from_points.png"}
     report = (finished / "report.html").read_text()
     assert DESCRIPTION in report
     assert "backward, all" in report
@@ -241,7 +241,7 @@ def test_pictures_without_annotation_have_consistency_only(finished, monkeypatch
     metrics = results_of(finished.parent / "shoes", "untrained_head")["metrics"]
     assert {name.partition("/")[0] for name in metrics} == {
         "consistency", "live_points", "point_spread", "median_spread", "void", "core"}
-    assert [path.name for path in (run_folder(job, "adaptation") / "pictures").iterdir()] == ["points.png"]
+    assert [path.name for path in (run_folder(job, "adaptation") / "images").iterdir()] == ["points.png"]
     assert EXPERIMENT.columns(config)[0].metric == "consistency"
 
 

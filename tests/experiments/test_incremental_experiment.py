@@ -73,7 +73,7 @@ def test_results_are_complete(finished, tiny):
         found, folder = results_of(finished, variant), finished / variant / "seed-0"
         assert {"aaa", "second/aaa", "group/aaa", "a_mre", *(f"aaa/{name}" for name in names)} <= set(found)
         assert ("at" in found) == ("best/mt" in found) == ("label_free" in found) == (variant != "joint")
-        assert (folder / "pictures" / "accuracy_matrix_at_0.05.png").stat().st_size > 0
+        assert (folder / "images" / "accuracy_matrix_at_0.05.png").stat().st_size > 0
         rows = matrix_of(finished, variant)
         steps_seen = [int(row["step"]) for row in rows]
         assert [steps_seen.count(step) for step in range(3)] == ([0, 0, 10] if variant == "joint" else [6, 8, 10])

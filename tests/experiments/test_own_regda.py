@@ -71,7 +71,7 @@ def test_without_labels_of_the_target(projects, tmp_path):
                               str(tmp_path), *TINY]).parent
     results = json.loads((folder / "source_only" / "seed-0" / "results.json").read_text())
     assert not [name for name in results["metrics"] if name.startswith("target/")]
-    assert (folder / "source_only" / "seed-0" / "pictures" / "target.png").stat().st_size > 0
+    assert (folder / "source_only" / "seed-0" / "images" / "target.png").stat().st_size > 0
 
 
 REFUSED = [

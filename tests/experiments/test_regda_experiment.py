@@ -68,7 +68,7 @@ def test_results_are_complete(people, tiny_regda):
             assert found[f"{domain}/pck"] == pytest.approx(np.mean(each), abs=1e-6)
             assert 0 < found[f"{domain}/mae"] < 32
             assert any(name.startswith(f"{domain}/pck_batchwise/") for name in found)
-        assert (people / variant / "seed-0" / "pictures" / "target.png").stat().st_size > 0
+        assert (people / variant / "seed-0" / "images" / "target.png").stat().st_size > 0
 
 
 def test_the_first_stage_is_shared(people):

@@ -60,7 +60,7 @@ def test_results_are_complete(finished):
         assert len([name for name in found if name.startswith("test/pck/")]) == len(points.names)
         assert found["test/equivariance_px"] > 0
         assert ("test/sc_over_ln_k" in found) == (variant == "ours")
-        assert (finished / variant / "seed-0" / "pictures" / "test.png").stat().st_size > 0
+        assert (finished / variant / "seed-0" / "images" / "test.png").stat().st_size > 0
     assert results_of(finished, "ours")["metrics"]["test/sc_over_ln_k"] == pytest.approx(1, abs=0.3)
     report = (finished / "report.html").read_text()
     assert "semantic consistency over ln K" in report

@@ -48,7 +48,7 @@ def test_a_run_has_numbers_pictures_and_a_table(finished, capsys):
     # Drawn pictures are not resized and their reference length is the side: an error is the same in both units.
     assert found["test/nme"] * 32 == pytest.approx(found["test/distance"], rel=1e-4)
     assert found["chosen_by/step"] in (2, 4)
-    with Image.open(folder / "pictures" / "test.png") as sheet:
+    with Image.open(folder / "images" / "test.png") as sheet:
         assert sheet.width > 4 * 320
     assert "PCK at 5 %" in report.read_text()
 

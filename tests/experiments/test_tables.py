@@ -10,9 +10,10 @@ import pytest
 
 from experiments import tables
 from experiments.command_line import Experiment, Job, run_folder
-from experiments.tables import markdown, mean_text, measured, outcome_lines, raise_for_failures, work_through
+from experiments.job_queue import mean_text, measured, outcome_lines, raise_for_failures, work_through
 from kpjax.errors import InputError, RunError
 from kpjax.files import write_json
+from kpjax.reports.table import markdown
 from kpjax.training.interruption import Interrupted
 from kpjax.training.run_folder import InUse, held
 
