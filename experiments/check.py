@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from experiments.commands import Check
+from experiments.commands import Check, as_flags, flags_of
 from experiments.own.needs import holdings_of, systems_line
 from kpjax.annotations.checking import (
     VideoFacts,
@@ -54,7 +54,7 @@ def check(asked: Check) -> Project:
         if asked.sheet > 0 and project.instances:
             draw_sheet(project, asked.sheet, asked.out or Path(f"{asked.project.resolve().stem}_labels.png"))
     if faults:
-        print(*[f"fault: {fault}" for fault in faults[:LISTED]], sep="\n")
+        print(*[f"fault: {as_flags(fault, flags_of(Check))}" for fault in faults[:LISTED]], sep="\n")
         if len(faults) > LISTED:
             print(f"and {len(faults) - LISTED} more")
         raise InputError(fault_line(asked.project, faults))

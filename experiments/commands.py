@@ -74,14 +74,20 @@ def flags_of(command_type: type) -> dict[str, str]:
 
 
 def as_flags(message: str, flags: Mapping[str, str]) -> str:
-    """Translates the argument's name at the start of a message to its spelling on the command line.
+    """Translates names of arguments in a message to their spelling on the command line.
+
+    A name is recognised where a colon follows it, at the start of the message or of a part of it, and anywhere if it
+    has an underscore and belongs to no path.
 
     Args:
         message: an error's text, such as "video_root: ... is no folder".
         flags: the spelling of each argument, as `flags_of` returns it; messages about others stay as they are.
     """
-    name, _, rest = message.partition(":")
-    return f"{flags[name]}:{rest}" if name in flags else message
+    long = [name for name in flags if "_" in name]
+    for pattern, names in ((r"(?:^|(?<=[:;] ))(?:{})(?=:)", flags), (r"(?<![\w/\\.'\"-])(?:{})(?![\w/\\'\"-])", long)):
+        if names:
+            message = re.sub(pattern.format("|".join(names)), lambda found: flags[found[0]], message)
+    return message
 
 
 def exit_code_of(main: Callable[[], Any]) -> int:
