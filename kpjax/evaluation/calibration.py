@@ -1,7 +1,7 @@
-"""What the scores of a run are worth: how often a point of a given score is near the one that a person marked.
+"""Calibration of scores: how often a keypoint of a given score is near its label.
 
-A score is the raw peak of a heatmap. Those of different losses cannot be compared, and none is a probability; a table
-of labels that no training saw says what one of them means.
+A score is the raw peak of a heatmap. Scores of different losses do not compare, and none is a probability. A table of
+labels outside the training data gives them a meaning.
 """
 import json
 import math
@@ -14,19 +14,19 @@ from kpjax.errors import InputError
 from kpjax.files import write_json
 
 BINS = 10
-NEAR = 0.05  # of the diagonal of the animal's box: the distance within which a point counts as found
-ENOUGH = 0.5  # the share of points found from which on points are shown
-DEFAULT_CUTOFF = 0.6  # where no score reaches that, or nothing was measured: that of new DeepLabCut projects
+NEAR = 0.05  # of the diagonal of the animal's box: within this distance a keypoint counts as found
+ENOUGH = 0.5  # keypoints are shown from this share of found ones on
+DEFAULT_CUTOFF = 0.6  # where no score reaches that, or nothing was measured; the default of DeepLabCut projects
 FILE = "score_table.json"
 
 
 class ScoreTable(NamedTuple):
-    """How often points are found, by their score, in ten classes with about as many labels each."""
+    """Fractions of keypoints found, by their score, in ten classes with about as many labels each."""
 
     edges: np.ndarray  # (11,) float64 rising, the scores between which each class lies; nan without a label
     hit_fraction: np.ndarray  # (10,) float64 in [0, 1], the share within 5 % of the diagonal; nan in an empty class
-    kind: str  # what the score is, for example mse_peak or softmax_peak
-    cutoff: float  # points below it are better not shown
+    kind: str  # of the scores, for example mse_peak or softmax_peak
+    cutoff: float  # keypoints below it are better not shown
 
     @property
     def calibrated(self) -> bool:
@@ -37,12 +37,19 @@ class ScoreTable(NamedTuple):
 def score_table(
     scores: np.ndarray, distances_over_diagonal: np.ndarray, visible: np.ndarray, *, kind: str = "peak",
 ) -> ScoreTable:
-    """The table of some labelled images, which should be none that were trained on.
+    """Builds the table of labelled images, which should not be training images.
 
-    scores, distances_over_diagonal, visible: (N, K); the distance of each point to its label in diagonals of the
-    animal's box; points with `visible` 0 are left out. The classes lie between the deciles of the scores. The cutoff is
-    the lowest edge of a class of which at least half is found, `DEFAULT_CUTOFF` if there is none.
-    Raises InputError for a visible point whose score or distance is not finite, or shapes that differ.
+    The classes lie between the deciles of the scores. The cutoff is the lowest edge of a class in which at least half
+    is found, `DEFAULT_CUTOFF` if there is none.
+
+    Args:
+        scores: (N, K).
+        distances_over_diagonal: (N, K), of each keypoint to its label, in diagonals of the animal's box.
+        visible: (N, K); keypoints with 0 are left out.
+        kind: of the scores.
+
+    Raises:
+        InputError: for a visible keypoint whose score or distance is not finite, or shapes that differ.
     """
     scores, distances = np.asarray(scores, np.float64), np.asarray(distances_over_diagonal, np.float64)
     if not scores.shape == distances.shape == np.shape(visible):
@@ -51,7 +58,7 @@ def score_table(
     known = np.asarray(visible) > 0
     scores, distances = scores[known], distances[known]
     if not (np.isfinite(scores).all() and np.isfinite(distances).all()):
-        raise InputError("score table: a labelled point has a score or a distance that is not finite; leave out "
+        raise InputError("score table: a labelled keypoint has a score or a distance that is not finite; leave out "
                          "images that could not be read")
     edges, hit_fraction = np.full(BINS + 1, np.nan), np.full(BINS, np.nan)
     if scores.size:
@@ -79,7 +86,7 @@ def write_score_table(folder: Path, table: ScoreTable) -> Path:
 
 
 def read_score_table(folder: Path) -> ScoreTable | None:
-    """The table in a run's folder, None if there is none. Raises InputError for a file that is broken."""
+    """Reads the table in a run's folder, None if there is none. Raises InputError for a file that is broken."""
     path = Path(folder) / FILE
     if not path.is_file():
         return None

@@ -1,7 +1,7 @@
-"""How well a model that learns keypoints in steps knows all of them, and what later steps did to earlier keypoints.
+"""Measures of incremental learning: accuracy on all keypoints, and the effect of later steps on earlier keypoints.
 
-All is read from one matrix: row t holds the accuracy (or the error) of every keypoint on the whole test set after step
-t. Plain functions on the host, in float64, in the unit of the matrix.
+They read one matrix: row t holds the accuracy (or the error) of every keypoint on the whole test set after step t.
+Plain functions on the host, in float64, in the unit of the matrix.
 
 Source: Incremental Object Keypoint Learning (KAMP, arXiv 2503.20248), which names the measures.
 """
@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike
 
 
 class IncrementalSummary(NamedTuple):
-    """The measures after one step. NaN where nothing counts, as transfer before anything is old."""
+    """The measures after one step. NaN where nothing counts, such as transfer before any keypoint is old."""
 
     average: float  # AAA of accuracies, A-MRE of errors: the mean over all keypoints known by then
-    average_transfer: float  # AT: the mean gain of old keypoints since the reference; above 0 they got better
+    average_transfer: float  # AT: the mean gain of old keypoints since the reference; above 0 they improved
     maximal_transfer: float  # MT: the largest gain
     transfer: np.ndarray  # (K,) float64, the gain of each old keypoint, NaN for the others
 
@@ -29,17 +29,20 @@ def incremental_summary(
     reference: Literal["introduced", "best"] = "introduced",
     errors: bool = False,
 ) -> IncrementalSummary:
-    """AAA, AT and MT after a step, or A-MRE and the like if the matrix holds errors.
+    """Computes AAA, AT and MT after a step, or A-MRE and the like if the matrix holds errors.
 
-    matrix: (T + 1, K), row t after step t, NaN where a keypoint was not known yet or never counts, and left out there.
-    introduced: (K,), the step that brought each keypoint; beyond the last row for one that never came.
-    step: the row to summarise; None is the last one.
-    level: "keypoint", every keypoint weighs the same; "group", the keypoints of a step are averaged first.
-    reference: what a gain is measured from: the value after the step that "introduced" the keypoint, or the "best" of
-        all earlier rows from there on, as in measures of forgetting.
-    errors: smaller is better; gains change their sign, so that above 0 is better all the same.
+    Args:
+        matrix: (T + 1, K), row t after step t, NaN where a keypoint was not known yet or never counts, and left out
+            there.
+        introduced: (K,), the step that introduced each keypoint; beyond the last row for one that never came.
+        step: the row to summarise; None is the last one.
+        level: "keypoint", every keypoint weighs the same; "group", the keypoints of a step are averaged first.
+        reference: the value that gains start from: the one after the step that "introduced" the keypoint, or the "best"
+            of all earlier rows from there on, as in measures of forgetting.
+        errors: smaller is better; gains change their sign, so that above 0 is still better.
 
-    Raises ValueError for a step without a row, introduced steps below 0, or an unknown level or reference.
+    Raises:
+        ValueError: for a step without a row, introduced steps below 0, or an unknown level or reference.
     """
     matrix, introduced = np.asarray(matrix, np.float64), np.asarray(introduced)
     step = len(matrix) - 1 if step is None else step
@@ -57,7 +60,7 @@ def incremental_summary(
 
 
 def _reference(earlier: np.ndarray, introduced: np.ndarray, reference: str) -> np.ndarray:
-    """(K,) what the old keypoints had in the `earlier` rows, the higher the better; NaN for those without any."""
+    """Returns (K,) values of old keypoints in the `earlier` rows, higher is better; NaN for those without any."""
     rows = np.arange(len(earlier))[:, None]
     counts = (rows == introduced if reference == "introduced" else rows >= introduced) & ~np.isnan(earlier)
     best = np.where(counts, earlier, -np.inf).max(0, initial=-np.inf)
@@ -65,7 +68,7 @@ def _reference(earlier: np.ndarray, introduced: np.ndarray, reference: str) -> n
 
 
 def _values(values: np.ndarray, introduced: np.ndarray, level: str) -> np.ndarray:
-    """What is there of (K,) values: as they are, or the mean of each step's keypoints."""
+    """Returns the (K,) values that are present: as they are, or the mean of each step's keypoints."""
     present = ~np.isnan(values)
     if level == "keypoint":
         return values[present]

@@ -1,8 +1,8 @@
-"""How far predicted keypoints are from the true ones: plain functions of gathered arrays, computed on the host.
+"""Errors and accuracies of predicted keypoints: plain functions of gathered arrays, computed on the host.
 
-Points are (images, keypoints, 2), (x, y), predicted and true in the same pixels; `visible` (images, keypoints) says
-with a value above 0.5 which of them count. Coordinates of the others are never read. Accuracies are fractions in
-[0, 1]. Arithmetic is in float64. Where nothing counts a value is NaN.
+Points are (images, keypoints, 2), (x, y), predicted and true in the same pixels; those with `visible` (images,
+keypoints) above 0.5 count. Coordinates of the others are never read. Accuracies are fractions in [0, 1]. Arithmetic is
+in float64. Where nothing counts a value is NaN.
 """
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -24,7 +24,7 @@ class PerKeypoint(NamedTuple):
 
     overall: float  # the mean of `per_keypoint` over the keypoints that occur: each keypoint weighs the same
     per_keypoint: np.ndarray  # (K,) float64, NaN for a keypoint that never counts
-    count: np.ndarray  # (K,) int64, how many points each mean is of
+    count: np.ndarray  # (K,) int64, the number of points behind each mean
     pooled: float  # the mean over all points at once: each point weighs the same
 
 
@@ -33,7 +33,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _per_keypoint(values, counted) -> PerKeypoint:
-    """The means of values (N, K) where counted (N, K); values elsewhere may be anything."""
+    """Computes the means of values (N, K) where counted (N, K); values elsewhere may be anything."""
     sums, count = np.where(counted, values, 0.0).sum(0), counted.sum(0)
     means = np.where(count > 0, sums / np.maximum(count, 1), np.nan)
     pooled = float(sums.sum() / count.sum()) if count.sum() else float("nan")
@@ -41,14 +41,14 @@ def _per_keypoint(values, counted) -> PerKeypoint:
 
 
 def _differences(predicted, true, visible) -> tuple[np.ndarray, np.ndarray]:
-    """predicted - true (N, K, 2) in float64, 0 where not counted, and what is counted (N, K) bool."""
+    """Returns predicted - true (N, K, 2) in float64, 0 where not counted, and the counted points (N, K) bool."""
     counted = np.asarray(visible) > 0.5
     difference = np.asarray(predicted, np.float64) - np.asarray(true, np.float64)
     return np.where(counted[..., None], difference, 0.0), counted
 
 
 def _checked_lengths(name: str, lengths, counted) -> np.ndarray:
-    """Reference lengths (N,) as (N, 1) float64, 1 where an image has nothing to count.
+    """Returns reference lengths (N,) as (N, 1) float64, 1 where an image has nothing to count.
 
     Raises InputError that counts the images whose length is not positive and finite.
     """
@@ -70,11 +70,17 @@ def pck(
     threshold: float = 0.05,
     strict: bool = True,
 ) -> PerKeypoint:
-    """Percentage of correct keypoints: the fraction whose distance is below threshold * normaliser.
+    """Computes the percentage of correct keypoints: the fraction whose distance is below threshold * normaliser.
 
-    normaliser: (N,) reference length of each image, in the points' pixels: image or map side, box side, torso.
-    strict: distance < limit (official RegDA); otherwise <= (Yang and Ramanan 2013 as commonly coded, MPII).
-    Raises InputError for a reference length that is not positive.
+    Args:
+        predicted, true: (N, K, 2).
+        visible: (N, K).
+        normaliser: (N,) reference length of each image, in the points' pixels: image or map side, box side, torso.
+        threshold: a share of the normaliser.
+        strict: distance < limit (official RegDA); otherwise <= (Yang and Ramanan 2013 as commonly coded, MPII).
+
+    Raises:
+        InputError: for a reference length that is not positive.
     """
     difference, counted = _differences(predicted, true, visible)
     relative = np.linalg.norm(difference, axis=-1) / _checked_lengths("normaliser", normaliser, counted)
@@ -82,7 +88,10 @@ def pck(
 
 
 def head_size(boxes: Float[Numbers, "images 4"]) -> np.ndarray:
-    """MPII's reference length (N,): 0.6 times the diagonal of the head box (x1, y1, x2, y2), in its pixels."""
+    """Computes MPII's reference length (N,): 0.6 times the diagonal of the head box.
+
+    boxes: (x1, y1, x2, y2), in the result's pixels.
+    """
     boxes = np.asarray(boxes, np.float64)
     return 0.6 * np.linalg.norm(boxes[:, 2:] - boxes[:, :2], axis=-1)
 
@@ -90,10 +99,17 @@ def head_size(boxes: Float[Numbers, "images 4"]) -> np.ndarray:
 def pckh(
     predicted: Points, true: Points, visible: Visible, head: Lengths, *, threshold: float = 0.5
 ) -> PerKeypoint:
-    """PCK relative to the head: the fraction with distance / head <= threshold. head: see `head_size`.
+    """Computes PCK relative to the head: the fraction with distance / head <= threshold.
 
     The official MPII mean is `pooled` with pelvis and thorax left out of `visible` (Andriluka et al. 2014).
-    Raises InputError for a head size that is not positive.
+
+    Args:
+        predicted, true, visible: see `pck`.
+        head: see `head_size`.
+        threshold: a share of the head size.
+
+    Raises:
+        InputError: for a head size that is not positive.
     """
     return pck(predicted, true, visible, head, threshold=threshold, strict=False)
 
@@ -102,7 +118,9 @@ def pckh(
 
 
 def _cell_hits(predicted_cells, true_cells, map_size: int, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Hits and what counts, (N, K) bool: distance below `threshold` of a tenth of the map, truth beyond cell 1."""
+    """Returns hits and counted points, (N, K) bool: distance below `threshold` of a tenth of the map, truth beyond cell
+    1.
+    """
     true_cells = np.asarray(true_cells, np.float64)
     difference, counted = _differences(predicted_cells, true_cells, (true_cells > 1).all(-1))
     return np.linalg.norm(difference, axis=-1) / (map_size / 10) < threshold, counted
@@ -111,7 +129,8 @@ def _cell_hits(predicted_cells, true_cells, map_size: int, threshold: float) -> 
 def cell_accuracy(
     predicted_cells: Points, true_cells: Points, *, map_size: int, threshold: float = 0.5
 ) -> np.ndarray:
-    """Accuracy (K,) of one batch by the rule of `pck_batchwise`: hits / valid, -1 where nothing is valid."""
+    """Computes the accuracy (K,) of one batch by the rule of `pck_batchwise`: hits / valid, -1 where nothing is valid.
+    """
     hits, counted = _cell_hits(predicted_cells, true_cells, map_size, threshold)
     count = counted.sum(0)
     return np.where(count > 0, (hits & counted).sum(0) / np.maximum(count, 1), -1.0)
@@ -126,16 +145,22 @@ def pck_batchwise(
     batch_size: int = 32,
     threshold: float = 0.5,
 ) -> dict[str, float]:
-    """PCK of named groups of keypoints exactly as the official RegDA code counts it, to stand beside its tables.
+    """Computes PCK of named groups of keypoints exactly as the official RegDA code, for comparison with its tables.
 
-    predicted_cells, true_cells: (x, y) in whole cells of a square map of side `map_size`. A true cell at 0 or 1 in
-    either axis counts as missing, which is how missing keypoints, decoded to (0, 0), drop out.
-    A hit is a distance below `threshold` * map_size / 10, 5 % of the side at 0.5.
-    Of each batch of `batch_size` in order, a group scores the plain mean over its keypoints of hits / valid, in which a
-    keypoint with nothing valid enters as -1; the result is the mean over batches weighted by their sizes. Hence it
-    depends on the order and the batch size: report `pck_global`.
+    A hit is a distance below `threshold` * map_size / 10, 5 % of the side at 0.5. A true cell at 0 or 1 in either axis
+    counts as missing; missing keypoints are decoded to (0, 0) and so drop out. In each batch, a group scores the plain
+    mean over its keypoints of hits / valid, in which a keypoint with nothing valid enters as -1. The result is the mean
+    over batches weighted by their sizes. Hence it depends on the order and the batch size: report `pck_global`.
 
-    Returns a fraction for each group.
+    Args:
+        predicted_cells, true_cells: (x, y) in whole cells of a square map.
+        map_size: side of the map.
+        groups: indices of keypoints by name.
+        batch_size: of successive batches.
+        threshold: of a tenth of the side.
+
+    Returns:
+        A fraction for each group.
     """
     count = len(predicted_cells)
     sums = dict.fromkeys(groups, 0.0)
@@ -150,7 +175,7 @@ def pck_batchwise(
 def pck_global(
     predicted_cells: Points, true_cells: Points, *, map_size: int, threshold: float = 0.5
 ) -> PerKeypoint:
-    """PCK with the hit and validity rules of `pck_batchwise`, hits and valid points summed over all images."""
+    """Computes PCK with the hit and validity rules of `pck_batchwise`, hits and valid points summed over all images."""
     return _per_keypoint(*_cell_hits(predicted_cells, true_cells, map_size, threshold))
 
 
@@ -158,11 +183,17 @@ def pck_global(
 
 
 def nme(predicted: Points, true: Points, visible: Visible, normaliser: Lengths) -> PerKeypoint:
-    """Normalised mean error: the mean of distance / normaliser.
+    """Computes the normalised mean error: the mean of distance / normaliser.
 
-    normaliser: (N,) in the points' pixels, for faces the inter-ocular distance (`distance_between`) or the box's root
-    of area. `pooled` equals the usual mean over images of each image's mean when every point is visible.
-    Raises InputError for a reference length that is not positive.
+    `pooled` equals the usual mean over images of each image's mean when every point is visible.
+
+    Args:
+        predicted, true, visible: see `pck`.
+        normaliser: (N,) in the points' pixels, for faces the inter-ocular distance (`distance_between`) or the box's
+            root of area.
+
+    Raises:
+        InputError: for a reference length that is not positive.
     """
     difference, counted = _differences(predicted, true, visible)
     lengths = _checked_lengths("normaliser", normaliser, counted)
@@ -170,7 +201,7 @@ def nme(predicted: Points, true: Points, visible: Visible, normaliser: Lengths) 
 
 
 def distance_between(points: Points, first: int, second: int) -> np.ndarray:
-    """The distance (N,) between two keypoints of each image, for example the outer corners of the eyes."""
+    """Computes the distance (N,) between two keypoints of each image, for example the outer corners of the eyes."""
     points = np.asarray(points, np.float64)
     return np.linalg.norm(points[:, first] - points[:, second], axis=-1)
 
@@ -190,10 +221,14 @@ def mre_sdr(
     mm_per_px: float | int | Lengths | Float[Numbers, "images 2"],
     thresholds: Sequence[float] = (2.0, 2.5, 3.0, 4.0),
 ) -> RadialErrors:
-    """Mean radial error and successful detection rates of cephalometric and other medical landmarks.
+    """Computes mean radial error and successful detection rates of cephalometric and other medical landmarks.
 
-    mm_per_px: one number, one per image, or one per image for x and for y. thresholds: in millimetres, inclusive.
     Source: Wang et al. 2016 (the ISBI cephalometric challenge).
+
+    Args:
+        predicted, true, visible: see `pck`.
+        mm_per_px: one number, one per image, or one per image for x and for y.
+        thresholds: in millimetres, inclusive.
     """
     difference, counted = _differences(predicted, true, visible)
     spacing = np.asarray(mm_per_px, np.float64)
@@ -214,7 +249,12 @@ class AbsoluteErrors(NamedTuple):
 
 
 def mae(predicted: Points, true: Points, visible: Visible, unit: float) -> AbsoluteErrors:
-    """Mean absolute error of coordinates, in multiples of `unit` pixels (31 cells for dSprites' unit square)."""
+    """Computes the mean absolute error of coordinates.
+
+    Args:
+        predicted, true, visible: see `pck`.
+        unit: pixels that make an error of 1 (31 cells for dSprites' unit square).
+    """
     difference, counted = _differences(predicted, true, visible)
     x, y = np.moveaxis(np.abs(difference) / unit, -1, 0)
     return AbsoluteErrors(*(_per_keypoint(error, counted) for error in (x, y, (x + y) / 2, x + y)))
@@ -224,7 +264,7 @@ def mae(predicted: Points, true: Points, visible: Visible, unit: float) -> Absol
 
 
 def by_keypoint(prefix: str, values: Float[Numbers, "keypoints"], skeleton: Skeleton) -> dict[str, float]:
-    """`<prefix>/<keypoint name>` -> value, keypoints that are NaN left out.
+    """Returns `<prefix>/<keypoint name>` -> value, keypoints that are NaN left out.
 
     Raises InputError if the skeleton has another number of keypoints.
     """
@@ -236,7 +276,10 @@ def by_keypoint(prefix: str, values: Float[Numbers, "keypoints"], skeleton: Skel
 
 
 def by_group(prefix: str, values: Float[Numbers, "keypoints"], skeleton: Skeleton) -> dict[str, float]:
-    """`<prefix>/<group name>` -> mean over the group's keypoints that are not NaN; groups without any are left out."""
+    """Returns `<prefix>/<group name>` -> mean over the group's keypoints that are not NaN.
+
+    Groups without any are left out.
+    """
     values = np.asarray(values, np.float64)
     means = {name: values[[k for k in members if not np.isnan(values[k])]] for name, members in skeleton.groups.items()}
     return {f"{prefix}/{name}": float(present.mean()) for name, present in means.items() if present.size}

@@ -1,7 +1,7 @@
-"""Whether the motion of keypoints tells the action: a recurrent network on sequences of coordinates.
+"""Recognition of actions from the motion of keypoints: a recurrent network on sequences of coordinates.
 
-Keypoint Pyramids (Qian et al. 2022, section 4.3) trains a GRU and leaves its shape to the supplement; one layer of 128
-units over windows of 50 frames, the last state to a linear layer, cross-entropy and Adam at 1e-3 are a choice.
+Keypoint Pyramids (Qian et al. 2022, section 4.3) trains a GRU and leaves its shape to the supplement. One layer of 128
+units over windows of 50 frames, the last state to a linear layer, cross-entropy and Adam at 1e-3 are our choice.
 """
 from collections.abc import Sequence
 from functools import partial
@@ -23,19 +23,23 @@ PREDICTED_AT_ONCE = 256
 
 
 class Windows(NamedTuple):
-    """Sequences of examples that follow one another in one video."""
+    """Sequences of successive examples of one video."""
 
     rows: np.ndarray  # (W, T) int32, the numbers of the examples
     video: np.ndarray  # (W,), the video of each
 
 
 def windows(video: ArrayLike, *, frame: ArrayLike | None = None, length: int = 50, every: int = 25) -> Windows:
-    """All windows of `length` examples, a new one beginning every `every` examples of a run.
+    """Returns all windows of `length` examples, a new one beginning every `every` examples of a run.
 
-    video: (N,), the video of each example; examples of a video follow one another in time. frame: (N,), their numbers
-    in the video; a run also ends where the step to the next number is not the usual one, as where frames were left
-    out. Runs that are shorter than a window give none.
-    Raises InputError where no run is long enough.
+    Args:
+        video: (N,), the video of each example; examples of a video follow one another in time.
+        frame: (N,), their numbers in the video. A run also ends where the step to the next number is unusual, as where
+            frames were left out. Runs that are shorter than a window give none.
+        length, every: in examples.
+
+    Raises:
+        InputError: where no run is long enough.
     """
     if length < 1 or every < 1:
         raise InputError(f"windows: {length} frames, a new one every {every}; give at least 1 of both")
@@ -57,12 +61,12 @@ def windows(video: ArrayLike, *, frame: ArrayLike | None = None, length: int = 5
 
 
 class Recognition(NamedTuple):
-    """What a probe recognised in the tested windows."""
+    """Accuracy of a probe on the tested windows."""
 
     accuracy: float  # the fraction of windows whose action is right
-    majority: float  # the accuracy of always naming the action with the most fitted windows
+    majority: float  # the accuracy of always choosing the action with the most fitted windows
     per_action: np.ndarray  # (A,) float64, the accuracy on the windows of each action, NaN where it has none
-    confusion: np.ndarray  # (A, A) int64, how many windows of the row's action were given the column's
+    confusion: np.ndarray  # (A, A) int64, windows by their action (row) and the recognised one (column)
     actions: tuple[str, ...]  # in the order of the numbers
 
 
@@ -85,14 +89,23 @@ def action_probe(
     features: ArrayLike, rows: np.ndarray, actions: Sequence[str] | np.ndarray, split: Split, *, seed: int = 0,
     width: int = 128, steps: int = 1000, batch_size: int = 64, learning_rate: float = 1e-3,
 ) -> Recognition:
-    """Trains a recurrent network to name the action of windows on one side of a split and asks it about the other.
+    """Trains a recurrent network to classify the action of windows, and tests it on the other side of a split.
 
-    features: (N, F), or points (N, K, 2), in any unit: each is brought to mean 0 and deviation 1 by the fitted windows.
-    rows: (W, T), see `windows`. actions: (W,), the name of each window's action. split: of the windows; those of one
-    video or subject belong to one side, `halves_by(windows.video, seed, kinds=actions)`.
-    width: units of the layer. steps: of Adam, on minibatches of `batch_size` windows.
+    Args:
+        features: (N, F), or points (N, K, 2), in any unit: each is scaled to mean 0 and deviation 1 by the fitted
+            windows.
+        rows: (W, T), see `windows`.
+        actions: (W,), the name of each window's action.
+        split: of the windows; those of one video or subject belong to one side, `halves_by(windows.video, seed,
+            kinds=actions)`.
+        seed: of the initial weights and the order of the windows.
+        width: units of the layer.
+        steps: of Adam, on minibatches.
+        batch_size: windows in a minibatch.
+        learning_rate: Adam's.
 
-    Raises InputError for features that are not finite, and for an action that has no fitted window.
+    Raises:
+        InputError: for features that are not finite, and for an action that has no fitted window.
     """
     features = np.asarray(features, np.float64)
     features = features.reshape(len(features), -1)
@@ -116,7 +129,13 @@ def action_probe(
 
 
 def recognition(predicted: np.ndarray, true: np.ndarray, actions: tuple[str, ...], majority: int) -> Recognition:
-    """The measures of predicted numbers (M,) of actions beside the true ones. majority: the commonest fitted action."""
+    """Computes the measures of predicted numbers (M,) of actions against the true ones.
+
+    Args:
+        predicted, true: (M,).
+        actions: names by number.
+        majority: the commonest fitted action.
+    """
     confusion = np.zeros((len(actions), len(actions)), np.int64)
     np.add.at(confusion, (true, predicted), 1)
     count, right = confusion.sum(1), confusion.diagonal()
@@ -131,7 +150,7 @@ def _trained(
     network: SequenceClassifier, learning_rate: float, key: jax.Array, features: jax.Array, rows: jax.Array,
     labels: jax.Array,
 ) -> Variables:
-    """The network after one step on each batch of rows (steps, B, T) and labels (steps, B)."""
+    """Returns the network after one step on each batch of rows (steps, B, T) and labels (steps, B)."""
     variables = network.init(key, features[rows[0]])
     optimizer = optax.scale_by_adam()
 
@@ -156,7 +175,7 @@ def _trained(
 def _recognised(
     network: SequenceClassifier, variables: Variables, features: jax.Array, rows: jax.Array
 ) -> jax.Array:
-    """The number of the likeliest action of each window of rows (M, T): (M,) int32."""
+    """Returns the number of the likeliest action of each window of rows (M, T): (M,) int32."""
     scores = jax.lax.map(lambda window: network.apply(variables, features[window][None])[0], rows,
                          batch_size=PREDICTED_AT_ONCE)
     return scores.argmax(-1).astype(jnp.int32)

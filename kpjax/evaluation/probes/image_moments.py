@@ -1,7 +1,7 @@
-"""Nine numbers of the moving part of an image: what a linear probe makes of no learning at all.
+"""Nine moments of the moving part of an image: the baseline of a linear probe without any learning.
 
-They are the centre, the spread and the skewness of a mask of what differs from the video's background. They find no
-part of a body, yet on one figure before a still background a linear probe takes much of the pose from them.
+They are the centre, the spread and the skewness of a mask of the differences from the video's background. They find no
+part of a body. Yet for one body before a still background a linear probe predicts much of the pose from them.
 """
 from collections.abc import Iterable
 from typing import Literal
@@ -20,12 +20,18 @@ Background = Literal["median", "mean"]
 def image_moments(
     videos: Iterable[np.ndarray], *, background: Background = "median", threshold: float = 0.1, binary: bool = False,
 ) -> np.ndarray:
-    """Moments up to the third order of the moving mask of every frame: (N, 9) float64, the videos one after the other.
+    """Computes moments up to the third order of the moving mask of every frame: (N, 9) float64, video after video.
 
-    videos: the frames (T, H, W, C) uint8 of each; one at a time is read. The features have the order of `NAMES`: the
-    mask's centre, then its central moments of second and third order, each divided by the mask's sum, in normalised
-    coordinates (the centres of outer pixels at -1 and 1). A frame in which nothing moves has zeros.
-    background, threshold, binary: see `moving_masks`. Raises InputError for no video and those that it refuses.
+    The features have the order of `NAMES`: the mask's centre, then its central moments of second and third order, each
+    divided by the mask's sum, in normalised coordinates (the centres of outer pixels at -1 and 1). A frame in which
+    nothing moves has zeros.
+
+    Args:
+        videos: the frames (T, H, W, C) uint8 of each; one at a time is read.
+        background, threshold, binary: see `moving_masks`.
+
+    Raises:
+        InputError: for no video, and as `moving_masks` does.
     """
     moments = [mask_moments(moving_masks(frames, background=background, threshold=threshold, binary=binary))
                for frames in videos]
@@ -37,12 +43,19 @@ def image_moments(
 def moving_masks(
     frames: np.ndarray, *, background: Background = "median", threshold: float = 0.1, binary: bool = False
 ) -> np.ndarray:
-    """How much each pixel of one video differs from the video's background: (T, H, W) float32 in [0, 1].
+    """Computes how much each pixel of one video differs from the video's background: (T, H, W) float32 in [0, 1].
 
-    frames: (T, H, W, C) uint8. The background is the median or the mean over the frames, so what stays in one place
-    for half of the video belongs to it. The difference is the mean over channels of absolute differences, as a fraction
-    of the full range; below `threshold` it is noise and becomes 0. binary: whether the rest becomes 1.
-    Raises InputError for another background, and for a single frame, which differs from itself in nothing.
+    The difference is the mean over channels of absolute differences, as a fraction of the full range.
+
+    Args:
+        frames: (T, H, W, C) uint8.
+        background: the median or the mean over the frames, so that whatever stays in one place for half of the video
+            belongs to it.
+        threshold: a difference below is noise and becomes 0.
+        binary: whether the other differences become 1.
+
+    Raises:
+        InputError: for another background, and for a single frame, which differs from itself in nothing.
     """
     if background not in ("median", "mean"):
         raise InputError(f"image moments: background is {background!r}; choose median or mean")
@@ -58,7 +71,7 @@ def moving_masks(
 
 
 def mask_moments(masks: np.ndarray) -> np.ndarray:
-    """The nine features of `image_moments` (T, 9) float64 of masks (T, H, W) that are not negative."""
+    """Computes the nine features of `image_moments` (T, 9) float64 of masks (T, H, W) that are not negative."""
     masks = np.asarray(masks, np.float64)
     height, width = masks.shape[1:]
     down, across = np.linspace(-1, 1, height), np.linspace(-1, 1, width)

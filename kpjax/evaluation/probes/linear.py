@@ -1,7 +1,7 @@
-"""How much of the annotated pose is a linear function of what was discovered.
+"""Linear probes: the part of the annotated pose that is a linear function of discovered keypoints.
 
-A linear probe flatters: any few dozen numbers that move with the image fit joints to some degree. So its error means
-something beside that of an untrained network, of `mean_pose` and of `image_moments` only.
+A linear probe flatters: any few dozen numbers that move with the image fit joints to some degree. Compare its error
+with those of an untrained network, of `mean_pose` and of `image_moments`.
 """
 from typing import NamedTuple
 
@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from kpjax.errors import InputError, summarise
 from kpjax.evaluation.probes.splits import Split
 
-# Directions in which features vary so much less than in their strongest are rounding noise of float32 coordinates, as
-# of points that do not move. They get no slope.
+# Directions in which features vary less than this share of their strongest are rounding noise of float32 coordinates,
+# for example of points that do not move. They get no slope.
 RESOLUTION = 1e-6
 
 
@@ -24,17 +24,24 @@ class LinearMap(NamedTuple):
     offset: np.ndarray  # (T,) float64, 0 without an intercept
 
     def __call__(self, features: ArrayLike) -> np.ndarray:
-        """(N, F) -> (N, T) float64."""
+        """Maps (N, F) to (N, T) float64."""
         return np.asarray(features, np.float64) @ self.slope + self.offset
 
 
 def fit_linear(features: ArrayLike, targets: ArrayLike, *, intercept: bool = True, ridge: float = 0.0) -> LinearMap:
-    """Least squares in float64: features (N, F) to targets (N, T).
+    """Fits least squares in float64: features (N, F) to targets (N, T).
 
-    intercept: without one the result depends on where coordinates have their origin (IMM's code fits without one in
-    pixels, BKinD's in [-1, 1]). ridge: weight of the squared slopes beside the sum of squared errors (scikit-learn's
-    `alpha`); an intercept is not penalised. Where the solution is not unique it is the one of least norm.
-    Raises InputError for no example, and for a negative ridge.
+    Where the solution is not unique it is the one of least norm.
+
+    Args:
+        features, targets: (N, F) and (N, T).
+        intercept: without one the result depends on the origin of coordinates (IMM's code fits without one in pixels,
+            BKinD's in [-1, 1]).
+        ridge: weight of the squared slopes beside the sum of squared errors (scikit-learn's `alpha`); an intercept is
+            not penalised.
+
+    Raises:
+        InputError: for no example, and for a negative ridge.
     """
     x, y = np.asarray(features, np.float64), np.asarray(targets, np.float64)
     if len(x) == 0:
@@ -56,14 +63,20 @@ def linear_probe(
     features: ArrayLike, true: ArrayLike, visible: ArrayLike, split: Split, *, intercept: bool = True,
     ridge: float = 0.0,
 ) -> np.ndarray:
-    """Joints (N, J, 2) float64 of all examples, linear in the features, fitted on one side of the split.
+    """Predicts joints (N, J, 2) float64 of all examples, linear in the features, fitted on one side of the split.
 
-    features: (N, F), or discovered points (N, K, 2), in any unit. true: (N, J, 2), (x, y); the result is in its unit.
-    visible: (N, J), above 0.5 where a joint is labelled; others are not read, and each joint is fitted on the examples
-    that show it. intercept, ridge: see `fit_linear`.
-
-    Raises InputError for features that are not finite, and for a joint that no fitted example shows.
     Source: Keypoint Pyramids (Qian et al. 2022), section 4, after Thewlis et al. 2017.
+
+    Args:
+        features: (N, F), or discovered points (N, K, 2), in any unit.
+        true: (N, J, 2), (x, y); the result is in its unit.
+        visible: (N, J), above 0.5 where a joint is labelled; others are not read, and each joint is fitted on the
+            examples that show it.
+        split: of the examples.
+        intercept, ridge: see `fit_linear`.
+
+    Raises:
+        InputError: for features that are not finite, and for a joint that no fitted example shows.
     """
     features = np.asarray(features, np.float64)
     features = features.reshape(len(features), -1)
@@ -85,13 +98,17 @@ def linear_probe(
     return predicted
 
 
-# The probe that looks at nothing: what the spread of the poses alone makes of every unit of error
-
-
 def mean_pose(true: ArrayLike, visible: ArrayLike, split: Split) -> np.ndarray:
-    """The mean place of every joint on the fitted side, for all examples: (N, J, 2) float64.
+    """Returns the mean position of every joint on the fitted side, for all examples: (N, J, 2) float64.
 
-    It is the linear probe without features. true: (N, J, 2), (x, y), in any unit. visible: (N, J), above 0.5 where a
-    joint is labelled. Raises InputError for a joint that no fitted example shows.
+    It is the linear probe without features, so its error shows the spread of the poses alone.
+
+    Args:
+        true: (N, J, 2), (x, y), in any unit.
+        visible: (N, J), above 0.5 where a joint is labelled.
+        split: of the examples.
+
+    Raises:
+        InputError: for a joint that no fitted example shows.
     """
     return linear_probe(np.zeros((len(np.asarray(true)), 0)), true, visible, split)
