@@ -15,22 +15,39 @@ from kpjax.images import boxes
 
 Transformed = tuple[np.ndarray, np.ndarray, np.ndarray, np.float32, np.ndarray]
 # (image (S, S, 3) uint8, keypoints, visible, scale, crop (3, 3): its pixels -> those of the given image)
+Resampled = tuple[Image.Image, np.ndarray]
+
+
+class _Resampling:
+    """A transform by one map: `_resample` returns the square, and the map from the image's pixels to the square's.
+
+    A point that lands outside becomes invisible. The reference length grows with the square root of the map's
+    determinant, which is exact for maps that keep angles.
+    """
+
+    def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
+        square, map_ = self._resample(image, keypoints, visible, box)
+        moved = boxes.move_points(map_, keypoints)
+        inside = ((moved >= -0.5) & (moved < self.side - 0.5)).all(axis=-1)
+        visible = (inside & (np.asarray(visible) > 0)).astype(np.float32)
+        growth = np.sqrt(abs(np.linalg.det(np.asarray(map_, np.float64)[:2, :2])))
+        return (np.asarray(square), np.where(visible[:, None] > 0, moved, np.float32(0)), visible,
+                np.float32(scale * growth), boxes.invert(map_))
 
 
 @dataclass(frozen=True)
-class Letterbox:
+class Letterbox(_Resampling):
     """The whole image, its longer side at `side` pixels, black beside it."""
 
     side: int
 
-    def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
+    def _resample(self, image, keypoints, visible, box) -> Resampled:
         size = image.shape[1], image.shape[0], self.side
-        pasted = _pasted(image, boxes.letterbox_fit(*size), self.side)
-        return _transformed(pasted, boxes.letterbox_map(*size), keypoints, visible, scale)
+        return _pasted(image, boxes.letterbox_fit(*size), self.side), boxes.letterbox_map(*size)
 
 
 @dataclass(frozen=True)
-class PadToSquare:
+class PadToSquare(_Resampling):
     """The whole image as the RegDA authors pad Leeds Sports images (see `boxes.pad_to_square_map`).
 
     It differs from `Letterbox` in rounding: sizes are truncated, and coordinates move by half the gap as a real
@@ -39,25 +56,24 @@ class PadToSquare:
 
     side: int
 
-    def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
+    def _resample(self, image, keypoints, visible, box) -> Resampled:
         size = image.shape[1], image.shape[0], self.side
-        pasted = _pasted(image, boxes.pad_to_square_fit(*size), self.side)
-        return _transformed(pasted, boxes.pad_to_square_map(*size), keypoints, visible, scale)
+        return _pasted(image, boxes.pad_to_square_fit(*size), self.side), boxes.pad_to_square_map(*size)
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Stretch(_Resampling):
     """The whole image, each axis stretched to `side` pixels on its own."""
 
     side: int
 
-    def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
+    def _resample(self, image, keypoints, visible, box) -> Resampled:
         map_ = boxes.stretch_map(image.shape[1], image.shape[0], self.side)
-        return _transformed(_resized(image, self.side, self.side), map_, keypoints, visible, scale)
+        return _resized(image, self.side, self.side), map_
 
 
 @dataclass(frozen=True)
-class BoxCrop:
+class BoxCrop(_Resampling):
     """A square around the visible keypoints, `margin` times their extent, shifted to stay inside the image.
 
     grid: "half_pixel" moves keypoints as pixels move, "index" as the official RegDA code does (see `boxes.crop_map`).
@@ -68,16 +84,16 @@ class BoxCrop:
     margin: float = 1.5
     grid: str = "half_pixel"
 
-    def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
+    def _resample(self, image, keypoints, visible, box) -> Resampled:
         if np.any(visible):
             square = boxes.square_box(boxes.tight_box(keypoints, visible), image.shape[1], image.shape[0], self.margin)
             if square[2] > square[0]:
-                return _cut(image, square, self.side, self.grid, keypoints, visible, scale)
-        return Letterbox(self.side)(image, keypoints, visible, scale)
+                return _cut(image, square, self.side, self.grid)
+        return Letterbox(self.side)._resample(image, keypoints, visible, box)
 
 
 @dataclass(frozen=True)
-class PersonCrop:
+class PersonCrop(_Resampling):
     """A square of `margin` times the longer side of the annotated box, about its middle, black beyond the image.
 
     smallest: the least side of the square in pixels. Sampling and coordinates are those of the official HRNet code
@@ -89,21 +105,21 @@ class PersonCrop:
     margin: float = 1.25
     smallest: float = 0.0
 
-    def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
+    def _resample(self, image, keypoints, visible, box) -> Resampled:
         x, y, width, height = _checked(box)
         length = max(self.margin * max(width, height), self.smallest)
         map_ = boxes.person_map((x + width / 2, y + height / 2), length, self.side)
         # Pillow counts from the corner of the first pixel, maps of centres from its middle.
         (step, _, left), (_, _, upper) = np.linalg.inv(np.asarray(map_, np.float64))[:2]
         corner = 0.5 - 0.5 * step
-        crop = Image.fromarray(image).transform(
+        square = Image.fromarray(image).transform(
             (self.side, self.side), Image.Transform.AFFINE, (step, 0, left + corner, 0, step, upper + corner),
             Image.Resampling.BILINEAR)
-        return _transformed(crop, map_, keypoints, visible, scale)
+        return square, map_
 
 
 @dataclass(frozen=True)
-class AroundBox:
+class AroundBox(_Resampling):
     """A square of `margin` times the longer side of the given box, about its middle, black beyond the image.
 
     The box counts edges (pixel 0 spans 0 to 1), and the square is resized edge to edge as `Letterbox` does. Nothing is
@@ -113,7 +129,7 @@ class AroundBox:
     side: int
     margin: float = 1.25
 
-    def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
+    def _resample(self, image, keypoints, visible, box) -> Resampled:
         x, y, width, height = _checked(box)
         length = self.margin * max(width, height)
         left, upper = x + width / 2 - length / 2, y + height / 2 - length / 2
@@ -121,12 +137,11 @@ class AroundBox:
         corner = math.floor(left), math.floor(upper)
         held = Image.fromarray(image).crop((*corner, math.ceil(left + length), math.ceil(upper + length)))
         inside = left - corner[0], upper - corner[1]
-        square = (*inside, min(inside[0] + length, held.width), min(inside[1] + length, held.height))
-        crop = held.resize((self.side, self.side), Image.Resampling.BILINEAR, box=square)
+        window = (*inside, min(inside[0] + length, held.width), min(inside[1] + length, held.height))
         step = self.side / length
         map_ = np.array([[step, 0, (0.5 - left) * step - 0.5], [0, step, (0.5 - upper) * step - 0.5], [0, 0, 1]],
                         np.float32)
-        return _transformed(crop, map_, keypoints, visible, scale)
+        return held.resize((self.side, self.side), Image.Resampling.BILINEAR, box=window), map_
 
 
 @dataclass(frozen=True)
@@ -144,14 +159,14 @@ class BoxOrWhole:
 # Crops around annotated landmarks, as papers on unsupervised landmarks evaluate
 
 
-class _AroundLandmarks:
+class _AroundLandmarks(_Resampling):
     """A window about the visible landmarks, or the corners of the box if none is visible, stretched to a square.
 
     Coordinates move as in the published code (`boxes.crop_map` with grid "index"). Raises InputError for an image with
     neither landmarks nor a box, and for a window outside the image.
     """
 
-    def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
+    def _resample(self, image, keypoints, visible, box) -> Resampled:
         points = np.asarray(keypoints, np.float64)[np.asarray(visible) > 0]
         if not len(points):
             if box is None:
@@ -159,8 +174,7 @@ class _AroundLandmarks:
                                  "use a transform of the whole image, for example Letterbox")
             left, upper, width, height = np.asarray(box, np.float64)
             points = np.array([[left, upper], [left + width, upper + height]])
-        window = self._window(points, image.shape[1], image.shape[0])
-        return _cut(image, window, self.side, "index", keypoints, visible, scale)
+        return _cut(image, self._window(points, image.shape[1], image.shape[0]), self.side, "index")
 
 
 @dataclass(frozen=True)
@@ -274,20 +288,6 @@ def local_contrast(image: np.ndarray) -> np.ndarray:
     return np.repeat(shown[..., None], 3, axis=-1)
 
 
-def _transformed(image: Image.Image, map_: np.ndarray, keypoints, visible, scale) -> Transformed:
-    """Moves the annotation of an image resampled under `map_` (pixels of the given image -> of this one).
-
-    A point that lands outside becomes invisible. The reference length grows with the square root of the map's
-    determinant, which is exact for maps that keep angles.
-    """
-    moved = boxes.move_points(map_, keypoints)
-    inside = ((moved >= -0.5) & (moved < image.width - 0.5)).all(axis=-1)
-    visible = (inside & (np.asarray(visible) > 0)).astype(np.float32)
-    growth = np.sqrt(abs(np.linalg.det(np.asarray(map_, np.float64)[:2, :2])))
-    return (np.asarray(image), np.where(visible[:, None] > 0, moved, np.float32(0)), visible,
-            np.float32(scale * growth), boxes.invert(map_))
-
-
 def _resized(image: np.ndarray, width: int, height: int) -> Image.Image:
     return Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
 
@@ -299,11 +299,10 @@ def _pasted(image: np.ndarray, fit: boxes.Fit, side: int) -> Image.Image:
     return canvas
 
 
-def _cut(image: np.ndarray, box: np.ndarray, side: int, grid: str, keypoints, visible, scale) -> Transformed:
+def _cut(image: np.ndarray, box: np.ndarray, side: int, grid: str) -> Resampled:
     """Stretches the inside of a box in whole pixels over a square."""
     left, upper, right, lower = (int(edge) for edge in box)
-    return _transformed(_resized(image[upper:lower, left:right], side, side), boxes.crop_map(box, side, grid=grid),
-                        keypoints, visible, scale)
+    return _resized(image[upper:lower, left:right], side, side), boxes.crop_map(box, side, grid=grid)
 
 
 def _inside(window: np.ndarray, width: int, height: int) -> np.ndarray:

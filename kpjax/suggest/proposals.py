@@ -16,6 +16,7 @@ import numpy as np
 from kpjax.annotations import deeplabcut, sleap
 from kpjax.annotations.deeplabcut import Config, config_text
 from kpjax.annotations.project import Frame
+from kpjax.annotations.skeleton_file import skeleton_text
 from kpjax.annotations.tables import FOLDER, Table, table_text
 from kpjax.drawing.overlays import write_png
 from kpjax.errors import InputError
@@ -62,8 +63,8 @@ def write_proposals(
     below = FOLDER if form in ("dlc", "lp") else "images"
     images = {f"{below}/{one.folder}/{one.name}": one for one in proposals}
     try:
-        for place, one in images.items():
-            write_png(folder / place, one.image)
+        for path, one in images.items():
+            write_png(folder / path, one.image)
         return FORMATS[form](folder, images, skeleton, scorer)
     except OSError as error:
         raise InputError(f"out: {folder} cannot be written: {error.strerror or error}; free some space or choose "
@@ -89,7 +90,7 @@ def _deeplabcut(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -
     write_text(folder / "config.yaml", config_text(config, folder.absolute(), videos))
     written = [folder / "config.yaml"]
     for video in dict.fromkeys(one.folder for one in images.values()):
-        own = {place: one for place, one in sorted(images.items()) if one.folder == video}
+        own = {path: one for path, one in sorted(images.items()) if one.folder == video}
         written += deeplabcut.write_table(_table(own, skeleton, scorer), folder / FOLDER / video / MACHINE, key_cells=3)
     return written
 
@@ -104,20 +105,20 @@ def _sleap(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> lis
     sio = sleap.library()
     nodes = sleap.sio_skeleton(sio, skeleton, "skeleton")
     frames = [one.frame if one.frame.number is not None else one.frame._replace(
-        path=folder / place, size=one.image.shape[1::-1], session=one.folder) for place, one in images.items()]
-    videos, places = sleap.sio_videos(sio, frames)
-    labelled = [sio.LabeledFrame(*place, [sio.PredictedInstance.from_numpy(
+        path=folder / path, size=one.image.shape[1::-1], session=one.folder) for path, one in images.items()]
+    videos, locations = sleap.sio_videos(sio, frames)
+    labelled = [sio.LabeledFrame(*location, [sio.PredictedInstance.from_numpy(
         one.keypoints, nodes, point_scores=one.scores, score=float(one.scores.mean()))])
-        for place, one in zip(places, images.values(), strict=True)]
+        for location, one in zip(locations, images.values(), strict=True)]
     labels = sio.Labels(labelled, videos=videos, skeletons=[nodes],
-                        suggestions=[sio.SuggestionFrame(*place) for place in places])
+                        suggestions=[sio.SuggestionFrame(*location) for location in locations])
     return [sleap.save(sio, labels, folder / "proposals.slp")]
 
 
 def _coco(folder: Path, frames: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
     """Writes `images.json`, images without annotations, and `proposals.json`, a list of results."""
-    images = [{"id": number, "file_name": place, "width": one.image.shape[1], "height": one.image.shape[0]}
-              for number, (place, one) in enumerate(frames.items(), 1)]
+    images = [{"id": number, "file_name": path, "width": one.image.shape[1], "height": one.image.shape[0]}
+              for number, (path, one) in enumerate(frames.items(), 1)]
     category = {"id": 1, "name": "animal", "keypoints": list(skeleton.names),
                 "skeleton": [[a + 1, b + 1] for a, b in skeleton.edges]}
     results = [{"image_id": number, "category_id": 1, "score": round(float(one.scores.mean()), 6),
@@ -133,13 +134,10 @@ def _csv(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "keypoint", "proposed_x", "proposed_y", "score"])
-    for place, one in images.items():
+    for path, one in images.items():
         for name, (x, y), score in zip(skeleton.names, one.keypoints, one.scores, strict=True):
-            writer.writerow([place, name, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}"])
-    names = skeleton.names
-    described = {"names": list(names), "edges": [[names[a], names[b]] for a, b in skeleton.edges],
-                 "flip": {names[a]: names[b] for a, b in enumerate(skeleton.flip) if a < b}}
-    write_text(folder / "skeleton.json", json.dumps(described, indent=1) + "\n")
+            writer.writerow([path, name, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}"])
+    write_text(folder / "skeleton.json", skeleton_text(skeleton))
     write_text(folder / "proposals.csv", text.getvalue())
     return [folder / "proposals.csv", folder / "skeleton.json"]
 

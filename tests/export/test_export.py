@@ -83,16 +83,16 @@ def noise(*shape):
 
 def test_the_folder_says_what_it_is(run, exported):
     assert sorted(path.name for path in exported.iterdir()) == sorted(FILES)
-    told = json.loads((exported / "predictor.json").read_text())
-    assert told["format"] == 2
-    assert skeleton_from_json(told["skeleton"]) == POINTS
-    assert told["input"] == {"shape": ["batch", 32, 32, 3], "dtype": "uint8", "layout": "NHWC, RGB, 0 to 255",
+    description = json.loads((exported / "predictor.json").read_text())
+    assert description["format"] == 2
+    assert skeleton_from_json(description["skeleton"]) == POINTS
+    assert description["input"] == {"shape": ["batch", 32, 32, 3], "dtype": "uint8", "layout": "NHWC, RGB, 0 to 255",
                              "whole_images": True, "box_margin": 1.25, "contrast": ""}
-    assert told["versions"]["jax"] == jax.__version__
-    assert told["platforms"] == ["cpu", "cuda", "tpu"]
+    assert description["versions"]["jax"] == jax.__version__
+    assert description["platforms"] == ["cpu", "cuda", "tpu"]
     for name in FILES[:3]:
-        assert told["files"][name] == hashlib.sha256((exported / name).read_bytes()).hexdigest()
-    assert told["rebuild"]["unread"] == {"frozen/teacher/kernel": {"dtype": "float32", "shape": [2, 5]}}
+        assert description["files"][name] == hashlib.sha256((exported / name).read_bytes()).hexdigest()
+    assert description["rebuild"]["unread"] == {"frozen/teacher/kernel": {"dtype": "float32", "shape": [2, 5]}}
     assert told["rebuild"]["empty"] == [["frozen", "none"]]
     ours, theirs = open_predictor(run), open_predictor(exported)
     for name in ("skeleton", "side", "score_kind", "cutoff", "title", "result"):
@@ -223,7 +223,7 @@ def test_wrong_images_are_refused_by_dimension(exported):
             predict(images)
 
 
-def test_a_jax_that_cannot_load_it_is_told_with_the_mend(exported, monkeypatch):
+def test_a_jax_that_cannot_load_it_is_reported_with_the_mend(exported, monkeypatch):
     def refuse(content):
         raise ValueError("calling convention 10 is not supported\nmore lines")
 
@@ -255,7 +255,7 @@ def test_it_is_made_again_from_itself(run, exported, tmp_path):
 
 
 def test_run_py_as_a_program(exported, tmp_path, capsys):
-    """Points of images as rows, and the self-test in a fresh process, which fails where the points differ."""
+    """Keypoints of images in a table, and the self-test in a fresh process, which fails where the points differ."""
     assert in_fresh_process(exported / "run.py", "--self-test", "1e-3").startswith("self-test: at most 0 px")
     with pytest.raises(RunError, match=r"fails in a fresh process: error: .*nowhere.png: cannot be read"):
         in_fresh_process(exported / "run.py", "nowhere.png")
