@@ -163,7 +163,7 @@ def stop_if_collapsed(
             painting, _, baseline = sign.partition("/")
             if count < steps or (sign != NO_LIVE_POINTS and baseline not in baselines):
                 continue
-            what = ("no keypoint was live: all were on the border or stood still" if sign == NO_LIVE_POINTS else
+            what = ("no keypoint was alive: all were on the border or stood still" if sign == NO_LIVE_POINTS else
                     f"{painting!r} was painted no better than by {PAINTS_LIKE[baseline]}")
             raise RunError(f"nothing is being discovered: in the last {count} steps up to {step} {what}; look at the "
                            "logged error/, baseline/, spread/ and live_points, then change the blob widths, the weight "

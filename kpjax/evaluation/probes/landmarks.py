@@ -1,6 +1,7 @@
-"""What errors of landmarks are measured in: the distance of the eyes or of two other landmarks, or the object's size.
+"""Evaluation of discovered landmarks against annotated ones: errors of regressors, consistency, and signs of collapse.
 
-A face that is nearly in profile has eyes that nearly coincide, and one such image can outweigh hundreds of others;
+Errors are in percent of a length of each image: the distance of the eyes or of two other landmarks, or the object's
+size. A face nearly in profile has eyes that nearly coincide, and one such image can outweigh hundreds of others;
 `median` gives every image the set's median length instead.
 """
 from collections.abc import Callable, Mapping, Sequence
@@ -19,15 +20,25 @@ from kpjax.images.boxes import turned_canvas
 from kpjax.structures import Skeleton
 
 Normaliser = Callable[[ArrayLike, ArrayLike], np.ndarray]  # annotated (N, M, 2) px, visible (N, M) -> (N,) px
+Regressor = Callable[[np.ndarray, np.ndarray], LinearMap]  # features (N, F), targets (N, T), both px -> the map
 
 EYES = (("left_eye", "right_eye"), ("right_eye_0", "left_eye_3"))  # centres of five points, outer corners of 68
+RESTING = 1e-12  # squared sides of the square: scatter below which points do not move at all
+ALL = None  # in place of a number of labelled images
+DEVIATION = 15.0  # of a turn, in degrees
+WIDEST = 40.0  # degrees at which the first turn is cut off; the second is not
+LEAST_LIVE = 0.8  # share of the landmarks that vary
+LEAST_SPREAD = 0.5  # of the spread of the annotated landmarks
+
+
+# Lengths that errors are measured in
 
 
 def between(skeleton: Skeleton, first: str, second: str, *, median: bool = False) -> Normaliser:
-    """The distance between two named landmarks of each image, or its median over the images.
+    """Builds the normaliser by the distance between two named landmarks of each image, or its median over the images.
 
-    Raises InputError if the skeleton has them not; the normaliser does if an image does not show both, or, with
-    `median`, if none does.
+    Raises InputError if the skeleton lacks either landmark; the normaliser does if an image does not show both, or,
+    with `median`, if none does.
     """
     ends = [skeleton.index(name) for name in (first, second)]
 
@@ -44,7 +55,7 @@ def between(skeleton: Skeleton, first: str, second: str, *, median: bool = False
 
 
 def between_eyes(skeleton: Skeleton, *, median: bool = False) -> Normaliser:
-    """The distance between the eyes, those of faces of 68 points between the outer corners.
+    """Builds the normaliser by the distance between the eyes, for faces of 68 points between the outer corners.
 
     Raises InputError for a skeleton without eyes, and as `between` does.
     """
@@ -57,7 +68,7 @@ def between_eyes(skeleton: Skeleton, *, median: bool = False) -> Normaliser:
 
 
 def object_size(*, median: bool = False) -> Normaliser:
-    """The root of the area of the box around the landmarks that an image shows.
+    """Builds the normaliser by the root of the area of the box around the landmarks that an image shows.
 
     The normaliser raises InputError for an image that shows fewer than two.
     """
@@ -74,7 +85,7 @@ def object_size(*, median: bool = False) -> Normaliser:
 
 
 def constant(length: float) -> Normaliser:
-    """The same length in pixels for all images, for example their side."""
+    """Builds the normaliser by the same length in pixels for all images, for example their side."""
     return lambda annotated, visible: np.full(len(np.asarray(annotated)), float(length))
 
 
@@ -82,13 +93,7 @@ def _by_set(lengths: np.ndarray, median: bool) -> np.ndarray:
     return np.full(len(lengths), np.nanmedian(lengths)) if median else lengths
 
 
-# How much discovered landmarks say about annotated ones and the other way round, by regressors fitted on few images
-
-
-Regressor = Callable[[np.ndarray, np.ndarray], LinearMap]  # features (N, F), targets (N, T), both px -> the map
-
-RESTING = 1e-12  # squared sides of the square: scatter below which points do not move at all
-ALL = None  # in place of a number of labelled images
+# Errors of regressors fitted on few images
 
 
 class Landmarks(NamedTuple):
@@ -109,10 +114,11 @@ class LandmarkErrors(NamedTuple):
 
 
 def scaled_ridge(side: float, penalty: float = 1e-4) -> Regressor:
-    """The paper's regressor: ridge with an intercept, its weight `penalty` times the largest entry of the scatter.
+    """Builds the paper's regressor: ridge with an intercept, weighted by `penalty` times the largest entry of the
+    scatter.
 
-    side: of the square that coordinates are in, in their pixels; it only says what counts as resting (no slopes then).
-    penalty: 1e-4 as in the code's notes; its default is 1e-5.
+    side: of the square of the coordinates, in their pixels; it only defines which points rest (they get no slopes).
+        penalty: 1e-4 as in the code's notes; the code's default is 1e-5.
     """
     return partial(_fit_scaled_ridge, side=side, penalty=penalty)
 
@@ -120,7 +126,7 @@ def scaled_ridge(side: float, penalty: float = 1e-4) -> Regressor:
 def _fit_scaled_ridge(features, targets, *, side: float, penalty: float) -> LinearMap:
     x, y = np.asarray(features, np.float64), np.asarray(targets, np.float64)
     if len(x) == 0:
-        return fit_linear(x, y)  # which says what is wrong
+        return fit_linear(x, y)  # raises
     # The largest entry of a scatter matrix is on its diagonal.
     largest = np.square((x - x.mean(0)) / side).sum(0).max()
     if largest < RESTING:
@@ -129,17 +135,27 @@ def _fit_scaled_ridge(features, targets, *, side: float, penalty: float) -> Line
 
 
 def without_intercept() -> Regressor:
-    """IMM's regressor (Jakab et al. 2018): least squares through the origin, the centre of the top-left pixel."""
+    """Builds IMM's regressor (Jakab et al. 2018): least squares through the origin, the centre of the top-left pixel.
+    """
     return partial(fit_linear, intercept=False)
 
 
 def labelled_subsets(total: int, images: int | None, *, repeats: int = 10, seed: int = 0, extra: int = 0) -> np.ndarray:
-    """Which of `total` labelled images each regressor is fitted on: (repeats, images + extra) int64, drawn without
-    replacement; (1, total), all of them in order, for `images` = ALL.
+    """Draws the labelled images that each regressor is fitted on: (repeats, images + extra) int64.
 
-    The draws depend on seed and repeat only, and those of fewer images are contained in those of more, so that all
-    methods and all numbers of images see the same. extra: 1 for the released code, which takes one image more than it
-    says. Raises InputError for more images than there are, or none.
+    The draws are without replacement and depend on seed and repeat only. Those of fewer images are contained in those
+    of more, so that all methods and all numbers of images see the same. With `images` = ALL the result is (1, total),
+    all of them in order.
+
+    Args:
+        total: number of labelled images.
+        images: number to draw, or ALL.
+        repeats: number of subsets.
+        seed: of the draws.
+        extra: 1 for the released code, which takes one image more than it states.
+
+    Raises:
+        InputError: for more images than there are, or none.
     """
     if images is ALL:
         return np.arange(total)[None]
@@ -155,12 +171,19 @@ def labelled_subsets(total: int, images: int | None, *, repeats: int = 10, seed:
 def forward_errors(
     fit: Landmarks, test: Landmarks, normaliser: Normaliser, subsets: np.ndarray, regressor: Regressor
 ) -> LandmarkErrors:
-    """Errors of the annotated landmarks of `test`, regressed from the discovered ones.
+    """Computes errors of the annotated landmarks of `test`, regressed from the discovered ones.
 
-    fit: the labelled images; subsets: (R, n) numbers of these, counting only the images that show every landmark, as
-    `complete` gives them. normaliser: the length that an image's errors are percent of (see
-    `lengths_of`). Images of `test` that hide a landmark take no part. Raises InputError where none
-    is left.
+    Images of `test` that hide a landmark are left out.
+
+    Args:
+        fit: the labelled images.
+        test: the tested images.
+        normaliser: of the errors.
+        subsets: (R, n) numbers of the images of `fit` that show every landmark, as `complete` lists them.
+        regressor: fitted on each subset.
+
+    Raises:
+        InputError: where no image is left.
     """
     return _errors(fit, test, normaliser, subsets, regressor, forward=True)
 
@@ -168,7 +191,8 @@ def forward_errors(
 def backward_errors(
     fit: Landmarks, test: Landmarks, normaliser: Normaliser, subsets: np.ndarray, regressor: Regressor
 ) -> LandmarkErrors:
-    """Errors of the discovered landmarks of `test`, regressed from the annotated ones. See `forward_errors`."""
+    """Computes errors of the discovered landmarks of `test`, regressed from the annotated ones. See `forward_errors`.
+    """
     return _errors(fit, test, normaliser, subsets, regressor, forward=False)
 
 
@@ -176,10 +200,17 @@ def both_errors(
     fit: Landmarks, test: Landmarks, *, normaliser: Normaliser, regressor: Regressor,
     images: Sequence[int | None] = (10, 50, 100, ALL), repeats: int = 10, seed: int = 0, extra: int = 0,
 ) -> dict[str, LandmarkErrors]:
-    """`forward/<images>` and `backward/<images>` for each number of labelled images, `all` where it is ALL.
+    """Computes `forward/<images>` and `backward/<images>` for each number of labelled images, `all` where it is ALL.
 
-    Landmarks that no image of either set shows are left out. repeats, seed, extra: see `labelled_subsets`.
-    Raises InputError for more labelled images than there are, and as `forward_errors` does.
+    Landmarks that no image of either set shows are left out.
+
+    Args:
+        fit, test, normaliser, regressor: see `forward_errors`.
+        images: numbers of labelled images.
+        repeats, seed, extra: see `labelled_subsets`.
+
+    Raises:
+        InputError: for more labelled images than there are, and as `forward_errors` does.
     """
     total = len(complete(fit, "fitted"))
     drawn = {"all" if count is ALL else str(count):
@@ -190,9 +221,9 @@ def both_errors(
 
 
 def complete(landmarks: Landmarks, which: str) -> np.ndarray:
-    """The numbers of the images that show every landmark that any of them shows, rising.
+    """Returns the numbers of the images that show every landmark that any of them shows, rising.
 
-    which: what the set is called in messages. Raises InputError if there is none.
+    which: the name of the set in messages. Raises InputError if there is none.
     """
     shown = np.asarray(landmarks.visible) > 0.5
     labelled = shown.any(0) if len(shown) else np.zeros(0, bool)
@@ -227,15 +258,11 @@ def _flat(points: np.ndarray) -> np.ndarray:
     return points.reshape(len(points), -1)
 
 
-# Whether landmarks follow the image when it is turned: no annotation needed, and fooled by landmarks that rest in
-
-
-DEVIATION = 15.0  # degrees
-WIDEST = 40.0  # degrees at which the first turn is cut; the second is not
+# Consistency: landmarks should follow the image when it is turned
 
 
 class Turns(NamedTuple):
-    """Two angles for each image in degrees, x towards y. The first makes the image that is turned by the second."""
+    """Two angles for each image in degrees, x towards y. The first makes the image, which the second then turns."""
 
     first: np.ndarray  # (N,) float64
     second: np.ndarray  # (N,) float64
@@ -250,25 +277,33 @@ class Consistency(NamedTuple):
 
 
 def draw_turns(count: int, seed: int = 1000) -> Turns:
-    """The turns of `count` images. Those of number n depend on seed and n only, so that all methods see the same."""
+    """Draws the turns of `count` images.
+
+    Those of number n depend on seed and n only, so that all methods see the same.
+    """
     normal = np.array([np.random.default_rng([seed, number]).standard_normal(2) for number in range(count)])
     first, second = DEVIATION * normal.reshape(-1, 2).T
     return Turns(np.clip(first, -WIDEST, WIDEST), second)
 
 
 def turn_map(degrees: float, side: int) -> np.ndarray:
-    """The map (3, 3) float64 from a square image to itself turned: about its middle, on the canvas that holds it
-    whole, which is brought back to `side`.
+    """Builds the map (3, 3) float64 from a square image to itself turned by `degrees` about its middle.
+
+    The turned canvas holds the whole image and is scaled back to `side`.
     """
     turned = turned_canvas(side, side, degrees)
     return np.diag([side / turned.width, side / turned.height, 1.0]) @ turned.map_
 
 
 def consistency(landmarks: ArrayLike, in_turned: ArrayLike, maps: ArrayLike) -> Consistency:
-    """How far landmarks are from where the turn of the image says they should be.
+    """Computes how far landmarks of a turned image are from the turned landmarks of the image.
 
-    landmarks: (N, K, 2) px of each image. in_turned: (N, K, 2) px, found in the turned one. maps: (N, 3, 3), pixels
-    of an image to those of the turned one.
+    It needs no annotation; landmarks that rest in one place fool it.
+
+    Args:
+        landmarks: (N, K, 2) px of each image.
+        in_turned: (N, K, 2) px, found in the turned one.
+        maps: (N, 3, 3), pixels of an image to those of the turned one.
     """
     points, maps = np.asarray(landmarks, np.float64), np.asarray(maps, np.float64)
     moved = np.einsum("nij,nkj->nki", maps[:, :2, :2], points) + maps[:, None, :2, 2]
@@ -276,24 +311,25 @@ def consistency(landmarks: ArrayLike, in_turned: ArrayLike, maps: ArrayLike) -> 
     return Consistency(float(distances.mean()), distances, np.sort(distances))
 
 
-# One row of the table of discovered landmarks: the errors, and beside them what unmasks a collapse
-
-
-LEAST_LIVE = 0.8  # of the landmarks
-LEAST_SPREAD = 0.5  # of the spread of the annotated landmarks
+# All measures of a run, and the signs of a collapse beside its errors
 
 
 def measures(
     errors: Mapping[str, LandmarkErrors], consistency: Consistency, test: Landmarks, *, side: int
 ) -> dict[str, float]:
-    """The row of one run.
+    """Returns the measures of one run, by name.
 
-    errors: as `landmark_regression.both_errors` gives them. side: of the test images in pixels.
-    `forward/<images>` and `backward/<images>` are in percent of the length that errors were measured in, each with the
-    standard deviation over subsets under `<name>/deviation`; `consistency` is in pixels; `live_points` is the number of
-    discovered landmarks that differ from image to image; `point_spread` and `annotated_spread` are the mean distances
-    between two landmarks of an image in pixels, discovered and annotated, `median_spread` and `annotated_median_spread`
-    the medians.
+    `forward/<images>` and `backward/<images>` are in percent of the length that errors are measured in, each with the
+    standard deviation over subsets under `<name>/deviation`. `consistency` is in pixels. `live_points` is the number of
+    discovered landmarks that vary between images (`varying_points`). `point_spread` and `annotated_spread` are the mean
+    distances between two landmarks of an image in pixels, discovered and annotated; `median_spread` and
+    `annotated_median_spread` the medians.
+
+    Args:
+        errors: as `both_errors` returns them.
+        consistency: of the same landmarks.
+        test: the tested images.
+        side: of these images in pixels.
     """
     row = {name: error.mean for name, error in errors.items()}
     row |= {f"{name}/deviation": error.deviation for name, error in errors.items() if len(error.per_subset) > 1}
@@ -311,10 +347,13 @@ def measures(
 
 
 def collapse_reason(row: Mapping[str, float], discovered: int) -> str:
-    """Why the errors of a row mean nothing, "" if they do: most landmarks rest, or they lie in a heap.
+    """Returns why the errors of a run mean nothing, "" if they do: most landmarks rest, or they lie in a heap.
 
-    discovered: how many landmarks there are. Below 8 in 10 that are alive, or a spread below half of the annotation's,
-    low errors tell of a collapse.
+    Fewer than 8 in 10 live landmarks, or a spread below half of the annotation's, make low errors a sign of collapse.
+
+    Args:
+        row: the run's measures.
+        discovered: number of landmarks.
     """
     reasons = []
     if row["live_points"] < LEAST_LIVE * discovered:

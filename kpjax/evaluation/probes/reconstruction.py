@@ -1,9 +1,8 @@
-"""How much of an image its keypoints determine: a network paints images from coordinates alone.
+"""The part of an image that its keypoints determine: a network reconstructs images from coordinates alone.
 
-The keypoints are fixed numbers here and no appearance is given, so what comes out is the average image of that pose.
-It means something beside the mean image, which needs no keypoints.
-Keypoint Pyramids (Qian et al. 2022, supplement A.4) shows such images and gives neither the network nor a number;
-both are a choice here.
+The keypoints are fixed numbers here and no appearance is given, so the result is the average image of that pose.
+Compare it with the mean image, which needs no keypoints. Keypoint Pyramids (Qian et al. 2022, supplement A.4) shows
+such images and gives neither the network nor a number; both are our choice.
 """
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,21 +23,21 @@ from kpjax.models.normalization import GroupNorm
 from kpjax.optimization import descend
 from kpjax.structures import Variables
 
-SMALLEST_SIDE = 4  # cells of the map that coordinates are first painted on, at the least
-LEAST_ERROR = 1e-10  # mean squared; an image that is met exactly counts as 100 dB
+SMALLEST_SIDE = 4  # least cells a side of the map that coordinates are first turned into
+LEAST_ERROR = 1e-10  # mean squared; an exact image counts as 100 dB
 group_norm = partial(GroupNorm, groups=8)
 
 
 class CoordinatePainter(nn.Module):
     """Coordinates (B, F) float32 to images (B, *size, 3) float32, not bounded, in [0, 1] where they were trained so.
 
-    Two hidden layers, a map of at least 4 x 4, then a `Renderer` that doubles it up to `size` (height, width); widths:
+    Two hidden layers, a map of at least 4 x 4, then a `Renderer` that doubles it up to `size` (height, width). widths:
     its channels, coarse to fine.
     """
 
     size: tuple[int, int]
     hidden: int = 256
-    widths: Sequence[int] | None = None  # half as many at every scale, from 128 down to 16, if nothing is said
+    widths: Sequence[int] | None = None  # by default half as many at every scale, from 128 down to 16
 
     @nn.compact
     def __call__(self, coordinates: jax.Array) -> jax.Array:
@@ -54,9 +53,9 @@ class CoordinatePainter(nn.Module):
 
 
 def doublings_to(size: tuple[int, int]) -> int:
-    """How often a map of at least 4 cells a side doubles to reach an image of `size` (height, width).
+    """Returns how often a map of at least 4 cells a side doubles to reach an image of `size` (height, width).
 
-    Raises InputError for an image that is smaller, or that no such map doubles to exactly.
+    Raises InputError for a smaller image, or one that is no such map doubled.
     """
     doublings = max(0, (min(size) // SMALLEST_SIDE).bit_length() - 1)
     if min(size) < SMALLEST_SIDE or any(side % (1 << doublings) for side in size):
@@ -75,7 +74,10 @@ class Painter:
     spread: np.ndarray  # (F,), their deviation
 
     def __call__(self, points: ArrayLike, *, at_once: int = 64) -> Iterator[np.ndarray]:
-        """Images of points (N, K, 2) or features (N, F), in parts (at most `at_once`, H, W, 3) float32 in [0, 1]."""
+        """Reconstructs images of points (N, K, 2) or features (N, F).
+
+        Yields parts (at most `at_once`, H, W, 3) float32 in [0, 1].
+        """
         coordinates = self._coordinates(points)
         for begin in range(0, len(coordinates), at_once):
             part = coordinates[begin:begin + at_once]
@@ -90,12 +92,23 @@ def train_painter(
     points: ArrayLike, images: np.ndarray, fit: np.ndarray, *, seed: int = 0, hidden: int = 256,
     widths: Sequence[int] | None = None, steps: int = 2000, batch_size: int = 32, learning_rate: float = 1e-3,
 ) -> Painter:
-    """A painter of images (N, H, W, 3) uint8 from points (N, K, 2), in any unit, or features (N, F).
+    """Trains a painter of images from points.
 
-    fit: the numbers of the examples that it is trained on. hidden, widths: see `CoordinatePainter`. steps: of Adam on
-    the mean squared error of minibatches; the learning rate falls to 0 along a cosine.
-    Raises InputError for no example, coordinates that are not finite, a size of images that is no small map doubled,
-    and another number of widths than of scales.
+    The loss is the mean squared error of minibatches; the learning rate falls to 0 along a cosine.
+
+    Args:
+        points: (N, K, 2), in any unit, or features (N, F).
+        images: (N, H, W, 3) uint8.
+        fit: the numbers of the examples that it is trained on.
+        seed: of the initial weights and the order of the examples.
+        hidden, widths: see `CoordinatePainter`.
+        steps: of Adam.
+        batch_size: examples in a minibatch.
+        learning_rate: Adam's first.
+
+    Raises:
+        InputError: for no example, coordinates that are not finite, a size of images that is no small map doubled, and
+            another number of widths than of scales.
     """
     coordinates = _flat(points)
     if len(fit) == 0 or not np.isfinite(coordinates).all():
@@ -130,10 +143,16 @@ class ReconstructionErrors(NamedTuple):
 def reconstruction_errors(
     painter: Painter, points: ArrayLike, images: np.ndarray, split: Split
 ) -> ReconstructionErrors:
-    """Errors of the painted images on the tested side of a split, beside those of the fitted side's mean image.
+    """Computes errors of reconstructed images on the tested side of a split, and of the fitted side's mean image.
 
-    points: (N, K, 2) or (N, F) as in `train_painter`. images: (N, H, W, 3) uint8.
-    Raises InputError where a side has no example.
+    Args:
+        painter: trained on the fitted side.
+        points: (N, K, 2) or (N, F) as in `train_painter`.
+        images: (N, H, W, 3) uint8.
+        split: of the examples.
+
+    Raises:
+        InputError: where a side has no example.
     """
     if not len(split.fit) or not len(split.test):
         raise InputError("reconstruction probe: one side of the split has no example")
@@ -150,7 +169,7 @@ def reconstruction_errors(
 
 
 def psnr(mse: ArrayLike) -> np.ndarray:
-    """Peak signal to noise ratio in dB of mean squared errors of images in [0, 1]; at most 100."""
+    """Computes the peak signal to noise ratio in dB of mean squared errors of images in [0, 1]; at most 100."""
     return -10 * np.log10(np.maximum(np.asarray(mse, np.float64), LEAST_ERROR))
 
 
@@ -168,7 +187,7 @@ def _as_float(images: np.ndarray) -> np.ndarray:
 
 
 def _mean_image(images: np.ndarray, fit: np.ndarray) -> np.ndarray:
-    """(H, W, 3) float32 in [0, 1], without a copy of all of them."""
+    """Computes the mean image (H, W, 3) float32 in [0, 1], without a copy of all of them."""
     total = np.zeros(images.shape[1:], np.float64)
     for number in fit:
         total += images[number]
@@ -182,7 +201,7 @@ def _initial(network: CoordinatePainter, key: jax.Array, coordinates: jax.Array)
 
 @partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=(3, 4))
 def _step(network, steps: int, peak: float, params, optimizer_state, step, coordinates, images):
-    """One step of Adam on a batch of coordinates (B, F) and images (B, H, W, 3) uint8."""
+    """Takes one step of Adam on a batch of coordinates (B, F) and images (B, H, W, 3) uint8."""
 
     def loss(params):
         painted = network.apply({"params": params}, coordinates)

@@ -1,8 +1,9 @@
-"""Root mean squared errors of joints in the units that papers report them in.
+"""Root mean squared errors of joints in the units in which papers report them.
 
-Papers on discovered keypoints print an RMSE and seldom say of what: of a coordinate, of a point, or of all coordinates
-of an image as one vector; in normalised coordinates, in pixels of the crop or of the original image. Of one set of
-errors these differ by factors of up to some hundred, so only ratios between methods compare across papers.
+Papers on discovered keypoints report an RMSE and seldom its unit. It may be of a coordinate, of a point, or of all
+coordinates of an image as one vector. It may be in normalised coordinates, in pixels of the crop or of the original
+image. For one set of errors these differ by factors of up to a few hundred, so only ratios between methods compare
+across papers.
 """
 from typing import NamedTuple
 
@@ -23,9 +24,10 @@ class RegressionErrors(NamedTuple):
 
 
 def regression_errors(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike) -> RegressionErrors:
-    """Errors of predicted (N, J, 2) from true (N, J, 2), (x, y), where visible (N, J) is above 0.5; in float64.
+    """Computes errors of predicted (N, J, 2) from true (N, J, 2), (x, y), where visible (N, J) is above 0.5; in
+    float64.
 
-    Where some points are hidden, `per_image` is what it would be with J points whose errors are like those that show.
+    Where some points are hidden, `per_image` assumes J points with errors like those of the visible ones.
     """
     squares, shown = _squared_distances(predicted, true, visible)
     count, sums = shown.sum(0), squares.sum(0)
@@ -40,12 +42,17 @@ def regression_errors(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike)
 def errors_in_units(
     predicted: ArrayLike, true: ArrayLike, visible: ArrayLike, *, size: tuple[int, int], crop: ArrayLike
 ) -> dict[str, RegressionErrors]:
-    """The errors of points in pixels of the network's images, in three units.
+    """Computes the errors of points in pixels of the network's images, in three units.
 
-    predicted, true: (N, J, 2), (x, y). size: (height, width) of those images. crop: (N, 3, 3), their pixels to those
-    of the original images.
-    Returns "normalised" (the centres of the first and the last pixel at -1 and 1), "pixels" (of the network's
-    images) and "original" (pixels of the original images).
+    Args:
+        predicted, true: (N, J, 2), (x, y).
+        visible: (N, J).
+        size: (height, width) of those images.
+        crop: (N, 3, 3), their pixels to those of the original images.
+
+    Returns:
+        "normalised" (the centres of the first and the last pixel at -1 and 1), "pixels" (of the network's images) and
+        "original" (pixels of the original images).
     """
     points = [np.asarray(points, np.float64) for points in (predicted, true)]
     normalised = [normalised_from_pixels(part, size) for part in points]
@@ -56,7 +63,7 @@ def errors_in_units(
 
 
 class Interval(NamedTuple):
-    """A number and the bounds of what resampling makes of it."""
+    """A number and its bounds under resampling."""
 
     value: float
     low: float
@@ -67,43 +74,54 @@ def ratio_of_errors(
     squares: ArrayLike, others: ArrayLike, groups: ArrayLike, *, confidence: float = 0.95, resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """The RMSE of one method over that of another on the same examples, with a bootstrap interval over groups.
+    """Computes the RMSE of one method over another's on the same examples, with a bootstrap interval over groups.
 
-    squares, others: (N,), each example's sum of squared distances (`squared_errors`) under either method. groups: (N,),
-    for example the video of each: frames of a video err alike, so whole videos are drawn again, the same for both
-    methods. It holds what other test videos would change, and nothing of what other seeds of training would.
-    An interval that contains 1 leaves the order of the two open. Raises InputError for fewer than two groups.
+    Frames of a video err alike, so whole videos are resampled, the same for both methods. The interval covers other
+    test videos, not other seeds of training. An interval that contains 1 leaves the order of the two open.
+
+    Args:
+        squares, others: (N,), each example's sum of squared distances (`squared_errors`) under either method.
+        groups: (N,), for example the video of each.
+        confidence: of the interval.
+        resamples: number of bootstrap resamples.
+        seed: of the resamples.
+
+    Raises:
+        InputError: for fewer than two groups.
     """
     names, member = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) < 2:
         raise InputError(f"interval: {len(names)} group of examples has no spread; test on at least 2 videos")
     sums = np.stack([np.bincount(member, np.asarray(part, np.float64)) for part in (squares, others)], axis=1)
     drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), resamples)
-    with np.errstate(divide="ignore", invalid="ignore"):  # a rival without any error
+    with np.errstate(divide="ignore", invalid="ignore"):  # a baseline without any error
         value, *resampled = np.sqrt(np.divide(*np.concatenate([sums.sum(0)[None], drawn @ sums]).T))
     low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(value), float(low), float(high))
 
 
 def squared_errors(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike) -> np.ndarray:
-    """The sum of squared distances of the visible points of each image: (N,) float64."""
+    """Computes the sum of squared distances of the visible points of each image: (N,) float64."""
     return _squared_distances(predicted, true, visible)[0].sum(1)
 
 
 def normalised_from_pixels(points: ArrayLike, size: tuple[int, int]) -> np.ndarray:
-    """Pixels (..., 2) of an image of size (height, width) as normalised (x, y): its outer pixels' centres at +-1."""
+    """Converts pixels (..., 2) of an image of size (height, width) to normalised (x, y).
+
+    The centres of outer pixels are at +-1.
+    """
     height, width = size
     return np.asarray(points, np.float64) * (2 / np.array([width - 1, height - 1])) - 1
 
 
 def _squared_distances(predicted, true, visible) -> tuple[np.ndarray, np.ndarray]:
-    """Squared distances (N, J), 0 where not shown, and what is shown (N, J) bool."""
+    """Returns squared distances (N, J), 0 where not visible, and the visible points (N, J) bool."""
     shown = np.asarray(visible) > 0.5
     difference = np.asarray(predicted, np.float64) - np.asarray(true, np.float64)
     return np.square(np.where(shown[..., None], difference, 0.0)).sum(-1), shown
 
 
 def _moved(maps: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points (N, J, 2) under maps (N, 3, 3)."""
+    """Moves points (N, J, 2) by maps (N, 3, 3)."""
     moved = np.einsum("nij,nkj->nki", maps, np.concatenate([points, np.ones((*points.shape[:2], 1))], -1))
     return moved[..., :2] / moved[..., 2:]

@@ -1,4 +1,5 @@
-"""Which examples a probe is fitted on and which it is tested on."""
+"""Splits of examples into those that a probe is fitted on and those that test it, and the reading of the fitted ones.
+"""
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -6,6 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kpjax.errors import InputError, summarise
+
+LEAST_SPREAD = 1e-3  # of the widest feature: a narrower one may be noise alone and is not scaled up to the same size
 
 
 class Split(NamedTuple):
@@ -16,11 +19,11 @@ class Split(NamedTuple):
 
 
 def random_halves(count: int, seed: int) -> Split:
-    """Each example by itself to one of two halves, as Keypoint Pyramids' text has it (Qian et al. 2022, section 4).
+    """Assigns each example independently to one of two halves, as in Keypoint Pyramids (Qian et al. 2022, section 4).
 
-    Neighbouring frames of a video are nearly the same image, so most of the test half has a twin among the examples
-    that were fitted: it flatters, and `halves_by` does not. Of an odd count the fitted half has one more.
-    Raises InputError for fewer than two examples.
+    Neighbouring frames of a video are nearly the same image, so most of the test half has a twin among the fitted
+    examples: this split flatters, `halves_by` does not. Of an odd count the fitted half has one more. Raises InputError
+    for fewer than two examples.
     """
     if count < 2:
         raise InputError(f"random halves: {count} examples have no two halves; give at least 2")
@@ -30,12 +33,18 @@ def random_halves(count: int, seed: int) -> Split:
 
 
 def halves_by(groups: ArrayLike, seed: int, *, kinds: ArrayLike | None = None) -> Split:
-    """Whole groups, for example videos or subjects, to one of two halves.
+    """Assigns whole groups, for example videos or subjects, to one of two halves.
 
-    groups: (N,), the group of each example, of any type that compares. kinds: (N,), for example the action of each
-    example's video; of every kind that has two groups there are then some on either side. Of an odd number of groups
-    the fitted half has one more.
-    Raises InputError for fewer than two groups, or a group whose examples are of several kinds.
+    Of an odd number of groups the fitted half has one more.
+
+    Args:
+        groups: (N,), the group of each example, of any type that compares.
+        seed: of the assignment.
+        kinds: (N,), for example the action of each example's video; every kind that has two groups then has some on
+            either side.
+
+    Raises:
+        InputError: for fewer than two groups, or a group whose examples are of several kinds.
     """
     names, first, member = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
     if len(names) < 2:
@@ -55,10 +64,10 @@ def halves_by(groups: ArrayLike, seed: int, *, kinds: ArrayLike | None = None) -
 
 
 def held_out(groups: ArrayLike, tested: Sequence[Any]) -> Split:
-    """The groups named by `tested` against all others, for example subject 11 against subject 9.
+    """Tests the groups named by `tested` against all others, for example subject 11 against subject 9.
 
-    groups: (N,), the group of each example. Raises InputError for a name that there is not, or if nothing is left to
-    fit or to test.
+    groups: (N,), the group of each example. Raises InputError for an unknown name, or if nothing is left to fit or to
+        test.
     """
     groups = np.asarray(groups)
     known = np.unique(groups)
@@ -72,22 +81,22 @@ def held_out(groups: ArrayLike, tested: Sequence[Any]) -> Split:
     return Split(np.flatnonzero(~side), np.flatnonzero(side))
 
 
-# What the trained probes share: the scale of their inputs, and the order in which they read examples
-
-
-LEAST_SPREAD = 1e-3  # of the widest feature: a narrower one is not blown up to the same size, it may be noise alone
+# Scale and order of the fitted examples
 
 
 def standardised(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(mean, deviation), each (F,) float64, of features (N, F); deviations are at least a thousandth of the largest."""
+    """Returns (mean, deviation), each (F,) float64, of features (N, F).
+
+    Deviations are at least a thousandth of the largest.
+    """
     centre, spread = features.mean(0), features.std(0)
     return centre, np.maximum(spread, max(LEAST_SPREAD * float(spread.max(initial=0.0)), 1e-12))
 
 
 def minibatches(count: int, batch_size: int, steps: int, seed: int) -> np.ndarray:
-    """(steps, batch_size) int64 numbers below `count`: one shuffled pass after the other, cut into batches.
+    """Returns (steps, batch_size) int64 numbers below `count`: one shuffled pass after another, cut into batches.
 
-    A batch may span two passes, so a set that is smaller than a batch does too.
+    A batch may span two passes, so a set smaller than a batch works too.
     """
     generator = np.random.default_rng(seed)
     passes = -(-steps * batch_size // count)
