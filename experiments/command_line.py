@@ -60,12 +60,19 @@ class Command(NamedTuple):
         """The preset's folder."""
         return preset_folder(self.shared.workdir, self.system.name, self.preset)
 
+    @property
+    def seeds(self) -> range:
+        """The seeds of all runs."""
+        return range(self.shared.first_seed, self.shared.first_seed + self.shared.seeds)
+
+    def job(self, variant: str, seed: int) -> Job:
+        """Returns the job of one variant and seed."""
+        return Job(self.system.name, self.config, self.preset, variant, seed, epath.Path(self.shared.workdir),
+                   epath.Path(os.path.expanduser(self.shared.data_dir)))
+
     def jobs(self) -> list[Job]:
         """Returns a job for every seed and variant, seed by seed."""
-        shared = self.shared
-        return [Job(self.system.name, self.config, self.preset, name, seed, epath.Path(shared.workdir),
-                    epath.Path(os.path.expanduser(shared.data_dir)))
-                for seed in range(shared.first_seed, shared.first_seed + shared.seeds) for name in self.variants]
+        return [self.job(name, seed) for seed in self.seeds for name in self.variants]
 
 
 def has_own(name: str) -> bool:
@@ -206,7 +213,7 @@ def show_table(command: Command) -> epath.Path:
     shown = [name for name in system.applicable(preset, config)
              if name in command.variants or (command.folder / name).is_dir()]
     rows = [Entry(name, system.variants[name].kind, system.variants[name].label, system.paper(preset, config, name),
-                system.variants[name].line) for name in shown]
+                  system.variants[name].line) for name in shown]
     columns = system.columns(config)
     lines = tabulate(command.folder, rows, columns)
     print("\n" + text_table(lines, columns))

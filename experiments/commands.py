@@ -7,7 +7,7 @@ import dataclasses
 import io
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
@@ -38,11 +38,25 @@ def parse(
     Raises:
         InputError: an unknown flag, a missing argument or an invalid value, in one line.
     """
+    with _errors_in_one_line(arguments, prog):
+        return tyro.cli(command_type, args=arguments, prog=prog, description=description, default=default)
+
+
+def parse_known(
+    command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog: str, description: str | None = None
+) -> tuple[Parsed, list[str]]:
+    """Returns a command, and the words of a command line that are not its own, for another parser."""
+    with _errors_in_one_line(arguments, prog):
+        return tyro.cli(command_type, args=arguments, prog=prog, description=description, return_unknown_args=True)
+
+
+@contextlib.contextmanager
+def _errors_in_one_line(arguments: Sequence[str], prog: str) -> Iterator[None]:
     caught = io.StringIO()
     stdout = sys.stdout if {"-h", "--help"} & set(arguments) else caught
     try:
         with contextlib.redirect_stderr(caught), contextlib.redirect_stdout(stdout):
-            return tyro.cli(command_type, args=arguments, prog=prog, description=description, default=default)
+            yield
     except SystemExit as stop:
         if stop.code in (0, None):
             raise

@@ -119,7 +119,7 @@ def in_order_of(skeleton: Skeleton, project: Project) -> Project:
 
 
 def open_data(job: Job) -> regda.Data:
-    """Opens both domains. The held-out part of the source validates and tests; the target has no test without labels."""
+    """Opens both domains. The held-out part of the source validates and tests; an unlabelled target has no test."""
     return _open(job.config.data, job.config.own)
 
 

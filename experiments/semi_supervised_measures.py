@@ -1,4 +1,4 @@
-"""What a finished network is like on test pictures, beside its errors: equivariance, peaks, features."""
+"""Measures of a finished network beside its errors: equivariance, peaks of heatmaps, semantic features."""
 import functools
 import math
 from collections.abc import Callable, Mapping
@@ -14,21 +14,21 @@ from kpjax.augment.random_maps import DrawMap, draw_homography
 from kpjax.input.source import Source, stacked, subset
 from kpjax.losses.consistency import semantic_consistency
 from kpjax.methods.semi_supervised_learning.semantic_features import Semantic
-from kpjax.structures import Example, Method, named_key
+from kpjax.structures import Example, Method
 from kpjax.training.evaluation import reduce
 
-ReadSemantic = Callable[[Mapping[str, Any], Example], Semantic]  # (variables, a batch) -> what its features say
+ReadSemantic = Callable[[Mapping[str, Any], Example], Semantic]  # (variables, a batch) -> semantics of its features
 
 
 def equivariance_and_peaks(
     method: Method, state, source: Source, *, batch_size: int, perspective: float = 0.15
 ) -> dict[str, float]:
-    """`equivariance_px` and `mean_peak` on a source.
+    """Measures `equivariance_px` and `mean_peak` on a source.
 
-    equivariance_px: the mean, over visible keypoints that stay in the frame, of |M p(x) - p(g(x))|, where g is a
-    perspective map that depends on the picture's number alone, M the same map of points, and p what the network
-    predicts; pixels of the network's images. mean_peak: the mean maximum of the heatmaps of visible keypoints; targets
-    have a peak of 1. NaN where there is nothing to count.
+    equivariance_px: the mean of |M p(x) - p(g(x))| over visible keypoints that stay in the frame, in pixels of the
+    network's images. The perspective map g depends on the image's number alone, M moves keypoints by it, and p
+    predicts them. mean_peak: the mean maximum of the heatmaps of visible keypoints; targets have a peak of 1. NaN
+    where nothing counts.
     """
     sums = reduce(_sums(method.predict, draw_of(perspective)), state, source, batch_size=batch_size)
     error, moved, peaks, seen = (float(sums[name]) for name in ("error", "moved", "peaks", "seen"))
@@ -37,7 +37,7 @@ def equivariance_and_peaks(
 
 @functools.lru_cache(maxsize=4)
 def draw_of(perspective: float) -> DrawMap:
-    """The sampler of g, one and the same function for all variants, so that each is compiled once."""
+    """Returns the sampler of g, one function for all variants, so that each is compiled once."""
     return draw_homography(perspective)
 
 
@@ -45,7 +45,7 @@ def draw_of(perspective: float) -> DrawMap:
 def _sums(predict: Callable, draw: DrawMap):
     def measure(state, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
         images = batch.image.astype(jnp.float32)
-        first = named_key(jax.random.key(0), "equivariance on test pictures")
+        first = jax.random.fold_in(jax.random.key(0), 0xceabd40f)  # a fixed stream of maps
         keys = jax.vmap(lambda number: jax.random.fold_in(first, number))(jnp.maximum(batch.index, 0))
         maps = jax.vmap(lambda key: draw(key, images.shape[1:3]))(keys)
         warped = geometry.warp(images, maps)
@@ -62,9 +62,9 @@ def _sums(predict: Callable, draw: DrawMap):
 
 
 def consistency_over_chance(read: ReadSemantic, state, source: Source, *, batch_size: int) -> float:
-    """The semantic consistency loss of visible keypoints, predicted heatmaps as masks, over ln K: 1 is chance.
+    """Measures the semantic consistency loss of visible keypoints over ln K: 1 is chance. Heatmaps are the masks.
 
-    read: a function that is made once for each network, since it is compiled with what is measured.
+    read: one function for each network, since it is compiled with the measure.
     """
     sums = reduce(_semantic_sums(read), state, source, batch_size=batch_size)
     count, keypoints = float(sums["count"]), len(source.skeleton.names)
@@ -82,9 +82,9 @@ def _semantic_sums(read: ReadSemantic):
 
 
 def keypoint_features(read: ReadSemantic, state, source: Source, *, first: int = 48) -> tuple[np.ndarray, np.ndarray]:
-    """Representations (N, C) of the visible keypoints of the first pictures, and the keypoint (N,) that each is of."""
+    """Returns representations (N, C) of visible keypoints on the first images, and the keypoint (N,) of each."""
     some = subset(source, np.arange(min(first, len(source))))
     batch = stacked([some[number] for number in range(len(some))])
     found = np.asarray(jax.jit(read)(state.variables, batch).representations)
-    rows, keypoints = np.nonzero(batch.visible > 0)
-    return found[rows, keypoints], keypoints
+    examples, keypoints = np.nonzero(batch.visible > 0)
+    return found[examples, keypoints], keypoints

@@ -1,0 +1,176 @@
+"""Semi-supervised localization on people's own data: a project, and frames without labels."""
+import functools
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
+
+import tyro
+
+from experiments import semi_supervised
+from experiments.configs import changed
+from experiments.own.choices import (
+    Choice,
+    chosen,
+    every_choice,
+    facts_of,
+    image_choices,
+    network_choices,
+    rotation_choice,
+    steps_by_labels,
+)
+from experiments.own.needs import needs_of
+from experiments.own.project import (
+    Own,
+    hold_out,
+    labelled_frames,
+    needed_project,
+    open_labelled,
+    open_unlabelled,
+    unlabelled_frames,
+)
+from experiments.semi_supervised_presets import SMALL_REAL, Config, LabelledSubset
+from experiments.system import Job, Outcome, write_scores
+from kpjax.errors import InputError
+from kpjax.input.source import (
+    check_disjoint,
+    digest_of,
+    in_memory,
+    joined,
+    labelled_subset,
+    rounded_share,
+    subset,
+    without_labels,
+)
+from kpjax.training.evaluation import Gathered
+
+LEAST_LABELLED = needs_of("semi_supervised").labelled_frames
+
+
+@dataclass(frozen=True)
+class OwnSubset(LabelledSubset):
+    """A project of which some animals keep their labels, and frames without labels."""
+
+    project: str = ""  # with labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
+    unlabelled: tuple[str, ...] = ()  # images, videos, folders of them; none: those of the project
+    labelled: float = 1.0  # of the animals that train: at most 1 a share, above it a count; drawn by the seed
+    transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
+    image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; chosen if not given
+    pck_over: Literal["box", "scale"] = "scale"
+
+    @property
+    def all_labelled(self) -> bool:
+        """False: there are always frames without labels."""
+        return False
+
+
+@dataclass(frozen=True)
+class OwnConfig(Config):
+    """All that a run on a person's project depends on."""
+
+    own: Own = Own()
+
+
+OWN = OwnConfig(**{name: getattr(SMALL_REAL, name) for name in SMALL_REAL.__dataclass_fields__} | {
+    "summary": "one's own project, with frames or videos without labels: --project P [--unlabelled V ...]; 2 cores",
+    "data": OwnSubset("own", "the labelled body's diagonal", validation_share=0.15), "selection": "last",
+    "heatmaps": replace(SMALL_REAL.heatmaps, heatmap_size=0),
+    "baselines": replace(SMALL_REAL.baselines, generator_size=64, generator_widths=(8, 16, 32))})
+
+
+def labelled_count(labelled: float, count: int) -> int:
+    """Returns how many of `count` animals keep their labels, from a share up to 1 or a count."""
+    return rounded_share(labelled, count) if labelled <= 1 else int(labelled)
+
+
+def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
+    """Returns the config with what is not typed chosen from the project, each choice printed with its reason.
+
+    Raises InputError if there are fewer than five labelled frames or none without labels.
+    """
+    data, own = config.data, config.own
+    project = needed_project(data.project, own)
+    frames = labelled_frames(project)
+    if len(frames) < LEAST_LABELLED:
+        raise InputError(f"project: {project.root} has {len(frames)} labelled frames; label at least {LEAST_LABELLED}")
+    held = hold_out(project, own.validation)
+    facts = facts_of(project, held.train)
+    if "transform" in typed:
+        facts = facts._replace(several=data.transform == "around_box")
+    labelled = labelled_count(data.labelled, len(held.train))
+    if labelled > len(held.train):
+        raise InputError(f"labelled: {labelled} of {len(held.train)} labelled animals that are not held out; ask for "
+                         "fewer")
+    size = data.image_size if "image_size" in typed else None
+    images = image_choices(facts, size)
+    transform = data.transform if "transform" in typed else images[0].value
+    found = unlabelled_frames(project, held, data.unlabelled) if transform == "letterbox" else None
+    every = every_choice(len([frame for frame in found.frames if frame.number is not None]) if found else 0)
+    step = max(own.every, 1) if "every" in typed else every.value
+    kept = len(held.train) - labelled
+    if found:
+        kept += len(found.taken(step, project.root))
+    if kept < 1:
+        raise InputError("unlabelled: " + (
+            "several animals on a frame are cropped by their boxes, which frames without labels do not have; keep "
+            "labels back with --labelled" if transform != "letterbox" else
+            f"{project.root} has no frame without labels, and no video of its recordings beside it; name images or "
+            "videos, or keep labels back with --labelled"))
+    batch, half = config.batch_size, config.batch_size // 2
+    choices = [
+        *images, rotation_choice(facts), *network_choices(facts),
+        Choice("labelled", data.labelled, f"all {labelled} animals that are not held out"), every,
+        steps_by_labels("warm_start_steps", labelled, batch, passes=40, least=200, most=600),
+        steps_by_labels("steps", labelled, half, passes=30, least=300, most=900),
+        Choice("learning_rate", config.optimizer.learning_rate, "the small U-net's, falling to zero along a cosine")]
+    print(f"{project.root}: {project.format}, {len(project.frames)} frames, {len(frames)} labelled, "
+          f"{len(project.skeleton.names)} keypoints; held out: {held.words}; without labels: {kept}"
+          + (f", {len(found.left_out)} in held-out parts are left out" if found and found.left_out else ""))
+    return changed(chosen(config, choices, typed), summary=(
+        f"{project.root.name}, {labelled} animals with labels, {kept} frames without; held out: {held.words}"))
+
+
+def open_data(job: Job) -> semi_supervised.Data:
+    """Opens the images of a project. The held-out part is both `validation` and `test`: it chooses nothing.
+
+    Raises InputError if a held-out image is among the unlabelled ones, or there are none of these.
+    """
+    return _open(job.config.data, job.config.own, job.seed)
+
+
+@functools.lru_cache(maxsize=2)
+def _open(data: OwnSubset, own: Own, seed: int) -> semi_supervised.Data:
+    project = needed_project(data.project, own)
+    held = hold_out(project, own.validation)
+    train, held_out = open_labelled(data.project, own, data.square())
+    asked = {"share": data.labelled} if data.labelled <= 1 else {"count": int(data.labelled)}
+    drawn = labelled_subset(train, **asked, seed=seed)
+    pools = [in_memory(without_labels(subset(train, drawn.rest)))] if len(drawn.rest) else []
+    if data.transform == "letterbox":
+        found = unlabelled_frames(project, held, data.unlabelled)
+        if len(found.left_out) < len(found.frames):
+            pools.append(open_unlabelled(own, data.square(), found.frames, train.skeleton, root=project.root,
+                                         leave_out=found.left_out))
+    if not pools:
+        raise InputError("unlabelled: no frame without labels; name images or videos, or keep labels back with "
+                         "--labelled")
+    pool = joined(pools, "without labels")
+    check_disjoint(pool, held_out)
+    labelled = subset(train, drawn.labelled, f"{train.name}, labelled")
+    return semi_supervised.Data(labelled, pool, train, held_out, held_out,
+                                digest_of(drawn.digest, pool.digest, held_out.digest))
+
+
+def draw(job: Job, data: semi_supervised.Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+    """Draws predictions on held-out images and writes the calibration of scores on their labels."""
+    semi_supervised.draw(job, data, outcome, predictions)
+    write_scores(job, outcome, data.validation, batch_size=2 * job.config.batch_size, kind=semi_supervised.SCORE_KIND)
+
+
+def short_list(preset: str, config: OwnConfig) -> tuple[str, ...]:
+    """Returns the method, and its control if asked for."""
+    return ("supervised_warped", "ours") if config.own.control else ("ours",)
+
+
+SYSTEM = semi_supervised.SYSTEM._replace(
+    presets={"own": OWN}, open=open_data, draw=draw, resolved=resolved, short_list=short_list,
+    applicable=lambda preset, config: tuple(name for name in semi_supervised.VARIANTS if name != "all_labels"))

@@ -1,0 +1,470 @@
+"""Semi-supervised keypoint localization (Moskvyak et al., ICLR 2021): a few labelled images and many without labels.
+
+Command   python -m experiments.semi_supervised demo          (2 CPU cores, about 4 minutes, renders its own data)
+          python -m experiments.semi_supervised openfield --labelled 10 --seeds 3      (2 CPU cores, a few minutes each)
+          python -m experiments.semi_supervised own --project P --unlabelled V ...     (one's own project: minutes)
+          python -m experiments.semi_supervised_studies table1 --preset lsp --imagenet hrnet_w32.pth --seeds 3 (a GPU)
+Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
+
+`--labelled` up to 1 is a share of the training images, above it a count; seed n draws subset n, and smaller subsets lie
+in larger ones. All variants of a seed start from one warm start, supervised on the labelled images. It stands in for
+ImageNet weights where there are none; the paper's presets have no warm start. The paper stops when the validation
+accuracy rises no more; here the steps are given, and the step that is best on validation images is the result. Test
+images are evaluated once, at the end.
+
+`supervised_warped` is the control: the labels alone, with the method's own warp on half of each labelled batch.
+"""
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.configs import config_as_json
+from experiments.keypoint_errors import keypoint_errors
+from experiments.networks import imagenet_start
+from experiments.semi_supervised_measures import (
+    ReadSemantic,
+    consistency_over_chance,
+    equivariance_and_peaks,
+    keypoint_features,
+)
+from experiments.semi_supervised_presets import PRESETS, Config, paper_numbers
+from experiments.system import (
+    IMAGES,
+    Job,
+    Outcome,
+    Predicting,
+    StoredRun,
+    System,
+    Variant,
+    draw_predictions,
+    fit_sources,
+    result_of,
+)
+from kpjax.augment.augmentations import Augment, compose_augmentations, on_half, random_homography
+from kpjax.augment.random_maps import draw_homography
+from kpjax.drawing.feature_map import can_embed, embedded, scatter
+from kpjax.drawing.overlays import write_png
+from kpjax.errors import InputError
+from kpjax.files import atomic
+from kpjax.heatmaps import Codec
+from kpjax.input.source import Source, labelled_subset, rounded_share, subset, with_labels, without_labels
+from kpjax.losses.objective import Objective, without
+from kpjax.methods.forward import imagenet_normalise
+from kpjax.methods.semi_supervised_learning.data_distillation import distilled_predict, pseudo_labels
+from kpjax.methods.semi_supervised_learning.image_generation import image_generation, image_generation_objective
+from kpjax.methods.semi_supervised_learning.mean_teacher import mean_teacher, mean_teacher_objective
+from kpjax.methods.semi_supervised_learning.objectives import (
+    equivariant_landmark_objective,
+    pseudo_label_objective,
+    semi_supervised_objective,
+)
+from kpjax.methods.semi_supervised_learning.semantic_features import representations
+from kpjax.methods.semi_supervised_learning.semi_supervised import semi_supervised
+from kpjax.models.image_generation import image_generator
+from kpjax.models.network import KeypointNetwork
+from kpjax.models.vgg import IMM_TAPS, VGG
+from kpjax.models.weights.imagenet import load_vgg
+from kpjax.reports.table import Column
+from kpjax.structures import Method, Skeleton
+from kpjax.training.evaluation import Gathered, predict_source
+from kpjax.training.fit import Fitted, Select
+
+SCORE_KIND = "mse_peak"
+StageOf = Literal["warm start", "method", "both"]
+
+# Variants: each is a function from the parts that all of them share to a Method
+
+
+class Parts(NamedTuple):
+    """Parts of all methods of a preset."""
+
+    config: Config
+    skeleton: Skeleton
+    network: KeypointNetwork
+    codec: Codec
+    augment: Augment  # of every image
+    warped: Augment  # the same, and then the method's warp on every other image of a batch
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Streams that unsupervised terms read."""
+        return ("labelled",) if self.config.data.all_labelled else ("labelled", "unlabelled")
+
+
+@functools.lru_cache(maxsize=4)
+def parts_of(config: Config, skeleton: Skeleton) -> Parts:
+    """Builds the parts once per config, so that all seeds share what is compiled."""
+    side = config.data.image_size
+    network = config.network.build(len(skeleton.names), stride=side // config.heatmaps.heatmap_size)
+    base = config.augment.build(skeleton)
+    warped = compose_augmentations(base, on_half(random_homography(config.weights.perspective)))
+    return Parts(config, skeleton, network, config.heatmaps.codec(side), base, warped)
+
+
+def terms(parts: Parts, **changes: Any) -> Objective:
+    """Builds the four terms of the paper."""
+    weights = parts.config.weights
+    return semi_supervised_objective(parts.codec, **({
+        "streams": parts.streams, "supervised_weight": weights.supervised_weight, "semantic": weights.semantic,
+        "equivariance": weights.equivariance, "invariance": weights.invariance,
+        "ti_reduction": weights.invariance_reduction, "half": weights.half} | changes))
+
+
+def _shared(parts: Parts, *, warped: bool = False, stage: StageOf = "method") -> dict[str, Any]:
+    return {"codec": parts.codec, "optimizer": optax.scale_by_adam(), "learning_rate": parts.config.rate(stage),
+            "augment": parts.warped if warped else parts.augment, "normalise": imagenet_normalise,
+            "draw_map": draw_homography(parts.config.weights.perspective)}
+
+
+def build_ours(parts: Parts, *, objective: Objective | None = None, warped: bool = False, stage: StageOf = "method"
+               ) -> Method:
+    """The method with its four terms, or with another objective: its ablations, ELT and pseudo-labels."""
+    weights = parts.config.weights
+    return semi_supervised(
+        parts.network, parts.skeleton, objective=terms(parts) if objective is None else objective,
+        feature_width=weights.feature_width, detach_masks=weights.detach_masks, warped_pass=weights.warped_pass,
+        **_shared(parts, warped=warped, stage=stage))
+
+
+def build_supervised(parts: Parts, *, warped: bool = False, stage: StageOf = "method") -> Method:
+    """The supervised term alone: heatmap MSE."""
+    objective = without(terms(parts), "semantic", "equivariance", "invariance")
+    return build_ours(parts, objective=objective, warped=warped, stage=stage)
+
+
+def build_elt(parts: Parts, form: Literal["inverse_heatmap", "forward_heatmap", "coordinates"]) -> Method:
+    """Equivariant landmark transformation (Honari et al. 2018), in one of three forms."""
+    weights, baselines = parts.config.weights, parts.config.baselines
+    return build_ours(parts, objective=equivariant_landmark_objective(
+        parts.codec, form=form, streams=parts.streams, supervised_weight=weights.supervised_weight,
+        equivariance=baselines.elt_coordinates if form == "coordinates" else baselines.elt, half=weights.half))
+
+
+def build_pseudo_labels(parts: Parts, *, warped: bool = False) -> Method:
+    """Training on labels and pseudo-labels; with `warped`, every other image of both is also moved."""
+    weights = parts.config.weights
+    return build_ours(parts, warped=warped, objective=pseudo_label_objective(
+        parts.codec, supervised_weight=weights.supervised_weight, half=weights.half))
+
+
+def build_mean_teacher(parts: Parts, *, warped: bool = False) -> Method:
+    """Mean teacher; with `warped`, every other labelled image is also moved, as the student's others are."""
+    config = parts.config
+    objective = mean_teacher_objective(parts.codec, supervised_weight=config.weights.supervised_weight,
+                                       consistency=config.baselines.consistency)
+    augment = {"labelled": parts.warped if warped else parts.augment, "unlabelled": parts.augment}
+    return mean_teacher(parts.network, parts.skeleton, objective=objective, decay=config.baselines.decay,
+                        **_shared(parts) | {"augment": augment})
+
+
+def build_gen(parts: Parts) -> Method:
+    """Image generation (Jakab et al. 2018) beside the supervised term."""
+    weights, baselines = parts.config.weights, parts.config.baselines
+    perceptual = {"perceptual": VGG(16, IMM_TAPS)} if baselines.perceptual else {}
+    objective = image_generation_objective(
+        parts.codec, perceptual=bool(baselines.perceptual), supervised_weight=weights.supervised_weight,
+        reconstruction=baselines.reconstruction, half=weights.half)
+    generator = image_generator(baselines.generator_widths) if baselines.generator_widths else None
+    return image_generation(parts.network, parts.skeleton, objective=objective, generator=generator,
+                            size=baselines.generator_size, **perceptual, **_shared(parts))
+
+
+class Recipe(NamedTuple):
+    """Construction of a variant: a method, and its data."""
+
+    build: Callable[[Parts], Method]
+    teacher: str = ""  # the variant whose predictions label the unlabelled images
+    everything: bool = False  # all training images with labels, for the steps of both stages
+    needs_unlabelled: bool = False  # makes no sense where every image is labelled
+
+
+def _without(*names: str) -> Recipe:
+    return Recipe(lambda p: build_ours(p, objective=without(terms(p), *names)))
+
+
+def _changed(**changes: Any) -> Recipe:
+    return Recipe(lambda p: build_ours(p, objective=terms(p, **changes)))
+
+
+VARIANTS: dict[str, Variant] = {
+    "ours": Variant("method", "semantic consistency, equivariance and invariance beside the labels", "ours",
+                    Recipe(build_ours)),
+    "supervised": Variant("baseline", "the labels alone", "HRNet", Recipe(build_supervised)),
+    "pl": Variant("baseline", "hard labels of the supervised network under six transforms, trained again", "PL",
+                  Recipe(build_pseudo_labels, "supervised", needs_unlabelled=True)),
+    "elt": Variant("baseline", "equivariance of heatmaps, moved back", "ELT",
+                   Recipe(lambda p: build_elt(p, "inverse_heatmap"))),
+    "elt_forward": Variant("baseline", "equivariance of heatmaps, moved forward, of predictions only", "ELT, forward",
+                           Recipe(lambda p: build_elt(p, "forward_heatmap"))),
+    "elt_coordinates": Variant("baseline", "equivariance of soft-argmax coordinates", "ELT, coordinates",
+                               Recipe(lambda p: build_elt(p, "coordinates"))),
+    "gen": Variant("baseline", "images generated from their keypoints", "Gen", Recipe(build_gen)),
+    "mean_teacher": Variant("baseline", "heatmaps of an averaged network", "mean teacher", Recipe(build_mean_teacher)),
+    "supervised_warped": Variant("control", "the labels alone, the method's warp on half of a batch",
+                                 recipe=Recipe(lambda p: build_supervised(p, warped=True))),
+    "pl_warped": Variant("control", "PL from and with the warp on half of a batch", recipe=Recipe(
+        lambda p: build_pseudo_labels(p, warped=True), "supervised_warped", needs_unlabelled=True)),
+    "mean_teacher_warped": Variant("control", "mean teacher, the warp on half of the labelled images",
+                                   recipe=Recipe(lambda p: build_mean_teacher(p, warped=True))),
+    "no_sc": Variant("ablation", "without semantic consistency", "TE + TI", _without("semantic")),
+    "no_te": Variant("ablation", "without equivariance", "TI + SC", _without("equivariance")),
+    "no_ti": Variant("ablation", "without invariance", "TE + SC", _without("invariance")),
+    "sc_only": Variant("ablation", "semantic consistency alone beside the labels", "SC",
+                       _without("equivariance", "invariance")),
+    "ti_only": Variant("ablation", "invariance alone beside the labels", "TI", _without("semantic", "equivariance")),
+    "te_labelled_only": Variant("ablation", "equivariance of labelled images only", recipe=_changed(
+        equivariance_on=("labelled",))._replace(needs_unlabelled=True)),
+    "no_ground_truth_in_te": Variant("ablation", "equivariance of predictions on labelled images, too",
+                                     recipe=_changed(ground_truth_in_equivariance=False)),
+    "no_ground_truth": Variant("ablation", "predictions in place of true heatmaps in all unsupervised terms",
+                               recipe=_changed(ground_truth=False)),
+    "all_labels": Variant("oracle", "all training images labelled, steps of both stages", "HRNet, 100 %",
+                          Recipe(lambda p: build_supervised(p, stage="both"), everything=True)),
+}
+
+
+@functools.lru_cache(maxsize=32)
+def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
+    """Builds the method of a variant once, so that all seeds share what is compiled."""
+    return VARIANTS[variant].recipe.build(parts_of(config, skeleton))
+
+
+@functools.lru_cache(maxsize=4)
+def build_warm_start(config: Config, skeleton: Skeleton) -> Method:
+    """Builds the stage that all variants of a seed start from."""
+    return build_supervised(parts_of(config, skeleton), stage="warm start")
+
+
+@functools.lru_cache(maxsize=4)
+def distilled(config: Config, skeleton: Skeleton, variant: str) -> Method:
+    """Builds a variant whose predictions are averaged over transforms, as the teacher of pseudo-labels."""
+    parts = parts_of(config, skeleton)
+    predict = distilled_predict(parts.network, parts.codec, imagenet_normalise, skeleton, flip=config.augment.flip)
+    return build(config, skeleton, variant)._replace(predict=predict)
+
+
+@functools.lru_cache(maxsize=4)
+def read_semantic(config: Config, skeleton: Skeleton) -> ReadSemantic:
+    """Returns a function from (variables, batch) to the semantics of a trained network's features; one per config."""
+    return functools.partial(representations, parts_of(config, skeleton).network, imagenet_normalise)
+
+
+# Data and stages
+
+
+class Data(NamedTuple):
+    """Images of one seed."""
+
+    labelled: Source
+    unlabelled: Source  # labels stripped
+    everything: Source  # all training images with labels
+    validation: Source
+    test: Source
+    digest: str  # of the labelled subset
+
+    @property
+    def skeleton(self) -> Skeleton:
+        return self.labelled.skeleton
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        return {"labelled_digest": self.digest}
+
+    @property
+    def summary(self) -> str:
+        return f"{len(self.labelled)} of {len(self.everything)} training images labelled, {len(self.unlabelled)} not"
+
+
+def open_data(job: Job) -> Data:
+    """Opens the images of one seed: the labelled ones are drawn by it, and smaller subsets lie in larger ones.
+
+    Raises InputError if a set was not prepared, if more labels are asked for than there are, if no image is left
+    unlabelled (unless all are labelled), or if a training image is also a test image.
+    """
+    data = job.config.data
+    splits = data.open(job.seed, job.data_dir)
+    asked = {"share": data.labelled} if data.labelled <= 1 else {"count": int(data.labelled)}
+    chosen = labelled_subset(splits.train, **asked, seed=job.seed, need_unlabelled=not data.all_labelled)
+    labelled = subset(splits.train, chosen.labelled, f"{splits.train.name}, labelled")
+    if data.all_labelled:
+        pool = np.arange(len(splits.train))
+    else:
+        pool = chosen.rest[:rounded_share(data.unlabelled_share, len(chosen.rest))]
+        pool = pool if data.unlabelled_pool == "rest" else np.concatenate([chosen.labelled, pool])
+    if not len(pool):
+        raise InputError(f"unlabelled_share: {data.unlabelled_share:g} of {len(chosen.rest)} images is none; give more")
+    return Data(labelled, without_labels(subset(splits.train, pool, splits.train.name)), splits.train,
+                splits.validation, splits.test, chosen.digest)
+
+
+def train(job: Job, data: Data) -> Outcome:
+    """Trains a variant from the shared warm start; pseudo-labels come from a finished teacher."""
+    config, recipe = job.config, VARIANTS[job.variant].recipe
+    parts = parts_of(config, data.skeleton)
+    method = build(config, data.skeleton, job.variant)
+    start = _start(job, parts, data)
+    if job.variant == "gen":
+        start |= perceptual_start(parts)
+    sources = {"labelled": data.everything if recipe.everything else data.labelled,
+               "unlabelled": _pseudo_labelled(job, data, recipe.teacher) if recipe.teacher else data.unlabelled}
+    steps = config.steps_of_both_stages if recipe.everything else config.steps
+    fitted = _fit(job, method, sources, data, steps, job.folder, job.variant, start)
+    # A table compares variants of equal training: every one has seen the steps of the warm start, too.
+    return Outcome(method, fitted.trained, config.steps_of_both_stages, fitted.images_per_second, fitted.wall_seconds,
+                   {f"chosen_by/{name}": value for name, value in fitted.metrics.items()}
+                   | {"chosen_by/step": fitted.step})
+
+
+def _fit(job: Job, method: Method, sources: Mapping[str, Source], data: Data, steps: int, folder, stage: str,
+         start: Mapping[str, Any]) -> Fitted:
+    """`fit` with half of a batch for each stream, and the choice of the result on validation images."""
+    config = job.config
+    return fit_sources(
+        job, method, sources, batch_size=config.batch_size // len(method.streams), steps=steps, stage=stage,
+        folder=folder, start=start, unlabelled=() if VARIANTS[job.variant].recipe.teacher else ("unlabelled",),
+        evaluate=lambda state: errors(predict_source(
+            method, state, data.validation, batch_size=2 * config.batch_size), method.skeleton, config, "validation"),
+        evaluate_every=max(1, steps // config.evaluations),
+        select=Select("validation/pck") if config.selection == "validation" else None,
+        config=job.identity(**data.identity))
+
+
+def _start(job: Job, parts: Parts, data: Data) -> dict[str, Any]:
+    """Returns the start of a variant: the warm start that all variants of a seed share, if there is one."""
+    config = job.config
+
+    def first() -> dict[str, Any]:
+        return imagenet_start(parts.network, config.imagenet, image_size=config.data.image_size, seed=job.seed)
+
+    if not config.warm_start_steps or VARIANTS[job.variant].recipe.everything:
+        return first()
+    warm, method = job._replace(variant="supervised"), build_warm_start(config, parts.skeleton)
+    found = job.stage("warm_start", lambda folder: _fit(
+        warm, method, {"labelled": data.labelled}, data, config.warm_start_steps, folder, "warm start", first()),
+        config=config_as_json(config) | dict(data.identity))
+    return {"variables": found.trained.variables}
+
+
+def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
+    """Returns the unlabelled images under the labels that the finished teacher gives them; made once and kept."""
+    unlabelled, kept = data.unlabelled, job.folder / "pseudo_labels.npz"
+    name = f"{unlabelled.name.removesuffix(' without labels')} under pseudo-labels"
+    if not kept.exists():
+        trained = result_of(job._replace(variant=teacher))
+        method = distilled(job.config, data.skeleton, teacher)
+        found = predict_source(method, trained, unlabelled, batch_size=2 * job.config.batch_size)
+        visible = np.stack([data.labelled[number].visible for number in range(len(data.labelled))])
+        labels = pseudo_labels(found.keypoints, found.scores, visible)
+        print(f"{job.title}: {int(labels.visible.sum())} of {labels.visible.size} predictions on unlabelled images are "
+              f"kept, peaks from {labels.threshold:.3f}")
+        if jax.process_index() == 0:
+            with atomic(kept) as path, path.open("wb") as file:
+                np.savez(file, keypoints=labels.keypoints, visible=labels.visible)
+        return with_labels(unlabelled, labels.keypoints, labels.visible, name)
+    with kept.open("rb") as file, np.load(file) as labels:
+        return with_labels(unlabelled, labels["keypoints"], labels["visible"], name)
+
+
+def perceptual_start(parts: Parts) -> dict[str, Any]:
+    """Returns the weights of VGG-16 for `gen`, if the config names them."""
+    baselines = parts.config.baselines
+    if not baselines.perceptual:
+        return {}
+    side = baselines.generator_size
+    fresh = jax.jit(VGG(16, IMM_TAPS).init)(jax.random.key(0), jnp.zeros((1, side, side, 3)))
+    imported = load_vgg(fresh, baselines.perceptual)
+    print(f"VGG-16 weights: {imported.report}")
+    return {"perceptual": imported.variables}
+
+
+# Measures
+
+
+def errors(found: Gathered, skeleton: Skeleton, config: Config, name: str, *, details: bool = False
+           ) -> dict[str, float]:
+    """Computes PCK (a distance of exactly the threshold is a hit, all keypoints weigh the same) and errors."""
+    return keypoint_errors(found, skeleton, name, threshold=config.pck_threshold, strict=False, pooled=True,
+                           uncounted=config.uncounted_keypoints, details=details)
+
+
+def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
+    """Measures errors, equivariance, peaks and, where they were learnt, semantic features on test images."""
+    config, trained = job.config, outcome.trained
+    values = errors(predictions["test"], outcome.method.skeleton, config, "test", details=True)
+    measured = equivariance_and_peaks(outcome.method, trained, data.test, batch_size=2 * config.batch_size,
+                                      perspective=config.weights.perspective)
+    values |= {f"test/{name}": value for name, value in measured.items()}
+    if "semantic" in trained.variables:
+        values["test/sc_over_ln_k"] = consistency_over_chance(
+            read_semantic(config, data.skeleton), trained, data.test, batch_size=2 * config.batch_size)
+    return values
+
+
+def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+    """Draws predictions on test images, and the t-SNE of keypoint features, a colour for each keypoint."""
+    draw_predictions(outcome, data.test, job.folder / IMAGES / "test.png")
+    if "semantic" not in outcome.trained.variables:
+        return
+    if not can_embed():
+        print("no image of the features: scikit-learn is not installed")
+        return
+    features, keypoints = keypoint_features(read_semantic(job.config, data.skeleton), outcome.trained, data.test)
+    if jax.process_index() == 0 and len(features) > 2:
+        write_png(job.folder / IMAGES / "test_features.png",
+                  scatter(embedded(features), keypoints, data.skeleton.names))
+
+
+# The table
+
+
+def applicable(preset: str, config: Config) -> tuple[str, ...]:
+    """Returns the variants that suit a preset."""
+    return tuple(name for name, variant in VARIANTS.items()
+                 if not (config.data.all_labelled and variant.recipe.needs_unlabelled))
+
+
+def short_list(preset: str, config: Config) -> tuple[str, ...]:
+    """Returns the variants that a preset runs when none are named."""
+    named = ("supervised", "supervised_warped", "mean_teacher", "pl_warped", "ours", "all_labels")
+    return tuple(name for name in named if name in applicable(preset, config))
+
+
+def shortened(config: Config, steps: int) -> Config:
+    """Returns the config with `steps` steps of the method and the warm start scaled alike."""
+    warm = round(config.warm_start_steps * steps / config.steps)
+    return replace(config, steps=steps, warm_start_steps=max(1, warm) if config.warm_start_steps else 0)
+
+
+def columns(config: Config) -> tuple[Column, ...]:
+    """Returns PCK, then measures of whether the terms of the method were learnt."""
+    return (Column("test/pck", f"PCK at {100 * config.pck_threshold:g} % of {config.data.scale_is}", "%", 100.0, 1),
+            Column("test/nme", f"mean error in {config.data.scale_is}", "%", 100.0, 2, "lower"),
+            Column("test/equivariance_px", "equivariance error", f"px of {config.data.image_size}", 1.0, 2, "lower"),
+            Column("test/sc_over_ln_k", "semantic consistency over ln K", "", 1.0, 2, "lower"),
+            Column("test/mean_peak", "mean peak of heatmaps", "", 1.0, 2))
+
+
+def predicting(stored: StoredRun) -> Predicting:
+    """Returns a finished run as a function of new images: letterboxed, or cropped by boxes if the run learnt that."""
+    config, variant, skeleton = stored
+    transform = config.data.transform if config.data.transform == "around_box" else "letterbox"
+    square = replace(config.data, transform=transform, pck_over="scale").square()
+    return Predicting(build(config, skeleton, variant), square, SCORE_KIND)
+
+
+SYSTEM = System(
+    "semi_supervised", "keypoints from a few labelled images and many without labels", PRESETS, VARIANTS, open_data,
+    train, lambda job, data: {"test": data.test}, measure, columns, predicting, short_list, applicable, shortened,
+    batch_size=lambda config: 2 * config.batch_size, draw=draw,
+    paper=lambda preset, config, variant: paper_numbers(preset, config.data.labelled, variant))
+
+if __name__ == "__main__":
+    from experiments.command_line import main
+
+    main("semi_supervised")

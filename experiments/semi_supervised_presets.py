@@ -1,0 +1,241 @@
+"""Settings of semi-supervised localization: what a run depends on, presets, and the numbers that the paper prints."""
+from dataclasses import dataclass
+from typing import Literal
+
+import optax
+
+from experiments.configs import Augmentation, Heatmaps, Network, Optimizer, changed, check_at_least, check_positive
+from experiments.image_sets import ImageSet
+from kpjax.errors import InputError
+from kpjax.models.high_resolution import HRNet
+from kpjax.models.unet import SmallUNet
+
+
+@dataclass(frozen=True)
+class LabelledSubset(ImageSet):
+    """Images of which a few are labelled."""
+
+    labelled: float = 0.05  # of the training images: at most 1 a share, above it a count; drawn by the seed
+    unlabelled_share: float = 1.0  # share of the training images without labels that is used
+    unlabelled_pool: Literal["rest", "all"] = "rest"  # "all": the labelled ones are also in it; not stated
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_positive(self, "labelled", "unlabelled_share")
+        if self.labelled > 1 and self.labelled != round(self.labelled):
+            raise InputError(f"labelled: {self.labelled:g}; it is a share up to 1, above it a number of images")
+        if self.unlabelled_share > 1:
+            raise InputError(f"unlabelled_share: {self.unlabelled_share:g}; it is a share of the images without labels")
+
+    @property
+    def all_labelled(self) -> bool:
+        """Whether every training image has its label."""
+        return self.labelled == 1
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the method's terms, and its passes."""
+
+    supervised_weight: float = 1e3
+    semantic: float = 0.5
+    equivariance: float = 1e2
+    invariance: float = 1e2
+    invariance_reduction: Literal["mean", "sum"] = "mean"  # not stated
+    half: bool = False  # the factor 1/2 of the official heatmap loss; not stated
+    detach_masks: bool = False  # no gradient through the heatmaps that mask the features; not stated
+    feature_width: int = 64
+    perspective: float = 0.15  # how far corners move, of the side; not stated
+    warped_pass: Literal["joint", "separate"] = "joint"  # BatchNorm sees both views at once, or one at a time
+
+    def __post_init__(self):
+        check_at_least(0, self, "perspective")
+        check_at_least(1, self, "feature_width")
+        check_positive(self, "supervised_weight", "semantic", "equivariance", "invariance")
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Weights and networks of the baselines."""
+
+    elt: float = 1e2  # weight of the equivariance of heatmaps
+    elt_coordinates: float = 1.0  # weight of the equivariance of coordinates
+    consistency: float = 1e2  # weight in mean_teacher
+    decay: float = 0.999  # of the teacher
+    reconstruction: float = 1e-3  # weight in gen; not stated
+    perceptual: str = ""  # safetensors file of VGG-16's weights for gen's loss; "" compares pixels
+    generator_size: int = 128  # px to which gen shrinks the images that it generates
+    generator_widths: tuple[int, ...] = ()  # of its encoder, from fine to coarse; () takes IMM's
+
+    def __post_init__(self):
+        check_at_least(1, self, "generator_size")
+        check_positive(self, "elt", "elt_coordinates", "consistency", "reconstruction")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that a run depends on besides its seed. The defaults are the paper's; a field that says "not stated" has a
+    value that the paper leaves open. The augmentation is not stated; the authors' code for birds has none."""
+
+    summary: str  # one line
+    data: LabelledSubset = LabelledSubset()
+    heatmaps: Heatmaps = Heatmaps()
+    augment: Augmentation = Augmentation()
+    network: Network = HRNet()
+    optimizer: Optimizer = Optimizer(1e-4)
+    imagenet: str = ""  # file or hub name of ImageNet weights; "" starts from random weights
+    batch_size: int = 32  # half labelled and half unlabelled where both are read
+    warm_start_steps: int = 0  # supervised steps on the labelled images that all variants of a seed share
+    warm_start_learning_rate: float = 1e-4
+    steps: int = 30_000
+    evaluations: int = 50  # of the validation images
+    selection: Literal["validation", "last"] = "validation"  # which step is the result
+    weights: Weights = Weights()
+    baselines: Baselines = Baselines()
+    pck_threshold: float = 0.1  # of the reference length
+    uncounted_keypoints: tuple[str, ...] = ()  # left out of the means
+
+    def __post_init__(self):
+        check_at_least(1, self, "batch_size", "steps", "evaluations")
+        check_at_least(0, self, "warm_start_steps")
+        check_positive(self, "warm_start_learning_rate", "pck_threshold")
+        if self.heatmaps.heatmap_size:
+            self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
+        if self.batch_size % 2:
+            raise InputError(f"batch_size: {self.batch_size}; half of it is labelled, so it must be even")
+
+    @property
+    def steps_of_both_stages(self) -> int:
+        """Steps of `all_labels`: as many as every other variant has seen with its warm start."""
+        return self.warm_start_steps + self.steps
+
+    def rate(self, stage: Literal["warm start", "method", "both"]) -> optax.Schedule:
+        """Builds the schedule: constant, or falling to zero along a cosine from the warm start's end."""
+        warm = optax.constant_schedule(self.warm_start_learning_rate)
+        method = (optax.cosine_decay_schedule(self.optimizer.learning_rate, self.steps)
+                  if self.optimizer.schedule == "cosine" else optax.constant_schedule(self.optimizer.learning_rate))
+        joined = optax.join_schedules([warm, method], [self.warm_start_steps])
+        return {"warm start": warm, "method": method, "both": joined}[stage]
+
+
+# The paper stops when the validation accuracy has not risen for some epochs. Here the steps are capped at 50 epochs of
+# the unlabelled images, as in the authors' settings for birds, and the best evaluation is the result.
+PAPER = Config("", LabelledSubset(scale_is="the box's longer side"))
+LEEDS = changed(PAPER, crop_smallest=100.0, unused_keypoints=("pelvis", "thorax"))
+SYNTHETIC = Config(
+    "synthetic people with clutter, 20 of 2,000 labelled; 2 cores, minutes",
+    LabelledSubset("figures:target", "the image's side", labelled=20, transform="letterbox", image_size=64,
+                   pck_over="scale"),
+    Heatmaps(16, sigma=1.25, grid="half_pixel", targets="sub_pixel", decoder="dark"), Augmentation("none"),
+    SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32), Optimizer(2e-3, "cosine"), warm_start_steps=400,
+    warm_start_learning_rate=3e-3, steps=400, evaluations=4,
+    weights=Weights(equivariance=1e3, invariance=1.0, feature_width=32, warped_pass="separate"),
+    baselines=Baselines(elt=1e3, consistency=1e3, generator_size=32, generator_widths=(8, 16)))
+SMALL_REAL = changed(
+    SYNTHETIC, warped_pass="joint", augmentation="strong", heatmap_size=32, sigma=1.0, batch_size=16, image_size=64,
+    warm_start_steps=200, steps=300, validation_share=0.15)
+
+PRESETS: dict[str, Config] = {
+    "demo": SYNTHETIC,
+    "openfield": changed(
+        SMALL_REAL, summary="a mouse from above, or any DeepLabCut project of one animal, 10 labelled; 2 cores",
+        train="deeplabcut/train", test="deeplabcut/test", scale_is="the labelled body's diagonal", labelled=10,
+        image_size=128, generator_size=64, generator_widths=(8, 16, 32), rotation=180.0, flip=False),
+    "faces": changed(
+        SMALL_REAL, summary="68 keypoints of faces in videos, 10 % labelled; 2 cores", train="youtube_faces/train",
+        test="youtube_faces/test", scale_is="the distance between the eyes", labelled=0.1,
+        widths=(16, 32, 64, 64, 128), head_width=64),
+    "lspet": changed(
+        LEEDS, summary="people in sport, 5 % of 2,000 images of LSP Extended labelled; one GPU", train="lspet/train",
+        test="lspet/test"),
+    "mpii": changed(
+        PAPER, summary="people, 5 % of 10,000 MPII images labelled; one GPU", train="mpii/train", test="mpii/test",
+        scale_is="the head's size", validation="mpii/validation", pck_over="scale", pck_threshold=0.5,
+        uncounted_keypoints=("pelvis", "thorax")),
+    "lsp": changed(
+        LEEDS, summary="people in sport, LSP Extended to LSP, 5 % of 10,000 labelled; one GPU",
+        train="lspet/train+test", validation="lsp/first_half", test="lsp/second_half"),
+    "cub": changed(
+        PAPER, summary="birds of other species, CUB-200-2011, 5 % labelled; one GPU", train="cub200_2011/train",
+        validation="cub200_2011/validation", test="cub200_2011/test", steps=17_500),
+    "atrw": changed(
+        PAPER, summary="tigers, ATRW, 5 % labelled; one GPU", train="atrw/train", validation="atrw/validation",
+        test="atrw/test", crop_margin=1.0, steps=10_800),
+}
+
+# Numbers that the paper prints, in percent. Shares of labelled images are fractions; 1.0 is the column of 100 %.
+# Table 1 is the mean and the deviation of three labelled subsets, Tables 2 to 4 are single runs. The authors' repository prints
+# the ELT numbers of MPII, LSP and CUB as "Supervised + TE loss": that may be an equivariance of heatmaps.
+SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+TABLE_1 = {
+    "mpii": {
+        "supervised": ((66.22, 1.60), (69.18, 1.03), (71.83, 0.87), (75.73, 0.35), (81.11, 0.15)),
+        "pl": ((62.44, 1.75), (64.78, 1.44), (69.35, 1.11), (77.43, 0.48), None),
+        "elt": ((68.27, 0.64), (71.03, 0.46), (72.37, 0.58), (77.75, 0.31), (81.01, 0.15)),
+        "gen": ((71.59, 1.12), (72.63, 0.62), (74.95, 0.32), (79.86, 0.19), (80.92, 0.32)),
+        "ours": ((74.15, 0.83), (76.56, 0.48), (78.46, 0.36), (80.75, 0.32), (82.12, 0.14)),
+    },
+    "lsp": {
+        "supervised": ((40.19, 1.46), (45.17, 1.15), (55.22, 1.41), (62.61, 1.25), (72.12, 0.30)),
+        "pl": ((37.36, 1.89), (42.05, 1.68), (48.86, 1.23), (64.45, 0.96), None),
+        "elt": ((41.77, 1.56), (47.22, 0.91), (57.34, 0.94), (66.81, 0.62), (72.22, 0.13)),
+        "gen": ((61.01, 1.41), (67.75, 1.00), (68.80, 0.91), (69.70, 0.77), (72.25, 0.55)),
+        "ours": ((66.98, 0.94), (69.56, 0.66), (71.85, 0.33), (72.59, 0.56), (74.29, 0.21)),
+    },
+    "cub": {
+        "supervised": ((85.77, 0.38), (88.62, 0.14), (90.18, 0.22), (92.60, 0.28), (93.62, 0.13)),
+        "pl": ((86.31, 0.45), (89.51, 0.32), (90.88, 0.28), (92.78, 0.27), None),
+        "elt": ((86.54, 0.34), (89.48, 0.25), (90.86, 0.13), (92.26, 0.06), (93.77, 0.18)),
+        "gen": ((88.37, 0.40), (90.38, 0.22), (91.31, 0.21), (92.79, 0.14), (93.62, 0.25)),
+        "ours": ((91.11, 0.33), (91.47, 0.36), (92.36, 0.30), (92.80, 0.24), (93.81, 0.13)),
+    },
+    "atrw": {
+        "supervised": ((69.22, 0.87), (77.55, 0.84), (86.41, 0.45), (92.17, 0.18), (94.44, 0.10)),
+        "pl": ((67.97, 1.07), (75.26, 0.74), (84.69, 0.57), (92.15, 0.24), None),
+        "elt": ((74.53, 1.24), (80.35, 0.96), (87.98, 0.47), (92.80, 0.21), (94.75, 0.14)),
+        "gen": ((89.54, 0.57), (90.48, 0.49), (91.16, 0.13), (92.27, 0.24), (94.80, 0.13)),
+        "ours": ((92.57, 0.64), (94.29, 0.66), (94.49, 0.36), (94.63, 0.18), (95.31, 0.12)),
+    },
+}
+
+TABLE_2 = {  # Leeds Sports: the terms beside the supervised one
+    "ours": (66.32, 69.09, 71.62, 72.19, 74.44),
+    "no_sc": (46.76, 55.18, 64.01, 67.54, 72.11),
+    "sc_only": (64.74, 67.43, 69.65, 70.61, 72.85),
+    "no_te": (65.23, 68.11, 70.12, 71.28, 73.56),
+    "no_ti": (65.78, 68.51, 70.56, 71.77, 73.89),
+    "ti_only": (43.62, 53.74, 61.12, 65.32, 71.80),
+    "supervised": (39.16, 44.36, 54.23, 61.73, 71.91),
+}
+
+UNLABELLED_SHARES = (0.1, 0.2, 0.5, 1.0)
+TABLE_3 = {  # 5 % labelled and that share of the others; the last number is supervised
+    "cub": (87.01, 88.33, 89.44, 91.34, 85.33),
+    "atrw": (72.04, 76.65, 86.56, 93.02, 69.84),
+}
+
+TABLE_4 = {  # Leeds Sports: whether labelled pictures use their true heatmaps in unsupervised terms
+    "ours": (66.32, 69.09, 71.62, 72.19, 74.44),
+    "no_ground_truth": (64.75, 67.27, 69.91, 70.55, 73.65),
+}
+
+SENSITIVITY = {"semantic": (0.1, 0.5, 1.0), "equivariance": (10.0, 100.0, 1000.0), "invariance": (10.0, 100.0, 1000.0)}
+
+
+def table_1(preset: str, variant: str, labelled: float) -> tuple[float, float] | None:
+    """Returns mean and deviation of a variant in Table 1, None where the paper prints none."""
+    found = TABLE_1.get(preset, {}).get("supervised" if variant == "all_labels" else variant)
+    share = 1.0 if variant == "all_labels" else labelled
+    return found[SHARES.index(share)] if found and share in SHARES else None
+
+
+def paper_numbers(preset: str, labelled: float, variant: str) -> dict[str, float]:
+    """Returns the paper's numbers of a variant by metric, at a share of labels: Table 1, or else a single run."""
+    if (found := table_1(preset, variant, labelled)) is not None:
+        return {"test/pck": found[0]}
+    if preset == "lsp" and labelled in SHARES:
+        for single in (TABLE_2, TABLE_4):
+            if variant in single:
+                return {"test/pck": single[variant][SHARES.index(labelled)]}
+    return {}

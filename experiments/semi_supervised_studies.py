@@ -1,0 +1,192 @@
+"""Tables of the semi-supervised paper, each by one command that resumes.
+
+Command   python -m experiments.semi_supervised_studies table1 --preset lsp --imagenet hrnet_w32.pth --seeds 3
+          python -m experiments.semi_supervised_studies table1 --preset openfield --columns 5 10 20 --seeds 3 \\
+              --variants supervised supervised_warped mean_teacher ours all_labels
+          python -m experiments.semi_supervised_studies sensitivity --preset demo
+
+table1       the baselines, by labelled share               table3       ours, by share of the unlabelled images
+table2       the terms of the method, by labelled share     sensitivity  ours, by the weights of three terms
+table4       with and without true heatmaps in the unsupervised terms, by labelled share
+
+Runs lie where `python -m experiments.semi_supervised` puts them; those of another share or weight have a folder of
+their own beside the preset's, so tables share runs. Several processes may work on one table. The table is printed and
+written to <workdir>/semi_supervised/<preset>/.
+"""
+import itertools
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NamedTuple
+
+import tyro
+from etils import epath
+
+from experiments.command_line import Command, prepare_process, read_command
+from experiments.commands import exit_code_of, parse_known
+from experiments.configs import changed, flat
+from experiments.job_queue import mean_text, measured, outcome_lines, raise_for_failures, work_through
+from experiments.semi_supervised import SYSTEM, VARIANTS
+from experiments.semi_supervised_presets import (
+    SENSITIVITY,
+    SHARES,
+    TABLE_2,
+    TABLE_3,
+    TABLE_4,
+    UNLABELLED_SHARES,
+    table_1,
+)
+from experiments.system import Job
+from kpjax.files import write_text
+from kpjax.reports.table import markdown
+
+Tables = Literal["table1", "table2", "table3", "table4", "sensitivity"]
+METRICS = {"test/pck": ("PCK", 100.0, 1), "test/equivariance_px": ("equivariance error, px", 1.0, 2),
+           "test/sc_over_ln_k": ("semantic consistency over ln K", 1.0, 2), "test/mean_peak": ("mean peak", 1.0, 2)}
+
+
+class Cell(NamedTuple):
+    """A place in a table: a variant under some settings, and the paper's number."""
+
+    variant: str
+    settings: tuple[tuple[str, Any], ...]  # fields of the config that differ from the command's
+    paper: str = ""
+
+
+class Table(NamedTuple):
+    """Runs of a table."""
+
+    corner: str
+    columns: tuple[str, ...]
+    rows: Mapping[str, tuple[Cell | None, ...]]  # by title; None where a cell makes no sense
+
+
+def job_of(command: Command, cell: Cell, seed: int) -> Job:
+    """Returns the run of a cell. Settings that are the preset's own lead to the preset's own folder."""
+    base = flat(command.system.presets[command.preset])
+    named = [f"{name}-{value:g}" for name, value in cell.settings if base[name] != value]
+    return command.job(cell.variant, seed)._replace(
+        config=changed(command.config, **dict(cell.settings)), preset="-".join([command.preset, *named]))
+
+
+def share_text(share: float) -> str:
+    """"5 %", or "10 labelled" for a count."""
+    return f"{100 * share:g} %" if share <= 1 else f"{share:g} labelled"
+
+
+def by_labelled(
+    command: Command, variants: Sequence[str], shares: Sequence[float], paper: Mapping[tuple[str, float], str]
+) -> Table:
+    """Returns variants by labelled shares. `all_labels` does not depend on them and is run once."""
+    def cell(variant: str, share: float) -> Cell | None:
+        known = paper.get((variant, share), "")
+        if VARIANTS[variant].recipe.everything:
+            return Cell(variant, (), known)
+        possible = SYSTEM.applicable(command.preset, changed(command.config, labelled=share))
+        return Cell(variant, (("labelled", share),), known) if variant in possible else None
+
+    rows = {title(name): tuple(cell(name, share) for share in shares) for name in variants}
+    return Table("labelled", tuple(map(share_text, shares)), rows)
+
+
+def title(variant: str) -> str:
+    """Returns a variant's name with the paper's."""
+    label = VARIANTS[variant].label
+    return f"{variant} ({label})" if label and label != variant else variant
+
+
+def table_of(which: str, command: Command, columns: Sequence[float], *, full_grid: bool = False) -> Table:
+    """Returns the runs of a table. columns: the labelled shares (of table3 those of the unlabelled images) to run."""
+    named = list(command.variants) if "--variants" in command.arguments else None
+    if which == "table1":
+        shares, shown = columns or SHARES, named or ["supervised", "pl", "elt", "gen", "ours"]
+        paper = {(name, share): f"{found[0]:.2f} ± {found[1]:.2f}" for name in shown for share in shares
+                 if (found := table_1(command.preset, name, share))}
+        return by_labelled(command, shown, shares, paper)
+    if which in ("table2", "table4"):
+        printed = TABLE_2 if which == "table2" else TABLE_4
+        paper = {(name, share): f"{value:.2f}" for name, values in printed.items() if command.preset == "lsp"
+                 for share, value in zip(SHARES, values, strict=True)}
+        return by_labelled(command, named or list(printed), columns or SHARES, paper)
+    if which == "table3":
+        shares = columns or UNLABELLED_SHARES
+        printed = TABLE_3.get(command.preset, ())
+        paper = dict(zip((*UNLABELLED_SHARES, "supervised"), printed, strict=False))
+        cells = [Cell("ours", (("unlabelled_share", share),), f"{paper[share]:.2f}" if share in paper else "")
+                 for share in shares]
+        cells.append(Cell("supervised", (), f"{paper['supervised']:.2f}" if paper else ""))
+        return Table(f"unlabelled, beside {share_text(command.config.data.labelled)}",
+                     (*map(share_text, shares), "supervised"), {title("ours"): tuple(cells)})
+    grid, config = SENSITIVITY, flat(command.config)
+    points = list(itertools.product(*grid.values())) if full_grid else [
+        tuple(value if name == other else config[name] for name in grid)
+        for other, values in grid.items() for value in values]
+    rows = {", ".join(f"{name} {value:g}" for name, value in zip(grid, point, strict=True)):
+            (Cell("ours", tuple(zip(grid, point, strict=True))),) for point in dict.fromkeys(points)}
+    return Table("weights", ("ours",), rows)
+
+
+def jobs_of_table(table: Table, command: Command) -> list[Job]:
+    """Returns every run of a table once, seed by seed."""
+    cells = [cell for row in table.rows.values() for cell in row if cell is not None]
+    return list(dict.fromkeys(job_of(command, cell, seed) for seed in command.seeds for cell in cells))
+
+
+def text(table: Table, command: Command, metric: str, *, with_paper: bool = False) -> str:
+    """Returns the Markdown table of one metric, mean ± deviation over seeds, the paper's number beside it."""
+    _, factor, decimals = METRICS[metric]
+
+    def cell_text(cell: Cell | None) -> str:
+        if cell is None:
+            return "–"
+        values = measured([job_of(command, cell, seed) for seed in command.seeds], metric)
+        ours = mean_text(values, len(command.seeds), factor=factor, decimals=decimals)
+        return f"{ours} (paper {cell.paper})" if with_paper and cell.paper else ours
+
+    rows = [[name, *map(cell_text, cells)] for name, cells in table.rows.items()]
+    return markdown([table.corner, *table.columns], rows)
+
+
+def page(table: Table, command: Command, which: str) -> str:
+    """Returns the tables of all metrics that any run has."""
+    jobs = jobs_of_table(table, command)
+    parts = [f"# {which}, {command.preset}: {command.config.summary}"]
+    for metric, (name, _, _) in METRICS.items():
+        if metric == "test/pck" or measured(jobs, metric):
+            unit = f" at {100 * command.config.pck_threshold:g} % of {command.config.data.scale_is}, percent"
+            parts += [f"{name}{unit if metric == 'test/pck' else ''}",
+                      text(table, command, metric, with_paper=metric == "test/pck")]
+    return "\n\n".join(parts) + "\n"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A table of the paper; all other flags are those of the preset."""
+
+    table: Annotated[tyro.conf.Positional[Tables], tyro.conf.arg(metavar="TABLE")]
+    preset: str
+    columns: tuple[float, ...] = ()  # labelled shares (up to 1) or counts to run; of table3 shares of unlabelled images
+    full_grid: bool = False  # sensitivity: all 27 combinations, not one at a time
+
+
+def main(arguments: Sequence[str]) -> epath.Path:
+    """Runs the missing runs of a table, prints it and writes it; returns the path of the file.
+
+    Raises InputError for invalid flags, and RunError at the end if a run has failed.
+    """
+    study, rest = parse_known(Study, arguments, prog="python -m experiments.semi_supervised_studies",
+                              description=__doc__)
+    command = read_command(SYSTEM, [study.preset, *rest])
+    table = table_of(study.table, command, study.columns, full_grid=study.full_grid)
+    prepare_process(command)
+    outcome = work_through(SYSTEM, jobs_of_table(table, command))
+    made = page(table, command, study.table)
+    path = command.folder / f"{study.table}.md"
+    write_text(path, made)
+    print(f"\n{made}\n{path}\n" + "\n".join(outcome_lines(outcome)))
+    raise_for_failures(outcome)
+    return path
+
+
+if __name__ == "__main__":
+    raise SystemExit(exit_code_of(lambda: main(sys.argv[1:])))
