@@ -255,7 +255,8 @@ def stored_run(system: System, folder: epath.PathLike) -> StoredRun:
         raise InputError(f"{folder / 'config.json'}: format {stored.get('format', 1)}, this version reads {FORMAT}; "
                          "train again, or use the version that wrote it")
     template = next(iter(system.presets.values()))
-    return StoredRun(config_from_json(template, stored["config"]), stored["variant"], skeleton_from_json(read_json(folder / "skeleton.json")))
+    return StoredRun(config_from_json(template, stored["config"]), stored["variant"],
+                     skeleton_from_json(read_json(folder / "skeleton.json")))
 
 
 # Pieces that the systems' stages are made of
