@@ -9,7 +9,7 @@ from experiments.incremental.methods import importance_of, walk
 from experiments.incremental.parts import Setting
 from experiments.incremental.variants import RECIPES
 from kpjax.input.source import Source
-from kpjax.losses.continual import Walk, fuse, normalised_importance
+from kpjax.losses.continual import Walk, fused_importance, normalised_importance
 from kpjax.methods.incremental_learning.importance import finished
 from kpjax.methods.incremental_learning.memories import PathIntegral
 from kpjax.structures import Trained
@@ -48,7 +48,7 @@ def remembered(
     found = scaled(measured("mas" if kind == "mas" else "fisher"))
     if memory:
         rule = FUSING[variant] if config.fuse == "default" else config.fuse
-        found = jax.device_get(fuse(memory["importance"], found, rule=rule, step=step, decay=config.gamma))
+        found = jax.device_get(fused_importance(memory["importance"], found, rule=rule, step=step, decay=config.gamma))
     beside = {"expanded_variables": trained.frozen["tracked"]} if kind == "afec" and memory else {}
     return {"importance": found, "anchor": params, **beside}
 

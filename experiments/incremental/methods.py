@@ -22,7 +22,7 @@ from kpjax.methods.incremental_learning.memories import (
     walk_by_updates,
 )
 from kpjax.methods.incremental_learning.objectives import coarse_term, new_keypoints_term
-from kpjax.methods.incremental_learning.pseudo_label_confidence import Confidence, Doubt, hard, soft, spread
+from kpjax.methods.incremental_learning.pseudo_label_confidence import Confidence, Uncertainty, hard, soft, spread
 from kpjax.models.association import Variant as AssociationName
 from kpjax.models.association import association_network
 from kpjax.structures import Method
@@ -118,7 +118,7 @@ def build_association(setting: Setting, kind: str, network: AssociationName, inp
 
 
 @functools.lru_cache(maxsize=8)
-def doubt_of(setting: Setting) -> Doubt:
+def doubt_of(setting: Setting) -> Uncertainty:
     """How much the old model doubts its own answers in kamp_filtered: how far they wander when pictures are turned."""
     return spread(setting.parts.codec.to_heatmap)
 

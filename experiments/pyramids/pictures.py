@@ -1,5 +1,4 @@
 """What a row's keypoints look like on test videos: moving, in a sheet, and as the masks that features pass through."""
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,10 +11,10 @@ from experiments.pyramids.config import Config
 from experiments.pyramids.variants import RECIPES, painter
 from kpjax.drawing.overlays import contact_sheet, draw_keypoints, enlarged, prediction_sheet, write_png
 from kpjax.evaluation.probes.regression_errors import normalised_from_pixels
-from kpjax.files import make_folder
+from kpjax.files import atomic
 from kpjax.input.source import stacked, strip_labels, subset
 from kpjax.input.video_source import VideoSource
-from kpjax.methods.discovery.discovery import level_points
+from kpjax.methods.discovery.discovery import level_skeleton
 from kpjax.models.image_generation import draw_normalised_points
 from kpjax.structures import Method, Trained
 from kpjax.training.evaluation import predict_source
@@ -63,11 +62,9 @@ def write_animation(path: Path, frames: Sequence[np.ndarray], *, milliseconds: i
 
     Colours lose four bits; of noisy pictures the file is then less than half as large.
     """
-    make_folder(path.parent)
     images = [Image.fromarray(frame & 0xF0) for frame in frames]
-    temporary = path.with_name(f".{path.name}.writing")
-    images[0].save(temporary, format="PNG", save_all=True, append_images=images[1:], duration=milliseconds, loop=0)
-    os.replace(temporary, path)
+    with atomic(path) as partial:
+        images[0].save(partial, format="PNG", save_all=True, append_images=images[1:], duration=milliseconds, loop=0)
 
 
 def masks_sheet(method: Method, trained: Trained, source: VideoSource, config: Config, variant: str) -> np.ndarray:
@@ -89,7 +86,7 @@ def masks_sheet(method: Method, trained: Trained, source: VideoSource, config: C
                        frame.image.shape[1:3])
         columns[f"seen {level}".strip()] = [(image * (0.2 + 0.8 * mask[..., None])).astype(np.uint8)
                                             for image, mask in zip(frame.image, masks, strict=True)]
-    if variant in RECIPES and method.skeleton == level_points(config.level_sizes):
+    if variant in RECIPES and method.skeleton == level_skeleton(config.level_sizes):
         # The parts that an untrained row's network has are those of the full method.
         _, paint = painter(config, variant)
         for picture, painted in paint(on_host.variables, frame.image, reference.image).items():

@@ -1,0 +1,68 @@
+"""Losses on heatmaps, keypoints, features and parameters, and objectives: weighted sums of named terms."""
+from kpjax.lazy import lazy_exports
+
+__getattr__, __dir__, __all__ = lazy_exports(__name__, {
+    # Objectives
+    "Objective": "objective",
+    "Term": "objective",
+    "replaced": "objective",
+    "reweighted": "objective",
+    "total": "objective",
+    "views": "objective",
+    "without": "objective",
+    # Heatmaps against targets
+    "coarse_to_fine": "heatmap",
+    "coarse_to_fine_targets": "heatmap",
+    "hardest_keypoints_mse": "heatmap",
+    "heatmap_kl": "heatmap",
+    "heatmap_kl_per_keypoint": "heatmap",
+    "heatmap_mse": "heatmap",
+    # Domain adaptation
+    "PseudoMaps": "adversarial",
+    "domain_confusion": "adversarial",
+    "ground_false_by_area": "adversarial",
+    "ground_false_by_others": "adversarial",
+    "maximum_disparity": "adversarial",
+    "minimum_disparity": "adversarial",
+    "multi_kernel_mmd": "adversarial",
+    "regression_disparity": "adversarial",
+    "scale_gradient": "adversarial",
+    "softmax_discrepancy": "adversarial",
+    "uniform_false": "adversarial",
+    "warm_start": "adversarial",
+    # Images without labels
+    "coordinate_equivariance": "consistency",
+    "semantic_consistency": "consistency",
+    "semantic_representation": "consistency",
+    "transformation_equivariance": "consistency",
+    "transformation_invariance": "consistency",
+    # A frozen teacher
+    "centred_distillation": "distillation",
+    "channel_distillation": "distillation",
+    "line_entropy": "distillation",
+    "mse_distillation": "distillation",
+    "spatial_distillation": "distillation",
+    # Parameters of earlier steps
+    "Anchored": "continual",
+    "Walk": "continual",
+    "anchored_penalty": "continual",
+    "fused_importance": "continual",
+    "normalised_importance": "continual",
+    "one_anchor": "continual",
+    "path_on": "continual",
+    "path_score": "continual",
+    "quadratic_penalty": "continual",
+    "start_walk": "continual",
+    "walk_importance": "continual",
+    "walk_on": "continual",
+    "with_anchor": "continual",
+    # Reconstruction and keypoint hierarchies
+    "balanced_distances": "reconstruction",
+    "feature_distances": "reconstruction",
+    "moved_averages": "reconstruction",
+    "pixel_mse": "reconstruction",
+    "parent_of_child": "pyramids",
+    "spring": "pyramids",
+    "transported": "pyramids",
+    "transporter_transported": "pyramids",
+})

@@ -1,4 +1,4 @@
-"""Losses and gradient layers of adversarial domain adaptation: RegDA, disparity discrepancy, MCD, DAN, DANN."""
+"""Losses of adversarial domain adaptation (RegDA, disparity discrepancy, MCD, DAN, DANN) and their gradient layer."""
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,13 +14,14 @@ EPSILON = 1e-7  # added to every cell of a pseudo map before it is normalised
 
 
 class PseudoMaps(NamedTuple):
-    """Targets for the adversary, drawn where the main regressor predicts. Float32, constants to every gradient."""
+    """Targets for the adversary, rendered where the main regressor predicts. Float32, constants to every gradient."""
 
     truth: jax.Array  # (B, h, w, K) the prediction itself
     false: jax.Array  # (B, h, w, K) where a wrong prediction would be
 
 
 def _predicted(main_logits, *, strict_positive: bool):
+    """Returns the main regressor's keypoints in heatmap pixels, without a gradient."""
     return decode_argmax(jax.lax.stop_gradient(main_logits), strict_positive=strict_positive)[0]
 
 
@@ -34,12 +35,21 @@ def ground_false_by_others(
     clip: bool = True,
     exclude: Sequence[int] = (),
 ) -> PseudoMaps:
-    """Pseudo maps whose ground false is the union of the other keypoints' Gaussians.
+    """Builds pseudo maps whose ground false is the union of the other keypoints' Gaussians.
 
-    main_logits: of the main regressor. sigma: in heatmap pixels. strict_positive: see `decode_argmax`.
-    clip: the union; without it, the sum. exclude: channels that take no part in other keypoints' unions.
-    The official fast generator is `strict_positive=False, window=None, cutoff=0.01`.
-    With a single keypoint the ground false is empty, and `maximum_disparity` asks for a uniform map.
+    The official fast generator is `strict_positive=False, window=None, cutoff=0.01`. With a single keypoint the ground
+    false is empty, and `maximum_disparity` asks for a uniform map.
+
+    Args:
+        main_logits: of the main regressor.
+        sigma: of the Gaussians, in heatmap pixels.
+        strict_positive: see `decode_argmax`.
+        window, cutoff: see `gaussian_bumps`.
+        clip: the union; without it, the sum.
+        exclude: channels that take no part in other keypoints' unions.
+
+    Returns:
+        The ground-truth and the ground-false map of each keypoint.
 
     Source: Jiang et al. 2021 (RegDA), with the clip of the official code.
     """
@@ -49,7 +59,7 @@ def ground_false_by_others(
     included = np.ones((1, 1, 1, keypoints), np.float32)
     included[..., list(exclude)] = 0
     counted = truth * included
-    # The sum less the own bump costs K maps where sums over the others would cost K^2; rounding may leave -1e-7.
+    # The sum less the own bump costs K maps; sums over the others would cost K². Rounding may leave -1e-7.
     others = counted.sum(-1, keepdims=True) - counted
     return PseudoMaps(truth, jnp.clip(others, 0.0, 1.0 if clip else None))
 
@@ -63,10 +73,18 @@ def ground_false_by_area(
     strict_positive: bool = True,
     window: float | None = 3.0,
 ) -> PseudoMaps:
-    """Pseudo maps for one keypoint in a known area: the ground false is every cell of the area but the predicted one.
+    """Builds pseudo maps for a keypoint in a known area: the ground false is every cell of it but the predicted one.
 
-    low, high: the first and the last cell of the square area, in both axes. The false map is the sum of the Gaussians
-    at all cells of the area, less the one at the prediction if that lies inside; not clipped.
+    Args:
+        main_logits: of the main regressor.
+        sigma: of the Gaussians, in heatmap pixels.
+        low, high: first and last cell of the square area, in both axes.
+        strict_positive: see `decode_argmax`.
+        window: see `gaussian_bumps`.
+
+    Returns:
+        The ground-truth map, and as the ground-false map the sum of the Gaussians at all cells of the area. The
+        Gaussian at the prediction is subtracted if that lies inside. The sum is not clipped.
 
     Source: Jiang et al. 2021 (RegDA), the dSprites experiment.
     """
@@ -88,7 +106,16 @@ def uniform_false(
     strict_positive: bool = True,
     window: float | None = 3.0,
 ) -> PseudoMaps:
-    """Pseudo maps whose ground false is 1 everywhere: an ablation, which only flattens the adversary's maps."""
+    """Builds pseudo maps whose ground false is 1 everywhere: an ablation, which only flattens the adversary's maps.
+
+    Args:
+        main_logits: of the main regressor.
+        sigma: of the Gaussians, in heatmap pixels.
+        strict_positive, window: see `decode_argmax` and `gaussian_bumps`.
+
+    Returns:
+        The ground-truth and the uniform ground-false maps.
+    """
     _, height, width, _ = main_logits.shape
     points = _predicted(main_logits, strict_positive=strict_positive)
     truth = gaussian_bumps(points, (height, width), sigma, window=window)
@@ -100,9 +127,17 @@ def minimum_disparity(
     maps: PseudoMaps,
     weights: Float[Array, "batch keypoints"],
 ) -> Float[Array, ""]:
-    """How far the adversary is from agreeing with the main regressor: `heatmap_kl` to the pseudo truth.
+    """Computes the adversary's disagreement with the main regressor: `heatmap_kl` to the pseudo truth.
 
-    Mean over batch * keypoints. Source: Jiang et al. 2021 (RegDA).
+    Args:
+        adversary_logits: of the adversary.
+        maps: from the main regressor.
+        weights: multiply each keypoint's divergence.
+
+    Returns:
+        The mean over batch * keypoints.
+
+    Source: Jiang et al. 2021 (RegDA).
     """
     return heatmap_kl(adversary_logits, maps.truth, weights, epsilon=EPSILON)
 
@@ -112,23 +147,41 @@ def maximum_disparity(
     maps: PseudoMaps,
     weights: Float[Array, "batch keypoints"],
 ) -> Float[Array, ""]:
-    """How far the adversary is from disagreeing with the main regressor: `heatmap_kl` to the ground false.
+    """Computes the adversary's distance from disagreeing with the main regressor: `heatmap_kl` to the ground false.
 
-    Mean over batch * keypoints; minimised like the other. Source: Jiang et al. 2021 (RegDA).
+    Args:
+        adversary_logits: of the adversary.
+        maps: from the main regressor.
+        weights: multiply each keypoint's divergence.
+
+    Returns:
+        The mean over batch * keypoints, which is minimised, like `minimum_disparity`.
+
+    Source: Jiang et al. 2021 (RegDA).
     """
     return heatmap_kl(adversary_logits, maps.false, weights, epsilon=EPSILON)
 
 
-# Gradient layers
+# The gradient layer
 
 
 def warm_start(
     step: Float[Array, ""], *, low: float = 0.0, high: float = 0.1, alpha: float = 1.0, steps: int = 1000
 ) -> Float[Array, ""]:
-    """The coefficient of a gradient layer, which grows from `low` to `high` along a sigmoid. Float32.
+    """Computes the coefficient of a gradient layer, which grows from `low` to `high` along a sigmoid.
 
-    2 (high - low) / (1 + exp(-alpha step / steps)) - (high - low) + low, written as a hyperbolic tangent, which loses
-    no digits at the first steps.
+    2 (high - low) / (1 + exp(-alpha step / steps)) - (high - low) + low.
+    It is written as a hyperbolic tangent, which loses no digits at the first steps.
+
+    Args:
+        step: the step, as a float.
+        low: value at step 0.
+        high: limit.
+        alpha: steepness.
+        steps: scale of the step.
+
+    Returns:
+        A float32 scalar.
     """
     progress = step.astype(jnp.float32) * (alpha / (2 * steps))
     return low + (high - low) * jnp.tanh(progress)
@@ -151,24 +204,24 @@ _scale_gradient.defvjp(_scale_gradient_forward, _scale_gradient_backward)
 
 
 def scale_gradient(tree, factor):
-    """The identity, whose gradient is multiplied by `factor` on the way back.
+    """Returns the tree unchanged and multiplies its gradient by `factor` on the way back.
 
-    tree: any tree of floating-point arrays. factor: a scalar, traced or not; negative for gradient reversal
-    (Ganin et al. 2016). The factor itself gets no gradient.
+    tree: any tree of floating-point arrays. factor: a scalar, traced or not, negative for gradient reversal (Ganin et
+    al. 2016). The factor itself gets no gradient.
     """
     return _scale_gradient(tree, jnp.asarray(factor, jnp.float32))
 
 
-# Rivals
+# Baselines of RegDA
 
 
 def softmax_discrepancy(
     logits_a: Float[Array, "batch height width keypoints"], logits_b: Float[Array, "batch height width keypoints"]
 ) -> Float[Array, ""]:
-    """The mean over all entries of |softmax(a) - softmax(b)|, the softmax over the cells of each map.
+    """Computes the mean over all entries of |softmax(a) - softmax(b)|, the softmax over the cells of each map.
 
-    It shrinks as 1 / (height * width); multiply by that to compare map sizes.
-    Source: Saito et al. 2018 (MCD), on heatmaps.
+    It shrinks as 1 / (height * width); multiply by height * width to compare map sizes. Source: Saito et al. 2018
+    (MCD), on heatmaps.
     """
     return jnp.abs(spatial_softmax(logits_a) - spatial_softmax(logits_b)).mean()
 
@@ -181,10 +234,19 @@ def regression_disparity(
     *,
     margin: float = 1.0,
 ) -> Float[Array, ""]:
-    """Disparity discrepancy of direct regression, to be maximised by the adversary.
+    """Computes the disparity discrepancy of direct regression, which the adversary maximises.
 
-    mean |target_adversary - target_prediction| - margin * mean |source_adversary - source_prediction|, the predictions
-    held constant. Source: Zhang et al. 2019 (MDD) with the absolute error, as in the official RegDA code.
+    mean |target_adversary - target_prediction| - margin * mean |source_adversary - source_prediction|.
+
+    Args:
+        source_prediction, target_prediction: of the main regressor, constant to the gradient.
+        source_adversary, target_adversary: of the adversary.
+        margin: weight of the source.
+
+    Returns:
+        A float32 scalar.
+
+    Source: Zhang et al. 2019 (MDD) with the absolute error, as in the official RegDA code.
     """
     source = jnp.abs(source_adversary - jax.lax.stop_gradient(source_prediction)).astype(jnp.float32).mean()
     target = jnp.abs(target_adversary - jax.lax.stop_gradient(target_prediction)).astype(jnp.float32).mean()
@@ -194,7 +256,7 @@ def regression_disparity(
 def domain_confusion(
     source_probability: Float[Array, "*source"], target_probability: Float[Array, "*target"]
 ) -> Float[Array, ""]:
-    """Half the sum of the discriminator's two cross-entropies, source as 1 and target as 0, each a batch mean.
+    """Computes half the sum of the discriminator's two cross-entropies, source as 1 and target as 0, each a batch mean.
 
     Probabilities are kept at 1e-37 or more inside the logarithms. Source: Ganin et al. 2016 (DANN).
     """
@@ -211,17 +273,24 @@ def multi_kernel_mmd(
     *,
     alphas: Sequence[float] = (1 / 8, 1 / 4, 1 / 2, 1, 2),
 ) -> Float[Array, ""]:
-    """Maximum mean discrepancy under a sum of Gaussian kernels, by the estimator that is linear in the batch size.
+    """Computes the maximum mean discrepancy under a sum of Gaussian kernels, by the estimator linear in the batch size.
 
-    Each kernel is exp(-d^2 / (2 alpha m)), m the mean of d^2 over all ordered pairs of the joint batch (a sample with
-    itself included), a constant to the gradient. Neighbouring samples of the batch, cyclically, form the quadruples
-    k(s, s') + k(t, t') - k(s, t') - k(s', t), whose mean is returned. It may be negative.
+    Each kernel is exp(-d² / (2 alpha m)), with m the mean of d² over all ordered pairs of the joint batch. Pairs of a
+    sample with itself are included, and m is constant to the gradient. Neighbouring samples of the batch, cyclically,
+    form the quadruples k(s, s') + k(t, t') - k(s, t') - k(s', t).
+
+    Args:
+        source_features, target_features: of the two domains.
+        alphas: one for each kernel.
+
+    Returns:
+        The mean of the quadruples, which may be negative.
 
     Source: Long et al. 2015 (DAN), with the kernels of the official RegDA library.
     """
     source, target = source_features.astype(jnp.float32), target_features.astype(jnp.float32)
     joint = jax.lax.stop_gradient(jnp.concatenate([source, target]))
-    # The mean squared distance of all pairs is twice the variance: no matrix of pairs is needed.
+    # Twice the variance is the mean squared distance of all pairs; no matrix of pairs is needed.
     spread = 2 * jnp.square(joint - joint.mean(0, keepdims=True)).sum(1).mean()
     bandwidths = jnp.asarray(alphas, jnp.float32) * jnp.maximum(spread, 1e-12)
 

@@ -1,4 +1,4 @@
-"""Losses on images without labels: what two views of an image, or two images of a keypoint, have in common.
+"""Consistency losses on images without labels: between two views of an image, and between images of a keypoint.
 
 Source: Moskvyak et al. 2021 (Semi-supervised Keypoint Localization), equations 1 to 4, and Honari et al. 2018 (ELT).
 """
@@ -14,11 +14,11 @@ from kpjax import geometry
 def semantic_representation(
     features: Float[Array, "batch height width channels"], masks: Float[Array, "batch height width keypoints"]
 ) -> Float[Array, "batch keypoints channels"]:
-    """What the features hold where a keypoint is: z[b, k, c], the maximum of features[b, y, x, c] * masks[b, y, x, k].
+    """Computes z[b, k, c], the maximum over pixels of features[b, y, x, c] * masks[b, y, x, k].
 
-    masks: heatmaps, predicted or drawn from labels; used as they are, also where they are negative. A mask of zeros
-    gives zeros. Float32. The gradient of a maximum goes to the pixel that attained it, of equal ones to the first in
-    reading order.
+    masks: heatmaps, predicted or rendered from labels, used as they are, also where negative; a mask of zeros gives
+    zeros. The result is float32. The gradient of a maximum goes to the pixel that attained it; among equal ones, to the
+    first in reading order.
 
     The product over all five axes is never held in memory, neither here nor in the gradient.
     """
@@ -26,10 +26,10 @@ def semantic_representation(
 
 
 def _row_maxima(features, masks):
-    """(B, h, K, C): the maximum along each row, a reduction into which XLA fuses the product.
+    """Computes the maximum along each row, (B, h, K, C), a reduction into which XLA fuses the product.
 
-    Without the barrier it would merge this maximum with the one over rows that follows, compute the product for both
-    users of it, and keep it in memory.
+    Without the barrier, XLA would merge this maximum with the following one over rows, compute the product for both,
+    and keep it in memory.
     """
     return jax.lax.optimization_barrier((features[:, :, :, None, :] * masks[..., None]).max(2))
 
@@ -46,7 +46,7 @@ def _masked_maximum_forward(features, masks):
 
 
 def _masked_maximum_backward(kept, slope):
-    """Looks for each maximum in its row only: a comparison with all pixels would cost many times the rest."""
+    """Searches each maximum in its row only; a comparison with all pixels would cost many times the rest."""
     features, masks, rows = kept
     _, keypoints, channels = slope.shape
     of_keypoint = jnp.broadcast_to(jnp.arange(keypoints)[:, None], (keypoints, channels))
@@ -74,10 +74,10 @@ _masked_maximum.defvjp(_masked_maximum_forward, _masked_maximum_backward)
 def semantic_consistency(
     logits: Float[Array, "batch keypoints classes"], weights: Float[Array, "batch keypoints"]
 ) -> Float[Array, ""]:
-    """Cross-entropy of telling which keypoint each representation is of (equation 1), in nats: ln K at chance.
+    """Computes the cross-entropy of classifying each representation as its keypoint (equation 1); ln K at chance.
 
-    logits: of the classifier, one class for each keypoint; the truth of representation k is class k.
-    weights: 0 or 1 for each keypoint. The mean is over the sum of the weights; 0 if that is 0.
+    logits: of the classifier, one class for each keypoint; the true class of representation k is k. weights: 0 or 1 for
+    each keypoint. The mean is over the sum of the weights; 0 if that is 0.
     """
     log_softmax = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
     of_truth = jnp.diagonal(log_softmax, axis1=1, axis2=2)
@@ -90,10 +90,16 @@ def transformation_equivariance(
     moved_heatmaps: Float[Array, "batch height width keypoints"],
     weights: Float[Array, "batch keypoints"],
 ) -> Float[Array, ""]:
-    """How far the heatmaps of a warped image are from the warped heatmaps of the image (equation 2).
+    """Computes the distance between the heatmaps of a warped image and the warped heatmaps of the image (equation 2).
 
-    The mean over batch * height * width * keypoints of weighted squares, keypoints of weight 0 included. No factor 1/2.
-    warped_heatmaps: f(g(x)). moved_heatmaps: g(f(x)), or g of the true heatmaps. Neither is held constant.
+    Args:
+        warped_heatmaps: f(g(x)).
+        moved_heatmaps: g(f(x)), or g of the true heatmaps. Neither is held constant.
+        weights: multiply the squares of each keypoint.
+
+    Returns:
+        The mean of weighted squares over batch * height * width * keypoints, keypoints of weight 0 included. No factor
+        1/2.
     """
     squares = jnp.square(warped_heatmaps.astype(jnp.float32) - moved_heatmaps.astype(jnp.float32)).mean((1, 2))
     return (weights.astype(jnp.float32) * squares).mean()
@@ -106,10 +112,14 @@ def transformation_invariance(
     *,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Float[Array, ""]:
-    """How far the representations of an image and of its warped copy are from each other (equations 3 and 4).
+    """Computes the distance between the representations of an image and of its warped copy (equations 3 and 4).
 
-    reduction: of the weighted squares over keypoints and channels, those of weight 0 included; the mean is over the
-    batch in both cases. The paper's norm is the "sum"; the "mean" fits the reduction of the other terms.
+    Args:
+        representations: of the image.
+        warped_representations: of the warped copy.
+        weights: multiply the squares of each keypoint.
+        reduction: "mean" or "sum" of the weighted squares over keypoints and channels, those of weight 0 included. The
+            paper's norm is the "sum"; the "mean" matches the reduction of the other terms.
     """
     squares = jnp.square(representations.astype(jnp.float32) - warped_representations.astype(jnp.float32))
     squares = weights.astype(jnp.float32)[..., None] * squares
@@ -122,11 +132,18 @@ def coordinate_equivariance(
     maps: Float[Array, "batch 3 3"],
     size: tuple[int, int],
 ) -> Float[Array, ""]:
-    """How far keypoints found in a warped image are from the warped keypoints of the image (Honari et al. 2018, ELT).
+    """Computes the distance between keypoints found in a warped image and the warped keypoints of the image (ELT).
 
-    points: of the image, warped_points: of the image under `maps`, (x, y) in pixels of one array of `size` (height,
-    width), in whose pixels the maps are, too. Returns the mean over batch and keypoints of the squared distance, with
-    coordinates as shares of width and height.
+    Args:
+        points: keypoints of the image, (x, y) in pixels of an array of `size`.
+        warped_points: keypoints of the image warped by `maps`, in the same pixels.
+        maps: in the same pixels.
+        size: (height, width).
+
+    Returns:
+        The mean over batch and keypoints of the squared distance, with coordinates as fractions of width and height.
+
+    Source: Honari et al. 2018.
     """
     height, width = size
     shift = geometry.move_points(maps, points) - warped_points.astype(jnp.float32)

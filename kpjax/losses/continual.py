@@ -1,6 +1,6 @@
-"""Penalties that hold parameters near those of earlier steps, and the importances that they weigh them with.
+"""Penalties that hold parameters near those of earlier steps, and the importances that weight them.
 
-Parameters, anchors and importances are trees of one structure; an importance is float32 and not negative, 0 where a
+Parameters, anchors and importances are trees of one structure. An importance is float32 and not negative, 0 where a
 parameter is free. Everything is a pure function of trees, for use under jit or on the host.
 """
 import math
@@ -14,7 +14,16 @@ Tree = Any  # a tree of arrays
 
 
 def quadratic_penalty(params: Tree, anchor: Tree, importance: Tree, *, half: bool = True) -> Float[Array, ""]:
-    """1/2 sum_i F_i (theta_i - anchor_i)², over all parameters; without the factor unless `half`. Float32 scalar.
+    """Computes 1/2 sum_i F_i (theta_i - anchor_i)² over all parameters.
+
+    Args:
+        params: theta.
+        anchor: the parameters to stay near.
+        importance: F.
+        half: whether to include the factor 1/2.
+
+    Returns:
+        A float32 scalar.
 
     Source: Kirkpatrick et al. 2017 (EWC); without 1/2 Chaudhry et al. 2018 (Riemannian walk).
     """
@@ -27,7 +36,7 @@ def quadratic_penalty(params: Tree, anchor: Tree, importance: Tree, *, half: boo
 
 
 class Anchored(NamedTuple):
-    """The sum of any number of quadratic penalties, as one of them and what does not depend on the parameters."""
+    """The sum of any number of quadratic penalties: a single penalty, and a constant independent of the parameters."""
 
     anchor: Tree  # sum_j F_j anchor_j / sum_j F_j
     importance: Tree  # sum_j F_j
@@ -35,15 +44,20 @@ class Anchored(NamedTuple):
 
 
 def one_anchor(anchor: Tree, importance: Tree) -> Anchored:
-    """The penalty towards a single anchor."""
+    """Returns the penalty towards a single anchor."""
     return Anchored(anchor, importance, jnp.float32(0))
 
 
 def with_anchor(anchored: Anchored, anchor: Tree, importance: Tree) -> Anchored:
-    """`anchored` and one more penalty: exact for any number of steps, in the memory of a single one.
+    """Adds one more penalty to `anchored`: exact for any number of steps, in the memory of a single one.
 
-    Quadratics add up to a quadratic. Kept as its minimum and its curvature and not as sums of F theta and F theta², it
-    does not lose its digits in float32. Where both importances are 0 the anchor is the new one.
+    Quadratics add up to a quadratic. Stored as its minimum and its curvature, not as sums of F theta and F theta², it
+    keeps its digits in float32.
+
+    Args:
+        anchored: the penalties so far.
+        anchor: of the new penalty. It becomes the anchor wherever both importances are 0.
+        importance: of the new penalty.
     """
 
     def meet(held, new, weight, new_weight):
@@ -53,7 +67,7 @@ def with_anchor(anchored: Anchored, anchor: Tree, importance: Tree) -> Anchored:
 
     def between(held, new, weight, new_weight):
         total = weight + new_weight
-        joint = weight * new_weight / jnp.where(total > 0, total, 1.0)  # of two springs in a row
+        joint = weight * new_weight / jnp.where(total > 0, total, 1.0)  # of two springs in series
         return (joint * jnp.square(held.astype(jnp.float32) - new.astype(jnp.float32))).sum()
 
     trees = anchored.anchor, anchor, anchored.importance, importance
@@ -63,14 +77,14 @@ def with_anchor(anchored: Anchored, anchor: Tree, importance: Tree) -> Anchored:
 
 
 def anchored_penalty(params: Tree, anchored: Anchored) -> Float[Array, ""]:
-    """sum_j 1/2 sum_i F_ji (theta_i - anchor_ji)², the original EWC with one anchor for every earlier step."""
+    """Computes sum_j 1/2 sum_i F_ji (theta_i - anchor_ji)², the original EWC with one anchor for every earlier step."""
     return quadratic_penalty(params, anchored.anchor, anchored.importance) + anchored.constant
 
 
 # Importances
 
 
-def fuse(
+def fused_importance(
     old: Tree,
     new: Tree,
     *,
@@ -78,11 +92,18 @@ def fuse(
     step: int | Array = 1,
     decay: float = 0.9,
 ) -> Tree:
-    """The importance that stands for all steps, from that of the steps before and that of the step just ended.
+    """Combines the importance of all steps before with that of the step just ended.
 
-    rule: "running_mean" is (new + step * old) / (step + 1), where `old` is the mean of `step` steps; "sum" old + new;
-    "half" (old + new) / 2; "decay" decay * old + new, online EWC (Schwarz et al. 2018).
-    Raises ValueError for an unknown rule.
+    Args:
+        old: importance of the steps before.
+        new: importance of the step just ended.
+        rule: "running_mean" is (new + step * old) / (step + 1), with `old` the mean of `step` steps; "sum" old + new;
+            "half" (old + new) / 2; "decay" decay * old + new, online EWC (Schwarz et al. 2018).
+        step: number of steps behind `old`.
+        decay: factor of the old importance.
+
+    Raises:
+        ValueError: the rule is unknown.
     """
     if rule == "running_mean":
         count = jnp.asarray(step, jnp.float32)
@@ -90,11 +111,11 @@ def fuse(
     if rule in ("sum", "half", "decay"):
         kept, taken = {"sum": (1.0, 1.0), "half": (0.5, 0.5), "decay": (decay, 1.0)}[rule]
         return jax.tree.map(lambda before, now: kept * before + taken * now, old, new)
-    raise ValueError(f"rule {rule!r}: running_mean, sum, half or decay")
+    raise ValueError(f"rule is {rule!r}; choose running_mean, sum, half or decay")
 
 
 def normalised_importance(importance: Tree) -> Tree:
-    """The importance over its mean over all parameters, so that a weight of a penalty means the same everywhere.
+    """Divides an importance by its mean over all parameters, so that a penalty's weight means the same everywhere.
 
     An importance of zeros stays as it is.
     """
@@ -103,18 +124,18 @@ def normalised_importance(importance: Tree) -> Tree:
     return jax.tree.map(lambda leaf: leaf / jnp.where(mean > 0, mean, 1.0), importance)
 
 
-# The Riemannian walk: importance from the path that the parameters took
+# The Riemannian walk: importances from the path of the parameters
 
 
 class Walk(NamedTuple):
-    """What the walk knows of every parameter."""
+    """Statistics of the walk, for every parameter."""
 
     fisher: Tree  # moving average of squared gradients
-    score: Tree  # how much the loss fell on the way, over how far it should have by the Fisher metric
+    score: Tree  # decrease of the loss along the path, over the decrease that the Fisher metric predicts
 
 
 def start_walk(params: Tree) -> Walk:
-    """A walk of no steps."""
+    """Returns a walk of no steps."""
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), params)
     return Walk(zeros, zeros)
 
@@ -122,10 +143,16 @@ def start_walk(params: Tree) -> Walk:
 def walk_on(
     walk: Walk, gradient: Tree, before: Tree, after: Tree, *, decay: float = 0.9, epsilon: float = 0.01
 ) -> Walk:
-    """The walk one update further. gradient: the one that was applied at `before`, penalties included.
+    """Extends the walk by one update with movement d = after - before.
 
-    F <- decay g² + (1 - decay) F, then S <- S - g d / (1/2 F d² + epsilon), where d = after - before. `decay` is the
-    share of the new square, and no mistake for that of the old ones.
+    F <- decay g² + (1 - decay) F, then S <- S - g d / (1/2 F d² + epsilon).
+
+    Args:
+        walk: before the update.
+        gradient: g, as applied at `before`, penalties included.
+        before, after: parameters before and after the update.
+        decay: weight of the new square, deliberately, and not of the old ones.
+        epsilon: added to the denominator.
 
     Source: Chaudhry et al. 2018, in the form that Cha et al. 2021 (CPR) compare with.
     """
@@ -139,10 +166,10 @@ def walk_on(
 
 
 def walk_importance(walk: Walk, *, clip: bool = True) -> tuple[Walk, Tree]:
-    """At the end of a step: the walk to go on with, its score halved, and the importance F + S of the next penalty.
+    """Ends a step: halves the walk's score and computes the importance F + S of the next penalty.
 
-    clip: scores below 0, of parameters along which the loss rose, count as 0 in the importance; they stay in the walk.
-    The penalty is `quadratic_penalty(..., half=False)`.
+    The penalty is `quadratic_penalty(..., half=False)`. clip: scores below 0, of parameters along which the loss rose,
+    count as 0 in the importance; they stay in the walk. Returns the walk to continue with, and the importance.
     """
     walk = walk._replace(score=jax.tree.map(lambda score: 0.5 * score, walk.score))
     importance = jax.tree.map(
@@ -151,9 +178,14 @@ def walk_importance(walk: Walk, *, clip: bool = True) -> tuple[Walk, Tree]:
 
 
 def path_on(path: Tree, gradient: Tree, before: Tree, after: Tree) -> Tree:
-    """The path integral one update further, w - g (after - before): how much each parameter lowered the loss.
+    """Extends the path integral by one update, w - g (after - before): each parameter's decrease of the loss.
 
-    gradient: of the loss without its penalties. The other form of the walk, that of FACIL (Masana et al. 2022).
+    This is the other form of the walk, that of FACIL (Masana et al. 2022).
+
+    Args:
+        path: w before the update.
+        gradient: g, of the loss without its penalties.
+        before, after: parameters before and after the update.
     """
     return jax.tree.map(lambda held, slope, start, end: held - slope * (end - start), path, gradient, before, after)
 
@@ -161,10 +193,17 @@ def path_on(path: Tree, gradient: Tree, before: Tree, after: Tree) -> Tree:
 def path_score(
     path: Tree, score: Tree, fisher: Tree, params: Tree, anchor: Tree, *, epsilon: float = 0.1
 ) -> Tree:
-    """At the end of a step, the new score (S + max(0, w / (F (theta - anchor)² + epsilon))) / 2 of the path integral w.
+    """Ends a step: computes the score (S + max(0, w / (F (theta - anchor)² + epsilon))) / 2 from the path integral w.
 
-    anchor: where the step began. The next penalty is `quadratic_penalty(..., half=False)` with the importance F + S, F
-    fused over steps by the rule "half"; the next path starts at zeros.
+    The next penalty is `quadratic_penalty(..., half=False)` with the importance F + S. The next path starts at zeros.
+
+    Args:
+        path: w of this step.
+        score: S of the steps before.
+        fisher: F, fused over steps by the rule "half".
+        params: theta at the end of the step.
+        anchor: theta at its beginning.
+        epsilon: added to the denominator.
     """
 
     def of_leaf(integral, held, metric, value, start):

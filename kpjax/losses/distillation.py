@@ -1,9 +1,9 @@
 """Losses that keep a student's heatmaps where a frozen teacher had them, and entropies of a student's heatmaps.
 
-A heatmap is read as distributions over positions: a softmax along each column and along each row. Everything is in
-float32, the teacher is held constant, and a map of weight 0 is never read, whatever is in it.
+A heatmap is read as distributions over positions: a softmax along each column and along each row. All results are
+float32 scalars, the teacher is a constant to the gradient, and the values of a map of weight 0 are never read.
 
-Source: Incremental Object Keypoint Learning (KAMP, arXiv 2503.20248), equation 5, beside the rivals it names.
+Source: Incremental Object Keypoint Learning (KAMP, arXiv 2503.20248), equation 5, and the baselines it names.
 """
 from typing import Literal
 
@@ -17,16 +17,16 @@ Maps = Float[Array, "batch height width keypoints"]
 ChannelWeights = Float[Array, "keypoints"] | None
 SampleWeights = Float[Array, "batch"] | Float[Array, "batch keypoints"] | None
 
-EXCLUDED = -1e30  # a logit that the softmax turns into exactly 0, and whose difference to another is still finite
+EXCLUDED = -1e30  # a logit whose softmax is exactly 0 and whose difference from another is still finite
 
 
 def line_softmax(maps: Maps, axis: int) -> Maps:
-    """The softmax of raw heatmaps along one spatial axis: 1, over the rows of each column, or 2, along each row."""
+    """Computes the softmax of raw heatmaps along one axis: 1, over the rows of each column, or 2, along each row."""
     return jax.nn.softmax(maps.astype(jnp.float32), axis=axis)
 
 
 def _map_weights(maps, channel_weights, sample_weights):
-    """(B, K) float32: the weight of every map."""
+    """Computes the weight of every map, (B, K) float32."""
     batch, _, _, keypoints = maps.shape
     weights = jnp.ones((batch, keypoints), jnp.float32)
     if channel_weights is not None:
@@ -38,29 +38,29 @@ def _map_weights(maps, channel_weights, sample_weights):
 
 
 def _weighted_mean(values, weights):
-    """sum(values * weights) / sum(weights), two arrays of one shape; 0 if the weights are."""
+    """Computes sum(values * weights) / sum(weights) of two arrays of one shape; 0 if the weights are 0."""
     total = weights.sum()
     return jnp.where(total > 0, (values * weights).sum() / jnp.where(total > 0, total, 1.0), 0.0)
 
 
 def _readable(maps, weights):
-    """The maps in float32, zeros instead of those of weight 0, so that nothing in them reaches value or gradient."""
+    """Returns the maps in float32, zeros where the weight is 0, so that those reach neither value nor gradient."""
     return jnp.where(weights[:, None, None] > 0, maps.astype(jnp.float32), 0.0)
 
 
 def _families(maps, mode: Mode) -> list[tuple[jax.Array, tuple[int, ...]]]:
-    """The families of logits that a mode reads in maps (B, h, w, K), each with the axes that its softmax is over."""
+    """Returns the families of logits that a mode reads in maps (B, h, w, K), each with the axes of its softmax."""
     if mode == "lines":
         return [(maps, (1,)), (maps, (2,))]
     if mode == "joint":
         return [(maps, (1, 2))]
     if mode == "marginal":
         return [(maps.sum(2), (1,)), (maps.sum(1), (1,))]
-    raise ValueError(f"mode {mode!r}: lines, joint or marginal")
+    raise ValueError(f"mode is {mode!r}; choose lines, joint or marginal")
 
 
 def _positions(logits, axes) -> int:
-    """How many positions one distribution has."""
+    """Counts the positions of one distribution."""
     count = 1
     for axis in axes:
         count *= logits.shape[axis]
@@ -68,9 +68,9 @@ def _positions(logits, axes) -> int:
 
 
 def _per_map(costs, axes, reduction: Reduction):
-    """(B, K): of each map, the mean over all positions, or the mean over lines of the sum along each."""
+    """Reduces costs to (B, K): for each map, the mean over positions, or the mean over lines of the sum along each."""
     if reduction not in ("element_mean", "line_sum"):
-        raise ValueError(f"reduction {reduction!r}: element_mean or line_sum")
+        raise ValueError(f"reduction is {reduction!r}; choose element_mean or line_sum")
     mean = costs.mean(tuple(range(1, costs.ndim - 1)))
     return mean * _positions(costs, axes) if reduction == "line_sum" else mean
 
@@ -97,24 +97,33 @@ def spatial_distillation(
     mode: Mode = "lines",
     temperature: float = 1.0,
 ) -> Float[Array, ""]:
-    """Cross-entropy between the lines of the teacher's and of the student's raw heatmaps (KAMP, equation 5), in nats.
+    """Computes the cross-entropy between lines of teacher's and student's heatmaps (KAMP, equation 5), in nats.
 
-    Every column and every row of a map is a distribution by itself, softmax(map / temperature) along it; the result is
-    the mean of the two axes.
-    channel_weights (K,), sample_weights (B,) or (B, K): the result is the mean over maps (b, k), each weighing the
-    product of its two weights; 0 if all are 0.
-    reduction: "element_mean" averages over all cells of a map, "line_sum" sums along each line and averages over
-    lines, `side` times as much on square maps, and has then about the gradient of `mse_distillation`.
-    mode: "joint", one distribution over all cells; "marginal", of the sums of columns and of rows.
-    temperature: nothing is multiplied by its square.
+    Every column and every row of a map is a distribution of its own, softmax(map / temperature) along it. The result is
+    the mean of the two axes. At student = teacher it is the teacher's own entropy, not 0; `centred_distillation`
+    subtracts it.
 
-    At student = teacher it is the teacher's own entropy, not 0: `centred` is without it. Float32, no gradient to the
-    teacher. Raises ValueError for an unknown mode or reduction.
+    Args:
+        teacher, student: raw heatmaps; the teacher's get no gradient.
+        channel_weights: (K,). The result is the mean over maps (b, k), each weighted by the product of its two weights;
+            0 if all are 0.
+        sample_weights: (B,) or (B, K).
+        reduction: "element_mean" averages over all cells of a map. "line_sum" sums along each line and averages over
+            lines: `side` times as much on square maps, with about the gradient of `mse_distillation`.
+        mode: "lines" as above; "joint", one distribution over all cells; "marginal", distributions of the sums of
+            columns and of rows.
+        temperature: divides the maps; nothing is multiplied by its square.
+
+    Returns:
+        A float32 scalar.
+
+    Raises:
+        ValueError: the mode or the reduction is unknown.
     """
     return _distillation(teacher, student, channel_weights, sample_weights, reduction, mode, temperature, False)
 
 
-def centred(
+def centred_distillation(
     teacher: Maps,
     student: Maps,
     channel_weights: ChannelWeights = None,
@@ -124,25 +133,37 @@ def centred(
     mode: Mode = "lines",
     temperature: float = 1.0,
 ) -> Float[Array, ""]:
-    """`spatial_distillation` less its smallest value, the teacher's entropy: a divergence, 0 at student = teacher.
+    """Computes `spatial_distillation` less its minimum, the teacher's entropy: a divergence, 0 at student = teacher.
 
-    Its gradient is the same. It is summed from differences of logarithms, so that it is exact where both are close.
+    The gradient is the same. The value is summed from differences of logarithms and is therefore exact where both are
+    close.
+
+    Args:
+        teacher, student: raw heatmaps; the teacher's get no gradient.
+        channel_weights: (K,).
+        sample_weights: (B,) or (B, K).
+        reduction: see `spatial_distillation`, as for all other arguments.
+        mode: "lines", "joint" or "marginal".
+        temperature: divides the maps.
+
+    Returns:
+        A float32 scalar.
     """
     return _distillation(teacher, student, channel_weights, sample_weights, reduction, mode, temperature, True)
 
 
 def _across_channels(maps, readable):
-    """log softmax over the last axis among what is readable (B, K) bool; anything finite elsewhere."""
+    """Computes the log softmax over the last axis among readable channels (B, K) bool; other values are finite."""
     return jax.nn.log_softmax(jnp.where(readable[:, None, None], maps.astype(jnp.float32), EXCLUDED), axis=-1)
 
 
 def _per_sample(costs, readable):
-    """(B,): the mean over cells of the sum over readable channels."""
+    """Computes the mean over cells of the sum over readable channels, (B,)."""
     return jnp.where(readable[:, None, None], costs, 0.0).sum(-1).mean((1, 2))
 
 
 def _samples(maps, sample_weights):
-    """(B,) float32."""
+    """Returns the weights of samples, (B,) float32, 1 by default."""
     return jnp.ones(maps.shape[0], jnp.float32) if sample_weights is None else sample_weights.astype(jnp.float32)
 
 
@@ -154,14 +175,21 @@ def channel_distillation(
     *,
     temperature: float = 2.0,
 ) -> Float[Array, ""]:
-    """Cross-entropy between teacher and student across channels at every cell (learning without forgetting), in nats.
+    """Computes the cross-entropy between teacher and student across channels at every cell, in nats.
 
-    channels: (K,), above 0 where a channel takes part in the softmax; the others are left out of it. With one channel
-    the loss is the constant 0, which teaches nothing. 0 if there is none.
-    The mean over cells and samples of the sum over channels, without the factor temperature². Float32, no gradient to
-    the teacher.
+    The result is the mean over cells and samples of the sum over channels, without the factor temperature².
 
-    Source: Li and Hoiem 2016 (Learning without Forgetting), for heatmaps as KAMP compares with it.
+    Args:
+        teacher, student: raw heatmaps; the teacher's get no gradient.
+        channels: (K,), above 0 where a channel takes part in the softmax. With one channel the loss is the constant 0,
+            which teaches nothing; with none it is 0.
+        sample_weights: (B,).
+        temperature: divides the maps.
+
+    Returns:
+        A float32 scalar.
+
+    Source: Li and Hoiem 2016 (Learning without Forgetting), for heatmaps as in KAMP's comparison.
     """
     weights = _samples(student, sample_weights)
     readable = _map_weights(student, channels, weights) > 0
@@ -178,10 +206,18 @@ def mse_distillation(
     *,
     half: bool = True,
 ) -> Float[Array, ""]:
-    """Mean squared difference of the raw heatmaps, with the factor 1/2 if `half`.
+    """Computes the mean squared difference of the raw heatmaps.
 
-    Weights as in `spatial_distillation`, whose "line_sum" has nearly this gradient on maps with values in [0, 1].
-    Float32, no gradient to the teacher.
+    "line_sum" of `spatial_distillation` has nearly this gradient on maps with values in [0, 1].
+
+    Args:
+        teacher, student: raw heatmaps; the teacher's get no gradient.
+        channel_weights: (K,), see `spatial_distillation`.
+        sample_weights: (B,) or (B, K).
+        half: whether to include the factor 1/2.
+
+    Returns:
+        A float32 scalar.
     """
     weights = _map_weights(student, channel_weights, sample_weights)
     difference = _readable(student, weights) - jax.lax.stop_gradient(_readable(teacher, weights))
@@ -196,20 +232,30 @@ def line_entropy(
     mode: Literal["lines", "joint", "channel"] = "lines",
     normalised: bool = True,
 ) -> Float[Array, ""]:
-    """Mean entropy of heatmaps as distributions, what classifier-projection regularisation maximises; in nats.
+    """Computes the mean entropy of heatmaps as distributions, in nats; CPR maximises it.
 
-    mode: "lines", of columns and of rows, the mean of the two; "joint", over all cells; "channel", across the chosen
-    channels at each cell, as in classification.
-    channels (K,), sample_weights (B,) or (B, K): the weight of a map is their product, and the result the mean over
-    maps; 0 if all are 0. In the mode "channel" the channels above 0 are chosen, and samples weigh (B,).
-    normalised: divided by the logarithm of the number of positions (or chosen channels), to lie in [0, 1].
+    Args:
+        student: raw heatmaps.
+        channels: (K,). The weight of a map is the product of both weights, and the result the mean over maps; 0 if all
+            are 0. In the mode "channel", the channels above 0 are chosen.
+        sample_weights: (B,) or (B, K); (B,) in the mode "channel".
+        mode: "lines", the mean over columns and rows; "joint", over all cells; "channel", across the chosen channels at
+            each cell, as in classification.
+        normalised: whether to divide by the logarithm of the number of positions (or chosen channels), which gives [0,
+            1].
 
-    Source: Cha et al. 2021 (CPR), with positions in the place of classes. Raises ValueError for an unknown mode.
+    Returns:
+        A float32 scalar.
+
+    Raises:
+        ValueError: the mode is unknown.
+
+    Source: Cha et al. 2021 (CPR), with positions in the place of classes.
     """
     if mode == "channel":
         return _channel_entropy(student, channels, sample_weights, normalised)
     if mode not in ("lines", "joint"):
-        raise ValueError(f"mode {mode!r}: lines, joint or channel")
+        raise ValueError(f"mode is {mode!r}; choose lines, joint or channel")
     weights = _map_weights(student, channels, sample_weights)
     families = []
     for logits, axes in _families(_readable(student, weights), mode):
@@ -221,9 +267,10 @@ def line_entropy(
 
 
 def _channel_entropy(student, channels, sample_weights, normalised: bool):
-    """`line_entropy` in the mode "channel"."""
+    """Computes `line_entropy` in the mode "channel"."""
     if sample_weights is not None and sample_weights.ndim != 1:
-        raise ValueError("mode 'channel' has one entropy for all channels of an image: sample_weights must be (B,)")
+        raise ValueError(f"sample_weights have shape {sample_weights.shape}, but mode 'channel' has one entropy for "
+                         "all channels of an image; give shape (B,)")
     weights, chosen = _samples(student, sample_weights), jnp.ones(student.shape[-1]) if channels is None else channels
     readable = _map_weights(student, chosen, weights) > 0
     log_share = _across_channels(student, readable)

@@ -1,4 +1,4 @@
-"""Losses between predicted heatmaps and target maps."""
+"""Losses between predicted heatmaps and target maps: squared errors, divergences, coarse-to-fine supervision (RSN)."""
 import math
 from collections.abc import Sequence
 
@@ -8,6 +8,8 @@ from jaxtyping import Array, Float
 
 from kpjax.heatmaps import Grid, gaussian_targets
 
+KERNELS = (15, 11, 9, 7, 5)  # sides of RSN's Gaussian kernels in heatmap pixels, from coarse to fine
+
 
 def heatmap_mse(
     heatmaps: Float[Array, "batch height width keypoints"],
@@ -16,13 +18,16 @@ def heatmap_mse(
     *,
     half: bool = True,
 ) -> Float[Array, ""]:
-    """Mean squared error of raw heatmaps, the loss of HRNet (Sun et al. 2019) and of source-only pose networks.
+    """Computes the mean squared error of raw heatmaps, the loss of HRNet (Sun et al. 2019) and source-only baselines.
 
-    weights: 0 or 1 per keypoint. The mean runs over batch * keypoints * height * width, keypoints of weight 0 included,
-    so that an image with few labels counts less.
-    half: with the factor 1/2 of the official code; without it, the plain mean of squares.
+    Args:
+        heatmaps, targets: predicted maps and their targets.
+        weights: 0 or 1 per keypoint. The mean runs over batch * keypoints * height * width, keypoints of weight 0
+            included. An image with few labels therefore counts less.
+        half: whether to include the factor 1/2 of the official code.
 
-    Returns a float32 scalar.
+    Returns:
+        A float32 scalar.
     """
     squares = jnp.square(heatmaps.astype(jnp.float32) - targets.astype(jnp.float32)).mean((1, 2))
     return (0.5 if half else 1.0) * (weights.astype(jnp.float32) * squares).mean()
@@ -35,11 +40,20 @@ def heatmap_kl_per_keypoint(
     *,
     epsilon: float = 0.0,
 ) -> Float[Array, "batch keypoints"]:
-    """Weighted Kullback-Leibler divergence KL(p || q) of each keypoint, in nats.
+    """Computes the weighted Kullback-Leibler divergence KL(p || q) of each keypoint, in nats.
 
-    q is the softmax of the logits over all cells. p is `targets` + `epsilon` (in every cell), divided by its sum;
-    targets are non-negative and of any sum. 0 log 0 is 0.
-    A keypoint of weight 0 or with nothing to normalise (an empty map and no epsilon) gives exactly 0, also in gradient.
+    q is the softmax of the logits over all cells. p is `targets` + `epsilon` in every cell, divided by its sum. 0 log 0
+    is 0.
+
+    Args:
+        logits: raw heatmaps.
+        targets: non-negative maps of any sum.
+        weights: multiply the divergences. A keypoint of weight 0, or with nothing to normalise (an empty map and no
+            epsilon), gives exactly 0, also in gradient.
+        epsilon: added to every cell of the targets.
+
+    Returns:
+        One float32 value for each keypoint.
 
     Source: Jiang et al. 2021 (RegDA), in the form of the official code.
     """
@@ -48,8 +62,8 @@ def heatmap_kl_per_keypoint(
     logits = logits - jax.lax.stop_gradient(logits.max((1, 2), keepdims=True))
     log_partition = jnp.log(jnp.exp(logits).sum((1, 2)))
 
-    # The share of epsilon is summed by itself: thousands of cells of 1e-7 each vanish when they are added one by one to
-    # the sum of a map, as CPUs do, and the loss is then wrong in its fifth digit.
+    # The share of epsilon is summed separately. Thousands of cells of 1e-7 vanish when a CPU adds them one by one to
+    # the sum of a map, and the loss is then wrong in its fifth digit.
     total = targets.sum((1, 2)) + cells * epsilon
     safe_total = jnp.where(total > 0, total, 1.0)
     expected_logit = ((targets * logits).sum((1, 2)) + epsilon * logits.sum((1, 2))) / safe_total
@@ -70,18 +84,25 @@ def heatmap_kl(
     *,
     epsilon: float = 0.0,
 ) -> Float[Array, ""]:
-    """The mean of `heatmap_kl_per_keypoint` over batch * keypoints, keypoints of weight 0 included. Float32 scalar."""
+    """Computes the mean of `heatmap_kl_per_keypoint` over batch * keypoints, keypoints of weight 0 included.
+
+    Args:
+        logits: raw heatmaps.
+        targets: non-negative maps of any sum.
+        weights: multiply the divergences.
+        epsilon: added to every cell of the targets.
+
+    Returns:
+        A float32 scalar.
+    """
     return heatmap_kl_per_keypoint(logits, targets, weights, epsilon=epsilon).mean()
 
 
-# The loss of networks that predict heatmaps at several levels, each with targets of its own width
-
-
-KERNELS = (15, 11, 9, 7, 5)  # sides in heatmap pixels, from coarse to fine
+# Coarse-to-fine supervision: heatmaps at several levels, each with targets of its own width
 
 
 def kernel_sigma(kernel: int) -> float:
-    """The standard deviation in pixels that OpenCV takes for a Gaussian kernel of this side."""
+    """Returns the standard deviation, in pixels, that OpenCV assumes for a Gaussian kernel of this side."""
     return 0.3 * ((kernel - 1) * 0.5 - 1) + 0.8
 
 
@@ -94,10 +115,20 @@ def coarse_to_fine_targets(
     kernels: Sequence[int] = KERNELS,
     grid: Grid = "index",
 ) -> tuple[tuple[Float[Array, "*batch height width keypoints"], ...], Float[Array, "*batch keypoints"]]:
-    """A target heatmap for each kernel, and the weight of each keypoint, as `kpjax.heatmaps.gaussian_targets`.
+    """Renders a target heatmap for each kernel size (RSN, Cai et al. 2020).
 
-    Gaussians stand on whole cells and are cut off at the kernel's border. Their peak is 1; the official code's is 255,
-    and for kernels 7 and 5 OpenCV rounds them, by up to 0.03 of the peak.
+    Gaussians are centred on whole cells and cut off at the kernel's border. Their peak is 1. The official code's is
+    255; for kernels 7 and 5 OpenCV rounds them, by up to 0.03 of the peak.
+
+    Args:
+        keypoints: (x, y) in pixels of the image.
+        visible: 1 where a keypoint is labelled, 0 elsewhere.
+        image_size, heatmap_size: (height, width).
+        kernels: sides of the kernels in heatmap pixels, from coarse to fine.
+        grid: the map from image to heatmap coordinates.
+
+    Returns:
+        The targets of each kernel, and the weight of each keypoint, as `kpjax.heatmaps.gaussian_targets` gives them.
     """
     made = [
         gaussian_targets(keypoints, visible, image_size=image_size, heatmap_size=heatmap_size, grid=grid,
@@ -113,10 +144,16 @@ def hardest_keypoints_mse(
     *,
     hardest: int = 8,
 ) -> Float[Array, ""]:
-    """Mean squared error of the `hardest` keypoints of each image, those with the largest errors. Float32 scalar.
+    """Computes the mean squared error of each image's `hardest` keypoints, those with the largest errors.
 
-    A keypoint of weight 0 has no error. The mean is over `hardest` keypoints, or all where there are fewer, also in an
-    image with fewer labels.
+    Args:
+        heatmaps, targets: predicted maps and their targets.
+        weights: 0 or 1 per keypoint; the error of a keypoint of weight 0 is 0.
+        hardest: number of keypoints. The mean is over that many, or over all if there are fewer, also for images with
+            fewer labels.
+
+    Returns:
+        A float32 scalar.
     """
     errors = jnp.square(heatmaps.astype(jnp.float32) - targets.astype(jnp.float32)).mean((1, 2))
     largest, _ = jax.lax.top_k(weights.astype(jnp.float32) * errors, min(hardest, errors.shape[1]))
@@ -133,23 +170,33 @@ def coarse_to_fine(
     hardest: int | None = 8,
     absent_is_empty: bool = False,
 ) -> Float[Array, ""]:
-    """The sum over stages of: squared errors of coarse levels times `coarse_weight`, and that of the finest level.
+    """Sums over stages the squared errors of coarse levels, times `coarse_weight`, and that of the finest level.
 
-    heatmaps: stage by stage, in each `levels` of them from coarse to fine, as a network's `all_heatmaps` gives them.
-    targets: from coarse to fine, `levels` or more. The last stage is compared with the last `levels` of them, earlier
-    stages with the first: with one more target than levels the last stage learns the narrower ones, as in RSN.
-    hardest: of each image's keypoints only so many count at the finest level (`hardest_keypoints_mse`); None: all.
-    absent_is_empty: a keypoint of weight 0 has an empty map as its target at the coarse levels (with `hardest=None` at
-    all), which is the official code's rule. By default it does not count, so that no network unlearns a keypoint that
-    an image has no label of.
-    Errors are plain means of squares, without a factor 1/2, over all keypoints of a batch whatever their weights.
-    With the heatmaps of a network that has one level, `levels=1`, only the finest is left.
+    Errors are plain means of squares, without a factor 1/2, over all keypoints of a batch whatever their weights. With
+    `levels=1` and the heatmaps of a single-level network, only the finest term remains.
 
-    Returns a float32 scalar. Raises ValueError if the heatmaps are no whole stages or there are too few targets.
+    Args:
+        heatmaps: stage by stage, `levels` of them from coarse to fine, as a network's `all_heatmaps` returns them.
+        targets: from coarse to fine, `levels` or more. The last stage is compared with the last `levels` of them,
+            earlier stages with the first. With one more target than levels, the last stage learns the narrower ones, as
+            in RSN.
+        weights: 0 or 1 per keypoint.
+        levels: heatmaps per stage.
+        coarse_weight: factor of the coarse levels.
+        hardest: number of keypoints per image that count at the finest level (`hardest_keypoints_mse`); None: all.
+        absent_is_empty: whether keypoints of weight 0 have an empty target at the coarse levels (and at the finest if
+            `hardest` is None), as in the official code. By default they are ignored, so that the network does not
+            unlearn keypoints that an image has no label for.
+
+    Returns:
+        A float32 scalar.
+
+    Raises:
+        ValueError: the heatmaps are no whole stages, or there are too few targets.
     """
     if not heatmaps or len(heatmaps) % levels or len(targets) < levels:
         raise ValueError(f"coarse_to_fine: {len(heatmaps)} heatmaps and {len(targets)} targets do not make stages of "
-                         f"{levels} levels")
+                         f"{levels} levels; give whole stages and at least {levels} targets")
     counted = jnp.ones_like(weights) if absent_is_empty else weights
     loss = jnp.float32(0)
     for number, predicted in enumerate(heatmaps):

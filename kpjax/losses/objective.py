@@ -1,4 +1,4 @@
-"""Weighted sums of named terms. An ablation is a function of an objective."""
+"""Objectives: weighted sums of named terms, and the functions that make ablations of them."""
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ Objective = Mapping[str, Term]
 
 
 def _check_known(objective: Objective, names) -> None:
+    """Raises KeyError for names that are not terms of the objective."""
     if unknown := sorted(set(names) - set(objective)):
         raise KeyError(f"no term {', '.join(unknown)} in an objective of {', '.join(objective)}")
 
@@ -31,10 +32,18 @@ def total(
     streams: Streams,
     scales: Mapping[str, jax.Array] = MappingProxyType({}),
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """The weighted sum of all terms, a float32 scalar, and every term unweighted under `loss/<name>`.
+    """Computes the weighted sum of all terms.
 
-    scales: () float32 by name of term, multiplies the term's weight. Being arrays, they may change without a new
-    compilation; at 0 the term still runs. A name without a term is ignored, so that one set suits every ablation.
+    Args:
+        objective: terms by name.
+        outputs: what the terms read, by name.
+        streams: the batches of the step, by name.
+        scales: () float32 by name of term; multiplies the term's weight. As arrays, they may change without a new
+            compilation. At 0 the term still runs. A name without a term is ignored, so that one mapping suits every
+            ablation.
+
+    Returns:
+        The sum, a float32 scalar, and every term unweighted under `loss/<name>`.
     """
     parts = {name: term.function(outputs, streams).astype(jnp.float32) for name, term in objective.items()}
     weights = {name: term.weight * scales[name].astype(jnp.float32) if name in scales else term.weight
@@ -44,18 +53,18 @@ def total(
 
 
 def views(objective: Objective) -> frozenset[str]:
-    """The forward passes that the terms of an objective need together."""
+    """Returns the names of all forward passes that the terms of an objective read."""
     return frozenset(view for term in objective.values() for view in term.reads)
 
 
 def without(objective: Objective, *names: str) -> Objective:
-    """The objective less some terms, whose passes are then not run. Raises KeyError for an unknown name."""
+    """Returns the objective less some terms, whose passes are then not run. Raises KeyError for an unknown name."""
     _check_known(objective, names)
     return {name: term for name, term in objective.items() if name not in names}
 
 
 def reweighted(objective: Objective, **weights: float) -> Objective:
-    """The objective with other weights. Raises KeyError for an unknown name and ValueError for a weight of zero."""
+    """Returns the objective with other weights. Raises KeyError for an unknown name, ValueError for a weight of 0."""
     _check_known(objective, weights)
     if zero := [name for name, weight in weights.items() if weight == 0]:
         raise ValueError(f"weight 0 for {zero[0]!r} still runs the term, and 0 x NaN is NaN: use without()")
@@ -63,6 +72,6 @@ def reweighted(objective: Objective, **weights: float) -> Objective:
 
 
 def replaced(objective: Objective, **functions: Callable[[Mapping[str, Any], Streams], jax.Array]) -> Objective:
-    """The objective with other functions under the same weights and passes. Raises KeyError for an unknown name."""
+    """Returns the objective with other functions under the same weights. Raises KeyError for an unknown name."""
     _check_known(objective, functions)
     return {name: term._replace(function=functions.get(name, term.function)) for name, term in objective.items()}

@@ -1,4 +1,7 @@
-"""Springs between the keypoints of neighbouring levels of a hierarchy."""
+"""Losses of Keypoint Pyramids (Qian et al. 2022): springs between levels of keypoints, and feature transport.
+
+Transport keeps the features of a reference frame, except around keypoints, where it takes those of the frame to render.
+"""
 from typing import Literal
 
 import jax
@@ -8,12 +11,19 @@ from jaxtyping import Array, Float, Int
 
 from kpjax.errors import InputError
 
+Features = Float[Array, "batch height width channels"]
+Maps = Float[Array, "batch height width keypoints"]
+Combine = Literal["product", "sum", "clamped_sum", "max"]
+
+
+# Springs
+
 
 def parent_of_child(parents: int, children: int) -> Int[np.ndarray, "children"]:
-    """The number of each child's parent: with m children a parent, parent n has the children m n ... m n + m - 1.
+    """Returns each child's parent: with m children per parent, parent n has the children m n ... m n + m - 1.
 
-    Keypoint Pyramids prints other indices, by which children would be left out; these are the disjoint sets that its
-    text and figures describe. Raises InputError if the children cannot be shared out evenly.
+    The indices printed in Keypoint Pyramids leave out children; these are the disjoint sets of its text and figures.
+    Raises InputError if the children cannot be divided evenly among the parents.
     """
     if parents < 1 or children < parents or children % parents:
         below = max(children // max(parents, 1), 1) * parents
@@ -30,20 +40,31 @@ def spring(
     unit: Literal["normalised", "pixels"] = "normalised",
     size: tuple[int, int] | None = None,
 ) -> Float[Array, ""]:
-    """The squared distances between children and their parents (`parent_of_child`), float32. Both get a gradient.
+    """Computes the squared distances between children and their parents (`parent_of_child`). Both get a gradient.
 
-    parents, children: normalised (x, y), the centres of an image's first and last pixel at -1 and 1.
-    unit: in which distances are measured; "pixels" are those of an image of `size` (height, width).
-    reduction: of an image, "mean" over its children, "sum" over them, or "coordinate_mean", half the first; then the
-    mean over the batch. Source: Keypoint Pyramids (Qian et al. 2022), equation 4, which is a sum and names no unit.
-    Raises InputError if the children cannot be shared out evenly, ValueError for pixels without a size.
+    Args:
+        parents: normalised (x, y), with the centres of an image's first and last pixel at -1 and 1.
+        children: in the same coordinates.
+        reduction: over an image, the "mean" over children, the "sum" over them, or "coordinate_mean", half the first.
+            The mean over the batch follows.
+        unit: unit of the distances; "pixels" are those of an image of `size`.
+        size: (height, width), needed for pixels.
+
+    Returns:
+        A float32 scalar.
+
+    Raises:
+        InputError: the children cannot be divided evenly.
+        ValueError: the unit is pixels and there is no size.
+
+    Source: Keypoint Pyramids, equation 4, which is a sum and names no unit.
     """
     batch, parent_count, _ = parents.shape
     each = parent_of_child(parent_count, children.shape[1]).size // parent_count
     away = children.astype(jnp.float32).reshape(batch, parent_count, each, 2) - parents.astype(jnp.float32)[:, :, None]
     if unit == "pixels":
         if size is None:
-            raise ValueError("spring: distances in pixels need the size of the image")
+            raise ValueError("spring: unit is 'pixels' but size is None; give the (height, width) of the image")
         away = away * jnp.array([(size[1] - 1) / 2, (size[0] - 1) / 2], jnp.float32).reshape(1, 1, 1, 2)
     squared = jnp.square(away)
     if reduction == "coordinate_mean":
@@ -52,22 +73,22 @@ def spring(
     return distances.mean() if reduction == "mean" else distances.sum((1, 2)).mean()
 
 
-# Feature transport: what is kept of a reference frame's features, and what is taken from the frame to be painted
+# Feature transport
 
 
-Features = Float[Array, "batch height width channels"]
-Maps = Float[Array, "batch height width keypoints"]
-Combine = Literal["product", "sum", "clamped_sum", "max"]
-
-
-def kept(
+def kept_weight(
     maps_reference: Maps, maps: Maps, *, combine: Combine = "product"
 ) -> Float[Array, "batch height width 1"]:
-    """The weight of the reference's features in `transported`: 1 far from all keypoints of both frames. Float32.
+    """Computes the weight of the reference's features in `transported`: 1 far from all keypoints of both frames.
 
-    combine: how the keypoints of one frame become one mask u, of which 1 - u is kept. "product": 1 - prod (1 - p), what
-    treating one keypoint after the other amounts to, in any order; "sum", which exceeds 1 where blobs overlap;
-    "clamped_sum", at most 1; "max".
+    Args:
+        maps_reference, maps: keypoint maps of the reference and of the frame.
+        combine: the rule that turns one frame's maps p into a mask u; 1 - u is kept. "product" is 1 - prod (1 - p), the
+            result of treating one keypoint after the other, in any order. "sum" exceeds 1 where blobs overlap,
+            "clamped_sum" is at most 1, and "max" is the largest.
+
+    Returns:
+        A float32 array.
     """
 
     def outside(maps):
@@ -91,16 +112,25 @@ def transported(
     combine: Combine = "product",
     stop_reference: bool = True,
 ) -> Features:
-    """The reference's features with those of the frame wherever a keypoint of either lies, float32.
+    """Replaces the reference's features with those of the frame wherever a keypoint of either lies.
 
-    m * features_reference + (1 - m) * features, where m is `kept`: the place that a keypoint has left and the one where
-    it has arrived are both taken from the frame. stop_reference: the reference's features and maps are constants to the
-    gradient, as in Transporter.
-    Source: Keypoint Pyramids (Qian et al. 2022), equation 2; the paper leaves `combine` and `stop_reference` open.
+    The result is m * features_reference + (1 - m) * features, with m from `kept_weight`. The place that a keypoint has
+    left and the one where it has arrived both come from the frame.
+
+    Args:
+        features_reference, maps_reference: features and keypoint maps of the reference frame.
+        features, maps: those of the frame to render.
+        combine: see `kept_weight`.
+        stop_reference: whether the reference's features and maps are constants to the gradient, as in Transporter.
+
+    Returns:
+        Features in float32.
+
+    Source: Keypoint Pyramids, equation 2; the paper leaves `combine` and `stop_reference` open.
     """
     if stop_reference:
         features_reference, maps_reference = jax.lax.stop_gradient((features_reference, maps_reference))
-    keep = kept(maps_reference, maps, combine=combine)
+    keep = kept_weight(maps_reference, maps, combine=combine)
     return keep * features_reference.astype(jnp.float32) + (1 - keep) * features.astype(jnp.float32)
 
 
@@ -112,11 +142,19 @@ def transporter_transported(
     *,
     stop_reference: bool = True,
 ) -> Features:
-    """Transporter's own rule (Kulkarni et al. 2019), float32: places that a keypoint has left stay empty.
+    """Applies Transporter's own rule (Kulkarni et al. 2019): places that a keypoint has left stay empty.
 
-    One keypoint after the other, y <- (1 - s_k) (1 - t_k) y + t_k * features, from y = features_reference, where s are
-    the reference's maps and t the frame's. In closed form the weight of the frame is sum_k t_k prod_{j>k} (1 - s_j)
-    (1 - t_j); the order of the keypoints matters, a little.
+    Starting from y = features_reference, each keypoint in turn gives y <- (1 - s_k) (1 - t_k) y + t_k * features. Here
+    s are the reference's maps and t the frame's. In closed form the weight of the frame is sum_k t_k prod_{j>k} (1 -
+    s_j) (1 - t_j). The order of the keypoints matters, a little.
+
+    Args:
+        features_reference, maps_reference: features and keypoint maps s of the reference frame.
+        features, maps: those of the frame to render, with keypoint maps t.
+        stop_reference: whether the reference's features and maps are constants to the gradient.
+
+    Returns:
+        Features in float32.
     """
     if stop_reference:
         features_reference, maps_reference = jax.lax.stop_gradient((features_reference, maps_reference))
@@ -126,9 +164,9 @@ def transporter_transported(
 
 
 def _all_steps(factors: jax.Array, gains: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(a, b) of y -> a y + b, which is y -> factor * y + gain for every keypoint in turn; one channel each.
+    """Composes y -> factor * y + gain over all keypoints in turn into (a, b) of y -> a y + b, one channel each.
 
-    Two neighbouring steps are one step again, so that pairs are merged until one is left.
+    Two neighbouring steps are again one step, so pairs are merged until one is left.
     """
     while (count := factors.shape[-1]) > 1:
         odd = count % 2

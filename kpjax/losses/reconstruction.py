@@ -1,4 +1,4 @@
-"""Losses between an image and its reconstruction, of pixels and of a network's features."""
+"""Losses between an image and its reconstruction, on pixels and on a network's features."""
 from collections.abc import Sequence
 from typing import Literal
 
@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 Features = Float[Array, "batch _height _width _channels"]
 Weight = Float[Array, "batch _rows _columns 1"]  # of pixels, in [0, 1]
-SMALLEST = 1e-12  # what an average is raised to before it divides
+SMALLEST = 1e-12  # averages below it divide as it does
 
 
 def pixel_mse(
@@ -18,10 +18,17 @@ def pixel_mse(
     weight: Weight | None = None,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Float[Array, ""]:
-    """The squared difference of two batches of images, in float32: its mean over all pixels, channels and images.
+    """Computes the squared difference of two batches of images, in float32.
 
-    weight: of each pixel's square; the mean is over all pixels whatever they weigh, as in IMM's code.
-    reduction: "sum" adds up an image's pixels and channels, and is the mean over images only.
+    Args:
+        images: reconstructions.
+        targets: the images to match.
+        weight: of each pixel's square. The mean is over all pixels whatever their weight, as in IMM's code.
+        reduction: "mean" over all pixels, channels and images; "sum" over an image's pixels and channels, then the mean
+            over images.
+
+    Returns:
+        A scalar.
     """
     squared = jnp.square(images.astype(jnp.float32) - targets.astype(jnp.float32))
     squared = squared if weight is None else squared * weight
@@ -35,12 +42,19 @@ def feature_distances(
     weight: Weight | None = None,
     form: Literal["squared", "absolute"] = "squared",
 ) -> Float[Array, "layers"]:
-    """The mean difference, squared or absolute, of every layer over batch, space and channels: (layers,) float32.
+    """Computes the mean difference, squared or absolute, of every layer over batch, space and channels.
 
-    features, targets: the same layers of two batches of images, of any dtype. The images themselves may be one of
-    them. Perceptual losses sum these (Johnson et al. 2016) or balance them first (`balanced_distances`).
-    weight: of the images' pixels, made as large as each layer by linear interpolation, as in IMM's code; the mean is
-    over all places whatever they weigh.
+    Perceptual losses sum these (Johnson et al. 2016) or balance them first (`balanced_distances`).
+
+    Args:
+        features: layers of one batch of images, of any dtype. The images themselves may be one of them.
+        targets: the same layers of another batch.
+        weight: of the images' pixels, resized to each layer by linear interpolation, as in IMM's code. The mean is over
+            all places whatever their weight.
+        form: "squared" or "absolute".
+
+    Returns:
+        (layers,) float32.
     """
     measure = {"squared": jnp.square, "absolute": jnp.abs}[form]
 
@@ -57,9 +71,17 @@ def feature_distances(
 def moved_averages(
     averages: Float[Array, "layers"], distances: Float[Array, "layers"], *, decay: float = 0.99
 ) -> Float[Array, "layers"]:
-    """The running averages of distances after one more batch: decay * averages + (1 - decay) * distances, a constant.
+    """Updates running averages with the distances of one more batch: decay * averages + (1 - decay) * distances.
 
-    They are part of a method's state; in IMM (Jakab et al. 2018) they are moved before they are used.
+    The averages belong to a method's state. IMM (Jakab et al. 2018) updates them before use.
+
+    Args:
+        averages: before the batch.
+        distances: of the batch.
+        decay: weight of the old averages.
+
+    Returns:
+        (layers,) float32, constant to the gradient.
     """
     return jax.lax.stop_gradient(decay * averages + (1 - decay) * distances)
 
@@ -67,9 +89,9 @@ def moved_averages(
 def balanced_distances(
     distances: Float[Array, "layers"], averages: Float[Array, "layers"]
 ) -> Float[Array, ""]:
-    """The sum of the distances, each divided by its running average: about the number of layers, whatever their units.
+    """Sums the distances, each divided by its running average: about the number of layers, whatever their units.
 
-    Gradients treat the averages as constants (in IMM's code the newest batch's share of 1 % has a gradient). IMM
-    multiplies the sum by 1000. Source: Jakab et al. 2018, after Chen and Koltun 2017.
+    The averages are constants to the gradient; in IMM's code the newest batch's share of 1 % has one. IMM multiplies
+    the sum by 1000. Source: Jakab et al. 2018, after Chen and Koltun 2017.
     """
     return (distances / jnp.maximum(jax.lax.stop_gradient(averages), SMALLEST)).sum()

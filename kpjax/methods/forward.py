@@ -1,4 +1,4 @@
-"""What forward passes share among methods: preparing batches, and threading BatchNorm statistics through passes."""
+"""Forward passes shared by methods: preparing batches, and threading BatchNorm statistics through passes."""
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,23 +12,29 @@ from kpjax.heatmaps import Codec
 from kpjax.models.normalization import MOMENTUM
 from kpjax.structures import Example, Prediction, Streams, Trained, Variables, named_key
 
-Normalise = Callable[[jax.Array], jax.Array]  # images in [0, 1] -> what the network was trained on
+Normalise = Callable[[jax.Array], jax.Array]  # images in [0, 1] -> the network's input
 
 
 def imagenet_normalise(images: jax.Array) -> jax.Array:
-    """RGB in [0, 1] less the mean and divided by the standard deviation of ImageNet, per channel."""
+    """Subtracts ImageNet's mean from RGB in [0, 1] and divides by its standard deviation, per channel."""
     mean = jnp.array([0.485, 0.456, 0.406], images.dtype)
     deviation = jnp.array([0.229, 0.224, 0.225], images.dtype)
     return (images - mean.reshape(1, 1, 1, 3)) / deviation.reshape(1, 1, 1, 3)
 
 
 def unit_range(example: Example) -> Example:
-    """The example with its image, uint8 as loaded, as float32 in [0, 1]."""
+    """Returns the example with its image, uint8 as loaded, as float32 in [0, 1]."""
     return example._replace(image=example.image.astype(jnp.float32) / 255)
 
 
 def augmented(augment: Augment | Mapping[str, Augment], streams: Streams, key: jax.Array) -> dict[str, Example]:
-    """Every stream in [0, 1] and augmented under a key of its own; `augment` is one for all streams or one for each."""
+    """Prepares every stream: in [0, 1], and augmented under a key of its own.
+
+    Args:
+        augment: one for all streams, or one for each by name.
+        streams: batches as loaded.
+        key: of the step.
+    """
     views = {}
     for name, example in streams.items():
         change = augment[name] if isinstance(augment, Mapping) else augment
@@ -37,15 +43,15 @@ def augmented(augment: Augment | Mapping[str, Augment], streams: Streams, key: j
 
 
 def check_equal_batches(streams: Streams) -> None:
-    """Raises InputError with all sizes if streams whose rows are to be interleaved have batches of different sizes."""
+    """Raises InputError, with all sizes, if streams to be interleaved have batches of different sizes."""
     sizes = {name: example.image.shape[0] for name, example in streams.items()}
     if len(set(sizes.values())) > 1:
-        raise InputError("streams share a pass of the network, so their batch sizes must be equal; got "
+        raise InputError("streams that share a pass of the network need equal batch sizes; got "
                          + ", ".join(f"{size} of {name}" for name, size in sizes.items()))
 
 
 def interleave(*arrays: jax.Array) -> jax.Array:
-    """(B, ...) each -> (n B, ...), rows taken in turn: sharded batches join without communication."""
+    """Joins n arrays (B, ...) into (n B, ...), taking examples in turn: sharded batches join without communication."""
     return jnp.stack(arrays, axis=1).reshape(-1, *arrays[0].shape[1:])
 
 
@@ -55,23 +61,40 @@ def deinterleave(array: jax.Array, count: int) -> tuple[jax.Array, ...]:
 
 
 def train_pass(module: nn.Module, params, statistics, inputs, method: str | None = None) -> tuple[Any, Any]:
-    """One pass in training mode: (output, BatchNorm statistics after it)."""
+    """Runs one pass in training mode.
+
+    Args:
+        module: the module to apply.
+        params: its parameters.
+        statistics: its BatchNorm statistics.
+        inputs: its input.
+        method: the method to call instead of `__call__`.
+
+    Returns:
+        The output, and the BatchNorm statistics afterwards.
+    """
     output, mutated = module.apply(
         {"params": params, "batch_stats": statistics}, inputs, train=True, mutable=["batch_stats"], method=method)
     return output, mutated.get("batch_stats", statistics)
 
 
 def statistics_after_second_pass(before, after):
-    """The running statistics after the same batch has passed twice, from those before and after the first pass.
+    """Computes the running statistics after a batch has passed twice, from those before and after its first pass.
 
-    A pass makes m * old + (1 - m) * batch of them, with m the momentum of every BatchNorm, so that the second adds
-    m * (after - before). It saves the second pass wherever two sub-steps see the same batch with equal weights.
+    A pass makes m * old + (1 - m) * batch of them, with m the momentum of every BatchNorm; the second adds m * (after -
+    before). This saves the second pass wherever two sub-steps see the same batch with equal weights.
     """
     return jax.tree.map(lambda old, new: new + jnp.float32(MOMENTUM) * (new - old), before, after)
 
 
 def heatmap_predict(model: nn.Module, codec: Codec, normalise: Normalise) -> Callable[[Trained, Example], Prediction]:
-    """The `predict` of every method whose result is one heatmap network: evaluation mode, decoded by the codec."""
+    """Builds the `predict` of every method that results in one heatmap network.
+
+    Args:
+        model: `apply(variables, images (B, H, W, 3), train=...)` -> heatmaps (B, h, w, K); run in evaluation mode.
+        codec: decodes the heatmaps.
+        normalise: images in [0, 1] -> the model's input.
+    """
 
     def predict(state: Trained, example: Example) -> Prediction:
         heatmaps = model.apply(state.variables, normalise(unit_range(example).image), train=False)
@@ -85,10 +108,17 @@ def initial_variables(
     model: nn.Module, key: jax.Array, images: jax.Array, start: Mapping[str, Any],
     carried: tuple[str, ...] | None = None,
 ) -> Variables:
-    """Fresh variables of a model, with those parts that `start['variables']` provides taken from it.
+    """Initialises a model and takes over the parts that `start['variables']` provides.
 
-    carried: the top-level names to take, for example ('backbone', 'upsampling'); None takes all of them.
-    A part of another shape than the model's raises ValueError with its name.
+    Args:
+        model: the network.
+        key: of the fresh variables.
+        images: only their shape counts.
+        start: with `variables`, or without.
+        carried: the top-level names to take over, for example ('backbone', 'upsampling'); None takes all.
+
+    Raises:
+        ValueError: a part is missing or has another shape than the model's.
     """
     fresh = model.init(key, images, train=False)
     fresh = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}

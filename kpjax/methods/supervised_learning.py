@@ -1,4 +1,4 @@
-"""Learning from labels: the reference of every comparison, and the first stage of most systems."""
+"""Supervised learning: the reference of every comparison, and the first stage of most systems."""
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ HeatmapLoss = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]  # (heatmap
 
 
 class State(NamedTuple):
-    """Of `supervised`."""
+    """The state of `supervised`."""
 
     step: jax.Array
     variables: Variables
@@ -30,7 +30,14 @@ class State(NamedTuple):
 def supervised_objective(
     codec: Codec, loss: HeatmapLoss = heatmap_kl, stream: str = "labelled", weight: float = 1.0
 ) -> Objective:
-    """One term: `loss` between the heatmaps of a stream and those that the codec draws from its labels."""
+    """Builds one term, `supervised`: the loss between a stream's heatmaps and those rendered from its labels.
+
+    Args:
+        codec: renders the targets.
+        loss: (heatmaps, targets, weights) -> scalar.
+        stream: the name of the labelled stream.
+        weight: of the term.
+    """
 
     def fit_labels(outputs, streams):
         return loss(outputs[stream], *codec.encode(streams[stream]))
@@ -52,10 +59,19 @@ def supervised(
 ) -> Method:
     """Fits the heatmaps of a labelled stream.
 
-    model: `apply(variables, images (B, H, W, 3), train=...)` -> heatmaps (B, h, w, K).
-    optimizer: without its learning rate. learning_rate: of the step, one for all parameters or one per top-level name.
-    loss: `heatmap_kl` (RegDA's first stage) or `heatmap_mse` (Xiao et al. 2018, Simple Baselines).
-    stream: the name of the labelled stream. start: `variables`, optional.
+    Args:
+        model: `apply(variables, images (B, H, W, 3), train=...)` -> heatmaps (B, h, w, K).
+        skeleton: the K keypoints.
+        codec: encodes labels and decodes predictions.
+        optimizer: without its learning rate.
+        learning_rate: of the step, one for all parameters or one for each top-level name.
+        augment: applied to the batch on the device.
+        normalise: images in [0, 1] -> the model's input.
+        loss: `heatmap_kl` (RegDA's first stage) or `heatmap_mse` (Xiao et al. 2018, Simple Baselines).
+        stream: the name of the labelled stream.
+
+    Returns:
+        The method. start: `variables`, optional.
     """
     objective = supervised_objective(codec, loss, stream)
 

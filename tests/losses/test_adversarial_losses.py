@@ -1,4 +1,4 @@
-"""Pseudo maps, disparities, gradient layers, and the rivals' losses."""
+"""Pseudo maps, disparities, gradient layers, and the baselines' losses."""
 import functools
 
 import jax
@@ -126,7 +126,7 @@ def test_scale_gradient_by_a_python_number_and_under_vmap():
     close(gradient, [-1, -3])
 
 
-# Rivals
+# Baselines
 
 
 def plain_mmd(source, target, alphas):

@@ -5,7 +5,7 @@ import numpy as np
 
 from kpjax.losses.continual import (
     anchored_penalty,
-    fuse,
+    fused_importance,
     normalised_importance,
     one_anchor,
     path_on,
@@ -60,11 +60,12 @@ def test_any_number_of_anchors_is_the_sum_of_their_penalties():
 
 def test_fusing():
     first, second, third = (tree(seed, positive=True) for seed in range(3))
-    mean = fuse(fuse(first, second, step=1), third, step=jnp.int32(2))
+    mean = fused_importance(fused_importance(first, second, step=1), third, step=jnp.int32(2))
     close(mean["head"], (first["head"] + second["head"] + third["head"]) / 3, rtol=1e-6)
-    close(fuse(first, second, rule="sum")["head"], first["head"] + second["head"])
-    close(fuse(first, second, rule="half")["head"], (first["head"] + second["head"]) / 2)
-    close(fuse(first, second, rule="decay", decay=0.7)["head"], 0.7 * first["head"] + second["head"], rtol=1e-6)
+    close(fused_importance(first, second, rule="sum")["head"], first["head"] + second["head"])
+    close(fused_importance(first, second, rule="half")["head"], (first["head"] + second["head"]) / 2)
+    decayed = fused_importance(first, second, rule="decay", decay=0.7)
+    close(decayed["head"], 0.7 * first["head"] + second["head"], rtol=1e-6)
 
 
 def test_a_normalised_importance_has_mean_1_and_keeps_zeros():

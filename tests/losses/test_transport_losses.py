@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.losses.pyramids import kept, parent_of_child, spring, transported, transporter_transported
+from kpjax.losses.pyramids import kept_weight, parent_of_child, spring, transported, transporter_transported
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
 
@@ -53,7 +53,7 @@ def test_the_order_of_keypoints_matters_to_transporter_only():
 def test_masks_of_overlapping_blobs():
     """Two keypoints of 0.8 and 0.6 on one cell of the frame, none of the reference."""
     maps = jnp.array([0.8, 0.6]).reshape(1, 1, 1, 2)
-    masks = {combine: float(kept(0 * maps, maps, combine=combine).squeeze())
+    masks = {combine: float(kept_weight(0 * maps, maps, combine=combine).squeeze())
              for combine in ("product", "sum", "clamped_sum", "max")}
     close([masks["product"], masks["sum"], masks["clamped_sum"], masks["max"]], [0.08, -0.4, 0, 0.2])
 
@@ -71,7 +71,7 @@ def test_springs_in_pixels_measure_each_axis_by_its_side():
     parents, children = jnp.zeros((1, 1, 2)), jnp.array([[[1.0, 0.0], [0.0, 1.0]]])
     in_pixels = functools.partial(spring, parents, children, unit="pixels", reduction="sum")
     close(in_pixels(size=(11, 21)), 10**2 + 5**2)
-    with pytest.raises(ValueError, match="need the size"):
+    with pytest.raises(ValueError, match="size is None"):
         in_pixels()
 
 

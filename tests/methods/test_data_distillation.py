@@ -17,7 +17,7 @@ from kpjax.methods.semi_supervised_learning.data_distillation import (
 from kpjax.structures import Example, Skeleton, Trained
 
 SIDE, STRIDE = 64, 4
-POINTS = Skeleton(("left", "right", "nose"), flip=(1, 0, 2))
+SKELETON = Skeleton(("left", "right", "nose"), flip=(1, 0, 2))
 TRUE = np.array([[[20, 29], [44, 33], [33, 21]], [[9, 12], [44, 41], [31, 40]]], np.float32)
 
 
@@ -47,7 +47,7 @@ def image(keypoints=TRUE, deviation=8.0):
 
 
 @functools.cache
-def heatmaps(grid, scales, flip=True, points=POINTS):
+def heatmaps(grid, scales, flip=True, points=SKELETON):
     model = Reader(grid)
     coding = codec(image_size=SIDE, heatmap_size=SIDE // STRIDE, sigma=1.0, grid=grid)
     predict = distilled_predict(model, coding, lambda images: images, points, scales=scales, flip=flip)
@@ -113,7 +113,7 @@ def test_scales_that_are_none_are_refused():
     coding = codec(image_size=SIDE, heatmap_size=SIDE // STRIDE, sigma=1.0)
     for scales in ((), (1.0, 0.0), (float("nan"),)):
         with pytest.raises(InputError, match="data distillation: scales are"):
-            distilled_predict(Reader("index"), coding, lambda images: images, POINTS, scales=scales)
+            distilled_predict(Reader("index"), coding, lambda images: images, SKELETON, scales=scales)
 
 
 def test_the_threshold_keeps_as_many_as_are_annotated():

@@ -1,4 +1,4 @@
-"""What `predict` of every method must allow to be exported: batches of any size, nothing but plain containers."""
+"""Every method's `predict` can be exported: batches of any size, plain containers only."""
 import jax
 import jaxtyping
 import numpy as np

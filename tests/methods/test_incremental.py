@@ -279,7 +279,7 @@ def test_a_tracker_sees_the_applied_and_the_plain_gradient():
     assert not np.any(last.tracked["head"]["output"]["bias"][:2, 0])
 
 
-def test_rivals_terms_train_together(kamp):
+def test_baselines_terms_train_together(kamp):
     trees = {"anchor": start()["variables"]["params"]}
     trees["importance"] = jax.tree.map(jnp.ones_like, trees["anchor"])
     objective = {"new_keypoints": new_keypoints_term(CODEC), "distillation": channel_distillation_term(),
@@ -345,7 +345,7 @@ def test_a_start_that_lacks_something_is_refused(kamp):
         given = {name: tree for name, tree in start().items() if name != missing}
         with pytest.raises(InputError, match=f"'{missing}' is missing"):
             kamp.init(KEY, STREAMS, given)
-    with pytest.raises(ValueError, match="no output 'warped'"):
+    with pytest.raises(ValueError, match="a term reads 'warped'"):
         method_of({"new_keypoints": Term(1.0, lambda outputs, streams: jnp.float32(0), ("warped",))})
     kept = state_of(kamp).frozen["association"]
     again = checked_association(kept, jax.tree.map(lambda leaf: leaf + 1, kept))

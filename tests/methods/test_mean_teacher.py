@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny_parts import CODEC, KEYPOINTS, MODEL, POINTS, batch, centred
+from tiny_parts import CODEC, KEYPOINTS, MODEL, SKELETON, batch, centred
 
 from kpjax import geometry
 from kpjax.augment.augmentations import no_augmentation, random_affine
@@ -33,7 +33,7 @@ def shift(x, y):
 def built(objective=OBJECTIVE, **changes):
     settings = {"codec": CODEC, "optimizer": optax.trace(0.0), "learning_rate": lambda step: 0.5,
                 "augment": no_augmentation(), "normalise": centred, "draw_map": shift(4.0, 0.0)} | changes
-    return mean_teacher(MODEL, POINTS, objective=objective, **settings)
+    return mean_teacher(MODEL, SKELETON, objective=objective, **settings)
 
 
 @functools.cache
@@ -118,7 +118,7 @@ def test_no_gradient_reaches_the_teacher():
 def test_without_consistency_it_is_supervised_training_and_costs_no_more():
     method = built(without(OBJECTIVE, "consistency"), augment=random_affine(degrees=20.0))
     assert method.streams == ("labelled",)
-    plain = supervised(MODEL, POINTS, codec=CODEC, optimizer=optax.trace(0.0), learning_rate=lambda step: 0.5,
+    plain = supervised(MODEL, SKELETON, codec=CODEC, optimizer=optax.trace(0.0), learning_rate=lambda step: 0.5,
                        augment=random_affine(degrees=20.0), normalise=centred, loss=mean_squares)
     start = jax.jit(plain.init)(jax.random.key(4), STREAMS, {})  # as the student of `distinct_start`
     expected = jax.jit(plain.update)(start, STREAMS, KEY)[0].variables
@@ -148,9 +148,9 @@ def test_other_losses_weights_and_unknown_views():
     _, metrics = step(built(changed))
     np.testing.assert_allclose(metrics["loss/total"], metrics["loss/supervised"] + 3 * metrics["loss/consistency"],
                                rtol=1e-5, atol=1e-6)
-    with pytest.raises(ValueError, match="no view 'unlabelled'; its terms may read labelled"):
+    with pytest.raises(ValueError, match="a term reads 'unlabelled'; choose from labelled"):
         built({"odd": Term(1.0, lambda outputs, streams: outputs["unlabelled"].mean(), reads=("unlabelled",))})
-    assert len(POINTS.names) == KEYPOINTS
+    assert len(SKELETON.names) == KEYPOINTS
 
 
 def test_batches_of_different_sizes_are_refused():

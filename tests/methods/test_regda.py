@@ -239,7 +239,7 @@ def kl(logits, target, weights, epsilon):
     return (weights * (mass * (jnp.log(jnp.where(mass > 0, mass, 1.0)) - log_softmax)).sum((1, 2))).mean()
 
 
-def drawn(logits):
+def rendered(logits):
     """(truth, false) at the arg-max of constant logits: each keypoint's Gaussian, and the clipped sum of the others."""
     batch_size, height, width, count = logits.shape
     flat = jax.lax.stop_gradient(logits).reshape(batch_size, -1, count)
@@ -286,16 +286,16 @@ def by_hand(state, streams):
 
     def source(params, statistics):
         main, other, after = network(params, statistics, images["source"])
-        truth, _ = drawn(main)
+        truth, _ = rendered(main)
         return kl(main, labels, label_weights, 0.0) + MARGIN * kl(other, truth, label_weights, 1e-7), after
 
     def leave(params, statistics):
         main, other, after = network(params, statistics, images["target"])
-        return kl(other, drawn(main)[1], ones, 1e-7), after
+        return kl(other, rendered(main)[1], ones, 1e-7), after
 
     def come_back(params, statistics):
         main, other, after = network(params, statistics, images["target"])
-        return kl(other, drawn(main)[0], ones, 1e-7), after
+        return kl(other, rendered(main)[0], ones, 1e-7), after
 
     losses = {}
     for name, loss, groups in (("total", source, ("features", "head", "adversary")),

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, PARTS, POINTS, SIDE, batch, centred
+from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, PARTS, SIDE, SKELETON, batch, centred
 
 from kpjax import geometry
 from kpjax.augment.augmentations import no_augmentation, random_warp
@@ -50,7 +50,7 @@ def keeper():
 def build(objective, **changes):
     settings = {"codec": CODEC, "optimizer": keeper(), "learning_rate": lambda step: 0.0,
                 "augment": no_augmentation(), "normalise": centred}
-    return semi_supervised(MODEL, POINTS, objective=objective, **settings | changes)
+    return semi_supervised(MODEL, SKELETON, objective=objective, **settings | changes)
 
 
 def streams_of(method):
@@ -136,8 +136,8 @@ def by_hand(given, streams, key):
         masks = {"labelled": t, "labelled/warped": moved("labelled", t)}
         z = {name: (f[name][:, :, :, None] * masks.get(name, h[name])[..., None]).max((1, 2)) for name in order}
         dense = params["semantic"]["classifier"]["dense"]
-        told = {name: jax.nn.log_softmax(z[name] @ dense["kernel"] + dense["bias"].reshape(1, 1, -1)) for name in z}
-        correct = {name: jnp.stack([told[name][:, k, k] for k in range(KEYPOINTS)], 1) for name in told}
+        classes = {name: jax.nn.log_softmax(z[name] @ dense["kernel"] + dense["bias"].reshape(1, 1, -1)) for name in z}
+        correct = {name: jnp.stack([classes[name][:, k, k] for k in range(KEYPOINTS)], 1) for name in classes}
         cells = size[0] * size[1]
         supervised = (v[:, None, None] * (h["labelled"] - t) ** 2).sum() / (BATCH * KEYPOINTS * cells)
         consistency = -((v * correct["labelled"]).sum() + correct["unlabelled"].sum()) / (v.sum() + BATCH * KEYPOINTS)
@@ -283,7 +283,7 @@ def test_a_dropped_term_costs_nothing(ours):
     alone = flops(build(without(objective, "semantic", "equivariance", "invariance")))
     settings = {name: PARTS[name] for name in ("codec", "normalise")}
     reference = flops(supervised(
-        MODEL, POINTS, optimizer=keeper(), learning_rate=lambda step: 0.0, augment=no_augmentation(),
+        MODEL, SKELETON, optimizer=keeper(), learning_rate=lambda step: 0.0, augment=no_augmentation(),
         loss=functools.partial(heatmap_mse, half=False), **settings))
     assert alone == pytest.approx(reference, rel=0.01)
     whole = flops(ours)
@@ -349,7 +349,7 @@ def test_a_separate_pass_leaves_running_statistics_to_the_first():
         jax.tree.map(close, joint["batch_stats"], first["batch_stats"])
 
 
-# Rivals
+# Baselines
 
 
 def test_the_forms_of_elt_differ_and_use_no_labels_beyond_the_supervised_term():

@@ -70,7 +70,7 @@ def test_a_soft_margin_has_the_published_profile():
                                [0, 0, 0.006693, 0.993307, 1, 1, 0.993307, 0.006693, 0], atol=1e-6)
     np.testing.assert_allclose(mask[10, 20], mask[10, 64] * mask[64, 20], rtol=1e-6)
     np.testing.assert_allclose(soft_margin(64, 32, 0.25, 0.0)[..., 0].sum(), 32 * 16)
-    with pytest.raises(InputError, match=r"together at most 0\.5"):
+    with pytest.raises(InputError, match=r"sum is at most 0\.5"):
         soft_margin(64, 64, 0.3, 0.3)
 
 

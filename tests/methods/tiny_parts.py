@@ -29,7 +29,7 @@ from kpjax.models.normalization import BatchNorm
 from kpjax.structures import Example, Method, Skeleton
 
 KEYPOINTS, BATCH, SIDE = 3, 8, 16
-POINTS = Skeleton(("left", "middle", "right"), edges=((0, 1), (1, 2)), flip=(2, 1, 0), groups={"all": (0, 1, 2)})
+SKELETON = Skeleton(("left", "middle", "right"), edges=((0, 1), (1, 2)), flip=(2, 1, 0), groups={"all": (0, 1, 2)})
 
 
 class ForEveryName(dict):
@@ -55,7 +55,7 @@ class Backbone(nn.Module):
 
 
 class Upsampling(nn.Module):
-    """The coarse map brought to the size of the fine one and added to it."""
+    """The coarse map, enlarged and added to the fine one."""
 
     @nn.compact
     def __call__(self, features, train: bool):
@@ -70,7 +70,7 @@ CODEC = codec(image_size=SIDE, heatmap_size=SIDE // 4, sigma=1.0)
 # Momentum, not Adam: Adam makes full steps of the rounding noise in a gradient that is zero in theory.
 PARTS = {
     "model": MODEL,
-    "points": POINTS,
+    "skeleton": SKELETON,
     "codec": CODEC,
     "optimizer": optax.trace(0.9),
     "learning_rate": ForEveryName(),
@@ -82,21 +82,21 @@ PARTS = {
 
 
 def factories() -> dict[str, typing.Callable[..., Method]]:
-    """Every public function of `kpjax.methods` that says it returns a Method, by module and name."""
+    """Finds every public function in `kpjax.methods` that is annotated `-> Method`, by module and name."""
     found = {}
-    for entry in pkgutil.iter_modules(kpjax.methods.__path__):
-        module = importlib.import_module(f"kpjax.methods.{entry.name}")
+    for entry in pkgutil.walk_packages(kpjax.methods.__path__, "kpjax.methods."):
+        module = importlib.import_module(entry.name)
         for name, function in inspect.getmembers(module, inspect.isfunction):
             public = function.__module__ == module.__name__ and not name.startswith("_")
             if public and inspect.signature(function).return_annotation is Method:
-                found[f"{entry.name}.{name}"] = function
+                found[f"{entry.name.rpartition('.')[2]}.{name}"] = function
     return found
 
 
 def build(factory, **changes) -> Method:
-    """A method from the parts.
+    """Builds a method from the parts.
 
-    A required argument of type Objective comes from `<method>_objective` of the module, or of `<module>_objectives`.
+    A required argument of type Objective comes from `<method>_objective`, in the module or in its shelf's `objectives`.
     """
     arguments = {}
     for name, parameter in inspect.signature(factory).parameters.items():
@@ -111,14 +111,14 @@ def build(factory, **changes) -> Method:
 
 
 def objective_maker(factory) -> typing.Callable[..., Objective]:
-    """What makes the objective of a method, by its name."""
+    """Finds the function that makes a method's objective, by its name."""
     name = f"{factory.__name__}_objective"
     own = inspect.getmodule(factory)
-    return getattr(own, name, None) or getattr(importlib.import_module(f"{own.__name__}_objectives"), name)
+    return getattr(own, name, None) or getattr(importlib.import_module(f"{own.__package__}.objectives"), name)
 
 
 def batch(name: str) -> Example:
-    """A labelled batch, the same for the same stream name."""
+    """Makes a labelled batch, the same for the same stream name."""
     rng = np.random.default_rng(crc32(name.encode()))
     return Example(
         image=rng.integers(0, 256, (BATCH, SIDE, SIDE, 3), np.uint8),
@@ -130,9 +130,9 @@ def batch(name: str) -> Example:
 
 
 def endless(name: str) -> BatchStream:
-    """Batches of a stream by step, from two batches' worth of examples."""
+    """Makes the batches of a stream by step, from two batches' worth of examples."""
     examples = Example(*(np.concatenate(parts) for parts in zip(batch(name), batch(f"more {name}"), strict=True)))
-    source = arrays(examples.image, examples.keypoints, examples.visible, POINTS, name)
+    source = arrays(examples.image, examples.keypoints, examples.visible, SKELETON, name)
     return stream(source, batch_size=BATCH, seed=0)
 
 
@@ -142,11 +142,11 @@ def streams_of(method: Method) -> dict[str, Example]:
 
 @functools.cache
 def trained_model() -> typing.Any:
-    """Variables in numpy: no test can consume them."""
+    """Returns variables in numpy, so that no test can consume them."""
     init = jax.jit(lambda key: MODEL.init(key, jnp.zeros((1, SIDE, SIDE, 3)), train=False))
     return jax.tree.map(np.array, init(jax.random.key(7)))
 
 
 def start() -> dict[str, typing.Any]:
-    """A trained model, under every name by which a method may ask for one."""
+    """Returns a trained model, under every name by which a method may ask for one."""
     return dict.fromkeys(("variables", "teacher", "core", "association"), jax.tree.map(jnp.array, trained_model()))

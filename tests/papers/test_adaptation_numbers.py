@@ -84,25 +84,25 @@ def test_soft_argmax(heatmap, point):
     close(found[0, 0], point)
 
 
-def drawn(x, y, size=(32, 32), sigma=RELEASED_SIGMA):
+def rendered(x, y, size=(32, 32), sigma=RELEASED_SIGMA):
     return np.asarray(gaussian_bumps(jnp.array([[x, y]], jnp.float32), size, sigma, window=None))[..., 0]
 
 
 def test_a_drawn_point():
     first = [0.026649, 0.535261, 0.196912, 0.001327]
-    close(drawn(1.25, 0.5, (3, 4)), [first, first, [0.000488, 0.009804, 0.003607, 0.000024]])
+    close(rendered(1.25, 0.5, (3, 4)), [first, first, [0.000488, 0.009804, 0.003607, 0.000024]])
     first = [0.000710, 0.286505, 0.038774, 0.000002]
-    close(drawn(1.25, 0.5, (3, 4), PRINTED_SIGMA), [first, first, [0, 0.000096, 0.000013, 0]])
-    close((drawn(20, 10).sum(), drawn(20, 10).max()), (1.616309, 1))
-    close((drawn(20.3, 9.6).sum(), drawn(20.3, 9.6).max()), (1.545617, 0.606531))
+    close(rendered(1.25, 0.5, (3, 4), PRINTED_SIGMA), [first, first, [0, 0.000096, 0.000013, 0]])
+    close((rendered(20, 10).sum(), rendered(20, 10).max()), (1.616309, 1))
+    close((rendered(20.3, 9.6).sum(), rendered(20.3, 9.6).max()), (1.545617, 0.606531))
 
 
 def test_drawing_and_finding_are_not_inverse_to_each_other():
     found, _ = decode_soft_argmax(jnp.asarray(peaks((10, 20, 1), (4, 6, 0.9)))[None, :, :, None], temperature=0.1)
-    blob = drawn(*np.asarray(found)[0, 0])
+    blob = rendered(*np.asarray(found)[0, 0])
     close(blob.max(), 0.685701)
     assert np.unravel_index(blob.argmax(), blob.shape) == (9, 16)
-    again, _ = decode_soft_argmax(jnp.asarray(drawn(20.3, 9.6))[None, :, :, None], temperature=0.1)
+    again, _ = decode_soft_argmax(jnp.asarray(rendered(20.3, 9.6))[None, :, :, None], temperature=0.1)
     close(again[0, 0], (17.003272, 13.637097))
 
 

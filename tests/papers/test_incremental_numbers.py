@@ -1,4 +1,4 @@
-"""Incremental keypoint learning (KAMP) and its rivals: numbers of an independent float64 program.
+"""Incremental keypoint learning (KAMP) and its baselines: numbers of an independent float64 program.
 
 Maps are indexed [row, column], points are (x, y).
 """
@@ -12,7 +12,7 @@ from kpjax import heatmaps
 from kpjax.evaluation.metrics import head_size, pckh
 from kpjax.losses.continual import (
     anchored_penalty,
-    fuse,
+    fused_importance,
     one_anchor,
     quadratic_penalty,
     start_walk,
@@ -21,7 +21,7 @@ from kpjax.losses.continual import (
     with_anchor,
 )
 from kpjax.losses.distillation import (
-    centred,
+    centred_distillation,
     channel_distillation,
     line_entropy,
     line_softmax,
@@ -58,19 +58,19 @@ def test_t1_line_softmax_and_distillation():
     close(line_softmax(STUDENT, 2)[0, ..., 0], [[0.377541, 0.622459], [0.731059, 0.268941]])
     close(spatial_distillation(TEACHER, STUDENT, reduction="line_sum"), 0.681558)
     close(spatial_distillation(TEACHER, STUDENT), 0.340779)
-    close(centred(TEACHER, STUDENT, reduction="line_sum"), 0.207790)
+    close(centred_distillation(TEACHER, STUDENT, reduction="line_sum"), 0.207790)
 
 
 def test_t2_channels_and_unequal_sides():
     close(spatial_distillation(TEACHER_2, STUDENT_2), 0.345653)
     close(spatial_distillation(TEACHER_2, STUDENT_2, reduction="line_sum"), 0.867058)
-    close(centred(TEACHER_2, STUDENT_2), 0.003442)
+    close(centred_distillation(TEACHER_2, STUDENT_2), 0.003442)
 
 
 def test_t3_other_readings():
     options = {"reduction": "line_sum"}
     close(spatial_distillation(TEACHER, STUDENT, mode="joint", **options), 1.451524)
-    close(centred(TEACHER, STUDENT, mode="joint", **options), 0.503987)
+    close(centred_distillation(TEACHER, STUDENT, mode="joint", **options), 0.503987)
     close(spatial_distillation(TEACHER, STUDENT, mode="marginal", **options), 0.571434)
     close(spatial_distillation(TEACHER, STUDENT, temperature=2.0, **options), 0.684339)
 
@@ -139,7 +139,7 @@ def test_t8_total():
     value, parts = total(objective, inputs, STREAMS, alpha)
     close(parts["loss/association"], 0.345592)
     close(value, 69.166403)
-    divergences = centred(TEACHER_2, STUDENT_2), centred(triple, STUDENT_2[..., :1])
+    divergences = centred_distillation(TEACHER_2, STUDENT_2), centred_distillation(triple, STUDENT_2[..., :1])
     close(divergences, [0.003442, 0.001419])
     close(parts["loss/new_keypoints"] + 100 * sum(divergences), 0.528005)
 
@@ -155,11 +155,11 @@ def test_t9_elastic_weight_consolidation():
     scalar = jnp.float32
     anchored = with_anchor(one_anchor(scalar(1), scalar(2)), scalar(1.2), scalar(0.5))
     close(anchored_penalty(scalar(1.5), anchored), 0.2725)
-    fused = fuse(scalar(2), scalar(0.5), rule="decay", decay=0.9)
+    fused = fused_importance(scalar(2), scalar(0.5), rule="decay", decay=0.9)
     close(fused, 2.3)
     close(quadratic_penalty(scalar(1.5), scalar(1.2), fused), 0.1035)
-    close(fuse(scalar(2), scalar(0.5), rule="half"), 1.25)
-    close(fuse(scalar(2), scalar(0.5), step=2), 1.5)
+    close(fused_importance(scalar(2), scalar(0.5), rule="half"), 1.25)
+    close(fused_importance(scalar(2), scalar(0.5), step=2), 1.5)
 
 
 def test_t12_riemannian_walk():

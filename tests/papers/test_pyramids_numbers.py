@@ -254,7 +254,7 @@ def as_published_and_as_run(keypoints):
     return [published_keynet(keypoints), as_keynet(flat)], [published_transporter(keypoints), as_transporter(flat)]
 
 
-def test_d1_shapes_of_the_rivals():
+def test_d1_shapes_of_the_baselines():
     keynets, transporters = as_published_and_as_run(30)
 
     def of_keynet(network, frame, reference, train):

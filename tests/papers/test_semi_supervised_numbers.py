@@ -211,9 +211,9 @@ def test_n17_spread():
 def test_n20_labelled_subset_and_threshold():
     source = arrays(np.zeros((20, 4, 4, 3), np.uint8), np.zeros((20, 1, 2), np.float32), np.ones((20, 1), np.float32),
                     Skeleton(("point",)), "twenty")
-    drawn = [list(labelled_subset(source, count=4, seed=seed).labelled) for seed in range(3)]
-    assert drawn == [[4, 19, 6, 2], [1, 10, 18, 16], [6, 18, 7, 10]]
-    assert list(labelled_subset(source, share=0.2, seed=0).labelled) == drawn[0]
+    chosen = [list(labelled_subset(source, count=4, seed=seed).labelled) for seed in range(3)]
+    assert chosen == [[4, 19, 6, 2], [1, 10, 18, 16], [6, 18, 7, 10]]
+    assert list(labelled_subset(source, share=0.2, seed=0).labelled) == chosen[0]
     peaks = np.array([[.9, .2], [.7, .6], [.3, .1], [.8, .5]])
     close(matching_threshold(peaks, np.array([[1, 1], [1, 0]])), 0.3)
 

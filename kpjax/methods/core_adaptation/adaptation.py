@@ -1,9 +1,10 @@
-"""Landmarks of a new category, without labels, by a trained network for another one (the core).
+"""Landmarks of a new category without labels, by adapting a network trained on another category (the core).
 
 "Object landmark discovery through unsupervised adaptation" (NeurIPS 2019). A landmark network Psi reads points from a
-target view y, as soft-argmax of its heatmaps; drawn as small Gaussians, they are all that a generator learns about the
-geometry of y, which it has to paint from another view y'. What of Psi is trained, and how it hangs on the core, is a
-`Parametrisation`: in the paper's proposal a matrix for each frozen kernel, in its rivals all weights.
+target view y by a soft-argmax of its heatmaps. Rendered as small Gaussians, they are a generator's only information
+about the geometry of y, which it reconstructs from another view y'. A `Parametrisation` says which weights of Psi are
+trained and how they depend on the core: in the paper's proposal a matrix for each frozen kernel, in its baselines all
+weights.
 """
 from collections.abc import Mapping
 from functools import partial
@@ -43,24 +44,24 @@ from kpjax.structures import (
 )
 
 STREAM = "target"
-RECONSTRUCTION, PERCEPTUAL = "reconstruction", "perceptual"  # what terms read
+RECONSTRUCTION, PERCEPTUAL = "reconstruction", "perceptual"  # read by terms
 HEAD = "head"  # the part of the network that is always new
-RELEASED_SIGMA = 0.5  # of the drawn points, heatmap pixels: exp(-d² / 0.5) in the released code
+RELEASED_SIGMA = 0.5  # of the rendered points in heatmap pixels: exp(-d² / 0.5) in the released code
 PRINTED_SIGMA = 0.5 / 2 ** 0.5  # exp(-d² / 0.5²) in the paper
 
 
 class State(NamedTuple):
-    """Of `adaptation`."""
+    """The state of `adaptation`."""
 
     step: jax.Array
-    variables: Variables  # params: `projections`, `low_rank`, `free`, as far as they exist, and `head`; batch_stats
+    variables: Variables  # params: `projections`, `low_rank`, `free` (if they exist) and `head`; batch_stats
     generator: Variables
     optimizer_state: Mapping[str, optax.OptState]  # landmarks, generator
-    frozen: Mapping[str, Any]  # core: the frozen weights, if there are any; perceptual, if a term reads it
+    frozen: Mapping[str, Any]  # core: the frozen weights, if any; perceptual, if a term reads it
 
 
 class Reconstruction(NamedTuple):
-    """What the generator painted, and what it should have."""
+    """The generator's images and their targets."""
 
     images: jax.Array  # (B, h, w, 3) float32 between 0 and 1
     targets: jax.Array  # (B, h, w, 3) float32 in [0, 1]
@@ -72,11 +73,12 @@ class Reconstruction(NamedTuple):
 def adaptation_objective(
     *, perceptual: bool = False, form: Literal["squared", "absolute"] = "squared", features: float = 1.0
 ) -> Objective:
-    """The mean squared difference of pixels, `pixels`, and with `perceptual` the sum of the mean differences of all
-    feature maps, `features`.
+    """Builds `pixels`, the mean squared difference of pixels, and `features`, the sum of feature maps' differences.
 
-    form: of the differences of features, squared in the released code and absolute in the paper. All weights are 1
-    there; `features` is that of the second term.
+    Args:
+        perceptual: whether there is the term `features`.
+        form: of the differences of features, squared in the released code and absolute in the paper.
+        features: weight of `features`. All weights are 1 in both.
     """
     def compare_pixels(outputs, streams):
         del streams
@@ -95,8 +97,10 @@ def adaptation_objective(
 
 
 def released_optimizer(*, decay: float = 5e-4, clip: float = 1.0) -> optax.GradientTransformation:
-    """Of the released code, for each of the two networks: the gradient clipped to norm 1, weight decay added to it,
-    Adam with beta1 = 0 and beta2 = 0.9, without its learning rate. Adam without a first moment stores none.
+    """Builds the released code's optimizer of each of the two networks, without its learning rate.
+
+    The gradient is clipped to norm `clip`, weight decay is added, and Adam has beta1 = 0 and beta2 = 0.9. Adam without
+    a first moment stores none.
     """
     return optax.chain(
         optax.clip_by_global_norm(clip), optax.add_decayed_weights(decay),
@@ -104,7 +108,7 @@ def released_optimizer(*, decay: float = 5e-4, clip: float = 1.0) -> optax.Gradi
 
 
 def released_learning_rate(steps: int = 200_000, rate: float = 1e-3) -> Schedule:
-    """A tenth after 3/8 of the steps and again after 6/8: epochs 30 and 60 of 80, each of 2,500 steps."""
+    """Builds a schedule: a tenth after 3/8 of the steps, again after 6/8 (epochs 30 and 60 of 80, 2,500 steps each)."""
     return optax.piecewise_constant_schedule(rate, {steps * 3 // 8: 0.1, steps * 6 // 8: 0.1})
 
 
@@ -128,34 +132,50 @@ def adaptation(
 ) -> Method:
     """Builds the method; it reads the stream `target`, images without labels.
 
-    model: with one channel for each of `points`. optimizer: without its learning rate; each of the two networks has a
-    state of its own, so that a clipped norm is that of one network. learning_rate: one for all, or one for each of
-    `projections`, `low_rank`, `free`, `head` (those that `trained` has) and `generator`.
-    augment: comes before the views are drawn. normalise: what the core was trained on; the generator sees [0, 1].
-    trained: by default `parametrisation.adapted()`. The head is new, and trained in any case.
-    generator: `apply(variables, images (B, h, w, 3), maps (B, h / s, w / s, K), train=...)` -> images (B, h, w, 3) in
-        [0, 1], with s the stride of the model; by default `residual_generator_for` the views.
-    perceptual: `apply(variables, images)` -> feature maps, for example `kpjax.models.vgg.VGG`; its variables come as
-        `start['perceptual']`. perceptual_normalise: nothing, as in the released code, or `imagenet_normalise`.
-    view_pair: how the `Views` of images are made, by default `similarity_views()`.
-    temperature: of the soft-argmax. sigma: of the drawn points in heatmap pixels, `RELEASED_SIGMA` or `PRINTED_SIGMA`.
-    statistics: which BatchNorm statistics `predict` uses; the released code uses those of the evaluated batch.
+    Terms find a `Reconstruction` under `reconstruction`; the view `perceptual` asks for the features.
 
-    Terms find a `Reconstruction` under `reconstruction`; `perceptual` as a view asks for the features.
-    start: `core`, variables of the same architecture but for the number of keypoints, unless `trained` does without;
-    `perceptual`, if the objective reads it. A random core is a fresh network's variables. Raises InputError from `init`
-    if one is missing, the core is of another architecture, or a kernel cannot be projected.
+    Args:
+        model: with one channel for each keypoint of the skeleton.
+        skeleton: the keypoints to discover.
+        objective: of `adaptation_objective`.
+        optimizer: without its learning rate. Each of the two networks has its own state, so that a clipped norm is that
+            of one network.
+        learning_rate: of the step, one for all, or one for each of `projections`, `low_rank`, `free`, `head` (those
+            that `trained` has) and `generator`.
+        augment: applied before the views are made.
+        normalise: images in [0, 1] -> the core's input. The generator sees [0, 1].
+        trained: by default `parametrisation.adapted()`. The head is new, and always trained.
+        generator: `apply(variables, images (B, h, w, 3), maps (B, h / s, w / s, K), train=...)` -> images (B, h, w, 3)
+            in [0, 1], with s the stride of the model; by default `residual_generator_for` the views.
+        perceptual: `apply(variables, images)` -> feature maps, for example `kpjax.models.vgg.VGG`; its variables are
+            `start['perceptual']`.
+        perceptual_normalise: images in [0, 1] -> the input of `perceptual`: unchanged, as in the released code, or
+            `imagenet_normalise`.
+        view_pair: makes the `Views` of images, by default `similarity_views()`.
+        temperature: of the soft-argmax.
+        sigma: of the rendered points in heatmap pixels, `RELEASED_SIGMA` or `PRINTED_SIGMA`.
+        statistics: the BatchNorm statistics that `predict` uses; the released code uses those of the evaluated batch.
+
+    Returns:
+        The method. start: `core`, variables of the same architecture but for the number of keypoints, unless `trained`
+        needs none; `perceptual`, if the objective reads it. A random core is a fresh network's variables.
+
+    Raises:
+        ValueError: a term reads an unknown output, or features without `perceptual`; from `init`, if model and skeleton
+            differ in the number of keypoints.
+        InputError: from `init`, if a tree of the start is missing, the core has another architecture, a kernel cannot
+            be projected, or the generator's strides do not divide the views.
     """
     read = views(objective)
     if unknown := sorted(read - {RECONSTRUCTION, PERCEPTUAL}):
-        raise ValueError(f"adaptation: no view {', '.join(unknown)}; there are {RECONSTRUCTION}, {PERCEPTUAL}")
+        raise ValueError(f"adaptation: a term reads {unknown[0]!r}; choose from {RECONSTRUCTION}, {PERCEPTUAL}")
     if PERCEPTUAL in read and perceptual is None:
-        raise ValueError("adaptation: the objective compares features, so give `perceptual`, the network of them")
+        raise ValueError("adaptation: perceptual is None, but the objective compares features; give the network")
     parametrisation = adapted() if trained is None else trained
     make_views = similarity_views() if view_pair is None else view_pair
     find = partial(decode_soft_argmax, temperature=temperature)
 
-    def painter_of(images: jax.Array) -> nn.Module:
+    def generator_of(images: jax.Array) -> nn.Module:
         return residual_generator_for(max(images.shape[1:3])) if generator is None else generator
 
     def network(params, frozen: Mapping[str, Any]) -> dict:
@@ -167,7 +187,8 @@ def adaptation(
         images = jnp.zeros((1, *view.shape[1:]), jnp.float32)
         heatmaps, fresh = model.init_with_output(named_key(key, "model"), images, train=False)
         if heatmaps.shape[-1] != len(skeleton.names):
-            raise ValueError(f"adaptation: {len(skeleton.names)} points and a model with {heatmaps.shape[-1]} heatmaps")
+            raise ValueError(f"adaptation: the model has {heatmaps.shape[-1]} heatmaps, but the skeleton has "
+                             f"{len(skeleton.names)} keypoints")
         variables = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
         if parametrisation.starts_from_core:
             variables = _with_core(variables, start)
@@ -175,21 +196,21 @@ def adaptation(
         grouped = grouped_kernels(model, images, train=False)
         core, params = parametrisation.init(named_key(key, "parametrisation"), body, grouped)
         params = params | {HEAD: variables["params"][HEAD]}
-        painted, painter = painter_of(images).init_with_output(
+        generated, fresh_generator = generator_of(images).init_with_output(
             named_key(key, "generator"), images, heatmaps, train=False)
-        if painted.shape != images.shape:
-            raise InputError(f"adaptation: of views of {images.shape[1]} x {images.shape[2]} the generator makes "
-                             f"{painted.shape[1]} x {painted.shape[2]}; choose a size that its strides divide")
+        if generated.shape != images.shape:
+            raise InputError(f"adaptation: the generator turns views of {images.shape[1]} x {images.shape[2]} into "
+                             f"{generated.shape[1]} x {generated.shape[2]}; choose a size that its strides divide")
         frozen = {"core": core} if core else {}
         if PERCEPTUAL in read:
             if PERCEPTUAL not in start:
-                raise InputError("adaptation: start has no 'perceptual', the weights of the network that compares "
-                                 "images; load them, or compare pixels")
+                raise InputError("adaptation: start has no 'perceptual', the variables of the perceptual network; "
+                                 "load them, or compare pixels")
             frozen[PERCEPTUAL] = start[PERCEPTUAL]
         optimizer_state = {"landmarks": optimizer.init(params),
-                           "generator": optimizer.init({"generator": painter["params"]})}
+                           "generator": optimizer.init({"generator": fresh_generator["params"]})}
         return State(jnp.int32(0), {"params": params, "batch_stats": variables["batch_stats"]},
-                     {"params": painter["params"], "batch_stats": painter.get("batch_stats", {})},
+                     {"params": fresh_generator["params"], "batch_stats": fresh_generator.get("batch_stats", {})},
                      optimizer_state, frozen)
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
@@ -199,35 +220,35 @@ def adaptation(
         def features(batch: jax.Array) -> tuple[jax.Array, ...]:
             return perceptual.apply(state.frozen[PERCEPTUAL], perceptual_normalise(batch))
 
-        def objective_of(params, painter_params):
+        def objective_of(params, generator_params):
             heatmaps, statistics = train_pass(
                 model, network(params, state.frozen), state.variables["batch_stats"], normalise(target))
             found, _ = find(heatmaps)
             maps = gaussian_bumps(found, heatmaps.shape[1:3], sigma, window=None)
-            images, painter_statistics = _paint(
-                painter_of(appearance), painter_params, state.generator["batch_stats"], appearance, maps)
+            images, generator_statistics = _generate(
+                generator_of(appearance), generator_params, state.generator["batch_stats"], appearance, maps)
             reconstruction = Reconstruction(images, target, (), (), weight)
             if PERCEPTUAL in read:
                 reconstruction = reconstruction._replace(
                     features=features(images), target_features=jax.lax.stop_gradient(features(target)))
             value, parts = total(objective, {RECONSTRUCTION: reconstruction}, examples)
-            return value, (parts, statistics, painter_statistics, _in_image(found, target, heatmaps))
+            return value, (parts, statistics, generator_statistics, _in_image(found, target, heatmaps))
 
-        params, painter_params = state.variables["params"], state.generator["params"]
-        (value, (parts, statistics, painter_statistics, found)), (gradient, painter_gradient) = jax.value_and_grad(
-            objective_of, argnums=(0, 1), has_aux=True)(params, painter_params)
+        params, generator_params = state.variables["params"], state.generator["params"]
+        (value, (parts, statistics, generator_statistics, found)), (gradient, generator_gradient) = jax.value_and_grad(
+            objective_of, argnums=(0, 1), has_aux=True)(params, generator_params)
         params, landmarks = descend(
             optimizer, gradient, state.optimizer_state["landmarks"], params, learning_rate, state.step)
-        painter, painting = descend(
-            optimizer, {"generator": painter_gradient}, state.optimizer_state["generator"],
-            {"generator": painter_params}, learning_rate, state.step)
+        moved_generator, generator_state = descend(
+            optimizer, {"generator": generator_gradient}, state.optimizer_state["generator"],
+            {"generator": generator_params}, learning_rate, state.step)
         metrics = parts | {
             "loss/total": value, "live_points": varying_points(found, target.shape[1:3]),
             "point_spread": point_spread(found), "gradient_norm/landmarks": optax.tree.norm(gradient),
-            "gradient_norm/generator": optax.tree.norm(painter_gradient)}
+            "gradient_norm/generator": optax.tree.norm(generator_gradient)}
         return State(state.step + 1, {"params": params, "batch_stats": statistics},
-                     {"params": painter["generator"], "batch_stats": painter_statistics},
-                     {"landmarks": landmarks, "generator": painting}, state.frozen), metrics
+                     {"params": moved_generator["generator"], "batch_stats": generator_statistics},
+                     {"landmarks": landmarks, "generator": generator_state}, state.frozen), metrics
 
     def predict(state: Trained, example: Example) -> Prediction:
         images = unit_range(example).image
@@ -243,22 +264,28 @@ def adaptation(
 
 
 def network_params(parametrisation: Parametrisation, params: Mapping[str, Any], core: Mapping[str, Any]) -> dict:
-    """The parameters of the whole network of a `State`'s `variables['params']` and `frozen['core']` ({} if absent)."""
+    """Assembles the whole network's parameters.
+
+    Args:
+        parametrisation: the one that was trained.
+        params: `variables['params']` of a `State`.
+        core: `frozen['core']` of a `State`; {} if absent.
+    """
     body = {name: tree for name, tree in params.items() if name != HEAD}
     return parametrisation.assemble(core, body) | {HEAD: params[HEAD]}
 
 
 def plain_variables(trained: Trained, parametrisation: Parametrisation) -> Variables:
-    """What a finished run is as a plain network, to be exported, evaluated or started from without its core."""
+    """Returns a finished run as a plain network, to be exported, evaluated or started from without its core."""
     params = network_params(parametrisation, trained.variables["params"], trained.frozen.get("core", {}))
     return {"params": params, "batch_stats": trained.variables["batch_stats"]}
 
 
 def _with_core(fresh: Variables, start: Start) -> Variables:
-    """Fresh variables with all but the head taken from `start['core']`."""
+    """Returns fresh variables with all but the head taken from `start['core']`."""
     if "core" not in start:
-        raise InputError("adaptation: start has no 'core', the variables of a trained network; give one, or train from "
-                         "scratch")
+        raise InputError("adaptation: start has no 'core', the variables of a trained network; give them, or train "
+                         "from scratch")
     taken = {}
     for collection, tree in fresh.items():
         wanted, given = (flatten_dict({name: part for name, part in parts.items() if name != HEAD})
@@ -273,14 +300,14 @@ def _with_core(fresh: Variables, start: Start) -> Variables:
     return taken
 
 
-def _paint(painter: nn.Module, params, statistics, appearance: jax.Array, maps: jax.Array) -> tuple[jax.Array, Any]:
-    """The generator's images, and its BatchNorm statistics afterwards."""
-    images, mutated = painter.apply(
+def _generate(generator: nn.Module, params, statistics, appearance: jax.Array, maps: jax.Array):
+    """Returns the generator's images, and its BatchNorm statistics afterwards."""
+    images, mutated = generator.apply(
         {"params": params, "batch_stats": statistics}, appearance, maps, train=True, mutable=["batch_stats"])
     return images, mutated.get("batch_stats", statistics)
 
 
 def _in_image(found: jax.Array, images: jax.Array, heatmaps: jax.Array) -> jax.Array:
-    """Points (B, K, 2) of heatmaps in pixels of the images: times the stride, as the paper has it."""
+    """Maps points (B, K, 2) of heatmaps to pixels of the images: times the stride, as in the paper."""
     to_heatmap = image_to_heatmap(images.shape[1:3], heatmaps.shape[1:3], "index")
     return geometry.move_points(geometry.invert(to_heatmap), found)

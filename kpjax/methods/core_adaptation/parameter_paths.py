@@ -1,7 +1,7 @@
-"""Choosing parameters of any linen model by their paths, and taking trees of parameters apart and together.
+"""Selecting parameters of any linen model by their paths; splitting and merging trees of parameters.
 
-A path is the tuple of names that leads to a leaf, such as ("backbone", "layer1_0", "conv1", "kernel"). A rule says of a
-path and its leaf whether the leaf is chosen.
+A path is the tuple of names that leads to a leaf, such as ("backbone", "layer1_0", "conv1", "kernel"). A rule is a
+predicate of a path and its leaf that selects leaves.
 """
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -19,11 +19,11 @@ Params = Mapping[str, Any]
 
 
 def convolutions(*kernel_sizes: int, within: str = "") -> Rule:
-    """Chooses the kernels (k, k, in, out) of square convolutions with k one of `kernel_sizes`, by default 3.
+    """Builds a rule for the kernels (k, k, in, out) of square convolutions with k one of `kernel_sizes`, by default 3.
 
-    within: a regular expression that is searched in the path joined by slashes: `"^backbone/(layer|stage)"`. Transposed
-    convolutions have kernels of the same form and are chosen too. A grouped convolution cannot be told from an ordinary
-    one by its kernel: see `grouped_kernels`.
+    within: a regular expression that is searched in the path joined by slashes: `"^backbone/(layer|stage)"`. Kernels of
+    transposed convolutions have the same form and are chosen too. Those of grouped convolutions look alike: see
+    `grouped_kernels`.
     """
     sizes, wanted = kernel_sizes or (3,), re.compile(within)
 
@@ -35,9 +35,7 @@ def convolutions(*kernel_sizes: int, within: str = "") -> Rule:
 
 
 def split(params: Params, rule: Rule) -> tuple[dict, dict]:
-    """(the leaves that a rule chooses, all others), each a nested dictionary of the same paths; empty branches are left
-    out.
-    """
+    """Splits parameters into the leaves that a rule chooses and all others, both without empty branches."""
     leaves = flatten_dict(params)
     chosen = {path: leaf for path, leaf in leaves.items() if rule(path, leaf)}
     others = {path: leaf for path, leaf in leaves.items() if path not in chosen}
@@ -45,7 +43,7 @@ def split(params: Params, rule: Rule) -> tuple[dict, dict]:
 
 
 def merge(*trees: Params) -> dict:
-    """The union of nested dictionaries that share no leaf. Raises ValueError with the path of one that two have."""
+    """Merges nested dictionaries that share no leaf. Raises ValueError with the path of one that two have."""
     leaves: dict[Path, Any] = {}
     for tree in trees:
         for path, leaf in flatten_dict(tree).items():
@@ -56,16 +54,22 @@ def merge(*trees: Params) -> dict:
 
 
 def chosen_leaves(params: Params, rule: Rule, grouped: Iterable[Path] = ()) -> dict[Path, Any]:
-    """The kernels that a rule chooses, by path and in the order of paths.
+    """Selects the kernels that a rule chooses, by path and in the order of paths.
 
-    Raises InputError if there is none, or one of them is in `grouped`.
+    Args:
+        params: of the core.
+        rule: chooses the kernels.
+        grouped: paths of kernels of grouped convolutions.
+
+    Raises:
+        InputError: there is none, or one of them is in `grouped`.
     """
     chosen = {path: leaf for path, leaf in sorted(flatten_dict(params).items()) if rule(path, leaf)}
     if not chosen:
         spatial = sorted({f"{leaf.shape[0]} x {leaf.shape[1]}" for leaf in flatten_dict(params).values()
                           if len(leaf.shape) == 4})
-        raise InputError(f"the rule for frozen kernels chooses none of the core's; its convolutions are "
-                         f"{', '.join(spatial) or 'none'}: change the kernel sizes or the names that the rule asks for")
+        raise InputError(f"the rule for frozen kernels chooses none of the core's, whose convolutions are "
+                         f"{', '.join(spatial) or 'none'}; change its kernel sizes or names")
     if refused := sorted(set(grouped) & set(chosen)):
         raise InputError(f"{'/'.join(refused[0])}: a grouped convolution cannot be projected, since a matrix over all "
                          f"outputs would mix its groups; leave it out of the rule for frozen kernels")
@@ -73,11 +77,11 @@ def chosen_leaves(params: Params, rule: Rule, grouped: Iterable[Path] = ()) -> d
 
 
 def grouped_kernels(model: nn.Module, *inputs: Any, **options: Any) -> frozenset[Path]:
-    """The paths of the kernels of all grouped and depthwise convolutions of a model.
+    """Finds the paths of the kernels of all grouped and depthwise convolutions of a model.
 
-    Told by comparing, in an abstract run of `model.init(key, *inputs, **options)`, the inputs that a kernel (..., in,
-    out) takes with the channels that its layer is given. A layer is any module that holds a parameter `kernel` and is
-    called with one array first, as Flax's and kpjax's are; of others nothing is known, and nothing is said.
+    In an abstract run of `model.init(key, *inputs, **options)`, it compares the inputs of a kernel (..., in, out) with
+    the channels of its layer's input. A layer is any module that holds a parameter `kernel` and is called with one
+    array first, like Flax's and kpjax's. Other modules are ignored.
     """
     found = set()
 

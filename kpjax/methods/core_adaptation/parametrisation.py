@@ -1,7 +1,8 @@
-"""Which weights of a core network are trained and how they make the network: the rows of the paper's tables.
+"""Parametrisations of a network by a frozen core: the weights that are trained, and the network that they make.
 
-"Object landmark discovery through unsupervised adaptation" (NeurIPS 2019). A parametrisation concerns all of a network
-but its head, which is always new and trained. What it freezes is never differentiated and has no optimizer state.
+These are the variants of the tables in "Object landmark discovery through unsupervised adaptation" (NeurIPS 2019), and
+their building blocks: projections of kernels and low-rank updates. A parametrisation concerns all of a network but its
+head, which is always new and trained. Frozen weights are never differentiated and have no optimizer state.
 """
 from collections.abc import Callable, Iterable
 from math import prod
@@ -15,41 +16,52 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from kpjax.errors import InputError
 from kpjax.methods.core_adaptation.parameter_paths import Params, Path, Rule, chosen_leaves, convolutions, merge, split
 
-# A trained network turned to other objects by one small matrix for each of its convolutions
+KERNELS = convolutions(3)  # those that the paper projects: in its hourglass, the 51 convolutions of all blocks
+
+
+# Projections: one matrix for each frozen kernel
 
 
 def identity_projections(core_params: Params, rule: Rule, grouped: Iterable[Path] = ()) -> dict:
-    """An identity matrix (out, out) float32 for each kernel (..., in, out) that the rule chooses.
+    """Builds an identity matrix (out, out) float32 for each kernel (..., in, out) that the rule chooses.
 
-    grouped: paths of the kernels of grouped convolutions, as `parameter_paths.grouped_kernels` finds them: the shape of
-    a kernel does not tell, and the projection of one would be another function than the paper's.
-    Raises InputError if the rule chooses nothing, or one of `grouped`.
+    Args:
+        core_params: of the core.
+        rule: chooses the kernels.
+        grouped: paths of the kernels of grouped convolutions, from `parameter_paths.grouped_kernels`. Their shape does
+            not show it, and their projection would be another function than the paper's.
+
+    Returns:
+        A nested dictionary of matrices by path.
+
+    Raises:
+        InputError: the rule chooses nothing, or one of `grouped`.
     """
     chosen = chosen_leaves(core_params, rule, grouped)
     return unflatten_dict({path: jnp.eye(leaf.shape[-1], dtype=jnp.float32) for path, leaf in chosen.items()})
 
 
 def project(core_params: Params, projections: Params) -> dict:
-    """Parameters in which every kernel that has a projection W (out, out) is `kernel @ W.T` on its last axis.
+    """Projects every kernel that has a matrix W (out, out): `kernel @ W.T` on its last axis.
 
     kernel_Y[..., i, o] = sum over p of kernel_X[..., i, p] W[o, p], for kernels (..., in, out) of convolutions,
-    transposed convolutions and dense layers; all other leaves are as they were. With identities the result equals the
-    core exactly on a CPU. Raises InputError for a path that the core does not have, or a matrix of another width.
+    transposed convolutions and dense layers. All other leaves are unchanged. With identities the result equals the core
+    exactly on a CPU. Raises InputError for a path that the core does not have, or a matrix of another width.
     """
     core, matrices = flatten_dict(core_params), flatten_dict(projections)
-    _check(core, matrices)
+    _check_projections(core, matrices)
     return unflatten_dict(core | {
         path: jnp.einsum("...p,op->...o", core[path], matrix, precision=jax.lax.Precision.HIGHEST)
         for path, matrix in matrices.items()})
 
 
 def fold(core_params: Params, projections: Params) -> dict:
-    """What `project` gives, once and for all: numpy parameters of a plain network, to be kept without the matrices.
+    """Computes `project` once and for all: numpy parameters of a plain network, to be kept without the matrices.
 
-    Summed in float64 and rounded once to the dtype of the core. Raises InputError as `project` does.
+    They are summed in float64 and rounded once to the dtype of the core. Raises InputError as `project` does.
     """
     core, matrices = flatten_dict(core_params), flatten_dict(projections)
-    _check(core, matrices)
+    _check_projections(core, matrices)
     folded = {path: np.asarray(leaf) for path, leaf in core.items()}
     for path, matrix in matrices.items():
         product = folded[path].astype(np.float64) @ np.asarray(matrix, np.float64).T
@@ -57,26 +69,26 @@ def fold(core_params: Params, projections: Params) -> dict:
     return unflatten_dict(folded)
 
 
-def _check(core: dict[Path, Any], matrices: dict[Path, Any]) -> None:
+def _check_projections(core: dict[Path, Any], matrices: dict[Path, Any]) -> None:
     for path, matrix in matrices.items():
         name = "/".join(path)
         if path not in core:
             raise InputError(f"projection of {name}: the core has no such kernel; give the core that it was made for")
         width = core[path].shape[-1]
         if matrix.shape != (width, width):
-            raise InputError(f"projection of {name}: a matrix of {matrix.shape} for a kernel of {width} outputs; give "
-                             "the core that it was made for")
+            raise InputError(f"projection of {name}: the matrix has shape {matrix.shape} and the kernel {width} "
+                             "outputs; give the core that it was made for")
 
 
-# Frozen kernels and a low-rank update beside each: LoRA (Hu et al. 2021)
+# Low-rank updates of frozen kernels: LoRA (Hu et al. 2021)
 
 
 def ranks_of_equal_size(shapes: dict[Path, tuple[int, ...]]) -> dict[Path, int]:
-    """The rank, at least 1, for each kernel (..., in, out), with which all updates together have as many weights as
-    matrices (out, out), up to half of what one rank of the last kernel costs.
+    """Chooses ranks, at least 1, such that all updates together have as many weights as matrices (out, out).
 
-    What rounding leaves over at one kernel goes to the next. Where a kernel is so narrow that rank 1 costs more than
-    its matrix, the sum can be larger.
+    The equality holds up to half the cost of one rank of the last kernel; each kernel's rounding error passes to the
+    next. Where a kernel is so narrow that rank 1 costs more than its matrix, the sum can be larger. shapes: of kernels
+    (..., in, out), by path.
     """
     ranks, wanted, spent = {}, 0, 0
     for path, shape in shapes.items():
@@ -88,23 +100,33 @@ def ranks_of_equal_size(shapes: dict[Path, tuple[int, ...]]) -> dict[Path, int]:
 
 
 def initial_updates(key: jax.Array, core_params: Params, rule: Rule, grouped: Iterable[Path] = ()) -> dict:
-    """Updates that change nothing yet, for every kernel that the rule chooses: float32, `down` normal with variance
-    1 / (taps * in), `up` zero; a nested dictionary with {"down", "up"} in the place of each kernel.
+    """Initialises updates, without effect at first, for every kernel that the rule chooses.
 
-    Raises InputError as `projection.identity_projections` does.
+    Args:
+        key: of the random factors.
+        core_params: of the core.
+        rule: chooses the kernels.
+        grouped: see `identity_projections`.
+
+    Returns:
+        A nested dictionary with {"down", "up"} in the place of each kernel, float32: `down` normal with variance 1 /
+        (taps * in), `up` zero.
+
+    Raises:
+        InputError: as `identity_projections`.
     """
     shapes = {path: leaf.shape for path, leaf in chosen_leaves(core_params, rule, grouped).items()}
     updates = {}
     for number, (path, rank) in enumerate(ranks_of_equal_size(shapes).items()):
         *_, width = shapes[path]
         inputs = prod(shapes[path][:-1])
-        drawn = jax.random.normal(jax.random.fold_in(key, number), (inputs, rank), jnp.float32)
-        updates[path] = {"down": drawn * inputs ** -0.5, "up": jnp.zeros((rank, width), jnp.float32)}
+        normal = jax.random.normal(jax.random.fold_in(key, number), (inputs, rank), jnp.float32)
+        updates[path] = {"down": normal * inputs ** -0.5, "up": jnp.zeros((rank, width), jnp.float32)}
     return unflatten_dict(updates)
 
 
 def with_updates(core_params: Params, updates: Params) -> dict:
-    """Parameters in which every kernel that has an update is kernel + down @ up; all others are as they were.
+    """Adds its update to every kernel that has one, kernel + down @ up; all other leaves are unchanged.
 
     Raises InputError for a path that the core does not have, or factors that do not fit the kernel.
     """
@@ -121,11 +143,11 @@ def with_updates(core_params: Params, updates: Params) -> dict:
     return unflatten_dict(changed)
 
 
-KERNELS = convolutions(3)  # what the paper projects: in its hourglass, the 51 convolutions of all blocks
+# Parametrisations
 
 
 class Parametrisation(NamedTuple):
-    """Two pure functions: a core's parameters taken apart, and a network's put together.
+    """Two pure functions: one splits a core's parameters, the other assembles a network's.
 
     `init` gets the paths of kernels of grouped convolutions too, which it refuses to project. `frozen` may be {}.
     `trained` has some of the names `projections`, `low_rank` and `free`.
@@ -138,9 +160,10 @@ class Parametrisation(NamedTuple):
 
 
 def adapted(rule: Rule = KERNELS) -> Parametrisation:
-    """Chosen kernels are frozen and projected; all else (stem, 1x1 convolutions, BatchNorm) is trained freely.
+    """Builds the paper's proposal: chosen kernels are frozen and projected; all else is trained freely.
 
-    The paper's proposal as its code has it; by its text every convolution is projected.
+    The rest is the stem, 1x1 convolutions and BatchNorm, as in the paper's code; by its text every convolution is
+    projected.
     """
     def init(key, params, grouped):
         del key
@@ -155,7 +178,7 @@ def adapted(rule: Rule = KERNELS) -> Parametrisation:
 
 
 def adapted_w_and_head_only(rule: Rule = KERNELS) -> Parametrisation:
-    """The same projections with all else of the core frozen. (BatchNorm's statistics follow the data in any case.)"""
+    """Builds the same projections with all else of the core frozen. (BatchNorm's statistics still follow the data.)"""
     def init(key, params, grouped):
         del key
         return params, {"projections": identity_projections(params, rule, grouped)}
@@ -167,7 +190,7 @@ def adapted_w_and_head_only(rule: Rule = KERNELS) -> Parametrisation:
 
 
 def lora(rule: Rule = KERNELS) -> Parametrisation:
-    """`adapted` with an update of low rank in place of each projection, at an equal number of trained weights."""
+    """Builds `adapted` with a low-rank update in place of each projection, at an equal number of trained weights."""
     def init(key, params, grouped):
         updates = initial_updates(key, params, rule, grouped)
         kernels, free = split(params, rule)
@@ -180,17 +203,17 @@ def lora(rule: Rule = KERNELS) -> Parametrisation:
 
 
 def finetuned() -> Parametrisation:
-    """Everything starts at the core and is trained."""
+    """Builds full finetuning: everything starts at the core and is trained."""
     return Parametrisation(lambda key, params, grouped: ({}, {"free": params}), lambda frozen, trained: trained["free"])
 
 
 def scratch() -> Parametrisation:
-    """Everything is trained from a fresh start; a core that is given is not read."""
+    """Builds training from a fresh start; a given core is not read."""
     return finetuned()._replace(starts_from_core=False)
 
 
 def finetuned_where(rule: Rule) -> Parametrisation:
-    """The weights that a rule chooses start at the core and are trained; the others are frozen."""
+    """Builds partial finetuning: weights chosen by a rule start at the core and are trained; the others are frozen."""
     def init(key, params, grouped):
         del key, grouped
         free, frozen = split(params, rule)
@@ -200,7 +223,8 @@ def finetuned_where(rule: Rule) -> Parametrisation:
 
 
 def finetuned_last() -> Parametrisation:
-    """Only what stands between the trunk and the head is trained: of the hourglass, the top block and the last 1x1
-    convolution. The paper does not say which layers it took.
+    """Builds finetuning of the part between trunk and head: the hourglass's top block and last 1x1 convolution.
+
+    The paper does not name its layers.
     """
     return finetuned_where(lambda path, leaf: path[0] == "upsampling")

@@ -1,7 +1,8 @@
-"""Two views of each image: the one whose points are found and that is painted, and the one that lends its appearance.
+"""Pairs of views of each image: the target, which is reconstructed from its keypoints, and the appearance.
 
-Moved against each other, they force whatever carries the geometry to follow it: a point that does not move with the
-object cannot say how to paint it. On the device, inside the training step; each image has a key of its own.
+Moved against each other, they force the carrier of the geometry to follow it: a point that does not move with the
+object cannot help the reconstruction. They are made on the device, inside the training step; each image has a key of
+its own.
 """
 import math
 from collections.abc import Callable
@@ -21,14 +22,14 @@ class Views(NamedTuple):
 
     target: jax.Array  # (B, h, w, C)
     appearance: jax.Array  # (B, h, w, C)
-    weight: jax.Array | None = None  # (B, h, w, 1) in [0, 1], how much a pixel of the target counts; None: all alike
+    weight: jax.Array | None = None  # (B, h, w, 1) in [0, 1], of the target's pixels; None: all alike
 
 
 ViewPair = Callable[[jax.Array, jax.Array], Views]  # (key, images (B, H, W, C)) -> views
 
-WIDEST = 40.0  # degrees at which a turn is cut
-MARGIN = 70.0  # percent of a box that the published crops leave on each side of it
-CONTROLS = 10  # control points along each side of a spline
+WIDEST = 40.0  # degrees, limit of a rotation
+MARGIN = 70.0  # percent of a box: the margin of published crops on each side
+CONTROLS = 10  # a spline's control points along each side
 STEEPNESS = 0.4  # of the ramp of a soft margin: 0.5 + 0.5 * tanh(x / 0.4), x from -1 to 1
 
 
@@ -36,21 +37,31 @@ def draw_view(
     deviation: float, *, size: tuple[int, int] | None = None, shown: float = 1.0, margin_deviation: float = 4.0,
     growth: float = 0.45,
 ) -> DrawMap:
-    """A turn about the middle of the image and a zoom, in place of the published crop, which goes by annotated points.
+    """Builds a random rotation about the centre of the image and a zoom, in place of the published crop.
 
-    deviation: of the angle, in degrees: clip(deviation * N(0, 1), -40, 40), x towards y.
-    The published view shows the box of the turned points and on each side of it int(70 + 4 * N(0, 1)) percent of that
-    box. margin_deviation is the 4. A turn makes the box of points larger: here by 1 + growth * |sin(angle)|, 0.45 as
-    the eyes, nose and mouth of a face in the middle give it; 1 would be a full square, 0 nothing.
-    shown: the share of the image's side that a view shows with no turn and the mean margin; below 1, turned corners
-    show the image and not its repeated border. size: (height, width) of the view, by default the image's.
-    Raises InputError for values out of range.
+    The published view shows the box of the rotated annotated points and, on each side, a margin of int(70 + 4 * N(0,
+    1)) percent of that box.
+
+    Args:
+        deviation: of the angle, in degrees: clip(deviation * N(0, 1), -40, 40), x towards y.
+        size: (height, width) of the view, by default the image's.
+        shown: the fraction of the image's side that a view shows without rotation and with the mean margin. Below 1,
+            rotated corners show the image and not its repeated border.
+        margin_deviation: the 4 above.
+        growth: a rotation makes the box of points larger, here by 1 + growth * |sin(angle)|. 0.45 fits the eyes, nose
+            and mouth of a face in the middle, 1 a full square, 0 no growth.
+
+    Returns:
+        The function that draws a map.
+
+    Raises:
+        InputError: a value is out of range.
     """
     deviation = at_least_zero("view", "deviation", deviation)
     margin_deviation = at_least_zero("view", "margin_deviation", margin_deviation)
     growth = at_least_zero("view", "growth", growth)
     if not 0 < shown <= 1:
-        raise InputError(f"view: shown is {shown}; it is a share of the image's side, above 0 and at most 1")
+        raise InputError(f"view: shown is {shown}; give a fraction of the image's side, above 0 and at most 1")
 
     def draw(key: jax.Array, image_size: tuple[int, int]) -> jax.Array:
         height, width = image_size
@@ -71,11 +82,12 @@ def draw_view(
 def similarity_views(
     *, deviations: tuple[float, float] = (30.0, 15.0), size: tuple[int, int] | None = None, **options: float
 ) -> ViewPair:
-    """Two views by turns and zooms of their own, the border repeated. deviations: degrees, of target and appearance.
-    The other options are those of `draw_view`.
+    """Builds two views, each by its own rotation and zoom, with the border repeated.
 
-    Source: "Object landmark discovery through unsupervised adaptation" (NeurIPS 2019) and its code; see `draw_view` for
-    what takes the place of the published crop.
+    deviations: degrees, of target and appearance. The other options are those of `draw_view`.
+
+    Source: "Object landmark discovery through unsupervised adaptation" (NeurIPS 2019) and its code; `draw_view`
+    describes the replacement of the published crop.
     """
     draws = [draw_view(deviation, size=size, **options) for deviation in deviations]
 
@@ -91,11 +103,12 @@ def similarity_views(
 
 
 def spline_views(*, margin: float = 10 / 128, ramp: float = 20 / 128) -> ViewPair:
-    """Two views by random thin-plate splines, the border repeated: the target is the image bent a little and shifted by
-    up to several percent, the appearance is the target turned, zoomed, shifted and bent again.
+    """Builds two views by random thin-plate splines, with the border repeated.
 
-    A `soft_margin` of the image, which moves with it, weighs the target's pixels: what came in from beyond the border
-    is not to be painted. margin, ramp: shares of the image's side. Source: IMM (Jakab et al. 2018) and its code.
+    The target is the image bent a little and shifted by up to several percent. The appearance is the target rotated,
+    zoomed, shifted and bent again. A `soft_margin` of the image, which moves with it, weights the target's pixels:
+    pixels from beyond the border need no reconstruction. margin, ramp: fractions of the image's side. Source: IMM
+    (Jakab et al. 2018) and its code.
     """
     def views(key: jax.Array, images: jax.Array) -> Views:
         batch, height, width, _ = images.shape
@@ -103,7 +116,7 @@ def spline_views(*, margin: float = 10 / 128, ramp: float = 20 / 128) -> ViewPai
         grid = geometry.pixel_grid(height, width) / to_pixels[None] - 1
 
         def origins(key: jax.Array) -> jax.Array:
-            """(2, H * W, 2): where each pixel of either view comes from in the image."""
+            """Returns (2, H * W, 2), the origin in the image of each pixel of either view."""
             target_key, appearance_key = jax.random.split(key)
             target = draw_spline(target_key, turn=0.0, zoom=0.0, shift=0.1, bend=(0.001, 0.005))
             again = draw_spline(appearance_key, turn=5.0, zoom=0.1, shift=0.1, bend=(0.001, 0.01))
@@ -120,14 +133,24 @@ def spline_views(*, margin: float = 10 / 128, ramp: float = 20 / 128) -> ViewPai
 
 
 def soft_margin(height: int, width: int, margin: float = 10 / 128, ramp: float = 20 / 128) -> np.ndarray:
-    """(height, width, 1) float32: 0 along the border for `margin` of the side, from there on 0.5 + 0.5 * tanh(x / 0.4),
-    x from -1 to 1 over `ramp` of the side, and 1 inside; the product over both axes.
+    """Computes a weight of pixels, 0 along the border and 1 inside; the product over both axes.
 
-    Source: IMM's code, 10 and 20 px of 128. Raises InputError for shares of which two do not fit the side.
+    Source: IMM's code, 10 and 20 px of 128.
+
+    Args:
+        height, width: of the image.
+        margin: fraction of the side with 0.
+        ramp: fraction of the side with 0.5 + 0.5 * tanh(x / 0.4), x from -1 to 1.
+
+    Returns:
+        (height, width, 1) float32.
+
+    Raises:
+        InputError: twice the fractions do not fit the side.
     """
     if min(margin, ramp) < 0 or margin + ramp > 0.5:
-        raise InputError(f"soft margin: margin {margin:g} and ramp {ramp:g} are shares of the side, and each border "
-                         "has one of both, so together at most 0.5")
+        raise InputError(f"soft margin: margin is {margin:g} and ramp {ramp:g}; give fractions of the side, 0 or more, "
+                         "whose sum is at most 0.5, since both borders have both")
 
     def profile(side: int) -> np.ndarray:
         rise = 0.5 + 0.5 * np.tanh(np.linspace(-1, 1, int(ramp * side)) / STEEPNESS)
@@ -140,11 +163,20 @@ def soft_margin(height: int, width: int, margin: float = 10 / 128, ramp: float =
 def draw_spline(
     key: jax.Array, *, turn: float, zoom: float, shift: float, bend: tuple[float, float]
 ) -> Callable[[jax.Array], jax.Array]:
-    """A random thin-plate spline, points (N, 2) -> (N, 2), both normalised (x, y) with the image from -1 to 1.
+    """Draws a random thin-plate spline in normalised (x, y), with the image from -1 to 1.
 
-    All are standard deviations: turn in degrees, zoom of a factor about 1, shift along each axis, and bend of the
-    weights of 10 x 10 control points: the first of all of them, the second of one more draw that each gets with
-    probability 1/2.
+    All arguments but the key are standard deviations.
+
+    Args:
+        key: of the spline.
+        turn: degrees.
+        zoom: of a factor about 1.
+        shift: along each axis.
+        bend: of the weights of 10 x 10 control points: the first of all of them, the second of one more draw that each
+            gets with probability 1/2.
+
+    Returns:
+        The function from points (N, 2) to points (N, 2).
     """
     keys = jax.random.split(key, 6)
     angle = turn * (math.pi / 180) * jax.random.normal(keys[0])

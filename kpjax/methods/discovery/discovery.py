@@ -1,7 +1,7 @@
-"""What methods share that discover keypoints by painting a frame of a video from another frame of it.
+"""Common parts of methods that discover keypoints by rendering a frame of a video from another frame of it.
 
-Streams are `frame` and `reference`: row i of both is of one video. Neither has labels. Coordinates are normalised
-(x, y), the centres of an image's first and last pixel at -1 and 1, but for those of `predict`.
+Streams are `frame` and `reference`: example i of both is of one video. Neither has labels. Coordinates are normalised
+(x, y), with the centres of an image's first and last pixel at -1 and 1, except those of `predict`.
 """
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -13,7 +13,7 @@ from flax import linen as nn
 
 from kpjax.augment.augmentations import Augment
 from kpjax.errors import InputError
-from kpjax.evaluation.degeneracy import baseline_errors, counted, first_counts, live, spread_of
+from kpjax.evaluation.degeneracy import baseline_errors, counted, first_counts, live_keypoints, spread_of
 from kpjax.heatmaps import spatial_softmax
 from kpjax.losses.objective import Objective, Term, total, views
 from kpjax.losses.pyramids import parent_of_child
@@ -24,15 +24,15 @@ from kpjax.optimization import LearningRate, descend
 from kpjax.structures import Example, Metrics, Prediction, Skeleton, Start, Streams, Trained, Variables, named_key
 
 FRAME, REFERENCE = STREAMS = ("frame", "reference")
-POINTS = "points"  # what a term reads that needs the keypoints only
+POINTS = "points"  # read by terms that need the keypoints only
 
-Outputs = dict[str, Any]  # `points`, one (B, K, 2) for each level, and painted images (B, H, W, 3) float32 by name
-Forward = Callable[..., Outputs]  # (bound network, frame, reference, train), both images normalised
+Outputs = dict[str, Any]  # `points`, one (B, K, 2) for each level, and rendered images (B, H, W, 3) float32 by name
+Forward = Callable[..., Outputs]  # (network, frame, reference, train), both images normalised
 ReferencePass = Literal["joint", "separate"]
 
 
 class State(NamedTuple):
-    """Of `pyramids`, `keynet` and `transporter`. `variables["params"]["keypoints"]` is all that `predict` reads."""
+    """The state of `pyramids`, `keynet` and `transporter`. `predict` reads only `variables["params"]["keypoints"]`."""
 
     step: jax.Array
     variables: Variables
@@ -43,14 +43,20 @@ class State(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """A comparison of images that has a state: a network that never changes, and running averages."""
+    """A comparison of images with a state: a network that never changes, and running averages."""
 
     init: Callable[[jax.Array, Start], tuple[jax.Array, Mapping[str, Any]]]  # (images, start) -> averages, frozen
-    run: Callable[[State, Outputs, Streams], tuple[Outputs, jax.Array]]  # -> outputs with more in them, averages
+    run: Callable[[State, Outputs, Streams], tuple[Outputs, jax.Array]]  # -> extended outputs, averages
 
 
 def painting_term(painting: str, weight: float, reduction: Literal["mean", "sum"] = "mean") -> Term:
-    """The squared difference between the image of that name and the frame, see `pixel_mse`."""
+    """Builds the squared difference between the image of that name and the frame.
+
+    Args:
+        painting: name of the rendered image.
+        weight: of the term.
+        reduction: see `pixel_mse`.
+    """
 
     def error(outputs, streams):
         return pixel_mse(outputs[painting], streams[FRAME].image, reduction=reduction)
@@ -58,11 +64,11 @@ def painting_term(painting: str, weight: float, reduction: Literal["mean", "sum"
     return Term(weight, error, reads=(painting,))
 
 
-def level_points(sizes: Sequence[int]) -> Skeleton:
-    """The keypoints of levels of these sizes, coarse to fine, in one array: a group for each level, and an edge from
-    every keypoint to its parent. Those of a single level have no groups.
+def level_skeleton(sizes: Sequence[int]) -> Skeleton:
+    """Builds the skeleton of levels of these sizes, coarse to fine.
 
-    Raises InputError if the keypoints of a level cannot be shared out evenly among those above.
+    Each level is a group, and edges join parents and children; a single level has no groups. Raises InputError if the
+    keypoints of a level cannot be divided evenly among those above.
     """
     if len(sizes) == 1:
         return Skeleton(tuple(f"point_{number}" for number in range(sizes[0])))
@@ -77,16 +83,24 @@ def level_points(sizes: Sequence[int]) -> Skeleton:
     return Skeleton(names, edges, groups=groups)
 
 
-def both(part: Callable[..., Any], frame: jax.Array, reference: jax.Array, train: bool, order: ReferencePass):
-    """(of the frame, of the reference): what a part of a network makes of two arrays of equal shape.
+def both_frames(part: Callable[..., Any], frame: jax.Array, reference: jax.Array, train: bool, order: ReferencePass):
+    """Applies a part of a network to two arrays of equal shape.
 
-    order: "joint" is one pass, rows interleaved, in which BatchNorm mixes both; "separate" is one pass after the other.
-    Where nothing of the reference has a gradient, the second needs no backward pass for it.
+    Args:
+        part: called with an array and `train`.
+        frame: of the frame.
+        reference: of the reference.
+        train: whether to run in training mode.
+        order: "joint" is one interleaved pass, in which BatchNorm mixes both; "separate" is one pass after the other.
+            Where nothing of the reference has a gradient, its separate pass needs no backward pass.
+
+    Returns:
+        (of the frame, of the reference).
     """
     if order == "separate":
         return part(frame, train), part(reference, train)
     outcome = part(interleave(frame, reference), train)
-    return tuple(jax.tree.map(lambda rows, one=one: deinterleave(rows, 2)[one], outcome) for one in range(2))
+    return tuple(jax.tree.map(lambda leaf, one=one: deinterleave(leaf, 2)[one], outcome) for one in range(2))
 
 
 def discovery_functions(
@@ -101,13 +115,25 @@ def discovery_functions(
     normalise: Normalise,
     comparison: Comparison | None = None,
 ) -> tuple[Callable, Callable, Callable]:
-    """`init`, `update` and `predict` of a method. images: what `forward` paints, by name; each is as large as the
-    frame. network_for: the network for images whose longer side is given; it has a part `keypoints`, a
-    `KeypointLevels`. augment: applied to both frames under one key.
+    """Builds `init`, `update` and `predict` of a method.
 
-    Only parts of the network that `forward` calls get parameters. start: `network`, optional: trained variables that
-    replace the fresh ones of the same path, any part of the tree.
-    Raises InputError from `init` for batches of different sizes and for images that the network's strides do not suit.
+    Only parts of the network that `forward` calls get parameters.
+
+    Args:
+        network_for: the network for images whose longer side is given; it has a part `keypoints`, a `KeypointLevels`.
+        forward: computes the network's outputs.
+        paintings: names of the images that `forward` renders, each as large as the frame.
+        objective: terms on the outputs.
+        optimizer: without its learning rate.
+        learning_rate: of the step, one for all or one for each part of the network.
+        augment: applied to both frames under one key.
+        normalise: images in [0, 1] -> the network's input.
+        comparison: a comparison of images with a state, if a term needs one.
+
+    Returns:
+        The three functions. start: `network`, optional: trained variables, any part of the tree, that replace fresh
+        ones of the same path. `init` raises InputError for batches of different sizes and images that the strides do
+        not divide.
     """
 
     def network_of(images: jax.Array) -> nn.Module:
@@ -121,9 +147,9 @@ def discovery_functions(
         for painting in paintings:
             if outputs[painting].shape != images.shape:
                 raise InputError(
-                    f"of images of {images.shape[1]} x {images.shape[2]} (height x width) the network paints "
-                    f"{painting!r} as {outputs[painting].shape[1]} x {outputs[painting].shape[2]}; choose sides that "
-                    "its strides divide, or give the decoder another number of scales")
+                    f"the network renders {painting!r} of {images.shape[1]} x {images.shape[2]} (height x width) as "
+                    f"{outputs[painting].shape[1]} x {outputs[painting].shape[2]}; choose sides that its strides "
+                    "divide, or give the decoder another number of scales")
         fresh = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
         variables = _grafted(fresh, start.get("network", {}), "start['network']")
         averages, frozen = ((), {}) if comparison is None else comparison.init(images, start)
@@ -155,7 +181,7 @@ def discovery_functions(
         points = jnp.concatenate(outputs[POINTS], axis=1)
         errors = {painting: pixel_mse(outputs[painting], frame) for painting in paintings}
         baselines = baseline_errors(frame, reference)
-        live_points = live(points).sum(dtype=jnp.float32)
+        live_points = live_keypoints(points).sum(dtype=jnp.float32)
         metrics = parts | {"loss/total": value, "live_points": live_points}
         metrics |= {f"error/{name}": error for name, error in errors.items()}
         metrics |= {f"baseline/{name}": error for name, error in baselines.items()}
@@ -166,8 +192,9 @@ def discovery_functions(
         return State(state.step + 1, variables, averages, optimizer_state, stuck, state.frozen), metrics
 
     def predict(state: Trained, example: Example) -> Prediction:
-        """Keypoints of all levels; scores: the highest probability of each map; heatmaps: probabilities of each level,
-        (B, h, w, k) float32. No decoder is read.
+        """Predicts the keypoints of all levels, without any decoder.
+
+        Scores are the highest probability of each map; heatmaps are probabilities of each level, (B, h, w, k) float32.
         """
         images = unit_range(example).image
         keypoints: KeypointLevels = network_of(images).keypoints
@@ -184,19 +211,24 @@ def discovery_functions(
 
 
 def check_views(objective: Objective, known: Sequence[str], method: str) -> None:
-    """Raises ValueError for a term that reads what the method does not have."""
+    """Raises ValueError for a term that reads what the method does not provide.
+
+    Args:
+        objective: the terms.
+        known: names that may be read.
+        method: its name, for the message.
+    """
     if unknown := sorted(views(objective) - set(known)):
-        raise ValueError(f"{method}: a term reads {unknown[0]!r}; there are {', '.join(known)}")
+        raise ValueError(f"{method}: a term reads {unknown[0]!r}; choose from {', '.join(known)}")
 
 
 def _grafted(fresh, given, path: str):
-    """The tree `fresh` with the leaves of `given` in their places. Raises ValueError for a place that is not there."""
+    """Returns the tree `fresh` with the leaves of `given` in their places. Raises ValueError for an unknown place."""
     if not isinstance(fresh, Mapping):
         if jnp.shape(given) != jnp.shape(fresh):
-            raise ValueError(f"{path} has shape {jnp.shape(given)}, the network's is {jnp.shape(fresh)}")
+            raise ValueError(f"{path} has shape {jnp.shape(given)}, but the network's is {jnp.shape(fresh)}")
         return given
     if unknown := sorted(set(given) - set(fresh)):
-        raise ValueError(f"{path} has {unknown[0]!r}, which this network does not have; it has "
-                         f"{', '.join(sorted(fresh))}")
+        raise ValueError(f"{path} has {unknown[0]!r}, but this network has {', '.join(sorted(fresh))}")
     return {name: _grafted(part, given[name], f"{path}/{name}") if name in given else part
             for name, part in fresh.items()}

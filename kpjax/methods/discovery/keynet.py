@@ -1,6 +1,6 @@
-"""KeyNet, or IMM (Jakab et al. 2018): keypoints as all that an image generator is told about where things are.
+"""KeyNet, or IMM (Jakab et al. 2018): keypoints as an image generator's only information about geometry.
 
-x is a frame and r another of the same video. A generator has to paint x from features of r and from x's keypoints.
+x is a frame and r another of the same video. A generator renders x from features of r and from x's keypoints.
 """
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ from kpjax.methods.discovery.discovery import (
     State,
     check_views,
     discovery_functions,
-    level_points,
+    level_skeleton,
     painting_term,
 )
 from kpjax.methods.discovery.objectives import RECONSTRUCTION, Reduction
@@ -33,16 +33,19 @@ from kpjax.optimization import LearningRate
 from kpjax.structures import Method, Start, Streams
 
 RECONSTRUCTION_WIDTH = 0.2  # of the small network's blobs
-PERCEPTUAL = "perceptual"  # what a term reads that compares features; then also the trained network's name
+PERCEPTUAL = "perceptual"  # read by terms that compare features; also the name of the trained network in the start
 
 
 def keynet_objective(
     *, reconstruction: float = 1.0, perceptual: bool = False, reduction: Reduction = "mean"
 ) -> Objective:
-    """One term, `reconstruction`, which compares the image with the frame.
+    """Builds an objective of one term, `reconstruction`, which compares the rendered image with the frame.
 
-    By squared differences, equation 1 of Keypoint Pyramids; or, perceptual, as published: 1000 times the
-    `balanced_distances` between features.
+    Args:
+        reconstruction: weight of the term.
+        perceptual: whether to compare features as published, by 1000 times their `balanced_distances`; else squared
+            differences of pixels, equation 1 of Keypoint Pyramids.
+        reduction: of the squared differences of pixels.
     """
     if not perceptual:
         return {RECONSTRUCTION: painting_term(RECONSTRUCTION, reconstruction, reduction)}
@@ -66,23 +69,32 @@ def keynet(
     perceptual_normalise: Normalise = imagenet_normalise,
     first_averages: Sequence[float] | None = None,
 ) -> Method:
-    """Builds the method; it reads the streams `frame` and `reference`, whose rows i are of one video, without labels.
+    """Builds the method; it reads the streams `frame` and `reference`, example i of both from one video, unlabelled.
 
-    network: `published_keynet`, or `as_keynet` of a feature pyramid as Keypoint Pyramids ran it, which in small and
-        with 30 keypoints is used if nothing is said. Its keypoints are all predicted, in no groups.
-    perceptual: `apply(variables, images)` -> feature maps, for example `kpjax.models.vgg.VGG`; its trained variables
-        come as `start['perceptual']` and stay as they are. perceptual_normalise: what it wants done to images in
-        [0, 1]. The distances are those of the pixels and of each of its feature maps.
-    first_averages: the running averages that the distances start from, pixels (in [0, 1]) first; None takes the
-        distances of the first batch.
-    augment, learning_rate, start, metrics, errors: as in `pyramids`. `error/reconstruction` is of pixels
-    also where the loss compares features. InputError from `init` if `start['perceptual']` is missing.
+    Args:
+        network: `published_keynet`, or `as_keynet` of a feature pyramid, as in Keypoint Pyramids. None is a small one
+            of these with 30 keypoints. All its keypoints are predicted, without groups.
+        perceptual: `apply(variables, images)` -> feature maps, for example `kpjax.models.vgg.VGG`. Its trained
+            variables are `start['perceptual']` and never change. The distances are those of the pixels and of each
+            feature map.
+        perceptual_normalise: images in [0, 1] -> the input of `perceptual`.
+        first_averages: initial running averages of the distances, pixels (in [0, 1]) first; None takes the distances of
+            the first batch.
+        The others are as in `pyramids`.
+
+    Returns:
+        The method. start and metrics are as in `pyramids`; start has `perceptual` too, if the objective reads it.
+        `error/reconstruction` is of pixels also where the loss compares features.
+
+    Raises:
+        ValueError: a term reads an unknown output, or features without `perceptual`.
+        InputError: from `init`, as in `pyramids`, or if `start['perceptual']` is missing.
     """
     sizes = (FLAT_SIZE,) if network is None else network.keypoints.sizes
     check_views(objective, (POINTS, RECONSTRUCTION, PERCEPTUAL), "keynet")
     read = views(objective)
     if PERCEPTUAL in read and perceptual is None:
-        raise ValueError("keynet: the objective compares features, so give `perceptual`, the network of them")
+        raise ValueError("keynet: perceptual is None, but the objective compares features; give the network")
     comparison = _perceptual_comparison(perceptual, perceptual_normalise, first_averages) if (
         PERCEPTUAL in read) else None
 
@@ -98,27 +110,27 @@ def keynet(
     functions = discovery_functions(
         network_for, forward, tuple(name for name in (RECONSTRUCTION,) if name in read), objective=objective,
         optimizer=optimizer, learning_rate=learning_rate, augment=augment, normalise=normalise, comparison=comparison)
-    return Method(*functions, STREAMS, level_points(sizes))
+    return Method(*functions, STREAMS, level_skeleton(sizes))
 
 
 def _perceptual_comparison(
     perceptual: nn.Module, prepare: Normalise, first_averages: Sequence[float] | None
 ) -> Comparison:
-    """Puts the balanced sum of distances under `perceptual`."""
+    """Builds the comparison that stores the balanced sum of distances under `perceptual`."""
 
     def init(images: jax.Array, start: Start):
         if PERCEPTUAL not in start:
-            raise InputError("keynet: start has no 'perceptual', the weights of the network that compares images; "
-                             "load them, or compare pixels")
+            raise InputError("keynet: start has no 'perceptual', the variables of the perceptual network; load them, "
+                             "or compare pixels")
         layers = 1 + len(jax.eval_shape(perceptual.apply, start[PERCEPTUAL], images))
         averages = jnp.zeros(layers, jnp.float32) if first_averages is None else jnp.array(first_averages, jnp.float32)
         if averages.shape != (layers,):
-            raise ValueError(f"keynet: first_averages has {averages.size} numbers for {layers} distances")
+            raise ValueError(f"keynet: first_averages has {averages.size} values; give {layers}")
         return averages, {PERCEPTUAL: start[PERCEPTUAL]}
 
     def run(state: State, outputs: Outputs, streams: Streams):
-        def layers(paintings):
-            return (paintings, *perceptual.apply(state.frozen[PERCEPTUAL], prepare(paintings)))
+        def layers(images):
+            return (images, *perceptual.apply(state.frozen[PERCEPTUAL], prepare(images)))
 
         distances = feature_distances(
             layers(outputs[RECONSTRUCTION]), jax.lax.stop_gradient(layers(streams[FRAME].image)))

@@ -1,8 +1,8 @@
 """The objective of `pyramids` and its ablations (Qian et al. 2022, Table 1).
 
-Images that are painted, by name: "reconstruction" from the keypoints of all levels, "reconstruction_level1" ... from
-those of one, "transport_level1" ... from features that are transported by those of one, and "transport_flat" from
-features of the finest level that are transported by all.
+Rendered images, by name: "reconstruction" from the keypoints of all levels; "reconstruction_level1" ... from those of
+one; "transport_level1" ... from features transported by those of one; "transport_flat" from features of the finest
+level transported by all.
 """
 import itertools
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ Reduction = Literal["mean", "sum"]
 
 
 def transport_level(level: int) -> str:
-    """The image painted from transported features of a level; levels count from 1, the coarsest."""
+    """Returns the name of the image rendered from a level's transported features; levels count from 1, the coarsest."""
     return f"transport_level{level}"
 
 
 def reconstruction_level(level: int) -> str:
-    """The image painted from the reference's appearance and the keypoints of one level."""
+    """Returns the name of the image rendered from the reference's appearance and the keypoints of one level."""
     return f"reconstruction_level{level}"
 
 
@@ -35,12 +35,18 @@ def pyramids_objective(
     spring_reduction: Literal["mean", "sum", "coordinate_mean"] | None = None,
     unit: Literal["normalised", "pixels"] = "normalised",
 ) -> Objective:
-    """Equation 5: `reconstruction` (1), `transport_level1` ... (3) with a weight for each level, and `spring` (4).
+    """Builds equation 5: `reconstruction` (1), `transport_level1` ... (3) with weights by level, and `spring` (4).
 
-    The defaults are the paper's weights but for the spring's, 1.0 there. reduction: of the squared differences between
-    images and, unless `spring_reduction` says otherwise, of the distances between children and parents, which are in
-    `unit`. The paper's formulas are sums. With means and normalised coordinates a spring of 1.0 pulls children onto
-    their parents. With sums its unit decides: in pixels both losses are of one size, normalised it hardly pulls.
+    The paper's formulas are sums. With means and normalised coordinates, a spring of 1.0 pulls children onto their
+    parents. With sums its unit decides: in pixels both losses are of similar size; normalised, it hardly pulls.
+
+    Args:
+        reconstruction: weight; the defaults are the paper's weights except the spring's, 1.0 there.
+        transport: weights by level.
+        spring: weight.
+        reduction: of the squared differences between images, and of the distances between children and parents.
+        spring_reduction: another reduction of the distances; None for the same.
+        unit: of the distances.
     """
 
     def pull(outputs, streams):
@@ -56,22 +62,22 @@ def pyramids_objective(
 
 
 def no_reconstruction(objective: Objective) -> Objective:
-    """Without the reconstruction from all keypoints, and so without the reference's appearance."""
+    """Removes the reconstruction from all keypoints, and with it the reference's appearance."""
     return without(objective, RECONSTRUCTION)
 
 
 def no_transport(objective: Objective) -> Objective:
-    """Without transport at any level; the reference frame is then seen by the appearance encoder only."""
+    """Removes transport at all levels; only the appearance encoder then sees the reference frame."""
     return without(objective, *_transports(objective))
 
 
 def no_spring(objective: Objective) -> Objective:
-    """Without springs. Level 2 goes on reading the keypoints of level 1; see `KeypointLevels` for the other way."""
+    """Removes the springs. Level 2 still reads the keypoints of level 1; see `KeypointLevels` for the alternative."""
     return without(objective, "spring")
 
 
 def all_reconstruction(objective: Objective, *, reduction: Reduction = "mean") -> Objective:
-    """A reconstruction from the keypoints of each level in place of its transport, with the same weights."""
+    """Replaces each level's transport by a reconstruction from its keypoints, with the same weights."""
     levels = {painting.replace("transport", "reconstruction"): objective[painting].weight
               for painting in _transports(objective)}
     return no_transport(objective) | {
@@ -79,7 +85,7 @@ def all_reconstruction(objective: Objective, *, reduction: Reduction = "mean") -
 
 
 def all_transport(objective: Objective, *, reduction: Reduction = "mean") -> Objective:
-    """A transport by the keypoints of all levels in place of the reconstruction from them, with the same weight."""
+    """Replaces the reconstruction from all keypoints by a transport by all of them, with the same weight."""
     flat = painting_term(TRANSPORT_FLAT, objective[RECONSTRUCTION].weight, reduction)
     return no_reconstruction(objective) | {TRANSPORT_FLAT: flat}
 

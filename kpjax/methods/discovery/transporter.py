@@ -1,7 +1,7 @@
 """Transporter (Kulkarni et al. 2019): keypoints as the places where features of a video may be replaced.
 
-x is a frame and r another of the same video. A decoder has to paint x from features of r, in which the surroundings of
-r's keypoints are blanked and those of x's keypoints are put in. r gets no gradient.
+x is a frame and r another of the same video. A decoder renders x from features of r, in which the surroundings of r's
+keypoints are blanked and those of x's keypoints are inserted. r gets no gradient.
 """
 from collections.abc import Callable
 
@@ -16,10 +16,10 @@ from kpjax.methods.discovery.discovery import (
     STREAMS,
     Outputs,
     ReferencePass,
-    both,
+    both_frames,
     check_views,
     discovery_functions,
-    level_points,
+    level_skeleton,
     painting_term,
 )
 from kpjax.methods.discovery.objectives import Reduction
@@ -35,7 +35,7 @@ Transport = Callable[..., jax.Array]  # as `kpjax.losses.pyramids.transporter_tr
 
 
 def transporter_objective(*, transport: float = 1.0, reduction: Reduction = "mean") -> Objective:
-    """One term, `transport`: the squared difference of the image and the frame, its mean as published."""
+    """Builds an objective of one term, `transport`: the squared difference of image and frame, a mean as published."""
     return {TRANSPORT: painting_term(TRANSPORT, transport, reduction)}
 
 
@@ -52,22 +52,28 @@ def transporter(
     stop_reference: bool = True,
     reference_pass: ReferencePass = "joint",
 ) -> Method:
-    """Builds the method; it reads the streams `frame` and `reference`, whose rows i are of one video, without labels.
+    """Builds the method; it reads the streams `frame` and `reference`, example i of both from one video, unlabelled.
 
-    network: `published_transporter`, or `as_transporter` of a feature pyramid as Keypoint Pyramids ran it, which in
-        small and with 30 keypoints is used if nothing is said. Its keypoints are all predicted, in no groups.
-    blob_width: normalised, as published. rule: the official one, in which places that keypoints have left stay empty,
-        or `transported`, that of Keypoint Pyramids. stop_reference: its features and keypoints are constants.
-    augment, learning_rate, reference_pass, start, metrics, errors: as in `pyramids`. The official code is
-        "separate": each frame has statistics of its own.
+    Args:
+        network: `published_transporter`, or `as_transporter` of a feature pyramid, as in Keypoint Pyramids. None is a
+            small one of these with 30 keypoints. All its keypoints are predicted, without groups.
+        blob_width: normalised, as published.
+        rule: the official one, in which places that keypoints have left stay empty, or `transported`, that of Keypoint
+            Pyramids.
+        stop_reference: whether the reference's features and keypoints are constants to the gradient.
+        reference_pass: see `pyramids`. The official code is "separate": each frame has statistics of its own.
+        The others are as in `pyramids`.
+
+    Returns:
+        The method. start, metrics and errors are as in `pyramids`.
     """
     sizes = (FLAT_SIZE,) if network is None else network.keypoints.sizes
     check_views(objective, (POINTS, TRANSPORT), "transporter")
     paintings = tuple(name for name in (TRANSPORT,) if name in views(objective))
 
     def forward(network: Transporter, frame: jax.Array, reference: jax.Array, train: bool) -> Outputs:
-        found, of_reference = both(network.keypoints, frame, reference, train, reference_pass)
-        features, reference_features = both(network.features, frame, reference, train, reference_pass)
+        found, of_reference = both_frames(network.keypoints, frame, reference, train, reference_pass)
+        features, reference_features = both_frames(network.features, frame, reference, train, reference_pass)
         maps, reference_maps = (draw_normalised_points(levels.points[0], features.shape[1:3], blob_width)
                                 for levels in (found, of_reference))
         mixed = rule(reference_features, features, reference_maps, maps, stop_reference=stop_reference)
@@ -79,4 +85,4 @@ def transporter(
     functions = discovery_functions(
         network_for, forward, paintings, objective=objective, optimizer=optimizer, learning_rate=learning_rate,
         augment=augment, normalise=normalise)
-    return Method(*functions, STREAMS, level_points(sizes))
+    return Method(*functions, STREAMS, level_skeleton(sizes))

@@ -1,7 +1,7 @@
 """AdaBN (Li et al. 2016): the trained network with the BatchNorm statistics of the target domain, and nothing else.
 
-The cheap control of domain adaptation: it learns no parameter, and takes most of what adaptation gains wherever the
-domains differ in colour and contrast.
+This is the cheap control of domain adaptation. It learns no parameter, and takes most of the gain of adaptation
+wherever the domains differ in colour and contrast.
 """
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from kpjax.structures import Method, Metrics, Skeleton, Start, Streams, Variable
 
 
 class State(NamedTuple):
-    """Of `adabn`. The sums run over the batches seen so far."""
+    """The state of `adabn`. The sums run over the batches seen so far."""
 
     step: jax.Array
     variables: Variables
@@ -41,10 +41,16 @@ def adabn(
 ) -> Method:
     """Replaces all running statistics by those of an unlabelled stream, pooled over all batches seen.
 
-    After n updates they are the mean, and the mean of squares less the squared mean, over n batches: exact for one pass
-    over a set, up to the layers before, which see each batch's own statistics as they do in training.
-    augment: the one that the network was trained under; plain images have other statistics.
-    start: `variables` of the trained network.
+    After n updates they are the mean, and the mean of squares less the squared mean, over n batches. For one pass over
+    a set this is exact, up to the earlier layers, which see each batch's own statistics as they do in training.
+
+    Args:
+        augment: the one that the network was trained under; plain images have other statistics.
+        stream: the name of the unlabelled stream.
+        The others are as in `supervised`.
+
+    Returns:
+        The method. start: `variables` of the trained network.
     """
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
@@ -55,7 +61,7 @@ def adabn(
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         view = augmented(augment, {stream: streams[stream]}, key)[stream]
-        # Running statistics that start at zero come out as (1 - momentum) times the batch's own.
+        # Running statistics that start at zero become (1 - momentum) times the batch's own.
         zeros = jax.tree.map(jnp.zeros_like, state.variables["batch_stats"])
         _, scaled = train_pass(model, state.variables["params"], zeros, normalise(view.image))
         batch = jax.tree.map(lambda leaf: leaf / (1 - MOMENTUM), scaled)

@@ -1,7 +1,7 @@
-"""Domain adaptation by making the features of two domains alike: DAN (Long et al. 2015) and DANN (Ganin et al. 2016).
+"""Domain adaptation by matching the features of two domains: DAN (Long et al. 2015) and DANN (Ganin et al. 2016).
 
-Both were made for classification and are rivals of RegDA here: the supervised heatmap loss on the source, and one term
-on the pooled features of the backbone.
+Both were made for classification and are baselines of RegDA here. They add one term on the pooled features of the
+backbone to the supervised heatmap loss on the source.
 """
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ from kpjax.structures import Method, Metrics, Skeleton, Start, Streams, Variable
 
 
 class State(NamedTuple):
-    """Of `dan` and `dann`; `discriminator` is empty in `dan`."""
+    """The state of `dan` and `dann`; `discriminator` is empty in `dan`."""
 
     step: jax.Array
     variables: Variables
@@ -43,7 +43,7 @@ class State(NamedTuple):
 
 
 class DomainDiscriminator(nn.Module):
-    """Pooled features (B, C) -> probability (B,) of being from the source: two hidden layers with BatchNorm."""
+    """Pooled features (B, C) -> probability (B,) of the source domain: two hidden layers with BatchNorm."""
 
     width: int = 1024
 
@@ -57,7 +57,7 @@ class DomainDiscriminator(nn.Module):
 
 
 def _pooled(backbone_features) -> jax.Array:
-    """The deepest feature map (B, h, w, C) averaged over space, float32."""
+    """Averages the deepest feature map (B, h, w, C) over space, in float32."""
     return backbone_features[-1].astype(jnp.float32).mean((1, 2))
 
 
@@ -78,15 +78,15 @@ def _feature_matching(
         images = jnp.zeros((1, *streams["source"].image.shape[1:]), jnp.float32)
         variables = initial_variables(model, named_key(key, "model"), images, start)
         states = {"model": optimizer.init(variables["params"])}
-        judge = {}
+        discriminator_variables = {}
         if discriminator is not None:
             features = jax.eval_shape(
                 lambda: _pooled(model.apply(variables, images, train=False, method="backbone_features")))
-            judge = discriminator.init(
+            fresh = discriminator.init(
                 named_key(key, "discriminator"), jnp.zeros(features.shape, features.dtype), train=False)
-            judge = {"params": judge["params"], "batch_stats": judge["batch_stats"]}
-            states["discriminator"] = optimizer.init(judge["params"])
-        return State(jnp.int32(0), variables, judge, states, {})
+            discriminator_variables = {"params": fresh["params"], "batch_stats": fresh["batch_stats"]}
+            states["discriminator"] = optimizer.init(fresh["params"])
+        return State(jnp.int32(0), variables, discriminator_variables, states, {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         views = augmented(augment, {name: streams[name] for name in ("source", "target")}, key)
@@ -101,20 +101,21 @@ def _feature_matching(
             target_maps, after = train_pass(model, params["model"], after, target, method="backbone_features")
             outputs = {"source": heatmaps, "source_features": _pooled(source_maps),
                        "target_features": _pooled(target_maps)}
-            judge_after = {}
+            discriminator_after = {}
             if discriminator is not None:
-                # The judge learns to tell the domains apart, the features learn to prevent it: a reversed gradient.
+                # The reversed gradient makes the features indistinguishable to the discriminator.
                 both = scale_gradient(interleave(outputs["source_features"], outputs["target_features"]), -scale)
-                judged, judge_after = train_pass(
+                probabilities, discriminator_after = train_pass(
                     discriminator, params["discriminator"], state.discriminator["batch_stats"], both)
-                outputs["source_probability"], outputs["target_probability"] = deinterleave(judged, 2)
+                outputs["source_probability"], outputs["target_probability"] = deinterleave(probabilities, 2)
             value, parts = total(objective, outputs, views)
-            return value, (parts, after, judge_after)
+            return value, (parts, after, discriminator_after)
 
         params = {"model": state.variables["params"]}
         if discriminator is not None:
             params["discriminator"] = state.discriminator["params"]
-        (value, (parts, statistics, judge_after)), gradient = jax.value_and_grad(objective_of, has_aux=True)(params)
+        (value, (parts, statistics, discriminator_after)), gradient = (
+            jax.value_and_grad(objective_of, has_aux=True)(params))
         states = dict(state.optimizer_state)
         metrics = parts | {"loss/total": value}
         rates = {"model": {name: learning_rate["head" if name == "head" else "features"] for name in params["model"]},
@@ -124,8 +125,10 @@ def _feature_matching(
                 optimizer, gradient[group], states[group], params[group], rates[group], state.step)
             metrics[f"gradient_norm/{group}"] = optax.tree.norm(gradient[group])
         variables = {"params": params["model"], "batch_stats": statistics}
-        judge = {"params": params["discriminator"], "batch_stats": judge_after} if discriminator is not None else {}
-        return State(state.step + 1, variables, judge, states, state.frozen), metrics
+        discriminator_variables = {}
+        if discriminator is not None:
+            discriminator_variables = {"params": params["discriminator"], "batch_stats": discriminator_after}
+        return State(state.step + 1, variables, discriminator_variables, states, state.frozen), metrics
 
     return Method(init, update, heatmap_predict(model, codec, normalise), ("source", "target"), skeleton)
 
@@ -142,10 +145,17 @@ def dan(
     loss: HeatmapLoss = heatmap_kl,
     trade_off: float = 1.0,
 ) -> Method:
-    """DAN: the supervised loss plus the multi-kernel maximum mean discrepancy of the pooled features.
+    """Trains with the supervised loss plus the multi-kernel maximum mean discrepancy of the pooled features (DAN).
 
-    Streams `source` and `target`; learning rates for `features` and `head`. The batch size is even (linear-time
-    estimator). start: `variables`, optional.
+    Args:
+        learning_rate: of the step, for `features` and `head`.
+        augment: one for both streams, or one for each.
+        trade_off: weight of the discrepancy.
+        The others are as in `supervised`.
+
+    Returns:
+        The method; it reads the streams `source` and `target`. The batch size is even (linear-time estimator). start:
+        `variables`, optional.
     """
     def discrepancy(outputs, streams):
         return multi_kernel_mmd(outputs["source_features"], outputs["target_features"])
@@ -158,7 +168,7 @@ def dan(
 
 
 def reversal(step: jax.Array) -> jax.Array:
-    """The coefficient of DANN's gradient reversal: `warm_start` up to 1."""
+    """Computes the coefficient of DANN's gradient reversal: `warm_start` up to 1."""
     return warm_start(step, high=1.0)
 
 
@@ -176,10 +186,18 @@ def dann(
     discriminator: nn.Module | None = None,
     coefficient: Callable[[jax.Array], jax.Array] = reversal,
 ) -> Method:
-    """DANN: the supervised loss plus a domain discriminator on the pooled features behind a reversed gradient.
+    """Trains with the supervised loss plus a discriminator of pooled features behind a reversed gradient (DANN).
 
-    Streams `source` and `target`; learning rates for `features`, `head` and `adversary` (the discriminator).
-    start: `variables`, optional.
+    Args:
+        learning_rate: of the step, for `features`, `head` and `adversary` (the discriminator).
+        augment: one for both streams, or one for each.
+        trade_off: weight of the domain term.
+        discriminator: by default `DomainDiscriminator()`.
+        coefficient: of the reversed gradient, a function of the step.
+        The others are as in `supervised`.
+
+    Returns:
+        The method; it reads the streams `source` and `target`. start: `variables`, optional.
     """
     def confusion(outputs, streams):
         return domain_confusion(outputs["source_probability"], outputs["target_probability"])

@@ -1,15 +1,15 @@
-"""Regressive domain adaptation (Jiang et al., CVPR 2021): labels in one domain, images of another that have none.
+"""Regressive domain adaptation (Jiang et al., CVPR 2021): labels in one domain, unlabelled images of another.
 
 A main regressor f and an adversarial regressor f' read the features psi of one network. Each iteration has three steps,
 all of them minimisations:
 
 A. source: f fits the labels and f' fits f's own predictions (weight gamma * eta);
-B. target: f' alone moves to where a wrong answer would lie, which for keypoints is mostly on another keypoint: the
-   *ground-false* map, the union of what f predicts for the other keypoints;
-C. target: psi alone moves so that f' agrees with f's prediction (the *ground-truth* map) again, through a gradient
-   scaled by lambda(step).
+B. target: f' alone moves to where a wrong prediction would lie, for keypoints mostly on another keypoint. This is the
+*ground-false* map, the union of f's predictions for the other keypoints;
+C. target: psi alone moves so that f' agrees again with f's prediction (the *ground-truth* map), through a gradient
+scaled by lambda(step).
 
-Nothing here flows into f from B, C or the disparity of A: the maps are drawn at f's arg-max and are constants.
+No gradient reaches f from B, C or the disparity of A: the maps are rendered at f's arg-max and are constants.
 """
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -46,7 +46,7 @@ FEATURES = ("backbone", "upsampling")  # psi in the paper
 
 
 class State(NamedTuple):
-    """Of `regda`. The optimizer states are by group: features (psi), head (f), adversary (f')."""
+    """The state of `regda`. Optimizer states are by group: features (psi), head (f), adversary (f')."""
 
     step: jax.Array
     variables: Variables  # psi and f
@@ -56,7 +56,7 @@ class State(NamedTuple):
 
 
 def all_keypoints(example: Example) -> jax.Array:
-    """Weight 1 for every keypoint of every target image: uses no label (the authors' code reads visibility here)."""
+    """Returns weight 1 for every target keypoint: no label is used (the authors' code reads visibility here)."""
     return jnp.ones(example.visible.shape, jnp.float32)
 
 
@@ -79,27 +79,36 @@ def regda(
     carried: tuple[str, ...] = FEATURES,
     share_target_pass: bool = True,
 ) -> Method:
-    """Builds the method; it reads the streams `source` (labelled) and `target` (no labels needed).
+    """Builds RegDA; it reads the streams `source` (labelled) and `target` (no labels needed).
 
-    optimizer: without its learning rate; features, head and adversary each have their own state of it, and the
-        features' one is stepped in A and in C, the adversary's in A and in B, as in the authors' code.
-    learning_rate: of the step, for `features`, `head` and `adversary`.
-    adversary: the head f'; by default one like the model's.
-    margin, trade_off: gamma and eta. coefficient: lambda, as a function of the step (float32).
-    pseudo_maps: main logits (B, h, w, K) -> ground-truth and ground-false maps.
-    disagree: the loss of step B, `(adversary logits, maps, weights)`.
-    target_weights: target example -> (B, K), which keypoints of a target image take part.
-    carried: what to take from `start['variables']`; the paper carries psi only and starts both heads fresh.
-    share_target_pass: B and C see the same features of the target, so they are computed once, and the running
-        statistics of the second pass follow in closed form. False recomputes them; the result is the same.
+    Args:
+        model: features psi and head f are used separately.
+        skeleton: the K keypoints.
+        codec: encodes labels and decodes predictions.
+        optimizer: without its learning rate. Features, head and adversary each have a state of their own. That of the
+            features is stepped in A and in C, that of the adversary in A and in B, as in the authors' code.
+        learning_rate: of the step, for `features`, `head` and `adversary`.
+        augment: one for both streams, or one for each.
+        normalise: images in [0, 1] -> the model's input.
+        adversary: the head f'; by default one like the model's.
+        margin: gamma.
+        trade_off: eta.
+        coefficient: lambda, a function of the step (float32).
+        pseudo_maps: main logits (B, h, w, K) -> ground-truth and ground-false maps.
+        disagree: the loss of step B, `(adversary logits, maps, weights)`.
+        target_weights: target example -> (B, K), the weights of a target image's keypoints.
+        carried: parts of `start['variables']` to take over; the paper carries psi only and starts both heads fresh.
+        share_target_pass: whether B and C, which see the same features of the target, share one pass. The running
+            statistics of the second pass then follow in closed form. False recomputes them; the result is the same.
 
-    start: `variables` of the source pretraining, optional.
+    Returns:
+        The method. start: `variables` of the source pretraining, optional.
     """
     head = model.head
     adversary_head = model.head if adversary is None else adversary
 
     def features_pass(params, statistics, images):
-        """psi of normalised images, and the statistics of its two parts after the pass."""
+        """Computes psi of normalised images, and the statistics of its two parts after the pass."""
         features, after = train_pass(model, params, statistics, images, method="features")
         return features, {name: after[name] for name in FEATURES if name in after}
 

@@ -1,6 +1,6 @@
 """Domain adaptation by two regressors that disagree: MCD (Saito et al. 2018) and DD (Zhang et al. 2019), on heatmaps.
 
-Both play a literal min-max game where RegDA has two minimisations, and are its nearest rivals.
+Both play a literal min-max game where RegDA has two minimisations, and are its nearest baselines.
 """
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ from kpjax.structures import Example, Method, Metrics, Skeleton, Start, Streams,
 
 
 class State(NamedTuple):
-    """Of `mcd` and `dd`: the features and the first head, and the second head."""
+    """The state of `mcd` and `dd`: the features and the first head, and the second head."""
 
     step: jax.Array
     variables: Variables
@@ -71,7 +71,7 @@ def _state(state: State, params: _Groups, statistics: _Groups, optimizer_state) 
 
 
 def _two_heads(model: KeypointNetwork, params: _Groups, statistics: _Groups, images: jax.Array, behind):
-    """Both heads on the features of normalised images; `behind` stands between the features and the second head."""
+    """Runs both heads on features of normalised images; `behind` stands between features and second head."""
     features, after = train_pass(model, params.features, statistics.features, images, method="features")
     first, head_after = train_pass(model.head, params.head, statistics.head, features)
     second, adversary_after = train_pass(model.head, params.adversary, statistics.adversary, behind(features))
@@ -95,11 +95,21 @@ def dd(
     target_weights: Callable[[Example], jax.Array] = all_keypoints,
     carried: tuple[str, ...] = FEATURES,
 ) -> Method:
-    """Disparity discrepancy with heatmaps: the adversary agrees with f on the source and disagrees on the target, the
-    features do the opposite through a reversed gradient.
+    """Trains by disparity discrepancy on heatmaps.
 
-    The disparity is the KL divergence to the map re-drawn at f's arg-max, as RegDA's; here it is maximised literally.
-    Streams, learning rates and start as in `regda`.
+    The adversary agrees with f on the source and disagrees on the target; the features do the opposite through a
+    reversed gradient. The disparity is the KL divergence to the map rendered at f's arg-max, as RegDA's. Here it is
+    maximised literally.
+
+    Args:
+        margin: weight of the source's disparity relative to the target's.
+        trade_off: weight of both disparities.
+        coefficient: of the reversed gradient, a function of the step.
+        pseudo_maps: main logits (B, h, w, K) -> maps; only the ground truth is used.
+        The others are as in `regda`.
+
+    Returns:
+        The method; streams and start are those of `regda`.
     """
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         views = augmented(augment, {name: streams[name] for name in ("source", "target")}, key)
@@ -153,12 +163,19 @@ def mcd(
     feature_steps: int = 4,
     carried: tuple[str, ...] = FEATURES,
 ) -> Method:
-    """Maximum classifier discrepancy on heatmaps: two equal heads learn the source and are driven apart on the target;
-    the features then bring them together, `feature_steps` times an iteration.
+    """Trains by maximum classifier discrepancy on heatmaps.
 
-    The discrepancy is the mean absolute difference of the two spatial softmaxes times the number of cells, so that it
-    does not vanish on large maps. The prediction is the first head's.
-    Streams, learning rates and start as in `regda`.
+    Two equal heads learn the source and are driven apart on the target. The features then bring them together,
+    `feature_steps` times per iteration. The discrepancy is the mean absolute difference of the two spatial softmaxes
+    times the number of cells, so that it does not vanish on large maps. The prediction is the first head's.
+
+    Args:
+        trade_off: weight of the discrepancy.
+        feature_steps: steps of the features per iteration.
+        The others are as in `regda`.
+
+    Returns:
+        The method; streams and start are those of `regda`.
     """
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         views = augmented(augment, {name: streams[name] for name in ("source", "target")}, key)
@@ -186,7 +203,7 @@ def mcd(
             return trade_off * apart, after
 
         def minimise(loss, groups, params, statistics):
-            """One step of some groups; the others are constants, so that nothing is computed for them."""
+            """Takes one step of some groups; the others are constants, so that nothing is computed for them."""
             moving = {name: getattr(params, name) for name in groups}
             (value, after), gradient = jax.value_and_grad(
                 lambda moving: loss(params._replace(**moving), statistics), has_aux=True)(moving)

@@ -1,9 +1,9 @@
-"""KAMP's first stage (arXiv 2503.20248): KA-Nets learn where an old keypoint is from new ones that are labelled.
+"""KAMP's first stage (arXiv 2503.20248): KA-Nets learn the place of an old keypoint from labelled new ones.
 
-For each triple of one old keypoint o and two new ones, the Gaussians h of the new ones cut out what the frozen old
-extractor saw around them, F ⊙ h, and a small network phi answers with a heatmap of o. Its target is the old model's own
-map of o: no label of an old keypoint exists. Where the old model is right on most images, phi learns what the place of
-the new keypoints says about o, and may then be right where the old model is not.
+Each triple has one old keypoint o and two new ones. The Gaussians h of the new ones mask the frozen old extractor's
+features, F ⊙ h. From these a small network phi predicts a heatmap of o. Its target is the old model's own map of o,
+since no label of an old keypoint exists. Where the old model is right on most images, phi learns the relation
+between the new keypoints and o. It may then be right where the old model is not.
 
 Only the KA-Nets are trained. The second stage is `incremental`.
 """
@@ -52,7 +52,7 @@ Measure = Callable[[Any, Example, jax.Array], dict[str, jax.Array]]  # (state, b
 
 
 class State(NamedTuple):
-    """Of `association`."""
+    """The state of `association`."""
 
     step: jax.Array
     variables: Variables  # of the KA-Nets, {'params': {'triple_0': ...}, 'batch_stats': {'triple_0': ...}}
@@ -74,25 +74,35 @@ def association(
     target: Literal["raw", "rerendered"] = "raw",
     confidence: Confidence | None = None,
 ) -> Method:
-    """Builds the method; it reads the stream `labelled`, of which the new keypoints have labels.
+    """Builds the method; it reads the stream `labelled`, in which the new keypoints have labels.
 
-    model: as in `incremental`. optimizer: without its learning rate. learning_rate: of the step, one for all or one for
-    each KA-Net, `triple_0` and on.
-    network: KA-Net, from `AssociationInputs` to (B, h, w, 1); None is `AssociationNetwork()`.
-    slots: triples where the start has no increment. target: the old model's map as it is, or the codec's Gaussian at
-    its arg-max. confidence: which pseudo-labels to believe; None believes all.
+    The loss is, summed over triples, 1/2 the mean squared difference from the target over cells and images. Images
+    without both new keypoints and rejected pseudo-labels are left out of the mean. `predict` returns the old model's
+    predictions, for it sees no labels; `association_predict` reads those of the new keypoints.
 
-    The loss is, summed over triples, 1/2 the mean squared difference to the target over cells and images. Images
-    without both new keypoints and pseudo-labels that are not believed are left out of the mean.
+    Args:
+        model: as in `incremental`.
+        skeleton: the K keypoints of the whole protocol.
+        codec: encodes labels and decodes predictions.
+        optimizer: without its learning rate.
+        learning_rate: of the step, one for all or one for each KA-Net, `triple_0` and on.
+        augment: applied to the batch on the device.
+        normalise: images in [0, 1] -> the model's input.
+        network: KA-Net, from `AssociationInputs` to (B, h, w, 1); None is `AssociationNetwork()`.
+        slots: number of triples where the start has no increment.
+        target: "raw", the old model's map as it is, or "rerendered", the codec's Gaussian at its arg-max.
+        confidence: weights of pseudo-labels; None accepts all.
 
-    start: `teacher`, the old model's variables; `increment`, see `increment_of`; KA-Nets are drawn afresh. Raises
-    InputError from `init` if there is no teacher.
+    Returns:
+        The method. start: `teacher`, the old model's variables; `increment`, see `increment_of`. KA-Nets start at
+        random.
 
-    predict: the old model's answers, for it sees no labels. `association_predict` reads those of the new keypoints and
-    answers with the KA-Nets.
+    Raises:
+        ValueError: the target is unknown.
+        InputError: from `init`, if there is no teacher.
     """
     if target not in ("raw", "rerendered"):
-        raise ValueError(f"association: target is raw or rerendered, got {target!r}")
+        raise ValueError(f"association: target is {target!r}; choose raw or rerendered")
     ka_net = network or AssociationNetwork()
     keypoints = len(skeleton.names)
 
@@ -146,11 +156,17 @@ def association(
 def association_predict(
     model: KeypointNetwork, codec: Codec, normalise: Normalise, network: nn.Module | None = None
 ) -> Callable[[Trained, Example], Prediction]:
-    """A `predict` of `association`'s result that READS THE LABELS of the new keypoints: a diagnosis, not a detector.
+    """Builds a `predict` that READS THE LABELS of the new keypoints: a diagnostic of `association`, not a detector.
 
-    The old model's answers, with the channel of each used triple's old keypoint replaced by its KA-Net's map wherever
-    both new keypoints of the image are labelled. Keypoints that are not old have empty maps. Of two triples of the same
-    old keypoint the later one answers.
+    Wherever both new keypoints of an image are labelled, the KA-Net's map replaces the channel of the triple's old
+    keypoint. All other channels are the old model's; keypoints that are not old have empty maps. Of two triples with
+    the same old keypoint, the later one counts.
+
+    Args:
+        model: as in `incremental`.
+        codec: encodes labels and decodes predictions.
+        normalise: images in [0, 1] -> the model's input.
+        network: KA-Net, as in `association`.
     """
     ka_net = network or AssociationNetwork()
 
@@ -169,16 +185,23 @@ def association_predict(
     return predict
 
 
-# Diagnoses, for `kpjax.training.evaluation.reduce`. The share is the sum over `count`, both (T,) float32 by triple, of
-# images on which both new keypoints are labelled.
+# Diagnostics, measures for `kpjax.training.evaluation.reduce`. The fraction is the sum over `count`, both (T,) float32
+# by triple, of images on which both new keypoints are labelled.
 
 
 def ka_reach(model: KeypointNetwork, codec: Codec, normalise: Normalise, reach: float) -> Measure:
-    """On how many images the old model puts a triple's old keypoint where KA-Net can answer: {"within", "count"}.
+    """Builds a measure that counts images whose old keypoint, by the old model, lies within KA-Net's reach.
 
-    reach: of `kpjax.models.association.reach`, in heatmap pixels along each axis, from at least one of the two
-    new keypoints. The state's `frozen` has `teacher` and `increment`; KA-Nets need not exist. Below 0.8 a variant with
-    a longer reach is called for.
+    Args:
+        model: as in `incremental`.
+        codec: encodes labels.
+        normalise: images in [0, 1] -> the model's input.
+        reach: of `kpjax.models.association.reach`, in heatmap pixels along each axis, from at least one of the two new
+            keypoints.
+
+    Returns:
+        The measure, {"within", "count"}. The state's `frozen` has `teacher` and `increment`; KA-Nets need not exist.
+        Below a fraction of 0.8, choose a network with a longer reach.
     """
 
     def measure(state: Trained, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
@@ -195,9 +218,17 @@ def ka_reach(model: KeypointNetwork, codec: Codec, normalise: Normalise, reach: 
 def copies_of_teacher(
     model: KeypointNetwork, codec: Codec, normalise: Normalise, network: nn.Module | None = None
 ) -> Measure:
-    """On how many images KA-Net's arg-max is the old model's: {"copied", "count"}, of a state of `association`.
+    """Builds a measure that counts images where KA-Net's arg-max is the old model's.
 
-    Above 0.95 nothing has been associated.
+    Args:
+        model: as in `incremental`.
+        codec: encodes labels.
+        normalise: images in [0, 1] -> the model's input.
+        network: KA-Net, as in `association`.
+
+    Returns:
+        The measure, {"copied", "count"}, of a state of `association`. Above a fraction of 0.95, nothing has been
+        associated.
     """
     ka_net = network or AssociationNetwork()
 
@@ -211,7 +242,7 @@ def copies_of_teacher(
 
 
 def _answers(model, network, codec, normalise, state: Trained, view: Example):
-    """(increment, the old model's heatmaps (B, h, w, K), the KA-Nets' maps (B, h, w, T)), in evaluation mode."""
+    """Returns (increment, the old model's heatmaps (B, h, w, K), the KA-Nets' maps (B, h, w, T)) for evaluation."""
     step = increment_of(state.frozen, view.keypoints.shape[1])
     features, heatmaps = answered(model, state.frozen["teacher"], normalise(view.image))
     maps, _ = association_pass(network, state.variables, codec, features, view, step.triples)

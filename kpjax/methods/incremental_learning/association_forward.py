@@ -1,4 +1,4 @@
-"""What both stages of KAMP do with KA-Nets: condition them on labelled new keypoints and read their maps."""
+"""Forward passes of KA-Nets for both stages of KAMP: conditioning on labelled new keypoints, and reading their maps."""
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,29 +16,60 @@ from kpjax.structures import Example, Variables, named_key
 
 
 def features_and_heatmaps(network: KeypointNetwork, images: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
-    """(features (B, h, w, C), heatmaps (B, h, w, K)), in the manner of `KeypointNetwork`'s methods."""
+    """Computes features (B, h, w, C) and heatmaps (B, h, w, K); used like `KeypointNetwork`'s methods.
+
+    Args:
+        network: `self` in `apply`.
+        images: normalised.
+        train: whether to run in training mode.
+    """
     features = network.features(images, train)
     return features, network.regress(features, train)
 
 
 def answered(model: KeypointNetwork, variables: Variables, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Features and heatmaps of a network that is not trained, on its stored statistics; no gradient leaves them."""
+    """Computes features and heatmaps of a frozen network on its stored statistics, without a gradient.
+
+    Args:
+        model: the network.
+        variables: its variables.
+        images: normalised.
+
+    Returns:
+        Features (B, h, w, C) and heatmaps (B, h, w, K).
+    """
     return jax.lax.stop_gradient(model.apply(variables, images, train=False, method=features_and_heatmaps))
 
 
 def channels(maps: jax.Array, numbers: jax.Array) -> jax.Array:
-    """Maps (..., K) or weights (B, K) of some keypoints, numbers (n,) int32: (..., n)."""
+    """Selects the maps (..., K) or weights (B, K) of some keypoints, numbers (n,) int32: (..., n)."""
     return jnp.take(maps, numbers, axis=-1)
 
 
 def labelled_triples(codec: Codec, example: Example, triples: jax.Array) -> jax.Array:
-    """(B, T) float32: 1 where both new keypoints of a triple have a heatmap, 0 elsewhere."""
+    """Computes the mask (B, T) float32 of triples whose new keypoints both have a heatmap.
+
+    Args:
+        codec: says which keypoints have a heatmap.
+        example: the batch.
+        triples: (T, 3) int32.
+
+    Returns:
+        1 where both have one, 0 elsewhere.
+    """
     _, weights = codec.encode(example)
     return ((channels(weights, triples[:, 1]) > 0) & (channels(weights, triples[:, 2]) > 0)).astype(jnp.float32)
 
 
 def association_inputs(codec: Codec, features: jax.Array, example: Example, triple: jax.Array) -> AssociationInputs:
-    """Of one triple (3,) int32, from the labels of its two new keypoints. Where one has no label its map is empty."""
+    """Builds KA-Net's inputs for one triple, from the labels of its two new keypoints.
+
+    Args:
+        codec: renders the labels.
+        features: (B, h, w, C) of the frozen extractor.
+        example: the batch; where a keypoint has no label its map is empty.
+        triple: (3,) int32.
+    """
     maps, weights = codec.encode(example)
     known = weights[..., None] > 0
     points = geometry.move_points(codec.to_heatmap, jnp.where(known, example.keypoints, 0.0))
@@ -47,7 +78,7 @@ def association_inputs(codec: Codec, features: jax.Array, example: Example, trip
 
 
 def slot(number: int) -> str:
-    """The name of a triple's KA-Net among the variables."""
+    """Returns the name of a triple's KA-Net among the variables."""
     return f"triple_{number}"
 
 
@@ -55,10 +86,19 @@ def association_pass(
     network: nn.Module, variables: Variables, codec: Codec, features: jax.Array, example: Example, triples: jax.Array,
     *, train: bool = False,
 ) -> tuple[jax.Array, Any]:
-    """The maps of all KA-Nets (B, h, w, T) float32, and their BatchNorm statistics afterwards.
+    """Runs all KA-Nets.
 
-    variables: {'params': {'triple_0': ...}, 'batch_stats': {'triple_0': ...}}. features: (B, h, w, C) of the frozen
-    extractor for the example's images. example: augmented, with labels of the new keypoints.
+    Args:
+        network: KA-Net.
+        variables: {'params': {'triple_0': ...}, 'batch_stats': {'triple_0': ...}}.
+        codec: renders the labels.
+        features: (B, h, w, C) of the frozen extractor for the example's images.
+        example: augmented, with labels of the new keypoints.
+        triples: (T, 3) int32.
+        train: whether to run in training mode.
+
+    Returns:
+        The maps (B, h, w, T) float32, and the BatchNorm statistics afterwards.
     """
     maps, statistics = [], {}
     for number in range(triples.shape[0]):
@@ -76,7 +116,16 @@ def association_pass(
 def initial_association(
     network: nn.Module, key: jax.Array, model: KeypointNetwork, images: jax.Array, teacher: Variables, slots: int
 ) -> Variables:
-    """Fresh KA-Nets, one for each slot. images: (1, H, W, 3), of which only the shape counts."""
+    """Initialises one KA-Net for each slot.
+
+    Args:
+        network: KA-Net.
+        key: of the variables.
+        model: the network whose features it reads.
+        images: (1, H, W, 3), only their shape counts.
+        teacher: variables of `model`.
+        slots: number of triples.
+    """
     features = jax.eval_shape(lambda: model.apply(teacher, images, train=False, method="features"))
     size = features.shape[:3]
     inputs = AssociationInputs(
@@ -87,10 +136,10 @@ def initial_association(
 
 
 def checked_association(fresh: Variables, given: Mapping[str, Any]) -> Variables:
-    """Trained KA-Nets in place of fresh ones of the same shapes.
+    """Replaces fresh KA-Nets by trained ones of the same shapes.
 
-    A tree that has no `triple_<n>` holds no KA-Net at all, and the fresh ones are used: this is the rule by which a
-    method can be tried without a first stage. Raises InputError for KA-Nets of another number or shape.
+    A tree without any `triple_<n>` holds no KA-Net, and the fresh ones are used: a method can thus be tried without a
+    first stage. Raises InputError for KA-Nets of another number or shape.
     """
     if not any(name.startswith("triple_") for name in given["params"]):
         return fresh
@@ -102,9 +151,9 @@ def checked_association(fresh: Variables, given: Mapping[str, Any]) -> Variables
 
 
 def rerendered(codec: Codec, heatmaps: jax.Array) -> jax.Array:
-    """The codec's Gaussians at the arg-max of heatmaps (B, h, w, n): the same places at full contrast, float32."""
+    """Renders the codec's Gaussians at the arg-max of heatmaps (B, h, w, n): the same places at full contrast."""
     cells, _ = decode_argmax(heatmaps)
     points = geometry.move_points(geometry.invert(codec.to_heatmap), cells)
-    # Of an example, only its keypoints are drawn.
-    drawn, _ = codec.encode(Example(heatmaps, points, jnp.ones(points.shape[:2], jnp.float32), *[points] * 3))
-    return drawn
+    # The codec reads keypoints and visibility only; the other fields are placeholders.
+    rendered, _ = codec.encode(Example(heatmaps, points, jnp.ones(points.shape[:2], jnp.float32), *[points] * 3))
+    return rendered

@@ -1,12 +1,12 @@
-"""How much each parameter matters for what a network has learnt, measured in a pass over a step's images.
+"""Importances of parameters, measured in a pass over a step's images, and the per-sample gradients behind them.
 
-Elastic weight consolidation (Kirkpatrick et al. 2017) squares the gradient of every image's loss; memory aware synapses
-(Aljundi et al. 2018) take the magnitude of the gradient of every image's answer. Both are written for classifiers; here
-the loss and the answer are those of heatmaps. The network runs on its stored BatchNorm statistics, on images that are
-not augmented.
+Elastic weight consolidation (Kirkpatrick et al. 2017) squares the gradient of every image's loss. Memory aware synapses
+(Aljundi et al. 2018) take the magnitude of the gradient of every image's prediction. Both were written for classifiers;
+here loss and prediction are those of heatmaps. The network runs on its stored BatchNorm statistics, on images without
+augmentation.
 
-Each function below returns a measure for `kpjax.training.evaluation.reduce`, whose result `finished` turns into
-importances. Build a measure once and keep it: it is compiled once for each function that it is.
+`fisher` and `memory_aware_synapses` return a measure for `kpjax.training.evaluation.reduce`, whose result `finished`
+turns into importances. Build a measure once and keep it: each new function is compiled anew.
 """
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
@@ -21,66 +21,76 @@ from kpjax.methods.forward import Normalise, unit_range
 from kpjax.methods.incremental_learning.step_spec import head_channels, increment_of
 from kpjax.structures import Example, Trained, Variables
 
-# Gradients of single examples, on any number of devices
-
-
 SampleLoss = Callable[[Any, Any], jax.Array]  # (params, a batch of one example) -> scalar
 
 
+# Gradients of single examples, on any number of devices
+
+
 def per_sample_gradients(loss: SampleLoss, params: Any, examples: Any, *, mesh: Mesh | None = None) -> Any:
-    """The gradient of every example's loss: a tree of arrays (B, *shape of the parameter), in the parameters' dtypes.
+    """Computes the gradient of every example's loss.
 
-    loss: of parameters and a batch of one example; no example may depend on another, so a network runs in evaluation
-    mode. What else it reads it may close over. examples: a tree of arrays with a leading axis B, a multiple of the
-    number of devices.
-    mesh: the one that the surrounding program is compiled for; None means all devices of all processes along one axis.
-    A program that runs on other devices is refused by JAX when it is called.
+    Memory: B / devices copies of the parameters. `sum_over_samples` avoids them where only a sum over examples is
+    needed.
 
-    Memory: B / devices copies of the parameters. Where only a sum over examples is wanted, `sum_over_samples` leaves
-    nothing of that size behind.
+    Args:
+        loss: of parameters and a batch of one example. No example may depend on another, so a network runs in
+            evaluation mode. It may close over whatever else it reads.
+        params: a tree of arrays.
+        examples: a tree of arrays with a leading axis B, a multiple of the number of devices.
+        mesh: of the surrounding program; None means all devices of all processes along one axis. JAX refuses a program
+            that runs on other devices when it is called.
+
+    Returns:
+        A tree of arrays (B, *shape of the parameter), in the parameters' dtypes.
     """
 
     mesh = mesh or _all_devices()
-    whole, by_rows = PartitionSpec(), PartitionSpec(mesh.axis_names)
+    whole, by_example = PartitionSpec(), PartitionSpec(mesh.axis_names)
 
-    def gradients(params, rows):
-        return _gradients(loss, _own(params, mesh), rows)
+    def gradients(params, examples):
+        return _gradients(loss, _own(params, mesh), examples)
 
-    return jax.shard_map(gradients, mesh=mesh, in_specs=(whole, by_rows), out_specs=by_rows)(params, examples)
+    return jax.shard_map(gradients, mesh=mesh, in_specs=(whole, by_example), out_specs=by_example)(params, examples)
 
 
 def sum_over_samples(
     function: Callable[[jax.Array], jax.Array], loss: SampleLoss, params: Any, examples: Any, weights: jax.Array, *,
     mesh: Mesh | None = None,
 ) -> Any:
-    """The sum over examples of weight * function(gradient of that example's loss), a tree like the parameters.
+    """Sums weight * function(gradient of the example's loss) over examples.
 
-    function: elementwise, for example `jnp.square`. weights: (B,) float32, 0 for padding. The rest is as in
-    `per_sample_gradients`; an example of weight 0 still has to have a finite gradient.
+    Args:
+        function: elementwise, for example `jnp.square`.
+        loss: see `per_sample_gradients`, as for the other arguments.
+        params: a tree of arrays.
+        examples: a tree of arrays with a leading axis B.
+        weights: (B,) float32, 0 for padding. Examples of weight 0 still need a finite gradient.
+        mesh: of the surrounding program.
     """
 
     mesh = mesh or _all_devices()
-    whole, by_rows = PartitionSpec(), PartitionSpec(mesh.axis_names)
+    whole, by_example = PartitionSpec(), PartitionSpec(mesh.axis_names)
 
-    def summed(params, rows, weights):
+    def summed(params, examples, weights):
         def weighted(gradient):
             return (weights.reshape(-1, *[1] * (gradient.ndim - 1)) * function(gradient)).sum(0)
 
-        return jax.lax.psum(jax.tree.map(weighted, _gradients(loss, _own(params, mesh), rows)), mesh.axis_names)
+        return jax.lax.psum(jax.tree.map(weighted, _gradients(loss, _own(params, mesh), examples)), mesh.axis_names)
 
-    return jax.shard_map(summed, mesh=mesh, in_specs=(whole, by_rows, by_rows), out_specs=whole)(
+    return jax.shard_map(summed, mesh=mesh, in_specs=(whole, by_example, by_example), out_specs=whole)(
         params, examples, weights)
 
 
-def _gradients(loss: SampleLoss, params, rows):
+def _gradients(loss: SampleLoss, params, examples):
     def of_one(params, example):
         return loss(params, jax.tree.map(lambda leaf: leaf[None], example))
 
-    return jax.vmap(jax.grad(of_one), (None, 0))(params, rows)
+    return jax.vmap(jax.grad(of_one), (None, 0))(params, examples)
 
 
 def _own(params, mesh: Mesh):
-    """Each device's own copy. The gradient of a copy that all share would be summed over the devices."""
+    """Gives each device its own copy. The gradient of a copy that all share would be summed over the devices."""
     return jax.tree.map(lambda leaf: jax.lax.pcast(leaf, mesh.axis_names, to="varying"), params)
 
 
@@ -88,18 +98,21 @@ def _all_devices() -> Mesh:
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
 
 
-Measure = Callable[[Trained, Example, jax.Array], "Sums"]  # (state, batch, weights (B,)) -> sums over the batch
+# Importances
 
 
 class Sums(NamedTuple):
-    """What a measure adds up."""
+    """Sums of a measure over examples."""
 
     importance: Any  # a tree like the parameters
     count: jax.Array  # () float32, examples
 
 
+Measure = Callable[[Trained, Example, jax.Array], Sums]  # (state, batch, weights (B,)) -> sums over the batch
+
+
 def finished(sums: Sums) -> Any:
-    """Importances, a tree like the parameters: the mean over the examples that were measured."""
+    """Returns importances, a tree like the parameters: the mean over the measured examples."""
     return jax.tree.map(lambda leaf: leaf / sums.count.astype(leaf.dtype), sums.importance)
 
 
@@ -114,19 +127,27 @@ def fisher(
     shared_heads: bool = False,
     mesh: Mesh | None = None,
 ) -> Measure:
-    """The diagonal of the Fisher matrix: mean over images of (d loss / d parameter)².
+    """Builds a measure of the Fisher matrix's diagonal: the mean over images of (d loss / d parameter)².
 
-    The loss of an image is the one that its step is trained with: per new keypoint the mean over pixels of the squared
-    difference to its Gaussian, 0 where it is not labelled, times 1/2, then the mean over new keypoints. half: with that
-    factor. true_fisher: the difference is replaced by standard normal noise, as for answers that are Gaussian with unit
-    variance; the noise is a function of the image's number.
-    batch_approximation: B times the square of the mean gradient of a batch of B images, as some published
-    implementations have it. It is another quantity, and costs no gradient per image.
-    shared_heads: head channels count; if not, as where old heads are frozen, their importances are 0.
-    mesh: as in `kpjax.methods.incremental_learning.importance`.
+    The loss of an image is that of its step: for each new keypoint, 1/2 the mean over pixels of the squared difference
+    to its Gaussian, 0 where it is not labelled; then the mean over new keypoints.
 
-    The measure reads `variables` and `frozen['increment']` of a State or a Trained; without an increment all keypoints
-    are new. Its sums, divided by `finished`, have the shapes and dtypes of the parameters.
+    Args:
+        model: `apply(variables, images (B, H, W, 3), train=...)` -> heatmaps (B, h, w, K).
+        codec: renders the targets.
+        normalise: images in [0, 1] -> the model's input.
+        half: whether the loss has the factor 1/2.
+        true_fisher: whether standard normal noise, a function of the image's number, replaces the difference, as for
+            predictions that are Gaussian with unit variance.
+        batch_approximation: whether to take B times the square of the mean gradient of a batch of B images, as some
+            published implementations do. It is another quantity, and needs no gradient per image.
+        shared_heads: whether head channels count; if not, as where old heads are frozen, their importances are 0.
+        mesh: see `per_sample_gradients`.
+
+    Returns:
+        The measure. It reads `variables` and `frozen['increment']` of a State or a Trained; without an increment all
+        keypoints are new. Its sums, divided by `finished`, have the shapes and dtypes of the parameters.
+
     Source: Kirkpatrick et al. 2017, equation 3 with the empirical Fisher matrix.
     """
 
@@ -166,14 +187,21 @@ def memory_aware_synapses(
     shared_heads: bool = False,
     mesh: Mesh | None = None,
 ) -> Measure:
-    """Mean over images of |d norm / d parameter|, with the norm of all heatmaps of known keypoints as one vector.
+    """Builds a measure of the mean over images of |d norm / d parameter|, the norm of all known keypoints' heatmaps.
 
-    norm: of Euclid ("l2", which published implementations differentiate) or its square ("l2sq", as in the paper).
-    Labels are not read. The rest is as in `fisher`.
+    The heatmaps count as one vector. Labels are not read.
+
+    Args:
+        model: as for the other arguments, see `fisher`.
+        normalise: images in [0, 1] -> the model's input.
+        norm: Euclidean ("l2", which published implementations differentiate) or its square ("l2sq", as in the paper).
+        shared_heads: whether head channels count.
+        mesh: see `per_sample_gradients`.
+
     Source: Aljundi et al. 2018, equation 5.
     """
     if norm not in ("l2", "l2sq"):
-        raise ValueError(f"memory_aware_synapses: norm is 'l2' or 'l2sq', got {norm!r}")
+        raise ValueError(f"memory_aware_synapses: norm is {norm!r}; choose l2 or l2sq")
 
     def measure(state: Trained, batch: Example, weights: jax.Array) -> Sums:
         variables, (old, new) = state.variables, _old_and_new(state, batch)
@@ -184,7 +212,7 @@ def memory_aware_synapses(
             square = (jnp.square(heatmaps).sum((0, 1, 2)) * known).sum()
             if norm == "l2sq":
                 return square
-            # The norm has no gradient at zero: an answer that is zero everywhere is sensitive to nothing.
+            # The norm has no gradient at zero; a prediction that is zero everywhere is sensitive to nothing.
             return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
 
         sums = sum_over_samples(jnp.abs, magnitude, variables["params"], batch, weights, mesh=mesh)
@@ -194,18 +222,18 @@ def memory_aware_synapses(
 
 
 def _heatmaps(model: nn.Module, params, variables: Variables, normalise: Normalise, examples: Example) -> jax.Array:
-    """(B, h, w, K) float32 in evaluation mode."""
+    """Computes (B, h, w, K) float32 in evaluation mode."""
     images = normalise(unit_range(examples).image)
     return model.apply({**variables, "params": params}, images, train=False).astype(jnp.float32)
 
 
 def _noise_of(number: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Standard normal noise that belongs to an image, whatever batch and device it is on."""
+    """Draws standard normal noise that belongs to an image, whatever its batch and device."""
     return jax.random.normal(jax.random.fold_in(jax.random.key(0), number.astype(jnp.uint32)), shape)
 
 
 def _old_and_new(state: Trained, batch: Example) -> tuple[jax.Array, jax.Array]:
-    """Masks (K,) float32 of the increment that a state was trained on; without one, all keypoints are new."""
+    """Returns masks (K,) float32 of the increment that a state was trained on; without one, all keypoints are new."""
     keypoints = batch.keypoints.shape[1]
     if "increment" not in state.frozen:
         return jnp.zeros(keypoints, jnp.float32), jnp.ones(keypoints, jnp.float32)
@@ -214,10 +242,12 @@ def _old_and_new(state: Trained, batch: Example) -> tuple[jax.Array, jax.Array]:
 
 
 def of_shared_parameters(importance: Mapping[str, Any], known: jax.Array, *, heads: bool) -> Mapping[str, Any]:
-    """Importances with 0 for parameters that no later step shares.
+    """Sets importances to 0 for parameters that no later step shares.
 
-    known: (K,), above 0 for keypoints learnt so far. Channels of the head that belong to other keypoints are not
-    shared; without `heads`, as where old heads are frozen, no channel is.
+    Args:
+        importance: a tree like the parameters.
+        known: (K,), above 0 for keypoints learnt so far. Head channels of other keypoints are not shared.
+        heads: whether any head channel is shared; none is where old heads are frozen.
     """
     shared = head_channels(importance, known if heads else jnp.zeros_like(known))
     return jax.tree.map(lambda leaf, kept: jnp.where(kept, leaf, jnp.zeros_like(leaf)), importance, shared)

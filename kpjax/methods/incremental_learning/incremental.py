@@ -1,15 +1,15 @@
-"""New keypoints for a trained network whose data are gone (KAMP, arXiv 2503.20248, stage II), and what rivals do there.
+"""KAMP's second stage (arXiv 2503.20248): new keypoints for a trained network whose data are gone, and its baselines.
 
-The old model is the teacher: frozen, in evaluation mode, as are the KA-Nets of the first stage (`association`). Old
-keypoints have no labels. The student starts as a copy of the teacher with new channels in its head, and trains
+The old model is the teacher: frozen, in evaluation mode, like the KA-Nets of the first stage (`association`). Old
+keypoints have no labels. The student starts as a copy of the teacher with new channels in its head, and minimises
 
     l_MP = l_GT + alpha (l_KSD + l_KA)                                                             (equation 4)
 
-on the labels of the new keypoints, the teacher's maps of the old ones, and KA-Net's map of one old keypoint of each
-triple. Its trunk and the new channels of its head move; gradients reach the trunk through the old channels, which stay
-as they are. All three networks see the same augmented image.
+from the labels of the new keypoints, the teacher's maps of the old ones, and KA-Net's map of one old keypoint of each
+triple. Its trunk and the new channels of its head are trained. Gradients reach the trunk through the old channels,
+which do not change. All three networks see the same augmented image.
 
-Rivals are this method with another objective (`incremental_objectives`), and a Tracker where they keep statistics.
+Baselines are this method with another objective (`objectives`), and a `Tracker` where they keep statistics.
 """
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -57,29 +57,29 @@ from kpjax.structures import (
 )
 
 STREAM = "labelled"
-KEPT = ("anchor", "importance")  # trees of the start that terms read as they are
+KEPT = ("anchor", "importance")  # trees of the start that terms read unchanged
 OUTPUTS = ("heatmaps", "coarse", "teacher", "association", "confidence", "parameters", "tracked", *KEPT)
 BALANCE_DECAY = 0.99
 LARGEST_BALANCE = 1e5
 
 
 class Tracker(NamedTuple):
-    """What a rival accumulates from update to update, in the state's field `tracked`."""
+    """Statistics that a baseline accumulates over updates, in the state's field `tracked`."""
 
     init: Callable[[Any, Start], Any]  # (parameters, start) -> tree
     after_update: Callable[..., Any]  # (tree, *, gradient, plain_gradient, old, new) -> tree; old, new: parameters
-    needs_plain_gradient: bool = False  # of the term `new_keypoints` alone; None is handed over otherwise
+    needs_plain_gradient: bool = False  # of the term `new_keypoints` alone; None otherwise
 
 
 class State(NamedTuple):
-    """Of `incremental`."""
+    """The state of `incremental`."""
 
     step: jax.Array
     variables: Variables
     optimizer_state: optax.OptState
     tracked: Any  # a Tracker's; {} without one
     gradient_norms: jax.Array  # (2,) float32, averages of those of new_keypoints and of the rest; 0 if not balanced
-    frozen: Mapping[str, Any]  # increment, and what the terms read of teacher, association, anchor, importance
+    frozen: Mapping[str, Any]  # increment; teacher, association, anchor and importance, if a term reads them
 
 
 def incremental(
@@ -100,46 +100,56 @@ def incremental(
     balance: float | None = None,
     track: Tracker | None = None,
 ) -> Method:
-    """Builds the method; it reads the stream `labelled`, of which the new keypoints have labels.
+    """Builds the method; it reads the stream `labelled`, in which the new keypoints have labels.
 
-    model: with a channel for each keypoint of the whole protocol, K; `points` names them.
-    objective: as `incremental_objective` makes it. Its terms get (outputs, {"labelled": the augmented batch}). Always
-        in outputs are "increment", "parameters" (those in training), "tracked" and "labelled_triples" (B, T). By the
-        names that a term reads: "heatmaps" (B, h, w, K) of the student, "teacher" (B, h, w, K), "association"
-        (B, h, w, T) and beside it "association_peaks" (B, T) of KA-Net's own maps, "confidence" (B, K), "anchor" and
-        "importance" (trees like the parameters), and "coarse" (the student's maps at every depth of a network that has
-        several, the last being "heatmaps"). What no term reads is not computed. `Increment.weights` multiplies terms by
-        name.
-    optimizer: without its learning rate. learning_rate: of the step, one for all or one for each top-level name.
-    association: KA-Net, the same as in the first stage; None is `AssociationNetwork()`.
-    rerender: its map is replaced by the codec's Gaussian at its arg-max.
-    freeze_old_heads: head channels of old keypoints stay bit-identical; those of unknown ones do in any case.
-    freeze_statistics: the student runs on its stored BatchNorm statistics, and keeps them.
-    confidence: which pseudo-labels to believe; None believes all.
-    balance: where given, all terms but `new_keypoints` are multiplied by a factor which holds the norm of their
-        gradient at this multiple of that of `new_keypoints`, both averaged over about 100 steps.
-    track: statistics of the path of the parameters.
+    Terms get (outputs, {"labelled": the augmented batch}). Outputs always have "increment", "parameters" (those in
+    training), "tracked" and "labelled_triples" (B, T). The others are computed only if a term reads them: "heatmaps"
+    (B, h, w, K) of the student; "teacher" (B, h, w, K); "association" (B, h, w, T), and with it "association_peaks" (B,
+    T) of KA-Net's own maps; "confidence" (B, K); "anchor" and "importance" (trees like the parameters); "coarse" (the
+    student's maps at every depth of a network that has several, the last being "heatmaps").
 
-    start: `teacher`, the old model's variables, from which the student is copied; without it `variables`, or a fresh
-    network. With a teacher the new channels of the head are drawn afresh. `increment`, by default as `increment_of`
-    says. `association`, the first stage's variables, see `checked_association`. `anchor`, `importance`. Raises
-    InputError from `init` for a tree that a term reads and the start lacks, and ValueError for an unknown name.
+    `predict` sets maps of keypoints that are neither old nor new to 0, and so their scores.
 
-    predict: maps of keypoints that are neither old nor new are 0, and so are their scores.
+    Args:
+        model: with a channel for each keypoint of the whole protocol, K.
+        skeleton: the K keypoints.
+        objective: as of `incremental_objective`. `Increment.weights` multiplies its terms by name.
+        codec: encodes labels and decodes predictions.
+        optimizer: without its learning rate.
+        learning_rate: of the step, one for all or one for each top-level name.
+        augment: applied to the batch on the device.
+        normalise: images in [0, 1] -> the model's input.
+        association: KA-Net, the same as in the first stage; None is `AssociationNetwork()`.
+        rerender: whether the codec's Gaussian at its arg-max replaces KA-Net's map.
+        freeze_old_heads: whether head channels of old keypoints stay bit-identical; those of unknown ones always do.
+        freeze_statistics: whether the student runs on its stored BatchNorm statistics and keeps them.
+        confidence: weights of pseudo-labels; None accepts all.
+        balance: multiplies all terms but `new_keypoints` by a factor that holds the norm of their gradient at this
+            multiple of that of `new_keypoints`, both averaged over about 100 steps. None: no factor.
+        track: statistics of the parameters' path.
+
+    Returns:
+        The method. start: `teacher`, the old model's variables, from which the student is copied, with new channels of
+        the head at random; without it `variables`, or a fresh network. `increment`, by default as in `increment_of`.
+        `association`, the first stage's variables, see `checked_association`. `anchor`, `importance`.
+
+    Raises:
+        ValueError: a term reads an unknown output.
+        InputError: from `init`, if the start lacks a tree that a term reads.
     """
     read = views(objective)
     if unknown := sorted(read - set(OUTPUTS)):
-        raise ValueError(f"incremental has no output {unknown[0]!r}; its terms may read {', '.join(OUTPUTS)}")
+        raise ValueError(f"incremental: a term reads {unknown[0]!r}; choose from {', '.join(OUTPUTS)}")
     ka_net = association or AssociationNetwork()
-    doubted = confidence is not None and "confidence" in read
-    taught = "teacher" in read or "association" in read or doubted
+    weighs = confidence is not None and "confidence" in read
+    needs_teacher = "teacher" in read or "association" in read or weighs
     keypoints = len(skeleton.names)
     new_alone = {name: term for name, term in objective.items() if name == NEW_KEYPOINTS}
     others = without(objective, *new_alone)
     separate = balance is not None or (track is not None and track.needs_plain_gradient)
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        required = {"teacher": taught, "association": "association" in read} | {name: name in read for name in KEPT}
+        required = {"teacher": needs_teacher} | {name: name in read for name in ("association", *KEPT)}
         given = {name: needed(start, name) for name, wanted in required.items() if wanted}
         images = jnp.zeros((1, *streams[STREAM].image.shape[1:]), jnp.float32)
         step = jax.tree.map(jnp.asarray, increment_of(start, keypoints))
@@ -150,7 +160,7 @@ def incremental(
         else:
             variables = initial_variables(model, named_key(key, "model"), images, start)
         frozen = {"increment": step} | given
-        if taught:
+        if needs_teacher:
             frozen["teacher"] = {name: given["teacher"][name] for name in fresh}
         if "association" in read:
             nets = initial_association(
@@ -161,12 +171,12 @@ def incremental(
         return State(jnp.int32(0), variables, optimizer.init(params), tracked, jnp.zeros(2, jnp.float32), frozen)
 
     def frozen_outputs(state: State, view: Example) -> dict[str, Any]:
-        """All that does not depend on the parameters in training."""
+        """Returns all outputs that do not depend on the parameters in training."""
         step = increment_of(state.frozen, keypoints)
         outputs = {"increment": step, "tracked": state.tracked, "labelled_triples": labelled_triples(
             codec, view, step.triples)} | {name: state.frozen[name] for name in KEPT if name in read}
         images = normalise(view.image)
-        if taught:
+        if needs_teacher:
             teacher = state.frozen["teacher"]
             features, outputs["teacher"] = answered(model, teacher, images)
         if "association" in read:
@@ -174,14 +184,14 @@ def incremental(
             outputs["association"] = rerendered(codec, maps) if rerender else maps
             outputs["association_peaks"] = maps.max((1, 2))
         outputs["confidence"] = jnp.ones((view.image.shape[0], keypoints), jnp.float32)
-        if doubted:
+        if weighs:
             outputs["confidence"] = confidence(
                 lambda moved: answered(model, teacher, normalise(moved))[1], view.image, outputs["teacher"],
                 step.threshold)
         return jax.lax.stop_gradient(outputs)
 
     def student(params, statistics, images):
-        """Outputs of the network in training, and its statistics afterwards."""
+        """Returns the outputs of the network in training, and its statistics afterwards."""
         if not read & {"heatmaps", "coarse"}:
             return {}, statistics
         method = "all_heatmaps" if "coarse" in read else None
@@ -199,7 +209,7 @@ def incremental(
             state.variables["params"], step.new if freeze_old_heads else jnp.maximum(step.old, step.new))
 
         def losses(params):
-            """((new_keypoints, the rest), (metrics, statistics)), both weighted."""
+            """Returns ((new_keypoints, the rest), (metrics, statistics)), both weighted."""
             answers, statistics = student(params, state.variables["batch_stats"], normalise(seen[STREAM].image))
             outputs = given | answers | {"parameters": params}
             plain, parts = total(new_alone, outputs, seen, step.weights)
@@ -252,10 +262,10 @@ def incremental(
 
 
 def _balanced(ratio: float, norms: jax.Array, plain, rest, step: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(averages of the two gradients' norms, the factor of the rest's). The first steps average over all so far."""
+    """Returns averages of the two gradients' norms, and the rest's factor. The first steps average over all so far."""
     share = jnp.maximum(1 - BALANCE_DECAY, 1 / (step.astype(jnp.float32) + 1))
     now = jnp.stack([optax.tree.norm(plain), optax.tree.norm(rest)])
     norms = norms + share * (now - norms)
-    # At the first step the student is its teacher, and there may be nothing to balance.
+    # At the first step the student equals its teacher, and there may be nothing to balance.
     factor = ratio * norms[0] / jnp.maximum(norms[1], 1e-12)
     return norms, jnp.minimum(factor, LARGEST_BALANCE)

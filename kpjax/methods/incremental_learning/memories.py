@@ -1,13 +1,15 @@
-"""Riemannian walk (Chaudhry et al. 2018): a parameter matters by its Fisher information and by how much it has
-lowered the loss on the way that it took.
+"""Trackers of `incremental` for two baselines with a memory of their own: the Riemannian walk, and AFEC.
 
-Two implementations have been published and differ; both are here as trackers of `incremental`, each with
-a function for the end of a step that gives what the next step starts from:
+Riemannian walk (Chaudhry et al. 2018): a parameter matters by its Fisher information and by its contribution to the
+decrease of the loss. Two published implementations differ; both are here. A function for the end of a step returns the
+start of the next one:
 
     tracked, importance = walk.end_of_step(state.tracked, params=..., fisher=...)
     next_start = {"tracked": tracked, "importance": importance, "anchor": params, ...}
 
 The penalty of the next step is sum_i importance_i (parameter_i - anchor_i)², without a factor 1/2.
+
+AFEC (Wang et al. 2021), active forgetting: a second penalty, towards a network that has learnt the new keypoints alone.
 """
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -15,22 +17,29 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from kpjax.losses.continual import Walk, fuse, path_on, path_score, start_walk, walk_importance, walk_on
+from kpjax.losses.continual import Walk, fused_importance, path_on, path_score, start_walk, walk_importance, walk_on
 from kpjax.methods.incremental_learning.incremental import State, Tracker
 from kpjax.methods.incremental_learning.step_spec import needed
 from kpjax.structures import Metrics, Start, Trained, Variables
 
 
+def _zeros(params) -> Any:
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), params)
+
+
+# The Riemannian walk
+
+
 class RiemannianWalk(NamedTuple):
-    """One form of the walk."""
+    """A published form of the walk."""
 
     tracker: Tracker
     end_of_step: Callable[..., tuple[Any, Any]]  # (tracked, *, params, fisher) -> (tracked, importance)
-    needs_fisher: bool  # whether `end_of_step` reads `fisher`, the importance by `importance.fisher`
+    needs_fisher: bool  # whether `end_of_step` reads `fisher`, measured by `importance.fisher`
 
 
 class PathIntegral(NamedTuple):
-    """What `walk_by_path` tracks. Trees like the parameters, float32."""
+    """Statistics that `walk_by_path` tracks. Trees like the parameters, float32."""
 
     path: Any  # of this step: minus gradient times movement, summed over updates
     score: Any  # of the steps before
@@ -38,12 +47,22 @@ class PathIntegral(NamedTuple):
     begin: Any  # the parameters that this step began with
 
 
-def walk_by_updates(*, decay: float = 0.9, epsilon: float = 0.01, clip: bool = True) -> RiemannianWalk:
-    """The form of the code of CPR (Cha et al. 2021) and AFEC: everything is collected while training.
+def _continued(kind: type, start: Start) -> Any:
+    """Returns what the step before tracked (in a file it may have become a plain mapping); None in the first step."""
+    tracked = start.get("tracked")
+    return kind(**tracked) if isinstance(tracked, Mapping) else tracked
 
-    After every update with the gradient g that was applied, penalties included, and the movement d:
-    F <- decay g² + (1 - decay) F and S <- S - g d / (F d² / 2 + epsilon). At the end of a step S is halved.
-    clip: negative scores count as 0 in the importance F + S; the walk itself goes on with them.
+
+def walk_by_updates(*, decay: float = 0.9, epsilon: float = 0.01, clip: bool = True) -> RiemannianWalk:
+    """Builds the form of the code of CPR (Cha et al. 2021) and AFEC: everything is collected while training.
+
+    After every update with the gradient g as applied, penalties included, and the movement d: F <- decay g² + (1 -
+    decay) F and S <- S - g d / (F d² / 2 + epsilon). At the end of a step S is halved.
+
+    Args:
+        decay: weight of the new square.
+        epsilon: added to the denominator.
+        clip: whether negative scores count as 0 in the importance F + S; the walk itself keeps them.
     """
 
     def init(params, start: Start) -> Walk:
@@ -61,11 +80,14 @@ def walk_by_updates(*, decay: float = 0.9, epsilon: float = 0.01, clip: bool = T
 
 
 def walk_by_path(*, epsilon: float = 0.1) -> RiemannianWalk:
-    """The form of FACIL (Masana et al. 2022): Fisher information from a pass at the end of a step, and a path integral.
+    """Builds the form of FACIL (Masana et al. 2022): Fisher information from a pass per step, and a path integral.
 
-    After every update w <- w - g d, with g the gradient of the new keypoints' loss alone. At the end of a step
-    F <- (F + F_step) / 2, S <- (S + max(0, w / (F m² + epsilon))) / 2, and w <- 0, with m the movement since the
-    step began; both means start from zeros. The importance is F + S.
+    After every update w <- w - g d, with g the gradient of the new keypoints' loss alone. At the end of a step, with m
+    the movement since it began:
+
+        F <- (F + F_step) / 2;    S <- (S + max(0, w / (F m² + epsilon))) / 2;    w <- 0
+
+    Both means start from zeros. The importance is F + S.
     """
 
     def init(params, start: Start) -> PathIntegral:
@@ -77,32 +99,23 @@ def walk_by_path(*, epsilon: float = 0.1) -> RiemannianWalk:
         return tracked._replace(path=path_on(tracked.path, plain_gradient, old, new))
 
     def end_of_step(tracked: PathIntegral, *, params, fisher) -> tuple[PathIntegral, Any]:
-        fused = fuse(tracked.fisher, fisher, rule="half")
+        fused = fused_importance(tracked.fisher, fisher, rule="half")
         score = path_score(tracked.path, tracked.score, fused, params, tracked.begin, epsilon=epsilon)
         return PathIntegral(_zeros(params), score, fused, params), jax.tree.map(jnp.add, fused, score)
 
     return RiemannianWalk(Tracker(init, after_update, needs_plain_gradient=True), end_of_step, needs_fisher=True)
 
 
-def _continued(kind: type, start: Start) -> Any:
-    """What the step before tracked, which may have become a plain mapping in a file; None in the first step."""
-    tracked = start.get("tracked")
-    return kind(**tracked) if isinstance(tracked, Mapping) else tracked
+
+# AFEC: active forgetting with the expanded copy's parameters and importances
 
 
-def _zeros(params) -> Any:
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), params)
-
-
-# AFEC, active forgetting (Wang et al. 2021): a second pull, towards a network that has learnt the new keypoints alone
-
-
-# What is tracked: `anchor`, theta_e; `importance`, F_e, like it; `copy`, the rest of the expanded copy's state.
+# `anchor`, theta_e; `importance`, F_e, a tree like it; `copy`, the rest of the expanded copy's state
 Expanded = Mapping[str, Any]
 
 
 def adaptive_consolidation() -> Tracker:
-    """Keeps what `start['expanded']` holds; `train_expanded` changes it between epochs.
+    """Builds a tracker that keeps `start['expanded']`, which `train_expanded` changes between epochs.
 
     Raises InputError from the method's `init` if the start has no `expanded`.
     """
@@ -119,16 +132,15 @@ def adaptive_consolidation() -> Tracker:
 
 
 def expanded_copy(state: State, importance: Any = None) -> Expanded:
-    """The tree to track, from a state of the expanded copy's method; without an importance its pull is 0."""
+    """Builds the tree to track, from a state of the expanded copy's method; without an importance its pull is 0."""
     params = state.variables["params"]
-    if importance is None:
-        importance = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), params)
+    importance = _zeros(params) if importance is None else importance
     rest = {name: tree for name, tree in state.variables.items() if name != "params"}
     return {"anchor": params, "importance": importance, "copy": state._replace(variables=rest)}
 
 
 def expanded_variables(tracked: Expanded) -> Variables:
-    """The expanded copy's network, from which its next step starts."""
+    """Returns the expanded copy's network, from which its next step starts."""
     return {"params": tracked["anchor"], **tracked["copy"].variables}
 
 
@@ -139,16 +151,19 @@ def train_expanded(
     epoch_steps: int,
     every: int = 5,
 ) -> Callable[[State, int], State]:
-    """The function to give to `fit` as `between=(epoch_steps, ...)`: one epoch of the expanded copy.
+    """Builds the function to pass to `fit` as `between=(epoch_steps, ...)`: one epoch of the expanded copy.
 
-    update: (state of the copy, number of the step) -> the state after one update on that step's batch; it may donate
-    the state. importance_of: the Fisher information of a network, a tree like its parameters; it is measured after
-    every `every`-th epoch, the first one included.
+    Args:
+        update: (state of the copy, number of the step) -> the state after one update on that step's batch; it may
+            donate the state.
+        importance_of: a network -> its Fisher information, a tree like its parameters.
+        epoch_steps: steps of an epoch.
+        every: epochs between measurements of the importance, the first epoch included.
     """
 
     def between(state: State, step: int) -> State:
         tracked = state.tracked
-        # Copied, since an update may donate its state, and the main network's is still in use.
+        # An update may donate its state, and the main network's is still in use.
         copy: State = jax.tree.map(jnp.copy, tracked["copy"]._replace(variables=expanded_variables(tracked)))
         for number in range(step, step + epoch_steps):
             copy, _ = update(copy, number)

@@ -1,7 +1,7 @@
-"""Terms and objectives of `incremental`: KAMP's (arXiv 2503.20248, equation 4), its rivals' and its controls'.
+"""Terms and objectives of `incremental`: KAMP's (arXiv 2503.20248, equation 4), its baselines' and its controls'.
 
-A variant is a mapping of a few of these terms. Every term is named after what it is in the formulas; the weights are 1
-and stand in `Increment.weights` by name, so that one compiled program serves all weights:
+A variant is a mapping of a few of these terms. Each is named after its symbol in the formulas. Weights are 1 here and
+stand in `Increment.weights` by name, so that one compiled program serves all weights:
 
     KAMP               new_keypoints + alpha (distillation + association)
     LWF                new_keypoints + lambda distillation         (across channels)
@@ -41,10 +41,15 @@ def incremental_objective(
     mode: Mode = "lines",
     temperature: float = 1.0,
 ) -> Objective:
-    """KAMP, and with fewer terms its ablations: `new_keypoints`, `distillation`, `association`.
+    """Builds KAMP, and with fewer terms its ablations: `new_keypoints`, `distillation`, `association`.
 
-    distillation: "mse" is the control, "channel" LWF (with its own temperature of 2), None for `ka_only` or plain
-    finetuning. half: of the squared errors. reduction, mode, temperature: see `spatial_distillation`.
+    Args:
+        codec: renders the targets.
+        distillation: "mse" is the control, "channel" LWF (with its own temperature of 2), None for `ka_only` or plain
+            finetuning.
+        association: whether the objective has l_KA.
+        half: whether the squared errors have a factor 1/2.
+        reduction, mode, temperature: see `spatial_distillation`.
     """
     spatial = {"reduction": reduction, "mode": mode, "temperature": temperature}
     terms = {NEW_KEYPOINTS: new_keypoints_term(codec, half)}
@@ -58,7 +63,7 @@ def incremental_objective(
 
 
 def new_keypoints_term(codec: Codec, half: bool = True) -> Term:
-    """l_GT: the mean over new keypoints, images and cells of (1/2) (w (y - t))², unlabelled ones in the denominator."""
+    """Builds l_GT: the mean over new keypoints, images and cells of (1/2) (w (y - t))², unlabelled ones included."""
 
     def loss(outputs, streams):
         targets, weights = codec.encode(streams["labelled"])
@@ -73,10 +78,16 @@ def coarse_term(
     *, image_size: tuple[int, int], heatmap_size: tuple[int, int], grid: Grid = "index",
     kernels: Sequence[int] = KERNELS, levels: int = 4, coarse_weight: float = 0.25,
 ) -> Term:
-    """l_GT of every level of a network that predicts several (RSN), in the place of `new_keypoints_term`.
+    """Builds l_GT of every level of a network that predicts several (RSN), in the place of `new_keypoints_term`.
 
-    Sizes are (height, width). The other arguments, and how squared errors of levels add up: see `coarse_to_fine`, here
-    over new keypoints only and without a choice of the hardest. Coarse levels of old keypoints have no teacher.
+    Squared errors of levels add up as in `coarse_to_fine`, over new keypoints only and without `hardest`. Coarse levels
+    of old keypoints have no teacher.
+
+    Args:
+        image_size, heatmap_size: (height, width).
+        grid: the map from image to heatmap coordinates.
+        kernels: see `coarse_to_fine_targets`.
+        levels, coarse_weight: see `coarse_to_fine`.
     """
 
     def loss(outputs, streams):
@@ -93,7 +104,12 @@ def coarse_term(
 def spatial_distillation_term(
     *, reduction: Reduction = "element_mean", mode: Mode = "lines", temperature: float = 1.0, filtered: bool = False
 ) -> Term:
-    """l_KSD (equation 5) of all old channels. filtered: pseudo-labels that are not believed are left out."""
+    """Builds l_KSD (equation 5) of all old channels.
+
+    Args:
+        reduction, mode, temperature: see `spatial_distillation`.
+        filtered: whether rejected pseudo-labels are left out.
+    """
 
     def loss(outputs, streams):
         del streams
@@ -105,7 +121,7 @@ def spatial_distillation_term(
 
 
 def mse_distillation_term(half: bool = True) -> Term:
-    """The control of l_KSD: (1/2) the mean squared difference on all old channels."""
+    """Builds the control of l_KSD: (1/2) the mean squared difference on all old channels."""
 
     def loss(outputs, streams):
         del streams
@@ -115,7 +131,7 @@ def mse_distillation_term(half: bool = True) -> Term:
 
 
 def channel_distillation_term(temperature: float = 2.0) -> Term:
-    """l_LWF: across the old channels at every cell. With a single old keypoint it teaches nothing."""
+    """Builds l_LWF: across the old channels at every cell. With a single old keypoint it teaches nothing."""
 
     def loss(outputs, streams):
         del streams
@@ -129,12 +145,16 @@ def association_term(
     *, loss: Literal["spatial", "mse"] = "spatial", reduction: Reduction = "element_mean", mode: Mode = "lines",
     temperature: float = 1.0, gate: float | None = None,
 ) -> Term:
-    """l_KA: the student's channel of each triple's old keypoint follows KA-Net's map.
+    """Builds l_KA: the student's channel of each triple's old keypoint follows KA-Net's map.
 
-    Images without both new keypoints, triples of weight 0 and pseudo-labels that are not believed are left out of the
-    mean; 0 if none remains.
-    gate: heatmap pixels. Where KA-Net's arg-max is that far or further from the teacher's and its peak is no higher, it
-    is left out, too.
+    Images without both new keypoints, triples of weight 0 and rejected pseudo-labels are left out of the mean; 0 if
+    none remains.
+
+    Args:
+        loss: "spatial" or "mse".
+        reduction, mode, temperature: see `spatial_distillation`.
+        gate: heatmap pixels. KA-Net's map is left out too where its arg-max is that far or further from the teacher's
+            and its peak is no higher.
     """
     compare = _comparison(loss, reduction, mode, temperature)
 
@@ -147,7 +167,7 @@ def association_term(
 
 
 def _agreeing(outputs, gate: float):
-    """(B, T) float32: 1 where KA-Net's answer is near the teacher's or the surer of the two."""
+    """Returns (B, T) float32: 1 where KA-Net's arg-max is near the teacher's or its peak the higher of the two."""
     own, height = decode_argmax(channels(outputs["teacher"], outputs["increment"].triples[:, 0]))
     found, _ = decode_argmax(outputs["association"])
     near = jnp.square(found - own).sum(-1) < gate**2
@@ -158,7 +178,13 @@ def self_training_term(
     codec: Codec, *, loss: Literal["spatial", "mse"] = "spatial", reduction: Reduction = "element_mean",
     mode: Mode = "lines", temperature: float = 1.0,
 ) -> Term:
-    """The control of l_KA: the same term with Gaussians at the teacher's own arg-max in the place of KA-Net's."""
+    """Builds the control of l_KA: the same term with Gaussians at the teacher's own arg-max in place of KA-Net's maps.
+
+    Args:
+        codec: renders the Gaussians.
+        loss: "spatial" or "mse".
+        reduction, mode, temperature: see `spatial_distillation`.
+    """
     compare = _comparison(loss, reduction, mode, temperature)
 
     def of(outputs, streams):
@@ -170,9 +196,9 @@ def self_training_term(
 
 
 def _comparison(loss: str, reduction: Reduction, mode: Mode, temperature: float):
-    """(outputs, maps (B, h, w, T), weights (B, T)) -> how far the triples' old channels are from the maps."""
+    """Builds (outputs, maps (B, h, w, T), weights (B, T)) -> distance of the triples' old channels from the maps."""
     if loss not in ("spatial", "mse"):
-        raise ValueError(f"loss {loss!r}: spatial or mse")
+        raise ValueError(f"loss is {loss!r}; choose spatial or mse")
 
     def compare(outputs, maps, passes=None):
         step = outputs["increment"]
@@ -188,10 +214,10 @@ def _comparison(loss: str, reduction: Reduction, mode: Mode, temperature: float)
 
 
 def penalty_term(half: bool = True, tracked: bool = False) -> Term:
-    """(1/2) sum F (theta - theta*)²: parameters stay where an earlier network had them, the more they mattered to it.
+    """Builds (1/2) sum F (theta - theta*)²: parameters stay near those of an earlier network, weighted by importance.
 
-    half: False leaves the factor out (Riemannian walk). theta* and F are `anchor` and `importance` of the start; with
-    `tracked` they are entries of those names of what the Tracker keeps, which change during the step (AFEC).
+    half: False leaves the factor out (Riemannian walk). theta* and F are `anchor` and `importance` of the start. With
+    `tracked` they are entries of those names in the Tracker's tree, which change during the step (AFEC).
     """
 
     def loss(outputs, streams):
@@ -203,7 +229,7 @@ def penalty_term(half: bool = True, tracked: bool = False) -> Term:
 
 
 def entropy_term(mode: Literal["lines", "joint", "channel"] = "lines") -> Term:
-    """-H of the new channels, in [-1, 0]: answers stay broad (CPR, Cha et al. 2021). beta is its weight."""
+    """Builds -H of the new channels, in [-1, 0]: predictions stay broad (CPR, Cha et al. 2021). beta is its weight."""
 
     def loss(outputs, streams):
         del streams

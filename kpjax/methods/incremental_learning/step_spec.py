@@ -1,7 +1,7 @@
 """One step of a protocol that adds keypoints to a network, as arrays: one compiled program serves every step.
 
-The network has a channel for each keypoint of the whole protocol from the start. What a step calls old, new and not
-yet known are masks over channels, and a head grows by drawing the channels of the new keypoints afresh.
+The network has a channel for each keypoint of the whole protocol from the start. Old, new and unknown keypoints of a
+step are masks over channels. A head grows by redrawing the channels of the new keypoints.
 """
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,19 +13,19 @@ import numpy as np
 from kpjax.errors import InputError
 from kpjax.structures import Start
 
-BELIEVE_ALL = float(np.finfo(np.float32).max)  # a threshold that no doubt exceeds; states hold finite numbers only
+BELIEVE_ALL = float(np.finfo(np.float32).max)  # a threshold above every uncertainty; states hold finite numbers only
 NEW_CHANNEL_DEVIATION = 1e-3  # of the weights that a new keypoint's channel starts with
 
 
 class Increment(NamedTuple):
-    """What one step of a protocol is. K keypoints in the whole protocol; T triples, the same number in every step."""
+    """One step of a protocol: K keypoints in the whole protocol; T triples, the same number in every step."""
 
     old: jax.Array  # (K,) float32 in {0, 1}, keypoints of earlier steps
     new: jax.Array  # (K,) float32 in {0, 1}, keypoints that are labelled in this step
-    triples: jax.Array  # (T, 3) int32, rows (old, new, new); a single new keypoint stands twice
+    triples: jax.Array  # (T, 3) int32, each (old, new, new); a single new keypoint stands twice
     triple_weights: jax.Array  # (T,) float32, of triples among each other; 0 leaves one out
-    threshold: jax.Array  # (K,) float32, the greatest doubt at which an old keypoint's pseudo-label is believed
-    weights: Mapping[str, jax.Array]  # () float32 by name of a term of the objective, which it multiplies
+    threshold: jax.Array  # (K,) float32, the largest uncertainty of an accepted pseudo-label
+    weights: Mapping[str, jax.Array]  # () float32, factors of the objective's terms by name
 
 
 def increment(
@@ -39,15 +39,22 @@ def increment(
     triple_weights: Sequence[float] | None = None,
     threshold: Sequence[float] | float = BELIEVE_ALL,
 ) -> Increment:
-    """An Increment in numpy, from numbers of keypoints.
+    """Builds an Increment in numpy from indices of keypoints.
 
-    keypoints: K. triples: (old, new, new), or (old, new) for a single new keypoint. slots: T, at least the number of
-    triples; those left over have weight 0, so that steps with few and many triples share a program.
-    weights: by name of term, 1 where absent. The steps that are to share a program must name the same ones.
-    triple_weights: one for each triple, 1 if not given. threshold: one or K, see `pseudo_label_confidence`; if not
-    given, every pseudo-label is believed.
-    Raises InputError for a number out of range, a keypoint that is both old and new, no new keypoint, more triples than
-    slots, or a triple that is not of one old and one or two new keypoints.
+    Args:
+        keypoints: K.
+        old: keypoints of earlier steps.
+        new: keypoints that are labelled in this step.
+        triples: (old, new, new), or (old, new) for a single new keypoint.
+        slots: T, at least the number of triples. Those left over have weight 0, so that steps with few and many triples
+            share a program.
+        weights: by name of term, 1 where absent. Steps that share a program must name the same ones.
+        triple_weights: one for each triple, 1 if not given.
+        threshold: one or K, see `pseudo_label_confidence`; if not given, every pseudo-label is accepted.
+
+    Raises:
+        InputError: an index is out of range, a keypoint is both old and new, none is new, there are more triples than
+            slots, or a triple is not one old keypoint and one or two new ones.
     """
     old, new = [int(k) for k in old], [int(k) for k in new]
     if wrong := [k for k in (*old, *new) if not 0 <= k < keypoints]:
@@ -58,29 +65,37 @@ def increment(
         raise InputError("increment: no keypoint is new; a step introduces at least one")
     if len(triples) > slots:
         raise InputError(f"increment: {len(triples)} triples for {slots} slots; give as many slots as triples")
-    rows = np.zeros((slots, 3), np.int32)
+    stacked = np.zeros((slots, 3), np.int32)
     for slot, triple in enumerate(triples):
         if len(triple) not in (2, 3) or triple[0] not in old or not set(triple[1:]) <= set(new):
             raise InputError(f"increment: triple {tuple(triple)} is not an old keypoint and one or two new ones; "
                              f"old are {old}, new are {new}")
-        rows[slot] = (*triple, triple[-1])[:3]
+        stacked[slot] = (*triple, triple[-1])[:3]
     given = np.ones(len(triples)) if triple_weights is None else np.asarray(triple_weights, np.float32)
     if given.shape != (len(triples),) or (given < 0).any():
-        raise InputError(f"increment: triple_weights must be {len(triples)} numbers, 0 or more, got {given}")
+        raise InputError(f"increment: triple_weights are {given}; give {len(triples)} numbers, 0 or more")
     of_slots = np.zeros(slots, np.float32)
     of_slots[:len(triples)] = given
     indices = np.arange(keypoints)
     return Increment(
-        old=np.isin(indices, old).astype(np.float32), new=np.isin(indices, new).astype(np.float32), triples=rows,
+        old=np.isin(indices, old).astype(np.float32), new=np.isin(indices, new).astype(np.float32), triples=stacked,
         triple_weights=of_slots, threshold=np.broadcast_to(np.float32(threshold), (keypoints,)).copy(),
         weights={name: np.float32(weight) for name, weight in (weights or {}).items()})
 
 
 def increment_of(tree: Mapping[str, Any], keypoints: int, slots: int = 1) -> Increment:
-    """The `increment` of a start or of a state's `frozen`, which may have become a plain mapping in a file.
+    """Returns the `increment` of a start or of a state's `frozen`, which may have become a plain mapping in a file.
 
-    If there is none, the first half of the keypoints is old, the rest new, and the only triple is the first old
-    keypoint with the first two new ones. Raises InputError if it is for another number of keypoints.
+    Without one, the first half of the keypoints is old and the rest new; the only triple is the first old keypoint with
+    the first two new ones.
+
+    Args:
+        tree: the start or the frozen trees.
+        keypoints: K.
+        slots: number of triples if there is no increment.
+
+    Raises:
+        InputError: it is for another number of keypoints.
     """
     found = tree.get("increment")
     if found is None:
@@ -95,7 +110,7 @@ def increment_of(tree: Mapping[str, Any], keypoints: int, slots: int = 1) -> Inc
 
 
 def needed(start: Start, name: str) -> Any:
-    """A tree of a start. Raises InputError that names the one that is missing."""
+    """Returns a tree of a start. Raises InputError that names a missing one."""
     if name not in start:
         raise InputError(f"start: {name!r} is missing; this method continues from it, and got {sorted(start)}")
     return start[name]
@@ -105,11 +120,11 @@ def needed(start: Start, name: str) -> Any:
 
 
 def head_channels(params: Mapping[str, Any], chosen: jax.Array) -> dict[str, Any]:
-    """Which parameters belong to the chosen keypoints' channels of the head, and what is shared: a tree of bools.
+    """Marks parameters of the chosen keypoints' head channels, and shared parameters, in a tree of bools.
 
-    params: of a KeypointNetwork. chosen: (K,), above 0 where chosen. A leaf of `head` whose last axis has length K
-    holds a channel for each keypoint along it, and is marked by channel. Every other leaf is shared and marked as True:
-    the trunk, and the hidden layers of a head of several layers, whose width must therefore not be K.
+    A leaf of `head` whose last axis has length K holds a channel for each keypoint along it, and is marked by channel.
+    Every other leaf is shared and marked True: the trunk, and the hidden layers of a head, whose width must therefore
+    not be K. params: of a KeypointNetwork. chosen: (K,), above 0 where chosen.
     """
     keypoints = chosen.shape[0]
 
@@ -123,13 +138,22 @@ def head_channels(params: Mapping[str, Any], chosen: jax.Array) -> dict[str, Any
 
 
 def with_new_channels(key: jax.Array, variables: Mapping[str, Any], fresh: Mapping[str, Any], new: jax.Array):
-    """Variables whose head channels of the new keypoints are drawn afresh; all else is as in `variables`.
+    """Redraws the head channels of the new keypoints.
 
-    Weights are N(0, 0.001²); biases and whatever else a channel has (of a normalisation, its statistics too) are as in
-    `fresh`, the model's own initial variables. new: (K,), above 0 where new.
+    Weights are N(0, 0.001²). Biases, and whatever else a channel has (of a normalisation, its statistics too), come
+    from `fresh`.
+
+    Args:
+        key: of the weights.
+        variables: of the trained network.
+        fresh: the model's own initial variables.
+        new: (K,), above 0 where new.
+
+    Returns:
+        The variables; all other entries are those of `variables`.
     """
 
-    def drawn(collection):
+    def redrawn(collection):
         keep = head_channels(variables[collection], 1 - new)
         flat, tree = jax.tree.flatten(fresh[collection])
         keys = jax.random.split(key, max(len(flat), 1))
@@ -137,4 +161,4 @@ def with_new_channels(key: jax.Array, variables: Mapping[str, Any], fresh: Mappi
                   for one, leaf in zip(keys, flat, strict=False)]
         return jax.tree.map(jnp.where, keep, variables[collection], jax.tree.unflatten(tree, values))
 
-    return {collection: drawn(collection) for collection in ("params", "batch_stats")}
+    return {collection: redrawn(collection) for collection in ("params", "batch_stats")}

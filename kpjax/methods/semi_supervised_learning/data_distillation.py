@@ -1,8 +1,11 @@
-"""Data distillation (Radosavovic et al. 2018): pseudo-labels from one network's answers under several transforms.
+"""Data distillation (Radosavovic et al. 2018): pseudo-labels from one network's predictions under several transforms.
 
-Three steps: a network that was trained on the labelled images predicts every unlabelled one under flips and zooms, and
-the heatmaps, brought back, are averaged; a threshold on their peaks decides which keypoints become labels; a new
-network is trained on both sets. Here are the first two, the third is supervised training on a source of other labels.
+1. A network trained on the labelled images predicts every unlabelled one under flips and zooms. The heatmaps are
+transformed back and averaged.
+2. A threshold on their peaks decides which keypoints become labels.
+3. A new network is trained on both sets.
+
+The first two are here; the third is supervised training on a source of other labels.
 """
 import itertools
 import math
@@ -24,17 +27,25 @@ def distilled_predict(
     model: nn.Module, codec: Codec, normalise: Normalise, skeleton: Skeleton, *,
     scales: tuple[float, ...] = (0.75, 1.0, 1.25), flip: bool = True,
 ) -> Callable[[Trained, Example], Prediction]:
-    """A `predict` that averages the heatmaps of every image under all scales, each plain and mirrored.
-
-    scales: zooms about the middle of the image. flip: whether to mirror too, with the names of left and right points
-    exchanged; without effect for a skeleton that has no flip permutation.
+    """Builds a `predict` that averages the heatmaps of every image under all scales, each plain and mirrored.
 
     Every transform is undone on the heatmaps by the map that moved the image, whatever the grid of the codec. A cell
-    that a transform pushed out of the frame is averaged over the others. One pass of the network for each transform,
-    in evaluation mode, one after the other. Raises InputError for a scale that is not positive, or none.
+    that a transform pushed out of the frame is averaged over the others. Each transform costs one pass of the network
+    in evaluation mode, one after the other.
+
+    Args:
+        model: `apply(variables, images (B, H, W, 3), train=...)` -> heatmaps (B, h, w, K).
+        codec: decodes the average.
+        normalise: images in [0, 1] -> the model's input.
+        skeleton: its `flip` exchanges left and right keypoints of mirrored images.
+        scales: zooms about the centre of the image.
+        flip: whether to mirror too; without effect if the skeleton has no flip permutation.
+
+    Raises:
+        InputError: there is no scale, or one is not positive.
     """
     if not scales or not all(math.isfinite(scale) and scale > 0 for scale in scales):
-        raise InputError(f"data distillation: scales are {tuple(scales)}; give at least one, each more than 0")
+        raise InputError(f"data distillation: scales are {tuple(scales)}; give at least one, each greater than 0")
     mirrors = (False, True) if flip and skeleton.flip else (False,)
     partners = np.array(skeleton.flip or range(len(skeleton.names)))
 
@@ -52,7 +63,7 @@ def distilled_predict(
             frame = jnp.ones((1, *heatmaps.shape[1:3], 1), jnp.float32)
             summed += geometry.warp_heatmaps(heatmaps, back, codec.to_heatmap)
             covered += geometry.warp_heatmaps(frame, back, codec.to_heatmap)
-        # Of a cell that no transform shows there is nothing to average; its sum is 0 too.
+        # A cell that no transform shows has a sum of 0 too.
         average = summed / jnp.maximum(covered, 1e-3)
         keypoints, scores = codec.decode(average)
         return Prediction(keypoints, scores, (average,))
@@ -61,10 +72,10 @@ def distilled_predict(
 
 
 def matching_threshold(peaks: np.ndarray, labelled_visible: np.ndarray) -> float:
-    """The threshold at which an unlabelled image keeps as many keypoints, on average, as a labelled one has.
+    """Computes the threshold at which an unlabelled image keeps, on average, as many keypoints as a labelled one has.
 
     peaks: (U, K), the height of each keypoint's averaged heatmap. labelled_visible: (N, K) in {0, 1}. The threshold is
-    the n-th largest of all peaks, n = U times the mean number of visible keypoints of a labelled image, rounded; a
+    the n-th largest of all peaks, with n = U times the mean number of visible keypoints per labelled image, rounded. A
     peak is kept if it is at least that. Infinite if n is 0. Raises InputError if either is empty.
     """
     peaks, labelled_visible = np.asarray(peaks), np.asarray(labelled_visible, np.float64)
@@ -76,7 +87,7 @@ def matching_threshold(peaks: np.ndarray, labelled_visible: np.ndarray) -> float
 
 
 class PseudoLabels(NamedTuple):
-    """Labels of U images that a network has made; `visible` says which of them to train on."""
+    """Labels of U images made by a network; `visible` selects those to train on."""
 
     keypoints: np.ndarray  # (U, K, 2) float32 px, 0 where not kept
     visible: np.ndarray  # (U, K) float32 in {0, 1}
@@ -84,7 +95,13 @@ class PseudoLabels(NamedTuple):
 
 
 def pseudo_labels(keypoints: np.ndarray, peaks: np.ndarray, labelled_visible: np.ndarray) -> PseudoLabels:
-    """Hard labels: predicted keypoints (U, K, 2) whose peaks (U, K) reach `matching_threshold`."""
+    """Selects hard labels: predictions whose peaks reach `matching_threshold`.
+
+    Args:
+        keypoints: (U, K, 2), predicted.
+        peaks: (U, K), heights of their heatmaps.
+        labelled_visible: (N, K) in {0, 1}, of the labelled images.
+    """
     threshold = matching_threshold(peaks, labelled_visible)
     visible = (np.asarray(peaks) >= threshold).astype(np.float32)
     return PseudoLabels(np.where(visible[..., None] > 0, keypoints, 0).astype(np.float32), visible, threshold)

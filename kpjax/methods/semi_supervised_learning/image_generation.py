@@ -1,8 +1,9 @@
-"""Labels for a few images and image generation for all: the rival Gen of semi-supervised keypoint localization
-(Moskvyak et al. 2021, Table 1), which puts the model of Jakab et al. 2018 (IMM) beside a supervised loss.
+"""Image generation: labels for a few images and reconstruction of all, the baseline Gen of Moskvyak et al. 2021 (Table
+1).
 
-An image x is moved by a random map g. The heatmap network reads x' = g(x); its heatmaps become points, nothing else
-of x' is kept, and a generator has to paint x' from x and those points. The generator serves training only.
+It puts the model of Jakab et al. 2018 (IMM) beside a supervised loss. An image x is moved by a random map g. The
+heatmap network reads x' = g(x), and its heatmaps become points. A generator renders x' from x and those points; nothing
+else of x' is kept. The generator serves training only.
 """
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -38,8 +39,8 @@ from kpjax.optimization import LearningRate, descend
 from kpjax.structures import Method, Metrics, Skeleton, Start, Streams, Variables, named_key
 
 STREAMS = ("labelled", "unlabelled")
-MOVED = {f"{stream}/warped": stream for stream in STREAMS}  # views of x', by the stream of their x
-PERCEPTUAL = "perceptual"  # what a term reads that compares features
+MOVED = {f"{stream}/warped": stream for stream in STREAMS}  # view of x' -> stream of its x
+PERCEPTUAL = "perceptual"  # read by terms that compare features
 VIEWS = ("labelled", *MOVED)
 
 ReadPoints = Callable[[jax.Array], jax.Array]  # heatmaps (N, h, w, K) -> normalised points (N, K, 2)
@@ -47,7 +48,7 @@ SHARP_POINTS = partial(normalised_points, sharpness=10.0)
 
 
 class State(NamedTuple):
-    """Of `image_generation`. What the objective does not need is empty."""
+    """The state of `image_generation`. Fields that the objective does not need are empty."""
 
     step: jax.Array
     variables: Variables
@@ -58,7 +59,7 @@ class State(NamedTuple):
 
 
 class Reconstruction(NamedTuple):
-    """What the generator made of the images of all streams that are rebuilt."""
+    """The generator's output for the images of all reconstructed streams."""
 
     images: jax.Array  # (N, h, w, 3) float32, not bounded
     targets: jax.Array  # (N, h, w, 3) float32 in [0, 1]
@@ -75,14 +76,18 @@ def image_generation_objective(
     reconstruction: float = 1e-6,
     half: bool = False,
 ) -> Objective:
-    """Two terms: `supervised` fits the labels of `labelled`, `reconstruction` compares what was painted.
+    """Builds an objective of two terms: `supervised` fits the labels of `labelled`, `reconstruction` compares images.
 
-    streams: those whose images are painted. half: a factor 1/2 in the supervised loss, as in the official HRNet.
-    perceptual: compare features, not pixels.
-    reconstruction: weight of a term that has IMM's own factors, 1000 times the `balanced_distances` of features, or
-    1000 / 255 times the mean squared difference of pixels up to 255. By default both are about as large as the
-    supervised term at its start. Both weights are 1e-3 times those to use beside the weights of Moskvyak et al., 1e3
-    and 1e-3: only their ratio matters to Adam.
+    Args:
+        codec: renders the targets.
+        streams: those whose images are reconstructed.
+        perceptual: whether to compare features, not pixels.
+        supervised_weight: of `supervised`.
+        reconstruction: weight of a term that has IMM's own factors: 1000 times the `balanced_distances` of features, or
+            1000 / 255 times the mean squared difference of pixels up to 255. By default both are about as large as the
+            supervised term at its start. Both weights are 1e-3 times those to use beside the weights of Moskvyak et
+            al., 1e3 and 1e-3; only their ratio matters to Adam.
+        half: whether the supervised loss has a factor 1/2, as in the official HRNet.
     """
     def compare_pixels(outputs, streams):
         del streams
@@ -119,39 +124,50 @@ def image_generation(
 ) -> Method:
     """Builds the method; it reads those of the streams `labelled` and `unlabelled` that the objective needs.
 
-    generator: `apply(variables, images (N, h, w, 3), points (N, K, 2), train=...)` -> images of the same size; by
-        default IMM's, in float32, with the scales that suit the images (`image_generator_for`). It sees images in
-        [0, 1].
-    perceptual: `apply(variables, images)` -> feature maps, for example `kpjax.models.vgg.VGG`; its trained variables
-        come as `start['perceptual']` and stay as they are. perceptual_normalise: what it wants done to images in
-        [0, 1]. Its distances are those of the pixels and of each of its feature maps.
-    first_averages: the running averages that the distances start from, pixels (in [0, 1]) first. None takes the
-        distances of the first batch: IMM's numbers belong to a network that was trained to colour grey images.
-    draw_map: g, one for each image. The view that is moved is the augmented one.
-    read_points: where a heatmap says its keypoint is. By one softmax over the whole map, since heatmaps
-        that are fitted to Gaussians of peak 1 are too low for the softmax by axis of IMM
-        (`partial(normalised_points_by_axis, sharpness=...)`): sharpened by 10, a peak on 64 x 64 cells then moves its
-        point by 8 % of its distance from the middle, and by 94 % with one softmax.
-    size: the longer side of the images that are painted; larger ones are shrunk to it.
-    learning_rate: one for all parameters, or one for each part of the model and for `generator`.
-
-    All streams have the same batch size: their views go through the network in one pass, interleaved.
     Terms find heatmaps (B, h, w, K) under the names of their views, `labelled`, `labelled/warped` and
-    `unlabelled/warped`, and a `Reconstruction` under `reconstruction`; `perceptual` as a view asks for the features.
-    start: `variables`, optional; `perceptual`, if the objective reads it.
-    Raises InputError from `init` if that is missing, batch sizes differ, or the generator's strides do not fit `size`.
+    `unlabelled/warped`, and a `Reconstruction` under `reconstruction`. The view `perceptual` asks for the features. All
+    streams have the same batch size: their views pass through the network together, interleaved.
+
+    Args:
+        objective: of `image_generation_objective`.
+        learning_rate: of the step, one for all parameters, or one for each part of the model and for `generator`.
+        augment: of x; g moves the augmented view. One for all streams, or one for each.
+        generator: `apply(variables, images (N, h, w, 3), points (N, K, 2), train=...)` -> images of the same size, from
+            images in [0, 1]. By default IMM's, in float32, with the scales that suit the images
+            (`image_generator_for`).
+        perceptual: `apply(variables, images)` -> feature maps, for example `kpjax.models.vgg.VGG`. Its trained
+            variables are `start['perceptual']` and never change. The distances are those of the pixels and of each
+            feature map.
+        perceptual_normalise: images in [0, 1] -> the input of `perceptual`.
+        first_averages: initial running averages of the distances, pixels (in [0, 1]) first. None takes the distances of
+            the first batch: IMM's numbers belong to a network that was trained to colour grey images.
+        draw_map: g, one for each image.
+        read_points: heatmaps -> normalised points. The default is one softmax over the whole map. IMM's softmax by axis
+            (`partial(normalised_points_by_axis, sharpness=...)`) is too flat on heatmaps fitted to Gaussians of peak 1.
+            Sharpened by 10, a peak on 64 x 64 cells then moves its point by 8 % of its distance from the centre, and by
+            94 % with one softmax.
+        size: the longer side of the reconstructed images; larger ones are shrunk to it.
+        The others are as in `supervised`.
+
+    Returns:
+        The method. start: `variables`, optional; `perceptual`, if the objective reads it.
+
+    Raises:
+        ValueError: a term reads an unknown view, or features without `perceptual`.
+        InputError: from `init`, if `start['perceptual']` is missing, batch sizes differ, or the generator's strides do
+            not divide `size`.
     """
     read = views(objective)
     if unknown := sorted(read - {*VIEWS, PERCEPTUAL}):
-        raise ValueError(f"image_generation: no view {', '.join(unknown)}; there are {', '.join(VIEWS)}, {PERCEPTUAL}")
+        raise ValueError(f"image_generation: a term reads {unknown[0]!r}; choose from {', '.join(VIEWS)}, {PERCEPTUAL}")
     if PERCEPTUAL in read and perceptual is None:
-        raise ValueError("image_generation: the objective compares features, so give `perceptual`, the network of them")
+        raise ValueError("image_generation: perceptual is None, but the objective compares features; give the network")
     passes = tuple(view for view in VIEWS if view in read)
     rebuilt = {view: stream for view, stream in MOVED.items() if view in read}
     needed = tuple(stream for stream in STREAMS if stream in {*passes, *rebuilt.values()})
     compares_features = PERCEPTUAL in read
 
-    def painter_of(images: jax.Array) -> nn.Module:
+    def generator_of(images: jax.Array) -> nn.Module:
         return image_generator_for(max(images.shape[1:3])) if generator is None else generator
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
@@ -164,31 +180,31 @@ def image_generation(
             params = params | {"generator": generator_variables["params"]}
         if compares_features:
             if PERCEPTUAL not in start:
-                raise InputError("image generation: start has no 'perceptual', the weights of the network that "
-                                 "compares images; load them, or compare pixels")
+                raise InputError("image generation: start has no 'perceptual', the variables of the perceptual "
+                                 "network; load them, or compare pixels")
             frozen = {PERCEPTUAL: start[PERCEPTUAL]}
             layers = 1 + len(jax.eval_shape(perceptual.apply, frozen[PERCEPTUAL], _shrunk(images, size)))
             averages = jnp.zeros(layers, jnp.float32) if first_averages is None else jnp.array(
                 first_averages, jnp.float32)
             if averages.shape != (layers,):
-                raise ValueError(f"image_generation: first_averages has {averages.size} numbers for {layers} distances")
+                raise ValueError(f"image_generation: first_averages has {averages.size} values; give {layers}")
         return State(jnp.int32(0), variables, generator_variables, averages, optimizer.init(params), frozen)
 
     def initial_generator(key: jax.Array, images: jax.Array) -> Variables:
         images = _shrunk(images, size)
         middle = jnp.zeros((1, len(skeleton.names), 2), jnp.float32)
-        painted, fresh = painter_of(images).init_with_output(key, images, middle, train=False)
-        if painted.shape != images.shape:
-            raise InputError(f"image generation: from images of {images.shape[1]} x {images.shape[2]} the generator "
-                             f"makes {painted.shape[1]} x {painted.shape[2]}; choose a size that its strides divide")
+        generated, fresh = generator_of(images).init_with_output(key, images, middle, train=False)
+        if generated.shape != images.shape:
+            raise InputError(f"image generation: the generator turns images of {images.shape[1]} x {images.shape[2]} "
+                             f"into {generated.shape[1]} x {generated.shape[2]}; choose a size that its strides divide")
         return {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
 
     def reconstruct(params, state: State, by_view: Mapping[str, jax.Array], outputs: Mapping[str, jax.Array]):
-        """The generator's images beside their targets, and its BatchNorm statistics afterwards."""
+        """Returns the generator's images beside their targets, and its BatchNorm statistics."""
         sources = interleave(*(_shrunk(by_view[stream], size) for stream in rebuilt.values()))
         targets = interleave(*(_shrunk(by_view[view], size) for view in rebuilt))
         read_at = read_points(interleave(*(outputs[view] for view in rebuilt)))
-        images, mutated = painter_of(sources).apply(
+        images, mutated = generator_of(sources).apply(
             {"params": params, "batch_stats": state.generator["batch_stats"]}, sources, read_at, train=True,
             mutable=["batch_stats"])
         if not compares_features:
@@ -242,7 +258,7 @@ def image_generation(
 
 
 def _shrunk(images: jax.Array, size: int) -> jax.Array:
-    """Images (B, H, W, 3) at most `size` pixels on the longer side, smoothed as they shrink."""
+    """Shrinks images (B, H, W, 3) to at most `size` pixels on the longer side, with smoothing."""
     batch, height, width, channels = images.shape
     factor = size / max(height, width)
     if factor >= 1:

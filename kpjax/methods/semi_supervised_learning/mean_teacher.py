@@ -1,10 +1,11 @@
 """Mean teacher for heatmaps (Tarvainen and Valpola 2017): labels for some images, a moving average for the others.
 
-The teacher is the exponential moving average of the student, BatchNorm statistics included, and sees an unlabelled
-image as its base augmentation left it. The student sees the same image under a map g, and is to answer what the teacher
-answers, moved by g. Labelled and unlabelled images of the student share one forward pass, their rows interleaved. No
-gradient reaches the teacher, and its answers use the statistics of the batch, as the student's do: with running ones
-the two answer on different scales, and a student that follows a larger scale drags its teacher further up.
+The teacher is the exponential moving average of the student, BatchNorm statistics included. It sees an unlabelled image
+as its base augmentation left it. The student sees the same image under a map g, and should predict the teacher's
+heatmaps moved by g. Labelled and unlabelled images of the student share one forward pass, interleaved.
+
+No gradient reaches the teacher. Its predictions use the statistics of the batch, like the student's. With running ones
+the two predict on different scales, and a student that follows a larger scale drags its teacher further up.
 """
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
@@ -36,21 +37,21 @@ from kpjax.structures import Example, Method, Metrics, Skeleton, Start, Streams,
 
 Network = Literal["teacher", "student"]
 WARPED = "unlabelled/warped"
-PASSES = {"labelled": "labelled", WARPED: "unlabelled", "teacher": "unlabelled"}  # what each view reads
+PASSES = {"labelled": "labelled", WARPED: "unlabelled", "teacher": "unlabelled"}  # view -> the stream that it reads
 
 
 class State(NamedTuple):
-    """Of `mean_teacher`. `networks` tells which of the two trees is the student."""
+    """The state of `mean_teacher`. `networks` returns student and teacher."""
 
     step: jax.Array
     variables: Variables  # the network that `predict` reads
-    other: Variables  # of student and teacher, the one that it does not
+    other: Variables  # the other one of student and teacher
     optimizer_state: optax.OptState
     frozen: Mapping[str, Any]  # empty
 
 
 def mean_squares(heatmaps: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.Array:
-    """`heatmap_mse` without its factor 1/2."""
+    """Computes `heatmap_mse`, with its arguments, without its factor 1/2."""
     return heatmap_mse(heatmaps, targets, weights, half=False)
 
 
@@ -61,11 +62,15 @@ def mean_teacher_objective(
     supervised_weight: float = 1.0,
     consistency: float = 0.1,
 ) -> Objective:
-    """The labels' term and the teacher's: the mean, over all elements, of the squared difference of heatmaps.
+    """Builds the labels' term and the teacher's: mean squared differences of heatmaps over all elements.
 
-    loss: `(heatmaps, targets, weights) -> scalar`, of the labelled images. The weights have the ratio of the supervised
-    and the equivariance term of Moskvyak et al. 2021, 1e3 to 1e2, whose rival this is here. Under Adam the ratio is
-    what counts; plain descent would need a rate a thousand times smaller for those.
+    Args:
+        codec: renders the targets.
+        loss: `(heatmaps, targets, weights) -> scalar`, for the labelled images.
+        supervised_weight: of `supervised`. The default weights have the ratio of the supervised and the equivariance
+            term of Moskvyak et al. 2021, 1e3 to 1e2, for which this is a baseline. Under Adam only the ratio counts;
+            plain descent with those would need a learning rate a thousand times smaller.
+        consistency: weight of `consistency`, the teacher's term.
     """
 
     def follow_teacher(outputs, streams):
@@ -79,13 +84,13 @@ def mean_teacher_objective(
 
 
 def ramped(decay: float, step: jax.Array) -> jax.Array:
-    """min(decay, (1 + step) / (10 + step)), a float32: a young average forgets its starting point quickly."""
+    """Computes min(decay, (1 + step) / (10 + step)), a float32: a young average forgets its starting point quickly."""
     step = step.astype(jnp.float32)
     return jnp.minimum(jnp.float32(decay), (1 + step) / (10 + step))
 
 
 def networks(state: State, predicts: Network = "teacher") -> tuple[Variables, Variables]:
-    """(student, teacher) of a state whose method was built with that `predicts`."""
+    """Returns (student, teacher) of a state whose method was built with that `predicts`."""
     return (state.other, state.variables) if predicts == "teacher" else (state.variables, state.other)
 
 
@@ -106,22 +111,28 @@ def mean_teacher(
 ) -> Method:
     """Builds the method; it reads the streams `labelled` and `unlabelled`, of equal batch sizes.
 
-    model: `apply(variables, images (B, H, W, 3), train=...)` -> heatmaps (B, h, w, K).
-    objective: as `mean_teacher_objective` makes it. Its terms read the views `labelled` (the student's heatmaps),
-        `unlabelled/warped` (the student's, of the moved image) and `teacher` (the teacher's, moved as the image is);
-        passes that no term reads are not run, nor are their streams asked for.
-    optimizer: without its learning rate. learning_rate: of the step, one for all parameters or one per top-level name.
-    augment: one for both streams, or a mapping by stream.
-    draw_map: g, one for each unlabelled image.
-    decay: of the average. ramp: `ramped` instead of the constant. predicts: which of the two networks is the result;
-        the teacher is, if nothing is said.
+    Args:
+        objective: of `mean_teacher_objective`. Terms read the views `labelled` (the student's heatmaps),
+            `unlabelled/warped` (the student's, of the moved image) and `teacher` (the teacher's, moved like the image).
+            Passes that no term reads are not run, and their streams not requested.
+        augment: one for both streams, or one for each.
+        draw_map: g, one for each unlabelled image.
+        decay: of the average.
+        ramp: whether to use `ramped` instead of the constant decay.
+        predicts: the network that is the result.
+        The others are as in `supervised`.
 
-    start: `variables` of an earlier stage, optional; both networks begin there, or at the same random point.
-    Raises InputError from `init` if the streams' batches have different sizes.
+    Returns:
+        The method. start: `variables` of an earlier stage, optional; both networks begin there, or at the same random
+        point.
+
+    Raises:
+        ValueError: a term reads an unknown view.
+        InputError: from `init`, if the streams' batches have different sizes.
     """
     read = views(objective)
     if unknown := sorted(read - set(PASSES)):
-        raise ValueError(f"mean teacher has no view {unknown[0]!r}; its terms may read {', '.join(PASSES)}")
+        raise ValueError(f"mean_teacher: a term reads {unknown[0]!r}; choose from {', '.join(PASSES)}")
     streams_read = tuple(dict.fromkeys(PASSES[view] for view in PASSES if view in read))
     seen = [view for view in ("labelled", WARPED) if view in read]  # by the student
 

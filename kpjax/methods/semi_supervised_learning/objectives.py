@@ -1,4 +1,4 @@
-"""The terms and objectives of `semi_supervised`: the method's own (Moskvyak et al. 2021), ELT's and pseudo-labels'.
+"""Terms and objectives of `semi_supervised`: the method's own (Moskvyak et al. 2021), ELT's and pseudo-labels'.
 
 A term reads views by name; `semi_supervised` runs the passes that the terms of its objective read, and no others.
 """
@@ -27,31 +27,42 @@ LABELLED, UNLABELLED = STREAMS = ("labelled", "unlabelled")
 EQUATION_5 = {"supervised_weight": 1e3, "semantic": 0.5, "equivariance": 1e2, "invariance": 1e2}
 
 
-# Views: names of what a term reads. f's heatmaps are called after the images they are of.
+# Views: the names that terms read. f's heatmaps are named after their images.
 
 
 def warped(stream: str) -> str:
-    """The images of a stream under g."""
+    """Returns the name of a stream's images under g."""
     return f"{stream}/warped"
 
 
 def semantic_of(view: str, ground_truth: bool) -> str:
-    """z and phi(z) of a view; ground_truth: under true heatmaps as masks where there are labels, else under f's."""
+    """Returns the name of z and phi(z) of a view.
+
+    ground_truth: whether true heatmaps are the masks where there are labels; else f's heatmaps are.
+    """
     return f"semantic/{view}" + ("/by_label" if ground_truth and view.startswith(LABELLED) else "")
 
 
 IMAGES = (*STREAMS, *map(warped, STREAMS))
-SEMANTIC = {semantic_of(view, truth): view for view in IMAGES for truth in (False, True)}  # and the images it is of
+SEMANTIC = {semantic_of(view, truth): view for view in IMAGES for truth in (False, True)}  # name -> its images
 
 
-# Terms: functions of what was read and of the examples by view. `semi_supervised` says what is there.
+# Terms: functions of the outputs that they read and of the examples by view, see `semi_supervised`
 
 
 def semantic_term(
     codec: Codec, weight: float = 5e-4, streams: Sequence[str] = STREAMS, *, ground_truth: bool = True,
     on_warped: bool = False,
 ) -> Term:
-    """L_sc, the mean over all keypoints of all streams but those without a label. on_warped: of g(x), too."""
+    """Builds L_sc, the mean over keypoints of all streams, except unlabelled ones where true heatmaps are the masks.
+
+    Args:
+        codec: says which keypoints have true heatmaps.
+        weight: of the term.
+        streams: those that the term reads.
+        ground_truth: see `semantic_of`.
+        on_warped: whether g(x) counts too.
+    """
     images = (*streams, *(map(warped, streams) if on_warped else ()))
     reads = tuple(semantic_of(view, ground_truth) for view in images)
 
@@ -66,7 +77,14 @@ def semantic_term(
 def equivariance_term(
     codec: Codec, weight: float = 0.1, streams: Sequence[str] = STREAMS, *, ground_truth: bool = True
 ) -> Term:
-    """L_te: f(g(x)) against g(f(x)); with ground_truth, against g(t) on labelled images."""
+    """Builds L_te: f(g(x)) against g(f(x)).
+
+    Args:
+        codec: says how heatmaps lie in images, and renders t.
+        weight: of the term.
+        streams: those that the term reads.
+        ground_truth: whether to compare with g(t) on labelled images.
+    """
     true = [stream for stream in streams if ground_truth and stream == LABELLED]
 
     def of(stream, outputs, examples):
@@ -83,7 +101,16 @@ def invariance_term(
     codec: Codec, weight: float = 0.1, streams: Sequence[str] = STREAMS, *, ground_truth: bool = True,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Term:
-    """L_ti: z(x) against z(g(x)); with ground_truth, of labelled keypoints that g leaves in the frame."""
+    """Builds L_ti: z(x) against z(g(x)).
+
+    Args:
+        codec: says which keypoints have true heatmaps.
+        weight: of the term.
+        streams: those that the term reads.
+        ground_truth: whether true heatmaps are the masks; then only labelled keypoints count that g leaves in the
+            frame.
+        reduction: see `transformation_invariance`.
+    """
 
     def of(stream, outputs, examples):
         pair = stream, warped(stream)
@@ -96,7 +123,15 @@ def invariance_term(
 
 
 def inverse_equivariance_term(codec: Codec, weight: float = 0.1, streams: Sequence[str] = STREAMS) -> Term:
-    """ELT on heatmaps: those of g(x), moved back by g, against f(x). What g pushes out of the frame is lost to it."""
+    """Builds ELT on heatmaps: those of g(x), moved back by g, against f(x).
+
+    Keypoints that g pushes out of the frame are lost to it.
+
+    Args:
+        codec: says how heatmaps lie in images.
+        weight: of the term.
+        streams: those that the term reads.
+    """
 
     def of(stream, outputs, examples):
         back = geometry.invert(outputs[f"maps/{stream}"])
@@ -109,7 +144,14 @@ def inverse_equivariance_term(codec: Codec, weight: float = 0.1, streams: Sequen
 def coordinate_equivariance_term(
     codec: Codec, weight: float = 1e-3, streams: Sequence[str] = STREAMS, *, sharpness: float = 100.0
 ) -> Term:
-    """ELT on keypoints, read by a soft-argmax of sharpness * heatmaps: maps that peak near 1 are flat without it."""
+    """Builds ELT on keypoints, decoded by a soft-argmax.
+
+    Args:
+        codec: says how heatmaps lie in images.
+        weight: of the term.
+        streams: those that the term reads.
+        sharpness: multiplies the heatmaps before the softmax, which is flat on maps that peak near 1.
+    """
 
     def of(stream, outputs, examples):
         del examples
@@ -122,7 +164,7 @@ def coordinate_equivariance_term(
 
 
 def _mean_over(streams: Sequence[str], of: Callable) -> Callable:
-    """The batches of all streams have one size, so the mean over their images is the mean of the streams' means."""
+    """Averages over streams: their batches have one size, so this is the mean over all images."""
     return lambda outputs, examples: sum(of(stream, outputs, examples) for stream in streams) / len(streams)
 
 
@@ -131,7 +173,7 @@ def _every_keypoint(example: Example) -> jax.Array:
 
 
 def _weights(codec: Codec, examples: Streams, view: str, ground_truth: bool) -> jax.Array:
-    """(B, K): where true heatmaps are used, 1 if there is one; 1 elsewhere."""
+    """Returns weights (B, K): where true heatmaps are used, 1 if there is one and 0 otherwise; 1 elsewhere."""
     true = ground_truth and view.startswith(LABELLED)
     return codec.encode(examples[view])[1] if true else _every_keypoint(examples[view])
 
@@ -145,15 +187,23 @@ def semi_supervised_objective(
     ground_truth_in_equivariance: bool | None = None, equivariance_on: Sequence[str] | None = None,
     semantic_on_warped: bool = False, ti_reduction: Literal["mean", "sum"] = "mean", half: bool = False,
 ) -> Objective:
-    """Equation 5: `supervised`, `semantic`, `equivariance`, `invariance`. The rows of Table 2 are `without` some.
+    """Builds equation 5: `supervised`, `semantic`, `equivariance`, `invariance`. Table 2 is `without` some.
 
-    The default weights are equation 5's over 1e3: Adam hardly tells them from the paper's, which are
-    `semi_supervised_objective(codec, **EQUATION_5)`, and plain descent gets along with the same rates as elsewhere.
-    codec: draws t and says how heatmaps lie in images. streams: ("labelled",) if all images have labels.
-    ground_truth: False for Table 4's second row, f's own heatmaps in all terms but the supervised one.
-    ground_truth_in_equivariance, equivariance_on: other choices for L_te than for the rest; None for the same.
-    semantic_on_warped: L_sc of g(x), too. ti_reduction: see `transformation_invariance`.
-    half: the official code's factor 1/2 in L_sup.
+    Args:
+        codec: renders t and says how heatmaps lie in images.
+        streams: ("labelled",) if all images have labels.
+        supervised_weight: of L_sup. The default weights are equation 5's over 1e3. Adam hardly distinguishes them from
+            the paper's, `semi_supervised_objective(codec, **EQUATION_5)`, and plain descent works with its usual
+            learning rates.
+        semantic: weight of L_sc.
+        equivariance: weight of L_te.
+        invariance: weight of L_ti.
+        ground_truth: False for Table 4's second line, f's own heatmaps in all terms but the supervised one.
+        ground_truth_in_equivariance: another choice for L_te; None for the same.
+        equivariance_on: other streams for L_te; None for the same.
+        semantic_on_warped: whether L_sc reads g(x) too.
+        ti_reduction: see `transformation_invariance`.
+        half: whether L_sup has the official code's factor 1/2.
     """
     in_equivariance = ground_truth if ground_truth_in_equivariance is None else ground_truth_in_equivariance
     return _supervised(codec, supervised_weight, half) | {
@@ -169,10 +219,17 @@ def equivariant_landmark_objective(
     streams: Sequence[str] = STREAMS, supervised_weight: float = 1.0, equivariance: float | None = None,
     sharpness: float = 100.0, half: bool = False,
 ) -> Objective:
-    """ELT (Honari et al. 2018): `supervised` and `equivariance`, without ground truth in the latter.
+    """Builds ELT (Honari et al. 2018): `supervised` and `equivariance`, without ground truth in the latter.
 
-    form: "inverse_heatmap" moves the heatmaps of g(x) back, "forward_heatmap" is L_te, "coordinates" compares points,
-        as the original. equivariance: the weight; None is 0.1 for heatmaps and 1e-3 for coordinates.
+    Args:
+        codec: renders t and says how heatmaps lie in images.
+        form: "inverse_heatmap" moves the heatmaps of g(x) back, "forward_heatmap" is L_te, and "coordinates" compares
+            points, as in the original.
+        streams: those that `equivariance` reads.
+        supervised_weight: of `supervised`.
+        equivariance: weight of `equivariance`; None is 0.1 for heatmaps and 1e-3 for coordinates.
+        sharpness: see `coordinate_equivariance_term`.
+        half: whether `supervised` has the factor 1/2.
     """
     terms = {"inverse_heatmap": inverse_equivariance_term,
              "forward_heatmap": partial(equivariance_term, ground_truth=False),
@@ -182,12 +239,16 @@ def equivariant_landmark_objective(
 
 
 def pseudo_label_objective(codec: Codec, *, supervised_weight: float = 1.0, half: bool = False) -> Objective:
-    """L_sup of the whole batch, where `unlabelled` carries labels that a teacher gave (Radosavovic et al. 2018).
+    """Builds L_sup of the whole batch, where `unlabelled` carries a teacher's labels (Radosavovic et al. 2018).
 
-    `supervised` and `pseudo_labels`, each of half the weight: together the mean over both halves of the batch.
+    Args:
+        codec: renders the targets.
+        supervised_weight: of both terms together. `supervised` and `pseudo_labels` have half of it each: together the
+            mean over both halves of the batch.
+        half: whether both have the factor 1/2.
     """
-    taught = _supervised(codec, supervised_weight / 2, half, UNLABELLED)["supervised"]
-    return _supervised(codec, supervised_weight / 2, half) | {"pseudo_labels": taught}
+    pseudo = _supervised(codec, supervised_weight / 2, half, UNLABELLED)["supervised"]
+    return _supervised(codec, supervised_weight / 2, half) | {"pseudo_labels": pseudo}
 
 
 def _supervised(codec: Codec, weight: float, half: bool, stream: str = LABELLED) -> dict[str, Term]:

@@ -1,4 +1,4 @@
-"""Semantic representations: what a network's features hold at its keypoints (Moskvyak et al. 2021)."""
+"""Semantic representations: a network's features at its keypoints (Moskvyak et al. 2021)."""
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,28 +15,45 @@ FeatureMaps = Callable[[tuple[jax.Array, ...], jax.Array], Sequence[jax.Array]]
 
 
 class Semantic(NamedTuple):
-    """What images hold at their keypoints."""
+    """Representations of images at their keypoints."""
 
     representations: jax.Array  # z, (B, K, C) float32
     logits: jax.Array  # phi(z) before its softmax, (B, K, K) float32
 
 
 def every_map(backbone_maps: tuple[jax.Array, ...], upsampled: jax.Array) -> Sequence[jax.Array]:
-    """All feature maps of a network, each once (an HRNet's upsampling returns one of its backbone's), but for those
-    that are finer than its heatmaps: the paper enlarges maps and shrinks none."""
+    """Selects all feature maps of a network, each once (an HRNet's upsampling returns one of its backbone's).
+
+    Maps finer than the heatmaps are left out: the paper enlarges maps and shrinks none.
+    """
     maps = tuple(each for each in backbone_maps if each.shape[1] <= upsampled.shape[1])
     return maps if any(each is upsampled for each in maps) else (*maps, upsampled)
 
 
 def heatmaps_and_features(network: KeypointNetwork, images: jax.Array, train: bool):
-    """(heatmaps, (feature maps of the backbone, their upsampling)), in the manner of `KeypointNetwork`'s methods."""
+    """Computes (heatmaps, (feature maps of the backbone, their upsampling)); used like `KeypointNetwork`'s methods.
+
+    Args:
+        network: `self` in `apply`.
+        images: normalised.
+        train: whether to run in training mode.
+
+    Returns:
+        The heatmaps, and a tuple of the backbone's feature maps and their upsampling.
+    """
     backbone_maps = network.backbone_features(images, train)
     upsampled = network.upsample(backbone_maps, train)
     return network.regress(upsampled, train), (backbone_maps, upsampled)
 
 
 def classified(parameters: Mapping[str, Any], feature_maps: Sequence[jax.Array], masks: jax.Array) -> Semantic:
-    """F of some feature maps, z under masks (B, h, w, K), and phi(z). parameters: as of `initial_semantic`."""
+    """Computes F of some feature maps, z under masks, and phi(z).
+
+    Args:
+        parameters: as of `initial_semantic`.
+        feature_maps: those that F is made of.
+        masks: (B, h, w, K).
+    """
     width, keypoints = parameters["features"]["bias"].shape[0], masks.shape[-1]
     features = KeypointFeatures(width).apply({"params": parameters["features"]}, feature_maps, masks.shape[1:3])
     z = semantic_representation(features, masks)
@@ -47,7 +64,19 @@ def initial_semantic(
     model: KeypointNetwork, key: jax.Array, variables: Variables, images: jax.Array, semantic_inputs: FeatureMaps,
     width: int,
 ) -> dict[str, Any]:
-    """Fresh parameters, of F under `features` and of phi under `classifier`, for a model and images of some shape."""
+    """Initialises F and phi for a model and images of some shape.
+
+    Args:
+        model: the network whose features F reads.
+        key: of the parameters.
+        variables: the model's.
+        images: only their shape counts.
+        semantic_inputs: selects the feature maps.
+        width: channels of F.
+
+    Returns:
+        Parameters, of F under `features` and of phi under `classifier`.
+    """
 
     def inputs():
         heatmaps, feature_maps = model.apply(variables, images, train=False, method=heatmaps_and_features)
@@ -65,10 +94,16 @@ def representations(
     model: KeypointNetwork, normalise: Normalise, variables: Variables, example: Example, *,
     semantic_inputs: FeatureMaps = every_map, masks: Callable[[Example], jax.Array] | None = None,
 ) -> Semantic:
-    """z and phi(z) of a batch by a trained network in evaluation mode, for a look at what was learnt.
+    """Computes z and phi(z) of a batch by a trained network in evaluation mode, for inspection.
 
-    variables: of `semi_supervised` with a semantic term. masks: (B, h, w, K) of the example, for instance drawn from
-    its labels; None for the network's own heatmaps, which needs no label.
+    Args:
+        model: the network.
+        normalise: images in [0, 1] -> the model's input.
+        variables: of `semi_supervised` with a semantic term.
+        example: the batch.
+        semantic_inputs: selects the feature maps.
+        masks: example -> (B, h, w, K), for instance rendered from its labels. None for the network's own heatmaps,
+            which need no label.
     """
     heatmaps, feature_maps = model.apply(
         variables, normalise(unit_range(example).image), train=False, method=heatmaps_and_features)

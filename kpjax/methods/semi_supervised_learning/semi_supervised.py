@@ -1,19 +1,19 @@
 """Semi-supervised keypoint localization (Moskvyak et al., ICLR 2021): few labelled images beside many without labels.
 
-A network f draws heatmaps. g is a random perspective map, a new one for each image and step. Four terms:
+A network f predicts heatmaps. g is a random perspective map, a new one for each image and step. Four terms:
 
     L_sup  f(x) = t                     on labelled images, whose true heatmaps are t
-    L_sc   phi(z_k(x)) = k              z_k = max over pixels of F * m_k: features tell the keypoint    (equation 1)
+    L_sc   phi(z_k(x)) = k              z_k = max over pixels of F * m_k: features identify the keypoint (equation 1)
     L_te   f(g(x)) = g(f(x))            heatmaps move as the image does                                 (equation 2)
-    L_ti   z(g(x)) = z(x)               what is seen at the keypoints stays                     (equations 3 and 4)
+    L_ti   z(g(x)) = z(x)               features at the keypoints stay the same                 (equations 3 and 4)
 
     L = 1e3 L_sup + 0.5 L_sc + 1e2 L_te + 1e2 L_ti                                              (equation 5)
 
 F is one map of 64 channels made of all of f's feature maps, phi one dense layer; prediction needs neither. The masks
-m_k are f's heatmaps. On labelled images the true heatmaps stand in for f's in the last three terms, g(t) for g(f(x)):
-so half of every batch is right from the first step on, and no term needs a ramp.
+m_k are f's heatmaps. On labelled images the true heatmaps replace f's in the last three terms, and g(t) replaces
+g(f(x)). Half of every batch is thus right from the first step on, and no term needs a ramp.
 
-Rivals that compare heatmaps of the same images are this method with another objective: ELT (Honari et al. 2018) and
+Baselines that compare heatmaps of the same images are this method with another objective: ELT (Honari et al. 2018) and
 training on pseudo-labels.
 """
 from collections.abc import Mapping, Sequence
@@ -53,15 +53,12 @@ from kpjax.structures import Example, Method, Metrics, Skeleton, Start, Streams,
 
 
 class State(NamedTuple):
-    """Of `semi_supervised`. The parameters of F and phi are `variables["semantic"]`, if a term reads them."""
+    """The state of `semi_supervised`. The parameters of F and phi are `variables["semantic"]`, if a term reads them."""
 
     step: jax.Array
     variables: Variables
     optimizer_state: optax.OptState
     frozen: Mapping[str, Any]  # empty
-
-
-# The method
 
 
 def semi_supervised(
@@ -82,23 +79,33 @@ def semi_supervised(
 ) -> Method:
     """Builds the method; it reads those of the streams `labelled` and `unlabelled` that a term reads.
 
-    objective: what its terms read is computed, and nothing else. A term gets (outputs, examples). In outputs are, by
-        the names that it reads, heatmaps (B, h, w, K) of "labelled", "unlabelled", "labelled/warped" and
-        "unlabelled/warped" and the `Semantic` of `semantic_of(view, ground_truth)`; besides, g in image pixels,
-        (B, 3, 3), as "maps/labelled" and "maps/unlabelled". In examples are the augmented images of all views.
-    learning_rate: of the step, one for all or one for each top-level name of the model's parameters and `semantic`.
-    augment: of x, one for both streams or one for each. draw_map: g, which comes on top of it.
-    semantic_inputs: (the backbone's feature maps, their upsampling) -> those that F is made of.
-    feature_width: the channels of F. detach_masks: predicted masks are constants to the gradient.
-    warped_pass: "joint" is one interleaved pass over all images, whose BatchNorm statistics they share; in "separate"
-        the warped ones have a pass and statistics of their own, and the running statistics follow the first.
+    Args:
+        objective: its terms get (outputs, examples). Outputs are computed only if a term reads them: heatmaps (B, h, w,
+            K) of "labelled", "unlabelled", "labelled/warped" and "unlabelled/warped", and the `Semantic` of
+            `semantic_of(view, ground_truth)`. Besides, "maps/labelled" and "maps/unlabelled" are g in image pixels, (B,
+            3, 3). Examples are the augmented images of all views.
+        learning_rate: of the step, one for all or one for each top-level name of the model's parameters and `semantic`.
+        augment: of x, one for both streams or one for each.
+        draw_map: g, applied after `augment`.
+        semantic_inputs: (the backbone's feature maps, their upsampling) -> those that F is made of.
+        feature_width: the channels of F.
+        detach_masks: whether predicted masks are constants to the gradient.
+        warped_pass: "joint" is one interleaved pass over all images, which share BatchNorm statistics. In "separate"
+            the warped ones have a pass and statistics of their own, and the running statistics follow the first.
+        The others are as in `supervised`.
 
-    start: `variables`, optional (a warm start, ImageNet weights); `semantic` in them is carried over, too.
-    Raises ValueError for a view that does not exist, InputError if the streams' batches have different sizes.
+    Returns:
+        The method. start: `variables`, optional (a warm start, ImageNet weights); `semantic` in them is carried over
+        too.
+
+    Raises:
+        ValueError: a term reads an unknown view.
+        InputError: the streams' batches have different sizes.
     """
     read = views(objective)
     if unknown := sorted(read - set(IMAGES) - set(SEMANTIC)):
-        raise ValueError(f"a term reads {unknown[0]!r}; there are {', '.join((*IMAGES, *SEMANTIC))}")
+        raise ValueError(
+            f"semi_supervised: a term reads {unknown[0]!r}; choose from {', '.join((*IMAGES, *SEMANTIC))}")
     described = {name: view for name, view in SEMANTIC.items() if name in read}
     run = [view for view in IMAGES if view in read or view in described.values()]
     passes = [run] if warped_pass == "joint" else [
@@ -116,7 +123,7 @@ def semi_supervised(
         return State(jnp.int32(0), variables, optimizer.init(_trained(variables)), {})
 
     def view_examples(streams: Streams, key: jax.Array) -> tuple[dict[str, Example], dict[str, jax.Array]]:
-        """x and g(x) with their labels, and g."""
+        """Returns x and g(x) with their labels, and g."""
         check_equal_batches({stream: streams[stream] for stream in streams_read})
         examples, maps = augmented(augment, {stream: streams[stream] for stream in streams_read}, key), {}
         for stream in streams_read:
@@ -126,7 +133,7 @@ def semi_supervised(
         return examples, maps
 
     def masks_of(name: str, outputs, examples) -> jax.Array:
-        """f's heatmaps, or the true ones: t, and g(t) moved by the same operator as predictions are."""
+        """Returns f's heatmaps, or the true ones: t, and g(t) moved by the operator that moves predictions."""
         view = described[name]
         if name == semantic_of(view, ground_truth=False):
             return jax.lax.stop_gradient(outputs[view]) if detach_masks else outputs[view]
@@ -135,7 +142,7 @@ def semi_supervised(
             targets, outputs[f"maps/{LABELLED}"], codec.to_heatmap)
 
     def forward(params, statistics, examples, maps):
-        """What the terms read, and the running statistics afterwards."""
+        """Returns the outputs that the terms read, and the running statistics afterwards."""
         outputs, afterwards = dict(maps), []
         for images in passes:
             together = normalise(interleave(*(examples[view].image for view in images)))
@@ -144,8 +151,8 @@ def semi_supervised(
             afterwards.append(after)
             outputs |= dict(zip(images, deinterleave(heatmaps, len(images)), strict=True))
             if names := [name for name, view in described.items() if view in images]:
-                rows = [images.index(described[name]) for name in names]
-                inputs = [_some_of(each, len(images), rows) for each in semantic_inputs(*feature_maps)]
+                chosen = [images.index(described[name]) for name in names]
+                inputs = [_some_of(each, len(images), chosen) for each in semantic_inputs(*feature_maps)]
                 masks = interleave(*(masks_of(name, outputs, examples) for name in names))
                 z, logits = (deinterleave(each, len(names)) for each in classified(params["semantic"], inputs, masks))
                 outputs |= {name: Semantic(*parts) for name, *parts in zip(names, z, logits, strict=True)}
@@ -171,7 +178,7 @@ def semi_supervised(
 
 
 def _trained(variables: Variables) -> dict[str, Any]:
-    """What the optimizer moves: the model's parameters by part, and those of F and phi as one part more."""
+    """Returns the optimizer's tree: the model's parameters by part, and those of F and phi as one more part."""
     return {**variables["params"], **_of_semantic(variables)}
 
 
@@ -184,7 +191,7 @@ def _of_semantic(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _some_of(array: jax.Array, count: int, chosen: Sequence[int]) -> jax.Array:
-    """Of `count` interleaved arrays the chosen ones, interleaved."""
+    """Selects some of `count` interleaved arrays, interleaved again."""
     if list(chosen) == list(range(count)):
         return array
     arrays = deinterleave(array, count)

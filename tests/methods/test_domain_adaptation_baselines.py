@@ -1,4 +1,4 @@
-"""What the rivals of RegDA and the AdaBN control do, seen in the gradients that their optimizers are given.
+"""The baselines of RegDA and the AdaBN control, seen in the gradients that their optimizers are given.
 
 One compiled update serves all tests of a method: the step of a state chooses coefficient and learning rates.
 """
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny_parts import BATCH, CODEC, MODEL, POINTS, batch, centred
+from tiny_parts import BATCH, CODEC, MODEL, SKELETON, batch, centred
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.losses.adversarial import multi_kernel_mmd
@@ -62,23 +62,23 @@ def compiled(method):
 
 @pytest.fixture(scope="module")
 def run_dd():
-    return compiled(dd(MODEL, POINTS, coefficient=coefficient, margin=2.0, **SETTINGS))
+    return compiled(dd(MODEL, SKELETON, coefficient=coefficient, margin=2.0, **SETTINGS))
 
 
 @pytest.fixture(scope="module")
 def run_dann():
-    return compiled(dann(MODEL, POINTS, coefficient=coefficient, discriminator=DomainDiscriminator(width=8),
+    return compiled(dann(MODEL, SKELETON, coefficient=coefficient, discriminator=DomainDiscriminator(width=8),
                          **SETTINGS))
 
 
 @pytest.fixture(scope="module")
 def run_mcd():
-    return compiled(mcd(MODEL, POINTS, feature_steps=2, **SETTINGS))
+    return compiled(mcd(MODEL, SKELETON, feature_steps=2, **SETTINGS))
 
 
 @pytest.fixture(scope="module")
 def run_dan():
-    return compiled(dan(MODEL, POINTS, trade_off=2.0, **SETTINGS))
+    return compiled(dan(MODEL, SKELETON, trade_off=2.0, **SETTINGS))
 
 
 def given(state, group, number=0):
@@ -144,13 +144,14 @@ def test_dann_reverses_the_gradient_of_the_features_and_not_the_discriminators(r
     first, after = run_dann
     still, moved = after(0)[0], after(REVERSED)[0]
     assert_identical(given(still, "discriminator"), given(moved, "discriminator"))
-    judge = DomainDiscriminator(width=8)
+    discriminator = DomainDiscriminator(width=8)
 
     def confusion(backbone):
         params = first.variables["params"] | {"backbone": backbone}
         found = passes(params, first.variables["batch_stats"])
         both = jnp.concatenate([found["source"][0], found["target"][0]])
-        probability, _ = train_pass(judge, first.discriminator["params"], first.discriminator["batch_stats"], both)
+        variables = first.discriminator
+        probability, _ = train_pass(discriminator, variables["params"], variables["batch_stats"], both)
         return -0.5 * (jnp.log(probability[:BATCH]).mean() + jnp.log(1 - probability[BATCH:]).mean())
 
     plain = jax.jit(jax.grad(confusion))(first.variables["params"]["backbone"])
@@ -264,7 +265,7 @@ def test_mcd_source_step_sees_no_target(run_mcd):
 
 def test_adabn_pools_the_statistics_of_all_batches_and_moves_no_parameter():
     """The first norm sees the images themselves, so that its statistics are those of all of them, by hand."""
-    method = adabn(MODEL, POINTS, codec=CODEC, augment=no_augmentation(), normalise=centred)
+    method = adabn(MODEL, SKELETON, codec=CODEC, augment=no_augmentation(), normalise=centred)
     batches = [batch(f"target {number}") for number in range(3)]
     state = jax.jit(method.init)(jax.random.key(1), {"target": batches[0]}, {})
     before, update = jax.tree.map(np.asarray, state.variables), jax.jit(method.update)

@@ -1,4 +1,4 @@
-"""Rivals that keep statistics while they train: both Riemannian walks and AFEC, by hand and inside the method."""
+"""Baselines that keep statistics while they train: both Riemannian walks and AFEC, by hand and inside the method."""
 import functools
 
 import jax
