@@ -93,7 +93,7 @@ def test_the_folder_says_what_it_is(run, exported):
     for name in FILES[:3]:
         assert description["files"][name] == hashlib.sha256((exported / name).read_bytes()).hexdigest()
     assert description["rebuild"]["unread"] == {"frozen/teacher/kernel": {"dtype": "float32", "shape": [2, 5]}}
-    assert told["rebuild"]["empty"] == [["frozen", "none"]]
+    assert description["rebuild"]["empty"] == [["frozen", "none"]]
     ours, theirs = open_predictor(run), open_predictor(exported)
     for name in ("skeleton", "side", "score_kind", "cutoff", "title", "result"):
         assert getattr(ours, name) == getattr(theirs, name), name
