@@ -206,8 +206,8 @@ _scale_gradient.defvjp(_scale_gradient_forward, _scale_gradient_backward)
 def scale_gradient(tree, factor):
     """Returns the tree unchanged and multiplies its gradient by `factor` on the way back.
 
-    tree: any tree of floating-point arrays. factor: a scalar, traced or not, negative for gradient reversal (Ganin et
-    al. 2016). The factor itself gets no gradient.
+    tree: any tree of floating-point arrays. factor: a scalar, traced or not, negative for gradient reversal
+    (Ganin et al. 2016). The factor itself gets no gradient.
     """
     return _scale_gradient(tree, jnp.asarray(factor, jnp.float32))
 

@@ -81,8 +81,8 @@ def train_pass(module: nn.Module, params, statistics, inputs, method: str | None
 def statistics_after_second_pass(before, after):
     """Computes the running statistics after a batch has passed twice, from those before and after its first pass.
 
-    A pass makes m * old + (1 - m) * batch of them, with m the momentum of every BatchNorm; the second adds m * (after -
-    before). This saves the second pass wherever two sub-steps see the same batch with equal weights.
+    A pass makes m * old + (1 - m) * batch of them, with m the momentum of every BatchNorm; the second adds m *
+    (after - before). This saves the second pass wherever two sub-steps see the same batch with equal weights.
     """
     return jax.tree.map(lambda old, new: new + jnp.float32(MOMENTUM) * (new - old), before, after)
 

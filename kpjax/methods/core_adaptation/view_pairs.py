@@ -39,8 +39,8 @@ def draw_view(
 ) -> DrawMap:
     """Builds a random rotation about the centre of the image and a zoom, in place of the published crop.
 
-    The published view shows the box of the rotated annotated points and, on each side, a margin of int(70 + 4 * N(0,
-    1)) percent of that box.
+    The published view shows the box of the rotated annotated points and, on each side, a margin of int(70 + 4 *
+    N(0, 1)) percent of that box.
 
     Args:
         deviation: of the angle, in degrees: clip(deviation * N(0, 1), -40, 40), x towards y.

@@ -56,8 +56,8 @@ def _continued(kind: type, start: Start) -> Any:
 def walk_by_updates(*, decay: float = 0.9, epsilon: float = 0.01, clip: bool = True) -> RiemannianWalk:
     """Builds the form of the code of CPR (Cha et al. 2021) and AFEC: everything is collected while training.
 
-    After every update with the gradient g as applied, penalties included, and the movement d: F <- decay g² + (1 -
-    decay) F and S <- S - g d / (F d² / 2 + epsilon). At the end of a step S is halved.
+    After every update with the gradient g as applied, penalties included, and the movement d: F <- decay g² +
+    (1 - decay) F and S <- S - g d / (F d² / 2 + epsilon). At the end of a step S is halved.
 
     Args:
         decay: weight of the new square.
