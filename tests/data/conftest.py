@@ -1,4 +1,4 @@
-"""Images in the formats of the datasets, and the shortest way from a folder to its prepared records."""
+"""Fixtures that write images and prepare datasets from folders."""
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -8,12 +8,12 @@ from data.prepared import prepare
 
 
 @pytest.fixture(scope="session")
-def draw():
-    """`draw(path, width, height, dots={(x, y): colour}, file_format=None, mode="RGB")` writes a grey image with dots.
+def write_image():
+    """`write_image(path, width, height, dots={(x, y): colour}, file_format=None, mode="RGB")` writes grey with dots.
 
-    A dot is one pixel, or nine if `file_format` is JPEG.
+    A dot is one pixel, or nine in a JPEG.
     """
-    def draw(path, width, height, dots=None, file_format=None, mode="RGB"):
+    def write(path, width, height, dots=None, file_format=None, mode="RGB"):
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.full((height, width, 3), 60, np.uint8)
         pixels[:, :, 0] = np.linspace(20, 90, width, dtype=np.uint8)  # so that a mirrored image differs
@@ -22,7 +22,7 @@ def draw():
         for (x, y), colour in (dots or {}).items():
             pixels[max(y - around, 0):y + around + 1, max(x - around, 0):x + around + 1] = colour
         Image.fromarray(pixels).convert(mode).save(path, file_format)
-    return draw
+    return write
 
 
 @pytest.fixture

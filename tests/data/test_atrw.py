@@ -23,13 +23,13 @@ def content(numbers, name="filename", labelled=True):
 
 
 @pytest.fixture
-def folder(tmp_path, draw):
+def folder(tmp_path, write_image):
     for part, (numbers, name) in {"train": (range(4), "filename"), "val": (range(4, 6), "file_name")}.items():
         (tmp_path / f"keypoint_{part}.json").write_text(json.dumps(content(numbers, name)))
     (tmp_path / "pose_tiger02_test.json").write_text(json.dumps(content(range(7, 10))))
     for part, numbers in {"train": range(4), "val": range(4, 6), "test": range(7, 10)}.items():
         for number in numbers:
-            draw(tmp_path / part / f"{number:06d}.jpg", 90, 70 + number)
+            write_image(tmp_path / part / f"{number:06d}.jpg", 90, 70 + number)
     return tmp_path
 
 
@@ -68,10 +68,10 @@ def test_other_categories_are_refused(folder):
     other["annotations"][1]["category_id"] = 18
     (folder / "keypoint_val.json").write_text(json.dumps(other))
     assert DATASET.check(folder) == [
-        "keypoint_train.json categories entry 0: category 1, horse, of 3 points (left_eye, right_eye, nose, ...) where "
-        "1, a tiger of 15 (left_ear, right_ear, nose, ...), belongs",
-        "keypoint_val.json annotations entry 1 (image 5): category 18 where 1, a tiger, belongs; this is no pose file "
-        "of ATRW"]
+        "keypoint_train.json categories entry 0: expected category 1 (tiger) with 15 points (left_ear, right_ear, "
+        "nose, ...), found 1 (horse) with 3 (left_eye, right_eye, nose, ...)",
+        "keypoint_val.json annotations entry 1 (image 5): expected category 1 (tiger), found 18; this is not a pose "
+        "file of ATRW"]
 
 
 def test_all_faults_come_at_once(folder):
@@ -86,17 +86,17 @@ def test_all_faults_come_at_once(folder):
     (folder / "test" / "000009.jpg").unlink()
     assert DATASET.check(folder) == [
         "keypoint_train.json images entry 0: field filename (or file_name) is missing",
-        "keypoint_train.json annotations entry 0 (image 0): there is no such image in the list images",
-        "keypoint_train.json annotations entry 1 (image 1) keypoints: 3 numbers where 45 belong",
-        "keypoint_train.json annotations entry 2 (image 2) bbox: width 0 and height 5; both must be positive",
-        "keypoint_train.json annotations entry 3 (image 3) keypoints: flag 3 where 0, 1 or 2 belongs",
-        "keypoint_val.json: a list where a mapping of images and annotations belongs",
+        "keypoint_train.json annotations entry 0 (image 0): the image is not listed in images; download the file again",
+        "keypoint_train.json annotations entry 1 (image 1) keypoints: expected 45 numbers, found 3",
+        "keypoint_train.json annotations entry 2 (image 2) bbox: expected a positive width and height, found 0 and 5",
+        "keypoint_train.json annotations entry 3 (image 3) keypoints: expected flag 0, 1 or 2, found 3",
+        "keypoint_val.json: expected a mapping of images and annotations, found a list",
         f"pose_tiger02_test.json is missing, expected at {folder / 'pose_tiger02_test.json'}"]
 
 
 def test_a_list_of_test_images_without_labels_is_refused(folder):
     (folder / "pose_tiger02_test.json").write_text(json.dumps(content(range(7, 10), labelled=False)))
-    assert "fetch the file of ATRWEvalScript" in DATASET.check(folder)[0]
+    assert "download the one in ATRWEvalScript" in DATASET.check(folder)[0]
 
 
 def test_the_real_files(published):

@@ -18,7 +18,7 @@ def write(folder, videos):
 
 
 def videos():
-    """22 videos, two of the extended set; by hand labelled frames for testing from the eleventh on."""
+    """Returns 22 videos, two of the extended set; from the eleventh on with hand-labelled test frames."""
     rng, nothing = np.random.default_rng(6), np.zeros((0, 0))
     listed = []
     for number in range(1, 23):
@@ -32,11 +32,11 @@ def videos():
 
 
 @pytest.fixture
-def folder(tmp_path, draw):
+def folder(tmp_path, write_image):
     write(tmp_path, videos())
     for number in range(1, 21):
         for frame in FRAMES[:1] if number > 10 else FRAMES:
-            draw(tmp_path / str(number) / f"{frame}.jpg", 90, 80)
+            write_image(tmp_path / str(number) / f"{frame}.jpg", 90, 80)
     return tmp_path
 
 
@@ -58,10 +58,10 @@ def test_faults(folder):
     write(folder, listed)
     (folder / "5" / "12.jpg").unlink()
     assert DATASET.check(folder) == [
-        f"{METADATA} joints of video 4 (of 2 frames): 2 x 7 x 1 numbers where 2 x 7 x 2 belong",
-        f"{METADATA}: video 18 has no labelled frame; fetch it again",
-        "5/12.jpg is missing, though it has annotations"]
+        f"{METADATA} joints of video 4 (2 frames): expected 2 x 7 x 2 numbers, found 2 x 7 x 1",
+        f"{METADATA}: video 18 has no labelled frame; download it again",
+        "5/12.jpg is missing, but it has annotations; restore it"]
     write(folder, listed[:7])
     faults = []
     read(folder, faults)
-    assert faults == [f"{METADATA}: 7 videos where 20 belong; fetch it again"]
+    assert faults == [f"{METADATA}: expected 20 videos, found 7; download it again"]

@@ -11,10 +11,11 @@ FOLDERS = ("CAT_00", "CAT_03", "CAT_04")
 
 
 @pytest.fixture
-def folder(tmp_path, draw):
+def folder(tmp_path, write_image):
     for number, name in enumerate(FOLDERS):
-        draw(tmp_path / "CAT_DATASET_01" / name / "00000001_000.jpg", 90, 80 + number, {(44, 62): (255, 255, 255)})
-        described = tmp_path / "CAT_DATASET_01" / name / "00000001_000.jpg.cat"
+        image = tmp_path / "CAT_DATASET_01" / name / "00000001_000.jpg"
+        write_image(image, 90, 80 + number, {(44, 62): (255, 255, 255)})
+        described = image.with_name("00000001_000.jpg.cat")
         described.write_text("9 " + " ".join(str(cell) for cell in POINTS.ravel()) + " ")
     return tmp_path
 
@@ -31,10 +32,10 @@ def test_folders_are_splits_and_points_outside_are_hidden(folder, records):
 
 
 @pytest.mark.parametrize(("content", "said"), [
-    ("9 " + " ".join(str(cell) for cell in POINTS.ravel()[:-1]), "17 numbers after the 9 where 18 belong"),
-    ("9 " + " ".join(str(cell) for cell in POINTS.ravel()[:-1]) + " x", "'x' where a number belongs"),
-    ("8 " + " ".join(str(cell) for cell in POINTS.ravel()[:-2]), "it starts with 8 where the number of points, 9,"),
-    ("", "it starts with nothing"),
+    ("9 " + " ".join(str(cell) for cell in POINTS.ravel()[:-1]), "expected 18 coordinates after the 9, found 17"),
+    ("9 " + " ".join(str(cell) for cell in POINTS.ravel()[:-1]) + " x", "expected a number, found 'x'"),
+    ("8 " + " ".join(str(cell) for cell in POINTS.ravel()[:-2]), "expected 9, the number of points, at the start, "),
+    ("", "at the start, found nothing"),
 ])
 def test_a_file_with_a_missing_number_is_one_line(folder, content, said):
     (folder / "CAT_DATASET_01" / "CAT_03" / "00000001_000.jpg.cat").write_text(content)
@@ -44,11 +45,11 @@ def test_a_file_with_a_missing_number_is_one_line(folder, content, said):
     assert "\n" not in str(error.value)
 
 
-def test_the_faults_of_the_published_archive_say_how_to_mend_them(folder):
+def test_faults_of_the_published_archive_have_a_remedy(folder):
     place = folder / "CAT_DATASET_01" / "CAT_00"
     (place / "00000001_000.jpg.cat").rename(place / "00000003_019.jpg.cat")
     assert DATASET.check(folder) == [
-        "CAT_00/00000001_000.jpg has no 00000001_000.jpg.cat; add it (one is published apart) or delete the image",
+        "CAT_00/00000001_000.jpg has no 00000001_000.jpg.cat; add it (one is published separately) or delete the image",
         "CAT_00/00000003_019.jpg.cat has no image; delete it"]
 
 

@@ -13,10 +13,11 @@ POINTS = np.random.default_rng(5).integers(40, 140, (8, 10))
 
 
 @pytest.fixture
-def folder(tmp_path, draw):
+def folder(tmp_path, write_image):
     root = tmp_path / "manual" / "celeba"
     for name, row in zip(NAMES, POINTS, strict=True):
-        draw(root / "Img" / "img_align_celeba_hq" / name, 178, 218, {(int(row[4]), int(row[5])): (255, 255, 255)})
+        nose = int(row[4]), int(row[5])
+        write_image(root / "Img" / "img_align_celeba_hq" / name, 178, 218, {nose: (255, 255, 255)})
     rows = "".join(f"{name} " + "  ".join(f"{number:4d}" for number in row) + "\n"
                    for name, row in zip(NAMES, POINTS, strict=True))
     write(root, LANDMARKS, f"{len(NAMES)}\n{COLUMNS}\n{rows}")
@@ -46,15 +47,16 @@ def test_every_image_is_in_one_split(folder, records):
 
 @pytest.mark.parametrize(("path", "text", "said"), [
     (MAFL["mafl_test"], "000007.jpg\n000099.jpg\n", "MAFL/testing.txt: 000099.jpg has no row in"),
-    (MAFL["mafl_test"], "000002.jpg\n", "MAFL/testing.txt: 000002.jpg is in MAFL/training.txt too"),
-    (PARTITION, "".join(f"{name} 0\n" for name in NAMES[:7]), f"{PARTITION}: no line for 000008.jpg"),
-    (PARTITION, "".join(f"{name} 3\n" for name in NAMES), f"{PARTITION} line 1 (000001.jpg): part 3 where 0, 1 or 2"),
+    (MAFL["mafl_test"], "000002.jpg\n", "MAFL/testing.txt: 000002.jpg is already in MAFL/training.txt"),
+    (PARTITION, "".join(f"{name} 0\n" for name in NAMES[:7]), f"{PARTITION}: 000008.jpg is missing, but it has a row"),
+    (PARTITION, "".join(f"{name} 3\n" for name in NAMES),
+     f"{PARTITION} line 1 (000001.jpg): expected part 0, 1 or 2, found 3"),
     (LANDMARKS, f"9\n{COLUMNS}\n" + "".join(f"{name} {'60 ' * 10}\n" for name in NAMES),
-     f"{LANDMARKS}: its first line promises 9, it has 8 rows"),
+     f"{LANDMARKS}: the first line announces 9, found 8 rows"),
     (LANDMARKS, f"8\n{COLUMNS}\n" + "".join(f"{name} {'60 ' * 9}\n" for name in NAMES),
-     f"{LANDMARKS} line 3 (000001.jpg): 9 numbers where 10 belong"),
+     f"{LANDMARKS} line 3 (000001.jpg): expected 10 coordinates, found 9"),
     (LANDMARKS, f"7\n{COLUMNS}\n" + "".join(f"{name} {'60 ' * 10}\n" for name in NAMES[:7]),
-     f"Img/img_align_celeba_hq has 1 images without a row in {LANDMARKS} (000008.jpg)"),
+     f"{LANDMARKS}: no row for 1 of the images in Img/img_align_celeba_hq (000008.jpg)"),
     ("Img/img_align_celeba_hq/000003.jpg", None, "Img/img_align_celeba_hq/000003.jpg is missing"),
 ])
 def test_lists_that_do_not_match_are_one_line(folder, path, text, said):
@@ -68,10 +70,10 @@ def test_lists_that_do_not_match_are_one_line(folder, path, text, said):
     assert "\n" not in str(error.value)
 
 
-def test_images_of_another_release_are_refused(folder, draw):
-    draw(folder / "Img" / "img_align_celeba_hq" / "000002.jpg", 160, 160)
-    assert DATASET.check(folder) == ["Img/img_align_celeba_hq/000002.jpg is 160x160, its annotation is of an image of "
-                                     "178x218; restore the original"]
+def test_images_of_another_release_are_refused(folder, write_image):
+    write_image(folder / "Img" / "img_align_celeba_hq" / "000002.jpg", 160, 160)
+    assert DATASET.check(folder) == [
+        "Img/img_align_celeba_hq/000002.jpg is 160x160, but was annotated at 178x218; restore the original"]
 
 
 def test_the_real_lists(tmp_path, published):

@@ -17,7 +17,7 @@ HOMES = {1: "TrainingData", 2: "TrainingData", 151: "Test1Data", 301: "Test2Data
 
 
 def marks(number, doctor):
-    """The whole pixels that a doctor wrote down."""
+    """Returns the marks of a doctor, in whole pixels."""
     return np.random.default_rng([number, doctor]).integers(2, 90, (19, 2))
 
 
@@ -28,9 +28,9 @@ def write(path, points):
 
 
 @pytest.fixture
-def folder(tmp_path, draw):
+def folder(tmp_path, write_image):
     for number, home in HOMES.items():
-        draw(tmp_path / "RawImage" / home / f"{number:03d}.bmp", 96, 120)
+        write_image(tmp_path / "RawImage" / home / f"{number:03d}.bmp", 96, 120)
         for doctor, name in enumerate(("400_senior", "400_junior")):
             write(tmp_path / "AnnotationsByMD" / name / f"{number:03d}.txt", marks(number, doctor))
     return tmp_path
@@ -67,17 +67,17 @@ def test_the_other_layout(folder):
     assert SMALL_DATASET.check(folder) == []
 
 
-def test_damaged_files_are_named(folder, draw):
+def test_damaged_files_are_named(folder, write_image):
     senior = folder / "AnnotationsByMD" / "400_senior"
     write(senior / "001.txt", [*marks(1, 0)[:4], ("x", 5), *marks(1, 0)[5:]])
     write(senior / "002.txt", marks(2, 0)[:7])
     (folder / "AnnotationsByMD" / "400_junior" / "151.txt").unlink()
-    draw(folder / "RawImage" / "Test2Data" / "301.bmp", 48, 60)
+    write_image(folder / "RawImage" / "Test2Data" / "301.bmp", 48, 60)
     assert SMALL_DATASET.check(folder) == [
-        "400_senior/001.txt line 5: 'x' where a number belongs",
-        "400_senior/002.txt: 7 lines of x,y where 19 belong; fetch it again",
+        "400_senior/001.txt line 5: expected a number, found 'x'",
+        "400_senior/002.txt: expected 19 lines of x,y, found 7; download it again",
         "400_junior/151.txt is missing; every image needs the marks of both doctors",
-        "RawImage/Test2Data/301.bmp is 48x60, its annotation is of an image of 96x120; restore the original"]
+        "RawImage/Test2Data/301.bmp is 48x60, but was annotated at 96x120; restore the original"]
     (folder / "AnnotationsByMD" / "400_junior").rename(folder / "elsewhere")
     assert "400_junior is missing" in SMALL_DATASET.check(folder)[0]
 
@@ -98,4 +98,4 @@ def test_the_real_landmarks_in_the_format_of_the_challenge(tmp_path, published):
     mean = np.mean([one.keypoints for one in splits["train"]], 0)
     order = [mean[HEAD.names.index(name), 1] for name in ("nasion", "orbitale", "subspinale", "upper_lip", "lower_lip",
                                                           "pogonion", "menton")]
-    assert order == sorted(order)  # from the nose down to the chin: the names stand where they belong
+    assert order == sorted(order)  # from the nose down to the chin, so the names match the marks

@@ -1,12 +1,13 @@
 """CL-Detection 2023: a stack of images in MetaImage's format, raw and under zlib, and spacing that is missing."""
 import json
+import random
 import zlib
 
 import numpy as np
 import pytest
 
 from data import metaimage
-from data.cephalometric_2023 import DATASET, STACK, TRUTH, drawn, without_padding
+from data.cephalometric_2023 import DATASET, STACK, TRUTH, random_split, without_padding
 from kpjax.errors import InputError
 
 COUNT, HEIGHT, WIDTH = 8, 40, 56
@@ -18,7 +19,7 @@ HEADER = ("ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrder
 
 
 def stack_of(count=COUNT):
-    """Grey images of different sizes, padded with black on the right and below."""
+    """Returns grey images of different sizes, padded with black on the right and below."""
     pixels = np.zeros((count, HEIGHT, WIDTH, 3), np.uint8)
     for number in range(count):
         height, width = HEIGHT - number, WIDTH - 2 * number
@@ -36,7 +37,7 @@ def write_stack(path, pixels, packed):
 
 
 def truth():
-    """Every landmark of every image, as numbers and, as some copies have it, the spacing as text."""
+    """Returns every landmark of every image; the spacing is text, as in some copies."""
     return {"name": "Orthodontic landmarks", "points": [
         {"name": str(name), "point": [number + name / 4, name / 2, number], "scale": f"{0.1 + number / 100:.2f}"}
         for number in range(1, COUNT + 1) for name in range(1, 39)]}
@@ -70,10 +71,10 @@ def test_small_reads_give_the_same_images(folder, monkeypatch):
 
 
 def test_the_split_is_that_of_the_baseline():
-    splits = drawn(400)
-    assert {split: len(images) for split, images in splits.items()} == {"train": 300, "validation": 50, "test": 50}
-    assert sorted(image for images in splits.values() for image in images) == list(range(400))
-    assert splits["train"][:3] == drawn(400)["train"][:3] != [0, 1, 2]
+    order = list(range(400))
+    random.seed(2023)
+    random.shuffle(order)
+    assert random_split(400) == {"train": order[:300], "validation": order[300:350], "test": order[350:]}
 
 
 def test_missing_millimetres_are_an_error_by_name(folder):
@@ -83,10 +84,10 @@ def test_missing_millimetres_are_an_error_by_name(folder):
     (folder / TRUTH).write_text(json.dumps(content))
     faults = DATASET.check(folder)
     assert faults[:2] == [
-        f"{TRUTH} points entry {entry} (landmark {name}): scale, the spacing of image {image} in millimetres, is "
-        f"{value}; errors in millimetres need a positive number"
+        f"{TRUTH} points entry {entry} (landmark {name}): expected a positive scale, the pixel spacing of "
+        f"image {image} in millimetres, found {value}"
         for entry, name, image, value in ((0, 1, 1, "null"), (40, 3, 2, '"0"'))]
-    with pytest.raises(InputError, match="spacing of image 1 in millimetres"):
+    with pytest.raises(InputError, match="the pixel spacing of image 1 in millimetres"):
         DATASET.builder.splits(DATASET.builder.__new__(DATASET.builder), folder)
 
 
@@ -99,8 +100,8 @@ def test_other_faults_of_the_landmarks(folder):
     points.append(points[-1])
     (folder / TRUTH).write_text(json.dumps(content))
     said = "; ".join(DATASET.check(folder))
-    for fault in ("image 1: landmark 2 lies at (500, 1), outside the 56x40 pixels", "image 2 has the scales 0.12 "
-                  "and 0.5; one image has one spacing", "image 3 lacks 1 of 38 landmarks, first 1",
+    for fault in ("image 1: landmark 2 is at (500, 1), outside the 56x40 pixels", "image 2 has the scales 0.12 "
+                  "and 0.5; an image has one pixel spacing", "image 3 lacks 1 of 38 landmarks, first 1",
                   "image 8 has this landmark twice"):
         assert fault in said
 
@@ -109,14 +110,14 @@ def test_a_damaged_stack(folder):
     stack = folder / STACK
     whole = stack.read_bytes()
     stack.write_bytes(whole[:-50])
-    assert "the file is cut off" in DATASET.check(folder)[0]
-    for old, new, fault in ((b"MET_UCHAR", b"MET_SHORT", "ElementType is 'MET_SHORT' where MET_UCHAR"),
-                            (b"= LOCAL", b"= a.raw", "ElementDataFile is 'a.raw' where LOCAL"),
-                            (b"DimSize = 56 40 8", b"DimSize = 56 40", "DimSize is '56 40' of 3 channels")):
+    assert "the file is cut off, download it again" in DATASET.check(folder)[0]
+    for old, new, fault in ((b"MET_UCHAR", b"MET_SHORT", "expected ElementType MET_UCHAR (bytes), found 'MET_SHORT'"),
+                            (b"= LOCAL", b"= a.raw", "LOCAL (pixels in the same file), found 'a.raw'"),
+                            (b"DimSize = 56 40 8", b"DimSize = 56 40", "height and count, found '56 40' with 3")):
         stack.write_bytes(whole.replace(old, new))
         assert fault in DATASET.check(folder)[0]
     stack.write_bytes(b"\x00" * 300)
-    assert "this is no .mha file" in DATASET.check(folder)[0]
+    assert "this is not a .mha file" in DATASET.check(folder)[0]
     stack.unlink()
     assert f"{STACK} is missing" in DATASET.check(folder)[0]
 
@@ -128,11 +129,11 @@ def test_pixels_that_do_not_unpack(tmp_path):
                            (whole[:600] + bytes(200) + whole[800:], "are damaged")):
         (tmp_path / STACK).write_bytes(damaged)
         stack = metaimage.read_stack(tmp_path / STACK, [])
-        with pytest.raises(InputError, match=f"{STACK}: its pixels {fault}"):
+        with pytest.raises(InputError, match=f"{STACK}: the pixels {fault}"):
             list(metaimage.images(stack, {0}))
     write_stack(tmp_path / STACK, stack_of()[:-1], True)
     stack = metaimage.read_stack(tmp_path / STACK, [])._replace(count=COUNT)
-    with pytest.raises(InputError, match=f"{STACK}: its pixels end within image {COUNT}"):
+    with pytest.raises(InputError, match=f"{STACK}: the pixels end within image {COUNT}"):
         list(metaimage.images(stack, {0}))
 
 

@@ -24,10 +24,10 @@ def write(path, points):
 
 
 @pytest.fixture
-def folder(tmp_path, draw):
+def folder(tmp_path, write_image):
     (tmp_path / "labels").mkdir()
     for place, name in enumerate(NAMES):
-        draw(tmp_path / "pngs" / f"{name}.png", 100 + place, 144, mode="L" if place % 2 else "RGB")
+        write_image(tmp_path / "pngs" / f"{name}.png", 100 + place, 144, mode="L" if place % 2 else "RGB")
         write(tmp_path / "labels" / f"{name}.txt", fractions(name))
     return tmp_path
 
@@ -52,10 +52,10 @@ def test_faults_are_named(folder):
     (folder / "labels" / "CHNCXR_0059_0.txt").write_text("6\n" + "0.5 half\n" * 6)
     said = DATASET.check(folder)
     assert "labels/CHNCXR_0001_0.txt line 2:" in said[0]
-    assert "where fractions of the image's width and height, 0 to 1, belong" in said[0]
-    assert said[1].startswith("labels/CHNCXR_0002_0.txt: a line with 6, then 6 lines of two numbers")
-    assert said[2].startswith("pngs/CHNCXR_0007_0.png is missing, though it has labels")
-    assert said[3] == "labels/CHNCXR_0059_0.txt line 2: 'half' where a number belongs"
+    assert "expected fractions of the image's width and height, 0 to 1, found (" in said[0]
+    assert said[1].startswith("labels/CHNCXR_0002_0.txt: expected a line with 6, then 6 lines of two numbers")
+    assert said[2].startswith("pngs/CHNCXR_0007_0.png is missing, but it has labels")
+    assert said[3] == "labels/CHNCXR_0059_0.txt line 2: expected a number, found 'half'"
     for path in (folder / "labels").iterdir():
         path.unlink()
     assert "labels/CHNCXR_0001_0.txt and all others are missing" in DATASET.check(folder)[0]

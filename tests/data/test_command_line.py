@@ -1,13 +1,12 @@
-"""python -m data: what it lists, and that bad input ends with one line and exit code 2."""
+"""python -m data: its list, and one line and exit code 2 for bad input."""
 import io
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 from PIL import Image
 
 from data import __main__ as command
-from data.prepared import Dataset, KeypointBuilder, datasets, missing, open_source, record
+from data.prepared import Dataset, KeypointBuilder, datasets, open_source, record
 from kpjax.errors import InputError
 from kpjax.images.transforms import Letterbox
 from kpjax.structures import Skeleton
@@ -19,7 +18,6 @@ class ToyAnimals(KeypointBuilder, skip_registration=True):
     """Images named in a list, each with two points in the middle."""
 
     name = "toy_animals"
-    VERSION = tfds.core.Version("1.0.0")
     keypoints = 2
 
     def splits(self, folder):
@@ -27,14 +25,17 @@ class ToyAnimals(KeypointBuilder, skip_registration=True):
                           for name in (folder / "list.txt").read_text().split())}
 
 
-TOYS = Dataset("toy_animals", ToyAnimals, lambda folder: SKELETON, "from the toy shop (free)",
-               lambda folder: missing(folder, ["list.txt", "licence.txt"]))
+def check_toys(folder):
+    return [f"{name} is missing" for name in ("list.txt", "licence.txt") if not (folder / name).exists()]
+
+
+TOYS = Dataset("toy_animals", ToyAnimals, lambda folder: SKELETON, "from the toy shop (free)", check_toys)
 
 
 @pytest.fixture
 def toys(tmp_path, monkeypatch):
-    """A fetched folder of four images: RGB and grey JPEG, a PNG with transparency, one cut off."""
-    folder = tmp_path / "fetched animals"
+    """Returns a downloaded folder of four images: RGB and grey JPEG, a PNG with transparency, a truncated one."""
+    folder = tmp_path / "downloaded animals"
     folder.mkdir()
     noise = np.random.default_rng(0).integers(0, 256, (30, 20, 3), np.uint8)
     Image.fromarray(noise).save(folder / "a.jpg")
@@ -64,13 +65,13 @@ def test_every_dataset_is_listed_with_where_to_get_it(capsys):
     assert all(len(line.split(maxsplit=1)[1]) > 10 for line in lines)
 
 
-def test_faults_of_a_folder_are_one_line_and_exit_code_2(toys, tmp_path, capsys):
+def test_faults_are_one_line_and_exit_code_2(toys, tmp_path, capsys):
     (toys / "list.txt").unlink()
     (toys / "licence.txt").unlink()
     for arguments, said in (
-        (["portraits"], "error: dataset 'portraits' is unknown; there are toy_animals"),
+        (["portraits"], "error: dataset 'portraits' is unknown; choose among toy_animals"),
         (["toy_animals"], "--manual-dir is missing"),
-        (["toy_animals", "--manual-dir", tmp_path / "nowhere"], "nowhere is no folder"),
+        (["toy_animals", "--manual-dir", tmp_path / "nowhere"], "nowhere is not a folder"),
         (["toy_animals", "--manual-dir", toys], "2 faults: list.txt is missing; licence.txt is missing (from the toy"),
     ):
         code, _, error = run(capsys, *arguments, "--data-dir", tmp_path)
@@ -90,7 +91,7 @@ def test_broken_images_stop_or_are_left_out(toys, tmp_path, capsys):
     code, printed, _ = run(capsys, *arguments, "--on-bad-image", "skip")
     assert code == 0
     assert "3 in train" in printed
-    assert "left out 1 image" in printed
+    assert "skipped 1 unreadable: d.jpg" in printed
     source = open_source(TOYS, "train", data_dir=tmp_path / "prepared sets", transform=Letterbox(16))
     assert source.skeleton == SKELETON
     assert sorted(source.identity(index) for index in range(3)) == ["a.jpg", "b.jpg", "c.jpg"]
@@ -118,11 +119,11 @@ def test_a_full_disc_is_one_line(toys, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(command, "prepare", full)
     code, _, error = run(capsys, "toy_animals", "--manual-dir", toys, "--data-dir", tmp_path)
     assert code == 2
-    assert "No space left on device; free the disc" in error
+    assert "No space left on device; free some space" in error
 
 
 def test_records_refuse_coordinates_that_are_not_finite():
     with pytest.raises(InputError, match=r"x\.jpg: keypoint 1 is labelled, but its coordinates are not finite"):
         record(b"", [[0, 0], [np.inf, 1]], [1, 1], 5.0, "x.jpg")
-    with pytest.raises(InputError, match=r"x\.jpg: the reference length is 0"):
+    with pytest.raises(InputError, match=r"x\.jpg: expected a positive reference length in pixels, found 0"):
         record(b"", [[0, 0], [1, 1]], [1, 1], 0.0, "x.jpg")

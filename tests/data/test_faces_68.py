@@ -1,4 +1,4 @@
-"""300W-LP and LS3D-W: 68 points from MATLAB files and from tensors of Torch7."""
+"""300W-LP and LS3D-W: 68 points from MATLAB files and from Torch7 tensors."""
 import struct
 
 import numpy as np
@@ -12,7 +12,7 @@ POINTS = np.random.default_rng(3).uniform(10, 90, (4, 68, 2))
 
 
 def write_tensor(path, array, *, first=1, strides=None, version=b"V 1"):
-    """A tensor as `torch.save` of Lua writes it. `first`: where in its storage it starts, counted from 1."""
+    """Writes a tensor as Lua's `torch.save` does. `first`: its start in its storage, counted from 1."""
     kind = {"f": b"Float", "d": b"Double"}[array.dtype.char]
 
     def text(value):
@@ -30,9 +30,9 @@ def write_tensor(path, array, *, first=1, strides=None, version=b"V 1"):
 
 
 @pytest.fixture
-def large_poses(tmp_path, draw):
+def large_poses(tmp_path, write_image):
     for number, name in enumerate(("AFW/a_1", "AFW/a_2", "HELEN/h_1", "AFW_Flip/a_1")):
-        draw(tmp_path / f"{name}.jpg", 100, 100)
+        write_image(tmp_path / f"{name}.jpg", 100, 100)
         described = tmp_path / "landmarks" / f"{name}_pts.mat"
         described.parent.mkdir(parents=True, exist_ok=True)
         scipy.io.savemat(described, {"pts_2d": POINTS[number] + 1, "pts_3d": POINTS[number].astype(np.float32)})
@@ -40,9 +40,9 @@ def large_poses(tmp_path, draw):
 
 
 @pytest.fixture
-def balanced(tmp_path, draw):
+def balanced(tmp_path, write_image):
     for number, name in enumerate(("new/f_1", "new/f_2", "other/f_1")):
-        draw(tmp_path / f"{name}.jpg", 100, 100)
+        write_image(tmp_path / f"{name}.jpg", 100, 100)
         write_tensor(tmp_path / f"{name}.t7", POINTS[number].astype(np.float32 if number else np.float64))
     return tmp_path
 
@@ -61,9 +61,9 @@ def test_faults_of_300w_lp(large_poses):
     scipy.io.savemat(few, {"pts_2d": POINTS[0], "pts_3d": POINTS[0, :5]})
     (large_poses / "AFW" / "a_2.jpg").unlink()
     assert w300_lp.DATASET.check(large_poses) == [
-        "AFW/a_1.jpg has no landmarks/AFW/a_1_pts.mat; fetch the landmarks again",
-        "landmarks/HELEN/h_1_pts.mat pts_3d: 5 x 2 numbers where 68 x 2 belong",
-        "AFW/a_2.jpg is missing, though it has annotations"]
+        "AFW/a_1.jpg has no landmarks/AFW/a_1_pts.mat; download the landmarks again",
+        "landmarks/HELEN/h_1_pts.mat pts_3d: expected 68 x 2 numbers, found 5 x 2",
+        "AFW/a_2.jpg is missing, but it has annotations; restore it"]
 
 
 def test_tensors_are_read_with_their_strides(tmp_path):
@@ -75,7 +75,8 @@ def test_tensors_are_read_with_their_strides(tmp_path):
     (tmp_path / "cut.t7").write_bytes((tmp_path / "plain.t7").read_bytes()[:-1])
     (tmp_path / "number.t7").write_bytes(struct.pack("<id", 1, 3.0))
     write_tensor(tmp_path / "beyond.t7", array, strides=[40, 1])
-    for name, said in (("cut", "buffer is smaller|cut off"), ("number", "no tensor"), ("beyond", "beyond its numbers")):
+    for name, said in (("cut", "buffer is smaller|truncated"), ("number", "not a Torch7 tensor"),
+                       ("beyond", "beyond its storage")):
         with pytest.raises(ValueError, match=said):
             read_tensor(tmp_path / f"{name}.t7")
 
@@ -92,6 +93,6 @@ def test_faults_of_ls3d(balanced):
     (balanced / "new" / "f_2.t7").write_bytes(b"torch")
     (balanced / "other" / "f_1.jpg").unlink()
     assert ls3d.DATASET.check(balanced) == [
-        "new/f_1.t7 is missing, and its image is there; fetch it again",
-        "new/f_2.t7: it holds no tensor of Torch7; fetch it again",
-        "other/f_1.t7 has no image of the same name; fetch the images again"]
+        "new/f_1.t7 is missing, but its image exists; download it again",
+        "new/f_2.t7: this is not a Torch7 tensor; download it again",
+        "other/f_1.t7 has no image of the same name; download the images again"]

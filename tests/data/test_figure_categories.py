@@ -1,9 +1,9 @@
-"""Drawn categories: repeatable, points where they are drawn, backgrounds that change nothing else, prepared sets."""
+"""Synthetic categories: repeatable, points on the object, backgrounds that change nothing else, prepared datasets."""
 import numpy as np
 import pytest
 
 from data.figure_backgrounds import BACKGROUNDS, backdrop
-from data.figure_categories import PEOPLE, CategoryBuilder, closed_curve, draw_category
+from data.figure_categories import PEOPLE, CategoryBuilder, closed_curve, render_category
 from data.figure_faces import FACES
 from data.figure_four_legged import FOUR_LEGGED
 from data.prepared import datasets, open_source, prepare
@@ -19,21 +19,21 @@ def category(request):
 
 
 def bare(category, count, side=64, **options):
-    """Images before plain black."""
-    return draw_category(category, count, 0, side, background="plain", amplitude=0.0, noise=0.0, **options)
+    """Renders objects on black."""
+    return render_category(category, count, 0, side, background="plain", amplitude=0.0, noise=0.0, **options)
 
 
-def test_a_image_depends_on_seed_and_number_only(category):
-    drawn, part = (draw_category(category, count, 3, 32, first=first) for count, first in ((6, 0), (2, 4)))
+def test_an_image_depends_on_seed_and_number_only(category):
+    rendered, part = (render_category(category, count, 3, 32, first=first) for count, first in ((6, 0), (2, 4)))
     for number in range(2):
-        np.testing.assert_array_equal(part[number].image, drawn[4 + number].image)
-        np.testing.assert_array_equal(part[number].keypoints, drawn[4 + number].keypoints)
-    assert (draw_category(category, 1, 4, 32)[0].keypoints != drawn[0].keypoints).any()
-    assert len({example.image.tobytes() for example in drawn}) == 6
+        np.testing.assert_array_equal(part[number].image, rendered[4 + number].image)
+        np.testing.assert_array_equal(part[number].keypoints, rendered[4 + number].keypoints)
+    assert (render_category(category, 1, 4, 32)[0].keypoints != rendered[0].keypoints).any()
+    assert len({example.image.tobytes() for example in rendered}) == 6
 
 
 def test_backgrounds_change_neither_object_nor_points(category):
-    plain, *others = (draw_category(category, 4, 0, 64, background=kind, noise=0.0) for kind in BACKGROUNDS)
+    plain, *others = (render_category(category, 4, 0, 64, background=kind, noise=0.0) for kind in BACKGROUNDS)
     alone = bare(category, 4).examples.image.astype(int)
     for other in others:
         np.testing.assert_array_equal(other.examples.keypoints, plain.examples.keypoints)
@@ -44,19 +44,19 @@ def test_backgrounds_change_neither_object_nor_points(category):
 
 
 def test_points_are_inside_and_on_the_object(category):
-    drawn = bare(category, 60)
-    points = drawn.examples.keypoints
+    rendered = bare(category, 60)
+    points = rendered.examples.keypoints
     assert points.shape == (60, 10, 2)
     assert points.min() > 0
     assert points.max() < 63
-    assert drawn.examples.visible.all()
+    assert rendered.examples.visible.all()
     cells = np.rint(points).astype(int)
-    on_object = drawn.examples.image[np.arange(60)[:, None], cells[..., 1], cells[..., 0]].max(-1) > 10
+    on_object = rendered.examples.image[np.arange(60)[:, None], cells[..., 1], cells[..., 0]].max(-1) > 10
     assert on_object.mean() > 0.95  # a few lie on an outline whose pixel they share
     ends = [category.skeleton.index(name) for name in category.ends]
     lengths = np.linalg.norm(points[:, ends[0]] - points[:, ends[1]], axis=-1)
-    np.testing.assert_allclose(drawn.examples.scale, lengths, rtol=1e-5)
-    assert drawn.examples.scale.min() > 2
+    np.testing.assert_allclose(rendered.examples.scale, lengths, rtol=1e-5)
+    assert rendered.examples.scale.min() > 2
     # Larger images are the same ones.
     np.testing.assert_allclose((bare(category, 3, 128).examples.keypoints + 0.5) / 2, points[:3] + 0.5, atol=1e-3)
 
@@ -87,10 +87,10 @@ def test_backgrounds_differ_from_each_other_and_keep_to_their_amplitude():
     assert min(steps["clutter"], steps["patches"]) > 0.005
     colourful = {kind: np.ptp(image, axis=-1).mean() for kind, image in images.items()}
     assert colourful["patches"] < 0.5 * colourful["clutter"]  # photographs have muted colours
-    with pytest.raises(InputError, match="background is 'wallpaper'; choose plain, smooth, photo-like, clutter, pat"):
-        draw_category(FACES, 1, 0, 32, background="wallpaper")
-    with pytest.raises(InputError, match="figure_faces: 0 images are asked for"):
-        draw_category(FACES, 0, 0, 32)
+    with pytest.raises(InputError, match="background 'wallpaper' is unknown; choose among plain, smooth, photo-"):
+        render_category(FACES, 1, 0, 32, background="wallpaper")
+    with pytest.raises(InputError, match="figure_faces: expected a positive count of images, found 0"):
+        render_category(FACES, 0, 0, 32)
 
 
 def test_closed_curves_go_through_their_points():
@@ -105,8 +105,8 @@ def test_categories_can_be_prepared_and_opened(tmp_path, monkeypatch):
         prepare(datasets()[category.name], data_dir=tmp_path)
         source = open_source(category.name, "patches_test", data_dir=tmp_path, transform=Letterbox(64))
         assert source.skeleton == category.skeleton
-        drawn = draw_category(category, 2, 0, 64, background="patches", first=3)
-        by_name = {f"patches_{3 + number:05d}": drawn[number] for number in range(2)}
+        rendered = render_category(category, 2, 0, 64, background="patches", first=3)
+        by_name = {f"patches_{3 + number:05d}": rendered[number] for number in range(2)}
         for number in range(2):
             np.testing.assert_array_equal(source[number].image, by_name[source.identity(number)].image)
             np.testing.assert_allclose(source[number].scale, by_name[source.identity(number)].scale, rtol=1e-5)

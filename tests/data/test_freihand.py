@@ -12,12 +12,12 @@ CAMERA = np.array([[480.0, 0, 112], [0, 470.0, 110], [0, 0, 1]])
 
 
 @pytest.fixture
-def folder(tmp_path, draw):
+def folder(tmp_path, write_image):
     rng = np.random.default_rng(1)
     points = np.concatenate([rng.uniform(-0.07, 0.07, (SAMPLES, 21, 2)), rng.uniform(0.6, 0.8, (SAMPLES, 21, 1))], -1)
     for number in range(4 * SAMPLES):
         u, v = projected(points[number % SAMPLES])[0].round().astype(int)
-        draw(tmp_path / "training" / "rgb" / f"{number:08d}.jpg", 224, 224, {(int(u), int(v)): (255, 255, 255)})
+        write_image(tmp_path / "training" / "rgb" / f"{number:08d}.jpg", 224, 224, {(int(u), int(v)): (255, 255, 255)})
     (tmp_path / "training_K.json").write_text(json.dumps([CAMERA.tolist()] * SAMPLES))
     (tmp_path / "training_xyz.json").write_text(json.dumps(points.tolist()))
     return tmp_path
@@ -58,14 +58,14 @@ def test_all_faults_come_at_once(folder):
     (folder / "training_xyz.json").write_text(json.dumps(world))
     faults = []
     assert read(folder, faults) == {"train": [], "test": []}
-    assert faults == ["training_K.json entry 0: rows of unequal length where 3 x 3 numbers belong",
-                      "training_xyz.json entry 1: 'null' where a number belongs",
-                      "training_xyz.json entry 2: depth -0.7, a point behind the camera"]
+    assert faults == ["training_K.json entry 0: expected 3 x 3 numbers, found rows of unequal length",
+                      "training_xyz.json entry 1: expected a number, found 'null'",
+                      "training_xyz.json entry 2: expected positive depths, found -0.7"]
 
 
-def test_lists_of_unequal_length_and_a_image_of_another_size_are_faults(folder, draw):
-    draw(folder / "training" / "rgb" / "00000004.jpg", 200, 224)
-    assert DATASET.check(folder) == ["training/rgb/00000004.jpg is 200x224, its annotation is of an image of 224x224; "
-                                     "restore the original"]
+def test_lists_of_unequal_length_and_an_image_of_another_size_are_faults(folder, write_image):
+    write_image(folder / "training" / "rgb" / "00000004.jpg", 200, 224)
+    assert DATASET.check(folder) == [
+        "training/rgb/00000004.jpg is 200x224, but was annotated at 224x224; restore the original"]
     (folder / "training_K.json").write_text("[]")
     assert "has 0 entries and training_xyz.json 3" in DATASET.check(folder)[0]

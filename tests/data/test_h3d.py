@@ -11,13 +11,13 @@ from kpjax.errors import InputError
 
 
 @pytest.fixture
-def folder(tmp_path, draw):
+def folder(tmp_path, write_image):
     root = tmp_path / "manual" / "H3D_crop"
     rng = np.random.default_rng(0)
     entries = []
     for number in range(6):
         name = f"part{1 + number % 5}/{number}.jpg"
-        draw(root / name, 60, 50)
+        write_image(root / name, 60, 50)
         entries.append({"name": name, "keypoint2d": rng.uniform(5, 45, (21, 2)).tolist(),
                         "keypoint3d": np.zeros((21, 3)).tolist(), "intrinsic_matrix": np.eye(3).tolist(),
                         "without_object": int(number != 2)})
@@ -61,9 +61,9 @@ def test_all_faults_come_at_once(folder):
         check(DATASET, folder)
     message = str(error.value)
     assert "5 faults" in message
-    for part in ("entry 0 (part1/0.jpg) keypoint2d: '12,5' where a number belongs",
-                 "20 x 2 numbers where 21 x 2 belong", "inf where a finite number belongs",
-                 "60x50, but keypoint 20 lies at (900, 3)",
+    for part in ("entry 0 (part1/0.jpg) keypoint2d: expected a number, found '12,5'",
+                 "expected 21 x 2 numbers, found 20 x 2", "expected a finite number, found inf",
+                 "60x50, but keypoint 20 is at (900, 3)",
                  "entry 5: field without_object is missing"):
         assert part in message
 
@@ -73,7 +73,7 @@ def test_a_frame_that_is_listed_twice_is_a_fault(folder):
     assert any("part1/0.jpg is listed twice" in fault for fault in DATASET.check(folder))
 
 
-@pytest.mark.parametrize(("content", "fault"), [("[{", "no JSON"), ("{}", "a dict where a list")])
+@pytest.mark.parametrize(("content", "fault"), [("[{", "not valid JSON"), ("{}", "found a dict")])
 def test_damaged_json_is_named(folder, content, fault):
     (folder / "H3D_crop" / "annotation.json").write_text(content)
     faults = []
@@ -82,8 +82,8 @@ def test_damaged_json_is_named(folder, content, fault):
     assert fault in faults[0]
 
 
-def test_missing_and_empty_folders_are_named_with_the_place_to_get_the_set(tmp_path):
-    with pytest.raises(InputError, match=r"is no folder; fetch the set first .*H3D_crop.tar"):
+def test_missing_and_empty_folders_are_reported_with_a_source(tmp_path):
+    with pytest.raises(InputError, match=r"is not a folder; download the dataset first .*H3D_crop.tar"):
         check(DATASET, tmp_path / "nowhere")
-    with pytest.raises(InputError, match="is empty; fetch the set first"):
+    with pytest.raises(InputError, match="is empty; download the dataset first"):
         check(DATASET, tmp_path)

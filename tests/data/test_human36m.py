@@ -12,7 +12,7 @@ CAMERA = {"R": ROTATION.tolist(), "t": [10.0, -20.0, 4000.0], "f": [1100.0, 1120
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, draw):
+def folder(tmp_path_factory, write_image):
     root = tmp_path_factory.mktemp("human36m")
     (root / "annotations").mkdir()
     for subject in (*TRAIN, *TEST):
@@ -20,13 +20,13 @@ def folder(tmp_path_factory, draw):
         joints = rng.uniform(-500, 500, (17, 3))
         name = f"s_{subject:02d}/s_{subject:02d}_000001.jpg"
         if subject in (8, 11):  # already cropped by RegDA's code
-            draw(root / "crop_images" / name, 512, 512)
+            write_image(root / "crop_images" / name, 512, 512)
             content = [{"name": name, "keypoint2d": rng.uniform(80, 430, (16, 2)).tolist(),
                         "keypoint3d": [], "intrinsic_matrix": []}]
             (root / "annotations" / f"keypoints2d_{subject}.json").write_text(json.dumps(content))
             continue
         wrist = expected(joints)[10].round().astype(int)
-        draw(root / "images" / name, 500, 480, {tuple(wrist.tolist()): (255, 255, 255)})
+        write_image(root / "images" / name, 500, 480, {tuple(wrist.tolist()): (255, 255, 255)})
         frames = [{"file_name": name.replace("000001", f"{1 + number:06d}"), "width": 500, "height": 480,
                    "action_idx": 2, "subaction_idx": 1, "frame_idx": number, "cam_idx": 1} for number in range(5)]
         files = {"camera": {"1": CAMERA}, "data": {"images": frames, "annotations": []},
@@ -37,7 +37,7 @@ def folder(tmp_path_factory, draw):
 
 
 def expected(joints):
-    """The 16 points in pixels, one by one."""
+    """Computes the 16 points in pixels, one by one."""
     chosen = [joints[k] for k in (3, 2, 1, 4, 5, 6, 0, 11, 8, 10, 16, 15, 14, 11, 12, 13)]
     chosen[7] = (chosen[12] + chosen[13]) / 2
     seen = [ROTATION @ point + CAMERA["t"] for point in chosen]
@@ -89,6 +89,6 @@ def test_all_faults_come_at_once(folder, tmp_path):
     faults = []
     read(tmp_path, faults)
     assert len(faults) == 3
-    assert faults[0] == "Human36M_subject1_camera.json camera 1 f: 1 numbers where 2 belong"
-    assert "no joints of action 2, 1, frame 0 in Human36M_subject5_joint_3d.json" in faults[1]
+    assert faults[0] == "Human36M_subject1_camera.json camera 1 f: expected 2 numbers, found 1"
+    assert "action 2, 1, frame 0 is missing in Human36M_subject5_joint_3d.json" in faults[1]
     assert faults[2].startswith("Human36M_subject7_data.json is missing")

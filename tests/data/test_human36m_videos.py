@@ -31,7 +31,7 @@ def person(seed):
 
 
 @pytest.fixture(scope="module")
-def toolbox(tmp_path_factory, draw):
+def toolbox(tmp_path_factory, write_image):
     root = tmp_path_factory.mktemp("toolbox")
     parts = {"h36m_train.pkl": [(1, 2), (5, 14)], "h36m_validation.pkl": [(9, 2)]}
     for file, videos in parts.items():
@@ -42,7 +42,7 @@ def toolbox(tmp_path_factory, draw):
                 joints, box = person(100 * subject + number)
                 if number % STRIDE == 1:
                     x, y = joints[WRIST].astype(int).tolist()
-                    draw(root / "images" / video / f"{video}_{number:06d}.jpg", WIDTH, HEIGHT,
+                    write_image(root / "images" / video / f"{video}_{number:06d}.jpg", WIDTH, HEIGHT,
                          {(x + i, y + j): (255, 255, 255) for i in (-1, 0, 1) for j in (-1, 0, 1)})
                 frames.append({"image": f"{video}/{video}_{number:06d}.jpg", "joints_2d": joints.astype(np.float32),
                                "joints_vis": np.ones((17, 3)), "box": box, "subject": np.int64(subject),
@@ -52,13 +52,14 @@ def toolbox(tmp_path_factory, draw):
 
 
 @pytest.fixture(scope="module")
-def simplified(tmp_path_factory, draw):
+def simplified(tmp_path_factory, write_image):
     root = tmp_path_factory.mktemp("simplified")
     for subject, video in ((1, "Walking.54138969"), (8, "Directions 1.60457274"), (11, "Walking 1.55011271")):
         for number in (3, 8, 12, 21, 40, 41):
             joints = np.random.default_rng(number).integers(10, 118, (32, 2))
             x, y = joints[OF_32[WRIST]].tolist()
-            draw(root / f"S{subject}" / "WithBackground" / video / f"{number}.jpg", 128, 128, {(x, y): (255, 255, 255)})
+            image = root / f"S{subject}" / "WithBackground" / video / f"{number}.jpg"
+            write_image(image, 128, 128, {(x, y): (255, 255, 255)})
             labels = root / f"S{subject}" / "Landmarks" / video
             labels.mkdir(parents=True, exist_ok=True)
             scipy.io.savemat(labels / f"{number}.mat", {"keypoints_2d": (joints[:, ::-1] + 0.5) / 128})
@@ -104,13 +105,14 @@ def test_the_simplified_layout(simplified, tmp_path):
     np.testing.assert_allclose(crop.crop, np.eye(3), atol=1e-6)
 
 
-def test_a_file_that_would_run_something_is_refused(toolbox, tmp_path):
+def test_a_pickle_that_would_run_code_is_refused(toolbox, tmp_path):
     for file in ("h36m_train.pkl", "h36m_validation.pkl"):
         (tmp_path / file).write_bytes((toolbox / file).read_bytes())
     (tmp_path / "h36m_train.pkl").write_bytes(pickle.dumps([print]))
     faults = []
     assert not read(tmp_path, faults)["train"]
-    assert faults == ["h36m_train.pkl cannot be read: it holds builtins.print, and only arrays are read; make it again"]
+    assert faults == ["h36m_train.pkl cannot be read: it holds builtins.print, but only numpy arrays are allowed; "
+                      "download it again"]
 
 
 def test_faults_come_at_once(toolbox, tmp_path):
@@ -122,10 +124,10 @@ def test_faults_come_at_once(toolbox, tmp_path):
     faults = DATASET.check(tmp_path)
     said = " | ".join(faults)
     assert "h36m_train.pkl is missing, expected at" in said
-    assert "entry 0 (s_09_act_02_subact_01_ca_03/s_09_act_02_subact_01_ca_03_000001.jpg) joints_2d: 16 x 2 num" in said
-    assert "entry 1 (s_09/frame.jpg): image names end in s_01_act_02" in said
+    assert "entry 0 (s_09_act_02_subact_01_ca_03/s_09_act_02_subact_01_ca_03_000001.jpg) joints_2d: expected " in said
+    assert "entry 1 (s_09/frame.jpg): expected an image name such as s_01_act_02" in said
     assert "entry 2: field box is missing" in said
-    assert "s_09_act_02_subact_01_ca_03_000006.jpg is missing, though it has annotations" in said
+    assert "s_09_act_02_subact_01_ca_03_000006.jpg is missing, but it has annotations; restore it" in said
     assert "neither h36m_train.pkl (layout of H36M-Toolbox) nor" in DATASET.check(tmp_path / "nothing")[0]
 
 

@@ -7,12 +7,12 @@ from data.lsp import DATASET, read
 
 
 @pytest.fixture
-def folder(tmp_path, draw):
+def folder(tmp_path, write_image):
     rng = np.random.default_rng(3)
     joints = np.concatenate([rng.uniform(2, 78, (2, 14, 3)), rng.integers(0, 2, (1, 14, 3))])
     scipy.io.savemat(tmp_path / "joints.mat", {"joints": joints})
     for number in range(1, 4):
-        draw(tmp_path / "images" / f"im{number:04d}.jpg", 80, 90)
+        write_image(tmp_path / "images" / f"im{number:04d}.jpg", 80, 90)
     return tmp_path
 
 
@@ -48,9 +48,10 @@ def test_all_faults_come_at_once(folder):
     scipy.io.savemat(folder / "joints.mat", {"joints": joints})
     (folder / "images" / "im0003.jpg").unlink()
     assert DATASET.check(folder) == [
-        "joints.mat column of im0001.jpg: flag 2 where 0 or 1 belongs",
-        "joints.mat column of im0002.jpg: joint 1 is flagged visible, but its coordinates are not finite",
-        "images/im0003.jpg is missing, though it has annotations"]
+        "joints.mat column of im0001.jpg: expected flag 0 or 1, found 2",
+        "joints.mat column of im0002.jpg: joint 1 is flagged visible, but its coordinates are not finite; "
+        "correct it",
+        "images/im0003.jpg is missing, but it has annotations; restore it"]
 
 
 def test_a_set_without_any_visible_keypoint_is_refused(folder):
@@ -59,7 +60,7 @@ def test_a_set_without_any_visible_keypoint_is_refused(folder):
 
 
 @pytest.mark.parametrize(("content", "fault"), [
-    ({"joints": np.zeros((14, 3, 3))}, "this is LSP Extended: use lspet"), ({"joints": np.zeros((3, 14))}, "2 axes"),
+    ({"joints": np.zeros((14, 3, 3))}, "this is LSP Extended, use lspet"), ({"joints": np.zeros((3, 14))}, "2 axes"),
     ({"other": np.zeros(3)}, "variable joints is missing"), (None, "cannot be read")])
 def test_other_files_are_refused(folder, content, fault):
     if content is None:

@@ -7,7 +7,7 @@ from data.lspet import DATASET, read
 
 
 @pytest.fixture
-def folder(tmp_path, draw):
+def folder(tmp_path, write_image):
     rng = np.random.default_rng(4)
     joints = np.zeros((14, 3, 9))
     joints[:, 2] = rng.random((14, 9)) > 0.2
@@ -15,7 +15,7 @@ def folder(tmp_path, draw):
     joints[0, :, 0] = 79.6, 30, 1  # half a pixel and more beyond the border of the image
     scipy.io.savemat(tmp_path / "joints.mat", {"joints": joints})
     for number in range(1, 5):
-        draw(tmp_path / "images" / f"im{number:05d}.jpg", 80, 60 + number)
+        write_image(tmp_path / "images" / f"im{number:05d}.jpg", 80, 60 + number)
     return tmp_path
 
 
@@ -41,16 +41,16 @@ def test_the_split_and_a_gap_among_the_images(folder):
     splits = read(folder, faults, training=3)
     assert [len(people) for people in splits.values()] == [3, 1]
     (folder / "images" / "im00002.jpg").unlink()
-    assert DATASET.check(folder) == ["images/im00002.jpg is missing, though it has annotations"]
+    assert DATASET.check(folder) == ["images/im00002.jpg is missing, but it has annotations; restore it"]
 
 
 def test_flags_the_other_way_round_are_noticed(folder):
     joints = scipy.io.loadmat(folder / "joints.mat")["joints"]
     joints[:, 2] = 1 - joints[:, 2]
     scipy.io.savemat(folder / "joints.mat", {"joints": joints})
-    assert "the flags are those of another release" in DATASET.check(folder)[0]
+    assert "download the LSP Extended release" in DATASET.check(folder)[0]
     scipy.io.savemat(folder / "joints.mat", {"joints": joints.transpose(1, 0, 2)})
-    assert "this is the original LSP: use lsp" in DATASET.check(folder)[0]
+    assert "this is the original LSP, use lsp" in DATASET.check(folder)[0]
 
 
 def test_the_real_copy(published):

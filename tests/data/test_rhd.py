@@ -13,7 +13,7 @@ TINY = np.tile([5.0, 5.0, 1.0], (21, 1))
 
 
 def hand(seed, left, upper, side, visible=21):
-    """(21, 3) rows u, v, visible in RHD's order, whose tight box starts at (left, upper) and has this side."""
+    """Returns (21, 3) u, v, visible in RHD's order; the tight box starts at (left, upper) and has the given side."""
     rng = np.random.default_rng(seed)
     grid = rng.permutation(19 * 19)[:21]
     points = np.stack([grid % 19, grid // 19], 1) * (side // 20) + side // 20
@@ -30,21 +30,21 @@ ENTRIES = {
 }
 
 
-def write(folder, draw, entries=ENTRIES, part="training"):
+def write(folder, write_image, entries=ENTRIES, part="training"):
     colours = {k: (10 * k + 40, 255 - 10 * k, 200) for k in range(21)}
     content = {}
     for number, (left, right) in entries.items():
         dots = {(int(x), int(y)): colours[k] for h in (left, right) for k, (x, y, _) in enumerate(h) if h is not TINY}
-        draw(folder / part / "color" / f"{number:05d}.png", 320, 320, dots)
+        write_image(folder / part / "color" / f"{number:05d}.png", 320, 320, dots)
         content[number] = {"uv_vis": np.concatenate([left, right]), "xyz": np.zeros((42, 3)), "K": np.eye(3)}
     (folder / part / f"anno_{part}.pickle").write_bytes(pickle.dumps(content))
 
 
 @pytest.fixture
-def folder(tmp_path, draw):
+def folder(tmp_path, write_image):
     root = tmp_path / "manual" / "RHD_published_v2"
-    write(root, draw)
-    write(root, draw, {3: ENTRIES[0]}, "evaluation")
+    write(root, write_image)
+    write(root, write_image, {3: ENTRIES[0]}, "evaluation")
     return root.parent
 
 
@@ -72,22 +72,22 @@ def test_hands_are_chosen_reordered_cut_and_mirrored(folder, records):
     assert (hidden["keypoints"][hidden["visible"] == 0] == 0).all()
 
 
-def test_all_faults_come_at_once(folder, draw):
+def test_all_faults_come_at_once(folder, write_image):
     root = folder / "RHD_published_v2" / "training"
     content = pickle.loads((root / "anno_training.pickle").read_bytes())
     content[0]["uv_vis"][5, 0] = np.nan
     content[7]["uv_vis"] = content[7]["uv_vis"][:, :2]
     del content[11]["uv_vis"]
     (root / "anno_training.pickle").write_bytes(pickle.dumps(content))
-    draw(root / "color" / "00013.png", 160, 160)
+    write_image(root / "color" / "00013.png", 160, 160)
     (folder / "RHD_published_v2" / "evaluation" / "color" / "00003.png").unlink()
     with pytest.raises(InputError) as error:
         check(DATASET, folder)
     message = str(error.value)
     assert "5 faults" in message
     assert "\n" not in message
-    for part in ("entry 0 uv_vis: nan where a finite number belongs", "42 x 2 numbers where 42 x 3 belong",
-                 "entry 11: field uv_vis is missing", "00013.png is 160x160, its annotation is of an image of 320x320",
+    for part in ("entry 0 uv_vis: expected a finite number, found nan", "expected 42 x 3 numbers, found 42 x 2",
+                 "entry 11: field uv_vis is missing", "00013.png is 160x160, but was annotated at 320x320",
                  "00003.png is missing"):
         assert part in message
 

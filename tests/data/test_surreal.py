@@ -9,13 +9,13 @@ from data.surreal import DATASET, read
 
 
 @pytest.fixture
-def folder(tmp_path, draw):
+def folder(tmp_path, write_image):
     rng = np.random.default_rng(2)
     for split, count in (("train", 2), ("val", 1), ("test", 2)):
         for run in range(3):
             entries = []
             for number in range(count):
-                draw(tmp_path / split / f"run{run}" / f"clip/{number}.jpg", 48, 64)
+                write_image(tmp_path / split / f"run{run}" / f"clip/{number}.jpg", 48, 64)
                 entries.append({"name": f"clip/{number}.jpg", "keypoint2d": rng.uniform(0, 47, (24, 2)).tolist(),
                                 "keypoint3d": np.ones((24, 3)).tolist(), "intrinsic_matrix": np.eye(3).tolist()})
             (tmp_path / split / f"run{run}.json").write_text(json.dumps(entries))
@@ -47,6 +47,6 @@ def test_all_faults_come_at_once(folder):
     faults = []
     read(folder, faults)
     assert len(faults) == 3
-    assert "train/run0.json entry 0 (clip/0.jpg) keypoint2d: 16 x 2 numbers where 24 x 2 belong" in faults
+    assert "train/run0.json entry 0 (clip/0.jpg) keypoint2d: expected 24 x 2 numbers, found 16 x 2" in faults
     assert "train/run0.json entry 1: field name is missing" in faults
     assert faults[2].startswith("run2.json is missing, expected at")

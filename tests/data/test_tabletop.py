@@ -1,4 +1,4 @@
-"""The table: repeatable, the arm keeps its lengths, the gripper its reach, toys are pushed and lie still otherwise."""
+"""Tabletop videos: repeatable, links of constant length, bounded steps of the gripper, toys that move when pushed."""
 import numpy as np
 import pytest
 
@@ -14,7 +14,7 @@ def paths():
     return np.stack([motion(np.random.default_rng(seed), 30) for seed in range(20)])
 
 
-def test_the_arm_keeps_its_lengths_and_the_gripper_its_reach(paths):
+def test_links_keep_their_length_and_the_gripper_its_reach(paths):
     arm = paths[:, :, :len(JOINTS)]
     lengths = np.linalg.norm(np.diff(arm, axis=2), axis=-1)
     np.testing.assert_allclose(lengths, np.broadcast_to(LINKS, lengths.shape), rtol=1e-9)
@@ -39,21 +39,21 @@ def test_a_video_depends_on_its_number_only():
     videos, part = tabletop_videos(3, 5, 32), tabletop_videos(1, 5, 32, first=2)
     assert videos.skeleton == ARM_AND_TOYS
     assert videos.titles[2:] == part.titles
-    for row in range(5):
-        np.testing.assert_array_equal(videos[10 + row].image, part[row].image)
-        np.testing.assert_array_equal(videos[10 + row].keypoints, part[row].keypoints)
-        assert videos[row].visible.all()
+    for index in range(5):
+        np.testing.assert_array_equal(videos[10 + index].image, part[index].image)
+        np.testing.assert_array_equal(videos[10 + index].keypoints, part[index].keypoints)
+        assert videos[index].visible.all()
     assert (tabletop_videos(1, 5, 32, seed=1)[0].image != videos[0].image).any()
-    with pytest.raises(InputError, match="3 videos of 0 frames"):
+    with pytest.raises(InputError, match="found 3 videos of 0 frames"):
         tabletop_videos(3, 0, 32)
 
 
-def test_the_gripper_is_drawn_where_its_label_is():
+def test_the_gripper_is_rendered_at_its_label():
     video = tabletop_videos(1, 6, 64, first=3)
     colours = []
-    for row in range(6):
-        x, y = video[row].keypoints[ARM_AND_TOYS.index("gripper")].round().astype(int)
-        colours.append(video[row].image[y - 1:y + 2, x - 1:x + 2].astype(float).mean((0, 1)))
+    for index in range(6):
+        x, y = video[index].keypoints[ARM_AND_TOYS.index("gripper")].round().astype(int)
+        colours.append(video[index].image[y - 1:y + 2, x - 1:x + 2].astype(float).mean((0, 1)))
     assert np.ptp(colours, axis=0).max() < 40  # of one colour, but for noise
 
 
@@ -62,9 +62,9 @@ def test_the_table_can_be_prepared(tmp_path, monkeypatch):
     monkeypatch.setattr(Tabletop, "side", 32)
     prepare(datasets()["tabletop"], data_dir=tmp_path)
     source = in_videos(open_source("tabletop", "train", data_dir=tmp_path, transform=Letterbox(32)))
-    drawn = tabletop_videos(2, 30, 32)
-    assert source.titles == drawn.titles
+    rendered = tabletop_videos(2, 30, 32)
+    assert source.titles == rendered.titles
     assert source.identity(31) == "tabletop-00001#000001"
-    for row in (0, 31, 59):
-        np.testing.assert_array_equal(source[row].image, drawn[row].image)
-        np.testing.assert_allclose(source[row].keypoints, drawn[row].keypoints, atol=1e-4)
+    for index in (0, 31, 59):
+        np.testing.assert_array_equal(source[index].image, rendered[index].image)
+        np.testing.assert_allclose(source[index].keypoints, rendered[index].keypoints, atol=1e-4)

@@ -1,4 +1,4 @@
-"""UT Zappos50K: shoes without keypoints, the draw of the held-out ones, white borders."""
+"""UT Zappos50K: shoes without keypoints, the write_image of the held-out ones, white borders."""
 from functools import partial
 
 import numpy as np
@@ -48,7 +48,7 @@ def test_the_square_release_is_stored_as_it_is(folder, records):
 
 
 def test_an_incomplete_archive_is_one_fault(folder, tmp_path):
-    assert "has 5 images, of which 500 are held out" in DATASET.check(folder)[0]
+    assert "has 5 images, but 500 are held out" in DATASET.check(folder)[0]
     (tmp_path / "empty").mkdir()
-    assert "has no .jpg below it" in DATASET.check(tmp_path / "empty")[0]
+    assert "has no .jpg in any subfolder" in DATASET.check(tmp_path / "empty")[0]
     assert sum(len(paths) for paths in shoes(folder, 1).values()) == 5

@@ -16,7 +16,7 @@ ROWS = ["video,frame,keypoint,x,y,visible", "a.mp4,0,nose,10,20,1", "a.mp4,0,tai
 
 
 def moving(frames):
-    """A white square on grey that goes to the right by 2 px a frame."""
+    """Returns frames of a white square on grey that moves to the right by 2 px per frame."""
     images = np.full((frames, 32, 64, 3), 70, np.uint8)
     for number, image in enumerate(images):
         image[12:20, 2 * number:2 * number + 8] = 250
@@ -74,11 +74,11 @@ def test_faults_of_a_table_come_in_one_line(folder, tmp_path):
     with pytest.raises(InputError) as raised:
         prepare(DATASET, folder, tmp_path / "prepared")
     said = str(raised.value)
-    assert "4 faults: line 7: there is no video 'c.mp4'; line 8: frame 10 of a.mp4, which has frames 0 to 9" in said
-    assert "line 9 x: 'x' where a number belongs; line 10: nose of frame 0 of a.mp4 is labelled twice" in said
+    assert "4 faults: line 7: video 'c.mp4' is unknown; line 8: expected a frame of a.mp4 from 0 to 9, found 10" in said
+    assert "line 9 x: expected a number, found 'x'; line 10: nose of frame 0 of a.mp4 is labelled twice" in said
     assert "\n" not in said
     (folder / TABLE).write_text("video,frame,x,y\n")
-    with pytest.raises(InputError, match="column keypoint is missing; needed are video, frame, keypoint, x, y"):
+    with pytest.raises(InputError, match="column keypoint is missing; required are video, frame, keypoint, x, y"):
         read_labels(folder / TABLE, {"a.mp4": 10})
 
 

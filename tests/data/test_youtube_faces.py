@@ -4,8 +4,9 @@ import csv
 import numpy as np
 import pytest
 
+from data.faces import FACE
 from data.prepared import check
-from data.youtube_faces import DATASET, FACE, read
+from data.youtube_faces import DATASET, read
 from kpjax.errors import InputError
 
 
@@ -14,12 +15,12 @@ def points(seed):
 
 
 @pytest.fixture
-def folder(tmp_path, draw):
+def folder(tmp_path, write_image):
     root = tmp_path / "manual" / "data"
     for seed, (part, count) in enumerate({"training": 3, "test": 2}.items()):
         rows = [["", *range(136)]]
         for number in range(count):
-            draw(root / part / f"face_{number}.jpg", 50, 56 + number, {(9, 9): (250, 10, 20)}, "PNG", "RGBA")
+            write_image(root / part / f"face_{number}.jpg", 50, 56 + number, {(9, 9): (250, 10, 20)}, "PNG", "RGBA")
             rows.append([f"face_{number}.jpg", *points(10 * seed + number)])
         write(root / f"{part}_frames_keypoints.csv", rows)
     return root.parent
@@ -54,9 +55,10 @@ def test_all_faults_come_at_once(folder):
         check(DATASET, folder)
     message = str(error.value)
     assert "5 faults" in message
-    for part in ("line 2 (face_0.jpg): 136 columns where a file name and 136 coordinates belong",
-                 "line 3 (face_1.jpg) column 4: 'left' where a number belongs", "column 6: nan where a finite number",
-                 "column 7: inf where a finite number", "data/training/face_9.jpg is missing"):
+    for part in ("line 2 (face_0.jpg): expected a file name and 136 coordinates, found 136 columns",
+                 "line 3 (face_1.jpg) column 4: expected a number, found 'left'",
+                 "column 6: expected a finite number, found nan", "column 7: expected a finite number, found inf",
+                 "data/training/face_9.jpg is missing"):
         assert part in message
 
 
@@ -64,7 +66,7 @@ def test_a_face_that_is_listed_twice_is_a_fault(folder):
     table = folder / "data" / "test_frames_keypoints.csv"
     rows = [line.split(",") for line in table.read_text().splitlines()]
     write(table, rows + rows[-1:])
-    assert DATASET.check(folder) == ["test/face_1.jpg is listed twice in test; keep one of its labels"]
+    assert DATASET.check(folder) == ["test/face_1.jpg is listed twice in test; keep one of the entries"]
 
 
 def test_the_real_copy(published):
