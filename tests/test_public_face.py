@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-PACKAGES = ("kpjax", "kpjax.losses", "kpjax.methods", "kpjax.models")
+PACKAGES = ("kpjax", "kpjax.augment", "kpjax.losses", "kpjax.methods", "kpjax.models")
 LAZY = [name for name in PACKAGES if hasattr(importlib.import_module(name), "__all__")]
 
 
