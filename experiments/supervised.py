@@ -1,0 +1,191 @@
+"""Learning keypoints from labelled images, and nothing else: the reference of every comparison.
+
+Command   python -m experiments.supervised demo                            (2 CPU cores, seconds, renders its own data)
+          python -m data deeplabcut --manual-dir my-project                (any DeepLabCut project of one animal)
+          python -m experiments.supervised openfield                       (2 CPU cores, about 2 minutes)
+          python -m experiments.supervised faces                           (2 CPU cores, about 3 minutes)
+          python -m experiments predict runs/supervised/openfield/supervised/seed-0 IMAGES --out FOLDER
+Expected  the open-field mouse, 80 labelled frames: 95 % of the test keypoints within a tenth of the body's diagonal;
+          faces, 220 labelled: a mean error of 8.3 % of the distance between the eyes (seed 0)
+
+A part of the training images is held out, and the checkpoint that is best there is the result. Test images are
+evaluated once, at the end. Frames of one video are much alike, so a random split of them measures how well the gaps of
+a labelled video are filled, not how a new video will fare.
+"""
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+import optax
+
+from experiments.configs import (
+    Augmentation,
+    Heatmaps,
+    Network,
+    Optimizer,
+    changed,
+    check_at_least,
+    check_positive,
+    score_kind,
+)
+from experiments.image_sets import ImageSet, Splits
+from experiments.keypoint_errors import keypoint_errors
+from experiments.networks import imagenet_start
+from experiments.system import (
+    IMAGES,
+    Job,
+    Outcome,
+    Predicting,
+    StoredRun,
+    System,
+    Variant,
+    draw_predictions,
+    fit_sources,
+)
+from kpjax.images.transforms import Letterbox
+from kpjax.losses.heatmap import heatmap_kl, heatmap_mse
+from kpjax.methods.forward import imagenet_normalise
+from kpjax.methods.supervised_learning import supervised
+from kpjax.models.network import KeypointNetwork
+from kpjax.models.unet import SmallUNet
+from kpjax.reports.table import Column
+from kpjax.structures import Method, Skeleton
+from kpjax.training.evaluation import Gathered, predict_source
+from kpjax.training.fit import Select
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that a run depends on besides its seed."""
+
+    summary: str  # one line
+    data: ImageSet
+    heatmaps: Heatmaps = Heatmaps(64, sigma=1.5, grid="half_pixel", targets="sub_pixel", decoder="dark")
+    augment: Augmentation = Augmentation("strong", flip=False, rotation=180.0)
+    network: Network = SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32)
+    optimizer: Optimizer = Optimizer(3e-3, "cosine", weight_decay=1e-4)
+    imagenet: str = ""  # safetensors file or hub name of ImageNet weights; "" starts from random weights
+    batch_size: int = 16
+    steps: int = 1000
+    rising_steps: int = 50  # over which the learning rate rises from zero
+    selection: Literal["nme", "pck", "last"] = "nme"  # by which validation error
+    evaluations: int = 15
+    pck_threshold: float = 0.1  # of the reference length
+
+    def __post_init__(self):
+        check_at_least(1, self, "batch_size", "steps", "evaluations")
+        check_at_least(0, self, "rising_steps")
+        check_positive(self, "pck_threshold")
+        self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
+
+
+SMALL = Config("", ImageSet(transform="letterbox", image_size=128, pck_over="scale", validation_share=0.15))
+PRESETS: dict[str, Config] = {
+    "demo": changed(
+        SMALL, summary="synthetic people; 2 cores, seconds", train="figures:source", scale_is="the image's side",
+        pck_threshold=0.05, image_size=64, heatmap_size=16, sigma=1.0, steps=300, rotation=30.0, zoom=(0.9, 1.2),
+        shift=0.05, jitter=0.25, blur=0.8, evaluations=6, training_examples=500, test_examples=100),
+    "openfield": changed(
+        SMALL, summary="a mouse from above, or any DeepLabCut project of one animal; 2 cores, minutes",
+        train="deeplabcut/train", test="deeplabcut/test", scale_is="the labelled body's diagonal"),
+    "faces": changed(
+        SMALL, summary="68 keypoints of faces in videos; 2 cores, minutes", train="youtube_faces/train",
+        test="youtube_faces/test", scale_is="the distance between the eyes", heatmap_size=32, sigma=1.0,
+        widths=(16, 32, 64, 64, 128, 128), head_width=64, rotation=30.0, flip=True),
+}
+VARIANTS: dict[str, Variant] = {
+    "supervised": Variant("method", "KL between the heatmap's softmax and a Gaussian", "heatmap KL", heatmap_kl),
+    "supervised_mse": Variant("baseline", "squared error between the heatmap and a Gaussian", "heatmap MSE",
+                              heatmap_mse),
+}
+
+
+class Data(NamedTuple):
+    """Images of one seed."""
+
+    splits: Splits
+    identity: Mapping[str, Any] = MappingProxyType({})
+
+    @property
+    def summary(self) -> str:
+        return f"{len(self.splits.train)} training and {len(self.splits.test)} test images"
+
+
+def network_of(config: Config, skeleton: Skeleton) -> KeypointNetwork:
+    """Builds the network."""
+    return config.network.build(len(skeleton.names), stride=config.data.image_size // config.heatmaps.heatmap_size)
+
+
+@functools.lru_cache(maxsize=4)
+def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
+    """Builds the method of a variant once, so that all seeds share what is compiled."""
+    loss, rise = VARIANTS[variant].recipe, min(config.rising_steps, config.steps // 2)
+    return supervised(
+        network_of(config, skeleton), skeleton,
+        codec=config.heatmaps.codec(config.data.image_size, logits=loss is heatmap_kl),
+        optimizer=config.optimizer.adam(), augment=config.augment.build(skeleton), normalise=imagenet_normalise,
+        learning_rate=optax.warmup_cosine_decay_schedule(0.0, config.optimizer.learning_rate, rise, config.steps),
+        loss=loss)
+
+
+def train(job: Job, data: Data) -> Outcome:
+    """Trains the only stage."""
+    config, splits = job.config, data.splits
+    method = build(config, splits.train.skeleton, job.variant)
+
+    def evaluate(state) -> dict[str, float]:
+        found = predict_source(method, state, splits.validation, batch_size=2 * config.batch_size)
+        return keypoint_errors(found, method.skeleton, "validation", threshold=config.pck_threshold)
+
+    fitted = fit_sources(
+        job, method, {"labelled": splits.train}, batch_size=config.batch_size, steps=config.steps, stage=job.variant,
+        folder=job.folder, repeats=False, evaluate=evaluate, evaluate_every=max(1, config.steps // config.evaluations),
+        start=imagenet_start(network_of(config, method.skeleton), config.imagenet, image_size=config.data.image_size,
+                             seed=job.seed),
+        select={"nme": Select("validation/nme", "min"), "pck": Select("validation/pck"), "last": None}[
+            config.selection], config=job.identity())
+    return Outcome(method, fitted.trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds,
+                   {f"chosen_by/{name}": value for name, value in fitted.metrics.items()}
+                   | {"chosen_by/step": fitted.step})
+
+
+def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
+    """Measures PCK and NME relative to the dataset's `scale`, MAE and distance in pixels of the original images."""
+    return keypoint_errors(predictions["test"], outcome.method.skeleton, "test", threshold=job.config.pck_threshold,
+                           details=True)
+
+
+def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+    """Draws predictions on test images."""
+    draw_predictions(outcome, data.splits.test, job.folder / IMAGES / "test.png", minimum_side=320)
+
+
+def columns(config: Config) -> tuple[Column, ...]:
+    """Returns errors relative to the reference length, and in pixels of the original images."""
+    return (Column("test/pck", f"PCK at {100 * config.pck_threshold:g} % of {config.data.scale_is}", "%", 100.0, 1),
+            Column("test/nme", f"mean error in {config.data.scale_is}", "%", 100.0, 2, "lower"),
+            Column("test/distance", "mean distance", "px", 1.0, 2, "lower"),
+            Column("test/mae", "mean error of a coordinate", "px", 1.0, 2, "lower"))
+
+
+def predicting(stored: StoredRun) -> Predicting:
+    """Returns a finished run as a function of new images, letterboxed."""
+    config, variant, skeleton = stored
+    kind = score_kind(config.heatmaps.decoder, logits=VARIANTS[variant].recipe is heatmap_kl)
+    return Predicting(build(config, skeleton, variant), Letterbox(config.data.image_size), kind)
+
+
+SYSTEM = System(
+    "supervised", "keypoints from labelled images, the reference of every comparison", PRESETS, VARIANTS,
+    open=lambda job: Data(job.config.data.open(job.seed, job.data_dir)), train=train,
+    evaluated=lambda job, data: {"test": data.splits.test}, measure=measure, columns=columns, predicting=predicting,
+    short_list=lambda preset, config: ("supervised",), applicable=lambda preset, config: tuple(VARIANTS),
+    shortened=lambda config, steps: replace(config, steps=steps), batch_size=lambda config: 2 * config.batch_size,
+    draw=draw)
+
+if __name__ == "__main__":
+    from experiments.command_line import main
+
+    main("supervised")
