@@ -15,7 +15,7 @@ from experiments.commands import as_flags, exit_code_of, parse
 from experiments.configs import NETWORKS, changed, flat, with_network
 from experiments.system import OWN, Job, System, measure_again, preset_folder, system_of
 from experiments.system import run as run_job
-from kpjax.errors import InputError
+from kpjax.errors import InputError, RunError
 from kpjax.files import remove
 from kpjax.reports.report import write_report
 from kpjax.reports.table import Entry, tabulate, text_table
@@ -116,7 +116,7 @@ def _flags_in_messages(config: Any) -> Iterator[None]:
     flags = {name: f"--{name.replace('_', '-')}" for name in names}
     try:
         yield
-    except InputError as error:
+    except (InputError, RunError) as error:
         raise type(error)(as_flags(str(error), flags)) from error
 
 

@@ -91,16 +91,18 @@ def as_flags(message: str, flags: Mapping[str, str]) -> str:
     """Translates names of arguments in a message to their spelling on the command line.
 
     A name is recognised where a colon follows it, at the start of the message or of a part of it, and anywhere if it
-    has an underscore and belongs to no path.
+    has an underscore and belongs to no path. So are `name=True` and "another workdir".
 
     Args:
         message: an error's text, such as "video_root: ... is no folder".
         flags: the spelling of each argument, as `flags_of` returns it; messages about others stay as they are.
     """
     long = [name for name in flags if "_" in name]
-    for pattern, names in ((r"(?:^|(?<=[:;] ))(?:{})(?=:)", flags), (r"(?<![\w/\\.'\"-])(?:{})(?![\w/\\'\"-])", long)):
+    for pattern, names in ((r"(?:^|(?<=[:;] ))(?:{})(?=:)", flags), (r"(?<![\w/\\.'\"-])(?:{})(?![\w/\\'\"-])", long),
+                           (r"\b(?:{})=True\b", flags), (r"(?<=another )(?:{})\b", flags.keys() & {"workdir"})):
         if names:
-            message = re.sub(pattern.format("|".join(names)), lambda found: flags[found[0]], message)
+            message = re.sub(pattern.format("|".join(names)), lambda found: flags[found[0].removesuffix("=True")],
+                             message)
     return message
 
 

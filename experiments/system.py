@@ -242,7 +242,7 @@ def finished(job: Job) -> bool:
     stored = read_json(job.folder / "config.json")
     if stored.get("format") != FORMAT:
         raise InputError(f"{job.folder / 'config.json'}: format {stored.get('format', 1)}, this version writes "
-                         f"{FORMAT}; choose another workdir, or start over with fresh")
+                         f"{FORMAT}; choose another workdir, or start over with fresh=True")
     check_identity(stored, job.identity(), job.folder / "config.json")
     return True
 
