@@ -1,4 +1,4 @@
-"""What a person should know of an annotation project before training on it."""
+"""Checks of annotation projects before training, and comparisons of a project with its conversion."""
 import contextlib
 import hashlib
 import os
@@ -16,7 +16,7 @@ from kpjax.images.reading import read_image
 
 
 class KeypointCounts(NamedTuple):
-    """How often each keypoint is labelled, (K,) int each, over all instances."""
+    """Counts over all instances for each keypoint, (K,) int each."""
 
     labelled: np.ndarray
     occluded: np.ndarray
@@ -25,20 +25,20 @@ class KeypointCounts(NamedTuple):
 
 
 class VideoFacts(NamedTuple):
-    """What a video file is like."""
+    """Properties of a video file."""
 
     path: Path
     frames: int
     size: tuple[int, int]  # width and height as shown
-    rate: float  # frames a second, the usual one; nan for a folder of images
-    variable: bool  # whether the time between frames differs by more than a twentieth of the usual
-    rotation: int  # degrees by which it is turned for showing
-    unreadable: int | None  # frames that do not decode; None if that was not looked at
-    cut_off: int  # frames that its header announces and it does not have
+    rate: float  # median frames per second; nan for a folder of images
+    variable: bool  # whether the time between frames varies by more than a twentieth of its median
+    rotation: int  # degrees by which players turn it
+    unreadable: int | None  # frames that do not decode; None if not checked
+    cut_off: int  # frames that its header announces and the file lacks
 
 
 def keypoint_counts(project: Project) -> KeypointCounts:
-    """Counts over the instances of a project, whose frames' sizes should be known."""
+    """Counts labelled, occluded, outside and empty keypoints of a project with known frame sizes."""
     shape = len(project.instances), len(project.skeleton.names)
     visible = np.array([one.visible > 0 for one in project.instances], bool).reshape(shape)
     occluded = np.array([one.occluded for one in project.instances], bool).reshape(shape)
@@ -48,9 +48,9 @@ def keypoint_counts(project: Project) -> KeypointCounts:
 def image_faults(
     paths: Sequence[Path], progress: Callable[[Iterable], Iterable] = iter,
 ) -> tuple[list[str], list[str]]:
-    """(what keeps images from being decoded, images that are the same byte for byte), each a line.
+    """Returns a line for each existing image that does not decode, and for each that is a copy of another.
 
-    Only files that are there are looked at. progress: wraps the iteration, for a bar.
+    progress: wraps the iteration, for a bar.
     """
     there = [path for path in paths if path.is_file()]
     seen: dict[bytes, Path] = {}
@@ -73,9 +73,12 @@ def _read(path: Path) -> tuple[bytes, str]:
 
 
 def video_facts(path: Path, *, decode: bool, progress: Callable[[Iterable], Iterable] = iter) -> VideoFacts:
-    """What a video is like; `decode` reads all of it to count the frames that cannot be read.
+    """Reads the properties of a video. Raises InputError if the file is no video.
 
-    Raises InputError for what is no video.
+    Args:
+        path: A video file, or a folder of frames.
+        decode: Whether to decode the whole video to count unreadable frames.
+        progress: Wraps the iteration, for a bar.
     """
     import av
 
@@ -87,14 +90,14 @@ def video_facts(path: Path, *, decode: bool, progress: Callable[[Iterable], Iter
         with contextlib.suppress(av.FFmpegError, StopIteration), av.open(path) as container:
             rotation = round(next(iter(container.decode(video=0))).rotation) % 360
         if len(steps := np.diff(video.times)):
-            usual = float(np.median(steps))
-            rate, variable = 1 / usual, bool(np.ptp(steps) > usual / 20)
+            median = float(np.median(steps))
+            rate, variable = 1 / median, bool(np.ptp(steps) > median / 20)
     bad = sum(image is None for _, image in progress(video)) if decode else None
     return VideoFacts(path, len(video), video.size, rate, variable, rotation, bad, video.cut_off)
 
 
 def repeated_labels(project: Project) -> list[str]:
-    """Lines about animals that have exactly the labels of another one, on the same frame or on another."""
+    """Returns lines about animals with exactly the labels of another one, on the same frame or on another."""
     seen: dict[bytes, str] = {}
     here, elsewhere = [], []
     for one in project.instances:
@@ -110,7 +113,7 @@ def repeated_labels(project: Project) -> list[str]:
 
 
 def sessions_on_both_sides(project: Project) -> list[str]:
-    """Recordings with frames in more than one split: neighbours of test frames train."""
+    """Returns recordings with frames in several splits, so that neighbours of test frames train."""
     splits = defaultdict(set)
     for frame in project.frames:
         if frame.session and frame.split:
@@ -119,29 +122,29 @@ def sessions_on_both_sides(project: Project) -> list[str]:
 
 
 def unusual_sizes(lengths: np.ndarray) -> np.ndarray:
-    """The numbers of animals that are more than four times longer or shorter than the median; lengths (N,) in px."""
+    """Returns the indices of lengths (N,) px that are over four times longer or shorter than the median."""
     if not len(lengths):
         return np.zeros(0, int)
-    usual = np.median(lengths)
-    return np.flatnonzero((lengths > 4 * usual) | (lengths < usual / 4))
+    median = np.median(lengths)
+    return np.flatnonzero((lengths > 4 * median) | (lengths < median / 4))
 
 
-# What is equal and what is lost between two projects of the same frames
+# Two projects of the same frames
 
 
-EXACT = 1e-6  # pixels; coordinates are stored in full, so that more is another place
+_EXACT = 1e-6  # pixels; coordinates are stored in full, so a larger difference is an error
 
 
 class Comparison(NamedTuple):
-    """How a project differs from one that it was made from."""
+    """The differences between a project and its conversion."""
 
-    points: int  # labelled points that are in both, at the same place
-    wrong: tuple[str, ...]  # labels that are missing, moved or new: never to be expected
-    lost: tuple[str, ...]  # what a format may have no place for
+    points: int  # labelled points at the same place in both
+    wrong: tuple[str, ...]  # labels that are missing, moved or new
+    lost: tuple[str, ...]  # facts that a format may be unable to hold
 
 
 def compare(before: Project, after: Project) -> Comparison:
-    """Compares frames by their files, keypoints by their names, and the instances of a frame by where they are."""
+    """Compares two projects: frames by file, keypoints by name, instances of a frame by position."""
     wrong, lost = [], []
     names = before.skeleton.names
     if set(names) != set(after.skeleton.names):
@@ -172,7 +175,7 @@ def compare(before: Project, after: Project) -> Comparison:
         other = others.pop(twin)
         points += int(one.visible.sum())
         counts["occluded"] += int((one.occluded != other.occluded).sum())
-        counts["boxes"] += not np.allclose(one.box, other.box, atol=EXACT, equal_nan=True)
+        counts["boxes"] += not np.allclose(one.box, other.box, atol=_EXACT, equal_nan=True)
         counts["tracks"] += bool(one.track) and one.track != other.track
     if left := sum(map(len, of_frame.values())):
         wrong.append(f"{left} instances are new")
@@ -183,7 +186,7 @@ def compare(before: Project, after: Project) -> Comparison:
 
 
 def _skeleton_losses(before: Project, after: Project) -> list[str]:
-    """Edges and mirrored pairs that are others now, by name."""
+    """Returns lines about edges and flip pairs that differ, by name."""
     def edges(project: Project) -> set[frozenset[str]]:
         return {frozenset(project.skeleton.names[end] for end in edge) for edge in project.skeleton.edges}
 
@@ -191,12 +194,12 @@ def _skeleton_losses(before: Project, after: Project) -> list[str]:
         names = project.skeleton.names
         return {(names[a], names[b]) for a, b in enumerate(project.skeleton.flip) if a != b}
 
-    lost = [f"{len(gone)} lines of the skeleton"] if (gone := edges(before) - edges(after)) else []
+    lost = [f"{len(gone)} edges of the skeleton"] if (gone := edges(before) - edges(after)) else []
     if pairs(before) != pairs(after):
         lost.append("which keypoints mirror each other")
     return lost
 
 
 def _at_one_place(one: Instance, other: Instance) -> bool:
-    return np.array_equal(one.visible, other.visible) and np.allclose(one.keypoints, other.keypoints, rtol=0,
-                                                                      atol=EXACT, equal_nan=True)
+    return np.array_equal(one.visible, other.visible) and np.allclose(
+        one.keypoints, other.keypoints, rtol=0, atol=_EXACT, equal_nan=True)

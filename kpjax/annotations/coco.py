@@ -1,8 +1,8 @@
-"""COCO keypoint files (Lin et al., Microsoft COCO: common objects in context, ECCV 2014), and the many like them.
+"""COCO keypoint files (Lin et al., Microsoft COCO: common objects in context, ECCV 2014), and similar ones.
 
-Coordinates count from 0 at the centre of the first pixel. `keypoints` are x, y, v triples: v 0 not labelled (x = y = 0
-is filler), 1 occluded, 2 visible; in files that know 0 and 1 only, 1 means visible. `skeleton` counts from 1, in some
-files from 0. A crowd (`iscrowd`) and an annotation without a labelled keypoint are regions and no instances.
+Coordinates count from 0 at the centre of the first pixel. `keypoints` are x, y, v triples: v = 0 unlabelled (x = y = 0
+is filler), 1 occluded, 2 visible. In files that use 0 and 1 only, 1 means visible. `skeleton` counts from 1, in some
+files from 0. Crowds (`iscrowd`) and annotations without a labelled keypoint are not instances.
 """
 import json
 import math
@@ -14,115 +14,154 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kpjax.annotations.names import common_place, derived_flip, flip_line, forward, with_sessions
+from kpjax.annotations.names import common_folder, derived_flip, flip_note, forward, with_sessions
 from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.errors import InputError
+from kpjax.files import write_text
 from kpjax.structures import Skeleton
 
-# Which json files a COCO project consists of, and where the images lie that they name
+FILE = "annotations.json"
+_SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": "validation",
+           "validation": "validation", "test": "test"}
+_WORDS = (b'"images"', b'"annotations"', b'"keypoints"')
 
 
-SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": "validation",
-          "validation": "validation", "test": "test"}
-WORDS = (b'"images"', b'"annotations"', b'"keypoints"')
+def recognises(path: Path) -> bool:
+    """Returns whether a path is a json file, or a folder that holds one with annotations."""
+    return bool(_candidates(path))
 
 
-class AnnotationFile(NamedTuple):
-    """A json file that was read whole."""
+def read(path: Path, faults: list[str], *, category: str = "") -> Project | None:
+    """Reads a json file, or a folder that holds one, or one each for train, val and test.
 
+    Images are searched where `file_name` says, below the file's folder, its parent, and the folders inside these.
+
+    Args:
+        path: The file or folder.
+        faults: Receives a line for everything that is wrong.
+        category: Name or id of the category to read, where several have keypoints.
+
+    Returns:
+        The project, with ids and category in `details`; None if no category can be read.
+    """
+    files = _annotation_files(path, faults)
+    chosen = _read_category(files, category, faults) if files else None
+    if chosen is None:
+        return None
+    before = len(faults)
+    images = [(file, image) for file in files for image in _images_of(file, faults)]
+    root, paths = _image_paths(path, files, [image for _, image in images])
+    frames, numbers = [], {}
+    for (file, image), image_path in zip(images, paths, strict=True):
+        numbers[file.path, image["id"]] = len(frames)
+        frames.append(_frame_of(image, image_path, root, file.split))
+    instances, identities, notes = _read_instances(files, chosen, numbers, len(faults) == before, faults)
+    details = {"category": chosen.stored, "annotation_ids": tuple(identities),
+               "image_ids": {frame.name: image["id"] for frame, (_, image) in zip(frames, images, strict=True)},
+               "info": files[0].content.get("info"), "licenses": files[0].content.get("licenses")}
+    return Project(root, "coco", chosen.skeleton, tuple(with_sessions(frames)), tuple(instances),
+                   (*chosen.notes, *notes), details)
+
+
+# Annotation files
+
+
+class _File(NamedTuple):
     path: Path
     content: Mapping[str, Any]
     split: str  # train, validation, test or ""
 
 
-def annotation_files(path: Path, faults: list[str]) -> list[AnnotationFile]:
-    """The files of a project; empty, and a fault, if they are not clear or one is damaged."""
-    found = _meant(path, faults)
-    files = [AnnotationFile(file, content, split) for file, split in found
-             if (content := _content(file, faults)) is not None]
+def _annotation_files(path: Path, faults: list[str]) -> list[_File]:
+    """Reads the files of a project. Returns none, with a fault, if they are ambiguous or one is damaged."""
+    found = _with_splits(path, faults)
+    files = [_File(file, content, split) for file, split in found
+             if (content := _read_content(file, faults)) is not None]
     return files if len(files) == len(found) else []
 
 
-def candidates(path: Path) -> list[Path]:
-    """The json file that is meant, or those in a folder and two levels below with annotations and keypoints.
+def _candidates(path: Path) -> list[Path]:
+    """Returns the json file itself, or the files in a folder and two levels below that look like annotations.
 
-    Where a folder has none of these, files that have at least one of the words: something is wrong with them.
+    If no file has all of the expected fields, files with some of them are returned: they are probably damaged.
     """
     if path.is_file():
         return [path] if path.suffix.lower() == ".json" else []
-    words = {file: _words(file) for pattern in ("*.json", "*/*.json", "*/*/*.json") for file in path.glob(pattern)}
-    most = [file for file, count in words.items() if count == len(WORDS)]
+    words = {file: _words_in(file) for pattern in ("*.json", "*/*.json", "*/*/*.json") for file in path.glob(pattern)}
+    most = [file for file, count in words.items() if count == len(_WORDS)]
     return sorted(most or [file for file, count in words.items() if count])
 
 
-def _words(path: Path) -> int:
-    """How many of the words that make a file of keypoints are in it."""
+def _words_in(path: Path) -> int:
     try:
         content = path.read_bytes()
     except OSError:
         return 0
-    return sum(word in content for word in WORDS)
+    return sum(word in content for word in _WORDS)
 
 
-def _meant(path: Path, faults: list[str]) -> list[tuple[Path, str]]:
-    """The annotation files that are meant, with the split that each holds."""
-    found = candidates(path)
+def _with_splits(path: Path, faults: list[str]) -> list[tuple[Path, str]]:
+    """Returns the annotation files of a project, each with its split."""
+    found = _candidates(path)
     if len(found) == 1:
         return [(found[0], "")]
-    splits = [_split_of(file) for file in found]
-    told = [split for split, _ in splits]
-    if all(told) and len(set(told)) == len(told) and len({rest for _, rest in splits}) == 1:
-        return list(zip(found, told, strict=True))
+    splits, rests = zip(*map(_split_of, found), strict=True) if found else ((), ())
+    if all(splits) and len(set(splits)) == len(splits) and len(set(rests)) == 1:
+        return list(zip(found, splits, strict=True))
     names = ", ".join(file.relative_to(path).as_posix() for file in found[:8])
-    faults.append(f"{path.name}: {len(found)} annotation files ({names}), and not one for each of train, val and test; "
+    faults.append(f"{path.name}: {len(found)} annotation files ({names}), and not one each for train, val and test; "
                   "name one of them instead of the folder")
     return []
 
 
 def _split_of(path: Path) -> tuple[str, str]:
-    """(train, validation, test or "", the rest of the name)."""
+    """Returns the split that a file's name contains ("" if none), and the rest of the name."""
     parts = re.split(r"([^a-zA-Z]+)", path.stem)
-    told = [part for part in parts if part.lower() in SPLITS]
-    if len(told) != 1:
+    found = [part for part in parts if part.lower() in _SPLITS]
+    if len(found) != 1:
         return "", path.stem
-    return SPLITS[told[0].lower()], "".join(part for part in parts if part not in told)
+    return _SPLITS[found[0].lower()], "".join(part for part in parts if part not in found)
 
 
-def _content(path: Path, faults: list[str]) -> Mapping[str, Any] | None:
+def _read_content(path: Path, faults: list[str]) -> Mapping[str, Any] | None:
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:  # of damaged json, and of text that is not UTF-8
-        faults.append(f"{path.name}: no whole json ({error}); save or fetch it again")
+        faults.append(f"{path.name}: invalid json ({error}); save or fetch it again")
         return None
     if not isinstance(content, dict):
-        faults.append(f"{path.name}: no object with images, annotations and categories, as labels are kept, but "
-                      f"{'a list, as results are' if isinstance(content, list) else shown(content)}; name another file")
+        found = "a list, like results" if isinstance(content, list) else _shown(content)
+        faults.append(f"{path.name}: {found} where an object with images, annotations and categories belongs; name a "
+                      "file with labels")
         return None
     for field in ("images", "annotations", "categories"):
-        if not isinstance(content.get(field), list):
-            faults.append(f"{path.name}, {field}: {shown(content.get(field))} where a list belongs; save it again")
-        elif wrong := [at for at, one in enumerate(content[field]) if not isinstance(one, dict)]:
-            faults.append(f"{path.name}, {field} number {wrong[0]}: {shown(content[field][wrong[0]])} where an object "
+        stored = content.get(field)
+        if not isinstance(stored, list):
+            faults.append(f"{path.name}, {field}: {_shown(stored)} where a list belongs; save it again")
+            return None
+        if wrong := [at for at, one in enumerate(stored) if not isinstance(one, dict)]:
+            faults.append(f"{path.name}, {field} number {wrong[0]}: {_shown(stored[wrong[0]])} where an object "
                           "belongs; save it again")
-        else:
-            continue
-        return None
+            return None
     return content
 
 
-def images_of(file: AnnotationFile, faults: list[str]) -> list[Mapping[str, Any]]:
-    """The images of a file that have an id and a name of their own."""
+# Images
+
+
+def _images_of(file: _File, faults: list[str]) -> list[Mapping[str, Any]]:
+    """Returns the images of a file that have a unique id and a unique name."""
     known: dict[Any, str] = {}
     names, images = set(), []
     for at, image in enumerate(file.content["images"]):
-        where = f"{file.path.name}, image {named(image, at)}"
-        identity, name = image.get("id"), name_of(image)
+        where = f"{file.path.name}, image {_called(image, at)}"
+        identity, name = image.get("id"), _name_of(image)
         if not isinstance(identity, int | str) or isinstance(identity, bool):
-            faults.append(f"{where}, id: {shown(identity)} where a number belongs; give every image its own")
+            faults.append(f"{where}, id: {_shown(identity)} where a number belongs; give every image its own")
         elif not isinstance(name, str) or not name.strip():
-            faults.append(f"{where}, file_name: {shown(name)} where the name of an image belongs; fill it in")
+            faults.append(f"{where}, file_name: {_shown(name)} where the name of an image belongs; fill it in")
         elif identity in known:
-            faults.append(f"{where}: the id is that of {known[identity]!r} too; give every image its own")
+            faults.append(f"{where}: {known[identity]!r} has the same id; give every image its own")
         elif forward(name) in names:
             faults.append(f"{where}, file_name: {name!r} is listed twice; join the two images under one id")
         else:
@@ -132,77 +171,49 @@ def images_of(file: AnnotationFile, faults: list[str]) -> list[Mapping[str, Any]
     return images
 
 
-def name_of(image: Mapping[str, Any]) -> Any:
-    """The name of an image's file; some sets call the field `filename`."""
-    return image.get("file_name", image.get("filename"))
+def _name_of(image: Mapping[str, Any]) -> Any:
+    return image.get("file_name", image.get("filename"))  # some sets use the latter
 
 
-def image_places(path: Path, files: Sequence[AnnotationFile], images: Sequence[Mapping[str, Any]]
-                   ) -> tuple[Path, list[Path]]:
-    """(the folder that all is in, where each image lies, or should).
+def _image_paths(
+    path: Path, files: Sequence[_File], images: Sequence[Mapping[str, Any]]
+) -> tuple[Path, list[Path]]:
+    """Returns the project's root and the path of each image, found by `common_folder`.
 
-    They are looked for as `common_place` does, in the folders of the project and of its files, in the one above a
-    folder of annotations, and in all that lie right below these.
+    Searched are the folders of the project and its files, the parent of an annotations folder, and their subfolders.
     """
-    names = [tuple(forward(name_of(image)).lstrip("/").split("/")) for image in images]
+    names = [tuple(forward(_name_of(image)).lstrip("/").split("/")) for image in images]
     homes = [path] if path.is_dir() else []
-    for file in files:
-        homes += [file.path.parent, *([file.path.parent.parent] if _of_annotations(file.path.parent) else [])]
+    for folder in (file.path.parent for file in files):
+        homes += [folder, folder.parent] if folder.name.lower().startswith(("anno", "label")) else [folder]
     homes = list(dict.fromkeys(homes))
     folders = list(dict.fromkeys((*homes, *(one for home in homes for one in sorted(home.iterdir()) if one.is_dir()))))
-
-    chosen, dropped = common_place(names, folders)
+    chosen, dropped = common_folder(names, folders)
     # COCO's own sets have a folder of images for each split.
     others = [folder for folder in folders if folder != chosen] if len(files) > 1 else []
-    places = []
+    paths = []
     for parts in names:
         rest = parts[dropped:] or parts
-        where = next((folder for folder in (chosen, *others) if folder.joinpath(*rest).is_file()), chosen)
-        places.append(where.joinpath(*rest))
-    root = homes[0] if all(place.is_relative_to(homes[0]) for place in places) else homes[0].parent
-    return root, places
+        folder = next((folder for folder in (chosen, *others) if folder.joinpath(*rest).is_file()), chosen)
+        paths.append(folder.joinpath(*rest))
+    root = homes[0] if all(one.is_relative_to(homes[0]) for one in paths) else homes[0].parent
+    return root, paths
 
 
-def _of_annotations(folder: Path) -> bool:
-    return folder.name.lower().startswith(("anno", "label"))
-
-
-def frame_of(image: Mapping[str, Any], place: Path, root: Path, split: str) -> Frame:
-    """An image as a frame of the project in `root`; its size is (0, 0) where the file does not state it."""
+def _frame_of(image: Mapping[str, Any], path: Path, root: Path, split: str) -> Frame:
     size = tuple(int(image[side]) if isinstance(image.get(side), int | float) and math.isfinite(image[side]) else 0
                  for side in ("width", "height"))
-    name = (place.relative_to(root) if place.is_relative_to(root) else place).as_posix()
+    name = (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
     session = image.get("session", image.get("video_id", ""))
-    told = image.get("split")
-    return Frame(name, place, None, size if all(size) else (0, 0), str(session),
-                 told if told in tuple(SPLITS.values()) else split)
+    own_split = image.get("split")
+    return Frame(name, path, None, size if all(size) else (0, 0), str(session),
+                 own_split if own_split in tuple(_SPLITS.values()) else split)
 
 
-def key_of(value: Any) -> int | str | None:
-    """An id as something that ids can be compared with, whatever a damaged file has in its place."""
-    return value if value is None or isinstance(value, int | str) else shown(value)
+# Categories
 
 
-def named(one: Mapping[str, Any], at: int) -> str:
-    """What to call an image or an annotation in a message."""
-    return f"number {at}" if one.get("id") is None else f"id {one['id']}"
-
-
-def shown(value: Any) -> str:
-    """A value of any kind in a few characters."""
-    text = "nothing" if value is None else json.dumps(value, default=str)
-    return text if len(text) <= 40 else text[:37] + "..."
-
-
-# Which category of COCO files is read, and the skeleton that it declares
-
-
-Contents = Sequence[tuple[str, Mapping[str, Any]]]  # the name and content of each file
-
-
-class Category(NamedTuple):
-    """What is labelled, for example persons."""
-
+class _Category(NamedTuple):
     identity: Any  # its id in the files
     name: str
     skeleton: Skeleton
@@ -210,22 +221,21 @@ class Category(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_category(files: Contents, wanted: str, faults: list[str]) -> Category | None:
-    """The category called `wanted`, or the only one that has keypoints; None, and a fault, if there is none such."""
-    where = files[0][0]
-    labelled = Counter(key_of(annotation.get("category_id")) for _, content in files
-                       for annotation in content["annotations"] if annotation.get("keypoints"))
-    known = {key_of(category.get("id")): category
-             for _, content in reversed(files) for category in content["categories"]}
+def _read_category(files: Sequence[_File], wanted: str, faults: list[str]) -> _Category | None:
+    """Reads the category called `wanted`, or the only one with keypoints. Returns None, with a fault, if unclear."""
+    where = files[0].path.name
+    labelled = Counter(_key(annotation.get("category_id")) for file in files
+                       for annotation in file.content["annotations"] if annotation.get("keypoints"))
+    known = {_key(category.get("id")): category for file in reversed(files) for category in file.content["categories"]}
     if unknown := [identity for identity in labelled if identity not in known]:
-        faults.append(f"{where}, categories: none has the id {json.dumps(unknown[0])} that {labelled[unknown[0]]} "
+        faults.append(f"{where}, categories: none has the id {json.dumps(unknown[0])}, which {labelled[unknown[0]]} "
                       "annotations with keypoints name; add it")
         return None
-    if differing := [name for name, content in files for category in content["categories"]
-                     if category.get("keypoints") != known[key_of(category.get("id"))].get("keypoints")]:
+    if differing := [file.path.name for file in files for category in file.content["categories"]
+                     if category.get("keypoints") != known[_key(category.get("id"))].get("keypoints")]:
         faults.append(f"{differing[0]}, categories: other keypoints than in {where}; give all files the same")
         return None
-    # A category without annotations counts where there is no other, so that an empty project is told from a wrong one.
+    # Categories without annotations count only if no other has any: so a project without labels still has a skeleton.
     usable = list(labelled) or [identity for identity, one in known.items() if one.get("keypoints")]
     names = {identity: str(known[identity].get("name", identity)) for identity in usable}
     if wanted:
@@ -236,51 +246,50 @@ def read_category(files: Contents, wanted: str, faults: list[str]) -> Category |
     if not names:
         faults.append(f"{where}, annotations: none has keypoints; name a file with labelled keypoints")
     elif wanted:
-        faults.append(f"--category {wanted}: no such category with keypoints in {where}; it has {listed}")
+        faults.append(f"category: {wanted!r} has no keypoints in {where}; choose one of {listed}")
     else:
-        faults.append(f"{where}, categories: {len(names)} have keypoints: {listed}; choose one with --category")
+        faults.append(f"category: {len(names)} in {where} have keypoints; choose one of {listed}")
     return None
 
 
-def _category(files: Contents, stored: Mapping[str, Any], name: str, faults: list[str]) -> Category | None:
-    where = f"{files[0][0]}, category {name!r}"
+def _category(files: Sequence[_File], stored: Mapping[str, Any], name: str, faults: list[str]) -> _Category | None:
+    where = f"{files[0].path.name}, category {name!r}"
     names = stored.get("keypoints") or []
     notes: list[str] = []
     if not isinstance(names, list):
-        faults.append(f"{where}, keypoints: {json.dumps(names)[:40]} where a list of names belongs; mend the list")
+        faults.append(f"{where}, keypoints: {_shown(names)} where a list of names belongs; mend the list")
         return None
     if not names:
-        names = [f"point_{number}" for number in range(_usual_count(files, key_of(stored.get("id"))))]
+        names = [f"point_{number}" for number in range(_usual_count(files, _key(stored.get("id"))))]
         notes.append(f"category {name!r} names no keypoints: they are called point_0 to point_{len(names) - 1}")
     names = tuple(str(one) for one in names)
     edges = _edges(stored.get("skeleton") or [], len(names), where, notes, faults)
     flip = _stored_flip(stored, names) or derived_flip(names)
     if "flip" not in stored:
-        notes.append(flip_line(names, flip))
+        notes.append(flip_note(names, flip))
     try:
-        return Category(key_of(stored.get("id")), name, Skeleton(names, edges, flip or ()), stored, tuple(notes))
+        return _Category(_key(stored.get("id")), name, Skeleton(names, edges, flip or ()), stored, tuple(notes))
     except InputError as error:
         faults.append(f"{where}: {error}")
         return None
 
 
-def _usual_count(files: Contents, identity: Any) -> int:
-    """How many keypoints most annotations of a category have."""
+def _usual_count(files: Sequence[_File], identity: Any) -> int:
+    """Returns how many keypoints most annotations of a category have."""
     counts = Counter()
-    for _, content in files:
-        for annotation in content["annotations"]:
-            keypoints = annotation.get("keypoints")
-            if key_of(annotation.get("category_id")) == identity and isinstance(keypoints, list) and keypoints:
-                counts[len(keypoints) if isinstance(keypoints[0], list) else len(keypoints) // 3] += 1
+    for annotation in (annotation for file in files for annotation in file.content["annotations"]):
+        keypoints = annotation.get("keypoints")
+        if _key(annotation.get("category_id")) == identity and isinstance(keypoints, list) and keypoints:
+            counts[len(keypoints) if isinstance(keypoints[0], list) else len(keypoints) // 3] += 1
     return counts.most_common(1)[0][0] if counts else 0
 
 
 def _edges(stored: Any, count: int, where: str, notes: list[str], faults: list[str]) -> tuple[tuple[int, int], ...]:
-    """Pairs of indices from 0, from a list that counts from 1, or from 0 if it has a 0."""
+    """Returns pairs of indices from 0. The stored list counts from 1, or from 0 if it contains a 0."""
     if not isinstance(stored, list) or not all(
             isinstance(edge, list) and len(edge) == 2 and all(isinstance(end, int) for end in edge) for edge in stored):
-        faults.append(f"{where}, skeleton: {json.dumps(stored)[:40]} where a list of pairs of numbers belongs; mend or "
-                      "delete it")
+        faults.append(f"{where}, skeleton: {_shown(stored)} where a list of pairs of numbers belongs; mend or delete "
+                      "it")
         return ()
     first = 0 if any(0 in edge for edge in stored) else 1
     if not first:
@@ -288,13 +297,13 @@ def _edges(stored: Any, count: int, where: str, notes: list[str], faults: list[s
     edges = [(a - first, b - first) for a, b in stored]
     kept = tuple(edge for edge in edges if all(0 <= end < count for end in edge) and edge[0] != edge[1])
     if len(kept) < len(edges):
-        notes.append(f"{len(edges) - len(kept)} of {len(edges)} edges of the skeleton are dropped: they name no pair "
+        notes.append(f"{len(edges) - len(kept)} of {len(edges)} edges of the skeleton are dropped: they join no two "
                      f"of the {count} keypoints")
     return kept
 
 
 def _stored_flip(stored: Mapping[str, Any], names: Sequence[str]) -> tuple[int, ...] | None:
-    """The mirror images that kpjax's own writer keeps as a mapping of names, if they are whole."""
+    """Returns the flip that `write` stores as a mapping of names, None if it is absent or incomplete."""
     pairs = stored.get("flip")
     if not isinstance(pairs, dict):
         return None
@@ -304,14 +313,65 @@ def _stored_flip(stored: Mapping[str, Any], names: Sequence[str]) -> tuple[int, 
     return tuple(names.index(both.get(name, name)) for name in names)
 
 
-# One annotation of a COCO file as an instance
+# Annotations
+
+
+def _read_instances(
+    files: Sequence[_File], category: _Category, frames: Mapping[tuple[Path, Any], int], whole: bool, faults: list[str]
+) -> tuple[list[Instance], list[Any], list[str]]:
+    """Reads the labelled instances of a category.
+
+    Args:
+        files: All annotation files.
+        category: What to read.
+        frames: Number of the frame for each file and image id.
+        whole: Whether `frames` has all images; else unknown image ids were reported already.
+        faults: Receives a line for everything that is wrong.
+
+    Returns:
+        The instances, their stored ids, and notes about annotations that were left out.
+    """
+    binary = _is_binary(files, category)
+    instances, identities, skipped = [], [], Counter()
+    stored = ((one.path, at, found) for one in files for at, found in enumerate(one.content["annotations"]))
+    for path, at, annotation in stored:
+        where = f"{path.name}, annotation {_called(annotation, at)}"
+        if _key(annotation.get("category_id")) != category.identity:
+            skipped["of other categories, left out"] += 1
+            continue
+        if not annotation.get("keypoints"):
+            skipped["without keypoints, left out"] += 1
+            continue
+        triples = _checked_triples(annotation, category, where, faults)
+        if triples is None:
+            continue
+        frame = frames.get((path, _key(annotation.get("image_id"))))
+        if frame is None and whole:
+            faults.append(f"{where}, image_id: no image has the id {_shown(annotation.get('image_id'))}; add the image "
+                          "or delete the annotation")
+        elif frame is not None and annotation.get("iscrowd"):
+            skipped["of crowds, left out"] += 1
+        elif frame is not None and not triples[:, 2].any():
+            skipped["without a labelled keypoint, left out"] += 1
+        elif frame is not None:
+            labelled = triples[:, 2] > 0
+            instances.append(Instance(
+                frame, np.where(labelled[:, None], triples[:, :2], np.nan), labelled.astype(np.float32),
+                (triples[:, 2] == 1) & (not binary), _box(annotation, where, skipped, faults),
+                str(annotation.get("track", annotation.get("track_id", "")))))
+            identities.append(annotation.get("id"))
+    for file in files:
+        counts = Counter(_key(annotation.get("id")) for annotation in file.content["annotations"])
+        faults += [f"{file.path.name}, annotation id {identity}: the id occurs {count} times; give every annotation "
+                   "its own" for identity, count in counts.items() if count > 1 and identity is not None]
+    notes = [f"annotations {why}: {count}" for why, count in sorted(skipped.items())]
+    return instances, identities, notes + ["v is 0 or 1 everywhere: 1 is taken to mean visible, not occluded"] * binary
 
 
 def _triples(annotation: Mapping[str, Any]) -> np.ndarray | None:
-    """(n, 3) float64 of x, y, v, from a flat list or a list of triples; None if it is neither."""
-    stored = annotation.get("keypoints")
+    """Returns (n, 3) float64 of x, y, v, from a flat list or a list of triples; None if it is neither."""
     try:
-        flat = np.asarray(stored, np.float64)
+        flat = np.asarray(annotation.get("keypoints"), np.float64)
     except (TypeError, ValueError):
         return None
     if flat.ndim == 1 and flat.size % 3 == 0:
@@ -319,81 +379,39 @@ def _triples(annotation: Mapping[str, Any]) -> np.ndarray | None:
     return flat if flat.ndim == 2 and flat.shape[1] == 3 else None
 
 
-def only_zero_and_one(files: Sequence[AnnotationFile], category: Category) -> bool:
-    """Whether v is 0 or 1, and not always 0, in every annotation of a category."""
-    found = set()
-    for file in files:
-        for annotation in file.content["annotations"]:
-            if key_of(annotation.get("category_id")) == category.identity and annotation.get("keypoints"):
-                triples = _triples(annotation)
-                found |= set() if triples is None else set(triples[:, 2].tolist())
-    return 1.0 in found and found <= {0.0, 1.0}
-
-
-class Context(NamedTuple):
-    """What an annotation is read against."""
-
-    category: Category
-    frames: Mapping[tuple[Path, Any], int]  # file and id of an image -> the number of its frame
-    all_images: bool  # whether every image of the files is among `frames`
-    one_is_visible: bool  # see `only_zero_and_one`
-
-
-def instance_of(
-    annotation: Mapping[str, Any], where: str, path: Path, context: Context, seen: set, skipped: Counter[str],
-    faults: list[str],
-) -> Instance | None:
-    """An annotation as an instance; None for one that is none, counted in `skipped`, or wrong, told in `faults`.
-
-    where: what faults call it. path: the file that it is in. seen: the ids of those before it, in that file.
-    """
-    category = context.category
-    if (identity := key_of(annotation.get("id"))) is not None:
-        if identity in seen:
-            faults.append(f"{where}: the id occurs twice; give every annotation its own")
-        seen.add(identity)
-    if key_of(annotation.get("category_id")) != category.identity:
-        skipped["of other categories, left out"] += 1
-        return None
-    if not annotation.get("keypoints"):
-        skipped["without keypoints, left out"] += 1
-        return None
-    count = len(category.skeleton.names)
-    triples = _triples(annotation)
-    if triples is None or len(triples) != count:
-        found = shown(annotation["keypoints"]) if triples is None else f"{triples.size}"
-        faults.append(f"{where}, keypoints: {found} where 3 x {count} numbers belong (x, y, v of each keypoint of "
+def _checked_triples(
+    annotation: Mapping[str, Any], category: _Category, where: str, faults: list[str]
+) -> np.ndarray | None:
+    """Returns (K, 3) float64 of x, y, v; None, with a fault, for a wrong number of values or a wrong value."""
+    names, triples = category.skeleton.names, _triples(annotation)
+    if triples is None or len(triples) != len(names):
+        found = _shown(annotation["keypoints"]) if triples is None else f"{triples.size}"
+        faults.append(f"{where}, keypoints: {found} where 3 x {len(names)} numbers belong (x, y, v of each keypoint of "
                       f"category {category.name!r}); mend the list")
         return None
     flags = triples[:, 2]
     if wrong := np.flatnonzero(~np.isin(flags, (0, 1, 2))).tolist():
-        faults.append(f"{where}, keypoints, v of {category.skeleton.names[wrong[0]]}: {flags[wrong[0]]:g} where 0 (not "
-                      "labelled), 1 (occluded) or 2 (visible) belongs; scores are no labels")
+        faults.append(f"{where}, keypoints, v of {names[wrong[0]]}: {flags[wrong[0]]:g} where 0 (not labelled), 1 "
+                      "(occluded) or 2 (visible) belongs; scores are not labels")
         return None
     if wrong := np.flatnonzero((flags > 0) & ~np.isfinite(triples[:, :2]).all(1)).tolist():
-        faults.append(f"{where}, keypoints, {category.skeleton.names[wrong[0]]}: x or y is no finite number; give "
-                      "both, or v = 0")
+        faults.append(f"{where}, keypoints, {names[wrong[0]]}: x or y is not finite; give both, or v = 0")
         return None
-    frame = context.frames.get((path, key_of(annotation.get("image_id"))))
-    if frame is None and not context.all_images:
-        return None  # its image is told to be wrong
-    if frame is None:
-        faults.append(f"{where}, image_id: {shown(annotation.get('image_id'))} is the id of no image; add the image or "
-                      "delete the annotation")
-        return None
-    if annotation.get("iscrowd"):
-        skipped["of crowds, left out"] += 1
-        return None
-    if not flags.any():
-        skipped["without a labelled keypoint, left out"] += 1
-        return None
-    return Instance(frame, np.where(flags[:, None] > 0, triples[:, :2], np.nan), (flags > 0).astype(np.float32),
-                    (flags == 1) & (not context.one_is_visible), _box(annotation, where, skipped, faults),
-                    str(annotation.get("track", annotation.get("track_id", ""))))
+    return triples
+
+
+def _is_binary(files: Sequence[_File], category: _Category) -> bool:
+    """Returns whether v is 0 or 1, and 1 somewhere, in all annotations of a category."""
+    found = set()
+    for annotation in (annotation for file in files for annotation in file.content["annotations"]):
+        if _key(annotation.get("category_id")) == category.identity and annotation.get("keypoints"):
+            triples = _triples(annotation)
+            found |= set() if triples is None else set(triples[:, 2].tolist())
+    return 1.0 in found and found <= {0.0, 1.0}
 
 
 def _box(annotation: Mapping[str, Any], where: str, skipped: Counter[str], faults: list[str]) -> np.ndarray:
-    """(4,) x, y, width, height; nan where there is none, or one that was only drawn around the points."""
+    """Returns (4,) x, y, width, height; nan if there is none, or only the one that `write` put around the points."""
     none, stored = np.full(4, np.nan), annotation.get("bbox")
     if not stored or annotation.get("bbox_from_points"):
         return none
@@ -402,72 +420,43 @@ def _box(annotation: Mapping[str, Any], where: str, skipped: Counter[str], fault
     except (TypeError, ValueError):
         box = none
     if box.shape != (4,) or not np.isfinite(box).all():
-        faults.append(f"{where}, bbox: {shown(stored)} where x, y, width and height belong; mend or delete it")
+        faults.append(f"{where}, bbox: {_shown(stored)} where x, y, width and height belong; mend or delete it")
         return none
     if not (box[2:] > 0).all():
-        skipped["with a box of no area, which is left aside"] += 1
+        skipped["with a box of no area, which is ignored"] += 1
         return none
     return box
 
 
-FILE = "annotations.json"
+def _key(value: Any) -> int | str | None:
+    """Returns an id in a hashable form, even from a damaged file."""
+    return value if value is None or isinstance(value, int | str) else _shown(value)
 
 
-def recognises(path: Path) -> bool:
-    """Whether it is a json file, or a folder with one that has annotations."""
-    return bool(candidates(path))
+def _called(one: Mapping[str, Any], at: int) -> str:
+    return f"number {at}" if one.get("id") is None else f"id {one['id']}"
 
 
-def read(path: Path, faults: list[str], *, category: str = "") -> Project | None:
-    """The project in a json file, or in a folder that holds one (or one for each of train, val and test).
+def _shown(value: Any) -> str:
+    text = "nothing" if value is None else json.dumps(value, default=str)
+    return text if len(text) <= 40 else text[:37] + "..."
 
-    category: the name of the one to read, where several have keypoints. Images lie where `file_name` says, below the
-    file's folder, the one above it, or one of the folders in these.
-    """
-    files = annotation_files(path, faults)
-    chosen = read_category([(file.path.name, file.content) for file in files], category, faults) if files else None
-    if chosen is None:
-        return None
-    before = len(faults)
-    images = [(file, image) for file in files for image in images_of(file, faults)]
-    root, places = image_places(path, files, [image for _, image in images])
-    frames, numbers = [], {}
-    for (file, image), place in zip(images, places, strict=True):
-        numbers[file.path, image["id"]] = len(frames)
-        frames.append(frame_of(image, place, root, file.split))
-    context = Context(chosen, numbers, len(faults) == before, only_zero_and_one(files, chosen))
-    instances, identities, skipped = [], [], Counter()
-    for file in files:
-        seen: set[Any] = set()
-        for at, annotation in enumerate(file.content["annotations"]):
-            instance = instance_of(
-                annotation, f"{file.path.name}, annotation {named(annotation, at)}", file.path, context, seen, skipped,
-                faults)
-            if instance is not None:
-                instances.append(instance)
-                identities.append(annotation.get("id"))
-    notes = [*chosen.notes, *(f"annotations {why}: {count}" for why, count in sorted(skipped.items()))]
-    if context.one_is_visible:
-        notes.append("v is 0 or 1 everywhere: 1 is taken to mean visible, not occluded")
-    details = {"category": chosen.stored, "annotation_ids": tuple(identities),
-               "image_ids": {frame.name: image["id"] for frame, (_, image) in zip(frames, images, strict=True)},
-               "info": files[0].content.get("info"), "licenses": files[0].content.get("licenses")}
-    return Project(root, "coco", chosen.skeleton, tuple(with_sessions(frames)), tuple(instances), tuple(notes), details)
+
+# Writing
 
 
 def write(project: Project, folder: Path) -> list[Path]:
     """Writes annotations.json and returns its path. `file_name` is a frame's name: images belong below `folder`.
 
-    Ids of images, annotations and category are those that were read, where all are known and differ, else they count
-    from 1. An instance without a box gets that of its points, marked by `bbox_from_points`. What COCO has no field for
-    (split, session, track, pairs to flip) stands in fields of these names, which other readers pass over. A frame of a
-    video is called `<video>/<number>.png`.
+    Known, unique ids of images, annotations and category are kept; others count from 1. An instance without a box gets
+    that of its points, marked by `bbox_from_points`. Split, session, track and flip pairs, which COCO lacks, are stored
+    in fields of these names, which other readers ignore. A frame of a video is called `<video>/<number>.png`.
     """
     category = {"id": 1, "name": "animal", "supercategory": "animal", **project.details.get("category", {}),
                 **_declared(project.skeleton)}
-    image_ids = _identities([project.details.get("image_ids", {}).get(frame.name) for frame in project.frames])
+    image_ids = _unique_ids([project.details.get("image_ids", {}).get(frame.name) for frame in project.frames])
     known = project.details.get("annotation_ids", ())
-    annotation_ids = _identities(known if len(known) == len(project.instances) else [None] * len(project.instances))
+    annotation_ids = _unique_ids(known if len(known) == len(project.instances) else [None] * len(project.instances))
     content = {
         "info": project.details.get("info") or {"description": f"{project.root.name}, written by kpjax"},
         "licenses": project.details.get("licenses") or [],
@@ -475,14 +464,11 @@ def write(project: Project, folder: Path) -> list[Path]:
         "annotations": [_annotation(one, identity, image_ids[one.frame], category["id"])
                         for one, identity in zip(project.instances, annotation_ids, strict=True)],
         "categories": [category]}
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{FILE}.writing"
-    temporary.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
-    return [temporary.replace(folder / FILE)]
+    return [write_text(folder / FILE, json.dumps(content, allow_nan=False))]
 
 
 def _declared(skeleton: Skeleton) -> dict[str, Any]:
-    """Names, edges from 1, and the pairs to flip where they do not follow from the names."""
+    """Returns names, edges from 1, and flip pairs if they do not follow from the names."""
     declared: dict[str, Any] = {"keypoints": list(skeleton.names),
                                 "skeleton": [[a + 1, b + 1] for a, b in skeleton.edges]}
     if skeleton.flip != (derived_flip(skeleton.names) or ()):
@@ -490,10 +476,8 @@ def _declared(skeleton: Skeleton) -> dict[str, Any]:
     return declared
 
 
-def _identities(known) -> list[Any]:
-    """The ids as they were if every one is there and of its own, else 1, 2, 3, ..."""
-    known = list(known)
-    return known if None not in known and len(set(known)) == len(known) else list(range(1, len(known) + 1))
+def _unique_ids(known: Sequence[Any]) -> list[Any]:
+    return list(known) if None not in known and len(set(known)) == len(known) else list(range(1, len(known) + 1))
 
 
 def _image(frame: Frame, identity: Any) -> dict[str, Any]:
@@ -507,12 +491,12 @@ def _annotation(one: Instance, identity: Any, image: Any, category: Any) -> dict
     flags = np.where(labelled, np.where(one.occluded, 1, 2), 0)
     triples = [number for (x, y), v in zip(one.keypoints.tolist(), flags.tolist(), strict=True)
                for number in ((x, y, v) if v else (0, 0, 0))]
-    seen, drawn = one.keypoints[labelled], np.isfinite(one.box).all()
+    points, boxed = one.keypoints[labelled], np.isfinite(one.box).all()
     # The edges of a box are half a pixel beyond the centres of the pixels in its corners.
-    box = one.box if drawn else np.concatenate([seen.min(0) + 0.5, np.ptp(seen, axis=0)])
+    box = one.box if boxed else np.concatenate([points.min(0) + 0.5, np.ptp(points, axis=0)])
     annotation = {"id": identity, "image_id": image, "category_id": category, "keypoints": triples,
                   "num_keypoints": int(labelled.sum()), "bbox": box.tolist(), "area": float(box[2] * box[3]),
                   "iscrowd": 0}
-    if not drawn:
+    if not boxed:
         annotation["bbox_from_points"] = True
     return {**annotation, "track": one.track} if one.track else annotation

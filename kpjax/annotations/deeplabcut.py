@@ -1,9 +1,8 @@
-"""DeepLabCut projects of one animal or several: `config.yaml` and the label tables under `labeled-data/<video>/`.
+"""DeepLabCut projects of one or several animals: `config.yaml` and the tables under `labeled-data/<video>/`.
 
 Mathis et al., DeepLabCut: markerless pose estimation of user-defined body parts with deep learning, Nature
 Neuroscience 2018; Lauer et al., Multi-animal pose estimation, identification and tracking with DeepLabCut, Nature
-Methods 2022. Coordinates are those of the images that were labelled; where a video was cropped, its crop has to be
-added to draw on the whole video.
+Methods 2022. Coordinates are those of the labelled images. Where a video was cropped, add its crop to draw on it.
 """
 import datetime
 import importlib.util
@@ -15,19 +14,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
-from kpjax.annotations.names import derived_flip, flip_line, forward
+from kpjax.annotations.names import derived_flip, flip_note, forward
 from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.annotations.tables import FOLDER, Table, read_table, table_text, write_h5
+from kpjax.files import write_text
 from kpjax.images.video import IMAGE_SUFFIXES
 from kpjax.structures import Skeleton
 
-# DeepLabCut's `config.yaml`: what it says of labels, and one for labels that come from elsewhere
-
-
-MULTI = "MULTI!"  # in the place of body parts in a project of several animals
-SINGLE = "single"  # the individual that has the body parts which an image has once
-# What DeepLabCut asks of a config beyond labels: which frames it takes out of videos, how it draws and trains.
-SETTINGS = {
+_CONFIG = "config.yaml"
+_MULTI = "MULTI!"  # in place of the body parts in a project of several animals
+_SINGLE = "single"  # the individual with the body parts that an image has once
+_H5_IS_NEWER = 60.0  # seconds; the files of one save, or of one copy of a project, are closer to each other
+# Settings beyond labels that DeepLabCut expects: extraction of frames, drawing and training.
+_SETTINGS = {
     "identity": False, "engine": "pytorch", "start": 0, "stop": 1, "numframes2pick": 20, "skeleton_color": "black",
     "pcutoff": 0.6, "dotsize": 12, "alphavalue": 0.7, "colormap": "rainbow", "TrainingFraction": [0.95], "iteration": 0,
     "default_net_type": "resnet_50", "default_augmenter": "default", "snapshotindex": -1, "detector_snapshotindex": -1,
@@ -37,15 +36,14 @@ SETTINGS = {
 
 
 class Config(NamedTuple):
-    """What a config says of the labels, or the tables where there is none."""
+    """The part of a config that concerns labels, or what the tables imply where there is no config."""
 
     parts: tuple[str, ...]  # of every animal
     unique: tuple[str, ...]  # of the image, once
     individuals: tuple[str, ...]  # () in a project of one animal
-    pairs: tuple[tuple[str, str], ...]  # body parts that a line joins
+    pairs: tuple[tuple[str, str], ...]  # body parts joined by an edge
     scorer: str
-    crops: Mapping[str, tuple[int, ...]]  # x1, x2, y1, y2 in the video, by the name of its folder of images
-    content: Mapping[str, Any]  # all of it
+    content: Mapping[str, Any]  # the whole file
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -53,109 +51,23 @@ class Config(NamedTuple):
         return self.parts + self.unique
 
 
-def read_config(file: Path, notes: list[str], faults: list[str]) -> Config | None:
-    """The config in a file. None and faults if it cannot be used."""
-    data = file.read_bytes()
-    try:
-        content = yaml.safe_load(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        faults.append(f"{file.name}: byte 0x{data[error.start]:02x} is no UTF-8; save the file as UTF-8")
-        return None
-    except yaml.YAMLError as error:
-        faults.append(f"{file.name} cannot be read: {' '.join(str(error).split())}; mend it in an editor")
-        return None
-    if not isinstance(content, dict):
-        faults.append(f"{file.name} holds no settings; name the folder of a DeepLabCut project")
-        return None
-    several, before = content.get("bodyparts") == MULTI or bool(content.get("multianimalproject")), len(faults)
-    parts = _names(content, "multianimalbodyparts" if several else "bodyparts", file, faults)
-    unique = _names(content, "uniquebodyparts", file, faults) if several and content.get("uniquebodyparts") else ()
-    individuals = _names(content, "individuals", file, faults) if several else ()
-    if both := sorted(set(parts) & set(unique)):
-        faults.append(f"{file.name}: {both[0]} is among multianimalbodyparts and uniquebodyparts; keep one")
-    if len(faults) > before:
-        return None
-    lines = content.get("skeleton") if isinstance(content.get("skeleton"), list) else []
-    pairs = [tuple(map(str, line)) if isinstance(line, list) else () for line in lines]
-    kept = tuple(pair for pair in pairs if len(pair) == 2 and set(pair) <= set(parts + unique))
-    if len(kept) < len(pairs):
-        notes.append(f"{file.name}: {len(pairs) - len(kept)} of {len(pairs)} lines of the skeleton join no two body "
-                     "parts and are dropped")
-    return Config(parts, unique, individuals, kept, str(content.get("scorer") or ""), _crops(content), content)
-
-
-def config_of_tables(tables: Sequence[Table]) -> Config:
-    """The body parts of tables that stand without a config, in the order in which they come."""
-    points = list(dict.fromkeys(point for table in tables for point in table.points))
-    several = len({individual for individual, _ in points}) > 1
-    unique = tuple(dict.fromkeys(part for name, part in points if several and name == SINGLE))
-    parts = tuple(dict.fromkeys(part for _, part in points if part not in unique))
-    individuals = tuple(dict.fromkeys(name for name, _ in points if several and name != SINGLE))
-    return Config(parts, unique, individuals, (), tables[0].scorer if tables else "", {}, {})
-
-
-def config_text(config: Config, root: Path, videos: Mapping[str, tuple[int, int]]) -> str:
-    """A config for labels.
-
-    root: the project's folder. videos: width and height of each, by its path; those that `config.content` has already
-    keep their settings, all other things that it says stay as they are.
-    """
-    content = {"Task": root.name, "date": datetime.date.today().strftime("%b%d"), **SETTINGS, **config.content}
-    sets = content.get("video_sets")
-    known = {PurePosixPath(forward(str(path))).stem: (path, settings)
-             for path, settings in (sets.items() if isinstance(sets, dict) else ())}
-    content["video_sets"] = dict(known.get(PurePosixPath(path).stem, (path, {"crop": f"0, {width}, 0, {height}"}))
-                                 for path, (width, height) in videos.items())
-    several = bool(config.individuals)
-    content |= {"scorer": config.scorer, "multianimalproject": several, "project_path": str(root),
-                "bodyparts": MULTI if several else list(config.parts),
-                "skeleton": [list(pair) for pair in config.pairs]}
-    if several:
-        content |= {"multianimalbodyparts": list(config.parts), "uniquebodyparts": list(config.unique),
-                    "individuals": list(config.individuals)}
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-
-
-def _names(content: Mapping[str, Any], field: str, file: Path, faults: list[str]) -> tuple[str, ...]:
-    found = content.get(field)
-    if not isinstance(found, list) or not found or len(set(map(str, found))) != len(found):
-        kind = "" if field == "bodyparts" else "this is a multi-animal project, but "
-        faults.append(f"{file.name}: {kind}{field} is {found!r} where a list of different names belongs; give it one")
-        return ()
-    return tuple(str(name) for name in found)
-
-
-def _crops(content: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    crops = {}
-    sets = content.get("video_sets")
-    for video, settings in sets.items() if isinstance(sets, dict) else ():
-        numbers = str(settings.get("crop", "") if isinstance(settings, dict) else "").split(",")
-        if len(numbers) == 4 and all(number.strip().lstrip("-").isdigit() for number in numbers):
-            crops[PurePosixPath(forward(str(video))).stem] = tuple(int(number) for number in numbers)
-    return crops
-
-
-CONFIG = "config.yaml"
-H5_IS_NEWER = 60.0  # seconds; the files of one save, or of one copy of a project, are closer to each other
-
-
 def recognises(path: Path) -> bool:
-    """Whether a path is a project's folder, the folder right above it, a config.yaml or one of its tables."""
+    """Returns whether a path is a project's folder or its parent, a config.yaml, or one of the tables."""
     path = Path(path)
     if path.is_dir():
-        return any(_tables_of(root) or (root / CONFIG).is_file() for root in _roots(path))
-    if path.name == CONFIG:
+        return any(_tables_of(root) or (root / _CONFIG).is_file() for root in _roots(path))
+    if path.name == _CONFIG:
         return (path.parent / FOLDER).is_dir()
     return _is_table(path)
 
 
 def read(path: Path, faults: list[str]) -> Project | None:
-    """A project. Frames are the rows of its tables in order, and behind them the images that are in no table.
+    """Reads a project. Frames are the rows of its tables in order, followed by the images that no table lists.
 
-    Empty cells are points without a label. Keypoints are in the order of the config; in projects of several animals the
-    body parts that an image has once come last, and are an instance of their own, `single`. The csv tables are read,
-    an .h5 one only where there is no csv, with the extra kpjax[dlc]. The track of an instance is the name of the
-    individual. details: config (a `Config`).
+    Empty cells are unlabelled points. Keypoints are in the order of the config. In projects of several animals, the
+    body parts that an image has once come last; they form an instance of their own, `single`. The track of an instance
+    is the name of its individual. An .h5 table is read only where there is no csv, with the extra kpjax[dlc].
+    details: config (a `Config`).
     """
     path, notes = Path(path), []
     roots = [path.parents[2]] if _is_table(path) else [path.parent] if path.is_file() else _roots(path)
@@ -163,17 +75,16 @@ def read(path: Path, faults: list[str]) -> Project | None:
         faults.append(f"{path} holds {len(roots)} folders with {FOLDER}; name one DeepLabCut project")
         return None
     root = roots[0]
-    config = read_config(root / CONFIG, notes, faults) if (root / CONFIG).is_file() else None
+    config = _read_config(root / _CONFIG, notes, faults) if (root / _CONFIG).is_file() else None
     if config is None and faults:
         return None
     tables = _read_tables([path] if _is_table(path) else _tables_of(root), notes, faults)
     if config is None:
         if not tables:
-            faults.append(f"{root} has neither {CONFIG} nor a table under {FOLDER} that can be read; name a labelled "
-                          "project")
+            faults.append(f"{root} has neither {_CONFIG} nor a readable table under {FOLDER}; name a labelled project")
             return None
-        config = config_of_tables([table for _, table in tables])
-        notes.append(f"no {CONFIG}: body parts are in the order of {_label(tables[0][0])}")
+        config = _config_of_tables([table for _, table in tables])
+        notes.append(f"no {_CONFIG}: body parts are in the order of {_label(tables[0][0])}")
     frames, instances, homes = [], [], {}
     for file, table in tables:
         if _fits(table, config, _label(file), faults):
@@ -186,52 +97,151 @@ def read(path: Path, faults: list[str]) -> Project | None:
     flip = derived_flip(config.names)
     edges = tuple((config.names.index(a), config.names.index(b)) for a, b in config.pairs)
     return Project(root, "deeplabcut", Skeleton(config.names, edges, flip or ()), tuple(frames), tuple(instances),
-                   (*notes, flip_line(config.names, flip)), {"config": config})
+                   (*notes, flip_note(config.names, flip)), {"config": config})
 
 
 def write(project: Project, folder: Path) -> list[Path]:
     """Writes config.yaml and a table for every folder of images, and returns their paths.
 
-    The images have to be in `labeled-data/<video>/` of the project already; those without a label are in no table.
-    Tables are written as csv and, with the extra kpjax[dlc], as .h5. details: config (a `Config`, of a project that
-    came from DeepLabCut), videos (the path of the video that each folder's images come from).
+    The images have to be in `labeled-data/<video>/` of the project already; unlabelled ones are in no table. Tables
+    are written as csv and, with the extra kpjax[dlc], as .h5. details: config (a `Config`, of a project that came from
+    DeepLabCut), videos (the path of the video for each folder of images).
     """
-    config, whose = _config_for(project)
+    config, owners = _config_for(project)
     several = bool(config.individuals)
     points = tuple((name, part) for name in config.individuals or ("",) for part in config.parts)
-    points += tuple((SINGLE, part) for part in config.unique if several)
-    of_frame = {}
-    for instance, individual in zip(project.instances, whose, strict=True):
-        of_frame.setdefault(instance.frame, []).append((instance, individual if several else ""))
+    points += tuple((_SINGLE, part) for part in config.unique if several)
+    of_frame: dict[int, dict[str, np.ndarray]] = {}
+    for instance, individual in zip(project.instances, owners, strict=True):
+        of_frame.setdefault(instance.frame, {})[individual if several else ""] = instance.keypoints
     rows, sizes = {}, {}
     for number, frame in enumerate(project.frames):
         video = PurePosixPath(frame.name).parent.name
         sizes.setdefault(video, frame.size)
         if number in of_frame:
-            key = f"{FOLDER}/{video}/{PurePosixPath(frame.name).name}"
-            rows.setdefault(video, []).append((key, _values(of_frame[number], points, config)))
+            values = [of_frame[number][individual][config.names.index(part)] if individual in of_frame[number]
+                      else (np.nan, np.nan) for individual, part in points]
+            rows.setdefault(video, []).append((f"{FOLDER}/{video}/{PurePosixPath(frame.name).name}", values))
     videos = project.details.get("videos", {})
-    written = [folder / CONFIG]
-    folder.mkdir(parents=True, exist_ok=True)
-    written[0].write_text(config_text(config, project.root, {
-        videos.get(video, f"{project.root.as_posix()}/videos/{video}.mp4"): size for video, size in sizes.items()
-    }), encoding="utf-8")
+    written = [write_text(folder / _CONFIG, config_text(config, project.root, {
+        videos.get(video, f"{project.root.as_posix()}/videos/{video}.mp4"): size for video, size in sizes.items()}))]
     for video, labelled in rows.items():
         keys, values = zip(*sorted(labelled, key=lambda row: row[0]), strict=True)
-        table = Table(config.scorer, points, ("x", "y"), keys, tuple(range(len(keys))), np.stack(values))
+        table = Table(config.scorer, points, ("x", "y"), keys, tuple(range(len(keys))), np.array(values, np.float64))
         written += write_table(table, folder / FOLDER / video / f"CollectedData_{config.scorer}.csv", key_cells=3)
     return written
 
 
 def write_table(table: Table, path: Path, *, key_cells: int = 1) -> list[Path]:
     """Writes a table as csv and, if pandas and tables are installed, as .h5 beside it. Returns the paths."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial.csv")
-    partial.write_text(table_text(table, key_cells), encoding="utf-8")
-    partial.replace(path)
-    if not all(importlib.util.find_spec(module) for module in ("pandas", "tables")):
-        return [path]
-    return [path, write_h5(table, path.with_suffix(".h5"), key_cells)]
+    written = [write_text(path, table_text(table, key_cells))]
+    if all(importlib.util.find_spec(module) for module in ("pandas", "tables")):
+        written.append(write_h5(table, path.with_suffix(".h5"), key_cells))
+    return written
+
+
+# config.yaml
+
+
+def config_text(config: Config, root: Path, videos: Mapping[str, tuple[int, int]]) -> str:
+    """Formats a config.
+
+    Args:
+        config: Its `content` is kept where labels do not replace it, with the settings of known videos.
+        root: The project's folder.
+        videos: Width and height of each video, by its path.
+
+    Returns:
+        The text of config.yaml.
+    """
+    content = {"Task": root.name, "date": datetime.date.today().strftime("%b%d"), **_SETTINGS, **config.content}
+    sets = content.get("video_sets")
+    known = {PurePosixPath(forward(str(path))).stem: (path, settings)
+             for path, settings in (sets.items() if isinstance(sets, dict) else ())}
+    content["video_sets"] = dict(known.get(PurePosixPath(path).stem, (path, {"crop": f"0, {width}, 0, {height}"}))
+                                 for path, (width, height) in videos.items())
+    several = bool(config.individuals)
+    content |= {"scorer": config.scorer, "multianimalproject": several, "project_path": str(root),
+                "bodyparts": _MULTI if several else list(config.parts),
+                "skeleton": [list(pair) for pair in config.pairs]}
+    if several:
+        content |= {"multianimalbodyparts": list(config.parts), "uniquebodyparts": list(config.unique),
+                    "individuals": list(config.individuals)}
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def _read_config(file: Path, notes: list[str], faults: list[str]) -> Config | None:
+    data = file.read_bytes()
+    try:
+        content = yaml.safe_load(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        faults.append(f"{file.name}: byte 0x{data[error.start]:02x} is no UTF-8; save the file as UTF-8")
+        return None
+    except yaml.YAMLError as error:
+        faults.append(f"{file.name} cannot be read: {' '.join(str(error).split())}; mend it in an editor")
+        return None
+    if not isinstance(content, dict):
+        faults.append(f"{file.name} holds no settings; name the folder of a DeepLabCut project")
+        return None
+    several, before = content.get("bodyparts") == _MULTI or bool(content.get("multianimalproject")), len(faults)
+    parts = _names(content, "multianimalbodyparts" if several else "bodyparts", file, faults)
+    unique = _names(content, "uniquebodyparts", file, faults) if several and content.get("uniquebodyparts") else ()
+    individuals = _names(content, "individuals", file, faults) if several else ()
+    if both := sorted(set(parts) & set(unique)):
+        faults.append(f"{file.name}: {both[0]} is among multianimalbodyparts and uniquebodyparts; keep one")
+    if len(faults) > before:
+        return None
+    lines = content.get("skeleton") if isinstance(content.get("skeleton"), list) else []
+    pairs = [tuple(map(str, line)) if isinstance(line, list) else () for line in lines]
+    kept = tuple(pair for pair in pairs if len(pair) == 2 and set(pair) <= set(parts + unique))
+    if len(kept) < len(pairs):
+        notes.append(f"{file.name}: {len(pairs) - len(kept)} of {len(pairs)} edges of the skeleton join no two body "
+                     "parts and are dropped")
+    return Config(parts, unique, individuals, kept, str(content.get("scorer") or ""), content)
+
+
+def _names(content: Mapping[str, Any], field: str, file: Path, faults: list[str]) -> tuple[str, ...]:
+    found = content.get(field)
+    if not isinstance(found, list) or not found or len(set(map(str, found))) != len(found):
+        kind = "" if field == "bodyparts" else "this is a multi-animal project, but "
+        faults.append(f"{file.name}: {kind}{field} is {found!r} where a list of different names belongs; mend it")
+        return ()
+    return tuple(str(name) for name in found)
+
+
+def _config_of_tables(tables: Sequence[Table]) -> Config:
+    """Returns the body parts of tables without a config, in order of appearance."""
+    points = list(dict.fromkeys(point for table in tables for point in table.points))
+    several = len({individual for individual, _ in points}) > 1
+    unique = tuple(dict.fromkeys(part for name, part in points if several and name == _SINGLE))
+    parts = tuple(dict.fromkeys(part for _, part in points if part not in unique))
+    individuals = tuple(dict.fromkeys(name for name, _ in points if several and name != _SINGLE))
+    return Config(parts, unique, individuals, (), tables[0].scorer, {})
+
+
+def _config_for(project: Project) -> tuple[Config, list[str]]:
+    """Returns the config of a project of any format, and the name of the individual for each instance."""
+    names = project.skeleton.names
+    old = project.details.get("config") if project.format == "deeplabcut" else None
+    old = old or Config((), (), (), (), "", {})
+    tracks = list(dict.fromkeys(one.track for one in project.instances if one.track))
+    crowded = max(Counter(one.frame for one in project.instances).values(), default=0) > 1
+    known = list(old.individuals) or (tracks if crowded or len(tracks) > 1 else [])
+    several, owners, taken = crowded or bool(known), [], {}
+    for one in project.instances:
+        used = taken.setdefault(one.frame, set())
+        free = (name for name in [one.track, *known, *(f"individual{n + 1}" for n in range(len(used) + 1))]
+                if name and name not in used)
+        owners.append(next(free, "") if several else "")
+        used.add(owners[-1])
+    individuals = dict.fromkeys([*known, *owners]) if several else ()
+    return Config(tuple(name for name in names if name not in old.unique), old.unique,
+                  tuple(name for name in individuals if name and (name != _SINGLE or not old.unique)),
+                  tuple((names[a], names[b]) for a, b in project.skeleton.edges), old.scorer or "converted",
+                  old.content), owners
+
+
+# Tables
 
 
 def _is_table(path: Path) -> bool:
@@ -240,12 +250,12 @@ def _is_table(path: Path) -> bool:
 
 
 def _roots(folder: Path) -> list[Path]:
-    """The project at a folder, or those right below it."""
+    """Returns the project at a folder, or those in its subfolders."""
     return [folder] if (folder / FOLDER).is_dir() else sorted(path.parent for path in folder.glob(f"*/{FOLDER}"))
 
 
 def _tables_of(root: Path) -> list[Path]:
-    """The label tables of all videos: csv, and .h5 in folders without one."""
+    """Returns the label tables of all videos: csv, or .h5 in folders without one."""
     found = []
     for video in sorted(path for path in (root / FOLDER).iterdir() if path.is_dir()):
         found += sorted(video.glob("CollectedData_*.csv")) or sorted(video.glob("CollectedData_*.h5"))
@@ -257,23 +267,22 @@ def _label(file: Path) -> str:
 
 
 def _read_tables(files: Sequence[Path], notes: list[str], faults: list[str]) -> list[tuple[Path, Table]]:
-    """The tables that can be used."""
     tables = []
     for file in files:
         twin = file.with_suffix(".h5")
-        if file.suffix == ".csv" and twin.is_file() and twin.stat().st_mtime > file.stat().st_mtime + H5_IS_NEWER:
-            notes.append(f"{_label(twin)} is newer than the csv that is read; if labels are missing, save the csv anew")
+        if file.suffix == ".csv" and twin.is_file() and twin.stat().st_mtime > file.stat().st_mtime + _H5_IS_NEWER:
+            notes.append(f"{_label(twin)} is newer than the csv, which is read; if labels are missing, save it anew")
         table = read_table(file, _label(file), faults)
         if table is not None and table.coordinates != ("x", "y"):
             faults.append(f"{_label(file)}: labels have no column {table.coordinates[2]}; predictions train nothing, "
-                          "take the file out")
+                          "remove the file")
         elif table is not None:
             tables.append((file, table))
     return tables
 
 
 def _fits(table: Table, config: Config, label: str, faults: list[str]) -> bool:
-    """Whether a table's header is of the animals and body parts that the config has."""
+    """Returns whether the config has all animals and body parts of a table's header."""
     before, names = len(faults), config.individuals
     individuals = list(dict.fromkeys(individual for individual, _ in table.points))
     if unknown := [part for _, part in table.points if part not in config.names]:
@@ -284,7 +293,7 @@ def _fits(table: Table, config: Config, label: str, faults: list[str]) -> bool:
     elif names and individuals == [""]:
         faults.append(f"{label}: header row individuals is missing in a multi-animal project; convert the labels with "
                       "DeepLabCut")
-    elif names and (unknown := [name for name in individuals if name not in (*names, SINGLE)]):
+    elif names and (unknown := [name for name in individuals if name not in (*names, _SINGLE)]):
         faults.append(f"{label}: individual {unknown[0]!r} is unknown; config.yaml has {', '.join(names)}")
     return len(faults) == before
 
@@ -293,7 +302,7 @@ def _add_rows(
     table: Table, file: Path, root: Path, config: Config, frames: list[Frame], instances: list[Instance],
     homes: dict[str, str], notes: list[str], faults: list[str],
 ) -> None:
-    """Adds a frame for every row, and an instance for every individual that is labelled on it."""
+    """Adds a frame for every row and an instance for every labelled individual on it."""
     moved = 0
     for key, line, values in zip(table.keys, table.lines, table.values, strict=True):
         video, image = ("", *str(key).split("/"))[-2:]
@@ -309,16 +318,20 @@ def _add_rows(
         instances += instances_of_row(len(frames), table.points, values, config.names, several=bool(config.individuals))
         frames.append(Frame(name, place, None, (0, 0), place.parent.name))
     if moved:
-        notes.append(f"{_label(file)}: {moved} rows name a folder that is not there, their images lie beside the "
-                     "table")
+        notes.append(f"{_label(file)}: {moved} rows name a missing folder; their images lie beside the table")
 
 
 def instances_of_row(
     frame: int, points: Sequence[tuple[str, str]], values: np.ndarray, names: Sequence[str], *, several: bool
 ) -> list[Instance]:
-    """The individuals that have a label in a row of a table.
+    """Returns an instance for each individual with a label in a row of a table.
 
-    frame: its number. points: individual and body part of each of the values (P, 2 or more). names: of the keypoints.
+    Args:
+        frame: Number of the frame.
+        points: Individual and body part of each of the P points.
+        values: (P, 2 or more) coordinates, nan where unlabelled.
+        names: Keypoints in the order of the result.
+        several: Whether the project has several individuals.
     """
     found = {}
     for (individual, part), value in zip(points, values, strict=True):
@@ -334,56 +347,23 @@ def instances_of_row(
 
 
 def _note_order(table: Table, file: Path, config: Config, notes: list[str]) -> None:
-    """A line for a table that has other body parts, or another order of them, than the config."""
+    """Notes body parts that a table lacks, or has in another order than the config."""
     parts = list(dict.fromkeys(part for _, part in table.points))
     if missing := [name for name in config.names if name not in parts]:
         notes.append(f"{_label(file)} has no column for {', '.join(missing)}: not labelled there")
     elif parts != list(config.names):
         notes.append(f"{_label(file)} has its body parts as {', '.join(parts)}; matched by name to the order of "
-                     f"{CONFIG}")
+                     f"{_CONFIG}")
 
 
 def _add_unlisted(root: Path, frames: list[Frame], notes: list[str]) -> None:
-    """Adds the images that were taken out of videos and not labelled yet."""
+    """Adds the images that were extracted from videos and not labelled yet."""
     known, before = {frame.path for frame in frames}, len(frames)
     for video in sorted(path for path in (root / FOLDER).iterdir() if path.is_dir()):
-        if video.name.endswith("_labeled"):  # DeepLabCut's copies with the points drawn into them
+        if video.name.endswith("_labeled"):  # DeepLabCut's copies with the points drawn on them
             continue
         frames += [Frame(path.relative_to(root).as_posix(), path, None, (0, 0), video.name)
                    for path in sorted(video.glob("[!.]*"))
                    if path.suffix.lower() in IMAGE_SUFFIXES and path not in known]
     if len(frames) > before:
         notes.append(f"{len(frames) - before} images are in no table: kept as images without labels")
-
-
-def _config_for(project: Project) -> tuple[Config, list[str]]:
-    """The config of a project that may come from elsewhere, and the individual that each instance is."""
-    names = project.skeleton.names
-    old = project.details.get("config") if project.format == "deeplabcut" else None
-    tracks = list(dict.fromkeys(one.track for one in project.instances if one.track))
-    crowded = max(Counter(one.frame for one in project.instances).values(), default=0) > 1
-    known = list(old.individuals) if old else tracks if crowded or len(tracks) > 1 else []
-    several, whose, taken = crowded or bool(known), [], {}
-    for one in project.instances:
-        used = taken.setdefault(one.frame, set())
-        free = (name for name in [one.track, *known, *(f"individual{n + 1}" for n in range(len(used) + 1))]
-                if name and name not in used)
-        whose.append(next(free, "") if several else "")
-        used.add(whose[-1])
-    unique = old.unique if old else ()
-    individuals = dict.fromkeys([*known, *whose]) if several else ()
-    pairs = tuple((names[a], names[b]) for a, b in project.skeleton.edges)
-    config = Config(tuple(name for name in names if name not in unique), unique,
-                    tuple(name for name in individuals if name and (name != SINGLE or not unique)), pairs,
-                    (old.scorer if old else "") or "converted", old.crops if old else {}, old.content if old else {})
-    return config, whose
-
-
-def _values(labelled: Sequence[tuple[Instance, str]], points: Sequence[tuple[str, str]], config: Config) -> np.ndarray:
-    """A row of a table (P, 2), nan where nothing is labelled."""
-    values = np.full((len(points), 2), np.nan)
-    of = {individual: instance.keypoints for instance, individual in labelled}
-    for at, (individual, part) in enumerate(points):
-        if individual in of:
-            values[at] = of[individual][config.names.index(part)]
-    return values

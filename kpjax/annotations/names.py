@@ -1,27 +1,27 @@
-"""Names in annotation projects: paths written on another machine, and keypoints that mirror each other."""
+"""Names in annotation projects: paths stored on another machine, and keypoints that mirror each other."""
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from kpjax.annotations.project import Frame
 
-TRIED = 200  # images that are looked for before all are taken to lie alike
-SIDES = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))
-LETTERS = (("l", "r"), ("L", "R"))
+_TRIED = 200  # images that `common_folder` searches at most
+_SIDES = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))
+_LETTERS = (("l", "r"), ("L", "R"))
 
 
 def forward(stored: str) -> str:
-    """A stored path with forward slashes and without a drive, `./` or doubled slashes; `..` and a first `/` stay."""
+    """Returns a path with forward slashes, without a drive, `./` or doubled slashes; `..` and a first `/` stay."""
     path = PureWindowsPath(stored.strip())
     parts = [part for part in path.parts if part != path.anchor]
     return ("/" if path.root else "") + "/".join(parts)
 
 
 def found_by_trailing_parts(stored: str, folders: Sequence[Path], least: int = 1) -> Path | None:
-    """Where a stored path lies on this machine: the longest run of its last parts that exists below a folder.
+    """Finds a stored path on this machine by the longest run of its last parts that exists below a folder.
 
     All parts are tried in every folder first, in order, then one part less, down to `least`. An absolute path that
-    exists is itself. None if nothing is found.
+    exists is returned as it is; None if nothing is found.
     """
     path = PurePosixPath(forward(stored))
     if Path(stored).is_absolute() and Path(stored).exists():
@@ -35,15 +35,16 @@ def found_by_trailing_parts(stored: str, folders: Sequence[Path], least: int = 1
     return None
 
 
-def common_place(names: Sequence[tuple[str, ...]], folders: Sequence[Path]) -> tuple[Path, int]:
-    """(the folder below which images lie, how many leading parts of their names are left out).
+def common_folder(names: Sequence[tuple[str, ...]], folders: Sequence[Path]) -> tuple[Path, int]:
+    """Returns the folder of a project's images, and how many leading parts of their stored paths to drop.
 
-    names: the parts of each image's stored path. All images of a project lie alike: of all pairs of a folder and a
-    number the one is taken under which most are there, the first of equals, so that no label lands on an image that
-    only has the same last name as its own; left out are only parts without which no two images become one.
-    (the first folder, 0) if none is found.
+    One rule holds for all images, so that no label lands on another image of the same name: the folder and number under
+    which most images exist, the first of equals. Parts that keep two images apart are never dropped. Without any image,
+    the first folder and 0 are returned.
+
+    names: the parts of each image's stored path.
     """
-    tried = names[::max(len(names) // TRIED, 1)]
+    tried = names[::max(len(names) // _TRIED, 1)]
     best, chosen = 0, (folders[0], 0)
     for dropped in range(max(map(len, names), default=0)):
         if len({parts[dropped:] for parts in names}) < len(set(names)):
@@ -56,10 +57,7 @@ def common_place(names: Sequence[tuple[str, ...]], folders: Sequence[Path]) -> t
 
 
 def with_sessions(frames: Sequence[Frame]) -> list[Frame]:
-    """Frames that nothing tells the recording of, taken to belong to that of their folder.
-
-    Only where there are several folders, and more than one for each split.
-    """
+    """Returns frames whose session is their folder, if none has a session and some split has several folders."""
     folders = {(frame.split, frame.name.rpartition("/")[0]) for frame in frames}
     if any(frame.session for frame in frames) or len(folders) == len({split for split, _ in folders}):
         return list(frames)
@@ -67,16 +65,16 @@ def with_sessions(frames: Sequence[Frame]) -> list[Frame]:
 
 
 def mirrored_name(name: str) -> str:
-    """The name with left and right exchanged; the same name if it has neither.
+    """Exchanges left and right in a name; a name without a side stays.
 
-    Sides are the words anywhere in the name (`left_ear`, `earleft`, `LeftEar`), or a letter of its own (`L_Eye`,
-    `ear.r`), or a capital after a small letter or a digit, with nothing but digits behind it (`eyeL`, `midlegR3`).
+    Sides are the words anywhere in the name (`left_ear`, `earleft`, `LeftEar`), a separate letter (`L_Eye`, `ear.r`),
+    or a capital after a small letter or digit and before nothing but digits (`eyeL`, `midlegR3`).
     """
-    swap = {a: b for pair in SIDES for a, b in (pair, pair[::-1])}
+    swap = {a: b for pair in _SIDES for a, b in (pair, pair[::-1])}
     words = re.sub("|".join(swap), lambda found: swap[found[0]], name)
     if words != name:
         return words
-    swap = {a: b for pair in LETTERS for a, b in (pair, pair[::-1])}
+    swap = {a: b for pair in _LETTERS for a, b in (pair, pair[::-1])}
     alone = re.sub(r"(?<![^\W_])[lrLR](?![^\W_])", lambda found: swap[found[0]], name)
     if alone != name:
         return alone
@@ -84,10 +82,10 @@ def mirrored_name(name: str) -> str:
 
 
 def derived_flip(names: Sequence[str]) -> tuple[int, ...] | None:
-    """The number of each keypoint's mirror image, from left and right in their names.
+    """Returns the index of each keypoint's mirror image, from left and right in their names.
 
-    None if no two names mirror each other, or if a name says left or right and its counterpart is not there: then a
-    mirrored image would show a keypoint that has no name.
+    Returns None if no two names mirror each other, or if a name says left or right without a counterpart: a mirrored
+    image would then show a keypoint that has no name.
     """
     numbers = {name: number for number, name in enumerate(names)}
     mirrored = [mirrored_name(name) for name in names]
@@ -100,8 +98,8 @@ def derived_flip(names: Sequence[str]) -> tuple[int, ...] | None:
     return flip if all(flip[flip[number]] == number for number in range(len(flip))) else None
 
 
-def flip_line(names: Sequence[str], flip: Sequence[int] | None) -> str:
-    """A line that says which pairs were taken from the names, or that a mirrored image is no example."""
+def flip_note(names: Sequence[str], flip: Sequence[int] | None) -> str:
+    """Returns a line about the pairs derived from names, or about their absence."""
     if not flip:
         return "flip pairs: none follow from the names; images are not mirrored in training"
     pairs = [f"{names[number]} = {names[other]}" for number, other in enumerate(flip) if number < other]

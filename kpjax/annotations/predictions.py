@@ -1,7 +1,5 @@
-"""Predicted points as one table, whatever file they are written to: a row for every frame, readable or not."""
-import csv
+"""Predicted points as one table, readable or not for every frame, and the files that other tools read."""
 import importlib.util
-import io
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -10,34 +8,36 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kpjax.annotations.sleap import save
-from kpjax.annotations.tables import Table, write_h5
+from kpjax.annotations.project import Frame
+from kpjax.annotations.sleap import library, save, sio_skeleton, sio_videos
+from kpjax.annotations.tables import Table, header_rows, rows_text, write_h5
 from kpjax.errors import InputError
 from kpjax.files import write_text
 from kpjax.structures import Skeleton
 
 OK, UNREADABLE, NO_BOX = "ok", "unreadable", "no_box"
+_COCO_CATEGORY = 1
 
 
 class PredictionTable(NamedTuple):
-    """Points on N frames of a video, or on N images, of I animals.
+    """Points of I animals on N frames of a video, or on N images.
 
-    Coordinates are (x, y) in pixels of the frame as it is shown, the centre of its top-left pixel at (0, 0).
+    Coordinates are (x, y) in pixels of the frame as shown, the centre of its top-left pixel at (0, 0).
     """
 
     source: Path  # the video, or the first folder or image that was named
     is_video: bool
-    names: tuple[str, ...]  # (N,) the images' names, or that of the video for each frame
-    files: tuple[Path, ...]  # (N,) where the images are; none for a video
-    numbers: np.ndarray  # (N,) int64, of the frames in their video, counted from 0
+    names: tuple[str, ...]  # (N,) the images' names, or the video's for each frame
+    files: tuple[Path, ...]  # (N,) the image files; none for a video
+    numbers: np.ndarray  # (N,) int64, of the frames in their video, from 0
     times: np.ndarray | None  # (N,) float64 s, when each frame is shown; None for images
     sizes: np.ndarray  # (N, 2) int64, width and height; 0 where unreadable
-    instances: tuple[str, ...]  # (I,) what the animals are called; ("0",) where there is but one
-    boxes: np.ndarray  # (N, I, 4) float64: x, y, width, height of the edges; nan where the whole frame was looked at
+    instances: tuple[str, ...]  # (I,) names of the animals; ("0",) if there is only one
+    boxes: np.ndarray  # (N, I, 4) float64: x, y, width, height of the edges; nan where the whole frame was used
     keypoints: np.ndarray  # (N, I, K, 2) float64; nan where the status is not ok
     scores: np.ndarray  # (N, I, K) float64; 0 where the status is not ok
-    status: np.ndarray  # (N, I) of ok, unreadable (the frame does not decode) and no_box (nobody is said to be there)
-    outside: np.ndarray  # (N, I, K) bool: the point lies beyond the frame's edge
+    status: np.ndarray  # (N, I) of ok, unreadable (the frame does not decode) and no_box (no animal on the frame)
+    outside: np.ndarray  # (N, I, K) bool: the point is beyond the frame's edge
     skeleton: Skeleton
     title: str  # of the run, in letters, digits and underscores
 
@@ -47,9 +47,12 @@ def empty_table(
     files: Sequence[Path] = (), times: np.ndarray | None = None, instances: Sequence[str] = ("0",),
     boxes: np.ndarray | None = None,
 ) -> PredictionTable:
-    """A table whose frames are all `unreadable` until `fill` says otherwise. Images have `files`, videos have none.
+    """Returns a table whose frames are all `unreadable` until `fill` has their points.
 
-    boxes: (N, I, 4), nan where an animal is not on a frame; None if there is but one and the whole frame is looked at.
+    Args:
+        source, names, numbers, skeleton, title, times, instances: Fields of the table.
+        files: The image files; none for a video.
+        boxes: (N, I, 4), nan where an animal is not on a frame; None for one animal that is predicted on whole frames.
     """
     shape = len(names), len(instances), len(skeleton.names)
     return PredictionTable(
@@ -62,10 +65,15 @@ def empty_table(
 
 def fill(table: PredictionTable, row: int, size: tuple[int, int], keypoints: np.ndarray, scores: np.ndarray,
          present: np.ndarray) -> None:
-    """Writes a frame that was read into the arrays of a table.
+    """Writes the prediction on one frame into a table.
 
-    size: width and height. keypoints (I, K, 2) in pixels of the frame, scores (I, K); present (I,) bool: those of the
-    animals that were looked at, the others are `no_box`.
+    Args:
+        table: Changed in place.
+        row: Number of the frame in the table.
+        size: Width and height of the frame.
+        keypoints: (I, K, 2) in pixels of the frame.
+        scores: (I, K).
+        present: (I,) bool; animals that are not present become `no_box`.
     """
     table.sizes[row] = size
     table.status[row] = np.where(present, OK, NO_BOX)
@@ -75,22 +83,83 @@ def fill(table: PredictionTable, row: int, size: tuple[int, int], keypoints: np.
     table.outside[row] = present[:, None] & ~inside
 
 
-def point_status(table: PredictionTable, row: int, instance: int) -> tuple[str, ...]:
-    """The status of each keypoint: ok or outside, or that of the whole frame or animal."""
-    status = str(table.status[row, instance])
-    if status != OK:
-        return (status,) * len(table.skeleton.names)
-    return tuple("outside" if beyond else OK for beyond in table.outside[row, instance])
+# Plain csv
 
 
-def rows_to_write(table: PredictionTable, row: int) -> list[int]:
-    """The animals of a frame that tables of animals have a row for: those that are not `no_box`, and the first one if
-    there is none, so that every frame has a row."""
-    return [int(number) for number in np.flatnonzero(table.status[row] != NO_BOX)] or [0]
+def csv_text(*tables: PredictionTable) -> str:
+    """Formats tables, all of videos or all of images, as one csv with a row for each point.
+
+    Coordinates are rounded to a thousandth of a pixel; `time` is in seconds, empty if unknown. The status is `ok`,
+    `outside` for a point beyond the frame's edge, `unreadable` for a frame that does not decode, or `no_box` for an
+    animal that is not on the frame. In the last two, x and y are nan and the score is 0.
+    """
+    header = ["instance", "keypoint", "x", "y", "score", "status"]
+    rows = [["video", "frame", "time", *header] if tables[0].is_video else ["image", *header]]
+    return rows_text([*rows, *(row for table in tables for row in _csv_rows(table))])
 
 
-def extent(table: PredictionTable, row: int, instance: int) -> np.ndarray:
-    """(4,) float64 x, y, width, height: the given box, or the pixels that the points span; zeros without points."""
+def _csv_rows(table: PredictionTable) -> Iterator[list]:
+    for row, name in enumerate(table.names):
+        key = [name]
+        if table.is_video:
+            key += [int(table.numbers[row]), "" if table.times is None else f"{table.times[row]:.6f}"]
+        for number, instance in enumerate(table.instances):
+            fields = (field[row, number].tolist() for field in (table.keypoints, table.scores, table.outside))
+            for keypoint, (x, y), score, outside in zip(table.skeleton.names, *fields, strict=True):
+                status = "outside" if outside else str(table.status[row, number])
+                yield [*key, instance, keypoint, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}", status]
+
+
+# COCO results
+
+
+def _coco_results(table: PredictionTable) -> list[dict[str, Any]]:
+    """Returns an entry for each animal of each frame; `keypoints` holds x, y, score, and `score` is their mean.
+
+    Points of unreadable frames are 0, 0 with score 0: json has no nan, and evaluation would count a nan as perfect.
+    `image_id` is the row of the table, from 1; see `_coco_images`.
+    """
+    results = []
+    for row in range(len(table.names)):
+        for instance in _animals(table, row):
+            scores = table.scores[row, instance].tolist()
+            points = np.nan_to_num(table.keypoints[row, instance]).tolist()
+            results.append({
+                "image_id": row + 1, "category_id": _COCO_CATEGORY,
+                "keypoints": [number for (x, y), score in zip(points, scores, strict=True)
+                              for number in (round(x, 3), round(y, 3), score)],
+                "score": sum(scores) / max(len(scores), 1),
+                "bbox": [round(float(edge), 3) for edge in _extent(table, row, instance)]})
+    return results
+
+
+def _coco_images(table: PredictionTable) -> dict[str, Any]:
+    """Returns the images and the category of `_coco_results`, with the status of each image.
+
+    Frames of a video have its name as `file_name`, their number as `frame` and their time in seconds as `time`.
+    """
+    images = []
+    for row, name in enumerate(table.names):
+        width, height = table.sizes[row].tolist()
+        image: dict[str, Any] = {"id": row + 1, "file_name": name, "width": width, "height": height,
+                                 "status": str(table.status[row, _animals(table, row)[0]])}
+        if table.is_video:
+            image["frame"] = int(table.numbers[row])
+            if table.times is not None:
+                image["time"] = round(float(table.times[row]), 6)
+        images.append(image)
+    edges = [[first + 1, second + 1] for first, second in table.skeleton.edges]
+    return {"images": images, "annotations": [], "categories": [
+        {"id": _COCO_CATEGORY, "name": "animal", "keypoints": list(table.skeleton.names), "skeleton": edges}]}
+
+
+def _animals(table: PredictionTable, row: int) -> list[int]:
+    """Returns the animals of a frame that are not `no_box`, or the first one, so that every frame has an entry."""
+    return np.flatnonzero(table.status[row] != NO_BOX).tolist() or [0]
+
+
+def _extent(table: PredictionTable, row: int, instance: int) -> np.ndarray:
+    """Returns (4,) float64 x, y, width, height: the box, or the pixels that the points span; zeros without points."""
     box, points = table.boxes[row, instance], table.keypoints[row, instance]
     if np.isfinite(box).all():
         return box
@@ -99,197 +168,64 @@ def extent(table: PredictionTable, row: int, instance: int) -> np.ndarray:
     return np.concatenate([points.min(0), np.ptp(points, axis=0) + 1])
 
 
-# Predicted points as a plain table: a row for each point of each animal of each frame
+# DeepLabCut, also read by Lightning Pose
 
 
-OF_IMAGES = ("image", "instance", "keypoint", "x", "y", "score", "status")
-OF_VIDEO = ("video", "frame", "time", *OF_IMAGES[1:])
+def _scorer(title: str) -> str:
+    return f"DLC_kpjax_{title}"  # DeepLabCut expects the first three letters
 
 
-def csv_text(*tables: PredictionTable) -> str:
-    """One csv of tables that are all of videos, or all of images, one after the other.
-
-    Coordinates are written to a thousandth of a pixel, `time` in seconds and empty where it is not known.
-
-    The status is `ok`, `outside` for a point beyond the frame's edge, `unreadable` for a frame that does not decode, or
-    `no_box` for an animal that is not on the frame; x and y are nan and the score 0 in the last two.
-    """
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(OF_VIDEO if tables[0].is_video else OF_IMAGES)
-    for table in tables:
-        for row in range(len(table.names)):
-            writer.writerows(_rows(table, row))
-    return file.getvalue()
-
-
-def _rows(table: PredictionTable, row: int) -> Iterator[list]:
-    """The rows of one frame or image."""
-    key = [table.names[row]]
-    if table.is_video:
-        key += [int(table.numbers[row]), "" if table.times is None else f"{table.times[row]:.6f}"]
-    for number, instance in enumerate(table.instances):
-        for keypoint, (x, y), score, status in zip(
-                table.skeleton.names, table.keypoints[row, number].tolist(), table.scores[row, number].tolist(),
-                point_status(table, row, number), strict=True):
-            yield [*key, instance, keypoint, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}", status]
-
-
-# Predicted points as a list of COCO results, and the table of images and categories that their ids are of
-
-
-CATEGORY = 1
-
-
-def coco_results(table: PredictionTable) -> list[dict[str, Any]]:
-    """One entry for each animal of each frame; `keypoints` holds x, y, score of each, `score` is their mean.
-
-    Points of frames that do not decode are 0, 0 with the score 0: json has no nan, and evaluation takes a result with
-    one for a perfect one. `image_id` counts rows of the table from 1, see `coco_images`.
-    """
-    results = []
-    for row in range(len(table.names)):
-        for instance in rows_to_write(table, row):
-            known = table.status[row, instance] == OK
-            scores = table.scores[row, instance].tolist()
-            points = table.keypoints[row, instance].tolist() if known else [(0.0, 0.0)] * len(scores)
-            results.append({
-                "image_id": row + 1, "category_id": CATEGORY,
-                "keypoints": [round(value, 3) if place < 2 else value
-                              for (x, y), score in zip(points, scores, strict=True)
-                              for place, value in enumerate((x, y, score))],
-                "score": sum(scores) / max(len(scores), 1),
-                "bbox": [round(float(edge), 3) for edge in extent(table, row, instance)]})
-    return results
-
-
-def coco_images(table: PredictionTable) -> dict[str, Any]:
-    """The images and the category of `coco_results`. The frames of a video have its name as `file_name`, their number
-    as `frame` and their time in seconds as `time`; what the status of a row is stands beside it."""
-    images = []
-    for row, name in enumerate(table.names):
-        width, height = table.sizes[row].tolist()
-        image: dict[str, Any] = {"id": row + 1, "file_name": name, "width": width, "height": height,
-                                 "status": str(table.status[row, rows_to_write(table, row)[0]])}
-        if table.is_video:
-            image["frame"] = int(table.numbers[row])
-            if table.times is not None:
-                image["time"] = round(float(table.times[row]), 6)
-        images.append(image)
-    edges = [[first + 1, second + 1] for first, second in table.skeleton.edges]
-    return {"images": images, "annotations": [], "categories": [
-        {"id": CATEGORY, "name": "animal", "keypoints": list(table.skeleton.names), "skeleton": edges}]}
-
-
-# Predicted points as DeepLabCut keeps them, which Lightning Pose and many other tools read too
-
-
-COORDINATES = ("x", "y", "likelihood")
-
-
-def scorer(title: str) -> str:
-    """What DeepLabCut calls whoever found the points; it looks for DLC at its beginning."""
-    return f"DLC_kpjax_{title}"
-
-
-def deeplabcut_text(table: PredictionTable) -> str:
-    """The csv of DeepLabCut: x and y to a thousandth of a pixel, empty where they are not known."""
-    whole = deeplabcut_table(table)
-    columns = [(individual, part, name) for individual, part in whole.points for name in COORDINATES]
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["scorer", *(whole.scorer for _ in columns)])
-    if len(table.instances) > 1:
-        writer.writerow(["individuals", *(individual for individual, _, _ in columns)])
-    writer.writerow(["bodyparts", *(part for _, part, _ in columns)])
-    writer.writerow(["coords", *(name for _, _, name in columns)])
-    for key, points in zip(whole.keys, whole.values.tolist(), strict=True):
-        writer.writerow([key, *(cell for x, y, likelihood in points
-                                for cell in (_pixels(x), _pixels(y), f"{likelihood:.6g}"))])
-    return file.getvalue()
-
-
-def write_deeplabcut_h5(table: PredictionTable, path: Path) -> Path:
-    """Writes the same table for pandas. Raises ImportError without pandas and tables."""
-    return write_h5(deeplabcut_table(table), path)
-
-
-def deeplabcut_table(table: PredictionTable) -> Table:
-    """The rows and columns, a body part of each animal after the other."""
+def _deeplabcut_table(table: PredictionTable) -> Table:
     several = len(table.instances) > 1
     points = tuple((instance if several else "", part) for instance in table.instances for part in table.skeleton.names)
     values = np.concatenate([table.keypoints, table.scores[..., None]], -1).reshape(len(table.names), len(points), 3)
     keys = tuple(int(number) for number in table.numbers) if table.is_video else table.names
-    return Table(scorer(table.title), points, COORDINATES, keys, tuple(range(1, len(keys) + 1)), values)
+    return Table(_scorer(table.title), points, ("x", "y", "likelihood"), keys, tuple(range(1, len(keys) + 1)), values)
 
 
-def _pixels(number: float) -> str:
-    return "" if math.isnan(number) else f"{number:.3f}"
+def _deeplabcut_text(table: PredictionTable) -> str:
+    """Formats DeepLabCut's csv: x and y to a thousandth of a pixel, empty where unknown."""
+    whole = _deeplabcut_table(table)
+    rows = [[name, *cells] for name, cells in header_rows(whole)]
+    for key, points in zip(whole.keys, whole.values.tolist(), strict=True):
+        rows.append([key, *(cell for *point, likelihood in points for cell in (
+            *("" if math.isnan(value) else f"{value:.3f}" for value in point), f"{likelihood:.6g}"))])
+    return rows_text(rows)
 
 
-# Predicted points as a SLEAP file: predicted instances, which SLEAP shows and never takes for labels
+# SLEAP
 
 
-def write_sleap(table: PredictionTable, path: Path) -> Path:
-    """Writes a .slp file with a frame for each row of the table, empty where nothing was found.
+def _write_sleap(table: PredictionTable, path: Path) -> Path:
+    """Writes a .slp file with a frame for each row, empty where nothing was found.
 
-    Points carry their scores, an instance the mean of them, and a track where there are several animals. A video is
-    referred to by its path; images by theirs, those of one size as one video, which is what SLEAP wants.
-    Raises ImportError without sleap-io.
+    Points are predicted instances, which SLEAP shows but never takes for labels. They carry their scores; an instance
+    has the mean score, and a track if there are several animals. Images and videos are named by their paths.
     """
-    import sleap_io
-
-    skeleton = sleap_io.Skeleton(nodes=list(table.skeleton.names), edges=list(table.skeleton.edges), name="kpjax")
-    tracks = [sleap_io.Track(name) for name in table.instances] if len(table.instances) > 1 else []
-    videos, place = _videos(table, sleap_io)
-    frames = []
-    for row, (video, number) in enumerate(place):
-        instances = []
-        for instance in np.flatnonzero(table.status[row] == OK):
-            instances.append(sleap_io.PredictedInstance.from_numpy(
-                table.keypoints[row, instance], skeleton, point_scores=table.scores[row, instance],
-                score=float(table.scores[row, instance].mean()) if table.scores.shape[-1] else 0.0,
-                track=tracks[instance] if tracks else None))
-        frames.append(sleap_io.LabeledFrame(video=videos[video], frame_idx=number, instances=instances))
-    labels = sleap_io.Labels(frames, videos=videos, skeletons=[skeleton], tracks=tracks,
-                             provenance={"predicted by": f"kpjax {table.title}"})
-    return save(sleap_io, labels, path)
-
-
-def _videos(table: PredictionTable, sleap_io) -> tuple[list, list[tuple[int, int]]]:
-    """The videos of a file, and for each row the number of its video and of its frame there. None is opened."""
+    sio = library()
+    skeleton = sio_skeleton(sio, table.skeleton, "kpjax")
+    tracks = [sio.Track(name) for name in table.instances] if len(table.instances) > 1 else [None]
     if table.is_video:
-        size = table.sizes.max(0)
-        count = int(table.numbers.max()) + 1
-        return ([_video(sleap_io, str(table.source.absolute()), "MediaVideo", count, size)],
-                [(0, int(number)) for number in table.numbers])
-    by_size: dict[tuple[int, ...], list[int]] = {}
-    for row, size in enumerate(table.sizes.tolist()):
-        by_size.setdefault(tuple(size), []).append(row)
-    videos, place = [], {}
-    for size, rows in by_size.items():
-        files = [str(table.files[row].absolute()) for row in rows]
-        place |= {row: (len(videos), number) for number, row in enumerate(rows)}
-        videos.append(_video(sleap_io, files, "ImageVideo", len(rows), size))
-    return videos, [place[row] for row in range(len(table.names))]
-
-
-def _video(sleap_io, files: str | list[str], kind: str, count: int, size):
-    first = files if isinstance(files, str) else files[0]
-    facts = {"type": kind, "shape": (count, int(size[1]), int(size[0]), 3), "filename": first, "grayscale": False}
-    if kind == "ImageVideo":
-        facts["filenames"] = files
+        size = tuple(table.sizes.max(0).tolist())
+        shown = [Frame("", table.source, number, size, "") for number in table.numbers.tolist()]
     else:
-        facts |= {"bgr": True, "dataset": "", "input_format": ""}
-    return sleap_io.Video(filename=files, open_backend=False, backend_metadata=facts)
+        shown = [Frame("", file, None, tuple(size), "") for file, size in
+                 zip(table.files, table.sizes.tolist(), strict=True)]
+    videos, places = sio_videos(sio, shown, {table.source: int(table.numbers.max()) + 1})
+    frames = []
+    for row, (video, number) in enumerate(places):
+        frames.append(sio.LabeledFrame(video=video, frame_idx=number, instances=[sio.PredictedInstance.from_numpy(
+            table.keypoints[row, instance], skeleton, point_scores=table.scores[row, instance],
+            score=float(table.scores[row, instance].mean()) if table.scores.shape[-1] else 0.0, track=tracks[instance])
+            for instance in np.flatnonzero(table.status[row] == OK)]))
+    return save(sio, sio.Labels(frames, videos=videos, skeletons=[skeleton], tracks=[one for one in tracks if one],
+                                provenance={"predicted by": f"kpjax {table.title}"}), path)
 
 
-# Predicted points in the files that people's tools read
+# Files
 
 
-class File(NamedTuple):
-    """One kind of file that is written."""
-
+class _File(NamedTuple):
     ending: Callable[[str], str]  # title of the run -> what follows the stem of the input
     write: Callable[[PredictionTable, Path], Path]
 
@@ -302,44 +238,48 @@ def _json(content_of: Callable[[PredictionTable], object]) -> Callable[[Predicti
     return _text(lambda table: json.dumps(content_of(table), allow_nan=False) + "\n")
 
 
-FORMATS: dict[str, tuple[File, ...]] = {
-    "csv": (File(lambda title: ".csv", _text(csv_text)),),
-    "dlc": (File(lambda title: f"{scorer(title)}.csv", _text(deeplabcut_text)),
-            File(lambda title: f"{scorer(title)}.h5", write_deeplabcut_h5)),
-    "slp": (File(lambda title: ".slp", write_sleap),),
-    "coco": (File(lambda title: ".coco.json", _json(coco_results)),
-             File(lambda title: ".images.json", _json(coco_images))),
+FORMATS: dict[str, tuple[_File, ...]] = {
+    "csv": (_File(lambda title: ".csv", _text(csv_text)),),
+    "dlc": (_File(lambda title: f"{_scorer(title)}.csv", _text(_deeplabcut_text)),
+            _File(lambda title: f"{_scorer(title)}.h5", lambda table, path: write_h5(_deeplabcut_table(table), path))),
+    "slp": (_File(lambda title: ".slp", _write_sleap),),
+    "coco": (_File(lambda title: ".coco.json", _json(_coco_results)),
+             _File(lambda title: ".images.json", _json(_coco_images))),
 }
-NEEDED = {"dlc": (("pandas", "tables"), "kpjax[dlc]"), "slp": (("sleap_io",), "kpjax[sleap]")}
+_NEEDED = {"dlc": (("pandas", "tables"), "kpjax[dlc]"), "slp": (("sleap_io",), "kpjax[sleap]")}
 
 
 def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
-    """The formats to write, csv always and first. Raises InputError for one that is unknown or lacks a package."""
+    """Returns the formats to write, csv first. Raises InputError for one that is unknown or not installed."""
     for name in formats:
         if name not in FORMATS:
-            raise InputError(f"--formats: {name!r} is unknown; there are {', '.join(FORMATS)}")
-        modules, extra = NEEDED.get(name, ((), ""))
+            raise InputError(f"formats: {name!r} is unknown; choose {', '.join(FORMATS)}")
+        modules, extra = _NEEDED.get(name, ((), ""))
         if missing := [module for module in modules if importlib.util.find_spec(module) is None]:
-            raise InputError(f'--formats {name}: needs {missing[0]}; pip install "{extra}"')
+            raise InputError(f'formats: {name} needs {missing[0]}; pip install "{extra}"')
     return tuple(dict.fromkeys(("csv", *formats)))
 
 
 def prediction_files(formats: Sequence[str], title: str, out: Path, stem: str) -> list[Path]:
-    """The files that `write_predictions` would write."""
-    return [_path(out, stem, file.ending(title)) for name in formats for file in FORMATS[name]]
+    """Returns the files that `write_predictions` would write."""
+    return [out / f"{stem}{file.ending(title)}" for name in formats for file in FORMATS[name]]
 
 
 def write_predictions(table: PredictionTable, formats: Sequence[str], out: Path, stem: str) -> list[Path]:
-    """Writes a table in some formats, each file whole or not at all, and returns the paths.
+    """Writes a table in some formats, each file whole or not at all.
 
-    stem: of the files, below `out`, perhaps with folders. Raises InputError if the disc refuses.
+    Args:
+        table: The predictions.
+        formats: As `check_formats` returns them.
+        out: The folder.
+        stem: Of the files below `out`; it may contain folders.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        InputError: If the disc refuses.
     """
-    written = []
-    for name in formats:
-        for file in FORMATS[name]:
-            written.append(file.write(table, _path(out, stem, file.ending(table.title))))
-    return written
-
-
-def _path(out: Path, stem: str, ending: str) -> Path:
-    return out / f"{stem}{ending}"
+    writers = [file.write for name in formats for file in FORMATS[name]]
+    paths = prediction_files(formats, table.title, out, stem)
+    return [write(table, path) for write, path in zip(writers, paths, strict=True)]

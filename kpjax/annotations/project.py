@@ -1,4 +1,4 @@
-"""What an annotation project holds, whatever tool wrote it: frames, and the labelled animals on them."""
+"""Annotation projects independent of the tool that wrote them: frames, and the labelled animals on them."""
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,13 +14,13 @@ class Frame(NamedTuple):
     name: str  # unique in its project: an image's path below the root with forward slashes, or "<video>/<number>"
     path: Path  # the image, or the video file (or folder of frames) that it is taken from
     number: int | None  # of the frame in its video, counted from 0 as `kpjax.images.video` does; None for an image
-    size: tuple[int, int]  # width and height in pixels; (0, 0) where neither project nor file tells
-    session: str  # the video or recording that it belongs to, "" if nothing tells: frames of one are never split
+    size: tuple[int, int]  # width and height in pixels; (0, 0) if unknown
+    session: str  # the video or recording it belongs to, "" if unknown; frames of one are never split
     split: str = ""  # train, validation or test where the project says so
 
 
 class Instance(NamedTuple):
-    """One animal, person or thing on a frame, as a person labelled it.
+    """One labelled animal, person or thing on a frame.
 
     Coordinates are (x, y) in pixels of the frame, the centre of the top-left pixel at (0, 0).
     """
@@ -29,30 +29,30 @@ class Instance(NamedTuple):
     keypoints: np.ndarray  # (K, 2) float64, nan exactly where `visible` is 0
     visible: np.ndarray  # (K,) float32, 1 where a keypoint is labelled
     occluded: np.ndarray  # (K,) bool, labelled, but hidden behind something
-    box: np.ndarray  # (4,) float64: x, y, width, height of its edges, a pixel at 0 spanning 0 to 1; nan without one
+    box: np.ndarray  # (4,) float64: x, y, width, height of its edges, pixel 0 spanning 0 to 1; nan without one
     track: str = ""  # the name of the individual, "" if there is but one
 
 
 class Project(NamedTuple):
-    """An annotation project. Frames without an instance stay: they are images without labels."""
+    """An annotation project. Frames without an instance are kept as unlabelled images."""
 
     root: Path
     format: str  # coco, deeplabcut, sleap, lightning_pose or csv
     skeleton: Skeleton  # keypoints in the project's own order
     frames: tuple[Frame, ...]
     instances: tuple[Instance, ...]
-    notes: tuple[str, ...] = ()  # a line for everything that was derived, dropped or read in one of several ways
-    details: Mapping[str, Any] = {}  # what only a writer of the same format needs: ids, scorer, category
+    notes: tuple[str, ...] = ()  # a line for everything derived, dropped or ambiguous
+    details: Mapping[str, Any] = {}  # for a writer of the same format: ids, scorer, category
 
 
-# What can be said of a project's coordinates before any image is decoded
+# Checks of coordinates that need no image
 
 
-SLACK = 1.0  # pixels beyond the edge that an annotator's hand may slip
+_SLACK = 1.0  # pixels beyond the edge that still count as inside
 
 
 def counted_from(project: Project, first: int) -> Project:
-    """The project with its labels moved where the top-left pixel was called (first, first)."""
+    """Moves the labels of a project whose top-left pixel is (first, first)."""
     if not first:
         return project
     by = np.array([first, first, 0.0, 0.0])
@@ -61,30 +61,30 @@ def counted_from(project: Project, first: int) -> Project:
 
 
 def outside(project: Project) -> np.ndarray:
-    """(N, K) bool: the labelled points of N instances that lie more than a pixel outside a frame of known size."""
+    """Returns (N, K) bool: labelled points of N instances more than a pixel outside a frame of known size."""
     found = np.zeros((len(project.instances), len(project.skeleton.names)), bool)
     for number, one in enumerate(project.instances):
         size = np.array(project.frames[one.frame].size, np.float64)
         if size.all():
             beyond = np.maximum(-0.5 - one.keypoints, one.keypoints - (size - 0.5)).max(-1)
-            found[number] = (one.visible > 0) & (np.nan_to_num(beyond) > SLACK)
+            found[number] = (one.visible > 0) & (np.nan_to_num(beyond) > _SLACK)
     return found
 
 
 def coordinate_notes(project: Project, pixels_from: int) -> list[str]:
-    """Lines about points outside their frames, and about coordinates that seem to count from 1."""
+    """Returns lines about points outside their frames, and about coordinates that seem to count from 1."""
     notes, beyond = [], outside(project)
     if beyond.any():
         number = int(beyond.any(1).argmax())
         keypoint = int(beyond[number].argmax())
         x, y = project.instances[number].keypoints[keypoint]
         frame = project.frames[project.instances[number].frame]
-        notes.append(f"{beyond.sum()} labelled points lie more than {SLACK:g} px outside their images, the first is "
+        notes.append(f"{beyond.sum()} labelled points are more than {_SLACK:g} px outside their images, the first is "
                      f"{project.skeleton.names[keypoint]} of {frame.name} at ({x:g}, {y:g}) of "
                      f"{frame.size[0]}x{frame.size[1]}; they train nothing")
     if not pixels_from and _seems_to_count_from_one(project):
-        notes.append("some coordinates equal the width or height of their image and none is below 1: if pixels are "
-                     "counted from 1, say --pixels-from 1")
+        notes.append("pixels_from: some coordinates equal the width or height of their image and none is below 1; "
+                     "say 1 if pixels count from 1")
     return notes
 
 

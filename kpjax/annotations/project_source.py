@@ -1,7 +1,7 @@
-"""Annotation projects as sources, and images and videos that nobody labelled beside them.
+"""Annotation projects as sources, and sources of unlabelled images and videos.
 
-Both name their examples alike, by the image's or the video's path below a common root, so that `check_disjoint` sees
-a frame that is on both sides.
+Both name examples by the path of the image or video below a common root, so that `check_disjoint` finds frames that
+are in both.
 """
 import functools
 import math
@@ -23,8 +23,8 @@ from kpjax.input.source import ArraySource, digest_of, stacked
 from kpjax.structures import Example, Skeleton
 
 
-class Shown(NamedTuple):
-    """A frame and what is known of one animal on it, in pixels of the frame."""
+class _Labelled(NamedTuple):
+    """A frame and the labels of one animal on it, in pixels of the frame."""
 
     frame: Frame
     keypoints: np.ndarray  # (K, 2) float32, 0 where not visible
@@ -35,62 +35,61 @@ class Shown(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class FrameSource:
-    """Examples that are read from image files and videos when they are asked for.
+    """Examples that are read from image files and videos on access.
 
-    Reading one raises InputError, which names the frame, if its image is not there, does not decode or cannot be
-    placed. A frame of a video is sought; `decoded` reads each video in one pass.
+    Reading one raises InputError, which names the frame, if its image is missing, does not decode or cannot be
+    transformed. A frame of a video is sought; `decoded` reads each video in one pass.
     """
 
-    shown: tuple[Shown, ...]
+    entries: tuple[_Labelled, ...]
     skeleton: Skeleton
     transform: Transform
-    root: Path  # below which names are paths
+    root: Path  # names are paths below it
     name: str
 
     @cached_property
     def digest(self) -> str:
-        parts = [part for number, one in enumerate(self.shown)
+        parts = [part for number, one in enumerate(self.entries)
                  for part in (self.identity(number), one.keypoints, one.visible)]
         return digest_of(*self.skeleton.names, *parts)
 
     def __len__(self) -> int:
-        return len(self.shown)
+        return len(self.entries)
 
     def identity(self, index: int) -> str:
-        """The name of an example's frame, see `frame_identity`."""
-        return frame_identity(self.shown[index].frame, self.root)
+        """Returns the name of an example's frame, see `frame_identity`."""
+        return frame_identity(self.entries[index].frame, self.root)
 
     def __getitem__(self, index: int) -> Example:
         if not 0 <= index < len(self):
             raise IndexError(f"{self.name} has {len(self)} examples, number {index} is not among them")
-        return self.placed(index, read_frame(self.shown[index].frame))
+        return self.example(index, read_frame(self.entries[index].frame))
 
-    def placed(self, index: int, image: np.ndarray) -> Example:
-        """Example `index` with its image (H, W, 3) uint8 read already."""
-        one = self.shown[index]
+    def example(self, index: int, image: np.ndarray) -> Example:
+        """Returns example `index`, made of its decoded image (H, W, 3) uint8."""
+        one = self.entries[index]
         try:
-            placed = self.transform(image, one.keypoints, one.visible, np.float32(one.scale), one.box)
+            square = self.transform(image, one.keypoints, one.visible, np.float32(one.scale), one.box)
         except InputError as error:
             raise InputError(f"{self.name}, {self.identity(index)}: {error}") from error
-        return Example(*placed, np.int32(index))
+        return Example(*square, np.int32(index))
 
 
 def frame_identity(frame: Frame, root: Path) -> str:
-    """The image's path below `root` with forward slashes (whole where it is elsewhere); `<video>#<number>` of a frame
-    of a video."""
+    """Returns the image's path below `root` with forward slashes (absolute if elsewhere), or `<video>#<number>`."""
     path, root = frame.path.resolve(), root.resolve()
     name = (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
     return name if frame.number is None else f"{name}#{frame.number:06d}"
 
 
 def read_frame(frame: Frame) -> np.ndarray:
-    """The image (H, W, 3) uint8 of a frame. Raises InputError, which names the file, if it cannot be read."""
+    """Reads the image (H, W, 3) uint8 of a frame. Raises InputError, which names the file, if it cannot be read."""
     if frame.number is None:
         return read_image(frame.path)
     video = _opened(frame.path)
     if not 0 <= frame.number < len(video):
-        raise InputError(f"{frame.path}: frame {frame.number} is asked for and the video has {len(video)}, counted "
-                         "from 0; mend the number in the project")
+        raise InputError(f"{frame.path}: there is no frame {frame.number}, the video has {len(video)}; count from 0 "
+                         "and mend the number in the project")
     return video[frame.number]
 
 
@@ -106,35 +105,46 @@ def project_source(
     project: Project, transform: Transform, *, instances: Sequence[int] | None = None,
     occluded: Literal["train", "drop"] = "train", name: str = "",
 ) -> FrameSource:
-    """The labelled animals of a project as examples.
+    """Returns the labelled animals of a project as examples.
 
-    instances: numbers of the project's instances, in this order; all if None. occluded: "drop" takes keypoints that
-    are marked as occluded for not labelled. `scale` is the reference length of `reference_lengths`. Placements that go
-    by a box get the annotated one, or that of the labelled points.
-    Raises InputError for instances that the project does not have, or if none is left.
+    `scale` is that of `reference_lengths`. Transforms that need a box get the annotated one, or that of the labelled
+    points.
+
+    Args:
+        project: An annotation project.
+        transform: Makes an image square.
+        instances: Indices of the project's instances, in this order; all if None.
+        occluded: "drop" treats keypoints that are marked as occluded as unlabelled.
+        name: Of the source; by default that of the project's folder.
+
+    Raises:
+        InputError: If the project lacks an instance, or if there is none.
     """
     name = name or project.root.name
     numbers = range(len(project.instances)) if instances is None else [int(number) for number in instances]
     if not all(0 <= number < len(project.instances) for number in numbers):
-        raise InputError(f"{name}: {len(project.instances)} labelled instances, and number {max(numbers)} is asked for")
+        raise InputError(f"{name}: {len(project.instances)} labelled instances, number {max(numbers)} is not among "
+                         "them")
     if not len(numbers):
         raise InputError(f"{name}: no labelled frame in {project.root}; label some first")
     lengths = reference_lengths(project)
-    shown = []
+    entries = []
     for number in numbers:
         instance = project.instances[number]
         visible = instance.visible > 0
         if occluded == "drop":
             visible = visible & ~instance.occluded
         keypoints = np.where(visible[:, None], instance.keypoints, 0.0).astype(np.float32)
-        shown.append(Shown(project.frames[instance.frame], keypoints, visible.astype(np.float32),
+        entries.append(_Labelled(project.frames[instance.frame], keypoints, visible.astype(np.float32),
                            float(lengths[number]), box_of(instance)))
-    return FrameSource(tuple(shown), project.skeleton, transform, project.root, name)
+    return FrameSource(tuple(entries), project.skeleton, transform, project.root, name)
 
 
 def reference_lengths(project: Project) -> np.ndarray:
-    """(I,) float64 px: the diagonal of each instance's box if it has one, else of its labelled points' extent, and
-    where fewer than two points are labelled the median of the others (the frame's longer side if there is none)."""
+    """Returns (I,) float64 px: the diagonal of each instance's box, else of the extent of its labelled points.
+
+    With fewer than two labelled points, it is the median of the others, or the frame's longer side if there is none.
+    """
     lengths = np.array([_length(instance) for instance in project.instances], np.float64)
     known = lengths[np.isfinite(lengths)]
     usual = [float(np.median(known)) if len(known) else float(max(max(project.frames[instance.frame].size), 1))
@@ -155,8 +165,10 @@ def _has_box(instance: Instance) -> bool:
 
 
 def box_of(instance: Instance) -> np.ndarray | None:
-    """(4,) float64 x, y, width, height of its edges: the annotated box, or that of its labelled points' extent; None
-    where these span nothing. A pixel at 0 spans 0 to 1."""
+    """Returns the annotated box, or that of the labelled points: (4,) float64 x, y, width, height of its edges.
+
+    Pixel 0 spans 0 to 1. Returns None if the points span nothing.
+    """
     if _has_box(instance):
         return np.asarray(instance.box, np.float64)
     points = instance.keypoints[instance.visible > 0]
@@ -165,14 +177,14 @@ def box_of(instance: Instance) -> np.ndarray | None:
     return np.concatenate([points.min(0) + 0.5, np.ptp(points, axis=0)])
 
 
-# Without labels
+# Unlabelled images and videos
 
 
 def frames_at(paths: Sequence[Path]) -> tuple[Frame, ...]:
-    """Every frame that some files and folders hold: images, and frames of videos, folders with all below them.
+    """Returns all images and all frames of videos in files and folders, including subfolders.
 
-    Sorted within each path; what two paths name is there once. Raises InputError for a path that is not there, holds
-    neither, or is a video that cannot be read. Sizes are those of the videos; images are not opened.
+    Frames are sorted within each path; duplicates appear once. Videos are opened for their sizes, images are not.
+    Raises InputError for a path that is missing, holds neither, or is an unreadable video.
     """
     frames: dict[tuple[Path, int | None], Frame] = {}
     for path in (Path(path).expanduser() for path in paths):
@@ -187,13 +199,13 @@ def frames_at(paths: Sequence[Path]) -> tuple[Frame, ...]:
             for frame in found:
                 frames.setdefault((frame.path.resolve(), frame.number), frame)
         if len(frames) == before and not any(frame.path.is_relative_to(path) for frame in frames.values()):
-            raise InputError(f"{path}: neither images nor videos in it (names that end in "
-                             f"{', '.join(IMAGE_SUFFIXES)}, or a video's); name another one")
+            raise InputError(f"{path}: there are neither images ({', '.join(IMAGE_SUFFIXES)}) nor videos in it; name "
+                             "another one")
     return tuple(frames.values())
 
 
 def _files(path: Path) -> list[Path]:
-    """The images and videos that a path stands for, in the order of their names."""
+    """Returns the images and videos at a path, in the order of their names."""
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder; name images, videos or folders of them")
     if path.is_file():
@@ -207,15 +219,22 @@ def unlabelled_source(
     paths: Sequence[Path] | Sequence[Frame], transform: Transform, skeleton: Skeleton, *, every: int = 1,
     leave_out: Collection[str] = (), root: Path | None = None, name: str = "without labels",
 ) -> FrameSource:
-    """Images and frames of videos as examples without labels.
+    """Returns images and frames of videos as examples without labels; `scale` is the longer side of the frame.
 
-    paths: images, videos and folders of them, or the frames that `frames_at` found. every: keeps frames 0, every,
-    2 every ... of each video, and all images. leave_out: identities that are not taken. root: below which names are
-    paths, that of the project beside which this is used. `scale` is the longer side of the frame.
-    Raises InputError as `frames_at` does, and where nothing is left.
+    Args:
+        paths: Images, videos and folders of them, or frames from `frames_at`.
+        transform: Makes an image square.
+        skeleton: Of the examples.
+        every: Keeps frames 0, every, 2 every ... of each video, and all images.
+        leave_out: Identities to leave out.
+        root: Names are paths below it; the root of a project whose names are compared.
+        name: Of the source.
+
+    Raises:
+        InputError: As `frames_at` does, and if no frame is left.
     """
     if every < 1:
-        raise InputError(f"{name}: every {every}th frame is asked for; give at least 1")
+        raise InputError(f"every: {every}; give at least 1")
     paths = list(paths)
     frames = tuple(paths) if paths and isinstance(paths[0], Frame) else frames_at(paths)
     root, leave_out = root or Path("/"), frozenset(leave_out)
@@ -225,21 +244,27 @@ def unlabelled_source(
         raise InputError(f"{name}: none of the {len(frames)} frames is left; name more images or videos")
     count = len(skeleton.names)
     keypoints, visible = np.zeros((count, 2), np.float32), np.zeros(count, np.float32)
-    shown = (Shown(frame, keypoints, visible, float(max(*frame.size, 1)), None) for frame in kept)
-    return FrameSource(tuple(shown), skeleton, transform, root, name)
+    entries = (_Labelled(frame, keypoints, visible, float(max(*frame.size, 1)), None) for frame in kept)
+    return FrameSource(tuple(entries), skeleton, transform, root, name)
 
 
-# In memory
+# Decoding into memory
 
 
 def decoded(source: FrameSource, *, on_bad_frame: str = "stop", limit: float = 4e9) -> ArraySource:
-    """All examples of a source read once and kept; each video in one pass.
+    """Reads all examples of a source into memory, each video in one pass.
 
-    on_bad_frame: "stop" raises InputError that names all frames that cannot be read, "skip" leaves them out and says
-    which. limit: bytes of all images together. Raises InputError above it, and where no frame is left.
+    Args:
+        source: What to read.
+        on_bad_frame: "stop" raises InputError that names all unreadable frames, "skip" leaves them out and reports
+            them on stderr.
+        limit: Bytes of all images together.
+
+    Raises:
+        InputError: Also if the images exceed the limit, or if no frame is left.
     """
     if on_bad_frame not in ("stop", "skip"):
-        raise InputError(f"--on-bad-frame: {on_bad_frame!r}; choose stop or skip")
+        raise InputError(f"on_bad_frame: {on_bad_frame!r}; choose stop or skip")
     examples: dict[int, Example] = {}
     faults: list[str] = []
     room = None
@@ -247,17 +272,17 @@ def decoded(source: FrameSource, *, on_bad_frame: str = "stop", limit: float = 4
         try:
             if isinstance(image, InputError):
                 raise image
-            examples[number] = source.placed(number, image)
+            examples[number] = source.example(number, image)
         except InputError as error:
             faults.append(str(error))
             continue
         room = room or limit / examples[number].image.nbytes
         if len(source) > room:
-            raise InputError(f"{source.name}: {len(source)} frames are more than {limit / 1e9:g} GB; keep fewer of "
-                             "them with --every, or make them smaller with --size")
+            raise InputError(f"{source.name}: {len(source)} frames take more than {limit / 1e9:g} GB; keep fewer with "
+                             "every, or make them smaller with image_size")
     if faults and (on_bad_frame == "stop" or not examples):
         raise InputError(f"{source.name}: {len(faults)} of {len(source)} frames cannot be read: {summarise(faults)}; "
-                         "replace them, or leave them out with --on-bad-frame skip")
+                         "replace them, or leave them out with on_bad_frame='skip'")
     if faults:
         print(f"{source.name}: left out {len(faults)} of {len(source)} frames that cannot be read: "
               f"{summarise(faults)}", file=sys.stderr)
@@ -267,11 +292,11 @@ def decoded(source: FrameSource, *, on_bad_frame: str = "stop", limit: float = 4
 
 
 def _all_images(source: FrameSource):
-    """(number, image or why there is none) of every example, those of one video in the order of its frames."""
+    """Yields (number, image or InputError) of every example, those of one video in the order of its frames."""
     of_video: dict[Path, dict[int, list[int]]] = {}
-    for number, one in enumerate(source.shown):
+    for number, one in enumerate(source.entries):
         if one.frame.number is None:
-            yield number, _read_or_why(one.frame)
+            yield number, _image_or_error(one.frame)
         else:
             of_video.setdefault(one.frame.path, {}).setdefault(one.frame.number, []).append(number)
     for path, wanted in of_video.items():
@@ -288,11 +313,11 @@ def _all_images(source: FrameSource):
                 image = InputError(f"{path}: frame {frame} does not decode")
             yield from ((number, image) for number in wanted.get(frame, ()))
         beyond = [frame for frame in wanted if frame >= len(video)]
-        yield from ((number, InputError(f"{path}: frame {frame} is asked for and the video has {len(video)}"))
+        yield from ((number, InputError(f"{path}: there is no frame {frame}, the video has {len(video)}"))
                     for frame in beyond for number in wanted[frame])
 
 
-def _read_or_why(frame: Frame) -> np.ndarray | InputError:
+def _image_or_error(frame: Frame) -> np.ndarray | InputError:
     try:
         return read_frame(frame)
     except InputError as error:

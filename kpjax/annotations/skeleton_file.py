@@ -1,10 +1,10 @@
-"""skeleton.json: names, edges and mirrored pairs of the keypoints of a plain table."""
+"""skeleton.json: names, edges, flip pairs and groups of the keypoints of a plain table."""
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kpjax.annotations.names import derived_flip, flip_line
+from kpjax.annotations.names import derived_flip, flip_note
 from kpjax.errors import InputError
 from kpjax.structures import Skeleton
 
@@ -12,11 +12,19 @@ FILE = "skeleton.json"
 
 
 def read_skeleton(folder: Path, appeared: Sequence[str], notes: list[str], faults: list[str]) -> Skeleton | None:
-    """The skeleton in a folder's skeleton.json, or one of the names that appeared, in their order.
+    """Reads the skeleton.json of a folder; without one, returns a skeleton of the names that appeared.
 
     {"names": [...], "edges": [["a", "b"]], "flip": {"left_ear": "right_ear"}, "groups": {"head": ["a", "b"]}}, each
-    optional; without `flip` pairs are derived from the names. None, and faults, for a file that cannot be understood
-    or lacks a name that appeared.
+    optional. Without `flip`, pairs are derived from the names.
+
+    Args:
+        folder: Where the file is.
+        appeared: The keypoints of the table, in order of appearance.
+        notes: Receives a line about derived pairs.
+        faults: Receives a line for everything that is wrong.
+
+    Returns:
+        The skeleton, or None if the file is invalid or lacks a name that appeared.
     """
     path, before = folder / FILE, len(faults)
     stored: Any = {}
@@ -24,10 +32,10 @@ def read_skeleton(folder: Path, appeared: Sequence[str], notes: list[str], fault
         try:
             stored = json.loads(path.read_bytes())
         except (ValueError, RecursionError) as error:
-            faults.append(f"{FILE}: no whole json ({error}); save it again or take it away")
+            faults.append(f"{FILE}: invalid json ({error}); save it again or remove it")
             return None
     if not isinstance(stored, dict):
-        faults.append(f"{FILE}: no object with names, edges and flip; save it again or take it away")
+        faults.append(f"{FILE}: no object with names, edges and flip; save it again or remove it")
         return None
     names = tuple(appeared)
     if "names" in stored:
@@ -54,7 +62,7 @@ def read_skeleton(folder: Path, appeared: Sequence[str], notes: list[str], fault
         return None
     if flip is None:
         mirrored = derived_flip(names)
-        notes.append(flip_line(names, mirrored))
+        notes.append(flip_note(names, mirrored))
     else:
         other = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
         mirrored = tuple(names.index(other.get(name, name)) for name in names) if other else None
@@ -67,7 +75,7 @@ def read_skeleton(folder: Path, appeared: Sequence[str], notes: list[str], fault
 
 
 def skeleton_text(skeleton: Skeleton) -> str:
-    """A skeleton as such a file holds it."""
+    """Formats a skeleton as such a file."""
     names = skeleton.names
     content: Mapping[str, Any] = {
         "names": names, "edges": [[names[a], names[b]] for a, b in skeleton.edges],

@@ -1,4 +1,4 @@
-"""Any project as a folder that another tool opens: its labels in that tool's format, and its images."""
+"""Conversion of a project to a folder for another tool: labels in that tool's format, and images."""
 import contextlib
 import hashlib
 import json
@@ -19,38 +19,47 @@ from kpjax.images.video import VIDEO_SUFFIXES, Video, open_video
 
 WRITERS = {"coco": coco.write, "csv": plain_csv.write, "deeplabcut": deeplabcut.write,
            "lightning_pose": lightning_pose.write, "sleap": sleap.write}
-NAMES_VIDEOS = ("csv", "sleap")  # formats that name a frame of a video; for all others it becomes an image
-IN_FOLDERS = ("deeplabcut", "lightning_pose")  # formats whose images are in labeled-data/<video>/
-MANIFEST = "converted.json"  # what was written, so that it can be replaced, and nothing else is
+_NAMES_VIDEOS = ("csv", "sleap")  # formats that refer to frames of videos; others get images
+_IN_FOLDERS = ("deeplabcut", "lightning_pose")  # formats whose images are in labeled-data/<video>/
+_MANIFEST = "converted.json"  # lists what was written, so that nothing else is replaced
 
 
 class Copy(NamedTuple):
-    """An image to be made."""
+    """An image to write."""
 
-    frame: Frame  # where it comes from
+    frame: Frame  # its origin
     name: str  # its path below the new folder
 
 
 def write_project(project: Project, format: str, folder: Path, *, overwrite: bool = False) -> list[Path]:
-    """Writes a project into a folder and returns the paths of its labels.
+    """Writes a project into a folder, which appears once everything is written.
 
-    format: coco, csv, deeplabcut, lightning_pose or sleap. Images are copied as they are. Frames of videos become
-    images where the format has no frames of videos; else they stay in their video, which is not copied. The folder
-    appears once all is written.
-    overwrite: what an earlier call wrote there is replaced.
-    Raises InputError for a folder that is not empty (with `overwrite`: not written by an earlier call, or with labels
-    that were changed since), is the project's own, for images that are missing, and what the format cannot hold.
+    Images are copied as they are. Frames of videos become images if the format cannot refer to them; else they stay in
+    their video, which is not copied.
+
+    Args:
+        project: What to write.
+        format: coco, csv, deeplabcut, lightning_pose or sleap.
+        folder: A new or empty folder.
+        overwrite: Whether to replace the output of an earlier call.
+
+    Returns:
+        The paths of the labels.
+
+    Raises:
+        InputError: If the folder is the project's own or not empty (with `overwrite`: not written by an earlier call,
+            or its labels were changed since), if images are missing, or if the format cannot hold the project.
     """
     folder = Path(folder).absolute()
     if format not in WRITERS:
-        raise InputError(f"format {format!r} is unknown; there are {', '.join(WRITERS)}")
+        raise InputError(f"format: {format!r} is unknown; choose {', '.join(WRITERS)}")
     old = _replaceable(folder, project, overwrite)
-    placed, copies = placed_in(project, format, folder)
+    moved, copies = placed_in(project, format, folder)
     partial = partial_path(folder)
     shutil.rmtree(partial, ignore_errors=True)
     try:
         _make_images(copies, partial)
-        labels = [path.relative_to(partial).as_posix() for path in WRITERS[format](placed, partial)]
+        labels = [path.relative_to(partial).as_posix() for path in WRITERS[format](moved, partial)]
         _write_manifest(partial, project, format, labels)
         for name in old:
             (folder / name).unlink(missing_ok=True)
@@ -64,7 +73,7 @@ def write_project(project: Project, format: str, folder: Path, *, overwrite: boo
 
 
 def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, list[Copy]]:
-    """The project as it will be in a folder, with the size of every frame, and the images to be made for that.
+    """Returns the project as it will be in a folder, with the size of every frame, and the images to write.
 
     Raises InputError for images and videos that are missing or cannot be opened.
     """
@@ -78,7 +87,7 @@ def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, lis
     for frame in project.frames:
         size = frame.size if all(frame.size) else (
             image_size(frame.path) if frame.number is None else videos[frame.path].size)
-        if frame.number is not None and format in NAMES_VIDEOS:
+        if frame.number is not None and format in _NAMES_VIDEOS:
             name = frame.name if format == "sleap" else f"{frame.path.absolute().as_posix()}/{frame.number}"
             frames.append(frame._replace(name=name, size=size, path=frame.path.absolute()))
             continue
@@ -87,16 +96,16 @@ def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, lis
             homes[session] = frame.path.absolute().as_posix()
         name = _unused(_image_name(frame, format, session, digits), used)
         copies.append(Copy(frame, name))
-        frames.append(Frame(name, folder / name, None, size, session if format in IN_FOLDERS else frame.session,
+        frames.append(Frame(name, folder / name, None, size, session if format in _IN_FOLDERS else frame.session,
                             frame.split))
     details = {**project.details, "videos": homes}
     return project._replace(root=folder, frames=tuple(frames), details=details), copies
 
 
 def _image_name(frame: Frame, format: str, session: str, digits: int) -> str:
-    """Where a frame's image goes, below the new folder."""
+    """Returns the path of a frame's image below the new folder."""
     last = frame.path.name if frame.number is None else f"img{frame.number:0{digits}d}.png"
-    if format in IN_FOLDERS:
+    if format in _IN_FOLDERS:
         return f"{FOLDER}/{session}/{last}"
     parts = PurePosixPath(frame.name).parts
     if frame.number is not None or frame.name.startswith("/") or ".." in parts or parts[-1:] != (frame.path.name,):
@@ -105,7 +114,7 @@ def _image_name(frame: Frame, format: str, session: str, digits: int) -> str:
 
 
 def _session_folders(project: Project) -> dict[str, str]:
-    """A folder's name for each session, that of the video without its ending where that is enough."""
+    """Returns a unique folder name for each session, if possible the video's name without its ending."""
     folders: dict[str, str] = {}
     for session in dict.fromkeys(frame.session for frame in project.frames):
         last = PurePosixPath(session)
@@ -117,7 +126,7 @@ def _session_folders(project: Project) -> dict[str, str]:
 
 
 def _unused(name: str, used: set[str]) -> str:
-    """The name, with a number behind it if it is taken; it is taken from then on."""
+    """Returns the name, with a number if it is used already, and marks it as used."""
     path, found, count = PurePosixPath(name), name, 1
     while found.lower() in used:
         count += 1
@@ -127,7 +136,7 @@ def _unused(name: str, used: set[str]) -> str:
 
 
 def _make_images(copies: list[Copy], folder: Path) -> None:
-    """Copies images, and takes frames out of videos in the order in which they come."""
+    """Copies images, and extracts frames of videos in order."""
     opened: tuple[Path | None, Video | None] = (None, None)
     for copy in sorted(copies, key=lambda one: (str(one.frame.path), one.frame.number or 0)):
         place = folder / copy.name
@@ -147,7 +156,7 @@ def _make_images(copies: list[Copy], folder: Path) -> None:
 
 
 def _replaceable(folder: Path, project: Project, overwrite: bool) -> list[str]:
-    """The files of a folder that may be replaced. Raises InputError if it holds anything that may not."""
+    """Returns the files of a folder to replace. Raises InputError if it may hold anything else."""
     if folder.resolve() == project.root.resolve():
         raise InputError(f"{folder} is the project itself; give another folder")
     if folder.is_file():
@@ -155,25 +164,25 @@ def _replaceable(folder: Path, project: Project, overwrite: bool) -> list[str]:
     if not folder.is_dir() or not any(folder.iterdir()):
         return []
     if not overwrite:
-        raise InputError(f"{folder} is not empty; give another folder, or --overwrite if convert wrote it")
+        raise InputError(f"{folder} is not empty; give another folder, or overwrite it if convert wrote it")
     try:
-        stored: Mapping[str, Mapping[str, str]] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        stored: Mapping[str, Mapping[str, str]] = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         files = dict(stored["files"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{folder} has no {MANIFEST} that tells what convert wrote; give another folder") from None
+        raise InputError(f"{folder} has no {_MANIFEST} that lists what convert wrote; give another folder") from None
     for name, digest in files.items():
         if digest and (folder / name).is_file() and _sha256(folder / name) != digest:
-            raise InputError(f"{folder / name} was changed since it was converted; give another folder, so that no "
-                             "labels are lost")
-    return [*files, MANIFEST]
+            raise InputError(f"{folder / name} was changed since it was converted; give another folder to keep "
+                             "those labels")
+    return [*files, _MANIFEST]
 
 
 def _write_manifest(folder: Path, project: Project, format: str, labels: list[str]) -> None:
-    """The digests of labels, so that changed ones are never replaced, and the names of all other files."""
+    """Writes the digests of labels, so that changed ones are never replaced, and the names of all other files."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     files = {name: _sha256(folder / name) if name in labels else "" for name in names}
     content = {"from": str(project.root), "format": project.format, "to": format, "files": files}
-    (folder / MANIFEST).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / _MANIFEST).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _sha256(path: Path) -> str:

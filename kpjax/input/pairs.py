@@ -1,4 +1,4 @@
-"""Pairs of frames of one video, for methods that learn from what moves between them."""
+"""Pairs of frames of one video, for methods that learn from motion."""
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -13,20 +13,20 @@ from kpjax.input.video_source import VideoSource
 from kpjax.structures import Example
 
 Crop = Literal["own", "union", "first"]
-REFERENCE = 0x726566  # a place of its own among the random numbers of a seed
+REFERENCE = 0x726566  # separates these random numbers from others of a seed
 
 
 @dataclass(frozen=True, eq=False)
 class PairStream:
-    """One half of an endless stream of pairs: `stream[step]` has this process's rows of global batch `step`.
+    """One half of an endless stream of pairs: `stream[step]` has this process's examples of global batch `step`.
 
-    A pair is a function of the seed and of its position in the stream alone.
+    A pair depends on the seed and its position in the stream only.
     """
 
     frames: BatchStream
-    pairs: Callable[[int], tuple[tuple[int, int], ...]]  # step -> (frame, reference) in the source, a pair for each row
+    pairs: Callable[[int], tuple[tuple[int, int], ...]]  # step -> (frame, reference) in the source for each example
     crop: Crop
-    half: Literal[0, 1]  # 0 gives frames, 1 their references
+    half: Literal[0, 1]  # 0: frames, 1: their references
 
     @property
     def source(self) -> VideoSource:
@@ -53,28 +53,38 @@ def frame_pairs(
     source: VideoSource, *, window: int, batch_size: int, seed: int, crop: Crop = "own", repeats: bool = False,
     process_index: int = 0, process_count: int = 1,
 ) -> dict[str, PairStream]:
-    """The streams "frame" (each frame once an epoch) and "reference" (another frame of the same video), without labels.
+    """Returns the unlabelled streams "frame" (each frame once per epoch) and "reference" (another frame of its video).
 
-    The reference of frame i is uniform over the frames of its video at most `window` frames from i, i itself left out
-    (Keypoint Pyramids, Qian et al. 2022: 250). Frames count as the video numbers them, also where some were
-    left out. Row r of both streams is one pair, for any number of processes.
-    crop: "own" takes the frames as the source crops them, right where the transform is the same for all frames of a
-    video; "union" and "first" cut both out with one box, that around both annotated boxes (Jakab et al. 2018) or that
-    of the frame, for a crop that follows the person would leak its motion into the pair.
-    repeats: whether a batch may be larger than the source. Raises InputError for a video of one frame, a window longer
-    than every video, a frame that has no other within the window, for "union" or "first" without boxes, and for "own"
-    where two frames of a video are placed differently.
+    The reference of frame i is uniform over the other frames of its video within `window` frames (Keypoint Pyramids,
+    Qian et al. 2022: 250). Frames count as numbered in the video, even if some were left out. Example r of both streams
+    is a pair, for any number of processes.
+
+    Args:
+        source: The videos.
+        window: The largest distance of a pair, in frames.
+        batch_size: Pairs of all processes together.
+        seed: Of the order and the references.
+        crop: "own" keeps the source's crops, if they are the same for all frames of a video. "union" and "first" crop
+            both frames by one box, around both annotated boxes (Jakab et al. 2018) or that of the first frame: a crop
+            that follows the person would leak its motion into the pair.
+        repeats: Whether a batch may be larger than the source.
+        process_index: Of this process.
+        process_count: The processes among which a batch is divided.
+
+    Raises:
+        InputError: For a video of one frame, a window longer than every video, a frame without another in its window,
+            "union" or "first" without boxes, and "own" if frames of a video are cropped differently.
     """
     _check(source, window, crop)
     frames = stream(source, batch_size=batch_size, seed=seed, labelled=False, repeats=repeats,
                     process_index=process_index, process_count=process_count)
-    # Both halves of a step are read one after the other, so the second finds what the first has drawn.
+    # Both halves of a step are read one after the other, so the second reuses the draw.
     pairs = lru_cache(maxsize=8)(partial(_drawn, frames, window, seed))
     return {"frame": PairStream(frames, pairs, crop, 0), "reference": PairStream(frames, pairs, crop, 1)}
 
 
 def reference_frames(source: VideoSource, number: int, window: int) -> np.ndarray:
-    """The examples that may be the reference of example `number`, in order: (n,) int64 numbers in the source."""
+    """Returns the examples that may be the reference of example `number`, in order: (n,) int64."""
     first, end = source.bounds[source.video[number]]
     frames, own = source.frame[first:end], int(source.frame[number])
     low = first + np.searchsorted(frames, own - window, "left")
@@ -84,7 +94,7 @@ def reference_frames(source: VideoSource, number: int, window: int) -> np.ndarra
 
 
 def _drawn(frames: BatchStream, window: int, seed: int, step: int) -> tuple[tuple[int, int], ...]:
-    """(number of the frame, number of its reference) in the source, for each of this process's rows of a batch."""
+    """Draws (frame, reference) in the source for each of this process's examples of a batch."""
     pairs = []
     for row in frames.rows:
         position = step * frames.batch_size + row
@@ -97,7 +107,7 @@ def _drawn(frames: BatchStream, window: int, seed: int, step: int) -> tuple[tupl
 
 
 def _common_box(source: VideoSource, pair: tuple[int, int], crop: Crop) -> np.ndarray:
-    """(4,) x, y, width, height for both frames of a pair."""
+    """Returns one box (4,) x, y, width, height for both frames of a pair."""
     boxes = np.stack([source.box(number) for number in (pair if crop == "union" else pair[:1])]).astype(np.float64)
     low, high = boxes[:, :2].min(0), (boxes[:, :2] + boxes[:, 2:]).max(0)
     return np.concatenate([low, high - low])
@@ -105,27 +115,27 @@ def _common_box(source: VideoSource, pair: tuple[int, int], crop: Crop) -> np.nd
 
 def _check(source: VideoSource, window: int, crop: Crop) -> None:
     if window < 1:
-        raise InputError(f"{source.name}: the window is {window} frames; give at least 1")
+        raise InputError(f"window: {window} frames; give at least 1")
     lengths = np.diff(source.bounds, axis=1)[:, 0]
     if short := [source.titles[number] for number in np.flatnonzero(lengths < 2)]:
-        raise InputError(f"{source.name}: {len(short)} of {len(lengths)} videos have one frame only, so no pair: "
+        raise InputError(f"{source.name}: {len(short)} of {len(lengths)} videos have a single frame: "
                          f"{summarise(short)}; leave them out")
     spans = source.frame[source.bounds[:, 1] - 1] - source.frame[source.bounds[:, 0]]
     if window > spans.max() + 1:
-        raise InputError(f"{source.name}: the window is {window} frames, the longest video spans {spans.max() + 1}; "
-                         f"choose a window of at most {spans.max()}")
+        raise InputError(f"window: {window} frames, but the longest video of {source.name} spans {spans.max() + 1}; "
+                         f"give at most {spans.max()}")
     steps = np.diff(source.frame)
     within = np.diff(source.video) == 0
     near = within & (steps <= window)
     alone = ~(np.append(near, False) | np.append(False, near))
     if alone.any():
         number = int(np.argmax(alone))
-        raise InputError(f"{source.name}: {int(alone.sum())} frames have no other within {window} frames, the first is "
-                         f"{source.identity(number)}; choose a wider window")
+        raise InputError(f"window: {int(alone.sum())} frames of {source.name} have no other within {window}, the first "
+                         f"is {source.identity(number)}; choose a wider window")
     if crop not in ("own", "union", "first"):
-        raise InputError(f"crop is {crop!r}; choose own, union or first")
+        raise InputError(f"crop: {crop!r}; choose own, union or first")
     if crop == "own" and (source[0].crop != source[1].crop).any():
-        raise InputError(f"{source.name}: its transform crops each frame of a video on its own, which leaks what "
-                         "moves; choose the crop union or first, or a transform of whole frames")
+        raise InputError(f"crop: the transform of {source.name} crops each frame on its own, which leaks motion; "
+                         "choose union or first, or a transform of whole frames")
     if crop != "own" and source.box(0) is None:
-        raise InputError(f"{source.name}: crop {crop} goes by annotated boxes and the set has none; choose own")
+        raise InputError(f"crop: {crop} needs annotated boxes, which {source.name} lacks; choose own")

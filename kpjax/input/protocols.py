@@ -1,7 +1,8 @@
-"""Which old keypoint is looked for from which new ones: the auxiliary task of a step of incremental learning.
+"""Protocols of incremental learning: the keypoints and images of each step, and its triples of an auxiliary task.
 
-Incremental Object Keypoint Learning (KAMP), arXiv 2503.20248, section 3.2. Its authors pick by hand, from a diagram of
-the object, an old keypoint and two new ones beside it. The rule that stands in for the hand here is kpjax's own.
+Incremental Object Keypoint Learning (KAMP), arXiv 2503.20248. In its auxiliary task (section 3.2), an old keypoint is
+predicted from two neighbouring new ones. The authors choose these by hand from a diagram of the object; the automatic
+rule here is kpjax's own.
 """
 import json
 from collections.abc import Mapping, Sequence
@@ -17,14 +18,14 @@ from kpjax.structures import Skeleton
 
 
 class Triple(NamedTuple):
-    """An old keypoint, and the new ones that it is to be told from."""
+    """An old keypoint, and the new ones from which it is predicted."""
 
     old: str
-    new: tuple[str, ...]  # two, or one where a step has no more
+    new: tuple[str, ...]  # two, or one if a step has no more
 
 
 def hop_distances(skeleton: Skeleton) -> np.ndarray:
-    """(K, K) float64: over how many edges of the skeleton two keypoints are joined, infinity where they are not."""
+    """Returns (K, K) float64: the number of edges between two keypoints, inf if they are not connected."""
     count = len(skeleton.names)
     near = np.eye(count, dtype=bool)
     for a, b in skeleton.edges:
@@ -42,12 +43,18 @@ def mean_distances(
     skeleton: Skeleton, new: Sequence[str], predicted: np.ndarray, labelled: np.ndarray, visible: np.ndarray,
     size: np.ndarray,
 ) -> np.ndarray:
-    """(K, K) float64: how far apart two keypoints lie in the images of a step: the mean share of the object's size.
+    """Computes the mean distance of two keypoints in the images of a step, as a share of the object's size.
 
-    New keypoints lie where they are labelled, all others where the old model finds them: no label of those is read.
+    Args:
+        skeleton: Of the K keypoints.
+        new: Keypoints taken from `labelled`; all others are taken from `predicted`, so that no old label is read.
+        predicted: (N, K, 2) px, by the old model.
+        labelled: (N, K, 2) px.
+        visible: (N, K), 1 where a new keypoint is labelled.
+        size: (N,) px, of the object.
 
-    predicted, labelled: (N, K, 2) px. visible: (N, K), which of the new keypoints are labelled. size: (N,) px. A pair
-    that is in no image is infinitely far apart.
+    Returns:
+        (K, K) float64, inf for pairs that are in no image.
     """
     is_new = np.isin(np.arange(len(skeleton.names)), [skeleton.index(name) for name in new])
     points = np.where(is_new[:, None], labelled, predicted).astype(np.float64)
@@ -62,22 +69,28 @@ def automatic_triples(
     skeleton: Skeleton, old: Sequence[str], new: Sequence[str], *, count: int = 1, distance: str = "hops",
     apart: np.ndarray | None = None,
 ) -> tuple[Triple, ...]:
-    """The triples of neighbours: at most `count`, the closest first, every old keypoint in one of them only.
+    """Returns the triples of closest neighbours, each with another old keypoint.
 
-    A triple is the closer the smaller the sum of the distances from its old keypoint to its two new ones; of equals the
-    one whose new keypoints are closer to each other, then the one that `apart` says is closer, then the one of the
-    lowest numbers. With a single new keypoint there is but one distance.
+    Triples are ranked by the sum of distances from the old to the new keypoints, then by the distance between the new
+    ones, then by `apart`, then by index.
 
-    distance: "hops" along the skeleton's edges, or "euclid", as in `apart`. apart: (K, K), see `mean_distances`; "hops"
-    goes on to the lowest numbers at once without it. Raises InputError for an unknown distance, for "euclid" without
-    `apart`, if old or new is empty, and if no old keypoint is joined to the new ones.
+    Args:
+        skeleton: Of all K keypoints.
+        old: Keypoints of earlier steps.
+        new: Keypoints of this step.
+        count: The largest number of triples.
+        distance: "hops" along the skeleton's edges, or "euclid" for `apart`.
+        apart: (K, K), see `mean_distances`; optional for "hops".
+
+    Raises:
+        InputError: For an unknown distance, for "euclid" without `apart`, if old or new is empty, and if no old
+            keypoint is connected to the new ones.
     """
-    if distance not in ("hops", "euclid"):
-        raise InputError(f"triple: distance is {distance!r}; choose hops or euclid")
+    if distance not in _DISTANCES:
+        raise InputError(f"distance: {distance!r} is unknown; choose hops or euclid")
     if distance == "euclid" and apart is None:
-        raise InputError("triple: distance euclid needs predictions of the old model on the images of the step")
-    if not (len(old) and len(new)):
-        raise InputError(f"triple: {len(old)} old and {len(new)} new keypoints; there must be one of each")
+        raise InputError("distance: euclid needs predictions of the old model on the images of the step; choose hops")
+    _check_both(old, new)
     length = hop_distances(skeleton) if distance == "hops" else apart
     apart = np.zeros_like(length) if apart is None else apart
     numbers = sorted(skeleton.index(name) for name in new)
@@ -92,8 +105,8 @@ def automatic_triples(
         if len(taken) < count and known not in taken and np.isfinite(nearness):
             taken[known] = chosen
     if not taken:
-        raise InputError(f"triple: no line of the skeleton leads from an old keypoint to {' and '.join(new[:2])}; "
-                         "state the triples, or measure the distance by euclid")
+        raise InputError(f"triple: no edges of the skeleton connect an old keypoint with {' and '.join(new[:2])}; "
+                         "state the triples, or set distance to euclid")
     return tuple(Triple(skeleton.names[known], tuple(skeleton.names[k] for k in chosen))
                  for known, chosen in taken.items())
 
@@ -101,12 +114,11 @@ def automatic_triples(
 def random_triples(
     skeleton: Skeleton, old: Sequence[str], new: Sequence[str], *, seed: int | Sequence[int], count: int = 1,
 ) -> tuple[Triple, ...]:
-    """At most `count` triples at random, every old keypoint in one of them only: an ablation of the paper.
+    """Draws at most `count` triples, each with another old keypoint: an ablation of the paper.
 
-    The order in which the names come does not matter. Raises InputError if old or new is empty.
+    The order of the names does not matter. Raises InputError if old or new is empty.
     """
-    if not (len(old) and len(new)):
-        raise InputError(f"triple: {len(old)} old and {len(new)} new keypoints; there must be one of each")
+    _check_both(old, new)
     generator = np.random.default_rng(seed)
     choices = _choices(sorted(skeleton.index(name) for name in new))
     order = generator.permutation(sorted(skeleton.index(name) for name in old))[:count]
@@ -114,46 +126,51 @@ def random_triples(
                  for known, pick in zip(order, generator.integers(len(choices), size=len(order)), strict=True))
 
 
+def _check_both(old: Sequence[str], new: Sequence[str]) -> None:
+    if not (len(old) and len(new)):
+        raise InputError(f"triple: {len(old)} old and {len(new)} new keypoints; give at least one of each")
+
+
 def _choices(numbers: Sequence[int]) -> list[tuple[int, ...]]:
-    """All pairs of the new keypoints, or the one that there is."""
+    """Returns all pairs of new keypoints, or the only one."""
     return list(combinations(numbers, 2)) if len(numbers) > 1 else [tuple(numbers)]
 
 
-# Protocols of incremental learning: which keypoints are labelled on which images, step after step
+# Protocols
 
 
 class ProtocolStep(NamedTuple):
-    """What is new in a step."""
+    """The new keypoints and images of a step."""
 
-    keypoints: tuple[str, ...]  # labelled in this step, and in no other
-    images: tuple[int, ...]  # numbers in the training source, of this step and of no other
-    triples: tuple[Triple, ...] = ()  # as the protocol states them; see `step_triples`
+    keypoints: tuple[str, ...]  # labelled in this step only
+    images: tuple[int, ...]  # indices in the training source, of this step only
+    triples: tuple[Triple, ...] = ()  # as stated by the protocol; see `step_triples`
 
 
 class Protocol(NamedTuple):
-    """The steps, from step 0, the base."""
+    """The steps of incremental learning; step 0 is the base."""
 
     name: str
     dataset: str
     steps: tuple[ProtocolStep, ...]
-    source: str  # digest of the training source whose images the steps have
-    seed: int = 0  # of every draw that the protocol leaves open
-    triple: str = "given"  # or "automatic", "random": for steps that state no triple
-    distance: str = "hops"  # or "euclid": what "automatic" goes by
-    mirrored: bool = True  # whether a step may be trained on mirrored images
+    source: str  # digest of the training source that `images` index
+    seed: int = 0  # of all draws
+    triple: str = "given"  # or "automatic", "random": for steps without stated triples
+    distance: str = "hops"  # or "euclid", for "automatic"
+    mirrored: bool = True  # whether steps may train on mirrored images
 
     @property
     def digest(self) -> str:
-        """The sha256 of all that makes a difference to a run: the training source, and every field but the name."""
+        """The sha256 of everything that affects a run: the training source, and every field but the name."""
         return digest_of(json.dumps(list(self[1:])))
 
 
 def check(protocol: Protocol, skeleton: Skeleton, where: str | None = None) -> None:
     """Raises InputError if a protocol breaks a rule.
 
-    Every step has keypoints and images, and shares none of them with another; all keypoints are of the skeleton; mirror
-    pairs come in one step (or `mirrored` is false); the old keypoint of a triple is of an earlier step and its one or
-    two new ones are of the step itself. where: the file, for messages.
+    Every step has keypoints of the skeleton and images, and shares none with another. Mirror pairs come in one step,
+    unless `mirrored` is false. The old keypoint of a triple belongs to an earlier step, its one or two new ones to the
+    step itself. where: the file, for messages.
     """
     where = where or f"protocol {protocol.name}"
     step_of: dict[str, int] = {}
@@ -167,13 +184,13 @@ def check(protocol: Protocol, skeleton: Skeleton, where: str | None = None) -> N
                 raise InputError(f"{place}: keypoints: {protocol.dataset} has no keypoint {name!r}; it has "
                                  f"{', '.join(skeleton.names)}")
             if name in step_of:
-                raise InputError(f"{place}: keypoints: {name} is already of step {step_of[name]}; leave it out of one")
+                raise InputError(f"{place}: keypoints: {name} is already in step {step_of[name]}; leave it out of one")
             step_of[name] = number
         if not step.images:
-            raise InputError(f"{place}: images: there is none; give the step at least one image")
+            raise InputError(f"{place}: images is empty; give the step at least one image")
         for image in step.images:
             if image in image_of:
-                raise InputError(f"{place}: images: number {image} is already of step {image_of[image]}; leave it out "
+                raise InputError(f"{place}: images: number {image} is already in step {image_of[image]}; leave it out "
                                  "of one")
             image_of[image] = number
         for triple in step.triples:
@@ -190,24 +207,23 @@ def _check_triple(
     if not 1 <= len(triple.new) <= 2 or len(set(triple.new)) < len(triple.new):
         raise InputError(f"{place}: new is {list(triple.new)}; name one or two keypoints of the step")
     if outside := [name for name in triple.new if name not in keypoints]:
-        raise InputError(f"{place}: {outside[0]!r} is no new keypoint of step {number}; choose from "
+        raise InputError(f"{place}: {outside[0]!r} is no new keypoint of step {number}; choose "
                          f"{', '.join(keypoints)}")
     if triple.old in keypoints:
-        raise InputError(f"{place}: the old keypoint {triple.old!r} is new in this very step; name one of an earlier "
-                         "step")
+        raise InputError(f"{place}: the old keypoint {triple.old!r} is new in this step; name one of an earlier step")
     if triple.old not in step_of:
-        raise InputError(f"{place}: the old keypoint {triple.old!r} is of no earlier step; name one that is")
+        raise InputError(f"{place}: the old keypoint {triple.old!r} is in no earlier step; name one that is")
 
 
 def _split_pair(protocol: Protocol, skeleton: Skeleton) -> tuple[str, str] | None:
-    """The first mirror pair that does not come in one step, None if there is none."""
+    """Returns the first mirror pair that is split between steps, None without one."""
     introduced = introduced_in(protocol, skeleton)
     return next(((skeleton.names[k], skeleton.names[other]) for k, other in enumerate(skeleton.flip)
                  if introduced[k] != introduced[other]), None)
 
 
 def introduced_in(protocol: Protocol, skeleton: Skeleton) -> np.ndarray:
-    """(K,) int32: the step in which each keypoint is new, -1 if in none."""
+    """Returns (K,) int32: the step in which each keypoint is new, -1 if in none."""
     introduced = np.full(len(skeleton.names), -1, np.int32)
     for number, step in enumerate(protocol.steps):
         introduced[[skeleton.index(name) for name in step.keypoints]] = number
@@ -215,18 +231,18 @@ def introduced_in(protocol: Protocol, skeleton: Skeleton) -> np.ndarray:
 
 
 def old_keypoints(protocol: Protocol, step: int) -> tuple[str, ...]:
-    """The keypoints of all steps before this one, in the order in which they came."""
+    """Returns the keypoints of all earlier steps, in order."""
     return tuple(name for earlier in protocol.steps[:step] for name in earlier.keypoints)
 
 
 def step_source(protocol: Protocol, step: int, source: Source) -> Source:
-    """The images of one step, with labels of its own keypoints and of no others.
+    """Returns the images of one step with labels of its own keypoints only.
 
     Raises InputError if the protocol was resolved for another source.
     """
     if source.digest != protocol.source:
         raise InputError(f"protocol {protocol.name} was resolved for other images than those of {source.name}; resolve "
-                         "it for this source")
+                         "it again")
     chosen = protocol.steps[step]
     name = f"{source.name}, {protocol.name} step {step}"
     return labelled_only(subset(source, chosen.images, name), chosen.keypoints, name)
@@ -235,10 +251,10 @@ def step_source(protocol: Protocol, step: int, source: Source) -> Source:
 def step_triples(
     protocol: Protocol, step: int, skeleton: Skeleton, *, count: int = 1, apart: np.ndarray | None = None
 ) -> tuple[Triple, ...]:
-    """At most `count` triples of a step: those that the protocol states, or else those that its rule chooses.
+    """Returns at most `count` triples of a step: those that the protocol states, else those of its rule.
 
-    None for step 0, and for steps without any where the rule is "given". apart: (K, K), see
-    `kpjax.input.protocols.mean_distances`; needed where the rule is "automatic" by "euclid".
+    There are none for step 0, and for steps without stated ones under the rule "given". apart: (K, K), see
+    `mean_distances`; needed for the rule "automatic" by "euclid".
     """
     if step == 0:
         return ()
@@ -251,34 +267,34 @@ def step_triples(
 
 
 def low_shot(protocol: Protocol, count: int) -> Protocol:
-    """The same protocol with `count` images in each step after the base, drawn by its seed.
+    """Returns the protocol with `count` images in each step after the base, drawn by its seed.
 
-    Smaller counts give a part of the images of larger ones. Raises InputError if a step has fewer.
+    Images of smaller counts are among those of larger ones. Raises InputError if a step has fewer.
     """
     if count < 1:
-        raise InputError(f"protocol {protocol.name}: {count} images a step are asked for; ask for at least 1")
+        raise InputError(f"protocol {protocol.name}: {count} images a step are asked for; give at least 1")
     steps = [protocol.steps[0]]
     for number, step in enumerate(protocol.steps[1:], start=1):
         if count > len(step.images):
             raise InputError(f"protocol {protocol.name} step {number}: {count} images a step are asked for, but there "
-                             f"are {len(step.images)}; ask for fewer")
+                             f"are {len(step.images)}; give fewer")
         order = np.random.default_rng([protocol.seed, number]).permutation(len(step.images))[:count]
         steps.append(step._replace(images=tuple(step.images[place] for place in order)))
     return protocol._replace(name=f"{protocol.name}_{count}_images", steps=tuple(steps))
 
 
 def single_new(protocol: Protocol, skeleton: Skeleton) -> Protocol:
-    """The same keypoints in the same order, one by one after the base: each step becomes as many as it has keypoints.
+    """Returns the protocol with one keypoint per step after the base, in the same order.
 
-    These have equal parts of its images, and of its triples those with their keypoint, as its only new one; where there
-    is none the automatic rule chooses. Mirror pairs come apart, so that `mirrored` is false if there was one.
-    Raises InputError if a step has fewer images than keypoints.
+    The images of a step are split equally. Its triples are kept for their new keypoints; without one, the automatic
+    rule chooses. `mirrored` becomes false if a mirror pair is split. Raises InputError if a step has fewer images than
+    keypoints.
     """
     steps = [protocol.steps[0]]
     for number, step in enumerate(protocol.steps[1:], start=1):
         if len(step.images) < len(step.keypoints):
             raise InputError(f"protocol {protocol.name} step {number}: {len(step.images)} images for "
-                             f"{len(step.keypoints)} keypoints one by one; every keypoint needs an image")
+                             f"{len(step.keypoints)} keypoints one by one; give every keypoint an image")
         parts = np.array_split(np.array(step.images), len(step.keypoints))
         steps += [ProtocolStep((name,), tuple(map(int, part)),
                                tuple(Triple(one.old, (name,)) for one in step.triples if name in one.new))
@@ -288,28 +304,28 @@ def single_new(protocol: Protocol, skeleton: Skeleton) -> Protocol:
     return alone._replace(mirrored=alone.mirrored and _split_pair(alone, skeleton) is None)
 
 
-# The files of protocols of incremental learning
+# Files
 
 
-FIELDS = ("name", "dataset", "about", "images", "triple", "distance", "mirrored", "steps")
-STEP_FIELDS = ("keypoints", "images", "triples")
-RULES = ("given", "automatic", "random")
-DISTANCES = ("hops", "euclid")
+_FIELDS = ("name", "dataset", "about", "images", "triple", "distance", "mirrored", "steps")
+_STEP_FIELDS = ("keypoints", "images", "triples")
+_RULES = ("given", "automatic", "random")
+_DISTANCES = ("hops", "euclid")
 
 
 def resolve(file: Path | str, source: Source) -> Protocol:
-    """The protocol of a file, for a training source.
+    """Reads a protocol for a training source.
 
-    Images are drawn from the source's names in sorted order (its numbers if it has none): another order of the same
-    images makes no difference. Raises InputError, one line with file, step and field, if the file cannot be read, has
-    an unknown or missing field, or breaks a rule of `protocol.check`.
+    Images are drawn from the source's names in sorted order (its indices without names), so its order does not matter.
+    Raises InputError, one line with file, step and field, if the file cannot be read, has an unknown or missing field,
+    or breaks a rule of `check`.
     """
     file = Path(file)
     content = _read(file)
-    _check_fields(content, ("name", "dataset", "steps"), FIELDS, str(file))
+    _check_fields(content, ("name", "dataset", "steps"), _FIELDS, str(file))
     rule, distance = content.get("triple", "given"), content.get("distance", "hops")
-    _check_choice(rule, RULES, f"{file}: triple")
-    _check_choice(distance, DISTANCES, f"{file}: distance")
+    _check_choice(rule, _RULES, f"{file}: triple")
+    _check_choice(distance, _DISTANCES, f"{file}: distance")
     mirrored = content.get("mirrored", True)
     if not isinstance(mirrored, bool):
         raise InputError(f"{file}: mirrored is {mirrored!r}; write true or false")
@@ -317,7 +333,7 @@ def resolve(file: Path | str, source: Source) -> Protocol:
     if not (isinstance(described, list) and described):
         raise InputError(f"{file}: steps is {_shown(described)}; list at least one step, with its keypoints")
     for number, step in enumerate(described):
-        _check_fields(step, ("keypoints",), STEP_FIELDS, f"{file} step {number}")
+        _check_fields(step, ("keypoints",), _STEP_FIELDS, f"{file} step {number}")
     images, seed = _images(content, described, source, str(file))
     steps = tuple(
         ProtocolStep(_names(step["keypoints"], f"{file} step {number}: keypoints"), images[number],
@@ -334,18 +350,18 @@ def _read(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{file}: the protocol cannot be read: {error.strerror}") from error
+        raise InputError(f"{file}: the protocol cannot be read: {error.strerror}; name another file") from error
     except ValueError as error:
-        raise InputError(f"{file}: the protocol is no JSON: {error}") from error
+        raise InputError(f"{file}: the protocol is invalid json ({error}); mend it") from error
 
 
 def _check_fields(content: Any, needed: Sequence[str], known: Sequence[str], where: str) -> None:
     if not isinstance(content, dict):
         raise InputError(f"{where}: {_shown(content)} where an object with {', '.join(known)} belongs")
     if absent := [field for field in needed if field not in content]:
-        raise InputError(f"{where}: field {absent[0]} is missing")
+        raise InputError(f"{where}: field {absent[0]} is missing; add it")
     if unknown := [field for field in content if field not in known]:
-        raise InputError(f"{where}: field {unknown[0]} is unknown; there are {', '.join(known)}")
+        raise InputError(f"{where}: field {unknown[0]} is unknown; choose {', '.join(known)}")
 
 
 def _check_choice(value: Any, choices: Sequence[str], where: str) -> None:
@@ -373,7 +389,7 @@ def _triple(value: Any, where: str) -> Triple:
 def _images(
     content: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], source: Source, where: str
 ) -> tuple[list[tuple[int, ...]], int]:
-    """The images of each step, as numbers in the source, and the seed."""
+    """Returns the indices of the images of each step, and the seed."""
     drawn = content.get("images")
     own = [number for number, step in enumerate(steps) if "images" in step]
     if drawn is None:
@@ -385,7 +401,7 @@ def _images(
         return [_listed_images(step["images"], numbers, source, f"{where} step {number}: images")
                 for number, step in enumerate(steps)], 0
     if own:
-        raise InputError(f"{where} step {own[0]}: images is there, though the protocol draws parts; remove one of them")
+        raise InputError(f"{where} step {own[0]}: images is present, but the protocol draws parts; remove one of them")
     _check_fields(drawn, ("parts", "seed"), ("parts", "seed"), f"{where}: images")
     if not isinstance(drawn["seed"], int) or drawn["seed"] < 0:
         raise InputError(f"{where}: images: seed is {drawn['seed']!r}; write a whole number, 0 or more")
@@ -398,7 +414,7 @@ def _images(
 
 
 def _ends(parts: Any, steps: int, total: int, name: str, where: str) -> list[int]:
-    """Where the part of each step ends in the drawn order of all images."""
+    """Returns where the part of each step ends in the drawn order of all images."""
     if parts == "equal":
         return [rounded_share((step + 1) / steps, total) for step in range(steps)]
     if not (isinstance(parts, list) and len(parts) == steps
@@ -409,10 +425,10 @@ def _ends(parts: Any, steps: int, total: int, name: str, where: str) -> list[int
     if type(parts[0]) is int:
         ends = np.cumsum(parts).tolist()
         if ends[-1] > total:
-            raise InputError(f"{where} ask for {ends[-1]} images, {name} has {total}; ask for at most as many")
+            raise InputError(f"{where} add up to {ends[-1]} images, {name} has {total}; give fewer")
         return ends
     if sum(parts) > 1 + 1e-9:
-        raise InputError(f"{where}: the shares add up to {sum(parts):g}; ask for at most 1 in all")
+        raise InputError(f"{where}: the shares add up to {sum(parts):g}; give at most 1 in all")
     return [min(rounded_share(share, total), total) for share in np.cumsum(parts)]
 
 
@@ -420,7 +436,7 @@ def _listed_images(value: Any, numbers: Mapping[str, int], source: Source, where
     images = _listed(value, where)
     of_name = all(isinstance(image, str) for image in images)
     if not of_name and not all(type(image) is int for image in images):
-        raise InputError(f"{where}: names and numbers are mixed, or there is neither; list names or numbers")
+        raise InputError(f"{where}: neither names nor numbers only; list one or the other")
     unknown = [str(image) for image in images
                if (image not in numbers if of_name else not 0 <= image < len(source))]
     if unknown:

@@ -1,9 +1,9 @@
-"""Where examples come from: random access to a fixed number of them, all of one image size."""
+"""Sources of examples: random access to a fixed number of them, all with images of one size."""
 import hashlib
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
@@ -17,11 +17,10 @@ from kpjax.structures import Example, Skeleton
 
 
 class Source(Protocol):
-    """Examples by number. Every image is (S, S, 3) uint8 of one S, every field is numpy.
+    """Examples by index. Every image is (S, S, 3) uint8 with one S, every field is numpy.
 
-    `digest` identifies what is in it (a sha256 over names and labels), so that a checkpoint can say which split it saw.
-    `index` of an example is its number here. A source whose examples have names of their own also has
-    `identity(index) -> str | None`; read it through `identities`.
+    `digest` is a sha256 of names and labels, by which a checkpoint knows its data. `index` of an example is its index
+    in this source. A source with named examples also has `identity(index) -> str | None`; read it with `identities`.
     """
 
     skeleton: Skeleton
@@ -34,7 +33,7 @@ class Source(Protocol):
 
 
 def digest_of(*parts: str | bytes | np.ndarray) -> str:
-    """The sha256 of strings and arrays in order, shapes and dtypes included."""
+    """Returns the sha256 of strings and arrays in order, including shapes and dtypes."""
     state = hashlib.sha256()
     for part in parts:
         if isinstance(part, np.ndarray):
@@ -48,14 +47,14 @@ def digest_of(*parts: str | bytes | np.ndarray) -> str:
 
 def _check_range(index: int, count: int, name: str) -> None:
     if not 0 <= index < count:
-        raise IndexError(f"{name} has {count} examples, number {index} is not among them")
+        raise IndexError(f"{name} has {count} examples, there is no number {index}")
 
 
 @dataclass(frozen=True, eq=False)
 class ArraySource:
-    """Examples that are in memory: `examples` is one stacked Example of numpy arrays. Its `index` is not read.
+    """Examples in memory: `examples` is one stacked Example of numpy arrays, whose `index` is not read.
 
-    names: one for each example, under which its author knows it; () if they have none.
+    names: the dataset's name of each example; () without names.
     """
 
     examples: Example
@@ -81,7 +80,7 @@ class ArraySource:
         return len(self.examples.image)
 
     def identity(self, index: int) -> str | None:
-        """The name of an example, None if there are none."""
+        """Returns the name of an example, None without names."""
         return self.names[index] if self.names else None
 
     def __getitem__(self, index: int) -> Example:
@@ -93,10 +92,16 @@ def arrays(
     images: np.ndarray, keypoints: np.ndarray, visible: np.ndarray, skeleton: Skeleton, name: str, *,
     scale: np.ndarray | None = None, crop: np.ndarray | None = None,
 ) -> ArraySource:
-    """A source of stacked arrays: images (N, S, S, 3) uint8, keypoints (N, K, 2), visible (N, K).
+    """Builds a source from stacked arrays. Raises InputError if their shapes do not match.
 
-    scale: (N,) px, the image's side if None. crop: (N, 3, 3), the identity if None. Raises InputError for shapes that
-    do not belong together.
+    Args:
+        images: (N, S, S, 3) uint8.
+        keypoints: (N, K, 2) px.
+        visible: (N, K).
+        skeleton: Of the K keypoints.
+        name: Of the source.
+        scale: (N,) px; the image's side if None.
+        crop: (N, 3, 3); the identity if None.
     """
     count, side = images.shape[:2]
     scale = np.full(count, side, np.float32) if scale is None else scale
@@ -108,12 +113,12 @@ def arrays(
 
 @dataclass(frozen=True, eq=False)
 class TfdsSource:
-    """Prepared records (image as the bytes of its file, keypoints, visible, scale, id) brought to one image size.
+    """Prepared records (image as the bytes of its file, keypoints, visible, scale, id), transformed to one image size.
 
-    A record may have a `box` (4,) too, x, y, width, height in pixels, for transforms that read it.
+    A record may also have a `box` (4,) of x, y, width, height in pixels, for transforms that read it. Reading an
+    example raises InputError with its id if its image does not decode or cannot be transformed.
 
-    records: anything with `len` and integer indexing, as tfds' `as_data_source` with `SkipDecoding` for the image.
-    Reading an example raises InputError with its id if its image does not decode or cannot be placed.
+    records: anything with `len` and integer indexing, such as tfds' `as_data_source` with `SkipDecoding` for the image.
     """
 
     records: Sequence[Mapping]
@@ -133,7 +138,7 @@ class TfdsSource:
         return len(self.records)
 
     def identity(self, index: int) -> str:
-        """The name under which the dataset's author knows an example, for messages and for tables of predictions."""
+        """Returns the dataset's name of an example, for messages and tables of predictions."""
         return self.records[index]["id"].decode()
 
     def __getitem__(self, index: int) -> Example:
@@ -146,52 +151,21 @@ class TfdsSource:
             raise InputError(f"{self.name}, {record['id'].decode()}: the image cannot be read: {error}; "
                              "prepare the set again") from error
         try:
-            placed = self.transform(image, record["keypoints"], record["visible"], np.float32(record["scale"]),
+            square = self.transform(image, record["keypoints"], record["visible"], np.float32(record["scale"]),
                                 record.get("box"))
         except InputError as error:
             raise InputError(f"{self.name}, {record['id'].decode()}: {error}") from error
-        return Example(*placed, np.int32(index))
+        return Example(*square, np.int32(index))
 
 
 @dataclass(frozen=True, eq=False)
-class _Subset:
+class _View:
+    """Some or all examples of a source, perhaps changed."""
+
     source: Source
-    indices: np.ndarray
-    name: str
-
-    @property
-    def skeleton(self) -> Skeleton:
-        return self.source.skeleton
-
-    @cached_property
-    def digest(self) -> str:
-        return digest_of(self.source.digest, self.indices)
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Example:
-        _check_range(index, len(self), self.name)
-        return self.source[int(self.indices[index])]._replace(index=np.int32(index))
-
-    def identity(self, index: int) -> str | None:
-        return _identity(self.source, int(self.indices[index]))
-
-
-def subset(source: Source, indices: Sequence[int] | np.ndarray, name: str | None = None) -> Source:
-    """Some examples of a source, in the order of `indices`, numbered from 0. Raises InputError for an index outside."""
-    indices = np.asarray(indices, np.int64)
-    if indices.size and not (indices.min() >= 0 and indices.max() < len(source)):
-        raise InputError(f"{source.name} has {len(source)} examples; a subset asks for number "
-                         f"{indices.max() if indices.min() >= 0 else indices.min()}")
-    return _Subset(source, indices, name or f"{source.name}[{len(indices)}]")
-
-
-@dataclass(frozen=True, eq=False)
-class _Changed:
-    source: Source
-    change: Callable[[Example, int], Example]
-    facts: tuple
+    numbers: np.ndarray | range  # of the examples in the source
+    change: Callable[[Example, int], Example] | None
+    facts: tuple  # everything that numbers and change depend on, for the digest
     name: str
     skeleton: Skeleton
 
@@ -200,44 +174,64 @@ class _Changed:
         return digest_of(self.source.digest, *self.facts)
 
     def __len__(self) -> int:
-        return len(self.source)
+        return len(self.numbers)
 
     def __getitem__(self, index: int) -> Example:
         _check_range(index, len(self), self.name)
-        return self.change(self.source[index], index)
+        example = self.source[int(self.numbers[index])]._replace(index=np.int32(index))
+        return example if self.change is None else self.change(example, index)
 
     def identity(self, index: int) -> str | None:
-        return _identity(self.source, index)
+        return _identity(self.source, int(self.numbers[index]))
+
+
+def subset(source: Source, indices: Sequence[int] | np.ndarray, name: str | None = None) -> Source:
+    """Returns some examples of a source, in the order of `indices`. Raises InputError for an index outside."""
+    indices = np.asarray(indices, np.int64)
+    if indices.size and not (indices.min() >= 0 and indices.max() < len(source)):
+        raise InputError(f"indices: {indices.max() if indices.min() >= 0 else indices.min()} is outside {source.name}, "
+                         f"which has {len(source)} examples; count from 0")
+    return _View(source, indices, None, (indices,), name or f"{source.name}[{len(indices)}]", source.skeleton)
 
 
 def changed(
     source: Source, change: Callable[[Example, int], Example], *facts: np.ndarray | str, name: str,
     skeleton: Skeleton | None = None,
 ) -> Source:
-    """Every example of a source as `change(example, its number)` makes it, in the same order.
+    """Returns a source whose examples are `change(example, index)`, in the same order.
 
-    facts: all that the change depends on; the digest is of them and of the source. skeleton: where it changes, too.
+    Args:
+        source: The original.
+        change: Called on every access.
+        *facts: Everything that the change depends on, for the digest.
+        name: Of the result.
+        skeleton: Of the result, if it differs.
     """
-    return _Changed(source, change, facts, name, skeleton or source.skeleton)
+    return _View(source, range(len(source)), change, facts, name, skeleton or source.skeleton)
 
 
 def strip_labels(example: Example) -> Example:
-    """An example, or a batch, whose keypoints and visibilities are zero: a method that reads it cannot peek."""
+    """Returns an example or a batch with keypoints and visibilities zero, so that no method can read them."""
     return example._replace(keypoints=np.zeros_like(example.keypoints), visible=np.zeros_like(example.visible))
 
 
 def without_labels(source: Source) -> Source:
-    """The same images with no labels. The number of keypoints stays."""
+    """Returns the same images without labels. The number of keypoints stays."""
     return changed(source, lambda example, _: strip_labels(example), "without labels",
                    name=f"{source.name} without labels")
 
 
 def with_labels(source: Source, keypoints: np.ndarray, visible: np.ndarray, name: str | None = None) -> Source:
-    """The same images under other labels, for example pseudo-labels; the source's own are not read.
+    """Returns the same images with other labels, for example pseudo-labels.
 
-    keypoints: (N, K, 2) in px of the source's images, in its order. visible: (N, K) in {0, 1}; where it is 0 the
-    coordinates may be anything, and come out as 0. Raises InputError for another shape, another visibility, or a
-    visible keypoint that is not finite.
+    Args:
+        source: Its own labels are not read.
+        keypoints: (N, K, 2) in px of the source's images, in its order.
+        visible: (N, K) in {0, 1}; coordinates become 0 where it is 0.
+        name: Of the result.
+
+    Raises:
+        InputError: For another shape, another visibility, or a visible keypoint that is not finite.
     """
     name = name or f"{source.name} under other labels"
     keypoints, visible = np.asarray(keypoints, np.float32), np.asarray(visible, np.float32)
@@ -259,29 +253,28 @@ def with_labels(source: Source, keypoints: np.ndarray, visible: np.ndarray, name
 
 
 def _identity(source: Source, index: int) -> str | None:
-    found = getattr(source, "identity", None)
-    return None if found is None else found(index)
+    return source.identity(index) if hasattr(source, "identity") else None
 
 
 def identities(source: Source) -> tuple[str, ...] | None:
-    """The names under which the author of a set knows its examples, in the order of the source; None without any."""
+    """Returns the dataset's names of all examples in order, None without names."""
     names = tuple(_identity(source, index) for index in range(len(source)))
     return None if any(name is None for name in names) else names
 
 
 def stacked(examples: Sequence[Example]) -> Example:
-    """A batch of examples."""
+    """Stacks examples to a batch."""
     return Example(*(np.stack(field) for field in zip(*examples, strict=True)))
 
 
 def in_memory(source: Source) -> ArraySource:
-    """All examples read once and kept: no decoding from then on. The digest is that of the new arrays."""
+    """Reads all examples into memory. The digest is that of the new arrays."""
     examples = stacked([source[index] for index in range(len(source))])
     return ArraySource(examples, source.skeleton, source.name, identities(source) or ())
 
 
 def joined(sources: Sequence[ArraySource], name: str) -> ArraySource:
-    """The examples of several sources one after the other, in memory. Raises InputError if their keypoints differ."""
+    """Concatenates sources in memory. Raises InputError if their keypoints differ."""
     first = sources[0]
     for source in sources:
         if source.skeleton.names != first.skeleton.names:
@@ -291,20 +284,15 @@ def joined(sources: Sequence[ArraySource], name: str) -> ArraySource:
     return ArraySource(examples, first.skeleton, name, tuple(n for one in sources for n in one.names) if named else ())
 
 
-def renamed(source: ArraySource, name: str) -> ArraySource:
-    """The same arrays under another name."""
-    return replace(source, name=name)
-
-
-# Which images of a set keep their labels, and whether two sets share an image
+# Labelled subsets and disjoint splits
 
 
 class LabelledSplit(NamedTuple):
-    """A source in two: the examples that keep their labels, and all others. Both in the order of the draw."""
+    """The indices of examples that keep their labels, and of all others, both in the order of the draw."""
 
-    labelled: np.ndarray  # numbers in the source, int64
-    rest: np.ndarray  # numbers in the source, int64
-    digest: str  # of the source and of the labelled examples, whatever their order
+    labelled: np.ndarray  # int64
+    rest: np.ndarray  # int64
+    digest: str  # of the source and the labelled examples, in any order
 
 
 def labelled_subset(
@@ -312,29 +300,31 @@ def labelled_subset(
 ) -> LabelledSplit:
     """Draws the labelled images of a semi-supervised run.
 
-    The examples are sorted by their identities (as they come if they have none), put into the order of
-    `np.random.default_rng(seed).permutation`, and the first ones are labelled: floor(share * N + 0.5) of them, or
-    `count`. So smaller subsets of one seed are contained in larger ones, and a set that is stored in another order
-    gives the same images.
+    The examples are sorted by identity, if they have one, and permuted by `np.random.default_rng(seed)`; the first are
+    labelled. So smaller subsets of a seed are contained in larger ones, whatever the stored order.
 
-    need_unlabelled: whether some have to be left. Raises InputError for more labels than there are examples, for none,
-    and where unlabelled ones are needed and none is left.
+    Args:
+        source: The whole set.
+        share: Labels floor(share * N + 0.5) examples. Give either this or `count`.
+        count: Labels this many examples.
+        seed: Of the permutation.
+        need_unlabelled: Whether some examples must be left.
+
+    Raises:
+        InputError: For fewer than one or more labels than possible.
     """
     total = len(source)
     if (share is None) == (count is None):
-        raise InputError(f"{source.name}: say how many images are labelled either as a share or as a count")
+        raise InputError(f"{source.name}: give either a share or a count of labelled images")
     if share is not None:
         if not 0 < share <= 1:
             raise InputError(f"{source.name}: the labelled share is {share}; it must be more than 0 and at most 1")
         count = rounded_share(share, total)
-    asked = f"{count} labelled images" + ("" if share is None else f" ({share:g} of {total})")
-    if count > total:
-        raise InputError(f"{source.name}: {asked} are asked for, but there are {total}; ask for at most {total}")
-    if count < 1:
-        raise InputError(f"{source.name}: {asked} are asked for; ask for at least 1")
-    if need_unlabelled and count == total:
-        raise InputError(f"{source.name}: {asked} leave no unlabelled image of {total}, and unlabelled ones are read; "
-                         f"ask for at most {total - 1}")
+    most = total - 1 if need_unlabelled else total
+    if not 1 <= count <= most:
+        asked = f"{count} labelled images" + ("" if share is None else f" ({share:g} of {total})")
+        why = f"leave no unlabelled image of {total}" if count == total else f"are asked for, but there are {total}"
+        raise InputError(f"{source.name}: {asked} {why}; give 1 to {most}")
     names = identities(source)
     in_order = np.arange(total) if names is None else np.array(sorted(range(total), key=names.__getitem__))
     drawn = in_order[np.random.default_rng(seed).permutation(total)]
@@ -345,16 +335,19 @@ def labelled_subset(
 
 
 def rounded_share(share: float, total: int) -> int:
-    """floor(share * total + 0.5): 5 % of 3,610 is 181."""
+    """Returns floor(share * total + 0.5): 5 % of 3,610 is 181."""
     return math.floor(share * total + 0.5)
 
 
 def check_disjoint(train: Source, test: Source, *, by_name: bool = True, by_pixels: bool = True) -> None:
-    """Raises InputError, with the first of them, if an image of `train` is also in `test`.
+    """Raises InputError if an image of `train` is also in `test`.
 
-    Two images are one if they have the same pixels, or if both sources name their examples and the names are equal: one
-    photograph that was cropped in two ways. by_name: False for sets whose names hold within one split only. by_pixels:
-    False spares reading every image of both sources once.
+    Args:
+        train: The first source.
+        test: The second source.
+        by_name: Compares names, which detects different crops of one photograph. False if names are unique within a
+            split only.
+        by_pixels: Compares pixels, which reads every image of both sources.
     """
     train_names, test_names = identities(train), identities(test)
     compare_names = by_name and train_names is not None and test_names is not None
@@ -380,13 +373,13 @@ def _called(names: tuple[str, ...] | None, number: int) -> str:
     return f"number {number}" if names is None else names[number]
 
 
-# A source in which some keypoints only are labelled: what a step of incremental learning may see
+# Keypoints
 
 
 def labelled_only(source: Source, keypoints: Sequence[str], name: str | None = None) -> Source:
-    """The same images and the same K keypoints, of which all but those named are zero and not visible.
+    """Returns the same images with labels of the named keypoints only; the others are zero and not visible.
 
-    A method that reads it cannot peek at the others. Raises InputError for a name that the skeleton lacks.
+    Raises InputError for a name that the skeleton lacks.
     """
     mask = np.zeros(len(source.skeleton.names), np.float32)
     mask[[source.skeleton.index(keypoint) for keypoint in keypoints]] = 1
@@ -400,21 +393,17 @@ def labelled_only(source: Source, keypoints: Sequence[str], name: str | None = N
     return changed(source, masked, mask, name=name or f"{source.name}, {len(keypoints)} keypoints labelled")
 
 
-# A source with some of its keypoints only
-
-
 def without_keypoints(source: Source, names: Sequence[str]) -> Source:
-    """The same images less the keypoints of those names, for points that a set has a place for and never labels.
+    """Returns the same images without the named keypoints, for points that a set never labels.
 
-    Edges and groups lose them, too. Raises InputError for an unknown name, if none is left, or if a keypoint would
-    lose its mirror image.
+    Raises InputError for an unknown name, if none is left, or if a keypoint would lose its mirror image.
     """
     if not names:
         return source
     left_out = {source.skeleton.index(name) for name in names}
     kept = [k for k in range(len(source.skeleton.names)) if k not in left_out]
     if not kept:
-        raise InputError(f"{source.name}: all its keypoints are left out; keep at least one")
+        raise InputError(f"{source.name}: all its keypoints would be left out; keep at least one")
     numbers = np.array(kept)
 
     def choose(example: Example, index: int) -> Example:
@@ -425,31 +414,31 @@ def without_keypoints(source: Source, names: Sequence[str]) -> Source:
 
 
 def _chosen(skeleton: Skeleton, kept: Sequence[int]) -> Skeleton:
-    transform = {old: new for new, old in enumerate(kept)}
-    if alone := [skeleton.names[k] for k in kept if skeleton.flip and skeleton.flip[k] not in transform]:
+    new_index = {old: new for new, old in enumerate(kept)}
+    if alone := [skeleton.names[k] for k in kept if skeleton.flip and skeleton.flip[k] not in new_index]:
         raise InputError(f"keypoint {alone[0]} would lose its mirror image; leave both out or neither")
     return Skeleton(
         tuple(skeleton.names[k] for k in kept),
-        tuple((transform[a], transform[b]) for a, b in skeleton.edges if a in transform and b in transform),
-        tuple(transform[skeleton.flip[k]] for k in kept) if skeleton.flip else (),
+        tuple((new_index[a], new_index[b]) for a, b in skeleton.edges if a in new_index and b in new_index),
+        tuple(new_index[skeleton.flip[k]] for k in kept) if skeleton.flip else (),
         {name: left for name, members in skeleton.groups.items()
-         if (left := tuple(transform[k] for k in members if k in transform))})
+         if (left := tuple(new_index[k] for k in members if k in new_index))})
 
 
-# A source whose images are turned, each by an angle of its own: what the consistency of landmarks is measured on
+# Images
 
 
 def turned(source: Source, maps: np.ndarray, *, name: str = "turned") -> Source:
-    """A source with example n under the affine map maps[n] (3, 3), pixels to pixels of an image of the same size.
+    """Returns a source with example n warped by the affine map maps[n] (3, 3) on pixels, at the same image size.
 
-    Outside the image its border is repeated. Keypoints and the way back to the original image move along; keypoints
-    that leave are not visible. A source that is turned already is resampled twice, as the published measure has it.
+    Outside the image its border is repeated. Keypoints, `scale` and `crop` follow; keypoints that leave are not
+    visible. A source that is warped already is resampled twice, as in the published measure of landmark consistency.
     Raises InputError unless there is one map for each example.
     """
     maps = np.asarray(maps, np.float64)
     if maps.shape != (len(source), 3, 3):
-        raise InputError(f"{source.name}: maps of shape {maps.shape} for {len(source)} examples; one map (3, 3) for "
-                         "each is needed")
+        raise InputError(f"{source.name}: maps have shape {maps.shape}; give one map (3, 3) for each of "
+                         f"{len(source)} examples")
 
     def turn(example: Example, index: int) -> Example:
         map_, side = maps[index], example.image.shape[0]
@@ -466,9 +455,9 @@ def turned(source: Source, maps: np.ndarray, *, name: str = "turned") -> Source:
 
 
 def _moved(image: np.ndarray, map_: np.ndarray) -> np.ndarray:
-    """An image (S, S, 3) uint8 under a map, bilinear, its border repeated."""
+    """Warps an image (S, S, 3) uint8 by a map, bilinear, its border repeated."""
     side = image.shape[0]
-    border = side  # room for every pixel that the canvas of a turned square asks for
+    border = side  # enough for every pixel that a rotated square samples
     back = np.linalg.inv(map_)
     # Pillow counts from the corner of the first pixel, maps of centres from its middle.
     shift = back[:2, 2] + border + 0.5 - back[:2, :2] @ [0.5, 0.5]
@@ -479,7 +468,7 @@ def _moved(image: np.ndarray, map_: np.ndarray) -> np.ndarray:
 
 
 def with_local_contrast(source: ArraySource) -> ArraySource:
-    """A source in memory, of whose images the local contrast is kept."""
+    """Returns a source in memory with the local contrast of its images."""
     images = np.stack([local_contrast(image) for image in source.examples.image])
     return ArraySource(source.examples._replace(image=images), source.skeleton, f"{source.name}, local contrast",
                        source.names)

@@ -1,4 +1,4 @@
-"""Batches as a function of the step: the position in the data is the step, so nothing else has to be saved."""
+"""Batches as a function of the step, so that resuming needs no other position in the data."""
 from dataclasses import dataclass, field
 
 import grain
@@ -10,19 +10,19 @@ from kpjax.structures import Example
 
 @dataclass(frozen=True, eq=False)
 class BatchStream:
-    """An endless stream of batches by number: `stream[step]` has this process's rows of global batch `step`.
+    """An endless stream of batches: `stream[step]` has this process's examples of global batch `step`.
 
-    Consecutive global batches go through one permutation of the source after another, across their borders: every
-    epoch shows every example once. Joined in the order of the processes, the rows are the same for any number of them.
-    A batch that is larger than its set crosses a border or several, so its examples occur equally often, up to one.
+    Consecutive global batches run through one permutation of the source after another: every epoch shows every example
+    once. Concatenated over the processes, a batch is the same for any number of them. In a batch larger than the
+    source, the counts of examples differ by at most one.
     """
 
     source: Source
     batch_size: int  # of all processes together
     labelled: bool
-    rows: range  # of each global batch, those of this process
-    repeats: bool  # whether a batch may be larger than its set, and then shows examples twice
-    order: grain.MapDataset = field(repr=False)  # position in the endless sequence -> number in the source
+    rows: range  # of this process in each global batch
+    repeats: bool  # whether a batch may be larger than the source
+    order: grain.MapDataset = field(repr=False)  # position in the endless sequence -> index in the source
 
     def __getitem__(self, step: int) -> Example:
         numbers = [int(self.order[step * self.batch_size + row]) for row in self.rows]
@@ -33,7 +33,7 @@ class BatchStream:
 def _rows(batch_size: int, process_index: int, process_count: int, name: str) -> range:
     if batch_size % process_count:
         raise InputError(f"{name}: a batch of {batch_size} cannot be divided among {process_count} processes; "
-                         f"use a multiple of {process_count}")
+                         f"give a multiple of {process_count}")
     share = batch_size // process_count
     return range(process_index * share, (process_index + 1) * share)
 
@@ -42,16 +42,24 @@ def stream(
     source: Source, *, batch_size: int, seed: int, shuffle: bool = True, labelled: bool = True,
     repeats: bool = False, process_index: int = 0, process_count: int = 1,
 ) -> BatchStream:
-    """The batches of a source for training.
+    """Returns the training batches of a source.
 
-    batch_size: of all processes together. seed: of the shuffling, 0 <= seed < 2**32. labelled: False strips the
-    labels, so that no method can read them. repeats: True allows a batch larger than the source, for a handful of
-    labelled images beside many others. Raises InputError for a batch larger than the source without it, or one that
-    the processes cannot share equally.
+    Args:
+        source: Where the examples come from.
+        batch_size: Of all processes together.
+        seed: Of the shuffling, 0 <= seed < 2**32.
+        shuffle: Whether epochs are permuted.
+        labelled: False strips the labels, so that no method can read them.
+        repeats: Allows a batch larger than the source, for a few labelled images beside many others.
+        process_index: Of this process.
+        process_count: The processes among which a batch is divided.
+
+    Raises:
+        InputError: For an empty source, a batch that is too large or too small, or one that cannot be divided equally.
     """
     count = len(source)
     if count == 0:
-        raise InputError(f"{source.name}: there is no example in it")
+        raise InputError(f"{source.name}: there is no example in it; choose another set")
     if batch_size < 1:
         raise InputError(f"{source.name}: the batch size is {batch_size}; give at least 1")
     if batch_size > count and not repeats:

@@ -1,7 +1,4 @@
-"""Sources whose examples are frames: which video each is of, and where in it.
-
-A prepared record says so by its name, `<video>#<frame>`, as `frame_name` makes it.
-"""
+"""Sources whose examples are frames of videos. The name of a prepared record is `<video>#<frame>`, see `frame_name`."""
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +9,7 @@ import numpy as np
 from kpjax.errors import InputError, summarise
 from kpjax.images.transforms import Transform
 from kpjax.images.video import Video, frames_of_one_size, unreadable
-from kpjax.input.source import ArraySource, Source, TfdsSource, arrays, digest_of, identities, stacked
+from kpjax.input.source import Source, TfdsSource, arrays, digest_of, identities
 from kpjax.structures import Example, Skeleton
 
 NO_KEYPOINTS = Skeleton(())
@@ -20,21 +17,15 @@ NO_KEYPOINTS = Skeleton(())
 
 @dataclass(frozen=True, eq=False)
 class VideoSource:
-    """Frames of videos as examples; the frames of a video follow one another in the order of time.
+    """Frames of videos as examples, in temporal order within each video."""
 
-    source: where the examples are. order: (N,) int64, the number there of each example here. video: (N,) int32, the
-    number of its video, rising. frame: (N,) int32, its number within the video; frames that were left out are gaps.
-    titles: the name of each video. facts: what is known of each video, by its kind, for example
-    {"action": ("waving", ...)}: a value for each video.
-    """
-
-    source: Source
-    order: np.ndarray
-    video: np.ndarray
-    frame: np.ndarray
-    titles: tuple[str, ...]
+    source: Source  # has the examples
+    order: np.ndarray  # (N,) int64, index of each example in the source
+    video: np.ndarray  # (N,) int32, index of its video, rising
+    frame: np.ndarray  # (N,) int32, its number within the video, with gaps for omitted frames
+    titles: tuple[str, ...]  # name of each video
     name: str
-    facts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    facts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # such as {"action": ("waving", ...)}, per video
 
     def __post_init__(self):
         for kind, values in self.facts.items():
@@ -56,43 +47,43 @@ class VideoSource:
         return self.source[int(self.order[index])]._replace(index=np.int32(index))
 
     def identity(self, index: int) -> str:
-        """The name of a frame: that of its video and its number."""
+        """Returns the name of a frame, made of its video and its number."""
         return frame_name(self.titles[self.video[index]], int(self.frame[index]))
 
     def box(self, index: int) -> np.ndarray | None:
-        """The annotated box (4,) x, y, width, height of a frame in pixels of the stored image, None without one."""
+        """Returns the annotated box (4,) x, y, width, height in pixels of the stored image, None without one."""
         if not isinstance(self.source, TfdsSource):
             return None
         return self.source.records[int(self.order[index])].get("box")
 
     def within(self, index: int, box: np.ndarray) -> Example:
-        """An example as the source's transform crops it with another box than its own."""
+        """Returns an example cropped by the source's transform with another box than its own."""
         record = self.source.records[int(self.order[index])]
         return replace(self.source, records=[{**record, "box": box}])[0]._replace(index=np.int32(index))
 
     @cached_property
     def bounds(self) -> np.ndarray:
-        """(V, 2) int64: the first example of each video, and the one after its last."""
+        """(V, 2) int64: the first example of each video, and one past its last."""
         numbers = np.arange(len(self.titles))
         return np.stack([np.searchsorted(self.video, numbers, side) for side in ("left", "right")], axis=1)
 
 
 def frame_name(title: str, frame: int) -> str:
-    """The name under which a frame of a video is stored."""
+    """Returns the stored name of a frame of a video."""
     return f"{title}#{frame:06d}"
 
 
 def in_videos(source: Source, facts: Callable[[str], Mapping[str, str]] | None = None) -> VideoSource:
-    """The videos of a prepared source, from the names of its examples.
+    """Groups the examples of a prepared source into videos by their names.
 
-    facts: what is known of a video, from its title; of the same kinds for all. Raises InputError for an example whose
+    facts: returns facts of a video from its title, with the same keys for all. Raises InputError for an example whose
     name is not that of a frame.
     """
     names = identities(source)
     parsed = [] if names is None else [name.rpartition("#") for name in names]
     if names is None or not all(title and frame.isdigit() for title, _, frame in parsed):
-        raise InputError(f"{source.name}: its examples are no frames of videos (a frame is called <video>#<number>); "
-                         "choose a set of videos")
+        raise InputError(f"{source.name}: its examples are no frames of videos, called <video>#<number>; choose a "
+                         "set of videos")
     titles = sorted({title for title, _, _ in parsed})
     number = {title: place for place, title in enumerate(titles)}
     video = np.array([number[title] for title, _, _ in parsed], np.int32)
@@ -103,18 +94,12 @@ def in_videos(source: Source, facts: Callable[[str], Mapping[str, str]] | None =
                        {kind: tuple(one[kind] for one in known) for kind in (known[0] if known else ())})
 
 
-def videos_in_memory(source: VideoSource) -> VideoSource:
-    """The same videos, every frame decoded once and kept."""
-    examples = stacked([source[index] for index in range(len(source))])
-    return replace(source, source=ArraySource(examples, source.skeleton, source.name), order=np.arange(len(source)))
-
-
 def numbered(
     source: Source, lengths: Sequence[int], titles: Sequence[str], facts: Mapping[str, tuple[str, ...]] | None = None,
 ) -> VideoSource:
-    """A source whose examples are the frames of videos one after the other, with the length of each.
+    """Groups the examples of a source, the frames of one video after another, by the lengths of the videos.
 
-    facts: see `VideoSource`. Raises InputError for lengths or titles that do not belong to the source.
+    facts: see `VideoSource`. Raises InputError for lengths or titles that do not fit the source.
     """
     if sum(lengths) != len(source) or len(titles) != len(lengths):
         raise InputError(f"{source.name}: {len(source)} examples, but {len(lengths)} videos of {sum(lengths)} frames "
@@ -125,10 +110,10 @@ def numbered(
 
 
 def of_videos(source: VideoSource, numbers: Sequence[int] | np.ndarray, name: str | None = None) -> VideoSource:
-    """Some videos of a source, in the given order. Raises InputError for a number that there is not, or for none."""
+    """Returns some videos of a source, in the given order. Raises InputError for no video or an unknown one."""
     numbers = [int(number) for number in numbers]
     if not numbers or not all(0 <= number < len(source.titles) for number in numbers):
-        raise InputError(f"{source.name} has {len(source.titles)} videos; videos {numbers} are asked for")
+        raise InputError(f"{source.name} has {len(source.titles)} videos, not {numbers}; count from 0")
     rows = np.concatenate([np.arange(*source.bounds[number]) for number in numbers])
     video = np.repeat(np.arange(len(numbers), dtype=np.int32), [np.ptp(source.bounds[number]) for number in numbers])
     return VideoSource(
@@ -136,38 +121,33 @@ def of_videos(source: VideoSource, numbers: Sequence[int] | np.ndarray, name: st
         name or source.name, {kind: tuple(values[n] for n in numbers) for kind, values in source.facts.items()})
 
 
-def split_by_video(source: VideoSource, share: float, seed: int) -> tuple[VideoSource, VideoSource]:
-    """(the rest, a drawn `share` of the videos): no frame of one side has a neighbour on the other.
-
-    At least one video goes to each side. Raises InputError with fewer than two videos.
-    """
-    count = len(source.titles)
-    if count < 2:
-        raise InputError(f"{source.name}: {count} video cannot be split into two sides; give at least two videos")
-    drawn = np.random.default_rng(seed).permutation(count)
-    held_out = min(max(round(share * count), 1), count - 1)
-    return of_videos(source, np.sort(drawn[held_out:])), of_videos(source, np.sort(drawn[:held_out]))
-
-
 def read_videos(
     videos: Sequence[Video], transform: Transform, *, every: int = 1, on_bad_frame: str = "stop",
     mixed_sizes: bool = False, limit: float = 4e9, name: str = "videos",
 ) -> VideoSource:
-    """All frames of some videos, resized, decoded once and kept in memory, without labels.
+    """Reads videos into memory, transformed and without labels; `scale` is the longer side of a frame.
 
-    every: keeps frames 0, every, 2 every ...; their numbers stay those of the video. `scale` is the longer side of the
-    image. on_bad_frame: "stop" raises for frames that do not decode and for files that are cut off, "skip" leaves
-    them out and says how many. mixed_sizes: whether videos may differ in size. limit: bytes, of all frames.
-    Raises InputError for these, for frames of several sizes within one video, and where no frame is left.
+    Args:
+        videos: What to read.
+        transform: Makes a frame square.
+        every: Keeps frames 0, every, 2 every ...; their numbers stay those of the video.
+        on_bad_frame: "stop" raises for undecodable frames and truncated files, "skip" leaves frames out and reports how
+            many on stderr.
+        mixed_sizes: Whether videos may differ in size.
+        limit: Bytes of all frames.
+        name: Of the source.
+
+    Raises:
+        InputError: For these, for frames of several sizes within one video, and if no frame is left.
     """
     if on_bad_frame not in ("stop", "skip"):
-        raise InputError(f"on_bad_frame is {on_bad_frame!r}; choose stop or skip")
+        raise InputError(f"on_bad_frame: {on_bad_frame!r}; choose stop or skip")
     if every < 1:
-        raise InputError(f"{name}: every {every}th frame is asked for; give at least 1")
+        raise InputError(f"every: {every}; give at least 1")
     sizes = {video.size: video for video in videos}
     if len(sizes) > 1 and not mixed_sizes:
         listed = summarise([f"{video.name} {width}x{height}" for (width, height), video in sizes.items()])
-        raise InputError(f"{name}: videos of {len(sizes)} sizes ({listed}); say with --size to which all are brought")
+        raise InputError(f"{name}: videos of {len(sizes)} sizes ({listed}); choose their image_size, or leave some out")
     placed, frames, left_out = [], [], []
     for video in videos:
         images, numbers, bad = _read(video, transform, every)
@@ -179,7 +159,7 @@ def read_videos(
         if bad or video.cut_off:
             left_out.append(f"{video.name}: {len(bad)} do not decode, {video.cut_off} cut off")
         if not images:
-            raise InputError(f"{video.path}: no frame of this video can be decoded; leave it out")
+            raise InputError(f"{video.path}: no frame of this video decodes; leave it out")
         placed.append(images)
         frames.append(np.array(numbers, np.int32))
         total = sum(len(one) for one in placed) * images[0][0].nbytes

@@ -23,7 +23,7 @@ def test_a_table_of_images_and_frames(tmp_path):
     instances, found = boxes_of_video(boxes, "ants.mp4", range(6, 8))
     assert instances == ("left",)
     np.testing.assert_array_equal(found[1, 0], [1, 1, 2, 2])
-    with pytest.raises(InputError, match=r"no box of a frame of bees.mp4.*clips/ants.mp4"):
+    with pytest.raises(InputError, match=r"no box on the requested frames of bees.mp4.*clips/ants.mp4"):
         boxes_of_video(boxes, "bees.mp4", range(9))
 
 
@@ -48,13 +48,14 @@ def test_coco_boxes_without_crowds(tmp_path):
 
 @pytest.mark.parametrize(("name", "text", "message"), [
     ("b.csv", "image,x,y,w\n", "lacks h"),
-    ("b.csv", "x,y,w,h\n1,2,3,4\n", "of which image"),
-    ("b.csv", "video,x,y,w,h\nv,1,2,3,4\n", "none called frame"),
-    ("b.csv", "image,x,y,w,h\na.png,1,2,0,4\nb.png,1,2,zero,4\nc.png,1\n", "3 faults: row 2: .*positive; row 3.*row 4"),
-    ("b.csv", "image,instance,x,y,w,h\na,1,1,1,1,1\na,1,1,1,1,1\n", "row 3: a second box of instance '1'"),
+    ("b.csv", "x,y,w,h\n1,2,3,4\n", "which image a box belongs"),
+    ("b.csv", "video,x,y,w,h\nv,1,2,3,4\n", "lacks a column frame"),
+    ("b.csv", "image,x,y,w,h\na.png,1,2,0,4\nb.png,1,2,zero,4\nc.png,1\n",
+     "3 faults: b.csv line 4: 2 cells.*; line 2: .*positive.*; line 3, width: 'zero'"),
+    ("b.csv", "image,instance,x,y,w,h\na,1,1,1,1,1\na,1,1,1,1,1\n", "line 3: a second box of instance '1'"),
     ("b.csv", "image,x,y,w,h\n", "no box in it"),
     ("b.json", "[{}]", "does not name its images"),
-    ("b.json", "{", "no whole json"),
+    ("b.json", "{", "invalid json"),
     ("b.json", '{"images": [], "annotations": [{"image_id": 3, "bbox": [1, 2, 3, 4]}]}', "its image_id"),
 ])
 def test_what_is_wrong_is_said(tmp_path, name, text, message):

@@ -107,7 +107,7 @@ def test_nothing_is_overwritten_that_convert_did_not_write(alone, tmp_path):
     convert(source, "lp", out, tell=said.append)
     assert said[-1] == "read back: 4 frames, 3 instances and 5 points are equal"
     before = (out / "CollectedData.csv").read_bytes()
-    with pytest.raises(InputError, match="is not empty; give another folder, or --overwrite"):
+    with pytest.raises(InputError, match="is not empty; give another folder, or overwrite"):
         convert(source, "lp", out, tell=said.append)
     convert(source, "coco", out, overwrite=True, tell=said.append)
     assert not (out / "CollectedData.csv").exists()

@@ -76,7 +76,7 @@ def test_there_are_sixty():
     ("mouse", "**/*.csv", lambda text: text[:len(text) // 2], "columns where"),
     ("mouse", "**/*.csv", lambda text: text.replace(b"leftear", b"left ear"), "'left ear' is unknown"),
     ("mouse", "**/*.png", lambda _: b"", "img0000.png"),
-    ("people", "test_coco.json", lambda text: text[:-99], "no whole json"),
+    ("people", "test_coco.json", lambda text: text[:-99], "invalid json"),
     ("people", "test_coco.json", lambda text: text.replace(b'"height": 425', b'"height": 426', 1), "--rescale-labels"),
     ("people", "*.jpg", lambda text: text[:999], "000000000785.jpg"),
     ("robot", "videos/small_robot.mp4", lambda text: text[:len(text) // 2], "small_robot.mp4"),

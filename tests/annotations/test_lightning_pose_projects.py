@@ -5,7 +5,7 @@ from PIL import Image
 
 from kpjax.annotations import lightning_pose
 from kpjax.annotations.project import Frame, Instance, Project
-from kpjax.annotations.reading import read_project, recognise
+from kpjax.annotations.reading import format_of, read_project
 from kpjax.errors import InputError
 from kpjax.structures import Skeleton
 
@@ -30,7 +30,7 @@ def test_hidden_points_have_no_label(tmp_path):
     assert [(frame.session, frame.size) for frame in found.frames] == [
         ("day1", (30, 20)), ("day2", (30, 20)), ("day2", (30, 20))]
     assert [(one.frame, one.visible.tolist()) for one in found.instances] == [(0, [1, 1]), (1, [0, 1])]
-    assert "visible: 1 points are left out and 1 are hidden: without a label" in found.notes
+    assert "visible: 1 omitted and 1 hidden points have no label" in found.notes
 
 
 def test_boxes_have_their_height_first(tmp_path):
@@ -83,4 +83,4 @@ def test_a_table_of_a_deeplabcut_project_is_none_of_its(tmp_path):
     place = tmp_path / "labeled-data" / "v"
     place.mkdir(parents=True)
     (place / "CollectedData_A.csv").write_text("\n".join(TABLE))
-    assert recognise(tmp_path) == recognise(place / "CollectedData_A.csv") == "deeplabcut"
+    assert format_of(tmp_path).name == format_of(place / "CollectedData_A.csv").name == "deeplabcut"

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from kpjax.annotations import plain_csv
-from kpjax.annotations.reading import read_project, recognise
+from kpjax.annotations.reading import format_of, read_project
 from kpjax.errors import InputError
 from kpjax.images.video import write_video
 
@@ -33,7 +33,7 @@ LONG = ("image,instance,keypoint,x,y,visible,occluded,box_x,box_y,box_w,box_h,no
 
 
 def test_rows_are_points(table):
-    assert recognise(table(*LONG).parent) == "csv"
+    assert format_of(table(*LONG).parent).name == "csv"
     read = read_project(table(*LONG))
     assert read.skeleton.names == ("tail", "nose")  # as they appear
     assert [frame.name for frame in read.frames] == ["one.png", "below/two.png"]
@@ -83,13 +83,13 @@ def test_a_table_written_and_read_is_the_same(table, tmp_path):
 
 
 def test_frames_of_videos(tmp_path):
-    """A video is found where it is stored, or by the last parts of its path below --video-root."""
+    """A video is found where it is stored, or by the last parts of its path below video_root."""
     (tmp_path / "videos" / "monday").mkdir(parents=True)
     write_video(tmp_path / "videos" / "monday" / "a.mp4", [np.full((32, 48, 3), shade, np.uint8) for shade in range(3)])
     (tmp_path / "project").mkdir()
     path = tmp_path / "project" / "labels.csv"
     path.write_text("video,frame,keypoint,x,y\nD:\\old\\monday\\a.mp4,2,nose,1,2\n")
-    with pytest.raises(InputError, match=r"this video of 1 frames is missing; .*--video-root"):
+    with pytest.raises(InputError, match=r"this video of 1 frames is missing; .*video_root"):
         read_project(path)
     read = read_project(path, video_root=tmp_path / "videos")
     frame = read.frames[0]
@@ -103,7 +103,7 @@ def test_frames_of_videos(tmp_path):
 
 
 def test_predictions_are_no_labels(table):
-    with pytest.raises(InputError, match="score and status are those of predictions"):
+    with pytest.raises(InputError, match="score and status mark predictions"):
         read_project(table("image,keypoint,x,y,score,status", "one.png,nose,1,2,0.9,ok"))
 
 

@@ -139,8 +139,8 @@ def test_coco_results_have_no_nan_and_belong_to_images(video, of_images):
 
 def test_formats_are_checked_before_anything_runs(monkeypatch):
     assert check_formats(["coco", "coco"]) == ("csv", "coco")
-    with pytest.raises(InputError, match="'xls' is unknown; there are csv, dlc, slp, coco"):
+    with pytest.raises(InputError, match="formats: 'xls' is unknown; choose csv, dlc, slp, coco"):
         check_formats(["xls"])
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=re.escape('slp: needs sleap_io; pip install "kpjax[sleap]"')):
+    with pytest.raises(InputError, match=re.escape('slp needs sleap_io; pip install "kpjax[sleap]"')):
         check_formats(["slp"])

@@ -1,7 +1,7 @@
 """Paths of other machines, and keypoints that mirror each other."""
 import pytest
 
-from kpjax.annotations.names import common_place, derived_flip, forward, found_by_trailing_parts, mirrored_name
+from kpjax.annotations.names import common_folder, derived_flip, forward, found_by_trailing_parts, mirrored_name
 
 
 @pytest.mark.parametrize(("stored", "plain"), [
@@ -29,9 +29,9 @@ def test_images_lie_by_one_rule(tmp_path):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).touch()
     names = [("set", "a", "1.png"), ("set", "b", "1.png")]
-    assert common_place(names, [tmp_path / "none", tmp_path]) == (tmp_path, 1)
+    assert common_folder(names, [tmp_path / "none", tmp_path]) == (tmp_path, 1)
     # Without their folder the two would be one image.
-    assert common_place(names, [tmp_path / "a"]) == (tmp_path / "a", 0)
+    assert common_folder(names, [tmp_path / "a"]) == (tmp_path / "a", 0)
 
 
 @pytest.mark.parametrize(("name", "mirrored"), [

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from kpjax.annotations.reading import read_project, recognise
+from kpjax.annotations.reading import format_of, read_project
 from kpjax.errors import InputError
 
 # file: keypoints, edges, instances
@@ -56,11 +56,11 @@ def test_edges_that_count_from_zero_and_from_one(samples):
     person = read_project(samples / "coco/test_coco.json").skeleton
     assert (person.names[person.edges[0][0]], person.names[person.edges[0][1]]) == ("left_ankle", "left_knee")
     crowd = read_project(samples / "crowdpose")
-    assert "3 of 12 edges of the skeleton are dropped: they name no pair of the 14 keypoints" in crowd.notes
+    assert "3 of 12 edges of the skeleton are dropped: they join no two of the 14 keypoints" in crowd.notes
 
 
 @pytest.mark.parametrize(("name", "words"), [
-    ("coco/test_coco_det_AP_H_56.json", "a list, as results are"), ("mpii/test_mpii.json", "a list"),
+    ("coco/test_coco_det_AP_H_56.json", "a list, like results"), ("mpii/test_mpii.json", "a list"),
     ("coco/test_keypoint_partition_metric.json", "399 where 3 x 17 numbers belong"),
     ("coco", "3 annotation files"), ("README.md", "no annotation project")])
 def test_what_is_no_project_is_said_to_be_none(samples, name, words):
@@ -84,7 +84,7 @@ def test_tigers_without_their_images(published):
 def test_the_deeplabcut_mouse(published):
     root = published("deeplabcut_openfield/openfield-Pranav-2018-10-30")
     project = read_project(root)
-    assert recognise(root) == "deeplabcut"
+    assert format_of(root).name == "deeplabcut"
     assert project.skeleton.names == ("snout", "leftear", "rightear", "tailbase")
     with next(root.glob("labeled-data/*/*.csv")).open(newline="") as file:
         rows = list(csv.reader(file))[3:]

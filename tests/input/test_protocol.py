@@ -110,7 +110,7 @@ def with_images(*images):
 
 
 @pytest.mark.parametrize(("made", "fault"), [
-    (changed_step(1, keypoints=[*HANDS, "neck"]), "step 1: keypoints: neck is already of step 0; leave it out of one"),
+    (changed_step(1, keypoints=[*HANDS, "neck"]), "step 1: keypoints: neck is already in step 0; leave it out of one"),
     (changed_step(1, keypoints=["left_hand"], triples=[]), "step 1: keypoints: left_hand and right_hand are mirror "
      "images and must come in one step; move one, or set mirrored to false and train without mirroring"),
     (changed_step(1, keypoints=[*HANDS, "tail"]), "step 1: keypoints: figures has no keypoint 'tail'; it has head, "),
@@ -118,23 +118,23 @@ def with_images(*images):
     (changed_step(1, keypoints="neck"), 'step 1: keypoints is "neck"; write a list'),
     (changed_step(1, keypoints=[3]), "step 1: keypoints: 3 is no name; write keypoints by their names"),
     (changed_step(1, triples=[{"old": "left_hand", "new": ["right_hand"]}]),
-     "step 1: triples: the old keypoint 'left_hand' is new in this very step; name one of an earlier step"),
+     "step 1: triples: the old keypoint 'left_hand' is new in this step; name one of an earlier step"),
     (changed_step(1, triples=[{"old": "left_foot", "new": ["right_hand"]}]),
-     "step 1: triples: the old keypoint 'left_foot' is of no earlier step"),
+     "step 1: triples: the old keypoint 'left_foot' is in no earlier step"),
     (changed_step(1, triples=[{"old": "neck", "new": ["left_foot"]}]),
-     "step 1: triples: 'left_foot' is no new keypoint of step 1; choose from left_hand, right_hand"),
+     "step 1: triples: 'left_foot' is no new keypoint of step 1; choose left_hand, right_hand"),
     (changed_step(1, triples=[{"old": "neck", "new": []}]), "step 1: triples: new is []; name one or two keypoints"),
     (changed_step(1, triples=[{"new": ["left_hand"]}]), "step 1: triples: field old is missing"),
-    (with_images([0, 1], [2, 1], [3]), "step 1: images: number 1 is already of step 0; leave it out of one"),
-    (with_images(["image_00"], [], ["image_01"]), "step 1: images: there is none; give the step at least one"),
+    (with_images([0, 1], [2, 1], [3]), "step 1: images: number 1 is already in step 0; leave it out of one"),
+    (with_images(["image_00"], [], ["image_01"]), "step 1: images is empty; give the step at least one"),
     (with_images([0], [1], [20]), "step 2: images: 1 of 1 are not in figures/train: 20; take them out"),
     (with_images(["a.jpg", "b.jpg"], [1], [2]), "step 0: images: 2 of 2 are not in figures/train: a.jpg; b.jpg"),
-    (with_images([0], [1, "image_02"], [3]), "step 1: images: names and numbers are mixed"),
-    (changed_step(2, images=[1]), "step 2: images is there, though the protocol draws parts; remove one of them"),
+    (with_images([0], [1, "image_02"], [3]), "step 1: images: neither names nor numbers only"),
+    (changed_step(2, images=[1]), "step 2: images is present, but the protocol draws parts; remove one of them"),
     ({field: value for field, value in content().items() if field != "images"},
      "step 0: images is missing; list the images of every step, or give the protocol a field images with parts"),
-    (content(images={"parts": [4, 0, 6], "seed": 0}), "step 1: images: there is none; give the step at least one"),
-    (content(images={"parts": [14, 4, 6], "seed": 0}), "images: parts ask for 24 images, figures/train has 20"),
+    (content(images={"parts": [4, 0, 6], "seed": 0}), "step 1: images is empty; give the step at least one"),
+    (content(images={"parts": [14, 4, 6], "seed": 0}), "images: parts add up to 24 images, figures/train has 20"),
     (content(images={"parts": [0.5, 0.5, 0.5], "seed": 0}), "images: parts: the shares add up to 1.5"),
     (content(images={"parts": [0.5, 4, 6], "seed": 0}), "images: parts is [0.5, 4, 6]; write \"equal\", or for each "),
     (content(images={"parts": [4, 6], "seed": 0}), "images: parts is [4, 6]; write \"equal\", or for each of the 3"),
@@ -144,7 +144,7 @@ def with_images(*images):
     (content(distance="semantic"), "distance is 'semantic'; choose hops, euclid"),
     (content(mirrored="no"), "mirrored is 'no'; write true or false"),
     (content(steps=[]), "steps is []; list at least one step"),
-    (content(stages=[]), "field stages is unknown; there are name, dataset, "),
+    (content(stages=[]), "field stages is unknown; choose name, dataset, "),
     ({"name": "n", "steps": []}, "field dataset is missing"),
     ([1, 2], "[1, 2] where an object with name, "),
 ])
@@ -161,7 +161,7 @@ def test_files_that_cannot_be_read(tmp_path, source):
     with pytest.raises(InputError, match=r"none\.json: the protocol cannot be read: No such file"):
         resolve(tmp_path / "none.json", source)
     (tmp_path / "cut.json").write_text('{"name": ')
-    with pytest.raises(InputError, match=r"cut\.json: the protocol is no JSON"):
+    with pytest.raises(InputError, match=r"cut\.json: the protocol is invalid json"):
         resolve(tmp_path / "cut.json", source)
 
 
@@ -224,7 +224,7 @@ def test_low_shot_draws_from_every_step_but_the_base(protocol):
     for whole, five, two in zip(protocol.steps[1:], few.steps[1:], fewer.steps[1:], strict=True):
         assert set(two.images) < set(five.images) < set(whole.images)
         assert (five.keypoints, five.triples) == (whole.keypoints, whole.triples)
-    with pytest.raises(InputError, match="step 2: 7 images a step are asked for, but there are 6; ask for fewer"):
+    with pytest.raises(InputError, match="step 2: 7 images a step are asked for, but there are 6; give fewer"):
         low_shot(protocol, 7)
     with pytest.raises(InputError, match="ask for at least 1"):
         low_shot(protocol, 0)

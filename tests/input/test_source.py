@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from kpjax.input.check import check_source, visible_fraction
 from PIL import Image
 
 from kpjax.errors import InputError
@@ -54,7 +53,7 @@ def test_subset_renumbers_and_changes_the_digest():
     digests = {source.digest, part.digest, subset(source, [2, 7]).digest, without_labels(source).digest}
     assert len(digests) == 4
     assert random_source().digest == source.digest
-    with pytest.raises(InputError, match="asks for number 10"):
+    with pytest.raises(InputError, match="indices: 10 is outside toy"):
         subset(source, [10])
 
 
@@ -112,36 +111,6 @@ def test_records_with_a_box_are_placed_by_it():
     np.testing.assert_allclose(source[0].keypoints[0], [5.5, 5])  # the middle of the box is (4, 9.5)
     with pytest.raises(InputError, match=r"set/train, image_1\.jpg: box: .* prepare it again"):
         source[1]
-
-
-def test_truncated_images_stop_or_are_left_out_and_named(capsys):
-    records = [stored_record(number, 0.5 if number in (1, 3) else 1) for number in range(5)]
-    source = TfdsSource(records, SKELETON, Stretch(8), "set/train")
-    with pytest.raises(InputError, match=r"2 of 5 images cannot be read: .*image_1\.jpg.*image_3\.jpg.*skip"):
-        check_source(source)
-    usable = check_source(source, on_bad_image="skip")
-    assert len(usable) == 3
-    assert [int(usable[index].index) for index in range(3)] == [0, 1, 2]
-    assert "left out 2 of 5" in capsys.readouterr().err
-    with pytest.raises(InputError, match="choose stop or skip"):
-        check_source(source, on_bad_image="ignore")
-
-
-def test_a_set_without_any_visible_keypoint_is_refused():
-    with pytest.raises(InputError, match="no keypoint is visible in any of its 10 images"):
-        check_source(random_source(visible=0.0))
-    assert len(check_source(random_source(visible=0.0), labelled=False)) == 10
-    assert check_source(random_source()).name == "toy"
-    assert visible_fraction(random_source()) == 1
-
-
-def test_all_faults_of_a_set_are_listed_together():
-    source = random_source()
-    source.examples.keypoints[2, 0, 0] = np.inf
-    source.examples.keypoints[5, 1, 1] = np.nan
-    source.examples.visible[6, 1] = 0.5
-    with pytest.raises(InputError, match=r"3 faults: number 2.*number 5.*not finite.*number 6: a visibility"):
-        check_source(source)
 
 
 def test_joined_sources_keep_their_names_and_skeleton():

@@ -53,12 +53,12 @@ def test_the_digest_says_which_images_are_labelled():
 
 @pytest.mark.parametrize(("asked", "message"), [
     ({"count": 21}, "21 labelled images are asked for, but there are 20"),
-    ({"count": 0}, "0 labelled images are asked for; ask for at least 1"),
-    ({"share": 0.01}, r"0 labelled images \(0.01 of 20\) are asked for; ask for at least 1"),
+    ({"count": 0}, "0 labelled images are asked for, but there are 20; give 1 to 20"),
+    ({"share": 0.01}, r"0 labelled images \(0.01 of 20\) are asked for, but there are 20"),
     ({"share": 1.2}, "the labelled share is 1.2"),
-    ({"share": 1.0, "need_unlabelled": True}, "leave no unlabelled image of 20.*at most 19"),
-    ({}, "either as a share or as a count"),
-    ({"share": 0.5, "count": 4}, "either as a share or as a count"),
+    ({"share": 1.0, "need_unlabelled": True}, "leave no unlabelled image of 20; give 1 to 19"),
+    ({}, "give either a share or a count"),
+    ({"share": 0.5, "count": 4}, "give either a share or a count"),
 ])
 def test_impossible_draws_are_refused(asked, message):
     with pytest.raises(InputError, match=message) as refused:

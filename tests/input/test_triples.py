@@ -76,7 +76,7 @@ def test_random_triples_depend_on_the_seed_alone():
 
 
 def test_what_cannot_be_chosen():
-    for arguments, fault in (((("h",), ("a", "b")), "no line of the skeleton leads"), (((), ("a",)), "0 old and 1 new"),
+    for arguments, fault in (((("h",), ("a", "b")), "no edges of the skeleton"), (((), ("a",)), "0 old and 1 new"),
                              ((("a",), ()), "1 old and 0 new")):
         with pytest.raises(InputError, match=fault):
             automatic_triples(LIMBS, *arguments)
