@@ -129,40 +129,52 @@ def line_plot(curves: Sequence[Curve], *, title: str, logarithmic: bool = False,
         share = (math.log(value / low) / math.log(high / low) if logarithmic else (value - low) / (high - low))
         return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
 
-    parts = []
+    bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
+    parts = [_text("tick", right + 22, bottom + 17, "steps")]
     for value in (log_ticks if logarithmic else ticks)(low, high):
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 7}" y="{y(value) + 3.6:.1f}" text-anchor="end">'
-                     f"{number_text(value)}</text>")
-    parts.append(f'<text class="tick" x="{WIDTH - RIGHT + 22}" y="{HEIGHT - BOTTOM + 17}">steps</text>')
-    for step in ticks(first, last):
-        parts.append(f'<text class="tick" x="{x(step):.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">'
-                     f"{number_text(step)}</text>")
+        parts += [_line("grid", LEFT, right, y(value), y(value)),
+                  _text("tick", LEFT - 7, y(value) + 3.6, number_text(value), "end")]
+    parts += [_text("tick", x(step), bottom + 17, number_text(step), "middle") for step in ticks(first, last)]
     for curve, b in bands:
         if len(curve.seeds) > 1:
             edge = [*zip(b.steps, b.high, strict=True), *reversed([*zip(b.steps, b.low, strict=True)])]
-            parts.append(f'<path class="band line-{curve.colour % COLOURS}" d="{_path(edge, x, y)}Z"/>')
-    for curve, b in bands:
-        dashed = " dashed" if curve.colour >= COLOURS else ""
-        points = [*zip(b.steps, b.mean, strict=True)]
-        if len(points) == 1:
-            parts.append(f'<circle class="dot line-{curve.colour % COLOURS}" cx="{x(points[0][0]):.1f}" '
-                         f'cy="{y(points[0][1]):.1f}" r="3"/>')
-        parts.append(f'<path class="line line-{curve.colour % COLOURS}{dashed}" d="{_path(points, x, y)}"/>')
-    ends = _apart([y(b.mean[-1]) for _, b in bands], 13.5, TOP + 4, HEIGHT - BOTTOM)
-    right = WIDTH - RIGHT + 10
+            parts.append(f'<path class="band {_coloured(curve)}" d="{_path(edge, x, y)}Z"/>')
+    ends = _apart([y(b.mean[-1]) for _, b in bands], 13.5, TOP + 4, bottom)
     for (curve, b), height in zip(bands, ends, strict=True):
-        colour, end = curve.colour % COLOURS, f"{x(b.steps[-1]) + 2:.1f} {y(b.mean[-1]):.1f}"
-        parts.append(f'<path class="leader" d="M{end}L{right} {height:.1f}"/>')
-        parts.append(f'<circle class="dot line-{colour}" cx="{right + 3}" cy="{height:.1f}" r="3.2"/>')
-        label = escape(shortened(curve.label))
-        parts.append(f'<text class="name" x="{right + 10}" y="{height + 3.8:.1f}">{label}</text>')
-    return (f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img"><title>{escape(title)}</title>'
-            + "".join(parts) + "</svg>")
+        dashed = " dashed" if curve.colour >= COLOURS else ""
+        mean, end = _path(zip(b.steps, b.mean, strict=True), x, y), (x(b.steps[-1]), y(b.mean[-1]))
+        if len(b.steps) == 1:
+            parts.append(_circle(f"dot {_coloured(curve)}", *end, 3))
+        parts += [f'<path class="line {_coloured(curve)}{dashed}" d="{mean}"/>',
+                  f'<path class="leader" d="M{end[0] + 2:.1f} {end[1]:.1f}L{right + 10} {height:.1f}"/>',
+                  _circle(f"dot {_coloured(curve)}", right + 13, height, 3.2),
+                  _text("name", right + 20, height + 3.8, shortened(curve.label))]
+    return _svg("lines", WIDTH, HEIGHT, title, parts)
+
+
+def _coloured(one) -> str:
+    return f"line-{one.colour % COLOURS}"
+
+
+def _line(style: str, x1: float, x2: float, y1: float, y2: float) -> str:
+    return f'<line class="{style}" x1="{x1:.1f}" x2="{x2:.1f}" y1="{y1:.1f}" y2="{y2:.1f}"/>'
+
+
+def _circle(style: str, x: float, y: float, radius: float) -> str:
+    return f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="{radius}"/>'
+
+
+def _text(style: str, x: float, y: float, text: str, anchor: str = "start") -> str:
+    return f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def _path(points, x, y) -> str:
     return "M" + "L".join(f"{x(step):.1f} {y(value):.1f}" for step, value in points)
+
+
+def _svg(style: str, width: float, height: float, title: str, parts: Sequence[str]) -> str:
+    return (f'<svg class="{style}" viewBox="0 0 {width} {height}" role="img"><title>{escape(title)}</title>'
+            + "".join(parts) + "</svg>")
 
 
 def shortened(label: str, letters: int = 17) -> str:
@@ -232,25 +244,20 @@ def dot_plot(groups: Sequence[tuple[str, Sequence[Dots]]], *, title: str) -> str
     bottom = height - 24
     parts = []
     for value in ticks(low, high, 6):
-        parts.append(f'<line class="grid" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="8" y2="{bottom}"/>')
-        parts.append(f'<text class="tick" x="{x(value):.1f}" y="{bottom + 16}" text-anchor="middle">'
-                     f"{number_text(value)}</text>")
+        parts += [_line("grid", x(value), x(value), 8, bottom),
+                  _text("tick", x(value), bottom + 16, number_text(value), "middle")]
     y = 4
     for name, rows in groups:
-        parts.append(f'<text class="heading" x="0" y="{y + 17}">{escape(name)}</text>')
+        parts.append(_text("heading", 0, y + 17, name))
         y += 25
         for row in rows:
-            middle, colour = y + step / 2, row.colour % COLOURS
-            parts.append(f'<text class="name" x="{left - 12}" y="{middle + 4:.1f}" text-anchor="end">'
-                         f"{escape(shortened(row.label, 24))}</text>")
+            middle = y + step / 2
+            parts.append(_text("name", left - 12, middle + 4, shortened(row.label, 24), "end"))
             if row.paper is not None:
                 parts.append(f'<path class="diamond" d="M{x(row.paper) - 5:.1f} {middle:.1f}l5 -5l5 5l-5 5Z"/>')
-            for value in row.values:
-                parts.append(f'<circle class="ring line-{colour}" cx="{x(value):.1f}" cy="{middle:.1f}" r="4"/>')
+            parts += [_circle(f"ring {_coloured(row)}", x(value), middle, 4) for value in row.values]
             if row.values:
                 mean = x(math.fsum(row.values) / len(row.values))
-                parts.append(f'<line class="mean line-{colour}" x1="{mean:.1f}" x2="{mean:.1f}" '
-                             f'y1="{middle - 8:.1f}" y2="{middle + 8:.1f}"/>')
+                parts.append(_line(f"mean {_coloured(row)}", mean, mean, middle - 8, middle + 8))
             y += step
-    return (f'<svg class="dots" viewBox="0 0 {width} {height}" role="img"><title>{escape(title)}</title>'
-            + "".join(parts) + "</svg>")
+    return _svg("dots", width, height, title, parts)
