@@ -51,6 +51,7 @@ from kpjax.heatmaps import Codec, codec, decode_argmax, keypoint_cells
 from kpjax.images.transforms import Letterbox
 from kpjax.input.source import Source
 from kpjax.losses.adversarial import (
+    PseudoMaps,
     ground_false_by_area,
     ground_false_by_others,
     minimum_disparity,
@@ -60,7 +61,7 @@ from kpjax.losses.adversarial import (
 from kpjax.losses.heatmap import heatmap_kl, heatmap_mse
 from kpjax.methods.domain_adaptation.batch_statistics import adabn
 from kpjax.methods.domain_adaptation.feature_matching import dan, dann
-from kpjax.methods.domain_adaptation.regda import regda
+from kpjax.methods.domain_adaptation.regda import regda, regda_objective
 from kpjax.methods.domain_adaptation.two_regressors import dd, mcd
 from kpjax.methods.forward import imagenet_normalise
 from kpjax.methods.supervised_learning import supervised
@@ -155,30 +156,31 @@ def _disparity(parts: Parts) -> dict[str, Any]:
         seen = example.visible if config.target_weight == "labels" else jnp.ones_like(example.visible)
         return jnp.array([used], jnp.float32) * seen
 
-    return {"margin": config.margin, "trade_off": config.trade_off, "target_weights": weights,
+    return {"target_weights": weights,
             "coefficient": functools.partial(warm_start, high=config.coefficient, steps=config.coefficient_steps),
             "carried": ("backbone", "upsampling") + ("head",) * config.carry_head}
 
 
-def build_regda(parts: Parts, *, margin: float | None = None, kind: str | None = None, literal: bool = False,
-                shallow: bool = False) -> Method:
-    """RegDA, with another margin, another kind of ground-false map, the disparity literally maximised in step B, or an
-    adversary of one layer."""
+def build_regda(parts: Parts, *, kind: str = "", shallow: bool = False, **changes: Any) -> Method:
+    """RegDA, with another kind of ground-false map, an adversary of one layer, or changes of its objective."""
     config, settings = parts.config, _adaptation(parts) | _disparity(parts)
-    if margin is not None:
-        settings["margin"] = margin
-    if literal:
-        settings["disagree"] = lambda logits, maps, weights: -minimum_disparity(logits, maps, weights)
     if shallow:
         settings["adversary"] = HeatmapHead(len(parts.skeleton.names), 1, dtype=jnp.dtype(config.network.dtype))
-    settings["pseudo_maps"] = _pseudo_maps(config, kind or config.ground_false)
-    return regda(parts.two_heads, parts.skeleton, **settings)
+    return regda(parts.two_heads, parts.skeleton, pseudo_maps=_pseudo_maps(config, kind or config.ground_false),
+                 objective=regda_objective(**{"margin": config.margin, "trade_off": config.trade_off} | changes),
+                 **settings)
+
+
+def literally_maximised(logits: jax.Array, maps: PseudoMaps, weights: jax.Array) -> jax.Array:
+    """The disparity of the adversary with its sign turned round, in place of a ground-false map."""
+    return -minimum_disparity(logits, maps, weights)
 
 
 def build_dd(parts: Parts) -> Method:
     """Disparity discrepancy, which has no ground-false maps but the same ground-truth maps."""
-    return dd(parts.two_heads, parts.skeleton, pseudo_maps=_pseudo_maps(parts.config, parts.config.ground_false),
-              **_adaptation(parts), **_disparity(parts))
+    config = parts.config
+    return dd(parts.two_heads, parts.skeleton, pseudo_maps=_pseudo_maps(config, config.ground_false),
+              margin=config.margin, trade_off=config.trade_off, **_adaptation(parts), **_disparity(parts))
 
 
 def build_mcd(parts: Parts) -> Method:
@@ -241,7 +243,7 @@ VARIANTS: dict[str, Variant] = {
     "regda_adabn": Variant("ablation", "RegDA, then BatchNorm statistics of the target domain", "RegDA + AdaBN",
                            Recipe(lambda p: build_adabn(p, two_heads=True), "regda", "statistics")),
     "no_ground_false": Variant("ablation", "step B maximises the disparity literally",
-                               recipe=Recipe(lambda p: build_regda(p, literal=True))),
+                               recipe=Recipe(lambda p: build_regda(p, disagree=literally_maximised))),
     "area_ground_false": Variant("ablation", "ground-false map is an area, not the other keypoints",
                                  recipe=Recipe(lambda p: build_regda(p, kind="area"))),
     "uniform_target": Variant("ablation", "ground-false map is uniform",

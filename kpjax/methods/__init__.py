@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "dd": "domain_adaptation.two_regressors",
     "mcd": "domain_adaptation.two_regressors",
     "regda": "domain_adaptation.regda",
+    "regda_objective": "domain_adaptation.regda",
     # Semi-supervised learning
     "distilled_predict": "semi_supervised_learning.data_distillation",
     "pseudo_labels": "semi_supervised_learning.data_distillation",

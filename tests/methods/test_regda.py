@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny_parts import CODEC, MODEL, POINTS, batch, centred
+from tiny_parts import CODEC, MODEL, SKELETON, batch, centred
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.losses.adversarial import ground_false_by_others
-from kpjax.methods.domain_adaptation.regda import State, regda
+from kpjax.losses.objective import Term, without
+from kpjax.methods.domain_adaptation.regda import State, regda, regda_objective
 from kpjax.methods.forward import statistics_after_second_pass, train_pass
 from kpjax.models.normalization import BatchNorm
 
@@ -47,8 +48,9 @@ def build(**changes):
     settings = {
         "codec": CODEC, "optimizer": optax.chain(recorder(), optax.add_decayed_weights(DECAY), optax.trace(MOMENTUM)),
         "learning_rate": {"features": features_rate, "head": lambda step: RATE, "adversary": lambda step: RATE},
-        "augment": no_augmentation(), "normalise": centred, "margin": MARGIN, "coefficient": coefficient}
-    return regda(MODEL, POINTS, **settings | changes)
+        "augment": no_augmentation(), "normalise": centred, "coefficient": coefficient,
+        "objective": regda_objective(margin=MARGIN)}
+    return regda(MODEL, SKELETON, **settings | changes)
 
 
 def compiled(method):
@@ -335,3 +337,24 @@ def test_statistics_after_two_passes_in_closed_form():
     _, twice = train_pass(norm, variables["params"], once, values)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-7),
                  statistics_after_second_pass(before, once), twice)
+
+
+@pytest.mark.parametrize(("dropped", "unmoved"), [
+    (("target_false", "target_truth"), ()), (("source_disparity", "target_false", "target_truth"), ("adversary",))])
+def test_a_dropped_term_is_not_run(dropped, unmoved):
+    """Its step has no loss and no gradient, and a regressor that no term reads stays bit-identical."""
+    method = build(objective=without(regda_objective(margin=MARGIN), *dropped))
+    streams = {name: batch(name) for name in method.streams}
+    state = jax.jit(method.init)(jax.random.key(0), streams, {})
+    after, metrics = compiled(method)(state, streams, jax.random.key(1))
+    assert not {f"loss/{name}" for name in dropped} & set(metrics)
+    assert "gradient_norm/features_target" not in metrics
+    same = [np.array_equal(*leaves) for leaves in zip(
+        jax.tree.leaves(state.adversary), jax.tree.leaves(after.adversary), strict=True)]
+    assert all(same) if "adversary" in unmoved else not all(same)
+
+
+def test_a_term_of_no_step_is_refused():
+    objective = regda_objective() | {"equivariance": Term(1.0, lambda outputs, streams: 0.0, ("warped",))}
+    with pytest.raises(ValueError, match="term 'equivariance' reads warped"):
+        build(objective=objective)

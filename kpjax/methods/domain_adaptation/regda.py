@@ -30,6 +30,8 @@ from kpjax.losses.adversarial import (
     warm_start,
 )
 from kpjax.losses.heatmap import heatmap_kl
+from kpjax.losses.objective import Objective, Term, total
+from kpjax.losses.objective import views as views_read
 from kpjax.methods.forward import (
     Normalise,
     augmented,
@@ -55,6 +57,57 @@ class State(NamedTuple):
     frozen: Mapping[str, Any]  # empty
 
 
+class Supervision(NamedTuple):
+    """Reading of the source by f: of the view `source`."""
+
+    logits: jax.Array  # (B, h, w, K)
+    labels: jax.Array  # (B, h, w, K)
+    weights: jax.Array  # (B, K)
+
+
+class Disparity(NamedTuple):
+    """Reading of one domain by f': of the views `source_disparity`, `target_false` and `target_truth`."""
+
+    logits: jax.Array  # of f', (B, h, w, K)
+    maps: PseudoMaps  # of f
+    weights: jax.Array  # (B, K)
+
+
+SOURCE, SOURCE_DISPARITY = "source", "source_disparity"  # the views of step A
+TARGET_FALSE, TARGET_TRUTH = "target_false", "target_truth"  # the views of steps B and C
+
+
+def disparity_term(weight: float, loss: Callable[[jax.Array, PseudoMaps, jax.Array], jax.Array], view: str) -> Term:
+    """Builds a term that compares f' with f's maps. loss: `(logits of f', maps, weights)`; view: SOURCE_DISPARITY, or
+    a view of the target."""
+    return Term(weight, lambda outputs, streams: loss(*outputs[view]), (view,))
+
+
+def regda_objective(
+    *,
+    margin: float = 4.0,
+    trade_off: float = 1.0,
+    disagree: Callable[[jax.Array, PseudoMaps, jax.Array], jax.Array] = maximum_disparity,
+) -> Objective:
+    """Builds the objective: the labels, the agreement of f' with f on the source, and both games on the target.
+
+    Args:
+        margin: gamma.
+        trade_off: eta.
+        disagree: the loss of step B, `(logits of f', maps, weights)`.
+
+    Returns:
+        Terms `supervised` and `source_disparity` of step A, `target_false` of step B, `target_truth` of step C. The
+        step of a term is that of the view which it reads.
+    """
+    return {
+        "supervised": Term(1.0, lambda outputs, streams: heatmap_kl(*outputs[SOURCE]), (SOURCE,)),
+        "source_disparity": disparity_term(margin * trade_off, minimum_disparity, SOURCE_DISPARITY),
+        "target_false": disparity_term(trade_off, disagree, TARGET_FALSE),
+        "target_truth": disparity_term(trade_off, minimum_disparity, TARGET_TRUTH),
+    }
+
+
 def all_keypoints(example: Example) -> jax.Array:
     """Returns weight 1 for every target keypoint: no label is used (the authors' code reads visibility here)."""
     return jnp.ones(example.visible.shape, jnp.float32)
@@ -64,17 +117,15 @@ def regda(
     model: KeypointNetwork,
     skeleton: Skeleton,
     *,
+    objective: Objective,
     codec: Codec,
     optimizer: optax.GradientTransformation,
     learning_rate: Mapping[str, Schedule],
     augment: Augment | Mapping[str, Augment],
     normalise: Normalise,
     adversary: nn.Module | None = None,
-    margin: float = 4.0,
-    trade_off: float = 1.0,
     coefficient: Schedule = warm_start,
     pseudo_maps: Callable[[jax.Array], PseudoMaps] = ground_false_by_others,
-    disagree: Callable[[jax.Array, PseudoMaps, jax.Array], jax.Array] = maximum_disparity,
     target_weights: Callable[[Example], jax.Array] = all_keypoints,
     carried: tuple[str, ...] = FEATURES,
     share_target_pass: bool = True,
@@ -84,6 +135,7 @@ def regda(
     Args:
         model: features psi and head f are used separately.
         skeleton: the K keypoints.
+        objective: of `regda_objective`, or an ablation of it. A step without a term is not run.
         codec: encodes labels and decodes predictions.
         optimizer: without its learning rate. Features, head and adversary each have a state of their own. That of the
             features is stepped in A and in C, that of the adversary in A and in B, as in the authors' code.
@@ -91,11 +143,8 @@ def regda(
         augment: one for both streams, or one for each.
         normalise: images in [0, 1] -> the model's input.
         adversary: the head f'; by default one like the model's.
-        margin: gamma.
-        trade_off: eta.
         coefficient: lambda, a function of the step (float32).
         pseudo_maps: main logits (B, h, w, K) -> ground-truth and ground-false maps.
-        disagree: the loss of step B, `(adversary logits, maps, weights)`.
         target_weights: target example -> (B, K), the weights of a target image's keypoints.
         carried: parts of `start['variables']` to take over; the paper carries psi only and starts both heads fresh.
         share_target_pass: whether B and C, which see the same features of the target, share one pass. The running
@@ -103,7 +152,16 @@ def regda(
 
     Returns:
         The method. start: `variables` of the source pretraining, optional.
+
+    Raises:
+        ValueError: a term reads views of two steps, or a view that RegDA does not have.
     """
+    in_a, in_b, in_c = (_terms_of(objective, views) for views in (
+        {SOURCE, SOURCE_DISPARITY}, {TARGET_FALSE}, {TARGET_TRUTH}))
+    if wrong := sorted(set(objective) - {*in_a, *in_b, *in_c}):
+        raise ValueError(f"objective: term {wrong[0]!r} reads {', '.join(objective[wrong[0]].reads) or 'nothing'}; a "
+                         f"term reads {SOURCE} and {SOURCE_DISPARITY}, or {TARGET_FALSE}, or {TARGET_TRUTH}")
+    moved_in_a = ("features", "head") + ("adversary",) * (SOURCE_DISPARITY in views_read(in_a))
     head = model.head
     adversary_head = model.head if adversary is None else adversary
 
@@ -150,67 +208,73 @@ def regda(
         def fit_source(params):
             features, after = features_pass(params["features"], statistics, source)
             logits, head_after = train_pass(head, params["head"], head_statistics, features)
-            adversary_logits, adversary_after = train_pass(
-                adversary_head, params["adversary"], adversary_statistics, scale_gradient(features, scale))
-            supervised = heatmap_kl(logits, labels, label_weights)
-            disparity = minimum_disparity(adversary_logits, pseudo_maps(logits), label_weights)
-            value = supervised + margin * trade_off * disparity
-            return value, (supervised, disparity, after, head_after, adversary_after)
+            outputs, adversary_after = {SOURCE: Supervision(logits, labels, label_weights)}, adversary_statistics
+            if "adversary" in moved_in_a:
+                adversary_logits, adversary_after = train_pass(
+                    adversary_head, params["adversary"], adversary_statistics, scale_gradient(features, scale))
+                outputs[SOURCE_DISPARITY] = Disparity(adversary_logits, pseudo_maps(logits), label_weights)
+            value, parts = total(in_a, outputs, views)
+            return value, (parts, after, head_after, adversary_after)
 
-        (total, (supervised, source_disparity, statistics, head_statistics, adversary_statistics)), gradient = (
+        (value, (metrics, statistics, head_statistics, adversary_statistics)), gradient = (
             jax.value_and_grad(fit_source, has_aux=True)(params))
-        for group in ("features", "head", "adversary"):
+        metrics = {"loss/total": value, **metrics,
+                   **{f"gradient_norm/{group}": optax.tree.norm(gradient[group]) for group in moved_in_a}}
+        for group in moved_in_a:
             step_down(group, gradient[group])
 
+        if in_b or in_c:
+            def target_features(features_params):
+                return features_pass(features_params, statistics, target)
+
+            features, back_to_params, after = jax.vjp(target_features, params["features"], has_aux=True)
+            logits, head_after = train_pass(head, params["head"], head_statistics, features)
+            maps = pseudo_maps(logits)
+
         # Step B: target, adversary only.
-        def target_features(features_params):
-            return features_pass(features_params, statistics, target)
+        if in_b:
+            def leave_truth(adversary_params):
+                adversary_logits, adversary_after = train_pass(
+                    adversary_head, adversary_params, adversary_statistics, features)
+                false, parts = total(in_b, {TARGET_FALSE: Disparity(adversary_logits, maps, weights)}, views)
+                return false, (parts, adversary_after)
 
-        features, back_to_params, after = jax.vjp(target_features, params["features"], has_aux=True)
-        logits, head_after = train_pass(head, params["head"], head_statistics, features)
-        maps = pseudo_maps(logits)
-
-        def leave_truth(adversary_params):
-            adversary_logits, adversary_after = train_pass(
-                adversary_head, adversary_params, adversary_statistics, features)
-            return trade_off * disagree(adversary_logits, maps, weights), adversary_after
-
-        (false_loss, adversary_statistics), false_gradient = (
-            jax.value_and_grad(leave_truth, has_aux=True)(params["adversary"]))
-        step_down("adversary", false_gradient)
+            (_, (parts, adversary_statistics)), false_gradient = (
+                jax.value_and_grad(leave_truth, has_aux=True)(params["adversary"]))
+            step_down("adversary", false_gradient)
+            metrics |= parts | {"gradient_norm/adversary": optax.tree.norm(false_gradient)}
 
         # Step C: target, features only.
-        def return_to_truth(features):
-            adversary_logits, adversary_after = train_pass(
-                adversary_head, params["adversary"], adversary_statistics, scale_gradient(features, scale))
-            return trade_off * minimum_disparity(adversary_logits, maps, weights), adversary_after
+        if in_c:
+            def return_to_truth(features):
+                adversary_logits, adversary_after = train_pass(
+                    adversary_head, params["adversary"], adversary_statistics, scale_gradient(features, scale))
+                truth, parts = total(in_c, {TARGET_TRUTH: Disparity(adversary_logits, maps, weights)}, views)
+                return truth, (parts, adversary_after)
 
-        if share_target_pass:
-            statistics = statistics_after_second_pass(statistics, after)
-            head_statistics = statistics_after_second_pass(head_statistics, head_after)
-        else:
-            features, back_to_params, statistics = jax.vjp(
-                lambda p: features_pass(p, after, target), params["features"], has_aux=True)
-            _, head_statistics = train_pass(head, params["head"], head_after, features)
-        (truth_loss, adversary_statistics), features_gradient = (
-            jax.value_and_grad(return_to_truth, has_aux=True)(features))
-        (truth_gradient,) = back_to_params(features_gradient)
-        step_down("features", truth_gradient)
+            if share_target_pass:
+                statistics = statistics_after_second_pass(statistics, after)
+                head_statistics = statistics_after_second_pass(head_statistics, head_after)
+            else:
+                features, back_to_params, statistics = jax.vjp(
+                    lambda p: features_pass(p, after, target), params["features"], has_aux=True)
+                _, head_statistics = train_pass(head, params["head"], head_after, features)
+            (_, (parts, adversary_statistics)), features_gradient = (
+                jax.value_and_grad(return_to_truth, has_aux=True)(features))
+            (truth_gradient,) = back_to_params(features_gradient)
+            step_down("features", truth_gradient)
+            metrics |= parts | {"gradient_norm/features_target": optax.tree.norm(truth_gradient)}
+        elif in_b:
+            statistics, head_statistics = after, head_after
 
         head_part = {"head": head_statistics} if "head" in state.variables["batch_stats"] else {}
         variables = {"params": params["features"] | {"head": params["head"]}, "batch_stats": statistics | head_part}
         adversary_variables = {"params": params["adversary"], "batch_stats": adversary_statistics}
-        metrics = {
-            "loss/total": total,
-            "loss/supervised": supervised,
-            "loss/source_disparity": source_disparity,
-            "loss/target_false": false_loss,
-            "loss/target_truth": truth_loss,
-            "gradient_norm/features": optax.tree.norm(gradient["features"]),
-            "gradient_norm/head": optax.tree.norm(gradient["head"]),
-            "gradient_norm/adversary": optax.tree.norm(false_gradient),
-            "gradient_norm/features_target": optax.tree.norm(truth_gradient),
-        }
         return State(state.step + 1, variables, adversary_variables, optimizer_state, state.frozen), metrics
 
     return Method(init, update, heatmap_predict(model, codec, normalise), ("source", "target"), skeleton)
+
+
+def _terms_of(objective: Objective, views: set[str]) -> Objective:
+    """Returns the terms that read some of these views and no others."""
+    return {name: term for name, term in objective.items() if term.reads and set(term.reads) <= views}
