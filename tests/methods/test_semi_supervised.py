@@ -136,8 +136,8 @@ def by_hand(given, streams, key):
         masks = {"labelled": t, "labelled/warped": moved("labelled", t)}
         z = {name: (f[name][:, :, :, None] * masks.get(name, h[name])[..., None]).max((1, 2)) for name in order}
         dense = params["semantic"]["classifier"]["dense"]
-        log_scores = {name: jax.nn.log_softmax(z[name] @ dense["kernel"] + dense["bias"].reshape(1, 1, -1)) for name in z}
-        correct = {name: jnp.stack([log_scores[name][:, k, k] for k in range(KEYPOINTS)], 1) for name in log_scores}
+        logs = {name: jax.nn.log_softmax(z[name] @ dense["kernel"] + dense["bias"].reshape(1, 1, -1)) for name in z}
+        correct = {name: jnp.stack([logs[name][:, k, k] for k in range(KEYPOINTS)], 1) for name in logs}
         cells = size[0] * size[1]
         supervised = (v[:, None, None] * (h["labelled"] - t) ** 2).sum() / (BATCH * KEYPOINTS * cells)
         consistency = -((v * correct["labelled"]).sum() + correct["unlabelled"].sum()) / (v.sum() + BATCH * KEYPOINTS)
