@@ -1,6 +1,5 @@
-"""The protocol of choosing pictures to label: its rows by known values, its table, and two rows of two steps."""
+"""The protocol of choosing images to label: its variants by known values, its table, and two variants of two steps."""
 import json
-from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -10,9 +9,20 @@ import pytest
 
 from data.figures import TEN_POINTS
 from experiments import command_line, labelling_protocol
-from experiments.labelling_protocol.choosing import BAD, Seen, chosen_by, measures, picture_errors, usual_diagonal
-from experiments.labelling_protocol.config import PRESETS, VARIANTS
-from experiments.labelling_protocol.differences import differences, interval
+from experiments.configs import changed
+from experiments.labelling_protocol import (
+    BAD,
+    PRESETS,
+    SYSTEM,
+    VARIANTS,
+    Seen,
+    chosen_by,
+    differences,
+    image_errors,
+    interval,
+    measures,
+    usual_diagonal,
+)
 from kpjax.structures import Example, Method, Prediction
 from kpjax.training.evaluation import Gathered
 
@@ -31,7 +41,7 @@ def test_differences_are_taken_seed_by_seed():
 
 @pytest.fixture(scope="module")
 def seen():
-    """Eight grey pictures, each brighter than the one before, with errors of 0, 1, ... px and falling scores."""
+    """Eight grey images, each brighter than the one before, with errors of 0, 1, ... px and falling scores."""
     shape = np.array([[10, 10], [16, 18]], np.float32)
     images = np.stack([np.full((32, 32, 3), 30 * number, np.uint8) for number in range(8)])
     true = np.tile(shape, (8, 1, 1))
@@ -48,10 +58,10 @@ def seen():
 
 def test_errors_and_the_usual_diagonal(seen):
     assert seen.diagonal == 10.0
-    np.testing.assert_allclose(picture_errors(seen.found), [0, 1, 2, 3, 4, 5, 6, np.nan], rtol=1e-6)
+    np.testing.assert_allclose(image_errors(seen.found), [0, 1, 2, 3, 4, 5, 6, np.nan], rtol=1e-6)
 
 
-def test_rows_choose_by_their_criterion(seen):
+def test_variants_choose_by_their_criterion(seen):
     assert chosen_by("score", seen, 3, 0)[0].tolist() == [7, 6, 5]
     assert chosen_by("oracle", seen, 3, 0)[0].tolist() == [6, 5, 4]
     assert chosen_by("disagreement", seen, 2, 0)[0].tolist() == [7, 6]
@@ -81,7 +91,7 @@ class State(NamedTuple):
 
 
 def brightness_regression(points):
-    """A method that compiles in no time: a point's position is a constant and a slope in the picture's brightness."""
+    """A method that compiles in no time: a point's position is a constant and a slope in the image's brightness."""
     def place(params, images):
         grey = images.astype(jnp.float32).mean((1, 2, 3)) / 255
         return params["constant"][None] + grey[:, None, None] * params["slope"][None]
@@ -104,16 +114,15 @@ def brightness_regression(points):
     return Method(init, update, predict, ("labelled",), points)
 
 
-def test_rows_of_one_seed_differ_in_what_they_chose(tmp_path, monkeypatch, capsys):
+def test_variants_of_one_seed_differ_in_what_they_chose(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command_line, "use_compile_cache", lambda: None)  # the tests have a cache of their own
     method = brightness_regression(TEN_POINTS)
     monkeypatch.setattr(labelling_protocol, "build", lambda config, points: method)
-    tiny = replace(PRESETS["demo"], image_size=32, batch_size=8, training_examples=24, test_examples=8, first_labels=6,
+    tiny = changed(PRESETS["demo"], image_size=32, batch_size=8, training_examples=24, test_examples=8, first_labels=6,
                    more_labels=5)
-    monkeypatch.setattr(labelling_protocol, "EXPERIMENT",
-                        labelling_protocol.EXPERIMENT._replace(presets={"demo": tiny}))
+    system = SYSTEM._replace(presets={"demo": tiny})
     arguments = ["demo", "--steps", "2", "--workdir", str(tmp_path), "--variants", "random", "equivariance_diverse"]
-    table = labelling_protocol.main(arguments)
+    table = labelling_protocol.main(arguments, system)
     assert "| equivariance_diverse | " in table.read_text()
     folder = tmp_path / "labelling_protocol" / "demo"
     configs = [json.loads((folder / name / "seed-0" / "config.json").read_text())
@@ -125,10 +134,10 @@ def test_rows_of_one_seed_differ_in_what_they_chose(tmp_path, monkeypatch, capsy
     found = json.loads((folder / "equivariance_diverse" / "seed-0" / "results.json").read_text())["metrics"]
     assert {"test/error", "test/pck", "hidden/spearman", "chosen/bad_share"} <= set(found)
     capsys.readouterr()
-    labelling_protocol.main(arguments)
+    labelling_protocol.main(arguments, system)
     assert capsys.readouterr().out.count("finished before") == 2
 
 
-def test_every_criterion_has_two_rows():
+def test_every_criterion_has_two_variants():
     criteria = [name for name, variant in VARIANTS.items() if variant.kind == "ablation"]
     assert [f"{name}_diverse" in VARIANTS for name in criteria] == [True] * 4
