@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     counts = ", ".join(f"{split.num_examples} in {name}" for name, split in builder.info.splits.items())
     print(f"{options.name}: {counts}; prepared in {builder.data_dir}")
     if builder.skipped:
-        print(f"skipped {len(builder.skipped)} images that cannot be read: {summarise(builder.skipped)}")
+        print(f"skipped {len(builder.skipped)} unreadable: {summarise(builder.skipped)}")
     return 0
 
 

@@ -39,7 +39,7 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
                 faults.append(f"{path}: {name} has no row in {LANDMARKS}; download lists of one release")
             subset[name] = split
     if rows and (unnamed := sorted(_images(images) - rows.keys())):
-        faults.append(f"Img/{images.name} has {len(unnamed)} images without a row in {LANDMARKS} "
+        faults.append(f"{LANDMARKS}: no row for {len(unnamed)} of the images in Img/{images.name} "
                       f"({summarise(unnamed)}); download lists of the same release")
     faces: dict[str, list[Annotation]] = {split: [] for split in (*PARTS.values(), *MAFL)}
     for name, points in rows.items():

@@ -39,7 +39,16 @@ def all_faults(read: Read, folder: Path) -> list[str]:
 
 
 def read_whole(read: Read, folder: Path, name: str) -> Splits:
-    """Returns the splits that `read` finds. Raises InputError if the annotation files have any fault."""
+    """Reads a dataset completely.
+
+    Args:
+        read: Its reader.
+        folder: The downloaded folder.
+        name: The dataset's name, for the message.
+
+    Raises:
+        InputError: The annotation files have any fault.
+    """
     faults: list[str] = []
     splits = read(folder, faults)
     if faults:
@@ -72,7 +81,7 @@ def _image_faults(annotations: Sequence[Annotation], folder: Path) -> list[str]:
             if beyond.max() > FAR_OUTSIDE * max(size):
                 farthest = int(beyond.argmax())
                 x, y = one.keypoints[farthest]
-                faults.append(f"{path} is {size[0]}x{size[1]}, but keypoint {farthest} lies at ({x:g}, {y:g}); it was "
+                faults.append(f"{path} is {size[0]}x{size[1]}, but keypoint {farthest} is at ({x:g}, {y:g}); it was "
                               "annotated at another size, restore the original")
                 break
     return faults
@@ -151,7 +160,16 @@ def read_pickle(path: Path, faults: list[str]) -> Any:
 
 
 def exists(path: Path, faults: list[str], name: str | None = None) -> bool:
-    """Returns whether a file exists; adds a fault under `name` (default: the file's own name) if not."""
+    """Checks for a file.
+
+    Args:
+        path: The file.
+        faults: Receives a fault if it does not exist.
+        name: Its name in the message, by default that of `path`.
+
+    Returns:
+        Whether it exists.
+    """
     if not path.is_file():
         faults.append(f"{name or path.name} is missing, expected at {path}")
         return False
@@ -159,7 +177,16 @@ def exists(path: Path, faults: list[str], name: str | None = None) -> bool:
 
 
 def first_of(folder: Path, subfolders: Sequence[str], name: str) -> Path:
-    """Returns the path of `name` in the first subfolder that has it, or in the first one if none does."""
+    """Finds a file or folder that may be in one of several subfolders.
+
+    Args:
+        folder: The downloaded folder.
+        subfolders: Where to look, in this order; "" is the folder itself.
+        name: The name to look for.
+
+    Returns:
+        Its path in the first subfolder that has it, or in the first one if none does.
+    """
     paths = [folder / subfolder / name for subfolder in subfolders]
     return next((path for path in paths if path.exists()), paths[0])
 
@@ -221,7 +248,16 @@ def numbers(value: Any, shape: tuple[int, ...], where: str, faults: list[str]) -
 
 
 def number(cell: str, where: str, faults: list[str]) -> float:
-    """Converts a table cell to a finite number, NaN (and a fault) if it is anything else."""
+    """Converts a table cell to a finite number.
+
+    Args:
+        cell: Its text.
+        where: File, line and column, for messages.
+        faults: Receives a fault if it is anything else.
+
+    Returns:
+        The number, NaN if there is a fault.
+    """
     try:
         value = float(cell)
     except ValueError:

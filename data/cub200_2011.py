@@ -44,6 +44,7 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
     splits = dict(_splits(tables["image_class_labels.txt"], faults))
     boxes = dict(_boxes(tables["bounding_boxes.txt"], faults))
     parts = _parts(tables["parts/part_locs.txt"], faults)
+    images = root / "images"
     for where, (identity, path) in tables["images.txt"]:
         absent = [name for name, known in (("image_class_labels.txt", splits), ("bounding_boxes.txt", boxes),
                                            ("parts/part_locs.txt", parts)) if identity not in known]
@@ -55,7 +56,7 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
         elif boxes[identity] is not None and splits[identity] is not None:
             points, visible = parts[identity][:, :2] - 1, parts[identity][:, 2] == 1
             birds[splits[identity]].append(Annotation(
-                str(Path(path).with_suffix("")), root / "images" / path, points, visible, box=boxes[identity],
+                path.rpartition(".")[0], images / path, points, visible, box=boxes[identity],
                 scale=float(boxes[identity][2:].max())))
     return birds
 

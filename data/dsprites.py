@@ -47,7 +47,16 @@ def noisy(mask: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 
 def scream(mask: np.ndarray, patch: np.ndarray, tint: np.ndarray) -> np.ndarray:
-    """Renders a sprite that inverts its background: a patch (H, W, 3) of a painting, mixed with a tint (3,)."""
+    """Renders a sprite that inverts its background.
+
+    Args:
+        mask: (H, W) bool.
+        patch: (H, W, 3) in [0, 1], of a painting.
+        tint: (3,) in [0, 1], mixed with the patch.
+
+    Returns:
+        (H, W, 3) in [0, 1].
+    """
     behind = (patch + tint) / 2
     return np.where(mask[..., None], 1 - behind, behind)
 

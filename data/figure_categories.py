@@ -115,7 +115,17 @@ class Pen:
 
 
 def ellipse(centre: np.ndarray, radii: tuple[float, float], degrees: float = 0.0, *, corners: int = 28) -> np.ndarray:
-    """Returns an ellipse (corners, 2), its first radius rotated by `degrees` from the x axis towards y."""
+    """Returns an ellipse as a polygon.
+
+    Args:
+        centre: (2,).
+        radii: Its two radii.
+        degrees: Rotation of the first radius from the x axis towards y.
+        corners: Number of corners.
+
+    Returns:
+        (corners, 2).
+    """
     around, turn = 2 * np.pi * np.arange(corners) / corners, np.deg2rad(degrees)
     across, down = radii[0] * np.cos(around), radii[1] * np.sin(around)
     turned = np.stack([across * np.cos(turn) - down * np.sin(turn), across * np.sin(turn) + down * np.cos(turn)], -1)

@@ -22,7 +22,16 @@ ROLL = 22.0  # degrees to either side
 
 
 def render_face(pose: np.random.Generator, look: np.random.Generator, side: int) -> Rendered:
-    """Renders a face 0.55 to 0.75 of the image's side high, all points inside."""
+    """Renders a face 0.55 to 0.75 of the image's side high, all points inside.
+
+    Args:
+        pose: Draws pose and shape.
+        look: Draws the colours.
+        side: Side of the finished image, px.
+
+    Returns:
+        The face alone at FINER times the size, and its points (10, 2) px of the finished image.
+    """
     height = side * pose.uniform(0.55, 0.75)
     roll = math.radians(ROLL) * pose.uniform(-1, 1)
     middle = side * pose.uniform(0.44, 0.56, 2) - 0.5

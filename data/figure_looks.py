@@ -103,7 +103,16 @@ def _smooth(generator: np.random.Generator, points: int, side: int) -> np.ndarra
 
 
 def background(domain: Domain, generator: np.random.Generator, side: int) -> np.ndarray:
-    """Renders a background: (side, side, 3) in [0, background_amplitude]."""
+    """Renders the background of a domain.
+
+    Args:
+        domain: The domain.
+        generator: Draws the background.
+        side: Its side, px.
+
+    Returns:
+        (side, side, 3) in [0, background_amplitude].
+    """
     if domain.background == "plain":
         return np.full((side, side, 3), domain.background_amplitude * generator.random())
     if domain.background == "smooth":
@@ -206,7 +215,13 @@ def render_body(points: np.ndarray, colours: np.ndarray, outline: float, side: i
 
 
 def cover(body: Image.Image, points: np.ndarray, radius: float) -> None:
-    """Removes discs from a rendered body, so that the background shows in place of joints."""
+    """Removes discs from a rendered body, so that the background shows in place of joints.
+
+    Args:
+        body: The body as `render_body` returns it; it is changed in place.
+        points: (N, 2) px of the finished image.
+        radius: Of the discs, px of the finished image.
+    """
     pen = ImageDraw.Draw(body)
     reach = radius * FINER
     for x, y in (np.asarray(points) * FINER + (FINER - 1) / 2).tolist():
@@ -214,7 +229,17 @@ def cover(body: Image.Image, points: np.ndarray, radius: float) -> None:
 
 
 def finish(body: Image.Image, behind: np.ndarray, noise: float, generator: np.random.Generator) -> np.ndarray:
-    """Averages the body down, lays it over its background and adds noise: (side, side, 3) uint8."""
+    """Averages a body down to its final size, lays it over a background and adds noise.
+
+    Args:
+        body: The body as `render_body` returns it.
+        behind: (side, side, 3) in [0, 1].
+        noise: Standard deviation of each pixel, as a fraction of white.
+        generator: Draws the noise.
+
+    Returns:
+        (side, side, 3) uint8.
+    """
     averaged = np.asarray(body.reduce(FINER), np.float32) / np.float32(255)
     image = averaged[..., :3] + behind.astype(np.float32) * (1 - averaged[..., 3:])
     if noise > 0:

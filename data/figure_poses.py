@@ -123,9 +123,15 @@ def joints(pose: np.ndarray, side: int, *, together: bool = False) -> np.ndarray
 
 
 def motion(generator: np.random.Generator, frames: int, *, frames_per_pose: float = 8.0) -> np.ndarray:
-    """Draws the poses of a video, (frames, NUMBERS) in [0, 1]: smooth cubic paths through random poses.
+    """Draws the poses of a video: smooth cubic paths through random poses.
 
-    frames_per_pose: Frames from one random pose to the next.
+    Args:
+        generator: Draws the random poses.
+        frames: Number of frames.
+        frames_per_pose: Frames from one random pose to the next.
+
+    Returns:
+        (frames, NUMBERS) in [0, 1].
     """
     time = np.arange(frames) / frames_per_pose
     keys = generator.random((int(time[-1]) + 4, NUMBERS))

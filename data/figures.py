@@ -18,7 +18,14 @@ __all__ = ["ALL_JOINTS", "DATASET", "DOMAINS", "SOURCE", "TEN_POINTS", "Domain",
 
 
 def generator_of(seed: int, domain: Domain, index: int, purpose: str) -> np.random.Generator:
-    """Returns a counter-based generator with a stream of its own for every (seed, domain, index, purpose)."""
+    """Returns a counter-based generator, with an independent stream for every combination of arguments.
+
+    Args:
+        seed: Selects the endless set.
+        domain: The domain, by its name.
+        index: Number of the figure or video.
+        purpose: What is drawn, such as "pose" or "look".
+    """
     key = np.array([seed, crc32(domain.name.encode())], np.uint64)
     counter = np.array([0, 0, index, crc32(purpose.encode())], np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))

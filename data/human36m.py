@@ -27,9 +27,17 @@ FRAME_FIELDS = ("file_name", "action_idx", "subaction_idx", "frame_idx", "cam_id
 
 
 def read(folder: Path, faults: list[str], draws: int = DRAWS) -> dict[str, list[Annotation]]:
-    """Reads all frames of five training subjects, and draws test frames of two others, with replacement, as in RegDA.
+    """Reads all frames of five training subjects, and draws test frames of two others as in RegDA.
 
-    A frame drawn twice occurs twice; its name ends in the number of the draw.
+    Test frames are drawn with replacement; their names end in the number of the draw.
+
+    Args:
+        folder: The downloaded folder.
+        faults: Receives every fault.
+        draws: Number of test frames.
+
+    Returns:
+        The annotations of "train" and "test".
     """
     train = [frame for subject in TRAIN for frame in _subject(folder, subject, faults)]
     others = [frame for subject in TEST for frame in _subject(folder, subject, faults)]
@@ -99,7 +107,18 @@ def body_of(joints: np.ndarray) -> np.ndarray:
 
 
 def project(points: np.ndarray, rotation, translation, focal, centre) -> np.ndarray:
-    """Projects world points (K, 3), in millimetres, to (K, 2) pixels of a camera without distortion."""
+    """Projects points with a camera without distortion.
+
+    Args:
+        points: (K, 3) world coordinates, mm.
+        rotation: (3, 3), world to camera.
+        translation: (3,), mm.
+        focal: (2,) focal lengths, px.
+        centre: (2,) principal point, px.
+
+    Returns:
+        (K, 2) px.
+    """
     seen = points @ rotation.T + translation
     return focal * seen[:, :2] / seen[:, 2:] + centre
 

@@ -47,7 +47,16 @@ IMAGE_NAME = re.compile(r"(s_\d\d_act_\d\d_subact_\d\d_ca_\d\d)_(\d{6})\.jpg")
 
 
 def read(folder: Path, faults: list[str], stride: int = STRIDE) -> dict[str, list[Annotation]]:
-    """Reads the frames of both splits from either layout; subjects 9 and 11 are for testing."""
+    """Reads the frames of both splits from either layout; subjects 9 and 11 are for testing.
+
+    Args:
+        folder: The downloaded folder.
+        faults: Receives every fault.
+        stride: Reads every so many frames.
+
+    Returns:
+        The annotations of each split.
+    """
     if any((folder / file).exists() for file in PARTS.values()):
         return {part: _toolbox(folder, folder / file, faults, stride) for part, file in PARTS.items()}
     splits = {part: [frame for subject in subjects for frame in _simplified(folder, subject, faults, stride)]

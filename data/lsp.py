@@ -22,7 +22,16 @@ HALF = 1000
 
 
 def read(folder: Path, faults: list[str], half: int = HALF) -> dict[str, list[Annotation]]:
-    """Reads all people, for train and test, and both halves. Flag 1 means hidden; in LSP Extended it means visible."""
+    """Reads all people, for train and test, and both halves. Flag 1 means hidden; in LSP Extended it means visible.
+
+    Args:
+        folder: The downloaded folder.
+        faults: Receives every fault.
+        half: Number of people in first_half.
+
+    Returns:
+        The annotations of each split.
+    """
     nobody = {"train": [], "test": [], "first_half": [], "second_half": []}
     joints = read_joints(folder / "joints.mat", faults)
     if joints is None:

@@ -19,7 +19,16 @@ TRAINING = 2000
 
 
 def read(folder: Path, faults: list[str], training: int = TRAINING) -> dict[str, list[Annotation]]:
-    """Reads the people up to the last image found: the first `training` columns train, the others test."""
+    """Reads the people up to the last image found: the first `training` columns train, the others test.
+
+    Args:
+        folder: The downloaded folder.
+        faults: Receives every fault.
+        training: Number of training images.
+
+    Returns:
+        The annotations of each split.
+    """
     nobody = {"train": [], "test": []}
     joints = read_joints(folder / "joints.mat", faults)
     if joints is None:

@@ -1,7 +1,7 @@
 """Readers of motion capture in the Acclaim format, skeletons (ASF) and motions (AMC), and forward kinematics.
 
 Rotations follow the CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu). A bone's angles rotate it in its own
-frame, L = C M C^-1, where C is its axis and M its angles, the first listed rotation applied first. Transforms
+frame, L = C M C^-1, where C is its axis and M its angles. The first listed rotation is applied first. Transforms
 accumulate from parent to child.
 """
 import math

@@ -1,7 +1,7 @@
 """Synthetic videos of an arm that pushes three toys on a table, seen from above, with joints and toys labelled.
 
 They stand in for the unpublished second dataset of Keypoint Pyramids (Qian et al. 2022): an arm with five joints and
-three plush toys, 450 videos of 30 frames, in which the gripper moves by up to a tenth of the table per frame. Video n
+three plush toys, in 450 videos of 30 frames. There the gripper moves by up to a tenth of the table per frame. Video n
 depends on the seed and n alone.
 """
 import math

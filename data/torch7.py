@@ -1,9 +1,9 @@
 """A reader of tensors in Torch7 files, the Lua serialisation used by LS3D-W. Little-endian, 64-bit.
 
-An object starts with its kind (int32). An instance of one of Torch's classes continues with its number (int32), the
-version and the name of its class, each a length (int32) and that many bytes. A tensor continues with its number of
-dimensions (int32), sizes, strides, and the index of its first number in the storage, from 1 (all int64). The storage
-follows as an object of its own: a length (int64) and numbers.
+An object starts with its kind (int32). An instance of one of Torch's classes continues with its number (int32) and the
+version and name of its class. Each of these strings is a length (int32) and that many bytes. A tensor continues with
+its number of dimensions (int32), sizes, strides, and the index of its first number in the storage, from 1 (all int64).
+The storage follows as an object of its own: a length (int64) and numbers.
 """
 import struct
 from pathlib import Path

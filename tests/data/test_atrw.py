@@ -10,7 +10,7 @@ CATEGORY = {"id": 1, "name": "tiger", "keypoints": list(TIGER.names), "skeleton"
 
 
 def content(numbers, name="filename", labelled=True):
-    """A file as published: the boxes are the images, and flags are 0, with zeros, or 2."""
+    """Returns a file as published: boxes are whole images, and flags are 2, or 0 with zero coordinates."""
     images, annotations = [], []
     for number in numbers:
         rng = np.random.default_rng(number)

@@ -51,7 +51,7 @@ def toys(tmp_path, monkeypatch):
 
 
 def run(capsys, *arguments):
-    """(exit code, standard output, standard error) of one command."""
+    """Returns (exit code, standard output, standard error) of one command."""
     code = command.main([str(argument) for argument in arguments])
     return (code, *capsys.readouterr())
 

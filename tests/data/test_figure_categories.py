@@ -44,14 +44,14 @@ def test_backgrounds_change_neither_object_nor_points(category):
 
 
 def test_points_are_inside_and_on_the_object(category):
-    rendered = bare(category, 60)
+    rendered = bare(category, 30)
     points = rendered.examples.keypoints
-    assert points.shape == (60, 10, 2)
+    assert points.shape == (30, 10, 2)
     assert points.min() > 0
     assert points.max() < 63
     assert rendered.examples.visible.all()
     cells = np.rint(points).astype(int)
-    on_object = rendered.examples.image[np.arange(60)[:, None], cells[..., 1], cells[..., 0]].max(-1) > 10
+    on_object = rendered.examples.image[np.arange(30)[:, None], cells[..., 1], cells[..., 0]].max(-1) > 10
     assert on_object.mean() > 0.95  # a few lie on an outline whose pixel they share
     ends = [category.skeleton.index(name) for name in category.ends]
     lengths = np.linalg.norm(points[:, ends[0]] - points[:, ends[1]], axis=-1)
@@ -62,7 +62,7 @@ def test_points_are_inside_and_on_the_object(category):
 
 
 def test_sides_of_a_face_and_ends_of_an_animal():
-    face, animal = (bare(category, 80).examples.keypoints for category in (FACES, FOUR_LEGGED))
+    face, animal = (bare(category, 40, side=32).examples.keypoints for category in (FACES, FOUR_LEGGED))
     at = {name: face[:, k] for k, name in enumerate(FACES.skeleton.names)}
     for name in ("eye", "mouth", "temple", "jaw"):
         assert (at[f"left_{name}"][:, 0] < at[f"right_{name}"][:, 0]).all()
@@ -73,7 +73,7 @@ def test_sides_of_a_face_and_ends_of_an_animal():
     assert (at["near_front_paw"][:, 1] > at["shoulder"][:, 1]).all()
     for category, points in ((FACES, face), (FOUR_LEGGED, animal)):
         spread = np.linalg.norm(points - points.mean(0), axis=-1).mean(0)
-        assert spread.min() > 2, category.name  # no point rests, or a constant would predict it
+        assert spread.min() > 1, category.name  # no point stays in place, where a constant would predict it
 
 
 def test_backgrounds_differ_from_each_other_and_keep_to_their_amplitude():

@@ -25,7 +25,7 @@ WRIST = SEVENTEEN.index("left_wrist")
 
 
 def person(seed):
-    """(17, 2) px of an image, whole numbers, and the box (left, upper, right, lower) of the toolbox."""
+    """Returns (17, 2) whole px, and the box (left, upper, right, lower) of the toolbox."""
     joints = np.random.default_rng(seed).integers(200, 400, (17, 2)).astype(np.float64)
     return joints, np.array([180.0, 190, 420, 430]) + seed
 

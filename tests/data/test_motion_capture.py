@@ -31,7 +31,7 @@ BONE = """  begin
 
 
 def skeleton(path, bones, hierarchy):
-    """bones: (name, direction, length, axis, degrees of freedom or "")."""
+    """Writes an ASF file. bones: (name, direction, length, axis, degrees of freedom or "")."""
     described = [BONE.format(id=number, name=name, direction=direction, length=length, axis=axis,
                              dof=f"    dof {dof}\n    limits (-160.0 20.0)\n           (-70.0 70.0)\n" if dof else "")
                  for number, (name, direction, length, axis, dof) in enumerate(bones, start=1)]
@@ -48,7 +48,7 @@ def motion(path, *frames):
 
 @pytest.fixture
 def arm(tmp_path):
-    """Two bones: an upper one along x that turns about z and y, a lower one along x whose axis is turned about z."""
+    """Writes two bones along x: an upper one that turns about all axes, a lower one whose axis is turned about z."""
     bones = [("upper", "2 0 0", 3, "0 0 0", "rx ry rz"), ("fixed", "0 1 0", 1, "0 0 0", ""),
              ("lower", "1 0 0", 2, "0 0 90", "rx")]
     return skeleton(tmp_path / "arm.asf", bones, ["root upper", "upper lower fixed"])
