@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.figure_categories import PEOPLE, Category, draw_category
+from data.figure_categories import PEOPLE, Category, render_category
 from data.figure_faces import FACES
 from data.figure_four_legged import FOUR_LEGGED
 from data.prepared import open_source
@@ -223,7 +223,7 @@ def _draw(name: str, seed: int, side: int, background: str, pictures: str, count
     category = name.removeprefix(DRAWN)
     if category not in CATEGORIES:
         raise InputError(f"{name}: there are {', '.join(DRAWN + known for known in CATEGORIES)}")
-    source = draw_category(CATEGORIES[category], count, seed, side, background=background, first=first)
+    source = render_category(CATEGORIES[category], count, seed, side, background=background, first=first)
     return with_local_contrast(source) if pictures == "local_contrast" else source
 
 
