@@ -55,16 +55,24 @@ def rotation(angle: Scalars, centre=(0.0, 0.0)) -> Maps:
 
 
 def similarity(*, angle: Scalars = 0.0, scale: Scalars = 1.0, shift=(0.0, 0.0), centre=(0.0, 0.0)) -> Maps:
-    """Builds p -> scale R(angle) (p - centre) + centre + shift.
+    """Builds p -> scale R(angle) (p - centre) + centre + shift. All arguments may carry the same batch axes.
 
-    angle is in radians as in `rotation`; shift and centre are (x, y). All may carry the same batch axes.
+    Args:
+        angle: in radians, as in `rotation`.
+        scale: the zoom.
+        shift, centre: (x, y).
     """
     cosine, sine = _float32(scale) * jnp.cos(_float32(angle)), _float32(scale) * jnp.sin(_float32(angle))
     return affine(cosine, -sine, sine, cosine, shift=shift, centre=centre)
 
 
 def affine(xx: Scalars, xy: Scalars, yx: Scalars, yy: Scalars, *, shift=(0.0, 0.0), centre=(0.0, 0.0)) -> Maps:
-    """Builds p -> [[xx, xy], [yx, yy]] (p - centre) + centre + shift. All arguments may carry the same batch axes."""
+    """Builds p -> [[xx, xy], [yx, yy]] (p - centre) + centre + shift. All arguments may carry the same batch axes.
+
+    Args:
+        xx, xy, yx, yy: the linear part.
+        shift, centre: (x, y).
+    """
     centre_x, centre_y = _float32(centre[0]), _float32(centre[1])
     linear = _rows(xx, xy, 0, yx, yy, 0, 0, 0, 1)
     return compose(translation(centre_x + _float32(shift[0]), centre_y + _float32(shift[1])), linear,

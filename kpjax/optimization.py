@@ -43,5 +43,11 @@ def descend(
 
 
 def ema(average, current, decay: float):
-    """Computes the exponential moving average of two equal trees: decay * average + (1 - decay) * current."""
+    """Computes the exponential moving average of two equal trees: decay * average + (1 - decay) * current.
+
+    Args:
+        average: the average so far.
+        current: the new values.
+        decay: weight of the average.
+    """
     return optax.incremental_update(current, average, step_size=1 - decay)

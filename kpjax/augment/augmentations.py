@@ -154,7 +154,11 @@ def random_square_crop(area: tuple[float, float] = (0.6, 1.3)) -> Augment:
 
 
 def random_scale_rotation(scale: float = 0.25, degrees: float = 30.0, *, rotated: float = 0.6) -> Augment:
-    """Builds `draw_scale_rotation` as an augmentation."""
+    """Builds `draw_scale_rotation` as an augmentation.
+
+    Args:
+        scale, degrees, rotated: see there.
+    """
     return random_warp(draw_scale_rotation(scale, degrees, rotated=rotated))
 
 

@@ -94,10 +94,14 @@ def draw_scale_rotation(scale: float = 0.25, degrees: float = 30.0, *, rotated: 
     """Builds a zoom and rotation about (width / 2, height / 2), the augmentation of the official HRNet (Sun et al.
     2019).
 
-    The visible box grows by clip(1 + scale * n, 1 - scale, 1 + scale), so the image shrinks by as much. With
-    probability `rotated` it turns by clip(degrees * n, -2 degrees, 2 degrees), counter-clockwise on a screen if
-    positive. Each n is a standard normal of its own. The centre is that of the official crop, which moves the middle of
-    a box to half of the side.
+    With n a standard normal of its own, the visible box grows by clip(1 + scale * n, 1 - scale, 1 + scale), so the
+    image shrinks by as much. The rotation is by clip(degrees * n, -2 degrees, 2 degrees), counter-clockwise on a screen
+    if positive. The centre is that of the official crop, which moves the middle of a box to half of the side.
+
+    Args:
+        scale: below 1.
+        degrees: half of the largest rotation.
+        rotated: probability of a rotation.
     """
     scale = at_least_zero("random scale and rotation", "scale", scale)
     degrees = at_least_zero("random scale and rotation", "degrees", degrees)
@@ -146,14 +150,32 @@ def draw_homography(variation: float = 0.15, *, rotation_deviation: float = 0.0)
 
 
 def at_least_zero(what: str, name: str, value: float) -> float:
-    """Returns the value, or raises an InputError that names `what` and its argument `name`."""
+    """Returns a finite value of at least 0.
+
+    Args:
+        what: the function, for messages.
+        name: of its argument.
+        value: of the argument.
+
+    Raises:
+        InputError: for any other value.
+    """
     if not (math.isfinite(value) and value >= 0):
         raise InputError(f"{what}: {name} is {value}; give a finite number of at least 0")
     return float(value)
 
 
 def interval(what: str, name: str, bounds: tuple[float, float]) -> tuple[float, float]:
-    """Returns the bounds, or raises an InputError that names `what` and its argument `name`."""
+    """Returns two finite numbers of at least 0, the smaller first.
+
+    Args:
+        what: the function, for messages.
+        name: of its argument.
+        bounds: the argument.
+
+    Raises:
+        InputError: for any other bounds.
+    """
     low, high = bounds
     if not (math.isfinite(high) and 0 <= low <= high):
         raise InputError(f"{what}: {name} is {tuple(bounds)}; give two finite numbers of at least 0, the smaller "

@@ -130,6 +130,9 @@ def cell_accuracy(
     predicted_cells: Points, true_cells: Points, *, map_size: int, threshold: float = 0.5
 ) -> np.ndarray:
     """Computes the accuracy (K,) of one batch by the rule of `pck_batchwise`: hits / valid, -1 where nothing is valid.
+
+    Args:
+        predicted_cells, true_cells, map_size, threshold: see `pck_batchwise`.
     """
     hits, counted = _cell_hits(predicted_cells, true_cells, map_size, threshold)
     count = counted.sum(0)
@@ -175,7 +178,11 @@ def pck_batchwise(
 def pck_global(
     predicted_cells: Points, true_cells: Points, *, map_size: int, threshold: float = 0.5
 ) -> PerKeypoint:
-    """Computes PCK with the hit and validity rules of `pck_batchwise`, hits and valid points summed over all images."""
+    """Computes PCK with the hit and validity rules of `pck_batchwise`, hits and valid points summed over all images.
+
+    Args:
+        predicted_cells, true_cells, map_size, threshold: see `pck_batchwise`.
+    """
     return _per_keypoint(*_cell_hits(predicted_cells, true_cells, map_size, threshold))
 
 
@@ -201,7 +208,12 @@ def nme(predicted: Points, true: Points, visible: Visible, normaliser: Lengths) 
 
 
 def distance_between(points: Points, first: int, second: int) -> np.ndarray:
-    """Computes the distance (N,) between two keypoints of each image, for example the outer corners of the eyes."""
+    """Computes the distance (N,) between two keypoints of each image, for example the outer corners of the eyes.
+
+    Args:
+        points: (N, K, 2).
+        first, second: numbers of the keypoints.
+    """
     points = np.asarray(points, np.float64)
     return np.linalg.norm(points[:, first] - points[:, second], axis=-1)
 
@@ -266,7 +278,13 @@ def mae(predicted: Points, true: Points, visible: Visible, unit: float) -> Absol
 def by_keypoint(prefix: str, values: Float[Numbers, "keypoints"], skeleton: Skeleton) -> dict[str, float]:
     """Returns `<prefix>/<keypoint name>` -> value, keypoints that are NaN left out.
 
-    Raises InputError if the skeleton has another number of keypoints.
+    Args:
+        prefix: of the names.
+        values: (K,).
+        skeleton: of the K keypoints.
+
+    Raises:
+        InputError: if the skeleton has another number of keypoints.
     """
     if len(values) != len(skeleton.names):
         raise InputError(f"{prefix}: {len(values)} values for a skeleton of {len(skeleton.names)} keypoints; "
@@ -279,6 +297,11 @@ def by_group(prefix: str, values: Float[Numbers, "keypoints"], skeleton: Skeleto
     """Returns `<prefix>/<group name>` -> mean over the group's keypoints that are not NaN.
 
     Groups without any are left out.
+
+    Args:
+        prefix: of the names.
+        values: (K,).
+        skeleton: of the K keypoints.
     """
     values = np.asarray(values, np.float64)
     means = {name: values[[k for k in members if not np.isnan(values[k])]] for name, members in skeleton.groups.items()}

@@ -83,9 +83,9 @@ class DilatedConvolution(nn.Module):
 class DistantAssociationNetwork(nn.Module):
     """The heatmap of an old keypoint (B, h, w, 1) float32 from `AssociationInputs`, at any distance from the new ones.
 
-    Tokens are the new keypoints, each with its position and the features bilinearly sampled there, and the features
-    pooled on a grid of 8 x 8 cells (or of the largest number up to 8 that divides a side). The cells of the map's own
-    grid attend to all tokens in two layers of cross-attention, and each predicts its patch of the map.
+    Each new keypoint is a token, made of its position and the features bilinearly sampled there. Further tokens are the
+    features pooled on a grid of 8 x 8 cells (or of the largest number up to 8 that divides a side). The cells of the
+    map's own grid attend to all tokens in two layers of cross-attention, and each predicts its patch of the map.
 
     inputs: 2, or 1 where steps introduce a single new keypoint.
     width: of a token.

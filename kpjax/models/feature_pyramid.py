@@ -70,10 +70,11 @@ class SmallTrunk(nn.Module):
 class FeaturePyramid(nn.Module):
     """Normalised images (B, H, W, 3) to the `levels` finest maps of a pyramid, coarse to fine, `width` channels each.
 
+    From the coarsest map on, a 1x1 convolution of each is added to the sum so far, doubled (nearest). A 3x3 convolution
+    smooths each output.
+
     backbone: `(images, train)` -> feature maps from fine to coarse, each half as large as the one before, such as
-        `kpjax.models.resnet.ResNet` (strides 4 to 32) or `SmallTrunk`. All are used: from the coarsest on, a 1x1
-        convolution of each map is added to twice the resolution (nearest) of the sum so far, and a 3x3 convolution
-        smooths each output.
+        `kpjax.models.resnet.ResNet` (strides 4 to 32) or `SmallTrunk`. All are used.
     normalization: follows every convolution of the pyramid; None leaves it out and gives them a bias, as published.
 
     Parameters: `backbone`, `lateral1`, `smooth1`, ... from fine to coarse, with `lateral_norm1`, `smooth_norm1`, ...

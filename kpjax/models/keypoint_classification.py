@@ -13,7 +13,7 @@ class KeypointFeatures(nn.Module):
     Parameters `kernel` (sum of C_i, width) and `bias` (width,): 22,592 for the 352 channels of HRNet-W32.
 
     A 1x1 convolution and a resizing commute. Every map therefore has its own rows of the kernel and is convolved at the
-    smaller of the two sizes, so that the wide concatenation is never made.
+    smaller of the two sizes. The wide concatenation is never made.
     """
 
     width: int = 64

@@ -157,8 +157,8 @@ class UpPath(nn.Module):
     """The units up1 (stride 32) to up4 (stride 4), each of which reads the one before.
 
     next_width: channels that the next stage starts from; 0 without one. Returns the features of the units from fine to
-        coarse, the maps that the next stage adds to its levels from fine to coarse, and the map that it starts from.
-        The last two are () and None without a next stage.
+        coarse, the maps that the next stage adds to its levels from fine to coarse, and its first map. The last two are
+        () and None without a next stage.
     """
 
     unit_width: int

@@ -77,9 +77,14 @@ def max_pool_pairs(x: jax.Array) -> jax.Array:
 
 
 def edge_filters(key: jax.Array, shape: Sequence[int], dtype: jnp.dtype = jnp.float32) -> jax.Array:
-    """Draws He's normal weights (h, w, in, out) less the mean of each filter: they respond to edges, not to brightness.
+    """Draws He's normal weights less the mean of each filter: they respond to edges, not to brightness.
 
     Otherwise the weight of features relative to pixels would differ threefold between draws.
+
+    Args:
+        key: of the draw.
+        shape: (h, w, in, out).
+        dtype: of the weights.
     """
     kernel = truncated_he_normal(key, shape, dtype)
     return kernel - kernel.mean((0, 1, 2), keepdims=True)

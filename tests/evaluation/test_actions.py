@@ -1,4 +1,4 @@
-"""Windows of videos, and a recurrent network that tells actions apart by motion."""
+"""Windows of videos, and a recurrent network that classifies actions by motion."""
 import jax
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ LENGTH = 8
 
 @pytest.fixture(scope="module")
 def motions():
-    """Points (N, 2, 2) that go around one way or the other from any phase, at 5 pixels a place that tells nothing."""
+    """Points (N, 2, 2) on a circle of 5 pixels, either way from any phase; the position alone is uninformative."""
     generator = np.random.default_rng(0)
     sequences, actions = [], []
     for number in range(64):

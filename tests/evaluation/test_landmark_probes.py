@@ -1,4 +1,4 @@
-"""Forward and backward errors of incomplete annotation, their lengths, subsets, turned images, a row's collapse."""
+"""Forward and backward errors of incomplete annotation, their lengths, subsets, turned images, signs of collapse."""
 import numpy as np
 import pytest
 

@@ -1,4 +1,4 @@
-"""What scores are worth, on made scores whose worth is known."""
+"""Calibration of scores, on synthetic scores whose calibration is known."""
 import json
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""KA-Net: what it reads, how far it sees, and the variant for distant keypoints."""
+"""KA-Net: its inputs, its reach, and the variant for distant keypoints."""
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""HRNet: the published sizes, the maps that it hands out, and that rematerialisation changes no number."""
+"""HRNet: the published sizes, the maps that it returns, and that rematerialisation changes no number."""
 import jax
 import jax.numpy as jnp
 import numpy as np

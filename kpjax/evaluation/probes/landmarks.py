@@ -35,10 +35,17 @@ LEAST_SPREAD = 0.5  # of the spread of the annotated landmarks
 
 
 def between(skeleton: Skeleton, first: str, second: str, *, median: bool = False) -> Normaliser:
-    """Builds the normaliser by the distance between two named landmarks of each image, or its median over the images.
+    """Builds the normaliser by the distance between two named landmarks of each image.
 
-    Raises InputError if the skeleton lacks either landmark; the normaliser does if an image does not show both, or,
-    with `median`, if none does.
+    The normaliser raises InputError if an image does not show both, or, with `median`, if none does.
+
+    Args:
+        skeleton: of the annotated landmarks.
+        first, second: names of the landmarks.
+        median: whether all images get the median over the images.
+
+    Raises:
+        InputError: if the skeleton lacks either landmark.
     """
     ends = [skeleton.index(name) for name in (first, second)]
 
@@ -191,7 +198,13 @@ def forward_errors(
 def backward_errors(
     fit: Landmarks, test: Landmarks, normaliser: Normaliser, subsets: np.ndarray, regressor: Regressor
 ) -> LandmarkErrors:
-    """Computes errors of the discovered landmarks of `test`, regressed from the annotated ones. See `forward_errors`.
+    """Computes errors of the discovered landmarks of `test`, regressed from the annotated ones.
+
+    Args:
+        fit, test, normaliser, subsets, regressor: see `forward_errors`.
+
+    Raises:
+        InputError: where no image is left.
     """
     return _errors(fit, test, normaliser, subsets, regressor, forward=False)
 

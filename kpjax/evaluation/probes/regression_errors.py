@@ -24,10 +24,13 @@ class RegressionErrors(NamedTuple):
 
 
 def regression_errors(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike) -> RegressionErrors:
-    """Computes errors of predicted (N, J, 2) from true (N, J, 2), (x, y), where visible (N, J) is above 0.5; in
-    float64.
+    """Computes errors of joints, in float64.
 
-    Where some points are hidden, `per_image` assumes J points with errors like those of the visible ones.
+    Where some joints are hidden, `per_image` assumes J joints with errors like those of the visible ones.
+
+    Args:
+        predicted, true: (N, J, 2), (x, y).
+        visible: (N, J); joints above 0.5 count.
     """
     squares, shown = _squared_distances(predicted, true, visible)
     count, sums = shown.sum(0), squares.sum(0)
@@ -101,7 +104,12 @@ def ratio_of_errors(
 
 
 def squared_errors(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike) -> np.ndarray:
-    """Computes the sum of squared distances of the visible points of each image: (N,) float64."""
+    """Computes the sum of squared distances of the visible joints of each image: (N,) float64.
+
+    Args:
+        predicted, true: (N, J, 2), (x, y).
+        visible: (N, J); joints above 0.5 count.
+    """
     return _squared_distances(predicted, true, visible)[0].sum(1)
 
 

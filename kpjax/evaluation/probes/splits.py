@@ -97,6 +97,11 @@ def minibatches(count: int, batch_size: int, steps: int, seed: int) -> np.ndarra
     """Returns (steps, batch_size) int64 numbers below `count`: one shuffled pass after another, cut into batches.
 
     A batch may span two passes, so a set smaller than a batch works too.
+
+    Args:
+        count: of the examples.
+        batch_size, steps: of the result.
+        seed: of the order.
     """
     generator = np.random.default_rng(seed)
     passes = -(-steps * batch_size // count)
