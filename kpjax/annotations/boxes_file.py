@@ -153,7 +153,7 @@ def _of_table(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]
     found: dict[_Key, dict[str, np.ndarray]] = {}
     for at, (line, cells) in enumerate(rows.rows):
         where, before = f"line {line}", len(faults)
-        box = [number(cells[place], f"{where}, {side}", faults, rows.separator) for side, place in sides.items()]
+        box = [number(cells[at_side], f"{where}, {side}", faults, rows.separator) for side, at_side in sides.items()]
         if len(faults) > before or all(map(math.isnan, box)):
             continue
         box = _checked(box, where, faults)

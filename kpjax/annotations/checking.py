@@ -131,7 +131,6 @@ def unusual_sizes(lengths: np.ndarray) -> np.ndarray:
 
 # Two projects of the same frames
 
-
 _EXACT = 1e-6  # pixels; coordinates are stored in full, so a larger difference is an error
 
 

@@ -20,7 +20,7 @@ from kpjax.errors import InputError
 from kpjax.files import write_text
 from kpjax.structures import Skeleton
 
-FILE = "annotations.json"
+_FILE = "annotations.json"
 _SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": "validation",
            "validation": "validation", "test": "test"}
 _WORDS = (b'"images"', b'"annotations"', b'"keypoints"')
@@ -64,7 +64,6 @@ def read(path: Path, faults: list[str], *, category: str = "") -> Project | None
 
 
 # Annotation files
-
 
 class _File(NamedTuple):
     path: Path
@@ -148,7 +147,6 @@ def _read_content(path: Path, faults: list[str]) -> Mapping[str, Any] | None:
 
 # Images
 
-
 def _images_of(file: _File, faults: list[str]) -> list[Mapping[str, Any]]:
     """Returns the images of a file that have a unique id and a unique name."""
     known: dict[Any, str] = {}
@@ -211,7 +209,6 @@ def _frame_of(image: Mapping[str, Any], path: Path, root: Path, split: str) -> F
 
 
 # Categories
-
 
 class _Category(NamedTuple):
     identity: Any  # its id in the files
@@ -276,12 +273,15 @@ def _category(files: Sequence[_File], stored: Mapping[str, Any], name: str, faul
 
 def _usual_count(files: Sequence[_File], identity: Any) -> int:
     """Returns how many keypoints most annotations of a category have."""
-    counts = Counter()
-    for annotation in (annotation for file in files for annotation in file.content["annotations"]):
-        keypoints = annotation.get("keypoints")
-        if _key(annotation.get("category_id")) == identity and isinstance(keypoints, list) and keypoints:
-            counts[len(keypoints) if isinstance(keypoints[0], list) else len(keypoints) // 3] += 1
+    counts = Counter(len(triples) for annotation in _labelled(files, identity)
+                     if (triples := _triples(annotation)) is not None)
     return counts.most_common(1)[0][0] if counts else 0
+
+
+def _labelled(files: Sequence[_File], identity: Any) -> list[Mapping[str, Any]]:
+    """Returns the annotations of a category that have keypoints."""
+    return [annotation for file in files for annotation in file.content["annotations"]
+            if annotation.get("keypoints") and _key(annotation.get("category_id")) == identity]
 
 
 def _edges(stored: Any, count: int, where: str, notes: list[str], faults: list[str]) -> tuple[tuple[int, int], ...]:
@@ -315,21 +315,12 @@ def _stored_flip(stored: Mapping[str, Any], names: Sequence[str]) -> tuple[int, 
 
 # Annotations
 
-
 def _read_instances(
     files: Sequence[_File], category: _Category, frames: Mapping[tuple[Path, Any], int], whole: bool, faults: list[str]
 ) -> tuple[list[Instance], list[Any], list[str]]:
-    """Reads the labelled instances of a category.
+    """Returns the labelled instances of a category, their stored ids, and notes about annotations that were left out.
 
-    Args:
-        files: All annotation files.
-        category: What to read.
-        frames: Number of the frame for each file and image id.
-        whole: Whether `frames` has all images; else unknown image ids were reported already.
-        faults: Receives a line for everything that is wrong.
-
-    Returns:
-        The instances, their stored ids, and notes about annotations that were left out.
+    frames: the frame's number for each file and image id. whole: whether it has all images.
     """
     binary = _is_binary(files, category)
     instances, identities, skipped = [], [], Counter()
@@ -402,11 +393,8 @@ def _checked_triples(
 
 def _is_binary(files: Sequence[_File], category: _Category) -> bool:
     """Returns whether v is 0 or 1, and 1 somewhere, in all annotations of a category."""
-    found = set()
-    for annotation in (annotation for file in files for annotation in file.content["annotations"]):
-        if _key(annotation.get("category_id")) == category.identity and annotation.get("keypoints"):
-            triples = _triples(annotation)
-            found |= set() if triples is None else set(triples[:, 2].tolist())
+    found = {v for annotation in _labelled(files, category.identity) if (triples := _triples(annotation)) is not None
+             for v in triples[:, 2].tolist()}
     return 1.0 in found and found <= {0.0, 1.0}
 
 
@@ -444,7 +432,6 @@ def _shown(value: Any) -> str:
 
 # Writing
 
-
 def write(project: Project, folder: Path) -> list[Path]:
     """Writes annotations.json and returns its path. `file_name` is a frame's name: images belong below `folder`.
 
@@ -464,7 +451,7 @@ def write(project: Project, folder: Path) -> list[Path]:
         "annotations": [_annotation(one, identity, image_ids[one.frame], category["id"])
                         for one, identity in zip(project.instances, annotation_ids, strict=True)],
         "categories": [category]}
-    return [write_text(folder / FILE, json.dumps(content, allow_nan=False))]
+    return [write_text(folder / _FILE, json.dumps(content, allow_nan=False))]
 
 
 def _declared(skeleton: Skeleton) -> dict[str, Any]:

@@ -142,7 +142,6 @@ def write_table(table: Table, path: Path, *, key_cells: int = 1) -> list[Path]:
 
 # config.yaml
 
-
 def config_text(config: Config, root: Path, videos: Mapping[str, tuple[int, int]]) -> str:
     """Formats a config.
 
@@ -243,7 +242,6 @@ def _config_for(project: Project) -> tuple[Config, list[str]]:
 
 # Tables
 
-
 def _is_table(path: Path) -> bool:
     return (path.suffix in (".csv", ".h5") and path.name.startswith("CollectedData_") and len(path.parents) > 2
             and path.parents[1].name == FOLDER)
@@ -306,17 +304,17 @@ def _add_rows(
     moved = 0
     for key, line, values in zip(table.keys, table.lines, table.values, strict=True):
         video, image = ("", *str(key).split("/"))[-2:]
-        place = root / FOLDER / (video or file.parent.name) / image
-        if place.parent.name != file.parent.name and not place.is_file() and (file.parent / image).is_file():
-            place, moved = file.parent / image, moved + 1
-        name = place.relative_to(root).as_posix()
+        path = root / FOLDER / (video or file.parent.name) / image
+        if path.parent.name != file.parent.name and not path.is_file() and (file.parent / image).is_file():
+            path, moved = file.parent / image, moved + 1
+        name = path.relative_to(root).as_posix()
         if name in homes:
-            faults.append(f"{_label(file)} line {line}: {place.parent.name}/{image} is labelled in {homes[name]} "
+            faults.append(f"{_label(file)} line {line}: {path.parent.name}/{image} is labelled in {homes[name]} "
                           "already; keep one of the two rows")
             continue
         homes[name] = f"{_label(file)} line {line}"
         instances += instances_of_row(len(frames), table.points, values, config.names, several=bool(config.individuals))
-        frames.append(Frame(name, place, None, (0, 0), place.parent.name))
+        frames.append(Frame(name, path, None, (0, 0), path.parent.name))
     if moved:
         notes.append(f"{_label(file)}: {moved} rows name a missing folder; their images lie beside the table")
 

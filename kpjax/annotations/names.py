@@ -29,9 +29,9 @@ def found_by_trailing_parts(stored: str, folders: Sequence[Path], least: int = 1
     parts = [part for part in path.parts if part != "/"]
     for first in range(max(len(parts) - least, 0) + 1):
         for folder in folders:
-            place = folder.joinpath(*parts[first:])
-            if parts[first:] and place.exists():
-                return place
+            found = folder.joinpath(*parts[first:])
+            if parts[first:] and found.exists():
+                return found
     return None
 
 

@@ -21,7 +21,7 @@ from kpjax.annotations.skeleton_file import read_skeleton, skeleton_text
 from kpjax.annotations.tables import Rows, number, read_rows, rows_text, separator_of
 from kpjax.files import write_text
 
-FILE = "labels.csv"
+_FILE = "labels.csv"
 _BOX = ("box_x", "box_y", "box_w", "box_h")
 _POINT = ("keypoint", "x", "y", "visible", "occluded")
 _KNOWN = ("image", "video", "frame", "instance", "track", "split", "session", *_BOX)
@@ -96,12 +96,11 @@ def write(project: Project, folder: Path) -> list[Path]:
                 point = {"instance": count, "track": one.track, "keypoint": project.skeleton.names[k], "x": x, "y": y,
                          "visible": 1, "occluded": int(one.occluded[k])}
                 rows.append([{**cells, **point, **box}.get(column, "") for column in columns])
-    return [write_text(folder / FILE, rows_text(rows)),
+    return [write_text(folder / _FILE, rows_text(rows)),
             write_text(folder / SKELETON_FILE, skeleton_text(project.skeleton))]
 
 
 # Files
-
 
 def _tables(path: Path) -> list[Path]:
     """Returns the table itself, or the tables in a folder that are not predictions."""
@@ -131,7 +130,6 @@ def _looks_right(columns: set[str]) -> bool:
 
 # Rows
 
-
 class _Point(NamedTuple):
     line: int
     keypoint: str
@@ -153,15 +151,9 @@ class _Labelled(NamedTuple):
 def _read_points(
     rows: Rows, label: str, faults: list[str]
 ) -> tuple[list[_Labelled], dict[tuple[str, str], int], list[str], list[str]]:
-    """Reads the rows of a long or wide table.
+    """Returns instances, the first row of each frame, keypoints in order of appearance, and columns that are not read.
 
-    Args:
-        rows: The table; it is long if it has a column `keypoint`.
-        label: The name of the file in faults.
-        faults: Receives a line for everything that is wrong.
-
-    Returns:
-        Instances, the first row of each frame, keypoints in order of appearance, and columns that are not read.
+    A table with a column `keypoint` is long. label: the name of the file in faults.
     """
     is_long = "keypoint" in {column.lower() for column in rows.header}
     known = (*_KNOWN, *_POINT) if is_long else _KNOWN
@@ -241,7 +233,6 @@ def _box(
 
 
 # Frames and instances
-
 
 def _frames(root: Path, frames: dict[tuple[str, str], int], rows: Rows, video_root: Path | None) -> list[Frame]:
     columns = {column.lower(): at for at, column in enumerate(rows.header)}

@@ -17,6 +17,7 @@ from kpjax.structures import Skeleton
 
 OK, UNREADABLE, NO_BOX = "ok", "unreadable", "no_box"
 _COCO_CATEGORY = 1
+_SCORER = "DLC_kpjax_{}"  # of a title; DeepLabCut expects the first three letters
 
 
 class PredictionTable(NamedTuple):
@@ -85,7 +86,6 @@ def fill(table: PredictionTable, row: int, size: tuple[int, int], keypoints: np.
 
 # Plain csv
 
-
 def csv_text(*tables: PredictionTable) -> str:
     """Formats tables, all of videos or all of images, as one csv with a row for each point.
 
@@ -111,7 +111,6 @@ def _csv_rows(table: PredictionTable) -> Iterator[list]:
 
 
 # COCO results
-
 
 def _coco_results(table: PredictionTable) -> list[dict[str, Any]]:
     """Returns an entry for each animal of each frame; `keypoints` holds x, y, score, and `score` is their mean.
@@ -170,17 +169,13 @@ def _extent(table: PredictionTable, row: int, instance: int) -> np.ndarray:
 
 # DeepLabCut, also read by Lightning Pose
 
-
-def _scorer(title: str) -> str:
-    return f"DLC_kpjax_{title}"  # DeepLabCut expects the first three letters
-
-
 def _deeplabcut_table(table: PredictionTable) -> Table:
     several = len(table.instances) > 1
     points = tuple((instance if several else "", part) for instance in table.instances for part in table.skeleton.names)
     values = np.concatenate([table.keypoints, table.scores[..., None]], -1).reshape(len(table.names), len(points), 3)
     keys = tuple(int(number) for number in table.numbers) if table.is_video else table.names
-    return Table(_scorer(table.title), points, ("x", "y", "likelihood"), keys, tuple(range(1, len(keys) + 1)), values)
+    scorer, lines = _SCORER.format(table.title), tuple(range(1, len(keys) + 1))
+    return Table(scorer, points, ("x", "y", "likelihood"), keys, lines, values)
 
 
 def _deeplabcut_text(table: PredictionTable) -> str:
@@ -194,7 +189,6 @@ def _deeplabcut_text(table: PredictionTable) -> str:
 
 
 # SLEAP
-
 
 def _write_sleap(table: PredictionTable, path: Path) -> Path:
     """Writes a .slp file with a frame for each row, empty where nothing was found.
@@ -211,9 +205,9 @@ def _write_sleap(table: PredictionTable, path: Path) -> Path:
     else:
         shown = [Frame("", file, None, tuple(size), "") for file, size in
                  zip(table.files, table.sizes.tolist(), strict=True)]
-    videos, places = sio_videos(sio, shown, {table.source: int(table.numbers.max()) + 1})
+    videos, at = sio_videos(sio, shown, {table.source: int(table.numbers.max()) + 1})
     frames = []
-    for row, (video, number) in enumerate(places):
+    for row, (video, number) in enumerate(at):
         frames.append(sio.LabeledFrame(video=video, frame_idx=number, instances=[sio.PredictedInstance.from_numpy(
             table.keypoints[row, instance], skeleton, point_scores=table.scores[row, instance],
             score=float(table.scores[row, instance].mean()) if table.scores.shape[-1] else 0.0, track=tracks[instance])
@@ -224,27 +218,24 @@ def _write_sleap(table: PredictionTable, path: Path) -> Path:
 
 # Files
 
-
-class _File(NamedTuple):
-    ending: Callable[[str], str]  # title of the run -> what follows the stem of the input
-    write: Callable[[PredictionTable, Path], Path]
+_Write = Callable[[PredictionTable, Path], Path]
 
 
-def _text(text_of: Callable[[PredictionTable], str]) -> Callable[[PredictionTable, Path], Path]:
+def _text(text_of: Callable[[PredictionTable], str]) -> _Write:
     return lambda table, path: write_text(path, text_of(table))
 
 
-def _json(content_of: Callable[[PredictionTable], object]) -> Callable[[PredictionTable, Path], Path]:
+def _json(content_of: Callable[[PredictionTable], object]) -> _Write:
     return _text(lambda table: json.dumps(content_of(table), allow_nan=False) + "\n")
 
 
-FORMATS: dict[str, tuple[_File, ...]] = {
-    "csv": (_File(lambda title: ".csv", _text(csv_text)),),
-    "dlc": (_File(lambda title: f"{_scorer(title)}.csv", _text(_deeplabcut_text)),
-            _File(lambda title: f"{_scorer(title)}.h5", lambda table, path: write_h5(_deeplabcut_table(table), path))),
-    "slp": (_File(lambda title: ".slp", _write_sleap),),
-    "coco": (_File(lambda title: ".coco.json", _json(_coco_results)),
-             _File(lambda title: ".images.json", _json(_coco_images))),
+# The end of each file's name, in which {} is the title of the run, and its writer.
+FORMATS: dict[str, dict[str, _Write]] = {
+    "csv": {".csv": _text(csv_text)},
+    "dlc": {f"{_SCORER}.csv": _text(_deeplabcut_text),
+            f"{_SCORER}.h5": lambda table, path: write_h5(_deeplabcut_table(table), path)},
+    "slp": {".slp": _write_sleap},
+    "coco": {".coco.json": _json(_coco_results), ".images.json": _json(_coco_images)},
 }
 _NEEDED = {"dlc": (("pandas", "tables"), "kpjax[dlc]"), "slp": (("sleap_io",), "kpjax[sleap]")}
 
@@ -262,7 +253,7 @@ def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
 
 def prediction_files(formats: Sequence[str], title: str, out: Path, stem: str) -> list[Path]:
     """Returns the files that `write_predictions` would write."""
-    return [out / f"{stem}{file.ending(title)}" for name in formats for file in FORMATS[name]]
+    return [out / (stem + ending.format(title)) for name in formats for ending in FORMATS[name]]
 
 
 def write_predictions(table: PredictionTable, formats: Sequence[str], out: Path, stem: str) -> list[Path]:
@@ -280,6 +271,6 @@ def write_predictions(table: PredictionTable, formats: Sequence[str], out: Path,
     Raises:
         InputError: If the disc refuses.
     """
-    writers = [file.write for name in formats for file in FORMATS[name]]
+    writers = [write for name in formats for write in FORMATS[name].values()]
     paths = prediction_files(formats, table.title, out, stem)
     return [write(table, path) for write, path in zip(writers, paths, strict=True)]

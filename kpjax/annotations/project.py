@@ -47,7 +47,6 @@ class Project(NamedTuple):
 
 # Checks of coordinates that need no image
 
-
 _SLACK = 1.0  # pixels beyond the edge that still count as inside
 
 

@@ -100,7 +100,6 @@ def _opened(path: Path) -> Video:
 
 # Projects
 
-
 def project_source(
     project: Project, transform: Transform, *, instances: Sequence[int] | None = None,
     occluded: Literal["train", "drop"] = "train", name: str = "",
@@ -145,23 +144,12 @@ def reference_lengths(project: Project) -> np.ndarray:
 
     With fewer than two labelled points, it is the median of the others, or the frame's longer side if there is none.
     """
-    lengths = np.array([_length(instance) for instance in project.instances], np.float64)
+    boxes = map(box_of, project.instances)
+    lengths = np.array([math.nan if box is None else math.hypot(*box[2:]) for box in boxes], np.float64)
     known = lengths[np.isfinite(lengths)]
     usual = [float(np.median(known)) if len(known) else float(max(max(project.frames[instance.frame].size), 1))
              for instance in project.instances]
     return np.where(np.isfinite(lengths), lengths, usual)
-
-
-def _length(instance: Instance) -> float:
-    if _has_box(instance):
-        return math.hypot(*instance.box[2:])
-    points = instance.keypoints[instance.visible > 0]
-    length = math.hypot(*np.ptp(points, axis=0)) if len(points) > 1 else 0.0
-    return length if length > 0 else math.nan
-
-
-def _has_box(instance: Instance) -> bool:
-    return bool(np.isfinite(instance.box).all() and (instance.box[2:] > 0).all())
 
 
 def box_of(instance: Instance) -> np.ndarray | None:
@@ -169,7 +157,7 @@ def box_of(instance: Instance) -> np.ndarray | None:
 
     Pixel 0 spans 0 to 1. Returns None if the points span nothing.
     """
-    if _has_box(instance):
+    if np.isfinite(instance.box).all() and (instance.box[2:] > 0).all():
         return np.asarray(instance.box, np.float64)
     points = instance.keypoints[instance.visible > 0]
     if not len(points) or not np.ptp(points, axis=0).any():
@@ -178,7 +166,6 @@ def box_of(instance: Instance) -> np.ndarray | None:
 
 
 # Unlabelled images and videos
-
 
 def frames_at(paths: Sequence[Path]) -> tuple[Frame, ...]:
     """Returns all images and all frames of videos in files and folders, including subfolders.
@@ -249,7 +236,6 @@ def unlabelled_source(
 
 
 # Decoding into memory
-
 
 def decoded(source: FrameSource, *, on_bad_frame: str = "stop", limit: float = 4e9) -> ArraySource:
     """Reads all examples of a source into memory, each video in one pass.

@@ -126,14 +126,11 @@ def _content(folder: Path) -> str:
 
 # Images and videos
 
-
 def _with_files(project: Project, faults: list[str], *, rescale_labels: bool = False) -> Project:
     """Returns the project with the size of each frame as its file has it.
 
-    Args:
-        project: As a format's `read` returns it.
-        faults: Receives a line for each file that is missing, unreadable, too short, or of another size than stated.
-        rescale_labels: Whether to scale labels with resized images instead; not those of images that were turned.
+    Faults are files that are missing, unreadable, too short, or of another size than stated. rescale_labels: scales
+    labels with resized images instead, except where width and height are exchanged: such images were turned.
     """
     videos = _videos(project, faults)
     frames, growth = [], {}

@@ -43,19 +43,16 @@ def read_skeleton(folder: Path, appeared: Sequence[str], notes: list[str], fault
         if names and (unknown := [name for name in appeared if name not in names]):
             faults.append(f"{FILE}, names: keypoint {unknown[0]!r} of the table is not among {', '.join(names)}; add "
                           "it or mend the table")
-    edges = stored.get("edges", [])
-    if not isinstance(edges, list) or not all(isinstance(edge, list) and len(edge) == 2 for edge in edges):
-        faults.append(f"{FILE}, edges: not a list of pairs of names; mend or delete it")
-        edges = []
+    edges, flip, groups = stored.get("edges", []), stored.get("flip"), stored.get("groups", {})
+    for field, valid, wanted in (
+            ("edges", isinstance(edges, list) and all(isinstance(edge, list) and len(edge) == 2 for edge in edges),
+             "a list of pairs of names"),
+            ("flip", flip is None or isinstance(flip, dict), "an object from names to names"),
+            ("groups", isinstance(groups, dict), "an object from names to lists of names")):
+        if not valid:
+            faults.append(f"{FILE}, {field}: not {wanted}; mend or delete it")
+            return None
     edges = [_names(edge, "edges", names, faults) for edge in edges]
-    flip = stored.get("flip")
-    if flip is not None and not isinstance(flip, dict):
-        faults.append(f"{FILE}, flip: not an object from names to names; mend or delete it")
-        flip = {}
-    groups = stored.get("groups", {})
-    if not isinstance(groups, dict):
-        faults.append(f"{FILE}, groups: not an object from names to lists of names; mend or delete it")
-        groups = {}
     groups = {name: _names(members, "groups", names, faults) for name, members in groups.items()}
     pairs = [_names(pair, "flip", names, faults) for pair in (flip or {}).items()]
     if len(faults) > before:

@@ -97,7 +97,6 @@ def write(project: Project, folder: Path) -> list[Path]:
 
 # sleap-io
 
-
 def library() -> ModuleType:
     """Returns sleap-io. Raises InputError if it is not installed."""
     try:
@@ -167,7 +166,6 @@ def save(sio: ModuleType, labels: Any, path: Path) -> Path:
 
 
 # Reading
-
 
 class _Video(NamedTuple):
     name: str
@@ -247,7 +245,6 @@ def _instance(frame: int, user: Any) -> Instance | None:
 
 
 # Images inside a file
-
 
 def _is_embedded(video: Any) -> bool:
     """Returns whether only sleap-io can decode a video: a package, HDF5 file or TIFF stack."""

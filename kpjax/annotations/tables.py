@@ -130,7 +130,6 @@ def _without_empty_tail(cells: Sequence[str], width: int) -> Sequence[str]:
 
 # A header of three or four rows, then an image or frame per row
 
-
 class Table(NamedTuple):
     """A table of labels or predictions in DeepLabCut's layout."""
 

@@ -64,9 +64,9 @@ def write_project(project: Project, format: str, folder: Path, *, overwrite: boo
         for name in old:
             (folder / name).unlink(missing_ok=True)
         for path in sorted(path for path in partial.rglob("*") if path.is_file()):
-            place = folder / path.relative_to(partial)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(place)
+            target = folder / path.relative_to(partial)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return [folder / name for name in labels]
@@ -139,11 +139,11 @@ def _make_images(copies: list[Copy], folder: Path) -> None:
     """Copies images, and extracts frames of videos in order."""
     opened: tuple[Path | None, Video | None] = (None, None)
     for copy in sorted(copies, key=lambda one: (str(one.frame.path), one.frame.number or 0)):
-        place = folder / copy.name
-        place.parent.mkdir(parents=True, exist_ok=True)
+        target = folder / copy.name
+        target.parent.mkdir(parents=True, exist_ok=True)
         if copy.frame.number is None:
             try:
-                shutil.copyfile(copy.frame.path, place)
+                shutil.copyfile(copy.frame.path, target)
             except OSError as error:
                 raise InputError(f"{copy.frame.path}: cannot be copied ({error.strerror})") from None
             continue
@@ -152,7 +152,7 @@ def _make_images(copies: list[Copy], folder: Path) -> None:
         if copy.frame.number >= len(opened[1]):
             raise InputError(f"{copy.frame.path}: frame {copy.frame.number} is labelled, the last is "
                              f"{len(opened[1]) - 1}; name the video that was labelled")
-        Image.fromarray(opened[1][copy.frame.number]).save(place)
+        Image.fromarray(opened[1][copy.frame.number]).save(target)
 
 
 def _replaceable(folder: Path, project: Project, overwrite: bool) -> list[str]:

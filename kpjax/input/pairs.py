@@ -13,7 +13,7 @@ from kpjax.input.video_source import VideoSource
 from kpjax.structures import Example
 
 Crop = Literal["own", "union", "first"]
-REFERENCE = 0x726566  # separates these random numbers from others of a seed
+_REFERENCE = 0x726566  # separates these random numbers from others of a seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ def _drawn(frames: BatchStream, window: int, seed: int, step: int) -> tuple[tupl
         position = step * frames.batch_size + row
         number = int(frames.order[position])
         choices = reference_frames(frames.source, number, window)
-        key, counter = np.array([seed, REFERENCE], np.uint64), np.array([0, 0, 0, position], np.uint64)
+        key, counter = np.array([seed, _REFERENCE], np.uint64), np.array([0, 0, 0, position], np.uint64)
         generator = np.random.Generator(np.random.Philox(key=key, counter=counter))
         pairs.append((number, int(choices[generator.integers(len(choices))])))
     return tuple(pairs)

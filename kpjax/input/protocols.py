@@ -138,7 +138,6 @@ def _choices(numbers: Sequence[int]) -> list[tuple[int, ...]]:
 
 # Protocols
 
-
 class ProtocolStep(NamedTuple):
     """The new keypoints and images of a step."""
 
@@ -165,54 +164,54 @@ class Protocol(NamedTuple):
         return digest_of(json.dumps(list(self[1:])))
 
 
-def check(protocol: Protocol, skeleton: Skeleton, where: str | None = None) -> None:
+def check(protocol: Protocol, skeleton: Skeleton, file: str | None = None) -> None:
     """Raises InputError if a protocol breaks a rule.
 
     Every step has keypoints of the skeleton and images, and shares none with another. Mirror pairs come in one step,
     unless `mirrored` is false. The old keypoint of a triple belongs to an earlier step, its one or two new ones to the
-    step itself. where: the file, for messages.
+    step itself. file: its name, for messages.
     """
-    where = where or f"protocol {protocol.name}"
+    file = file or f"protocol {protocol.name}"
     step_of: dict[str, int] = {}
     image_of: dict[int, int] = {}
     for number, step in enumerate(protocol.steps):
-        place = f"{where} step {number}"
+        where = f"{file} step {number}"
         if not step.keypoints:
-            raise InputError(f"{place}: keypoints is empty; name at least one, or leave the step out")
+            raise InputError(f"{where}: keypoints is empty; name at least one, or leave the step out")
         for name in step.keypoints:
             if name not in skeleton.names:
-                raise InputError(f"{place}: keypoints: {protocol.dataset} has no keypoint {name!r}; it has "
+                raise InputError(f"{where}: keypoints: {protocol.dataset} has no keypoint {name!r}; it has "
                                  f"{', '.join(skeleton.names)}")
             if name in step_of:
-                raise InputError(f"{place}: keypoints: {name} is already in step {step_of[name]}; leave it out of one")
+                raise InputError(f"{where}: keypoints: {name} is already in step {step_of[name]}; leave it out of one")
             step_of[name] = number
         if not step.images:
-            raise InputError(f"{place}: images is empty; give the step at least one image")
+            raise InputError(f"{where}: images is empty; give the step at least one image")
         for image in step.images:
             if image in image_of:
-                raise InputError(f"{place}: images: number {image} is already in step {image_of[image]}; leave it out "
+                raise InputError(f"{where}: images: number {image} is already in step {image_of[image]}; leave it out "
                                  "of one")
             image_of[image] = number
         for triple in step.triples:
-            _check_triple(triple, step.keypoints, step_of, number, f"{place}: triples")
+            _check_triple(triple, step.keypoints, step_of, number, f"{where}: triples")
     if protocol.mirrored and (pair := _split_pair(protocol, skeleton)):
         a, b = pair
-        raise InputError(f"{where} step {step_of.get(a, step_of.get(b))}: keypoints: {a} and {b} are mirror images and "
+        raise InputError(f"{file} step {step_of.get(a, step_of.get(b))}: keypoints: {a} and {b} are mirror images and "
                          "must come in one step; move one, or set mirrored to false and train without mirroring")
 
 
 def _check_triple(
-    triple: Triple, keypoints: Sequence[str], step_of: Mapping[str, int], number: int, place: str
+    triple: Triple, keypoints: Sequence[str], step_of: Mapping[str, int], number: int, where: str
 ) -> None:
     if not 1 <= len(triple.new) <= 2 or len(set(triple.new)) < len(triple.new):
-        raise InputError(f"{place}: new is {list(triple.new)}; name one or two keypoints of the step")
+        raise InputError(f"{where}: new is {list(triple.new)}; name one or two keypoints of the step")
     if outside := [name for name in triple.new if name not in keypoints]:
-        raise InputError(f"{place}: {outside[0]!r} is no new keypoint of step {number}; choose "
+        raise InputError(f"{where}: {outside[0]!r} is no new keypoint of step {number}; choose "
                          f"{', '.join(keypoints)}")
     if triple.old in keypoints:
-        raise InputError(f"{place}: the old keypoint {triple.old!r} is new in this step; name one of an earlier step")
+        raise InputError(f"{where}: the old keypoint {triple.old!r} is new in this step; name one of an earlier step")
     if triple.old not in step_of:
-        raise InputError(f"{place}: the old keypoint {triple.old!r} is in no earlier step; name one that is")
+        raise InputError(f"{where}: the old keypoint {triple.old!r} is in no earlier step; name one that is")
 
 
 def _split_pair(protocol: Protocol, skeleton: Skeleton) -> tuple[str, str] | None:
@@ -279,7 +278,7 @@ def low_shot(protocol: Protocol, count: int) -> Protocol:
             raise InputError(f"protocol {protocol.name} step {number}: {count} images a step are asked for, but there "
                              f"are {len(step.images)}; give fewer")
         order = np.random.default_rng([protocol.seed, number]).permutation(len(step.images))[:count]
-        steps.append(step._replace(images=tuple(step.images[place] for place in order)))
+        steps.append(step._replace(images=tuple(step.images[position] for position in order)))
     return protocol._replace(name=f"{protocol.name}_{count}_images", steps=tuple(steps))
 
 
@@ -305,7 +304,6 @@ def single_new(protocol: Protocol, skeleton: Skeleton) -> Protocol:
 
 
 # Files
-
 
 _FIELDS = ("name", "dataset", "about", "images", "triple", "distance", "mirrored", "steps")
 _STEP_FIELDS = ("keypoints", "images", "triples")

@@ -286,7 +286,6 @@ def joined(sources: Sequence[ArraySource], name: str) -> ArraySource:
 
 # Labelled subsets and disjoint splits
 
-
 class LabelledSplit(NamedTuple):
     """The indices of examples that keep their labels, and of all others, both in the order of the draw."""
 
@@ -375,7 +374,6 @@ def _called(names: tuple[str, ...] | None, number: int) -> str:
 
 # Keypoints
 
-
 def labelled_only(source: Source, keypoints: Sequence[str], name: str | None = None) -> Source:
     """Returns the same images with labels of the named keypoints only; the others are zero and not visible.
 
@@ -426,7 +424,6 @@ def _chosen(skeleton: Skeleton, kept: Sequence[int]) -> Skeleton:
 
 
 # Images
-
 
 def turned(source: Source, maps: np.ndarray, *, name: str = "turned") -> Source:
     """Returns a source with example n warped by the affine map maps[n] (3, 3) on pixels, at the same image size.

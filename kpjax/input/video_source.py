@@ -85,7 +85,7 @@ def in_videos(source: Source, facts: Callable[[str], Mapping[str, str]] | None =
         raise InputError(f"{source.name}: its examples are no frames of videos, called <video>#<number>; choose a "
                          "set of videos")
     titles = sorted({title for title, _, _ in parsed})
-    number = {title: place for place, title in enumerate(titles)}
+    number = {title: at for at, title in enumerate(titles)}
     video = np.array([number[title] for title, _, _ in parsed], np.int32)
     frame = np.array([int(frame) for _, _, frame in parsed], np.int32)
     order = np.lexsort((frame, video))
@@ -148,7 +148,7 @@ def read_videos(
     if len(sizes) > 1 and not mixed_sizes:
         listed = summarise([f"{video.name} {width}x{height}" for (width, height), video in sizes.items()])
         raise InputError(f"{name}: videos of {len(sizes)} sizes ({listed}); choose their image_size, or leave some out")
-    placed, frames, left_out = [], [], []
+    squares, frames, left_out = [], [], []
     for video in videos:
         images, numbers, bad = _read(video, transform, every)
         if video.cut_off and on_bad_frame == "stop":
@@ -160,16 +160,14 @@ def read_videos(
             left_out.append(f"{video.name}: {len(bad)} do not decode, {video.cut_off} cut off")
         if not images:
             raise InputError(f"{video.path}: no frame of this video decodes; leave it out")
-        placed.append(images)
+        squares += images
         frames.append(np.array(numbers, np.int32))
-        total = sum(len(one) for one in placed) * images[0][0].nbytes
-        if total > limit:
-            raise InputError(f"{name}: more than {limit / 1e9:g} GB of frames; keep fewer (every {2 * every}th), make "
-                             "them smaller, or prepare the videos with python -m data videos")
+        if len(squares) * images[0][0].nbytes > limit:
+            raise InputError(f"{name}: more than {limit / 1e9:g} GB of frames; keep fewer with every={2 * every}, "
+                             "make them smaller with image_size, or prepare the videos with python -m data videos")
     if left_out:
         print(f"{name}: left out frames of {len(left_out)} videos: {summarise(left_out)}", file=sys.stderr)
-    fields = [np.stack(column) for column in zip(*(row for images in placed for row in images), strict=True)]
-    images, keypoints, visible, scale, crop = fields
+    images, keypoints, visible, scale, crop = map(np.stack, zip(*squares, strict=True))
     source = arrays(images, keypoints, visible, NO_KEYPOINTS, name, scale=scale, crop=crop)
     kept = numbered(source, [len(numbers) for numbers in frames], [video.name for video in videos])
     return replace(kept, frame=np.concatenate(frames))

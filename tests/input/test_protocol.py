@@ -226,7 +226,7 @@ def test_low_shot_draws_from_every_step_but_the_base(protocol):
         assert (five.keypoints, five.triples) == (whole.keypoints, whole.triples)
     with pytest.raises(InputError, match="step 2: 7 images a step are asked for, but there are 6; give fewer"):
         low_shot(protocol, 7)
-    with pytest.raises(InputError, match="ask for at least 1"):
+    with pytest.raises(InputError, match="give at least 1"):
         low_shot(protocol, 0)
 
 
