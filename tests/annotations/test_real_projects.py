@@ -62,7 +62,7 @@ def test_edges_that_count_from_zero_and_from_one(samples):
 @pytest.mark.parametrize(("name", "words"), [
     ("coco/test_coco_det_AP_H_56.json", "a list, like results"), ("mpii/test_mpii.json", "a list"),
     ("coco/test_keypoint_partition_metric.json", "399 where 3 x 17 numbers belong"),
-    ("coco", "3 annotation files"), ("README.md", "no annotation project")])
+    ("coco", "3 annotation files"), ("README.md", "no known annotation project")])
 def test_what_is_no_project_is_said_to_be_none(samples, name, words):
     with pytest.raises(InputError) as told:
         read_project(samples / name)
