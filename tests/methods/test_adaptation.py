@@ -8,7 +8,7 @@ import optax
 import pytest
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
-from tiny_parts import MODEL, POINTS, SIDE, batch, centred, endless
+from tiny_parts import MODEL, SIDE, SKELETON, batch, centred, endless
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.errors import InputError
@@ -46,7 +46,7 @@ from kpjax.structures import Trained
 from kpjax.training.fit import fit
 from kpjax.training.trees import core_fingerprint
 
-KEYPOINTS = len(POINTS.names)
+KEYPOINTS = len(SKELETON.names)
 PERCEPTUAL = RandomFeatures((2, 3))
 # Each with the rule for what is frozen, the side of its images, and the number of kernels that the rule chooses.
 NETWORKS = {
@@ -62,7 +62,7 @@ def build(model=MODEL, objective=None, **changes):
     settings = {"optimizer": optax.trace(0.9), "learning_rate": lambda step: 0.05, "augment": no_augmentation(),
                 "normalise": centred, "generator": ResidualGenerator(2, blocks=1)}
     objective = adaptation_objective() if objective is None else objective
-    return adaptation(model, POINTS, objective=objective, **settings | changes)
+    return adaptation(model, SKELETON, objective=objective, **settings | changes)
 
 
 @functools.cache

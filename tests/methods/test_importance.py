@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from tiny_parts import CODEC, KEYPOINTS, MODEL, POINTS, batch, centred, start
+from tiny_parts import CODEC, KEYPOINTS, MODEL, SKELETON, batch, centred, start
 
 from kpjax.heatmaps import Codec
 from kpjax.input.source import arrays
@@ -114,7 +114,7 @@ def source():
     labelled, more = batch("labelled"), batch("more labelled")
     image, keypoints, visible = (np.concatenate([a, b])[:IMAGES] for a, b in zip(labelled[:3], more[:3], strict=True))
     visible[2:5, 1:] = 0
-    return arrays(image, keypoints, visible, POINTS, "tiny")
+    return arrays(image, keypoints, visible, SKELETON, "tiny")
 
 
 def loop(state, of_image, function):

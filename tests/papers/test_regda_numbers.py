@@ -256,17 +256,16 @@ def test_warm_start():
 
 
 def test_learning_rates_of_the_published_setting():
-    from experiments.regda import variants as regda  # only here: the other cases need no experiment
-    from experiments.regda.config import PRESETS
+    from experiments.regda_presets import PRESETS  # only here: the other cases need no experiment
 
     config = PRESETS["rhd_h3d"]
     steps = jnp.array([0, 500, 4999, 14999], jnp.float32)
-    rates = regda.adaptation_rates(config)
+    rates = config.optimizer.adaptation_rates(config.steps)
     close(jax.vmap(rates["features"])(steps), [0.010000, 0.009641, 0.007378, 0.005030], atol=1e-6)
     for head in ("head", "adversary"):
         close(jax.vmap(rates[head])(steps), [0.10000, 0.09641, 0.07378, 0.05030], atol=1e-5)
 
-    pretraining = regda.supervised_rates(config, 70 * 500)
+    pretraining = config.optimizer.supervised_rates(70 * 500)
     epochs = 500 * jnp.array([0, 43, 44, 58, 59, 69], jnp.float32)
     for name, factor in [("upsampling", 1.0), ("head", 1.0), ("backbone", 0.1)]:
         rates = np.array([pretraining[name](epoch) for epoch in epochs])
