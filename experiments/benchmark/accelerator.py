@@ -1,15 +1,15 @@
-"""The rows that need an accelerator: published networks at their full size, in bfloat16, beside PyTorch."""
+"""Rows that need an accelerator: published networks at their full size, in bfloat16, beside PyTorch."""
 from collections.abc import Iterator
-from dataclasses import replace
 
 import jax
 
 from experiments.benchmark.multiply_adds import head_share, multiply_adds, regda_bound
-from experiments.benchmark.row import Effort, Row, pytorch_missing
+from experiments.benchmark.row import Effort, Row, compared, pytorch_missing
 from experiments.benchmark.steps import LARGE, LARGE_HRNET, pytorch_pair, regda_step, skeleton, supervised_step
-from experiments.benchmark.timing import Spread, interleaved, ratio, spread
-from experiments.regda.config import Config
-from experiments.regda.variants import parts_of
+from experiments.benchmark.timing import Spread, ratio, spread
+from experiments.configs import changed
+from experiments.regda import parts_of
+from experiments.regda_presets import Config
 
 # Dense bfloat16 FLOP/s of one device, from the vendors' data sheets, by the device kind that JAX reports.
 PEAK_FLOPS = {
@@ -23,7 +23,7 @@ PEAK_FLOPS = {
 
 def accelerator_rows(effort: Effort) -> Iterator[Row]:
     """PoseResNet-101 at 256 px, batch 32, in bfloat16, trained with labels and by RegDA; nothing on a CPU."""
-    config = replace(LARGE, head_layers=2, learning_rate=1e-3)
+    config = changed(LARGE, head_layers=2, learning_rate=1e-3)
     yield from training_rows(effort, "PoseResNet-101", config, 21, eager_bar=1.3, with_regda=True)
 
 
@@ -35,12 +35,12 @@ def hrnet_rows(effort: Effort) -> Iterator[Row]:
 def training_rows(
     effort: Effort, name: str, config: Config, keypoints: int, *, eager_bar: float, with_regda: bool = False
 ) -> Iterator[Row]:
-    """How fast a network of a config trains on this accelerator, over PyTorch's rates and over the peak.
+    """The rate of training a config's network on this accelerator, over PyTorch's rates and over the peak.
 
-    eager_bar: what PyTorch's time without compilation over ours is held against.
+    eager_bar: of PyTorch's time without compilation over ours.
     """
     device = jax.devices()[0]
-    title = f"{name}, {config.image_size} px, {config.dtype}"
+    title = f"{name}, {config.data.image_size} px, {config.network.dtype}"
     if device.platform == "cpu":
         yield Row(title, note="needs an accelerator; this is a CPU")
         return
@@ -58,7 +58,7 @@ def training_rows(
             candidates["compiled"], _ = pytorch_pair(config, keypoints, "cuda", compiled=True, **half)
         else:
             missing = Row(f"PyTorch / kpjax, {name}", note="PyTorch sees no CUDA device")
-    times = interleaved(candidates, rounds=effort.rounds, seconds=effort.seconds, warm_up=5)
+    times = effort.times(candidates, warm_up=5)
     rates = Spread(*(config.batch_size / spread(times["kpjax"].wall)[n] for n in (0, 2, 1)))
     yield Row(f"images/s, {title}", rates, "images/s", note=device.device_kind)
     if missing is not None:
@@ -67,11 +67,11 @@ def training_rows(
         yield Row(f"PyTorch eager / kpjax, {name}", ratio(times["eager"], times["kpjax"]), bar=eager_bar,
                   at_most=False, note="mixed precision in bfloat16, channels last")
         yield Row(f"torch.compile / kpjax, {name}", ratio(times["compiled"], times["kpjax"]), bar=1.0, at_most=False)
-    counts = multiply_adds(parts_of(config, skeleton(keypoints)).two_heads, config.image_size)
+    counts = multiply_adds(parts_of(config, skeleton(keypoints)).two_heads, config.data.image_size)
     if with_regda:
         bound = regda_bound(head_share(counts))
-        yield Row(f"regda / supervised, {name}", ratio(times["regda"], times["kpjax"]), bar=1.10 * bound,
-                  note=f"1.10 x bound {bound:.2f}")
+        yield compared(f"regda / supervised, {name}", times, "regda", "kpjax", bar=1.10 * bound,
+                       note=f"1.10 x bound {bound:.2f}")
     if device.device_kind not in PEAK_FLOPS:
         yield Row(f"model FLOPs utilisation, {name}",
                   note=f"the peak of {device.device_kind!r} is unknown to this file")

@@ -1,6 +1,5 @@
-"""Rows about frozen-core adaptation: what a step keeps beside the weights, and how long it takes, over finetuning's."""
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+"""Rows about frozen-core adaptation: memory of a step beside the weights, and its time, over finetuning's."""
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -8,19 +7,19 @@ import jax.numpy as jnp
 from experiments.adaptation.config import PRESETS, Config
 from experiments.adaptation.parts import build, network, perceptual_network
 from experiments.adaptation.pictures import CATEGORIES
-from experiments.benchmark.row import Effort, Row, milliseconds
-from experiments.benchmark.steps import made_batch
-from experiments.benchmark.timing import Spread, interleaved, processor_ratio, ratio
+from experiments.benchmark.row import Effort, Row, compared, exact
+from experiments.benchmark.steps import Step, noise_batch
+from experiments.configs import changed, flat
 from kpjax.structures import Example, Start
 
 DEMO = PRESETS["demo"]
 PAPER = PRESETS["mpii_mafl"]
-LARGE = replace(PAPER, dtype="bfloat16")
+LARGE = changed(PAPER, dtype="bfloat16")
 LABELS = len(CATEGORIES["faces"].skeleton.names)  # of the batches, which no step reads
 
 
 def adaptation_rows(effort: Effort) -> Iterator[Row]:
-    """The adapted row and LoRA over finetuning."""
+    """The variants `adapted` and `lora` over `finetuned`."""
     yield from size_rows("paper's setting", PAPER)
     yield from size_rows("demo", DEMO, bar=None)
     cases = {"demo": DEMO}
@@ -33,19 +32,18 @@ def adaptation_rows(effort: Effort) -> Iterator[Row]:
 def size_rows(
     name: str, config: Config, bar: float | None = 0.4, variants: Sequence[str] = ("adapted", "lora")
 ) -> Iterator[Row]:
-    """Bytes of gradients and optimizer states, the generator's included, of rows over finetuning's."""
+    """Bytes of gradients and optimizer states, the generator's included, of variants over finetuning's."""
     start = jax.eval_shape(lambda: start_of(config))
     sizes = {variant: kept_bytes(config, variant, start) for variant in (*variants, "finetuned")}
     for variant in variants:
-        share = sizes[variant] / sizes["finetuned"]
-        yield Row(f"bytes of {variant} / finetuned, {name}", Spread(share, share, share),
+        yield Row(f"bytes of {variant} / finetuned, {name}", exact(sizes[variant] / sizes["finetuned"]),
                   bar=bar if variant == "adapted" else None, note=(
                       f"gradients and optimizer states of {sizes[variant] / 1e6:.1f} and "
                       f"{sizes['finetuned'] / 1e6:.1f} MB, the generator's included"))
 
 
 def kept_bytes(config: Config, variant: str, start: Start) -> int:
-    """Bytes of the gradients and the optimizer states of both networks. start: arrays, or their shapes."""
+    """Counts the bytes of gradients and optimizer states of both networks. start: arrays, or their shapes."""
     state = jax.eval_shape(build(config, variant).init, jax.random.key(0), {"target": batch_of(config)}, start)
     trees = (state.variables["params"], state.generator["params"], state.optimizer_state)  # a gradient is like its tree
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(trees))
@@ -54,38 +52,23 @@ def kept_bytes(config: Config, variant: str, start: Start) -> int:
 def step_rows(
     effort: Effort, name: str, config: Config, variants: Sequence[str] = ("adapted", "lora")
 ) -> Iterator[Row]:
-    """A step of the adapted row, which projects its kernels anew each time, and of LoRA over one of finetuning."""
+    """A step of `adapted`, which projects its kernels anew each time, and of LoRA over one of finetuning."""
     start = start_of(config)
-    times = interleaved({variant: step_of(config, variant, start) for variant in (*variants, "finetuned")},
-                        rounds=effort.rounds, seconds=effort.seconds)
+    times = effort.times({variant: Step(build(config, variant), {"target": batch_of(config)}, start)
+                          for variant in (*variants, "finetuned")})
     for variant in variants:
-        yield Row(f"{variant} / finetuned, {name}", ratio(times[variant], times["finetuned"]),
-                  bar=1.1 if variant == "adapted" else None, note=(
-                      f"{milliseconds(times[variant])} and {milliseconds(times['finetuned'])}; processor time "
-                      f"{processor_ratio(times[variant], times['finetuned']):.2f}; {config.batch_size} images"))
+        yield compared(f"{variant} / finetuned, {name}", times, variant, "finetuned",
+                       bar=1.1 if variant == "adapted" else None, note=f"{config.batch_size} images")
 
 
 def batch_of(config: Config) -> Example:
-    """Noise in the shape of the pictures that views are drawn from."""
-    return made_batch(replace(config, image_size=config.target_side), LABELS, 0)
+    """Makes noise in the shape of the images that views are drawn from."""
+    return noise_batch(config.batch_size, config.target_side, LABELS)
 
 
 def start_of(config: Config) -> Start:
-    """An untrained core, and untrained features to compare pictures by."""
-    images = jnp.zeros((1, config.image_size, config.image_size, 3))
+    """Returns an untrained core, and untrained features to compare images by."""
+    side = flat(config)["image_size"]
+    images = jnp.zeros((1, side, side, 3))
     core = jax.jit(lambda key: network(config, config.landmarks).init(key, images, train=False))(jax.random.key(0))
     return {"core": core, "perceptual": jax.jit(perceptual_network(config).init)(jax.random.key(1), images)}
-
-
-def step_of(config: Config, variant: str, start: Start) -> Callable[[], None]:
-    """One compiled step of a row on made batches, as a call that returns when it is done."""
-    streams, key, method = {"target": batch_of(config)}, jax.random.key(0), build(config, variant)
-    state = jax.jit(method.init)(key, streams, start)
-    update = jax.jit(method.update, donate_argnums=0)
-
-    def step():
-        nonlocal state
-        state, metrics = update(state, streams, key)
-        jax.block_until_ready(metrics)
-
-    return step

@@ -1,4 +1,4 @@
-"""How many multiplications with additions a network takes, counted from its shapes without running it."""
+"""Multiplications with additions of a network, counted from its shapes without running it."""
 import functools
 from collections import Counter
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from kpjax.models.network import KeypointNetwork
 
 
 def multiply_adds(model: KeypointNetwork, side: int) -> Mapping[str, int]:
-    """Multiply-adds of one forward pass over one image of `side` px, by part: backbone, upsampling and head.
+    """Counts the multiply-adds of one forward pass over one image of `side` px, by part: backbone, upsampling and head.
 
-    They are the model's own, of convolutions and dense layers alone: what a rewriting for some backend spends on top
-    (borders that are cut off afterwards) is not counted, so that a rate in FLOP/s compares with other programs'.
+    Only convolutions and dense layers of the model itself count. A rewriting for some backend may spend more (borders
+    that are cut off afterwards), which does not count, so that a rate in FLOP/s compares with other programs'.
     """
     counts: Counter[str] = Counter()
 
@@ -36,12 +36,14 @@ def multiply_adds(model: KeypointNetwork, side: int) -> Mapping[str, int]:
 
 
 def head_share(counts: Mapping[str, int]) -> float:
-    """h, the head's multiply-adds in units of those of all that comes before it."""
+    """Returns h, the head's multiply-adds in units of those of all layers before it."""
     return counts["head"] / sum(value for part, value in counts.items() if part != "head")
 
 
 def regda_bound(share: float) -> float:
-    """Multiply-adds of a RegDA iteration over those of a supervised one, for two heads of `share` (`head_share`) each.
+    """Returns the multiply-adds of a RegDA iteration over those of a supervised one.
+
+    share: that of each of two heads, see `head_share`.
 
     A backward pass costs two forward ones. Supervised: 3 for features and 3 h for the head. RegDA: step A takes 3 and
     6 h; the pass over the target, shared by steps B and C, 1 and h for the main head; B 2 h (forward, weights); C 2 h

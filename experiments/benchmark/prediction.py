@@ -1,10 +1,9 @@
-"""Rows about prediction on videos: whether reading and the network overlap, and whether memory grows on long ones."""
+"""Rows about prediction on videos: overlap of reading and the network, and memory on long videos."""
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -12,61 +11,62 @@ import numpy as np
 from PIL import Image
 
 from data.figure_videos import figure_videos
-from experiments.benchmark.row import Effort, Row, milliseconds
-from experiments.benchmark.steps import made_batch, skeleton
-from experiments.benchmark.timing import Spread, interleaved, spread
+from experiments.benchmark.row import Effort, Row, exact, milliseconds
+from experiments.benchmark.steps import noise_batch, noise_streams, skeleton
+from experiments.benchmark.timing import spread
+from experiments.configs import changed
 from experiments.predict.pipeline import predicted, prepared
 from experiments.predictors import Predictor, as_function
-from experiments.supervised import build
-from experiments.supervised.config import PRESETS, Config
+from experiments.supervised import PRESETS, Config, build
 from kpjax.images.inputs import ImageSequence, from_video
 from kpjax.images.transforms import Letterbox
 from kpjax.images.video import open_video, write_video
+from kpjax.models.resnet import PoseResNet
 from kpjax.structures import Trained
 
-POINTS = 4
+KEYPOINTS = 4
 SMALL = PRESETS["openfield"]
-LARGE = replace(SMALL, network="pose_resnet", depth=18, image_size=256, heatmap_size=64)
+LARGE = changed(SMALL, network=PoseResNet(18, head_layers=2), image_size=256, heatmap_size=64)
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 def prediction_rows(effort: Effort) -> Iterator[Row]:
-    """What prediction on a video costs beside its parts."""
+    """Prediction on a video beside its parts."""
     with tempfile.TemporaryDirectory() as folder:
-        sequence = drawn_video(Path(folder) / "drawn.mp4", 128, (640, 480))
+        sequence = rendered_video(Path(folder) / "short.mp4", 128, (640, 480))
         for name, config in (("small U-net, 128 px", SMALL), ("ResNet-18, 256 px", LARGE)):
             yield overlap_row(effort, name, config, sequence)
-        yield memory_row(drawn_video(Path(folder) / "long.mp4", 10_000, (160, 120)))
+        yield memory_row(rendered_video(Path(folder) / "long.mp4", 10_000, (160, 120)))
 
 
-def drawn_video(path: Path, frames: int, size: tuple[int, int]) -> ImageSequence:
-    """A clip of drawn figures of a width and height; after 64 frames it begins anew.
+def rendered_video(path: Path, frames: int, size: tuple[int, int]) -> ImageSequence:
+    """Writes a video of synthetic people of a width and height; after 64 frames it begins anew.
 
-    They are drawn small and enlarged: full of fine noise, a frame would take ten times the bytes of a filmed one.
+    They are rendered small and enlarged: full of fine noise, a frame would take ten times the bytes of a filmed one.
     """
-    drawn = figure_videos(1, min(frames, 64), max(size) // 4)
-    pictures = [np.asarray(Image.fromarray(drawn[number].image[:size[1] // 4, :size[0] // 4]).resize(
-        size, Image.Resampling.BILINEAR)) for number in range(len(drawn))]
-    write_video(path, (pictures[number % len(pictures)] for number in range(frames)))
+    rendered = figure_videos(1, min(frames, 64), max(size) // 4)
+    images = [np.asarray(Image.fromarray(rendered[number].image[:size[1] // 4, :size[0] // 4]).resize(
+        size, Image.Resampling.BILINEAR)) for number in range(len(rendered))]
+    write_video(path, (images[number % len(images)] for number in range(frames)))
     return from_video(open_video(path), path.stem)
 
 
 def untrained_predictor(config: Config) -> Predictor:
-    """The predictor of a network with random weights."""
-    method = build(config, skeleton(POINTS), "supervised")
-    streams = {name: made_batch(config, POINTS, 0) for name in method.streams}
-    state = jax.jit(method.init)(jax.random.key(0), streams, {})
-    return Predictor(method.skeleton, config.image_size, Letterbox(config.image_size),
-                     as_function(method, Trained(state.variables, state.frozen)), "peak", 0.6, "untrained", {})
+    """Returns the predictor of a network with random weights."""
+    method = build(config, skeleton(KEYPOINTS), "supervised")
+    state = jax.jit(method.init)(jax.random.key(0), noise_streams(method, config), {})
+    side = config.data.image_size
+    return Predictor(method.skeleton, side, Letterbox(side), as_function(
+        method, Trained(state.variables, state.frozen)), "peak", 0.6, "untrained", {})
 
 
 def overlap_row(effort: Effort, name: str, config: Config, sequence: ImageSequence) -> Row:
-    """The frames a second of prediction, over those of the slower of reading (decoding and placing) and the network."""
+    """The rate of prediction over that of the slower of reading (decoding and transforming) and the network."""
     predictor, batch = untrained_predictor(config), 16
-    images = np.asarray(made_batch(replace(config, batch_size=batch), POINTS, 0).image)
+    images = np.asarray(noise_batch(batch, predictor.side, KEYPOINTS).image)
 
     def reading():
-        for _ in prepared(sequence, predictor.transform, POINTS, depth=2 * batch):
+        for _ in prepared(sequence, predictor.transform, KEYPOINTS, depth=2 * batch):
             pass
 
     def network():
@@ -77,8 +77,7 @@ def overlap_row(effort: Effort, name: str, config: Config, sequence: ImageSequen
         for _ in predicted(predictor, sequence, batch_size=batch):
             pass
 
-    times = interleaved({"reading": reading, "network": network, "together": together}, rounds=effort.rounds,
-                        seconds=effort.seconds, warm_up=1)
+    times = effort.times({"reading": reading, "network": network, "together": together}, warm_up=1)
     shares = [max(alone) / both for *alone, both in zip(*(times[part].wall for part in times), strict=True)]
     each = ", ".join(f"{part} {milliseconds(times[part])}" for part in times)
     width, height = sequence.video.size
@@ -87,24 +86,23 @@ def overlap_row(effort: Effort, name: str, config: Config, sequence: ImageSequen
 
 
 def memory_row(sequence: ImageSequence) -> Row:
-    """How much a process grows between the thousandth frame of a video and its last."""
+    """The growth of a process between the thousandth frame of a video and its last."""
     name = f"memory from frame 1,000 to {len(sequence):,}"
     if not Path("/proc/self/statm").is_file():
-        return Row(name, note="only Linux tells how much memory a process has")
+        return Row(name, note="only Linux reports how much memory a process has")
     # In a process of its own: this one may keep more than it needs, from rows before.
     code = f"from experiments.benchmark.prediction import print_memory; print_memory({str(sequence.path)!r})"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    before, after = (float(number) / 1e6 for number in told[-2:])
-    grown = max(0.0, after - before)
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    before, after = (float(number) / 1e6 for number in printed[-2:])
     whole = len(sequence) * sequence.video.size[0] * sequence.video.size[1] * 3 / 1e6
-    return Row(name, Spread(grown, grown, grown), "MB", bar=20.0,
-               note=f"{before:.0f} and {after:.0f} MB; the pictures together are {whole:.0f} MB")
+    return Row(name, exact(max(0.0, after - before)), "MB", bar=20.0,
+               note=f"{before:.0f} and {after:.0f} MB; the images together are {whole:.0f} MB")
 
 
 def print_memory(path: str) -> None:
     """Predicts a video and prints how many bytes the process had at frame 1,000 and at the last."""
     sequence = from_video(open_video(Path(path)), "long")
-    predictor = untrained_predictor(replace(SMALL, image_size=32, heatmap_size=16))
+    predictor = untrained_predictor(changed(SMALL, image_size=32, heatmap_size=16))
     for seen in predicted(predictor, sequence, batch_size=16):
         if seen.row in (1000, len(sequence) - 1):
             print(int(Path("/proc/self/statm").read_text().split()[1]) * PAGE)

@@ -1,29 +1,33 @@
-"""The training steps that `experiments.benchmark` times: of any method, and of PyTorch for the same network."""
-from collections.abc import Callable
-from dataclasses import replace
+"""Training steps for the benchmark: of any method, and of PyTorch for the same network."""
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.regda.config import PRESETS, Config
-from experiments.regda.variants import build_regda, build_supervised, parts_of
-from kpjax.structures import Example, Method, Skeleton
+from experiments.configs import changed, flat
+from experiments.regda import build_regda, build_supervised, parts_of
+from experiments.regda_presets import PRESETS, Config
+from kpjax.models.high_resolution import HRNet
+from kpjax.models.resnet import PoseResNet
+from kpjax.models.unet import SmallUNet
+from kpjax.structures import Example, Method, Skeleton, Start
 
 DEMO = PRESETS["demo"]
-LAPTOP = replace(PRESETS["rhd_h3d"], summary="PoseResNet-18", depth=18, image_size=64, heatmap_size=16, sigma=1.0,
+LARGE = changed(PRESETS["rhd_h3d"], summary="PoseResNet-101", augmentation="none", dtype="bfloat16")
+LAPTOP = changed(PRESETS["rhd_h3d"], summary="PoseResNet-18", depth=18, image_size=64, heatmap_size=16, sigma=1.0,
                  batch_size=8, augmentation="none")
-LARGE = replace(PRESETS["rhd_h3d"], summary="PoseResNet-101", augmentation="none", dtype="bfloat16")
-LARGE_HRNET = replace(LARGE, summary="HRNet-W32", network="hrnet", head_layers=1, learning_rate=1e-3)
+LARGE_HRNET = changed(LARGE, summary="HRNet-W32", network=HRNet(dtype="bfloat16", head_layers=1), learning_rate=1e-3)
 
 
 def skeleton(count: int) -> Skeleton:
-    """Keypoints without meaning."""
+    """Returns keypoints without meaning."""
     return Skeleton(tuple(f"point{number}" for number in range(count)))
 
 
-def made_batch(config: Config, keypoints: int, seed: int) -> Example:
-    """A batch of noise in the shapes of a config, on the device: the time of a step does not depend on its pictures."""
-    rng, rows, side = np.random.default_rng(seed), config.batch_size, config.image_size
+def noise_batch(rows: int, side: int, keypoints: int, *, seed: int = 0) -> Example:
+    """Makes a batch of noise on the device: the time of a step does not depend on its images."""
+    rng = np.random.default_rng(seed)
     return jax.device_put(Example(
         image=rng.integers(0, 256, (rows, side, side, 3), np.uint8),
         keypoints=rng.uniform(0, side - 1, (rows, keypoints, 2)).astype(np.float32),
@@ -33,46 +37,58 @@ def made_batch(config: Config, keypoints: int, seed: int) -> Example:
         index=np.arange(rows, dtype=np.int32)))
 
 
-def step_of(method: Method, config: Config) -> Callable[[], None]:
-    """One compiled step of a method on made batches, as a call that returns when it is done."""
-    streams = {name: made_batch(config, len(method.skeleton.names), n) for n, name in enumerate(method.streams)}
-    key = jax.random.key(0)
-    state = jax.jit(method.init)(key, streams, {})
-    update = jax.jit(method.update, donate_argnums=0)
+def noise_streams(method: Method, config: Any) -> dict[str, Example]:
+    """Makes a batch for each stream of a method, in the shapes of a config."""
+    return {name: noise_batch(config.batch_size, flat(config)["image_size"], len(method.skeleton.names), seed=seed)
+            for seed, name in enumerate(method.streams)}
 
-    def step():
-        nonlocal state
-        state, metrics = update(state, streams, key)
+
+class Step:
+    """A compiled training step of a method; a call returns when it is done."""
+
+    def __init__(self, method: Method, streams: Mapping[str, Example], start: Start | None = None):
+        self.streams, self.key = streams, jax.random.key(0)
+        self.state = jax.jit(method.init)(self.key, streams, start or {})
+        self.update = jax.jit(method.update, donate_argnums=0).lower(self.state, streams, self.key).compile()
+
+    def __call__(self) -> None:
+        self.state, metrics = self.update(self.state, self.streams, self.key)
         jax.block_until_ready(metrics)
 
-    return step
+    @property
+    def temporary_bytes(self) -> int:
+        """Memory that the step needs beside its arguments and results."""
+        return self.update.memory_analysis().temp_size_in_bytes
 
 
-def supervised_step(config: Config, keypoints: int = 10) -> Callable[[], None]:
-    """A step of supervised training with the head, batch and optimizer of RegDA."""
+def supervised_step(config: Config, keypoints: int = 10) -> Step:
+    """Compiles a step of supervised training with the head, batch and optimizer of RegDA."""
     parts = parts_of(config, skeleton(keypoints))
     method = build_supervised(parts._replace(one_head=parts.two_heads), steps=config.steps, stream="source")
-    return step_of(method, config)
+    return Step(method, noise_streams(method, config))
 
 
-def regda_step(config: Config, keypoints: int = 10) -> Callable[[], None]:
-    """A step of RegDA."""
-    return step_of(build_regda(parts_of(config, skeleton(keypoints))), config)
+def regda_step(config: Config, keypoints: int = 10) -> Step:
+    """Compiles a step of RegDA."""
+    method = build_regda(parts_of(config, skeleton(keypoints)))
+    return Step(method, noise_streams(method, config))
 
 
 def pytorch_pair(config: Config, keypoints: int, device: str, **options) -> tuple[Callable[[], None], int]:
-    """PyTorch's training step for the network of a config, and its number of parameters."""
+    """Returns PyTorch's training step for the network of a config, and its number of parameters."""
     import torch
 
-    from experiments.benchmark.pytorch_hrnet import HRNet
+    from experiments.benchmark import pytorch_hrnet
     from experiments.benchmark.pytorch_networks import SmallUnet, parameter_count, pose_resnet, training_step
 
-    network = {
-        "pose_resnet": lambda: pose_resnet(config.depth, keypoints, config.head_layers),
-        "hrnet": lambda: HRNet(keypoints),
-        "small_unet": lambda: SmallUnet(keypoints, config.widths, config.head_layers, config.head_width),
-    }[config.network]()
-    batch = made_batch(config, keypoints, 0)
+    match config.network:
+        case PoseResNet() as given:
+            network = pose_resnet(given.depth, keypoints, given.head_layers)
+        case SmallUNet() as given:
+            network = SmallUnet(keypoints, given.widths, given.head_layers, given.head_width)
+        case HRNet():
+            network = pytorch_hrnet.HRNet(keypoints)
+    batch = noise_batch(config.batch_size, config.data.image_size, keypoints)
     targets, _ = parts_of(config, skeleton(keypoints)).codec.encode(batch)
     arrays = (np.asarray(batch.image, np.float32) / 255, np.asarray(targets))
     images, targets = (torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2))).to(device)
@@ -81,7 +97,7 @@ def pytorch_pair(config: Config, keypoints: int, device: str, **options) -> tupl
 
 
 def with_threads(step: Callable[[], None], count: int) -> Callable[[], None]:
-    """A PyTorch step that runs on `count` threads."""
+    """Returns a PyTorch step that runs on `count` threads."""
     import torch
 
     def run():

@@ -1,4 +1,4 @@
-"""Timing of things beside each other: in turns, so that what else the machine does falls on all of them alike."""
+"""Timing of candidates in turns, so that other work on the machine falls on all of them alike."""
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ class Spread(NamedTuple):
 
 
 def spread(values) -> Spread:
-    """Median, minimum and maximum of some numbers."""
+    """Computes median, minimum and maximum of some numbers."""
     values = list(values)
     return Spread(statistics.median(values), min(values), max(values))
 
@@ -31,8 +31,11 @@ def interleaved(
 ) -> dict[str, Samples]:
     """Times every candidate once per round, in turns: A B A B.
 
-    candidates: calls that return when their work is done. The first `warm_up` calls of each are not counted; the last
-    of them decides how many calls make a turn of about `seconds`.
+    Args:
+        candidates: calls that return when their work is done.
+        rounds: turns of each.
+        seconds: roughly, of a turn.
+        warm_up: first calls that are not counted; the last of them decides how many calls make a turn.
     """
     calls = {}
     for name, run in candidates.items():
@@ -41,23 +44,22 @@ def interleaved(
             run()
             took = time.perf_counter() - began
         calls[name] = max(1, round(seconds / max(took, 1e-9)))
-    wall: dict[str, list[float]] = {name: [] for name in candidates}
-    processor: dict[str, list[float]] = {name: [] for name in candidates}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, run in candidates.items():
             began, began_processor = time.perf_counter(), time.process_time()
             for _ in range(calls[name]):
                 run()
-            wall[name].append((time.perf_counter() - began) / calls[name])
-            processor[name].append((time.process_time() - began_processor) / calls[name])
-    return {name: Samples(tuple(wall[name]), tuple(processor[name])) for name in candidates}
+            times[name].append(((time.perf_counter() - began) / calls[name],
+                                (time.process_time() - began_processor) / calls[name]))
+    return {name: Samples(*zip(*pairs, strict=True)) for name, pairs in times.items()}
 
 
 def ratio(over: Samples, under: Samples) -> Spread:
-    """Time of one over time of the other, round by round."""
+    """Divides the time of one by that of the other, round by round."""
     return spread(a / b for a, b in zip(over.wall, under.wall, strict=True))
 
 
 def processor_ratio(over: Samples, under: Samples) -> float:
-    """Processor time of one over that of the other, the medians: what a busy machine disturbs least."""
+    """Divides the median processor time of one by that of the other: a busy machine disturbs it least."""
     return statistics.median(over.processor) / statistics.median(under.processor)
