@@ -1,18 +1,17 @@
-"""What tests that run whole experiments share."""
-from dataclasses import replace
-
+"""Fixtures of tests that run whole experiments."""
 import pytest
 
-from experiments.regda import EXPERIMENT
-from experiments.regda.config import PRESETS
+from experiments.configs import changed
+from experiments.regda import SYSTEM
+from experiments.regda_presets import PRESETS
 
 
 @pytest.fixture(scope="module")
 def tiny_regda():
-    """RegDA's experiment with two presets, `people` and `sprites`, that train for seconds."""
+    """RegDA with two presets, `people` and `sprites`, that train for seconds."""
     small = {"image_size": 32, "heatmap_size": 8, "widths": (4, 4, 8), "head_width": 4, "batch_size": 8,
              "pretraining_steps": 2, "steps": 3, "evaluations": 1, "training_examples": 16, "test_examples": 8,
              "augmentation": "none"}
-    return EXPERIMENT._replace(presets={
-        "people": replace(PRESETS["demo"], **small),
-        "sprites": replace(PRESETS["dsprites_small_colour_noisy"], **small)})
+    return SYSTEM._replace(presets={
+        "people": changed(PRESETS["demo"], **small),
+        "sprites": changed(PRESETS["dsprites_small_colour_noisy"], **small)})

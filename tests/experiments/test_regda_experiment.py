@@ -1,19 +1,19 @@
 """RegDA's experiment from the command line to the report, a few steps of everything."""
 import json
-import sys
+import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-import experiments.regda
-from experiments.__main__ import all_experiments, main
 from experiments.command_line import run
-from experiments.domains import open_domain
+from experiments.image_sets import open_domain
 from experiments.predict import predict_folder
-from experiments.regda.config import PRESETS
-from experiments.regda.variants import RECIPES, VARIANTS, parts_of
+from experiments.regda import VARIANTS, parts_of
+from experiments.system import FORMAT, Job, measure_again, read_predictions
+from kpjax.errors import InputError
 from kpjax.training.evaluation import predict_source
 from kpjax.training.trees import load_trained
 
@@ -31,7 +31,7 @@ def results_of(folder, variant):
 def files_below(folder):
     """Every file but the report, with its time and its bytes."""
     return {path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes())
-            for path in folder.rglob("*") if path.is_file() and path.name != "report.html"}
+            for path in Path(folder).rglob("*") if path.is_file() and path.name != "report.html"}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_results_are_complete(people, tiny_regda):
         assert (results["experiment"], results["preset"], results["variant"], results["seed"]) == (
             "regda", "people", variant, 0)
         assert results["steps"] == config.pretraining_steps + config.steps
-        assert results["config"]["image_size"] == 32
+        assert results["config"]["data"]["image_size"] == 32
         assert results["devices"]["count"] == jax.device_count()
         assert results["versions"]["jax"] == jax.__version__
         assert results["wall_seconds"] > 0
@@ -68,7 +68,7 @@ def test_results_are_complete(people, tiny_regda):
             assert found[f"{domain}/pck"] == pytest.approx(np.mean(each), abs=1e-6)
             assert 0 < found[f"{domain}/mae"] < 32
             assert any(name.startswith(f"{domain}/pck_batchwise/") for name in found)
-        assert (people / variant / "seed-0" / "images" / "target.png").stat().st_size > 0
+        assert len((people / variant / "seed-0" / "images" / "target.png").read_bytes()) > 0
 
 
 def test_the_first_stage_is_shared(people):
@@ -85,13 +85,13 @@ def test_the_first_stage_is_shared(people):
         jax.tree.leaves(stored.variables["params"]), jax.tree.leaves(plain["params"]), strict=True))
 
 
-def test_a_second_call_trains_nothing_and_changes_no_file(people, tiny_regda, monkeypatch, capsys):
-    def refuse(*arguments, **options):
-        raise AssertionError("trained again")
+def refuse(*arguments, **options):
+    raise AssertionError("trained again")
 
-    monkeypatch.setattr(experiments.regda, "fit", refuse)
+
+def test_a_second_call_trains_nothing_and_changes_no_file(people, tiny_regda, capsys):
     before = files_below(people)
-    report = run(tiny_regda, command("people", people.parents[1], *VARIANTS_RUN))
+    report = run(tiny_regda, command("people", people.parents[1], *VARIANTS_RUN), fit=refuse)
     assert files_below(people) == before
     said = capsys.readouterr().out
     assert said.count("finished before") == len(VARIANTS_RUN)
@@ -100,11 +100,11 @@ def test_a_second_call_trains_nothing_and_changes_no_file(people, tiny_regda, mo
         assert VARIANTS[variant].label in report.read_text()
 
 
-def test_a_finished_run_predicts_pictures_of_any_size(people, tmp_path):
-    (tmp_path / "pictures").mkdir()
-    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "pictures" / "wide.png")
-    Image.fromarray(np.full((50, 20, 3), 200, np.uint8)).save(tmp_path / "pictures" / "tall.png")
-    table = predict_folder(people / "regda" / "seed-0", tmp_path / "pictures", tmp_path / "out", tell=lambda line: None)
+def test_a_finished_run_predicts_images_of_any_size(people, tmp_path):
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "images" / "wide.png")
+    Image.fromarray(np.full((50, 20, 3), 200, np.uint8)).save(tmp_path / "images" / "tall.png")
+    table = predict_folder(people / "regda" / "seed-0", tmp_path / "images", tmp_path / "out", tell=lambda line: None)
     rows = table.read_text().splitlines()[1:]
     names = json.loads((people / "regda" / "seed-0" / "skeleton.json").read_text())["names"]
     assert [row.split(",")[:3:2] for row in rows] == [[image, name] for image in ("tall.png", "wide.png")
@@ -114,7 +114,7 @@ def test_a_finished_run_predicts_pictures_of_any_size(people, tmp_path):
 def test_the_constant_centre_is_the_middle(sprites, tiny_regda):
     """Its error is the mean distance of the true points from the middle, x and y together, in the preset's unit."""
     config = tiny_regda.presets["sprites"]
-    test = open_domain(config.target, side=32, seed=0, data_dir=None, train=16, test=8).test
+    test = open_domain(config.data.target, side=32, seed=0, data_dir=None, train=16, test=8).test
     true = np.stack([test[number].keypoints[0] for number in range(len(test))])
     found = results_of(sprites, "constant_centre")
     assert found["metrics"]["target/mae"] == pytest.approx(abs(true - 15.5).mean(0).sum() / config.mae_unit, rel=1e-5)
@@ -126,23 +126,31 @@ def test_adabn_in_area_is_adabn_that_looks_where_points_can_be(sprites, tiny_reg
     plain, inside = (load_trained(sprites / name / "seed-0" / "model") for name in ("adabn", "adabn_in_area"))
     jax.tree.map(np.testing.assert_array_equal, plain.variables, inside.variables)
     config = tiny_regda.presets["sprites"]
-    test = open_domain(config.target, side=32, seed=0, data_dir=None, train=16, test=8).test
-    method = RECIPES["adabn_in_area"].build(parts_of(config, test.skeleton))
+    test = open_domain(config.data.target, side=32, seed=0, data_dir=None, train=16, test=8).test
+    method = VARIANTS["adabn_in_area"].recipe.build(parts_of(config, test.skeleton))
     found = predict_source(method, inside, test, batch_size=8).keypoints
     # Cells 16 to 47 of 64 are cells 2 to 5 of 8, four pixels each.
     assert found.min() >= 8
     assert found.max() <= 20
 
 
-def test_the_list_names_every_experiment_and_preset_in_a_line_each(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["experiments"])
-    main()
-    lines = capsys.readouterr().out.splitlines()
-    for name, experiment in all_experiments().items():
-        for preset, config in experiment.presets.items():
-            (line,) = [line for line in lines if f"experiments.{name} {preset} " in line]
-            assert line.endswith(config.summary)
-    assert {"demo", "figures_lspet", "rhd_h3d", "rhd_freihand", "freihand_rhd", "surreal_h36m", "surreal_lsp"} < set(
-        PRESETS)
-    assert len([name for name in PRESETS if name.startswith("dsprites")]) == 12
-    assert any("predict RUN IMAGES --out FOLDER" in line for line in lines)
+def test_predictions_are_kept_and_measured_again(people, tiny_regda, tmp_path):
+    """From predictions.npz, without training: a metric that was lost is back."""
+    kept = shutil.copytree(people, tmp_path / "regda" / "people") / "dan" / "seed-0"
+    found, before = read_predictions(kept), json.loads((kept / "results.json").read_text())
+    assert set(found) == {"source", "target"}
+    assert found["target"].keypoints.shape == (8, 10, 2)
+    metrics = {name: value for name, value in before["metrics"].items() if not name.startswith("target/pck")}
+    (kept / "results.json").write_text(json.dumps(before | {"metrics": metrics}))
+    job = Job("regda", tiny_regda.presets["people"], "people", "dan", 0, tmp_path, None, fit=refuse)
+    measure_again(tiny_regda, job)
+    assert json.loads((kept / "results.json").read_text())["metrics"] == before["metrics"]
+
+
+def test_a_run_of_another_format_is_refused_in_one_line(people, tiny_regda, tmp_path):
+    kept = shutil.copytree(people, tmp_path / "regda" / "people") / "dan" / "seed-0"
+    stored = json.loads((kept / "config.json").read_text())
+    assert stored["format"] == FORMAT
+    (kept / "config.json").write_text(json.dumps({name: value for name, value in stored.items() if name != "format"}))
+    with pytest.raises(InputError, match=rf"config.json: format 1, this version writes {FORMAT}; .*--fresh"):
+        run(tiny_regda, command("people", tmp_path, "dan"))
