@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 import jax
 import jax.numpy as jnp
 
-from experiments.adaptation.config import PRESETS, Config
-from experiments.adaptation.parts import build, network, perceptual_network
-from experiments.adaptation.pictures import CATEGORIES
+from experiments.adaptation import build, network, perceptual_network
+from experiments.adaptation_images import CATEGORIES
+from experiments.adaptation_presets import PRESETS, Config
 from experiments.benchmark.row import Effort, Row, compared, exact
 from experiments.benchmark.steps import Step, noise_batch
-from experiments.configs import changed, flat
+from experiments.configs import changed
 from kpjax.structures import Example, Start
 
 DEMO = PRESETS["demo"]
@@ -63,12 +63,12 @@ def step_rows(
 
 def batch_of(config: Config) -> Example:
     """Makes noise in the shape of the images that views are drawn from."""
-    return noise_batch(config.batch_size, config.target_side, LABELS)
+    return noise_batch(config.batch_size, config.data.target_side, LABELS)
 
 
 def start_of(config: Config) -> Start:
     """Returns an untrained core, and untrained features to compare images by."""
-    side = flat(config)["image_size"]
+    side = config.data.image_size
     images = jnp.zeros((1, side, side, 3))
     core = jax.jit(lambda key: network(config, config.landmarks).init(key, images, train=False))(jax.random.key(0))
     return {"core": core, "perceptual": jax.jit(perceptual_network(config).init)(jax.random.key(1), images)}

@@ -1,0 +1,431 @@
+"""Frozen-core adaptation (Sanchez and Tzimiropoulos, NeurIPS 2019): landmarks of a new category, without labels.
+
+Command   python -m experiments.adaptation demo               (2 CPU cores, about 10 minutes, renders its own data)
+          python -m experiments.adaptation demo --variants all                                    (every variant)
+          python -m experiments.adaptation demo --core-background patches --workdir elsewhere     (another core)
+          python -m experiments.adaptation own --core RUN --images FOLDER    (one's own run and images)
+          python -m experiments.adaptation_studies core_epochs --preset demo      (also images, labels, cores, order)
+          python -m experiments.adaptation mpii_mafl --perceptual vgg19.safetensors --seeds 3                (one GPU)
+Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
+
+A core learns landmarks of one category with labels, once for all variants of a seed. Every variant then learns
+landmarks of another category from images alone: from the points that it finds in one view of an image, a generator
+reconstructs that view out of another. Variants differ in their start and in the weights that they train. All have equal
+steps and images, and the last step is the result.
+
+Errors are of regressors between discovered points and annotation (forward: annotation from points; backward: points
+from annotation) and of points under turns (consistency). Each is fooled by some collapse. A variant with few live
+points, or with all points in a heap, has collapsed; its errors mean nothing. `random_core` shows how much the learnt
+kernels matter, `untrained_head` how much learning does.
+"""
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+
+from experiments.adaptation_images import Data, open_core_images, open_images
+from experiments.adaptation_measures import checked, draw_sheets, found_in, measures_of
+from experiments.adaptation_presets import (
+    PRESETS,
+    RENDERED,
+    STAND_IN,
+    Config,
+    of_core,
+    of_method,
+    of_training,
+    paper_numbers,
+    with_appearance,
+)
+from experiments.configs import changed
+from experiments.keypoint_errors import keypoint_errors
+from experiments.system import (
+    IMAGES,
+    Job,
+    Outcome,
+    Predicting,
+    StoredRun,
+    System,
+    Variant,
+    fit_sources,
+    no_training,
+    preset_folder,
+    result_of,
+)
+from kpjax.augment.augmentations import compose_augmentations, no_augmentation, random_flip, random_scale_rotation
+from kpjax.files import read_json, write_json, write_text
+from kpjax.heatmaps import codec
+from kpjax.images.transforms import Letterbox
+from kpjax.losses.heatmap import heatmap_mse
+from kpjax.methods.core_adaptation.adaptation import HEAD, adaptation, adaptation_objective, plain_variables
+from kpjax.methods.core_adaptation.parametrisation import (
+    Parametrisation,
+    adapted,
+    adapted_w_and_head_only,
+    finetuned,
+    finetuned_last,
+    lora,
+    scratch,
+)
+from kpjax.methods.forward import imagenet_normalise
+from kpjax.methods.supervised_learning import supervised
+from kpjax.models.convolution import uniform_fan_in
+from kpjax.models.hourglass_network import STRIDE
+from kpjax.models.network import HeatmapHead, KeypointNetwork
+from kpjax.models.residual_generator import ResidualGenerator
+from kpjax.models.vgg import RELU_TAPS, VGG, RandomFeatures, random_features
+from kpjax.models.weights.imagenet import load_vgg
+from kpjax.reports.table import Column
+from kpjax.structures import Method, Skeleton, Trained, Variables, named_key
+from kpjax.training.evaluation import Gathered, predict_source
+from kpjax.training.fit import Fitted
+from kpjax.training.trees import load_trained, save_adapter, save_trained, tree_digest
+
+# Variants
+
+
+class Recipe(NamedTuple):
+    """Construction of a variant."""
+
+    parametrisation: Parametrisation  # the weights that are trained, and how they make a network
+    core: Literal["trained", "random", "adapted", "none"] = "trained"  # its start; "adapted": that variant's result
+    trains: bool = True
+
+
+PROJECTED, FINETUNED = adapted(), finetuned()  # variants with the same parametrisation share what is compiled
+
+VARIANTS: dict[str, Variant] = {
+    "adapted": Variant("method", "the core's kernels frozen, a small matrix for each", "Proposed", Recipe(PROJECTED)),
+    "finetuned": Variant("baseline", "all weights trained from the core", "Finetune", Recipe(FINETUNED)),
+    "scratch": Variant("baseline", "all weights trained from a fresh start", "Scratch", Recipe(scratch(), "none")),
+    "lora": Variant("baseline", "an update of low rank for each frozen kernel, as many weights as the matrices", "LoRA",
+                    Recipe(lora())),
+    "random_core": Variant("control", "the same matrices on frozen random kernels", recipe=Recipe(PROJECTED, "random")),
+    "untrained_head": Variant("control", "the core under a new head, nothing trained",
+                              recipe=Recipe(PROJECTED, trains=False)),
+    "adapted_w_and_head_only": Variant("ablation", "matrices and head trained, all else of the core frozen",
+                                       recipe=Recipe(adapted_w_and_head_only())),
+    "finetuned_last": Variant("ablation", "top block, last 1x1 convolution and head trained, all else frozen",
+                              recipe=Recipe(finetuned_last())),
+    "finetuned_from_adapted": Variant("ablation", "all weights trained from the adapted network, as many steps more",
+                                      recipe=Recipe(FINETUNED, "adapted")),
+}
+
+
+def network(config: Config, keypoints: int) -> KeypointNetwork:
+    """Builds the network of the core and of all variants, with the head of an hourglass."""
+    dtype = jnp.dtype(config.core_network.dtype)
+    built = config.core_network.build(keypoints, stride=STRIDE)
+    return built.clone(head=HeatmapHead(keypoints, output_init=uniform_fan_in, dtype=dtype))
+
+
+def _unchanged(images: jax.Array) -> jax.Array:
+    return images
+
+
+def _normalise(imagenet: bool) -> Callable[[jax.Array], jax.Array]:
+    return imagenet_normalise if imagenet else _unchanged
+
+
+def build(config: Config, variant: str) -> Method:
+    """Builds the method of a variant once, so that all seeds and all variants that train alike share what is compiled.
+    """
+    return _built(of_method(config), VARIANTS[variant].recipe.parametrisation)
+
+
+@functools.lru_cache(maxsize=32)
+def _built(config: Config, parametrisation: Parametrisation) -> Method:
+    comparison, side = config.comparison, config.data.image_size
+    features = comparison.compare == "features"
+    return adaptation(
+        network(config, config.landmarks), Skeleton(tuple(f"point_{number}" for number in range(config.landmarks))),
+        objective=adaptation_objective(perceptual=features, form=comparison.feature_form,
+                                       features=comparison.feature_weight),
+        optimizer=config.optimizer.build(), learning_rate=config.optimizer.rates(config.steps),
+        augment=no_augmentation(), normalise=_normalise(config.normalisation == "imagenet"), trained=parametrisation,
+        generator=ResidualGenerator(comparison.generator_width, comparison.generator_blocks,
+                                    jnp.dtype(config.core_network.dtype)),
+        perceptual=perceptual_network(config) if features else None,
+        perceptual_normalise=_normalise(comparison.perceptual_imagenet), view_pair=config.view_pairs.build(side),
+        temperature=config.temperature, sigma=config.sigma, statistics=config.evaluation.statistics)
+
+
+def evaluation_model(config: Config) -> Method:
+    """Builds the method whose `predict` evaluates every variant as a plain network, so that it is compiled once."""
+    return build(config, "finetuned")
+
+
+def as_evaluated(trained: Trained, variant: str) -> Trained:
+    """Returns a variant's result for `evaluation_model`: all weights, projections folded in, and nothing frozen."""
+    plain = plain_of(trained, variant)
+    body = {name: tree for name, tree in plain["params"].items() if name != HEAD}
+    return Trained({"params": {"free": body, HEAD: plain["params"][HEAD]}, "batch_stats": plain["batch_stats"]}, {})
+
+
+def plain_of(trained: Trained, variant: str) -> Variables:
+    """Returns a variant's result as the variables of a plain network."""
+    return plain_variables(trained, VARIANTS[variant].recipe.parametrisation)
+
+
+# The core: a supervised network of another category
+
+
+class Core(NamedTuple):
+    """The start of a variant."""
+
+    variables: Variables
+    digest: str  # of the variables: a run is not resumed on another core
+    accuracy: float | None = None  # PCK on the core's own test images, a fraction; None where it was not measured
+
+
+@functools.lru_cache(maxsize=4)
+def build_core(config: Config, skeleton: Skeleton) -> Method:
+    """Builds the supervised method of the core."""
+    side = config.data.image_size
+    mirrored = (random_flip(skeleton),) if skeleton.flip else ()
+    return supervised(
+        network(config, len(skeleton.names)), skeleton,
+        codec=codec(image_size=side, heatmap_size=side // STRIDE, sigma=config.core.core_sigma),
+        optimizer=optax.scale_by_adam(), learning_rate=config.core.rates,
+        augment=compose_augmentations(random_scale_rotation(), *mirrored),
+        normalise=_normalise(config.normalisation == "imagenet"), loss=heatmap_mse)
+
+
+def base_preset(preset: str) -> str:
+    """Returns the preset that a study's name, "<preset>-<field>-<value>", begins with."""
+    return preset.partition("-")[0]
+
+
+def core_name(config: Config) -> str:
+    """Returns the name of a core's stage: by its data, so that one folder can hold several."""
+    core = config.core.core
+    data = f"{core.removeprefix(RENDERED)}_{config.core.core_background}" if core.startswith(RENDERED) else (
+        core.partition("/")[0])
+    return f"core_{data}" + ("_local_contrast" if config.data.appearance == "local_contrast" else "")
+
+
+def trained_core(job: Job) -> Core:
+    """Returns the core of a seed, trained if it has not been, at the epoch that the config names.
+
+    Raises InputError if its folder holds another core of the same name.
+    """
+    config, name = job.config, core_name(job.config)
+    preset = config.core_kept_by or base_preset(job.preset)
+    found = job.stage(name, lambda folder: _train_core(job, folder), config=of_core(config), preset=preset)
+    trained, accuracy = found.trained, found.metrics.get("core/pck")
+    if config.core.core_epoch not in (0, config.core.core_epochs):
+        seed = preset_folder(job.workdir, job.system, preset) / "stages" / name / f"seed-{job.seed}"
+        kept = seed / f"epoch-{config.core.core_epoch}"
+        trained, accuracy = load_trained(kept), read_json(kept / "metrics.json").get("core/pck")
+    return Core(trained.variables, tree_digest(trained.variables), accuracy)
+
+
+def _train_core(job: Job, folder) -> Fitted:
+    config, core = job.config, job.config.core
+    images, test = open_core_images(config, job.seed, job.data_dir)
+    method = build_core(config, images.skeleton)
+
+    def evaluate(state) -> dict[str, float]:
+        metrics = {}
+        if test is not None:
+            found = predict_source(method, state, test, batch_size=2 * core.core_batch_size)
+            errors = keypoint_errors(found, method.skeleton, "core", threshold=core.core_pck_threshold, strict=False,
+                                     uncounted=core.core_uncounted_keypoints)
+            metrics = {name: errors[name] for name in ("core/pck", "core/nme")}
+        epoch = int(state.step) // core.core_epoch_steps
+        if epoch in core.core_kept and jax.process_index() == 0:
+            save_trained(folder / f"epoch-{epoch}", Trained(state.variables, state.frozen))
+            write_json(folder / f"epoch-{epoch}" / "metrics.json", metrics)
+        return metrics
+
+    return fit_sources(
+        job, method, {"labelled": images}, batch_size=core.core_batch_size, steps=core.steps, stage="core",
+        folder=folder, evaluate=evaluate, evaluate_every=core.core_epoch_steps,
+        config=of_core(config) | {"seed": job.seed})
+
+
+def untrained_core(config: Config, seed: int) -> Core:
+    """Returns a fresh network in place of a trained core."""
+    images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3))
+    fresh = jax.jit(functools.partial(network(config, config.landmarks).init, train=False))
+    variables = fresh(named_key(jax.random.key(seed), "random core"), images)
+    return Core(variables, tree_digest(variables))
+
+
+def _core_of(job: Job, trained: Callable[[Job], Core]) -> Core | None:
+    """Returns the start of a variant, trained if it has not been; None for one that starts afresh."""
+    kind = VARIANTS[job.variant].recipe.core
+    if kind == "trained":
+        return trained(job)
+    if kind == "random":
+        return untrained_core(job.config, job.seed)
+    if kind == "none":
+        return None
+    variables = plain_of(result_of(job._replace(variant="adapted")), "adapted")
+    return Core(variables, tree_digest(variables))
+
+
+# The network that compares images
+
+
+def perceptual_network(config: Config) -> nn.Module:
+    """Builds VGG, or the random features that stand in for it."""
+    comparison, dtype = config.comparison, jnp.dtype(config.core_network.dtype)
+    if comparison.perceptual == STAND_IN:
+        return RandomFeatures(comparison.stand_in_widths, dtype)
+    return VGG(comparison.perceptual_depth, RELU_TAPS, dtype)
+
+
+def perceptual_start(config: Config) -> dict[str, Any]:
+    """Returns the weights of that network, the same for all seeds, as a part of the start; reports what it is.
+
+    Raises InputError for a file of VGG's weights that is missing or of another network.
+    """
+    comparison, side = config.comparison, config.data.image_size
+    print(f"images are compared by {comparison.words}")
+    if comparison.compare == "pixels":
+        return {}
+    if comparison.perceptual == STAND_IN:
+        key = named_key(jax.random.key(0), "random features")
+        return {"perceptual": random_features(key, comparison.stand_in_widths)[1]}
+    vgg = VGG(comparison.perceptual_depth, RELU_TAPS)
+    imported = load_vgg(jax.jit(vgg.init)(jax.random.key(0), jnp.zeros((1, side, side, 3))), comparison.perceptual)
+    print(f"VGG-{comparison.perceptual_depth} weights: {imported.report}")
+    return {"perceptual": imported.variables}
+
+
+# Adaptation
+
+
+def open_data(job: Job) -> Data:
+    """Opens all images but the core's. Raises InputError for annotation that does not suit the evaluation."""
+    return checked(job.config, open_images(job.config.data, job.seed, job.data_dir))
+
+
+def train(job: Job, data: Data, *, core_of: Callable[[Job], Core] = trained_core) -> Outcome:
+    """Trains a variant and predicts all images that it is evaluated on.
+
+    core_of: returns the core that most variants start from.
+    """
+    config, recipe = job.config, VARIANTS[job.variant].recipe
+    core, method = _core_of(job, core_of), build(config, job.variant)
+    start = ({"core": core.variables} if core else {}) | perceptual_start(config)
+    fitted = _adapt(job, method, data, start, core) if recipe.trains else no_training(_first(job, method, data, start))
+    # The network that compares images is no part of the result.
+    trained = Trained(fitted.trained.variables,
+                      {name: tree for name, tree in fitted.trained.frozen.items() if name == "core"})
+    sources = {"fit": data.fit} if config.evaluation.annotated else {}
+    sources |= {"test": data.test, "turned_once": data.turned_once, "turned_twice": data.turned_twice}
+    predictions = {name: predict_source(evaluation_model(config), as_evaluated(trained, job.variant), source,
+                                        batch_size=config.evaluation.batch_size) for name, source in sources.items()}
+    accuracy = {} if core is None or core.accuracy is None else {"core/pck": core.accuracy}
+    return Outcome(method, trained, fitted.steps * (2 if recipe.core == "adapted" else 1), fitted.images_per_second,
+                   fitted.wall_seconds, accuracy, predictions)
+
+
+def _adapt(job: Job, method: Method, data: Data, start: dict[str, Any], core: Core | None) -> Fitted:
+    """`fit` on images without labels. It refuses to go on with another core than it began with."""
+    if data.chosen and jax.process_index() == 0:
+        write_text(job.folder / "target_images.txt", "\n".join([*data.chosen, ""]))
+    # Presets that differ in what they evaluate share their training.
+    preset, dash, study = job.preset.partition("-")
+    keeps = job._replace(preset=(job.config.training_kept_by or preset) + dash + study)
+    return fit_sources(
+        job, method, {"target": data.target}, batch_size=job.config.batch_size, steps=job.config.steps,
+        stage=job.variant, folder=keeps.folder, unlabelled=("target",), start=start, config=of_training(job.config) | {
+            "variant": job.variant, "seed": job.seed, "core digest": core and core.digest})
+
+
+def _first(job: Job, method: Method, data: Data, start: dict[str, Any]) -> Trained:
+    """Returns the network that `adapted` of this seed starts from."""
+    key = named_key(named_key(jax.random.key(job.seed), "adapted"), "init")
+    batch = jax.tree.map(lambda leaf: np.asarray(leaf)[None], data.target[0])
+    state = jax.jit(method.init)(key, dict.fromkeys(method.streams, batch), start)
+    return Trained(state.variables, state.frozen)
+
+
+def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
+    """Measures errors of regressors and consistency; writes collapsed.txt, empty unless they mean nothing."""
+    values, reason = measures_of(found_in(predictions, job.config.data.image_size), job.config, data.test.skeleton,
+                                 outcome.method.skeleton)
+    if reason:
+        print(f"{job.title}: COLLAPSED, its errors mean nothing: {reason}")
+    if jax.process_index() == 0:
+        write_text(job.folder / "collapsed.txt", reason and f"{reason}\n")
+    return values
+
+
+def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+    """Draws sheets of test images and writes the network in further forms, and the skeleton of the annotation.
+
+    `network` is the plain network with projections folded in. Where kernels are frozen, adapter.safetensors has all
+    that is added to the core.
+    """
+    if jax.process_index() != 0:
+        return
+    draw_sheets(found_in(predictions, job.config.data.image_size), data, job.config, outcome.method.skeleton,
+                job.folder / IMAGES)
+    write_json(job.folder / "annotation.json", asdict(data.test.skeleton))
+    save_trained(job.folder / "network", Trained(plain_of(outcome.trained, job.variant), {}))
+    if "core" in outcome.trained.frozen:
+        save_adapter(job.folder / "adapter.safetensors", outcome.trained)
+
+
+# The table
+
+
+def short_list(preset: str, config: Config) -> tuple[str, ...]:
+    """Returns the variants that a preset runs when none are named."""
+    if config.data.rendered:  # minutes on two cores
+        return ("adapted", "scratch", "untrained_head")
+    return ("adapted", "finetuned", "scratch", "lora", "random_core", "untrained_head")
+
+
+def shortened(config: Config, steps: int) -> Config:
+    """Returns the config with `steps` steps of adaptation, and epochs of the core that are shorter alike."""
+    epoch = max(1, round(config.core.core_epoch_steps * steps / config.steps))
+    return changed(config, steps=steps, core_epoch_steps=epoch)
+
+
+def columns(config: Config) -> tuple[Column, ...]:
+    """Returns errors with all labelled images and with about ten, in percent of `lengths`; then other measures.
+
+    Beside them stands the forward error of the mean of the same labels, which needs no point. Then come consistency,
+    signs of a collapse, and the accuracy of the core on its own test images.
+    """
+    counts = ["all", *(str(count) for count in sorted(config.evaluation.labelled_images,
+                                                      key=lambda count: abs(count - 10))[:1])]
+    errors = tuple(Column(f"{metric}/{count}", f"{title}, {count}", "%", 1.0, 2, "lower")
+                   for count in counts for metric, title in (
+                       ("backward", "backward"), ("forward", "forward"), ("mean_landmarks", "of the mean"))
+                   ) if config.evaluation.annotated else ()
+    core = (Column("core/pck", "core", "%", 100.0, 1),) if config.core.core_test else ()
+    return (*errors, Column("consistency", "consistency", f"px of {config.data.image_size}", 1.0, 2, "lower"),
+            Column("live_points", "live points", f"of {config.landmarks}", 1.0, 1),
+            Column("point_spread", "spread", "px", 1.0, 1), Column("median_spread", "median", "px", 1.0, 1),
+            Column("void", "collapsed", "%", 100.0, 0, "lower"), *core)
+
+
+def predicting(stored: StoredRun) -> Predicting:
+    """Returns a finished run as a function of new images, letterboxed."""
+    data = stored.config.data
+    square = with_appearance(Letterbox(data.image_size), data.appearance)
+    return Predicting(build(stored.config, stored.variant), square, "softmax_peak")
+
+
+SYSTEM = System(
+    "adaptation", "landmarks of another category of object, without labels", PRESETS, VARIANTS, open_data, train,
+    evaluated=lambda job, data: {}, measure=measure, columns=columns, predicting=predicting, short_list=short_list,
+    applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened,
+    batch_size=lambda config: config.evaluation.batch_size, draw=draw,
+    paper=lambda preset, config, variant: paper_numbers(base_preset(preset), variant))
+
+if __name__ == "__main__":
+    from experiments.command_line import main
+
+    main("adaptation")

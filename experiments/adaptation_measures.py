@@ -1,0 +1,206 @@
+"""Measures of discovered points: errors of regressors, consistency, signs of collapse, and sheets of test images."""
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from etils import epath
+
+from experiments.adaptation_images import Data, second_turns
+from experiments.adaptation_presets import Config, Evaluation
+from kpjax.drawing.overlays import prediction_sheet, write_png
+from kpjax.evaluation.probes.landmarks import (
+    ALL,
+    Landmarks,
+    Normaliser,
+    Regressor,
+    between_eyes,
+    both_errors,
+    collapse_reason,
+    complete,
+    consistency,
+    labelled_subsets,
+    measures,
+    object_size,
+    scaled_ridge,
+    without_intercept,
+)
+from kpjax.structures import Skeleton
+from kpjax.training.evaluation import Gathered
+
+SHOWN, COLUMNS = 16, 8  # images of a sheet
+SHOWN_SIDE = 128  # px, to which small images are enlarged
+
+
+class Found(NamedTuple):
+    """Discovered points beside the annotation, in pixels of the square images."""
+
+    fit: Landmarks  # the images that regressors are fitted on
+    test: Landmarks
+    once: np.ndarray  # (N, K, 2) on the test images turned once
+    twice: np.ndarray  # (N, K, 2) on those turned twice
+    turns: np.ndarray  # (N, 3, 3) pixels of the former to those of the latter
+
+
+class PerImage(NamedTuple):
+    """Errors of single test images, those with all landmarks annotated."""
+
+    numbers: np.ndarray  # (n,) of the images
+    errors: np.ndarray  # (n,) percent of their length, the mean over landmarks and regressors
+    regressed: np.ndarray  # (n, P, 2) px, by the first regressor
+
+
+def found_in(predictions: Mapping[str, Gathered], side: int) -> Found:
+    """Returns the points of a run from its stored predictions on images of `side` px."""
+    landmarks = {name: Landmarks(found.keypoints, found.true_keypoints, found.visible)
+                 for name, found in predictions.items()}
+    test = landmarks["test"]
+    return Found(landmarks.get("fit", Landmarks(*(field[:0] for field in test))), test,
+                 landmarks["turned_once"].discovered, landmarks["turned_twice"].discovered,
+                 second_turns(len(test.discovered), side))
+
+
+def regressor_of(config: Config) -> Regressor:
+    """Builds the regressor of landmarks."""
+    if config.evaluation.regressor == "without_intercept":
+        return without_intercept()
+    return scaled_ridge(config.data.image_size, config.evaluation.penalty)
+
+
+def normaliser_of(evaluation: Evaluation, annotation: Skeleton) -> Normaliser:
+    """Builds the lengths that errors are percent of. Raises InputError for eyes where the annotation has none."""
+    if evaluation.lengths == "eyes":
+        return between_eyes(annotation, median=evaluation.median_length)
+    return object_size(median=evaluation.median_length)
+
+
+def checked(config: Config, data: Data) -> Data:
+    """Returns the data.
+
+    Raises InputError for a length that the annotation does not have, and for more labelled images than there are.
+    """
+    evaluation = config.evaluation
+    if evaluation.annotated:
+        normaliser_of(evaluation, data.test.skeleton)
+        labelled_subsets(len(data.fit), max(evaluation.labelled_images, default=1), repeats=evaluation.repeats,
+                         extra=evaluation.extra)
+    return data
+
+
+# All measures of a run
+
+
+def measures_of(found: Found, config: Config, annotation: Skeleton, skeleton: Skeleton
+                ) -> tuple[dict[str, float], str]:
+    """Computes the metrics of a run, and returns why they mean nothing ("" if they do).
+
+    `forward/<images>` and `backward/<images>` are in percent, with all labelled images also per landmark and per point;
+    their deviations over subsets lie under `deviation/`. `mean_landmarks/<images>` is the forward error of answering
+    every image with the mean of the labels, which informative points have to beat. `consistency` is in pixels, sorted
+    over points under `consistency/rank_<n>`. `live_points` counts points. `point_spread`, `median_spread`,
+    `annotated_spread` and `annotated_median_spread` are mean and median distances between points and between landmarks,
+    px. `void` is 1 where the points have collapsed.
+    """
+    evaluation, follows = config.evaluation, consistency(found.once, found.twice, found.turns)
+    values: dict[str, float] = {}
+    if evaluation.annotated:
+        errors = both_errors(
+            found.fit, found.test, normaliser=normaliser_of(evaluation, annotation), regressor=regressor_of(config),
+            images=(*evaluation.labelled_images, ALL), repeats=evaluation.repeats, extra=evaluation.extra)
+        values |= _errors_of_mean(found, config, annotation)
+        shown = [np.asarray(part.visible)[complete(part, name)].any(0) for name, part in
+                 (("fitted", found.fit), ("test", found.test))]
+        landmarks = [name for name, there in zip(annotation.names, shown[0] & shown[1], strict=True) if there]
+        for direction, names in (("forward", landmarks), ("backward", skeleton.names)):
+            each = errors[f"{direction}/all"].per_landmark
+            values |= {f"{direction}/all/{name}": float(value) for name, value in zip(names, each, strict=True)}
+        test = found.test
+    else:
+        errors = {}
+        # Nothing is annotated: one place that all images share makes the spread that is compared with zero.
+        test = Landmarks(found.test.discovered, np.zeros((len(found.once), 1, 2)), np.ones((len(found.once), 1)))
+    measured = measures(errors, follows, test, side=config.data.image_size)
+    if not evaluation.annotated:
+        del measured["annotated_spread"], measured["annotated_median_spread"]
+    values |= {_place(name): value for name, value in measured.items()}
+    values |= {f"consistency/rank_{rank}": float(value) for rank, value in enumerate(follows.ascending, 1)}
+    reason = collapse_reason({"annotated_spread": 0.0} | values, len(skeleton.names))
+    return values | {"void": float(bool(reason))}, reason
+
+
+def _place(name: str) -> str:
+    """Returns the place of deviations beside the errors, whose names are followed by landmarks."""
+    return f"deviation/{name.removesuffix('/deviation')}" if name.endswith("/deviation") else name
+
+
+def _errors_of_mean(found: Found, config: Config, annotation: Skeleton) -> dict[str, float]:
+    """Computes the forward errors, percent, of points that are the same on every image."""
+    fit, test = (part._replace(discovered=np.zeros_like(part.discovered)) for part in (found.fit, found.test))
+    constant = found._replace(fit=fit, test=test)
+    ridge = replace(config, evaluation=replace(config.evaluation, regressor="ridge"))
+    return {f"mean_landmarks/{'all' if images is ALL else images}": float(
+        errors_of_images(constant, ridge, annotation, images).errors.mean())
+        for images in (*config.evaluation.labelled_images, ALL)}
+
+
+# Single images
+
+
+def errors_of_images(
+    found: Found, config: Config, annotation: Skeleton, images: int | None = ALL, *, forward: bool = True
+) -> PerImage:
+    """Computes the errors of `forward/<images>` or `backward/<images>`, image by image."""
+    fit, test = (complete(part, name) for part, name in ((found.fit, "fitted"), (found.test, "test")))
+    tested = Landmarks(*(np.asarray(field)[test] for field in found.test))
+    shown = np.asarray(found.fit.visible)[fit].any(0) & np.asarray(tested.visible).any(0)
+    lengths = normaliser_of(config.evaluation, annotation)(tested.annotated, tested.visible)
+    known = (found.fit.discovered[fit], found.fit.annotated[fit][:, shown])
+    asked = (tested.discovered, tested.annotated[:, shown])
+    (x, y), (x_test, y_test) = (known, asked) if forward else (known[::-1], asked[::-1])
+    subsets = labelled_subsets(len(fit), images, repeats=config.evaluation.repeats, extra=config.evaluation.extra)
+    regressor = regressor_of(config)
+    regressed = [regressor(_flat(x[rows]), _flat(y[rows]))(_flat(x_test)).reshape(y_test.shape) for rows in subsets]
+    distances = np.mean([np.linalg.norm(one - y_test, axis=-1).mean(1) for one in regressed], axis=0)
+    return PerImage(test, 100 * distances / lengths, regressed[0])
+
+
+def _flat(points: np.ndarray) -> np.ndarray:
+    return points.reshape(len(points), -1).astype(np.float64)
+
+
+def consistency_of_images(found: Found) -> np.ndarray:
+    """Computes (N,) px: the mean distance of an image's points from where its turn moves them."""
+    moved = np.einsum("nij,nkj->nki", found.turns[:, :2, :2], found.once) + found.turns[:, None, :2, 2]
+    return np.linalg.norm(moved - found.twice, axis=-1).mean(1)
+
+
+def draw_sheets(found: Found, data: Data, config: Config, skeleton: Skeleton, folder: epath.Path) -> None:
+    """Draws points.png, the discovered points, and landmarks_from_points.png, the annotation as all labelled images
+    regress it from them, true places as rings.
+
+    Sixteen images at equal steps of their rank by forward error, with rank, forward and backward error; without
+    annotation by consistency, and no second sheet.
+    """
+    annotation, annotated = data.test.skeleton, config.evaluation.annotated
+    if annotated:
+        forward = errors_of_images(found, config, annotation)
+        backward = errors_of_images(found, config, annotation, forward=False)
+        numbers, errors = forward.numbers, forward.errors
+        captions = [f"{one:.0f} %, back {other:.0f} %" for one, other in zip(errors, backward.errors, strict=True)]
+    else:
+        errors = consistency_of_images(found)
+        numbers = np.arange(len(errors))
+        captions = [f"{error:.1f} px" for error in errors]
+    ranked = np.argsort(errors, kind="stable")
+    ranks = np.unique(np.linspace(0, len(ranked) - 1, SHOWN).round().astype(int))
+    chosen = ranked[ranks]
+    shown = numbers[chosen]
+    images = [data.test[int(number)].image for number in shown]
+    options = {"captions": [f"{rank + 1}: {captions[place]}" for rank, place in zip(ranks, chosen, strict=True)],
+               "columns": COLUMNS, "minimum_side": SHOWN_SIDE}
+    write_png(folder / "points.png",
+              prediction_sheet(images, np.asarray(found.test.discovered)[shown], None, skeleton, **options))
+    if annotated and forward.regressed.shape[1] == len(annotation.names):
+        write_png(folder / "landmarks_from_points.png", prediction_sheet(
+            images, forward.regressed[chosen], None, annotation, true=np.asarray(found.test.annotated)[shown],
+            visible=np.asarray(found.test.visible)[shown], **options))
