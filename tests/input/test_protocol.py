@@ -21,7 +21,7 @@ from kpjax.input.protocols import (
 from kpjax.input.source import ArraySource, arrays, labelled_only, subset
 from kpjax.structures import Skeleton
 
-FILES = pathlib.Path(__file__).parents[2] / "experiments" / "incremental" / "protocols"
+FILES = pathlib.Path(__file__).parents[2] / "experiments" / "protocols"
 BODY = Skeleton(("head", "neck", "left_hand", "right_hand", "left_foot", "right_foot"),
                 ((0, 1), (1, 2), (1, 3), (1, 4), (1, 5)), flip=(0, 1, 3, 2, 5, 4))
 HANDS, FEET = ("left_hand", "right_hand"), ("left_foot", "right_foot")

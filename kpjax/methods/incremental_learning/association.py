@@ -7,6 +7,7 @@ between the new keypoints and o. It may then be right where the old model is not
 
 Only the KA-Nets are trained. The second stage is `incremental`.
 """
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -29,7 +30,7 @@ from kpjax.methods.incremental_learning.association_forward import (
     rerendered,
     slot,
 )
-from kpjax.methods.incremental_learning.pseudo_label_confidence import Confidence
+from kpjax.methods.incremental_learning.pseudo_label_confidence import TRANSFORMS, Confidence, Uncertainty
 from kpjax.methods.incremental_learning.step_spec import increment_of, needed
 from kpjax.models.association import AssociationNetwork
 from kpjax.models.network import KeypointNetwork
@@ -185,6 +186,22 @@ def association_predict(
     return predict
 
 
+def uncertainty_predict(
+    model: KeypointNetwork, normalise: Normalise, uncertainty: Uncertainty
+) -> Callable[[Trained, Example], Prediction]:
+    """Builds a `predict` whose scores are the old model's uncertainties, for `kept_thresholds`."""
+
+    def predict(state: Trained, example: Example) -> Prediction:
+        def answer(images):
+            return answered(model, state.frozen["teacher"], normalise(images))[1]
+
+        images = unit_range(example).image
+        heatmaps = answer(images)
+        return Prediction(example.keypoints, uncertainty(answer, images, heatmaps), (heatmaps,))
+
+    return predict
+
+
 # Diagnostics, measures for `kpjax.training.evaluation.reduce`. The fraction is the sum over `count`, both (T,) float32
 # by triple, of images on which both new keypoints are labelled.
 
@@ -237,6 +254,50 @@ def copies_of_teacher(
         own, _ = decode_argmax(channels(heatmaps, step.triples[:, 0]))
         of_ka_net, _ = decode_argmax(maps)
         return _counted("copied", (own == of_ka_net).all(-1), codec, batch, step.triples, weights)
+
+    return measure
+
+
+def consensus_distances(
+    model: KeypointNetwork, codec: Codec, normalise: Normalise, network: nn.Module | None = None
+) -> Measure:
+    """Builds a measure of the distances of KA-Net and of the old model from the old model's consensus.
+
+    The consensus is the mean arg-max on rotated and scaled copies of an image. No label of an old keypoint is read. A
+    triple is of use where KA-Net lies nearer on images that nothing was trained on.
+
+    Args:
+        model: as in `incremental`.
+        codec: encodes labels.
+        normalise: images in [0, 1] -> the model's input.
+        network: KA-Net, as in `association`.
+
+    Returns:
+        The measure, {"ka_net", "teacher"}: sums in heatmap pixels over images with both new keypoints, (T,) each.
+    """
+    ka_net = network or AssociationNetwork()
+
+    def measure(state: Trained, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
+        view, step = unit_range(batch), increment_of(state.frozen, batch.keypoints.shape[1])
+        _, height, width, _ = view.image.shape
+        middle, old = ((width - 1) / 2, (height - 1) / 2), step.triples[:, 0]
+
+        def answer(images):
+            features, heatmaps = answered(model, state.frozen["teacher"], normalise(images))
+            return features, decode_argmax(channels(heatmaps, old))[0]
+
+        features, own = answer(view.image)
+        elsewhere = []
+        for degrees, scale in TRANSFORMS:
+            there = geometry.similarity(angle=math.radians(degrees), scale=scale, centre=middle)
+            _, cells = answer(geometry.warp(view.image, there))
+            elsewhere.append(geometry.move_points(
+                geometry.conjugate(geometry.invert(there), codec.to_heatmap), cells))
+        consensus = jnp.stack(elsewhere).mean(0)
+        maps, _ = association_pass(ka_net, state.variables, codec, features, view, step.triples)
+        valid = labelled_triples(codec, view, step.triples) * weights[:, None]
+        return {name: (jnp.linalg.norm(places - consensus, axis=-1) * valid).sum(0)
+                for name, places in (("ka_net", decode_argmax(maps)[0]), ("teacher", own))}
 
     return measure
 

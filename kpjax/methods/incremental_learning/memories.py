@@ -47,9 +47,8 @@ class PathIntegral(NamedTuple):
     begin: Any  # the parameters that this step began with
 
 
-def _continued(kind: type, start: Start) -> Any:
-    """Returns what the step before tracked (in a file it may have become a plain mapping); None in the first step."""
-    tracked = start.get("tracked")
+def _restored(kind: type, tracked: Any) -> Any:
+    """Returns a tracked tree, which may have become a plain mapping in a file."""
     return kind(**tracked) if isinstance(tracked, Mapping) else tracked
 
 
@@ -66,7 +65,7 @@ def walk_by_updates(*, decay: float = 0.9, epsilon: float = 0.01, clip: bool = T
     """
 
     def init(params, start: Start) -> Walk:
-        return _continued(Walk, start) or start_walk(params)
+        return _restored(Walk, start.get("tracked")) or start_walk(params)
 
     def after_update(walk: Walk, *, gradient, plain_gradient, old, new) -> Walk:
         del plain_gradient
@@ -74,7 +73,7 @@ def walk_by_updates(*, decay: float = 0.9, epsilon: float = 0.01, clip: bool = T
 
     def end_of_step(walk: Walk, *, params=None, fisher=None) -> tuple[Walk, Any]:
         del params, fisher
-        return walk_importance(walk, clip=clip)
+        return walk_importance(_restored(Walk, walk), clip=clip)
 
     return RiemannianWalk(Tracker(init, after_update, needs_plain_gradient=False), end_of_step, needs_fisher=False)
 
@@ -91,7 +90,8 @@ def walk_by_path(*, epsilon: float = 0.1) -> RiemannianWalk:
     """
 
     def init(params, start: Start) -> PathIntegral:
-        begun = _continued(PathIntegral, start) or PathIntegral(_zeros(params), _zeros(params), _zeros(params), params)
+        begun = _restored(PathIntegral, start.get("tracked")) or PathIntegral(
+            _zeros(params), _zeros(params), _zeros(params), params)
         return begun._replace(begin=params)
 
     def after_update(tracked: PathIntegral, *, gradient, plain_gradient, old, new) -> PathIntegral:
@@ -99,6 +99,7 @@ def walk_by_path(*, epsilon: float = 0.1) -> RiemannianWalk:
         return tracked._replace(path=path_on(tracked.path, plain_gradient, old, new))
 
     def end_of_step(tracked: PathIntegral, *, params, fisher) -> tuple[PathIntegral, Any]:
+        tracked = _restored(PathIntegral, tracked)
         fused = fused_importance(tracked.fisher, fisher, rule="half")
         score = path_score(tracked.path, tracked.score, fused, params, tracked.begin, epsilon=epsilon)
         return PathIntegral(_zeros(params), score, fused, params), jax.tree.map(jnp.add, fused, score)

@@ -1,0 +1,267 @@
+"""Incremental keypoint learning (KAMP, arXiv 2503.20248): new keypoints for a trained model whose data are gone.
+
+Command   python -m experiments.incremental demo              (2 CPU cores, about 10 minutes, renders its own data)
+          python -m experiments.incremental demo --variants all --seeds 3
+          python -m experiments.incremental own --old RUN --project P         (new keypoints for one's own run)
+          python -m experiments.incremental_studies --variants all                (chooses the weights of the demo)
+          python -m experiments.incremental mpii --imagenet hrnet_w32.pth --seeds 3                      (one GPU)
+Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
+
+A protocol (experiments/protocols/*.json) lists the keypoints of each step and the images on which they are labelled.
+Step 0 is the base, which all variants of a seed share. Each later step learns from the labels of its own keypoints on
+its own images: no image and no label of another step. Variants with KA-Net spend a fifth of a step's optimizer steps on
+it; the others train so much longer. After every step all known keypoints are evaluated on all test images. This is a
+row of the matrix from which AAA, AT, MT and A-MRE are computed.
+
+`mse_distillation` and `self_training` are the controls: squared errors in place of the spatial distillation, and the
+old model's own arg-max in place of KA-Net's. Every variant has a weight of its own, chosen once on another protocol by
+`experiments.incremental_studies`. AT above 0 is no mark of KA-Net: a well weighted distillation has it, too.
+"""
+from collections.abc import Mapping
+from dataclasses import replace
+
+import jax
+import numpy as np
+
+from experiments.incremental_association import associate
+from experiments.incremental_measures import Matrices, accuracies, both_units, matrices_of, matrix_csv, summary
+from experiments.incremental_methods import (
+    OF_TARGET,
+    Recipe,
+    associated,
+    build_base,
+    distilled,
+    entropy,
+    self_trained,
+    setting_of,
+)
+from experiments.incremental_presets import PRESETS, Config, paper_numbers
+from experiments.incremental_steps import PLAIN, Data, Known, Run, learn_base, learn_jointly, learn_step, step_images
+from experiments.system import IMAGES, Job, Outcome, Predicting, StoredRun, System, Variant, draw_predictions
+from kpjax.drawing.accuracy_matrix import accuracy_matrix
+from kpjax.drawing.overlays import write_png
+from kpjax.files import make_folder, write_text
+from kpjax.input.protocols import low_shot, resolve, single_new
+from kpjax.input.source import Source
+from kpjax.methods.incremental_learning.objectives import (
+    channel_distillation_term,
+    mse_distillation_term,
+    penalty_term,
+)
+from kpjax.reports.table import Column
+from kpjax.training.evaluation import Gathered
+
+SCORE_KIND = "mse_peak"
+
+# Variants: terms beside that of the new keypoints, and their weights by fields of `Weights`
+
+KAMP = {"distillation": distilled, "association": associated}
+PENALTY = {"penalty": lambda p: penalty_term()}
+
+
+def _alpha(field: str) -> dict[str, str]:
+    return {"distillation": field, "association": field}
+
+
+VARIANTS: dict[str, Variant] = {
+    "kamp": Variant("method", "distillation of all old keypoints and KA-Net's maps of one, as printed", "KAMP", Recipe(
+        KAMP, _alpha("kamp"), ka_net="plain", triples="protocol", rerendered=False, over_old=False)),
+    "kamp_rerendered": Variant("method", "a Gaussian at KA-Net's arg-max, weighed as one of the old keypoints",
+                               recipe=Recipe(KAMP, _alpha("kamp_rerendered"), ka_net="plain", triples="protocol",
+                                             rerendered=True, over_old=True)),
+    "finetune": Variant("baseline", "the new labels alone", "Finetune", PLAIN),
+    "lwf": Variant("baseline", "distillation across channels", "LWF", Recipe(
+        {"distillation": lambda p: channel_distillation_term(p.config.baselines.lwf_temperature)},
+        {"distillation": "lwf"})),
+    "ewc": Variant("baseline", "elastic weight consolidation",
+                   recipe=Recipe(PENALTY, {"penalty": "ewc"}, memory="fisher")),
+    "online_ewc": Variant("baseline", "elastic weight consolidation with fading importances",
+                          recipe=Recipe(PENALTY, {"penalty": "online_ewc"}, memory="online_fisher")),
+    "mas": Variant("baseline", "memory aware synapses", recipe=Recipe(PENALTY, {"penalty": "mas"}, memory="mas")),
+    "rw": Variant("baseline", "Riemannian walk", recipe=Recipe(
+        {"penalty": lambda p: penalty_term(half=False)}, {"penalty": "rw"}, base="base_rw", memory="walk")),
+    "afec": Variant("baseline", "EWC, and a pull to a network that learnt the new keypoints alone", recipe=Recipe(
+        {**PENALTY, "expanded": lambda p: penalty_term(tracked=True)},
+        {"penalty": "afec", "expanded": "afec_expanded"}, memory="afec")),
+    "cpr": Variant("baseline", "EWC, and broad answers", "CPR", Recipe(
+        {**PENALTY, "entropy": entropy}, {"penalty": "cpr", "entropy": "cpr_entropy"}, base="base_cpr",
+        memory="fisher")),
+    "mse_distillation": Variant("control", "squared distance to the old model's heatmaps", recipe=Recipe(
+        {"distillation": lambda p: mse_distillation_term(p.config.half)}, {"distillation": "mse_distillation"})),
+    "self_training": Variant("control", "kamp_rerendered with the old model's own arg-max in KA-Net's place",
+                             recipe=Recipe({"distillation": distilled, "association": self_trained},
+                                           _alpha("self_training"), triples="protocol", over_old=True)),
+    "ksd_only": Variant("ablation", "without KA-Net", "KSD only",
+                        Recipe({"distillation": distilled}, {"distillation": "ksd_only"})),
+    "ka_only": Variant("ablation", "without distillation", "KA only", Recipe(
+        {"association": associated}, _alpha(OF_TARGET), ka_net="plain", triples="protocol")),
+    "random_triples": Variant("ablation", "keypoints of the auxiliary task at random", "random triples", Recipe(
+        KAMP, _alpha(OF_TARGET), ka_net="plain", triples="random")),
+    "kamp_filtered": Variant("ablation", "uncertain pseudo-labels of the old model are left out", recipe=Recipe(
+        KAMP, _alpha(OF_TARGET), ka_net="filtered", triples="protocol")),
+    "kamp_distant": Variant("ablation", "KA-Net that sees the whole image", recipe=Recipe(
+        KAMP, _alpha(OF_TARGET), ka_net="distant", triples="protocol")),
+    "joint": Variant("oracle", "all images with the labels of all keypoints, at once", "Joint", Recipe(base="joint")),
+}
+
+
+# Data and stages
+
+
+def open_data(job: Job) -> Data:
+    """Opens the images and the protocol of one seed.
+
+    Raises InputError if a set was not prepared, if the protocol breaks a rule, or if a training image is also a test
+    image.
+    """
+    data = job.config.data
+    splits = data.open(job.seed, job.data_dir)
+    protocol = resolve(data.protocol_path(), splits.train)
+    if data.single_new:
+        protocol = single_new(protocol, splits.train.skeleton)
+    if data.low_shot:
+        protocol = low_shot(protocol, data.low_shot)
+    return Data(splits.train, splits.test if data.evaluated_on == "test" else splits.validation, protocol)
+
+
+def run_of(job: Job, data: Data) -> Run:
+    """Returns a variant of one seed with what its stages share."""
+    setting = setting_of(job.config, data.skeleton, mirrored=data.protocol.mirrored)
+    return Run(job, data, setting, VARIANTS[job.variant].recipe)
+
+
+def train(job: Job, data: Data) -> Outcome:
+    """Trains all steps of the protocol; the evaluation images are predicted after each."""
+    run, steps = run_of(job, data), len(data.protocol.steps)
+    if weights := weights_of(job):
+        print(f"{job.title}: " + ", ".join(f"{name} {value:g}" for name, value in weights.items()))
+    metrics: dict[str, float] = {}
+    predictions: dict[str, Gathered] = {}
+    if run.recipe.base == "joint":
+        known = learn_jointly(run)
+        seconds = known.wall_seconds
+    else:
+        known = learn_base(run)
+        seconds = known.wall_seconds
+        for step in range(1, steps):
+            predictions[f"step_{step - 1}"] = run.predicted(known, data.evaluation)
+            first = associate(run, known, step, predictions[f"step_{step - 1}"])
+            before, known = known, learn_step(run, known, step, first)
+            metrics |= first.metrics
+            if job.config.data.held_out:
+                metrics |= without_old_labels(run, before, known, step)
+            seconds += first.wall_seconds + known.wall_seconds
+        if job.config.data.held_out and steps > 1:
+            metrics["label_free"] = float(np.mean([metrics[f"label_free/step_{step}/{name}"]
+                                                   for step in range(1, steps) for name in ("new", "agreement")]))
+    # A table compares variants of equal training: KA-Net's steps count, and every variant has seen the base.
+    return Outcome(run.evaluation_method, known.trained, job.config.base_steps + job.config.steps * (steps - 1),
+                   known.images_per_second, seconds, metrics, predictions)
+
+
+def without_old_labels(run: Run, before: Known, after: Known, step: int) -> dict[str, float]:
+    """Measures what needs no label of an old keypoint, at the first threshold, on images held out from a step.
+
+    These are the accuracy of new keypoints, and the share of old ones on which the new model agrees with the old one.
+    """
+    introduced, thresholds = run.data.introduced, run.config.pck_thresholds
+    held_out = step_images(run.data, step, run.config.data.held_out).held_out
+    found, earlier = (run.predicted(known, held_out) for known in (after, before))
+    new = accuracies(found, thresholds)[0, introduced == step]
+    as_before = found._replace(true_keypoints=earlier.keypoints)
+    shown = np.ones_like(found.visible) * (introduced < step)
+    old = accuracies(as_before, thresholds, visible=shown)[0, introduced < step]
+    return {f"label_free/step_{step}/new": float(np.nanmean(new)),
+            f"label_free/step_{step}/agreement": float(np.nanmean(old))}
+
+
+# Measures
+
+
+def evaluated(job: Job, data: Data) -> dict[str, Source]:
+    """Returns the evaluation images, after the last step; those of earlier steps are predicted in `train`."""
+    return {f"step_{len(data.protocol.steps) - 1}": data.evaluation}
+
+
+def matrices(job: Job, data: Data, predictions: Mapping[str, Gathered]) -> Matrices:
+    """Computes the matrices of a run."""
+    return matrices_of(job.config, data.introduced, predictions, len(data.protocol.steps))
+
+
+def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
+    """Computes the paper's measures, and states the weights."""
+    found = summary(matrices(job, data, predictions), data.introduced, data.skeleton.names)
+    return found | {f"weight/{name}": value for name, value in weights_of(job).items()}
+
+
+def weights_of(job: Job) -> dict[str, float]:
+    """Returns the weights of a variant's terms; those of spatial distillation in both of its units."""
+    config, recipe = job.config, VARIANTS[job.variant].recipe
+    weights = recipe.weights_of(config, 1)
+    if not recipe.spatial:
+        return weights
+    units = both_units(weights["distillation"], config.distillation.reduction, config.heatmaps.heatmap_size)
+    return {f"alpha_{unit}": value for unit, value in units.items()}
+
+
+def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+    """Draws predictions after the last step, and the matrix at both thresholds; accuracy_matrix.csv has its numbers."""
+    draw_predictions(outcome, data.evaluation, job.folder / IMAGES / "last_step.png")
+    if jax.process_index():
+        return
+    found, introduced, names = matrices(job, data, predictions), data.introduced, data.skeleton.names
+    make_folder(job.folder / IMAGES)
+    write_text(job.folder / "accuracy_matrix.csv", matrix_csv(found, introduced, names, job.config))
+    titles = ["base"] + [f"step {step}" for step in range(1, len(found.error))]
+    for threshold, accuracy in zip(job.config.pck_thresholds, found.accuracy, strict=True):
+        write_png(job.folder / IMAGES / f"accuracy_matrix_at_{threshold:g}.png",
+                  accuracy_matrix(accuracy, introduced, names, titles, low=0.0, high=1.0))
+
+
+# The table
+
+
+def short_list(preset: str, config: Config) -> tuple[str, ...]:
+    """Returns the variants that a preset runs when none are named."""
+    return ("finetune", "ksd_only", "mse_distillation", "self_training", "kamp", "kamp_rerendered", "joint")
+
+
+def shortened(config: Config, steps: int) -> Config:
+    """Returns the config with `steps` steps in each later step, and the base scaled alike."""
+    return replace(config, steps=steps, base_steps=max(1, round(config.base_steps * steps / config.steps)))
+
+
+def threshold_texts(config: Config) -> list[str]:
+    """Returns both thresholds as a table states them."""
+    return [f"{100 * threshold:g} %" if config.error_in == "pixels" or threshold < 1 else f"{threshold:g}"
+            for threshold in config.pck_thresholds]
+
+
+def columns(config: Config) -> tuple[Column, ...]:
+    """Returns the paper's measures, at both thresholds."""
+    first, second = threshold_texts(config)
+    unit = "px" if config.error_in == "pixels" else f"in {config.data.scale_is}"
+    return (Column("aaa", f"AAA at {first} of {config.data.scale_is}", "%", 100.0, 1),
+            Column("at", "AT", "%", 100.0, 2), Column("mt", "MT", "%", 100.0, 2),
+            Column("second/aaa", f"AAA at {second}", "%", 100.0, 1),
+            Column("second/at", f"AT at {second}", "%", 100.0, 2), Column("a_mre", "A-MRE", unit, 1.0, 2, "lower"))
+
+
+def predicting(stored: StoredRun) -> Predicting:
+    """Returns a finished run as a function of new images: letterboxed, or cropped by boxes if the run learnt that."""
+    config = stored.config
+    transform = config.data.transform if config.data.transform == "around_box" else "letterbox"
+    square = replace(config.data, transform=transform, pck_over="scale").square()
+    return Predicting(build_base(setting_of(config, stored.skeleton), "base", config.base_steps), square, SCORE_KIND)
+
+
+SYSTEM = System(
+    "incremental", "new keypoints for a trained model whose data are gone", PRESETS, VARIANTS, open_data, train,
+    evaluated, measure, columns, predicting, short_list, lambda preset, config: tuple(VARIANTS), shortened,
+    batch_size=lambda config: 2 * config.batch_size, draw=draw,
+    paper=lambda preset, config, variant: paper_numbers(preset, variant))
+
+if __name__ == "__main__":
+    from experiments.command_line import main
+
+    main("incremental")

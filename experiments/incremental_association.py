@@ -1,0 +1,214 @@
+"""KA-Net's stage of a later step: its triples, its training, and the comparison with its teacher."""
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from experiments.incremental_measures import accuracies
+from experiments.incremental_methods import (
+    KaNet,
+    Setting,
+    build_association,
+    build_step,
+    network_of,
+    uncertainty_of,
+)
+from experiments.incremental_steps import Known, Prepared, Run, increment_at, prepared, step_images
+from kpjax.errors import InputError
+from kpjax.input.protocols import automatic_triples, mean_distances, old_keypoints, random_triples, step_triples
+from kpjax.input.source import Source
+from kpjax.methods.forward import imagenet_normalise
+from kpjax.methods.incremental_learning import association as library
+from kpjax.methods.incremental_learning.pseudo_label_confidence import kept_thresholds
+from kpjax.models.association import reach
+from kpjax.structures import Method, Trained
+from kpjax.training.evaluation import Gathered, predict_source, reduce
+from kpjax.training.fit import Fitted
+
+ENOUGH_REACH = 0.8  # share of images; below it a KA-Net that sees further is called for
+COPIES = 0.95  # share of images; above it KA-Net has learnt its teacher by heart
+
+
+def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
+    """Chooses the triples of a step and trains their KA-Nets.
+
+    Prints how each KA-Net compares with its teacher. Warns of one whose reach is too short or that copies its teacher.
+    before: the old model's predictions of the evaluation images.
+    """
+    setting, config, recipe = run.setting, run.config, run.recipe
+    images = step_images(run.data, step, config.data.held_out)
+    triples = triples_of(run, known, step, images.training)
+    if not recipe.ka_net:
+        return prepared(run, step, triples)
+    planned = increment_at(run, step, triples)
+    inputs = max(len(triple) - 1 for triple in triples)
+    teacher = Trained({}, {"teacher": known.trained.variables, "increment": planned})
+    ka_net, within = choose_network(setting, recipe.ka_net, teacher, images.training)
+    if recipe.ka_net == "filtered" and config.association.filter_kept < 1:
+        planned = planned._replace(threshold=thresholds_of(setting, teacher, images.training))
+        teacher = _with_increment(teacher, planned)
+
+    def train(folder: epath.Path) -> Fitted:
+        return run.fit(build_association(setting, recipe.ka_net, ka_net, inputs), images.training,
+                       config.association_steps, folder, f"association {step}", teacher.frozen)
+
+    # Of step 1 the teacher is the base, so variants that begin alike share it.
+    shared = step == 1 and recipe.triples == "protocol" and recipe.ka_net == "plain"
+    found = run.stage(f"association_step_{step}" if shared else f"{run.job.variant}_association_{step}", train,
+                      {"before": known.digest})
+    trained = Trained(found.trained.variables, teacher.frozen)
+    if config.association.skip_useless_triples:
+        useful = useful_triples(setting, ka_net, inputs, trained, images.held_out)
+        planned = planned._replace(triple_weights=planned.triple_weights * useful)
+        trained = _with_increment(trained, planned)
+    metrics = diagnoses(run, ka_net, inputs, trained, step, triples, within, before)
+    return Prepared(planned, build_step(setting, recipe, ka_net, inputs), {"association": found.trained.variables},
+                    {"association": found.digest}, metrics, found.wall_seconds)
+
+
+def _with_increment(trained: Trained, planned) -> Trained:
+    return trained._replace(frozen={**trained.frozen, "increment": planned})
+
+
+# Triples and networks
+
+
+def triples_of(run: Run, known: Known, step: int, source: Source) -> list[tuple[int, ...]]:
+    """Returns (old, new, new) numbers of keypoints, or (old, new); [] for variants without an auxiliary task."""
+    skeleton, protocol, options = run.data.skeleton, run.data.protocol, run.config.association
+    if not run.recipe.triples:
+        return []
+    old, new = old_keypoints(protocol, step), protocol.steps[step].keypoints
+    if run.recipe.triples == "random":
+        found = random_triples(skeleton, old, new, seed=[run.job.seed, step], count=options.triples)
+    else:
+        automatic = options.triple == "automatic"
+        apart = None
+        if protocol.distance == "euclid" and (automatic or protocol.triple == "automatic"):
+            seen = run.predicted(known, source)
+            apart = mean_distances(skeleton, new, seen.keypoints, seen.true_keypoints, seen.visible, seen.scale)
+        found = (automatic_triples(skeleton, old, new, count=options.triples, distance=protocol.distance, apart=apart)
+                 if automatic else step_triples(protocol, step, skeleton, count=options.triples, apart=apart))
+    if not found:
+        raise InputError(f"triple: step {step} of the protocol {protocol.name} states none; state one there, or set "
+                         "it to automatic")
+    return [tuple(skeleton.index(name) for name in (triple.old, *triple.new)) for triple in found]
+
+
+def choose_network(setting: Setting, kind: str, teacher: Trained, source: Source) -> tuple[KaNet, np.ndarray]:
+    """Chooses KA-Net: the paper's where its reach is long enough for every triple, else the one that sees further.
+
+    Returns:
+        The network's name, and (T,) the share of a step's images on which each triple's old keypoint is within reach.
+    """
+    asked = setting.config.association.ka_variant
+    names: tuple[KaNet, ...] = (("distant",) if kind == "distant" else
+                                ("paper", "wide") if asked == "auto" else (asked,))
+    for name in names:
+        within = _share(_summed(_reach(setting, name), setting, teacher, source), "within")
+        if (within[np.isfinite(within)] >= ENOUGH_REACH).all():
+            break
+    return name, within
+
+
+def _summed(measure, setting: Setting, trained: Trained, source: Source) -> Mapping[str, Any]:
+    return reduce(measure, trained, source, batch_size=2 * setting.config.batch_size)
+
+
+def _share(sums: Mapping[str, Any], name: str) -> np.ndarray:
+    """Returns (T,) of triples, NaN where no image has both new keypoints; slots without a triple repeat the first."""
+    counted = np.asarray(sums["count"])
+    return np.where(counted > 0, np.asarray(sums[name]) / np.maximum(counted, 1), np.nan)
+
+
+def thresholds_of(setting: Setting, teacher: Trained, source: Source) -> np.ndarray:
+    """Returns (K,) the uncertainties below which the wanted share of the old model's answers on a source lies."""
+    found = predict_source(_uncertain(setting), teacher, source, batch_size=2 * setting.config.batch_size)
+    return kept_thresholds(found.scores, setting.config.association.filter_kept)
+
+
+# Usefulness
+
+
+def useful_triples(setting: Setting, ka_net: KaNet, inputs: int, trained: Trained, held_out: Source) -> np.ndarray:
+    """Returns (T,) float32: 1 where KA-Net lies nearer to the old model's consensus on moved images than the old model.
+
+    held_out: images that the step does not train on. No label of the old keypoint is read.
+    """
+    sums = _summed(_distances(setting, ka_net, inputs), setting, trained, held_out)
+    of_ka_net, of_teacher = (np.asarray(sums[name]) for name in ("ka_net", "teacher"))
+    useful = of_ka_net < of_teacher
+    for slot, good in enumerate(useful):
+        if trained.frozen["increment"].triple_weights[slot] > 0 and not good:
+            print(f"triple {slot} is left out: on held-out images KA-Net is no nearer to the old model's consensus "
+                  f"than one answer of the old model ({of_ka_net[slot]:.1f} against {of_teacher[slot]:.1f} px in all)")
+    return useful.astype(np.float32)
+
+
+def diagnoses(run: Run, ka_net: KaNet, inputs: int, trained: Trained, step: int, triples: Sequence[Sequence[int]],
+              within: np.ndarray, before: Gathered) -> dict[str, float]:
+    """Measures how well KA-Net and the old model find the old keypoint of each triple on the evaluation images.
+
+    Under association/step_<t>/<old keypoint>/: ka_net and teacher, PCK at the first threshold; reach, the share of the
+    step's images within KA-Net's reach; copies, the share on which its arg-max is the old model's; used, 0 or 1.
+    """
+    setting, names, evaluation = run.setting, run.data.skeleton.names, run.data.evaluation
+    found = predict_source(_reading_labels(setting, ka_net, inputs), trained, evaluation,
+                           batch_size=2 * run.config.batch_size, labelled=True)
+    accuracy, of_teacher = (accuracies(one, run.config.pck_thresholds) for one in (found, before))
+    copied = _share(_summed(_copies(setting, ka_net, inputs), setting, trained, evaluation), "copied")
+    metrics = {}
+    for slot, (old, *new) in enumerate(triples):
+        values = {"ka_net": accuracy[0, old], "teacher": of_teacher[0, old], "second/ka_net": accuracy[1, old],
+                  "second/teacher": of_teacher[1, old], "reach": within[slot], "copies": copied[slot],
+                  "used": trained.frozen["increment"].triple_weights[slot]}
+        metrics |= {f"association/step_{step}/{names[old]}/{name}": float(value) for name, value in values.items()
+                    if np.isfinite(value)}
+        print(f"step {step}, {names[old]} from {' and '.join(names[k] for k in new)}: KA-Net {values['ka_net']:.3f}, "
+              f"the old model {values['teacher']:.3f}; {within[slot]:.0%} within the reach of {ka_net!r}, "
+              f"{copied[slot]:.0%} copies")
+        if within[slot] < ENOUGH_REACH:
+            print(f"warning: {names[old]}: KA-Net's reach covers {within[slot]:.0%} of the images; choose a nearer "
+                  "triple or --ka-variant wide")
+        if copied[slot] > COPIES:
+            print(f"warning: {names[old]}: KA-Net answers as its teacher on {copied[slot]:.0%} of the images; it has "
+                  "associated nothing")
+    return metrics
+
+
+# Methods and measures of the library, built once for each network
+
+
+@functools.lru_cache(maxsize=16)
+def _reach(setting: Setting, name: KaNet):
+    heatmaps, parts = setting.config.heatmaps, setting.parts
+    return library.ka_reach(parts.network, parts.codec, imagenet_normalise,
+                            reach(name, heatmaps.heatmap_size, support=3 * heatmaps.sigma))
+
+
+@functools.lru_cache(maxsize=8)
+def _uncertain(setting: Setting) -> Method:
+    return build_association(setting, "plain", "paper", 2)._replace(predict=library.uncertainty_predict(
+        setting.parts.network, imagenet_normalise, uncertainty_of(setting)))
+
+
+@functools.lru_cache(maxsize=8)
+def _reading_labels(setting: Setting, ka_net: KaNet, inputs: int) -> Method:
+    return build_association(setting, "plain", ka_net, inputs)._replace(
+        predict=library.association_predict(*_networks(setting, ka_net, inputs)))
+
+
+@functools.lru_cache(maxsize=8)
+def _distances(setting: Setting, ka_net: KaNet, inputs: int):
+    return library.consensus_distances(*_networks(setting, ka_net, inputs))
+
+
+@functools.lru_cache(maxsize=8)
+def _copies(setting: Setting, ka_net: KaNet, inputs: int):
+    return library.copies_of_teacher(*_networks(setting, ka_net, inputs))
+
+
+def _networks(setting: Setting, ka_net: KaNet, inputs: int) -> tuple:
+    return (setting.parts.network, setting.parts.codec, imagenet_normalise, network_of(setting, ka_net, inputs))

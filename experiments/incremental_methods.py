@@ -1,0 +1,230 @@
+"""Methods of incremental learning: of the base, of KA-Net's stage and of later steps, each built once per config."""
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from experiments.incremental_presets import Config, Weights
+from kpjax.augment.augmentations import Augment
+from kpjax.heatmaps import Codec
+from kpjax.losses.objective import Objective, Term
+from kpjax.methods.forward import imagenet_normalise
+from kpjax.methods.incremental_learning.association import association
+from kpjax.methods.incremental_learning.importance import Measure, fisher, memory_aware_synapses
+from kpjax.methods.incremental_learning.incremental import incremental
+from kpjax.methods.incremental_learning.memories import (
+    RiemannianWalk,
+    adaptive_consolidation,
+    walk_by_path,
+    walk_by_updates,
+)
+from kpjax.methods.incremental_learning.objectives import (
+    association_term,
+    coarse_term,
+    entropy_term,
+    new_keypoints_term,
+    self_training_term,
+    spatial_distillation_term,
+)
+from kpjax.methods.incremental_learning.pseudo_label_confidence import Confidence, Uncertainty, hard, soft, spread
+from kpjax.models.association import Variant as KaNet
+from kpjax.models.association import association_network
+from kpjax.models.network import KeypointNetwork
+from kpjax.models.residual_steps import RSN
+from kpjax.structures import Method, Skeleton
+
+# Parts
+
+
+class Parts(NamedTuple):
+    """Parts of all methods of a preset."""
+
+    config: Config
+    skeleton: Skeleton
+    network: KeypointNetwork
+    codec: Codec
+    augment: Augment
+
+
+class Setting(NamedTuple):
+    """All that methods are compiled for: steps, seeds and weights share them."""
+
+    config: Config
+    skeleton: Skeleton
+    mirrored: bool  # see `Protocol`
+
+    @property
+    def parts(self) -> Parts:
+        return parts_of(*self)
+
+
+def setting_of(config: Config, skeleton: Skeleton, *, mirrored: bool = False) -> Setting:
+    """Returns the setting of a config. Weights are arrays in `Increment`: configs that differ in them share it."""
+    return Setting(replace(config, summary="", weights=Weights()), skeleton, mirrored)
+
+
+@functools.lru_cache(maxsize=8)
+def parts_of(config: Config, skeleton: Skeleton, mirrored: bool) -> Parts:
+    """Builds the parts. Images are mirrored only where no step splits a pair of keypoints."""
+    side = config.data.image_size
+    network = config.network.build(len(skeleton.names), stride=side // config.heatmaps.heatmap_size)
+    return Parts(config, skeleton, network, config.heatmaps.codec(side), config.augment.build(skeleton, flip=mirrored))
+
+
+# Variants
+
+
+BaseKind = Literal["base", "base_cpr", "base_rw", "joint"]
+OF_TARGET = ""  # in place of a field of `Weights`: that of kamp or of kamp_rerendered, as `ka_target` is
+
+
+@dataclass(frozen=True, eq=False)  # compared by identity, so that a method is built once for each
+class Recipe:
+    """Construction of a variant."""
+
+    terms: Mapping[str, Callable[[Parts], Term]] = field(default_factory=dict)  # of later steps, beside the labels'
+    weights: Mapping[str, str] = field(default_factory=dict)  # by term, a field of `Weights`
+    base: BaseKind = "base"  # step 0; "joint" trains on all steps at once and ends there
+    ka_net: Literal["", "plain", "distant", "filtered"] = ""  # the first stage of a later step
+    triples: Literal["", "protocol", "random"] = ""
+    rerendered: bool | None = None  # a Gaussian at KA-Net's arg-max in place of its map; None as the config says
+    over_old: bool | None = None  # whether KA-Net's weight is divided by the number of old keypoints; None likewise
+    memory: Literal["", "fisher", "online_fisher", "mas", "walk", "afec"] = ""  # kept for the next steps
+
+    @property
+    def spatial(self) -> bool:
+        """Whether the weight is the alpha of spatial distillation."""
+        return bool({distilled, associated, self_trained} & {*self.terms.values()})
+
+    def increment_steps(self, config: Config) -> int:
+        """Returns the optimizer steps of the second stage of a later step: all where there is no KA-Net."""
+        return config.steps - (config.association_steps if self.ka_net else 0)
+
+    def weights_of(self, config: Config, old: int) -> dict[str, float]:
+        """Returns the factors of the terms by name, in a step with so many old keypoints."""
+        target = "kamp_rerendered" if config.association.ka_target == "rerendered" else "kamp"
+        found = {term: getattr(config.weights, name or target) for term, name in self.weights.items()}
+        if "association" in found:
+            over_old = config.association.ka_weight == "alpha_over_old" if self.over_old is None else self.over_old
+            found["association"] /= max(old, 1) if over_old else 1
+        return found
+
+
+def distilled(parts: Parts) -> Term:
+    """Builds the spatial distillation of all old keypoints."""
+    return spatial_distillation_term(**parts.config.distillation.options())
+
+
+def associated(parts: Parts) -> Term:
+    """Builds the distance from KA-Net's maps."""
+    return association_term(loss=parts.config.association.ka_loss, **parts.config.distillation.options())
+
+
+def self_trained(parts: Parts) -> Term:
+    """Builds the distance from the old model's own arg-max."""
+    return self_training_term(parts.codec, loss=parts.config.association.ka_loss,
+                              **parts.config.distillation.options())
+
+
+def entropy(parts: Parts) -> Term:
+    """Builds CPR's entropy."""
+    return entropy_term(parts.config.baselines.cpr_entropy_of)
+
+
+# Methods
+
+
+def _shared(parts: Parts) -> dict[str, Any]:
+    return {"codec": parts.codec, "optimizer": parts.config.optimizer.adam(), "augment": parts.augment,
+            "normalise": imagenet_normalise}
+
+
+def _incremental(parts: Parts, terms: Mapping[str, Callable[[Parts], Term]], rate: float, steps: int, **options: Any
+                 ) -> Method:
+    config = parts.config
+    if isinstance(config.network, RSN):
+        sides = {"image_size": (config.data.image_size,) * 2, "heatmap_size": (config.heatmaps.heatmap_size,) * 2}
+        labels = coarse_term(**sides, grid=config.heatmaps.grid)
+    else:
+        labels = new_keypoints_term(parts.codec, config.half)
+    objective: Objective = {"new_keypoints": labels} | {name: built(parts) for name, built in terms.items()}
+    return incremental(
+        parts.network, parts.skeleton, objective=objective, learning_rate=config.optimizer.rate(rate, steps),
+        freeze_old_heads=config.freeze_old_heads, **_shared(parts), **options)
+
+
+@functools.lru_cache(maxsize=8)
+def build_base(setting: Setting, kind: BaseKind, steps: int) -> Method:
+    """Builds step 0, or the training on everything at once: the method of later steps with no old keypoint."""
+    config = setting.config
+    options = {"track": walk_of(config.baselines.rw_form).tracker} if kind == "base_rw" else {}
+    return _incremental(setting.parts, {"entropy": entropy} if kind == "base_cpr" else {},
+                        config.optimizer.base_learning_rate, steps, **options)
+
+
+@functools.lru_cache(maxsize=32)
+def build_step(setting: Setting, recipe: Recipe, ka_net: KaNet = "paper", inputs: int = 2) -> Method:
+    """Builds the method of a variant in every step after the base. ka_net, inputs: of its KA-Net, if it has one."""
+    config = setting.config
+    options: dict[str, Any] = {"freeze_statistics": config.freeze_statistics}
+    if recipe.ka_net:
+        rerendered = config.association.ka_target == "rerendered" if recipe.rerendered is None else recipe.rerendered
+        options |= {"association": network_of(setting, ka_net, inputs), "rerender": rerendered}
+    if recipe.ka_net == "filtered":
+        options["confidence"] = confidence_of(setting)
+    if config.distillation.balance and recipe.terms:
+        options["balance"] = config.distillation.balance
+    if recipe.memory == "walk":
+        options["track"] = walk_of(config.baselines.rw_form).tracker
+    if recipe.memory == "afec":
+        options["track"] = adaptive_consolidation()
+    return _incremental(setting.parts, recipe.terms, config.optimizer.learning_rate, recipe.increment_steps(config),
+                        **options)
+
+
+@functools.lru_cache(maxsize=8)
+def network_of(setting: Setting, name: KaNet, inputs: int) -> nn.Module:
+    """Builds KA-Net. inputs: how many new keypoints it reads."""
+    return association_network(name, inputs=inputs, dtype=jnp.dtype(setting.config.network.dtype))
+
+
+@functools.lru_cache(maxsize=8)
+def build_association(setting: Setting, kind: str, ka_net: KaNet, inputs: int) -> Method:
+    """Builds KA-Net's own stage. kind: of `Recipe.ka_net`."""
+    parts, config = setting.parts, setting.config
+    options = {"confidence": confidence_of(setting)} if kind == "filtered" else {}
+    rate = config.optimizer.rate(config.optimizer.association_learning_rate, config.association_steps)
+    return association(
+        parts.network, parts.skeleton, network=network_of(setting, ka_net, inputs), slots=config.association.triples,
+        learning_rate=rate, **_shared(parts), **options)
+
+
+@functools.lru_cache(maxsize=8)
+def uncertainty_of(setting: Setting) -> Uncertainty:
+    """Builds the uncertainty of kamp_filtered: how far the old model's answers wander when images are rotated."""
+    return spread(setting.parts.codec.to_heatmap)
+
+
+@functools.lru_cache(maxsize=8)
+def confidence_of(setting: Setting) -> Confidence:
+    """Builds the weights of the old model's answers in kamp_filtered."""
+    return (hard if setting.config.association.filter_mode == "hard" else soft)(uncertainty_of(setting))
+
+
+@functools.lru_cache(maxsize=2)
+def walk_of(form: Literal["cpr", "facil"]) -> RiemannianWalk:
+    """Builds a published form of the Riemannian walk."""
+    return walk_by_updates() if form == "cpr" else walk_by_path()
+
+
+@functools.lru_cache(maxsize=8)
+def importance_of(setting: Setting, kind: Literal["fisher", "mas"]) -> Measure:
+    """Builds the sum over a step's images, after the step, that weighs the penalties of the next ones."""
+    parts, shared = setting.parts, not setting.config.freeze_old_heads
+    if kind == "mas":
+        return memory_aware_synapses(parts.network, imagenet_normalise, shared_heads=shared)
+    return fisher(parts.network, parts.codec, imagenet_normalise, half=setting.config.half, shared_heads=shared,
+                  batch_approximation=setting.config.baselines.batch_fisher)

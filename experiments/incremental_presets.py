@@ -1,0 +1,310 @@
+"""Settings of incremental learning: what a run depends on, presets, and the numbers that are known of the paper."""
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import optax
+
+from experiments.configs import (
+    Augmentation,
+    Heatmaps,
+    Network,
+    Optimizer,
+    changed,
+    check_at_least,
+    check_positive,
+    flat,
+)
+from experiments.image_sets import ImageSet
+from kpjax.errors import InputError
+from kpjax.models.high_resolution import HRNet
+from kpjax.models.unet import SmallUNet
+
+PROTOCOLS = Path(__file__).with_name("protocols")
+
+
+def check_shares(config: Any, *names: str) -> None:
+    """Raises InputError for a field that is not in (0, 1]."""
+    for name in names:
+        if not 0 < getattr(config, name) <= 1:
+            raise InputError(f"{name}: {getattr(config, name):g}; it is a share, more than 0 and at most 1")
+
+
+@dataclass(frozen=True)
+class StepImages(ImageSet):
+    """Labelled images, and the protocol that deals them and their keypoints out to steps."""
+
+    protocol: str = "mpii"  # name of a file in experiments/protocols/, or the path of one
+    evaluated_on: Literal["test", "validation"] = "test"  # the images that results are about; tuning validates
+    held_out: float = 0.0  # share of a step's images that it does not train on, for choices without old labels
+    low_shot: int = 0  # images of every step after the base; 0 takes all of the protocol's
+    single_new: bool = False  # every step of the protocol is split into steps of one new keypoint
+    pck_over: Literal["box", "scale"] = "scale"  # the longer side of the annotated box, or the dataset's own length
+    training_examples: int = 3200  # of rendered people, of all steps together
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_at_least(0, self, "low_shot")
+        check_shares(self, "validation_share")
+        if not 0 <= self.held_out < 1:
+            raise InputError(f"held_out: {self.held_out:g}; it is a share of a step's images, below 1")
+
+    def protocol_path(self) -> Path:
+        """Returns the file of the protocol. Raises InputError, which lists the known ones, if there is none."""
+        path = Path(self.protocol) if self.protocol.endswith(".json") else PROTOCOLS / f"{self.protocol}.json"
+        if not path.exists():
+            known = ", ".join(sorted(file.stem for file in PROTOCOLS.glob("*.json")))
+            raise InputError(f"protocol: {self.protocol!r} is not found; there are {known}, or give the path of a "
+                             ".json file")
+        return path
+
+
+@dataclass(frozen=True)
+class StepOptimizer(Optimizer):
+    """Adam in all stages; each has a learning rate of its own."""
+
+    learning_rate: float = 1e-2  # of later steps
+    schedule: Literal["constant", "cosine", "steps"] = "steps"  # "steps": a tenth from 70 % and again from 90 %
+    weight_decay: float = 1e-4
+    clip: float = 1.0
+    base_learning_rate: float = 1e-2
+    association_learning_rate: float = 1e-3  # not stated
+    warmup_steps: int = 500  # at most a fifth of a stage
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_positive(self, "base_learning_rate", "association_learning_rate")
+        check_at_least(0, self, "warmup_steps")
+
+    def rate(self, rate: float, steps: int) -> optax.Schedule:
+        """Builds a linear rise to `rate`, then the schedule over the rest of `steps`."""
+        rise = min(self.warmup_steps, steps // 5)
+        left = steps - rise
+        after = {"constant": lambda: optax.constant_schedule(rate),
+                 "cosine": lambda: optax.cosine_decay_schedule(rate, left),
+                 "steps": lambda: optax.piecewise_constant_schedule(
+                     rate, {round(0.7 * steps) - rise: 0.1, round(0.9 * steps) - rise: 0.1})}[self.schedule]()
+        return optax.join_schedules([optax.linear_schedule(rate / 10, rate, rise), after], [rise]) if rise else after
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """Form of the spatial distillation: of old keypoints, and of KA-Net's maps."""
+
+    reduction: Literal["element_mean", "line_sum"] = "element_mean"  # line_sum is element_mean times the map's side
+    distillation_mode: Literal["lines", "joint", "marginal"] = "lines"  # what one softmax goes over
+    temperature: float = 1.0
+    balance: float = 0.0  # above 0 alpha follows the gradients' norms and holds them at this ratio
+
+    def __post_init__(self):
+        check_positive(self, "temperature")
+        check_at_least(0, self, "balance")
+
+    def options(self) -> dict[str, Any]:
+        """Returns the options of a term."""
+        return {"reduction": self.reduction, "mode": self.distillation_mode, "temperature": self.temperature}
+
+
+@dataclass(frozen=True)
+class Association:
+    """KA-Net, its triples, and the student's use of its maps."""
+
+    association_share: float = 0.2  # of a later step's optimizer steps: 20 of 100 epochs
+    ka_variant: Literal["auto", "paper", "wide", "with_features"] = "auto"  # "auto": "paper" where its reach suffices
+    ka_target: Literal["raw", "rerendered"] = "raw"  # of all with KA-Net but kamp and kamp_rerendered, as the next
+    ka_weight: Literal["alpha", "alpha_over_old"] = "alpha"  # alpha_over_old: divided by the number of old keypoints
+    ka_loss: Literal["spatial", "mse"] = "spatial"
+    triples: int = 1  # of a step, where the protocol gives that many
+    triple: Literal["protocol", "automatic"] = "protocol"  # "automatic": the nearest in the skeleton
+    skip_useless_triples: bool = False  # by images that were held out from the step
+    filter_mode: Literal["hard", "soft"] = "hard"  # of kamp_filtered, as is the next
+    filter_kept: float = 0.8  # share of the pseudo-labels of a step that are kept
+
+    def __post_init__(self):
+        check_at_least(1, self, "triples")
+        check_shares(self, "association_share", "filter_kept")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of terms, by variant. They are arrays in a step's data and change nothing that is compiled."""
+
+    kamp: float = 100.0  # alpha of kamp and its ablations, in the unit of `reduction`, as are the next three
+    kamp_rerendered: float = 100.0
+    ksd_only: float = 100.0
+    self_training: float = 100.0
+    mse_distillation: float = 1.5  # about 100 of element_mean on maps of 64
+    lwf: float = 10.0
+    ewc: float = 1e4
+    online_ewc: float = 1e4
+    mas: float = 10.0
+    rw: float = 1e3
+    afec: float = 1e4
+    afec_expanded: float = 1e2  # of the pull to the network that learnt the new keypoints alone
+    cpr: float = 1e4
+    cpr_entropy: float = 0.5
+
+    def __post_init__(self):
+        check_positive(self, *(name for name in flat(self) if name != "cpr_entropy"))
+        check_at_least(0, self, "cpr_entropy")
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Forms of the baselines."""
+
+    lwf_temperature: float = 2.0
+    afec_images: int = 256  # of the Fisher information of the network that learnt the new keypoints alone
+    afec_fisher_every: int = 5  # epochs between two of them
+    cpr_entropy_of: Literal["lines", "channel"] = "lines"  # not stated
+    importance_batch: int = 16
+    normalise_importance: bool = False  # divided by their mean, so that weights carry over between networks
+    batch_fisher: bool = False  # squares of the batch's mean gradient, as some published code has it
+    fuse: Literal["default", "running_mean", "sum", "half"] = "default"  # of importances over the steps
+    gamma: float = 0.9  # share of earlier importances that online EWC keeps
+    rw_form: Literal["cpr", "facil"] = "cpr"
+
+    def __post_init__(self):
+        check_positive(self, "lwf_temperature")
+        check_at_least(1, self, "afec_images", "afec_fisher_every", "importance_batch")
+        check_shares(self, "gamma")
+
+
+# Leaves that neither step 0 nor the importances after it read, beside those of weights, distillation and association.
+LATER = ("summary", "evaluated_on", "steps", "learning_rate", "association_learning_rate", "freeze_statistics",
+         "lwf_temperature", "afec_images", "afec_fisher_every", "normalise_importance", "fuse", "gamma",
+         "pck_thresholds", "error_in")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that a run depends on besides its seed. The defaults are the paper's for MPII; a field that says "not stated"
+    has a value that the paper leaves open. The augmentation is not stated."""
+
+    summary: str  # one line
+    data: StepImages = StepImages()
+    heatmaps: Heatmaps = Heatmaps(decoder="quarter")
+    augment: Augmentation = Augmentation()
+    network: Network = HRNet(taps="highres")
+    optimizer: StepOptimizer = StepOptimizer()
+    imagenet: str = ""  # file or hub name of ImageNet weights; "" starts from random weights
+    batch_size: int = 32
+    base_steps: int = 13_900  # of step 0; 100 epochs of a fifth of MPII
+    steps: int = 13_900  # of every later step, with KA-Net's; without KA-Net the method trains for all of them
+    half: bool = True  # the factor 1/2 of the official heatmap loss
+    freeze_old_heads: bool = True
+    freeze_statistics: bool = False  # whether steps after the base run on the base's BatchNorm statistics
+    distillation: Distillation = Distillation()
+    association: Association = Association()
+    weights: Weights = Weights()
+    baselines: Baselines = Baselines()
+    pck_thresholds: tuple[float, float] = (0.5, 0.2)  # of the reference length; the results are about the first
+    error_in: Literal["pixels", "scale"] = "scale"  # of A-MRE: pixels of the images, or the reference length
+
+    def __post_init__(self):
+        check_at_least(1, self, "batch_size", "base_steps")
+        if self.heatmaps.heatmap_size:
+            self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
+        if min(self.pck_thresholds) <= 0:
+            raise InputError(f"pck_thresholds: {self.pck_thresholds}; give two lengths above 0")
+        if self.association.skip_useless_triples and not self.data.held_out:
+            raise InputError("skip_useless_triples: images that a step does not train on choose its triples; set "
+                             "held_out to 0.1")
+
+    @property
+    def association_steps(self) -> int:
+        """KA-Net's optimizer steps in a later step."""
+        return min(max(round(self.association.association_share * self.steps), 1), self.steps - 1)
+
+    def of_base(self) -> dict[str, Any]:
+        """Returns all that step 0 and the importances after it depend on: runs that differ in nothing else share
+        them."""
+        later = {*flat(self.weights), *flat(self.distillation), *flat(self.association), *LATER}
+        return {name: value for name, value in flat(self).items() if name not in later}
+
+
+PAPER = Config("", StepImages(scale_is="the head's size"))
+MPII = changed(PAPER, train="mpii/train", validation="mpii/validation", test="mpii/test")
+SYNTHETIC = Config(
+    "synthetic people with clutter, 200 images, then 1,500 for the hands and 1,500 for the feet; 2 cores, minutes",
+    StepImages("figures:target", "the image's side", protocol="figures", transform="letterbox", image_size=64,
+               difficulty=1.0),
+    Heatmaps(16, sigma=1.25, grid="half_pixel", targets="sub_pixel", decoder="dark"), Augmentation("none", flip=False),
+    SmallUNet((16, 32, 32, 64, 64)), StepOptimizer(
+        2e-3, "cosine", weight_decay=0.0, base_learning_rate=3e-3, association_learning_rate=3e-3, warmup_steps=20),
+    base_steps=800, steps=400, distillation=Distillation("line_sum"), weights=Weights(
+        kamp=1.0, kamp_rerendered=1.0, ksd_only=1.0, self_training=0.3, mse_distillation=1.0, lwf=4.0, ewc=3e-3,
+        online_ewc=3e-3, mas=1e-3, rw=1e-3, afec=3e-3, afec_expanded=1e-3, cpr=3e-3, cpr_entropy=0.01),
+    baselines=Baselines(normalise_importance=True), pck_thresholds=(0.05, 0.1), error_in="pixels")
+SMALL_REAL = changed(
+    SYNTHETIC, augmentation="strong", flip=True, heatmap_size=32, sigma=1.0, image_size=128, batch_size=16,
+    base_steps=600, steps=500, validation_share=0.1)
+XRAY = changed(
+    PAPER, transform="letterbox", image_size=512, heatmap_size=128, augmentation="xray", flip=False, batch_size=16,
+    base_learning_rate=2e-3, learning_rate=2e-3, base_steps=1000, steps=1000)
+
+
+def _spatial(weight: float) -> dict[str, float]:
+    return dict.fromkeys(("kamp", "kamp_rerendered", "ksd_only", "self_training"), weight)
+
+
+PRESETS: dict[str, Config] = {
+    "demo": SYNTHETIC,
+    "demo_tuning": changed(
+        SYNTHETIC, summary="where the weights of the demo's variants are chosen: other keypoints first, validation "
+        "images", protocol="figures_tuning", evaluated_on="validation", held_out=0.1),
+    "faces": changed(
+        SMALL_REAL, summary="68 keypoints of faces in videos, in four steps; 2 cores", protocol="faces",
+        train="youtube_faces/train", test="youtube_faces/test", scale_is="the distance between the eyes",
+        widths=(16, 32, 64, 64, 128), pck_thresholds=(0.1, 0.05)),
+    "lspet": changed(
+        PAPER, summary="people in sport, LSP Extended, in five steps; one GPU", protocol="lspet", train="lspet/train",
+        test="lspet/test", scale_is="the box's longer side", crop_smallest=100.0, pck_over="box",
+        unused_keypoints=("pelvis", "thorax"), pck_thresholds=(0.1, 0.2)),
+    "mpii": changed(MPII, summary="people, MPII, 16 keypoints in five steps; one GPU"),
+    "cephalometric": changed(
+        XRAY, summary="X-rays of heads, 19 landmarks (ISBI 2015) in five steps; one GPU", protocol="cephalometric",
+        train="cephalometric/train", test="cephalometric/test", scale_is="a millimetre", pck_thresholds=(2.0, 4.0)),
+    "chest": changed(
+        XRAY, summary="X-rays of chests, 6 landmarks in two steps; one GPU", protocol="chest", train="chest/train",
+        validation="chest/validation", test="chest/test", scale_is="a pixel of an image of 512",
+        pck_thresholds=(6.0, 9.0), **_spatial(1e4), mse_distillation=80.0),
+    "atrw": changed(
+        PAPER, summary="tigers, ATRW, 15 keypoints in four steps; one GPU", protocol="atrw", train="atrw/train",
+        validation="atrw/validation", test="atrw/test", scale_is="the box's longer side", crop_margin=1.0,
+        pck_over="box", learning_rate=2e-3, base_learning_rate=2e-3, **_spatial(1e4), mse_distillation=150.0,
+        pck_thresholds=(0.2, 0.1), base_steps=1700, steps=1700),
+    "upper_lower": changed(
+        MPII, summary="MPII, the lower body after the upper one, so that new keypoints are far from old ones; one GPU",
+        protocol="mpii_upper_lower"),
+    "low_shot": changed(
+        MPII, summary="MPII with 50 images in every step after the base; one GPU", low_shot=50, steps=1390),
+}
+
+# The paper's numbers: AAA, AT and MT in percent after the last step, A-MRE in millimetres (heads) and pixels (chests).
+# The keypoints and images of each step are not published: our splits differ, and these numbers give the order of the
+# variants only. AAA of the variants on MPII, but for joint, cpr and finetune, and AT of the method stand in the paper
+# itself; the others come from notes about it.
+PAPER_NUMBERS: dict[str, dict[str, dict[str, float]]] = {
+    "aaa": {
+        "mpii": {"joint": 88.50, "kamp": 79.93, "cpr": 75.52, "lwf": 75.75, "finetune": 37.41, "ksd_only": 76.93,
+                 "random_triples": 77.13, "ka_only": 54.46},
+        "atrw": {"joint": 94.69, "kamp": 93.16, "cpr": 89.34, "lwf": 87.31, "finetune": 13.24},
+        "low_shot": {"kamp": 77.97},
+    },
+    "at": {"mpii": {"kamp": 1.80, "cpr": -3.24, "lwf": -3.86, "ksd_only": -2.24, "random_triples": -0.48}},
+    "mt": {"mpii": {"kamp": 4.23, "cpr": 0.75, "lwf": 0.41, "ksd_only": 0.65, "random_triples": 1.24}},
+    "a_mre": {
+        "cephalometric": {"joint": 2.12, "kamp": 2.32, "cpr": 3.71, "lwf": 4.31, "finetune": 51.3},
+        "chest": {"joint": 5.43, "kamp": 5.67, "cpr": 6.17, "lwf": 6.35, "finetune": 43.1},
+    },
+}
+LOW_SHOT_HEADS = {"kamp": {1: 4.35, 5: 3.70, 10: 3.03, 50: 2.32}}  # A-MRE by images in every later step
+RSN_MPII = 81.45  # AAA of the method with RSN in place of HRNet
+ASSOCIATION_MPII = (67.36, 64.39)  # KA-Net and the old model on the old keypoint of the first triple
+
+
+def paper_numbers(preset: str, variant: str) -> dict[str, float]:
+    """Returns what is known of a variant, by metric."""
+    return {metric: found[preset][variant] for metric, found in PAPER_NUMBERS.items()
+            if variant in found.get(preset, {})}

@@ -1,0 +1,360 @@
+"""Stages of incremental learning: the base, the later steps, and what variants keep between steps.
+
+Only arrays of parameters go from one step to the next: the variables of the network, and for some baselines importances
+and anchors of the same shapes.
+"""
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from etils import epath
+
+from experiments.configs import config_as_json
+from experiments.incremental_methods import BaseKind, Recipe, Setting, build_base, build_step, importance_of, walk_of
+from experiments.incremental_presets import Config
+from experiments.networks import imagenet_start
+from experiments.system import Job, fit_sources, no_training
+from kpjax.errors import InputError
+from kpjax.input.protocols import Protocol, introduced_in, step_source
+from kpjax.input.source import Source, labelled_only, rounded_share, subset
+from kpjax.input.stream import BatchStream, stream
+from kpjax.losses.continual import fused_importance, normalised_importance
+from kpjax.methods.incremental_learning.importance import finished
+from kpjax.methods.incremental_learning.memories import expanded_copy, expanded_variables, train_expanded
+from kpjax.methods.incremental_learning.step_spec import Increment, increment
+from kpjax.structures import Method, Skeleton, Trained, Variables, named_key
+from kpjax.training.evaluation import Gathered, predict_source, reduce
+from kpjax.training.fit import Fitted
+from kpjax.training.mesh import data_mesh, replicate, shard
+from kpjax.training.stages import Stage
+from kpjax.training.step import compiled_update
+from kpjax.training.trees import load_trained, save_trained
+
+# Data
+
+
+class OldModel(NamedTuple):
+    """A network that knows the keypoints of step 0 already."""
+
+    variables: Variables
+    digest: str
+
+
+class Data(NamedTuple):
+    """Images and protocol of one seed."""
+
+    train: Source  # with all labels; steps see their part of it, by `step_images`
+    evaluation: Source
+    protocol: Protocol
+    base: OldModel | None = None  # in place of a training of step 0
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """All keypoints of the dataset; the network has a channel for each."""
+        return self.train.skeleton
+
+    @property
+    def introduced(self) -> np.ndarray:
+        """(K,) the step that brings each keypoint; the number of steps for one that never comes."""
+        found = introduced_in(self.protocol, self.skeleton)
+        return np.where(found < 0, len(self.protocol.steps), found)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        return {"protocol_digest": self.protocol.digest}
+
+    @property
+    def summary(self) -> str:
+        return f"{len(self.protocol.steps)} steps, {len(self.evaluation)} images for evaluation"
+
+
+class StepSources(NamedTuple):
+    """Images of one step, labelled with its own keypoints only."""
+
+    training: Source
+    held_out: Source | None  # None where all of them train
+
+
+def step_images(data: Data, step: int, held_out: float) -> StepSources:
+    """Returns the images of a step, and a share of them (the last ones, in the protocol's order) that does not train.
+
+    Raises InputError if none is left to train on.
+    """
+    source = step_source(data.protocol, step, data.train)
+    count = rounded_share(held_out, len(source))
+    if not count:
+        return StepSources(source, None)
+    if count >= len(source):
+        raise InputError(f"held_out: {held_out:g} of {len(source)} images of step {step} leaves none to train on")
+    rest = len(source) - count
+    return StepSources(subset(source, range(rest), source.name),
+                       subset(source, range(rest, len(source)), f"{source.name}, held out"))
+
+
+def all_images(data: Data) -> Source:
+    """Returns the images of all steps with the labels of all keypoints of the protocol, for the oracle."""
+    steps = data.protocol.steps
+    numbers = [number for step in steps for number in step.images]
+    names = [name for step in steps for name in step.keypoints]
+    return labelled_only(subset(data.train, numbers, f"{data.train.name}, {data.protocol.name}"), names)
+
+
+# A run and its stages
+
+
+Memory = Mapping[str, Any]  # entries of the next step's start: `anchor`, `importance`, and what a variant tracks
+NOTHING: Memory = MappingProxyType({})
+
+
+class Known(NamedTuple):
+    """The result of a step: arrays of parameters, and no image."""
+
+    trained: Trained  # frozen: the increment, and what a variant tracked
+    digest: str  # of the stage, for those that start from it
+    memory: Memory = NOTHING
+    images_per_second: float = 0.0
+    wall_seconds: float = 0.0
+
+
+class Run(NamedTuple):
+    """One variant of one seed."""
+
+    job: Job
+    data: Data
+    setting: Setting
+    recipe: Recipe
+
+    @property
+    def config(self) -> Config:
+        return self.job.config
+
+    @property
+    def evaluation_method(self) -> Method:
+        """Predicts for every variant: all are the same network, read in the same way."""
+        return build_base(self.setting, "base", self.config.base_steps)
+
+    def predicted(self, known: Known, source: Source) -> Gathered:
+        """Predicts a source."""
+        return predict_source(self.evaluation_method, known.trained, source, batch_size=2 * self.config.batch_size)
+
+    def training_images(self, step: int) -> Source:
+        """Returns the images that a step trains on."""
+        return step_images(self.data, step, self.config.data.held_out).training
+
+    def identity(self, *, of_base: bool) -> dict[str, Any]:
+        """Returns what must be the same for a stage to be used."""
+        return (self.config.of_base() if of_base else config_as_json(self.config)) | dict(self.data.identity)
+
+    def stage(self, name: str, train: Callable[[epath.Path], Fitted], parents: Mapping[str, str] | None = None, *,
+              of_base: bool = False) -> Stage:
+        """Returns a stage in the folder of the preset.
+
+        of_base: it reads only `Config.of_base`, and lies in the folder of the preset that this one varies, the name
+        before a hyphen.
+        """
+        preset = self.job.preset.partition("-")[0] if of_base else ""
+        return self.job.stage(name, train, config=self.identity(of_base=of_base), parents=parents, preset=preset)
+
+    def fit(self, method: Method, source: Source, steps: int, folder: epath.Path, key_name: str,
+            start: Mapping[str, Any], *, of_base: bool = False, keep: Callable[[Any], Any] | None = None,
+            between: Any = None) -> Fitted:
+        """Fits a method on a step's images; the result is the last step, of which only the increment is kept frozen.
+
+        Args:
+            method: reads the stream `labelled`.
+            source: the images.
+            steps: how many.
+            folder: of checkpoints and logs.
+            key_name: variants with the same one draw the same random numbers.
+            start: of the method.
+            of_base: see `stage`.
+            keep: of what the method has tracked in the end, the tree to keep as frozen["tracked"].
+            between: as of `fit`.
+        """
+        def save(state) -> dict[str, float]:
+            # `fit` returns variables and frozen trees only. It calls this before it saves its last step, so that a run
+            # which is stopped in between comes here again.
+            if jax.process_index() == 0:
+                save_trained(folder / "tracked", Trained({"tracked": keep(state.tracked)}, {}))
+            return {}
+
+        fitted = fit_sources(
+            self.job, method, {"labelled": source}, batch_size=self.config.batch_size, steps=steps, stage=key_name,
+            folder=folder, start=start, evaluate=save if keep else None, between=between,
+            config=self.identity(of_base=of_base) | {"seed": self.job.seed})
+        frozen = {"increment": fitted.trained.frozen["increment"]}
+        if keep:
+            frozen["tracked"] = load_trained(folder / "tracked").variables["tracked"]
+        return fitted._replace(trained=Trained(fitted.trained.variables, frozen))
+
+
+def whole(tracked: Any) -> Any:
+    """Returns all that a method tracked."""
+    return tracked
+
+
+# Step 0, and the oracle
+
+
+def learn_base(run: Run) -> Known:
+    """Returns the network that knows the keypoints of step 0, trained unless the data bring one."""
+    if run.data.base is not None:
+        step = _first_increment(run, [0], {})
+        return Known(Trained(run.data.base.variables, {"increment": step}), run.data.base.digest)
+    weights = {"entropy": run.config.weights.cpr_entropy} if run.recipe.base == "base_cpr" else {}
+    source = run.training_images(0)
+    found = _learn_first(run, run.recipe.base, source, run.config.base_steps, _first_increment(run, [0], weights))
+    return _known(run, found, 0, NOTHING, source)
+
+
+def learn_jointly(run: Run) -> Known:
+    """Trains the oracle: all images with all labels, for as many steps as all of the protocol's together."""
+    count = len(run.data.protocol.steps)
+    steps = run.config.base_steps + (count - 1) * run.config.steps
+    found = _learn_first(run, "joint", all_images(run.data), steps, _first_increment(run, range(count), {}))
+    return Known(found.trained, found.digest, NOTHING, found.images_per_second, found.wall_seconds)
+
+
+def _first_increment(run: Run, steps: Sequence[int], weights: Mapping[str, float]) -> Increment:
+    new = np.flatnonzero(np.isin(run.data.introduced, list(steps)))
+    return increment(len(run.data.introduced), old=(), new=new, slots=run.config.association.triples, weights=weights)
+
+
+def _learn_first(run: Run, kind: BaseKind, source: Source, steps: int, first: Increment) -> Stage:
+    method, shared = build_base(run.setting, kind, steps), kind in ("base", "base_rw")
+
+    def train(folder: epath.Path) -> Fitted:
+        start = imagenet_start(run.setting.parts.network, run.config.imagenet, image_size=run.config.data.image_size,
+                               seed=run.job.seed)
+        return run.fit(method, source, steps, folder, "step 0", start | {"increment": first}, of_base=shared,
+                       keep=whole if kind == "base_rw" else None)
+
+    return run.stage(kind, train, of_base=shared)
+
+
+# Later steps
+
+
+def increment_at(run: Run, step: int, triples: Sequence[Sequence[int]] = ()) -> Increment:
+    """Returns the increment of a later step. triples: (old, new, new) numbers of keypoints."""
+    introduced = run.data.introduced
+    old, new = np.flatnonzero(introduced < step), np.flatnonzero(introduced == step)
+    return increment(len(introduced), old=old, new=new, triples=triples, slots=run.config.association.triples,
+                     weights=run.recipe.weights_of(run.config, len(old)))
+
+
+class Prepared(NamedTuple):
+    """The start of a later step's training."""
+
+    increment: Increment
+    method: Method
+    start: Mapping[str, Any] = MappingProxyType({})  # KA-Net's variables, where there is one
+    parents: Mapping[str, str] = MappingProxyType({})
+    metrics: Mapping[str, float] = MappingProxyType({})
+    wall_seconds: float = 0.0
+
+
+def prepared(run: Run, step: int, triples: Sequence[Sequence[int]] = ()) -> Prepared:
+    """Returns the start of a later step without KA-Net."""
+    return Prepared(increment_at(run, step, triples), build_step(run.setting, run.recipe))
+
+
+def learn_step(run: Run, known: Known, step: int, first: Prepared) -> Known:
+    """Trains the network of a later step from that of the step before."""
+    source, steps = run.training_images(step), run.recipe.increment_steps(run.config)
+    start = {"teacher": known.trained.variables, "increment": first.increment, **known.memory, **first.start}
+
+    def train(folder: epath.Path) -> Fitted:
+        if run.recipe.memory == "afec":
+            copy, between = _expanding(run, source, start)
+            return run.fit(first.method, source, steps, folder, f"step {step}", start | {"expanded": copy},
+                           keep=expanded_variables, between=between)
+        return run.fit(first.method, source, steps, folder, f"step {step}", start,
+                       keep=whole if run.recipe.memory == "walk" else None)
+
+    found = run.stage(f"{run.job.variant}_step_{step}", train, {"before": known.digest, **first.parents})
+    return _known(run, found, step, known.memory, source)
+
+
+def _expanding(run: Run, source: Source, start: Mapping[str, Any]) -> tuple[Any, tuple[int, Callable[[Any, int], Any]]]:
+    """Returns AFEC's second network, which learns the new keypoints alone, and `fit`'s `between` that trains it.
+
+    It has an epoch before each of the main one's. It goes on from the `expanded_variables` of the main network's start,
+    in the first step from `teacher`.
+    """
+    config, mesh = run.config, data_mesh()
+    plain = build_step(run.setting, PLAIN)
+    key = replicate(named_key(jax.random.key(run.job.seed), "expanded copy"), mesh)
+    update, _ = compiled_update(plain.update, mesh)
+    some = subset(source, range(min(config.baselines.afec_images, len(source))))
+    batches: BatchStream = stream(
+        source, batch_size=config.batch_size, seed=run.job.seed, repeats=True, process_index=jax.process_index(),
+        process_count=jax.process_count())
+
+    def batch_at(step: int):
+        return shard({"labelled": batches[step]}, mesh)
+
+    def importance(trained: Trained) -> Any:
+        return finished(reduce(importance_of(run.setting, "fisher"), trained, some,
+                               batch_size=config.baselines.importance_batch))
+
+    begin = {"teacher": start.get("expanded_variables", start["teacher"]), "increment": start["increment"]}
+    copy = jax.jit(plain.init)(key, batch_at(0), replicate(begin, mesh))
+    epoch_steps = max(1, len(source) // config.batch_size)
+    return expanded_copy(copy), (epoch_steps, train_expanded(
+        lambda state, number: update(state, batch_at(number), key), importance, epoch_steps=epoch_steps,
+        every=config.baselines.afec_fisher_every))
+
+
+PLAIN = Recipe()  # the labels of the new keypoints alone
+
+
+# Memories
+
+
+FUSING = {"fisher": "running_mean", "afec": "running_mean", "online_fisher": "decay", "mas": "sum"}
+
+
+def _known(run: Run, found: Stage, step: int, memory: Memory, source: Source) -> Known:
+    """Returns the result of a step with what a baseline keeps of it, unless this was the last step."""
+    if run.recipe.memory and step + 1 < len(run.data.protocol.steps):
+        memory = _remembered(run, found, step, memory, source)
+    return Known(found.trained, found.digest, memory, found.images_per_second, found.wall_seconds)
+
+
+def _remembered(run: Run, found: Stage, step: int, memory: Memory, source: Source) -> Memory:
+    """Returns the entries of the next step's start: importances of parameters, and the parameters to hold on to.
+
+    memory: those that this step started from, none in step 0.
+    """
+    baselines, kind, trained = run.config.baselines, run.recipe.memory, found.trained
+    params = trained.variables["params"]
+
+    def measured(name: str) -> Any:
+        def train(folder: epath.Path) -> Fitted:
+            del folder  # a pass over the step's images resumes nothing
+            sums = reduce(importance_of(run.setting, name), trained, source, batch_size=baselines.importance_batch)
+            return no_training(Trained({"importance": jax.device_get(finished(sums))}, {}))
+
+        shared = step == 0 and run.recipe.base == "base"
+        kept = run.stage(f"{name}_step_0" if shared else f"{run.job.variant}_importance_{step}", train,
+                         {"after": found.digest}, of_base=shared)
+        return kept.trained.variables["importance"]
+
+    def scaled(importance: Any) -> Any:
+        return jax.device_get(normalised_importance(importance)) if baselines.normalise_importance else importance
+
+    if kind == "walk":
+        form = walk_of(baselines.rw_form)
+        tracked, importance = jax.device_get(form.end_of_step(
+            trained.frozen["tracked"], params=params, fisher=measured("fisher") if form.needs_fisher else None))
+        return {"tracked": tracked, "importance": scaled(importance), "anchor": params}
+    importance = scaled(measured("mas" if kind == "mas" else "fisher"))
+    if memory:
+        rule = FUSING[kind] if baselines.fuse == "default" else baselines.fuse
+        importance = jax.device_get(fused_importance(
+            memory["importance"], importance, rule=rule, step=step, decay=baselines.gamma))
+    beside = {"expanded_variables": trained.frozen["tracked"]} if kind == "afec" and memory else {}
+    return {"importance": importance, "anchor": params, **beside}
