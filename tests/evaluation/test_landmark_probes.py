@@ -156,7 +156,7 @@ def test_a_turned_image_and_its_landmarks_agree(dotted):
         np.testing.assert_allclose(back[:2], dotted[number].keypoints[0], atol=1e-3)
         assert example.image.min() == 40  # the border is repeated, nothing is black
     np.testing.assert_array_equal(turned(dotted, np.tile(np.eye(3), (2, 1, 1)))[0].image, dotted[0].image)
-    with pytest.raises(InputError, match=r"maps of shape \(1, 3, 3\) for 2 examples"):
+    with pytest.raises(InputError, match=r"maps have shape \(1, 3, 3\); give one map .* for each of 2"):
         turned(dotted, maps[:1])
 
 

@@ -88,5 +88,5 @@ def test_a_network_that_sees_features_is_warned_about():
         assert association_network("with_features").variant == "with_features"
     with pytest.raises(ValueError, match="variant"):
         association_network("deep")
-    with pytest.raises(ValueError, match="one or two"):
+    with pytest.raises(ValueError, match="inputs is 1 or 2"):
         association_network(inputs=3)
