@@ -151,14 +151,20 @@ def test_the_step_of_dark_is_bounded():
 
 
 def test_dark_blurs_as_opencv():
-    """The kernel of 11 cells for sigma 2 that OpenCV derives, with zeros outside."""
-    spike = jnp.zeros((1, 16, 16, 1)).at[0, 8, 3, 0].set(1.0)
-    blurred = np.asarray(jax.jit(heatmaps._blur, static_argnums=1)(spike, 2.0))[0, :, :, 0]
+    """The kernel of 11 cells for sigma 2 that OpenCV derives, with zeros outside, on a map that is no Gaussian."""
+    rows, columns = np.mgrid[:16, :16]
+    map_ = np.exp(-((columns - 3.0) ** 2 + 0.5 * (rows - 8.0) ** 2) / 9) + 0.02 * np.cos(rows * columns)
     kernel = np.exp(-np.arange(-5, 6) ** 2 / 8)
     kernel /= kernel.sum()
-    expected = np.zeros((16, 16))
-    expected[3:14, 0:9] = kernel[:, None] * kernel[None, 2:]
-    close(blurred, expected, atol=1e-7)
+    blurred = map_
+    for axis in (0, 1):
+        blurred = np.apply_along_axis(np.convolve, axis, blurred, kernel, "same")
+    assert blurred.argmax() == map_.argmax()
+    expected, _ = dark(one_map(blurred), blur=False)
+    found, scores = dark(one_map(map_), blur=True)
+    close(found, expected, atol=1e-4)
+    close(scores[0, 0], map_.max(), atol=1e-6)
+    assert np.abs(found - dark(one_map(map_), blur=False)[0]).max() > 0.01
 
 
 def test_soft_argmax():
