@@ -277,6 +277,7 @@ class Data(NamedTuple):
 
     source: Splits
     target: Splits  # `test` is None where nothing is labelled
+    repeats: bool = False  # whether a batch may be larger than its domain
     identity: Mapping[str, Any] = MappingProxyType({})
 
     @property
@@ -341,7 +342,7 @@ def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, s
               "target_test": Select("target/pck" if target is not None else "source_validation/pck")}[config.selection]
     return fit_sources(
         job, method, {"source": data.source.train, "target": data.target.train, "labelled": data.target.train},
-        batch_size=config.batch_size, steps=steps, stage=stage, folder=folder, start=start,
+        batch_size=config.batch_size, steps=steps, stage=stage, folder=folder, start=start, repeats=data.repeats,
         unlabelled=() if config.target_weight == "labels" else ("target",), evaluate=evaluate, select=select,
         evaluate_every=max(1, steps // config.evaluations), config=job.identity())
 

@@ -139,7 +139,7 @@ def _open(data: OwnDomains, own: Own) -> regda.Data:
             print(f"{shared} of the {len(test)} test images are also among the target's {len(target)}, which are "
                   "seen without labels")
     compare_colours(train, target)
-    return regda.Data(Splits(train, held_out, held_out), Splits(target, None, test))
+    return regda.Data(Splits(train, held_out, held_out), Splits(target, None, test), repeats=True)
 
 
 def compare_colours(source: Source, target: Source) -> None:

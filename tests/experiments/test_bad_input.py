@@ -2,8 +2,9 @@
 import numpy as np
 import pytest
 
-import experiments.regda
-from experiments.command_line import exit_code_of, run
+from experiments.command_line import run
+from experiments.commands import exit_code_of
+from experiments.regda import SYSTEM
 from kpjax.models.weights.imagenet import write_safetensors
 
 
@@ -63,7 +64,7 @@ def test_flags_are_refused_by_name(refused, arguments, words):
 
 
 def test_a_dataset_that_was_not_prepared(refused, tmp_path):
-    line = refused("rhd_h3d", "--data-dir", tmp_path, experiment=experiments.regda.EXPERIMENT)
+    line = refused("rhd_h3d", "--data-dir", tmp_path, experiment=SYSTEM)
     assert f"python -m data rhd --data-dir {tmp_path} --manual-dir PATH" in line
 
 

@@ -1,6 +1,6 @@
-"""The semi-supervised experiment: its pictures, its rows, a few steps of some of them, its tables."""
+"""The semi-supervised experiment: its images, its variants, a few steps of some of them, its tables."""
 import json
-from dataclasses import replace
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import experiments.semi_supervised as experiment
-from experiments import picture_splits
-from experiments.command_line import Job, jobs_of, preset_folder, read_command, run, run_folder
+from experiments import image_sets, job_queue
+from experiments import semi_supervised_studies as studies
+from experiments.command_line import read_command, run
+from experiments.configs import changed, flat
 from experiments.predict import predict_folder
-from experiments.semi_supervised import pictures, published, tables
-from experiments.semi_supervised.config import PRESETS
-from experiments.semi_supervised.measures import equivariance_and_peaks
-from experiments.semi_supervised.variants import NEED_UNLABELLED, RECIPES, VARIANTS, parts_of
+from experiments.semi_supervised import SYSTEM, VARIANTS, parts_of, shortened
+from experiments.semi_supervised_measures import equivariance_and_peaks
+from experiments.semi_supervised_presets import PRESETS, TABLE_1, paper_numbers, table_1
+from experiments.system import Job, preset_folder
+from experiments.system import run as run_job
 from kpjax import geometry
 from kpjax.augment.random_maps import draw_homography
 from kpjax.errors import InputError
@@ -24,43 +26,51 @@ from kpjax.input.source import arrays
 from kpjax.structures import Example, Method, Prediction, Skeleton, Trained, named_key
 from kpjax.training.trees import load_trained
 
-TINY = replace(
+TINY = changed(
     PRESETS["demo"], image_size=32, heatmap_size=8, sigma=1.0, widths=(4, 4, 8, 8), head_width=4, batch_size=16,
     warm_start_steps=2, steps=3, evaluations=1, training_examples=24, test_examples=8, labelled=6, feature_width=8)
-EXPERIMENT = experiment.EXPERIMENT._replace(presets={"tiny": TINY})
-ROWS = ("ours", "pl", "mean_teacher_warped", "all_labels")  # pl brings supervised with it
+TINY_SYSTEM = SYSTEM._replace(presets={"tiny": TINY})
+RUN = ("ours", "pl", "mean_teacher_warped", "all_labels")  # pl brings supervised with it
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """The folder of the preset after one run of ROWS."""
+    """The folder of the preset after one run of RUN."""
     workdir = tmp_path_factory.mktemp("runs")
-    return run(EXPERIMENT, ["tiny", "--variants", *ROWS, "--workdir", str(workdir)]).parent
+    return run(TINY_SYSTEM, ["tiny", "--variants", *RUN, "--workdir", str(workdir)]).parent
 
 
 def results_of(folder, variant):
     return json.loads((folder / variant / "seed-0" / "results.json").read_text())
 
 
-def tiny_pictures(**changes):
-    return pictures.open_pictures(replace(TINY, **changes), 0, None)
+def tiny_job(variant="ours", workdir="nowhere", **changes):
+    return Job("semi_supervised", changed(TINY, **changes), "tiny", variant, 0, workdir, None)
+
+
+def tiny_data(**changes):
+    return SYSTEM.open(tiny_job(**changes))
+
+
+def refuse(*arguments, **options):
+    raise AssertionError("trained again")
 
 
 # Runs
 
 
 def test_results_are_complete(finished):
-    points = tiny_pictures().skeleton
-    for variant in (*ROWS, "supervised"):
+    points = tiny_data().skeleton
+    for variant in (*RUN, "supervised"):
         results = results_of(finished, variant)
         found = results["metrics"]
-        assert results["steps"] == 5  # every row has seen the steps of the warm start
+        assert results["steps"] == 5  # every variant has seen the steps of the warm start
         assert {"test/pck", "test/nme", "test/equivariance_px", "test/mean_peak", "chosen_by/validation/pck"} <= set(
             found)
         assert len([name for name in found if name.startswith("test/pck/")]) == len(points.names)
         assert found["test/equivariance_px"] > 0
         assert ("test/sc_over_ln_k" in found) == (variant == "ours")
-        assert (finished / variant / "seed-0" / "images" / "test.png").stat().st_size > 0
+        assert (finished / variant / "seed-0" / "images" / "test.png").exists()
     assert results_of(finished, "ours")["metrics"]["test/sc_over_ln_k"] == pytest.approx(1, abs=0.3)
     report = (finished / "report.html").read_text()
     assert "semantic consistency over ln K" in report
@@ -70,28 +80,25 @@ def test_results_are_complete(finished):
 def test_the_warm_start_is_shared_and_the_subset_is_part_of_what_a_run_is(finished):
     assert [path.name for path in (finished / "stages").iterdir()] == ["warm_start"]
     digests = {json.loads((finished / variant / "seed-0" / "config.json").read_text())["labelled_digest"]
-               for variant in (*ROWS, "supervised")}
-    assert digests == {tiny_pictures().digest}
-    job = Job(TINY, "tiny", "mean_teacher_warped", 0, finished.parents[1], None)
-    results = run_folder(job, "semi_supervised") / "results.json"
+               for variant in (*RUN, "supervised")}
+    assert digests == {tiny_data().digest}
+    job = tiny_job("mean_teacher_warped", finished.parents[1])
+    results = job.folder / "results.json"
     kept = results.read_bytes()
     results.unlink()
-    other = tiny_pictures()._replace(digest="another")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "open_pictures", lambda *arguments: other)
-        with pytest.raises(InputError, match=r"labelled_digest is [0-9a-f]+ there and another here"):
-            experiment.run(job)
-        # The checkpoints of the run itself say the same.
-        patch.setattr(experiment, "start_of", lambda *arguments: {})
-        with pytest.raises(InputError, match="labelled_digest"):
-            experiment.run(job)
+    other = TINY_SYSTEM._replace(open=lambda job: tiny_data()._replace(digest="another"))
+    with pytest.raises(InputError, match=r"labelled_digest is [0-9a-f]+ there and another here"):
+        run_job(other, job)
+    # Checkpoints say the same: without a warm start the run's own are asked.
+    shutil.rmtree(finished / "stages")
+    with pytest.raises(InputError, match="labelled_digest"):
+        run_job(other, job)
     results.write_bytes(kept)
 
 
-def test_a_second_call_trains_nothing(finished, monkeypatch, capsys):
-    monkeypatch.setattr(experiment, "fit", None)
-    run(EXPERIMENT, ["tiny", "--variants", *ROWS, "--workdir", str(finished.parents[1])])
-    assert capsys.readouterr().out.count("finished before") == len(ROWS)
+def test_a_second_call_trains_nothing(finished, capsys):
+    run(TINY_SYSTEM, ["tiny", "--variants", *RUN, "--workdir", str(finished.parents[1])], fit=refuse)
+    assert capsys.readouterr().out.count("finished before") == len(RUN)
 
 
 def test_pseudo_labels_are_as_many_as_labels(finished):
@@ -104,21 +111,19 @@ def test_pseudo_labels_are_as_many_as_labels(finished):
     assert "semantic" in load_trained(finished / "ours" / "seed-0" / "model").variables
 
 
-def test_a_finished_run_predicts_other_pictures(finished, tmp_path):
-    (tmp_path / "pictures").mkdir()
-    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "pictures" / "one.png")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PRESETS, "tiny", TINY)
-        table = predict_folder(finished / "ours" / "seed-0", tmp_path / "pictures", tmp_path / "out",
-                               tell=lambda line: None)
+def test_a_finished_run_predicts_other_images(finished, tmp_path):
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "images" / "one.png")
+    table = predict_folder(finished / "ours" / "seed-0", tmp_path / "images", tmp_path / "out",
+                           tell=lambda line: None)
     assert len(table.read_text().splitlines()) == 1 + 10
 
 
-# Pictures
+# Images
 
 
 def test_smaller_subsets_lie_in_larger_ones_and_no_label_is_left_behind():
-    few, more = tiny_pictures(labelled=3), tiny_pictures(labelled=0.25)
+    few, more = tiny_data(labelled=3), tiny_data(labelled=0.25)
     assert (len(few.labelled), len(few.unlabelled), len(more.labelled), len(more.unlabelled)) == (3, 21, 6, 18)
     seen = [{source[n].image.tobytes() for n in range(len(source))}
             for source in (few.labelled, more.labelled, more.unlabelled)]
@@ -126,28 +131,28 @@ def test_smaller_subsets_lie_in_larger_ones_and_no_label_is_left_behind():
     assert not seen[1] & seen[2]
     assert not any(more.unlabelled[n].visible.any() for n in range(18))
     assert few.digest != more.digest
-    assert len(tiny_pictures(unlabelled_share=0.5).unlabelled) == 9
-    assert len(tiny_pictures(unlabelled_pool="all").unlabelled) == 24
-    everything = tiny_pictures(labelled=1.0)
+    assert len(tiny_data(unlabelled_share=0.5).unlabelled) == 9
+    assert len(tiny_data(unlabelled_pool="all").unlabelled) == 24
+    everything = tiny_data(labelled=1.0)
     assert len(everything.labelled) == len(everything.unlabelled) == 24
 
 
 @pytest.mark.parametrize(("changes", "message"), [
     ({"labelled": 25}, "25 labelled images are asked for, but there are 24"),
     ({"labelled": 24}, "leave no unlabelled image of 24"),
-    ({"labelled": 0.01}, "ask for at least 1"),
-    ({"unlabelled_share": 0.01}, "--unlabelled-share: 0.01 of 18 pictures is none"),
+    ({"labelled": 0.01}, "0 labelled images .* give 1 to 23"),
+    ({"unlabelled_share": 0.01}, "unlabelled_share: 0.01 of 18 images is none"),
 ])
 def test_subsets_that_cannot_be_drawn(changes, message):
     with pytest.raises(InputError, match=message):
-        tiny_pictures(**changes)
+        tiny_data(**changes)
 
 
-def test_a_picture_may_not_be_trained_on_and_tested(monkeypatch):
-    splits = picture_splits.open_splits(TINY, 0, None)
-    monkeypatch.setattr(picture_splits, "open_domain", lambda *arguments, **options: splits._replace(test=splits.train))
+def test_an_image_may_not_be_trained_on_and_tested(monkeypatch):
+    splits = TINY.data.open(0, None)
+    monkeypatch.setattr(image_sets, "open_domain", lambda *arguments, **options: splits._replace(test=splits.train))
     with pytest.raises(InputError, match="24 of 24 images are in the test split"):
-        picture_splits.open_splits(replace(TINY, difficulty=0.31), 0, None)
+        tiny_data(difficulty=0.31)
 
 
 def test_prepared_sets_are_opened_by_their_splits(monkeypatch, tmp_path):
@@ -161,30 +166,30 @@ def test_prepared_sets_are_opened_by_their_splits(monkeypatch, tmp_path):
         return arrays(rng.integers(0, 256, (10, 64, 64, 3), np.uint8), np.ones((10, 3, 2)), np.ones((10, 3)), points,
                       f"{name}/{split}")
 
-    monkeypatch.setattr(picture_splits, "open_source", opened)
-    config = replace(TINY, image_size=64, heatmap_size=16, train="lspet/train+test", validation="lsp/first_half",
-                     test="lsp/second_half", unused_keypoints=("pelvis",), labelled=0.5)
-    found = pictures.open_pictures(config, 0, tmp_path)
+    monkeypatch.setattr(image_sets, "open_source", opened)
+    asked_for = {"image_size": 64, "heatmap_size": 16, "train": "lspet/train+test", "validation": "lsp/first_half",
+                 "test": "lsp/second_half", "unused_keypoints": ("pelvis",), "labelled": 0.5}
+    found = tiny_data(**asked_for)
     assert sorted(asked) == [("lsp", "first_half"), ("lsp", "second_half"), ("lspet", "train+test")]
-    assert found.points.names == ("a", "b")
+    assert found.skeleton.names == ("a", "b")
     assert (len(found.labelled), len(found.unlabelled), len(found.validation)) == (5, 5, 10)
-    found = pictures.open_pictures(replace(config, validation="", validation_share=0.2), 1, tmp_path)
+    found = SYSTEM.open(tiny_job(**asked_for | {"validation": "", "validation_share": 0.2})._replace(seed=1))
     assert (len(found.labelled), len(found.unlabelled), len(found.validation)) == (4, 4, 2)
 
 
-# Rows
+# Variants
 
 
-def test_every_row_is_a_method_that_can_be_traced():
-    points = tiny_pictures().skeleton
+def test_every_variant_is_a_method_that_can_be_traced():
+    points = tiny_data().skeleton
     batch = Example(np.zeros((8, 32, 32, 3), np.uint8), np.zeros((8, 10, 2), np.float32), np.ones((8, 10), np.float32),
                     np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32), np.arange(8, dtype=np.int32))
-    assert set(VARIANTS) == set(RECIPES) == set(EXPERIMENT.applicable("tiny", TINY))
-    for name, recipe in RECIPES.items():
-        method = recipe.build(parts_of(TINY, points))
+    assert set(VARIANTS) == set(TINY_SYSTEM.applicable("tiny", TINY))
+    for name, variant in VARIANTS.items():
+        method = variant.recipe.build(parts_of(TINY, points))
         alone = name in ("supervised", "supervised_warped", "all_labels")
         assert set(method.streams) == ({"labelled"} if alone else {"labelled", "unlabelled"}), name
-        if name in (*ROWS, "supervised"):
+        if name in (*RUN, "supervised"):
             continue  # run for real above
         streams = dict.fromkeys(method.streams, batch)
         state = jax.eval_shape(method.init, jax.random.key(0), streams, {})
@@ -193,12 +198,12 @@ def test_every_row_is_a_method_that_can_be_traced():
         assert "loss/supervised" in metrics, name
 
 
-def test_with_all_pictures_labelled_the_terms_read_labelled_ones_only():
-    """The column of 100 %: gen and mean_teacher still read pictures without their labels, and PL has nothing to do."""
-    config, points = replace(TINY, labelled=1.0), tiny_pictures().skeleton
-    possible = EXPERIMENT.applicable("tiny", config)
-    assert set(VARIANTS) - set(possible) == set(NEED_UNLABELLED)
-    reads_both = {name for name in possible if len(RECIPES[name].build(parts_of(config, points)).streams) == 2}
+def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
+    """The column of 100 %: gen and mean_teacher still read images without their labels, and PL has nothing to do."""
+    config, points = changed(TINY, labelled=1.0), tiny_data().skeleton
+    possible = TINY_SYSTEM.applicable("tiny", config)
+    assert set(VARIANTS) - set(possible) == {"pl", "pl_warped", "te_labelled_only"}
+    reads_both = {name for name in possible if len(VARIANTS[name].recipe.build(parts_of(config, points)).streams) == 2}
     assert reads_both == {"gen", "mean_teacher", "mean_teacher_warped"}
 
 
@@ -212,23 +217,24 @@ def test_with_all_pictures_labelled_the_terms_read_labelled_ones_only():
     (["--network", "hrnet", "--image-size", "48", "--heatmap-size", "12"], "--image-size: 48"),
     (["--generator-size", "0"], "--generator-size: 0"),
     (["--warm-start-steps", "-1"], "--warm-start-steps: -1"),
-    (["--labelled", "1", "--variants", "pl"], "'pl' makes no sense"),
+    (["--labelled", "1", "--variants", "pl"], "'pl' does not suit"),
 ])
 def test_flags_that_no_run_can_be_made_of(flags, words):
     with pytest.raises(InputError, match=words):
-        read_command(EXPERIMENT, ["tiny", *flags])
+        read_command(TINY_SYSTEM, ["tiny", *flags])
 
 
 def test_presets_are_made_of_settings_that_fit():
-    assert {"demo", "own", "openfield", "faces", "lspet", "mpii", "lsp", "cub", "atrw"} == set(PRESETS)
+    assert {"demo", "openfield", "faces", "lspet", "mpii", "lsp", "cub", "atrw"} == set(PRESETS)
     for name in ("mpii", "lsp", "cub", "atrw"):
-        config = PRESETS[name]
-        weights = (config.supervised_weight, config.semantic, config.equivariance, config.invariance)
-        assert weights == (1e3, 0.5, 1e2, 1e2)
-        assert (config.batch_size, config.learning_rate, config.image_size, config.network) == (32, 1e-4, 256, "hrnet")
-        assert config.warm_start_steps == 0
-    assert experiment.shortened(TINY, 6).warm_start_steps == 4
-    assert experiment.shortened(PRESETS["lsp"], 6).warm_start_steps == 0
+        config = flat(PRESETS[name])
+        weights = [config[term] for term in ("supervised_weight", "semantic", "equivariance", "invariance")]
+        assert weights == [1e3, 0.5, 1e2, 1e2]
+        assert [config[field] for field in ("batch_size", "learning_rate", "image_size", "network")] == [
+            32, 1e-4, 256, "hrnet"]
+        assert config["warm_start_steps"] == 0
+    assert shortened(TINY, 6).warm_start_steps == 4
+    assert shortened(PRESETS["lsp"], 6).warm_start_steps == 0
 
 
 # Measures
@@ -266,43 +272,43 @@ def test_equivariance_is_measured_under_the_same_maps_for_everyone():
 
 def test_the_papers_gaps_at_five_percent():
     """Printed in the paper's text: +7.9, +26.8, +5.3 and +23.4 points over the labels alone."""
-    gaps = {preset: published.table_1(preset, "ours", 0.05)[0] - published.table_1(preset, "supervised", 0.05)[0]
-            for preset in published.TABLE_1}
+    gaps = {preset: table_1(preset, "ours", 0.05)[0] - table_1(preset, "supervised", 0.05)[0]
+            for preset in TABLE_1}
     assert gaps == pytest.approx({"mpii": 7.9, "lsp": 26.8, "cub": 5.3, "atrw": 23.4}, abs=0.06)
-    assert published.paper_numbers("lsp", 0.05, "all_labels") == {"test/pck": 72.12}
-    assert published.paper_numbers("lsp", 0.1, "no_sc") == {"test/pck": 55.18}
-    assert published.paper_numbers("lsp", 10, "ours") == published.paper_numbers("demo", 0.05, "ours") == {}
+    assert paper_numbers("lsp", 0.05, "all_labels") == {"test/pck": 72.12}
+    assert paper_numbers("lsp", 0.1, "no_sc") == {"test/pck": 55.18}
+    assert paper_numbers("lsp", 10, "ours") == paper_numbers("demo", 0.05, "ours") == {}
 
 
 @pytest.fixture
 def command(tmp_path, monkeypatch):
     """A command on the tiny preset, for the tables."""
-    monkeypatch.setattr(tables, "EXPERIMENT", EXPERIMENT)
-    return lambda *flags: read_command(EXPERIMENT, ["tiny", "--workdir", str(tmp_path), *flags])
+    monkeypatch.setattr(studies, "SYSTEM", TINY_SYSTEM)
+    return lambda *flags: read_command(TINY_SYSTEM, ["tiny", "--workdir", str(tmp_path), *flags])
 
 
 def test_runs_of_other_shares_have_folders_of_their_own_and_tables_share_them(command):
     asked = command()
-    first = tables.jobs_of_table(tables.table_of("table1", asked, ()), asked)
-    second = tables.jobs_of_table(tables.table_of("table2", asked, ()), asked)
+    first = studies.jobs_of_table(studies.table_of("table1", asked, ()), asked)
+    second = studies.jobs_of_table(studies.table_of("table2", asked, ()), asked)
     assert len(first) == 5 * 5 - 1  # PL is undefined where everything is labelled
     assert len(second) == 7 * 5
     assert len(set(first) & set(second)) == 2 * 5
     assert {job.preset for job in first} == {
         "tiny-labelled-0.05", "tiny-labelled-0.1", "tiny-labelled-0.2", "tiny-labelled-0.5", "tiny-labelled-1"}
-    own = tables.jobs_of_table(tables.table_of("table1", asked, (6,)), asked)
+    own = studies.jobs_of_table(studies.table_of("table1", asked, (6,)), asked)
     assert {job.preset for job in own} == {"tiny"}
-    assert own[0].config == jobs_of(asked)[0].config
-    third = tables.table_of("table3", asked, ())
+    assert own[0].config == asked.jobs()[0].config
+    third = studies.table_of("table3", asked, ())
     assert third.columns == ("10 %", "20 %", "50 %", "100 %", "supervised")
-    assert tables.job_of(asked, third.rows["ours"][0], 0).config.unlabelled_share == 0.1
-    assert len(tables.jobs_of_table(tables.table_of("sensitivity", asked, ()), asked)) == 8  # the preset's own twice
-    assert len(tables.jobs_of_table(tables.table_of("sensitivity", asked, (), full_grid=True), asked)) == 27
+    assert studies.job_of(asked, third.rows["ours"][0], 0).config.data.unlabelled_share == 0.1
+    assert len(studies.jobs_of_table(studies.table_of("sensitivity", asked, ()), asked)) == 8  # the preset's own twice
+    assert len(studies.jobs_of_table(studies.table_of("sensitivity", asked, (), full_grid=True), asked)) == 27
 
 
-def test_a_bound_that_does_not_depend_on_the_share_is_run_once(command):
+def test_an_oracle_that_does_not_depend_on_the_share_is_run_once(command):
     asked = command("--variants", "ours", "all_labels")
-    jobs = tables.jobs_of_table(tables.table_of("table1", asked, (4, 6)), asked)
+    jobs = studies.jobs_of_table(studies.table_of("table1", asked, (4, 6)), asked)
     assert sorted((job.preset, job.variant) for job in jobs) == [
         ("tiny", "all_labels"), ("tiny", "ours"), ("tiny-labelled-4", "ours")]
 
@@ -310,22 +316,22 @@ def test_a_bound_that_does_not_depend_on_the_share_is_run_once(command):
 def test_a_table_goes_on_and_names_what_is_missing(command, tmp_path, monkeypatch):
     asked, ran = command("--seeds", "2"), []
 
-    def made_up(job):
+    def made_up(system, job):
         ran.append(job)
         if job.variant == "no_ground_truth" and job.seed == 1:
             raise InputError("made up")
-        write_json(run_folder(job, "semi_supervised") / "results.json", {
+        write_json(job.folder / "results.json", {
             "experiment": "semi_supervised", "preset": job.preset, "variant": job.variant, "seed": job.seed, "steps": 1,
             "metrics": {"test/pck": 0.5 + 0.1 * job.seed}})
 
-    monkeypatch.setattr(tables, "EXPERIMENT", EXPERIMENT._replace(run=made_up))
-    monkeypatch.setattr(tables, "prepare_process", lambda command: None)
+    monkeypatch.setattr(job_queue, "run", made_up)
+    monkeypatch.setattr(studies, "prepare_process", lambda command: None)
     with pytest.raises(Exception, match="1 runs failed: tiny no_ground_truth, seed 1"):
-        tables.main(["table4", "--preset", "tiny", "--columns", "6", "--seeds", "2", "--workdir", str(tmp_path)])
+        studies.main(["table4", "--preset", "tiny", "--columns", "6", "--seeds", "2", "--workdir", str(tmp_path)])
     assert len(ran) == 4
     page = (preset_folder(tmp_path, "semi_supervised", "tiny") / "table4.md").read_text()
     assert "| ours | 55.0 ± 7.1 |" in page
     assert "| no_ground_truth | 50.0 (1 of 2) |" in page
-    monkeypatch.setitem(published.TABLE_1, "tiny", {"ours": ((66.98, 0.94),) + (None,) * 4})
-    table = tables.table_of("table1", asked, (0.05,))
-    assert "not run (paper 66.98 ± 0.94)" in tables.text(table, asked, "test/pck", with_paper=True)
+    monkeypatch.setitem(TABLE_1, "tiny", {"ours": ((66.98, 0.94),) + (None,) * 4})
+    table = studies.table_of("table1", asked, (0.05,))
+    assert "not run (paper 66.98 ± 0.94)" in studies.text(table, asked, "test/pck", with_paper=True)

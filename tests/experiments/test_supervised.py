@@ -1,4 +1,4 @@
-"""The supervised experiment from its command line to its table, on a few drawn pictures."""
+"""The supervised experiment from its command line to its table, on a few synthetic images."""
 import json
 from dataclasses import replace
 
@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import command_line, domains, supervised
+from experiments import command_line, image_sets, supervised
 from experiments.command_line import run
-from experiments.decoding import decoder, score_kind
+from experiments.configs import changed, decoder, score_kind
 from experiments.predict import predict_folder
-from experiments.supervised.config import PRESETS
+from experiments.supervised import PRESETS
 from kpjax.errors import InputError
-from kpjax.heatmaps import codec
 from kpjax.structures import Example
 
 TINY = ["demo", "--image-size", "32", "--heatmap-size", "8", "--widths", "4", "8", "8", "--head-width", "8",
@@ -31,11 +30,11 @@ def finished(tmp_path_factory):
 
 def trained_in(workdir):
     """The report and the folder of the run."""
-    report = run(supervised.EXPERIMENT, [*TINY, "--steps", "4", "--workdir", str(workdir)])
+    report = run(supervised.SYSTEM, [*TINY, "--steps", "4", "--workdir", str(workdir)])
     return report, workdir / "supervised" / "demo" / "supervised" / "seed-0"
 
 
-def test_a_run_has_numbers_pictures_and_a_table(finished, capsys):
+def test_a_run_has_numbers_images_and_a_table(finished, capsys):
     report, folder = finished
     results = json.loads((folder / "results.json").read_text())
     found = results["metrics"]
@@ -45,7 +44,7 @@ def test_a_run_has_numbers_pictures_and_a_table(finished, capsys):
     for measure in ("pck", "nme"):
         each = [found[f"test/{measure}/{name}"] for name in names]
         assert np.mean(each) == pytest.approx(found[f"test/{measure}"])
-    # Drawn pictures are not resized and their reference length is the side: an error is the same in both units.
+    # Rendered images are not resized and their reference length is the side: an error is the same in both units.
     assert found["test/nme"] * 32 == pytest.approx(found["test/distance"], rel=1e-4)
     assert found["chosen_by/step"] in (2, 4)
     with Image.open(folder / "images" / "test.png") as sheet:
@@ -53,36 +52,36 @@ def test_a_run_has_numbers_pictures_and_a_table(finished, capsys):
     assert "PCK at 5 %" in report.read_text()
 
     before = (folder / "results.json").stat().st_mtime_ns
-    run(supervised.EXPERIMENT, [*TINY, "--steps", "4", "--workdir", str(folder.parents[3])])
+    run(supervised.SYSTEM, [*TINY, "--steps", "4", "--workdir", str(folder.parents[3])])
     assert "finished before" in capsys.readouterr().out
     assert (folder / "results.json").stat().st_mtime_ns == before
     with pytest.raises(InputError, match="learning_rate"):
-        run(supervised.EXPERIMENT, [*TINY, "--steps", "4", "--learning-rate", "0.1", "--workdir",
+        run(supervised.SYSTEM, [*TINY, "--steps", "4", "--learning-rate", "0.1", "--workdir",
                                     str(folder.parents[3])])
 
 
-def test_a_finished_run_predicts_other_pictures(finished, tmp_path):
-    (tmp_path / "pictures").mkdir()
-    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "pictures" / "one.png")
-    table = predict_folder(finished[1], tmp_path / "pictures", tmp_path / "out", tell=lambda line: None)
+def test_a_finished_run_predicts_other_images(finished, tmp_path):
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "images" / "one.png")
+    table = predict_folder(finished[1], tmp_path / "images", tmp_path / "out", tell=lambda line: None)
     assert len(table.read_text().splitlines()) == 1 + 10
 
 
-def test_validation_pictures_are_neither_trained_on_nor_tested(monkeypatch, tmp_path):
+def test_validation_images_are_neither_trained_on_nor_tested(monkeypatch, tmp_path):
     """The test split of a prepared set stays whole, and the training split is divided without overlap."""
     from data.figures import DOMAINS, figures
 
-    drawn = {"train": figures(20, DOMAINS["source"], 0, 32), "test": figures(6, DOMAINS["source"], 0, 32, first=20)}
-    monkeypatch.setattr(domains, "open_source", lambda name, split, *, data_dir, transform: drawn[split])
-    config = replace(PRESETS["openfield"], dataset="mine", validation_share=0.25)
-    splits = supervised.open_splits(config, 3, tmp_path)
+    rendered = {"train": figures(20, DOMAINS["source"], 0, 32), "test": figures(6, DOMAINS["source"], 0, 32, first=20)}
+    monkeypatch.setattr(image_sets, "open_source", lambda name, split, *, data_dir, transform: rendered[split])
+    data = changed(PRESETS["openfield"], train="mine/train", test="mine/test", validation_share=0.25).data
+    splits = data.open(3, tmp_path)
     assert [len(split) for split in splits] == [15, 5, 6]
     seen = [source[n].keypoints.tobytes() for source in splits for n in range(len(source))]
     assert len(set(seen)) == 26
-    other = supervised.open_splits(config, 4, tmp_path)
+    other = data.open(4, tmp_path)
     assert other.validation.digest != splits.validation.digest
-    with pytest.raises(InputError, match=r"--validation-share: 0.01 of 20 training pictures is 0"):
-        supervised.open_splits(replace(config, validation_share=0.01), 3, tmp_path)
+    with pytest.raises(InputError, match=r"validation_share: 0.01 of 20 training images is 0"):
+        replace(data, validation_share=0.01).open(3, tmp_path)
 
 
 @pytest.mark.parametrize("preset", ["openfield", "faces"])
@@ -90,9 +89,7 @@ def test_validation_pictures_are_neither_trained_on_nor_tested(monkeypatch, tmp_
 def test_sub_pixel_decoding_undoes_the_targets(preset, variant):
     """Targets, as logits or as they are, decode to their points within a tenth of a pixel of the image."""
     config = PRESETS[preset]
-    coding = codec(image_size=config.image_size, heatmap_size=config.heatmap_size, sigma=config.sigma,
-                   grid=config.grid, rounded=False, window=None,
-                   decoder=decoder(config.decoder, sigma=config.sigma, logits=variant == "supervised"))
+    coding = config.heatmaps.codec(config.data.image_size, logits=variant == "supervised")
     points = jax.random.uniform(jax.random.key(0), (8, 3, 2), minval=30.0, maxval=90.0)
 
     @jax.jit

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments import tables
-from experiments.command_line import Experiment, Job, run_folder
-from experiments.job_queue import mean_text, measured, outcome_lines, raise_for_failures, work_through
+from experiments import job_queue
+from experiments.job_queue import called, mean_text, measured, outcome_lines, raise_for_failures, work_through
+from experiments.system import Job
 from kpjax.errors import InputError, RunError
 from kpjax.files import write_json
 from kpjax.reports.table import markdown
@@ -24,22 +24,28 @@ class Config:
     steps: int = 1
 
 
-def experiment(run):
-    """An experiment of which nothing but `run` is used."""
-    return Experiment("made_up", "", {"small": Config()}, {}, None, None, None, run, None, None)
+@pytest.fixture
+def run_by(monkeypatch):
+    """Works through jobs that a function of the job runs."""
+    def work(run, jobs, **options):
+        monkeypatch.setattr(job_queue, "run", lambda system, job: run(job))
+        return work_through(None, jobs, **options)
+
+    return work
 
 
 def jobs_in(workdir, *variants, seeds=1):
-    return [Job(Config(), "small", name, seed, workdir, workdir) for seed in range(seeds) for name in variants]
+    return [Job("made_up", Config(), "small", name, seed, workdir, workdir) for seed in range(seeds)
+            for name in variants]
 
 
 def finish(job, **metrics):
-    write_json(run_folder(job, "made_up") / "results.json", {
+    write_json(job.folder / "results.json", {
         "experiment": "made_up", "preset": job.preset, "variant": job.variant, "seed": job.seed, "steps": 1,
         "metrics": metrics})
 
 
-def test_a_failed_run_stops_no_other_and_is_named(tmp_path, capsys):
+def test_a_failed_run_stops_no_other_and_is_named(run_by, tmp_path, capsys):
     def run(job):
         if job.variant == "broken":
             raise RunError("step 3: loss/total is nan")
@@ -48,7 +54,7 @@ def test_a_failed_run_stops_no_other_and_is_named(tmp_path, capsys):
         finish(job, score=0.5)
 
     jobs = jobs_in(tmp_path, "one", "broken", "defect", "two")
-    outcome = work_through(experiment(run), jobs)
+    outcome = run_by(run, jobs)
     assert [job.variant for job in outcome.finished] == ["one", "two"]
     assert [(job.variant, error) for job, error in outcome.failed] == [
         ("broken", "step 3: loss/total is nan"), ("defect", "ZeroDivisionError: division by zero")]
@@ -57,13 +63,13 @@ def test_a_failed_run_stops_no_other_and_is_named(tmp_path, capsys):
         raise_for_failures(outcome)
     assert "Traceback" in capsys.readouterr().err  # of the defect, for whoever mends it
 
-    raise_for_failures(work_through(experiment(finish), jobs))
+    raise_for_failures(run_by(finish, jobs))
 
 
-def test_a_job_in_work_elsewhere_is_left_to_it(tmp_path):
+def test_a_job_in_work_elsewhere_is_left_to_it(run_by, tmp_path):
     """Another process holds one job; it is skipped, and the others are done."""
     jobs = jobs_in(tmp_path, "theirs", "ours")
-    place = run_folder(jobs[0], "made_up")
+    place = jobs[0].folder
     script = (f"import time, pathlib\nfrom kpjax.training.run_folder import held\n"
               f"with held(pathlib.Path({str(place.parent / '.queue' / place.name)!r})):\n"
               f"    print('held', flush=True)\n    time.sleep(60)")
@@ -72,7 +78,7 @@ def test_a_job_in_work_elsewhere_is_left_to_it(tmp_path):
                              env=os.environ | {"PYTHONPATH": root})
     try:
         assert other.stdout.readline() == "held\n"
-        outcome = work_through(experiment(finish), jobs)
+        outcome = run_by(finish, jobs)
     finally:
         other.kill()
         other.communicate()
@@ -80,10 +86,10 @@ def test_a_job_in_work_elsewhere_is_left_to_it(tmp_path):
     assert [job.variant for job in outcome.elsewhere] == ["theirs"]
     assert not outcome.failed
     # A killed process leaves nothing that would have to be cleared away.
-    assert len(work_through(experiment(finish), jobs).finished) == 2
+    assert len(run_by(finish, jobs).finished) == 2
 
 
-def test_a_run_whose_stage_another_process_trains_waits_for_it(tmp_path, monkeypatch):
+def test_a_run_whose_stage_another_process_trains_waits_for_it(run_by, tmp_path, monkeypatch):
     calls, pauses = [], []
     monkeypatch.setattr(time, "sleep", pauses.append)
 
@@ -92,31 +98,31 @@ def test_a_run_whose_stage_another_process_trains_waits_for_it(tmp_path, monkeyp
         if job.variant == "needs_stage" and calls.count("needs_stage") < 3:
             raise InUse("stages/warm_start/seed-0: another process is training here")
 
-    outcome = work_through(experiment(run), jobs_in(tmp_path, "needs_stage", "free"), pause=7.0)
+    outcome = run_by(run, jobs_in(tmp_path, "needs_stage", "free"), pause=7.0)
     assert calls == ["needs_stage", "free", "needs_stage", "needs_stage"]
     assert pauses == [7.0]  # only once nothing else was left to do
     assert len(outcome.finished) == 2
 
 
-def test_a_stop_is_a_stop(tmp_path):
+def test_a_stop_is_a_stop(run_by, tmp_path):
     def run(job):
         raise Interrupted("stopped by SIGTERM")
 
     with pytest.raises(Interrupted):
-        work_through(experiment(run), jobs_in(tmp_path, "one", "two"))
+        run_by(run, jobs_in(tmp_path, "one", "two"))
 
 
-def test_bad_input_of_one_job_is_its_failure(tmp_path):
+def test_bad_input_of_one_job_is_its_failure(run_by, tmp_path):
     def run(job):
         raise InputError("mpii: nothing prepared")
 
-    outcome = work_through(experiment(run), jobs_in(tmp_path, "one"))
+    outcome = run_by(run, jobs_in(tmp_path, "one"))
     assert outcome.failed[0][1] == "mpii: nothing prepared"
 
 
-def test_the_same_job_twice_is_run_once(tmp_path):
+def test_the_same_job_twice_is_run_once(run_by, tmp_path):
     calls = []
-    work_through(experiment(calls.append), jobs_in(tmp_path, "one") * 2)
+    run_by(calls.append, jobs_in(tmp_path, "one") * 2)
     assert len(calls) == 1
 
 
@@ -127,17 +133,17 @@ def test_a_folder_in_use_says_so(tmp_path):
 
 def test_cells_say_how_many_runs_they_are_of(tmp_path):
     jobs = jobs_in(tmp_path, "one", seeds=3)
-    assert mean_text(measured("made_up", jobs, "score"), 3) == "not run"
+    assert mean_text(measured(jobs, "score"), 3) == "not run"
     for job, score in zip(jobs, (0.660, 0.675), strict=False):
         finish(job, score=score)
-    assert mean_text(measured("made_up", jobs, "score"), 3, factor=100) == "66.8 ± 1.1 (2 of 3)"
+    assert mean_text(measured(jobs, "score"), 3, factor=100) == "66.8 ± 1.1 (2 of 3)"
     finish(jobs[2], score=0.681)
-    values = measured("made_up", jobs, "score")
+    values = measured(jobs, "score")
     assert mean_text(values, 3, factor=100, decimals=2) == "67.20 ± 1.08"  # n - 1
     assert mean_text(values[:1], 1, factor=100) == "66.0"
-    assert measured("made_up", jobs, "other") == []
+    assert measured(jobs, "other") == []
 
 
 def test_markdown():
     assert markdown(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
-    assert tables.called(Job(Config(), "lsp", "ours", 2, Path(), Path())) == "lsp ours, seed 2"
+    assert called(Job("made_up", Config(), "lsp", "ours", 2, Path(), Path())) == "lsp ours, seed 2"
