@@ -28,6 +28,7 @@ from experiments.commands import exit_code_of
 from experiments.configs import changed, config_as_json, score_kind
 from experiments.image_sets import ImageSet, decoded_once, open_domain
 from experiments.keypoint_errors import keypoint_errors
+from experiments.predictors import as_function
 from experiments.seed_intervals import over_seeds
 from experiments.system import IMAGES, Job, Outcome, Predicting, StoredRun, System, Variant, fit_sources
 from kpjax.drawing.overlays import prediction_sheet, write_png
@@ -214,19 +215,16 @@ def look(job: Job, pool: Source, labelled: np.ndarray, hidden: Source) -> Seen:
         other = _first_network(job, pool, labelled, "second", job.seed + 1_000_000)
         others = predict_source(method, other, hidden, batch_size=size).keypoints
     examples = stacked([pool[number] for number in labelled])
-    template = stacked([hidden[number] for number in range(len(hidden))])
-    run = jax.jit(method.predict)
+    run = as_function(method, trained)
 
     def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        blank = template._replace(image=images, keypoints=np.zeros_like(template.keypoints),
-                                  visible=np.zeros_like(template.visible))
-        parts = [run(trained, jax.tree.map(lambda field, first=first: field[first:first + size], blank))
-                 for first in range(0, len(images), size)]
-        return (np.concatenate([np.asarray(part.keypoints) for part in parts]),
-                np.concatenate([np.asarray(part.scores) for part in parts]))
+        parts = [run(images[first:first + size]) for first in range(0, len(images), size)]
+        keypoints, scores = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return keypoints, scores
 
     found = predict_source(method, trained, hidden, batch_size=size)
-    return Seen(examples, template.image, found, predict, others, usual_diagonal(examples.keypoints, examples.visible))
+    images = stacked([hidden[number] for number in range(len(hidden))]).image
+    return Seen(examples, images, found, predict, others, usual_diagonal(examples.keypoints, examples.visible))
 
 
 def open_data(job: Job) -> Data:

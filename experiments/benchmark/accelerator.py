@@ -4,9 +4,8 @@ from collections.abc import Iterator
 import jax
 
 from experiments.benchmark.multiply_adds import head_share, multiply_adds, regda_bound
-from experiments.benchmark.row import Effort, Row, compared, pytorch_missing
+from experiments.benchmark.row import Effort, Row, Spread, compared, pytorch_missing, ratio, spread
 from experiments.benchmark.steps import LARGE, LARGE_HRNET, pytorch_pair, regda_step, skeleton, supervised_step
-from experiments.benchmark.timing import Spread, ratio, spread
 from experiments.configs import changed
 from experiments.regda import parts_of
 from experiments.regda_presets import Config

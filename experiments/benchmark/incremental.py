@@ -8,12 +8,11 @@ import jax.numpy as jnp
 from experiments.benchmark.row import Effort, Row, compared
 from experiments.benchmark.steps import Step, noise_batch, skeleton
 from experiments.configs import changed, flat
-from experiments.incremental.config import PRESETS, Config
-from experiments.incremental.methods import build, importance_of
-from experiments.incremental.parts import Setting
-from experiments.incremental.variants import weights_of
+from experiments.incremental import VARIANTS
+from experiments.incremental_methods import build_step, importance_of, setting_of
+from experiments.incremental_presets import PRESETS, Config
 from kpjax.methods.incremental_learning.step_spec import increment
-from kpjax.structures import Start, Trained
+from kpjax.structures import Example, Start, Trained
 
 DEMO = PRESETS["demo"]
 LARGE = changed(PRESETS["mpii"], dtype="bfloat16")
@@ -37,42 +36,40 @@ def step_rows(
 
     Forward passes are a third of a step. KAMP's second stage adds one, the teacher's, and KA-Net's.
     """
-    setting = Setting(config, skeleton(keypoints), mirrored=False)
-    times = effort.times({variant: _step(setting, variant) for variant in ("finetune", *variants)})
+    times = effort.times({variant: _step(config, variant, keypoints) for variant in ("finetune", *variants)})
     for variant in variants:
         yield compared(f"{variant} / finetune, {name}", times, variant, "finetune", bar=BARS[variant])
 
 
 def importance_row(effort: Effort, name: str, config: Config, keypoints: int) -> Row:
     """Fisher information of a batch, with a gradient for each image, over a step of finetuning on as many."""
-    setting = Setting(config, skeleton(keypoints), mirrored=False)
-    start, batch = start_of(setting, "finetune"), _batch(setting)
+    start, batch = start_of(config, "finetune", keypoints), _batch(config, keypoints)
     trained = Trained(start["teacher"], {"increment": start["increment"]})
-    measure = jax.jit(importance_of(setting, "fisher"))
+    measure = jax.jit(importance_of(setting_of(config, skeleton(keypoints)), "fisher"))
     weights = jnp.ones(config.batch_size, jnp.float32)
     times = effort.times({"fisher": lambda: jax.block_until_ready(measure(trained, batch, weights)),
-                          "finetune": _step(setting, "finetune")})
+                          "finetune": _step(config, "finetune", keypoints)})
     return compared(f"fisher of a batch / finetune, {name}", times, "fisher", "finetune",
                     note="once for each image of a step")
 
 
-def _batch(setting: Setting):
-    return noise_batch(setting.config.batch_size, flat(setting.config)["image_size"], len(setting.skeleton.names))
+def _batch(config: Config, keypoints: int) -> Example:
+    return noise_batch(config.batch_size, config.data.image_size, keypoints)
 
 
-def _step(setting: Setting, variant: str) -> Step:
-    return Step(build(setting, variant), {"labelled": _batch(setting)}, start_of(setting, variant))
+def _step(config: Config, variant: str, keypoints: int) -> Step:
+    method = build_step(setting_of(config, skeleton(keypoints)), VARIANTS[variant].recipe)
+    return Step(method, {"labelled": _batch(config, keypoints)}, start_of(config, variant, keypoints))
 
 
-def start_of(setting: Setting, variant: str) -> Start:
+def start_of(config: Config, variant: str, keypoints: int) -> Start:
     """Returns untrained networks, to which the second half of the keypoints is added, and importances of 1."""
-    config, keypoints = setting.config, len(setting.skeleton.names)
     old, new = range(keypoints // 2), range(keypoints // 2, keypoints)
-    side = flat(config)["image_size"]
-    images, network = jnp.zeros((1, side, side, 3), jnp.float32), setting.parts.network
+    network = setting_of(config, skeleton(keypoints)).parts.network
+    images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3), jnp.float32)
     teacher: Mapping[str, Any] = jax.jit(lambda key: network.init(key, images, train=False))(jax.random.key(0))
-    step = increment(keypoints, old=old, new=new, triples=[(0, *new[:2])], slots=config.triples,
-                     weights=weights_of(config, variant, len(old)))
+    step = increment(keypoints, old=old, new=new, triples=[(0, *new[:2])], slots=flat(config)["triples"],
+                     weights=VARIANTS[variant].recipe.weights_of(config, len(old)))
     return {"teacher": teacher, "increment": step, "anchor": teacher["params"],
             "importance": jax.tree.map(jnp.ones_like, teacher["params"]),
             # A tree without KA-Nets has them initialised afresh.

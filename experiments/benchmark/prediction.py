@@ -11,9 +11,8 @@ import numpy as np
 from PIL import Image
 
 from data.figure_videos import figure_videos
-from experiments.benchmark.row import Effort, Row, exact, milliseconds
+from experiments.benchmark.row import Effort, Row, exact, milliseconds, spread
 from experiments.benchmark.steps import noise_batch, noise_streams, skeleton
-from experiments.benchmark.timing import spread
 from experiments.configs import changed
 from experiments.predict.pipeline import predicted, prepared
 from experiments.predictors import Predictor, as_function

@@ -10,13 +10,12 @@ import numpy as np
 import optax
 
 from data.figure_videos import figure_videos
-from experiments.benchmark.row import Effort, Row, compared, exact, milliseconds
+from experiments.benchmark.row import Effort, Row, Samples, compared, exact, milliseconds
 from experiments.benchmark.rows import on_device
 from experiments.benchmark.steps import Step, noise_streams
-from experiments.benchmark.timing import Samples
 from experiments.configs import changed, flat
-from experiments.pyramids.config import PRESETS, Config
-from experiments.pyramids.variants import build, network_of
+from experiments.pyramids import build, network_of
+from experiments.pyramids_presets import PRESETS, Config
 from kpjax.images.transforms import Letterbox
 from kpjax.images.video import open_video, write_video
 from kpjax.input.pairs import frame_pairs
@@ -67,7 +66,7 @@ def prediction_row(name: str, config: Config) -> Row:
     """Operations of a prediction with decoders of twice the width, over those of one with the preset's."""
     counts = []
     for factor in (1, 2):
-        network = network_of(config, config.level_sizes)
+        network = network_of(config, config.pyramid.level_sizes)
         network = network.clone(
             decoder=_widened(network.decoder, factor),
             transport_decoders=tuple(_widened(decoder, factor) for decoder in network.transport_decoders))

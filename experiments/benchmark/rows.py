@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.benchmark.multiply_adds import head_share, multiply_adds, regda_bound
-from experiments.benchmark.row import Effort, Row, compared, milliseconds, pytorch_missing
+from experiments.benchmark.row import Effort, Row, compared, milliseconds, pytorch_missing, ratio, spread
 from experiments.benchmark.steps import (
     DEMO,
     LAPTOP,
@@ -23,7 +23,6 @@ from experiments.benchmark.steps import (
     supervised_step,
     with_threads,
 )
-from experiments.benchmark.timing import ratio, spread
 from experiments.configs import changed
 from experiments.image_sets import open_domain
 from experiments.regda import VARIANTS, build, parts_of

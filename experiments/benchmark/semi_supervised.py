@@ -4,9 +4,8 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 
-from experiments.benchmark.row import Effort, Row, compared, exact, milliseconds
+from experiments.benchmark.row import Effort, Row, compared, exact, milliseconds, ratio
 from experiments.benchmark.steps import Step, noise_batch, skeleton
-from experiments.benchmark.timing import ratio
 from experiments.configs import changed
 from experiments.semi_supervised import build_ours, build_supervised, parts_of
 from experiments.semi_supervised_presets import PRESETS, Config

@@ -6,10 +6,9 @@ import pytest
 
 from experiments.benchmark import incremental, line, run, semi_supervised
 from experiments.benchmark.multiply_adds import head_share, multiply_adds, regda_bound
-from experiments.benchmark.row import Effort, Row, compared
+from experiments.benchmark.row import Effort, Row, Samples, Spread, compared, interleaved, processor_ratio, ratio
 from experiments.benchmark.rows import regda_rows
 from experiments.benchmark.steps import DEMO, skeleton
-from experiments.benchmark.timing import Samples, Spread, interleaved, processor_ratio, ratio
 from experiments.configs import changed
 from experiments.regda import parts_of
 from kpjax.errors import InputError
