@@ -66,7 +66,7 @@ def test_names_are_the_official_ones(variables):
     assert single["params/head/output/bias"] == "head.bias"
     adversary = {collection: tree | {"head_adv": tree["head"]} for collection, tree in variables.items()}
     assert torch_names(adversary)["params/head_adv/output/kernel"] == "head_adv.3.weight"
-    with pytest.raises(ValueError, match="only PoseResNet has official names"):
+    with pytest.raises(ValueError, match="only the layers of PoseResNet have official ones"):
         torch_names(shapes(small_unet(3)))
 
 
