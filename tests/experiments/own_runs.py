@@ -1,32 +1,35 @@
-"""Finished runs of networks that nothing has learnt yet, for what starts from a run."""
-from dataclasses import asdict, replace
+"""Finished runs of networks that have learnt nothing yet, for what starts from a run."""
+from dataclasses import asdict
 from pathlib import Path
 
 import jax
 import numpy as np
+from etils import epath
 
-from experiments.command_line import Job, run_folder
-from experiments.run_records import begin, identity_of
-from experiments.semi_supervised.config import PRESETS
-from experiments.semi_supervised.variants import build
+from experiments.configs import changed, config_as_json
+from experiments.semi_supervised import build
+from experiments.semi_supervised_presets import PRESETS
+from experiments.system import Job
+from kpjax.files import make_folder, write_json
 from kpjax.structures import Example, Skeleton, Trained
-from kpjax.training.run_folder import write_results
+from kpjax.training.run_folder import write_config, write_results
 from kpjax.training.trees import save_trained
 
 
 def untrained_run(workdir: Path, skeleton: Skeleton, side: int = 32) -> Path:
-    """The folder of a `supervised` run of semi_supervised with a tiny U-net."""
-    config = replace(PRESETS["demo"], image_size=side, heatmap_size=side // 4, sigma=1.0, widths=(4, 4, 8, 8),
+    """Writes a `supervised` run of semi_supervised with a tiny U-net; returns its folder."""
+    config = changed(PRESETS["demo"], image_size=side, heatmap_size=side // 4, sigma=1.0, widths=(4, 4, 8, 8),
                      head_width=4, batch_size=8, steps=1, warm_start_steps=0, decoder="dark")
-    job = Job(config, "demo", "supervised", 0, workdir, None)
-    folder, count = run_folder(job, "semi_supervised"), len(skeleton.names)
-    method = build(config, skeleton, "supervised")
+    job = Job("semi_supervised", config, "demo", "supervised", 0, epath.Path(workdir), None)
+    count, method = len(skeleton.names), build(config, skeleton, "supervised")
     batch = Example(np.zeros((8, side, side, 3), np.uint8), np.zeros((8, count, 2), np.float32),
                     np.zeros((8, count), np.float32), np.ones(8, np.float32), np.tile(np.eye(3, dtype=np.float32),
                                                                                     (8, 1, 1)), np.arange(8))
     state = jax.jit(method.init)(jax.random.key(0), {"labelled": batch, "unlabelled": batch}, {})
-    begin(folder, identity_of(job), skeleton)
-    save_trained(folder / "model", Trained(state.variables, state.frozen))
-    write_results(folder, experiment="semi_supervised", preset="demo", variant="supervised", seed=0, steps=1,
-                  metrics={"test/pck": 0.5}, images_per_second=1.0, wall_seconds=1.0, config=asdict(config))
-    return folder
+    make_folder(job.folder)
+    write_config(job.folder, job.identity())
+    write_json(job.folder / "skeleton.json", asdict(skeleton))
+    save_trained(job.folder / "model", Trained(state.variables, state.frozen))
+    write_results(job.folder, experiment="semi_supervised", preset="demo", variant="supervised", seed=0, steps=1,
+                  metrics={"test/pck": 0.5}, images_per_second=1.0, wall_seconds=1.0, config=config_as_json(config))
+    return Path(job.folder)
