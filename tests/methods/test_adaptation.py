@@ -256,7 +256,7 @@ def test_points_and_generator_see_only_their_own_view():
     method = build(generator=Painter(), view_pair=pair)
     first = init(method, {"core": core_of()})
     last, metrics = after(method, first, 1)
-    assert seen == {"images": (4, SIDE, SIDE, 3), "maps": (4, SIDE // 4, SIDE // 4, KEYPOINTS)}
+    assert seen == {"batch": (4, SIDE, SIDE, 3), "maps": (4, SIDE // 4, SIDE // 4, KEYPOINTS)}
     target = images()["target"].image / np.float32(255)
     np.testing.assert_allclose(metrics["loss/pixels"], weight * np.square(target - 0.5).mean(), rtol=1e-5)
     np.testing.assert_allclose(last.generator["params"]["colour"],
