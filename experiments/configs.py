@@ -67,13 +67,14 @@ def changed(config: Any, **values: Any) -> Any:
     # A leaf may have the name of the part that it lies in, as `optimizer` has.
     own = {field.name: is_dataclass(getattr(config, field.name)) for field in fields(config)}
     replaced = {name: value for name, value in values.items() if name in own and is_dataclass(value) >= own[name]}
-    rest = {name: value for name, value in values.items() if name not in replaced}
+    rest, known = {name: value for name, value in values.items() if name not in replaced}, set(replaced)
     for field in fields(config):
         part = replaced.get(field.name, getattr(config, field.name))
-        if is_dataclass(part) and (inside := {name: rest.pop(name) for name in list(rest) if name in flat(part)}):
+        if is_dataclass(part) and (inside := {name: value for name, value in rest.items() if name in flat(part)}):
             replaced[field.name] = changed(part, **inside)
-    if rest:
-        raise TypeError(f"{type(config).__name__} has no field {', '.join(rest)}")
+            known |= set(inside)
+    if unknown := sorted(set(values) - known):
+        raise TypeError(f"{type(config).__name__} has no field {', '.join(unknown)}")
     return replace(config, **replaced)
 
 

@@ -56,6 +56,7 @@ class OwnSubset(LabelledSubset):
     transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
     image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; chosen if not given
     pck_over: Literal["box", "scale"] = "scale"
+    validation: tyro.conf.Suppress[str] = ""  # `Own` has the flag of this name
 
     @property
     def all_labelled(self) -> bool:

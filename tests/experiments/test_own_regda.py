@@ -1,18 +1,20 @@
 """The preset `own` of RegDA, with and without labels of the target, and what it refuses."""
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from own_projects import drawn_project
 from PIL import Image
 
-import experiments.regda as experiment
-from experiments import own_project
-from experiments.command_line import exit_code_of, read_command, run
+from experiments.command_line import read_command, run
+from experiments.commands import exit_code_of
+from experiments.own import project as own_project
+from experiments.own.regda import SYSTEM, open_data
+from experiments.predictors import open_run
 from kpjax.structures import Skeleton
 
-EXPERIMENT = experiment.EXPERIMENT
 TINY = ("--size", "32", "--widths", "4", "4", "8", "--head-width", "4", "--batch-size", "8", "--augmentation", "none",
         "--evaluations", "1", "--steps", "1", "--pretraining-steps", "1")
 
@@ -37,46 +39,45 @@ def projects(tmp_path_factory):
 
 def test_from_two_projects_to_a_result(projects, tmp_path, capsys):
     target = str(projects["P2"].root)
-    folder = run(EXPERIMENT, ["own", "--source", "P", "--target", target, "--target-project", "P2", "--variants",
+    folder = run(SYSTEM, ["own", "--source", "P", "--target", target, "--target-project", "P2", "--variants",
                               "regda", "--workdir", str(tmp_path), *TINY]).parent
-    told = capsys.readouterr().out
-    assert "held out: 2 of 8 labelled frames, the last part of the only recording; target: 10 frames" in told
-    assert "8 of the 8 test pictures are also among the target's 10" in told
-    assert "the source is in colour and the target grey" in told
+    said = capsys.readouterr().out
+    assert "held out: 2 of 8 labelled frames, the last part of the only recording; target: 10 frames" in said
+    assert "8 of the 8 test images are also among the target's 10" in said
+    assert "the source is in colour and the target grey" in said
     results = json.loads((folder / "regda" / "seed-0" / "results.json").read_text())
     assert {"target/pck", "source/pck"} <= set(results["metrics"])
     assert f"target/pck/{projects['P'].skeleton.names[0]}" in results["metrics"]
-    assert experiment.score_kind(folder / "regda" / "seed-0") == "softmax_peak"
     assert (folder / "regda" / "seed-0" / "score_table.json").exists()
-    method, side, _ = experiment.predictor(folder / "regda" / "seed-0")
-    assert (method.skeleton.names, side) == (projects["P"].skeleton.names, 32)
-    splits = experiment.open_own(read_command(EXPERIMENT, [
-        "own", "--source", "P", "--target", target, "--target-project", "P2", *TINY]).config)
-    example = splits[1].test[0]
+    opened = open_run(Path(folder / "regda" / "seed-0"))
+    assert (opened.method.skeleton.names, opened.transform.side) == (projects["P"].skeleton.names, 32)
+    assert opened.score["kind"] == "softmax_peak"
+    data = open_data(read_command(SYSTEM, [
+        "own", "--source", "P", "--target", target, "--target-project", "P2", *TINY]).jobs()[0])
+    example = data.target.test[0]
     np.testing.assert_allclose(example.keypoints, projects["P2"].instances[0].keypoints[::-1], atol=1e-4)
-    assert not splits[1].train[0].visible.any()
+    assert not data.target.train[0].visible.any()
 
 
 def test_without_labels_of_the_target(projects, tmp_path):
     target = str(projects["P2"].root)
-    command = read_command(EXPERIMENT, ["own", "--source", "P", "--target", target, *TINY])
+    command = read_command(SYSTEM, ["own", "--source", "P", "--target", target, *TINY])
     assert list(command.variants) == ["source_only", "adabn", "regda"]
-    assert [column.metric for column in EXPERIMENT.columns(command.config)] == ["source/pck"]
-    assert "oracle" not in EXPERIMENT.applicable("own", command.config)
-    splits = experiment.open_own(command.config)
-    assert splits[1].test is None
+    assert [column.metric for column in SYSTEM.columns(command.config)] == ["source/pck"]
+    assert "oracle" not in SYSTEM.applicable("own", command.config)
+    assert open_data(command.jobs()[0]).target.test is None
     assert command.config.coefficient_steps == 1  # scaled with --steps
-    # As the report of such a run needs it, the target is drawn without labels.
-    folder = run(EXPERIMENT, ["own", "--source", "P", "--target", target, "--variants", "source_only", "--workdir",
+    # As the report of such a run needs it, the target is shown without labels.
+    folder = run(SYSTEM, ["own", "--source", "P", "--target", target, "--variants", "source_only", "--workdir",
                               str(tmp_path), *TINY]).parent
     results = json.loads((folder / "source_only" / "seed-0" / "results.json").read_text())
     assert not [name for name in results["metrics"] if name.startswith("target/")]
-    assert (folder / "source_only" / "seed-0" / "images" / "target.png").stat().st_size > 0
+    assert (folder / "source_only" / "seed-0" / "images" / "target.png").exists()
 
 
 REFUSED = [
     ([], "--source: name an annotation project"),
-    (["--source", "P"], "--target: name pictures or videos"),
+    (["--source", "P"], "--target: name images or videos"),
     (["--source", "P", "--target", "nowhere"], "nowhere: there is no such file or folder"),
     (["--source", "P", "--target", "TARGET", "--target-project", "other"],
      "has other keypoints than the source: right_hand only in --source, tail only in --target-project"),
@@ -87,7 +88,7 @@ REFUSED = [
 @pytest.mark.parametrize(("flags", "line"), REFUSED)
 def test_refused_in_one_line(projects, flags, line, tmp_path, capsys):
     flags = [str(projects["P2"].root) if flag == "TARGET" else flag for flag in flags]
-    code = exit_code_of(lambda: run(EXPERIMENT, ["own", *flags, "--workdir", str(tmp_path)]))
+    code = exit_code_of(lambda: run(SYSTEM, ["own", *flags, "--workdir", str(tmp_path)]))
     error = capsys.readouterr().err.splitlines()
     assert (code, len(error)) == (2, 1), error
     assert re.search(line, error[0]), error[0]

@@ -1,22 +1,23 @@
 """The preset `own` of semi-supervised learning, from a project to a result, and what it refuses."""
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from own_projects import drawn_project
 
-import experiments.semi_supervised as experiment
-from experiments import own_project
-from experiments.command_line import exit_code_of, read_command, run
-from experiments.own_project import hold_out
-from experiments.own_settings import facts_of, picture_choices, rotation_choice
-from experiments.semi_supervised.pictures import open_pictures
+from experiments.command_line import read_command, run
+from experiments.commands import exit_code_of
+from experiments.own import project as own_project
+from experiments.own.choices import facts_of, image_choices, rotation_choice
+from experiments.own.project import hold_out
+from experiments.own.semi_supervised import SYSTEM, open_data
+from experiments.predictors import open_run
 from kpjax.errors import InputError
 from kpjax.evaluation.calibration import read_score_table
 from kpjax.images.video import write_video
 
-EXPERIMENT = experiment.EXPERIMENT
 TINY = ("--size", "32", "--widths", "4", "4", "8", "--head-width", "4", "--batch-size", "16", "--feature-width", "8",
         "--evaluations", "1", "--steps", "2", "--warm-start-steps", "1")
 
@@ -31,28 +32,29 @@ def project(tmp_path_factory):
 
 def test_from_a_project_to_a_result(project, tmp_path, capsys):
     command = ["own", "--project", "P", "--no-control", "--workdir", str(tmp_path), *TINY]
-    folder = run(EXPERIMENT, command).parent
-    told = capsys.readouterr().out
-    assert "held out: 4 of 12 labelled frames, recordings" in told
-    assert "--heatmap-size" in told
-    assert "(a quarter of 32 px" in told
-    assert "as typed" in told
+    folder = run(SYSTEM, command).parent
+    said = capsys.readouterr().out
+    assert "held out: 4 of 12 labelled frames, recordings" in said
+    assert "--heatmap-size" in said
+    assert "(a quarter of 32 px" in said
+    assert "as typed" in said
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["ours", "stages"]
     results = json.loads((folder / "ours" / "seed-0" / "results.json").read_text())
-    assert results["config"]["project"] == "P"
-    assert results["config"]["labelled"] == 1
+    assert results["config"]["data"]["project"] == "P"
+    assert results["config"]["data"]["labelled"] == 1
     assert 0 <= results["metrics"]["test/pck"] <= 1
     assert results["metrics"]["chosen_by/step"] == 2  # the last
     assert read_score_table(folder / "ours" / "seed-0").kind == "mse_peak"
     assert "held out: 4 of 12 labelled frames, recordings" in (folder / "report.html").read_text()
-    method, side, place = experiment.predictor(folder / "ours" / "seed-0")
-    assert (method.skeleton.names, side) == (project.skeleton.names, 32)
-    assert place(np.zeros((20, 40, 3), np.uint8), np.zeros((4, 2)), np.zeros(4), np.float32(1))[0].shape == (32, 32, 3)
+    opened = open_run(Path(folder / "ours" / "seed-0"))
+    assert (opened.method.skeleton.names, opened.transform.side) == (project.skeleton.names, 32)
+    wide = np.zeros((20, 40, 3), np.uint8)
+    assert opened.transform(wide, np.zeros((4, 2)), np.zeros(4), np.float32(1))[0].shape == (32, 32, 3)
     # The same command finds everything done; the control is asked for as well unless it is switched off.
-    run(EXPERIMENT, command)
+    run(SYSTEM, command)
     assert capsys.readouterr().out.count("finished before") == 1
     command.remove("--no-control")
-    assert list(read_command(EXPERIMENT, command).variants) == ["supervised_warped", "ours"]
+    assert list(read_command(SYSTEM, command).variants) == ["supervised_warped", "ours"]
 
 
 def test_what_is_held_out(project):
@@ -65,9 +67,9 @@ def test_what_is_held_out(project):
     blocks = hold_out(together, "0.25")
     assert blocks.held_out == (9, 10, 11)  # the last three in time, whatever the order in the file
     assert blocks.after == {"day": 13}
-    told = tuple(frame._replace(split="test" if n < 2 else "train") for n, frame in enumerate(project.frames))
-    assert hold_out(project._replace(frames=told)).held_out == (0, 1)
-    for asked, line in [("four", "'four' is no recording with labels; there are one; three; two"),
+    said = tuple(frame._replace(split="test" if n < 2 else "train") for n, frame in enumerate(project.frames))
+    assert hold_out(project._replace(frames=said)).held_out == (0, 1)
+    for asked, line in [("four", "'four' is no labelled recording; there are one; three; two"),
                         ("1.5", "lies between 0 and 1"), ("one,two,three", "12 of 12 labelled frames")]:
         with pytest.raises(InputError, match=line):
             hold_out(project, asked)
@@ -93,9 +95,9 @@ def test_rules(project):
     assert rotation_choice(facts._replace(direction=0.1, axis=0.9)).value == 30  # seen from its side, left or right
     large = facts._replace(longer_side=640.0, diagonal=90.0)
     for diagonal, size in [(170.0, 128), (110.0, 192), (60.0, 256), (20.0, 256)]:
-        assert picture_choices(large._replace(diagonal=diagonal), None)[1].value == size
-    assert picture_choices(large, 256)[2].value == 64
-    crowd = picture_choices(large._replace(several=True, box_side=80.0), None)
+        assert image_choices(large._replace(diagonal=diagonal), None)[1].value == size
+    assert image_choices(large, 256)[2].value == 64
+    crowd = image_choices(large._replace(several=True, box_side=80.0), None)
     assert [choice.value for choice in crowd[:2]] == ["around_box", 128]
     assert all(choice.reason for choice in crowd)
 
@@ -103,7 +105,7 @@ def test_rules(project):
 REFUSED = [
     ([], "--project: name an annotation project"),
     (["--labelled", "11"], "--labelled: 11 of 8 labelled animals"),
-    (["--validation", "four"], "--validation: 'four' is no recording"),
+    (["--validation", "four"], "--validation: 'four' is no labelled recording"),
     (["--unlabelled", "nowhere"], "nowhere: there is no such file or folder"),
     (["--heatmap-size", "7", "--size", "32"], "--heatmap-size: 7 for images of 32 px"),
 ]
@@ -112,7 +114,7 @@ REFUSED = [
 @pytest.mark.parametrize(("flags", "line"), REFUSED)
 def test_refused_in_one_line(project, flags, line, tmp_path, capsys):
     given = ["--project", "P"] if flags else []
-    code = exit_code_of(lambda: run(EXPERIMENT, ["own", *given, *flags, "--workdir", str(tmp_path)]))
+    code = exit_code_of(lambda: run(SYSTEM, ["own", *given, *flags, "--workdir", str(tmp_path)]))
     error = capsys.readouterr().err.splitlines()
     assert (code, len(error)) == (2, 1), error
     assert line in error[0]
@@ -121,19 +123,19 @@ def test_refused_in_one_line(project, flags, line, tmp_path, capsys):
 def test_the_folder_of_the_project_is_taken_without_what_is_held_out(project):
     held = hold_out(project)
     found = own_project.unlabelled_frames(project, held, [str(project.root)])
-    judged = {project.frames[project.instances[number].frame].path for number in held.held_out}
+    evaluated = {project.frames[project.instances[number].frame].path for number in held.held_out}
     taken = {frame.path for frame in found.taken(1, project.root)}
-    assert taken == {frame.path for frame in project.frames} - judged
-    assert judged
+    assert taken == {frame.path for frame in project.frames} - evaluated
+    assert evaluated
 
 
-def test_a_held_out_picture_among_the_unlabelled_is_refused(project, tmp_path, capsys):
+def test_a_held_out_image_among_the_unlabelled_is_refused(project, tmp_path, capsys):
     held = hold_out(project)
     test = project.frames[project.instances[held.held_out[0]].frame].path
     (tmp_path / "more").mkdir()
     shutil.copy(test, tmp_path / "more" / "renamed.png")
     shutil.copy(project.frames[-1].path, tmp_path / "more" / "other.png")
-    code = exit_code_of(lambda: run(EXPERIMENT, [
+    code = exit_code_of(lambda: run(SYSTEM, [
         "own", "--project", "P", "--unlabelled", str(tmp_path / "more"), "--workdir", str(tmp_path), *TINY]))
     error = capsys.readouterr().err.splitlines()
     assert (code, len(error)) == (2, 1), error
@@ -145,27 +147,27 @@ def test_too_few_frames(project, monkeypatch):
     few = project._replace(instances=project.instances[:4])
     monkeypatch.setattr(own_project, "_read", lambda *arguments: few)
     with pytest.raises(InputError, match="4 labelled frames; label at least 5"):
-        read_command(EXPERIMENT, ["own", "--project", "P"])
+        read_command(SYSTEM, ["own", "--project", "P"])
     none = project._replace(frames=tuple(frame for n, frame in enumerate(project.frames) if n % 6 < 4), instances=tuple(
         one._replace(frame=n) for n, one in enumerate(project.instances)))
     monkeypatch.setattr(own_project, "_read", lambda *arguments: none)
-    with pytest.raises(InputError, match=r"--unlabelled: .* has no frame without labels"):
-        read_command(EXPERIMENT, ["own", "--project", "P"])
-    assert read_command(EXPERIMENT, ["own", "--project", "P", "--labelled", "3"]).config.labelled == 3
+    with pytest.raises(InputError, match=r"unlabelled: .* has no frame without labels"):
+        read_command(SYSTEM, ["own", "--project", "P"])
+    assert read_command(SYSTEM, ["own", "--project", "P", "--labelled", "3"]).config.data.labelled == 3
 
 
-def test_several_animals_are_cut_out_by_their_boxes(project, monkeypatch, capsys):
+def test_several_animals_are_cropped_by_their_boxes(project, monkeypatch, capsys):
     beside = [one._replace(keypoints=one.keypoints + 2, box=np.array([4, 4, 20, 16.0])) for one in project.instances]
     single = beside[0]._replace(visible=np.array([1, 0, 0, 0], np.float32), box=np.full(4, np.nan))
     crowd = project._replace(instances=(*project.instances, *beside, single))
     monkeypatch.setattr(own_project, "_read", lambda *arguments: crowd)
-    with pytest.raises(InputError, match="cut out by their boxes, which frames without labels do not have"):
-        read_command(EXPERIMENT, ["own", "--project", "crowd"])
-    config = read_command(EXPERIMENT, ["own", "--project", "crowd", "--labelled", "6", *TINY]).config
-    assert config.placement == "around_box"
-    found = open_pictures(config, 0, None)
+    with pytest.raises(InputError, match="cropped by their boxes, which frames without labels do not have"):
+        read_command(SYSTEM, ["own", "--project", "crowd"])
+    job = read_command(SYSTEM, ["own", "--project", "crowd", "--labelled", "6", *TINY]).jobs()[0]
+    assert job.config.data.transform == "around_box"
+    found = open_data(job)
     assert len(found.labelled) == 6
     assert len(found.unlabelled) + len(found.validation) == 18
     assert "left out 1 of" in capsys.readouterr().out
-    assert experiment.place_of(config)(np.zeros((20, 40, 3), np.uint8), np.zeros((4, 2)), np.zeros(4), np.float32(1),
+    assert job.config.data.square()(np.zeros((20, 40, 3), np.uint8), np.zeros((4, 2)), np.zeros(4), np.float32(1),
                                        np.array([0, 0, 8, 16]))[0].shape == (32, 32, 3)
