@@ -65,14 +65,14 @@ def test_faults_are_listed_and_the_rest_is_said(project, tmp_path, capsys):
     whole = (tmp_path / "day" / "2.png").read_bytes()
     (tmp_path / "day" / "2.png").write_bytes(whole[:-30])
     code = exit_code_of(lambda: main([str(project), "--out", str(tmp_path / "sheet.png")]))
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     assert code == 2
-    (line,) = told.err.splitlines()
+    (line,) = printed.err.splitlines()
     assert "2 faults" in line
-    assert len([fault for fault in told.out.splitlines() if fault.startswith("fault: ")]) == 2
-    assert "day/3.png: the image is missing" in told.out
+    assert len([fault for fault in printed.out.splitlines() if fault.startswith("fault: ")]) == 2
+    assert "day/3.png: the image is missing" in printed.out
     assert "2.png: " in line
-    assert "left_ear" in told.out
+    assert "left_ear" in printed.out
     assert (tmp_path / "sheet.png").is_file()
 
 

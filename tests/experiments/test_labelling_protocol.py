@@ -74,12 +74,12 @@ def test_variants_choose_by_their_criterion(seen):
 
 def test_what_was_chosen_is_measured(seen):
     chosen, values = chosen_by("score", seen, 3, 0)
-    told = measures(seen, chosen, values)
-    assert told["hidden/spearman"] == pytest.approx(1.0)
-    assert told["hidden/error"] == pytest.approx(0.3)
-    assert told["chosen/error_ratio"] == pytest.approx(5.5 / 3)
-    assert told["chosen/bad_share"] == 1.0
-    assert told["hidden/bad_share"] == pytest.approx(5 / 7)
+    found = measures(seen, chosen, values)
+    assert found["hidden/spearman"] == pytest.approx(1.0)
+    assert found["hidden/error"] == pytest.approx(0.3)
+    assert found["chosen/error_ratio"] == pytest.approx(5.5 / 3)
+    assert found["chosen/bad_share"] == 1.0
+    assert found["hidden/bad_share"] == pytest.approx(5 / 7)
     assert BAD == 0.1
     assert "hidden/spearman" not in measures(seen, chosen, None)
 

@@ -110,13 +110,14 @@ def test_unreadable_images_stop_or_are_named_and_counted(run, images, tmp_path):
     with pytest.raises(InputError, match=r"2 of 7 images cannot be read: .*cut.png.*empty.jpg.*--on-bad-frame skip"):
         predict_folder(run, images, tmp_path / "out", tell=lambda line: None)
     assert not (tmp_path / "out").exists()
-    told = []
-    rows = rows_of(predict_folder(run, images, tmp_path / "out", on_bad_frame="skip", tell=told.append, batch_size=3))
+    printed = []
+    rows = rows_of(
+        predict_folder(run, images, tmp_path / "out", on_bad_frame="skip", tell=printed.append, batch_size=3))
     assert len(rows) == 14
     bad = [row for row in rows if row["image"] in ("cut.png", "empty.jpg")]
     assert [(row["x"], row["y"], row["score"], row["status"]) for row in bad] == [("nan", "nan", "0", "unreadable")] * 4
     assert all(row["status"] != "unreadable" for row in rows if row not in bad)
-    assert any("2 unreadable" in line and "cut.png" in line and "empty.jpg" in line for line in told)
+    assert any("2 unreadable" in line and "cut.png" in line and "empty.jpg" in line for line in printed)
 
 
 def test_the_command_and_what_it_refuses(run, images, tmp_path, capsys):

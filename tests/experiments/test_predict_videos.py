@@ -14,7 +14,7 @@ from kpjax.errors import InputError, RunError
 from kpjax.images.inputs import find_inputs, from_video
 from kpjax.images.transforms import AroundBox, BoxOrWhole
 from kpjax.images.video import open_video, write_video
-from kpjax.input.prefetch import in_background
+from kpjax.input.stream import in_background
 from kpjax.structures import Skeleton
 
 SIDE, WIDTH, HEIGHT = 32, 64, 48
@@ -35,15 +35,15 @@ PREDICTOR = Predictor(
 
 @pytest.fixture
 def predict(monkeypatch, tmp_path):
-    """Predicts and returns (rows of the csv of the first input, what was told, the folder)."""
+    """Predicts and returns (rows of the csv of the first input, what was printed, the folder)."""
     monkeypatch.setattr(command, "open_predictor", lambda folder: PREDICTOR)
 
     def run(*inputs, **options):
-        told = []
+        printed = []
         asked = Predict(run=tmp_path, inputs=inputs, out=tmp_path / "out", **options)
-        written = command.predict(asked, tell=told.append)
+        written = command.predict(asked, tell=printed.append)
         with written[0].open() as file:
-            return list(csv.DictReader(file)), told, tmp_path / "out"
+            return list(csv.DictReader(file)), printed, tmp_path / "out"
     return run
 
 
@@ -70,7 +70,7 @@ def test_a_variable_rate_keeps_every_frame_and_its_time(predict, tmp_path):
     """1,000 frames at 1/30 s, then 600 at 1/10 s."""
     times = np.concatenate([np.arange(1000) / 30, 1000 / 30 + np.arange(600) / 10])
     clip = write_video(tmp_path / "clip.mp4", map(moving, range(1600)), times=times)
-    rows, told, out = predict(clip, overlay=True, batch_size=64)
+    rows, printed, out = predict(clip, overlay=True, batch_size=64)
     assert len(rows) == 2 * 1600
     assert [int(row["frame"]) for row in rows[::2]] == list(range(1600))
     np.testing.assert_allclose([float(row["time"]) for row in rows[::2]], times, atol=1e-4)
@@ -80,8 +80,8 @@ def test_a_variable_rate_keeps_every_frame_and_its_time(predict, tmp_path):
     assert len(drawn) == 1600
     np.testing.assert_allclose(drawn.times - drawn.times[0], times, atol=1e-4)
     assert (out / "clip_sheet.jpg").is_file()
-    assert "1600 frames of clip.mp4 in" in told[1]
-    assert "0 unreadable" in told[1]
+    assert "1600 frames of clip.mp4 in" in printed[1]
+    assert "0 unreadable" in printed[1]
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def broken(tmp_path_factory):
 
 
 def test_frames_that_do_not_decode_are_rows_and_shift_nothing(predict, broken):
-    rows, told, out = predict(broken, on_bad_frame="skip", overlay=True)
+    rows, printed, out = predict(broken, on_bad_frame="skip", overlay=True)
     video = open_video(broken)
     bad = [number for number, image in video if image is None]
     assert 0 < len(bad) < 100
@@ -108,7 +108,7 @@ def test_frames_that_do_not_decode_are_rows_and_shift_nothing(predict, broken):
     before = {number: distance for number, distance in found(rows).items() if number < bad[0]}
     assert len(before) > 10
     assert max(before.values()) <= 2
-    assert f"{len(bad)} unreadable: {broken}: frame {bad[0]} does not decode" in told[1]
+    assert f"{len(bad)} unreadable: {broken}: frame {bad[0]} does not decode" in printed[1]
     assert len(open_video(out / "broken_overlay.mp4")) == 150
 
 
@@ -137,14 +137,14 @@ def test_some_frames_and_several_inputs_at_once(predict, tmp_path):
     write_video(tmp_path / "in" / "deep" / "clip.mp4", map(moving, range(30)))
     write_video(tmp_path / "in" / "deep" / "clip.avi", map(moving, range(3)))
     Image.fromarray(moving(7)).save(tmp_path / "in" / "seven.png")
-    rows, told, out = predict(tmp_path / "in", frames="2:20:5", batch_size=3)
+    rows, printed, out = predict(tmp_path / "in", frames="2:20:5", batch_size=3)
     assert [(row["image"], row["keypoint"]) for row in rows] == [("seven.png", "spot"), ("seven.png", "beside")]
     assert {path.name for path in out.rglob("*.csv")} == {"points.csv", "clip.avi.csv", "clip.mp4.csv"}
     with (out / "deep" / "clip.mp4.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["frame"] for row in rows[::2]] == ["2", "7", "12", "17"]
     assert max(found(rows).values()) <= 2
-    assert "1 images and 1 frames of deep/clip.avi and 4 frames of deep/clip.mp4 at 32 px" in told[0]
+    assert "1 images and 1 frames of deep/clip.avi and 4 frames of deep/clip.mp4 at 32 px" in printed[0]
     with pytest.raises(InputError, match=r"clip.avi has frames 0 to 2, none of them"):
         predict(tmp_path / "in", frames="5:9", overwrite=True)
 

@@ -93,9 +93,9 @@ def test_labels_are_kept_away_from(made, tmp_path, capsys):
     taken = [int(row["frame"]) for row in rows]
     assert taken
     assert all(abs(frame - labelled) >= 10 for frame in taken for labelled in (0, JUMP))
-    told = capsys.readouterr().out
-    assert "2 labelled frames are kept away from" in told
-    assert "9 were asked for" in told
+    printed = capsys.readouterr().out
+    assert "2 labelled frames are kept away from" in printed
+    assert "9 were asked for" in printed
 
 
 def test_what_is_written_opens_and_holds_no_label(made, tmp_path):
@@ -191,9 +191,9 @@ def test_sleap_has_suggestions_with_predicted_instances(proposals, made, tmp_pat
 def test_what_cannot_be_done_is_one_line(made, tmp_path, capsys, flags, words):
     arguments = [str(made / "runs/brightest/demo/spot/seed-0"), str(made / "mouse.mp4"), "--out", str(tmp_path / "out")]
     assert exit_code_of(lambda: main([*arguments, "--batch-size", "8", *flags])) == 2
-    told = capsys.readouterr().err
-    assert words in told
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert words in printed
+    assert printed.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import jax
 import numpy as np
@@ -16,9 +16,10 @@ from PIL import Image
 
 from experiments import supervised
 from experiments.commands import run_command
+from experiments.configs import changed, config_as_json
 from experiments.export import FRESH, export_run, in_fresh_process
 from experiments.predictors import open_predictor, open_run
-from experiments.supervised.config import PRESETS
+from experiments.system import FORMAT
 from kpjax.errors import InputError, RunError
 from kpjax.export import standalone
 from kpjax.export.reading import transform_of
@@ -49,8 +50,9 @@ def quiet(line):
 def run(tmp_path_factory):
     """The folder of a finished run, with an array and a mapping that no point depends on."""
     folder = tmp_path_factory.mktemp("runs") / "seed-3"
-    config = replace(PRESETS["demo"], image_size=SIDE, heatmap_size=8, widths=(4, 4, 8), head_width=4)
-    write_json(folder / "config.json", {"variant": "supervised", "seed": 3} | asdict(config))
+    config = changed(supervised.PRESETS["demo"], image_size=SIDE, heatmap_size=8, widths=(4, 4, 8), head_width=4)
+    write_json(folder / "config.json", {
+        "format": FORMAT, "variant": "supervised", "seed": 3, "config": config_as_json(config)})
     write_json(folder / "skeleton.json", asdict(POINTS))
     write_json(folder / "results.json", {"experiment": "supervised", "preset": "demo", "variant": "supervised",
                                          "seed": 3, "steps": 1, "metrics": {"test/pck": 0.5}})
@@ -295,8 +297,9 @@ def test_the_command_and_what_it_refuses(run, exported, tmp_path, monkeypatch, c
     assert "exists already; set overwrite or give" in refused(run, "--out", exported)
     assert "which is no part of a predictor" in refused(run, "--out", run, "--overwrite")
     assert "is where it comes from" in refused("--from", exported, "--out", exported, "--overwrite")
-    usual = supervised.predictor
-    monkeypatch.setattr(supervised, "predictor", lambda folder: (*usual(folder)[:2], Stretch(SIDE)))
+    usual = supervised.SYSTEM
+    monkeypatch.setattr(supervised, "SYSTEM", usual._replace(
+        predicting=lambda stored: usual.predicting(stored)._replace(transform=Stretch(SIDE))))
     assert "exported predictor cannot do Stretch" in refused(run, "--out", out)
     assert not out.exists()
     monkeypatch.undo()
