@@ -1,16 +1,15 @@
-"""Finished runs of networks that have learnt nothing yet, for what starts from a run."""
+"""Finished runs of networks that nothing has learnt yet, for what starts from a run."""
 from dataclasses import asdict
 from pathlib import Path
 
 import jax
 import numpy as np
-from etils import epath
 
 from experiments.configs import changed, config_as_json
 from experiments.semi_supervised import build
 from experiments.semi_supervised_presets import PRESETS
 from experiments.system import Job
-from kpjax.files import make_folder, write_json
+from kpjax.files import write_json
 from kpjax.structures import Example, Skeleton, Trained
 from kpjax.training.run_folder import write_config, write_results
 from kpjax.training.trees import save_trained
@@ -19,14 +18,13 @@ from kpjax.training.trees import save_trained
 def untrained_run(workdir: Path, skeleton: Skeleton, side: int = 32) -> Path:
     """Writes a `supervised` run of semi_supervised with a tiny U-net; returns its folder."""
     config = changed(PRESETS["demo"], image_size=side, heatmap_size=side // 4, sigma=1.0, widths=(4, 4, 8, 8),
-                     head_width=4, batch_size=8, steps=1, warm_start_steps=0, decoder="dark")
-    job = Job("semi_supervised", config, "demo", "supervised", 0, epath.Path(workdir), None)
-    count, method = len(skeleton.names), build(config, skeleton, "supervised")
+                     head_width=4, batch_size=8, steps=1, warm_start_steps=0)
+    job = Job("semi_supervised", config, "demo", "supervised", 0, workdir, None)
+    method, count = build(config, skeleton, "supervised"), len(skeleton.names)
     batch = Example(np.zeros((8, side, side, 3), np.uint8), np.zeros((8, count, 2), np.float32),
                     np.zeros((8, count), np.float32), np.ones(8, np.float32), np.tile(np.eye(3, dtype=np.float32),
                                                                                     (8, 1, 1)), np.arange(8))
     state = jax.jit(method.init)(jax.random.key(0), {"labelled": batch, "unlabelled": batch}, {})
-    make_folder(job.folder)
     write_config(job.folder, job.identity())
     write_json(job.folder / "skeleton.json", asdict(skeleton))
     save_trained(job.folder / "model", Trained(state.variables, state.frozen))

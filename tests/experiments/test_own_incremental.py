@@ -1,5 +1,6 @@
-"""The preset `own` of incremental learning: a run of another experiment learns the new keypoints of a project."""
+"""The preset `own` of incremental learning: a run of another system learns the new keypoints of a project."""
 import json
+import shutil
 
 import jaxtyping
 import numpy as np
@@ -7,19 +8,19 @@ import pytest
 from own_projects import drawn_project
 from own_runs import untrained_run
 
-import experiments.incremental as experiment
-import experiments.semi_supervised as semi_supervised
-from experiments import own_project
-from experiments.adaptation.own import own_core
-from experiments.command_line import Job, exit_code_of, read_command, run
+from experiments.command_line import read_command, run
+from experiments.commands import exit_code_of
 from experiments.export import export_run
-from experiments.incremental.associations import triples_of
-from experiments.incremental.old_model import expanded, old_model
-from experiments.incremental.own import joint_skeleton, open_own
+from experiments.incremental import run_of
+from experiments.incremental_association import triples_of
+from experiments.incremental_steps import learn_base
+from experiments.own import project as own_project
+from experiments.own.incremental import SYSTEM, joint_skeleton, old_run, open_project
+from experiments.predictors import open_run
+from kpjax.files import write_json
 from kpjax.structures import Skeleton
 from kpjax.training.evaluation import predict_source
 
-EXPERIMENT = experiment.EXPERIMENT
 TINY = ("--batch-size", "8", "--steps", "2", "--augmentation", "none")
 
 
@@ -33,92 +34,93 @@ def project(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def old_run(project, tmp_path_factory):
-    """A finished run of another experiment, which knows two keypoints of the project and one that it has not."""
-    points = Skeleton((*project.skeleton.names[:2], "tail"), ((0, 1), (1, 2)))
-    return untrained_run(tmp_path_factory.mktemp("runs"), points)
+def old(project, tmp_path_factory):
+    """A finished run of another system, which knows two keypoints of the project and one that it does not have."""
+    skeleton = Skeleton((*project.skeleton.names[:2], "tail"), ((0, 1), (1, 2)))
+    return untrained_run(tmp_path_factory.mktemp("runs"), skeleton)
 
 
-def command(old_run, *flags):
-    return ["own", "--old", str(old_run), "--project", "P", *TINY, *flags]
+def command(old, *flags):
+    return ["own", "--old", str(old), "--project", "P", *TINY, *flags]
 
 
-def test_what_is_taken_over(project, old_run, capsys):
-    config = read_command(EXPERIMENT, command(old_run)).config
-    told = capsys.readouterr().out
-    assert "new keypoints: " + ", ".join(project.skeleton.names[2:]) in told
-    assert "in both, and taken for the same points: " + ", ".join(project.skeleton.names[:2]) in told
-    assert (config.image_size, config.heatmap_size, config.widths, config.head_layers) == (32, 8, (4, 4, 8, 8), 2)
+def test_the_network_is_taken_over(project, old, capsys):
+    config = read_command(SYSTEM, command(old)).config
+    said = capsys.readouterr().out
+    assert "new keypoints: " + ", ".join(project.skeleton.names[2:]) in said
+    assert "in both, and taken for the same keypoints: " + ", ".join(project.skeleton.names[:2]) in said
+    assert (config.data.image_size, config.heatmaps.heatmap_size) == (32, 8)
+    assert (config.network.widths, config.network.head_layers) == ((4, 4, 8, 8), 2)
     assert config.steps == 2
-    assert list(read_command(EXPERIMENT, command(old_run, "--no-control")).variants) == ["kamp"]
-    assert {"ewc", "joint"}.isdisjoint(EXPERIMENT.applicable("own", config))
-    old = old_model(str(old_run))
-    skeleton = joint_skeleton(old.opened.method.skeleton, project)
+    assert list(read_command(SYSTEM, command(old, "--no-control")).variants) == ["kamp"]
+    assert {"ewc", "joint"}.isdisjoint(SYSTEM.applicable("own", config))
+    skeleton = joint_skeleton(old_run(str(old)).skeleton, project)
     assert skeleton.names == (*project.skeleton.names[:2], "tail", *project.skeleton.names[2:])
     assert {(0, 1), (1, 2)} <= set(skeleton.edges)
 
 
-def test_the_old_model_answers_as_before_and_judges_what_nobody_labelled(project, old_run):
-    config = read_command(EXPERIMENT, command(old_run)).config
-    old, material = old_model(str(old_run)), open_own(config)
-    this = experiment.open_run(Job(config, "own", "kamp", 0, None, None), material)
-    known = experiment.learn_base(this)
-    before = predict_source(old.opened.method, old.opened.trained, material.labelled, batch_size=8)
-    after = predict_source(this.judge, known.trained, material.judge, batch_size=8)
+def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(project, old):
+    (job,) = read_command(SYSTEM, command(old, "--variants", "kamp")).jobs()
+    model, (data, held_out) = old_run(str(old)).opened, open_project(job.config)
+    this = run_of(job, data)
+    known = learn_base(this)
+    before = predict_source(model.method, model.trained, held_out, batch_size=8)
+    after = this.predicted(known, data.evaluation)
     np.testing.assert_allclose(after.keypoints[:, :3], before.keypoints, atol=1e-4)
     # The tail has no label: it lies where the old model finds it. The others lie where the person marked them.
     np.testing.assert_allclose(after.true_keypoints[:, 2], before.keypoints[:, 2], atol=1e-4)
     held = [project.instances[number] for number in own_project.hold_out(project).held_out]
     np.testing.assert_allclose(after.true_keypoints[:, 3], [one.keypoints[2] for one in held], atol=1e-4)
-    assert not material.labelled[0].visible[2]
-    assert material.train[0].scale > 0
-    # Without a line between old and new points the nearest ones make the triple.
-    (triple,) = triples_of(this, known, 1, material.train)
+    assert not held_out[0].visible[2]
+    assert data.train[0].scale > 0
+    # Without a line between old and new keypoints the nearest ones make the triple.
+    (triple,) = triples_of(this, known, 1, data.train)
     assert triple[0] < 3 <= min(triple[1:])
-    variables, _ = expanded(old, this.setting.parts.network, 7, 32)
-    assert variables["params"]["head"]["output"]["kernel"].shape[-1] == 7
+    assert data.base.variables["params"]["head"]["output"]["kernel"].shape[-1] == 7
 
 
-def test_from_a_run_and_a_project_to_a_result(project, old_run, tmp_path):
-    folder = run(EXPERIMENT, command(old_run, "--workdir", str(tmp_path), "--variants", "mse_distillation")).parent
-    results = json.loads((folder / "mse_distillation" / "seed-0" / "results.json").read_text())["metrics"]
-    assert {"new/pck", "old/pck", "old/pck_before", "at"} <= set(results)
-    assert (folder / "mse_distillation" / "seed-0" / "score_table.json").exists()
-    method, side, _ = experiment.predictor(folder / "mse_distillation" / "seed-0")
-    assert (len(method.skeleton.names), side) == (7, 32)
+def test_from_a_run_and_a_project_to_a_result(project, old, tmp_path):
+    folder = run(SYSTEM, command(old, "--workdir", str(tmp_path), "--variants", "mse_distillation")).parent
+    finished = tmp_path / folder / "mse_distillation" / "seed-0"
+    assert {"new/pck", "old/pck", "old/pck_before", "at"} <= set(json.loads(
+        (finished / "results.json").read_text())["metrics"])
+    assert (finished / "score_table.json").exists()
+    opened = open_run(finished)
+    assert (len(opened.method.skeleton.names), opened.side) == (7, 32)
     assert not (folder / "stages" / "base").exists()
-    # What came out is an old model in its turn.
-    assert len(old_model(str(folder / "mse_distillation" / "seed-0")).names) == 7
+    # The result is an old model in its turn.
+    assert len(old_run(str(finished)).skeleton.names) == 7
 
 
 REFUSED = [
     (["--project", "P"], "--old: name a finished run's folder"),
     (["--old", "nowhere", "--project", "P"], "nowhere does not exist"),
     (["--old", "RUN"], "--project: name an annotation project"),
+    (["--old", "RUN", "--project", "P", "--network", "hrnet", "--modules", "1", "1", "1"],
+     "--modules: the old run's network, small_unet, has no such option"),
 ]
 
 
 @pytest.mark.parametrize(("flags", "line"), REFUSED)
-def test_refused_in_one_line(project, old_run, flags, line, tmp_path, capsys):
-    flags = [str(old_run) if flag == "RUN" else flag for flag in flags]
-    code = exit_code_of(lambda: run(EXPERIMENT, ["own", *flags, "--workdir", str(tmp_path)]))
+def test_refused_in_one_line(project, old, flags, line, tmp_path, capsys):
+    flags = [str(old) if flag == "RUN" else flag for flag in flags]
+    code = exit_code_of(lambda: run(SYSTEM, ["own", *flags, "--workdir", str(tmp_path)]))
     error = capsys.readouterr().err.splitlines()
     assert (code, len(error)) == (2, 1), error
     assert line in error[0]
 
 
-def test_nothing_new_and_logits_are_refused(project, old_run, monkeypatch, capsys):
+def test_a_project_without_new_keypoints_and_logits_are_refused(project, old, monkeypatch, tmp_path, capsys):
     two = project._replace(skeleton=Skeleton(project.skeleton.names[:2]), instances=tuple(
         one._replace(keypoints=one.keypoints[:2], visible=one.visible[:2], occluded=one.occluded[:2])
         for one in project.instances))
     monkeypatch.setattr(own_project, "_read", lambda *arguments: two)
-    assert exit_code_of(lambda: run(EXPERIMENT, command(old_run))) == 2
+    assert exit_code_of(lambda: run(SYSTEM, command(old))) == 2
     assert "labels no keypoint that the old run does not know" in capsys.readouterr().err
-    monkeypatch.setattr(semi_supervised, "score_kind", lambda folder: "logit_peak")
-    old_model.cache_clear()
-    assert exit_code_of(lambda: run(EXPERIMENT, command(old_run))) == 2
+    logits = shutil.copytree(old, tmp_path / "logits")
+    write_json(logits / "score_table.json", {"kind": "logit_peak"})
+    assert exit_code_of(lambda: run(SYSTEM, command(logits))) == 2
     assert "are no Gaussians of height 1" in capsys.readouterr().err
-    old_model.cache_clear()
 
 
 @pytest.fixture
@@ -129,10 +131,9 @@ def unchecked():
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
-def test_an_exported_folder_is_an_old_model_and_a_core(old_run, unchecked, tmp_path):
-    folder = str(export_run(old_run, tmp_path / "exported", self_test=False, tell=lambda line: None))
-    given, again = old_model(str(old_run)), old_model(folder)
-    assert (again.names, again.taken_over) == (given.names, given.taken_over)
-    for found in (again.opened.trained.variables, own_core(folder).variables):
-        np.testing.assert_array_equal(found["params"]["head"]["output"]["kernel"],
-                                      given.opened.trained.variables["params"]["head"]["output"]["kernel"])
+def test_an_exported_folder_is_an_old_model(old, unchecked, tmp_path):
+    folder = str(export_run(old, tmp_path / "exported", self_test=False, tell=lambda line: None))
+    given, again = old_run(str(old)), old_run(folder)
+    assert (again.skeleton, again.taken_over) == (given.skeleton, given.taken_over)
+    np.testing.assert_array_equal(*(found.opened.trained.variables["params"]["head"]["output"]["kernel"]
+                                    for found in (again, given)))

@@ -1,0 +1,279 @@
+"""Incremental learning on people's own data: a finished run, and a project that labels further keypoints."""
+import functools
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from experiments import incremental
+from experiments.configs import NETWORKS, changed, config_from_json, flat
+from experiments.incremental_presets import SMALL_REAL, Config, StepImages
+from experiments.incremental_steps import Data, OldModel
+from experiments.own.choices import Choice, chosen, facts_of, image_choices, rotation_choice, steps_by_labels
+from experiments.own.project import Own, hold_out, labelled_frames, needed_project, open_animals
+from experiments.predictors import OpenedRun, open_run
+from experiments.system import Job, Outcome, write_scores
+from kpjax.annotations.project import Project
+from kpjax.errors import InputError
+from kpjax.input.protocols import Protocol, ProtocolStep
+from kpjax.input.source import Source, with_labels
+from kpjax.input.source import changed as changed_source
+from kpjax.models.network import KeypointNetwork
+from kpjax.reports.table import Column
+from kpjax.structures import Example, Skeleton, Variables
+from kpjax.training.evaluation import Gathered, predict_source
+from kpjax.training.trees import tree_digest
+
+NEEDED = ("network", "image_size", "heatmap_size", "sigma")
+TAKEN_OVER = (*NEEDED, "grid", "decoder")  # from the old run's config, as far as that has it
+PARTS = ("backbone", "upsampling", "head")
+
+
+@dataclass(frozen=True)
+class OwnImages(StepImages):
+    """A finished run, and a project with labels of new keypoints."""
+
+    old: str = ""  # a finished run's folder, .../<variant>/seed-<n>, or an exported one
+    project: str = ""  # with labels of new keypoints: DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
+    transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
+    validation: tyro.conf.Suppress[str] = ""  # `Own` has the flag of this name
+
+
+@dataclass(frozen=True)
+class OwnConfig(Config):
+    """All that a run depends on that teaches a person's own model new keypoints."""
+
+    own: Own = Own()
+
+
+OWN = OwnConfig(**{name: getattr(SMALL_REAL, name) for name in SMALL_REAL.__dataclass_fields__} | {
+    "summary": "new keypoints for a run of one's own: --old RUN --project P; 2 cores",
+    "data": OwnImages("own", "the diagonal of all keypoints", protocol="own", image_size=128, validation_share=0.1,
+                      difficulty=1.0),
+    "heatmaps": replace(SMALL_REAL.heatmaps, heatmap_size=0), "base_steps": 1, "pck_thresholds": (0.1, 0.05)})
+
+
+# The old model
+
+
+class OldRun(NamedTuple):
+    """A finished run that an incremental one starts from, of any system."""
+
+    opened: OpenedRun
+    taken_over: Mapping[str, Any]  # fields of the config
+
+    @property
+    def skeleton(self) -> Skeleton:
+        return self.opened.method.skeleton
+
+
+@functools.lru_cache(maxsize=2)
+def old_run(folder: str) -> OldRun:
+    """Opens the old model in a run's folder or in one that was exported.
+
+    Raises InputError as `open_run` does, and for a run whose network is not one of NETWORKS, or whose heatmaps are
+    logits.
+    """
+    if not folder:
+        raise InputError("old: name a finished run's folder, .../<variant>/seed-<n>, or an exported one")
+    opened = open_run(Path(folder).expanduser())
+    stored = opened.files["config.json"]["config"]
+    found = {name: value for part in stored.values() if isinstance(part, dict) for name, value in part.items()} | stored
+    if missing := [name for name in NEEDED if name not in found]:
+        raise InputError(f"old: {folder} ({opened.run.experiment}) has a network of another kind (its config has no "
+                         f"{missing[0]}); give a run that learnt named keypoints from labels")
+    if opened.score["kind"] != incremental.SCORE_KIND:
+        raise InputError(f"old: the heatmaps of {folder} are no Gaussians of height 1 but for a softmax (scores are "
+                         f"{opened.score['kind']}); give a run of semi_supervised or incremental, or supervised_mse")
+    network = config_from_json(NETWORKS[stored["network"]["name"]](), stored["network"])
+    taken = {name: found[name] for name in TAKEN_OVER if name in found} | {"network": network}
+    return OldRun(opened, taken)
+
+
+def grown(old: OldRun, network: KeypointNetwork, keypoints: int, image_size: int) -> Variables:
+    """Returns variables of `network`, which has a channel for each of so many keypoints.
+
+    They are the old ones, whose channels come first, and untrained channels for the other keypoints.
+    Raises InputError where the two networks have different layers.
+    """
+    images = jnp.zeros((1, image_size, image_size, 3))
+    fresh = jax.jit(functools.partial(network.init, train=False))(jax.random.key(0), images)
+    known, count = old.opened.trained.variables, len(old.skeleton.names)
+
+    def of_leaf(path, leaf):
+        name = "/".join(str(key.key) for key in path)
+        node: Any = known
+        for key in path:
+            node = node.get(key.key) if isinstance(node, Mapping) else None
+        if node is None:
+            raise InputError(f"old: its network has no {name}, which its config describes")
+        given = np.asarray(node)
+        if given.shape == leaf.shape:
+            return given
+        if "head" in name.split("/") and given.shape == (*leaf.shape[:-1], count) and leaf.shape[-1] == keypoints:
+            return np.concatenate([given, np.asarray(leaf)[..., count:]], -1)
+        raise InputError(f"old: {name} of its network is {given.shape} where its config describes {leaf.shape}")
+
+    return jax.tree_util.tree_map_with_path(
+        of_leaf, {collection: {part: tree for part, tree in parts.items() if part in PARTS}
+                  for collection, parts in fresh.items() if collection in ("params", "batch_stats")})
+
+
+# The config and the skeleton
+
+
+def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
+    """Returns the config with what is not typed taken over from the old run or chosen from the project.
+
+    Each choice is printed with its reason. Raises InputError where the old run or the project is missing or unfit, or
+    the project has no new keypoint.
+    """
+    old, project = old_run(config.data.old), needed_project(config.data.project, config.own)
+    names, network = old.skeleton.names, old.taken_over["network"]
+    if absent := sorted(set(typed) - {"network", *flat(replace(config, network=network))}):
+        raise InputError(f"{absent[0]}: the old run's network, {network.name}, has no such option; leave it out")
+    new = new_names(names, project)
+    shared = [name for name in project.skeleton.names if name in names]
+    held = hold_out(project, config.own.validation)
+    facts, labelled = facts_of(project, held.train), len(held.train)
+    choices = [
+        image_choices(facts, None)[0],
+        *(Choice(name, value, "as the old run has it") for name, value in old.taken_over.items()),
+        rotation_choice(facts),
+        steps_by_labels("steps", labelled, config.batch_size, passes=60, least=300, most=600),
+        Choice("learning_rate", config.optimizer.learning_rate, "the small U-net's, falling to zero along a cosine")]
+    print(f"{project.root}: {project.format}, {len(labelled_frames(project))} labelled frames; held out: {held.words}\n"
+          f"old keypoints: {', '.join(names)}\nnew keypoints: {', '.join(new)}")
+    if shared:
+        print(f"in both, and taken for the same keypoints: {', '.join(shared)}; their labels test, and teach nothing")
+    return changed(chosen(config, choices, typed), summary=(
+        f"{', '.join(new)} from {project.root.name}, {labelled} animals, for a model of {', '.join(names)}; held out: "
+        f"{held.words}"))
+
+
+def new_names(old: tuple[str, ...], project: Project) -> tuple[str, ...]:
+    """Returns the keypoints of a project that the old model does not know. Raises InputError if none has a label."""
+    labelled = np.stack([one.visible > 0 for one in project.instances]).any(0) if project.instances else ()
+    new = tuple(name for name, seen in zip(project.skeleton.names, labelled, strict=False)
+                if seen and name not in old)
+    if not new:
+        raise InputError(f"project: {project.root} labels no keypoint that the old run does not know "
+                         f"({', '.join(old)}); label new ones, or give them other names")
+    return new
+
+
+def joint_skeleton(old: Skeleton, project: Project) -> Skeleton:
+    """Returns the old keypoints in their order, then the new ones of the project, with the edges of both.
+
+    It has a flip permutation where every keypoint has a mirror image.
+    """
+    names = (*old.names, *new_names(old.names, project))
+    ends = [(old.names[a], old.names[b]) for a, b in old.edges]
+    ends += [(project.skeleton.names[a], project.skeleton.names[b]) for a, b in project.skeleton.edges]
+    edges = dict.fromkeys((names.index(a), names.index(b)) for a, b in ends if a in names and b in names)
+    mirror = {skeleton.names[k]: skeleton.names[other] for skeleton in (project.skeleton, old)
+              for k, other in enumerate(skeleton.flip)}
+    flip = tuple(names.index(mirror[name]) for name in names if mirror.get(name) in names)
+    whole = len(flip) == len(names) and all(flip[flip[k]] == k for k in range(len(names)))
+    return Skeleton(names, tuple(edges), flip if whole else ())
+
+
+def renamed_to(project: Project, skeleton: Skeleton) -> Project:
+    """Returns the project with the keypoints of a skeleton; those that it does not have are not labelled."""
+    at = {name: k for k, name in enumerate(project.skeleton.names)}
+
+    def moved(values: np.ndarray, absent) -> np.ndarray:
+        return np.stack([values[at[name]] if name in at else absent for name in skeleton.names])
+
+    instances = tuple(one._replace(
+        keypoints=moved(one.keypoints, np.full(2, np.nan)), visible=moved(one.visible, np.float32(0)),
+        occluded=moved(one.occluded, np.bool_(False))) for one in project.instances)
+    return project._replace(skeleton=skeleton, instances=instances)
+
+
+# Data and measures
+
+
+class Opened(NamedTuple):
+    """A project in two steps."""
+
+    data: Data
+    held_out: Source  # the evaluation images with the person's labels alone
+
+
+@functools.lru_cache(maxsize=2)
+def open_project(config: OwnConfig) -> Opened:
+    """Opens the images of the project. Only the evaluation reads labels of keypoints that the old model knows.
+
+    The evaluation images are those that are held out. An old keypoint without a label on one of them lies where the old
+    model finds it: its accuracy is then the agreement of the new model with the old one. `scale` is the diagonal of all
+    keypoints.
+    """
+    old, own = old_run(config.data.old), config.own
+    project = needed_project(config.data.project, own)
+    held, known = hold_out(project, own.validation), len(old.skeleton.names)
+    skeleton = joint_skeleton(old.skeleton, project)
+    project = renamed_to(project, skeleton)
+    train, held_out = (open_animals(own, config.data.square(), project, numbers, part)
+                       for numbers, part in ((held.train, "training"), (held.held_out, "held out")))
+    steps = (ProtocolStep(skeleton.names[:known], ()), ProtocolStep(skeleton.names[known:], tuple(range(len(train)))))
+    mirrored = all((k < known) == (other < known) for k, other in enumerate(skeleton.flip))
+    protocol = Protocol("own", project.root.name, steps, train.digest, triple="automatic", distance="euclid",
+                        mirrored=mirrored)
+    found = predict_source(old.opened.method, old.opened.trained, held_out, batch_size=2 * config.batch_size)
+    keypoints, visible = held_out.examples.keypoints.copy(), held_out.examples.visible.copy()
+    fill = (visible == 0) & (np.arange(len(skeleton.names)) < known)
+    keypoints[:, :known] = np.where(fill[:, :known, None], found.keypoints, keypoints[:, :known])
+    visible[fill] = 1
+    evaluation = changed_source(with_labels(held_out, keypoints, visible, held_out.name), _with_diagonal,
+                                "diagonal of all points", name=held_out.name)
+    network = incremental.setting_of(config, skeleton, mirrored=mirrored).parts.network
+    variables = grown(old, network, len(skeleton.names), config.data.image_size)
+    return Opened(Data(train, evaluation, protocol, OldModel(variables, tree_digest(variables))), held_out)
+
+
+def _with_diagonal(example: Example, index: int) -> Example:
+    extent = np.ptp(example.keypoints[example.visible > 0], axis=0)
+    return example._replace(scale=np.float32(max(np.hypot(*extent), 1.0)))
+
+
+def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
+    """Adds PCK at the first threshold: of the new keypoints, and of the old ones before and after."""
+    before, *_, after = incremental.matrices(job, data, predictions).accuracy[0]
+    values = {"new/pck": after[data.introduced == 1], "old/pck": after[data.introduced == 0],
+              "old/pck_before": before[data.introduced == 0]}
+    return incremental.measure(job, data, outcome, predictions) | {
+        name: float(np.nanmean(found)) for name, found in values.items() if np.isfinite(found).any()}
+
+
+def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+    """Draws predictions and the matrices, and writes the calibration of scores on held-out labels."""
+    incremental.draw(job, data, outcome, predictions)
+    write_scores(job, outcome, open_project(job.config).held_out, batch_size=2 * job.config.batch_size,
+                 kind=incremental.SCORE_KIND)
+
+
+def columns(config: OwnConfig) -> tuple[Column, ...]:
+    """Returns the accuracy of new and of old keypoints."""
+    first = incremental.threshold_texts(config)[0]
+    return (Column("new/pck", f"PCK of new keypoints, {first} of {config.data.scale_is}", "%", 100.0, 1),
+            Column("old/pck", "of old keypoints (labels, or the old model's answers)", "%", 100.0, 1),
+            Column("old/pck_before", "before", "%", 100.0, 1), Column("at", "AT", "%", 100.0, 2),
+            Column("a_mre", "A-MRE", "px", 1.0, 2, "lower"))
+
+
+def applicable(preset: str, config: OwnConfig) -> tuple[str, ...]:
+    """Returns the variants that need no images of the old model: no importances, no oracle."""
+    recipes = {name: variant.recipe for name, variant in incremental.VARIANTS.items()}
+    return tuple(name for name, recipe in recipes.items() if not recipe.memory and recipe.base != "joint")
+
+
+SYSTEM = incremental.SYSTEM._replace(
+    presets={"own": OWN}, open=lambda job: open_project(job.config).data, measure=measure, draw=draw, columns=columns,
+    resolved=resolved, applicable=applicable,
+    short_list=lambda preset, config: ("mse_distillation", "kamp") if config.own.control else ("kamp",))
