@@ -74,8 +74,8 @@ from kpjax.methods.core_adaptation.parametrisation import (
 )
 from kpjax.methods.forward import imagenet_normalise
 from kpjax.methods.supervised_learning import supervised
-from kpjax.models.convolution import uniform_fan_in
 from kpjax.models.hourglass_network import STRIDE
+from kpjax.models.layers import uniform_fan_in
 from kpjax.models.network import HeatmapHead, KeypointNetwork
 from kpjax.models.residual_generator import ResidualGenerator
 from kpjax.models.vgg import RELU_TAPS, VGG, RandomFeatures, random_features

@@ -44,8 +44,7 @@ from experiments.adaptation_presets import (
 from experiments.command_line import Command, prepare_process, read_command
 from experiments.commands import exit_code_of, parse_known
 from experiments.configs import changed, flat
-from experiments.job_queue import mean_text, measured, outcome_lines, raise_for_failures, work_through
-from experiments.seed_intervals import over_seeds
+from experiments.job_queue import mean_text, measured, outcome_lines, over_seeds, raise_for_failures, work_through
 from experiments.system import Job, System, preset_folder, read_predictions
 from kpjax.errors import InputError
 from kpjax.evaluation.probes.landmarks import ALL, both_errors

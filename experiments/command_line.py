@@ -20,7 +20,7 @@ from kpjax.files import remove
 from kpjax.reports.report import write_report
 from kpjax.reports.table import Entry, tabulate, text_table
 from kpjax.training.logging import environment_lines, require_accelerator
-from kpjax.training.malloc import keep_freed_memory
+from kpjax.training.process import keep_freed_memory
 
 ALIASES = {"size": "image_size"}  # other names of flags
 

@@ -118,7 +118,7 @@ def exit_code_of(main: Callable[[], Any]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except RunError as error:
-        code = getattr(error, "exit_code", 1)  # that of `kpjax.training.interruption.Interrupted`
+        code = getattr(error, "exit_code", 1)  # that of `kpjax.training.process.Interrupted`
         print(f"error: {error}" if code == 1 else error, file=sys.stderr)
         return code
     except KeyboardInterrupt:

@@ -1,4 +1,5 @@
 """Parts of configs that systems share, and a flat view of nested ones: a flag is a field's name, wherever it stands."""
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -31,6 +32,7 @@ from kpjax.heatmaps import (
     spatial_softmax,
 )
 from kpjax.models.high_resolution import HRNet
+from kpjax.models.network import KeypointNetwork
 from kpjax.models.residual_steps import RSN
 from kpjax.models.resnet import PoseResNet
 from kpjax.models.unet import SmallUNet
@@ -39,6 +41,33 @@ from kpjax.structures import Skeleton
 # A new backbone is its model file and its name in this union.
 Network = SmallUNet | PoseResNet | HRNet | RSN
 NETWORKS: dict[str, type] = {network.name: network for network in get_args(Network)}
+
+
+def imagenet_start(network: KeypointNetwork, weights: str, *, image_size: int, seed: int) -> dict[str, Any]:
+    """Returns fresh variables with a backbone of ImageNet, as the `start` of a method; {} if `weights` is empty.
+
+    Args:
+        network: whose backbone the weights are for.
+        weights: a file or the name of a model on the hub, see `load_imagenet`.
+        image_size: px.
+        seed: of all other variables.
+
+    Raises:
+        InputError: the weights cannot be found or do not belong to the network.
+    """
+    if not weights:
+        return {}
+    import jax
+    import jax.numpy as jnp
+
+    from kpjax.models.weights.imagenet import load_imagenet
+    from kpjax.models.weights.torch_names import describe
+
+    images = jnp.zeros((1, image_size, image_size, 3))
+    fresh = jax.jit(functools.partial(network.init, train=False))(jax.random.key(seed), images)
+    imported = load_imagenet(fresh, weights)
+    print(f"{weights}: {describe(imported.report)}")
+    return {"variables": imported.variables}
 
 
 # Nested and flat

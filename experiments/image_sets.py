@@ -6,10 +6,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from data.bodies import BODY
-from data.dsprites import dsprites, split_numbers
-from data.figures import ALL_JOINTS, DOMAINS, TEN_POINTS, figures, target
-from data.prepared import open_source
 from experiments.configs import check_at_least, check_positive
 from kpjax.errors import InputError
 from kpjax.images.transforms import AroundBox, Letterbox, PadToSquare, PersonCrop, ScaledByBox, Stretch, Transform
@@ -79,6 +75,8 @@ def _open(data: ImageSet, seed: int, data_dir: Path) -> Splits:
         splits = open_domain(data.train, side=data.image_size, seed=seed, data_dir=data_dir,
                              train=data.training_examples, test=data.test_examples, difficulty=data.difficulty)
     else:
+        from data.prepared import open_source
+
         def opened(name: str) -> Source:
             dataset, _, split = name.partition("/")
             return decoded_once(open_source(dataset, split, data_dir=data_dir, transform=data.square()))
@@ -131,7 +129,10 @@ def open_domain(
         InputError: the name is unknown, or the dataset was not prepared.
     """
     family, _, which = name.partition(":")
+    # Each family is imported where it is named: a run imports what it reads.
     if family in ("figures", "bodies"):
+        from data.figures import ALL_JOINTS, DOMAINS, TEN_POINTS, figures, target
+
         if which not in ("source", "target", "photo"):
             raise InputError(f"domain {name!r}: the figures have source, target and photo")
         domain = target(difficulty) if which == "target" else DOMAINS[which]
@@ -140,10 +141,14 @@ def open_domain(
         parts = [render(train, first=0), render(test, first=train), render(test, first=train + test)]
         return Splits(*(as_bodies(part) if family == "bodies" else part for part in parts))
     if family == "sprites":
+        from data.dsprites import dsprites, split_numbers
+
         chosen = np.random.default_rng(seed).permutation(len(split_numbers("train")))[:train + test]
         seen = dsprites(which, "train", side=side, seed=seed)
         return Splits(subset(seen, chosen[:train]), subset(seen, chosen[train:]),
                       subset(dsprites(which, "test", side=side, seed=seed), np.arange(test)))
+    from data.prepared import open_source
+
     # Hands and videos are square already; labels must not be needed.
     square = {"lsp": PadToSquare, "lspet": Letterbox}.get(name, Stretch)(side)
     return Splits(*(decoded_once(open_source(name, split, data_dir=data_dir, transform=square))
@@ -155,6 +160,8 @@ def as_bodies(rendered: ArraySource) -> ArraySource:
 
     A rendered head is marked at its middle and those of the sets at the top: PCK of that keypoint suffers from it.
     """
+    from data.bodies import BODY
+
     names = {"ankle": "foot", "wrist": "hand", "head_top": "head", "thorax": "neck"}
     order = []
     for name in BODY.names:

@@ -11,10 +11,9 @@ import jax
 import numpy as np
 from etils import epath
 
-from experiments.configs import config_as_json
+from experiments.configs import config_as_json, imagenet_start
 from experiments.incremental_methods import BaseKind, Recipe, Setting, build_base, build_step, importance_of, walk_of
 from experiments.incremental_presets import Config
-from experiments.networks import imagenet_start
 from experiments.system import Job, fit_sources, no_training
 from kpjax.errors import InputError
 from kpjax.input.protocols import Protocol, introduced_in, step_source
@@ -26,10 +25,9 @@ from kpjax.methods.incremental_learning.memories import expanded_copy, expanded_
 from kpjax.methods.incremental_learning.step_spec import Increment, increment
 from kpjax.structures import Method, Skeleton, Trained, Variables, named_key
 from kpjax.training.evaluation import Gathered, predict_source, reduce
-from kpjax.training.fit import Fitted
+from kpjax.training.fit import Fitted, compiled_update
 from kpjax.training.mesh import data_mesh, replicate, shard
 from kpjax.training.stages import Stage
-from kpjax.training.step import compiled_update
 from kpjax.training.trees import load_trained, save_trained
 
 # Data

@@ -10,10 +10,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 
+import numpy as np
+from scipy import stats
+
 from experiments.system import Job, System, run
 from kpjax.errors import InputError, RunError
-from kpjax.reports.finished_runs import read_run
-from kpjax.training.interruption import Interrupted
+from kpjax.evaluation.probes.regression_errors import Interval
+from kpjax.reports.table import read_run
+from kpjax.training.process import Interrupted
 from kpjax.training.run_folder import InUse, held
 
 # The queue
@@ -112,3 +116,12 @@ def mean_text(values: Sequence[float], wanted: int, *, factor: float = 1.0, deci
     if len(values) > 1:
         text += f" ± {statistics.stdev(values):.{decimals}f}"
     return text if len(values) == wanted else f"{text} ({len(values)} of {wanted})"
+
+
+def over_seeds(values: Sequence[float]) -> Interval | None:
+    """Returns the mean of one value per seed with its 95 % interval by Student's t; None for fewer than two."""
+    if len(values) < 2:
+        return None
+    mean = float(np.mean(values))
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / len(values) ** 0.5
+    return Interval(mean, mean - half, mean + half)

@@ -27,16 +27,15 @@ from experiments.command_line import run as run_command
 from experiments.commands import exit_code_of
 from experiments.configs import changed, config_as_json, score_kind
 from experiments.image_sets import ImageSet, decoded_once, open_domain
+from experiments.job_queue import over_seeds
 from experiments.keypoint_errors import keypoint_errors
 from experiments.predictors import as_function
-from experiments.seed_intervals import over_seeds
 from experiments.system import IMAGES, Job, Outcome, Predicting, StoredRun, System, Variant, fit_sources
 from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.files import write_text
 from kpjax.images.transforms import Letterbox
 from kpjax.input.source import Source, labelled_subset, stacked, subset
-from kpjax.reports.finished_runs import read_run
-from kpjax.reports.table import Column, markdown
+from kpjax.reports.table import Column, markdown, read_run
 from kpjax.structures import Example, Method, Skeleton, Trained
 from kpjax.suggest import criteria
 from kpjax.suggest.equivariance import Predict, predicted_under, turns

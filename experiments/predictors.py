@@ -25,7 +25,7 @@ from kpjax.export.reading import (
 from kpjax.export.writing import plain_predict, plain_weights
 from kpjax.files import read_json
 from kpjax.images.transforms import Transform, accepting_boxes
-from kpjax.reports.finished_runs import FinishedRun, read_run
+from kpjax.reports.table import FinishedRun, read_run
 from kpjax.structures import Method, Skeleton, Trained
 from kpjax.training.trees import load_trained
 

@@ -25,10 +25,10 @@ import optax
 from experiments.configs import (
     config_as_json,
     flat,
+    imagenet_start,
     score_kind,
 )
 from experiments.image_sets import Splits, open_domain
-from experiments.networks import imagenet_start
 from experiments.regda_presets import PAPER_PCK, PAPER_SPRITES_MAE, PRESETS, Config, drops_of
 from experiments.system import (
     IMAGES,
@@ -43,9 +43,7 @@ from experiments.system import (
     no_training,
     result_of,
 )
-from kpjax.augment.augmentations import (
-    Augment,
-)
+from kpjax.augment.augmentations import Augment
 from kpjax.errors import InputError
 from kpjax.evaluation import metrics
 from kpjax.heatmaps import Codec, codec, decode_argmax, keypoint_cells
@@ -60,8 +58,7 @@ from kpjax.losses.adversarial import (
     warm_start,
 )
 from kpjax.losses.heatmap import heatmap_kl, heatmap_mse
-from kpjax.methods.domain_adaptation.batch_statistics import adabn
-from kpjax.methods.domain_adaptation.feature_matching import dan, dann
+from kpjax.methods.domain_adaptation.feature_matching import adabn, dan, dann
 from kpjax.methods.domain_adaptation.regda import regda, regda_objective
 from kpjax.methods.domain_adaptation.two_regressors import dd, mcd
 from kpjax.methods.forward import imagenet_normalise

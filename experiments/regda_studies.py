@@ -19,8 +19,7 @@ from experiments.job_queue import outcome_lines, raise_for_failures, work_throug
 from experiments.regda import SYSTEM
 from experiments.regda_presets import PAPER_SPRITES_MAE
 from experiments.system import preset_folder
-from kpjax.reports.finished_runs import read_variants
-from kpjax.reports.table import markdown
+from kpjax.reports.table import markdown, read_variants
 
 DIRECTIONS = tuple(PAPER_SPRITES_MAE)
 CONTROLS = ("constant_centre", "adabn", "adabn_in_area")

@@ -24,9 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.configs import config_as_json
+from experiments.configs import config_as_json, imagenet_start
 from experiments.keypoint_errors import keypoint_errors
-from experiments.networks import imagenet_start
 from experiments.semi_supervised_measures import (
     ReadSemantic,
     consistency_over_chance,

@@ -164,8 +164,8 @@ PRESETS: dict[str, Config] = {
 }
 
 # Numbers that the paper prints, in percent. Shares of labelled images are fractions; 1.0 is the column of 100 %.
-# Table 1 is the mean and the deviation of three labelled subsets, Tables 2 to 4 are single runs. The authors' repository prints
-# the ELT numbers of MPII, LSP and CUB as "Supervised + TE loss": that may be an equivariance of heatmaps.
+# Table 1 is the mean and the deviation of three labelled subsets, Tables 2 to 4 are single runs. The authors' code
+# prints the ELT numbers of MPII, LSP and CUB as "Supervised + TE loss": that may be an equivariance of heatmaps.
 SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 TABLE_1 = {

@@ -28,11 +28,11 @@ from experiments.configs import (
     changed,
     check_at_least,
     check_positive,
+    imagenet_start,
     score_kind,
 )
 from experiments.image_sets import ImageSet, Splits
 from experiments.keypoint_errors import keypoint_errors
-from experiments.networks import imagenet_start
 from experiments.system import (
     IMAGES,
     Job,

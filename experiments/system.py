@@ -17,7 +17,6 @@ from etils import epath
 from experiments.configs import config_as_json, config_from_json
 from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.errors import InputError
-from kpjax.evaluation.calibration import score_table, write_score_table
 from kpjax.files import atomic, make_folder, read_json, strict, write_json
 from kpjax.images.transforms import Transform
 from kpjax.input.source import Source, subset
@@ -98,8 +97,8 @@ class Job(NamedTuple):
 class Outcome(NamedTuple):
     """A trained variant."""
 
-    method: Method  # predicts
-    trained: Trained
+    method: Method | None  # predicts; None of a variant without a network, which keeps neither model nor skeleton
+    trained: Trained | None
     steps: int  # that a table compares: of all stages that the variant has seen
     images_per_second: float = 0.0
     wall_seconds: float = 0.0
@@ -207,7 +206,7 @@ def run(system: System, job: Job, *, fit: Callable[..., Fitted] | None = None) -
         write_predictions(job.folder, predictions)
     values = dict(outcome.metrics) | dict(system.measure(job, data, outcome, predictions))
     system.draw(job, data, outcome, predictions)
-    if jax.process_index() == 0:
+    if jax.process_index() == 0 and outcome.method is not None:
         write_json(job.folder / "skeleton.json", asdict(outcome.method.skeleton))
         save_trained(job.folder / "model", outcome.trained)
     _record(system, job, outcome, values)
@@ -218,10 +217,12 @@ def measure_again(system: System, job: Job) -> None:
 
     Metrics that were measured while it trained are kept.
     """
-    stored = read_json(job.folder / "results.json")
-    data, method = system.open(job), system.predicting(stored_run(system, job.folder)).method
-    outcome = Outcome(method, load_trained(job.folder / "model"), stored["steps"], stored["images_per_second"],
-                      stored["wall_seconds"], {name: float(value) for name, value in stored["metrics"].items()})
+    stored, data, method, trained = read_json(job.folder / "results.json"), system.open(job), None, None
+    if (job.folder / "skeleton.json").exists():
+        method = system.predicting(stored_run(system, job.folder)).method
+        trained = load_trained(job.folder / "model")
+    outcome = Outcome(method, trained, stored["steps"], stored["images_per_second"], stored["wall_seconds"],
+                      {name: float(value) for name, value in stored["metrics"].items()})
     _record(system, job, outcome, dict(outcome.metrics) | dict(system.measure(
         job, data, outcome, read_predictions(job.folder))))
 
@@ -328,19 +329,6 @@ def draw_predictions(
         write_png(path, prediction_sheet(
             images, found.keypoints, found.scores, outcome.method.skeleton, true=found.true_keypoints,
             visible=found.visible, columns=4, minimum_side=minimum_side))
-
-
-def write_scores(job: Job, outcome: Outcome, source: Source, *, batch_size: int, kind: str) -> None:
-    """Writes score_table.json: how likely a keypoint of a score is right, by labels that were held out.
-
-    source: its `scale` is the diagonal of the labelled body. kind: of the scores. Of several processes all must call
-    it, and the first writes.
-    """
-    found = predict_source(outcome.method, outcome.trained, source, batch_size=batch_size)
-    distances = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1) / found.scale[:, None]
-    if jax.process_index() == 0:
-        make_folder(job.folder)
-        write_score_table(job.folder, score_table(found.scores, distances, found.visible, kind=kind))
 
 
 def no_training(trained: Trained) -> Fitted:

@@ -27,7 +27,7 @@ hook.__enter__()
 import jax
 import pytest
 
-from kpjax.training.malloc import keep_freed_memory
+from kpjax.training.process import keep_freed_memory
 
 keep_freed_memory()
 CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "jax"

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from kpjax.models.convolution import Convolution, TransposedConvolution
+from kpjax.models.layers import Convolution, TransposedConvolution
 from kpjax.models.network import KeypointNetwork
 
 

@@ -19,7 +19,7 @@ from experiments.pyramids_presets import PRESETS, Config
 from kpjax.images.transforms import Letterbox
 from kpjax.images.video import open_video, write_video
 from kpjax.input.pairs import frame_pairs
-from kpjax.input.prefetch import read_ahead
+from kpjax.input.stream import read_ahead
 from kpjax.input.video_source import read_videos
 from kpjax.methods.discovery.objectives import pyramids_objective
 from kpjax.methods.discovery.pyramids import pyramids

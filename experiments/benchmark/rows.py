@@ -27,8 +27,7 @@ from experiments.configs import changed
 from experiments.image_sets import open_domain
 from experiments.regda import VARIANTS, build, parts_of
 from experiments.regda_presets import PRESETS, Config
-from kpjax.input.prefetch import read_ahead
-from kpjax.input.stream import stream
+from kpjax.input.stream import read_ahead, stream
 
 
 def regda_rows(

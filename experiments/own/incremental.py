@@ -15,9 +15,9 @@ from experiments.configs import NETWORKS, changed, config_from_json, flat
 from experiments.incremental_presets import SMALL_REAL, Config, StepImages
 from experiments.incremental_steps import Data, OldModel
 from experiments.own.choices import Choice, chosen, facts_of, image_choices, rotation_choice, steps_by_labels
-from experiments.own.project import Own, hold_out, labelled_frames, needed_project, open_animals
+from experiments.own.project import Own, hold_out, labelled_frames, needed_project, open_animals, write_scores
 from experiments.predictors import OpenedRun, open_run
-from experiments.system import Job, Outcome, write_scores
+from experiments.system import Job, Outcome
 from kpjax.annotations.project import Project
 from kpjax.errors import InputError
 from kpjax.input.protocols import Protocol, ProtocolStep

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import jax
 import numpy as np
 
+from experiments.system import Job, Outcome
 from kpjax.annotations.project import Frame, Project
 from kpjax.annotations.project_source import (
     box_of,
@@ -19,10 +21,13 @@ from kpjax.annotations.project_source import (
 )
 from kpjax.annotations.reading import read_project
 from kpjax.errors import InputError, summarise
+from kpjax.evaluation.calibration import score_table, write_score_table
+from kpjax.files import make_folder
 from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES
-from kpjax.input.source import ArraySource
+from kpjax.input.source import ArraySource, Source
 from kpjax.structures import Skeleton
+from kpjax.training.evaluation import predict_source
 
 SHARE = 0.2  # of the labelled frames that is held out
 ENOUGH_RECORDINGS = 3  # whole recordings are held out from this number on
@@ -247,3 +252,16 @@ def open_unlabelled(own: Own, transform: Transform, frames: Sequence[Frame], ske
     source = unlabelled_source(frames, transform, skeleton, every=max(own.every, 1), leave_out=leave_out,
                                root=root, name=name)
     return decoded(source, on_bad_frame=own.on_bad_frame)
+
+
+def write_scores(job: Job, outcome: Outcome, source: Source, *, batch_size: int, kind: str) -> None:
+    """Writes score_table.json: how likely a keypoint of a score is right, by labels that were held out.
+
+    source: its `scale` is the diagonal of the labelled body. kind: of the scores. Of several processes all must call
+    it, and the first writes.
+    """
+    found = predict_source(outcome.method, outcome.trained, source, batch_size=batch_size)
+    distances = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1) / found.scale[:, None]
+    if jax.process_index() == 0:
+        make_folder(job.folder)
+        write_score_table(job.folder, score_table(found.scores, distances, found.visible, kind=kind))

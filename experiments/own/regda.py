@@ -20,9 +20,17 @@ from experiments.own.choices import (
     rotation_choice,
     steps_by_labels,
 )
-from experiments.own.project import Own, hold_out, labelled_frames, needed_project, open_labelled, open_unlabelled
+from experiments.own.project import (
+    Own,
+    hold_out,
+    labelled_frames,
+    needed_project,
+    open_labelled,
+    open_unlabelled,
+    write_scores,
+)
 from experiments.regda_presets import PRESETS, Config, Domains
-from experiments.system import Job, Outcome, write_scores
+from experiments.system import Job, Outcome
 from kpjax.annotations.project import Project
 from kpjax.annotations.project_source import decoded, frame_identity, frames_at, project_source
 from kpjax.errors import InputError, summarise

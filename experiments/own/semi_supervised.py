@@ -27,9 +27,10 @@ from experiments.own.project import (
     open_labelled,
     open_unlabelled,
     unlabelled_frames,
+    write_scores,
 )
 from experiments.semi_supervised_presets import SMALL_REAL, Config, LabelledSubset
-from experiments.system import Job, Outcome, write_scores
+from experiments.system import Job, Outcome
 from kpjax.errors import InputError
 from kpjax.input.source import (
     check_disjoint,

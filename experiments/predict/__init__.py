@@ -41,7 +41,7 @@ from kpjax.evaluation.calibration import DEFAULT_CUTOFF
 from kpjax.images.inputs import ImageSequence, find_inputs
 from kpjax.images.reading import read_image
 from kpjax.images.transforms import needs_box
-from kpjax.training.malloc import keep_freed_memory
+from kpjax.training.process import keep_freed_memory
 
 TOLERATED = 0.01  # the share of a video's frames that may not decode unless they are skipped
 

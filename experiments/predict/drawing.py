@@ -20,7 +20,7 @@ from kpjax.drawing.overlays import (
 from kpjax.files import atomic
 from kpjax.images.inputs import ImageSequence, stems
 from kpjax.images.video import write_video
-from kpjax.input.prefetch import in_background, read_ahead
+from kpjax.input.stream import in_background, read_ahead
 from kpjax.structures import Skeleton
 
 VIDEO_SIDE = 1280  # px, of the longer side of a drawn video

@@ -20,7 +20,7 @@ from kpjax.errors import InputError, RunError
 from kpjax.export.standalone import in_original_pixels
 from kpjax.images.inputs import ImageSequence
 from kpjax.images.transforms import Transform
-from kpjax.input.prefetch import in_background, read_ahead
+from kpjax.input.stream import in_background, read_ahead
 
 AT_ONCE = 2  # batches in the network
 

@@ -9,7 +9,7 @@ from flax import linen as nn
 from kpjax.augment.augmentations import Augment
 from kpjax.errors import InputError
 from kpjax.heatmaps import Codec
-from kpjax.models.normalization import MOMENTUM
+from kpjax.models.layers import MOMENTUM
 from kpjax.structures import Example, Prediction, Streams, Trained, Variables, named_key
 
 Normalise = Callable[[jax.Array], jax.Array]  # images in [0, 1] -> the network's input

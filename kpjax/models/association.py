@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from kpjax.models.convolution import Convolution, he_normal
+from kpjax.models.layers import BatchNorm, Convolution, he_normal
 from kpjax.models.network import small_normal
-from kpjax.models.normalization import BatchNorm
 
 Variant = Literal["paper", "wide", "with_features", "distant"]
 REFERENCE_SIDE = 64  # of the maps for which the dilations below are stated, in heatmap pixels

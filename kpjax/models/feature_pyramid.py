@@ -6,8 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from kpjax.errors import InputError
-from kpjax.models.convolution import Convolution, upsample_nearest
-from kpjax.models.normalization import BatchNorm
+from kpjax.models.layers import BatchNorm, Convolution, upsample_nearest
 
 Normalization = Callable[..., nn.Module]  # (name=...) -> a layer that is called with (x, train)
 

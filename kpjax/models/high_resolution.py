@@ -15,9 +15,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from kpjax.errors import InputError
-from kpjax.models.convolution import Convolution, he_normal_fan_out, upsample_nearest
+from kpjax.models.layers import BatchNorm, Convolution, he_normal_fan_out, upsample_nearest
 from kpjax.models.network import HeatmapHead, KeypointNetwork, check_options, check_sizes, check_stride
-from kpjax.models.normalization import BatchNorm
 from kpjax.models.resnet import COARSEST_STRIDE, BasicBlock, Bottleneck
 
 Taps = Literal["stage_outputs", "highres"]

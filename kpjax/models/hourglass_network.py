@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from kpjax.models.convolution import Convolution, uniform_fan_in, upsample_nearest
+from kpjax.models.layers import BatchNorm, Convolution, uniform_fan_in, upsample_nearest
 from kpjax.models.network import HeatmapHead, KeypointNetwork
-from kpjax.models.normalization import BatchNorm
 
 STRIDE = 4  # of the heatmaps
 

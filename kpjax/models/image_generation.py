@@ -15,8 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from kpjax.heatmaps import decode_soft_argmax, gaussian_profile
-from kpjax.models.convolution import Convolution
-from kpjax.models.normalization import BatchNorm
+from kpjax.models.layers import BatchNorm, Convolution
 
 IMM_WIDTHS = (32, 64, 128, 256)
 small_normal = nn.initializers.normal(0.01)

@@ -6,8 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from kpjax.errors import InputError
-from kpjax.models.convolution import Convolution
-from kpjax.models.normalization import BatchNorm
+from kpjax.models.layers import BatchNorm, Convolution
 
 small_normal = nn.initializers.normal(0.001)
 

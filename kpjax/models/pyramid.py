@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from kpjax.models.convolution import Convolution
 from kpjax.models.feature_pyramid import ConvolutionStack, FeaturePyramid, Normalization, SmallTrunk
 from kpjax.models.image_generation import (
     ImageEncoder,
@@ -22,7 +21,7 @@ from kpjax.models.image_generation import (
     small_normal,
     upsample_bilinear,
 )
-from kpjax.models.normalization import BatchNorm, GroupNorm
+from kpjax.models.layers import BatchNorm, Convolution, GroupNorm
 from kpjax.models.resnet import ResNet
 
 LEVEL_SIZES = (10, 20)

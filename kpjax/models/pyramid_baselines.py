@@ -17,7 +17,7 @@ from kpjax.models.image_generation import (
     image_generator,
     normalised_points_by_axis,
 )
-from kpjax.models.normalization import BatchNorm
+from kpjax.models.layers import BatchNorm
 from kpjax.models.pyramid import FLAT_SIZE, KeypointEncoder, KeypointLevels, KeypointPyramid
 
 # KeyNet

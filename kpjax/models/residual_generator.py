@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from kpjax.models.convolution import Convolution, TransposedConvolution, uniform_fan_in, uniform_fan_out
-from kpjax.models.normalization import BatchNorm
+from kpjax.models.layers import BatchNorm, Convolution, TransposedConvolution, uniform_fan_in, uniform_fan_out
 
 STRIDE = 4  # of the input maps
 

@@ -13,10 +13,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from kpjax.errors import InputError
-from kpjax.models.convolution import Convolution, he_normal_fan_out, resize_bilinear
 from kpjax.models.high_resolution import FirstMap
+from kpjax.models.layers import BatchNorm, Convolution, he_normal_fan_out, resize_bilinear
 from kpjax.models.network import KeypointNetwork, check_options, check_sizes, check_stride, small_normal
-from kpjax.models.normalization import BatchNorm
 from kpjax.models.resnet import COARSEST_STRIDE, max_pool
 
 MeasuredBy = Literal["input", "level"]

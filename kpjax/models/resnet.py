@@ -13,16 +13,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from kpjax.errors import InputError
-from kpjax.models.convolution import Convolution, TransposedConvolution, he_normal_fan_out
-from kpjax.models.network import (
-    HeatmapHead,
-    KeypointNetwork,
-    check_options,
-    check_sizes,
-    check_stride,
-    small_normal,
-)
-from kpjax.models.normalization import BatchNorm
+from kpjax.models.layers import BatchNorm, Convolution, TransposedConvolution, he_normal_fan_out
+from kpjax.models.network import HeatmapHead, KeypointNetwork, check_options, check_sizes, check_stride, small_normal
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 STAGE_WIDTHS = (64, 128, 256, 512)

@@ -13,9 +13,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from kpjax.errors import InputError
-from kpjax.models.convolution import Convolution, he_normal, upsample_nearest
+from kpjax.models.layers import BatchNorm, Convolution, he_normal, upsample_nearest
 from kpjax.models.network import HeatmapHead, KeypointNetwork, check_options, check_sizes
-from kpjax.models.normalization import BatchNorm
 
 
 class ResidualBlock(nn.Module):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from kpjax.models.convolution import Convolution
+from kpjax.models.layers import Convolution
 
 CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # by depth, in each of five stages
 WIDTHS = (64, 128, 256, 512, 512)

@@ -9,8 +9,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from kpjax.errors import InputError
-from kpjax.input.prefetch import read_ahead
 from kpjax.input.source import Source, stacked
+from kpjax.input.stream import read_ahead
 from kpjax.structures import Example, Method, Trained
 from kpjax.training.mesh import by_examples, data_mesh, replicate, replicated, shard
 

@@ -1,26 +1,144 @@
 """One training loop for all methods."""
 import contextlib
 import functools
+import math
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from kpjax.errors import InputError, RunError
-from kpjax.input.prefetch import read_ahead
+from kpjax.input.stream import read_ahead
 from kpjax.structures import Example, Method, Start, Trained, named_key
 from kpjax.training.checkpoints import Checkpoints, Restored, open_checkpoints
-from kpjax.training.interruption import Interrupted, stop_requests
 from kpjax.training.logging import Log, stage_lines
-from kpjax.training.measurements import LAG, NotFinite, Pending, Stopwatch, Window
-from kpjax.training.mesh import check_divisible, data_mesh, replicate, replicated, shard
+from kpjax.training.mesh import by_examples, check_divisible, data_mesh, replicate, replicated, shard
+from kpjax.training.process import Interrupted, stop_requests
 from kpjax.training.run_folder import held
-from kpjax.training.step import compiled_update, finite_leaves, replaced
 from kpjax.training.trees import describe, named_leaves
+
+# Metrics of training steps, fetched with a lag, summed and checked, and the time of steps
+
+
+LAG = 8  # steps that the host may run ahead of the devices
+
+
+class NotFinite(Exception):
+    """A loss or a gradient norm that is not finite: its step, and all such values by name."""
+
+    def __init__(self, step: int, terms: Mapping[str, float]):
+        super().__init__(step, terms)
+        self.step, self.terms = step, terms
+
+    def __str__(self) -> str:
+        # The total is rarely the one to blame.
+        names = sorted(self.terms, key=lambda name: name == "loss/total")
+        listed = ", ".join(f"{name} is {self.terms[name]}" for name in names)
+        return f"step {self.step}: {listed}"
+
+
+@dataclass
+class Window:
+    """Sums of metrics since the last line of the log. Part of a checkpoint, so that a resumed log is the same."""
+
+    count: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+
+    def add(self, metrics: Mapping[str, float]) -> None:
+        self.count += 1
+        for name, value in metrics.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def means(self) -> dict[str, float]:
+        return {name: value / self.count for name, value in self.sums.items()}
+
+
+@dataclass
+class Pending:
+    """Metrics on their way to the host, each a vector, so that a step costs one small transfer and no wait."""
+
+    names: tuple[str, ...]
+    queue: deque = field(default_factory=deque)
+
+    def push(self, step: int, values: jax.Array) -> None:
+        values.copy_to_host_async()
+        self.queue.append((step, values))
+
+    def pop(self, keep: int) -> list[tuple[int, dict[str, float]]]:
+        """Returns all but the newest `keep`, oldest first. Raises NotFinite for the first step with such a value."""
+        arrived = []
+        while len(self.queue) > keep:
+            step, values = self.queue.popleft()
+            metrics = dict(zip(self.names, map(float, np.asarray(values)), strict=True))
+            wrong = {name: value for name, value in metrics.items()
+                     if name.startswith(("loss/", "gradient_norm/")) and not math.isfinite(value)}
+            if wrong:
+                raise NotFinite(step, wrong)
+            arrived.append((step, metrics))
+        return arrived
+
+
+@dataclass
+class Stopwatch:
+    """Time spent on steps, without compiling, evaluating and saving."""
+
+    seconds: float = 0.0
+    steps: int = 0
+    since: float | None = None
+
+    def go(self) -> None:
+        self.since = time.perf_counter()
+
+    def pause(self) -> None:
+        if self.since is not None:
+            self.seconds += time.perf_counter() - self.since
+        self.since = None
+
+    def steps_per_second(self) -> float:
+        seconds = self.seconds + (time.perf_counter() - self.since if self.since is not None else 0.0)
+        return self.steps / seconds if seconds > 0 else 0.0
+
+
+# Compiled pieces of a training step, each compiled once for a method and a mesh
+
+
+@functools.lru_cache(maxsize=16)
+def compiled_update(update, mesh: Mesh):
+    """Returns the step of a method on a mesh, compiled once, and the list of its metrics, which tracing fills."""
+    names: list[str] = []
+
+    def step(state, streams, stage_key):
+        state, metrics = update(state, streams, jax.random.fold_in(stage_key, state.step))
+        names[:] = metrics
+        # One vector: one transfer per step, however many metrics there are.
+        return state, jnp.stack([value.astype(jnp.float32) for value in metrics.values()])
+
+    whole = replicated(mesh)
+    return jax.jit(step, in_shardings=(whole, by_examples(mesh), whole), out_shardings=(whole, whole),
+                   donate_argnums=0), names
+
+
+@jax.jit
+def finite_leaves(state) -> jax.Array:
+    """Returns a flag for each leaf of a state, in order: whether it is finite. Integers and keys always are."""
+    return jnp.stack([jnp.isfinite(leaf).all() if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.bool(True)
+                      for leaf in jax.tree.leaves(state)])
+
+
+def replaced(state, new, mesh: Mesh):
+    """Returns the state that `between` returned, in buffers of its own: shared ones would be donated twice."""
+    if describe(state) != describe(new):
+        different = sorted(set(describe(state).items()) ^ set(describe(new).items()))[0]
+        raise ValueError(f"between: the state that it returns has other arrays: {different[0]} {different[1]}")
+    return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(new)
+
 
 Evaluate = Callable[[Any], Mapping[str, float]]  # reads `variables` and `frozen` of a State or a Trained
 Between = tuple[int, Callable[[Any, int], Any]]  # (every, (state, step) -> state)

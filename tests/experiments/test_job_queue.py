@@ -14,7 +14,7 @@ from experiments.system import Job
 from kpjax.errors import InputError, RunError
 from kpjax.files import write_json
 from kpjax.reports.table import markdown
-from kpjax.training.interruption import Interrupted
+from kpjax.training.process import Interrupted
 from kpjax.training.run_folder import InUse, held
 
 

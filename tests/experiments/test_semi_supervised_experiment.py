@@ -166,7 +166,7 @@ def test_prepared_sets_are_opened_by_their_splits(monkeypatch, tmp_path):
         return arrays(rng.integers(0, 256, (10, 64, 64, 3), np.uint8), np.ones((10, 3, 2)), np.ones((10, 3)), points,
                       f"{name}/{split}")
 
-    monkeypatch.setattr(image_sets, "open_source", opened)
+    monkeypatch.setattr("data.prepared.open_source", opened)
     asked_for = {"image_size": 64, "heatmap_size": 16, "train": "lspet/train+test", "validation": "lsp/first_half",
                  "test": "lsp/second_half", "unused_keypoints": ("pelvis",), "labelled": 0.5}
     found = tiny_data(**asked_for)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import command_line, image_sets, supervised
+from experiments import command_line, supervised
 from experiments.command_line import run
 from experiments.configs import changed, decoder, score_kind
 from experiments.predict import predict_folder
@@ -72,7 +72,7 @@ def test_validation_images_are_neither_trained_on_nor_tested(monkeypatch, tmp_pa
     from data.figures import DOMAINS, figures
 
     rendered = {"train": figures(20, DOMAINS["source"], 0, 32), "test": figures(6, DOMAINS["source"], 0, 32, first=20)}
-    monkeypatch.setattr(image_sets, "open_source", lambda name, split, *, data_dir, transform: rendered[split])
+    monkeypatch.setattr("data.prepared.open_source", lambda name, split, *, data_dir, transform: rendered[split])
     data = changed(PRESETS["openfield"], train="mine/train", test="mine/test", validation_share=0.25).data
     splits = data.open(3, tmp_path)
     assert [len(split) for split in splits] == [15, 5, 6]

@@ -34,9 +34,9 @@ from kpjax.methods.core_adaptation.parametrisation import (
     scratch,
 )
 from kpjax.methods.core_adaptation.view_pairs import Views
-from kpjax.models.convolution import Convolution
 from kpjax.models.high_resolution import hrnet
 from kpjax.models.hourglass_network import hourglass
+from kpjax.models.layers import Convolution
 from kpjax.models.network import HeatmapHead, KeypointNetwork
 from kpjax.models.residual_generator import ResidualGenerator
 from kpjax.models.resnet import pose_resnet

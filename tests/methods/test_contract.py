@@ -14,8 +14,8 @@ from tiny_parts import BATCH, KEYPOINTS, batch, build, endless, factories, start
 
 from kpjax.errors import InputError
 from kpjax.structures import Trained
+from kpjax.training.fit import compiled_update
 from kpjax.training.mesh import data_mesh, replicate, replicated, shard
-from kpjax.training.step import compiled_update
 
 FACTORIES = factories()
 STEPS = 3

@@ -13,8 +13,7 @@ from tiny_parts import BATCH, CODEC, MODEL, SKELETON, batch, centred
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.losses.adversarial import multi_kernel_mmd
-from kpjax.methods.domain_adaptation.batch_statistics import adabn
-from kpjax.methods.domain_adaptation.feature_matching import DomainDiscriminator, dan, dann
+from kpjax.methods.domain_adaptation.feature_matching import DomainDiscriminator, adabn, dan, dann
 from kpjax.methods.domain_adaptation.two_regressors import dd, mcd
 from kpjax.methods.forward import train_pass
 

@@ -18,8 +18,8 @@ from kpjax.methods.semi_supervised_learning.image_generation import (
     image_generation,
     image_generation_objective,
 )
-from kpjax.models.convolution import Convolution
 from kpjax.models.image_generation import image_generator, normalised_points_by_axis
+from kpjax.models.layers import Convolution
 
 WEIGHTS = {"supervised_weight": 1e3, "reconstruction": 1e-3}
 OBJECTIVE = image_generation_objective(CODEC, **WEIGHTS)

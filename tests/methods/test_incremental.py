@@ -27,7 +27,7 @@ from kpjax.methods.incremental_learning.objectives import (
 from kpjax.methods.incremental_learning.pseudo_label_confidence import hard, low_peak
 from kpjax.methods.incremental_learning.step_spec import NEW_CHANNEL_DEVIATION, head_channels, increment, increment_of
 from kpjax.methods.supervised_learning import supervised
-from kpjax.models.convolution import Convolution
+from kpjax.models.layers import Convolution
 from kpjax.models.network import KeypointNetwork
 from kpjax.structures import Trained
 

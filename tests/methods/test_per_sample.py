@@ -6,7 +6,7 @@ import pytest
 from flax import linen as nn
 
 from kpjax.methods.incremental_learning.importance import per_sample_gradients, sum_over_samples
-from kpjax.models.convolution import Convolution
+from kpjax.models.layers import Convolution
 from kpjax.training.mesh import by_examples, data_mesh, replicated
 
 ROWS = 16

@@ -16,7 +16,7 @@ from kpjax.methods.core_adaptation.parametrisation import (
     ranks_of_equal_size,
     with_updates,
 )
-from kpjax.models.convolution import Convolution, TransposedConvolution
+from kpjax.models.layers import Convolution, TransposedConvolution
 
 IMAGES = jnp.zeros((1, 8, 8, 3))
 

@@ -34,9 +34,8 @@ from kpjax.methods.discovery.objectives import (
 )
 from kpjax.methods.discovery.pyramids import painting_pass, pyramids
 from kpjax.methods.discovery.transporter import transporter, transporter_objective
-from kpjax.models.convolution import Convolution
 from kpjax.models.feature_pyramid import ConvolutionStack, SmallTrunk
-from kpjax.models.normalization import BatchNorm, GroupNorm
+from kpjax.models.layers import BatchNorm, Convolution, GroupNorm
 from kpjax.models.pyramid import keypoint_pyramid
 from kpjax.models.pyramid_baselines import as_keynet, as_transporter
 from kpjax.training.fit import fit

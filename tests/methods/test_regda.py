@@ -17,7 +17,7 @@ from kpjax.losses.adversarial import ground_false_by_others
 from kpjax.losses.objective import Term, without
 from kpjax.methods.domain_adaptation.regda import State, regda, regda_objective
 from kpjax.methods.forward import statistics_after_second_pass, train_pass
-from kpjax.models.normalization import BatchNorm
+from kpjax.models.layers import BatchNorm
 
 RATE, DECAY, MOMENTUM, MARGIN, SCALE, SIGMA = 0.1, 1e-2, 0.9, 4.0, 0.5, 2.0
 FROZEN_FEATURES, FROZEN_AND_CUT = 1, 2  # steps; at 0, lambda is 0 as in the paper, from 3 on everything runs

@@ -23,9 +23,8 @@ from kpjax.input.source import arrays
 from kpjax.input.stream import BatchStream, stream
 from kpjax.losses.objective import Objective
 from kpjax.methods.domain_adaptation.feature_matching import DomainDiscriminator
-from kpjax.models.convolution import Convolution, he_normal, upsample_nearest
+from kpjax.models.layers import BatchNorm, Convolution, he_normal, upsample_nearest
 from kpjax.models.network import HeatmapHead, KeypointNetwork
-from kpjax.models.normalization import BatchNorm
 from kpjax.structures import Example, Method, Skeleton
 
 KEYPOINTS, BATCH, SIDE = 3, 8, 16

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from kpjax.models.convolution import (
+from kpjax.models.layers import (
     Convolution,
     convolve,
     convolve_by_dot,

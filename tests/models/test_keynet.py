@@ -15,7 +15,7 @@ from kpjax.models.image_generation import (
     normalised_points_by_axis,
     upsample_bilinear,
 )
-from kpjax.models.normalization import GroupNorm
+from kpjax.models.layers import GroupNorm
 
 close = functools.partial(np.testing.assert_allclose, atol=2e-6, rtol=2e-6)
 

@@ -6,7 +6,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from kpjax.models.normalization import MOMENTUM, BatchNorm, GroupNorm
+from kpjax.models.layers import MOMENTUM, BatchNorm, GroupNorm
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from experiments.benchmark.multiply_adds import multiply_adds
-from kpjax.models.convolution import resize_bilinear
+from kpjax.models.layers import resize_bilinear
 from kpjax.models.residual_steps import RSN, DownPath, rsn
 from kpjax.models.unet import small_unet
 

@@ -26,8 +26,8 @@ from kpjax.methods.core_adaptation.parametrisation import (
     lora,
     project,
 )
-from kpjax.models.convolution import convolve
 from kpjax.models.hourglass_network import hourglass
+from kpjax.models.layers import convolve
 from kpjax.models.residual_generator import ResidualGenerator, residual_generator_for
 from kpjax.models.vgg import VGG
 from kpjax.optimization import descend

@@ -5,9 +5,8 @@ import math
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.reports.finished_runs import read_history, read_run, read_variants
-from kpjax.reports.summary import finding, gap_closed, leaders, seeds_ahead
-from kpjax.reports.table import Column, Entry, cell_text, tabulate, text_table
+from kpjax.reports.report import finding, gap_closed, leaders, seeds_ahead
+from kpjax.reports.table import Column, Entry, cell_text, read_history, read_run, read_variants, tabulate, text_table
 
 PCK = Column("target/pck", "PCK", "%", 100.0)
 MAE = Column("target/mae", "MAE", "px", decimals=2, better="lower")

@@ -8,7 +8,7 @@ from tiny import Batches, tiny
 
 from kpjax.errors import InputError
 from kpjax.files import read_json
-from kpjax.input.prefetch import read_ahead
+from kpjax.input.stream import read_ahead
 from kpjax.training import logging as event_file
 from kpjax.training import run_folder
 from kpjax.training.fit import fit

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from kpjax.errors import InputError
 from kpjax.evaluation.probes.splits import Split, minibatches, standardised
 from kpjax.models.image_generation import Renderer
-from kpjax.models.normalization import GroupNorm
+from kpjax.models.layers import GroupNorm
 from kpjax.optimization import descend
 from kpjax.structures import Variables
 

@@ -14,7 +14,15 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from kpjax.errors import InputError
-from kpjax.methods.core_adaptation.parameter_paths import Params, Path, Rule, chosen_leaves, convolutions, merge, split
+from kpjax.methods.core_adaptation.parameter_paths import (
+    Params,
+    Path,
+    Rule,
+    chosen_leaves,
+    convolutions,
+    merge,
+    split,
+)
 
 KERNELS = convolutions(3)  # those that the paper projects: in its hourglass, the 51 convolutions of all blocks
 

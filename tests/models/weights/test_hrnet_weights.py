@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.networks import imagenet_start
+from experiments.configs import imagenet_start
 from kpjax.errors import InputError
 from kpjax.models.high_resolution import hrnet
 from kpjax.models.weights.imagenet import load_imagenet, read_pytorch, write_safetensors

@@ -19,7 +19,7 @@ def main(folder, megabytes=4):
     from kpjax.errors import InputError, RunError
     from kpjax.training.evaluation import predict_source
     from kpjax.training.fit import Select, fit
-    from kpjax.training.interruption import Interrupted
+    from kpjax.training.process import Interrupted
     from kpjax.training.trees import tree_digest
 
     # Two matrices and their velocities in float32, averages in bfloat16: 52 x 10 bytes for each unit of width.

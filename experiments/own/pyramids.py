@@ -1,0 +1,203 @@
+"""Keypoint Pyramids on people's own videos, which come back annotated, with a table of coordinates."""
+import functools
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import jax
+import numpy as np
+import tyro
+
+from data.videos import TABLE, with_labels
+from experiments import pyramids
+from experiments.configs import changed, check_at_least
+from experiments.own.choices import Choice, chosen
+from experiments.predict.drawing import opacity_from, write_overlay_video
+from experiments.predict.pipeline import Seen, in_original_pixels, shrunk
+from experiments.pyramids_presets import SMALL, Config, VideoSet
+from experiments.system import Job, Outcome
+from kpjax.annotations.predictions import OK, PredictionTable, csv_text, empty_table, fill
+from kpjax.errors import InputError, summarise
+from kpjax.files import write_text
+from kpjax.images.inputs import ImageSequence, from_video
+from kpjax.images.video import Video, find_videos
+from kpjax.input.video_source import VideoSource, read_videos
+from kpjax.reports.table import Column
+from kpjax.structures import Skeleton
+from kpjax.training.evaluation import Gathered
+
+FRAMES = 4000  # of all videos together that are learnt from, about
+
+
+@dataclass(frozen=True)
+class OwnVideos(VideoSet):
+    """A person's videos."""
+
+    data: Literal["own"] = "own"
+    videos: tuple[str, ...] = ()  # files and folders; a folder may have a table of labels, keypoints.csv
+    every: int = 1  # keeps frames 0, every, 2 every ...
+    on_bad_frame: Literal["stop", "skip"] = "stop"  # what to do about frames that do not decode
+    mixed_sizes: bool = False  # whether the videos may differ in size
+    image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 64  # px; videos of several sizes need it typed
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_at_least(1, self, "every")
+
+    def files(self) -> tuple[Video, ...]:
+        """Finds the videos. Raises InputError if none is named or found."""
+        if not self.videos:
+            raise InputError("videos: no video is named; give files or folders, for example --videos clips other.mp4")
+        return find_videos(*(Path(path).expanduser() for path in self.videos))
+
+
+@dataclass(frozen=True)
+class OwnConfig(Config):
+    """All that a run on a person's own videos depends on."""
+
+    data: OwnVideos = OwnVideos()
+    annotated_side: int = 640  # px, the longer side of the videos that are written, at most
+    control: bool = True  # whether the untrained network, which may explain the result, runs beside
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_at_least(1, self, "annotated_side")
+
+
+OWN = OwnConfig(**{name: getattr(SMALL, name) for name in SMALL.__dataclass_fields__} | {
+    "summary": "keypoints of one's own videos, which come back annotated: --videos FILE_OR_FOLDER ...; 2 cores",
+    # On a clip of 166 frames in which little moves, keypoints came alive after 1,000 steps, with a window of 80; with
+    # one of 25 none had after 550.
+    "data": OwnVideos(pair_crop=SMALL.data.pair_crop, window=80), "steps": 2000, "evaluations": 0,
+    "collapse_steps": 1500,
+    # Before a still background both the mean image and a copy are nearly right wherever nothing moves.
+    "collapse_baselines": ("constant_colour",)})
+
+
+def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
+    """Returns the config with what is not typed chosen from the videos, each choice printed with its reason.
+
+    Raises InputError if no video is named, or none has at least twice as many frames as the window.
+    """
+    data, files = config.data, config.data.files()
+    total = sum(len(video) for video in files)
+    fitting = max(math.ceil(total / FRAMES), 1)
+    every = data.every if "every" in typed else fitting
+    longest = max(-(-len(video) // every) for video in files)
+    window = min(data.window, longest // 2)
+    if window < 1 or ("window" in typed and data.window > longest // 2):
+        asked = data.window if "window" in typed else 1
+        raise InputError(f"videos: the longest video has {longest} frames" + (f" (every {every}th)" * (every > 1)) +
+                         f", and a window of {asked} needs {2 * asked}; give longer videos"
+                         + (" or a smaller --window" if asked > 1 else ""))
+    choices = [
+        Choice("every", fitting, f"{total} frames in {len(files)} videos"
+               + (f"; about {FRAMES} are enough" if fitting > 1 else ", all of them")),
+        Choice("window", window, f"the longest video has {longest} frames; pairs are at most half of it apart, and at "
+               f"most {data.window} frames"),
+        Choice("image_size", data.image_size, "the small network's; twice as large is four times slower"),
+        Choice("batch_size", config.batch_size, "pairs, the small network's"),
+        Choice("steps", config.steps, "enough on rendered videos")]
+    config = chosen(config, choices, typed)
+    # Videos of several sizes are brought to the size that is typed.
+    return changed(config, mixed_sizes=True) if "image_size" in typed and "mixed_sizes" not in typed else config
+
+
+def open_data(job: Job) -> pyramids.Data:
+    """Opens the videos, which train and test: labels are what no discovery has seen.
+
+    Raises InputError if they cannot be read, if their sizes differ and none is typed, for several tables of labels, and
+    for a variant that only labels can evaluate where there are none.
+    """
+    source = _open(job.config.data)
+    if job.variant in pyramids.WITHOUT_NETWORK and not source.skeleton.names:
+        raise InputError(f"variants: {job.variant} is evaluated by labels, and {source.name} have none; put a "
+                         "keypoints.csv into their folder, or leave the variant out")
+    return pyramids.Data(source, source)
+
+
+@functools.lru_cache(maxsize=2)
+def _open(data: OwnVideos) -> VideoSource:
+    files = data.files()
+    sizes = {video.size: f"{video.name} {video.size[0]}x{video.size[1]}" for video in files}
+    if len(sizes) > 1 and not data.mixed_sizes:
+        raise InputError(f"videos: videos of {len(sizes)} sizes ({summarise(list(sizes.values()))}); give the size to "
+                         f"which they are brought with --size {data.image_size}, or leave some out")
+    source = read_videos(files, data.square(), every=data.every, on_bad_frame=data.on_bad_frame, mixed_sizes=True,
+                         name="own videos")
+    tables = [table for path in data.videos if (table := Path(path).expanduser() / TABLE).is_file()]
+    if len(tables) > 1:
+        raise InputError(f"videos: {len(tables)} tables of labels ({summarise([str(table) for table in tables])}); "
+                         "put the videos and one table into one folder")
+    return with_labels(source, tables[0], files) if tables else source
+
+
+def draw(job: Job, data: pyramids.Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+    """Draws what every preset draws, writes the annotated videos and points.csv, and prints their paths."""
+    pyramids.draw(job, data, outcome, predictions)
+    if outcome.method is None or jax.process_index() != 0:
+        return
+    for path in write_annotated(job.config.data.files(), data.test, predictions["test"], outcome.method.skeleton,
+                                Path(job.folder), every=job.config.data.every, side=job.config.annotated_side):
+        print(path)
+
+
+def write_annotated(files: tuple[Video, ...], source: VideoSource, found: Gathered, skeleton: Skeleton, folder: Path,
+                    *, every: int, side: int) -> list[Path]:
+    """Writes annotated/<video>.mp4 for each file, and points.csv.
+
+    The table has a row for each keypoint of every frame that was asked for, in pixels of the video as it is shown; see
+    `kpjax.annotations.predictions`.
+
+    Args:
+        files: the videos.
+        source: their frames.
+        found: predictions on all frames of the source, in its order.
+        skeleton: of the predictions.
+        folder: of the run.
+        every: keeps frames 0, every, 2 every ...
+        side: px, of the written videos, at most.
+
+    Returns:
+        The paths of the table and the videos.
+    """
+    opacity = opacity_from(None, float(np.median(found.scores)))
+    tables, written = [], []
+    for number, (video, (first, end)) in enumerate(zip(files, source.bounds, strict=True)):
+        sequence = from_video(video, f"{number:03d}_{Path(video.name).stem}", slice(None, None, every))
+        table = empty_table(sequence.path, sequence.names, sequence.numbers, skeleton, "", times=sequence.times)
+        row_of = {int(frame): row for row, frame in enumerate(sequence.numbers)}
+        for place in range(first, end):
+            fill(table, row_of[int(source.frame[place])], video.size,
+                 in_original_pixels(found.crop[place], found.keypoints[place])[None], found.scores[place][None],
+                 np.ones(1, bool))
+        tables.append(table)
+        path = folder / "annotated" / f"{sequence.stem}.mp4"
+        written.append(write_overlay_video(_seen(sequence, table, side), sequence, path, opacity, skeleton, side=side))
+    write_text(folder / "points.csv", csv_text(*tables))
+    return [folder / "points.csv", *written]
+
+
+def _seen(sequence: ImageSequence, table: PredictionTable, side: int) -> Iterator[Seen]:
+    """Yields the frames of a video, shrunk to at most `side` pixels, with the table's predictions."""
+    for row, read in enumerate(sequence):
+        try:
+            image, fault = shrunk(read(), side), None
+        except InputError as error:
+            image, fault = None, error
+        yield Seen(row, sequence.video.size, table.keypoints[row], table.scores[row], table.status[row] == OK, fault,
+                   image)
+
+
+def columns(config: OwnConfig) -> tuple[Column, ...]:
+    """Returns signs of degenerate keypoints first: own videos seldom have labels."""
+    alive = ("live_points", "point_spread")
+    return tuple(sorted(pyramids.columns(config), key=lambda column: column.metric not in alive))
+
+
+SYSTEM = pyramids.SYSTEM._replace(
+    presets={"own": OWN}, open=open_data, draw=draw, columns=columns, resolved=resolved,
+    short_list=lambda preset, config: ("pyramids", "untrained") if config.control else ("pyramids",),
+    applicable=lambda preset, config: tuple(name for name in pyramids.VARIANTS if name != pyramids.ORACLE))

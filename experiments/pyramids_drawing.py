@@ -1,0 +1,101 @@
+"""Images of discovered keypoints on test videos: moving, in a sheet, and as the masks that features pass through."""
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from kpjax.drawing.overlays import contact_sheet, draw_keypoints, enlarged, prediction_sheet, write_png
+from kpjax.evaluation.probes.regression_errors import normalised_from_pixels
+from kpjax.files import atomic
+from kpjax.input.source import stacked, strip_labels
+from kpjax.input.video_source import VideoSource
+from kpjax.models.image_generation import draw_normalised_points
+from kpjax.structures import Method, Skeleton, Trained
+from kpjax.training.evaluation import Gathered
+
+SHOWN_VIDEOS, SHOWN_FRAMES, SHOWN_PAIRS = 3, 16, 4
+FRAME_MILLISECONDS = 120
+SIDE = 144  # px, to which small images are enlarged
+Render = Callable[[Mapping, np.ndarray, np.ndarray], Mapping[str, np.ndarray]]
+# (variables, frames and their references (B, H, W, 3) uint8) -> rendered images in [0, 1] by name
+
+
+def draw_keypoints_moving(path: Path, source: VideoSource, keypoints: np.ndarray, skeleton: Skeleton) -> None:
+    """Draws keypoints (N, K, 2) of all frames on the start of some videos, side by side, as an animation."""
+    videos = np.unique(np.linspace(0, len(source.titles) - 1, SHOWN_VIDEOS).round().astype(int))
+    columns = [[draw_keypoints(source[number].image, keypoints[number], None, skeleton, minimum_side=SIDE)
+                for number in range(*source.bounds[video])[:SHOWN_FRAMES]] for video in videos]
+    length = min(len(column) for column in columns)
+    write_animation(path, [contact_sheet([column[frame] for column in columns], len(columns))
+                           for frame in range(length)])
+
+
+def write_animation(path: Path, frames: Sequence[np.ndarray], *, milliseconds: int = FRAME_MILLISECONDS) -> None:
+    """Writes frames (h, w, 3) uint8 of one size as an endless animated PNG, which browsers play.
+
+    Colours lose four bits; files of noisy images are then less than half as large.
+    """
+    images = [Image.fromarray(frame & 0xF0) for frame in frames]
+    with atomic(path) as partial:
+        images[0].save(partial, format="PNG", save_all=True, append_images=images[1:], duration=milliseconds, loop=0)
+
+
+def draw_keypoints_sheet(path: Path, source: VideoSource, found: Gathered, skeleton: Skeleton, *, true: bool) -> None:
+    """Draws keypoints on frames from all over a source. true: whether they are the joints, which are drawn, too."""
+    rows = np.linspace(0, len(source) - 1, 16).round().astype(int)
+    labels = {"true": found.true_keypoints[rows], "visible": found.visible[rows]} if true else {}
+    write_png(path, prediction_sheet([source[row].image for row in rows], found.keypoints[rows], None, skeleton,
+                                     columns=4, **labels))
+
+
+def draw_masks(path: Path, source: VideoSource, keypoints: np.ndarray, method: Method, trained: Trained, *,
+               widths: Sequence[float], render: Render | None) -> None:
+    """Draws pairs of a frame and its reference, and for each level the features that are taken at its keypoints.
+
+    Args:
+        path: of the sheet.
+        source: test videos.
+        keypoints: (N, K, 2), of all frames.
+        method: has a heatmap for each of its levels.
+        trained: its result.
+        widths: of the blobs of each level.
+        render: reconstructs frames, whose images are drawn beside; None if the method has no such images.
+    """
+    numbers = np.linspace(0, len(source.titles) - 1, SHOWN_PAIRS).round().astype(int)
+    pairs = np.array([_two_frames(source, number) for number in numbers])
+    of_frame, of_reference = (keypoints[rows] for rows in pairs.T)
+    frame, reference = (strip_labels(stacked([source[row] for row in rows])) for rows in pairs.T)
+    on_host = jax.tree.map(np.asarray, Trained(trained.variables, trained.frozen))
+    heatmaps = jax.eval_shape(method.predict, on_host, frame).heatmaps
+    columns = {"reference": reference.image, "frame": frame.image}
+    groups = method.skeleton.groups or {"": tuple(range(len(method.skeleton.names)))}
+    for (level, members), maps, width in zip(groups.items(), heatmaps, widths, strict=True):
+        masks = _masks((of_frame[:, list(members)], of_reference[:, list(members)]), maps.shape[1:3], width,
+                       frame.image.shape[1:3])
+        columns[f"seen {level}".strip()] = [(image * (0.2 + 0.8 * mask[..., None])).astype(np.uint8)
+                                            for image, mask in zip(frame.image, masks, strict=True)]
+    if render:
+        for name, images in render(on_host.variables, frame.image, reference.image).items():
+            columns[name.replace("_", " ")] = np.asarray((255 * images).clip(0, 255), np.uint8)
+    images = [enlarged(np.asarray(column[row]), SIDE) for row in range(len(pairs)) for column in columns.values()]
+    write_png(path, contact_sheet(images, len(columns), captions=[*columns] * len(pairs)))
+
+
+def _two_frames(source: VideoSource, video: int) -> tuple[int, int]:
+    """Returns the numbers of a frame in the middle of a video, and of one a third of the video before it."""
+    first, end = source.bounds[video]
+    middle = (first + end) // 2
+    return middle, max(first, middle - max(1, (end - first) // 3))
+
+
+def _masks(keypoints: Sequence[np.ndarray], cells: tuple[int, int], width: float, size: tuple[int, int]) -> np.ndarray:
+    """Returns 1 - m_l of equation 2, (B, H, W) in [0, 1]: drawn at the size of its feature map, and enlarged."""
+    keep = 1.0
+    for found in keypoints:
+        normalised = jnp.asarray(normalised_from_pixels(found, size), jnp.float32)
+        keep = keep * np.prod(1 - np.asarray(draw_normalised_points(normalised, cells, width)), axis=-1)
+    return np.stack([np.asarray(Image.fromarray(1 - mask.astype(np.float32)).resize(
+        size[::-1], Image.Resampling.NEAREST)) for mask in np.asarray(keep)])

@@ -1,0 +1,288 @@
+"""Settings of Keypoint Pyramids: what a run depends on, presets, and the numbers that the paper prints."""
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import optax
+
+from data.figure_actions import Recording, recording
+from data.figure_videos import figure_videos
+from data.human36m_videos import ELEVEN_ACTIONS, human36m_videos
+from data.tabletop import tabletop_videos
+from experiments.configs import Optimizer, changed, check_at_least, check_positive
+from kpjax.errors import InputError, summarise
+from kpjax.evaluation.degeneracy import BASELINES
+from kpjax.images.transforms import Letterbox, PersonCrop, Transform
+from kpjax.input.pairs import Crop
+from kpjax.input.video_source import VideoSource, of_videos
+from kpjax.losses.objective import Objective
+from kpjax.losses.pyramids import Combine
+from kpjax.methods.discovery.discovery import ReferencePass
+from kpjax.methods.discovery.objectives import pyramids_objective
+from kpjax.models.pyramid import KeypointPyramid, keypoint_pyramid, small_keypoint_pyramid
+
+
+def _check_levels(part: Any, name: str) -> None:
+    values = getattr(part, name)
+    if len(values) != 2 or min(values) <= 0:
+        raise InputError(f"{name}: {' '.join(f'{number:g}' for number in values)}; give two numbers above 0, the "
+                         "coarse level's first")
+
+
+@dataclass(frozen=True)
+class VideoSet:
+    """Videos of a run, the square images that their frames become, and the pairs of frames that are learnt from."""
+
+    data: Literal["figures", "tabletop", "human36m_videos"] = "human36m_videos"
+    training_videos: int = 300  # of rendered videos, as are the next three
+    test_videos: int = 60
+    video_frames: int = 30
+    recordings: tuple[str, ...] = ()  # motion of figures: "dancing=05.asf,05_02.amc" is an action, a body, its motion
+    actions: tuple[str, ...] = ELEVEN_ACTIONS  # of Human3.6M; the paper keeps eleven and does not list them
+    image_size: int = 128  # px; not stated
+    crop_margin: float = 1.0  # side of the crop over the longer side of the annotated box; not stated
+    pair_crop: Crop = "union"  # what both frames of a pair are cropped by; not stated
+    window: int = 250  # frames between a frame and its reference, at most
+
+    def __post_init__(self):
+        check_at_least(1, self, "training_videos", "test_videos", "video_frames", "image_size", "window")
+        check_positive(self, "crop_margin")
+
+    def square(self) -> Transform:
+        """Returns the transform of a frame to a square image."""
+        if self.data == "human36m_videos":
+            return PersonCrop(self.image_size, self.crop_margin)
+        return Letterbox(self.image_size)
+
+    def open(self, seed: int, data_dir: Path) -> tuple[VideoSource, VideoSource]:
+        """Opens training and test videos, kept for the next run of the same settings; the seed renders its own.
+
+        Raises InputError for a set that was not prepared, and for recordings or actions that are not there.
+        """
+        return _open(self, 0 if self.data == "human36m_videos" else seed, data_dir)
+
+
+@functools.lru_cache(maxsize=2)
+def _open(videos: VideoSet, seed: int, data_dir: Path) -> tuple[VideoSource, VideoSource]:
+    if videos.data == "human36m_videos":
+        train, test = (_of_actions(human36m_videos(split, videos.square(), data_dir=data_dir), videos.actions)
+                       for split in ("train", "test"))
+        return train, test
+    render = tabletop_videos if videos.data == "tabletop" else functools.partial(
+        figure_videos, recordings=[recorded(text) for text in videos.recordings])
+    render = functools.partial(render, frames=videos.video_frames, side=videos.image_size, seed=seed)
+    return render(videos.training_videos, first=0), render(videos.test_videos, first=videos.training_videos)
+
+
+def recorded(text: str) -> Recording:
+    """Reads the recorded motion that "action=body.asf,motion.amc" names. Raises InputError for another form."""
+    action, _, files = text.partition("=")
+    body, _, motion = files.partition(",")
+    if not (action and body and motion):
+        raise InputError(f"recordings: {text!r}; write it as dancing=05.asf,05_02.amc: an action, the file of the body "
+                         "and that of its motion")
+    for file in (body, motion):
+        if not Path(file).is_file():
+            raise InputError(f"recordings: there is no file {file}")
+    return recording(Path(body), Path(motion), action)
+
+
+def _of_actions(source: VideoSource, actions: tuple[str, ...]) -> VideoSource:
+    chosen = [number for number, action in enumerate(source.facts["action"]) if action in actions]
+    if not chosen:
+        raise InputError(f"actions: no video of {source.name} shows {summarise(list(actions))}; there are "
+                         f"{summarise(sorted(set(source.facts['action'])), shown=20)}")
+    return of_videos(source, chosen)
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """Two levels of keypoints, and the network that finds them. Widths are of blobs, an image's side being 2."""
+
+    network: Literal["small", "paper"] = "paper"  # "paper": ResNet-18 and BatchNorm; sizes are not stated
+    depth: int = 1  # convolutions at each resolution of the small network
+    level_sizes: tuple[int, int] = (10, 20)  # keypoints of the coarse and the fine level
+    conditioning_width: float = 0.1  # of the coarse keypoints that the fine level reads; not stated, as all widths
+    dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
+
+    def __post_init__(self):
+        check_at_least(1, self, "depth")
+        check_positive(self, "conditioning_width")
+        _check_levels(self, "level_sizes")
+        coarse, fine = self.level_sizes
+        if fine % coarse:
+            raise InputError(f"level_sizes: {coarse} {fine}; every keypoint of the first level has equally many "
+                             "children, so the second number has to be a multiple of the first")
+
+    @property
+    def flat_size(self) -> int:
+        """The number of keypoints of all levels, which the baselines have in one."""
+        return sum(self.level_sizes)
+
+    def build(self, sizes: tuple[int, ...], *, side: int, conditioned: bool = True) -> KeypointPyramid:
+        """Builds the network with levels of these sizes. conditioned: whether the second level reads the first."""
+        shared = {"conditioned": conditioned, "conditioning_width": self.conditioning_width,
+                  "dtype": jnp.dtype(self.dtype)}
+        if self.network == "small":
+            return small_keypoint_pyramid(sizes, side=side, depth=self.depth, **shared)
+        return keypoint_pyramid(sizes, **shared)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the method's terms."""
+
+    reconstruction: float = 1.0
+    transport: tuple[float, float] = (0.1, 1.0)  # of the levels
+    spring: float = 1.0
+    reduction: Literal["mean", "sum"] = "mean"  # of squared differences; not stated
+    spring_unit: Literal["normalised", "pixels"] = "normalised"  # not stated
+
+    def __post_init__(self):
+        check_positive(self, "reconstruction", "spring")
+        _check_levels(self, "transport")
+
+    def objective(self) -> Objective:
+        """Builds the method's objective."""
+        return pyramids_objective(reconstruction=self.reconstruction, transport=self.transport, spring=self.spring,
+                                  reduction=self.reduction, unit=self.spring_unit)
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How a frame is rendered from its keypoints and a reference: arguments of `pyramids`. Widths as in `Pyramid`."""
+
+    reconstruction_width: float = 0.1
+    transport_widths: tuple[float, float] = (0.1, 0.1)  # of the levels
+    combine: Combine = "product"  # how the blobs of many keypoints make one mask; not stated
+    stop_reference: bool = True  # no gradient through what is transported from the reference; not stated
+    reference_pass: ReferencePass = "joint"  # whether BatchNorm sees both frames at once; of GroupNorm only the time
+
+    def __post_init__(self):
+        check_positive(self, "reconstruction_width")
+        _check_levels(self, "transport_widths")
+
+
+@dataclass(frozen=True)
+class PyramidOptimizer(Optimizer):
+    """Adam, whose learning rate is constant or falls to zero along a cosine."""
+
+    schedule: Literal["constant", "cosine"] = "constant"
+
+    def rate(self, steps: int) -> optax.Schedule:
+        """Builds the schedule."""
+        return (optax.cosine_decay_schedule(self.learning_rate, steps) if self.schedule == "cosine" else
+                optax.constant_schedule(self.learning_rate))
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """KeyNet and Transporter."""
+
+    baselines: Literal["as_in_paper", "published"] = "as_in_paper"  # on the pyramid's finest map, or their own networks
+    baselines_per_level: bool = True  # also with as many keypoints as each level has, in runs of their own
+    keynet_width: float = 0.1
+    transporter_width: float = 0.1
+    perceptual: str = ""  # file of VGG-16's weights for KeyNet's loss as published; "" compares pixels
+
+    def __post_init__(self):
+        check_positive(self, "keynet_width", "transporter_width")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The linear probe for joints, and the recurrent one for actions, about which nothing is stated."""
+
+    intercept: bool = True  # of the linear probe; not stated
+    ridge: float = 0.0
+    action_window: int = 50  # frames
+    action_every: int = 25  # frames from one window to the next
+    action_steps: int = 1000
+    action_training_videos: int = 0  # whose windows it is trained on; 0 takes all
+    action_per_level: bool = True  # whether each level is also probed alone
+
+    def __post_init__(self):
+        check_at_least(1, self, "action_window", "action_every", "action_steps")
+        check_at_least(0, self, "action_training_videos", "ridge")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that a run depends on besides its seed. The defaults are the paper's; a field that says "not stated" has a
+    value that the paper leaves open."""
+
+    summary: str  # one line
+    data: VideoSet = VideoSet()
+    pyramid: Pyramid = Pyramid()
+    weights: Weights = Weights()
+    rendering: Rendering = Rendering()
+    optimizer: PyramidOptimizer = PyramidOptimizer()
+    batch_size: int = 32  # pairs; not stated
+    steps: int = 100_000  # not stated
+    evaluations: int = 10  # of the probe on test videos while training, for the curves; they decide nothing
+    collapse_steps: int = 10_000  # a run stops after so many steps with a sign of collapse; 0 never stops it
+    collapse_baselines: tuple[str, ...] = BASELINES  # images that are rendered no better than these are such a sign
+    baselines: Baselines = Baselines()
+    evaluation: Evaluation = Evaluation()
+
+    def __post_init__(self):
+        check_at_least(1, self, "batch_size", "steps")
+        check_at_least(0, self, "evaluations", "collapse_steps")
+        if unknown := sorted(set(self.collapse_baselines) - set(BASELINES)):
+            raise InputError(f"collapse_baselines: {unknown[0]!r} is unknown; there are {', '.join(BASELINES)}")
+
+
+PAPER = Config("people in a studio, Human3.6M, the paper's setting; one GPU")
+# Sizes, widths and weights that train on two cores. With one width for reconstruction and transport, masks that are
+# wide enough to render from cover all that moves; a spring of 1 pulls children onto their parents.
+SMALL = changed(
+    PAPER, image_size=64, pair_crop="own", window=29, network="small", conditioning_width=0.2, batch_size=16,
+    learning_rate=1e-3, schedule="cosine", clip=1.0, evaluations=4, collapse_steps=500, spring=0.01,
+    reconstruction_width=0.2, transport_widths=(0.2, 0.1), keynet_width=0.2, reference_pass="separate",
+    baselines_per_level=False, action_window=30, action_every=30, action_steps=400, action_per_level=False)
+
+PRESETS: dict[str, Config] = {
+    "demo": changed(SMALL, summary="videos of synthetic people; 2 cores, minutes", data="figures", steps=1000,
+                    action_training_videos=160),
+    "tabletop": changed(
+        SMALL, summary="rendered videos of an arm that pushes toys, for the paper's set of a robot; 2 cores",
+        data="tabletop", training_videos=360, test_videos=90, steps=2000),
+    "h36m": PAPER,
+}
+
+# The paper's numbers on Human3.6M. Table 1: errors of the linear probe, in a unit that is not stated. As the norm over
+# the 34 coordinates of an image of 128 pixels they are plausible, as pixels of a coordinate they are not; they stand
+# beside that reading, and only their ratios compare. Baselines have as many keypoints as the level. Table 2: accuracy
+# over eleven actions.
+PAPER_LEVELS = ("level1", "level2", "flat")
+PAPER_RMSE = {
+    "pyramids": (52.81, 43.97, 43.30),
+    "keynet": (56.51, 53.28, 46.71),
+    "transporter": (50.15, 45.25, 47.45),
+    "no_reconstruction": (49.09, 46.73, 45.23),
+    "no_transport": (50.52, 46.29, 45.85),
+    "no_spring": (49.27, 48.21, 45.28),
+    "all_transport": (54.72, 50.07, 49.53),
+    "all_reconstruction": (50.83, 48.15, 46.93),
+    "unconditioned": (49.37, 44.73, 43.75),
+}
+PAPER_SUPERVISED = 37.97
+PAPER_ACTIONS = {"pyramids": (0.182, 0.193, 0.218), "keynet": (0.148, 0.168, 0.179),
+                 "transporter": (0.152, 0.164, 0.177)}
+PAPER_ACTIONS_OF_TRUE_JOINTS = 0.331
+
+
+def paper_numbers(preset: str, variant: str) -> dict[str, float]:
+    """Returns the paper's numbers of a variant by metric, in the unit of the column, for its own data."""
+    if preset != "h36m":
+        return {}
+    if variant == "supervised_bound":
+        return {"units/pixels_per_image/flat": PAPER_SUPERVISED,
+                "action/accuracy_of_true_joints": 100 * PAPER_ACTIONS_OF_TRUE_JOINTS}
+    numbers = {f"units/pixels_per_image/{level}": value
+               for level, value in zip(PAPER_LEVELS, PAPER_RMSE.get(variant, ()), strict=False)}
+    accuracies = {("action/accuracy" if level == "flat" else f"action/{level}"): 100 * value
+                  for level, value in zip(PAPER_LEVELS, PAPER_ACTIONS.get(variant, ()), strict=False)}
+    return numbers | accuracies

@@ -1,0 +1,220 @@
+"""Probes of keypoints on frames that were not trained on, by the metrics of `results.json`.
+
+`rmse/<level>` is the root mean squared error of a coordinate of the annotated joints as a linear function of the
+keypoints of a level, in pixels of the network's images, on the half of the test videos that the function was not
+fitted on. Levels are `level1`, `level2` and `flat`, which is both. Other readings of the same errors are under
+`units/`, and `random_halves/<level>` splits frames, not videos, as the paper's text has it.
+"""
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.pyramids_presets import Config, Evaluation
+from kpjax.evaluation.degeneracy import live_keypoints, spread_of
+from kpjax.evaluation.probes.actions import action_probe, windows
+from kpjax.evaluation.probes.linear import linear_probe, mean_pose
+from kpjax.evaluation.probes.regression_errors import errors_in_units, normalised_from_pixels, squared_errors
+from kpjax.evaluation.probes.splits import Split, halves_by, random_halves
+from kpjax.files import atomic
+from kpjax.input.source import Source
+from kpjax.input.video_source import VideoSource, of_videos
+from kpjax.structures import Skeleton
+from kpjax.training.evaluation import Gathered
+
+FLAT = "flat"
+ERRORS = "test_errors.npz"  # squared errors of single test frames, in a run's folder
+BLOCKS = 10  # a single video is cut into so many stretches, which take the place of videos
+SPREAD_FRAMES = 2000  # are enough for the distances between keypoints
+Features = Mapping[str, np.ndarray]  # by level, (N, F) or (N, k, 2)
+
+
+class Truth(NamedTuple):
+    """Labels of frames, in pixels of the network's images."""
+
+    joints: np.ndarray  # (N, J, 2)
+    visible: np.ndarray  # (N, J)
+    crop: np.ndarray  # (N, 3, 3), to pixels of the original images
+
+
+class Regression(NamedTuple):
+    """Errors of the linear probe."""
+
+    values: dict[str, float]
+    squares: np.ndarray  # (M,) sum of squared distances of each tested frame, flat
+    groups: np.ndarray  # (M,) its video
+    frames: np.ndarray  # (M,) its number in the source
+
+
+# Frames
+
+
+def truth_of(source: Source | Gathered) -> Truth:
+    """Returns the labels of a source, or of the predictions on it."""
+    if isinstance(source, Gathered):
+        return Truth(source.true_keypoints, source.visible, source.crop)
+    examples = [source[number] for number in range(len(source))]
+    return Truth(*(np.stack([getattr(example, field) for example in examples])
+                   for field in ("keypoints", "visible", "crop")))
+
+
+def levels_of(keypoints: np.ndarray, skeleton: Skeleton) -> dict[str, np.ndarray]:
+    """Returns keypoints (N, K, 2) by level, and all of them as `flat`."""
+    return {name: keypoints[:, list(members)] for name, members in skeleton.groups.items()} | {FLAT: keypoints}
+
+
+def actions_of(source: VideoSource) -> np.ndarray | None:
+    """Returns the action of each frame's video, (N,); None if actions are unknown or there is only one."""
+    actions = source.facts.get("action", ())
+    if len(set(actions)) < 2 or "" in actions:
+        return None
+    return np.asarray(actions)[source.video]
+
+
+def frames_of(source: VideoSource) -> Iterator[np.ndarray]:
+    """Yields the images (T, H, W, 3) uint8 of one video after the other."""
+    for first, end in source.bounds:
+        yield np.stack([source[number].image for number in range(first, end)])
+
+
+def first_videos(source: VideoSource, count: int) -> VideoSource:
+    """Returns the first `count` videos of a source; all of them for 0."""
+    return of_videos(source, range(count)) if 0 < count < len(source.titles) else source
+
+
+def split_of(source: VideoSource, rows: np.ndarray, seed: int) -> tuple[Split, np.ndarray]:
+    """Splits some frames of a source into halves by video, with every action on either side.
+
+    A single video is split by stretches of it. Returns the split, and the video (or stretch) of each frame, (N,).
+    """
+    groups, kinds = source.video[rows], actions_of(source)
+    if len(np.unique(groups)) < 2:
+        groups, kinds = (np.arange(len(rows)) * BLOCKS) // max(len(rows), 1), None
+    return halves_by(groups, seed, kinds=None if kinds is None else kinds[rows]), groups
+
+
+# Probes
+
+
+def regression(
+    features: Features, truth: Truth, source: VideoSource, config: Config, seed: int, *, details: bool = True,
+    direct: bool = False,
+) -> Regression:
+    """Computes the errors of every level.
+
+    Args:
+        features: of all frames of the source.
+        truth: its labels.
+        source: test videos.
+        config: of the run.
+        seed: of the split.
+        details: also every unit, every joint, and random halves.
+        direct: the features are joints already, as those of the oracle, and nothing is fitted.
+
+    Raises:
+        InputError: no frame, or too few, are labelled.
+    """
+    rows = np.flatnonzero(truth.visible.any(1))
+    split, groups = split_of(source, rows, seed)
+    halves = random_halves(len(rows), seed) if details else None
+    joints, visible, crop = (part[rows] for part in truth)
+    size = (config.data.image_size, config.data.image_size)
+    values, squares = {}, np.zeros(0)
+
+    def predicted(found: np.ndarray, chosen: Split) -> np.ndarray:
+        if direct:
+            return np.asarray(found, np.float64)[chosen.test]
+        if not found.size:
+            return mean_pose(joints, visible, chosen)[chosen.test]
+        return linear_probe(found, joints, visible, chosen, intercept=config.evaluation.intercept,
+                            ridge=config.evaluation.ridge)[chosen.test]
+
+    def errors(guess: np.ndarray, tested: np.ndarray):
+        return errors_in_units(guess, joints[tested], visible[tested], size=size, crop=crop[tested])
+
+    for level, found in features.items():
+        guess = predicted(found[rows], split)
+        by_unit = errors(guess, split.test)
+        values[f"rmse/{level}"] = by_unit["pixels"].per_coordinate
+        if level == FLAT:
+            squares = squared_errors(guess, joints[split.test], visible[split.test])
+        if halves is None:
+            continue
+        for unit, in_unit in by_unit.items():
+            for kind in ("per_coordinate", "per_point", "per_image"):
+                values[f"units/{unit}_{kind}/{level}"] = getattr(in_unit, kind)
+        for name, value in zip(source.skeleton.names, by_unit["pixels"].per_joint, strict=True):
+            values[f"rmse/{level}/{name}"] = float(value)
+        values[f"random_halves/{level}"] = errors(
+            predicted(found[rows], halves), halves.test)["pixels"].per_coordinate
+    return Regression(values, squares, groups[split.test], rows[split.test])
+
+
+def actions(
+    train: Features, train_source: VideoSource, test: Features, test_source: VideoSource, evaluation: Evaluation,
+    seed: int,
+) -> dict[str, float]:
+    """Trains a recurrent network on sequences of all keypoints of training videos, and tests it on test videos.
+
+    Args:
+        train: by level, of all frames of the training videos.
+        train_source: training videos.
+        test: by level, of all frames of the test videos.
+        test_source: test videos.
+        evaluation: settings of the probe.
+        seed: of the network.
+
+    Returns:
+        `action/accuracy`, and `action/<level>` if asked for; {} if actions are unknown.
+    """
+    names = [actions_of(source) for source in (train_source, test_source)]
+    if any(found is None for found in names):
+        return {}
+    parts = [windows(source.video, frame=source.frame, length=evaluation.action_window, every=evaluation.action_every)
+             for source in (train_source, test_source)]
+    fitted = len(parts[0].rows)
+    rows = np.concatenate([parts[0].rows, parts[1].rows + len(train_source)])
+    shown = np.concatenate([known[part.rows[:, 0]] for known, part in zip(names, parts, strict=True)])
+    split = Split(np.arange(fitted), np.arange(fitted, len(rows)))
+    values = {}
+    for level in test if evaluation.action_per_level else [FLAT]:
+        both = np.concatenate([np.asarray(part[level]).reshape(len(part[level]), -1) for part in (train, test)])
+        found = action_probe(both, rows, shown, split, seed=seed, steps=evaluation.action_steps)
+        values["action/accuracy" if level == FLAT else f"action/{level}"] = found.accuracy
+        values["action/majority"] = found.majority
+    return values
+
+
+def degeneracy(keypoints: np.ndarray, side: int) -> dict[str, float]:
+    """Computes signs of degenerate keypoints (N, K, 2), in pixels of images of `side` px.
+
+    `live_points` counts keypoints that are neither on the border nor still. `point_spread` is the mean distance between
+    two keypoints of an image whose side is 2, and `coordinate_spread` the standard deviation of a coordinate.
+    """
+    rows = np.unique(np.linspace(0, len(keypoints) - 1, SPREAD_FRAMES).round().astype(int))
+    points = jnp.asarray(normalised_from_pixels(keypoints[rows], (side, side)), jnp.float32)
+    spread = spread_of(points)
+    return {"live_points": float(live_keypoints(points).sum()), "point_spread": float(spread["points"]),
+            "coordinate_spread": float(spread["coordinates"])}
+
+
+# Errors of single frames
+
+
+def write_errors(folder: Path, found: Regression) -> None:
+    """Writes the errors of single test frames, which comparisons of variants read. The first process writes."""
+    if jax.process_index() == 0:
+        with atomic(folder / ERRORS) as path, path.open("wb") as file:
+            np.savez(file, squares=found.squares, groups=found.groups, frames=found.frames)
+
+
+def read_errors(folder: Path) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+    """Returns by variant and seed the arrays that `write_errors` wrote into the runs of a preset's folder."""
+    found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+    for path in sorted(folder.glob(f"*/seed-*/{ERRORS}")):
+        with path.open("rb") as file, np.load(file) as stored:
+            found.setdefault(path.parent.parent.name, {})[path.parent.name] = dict(stored)
+    return found

@@ -1,0 +1,175 @@
+"""Two studies of finished runs of Keypoint Pyramids.
+
+Command   python -m experiments.pyramids_studies order demo --workdir runs
+          python -m experiments.pyramids_studies repainting demo --workdir runs
+"""
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from etils import epath
+from tyro.conf import Positional, arg
+
+from experiments.command_line import use_compile_cache
+from experiments.commands import as_flags, exit_code_of, flags_of, parse
+from experiments.configs import check_at_least
+from experiments.pyramids import BASELINES, NAME, VARIANTS
+from experiments.pyramids_probes import FLAT, frames_of, levels_of, read_errors, split_of
+from experiments.system import IMAGES, Job, preset_folder, read_predictions, stored_run, system_of
+from kpjax.drawing.overlays import contact_sheet, enlarged, write_png
+from kpjax.errors import InputError
+from kpjax.evaluation.probes.reconstruction import reconstruction_errors, train_painter
+from kpjax.evaluation.probes.regression_errors import Interval, ratio_of_errors
+from kpjax.files import write_json
+
+REPAINTED = ("pyramids", *BASELINES, "untrained")
+SHOWN = 6  # frames on the sheet
+SIDE = 128  # px of an image on it, at least
+
+Preset = Annotated[Positional[str], arg(metavar="PRESET")]
+
+
+@dataclass(frozen=True)
+class Order:
+    """Compares the variants of a preset on the same test frames, with intervals over videos.
+
+    For each pair of variants: the ratio of their `rmse/flat`, all common seeds together, with a bootstrap interval of
+    95 % over test videos. An interval that contains 1 leaves the order open. The interval covers other test videos;
+    for other seeds see the ratios of single seeds behind it.
+    """
+
+    preset: Preset
+    workdir: str = "runs"
+
+    def __call__(self) -> None:
+        folder = preset_folder(self.workdir, NAME, self.preset)
+        comparisons = compare(read_errors(folder))
+        if not comparisons:
+            raise InputError(f"{folder}: fewer than two finished variants of one seed have been tested; run more")
+        print(text(comparisons))
+
+
+@dataclass(frozen=True)
+class Repainting:
+    """Measures how much of a frame its keypoints determine, by images that a network renders from coordinates alone.
+
+    For each finished variant and each of its levels a network is trained on half of the test videos and evaluated on
+    the others (Keypoint Pyramids, supplement A.4, which shows such images without a number). It renders the mean image
+    of a pose: no coordinate has a person's appearance. The mean image of all frames stands beside the errors.
+    """
+
+    preset: Preset
+    workdir: str = "runs"
+    data_dir: str = "~/kpjax_data"
+    seed: int = 0
+    steps: int = 1000  # of each network
+
+    def __post_init__(self):
+        check_at_least(1, self, "steps")
+
+    def __call__(self) -> None:
+        above = preset_folder(self.workdir, NAME, self.preset)
+        jobs = [Job(NAME, None, self.preset, variant, self.seed, epath.Path(self.workdir),
+                    epath.Path(self.data_dir).expanduser()) for variant in REPAINTED]
+        finished = [job for job in jobs if (job.folder / "results.json").exists()]
+        if not finished:
+            raise InputError(f"{above}: none of {', '.join(REPAINTED)} is finished for seed {self.seed}; run one first")
+        use_compile_cache()
+        print(f"{'rendered from the coordinates of':32} {FLAT:>8} {'level1':>8} {'level2':>8} {'no point':>8}   "
+              "(PSNR, dB)")
+        for job in finished:
+            values = repaint(job, steps=self.steps)
+            shown = [values.get(f"psnr/{name}") for name in (FLAT, "level1", "level2", "mean_picture")]
+            print(f"{job.variant:32} " + " ".join(f"{value:8.2f}" if value else 8 * " " for value in shown))
+        print("sheets: " + ", ".join(str(job.folder / IMAGES / "repainted.png") for job in finished))
+
+
+# The order of variants
+
+
+class Comparison(NamedTuple):
+    """A variant over another."""
+
+    variant: str
+    other: str
+    ratio: Interval
+    of_seeds: tuple[float, ...]
+
+
+def compare(errors: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]) -> list[Comparison]:
+    """Compares all pairs of variants with common seeds, in the order of VARIANTS.
+
+    Raises InputError for runs of one seed that were tested on different frames.
+    """
+    known = [name for name in VARIANTS if name in errors]
+    found = []
+    for place, variant in enumerate(known):
+        for other in known[place + 1:]:
+            seeds = sorted(set(errors[variant]) & set(errors[other]))
+            if not seeds:
+                continue
+            parts = [[errors[name][seed] for seed in seeds] for name in (variant, other)]
+            for seed, one, two in zip(seeds, *parts, strict=True):
+                if not np.array_equal(one["frames"], two["frames"]):
+                    raise InputError(f"{variant} and {other}, {seed}: they were tested on different frames; run one of "
+                                     "them again with --fresh")
+            squares = [np.concatenate([one["squares"] for one in part]) for part in parts]
+            groups = np.concatenate([number * 10**6 + one["groups"] for number, one in enumerate(parts[0])])
+            singles = tuple(float(np.sqrt(one["squares"].sum() / two["squares"].sum()))
+                            for one, two in zip(*parts, strict=True))
+            found.append(Comparison(variant, other, ratio_of_errors(*squares, groups), singles))
+    return found
+
+
+def text(comparisons: Sequence[Comparison]) -> str:
+    """Returns a line for each pair."""
+    lines = [f"{'rmse/flat of a variant over another':44} ratio  95 % over videos  single seeds"]
+    for one in comparisons:
+        verdict = "" if one.ratio.low > 1 or one.ratio.high < 1 else "  open"
+        lines.append(f"{one.variant + ' / ' + one.other:44} {one.ratio.value:5.3f}  {one.ratio.low:5.3f} to "
+                     f"{one.ratio.high:5.3f}   {' '.join(f'{ratio:.3f}' for ratio in one.of_seeds)}{verdict}")
+    return "\n".join(lines)
+
+
+# Images from coordinates
+
+
+def repaint(job: Job, *, steps: int) -> dict[str, float]:
+    """Computes the errors of a finished run's levels and writes them beside it, with a sheet of rendered frames.
+
+    Returns `psnr/<level>` and `psnr/mean_picture` in dB, `mse/<level>` and `mse/mean_picture` of images in [0, 1].
+    Raises InputError for a run that is not finished, or whose videos cannot be read.
+    """
+    system = system_of(NAME, job.preset)
+    config, _, skeleton = stored_run(system, job.folder)
+    videos = system.open(job._replace(config=config)).test
+    keypoints = read_predictions(job.folder)["test"].keypoints
+    images = np.concatenate(list(frames_of(videos)))
+    split, _ = split_of(videos, np.arange(len(images)), job.seed)
+    shown = split.test[np.linspace(0, len(split.test) - 1, SHOWN).round().astype(int)]
+    values, columns = {}, {"frame": images[shown]}
+    for level, points in levels_of(keypoints, skeleton).items():
+        painter = train_painter(points, images, split.fit, seed=job.seed, steps=steps)
+        errors = reconstruction_errors(painter, points, images, split)
+        values |= {f"psnr/{level}": errors.psnr, f"mse/{level}": errors.mse,
+                   "psnr/mean_picture": errors.mean_image_psnr, "mse/mean_picture": errors.mean_image_mse}
+        columns[level] = np.concatenate([(255 * part).round().astype(np.uint8) for part in painter(points[shown])])
+    sheet = [enlarged(column[row], SIDE) for row in range(SHOWN) for column in columns.values()]
+    write_png(job.folder / IMAGES / "repainted.png",
+              contact_sheet(sheet, len(columns), captions=[*columns] * SHOWN))
+    write_json(job.folder / "repainting.json", {"steps": steps, "errors": values})
+    return values
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs a study. Raises InputError for flags that cannot be used, and where nothing has finished."""
+    try:
+        parse(Order | Repainting, arguments, prog="python -m experiments.pyramids_studies", description=__doc__)()
+    except InputError as error:
+        raise InputError(as_flags(str(error), flags_of(Repainting))) from error.__cause__
+
+
+if __name__ == "__main__":
+    raise SystemExit(exit_code_of(lambda: main(sys.argv[1:])))
