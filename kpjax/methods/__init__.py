@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "supervised": "supervised_learning",
     "supervised_objective": "supervised_learning",
     # Domain adaptation
-    "adabn": "domain_adaptation.batch_statistics",
+    "adabn": "domain_adaptation.feature_matching",
     "dan": "domain_adaptation.feature_matching",
     "dann": "domain_adaptation.feature_matching",
     "dd": "domain_adaptation.two_regressors",

@@ -1,9 +1,11 @@
-"""Domain adaptation by matching the features of two domains: AdaBN (Li et al. 2016), DAN (Long et al. 2015) and DANN
-(Ganin et al. 2016).
+"""Domain adaptation by matching features: AdaBN (Li et al. 2016), DAN (Long et al. 2015) and DANN (Ganin et al. 2016).
 
-AdaBN replaces the BatchNorm statistics of a trained network by those of the target domain, and nothing else. DAN and
-DANN add one term on the pooled features of the backbone to the supervised heatmap loss on the source. They were made
-for classification and are baselines of RegDA here.
+AdaBN replaces the BatchNorm statistics of a trained network by those of the target domain, and nothing else. It is the
+cheap control of domain adaptation: it learns no parameter, and takes most of the gain wherever the domains differ in
+colour and contrast.
+
+DAN and DANN add one term on the pooled features of the backbone to the supervised heatmap loss on the source. They were
+made for classification and are baselines of RegDA here.
 """
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
