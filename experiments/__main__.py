@@ -1,6 +1,7 @@
 """`python -m experiments`: all systems and presets with a line each, and the commands for people's own data."""
 import importlib
 import pkgutil
+import runpy
 import sys
 
 import experiments
@@ -37,6 +38,10 @@ def main() -> None:
     if name in ("-h", "--help"):
         print("python -m experiments lists all systems and their presets; python -m experiments.<system> PRESET runs "
               "one\n" + commands_text())
+    elif name in [entry.name for entry in pkgutil.iter_modules(experiments.__path__)]:
+        # `python -m kpjax regda demo` in an installed wheel, where `experiments` is on no path.
+        sys.argv = [f"experiments.{name}", *arguments]
+        runpy.run_module(f"experiments.{name}", run_name="__main__", alter_sys=True)
     elif name:
         print(f"error: {name!r} is no command; there are {', '.join(COMMANDS)}, and `python -m experiments.<name> "
               "PRESET`", file=sys.stderr)

@@ -62,10 +62,10 @@ def points_of(command: Command, variants: Sequence[str], grid: Sequence[float] =
     Raises InputError for a variant that has no weight of its own, and for a preset without images for both choices.
     """
     if unknown := [name for name in variants if name not in GRIDS]:
-        raise InputError(f"variants: {unknown[0]!r} has no weight of its own; choose {', '.join(GRIDS)}")
+        raise InputError(f"--variants: {unknown[0]!r} has no weight of its own; choose {', '.join(GRIDS)}")
     data = command.config.data
     if data.evaluated_on != "validation" or not data.held_out:
-        raise InputError(f"preset: {command.preset!r} would choose by test images or hold out none; add --evaluated-on "
+        raise InputError(f"--preset: {command.preset!r} would choose by test images or hold out none; add --evaluated-on "
                          "validation --held-out 0.1")
     return {name: [Point(name, weight, tuple(
         command.job(name, seed)._replace(config=changed(command.config, **{name: weight}),

@@ -192,7 +192,7 @@ def test_decoders_work_on_each_map_alone_and_in_float32(decode):
     assert found.dtype == scores.dtype == jnp.float32
     assert found.shape == (2, 2, 2)
     assert scores.shape == (2, 2)
-    alone, _ = decode(drawn[1:, :, :, :1].astype(jnp.bfloat16))
+    alone, _ = jax.jit(decode)(drawn[1:, :, :, :1].astype(jnp.bfloat16))
     close(found[1, 0], alone[0, 0], atol=1e-5)
     close(found, points, atol=0.3)
 

@@ -102,10 +102,15 @@ def test_no_gradient_reaches_the_teacher():
     """With the consistency alone, the student's step is down its gradient against a constant."""
     state, _ = step(built(without(OBJECTIVE, "supervised")))
     student, teacher = networks(distinct_start())
-    image = jnp.asarray(STREAMS["unlabelled"].image, jnp.float32) / 255
-    moved = geometry.warp(image, geometry.translation(4.0, 0.0))
-    answer, _ = MODEL.apply(teacher, centred(image), train=True, mutable=["batch_stats"])
-    target = geometry.warp_heatmaps(answer, geometry.translation(4.0, 0.0), CODEC.to_heatmap)
+    image = np.float32(STREAMS["unlabelled"].image) / 255
+
+    @jax.jit
+    def moved_images_and_targets(image):
+        answer, _ = MODEL.apply(teacher, centred(image), train=True, mutable=["batch_stats"])
+        by = geometry.translation(4.0, 0.0)
+        return geometry.warp(image, by), geometry.warp_heatmaps(answer, by, CODEC.to_heatmap)
+
+    moved, target = moved_images_and_targets(image)
 
     def loss(params):
         heatmaps, _ = MODEL.apply(student | {"params": params}, centred(moved), train=True, mutable=["batch_stats"])

@@ -64,7 +64,7 @@ def test_one_new_keypoint_is_read_if_it_is_alone():
 
 def test_a_distant_network_answers_anywhere_and_hears_every_input():
     network, given = association_network("distant"), inputs(16, [(3, 4), (5, 2)])
-    variables = network.init(jax.random.key(0), given, train=False)
+    variables = jax.jit(lambda key: network.init(key, given, train=False))(jax.random.key(0))
     answer = jax.jit(lambda given: network.apply(variables, given, train=False))
     found = answer(given)
     assert (found.shape, found.dtype) == ((1, 16, 16, 1), jnp.float32)
@@ -72,7 +72,7 @@ def test_a_distant_network_answers_anywhere_and_hears_every_input():
     assert (np.asarray(found) != np.asarray(moved)).mean() > 0.9
     assert np.ptp(np.asarray(found)) > 0
     odd = AssociationInputs(*(leaf[:, :15, :13] if leaf.ndim == 4 else leaf for leaf in given))
-    fresh, _ = network.init_with_output(jax.random.key(0), odd, train=False)
+    fresh, _ = jax.jit(lambda key: network.init_with_output(key, odd, train=False))(jax.random.key(0))
     assert fresh.shape == (1, 15, 13, 1)
 
 

@@ -53,18 +53,19 @@ def test_the_corners_of_a_map_that_is_not_square_are_at_one():
 
 
 def test_blobs():
-    row = draw_normalised_points(jnp.array([[0.5, 0.0]]), (5, 5), 0.5)[..., 0]
+    draw = jax.jit(draw_normalised_points, static_argnums=(1, 2))
+    row = np.asarray(draw(np.float32([[0.5, 0.0]]), (5, 5), 0.5))[..., 0]
     close(row[2], np.exp([-9, -4, -1, 0, -1]))
     close(row.sum(), 3.109123)
-    middle = jnp.zeros((1, 2))
+    middle = np.zeros((1, 2), np.float32)
     for cells, width, highest, total in [(16, 0.1, 0.411112, 1.739819), (32, 0.1, 0.812112, 7.547676),
                                          (16, 0.2, 0.800737, 7.068583), (32, 0.2, 0.949301, 30.190705)]:
-        blob = draw_normalised_points(middle, (cells, cells), width)
+        blob = np.asarray(draw(middle, (cells, cells), width))
         close(blob.max(), highest)
         close(blob.sum(), total, rtol=1e-5)
-    at_a_cell = draw_normalised_points(jnp.array([[0.6, -0.6]]), (16, 16))[..., 0]
+    at_a_cell = np.asarray(draw(np.float32([[0.6, -0.6]]), (16, 16)))[..., 0]
     close([at_a_cell[3, 12], at_a_cell[3, 13], at_a_cell[4, 13]], [1, 0.169013, 0.028566])
-    assert draw_normalised_points(jnp.zeros((2, 3, 4, 2)), (6, 8)).shape == (2, 3, 6, 8, 4)
+    assert jax.eval_shape(lambda points: draw(points, (6, 8)), jnp.zeros((2, 3, 4, 2))).shape == (2, 3, 6, 8, 4)
     with pytest.raises(ValueError, match="two cells"):
         draw_normalised_points(middle, (1, 8))
 

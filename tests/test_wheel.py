@@ -1,0 +1,45 @@
+"""An installed wheel: it holds the library and, in a bundle, the experiments, the data and the commands."""
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A folder with the unpacked wheel, as an installer lays it out."""
+    builder = pytest.importorskip("hatchling.builders.wheel").WheelBuilder(str(ROOT))
+    (wheel,) = builder.build(directory=str(tmp_path_factory.mktemp("dist")), versions=["standard"])
+    site = tmp_path_factory.mktemp("site packages")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    return site
+
+
+def run(installed, folder, *arguments):
+    """Runs `python -m kpjax` in another folder, with the wheel alone beside the installed dependencies."""
+    environment = os.environ | {"PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1"}
+    return subprocess.run([sys.executable, "-m", "kpjax", *arguments], cwd=folder, env=environment, text=True,
+                          capture_output=True, timeout=300)
+
+
+def test_a_wheel_owns_one_top_level_package(installed):
+    assert {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")} == {"kpjax"}
+    for path in ("py.typed", "reports/report.css", "bundled/experiments/regda.py", "bundled/data/figures.py",
+                 "bundled/experiments/protocols/figures.json"):
+        assert (installed / "kpjax" / path).is_file()
+
+
+def test_commands_and_experiments_run_without_a_clone(installed, tmp_path):
+    (tmp_path / "data").mkdir()  # of a person's own; it must not hide the bundled one
+    listed = run(installed, tmp_path, "--help")
+    assert listed.returncode == 0, listed.stderr
+    assert "check" in listed.stdout
+    refused = run(installed, tmp_path, "regda", "demoo")
+    assert refused.returncode == 2, refused.stderr
+    assert "preset 'demoo' is unknown; there are demo" in refused.stderr
