@@ -215,7 +215,7 @@ TABLE_3 = {  # 5 % labelled and that share of the others; the last number is sup
     "atrw": (72.04, 76.65, 86.56, 93.02, 69.84),
 }
 
-TABLE_4 = {  # Leeds Sports: whether labelled pictures use their true heatmaps in unsupervised terms
+TABLE_4 = {  # Leeds Sports: whether labelled images use their true heatmaps in unsupervised terms
     "ours": (66.32, 69.09, 71.62, 72.19, 74.44),
     "no_ground_truth": (64.75, 67.27, 69.91, 70.55, 73.65),
 }

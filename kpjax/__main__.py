@@ -1,7 +1,7 @@
 """`python -m kpjax`: the experiments and commands of a clone, or those that an installed wheel carries.
 
-An installed wheel holds `experiments` and `data` in `kpjax/bundled`, since no distribution should own top-level packages
-of these names. Their folder comes first on the path of this process alone.
+A wheel holds `experiments` and `data` in `kpjax/bundled`, since no distribution should own top-level packages of these
+names. Their folder comes first on the path of this process alone.
 """
 import sys
 from pathlib import Path

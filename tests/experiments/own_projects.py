@@ -1,4 +1,4 @@
-"""A project on the disk, as a person would bring it: drawn people in several recordings."""
+"""A project on the disk, as a person would bring it: synthetic people in several recordings."""
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from kpjax.structures import Skeleton
 
 def drawn_project(root: Path, *, recordings=("one", "two", "three"), labelled=4, unlabelled=2, side=32, keypoints=4,
                   first=0) -> Project:
-    """Pictures are written below `root`; each recording has `labelled` frames with and then some without labels."""
+    """Images are written below `root`; each recording has `labelled` frames with and then some without labels."""
     count = len(recordings) * (labelled + unlabelled)
     drawn = figures(count, first=first, domain=DOMAINS["source"], seed=0, side=side)
     frames, instances = [], []
