@@ -67,7 +67,7 @@ def test_blobs():
     close([at_a_cell[3, 12], at_a_cell[3, 13], at_a_cell[4, 13]], [1, 0.169013, 0.028566])
     assert jax.eval_shape(lambda points: draw(points, (6, 8)), jnp.zeros((2, 3, 4, 2))).shape == (2, 3, 6, 8, 4)
     with pytest.raises(ValueError, match="two cells"):
-        draw_normalised_points(middle, (1, 8))
+        draw(middle, (1, 8))
 
 
 def test_heatmaps_to_points_to_blobs():
