@@ -42,7 +42,7 @@ from experiments.adaptation_presets import (
     RENDERED,
 )
 from experiments.command_line import Command, prepare_process, read_command
-from experiments.commands import exit_code_of, parse_known
+from experiments.commands import as_flags, exit_code_of, flags_of, parse_known
 from experiments.configs import changed, flat
 from experiments.job_queue import mean_text, measured, outcome_lines, over_seeds, raise_for_failures, work_through
 from experiments.system import Job, System, preset_folder, read_predictions
@@ -272,5 +272,13 @@ def main(arguments: Sequence[str], *, system: System = SYSTEM) -> epath.Path:
     return path
 
 
+def run_with_flags(arguments: Sequence[str]) -> epath.Path:
+    """Runs `main`; its messages name flags."""
+    try:
+        return main(arguments)
+    except InputError as error:
+        raise InputError(as_flags(str(error), flags_of(Study) | {"variants": "--variants"})) from error
+
+
 if __name__ == "__main__":
-    raise SystemExit(exit_code_of(lambda: main(sys.argv[1:])))
+    raise SystemExit(exit_code_of(lambda: run_with_flags(sys.argv[1:])))
