@@ -65,8 +65,8 @@ def points_of(command: Command, variants: Sequence[str], grid: Sequence[float] =
         raise InputError(f"--variants: {unknown[0]!r} has no weight of its own; choose {', '.join(GRIDS)}")
     data = command.config.data
     if data.evaluated_on != "validation" or not data.held_out:
-        raise InputError(f"--preset: {command.preset!r} would choose by test images or hold out none; add --evaluated-on "
-                         "validation --held-out 0.1")
+        raise InputError(f"--preset: {command.preset!r} would choose by test images or hold out none; add "
+                         "--evaluated-on validation --held-out 0.1")
     return {name: [Point(name, weight, tuple(
         command.job(name, seed)._replace(config=changed(command.config, **{name: weight}),
                                          preset=f"{command.preset}-{name}-{weight:g}") for seed in command.seeds))
