@@ -2,6 +2,7 @@
 import csv
 import json
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,8 +11,10 @@ from data.figure_videos import figure_videos
 from experiments.command_line import exit_code_of, read_command, run
 from experiments.configs import changed
 from experiments.own.pyramids import OWN, SYSTEM
+from experiments.system import no_training
 from kpjax.errors import InputError
 from kpjax.images.video import open_video, write_video
+from kpjax.structures import Trained
 
 TINY_SYSTEM = SYSTEM._replace(presets={
     "own": changed(OWN, image_size=32, level_sizes=(2, 4), batch_size=8, steps=3, window=5)})
@@ -31,10 +34,18 @@ def clip(tmp_path_factory):
 @pytest.fixture
 def own(tmp_path):
     """Runs the preset of own videos and returns (exit code, the preset's folder)."""
-    def command(*arguments):
-        code = exit_code_of(lambda: run(TINY_SYSTEM, ["own", *map(str, arguments), "--workdir", str(tmp_path)]))
+    def command(*arguments, **options):
+        code = exit_code_of(lambda: run(
+            TINY_SYSTEM, ["own", *map(str, arguments), "--workdir", str(tmp_path)], **options))
         return code, tmp_path / "pyramids" / "own"
     return command
+
+
+def initial(method, streams, **options):
+    """Stands in for `fit`, whose program another test compiles: the network as it is before the first step."""
+    assert (set(streams), options["steps"]) == ({"frame", "reference"}, 3)
+    state = jax.jit(method.init)(options["key"], {name: one[0] for name, one in streams.items()}, {})
+    return no_training(Trained(state.variables, state.frozen))
 
 
 def metrics_of(folder, variant):
@@ -42,7 +53,7 @@ def metrics_of(folder, variant):
 
 
 def test_own_videos_come_back_annotated(clip, own):
-    code, folder = own("--videos", clip, "--no-control")
+    code, folder = own("--videos", clip, "--no-control", fit=initial)
     assert code == 0
     made = folder / "pyramids" / "seed-0"
     rows = list(csv.DictReader((made / "points.csv").read_text().splitlines()))
@@ -116,7 +127,7 @@ def test_own_videos_that_cannot_be_used_are_named(clip, own, tmp_path_factory, c
     (folder / "3.png").write_bytes(b"no image")
     line = said("--videos", folder)
     assert "frame 3 does not decode (1 of 7)" in line
-    assert "on_bad_frame='skip'" in line
+    assert "--on-bad-frame='skip'" in line
     Image.new("RGB", (48, 40)).save(folder / "3.png")
     Image.new("RGB", (30, 40)).save(folder / "5.png")
     assert "frame 5 is 30x40, the first is 48x40" in said("--videos", folder)
