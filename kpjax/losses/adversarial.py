@@ -26,14 +26,8 @@ def _predicted(main_logits, *, strict_positive: bool):
 
 
 def ground_false_by_others(
-    main_logits: Float[Array, "batch height width keypoints"],
-    *,
-    sigma: float = 2.0,
-    strict_positive: bool = True,
-    window: float | None = 3.0,
-    cutoff: float = 0.0,
-    clip: bool = True,
-    exclude: Sequence[int] = (),
+    main_logits: Float[Array, "batch height width keypoints"], *, sigma: float = 2.0, strict_positive: bool = True,
+    window: float | None = 3.0, cutoff: float = 0.0, clip: bool = True, exclude: Sequence[int] = ()
 ) -> PseudoMaps:
     """Builds pseudo maps whose ground false is the union of the other keypoints' Gaussians.
 
@@ -65,13 +59,8 @@ def ground_false_by_others(
 
 
 def ground_false_by_area(
-    main_logits: Float[Array, "batch height width keypoints"],
-    *,
-    sigma: float,
-    low: int,
-    high: int,
-    strict_positive: bool = True,
-    window: float | None = 3.0,
+    main_logits: Float[Array, "batch height width keypoints"], *,
+    sigma: float, low: int, high: int, strict_positive: bool = True, window: float | None = 3.0
 ) -> PseudoMaps:
     """Builds pseudo maps for a keypoint in a known area: the ground false is every cell of it but the predicted one.
 
@@ -100,11 +89,8 @@ def ground_false_by_area(
 
 
 def uniform_false(
-    main_logits: Float[Array, "batch height width keypoints"],
-    *,
-    sigma: float = 2.0,
-    strict_positive: bool = True,
-    window: float | None = 3.0,
+    main_logits: Float[Array, "batch height width keypoints"], *,
+    sigma: float = 2.0, strict_positive: bool = True, window: float | None = 3.0
 ) -> PseudoMaps:
     """Builds pseudo maps whose ground false is 1 everywhere: an ablation, which only flattens the adversary's maps.
 
@@ -123,9 +109,8 @@ def uniform_false(
 
 
 def minimum_disparity(
-    adversary_logits: Float[Array, "batch height width keypoints"],
-    maps: PseudoMaps,
-    weights: Float[Array, "batch keypoints"],
+    adversary_logits: Float[Array, "batch height width keypoints"], maps: PseudoMaps,
+    weights: Float[Array, "batch keypoints"]
 ) -> Float[Array, ""]:
     """Computes the adversary's disagreement with the main regressor: `heatmap_kl` to the pseudo truth.
 
@@ -143,9 +128,8 @@ def minimum_disparity(
 
 
 def maximum_disparity(
-    adversary_logits: Float[Array, "batch height width keypoints"],
-    maps: PseudoMaps,
-    weights: Float[Array, "batch keypoints"],
+    adversary_logits: Float[Array, "batch height width keypoints"], maps: PseudoMaps,
+    weights: Float[Array, "batch keypoints"]
 ) -> Float[Array, ""]:
     """Computes the adversary's distance from disagreeing with the main regressor: `heatmap_kl` to the ground false.
 
@@ -227,12 +211,9 @@ def softmax_discrepancy(
 
 
 def regression_disparity(
-    source_prediction: Float[Array, "source outputs"],
-    source_adversary: Float[Array, "source outputs"],
-    target_prediction: Float[Array, "target outputs"],
-    target_adversary: Float[Array, "target outputs"],
-    *,
-    margin: float = 1.0,
+    source_prediction: Float[Array, "source outputs"], source_adversary: Float[Array, "source outputs"],
+    target_prediction: Float[Array, "target outputs"], target_adversary: Float[Array, "target outputs"], *,
+    margin: float = 1.0
 ) -> Float[Array, ""]:
     """Computes the disparity discrepancy of direct regression, which the adversary maximises.
 
@@ -268,10 +249,8 @@ def domain_confusion(
 
 
 def multi_kernel_mmd(
-    source_features: Float[Array, "batch channels"],
-    target_features: Float[Array, "batch channels"],
-    *,
-    alphas: Sequence[float] = (1 / 8, 1 / 4, 1 / 2, 1, 2),
+    source_features: Float[Array, "batch channels"], target_features: Float[Array, "batch channels"], *,
+    alphas: Sequence[float] = (1 / 8, 1 / 4, 1 / 2, 1, 2)
 ) -> Float[Array, ""]:
     """Computes the maximum mean discrepancy under a sum of Gaussian kernels, by the estimator linear in the batch size.
 

@@ -87,8 +87,7 @@ def semantic_consistency(
 
 def transformation_equivariance(
     warped_heatmaps: Float[Array, "batch height width keypoints"],
-    moved_heatmaps: Float[Array, "batch height width keypoints"],
-    weights: Float[Array, "batch keypoints"],
+    moved_heatmaps: Float[Array, "batch height width keypoints"], weights: Float[Array, "batch keypoints"]
 ) -> Float[Array, ""]:
     """Computes the distance between the heatmaps of a warped image and the warped heatmaps of the image (equation 2).
 
@@ -107,10 +106,8 @@ def transformation_equivariance(
 
 def transformation_invariance(
     representations: Float[Array, "batch keypoints channels"],
-    warped_representations: Float[Array, "batch keypoints channels"],
-    weights: Float[Array, "batch keypoints"],
-    *,
-    reduction: Literal["mean", "sum"] = "mean",
+    warped_representations: Float[Array, "batch keypoints channels"], weights: Float[Array, "batch keypoints"], *,
+    reduction: Literal["mean", "sum"] = "mean"
 ) -> Float[Array, ""]:
     """Computes the distance between the representations of an image and of its warped copy (equations 3 and 4).
 
@@ -127,10 +124,8 @@ def transformation_invariance(
 
 
 def coordinate_equivariance(
-    points: Float[Array, "batch keypoints 2"],
-    warped_points: Float[Array, "batch keypoints 2"],
-    maps: Float[Array, "batch 3 3"],
-    size: tuple[int, int],
+    points: Float[Array, "batch keypoints 2"], warped_points: Float[Array, "batch keypoints 2"],
+    maps: Float[Array, "batch 3 3"], size: tuple[int, int]
 ) -> Float[Array, ""]:
     """Computes the distance between keypoints found in a warped image and the warped keypoints of the image (ELT).
 

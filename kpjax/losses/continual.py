@@ -85,12 +85,8 @@ def anchored_penalty(params: Tree, anchored: Anchored) -> Float[Array, ""]:
 
 
 def fused_importance(
-    old: Tree,
-    new: Tree,
-    *,
-    rule: Literal["running_mean", "sum", "half", "decay"] = "running_mean",
-    step: int | Array = 1,
-    decay: float = 0.9,
+    old: Tree, new: Tree, *,
+    rule: Literal["running_mean", "sum", "half", "decay"] = "running_mean", step: int | Array = 1, decay: float = 0.9
 ) -> Tree:
     """Combines the importance of all steps before with that of the step just ended.
 
@@ -190,9 +186,7 @@ def path_on(path: Tree, gradient: Tree, before: Tree, after: Tree) -> Tree:
     return jax.tree.map(lambda held, slope, start, end: held - slope * (end - start), path, gradient, before, after)
 
 
-def path_score(
-    path: Tree, score: Tree, fisher: Tree, params: Tree, anchor: Tree, *, epsilon: float = 0.1
-) -> Tree:
+def path_score(path: Tree, score: Tree, fisher: Tree, params: Tree, anchor: Tree, *, epsilon: float = 0.1) -> Tree:
     """Ends a step: computes the score (S + max(0, w / (F (theta - anchor)² + epsilon))) / 2 from the path integral w.
 
     The next penalty is `quadratic_penalty(..., half=False)` with the importance F + S. The next path starts at zeros.

@@ -88,14 +88,8 @@ def _distillation(teacher, student, channel_weights, sample_weights, reduction, 
 
 
 def spatial_distillation(
-    teacher: Maps,
-    student: Maps,
-    channel_weights: ChannelWeights = None,
-    sample_weights: SampleWeights = None,
-    *,
-    reduction: Reduction = "element_mean",
-    mode: Mode = "lines",
-    temperature: float = 1.0,
+    teacher: Maps, student: Maps, channel_weights: ChannelWeights = None, sample_weights: SampleWeights = None, *,
+    reduction: Reduction = "element_mean", mode: Mode = "lines", temperature: float = 1.0
 ) -> Float[Array, ""]:
     """Computes the cross-entropy between lines of teacher's and student's heatmaps (KAMP, equation 5), in nats.
 
@@ -124,14 +118,8 @@ def spatial_distillation(
 
 
 def centred_distillation(
-    teacher: Maps,
-    student: Maps,
-    channel_weights: ChannelWeights = None,
-    sample_weights: SampleWeights = None,
-    *,
-    reduction: Reduction = "element_mean",
-    mode: Mode = "lines",
-    temperature: float = 1.0,
+    teacher: Maps, student: Maps, channel_weights: ChannelWeights = None, sample_weights: SampleWeights = None, *,
+    reduction: Reduction = "element_mean", mode: Mode = "lines", temperature: float = 1.0
 ) -> Float[Array, ""]:
     """Computes `spatial_distillation` less its minimum, the teacher's entropy: a divergence, 0 at student = teacher.
 
@@ -168,12 +156,8 @@ def _samples(maps, sample_weights):
 
 
 def channel_distillation(
-    teacher: Maps,
-    student: Maps,
-    channels: Float[Array, "keypoints"],
-    sample_weights: Float[Array, "batch"] | None = None,
-    *,
-    temperature: float = 2.0,
+    teacher: Maps, student: Maps, channels: Float[Array, "keypoints"],
+    sample_weights: Float[Array, "batch"] | None = None, *, temperature: float = 2.0
 ) -> Float[Array, ""]:
     """Computes the cross-entropy between teacher and student across channels at every cell, in nats.
 
@@ -199,12 +183,8 @@ def channel_distillation(
 
 
 def mse_distillation(
-    teacher: Maps,
-    student: Maps,
-    channel_weights: ChannelWeights = None,
-    sample_weights: SampleWeights = None,
-    *,
-    half: bool = True,
+    teacher: Maps, student: Maps, channel_weights: ChannelWeights = None, sample_weights: SampleWeights = None, *,
+    half: bool = True
 ) -> Float[Array, ""]:
     """Computes the mean squared difference of the raw heatmaps.
 
@@ -225,12 +205,8 @@ def mse_distillation(
 
 
 def line_entropy(
-    student: Maps,
-    channels: ChannelWeights = None,
-    sample_weights: SampleWeights = None,
-    *,
-    mode: Literal["lines", "joint", "channel"] = "lines",
-    normalised: bool = True,
+    student: Maps, channels: ChannelWeights = None, sample_weights: SampleWeights = None, *,
+    mode: Literal["lines", "joint", "channel"] = "lines", normalised: bool = True
 ) -> Float[Array, ""]:
     """Computes the mean entropy of heatmaps as distributions, in nats; CPR maximises it.
 

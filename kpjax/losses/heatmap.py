@@ -12,11 +12,8 @@ KERNELS = (15, 11, 9, 7, 5)  # sides of RSN's Gaussian kernels in heatmap pixels
 
 
 def heatmap_mse(
-    heatmaps: Float[Array, "batch height width keypoints"],
-    targets: Float[Array, "batch height width keypoints"],
-    weights: Float[Array, "batch keypoints"],
-    *,
-    half: bool = True,
+    heatmaps: Float[Array, "batch height width keypoints"], targets: Float[Array, "batch height width keypoints"],
+    weights: Float[Array, "batch keypoints"], *, half: bool = True
 ) -> Float[Array, ""]:
     """Computes the mean squared error of raw heatmaps, the loss of HRNet (Sun et al. 2019) and source-only baselines.
 
@@ -34,11 +31,8 @@ def heatmap_mse(
 
 
 def heatmap_kl_per_keypoint(
-    logits: Float[Array, "batch height width keypoints"],
-    targets: Float[Array, "batch height width keypoints"],
-    weights: Float[Array, "batch keypoints"],
-    *,
-    epsilon: float = 0.0,
+    logits: Float[Array, "batch height width keypoints"], targets: Float[Array, "batch height width keypoints"],
+    weights: Float[Array, "batch keypoints"], *, epsilon: float = 0.0
 ) -> Float[Array, "batch keypoints"]:
     """Computes the weighted Kullback-Leibler divergence KL(p || q) of each keypoint, in nats.
 
@@ -78,11 +72,8 @@ def heatmap_kl_per_keypoint(
 
 
 def heatmap_kl(
-    logits: Float[Array, "batch height width keypoints"],
-    targets: Float[Array, "batch height width keypoints"],
-    weights: Float[Array, "batch keypoints"],
-    *,
-    epsilon: float = 0.0,
+    logits: Float[Array, "batch height width keypoints"], targets: Float[Array, "batch height width keypoints"],
+    weights: Float[Array, "batch keypoints"], *, epsilon: float = 0.0
 ) -> Float[Array, ""]:
     """Computes the mean of `heatmap_kl_per_keypoint` over batch * keypoints, keypoints of weight 0 included.
 
@@ -107,13 +98,8 @@ def kernel_sigma(kernel: int) -> float:
 
 
 def coarse_to_fine_targets(
-    keypoints: Float[Array, "*batch keypoints 2"],
-    visible: Float[Array, "*batch keypoints"],
-    *,
-    image_size: tuple[int, int],
-    heatmap_size: tuple[int, int],
-    kernels: Sequence[int] = KERNELS,
-    grid: Grid = "index",
+    keypoints: Float[Array, "*batch keypoints 2"], visible: Float[Array, "*batch keypoints"], *,
+    image_size: tuple[int, int], heatmap_size: tuple[int, int], kernels: Sequence[int] = KERNELS, grid: Grid = "index"
 ) -> tuple[tuple[Float[Array, "*batch height width keypoints"], ...], Float[Array, "*batch keypoints"]]:
     """Renders a target heatmap for each kernel size (RSN, Cai et al. 2020).
 
@@ -138,11 +124,8 @@ def coarse_to_fine_targets(
 
 
 def hardest_keypoints_mse(
-    heatmaps: Float[Array, "batch height width keypoints"],
-    targets: Float[Array, "batch height width keypoints"],
-    weights: Float[Array, "batch keypoints"],
-    *,
-    hardest: int = 8,
+    heatmaps: Float[Array, "batch height width keypoints"], targets: Float[Array, "batch height width keypoints"],
+    weights: Float[Array, "batch keypoints"], *, hardest: int = 8
 ) -> Float[Array, ""]:
     """Computes the mean squared error of each image's `hardest` keypoints, those with the largest errors.
 
@@ -162,13 +145,8 @@ def hardest_keypoints_mse(
 
 def coarse_to_fine(
     heatmaps: Sequence[Float[Array, "batch height width keypoints"]],
-    targets: Sequence[Float[Array, "batch height width keypoints"]],
-    weights: Float[Array, "batch keypoints"],
-    *,
-    levels: int = 4,
-    coarse_weight: float = 0.25,
-    hardest: int | None = 8,
-    absent_is_empty: bool = False,
+    targets: Sequence[Float[Array, "batch height width keypoints"]], weights: Float[Array, "batch keypoints"], *,
+    levels: int = 4, coarse_weight: float = 0.25, hardest: int | None = 8, absent_is_empty: bool = False
 ) -> Float[Array, ""]:
     """Sums over stages the squared errors of coarse levels, times `coarse_weight`, and that of the finest level.
 

@@ -27,10 +27,8 @@ def _check_known(objective: Objective, names) -> None:
 
 
 def total(
-    objective: Objective,
-    outputs: Mapping[str, Any],
-    streams: Streams,
-    scales: Mapping[str, jax.Array] = MappingProxyType({}),
+    objective: Objective, outputs: Mapping[str, Any], streams: Streams,
+    scales: Mapping[str, jax.Array] = MappingProxyType({})
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Computes the weighted sum of all terms.
 

@@ -33,12 +33,9 @@ def parent_of_child(parents: int, children: int) -> Int[np.ndarray, "children"]:
 
 
 def spring(
-    parents: Float[Array, "batch parents 2"],
-    children: Float[Array, "batch children 2"],
-    *,
-    reduction: Literal["mean", "sum", "coordinate_mean"] = "mean",
-    unit: Literal["normalised", "pixels"] = "normalised",
-    size: tuple[int, int] | None = None,
+    parents: Float[Array, "batch parents 2"], children: Float[Array, "batch children 2"], *,
+    reduction: Literal["mean", "sum", "coordinate_mean"] = "mean", unit: Literal["normalised", "pixels"] = "normalised",
+    size: tuple[int, int] | None = None
 ) -> Float[Array, ""]:
     """Computes the squared distances between children and their parents (`parent_of_child`). Both get a gradient.
 
@@ -104,13 +101,8 @@ def kept_weight(
 
 
 def transported(
-    features_reference: Features,
-    features: Features,
-    maps_reference: Maps,
-    maps: Maps,
-    *,
-    combine: Combine = "product",
-    stop_reference: bool = True,
+    features_reference: Features, features: Features, maps_reference: Maps, maps: Maps, *,
+    combine: Combine = "product", stop_reference: bool = True
 ) -> Features:
     """Replaces the reference's features with those of the frame wherever a keypoint of either lies.
 
@@ -135,12 +127,7 @@ def transported(
 
 
 def transporter_transported(
-    features_reference: Features,
-    features: Features,
-    maps_reference: Maps,
-    maps: Maps,
-    *,
-    stop_reference: bool = True,
+    features_reference: Features, features: Features, maps_reference: Maps, maps: Maps, *, stop_reference: bool = True
 ) -> Features:
     """Applies Transporter's own rule (Kulkarni et al. 2019): places that a keypoint has left stay empty.
 

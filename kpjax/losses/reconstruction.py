@@ -12,11 +12,8 @@ SMALLEST = 1e-12  # averages below it divide as it does
 
 
 def pixel_mse(
-    images: Float[Array, "batch height width channels"],
-    targets: Float[Array, "batch height width channels"],
-    *,
-    weight: Weight | None = None,
-    reduction: Literal["mean", "sum"] = "mean",
+    images: Float[Array, "batch height width channels"], targets: Float[Array, "batch height width channels"], *,
+    weight: Weight | None = None, reduction: Literal["mean", "sum"] = "mean"
 ) -> Float[Array, ""]:
     """Computes the squared difference of two batches of images, in float32.
 
@@ -36,11 +33,8 @@ def pixel_mse(
 
 
 def feature_distances(
-    features: Sequence[Features],
-    targets: Sequence[Features],
-    *,
-    weight: Weight | None = None,
-    form: Literal["squared", "absolute"] = "squared",
+    features: Sequence[Features], targets: Sequence[Features], *,
+    weight: Weight | None = None, form: Literal["squared", "absolute"] = "squared"
 ) -> Float[Array, "layers"]:
     """Computes the mean difference, squared or absolute, of every layer over batch, space and channels.
 
@@ -86,9 +80,7 @@ def moved_averages(
     return jax.lax.stop_gradient(decay * averages + (1 - decay) * distances)
 
 
-def balanced_distances(
-    distances: Float[Array, "layers"], averages: Float[Array, "layers"]
-) -> Float[Array, ""]:
+def balanced_distances(distances: Float[Array, "layers"], averages: Float[Array, "layers"]) -> Float[Array, ""]:
     """Sums the distances, each divided by its running average: about the number of layers, whatever their units.
 
     The averages are constants to the gradient; in IMM's code the newest batch's share of 1 % has one. IMM multiplies

@@ -106,7 +106,7 @@ def heatmap_predict(model: nn.Module, codec: Codec, normalise: Normalise) -> Cal
 
 def initial_variables(
     model: nn.Module, key: jax.Array, images: jax.Array, start: Mapping[str, Any],
-    carried: tuple[str, ...] | None = None,
+    carried: tuple[str, ...] | None = None
 ) -> Variables:
     """Initialises a model and takes over the parts that `start['variables']` provides.
 

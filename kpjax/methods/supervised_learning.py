@@ -46,16 +46,9 @@ def supervised_objective(
 
 
 def supervised(
-    model: nn.Module,
-    skeleton: Skeleton,
-    *,
-    codec: Codec,
-    optimizer: optax.GradientTransformation,
-    learning_rate: LearningRate,
-    augment: Augment,
-    normalise: Normalise,
-    loss: HeatmapLoss = heatmap_kl,
-    stream: str = "labelled",
+    model: nn.Module, skeleton: Skeleton, *,
+    codec: Codec, optimizer: optax.GradientTransformation, learning_rate: LearningRate, augment: Augment,
+    normalise: Normalise, loss: HeatmapLoss = heatmap_kl, stream: str = "labelled"
 ) -> Method:
     """Fits the heatmaps of a labelled stream.
 

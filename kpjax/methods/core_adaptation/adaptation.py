@@ -113,22 +113,11 @@ def released_learning_rate(steps: int = 200_000, rate: float = 1e-3) -> Schedule
 
 
 def adaptation(
-    model: KeypointNetwork,
-    skeleton: Skeleton,
-    *,
-    objective: Objective,
-    optimizer: optax.GradientTransformation,
-    learning_rate: LearningRate,
-    augment: Augment,
-    normalise: Normalise,
-    trained: Parametrisation | None = None,
-    generator: nn.Module | None = None,
-    perceptual: nn.Module | None = None,
-    perceptual_normalise: Normalise = lambda images: images,
-    view_pair: ViewPair | None = None,
-    temperature: float = 0.1,
-    sigma: float = RELEASED_SIGMA,
-    statistics: Literal["running", "batch"] = "running",
+    model: KeypointNetwork, skeleton: Skeleton, *, objective: Objective, optimizer: optax.GradientTransformation,
+    learning_rate: LearningRate, augment: Augment, normalise: Normalise, trained: Parametrisation | None = None,
+    generator: nn.Module | None = None, perceptual: nn.Module | None = None,
+    perceptual_normalise: Normalise = lambda images: images, view_pair: ViewPair | None = None,
+    temperature: float = 0.1, sigma: float = RELEASED_SIGMA, statistics: Literal["running", "batch"] = "running"
 ) -> Method:
     """Builds the method; it reads the stream `target`, images without labels.
 

@@ -34,8 +34,8 @@ STEEPNESS = 0.4  # of the ramp of a soft margin: 0.5 + 0.5 * tanh(x / 0.4), x fr
 
 
 def draw_view(
-    deviation: float, *, size: tuple[int, int] | None = None, shown: float = 1.0, margin_deviation: float = 4.0,
-    growth: float = 0.45,
+    deviation: float, *,
+    size: tuple[int, int] | None = None, shown: float = 1.0, margin_deviation: float = 4.0, growth: float = 0.45
 ) -> DrawMap:
     """Builds a random rotation about the centre of the image and a zoom, in place of the published crop.
 

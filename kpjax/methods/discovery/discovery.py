@@ -104,16 +104,9 @@ def both_frames(part: Callable[..., Any], frame: jax.Array, reference: jax.Array
 
 
 def discovery_functions(
-    network_for: Callable[[int], nn.Module],
-    forward: Forward,
-    paintings: Sequence[str],
-    *,
-    objective: Objective,
-    optimizer: optax.GradientTransformation,
-    learning_rate: LearningRate,
-    augment: Augment | None,
-    normalise: Normalise,
-    comparison: Comparison | None = None,
+    network_for: Callable[[int], nn.Module], forward: Forward, paintings: Sequence[str], *,
+    objective: Objective, optimizer: optax.GradientTransformation, learning_rate: LearningRate, augment: Augment | None,
+    normalise: Normalise, comparison: Comparison | None = None
 ) -> tuple[Callable, Callable, Callable]:
     """Builds `init`, `update` and `predict` of a method.
 

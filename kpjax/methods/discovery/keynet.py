@@ -58,16 +58,9 @@ def keynet_objective(
 
 
 def keynet(
-    *,
-    objective: Objective,
-    optimizer: optax.GradientTransformation,
-    learning_rate: LearningRate,
-    normalise: Normalise,
-    augment: Augment | None = None,
-    network: KeyNet | None = None,
-    perceptual: nn.Module | None = None,
-    perceptual_normalise: Normalise = imagenet_normalise,
-    first_averages: Sequence[float] | None = None,
+    *, objective: Objective, optimizer: optax.GradientTransformation, learning_rate: LearningRate, normalise: Normalise,
+    augment: Augment | None = None, network: KeyNet | None = None, perceptual: nn.Module | None = None,
+    perceptual_normalise: Normalise = imagenet_normalise, first_averages: Sequence[float] | None = None
 ) -> Method:
     """Builds the method; it reads the streams `frame` and `reference`, example i of both from one video, unlabelled.
 

@@ -27,13 +27,9 @@ def reconstruction_level(level: int) -> str:
 
 
 def pyramids_objective(
-    *,
-    reconstruction: float = 1.0,
-    transport: Sequence[float] = (0.1, 1.0),
-    spring: float = 0.01,
-    reduction: Reduction = "mean",
-    spring_reduction: Literal["mean", "sum", "coordinate_mean"] | None = None,
-    unit: Literal["normalised", "pixels"] = "normalised",
+    *, reconstruction: float = 1.0, transport: Sequence[float] = (0.1, 1.0), spring: float = 0.01,
+    reduction: Reduction = "mean", spring_reduction: Literal["mean", "sum", "coordinate_mean"] | None = None,
+    unit: Literal["normalised", "pixels"] = "normalised"
 ) -> Objective:
     """Builds equation 5: `reconstruction` (1), `transport_level1` ... (3) with weights by level, and `spring` (4).
 

@@ -45,18 +45,10 @@ TRANSPORT_WIDTHS = (0.2, 0.1)  # for maps of 8 x 8 and 16 x 16 cells
 
 
 def pyramids(
-    *,
-    objective: Objective,
-    optimizer: optax.GradientTransformation,
-    learning_rate: LearningRate,
-    normalise: Normalise,
-    augment: Augment | None = None,
-    network: KeypointPyramid | None = None,
-    reconstruction_width: float = RECONSTRUCTION_WIDTH,
-    transport_widths: Sequence[float] = TRANSPORT_WIDTHS,
-    combine: Combine = "product",
-    stop_reference: bool = True,
-    reference_pass: ReferencePass = "joint",
+    *, objective: Objective, optimizer: optax.GradientTransformation, learning_rate: LearningRate, normalise: Normalise,
+    augment: Augment | None = None, network: KeypointPyramid | None = None,
+    reconstruction_width: float = RECONSTRUCTION_WIDTH, transport_widths: Sequence[float] = TRANSPORT_WIDTHS,
+    combine: Combine = "product", stop_reference: bool = True, reference_pass: ReferencePass = "joint"
 ) -> Method:
     """Builds the method; it reads the streams `frame` and `reference`, example i of both from one video, unlabelled.
 
@@ -114,14 +106,9 @@ def pyramids(
 
 
 def painting_pass(
-    paintings: Sequence[str],
-    levels: int,
-    *,
-    reconstruction_width: float = RECONSTRUCTION_WIDTH,
-    transport_widths: Sequence[float] = TRANSPORT_WIDTHS,
-    combine: Combine = "product",
-    stop_reference: bool = True,
-    reference_pass: ReferencePass = "joint",
+    paintings: Sequence[str], levels: int, *,
+    reconstruction_width: float = RECONSTRUCTION_WIDTH, transport_widths: Sequence[float] = TRANSPORT_WIDTHS,
+    combine: Combine = "product", stop_reference: bool = True, reference_pass: ReferencePass = "joint"
 ) -> Forward:
     """Builds the forward pass for `network.apply(variables, frame, reference, train=..., method=painting_pass(...))`.
 

@@ -40,17 +40,9 @@ def transporter_objective(*, transport: float = 1.0, reduction: Reduction = "mea
 
 
 def transporter(
-    *,
-    objective: Objective,
-    optimizer: optax.GradientTransformation,
-    learning_rate: LearningRate,
-    normalise: Normalise,
-    augment: Augment | None = None,
-    network: Transporter | None = None,
-    blob_width: float = 0.1,
-    rule: Transport = transporter_transported,
-    stop_reference: bool = True,
-    reference_pass: ReferencePass = "joint",
+    *, objective: Objective, optimizer: optax.GradientTransformation, learning_rate: LearningRate, normalise: Normalise,
+    augment: Augment | None = None, network: Transporter | None = None, blob_width: float = 0.1,
+    rule: Transport = transporter_transported, stop_reference: bool = True, reference_pass: ReferencePass = "joint"
 ) -> Method:
     """Builds the method; it reads the streams `frame` and `reference`, example i of both from one video, unlabelled.
 

@@ -57,8 +57,8 @@ def _each_norm(function, *trees):
 
 
 def adabn(
-    model: nn.Module, skeleton: Skeleton, *, codec: Codec, augment: Augment, normalise: Normalise,
-    stream: str = "target",
+    model: nn.Module, skeleton: Skeleton, *,
+    codec: Codec, augment: Augment, normalise: Normalise, stream: str = "target"
 ) -> Method:
     """Replaces all running statistics by those of an unlabelled stream, pooled over all batches seen.
 
@@ -134,17 +134,9 @@ def _pooled(backbone_features) -> jax.Array:
 
 
 def _feature_matching(
-    model: KeypointNetwork,
-    skeleton: Skeleton,
-    objective: Objective,
-    discriminator: nn.Module | None,
-    *,
-    codec: Codec,
-    optimizer: optax.GradientTransformation,
-    learning_rate: Mapping[str, Schedule],
-    augment: Augment | Mapping[str, Augment],
-    normalise: Normalise,
-    coefficient: Schedule,
+    model: KeypointNetwork, skeleton: Skeleton, objective: Objective, discriminator: nn.Module | None, *,
+    codec: Codec, optimizer: optax.GradientTransformation, learning_rate: Mapping[str, Schedule],
+    augment: Augment | Mapping[str, Augment], normalise: Normalise, coefficient: Schedule
 ) -> Method:
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         images = jnp.zeros((1, *streams["source"].image.shape[1:]), jnp.float32)
@@ -206,16 +198,9 @@ def _feature_matching(
 
 
 def dan(
-    model: KeypointNetwork,
-    skeleton: Skeleton,
-    *,
-    codec: Codec,
-    optimizer: optax.GradientTransformation,
-    learning_rate: Mapping[str, Schedule],
-    augment: Augment | Mapping[str, Augment],
-    normalise: Normalise,
-    loss: HeatmapLoss = heatmap_kl,
-    trade_off: float = 1.0,
+    model: KeypointNetwork, skeleton: Skeleton, *, codec: Codec, optimizer: optax.GradientTransformation,
+    learning_rate: Mapping[str, Schedule], augment: Augment | Mapping[str, Augment], normalise: Normalise,
+    loss: HeatmapLoss = heatmap_kl, trade_off: float = 1.0
 ) -> Method:
     """Trains with the supervised loss plus the multi-kernel maximum mean discrepancy of the pooled features (DAN).
 
@@ -245,18 +230,10 @@ def reversal(step: jax.Array) -> jax.Array:
 
 
 def dann(
-    model: KeypointNetwork,
-    skeleton: Skeleton,
-    *,
-    codec: Codec,
-    optimizer: optax.GradientTransformation,
-    learning_rate: Mapping[str, Schedule],
-    augment: Augment | Mapping[str, Augment],
-    normalise: Normalise,
-    loss: HeatmapLoss = heatmap_kl,
-    trade_off: float = 1.0,
-    discriminator: nn.Module | None = None,
-    coefficient: Callable[[jax.Array], jax.Array] = reversal,
+    model: KeypointNetwork, skeleton: Skeleton, *, codec: Codec, optimizer: optax.GradientTransformation,
+    learning_rate: Mapping[str, Schedule], augment: Augment | Mapping[str, Augment], normalise: Normalise,
+    loss: HeatmapLoss = heatmap_kl, trade_off: float = 1.0, discriminator: nn.Module | None = None,
+    coefficient: Callable[[jax.Array], jax.Array] = reversal
 ) -> Method:
     """Trains with the supervised loss plus a discriminator of pooled features behind a reversed gradient (DANN).
 

@@ -84,10 +84,8 @@ def disparity_term(weight: float, loss: Callable[[jax.Array, PseudoMaps, jax.Arr
 
 
 def regda_objective(
-    *,
-    margin: float = 4.0,
-    trade_off: float = 1.0,
-    disagree: Callable[[jax.Array, PseudoMaps, jax.Array], jax.Array] = maximum_disparity,
+    *, margin: float = 4.0, trade_off: float = 1.0,
+    disagree: Callable[[jax.Array, PseudoMaps, jax.Array], jax.Array] = maximum_disparity
 ) -> Objective:
     """Builds the objective: the labels, the agreement of f' with f on the source, and both games on the target.
 
@@ -114,21 +112,12 @@ def all_keypoints(example: Example) -> jax.Array:
 
 
 def regda(
-    model: KeypointNetwork,
-    skeleton: Skeleton,
-    *,
-    objective: Objective,
-    codec: Codec,
-    optimizer: optax.GradientTransformation,
-    learning_rate: Mapping[str, Schedule],
-    augment: Augment | Mapping[str, Augment],
-    normalise: Normalise,
-    adversary: nn.Module | None = None,
-    coefficient: Schedule = warm_start,
-    pseudo_maps: Callable[[jax.Array], PseudoMaps] = ground_false_by_others,
-    target_weights: Callable[[Example], jax.Array] = all_keypoints,
-    carried: tuple[str, ...] = FEATURES,
-    share_target_pass: bool = True,
+    model: KeypointNetwork, skeleton: Skeleton, *,
+    objective: Objective, codec: Codec, optimizer: optax.GradientTransformation, learning_rate: Mapping[str, Schedule],
+    augment: Augment | Mapping[str, Augment], normalise: Normalise, adversary: nn.Module | None = None,
+    coefficient: Schedule = warm_start, pseudo_maps: Callable[[jax.Array], PseudoMaps] = ground_false_by_others,
+    target_weights: Callable[[Example], jax.Array] = all_keypoints, carried: tuple[str, ...] = FEATURES,
+    share_target_pass: bool = True
 ) -> Method:
     """Builds RegDA; it reads the streams `source` (labelled) and `target` (no labels needed).
 

@@ -80,20 +80,11 @@ def _two_heads(model: KeypointNetwork, params: _Groups, statistics: _Groups, ima
 
 
 def dd(
-    model: KeypointNetwork,
-    skeleton: Skeleton,
-    *,
-    codec: Codec,
-    optimizer: optax.GradientTransformation,
-    learning_rate: Mapping[str, Schedule],
-    augment: Augment | Mapping[str, Augment],
-    normalise: Normalise,
-    margin: float = 4.0,
-    trade_off: float = 1.0,
-    coefficient: Schedule = warm_start,
-    pseudo_maps: Callable[[jax.Array], PseudoMaps] = ground_false_by_others,
-    target_weights: Callable[[Example], jax.Array] = all_keypoints,
-    carried: tuple[str, ...] = FEATURES,
+    model: KeypointNetwork, skeleton: Skeleton, *,
+    codec: Codec, optimizer: optax.GradientTransformation, learning_rate: Mapping[str, Schedule],
+    augment: Augment | Mapping[str, Augment], normalise: Normalise, margin: float = 4.0, trade_off: float = 1.0,
+    coefficient: Schedule = warm_start, pseudo_maps: Callable[[jax.Array], PseudoMaps] = ground_false_by_others,
+    target_weights: Callable[[Example], jax.Array] = all_keypoints, carried: tuple[str, ...] = FEATURES
 ) -> Method:
     """Trains by disparity discrepancy on heatmaps.
 
@@ -151,17 +142,9 @@ def dd(
 
 
 def mcd(
-    model: KeypointNetwork,
-    skeleton: Skeleton,
-    *,
-    codec: Codec,
-    optimizer: optax.GradientTransformation,
-    learning_rate: Mapping[str, Schedule],
-    augment: Augment | Mapping[str, Augment],
-    normalise: Normalise,
-    trade_off: float = 1.0,
-    feature_steps: int = 4,
-    carried: tuple[str, ...] = FEATURES,
+    model: KeypointNetwork, skeleton: Skeleton, *, codec: Codec, optimizer: optax.GradientTransformation,
+    learning_rate: Mapping[str, Schedule], augment: Augment | Mapping[str, Augment], normalise: Normalise,
+    trade_off: float = 1.0, feature_steps: int = 4, carried: tuple[str, ...] = FEATURES
 ) -> Method:
     """Trains by maximum classifier discrepancy on heatmaps.
 

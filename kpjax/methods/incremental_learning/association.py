@@ -62,18 +62,9 @@ class State(NamedTuple):
 
 
 def association(
-    model: KeypointNetwork,
-    skeleton: Skeleton,
-    *,
-    codec: Codec,
-    optimizer: optax.GradientTransformation,
-    learning_rate: LearningRate,
-    augment: Augment,
-    normalise: Normalise,
-    network: nn.Module | None = None,
-    slots: int = 1,
-    target: Literal["raw", "rerendered"] = "raw",
-    confidence: Confidence | None = None,
+    model: KeypointNetwork, skeleton: Skeleton, *, codec: Codec, optimizer: optax.GradientTransformation,
+    learning_rate: LearningRate, augment: Augment, normalise: Normalise, network: nn.Module | None = None,
+    slots: int = 1, target: Literal["raw", "rerendered"] = "raw", confidence: Confidence | None = None
 ) -> Method:
     """Builds the method; it reads the stream `labelled`, in which the new keypoints have labels.
 

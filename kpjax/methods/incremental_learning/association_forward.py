@@ -84,7 +84,7 @@ def slot(number: int) -> str:
 
 def association_pass(
     network: nn.Module, variables: Variables, codec: Codec, features: jax.Array, example: Example, triples: jax.Array,
-    *, train: bool = False,
+    *, train: bool = False
 ) -> tuple[jax.Array, Any]:
     """Runs all KA-Nets.
 

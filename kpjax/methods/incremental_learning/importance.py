@@ -56,7 +56,7 @@ def per_sample_gradients(loss: SampleLoss, params: Any, examples: Any, *, mesh: 
 
 def sum_over_samples(
     function: Callable[[jax.Array], jax.Array], loss: SampleLoss, params: Any, examples: Any, weights: jax.Array, *,
-    mesh: Mesh | None = None,
+    mesh: Mesh | None = None
 ) -> Any:
     """Sums weight * function(gradient of the example's loss) over examples.
 
@@ -117,15 +117,8 @@ def finished(sums: Sums) -> Any:
 
 
 def fisher(
-    model: nn.Module,
-    codec: Codec,
-    normalise: Normalise,
-    *,
-    half: bool = True,
-    true_fisher: bool = False,
-    batch_approximation: bool = False,
-    shared_heads: bool = False,
-    mesh: Mesh | None = None,
+    model: nn.Module, codec: Codec, normalise: Normalise, *, half: bool = True, true_fisher: bool = False,
+    batch_approximation: bool = False, shared_heads: bool = False, mesh: Mesh | None = None
 ) -> Measure:
     """Builds a measure of the Fisher matrix's diagonal: the mean over images of (d loss / d parameter)².
 
@@ -180,12 +173,8 @@ def fisher(
 
 
 def memory_aware_synapses(
-    model: nn.Module,
-    normalise: Normalise,
-    *,
-    norm: Literal["l2", "l2sq"] = "l2",
-    shared_heads: bool = False,
-    mesh: Mesh | None = None,
+    model: nn.Module, normalise: Normalise, *,
+    norm: Literal["l2", "l2sq"] = "l2", shared_heads: bool = False, mesh: Mesh | None = None
 ) -> Measure:
     """Builds a measure of the mean over images of |d norm / d parameter|, the norm of all known keypoints' heatmaps.
 

@@ -83,22 +83,11 @@ class State(NamedTuple):
 
 
 def incremental(
-    model: KeypointNetwork,
-    skeleton: Skeleton,
-    *,
-    objective: Objective,
-    codec: Codec,
-    optimizer: optax.GradientTransformation,
-    learning_rate: LearningRate,
-    augment: Augment,
-    normalise: Normalise,
-    association: nn.Module | None = None,
-    rerender: bool = False,
-    freeze_old_heads: bool = True,
-    freeze_statistics: bool = False,
-    confidence: Confidence | None = None,
-    balance: float | None = None,
-    track: Tracker | None = None,
+    model: KeypointNetwork, skeleton: Skeleton, *,
+    objective: Objective, codec: Codec, optimizer: optax.GradientTransformation, learning_rate: LearningRate,
+    augment: Augment, normalise: Normalise, association: nn.Module | None = None, rerender: bool = False,
+    freeze_old_heads: bool = True, freeze_statistics: bool = False, confidence: Confidence | None = None,
+    balance: float | None = None, track: Tracker | None = None
 ) -> Method:
     """Builds the method; it reads the stream `labelled`, in which the new keypoints have labels.
 

@@ -146,11 +146,8 @@ def expanded_variables(tracked: Expanded) -> Variables:
 
 
 def train_expanded(
-    update: Callable[[State, int], tuple[State, Metrics]],
-    importance_of: Callable[[Trained], Any],
-    *,
-    epoch_steps: int,
-    every: int = 5,
+    update: Callable[[State, int], tuple[State, Metrics]], importance_of: Callable[[Trained], Any], *,
+    epoch_steps: int, every: int = 5
 ) -> Callable[[State, int], State]:
     """Builds the function to pass to `fit` as `between=(epoch_steps, ...)`: one epoch of the expanded copy.
 

@@ -32,14 +32,8 @@ DISTILLATION = "distillation"  # the term that holds old keypoints where the tea
 
 
 def incremental_objective(
-    codec: Codec,
-    *,
-    distillation: Literal["spatial", "mse", "channel"] | None = "spatial",
-    association: bool = True,
-    half: bool = True,
-    reduction: Reduction = "element_mean",
-    mode: Mode = "lines",
-    temperature: float = 1.0,
+    codec: Codec, *, distillation: Literal["spatial", "mse", "channel"] | None = "spatial", association: bool = True,
+    half: bool = True, reduction: Reduction = "element_mean", mode: Mode = "lines", temperature: float = 1.0
 ) -> Objective:
     """Builds KAMP, and with fewer terms its ablations: `new_keypoints`, `distillation`, `association`.
 
@@ -76,7 +70,7 @@ def new_keypoints_term(codec: Codec, half: bool = True) -> Term:
 
 def coarse_term(
     *, image_size: tuple[int, int], heatmap_size: tuple[int, int], grid: Grid = "index",
-    kernels: Sequence[int] = KERNELS, levels: int = 4, coarse_weight: float = 0.25,
+    kernels: Sequence[int] = KERNELS, levels: int = 4, coarse_weight: float = 0.25
 ) -> Term:
     """Builds l_GT of every level of a network that predicts several (RSN), in the place of `new_keypoints_term`.
 
@@ -143,7 +137,7 @@ def channel_distillation_term(temperature: float = 2.0) -> Term:
 
 def association_term(
     *, loss: Literal["spatial", "mse"] = "spatial", reduction: Reduction = "element_mean", mode: Mode = "lines",
-    temperature: float = 1.0, gate: float | None = None,
+    temperature: float = 1.0, gate: float | None = None
 ) -> Term:
     """Builds l_KA: the student's channel of each triple's old keypoint follows KA-Net's map.
 
@@ -176,7 +170,7 @@ def _agreeing(outputs, gate: float):
 
 def self_training_term(
     codec: Codec, *, loss: Literal["spatial", "mse"] = "spatial", reduction: Reduction = "element_mean",
-    mode: Mode = "lines", temperature: float = 1.0,
+    mode: Mode = "lines", temperature: float = 1.0
 ) -> Term:
     """Builds the control of l_KA: the same term with Gaussians at the teacher's own arg-max in place of KA-Net's maps.
 

@@ -29,15 +29,9 @@ class Increment(NamedTuple):
 
 
 def increment(
-    keypoints: int,
-    *,
-    old: Sequence[int],
-    new: Sequence[int],
-    triples: Sequence[Sequence[int]] = (),
-    slots: int = 1,
-    weights: Mapping[str, float] | None = None,
-    triple_weights: Sequence[float] | None = None,
-    threshold: Sequence[float] | float = BELIEVE_ALL,
+    keypoints: int, *, old: Sequence[int], new: Sequence[int], triples: Sequence[Sequence[int]] = (), slots: int = 1,
+    weights: Mapping[str, float] | None = None, triple_weights: Sequence[float] | None = None,
+    threshold: Sequence[float] | float = BELIEVE_ALL
 ) -> Increment:
     """Builds an Increment in numpy from indices of keypoints.
 

@@ -25,7 +25,7 @@ from kpjax.structures import Example, Prediction, Skeleton, Trained
 
 def distilled_predict(
     model: nn.Module, codec: Codec, normalise: Normalise, skeleton: Skeleton, *,
-    scales: tuple[float, ...] = (0.75, 1.0, 1.25), flip: bool = True,
+    scales: tuple[float, ...] = (0.75, 1.0, 1.25), flip: bool = True
 ) -> Callable[[Trained, Example], Prediction]:
     """Builds a `predict` that averages the heatmaps of every image under all scales, each plain and mirrored.
 

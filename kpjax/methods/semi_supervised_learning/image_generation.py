@@ -68,13 +68,8 @@ class Reconstruction(NamedTuple):
 
 
 def image_generation_objective(
-    codec: Codec,
-    *,
-    streams: Sequence[str] = STREAMS,
-    perceptual: bool = False,
-    supervised_weight: float = 1.0,
-    reconstruction: float = 1e-6,
-    half: bool = False,
+    codec: Codec, *, streams: Sequence[str] = STREAMS, perceptual: bool = False, supervised_weight: float = 1.0,
+    reconstruction: float = 1e-6, half: bool = False
 ) -> Objective:
     """Builds an objective of two terms: `supervised` fits the labels of `labelled`, `reconstruction` compares images.
 
@@ -105,22 +100,11 @@ def image_generation_objective(
 
 
 def image_generation(
-    model: KeypointNetwork,
-    skeleton: Skeleton,
-    *,
-    objective: Objective,
-    codec: Codec,
-    optimizer: optax.GradientTransformation,
-    learning_rate: LearningRate,
-    augment: Augment | Mapping[str, Augment],
-    normalise: Normalise,
-    generator: nn.Module | None = None,
-    perceptual: nn.Module | None = None,
-    perceptual_normalise: Normalise = imagenet_normalise,
-    first_averages: Sequence[float] | None = None,
-    draw_map: DrawMap = PERSPECTIVE,
-    read_points: ReadPoints = SHARP_POINTS,
-    size: int = 128,
+    model: KeypointNetwork, skeleton: Skeleton, *, objective: Objective, codec: Codec,
+    optimizer: optax.GradientTransformation, learning_rate: LearningRate, augment: Augment | Mapping[str, Augment],
+    normalise: Normalise, generator: nn.Module | None = None, perceptual: nn.Module | None = None,
+    perceptual_normalise: Normalise = imagenet_normalise, first_averages: Sequence[float] | None = None,
+    draw_map: DrawMap = PERSPECTIVE, read_points: ReadPoints = SHARP_POINTS, size: int = 128
 ) -> Method:
     """Builds the method; it reads those of the streams `labelled` and `unlabelled` that the objective needs.
 

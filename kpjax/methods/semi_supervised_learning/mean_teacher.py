@@ -56,11 +56,7 @@ def mean_squares(heatmaps: jax.Array, targets: jax.Array, weights: jax.Array) ->
 
 
 def mean_teacher_objective(
-    codec: Codec,
-    *,
-    loss: HeatmapLoss = mean_squares,
-    supervised_weight: float = 1.0,
-    consistency: float = 0.1,
+    codec: Codec, *, loss: HeatmapLoss = mean_squares, supervised_weight: float = 1.0, consistency: float = 0.1
 ) -> Objective:
     """Builds the labels' term and the teacher's: mean squared differences of heatmaps over all elements.
 
@@ -95,19 +91,10 @@ def networks(state: State, predicts: Network = "teacher") -> tuple[Variables, Va
 
 
 def mean_teacher(
-    model: nn.Module,
-    skeleton: Skeleton,
-    *,
-    objective: Objective,
-    codec: Codec,
-    optimizer: optax.GradientTransformation,
-    learning_rate: LearningRate,
-    augment: Augment | Mapping[str, Augment],
-    normalise: Normalise,
-    draw_map: DrawMap = PERSPECTIVE,
-    decay: float = 0.999,
-    ramp: bool = True,
-    predicts: Network = "teacher",
+    model: nn.Module, skeleton: Skeleton, *,
+    objective: Objective, codec: Codec, optimizer: optax.GradientTransformation, learning_rate: LearningRate,
+    augment: Augment | Mapping[str, Augment], normalise: Normalise, draw_map: DrawMap = PERSPECTIVE,
+    decay: float = 0.999, ramp: bool = True, predicts: Network = "teacher"
 ) -> Method:
     """Builds the method; it reads the streams `labelled` and `unlabelled`, of equal batch sizes.
 

@@ -51,8 +51,8 @@ SEMANTIC = {semantic_of(view, truth): view for view in IMAGES for truth in (Fals
 
 
 def semantic_term(
-    codec: Codec, weight: float = 5e-4, streams: Sequence[str] = STREAMS, *, ground_truth: bool = True,
-    on_warped: bool = False,
+    codec: Codec, weight: float = 5e-4, streams: Sequence[str] = STREAMS, *,
+    ground_truth: bool = True, on_warped: bool = False
 ) -> Term:
     """Builds L_sc, the mean over keypoints of all streams, except unlabelled ones where true heatmaps are the masks.
 
@@ -98,8 +98,8 @@ def equivariance_term(
 
 
 def invariance_term(
-    codec: Codec, weight: float = 0.1, streams: Sequence[str] = STREAMS, *, ground_truth: bool = True,
-    reduction: Literal["mean", "sum"] = "mean",
+    codec: Codec, weight: float = 0.1, streams: Sequence[str] = STREAMS, *,
+    ground_truth: bool = True, reduction: Literal["mean", "sum"] = "mean"
 ) -> Term:
     """Builds L_ti: z(x) against z(g(x)).
 
@@ -185,7 +185,7 @@ def semi_supervised_objective(
     codec: Codec, *, streams: Sequence[str] = STREAMS, supervised_weight: float = 1.0, semantic: float = 5e-4,
     equivariance: float = 0.1, invariance: float = 0.1, ground_truth: bool = True,
     ground_truth_in_equivariance: bool | None = None, equivariance_on: Sequence[str] | None = None,
-    semantic_on_warped: bool = False, ti_reduction: Literal["mean", "sum"] = "mean", half: bool = False,
+    semantic_on_warped: bool = False, ti_reduction: Literal["mean", "sum"] = "mean", half: bool = False
 ) -> Objective:
     """Builds equation 5: `supervised`, `semantic`, `equivariance`, `invariance`. Table 2 is `without` some.
 
@@ -217,7 +217,7 @@ def semi_supervised_objective(
 def equivariant_landmark_objective(
     codec: Codec, form: Literal["inverse_heatmap", "forward_heatmap", "coordinates"] = "inverse_heatmap", *,
     streams: Sequence[str] = STREAMS, supervised_weight: float = 1.0, equivariance: float | None = None,
-    sharpness: float = 100.0, half: bool = False,
+    sharpness: float = 100.0, half: bool = False
 ) -> Objective:
     """Builds ELT (Honari et al. 2018): `supervised` and `equivariance`, without ground truth in the latter.
 

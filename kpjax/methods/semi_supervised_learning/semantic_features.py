@@ -62,7 +62,7 @@ def classified(parameters: Mapping[str, Any], feature_maps: Sequence[jax.Array],
 
 def initial_semantic(
     model: KeypointNetwork, key: jax.Array, variables: Variables, images: jax.Array, semantic_inputs: FeatureMaps,
-    width: int,
+    width: int
 ) -> dict[str, Any]:
     """Initialises F and phi for a model and images of some shape.
 
@@ -92,7 +92,7 @@ def initial_semantic(
 
 def representations(
     model: KeypointNetwork, normalise: Normalise, variables: Variables, example: Example, *,
-    semantic_inputs: FeatureMaps = every_map, masks: Callable[[Example], jax.Array] | None = None,
+    semantic_inputs: FeatureMaps = every_map, masks: Callable[[Example], jax.Array] | None = None
 ) -> Semantic:
     """Computes z and phi(z) of a batch by a trained network in evaluation mode, for inspection.
 

@@ -62,20 +62,10 @@ class State(NamedTuple):
 
 
 def semi_supervised(
-    model: KeypointNetwork,
-    skeleton: Skeleton,
-    *,
-    objective: Objective,
-    codec: Codec,
-    optimizer: optax.GradientTransformation,
-    learning_rate: LearningRate,
-    augment: Augment | Mapping[str, Augment],
-    normalise: Normalise,
-    draw_map: DrawMap = PERSPECTIVE,
-    semantic_inputs: FeatureMaps = every_map,
-    feature_width: int = 64,
-    detach_masks: bool = False,
-    warped_pass: Literal["joint", "separate"] = "joint",
+    model: KeypointNetwork, skeleton: Skeleton, *, objective: Objective, codec: Codec,
+    optimizer: optax.GradientTransformation, learning_rate: LearningRate, augment: Augment | Mapping[str, Augment],
+    normalise: Normalise, draw_map: DrawMap = PERSPECTIVE, semantic_inputs: FeatureMaps = every_map,
+    feature_width: int = 64, detach_masks: bool = False, warped_pass: Literal["joint", "separate"] = "joint"
 ) -> Method:
     """Builds the method; it reads those of the streams `labelled` and `unlabelled` that a term reads.
 
