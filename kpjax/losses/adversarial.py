@@ -10,6 +10,10 @@ from jaxtyping import Array, Float
 from kpjax.heatmaps import decode_argmax, gaussian_bumps, gaussian_profile, spatial_softmax
 from kpjax.losses.heatmap import heatmap_kl
 
+Maps = Float[Array, "batch height width keypoints"]
+Weights = Float[Array, "batch keypoints"]
+Scalar = Float[Array, ""]  # float32
+
 EPSILON = 1e-7  # added to every cell of a pseudo map before it is normalised
 
 
@@ -26,13 +30,14 @@ def _predicted(main_logits, *, strict_positive: bool):
 
 
 def ground_false_by_others(
-    main_logits: Float[Array, "batch height width keypoints"], *, sigma: float = 2.0, strict_positive: bool = True,
-    window: float | None = 3.0, cutoff: float = 0.0, clip: bool = True, exclude: Sequence[int] = ()
+    main_logits: Maps, *, sigma: float = 2.0, strict_positive: bool = True, window: float | None = 3.0,
+    cutoff: float = 0.0, clip: bool = True, exclude: Sequence[int] = ()
 ) -> PseudoMaps:
     """Builds pseudo maps whose ground false is the union of the other keypoints' Gaussians.
 
     The official fast generator is `strict_positive=False, window=None, cutoff=0.01`. With a single keypoint the ground
-    false is empty, and `maximum_disparity` asks for a uniform map.
+    false is empty, and `maximum_disparity` asks for a uniform map. Source: Jiang et al. 2021 (RegDA), with the clip of
+    the official code.
 
     Args:
         main_logits: of the main regressor.
@@ -41,11 +46,6 @@ def ground_false_by_others(
         window, cutoff: see `gaussian_bumps`.
         clip: the union; without it, the sum.
         exclude: channels that take no part in other keypoints' unions.
-
-    Returns:
-        The ground-truth and the ground-false map of each keypoint.
-
-    Source: Jiang et al. 2021 (RegDA), with the clip of the official code.
     """
     _, height, width, keypoints = main_logits.shape
     points = _predicted(main_logits, strict_positive=strict_positive)
@@ -59,23 +59,16 @@ def ground_false_by_others(
 
 
 def ground_false_by_area(
-    main_logits: Float[Array, "batch height width keypoints"], *,
-    sigma: float, low: int, high: int, strict_positive: bool = True, window: float | None = 3.0
+    main_logits: Maps, *, sigma: float, low: int, high: int, strict_positive: bool = True, window: float | None = 3.0
 ) -> PseudoMaps:
     """Builds pseudo maps for a keypoint in a known area: the ground false is every cell of it but the predicted one.
 
+    It is the sum of the Gaussians at all cells of the area, less the Gaussian at the prediction if that lies inside,
+    and is not clipped. Source: Jiang et al. 2021 (RegDA), the dSprites experiment.
+
     Args:
-        main_logits: of the main regressor.
-        sigma: of the Gaussians, in heatmap pixels.
         low, high: first and last cell of the square area, in both axes.
-        strict_positive: see `decode_argmax`.
-        window: see `gaussian_bumps`.
-
-    Returns:
-        The ground-truth map, and as the ground-false map the sum of the Gaussians at all cells of the area. The
-        Gaussian at the prediction is subtracted if that lies inside. The sum is not clipped.
-
-    Source: Jiang et al. 2021 (RegDA), the dSprites experiment.
+        The others are as in `ground_false_by_others`.
     """
     _, height, width, _ = main_logits.shape
     points = _predicted(main_logits, strict_positive=strict_positive)
@@ -89,18 +82,11 @@ def ground_false_by_area(
 
 
 def uniform_false(
-    main_logits: Float[Array, "batch height width keypoints"], *,
-    sigma: float = 2.0, strict_positive: bool = True, window: float | None = 3.0
+    main_logits: Maps, *, sigma: float = 2.0, strict_positive: bool = True, window: float | None = 3.0
 ) -> PseudoMaps:
     """Builds pseudo maps whose ground false is 1 everywhere: an ablation, which only flattens the adversary's maps.
 
-    Args:
-        main_logits: of the main regressor.
-        sigma: of the Gaussians, in heatmap pixels.
-        strict_positive, window: see `decode_argmax` and `gaussian_bumps`.
-
-    Returns:
-        The ground-truth and the uniform ground-false maps.
+    The arguments are those of `ground_false_by_others`.
     """
     _, height, width, _ = main_logits.shape
     points = _predicted(main_logits, strict_positive=strict_positive)
@@ -108,40 +94,15 @@ def uniform_false(
     return PseudoMaps(truth, jnp.ones_like(truth))
 
 
-def minimum_disparity(
-    adversary_logits: Float[Array, "batch height width keypoints"], maps: PseudoMaps,
-    weights: Float[Array, "batch keypoints"]
-) -> Float[Array, ""]:
-    """Computes the adversary's disagreement with the main regressor: `heatmap_kl` to the pseudo truth.
-
-    Args:
-        adversary_logits: of the adversary.
-        maps: from the main regressor.
-        weights: multiply each keypoint's divergence.
-
-    Returns:
-        The mean over batch * keypoints.
-
-    Source: Jiang et al. 2021 (RegDA).
-    """
+def minimum_disparity(adversary_logits: Maps, maps: PseudoMaps, weights: Weights) -> Scalar:
+    """Computes the adversary's disagreement with the main regressor: `heatmap_kl` to the pseudo truth (RegDA)."""
     return heatmap_kl(adversary_logits, maps.truth, weights, epsilon=EPSILON)
 
 
-def maximum_disparity(
-    adversary_logits: Float[Array, "batch height width keypoints"], maps: PseudoMaps,
-    weights: Float[Array, "batch keypoints"]
-) -> Float[Array, ""]:
+def maximum_disparity(adversary_logits: Maps, maps: PseudoMaps, weights: Weights) -> Scalar:
     """Computes the adversary's distance from disagreeing with the main regressor: `heatmap_kl` to the ground false.
 
-    Args:
-        adversary_logits: of the adversary.
-        maps: from the main regressor.
-        weights: multiply each keypoint's divergence.
-
-    Returns:
-        The mean over batch * keypoints, which is minimised, like `minimum_disparity`.
-
-    Source: Jiang et al. 2021 (RegDA).
+    It is minimised, like `minimum_disparity` (RegDA).
     """
     return heatmap_kl(adversary_logits, maps.false, weights, epsilon=EPSILON)
 
@@ -149,23 +110,11 @@ def maximum_disparity(
 # The gradient layer
 
 
-def warm_start(
-    step: Float[Array, ""], *, low: float = 0.0, high: float = 0.1, alpha: float = 1.0, steps: int = 1000
-) -> Float[Array, ""]:
-    """Computes the coefficient of a gradient layer, which grows from `low` to `high` along a sigmoid.
+def warm_start(step: Scalar, *, low: float = 0.0, high: float = 0.1, alpha: float = 1.0, steps: int = 1000) -> Scalar:
+    """Computes the coefficient of a gradient layer, which grows from `low` at step 0 to `high` along a sigmoid.
 
-    2 (high - low) / (1 + exp(-alpha step / steps)) - (high - low) + low.
+    2 (high - low) / (1 + exp(-alpha step / steps)) - (high - low) + low, with the step as a float.
     It is written as a hyperbolic tangent, which loses no digits at the first steps.
-
-    Args:
-        step: the step, as a float.
-        low: value at step 0.
-        high: limit.
-        alpha: steepness.
-        steps: scale of the step.
-
-    Returns:
-        A float32 scalar.
     """
     progress = step.astype(jnp.float32) * (alpha / (2 * steps))
     return low + (high - low) * jnp.tanh(progress)
@@ -199,9 +148,7 @@ def scale_gradient(tree, factor):
 # Baselines of RegDA
 
 
-def softmax_discrepancy(
-    logits_a: Float[Array, "batch height width keypoints"], logits_b: Float[Array, "batch height width keypoints"]
-) -> Float[Array, ""]:
+def softmax_discrepancy(logits_a: Maps, logits_b: Maps) -> Scalar:
     """Computes the mean over all entries of |softmax(a) - softmax(b)|, the softmax over the cells of each map.
 
     It shrinks as 1 / (height * width); multiply by height * width to compare map sizes. Source: Saito et al. 2018
@@ -214,20 +161,12 @@ def regression_disparity(
     source_prediction: Float[Array, "source outputs"], source_adversary: Float[Array, "source outputs"],
     target_prediction: Float[Array, "target outputs"], target_adversary: Float[Array, "target outputs"], *,
     margin: float = 1.0
-) -> Float[Array, ""]:
+) -> Scalar:
     """Computes the disparity discrepancy of direct regression, which the adversary maximises.
 
-    mean |target_adversary - target_prediction| - margin * mean |source_adversary - source_prediction|.
-
-    Args:
-        source_prediction, target_prediction: of the main regressor, constant to the gradient.
-        source_adversary, target_adversary: of the adversary.
-        margin: weight of the source.
-
-    Returns:
-        A float32 scalar.
-
-    Source: Zhang et al. 2019 (MDD) with the absolute error, as in the official RegDA code.
+    mean |target_adversary - target_prediction| - margin * mean |source_adversary - source_prediction|, with predictions
+    of the main regressor, constant to the gradient. Source: Zhang et al. 2019 (MDD) with the absolute error, as in the
+    official RegDA code.
     """
     source = jnp.abs(source_adversary - jax.lax.stop_gradient(source_prediction)).astype(jnp.float32).mean()
     target = jnp.abs(target_adversary - jax.lax.stop_gradient(target_prediction)).astype(jnp.float32).mean()
@@ -236,7 +175,7 @@ def regression_disparity(
 
 def domain_confusion(
     source_probability: Float[Array, "*source"], target_probability: Float[Array, "*target"]
-) -> Float[Array, ""]:
+) -> Scalar:
     """Computes half the sum of the discriminator's two cross-entropies, source as 1 and target as 0, each a batch mean.
 
     Probabilities are kept at 1e-37 or more inside the logarithms. Source: Ganin et al. 2016 (DANN).
@@ -251,20 +190,12 @@ def domain_confusion(
 def multi_kernel_mmd(
     source_features: Float[Array, "batch channels"], target_features: Float[Array, "batch channels"], *,
     alphas: Sequence[float] = (1 / 8, 1 / 4, 1 / 2, 1, 2)
-) -> Float[Array, ""]:
+) -> Scalar:
     """Computes the maximum mean discrepancy under a sum of Gaussian kernels, by the estimator linear in the batch size.
 
     Each kernel is exp(-d² / (2 alpha m)), with m the mean of d² over all ordered pairs of the joint batch. Pairs of a
     sample with itself are included, and m is constant to the gradient. Neighbouring samples of the batch, cyclically,
-    form the quadruples k(s, s') + k(t, t') - k(s, t') - k(s', t).
-
-    Args:
-        source_features, target_features: of the two domains.
-        alphas: one for each kernel.
-
-    Returns:
-        The mean of the quadruples, which may be negative.
-
+    form the quadruples k(s, s') + k(t, t') - k(s, t') - k(s', t). The result is their mean, which may be negative.
     Source: Long et al. 2015 (DAN), with the kernels of the official RegDA library.
     """
     source, target = source_features.astype(jnp.float32), target_features.astype(jnp.float32)

@@ -10,9 +10,13 @@ from jaxtyping import Array, Float
 
 from kpjax import geometry
 
+Maps = Float[Array, "batch height width keypoints"]
+Weights = Float[Array, "batch keypoints"]
+Scalar = Float[Array, ""]  # float32
+
 
 def semantic_representation(
-    features: Float[Array, "batch height width channels"], masks: Float[Array, "batch height width keypoints"]
+    features: Float[Array, "batch height width channels"], masks: Maps
 ) -> Float[Array, "batch keypoints channels"]:
     """Computes z[b, k, c], the maximum over pixels of features[b, y, x, c] * masks[b, y, x, k].
 
@@ -71,9 +75,7 @@ def _masked_maximum_backward(kept, slope):
 _masked_maximum.defvjp(_masked_maximum_forward, _masked_maximum_backward)
 
 
-def semantic_consistency(
-    logits: Float[Array, "batch keypoints classes"], weights: Float[Array, "batch keypoints"]
-) -> Float[Array, ""]:
+def semantic_consistency(logits: Float[Array, "batch keypoints classes"], weights: Weights) -> Scalar:
     """Computes the cross-entropy of classifying each representation as its keypoint (equation 1); ln K at chance.
 
     logits: of the classifier, one class for each keypoint; the true class of representation k is k. weights: 0 or 1 for
@@ -85,20 +87,14 @@ def semantic_consistency(
     return -(weights * of_truth).sum() / jnp.maximum(weights.sum(), 1e-6)
 
 
-def transformation_equivariance(
-    warped_heatmaps: Float[Array, "batch height width keypoints"],
-    moved_heatmaps: Float[Array, "batch height width keypoints"], weights: Float[Array, "batch keypoints"]
-) -> Float[Array, ""]:
+def transformation_equivariance(warped_heatmaps: Maps, moved_heatmaps: Maps, weights: Weights) -> Scalar:
     """Computes the distance between the heatmaps of a warped image and the warped heatmaps of the image (equation 2).
 
     Args:
         warped_heatmaps: f(g(x)).
         moved_heatmaps: g(f(x)), or g of the true heatmaps. Neither is held constant.
-        weights: multiply the squares of each keypoint.
-
-    Returns:
-        The mean of weighted squares over batch * height * width * keypoints, keypoints of weight 0 included. No factor
-        1/2.
+        weights: multiply the squares of each keypoint. The mean is over batch * height * width * keypoints, keypoints
+            of weight 0 included. No factor 1/2.
     """
     squares = jnp.square(warped_heatmaps.astype(jnp.float32) - moved_heatmaps.astype(jnp.float32)).mean((1, 2))
     return (weights.astype(jnp.float32) * squares).mean()
@@ -106,17 +102,13 @@ def transformation_equivariance(
 
 def transformation_invariance(
     representations: Float[Array, "batch keypoints channels"],
-    warped_representations: Float[Array, "batch keypoints channels"], weights: Float[Array, "batch keypoints"], *,
+    warped_representations: Float[Array, "batch keypoints channels"], weights: Weights, *,
     reduction: Literal["mean", "sum"] = "mean"
-) -> Float[Array, ""]:
+) -> Scalar:
     """Computes the distance between the representations of an image and of its warped copy (equations 3 and 4).
 
-    Args:
-        representations: of the image.
-        warped_representations: of the warped copy.
-        weights: multiply the squares of each keypoint.
-        reduction: "mean" or "sum" of the weighted squares over keypoints and channels, those of weight 0 included. The
-            paper's norm is the "sum"; the "mean" matches the reduction of the other terms.
+    weights: multiply the squares of each keypoint. reduction: of the weighted squares over keypoints and channels,
+    those of weight 0 included. The paper's norm is the "sum"; the "mean" matches the reduction of the other terms.
     """
     squares = jnp.square(representations.astype(jnp.float32) - warped_representations.astype(jnp.float32))
     squares = weights.astype(jnp.float32)[..., None] * squares
@@ -126,19 +118,12 @@ def transformation_invariance(
 def coordinate_equivariance(
     points: Float[Array, "batch keypoints 2"], warped_points: Float[Array, "batch keypoints 2"],
     maps: Float[Array, "batch 3 3"], size: tuple[int, int]
-) -> Float[Array, ""]:
+) -> Scalar:
     """Computes the distance between keypoints found in a warped image and the warped keypoints of the image (ELT).
 
-    Args:
-        points: keypoints of the image, (x, y) in pixels of an array of `size`.
-        warped_points: keypoints of the image warped by `maps`, in the same pixels.
-        maps: in the same pixels.
-        size: (height, width).
-
-    Returns:
-        The mean over batch and keypoints of the squared distance, with coordinates as fractions of width and height.
-
-    Source: Honari et al. 2018.
+    Points of the image, points of the image warped by `maps`, and the maps are all in pixels of an array of `size`,
+    (height, width). The result is the mean over batch and keypoints of the squared distance, with coordinates as
+    fractions of width and height. Source: Honari et al. 2018.
     """
     height, width = size
     shift = geometry.move_points(maps, points) - warped_points.astype(jnp.float32)

@@ -14,18 +14,10 @@ Tree = Any  # a tree of arrays
 
 
 def quadratic_penalty(params: Tree, anchor: Tree, importance: Tree, *, half: bool = True) -> Float[Array, ""]:
-    """Computes 1/2 sum_i F_i (theta_i - anchor_i)² over all parameters.
+    """Computes 1/2 sum_i F_i (theta_i - anchor_i)² over all parameters theta, with the importance F.
 
-    Args:
-        params: theta.
-        anchor: the parameters to stay near.
-        importance: F.
-        half: whether to include the factor 1/2.
-
-    Returns:
-        A float32 scalar.
-
-    Source: Kirkpatrick et al. 2017 (EWC); without 1/2 Chaudhry et al. 2018 (Riemannian walk).
+    half: whether to include the factor 1/2. Source: Kirkpatrick et al. 2017 (EWC); without 1/2 Chaudhry et al. 2018
+    (Riemannian walk).
     """
 
     def of_leaf(value, held, weight):
@@ -52,12 +44,7 @@ def with_anchor(anchored: Anchored, anchor: Tree, importance: Tree) -> Anchored:
     """Adds one more penalty to `anchored`: exact for any number of steps, in the memory of a single one.
 
     Quadratics add up to a quadratic. Stored as its minimum and its curvature, not as sums of F theta and F theta², it
-    keeps its digits in float32.
-
-    Args:
-        anchored: the penalties so far.
-        anchor: of the new penalty. It becomes the anchor wherever both importances are 0.
-        importance: of the new penalty.
+    keeps its digits in float32. The new anchor becomes that of the sum wherever both importances are 0.
     """
 
     def meet(held, new, weight, new_weight):
@@ -91,8 +78,7 @@ def fused_importance(
     """Combines the importance of all steps before with that of the step just ended.
 
     Args:
-        old: importance of the steps before.
-        new: importance of the step just ended.
+        old, new: importances of the steps before, and of the step just ended.
         rule: "running_mean" is (new + step * old) / (step + 1), with `old` the mean of `step` steps; "sum" old + new;
             "half" (old + new) / 2; "decay" decay * old + new, online EWC (Schwarz et al. 2018).
         step: number of steps behind `old`.
@@ -141,7 +127,8 @@ def walk_on(
 ) -> Walk:
     """Extends the walk by one update with movement d = after - before.
 
-    F <- decay g² + (1 - decay) F, then S <- S - g d / (1/2 F d² + epsilon).
+    F <- decay g² + (1 - decay) F, then S <- S - g d / (1/2 F d² + epsilon). Source: Chaudhry et al. 2018, in the form
+    that Cha et al. 2021 (CPR) compare with.
 
     Args:
         walk: before the update.
@@ -149,8 +136,6 @@ def walk_on(
         before, after: parameters before and after the update.
         decay: weight of the new square, deliberately, and not of the old ones.
         epsilon: added to the denominator.
-
-    Source: Chaudhry et al. 2018, in the form that Cha et al. 2021 (CPR) compare with.
     """
     fisher = jax.tree.map(lambda held, slope: decay * jnp.square(slope) + (1 - decay) * held, walk.fisher, gradient)
 
@@ -174,14 +159,10 @@ def walk_importance(walk: Walk, *, clip: bool = True) -> tuple[Walk, Tree]:
 
 
 def path_on(path: Tree, gradient: Tree, before: Tree, after: Tree) -> Tree:
-    """Extends the path integral by one update, w - g (after - before): each parameter's decrease of the loss.
+    """Extends the path integral w by one update, w - g (after - before): each parameter's decrease of the loss.
 
-    This is the other form of the walk, that of FACIL (Masana et al. 2022).
-
-    Args:
-        path: w before the update.
-        gradient: g, of the loss without its penalties.
-        before, after: parameters before and after the update.
+    gradient: g, of the loss without its penalties. This is the other form of the walk, that of FACIL (Masana et al.
+    2022).
     """
     return jax.tree.map(lambda held, slope, start, end: held - slope * (end - start), path, gradient, before, after)
 
@@ -195,8 +176,7 @@ def path_score(path: Tree, score: Tree, fisher: Tree, params: Tree, anchor: Tree
         path: w of this step.
         score: S of the steps before.
         fisher: F, fused over steps by the rule "half".
-        params: theta at the end of the step.
-        anchor: theta at its beginning.
+        params, anchor: theta at the end of the step, and at its beginning.
         epsilon: added to the denominator.
     """
 

@@ -1,7 +1,8 @@
 """Losses that keep a student's heatmaps where a frozen teacher had them, and entropies of a student's heatmaps.
 
-A heatmap is read as distributions over positions: a softmax along each column and along each row. All results are
-float32 scalars, the teacher is a constant to the gradient, and the values of a map of weight 0 are never read.
+A heatmap is read as distributions over positions: a softmax along each column and along each row. Maps are raw
+heatmaps. All results are float32 scalars, the teacher is a constant to the gradient, and the values of a map of weight
+0 are never read.
 
 Source: Incremental Object Keypoint Learning (KAMP, arXiv 2503.20248), equation 5, and the baselines it names.
 """
@@ -14,6 +15,7 @@ from jaxtyping import Array, Float
 Mode = Literal["lines", "joint", "marginal"]
 Reduction = Literal["element_mean", "line_sum"]
 Maps = Float[Array, "batch height width keypoints"]
+Scalar = Float[Array, ""]  # float32
 ChannelWeights = Float[Array, "keypoints"] | None
 SampleWeights = Float[Array, "batch"] | Float[Array, "batch keypoints"] | None
 
@@ -90,7 +92,7 @@ def _distillation(teacher, student, channel_weights, sample_weights, reduction, 
 def spatial_distillation(
     teacher: Maps, student: Maps, channel_weights: ChannelWeights = None, sample_weights: SampleWeights = None, *,
     reduction: Reduction = "element_mean", mode: Mode = "lines", temperature: float = 1.0
-) -> Float[Array, ""]:
+) -> Scalar:
     """Computes the cross-entropy between lines of teacher's and student's heatmaps (KAMP, equation 5), in nats.
 
     Every column and every row of a map is a distribution of its own, softmax(map / temperature) along it. The result is
@@ -98,7 +100,6 @@ def spatial_distillation(
     subtracts it.
 
     Args:
-        teacher, student: raw heatmaps; the teacher's get no gradient.
         channel_weights: (K,). The result is the mean over maps (b, k), each weighted by the product of its two weights;
             0 if all are 0.
         sample_weights: (B,) or (B, K).
@@ -107,9 +108,6 @@ def spatial_distillation(
         mode: "lines" as above; "joint", one distribution over all cells; "marginal", distributions of the sums of
             columns and of rows.
         temperature: divides the maps; nothing is multiplied by its square.
-
-    Returns:
-        A float32 scalar.
 
     Raises:
         ValueError: the mode or the reduction is unknown.
@@ -120,22 +118,11 @@ def spatial_distillation(
 def centred_distillation(
     teacher: Maps, student: Maps, channel_weights: ChannelWeights = None, sample_weights: SampleWeights = None, *,
     reduction: Reduction = "element_mean", mode: Mode = "lines", temperature: float = 1.0
-) -> Float[Array, ""]:
+) -> Scalar:
     """Computes `spatial_distillation` less its minimum, the teacher's entropy: a divergence, 0 at student = teacher.
 
     The gradient is the same. The value is summed from differences of logarithms and is therefore exact where both are
-    close.
-
-    Args:
-        teacher, student: raw heatmaps; the teacher's get no gradient.
-        channel_weights: (K,).
-        sample_weights: (B,) or (B, K).
-        reduction: see `spatial_distillation`, as for all other arguments.
-        mode: "lines", "joint" or "marginal".
-        temperature: divides the maps.
-
-    Returns:
-        A float32 scalar.
+    close. The arguments are those of `spatial_distillation`.
     """
     return _distillation(teacher, student, channel_weights, sample_weights, reduction, mode, temperature, True)
 
@@ -158,22 +145,13 @@ def _samples(maps, sample_weights):
 def channel_distillation(
     teacher: Maps, student: Maps, channels: Float[Array, "keypoints"],
     sample_weights: Float[Array, "batch"] | None = None, *, temperature: float = 2.0
-) -> Float[Array, ""]:
+) -> Scalar:
     """Computes the cross-entropy between teacher and student across channels at every cell, in nats.
 
-    The result is the mean over cells and samples of the sum over channels, without the factor temperature².
-
-    Args:
-        teacher, student: raw heatmaps; the teacher's get no gradient.
-        channels: (K,), above 0 where a channel takes part in the softmax. With one channel the loss is the constant 0,
-            which teaches nothing; with none it is 0.
-        sample_weights: (B,).
-        temperature: divides the maps.
-
-    Returns:
-        A float32 scalar.
-
-    Source: Li and Hoiem 2016 (Learning without Forgetting), for heatmaps as in KAMP's comparison.
+    The result is the mean over cells and samples of the sum over channels of softmax(map / temperature), without the
+    factor temperature². channels: (K,), above 0 where a channel takes part in the softmax. With one channel the loss is
+    the constant 0, which teaches nothing; with none it is 0. Source: Li and Hoiem 2016 (Learning without Forgetting),
+    for heatmaps as in KAMP's comparison.
     """
     weights = _samples(student, sample_weights)
     readable = _map_weights(student, channels, weights) > 0
@@ -185,19 +163,11 @@ def channel_distillation(
 def mse_distillation(
     teacher: Maps, student: Maps, channel_weights: ChannelWeights = None, sample_weights: SampleWeights = None, *,
     half: bool = True
-) -> Float[Array, ""]:
-    """Computes the mean squared difference of the raw heatmaps.
+) -> Scalar:
+    """Computes the mean squared difference of the raw heatmaps, with the weights of `spatial_distillation`.
 
-    "line_sum" of `spatial_distillation` has nearly this gradient on maps with values in [0, 1].
-
-    Args:
-        teacher, student: raw heatmaps; the teacher's get no gradient.
-        channel_weights: (K,), see `spatial_distillation`.
-        sample_weights: (B,) or (B, K).
-        half: whether to include the factor 1/2.
-
-    Returns:
-        A float32 scalar.
+    half: whether to include the factor 1/2. "line_sum" of `spatial_distillation` has nearly this gradient on maps with
+    values in [0, 1].
     """
     weights = _map_weights(student, channel_weights, sample_weights)
     difference = _readable(student, weights) - jax.lax.stop_gradient(_readable(teacher, weights))
@@ -207,8 +177,10 @@ def mse_distillation(
 def line_entropy(
     student: Maps, channels: ChannelWeights = None, sample_weights: SampleWeights = None, *,
     mode: Literal["lines", "joint", "channel"] = "lines", normalised: bool = True
-) -> Float[Array, ""]:
+) -> Scalar:
     """Computes the mean entropy of heatmaps as distributions, in nats; CPR maximises it.
+
+    Source: Cha et al. 2021 (CPR), with positions in the place of classes.
 
     Args:
         student: raw heatmaps.
@@ -217,16 +189,11 @@ def line_entropy(
         sample_weights: (B,) or (B, K); (B,) in the mode "channel".
         mode: "lines", the mean over columns and rows; "joint", over all cells; "channel", across the chosen channels at
             each cell, as in classification.
-        normalised: whether to divide by the logarithm of the number of positions (or chosen channels), which gives [0,
+        normalised: whether to divide by the logarithm of the number of positions (or chosen channels), to lie in [0,
             1].
-
-    Returns:
-        A float32 scalar.
 
     Raises:
         ValueError: the mode is unknown.
-
-    Source: Cha et al. 2021 (CPR), with positions in the place of classes.
     """
     if mode == "channel":
         return _channel_entropy(student, channels, sample_weights, normalised)

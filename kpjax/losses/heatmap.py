@@ -1,4 +1,8 @@
-"""Losses between predicted heatmaps and target maps: squared errors, divergences, coarse-to-fine supervision (RSN)."""
+"""Losses between predicted heatmaps and target maps: squared errors, divergences, coarse-to-fine supervision (RSN).
+
+Weights are 0 or 1 per keypoint. Means run over all keypoints of a batch, those of weight 0 included. An image with few
+labels therefore counts less.
+"""
 import math
 from collections.abc import Sequence
 
@@ -8,36 +12,29 @@ from jaxtyping import Array, Float
 
 from kpjax.heatmaps import Grid, gaussian_targets
 
+Maps = Float[Array, "batch height width keypoints"]
+Weights = Float[Array, "batch keypoints"]
+Scalar = Float[Array, ""]  # float32
+
 KERNELS = (15, 11, 9, 7, 5)  # sides of RSN's Gaussian kernels in heatmap pixels, from coarse to fine
 
 
-def heatmap_mse(
-    heatmaps: Float[Array, "batch height width keypoints"], targets: Float[Array, "batch height width keypoints"],
-    weights: Float[Array, "batch keypoints"], *, half: bool = True
-) -> Float[Array, ""]:
+def heatmap_mse(heatmaps: Maps, targets: Maps, weights: Weights, *, half: bool = True) -> Scalar:
     """Computes the mean squared error of raw heatmaps, the loss of HRNet (Sun et al. 2019) and source-only baselines.
 
-    Args:
-        heatmaps, targets: predicted maps and their targets.
-        weights: 0 or 1 per keypoint. The mean runs over batch * keypoints * height * width, keypoints of weight 0
-            included. An image with few labels therefore counts less.
-        half: whether to include the factor 1/2 of the official code.
-
-    Returns:
-        A float32 scalar.
+    The mean runs over batch * keypoints * height * width. half: whether to include the factor 1/2 of the official code.
     """
     squares = jnp.square(heatmaps.astype(jnp.float32) - targets.astype(jnp.float32)).mean((1, 2))
     return (0.5 if half else 1.0) * (weights.astype(jnp.float32) * squares).mean()
 
 
 def heatmap_kl_per_keypoint(
-    logits: Float[Array, "batch height width keypoints"], targets: Float[Array, "batch height width keypoints"],
-    weights: Float[Array, "batch keypoints"], *, epsilon: float = 0.0
+    logits: Maps, targets: Maps, weights: Weights, *, epsilon: float = 0.0
 ) -> Float[Array, "batch keypoints"]:
     """Computes the weighted Kullback-Leibler divergence KL(p || q) of each keypoint, in nats.
 
     q is the softmax of the logits over all cells. p is `targets` + `epsilon` in every cell, divided by its sum. 0 log 0
-    is 0.
+    is 0. Source: Jiang et al. 2021 (RegDA), in the form of the official code.
 
     Args:
         logits: raw heatmaps.
@@ -45,11 +42,6 @@ def heatmap_kl_per_keypoint(
         weights: multiply the divergences. A keypoint of weight 0, or with nothing to normalise (an empty map and no
             epsilon), gives exactly 0, also in gradient.
         epsilon: added to every cell of the targets.
-
-    Returns:
-        One float32 value for each keypoint.
-
-    Source: Jiang et al. 2021 (RegDA), in the form of the official code.
     """
     cells = logits.shape[1] * logits.shape[2]
     logits, targets = logits.astype(jnp.float32), targets.astype(jnp.float32)
@@ -71,21 +63,8 @@ def heatmap_kl_per_keypoint(
     return jnp.where((weights > 0) & (total > 0), weights.astype(jnp.float32) * divergence, 0.0)
 
 
-def heatmap_kl(
-    logits: Float[Array, "batch height width keypoints"], targets: Float[Array, "batch height width keypoints"],
-    weights: Float[Array, "batch keypoints"], *, epsilon: float = 0.0
-) -> Float[Array, ""]:
-    """Computes the mean of `heatmap_kl_per_keypoint` over batch * keypoints, keypoints of weight 0 included.
-
-    Args:
-        logits: raw heatmaps.
-        targets: non-negative maps of any sum.
-        weights: multiply the divergences.
-        epsilon: added to every cell of the targets.
-
-    Returns:
-        A float32 scalar.
-    """
+def heatmap_kl(logits: Maps, targets: Maps, weights: Weights, *, epsilon: float = 0.0) -> Scalar:
+    """Computes the mean of `heatmap_kl_per_keypoint`, which has the same arguments, over batch * keypoints."""
     return heatmap_kl_per_keypoint(logits, targets, weights, epsilon=epsilon).mean()
 
 
@@ -123,20 +102,11 @@ def coarse_to_fine_targets(
     return tuple(targets for targets, _ in made), made[0][1]
 
 
-def hardest_keypoints_mse(
-    heatmaps: Float[Array, "batch height width keypoints"], targets: Float[Array, "batch height width keypoints"],
-    weights: Float[Array, "batch keypoints"], *, hardest: int = 8
-) -> Float[Array, ""]:
+def hardest_keypoints_mse(heatmaps: Maps, targets: Maps, weights: Weights, *, hardest: int = 8) -> Scalar:
     """Computes the mean squared error of each image's `hardest` keypoints, those with the largest errors.
 
-    Args:
-        heatmaps, targets: predicted maps and their targets.
-        weights: 0 or 1 per keypoint; the error of a keypoint of weight 0 is 0.
-        hardest: number of keypoints. The mean is over that many, or over all if there are fewer, also for images with
-            fewer labels.
-
-    Returns:
-        A float32 scalar.
+    The error of a keypoint of weight 0 is 0. The mean is over `hardest` keypoints, or over all if there are fewer, also
+    for images with fewer labels.
     """
     errors = jnp.square(heatmaps.astype(jnp.float32) - targets.astype(jnp.float32)).mean((1, 2))
     largest, _ = jax.lax.top_k(weights.astype(jnp.float32) * errors, min(hardest, errors.shape[1]))
@@ -144,30 +114,26 @@ def hardest_keypoints_mse(
 
 
 def coarse_to_fine(
-    heatmaps: Sequence[Float[Array, "batch height width keypoints"]],
-    targets: Sequence[Float[Array, "batch height width keypoints"]], weights: Float[Array, "batch keypoints"], *,
+    heatmaps: Sequence[Maps], targets: Sequence[Maps], weights: Weights, *,
     levels: int = 4, coarse_weight: float = 0.25, hardest: int | None = 8, absent_is_empty: bool = False
-) -> Float[Array, ""]:
+) -> Scalar:
     """Sums over stages the squared errors of coarse levels, times `coarse_weight`, and that of the finest level.
 
-    Errors are plain means of squares, without a factor 1/2, over all keypoints of a batch whatever their weights. With
-    `levels=1` and the heatmaps of a single-level network, only the finest term remains.
+    Errors are plain means of squares, without a factor 1/2. With `levels=1` and the heatmaps of a single-level network,
+    only the finest term remains.
 
     Args:
         heatmaps: stage by stage, `levels` of them from coarse to fine, as a network's `all_heatmaps` returns them.
         targets: from coarse to fine, `levels` or more. The last stage is compared with the last `levels` of them,
             earlier stages with the first. With one more target than levels, the last stage learns the narrower ones, as
             in RSN.
-        weights: 0 or 1 per keypoint.
+        weights: of keypoints.
         levels: heatmaps per stage.
         coarse_weight: factor of the coarse levels.
         hardest: number of keypoints per image that count at the finest level (`hardest_keypoints_mse`); None: all.
         absent_is_empty: whether keypoints of weight 0 have an empty target at the coarse levels (and at the finest if
             `hardest` is None), as in the official code. By default they are ignored, so that the network does not
             unlearn keypoints that an image has no label for.
-
-    Returns:
-        A float32 scalar.
 
     Raises:
         ValueError: the heatmaps are no whole stages, or there are too few targets.

@@ -39,22 +39,18 @@ def spring(
 ) -> Float[Array, ""]:
     """Computes the squared distances between children and their parents (`parent_of_child`). Both get a gradient.
 
+    Source: Keypoint Pyramids, equation 4, which is a sum and names no unit.
+
     Args:
-        parents: normalised (x, y), with the centres of an image's first and last pixel at -1 and 1.
-        children: in the same coordinates.
+        parents, children: normalised (x, y), with the centres of an image's first and last pixel at -1 and 1.
         reduction: over an image, the "mean" over children, the "sum" over them, or "coordinate_mean", half the first.
             The mean over the batch follows.
-        unit: unit of the distances; "pixels" are those of an image of `size`.
+        unit: of the distances; "pixels" are those of an image of `size`.
         size: (height, width), needed for pixels.
-
-    Returns:
-        A float32 scalar.
 
     Raises:
         InputError: the children cannot be divided evenly.
         ValueError: the unit is pixels and there is no size.
-
-    Source: Keypoint Pyramids, equation 4, which is a sum and names no unit.
     """
     batch, parent_count, _ = parents.shape
     each = parent_of_child(parent_count, children.shape[1]).size // parent_count
@@ -78,14 +74,9 @@ def kept_weight(
 ) -> Float[Array, "batch height width 1"]:
     """Computes the weight of the reference's features in `transported`: 1 far from all keypoints of both frames.
 
-    Args:
-        maps_reference, maps: keypoint maps of the reference and of the frame.
-        combine: the rule that turns one frame's maps p into a mask u; 1 - u is kept. "product" is 1 - prod (1 - p), the
-            result of treating one keypoint after the other, in any order. "sum" exceeds 1 where blobs overlap,
-            "clamped_sum" is at most 1, and "max" is the largest.
-
-    Returns:
-        A float32 array.
+    combine: the rule that turns one frame's maps p into a mask u; 1 - u is kept. "product" is 1 - prod (1 - p), the
+    result of treating one keypoint after the other, in any order. "sum" exceeds 1 where blobs overlap, "clamped_sum" is
+    at most 1, and "max" is the largest.
     """
 
     def outside(maps):
@@ -106,19 +97,15 @@ def transported(
 ) -> Features:
     """Replaces the reference's features with those of the frame wherever a keypoint of either lies.
 
-    The result is m * features_reference + (1 - m) * features, with m from `kept_weight`. The place that a keypoint has
-    left and the one where it has arrived both come from the frame.
+    The result is m * features_reference + (1 - m) * features in float32, with m from `kept_weight`. The place that a
+    keypoint has left and the one where it has arrived both come from the frame. Source: Keypoint Pyramids, equation 2;
+    the paper leaves `combine` and `stop_reference` open.
 
     Args:
         features_reference, maps_reference: features and keypoint maps of the reference frame.
         features, maps: those of the frame to render.
         combine: see `kept_weight`.
         stop_reference: whether the reference's features and maps are constants to the gradient, as in Transporter.
-
-    Returns:
-        Features in float32.
-
-    Source: Keypoint Pyramids, equation 2; the paper leaves `combine` and `stop_reference` open.
     """
     if stop_reference:
         features_reference, maps_reference = jax.lax.stop_gradient((features_reference, maps_reference))
@@ -132,16 +119,8 @@ def transporter_transported(
     """Applies Transporter's own rule (Kulkarni et al. 2019): places that a keypoint has left stay empty.
 
     Starting from y = features_reference, each keypoint in turn gives y <- (1 - s_k) (1 - t_k) y + t_k * features. Here
-    s are the reference's maps and t the frame's. In closed form the weight of the frame is sum_k t_k prod_{j>k}
-    (1 - s_j) (1 - t_j). The order of the keypoints matters, a little.
-
-    Args:
-        features_reference, maps_reference: features and keypoint maps s of the reference frame.
-        features, maps: those of the frame to render, with keypoint maps t.
-        stop_reference: whether the reference's features and maps are constants to the gradient.
-
-    Returns:
-        Features in float32.
+    s are the reference's maps and t the frame's. In closed form the weight of the frame is sum_k t_k prod_{j>k} (1 -
+    s_j) (1 - t_j). The order of the keypoints matters, a little. The arguments are those of `transported`.
     """
     if stop_reference:
         features_reference, maps_reference = jax.lax.stop_gradient((features_reference, maps_reference))

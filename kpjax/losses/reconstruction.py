@@ -18,14 +18,10 @@ def pixel_mse(
     """Computes the squared difference of two batches of images, in float32.
 
     Args:
-        images: reconstructions.
-        targets: the images to match.
+        images, targets: reconstructions, and the images to match.
         weight: of each pixel's square. The mean is over all pixels whatever their weight, as in IMM's code.
         reduction: "mean" over all pixels, channels and images; "sum" over an image's pixels and channels, then the mean
             over images.
-
-    Returns:
-        A scalar.
     """
     squared = jnp.square(images.astype(jnp.float32) - targets.astype(jnp.float32))
     squared = squared if weight is None else squared * weight
@@ -36,19 +32,15 @@ def feature_distances(
     features: Sequence[Features], targets: Sequence[Features], *,
     weight: Weight | None = None, form: Literal["squared", "absolute"] = "squared"
 ) -> Float[Array, "layers"]:
-    """Computes the mean difference, squared or absolute, of every layer over batch, space and channels.
+    """Computes the mean difference, squared or absolute, of every layer over batch, space and channels, in float32.
 
     Perceptual losses sum these (Johnson et al. 2016) or balance them first (`balanced_distances`).
 
     Args:
-        features: layers of one batch of images, of any dtype. The images themselves may be one of them.
-        targets: the same layers of another batch.
+        features, targets: layers of two batches of images, of any dtype. The images themselves may be one of them.
         weight: of the images' pixels, resized to each layer by linear interpolation, as in IMM's code. The mean is over
             all places whatever their weight.
         form: "squared" or "absolute".
-
-    Returns:
-        (layers,) float32.
     """
     measure = {"squared": jnp.square, "absolute": jnp.abs}[form]
 
@@ -67,15 +59,8 @@ def moved_averages(
 ) -> Float[Array, "layers"]:
     """Updates running averages with the distances of one more batch: decay * averages + (1 - decay) * distances.
 
-    The averages belong to a method's state. IMM (Jakab et al. 2018) updates them before use.
-
-    Args:
-        averages: before the batch.
-        distances: of the batch.
-        decay: weight of the old averages.
-
-    Returns:
-        (layers,) float32, constant to the gradient.
+    The averages belong to a method's state, and are constant to the gradient. IMM (Jakab et al. 2018) updates them
+    before use.
     """
     return jax.lax.stop_gradient(decay * averages + (1 - decay) * distances)
 
