@@ -15,6 +15,7 @@ from experiments.incremental import run_of
 from experiments.incremental_association import triples_of
 from experiments.incremental_steps import learn_base
 from experiments.own import project as own_project
+from experiments.own.adaptation import own_core
 from experiments.own.incremental import SYSTEM, joint_skeleton, old_run, open_project
 from experiments.predictors import open_run
 from kpjax.files import write_json
@@ -131,9 +132,10 @@ def unchecked():
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
-def test_an_exported_folder_is_an_old_model(old, unchecked, tmp_path):
+def test_an_exported_folder_is_an_old_model_and_a_core(old, unchecked, tmp_path):
     folder = str(export_run(old, tmp_path / "exported", self_test=False, tell=lambda line: None))
     given, again = old_run(str(old)), old_run(folder)
     assert (again.skeleton, again.taken_over) == (given.skeleton, given.taken_over)
-    np.testing.assert_array_equal(*(found.opened.trained.variables["params"]["head"]["output"]["kernel"]
-                                    for found in (again, given)))
+    for found in (again.opened.trained.variables, own_core(folder).variables):
+        np.testing.assert_array_equal(found["params"]["head"]["output"]["kernel"],
+                                      given.opened.trained.variables["params"]["head"]["output"]["kernel"])
