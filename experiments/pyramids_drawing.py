@@ -24,23 +24,17 @@ Render = Callable[[Mapping, np.ndarray, np.ndarray], Mapping[str, np.ndarray]]
 
 
 def draw_keypoints_moving(path: Path, source: VideoSource, keypoints: np.ndarray, skeleton: Skeleton) -> None:
-    """Draws keypoints (N, K, 2) of all frames on the start of some videos, side by side, as an animation."""
-    videos = np.unique(np.linspace(0, len(source.titles) - 1, SHOWN_VIDEOS).round().astype(int))
-    columns = [[draw_keypoints(source[number].image, keypoints[number], None, skeleton, minimum_side=SIDE)
-                for number in range(*source.bounds[video])[:SHOWN_FRAMES]] for video in videos]
-    length = min(len(column) for column in columns)
-    write_animation(path, [contact_sheet([column[frame] for column in columns], len(columns))
-                           for frame in range(length)])
-
-
-def write_animation(path: Path, frames: Sequence[np.ndarray], *, milliseconds: int = FRAME_MILLISECONDS) -> None:
-    """Writes frames (h, w, 3) uint8 of one size as an endless animated PNG, which browsers play.
+    """Draws keypoints (N, K, 2) of all frames on the start of some videos, side by side, as an endless animated PNG.
 
     Colours lose four bits; files of noisy images are then less than half as large.
     """
-    images = [Image.fromarray(frame & 0xF0) for frame in frames]
+    videos = np.unique(np.linspace(0, len(source.titles) - 1, SHOWN_VIDEOS).round().astype(int))
+    columns = [[draw_keypoints(source[number].image, keypoints[number], None, skeleton, minimum_side=SIDE)
+                for number in range(*source.bounds[video])[:SHOWN_FRAMES]] for video in videos]
+    images = [Image.fromarray(contact_sheet(shown, len(columns)) & 0xF0) for shown in zip(*columns, strict=False)]
     with atomic(path) as partial:
-        images[0].save(partial, format="PNG", save_all=True, append_images=images[1:], duration=milliseconds, loop=0)
+        images[0].save(partial, format="PNG", save_all=True, append_images=images[1:], duration=FRAME_MILLISECONDS,
+                       loop=0)
 
 
 def draw_keypoints_sheet(path: Path, source: VideoSource, found: Gathered, skeleton: Skeleton, *, true: bool) -> None:

@@ -137,35 +137,21 @@ def _open(data: OwnVideos) -> VideoSource:
 def draw(job: Job, data: pyramids.Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
     """Draws what every preset draws, writes the annotated videos and points.csv, and prints their paths."""
     pyramids.draw(job, data, outcome, predictions)
-    if outcome.method is None or jax.process_index() != 0:
-        return
-    for path in write_annotated(job.config.data.files(), data.test, predictions["test"], outcome.method.skeleton,
-                                Path(job.folder), every=job.config.data.every, side=job.config.annotated_side):
-        print(path)
+    if outcome.method is not None and jax.process_index() == 0:
+        for path in _annotated(job, data.test, predictions["test"], outcome.method.skeleton):
+            print(path)
 
 
-def write_annotated(files: tuple[Video, ...], source: VideoSource, found: Gathered, skeleton: Skeleton, folder: Path,
-                    *, every: int, side: int) -> list[Path]:
-    """Writes annotated/<video>.mp4 for each file, and points.csv.
+def _annotated(job: Job, source: VideoSource, found: Gathered, skeleton: Skeleton) -> list[Path]:
+    """Writes points.csv and annotated/<video>.mp4, and returns their paths.
 
     The table has a row for each keypoint of every frame that was asked for, in pixels of the video as it is shown; see
-    `kpjax.annotations.predictions`.
-
-    Args:
-        files: the videos.
-        source: their frames.
-        found: predictions on all frames of the source, in its order.
-        skeleton: of the predictions.
-        folder: of the run.
-        every: keeps frames 0, every, 2 every ...
-        side: px, of the written videos, at most.
-
-    Returns:
-        The paths of the table and the videos.
+    `kpjax.annotations.predictions`. found: of all frames of the source, in its order.
     """
+    folder, every, side = Path(job.folder), job.config.data.every, job.config.annotated_side
     opacity = opacity_from(None, float(np.median(found.scores)))
     tables, written = [], []
-    for number, (video, (first, end)) in enumerate(zip(files, source.bounds, strict=True)):
+    for number, (video, (first, end)) in enumerate(zip(job.config.data.files(), source.bounds, strict=True)):
         sequence = from_video(video, f"{number:03d}_{Path(video.name).stem}", slice(None, None, every))
         table = empty_table(sequence.path, sequence.names, sequence.numbers, skeleton, "", times=sequence.times)
         row_of = {int(frame): row for row, frame in enumerate(sequence.numbers)}
