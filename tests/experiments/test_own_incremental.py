@@ -136,6 +136,6 @@ def test_an_exported_folder_is_an_old_model_and_a_core(old, unchecked, tmp_path)
     folder = str(export_run(old, tmp_path / "exported", self_test=False, tell=lambda line: None))
     given, again = old_run(str(old)), old_run(folder)
     assert (again.skeleton, again.taken_over) == (given.skeleton, given.taken_over)
-    for found in (again.opened.trained.variables, own_core(folder).variables):
+    for found in (again.opened.trained.variables, own_core(folder).core.variables):
         np.testing.assert_array_equal(found["params"]["head"]["output"]["kernel"],
                                       given.opened.trained.variables["params"]["head"]["output"]["kernel"])
