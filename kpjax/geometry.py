@@ -55,24 +55,14 @@ def rotation(angle: Scalars, centre=(0.0, 0.0)) -> Maps:
 
 
 def similarity(*, angle: Scalars = 0.0, scale: Scalars = 1.0, shift=(0.0, 0.0), centre=(0.0, 0.0)) -> Maps:
-    """Builds p -> scale R(angle) (p - centre) + centre + shift. All arguments may carry the same batch axes.
-
-    Args:
-        angle: in radians, as in `rotation`.
-        scale: the zoom.
-        shift, centre: (x, y).
+    """Builds p -> scale R(angle) (p - centre) + centre + shift, R as in `rotation`. All arguments may carry batch axes.
     """
     cosine, sine = _float32(scale) * jnp.cos(_float32(angle)), _float32(scale) * jnp.sin(_float32(angle))
     return affine(cosine, -sine, sine, cosine, shift=shift, centre=centre)
 
 
 def affine(xx: Scalars, xy: Scalars, yx: Scalars, yy: Scalars, *, shift=(0.0, 0.0), centre=(0.0, 0.0)) -> Maps:
-    """Builds p -> [[xx, xy], [yx, yy]] (p - centre) + centre + shift. All arguments may carry the same batch axes.
-
-    Args:
-        xx, xy, yx, yy: the linear part.
-        shift, centre: (x, y).
-    """
+    """Builds p -> [[xx, xy], [yx, yy]] (p - centre) + centre + shift. All arguments may carry the same batch axes."""
     centre_x, centre_y = _float32(centre[0]), _float32(centre[1])
     linear = _rows(xx, xy, 0, yx, yy, 0, 0, 0, 1)
     return compose(translation(centre_x + _float32(shift[0]), centre_y + _float32(shift[1])), linear,
@@ -80,8 +70,7 @@ def affine(xx: Scalars, xy: Scalars, yx: Scalars, yy: Scalars, *, shift=(0.0, 0.
 
 
 def homography(source: Float[Numbers, "*lead 4 2"], destination: Float[Numbers, "*lead 4 2"]) -> Maps:
-    """Builds the projective map that takes four points to four others, exactly; its last entry is 1 or, if necessary,
-    -1.
+    """Builds the projective map that takes four points to four others, exactly; its last entry is 1 or, if needed, -1.
 
     No three points of either four may lie on a line; the result is not finite then. Both fours are written in the
     projective frame of the first three points, in which three weights represent the fourth. The closed form keeps
@@ -129,19 +118,13 @@ def index_grid(stride: float | int) -> Float[Array, "3 3"]:
 
 
 def half_pixel_grid(stride: float | int) -> Float[Array, "3 3"]:
-    """Builds the map from image to heatmap pixels as (index + 0.5) / stride - 0.5.
-
-    Both arrays then cover the same area of the image.
-    """
+    """Builds (index + 0.5) / stride - 0.5, image to heatmap pixels: both arrays cover the same area of the image."""
     offset = 0.5 / stride - 0.5
     return compose(translation(offset, offset), scaling(1 / stride))
 
 
 def conjugate(maps: AnyMaps, grid: Float[Numbers, "3 3"]) -> Maps:
-    """Returns a map of image pixels as a map of heatmap pixels.
-
-    grid: image -> heatmap, one of the two named grids.
-    """
+    """Returns a map of image pixels as a map of heatmap pixels. grid: image -> heatmap, one of the two named grids."""
     return compose(grid, maps, invert(grid))
 
 
@@ -174,22 +157,13 @@ def move_points(
 
 
 def warp(
-    images: Float[Array, "batch height width channels"],
-    maps: Float[Numbers, "batch 3 3"] | Float[Numbers, "3 3"],
-    *,
-    size: tuple[int, int] | None = None,
-    fill: float | int | None = 0.0,
-    method: str = "bilinear",
+    images: Float[Array, "batch height width channels"], maps: Float[Numbers, "batch 3 3"] | Float[Numbers, "3 3"], *,
+    size: tuple[int, int] | None = None, fill: float | int | None = 0.0, method: str = "bilinear",
 ) -> Float[Array, "batch new_height new_width channels"]:
-    """Moves images by maps from old pixels to new: the value at p goes to maps(p).
+    """Moves images by maps (one, or one for each) from old pixels to new: the value at p goes to maps(p).
 
-    Differentiable with respect to images and (bilinear) maps. Shrinking does not smooth the image first.
-
-    Args:
-        images: (B, H, W, C).
-        maps: one, or one for each image.
-        size: (height, width) of the result, by default that of the images.
-        fill, method: see `sample`.
+    Differentiable with respect to images and (bilinear) maps. Shrinking does not smooth the image first. size: (height,
+    width) of the result, by default that of the images. fill, method: see `sample`.
     """
     batch, height, width, channels = images.shape
     new_height, new_width = size or (height, width)
@@ -205,25 +179,14 @@ def pixel_grid(height: int, width: int) -> Float[Array, "pixels 2"]:
 
 
 def sample(
-    images: Float[Array, "batch height width channels"],
-    points: Float[Array, "batch points 2"],
-    *,
-    fill: float | int | None = 0.0,
-    method: str = "bilinear",
+    images: Float[Array, "batch height width channels"], points: Float[Array, "batch points 2"], *,
+    fill: float | int | None = 0.0, method: str = "bilinear",
 ) -> Float[Array, "batch points channels"]:
     """Samples images at points (x, y) in pixels, one list of points for each image.
 
     Differentiable with respect to images and (bilinear) points; interpolates in float32 and returns the dtype of the
-    images.
-
-    Args:
-        images: (B, H, W, C).
-        points: (B, N, 2).
-        fill: the value of everything outside, or None to repeat the border.
-        method: "bilinear" or "nearest".
-
-    Raises:
-        ValueError: for another method.
+    images. fill: the value of everything outside, or None to repeat the border. method: "bilinear" or "nearest"; raises
+    ValueError for another.
     """
     if method not in ("bilinear", "nearest"):
         raise ValueError(f"method is 'bilinear' or 'nearest', got {method!r}")
@@ -261,14 +224,7 @@ def sample(
 
 def warp_heatmaps(
     heatmaps: Float[Array, "batch height width keypoints"],
-    image_maps: Float[Numbers, "batch 3 3"] | Float[Numbers, "3 3"],
-    grid: Float[Numbers, "3 3"],
+    image_maps: Float[Numbers, "batch 3 3"] | Float[Numbers, "3 3"], grid: Float[Numbers, "3 3"],
 ) -> Float[Array, "batch height width keypoints"]:
-    """Moves heatmaps as their images are moved.
-
-    Args:
-        heatmaps: (B, h, w, K).
-        image_maps: in image pixels.
-        grid: from image to heatmap pixels.
-    """
+    """Moves heatmaps as maps of image pixels move their images. grid: from image to heatmap pixels."""
     return warp(heatmaps, conjugate(image_maps, grid))

@@ -29,7 +29,6 @@ def gaussian_profile(
 
     Args:
         centres: in cells.
-        cells: length of the axis.
         sigma: in cells.
         window: zero further than window * sigma from the cell nearest to the centre, so that every centre has a support
             of the same number of cells; None keeps the tails.
@@ -44,18 +43,13 @@ def gaussian_profile(
 
 
 def gaussian_bumps(
-    centres: Float[Array, "*batch keypoints 2"],
-    size: tuple[int, int],
-    sigma: float,
-    *,
-    window: float | None = 3.0,
+    centres: Float[Array, "*batch keypoints 2"], size: tuple[int, int], sigma: float, *, window: float | None = 3.0,
     cutoff: float = 0.0,
 ) -> Float[Array, "*batch height width keypoints"]:
     """Renders a Gaussian of peak 1 at each centre, not normalised, as the outer product of two profiles. Float32.
 
     Args:
         centres: (x, y) in heatmap pixels, anywhere; parts outside the map are cut off without compensation.
-        size: (height, width) of the map.
         sigma: in heatmap pixels.
         window: half the side of the square support in sigmas (official HRNet: 3); None for no window.
         cutoff: values <= cutoff become 0 (0.01 in the fast generator of the official RegDA).
@@ -70,14 +64,7 @@ def gaussian_bumps(
 def image_to_heatmap(
     image_size: tuple[int, int], heatmap_size: tuple[int, int], grid: Grid = "index"
 ) -> Float[Array, "3 3"]:
-    """Builds the map from image pixels to heatmap pixels.
-
-    Args:
-        image_size, heatmap_size: (height, width).
-        grid: "index" or "half_pixel".
-
-    Raises:
-        InputError: if the two sizes differ by more than one stride.
+    """Builds the map from image to heatmap pixels of sizes (height, width). Raises InputError unless one stride fits.
     """
     strides = tuple(image / heatmap for image, heatmap in zip(image_size, heatmap_size, strict=True))
     if strides[0] != strides[1]:
@@ -87,21 +74,13 @@ def image_to_heatmap(
 
 
 def keypoint_cells(
-    keypoints: Float[Array, "*batch keypoints 2"],
-    *,
-    image_size: tuple[int, int],
-    heatmap_size: tuple[int, int],
+    keypoints: Float[Array, "*batch keypoints 2"], *, image_size: tuple[int, int], heatmap_size: tuple[int, int],
     grid: Grid = "index",
 ) -> Float[Array, "*batch keypoints 2"]:
     """Returns the heatmap cell of each keypoint, float32 whole numbers, also for keypoints outside the map.
 
     On the index grid the half-way rule is the official one, truncation of u / stride + 0.5 toward zero (so u in (-1.5,
     -0.5) strides still falls into cell 0); on the half-pixel grid it is the nearest cell.
-
-    Args:
-        keypoints: (x, y) in image pixels.
-        image_size, heatmap_size: (height, width).
-        grid: "index" or "half_pixel".
     """
     moved = geometry.move_points(image_to_heatmap(image_size, heatmap_size, grid), keypoints.astype(jnp.float32))
     return jnp.trunc(moved + 0.5) if grid == "index" else jnp.floor(moved + 0.5)
@@ -121,12 +100,10 @@ def gaussian_targets(
 ) -> tuple[Float[Array, "*batch height width keypoints"], Float[Array, "*batch keypoints"]]:
     """Renders target heatmaps of labelled keypoints, and returns the weight of each keypoint.
 
+    Sizes are (height, width), keypoints in image pixels, sigma in heatmap pixels.
+
     Args:
-        keypoints: (x, y) in image pixels.
         visible: weights in {0, 1}.
-        image_size, heatmap_size: (height, width).
-        sigma: in heatmap pixels.
-        grid: "index" or "half_pixel".
         rounded: the Gaussian stands on the keypoint's cell (`keypoint_cells`); otherwise on its sub-pixel position.
         window: see `gaussian_bumps`.
         keep: the weight is 0 if the cell lies outside the map ("centre", the official RegDA) or only if the whole
@@ -174,8 +151,7 @@ def _peaks(
 
 
 def _reader(
-    heatmaps: Float[Array, "batch height width keypoints"],
-    columns: Int[Array, "batch keypoints"],
+    heatmaps: Float[Array, "batch height width keypoints"], columns: Int[Array, "batch keypoints"],
     rows: Int[Array, "batch keypoints"],
 ) -> Callable[[int, int], jax.Array]:
     """Returns a function (dx, dy) -> values (batch, keypoints) of the maps at that offset, with the border repeated."""
@@ -330,17 +306,10 @@ def codec(
     window: float | None = 3.0,
     keep: Literal["centre", "window"] = "centre",
 ) -> Codec:
-    """Builds the codec of `gaussian_targets` and a decoder.
+    """Builds the codec of `gaussian_targets`, see there, and a decoder of this module or of the same signature.
 
-    Args:
-        image_size, heatmap_size: a side, or (height, width).
-        sigma: in heatmap pixels.
-        grid: "index" or "half_pixel".
-        decoder: one of this module, or any function of the same signature.
-        rounded, window, keep: see `gaussian_targets`.
-
-    Raises:
-        InputError: if the sizes differ by more than one stride.
+    Sizes are a side, or (height, width); sigma is in heatmap pixels. Raises InputError if the sizes differ by more than
+    one stride.
     """
     image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
     heatmap_size = (heatmap_size, heatmap_size) if isinstance(heatmap_size, int) else heatmap_size

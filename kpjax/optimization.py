@@ -19,14 +19,7 @@ def descend(
 
     Args:
         optimizer: without its learning rate, for example `optax.trace(0.9)` or `optax.scale_by_adam()`.
-        gradient: a tree like `params`.
-        optimizer_state: of `optimizer`.
-        params: the parameters.
-        learning_rate: a schedule, or one for each top-level name of `params`.
-        step: () int32.
-
-    Raises:
-        KeyError: for a top-level name without a schedule.
+        learning_rate: a schedule, or one for each top-level name of `params`; KeyError where one is missing.
     """
     with jax.numpy_dtype_promotion("standard"):
         direction, optimizer_state = optimizer.update(gradient, optimizer_state, params)
@@ -43,11 +36,5 @@ def descend(
 
 
 def ema(average, current, decay: float):
-    """Computes the exponential moving average of two equal trees: decay * average + (1 - decay) * current.
-
-    Args:
-        average: the average so far.
-        current: the new values.
-        decay: weight of the average.
-    """
+    """Computes the exponential moving average of two equal trees: decay * average + (1 - decay) * current."""
     return optax.incremental_update(current, average, step_size=1 - decay)

@@ -45,12 +45,8 @@ def keypoint_counts(project: Project) -> KeypointCounts:
     return KeypointCounts(visible.sum(0), (visible & occluded).sum(0), outside(project).sum(0), (~visible).sum(0))
 
 
-def image_faults(
-    paths: Sequence[Path], progress: Callable[[Iterable], Iterable] = iter,
-) -> tuple[list[str], list[str]]:
-    """Returns a line for each existing image that does not decode, and for each that is a copy of another.
-
-    progress: wraps the iteration, for a bar.
+def image_faults(paths: Sequence[Path], progress: Callable[[Iterable], Iterable] = iter) -> tuple[list[str], list[str]]:
+    """Returns a line for each image that does not decode, and for each copy of another. progress: wraps the iteration.
     """
     there = [path for path in paths if path.is_file()]
     seen: dict[bytes, Path] = {}
@@ -73,12 +69,9 @@ def _read(path: Path) -> tuple[bytes, str]:
 
 
 def video_facts(path: Path, *, decode: bool, progress: Callable[[Iterable], Iterable] = iter) -> VideoFacts:
-    """Reads the properties of a video. Raises InputError if the file is no video.
+    """Reads the properties of a video file or a folder of frames. Raises InputError if it is no video.
 
-    Args:
-        path: A video file, or a folder of frames.
-        decode: Whether to decode the whole video to count unreadable frames.
-        progress: Wraps the iteration, for a bar.
+    decode: Whether to decode the whole video to count unreadable frames. progress: Wraps the iteration, for a bar.
     """
     import av
 

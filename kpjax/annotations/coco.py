@@ -35,14 +35,8 @@ def read(path: Path, faults: list[str], *, category: str = "") -> Project | None
     """Reads a json file, or a folder that holds one, or one each for train, val and test.
 
     Images are searched where `file_name` says, below the file's folder, its parent, and the folders inside these.
-
-    Args:
-        path: The file or folder.
-        faults: Receives a line for everything that is wrong.
-        category: Name or id of the category to read, where several have keypoints.
-
-    Returns:
-        The project, with ids and category in `details`; None if no category can be read.
+    Returns the project, with ids and category in `details`; None if no category can be read. faults: Receives a line
+    for everything that is wrong. category: Name or id of the category to read, where several have keypoints.
     """
     files = _annotation_files(path, faults)
     chosen = _read_category(files, category, faults) if files else None
@@ -80,9 +74,7 @@ def _annotation_files(path: Path, faults: list[str]) -> list[_File]:
 
 
 def _candidates(path: Path) -> list[Path]:
-    """Returns the json file itself, or the files in a folder and two levels below that look like annotations.
-
-    If no file has all of the expected fields, files with some of them are returned: they are probably damaged.
+    """Returns the json files that look like annotations, down to two levels; with some of the fields if none has all.
     """
     if path.is_file():
         return [path] if path.suffix.lower() == ".json" else []
@@ -173,9 +165,7 @@ def _name_of(image: Mapping[str, Any]) -> Any:
     return image.get("file_name", image.get("filename"))  # some sets use the latter
 
 
-def _image_paths(
-    path: Path, files: Sequence[_File], images: Sequence[Mapping[str, Any]]
-) -> tuple[Path, list[Path]]:
+def _image_paths(path: Path, files: Sequence[_File], images: Sequence[Mapping[str, Any]]) -> tuple[Path, list[Path]]:
     """Returns the project's root and the path of each image, found by `common_folder`.
 
     Searched are the folders of the project and its files, the parent of an annotations folder, and their subfolders.

@@ -143,15 +143,9 @@ def write_table(table: Table, path: Path, *, key_cells: int = 1) -> list[Path]:
 # config.yaml
 
 def config_text(config: Config, root: Path, videos: Mapping[str, tuple[int, int]]) -> str:
-    """Formats a config.
+    """Formats config.yaml: the config's `content` where labels do not replace it, with settings of known videos.
 
-    Args:
-        config: Its `content` is kept where labels do not replace it, with the settings of known videos.
-        root: The project's folder.
-        videos: Width and height of each video, by its path.
-
-    Returns:
-        The text of config.yaml.
+    videos: Width and height of each video, by its path.
     """
     content = {"Task": root.name, "date": datetime.date.today().strftime("%b%d"), **_SETTINGS, **config.content}
     sets = content.get("video_sets")
@@ -324,12 +318,8 @@ def instances_of_row(
 ) -> list[Instance]:
     """Returns an instance for each individual with a label in a row of a table.
 
-    Args:
-        frame: Number of the frame.
-        points: Individual and body part of each of the P points.
-        values: (P, 2 or more) coordinates, nan where unlabelled.
-        names: Keypoints in the order of the result.
-        several: Whether the project has several individuals.
+    points: Individual and body part of each of the P points. values: (P, 2 or more) coordinates, nan where unlabelled.
+    names: Keypoints in the order of the result. several: Whether the project has several individuals.
     """
     found = {}
     for (individual, part), value in zip(points, values, strict=True):

@@ -219,9 +219,7 @@ def _frame_key(cells: Sequence[str], columns: dict[str, int], where: str, faults
     return None
 
 
-def _box(
-    cells: Sequence[str], columns: dict[str, int], where: str, rows: Rows, faults: list[str]
-) -> np.ndarray:
+def _box(cells: Sequence[str], columns: dict[str, int], where: str, rows: Rows, faults: list[str]) -> np.ndarray:
     if not all(name in columns for name in _BOX):
         return np.full(4, np.nan)
     box = np.array([number(cells[columns[name]], f"{where}, {name}", faults, rows.separator) for name in _BOX])

@@ -50,10 +50,8 @@ def empty_table(
 ) -> PredictionTable:
     """Returns a table whose frames are all `unreadable` until `fill` has their points.
 
-    Args:
-        source, names, numbers, skeleton, title, times, instances: Fields of the table.
-        files: The image files; none for a video.
-        boxes: (N, I, 4), nan where an animal is not on a frame; None for one animal that is predicted on whole frames.
+    files: The image files; none for a video. boxes: (N, I, 4), nan where an animal is not on a frame; None for one
+    animal that is predicted on whole frames.
     """
     shape = len(names), len(instances), len(skeleton.names)
     return PredictionTable(
@@ -66,11 +64,9 @@ def empty_table(
 
 def fill(table: PredictionTable, row: int, size: tuple[int, int], keypoints: np.ndarray, scores: np.ndarray,
          present: np.ndarray) -> None:
-    """Writes the prediction on one frame into a table.
+    """Writes the prediction on one frame into a table, in place.
 
     Args:
-        table: Changed in place.
-        row: Number of the frame in the table.
         size: Width and height of the frame.
         keypoints: (I, K, 2) in pixels of the frame.
         scores: (I, K).
@@ -257,19 +253,10 @@ def prediction_files(formats: Sequence[str], title: str, out: Path, stem: str) -
 
 
 def write_predictions(table: PredictionTable, formats: Sequence[str], out: Path, stem: str) -> list[Path]:
-    """Writes a table in some formats, each file whole or not at all.
+    """Writes a table in some formats, each file whole or not at all, and returns their paths.
 
-    Args:
-        table: The predictions.
-        formats: As `check_formats` returns them.
-        out: The folder.
-        stem: Of the files below `out`; it may contain folders.
-
-    Returns:
-        The paths of the files.
-
-    Raises:
-        InputError: If the disc refuses.
+    formats: As `check_formats` returns them. stem: Of the files below `out`; it may contain folders. Raises InputError
+    if the disc refuses.
     """
     writers = [write for name in formats for write in FORMATS[name].values()]
     paths = prediction_files(formats, table.title, out, stem)

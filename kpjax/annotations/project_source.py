@@ -110,11 +110,9 @@ def project_source(
     points.
 
     Args:
-        project: An annotation project.
-        transform: Makes an image square.
         instances: Indices of the project's instances, in this order; all if None.
         occluded: "drop" treats keypoints that are marked as occluded as unlabelled.
-        name: Of the source; by default that of the project's folder.
+        name: By default that of the project's folder.
 
     Raises:
         InputError: If the project lacks an instance, or if there is none.
@@ -210,12 +208,8 @@ def unlabelled_source(
 
     Args:
         paths: Images, videos and folders of them, or frames from `frames_at`.
-        transform: Makes an image square.
-        skeleton: Of the examples.
         every: Keeps frames 0, every, 2 every ... of each video, and all images.
-        leave_out: Identities to leave out.
         root: Names are paths below it; the root of a project whose names are compared.
-        name: Of the source.
 
     Raises:
         InputError: As `frames_at` does, and if no frame is left.
@@ -240,14 +234,8 @@ def unlabelled_source(
 def decoded(source: FrameSource, *, on_bad_frame: str = "stop", limit: float = 4e9) -> ArraySource:
     """Reads all examples of a source into memory, each video in one pass.
 
-    Args:
-        source: What to read.
-        on_bad_frame: "stop" raises InputError that names all unreadable frames, "skip" leaves them out and reports
-            them on stderr.
-        limit: Bytes of all images together.
-
-    Raises:
-        InputError: Also if the images exceed the limit, or if no frame is left.
+    on_bad_frame: "stop" raises InputError that names all unreadable frames, "skip" leaves them out and reports them on
+    stderr. limit: Bytes of all images together. Raises InputError also if the images exceed it, or if no frame is left.
     """
     if on_bad_frame not in ("stop", "skip"):
         raise InputError(f"on_bad_frame: {on_bad_frame!r}; choose stop or skip")

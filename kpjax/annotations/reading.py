@@ -92,15 +92,10 @@ def read_project(
     path: Path, *, category: str = "", video_root: Path | None = None, pixels_from: int = 0,
     rescale_labels: bool = False, check_files: bool = True,
 ) -> Project:
-    """Reads an annotation project, with the size of every frame that its file states.
+    """Reads an annotation project of any format in `FORMATS`, with the size of every frame that its file states.
 
-    Args:
-        path: A folder or file of any format in `FORMATS`.
-        category, video_root, pixels_from, rescale_labels, check_files: See `Options`.
-
-    Raises:
-        InputError: If the path is no project, or with everything that is wrong in one line: faulty labels, images and
-            videos that are missing or of another size.
+    The options are those of `Options`. Raises InputError if the path is no project, or with everything that is wrong in
+    one line: faulty labels, images and videos that are missing or of another size.
     """
     root = None if video_root is None else Path(video_root)
     if root is not None and not root.is_dir():

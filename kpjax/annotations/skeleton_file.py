@@ -12,19 +12,11 @@ FILE = "skeleton.json"
 
 
 def read_skeleton(folder: Path, appeared: Sequence[str], notes: list[str], faults: list[str]) -> Skeleton | None:
-    """Reads the skeleton.json of a folder; without one, returns a skeleton of the names that appeared.
+    """Reads the skeleton.json of a folder; without one, returns a skeleton of the names that appeared, in order.
 
     {"names": [...], "edges": [["a", "b"]], "flip": {"left_ear": "right_ear"}, "groups": {"head": ["a", "b"]}}, each
-    optional. Without `flip`, pairs are derived from the names.
-
-    Args:
-        folder: Where the file is.
-        appeared: The keypoints of the table, in order of appearance.
-        notes: Receives a line about derived pairs.
-        faults: Receives a line for everything that is wrong.
-
-    Returns:
-        The skeleton, or None if the file is invalid or lacks a name that appeared.
+    optional. Without `flip`, pairs are derived from the names, with a line in `notes`. Returns None, with a line in
+    `faults`, if the file is invalid or lacks a name that appeared.
     """
     path, before = folder / FILE, len(faults)
     stored: Any = {}

@@ -121,17 +121,10 @@ def sio_skeleton(sio: ModuleType, skeleton: Skeleton, name: str) -> Any:
 def sio_videos(
     sio: ModuleType, frames: Sequence[Frame], lengths: Mapping[Path, int] | None = None
 ) -> tuple[list[Any], list[tuple[Any, int]]]:
-    """Converts the videos of frames for sleap-io; none is opened.
+    """Converts the videos of frames for sleap-io; none is opened. Returns them, and each frame's video and number.
 
-    Images of one session and size become one video that is a list of images.
-
-    Args:
-        sio: The module sleap-io.
-        frames: Images and frames of videos.
-        lengths: Number of frames of videos, by path, where known.
-
-    Returns:
-        The videos, and the video and frame number for each frame.
+    Images of one session and size become one video that is a list of images. lengths: Number of frames of videos, by
+    path, where known.
     """
     groups: dict[tuple, list[int]] = {}
     for number, frame in enumerate(frames):
@@ -256,10 +249,7 @@ def _is_embedded(video: Any) -> bool:
 def _embedded_images(
     file: Path, number: int, video: Any, frames: Sequence[int], notes: list[str], faults: list[str]
 ) -> dict[int, Path]:
-    """Copies frames of the video `number` to PNG files in the cache folder, unless they are there.
-
-    A frame that cannot be decoded is left out, with a fault.
-    """
+    """Copies frames of the video `number` to missing PNG files in the cache folder; a fault if one does not decode."""
     stat = file.stat()
     key = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns} {number}"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kpjax" / "sleap"

@@ -30,15 +30,11 @@ class Rows(NamedTuple):
 
 
 def read_rows(path: Path, faults: list[str], *, keep_empty: bool = False) -> Rows | None:
-    """Reads a csv file whose cells are separated by commas, semicolons or tabs.
+    """Reads a csv file in UTF-8 whose cells are separated by commas, semicolons or tabs.
 
-    Args:
-        path: The file, in UTF-8.
-        faults: Receives a line for everything that is wrong, such as rows with a wrong number of cells.
-        keep_empty: Keeps rows whose cells are all empty, for tables in which the position of a row counts.
-
-    Returns:
-        The table without its faulty rows, or None if the file or its header is unusable.
+    Returns the table without its faulty rows, or None if the file or its header is unusable. faults: Receives a line
+    for everything that is wrong, such as rows with a wrong number of cells. keep_empty: Keeps rows whose cells are all
+    empty, for tables in which the position of a row counts.
     """
     text = _read_text(path, path.name, faults)
     separator = separator_of((text or "").split("\n", 1)[0])
@@ -142,16 +138,7 @@ class Table(NamedTuple):
 
 
 def read_table(path: Path, label: str, faults: list[str]) -> Table | None:
-    """Reads a .csv or .h5 table, leaving out damaged rows.
-
-    Args:
-        path: The file.
-        label: The name of the file in faults.
-        faults: Receives a line for everything that is wrong.
-
-    Returns:
-        The table, or None if the file or its header is unusable.
-    """
+    """Reads a .csv or .h5 table, without damaged rows, as `read_rows` does. label: The name of the file in faults."""
     if path.suffix == ".h5":
         lines = _h5_lines(path, label, faults)
     else:
@@ -178,9 +165,7 @@ def header_rows(table: Table) -> list[tuple[str, list[str]]]:
 
 
 def table_text(table: Table, key_cells: int = 1) -> str:
-    """Formats a table as csv.
-
-    key_cells: 3 splits a path into cells for folder, video and image, as DeepLabCut does for labels.
+    """Formats a table as csv. key_cells: 3 splits a path into folder, video and image, as DeepLabCut does for labels.
     """
     rows = [[name, *[""] * (key_cells - 1), *row] for name, row in header_rows(table)]
     for key, values in zip(table.keys, table.values.reshape(len(table.keys), -1).tolist(), strict=True):

@@ -32,19 +32,15 @@ class Copy(NamedTuple):
 
 
 def write_project(project: Project, format: str, folder: Path, *, overwrite: bool = False) -> list[Path]:
-    """Writes a project into a folder, which appears once everything is written.
+    """Writes a project into a folder, which appears once everything is written; returns the paths of the labels.
 
     Images are copied as they are. Frames of videos become images if the format cannot refer to them; else they stay in
     their video, which is not copied.
 
     Args:
-        project: What to write.
         format: coco, csv, deeplabcut, lightning_pose or sleap.
         folder: A new or empty folder.
         overwrite: Whether to replace the output of an earlier call.
-
-    Returns:
-        The paths of the labels.
 
     Raises:
         InputError: If the folder is the project's own or not empty (with `overwrite`: not written by an earlier call,

@@ -85,12 +85,7 @@ def regda_augmentation(
     """Builds RegDA's training pipeline (Jiang et al. 2021, official code): rotation, square crop, colour jitter, blur.
 
     Rotation and crop are one bilinear sampling here; the official code samples twice, the first time the nearest pixel.
-
-    Args:
-        degrees: the largest rotation, see `draw_rotation`.
-        area: of the crop, see `draw_square_crop`.
-        jitter: see `colour_jitter`.
-        blur: see `random_blur`.
+    See `draw_rotation`, `draw_square_crop`, `colour_jitter` and `random_blur` for the settings.
     """
     return compose_augmentations(random_warp(draw_rotation(degrees), draw_square_crop(area)), colour_jitter(jitter),
                                  random_blur(blur))
@@ -122,15 +117,10 @@ def random_warp(*draws: DrawMap, fill: float = 0.0) -> Augment:
 
 
 def move_example(example: Example, maps: jax.Array, image: jax.Array) -> Example:
-    """Returns a batched example whose image has been moved.
+    """Returns a batched example moved by maps (B, 3, 3), from old pixels to new, with the moved image (B, h, w, 3).
 
     A point outside the area of the new image (pixel 0 spans -0.5 to 0.5) is no longer visible; its coordinates stay
     finite. `scale` is stretched as the map stretches lengths at the middle of the old image.
-
-    Args:
-        example: with the old image.
-        maps: (B, 3, 3), from old pixels to new.
-        image: (B, h, w, 3), the new image.
     """
     height, width = example.image.shape[1:3]
     keypoints = geometry.move_points(maps, example.keypoints)
@@ -154,11 +144,7 @@ def random_square_crop(area: tuple[float, float] = (0.6, 1.3)) -> Augment:
 
 
 def random_scale_rotation(scale: float = 0.25, degrees: float = 30.0, *, rotated: float = 0.6) -> Augment:
-    """Builds `draw_scale_rotation` as an augmentation.
-
-    Args:
-        scale, degrees, rotated: see there.
-    """
+    """Builds `draw_scale_rotation` as an augmentation."""
     return random_warp(draw_scale_rotation(scale, degrees, rotated=rotated))
 
 
@@ -238,9 +224,7 @@ def random_brightness(strength: float) -> Augment:
 
 
 def random_contrast(strength: float) -> Augment:
-    """Builds the augmentation that stretches each image about its mean grey and clips it to [0, 1].
-
-    The factor is U(1 - strength, 1 + strength).
+    """Builds the augmentation that stretches each image about its mean grey by U(1 - strength, 1 + strength), clipped.
     """
     _unit_strength("random contrast", strength)
 
@@ -275,10 +259,7 @@ def random_colour_matrix(strength: float, *, about: tuple[float, float] = (0.0, 
 
 
 def random_noise(strength: float) -> Augment:
-    """Builds the augmentation that adds Gaussian noise and clips to [0, 1].
-
-    Its standard deviation is U(0, strength), one for each image.
-    """
+    """Builds the augmentation that adds noise N(0, d²), d ~ U(0, strength) for each image, and clips to [0, 1]."""
     strength = at_least_zero("random noise", "strength", strength)
 
     def change(keys, images):
@@ -293,8 +274,7 @@ def random_noise(strength: float) -> Augment:
 
 
 def random_blur(deviation: tuple[float, float] = (0.0, 0.8)) -> Augment:
-    """Builds the augmentation that blurs with a Gaussian of standard deviation U(*deviation) pixels, one for each
-    image.
+    """Builds the augmentation that blurs each image with a Gaussian of standard deviation U(*deviation) pixels.
 
     At the borders the kernel is cut off and its sum is made one again.
     """

@@ -16,8 +16,7 @@ DrawMap = Callable[[jax.Array, tuple[int, int]], jax.Array]
 
 
 def draw_rotation(degrees: float) -> DrawMap:
-    """Builds a rotation by U(-degrees, degrees), counter-clockwise on a screen if positive, about (width / 2, height /
-    2).
+    """Builds a rotation about (width / 2, height / 2) by U(-degrees, degrees), positive counter-clockwise on a screen.
 
     The official RegDA code turns the keypoints about that centre, and the image about one half a pixel away.
     """
@@ -65,10 +64,7 @@ def draw_affine(
 ) -> DrawMap:
     """Builds a rotation, zoom and shear about the middle of the image, then a shift; each uniform and independent.
 
-    Args:
-        degrees, shear_degrees: between minus and plus this.
-        scale: from, to.
-        shift: at most this share of each side.
+    Angles lie between minus and plus the given one, the zoom in `scale`. shift: at most this share of each side.
     """
     degrees = at_least_zero("random affine", "degrees", degrees)
     shift = at_least_zero("random affine", "shift", shift)
@@ -91,17 +87,12 @@ def draw_affine(
 
 
 def draw_scale_rotation(scale: float = 0.25, degrees: float = 30.0, *, rotated: float = 0.6) -> DrawMap:
-    """Builds a zoom and rotation about (width / 2, height / 2), the augmentation of the official HRNet (Sun et al.
-    2019).
+    """Builds a zoom and rotation about (width / 2, height / 2), as the official HRNet (Sun et al. 2019).
 
     With n a standard normal of its own, the visible box grows by clip(1 + scale * n, 1 - scale, 1 + scale), so the
-    image shrinks by as much. The rotation is by clip(degrees * n, -2 degrees, 2 degrees), counter-clockwise on a screen
-    if positive. The centre is that of the official crop, which moves the middle of a box to half of the side.
-
-    Args:
-        scale: below 1.
-        degrees: half of the largest rotation.
-        rotated: probability of a rotation.
+    image shrinks by as much. The rotation, of probability `rotated`, is by clip(degrees * n, -2 degrees, 2 degrees),
+    counter-clockwise on a screen if positive. The centre is that of the official crop, which moves the middle of a box
+    to half of the side.
     """
     scale = at_least_zero("random scale and rotation", "scale", scale)
     degrees = at_least_zero("random scale and rotation", "degrees", degrees)
@@ -150,32 +141,14 @@ def draw_homography(variation: float = 0.15, *, rotation_deviation: float = 0.0)
 
 
 def at_least_zero(what: str, name: str, value: float) -> float:
-    """Returns a finite value of at least 0.
-
-    Args:
-        what: the function, for messages.
-        name: of its argument.
-        value: of the argument.
-
-    Raises:
-        InputError: for any other value.
-    """
+    """Returns a finite value >= 0, or raises InputError. what, name: the function and its argument, for messages."""
     if not (math.isfinite(value) and value >= 0):
         raise InputError(f"{what}: {name} is {value}; give a finite number of at least 0")
     return float(value)
 
 
 def interval(what: str, name: str, bounds: tuple[float, float]) -> tuple[float, float]:
-    """Returns two finite numbers of at least 0, the smaller first.
-
-    Args:
-        what: the function, for messages.
-        name: of its argument.
-        bounds: the argument.
-
-    Raises:
-        InputError: for any other bounds.
-    """
+    """Returns two finite numbers >= 0, the smaller first, or raises InputError. what, name: see `at_least_zero`."""
     low, high = bounds
     if not (math.isfinite(high) and 0 <= low <= high):
         raise InputError(f"{what}: {name} is {tuple(bounds)}; give two finite numbers of at least 0, the smaller "

@@ -23,13 +23,7 @@ def accuracy_matrix(
     Args:
         values: (steps, K), NaN where a keypoint is not known yet.
         introduced: (K,) the row that introduced each keypoint; keypoints of other numbers are left out.
-        names: of the keypoints.
-        steps: titles of the rows.
-        factor: multiplies printed values.
-        decimals: of printed values.
         higher_is_better: whether high values have the colour of good ones.
-        low: the value at one end of the colours; the smallest if not given.
-        high: the value at the other end; the largest if not given.
 
     Raises:
         ValueError: shapes that do not belong together.

@@ -37,16 +37,10 @@ def embedded(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
 
 
 def scatter(places: np.ndarray, kinds: np.ndarray, names: Sequence[str], *, side: int = 480) -> np.ndarray:
-    """Draws points in the plane, one colour for each kind, with a legend beside them; returns (h, w, 3) uint8.
+    """Draws points (N, 2) of any range, one colour for each kind, with a legend beside them; returns (h, w, 3) uint8.
 
-    Args:
-        places: (N, 2) positions in any range.
-        kinds: (N,) numbers into `names`.
-        names: of the kinds.
-        side: of the plot in pixels.
-
-    Raises:
-        ValueError: another number of kinds than of places, a kind without a name, or a place that is not finite.
+    kinds: (N,) numbers into `names`. side: of the plot in pixels. Raises ValueError for another number of kinds than of
+    places, a kind without a name, or a place that is not finite.
     """
     places, kinds = np.asarray(places, np.float64), np.asarray(kinds)
     if len(places) != len(kinds) or (len(kinds) and not 0 <= kinds.min() <= kinds.max() < len(names)):

@@ -31,13 +31,6 @@ def label_sheet(
 
     Every image is cropped to its labels and resized. Names (or numbers, above 24 keypoints) stand beside the points in
     their colours, those of occluded points in brackets. Below the sheet is a list of all keypoints.
-
-    Args:
-        frames: images (H, W, 3) uint8.
-        labels: of one animal in each image.
-        skeleton: names the keypoints, and the edges.
-        captions: a line under each image.
-        columns: of the sheet.
     """
     side = SIDE if len(skeleton.names) <= NAMED else LARGE_SIDE
     shown = []

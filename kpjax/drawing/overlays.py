@@ -90,7 +90,6 @@ def draw_keypoints(
         image: (H, W, 3) uint8.
         keypoints: (K, 2) in pixels of the image; points that are not finite are left out.
         opacity: (K,) in [0, 1], such as `visible` or `opacity_of_scores(scores)`; 0 leaves a point out, None draws all.
-        skeleton: names K keypoints, and the edges.
         true: (K, 2) true positions, drawn as hollow rings joined to their predictions by a thin line.
         true_visible: (K,); true positions where it is zero are left out.
         minimum_side: smaller images are enlarged to it.
@@ -159,14 +158,8 @@ def contact_sheet(
 ) -> np.ndarray:
     """Lays out images (h, w, 3) uint8 in rows, each centred in a cell of the largest one's size.
 
-    Args:
-        images: at least one.
-        columns: about as many as rows if not given.
-        captions: one line under each image, cut where it would not fit.
-        gap: pixels between cells.
-
-    Raises:
-        ValueError: no image, or another number of captions.
+    columns: about as many as rows if not given. captions: one line under each image, cut where it would not fit. gap:
+    pixels between cells. Raises ValueError for no image, or another number of captions.
     """
     if not len(images):
         raise ValueError("a contact sheet needs at least one image")
@@ -207,14 +200,10 @@ def prediction_sheet(
     """Draws a contact sheet of predictions.
 
     Args:
-        images: N of them, (H, W, 3) uint8.
         keypoints: (N, K, 2) in pixels of the images.
         scores: (N, K); points with low scores are faded.
-        skeleton: names K keypoints, and the edges.
         true: (N, K, 2) true positions, drawn as rings.
         visible: (N, K), zero where a true position is unknown.
-        captions: a line under each image.
-        columns: of the sheet.
         minimum_side: smaller images are enlarged to it.
     """
     opacity = None if scores is None else opacity_of_scores(scores)
@@ -226,10 +215,7 @@ def prediction_sheet(
 
 
 def write_png(path: Path, image: np.ndarray, *, smallest: bool = True) -> None:
-    """Writes an image (h, w, 3) uint8, whole or not at all, and creates its folder.
-
-    smallest: make the file as small as possible, which takes seconds for a large photograph.
-    """
+    """Writes an image (h, w, 3) uint8 whole or not at all, and its folder. smallest: takes seconds for a photograph."""
     with atomic(path) as partial:
         Image.fromarray(image).save(partial, "PNG", **({"optimize": True} if smallest else {"compress_level": 3}))
 
@@ -247,11 +233,8 @@ def draw_on_frame(
     Points land on whole pixels; `draw_keypoints` is finer and much slower.
 
     Args:
-        image: (H, W, 3) uint8.
         keypoints: (I, K, 2) in pixels of the frame; points that are not finite are left out.
         opacity: (I, K) in [0, 1]; 0 leaves a point out.
-        skeleton: names K keypoints, and the edges.
-        caption: a line in the lower left corner.
     """
     pil_image = Image.fromarray(image)
     canvas = ImageDraw.Draw(pil_image)

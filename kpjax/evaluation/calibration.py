@@ -46,7 +46,6 @@ def score_table(
         scores: (N, K).
         distances_over_diagonal: (N, K), of each keypoint to its label, in diagonals of the animal's box.
         visible: (N, K); keypoints with 0 are left out.
-        kind: of the scores.
 
     Raises:
         InputError: for a visible keypoint whose score or distance is not finite, or shapes that differ.

@@ -47,12 +47,8 @@ def varying_points(points: jax.Array, size: tuple[int, int], *, still: float = S
     """Counts the K points that differ from image to image: () float32.
 
     These have a standard deviation over the images, both coordinates together, of at least `still` times the longer
-    side. A point that jumps about without a reason counts too; only the consistency of points reveals it.
-
-    Args:
-        points: (N, K, 2) of N images, in pixels.
-        size: (height, width) of the images.
-        still: a share of the longer side.
+    side. A point that jumps about without a reason counts too; only the consistency of points reveals it. points: (N,
+    K, 2) of N images, in pixels.
     """
     deviation = jnp.sqrt(jnp.var(points.astype(jnp.float32), axis=0).sum(-1))
     return (deviation >= still * max(size)).sum().astype(jnp.float32)
@@ -123,18 +119,13 @@ def first_counts(paintings: Sequence[str]) -> dict[str, jax.Array]:
 
 
 def counted(
-    counts: Mapping[str, jax.Array],
-    errors: Mapping[str, jax.Array],
-    baselines: Mapping[str, jax.Array],
+    counts: Mapping[str, jax.Array], errors: Mapping[str, jax.Array], baselines: Mapping[str, jax.Array],
     live: jax.Array,
 ) -> dict[str, jax.Array]:
     """Returns the counts after one more batch: one more where a sign is present, zero where it is absent.
 
-    Args:
-        counts: those before, see `first_counts`.
-        errors: of each painted image.
-        baselines: of each name of BASELINES, in the same unit.
-        live: how many keypoints are live.
+    counts: see `first_counts`. errors: of each painted image. baselines: of each name of BASELINES, in the same unit.
+    live: number of live keypoints.
     """
     signs = {NO_LIVE_POINTS: live == 0}
     signs |= {f"{painting}/{baseline}": error > NO_BETTER * baselines[baseline]
@@ -142,9 +133,7 @@ def counted(
     return {sign: jnp.where(signs[sign], count + 1, 0) for sign, count in counts.items()}
 
 
-def stop_if_collapsed(
-    steps: int, *, baselines: Sequence[str] = BASELINES
-) -> Callable[[Any, int], Any]:
+def stop_if_collapsed(steps: int, *, baselines: Sequence[str] = BASELINES) -> Callable[[Any, int], Any]:
     """Builds a check for `fit`'s `between=(every, check)`: it returns the state or raises RunError.
 
     Args:

@@ -35,7 +35,6 @@ def incremental_summary(
         matrix: (T + 1, K), row t after step t, NaN where a keypoint was not known yet or never counts, and left out
             there.
         introduced: (K,), the step that introduced each keypoint; beyond the last row for one that never came.
-        step: the row to summarise; None is the last one.
         level: "keypoint", every keypoint weighs the same; "group", the keypoints of a step are averaged first.
         reference: the value that gains start from: the one after the step that "introduced" the keypoint, or the "best"
             of all earlier rows from there on, as in measures of forgetting.

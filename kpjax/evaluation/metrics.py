@@ -48,10 +48,7 @@ def _differences(predicted, true, visible) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _checked_lengths(name: str, lengths, counted) -> np.ndarray:
-    """Returns reference lengths (N,) as (N, 1) float64, 1 where an image has nothing to count.
-
-    Raises InputError that counts the images whose length is not positive and finite.
-    """
+    """Returns reference lengths (N,) as (N, 1) float64, 1 where an image has nothing to count; checks them."""
     lengths, used = np.asarray(lengths, np.float64), counted.any(1)
     wrong = np.flatnonzero(used & ~(np.isfinite(lengths) & (lengths > 0)))
     if wrong.size:
@@ -62,21 +59,13 @@ def _checked_lengths(name: str, lengths, counted) -> np.ndarray:
 
 
 def pck(
-    predicted: Points,
-    true: Points,
-    visible: Visible,
-    normaliser: Lengths,
-    *,
-    threshold: float = 0.05,
+    predicted: Points, true: Points, visible: Visible, normaliser: Lengths, *, threshold: float = 0.05,
     strict: bool = True,
 ) -> PerKeypoint:
     """Computes the percentage of correct keypoints: the fraction whose distance is below threshold * normaliser.
 
     Args:
-        predicted, true: (N, K, 2).
-        visible: (N, K).
         normaliser: (N,) reference length of each image, in the points' pixels: image or map side, box side, torso.
-        threshold: a share of the normaliser.
         strict: distance < limit (official RegDA); otherwise <= (Yang and Ramanan 2013 as commonly coded, MPII).
 
     Raises:
@@ -88,28 +77,16 @@ def pck(
 
 
 def head_size(boxes: Float[Numbers, "images 4"]) -> np.ndarray:
-    """Computes MPII's reference length (N,): 0.6 times the diagonal of the head box.
-
-    boxes: (x1, y1, x2, y2), in the result's pixels.
-    """
+    """Computes MPII's reference length (N,): 0.6 times the diagonal of the head box (x1, y1, x2, y2)."""
     boxes = np.asarray(boxes, np.float64)
     return 0.6 * np.linalg.norm(boxes[:, 2:] - boxes[:, :2], axis=-1)
 
 
-def pckh(
-    predicted: Points, true: Points, visible: Visible, head: Lengths, *, threshold: float = 0.5
-) -> PerKeypoint:
-    """Computes PCK relative to the head: the fraction with distance / head <= threshold.
+def pckh(predicted: Points, true: Points, visible: Visible, head: Lengths, *, threshold: float = 0.5) -> PerKeypoint:
+    """Computes PCK relative to the head (`head_size`): the fraction with distance / head <= threshold.
 
-    The official MPII mean is `pooled` with pelvis and thorax left out of `visible` (Andriluka et al. 2014).
-
-    Args:
-        predicted, true, visible: see `pck`.
-        head: see `head_size`.
-        threshold: a share of the head size.
-
-    Raises:
-        InputError: for a head size that is not positive.
+    The official MPII mean is `pooled` with pelvis and thorax left out of `visible` (Andriluka et al. 2014). Raises as
+    `pck`.
     """
     return pck(predicted, true, visible, head, threshold=threshold, strict=False)
 
@@ -118,21 +95,14 @@ def pckh(
 
 
 def _cell_hits(predicted_cells, true_cells, map_size: int, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Returns hits and counted points, (N, K) bool: distance below `threshold` of a tenth of the map, truth beyond cell
-    1.
-    """
+    """Returns hits and counted points, (N, K) bool, by the rules of `pck_batchwise`."""
     true_cells = np.asarray(true_cells, np.float64)
     difference, counted = _differences(predicted_cells, true_cells, (true_cells > 1).all(-1))
     return np.linalg.norm(difference, axis=-1) / (map_size / 10) < threshold, counted
 
 
-def cell_accuracy(
-    predicted_cells: Points, true_cells: Points, *, map_size: int, threshold: float = 0.5
-) -> np.ndarray:
+def cell_accuracy(predicted_cells: Points, true_cells: Points, *, map_size: int, threshold: float = 0.5) -> np.ndarray:
     """Computes the accuracy (K,) of one batch by the rule of `pck_batchwise`: hits / valid, -1 where nothing is valid.
-
-    Args:
-        predicted_cells, true_cells, map_size, threshold: see `pck_batchwise`.
     """
     hits, counted = _cell_hits(predicted_cells, true_cells, map_size, threshold)
     count = counted.sum(0)
@@ -140,13 +110,8 @@ def cell_accuracy(
 
 
 def pck_batchwise(
-    predicted_cells: Points,
-    true_cells: Points,
-    *,
-    map_size: int,
-    groups: Mapping[str, Sequence[int]],
-    batch_size: int = 32,
-    threshold: float = 0.5,
+    predicted_cells: Points, true_cells: Points, *, map_size: int, groups: Mapping[str, Sequence[int]],
+    batch_size: int = 32, threshold: float = 0.5,
 ) -> dict[str, float]:
     """Computes PCK of named groups of keypoints exactly as the official RegDA code, for comparison with its tables.
 
@@ -155,15 +120,7 @@ def pck_batchwise(
     mean over its keypoints of hits / valid, in which a keypoint with nothing valid enters as -1. The result is the mean
     over batches weighted by their sizes. Hence it depends on the order and the batch size: report `pck_global`.
 
-    Args:
-        predicted_cells, true_cells: (x, y) in whole cells of a square map.
-        map_size: side of the map.
-        groups: indices of keypoints by name.
-        batch_size: of successive batches.
-        threshold: of a tenth of the side.
-
-    Returns:
-        A fraction for each group.
+    Cells are (x, y), whole numbers, of a square map of side `map_size`. groups: indices of keypoints by name.
     """
     count = len(predicted_cells)
     sums = dict.fromkeys(groups, 0.0)
@@ -175,14 +132,8 @@ def pck_batchwise(
     return {name: value / count if count else float("nan") for name, value in sums.items()}
 
 
-def pck_global(
-    predicted_cells: Points, true_cells: Points, *, map_size: int, threshold: float = 0.5
-) -> PerKeypoint:
-    """Computes PCK with the hit and validity rules of `pck_batchwise`, hits and valid points summed over all images.
-
-    Args:
-        predicted_cells, true_cells, map_size, threshold: see `pck_batchwise`.
-    """
+def pck_global(predicted_cells: Points, true_cells: Points, *, map_size: int, threshold: float = 0.5) -> PerKeypoint:
+    """Computes PCK with the hit and validity rules of `pck_batchwise`, hits and valid points summed over all images."""
     return _per_keypoint(*_cell_hits(predicted_cells, true_cells, map_size, threshold))
 
 
@@ -192,15 +143,8 @@ def pck_global(
 def nme(predicted: Points, true: Points, visible: Visible, normaliser: Lengths) -> PerKeypoint:
     """Computes the normalised mean error: the mean of distance / normaliser.
 
-    `pooled` equals the usual mean over images of each image's mean when every point is visible.
-
-    Args:
-        predicted, true, visible: see `pck`.
-        normaliser: (N,) in the points' pixels, for faces the inter-ocular distance (`distance_between`) or the box's
-            root of area.
-
-    Raises:
-        InputError: for a reference length that is not positive.
+    `pooled` equals the usual mean over images of each image's mean when every point is visible. normaliser: (N,) in the
+    points' pixels, for faces the inter-ocular distance (`distance_between`) or the box's root of area. Raises as `pck`.
     """
     difference, counted = _differences(predicted, true, visible)
     lengths = _checked_lengths("normaliser", normaliser, counted)
@@ -208,12 +152,7 @@ def nme(predicted: Points, true: Points, visible: Visible, normaliser: Lengths) 
 
 
 def distance_between(points: Points, first: int, second: int) -> np.ndarray:
-    """Computes the distance (N,) between two keypoints of each image, for example the outer corners of the eyes.
-
-    Args:
-        points: (N, K, 2).
-        first, second: numbers of the keypoints.
-    """
+    """Computes the distance (N,) between two keypoints of each image, for example the outer corners of the eyes."""
     points = np.asarray(points, np.float64)
     return np.linalg.norm(points[:, first] - points[:, second], axis=-1)
 
@@ -227,20 +166,13 @@ class RadialErrors(NamedTuple):
 
 
 def mre_sdr(
-    predicted: Points,
-    true: Points,
-    visible: Visible,
-    mm_per_px: float | int | Lengths | Float[Numbers, "images 2"],
+    predicted: Points, true: Points, visible: Visible, mm_per_px: float | int | Lengths | Float[Numbers, "images 2"],
     thresholds: Sequence[float] = (2.0, 2.5, 3.0, 4.0),
 ) -> RadialErrors:
     """Computes mean radial error and successful detection rates of cephalometric and other medical landmarks.
 
+    mm_per_px: one number, one per image, or one per image for x and for y. thresholds: in millimetres, inclusive.
     Source: Wang et al. 2016 (the ISBI cephalometric challenge).
-
-    Args:
-        predicted, true, visible: see `pck`.
-        mm_per_px: one number, one per image, or one per image for x and for y.
-        thresholds: in millimetres, inclusive.
     """
     difference, counted = _differences(predicted, true, visible)
     spacing = np.asarray(mm_per_px, np.float64)
@@ -263,9 +195,7 @@ class AbsoluteErrors(NamedTuple):
 def mae(predicted: Points, true: Points, visible: Visible, unit: float) -> AbsoluteErrors:
     """Computes the mean absolute error of coordinates.
 
-    Args:
-        predicted, true, visible: see `pck`.
-        unit: pixels that make an error of 1 (31 cells for dSprites' unit square).
+    unit: pixels that make an error of 1 (31 cells for dSprites' unit square).
     """
     difference, counted = _differences(predicted, true, visible)
     x, y = np.moveaxis(np.abs(difference) / unit, -1, 0)
@@ -278,13 +208,7 @@ def mae(predicted: Points, true: Points, visible: Visible, unit: float) -> Absol
 def by_keypoint(prefix: str, values: Float[Numbers, "keypoints"], skeleton: Skeleton) -> dict[str, float]:
     """Returns `<prefix>/<keypoint name>` -> value, keypoints that are NaN left out.
 
-    Args:
-        prefix: of the names.
-        values: (K,).
-        skeleton: of the K keypoints.
-
-    Raises:
-        InputError: if the skeleton has another number of keypoints.
+    Raises InputError if the skeleton has another number of keypoints.
     """
     if len(values) != len(skeleton.names):
         raise InputError(f"{prefix}: {len(values)} values for a skeleton of {len(skeleton.names)} keypoints; "
@@ -294,14 +218,8 @@ def by_keypoint(prefix: str, values: Float[Numbers, "keypoints"], skeleton: Skel
 
 
 def by_group(prefix: str, values: Float[Numbers, "keypoints"], skeleton: Skeleton) -> dict[str, float]:
-    """Returns `<prefix>/<group name>` -> mean over the group's keypoints that are not NaN.
-
-    Groups without any are left out.
-
-    Args:
-        prefix: of the names.
-        values: (K,).
-        skeleton: of the K keypoints.
+    """Returns `<prefix>/<group name>` -> mean over the group's keypoints that are not NaN; groups without any are left
+    out.
     """
     values = np.asarray(values, np.float64)
     means = {name: values[[k for k in members if not np.isnan(values[k])]] for name, members in skeleton.groups.items()}

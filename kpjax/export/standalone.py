@@ -142,16 +142,12 @@ def read_image(path: Path) -> np.ndarray:
 
 def to_square(image: np.ndarray, given: Mapping[str, Any], box: Sequence[float] | None = None
               ) -> tuple[np.ndarray, np.ndarray]:
-    """Brings an image to the square that the predictor takes.
+    """Brings an image (H, W, 3) uint8 to the square (S, S, 3) uint8 that the predictor takes, `given` in
+    predictor.json.
 
-    Args:
-        image: (H, W, 3) uint8.
-        given: `input` of predictor.json.
-        box: x, y, width, height of its edges, pixel 0 spanning 0 to 1. The square then has `box_margin` times its
-            longer side; without a box the whole image is centred on black.
-
-    Returns:
-        The square (S, S, 3) uint8, and the map (3, 3) float32 from its pixels to the image's.
+    Returns the square, and the map (3, 3) float32 from its pixels to the image's. box: x, y, width, height of its
+    edges, pixel 0 spanning 0 to 1. The square then has `box_margin` times its longer side; without a box the whole
+    image is centred on black.
     """
     side = given["shape"][1]
     square, there = _letterboxed(image, side) if box is None else _cropped(image, side, box, given["box_margin"])
@@ -269,8 +265,7 @@ def main(arguments: list[str]) -> None:
         paths = flags.images[start:start + flags.batch_size]
         images = [read_image(path) for path in paths]
         boxes = [flags.box] * len(paths) if flags.box else None
-        for path, image, points, scores in zip(
-                paths, images, *points_on(predictor, images, boxes), strict=True):
+        for path, image, points, scores in zip(paths, images, *points_on(predictor, images, boxes), strict=True):
             height, width = image.shape[:2]
             for name, (x, y), score in zip(predictor.description["skeleton"]["names"], points, scores, strict=True):
                 inside = -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5

@@ -70,18 +70,13 @@ def write_predictor(
     folder: Path, method: Method, trained: Trained, transform: Transform, provenance: Provenance, *,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Writes predict.bin, weights.safetensors, run.py and predictor.json, whole or not at all.
+    """Writes predict.bin, weights.safetensors, run.py and predictor.json, whole or not at all; returns its content.
 
     Args:
-        folder: a new folder.
-        method: predicts with what was learnt.
         trained: weights that `predict` does not read are left out; predictor.json has their shapes.
         transform: brings images to the square that `predict` takes.
         provenance: copied into predictor.json.
         overwrite: replaces an earlier predictor, and nothing else.
-
-    Returns:
-        The content of predictor.json.
 
     Raises:
         InputError: for a folder that is not free or cannot be written, and a transform that `input_of` refuses.

@@ -85,7 +85,6 @@ def crop_map(box: np.ndarray, side: int, *, grid: str = "half_pixel") -> np.ndar
 
     Args:
         box: left, upper, right, lower; columns left to right - 1 and rows alike are kept, as in Pillow's crop.
-        side: of the square.
         grid: "half_pixel", edge to edge, as images are resized, or "index", (x - left) * side / width, as the official
             RegDA code moves keypoints.
 
@@ -123,17 +122,9 @@ def pad_to_square_map(width: int, height: int, side: int) -> np.ndarray:
 def person_map(centre: tuple[float, float], length: float, side: int, *, degrees: float = 0.0) -> np.ndarray:
     """Returns the map of the official HRNet code (Sun et al. 2019) from a square of the image to one of `side`.
 
-    The centre lands on (side / 2, side / 2) and one pixel becomes side / length, without the half pixel of a
-    resampling. That code calls length / 200 the scale.
-
-    Args:
-        centre: x, y of the square in the image.
-        length: its side in pixels.
-        side: of the result.
-        degrees: the rotation of the square in the image, x towards y.
-
-    Raises:
-        InputError: for a length that is not positive.
+    The centre (x, y) of the square, `length` pixels wide, lands on (side / 2, side / 2) and one pixel becomes side /
+    length, without the half pixel of a resampling. That code calls length / 200 the scale. degrees: the rotation of the
+    square in the image, x towards y. Raises InputError for a length that is not positive.
     """
     if not length > 0:
         raise InputError(f"box: a crop of {length:g} px was asked for; its side must be positive")
@@ -198,20 +189,13 @@ def turned_canvas(width: int, height: int, degrees: float) -> Turned:
 def landmark_box(
     keypoints: np.ndarray, tightness: int, width: int, height: int, visible: np.ndarray | None = None
 ) -> np.ndarray:
-    """Returns the box (4,) int64 of keypoints with a margin, cut to the image.
+    """Returns the box (4,) int64 of keypoints (K, 2) with a margin, cut to the image; those with visible (K,) above 0
+    count.
 
-    Edges are rounded, half to even, before the margin is added. The right column and lower row are excluded.
-
-    Args:
-        keypoints: (K, 2).
-        tightness: the margin in percent of the mean of the box's sides, truncated to pixels; 8 pixels for boxes below
-            20. The published training draws int(70 + 4 N(0, 1)) for each view; evaluation uses 64 or 16.
-        width: of the image.
-        height: of the image.
-        visible: (K,); keypoints count where it is above 0.
-
-    Raises:
-        InputError: if no keypoint is visible or the box lies outside.
+    Edges are rounded, half to even, before the margin is added. The right column and lower row are excluded. tightness:
+    the margin in percent of the mean of the box's sides, truncated to pixels; 8 pixels for boxes below 20. The
+    published training draws int(70 + 4 N(0, 1)) for each view; evaluation uses 64 or 16. Raises InputError if no
+    keypoint is visible or the box lies outside.
     """
     left, upper, right, lower = tight_box(keypoints, visible)
     extent = ((right - left) + (lower - upper)) / 2

@@ -61,13 +61,12 @@ def find_inputs(
 ) -> tuple[ImageSequence, ...]:
     """Finds all images in files and folders as one sequence, followed by one sequence for each video.
 
+    Names are paths below the folder; with several inputs the folder's own name comes first.
+
     Args:
         inputs: images, videos, and folders, which are searched with all below them except names that begin with a dot.
         out: a folder that is not searched.
         frames: which frames of each video.
-
-    Returns:
-        Sequences whose names are paths below the folder; with several inputs the folder's own name comes first.
 
     Raises:
         InputError: for a missing path, one without images and videos, an unreadable video, one without the `frames`,

@@ -259,16 +259,12 @@ CLOCK = 90_000  # time stamps a second; every usual rate is a whole number of th
 def write_video(
     path: Path, frames: Iterable[np.ndarray], *, rate: float = 25.0, times: Sequence[float] | np.ndarray | None = None,
 ) -> Path:
-    """Writes a video as H.264 (yuv420p), whole or not at all.
+    """Writes a video as H.264 (yuv420p), whole or not at all, and returns its path.
 
     Args:
-        path: of the file.
         frames: (H, W, 3) uint8. An odd side is padded by one black column or row, since H.264 has none.
         rate: frames a second.
         times: rising, one for each frame, in seconds; replaces `rate` for videos of variable rate.
-
-    Returns:
-        The path.
 
     Raises:
         InputError: without frames, for frames of several sizes, and for times that do not rise or match the frames.

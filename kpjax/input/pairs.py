@@ -60,16 +60,10 @@ def frame_pairs(
     is a pair, for any number of processes.
 
     Args:
-        source: The videos.
         window: The largest distance of a pair, in frames.
-        batch_size: Pairs of all processes together.
-        seed: Of the order and the references.
         crop: "own" keeps the source's crops, if they are the same for all frames of a video. "union" and "first" crop
             both frames by one box, around both annotated boxes (Jakab et al. 2018) or that of the first frame: a crop
             that follows the person would leak its motion into the pair.
-        repeats: Whether a batch may be larger than the source.
-        process_index: Of this process.
-        process_count: The processes among which a batch is divided.
 
     Raises:
         InputError: For a video of one frame, a window longer than every video, a frame without another in its window,

@@ -43,18 +43,17 @@ def mean_distances(
     skeleton: Skeleton, new: Sequence[str], predicted: np.ndarray, labelled: np.ndarray, visible: np.ndarray,
     size: np.ndarray,
 ) -> np.ndarray:
-    """Computes the mean distance of two keypoints in the images of a step, as a share of the object's size.
+    """Computes the mean distance of two keypoints in the images of a step, as a share of the object's size: (K, K)
+    float64.
+
+    It is inf for pairs that are in no image.
 
     Args:
-        skeleton: Of the K keypoints.
         new: Keypoints taken from `labelled`; all others are taken from `predicted`, so that no old label is read.
         predicted: (N, K, 2) px, by the old model.
         labelled: (N, K, 2) px.
         visible: (N, K), 1 where a new keypoint is labelled.
         size: (N,) px, of the object.
-
-    Returns:
-        (K, K) float64, inf for pairs that are in no image.
     """
     is_new = np.isin(np.arange(len(skeleton.names)), [skeleton.index(name) for name in new])
     points = np.where(is_new[:, None], labelled, predicted).astype(np.float64)
@@ -75,10 +74,6 @@ def automatic_triples(
     ones, then by `apart`, then by index.
 
     Args:
-        skeleton: Of all K keypoints.
-        old: Keypoints of earlier steps.
-        new: Keypoints of this step.
-        count: The largest number of triples.
         distance: "hops" along the skeleton's edges, or "euclid" for `apart`.
         apart: (K, K), see `mean_distances`; optional for "hops".
 
@@ -235,10 +230,7 @@ def old_keypoints(protocol: Protocol, step: int) -> tuple[str, ...]:
 
 
 def step_source(protocol: Protocol, step: int, source: Source) -> Source:
-    """Returns the images of one step with labels of its own keypoints only.
-
-    Raises InputError if the protocol was resolved for another source.
-    """
+    """Returns the images of a step with labels of its own keypoints only. InputError if resolved for another source."""
     if source.digest != protocol.source:
         raise InputError(f"protocol {protocol.name} was resolved for other images than those of {source.name}; resolve "
                          "it again")
@@ -435,8 +427,7 @@ def _listed_images(value: Any, numbers: Mapping[str, int], source: Source, where
     of_name = all(isinstance(image, str) for image in images)
     if not of_name and not all(type(image) is int for image in images):
         raise InputError(f"{where}: neither names nor numbers only; list one or the other")
-    unknown = [str(image) for image in images
-               if (image not in numbers if of_name else not 0 <= image < len(source))]
+    unknown = [str(image) for image in images if (image not in numbers if of_name else not 0 <= image < len(source))]
     if unknown:
         raise InputError(f"{where}: {len(unknown)} of {len(images)} are not in {source.name}: {summarise(unknown)}; "
                          "take them out, or prepare the set again")

@@ -96,10 +96,7 @@ def arrays(
 
     Args:
         images: (N, S, S, 3) uint8.
-        keypoints: (N, K, 2) px.
-        visible: (N, K).
-        skeleton: Of the K keypoints.
-        name: Of the source.
+        keypoints, visible: (N, K, 2) px and (N, K).
         scale: (N,) px; the image's side if None.
         crop: (N, 3, 3); the identity if None.
     """
@@ -198,14 +195,9 @@ def changed(
     source: Source, change: Callable[[Example, int], Example], *facts: np.ndarray | str, name: str,
     skeleton: Skeleton | None = None,
 ) -> Source:
-    """Returns a source whose examples are `change(example, index)`, in the same order.
+    """Returns a source whose examples are `change(example, index)`, called on every access, in the same order.
 
-    Args:
-        source: The original.
-        change: Called on every access.
-        *facts: Everything that the change depends on, for the digest.
-        name: Of the result.
-        skeleton: Of the result, if it differs.
+    *facts: Everything that the change depends on, for the digest. skeleton: Of the result, if it differs.
     """
     return _View(source, range(len(source)), change, facts, name, skeleton or source.skeleton)
 
@@ -222,16 +214,10 @@ def without_labels(source: Source) -> Source:
 
 
 def with_labels(source: Source, keypoints: np.ndarray, visible: np.ndarray, name: str | None = None) -> Source:
-    """Returns the same images with other labels, for example pseudo-labels.
+    """Returns the same images with other labels, for example pseudo-labels; the source's own are not read.
 
-    Args:
-        source: Its own labels are not read.
-        keypoints: (N, K, 2) in px of the source's images, in its order.
-        visible: (N, K) in {0, 1}; coordinates become 0 where it is 0.
-        name: Of the result.
-
-    Raises:
-        InputError: For another shape, another visibility, or a visible keypoint that is not finite.
+    keypoints: (N, K, 2) in px of the source's images, in its order. visible: (N, K) in {0, 1}; coordinates become 0
+    where it is 0. Raises InputError for another shape or visibility, or a visible keypoint that is not finite.
     """
     name = name or f"{source.name} under other labels"
     keypoints, visible = np.asarray(keypoints, np.float32), np.asarray(visible, np.float32)
@@ -303,10 +289,7 @@ def labelled_subset(
     labelled. So smaller subsets of a seed are contained in larger ones, whatever the stored order.
 
     Args:
-        source: The whole set.
         share: Labels floor(share * N + 0.5) examples. Give either this or `count`.
-        count: Labels this many examples.
-        seed: Of the permutation.
         need_unlabelled: Whether some examples must be left.
 
     Raises:
@@ -341,12 +324,8 @@ def rounded_share(share: float, total: int) -> int:
 def check_disjoint(train: Source, test: Source, *, by_name: bool = True, by_pixels: bool = True) -> None:
     """Raises InputError if an image of `train` is also in `test`.
 
-    Args:
-        train: The first source.
-        test: The second source.
-        by_name: Compares names, which detects different crops of one photograph. False if names are unique within a
-            split only.
-        by_pixels: Compares pixels, which reads every image of both sources.
+    by_name: Compares names, which detects different crops of one photograph. False if names are unique within a split
+    only. by_pixels: Compares pixels, which reads every image of both sources.
     """
     train_names, test_names = identities(train), identities(test)
     compare_names = by_name and train_names is not None and test_names is not None
@@ -375,10 +354,7 @@ def _called(names: tuple[str, ...] | None, number: int) -> str:
 # Keypoints
 
 def labelled_only(source: Source, keypoints: Sequence[str], name: str | None = None) -> Source:
-    """Returns the same images with labels of the named keypoints only; the others are zero and not visible.
-
-    Raises InputError for a name that the skeleton lacks.
-    """
+    """Returns the source with labels of the named keypoints only, the others zero. Raises InputError for others."""
     mask = np.zeros(len(source.skeleton.names), np.float32)
     mask[[source.skeleton.index(keypoint) for keypoint in keypoints]] = 1
 

@@ -51,14 +51,11 @@ def stream(
     """Returns the training batches of a source.
 
     Args:
-        source: Where the examples come from.
-        batch_size: Of all processes together.
+        batch_size: Of all `process_count` processes together, among which a batch is divided.
         seed: Of the shuffling, 0 <= seed < 2**32.
         shuffle: Whether epochs are permuted.
         labelled: False strips the labels, so that no method can read them.
         repeats: Allows a batch larger than the source, for a few labelled images beside many others.
-        process_index: Of this process.
-        process_count: The processes among which a batch is divided.
 
     Raises:
         InputError: For an empty source, a batch that is too large or too small, or one that cannot be divided equally.

@@ -97,9 +97,9 @@ def in_videos(source: Source, facts: Callable[[str], Mapping[str, str]] | None =
 def numbered(
     source: Source, lengths: Sequence[int], titles: Sequence[str], facts: Mapping[str, tuple[str, ...]] | None = None,
 ) -> VideoSource:
-    """Groups the examples of a source, the frames of one video after another, by the lengths of the videos.
+    """Groups examples, the frames of one video after another, by the videos' lengths. facts: see `VideoSource`.
 
-    facts: see `VideoSource`. Raises InputError for lengths or titles that do not fit the source.
+    Raises InputError for lengths or titles that do not fit the source.
     """
     if sum(lengths) != len(source) or len(titles) != len(lengths):
         raise InputError(f"{source.name}: {len(source)} examples, but {len(lengths)} videos of {sum(lengths)} frames "
@@ -125,17 +125,14 @@ def read_videos(
     videos: Sequence[Video], transform: Transform, *, every: int = 1, on_bad_frame: str = "stop",
     mixed_sizes: bool = False, limit: float = 4e9, name: str = "videos",
 ) -> VideoSource:
-    """Reads videos into memory, transformed and without labels; `scale` is the longer side of a frame.
+    """Reads videos into memory, made square, without labels; `scale` is the longer side of a frame.
 
     Args:
-        videos: What to read.
-        transform: Makes a frame square.
         every: Keeps frames 0, every, 2 every ...; their numbers stay those of the video.
         on_bad_frame: "stop" raises for undecodable frames and truncated files, "skip" leaves frames out and reports how
             many on stderr.
         mixed_sizes: Whether videos may differ in size.
         limit: Bytes of all frames.
-        name: Of the source.
 
     Raises:
         InputError: For these, for frames of several sizes within one video, and if no frame is left.

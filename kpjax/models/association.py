@@ -26,10 +26,7 @@ class AssociationInputs(NamedTuple):
 
 
 def products(features: jax.Array, maps: jax.Array) -> jax.Array:
-    """Computes F ⊙ h of every map, concatenated: (B, h, w, C) and (B, h, w, n) to (B, h, w, n C).
-
-    The result is zero outside the Gaussians.
-    """
+    """Computes F ⊙ h, concatenated: (B, h, w, C), (B, h, w, n) to (B, h, w, n C), zero outside the Gaussians."""
     maps = maps.astype(features.dtype)
     return (maps[..., :, None] * features[..., None, :]).reshape(*features.shape[:-1], -1)
 
@@ -163,9 +160,7 @@ def _encoded(places: jax.Array) -> jax.Array:
 
 
 def _sampled(features: jax.Array, points: jax.Array) -> jax.Array:
-    """Samples features (B, h, w, C) bilinearly at points (B, n, 2), (x, y), as (B, n, C); outside, the border is
-    repeated.
-    """
+    """Samples features (B, h, w, C) bilinearly at points (B, n, 2), (x, y), as (B, n, C), with the border repeated."""
 
     def tents(coordinate, cells):
         distance = jnp.clip(coordinate, 0, cells - 1)[..., None] - jnp.arange(cells, dtype=jnp.float32)[None, None]
@@ -177,21 +172,11 @@ def _sampled(features: jax.Array, points: jax.Array) -> jax.Array:
                       precision=highest)
 
 
-def association_network(
-    variant: Variant = "paper", *, inputs: int = 2, dtype: jnp.dtype = jnp.float32
-) -> nn.Module:
+def association_network(variant: Variant = "paper", *, inputs: int = 2, dtype: jnp.dtype = jnp.float32) -> nn.Module:
     """Builds the KA-Net of a variant: "distant" is `DistantAssociationNetwork`, the others `AssociationNetwork`s.
 
     "with_features" warns: the old model's map is a 1x1 convolution of its features, so that a network which sees them
-    learns to copy it and associates nothing.
-
-    Args:
-        variant: "paper", "wide", "with_features" or "distant".
-        inputs: new keypoints to read, 1 or 2.
-        dtype: of the computation; "distant" always computes in float32.
-
-    Raises:
-        ValueError: for an unknown variant or another number of inputs.
+    learns to copy it and associates nothing. Raises ValueError for an unknown variant or another number of inputs.
     """
     if variant not in get_args(Variant):
         raise ValueError(f"association network: variant is paper, wide, with_features or distant, got {variant!r}")
@@ -207,12 +192,8 @@ def reach(variant: Variant, map_side: int, support: float = 6.0) -> float:
     """Returns how far from a new keypoint KA-Net can distinguish cells, along each axis, in heatmap pixels.
 
     Further away the products are zero under the whole receptive field, and the answer is one constant. The reach is
-    infinite for variants that see the whole image.
-
-    Args:
-        variant: of the network.
-        map_side: the shorter side of the maps.
-        support: half the side of the Gaussians' square, 3 sigma of 2 px.
+    infinite for variants that see the whole image. map_side: the shorter side of the maps. support: half the side of
+    the Gaussians' square, 3 sigma of 2 px.
     """
     if variant in ("with_features", "distant"):
         return math.inf

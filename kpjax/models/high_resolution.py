@@ -121,8 +121,7 @@ class HighResolutionNetwork(nn.Module):
         return (*finest, outputs[3][1], outputs[2][1], outputs[3][2])
 
     def _with_one_more(self, branches: tuple[jax.Array, ...], stage: int, train: bool) -> tuple[jax.Array, ...]:
-        """Returns the branches of a stage: those before it and one made from the coarsest of them. Stage 2 makes both.
-        """
+        """Returns the branches before a stage and one more, made from the coarsest. Stage 2 makes both."""
         number = stage - 1
         name = f"transition{number}_{number}_0"
         finest = branches[0]
@@ -162,12 +161,8 @@ def hrnet(
     trains `hrnet(16, width=8, modules=(1, 1, 1), blocks=1, stem_width=16)`.
 
     Args:
-        keypoints: number of heatmaps.
         width: 32 and 48 are published, 28,536,080 and 63,595,696 parameters for 16 keypoints.
-        modules, blocks, stem_width, taps, rematerialise: of the trunk, see `HighResolutionNetwork`.
         head_layers: 1 (as published: a 1x1 convolution with bias, officially `final_layer`) or 2.
-        head_width: channels between two head layers.
-        dtype: of the computation; parameters and statistics are float32.
 
     Raises:
         ValueError: for options that no HRNet has.

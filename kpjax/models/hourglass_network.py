@@ -29,8 +29,7 @@ class HierarchicalBlock(nn.Module):
         y, parts = x, []
         for number, share in enumerate((2, 4, 4), start=1):
             y = nn.relu(BatchNorm(name=f"bn{number}")(y, train))
-            y = Convolution(
-                self.width // share, kernel_init=uniform_fan_in, dtype=self.dtype, name=f"conv{number}")(y)
+            y = Convolution(self.width // share, kernel_init=uniform_fan_in, dtype=self.dtype, name=f"conv{number}")(y)
             parts.append(y)
         if x.shape[-1] != self.width:
             x = nn.relu(BatchNorm(name="downsample_0")(x, train))
@@ -104,22 +103,13 @@ class HourglassTop(nn.Module):
         return nn.relu(BatchNorm(name="bn_end0")(x, train))
 
 
-def hourglass(
-    keypoints: int, *, width: int = 256, depth: int = 4, dtype: jnp.dtype = jnp.float32
-) -> KeypointNetwork:
+def hourglass(keypoints: int, *, width: int = 256, depth: int = 4, dtype: jnp.dtype = jnp.float32) -> KeypointNetwork:
     """Builds one hourglass: images (B, H, W, 3) to heatmaps (B, H / 4, W / 4, keypoints) float32.
 
     H and W are multiples of 4 * 2 ** depth. The head starts at PyTorch's default, with which the points of a sharp
-    soft-argmax differ; with a much smaller start, all of them lie in the middle.
-
-    Args:
-        keypoints: number of heatmaps.
-        width, depth: of the hourglass. Published: width 256 and depth 4, 6,234,762 parameters for 10 keypoints; a
-            laptop trains width 64 and depth 3.
-        dtype: of the computation; parameters are float32.
-
-    Raises:
-        ValueError: for a width that 16 does not divide or a depth below 1.
+    soft-argmax differ; with a much smaller start, all of them lie in the middle. Published: width 256 and depth 4,
+    6,234,762 parameters for 10 keypoints; a laptop trains width 64 and depth 3. Raises ValueError for a width that 16
+    does not divide or a depth below 1.
     """
     if width < 16 or width % 16 or depth < 1:
         raise ValueError(f"hourglass: width is a multiple of 16 and depth at least 1, got {width} and {depth}")

@@ -53,15 +53,8 @@ def draw_normalised_points(points: jax.Array, size: tuple[int, int], width: floa
     """Renders normalised points (..., K, 2) as blobs exp(-d² / width²): (..., h, w, K) float32.
 
     d is the normalised distance between cell and point. With 16 cells an axis a blob of width 0.1 is narrower than a
-    cell: a point in the middle between four cells peaks at 0.41.
-
-    Args:
-        points: normalised (x, y).
-        size: (h, w) of the map.
-        width: of a blob, normalised.
-
-    Raises:
-        ValueError: for fewer than two cells an axis, which have no normalised coordinates.
+    cell: a point in the middle between four cells peaks at 0.41. Raises ValueError for fewer than two cells an axis,
+    which have no normalised coordinates.
     """
     profiles = []
     for axis, cells in enumerate((size[1], size[0])):
@@ -156,19 +149,14 @@ class ImageGenerator(nn.Module):
 
 
 def image_generator(
-    widths: Sequence[int] = IMM_WIDTHS,
-    *,
-    blob_width: float = 0.1,
-    normalization: Normalization = BatchNorm,
+    widths: Sequence[int] = IMM_WIDTHS, *, blob_width: float = 0.1, normalization: Normalization = BatchNorm,
     dtype: jnp.dtype = jnp.float32,
 ) -> ImageGenerator:
     """Builds the generator of IMM. With four widths an image of 128 x 128 becomes 16 x 16 features.
 
-    Args:
-        widths: of the encoder, from fine to coarse, and of the renderer from coarse to fine.
-        blob_width: of the rendered points, normalised.
-        normalization: for example `functools.partial(GroupNorm, groups=8)`.
-        dtype: of the computation; parameters and the result are float32.
+    widths: of the encoder, from fine to coarse, and of the renderer from coarse to fine. blob_width: of the rendered
+    points, normalised. normalization: for example `functools.partial(GroupNorm, groups=8)`. Parameters and the result
+    are float32.
     """
     widths = tuple(widths)
     return ImageGenerator(

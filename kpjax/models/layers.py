@@ -28,10 +28,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Normalises x (..., C).
-
-        train: normalise by the batch and move the statistics; otherwise by the running statistics.
-        """
+        """Normalises x (..., C) by the batch if `train`, moving the statistics; otherwise by the statistics."""
         width = x.shape[-1]
         mean = self.variable("batch_stats", "mean", jnp.zeros, (width,), jnp.float32)
         var = self.variable("batch_stats", "var", jnp.ones, (width,), jnp.float32)
@@ -145,14 +142,7 @@ class TransposedConvolution(nn.Module):
 
 
 def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
-    """Computes the cross-correlation of images with a kernel.
-
-    Args:
-        x: (B, H, W, in).
-        kernel: (k, k, in, out).
-        stride: of the output pixels.
-        padding: zeros on every side.
-    """
+    """Computes the cross-correlation of images (B, H, W, in) with a kernel (k, k, in, out), zeros on every side."""
     return jax.lax.conv_general_dilated(
         x, kernel, (stride, stride), [(padding, padding)] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
@@ -176,14 +166,7 @@ def _fits_blocks(k: int, size: tuple[int, int], stride: int, padding: int) -> bo
 
 
 def convolve_by_dot(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
-    """Computes `convolve` as one dot of all patches (B, H', W', k * k * in) with the kernel.
-
-    Args:
-        x: (B, H, W, in).
-        kernel: (k, k, in, out).
-        stride: of the output pixels.
-        padding: zeros on every side.
-    """
+    """Computes `convolve` as one dot of all patches (B, H', W', k * k * in) with the kernel."""
     k, _, channels_in, channels_out = kernel.shape
     x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     height, width = ((side - k) // stride + 1 for side in x.shape[1:3])
@@ -194,19 +177,10 @@ def convolve_by_dot(x: jax.Array, kernel: jax.Array, stride: int, padding: int) 
 
 
 def convolve_in_blocks(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
-    """Computes `convolve` on blocks of 2 x 2 pixels.
+    """Computes `convolve` on blocks of 2 x 2 pixels, with stride 1, padding k // 2, odd k and even sides.
 
     Space-to-depth, a convolution with a kernel about half as large from 4 * in to 4 * out channels, depth-to-space. The
-    sums are the same; the smaller kernel has zeros at its edges.
-
-    Args:
-        x: (B, H, W, in), H and W even.
-        kernel: (k, k, in, out), k odd.
-        stride: 1.
-        padding: k // 2.
-
-    Raises:
-        ValueError: for other sizes.
+    sums are the same; the smaller kernel has zeros at its edges. Raises ValueError for other sizes.
     """
     k, _, channels_in, channels_out = kernel.shape
     if not _fits_blocks(k, x.shape[1:3], stride, padding):

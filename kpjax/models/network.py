@@ -85,8 +85,7 @@ class HeatmapHead(nn.Module):
             x = Convolution(
                 self.width, use_bias=True, kernel_init=self.hidden_init, dtype=self.dtype, name=f"conv{layer}")(x)
             x = nn.relu(BatchNorm(name=f"bn{layer}")(x, train))
-        output = Convolution(
-            self.keypoints, kernel_size=1, use_bias=True, kernel_init=self.output_init, name="output")
+        output = Convolution(self.keypoints, kernel_size=1, use_bias=True, kernel_init=self.output_init, name="output")
         return output(x)
 
 
@@ -94,10 +93,7 @@ class HeatmapHead(nn.Module):
 
 
 def check_options(options: Any, *at_least_one: str) -> None:
-    """Raises InputError for a dtype that is unknown, or a count or width (or one of several) below 1.
-
-    options: a dataclass with a field `dtype`. at_least_one: the names of its fields to check.
-    """
+    """Raises InputError for an unknown dtype, or a field (or one of its numbers) of `at_least_one` below 1."""
     for name in at_least_one:
         value = getattr(options, name)
         if min(value if isinstance(value, tuple) else (value,), default=1) < 1:
@@ -109,13 +105,7 @@ def check_options(options: Any, *at_least_one: str) -> None:
 def check_sizes(
     name: str, image_size: int, heatmap_size: int, *, strides: tuple[int, ...] = (4,), multiple: int = 1
 ) -> None:
-    """Raises InputError unless a network makes heatmaps of one size from images of another.
-
-    Args:
-        name: what messages call the network.
-        image_size, heatmap_size: sides in pixels.
-        strides: the strides that heatmaps may have.
-        multiple: the number that must divide the side of an image.
+    """Raises InputError unless a network makes heatmaps of one of the strides from images of a multiple, sides in px.
     """
     if image_size not in [stride * heatmap_size for stride in strides]:
         raise InputError(f"heatmap_size: {heatmap_size} for images of {image_size} px; the heatmaps of {name} are "

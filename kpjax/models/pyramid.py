@@ -165,7 +165,6 @@ def keypoint_pyramid(
         backbone: feature maps from the finest level's on; ResNet-18 by default.
         pyramid_width: channels of f_l.
         pyramid_normalization: of f_l; None as published.
-        encoder_widths: of the keypoint encoders.
         appearance: Phi; by default IMM's image encoder with the widths (32, 64, 128).
         decoder_widths, decoder_depth: of the decoder of the joint reconstruction and of the levels' own (`Decoder`).
         transport_widths: of the convolutions of Phi_l, TRANSPORT_WIDTHS by default. In the paper C_1, the coarse
@@ -208,14 +207,8 @@ def keypoint_pyramid(
 
 
 def small_keypoint_pyramid(
-    level_sizes: Sequence[int] = LEVEL_SIZES,
-    *,
-    side: int = 64,
-    depth: int = 1,
-    conditioned: bool = True,
-    conditioning_width: float = 0.2,
-    normalization: Normalization = SMALL_NORM,
-    dtype: jnp.dtype = jnp.float32,
+    level_sizes: Sequence[int] = LEVEL_SIZES, *, side: int = 64, depth: int = 1, conditioned: bool = True,
+    conditioning_width: float = 0.2, normalization: Normalization = SMALL_NORM, dtype: jnp.dtype = jnp.float32,
 ) -> KeypointPyramid:
     """Builds a small `keypoint_pyramid` for images whose longer side is `side`.
 
@@ -225,9 +218,7 @@ def small_keypoint_pyramid(
 
     Args:
         level_sizes: of one level or two; a single one has the finer map.
-        side: of the images, in pixels.
         depth: convolutions at each resolution of trunk and decoders.
-        conditioned, conditioning_width, normalization, dtype: see `keypoint_pyramid`.
     """
     levels = len(level_sizes)
     halvings = min(max(int(math.log2(side / 16)), 0), 2)

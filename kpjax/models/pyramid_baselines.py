@@ -31,21 +31,13 @@ class KeyNet(nn.Module):
 
 
 def published_keynet(
-    keypoints: int = FLAT_SIZE,
-    widths: Sequence[int] = IMM_WIDTHS,
-    *,
-    blob_width: float = 0.1,
-    normalization: Normalization = BatchNorm,
-    dtype: jnp.dtype = jnp.float32,
+    keypoints: int = FLAT_SIZE, widths: Sequence[int] = IMM_WIDTHS, *, blob_width: float = 0.1,
+    normalization: Normalization = BatchNorm, dtype: jnp.dtype = jnp.float32,
 ) -> KeyNet:
     """Builds IMM's networks: two encoders of equal size with separate weights, points by axis, and the renderer.
 
-    Args:
-        keypoints: number of keypoints.
-        widths: of both encoders; four make maps of 16 x 16 of an image of 128 x 128.
-        blob_width: of the blobs that the generator reads, normalised.
-        normalization: of all layers.
-        dtype: of the computation.
+    Four widths make maps of 16 x 16 of an image of 128 x 128. blob_width: of the blobs that the generator reads,
+    normalised.
     """
     widths = tuple(widths)
     found = KeypointLevels(
@@ -87,15 +79,8 @@ def published_transporter(
 
     By default features have half the image's side. They have a quarter with widths (16, 16, 32, 32, 64, 64), kernel
     sizes (7, 3, 3, 3, 3, 3), strides (1, 1, 2, 1, 2, 1) and decoder_widths (128, 64, 32). The decoder doubles the side
-    once for every width but the first.
-
-    Args:
-        keypoints: number of keypoints.
-        widths, kernel_sizes, strides: of the convolutions of both encoders.
-        decoder_widths: of the decoder, coarse to fine.
-        normalization: BatchNorm in the paper; its authors call normalising whole images more stable, here
-            `functools.partial(GroupNorm, groups=1)`.
-        dtype: of the computation.
+    once for every width but the first. normalization: BatchNorm in the paper; its authors call normalising whole images
+    more stable, here `functools.partial(GroupNorm, groups=1)`.
     """
     shared = {"normalization": normalization, "dtype": dtype}
     sizes = tuple(widths), tuple(kernel_sizes), tuple(strides)

@@ -50,16 +50,13 @@ class ResidualGenerator(nn.Module):
             x = x + normalised(convolved(y, width, 3, 1, f"block{number}_conv2"), f"block{number}_bn2")
         for number in (1, 2):
             width //= 2
-            x = TransposedConvolution(
-                width, 4, uniform_fan_out, self.dtype, name=f"transposed_conv{number}")(x)
+            x = TransposedConvolution(width, 4, uniform_fan_out, self.dtype, name=f"transposed_conv{number}")(x)
             x = nn.relu(normalised(x, f"up_bn{number}"))
         x = convolved(x, images.shape[-1], 7, 1, "output").astype(jnp.float32)
         return (jnp.tanh(x) + 1) / 2
 
 
 def residual_generator_for(side: int, dtype: jnp.dtype = jnp.float32) -> ResidualGenerator:
-    """Builds the released generator for images with a side of 128 or more; narrower and shallower below, for CPUs and
-    tests.
-    """
+    """Builds the released generator for sides of 128 or more; narrower and shallower below, for CPUs and tests."""
     width = min(max(side // 4, 4), 32)
     return ResidualGenerator(width, blocks=6 if side >= 128 else 2, dtype=dtype)

@@ -171,8 +171,7 @@ class UpPath(nn.Module):
         features, skips, y, goes_on = [], [], None, self.next_width > 0
         for unit, x in enumerate(reversed(maps), start=1):
             cross_width = self.next_width if unit == len(maps) else 0
-            y, skip, cross = UpUnit(
-                self.unit_width, goes_on, cross_width, self.dtype, name=f"up{unit}")(x, y, train)
+            y, skip, cross = UpUnit(self.unit_width, goes_on, cross_width, self.dtype, name=f"up{unit}")(x, y, train)
             features.insert(0, y)
             skips.insert(0, skip)
         return features, skips if goes_on else [], cross
@@ -314,18 +313,14 @@ def rsn(
     `kpjax.losses.heatmap`. The head reads `unit_width` channels. A laptop trains `rsn(16, width=16, unit_width=32)`.
 
     Args:
-        keypoints: number of heatmaps.
         depth: 18 or 50.
         stages: 1 for RSN-18 and RSN-50, 4 for the published 4xRSN-50.
         blocks: for each of the four levels; () takes those of the depth.
-        width: channels of the finest level at depth 18.
-        unit_width: channels of the features.
         measured_by: a group in a block has 26/64 of the channels of the block's input, or of its level. By the level,
             depths 18 and 50 take 2.5 and 6.8 G multiply-adds at 256x192, about the published 2.5 and 6.4. By the input,
             as in the published code, they take 2.0 and 48 G. None takes the input at depth 18, so that published
             weights fit (9.2 M parameters), and the level at depth 50 (38.4 M).
         rematerialise: each block keeps its input only and is computed again in the backward pass.
-        dtype: of the computation; parameters and statistics are float32.
 
     Raises:
         ValueError: for options that no RSN has.

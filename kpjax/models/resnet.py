@@ -111,28 +111,13 @@ class Deconvolutions(nn.Module):
 
 
 def pose_resnet(
-    depth: int,
-    keypoints: int,
-    head_layers: int = 1,
-    dtype: jnp.dtype = jnp.float32,
-    *,
-    upsampling_width: int = 256,
+    depth: int, keypoints: int, head_layers: int = 1, dtype: jnp.dtype = jnp.float32, *, upsampling_width: int = 256,
     upsampling_kernel: int = 4,
 ) -> KeypointNetwork:
     """Builds PoseResNet: images (B, H, W, 3) to heatmaps (B, H / 4, W / 4, keypoints) float32.
 
-    H and W are multiples of 32.
-
-    Args:
-        depth: 18, 34, 50, 101 or 152.
-        keypoints: number of heatmaps.
-        head_layers: 1 (SimpleBaseline) or 2 (RegDA).
-        dtype: of the computation; parameters and statistics are float32.
-        upsampling_width: channels of the transposed convolutions.
-        upsampling_kernel: their size, 4, 3 or 2.
-
-    Raises:
-        ValueError: for another depth.
+    H and W are multiples of 32. depth: 18, 34, 50, 101 or 152, ValueError for another. head_layers: 1 (SimpleBaseline)
+    or 2 (RegDA). dtype: of the computation; parameters and statistics are float32. upsampling_kernel: 4, 3 or 2.
     """
     if depth not in BLOCKS:
         raise ValueError(f"pose_resnet: depth is one of {', '.join(map(str, BLOCKS))}, got {depth}")

@@ -83,23 +83,15 @@ class SkipDecoder(nn.Module):
 
 
 def small_unet(
-    keypoints: int,
-    *,
-    widths: Sequence[int] = (16, 32, 32, 64, 64),
-    heatmap_stride: int = 4,
-    head_layers: int = 1,
-    head_width: int = 32,
-    dtype: jnp.dtype = jnp.float32,
+    keypoints: int, *, widths: Sequence[int] = (16, 32, 32, 64, 64), heatmap_stride: int = 4, head_layers: int = 1,
+    head_width: int = 32, dtype: jnp.dtype = jnp.float32,
 ) -> KeypointNetwork:
     """Builds a small U-net: images (B, H, W, 3) to heatmaps (B, H / heatmap_stride, W / heatmap_stride, keypoints).
 
     Args:
-        keypoints: number of heatmaps.
         widths: channels of the two convolutions of the stem and of each residual block, see `ResidualEncoder`. H and W
             are multiples of the coarsest stride, 2 ** (len(widths) - 1).
         heatmap_stride: 4 or 2.
-        head_layers, head_width: 1 or 2 layers and the channels between them, see `HeatmapHead`.
-        dtype: of the computation; parameters are float32.
 
     Raises:
         ValueError: for another stride or fewer than three widths.

@@ -80,11 +80,6 @@ def edge_filters(key: jax.Array, shape: Sequence[int], dtype: jnp.dtype = jnp.fl
     """Draws He's normal weights less the mean of each filter: they respond to edges, not to brightness.
 
     Otherwise the weight of features relative to pixels would differ threefold between draws.
-
-    Args:
-        key: of the draw.
-        shape: (h, w, in, out).
-        dtype: of the weights.
     """
     kernel = truncated_he_normal(key, shape, dtype)
     return kernel - kernel.mean((0, 1, 2), keepdims=True)

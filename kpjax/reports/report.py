@@ -30,9 +30,7 @@ from kpjax.reports.table import (
 
 
 def leaders(lines: Sequence[Line], column: Column, number: int = 0) -> dict[str, Line]:
-    """Returns the best line of each kind by one column, ablations aside; as the method, the first one measured.
-
-    number: of the column. Kinds without a finite mean are absent.
+    """Returns the best line of each kind by one column's finite means, ablations aside; as the method, the first one.
     """
     found: dict[str, Line] = {}
     for line in lines:
@@ -111,9 +109,6 @@ def write_report(
 
     Args:
         folder: of the preset.
-        lines: the table, from `tabulate`.
-        columns: of the table; the headline and the plot of all seeds show the first.
-        title: of the page, plain text.
         summary: below the title, plain text.
         curves: names in metrics.jsonl to plot, in this order; all but those per keypoint if not given.
         images: captions by the stem of images/<stem>.png, in this order; the first four files if not given. They are

@@ -21,16 +21,16 @@ def low_score(scores: np.ndarray) -> np.ndarray:
 def equivariance_error(
     keypoints: np.ndarray, moved_back: np.ndarray, counted: np.ndarray, diagonal: float
 ) -> np.ndarray:
-    """Returns the mean distance between predictions on an image and on its turned and scaled copies.
+    """Returns the mean distance between predictions on an image and on its turned and scaled copies, (N,), in
+    diagonals.
+
+    The mean is over maps and keypoints; nan where nothing counts.
 
     Args:
         keypoints: (N, K, 2) on the original images.
         moved_back: (M, N, K, 2) on the images under M maps, moved back by the inverse maps.
         counted: (M, N, K) bool, False where a map moves a point out of the image.
         diagonal: px.
-
-    Returns:
-        (N,) in diagonals, the mean over maps and keypoints; nan where nothing counts.
     """
     distances = np.linalg.norm(np.asarray(moved_back, np.float64) - keypoints, axis=-1)
     count = counted.sum((0, 2))

@@ -24,16 +24,10 @@ def turns(side: int, maps: Sequence[tuple[float, float]] = TURNS) -> np.ndarray:
 def predicted_under(
     predict: Predict, images: np.ndarray, keypoints: np.ndarray, maps: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Predicts images under M maps and moves the keypoints back.
+    """Predicts images (B, S, S, 3) uint8 under maps (M, 3, 3) and moves the keypoints back.
 
-    Args:
-        predict: the network.
-        images: (B, S, S, 3) uint8.
-        keypoints: (B, K, 2), as predicted on them, in their pixels.
-        maps: (M, 3, 3).
-
-    Returns:
-        (keypoints (M, B, K, 2) in pixels of the images, (M, B, K) bool: whether the map keeps `keypoints` inside).
+    keypoints: (B, K, 2), as predicted on the images, in their pixels. Returns (keypoints (M, B, K, 2) in pixels of the
+    images, (M, B, K) bool: whether the map keeps `keypoints` inside).
     """
     side = images.shape[1]
     back, counted = [], []

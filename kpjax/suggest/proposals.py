@@ -41,17 +41,13 @@ class Proposal(NamedTuple):
 def write_proposals(
     form: str, folder: Path, proposals: Sequence[Proposal], skeleton: Skeleton, scorer: str
 ) -> list[Path]:
-    """Writes images and proposals.
+    """Writes images and proposals; returns the files that are no images.
 
     Args:
         form: one of FORMATS.
         folder: the new project's folder.
         proposals: each with a name of its own in its folder.
-        skeleton: of the proposals.
         scorer: the name of the predictor, for tables that have one.
-
-    Returns:
-        The files that are no images.
 
     Raises:
         InputError: for an unknown format, a library that is not installed, and a disc that refuses.

@@ -49,18 +49,14 @@ def score_frames(
     frames: Sequence[Frame], network: Network, *, others: Sequence[Network] = (), every: int = 1, batch_size: int = 16,
     tick: Callable[[int], object] = lambda count: None,
 ) -> FrameScores:
-    """Predicts all images and frames 0, every, 2 every ... of each video.
+    """Predicts all images and frames 0, every, 2 every ... of each video; names and leaves out those that do not
+    decode.
 
     Args:
         frames: images and all frames of videos, as `frames_at` returns them.
         network: the predictor. Every batch has one shape, so that it is compiled once.
         others: networks for the same keypoints in the same order, for comparison.
-        every: the step between frames of a video.
-        batch_size: images at a time.
         tick: called with the number of frames passed.
-
-    Returns:
-        The predictions; frames that do not decode are left out and named.
 
     Raises:
         InputError: if no frame can be read.

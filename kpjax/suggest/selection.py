@@ -18,14 +18,12 @@ def k_centre(
 ) -> np.ndarray:
     """Selects images one by one, each the farthest from all selected before (Gonzalez 1985).
 
+    Returns (count,) int64 numbers of images in order of selection, at most N; the first of equally far ones.
+
     Args:
         features: (N, F).
-        count: how many; all N if there are fewer.
         first: the image to begin with. If None, without `taken`, the one nearest to the mean.
         taken: (L, F), features of images to keep away from, such as labelled ones.
-
-    Returns:
-        (count,) int64 numbers of images in order of selection; the first of equally far ones.
     """
     features = np.asarray(features, np.float64)
     if not len(features):
@@ -50,15 +48,13 @@ def best_apart(
 ) -> np.ndarray:
     """Selects the highest values, no two of one video closer than `apart` frames.
 
+    Returns (count,) int64 numbers of images, from the highest value down; all that are far enough apart if `count` is
+    None.
+
     Args:
         values: (N,); nan comes last.
-        count: how many; all that are far enough apart if None.
         videos: (N,), the number of each video, below 0 for single images, to which no distance applies.
         frames: (N,), the number of each frame in its video.
-        apart: frames between two of one video.
-
-    Returns:
-        (count,) int64 numbers of images, from the highest value down.
     """
     order = np.argsort(-np.where(np.isnan(values), -np.inf, values), kind="stable")
     if videos is None or frames is None:
@@ -82,18 +78,14 @@ def choose(
     taken: np.ndarray | None = None, videos: np.ndarray | None = None, frames: np.ndarray | None = None,
     apart: int = APART,
 ) -> np.ndarray:
-    """Selects at most `count` images to label next.
+    """Selects at most `count` images to label next: (n,) int64 numbers, in the order in which to label them.
 
     Args:
         values: (N,), the higher the better; None to select by appearance alone.
         features: (N, F), of `thumbnail`.
-        count: how many.
         diverse: selects from the 4 * count best by `k_centre`, starting at the best; else simply the best.
         taken: (L, F), features of labelled images.
         videos, frames, apart: see `best_apart`.
-
-    Returns:
-        (n,) int64 numbers of images, in the order in which to label them.
     """
     apart_by = {"videos": videos, "frames": frames, "apart": apart}
     if values is None:

@@ -56,10 +56,7 @@ class Restored(NamedTuple):
 
 @dataclass
 class _NewestAndBest:
-    """A policy that keeps the newest checkpoints, and those that were the best when one of them was written.
-
-    Whichever of the newest a run resumes from, the best of its past is still there.
-    """
+    """A policy that keeps the newest checkpoints, and the best ones of their pasts, for a run that resumes from any."""
 
     best: dict[int, int | None] = field(default_factory=dict)  # step of a checkpoint -> step of the best by then
 
@@ -83,14 +80,8 @@ class Checkpoints:
     def save(self, step: int, state, progress: Mapping[str, Any], best: int | None) -> None:
         """Begins to write a checkpoint. The arrays are copied before this returns, so that they may be donated.
 
-        Args:
-            step: of the state.
-            state: a State.
-            progress: JSON, returned by `restore`.
-            best: the step of the best checkpoint so far, to be kept.
-
-        Raises:
-            InputError: the disc refused this checkpoint, or an earlier one in the background.
+        progress: JSON, returned by `restore`. best: the step of the best checkpoint so far, to be kept. Raises
+        InputError if the disc refused this checkpoint, or an earlier one in the background.
         """
         with self._disc(step):
             if self.frozen_digest is None and jax.tree.leaves(state.frozen):
@@ -239,13 +230,9 @@ def open_checkpoints(
 
     Half-written checkpoints of killed processes are ignored and removed. Call `wait` to learn of failures to write.
 
-    Args:
-        folder: of the stage.
-        identity: JSON that must be equal for a run to resume: the stage, its config, the data, the State's arrays.
-        remake_frozen: makes the frozen trees again if their file is damaged.
-
-    Raises:
-        InputError: the folder cannot be created.
+    identity: JSON that must be equal for a run to resume: the stage, its config, the data, the State's arrays.
+    remake_frozen: makes the frozen trees again if their file is damaged. Raises InputError if the folder cannot be
+    created.
     """
     make_folder(folder / "checkpoints")
     policy = _NewestAndBest()

@@ -52,14 +52,11 @@ def padded_batches(source: Source, batch_size: int, mesh: Mesh) -> Iterator[Exam
 def predict_source(
     method: Method, state: Any, source: Source, *, batch_size: int, mesh: Mesh | None = None, labelled: bool = False,
 ) -> Gathered:
-    """Predicts every example of a source.
+    """Predicts every example of a source, on all devices if no mesh is given.
 
     Args:
-        method: predicts.
         state: a State or a Trained.
-        source: the examples.
         batch_size: rounded up to a multiple of the number of devices.
-        mesh: of devices; all of them if not given.
         labelled: whether `predict` sees the keypoints, as some methods need by their docstring; others get zeros.
     """
     mesh = mesh or data_mesh()
@@ -105,11 +102,8 @@ def reduce(
     Args:
         measure: a pure function. Its sums must weight every example by weights (B,) float32: 0 for padding, else 1.
             They are added in their own dtype, and may be anything: statistics, importances, a histogram.
-        state: given to `measure`.
         source: a source, read once in batches of `batch_size`; or, with `steps`, a stream of batches.
         batch_size: of a source; rounded up to a multiple of the number of devices.
-        steps: of a stream.
-        mesh: of devices; all of them if not given.
     """
     mesh = mesh or data_mesh()
     if steps is not None:

@@ -198,10 +198,8 @@ def fit(
     folder it trains nothing. The key of step n is `fold_in(named_key(key, stage), n)`.
 
     Args:
-        method: the method to train.
         streams: batches by name; only those in `method.streams` are read.
         steps: optimiser steps of the whole run.
-        key: a random key.
         stage: name of the stage, in logs and in the keys of steps.
         folder: of checkpoints, metrics.jsonl and TensorBoard events.
         start: trees of earlier stages, given to `method.init`.
@@ -214,7 +212,6 @@ def fit(
         between: `(every, function)`; `function(state, step) -> state` runs before each step that `every` divides, 0
             included. A resumed run repeats it, so it must be a function of its arguments.
         config: all that must stay the same for the run to resume (JSON).
-        quiet: print nothing.
 
     Raises:
         InputError: before compiling, a missing stream, or a batch that does not divide over the devices or is larger
@@ -233,8 +230,7 @@ def fit(
                              named_key(named_key(key, stage), "init"), shard(first, mesh), start)
     template = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)), jax.eval_shape(init))
-    identity = {"stage": stage, "config": config, "streams": _streams_identity(streams),
-                "model": describe(template)}
+    identity = {"stage": stage, "config": config, "streams": _streams_identity(streams), "model": describe(template)}
 
     options = _Options(steps, evaluate, evaluate_every, select, save_every or max(1, steps // 10), log_every, between)
 

@@ -104,8 +104,7 @@ class Log:
                 f"{tqdm.format_interval(left)} left{loss}")
         self.bar.n = step
         self.bar.set_postfix_str(text)
-        if self.shows and self.plain and (
-                time.monotonic() - self.reported > PLAIN_INTERVAL or step == self.steps):
+        if self.shows and self.plain and (time.monotonic() - self.reported > PLAIN_INTERVAL or step == self.steps):
             self.reported = time.monotonic()
             self.say(f"{self.stage} {step}/{self.steps}: {text}")
 

@@ -10,9 +10,9 @@ from kpjax.errors import InputError, RunError
 
 
 def data_mesh() -> Mesh:
-    """Returns a mesh of all devices of all processes along one axis called `data`.
+    """Returns a mesh of all devices of all processes along one axis called `data`, of type Auto.
 
-    The axis type is Auto: with explicit axes, gathers and reshapes over the batch are refused.
+    With explicit axes, gathers and reshapes over the batch are refused.
     """
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
 

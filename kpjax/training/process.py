@@ -47,10 +47,7 @@ class Interrupted(RunError):
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[Callable[[int], bool]]:
-    """Yields a function of the step that returns whether SIGTERM has come, alike on all processes.
-
-    Several processes ask JAX's preemption service, since they must agree on the step.
-    """
+    """Yields a function of the step that returns whether SIGTERM has come, alike on all processes."""
     if jax.process_count() > 1:
         yield multihost_utils.reached_preemption_sync_point
         return

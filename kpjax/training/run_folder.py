@@ -62,8 +62,7 @@ def held(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InUse(f"{folder}: another process is training here; wait for it, or choose another workdir"
-                        ) from None
+            raise InUse(f"{folder}: another process is training here; wait for it, or choose another workdir") from None
         except OSError:
             pass
         yield

@@ -37,8 +37,6 @@ def stage(
 
     Args:
         folder: of the preset; the stage lies in `stages/<name>/seed-<seed>/` below it.
-        name: of the stage.
-        seed: of the stage.
         run: trains the stage in the given folder, or resumes it.
         config: all that the result depends on (JSON).
         parents: digests of the stages that it starts from.

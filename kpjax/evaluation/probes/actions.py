@@ -36,7 +36,6 @@ def windows(video: ArrayLike, *, frame: ArrayLike | None = None, length: int = 5
         video: (N,), the video of each example; examples of a video follow one another in time.
         frame: (N,), their numbers in the video. A run also ends where the step to the next number is unusual, as where
             frames were left out. Runs that are shorter than a window give none.
-        length, every: in examples.
 
     Raises:
         InputError: where no run is long enough.
@@ -71,10 +70,7 @@ class Recognition(NamedTuple):
 
 
 class SequenceClassifier(nn.Module):
-    """One layer of gated recurrent units (Cho et al. 2014) over sequences, the last state to one score per class.
-
-    sequences (B, T, F) float32 to logits (B, classes) float32.
-    """
+    """One layer of gated recurrent units (Cho et al. 2014): (B, T, F) to one score per class (B, classes), float32."""
 
     classes: int
     width: int = 128
@@ -95,14 +91,8 @@ def action_probe(
         features: (N, F), or points (N, K, 2), in any unit: each is scaled to mean 0 and deviation 1 by the fitted
             windows.
         rows: (W, T), see `windows`.
-        actions: (W,), the name of each window's action.
         split: of the windows; those of one video or subject belong to one side, `halves_by(windows.video, seed,
             kinds=actions)`.
-        seed: of the initial weights and the order of the windows.
-        width: units of the layer.
-        steps: of Adam, on minibatches.
-        batch_size: windows in a minibatch.
-        learning_rate: Adam's.
 
     Raises:
         InputError: for features that are not finite, and for an action that has no fitted window.
@@ -129,13 +119,7 @@ def action_probe(
 
 
 def recognition(predicted: np.ndarray, true: np.ndarray, actions: tuple[str, ...], majority: int) -> Recognition:
-    """Computes the measures of predicted numbers (M,) of actions against the true ones.
-
-    Args:
-        predicted, true: (M,).
-        actions: names by number.
-        majority: the commonest fitted action.
-    """
+    """Computes the measures of predicted numbers (M,) of actions against the true ones."""
     confusion = np.zeros((len(actions), len(actions)), np.int64)
     np.add.at(confusion, (true, predicted), 1)
     count, right = confusion.sum(1), confusion.diagonal()
@@ -172,9 +156,7 @@ def _trained(
 
 
 @partial(jax.jit, static_argnums=0)
-def _recognised(
-    network: SequenceClassifier, variables: Variables, features: jax.Array, rows: jax.Array
-) -> jax.Array:
+def _recognised(network: SequenceClassifier, variables: Variables, features: jax.Array, rows: jax.Array) -> jax.Array:
     """Returns the number of the likeliest action of each window of rows (M, T): (M,) int32."""
     scores = jax.lax.map(lambda window: network.apply(variables, features[window][None])[0], rows,
                          batch_size=PREDICTED_AT_ONCE)

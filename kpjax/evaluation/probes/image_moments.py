@@ -49,10 +49,8 @@ def moving_masks(
 
     Args:
         frames: (T, H, W, C) uint8.
-        background: the median or the mean over the frames, so that whatever stays in one place for half of the video
-            belongs to it.
-        threshold: a difference below is noise and becomes 0.
-        binary: whether the other differences become 1.
+        background: over the frames, so that whatever stays in one place for half of the video belongs to it.
+        threshold: a difference below is noise and becomes 0; `binary` makes the others 1.
 
     Raises:
         InputError: for another background, and for a single frame, which differs from itself in nothing.

@@ -35,17 +35,10 @@ LEAST_SPREAD = 0.5  # of the spread of the annotated landmarks
 
 
 def between(skeleton: Skeleton, first: str, second: str, *, median: bool = False) -> Normaliser:
-    """Builds the normaliser by the distance between two named landmarks of each image.
+    """Builds the normaliser by the distance between two named landmarks of each image, or, with `median`, their median.
 
-    The normaliser raises InputError if an image does not show both, or, with `median`, if none does.
-
-    Args:
-        skeleton: of the annotated landmarks.
-        first, second: names of the landmarks.
-        median: whether all images get the median over the images.
-
-    Raises:
-        InputError: if the skeleton lacks either landmark.
+    The normaliser raises InputError if an image does not show both, or, with `median`, if none does. Raises InputError
+    if the skeleton lacks either landmark.
     """
     ends = [skeleton.index(name) for name in (first, second)]
 
@@ -62,9 +55,7 @@ def between(skeleton: Skeleton, first: str, second: str, *, median: bool = False
 
 
 def between_eyes(skeleton: Skeleton, *, median: bool = False) -> Normaliser:
-    """Builds the normaliser by the distance between the eyes, for faces of 68 points between the outer corners.
-
-    Raises InputError for a skeleton without eyes, and as `between` does.
+    """Builds the normaliser by the distance between the eyes, for 68 points between the outer corners; see `between`.
     """
     known = [pair for pair in EYES if set(pair) <= set(skeleton.names)]
     if not known:
@@ -152,17 +143,8 @@ def labelled_subsets(total: int, images: int | None, *, repeats: int = 10, seed:
 
     The draws are without replacement and depend on seed and repeat only. Those of fewer images are contained in those
     of more, so that all methods and all numbers of images see the same. With `images` = ALL the result is (1, total),
-    all of them in order.
-
-    Args:
-        total: number of labelled images.
-        images: number to draw, or ALL.
-        repeats: number of subsets.
-        seed: of the draws.
-        extra: 1 for the released code, which takes one image more than it states.
-
-    Raises:
-        InputError: for more images than there are, or none.
+    all of them in order. extra: 1 for the released code, which takes one image more than it states. Raises InputError
+    for more images than there are, or none.
     """
     if images is ALL:
         return np.arange(total)[None]
@@ -180,17 +162,8 @@ def forward_errors(
 ) -> LandmarkErrors:
     """Computes errors of the annotated landmarks of `test`, regressed from the discovered ones.
 
-    Images of `test` that hide a landmark are left out.
-
-    Args:
-        fit: the labelled images.
-        test: the tested images.
-        normaliser: of the errors.
-        subsets: (R, n) numbers of the images of `fit` that show every landmark, as `complete` lists them.
-        regressor: fitted on each subset.
-
-    Raises:
-        InputError: where no image is left.
+    Images of `test` that hide a landmark are left out. subsets: (R, n) numbers of the images of `fit` that show every
+    landmark, as `complete` lists them. Raises InputError where no image is left.
     """
     return _errors(fit, test, normaliser, subsets, regressor, forward=True)
 
@@ -198,13 +171,7 @@ def forward_errors(
 def backward_errors(
     fit: Landmarks, test: Landmarks, normaliser: Normaliser, subsets: np.ndarray, regressor: Regressor
 ) -> LandmarkErrors:
-    """Computes errors of the discovered landmarks of `test`, regressed from the annotated ones.
-
-    Args:
-        fit, test, normaliser, subsets, regressor: see `forward_errors`.
-
-    Raises:
-        InputError: where no image is left.
+    """Computes errors of the discovered landmarks of `test`, regressed from the annotated ones; see `forward_errors`.
     """
     return _errors(fit, test, normaliser, subsets, regressor, forward=False)
 
@@ -215,15 +182,8 @@ def both_errors(
 ) -> dict[str, LandmarkErrors]:
     """Computes `forward/<images>` and `backward/<images>` for each number of labelled images, `all` where it is ALL.
 
-    Landmarks that no image of either set shows are left out.
-
-    Args:
-        fit, test, normaliser, regressor: see `forward_errors`.
-        images: numbers of labelled images.
-        repeats, seed, extra: see `labelled_subsets`.
-
-    Raises:
-        InputError: for more labelled images than there are, and as `forward_errors` does.
+    Landmarks that no image of either set shows are left out. See `forward_errors` and `labelled_subsets`. Raises
+    InputError for more labelled images than there are, and as `forward_errors` does.
     """
     total = len(complete(fit, "fitted"))
     drawn = {"all" if count is ALL else str(count):
@@ -234,9 +194,7 @@ def both_errors(
 
 
 def complete(landmarks: Landmarks, which: str) -> np.ndarray:
-    """Returns the numbers of the images that show every landmark that any of them shows, rising.
-
-    which: the name of the set in messages. Raises InputError if there is none.
+    """Returns the rising numbers of images that show every landmark that any shows. Raises InputError if there is none.
     """
     shown = np.asarray(landmarks.visible) > 0.5
     labelled = shown.any(0) if len(shown) else np.zeros(0, bool)
@@ -290,10 +248,7 @@ class Consistency(NamedTuple):
 
 
 def draw_turns(count: int, seed: int = 1000) -> Turns:
-    """Draws the turns of `count` images.
-
-    Those of number n depend on seed and n only, so that all methods see the same.
-    """
+    """Draws the turns of `count` images. Those of number n depend on seed and n only, alike for all methods."""
     normal = np.array([np.random.default_rng([seed, number]).standard_normal(2) for number in range(count)])
     first, second = DEVIATION * normal.reshape(-1, 2).T
     return Turns(np.clip(first, -WIDEST, WIDEST), second)
@@ -337,12 +292,6 @@ def measures(
     discovered landmarks that vary between images (`varying_points`). `point_spread` and `annotated_spread` are the mean
     distances between two landmarks of an image in pixels, discovered and annotated; `median_spread` and
     `annotated_median_spread` the medians.
-
-    Args:
-        errors: as `both_errors` returns them.
-        consistency: of the same landmarks.
-        test: the tested images.
-        side: of these images in pixels.
     """
     row = {name: error.mean for name, error in errors.items()}
     row |= {f"{name}/deviation": error.deviation for name, error in errors.items() if len(error.per_subset) > 1}
@@ -363,10 +312,6 @@ def collapse_reason(row: Mapping[str, float], discovered: int) -> str:
     """Returns why the errors of a run mean nothing, "" if they do: most landmarks rest, or they lie in a heap.
 
     Fewer than 8 in 10 live landmarks, or a spread below half of the annotation's, make low errors a sign of collapse.
-
-    Args:
-        row: the run's measures.
-        discovered: number of landmarks.
     """
     reasons = []
     if row["live_points"] < LEAST_LIVE * discovered:

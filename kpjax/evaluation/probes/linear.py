@@ -34,7 +34,6 @@ def fit_linear(features: ArrayLike, targets: ArrayLike, *, intercept: bool = Tru
     Where the solution is not unique it is the one of least norm.
 
     Args:
-        features, targets: (N, F) and (N, T).
         intercept: without one the result depends on the origin of coordinates (IMM's code fits without one in pixels,
             BKinD's in [-1, 1]).
         ridge: weight of the squared slopes beside the sum of squared errors (scikit-learn's `alpha`); an intercept is
@@ -72,7 +71,6 @@ def linear_probe(
         true: (N, J, 2), (x, y); the result is in its unit.
         visible: (N, J), above 0.5 where a joint is labelled; others are not read, and each joint is fitted on the
             examples that show it.
-        split: of the examples.
         intercept, ridge: see `fit_linear`.
 
     Raises:
@@ -101,14 +99,7 @@ def linear_probe(
 def mean_pose(true: ArrayLike, visible: ArrayLike, split: Split) -> np.ndarray:
     """Returns the mean position of every joint on the fitted side, for all examples: (N, J, 2) float64.
 
-    It is the linear probe without features, so its error shows the spread of the poses alone.
-
-    Args:
-        true: (N, J, 2), (x, y), in any unit.
-        visible: (N, J), above 0.5 where a joint is labelled.
-        split: of the examples.
-
-    Raises:
-        InputError: for a joint that no fitted example shows.
+    It is the linear probe without features, so its error shows the spread of the poses alone. Arguments and errors as
+    in `linear_probe`.
     """
     return linear_probe(np.zeros((len(np.asarray(true)), 0)), true, visible, split)

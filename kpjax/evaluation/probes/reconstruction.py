@@ -74,10 +74,7 @@ class Painter:
     spread: np.ndarray  # (F,), their deviation
 
     def __call__(self, points: ArrayLike, *, at_once: int = 64) -> Iterator[np.ndarray]:
-        """Reconstructs images of points (N, K, 2) or features (N, F).
-
-        Yields parts (at most `at_once`, H, W, 3) float32 in [0, 1].
-        """
+        """Yields images (at most `at_once`, H, W, 3) float32 in [0, 1] of points (N, K, 2) or features (N, F)."""
         coordinates = self._coordinates(points)
         for begin in range(0, len(coordinates), at_once):
             part = coordinates[begin:begin + at_once]
@@ -99,11 +96,7 @@ def train_painter(
     Args:
         points: (N, K, 2), in any unit, or features (N, F).
         images: (N, H, W, 3) uint8.
-        fit: the numbers of the examples that it is trained on.
-        seed: of the initial weights and the order of the examples.
         hidden, widths: see `CoordinatePainter`.
-        steps: of Adam.
-        batch_size: examples in a minibatch.
         learning_rate: Adam's first.
 
     Raises:
@@ -145,14 +138,7 @@ def reconstruction_errors(
 ) -> ReconstructionErrors:
     """Computes errors of reconstructed images on the tested side of a split, and of the fitted side's mean image.
 
-    Args:
-        painter: trained on the fitted side.
-        points: (N, K, 2) or (N, F) as in `train_painter`.
-        images: (N, H, W, 3) uint8.
-        split: of the examples.
-
-    Raises:
-        InputError: where a side has no example.
+    Raises InputError where a side has no example.
     """
     if not len(split.fit) or not len(split.test):
         raise InputError("reconstruction probe: one side of the split has no example")

@@ -27,10 +27,6 @@ def regression_errors(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike)
     """Computes errors of joints, in float64.
 
     Where some joints are hidden, `per_image` assumes J joints with errors like those of the visible ones.
-
-    Args:
-        predicted, true: (N, J, 2), (x, y).
-        visible: (N, J); joints above 0.5 count.
     """
     squares, shown = _squared_distances(predicted, true, visible)
     count, sums = shown.sum(0), squares.sum(0)
@@ -48,8 +44,6 @@ def errors_in_units(
     """Computes the errors of points in pixels of the network's images, in three units.
 
     Args:
-        predicted, true: (N, J, 2), (x, y).
-        visible: (N, J).
         size: (height, width) of those images.
         crop: (N, 3, 3), their pixels to those of the original images.
 
@@ -85,9 +79,6 @@ def ratio_of_errors(
     Args:
         squares, others: (N,), each example's sum of squared distances (`squared_errors`) under either method.
         groups: (N,), for example the video of each.
-        confidence: of the interval.
-        resamples: number of bootstrap resamples.
-        seed: of the resamples.
 
     Raises:
         InputError: for fewer than two groups.
@@ -104,20 +95,12 @@ def ratio_of_errors(
 
 
 def squared_errors(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike) -> np.ndarray:
-    """Computes the sum of squared distances of the visible joints of each image: (N,) float64.
-
-    Args:
-        predicted, true: (N, J, 2), (x, y).
-        visible: (N, J); joints above 0.5 count.
-    """
+    """Computes the sum of squared distances of the visible joints of each image: (N,) float64."""
     return _squared_distances(predicted, true, visible)[0].sum(1)
 
 
 def normalised_from_pixels(points: ArrayLike, size: tuple[int, int]) -> np.ndarray:
-    """Converts pixels (..., 2) of an image of size (height, width) to normalised (x, y).
-
-    The centres of outer pixels are at +-1.
-    """
+    """Converts pixels (..., 2) of an image (height, width) to normalised ones, centres of outer pixels at +-1."""
     height, width = size
     return np.asarray(points, np.float64) * (2 / np.array([width - 1, height - 1])) - 1
 

@@ -39,7 +39,6 @@ def halves_by(groups: ArrayLike, seed: int, *, kinds: ArrayLike | None = None) -
 
     Args:
         groups: (N,), the group of each example, of any type that compares.
-        seed: of the assignment.
         kinds: (N,), for example the action of each example's video; every kind that has two groups then has some on
             either side.
 
@@ -85,10 +84,7 @@ def held_out(groups: ArrayLike, tested: Sequence[Any]) -> Split:
 
 
 def standardised(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns (mean, deviation), each (F,) float64, of features (N, F).
-
-    Deviations are at least a thousandth of the largest.
-    """
+    """Returns (mean, deviation), each (F,) float64, of features (N, F). Deviations are >= 1/1000 of the largest."""
     centre, spread = features.mean(0), features.std(0)
     return centre, np.maximum(spread, max(LEAST_SPREAD * float(spread.max(initial=0.0)), 1e-12))
 
@@ -97,11 +93,6 @@ def minibatches(count: int, batch_size: int, steps: int, seed: int) -> np.ndarra
     """Returns (steps, batch_size) int64 numbers below `count`: one shuffled pass after another, cut into batches.
 
     A batch may span two passes, so a set smaller than a batch works too.
-
-    Args:
-        count: of the examples.
-        batch_size, steps: of the result.
-        seed: of the order.
     """
     generator = np.random.default_rng(seed)
     passes = -(-steps * batch_size // count)

@@ -1,5 +1,4 @@
-"""Weights trained on ImageNet, of trunks and of VGG: safetensors files in timm's (torchvision's) layout, PyTorch's
-files.
+"""Weights of trunks and of VGG trained on ImageNet: safetensors in timm's (torchvision's) layout, or PyTorch's files.
 """
 import pickle
 import re
@@ -30,7 +29,6 @@ def load_imagenet(variables: Variables, weights: str | Path, *, folder: Path = W
     In the report `missing` lists upsampling and head, which keep their values.
 
     Args:
-        variables: of the network.
         weights: a file or a name. A file has the names of timm and of the official HRNet (`conv1.weight`,
             `layer1.0.bn1.running_mean`, ...; tensors of a classifier are skipped). It is safetensors or, if PyTorch is
             installed, a `.pth` such as the official `hrnet_w32-36af842e.pth` or the result of pose training. A name
@@ -58,16 +56,9 @@ def load_imagenet(variables: Variables, weights: str | Path, *, folder: Path = W
 def load_vgg(variables: Variables, weights: str | Path, *, folder: Path = WEIGHTS_FOLDER) -> Imported:
     """Fills the variables of a `kpjax.models.vgg.VGG` from a file, and reports the tensors read.
 
-    Layers behind the last tap and the classifier are skipped and listed in the report.
-
-    Args:
-        variables: of the network.
-        weights: the path of a safetensors file or, if PyTorch is installed, of a `.pth`; or the name of a model in
-            timm's collection such as `vgg19.tv_in1k`, looked up as in `load_imagenet`.
-        folder: of files by name.
-
-    Raises:
-        InputError: if there is no such file, it is damaged, or it holds another architecture.
+    Layers behind the last tap and the classifier are skipped and listed in the report. weights: the path of a
+    safetensors file or, if PyTorch is installed, of a `.pth`; or the name of a model in timm's collection such as
+    `vgg19.tv_in1k`, looked up as in `load_imagenet`, with the same errors.
     """
     path = find_weights(weights, folder)
     tensors = read_weights(path)

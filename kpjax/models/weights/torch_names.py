@@ -112,7 +112,6 @@ def from_torch(tensors: Mapping[str, Any], variables: Variables, *, source: str 
 
     Args:
         tensors: torch tensors on the CPU or numpy arrays, by name.
-        variables: of the network that the tensors are for; their shapes are checked.
         source: of the tensors, for messages.
 
     Raises:
