@@ -3,8 +3,7 @@ from collections.abc import Sequence
 
 
 class InputError(Exception):
-    """Input that cannot be used as it is: a file, a field, an argument. Command lines print it as one line and exit
-    with 2.
+    """An unusable input: a file, a field, an argument. Command lines print it as one line and exit with 2.
 
     The message names the file or argument, the field, what was found and how to mend it.
     """

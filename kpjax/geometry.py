@@ -55,8 +55,7 @@ def rotation(angle: Scalars, centre=(0.0, 0.0)) -> Maps:
 
 
 def similarity(*, angle: Scalars = 0.0, scale: Scalars = 1.0, shift=(0.0, 0.0), centre=(0.0, 0.0)) -> Maps:
-    """Builds p -> scale R(angle) (p - centre) + centre + shift, R as in `rotation`. All arguments may carry batch axes.
-    """
+    """Builds p -> scale R(angle) (p - centre) + centre + shift, R as in `rotation`. Arguments may have batch axes."""
     cosine, sine = _float32(scale) * jnp.cos(_float32(angle)), _float32(scale) * jnp.sin(_float32(angle))
     return affine(cosine, -sine, sine, cosine, shift=shift, centre=centre)
 

@@ -64,8 +64,7 @@ def gaussian_bumps(
 def image_to_heatmap(
     image_size: tuple[int, int], heatmap_size: tuple[int, int], grid: Grid = "index"
 ) -> Float[Array, "3 3"]:
-    """Builds the map from image to heatmap pixels of sizes (height, width). Raises InputError unless one stride fits.
-    """
+    """Builds the map from image to heatmap pixels of sizes (height, width). InputError for more than one stride."""
     strides = tuple(image / heatmap for image, heatmap in zip(image_size, heatmap_size, strict=True))
     if strides[0] != strides[1]:
         raise InputError(f"heatmap_size: {heatmap_size} has strides {strides[0]:g} and {strides[1]:g} in an image of "
@@ -308,8 +307,7 @@ def codec(
 ) -> Codec:
     """Builds the codec of `gaussian_targets`, see there, and a decoder of this module or of the same signature.
 
-    Sizes are a side, or (height, width); sigma is in heatmap pixels. Raises InputError if the sizes differ by more than
-    one stride.
+    Sizes are a side, or (height, width); sigma is in heatmap pixels. Raises InputError for more than one stride.
     """
     image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
     heatmap_size = (heatmap_size, heatmap_size) if isinstance(heatmap_size, int) else heatmap_size

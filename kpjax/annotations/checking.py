@@ -46,8 +46,7 @@ def keypoint_counts(project: Project) -> KeypointCounts:
 
 
 def image_faults(paths: Sequence[Path], progress: Callable[[Iterable], Iterable] = iter) -> tuple[list[str], list[str]]:
-    """Returns a line for each image that does not decode, and for each copy of another. progress: wraps the iteration.
-    """
+    """Returns a line for each image that does not decode, and each copy of another. progress: wraps the iteration."""
     there = [path for path in paths if path.is_file()]
     seen: dict[bytes, Path] = {}
     faults, copies = [], []

@@ -74,8 +74,7 @@ def _annotation_files(path: Path, faults: list[str]) -> list[_File]:
 
 
 def _candidates(path: Path) -> list[Path]:
-    """Returns the json files that look like annotations, down to two levels; with some of the fields if none has all.
-    """
+    """Returns the json files that look like annotations, two levels down; with some of the fields if none has all."""
     if path.is_file():
         return [path] if path.suffix.lower() == ".json" else []
     words = {file: _words_in(file) for pattern in ("*.json", "*/*.json", "*/*/*.json") for file in path.glob(pattern)}
@@ -308,10 +307,7 @@ def _stored_flip(stored: Mapping[str, Any], names: Sequence[str]) -> tuple[int, 
 def _read_instances(
     files: Sequence[_File], category: _Category, frames: Mapping[tuple[Path, Any], int], whole: bool, faults: list[str]
 ) -> tuple[list[Instance], list[Any], list[str]]:
-    """Returns the labelled instances of a category, their stored ids, and notes about annotations that were left out.
-
-    frames: the frame's number for each file and image id. whole: whether it has all images.
-    """
+    """Returns a category's instances, their stored ids, and notes. frames: numbers by file and image id."""
     binary = _is_binary(files, category)
     instances, identities, skipped = [], [], Counter()
     stored = ((one.path, at, found) for one in files for at, found in enumerate(one.content["annotations"]))

@@ -151,10 +151,7 @@ class _Labelled(NamedTuple):
 def _read_points(
     rows: Rows, label: str, faults: list[str]
 ) -> tuple[list[_Labelled], dict[tuple[str, str], int], list[str], list[str]]:
-    """Returns instances, the first row of each frame, keypoints in order of appearance, and columns that are not read.
-
-    A table with a column `keypoint` is long. label: the name of the file in faults.
-    """
+    """Returns instances, each frame's first row, keypoints in order of appearance, and columns that are not read."""
     is_long = "keypoint" in {column.lower() for column in rows.header}
     known = (*_KNOWN, *_POINT) if is_long else _KNOWN
     columns = {column.lower() if column.lower() in known else column: at for at, column in enumerate(rows.header)}

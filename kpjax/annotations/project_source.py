@@ -1,7 +1,6 @@
 """Annotation projects as sources, and sources of unlabelled images and videos.
 
-Both name examples by the path of the image or video below a common root, so that `check_disjoint` finds frames that
-are in both.
+Both name examples by the path of the image or video below a common root, by which `check_disjoint` compares them.
 """
 import functools
 import math

@@ -123,8 +123,7 @@ def sio_videos(
 ) -> tuple[list[Any], list[tuple[Any, int]]]:
     """Converts the videos of frames for sleap-io; none is opened. Returns them, and each frame's video and number.
 
-    Images of one session and size become one video that is a list of images. lengths: Number of frames of videos, by
-    path, where known.
+    Images of one session and size become one video, a list of images. lengths: Number of frames by path, where known.
     """
     groups: dict[tuple, list[int]] = {}
     for number, frame in enumerate(frames):

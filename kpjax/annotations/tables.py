@@ -165,8 +165,7 @@ def header_rows(table: Table) -> list[tuple[str, list[str]]]:
 
 
 def table_text(table: Table, key_cells: int = 1) -> str:
-    """Formats a table as csv. key_cells: 3 splits a path into folder, video and image, as DeepLabCut does for labels.
-    """
+    """Formats a table as csv. key_cells: 3 splits paths into folder, video and image, as DeepLabCut does for labels."""
     rows = [[name, *[""] * (key_cells - 1), *row] for name, row in header_rows(table)]
     for key, values in zip(table.keys, table.values.reshape(len(table.keys), -1).tolist(), strict=True):
         rows.append([*(_parts(key) if key_cells == 3 else [key]), *values])
@@ -174,10 +173,7 @@ def table_text(table: Table, key_cells: int = 1) -> str:
 
 
 def write_h5(table: Table, path: Path, key_cells: int = 1) -> Path:
-    """Writes a table for pandas, in the fixed format that its older versions also read; see `table_text`.
-
-    Raises ImportError without pandas and tables, the extra kpjax[dlc].
-    """
+    """Writes a table (`table_text`) in the fixed format of older pandas. ImportError without the extra kpjax[dlc]."""
     import pandas
 
     names, rows = zip(*header_rows(table), strict=True)

@@ -69,10 +69,7 @@ def write_project(project: Project, format: str, folder: Path, *, overwrite: boo
 
 
 def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, list[Copy]]:
-    """Returns the project as it will be in a folder, with the size of every frame, and the images to write.
-
-    Raises InputError for images and videos that are missing or cannot be opened.
-    """
+    """Returns the project as it will be in a folder, with sizes, and the images to write; InputError if unreadable."""
     videos: dict[Path, Video] = {}
     for frame in project.frames:
         if frame.number is not None and frame.path not in videos:

@@ -159,10 +159,7 @@ def random_homography(variation: float = 0.15, *, rotation_deviation: float = 0.
 
 
 def random_flip(skeleton: Skeleton, probability: float = 0.5) -> Augment:
-    """Builds the augmentation that mirrors left and right and gives every keypoint its mirror image's coordinates.
-
-    Raises InputError for a skeleton without a flip permutation.
-    """
+    """Builds the augmentation that mirrors left and right, keypoints included. InputError without a flip."""
     if not skeleton.flip:
         raise InputError("random flip: the skeleton has no flip permutation, so a mirrored image has no valid "
                          "labels; name each keypoint's mirror image in Skeleton.flip or leave the flip out")
@@ -224,8 +221,7 @@ def random_brightness(strength: float) -> Augment:
 
 
 def random_contrast(strength: float) -> Augment:
-    """Builds the augmentation that stretches each image about its mean grey by U(1 - strength, 1 + strength), clipped.
-    """
+    """Builds the augmentation that stretches images about their mean grey by U(1 - strength, 1 + strength)."""
     _unit_strength("random contrast", strength)
 
     def change(keys, images):

@@ -91,8 +91,8 @@ def draw_scale_rotation(scale: float = 0.25, degrees: float = 30.0, *, rotated: 
 
     With n a standard normal of its own, the visible box grows by clip(1 + scale * n, 1 - scale, 1 + scale), so the
     image shrinks by as much. The rotation, of probability `rotated`, is by clip(degrees * n, -2 degrees, 2 degrees),
-    counter-clockwise on a screen if positive. The centre is that of the official crop, which moves the middle of a box
-    to half of the side.
+    counter-clockwise on a screen if positive. The centre is that of the official crop: the middle of a box, at half of
+    the side.
     """
     scale = at_least_zero("random scale and rotation", "scale", scale)
     degrees = at_least_zero("random scale and rotation", "degrees", degrees)

@@ -97,8 +97,8 @@ def number_text(value: float) -> str:
 def line_plot(curves: Sequence[Curve], *, title: str, logarithmic: bool = False, factor: float = 1.0) -> str:
     """Draws a panel: a line per curve with the band of its seeds, named at its right end. Empty without a value.
 
-    title: for screen readers. logarithmic: whether the axis is; values that are not positive are left out then. factor:
-    multiplies values.
+    title: for screen readers. logarithmic: of the axis; values that are not positive are left out then. factor: of
+    values.
     """
     bands = []
     for curve in curves:

@@ -67,9 +67,9 @@ def spread_of(points: jax.Array) -> dict[str, jax.Array]:
 
 
 def point_spread(points: jax.Array) -> jax.Array:
-    """Computes the mean distance between two different points of an image, over all pairs and images.
+    """Computes the mean distance between two different points of an image, over all pairs and images: () float32.
 
-    points: (N, K, 2) in any unit. Returns () float32 in that unit; 0 for K = 1. Its gradient is finite at equal points.
+    points: (N, K, 2) in any unit, also the result's; 0 for K = 1. Its gradient is finite at equal points.
     """
     count = points.shape[1]
     differences = points[:, :, None].astype(jnp.float32) - points[:, None].astype(jnp.float32)

@@ -85,8 +85,7 @@ def head_size(boxes: Float[Numbers, "images 4"]) -> np.ndarray:
 def pckh(predicted: Points, true: Points, visible: Visible, head: Lengths, *, threshold: float = 0.5) -> PerKeypoint:
     """Computes PCK relative to the head (`head_size`): the fraction with distance / head <= threshold.
 
-    The official MPII mean is `pooled` with pelvis and thorax left out of `visible` (Andriluka et al. 2014). Raises as
-    `pck`.
+    The official MPII mean is `pooled` with pelvis and thorax left out of `visible` (Andriluka et al. 2014).
     """
     return pck(predicted, true, visible, head, threshold=threshold, strict=False)
 
@@ -102,8 +101,7 @@ def _cell_hits(predicted_cells, true_cells, map_size: int, threshold: float) -> 
 
 
 def cell_accuracy(predicted_cells: Points, true_cells: Points, *, map_size: int, threshold: float = 0.5) -> np.ndarray:
-    """Computes the accuracy (K,) of one batch by the rule of `pck_batchwise`: hits / valid, -1 where nothing is valid.
-    """
+    """Computes the accuracy (K,) of one batch as `pck_batchwise` does: hits / valid, -1 where nothing is valid."""
     hits, counted = _cell_hits(predicted_cells, true_cells, map_size, threshold)
     count = counted.sum(0)
     return np.where(count > 0, (hits & counted).sum(0) / np.maximum(count, 1), -1.0)
@@ -218,9 +216,7 @@ def by_keypoint(prefix: str, values: Float[Numbers, "keypoints"], skeleton: Skel
 
 
 def by_group(prefix: str, values: Float[Numbers, "keypoints"], skeleton: Skeleton) -> dict[str, float]:
-    """Returns `<prefix>/<group name>` -> mean over the group's keypoints that are not NaN; groups without any are left
-    out.
-    """
+    """Returns `<prefix>/<group name>` -> mean over the group's keypoints that are not NaN, for groups with any."""
     values = np.asarray(values, np.float64)
     means = {name: values[[k for k in members if not np.isnan(values[k])]] for name, members in skeleton.groups.items()}
     return {f"{prefix}/{name}": float(present.mean()) for name, present in means.items() if present.size}

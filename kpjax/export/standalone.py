@@ -142,8 +142,7 @@ def read_image(path: Path) -> np.ndarray:
 
 def to_square(image: np.ndarray, given: Mapping[str, Any], box: Sequence[float] | None = None
               ) -> tuple[np.ndarray, np.ndarray]:
-    """Brings an image (H, W, 3) uint8 to the square (S, S, 3) uint8 that the predictor takes, `given` in
-    predictor.json.
+    """Brings an image (H, W, 3) uint8 to the square (S, S, 3) uint8 of `given`, the `input` of predictor.json.
 
     Returns the square, and the map (3, 3) float32 from its pixels to the image's. box: x, y, width, height of its
     edges, pixel 0 spanning 0 to 1. The square then has `box_margin` times its longer side; without a box the whole

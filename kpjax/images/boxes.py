@@ -11,10 +11,7 @@ from kpjax.errors import InputError
 
 
 def tight_box(keypoints: np.ndarray, visible: np.ndarray | None = None) -> np.ndarray:
-    """Returns the smallest box (4,) float64 around all keypoints (K, 2), or those with visible (K,) above 0.
-
-    Raises InputError if there is none.
-    """
+    """Returns the smallest box (4,) float64 of the keypoints (K, 2) with visible (K,) > 0. InputError without one."""
     points = np.asarray(keypoints, np.float64)
     if visible is not None:
         points = points[np.asarray(visible) > 0]
@@ -189,13 +186,12 @@ def turned_canvas(width: int, height: int, degrees: float) -> Turned:
 def landmark_box(
     keypoints: np.ndarray, tightness: int, width: int, height: int, visible: np.ndarray | None = None
 ) -> np.ndarray:
-    """Returns the box (4,) int64 of keypoints (K, 2) with a margin, cut to the image; those with visible (K,) above 0
-    count.
+    """Returns the box (4,) int64 of the visible keypoints (K, 2) with a margin, cut to the image.
 
     Edges are rounded, half to even, before the margin is added. The right column and lower row are excluded. tightness:
     the margin in percent of the mean of the box's sides, truncated to pixels; 8 pixels for boxes below 20. The
-    published training draws int(70 + 4 N(0, 1)) for each view; evaluation uses 64 or 16. Raises InputError if no
-    keypoint is visible or the box lies outside.
+    published training draws int(70 + 4 N(0, 1)) for each view; evaluation uses 64 or 16. visible: (K,), counted above
+    0. Raises InputError if no keypoint is visible or the box lies outside.
     """
     left, upper, right, lower = tight_box(keypoints, visible)
     extent = ((right - left) + (lower - upper)) / 2

@@ -43,10 +43,9 @@ def mean_distances(
     skeleton: Skeleton, new: Sequence[str], predicted: np.ndarray, labelled: np.ndarray, visible: np.ndarray,
     size: np.ndarray,
 ) -> np.ndarray:
-    """Computes the mean distance of two keypoints in the images of a step, as a share of the object's size: (K, K)
-    float64.
+    """Computes mean distances of two keypoints in the images of a step: (K, K) float64, inf for pairs in no image.
 
-    It is inf for pairs that are in no image.
+    They are shares of the object's size.
 
     Args:
         new: Keypoints taken from `labelled`; all others are taken from `predicted`, so that no old label is read.

@@ -106,8 +106,8 @@ def read_ahead(
 def in_background(items: Iterable[Item], depth: int) -> Iterator[Item]:
     """Yields the same items, produced by one other thread up to `depth` ahead.
 
-    An exception is raised where its item is due. Close the iterator to end the thread and, if it is a generator,
-    `items`.
+    An exception is raised where its item is due. Close the iterator to end the thread and `items`, if it is a
+    generator.
     """
     iterator, end = iter(items), object()
     ahead = read_ahead(lambda _: next(iterator, end), itertools.repeat(None), threads=1, depth=depth)

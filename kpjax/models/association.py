@@ -202,10 +202,7 @@ def reach(variant: Variant, map_side: int, support: float = 6.0) -> float:
 
 
 def _dilations(variant: Variant, side: int) -> tuple[int, ...]:
-    """Returns the dilations of the 3x3 convolutions that BatchNorm and ReLU follow.
-
-    A "wide" network reaches the same share of any map.
-    """
+    """Returns the dilations of the 3x3 convolutions before BatchNorm. "wide" reaches the same share of any map."""
     if variant != "wide":
         return (1, 1)
     return tuple(max(1, math.floor(dilation * side / REFERENCE_SIDE + 0.5)) for dilation in WIDE_DILATIONS)

@@ -155,8 +155,7 @@ def image_generator(
     """Builds the generator of IMM. With four widths an image of 128 x 128 becomes 16 x 16 features.
 
     widths: of the encoder, from fine to coarse, and of the renderer from coarse to fine. blob_width: of the rendered
-    points, normalised. normalization: for example `functools.partial(GroupNorm, groups=8)`. Parameters and the result
-    are float32.
+    points, normalised. normalization: for example `functools.partial(GroupNorm, groups=8)`. The result is float32.
     """
     widths = tuple(widths)
     return ImageGenerator(

@@ -240,8 +240,7 @@ def upsample_nearest(x: jax.Array) -> jax.Array:
 def resize_bilinear(x: jax.Array, size: tuple[int, int]) -> jax.Array:
     """Resizes bilinearly, with corner pixels in the corners: (B, H, W, C) -> (B, *size, C) in the same dtype.
 
-    It is PyTorch's `interpolate` with `align_corners=True`, as two products with constant matrices: a gather has a slow
-    gradient.
+    It is PyTorch's `interpolate` with `align_corners=True`, as two constant matrices: a gather has a slow gradient.
     """
     for axis, length in enumerate(size, start=1):
         if x.shape[axis] != length:

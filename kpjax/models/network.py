@@ -34,8 +34,7 @@ class KeypointNetwork(nn.Module):
         return self.regress(self.features(images, train), train)
 
     def all_heatmaps(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
-        """Returns every heatmap that the network predicts, all (B, h, w, K) float32, for losses that supervise them
-        too.
+        """Returns every heatmap predicted, all (B, h, w, K) float32, for losses that supervise all.
 
         They are in order of prediction. The last are those of `__call__`; most networks have no others.
         """
@@ -105,8 +104,7 @@ def check_options(options: Any, *at_least_one: str) -> None:
 def check_sizes(
     name: str, image_size: int, heatmap_size: int, *, strides: tuple[int, ...] = (4,), multiple: int = 1
 ) -> None:
-    """Raises InputError unless a network makes heatmaps of one of the strides from images of a multiple, sides in px.
-    """
+    """Raises InputError unless `multiple` divides images and heatmaps have one of the strides; sides in px."""
     if image_size not in [stride * heatmap_size for stride in strides]:
         raise InputError(f"heatmap_size: {heatmap_size} for images of {image_size} px; the heatmaps of {name} are "
                          f"{' or '.join(map(str, strides))} times smaller than its images")

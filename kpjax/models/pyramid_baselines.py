@@ -36,8 +36,7 @@ def published_keynet(
 ) -> KeyNet:
     """Builds IMM's networks: two encoders of equal size with separate weights, points by axis, and the renderer.
 
-    Four widths make maps of 16 x 16 of an image of 128 x 128. blob_width: of the blobs that the generator reads,
-    normalised.
+    Four widths make maps of 16 x 16 of an image of 128 x 128. blob_width: normalised, of the blobs the generator reads.
     """
     widths = tuple(widths)
     found = KeypointLevels(

@@ -109,9 +109,6 @@ class RandomFeatures(nn.Module):
 
 
 def random_features(key: jax.Array, widths: Sequence[int] = (16, 32, 64)) -> tuple[RandomFeatures, dict]:
-    """Returns (network, variables) of random features drawn from `key`.
-
-    Results that depend on them should say so with `DESCRIPTION`.
-    """
+    """Returns (network, variables) of features drawn from `key`. Results on them should say so with `DESCRIPTION`."""
     network = RandomFeatures(tuple(widths))
     return network, network.init(key, jnp.zeros((1, 2 ** len(widths), 2 ** len(widths), 3), jnp.float32))

@@ -30,8 +30,7 @@ from kpjax.reports.table import (
 
 
 def leaders(lines: Sequence[Line], column: Column, number: int = 0) -> dict[str, Line]:
-    """Returns the best line of each kind by one column's finite means, ablations aside; as the method, the first one.
-    """
+    """Returns the best line of each kind by one column's finite means, without ablations; the first of the method."""
     found: dict[str, Line] = {}
     for line in lines:
         mean, kind = line.cells[number].mean, line.entry.kind

@@ -21,10 +21,9 @@ def low_score(scores: np.ndarray) -> np.ndarray:
 def equivariance_error(
     keypoints: np.ndarray, moved_back: np.ndarray, counted: np.ndarray, diagonal: float
 ) -> np.ndarray:
-    """Returns the mean distance between predictions on an image and on its turned and scaled copies, (N,), in
-    diagonals.
+    """Returns the mean distance between predictions on an image and its moved copies, (N,), in diagonals.
 
-    The mean is over maps and keypoints; nan where nothing counts.
+    The copies are turned and scaled. The mean is over maps and keypoints; nan where nothing counts.
 
     Args:
         keypoints: (N, K, 2) on the original images.

@@ -231,8 +231,7 @@ def open_checkpoints(
     Half-written checkpoints of killed processes are ignored and removed. Call `wait` to learn of failures to write.
 
     identity: JSON that must be equal for a run to resume: the stage, its config, the data, the State's arrays.
-    remake_frozen: makes the frozen trees again if their file is damaged. Raises InputError if the folder cannot be
-    created.
+    remake_frozen: makes the frozen trees again if their file is damaged. InputError if the folder cannot be created.
     """
     make_folder(folder / "checkpoints")
     policy = _NewestAndBest()
@@ -253,10 +252,7 @@ def open_checkpoints(
 
 @contextlib.contextmanager
 def _few_words():
-    """Silences orbax, which logs every item that it writes, and many tracebacks for one failure of the disc.
-
-    After a failure, callbacks of the other arrays find their event loop closed. The failure itself is raised.
-    """
+    """Silences orbax, which logs every item, and tracebacks that follow a failure of the disc; it is raised itself."""
     def from_elsewhere(record) -> bool:
         return "orbax" not in record.pathname
 

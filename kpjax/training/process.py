@@ -37,10 +37,7 @@ def keep_freed_memory() -> bool:
 
 
 class Interrupted(RunError):
-    """A run that was asked to stop and has saved its step, from which the same command resumes.
-
-    Command lines exit with `exit_code` (128 + SIGTERM, as shells count) and start nothing else.
-    """
+    """A run that was asked to stop and has saved its step. Command lines exit with `exit_code` (128 + SIGTERM)."""
 
     exit_code = 143
 

@@ -123,10 +123,7 @@ RESULT_FORMAT = 1
 
 
 def save_trained(folder: Path, trained: Trained) -> str:
-    """Writes the result of a run (`variables` and `frozen` of a State or a Trained); returns its digest.
-
-    The folder is self-contained: `trained.safetensors` and `trained.json`, which is written last.
-    """
+    """Writes a self-contained `trained.safetensors`, then `trained.json`, of a State or Trained; returns its digest."""
     remove(folder / "trained.json")
     tree = {"variables": trained.variables, "frozen": trained.frozen}
     # A mapping without arrays, such as the statistics of a network that has none, is no leaf.

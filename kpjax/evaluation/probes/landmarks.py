@@ -55,8 +55,7 @@ def between(skeleton: Skeleton, first: str, second: str, *, median: bool = False
 
 
 def between_eyes(skeleton: Skeleton, *, median: bool = False) -> Normaliser:
-    """Builds the normaliser by the distance between the eyes, for 68 points between the outer corners; see `between`.
-    """
+    """Builds `between` for the eyes, of faces of 68 points for the outer corners. InputError without eyes."""
     known = [pair for pair in EYES if set(pair) <= set(skeleton.names)]
     if not known:
         raise InputError(f"lengths: errors are to be measured in distances between eyes, and the landmarks are "
@@ -66,10 +65,7 @@ def between_eyes(skeleton: Skeleton, *, median: bool = False) -> Normaliser:
 
 
 def object_size(*, median: bool = False) -> Normaliser:
-    """Builds the normaliser by the root of the area of the box around the landmarks that an image shows.
-
-    The normaliser raises InputError for an image that shows fewer than two.
-    """
+    """Builds the normaliser by the root of the area of the box around the two or more landmarks shown."""
     def lengths(annotated: ArrayLike, visible: ArrayLike) -> np.ndarray:
         shown = np.asarray(visible) > 0.5
         if few := [f"number {number}" for number in np.flatnonzero(shown.sum(1) < 2)]:
@@ -112,11 +108,10 @@ class LandmarkErrors(NamedTuple):
 
 
 def scaled_ridge(side: float, penalty: float = 1e-4) -> Regressor:
-    """Builds the paper's regressor: ridge with an intercept, weighted by `penalty` times the largest entry of the
-    scatter.
+    """Builds the paper's regressor: ridge with an intercept, weighted by penalty * the scatter's largest entry.
 
     side: of the square of the coordinates, in their pixels; it only defines which points rest (they get no slopes).
-        penalty: 1e-4 as in the code's notes; the code's default is 1e-5.
+    penalty: 1e-4 as in the code's notes; the code's default is 1e-5.
     """
     return partial(_fit_scaled_ridge, side=side, penalty=penalty)
 
@@ -133,8 +128,7 @@ def _fit_scaled_ridge(features, targets, *, side: float, penalty: float) -> Line
 
 
 def without_intercept() -> Regressor:
-    """Builds IMM's regressor (Jakab et al. 2018): least squares through the origin, the centre of the top-left pixel.
-    """
+    """Builds IMM's regressor (Jakab et al. 2018): least squares through the centre of the top-left pixel."""
     return partial(fit_linear, intercept=False)
 
 
@@ -171,8 +165,7 @@ def forward_errors(
 def backward_errors(
     fit: Landmarks, test: Landmarks, normaliser: Normaliser, subsets: np.ndarray, regressor: Regressor
 ) -> LandmarkErrors:
-    """Computes errors of the discovered landmarks of `test`, regressed from the annotated ones; see `forward_errors`.
-    """
+    """Computes errors of the discovered landmarks, regressed from the annotated ones; see `forward_errors`."""
     return _errors(fit, test, normaliser, subsets, regressor, forward=False)
 
 
@@ -194,8 +187,7 @@ def both_errors(
 
 
 def complete(landmarks: Landmarks, which: str) -> np.ndarray:
-    """Returns the rising numbers of images that show every landmark that any shows. Raises InputError if there is none.
-    """
+    """Returns the rising numbers of images that show every landmark that any shows. InputError if there is none."""
     shown = np.asarray(landmarks.visible) > 0.5
     labelled = shown.any(0) if len(shown) else np.zeros(0, bool)
     rows = np.flatnonzero(shown[:, labelled].all(1)) if labelled.any() else np.zeros(0, np.int64)

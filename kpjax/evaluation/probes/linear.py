@@ -99,7 +99,6 @@ def linear_probe(
 def mean_pose(true: ArrayLike, visible: ArrayLike, split: Split) -> np.ndarray:
     """Returns the mean position of every joint on the fitted side, for all examples: (N, J, 2) float64.
 
-    It is the linear probe without features, so its error shows the spread of the poses alone. Arguments and errors as
-    in `linear_probe`.
+    It is `linear_probe` without features, so its error shows the spread of the poses alone.
     """
     return linear_probe(np.zeros((len(np.asarray(true)), 0)), true, visible, split)

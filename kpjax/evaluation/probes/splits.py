@@ -1,5 +1,4 @@
-"""Splits of examples into those that a probe is fitted on and those that test it, and the reading of the fitted ones.
-"""
+"""Splits of examples into those that a probe is fitted on and those that test it, and minibatches of the former."""
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -65,8 +64,7 @@ def halves_by(groups: ArrayLike, seed: int, *, kinds: ArrayLike | None = None) -
 def held_out(groups: ArrayLike, tested: Sequence[Any]) -> Split:
     """Tests the groups named by `tested` against all others, for example subject 11 against subject 9.
 
-    groups: (N,), the group of each example. Raises InputError for an unknown name, or if nothing is left to fit or to
-        test.
+    groups: (N,), the group of each example. Raises InputError for an unknown name, or if a side is empty.
     """
     groups = np.asarray(groups)
     known = np.unique(groups)

@@ -1,5 +1,4 @@
-"""Weights of trunks and of VGG trained on ImageNet: safetensors in timm's (torchvision's) layout, or PyTorch's files.
-"""
+"""Weights of trunks and of VGG trained on ImageNet: safetensors in timm's (torchvision's) layout, or PyTorch's."""
 import pickle
 import re
 from collections.abc import Mapping
@@ -128,8 +127,7 @@ def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> No
 
 
 def find_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> Path:
-    """Returns the file of weights given by a path or a name, see `load_imagenet`. Raises InputError if there is none.
-    """
+    """Returns the file of weights given by a path or a name, see `load_imagenet`. InputError if there is none."""
     path = Path(weights).expanduser()
     if isinstance(weights, Path) or path.suffix in (".safetensors", *PYTORCH_FILES) or path.exists():
         return path

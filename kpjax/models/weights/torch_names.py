@@ -59,10 +59,7 @@ class Report(NamedTuple):
 
 
 def describe(report: Report) -> str:
-    """Summarises a report in one line: how many tensors were matched, skipped and missing.
-
-    Skipped and missing ones are counted by the part that they belong to.
-    """
+    """Summarises a report in one line: tensors matched, and those skipped and missing by the part they belong to."""
     skipped = Counter(name.split(".")[-1 if name.endswith(COUNTER) else 0] for name in report.skipped)
     missing = Counter("/".join(path.split("/")[:2]) for path in report.missing)
     counted = [f"{len(report.matched)} tensors matched"]
@@ -80,10 +77,7 @@ class Imported(NamedTuple):
 
 
 def torch_names(variables: Variables) -> dict[str, str]:
-    """Returns the name in PyTorch of every leaf, by its path, of a PoseResNet, an HRNet, an RSN or a trunk of theirs.
-
-    Raises ValueError for a network that has no official PyTorch twin.
-    """
+    """Returns each leaf's name in PyTorch, by its path. ValueError for a network without an official PyTorch twin."""
     names = {}
     for path in _leaves(variables):
         _, *modules, leaf = path.split("/")
