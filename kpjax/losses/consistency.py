@@ -65,8 +65,7 @@ def _masked_maximum_backward(kept, slope):
         of_feature, of_mask = (row, column, of_channel), (row, column, of_keypoint)
         to_features = jnp.zeros_like(features).at[of_feature].add(
             slope * taken(masks, *of_mask), mode="promise_in_bounds")
-        to_masks = jnp.zeros_like(masks).at[of_mask].add(
-            slope * taken(features, *of_feature), mode="promise_in_bounds")
+        to_masks = jnp.zeros_like(masks).at[of_mask].add(slope * taken(features, *of_feature), mode="promise_in_bounds")
         return to_features, to_masks
 
     return jax.vmap(of_image)(features, masks, rows, slope)

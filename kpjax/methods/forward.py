@@ -1,5 +1,5 @@
 """Forward passes shared by methods: preparing batches, and threading BatchNorm statistics through passes."""
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -9,6 +9,7 @@ from flax import linen as nn
 from kpjax.augment.augmentations import Augment
 from kpjax.errors import InputError
 from kpjax.heatmaps import Codec
+from kpjax.losses.objective import Objective, views
 from kpjax.models.layers import MOMENTUM
 from kpjax.structures import Example, Prediction, Streams, Trained, Variables, named_key
 
@@ -30,16 +31,21 @@ def unit_range(example: Example) -> Example:
 def augmented(augment: Augment | Mapping[str, Augment], streams: Streams, key: jax.Array) -> dict[str, Example]:
     """Prepares every stream: in [0, 1], and augmented under a key of its own.
 
-    Args:
-        augment: one for all streams, or one for each by name.
-        streams: batches as loaded.
-        key: of the step.
+    augment: one for all streams, or one for each by name.
     """
     views = {}
     for name, example in streams.items():
         change = augment[name] if isinstance(augment, Mapping) else augment
         views[name], _ = change(named_key(key, name), unit_range(example))
     return views
+
+
+def checked_views(objective: Objective, known: Collection[str], method: str) -> frozenset[str]:
+    """Returns the views that terms read. Raises ValueError for one that is not `known`; `method` is for the message."""
+    read = views(objective)
+    if unknown := sorted(read - set(known)):
+        raise ValueError(f"{method}: a term reads {unknown[0]!r}; choose from {', '.join(known)}")
+    return read
 
 
 def check_equal_batches(streams: Streams) -> None:
@@ -61,17 +67,9 @@ def deinterleave(array: jax.Array, count: int) -> tuple[jax.Array, ...]:
 
 
 def train_pass(module: nn.Module, params, statistics, inputs, method: str | None = None) -> tuple[Any, Any]:
-    """Runs one pass in training mode.
+    """Runs one pass in training mode, of `method` instead of `__call__` if given.
 
-    Args:
-        module: the module to apply.
-        params: its parameters.
-        statistics: its BatchNorm statistics.
-        inputs: its input.
-        method: the method to call instead of `__call__`.
-
-    Returns:
-        The output, and the BatchNorm statistics afterwards.
+    Returns the output, and the BatchNorm statistics afterwards.
     """
     output, mutated = module.apply(
         {"params": params, "batch_stats": statistics}, inputs, train=True, mutable=["batch_stats"], method=method)
@@ -88,12 +86,9 @@ def statistics_after_second_pass(before, after):
 
 
 def heatmap_predict(model: nn.Module, codec: Codec, normalise: Normalise) -> Callable[[Trained, Example], Prediction]:
-    """Builds the `predict` of every method that results in one heatmap network.
+    """Builds the `predict` of every method that results in one heatmap network, which runs in evaluation mode.
 
-    Args:
-        model: `apply(variables, images (B, H, W, 3), train=...)` -> heatmaps (B, h, w, K); run in evaluation mode.
-        codec: decodes the heatmaps.
-        normalise: images in [0, 1] -> the model's input.
+    model: `apply(variables, images (B, H, W, 3), train=...)` -> heatmaps (B, h, w, K).
     """
 
     def predict(state: Trained, example: Example) -> Prediction:
@@ -108,7 +103,7 @@ def initial_variables(
     model: nn.Module, key: jax.Array, images: jax.Array, start: Mapping[str, Any],
     carried: tuple[str, ...] | None = None
 ) -> Variables:
-    """Initialises a model and takes over the parts that `start['variables']` provides.
+    """Initialises a model and takes over the parts that `start['variables']`, if given, provides.
 
     Args:
         model: the network.

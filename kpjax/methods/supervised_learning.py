@@ -30,14 +30,7 @@ class State(NamedTuple):
 def supervised_objective(
     codec: Codec, loss: HeatmapLoss = heatmap_kl, stream: str = "labelled", weight: float = 1.0
 ) -> Objective:
-    """Builds one term, `supervised`: the loss between a stream's heatmaps and those rendered from its labels.
-
-    Args:
-        codec: renders the targets.
-        loss: (heatmaps, targets, weights) -> scalar.
-        stream: the name of the labelled stream.
-        weight: of the term.
-    """
+    """Builds one term, `supervised`: the loss between a stream's heatmaps and those rendered from its labels."""
 
     def fit_labels(outputs, streams):
         return loss(outputs[stream], *codec.encode(streams[stream]))
@@ -50,7 +43,7 @@ def supervised(
     codec: Codec, optimizer: optax.GradientTransformation, learning_rate: LearningRate, augment: Augment,
     normalise: Normalise, loss: HeatmapLoss = heatmap_kl, stream: str = "labelled"
 ) -> Method:
-    """Fits the heatmaps of a labelled stream.
+    """Fits the heatmaps of a labelled stream. The start may have `variables`.
 
     Args:
         model: `apply(variables, images (B, H, W, 3), train=...)` -> heatmaps (B, h, w, K).
@@ -62,9 +55,6 @@ def supervised(
         normalise: images in [0, 1] -> the model's input.
         loss: `heatmap_kl` (RegDA's first stage) or `heatmap_mse` (Xiao et al. 2018, Simple Baselines).
         stream: the name of the labelled stream.
-
-    Returns:
-        The method. start: `variables`, optional.
     """
     objective = supervised_objective(codec, loss, stream)
 

@@ -21,12 +21,13 @@ from kpjax.augment.augmentations import Augment
 from kpjax.errors import InputError
 from kpjax.evaluation.degeneracy import point_spread, varying_points
 from kpjax.heatmaps import decode_soft_argmax, gaussian_bumps, image_to_heatmap
-from kpjax.losses.objective import Objective, Term, total, views
+from kpjax.losses.objective import Objective, Term, total
 from kpjax.losses.reconstruction import feature_distances, pixel_mse
 from kpjax.methods.core_adaptation.parameter_paths import grouped_kernels
 from kpjax.methods.core_adaptation.parametrisation import Parametrisation, adapted
 from kpjax.methods.core_adaptation.view_pairs import ViewPair, similarity_views
-from kpjax.methods.forward import Normalise, augmented, train_pass, unit_range
+from kpjax.methods.forward import Normalise, augmented, checked_views, train_pass, unit_range
+from kpjax.methods.perceptual import PERCEPTUAL, check_network, trained_network
 from kpjax.models.network import KeypointNetwork
 from kpjax.models.residual_generator import residual_generator_for
 from kpjax.optimization import LearningRate, Schedule, descend
@@ -44,7 +45,7 @@ from kpjax.structures import (
 )
 
 STREAM = "target"
-RECONSTRUCTION, PERCEPTUAL = "reconstruction", "perceptual"  # read by terms
+RECONSTRUCTION = "reconstruction"  # read by terms
 HEAD = "head"  # the part of the network that is always new
 RELEASED_SIGMA = 0.5  # of the rendered points in heatmap pixels: exp(-d² / 0.5) in the released code
 PRINTED_SIGMA = 0.5 / 2 ** 0.5  # exp(-d² / 0.5²) in the paper
@@ -121,7 +122,9 @@ def adaptation(
 ) -> Method:
     """Builds the method; it reads the stream `target`, images without labels.
 
-    Terms find a `Reconstruction` under `reconstruction`; the view `perceptual` asks for the features.
+    Terms find a `Reconstruction` under `reconstruction`; the view `perceptual` asks for the features. Its start has
+    `core`, variables of the same architecture but for the number of keypoints, unless `trained` needs none;
+    `perceptual`, if the objective reads it. A random core is a fresh network's variables.
 
     Args:
         model: with one channel for each keypoint of the skeleton.
@@ -145,21 +148,14 @@ def adaptation(
         sigma: of the rendered points in heatmap pixels, `RELEASED_SIGMA` or `PRINTED_SIGMA`.
         statistics: the BatchNorm statistics that `predict` uses; the released code uses those of the evaluated batch.
 
-    Returns:
-        The method. start: `core`, variables of the same architecture but for the number of keypoints, unless `trained`
-        needs none; `perceptual`, if the objective reads it. A random core is a fresh network's variables.
-
     Raises:
         ValueError: a term reads an unknown output, or features without `perceptual`; from `init`, if model and skeleton
             differ in the number of keypoints.
         InputError: from `init`, if a tree of the start is missing, the core has another architecture, a kernel cannot
             be projected, or the generator's strides do not divide the views.
     """
-    read = views(objective)
-    if unknown := sorted(read - {RECONSTRUCTION, PERCEPTUAL}):
-        raise ValueError(f"adaptation: a term reads {unknown[0]!r}; choose from {RECONSTRUCTION}, {PERCEPTUAL}")
-    if PERCEPTUAL in read and perceptual is None:
-        raise ValueError("adaptation: perceptual is None, but the objective compares features; give the network")
+    read = checked_views(objective, (RECONSTRUCTION, PERCEPTUAL), "adaptation")
+    check_network(perceptual, read, "adaptation")
     parametrisation = adapted() if trained is None else trained
     make_views = similarity_views() if view_pair is None else view_pair
     find = partial(decode_soft_argmax, temperature=temperature)
@@ -192,10 +188,7 @@ def adaptation(
                              f"{generated.shape[1]} x {generated.shape[2]}; choose a size that its strides divide")
         frozen = {"core": core} if core else {}
         if PERCEPTUAL in read:
-            if PERCEPTUAL not in start:
-                raise InputError("adaptation: start has no 'perceptual', the variables of the perceptual network; "
-                                 "load them, or compare pixels")
-            frozen[PERCEPTUAL] = start[PERCEPTUAL]
+            frozen[PERCEPTUAL] = trained_network(start, "adaptation")
         optimizer_state = {"landmarks": optimizer.init(params),
                            "generator": optimizer.init({"generator": fresh_generator["params"]})}
         return State(jnp.int32(0), {"params": params, "batch_stats": variables["batch_stats"]},
@@ -253,13 +246,7 @@ def adaptation(
 
 
 def network_params(parametrisation: Parametrisation, params: Mapping[str, Any], core: Mapping[str, Any]) -> dict:
-    """Assembles the whole network's parameters.
-
-    Args:
-        parametrisation: the one that was trained.
-        params: `variables['params']` of a `State`.
-        core: `frozen['core']` of a `State`; {} if absent.
-    """
+    """Assembles the whole network's parameters from `variables['params']` and `frozen['core']`, or {}, of a `State`."""
     body = {name: tree for name, tree in params.items() if name != HEAD}
     return parametrisation.assemble(core, body) | {HEAD: params[HEAD]}
 

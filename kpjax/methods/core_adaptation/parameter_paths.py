@@ -56,13 +56,7 @@ def merge(*trees: Params) -> dict:
 def chosen_leaves(params: Params, rule: Rule, grouped: Iterable[Path] = ()) -> dict[Path, Any]:
     """Selects the kernels that a rule chooses, by path and in the order of paths.
 
-    Args:
-        params: of the core.
-        rule: chooses the kernels.
-        grouped: paths of kernels of grouped convolutions.
-
-    Raises:
-        InputError: there is none, or one of them is in `grouped`.
+    Raises InputError if there is none, or one of them is in `grouped`, the paths of kernels of grouped convolutions.
     """
     chosen = {path: leaf for path, leaf in sorted(flatten_dict(params).items()) if rule(path, leaf)}
     if not chosen:

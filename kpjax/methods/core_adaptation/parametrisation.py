@@ -31,19 +31,11 @@ KERNELS = convolutions(3)  # those that the paper projects: in its hourglass, th
 
 
 def identity_projections(core_params: Params, rule: Rule, grouped: Iterable[Path] = ()) -> dict:
-    """Builds an identity matrix (out, out) float32 for each kernel (..., in, out) that the rule chooses.
+    """Builds an identity matrix (out, out) float32 for each kernel (..., in, out) that the rule chooses, by path.
 
-    Args:
-        core_params: of the core.
-        rule: chooses the kernels.
-        grouped: paths of the kernels of grouped convolutions, from `parameter_paths.grouped_kernels`. Their shape does
-            not show it, and their projection would be another function than the paper's.
-
-    Returns:
-        A nested dictionary of matrices by path.
-
-    Raises:
-        InputError: the rule chooses nothing, or one of `grouped`.
+    grouped: paths of the kernels of grouped convolutions, from `parameter_paths.grouped_kernels`. Their shape does not
+    show it, and their projection would be another function than the paper's. Raises InputError if the rule chooses
+    nothing, or one of `grouped`.
     """
     chosen = chosen_leaves(core_params, rule, grouped)
     return unflatten_dict({path: jnp.eye(leaf.shape[-1], dtype=jnp.float32) for path, leaf in chosen.items()})
@@ -110,18 +102,8 @@ def ranks_of_equal_size(shapes: dict[Path, tuple[int, ...]]) -> dict[Path, int]:
 def initial_updates(key: jax.Array, core_params: Params, rule: Rule, grouped: Iterable[Path] = ()) -> dict:
     """Initialises updates, without effect at first, for every kernel that the rule chooses.
 
-    Args:
-        key: of the random factors.
-        core_params: of the core.
-        rule: chooses the kernels.
-        grouped: see `identity_projections`.
-
-    Returns:
-        A nested dictionary with {"down", "up"} in the place of each kernel, float32: `down` normal with variance 1 /
-        (taps * in), `up` zero.
-
-    Raises:
-        InputError: as `identity_projections`.
+    Each kernel's place holds {"down", "up"}, float32: `down` normal with variance 1 / (taps * in), `up` zero. grouped:
+    as in `identity_projections`, which raises the same InputError.
     """
     shapes = {path: leaf.shape for path, leaf in chosen_leaves(core_params, rule, grouped).items()}
     updates = {}

@@ -39,8 +39,8 @@ def draw_view(
 ) -> DrawMap:
     """Builds a random rotation about the centre of the image and a zoom, in place of the published crop.
 
-    The published view shows the box of the rotated annotated points and, on each side, a margin of int(70 + 4 *
-    N(0, 1)) percent of that box.
+    The published view shows the box of the rotated annotated points and, on each side, a margin of int(70 + 4 * N(0,
+    1)) percent of that box. Raises InputError if a value is out of range.
 
     Args:
         deviation: of the angle, in degrees: clip(deviation * N(0, 1), -40, 40), x towards y.
@@ -50,12 +50,6 @@ def draw_view(
         margin_deviation: the 4 above.
         growth: a rotation makes the box of points larger, here by 1 + growth * |sin(angle)|. 0.45 fits the eyes, nose
             and mouth of a face in the middle, 1 a full square, 0 no growth.
-
-    Returns:
-        The function that draws a map.
-
-    Raises:
-        InputError: a value is out of range.
     """
     deviation = at_least_zero("view", "deviation", deviation)
     margin_deviation = at_least_zero("view", "margin_deviation", margin_deviation)
@@ -84,10 +78,9 @@ def similarity_views(
 ) -> ViewPair:
     """Builds two views, each by its own rotation and zoom, with the border repeated.
 
-    deviations: degrees, of target and appearance. The other options are those of `draw_view`.
-
-    Source: "Object landmark discovery through unsupervised adaptation" (NeurIPS 2019) and its code; `draw_view`
-    describes the replacement of the published crop.
+    deviations: degrees, of target and appearance. The other options are those of `draw_view`, which describes the
+    replacement of the published crop. Source: "Object landmark discovery through unsupervised adaptation" (NeurIPS
+    2019) and its code.
     """
     draws = [draw_view(deviation, size=size, **options) for deviation in deviations]
 
@@ -133,20 +126,10 @@ def spline_views(*, margin: float = 10 / 128, ramp: float = 20 / 128) -> ViewPai
 
 
 def soft_margin(height: int, width: int, margin: float = 10 / 128, ramp: float = 20 / 128) -> np.ndarray:
-    """Computes a weight of pixels, 0 along the border and 1 inside; the product over both axes.
+    """Computes a weight of pixels, (height, width, 1) float32, 0 along the border and 1 inside; it is separable.
 
-    Source: IMM's code, 10 and 20 px of 128.
-
-    Args:
-        height, width: of the image.
-        margin: fraction of the side with 0.
-        ramp: fraction of the side with 0.5 + 0.5 * tanh(x / 0.4), x from -1 to 1.
-
-    Returns:
-        (height, width, 1) float32.
-
-    Raises:
-        InputError: twice the fractions do not fit the side.
+    Of each side, a fraction `margin` has 0, and a fraction `ramp` rises as 0.5 + 0.5 * tanh(x / 0.4), x from -1 to 1.
+    Source: IMM's code, 10 and 20 px of 128. Raises InputError if twice the fractions do not fit the side.
     """
     if min(margin, ramp) < 0 or margin + ramp > 0.5:
         raise InputError(f"soft margin: margin is {margin:g} and ramp {ramp:g}; give fractions of the side, 0 or more, "
@@ -163,20 +146,15 @@ def soft_margin(height: int, width: int, margin: float = 10 / 128, ramp: float =
 def draw_spline(
     key: jax.Array, *, turn: float, zoom: float, shift: float, bend: tuple[float, float]
 ) -> Callable[[jax.Array], jax.Array]:
-    """Draws a random thin-plate spline in normalised (x, y), with the image from -1 to 1.
-
-    All arguments but the key are standard deviations.
+    """Draws a random thin-plate spline: points (N, 2) -> points (N, 2), normalised (x, y), the image from -1 to 1.
 
     Args:
-        key: of the spline.
+        key: of the spline. All other arguments are standard deviations.
         turn: degrees.
         zoom: of a factor about 1.
         shift: along each axis.
         bend: of the weights of 10 x 10 control points: the first of all of them, the second of one more draw that each
             gets with probability 1/2.
-
-    Returns:
-        The function from points (N, 2) to points (N, 2).
     """
     keys = jax.random.split(key, 6)
     angle = turn * (math.pi / 180) * jax.random.normal(keys[0])

@@ -15,7 +15,7 @@ from kpjax.augment.augmentations import Augment
 from kpjax.errors import InputError
 from kpjax.evaluation.degeneracy import baseline_errors, counted, first_counts, live_keypoints, spread_of
 from kpjax.heatmaps import spatial_softmax
-from kpjax.losses.objective import Objective, Term, total, views
+from kpjax.losses.objective import Objective, Term, total
 from kpjax.losses.pyramids import parent_of_child
 from kpjax.losses.reconstruction import pixel_mse
 from kpjax.methods.forward import Normalise, check_equal_batches, deinterleave, interleave, unit_range
@@ -50,13 +50,7 @@ class Comparison(NamedTuple):
 
 
 def painting_term(painting: str, weight: float, reduction: Literal["mean", "sum"] = "mean") -> Term:
-    """Builds the squared difference between the image of that name and the frame.
-
-    Args:
-        painting: name of the rendered image.
-        weight: of the term.
-        reduction: see `pixel_mse`.
-    """
+    """Builds the squared difference (`pixel_mse`) between the rendered image of that name and the frame."""
 
     def error(outputs, streams):
         return pixel_mse(outputs[painting], streams[FRAME].image, reduction=reduction)
@@ -84,18 +78,10 @@ def level_skeleton(sizes: Sequence[int]) -> Skeleton:
 
 
 def both_frames(part: Callable[..., Any], frame: jax.Array, reference: jax.Array, train: bool, order: ReferencePass):
-    """Applies a part of a network to two arrays of equal shape.
+    """Applies a part of a network to an array of the frame and one of the reference, and returns both results.
 
-    Args:
-        part: called with an array and `train`.
-        frame: of the frame.
-        reference: of the reference.
-        train: whether to run in training mode.
-        order: "joint" is one interleaved pass, in which BatchNorm mixes both; "separate" is one pass after the other.
-            Where nothing of the reference has a gradient, its separate pass needs no backward pass.
-
-    Returns:
-        (of the frame, of the reference).
+    order: "joint" is one interleaved pass, in which BatchNorm mixes both; "separate" is one pass after the other. Where
+    nothing of the reference has a gradient, its separate pass needs no backward pass.
     """
     if order == "separate":
         return part(frame, train), part(reference, train)
@@ -110,23 +96,17 @@ def discovery_functions(
 ) -> tuple[Callable, Callable, Callable]:
     """Builds `init`, `update` and `predict` of a method.
 
-    Only parts of the network that `forward` calls get parameters.
+    Only parts of the network that `forward` calls get parameters. The start may have `network`: trained variables, any
+    part of the tree, that replace fresh ones of the same path. `init` raises InputError for batches of different sizes
+    and images that the strides do not divide.
 
     Args:
         network_for: the network for images whose longer side is given; it has a part `keypoints`, a `KeypointLevels`.
         forward: computes the network's outputs.
         paintings: names of the images that `forward` renders, each as large as the frame.
-        objective: terms on the outputs.
-        optimizer: without its learning rate.
-        learning_rate: of the step, one for all or one for each part of the network.
         augment: applied to both frames under one key.
-        normalise: images in [0, 1] -> the network's input.
         comparison: a comparison of images with a state, if a term needs one.
-
-    Returns:
-        The three functions. start: `network`, optional: trained variables, any part of the tree, that replace fresh
-        ones of the same path. `init` raises InputError for batches of different sizes and images that the strides do
-        not divide.
+        The others are as in `pyramids`.
     """
 
     def network_of(images: jax.Array) -> nn.Module:
@@ -168,8 +148,7 @@ def discovery_functions(
         params = state.variables["params"]
         (value, (parts, statistics, averages, outputs)), gradient = (
             jax.value_and_grad(objective_of, has_aux=True)(params))
-        params, optimizer_state = descend(
-            optimizer, gradient, state.optimizer_state, params, learning_rate, state.step)
+        params, optimizer_state = descend(optimizer, gradient, state.optimizer_state, params, learning_rate, state.step)
 
         points = jnp.concatenate(outputs[POINTS], axis=1)
         errors = {painting: pixel_mse(outputs[painting], frame) for painting in paintings}
@@ -201,18 +180,6 @@ def discovery_functions(
         return Prediction(points, scores, probabilities)
 
     return init, update, predict
-
-
-def check_views(objective: Objective, known: Sequence[str], method: str) -> None:
-    """Raises ValueError for a term that reads what the method does not provide.
-
-    Args:
-        objective: the terms.
-        known: names that may be read.
-        method: its name, for the message.
-    """
-    if unknown := sorted(views(objective) - set(known)):
-        raise ValueError(f"{method}: a term reads {unknown[0]!r}; choose from {', '.join(known)}")
 
 
 def _grafted(fresh, given, path: str):

@@ -33,13 +33,12 @@ def pyramids_objective(
 ) -> Objective:
     """Builds equation 5: `reconstruction` (1), `transport_level1` ... (3) with weights by level, and `spring` (4).
 
-    The paper's formulas are sums. With means and normalised coordinates, a spring of 1.0 pulls children onto their
-    parents. With sums its unit decides: in pixels both losses are of similar size; normalised, it hardly pulls.
+    The defaults are the paper's weights except the spring's, 1.0 there. The paper's formulas are sums. With means and
+    normalised coordinates, a spring of 1.0 pulls children onto their parents. With sums its unit decides: in pixels
+    both losses are of similar size; normalised, it hardly pulls.
 
     Args:
-        reconstruction: weight; the defaults are the paper's weights except the spring's, 1.0 there.
-        transport: weights by level.
-        spring: weight.
+        reconstruction, transport, spring: weights, those of transport by level.
         reduction: of the squared differences between images, and of the distances between children and parents.
         spring_reduction: another reduction of the distances; None for the same.
         unit: of the distances.

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import optax
 
 from kpjax.augment.augmentations import Augment
-from kpjax.losses.objective import Objective, views
+from kpjax.losses.objective import Objective
 from kpjax.losses.pyramids import Combine, transported
 from kpjax.methods.discovery.discovery import (
     POINTS,
@@ -29,12 +29,11 @@ from kpjax.methods.discovery.discovery import (
     Outputs,
     ReferencePass,
     both_frames,
-    check_views,
     discovery_functions,
     level_skeleton,
 )
 from kpjax.methods.discovery.objectives import RECONSTRUCTION, TRANSPORT_FLAT, reconstruction_level, transport_level
-from kpjax.methods.forward import Normalise
+from kpjax.methods.forward import Normalise, checked_views
 from kpjax.models.image_generation import draw_normalised_points
 from kpjax.models.pyramid import LEVEL_SIZES, KeypointPyramid, small_keypoint_pyramid
 from kpjax.optimization import LearningRate
@@ -55,7 +54,7 @@ def pyramids(
     Terms find the points of every level under `points`, and images by the names of `objectives`. Images that no term
     reads are not rendered, and parts that only they need have no parameters: without transport, the reference passes
     through the appearance encoder only. Predictions have all levels in one array, as groups `level1`, `level2`, ... of
-    `Method.skeleton`, whose edges join parents and children.
+    `Method.skeleton`, whose edges join parents and children. The start may have `network`, see `discovery_functions`.
 
     Metrics besides the losses: `error/<image>` and `baseline/<what>` (mean squared differences of images in [0, 1]),
     `spread/coordinates`, `spread/points` and `live_points` (a count), see `kpjax.evaluation.degeneracy`.
@@ -76,9 +75,6 @@ def pyramids(
         reference_pass: "separate" saves the reference's backward pass where it has no gradient; "joint" shares
             BatchNorm statistics between both frames. With GroupNorm both give the same.
 
-    Returns:
-        The method. start: `network`, optional, see `discovery_functions`.
-
     Raises:
         ValueError: a term reads an unknown output, or widths and levels differ in number.
         InputError: here, if the keypoints of a level cannot be divided evenly among those above; from `init`, for
@@ -90,8 +86,8 @@ def pyramids(
                          "level")
     levels = range(1, len(sizes) + 1)
     known = (RECONSTRUCTION, TRANSPORT_FLAT, *map(transport_level, levels), *map(reconstruction_level, levels))
-    check_views(objective, (POINTS, *known), "pyramids")
-    paintings = tuple(name for name in known if name in views(objective))
+    read = checked_views(objective, (POINTS, *known), "pyramids")
+    paintings = tuple(name for name in known if name in read)
     forward = painting_pass(
         paintings, len(sizes), reconstruction_width=reconstruction_width, transport_widths=transport_widths,
         combine=combine, stop_reference=stop_reference, reference_pass=reference_pass)
@@ -112,17 +108,8 @@ def painting_pass(
 ) -> Forward:
     """Builds the forward pass for `network.apply(variables, frame, reference, train=..., method=painting_pass(...))`.
 
-    Args:
-        paintings: names of the images to render.
-        levels: number of levels.
-        reconstruction_width: see `pyramids`, as for all other arguments.
-        transport_widths: one for each level.
-        combine, stop_reference: see `transported`.
-        reference_pass: "joint" or "separate".
-
-    Returns:
-        A function of two batches of normalised images. Its outputs are `points`, those of the frame at each level, and
-        each of `paintings`.
+    It reads two batches of normalised images. Its outputs are `points`, those of the frame at each level, and each of
+    `paintings`, the names of the images to render. levels: number of levels. The others are as in `pyramids`.
     """
     transports = {transport_level(level): level - 1 for level in range(1, levels + 1)}
     level_reconstructions = {reconstruction_level(level): level - 1 for level in range(1, levels + 1)}

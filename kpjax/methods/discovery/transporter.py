@@ -9,7 +9,7 @@ import jax
 import optax
 
 from kpjax.augment.augmentations import Augment
-from kpjax.losses.objective import Objective, views
+from kpjax.losses.objective import Objective
 from kpjax.losses.pyramids import transporter_transported
 from kpjax.methods.discovery.discovery import (
     POINTS,
@@ -17,13 +17,12 @@ from kpjax.methods.discovery.discovery import (
     Outputs,
     ReferencePass,
     both_frames,
-    check_views,
     discovery_functions,
     level_skeleton,
     painting_term,
 )
 from kpjax.methods.discovery.objectives import Reduction
-from kpjax.methods.forward import Normalise
+from kpjax.methods.forward import Normalise, checked_views
 from kpjax.models.image_generation import draw_normalised_points
 from kpjax.models.pyramid import FLAT_SIZE, small_keypoint_pyramid
 from kpjax.models.pyramid_baselines import Transporter, as_transporter
@@ -46,6 +45,8 @@ def transporter(
 ) -> Method:
     """Builds the method; it reads the streams `frame` and `reference`, example i of both from one video, unlabelled.
 
+    Start, metrics and errors are as in `pyramids`.
+
     Args:
         network: `published_transporter`, or `as_transporter` of a feature pyramid, as in Keypoint Pyramids. None is a
             small one of these with 30 keypoints. All its keypoints are predicted, without groups.
@@ -55,13 +56,10 @@ def transporter(
         stop_reference: whether the reference's features and keypoints are constants to the gradient.
         reference_pass: see `pyramids`. The official code is "separate": each frame has statistics of its own.
         The others are as in `pyramids`.
-
-    Returns:
-        The method. start, metrics and errors are as in `pyramids`.
     """
     sizes = (FLAT_SIZE,) if network is None else network.keypoints.sizes
-    check_views(objective, (POINTS, TRANSPORT), "transporter")
-    paintings = tuple(name for name in (TRANSPORT,) if name in views(objective))
+    read = checked_views(objective, (POINTS, TRANSPORT), "transporter")
+    paintings = tuple(name for name in (TRANSPORT,) if name in read)
 
     def forward(network: Transporter, frame: jax.Array, reference: jax.Array, train: bool) -> Outputs:
         found, of_reference = both_frames(network.keypoints, frame, reference, train, reference_pass)

@@ -63,15 +63,13 @@ def adabn(
     """Replaces all running statistics by those of an unlabelled stream, pooled over all batches seen.
 
     After n updates they are the mean, and the mean of squares less the squared mean, over n batches. For one pass over
-    a set this is exact, up to the earlier layers, which see each batch's own statistics as they do in training.
+    a set this is exact, up to the earlier layers, which see each batch's own statistics as they do in training. The
+    start has the `variables` of the trained network.
 
     Args:
         augment: the one that the network was trained under; plain images have other statistics.
         stream: the name of the unlabelled stream.
         The others are as in `supervised`.
-
-    Returns:
-        The method. start: `variables` of the trained network.
     """
 
     def init(key: jax.Array, streams: Streams, start: Start) -> BatchStatisticsState:
@@ -204,15 +202,14 @@ def dan(
 ) -> Method:
     """Trains with the supervised loss plus the multi-kernel maximum mean discrepancy of the pooled features (DAN).
 
+    It reads the streams `source` and `target`. The batch size is even (linear-time estimator). The start may have
+    `variables`.
+
     Args:
         learning_rate: of the step, for `features` and `head`.
         augment: one for both streams, or one for each.
         trade_off: weight of the discrepancy.
         The others are as in `supervised`.
-
-    Returns:
-        The method; it reads the streams `source` and `target`. The batch size is even (linear-time estimator). start:
-        `variables`, optional.
     """
     def discrepancy(outputs, streams):
         return multi_kernel_mmd(outputs["source_features"], outputs["target_features"])
@@ -237,16 +234,14 @@ def dann(
 ) -> Method:
     """Trains with the supervised loss plus a discriminator of pooled features behind a reversed gradient (DANN).
 
+    It reads the streams `source` and `target`. The start may have `variables`.
+
     Args:
         learning_rate: of the step, for `features`, `head` and `adversary` (the discriminator).
-        augment: one for both streams, or one for each.
         trade_off: weight of the domain term.
         discriminator: by default `DomainDiscriminator()`.
         coefficient: of the reversed gradient, a function of the step.
-        The others are as in `supervised`.
-
-    Returns:
-        The method; it reads the streams `source` and `target`. start: `variables`, optional.
+        The others are as in `dan`.
     """
     def confusion(outputs, streams):
         return domain_confusion(outputs["source_probability"], outputs["target_probability"])

@@ -89,14 +89,9 @@ def regda_objective(
 ) -> Objective:
     """Builds the objective: the labels, the agreement of f' with f on the source, and both games on the target.
 
-    Args:
-        margin: gamma.
-        trade_off: eta.
-        disagree: the loss of step B, `(logits of f', maps, weights)`.
-
-    Returns:
-        Terms `supervised` and `source_disparity` of step A, `target_false` of step B, `target_truth` of step C. The
-        step of a term is that of the view which it reads.
+    These are the terms `supervised` and `source_disparity` of step A, `target_false` of step B, `target_truth` of step
+    C. The step of a term is that of the view which it reads. `margin` is gamma, `trade_off` eta, and `disagree` the
+    loss of step B, `(logits of f', maps, weights)`.
     """
     return {
         "supervised": Term(1.0, lambda outputs, streams: heatmap_kl(*outputs[SOURCE]), (SOURCE,)),
@@ -121,16 +116,15 @@ def regda(
 ) -> Method:
     """Builds RegDA; it reads the streams `source` (labelled) and `target` (no labels needed).
 
+    The start may have `variables` of the source pretraining.
+
     Args:
         model: features psi and head f are used separately.
-        skeleton: the K keypoints.
         objective: of `regda_objective`, or an ablation of it. A step without a term is not run.
-        codec: encodes labels and decodes predictions.
         optimizer: without its learning rate. Features, head and adversary each have a state of their own. That of the
             features is stepped in A and in C, that of the adversary in A and in B, as in the authors' code.
         learning_rate: of the step, for `features`, `head` and `adversary`.
         augment: one for both streams, or one for each.
-        normalise: images in [0, 1] -> the model's input.
         adversary: the head f'; by default one like the model's.
         coefficient: lambda, a function of the step (float32).
         pseudo_maps: main logits (B, h, w, K) -> ground-truth and ground-false maps.
@@ -138,9 +132,7 @@ def regda(
         carried: parts of `start['variables']` to take over; the paper carries psi only and starts both heads fresh.
         share_target_pass: whether B and C, which see the same features of the target, share one pass. The running
             statistics of the second pass then follow in closed form. False recomputes them; the result is the same.
-
-    Returns:
-        The method. start: `variables` of the source pretraining, optional.
+        The others are as in `supervised`.
 
     Raises:
         ValueError: a term reads views of two steps, or a view that RegDA does not have.

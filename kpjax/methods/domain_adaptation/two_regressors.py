@@ -86,7 +86,7 @@ def dd(
     coefficient: Schedule = warm_start, pseudo_maps: Callable[[jax.Array], PseudoMaps] = ground_false_by_others,
     target_weights: Callable[[Example], jax.Array] = all_keypoints, carried: tuple[str, ...] = FEATURES
 ) -> Method:
-    """Trains by disparity discrepancy on heatmaps.
+    """Trains by disparity discrepancy on heatmaps, with the streams and the start of `regda`.
 
     The adversary agrees with f on the source and disagrees on the target; the features do the opposite through a
     reversed gradient. The disparity is the KL divergence to the map rendered at f's arg-max, as RegDA's. Here it is
@@ -98,9 +98,6 @@ def dd(
         coefficient: of the reversed gradient, a function of the step.
         pseudo_maps: main logits (B, h, w, K) -> maps; only the ground truth is used.
         The others are as in `regda`.
-
-    Returns:
-        The method; streams and start are those of `regda`.
     """
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         views = augmented(augment, {name: streams[name] for name in ("source", "target")}, key)
@@ -112,8 +109,7 @@ def dd(
             return scale_gradient(features, -scale)
 
         def objective_of(params, statistics):
-            logits, adversary, after = _two_heads(
-                model, params, statistics, normalise(views["source"].image), reverse)
+            logits, adversary, after = _two_heads(model, params, statistics, normalise(views["source"].image), reverse)
             target_logits, target_adversary, after = _two_heads(
                 model, params, after, normalise(views["target"].image), reverse)
             supervised = heatmap_kl(logits, labels, label_weights)
@@ -126,8 +122,7 @@ def dd(
 
         params = _split(state.variables["params"], state.adversary["params"])
         statistics = _split(state.variables["batch_stats"], state.adversary["batch_stats"])
-        (value, (metrics, statistics)), gradient = (
-            jax.value_and_grad(objective_of, has_aux=True)(params, statistics))
+        (value, (metrics, statistics)), gradient = (jax.value_and_grad(objective_of, has_aux=True)(params, statistics))
         metrics["loss/total"] = value
         states, moved = dict(state.optimizer_state), {}
         for group in _Groups._fields:
@@ -146,19 +141,12 @@ def mcd(
     learning_rate: Mapping[str, Schedule], augment: Augment | Mapping[str, Augment], normalise: Normalise,
     trade_off: float = 1.0, feature_steps: int = 4, carried: tuple[str, ...] = FEATURES
 ) -> Method:
-    """Trains by maximum classifier discrepancy on heatmaps.
+    """Trains by maximum classifier discrepancy on heatmaps, with the streams, the start and the arguments of `regda`.
 
     Two equal heads learn the source and are driven apart on the target. The features then bring them together,
-    `feature_steps` times per iteration. The discrepancy is the mean absolute difference of the two spatial softmaxes
-    times the number of cells, so that it does not vanish on large maps. The prediction is the first head's.
-
-    Args:
-        trade_off: weight of the discrepancy.
-        feature_steps: steps of the features per iteration.
-        The others are as in `regda`.
-
-    Returns:
-        The method; streams and start are those of `regda`.
+    `feature_steps` times per iteration. The discrepancy, of weight `trade_off`, is the mean absolute difference of the
+    two spatial softmaxes times the number of cells, so that it does not vanish on large maps. The prediction is the
+    first head's.
     """
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         views = augmented(augment, {name: streams[name] for name in ("source", "target")}, key)

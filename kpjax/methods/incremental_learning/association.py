@@ -70,24 +70,16 @@ def association(
 
     The loss is, summed over triples, 1/2 the mean squared difference from the target over cells and images. Images
     without both new keypoints and rejected pseudo-labels are left out of the mean. `predict` returns the old model's
-    predictions, for it sees no labels; `association_predict` reads those of the new keypoints.
+    predictions, for it sees no labels; `association_predict` reads those of the new keypoints. The start has `teacher`,
+    the old model's variables, and `increment`, see `increment_of`. KA-Nets start at random.
 
     Args:
-        model: as in `incremental`.
-        skeleton: the K keypoints of the whole protocol.
-        codec: encodes labels and decodes predictions.
-        optimizer: without its learning rate.
         learning_rate: of the step, one for all or one for each KA-Net, `triple_0` and on.
-        augment: applied to the batch on the device.
-        normalise: images in [0, 1] -> the model's input.
         network: KA-Net, from `AssociationInputs` to (B, h, w, 1); None is `AssociationNetwork()`.
         slots: number of triples where the start has no increment.
         target: "raw", the old model's map as it is, or "rerendered", the codec's Gaussian at its arg-max.
         confidence: weights of pseudo-labels; None accepts all.
-
-    Returns:
-        The method. start: `teacher`, the old model's variables; `increment`, see `increment_of`. KA-Nets start at
-        random.
+        The others are as in `incremental`.
 
     Raises:
         ValueError: the target is unknown.
@@ -152,13 +144,7 @@ def association_predict(
 
     Wherever both new keypoints of an image are labelled, the KA-Net's map replaces the channel of the triple's old
     keypoint. All other channels are the old model's; keypoints that are not old have empty maps. Of two triples with
-    the same old keypoint, the later one counts.
-
-    Args:
-        model: as in `incremental`.
-        codec: encodes labels and decodes predictions.
-        normalise: images in [0, 1] -> the model's input.
-        network: KA-Net, as in `association`.
+    the same old keypoint, the later one counts. The arguments are those of `association`.
     """
     ka_net = network or AssociationNetwork()
 
@@ -200,16 +186,9 @@ def uncertainty_predict(
 def ka_reach(model: KeypointNetwork, codec: Codec, normalise: Normalise, reach: float) -> Measure:
     """Builds a measure that counts images whose old keypoint, by the old model, lies within KA-Net's reach.
 
-    Args:
-        model: as in `incremental`.
-        codec: encodes labels.
-        normalise: images in [0, 1] -> the model's input.
-        reach: of `kpjax.models.association.reach`, in heatmap pixels along each axis, from at least one of the two new
-            keypoints.
-
-    Returns:
-        The measure, {"within", "count"}. The state's `frozen` has `teacher` and `increment`; KA-Nets need not exist.
-        Below a fraction of 0.8, choose a network with a longer reach.
+    It returns {"within", "count"}. The state's `frozen` has `teacher` and `increment`; KA-Nets need not exist. Below a
+    fraction of 0.8, choose a network with a longer reach. reach: of `kpjax.models.association.reach`, in heatmap pixels
+    along each axis, from at least one of the two new keypoints. The others are as in `association`.
     """
 
     def measure(state: Trained, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
@@ -226,17 +205,9 @@ def ka_reach(model: KeypointNetwork, codec: Codec, normalise: Normalise, reach: 
 def copies_of_teacher(
     model: KeypointNetwork, codec: Codec, normalise: Normalise, network: nn.Module | None = None
 ) -> Measure:
-    """Builds a measure that counts images where KA-Net's arg-max is the old model's.
+    """Builds a measure, {"copied", "count"}, that counts images where KA-Net's arg-max is the old model's.
 
-    Args:
-        model: as in `incremental`.
-        codec: encodes labels.
-        normalise: images in [0, 1] -> the model's input.
-        network: KA-Net, as in `association`.
-
-    Returns:
-        The measure, {"copied", "count"}, of a state of `association`. Above a fraction of 0.95, nothing has been
-        associated.
+    It reads a state of `association`, whose arguments it has. Above a fraction of 0.95, nothing has been associated.
     """
     ka_net = network or AssociationNetwork()
 
@@ -255,16 +226,9 @@ def consensus_distances(
     """Builds a measure of the distances of KA-Net and of the old model from the old model's consensus.
 
     The consensus is the mean arg-max on rotated and scaled copies of an image. No label of an old keypoint is read. A
-    triple is of use where KA-Net lies nearer on images that nothing was trained on.
-
-    Args:
-        model: as in `incremental`.
-        codec: encodes labels.
-        normalise: images in [0, 1] -> the model's input.
-        network: KA-Net, as in `association`.
-
-    Returns:
-        The measure, {"ka_net", "teacher"}: sums in heatmap pixels over images with both new keypoints, (T,) each.
+    triple is of use where KA-Net lies nearer on images that nothing was trained on. The measure is {"ka_net",
+    "teacher"}: sums in heatmap pixels over images with both new keypoints, (T,) each. The arguments are those of
+    `association`.
     """
     ka_net = network or AssociationNetwork()
 
@@ -282,8 +246,7 @@ def consensus_distances(
         for degrees, scale in TRANSFORMS:
             there = geometry.similarity(angle=math.radians(degrees), scale=scale, centre=middle)
             _, cells = answer(geometry.warp(view.image, there))
-            elsewhere.append(geometry.move_points(
-                geometry.conjugate(geometry.invert(there), codec.to_heatmap), cells))
+            elsewhere.append(geometry.move_points(geometry.conjugate(geometry.invert(there), codec.to_heatmap), cells))
         consensus = jnp.stack(elsewhere).mean(0)
         maps, _ = association_pass(ka_net, state.variables, codec, features, view, step.triples)
         valid = labelled_triples(codec, view, step.triples) * weights[:, None]

@@ -16,27 +16,15 @@ from kpjax.structures import Example, Variables, named_key
 
 
 def features_and_heatmaps(network: KeypointNetwork, images: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
-    """Computes features (B, h, w, C) and heatmaps (B, h, w, K); used like `KeypointNetwork`'s methods.
-
-    Args:
-        network: `self` in `apply`.
-        images: normalised.
-        train: whether to run in training mode.
-    """
+    """Computes features (B, h, w, C) and heatmaps (B, h, w, K); used like `KeypointNetwork`'s methods."""
     features = network.features(images, train)
     return features, network.regress(features, train)
 
 
 def answered(model: KeypointNetwork, variables: Variables, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Computes features and heatmaps of a frozen network on its stored statistics, without a gradient.
+    """Computes features (B, h, w, C) and heatmaps (B, h, w, K) of a frozen network, without a gradient.
 
-    Args:
-        model: the network.
-        variables: its variables.
-        images: normalised.
-
-    Returns:
-        Features (B, h, w, C) and heatmaps (B, h, w, K).
+    It runs on its stored statistics. images: normalised.
     """
     return jax.lax.stop_gradient(model.apply(variables, images, train=False, method=features_and_heatmaps))
 
@@ -47,28 +35,15 @@ def channels(maps: jax.Array, numbers: jax.Array) -> jax.Array:
 
 
 def labelled_triples(codec: Codec, example: Example, triples: jax.Array) -> jax.Array:
-    """Computes the mask (B, T) float32 of triples whose new keypoints both have a heatmap.
-
-    Args:
-        codec: says which keypoints have a heatmap.
-        example: the batch.
-        triples: (T, 3) int32.
-
-    Returns:
-        1 where both have one, 0 elsewhere.
-    """
+    """Computes the mask (B, T) float32 of triples (T, 3) whose new keypoints both have a heatmap by the codec."""
     _, weights = codec.encode(example)
     return ((channels(weights, triples[:, 1]) > 0) & (channels(weights, triples[:, 2]) > 0)).astype(jnp.float32)
 
 
 def association_inputs(codec: Codec, features: jax.Array, example: Example, triple: jax.Array) -> AssociationInputs:
-    """Builds KA-Net's inputs for one triple, from the labels of its two new keypoints.
+    """Builds KA-Net's inputs for one triple (3,), from the labels of its two new keypoints.
 
-    Args:
-        codec: renders the labels.
-        features: (B, h, w, C) of the frozen extractor.
-        example: the batch; where a keypoint has no label its map is empty.
-        triple: (3,) int32.
+    features: (B, h, w, C) of the frozen extractor. Where a keypoint has no label its map is empty.
     """
     maps, weights = codec.encode(example)
     known = weights[..., None] > 0
@@ -86,19 +61,14 @@ def association_pass(
     network: nn.Module, variables: Variables, codec: Codec, features: jax.Array, example: Example, triples: jax.Array,
     *, train: bool = False
 ) -> tuple[jax.Array, Any]:
-    """Runs all KA-Nets.
+    """Runs all KA-Nets. Returns the maps (B, h, w, T) float32, and the BatchNorm statistics afterwards.
 
     Args:
-        network: KA-Net.
         variables: {'params': {'triple_0': ...}, 'batch_stats': {'triple_0': ...}}.
         codec: renders the labels.
         features: (B, h, w, C) of the frozen extractor for the example's images.
         example: augmented, with labels of the new keypoints.
         triples: (T, 3) int32.
-        train: whether to run in training mode.
-
-    Returns:
-        The maps (B, h, w, T) float32, and the BatchNorm statistics afterwards.
     """
     maps, statistics = [], {}
     for number in range(triples.shape[0]):
@@ -116,15 +86,9 @@ def association_pass(
 def initial_association(
     network: nn.Module, key: jax.Array, model: KeypointNetwork, images: jax.Array, teacher: Variables, slots: int
 ) -> Variables:
-    """Initialises one KA-Net for each slot.
+    """Initialises one KA-Net for each slot, on features of `model`, whose variables are `teacher`.
 
-    Args:
-        network: KA-Net.
-        key: of the variables.
-        model: the network whose features it reads.
-        images: (1, H, W, 3), only their shape counts.
-        teacher: variables of `model`.
-        slots: number of triples.
+    images: (1, H, W, 3), only their shape counts.
     """
     features = jax.eval_shape(lambda: model.apply(teacher, images, train=False, method="features"))
     size = features.shape[:3]

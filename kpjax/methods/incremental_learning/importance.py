@@ -28,7 +28,7 @@ SampleLoss = Callable[[Any, Any], jax.Array]  # (params, a batch of one example)
 
 
 def per_sample_gradients(loss: SampleLoss, params: Any, examples: Any, *, mesh: Mesh | None = None) -> Any:
-    """Computes the gradient of every example's loss.
+    """Computes the gradient of every example's loss: arrays (B, *shape of the parameter), in the parameters' dtypes.
 
     Memory: B / devices copies of the parameters. `sum_over_samples` avoids them where only a sum over examples is
     needed.
@@ -40,9 +40,6 @@ def per_sample_gradients(loss: SampleLoss, params: Any, examples: Any, *, mesh: 
         examples: a tree of arrays with a leading axis B, a multiple of the number of devices.
         mesh: of the surrounding program; None means all devices of all processes along one axis. JAX refuses a program
             that runs on other devices when it is called.
-
-    Returns:
-        A tree of arrays (B, *shape of the parameter), in the parameters' dtypes.
     """
 
     mesh = mesh or _all_devices()
@@ -62,11 +59,8 @@ def sum_over_samples(
 
     Args:
         function: elementwise, for example `jnp.square`.
-        loss: see `per_sample_gradients`, as for the other arguments.
-        params: a tree of arrays.
-        examples: a tree of arrays with a leading axis B.
         weights: (B,) float32, 0 for padding. Examples of weight 0 still need a finite gradient.
-        mesh: of the surrounding program.
+        The others are as in `per_sample_gradients`.
     """
 
     mesh = mesh or _all_devices()
@@ -123,7 +117,10 @@ def fisher(
     """Builds a measure of the Fisher matrix's diagonal: the mean over images of (d loss / d parameter)².
 
     The loss of an image is that of its step: for each new keypoint, 1/2 the mean over pixels of the squared difference
-    to its Gaussian, 0 where it is not labelled; then the mean over new keypoints.
+    to its Gaussian, 0 where it is not labelled; then the mean over new keypoints. The measure reads `variables` and
+    `frozen['increment']` of a State or a Trained; without an increment all keypoints are new. Its sums, divided by
+    `finished`, have the shapes and dtypes of the parameters. Source: Kirkpatrick et al. 2017, equation 3 with the
+    empirical Fisher matrix.
 
     Args:
         model: `apply(variables, images (B, H, W, 3), train=...)` -> heatmaps (B, h, w, K).
@@ -136,12 +133,6 @@ def fisher(
             published implementations do. It is another quantity, and needs no gradient per image.
         shared_heads: whether head channels count; if not, as where old heads are frozen, their importances are 0.
         mesh: see `per_sample_gradients`.
-
-    Returns:
-        The measure. It reads `variables` and `frozen['increment']` of a State or a Trained; without an increment all
-        keypoints are new. Its sums, divided by `finished`, have the shapes and dtypes of the parameters.
-
-    Source: Kirkpatrick et al. 2017, equation 3 with the empirical Fisher matrix.
     """
 
     def losses(params, variables: Variables, new: jax.Array, examples: Example) -> jax.Array:
@@ -178,16 +169,9 @@ def memory_aware_synapses(
 ) -> Measure:
     """Builds a measure of the mean over images of |d norm / d parameter|, the norm of all known keypoints' heatmaps.
 
-    The heatmaps count as one vector. Labels are not read.
-
-    Args:
-        model: as for the other arguments, see `fisher`.
-        normalise: images in [0, 1] -> the model's input.
-        norm: Euclidean ("l2", which published implementations differentiate) or its square ("l2sq", as in the paper).
-        shared_heads: whether head channels count.
-        mesh: see `per_sample_gradients`.
-
-    Source: Aljundi et al. 2018, equation 5.
+    The heatmaps count as one vector. Labels are not read. norm: Euclidean ("l2", which published implementations
+    differentiate) or its square ("l2sq", as in the paper). The others are as in `fisher`. Source: Aljundi et al. 2018,
+    equation 5.
     """
     if norm not in ("l2", "l2sq"):
         raise ValueError(f"memory_aware_synapses: norm is {norm!r}; choose l2 or l2sq")
@@ -233,10 +217,8 @@ def _old_and_new(state: Trained, batch: Example) -> tuple[jax.Array, jax.Array]:
 def of_shared_parameters(importance: Mapping[str, Any], known: jax.Array, *, heads: bool) -> Mapping[str, Any]:
     """Sets importances to 0 for parameters that no later step shares.
 
-    Args:
-        importance: a tree like the parameters.
-        known: (K,), above 0 for keypoints learnt so far. Head channels of other keypoints are not shared.
-        heads: whether any head channel is shared; none is where old heads are frozen.
+    known: (K,), above 0 for keypoints learnt so far. Head channels of other keypoints are not shared. heads: whether
+    any head channel is shared; none is where old heads are frozen.
     """
     shared = head_channels(importance, known if heads else jnp.zeros_like(known))
     return jax.tree.map(lambda leaf, kept: jnp.where(kept, leaf, jnp.zeros_like(leaf)), importance, shared)

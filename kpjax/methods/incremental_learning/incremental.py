@@ -21,8 +21,8 @@ from flax import linen as nn
 
 from kpjax.augment.augmentations import Augment
 from kpjax.heatmaps import Codec
-from kpjax.losses.objective import Objective, total, views, without
-from kpjax.methods.forward import Normalise, augmented, initial_variables, train_pass, unit_range
+from kpjax.losses.objective import Objective, total, without
+from kpjax.methods.forward import Normalise, augmented, checked_views, initial_variables, train_pass, unit_range
 from kpjax.methods.incremental_learning.association_forward import (
     answered,
     association_pass,
@@ -91,24 +91,20 @@ def incremental(
 ) -> Method:
     """Builds the method; it reads the stream `labelled`, in which the new keypoints have labels.
 
-    Terms get (outputs, {"labelled": the augmented batch}). Outputs always have "increment", "parameters"
-    (those in training), "tracked" and "labelled_triples" (B, T). The others are computed only if a term reads them:
-    "heatmaps" (B, h, w, K) of the student; "teacher" (B, h, w, K); "association" (B, h, w, T), and with it
-    "association_peaks" (B, T) of KA-Net's own maps; "confidence" (B, K); "anchor" and "importance"
-    (trees like the parameters); "coarse" (the student's maps at every depth of a network that has several, the last
-    being "heatmaps").
+    Terms get (outputs, {"labelled": the augmented batch}). Outputs always have "increment", "parameters" (those in
+    training), "tracked" and "labelled_triples" (B, T). The others are computed only if a term reads them: "heatmaps"
+    (B, h, w, K) of the student; "teacher" (B, h, w, K); "association" (B, h, w, T), and with it "association_peaks" (B,
+    T) of KA-Net's own maps; "confidence" (B, K); "anchor" and "importance" (trees like the parameters); "coarse" (the
+    student's maps at every depth of a network that has several, the last being "heatmaps").
 
-    `predict` sets maps of keypoints that are neither old nor new to 0, and so their scores.
+    `predict` sets maps of keypoints that are neither old nor new to 0, and so their scores. The start has `teacher`,
+    the old model's variables, from which the student is copied, with new channels of the head at random; without it
+    `variables`, or a fresh network. It has `increment`, by default as in `increment_of`; `association`, the first
+    stage's variables, see `checked_association`; `anchor` and `importance`.
 
     Args:
         model: with a channel for each keypoint of the whole protocol, K.
-        skeleton: the K keypoints.
         objective: as of `incremental_objective`. `Increment.weights` multiplies its terms by name.
-        codec: encodes labels and decodes predictions.
-        optimizer: without its learning rate.
-        learning_rate: of the step, one for all or one for each top-level name.
-        augment: applied to the batch on the device.
-        normalise: images in [0, 1] -> the model's input.
         association: KA-Net, the same as in the first stage; None is `AssociationNetwork()`.
         rerender: whether the codec's Gaussian at its arg-max replaces KA-Net's map.
         freeze_old_heads: whether head channels of old keypoints stay bit-identical; those of unknown ones always do.
@@ -117,19 +113,13 @@ def incremental(
         balance: multiplies all terms but `new_keypoints` by a factor that holds the norm of their gradient at this
             multiple of that of `new_keypoints`, both averaged over about 100 steps. None: no factor.
         track: statistics of the parameters' path.
-
-    Returns:
-        The method. start: `teacher`, the old model's variables, from which the student is copied, with new channels of
-        the head at random; without it `variables`, or a fresh network. `increment`, by default as in `increment_of`.
-        `association`, the first stage's variables, see `checked_association`. `anchor`, `importance`.
+        The others are as in `supervised`.
 
     Raises:
         ValueError: a term reads an unknown output.
         InputError: from `init`, if the start lacks a tree that a term reads.
     """
-    read = views(objective)
-    if unknown := sorted(read - set(OUTPUTS)):
-        raise ValueError(f"incremental: a term reads {unknown[0]!r}; choose from {', '.join(OUTPUTS)}")
+    read = checked_views(objective, OUTPUTS, "incremental")
     ka_net = association or AssociationNetwork()
     weighs = confidence is not None and "confidence" in read
     needs_teacher = "teacher" in read or "association" in read or weighs

@@ -38,7 +38,6 @@ def incremental_objective(
     """Builds KAMP, and with fewer terms its ablations: `new_keypoints`, `distillation`, `association`.
 
     Args:
-        codec: renders the targets.
         distillation: "mse" is the control, "channel" LWF (with its own temperature of 2), None for `ka_only` or plain
             finetuning.
         association: whether the objective has l_KA.
@@ -75,13 +74,7 @@ def coarse_term(
     """Builds l_GT of every level of a network that predicts several (RSN), in the place of `new_keypoints_term`.
 
     Squared errors of levels add up as in `coarse_to_fine`, over new keypoints only and without `hardest`. Coarse levels
-    of old keypoints have no teacher.
-
-    Args:
-        image_size, heatmap_size: (height, width).
-        grid: the map from image to heatmap coordinates.
-        kernels: see `coarse_to_fine_targets`.
-        levels, coarse_weight: see `coarse_to_fine`.
+    of old keypoints have no teacher. The arguments are those of `coarse_to_fine_targets` and `coarse_to_fine`.
     """
 
     def loss(outputs, streams):
@@ -98,11 +91,9 @@ def coarse_term(
 def spatial_distillation_term(
     *, reduction: Reduction = "element_mean", mode: Mode = "lines", temperature: float = 1.0, filtered: bool = False
 ) -> Term:
-    """Builds l_KSD (equation 5) of all old channels.
+    """Builds l_KSD (equation 5) of all old channels, by `spatial_distillation`.
 
-    Args:
-        reduction, mode, temperature: see `spatial_distillation`.
-        filtered: whether rejected pseudo-labels are left out.
+    filtered: whether rejected pseudo-labels are left out.
     """
 
     def loss(outputs, streams):
@@ -142,13 +133,8 @@ def association_term(
     """Builds l_KA: the student's channel of each triple's old keypoint follows KA-Net's map.
 
     Images without both new keypoints, triples of weight 0 and rejected pseudo-labels are left out of the mean; 0 if
-    none remains.
-
-    Args:
-        loss: "spatial" or "mse".
-        reduction, mode, temperature: see `spatial_distillation`.
-        gate: heatmap pixels. KA-Net's map is left out too where its arg-max is that far or further from the teacher's
-            and its peak is no higher.
+    none remains. reduction, mode, temperature: see `spatial_distillation`. gate: heatmap pixels. KA-Net's map is left
+    out too where its arg-max is that far or further from the teacher's and its peak is no higher.
     """
     compare = _comparison(loss, reduction, mode, temperature)
 
@@ -174,10 +160,7 @@ def self_training_term(
 ) -> Term:
     """Builds the control of l_KA: the same term with Gaussians at the teacher's own arg-max in place of KA-Net's maps.
 
-    Args:
-        codec: renders the Gaussians.
-        loss: "spatial" or "mse".
-        reduction, mode, temperature: see `spatial_distillation`.
+    codec: renders the Gaussians. The others are as in `association_term`.
     """
     compare = _comparison(loss, reduction, mode, temperature)
 

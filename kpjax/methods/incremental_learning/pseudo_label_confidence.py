@@ -23,15 +23,7 @@ TRANSFORMS = ((10.0, 1.0), (-10.0, 1.0), (0.0, 0.9), (0.0, 1.1))  # degrees, sca
 
 
 def low_peak(answer: Answer, images: jax.Array, heatmaps: jax.Array) -> jax.Array:
-    """Computes the negative height of the map's maximum.
-
-    Args:
-        answer, images: not read.
-        heatmaps: (B, h, w, K), the teacher's.
-
-    Returns:
-        (B, K) float32.
-    """
+    """Computes the negative height of each map's maximum, (B, K) float32. Only the teacher's heatmaps are read."""
     del answer, images
     return -heatmaps.astype(jnp.float32).max((1, 2))
 
@@ -39,13 +31,8 @@ def low_peak(answer: Answer, images: jax.Array, heatmaps: jax.Array) -> jax.Arra
 def spatial_entropy(answer: Answer, images: jax.Array, heatmaps: jax.Array, *, temperature: float = 0.05) -> jax.Array:
     """Computes the entropy of softmax(map / temperature) over the logarithm of the number of cells, in [0, 1].
 
-    Args:
-        answer, images: not read.
-        heatmaps: (B, h, w, K), the teacher's.
-        temperature: at 1, maps with values in [0, 1] are all nearly flat.
-
-    Returns:
-        (B, K) float32.
+    Returns (B, K) float32. Only the teacher's heatmaps are read. At temperature 1, maps with values in [0, 1] are all
+    nearly flat.
     """
     del answer, images
     share = spatial_softmax(heatmaps.astype(jnp.float32) / temperature)

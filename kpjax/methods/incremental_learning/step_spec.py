@@ -80,16 +80,8 @@ def increment(
 def increment_of(tree: Mapping[str, Any], keypoints: int, slots: int = 1) -> Increment:
     """Returns the `increment` of a start or of a state's `frozen`, which may have become a plain mapping in a file.
 
-    Without one, the first half of the keypoints is old and the rest new; the only triple is the first old keypoint with
-    the first two new ones.
-
-    Args:
-        tree: the start or the frozen trees.
-        keypoints: K.
-        slots: number of triples if there is no increment.
-
-    Raises:
-        InputError: it is for another number of keypoints.
+    Without one, the first half of the keypoints is old and the rest new; the only triple, in `slots`, is the first old
+    keypoint with the first two new ones. Raises InputError if it is for another number of keypoints.
     """
     found = tree.get("increment")
     if found is None:
@@ -132,19 +124,10 @@ def head_channels(params: Mapping[str, Any], chosen: jax.Array) -> dict[str, Any
 
 
 def with_new_channels(key: jax.Array, variables: Mapping[str, Any], fresh: Mapping[str, Any], new: jax.Array):
-    """Redraws the head channels of the new keypoints.
+    """Redraws the head channels of the new keypoints (new: (K,), above 0); all other entries are those of `variables`.
 
     Weights are N(0, 0.001²). Biases, and whatever else a channel has (of a normalisation, its statistics too), come
-    from `fresh`.
-
-    Args:
-        key: of the weights.
-        variables: of the trained network.
-        fresh: the model's own initial variables.
-        new: (K,), above 0 where new.
-
-    Returns:
-        The variables; all other entries are those of `variables`.
+    from `fresh`, the model's own initial variables.
     """
 
     def redrawn(collection):

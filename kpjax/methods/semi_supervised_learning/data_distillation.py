@@ -31,7 +31,7 @@ def distilled_predict(
 
     Every transform is undone on the heatmaps by the map that moved the image, whatever the grid of the codec. A cell
     that a transform pushed out of the frame is averaged over the others. Each transform costs one pass of the network
-    in evaluation mode, one after the other.
+    in evaluation mode, one after the other. Raises InputError if there is no scale, or one is not positive.
 
     Args:
         model: `apply(variables, images (B, H, W, 3), train=...)` -> heatmaps (B, h, w, K).
@@ -40,9 +40,6 @@ def distilled_predict(
         skeleton: its `flip` exchanges left and right keypoints of mirrored images.
         scales: zooms about the centre of the image.
         flip: whether to mirror too; without effect if the skeleton has no flip permutation.
-
-    Raises:
-        InputError: there is no scale, or one is not positive.
     """
     if not scales or not all(math.isfinite(scale) and scale > 0 for scale in scales):
         raise InputError(f"data distillation: scales are {tuple(scales)}; give at least one, each greater than 0")
@@ -95,12 +92,9 @@ class PseudoLabels(NamedTuple):
 
 
 def pseudo_labels(keypoints: np.ndarray, peaks: np.ndarray, labelled_visible: np.ndarray) -> PseudoLabels:
-    """Selects hard labels: predictions whose peaks reach `matching_threshold`.
+    """Selects hard labels: predictions whose peaks reach `matching_threshold`, which has the same arguments.
 
-    Args:
-        keypoints: (U, K, 2), predicted.
-        peaks: (U, K), heights of their heatmaps.
-        labelled_visible: (N, K) in {0, 1}, of the labelled images.
+    keypoints: (U, K, 2), predicted.
     """
     threshold = matching_threshold(peaks, labelled_visible)
     visible = (np.asarray(peaks) >= threshold).astype(np.float32)

@@ -19,12 +19,13 @@ from kpjax.augment.random_maps import PERSPECTIVE, DrawMap
 from kpjax.errors import InputError
 from kpjax.heatmaps import Codec
 from kpjax.losses.heatmap import heatmap_mse
-from kpjax.losses.objective import Objective, Term, total, views
-from kpjax.losses.reconstruction import balanced_distances, feature_distances, moved_averages, pixel_mse
+from kpjax.losses.objective import Objective, Term, total
+from kpjax.losses.reconstruction import balanced_distances, pixel_mse
 from kpjax.methods.forward import (
     Normalise,
     augmented,
     check_equal_batches,
+    checked_views,
     deinterleave,
     heatmap_predict,
     imagenet_normalise,
@@ -32,6 +33,7 @@ from kpjax.methods.forward import (
     interleave,
     train_pass,
 )
+from kpjax.methods.perceptual import PERCEPTUAL, PerceptualComparison, check_network
 from kpjax.methods.supervised_learning import supervised_objective
 from kpjax.models.image_generation import image_generator_for, normalised_points
 from kpjax.models.network import KeypointNetwork
@@ -40,7 +42,6 @@ from kpjax.structures import Method, Metrics, Skeleton, Start, Streams, Variable
 
 STREAMS = ("labelled", "unlabelled")
 MOVED = {f"{stream}/warped": stream for stream in STREAMS}  # view of x' -> stream of its x
-PERCEPTUAL = "perceptual"  # read by terms that compare features
 VIEWS = ("labelled", *MOVED)
 
 ReadPoints = Callable[[jax.Array], jax.Array]  # heatmaps (N, h, w, K) -> normalised points (N, K, 2)
@@ -74,7 +75,6 @@ def image_generation_objective(
     """Builds an objective of two terms: `supervised` fits the labels of `labelled`, `reconstruction` compares images.
 
     Args:
-        codec: renders the targets.
         streams: those whose images are reconstructed.
         perceptual: whether to compare features, not pixels.
         supervised_weight: of `supervised`.
@@ -110,7 +110,8 @@ def image_generation(
 
     Terms find heatmaps (B, h, w, K) under the names of their views, `labelled`, `labelled/warped` and
     `unlabelled/warped`, and a `Reconstruction` under `reconstruction`. The view `perceptual` asks for the features. All
-    streams have the same batch size: their views pass through the network together, interleaved.
+    streams have the same batch size: their views pass through the network together, interleaved. The start may have
+    `variables`, and has `perceptual` if the objective reads it.
 
     Args:
         objective: of `image_generation_objective`.
@@ -119,12 +120,7 @@ def image_generation(
         generator: `apply(variables, images (N, h, w, 3), points (N, K, 2), train=...)` -> images of the same size, from
             images in [0, 1]. By default IMM's, in float32, with the scales that suit the images
             (`image_generator_for`).
-        perceptual: `apply(variables, images)` -> feature maps, for example `kpjax.models.vgg.VGG`. Its trained
-            variables are `start['perceptual']` and never change. The distances are those of the pixels and of each
-            feature map.
-        perceptual_normalise: images in [0, 1] -> the input of `perceptual`.
-        first_averages: initial running averages of the distances, pixels (in [0, 1]) first. None takes the distances of
-            the first batch: IMM's numbers belong to a network that was trained to colour grey images.
+        perceptual, perceptual_normalise, first_averages: see `PerceptualComparison`.
         draw_map: g, one for each image.
         read_points: heatmaps -> normalised points. The default is one softmax over the whole map. IMM's softmax by axis
             (`partial(normalised_points_by_axis, sharpness=...)`) is too flat on heatmaps fitted to Gaussians of peak 1.
@@ -133,23 +129,17 @@ def image_generation(
         size: the longer side of the reconstructed images; larger ones are shrunk to it.
         The others are as in `supervised`.
 
-    Returns:
-        The method. start: `variables`, optional; `perceptual`, if the objective reads it.
-
     Raises:
         ValueError: a term reads an unknown view, or features without `perceptual`.
         InputError: from `init`, if `start['perceptual']` is missing, batch sizes differ, or the generator's strides do
             not divide `size`.
     """
-    read = views(objective)
-    if unknown := sorted(read - {*VIEWS, PERCEPTUAL}):
-        raise ValueError(f"image_generation: a term reads {unknown[0]!r}; choose from {', '.join(VIEWS)}, {PERCEPTUAL}")
-    if PERCEPTUAL in read and perceptual is None:
-        raise ValueError("image_generation: perceptual is None, but the objective compares features; give the network")
+    read = checked_views(objective, (*VIEWS, PERCEPTUAL), "image_generation")
+    check_network(perceptual, read, "image_generation")
+    comparison = PerceptualComparison(perceptual, perceptual_normalise, first_averages)
     passes = tuple(view for view in VIEWS if view in read)
     rebuilt = {view: stream for view, stream in MOVED.items() if view in read}
     needed = tuple(stream for stream in STREAMS if stream in {*passes, *rebuilt.values()})
-    compares_features = PERCEPTUAL in read
 
     def generator_of(images: jax.Array) -> nn.Module:
         return image_generator_for(max(images.shape[1:3])) if generator is None else generator
@@ -162,16 +152,8 @@ def image_generation(
         if rebuilt:
             generator_variables = initial_generator(named_key(key, "generator"), images)
             params = params | {"generator": generator_variables["params"]}
-        if compares_features:
-            if PERCEPTUAL not in start:
-                raise InputError("image generation: start has no 'perceptual', the variables of the perceptual "
-                                 "network; load them, or compare pixels")
-            frozen = {PERCEPTUAL: start[PERCEPTUAL]}
-            layers = 1 + len(jax.eval_shape(perceptual.apply, frozen[PERCEPTUAL], _shrunk(images, size)))
-            averages = jnp.zeros(layers, jnp.float32) if first_averages is None else jnp.array(
-                first_averages, jnp.float32)
-            if averages.shape != (layers,):
-                raise ValueError(f"image_generation: first_averages has {averages.size} values; give {layers}")
+        if PERCEPTUAL in read:
+            averages, frozen = comparison.init(_shrunk(images, size), start, "image_generation")
         return State(jnp.int32(0), variables, generator_variables, averages, optimizer.init(params), frozen)
 
     def initial_generator(key: jax.Array, images: jax.Array) -> Variables:
@@ -191,16 +173,7 @@ def image_generation(
         images, mutated = generator_of(sources).apply(
             {"params": params, "batch_stats": state.generator["batch_stats"]}, sources, read_at, train=True,
             mutable=["batch_stats"])
-        if not compares_features:
-            return Reconstruction(images, targets, (), ()), mutated.get("batch_stats", {})
-
-        def layers(batch):
-            return (batch, *perceptual.apply(state.frozen[PERCEPTUAL], perceptual_normalise(batch)))
-
-        distances = feature_distances(layers(images), jax.lax.stop_gradient(layers(targets)))
-        averages = moved_averages(state.averages, distances)
-        if first_averages is None:
-            averages = jnp.where(state.step == 0, jax.lax.stop_gradient(distances), averages)
+        distances, averages = comparison.run(state, images, targets) if PERCEPTUAL in read else ((), ())
         return Reconstruction(images, targets, distances, averages), mutated.get("batch_stats", {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
@@ -227,8 +200,7 @@ def image_generation(
             params["generator"] = state.generator["params"]
         (value, (parts, statistics, generator_statistics, averages)), gradient = (
             jax.value_and_grad(objective_of, has_aux=True)(params))
-        params, optimizer_state = descend(
-            optimizer, gradient, state.optimizer_state, params, learning_rate, state.step)
+        params, optimizer_state = descend(optimizer, gradient, state.optimizer_state, params, learning_rate, state.step)
         metrics = parts | {"loss/total": value}
         generator_variables = {}
         if rebuilt:

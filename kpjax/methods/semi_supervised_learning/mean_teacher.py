@@ -20,11 +20,12 @@ from kpjax.augment.augmentations import Augment, random_warp
 from kpjax.augment.random_maps import PERSPECTIVE, DrawMap
 from kpjax.heatmaps import Codec
 from kpjax.losses.heatmap import heatmap_mse
-from kpjax.losses.objective import Objective, Term, total, views
+from kpjax.losses.objective import Objective, Term, total
 from kpjax.methods.forward import (
     Normalise,
     augmented,
     check_equal_batches,
+    checked_views,
     deinterleave,
     heatmap_predict,
     initial_variables,
@@ -61,7 +62,6 @@ def mean_teacher_objective(
     """Builds the labels' term and the teacher's: mean squared differences of heatmaps over all elements.
 
     Args:
-        codec: renders the targets.
         loss: `(heatmaps, targets, weights) -> scalar`, for the labelled images.
         supervised_weight: of `supervised`. The default weights have the ratio of the supervised and the equivariance
             term of Moskvyak et al. 2021, 1e3 to 1e2, for which this is a baseline. Under Adam only the ratio counts;
@@ -98,6 +98,8 @@ def mean_teacher(
 ) -> Method:
     """Builds the method; it reads the streams `labelled` and `unlabelled`, of equal batch sizes.
 
+    The start may have `variables` of an earlier stage; both networks begin there, or at the same random point.
+
     Args:
         objective: of `mean_teacher_objective`. Terms read the views `labelled` (the student's heatmaps),
             `unlabelled/warped` (the student's, of the moved image) and `teacher` (the teacher's, moved like the image).
@@ -109,17 +111,11 @@ def mean_teacher(
         predicts: the network that is the result.
         The others are as in `supervised`.
 
-    Returns:
-        The method. start: `variables` of an earlier stage, optional; both networks begin there, or at the same random
-        point.
-
     Raises:
         ValueError: a term reads an unknown view.
         InputError: from `init`, if the streams' batches have different sizes.
     """
-    read = views(objective)
-    if unknown := sorted(read - set(PASSES)):
-        raise ValueError(f"mean_teacher: a term reads {unknown[0]!r}; choose from {', '.join(PASSES)}")
+    read = checked_views(objective, PASSES, "mean_teacher")
     streams_read = tuple(dict.fromkeys(PASSES[view] for view in PASSES if view in read))
     seen = [view for view in ("labelled", WARPED) if view in read]  # by the student
 

@@ -47,7 +47,8 @@ IMAGES = (*STREAMS, *map(warped, STREAMS))
 SEMANTIC = {semantic_of(view, truth): view for view in IMAGES for truth in (False, True)}  # name -> its images
 
 
-# Terms: functions of the outputs that they read and of the examples by view, see `semi_supervised`
+# Terms: functions of the outputs that they read and of the examples by view, see `semi_supervised`. `codec` says how
+# heatmaps lie in images, which keypoints have true heatmaps, and renders them; `streams` are those that a term reads.
 
 
 def semantic_term(
@@ -56,12 +57,7 @@ def semantic_term(
 ) -> Term:
     """Builds L_sc, the mean over keypoints of all streams, except unlabelled ones where true heatmaps are the masks.
 
-    Args:
-        codec: says which keypoints have true heatmaps.
-        weight: of the term.
-        streams: those that the term reads.
-        ground_truth: see `semantic_of`.
-        on_warped: whether g(x) counts too.
+    ground_truth: see `semantic_of`. on_warped: whether g(x) counts too.
     """
     images = (*streams, *(map(warped, streams) if on_warped else ()))
     reads = tuple(semantic_of(view, ground_truth) for view in images)
@@ -77,14 +73,7 @@ def semantic_term(
 def equivariance_term(
     codec: Codec, weight: float = 0.1, streams: Sequence[str] = STREAMS, *, ground_truth: bool = True
 ) -> Term:
-    """Builds L_te: f(g(x)) against g(f(x)).
-
-    Args:
-        codec: says how heatmaps lie in images, and renders t.
-        weight: of the term.
-        streams: those that the term reads.
-        ground_truth: whether to compare with g(t) on labelled images.
-    """
+    """Builds L_te: f(g(x)) against g(f(x)), or with `ground_truth` against g(t) on labelled images."""
     true = [stream for stream in streams if ground_truth and stream == LABELLED]
 
     def of(stream, outputs, examples):
@@ -103,13 +92,8 @@ def invariance_term(
 ) -> Term:
     """Builds L_ti: z(x) against z(g(x)).
 
-    Args:
-        codec: says which keypoints have true heatmaps.
-        weight: of the term.
-        streams: those that the term reads.
-        ground_truth: whether true heatmaps are the masks; then only labelled keypoints count that g leaves in the
-            frame.
-        reduction: see `transformation_invariance`.
+    ground_truth: whether true heatmaps are the masks; then only labelled keypoints count that g leaves in the frame.
+    reduction: see `transformation_invariance`.
     """
 
     def of(stream, outputs, examples):
@@ -126,11 +110,6 @@ def inverse_equivariance_term(codec: Codec, weight: float = 0.1, streams: Sequen
     """Builds ELT on heatmaps: those of g(x), moved back by g, against f(x).
 
     Keypoints that g pushes out of the frame are lost to it.
-
-    Args:
-        codec: says how heatmaps lie in images.
-        weight: of the term.
-        streams: those that the term reads.
     """
 
     def of(stream, outputs, examples):
@@ -146,11 +125,7 @@ def coordinate_equivariance_term(
 ) -> Term:
     """Builds ELT on keypoints, decoded by a soft-argmax.
 
-    Args:
-        codec: says how heatmaps lie in images.
-        weight: of the term.
-        streams: those that the term reads.
-        sharpness: multiplies the heatmaps before the softmax, which is flat on maps that peak near 1.
+    sharpness: multiplies the heatmaps before the softmax, which is flat on maps that peak near 1.
     """
 
     def of(stream, outputs, examples):
@@ -190,17 +165,12 @@ def semi_supervised_objective(
     """Builds equation 5: `supervised`, `semantic`, `equivariance`, `invariance`. Table 2 is `without` some.
 
     Args:
-        codec: renders t and says how heatmaps lie in images.
         streams: ("labelled",) if all images have labels.
-        supervised_weight: of L_sup. The default weights are equation 5's over 1e3. Adam hardly distinguishes them from
-            the paper's, `semi_supervised_objective(codec, **EQUATION_5)`, and plain descent works with its usual
-            learning rates.
-        semantic: weight of L_sc.
-        equivariance: weight of L_te.
-        invariance: weight of L_ti.
+        supervised_weight, semantic, equivariance, invariance: weights of L_sup, L_sc, L_te and L_ti. The defaults are
+            equation 5's over 1e3. Adam hardly distinguishes them from the paper's, `semi_supervised_objective(codec,
+            **EQUATION_5)`, and plain descent works with its usual learning rates.
         ground_truth: False for Table 4's second line, f's own heatmaps in all terms but the supervised one.
-        ground_truth_in_equivariance: another choice for L_te; None for the same.
-        equivariance_on: other streams for L_te; None for the same.
+        ground_truth_in_equivariance, equivariance_on: another choice and other streams for L_te; None for the same.
         semantic_on_warped: whether L_sc reads g(x) too.
         ti_reduction: see `transformation_invariance`.
         half: whether L_sup has the official code's factor 1/2.
@@ -222,11 +192,9 @@ def equivariant_landmark_objective(
     """Builds ELT (Honari et al. 2018): `supervised` and `equivariance`, without ground truth in the latter.
 
     Args:
-        codec: renders t and says how heatmaps lie in images.
         form: "inverse_heatmap" moves the heatmaps of g(x) back, "forward_heatmap" is L_te, and "coordinates" compares
             points, as in the original.
         streams: those that `equivariance` reads.
-        supervised_weight: of `supervised`.
         equivariance: weight of `equivariance`; None is 0.1 for heatmaps and 1e-3 for coordinates.
         sharpness: see `coordinate_equivariance_term`.
         half: whether `supervised` has the factor 1/2.
@@ -241,11 +209,8 @@ def equivariant_landmark_objective(
 def pseudo_label_objective(codec: Codec, *, supervised_weight: float = 1.0, half: bool = False) -> Objective:
     """Builds L_sup of the whole batch, where `unlabelled` carries a teacher's labels (Radosavovic et al. 2018).
 
-    Args:
-        codec: renders the targets.
-        supervised_weight: of both terms together. `supervised` and `pseudo_labels` have half of it each: together the
-            mean over both halves of the batch.
-        half: whether both have the factor 1/2.
+    `supervised` and `pseudo_labels` have half of `supervised_weight` each: together the mean over both halves of the
+    batch. half: whether both have the factor 1/2.
     """
     pseudo = _supervised(codec, supervised_weight / 2, half, UNLABELLED)["supervised"]
     return _supervised(codec, supervised_weight / 2, half) | {"pseudo_labels": pseudo}

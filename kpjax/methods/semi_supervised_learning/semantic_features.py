@@ -31,29 +31,14 @@ def every_map(backbone_maps: tuple[jax.Array, ...], upsampled: jax.Array) -> Seq
 
 
 def heatmaps_and_features(network: KeypointNetwork, images: jax.Array, train: bool):
-    """Computes (heatmaps, (feature maps of the backbone, their upsampling)); used like `KeypointNetwork`'s methods.
-
-    Args:
-        network: `self` in `apply`.
-        images: normalised.
-        train: whether to run in training mode.
-
-    Returns:
-        The heatmaps, and a tuple of the backbone's feature maps and their upsampling.
-    """
+    """Computes (heatmaps, (feature maps of the backbone, their upsampling)); used like `KeypointNetwork`'s methods."""
     backbone_maps = network.backbone_features(images, train)
     upsampled = network.upsample(backbone_maps, train)
     return network.regress(upsampled, train), (backbone_maps, upsampled)
 
 
 def classified(parameters: Mapping[str, Any], feature_maps: Sequence[jax.Array], masks: jax.Array) -> Semantic:
-    """Computes F of some feature maps, z under masks, and phi(z).
-
-    Args:
-        parameters: as of `initial_semantic`.
-        feature_maps: those that F is made of.
-        masks: (B, h, w, K).
-    """
+    """Computes F of some feature maps, z under masks (B, h, w, K), and phi(z). parameters: as of `initial_semantic`."""
     width, keypoints = parameters["features"]["bias"].shape[0], masks.shape[-1]
     features = KeypointFeatures(width).apply({"params": parameters["features"]}, feature_maps, masks.shape[1:3])
     z = semantic_representation(features, masks)
@@ -64,18 +49,10 @@ def initial_semantic(
     model: KeypointNetwork, key: jax.Array, variables: Variables, images: jax.Array, semantic_inputs: FeatureMaps,
     width: int
 ) -> dict[str, Any]:
-    """Initialises F and phi for a model and images of some shape.
+    """Initialises F, of `width` channels, and phi for a model and images of some shape.
 
-    Args:
-        model: the network whose features F reads.
-        key: of the parameters.
-        variables: the model's.
-        images: only their shape counts.
-        semantic_inputs: selects the feature maps.
-        width: channels of F.
-
-    Returns:
-        Parameters, of F under `features` and of phi under `classifier`.
+    Returns parameters, of F under `features` and of phi under `classifier`. images: only their shape counts.
+    semantic_inputs: selects the feature maps that F reads.
     """
 
     def inputs():
@@ -96,14 +73,8 @@ def representations(
 ) -> Semantic:
     """Computes z and phi(z) of a batch by a trained network in evaluation mode, for inspection.
 
-    Args:
-        model: the network.
-        normalise: images in [0, 1] -> the model's input.
-        variables: of `semi_supervised` with a semantic term.
-        example: the batch.
-        semantic_inputs: selects the feature maps.
-        masks: example -> (B, h, w, K), for instance rendered from its labels. None for the network's own heatmaps,
-            which need no label.
+    variables: of `semi_supervised` with a semantic term. masks: example -> (B, h, w, K), for instance rendered from its
+    labels. None for the network's own heatmaps, which need no label.
     """
     heatmaps, feature_maps = model.apply(
         variables, normalise(unit_range(example).image), train=False, method=heatmaps_and_features)

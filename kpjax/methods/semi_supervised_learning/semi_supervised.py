@@ -27,11 +27,12 @@ from kpjax import geometry
 from kpjax.augment.augmentations import Augment, random_warp
 from kpjax.augment.random_maps import PERSPECTIVE, DrawMap
 from kpjax.heatmaps import Codec
-from kpjax.losses.objective import Objective, total, views
+from kpjax.losses.objective import Objective, total
 from kpjax.methods.forward import (
     Normalise,
     augmented,
     check_equal_batches,
+    checked_views,
     deinterleave,
     heatmap_predict,
     initial_variables,
@@ -69,11 +70,13 @@ def semi_supervised(
 ) -> Method:
     """Builds the method; it reads those of the streams `labelled` and `unlabelled` that a term reads.
 
+    The start may have `variables` (a warm start, ImageNet weights); `semantic` in them is carried over too.
+
     Args:
-        objective: its terms get (outputs, examples). Outputs are computed only if a term reads them: heatmaps
-            (B, h, w, K) of "labelled", "unlabelled", "labelled/warped" and "unlabelled/warped", and the `Semantic` of
-            `semantic_of(view, ground_truth)`. Besides, "maps/labelled" and "maps/unlabelled" are g in image pixels,
-            (B, 3, 3). Examples are the augmented images of all views.
+        objective: its terms get (outputs, examples). Outputs are computed only if a term reads them: heatmaps (B, h, w,
+            K) of "labelled", "unlabelled", "labelled/warped" and "unlabelled/warped", and the `Semantic` of
+            `semantic_of(view, ground_truth)`. Besides, "maps/labelled" and "maps/unlabelled" are g in image pixels, (B,
+            3, 3). Examples are the augmented images of all views.
         learning_rate: of the step, one for all or one for each top-level name of the model's parameters and `semantic`.
         augment: of x, one for both streams or one for each.
         draw_map: g, applied after `augment`.
@@ -84,18 +87,11 @@ def semi_supervised(
             the warped ones have a pass and statistics of their own, and the running statistics follow the first.
         The others are as in `supervised`.
 
-    Returns:
-        The method. start: `variables`, optional (a warm start, ImageNet weights); `semantic` in them is carried over
-        too.
-
     Raises:
         ValueError: a term reads an unknown view.
         InputError: the streams' batches have different sizes.
     """
-    read = views(objective)
-    if unknown := sorted(read - set(IMAGES) - set(SEMANTIC)):
-        raise ValueError(
-            f"semi_supervised: a term reads {unknown[0]!r}; choose from {', '.join((*IMAGES, *SEMANTIC))}")
+    read = checked_views(objective, (*IMAGES, *SEMANTIC), "semi_supervised")
     described = {name: view for name, view in SEMANTIC.items() if name in read}
     run = [view for view in IMAGES if view in read or view in described.values()]
     passes = [run] if warped_pass == "joint" else [
