@@ -86,16 +86,9 @@ def keypoint_cells(
 
 
 def gaussian_targets(
-    keypoints: Float[Array, "*batch keypoints 2"],
-    visible: Float[Array, "*batch keypoints"],
-    *,
-    image_size: tuple[int, int],
-    heatmap_size: tuple[int, int],
-    sigma: float,
-    grid: Grid = "index",
-    rounded: bool = True,
-    window: float | None = 3.0,
-    keep: Literal["centre", "window"] = "centre",
+    keypoints: Float[Array, "*batch keypoints 2"], visible: Float[Array, "*batch keypoints"], *,
+    image_size: tuple[int, int], heatmap_size: tuple[int, int], sigma: float, grid: Grid = "index",
+    rounded: bool = True, window: float | None = 3.0, keep: Literal["centre", "window"] = "centre",
 ) -> tuple[Float[Array, "*batch height width keypoints"], Float[Array, "*batch keypoints"]]:
     """Renders target heatmaps of labelled keypoints, and returns the weight of each keypoint.
 
@@ -295,14 +288,8 @@ class Codec(NamedTuple):
 
 
 def codec(
-    *,
-    image_size: int | tuple[int, int],
-    heatmap_size: int | tuple[int, int],
-    sigma: float,
-    grid: Grid = "index",
-    decoder: Decoder = decode_argmax,
-    rounded: bool = True,
-    window: float | None = 3.0,
+    *, image_size: int | tuple[int, int], heatmap_size: int | tuple[int, int], sigma: float, grid: Grid = "index",
+    decoder: Decoder = decode_argmax, rounded: bool = True, window: float | None = 3.0,
     keep: Literal["centre", "window"] = "centre",
 ) -> Codec:
     """Builds the codec of `gaussian_targets`, see there, and a decoder of this module or of the same signature.

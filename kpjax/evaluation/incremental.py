@@ -21,12 +21,8 @@ class IncrementalSummary(NamedTuple):
 
 
 def incremental_summary(
-    matrix: ArrayLike,
-    introduced: ArrayLike,
-    *,
-    step: int | None = None,
-    level: Literal["keypoint", "group"] = "keypoint",
-    reference: Literal["introduced", "best"] = "introduced",
+    matrix: ArrayLike, introduced: ArrayLike, *, step: int | None = None,
+    level: Literal["keypoint", "group"] = "keypoint", reference: Literal["introduced", "best"] = "introduced",
     errors: bool = False,
 ) -> IncrementalSummary:
     """Computes AAA, AT and MT after a step, or A-MRE and the like if the matrix holds errors.

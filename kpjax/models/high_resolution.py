@@ -143,16 +143,8 @@ class FirstMap(nn.Module):
 
 
 def hrnet(
-    keypoints: int,
-    *,
-    width: int = 32,
-    modules: Sequence[int] = (1, 4, 3),
-    blocks: int = 4,
-    stem_width: int = 64,
-    taps: Taps = "stage_outputs",
-    rematerialise: bool = False,
-    head_layers: int = 1,
-    head_width: int = 256,
+    keypoints: int, *, width: int = 32, modules: Sequence[int] = (1, 4, 3), blocks: int = 4, stem_width: int = 64,
+    taps: Taps = "stage_outputs", rematerialise: bool = False, head_layers: int = 1, head_width: int = 256,
     dtype: jnp.dtype = jnp.float32,
 ) -> KeypointNetwork:
     """Builds HRNet: images (B, H, W, 3) to heatmaps (B, H / 4, W / 4, keypoints) float32.

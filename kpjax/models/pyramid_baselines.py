@@ -65,14 +65,9 @@ class Transporter(nn.Module):
 
 
 def published_transporter(
-    keypoints: int = 5,
-    *,
-    widths: Sequence[int] = (16, 16, 32, 32),
-    kernel_sizes: Sequence[int] = (7, 3, 3, 3),
-    strides: Sequence[int] = (1, 1, 2, 1),
-    decoder_widths: Sequence[int] = (128, 64),
-    normalization: Normalization = BatchNorm,
-    dtype: jnp.dtype = jnp.float32,
+    keypoints: int = 5, *, widths: Sequence[int] = (16, 16, 32, 32), kernel_sizes: Sequence[int] = (7, 3, 3, 3),
+    strides: Sequence[int] = (1, 1, 2, 1), decoder_widths: Sequence[int] = (128, 64),
+    normalization: Normalization = BatchNorm, dtype: jnp.dtype = jnp.float32,
 ) -> Transporter:
     """Builds Transporter's networks: two encoders of equal size with separate weights, points by axis.
 

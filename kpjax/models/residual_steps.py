@@ -296,15 +296,8 @@ class UnitHeads(nn.Module):
 
 
 def rsn(
-    keypoints: int,
-    *,
-    depth: int = 18,
-    stages: int = 1,
-    blocks: Sequence[int] = (),
-    width: int = 64,
-    unit_width: int = 256,
-    measured_by: MeasuredBy | None = None,
-    rematerialise: bool = False,
+    keypoints: int, *, depth: int = 18, stages: int = 1, blocks: Sequence[int] = (), width: int = 64,
+    unit_width: int = 256, measured_by: MeasuredBy | None = None, rematerialise: bool = False,
     dtype: jnp.dtype = jnp.float32,
 ) -> KeypointNetwork:
     """Builds RSN: images (B, H, W, 3), H and W multiples of 32, to heatmaps (B, H / 4, W / 4, keypoints) float32.
