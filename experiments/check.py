@@ -11,21 +11,14 @@ from tqdm import tqdm
 
 from experiments.commands import Check, as_flags, flags_of
 from experiments.own.needs import holdings_of, systems_line
-from kpjax.annotations.checking import (
-    VideoFacts,
-    image_faults,
-    keypoint_counts,
-    repeated_labels,
-    sessions_on_both_sides,
-    unusual_sizes,
-    video_facts,
-)
+from kpjax import InputError
+from kpjax.annotations import checking
 from kpjax.annotations.project import Project
 from kpjax.annotations.project_source import read_frame, reference_lengths
 from kpjax.annotations.reading import Options, fault_line, format_of, project_and_faults
 from kpjax.drawing.label_sheet import Labels, label_sheet
 from kpjax.drawing.overlays import write_png
-from kpjax.errors import InputError, summarise
+from kpjax.errors import summarise
 
 LISTED = 40  # faults, each in a line of its own
 
@@ -48,7 +41,7 @@ def check(asked: Check) -> Project:
             print(video_line(video, project))
         if not asked.quick:
             images = list(dict.fromkeys(frame.path for frame in project.frames if frame.number is None))
-            broken, copies = image_faults(images, _bar("images", total=len(images)))
+            broken, copies = checking.image_faults(images, _bar("images", total=len(images)))
             faults += [fault for fault in broken if not any(fault.split(";")[0] in known for known in faults)]
         print(*note_lines(project, copies), sep="\n")
         if asked.sheet > 0 and project.instances:
@@ -76,7 +69,7 @@ def frame_lines(project: Project) -> list[str]:
             [max(project.frames[one.frame].size) for one in project.instances])
         share = f", {100 * np.median(lengths / sides):.0f} % of the image" if sides.all() else ""
         animals += f"; {boxed} have a box; median diagonal {np.median(lengths):.0f} px{share}"
-        strange = unusual_sizes(lengths)
+        strange = checking.unusual_sizes(lengths)
         if len(strange):
             names = [project.frames[project.instances[number].frame].name for number in strange]
             animals += f"; more than four times larger or smaller: {summarise(names, 3)}"
@@ -90,7 +83,7 @@ def frame_lines(project: Project) -> list[str]:
 
 def keypoint_lines(project: Project) -> list[str]:
     """Returns a table: how often each keypoint is labelled, occluded, outside its image and empty."""
-    counts, names = keypoint_counts(project), project.skeleton.names
+    counts, names = checking.keypoint_counts(project), project.skeleton.names
     width = max([len("keypoint"), *map(len, names)])
     lines = [f"{'keypoint':{width}}  labelled  occluded   outside     empty"]
     lines += [f"{name:{width}}  {labelled:8d}  {occluded:8d}  {beyond:8d}  {empty:8d}"
@@ -100,7 +93,7 @@ def keypoint_lines(project: Project) -> list[str]:
     return [*lines, f"edges: {len(project.skeleton.edges)}"]
 
 
-def video_line(video: VideoFacts, project: Project) -> str:
+def video_line(video: checking.VideoFacts, project: Project) -> str:
     """Describes a video in a line."""
     labelled = len({one.frame for one in project.instances if project.frames[one.frame].path == video.path})
     rate = "" if math.isnan(video.rate) else f", {video.rate:.4g} frames/s{' (variable)' if video.variable else ''}"
@@ -113,10 +106,10 @@ def video_line(video: VideoFacts, project: Project) -> str:
 
 def note_lines(project: Project, copies: Sequence[str]) -> list[str]:
     """Returns what the reader derived or left out, and what looks like a slip."""
-    lines = [*project.notes, *repeated_labels(project)]
+    lines = [*project.notes, *checking.repeated_labels(project)]
     if copies:
         lines.append(f"{len(copies)} images are copies of another: {summarise(copies, 3)}")
-    if both := sessions_on_both_sides(project):
+    if both := checking.sessions_on_both_sides(project):
         lines.append(f"recordings on both sides of a split, where test frames have neighbours that train: "
                      f"{summarise(both)}")
     return [f"note: {line}" for line in lines]
@@ -146,11 +139,11 @@ def draw_sheet(project: Project, count: int, path: Path) -> None:
     print(f"sheet: {path} shows the labels of {len(images)} animals; look for swapped and shifted ones")
 
 
-def _videos(project: Project, *, decode: bool) -> list[VideoFacts]:
+def _videos(project: Project, *, decode: bool) -> list[checking.VideoFacts]:
     found = []
     for path in dict.fromkeys(frame.path for frame in project.frames if frame.number is not None):
         with contextlib.suppress(InputError):  # it is among the faults
-            found.append(video_facts(path, decode=decode, progress=_bar(path.name)))
+            found.append(checking.video_facts(path, decode=decode, progress=_bar(path.name)))
     return found
 
 

@@ -15,7 +15,7 @@ from experiments.commands import as_flags, exit_code_of, parse
 from experiments.configs import NETWORKS, changed, flat, with_network
 from experiments.system import OWN, Job, System, measure_again, preset_folder, system_of
 from experiments.system import run as run_job
-from kpjax.errors import InputError, RunError
+from kpjax import InputError, RunError
 from kpjax.files import remove
 from kpjax.reports.report import write_report
 from kpjax.reports.table import Entry, tabulate, text_table

@@ -15,17 +15,15 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 import tyro
 from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg
 
-from kpjax.errors import InputError, RunError
+from kpjax import InputError, RunError
 
 Parsed = TypeVar("Parsed")
 
 # Parsing, messages, exit codes
 
 
-def parse(
-    command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog: str, description: str | None = None,
-    default: Any = tyro.MISSING_NONPROP,
-) -> Parsed:
+def parse(command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog: str, description: str | None = None,
+          default: Any = tyro.MISSING_NONPROP) -> Parsed:
     """Returns a command with the values of a command line. Prints help and exits with 0 for --help.
 
     Args:
@@ -42,9 +40,8 @@ def parse(
         return tyro.cli(command_type, args=arguments, prog=prog, description=description, default=default)
 
 
-def parse_known(
-    command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog: str, description: str | None = None
-) -> tuple[Parsed, list[str]]:
+def parse_known(command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog: str,
+                description: str | None = None) -> tuple[Parsed, list[str]]:
     """Returns a command, and the words of a command line that are not its own, for another parser."""
     with _errors_in_one_line(arguments, prog):
         return tyro.cli(command_type, args=arguments, prog=prog, description=description, return_unknown_args=True)

@@ -7,36 +7,10 @@ from typing import Any, Literal, get_args
 
 import optax
 
-from kpjax.augment.augmentations import (
-    Augment,
-    colour_jitter,
-    compose_augmentations,
-    no_augmentation,
-    random_blur,
-    random_flip,
-    random_noise,
-    random_scale_rotation,
-    random_warp,
-)
-from kpjax.augment.random_maps import draw_affine
-from kpjax.errors import InputError
+from kpjax import InputError, Skeleton, augment, heatmaps
+from kpjax.augment import Augment
 from kpjax.files import strict
-from kpjax.heatmaps import (
-    Codec,
-    Decoder,
-    codec,
-    decode_argmax,
-    decode_dark,
-    decode_quarter_offset,
-    decode_soft_argmax,
-    spatial_softmax,
-)
-from kpjax.models.high_resolution import HRNet
-from kpjax.models.network import KeypointNetwork
-from kpjax.models.residual_steps import RSN
-from kpjax.models.resnet import PoseResNet
-from kpjax.models.unet import SmallUNet
-from kpjax.structures import Skeleton
+from kpjax.models import RSN, HRNet, KeypointNetwork, PoseResNet, SmallUNet
 
 # A new backbone is its model file and its name in this union.
 Network = SmallUNet | PoseResNet | HRNet | RSN
@@ -154,26 +128,27 @@ class Heatmaps:
         check_at_least(0, self, "heatmap_size")  # 0: chosen from the data
         check_positive(self, "sigma")
 
-    def codec(self, image_size: int, *, logits: bool = False) -> Codec:
+    def codec(self, image_size: int, *, logits: bool = False) -> heatmaps.Codec:
         """Builds the codec. logits: whether the network's maps go through a softmax first."""
         cut = {"rounded": True, "window": 3.0, "keep": "window"} if self.targets == "official" else {
             "rounded": False, "window": None}
-        return codec(image_size=image_size, heatmap_size=self.heatmap_size, sigma=self.sigma, grid=self.grid,
-                     decoder=decoder(self.decoder, sigma=self.sigma, logits=logits), **cut)
+        return heatmaps.codec(image_size=image_size, heatmap_size=self.heatmap_size, sigma=self.sigma, grid=self.grid,
+                              decoder=decoder(self.decoder, sigma=self.sigma, logits=logits), **cut)
 
 
-def decoder(name: DecoderName, *, sigma: float, logits: bool = False) -> Decoder:
+def decoder(name: DecoderName, *, sigma: float, logits: bool = False) -> heatmaps.Decoder:
     """Builds a decoder of heatmaps. DARK takes a logarithm: logits of a KL loss go through their softmax first.
 
     On validation data a mouse's mean error was 5.5 px by DARK, 5.8 by soft-argmax, 6.4 by quarter offset and 6.8 by
     arg-max, with one network; on faces the order is the same.
     """
-    plain = {"argmax": decode_argmax, "quarter": decode_quarter_offset, "soft_argmax": decode_soft_argmax}
+    plain = {"argmax": heatmaps.decode_argmax, "quarter": heatmaps.decode_quarter_offset,
+             "soft_argmax": heatmaps.decode_soft_argmax}
     if name in plain:
         return plain[name]
 
-    def decode(heatmaps):
-        return decode_dark(spatial_softmax(heatmaps) if logits else heatmaps, sigma=sigma)
+    def decode(maps):
+        return heatmaps.decode_dark(heatmaps.spatial_softmax(maps) if logits else maps, sigma=sigma)
 
     return decode
 
@@ -206,16 +181,17 @@ class Augmentation:
 
     def build(self, skeleton: Skeleton, *, flip: bool = True) -> Augment:
         """Builds the augmentation. flip: False where mirrored images are no valid examples."""
-        mirrored = (random_flip(skeleton),) if flip and self.flip and skeleton.flip else ()
+        mirrored = (augment.random_flip(skeleton),) if flip and self.flip and skeleton.flip else ()
         if self.augmentation == "official":
-            return compose_augmentations(random_scale_rotation(), *mirrored)
+            return augment.compose_augmentations(augment.random_scale_rotation(), *mirrored)
         if self.augmentation == "strong":
-            moved = random_warp(draw_affine(degrees=self.rotation, scale=self.zoom, shift=self.shift))
-            return compose_augmentations(moved, *mirrored, colour_jitter(self.jitter), random_blur((0.0, self.blur)),
-                                         random_noise(self.noise))
+            moved = augment.random_warp(augment.draw_affine(degrees=self.rotation, scale=self.zoom, shift=self.shift))
+            return augment.compose_augmentations(
+                moved, *mirrored, augment.colour_jitter(self.jitter), augment.random_blur((0.0, self.blur)),
+                augment.random_noise(self.noise))
         if self.augmentation == "xray":
-            return random_warp(draw_affine(degrees=10.0, scale=(1.0, 1.0), shift=0.02))
-        return no_augmentation()
+            return augment.random_warp(augment.draw_affine(degrees=10.0, scale=(1.0, 1.0), shift=0.02))
+        return augment.no_augmentation()
 
 
 # Optimization

@@ -2,18 +2,18 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from kpjax import InputError, RunError
 from kpjax.annotations.checking import compare
 from kpjax.annotations.reading import read_project
 from kpjax.annotations.writing import placed_in, write_project
-from kpjax.errors import InputError, RunError, summarise
+from kpjax.errors import summarise
 
 FORMATS = {"coco": "coco", "dlc": "deeplabcut", "lp": "lightning_pose", "slp": "sleap", "csv": "csv"}
 
 
-def convert(
-    path: Path, to: str, out: Path, *, overwrite: bool = False, category: str = "", video_root: Path | None = None,
-    pixels_from: int = 0, rescale_labels: bool = False, tell: Callable[[str], None] = print,
-) -> list[Path]:
+def convert(path: Path, to: str, out: Path, *, overwrite: bool = False, category: str = "",
+            video_root: Path | None = None, pixels_from: int = 0, rescale_labels: bool = False,
+            tell: Callable[[str], None] = print) -> list[Path]:
     """Writes an annotation project into a folder in another format and returns the paths of its labels.
 
     Args:

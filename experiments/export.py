@@ -7,7 +7,7 @@ from pathlib import Path
 
 from experiments.commands import Export
 from experiments.predictors import open_run
-from kpjax.errors import InputError, RunError
+from kpjax import InputError, RunError
 from kpjax.export import standalone
 from kpjax.export.reading import is_exported
 from kpjax.export.writing import Provenance, check_free, write_predictor
@@ -36,9 +36,8 @@ def export(asked: Export) -> Path:
     return export_run(asked.run or asked.earlier, asked.out, overwrite=asked.overwrite, self_test=asked.self_test)
 
 
-def export_run(
-    source: Path, out: Path, *, overwrite: bool = False, self_test: bool = True, tell: Callable[[str], None] = print,
-) -> Path:
+def export_run(source: Path, out: Path, *, overwrite: bool = False, self_test: bool = True,
+               tell: Callable[[str], None] = print) -> Path:
     """Exports a finished run, or a folder exported before, and returns the new folder.
 
     Args:

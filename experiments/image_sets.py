@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from experiments.configs import check_at_least, check_positive
-from kpjax.errors import InputError
+from kpjax import InputError
 from kpjax.images.transforms import AroundBox, Letterbox, PadToSquare, PersonCrop, ScaledByBox, Stretch, Transform
 from kpjax.input.source import ArraySource, Source, check_disjoint, in_memory, subset, without_keypoints
 
@@ -110,9 +110,8 @@ def decoded_once(source: Source) -> Source:
 
 
 @functools.lru_cache(maxsize=4)
-def open_domain(
-    name: str, *, side: int, seed: int, data_dir: Path, train: int = 4000, test: int = 500, difficulty: float = 0.5
-) -> Splits:
+def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int = 4000, test: int = 500,
+                difficulty: float = 0.5) -> Splits:
     """Opens the images of a domain as square images of `side` px.
 
     Args:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from experiments.system import Job, System, run
-from kpjax.errors import InputError, RunError
+from kpjax import InputError, RunError
 from kpjax.evaluation.probes.regression_errors import Interval
 from kpjax.reports.table import read_run
 from kpjax.training.process import Interrupted

@@ -3,17 +3,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kpjax import geometry
-from kpjax.errors import InputError
+from kpjax import InputError, Skeleton
 from kpjax.evaluation import metrics
-from kpjax.structures import Skeleton
+from kpjax.heatmaps import geometry
 from kpjax.training.evaluation import Gathered
 
 
-def keypoint_errors(
-    found: Gathered, skeleton: Skeleton, name: str, *, threshold: float, strict: bool = True, pooled: bool = False,
-    uncounted: Sequence[str] = (), details: bool = False,
-) -> dict[str, float]:
+def keypoint_errors(found: Gathered, skeleton: Skeleton, name: str, *, threshold: float, strict: bool = True,
+                    pooled: bool = False, uncounted: Sequence[str] = (), details: bool = False) -> dict[str, float]:
     """Computes PCK and NME relative to `scale`, distance and MAE in pixels of the original images, under `name/`.
 
     Args:

@@ -31,12 +31,12 @@ from experiments.job_queue import over_seeds
 from experiments.keypoint_errors import keypoint_errors
 from experiments.predictors import as_function
 from experiments.system import IMAGES, Job, Outcome, Predicting, StoredRun, System, Variant, fit_sources
+from kpjax import Example, Method, Skeleton, Trained
 from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.files import write_text
 from kpjax.images.transforms import Letterbox
 from kpjax.input.source import Source, labelled_subset, stacked, subset
 from kpjax.reports.table import Column, markdown, read_run
-from kpjax.structures import Example, Method, Skeleton, Trained
 from kpjax.suggest import criteria
 from kpjax.suggest.equivariance import Predict, predicted_under, turns
 from kpjax.suggest.selection import choose, thumbnail

@@ -11,22 +11,14 @@ import numpy as np
 
 import experiments
 from experiments.system import System, stored_run, system_of
-from kpjax.errors import InputError
+from kpjax import InputError, Method, Skeleton, Trained
 from kpjax.evaluation.calibration import DEFAULT_CUTOFF
 from kpjax.evaluation.calibration import FILE as SCORE_TABLE
-from kpjax.export.reading import (
-    description_of,
-    exported_trained,
-    is_exported,
-    open_exported,
-    transform_of,
-    write_run_files,
-)
+from kpjax.export import reading
 from kpjax.export.writing import plain_predict, plain_weights
 from kpjax.files import read_json
 from kpjax.images.transforms import Transform, accepting_boxes
 from kpjax.reports.table import FinishedRun, read_run
-from kpjax.structures import Method, Skeleton, Trained
 from kpjax.training.trees import load_trained
 
 RUN_FILES = ("results.json", "config.json", "skeleton.json", SCORE_TABLE)
@@ -71,10 +63,10 @@ def open_predictor(folder: Path) -> Predictor:
     one that is damaged or made by a jax too far from this one; RunError for a run's file that is damaged.
     """
     folder = Path(folder)
-    if is_exported(folder):
-        exported = open_exported(folder)
+    if reading.is_exported(folder):
+        exported = reading.open_exported(folder)
         given = exported.description
-        return Predictor(exported.skeleton, exported.side, transform_of(given["input"]), exported.predict,
+        return Predictor(exported.skeleton, exported.side, reading.transform_of(given["input"]), exported.predict,
                          given["score"]["kind"], float(given["score"]["cutoff"]), title_of(given["run"]), given["run"])
     opened = open_run(folder)
     return Predictor(opened.method.skeleton, opened.side, opened.transform, as_function(opened.method, opened.trained),
@@ -86,11 +78,11 @@ def open_run(folder: Path) -> OpenedRun:
 
     Raises InputError for a folder that does not exist, is neither, or whose run is not finished.
     """
-    if is_exported(folder):
-        description = description_of(folder)
+    if reading.is_exported(folder):
+        description = reading.description_of(folder)
         with tempfile.TemporaryDirectory() as restored:
-            write_run_files(description, Path(restored))
-            return _opened(Path(restored), exported_trained(folder, description), description["run"]["digest"])
+            reading.write_run_files(description, Path(restored))
+            return _opened(Path(restored), reading.exported_trained(folder, description), description["run"]["digest"])
     finished_run(folder)
     return _opened(folder, load_trained(folder / "model"), read_json(folder / "model" / "trained.json")["digest"])
 

@@ -22,50 +22,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.configs import (
-    config_as_json,
-    flat,
-    imagenet_start,
-    score_kind,
-)
+from experiments import system
+from experiments.configs import config_as_json, flat, imagenet_start, score_kind
 from experiments.image_sets import Splits, open_domain
 from experiments.regda_presets import PAPER_PCK, PAPER_SPRITES_MAE, PRESETS, Config, drops_of
-from experiments.system import (
-    IMAGES,
-    Job,
-    Outcome,
-    Predicting,
-    StoredRun,
-    System,
-    Variant,
-    draw_predictions,
-    fit_sources,
-    no_training,
-    result_of,
-)
-from kpjax.augment.augmentations import Augment
-from kpjax.errors import InputError
+from experiments.system import Job, Outcome, Predicting, StoredRun, System, Variant
+from kpjax import InputError, Method, Prediction, Skeleton, Trained, losses, methods
+from kpjax.augment import Augment
 from kpjax.evaluation import metrics
 from kpjax.heatmaps import Codec, codec, decode_argmax, keypoint_cells
 from kpjax.images.transforms import Letterbox
 from kpjax.input.source import Source
-from kpjax.losses.adversarial import (
-    PseudoMaps,
-    ground_false_by_area,
-    ground_false_by_others,
-    minimum_disparity,
-    uniform_false,
-    warm_start,
-)
-from kpjax.losses.heatmap import heatmap_kl, heatmap_mse
-from kpjax.methods.domain_adaptation.feature_matching import adabn, dan, dann
-from kpjax.methods.domain_adaptation.regda import regda, regda_objective
-from kpjax.methods.domain_adaptation.two_regressors import dd, mcd
-from kpjax.methods.forward import imagenet_normalise
-from kpjax.methods.supervised_learning import supervised
-from kpjax.models.network import HeatmapHead, KeypointNetwork
+from kpjax.methods import imagenet_normalise
+from kpjax.models import HeatmapHead, KeypointNetwork
 from kpjax.reports.table import Column
-from kpjax.structures import Method, Prediction, Skeleton, Trained
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted, Select
 
@@ -104,21 +74,20 @@ def _network(config: Config, keypoints: int, head_layers: int | None) -> Keypoin
     return network.build(keypoints, stride=config.data.image_size // config.heatmaps.heatmap_size)
 
 
-def build_supervised(
-    parts: Parts, *, steps: int | None = None, stream: str = "labelled", mse: bool = False
-) -> Method:
+def build_supervised(parts: Parts, *, steps: int | None = None, stream: str = "labelled", mse: bool = False) -> Method:
     """Heatmap KL and the config's optimizer, or the plain recipe: half MSE and Adam at 1e-3.
 
     steps: of the whole training; those of both stages if not given.
     """
     config = parts.config
     steps = steps or config.steps_of_both_stages
-    optimizer, rates, loss = config.optimizer.build(), config.optimizer.supervised_rates(steps), heatmap_kl
+    optimizer, rates, loss = config.optimizer.build(), config.optimizer.supervised_rates(steps), losses.heatmap_kl
     if mse:
         rates = optax.piecewise_constant_schedule(1e-3, drops_of(steps))
-        optimizer, loss = optax.scale_by_adam(), heatmap_mse
-    return supervised(parts.one_head, parts.skeleton, codec=parts.codec, optimizer=optimizer, learning_rate=rates,
-                      augment=parts.augment[stream], normalise=imagenet_normalise, loss=loss, stream=stream)
+        optimizer, loss = optax.scale_by_adam(), losses.heatmap_mse
+    return methods.supervised(
+        parts.one_head, parts.skeleton, codec=parts.codec, optimizer=optimizer, learning_rate=rates, loss=loss,
+        augment=parts.augment[stream], normalise=imagenet_normalise, stream=stream)
 
 
 def _adaptation(parts: Parts) -> dict[str, Any]:
@@ -138,8 +107,8 @@ def _pseudo_maps(config: Config, kind: str) -> Callable:
     settings = {"sigma": config.heatmaps.sigma, "strict_positive": config.strict_positive}
     if kind == "area":
         low, high = _area(config)
-        return functools.partial(ground_false_by_area, low=low, high=high - 1, **settings)
-    return functools.partial(uniform_false if kind == "uniform" else ground_false_by_others, **settings)
+        return functools.partial(losses.ground_false_by_area, low=low, high=high - 1, **settings)
+    return functools.partial(losses.uniform_false if kind == "uniform" else losses.ground_false_by_others, **settings)
 
 
 def _disparity(parts: Parts) -> dict[str, Any]:
@@ -155,7 +124,8 @@ def _disparity(parts: Parts) -> dict[str, Any]:
         return jnp.array([used], jnp.float32) * seen
 
     return {"target_weights": weights,
-            "coefficient": functools.partial(warm_start, high=config.coefficient, steps=config.coefficient_steps),
+            "coefficient": functools.partial(
+                losses.warm_start, high=config.coefficient, steps=config.coefficient_steps),
             "carried": ("backbone", "upsampling") + ("head",) * config.carry_head}
 
 
@@ -164,27 +134,27 @@ def build_regda(parts: Parts, *, kind: str = "", shallow: bool = False, **change
     config, settings = parts.config, _adaptation(parts) | _disparity(parts)
     if shallow:
         settings["adversary"] = HeatmapHead(len(parts.skeleton.names), 1, dtype=jnp.dtype(config.network.dtype))
-    return regda(parts.two_heads, parts.skeleton, pseudo_maps=_pseudo_maps(config, kind or config.ground_false),
-                 objective=regda_objective(**{"margin": config.margin, "trade_off": config.trade_off} | changes),
-                 **settings)
+    objective = methods.regda_objective(**{"margin": config.margin, "trade_off": config.trade_off} | changes)
+    return methods.regda(parts.two_heads, parts.skeleton, objective=objective,
+                         pseudo_maps=_pseudo_maps(config, kind or config.ground_false), **settings)
 
 
-def literally_maximised(logits: jax.Array, maps: PseudoMaps, weights: jax.Array) -> jax.Array:
+def literally_maximised(logits: jax.Array, maps: losses.PseudoMaps, weights: jax.Array) -> jax.Array:
     """The disparity of the adversary with its sign turned round, in place of a ground-false map."""
-    return -minimum_disparity(logits, maps, weights)
+    return -losses.minimum_disparity(logits, maps, weights)
 
 
 def build_dd(parts: Parts) -> Method:
     """Disparity discrepancy, which has no ground-false maps but the same ground-truth maps."""
     config = parts.config
-    return dd(parts.two_heads, parts.skeleton, pseudo_maps=_pseudo_maps(config, config.ground_false),
-              margin=config.margin, trade_off=config.trade_off, **_adaptation(parts), **_disparity(parts))
+    return methods.dd(parts.two_heads, parts.skeleton, pseudo_maps=_pseudo_maps(config, config.ground_false),
+                      margin=config.margin, trade_off=config.trade_off, **_adaptation(parts), **_disparity(parts))
 
 
 def build_mcd(parts: Parts) -> Method:
     """Maximum classifier discrepancy."""
-    return mcd(parts.two_heads, parts.skeleton, carried=_disparity(parts)["carried"],
-               trade_off=parts.config.mcd_trade_off, **_adaptation(parts))
+    return methods.mcd(parts.two_heads, parts.skeleton, carried=_disparity(parts)["carried"],
+                       trade_off=parts.config.mcd_trade_off, **_adaptation(parts))
 
 
 def build_adabn(parts: Parts, *, two_heads: bool = False, in_area: bool = False) -> Method:
@@ -195,8 +165,8 @@ def build_adabn(parts: Parts, *, two_heads: bool = False, in_area: bool = False)
         inside = np.zeros((1, size, size, 1), bool)
         inside[:, low:high, low:high] = True
         coding = coding._replace(decode=lambda heatmaps: parts.codec.decode(jnp.where(inside, heatmaps, -jnp.inf)))
-    return adabn(parts.two_heads if two_heads else parts.one_head, parts.skeleton, codec=coding,
-                 augment=parts.augment["target"], normalise=imagenet_normalise)
+    return methods.adabn(parts.two_heads if two_heads else parts.one_head, parts.skeleton, codec=coding,
+                         augment=parts.augment["target"], normalise=imagenet_normalise)
 
 
 def build_constant_centre(parts: Parts) -> Method:
@@ -227,9 +197,9 @@ VARIANTS: dict[str, Variant] = {
     "source_only_mse": Variant("baseline", "no adaptation: heatmap MSE and Adam", "source only, MSE",
                                _alone(lambda p: build_supervised(p, stream="source", mse=True))),
     "dan": Variant("baseline", "pooled features matched by maximum mean discrepancy", "DAN",
-                   Recipe(lambda p: dan(p.one_head, p.skeleton, **_adaptation(p)))),
+                   Recipe(lambda p: methods.dan(p.one_head, p.skeleton, **_adaptation(p)))),
     "dann": Variant("baseline", "pooled features matched by a domain discriminator", "DANN",
-                    Recipe(lambda p: dann(p.one_head, p.skeleton, **_adaptation(p)))),
+                    Recipe(lambda p: methods.dann(p.one_head, p.skeleton, **_adaptation(p)))),
     "mcd": Variant("baseline", "two heads that disagree on the target domain", "MCD", Recipe(build_mcd)),
     "dd": Variant("baseline", "disparity discrepancy, a literal min-max game", "DD", Recipe(build_dd)),
     "adabn": Variant("control", "source_only with BatchNorm statistics of the target domain", "AdaBN",
@@ -306,9 +276,9 @@ def train(job: Job, data: Data) -> Outcome:
             job, first, data, config.pretraining_steps, folder, "pretraining", {}, test=False),
             config=config_as_json(config)).trained.variables}
     elif recipe.start:
-        start = {"variables": result_of(job._replace(variant=recipe.start)).variables}
+        start = {"variables": system.result_of(job._replace(variant=recipe.start)).variables}
     if recipe.train == "nothing":
-        fitted = no_training(Trained(start.get("variables", {}), {}))
+        fitted = system.no_training(Trained(start.get("variables", {}), {}))
     elif recipe.train == "statistics":
         fitted = _fit_statistics(job, method, data, start)
     else:
@@ -337,7 +307,7 @@ def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, s
 
     select = {"source_validation": Select("source_validation/pck"), "last": None,
               "target_test": Select("target/pck" if target is not None else "source_validation/pck")}[config.selection]
-    return fit_sources(
+    return system.fit_sources(
         job, method, {"source": data.source.train, "target": data.target.train, "labelled": data.target.train},
         batch_size=config.batch_size, steps=steps, stage=stage, folder=folder, start=start, repeats=data.repeats,
         unlabelled=() if config.target_weight == "labels" else ("target",), evaluate=evaluate, select=select,
@@ -362,8 +332,7 @@ def errors(found: Gathered, skeleton: Skeleton, config: Config, name: str, *, de
     over = found.scale if config.pck_over == "scale" else np.full(len(found.index), side, np.float32)
     pck = metrics.pck(found.keypoints, found.true_keypoints, found.visible, over, threshold=config.pck_threshold)
     mae = metrics.mae(found.keypoints, found.true_keypoints, found.visible, config.mae_unit)
-    values = {f"{name}/pck": pck.overall,
-              f"{name}/mae": mae.sum.overall if config.data.sprites else mae.mean.overall}
+    values = {f"{name}/pck": pck.overall, f"{name}/mae": mae.sum.overall if config.data.sprites else mae.mean.overall}
     if details:
         values |= metrics.by_keypoint(f"{name}/pck", pck.per_keypoint, skeleton)
         values |= metrics.by_group(f"{name}/pck_group", pck.per_keypoint, skeleton)
@@ -392,7 +361,7 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
     """Draws predictions on images of the target domain."""
     shown = data.target.train if data.target.test is None else data.target.test
-    draw_predictions(outcome, shown, job.folder / IMAGES / "target.png")
+    system.draw_predictions(outcome, shown, job.folder / system.IMAGES / "target.png")
 
 
 # The table

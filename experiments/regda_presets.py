@@ -6,17 +6,9 @@ from typing import Literal
 import optax
 
 from experiments.configs import Heatmaps, Network, changed, check_at_least, check_positive
-from kpjax.augment.augmentations import (
-    Augment,
-    compose_augmentations,
-    no_augmentation,
-    random_blur,
-    random_colour_matrix,
-    random_noise,
-    regda_augmentation,
-)
-from kpjax.models.resnet import PoseResNet
-from kpjax.models.unet import SmallUNet
+from kpjax import augment
+from kpjax.augment import Augment
+from kpjax.models import PoseResNet, SmallUNet
 
 
 @dataclass(frozen=True)
@@ -53,11 +45,12 @@ class DomainAugmentation:
 
     def build(self) -> dict[str, Augment]:
         """Builds the augmentation of each stream."""
-        change = {"regda": lambda: regda_augmentation(self.rotation), "none": no_augmentation,
-                  "colour": lambda: compose_augmentations(
-                      random_colour_matrix(self.colour_matrix, about=self.colour_pivot),
-                      random_blur((0.0, self.blur)), random_noise(self.noise))}[self.augmentation]()
-        return {"source": change, "labelled": change, "target": change if self.augment_target else no_augmentation()}
+        change = {"regda": lambda: augment.regda_augmentation(self.rotation), "none": augment.no_augmentation,
+                  "colour": lambda: augment.compose_augmentations(
+                      augment.random_colour_matrix(self.colour_matrix, about=self.colour_pivot),
+                      augment.random_blur((0.0, self.blur)), augment.random_noise(self.noise))}[self.augmentation]()
+        target = change if self.augment_target else augment.no_augmentation()
+        return {"source": change, "labelled": change, "target": target}
 
 
 @dataclass(frozen=True)

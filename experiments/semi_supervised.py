@@ -24,53 +24,26 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments import semi_supervised_measures as measures
+from experiments import system
 from experiments.configs import config_as_json, imagenet_start
 from experiments.keypoint_errors import keypoint_errors
-from experiments.semi_supervised_measures import (
-    ReadSemantic,
-    consistency_over_chance,
-    equivariance_and_peaks,
-    keypoint_features,
-)
+from experiments.semi_supervised_measures import ReadSemantic
 from experiments.semi_supervised_presets import PRESETS, Config, paper_numbers
-from experiments.system import (
-    IMAGES,
-    Job,
-    Outcome,
-    Predicting,
-    StoredRun,
-    System,
-    Variant,
-    draw_predictions,
-    fit_sources,
-    result_of,
-)
-from kpjax.augment.augmentations import Augment, compose_augmentations, on_half, random_homography
-from kpjax.augment.random_maps import draw_homography
+from experiments.system import Job, Outcome, Predicting, StoredRun, System, Variant
+from kpjax import InputError, Method, Skeleton, methods
+from kpjax.augment import Augment, compose_augmentations, draw_homography, on_half, random_homography
 from kpjax.drawing.feature_map import can_embed, embedded, scatter
 from kpjax.drawing.overlays import write_png
-from kpjax.errors import InputError
 from kpjax.files import atomic
 from kpjax.heatmaps import Codec
 from kpjax.input.source import Source, labelled_subset, rounded_share, subset, with_labels, without_labels
-from kpjax.losses.objective import Objective, without
-from kpjax.methods.forward import imagenet_normalise
-from kpjax.methods.semi_supervised_learning.data_distillation import distilled_predict, pseudo_labels
-from kpjax.methods.semi_supervised_learning.image_generation import image_generation, image_generation_objective
-from kpjax.methods.semi_supervised_learning.mean_teacher import mean_teacher, mean_teacher_objective
-from kpjax.methods.semi_supervised_learning.objectives import (
-    equivariant_landmark_objective,
-    pseudo_label_objective,
-    semi_supervised_objective,
-)
+from kpjax.losses import Objective, without
+from kpjax.methods import imagenet_normalise
 from kpjax.methods.semi_supervised_learning.semantic_features import representations
-from kpjax.methods.semi_supervised_learning.semi_supervised import semi_supervised
-from kpjax.models.image_generation import image_generator
-from kpjax.models.network import KeypointNetwork
-from kpjax.models.vgg import IMM_TAPS, VGG
-from kpjax.models.weights.imagenet import load_vgg
+from kpjax.models import VGG, KeypointNetwork, image_generator, load_vgg
+from kpjax.models.vgg import IMM_TAPS
 from kpjax.reports.table import Column
-from kpjax.structures import Method, Skeleton
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted, Select
 
@@ -109,7 +82,7 @@ def parts_of(config: Config, skeleton: Skeleton) -> Parts:
 def terms(parts: Parts, **changes: Any) -> Objective:
     """Builds the four terms of the paper."""
     weights = parts.config.weights
-    return semi_supervised_objective(parts.codec, **({
+    return methods.semi_supervised_objective(parts.codec, **({
         "streams": parts.streams, "supervised_weight": weights.supervised_weight, "semantic": weights.semantic,
         "equivariance": weights.equivariance, "invariance": weights.invariance,
         "ti_reduction": weights.invariance_reduction, "half": weights.half} | changes))
@@ -125,7 +98,7 @@ def build_ours(parts: Parts, *, objective: Objective | None = None, warped: bool
                ) -> Method:
     """The method with its four terms, or with another objective: its ablations, ELT and pseudo-labels."""
     weights = parts.config.weights
-    return semi_supervised(
+    return methods.semi_supervised(
         parts.network, parts.skeleton, objective=terms(parts) if objective is None else objective,
         feature_width=weights.feature_width, detach_masks=weights.detach_masks, warped_pass=weights.warped_pass,
         **_shared(parts, warped=warped, stage=stage))
@@ -140,7 +113,7 @@ def build_supervised(parts: Parts, *, warped: bool = False, stage: StageOf = "me
 def build_elt(parts: Parts, form: Literal["inverse_heatmap", "forward_heatmap", "coordinates"]) -> Method:
     """Equivariant landmark transformation (Honari et al. 2018), in one of three forms."""
     weights, baselines = parts.config.weights, parts.config.baselines
-    return build_ours(parts, objective=equivariant_landmark_objective(
+    return build_ours(parts, objective=methods.equivariant_landmark_objective(
         parts.codec, form=form, streams=parts.streams, supervised_weight=weights.supervised_weight,
         equivariance=baselines.elt_coordinates if form == "coordinates" else baselines.elt, half=weights.half))
 
@@ -148,30 +121,30 @@ def build_elt(parts: Parts, form: Literal["inverse_heatmap", "forward_heatmap", 
 def build_pseudo_labels(parts: Parts, *, warped: bool = False) -> Method:
     """Training on labels and pseudo-labels; with `warped`, every other image of both is also moved."""
     weights = parts.config.weights
-    return build_ours(parts, warped=warped, objective=pseudo_label_objective(
+    return build_ours(parts, warped=warped, objective=methods.pseudo_label_objective(
         parts.codec, supervised_weight=weights.supervised_weight, half=weights.half))
 
 
 def build_mean_teacher(parts: Parts, *, warped: bool = False) -> Method:
     """Mean teacher; with `warped`, every other labelled image is also moved, as the student's others are."""
     config = parts.config
-    objective = mean_teacher_objective(parts.codec, supervised_weight=config.weights.supervised_weight,
-                                       consistency=config.baselines.consistency)
+    objective = methods.mean_teacher_objective(parts.codec, supervised_weight=config.weights.supervised_weight,
+                                               consistency=config.baselines.consistency)
     augment = {"labelled": parts.warped if warped else parts.augment, "unlabelled": parts.augment}
-    return mean_teacher(parts.network, parts.skeleton, objective=objective, decay=config.baselines.decay,
-                        **_shared(parts) | {"augment": augment})
+    return methods.mean_teacher(parts.network, parts.skeleton, objective=objective, decay=config.baselines.decay,
+                                **_shared(parts) | {"augment": augment})
 
 
 def build_gen(parts: Parts) -> Method:
     """Image generation (Jakab et al. 2018) beside the supervised term."""
     weights, baselines = parts.config.weights, parts.config.baselines
     perceptual = {"perceptual": VGG(16, IMM_TAPS)} if baselines.perceptual else {}
-    objective = image_generation_objective(
+    objective = methods.image_generation_objective(
         parts.codec, perceptual=bool(baselines.perceptual), supervised_weight=weights.supervised_weight,
         reconstruction=baselines.reconstruction, half=weights.half)
     generator = image_generator(baselines.generator_widths) if baselines.generator_widths else None
-    return image_generation(parts.network, parts.skeleton, objective=objective, generator=generator,
-                            size=baselines.generator_size, **perceptual, **_shared(parts))
+    return methods.image_generation(parts.network, parts.skeleton, objective=objective, generator=generator,
+                                    size=baselines.generator_size, **perceptual, **_shared(parts))
 
 
 class Recipe(NamedTuple):
@@ -244,7 +217,8 @@ def build_warm_start(config: Config, skeleton: Skeleton) -> Method:
 def distilled(config: Config, skeleton: Skeleton, variant: str) -> Method:
     """Builds a variant whose predictions are averaged over transforms, as the teacher of pseudo-labels."""
     parts = parts_of(config, skeleton)
-    predict = distilled_predict(parts.network, parts.codec, imagenet_normalise, skeleton, flip=config.augment.flip)
+    predict = methods.distilled_predict(
+        parts.network, parts.codec, imagenet_normalise, skeleton, flip=config.augment.flip)
     return build(config, skeleton, variant)._replace(predict=predict)
 
 
@@ -324,7 +298,7 @@ def _fit(job: Job, method: Method, sources: Mapping[str, Source], data: Data, st
          start: Mapping[str, Any]) -> Fitted:
     """`fit` with half of a batch for each stream, and the choice of the result on validation images."""
     config = job.config
-    return fit_sources(
+    return system.fit_sources(
         job, method, sources, batch_size=config.batch_size // len(method.streams), steps=steps, stage=stage,
         folder=folder, start=start, unlabelled=() if VARIANTS[job.variant].recipe.teacher else ("unlabelled",),
         evaluate=lambda state: errors(predict_source(
@@ -355,11 +329,11 @@ def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
     unlabelled, kept = data.unlabelled, job.folder / "pseudo_labels.npz"
     name = f"{unlabelled.name.removesuffix(' without labels')} under pseudo-labels"
     if not kept.exists():
-        trained = result_of(job._replace(variant=teacher))
+        trained = system.result_of(job._replace(variant=teacher))
         method = distilled(job.config, data.skeleton, teacher)
         found = predict_source(method, trained, unlabelled, batch_size=2 * job.config.batch_size)
         visible = np.stack([data.labelled[number].visible for number in range(len(data.labelled))])
-        labels = pseudo_labels(found.keypoints, found.scores, visible)
+        labels = methods.pseudo_labels(found.keypoints, found.scores, visible)
         print(f"{job.title}: {int(labels.visible.sum())} of {labels.visible.size} predictions on unlabelled images are "
               f"kept, peaks from {labels.threshold:.3f}")
         if jax.process_index() == 0:
@@ -396,26 +370,27 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
     """Measures errors, equivariance, peaks and, where they were learnt, semantic features on test images."""
     config, trained = job.config, outcome.trained
     values = errors(predictions["test"], outcome.method.skeleton, config, "test", details=True)
-    measured = equivariance_and_peaks(outcome.method, trained, data.test, batch_size=2 * config.batch_size,
-                                      perspective=config.weights.perspective)
+    measured = measures.equivariance_and_peaks(outcome.method, trained, data.test, batch_size=2 * config.batch_size,
+                                               perspective=config.weights.perspective)
     values |= {f"test/{name}": value for name, value in measured.items()}
     if "semantic" in trained.variables:
-        values["test/sc_over_ln_k"] = consistency_over_chance(
+        values["test/sc_over_ln_k"] = measures.consistency_over_chance(
             read_semantic(config, data.skeleton), trained, data.test, batch_size=2 * config.batch_size)
     return values
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
     """Draws predictions on test images, and the t-SNE of keypoint features, a colour for each keypoint."""
-    draw_predictions(outcome, data.test, job.folder / IMAGES / "test.png")
+    system.draw_predictions(outcome, data.test, job.folder / system.IMAGES / "test.png")
     if "semantic" not in outcome.trained.variables:
         return
     if not can_embed():
         print("no image of the features: scikit-learn is not installed")
         return
-    features, keypoints = keypoint_features(read_semantic(job.config, data.skeleton), outcome.trained, data.test)
+    read = read_semantic(job.config, data.skeleton)
+    features, keypoints = measures.keypoint_features(read, outcome.trained, data.test)
     if jax.process_index() == 0 and len(features) > 2:
-        write_png(job.folder / IMAGES / "test_features.png",
+        write_png(job.folder / system.IMAGES / "test_features.png",
                   scatter(embedded(features), keypoints, data.skeleton.names))
 
 

@@ -8,21 +8,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kpjax import geometry
-from kpjax.augment.augmentations import move_example
-from kpjax.augment.random_maps import DrawMap, draw_homography
+from kpjax import Example, Method
+from kpjax.augment import DrawMap, draw_homography, move_example
+from kpjax.heatmaps import geometry
 from kpjax.input.source import Source, stacked, subset
-from kpjax.losses.consistency import semantic_consistency
+from kpjax.losses import semantic_consistency
 from kpjax.methods.semi_supervised_learning.semantic_features import Semantic
-from kpjax.structures import Example, Method
 from kpjax.training.evaluation import reduce
 
 ReadSemantic = Callable[[Mapping[str, Any], Example], Semantic]  # (variables, a batch) -> semantics of its features
 
 
-def equivariance_and_peaks(
-    method: Method, state, source: Source, *, batch_size: int, perspective: float = 0.15
-) -> dict[str, float]:
+def equivariance_and_peaks(method: Method, state, source: Source, *, batch_size: int,
+                           perspective: float = 0.15) -> dict[str, float]:
     """Measures `equivariance_px` and `mean_peak` on a source.
 
     equivariance_px: the mean of |M p(x) - p(g(x))| over visible keypoints that stay in the frame, in pixels of the

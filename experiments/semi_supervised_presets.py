@@ -6,9 +6,8 @@ import optax
 
 from experiments.configs import Augmentation, Heatmaps, Network, Optimizer, changed, check_at_least, check_positive
 from experiments.image_sets import ImageSet
-from kpjax.errors import InputError
-from kpjax.models.high_resolution import HRNet
-from kpjax.models.unet import SmallUNet
+from kpjax import InputError
+from kpjax.models import HRNet, SmallUNet
 
 
 @dataclass(frozen=True)

@@ -22,20 +22,12 @@ from typing import Annotated, Any, Literal, NamedTuple
 import tyro
 from etils import epath
 
+from experiments import semi_supervised_presets as presets
 from experiments.command_line import Command, prepare_process, read_command
 from experiments.commands import exit_code_of, parse_known
 from experiments.configs import changed, flat
 from experiments.job_queue import mean_text, measured, outcome_lines, raise_for_failures, work_through
 from experiments.semi_supervised import SYSTEM, VARIANTS
-from experiments.semi_supervised_presets import (
-    SENSITIVITY,
-    SHARES,
-    TABLE_2,
-    TABLE_3,
-    TABLE_4,
-    UNLABELLED_SHARES,
-    table_1,
-)
 from experiments.system import Job
 from kpjax.files import write_text
 from kpjax.reports.table import markdown
@@ -74,9 +66,8 @@ def share_text(share: float) -> str:
     return f"{100 * share:g} %" if share <= 1 else f"{share:g} labelled"
 
 
-def by_labelled(
-    command: Command, variants: Sequence[str], shares: Sequence[float], paper: Mapping[tuple[str, float], str]
-) -> Table:
+def by_labelled(command: Command, variants: Sequence[str], shares: Sequence[float],
+                paper: Mapping[tuple[str, float], str]) -> Table:
     """Returns variants by labelled shares. `all_labels` does not depend on them and is run once."""
     def cell(variant: str, share: float) -> Cell | None:
         known = paper.get((variant, share), "")
@@ -99,25 +90,25 @@ def table_of(which: str, command: Command, columns: Sequence[float], *, full_gri
     """Returns the runs of a table. columns: the labelled shares (of table3 those of the unlabelled images) to run."""
     named = list(command.variants) if "--variants" in command.arguments else None
     if which == "table1":
-        shares, shown = columns or SHARES, named or ["supervised", "pl", "elt", "gen", "ours"]
+        shares, shown = columns or presets.SHARES, named or ["supervised", "pl", "elt", "gen", "ours"]
         paper = {(name, share): f"{found[0]:.2f} ± {found[1]:.2f}" for name in shown for share in shares
-                 if (found := table_1(command.preset, name, share))}
+                 if (found := presets.table_1(command.preset, name, share))}
         return by_labelled(command, shown, shares, paper)
     if which in ("table2", "table4"):
-        printed = TABLE_2 if which == "table2" else TABLE_4
+        printed = presets.TABLE_2 if which == "table2" else presets.TABLE_4
         paper = {(name, share): f"{value:.2f}" for name, values in printed.items() if command.preset == "lsp"
-                 for share, value in zip(SHARES, values, strict=True)}
-        return by_labelled(command, named or list(printed), columns or SHARES, paper)
+                 for share, value in zip(presets.SHARES, values, strict=True)}
+        return by_labelled(command, named or list(printed), columns or presets.SHARES, paper)
     if which == "table3":
-        shares = columns or UNLABELLED_SHARES
-        printed = TABLE_3.get(command.preset, ())
-        paper = dict(zip((*UNLABELLED_SHARES, "supervised"), printed, strict=False))
+        shares = columns or presets.UNLABELLED_SHARES
+        printed = presets.TABLE_3.get(command.preset, ())
+        paper = dict(zip((*presets.UNLABELLED_SHARES, "supervised"), printed, strict=False))
         cells = [Cell("ours", (("unlabelled_share", share),), f"{paper[share]:.2f}" if share in paper else "")
                  for share in shares]
         cells.append(Cell("supervised", (), f"{paper['supervised']:.2f}" if paper else ""))
         return Table(f"unlabelled, beside {share_text(command.config.data.labelled)}",
                      (*map(share_text, shares), "supervised"), {title("ours"): tuple(cells)})
-    grid, config = SENSITIVITY, flat(command.config)
+    grid, config = presets.SENSITIVITY, flat(command.config)
     points = list(itertools.product(*grid.values())) if full_grid else [
         tuple(value if name == other else config[name] for name in grid)
         for other, values in grid.items() for value in values]

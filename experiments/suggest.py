@@ -11,13 +11,13 @@ from tqdm import tqdm
 
 from experiments.commands import Suggest
 from experiments.predictors import Predictor, open_predictor
+from kpjax import InputError, Skeleton
 from kpjax.annotations.project import Frame
 from kpjax.annotations.project_source import frames_at, read_frame
 from kpjax.annotations.reading import read_project
 from kpjax.drawing.overlays import contact_sheet, draw_keypoints, opacity_of_scores, write_png
-from kpjax.errors import InputError, summarise
+from kpjax.errors import summarise
 from kpjax.files import write_text
-from kpjax.structures import Skeleton
 from kpjax.suggest import criteria
 from kpjax.suggest.labelled_statistics import NO_LABELS, LabelledStatistics, diagonals, has_label, statistics_of
 from kpjax.suggest.proposals import FORMAT_OF_PROJECT, FORMATS, Proposal, write_proposals
@@ -127,9 +127,8 @@ def values_of(scored: FrameScores, known: LabelledStatistics) -> dict[str, np.nd
         "unusual_pose": criteria.unusual_pose(scored.keypoints, known.poses, diagonal) if known.poses else unknown}
 
 
-def chosen_frames(
-    scored: FrameScores, known: LabelledStatistics, ranking: np.ndarray | None, asked: Suggest,
-) -> np.ndarray:
+def chosen_frames(scored: FrameScores, known: LabelledStatistics, ranking: np.ndarray | None,
+                  asked: Suggest) -> np.ndarray:
     """Returns the numbers of the frames to label, in their order, without those that have labels."""
     free = np.flatnonzero(~has_label(scored.frames, known.frames, asked.apart))
     if not len(free):

@@ -20,38 +20,17 @@ from typing import Any, Literal, NamedTuple
 
 import optax
 
-from experiments.configs import (
-    Augmentation,
-    Heatmaps,
-    Network,
-    Optimizer,
-    changed,
-    check_at_least,
-    check_positive,
-    imagenet_start,
-    score_kind,
-)
+from experiments import configs, system
+from experiments.configs import Augmentation, Heatmaps, Network, Optimizer
 from experiments.image_sets import ImageSet, Splits
 from experiments.keypoint_errors import keypoint_errors
-from experiments.system import (
-    IMAGES,
-    Job,
-    Outcome,
-    Predicting,
-    StoredRun,
-    System,
-    Variant,
-    draw_predictions,
-    fit_sources,
-)
+from experiments.system import Job, Outcome, Predicting, StoredRun, System, Variant
+from kpjax import Method, Skeleton
 from kpjax.images.transforms import Letterbox
-from kpjax.losses.heatmap import heatmap_kl, heatmap_mse
-from kpjax.methods.forward import imagenet_normalise
-from kpjax.methods.supervised_learning import supervised
-from kpjax.models.network import KeypointNetwork
-from kpjax.models.unet import SmallUNet
+from kpjax.losses import heatmap_kl, heatmap_mse
+from kpjax.methods import imagenet_normalise, supervised
+from kpjax.models import KeypointNetwork, SmallUNet
 from kpjax.reports.table import Column
-from kpjax.structures import Method, Skeleton
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Select
 
@@ -75,22 +54,22 @@ class Config:
     pck_threshold: float = 0.1  # of the reference length
 
     def __post_init__(self):
-        check_at_least(1, self, "batch_size", "steps", "evaluations")
-        check_at_least(0, self, "rising_steps")
-        check_positive(self, "pck_threshold")
+        configs.check_at_least(1, self, "batch_size", "steps", "evaluations")
+        configs.check_at_least(0, self, "rising_steps")
+        configs.check_positive(self, "pck_threshold")
         self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
 
 
 SMALL = Config("", ImageSet(transform="letterbox", image_size=128, pck_over="scale", validation_share=0.15))
 PRESETS: dict[str, Config] = {
-    "demo": changed(
+    "demo": configs.changed(
         SMALL, summary="synthetic people; 2 cores, seconds", train="figures:source", scale_is="the image's side",
         pck_threshold=0.05, image_size=64, heatmap_size=16, sigma=1.0, steps=300, rotation=30.0, zoom=(0.9, 1.2),
         shift=0.05, jitter=0.25, blur=0.8, evaluations=6, training_examples=500, test_examples=100),
-    "openfield": changed(
+    "openfield": configs.changed(
         SMALL, summary="a mouse from above, or any DeepLabCut project of one animal; 2 cores, minutes",
         train="deeplabcut/train", test="deeplabcut/test", scale_is="the labelled body's diagonal"),
-    "faces": changed(
+    "faces": configs.changed(
         SMALL, summary="68 keypoints of faces in videos; 2 cores, minutes", train="youtube_faces/train",
         test="youtube_faces/test", scale_is="the distance between the eyes", heatmap_size=32, sigma=1.0,
         widths=(16, 32, 64, 64, 128, 128), head_width=64, rotation=30.0, flip=True),
@@ -139,11 +118,11 @@ def train(job: Job, data: Data) -> Outcome:
         found = predict_source(method, state, splits.validation, batch_size=2 * config.batch_size)
         return keypoint_errors(found, method.skeleton, "validation", threshold=config.pck_threshold)
 
-    fitted = fit_sources(
+    fitted = system.fit_sources(
         job, method, {"labelled": splits.train}, batch_size=config.batch_size, steps=config.steps, stage=job.variant,
         folder=job.folder, repeats=False, evaluate=evaluate, evaluate_every=max(1, config.steps // config.evaluations),
-        start=imagenet_start(network_of(config, method.skeleton), config.imagenet, image_size=config.data.image_size,
-                             seed=job.seed),
+        start=configs.imagenet_start(network_of(config, method.skeleton), config.imagenet,
+                                     image_size=config.data.image_size, seed=job.seed),
         select={"nme": Select("validation/nme", "min"), "pck": Select("validation/pck"), "last": None}[
             config.selection], config=job.identity())
     return Outcome(method, fitted.trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds,
@@ -159,7 +138,7 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
     """Draws predictions on test images."""
-    draw_predictions(outcome, data.splits.test, job.folder / IMAGES / "test.png", minimum_side=320)
+    system.draw_predictions(outcome, data.splits.test, job.folder / system.IMAGES / "test.png", minimum_side=320)
 
 
 def columns(config: Config) -> tuple[Column, ...]:
@@ -173,7 +152,7 @@ def columns(config: Config) -> tuple[Column, ...]:
 def predicting(stored: StoredRun) -> Predicting:
     """Returns a finished run as a function of new images, letterboxed."""
     config, variant, skeleton = stored
-    kind = score_kind(config.heatmaps.decoder, logits=VARIANTS[variant].recipe is heatmap_kl)
+    kind = configs.score_kind(config.heatmaps.decoder, logits=VARIANTS[variant].recipe is heatmap_kl)
     return Predicting(build(config, skeleton, variant), Letterbox(config.data.image_size), kind)
 
 

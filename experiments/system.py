@@ -15,14 +15,14 @@ import numpy as np
 from etils import epath
 
 from experiments.configs import config_as_json, config_from_json
+from kpjax import InputError, Method, Skeleton, Trained
 from kpjax.drawing.overlays import prediction_sheet, write_png
-from kpjax.errors import InputError
 from kpjax.files import atomic, make_folder, read_json, strict, write_json
 from kpjax.images.transforms import Transform
 from kpjax.input.source import Source, subset
 from kpjax.input.stream import stream
 from kpjax.reports.table import Column
-from kpjax.structures import Method, Skeleton, Trained, skeleton_from_json
+from kpjax.structures import skeleton_from_json
 from kpjax.training import fit as fitting
 from kpjax.training.checkpoints import check_identity
 from kpjax.training.evaluation import Gathered, predict_source
@@ -263,11 +263,9 @@ def stored_run(system: System, folder: epath.PathLike) -> StoredRun:
 # Pieces that the systems' stages are made of
 
 
-def fit_sources(
-    job: Job, method: Method, sources: Mapping[str, Source], *, batch_size: int, steps: int, stage: str,
-    folder: epath.Path, unlabelled: Collection[str] = (), repeats: bool = True, config: Mapping[str, Any],
-    **options: Any,
-) -> Fitted:
+def fit_sources(job: Job, method: Method, sources: Mapping[str, Source], *, batch_size: int, steps: int, stage: str,
+                folder: epath.Path, unlabelled: Collection[str] = (), repeats: bool = True, config: Mapping[str, Any],
+                **options: Any) -> Fitted:
     """Fits a method on batches of its sources, this process's share of each.
 
     Args:
@@ -315,9 +313,8 @@ def read_predictions(folder: epath.PathLike) -> dict[str, Gathered]:
         return {name: Gathered(*(stored[f"{name}/{field}"] for field in Gathered._fields)) for name in names}
 
 
-def draw_predictions(
-    outcome: Outcome, source: Source, path: epath.Path, *, first: int = 16, minimum_side: int = 192
-) -> None:
+def draw_predictions(outcome: Outcome, source: Source, path: epath.Path, *, first: int = 16,
+                     minimum_side: int = 192) -> None:
     """Draws predictions on the first examples of a source, true keypoints as rings.
 
     minimum_side: smaller images are enlarged to it. Of several processes all must call it, and the first writes.

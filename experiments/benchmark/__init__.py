@@ -15,7 +15,7 @@ from tyro.conf import Positional, arg
 
 from experiments.benchmark.row import Effort, Row
 from experiments.commands import as_flags, command, flags_of, parse
-from kpjax.errors import InputError
+from kpjax import InputError
 
 ROWS = {  # name: the module of its function `<name>_rows`, and what it measures
     "regda": ("rows", "an iteration of RegDA over one of supervised training, beside the multiply-adds' own ratio"),

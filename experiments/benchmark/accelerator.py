@@ -31,9 +31,8 @@ def hrnet_rows(effort: Effort) -> Iterator[Row]:
     yield from training_rows(effort, "HRNet-W32", LARGE_HRNET, 16, eager_bar=1.5)
 
 
-def training_rows(
-    effort: Effort, name: str, config: Config, keypoints: int, *, eager_bar: float, with_regda: bool = False
-) -> Iterator[Row]:
+def training_rows(effort: Effort, name: str, config: Config, keypoints: int, *, eager_bar: float,
+                  with_regda: bool = False) -> Iterator[Row]:
     """The rate of training a config's network on this accelerator, over PyTorch's rates and over the peak.
 
     eager_bar: of PyTorch's time without compilation over ours.

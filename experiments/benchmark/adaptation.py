@@ -10,7 +10,7 @@ from experiments.adaptation_presets import PRESETS, Config
 from experiments.benchmark.row import Effort, Row, compared, exact
 from experiments.benchmark.steps import Step, noise_batch
 from experiments.configs import changed
-from kpjax.structures import Example, Start
+from kpjax import Example, Start
 
 DEMO = PRESETS["demo"]
 PAPER = PRESETS["mpii_mafl"]
@@ -29,9 +29,8 @@ def adaptation_rows(effort: Effort) -> Iterator[Row]:
         yield from step_rows(effort, name, config)
 
 
-def size_rows(
-    name: str, config: Config, bar: float | None = 0.4, variants: Sequence[str] = ("adapted", "lora")
-) -> Iterator[Row]:
+def size_rows(name: str, config: Config, bar: float | None = 0.4,
+              variants: Sequence[str] = ("adapted", "lora")) -> Iterator[Row]:
     """Bytes of gradients and optimizer states, the generator's included, of variants over finetuning's."""
     start = jax.eval_shape(lambda: start_of(config))
     sizes = {variant: kept_bytes(config, variant, start) for variant in (*variants, "finetuned")}
@@ -49,9 +48,8 @@ def kept_bytes(config: Config, variant: str, start: Start) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(trees))
 
 
-def step_rows(
-    effort: Effort, name: str, config: Config, variants: Sequence[str] = ("adapted", "lora")
-) -> Iterator[Row]:
+def step_rows(effort: Effort, name: str, config: Config,
+              variants: Sequence[str] = ("adapted", "lora")) -> Iterator[Row]:
     """A step of `adapted`, which projects its kernels anew each time, and of LoRA over one of finetuning."""
     start = start_of(config)
     times = effort.times({variant: Step(build(config, variant), {"target": batch_of(config)}, start)

@@ -11,8 +11,8 @@ from experiments.configs import changed, flat
 from experiments.incremental import VARIANTS
 from experiments.incremental_methods import build_step, importance_of, setting_of
 from experiments.incremental_presets import PRESETS, Config
-from kpjax.methods.incremental_learning.step_spec import increment
-from kpjax.structures import Example, Start, Trained
+from kpjax import Example, Start, Trained
+from kpjax.methods import increment
 
 DEMO = PRESETS["demo"]
 LARGE = changed(PRESETS["mpii"], dtype="bfloat16")
@@ -29,9 +29,8 @@ def incremental_rows(effort: Effort) -> Iterator[Row]:
         yield importance_row(effort, name, config, keypoints)
 
 
-def step_rows(
-    effort: Effort, name: str, config: Config, keypoints: int, variants: Sequence[str] = tuple(BARS)
-) -> Iterator[Row]:
+def step_rows(effort: Effort, name: str, config: Config, keypoints: int,
+              variants: Sequence[str] = tuple(BARS)) -> Iterator[Row]:
     """A step of each variant over one of plain finetuning with the same network, batch and optimizer.
 
     Forward passes are a third of a step. KAMP's second stage adds one, the teacher's, and KA-Net's.

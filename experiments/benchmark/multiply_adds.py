@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from kpjax.models import KeypointNetwork
 from kpjax.models.layers import Convolution, TransposedConvolution
-from kpjax.models.network import KeypointNetwork
 
 
 def multiply_adds(model: KeypointNetwork, side: int) -> Mapping[str, int]:

@@ -17,11 +17,11 @@ from experiments.configs import changed
 from experiments.predict.pipeline import predicted, prepared
 from experiments.predictors import Predictor, as_function
 from experiments.supervised import PRESETS, Config, build
+from kpjax import Trained
 from kpjax.images.inputs import ImageSequence, from_video
 from kpjax.images.transforms import Letterbox
 from kpjax.images.video import open_video, write_video
-from kpjax.models.resnet import PoseResNet
-from kpjax.structures import Trained
+from kpjax.models import PoseResNet
 
 KEYPOINTS = 4
 SMALL = PRESETS["openfield"]

@@ -16,16 +16,14 @@ from experiments.benchmark.steps import Step, noise_streams
 from experiments.configs import changed, flat
 from experiments.pyramids import build, network_of
 from experiments.pyramids_presets import PRESETS, Config
+from kpjax import Skeleton, Trained
 from kpjax.images.transforms import Letterbox
 from kpjax.images.video import open_video, write_video
 from kpjax.input.pairs import frame_pairs
 from kpjax.input.stream import read_ahead
 from kpjax.input.video_source import read_videos
-from kpjax.methods.discovery.objectives import pyramids_objective
-from kpjax.methods.discovery.pyramids import pyramids
-from kpjax.methods.forward import imagenet_normalise
+from kpjax.methods import imagenet_normalise, pyramids, pyramids_objective
 from kpjax.models.pyramid import Decoder
-from kpjax.structures import Skeleton, Trained
 
 DEMO = PRESETS["demo"]
 LARGE = changed(PRESETS["h36m"], dtype="bfloat16")

@@ -1,79 +1,104 @@
-"""The networks of the benchmark in plain PyTorch, with a training step. Importing this needs torch."""
-from collections.abc import Callable
+"""Our networks in plain PyTorch, layer by layer, with a training step. Importing this needs torch.
+
+PoseResNet and HRNet have the official names, so the tests of imported weights compare with them, too.
+"""
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-RESNET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+RESNET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+EXPANSION = 4  # of a bottleneck
+RELU = nn.ReLU(inplace=True)
 
 
-def convolution(channels: int, width: int, kernel: int, stride: int = 1, *, active: bool = True) -> nn.Sequential:
-    """Convolution, BatchNorm and, if `active`, ReLU."""
-    layers = [nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(width)]
-    return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if active else []))
+def convolution(channels: int, width: int, kernel: int, stride: int = 1, *after: nn.Module) -> nn.Sequential:
+    """Builds a convolution and BatchNorm, then what else is given."""
+    return nn.Sequential(
+        nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(width), *after)
 
 
-class Residual(nn.Module):
-    """Convolutions beside a shortcut, which is a 1x1 convolution wherever the shape changes."""
+class Block(nn.Module):
+    """A basic block, or a bottleneck, beside a shortcut."""
 
-    def __init__(self, channels: int, width: int, stride: int, *, bottleneck: bool = False):
+    def __init__(self, channels: int, width: int, stride: int = 1, *, bottleneck: bool = False):
         super().__init__()
-        out = 4 * width if bottleneck else width
+        layers = [(width, 3, stride), (width, 3, 1)]  # (out, kernel, stride) of the convolutions
         if bottleneck:
-            self.body = nn.Sequential(convolution(channels, width, 1), convolution(width, width, 3, stride),
-                                      convolution(width, out, 1, active=False))
-        else:
-            self.body = nn.Sequential(convolution(channels, width, 3, stride),
-                                      convolution(width, width, 3, active=False))
-        same = stride == 1 and channels == out
-        self.shortcut = nn.Identity() if same else convolution(channels, out, 1, stride, active=False)
+            layers = [(width, 1, 1), (width, 3, stride), (EXPANSION * width, 1, 1)]
+        self.count, before = len(layers), channels
+        for number, (out, kernel, step) in enumerate(layers, start=1):
+            setattr(self, f"conv{number}", nn.Conv2d(before, out, kernel, step, kernel // 2, bias=False))
+            setattr(self, f"bn{number}", nn.BatchNorm2d(out))
+            before = out
+        same = stride == 1 and channels == before
+        self.downsample = nn.Identity() if same else convolution(channels, before, 1, stride)
 
     def forward(self, x):
-        return functional.relu(self.body(x) + self.shortcut(x))
+        y = x
+        for number in range(1, self.count + 1):
+            y = getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(y))
+            if number < self.count:
+                y = torch.relu_(y)
+        return torch.relu_(y + self.downsample(x))
 
 
-def head(channels: int, width: int, keypoints: int, layers: int) -> nn.Sequential:
-    """1x1 convolution to heatmaps after `layers` - 1 hidden layers."""
+def head(channels: int, width: int, keypoints: int, layers: int) -> nn.Module:
+    """Builds a 1x1 convolution to heatmaps after `layers` - 1 hidden layers."""
     hidden = []
     for _ in range(layers - 1):
-        hidden += [nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        hidden += [nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), RELU]
         channels = width
-    return nn.Sequential(*hidden, nn.Conv2d(channels, keypoints, 1))
+    output = nn.Conv2d(channels, keypoints, 1)
+    return nn.Sequential(*hidden, output) if hidden else output
 
 
-def pose_resnet(depth: int, keypoints: int, head_layers: int = 1) -> nn.Module:
-    """`kpjax.models.resnet.pose_resnet`, layer by layer."""
-    bottleneck = depth >= 50
-    layers: list[nn.Module] = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True),
-                               nn.MaxPool2d(3, 2, 1)]
-    channels = 64
-    for stage, (count, width) in enumerate(zip(RESNET_BLOCKS[depth], (64, 128, 256, 512), strict=True)):
-        for number in range(count):
-            stride = 2 if stage > 0 and number == 0 else 1
-            layers.append(Residual(channels, width, stride, bottleneck=bottleneck))
-            channels = 4 * width if bottleneck else width
-    for _ in range(3):
-        layers += [nn.ConvTranspose2d(channels, 256, 4, 2, 1, bias=False), nn.BatchNorm2d(256), nn.ReLU(inplace=True)]
-        channels = 256
-    return nn.Sequential(*layers, head(256, 256, keypoints, head_layers))
+class ResNet(nn.Module):
+    """The trunk of PoseResNet."""
+
+    def __init__(self, depth: int):
+        super().__init__()
+        self.conv1, self.bn1, channels = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), 64
+        for stage, (count, width) in enumerate(zip(RESNET_BLOCKS[depth], (64, 128, 256, 512), strict=True), start=1):
+            blocks = []
+            for number in range(count):
+                blocks.append(Block(channels, width, 2 if stage > 1 and number == 0 else 1, bottleneck=depth >= 50))
+                channels = width * EXPANSION if depth >= 50 else width
+            setattr(self, f"layer{stage}", nn.Sequential(*blocks))
+        self.channels = channels
+
+    def forward(self, x):
+        x = functional.max_pool2d(torch.relu_(self.bn1(self.conv1(x))), 3, 2, 1)
+        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+
+
+class PoseResNet(nn.Sequential):
+    """`kpjax.models.resnet.pose_resnet`."""
+
+    def __init__(self, depth: int, keypoints: int, head_layers: int = 1, width: int = 256):
+        super().__init__()
+        self.backbone, layers = ResNet(depth), []
+        for channels in (self.backbone.channels, width, width):
+            layers += [nn.ConvTranspose2d(channels, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), RELU]
+        self.upsampling = nn.Sequential(*layers)
+        self.head = head(width, width, keypoints, head_layers)
 
 
 class SmallUnet(nn.Module):
-    """`kpjax.models.unet.small_unet` with heatmaps of stride 4, layer by layer."""
+    """`kpjax.models.unet.small_unet` with heatmaps of stride 4."""
 
     def __init__(self, keypoints: int, widths: tuple[int, ...], head_layers: int, head_width: int):
         super().__init__()
         first, second, *rest = widths
-        self.stem = nn.Sequential(convolution(3, first, 3, 2), convolution(first, second, 3, 2))
-        before = (second, *rest[:-1])
+        self.stem = nn.Sequential(convolution(3, first, 3, 2, RELU), convolution(first, second, 3, 2, RELU))
         self.blocks = nn.ModuleList(
-            Residual(channels, width, 1 if number == 0 else 2)
-            for number, (channels, width) in enumerate(zip(before, rest, strict=True)))
-        finer = list(reversed(rest[:-1]))
-        deeper = [rest[-1], *finer[:-1]]
-        self.project = nn.ModuleList(nn.Conv2d(a, b, 1, bias=False) for a, b in zip(deeper, finer, strict=True))
-        self.smooth = nn.ModuleList(convolution(width, width, 3) for width in finer)
+            Block(channels, width, 1 if number == 0 else 2)
+            for number, (channels, width) in enumerate(zip((second, *rest[:-1]), rest, strict=True)))
+        coarse_to_fine = rest[::-1]
+        self.project = nn.ModuleList(nn.Conv2d(a, b, 1, bias=False) for a, b in pairwise(coarse_to_fine))
+        self.smooth = nn.ModuleList(convolution(width, width, 3, 1, RELU) for width in coarse_to_fine[1:])
         self.head = head(rest[0], head_width, keypoints, head_layers)
 
     def forward(self, x):
@@ -86,19 +111,88 @@ class SmallUnet(nn.Module):
         return self.head(x)
 
 
+class Module(nn.Module):
+    """A module of HRNet: blocks on every branch, then the exchange between them towards the first `outputs` ones."""
+
+    def __init__(self, widths: Sequence[int], blocks: int, outputs: int):
+        super().__init__()
+        self.branches = nn.ModuleList(nn.Sequential(*(Block(c, c) for _ in range(blocks))) for c in widths)
+        self.fuse_layers = nn.ModuleList(
+            nn.ModuleList(exchange(widths, source, target) for source in range(len(widths)))
+            for target in range(outputs))
+
+    def forward(self, branches):
+        branches = [branch(x) for branch, x in zip(self.branches, branches, strict=True)]
+        outputs = []
+        for row in self.fuse_layers:
+            first, *others = (layer(x) for layer, x in zip(row, branches, strict=True))
+            for other in others:
+                first = first + other
+            outputs.append(torch.relu(first))
+        return outputs
+
+
+def exchange(widths: Sequence[int], source: int, target: int) -> nn.Module:
+    """Builds what brings one branch to the size of another."""
+    if source == target:
+        return nn.Identity()
+    if source > target:
+        return convolution(widths[source], widths[target], 1, 1, nn.Upsample(scale_factor=2 ** (source - target)))
+    links = [convolution(widths[source], widths[source], 3, 2, nn.ReLU()) for _ in range(target - source - 1)]
+    return nn.Sequential(*links, convolution(widths[source], widths[target], 3, 2))
+
+
+class HRNet(nn.Module):
+    """`kpjax.models.high_resolution.hrnet`: images (B, 3, H, W) to heatmaps (B, keypoints, H / 4, W / 4)."""
+
+    def __init__(self, keypoints: int, width: int = 32, modules: Sequence[int] = (1, 4, 3), blocks: int = 4,
+                 stem_width: int = 64, *, classifier: bool = False):
+        """classifier: the last module fills all branches, as in the network that is trained on ImageNet."""
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, stem_width, 3, 2, 1, bias=False), nn.BatchNorm2d(stem_width)
+        self.conv2, self.bn2 = nn.Conv2d(stem_width, stem_width, 3, 2, 1, bias=False), nn.BatchNorm2d(stem_width)
+        channels, widths = EXPANSION * stem_width, [width * 2 ** branch for branch in range(4)]
+        self.layer1 = nn.Sequential(
+            *(Block(before, stem_width, bottleneck=True) for before in (stem_width, *3 * [channels])))
+
+        def coarser(number):
+            before = channels if number == 1 else widths[number - 1]
+            return nn.Sequential(convolution(before, widths[number], 3, 2, nn.ReLU()))
+
+        self.transition1 = nn.ModuleList([convolution(channels, width, 3, 1, nn.ReLU()), coarser(1)])
+        self.transition2 = nn.ModuleList([nn.Identity(), nn.Identity(), coarser(2)])
+        self.transition3 = nn.ModuleList([nn.Identity(), nn.Identity(), nn.Identity(), coarser(3)])
+        for stage, count in enumerate(modules, start=2):
+            outputs = [stage] * count
+            if stage == 4 and not classifier:
+                outputs[-1] = 1
+            setattr(self, f"stage{stage}", nn.Sequential(*(Module(widths[:stage], blocks, n) for n in outputs)))
+        self.final_layer = nn.Conv2d(width, keypoints, 1)
+
+    def forward(self, x):
+        x = torch.relu_(self.bn1(self.conv1(x)))
+        x = self.layer1(torch.relu_(self.bn2(self.conv2(x))))
+        branches = self.stage2([layer(x) for layer in self.transition1])
+        branches = self.stage3([*branches, self.transition2[-1](branches[-1])])
+        branches = self.stage4([*branches, self.transition3[-1](branches[-1])])
+        return self.final_layer(branches[0])
+
+
 def parameter_count(network: nn.Module) -> int:
-    """How many numbers are trained."""
+    """Counts the numbers that are trained."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def training_step(
-    network: nn.Module, images: torch.Tensor, targets: torch.Tensor, *, half_precision: bool = False,
-    compiled: bool = False,
-) -> Callable[[], None]:
-    """One step of heatmap KL and SGD with Nesterov momentum, as a call that returns when it is done.
+def training_step(network: nn.Module, images: torch.Tensor, targets: torch.Tensor, *, half_precision: bool = False,
+                  compiled: bool = False) -> Callable[[], None]:
+    """Returns one step of heatmap KL and SGD with Nesterov momentum, as a call that returns when it is done.
 
-    images: (B, 3, H, W) normalised. targets: (B, K, h, w) heatmaps, drawn beforehand. half_precision: automatic mixed
-    precision in bfloat16. compiled: the forward pass and the loss go through `torch.compile`.
+    Args:
+        network: to train.
+        images: (B, 3, H, W) normalised.
+        targets: (B, K, h, w) heatmaps, rendered beforehand.
+        half_precision: automatic mixed precision in bfloat16.
+        compiled: the forward pass and the loss go through `torch.compile`.
     """
     device = images.device
     # Each device's faster layout.

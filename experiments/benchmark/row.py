@@ -28,9 +28,8 @@ def spread(values) -> Spread:
     return Spread(statistics.median(values), min(values), max(values))
 
 
-def interleaved(
-    candidates: Mapping[str, Callable[[], None]], *, rounds: int, seconds: float, warm_up: int = 2
-) -> dict[str, Samples]:
+def interleaved(candidates: Mapping[str, Callable[[], None]], *, rounds: int, seconds: float,
+                warm_up: int = 2) -> dict[str, Samples]:
     """Times every candidate once per round, in turns: A B A B.
 
     Args:

@@ -9,8 +9,8 @@ from experiments.benchmark.steps import Step, noise_batch, skeleton
 from experiments.configs import changed
 from experiments.semi_supervised import build_ours, build_supervised, parts_of
 from experiments.semi_supervised_presets import PRESETS, Config
-from kpjax.losses.consistency import semantic_representation
-from kpjax.structures import Method
+from kpjax import Method
+from kpjax.losses import semantic_representation
 
 DEMO = PRESETS["demo"]
 LARGE = changed(PRESETS["mpii"], dtype="bfloat16")
@@ -52,9 +52,8 @@ def keypoints_row(effort: Effort, name: str, config: Config, few: int = 16, many
     return compared(f"ours, {few} to {many} points, {name}", times, str(many), str(few), bar=1.5)
 
 
-def product_rows(
-    effort: Effort, batch: int = 32, side: int = 64, keypoints: int = 16, channels: int = 64
-) -> Iterator[Row]:
+def product_rows(effort: Effort, batch: int = 32, side: int = 64, keypoints: int = 16,
+                 channels: int = 64) -> Iterator[Row]:
     """Value and gradient of the semantic representation, over those of a product of five axes of the same shapes."""
 
     def plain(features, masks):

@@ -8,10 +8,8 @@ import numpy as np
 from experiments.configs import changed, flat
 from experiments.regda import build_regda, build_supervised, parts_of
 from experiments.regda_presets import PRESETS, Config
-from kpjax.models.high_resolution import HRNet
-from kpjax.models.resnet import PoseResNet
-from kpjax.models.unet import SmallUNet
-from kpjax.structures import Example, Method, Skeleton, Start
+from kpjax import Example, Method, Skeleton, Start
+from kpjax.models import HRNet, PoseResNet, SmallUNet
 
 DEMO = PRESETS["demo"]
 LARGE = changed(PRESETS["rhd_h3d"], summary="PoseResNet-101", augmentation="none", dtype="bfloat16")
@@ -78,22 +76,21 @@ def pytorch_pair(config: Config, keypoints: int, device: str, **options) -> tupl
     """Returns PyTorch's training step for the network of a config, and its number of parameters."""
     import torch
 
-    from experiments.benchmark import pytorch_hrnet
-    from experiments.benchmark.pytorch_networks import SmallUnet, parameter_count, pose_resnet, training_step
+    from experiments.benchmark import pytorch_networks as networks
 
     match config.network:
         case PoseResNet() as given:
-            network = pose_resnet(given.depth, keypoints, given.head_layers)
+            network = networks.PoseResNet(given.depth, keypoints, given.head_layers)
         case SmallUNet() as given:
-            network = SmallUnet(keypoints, given.widths, given.head_layers, given.head_width)
+            network = networks.SmallUnet(keypoints, given.widths, given.head_layers, given.head_width)
         case HRNet():
-            network = pytorch_hrnet.HRNet(keypoints)
+            network = networks.HRNet(keypoints)
     batch = noise_batch(config.batch_size, config.data.image_size, keypoints)
     targets, _ = parts_of(config, skeleton(keypoints)).codec.encode(batch)
     arrays = (np.asarray(batch.image, np.float32) / 255, np.asarray(targets))
     images, targets = (torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2))).to(device)
                        for array in arrays)
-    return training_step(network, images, targets, **options), parameter_count(network)
+    return networks.training_step(network, images, targets, **options), networks.parameter_count(network)
 
 
 def with_threads(step: Callable[[], None], count: int) -> Callable[[], None]:

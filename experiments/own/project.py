@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from experiments.system import Job, Outcome
+from kpjax import InputError, Skeleton
 from kpjax.annotations.project import Frame, Project
 from kpjax.annotations.project_source import (
     box_of,
@@ -20,13 +21,12 @@ from kpjax.annotations.project_source import (
     unlabelled_source,
 )
 from kpjax.annotations.reading import read_project
-from kpjax.errors import InputError, summarise
+from kpjax.errors import summarise
 from kpjax.evaluation.calibration import score_table, write_score_table
 from kpjax.files import make_folder
 from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES
 from kpjax.input.source import ArraySource, Source
-from kpjax.structures import Skeleton
 from kpjax.training.evaluation import predict_source
 
 SHARE = 0.2  # of the labelled frames that is held out

@@ -31,13 +31,13 @@ from experiments.own.project import (
 )
 from experiments.regda_presets import PRESETS, Config, Domains
 from experiments.system import Job, Outcome
+from kpjax import InputError, Skeleton
 from kpjax.annotations.project import Project
 from kpjax.annotations.project_source import decoded, frame_identity, frames_at, project_source
-from kpjax.errors import InputError, summarise
+from kpjax.errors import summarise
 from kpjax.images.transforms import AroundBox, Letterbox, Transform
 from kpjax.input.source import Source
 from kpjax.reports.table import Column
-from kpjax.structures import Skeleton
 from kpjax.training.evaluation import Gathered
 
 GREY = 2.0  # grey levels between the channels of a pixel, up to which a set of images has no colour

@@ -31,7 +31,7 @@ from experiments.own.project import (
 )
 from experiments.semi_supervised_presets import SMALL_REAL, Config, LabelledSubset
 from experiments.system import Job, Outcome
-from kpjax.errors import InputError
+from kpjax import InputError
 from kpjax.input.source import (
     check_disjoint,
     digest_of,

@@ -14,29 +14,14 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.commands import Predict
-from experiments.predict.drawing import (
-    SHEET_SIDE,
-    VIDEO_SIDE,
-    opacity_from,
-    sheet_rows,
-    with_sheet,
-    write_images,
-    write_overlay_video,
-    write_sheet,
-)
+from experiments.predict import drawing
 from experiments.predict.pipeline import Seen, predicted
 from experiments.predictors import Predictor, open_predictor
+from kpjax import InputError, RunError
+from kpjax.annotations import predictions
 from kpjax.annotations.boxes_file import boxes_of_images, boxes_of_video, read_boxes
-from kpjax.annotations.predictions import (
-    UNREADABLE,
-    PredictionTable,
-    check_formats,
-    empty_table,
-    fill,
-    prediction_files,
-    write_predictions,
-)
-from kpjax.errors import InputError, RunError, summarise
+from kpjax.annotations.predictions import PredictionTable
+from kpjax.errors import summarise
 from kpjax.evaluation.calibration import DEFAULT_CUTOFF
 from kpjax.images.inputs import ImageSequence, find_inputs
 from kpjax.images.reading import read_image
@@ -56,10 +41,8 @@ class _Work(NamedTuple):
     drawn: tuple[Path, ...]  # the sheet, and the video or the folder of images
 
 
-def predict_folder(
-    run: Path, images: Path, out: Path, *, batch_size: int = 16, on_bad_frame: str = "stop", overlays: bool = True,
-    overwrite: bool = False, tell: Callable[[str], None] = print,
-) -> Path:
+def predict_folder(run: Path, images: Path, out: Path, *, batch_size: int = 16, on_bad_frame: str = "stop",
+                   overlays: bool = True, overwrite: bool = False, tell: Callable[[str], None] = print) -> Path:
     """Predicts all images in a folder and returns the path of points.csv. Raises as `predict` does."""
     asked = Predict(run=Path(run), inputs=(Path(images),), out=Path(out), no_overlay=not overlays,
                     on_bad_frame=on_bad_frame, batch_size=batch_size, overwrite=overwrite)
@@ -121,7 +104,7 @@ def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
     parts = (asked.frames or ":").split(":")
     if not 2 <= len(parts) <= 3 or not all(part == "" or part.isdigit() for part in parts) or parts[2:] == ["0"]:
         raise InputError(f"frames: {asked.frames!r} is no range; give for example 0:100, or 0:1000:10 for every tenth")
-    formats = check_formats([name for part in asked.formats.split(",") if (name := part.strip())])
+    formats = predictions.check_formats([name for part in asked.formats.split(",") if (name := part.strip())])
     return slice(*(int(part) if part else None for part in parts)), formats
 
 
@@ -138,7 +121,7 @@ def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, 
             drawn.append(asked.out / "overlays")
         elif asked.overlay:
             drawn.append(asked.out / f"{sequence.stem}_overlay.mp4")
-    tables = prediction_files(formats, predictor.title, asked.out, sequence.stem)
+    tables = predictions.prediction_files(formats, predictor.title, asked.out, sequence.stem)
     return _Work(sequence, instances, boxes, tuple(tables), tuple(drawn))
 
 
@@ -158,25 +141,25 @@ def _check_images(sequence: ImageSequence) -> None:
                          "replace them, or go on without them with --on-bad-frame skip")
 
 
-def _carried_out(
-    work: _Work, predictor: Predictor, formats: tuple[str, ...], asked: Predict, tell: Callable[[str], None],
-) -> tuple[PredictionTable, list[Path]]:
+def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], asked: Predict,
+                 tell: Callable[[str], None]) -> tuple[PredictionTable, list[Path]]:
     """Predicts one input and writes its tables and drawings."""
     sequence = work.sequence
-    table = empty_table(sequence.path, sequence.names, sequence.numbers, predictor.skeleton, predictor.title,
-                        files=sequence.files, times=sequence.times, instances=work.instances, boxes=work.boxes)
+    table = predictions.empty_table(sequence.path, sequence.names, sequence.numbers, predictor.skeleton,
+                                    predictor.title, files=sequence.files, times=sequence.times,
+                                    instances=work.instances, boxes=work.boxes)
     all_drawn = len(work.drawn) > 1
-    shown = range(len(sequence)) if all_drawn else frozenset(sheet_rows(len(sequence)) if work.drawn else ())
+    shown = range(len(sequence)) if all_drawn else frozenset(drawing.sheet_rows(len(sequence)) if work.drawn else ())
     faults: list[str] = []
     began = time.monotonic()
     seen = predicted(predictor, sequence, batch_size=asked.batch_size, boxes=work.boxes, shown=shown,
-                     side=SHEET_SIDE if not all_drawn else VIDEO_SIDE if sequence.video else None)
+                     side=drawing.SHEET_SIDE if not all_drawn else drawing.VIDEO_SIDE if sequence.video else None)
     with closing(seen), tqdm(total=len(sequence), unit=" frames", desc=Path(sequence.stem).name, dynamic_ncols=True,
                              disable=not sys.stderr.isatty(), leave=False) as bar:
         sheet = _drawn_while_passing(work, _recorded(seen, table, faults, bar), predictor, asked)
-    paths = write_predictions(table, formats, asked.out, sequence.stem)
+    paths = predictions.write_predictions(table, formats, asked.out, sequence.stem)
     if sheet:
-        write_sheet(work.drawn[0], sheet)
+        drawing.write_sheet(work.drawn[0], sheet)
     seconds = max(time.monotonic() - began, 1e-9)
     cut_off = _cut_off(sequence)
     tell(f"{_counted(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
@@ -190,16 +173,15 @@ def _recorded(seen: Iterator[Seen], table: PredictionTable, faults: list[str], b
     """Passes frames on, and writes their predictions into the table."""
     for one in seen:
         if one.fault is None:
-            fill(table, one.row, one.size, one.keypoints, one.scores, one.present)
+            predictions.fill(table, one.row, one.size, one.keypoints, one.scores, one.present)
         else:
             faults.append(str(one.fault))
         bar.update()
         yield one
 
 
-def _drawn_while_passing(
-    work: _Work, seen: Iterator[Seen], predictor: Predictor, asked: Predict,
-) -> dict[str, np.ndarray]:
+def _drawn_while_passing(work: _Work, seen: Iterator[Seen], predictor: Predictor, asked: Predict) -> dict[str,
+                         np.ndarray]:
     """Exhausts all frames, draws on the way, and returns the images of the sheet by their captions."""
     sequence, skeleton = work.sequence, predictor.skeleton
     # The usual score of the first frames sets what counts as low, so that all are drawn alike.
@@ -208,15 +190,15 @@ def _drawn_while_passing(
     scores = [one.scores[one.present].ravel() for one in first if one.present.any()]
     # Heatmaps of some losses peak far below the default cutoff, which is that of runs without held-out labels.
     known = predictor.cutoff if predictor.cutoff != DEFAULT_CUTOFF else None
-    opacity = opacity_from(asked.cutoff if asked.cutoff is not None else known,
-                           float(np.median(np.concatenate(scores))) if scores else 0.0)
+    opacity = drawing.opacity_from(asked.cutoff if asked.cutoff is not None else known,
+                                   float(np.median(np.concatenate(scores))) if scores else 0.0)
     sheet: dict[str, np.ndarray] = {}
     if work.drawn:
-        seen = with_sheet(seen, sequence, opacity, skeleton, sheet)
+        seen = drawing.with_sheet(seen, sequence, opacity, skeleton, sheet)
     if len(work.drawn) > 1 and sequence.video:
-        write_overlay_video(seen, sequence, work.drawn[1], opacity, skeleton)
+        drawing.write_overlay_video(seen, sequence, work.drawn[1], opacity, skeleton)
     elif len(work.drawn) > 1:
-        seen = write_images(seen, sequence.names, work.drawn[1], opacity, skeleton)
+        seen = drawing.write_images(seen, sequence.names, work.drawn[1], opacity, skeleton)
     for _ in seen:
         pass
     return sheet
@@ -238,7 +220,7 @@ def _too_many_unreadable(sequence: ImageSequence, table: PredictionTable) -> lis
     """Returns a line if more of a video is lost than anyone would overlook."""
     if sequence.video is None:
         return []
-    lost = sequence.numbers[(table.status == UNREADABLE).all(1)].tolist()
+    lost = sequence.numbers[(table.status == predictions.UNREADABLE).all(1)].tolist()
     cut_off = _cut_off(sequence)
     if len(lost) + cut_off <= TOLERATED * (len(sequence) + cut_off):
         return []

@@ -8,20 +8,12 @@ import numpy as np
 from PIL import Image
 
 from experiments.predict.pipeline import Seen, shrunk
-from kpjax.drawing.overlays import (
-    contact_sheet,
-    draw_keypoints,
-    draw_on_frame,
-    enlarged,
-    enlargement,
-    opacity_of_scores,
-    write_png,
-)
+from kpjax import Skeleton
+from kpjax.drawing import overlays
 from kpjax.files import atomic
 from kpjax.images.inputs import ImageSequence, stems
 from kpjax.images.video import write_video
 from kpjax.input.stream import in_background, read_ahead
-from kpjax.structures import Skeleton
 
 VIDEO_SIDE = 1280  # px, of the longer side of a drawn video
 SHEET_IMAGES, SHEET_SIDE = 12, 400
@@ -32,16 +24,16 @@ Opacity = Callable[[np.ndarray], np.ndarray]  # scores of any shape -> opacity o
 def opacity_from(cutoff: float | None, usual: float) -> Opacity:
     """Shows points from the cutoff on and no others; without one all points, fainter below the usual score."""
     if cutoff is None:
-        return partial(opacity_of_scores, usual=usual)
+        return partial(overlays.opacity_of_scores, usual=usual)
     return lambda scores: (np.nan_to_num(scores, nan=-np.inf) >= cutoff).astype(np.float64)
 
 
 def drawn(seen: Seen, opacity: Opacity, skeleton: Skeleton) -> np.ndarray:
     """Draws the keypoints of all animals finely; a small image is enlarged."""
-    factor = enlargement(*seen.image.shape[:2], 192)
-    image, points = enlarged(seen.image), (seen.keypoints + 0.5) * _growth(seen) * factor - 0.5
+    factor = overlays.enlargement(*seen.image.shape[:2], 192)
+    image, points = overlays.enlarged(seen.image), (seen.keypoints + 0.5) * _growth(seen) * factor - 0.5
     for animal in np.flatnonzero(seen.present):
-        image = draw_keypoints(image, points[animal], opacity(seen.scores[animal]), skeleton, minimum_side=1)
+        image = overlays.draw_keypoints(image, points[animal], opacity(seen.scores[animal]), skeleton, minimum_side=1)
     return image
 
 
@@ -57,7 +49,7 @@ def write_images(seen: Iterable[Seen], names: Iterable[str], folder: Path, opaci
 
     def write(one: Seen) -> Seen:
         if one.image is not None:
-            write_png(folder / names[one.row], drawn(one, opacity, skeleton), smallest=False)
+            overlays.write_png(folder / names[one.row], drawn(one, opacity, skeleton), smallest=False)
         return one._replace(image=None)
 
     return read_ahead(write, seen)
@@ -68,10 +60,8 @@ def overlay_names(names: Iterable[str]) -> list[str]:
     return [f"{stem}_overlay.png" for stem in stems(list(names))]
 
 
-def write_overlay_video(
-    seen: Iterable[Seen], sequence: ImageSequence, path: Path, opacity: Opacity, skeleton: Skeleton, *,
-    side: int = VIDEO_SIDE,
-) -> Path:
+def write_overlay_video(seen: Iterable[Seen], sequence: ImageSequence, path: Path, opacity: Opacity, skeleton: Skeleton,
+                        *, side: int = VIDEO_SIDE) -> Path:
     """Writes a video with a frame for each row and the times of the original, encoded while frames come in.
 
     side: the greatest length of the images of `seen`. A frame that does not decode is shown as the last one that did,
@@ -92,10 +82,11 @@ def _drawn_frames(seen: Iterable[Seen], sequence: ImageSequence, opacity: Opacit
     for one in seen:
         caption = str(sequence.numbers[one.row])
         if one.image is None:
-            yield draw_on_frame(last, *nothing, skeleton, caption=f"{caption}: does not decode")
+            yield overlays.draw_on_frame(last, *nothing, skeleton, caption=f"{caption}: does not decode")
             continue
-        last, opacities = one.image, np.where(one.present[:, None], opacity(one.scores), 0.0)
-        yield draw_on_frame(last, (one.keypoints + 0.5) * _growth(one) - 0.5, opacities, skeleton, caption=caption)
+        last, points = one.image, (one.keypoints + 0.5) * _growth(one) - 0.5
+        opacities = np.where(one.present[:, None], opacity(one.scores), 0.0)
+        yield overlays.draw_on_frame(last, points, opacities, skeleton, caption=caption)
 
 
 def sheet_rows(count: int) -> list[int]:
@@ -117,5 +108,5 @@ def with_sheet(seen: Iterable[Seen], sequence: ImageSequence, opacity: Opacity, 
 def write_sheet(path: Path, sheet: dict[str, np.ndarray]) -> None:
     """Writes images and their captions as one JPEG: a PNG of photographs takes seconds."""
     with atomic(path) as file:
-        Image.fromarray(contact_sheet(list(sheet.values()), captions=list(sheet))).save(
+        Image.fromarray(overlays.contact_sheet(list(sheet.values()), captions=list(sheet))).save(
             file, format="JPEG", quality=90)

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from experiments.predictors import Predictor
-from kpjax.errors import InputError, RunError
+from kpjax import InputError, RunError
 from kpjax.export.standalone import in_original_pixels
 from kpjax.images.inputs import ImageSequence
 from kpjax.images.transforms import Transform
@@ -46,10 +46,8 @@ class _Pending:
     due: int = 0  # results that are not there yet
 
 
-def predicted(
-    predictor: Predictor, sequence: ImageSequence, *, batch_size: int, boxes: np.ndarray | None = None,
-    shown: Collection[int] = (), side: int | None = None,
-) -> Iterator[Seen]:
+def predicted(predictor: Predictor, sequence: ImageSequence, *, batch_size: int, boxes: np.ndarray | None = None,
+              shown: Collection[int] = (), side: int | None = None) -> Iterator[Seen]:
     """Predicts each frame, in order. Close the iterator to stop early.
 
     Args:
@@ -101,19 +99,16 @@ def predicted(
         network.shutdown(cancel_futures=True)
 
 
-def prepared(
-    sequence: ImageSequence, transform: Transform, keypoints: int, *, boxes: np.ndarray | None = None,
-    shown: Collection[int] = (), side: int | None = None, depth: int = 32,
-) -> Iterator[_Pending]:
+def prepared(sequence: ImageSequence, transform: Transform, keypoints: int, *, boxes: np.ndarray | None = None,
+             shown: Collection[int] = (), side: int | None = None, depth: int = 32) -> Iterator[_Pending]:
     """Reads and transforms frames as the network takes them, up to `depth` ahead of their reader."""
     threads = min(4, os.cpu_count() or 1)
     prepare = partial(_prepared, transform=transform, keypoints=keypoints, boxes=boxes, shown=shown, side=side)
     return in_background(read_ahead(prepare, enumerate(sequence), threads=threads, depth=2 * threads), depth)
 
 
-def _prepared(
-    job: tuple[int, Callable[[], np.ndarray]], transform: Transform, keypoints: int, boxes, shown, side,
-) -> _Pending:
+def _prepared(job: tuple[int, Callable[[], np.ndarray]], transform: Transform, keypoints: int, boxes, shown,
+              side) -> _Pending:
     row, read = job
     places = [None] if boxes is None else boxes[row]
     empty = (np.full((len(places), keypoints, 2), np.nan), np.zeros((len(places), keypoints)),

@@ -106,7 +106,7 @@ def twins():
     """A small RSN of two stages here and in PyTorch with the same weights, and images of 64x32 pixels."""
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
     from pytorch_rsn import RSN
-    from pytorch_twin import with_random_statistics
+    from pytorch_statistics import with_random_statistics
     torch.manual_seed(0)
     twin = with_random_statistics(RSN(3, **SMALL))
     network = rsn(3, **SMALL)

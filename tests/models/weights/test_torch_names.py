@@ -74,7 +74,7 @@ def test_names_are_the_official_ones(variables):
 def test_names_and_shapes_are_complete(depth):
     """Against the twin's own state dict, on PyTorch's device without memory."""
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
-    from pytorch_twin import PoseResNet
+    from experiments.benchmark.pytorch_networks import PoseResNet
     with torch.device("meta"):
         theirs = {name: tuple(t.shape) for name, t in PoseResNet(depth, 3, 2).state_dict().items()}
     # Broadcasting gives arrays of the right shape that own no memory.
@@ -153,7 +153,9 @@ def test_pytorch_gives_the_same_heatmaps(twins, train):
 def twins():
     """PoseResNet-18 here and in PyTorch with the same weights, and images of 64 pixels."""
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
-    from pytorch_twin import PoseResNet, with_random_statistics
+    from pytorch_statistics import with_random_statistics
+
+    from experiments.benchmark.pytorch_networks import PoseResNet
     torch.manual_seed(0)
     twin = with_random_statistics(PoseResNet(18, 3, head_layers=2))
     network = pose_resnet(18, 3, head_layers=2)
