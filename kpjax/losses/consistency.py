@@ -106,8 +106,9 @@ def transformation_invariance(
 ) -> Scalar:
     """Computes the distance between the representations of an image and of its warped copy (equations 3 and 4).
 
-    weights: multiply the squares of each keypoint. reduction: of the weighted squares over keypoints and channels,
-    those of weight 0 included. The paper's norm is the "sum"; the "mean" matches the reduction of the other terms.
+    weights: multiply the squares of each keypoint. `reduction` is that of the weighted squares over keypoints and
+    channels, those of weight 0 included. The paper's norm is the "sum"; the "mean" matches the reduction of the other
+    terms.
     """
     squares = jnp.square(representations.astype(jnp.float32) - warped_representations.astype(jnp.float32))
     squares = weights.astype(jnp.float32)[..., None] * squares

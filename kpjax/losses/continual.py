@@ -161,8 +161,8 @@ def walk_importance(walk: Walk, *, clip: bool = True) -> tuple[Walk, Tree]:
 def path_on(path: Tree, gradient: Tree, before: Tree, after: Tree) -> Tree:
     """Extends the path integral w by one update, w - g (after - before): each parameter's decrease of the loss.
 
-    gradient: g, of the loss without its penalties. This is the other form of the walk, that of FACIL (Masana et al.
-    2022).
+    gradient: g, of the loss without its penalties. This is the other form of the walk, that of FACIL
+    (Masana et al. 2022).
     """
     return jax.tree.map(lambda held, slope, start, end: held - slope * (end - start), path, gradient, before, after)
 

@@ -149,9 +149,9 @@ def channel_distillation(
     """Computes the cross-entropy between teacher and student across channels at every cell, in nats.
 
     The result is the mean over cells and samples of the sum over channels of softmax(map / temperature), without the
-    factor temperature². channels: (K,), above 0 where a channel takes part in the softmax. With one channel the loss is
-    the constant 0, which teaches nothing; with none it is 0. Source: Li and Hoiem 2016 (Learning without Forgetting),
-    for heatmaps as in KAMP's comparison.
+    factor temperature². `channels` (K,) are above 0 where a channel takes part in the softmax. With one channel the
+    loss is the constant 0, which teaches nothing; with none it is 0. Source: Li and Hoiem 2016 (Learning without
+    Forgetting), for heatmaps as in KAMP's comparison.
     """
     weights = _samples(student, sample_weights)
     readable = _map_weights(student, channels, weights) > 0
@@ -189,8 +189,8 @@ def line_entropy(
         sample_weights: (B,) or (B, K); (B,) in the mode "channel".
         mode: "lines", the mean over columns and rows; "joint", over all cells; "channel", across the chosen channels at
             each cell, as in classification.
-        normalised: whether to divide by the logarithm of the number of positions (or chosen channels), to lie in [0,
-            1].
+        normalised: whether to divide by the logarithm of the number of positions (or chosen channels), to lie in
+            [0, 1].
 
     Raises:
         ValueError: the mode is unknown.

@@ -22,7 +22,7 @@ KERNELS = (15, 11, 9, 7, 5)  # sides of RSN's Gaussian kernels in heatmap pixels
 def heatmap_mse(heatmaps: Maps, targets: Maps, weights: Weights, *, half: bool = True) -> Scalar:
     """Computes the mean squared error of raw heatmaps, the loss of HRNet (Sun et al. 2019) and source-only baselines.
 
-    The mean runs over batch * keypoints * height * width. half: whether to include the factor 1/2 of the official code.
+    The mean runs over batch * keypoints * height * width. `half` includes the factor 1/2 of the official code.
     """
     squares = jnp.square(heatmaps.astype(jnp.float32) - targets.astype(jnp.float32)).mean((1, 2))
     return (0.5 if half else 1.0) * (weights.astype(jnp.float32) * squares).mean()

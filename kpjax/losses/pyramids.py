@@ -119,8 +119,8 @@ def transporter_transported(
     """Applies Transporter's own rule (Kulkarni et al. 2019): places that a keypoint has left stay empty.
 
     Starting from y = features_reference, each keypoint in turn gives y <- (1 - s_k) (1 - t_k) y + t_k * features. Here
-    s are the reference's maps and t the frame's. In closed form the weight of the frame is sum_k t_k prod_{j>k} (1 -
-    s_j) (1 - t_j). The order of the keypoints matters, a little. The arguments are those of `transported`.
+    s are the reference's maps and t the frame's. In closed form the weight of the frame is sum_k t_k prod_{j>k}
+    (1 - s_j) (1 - t_j). The order of the keypoints matters, a little. The arguments are those of `transported`.
     """
     if stop_reference:
         features_reference, maps_reference = jax.lax.stop_gradient((features_reference, maps_reference))

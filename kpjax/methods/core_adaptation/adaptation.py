@@ -132,8 +132,8 @@ def adaptation(
         objective: of `adaptation_objective`.
         optimizer: without its learning rate. Each of the two networks has its own state, so that a clipped norm is that
             of one network.
-        learning_rate: of the step, one for all, or one for each of `projections`, `low_rank`, `free`, `head` (those
-            that `trained` has) and `generator`.
+        learning_rate: of the step, one for all, or one for each of `projections`, `low_rank`, `free`, `head`
+            (those that `trained` has) and `generator`.
         augment: applied before the views are made.
         normalise: images in [0, 1] -> the core's input. The generator sees [0, 1].
         trained: by default `parametrisation.adapted()`. The head is new, and always trained.

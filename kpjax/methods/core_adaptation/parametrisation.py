@@ -102,8 +102,8 @@ def ranks_of_equal_size(shapes: dict[Path, tuple[int, ...]]) -> dict[Path, int]:
 def initial_updates(key: jax.Array, core_params: Params, rule: Rule, grouped: Iterable[Path] = ()) -> dict:
     """Initialises updates, without effect at first, for every kernel that the rule chooses.
 
-    Each kernel's place holds {"down", "up"}, float32: `down` normal with variance 1 / (taps * in), `up` zero. grouped:
-    as in `identity_projections`, which raises the same InputError.
+    Each kernel's place holds {"down", "up"}, float32: `down` normal with variance 1 / (taps * in), `up` zero. `grouped`
+    is as in `identity_projections`, which raises the same InputError.
     """
     shapes = {path: leaf.shape for path, leaf in chosen_leaves(core_params, rule, grouped).items()}
     updates = {}

@@ -39,8 +39,8 @@ def draw_view(
 ) -> DrawMap:
     """Builds a random rotation about the centre of the image and a zoom, in place of the published crop.
 
-    The published view shows the box of the rotated annotated points and, on each side, a margin of int(70 + 4 * N(0,
-    1)) percent of that box. Raises InputError if a value is out of range.
+    The published view shows the box of the rotated annotated points and, on each side, a margin of int(70 + 4 *
+    N(0, 1)) percent of that box. Raises InputError if a value is out of range.
 
     Args:
         deviation: of the angle, in degrees: clip(deviation * N(0, 1), -40, 40), x towards y.
@@ -79,8 +79,8 @@ def similarity_views(
     """Builds two views, each by its own rotation and zoom, with the border repeated.
 
     deviations: degrees, of target and appearance. The other options are those of `draw_view`, which describes the
-    replacement of the published crop. Source: "Object landmark discovery through unsupervised adaptation" (NeurIPS
-    2019) and its code.
+    replacement of the published crop. Source: "Object landmark discovery through unsupervised adaptation"
+    (NeurIPS 2019) and its code.
     """
     draws = [draw_view(deviation, size=size, **options) for deviation in deviations]
 

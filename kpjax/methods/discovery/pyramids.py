@@ -109,7 +109,7 @@ def painting_pass(
     """Builds the forward pass for `network.apply(variables, frame, reference, train=..., method=painting_pass(...))`.
 
     It reads two batches of normalised images. Its outputs are `points`, those of the frame at each level, and each of
-    `paintings`, the names of the images to render. levels: number of levels. The others are as in `pyramids`.
+    `paintings`, the names of the images to render. The other arguments are as in `pyramids`.
     """
     transports = {transport_level(level): level - 1 for level in range(1, levels + 1)}
     level_reconstructions = {reconstruction_level(level): level - 1 for level in range(1, levels + 1)}

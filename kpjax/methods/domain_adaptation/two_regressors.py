@@ -122,7 +122,7 @@ def dd(
 
         params = _split(state.variables["params"], state.adversary["params"])
         statistics = _split(state.variables["batch_stats"], state.adversary["batch_stats"])
-        (value, (metrics, statistics)), gradient = (jax.value_and_grad(objective_of, has_aux=True)(params, statistics))
+        (value, (metrics, statistics)), gradient = jax.value_and_grad(objective_of, has_aux=True)(params, statistics)
         metrics["loss/total"] = value
         states, moved = dict(state.optimizer_state), {}
         for group in _Groups._fields:

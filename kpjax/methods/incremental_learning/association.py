@@ -187,8 +187,8 @@ def ka_reach(model: KeypointNetwork, codec: Codec, normalise: Normalise, reach: 
     """Builds a measure that counts images whose old keypoint, by the old model, lies within KA-Net's reach.
 
     It returns {"within", "count"}. The state's `frozen` has `teacher` and `increment`; KA-Nets need not exist. Below a
-    fraction of 0.8, choose a network with a longer reach. reach: of `kpjax.models.association.reach`, in heatmap pixels
-    along each axis, from at least one of the two new keypoints. The others are as in `association`.
+    fraction of 0.8, choose a network with a longer reach. `reach` is that of `kpjax.models.association.reach`, in
+    heatmap pixels along each axis, from at least one of the two new keypoints. The others are as in `association`.
     """
 
     def measure(state: Trained, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:

@@ -24,7 +24,7 @@ def features_and_heatmaps(network: KeypointNetwork, images: jax.Array, train: bo
 def answered(model: KeypointNetwork, variables: Variables, images: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Computes features (B, h, w, C) and heatmaps (B, h, w, K) of a frozen network, without a gradient.
 
-    It runs on its stored statistics. images: normalised.
+    It runs on its stored statistics. Images are normalised.
     """
     return jax.lax.stop_gradient(model.apply(variables, images, train=False, method=features_and_heatmaps))
 

@@ -169,7 +169,7 @@ def memory_aware_synapses(
 ) -> Measure:
     """Builds a measure of the mean over images of |d norm / d parameter|, the norm of all known keypoints' heatmaps.
 
-    The heatmaps count as one vector. Labels are not read. norm: Euclidean ("l2", which published implementations
+    The heatmaps count as one vector. Labels are not read. `norm` is Euclidean ("l2", which published implementations
     differentiate) or its square ("l2sq", as in the paper). The others are as in `fisher`. Source: Aljundi et al. 2018,
     equation 5.
     """
@@ -217,8 +217,8 @@ def _old_and_new(state: Trained, batch: Example) -> tuple[jax.Array, jax.Array]:
 def of_shared_parameters(importance: Mapping[str, Any], known: jax.Array, *, heads: bool) -> Mapping[str, Any]:
     """Sets importances to 0 for parameters that no later step shares.
 
-    known: (K,), above 0 for keypoints learnt so far. Head channels of other keypoints are not shared. heads: whether
-    any head channel is shared; none is where old heads are frozen.
+    known: (K,), above 0 for keypoints learnt so far. Head channels of other keypoints are not shared. `heads` says
+    whether any head channel is shared; none is where old heads are frozen.
     """
     shared = head_channels(importance, known if heads else jnp.zeros_like(known))
     return jax.tree.map(lambda leaf, kept: jnp.where(kept, leaf, jnp.zeros_like(leaf)), importance, shared)

@@ -91,11 +91,11 @@ def incremental(
 ) -> Method:
     """Builds the method; it reads the stream `labelled`, in which the new keypoints have labels.
 
-    Terms get (outputs, {"labelled": the augmented batch}). Outputs always have "increment", "parameters" (those in
-    training), "tracked" and "labelled_triples" (B, T). The others are computed only if a term reads them: "heatmaps"
-    (B, h, w, K) of the student; "teacher" (B, h, w, K); "association" (B, h, w, T), and with it "association_peaks" (B,
-    T) of KA-Net's own maps; "confidence" (B, K); "anchor" and "importance" (trees like the parameters); "coarse" (the
-    student's maps at every depth of a network that has several, the last being "heatmaps").
+    Terms get (outputs, {"labelled": the augmented batch}). Outputs always have "increment", "parameters"
+    (those in training), "tracked" and "labelled_triples" (B, T). The others are computed only if a term reads them:
+    "heatmaps" (B, h, w, K) of the student; "teacher" (B, h, w, K); "association" (B, h, w, T), and with it
+    "association_peaks" (B, T) of KA-Net's own maps; "confidence" (B, K); "anchor" and "importance" (trees like the
+    parameters); "coarse" (the student's maps at every depth of a network that has several, the last being "heatmaps").
 
     `predict` sets maps of keypoints that are neither old nor new to 0, and so their scores. The start has `teacher`,
     the old model's variables, from which the student is copied, with new channels of the head at random; without it

@@ -55,9 +55,9 @@ def _restored(kind: type, tracked: Any) -> Any:
 def walk_by_updates(*, decay: float = 0.9, epsilon: float = 0.01, clip: bool = True) -> RiemannianWalk:
     """Builds the form of the code of CPR (Cha et al. 2021) and AFEC: everything is collected while training.
 
-    After every update with the gradient g as applied, penalties included, and the movement d: F <- decay g² + (1 -
-    decay) F and S <- S - g d / (F d² / 2 + epsilon). At the end of a step S is halved. clip: whether negative scores
-    count as 0 in the importance F + S; the walk itself keeps them.
+    After every update with the gradient g as applied, penalties included, and the movement d: F <- decay g² +
+    (1 - decay) F and S <- S - g d / (F d² / 2 + epsilon). At the end of a step S is halved. With `clip`, negative
+    scores count as 0 in the importance F + S; the walk itself keeps them.
     """
 
     def init(params, start: Start) -> Walk:

@@ -133,8 +133,8 @@ def association_term(
     """Builds l_KA: the student's channel of each triple's old keypoint follows KA-Net's map.
 
     Images without both new keypoints, triples of weight 0 and rejected pseudo-labels are left out of the mean; 0 if
-    none remains. reduction, mode, temperature: see `spatial_distillation`. gate: heatmap pixels. KA-Net's map is left
-    out too where its arg-max is that far or further from the teacher's and its peak is no higher.
+    none remains. Reduction, mode and temperature are those of `spatial_distillation`. With a `gate`, in heatmap pixels,
+    KA-Net's map is left out too where its arg-max is that far or further from the teacher's and its peak is no higher.
     """
     compare = _comparison(loss, reduction, mode, temperature)
 

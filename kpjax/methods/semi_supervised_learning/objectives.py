@@ -57,7 +57,7 @@ def semantic_term(
 ) -> Term:
     """Builds L_sc, the mean over keypoints of all streams, except unlabelled ones where true heatmaps are the masks.
 
-    ground_truth: see `semantic_of`. on_warped: whether g(x) counts too.
+    ground_truth: see `semantic_of`. With `on_warped`, g(x) counts too.
     """
     images = (*streams, *(map(warped, streams) if on_warped else ()))
     reads = tuple(semantic_of(view, ground_truth) for view in images)
@@ -93,7 +93,7 @@ def invariance_term(
     """Builds L_ti: z(x) against z(g(x)).
 
     ground_truth: whether true heatmaps are the masks; then only labelled keypoints count that g leaves in the frame.
-    reduction: see `transformation_invariance`.
+    For `reduction` see `transformation_invariance`.
     """
 
     def of(stream, outputs, examples):
@@ -167,8 +167,8 @@ def semi_supervised_objective(
     Args:
         streams: ("labelled",) if all images have labels.
         supervised_weight, semantic, equivariance, invariance: weights of L_sup, L_sc, L_te and L_ti. The defaults are
-            equation 5's over 1e3. Adam hardly distinguishes them from the paper's, `semi_supervised_objective(codec,
-            **EQUATION_5)`, and plain descent works with its usual learning rates.
+            equation 5's over 1e3. Adam hardly distinguishes them from the paper's,
+            `semi_supervised_objective(codec, **EQUATION_5)`, and plain descent works with its usual learning rates.
         ground_truth: False for Table 4's second line, f's own heatmaps in all terms but the supervised one.
         ground_truth_in_equivariance, equivariance_on: another choice and other streams for L_te; None for the same.
         semantic_on_warped: whether L_sc reads g(x) too.
@@ -210,7 +210,7 @@ def pseudo_label_objective(codec: Codec, *, supervised_weight: float = 1.0, half
     """Builds L_sup of the whole batch, where `unlabelled` carries a teacher's labels (Radosavovic et al. 2018).
 
     `supervised` and `pseudo_labels` have half of `supervised_weight` each: together the mean over both halves of the
-    batch. half: whether both have the factor 1/2.
+    batch. With `half`, both have the factor 1/2.
     """
     pseudo = _supervised(codec, supervised_weight / 2, half, UNLABELLED)["supervised"]
     return _supervised(codec, supervised_weight / 2, half) | {"pseudo_labels": pseudo}

@@ -38,7 +38,7 @@ def heatmaps_and_features(network: KeypointNetwork, images: jax.Array, train: bo
 
 
 def classified(parameters: Mapping[str, Any], feature_maps: Sequence[jax.Array], masks: jax.Array) -> Semantic:
-    """Computes F of some feature maps, z under masks (B, h, w, K), and phi(z). parameters: as of `initial_semantic`."""
+    """Computes F of some feature maps, z under masks (B, h, w, K), and phi(z), by those of `initial_semantic`."""
     width, keypoints = parameters["features"]["bias"].shape[0], masks.shape[-1]
     features = KeypointFeatures(width).apply({"params": parameters["features"]}, feature_maps, masks.shape[1:3])
     z = semantic_representation(features, masks)
@@ -51,8 +51,8 @@ def initial_semantic(
 ) -> dict[str, Any]:
     """Initialises F, of `width` channels, and phi for a model and images of some shape.
 
-    Returns parameters, of F under `features` and of phi under `classifier`. images: only their shape counts.
-    semantic_inputs: selects the feature maps that F reads.
+    Returns parameters, of F under `features` and of phi under `classifier`. Of `images` only the shape counts.
+    `semantic_inputs` selects the feature maps that F reads.
     """
 
     def inputs():
@@ -73,8 +73,8 @@ def representations(
 ) -> Semantic:
     """Computes z and phi(z) of a batch by a trained network in evaluation mode, for inspection.
 
-    variables: of `semi_supervised` with a semantic term. masks: example -> (B, h, w, K), for instance rendered from its
-    labels. None for the network's own heatmaps, which need no label.
+    variables: of `semi_supervised` with a semantic term. `masks` is example -> (B, h, w, K), for instance rendered from
+    its labels. None for the network's own heatmaps, which need no label.
     """
     heatmaps, feature_maps = model.apply(
         variables, normalise(unit_range(example).image), train=False, method=heatmaps_and_features)

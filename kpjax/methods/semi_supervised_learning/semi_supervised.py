@@ -73,10 +73,10 @@ def semi_supervised(
     The start may have `variables` (a warm start, ImageNet weights); `semantic` in them is carried over too.
 
     Args:
-        objective: its terms get (outputs, examples). Outputs are computed only if a term reads them: heatmaps (B, h, w,
-            K) of "labelled", "unlabelled", "labelled/warped" and "unlabelled/warped", and the `Semantic` of
-            `semantic_of(view, ground_truth)`. Besides, "maps/labelled" and "maps/unlabelled" are g in image pixels, (B,
-            3, 3). Examples are the augmented images of all views.
+        objective: its terms get (outputs, examples). Outputs are computed only if a term reads them: heatmaps
+            (B, h, w, K) of "labelled", "unlabelled", "labelled/warped" and "unlabelled/warped", and the `Semantic` of
+            `semantic_of(view, ground_truth)`. Besides, "maps/labelled" and "maps/unlabelled" are g in image pixels,
+            (B, 3, 3). Examples are the augmented images of all views.
         learning_rate: of the step, one for all or one for each top-level name of the model's parameters and `semantic`.
         augment: of x, one for both streams or one for each.
         draw_map: g, applied after `augment`.
