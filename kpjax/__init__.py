@@ -3,70 +3,28 @@
 A `Method` is three pure functions. Factories such as `regda` build one from a network, a `codec`, an augmentation
 (`kpjax.augment`) and an optimizer; `fit` trains it on streams, and `predict_source` runs it over a data source.
 """
-from kpjax.lazy import lazy_exports
+from kpjax.lazy import by_name, lazy_exports
 
-__getattr__, __dir__, __all__ = lazy_exports(__name__, {
+__getattr__, __dir__, __all__ = lazy_exports(__name__, by_name({
     # Nouns
-    "Example": "structures",
-    "Method": "structures",
-    "Metrics": "structures",
-    "Prediction": "structures",
-    "Skeleton": "structures",
-    "Start": "structures",
-    "Streams": "structures",
-    "Trained": "structures",
-    "Variables": "structures",
-    "named_key": "structures",
-    "InputError": "errors",
-    "RunError": "errors",
+    "structures": ("Example", "Method", "Metrics", "Prediction", "Skeleton", "Start", "Streams", "Trained", "Variables",
+                   "named_key"),
+    "errors": ("InputError", "RunError"),
     # Heatmaps: grids, codecs and decoders
-    "half_pixel_grid": "geometry",
-    "index_grid": "geometry",
-    "Codec": "heatmaps",
-    "codec": "heatmaps",
-    "decode_argmax": "heatmaps",
-    "decode_dark": "heatmaps",
-    "decode_quarter_offset": "heatmaps",
-    "decode_soft_argmax": "heatmaps",
-    "gaussian_targets": "heatmaps",
-    "spatial_softmax": "heatmaps",
+    "geometry": ("half_pixel_grid", "index_grid"),
+    "heatmaps": ("Codec", "codec", "decode_argmax", "decode_dark", "decode_quarter_offset", "decode_soft_argmax",
+                 "gaussian_targets", "spatial_softmax"),
     # Networks, and their options as dataclasses; all others are in kpjax.models
-    "HRNet": "models",
-    "PoseResNet": "models",
-    "RSN": "models",
-    "SmallUNet": "models",
-    "hourglass": "models",
-    "hrnet": "models",
-    "pose_resnet": "models",
-    "rsn": "models",
-    "small_unet": "models",
+    "models": ("HRNet", "PoseResNet", "RSN", "SmallUNet", "hourglass", "hrnet", "pose_resnet", "rsn", "small_unet"),
     # Methods; their objectives and parts are in kpjax.methods
-    "adabn": "methods",
-    "adaptation": "methods",
-    "association": "methods",
-    "dan": "methods",
-    "dann": "methods",
-    "dd": "methods",
-    "image_generation": "methods",
-    "imagenet_normalise": "methods",
-    "incremental": "methods",
-    "keynet": "methods",
-    "mcd": "methods",
-    "mean_teacher": "methods",
-    "pyramids": "methods",
-    "regda": "methods",
-    "semi_supervised": "methods",
-    "supervised": "methods",
-    "transporter": "methods",
+    "methods": ("adabn", "adaptation", "association", "dan", "dann", "dd", "image_generation", "imagenet_normalise",
+                "incremental", "keynet", "mcd", "mean_teacher", "pyramids", "regda", "semi_supervised", "supervised",
+                "transporter"),
     # Objectives: sums of named terms
-    "Term": "losses",
-    "replaced": "losses",
-    "reweighted": "losses",
-    "without": "losses",
+    "losses": ("Term", "replaced", "reweighted", "without"),
     # Data, training, prediction
-    "arrays": "input.source",
-    "stream": "input.stream",
-    "fit": "training.fit",
-    "predict_source": "training.evaluation",
-    "reduce": "training.evaluation",
-})
+    "input.source": ("arrays",),
+    "input.stream": ("stream",),
+    "training.fit": ("fit",),
+    "training.evaluation": ("predict_source", "reduce"),
+}))

@@ -21,7 +21,6 @@ Decoder = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
 
 # Rendering
 
-
 def gaussian_profile(
     centres: Float[Array, "*batch keypoints"], cells: int, sigma: float, *, window: float | None = 3.0
 ) -> Float[Array, "*batch {cells} keypoints"]:
@@ -123,7 +122,6 @@ def gaussian_targets(
 
 
 # Decoding
-
 
 def spatial_softmax(
     logits: Float[Array, "batch height width keypoints"],
@@ -277,7 +275,6 @@ def decode_soft_argmax(
 
 
 # Both directions
-
 
 class Codec(NamedTuple):
     """The encoder of keypoints as heatmaps and their decoder, on one grid and with one sigma."""

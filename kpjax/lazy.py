@@ -1,8 +1,13 @@
 """Lazy exports of a package (PEP 562): each module is imported when one of its names is first read."""
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+
+def by_name(names: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Turns module -> its public names into the table of `lazy_exports`."""
+    return {name: module for module, of_module in names.items() for name in of_module}
 
 
 def lazy_exports(

@@ -1,35 +1,14 @@
 """Random, jit-able, on-device augmentations of examples, and the random maps that move them."""
-from kpjax.lazy import lazy_exports
+from kpjax.lazy import by_name, lazy_exports
 
-__getattr__, __dir__, __all__ = lazy_exports(__name__, {
-    # Composition
-    "Augment": "augmentations",
-    "compose_augmentations": "augmentations",
-    "no_augmentation": "augmentations",
-    "on_half": "augmentations",
-    "regda_augmentation": "augmentations",
-    # Geometry
-    "move_example": "augmentations",
-    "random_affine": "augmentations",
-    "random_flip": "augmentations",
-    "random_homography": "augmentations",
-    "random_rotation": "augmentations",
-    "random_scale_rotation": "augmentations",
-    "random_square_crop": "augmentations",
-    "random_warp": "augmentations",
-    # Appearance
-    "colour_jitter": "augmentations",
-    "random_blur": "augmentations",
-    "random_brightness": "augmentations",
-    "random_colour_matrix": "augmentations",
-    "random_contrast": "augmentations",
-    "random_noise": "augmentations",
+__getattr__, __dir__, __all__ = lazy_exports(__name__, by_name({
+    # Composition, geometry, appearance
+    "augmentations": (
+        "Augment", "compose_augmentations", "no_augmentation", "on_half", "regda_augmentation",
+        "move_example", "random_affine", "random_flip", "random_homography", "random_rotation",
+        "random_scale_rotation", "random_square_crop", "random_warp",
+        "colour_jitter", "random_blur", "random_brightness", "random_colour_matrix", "random_contrast", "random_noise"),
     # Maps of one image
-    "DrawMap": "random_maps",
-    "PERSPECTIVE": "random_maps",
-    "draw_affine": "random_maps",
-    "draw_homography": "random_maps",
-    "draw_rotation": "random_maps",
-    "draw_scale_rotation": "random_maps",
-    "draw_square_crop": "random_maps",
-})
+    "random_maps": ("DrawMap", "PERSPECTIVE", "draw_affine", "draw_homography", "draw_rotation", "draw_scale_rotation",
+                    "draw_square_crop"),
+}))

@@ -33,7 +33,6 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, Pillow's grey
 
 # Composition
 
-
 def no_augmentation() -> Augment:
     """Builds the augmentation that changes nothing; its maps are identities."""
 
@@ -92,7 +91,6 @@ def regda_augmentation(
 
 
 # Geometry
-
 
 def random_warp(*draws: DrawMap, fill: float = 0.0) -> Augment:
     """Builds the augmentation that moves every image by drawn maps, composed in this order, in one bilinear sampling.
@@ -182,7 +180,6 @@ def random_flip(skeleton: Skeleton, probability: float = 0.5) -> Augment:
 
 
 # Appearance
-
 
 def colour_jitter(strength: float = 0.25) -> Augment:
     """Builds the augmentation that changes brightness, contrast and saturation in random order.
@@ -293,7 +290,6 @@ def random_blur(deviation: tuple[float, float] = (0.0, 0.8)) -> Augment:
 
 
 # Parts
-
 
 def _keys(key: jax.Array, image: jax.Array) -> jax.Array:
     """Splits a key into one for each image of a batch."""

@@ -206,7 +206,6 @@ def _apart(wanted: Sequence[float], gap: float, top: float, bottom: float) -> li
 
 # All seeds of all variants on one axis
 
-
 class Dots(NamedTuple):
     """One row of a dot plot: the values of its seeds, and the paper's number if there is one."""
 

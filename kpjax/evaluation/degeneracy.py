@@ -28,7 +28,6 @@ PAINTS_LIKE = {
 
 # Keypoints
 
-
 def live_keypoints(points: jax.Array, *, border: float = BORDER, movement: float = MOVEMENT) -> jax.Array:
     """Returns which keypoints are live, (K,) bool: neither on the border nor in one place.
 
@@ -92,7 +91,6 @@ def median_spread(points: jax.Array) -> jax.Array:
 
 # Reconstructed images
 
-
 def baseline_errors(images: jax.Array, references: jax.Array) -> dict[str, jax.Array]:
     """Computes the error of reconstructing images without knowledge of keypoints, for each name of BASELINES.
 
@@ -110,7 +108,6 @@ def baseline_errors(images: jax.Array, references: jax.Array) -> dict[str, jax.A
 
 
 # Stopping a run that discovers nothing
-
 
 def first_counts(paintings: Sequence[str]) -> dict[str, jax.Array]:
     """Returns int32 zeros by sign: `live_points`, and `<image>/<baseline>` for every painted image and baseline."""

@@ -92,7 +92,6 @@ def pckh(predicted: Points, true: Points, visible: Visible, head: Lengths, *, th
 
 # PCK on heatmap cells, as the official RegDA counts it
 
-
 def _cell_hits(predicted_cells, true_cells, map_size: int, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """Returns hits and counted points, (N, K) bool, by the rules of `pck_batchwise`."""
     true_cells = np.asarray(true_cells, np.float64)
@@ -136,7 +135,6 @@ def pck_global(predicted_cells: Points, true_cells: Points, *, map_size: int, th
 
 
 # Errors
-
 
 def nme(predicted: Points, true: Points, visible: Visible, normaliser: Lengths) -> PerKeypoint:
     """Computes the normalised mean error: the mean of distance / normaliser.
@@ -201,7 +199,6 @@ def mae(predicted: Points, true: Points, visible: Visible, unit: float) -> Absol
 
 
 # Reporting
-
 
 def by_keypoint(prefix: str, values: Float[Numbers, "keypoints"], skeleton: Skeleton) -> dict[str, float]:
     """Returns `<prefix>/<keypoint name>` -> value, keypoints that are NaN left out.

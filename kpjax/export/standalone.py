@@ -38,7 +38,6 @@ class Predictor(NamedTuple):
 
 # The folder
 
-
 def checked_description(folder: Path) -> dict[str, Any]:
     """Reads predictor.json and verifies the sha256 of every file. Raises PredictorError."""
     path = Path(folder) / DESCRIPTION
@@ -125,7 +124,6 @@ def _check_images(images: np.ndarray, wanted: Sequence[int]) -> None:
 
 
 # Images
-
 
 def read_image(path: Path) -> np.ndarray:
     """Reads an image (H, W, 3) uint8 as viewers show it: turned by its EXIF, grey as RGB, 16 bits as the upper 8."""
@@ -220,7 +218,6 @@ def points_on(predictor: Predictor, images: Sequence[np.ndarray], boxes: Sequenc
 
 
 # The command
-
 
 def check_images(side: int) -> np.ndarray:
     """Renders two images (2, side, side, 3) uint8, the same on every machine, for the check in predictor.json."""

@@ -157,7 +157,6 @@ def _stretch(across: float, down: float, left: float, upper: float) -> np.ndarra
 
 # Crops around annotated landmarks, as in the code of "Object landmark discovery through unsupervised adaptation"
 
-
 SMALLEST = 20  # pixels of a box below which its margin stays constant
 LEAST_MARGIN = 8
 

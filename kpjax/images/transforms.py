@@ -158,7 +158,6 @@ class BoxOrWhole:
 
 # Crops around annotated landmarks, as papers on unsupervised landmarks evaluate
 
-
 class _AroundLandmarks(_Resampling):
     """A window about the visible landmarks, or the corners of the box if none is visible, stretched to a square.
 
@@ -217,7 +216,6 @@ class WindowCrop(_AroundLandmarks):
 
 
 # Transforms of transforms
-
 
 @dataclass(frozen=True)
 class ScaledByBox:

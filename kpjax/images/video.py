@@ -252,7 +252,6 @@ def _natural(name: str) -> list[tuple[int, int | str]]:
 
 # Writing, as a video that browsers play
 
-
 CLOCK = 90_000  # time stamps a second; every usual rate is a whole number of them
 
 

@@ -77,7 +77,6 @@ def stream(
 
 # Iterators computed by other threads, a bounded number of items ahead of their reader
 
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

@@ -16,8 +16,8 @@ from flax import linen as nn
 
 from kpjax.errors import InputError
 from kpjax.models.layers import BatchNorm, Convolution, he_normal_fan_out, upsample_nearest
-from kpjax.models.network import HeatmapHead, KeypointNetwork, check_options, check_sizes, check_stride
-from kpjax.models.resnet import COARSEST_STRIDE, BasicBlock, Bottleneck
+from kpjax.models.network import COARSEST_STRIDE, HeatmapHead, KeypointNetwork, StrideFourOptions, check_options
+from kpjax.models.resnet import BasicBlock, Bottleneck
 
 Taps = Literal["stage_outputs", "highres"]
 LAYER1_BLOCKS = 4
@@ -171,7 +171,7 @@ def hrnet(
 
 
 @dataclass(frozen=True)
-class HRNet:
+class HRNet(StrideFourOptions):
     """The options of `hrnet`. A laptop trains width 8, modules 1 1 1, 1 block and a stem of 16."""
 
     name: ClassVar[str] = "hrnet"
@@ -194,13 +194,7 @@ class HRNet:
             raise InputError(f"taps: {self.taps!r} is unknown; give {' or '.join(get_args(Taps))}")
         check_options(self, "width", "modules", "blocks", "stem_width", "head_layers", "head_width")
 
-    def check(self, image_size: int, heatmap_size: int) -> None:
-        """Raises InputError for sides, in pixels, that the network cannot have."""
-        check_sizes(self.name, image_size, heatmap_size, multiple=COARSEST_STRIDE)
-
-    def build(self, keypoints: int, *, stride: int = 4) -> KeypointNetwork:
-        """Builds the network. stride: of the heatmaps, always 4."""
-        check_stride(self.name, stride)
+    def _network(self, keypoints: int) -> KeypointNetwork:
         return hrnet(
             keypoints, width=self.width, modules=self.modules, blocks=self.blocks, stem_width=self.stem_width,
             taps=self.taps, rematerialise=self.rematerialise, head_layers=self.head_layers,

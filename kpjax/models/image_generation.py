@@ -24,7 +24,6 @@ Normalization = Callable[..., nn.Module]  # (name=...) -> a layer that is called
 
 # Keypoints
 
-
 def normalised_points(heatmaps: jax.Array, *, sharpness: float = 1.0) -> jax.Array:
     """Computes mean positions (B, K, 2), normalised (x, y), float32, of heatmaps (B, h, w, K).
 
@@ -75,7 +74,6 @@ def _normalised(x: jax.Array, y: jax.Array, size: tuple[int, int]) -> jax.Array:
 
 
 # Networks
-
 
 class ImageEncoder(nn.Module):
     """Images (B, H, W, C) to features (B, H / s, W / s, widths[-1]) with s = 2 ** (len(widths) - 1).

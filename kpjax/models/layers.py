@@ -84,7 +84,6 @@ def _affine(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
 
 # Convolution
 
-
 # Weights with the variance that keeps a ReLU network's activations steady (He et al. 2015), by fan-out as torchvision.
 he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")

@@ -9,6 +9,7 @@ from kpjax.errors import InputError
 from kpjax.models.layers import BatchNorm, Convolution
 
 small_normal = nn.initializers.normal(0.001)
+COARSEST_STRIDE = 32  # of the published networks
 
 
 class KeypointNetwork(nn.Module):
@@ -90,7 +91,6 @@ class HeatmapHead(nn.Module):
 
 # Checks of the options of a network
 
-
 def check_options(options: Any, *at_least_one: str) -> None:
     """Raises InputError for an unknown dtype, or a field (or one of its numbers) of `at_least_one` below 1."""
     for name in at_least_one:
@@ -116,3 +116,16 @@ def check_stride(name: str, stride: int) -> None:
     """Raises InputError for a network of stride 4 that is asked for another."""
     if stride != 4:
         raise InputError(f"stride: {stride}; the heatmaps of {name} are 4 times smaller than its images")
+
+
+class StrideFourOptions:
+    """The shared part of options of networks with heatmaps of stride 4 whose coarsest maps have stride 32."""
+
+    def check(self, image_size: int, heatmap_size: int) -> None:
+        """Raises InputError for sides, in pixels, that the network cannot have."""
+        check_sizes(self.name, image_size, heatmap_size, multiple=COARSEST_STRIDE)
+
+    def build(self, keypoints: int, *, stride: int = 4) -> KeypointNetwork:
+        """Builds the network. stride: of the heatmaps, always 4."""
+        check_stride(self.name, stride)
+        return self._network(keypoints)

@@ -97,7 +97,6 @@ class KeypointLevels(nn.Module):
 
 # All parts that training needs
 
-
 class KeypointPyramid(nn.Module):
     """All parts that are trained together; `kpjax.methods.discovery.pyramids` combines them.
 

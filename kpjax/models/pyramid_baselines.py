@@ -55,7 +55,6 @@ def as_keynet(network: KeypointPyramid, *, blob_width: float = 0.1) -> KeyNet:
 
 # Transporter
 
-
 class Transporter(nn.Module):
     """Keypoints of one level, the features (B, h, w, C) that are transported, and their decoder."""
 

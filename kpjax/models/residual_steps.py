@@ -15,8 +15,8 @@ from flax import linen as nn
 from kpjax.errors import InputError
 from kpjax.models.high_resolution import FirstMap
 from kpjax.models.layers import BatchNorm, Convolution, he_normal_fan_out, resize_bilinear
-from kpjax.models.network import KeypointNetwork, check_options, check_sizes, check_stride, small_normal
-from kpjax.models.resnet import COARSEST_STRIDE, max_pool
+from kpjax.models.network import COARSEST_STRIDE, KeypointNetwork, StrideFourOptions, check_options, small_normal
+from kpjax.models.resnet import max_pool
 
 MeasuredBy = Literal["input", "level"]
 BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
@@ -30,7 +30,6 @@ INITIAL_SCALE = 1 / 255
 
 
 # Residual steps blocks
-
 
 class NormalisedConvolution(nn.Module):
     """A convolution with bias, BatchNorm and, if `relu`, ReLU: (B, H, W, C) -> (B, H', W', width).
@@ -88,7 +87,6 @@ class ResidualStepsBlock(nn.Module):
 
 
 # The trunk: hourglasses in a row
-
 
 class DownPath(nn.Module):
     """Residual steps blocks at strides 4, 8, 16 and 32. Returns the maps of the four levels, from fine to coarse.
@@ -241,7 +239,6 @@ class ResidualStepsNetwork(nn.Module):
 
 # Heads
 
-
 class UnitHead(nn.Module):
     """The prediction of one unit: a 1x1 and a 3x3 convolution, resized. (B, h, w, C) -> (B, *size, keypoints) float32.
 
@@ -294,7 +291,6 @@ class UnitHeads(nn.Module):
 
 # The network
 
-
 def rsn(
     keypoints: int, *, depth: int = 18, stages: int = 1, blocks: Sequence[int] = (), width: int = 64,
     unit_width: int = 256, measured_by: MeasuredBy | None = None, rematerialise: bool = False,
@@ -336,7 +332,7 @@ def rsn(
 
 
 @dataclass(frozen=True)
-class RSN:
+class RSN(StrideFourOptions):
     """The options of `rsn`."""
 
     name: ClassVar[str] = "rsn"
@@ -356,12 +352,6 @@ class RSN:
             raise InputError(f"stem_width: {self.stem_width}; give {SMALLEST_WIDTH} or more")
         check_options(self, "stages", "unit_width")
 
-    def check(self, image_size: int, heatmap_size: int) -> None:
-        """Raises InputError for sides, in pixels, that the network cannot have."""
-        check_sizes(self.name, image_size, heatmap_size, multiple=COARSEST_STRIDE)
-
-    def build(self, keypoints: int, *, stride: int = 4) -> KeypointNetwork:
-        """Builds the network. stride: of the heatmaps, always 4."""
-        check_stride(self.name, stride)
+    def _network(self, keypoints: int) -> KeypointNetwork:
         return rsn(keypoints, depth=self.depth, stages=self.stages, width=self.stem_width, unit_width=self.unit_width,
                    rematerialise=self.rematerialise, dtype=jnp.dtype(self.dtype))

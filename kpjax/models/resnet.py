@@ -14,11 +14,10 @@ from flax import linen as nn
 
 from kpjax.errors import InputError
 from kpjax.models.layers import BatchNorm, Convolution, TransposedConvolution, he_normal_fan_out
-from kpjax.models.network import HeatmapHead, KeypointNetwork, check_options, check_sizes, check_stride, small_normal
+from kpjax.models.network import HeatmapHead, KeypointNetwork, StrideFourOptions, check_options, small_normal
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 STAGE_WIDTHS = (64, 128, 256, 512)
-COARSEST_STRIDE = 32
 
 
 class BasicBlock(nn.Module):
@@ -128,7 +127,7 @@ def pose_resnet(
 
 
 @dataclass(frozen=True)
-class PoseResNet:
+class PoseResNet(StrideFourOptions):
     """The options of `pose_resnet`."""
 
     name: ClassVar[str] = "pose_resnet"
@@ -143,13 +142,7 @@ class PoseResNet:
             raise InputError(f"depth: {self.depth}; pose_resnet has depth {', '.join(map(str, BLOCKS))}")
         check_options(self, "head_layers")
 
-    def check(self, image_size: int, heatmap_size: int) -> None:
-        """Raises InputError for sides, in pixels, that the network cannot have."""
-        check_sizes(self.name, image_size, heatmap_size, multiple=COARSEST_STRIDE)
-
-    def build(self, keypoints: int, *, stride: int = 4) -> KeypointNetwork:
-        """Builds the network. stride: of the heatmaps, always 4."""
-        check_stride(self.name, stride)
+    def _network(self, keypoints: int) -> KeypointNetwork:
         return pose_resnet(self.depth, keypoints, head_layers=self.head_layers, dtype=jnp.dtype(self.dtype))
 
 

@@ -75,7 +75,6 @@ def max_pool_pairs(x: jax.Array) -> jax.Array:
 
 # A stand-in without weights
 
-
 def edge_filters(key: jax.Array, shape: Sequence[int], dtype: jnp.dtype = jnp.float32) -> jax.Array:
     """Draws He's normal weights less the mean of each filter: they respond to edges, not to brightness.
 

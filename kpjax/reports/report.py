@@ -226,7 +226,6 @@ def _images(measured: Sequence[Line], wanted: Mapping[str, str] | None) -> list[
 
 # Provenance: machines, versions, times and configurations
 
-
 def described(value: Any) -> str:
     """Returns a value of results.json in a line: mappings as "key value", lists joined, numbers as they are."""
     if isinstance(value, Mapping):

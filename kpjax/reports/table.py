@@ -223,7 +223,6 @@ def _best(means: Mapping[int, float], column: Column) -> frozenset[int]:
 
 # Layout
 
-
 class Cell(NamedTuple):
     """A printed cell."""
 

@@ -108,7 +108,6 @@ class Stopwatch:
 
 # Compiled pieces of a training step, each compiled once for a method and a mesh
 
-
 @functools.lru_cache(maxsize=16)
 def compiled_update(update, mesh: Mesh):
     """Returns the step of a method on a mesh, compiled once, and the list of its metrics, which tracing fills."""

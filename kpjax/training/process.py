@@ -35,7 +35,6 @@ def keep_freed_memory() -> bool:
 
 # Response to SIGTERM: a run finishes its step, saves, and raises Interrupted
 
-
 class Interrupted(RunError):
     """A run that was asked to stop and has saved its step. Command lines exit with `exit_code` (128 + SIGTERM)."""
 

@@ -78,7 +78,6 @@ def json_digest(value: Mapping) -> str:
 
 # A tree in one safetensors file, verified against its digest when it is read
 
-
 def write_tree(path: Path, tree) -> str:
     """Writes all leaves to a safetensors file, whole or not at all, and returns the tree's digest."""
     _write(path, tree)

@@ -33,7 +33,6 @@ LEAST_SPREAD = 0.5  # of the spread of the annotated landmarks
 
 # Lengths that errors are measured in
 
-
 def between(skeleton: Skeleton, first: str, second: str, *, median: bool = False) -> Normaliser:
     """Builds the normaliser by the distance between two named landmarks of each image, or, with `median`, their median.
 
@@ -88,7 +87,6 @@ def _by_set(lengths: np.ndarray, median: bool) -> np.ndarray:
 
 
 # Errors of regressors fitted on few images
-
 
 class Landmarks(NamedTuple):
     """Landmarks of N images beside their annotation, (x, y) in pixels of one square."""
@@ -223,7 +221,6 @@ def _flat(points: np.ndarray) -> np.ndarray:
 
 # Consistency: landmarks should follow the image when it is turned
 
-
 class Turns(NamedTuple):
     """Two angles for each image in degrees, x towards y. The first makes the image, which the second then turns."""
 
@@ -272,7 +269,6 @@ def consistency(landmarks: ArrayLike, in_turned: ArrayLike, maps: ArrayLike) -> 
 
 
 # All measures of a run, and the signs of a collapse beside its errors
-
 
 def measures(
     errors: Mapping[str, LandmarkErrors], consistency: Consistency, test: Landmarks, *, side: int

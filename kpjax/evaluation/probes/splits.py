@@ -80,7 +80,6 @@ def held_out(groups: ArrayLike, tested: Sequence[Any]) -> Split:
 
 # Scale and order of the fitted examples
 
-
 def standardised(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns (mean, deviation), each (F,) float64, of features (N, F). Deviations are >= 1/1000 of the largest."""
     centre, spread = features.mean(0), features.std(0)

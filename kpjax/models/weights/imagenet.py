@@ -21,7 +21,6 @@ VGG_CLASSIFIER = re.compile(r"(classifier|pre_logits|head)\..+")  # torchvision'
 
 # Networks
 
-
 def load_imagenet(variables: Variables, weights: str | Path, *, folder: Path = WEIGHTS_FOLDER) -> Imported:
     """Fills the trunk of a PoseResNet, an HRNet, an RSN or a bare trunk, and reports the tensors read.
 
@@ -74,7 +73,6 @@ def load_vgg(variables: Variables, weights: str | Path, *, folder: Path = WEIGHT
 
 
 # Files
-
 
 def read_weights(path: str | Path) -> dict[str, Any]:
     """Reads all tensors of a file of weights, by `read_pytorch` or `read_safetensors` according to its suffix."""
