@@ -253,9 +253,9 @@ def prediction_files(formats: Sequence[str], title: str, out: Path, stem: str) -
 
 
 def write_predictions(table: PredictionTable, formats: Sequence[str], out: Path, stem: str) -> list[Path]:
-    """Writes a table in some formats, each file whole or not at all, and returns their paths.
+    """Writes a table in formats of `check_formats`, each file whole or not at all, and returns their paths.
 
-    formats: As `check_formats` returns them. stem: Of the files below `out`; it may contain folders.
+    stem: Of the files below `out`; it may contain folders. Raises InputError if the disc refuses.
     """
     writers = [write for name in formats for write in FORMATS[name].values()]
     paths = prediction_files(formats, table.title, out, stem)

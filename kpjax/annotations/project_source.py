@@ -208,6 +208,7 @@ def unlabelled_source(
     Args:
         paths: Images, videos and folders of them, or frames from `frames_at`.
         every: Keeps frames 0, every, 2 every ... of each video, and all images.
+        leave_out: Identities to leave out.
         root: Names are paths below it; the root of a project whose names are compared.
 
     Raises:

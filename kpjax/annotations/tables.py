@@ -20,7 +20,6 @@ _H5_KEY = "df_with_missing"
 
 # Plain csv
 
-
 class Rows(NamedTuple):
     """A csv table whose first line names its columns."""
 

@@ -218,7 +218,7 @@ def random_brightness(strength: float) -> Augment:
 
 
 def random_contrast(strength: float) -> Augment:
-    """Builds the augmentation that stretches images about their mean grey by U(1 - strength, 1 + strength)."""
+    """Builds the augmentation that stretches images about their mean grey by U(1 ± strength), clipped to [0, 1]."""
     _unit_strength("random contrast", strength)
 
     def change(keys, images):

@@ -24,6 +24,7 @@ def accuracy_matrix(
         values: (steps, K), NaN where a keypoint is not known yet.
         introduced: (K,) the row that introduced each keypoint; keypoints of other numbers are left out.
         higher_is_better: whether high values have the colour of good ones.
+        low, high: the values at the ends of the colours; the smallest and the largest if not given.
 
     Raises:
         ValueError: shapes that do not belong together.

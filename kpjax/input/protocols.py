@@ -45,14 +45,12 @@ def mean_distances(
 ) -> np.ndarray:
     """Computes mean distances of two keypoints in the images of a step: (K, K) float64, inf for pairs in no image.
 
-    They are shares of the object's size.
-
     Args:
         new: Keypoints taken from `labelled`; all others are taken from `predicted`, so that no old label is read.
         predicted: (N, K, 2) px, by the old model.
         labelled: (N, K, 2) px.
         visible: (N, K), 1 where a new keypoint is labelled.
-        size: (N,) px, of the object.
+        size: (N,) px, of the object, by which distances are divided.
     """
     is_new = np.isin(np.arange(len(skeleton.names)), [skeleton.index(name) for name in new])
     points = np.where(is_new[:, None], labelled, predicted).astype(np.float64)

@@ -150,7 +150,7 @@ def hrnet(
     """Builds HRNet: images (B, H, W, 3) to heatmaps (B, H / 4, W / 4, keypoints) float32.
 
     H and W are multiples of 32. Heatmaps are read from the finest branch, so the upsampling has no parameters. A laptop
-    trains `hrnet(16, width=8, modules=(1, 1, 1), blocks=1, stem_width=16)`.
+    trains `hrnet(16, width=8, modules=(1, 1, 1), blocks=1, stem_width=16)`. See `HighResolutionNetwork` for the trunk.
 
     Args:
         width: 32 and 48 are published, 28,536,080 and 63,595,696 parameters for 16 keypoints.

@@ -22,7 +22,6 @@ from kpjax.models.pyramid import FLAT_SIZE, KeypointEncoder, KeypointLevels, Key
 
 # KeyNet
 
-
 class KeyNet(nn.Module):
     """Keypoints of one level, and the generator that reads another image's features and these keypoints."""
 

@@ -28,7 +28,6 @@ from kpjax.reports.table import (
 
 # The comparison of a table in words: the method against baselines, controls and the upper bound
 
-
 def leaders(lines: Sequence[Line], column: Column, number: int = 0) -> dict[str, Line]:
     """Returns the best line of each kind by one column's finite means, without ablations; the first of the method."""
     found: dict[str, Line] = {}

@@ -14,7 +14,6 @@ from kpjax.errors import InputError
 
 # Readers of a preset's run folders: results.json and metrics.jsonl of every variant and seed
 
-
 NEEDED = ("experiment", "preset", "variant", "seed", "steps", "metrics")
 
 

@@ -26,7 +26,6 @@ from kpjax.training.trees import describe, named_leaves
 
 # Metrics of training steps, fetched with a lag, summed and checked, and the time of steps
 
-
 LAG = 8  # steps that the host may run ahead of the devices
 
 
@@ -230,7 +229,6 @@ def fit(
     template = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)), jax.eval_shape(init))
     identity = {"stage": stage, "config": config, "streams": _streams_identity(streams), "model": describe(template)}
-
     options = _Options(steps, evaluate, evaluate_every, select, save_every or max(1, steps // 10), log_every, between)
 
     with contextlib.ExitStack() as stack:

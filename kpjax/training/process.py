@@ -36,14 +36,20 @@ def keep_freed_memory() -> bool:
 # Response to SIGTERM: a run finishes its step, saves, and raises Interrupted
 
 class Interrupted(RunError):
-    """A run that was asked to stop and has saved its step. Command lines exit with `exit_code` (128 + SIGTERM)."""
+    """A run that was asked to stop and has saved its step, from which the same command resumes.
+
+    Command lines exit with `exit_code` (128 + SIGTERM, as shells count) and start nothing else.
+    """
 
     exit_code = 143
 
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[Callable[[int], bool]]:
-    """Yields a function of the step that returns whether SIGTERM has come, alike on all processes."""
+    """Yields a function of the step that returns whether SIGTERM has come, alike on all processes.
+
+    Several processes ask JAX's preemption service, since they must agree on the step.
+    """
     if jax.process_count() > 1:
         yield multihost_utils.reached_preemption_sync_point
         return

@@ -17,7 +17,6 @@ from kpjax.structures import Trained, Variables
 
 # Leaves and digests
 
-
 def named_leaves(tree, is_leaf: Callable[[Any], bool] | None = None) -> dict[str, Any]:
     """Returns all leaves by path, such as `variables/params/conv1/kernel`. In a key, / becomes ~1 and ~ becomes ~0."""
     return {_path(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree, is_leaf)}

@@ -90,7 +90,7 @@ def action_probe(
     Args:
         features: (N, F), or points (N, K, 2), in any unit: each is scaled to mean 0 and deviation 1 by the fitted
             windows.
-        rows: (W, T), see `windows`.
+        rows, actions: (W, T), see `windows`, and (W,) names.
         split: of the windows; those of one video or subject belong to one side, `halves_by(windows.video, seed,
             kinds=actions)`.
 
@@ -119,7 +119,7 @@ def action_probe(
 
 
 def recognition(predicted: np.ndarray, true: np.ndarray, actions: tuple[str, ...], majority: int) -> Recognition:
-    """Computes the measures of predicted numbers (M,) of actions against the true ones."""
+    """Computes measures of predicted numbers (M,) of actions against the true ones. majority: the commonest fitted."""
     confusion = np.zeros((len(actions), len(actions)), np.int64)
     np.add.at(confusion, (true, predicted), 1)
     count, right = confusion.sum(1), confusion.diagonal()

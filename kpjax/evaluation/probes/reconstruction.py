@@ -96,6 +96,7 @@ def train_painter(
     Args:
         points: (N, K, 2), in any unit, or features (N, F).
         images: (N, H, W, 3) uint8.
+        fit: numbers of the examples to train on.
         hidden, widths: see `CoordinatePainter`.
         learning_rate: Adam's first.
 

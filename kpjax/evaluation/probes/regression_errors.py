@@ -24,7 +24,7 @@ class RegressionErrors(NamedTuple):
 
 
 def regression_errors(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike) -> RegressionErrors:
-    """Computes errors of joints, in float64.
+    """Computes errors of joints (N, J, 2) in float64; those with visible (N, J) above 0.5 count.
 
     Where some joints are hidden, `per_image` assumes J joints with errors like those of the visible ones.
     """
@@ -95,7 +95,7 @@ def ratio_of_errors(
 
 
 def squared_errors(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike) -> np.ndarray:
-    """Computes the sum of squared distances of the visible joints of each image: (N,) float64."""
+    """Computes each image's sum of squared distances (N,) float64 of joints (N, J, 2) with visible (N, J) > 0.5."""
     return _squared_distances(predicted, true, visible)[0].sum(1)
 
 
