@@ -29,49 +29,22 @@ import numpy as np
 import optax
 from flax import linen as nn
 
+from experiments import adaptation_presets as presets
+from experiments import system
 from experiments.adaptation_images import Data, open_core_images, open_images
 from experiments.adaptation_measures import checked, draw_sheets, found_in, measures_of
-from experiments.adaptation_presets import (
-    PRESETS,
-    RENDERED,
-    STAND_IN,
-    Config,
-    of_core,
-    of_method,
-    of_training,
-    paper_numbers,
-    with_appearance,
-)
+from experiments.adaptation_presets import RENDERED, STAND_IN, Config
 from experiments.configs import changed
 from experiments.keypoint_errors import keypoint_errors
-from experiments.system import (
-    IMAGES,
-    Job,
-    Outcome,
-    Predicting,
-    StoredRun,
-    System,
-    Variant,
-    fit_sources,
-    no_training,
-    preset_folder,
-    result_of,
-)
+from experiments.system import Job, Outcome, Variant
 from kpjax.augment.augmentations import compose_augmentations, no_augmentation, random_flip, random_scale_rotation
 from kpjax.files import read_json, write_json, write_text
 from kpjax.heatmaps import codec
 from kpjax.images.transforms import Letterbox
 from kpjax.losses.heatmap import heatmap_mse
+from kpjax.methods.core_adaptation import parametrisation
 from kpjax.methods.core_adaptation.adaptation import HEAD, adaptation, adaptation_objective, plain_variables
-from kpjax.methods.core_adaptation.parametrisation import (
-    Parametrisation,
-    adapted,
-    adapted_w_and_head_only,
-    finetuned,
-    finetuned_last,
-    lora,
-    scratch,
-)
+from kpjax.methods.core_adaptation.parametrisation import Parametrisation
 from kpjax.methods.forward import imagenet_normalise
 from kpjax.methods.supervised_learning import supervised
 from kpjax.models.hourglass_network import STRIDE
@@ -97,24 +70,27 @@ class Recipe(NamedTuple):
     trains: bool = True
 
 
-PROJECTED, FINETUNED = adapted(), finetuned()  # variants with the same parametrisation share what is compiled
+# Variants with the same parametrisation share what is compiled.
+PROJECTED, FINETUNED = parametrisation.adapted(), parametrisation.finetuned()
 
 VARIANTS: dict[str, Variant] = {
     "adapted": Variant("method", "the core's kernels frozen, a small matrix for each", "Proposed", Recipe(PROJECTED)),
     "finetuned": Variant("baseline", "all weights trained from the core", "Finetune", Recipe(FINETUNED)),
-    "scratch": Variant("baseline", "all weights trained from a fresh start", "Scratch", Recipe(scratch(), "none")),
+    "scratch": Variant("baseline", "all weights trained from a fresh start", "Scratch",
+                       Recipe(parametrisation.scratch(), "none")),
     "lora": Variant("baseline", "an update of low rank for each frozen kernel, as many weights as the matrices", "LoRA",
-                    Recipe(lora())),
+                    Recipe(parametrisation.lora())),
     "random_core": Variant("control", "the same matrices on frozen random kernels", recipe=Recipe(PROJECTED, "random")),
     "untrained_head": Variant("control", "the core under a new head, nothing trained",
                               recipe=Recipe(PROJECTED, trains=False)),
     "adapted_w_and_head_only": Variant("ablation", "matrices and head trained, all else of the core frozen",
-                                       recipe=Recipe(adapted_w_and_head_only())),
+                                       recipe=Recipe(parametrisation.adapted_w_and_head_only())),
     "finetuned_last": Variant("ablation", "top block, last 1x1 convolution and head trained, all else frozen",
-                              recipe=Recipe(finetuned_last())),
+                              recipe=Recipe(parametrisation.finetuned_last())),
     "finetuned_from_adapted": Variant("ablation", "all weights trained from the adapted network, as many steps more",
                                       recipe=Recipe(FINETUNED, "adapted")),
 }
+NORMALISE: dict[str, Callable[[jax.Array], jax.Array]] = {"none": lambda images: images, "imagenet": imagenet_normalise}
 
 
 def network(config: Config, keypoints: int) -> KeypointNetwork:
@@ -124,18 +100,9 @@ def network(config: Config, keypoints: int) -> KeypointNetwork:
     return built.clone(head=HeatmapHead(keypoints, output_init=uniform_fan_in, dtype=dtype))
 
 
-def _unchanged(images: jax.Array) -> jax.Array:
-    return images
-
-
-def _normalise(imagenet: bool) -> Callable[[jax.Array], jax.Array]:
-    return imagenet_normalise if imagenet else _unchanged
-
-
 def build(config: Config, variant: str) -> Method:
-    """Builds the method of a variant once, so that all seeds and all variants that train alike share what is compiled.
-    """
-    return _built(of_method(config), VARIANTS[variant].recipe.parametrisation)
+    """Builds the method of a variant once, so that all seeds and variants that train alike share what is compiled."""
+    return _built(presets.of_method(config), VARIANTS[variant].recipe.parametrisation)
 
 
 @functools.lru_cache(maxsize=32)
@@ -147,12 +114,13 @@ def _built(config: Config, parametrisation: Parametrisation) -> Method:
         objective=adaptation_objective(perceptual=features, form=comparison.feature_form,
                                        features=comparison.feature_weight),
         optimizer=config.optimizer.build(), learning_rate=config.optimizer.rates(config.steps),
-        augment=no_augmentation(), normalise=_normalise(config.normalisation == "imagenet"), trained=parametrisation,
+        augment=no_augmentation(), normalise=NORMALISE[config.normalisation], trained=parametrisation,
         generator=ResidualGenerator(comparison.generator_width, comparison.generator_blocks,
                                     jnp.dtype(config.core_network.dtype)),
         perceptual=perceptual_network(config) if features else None,
-        perceptual_normalise=_normalise(comparison.perceptual_imagenet), view_pair=config.view_pairs.build(side),
-        temperature=config.temperature, sigma=config.sigma, statistics=config.evaluation.statistics)
+        perceptual_normalise=NORMALISE["imagenet" if comparison.perceptual_imagenet else "none"],
+        view_pair=config.view_pairs.build(side), temperature=config.temperature, sigma=config.sigma,
+        statistics=config.evaluation.statistics)
 
 
 def evaluation_model(config: Config) -> Method:
@@ -193,7 +161,7 @@ def build_core(config: Config, skeleton: Skeleton) -> Method:
         codec=codec(image_size=side, heatmap_size=side // STRIDE, sigma=config.core.core_sigma),
         optimizer=optax.scale_by_adam(), learning_rate=config.core.rates,
         augment=compose_augmentations(random_scale_rotation(), *mirrored),
-        normalise=_normalise(config.normalisation == "imagenet"), loss=heatmap_mse)
+        normalise=NORMALISE[config.normalisation], loss=heatmap_mse)
 
 
 def base_preset(preset: str) -> str:
@@ -210,16 +178,14 @@ def core_name(config: Config) -> str:
 
 
 def trained_core(job: Job) -> Core:
-    """Returns the core of a seed, trained if it has not been, at the epoch that the config names.
-
-    Raises InputError if its folder holds another core of the same name.
-    """
+    """Returns the core of a seed at the epoch that the config names, trained if it has not been. Raises InputError if
+    its folder holds another core of the same name."""
     config, name = job.config, core_name(job.config)
     preset = config.core_kept_by or base_preset(job.preset)
-    found = job.stage(name, lambda folder: _train_core(job, folder), config=of_core(config), preset=preset)
+    found = job.stage(name, lambda folder: _train_core(job, folder), config=presets.of_core(config), preset=preset)
     trained, accuracy = found.trained, found.metrics.get("core/pck")
     if config.core.core_epoch not in (0, config.core.core_epochs):
-        seed = preset_folder(job.workdir, job.system, preset) / "stages" / name / f"seed-{job.seed}"
+        seed = system.preset_folder(job.workdir, job.system, preset) / "stages" / name / f"seed-{job.seed}"
         kept = seed / f"epoch-{config.core.core_epoch}"
         trained, accuracy = load_trained(kept), read_json(kept / "metrics.json").get("core/pck")
     return Core(trained.variables, tree_digest(trained.variables), accuracy)
@@ -243,10 +209,10 @@ def _train_core(job: Job, folder) -> Fitted:
             write_json(folder / f"epoch-{epoch}" / "metrics.json", metrics)
         return metrics
 
-    return fit_sources(
+    return system.fit_sources(
         job, method, {"labelled": images}, batch_size=core.core_batch_size, steps=core.steps, stage="core",
         folder=folder, evaluate=evaluate, evaluate_every=core.core_epoch_steps,
-        config=of_core(config) | {"seed": job.seed})
+        config=presets.of_core(config) | {"seed": job.seed})
 
 
 def untrained_core(config: Config, seed: int) -> Core:
@@ -260,13 +226,11 @@ def untrained_core(config: Config, seed: int) -> Core:
 def _core_of(job: Job, trained: Callable[[Job], Core]) -> Core | None:
     """Returns the start of a variant, trained if it has not been; None for one that starts afresh."""
     kind = VARIANTS[job.variant].recipe.core
-    if kind == "trained":
-        return trained(job)
+    if kind in ("trained", "none"):
+        return trained(job) if kind == "trained" else None
     if kind == "random":
         return untrained_core(job.config, job.seed)
-    if kind == "none":
-        return None
-    variables = plain_of(result_of(job._replace(variant="adapted")), "adapted")
+    variables = plain_of(system.result_of(job._replace(variant="adapted")), "adapted")
     return Core(variables, tree_digest(variables))
 
 
@@ -282,10 +246,8 @@ def perceptual_network(config: Config) -> nn.Module:
 
 
 def perceptual_start(config: Config) -> dict[str, Any]:
-    """Returns the weights of that network, the same for all seeds, as a part of the start; reports what it is.
-
-    Raises InputError for a file of VGG's weights that is missing or of another network.
-    """
+    """Returns the weights of that network, the same for all seeds, as a part of the start; reports what it is. Raises
+    InputError for a file of VGG's weights that is missing or of another network."""
     comparison, side = config.comparison, config.data.image_size
     print(f"images are compared by {comparison.words}")
     if comparison.compare == "pixels":
@@ -299,7 +261,7 @@ def perceptual_start(config: Config) -> dict[str, Any]:
     return {"perceptual": imported.variables}
 
 
-# Adaptation
+# A run
 
 
 def open_data(job: Job) -> Data:
@@ -308,14 +270,12 @@ def open_data(job: Job) -> Data:
 
 
 def train(job: Job, data: Data, *, core_of: Callable[[Job], Core] = trained_core) -> Outcome:
-    """Trains a variant and predicts all images that it is evaluated on.
-
-    core_of: returns the core that most variants start from.
-    """
+    """Trains a variant, most from the core that `core_of` returns, and predicts all images that it is evaluated on."""
     config, recipe = job.config, VARIANTS[job.variant].recipe
     core, method = _core_of(job, core_of), build(config, job.variant)
     start = ({"core": core.variables} if core else {}) | perceptual_start(config)
-    fitted = _adapt(job, method, data, start, core) if recipe.trains else no_training(_first(job, method, data, start))
+    fitted = (_adapt(job, method, data, start, core) if recipe.trains else
+              system.no_training(_first(job, method, data, start)))
     # The network that compares images is no part of the result.
     trained = Trained(fitted.trained.variables,
                       {name: tree for name, tree in fitted.trained.frozen.items() if name == "core"})
@@ -335,9 +295,10 @@ def _adapt(job: Job, method: Method, data: Data, start: dict[str, Any], core: Co
     # Presets that differ in what they evaluate share their training.
     preset, dash, study = job.preset.partition("-")
     keeps = job._replace(preset=(job.config.training_kept_by or preset) + dash + study)
-    return fit_sources(
+    return system.fit_sources(
         job, method, {"target": data.target}, batch_size=job.config.batch_size, steps=job.config.steps,
-        stage=job.variant, folder=keeps.folder, unlabelled=("target",), start=start, config=of_training(job.config) | {
+        stage=job.variant, folder=keeps.folder, unlabelled=("target",), start=start,
+        config=presets.of_training(job.config) | {
             "variant": job.variant, "seed": job.seed, "core digest": core and core.digest})
 
 
@@ -361,15 +322,12 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws sheets of test images and writes the network in further forms, and the skeleton of the annotation.
-
-    `network` is the plain network with projections folded in. Where kernels are frozen, adapter.safetensors has all
-    that is added to the core.
-    """
+    """Draws sheets of test images and writes the annotation's skeleton and two more forms of the network: `network` has
+    projections folded in; adapter.safetensors, where kernels are frozen, has all that is added to the core."""
     if jax.process_index() != 0:
         return
     draw_sheets(found_in(predictions, job.config.data.image_size), data, job.config, outcome.method.skeleton,
-                job.folder / IMAGES)
+                job.folder / system.IMAGES)
     write_json(job.folder / "annotation.json", asdict(data.test.skeleton))
     save_trained(job.folder / "network", Trained(plain_of(outcome.trained, job.variant), {}))
     if "core" in outcome.trained.frozen:
@@ -393,11 +351,8 @@ def shortened(config: Config, steps: int) -> Config:
 
 
 def columns(config: Config) -> tuple[Column, ...]:
-    """Returns errors with all labelled images and with about ten, in percent of `lengths`; then other measures.
-
-    Beside them stands the forward error of the mean of the same labels, which needs no point. Then come consistency,
-    signs of a collapse, and the accuracy of the core on its own test images.
-    """
+    """Returns errors with all labelled images and with about ten, in percent of `lengths`, beside them the forward
+    error of the mean of the same labels, which needs no point; then consistency, signs of a collapse and the core's."""
     counts = ["all", *(str(count) for count in sorted(config.evaluation.labelled_images,
                                                       key=lambda count: abs(count - 10))[:1])]
     errors = tuple(Column(f"{metric}/{count}", f"{title}, {count}", "%", 1.0, 2, "lower")
@@ -411,19 +366,19 @@ def columns(config: Config) -> tuple[Column, ...]:
             Column("void", "collapsed", "%", 100.0, 0, "lower"), *core)
 
 
-def predicting(stored: StoredRun) -> Predicting:
+def predicting(stored: system.StoredRun) -> system.Predicting:
     """Returns a finished run as a function of new images, letterboxed."""
     data = stored.config.data
-    square = with_appearance(Letterbox(data.image_size), data.appearance)
-    return Predicting(build(stored.config, stored.variant), square, "softmax_peak")
+    square = presets.with_appearance(Letterbox(data.image_size), data.appearance)
+    return system.Predicting(build(stored.config, stored.variant), square, "softmax_peak")
 
 
-SYSTEM = System(
-    "adaptation", "landmarks of another category of object, without labels", PRESETS, VARIANTS, open_data, train,
-    evaluated=lambda job, data: {}, measure=measure, columns=columns, predicting=predicting, short_list=short_list,
+SYSTEM = system.System(
+    "adaptation", "landmarks of another category of object, without labels", presets.PRESETS, VARIANTS, open_data,
+    train, lambda job, data: {}, measure, columns, predicting, short_list,
     applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened,
     batch_size=lambda config: config.evaluation.batch_size, draw=draw,
-    paper=lambda preset, config, variant: paper_numbers(base_preset(preset), variant))
+    paper=lambda preset, config, variant: presets.paper_numbers(base_preset(preset), variant))
 
 if __name__ == "__main__":
     from experiments.command_line import main

@@ -17,20 +17,11 @@ from kpjax.errors import InputError
 from kpjax.evaluation.probes.landmarks import draw_turns, turn_map
 from kpjax.images.boxes import turned_canvas
 from kpjax.images.transforms import Transform
-from kpjax.input.source import (
-    ArraySource,
-    Source,
-    check_disjoint,
-    identities,
-    labelled_subset,
-    subset,
-    turned,
-    with_local_contrast,
-    without_keypoints,
-    without_labels,
-)
+from kpjax.input import source as sources
+from kpjax.input.source import Source
 
 CATEGORIES: dict[str, Category] = {"people": PEOPLE, "faces": FACES, "four_legged": FOUR_LEGGED}
+RENDERED_SETS = ", ".join(RENDERED + name for name in CATEGORIES)
 
 
 class Data(NamedTuple):
@@ -52,8 +43,8 @@ class Data(NamedTuple):
 def open_images(data: TargetImages, seed: int, data_dir: Path) -> Data:
     """Opens the images of one seed, kept for the next run on the same; rendered ones and `target_images` depend on it.
 
-    Raises InputError if a set was not prepared or is unknown, if more images are asked for than there are, or if an
-    image that is adapted to is also tested.
+    Raises InputError if a set was not prepared or is unknown, for more images than there are, or if an image that is
+    adapted to is also tested.
     """
     return _open(data, seed if data.rendered or data.target_images else 0, data_dir)
 
@@ -73,20 +64,17 @@ def _open(data: TargetImages, seed: int, data_dir: Path) -> Data:
         fit, test = (prepared(name, square) for name in (data.fit or data.target, data.test))
         # Pixels of one image differ where it is cropped in two ways, and names hold within one set.
         same_set = data.target.partition("/")[0] == data.test.partition("/")[0]
-        check_disjoint(target, test, by_name=same_set, by_pixels=False)
+        sources.check_disjoint(target, test, by_name=same_set, by_pixels=False)
     chosen: tuple[str, ...] = ()
     if data.target_images:
-        numbers = labelled_subset(target, count=data.target_images, seed=seed).labelled
-        target = subset(target, numbers, f"{target.name}, {len(numbers)} images")
-        chosen = identities(target) or tuple(map(str, numbers))
-    return with_turns(without_labels(target), fit, test, side, chosen)
+        numbers = sources.labelled_subset(target, count=data.target_images, seed=seed).labelled
+        target = sources.subset(target, numbers, f"{target.name}, {len(numbers)} images")
+        chosen = sources.identities(target) or tuple(map(str, numbers))
+    return with_turns(sources.without_labels(target), fit, test, side, chosen)
 
 
 def open_core_images(config: Config, seed: int, data_dir: Path) -> tuple[Source, Source | None]:
-    """Opens the images that the core is trained and, if the config names any, tested on.
-
-    Raises InputError as `open_images` does.
-    """
+    """Opens the images that the core is trained and, if the config names any, tested on; raises as `open_images`."""
     core, data = config.core, config.data
     if core.core.startswith(RENDERED):
         render = functools.partial(_rendered, core.core, seed, core.core_background, data.appearance, data.image_size)
@@ -95,17 +83,14 @@ def open_core_images(config: Config, seed: int, data_dir: Path) -> tuple[Source,
     square = core.square(data.image_size, data.test_tightness)
     train, test = (_prepared(name, square, data_dir=data_dir, appearance=data.appearance) if name else None
                    for name in (core.core, core.core_test))
-    return tuple(source and without_keypoints(source, core.core_unused_keypoints) for source in (train, test))
-
-
-# Turned images
+    return tuple(source and sources.without_keypoints(source, core.core_unused_keypoints) for source in (train, test))
 
 
 def with_turns(target: Source, fit: Source, test: Source, side: int, chosen: tuple[str, ...] = ()) -> Data:
     """Returns the images of a run with the test images, of `side` px, also turned once and twice."""
     angles = draw_turns(len(test)).first
-    once = decoded_once(turned(test, np.array([turn_in_place(angle, side) for angle in angles])))
-    return Data(target, fit, test, once, decoded_once(turned(once, second_turns(len(test), side))), chosen)
+    once = decoded_once(sources.turned(test, np.array([turn_in_place(angle, side) for angle in angles])))
+    return Data(target, fit, test, once, decoded_once(sources.turned(once, second_turns(len(test), side))), chosen)
 
 
 def turn_in_place(degrees: float, side: int) -> np.ndarray:
@@ -121,22 +106,17 @@ def second_turns(count: int, side: int) -> np.ndarray:
     return np.array([turn_map(angle, side) for angle in draw_turns(count).second])
 
 
-# Rendered and prepared images
-
-
-def _rendered(
-    name: str, seed: int, background: str, appearance: str, side: int, count: int, *, first: int = 0
-) -> ArraySource:
+def _rendered(name: str, seed: int, background: str, appearance: str, side: int, count: int, first: int = 0) -> Source:
     category = name.removeprefix(RENDERED)
     if category not in CATEGORIES:
-        raise InputError(f"{name}: there are {', '.join(RENDERED + known for known in CATEGORIES)}")
+        raise InputError(f"{name}: there are {RENDERED_SETS}")
     source = render_category(CATEGORIES[category], count, seed, side, background=background, first=first)
-    return with_local_contrast(source) if appearance == "local_contrast" else source
+    return sources.with_local_contrast(source) if appearance == "local_contrast" else source
 
 
 def _prepared(name: str, square: Transform, *, data_dir: Path, appearance: str) -> Source:
     dataset, _, split = name.partition("/")
     if not split:
         raise InputError(f"{name or 'no data'}: name a prepared set and its split, such as youtube_faces/train, or one "
-                         f"of {', '.join(RENDERED + known for known in CATEGORIES)}")
+                         f"of {RENDERED_SETS}")
     return decoded_once(open_source(dataset, split, data_dir=data_dir, transform=with_appearance(square, appearance)))

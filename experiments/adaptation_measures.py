@@ -1,5 +1,5 @@
 """Measures of discovered points: errors of regressors, consistency, signs of collapse, and sheets of test images."""
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -9,22 +9,8 @@ from etils import epath
 from experiments.adaptation_images import Data, second_turns
 from experiments.adaptation_presets import Config, Evaluation
 from kpjax.drawing.overlays import prediction_sheet, write_png
-from kpjax.evaluation.probes.landmarks import (
-    ALL,
-    Landmarks,
-    Normaliser,
-    Regressor,
-    between_eyes,
-    both_errors,
-    collapse_reason,
-    complete,
-    consistency,
-    labelled_subsets,
-    measures,
-    object_size,
-    scaled_ridge,
-    without_intercept,
-)
+from kpjax.evaluation.probes import landmarks as probes
+from kpjax.evaluation.probes.landmarks import ALL, Landmarks
 from kpjax.structures import Skeleton
 from kpjax.training.evaluation import Gathered
 
@@ -60,38 +46,45 @@ def found_in(predictions: Mapping[str, Gathered], side: int) -> Found:
                  second_turns(len(test.discovered), side))
 
 
-def regressor_of(config: Config) -> Regressor:
+def regressor_of(config: Config) -> probes.Regressor:
     """Builds the regressor of landmarks."""
     if config.evaluation.regressor == "without_intercept":
-        return without_intercept()
-    return scaled_ridge(config.data.image_size, config.evaluation.penalty)
+        return probes.without_intercept()
+    return probes.scaled_ridge(config.data.image_size, config.evaluation.penalty)
 
 
-def normaliser_of(evaluation: Evaluation, annotation: Skeleton) -> Normaliser:
+def normaliser_of(evaluation: Evaluation, annotation: Skeleton) -> probes.Normaliser:
     """Builds the lengths that errors are percent of. Raises InputError for eyes where the annotation has none."""
     if evaluation.lengths == "eyes":
-        return between_eyes(annotation, median=evaluation.median_length)
-    return object_size(median=evaluation.median_length)
+        return probes.between_eyes(annotation, median=evaluation.median_length)
+    return probes.object_size(median=evaluation.median_length)
+
+
+def regressor_errors(
+    found: Found, config: Config, annotation: Skeleton, images: Sequence[int | None]
+) -> dict[str, probes.LandmarkErrors]:
+    """Computes `forward/<images>` and `backward/<images>` for each number of labelled images."""
+    evaluation = config.evaluation
+    return probes.both_errors(
+        found.fit, found.test, normaliser=normaliser_of(evaluation, annotation), regressor=regressor_of(config),
+        images=images, repeats=evaluation.repeats, extra=evaluation.extra)
+
+
+def _subsets(evaluation: Evaluation, total: int, images: int | None) -> np.ndarray:
+    return probes.labelled_subsets(total, images, repeats=evaluation.repeats, extra=evaluation.extra)
 
 
 def checked(config: Config, data: Data) -> Data:
-    """Returns the data.
-
-    Raises InputError for a length that the annotation does not have, and for more labelled images than there are.
-    """
-    evaluation = config.evaluation
-    if evaluation.annotated:
-        normaliser_of(evaluation, data.test.skeleton)
-        labelled_subsets(len(data.fit), max(evaluation.labelled_images, default=1), repeats=evaluation.repeats,
-                         extra=evaluation.extra)
+    """Returns the data. Raises InputError for a length that the annotation lacks, and for too many labelled images."""
+    if config.evaluation.annotated:
+        normaliser_of(config.evaluation, data.test.skeleton)
+        _subsets(config.evaluation, len(data.fit), max(config.evaluation.labelled_images, default=1))
     return data
 
 
-# All measures of a run
-
-
-def measures_of(found: Found, config: Config, annotation: Skeleton, skeleton: Skeleton
-                ) -> tuple[dict[str, float], str]:
+def measures_of(
+    found: Found, config: Config, annotation: Skeleton, skeleton: Skeleton
+) -> tuple[dict[str, float], str]:
     """Computes the metrics of a run, and returns why they mean nothing ("" if they do).
 
     `forward/<images>` and `backward/<images>` are in percent, with all labelled images also per landmark and per point;
@@ -101,15 +94,13 @@ def measures_of(found: Found, config: Config, annotation: Skeleton, skeleton: Sk
     `annotated_spread` and `annotated_median_spread` are mean and median distances between points and between landmarks,
     px. `void` is 1 where the points have collapsed.
     """
-    evaluation, follows = config.evaluation, consistency(found.once, found.twice, found.turns)
+    evaluation, follows = config.evaluation, probes.consistency(found.once, found.twice, found.turns)
     values: dict[str, float] = {}
     if evaluation.annotated:
-        errors = both_errors(
-            found.fit, found.test, normaliser=normaliser_of(evaluation, annotation), regressor=regressor_of(config),
-            images=(*evaluation.labelled_images, ALL), repeats=evaluation.repeats, extra=evaluation.extra)
+        errors = regressor_errors(found, config, annotation, (*evaluation.labelled_images, ALL))
         values |= _errors_of_mean(found, config, annotation)
-        shown = [np.asarray(part.visible)[complete(part, name)].any(0) for name, part in
-                 (("fitted", found.fit), ("test", found.test))]
+        shown = [np.asarray(part.visible)[probes.complete(part, name)].any(0)
+                 for name, part in (("fitted", found.fit), ("test", found.test))]
         landmarks = [name for name, there in zip(annotation.names, shown[0] & shown[1], strict=True) if there]
         for direction, names in (("forward", landmarks), ("backward", skeleton.names)):
             each = errors[f"{direction}/all"].per_landmark
@@ -119,18 +110,15 @@ def measures_of(found: Found, config: Config, annotation: Skeleton, skeleton: Sk
         errors = {}
         # Nothing is annotated: one place that all images share makes the spread that is compared with zero.
         test = Landmarks(found.test.discovered, np.zeros((len(found.once), 1, 2)), np.ones((len(found.once), 1)))
-    measured = measures(errors, follows, test, side=config.data.image_size)
+    measured = probes.measures(errors, follows, test, side=config.data.image_size)
     if not evaluation.annotated:
         del measured["annotated_spread"], measured["annotated_median_spread"]
-    values |= {_place(name): value for name, value in measured.items()}
+    # Deviations stand beside the errors, whose names are followed by landmarks.
+    values |= {f"deviation/{name.removesuffix('/deviation')}" if name.endswith("/deviation") else name: value
+               for name, value in measured.items()}
     values |= {f"consistency/rank_{rank}": float(value) for rank, value in enumerate(follows.ascending, 1)}
-    reason = collapse_reason({"annotated_spread": 0.0} | values, len(skeleton.names))
+    reason = probes.collapse_reason({"annotated_spread": 0.0} | values, len(skeleton.names))
     return values | {"void": float(bool(reason))}, reason
-
-
-def _place(name: str) -> str:
-    """Returns the place of deviations beside the errors, whose names are followed by landmarks."""
-    return f"deviation/{name.removesuffix('/deviation')}" if name.endswith("/deviation") else name
 
 
 def _errors_of_mean(found: Found, config: Config, annotation: Skeleton) -> dict[str, float]:
@@ -143,21 +131,18 @@ def _errors_of_mean(found: Found, config: Config, annotation: Skeleton) -> dict[
         for images in (*config.evaluation.labelled_images, ALL)}
 
 
-# Single images
-
-
 def errors_of_images(
     found: Found, config: Config, annotation: Skeleton, images: int | None = ALL, *, forward: bool = True
 ) -> PerImage:
     """Computes the errors of `forward/<images>` or `backward/<images>`, image by image."""
-    fit, test = (complete(part, name) for part, name in ((found.fit, "fitted"), (found.test, "test")))
+    fit, test = (probes.complete(part, name) for part, name in ((found.fit, "fitted"), (found.test, "test")))
     tested = Landmarks(*(np.asarray(field)[test] for field in found.test))
     shown = np.asarray(found.fit.visible)[fit].any(0) & np.asarray(tested.visible).any(0)
     lengths = normaliser_of(config.evaluation, annotation)(tested.annotated, tested.visible)
     known = (found.fit.discovered[fit], found.fit.annotated[fit][:, shown])
     asked = (tested.discovered, tested.annotated[:, shown])
     (x, y), (x_test, y_test) = (known, asked) if forward else (known[::-1], asked[::-1])
-    subsets = labelled_subsets(len(fit), images, repeats=config.evaluation.repeats, extra=config.evaluation.extra)
+    subsets = _subsets(config.evaluation, len(fit), images)
     regressor = regressor_of(config)
     regressed = [regressor(_flat(x[rows]), _flat(y[rows]))(_flat(x_test)).reshape(y_test.shape) for rows in subsets]
     distances = np.mean([np.linalg.norm(one - y_test, axis=-1).mean(1) for one in regressed], axis=0)
@@ -175,12 +160,9 @@ def consistency_of_images(found: Found) -> np.ndarray:
 
 
 def draw_sheets(found: Found, data: Data, config: Config, skeleton: Skeleton, folder: epath.Path) -> None:
-    """Draws points.png, the discovered points, and landmarks_from_points.png, the annotation as all labelled images
-    regress it from them, true places as rings.
-
-    Sixteen images at equal steps of their rank by forward error, with rank, forward and backward error; without
-    annotation by consistency, and no second sheet.
-    """
+    """Draws points.png, the discovered points, and landmarks_from_points.png, the annotation that all labelled images
+    regress from them, true places as rings. They show sixteen images at equal steps of their rank by forward error,
+    with rank and both errors; without annotation by consistency, and no second sheet."""
     annotation, annotated = data.test.skeleton, config.evaluation.annotated
     if annotated:
         forward = errors_of_images(found, config, annotation)
@@ -189,12 +171,10 @@ def draw_sheets(found: Found, data: Data, config: Config, skeleton: Skeleton, fo
         captions = [f"{one:.0f} %, back {other:.0f} %" for one, other in zip(errors, backward.errors, strict=True)]
     else:
         errors = consistency_of_images(found)
-        numbers = np.arange(len(errors))
-        captions = [f"{error:.1f} px" for error in errors]
+        numbers, captions = np.arange(len(errors)), [f"{error:.1f} px" for error in errors]
     ranked = np.argsort(errors, kind="stable")
     ranks = np.unique(np.linspace(0, len(ranked) - 1, SHOWN).round().astype(int))
-    chosen = ranked[ranks]
-    shown = numbers[chosen]
+    shown = numbers[chosen := ranked[ranks]]
     images = [data.test[int(number)].image for number in shown]
     options = {"captions": [f"{rank + 1}: {captions[place]}" for rank, place in zip(ranks, chosen, strict=True)],
                "columns": COLUMNS, "minimum_side": SHOWN_SIDE}

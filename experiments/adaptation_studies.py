@@ -10,10 +10,9 @@ order        ratios of variants' errors, with intervals over test images and ove
 
 All other flags are those of the preset; --variants names other variants. Runs lie where `python -m
 experiments.adaptation` puts them, those of another setting in a folder of their own beside the preset's; all share its
-cores. `labels` and `order` read the stored predictions of finished runs, so that they train only what is missing.
-Several processes may work on one study. The table is printed and written to <workdir>/adaptation/<preset>/<study>.md.
-With --core-background, --core-epoch or --target-images a study is of those runs: `order --preset demo --core-background
-patches`.
+cores. `labels` and `order` read stored predictions, so that they train only what is missing. Several processes may work
+on one study. The table is printed and written to <workdir>/adaptation/<preset>/<study>.md. With --core-background,
+--core-epoch or --target-images a study is of those runs: `order --preset demo --core-background patches`.
 """
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,30 +23,16 @@ import numpy as np
 import tyro
 from etils import epath
 
+from experiments import adaptation_measures as measures
 from experiments.adaptation import SYSTEM, base_preset, columns
-from experiments.adaptation_measures import (
-    Found,
-    consistency_of_images,
-    errors_of_images,
-    found_in,
-    normaliser_of,
-    regressor_of,
-)
-from experiments.adaptation_presets import (
-    BY_CORE_EPOCH,
-    BY_TARGET_IMAGES,
-    CORE_ACCURACY,
-    COUNTS,
-    EPOCHS,
-    RENDERED,
-)
+from experiments.adaptation_presets import CORE_ACCURACY, RENDERED, STUDIES
 from experiments.command_line import Command, prepare_process, read_command
 from experiments.commands import as_flags, exit_code_of, flags_of, parse_known
 from experiments.configs import changed, flat
 from experiments.job_queue import mean_text, measured, outcome_lines, over_seeds, raise_for_failures, work_through
-from experiments.system import Job, System, preset_folder, read_predictions
+from experiments.system import Job, System, read_predictions
 from kpjax.errors import InputError
-from kpjax.evaluation.probes.landmarks import ALL, both_errors
+from kpjax.evaluation.probes.landmarks import ALL
 from kpjax.evaluation.probes.regression_errors import Interval
 from kpjax.files import read_json, write_text
 from kpjax.reports.table import markdown
@@ -71,26 +56,22 @@ def settings_of(study: str, command: Command, chosen: Sequence[int]) -> list[Set
     """Returns the columns of a study that trains. chosen: epochs or counts, in place of the preset's and the paper's.
     """
     core, aflw = command.config.core, base_preset(command.preset) == "mpii_aflw"
-
-    def paper(table: Mapping[str, Sequence[float]], known: Sequence[int], value: int) -> dict[str, float]:
-        return {name: row[known.index(value)] for name, row in table.items()} if aflw and value in known else {}
-
-    if study == "core_epochs":
-        epochs = chosen or (*core.core_kept, core.core_epochs)
-        return [Setting("core_epoch", 0 if epoch == core.core_epochs else epoch, f"epoch {epoch}",
-                        paper(BY_CORE_EPOCH, EPOCHS, epoch) | accuracy_of(epoch)) for epoch in epochs]
-    if study == "images":
-        return [Setting("target_images", count, str(count) if count else "all",
-                        paper(BY_TARGET_IMAGES, COUNTS, count)) for count in chosen or COUNTS]
-    if not core.core.startswith(RENDERED):
-        raise InputError(f"preset: {command.preset}; the background of a core's people can be chosen where they are "
-                         "rendered, as in demo")
-    return [Setting("core_background", name, name) for name in ("clutter", "patches")]
-
-
-def accuracy_of(epoch: int) -> dict[str, float]:
-    """Returns the accuracy of the paper's core, in percent."""
-    return {"core/pck": CORE_ACCURACY[epoch]} if epoch in CORE_ACCURACY else {}
+    if study == "cores":
+        if not core.core.startswith(RENDERED):
+            raise InputError(f"preset: {command.preset}; the background of a core's people can be chosen where they "
+                             "are rendered, as in demo")
+        return [Setting("core_background", name, name) for name in ("clutter", "patches")]
+    paper = {int(value): numbers for (name, value), numbers in STUDIES.items() if name == study}
+    settings = []
+    for value in chosen or (paper if study == "images" else (*core.core_kept, core.core_epochs)):
+        printed = paper.get(value, {}) if aflw else {}
+        if study == "images":
+            settings.append(Setting("target_images", value, str(value) if value else "all", printed))
+        else:
+            accuracy = {"core/pck": CORE_ACCURACY[value]} if value in CORE_ACCURACY else {}
+            settings.append(Setting("core_epoch", 0 if value == core.core_epochs else value, f"epoch {value}",
+                                    printed | accuracy))
+    return settings
 
 
 def job_of(command: Command, variant: str, seed: int, setting: Setting | None = None) -> Job:
@@ -106,36 +87,36 @@ def plain_jobs(command: Command) -> list[Job]:
     return [job_of(command, name, seed) for seed in command.seeds for name in command.variants]
 
 
-def page(study: str, command: Command, settings: Sequence[Setting], variants: Sequence[str]) -> str:
+def page(study: str, command: Command, *parts: str) -> str:
+    """Returns a page with its title."""
+    return "\n\n".join([f"# {study}, {command.preset}: {command.config.summary}", *parts]) + "\n"
+
+
+def settings_page(study: str, command: Command, settings: Sequence[Setting], variants: Sequence[str]) -> str:
     """Returns a table for each metric: a line for each variant, a column for each setting."""
-    parts = [heading(study, command)]
-    with_paper = base_preset(command.preset).startswith("mpii")
+    with_paper, parts = base_preset(command.preset).startswith("mpii"), []
     for column in columns(command.config):
-        rows = []
-        for name in variants:
-            cells = []
-            for setting in settings:
-                jobs = [job_of(command, name, seed, setting) for seed in command.seeds]
-                ours = mean_text(measured(jobs, column.metric), len(jobs), factor=column.factor,
-                                 decimals=column.decimals)
-                printed = setting.paper.get(column.metric) if with_paper and name == "adapted" else None
-                cells.append(ours if printed is None else f"{ours} (paper {printed:.2f})")
-            rows.append([name, *cells])
-        parts += [f"{column.title} ({column.unit})", markdown(["", *(one.title for one in settings)], rows)]
-    return "\n\n".join(parts) + "\n"
+        def cell(name: str, setting: Setting, column=column) -> str:
+            jobs = [job_of(command, name, seed, setting) for seed in command.seeds]
+            ours = mean_text(measured(jobs, column.metric), len(jobs), factor=column.factor, decimals=column.decimals)
+            return ours + _printed(setting.paper if with_paper and name == "adapted" else {}, column.metric)
+
+        parts += [f"{column.title} ({column.unit})", markdown(
+            ["", *(one.title for one in settings)],
+            [[name, *(cell(name, setting) for setting in settings)] for name in variants])]
+    return page(study, command, *parts)
 
 
-def heading(study: str, command: Command) -> str:
-    """Returns the title of a page."""
-    return f"# {study}, {command.preset}: {command.config.summary}"
+def _printed(paper: Mapping[str, float], metric: str) -> str:
+    return f" (paper {paper[metric]:.2f})" if metric in paper else ""
 
 
 # Studies of stored predictions
 
 
-def stored(job: Job) -> tuple[Found, Skeleton]:
+def stored(job: Job) -> tuple[measures.Found, Skeleton]:
     """Reads the points of a finished run, and the skeleton of the annotation."""
-    return (found_in(read_predictions(job.folder), job.config.data.image_size),
+    return (measures.found_in(read_predictions(job.folder), job.config.data.image_size),
             skeleton_from_json(read_json(job.folder / "annotation.json")))
 
 
@@ -149,40 +130,33 @@ def labels_page(command: Command, counts: Sequence[int]) -> str:
     found: dict[str, list[dict[str, float]]] = {name: [] for name in command.variants}
     for job in plain_jobs(command):
         points, annotation = stored(job)
-        errors = both_errors(points.fit, points.test, normaliser=normaliser_of(evaluation, annotation), images=images,
-                             regressor=regressor_of(config), repeats=evaluation.repeats, extra=evaluation.extra)
+        errors = measures.regressor_errors(points, config, annotation, images)
         found[job.variant].append({name: one.mean for name, one in errors.items()})
-    parts = [heading("labels", command)]
+    parts = []
     for direction in ("forward", "backward"):
         rows = []
         for variant, seeds in found.items():
             paper = command.system.paper(command.preset, config, variant)
-            cells = [mean_text([one[f"{direction}/{name}"] for one in seeds], len(seeds), decimals=2)
-                     + (f" (paper {paper[f'{direction}/{name}']:.2f})" if f"{direction}/{name}" in paper else "")
-                     for name in names]
-            rows.append([variant, *cells])
+            rows.append([variant, *(mean_text([one[name] for one in seeds], len(seeds), decimals=2)
+                                    + _printed(paper, name) for name in (f"{direction}/{count}" for count in names))])
         parts += [f"{direction} error, percent, by labelled images", markdown(["", *names], rows)]
-    return "\n\n".join(parts) + "\n"
+    return page("labels", command, *parts)
 
 
 def errors_of(job: Job, metric: str) -> np.ndarray:
     """Computes (n,) a metric of each test image: "consistency", or an error such as "backward/all"."""
     found, annotation = stored(job)
     if metric == "consistency":
-        return consistency_of_images(found)
+        return measures.consistency_of_images(found)
     direction, _, count = metric.partition("/")
-    return errors_of_images(found, job.config, annotation, ALL if count == "all" else int(count),
-                            forward=direction == "forward").errors
+    return measures.errors_of_images(found, job.config, annotation, ALL if count == "all" else int(count),
+                                     forward=direction == "forward").errors
 
 
 def ratio(one: Sequence[np.ndarray], other: Sequence[np.ndarray], *, draws: int = DRAWS) -> Interval:
-    """Computes the ratio of the means of paired errors with a bootstrap interval of 95 %.
+    """Computes the ratio of the means of paired errors, (n,) for each seed, with a bootstrap interval of 95 %.
 
-    The test images of each seed are drawn again with replacement, the same for both.
-
-    Args:
-        one, other: arrays (n,), one for each seed.
-        draws: resamplings.
+    The test images of each seed are drawn again with replacement `draws` times, the same for both.
     """
     def means(parts: Sequence[np.ndarray]) -> float:
         return float(np.mean([part.mean() for part in parts]))
@@ -205,11 +179,8 @@ def ratio_over_seeds(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> 
 
 
 def order_page(command: Command) -> str:
-    """Returns the first variant's errors over those of every other one.
-
-    The order is open if either interval leaves it open: the one over test images concerns these networks, the one over
-    seeds others like them.
-    """
+    """Returns the first variant's errors over those of every other one. The order is open if either interval leaves it
+    open: the one over test images concerns these networks, the one over seeds others like them."""
     config, (first, *others) = command.config, command.variants
     metrics = [column.metric for column in columns(config)
                if column.metric.startswith(("forward", "backward", "consistency"))]
@@ -229,9 +200,9 @@ def order_page(command: Command) -> str:
     collapsed = [job.title for job in plain_jobs(command) if any(measured([job], "void"))]
     note = (f"Collapsed, so that their errors mean nothing: {'; '.join(collapsed)}." if collapsed
             else "No run has collapsed.")
-    return "\n\n".join([heading("order", command), markdown(
+    return page("order", command, markdown(
         ["variants", "metric", "ratio of means", "95 % over test images", "mean ratio, 95 % over seeds", "single seeds",
-         "order"], rows), note]) + "\n"
+         "order"], rows), note)
 
 
 @dataclass(frozen=True)
@@ -263,9 +234,8 @@ def main(arguments: Sequence[str], *, system: System = SYSTEM) -> epath.Path:
     if of_predictions:  # which cannot be shown in part
         raise_for_failures(outcome)
     made = (labels_page(command, asked.columns) if asked.study == "labels" else order_page(command)
-            if of_predictions else page(asked.study, command, settings, variants))
-    path = preset_folder(command.shared.workdir, system.name, job_of(command, "adapted", 0).preset) / (
-        f"{asked.study}.md")
+            if of_predictions else settings_page(asked.study, command, settings, variants))
+    path = job_of(command, "adapted", 0).preset_folder / f"{asked.study}.md"
     write_text(path, made)
     print(f"\n{made}\n{path}\n" + "\n".join(outcome_lines(outcome)))
     raise_for_failures(outcome)

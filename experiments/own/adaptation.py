@@ -12,17 +12,10 @@ from experiments.adaptation_images import Data, with_turns
 from experiments.adaptation_measures import checked
 from experiments.adaptation_presets import SYNTHETIC, Config, Hourglass, with_appearance
 from experiments.configs import changed, config_from_json
+from experiments.own import project as projects
 from experiments.own.choices import Choice, chosen, every_choice, facts_of
 from experiments.own.needs import needs_of
-from experiments.own.project import (
-    ENOUGH_RECORDINGS,
-    Held,
-    Own,
-    hold_out,
-    needed_project,
-    open_labelled,
-    open_unlabelled,
-)
+from experiments.own.project import Own
 from experiments.predictors import open_run
 from experiments.system import Job
 from kpjax.annotations.project import Frame, Project
@@ -112,10 +105,8 @@ class CoreRun(NamedTuple):
 
 @functools.lru_cache(maxsize=2)
 def own_core(folder: str) -> CoreRun:
-    """Reads the network of a finished run, of an exported one, or of a core's stage.
-
-    Raises InputError for another folder, and for a network of a kind that this system cannot build.
-    """
+    """Reads the network of a finished run, of an exported one, or of a core's stage. Raises InputError for another
+    folder, and for a network of a kind that this system cannot build."""
     if not folder:
         raise InputError("core: name a finished run's folder, .../<variant>/seed-<n>, or an exported one")
     path = Path(folder).expanduser()
@@ -164,29 +155,24 @@ class Split(NamedTuple):
     target: tuple[Frame, ...]
     test: tuple[Frame, ...]  # () where a project tests
     project: Project | None
-    held: Held | None
+    held: projects.Held | None
     words: str  # what is held out
 
 
 def own_split(data: OwnImages, own: Own) -> Split:
-    """Splits a person's frames.
-
-    Images that a project holds out are not adapted to. Without a project whole videos are held out where there are
-    three or more, else the last fifth of the frames.
-    """
-    if not data.images:
-        raise InputError("images: name images, videos or folders of them")
+    """Splits a person's frames. Images that a project holds out are not adapted to. Without a project whole videos are
+    held out where there are three or more, else the last fifth of the frames."""
     frames = tuple(frame for frame in frames_at(data.images) if not (frame.number or 0) % max(own.every, 1))
     if data.project:
-        project = needed_project(data.project, own)
-        held = hold_out(project, own.validation)
+        project = projects.needed_project(data.project, own)
+        held = projects.hold_out(project, own.validation)
         tested = {frame_identity(project.frames[project.instances[number].frame], project.root)
                   for number in held.held_out}
         target = tuple(frame for frame in frames if frame_identity(frame, project.root) not in tested)
         return Split(target, (), project, held, held.words)
     videos = sorted({frame.path for frame in frames if frame.number is not None})
     count = max(round(0.2 * len(frames)), 1)
-    if len(videos) >= ENOUGH_RECORDINGS and all(frame.number is not None for frame in frames):
+    if len(videos) >= projects.ENOUGH_RECORDINGS and all(frame.number is not None for frame in frames):
         drawn = videos[-max(round(0.2 * len(videos)), 1):]
         test = tuple(frame for frame in frames if frame.path in drawn)
         words = f"videos {summarise([path.name for path in drawn])}"
@@ -206,15 +192,15 @@ def _open(data: OwnImages, own: Own) -> Data:
     split, side = own_split(data, own), data.image_size
 
     def unlabelled(frames: Sequence[Frame], side: int, name: str) -> ArraySource:
+        square = with_appearance(Letterbox(side), data.appearance)
         root = split.project.root if split.project else Path("/")
-        return open_unlabelled(own, with_appearance(Letterbox(side), data.appearance), frames, NO_KEYPOINTS, root=root,
-                               name=name)
+        return projects.open_unlabelled(own, square, frames, NO_KEYPOINTS, root=root, name=name)
 
     target = unlabelled(split.target, data.target_side, "own images")
     if not split.project:
         test = unlabelled(split.test, side, "own images, held out")
         return with_turns(target, test, test, side)
-    fit, test = open_labelled(data.project, own, with_appearance(Letterbox(side), data.appearance))
+    fit, test = projects.open_labelled(data.project, own, with_appearance(Letterbox(side), data.appearance))
     check_disjoint(target, test)
     return with_turns(target, fit, test, side)
 
@@ -224,10 +210,7 @@ def _open(data: OwnImages, own: Own) -> Data:
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """Returns the config with what is not typed taken over from the core's run or chosen from the images, with reasons.
-
-    Raises InputError where the core or the images are missing, for fewer than fifty images, and for a project with
-    several animals on an image.
-    """
+    Raises InputError for a missing core, fewer than fifty images, and a project with several animals on an image."""
     run = own_core(config.core.core)
     if not config.data.images:
         raise InputError("images: name images, videos or folders of them")
