@@ -63,7 +63,7 @@ def gaussian_bumps(
 def image_to_heatmap(
     image_size: tuple[int, int], heatmap_size: tuple[int, int], grid: Grid = "index"
 ) -> Float[Array, "3 3"]:
-    """Builds the map from image to heatmap pixels of sizes (height, width). InputError for more than one stride."""
+    """Builds the map from image to heatmap pixels, sizes (height, width). Raises InputError for two strides."""
     strides = tuple(image / heatmap for image, heatmap in zip(image_size, heatmap_size, strict=True))
     if strides[0] != strides[1]:
         raise InputError(f"heatmap_size: {heatmap_size} has strides {strides[0]:g} and {strides[1]:g} in an image of "

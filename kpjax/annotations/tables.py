@@ -172,7 +172,7 @@ def table_text(table: Table, key_cells: int = 1) -> str:
 
 
 def write_h5(table: Table, path: Path, key_cells: int = 1) -> Path:
-    """Writes a table (`table_text`) in the fixed format of older pandas. ImportError without the extra kpjax[dlc]."""
+    """Writes a table (`table_text`) for pandas, also older ones. Raises ImportError without kpjax[dlc]."""
     import pandas
 
     names, rows = zip(*header_rows(table), strict=True)

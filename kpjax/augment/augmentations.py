@@ -157,7 +157,7 @@ def random_homography(variation: float = 0.15, *, rotation_deviation: float = 0.
 
 
 def random_flip(skeleton: Skeleton, probability: float = 0.5) -> Augment:
-    """Builds the augmentation that mirrors left and right, keypoints included. InputError without a flip."""
+    """Builds the augmentation that mirrors images and keypoints. Raises InputError without a flip permutation."""
     if not skeleton.flip:
         raise InputError("random flip: the skeleton has no flip permutation, so a mirrored image has no valid "
                          "labels; name each keypoint's mirror image in Skeleton.flip or leave the flip out")

@@ -122,7 +122,7 @@ def write_predictor(
 
 
 def input_of(transform: Transform) -> dict[str, Any]:
-    """Returns `input` of predictor.json: images, and the steps to them. InputError for steps that run.py cannot do."""
+    """Returns `input` of predictor.json: images, and run.py's steps to them. Raises InputError for other steps."""
     inner = transform.transform if isinstance(transform, LocalContrast) else transform
     if not isinstance(inner, Letterbox | BoxOrWhole | AroundBox):
         raise InputError(f"transform: an exported predictor cannot do {transform}; predict with the run itself")

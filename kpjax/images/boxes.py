@@ -11,7 +11,7 @@ from kpjax.errors import InputError
 
 
 def tight_box(keypoints: np.ndarray, visible: np.ndarray | None = None) -> np.ndarray:
-    """Returns the smallest box (4,) float64 of keypoints (K, 2), or those with visible (K,) > 0. InputError if none."""
+    """Returns the smallest box (4,) float64 of keypoints (K, 2), or those with visible (K,) > 0; at least one."""
     points = np.asarray(keypoints, np.float64)
     if visible is not None:
         points = points[np.asarray(visible) > 0]

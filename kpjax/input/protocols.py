@@ -227,7 +227,7 @@ def old_keypoints(protocol: Protocol, step: int) -> tuple[str, ...]:
 
 
 def step_source(protocol: Protocol, step: int, source: Source) -> Source:
-    """Returns the images of a step with labels of its own keypoints only. InputError if resolved for another source."""
+    """Returns the images of a step with labels of its own keypoints. Raises InputError for another source."""
     if source.digest != protocol.source:
         raise InputError(f"protocol {protocol.name} was resolved for other images than those of {source.name}; resolve "
                          "it again")

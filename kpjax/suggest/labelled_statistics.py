@@ -36,7 +36,7 @@ def diagonals(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
 
 
 def statistics_of(project: Project, skeleton: Skeleton) -> LabelledStatistics:
-    """Computes the statistics of a project in the order of `skeleton`. InputError without its keypoints or labels."""
+    """Computes statistics of a project in the order of `skeleton`. Raises InputError if nothing is labelled."""
     numbers = {name: number for number, name in enumerate(project.skeleton.names)}
     shared = [name for name in skeleton.names if name in numbers]
     if not shared:

@@ -54,7 +54,7 @@ def between(skeleton: Skeleton, first: str, second: str, *, median: bool = False
 
 
 def between_eyes(skeleton: Skeleton, *, median: bool = False) -> Normaliser:
-    """Builds `between` for the eyes, of faces of 68 points for the outer corners. InputError without eyes."""
+    """Builds `between` of the eyes, for 68 points of their outer corners. Raises InputError without eyes."""
     known = [pair for pair in EYES if set(pair) <= set(skeleton.names)]
     if not known:
         raise InputError(f"lengths: errors are to be measured in distances between eyes, and the landmarks are "
@@ -185,7 +185,7 @@ def both_errors(
 
 
 def complete(landmarks: Landmarks, which: str) -> np.ndarray:
-    """Returns the rising numbers of images that show every landmark that any shows. InputError if there is none."""
+    """Returns the rising numbers of images that show every landmark that any shows. Raises InputError for none."""
     shown = np.asarray(landmarks.visible) > 0.5
     labelled = shown.any(0) if len(shown) else np.zeros(0, bool)
     rows = np.flatnonzero(shown[:, labelled].all(1)) if labelled.any() else np.zeros(0, np.int64)

@@ -125,7 +125,7 @@ def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> No
 
 
 def find_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> Path:
-    """Returns the file of weights given by a path or a name, see `load_imagenet`. InputError if there is none."""
+    """Returns the file of weights by a path or a name, see `load_imagenet`. Raises InputError if there is none."""
     path = Path(weights).expanduser()
     if isinstance(weights, Path) or path.suffix in (".safetensors", *PYTORCH_FILES) or path.exists():
         return path

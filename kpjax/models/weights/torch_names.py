@@ -77,7 +77,7 @@ class Imported(NamedTuple):
 
 
 def torch_names(variables: Variables) -> dict[str, str]:
-    """Returns each leaf's name in PyTorch, by its path. ValueError for a network without an official PyTorch twin."""
+    """Returns each leaf's name in PyTorch, by its path. Raises ValueError without an official PyTorch twin."""
     names = {}
     for path in _leaves(variables):
         _, *modules, leaf = path.split("/")
