@@ -37,25 +37,17 @@ from experiments.adaptation_presets import RENDERED, STAND_IN, Config
 from experiments.configs import changed
 from experiments.keypoint_errors import keypoint_errors
 from experiments.system import Job, Outcome, Variant
-from kpjax.augment.augmentations import compose_augmentations, no_augmentation, random_flip, random_scale_rotation
+from kpjax import Method, Skeleton, Trained, Variables, augment, codec, methods, named_key, predict_source
 from kpjax.files import read_json, write_json, write_text
-from kpjax.heatmaps import codec
 from kpjax.images.transforms import Letterbox
 from kpjax.losses.heatmap import heatmap_mse
-from kpjax.methods.core_adaptation import parametrisation
-from kpjax.methods.core_adaptation.adaptation import HEAD, adaptation, adaptation_objective, plain_variables
-from kpjax.methods.core_adaptation.parametrisation import Parametrisation
-from kpjax.methods.forward import imagenet_normalise
-from kpjax.methods.supervised_learning import supervised
+from kpjax.methods.core_adaptation.adaptation import HEAD
+from kpjax.models import VGG, HeatmapHead, KeypointNetwork, RandomFeatures, ResidualGenerator, load_vgg, random_features
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.models.layers import uniform_fan_in
-from kpjax.models.network import HeatmapHead, KeypointNetwork
-from kpjax.models.residual_generator import ResidualGenerator
-from kpjax.models.vgg import RELU_TAPS, VGG, RandomFeatures, random_features
-from kpjax.models.weights.imagenet import load_vgg
+from kpjax.models.vgg import DESCRIPTION, RELU_TAPS
 from kpjax.reports.table import Column
-from kpjax.structures import Method, Skeleton, Trained, Variables, named_key
-from kpjax.training.evaluation import Gathered, predict_source
+from kpjax.training.evaluation import Gathered
 from kpjax.training.fit import Fitted
 from kpjax.training.trees import load_trained, save_adapter, save_trained, tree_digest
 
@@ -65,32 +57,31 @@ from kpjax.training.trees import load_trained, save_adapter, save_trained, tree_
 class Recipe(NamedTuple):
     """Construction of a variant."""
 
-    parametrisation: Parametrisation  # the weights that are trained, and how they make a network
+    parametrisation: methods.Parametrisation  # the weights that are trained, and how they make a network
     core: Literal["trained", "random", "adapted", "none"] = "trained"  # its start; "adapted": that variant's result
     trains: bool = True
 
 
-# Variants with the same parametrisation share what is compiled.
-PROJECTED, FINETUNED = parametrisation.adapted(), parametrisation.finetuned()
+PROJECTED, FINETUNED = methods.adapted(), methods.finetuned()  # variants with one parametrisation share programs
 
 VARIANTS: dict[str, Variant] = {
     "adapted": Variant("method", "the core's kernels frozen, a small matrix for each", "Proposed", Recipe(PROJECTED)),
     "finetuned": Variant("baseline", "all weights trained from the core", "Finetune", Recipe(FINETUNED)),
     "scratch": Variant("baseline", "all weights trained from a fresh start", "Scratch",
-                       Recipe(parametrisation.scratch(), "none")),
+                       Recipe(methods.scratch(), "none")),
     "lora": Variant("baseline", "an update of low rank for each frozen kernel, as many weights as the matrices", "LoRA",
-                    Recipe(parametrisation.lora())),
+                    Recipe(methods.lora())),
     "random_core": Variant("control", "the same matrices on frozen random kernels", recipe=Recipe(PROJECTED, "random")),
     "untrained_head": Variant("control", "the core under a new head, nothing trained",
                               recipe=Recipe(PROJECTED, trains=False)),
     "adapted_w_and_head_only": Variant("ablation", "matrices and head trained, all else of the core frozen",
-                                       recipe=Recipe(parametrisation.adapted_w_and_head_only())),
+                                       recipe=Recipe(methods.adapted_w_and_head_only())),
     "finetuned_last": Variant("ablation", "top block, last 1x1 convolution and head trained, all else frozen",
-                              recipe=Recipe(parametrisation.finetuned_last())),
+                              recipe=Recipe(methods.finetuned_last())),
     "finetuned_from_adapted": Variant("ablation", "all weights trained from the adapted network, as many steps more",
                                       recipe=Recipe(FINETUNED, "adapted")),
 }
-NORMALISE: dict[str, Callable[[jax.Array], jax.Array]] = {"none": lambda images: images, "imagenet": imagenet_normalise}
+NORMALISE = {"none": lambda images: images, "imagenet": methods.imagenet_normalise}
 
 
 def network(config: Config, keypoints: int) -> KeypointNetwork:
@@ -106,15 +97,15 @@ def build(config: Config, variant: str) -> Method:
 
 
 @functools.lru_cache(maxsize=32)
-def _built(config: Config, parametrisation: Parametrisation) -> Method:
+def _built(config: Config, parametrisation: methods.Parametrisation) -> Method:
     comparison, side = config.comparison, config.data.image_size
     features = comparison.compare == "features"
-    return adaptation(
+    return methods.adaptation(
         network(config, config.landmarks), Skeleton(tuple(f"point_{number}" for number in range(config.landmarks))),
-        objective=adaptation_objective(perceptual=features, form=comparison.feature_form,
+        objective=methods.adaptation_objective(perceptual=features, form=comparison.feature_form,
                                        features=comparison.feature_weight),
         optimizer=config.optimizer.build(), learning_rate=config.optimizer.rates(config.steps),
-        augment=no_augmentation(), normalise=NORMALISE[config.normalisation], trained=parametrisation,
+        augment=augment.no_augmentation(), normalise=NORMALISE[config.normalisation], trained=parametrisation,
         generator=ResidualGenerator(comparison.generator_width, comparison.generator_blocks,
                                     jnp.dtype(config.core_network.dtype)),
         perceptual=perceptual_network(config) if features else None,
@@ -137,7 +128,7 @@ def as_evaluated(trained: Trained, variant: str) -> Trained:
 
 def plain_of(trained: Trained, variant: str) -> Variables:
     """Returns a variant's result as the variables of a plain network."""
-    return plain_variables(trained, VARIANTS[variant].recipe.parametrisation)
+    return methods.plain_variables(trained, VARIANTS[variant].recipe.parametrisation)
 
 
 # The core: a supervised network of another category
@@ -155,12 +146,12 @@ class Core(NamedTuple):
 def build_core(config: Config, skeleton: Skeleton) -> Method:
     """Builds the supervised method of the core."""
     side = config.data.image_size
-    mirrored = (random_flip(skeleton),) if skeleton.flip else ()
-    return supervised(
+    mirrored = (augment.random_flip(skeleton),) if skeleton.flip else ()
+    return methods.supervised(
         network(config, len(skeleton.names)), skeleton,
         codec=codec(image_size=side, heatmap_size=side // STRIDE, sigma=config.core.core_sigma),
         optimizer=optax.scale_by_adam(), learning_rate=config.core.rates,
-        augment=compose_augmentations(random_scale_rotation(), *mirrored),
+        augment=augment.compose_augmentations(augment.random_scale_rotation(), *mirrored),
         normalise=NORMALISE[config.normalisation], loss=heatmap_mse)
 
 
@@ -249,9 +240,11 @@ def perceptual_start(config: Config) -> dict[str, Any]:
     """Returns the weights of that network, the same for all seeds, as a part of the start; reports what it is. Raises
     InputError for a file of VGG's weights that is missing or of another network."""
     comparison, side = config.comparison, config.data.image_size
-    print(f"images are compared by {comparison.words}")
     if comparison.compare == "pixels":
+        print("images are compared by pixels")
         return {}
+    seen = DESCRIPTION if comparison.perceptual == STAND_IN else f"VGG-{comparison.perceptual_depth}"
+    print(f"images are compared by pixels and {seen}")
     if comparison.perceptual == STAND_IN:
         key = named_key(jax.random.key(0), "random features")
         return {"perceptual": random_features(key, comparison.stand_in_widths)[1]}

@@ -14,7 +14,6 @@ from kpjax.methods.core_adaptation.adaptation import RELEASED_SIGMA, released_le
 from kpjax.methods.core_adaptation.view_pairs import ViewPair, similarity_views, spline_views
 from kpjax.models.hourglass_network import STRIDE, hourglass
 from kpjax.models.network import KeypointNetwork, check_options, check_stride
-from kpjax.models.vgg import DESCRIPTION
 
 RENDERED = "rendered:"  # begins the name of a set that a seed renders
 STAND_IN = "random features"  # in place of VGG
@@ -121,10 +120,7 @@ class TargetImages:
             raise InputError(f"test: {self.test or self.fit}; adaptation to rendered objects is evaluated on rendered "
                              "ones, so leave fit and test empty, or name a prepared set as target")
 
-    @property
-    def rendered(self) -> bool:
-        """Whether the images are rendered by the seed."""
-        return self.target.startswith(RENDERED)
+    rendered = property(lambda self: self.target.startswith(RENDERED))  # by the seed
 
 
 def transform(name: TransformName, side: int, tightness: int = 0) -> Transform:
@@ -201,13 +197,6 @@ class Comparison:
         check_at_least(1, self, "generator_width", "generator_blocks")
         check_positive(self, "feature_weight")
 
-    @property
-    def words(self) -> str:
-        """What images are compared by."""
-        if self.compare == "pixels":
-            return "pixels"
-        return "pixels and " + (DESCRIPTION if self.perceptual == STAND_IN else f"VGG-{self.perceptual_depth}")
-
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -229,15 +218,8 @@ class Evaluation:
         if min(self.labelled_images, default=1) < 1:
             raise InputError(f"labelled_images: {min(self.labelled_images)}; give numbers of 1 or more")
 
-    @property
-    def annotated(self) -> bool:
-        """Whether the evaluated images have landmarks to regress."""
-        return self.lengths != "none"
-
-    @property
-    def batch_size(self) -> int:
-        """Images at a time; the BatchNorm of the released evaluation sees 30."""
-        return 30 if self.statistics == "batch" else 64
+    annotated = property(lambda self: self.lengths != "none")  # whether there are landmarks to regress
+    batch_size = property(lambda self: 30 if self.statistics == "batch" else 64)  # the released BatchNorm sees 30
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,14 @@
 """The experiment of frozen-core adaptation: its core, its variants, files of a run, its studies, bad input."""
 import functools
 import json
+import shutil
+import time
 
 import jax
 import numpy as np
 import pytest
 from PIL import Image
+from predict_folder import predict_folder
 from safetensors.numpy import load_file
 
 from experiments import adaptation, job_queue
@@ -19,7 +22,6 @@ from experiments.benchmark.row import Effort
 from experiments.command_line import read_command
 from experiments.command_line import run as run_command
 from experiments.configs import changed
-from experiments.predict import predict_folder
 from experiments.system import Job, measure_again, read_predictions, run
 from kpjax.errors import InputError
 from kpjax.evaluation.probes.landmarks import Landmarks
@@ -188,18 +190,17 @@ def test_a_second_call_trains_nothing_and_other_images_are_predicted(finished, c
 
 
 @pytest.fixture
-def interrupted(tmp_path):
-    """The job of `adapted`, stopped after two of three steps in a folder of its own."""
+def interrupted(finished, tmp_path):
+    """The job of `adapted`, stopped after two of three steps in a folder of its own, with the same core."""
     class Stopped(Exception):
         pass
 
     def first_two(method, streams, **options):
-        if options["stage"] == "core":
-            return fit(method, streams, **options)
         fit(method, streams, **options | {"steps": 2, "save_every": 1})
         raise Stopped
 
     job = Job("adaptation", TINY, "tiny", "adapted", 0, tmp_path, None)
+    shutil.copytree(finished / "stages", job.preset_folder / "stages")
     with pytest.raises(Stopped):
         run(TINY_SYSTEM, job, fit=first_two)
     assert not (job.folder / "results.json").exists()
@@ -429,11 +430,24 @@ def test_settings_of_studies_have_the_papers_numbers():
 # Benchmark
 
 
-def test_benchmark_rows_are_measured():
+class TracedStep:
+    """A `Step` that is traced and not compiled: all shapes fit, and a call takes some time."""
+
+    def __init__(self, method, streams, start):
+        key = jax.random.key(0)
+        state = jax.eval_shape(method.init, key, streams, start)
+        jax.eval_shape(method.update, state, streams, key)
+
+    def __call__(self):
+        time.sleep(1e-4)
+
+
+def test_benchmark_rows_are_measured(monkeypatch):
     """The paper's setting: 514,698 + 2,424,424 weights of 6,234,762 + 2,424,424, in gradients and optimizer states."""
     shares = list(benchmark.size_rows("paper", benchmark.PAPER, variants=("adapted",)))
     assert [row.verdict for row in shares] == ["pass"]
     assert shares[0].figure.median == pytest.approx((514_698 + 2_424_424) / (6_234_762 + 2_424_424), rel=1e-5)
+    monkeypatch.setattr(benchmark, "Step", TracedStep)
     rows = list(benchmark.step_rows(Effort(rounds=1, seconds=0.01), "tiny", TINY, variants=("adapted",)))
     assert [row.bar for row in rows] == [1.1]
     assert rows[0].figure.median > 0
