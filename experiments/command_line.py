@@ -1,21 +1,20 @@
 """Command line of every system: presets with typed flags, variants by seeds, the table and the report."""
-import contextlib
 import dataclasses
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import tyro
 from etils import epath
 
-from experiments.commands import as_flags, exit_code_of, parse
+from experiments.commands import exit_code_of, flags_in_messages, parse
 from experiments.configs import NETWORKS, changed, flat, with_network
 from experiments.system import OWN, Job, System, measure_again, preset_folder, system_of
 from experiments.system import run as run_job
-from kpjax import InputError, RunError
+from kpjax import InputError
 from kpjax.files import remove
 from kpjax.reports.report import write_report
 from kpjax.reports.table import Entry, tabulate, text_table
@@ -102,22 +101,17 @@ def read_command(system: System, arguments: Sequence[str]) -> Command:
         ("config", tyro.conf.OmitArgPrefixes[tyro.conf.AvoidSubcommands[type(base)]],
          dataclasses.field(default=base))], frozen=True)
     known = f"{base.summary}\n\nVariants: {', '.join(system.applicable(preset, base))}"
-    with _flags_in_messages(base):
+    with flags_in_messages(_flags(base)):
         parsed = parse(made, flags, prog=f"python -m experiments.{system.name} {preset}", description=known)
         config = _resolved(system, preset, parsed.config, _typed(parsed.config, arguments))
         return Command(system, preset, config, chosen_variants(system, preset, config, parsed.shared.variants),
                        parsed.shared, tuple(arguments))
 
 
-@contextlib.contextmanager
-def _flags_in_messages(config: Any) -> Iterator[None]:
-    """Translates the argument at the start of an error's message to its flag."""
+def _flags(config: Any) -> dict[str, str]:
+    """Returns the flag of each argument."""
     names = [*flat(config), *(field.name for field in dataclasses.fields(Shared))]
-    flags = {name: f"--{name.replace('_', '-')}" for name in names}
-    try:
-        yield
-    except (InputError, RunError) as error:
-        raise type(error)(as_flags(str(error), flags)) from error
+    return {name: f"--{name.replace('_', '-')}" for name in names}
 
 
 def _usage(system: System) -> str:
@@ -233,7 +227,7 @@ def run(system: System, arguments: Sequence[str], *, fit: Callable | None = None
         if command.shared.fresh:
             for old in [*(job.folder for job in of_seed), *command.folder.glob(f"stages/*/seed-{seed}")]:
                 remove(old)
-        with _flags_in_messages(command.config):
+        with flags_in_messages(_flags(command.config)):
             for job in of_seed:
                 if command.shared.measure_again:
                     measure_again(command.system, job)

@@ -24,17 +24,11 @@ Parsed = TypeVar("Parsed")
 
 def parse(command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog: str, description: str | None = None,
           default: Any = tyro.MISSING_NONPROP) -> Parsed:
-    """Returns a command with the values of a command line. Prints help and exits with 0 for --help.
+    """Returns a command of a type that tyro builds, with the values of a command line. Exits with 0 for --help.
 
-    Args:
-        command_type: a dataclass, or any other type that tyro builds.
-        arguments: the words behind the program's name.
-        prog: the program's name in help and errors, such as "python -m experiments check".
-        description: the text above the flags in help; by default the docstring of `command_type`.
-        default: a command with other default values than those of `command_type`.
-
-    Raises:
-        InputError: an unknown flag, a missing argument or an invalid value, in one line.
+    prog: the program's name in help and errors. description: above the flags in help; by default the docstring of the
+    type. default: a command with other default values.
+    Raises InputError for an unknown flag, a missing argument or an invalid value, in one line.
     """
     with _errors_in_one_line(arguments, prog):
         return tyro.cli(command_type, args=arguments, prog=prog, description=description, default=default)
@@ -88,11 +82,7 @@ def as_flags(message: str, flags: Mapping[str, str]) -> str:
     """Translates names of arguments in a message to their spelling on the command line.
 
     A name is recognised where a colon follows it, at the start of the message or of a part of it, and anywhere if it
-    has an underscore and belongs to no path. So are `name=True` and "another workdir".
-
-    Args:
-        message: an error's text, such as "video_root: ... is no folder".
-        flags: the spelling of each argument, as `flags_of` returns it; messages about others stay as they are.
+    has an underscore and belongs to no path. So are `name=True` and "another workdir". flags: as `flags_of` returns.
     """
     long = [name for name in flags if "_" in name]
     for pattern, names in ((r"(?:^|(?<=[:;] ))(?:{})(?=:)", flags), (r"(?<![\w/\\.'\"-])(?:{})(?![\w/\\'\"-])", long),
@@ -101,6 +91,15 @@ def as_flags(message: str, flags: Mapping[str, str]) -> str:
             message = re.sub(pattern.format("|".join(names)), lambda found: flags[found[0].removesuffix("=True")],
                              message)
     return message
+
+
+@contextlib.contextmanager
+def flags_in_messages(flags: Mapping[str, str]) -> Iterator[None]:
+    """Translates names of arguments in the messages of errors, see `as_flags`."""
+    try:
+        yield
+    except (InputError, RunError) as error:
+        raise type(error)(as_flags(str(error), flags)) from error.__cause__
 
 
 def exit_code_of(main: Callable[[], Any]) -> int:
@@ -243,9 +242,7 @@ class Convert(_OfProject):
     def __call__(self):
         from experiments.convert import convert
 
-        return convert(
-            self.project, self.to, self.out, overwrite=self.overwrite, category=self.category,
-            video_root=self.video_root, pixels_from=self.pixels_from, rescale_labels=self.rescale_labels)
+        return convert(self)
 
 
 @command
@@ -278,9 +275,6 @@ COMMANDS: dict[str, type] = {
 
 def run_command(name: str, arguments: Sequence[str]) -> Any:
     """Parses and runs one of COMMANDS, and returns its result. Raises InputError that names flags, and RunError."""
-    kind = COMMANDS[name]
-    asked = parse(kind, arguments, prog=f"python -m experiments {name}")
-    try:
+    asked = parse(COMMANDS[name], arguments, prog=f"python -m experiments {name}")
+    with flags_in_messages(flags_of(COMMANDS[name])):
         return asked()
-    except InputError as error:
-        raise InputError(as_flags(str(error), flags_of(kind))) from error.__cause__

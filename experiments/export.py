@@ -27,43 +27,30 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 """
 
 
-def export(asked: Export) -> Path:
-    """Runs the command. Raises as `export_run` does, and InputError for a source that is not given once."""
+def export(asked: Export, *, tell: Callable[[str], None] = print) -> Path:
+    """Exports a finished run, or a folder exported before, and returns the new folder.
+
+    Raises InputError for a source that is not given once, that `open_run` refuses or whose transform run.py does not
+    know, and for an `out` that is not free; RunError if a fresh process does not find the same points with the result.
+    """
     if (asked.run is None) == (asked.earlier is None):
         raise InputError("experiments export: give either RUN or --from FOLDER; see --help")
     if asked.earlier is not None and not is_exported(asked.earlier):
         raise InputError(f"earlier: {asked.earlier} is no exported predictor (no {standalone.DESCRIPTION} in it)")
-    return export_run(asked.run or asked.earlier, asked.out, overwrite=asked.overwrite, self_test=asked.self_test)
-
-
-def export_run(source: Path, out: Path, *, overwrite: bool = False, self_test: bool = True,
-               tell: Callable[[str], None] = print) -> Path:
-    """Exports a finished run, or a folder exported before, and returns the new folder.
-
-    Args:
-        source: the run or the folder.
-        out: the new folder.
-        overwrite: replaces an earlier predictor.
-        self_test: tries the result in a fresh process.
-        tell: prints a line.
-    Raises:
-        InputError: a source that `open_run` refuses, a transform that run.py does not know, an `out` that is not free.
-        RunError: the exported folder does not find the same points in a fresh process.
-    """
-    source, out = Path(source), Path(out)
-    check_free(out, overwrite)
+    source, out = asked.run or asked.earlier, asked.out
+    check_free(out, asked.overwrite)
     if out.resolve() == source.resolve():
         raise InputError(f"out: {out} is where it comes from; give a new folder")
     opened = open_run(source)
     description = write_predictor(out, opened.method, opened.trained, opened.transform,
-                                  Provenance(opened.result, opened.score, opened.files), overwrite=overwrite)
+                                  Provenance(opened.result, opened.score, opened.files), overwrite=asked.overwrite)
     for name, digest in description["files"].items():
         tell(f"{(out / name).stat().st_size:>12,} B  sha256 {digest[:16]}...  {name}")
     unread = len(description["rebuild"]["unread"])
     tell(f"{len(opened.method.skeleton.names)} points on images of {opened.side} px, score {opened.score['kind']}, for "
          f"{', '.join(description['platforms'])}, by jax {description['versions']['jax']}"
          + (f"; {unread} arrays that points do not depend on are left out" if unread else ""))
-    if self_test:
+    if asked.self_test:
         tell(in_fresh_process(out / standalone.RUNNER, "--self-test", str(TOLERANCE)))
     tell(f"{out}: python {out / standalone.RUNNER} IMAGE...")
     return out

@@ -9,7 +9,6 @@ labels it does not see; a variant takes `more_labels` of them by its criterion. 
 same random weights in every variant and for equally many steps, and is evaluated on the fixed test split. So variants
 of one seed differ in nothing but their choice, and are compared seed by seed.
 """
-import functools
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,13 +19,12 @@ import jax
 import numpy as np
 from scipy import stats
 
-from data.prepared import open_source
 from experiments import supervised
 from experiments.command_line import read_command
 from experiments.command_line import run as run_command
 from experiments.commands import exit_code_of
 from experiments.configs import changed, config_as_json, score_kind
-from experiments.image_sets import ImageSet, decoded_once, open_domain
+from experiments.image_sets import ImageSet
 from experiments.job_queue import over_seeds
 from experiments.keypoint_errors import keypoint_errors
 from experiments.predictors import as_function
@@ -73,12 +71,9 @@ PRESETS: dict[str, Config] = {
         rotation=30.0, flip=True, steps=400),
 }
 MEANING = {
-    "score": "the lowest mean score",
-    "equivariance": "the largest error under turning and scaling",
+    "score": "the lowest mean score", "equivariance": "the largest error under turning and scaling",
     "poses": "the pose that is least like the labelled ones",
-    "disagreement": "the largest difference between two networks",
-    "oracle": "the largest true error",
-}
+    "disagreement": "the largest difference between two networks", "oracle": "the largest true error"}
 VARIANTS: dict[str, Variant] = {
     "random": Variant("control", "drawn by chance"),
     "diversity": Variant("control", "images that look least like those with labels"),
@@ -175,18 +170,6 @@ class Data(NamedTuple):
         return f"{len(self.labelled) - len(self.chosen)} labels, {len(self.chosen)} more of {len(self.seen.images)}"
 
 
-@functools.lru_cache(maxsize=2)
-def open_images(data: ImageSet, seed: int, data_dir: Path) -> tuple[Source, Source]:
-    """Returns (training images, test images), all with labels. Rendered ones depend on the seed."""
-    if data.rendered:
-        splits = open_domain(data.train, side=data.image_size, seed=seed, data_dir=data_dir,
-                             train=data.training_examples, test=data.test_examples)
-        return splits.train, splits.test
-    train, test = (decoded_once(open_source(*name.split("/"), data_dir=data_dir, transform=data.square()))
-                   for name in (data.train, data.test))
-    return train, test
-
-
 def build(config: Config, skeleton: Skeleton) -> Method:
     """Builds the method by which every network of the protocol learns."""
     return supervised.build(config, skeleton, "supervised_mse" if config.loss == "mse" else "supervised")
@@ -228,12 +211,14 @@ def look(job: Job, pool: Source, labelled: np.ndarray, hidden: Source) -> Seen:
 
 def open_data(job: Job) -> Data:
     """Opens the images and chooses those to label, by a network that learnt from the first labels."""
-    pool, test = open_images(job.config.data, job.seed, job.data_dir)
+    # No image validates here, so all of the training split is there to choose from.
+    images = replace(job.config.data, validation=job.config.data.test).open(job.seed, job.data_dir)
+    pool = images.train
     split = labelled_subset(pool, count=job.config.first_labels, seed=job.seed, need_unlabelled=True)
     seen = look(job, pool, split.labelled, subset(pool, split.rest))
     chosen, values = chosen_by(job.variant, seen, job.config.more_labels, job.seed)
     numbers = np.concatenate([split.labelled, split.rest[chosen]])
-    return Data(subset(pool, numbers), test, seen, chosen, values,
+    return Data(subset(pool, numbers), images.test, seen, chosen, values,
                 {"labelled_digest": split.digest, "numbers": numbers.tolist()})
 
 

@@ -262,8 +262,7 @@ def open_data(job: Job) -> Data:
     """
     data = job.config.data
     splits = data.open(job.seed, job.data_dir)
-    asked = {"share": data.labelled} if data.labelled <= 1 else {"count": int(data.labelled)}
-    chosen = labelled_subset(splits.train, **asked, seed=job.seed, need_unlabelled=not data.all_labelled)
+    chosen = labelled_subset(splits.train, **data.amount, seed=job.seed, need_unlabelled=not data.all_labelled)
     labelled = subset(splits.train, chosen.labelled, f"{splits.train.name}, labelled")
     if data.all_labelled:
         pool = np.arange(len(splits.train))

@@ -31,6 +31,11 @@ class LabelledSubset(ImageSet):
         """Whether every training image has its label."""
         return self.labelled == 1
 
+    @property
+    def amount(self) -> dict[str, float]:
+        """The labelled images as `labelled_subset` takes them: a share or a count."""
+        return {"share": self.labelled} if self.labelled <= 1 else {"count": int(self.labelled)}
+
 
 @dataclass(frozen=True)
 class Weights:

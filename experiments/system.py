@@ -81,14 +81,10 @@ class Job(NamedTuple):
 
     def stage(self, name: str, train: Callable[[epath.Path], Fitted], *, config: Mapping[str, Any],
               parents: Mapping[str, str] | None = None, preset: str = "") -> Stage:
-        """Returns a stage that variants of a seed share, trained by `train(folder)` if it is not finished.
+        """Returns a stage that variants of a seed share, trained or resumed by `train(folder)` if it is not finished.
 
-        Args:
-            name: of the stage's folder.
-            train: trains it, or resumes it.
-            config: all that its result depends on.
-            parents: digests of the stages that it starts from.
-            preset: whose folder keeps the stage; this job's if empty.
+        config: all that its result depends on. parents: digests of the stages that it starts from. preset: whose
+        folder keeps it; this job's if empty.
         """
         return stage(preset_folder(self.workdir, self.system, preset or self.preset), name, self.seed, train,
                      config=strict(config), parents=parents)
@@ -129,15 +125,6 @@ class StoredRun(NamedTuple):
     skeleton: Skeleton
 
 
-def no_paper(preset: str, config: Any, variant: str) -> Mapping[str, float]:
-    """Returns no number: the paper has none."""
-    return {}
-
-
-def no_images(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws nothing."""
-
-
 class System(NamedTuple):
     """One paper: presets, variants, and the parts of a run that are its own."""
 
@@ -155,8 +142,8 @@ class System(NamedTuple):
     applicable: Callable[[str, Any], Sequence[str]]  # (preset, config) -> the variants that suit it
     shortened: Callable[[Any, int], Any]  # (config, steps of the last stage) -> config with all stages scaled
     batch_size: Callable[[Any], int]  # of predictions, by config
-    paper: Callable[[str, Any, str], Mapping[str, float]] = no_paper  # (preset, config, variant) -> printed numbers
-    draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None] = no_images  # images, and files of its own
+    paper: Callable[[str, Any, str], Mapping[str, float]] = lambda *of: {}  # (preset, config, variant) -> its numbers
+    draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None] = lambda *of: None  # images, and files of its own
     # (config, the flags that were typed) -> the config with all others chosen from the data, each reported with its
     # reason; the same for the same command, so that it resumes. Typed steps are chosen, too: other counts scale with
     # them.
@@ -200,8 +187,9 @@ def run(system: System, job: Job, *, fit: Callable[..., Fitted] | None = None) -
         write_config(job.folder, job.identity(**data.identity))
     print(f"{job.title}: {system.variants[job.variant].line}; {data.summary}")
     outcome = system.train(job, data)
-    predictions = dict(outcome.predictions) | predict(
-        outcome, system.evaluated(job, data), batch_size=system.batch_size(job.config))
+    predictions = dict(outcome.predictions) | {
+        name: predict_source(outcome.method, outcome.trained, source, batch_size=system.batch_size(job.config))
+        for name, source in system.evaluated(job, data).items()}
     if jax.process_index() == 0:
         write_predictions(job.folder, predictions)
     values = dict(outcome.metrics) | dict(system.measure(job, data, outcome, predictions))
@@ -266,20 +254,11 @@ def stored_run(system: System, folder: epath.PathLike) -> StoredRun:
 def fit_sources(job: Job, method: Method, sources: Mapping[str, Source], *, batch_size: int, steps: int, stage: str,
                 folder: epath.Path, unlabelled: Collection[str] = (), repeats: bool = True, config: Mapping[str, Any],
                 **options: Any) -> Fitted:
-    """Fits a method on batches of its sources, this process's share of each.
+    """Fits a method on batches of those sources that it names as its streams, this process's share of each.
 
-    Args:
-        job: gives the seed and `fit`.
-        method: reads its streams from `sources` by name.
-        sources: training images.
-        batch_size: of each stream.
-        steps: of this stage.
-        stage: enters the random keys.
-        folder: of checkpoints and logs.
-        unlabelled: streams whose labels are stripped.
-        repeats: whether a batch may be larger than its source.
-        config: all that must stay the same for the stage to be resumed.
-        options: of `fit`.
+    batch_size: of each stream. stage: enters the random keys. folder: of checkpoints and logs. unlabelled: streams
+    whose labels are stripped. repeats: whether a batch may be larger than its source. config: all that must stay the
+    same for the stage to be resumed. options: of `fit`.
     """
     streams = {
         name: stream(sources[name], batch_size=batch_size, seed=job.seed, labelled=name not in unlabelled,
@@ -287,12 +266,6 @@ def fit_sources(job: Job, method: Method, sources: Mapping[str, Source], *, batc
         for name in method.streams}
     return job.fit(method, streams, steps=steps, key=jax.random.key(job.seed), stage=stage, folder=folder,
                    config=config, **options)
-
-
-def predict(outcome: Outcome, sources: Mapping[str, Source], *, batch_size: int) -> dict[str, Gathered]:
-    """Predicts the evaluation sets."""
-    return {name: predict_source(outcome.method, outcome.trained, source, batch_size=batch_size)
-            for name, source in sources.items()}
 
 
 def write_predictions(folder: epath.Path, predictions: Mapping[str, Gathered]) -> None:
@@ -315,9 +288,9 @@ def read_predictions(folder: epath.PathLike) -> dict[str, Gathered]:
 
 def draw_predictions(outcome: Outcome, source: Source, path: epath.Path, *, first: int = 16,
                      minimum_side: int = 192) -> None:
-    """Draws predictions on the first examples of a source, true keypoints as rings.
+    """Draws predictions on the first examples of a source, true keypoints as rings; smaller images are enlarged.
 
-    minimum_side: smaller images are enlarged to it. Of several processes all must call it, and the first writes.
+    Of several processes all must call it, and the first writes.
     """
     some = subset(source, np.arange(min(first, len(source))))
     found = predict_source(outcome.method, outcome.trained, some, batch_size=len(some))

@@ -14,7 +14,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from experiments.benchmark.row import Effort, Row
-from experiments.commands import as_flags, command, flags_of, parse
+from experiments.commands import command, flags_in_messages, flags_of, parse
 from kpjax import InputError
 
 ROWS = {  # name: the module of its function `<name>_rows`, and what it measures
@@ -53,8 +53,7 @@ class Benchmark:
     seconds: float = Effort.seconds  # of one turn
     json: Path | None = None  # a file for the rows
 
-    def check(self) -> None:
-        """Raises InputError for values that mean nothing."""
+    def __post_init__(self):
         for name in self.rows:
             if name not in ROWS:
                 raise InputError(f"rows: {name!r} is unknown; there are {', '.join(ROWS)}")
@@ -75,11 +74,8 @@ def line(row: Row) -> str:
 
 def run(arguments: Sequence[str]) -> list[Row]:
     """Measures what a command line asks for, and prints each row as soon as it is there."""
-    asked = parse(Benchmark, arguments, prog="python -m experiments.benchmark", description=DESCRIPTION)
-    try:
-        asked.check()
-    except InputError as error:
-        raise InputError(as_flags(str(error), flags_of(Benchmark))) from None
+    with flags_in_messages(flags_of(Benchmark)):
+        asked = parse(Benchmark, arguments, prog="python -m experiments.benchmark", description=DESCRIPTION)
     # PyTorch needs room on the same accelerator.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     from kpjax.training.logging import environment_lines

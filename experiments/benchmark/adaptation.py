@@ -8,7 +8,7 @@ from experiments.adaptation import build, network, perceptual_network
 from experiments.adaptation_images import CATEGORIES
 from experiments.adaptation_presets import PRESETS, Config
 from experiments.benchmark.row import Effort, Row, compared, exact
-from experiments.benchmark.steps import Step, noise_batch
+from experiments.benchmark.steps import Step, cases, noise_batch
 from experiments.configs import changed
 from kpjax import Example, Start
 
@@ -22,10 +22,7 @@ def adaptation_rows(effort: Effort) -> Iterator[Row]:
     """The variants `adapted` and `lora` over `finetuned`."""
     yield from size_rows("paper's setting", PAPER)
     yield from size_rows("demo", DEMO, bar=None)
-    cases = {"demo": DEMO}
-    if jax.devices()[0].platform != "cpu":
-        cases["hourglass, 128 px, bfloat16"] = LARGE
-    for name, config in cases.items():
+    for name, config in cases(DEMO, **{"hourglass, 128 px, bfloat16": LARGE}).items():
         yield from step_rows(effort, name, config)
 
 

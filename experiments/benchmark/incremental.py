@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.benchmark.row import Effort, Row, compared
-from experiments.benchmark.steps import Step, noise_batch, skeleton
+from experiments.benchmark.steps import Step, cases, noise_batch, skeleton
 from experiments.configs import changed, flat
 from experiments.incremental import VARIANTS
 from experiments.incremental_methods import build_step, importance_of, setting_of
@@ -21,10 +21,7 @@ BARS = {"ewc": 1.3, "mas": None, "rw": None, "lwf": None, "ksd_only": None, "kam
 
 def incremental_rows(effort: Effort) -> Iterator[Row]:
     """Steps of several variants over one of finetuning, and the pass after a step that measures importances."""
-    cases: dict[str, tuple[Config, int]] = {"demo": (DEMO, 10)}
-    if jax.devices()[0].platform != "cpu":
-        cases["HRNet-W32, 256 px, bfloat16"] = (LARGE, 16)
-    for name, (config, keypoints) in cases.items():
+    for name, (config, keypoints) in cases((DEMO, 10), **{"HRNet-W32, 256 px, bfloat16": (LARGE, 16)}).items():
         yield from step_rows(effort, name, config, keypoints)
         yield importance_row(effort, name, config, keypoints)
 

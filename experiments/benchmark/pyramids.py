@@ -12,7 +12,7 @@ import optax
 from data.figure_videos import figure_videos
 from experiments.benchmark.row import Effort, Row, Samples, compared, exact, milliseconds
 from experiments.benchmark.rows import on_device
-from experiments.benchmark.steps import Step, noise_streams
+from experiments.benchmark.steps import Step, cases, noise_streams
 from experiments.configs import changed, flat
 from experiments.pyramids import build, network_of
 from experiments.pyramids_presets import PRESETS, Config
@@ -31,10 +31,7 @@ LARGE = changed(PRESETS["h36m"], dtype="bfloat16")
 
 def pyramids_rows(effort: Effort) -> Iterator[Row]:
     """A step, a prediction, and reading video."""
-    cases = {"demo": DEMO}
-    if jax.devices()[0].platform != "cpu":
-        cases["ResNet-18, 128 px, bfloat16"] = LARGE
-    for name, config in cases.items():
+    for name, config in cases(DEMO, **{"ResNet-18, 128 px, bfloat16": LARGE}).items():
         yield step_row(effort, name, config)
         yield prediction_row(name, config)
     yield from reading_rows(effort, "demo", DEMO)

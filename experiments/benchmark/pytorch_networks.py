@@ -178,21 +178,12 @@ class HRNet(nn.Module):
         return self.final_layer(branches[0])
 
 
-def parameter_count(network: nn.Module) -> int:
-    """Counts the numbers that are trained."""
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
 def training_step(network: nn.Module, images: torch.Tensor, targets: torch.Tensor, *, half_precision: bool = False,
-                  compiled: bool = False) -> Callable[[], None]:
+                  compiled: bool = False) -> Callable[..., None]:
     """Returns one step of heatmap KL and SGD with Nesterov momentum, as a call that returns when it is done.
 
-    Args:
-        network: to train.
-        images: (B, 3, H, W) normalised.
-        targets: (B, K, h, w) heatmaps, rendered beforehand.
-        half_precision: automatic mixed precision in bfloat16.
-        compiled: the forward pass and the loss go through `torch.compile`.
+    images: (B, 3, H, W) normalised. targets: (B, K, h, w) heatmaps, rendered beforehand. half_precision: automatic
+    mixed precision in bfloat16. compiled: the forward pass and the loss go through `torch.compile`.
     """
     device = images.device
     # Each device's faster layout.
@@ -210,7 +201,9 @@ def training_step(network: nn.Module, images: torch.Tensor, targets: torch.Tenso
 
     objective = torch.compile(loss_of) if compiled else loss_of
 
-    def step():
+    def step(threads: int = 0):
+        if threads:
+            torch.set_num_threads(threads)
         optimizer.zero_grad(set_to_none=True)
         objective(images).backward()
         optimizer.step()

@@ -30,13 +30,9 @@ def spread(values) -> Spread:
 
 def interleaved(candidates: Mapping[str, Callable[[], None]], *, rounds: int, seconds: float,
                 warm_up: int = 2) -> dict[str, Samples]:
-    """Times every candidate once per round, in turns: A B A B.
+    """Times every candidate, a call that returns when its work is done, once per round, in turns: A B A B.
 
-    Args:
-        candidates: calls that return when their work is done.
-        rounds: turns of each.
-        seconds: roughly, of a turn.
-        warm_up: first calls that are not counted; the last of them decides how many calls make a turn.
+    seconds: roughly, of a turn. warm_up: first calls, not counted; the last decides how many calls make a turn.
     """
     calls = {}
     for name, run in candidates.items():
@@ -96,13 +92,10 @@ class Row:
     @property
     def verdict(self) -> str:
         """pass, over, under, or nothing if there is no bar."""
-        if self.figure is None:
-            return "not run"
-        if self.bar is None:
-            return ""
-        if self.at_most:
-            return "pass" if self.figure.median <= self.bar else "over"
-        return "pass" if self.figure.median >= self.bar else "under"
+        if self.figure is None or self.bar is None:
+            return "" if self.figure else "not run"
+        kept = self.figure.median <= self.bar if self.at_most else self.figure.median >= self.bar
+        return "pass" if kept else "over" if self.at_most else "under"
 
 
 def compared(name: str, times: Mapping[str, Samples], over: str, under: str, *, bar: float | None = None,

@@ -10,19 +10,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from experiments.benchmark import steps
 from experiments.benchmark.multiply_adds import head_share, multiply_adds, regda_bound
 from experiments.benchmark.row import Effort, Row, compared, milliseconds, pytorch_missing, ratio, spread
-from experiments.benchmark.steps import (
-    DEMO,
-    LAPTOP,
-    Step,
-    noise_streams,
-    pytorch_pair,
-    regda_step,
-    skeleton,
-    supervised_step,
-    with_threads,
-)
+from experiments.benchmark.steps import DEMO, LAPTOP, Step
 from experiments.configs import changed
 from experiments.image_sets import open_domain
 from experiments.regda import VARIANTS, build, parts_of
@@ -38,8 +29,9 @@ def regda_rows(
     cases: name, config and a bar beside 1.10 of the multiply-adds'.
     """
     for name, config, bar in cases:
-        times = effort.times({"regda": regda_step(config), "supervised": supervised_step(config)})
-        bound = regda_bound(head_share(multiply_adds(parts_of(config, skeleton(10)).two_heads, config.data.image_size)))
+        times = effort.times({"regda": steps.regda_step(config), "supervised": steps.supervised_step(config)})
+        network = parts_of(config, steps.skeleton(10)).two_heads
+        bound = regda_bound(head_share(multiply_adds(network, config.data.image_size)))
         row = functools.partial(compared, f"regda / supervised, {name}", times, "regda", "supervised")
         yield row(bar=1.10 * bound, note=f"1.10 x bound {bound:.2f}")
         if bar is not None:
@@ -55,7 +47,7 @@ def input_rows(effort: Effort, examples: int = 512) -> Iterator[Row]:
         streams = [stream(source, batch_size=config.batch_size, seed=0) for source in sources]
         batches = read_ahead(functools.partial(on_device, streams), itertools.count())
         times = effort.times({"input": lambda batches=batches: next(batches),
-                              "step": regda_step(config, len(sources[0].skeleton.names))})
+                              "step": steps.regda_step(config, len(sources[0].skeleton.names))})
         batches.close()
         yield Row(f"input rate / step rate, {name}", ratio(times["step"], times["input"]), bar=2.0, at_most=False,
                   note=f"{milliseconds(times['input'])} a pair of batches, {milliseconds(times['step'])} a step")
@@ -89,16 +81,16 @@ def pytorch_rows(
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     for name, config in cases:
         sgd = changed(config, optimizer="sgd", learning_rate=1e-3, weight_decay=0.0)
-        theirs, parameters = pytorch_pair(sgd, 10, "cpu")
+        theirs, parameters = steps.pytorch_pair(sgd, 10, "cpu")
         side = config.data.image_size
-        shapes = jax.eval_shape(functools.partial(parts_of(sgd, skeleton(10)).two_heads.init, train=False),
+        shapes = jax.eval_shape(functools.partial(parts_of(sgd, steps.skeleton(10)).two_heads.init, train=False),
                                 jax.random.key(0), jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32))
         ours = sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
         if parameters != ours:
             raise RuntimeError(f"the twin of {name} has {parameters} parameters, ours {ours}: they cannot be compared")
         # On a busy machine PyTorch's threads wait for each other, and one alone may be faster: the better one counts.
-        candidates = {str(threads): with_threads(theirs, threads) for threads in sorted({1, cores})}
-        times = effort.times(candidates | {"kpjax": supervised_step(sgd)})
+        candidates = {str(threads): functools.partial(theirs, threads) for threads in sorted({1, cores})}
+        times = effort.times(candidates | {"kpjax": steps.supervised_step(sgd)})
         best = min(candidates, key=lambda threads: spread(times[threads].wall).median)
         yield compared(f"PyTorch / kpjax, {name}, batch {config.batch_size}", times, best, "kpjax",
                        note=f"on {best} thread(s); {ours:,} parameters")
@@ -114,7 +106,7 @@ def growth_rows(effort: Effort) -> Iterator[Row]:
         cases[f"keypoints x{factor} ({factor * 10})"] = DEMO, factor * 10
         cases[f"side x{factor} ({factor * side} px)"] = changed(
             small, image_size=factor * side, heatmap_size=factor * heatmap), 10
-    times = effort.times({name: regda_step(config, count) for name, (config, count) in cases.items()}, most=5)
+    times = effort.times({name: steps.regda_step(config, count) for name, (config, count) in cases.items()}, most=5)
     for name in cases:
         base = "base, batch / 4" if name.startswith("side") else "base"
         if not name.startswith("base"):
@@ -124,9 +116,9 @@ def growth_rows(effort: Effort) -> Iterator[Row]:
 
 def methods_rows(effort: Effort, config: Config = DEMO) -> Iterator[Row]:
     """Steps and images per second of every method on the demo. Ablations run the same passes and are left out."""
-    methods = {name: build(config, skeleton(10), name) for name, variant in VARIANTS.items()
+    methods = {name: build(config, steps.skeleton(10), name) for name, variant in VARIANTS.items()
                if variant.kind in ("method", "baseline") or name == "adabn"}
-    times = effort.times({name: Step(method, noise_streams(method, config)) for name, method in methods.items()},
+    times = effort.times({name: Step(method, steps.noise_streams(method, config)) for name, method in methods.items()},
                          most=5)
     for name, method in methods.items():
         rate = spread(1 / seconds for seconds in times[name].wall)

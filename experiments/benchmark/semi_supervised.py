@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.benchmark.row import Effort, Row, compared, exact, milliseconds, ratio
-from experiments.benchmark.steps import Step, noise_batch, skeleton
+from experiments.benchmark.steps import Step, cases, noise_batch, skeleton
 from experiments.configs import changed
 from experiments.semi_supervised import build_ours, build_supervised, parts_of
 from experiments.semi_supervised_presets import PRESETS, Config
@@ -18,10 +18,8 @@ LARGE = changed(PRESETS["mpii"], dtype="bfloat16")
 
 def semi_supervised_rows(effort: Effort) -> Iterator[Row]:
     """A step over a supervised one on the same images, memory of the semantic product, and four times the keypoints."""
-    cases = {"demo": DEMO, "demo, a pass for each view": changed(DEMO, warped_pass="separate")}
-    if jax.devices()[0].platform != "cpu":
-        cases["HRNet-W32, 256 px, bfloat16"] = LARGE
-    for name, config in cases.items():
+    separate = {"demo, a pass for each view": changed(DEMO, warped_pass="separate")}
+    for name, config in (cases(DEMO, **{"HRNet-W32, 256 px, bfloat16": LARGE}) | separate).items():
         yield step_row(effort, name, config)
     yield from product_rows(effort)
     yield keypoints_row(effort, "demo", DEMO)

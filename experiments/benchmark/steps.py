@@ -18,6 +18,11 @@ LAPTOP = changed(PRESETS["rhd_h3d"], summary="PoseResNet-18", depth=18, image_si
 LARGE_HRNET = changed(LARGE, summary="HRNet-W32", network=HRNet(dtype="bfloat16", head_layers=1), learning_rate=1e-3)
 
 
+def cases(demo: Any, **large: Any) -> dict[str, Any]:
+    """Returns configs by name: the demo's, and large ones where there is an accelerator."""
+    return {"demo": demo} | (large if jax.devices()[0].platform != "cpu" else {})
+
+
 def skeleton(count: int) -> Skeleton:
     """Returns keypoints without meaning."""
     return Skeleton(tuple(f"point{number}" for number in range(count)))
@@ -72,8 +77,9 @@ def regda_step(config: Config, keypoints: int = 10) -> Step:
     return Step(method, noise_streams(method, config))
 
 
-def pytorch_pair(config: Config, keypoints: int, device: str, **options) -> tuple[Callable[[], None], int]:
-    """Returns PyTorch's training step for the network of a config, and its number of parameters."""
+def pytorch_pair(config: Config, keypoints: int, device: str, **options) -> tuple[Callable[..., None], int]:
+    """Returns PyTorch's training step for the network of a config, a call that may be given a number of threads, and
+    its number of parameters."""
     import torch
 
     from experiments.benchmark import pytorch_networks as networks
@@ -90,15 +96,4 @@ def pytorch_pair(config: Config, keypoints: int, device: str, **options) -> tupl
     arrays = (np.asarray(batch.image, np.float32) / 255, np.asarray(targets))
     images, targets = (torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2))).to(device)
                        for array in arrays)
-    return networks.training_step(network, images, targets, **options), networks.parameter_count(network)
-
-
-def with_threads(step: Callable[[], None], count: int) -> Callable[[], None]:
-    """Returns a PyTorch step that runs on `count` threads."""
-    import torch
-
-    def run():
-        torch.set_num_threads(count)
-        step()
-
-    return run
+    return networks.training_step(network, images, targets, **options), sum(p.numel() for p in network.parameters())

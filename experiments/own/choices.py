@@ -45,11 +45,9 @@ def facts_of(project: Project, instances: Sequence[int] | None = None) -> Facts:
     on_frame = [one.frame for one in project.instances if (one.visible > 0).any()]
     sides = [max(project.frames[one.frame].size) for one in chosen]
     boxes = [max(box[2:]) for box in map(box_of, chosen) if box is not None]
-    direction, axis = _directions(np.stack([np.where(one.visible[:, None] > 0, one.keypoints, np.nan)
-                                            for one in chosen]))
     return Facts(len(chosen), len(project.skeleton.names), len(set(on_frame)) < len(on_frame), float(np.median(sides)),
                  float(np.median(reference_lengths(project)[numbers])), float(np.median(boxes)) if boxes else math.nan,
-                 direction, axis)
+                 *_directions(np.stack([np.where(one.visible[:, None] > 0, one.keypoints, np.nan) for one in chosen])))
 
 
 def _directions(points: np.ndarray) -> tuple[float, float]:
@@ -72,43 +70,40 @@ def _directions(points: np.ndarray) -> tuple[float, float]:
 
 def image_choices(facts: Facts, size: int | None) -> list[Choice]:
     """Chooses the transform of frames to square images, and the sizes of images and heatmaps. size: as typed."""
-    if facts.several:
-        transform = Choice("transform", "around_box", "several animals on a frame: each is cropped by its box")
-    else:
-        transform = Choice("transform", "letterbox", "one animal on a frame: the whole frame is seen")
+    transform = (Choice("transform", "around_box", "several animals on a frame: each is cropped by its box")
+                 if facts.several else
+                 Choice("transform", "letterbox", "one animal on a frame: the whole frame is seen"))
     whole = facts.box_side * 1.25 if facts.several and math.isfinite(facts.box_side) else facts.longer_side
     at = {side: facts.diagonal * side / whole for side in SIZES}
     found = next((side for side in SIZES[1:] if at[side] >= LEAST_DIAGONAL), SIZES[-1])
+    why = f"the animal's diagonal is {at[found]:.0f} px there"
     if whole <= SIZES[0]:
-        found = SIZES[0]
-        why = f"the crop is {whole:.0f} px long"
+        found, why = SIZES[0], f"the crop is {whole:.0f} px long"
     elif found > USUAL_SIZE:
-        why = (f"the animal's diagonal is {at[found]:.0f} px there, at {USUAL_SIZE} px it would be "
-               f"{at[USUAL_SIZE]:.0f}")
+        why += f", at {USUAL_SIZE} px it would be {at[USUAL_SIZE]:.0f}"
     else:
-        why = f"the animal's diagonal is {at[found]:.0f} px there; larger is finer, and slower with the square"
+        why += "; larger is finer, and slower with the square"
     used = size or found
     return [transform, Choice("image_size", found, why),
             Choice("heatmap_size", used // 4, f"a quarter of {used} px, with keypoints between its cells")]
 
 
-def network_choices(facts: Facts) -> list[Choice]:
-    """Chooses the size of the small U-net."""
-    if facts.keypoints > MANY_KEYPOINTS:
-        why = f"{facts.keypoints} keypoints, more than {MANY_KEYPOINTS}"
-        return [Choice("widths", (16, 32, 64, 64, 128), why), Choice("head_width", 64, why)]
-    why = f"{facts.keypoints} keypoints, {MANY_KEYPOINTS} or fewer"
-    return [Choice("widths", (16, 32, 32, 64, 64), why), Choice("head_width", 32, why)]
+def usual_choices(facts: Facts, size: int | None) -> list[Choice]:
+    """Chooses images, as `image_choices` does, their rotation, and the size of the small U-net."""
+    widths, head, than = (((16, 32, 64, 64, 128), 64, f"more than {MANY_KEYPOINTS}")
+                          if facts.keypoints > MANY_KEYPOINTS else
+                          ((16, 32, 32, 64, 64), 32, f"{MANY_KEYPOINTS} or fewer"))
+    why = f"{facts.keypoints} keypoints, {than}"
+    return [*image_choices(facts, size), rotation_choice(facts), Choice("widths", widths, why),
+            Choice("head_width", head, why)]
 
 
 def rotation_choice(facts: Facts) -> Choice:
     """Chooses how far images are turned: as far as the animals are."""
     if not math.isfinite(facts.direction):
         return Choice("rotation", 30.0, "no pair of keypoints shows how the animals lie")
-    if facts.direction >= UPRIGHT or facts.axis >= UPRIGHT:
-        return Choice("rotation", 30.0, "the animals lie alike "
-                      f"(resultant of directions {facts.direction:.2f}, of axes {facts.axis:.2f})")
-    return Choice("rotation", 180.0, "the animals lie in all directions "
+    alike = facts.direction >= UPRIGHT or facts.axis >= UPRIGHT
+    return Choice("rotation", 30.0 if alike else 180.0, f"the animals lie {'alike' if alike else 'in all directions'} "
                   f"(resultant of directions {facts.direction:.2f}, of axes {facts.axis:.2f})")
 
 
@@ -121,6 +116,11 @@ def steps_by_labels(name: str, labelled: int, batch: int, *, passes: int, least:
                   f"{wanted}{bound}")
 
 
+def rate_choice(config: Any) -> Choice:
+    """Chooses the learning rate: the preset's."""
+    return Choice("learning_rate", config.optimizer.learning_rate, "the small U-net's, falling to zero along a cosine")
+
+
 def every_choice(of_videos: int) -> Choice:
     """Chooses which frames of videos without labels are used."""
     if not of_videos:
@@ -130,26 +130,20 @@ def every_choice(of_videos: int) -> Choice:
     return Choice("every", every, f"{of_videos} frames of videos without labels: {why}")
 
 
-def chosen(config: Any, choices: Sequence[Choice], typed: Collection[str], *, steps: Collection[str] = ("steps",)
-           ) -> Any:
+def chosen(config: Any, choices: Sequence[Choice], typed: Collection[str], *,
+           steps: Collection[str] = ("steps",)) -> Any:
     """Returns the config with all choices but those of typed fields, and prints each with its reason.
 
-    Args:
-        config: nested; choices name its fields as on the command line.
-        choices: settings, each with its reason.
-        typed: fields that the command line sets.
-        steps: fields that are chosen even if they are typed, since typed steps are scaled from them.
+    steps: fields that are chosen even if they are typed, since typed steps are scaled from them.
     """
-    given = flat(config)
-    width = max(len(choice.field) for choice in choices)
+    given, width = flat(config), max(len(choice.field) for choice in choices)
     for choice in choices:
         flag = f"--{choice.field.replace('_', '-')}"
         shown = " ".join(map(str, choice.value)) if isinstance(choice.value, tuple) else choice.value
-        if choice.field in typed and choice.field in steps:
-            print(f"  {flag:{width + 2}}  as typed, and other counts of steps with it  (else {shown})")
-        elif choice.field in typed:
-            print(f"  {flag:{width + 2}}  {given[choice.field]}  (as typed)")
-        else:
-            print(f"  {flag:{width + 2}}  {shown}  ({choice.reason})")
+        said = f"{shown}  ({choice.reason})"
+        if choice.field in typed:
+            said = (f"as typed, and other counts of steps with it  (else {shown})" if choice.field in steps else
+                    f"{given[choice.field]}  (as typed)")
+        print(f"  {flag:{width + 2}}  {said}")
     return changed(config, **{choice.field: choice.value for choice in choices
                               if choice.field not in typed or choice.field in steps})

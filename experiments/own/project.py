@@ -83,6 +83,12 @@ def labelled_frames(project: Project, instances: Collection[int] | None = None) 
     return sorted(numbers, key=lambda number: (project.frames[number].session, _time(project.frames[number])))
 
 
+def described(project: Project, held: Held) -> str:
+    """Describes a project and what is held out in a line."""
+    return (f"{project.root}: {project.format}, {len(project.frames)} frames, {len(labelled_frames(project))} "
+            f"labelled, {len(project.skeleton.names)} keypoints; held out: {held.words}")
+
+
 def hold_out(project: Project, asked: str = "") -> Held:
     """Chooses the labelled frames that a run is evaluated on and does not train on.
 
@@ -231,19 +237,14 @@ def open_labelled(path: str, own: Own, transform: Transform, argument: str = "pr
 def open_animals(own: Own, transform: Transform, project: Project, numbers: Sequence[int], part: str) -> ArraySource:
     """Reads some labelled animals of a project once, as square images. part: their name."""
     if isinstance(transform, AroundBox):
-        numbers = with_boxes(project, numbers)
+        kept = [number for number in numbers if box_of(project.instances[number]) is not None]
+        if len(kept) < len(numbers):
+            print(f"{project.root.name}: left out {len(numbers) - len(kept)} of {len(numbers)} animals with neither a "
+                  "box nor two labelled keypoints")
+        numbers = kept
     source = project_source(project, transform, instances=numbers, occluded=own.occluded,
                             name=f"{project.root.name}, {part}")
     return decoded(source, on_bad_frame=own.on_bad_frame)
-
-
-def with_boxes(project: Project, numbers: Sequence[int]) -> list[int]:
-    """Returns the instances that a box can crop; reports how many have neither a box nor two labelled keypoints."""
-    kept = [number for number in numbers if box_of(project.instances[number]) is not None]
-    if len(kept) < len(numbers):
-        print(f"{project.root.name}: left out {len(numbers) - len(kept)} of {len(numbers)} animals with neither a box "
-              "nor two labelled keypoints")
-    return kept
 
 
 def open_unlabelled(own: Own, transform: Transform, frames: Sequence[Frame], skeleton: Skeleton, *, root: Path,

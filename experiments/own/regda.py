@@ -1,6 +1,6 @@
 """RegDA on people's own data: a project on one kind of images, and unlabelled images of another kind."""
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -8,27 +8,11 @@ import numpy as np
 import tyro
 
 from experiments import regda
-from experiments.configs import changed
 from experiments.image_sets import Splits
-from experiments.own.choices import (
-    Choice,
-    chosen,
-    every_choice,
-    facts_of,
-    image_choices,
-    network_choices,
-    rotation_choice,
-    steps_by_labels,
-)
-from experiments.own.project import (
-    Own,
-    hold_out,
-    labelled_frames,
-    needed_project,
-    open_labelled,
-    open_unlabelled,
-    write_scores,
-)
+from experiments.own import choices
+from experiments.own import project as projects
+from experiments.own.choices import Choice
+from experiments.own.project import Own
 from experiments.regda_presets import PRESETS, Config, Domains
 from experiments.system import Job, Outcome
 from kpjax import InputError, Skeleton
@@ -84,40 +68,38 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     animals are on a frame.
     """
     data, own = config.data, config.own
-    project = needed_project(data.source, own, "source")
+    project = projects.needed_project(data.source, own, "source")
     if data.target_project:
-        in_order_of(project.skeleton, needed_project(data.target_project, own, "target_project"))
+        in_order_of(project.skeleton, projects.needed_project(data.target_project, own, "target_project"))
     if not data.target:
         raise InputError("target: name images or videos that look different and have no labels")
     frames = frames_at(data.target)
-    held = hold_out(project, own.validation)
-    facts = facts_of(project, held.train)
+    held = projects.hold_out(project, own.validation)
+    facts = choices.facts_of(project, held.train)
     if facts.several and "transform" not in typed:
         raise InputError(f"source: {project.root} has several animals on a frame, and target frames have no boxes; "
                          "give images of one animal each")
+    print(f"source {projects.described(project, held)}; target: {len(frames)} frames")
     size = data.image_size if "image_size" in typed else None
     batch, labelled = config.batch_size, len(held.train)
-    choices = [
-        *image_choices(facts._replace(several=False), size), rotation_choice(facts), *network_choices(facts),
-        every_choice(len([frame for frame in frames if frame.number is not None])),
-        steps_by_labels("pretraining_steps", labelled, batch, passes=60, least=300, most=800),
-        steps_by_labels("steps", labelled, batch, passes=60, least=500, most=1000),
+    config = choices.chosen(config, [
+        *choices.usual_choices(facts._replace(several=False), size),
+        choices.every_choice(len([frame for frame in frames if frame.number is not None])),
+        choices.steps_by_labels("pretraining_steps", labelled, batch, passes=60, least=300, most=800),
+        choices.steps_by_labels("steps", labelled, batch, passes=60, least=500, most=1000),
         Choice("coefficient_steps", 100, "the adversary's share grows within the first steps"),
-        Choice("learning_rate", config.optimizer.learning_rate, "the small U-net's, falling to zero along a cosine")]
-    print(f"source {project.root}: {project.format}, {len(project.frames)} frames, {len(labelled_frames(project))} "
-          f"labelled, {len(project.skeleton.names)} keypoints; held out: {held.words}; target: {len(frames)} frames")
-    return changed(chosen(config, choices, typed), summary=(
-        f"{project.root.name}, {labelled} animals with labels, to {len(frames)} frames of "
-        f"{summarise(list(data.target), 2)}; held out: {held.words}"))
+        choices.rate_choice(config)], typed)
+    return replace(config, summary=f"{project.root.name}, {labelled} animals with labels, to {len(frames)} frames of "
+                   f"{summarise(list(data.target), 2)}; held out: {held.words}")
 
 
 def in_order_of(skeleton: Skeleton, project: Project) -> Project:
     """Returns a project with its keypoints in another's order. Raises InputError for a keypoint that one lacks."""
     wanted, names = skeleton.names, project.skeleton.names
-    missing, beyond = ([name for name in one if name not in other] for one, other in ((wanted, names), (names, wanted)))
-    if missing or beyond:
-        found = [f"{summarise(some)} {where}" for some, where in
-                 ((missing, "only in --source"), (beyond, "only in --target-project")) if some]
+    if set(wanted) != set(names):
+        found = [f"{summarise(some)} only in {flag}" for one, other, flag in
+                 ((wanted, names, "--source"), (names, wanted, "--target-project"))
+                 if (some := [name for name in one if name not in other])]
         raise InputError(f"target_project: {project.root} has other keypoints than the source: {', '.join(found)}; "
                          "name them alike")
     order = [names.index(name) for name in wanted]
@@ -133,41 +115,36 @@ def open_data(job: Job) -> regda.Data:
 
 @functools.lru_cache(maxsize=2)
 def _open(data: OwnDomains, own: Own) -> regda.Data:
-    project = needed_project(data.source, own, "source")
-    train, held_out = open_labelled(data.source, own, data.square(), "source")
-    labels = needed_project(data.target_project, own, "target_project") if data.target_project else None
+    project = projects.needed_project(data.source, own, "source")
+    train, held_out = projects.open_labelled(data.source, own, data.square(), "source")
+    labels = projects.needed_project(data.target_project, own, "target_project") if data.target_project else None
     root = labels.root if labels else project.root
-    target = open_unlabelled(own, data.square(), frames_at(data.target), project.skeleton, root=root, name="target")
+    target = projects.open_unlabelled(own, data.square(), frames_at(data.target), project.skeleton, root=root,
+                                      name="target")
     test = None
     if labels:
         test = decoded(project_source(in_order_of(project.skeleton, labels), data.square(),
                                       occluded=own.occluded, name="target, labelled"), on_bad_frame=own.on_bad_frame)
-        tested = {frame_identity(labels.frames[number], root) for number in labelled_frames(labels)}
+        tested = {frame_identity(labels.frames[number], root) for number in projects.labelled_frames(labels)}
         if shared := sum(target.identity(number) in tested for number in range(len(target))):
             print(f"{shared} of the {len(test)} test images are also among the target's {len(target)}, which are "
                   "seen without labels")
-    compare_colours(train, target)
+    colours = ["grey" if colourfulness(domain) <= GREY else "in colour" for domain in (train, target)]
+    if colours[0] != colours[1]:
+        print(f"the source is {colours[0]} and the target {colours[1]}: if possible, bring both to one of the two")
     return regda.Data(Splits(train, held_out, held_out), Splits(target, None, test), repeats=True)
-
-
-def compare_colours(source: Source, target: Source) -> None:
-    """Warns where one domain is grey and the other in colour."""
-    grey = [colourfulness(domain) <= GREY for domain in (source, target)]
-    if grey[0] != grey[1]:
-        which = ["grey" if one else "in colour" for one in grey]
-        print(f"the source is {which[0]} and the target {which[1]}: if possible, bring both to one of the two")
 
 
 def colourfulness(source: Source, first: int = 16) -> float:
     """Computes the mean difference between the channels of a pixel, over some images."""
-    some: Sequence[int] = np.linspace(0, len(source) - 1, min(first, len(source))).astype(int)
+    some = np.linspace(0, len(source) - 1, min(first, len(source))).astype(int)
     return float(np.mean([np.ptp(source[int(number)].image.astype(np.float32), axis=-1).mean() for number in some]))
 
 
 def draw(job: Job, data: regda.Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
     """Draws predictions on the target domain and writes the calibration of scores on held-out labels."""
     regda.draw(job, data, outcome, predictions)
-    write_scores(job, outcome, data.source.validation, batch_size=2 * job.config.batch_size,
+    projects.write_scores(job, outcome, data.source.validation, batch_size=2 * job.config.batch_size,
                  kind=regda.score_kind(job.config.heatmaps.decoder, logits=True))
 
 

@@ -7,41 +7,15 @@ from typing import Annotated, Literal
 import tyro
 
 from experiments import semi_supervised
-from experiments.configs import changed
-from experiments.own.choices import (
-    Choice,
-    chosen,
-    every_choice,
-    facts_of,
-    image_choices,
-    network_choices,
-    rotation_choice,
-    steps_by_labels,
-)
+from experiments.own import choices
+from experiments.own import project as projects
+from experiments.own.choices import Choice
 from experiments.own.needs import needs_of
-from experiments.own.project import (
-    Own,
-    hold_out,
-    labelled_frames,
-    needed_project,
-    open_labelled,
-    open_unlabelled,
-    unlabelled_frames,
-    write_scores,
-)
+from experiments.own.project import Own
 from experiments.semi_supervised_presets import SMALL_REAL, Config, LabelledSubset
 from experiments.system import Job, Outcome
 from kpjax import InputError
-from kpjax.input.source import (
-    check_disjoint,
-    digest_of,
-    in_memory,
-    joined,
-    labelled_subset,
-    rounded_share,
-    subset,
-    without_labels,
-)
+from kpjax.input import source
 from kpjax.training.evaluation import Gathered
 
 LEAST_LABELLED = needs_of("semi_supervised").labelled_frames
@@ -79,56 +53,45 @@ OWN = OwnConfig(**{name: getattr(SMALL_REAL, name) for name in SMALL_REAL.__data
     "baselines": replace(SMALL_REAL.baselines, generator_size=64, generator_widths=(8, 16, 32))})
 
 
-def labelled_count(labelled: float, count: int) -> int:
-    """Returns how many of `count` animals keep their labels, from a share up to 1 or a count."""
-    return rounded_share(labelled, count) if labelled <= 1 else int(labelled)
-
-
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """Returns the config with what is not typed chosen from the project, each choice printed with its reason.
 
     Raises InputError if there are fewer than five labelled frames or none without labels.
     """
     data, own = config.data, config.own
-    project = needed_project(data.project, own)
-    frames = labelled_frames(project)
+    project = projects.needed_project(data.project, own)
+    frames = projects.labelled_frames(project)
     if len(frames) < LEAST_LABELLED:
         raise InputError(f"project: {project.root} has {len(frames)} labelled frames; label at least {LEAST_LABELLED}")
-    held = hold_out(project, own.validation)
-    facts = facts_of(project, held.train)
+    held = projects.hold_out(project, own.validation)
+    facts = choices.facts_of(project, held.train)
     if "transform" in typed:
         facts = facts._replace(several=data.transform == "around_box")
-    labelled = labelled_count(data.labelled, len(held.train))
+    labelled = data.amount.get("count") or source.rounded_share(data.labelled, len(held.train))
     if labelled > len(held.train):
         raise InputError(f"labelled: {labelled} of {len(held.train)} labelled animals that are not held out; ask for "
                          "fewer")
-    size = data.image_size if "image_size" in typed else None
-    images = image_choices(facts, size)
-    transform = data.transform if "transform" in typed else images[0].value
-    found = unlabelled_frames(project, held, data.unlabelled) if transform == "letterbox" else None
-    every = every_choice(len([frame for frame in found.frames if frame.number is not None]) if found else 0)
+    found = None if facts.several else projects.unlabelled_frames(project, held, data.unlabelled)
+    every = choices.every_choice(len([frame for frame in found.frames if frame.number is not None]) if found else 0)
     step = max(own.every, 1) if "every" in typed else every.value
-    kept = len(held.train) - labelled
-    if found:
-        kept += len(found.taken(step, project.root))
+    kept = len(held.train) - labelled + (len(found.taken(step, project.root)) if found else 0)
     if kept < 1:
         raise InputError("unlabelled: " + (
             "several animals on a frame are cropped by their boxes, which frames without labels do not have; keep "
-            "labels back with --labelled" if transform != "letterbox" else
+            "labels back with --labelled" if facts.several else
             f"{project.root} has no frame without labels, and no video of its recordings beside it; name images or "
             "videos, or keep labels back with --labelled"))
-    batch, half = config.batch_size, config.batch_size // 2
-    choices = [
-        *images, rotation_choice(facts), *network_choices(facts),
-        Choice("labelled", data.labelled, f"all {labelled} animals that are not held out"), every,
-        steps_by_labels("warm_start_steps", labelled, batch, passes=40, least=200, most=600),
-        steps_by_labels("steps", labelled, half, passes=30, least=300, most=900),
-        Choice("learning_rate", config.optimizer.learning_rate, "the small U-net's, falling to zero along a cosine")]
-    print(f"{project.root}: {project.format}, {len(project.frames)} frames, {len(frames)} labelled, "
-          f"{len(project.skeleton.names)} keypoints; held out: {held.words}; without labels: {kept}"
+    print(f"{projects.described(project, held)}; without labels: {kept}"
           + (f", {len(found.left_out)} in held-out parts are left out" if found and found.left_out else ""))
-    return changed(chosen(config, choices, typed), summary=(
-        f"{project.root.name}, {labelled} animals with labels, {kept} frames without; held out: {held.words}"))
+    batch, size = config.batch_size, data.image_size if "image_size" in typed else None
+    config = choices.chosen(config, [
+        *choices.usual_choices(facts, size),
+        Choice("labelled", data.labelled, f"all {labelled} animals that are not held out"), every,
+        choices.steps_by_labels("warm_start_steps", labelled, batch, passes=40, least=200, most=600),
+        choices.steps_by_labels("steps", labelled, batch // 2, passes=30, least=300, most=900),
+        choices.rate_choice(config)], typed)
+    return replace(config, summary=f"{project.root.name}, {labelled} animals with labels, {kept} frames without; "
+                   f"held out: {held.words}")
 
 
 def open_data(job: Job) -> semi_supervised.Data:
@@ -141,31 +104,31 @@ def open_data(job: Job) -> semi_supervised.Data:
 
 @functools.lru_cache(maxsize=2)
 def _open(data: OwnSubset, own: Own, seed: int) -> semi_supervised.Data:
-    project = needed_project(data.project, own)
-    held = hold_out(project, own.validation)
-    train, held_out = open_labelled(data.project, own, data.square())
-    asked = {"share": data.labelled} if data.labelled <= 1 else {"count": int(data.labelled)}
-    drawn = labelled_subset(train, **asked, seed=seed)
-    pools = [in_memory(without_labels(subset(train, drawn.rest)))] if len(drawn.rest) else []
+    project = projects.needed_project(data.project, own)
+    held = projects.hold_out(project, own.validation)
+    train, held_out = projects.open_labelled(data.project, own, data.square())
+    drawn = source.labelled_subset(train, **data.amount, seed=seed)
+    pools = [source.in_memory(source.without_labels(source.subset(train, drawn.rest)))] if len(drawn.rest) else []
     if data.transform == "letterbox":
-        found = unlabelled_frames(project, held, data.unlabelled)
+        found = projects.unlabelled_frames(project, held, data.unlabelled)
         if len(found.left_out) < len(found.frames):
-            pools.append(open_unlabelled(own, data.square(), found.frames, train.skeleton, root=project.root,
-                                         leave_out=found.left_out))
+            pools.append(projects.open_unlabelled(own, data.square(), found.frames, train.skeleton, root=project.root,
+                                                  leave_out=found.left_out))
     if not pools:
         raise InputError("unlabelled: no frame without labels; name images or videos, or keep labels back with "
                          "--labelled")
-    pool = joined(pools, "without labels")
-    check_disjoint(pool, held_out)
-    labelled = subset(train, drawn.labelled, f"{train.name}, labelled")
+    pool = source.joined(pools, "without labels")
+    source.check_disjoint(pool, held_out)
+    labelled = source.subset(train, drawn.labelled, f"{train.name}, labelled")
     return semi_supervised.Data(labelled, pool, train, held_out, held_out,
-                                digest_of(drawn.digest, pool.digest, held_out.digest))
+                                source.digest_of(drawn.digest, pool.digest, held_out.digest))
 
 
 def draw(job: Job, data: semi_supervised.Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
     """Draws predictions on held-out images and writes the calibration of scores on their labels."""
     semi_supervised.draw(job, data, outcome, predictions)
-    write_scores(job, outcome, data.validation, batch_size=2 * job.config.batch_size, kind=semi_supervised.SCORE_KIND)
+    projects.write_scores(job, outcome, data.validation, batch_size=2 * job.config.batch_size,
+                          kind=semi_supervised.SCORE_KIND)
 
 
 def short_list(preset: str, config: OwnConfig) -> tuple[str, ...]:

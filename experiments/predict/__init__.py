@@ -41,14 +41,6 @@ class _Work(NamedTuple):
     drawn: tuple[Path, ...]  # the sheet, and the video or the folder of images
 
 
-def predict_folder(run: Path, images: Path, out: Path, *, batch_size: int = 16, on_bad_frame: str = "stop",
-                   overlays: bool = True, overwrite: bool = False, tell: Callable[[str], None] = print) -> Path:
-    """Predicts all images in a folder and returns the path of points.csv. Raises as `predict` does."""
-    asked = Predict(run=Path(run), inputs=(Path(images),), out=Path(out), no_overlay=not overlays,
-                    on_bad_frame=on_bad_frame, batch_size=batch_size, overwrite=overwrite)
-    return predict(asked, tell=tell)[0]
-
-
 def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path]:
     """Predicts images, folders and videos, and returns the tables that were written, those of csv first of each.
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.commands import exit_code_of, run_command
+from experiments.commands import Convert, exit_code_of, run_command
 from experiments.convert import FORMATS, convert
 from kpjax.annotations.checking import compare
 from kpjax.annotations.project import Frame, Instance, Project
@@ -104,23 +104,23 @@ def test_nothing_is_overwritten_that_convert_did_not_write(alone, tmp_path):
     source, out = tmp_path / "plain", tmp_path / "out"
     write_project(alone, "csv", source)
     said = []
-    convert(source, "lp", out, tell=said.append)
+    convert(Convert(project=source, to="lp", out=out), tell=said.append)
     assert said[-1] == "read back: 4 frames, 3 instances and 5 points are equal"
     before = (out / "CollectedData.csv").read_bytes()
     with pytest.raises(InputError, match="is not empty; give another folder, or overwrite"):
-        convert(source, "lp", out, tell=said.append)
-    convert(source, "coco", out, overwrite=True, tell=said.append)
+        convert(Convert(project=source, to="lp", out=out), tell=said.append)
+    convert(Convert(project=source, to="coco", out=out, overwrite=True), tell=said.append)
     assert not (out / "CollectedData.csv").exists()
-    convert(source, "lp", out, overwrite=True, tell=said.append)
+    convert(Convert(project=source, to="lp", out=out, overwrite=True), tell=said.append)
     assert (out / "CollectedData.csv").read_bytes() == before
     (out / "CollectedData.csv").write_bytes(before.replace(b"3.25", b"3.5"))
     with pytest.raises(InputError, match=r"CollectedData.csv was changed since it was converted"):
-        convert(source, "lp", out, overwrite=True, tell=said.append)
+        convert(Convert(project=source, to="lp", out=out, overwrite=True), tell=said.append)
     with pytest.raises(InputError, match="is the project itself"):
-        convert(source, "csv", source, overwrite=True, tell=said.append)
+        convert(Convert(project=source, to="csv", out=source, overwrite=True), tell=said.append)
     (source / "converted.json").unlink()
     with pytest.raises(InputError, match=r"has no converted\.json"):
-        convert(out, "csv", source, overwrite=True, tell=said.append)
+        convert(Convert(project=out, to="csv", out=source, overwrite=True), tell=said.append)
 
 
 def test_a_command_that_fails_leaves_nothing(crowded, tmp_path, capsys):
@@ -147,7 +147,7 @@ def test_predictions_never_become_labels(tmp_path):
     table.write_text("scorer,D,D,D\nbodyparts,a,a,a\ncoords,x,y,likelihood\n0,1,2,0.9\n1,,,0\n")
     for to in FORMATS:
         with pytest.raises(InputError, match="predictions train nothing"):
-            convert(table, to, tmp_path / "out", tell=str)
+            convert(Convert(project=table, to=to, out=tmp_path / "out"), tell=str)
 
 
 def test_images_of_one_name_stay_apart(alone, tmp_path):

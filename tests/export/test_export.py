@@ -15,9 +15,9 @@ from jax import export as jax_export
 from PIL import Image
 
 from experiments import supervised
-from experiments.commands import run_command
+from experiments.commands import Export, run_command
 from experiments.configs import changed, config_as_json
-from experiments.export import FRESH, export_run, in_fresh_process
+from experiments.export import FRESH, export, in_fresh_process
 from experiments.predictors import open_predictor, open_run
 from experiments.system import FORMAT
 from kpjax.errors import InputError, RunError
@@ -70,7 +70,8 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def exported(run, tmp_path_factory):
     """Its exported folder."""
-    return export_run(run, tmp_path_factory.mktemp("exported") / "predictor", self_test=False, tell=quiet)
+    out = tmp_path_factory.mktemp("exported") / "predictor"
+    return export(Export(run=run, out=out, self_test=False), tell=quiet)
 
 
 @pytest.fixture
