@@ -102,8 +102,8 @@ def _built(config: Config, parametrisation: methods.Parametrisation) -> Method:
     features = comparison.compare == "features"
     return methods.adaptation(
         network(config, config.landmarks), Skeleton(tuple(f"point_{number}" for number in range(config.landmarks))),
-        objective=methods.adaptation_objective(perceptual=features, form=comparison.feature_form,
-                                       features=comparison.feature_weight),
+        objective=methods.adaptation_objective(
+            perceptual=features, form=comparison.feature_form, features=comparison.feature_weight),
         optimizer=config.optimizer.build(), learning_rate=config.optimizer.rates(config.steps),
         augment=augment.no_augmentation(), normalise=NORMALISE[config.normalisation], trained=parametrisation,
         generator=ResidualGenerator(comparison.generator_width, comparison.generator_blocks,

@@ -31,12 +31,12 @@ from experiments.commands import as_flags, exit_code_of, flags_of, parse_known
 from experiments.configs import changed, flat
 from experiments.job_queue import mean_text, measured, outcome_lines, over_seeds, raise_for_failures, work_through
 from experiments.system import Job, System, read_predictions
-from kpjax.errors import InputError
+from kpjax import InputError, Skeleton
 from kpjax.evaluation.probes.landmarks import ALL
 from kpjax.evaluation.probes.regression_errors import Interval
 from kpjax.files import read_json, write_text
 from kpjax.reports.table import markdown
-from kpjax.structures import Skeleton, skeleton_from_json
+from kpjax.structures import skeleton_from_json
 
 Studies = Literal["core_epochs", "images", "labels", "cores", "order"]
 STUDIED = ("core_epoch", "target_images", "core_background")  # fields that lead to folders of their own

@@ -25,10 +25,8 @@ from kpjax.files import read_json
 from kpjax.images.transforms import Letterbox
 from kpjax.input.source import ArraySource, check_disjoint
 from kpjax.input.video_source import NO_KEYPOINTS
-from kpjax.models.high_resolution import HRNet
+from kpjax.models import HRNet, PoseResNet, SmallUNet
 from kpjax.models.hourglass_network import STRIDE
-from kpjax.models.resnet import PoseResNet
-from kpjax.models.unet import SmallUNet
 from kpjax.training.trees import load_trained, tree_digest
 
 LEAST_IMAGES = needs_of("adaptation").images
