@@ -83,7 +83,7 @@ def test_results_are_complete(finished):
         ranked = [metrics[f"consistency/rank_{rank}"] for rank in range(1, 5)]
         assert ranked == sorted(ranked)
         assert metrics["consistency"] == pytest.approx(np.mean(ranked))
-        assert {"live_points", "point_spread", "annotated_spread", "deviation/forward/2"} <= set(metrics)
+        assert {"varying_points", "point_spread", "annotated_spread", "deviation/forward/2"} <= set(metrics)
         assert ("core/pck" in metrics) == (variant != "random_core")
         assert found["steps"] == (0 if variant == "untrained_head" else 3)
         assert found["config"]["comparison"]["perceptual"] == "random features"
@@ -264,7 +264,7 @@ def test_images_without_annotation_have_consistency_only(finished):
     run(TINY_SYSTEM._replace(open=lambda job: without), job)
     metrics = results_of(finished.parent / "shoes", "untrained_head")["metrics"]
     assert {name.partition("/")[0] for name in metrics} == {
-        "consistency", "live_points", "point_spread", "median_spread", "void", "core"}
+        "consistency", "varying_points", "point_spread", "median_spread", "void", "core"}
     assert [path.name for path in (job.folder / "images").iterdir()] == ["points.png"]
     assert SYSTEM.columns(config)[0].metric == "consistency"
 
@@ -286,7 +286,7 @@ def test_every_variant_trains_its_own_weights():
         state = jax.eval_shape(built[name].init, jax.random.key(0), {"target": batch}, start)
         trained[name] = set(state.variables["params"]), set(state.frozen)
     _, metrics = jax.eval_shape(built["finetuned_last"].update, state, {"target": batch}, jax.random.key(1))
-    assert {"loss/pixels", "loss/features", "live_points", "point_spread"} <= set(metrics)
+    assert {"loss/pixels", "loss/features", "varying_points", "point_spread"} <= set(metrics)
     assert trained == {
         "adapted": ({"projections", "free", "head"}, {"core", "perceptual"}),
         "finetuned": ({"free", "head"}, {"perceptual"}),
@@ -361,7 +361,7 @@ def test_points_that_follow_the_face_are_consistent_and_a_collapse_is_reported()
     assert values["void"] == 1
     assert reason.startswith("0 of 10 landmarks are alive; landmarks lie 0.0 px apart")
     unannotated, _ = measures_of(found, changed(config, lengths="none"), Skeleton(()), skeleton)
-    assert set(unannotated) == {"consistency", "live_points", "point_spread", "median_spread", "void"} | {
+    assert set(unannotated) == {"consistency", "varying_points", "point_spread", "median_spread", "void"} | {
         f"consistency/rank_{rank}" for rank in range(1, 11)}
 
 

@@ -9,8 +9,8 @@ from own_projects import drawn_project
 from own_runs import untrained_run
 
 from experiments.command_line import read_command, run
-from experiments.commands import exit_code_of
-from experiments.export import export_run
+from experiments.commands import Export, exit_code_of
+from experiments.export import export
 from experiments.incremental import run_of
 from experiments.incremental_association import triples_of
 from experiments.incremental_steps import learn_base
@@ -133,7 +133,7 @@ def unchecked():
 
 
 def test_an_exported_folder_is_an_old_model_and_a_core(old, unchecked, tmp_path):
-    folder = str(export_run(old, tmp_path / "exported", self_test=False, tell=lambda line: None))
+    folder = str(export(Export(run=old, out=tmp_path / "exported", self_test=False), tell=print))
     given, again = old_run(str(old)), old_run(folder)
     assert (again.skeleton, again.taken_over) == (given.skeleton, given.taken_over)
     for found in (again.opened.trained.variables, own_core(folder).core.variables):

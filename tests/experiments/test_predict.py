@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from brightest import as_system, write_run
 from PIL import Image
+from predict_folder import predict_folder
 
 from experiments.commands import run_command
-from experiments.predict import predict_folder
 from experiments.predict.drawing import overlay_names
 from experiments.predict.pipeline import in_original_pixels
 from kpjax.errors import InputError

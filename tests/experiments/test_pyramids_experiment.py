@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from etils import epath
 from PIL import Image
+from predict_folder import predict_folder
 
 from experiments.benchmark import pyramids as benchmark
 from experiments.benchmark.row import Effort
 from experiments.command_line import exit_code_of, read_command, run
 from experiments.configs import changed
-from experiments.predict import predict_folder
 from experiments.pyramids import BASELINES, PYRAMIDS, SYSTEM, VARIANTS, WITHOUT_NETWORK, build
 from experiments.pyramids_presets import PRESETS, paper_numbers
 from experiments.pyramids_probes import actions_of, read_errors, regression, split_of, truth_of

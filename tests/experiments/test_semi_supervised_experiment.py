@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from predict_folder import predict_folder
 
 from experiments import image_sets, job_queue
 from experiments import semi_supervised_studies as studies
 from experiments.command_line import read_command, run
 from experiments.configs import changed, flat
-from experiments.predict import predict_folder
 from experiments.semi_supervised import SYSTEM, VARIANTS, parts_of, shortened
 from experiments.semi_supervised_measures import equivariance_and_peaks
 from experiments.semi_supervised_presets import PRESETS, TABLE_1, paper_numbers, table_1
@@ -30,7 +30,7 @@ TINY = changed(
     PRESETS["demo"], image_size=32, heatmap_size=8, sigma=1.0, widths=(4, 4, 8, 8), head_width=4, batch_size=16,
     warm_start_steps=2, steps=3, evaluations=1, training_examples=24, test_examples=8, labelled=6, feature_width=8)
 TINY_SYSTEM = SYSTEM._replace(presets={"tiny": TINY})
-RUN = ("ours", "pl", "mean_teacher_warped", "all_labels")  # pl brings supervised with it
+RUN = ("ours", "pl", "all_labels")  # pl brings supervised with it
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_the_warm_start_is_shared_and_the_subset_is_part_of_what_a_run_is(finish
     digests = {json.loads((finished / variant / "seed-0" / "config.json").read_text())["labelled_digest"]
                for variant in (*RUN, "supervised")}
     assert digests == {tiny_data().digest}
-    job = tiny_job("mean_teacher_warped", finished.parents[1])
+    job = tiny_job("all_labels", finished.parents[1])
     results = job.folder / "results.json"
     kept = results.read_bytes()
     results.unlink()

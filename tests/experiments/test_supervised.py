@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
+from predict_folder import predict_folder
 
 from experiments import command_line, supervised
 from experiments.command_line import run
 from experiments.configs import changed, decoder, score_kind
-from experiments.predict import predict_folder
 from experiments.supervised import PRESETS
 from kpjax.errors import InputError
 from kpjax.structures import Example
