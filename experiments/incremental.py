@@ -19,35 +19,24 @@ old model's own arg-max in place of KA-Net's. Every variant has a weight of its 
 """
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import jax
 import numpy as np
 
+from experiments import incremental_measures as measures
+from experiments import incremental_steps as stages
 from experiments.incremental_association import associate
-from experiments.incremental_measures import Matrices, accuracies, both_units, matrices_of, matrix_csv, summary
-from experiments.incremental_methods import (
-    OF_TARGET,
-    Recipe,
-    associated,
-    build_base,
-    distilled,
-    entropy,
-    self_trained,
-    setting_of,
-)
+from experiments.incremental_methods import OF_TARGET, Recipe, associated, distilled, entropy, self_trained, setting_of
 from experiments.incremental_presets import PRESETS, Config, paper_numbers
-from experiments.incremental_steps import PLAIN, Data, Known, Run, learn_base, learn_jointly, learn_step, step_images
+from experiments.incremental_steps import PLAIN, Data, Known, Run
 from experiments.system import IMAGES, Job, Outcome, Predicting, StoredRun, System, Variant, draw_predictions
+from kpjax import methods
 from kpjax.drawing.accuracy_matrix import accuracy_matrix
 from kpjax.drawing.overlays import write_png
 from kpjax.files import make_folder, write_text
-from kpjax.input.protocols import low_shot, resolve, single_new
+from kpjax.input import protocols
 from kpjax.input.source import Source
-from kpjax.methods.incremental_learning.objectives import (
-    channel_distillation_term,
-    mse_distillation_term,
-    penalty_term,
-)
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered
 
@@ -56,54 +45,50 @@ SCORE_KIND = "mse_peak"
 # Variants: terms beside that of the new keypoints, and their weights by fields of `Weights`
 
 KAMP = {"distillation": distilled, "association": associated}
-PENALTY = {"penalty": lambda p: penalty_term()}
+PENALTY = {"penalty": lambda s: methods.penalty_term()}
+ALPHA = ("distillation", "association")  # terms whose weight is alpha
 
 
-def _alpha(field: str) -> dict[str, str]:
-    return {"distillation": field, "association": field}
+def _kamp(alpha: str = OF_TARGET, terms: Mapping[str, Any] = KAMP, **options: Any) -> Recipe:
+    return Recipe(terms, dict.fromkeys(ALPHA, alpha), **{"ka_net": "plain", "triples": "protocol"} | options)
 
 
 VARIANTS: dict[str, Variant] = {
-    "kamp": Variant("method", "distillation of all old keypoints and KA-Net's maps of one, as printed", "KAMP", Recipe(
-        KAMP, _alpha("kamp"), ka_net="plain", triples="protocol", rerendered=False, over_old=False)),
-    "kamp_rerendered": Variant("method", "a Gaussian at KA-Net's arg-max, weighed as one of the old keypoints",
-                               recipe=Recipe(KAMP, _alpha("kamp_rerendered"), ka_net="plain", triples="protocol",
-                                             rerendered=True, over_old=True)),
+    "kamp": Variant("method", "distillation of all old keypoints and KA-Net's maps of one, as printed", "KAMP",
+                    _kamp("kamp", rerendered=False, over_old=False)),
+    "kamp_rerendered": Variant("method", "a Gaussian at KA-Net's arg-max, weighed as one of the old keypoints", "",
+                               _kamp("kamp_rerendered", rerendered=True, over_old=True)),
     "finetune": Variant("baseline", "the new labels alone", "Finetune", PLAIN),
     "lwf": Variant("baseline", "distillation across channels", "LWF", Recipe(
-        {"distillation": lambda p: channel_distillation_term(p.config.baselines.lwf_temperature)},
+        {"distillation": lambda s: methods.channel_distillation_term(s.config.baselines.lwf_temperature)},
         {"distillation": "lwf"})),
-    "ewc": Variant("baseline", "elastic weight consolidation",
-                   recipe=Recipe(PENALTY, {"penalty": "ewc"}, memory="fisher")),
-    "online_ewc": Variant("baseline", "elastic weight consolidation with fading importances",
-                          recipe=Recipe(PENALTY, {"penalty": "online_ewc"}, memory="online_fisher")),
-    "mas": Variant("baseline", "memory aware synapses", recipe=Recipe(PENALTY, {"penalty": "mas"}, memory="mas")),
-    "rw": Variant("baseline", "Riemannian walk", recipe=Recipe(
-        {"penalty": lambda p: penalty_term(half=False)}, {"penalty": "rw"}, base="base_rw", memory="walk")),
-    "afec": Variant("baseline", "EWC, and a pull to a network that learnt the new keypoints alone", recipe=Recipe(
-        {**PENALTY, "expanded": lambda p: penalty_term(tracked=True)},
+    "ewc": Variant("baseline", "elastic weight consolidation", "",
+                   Recipe(PENALTY, {"penalty": "ewc"}, memory="fisher")),
+    "online_ewc": Variant("baseline", "elastic weight consolidation with fading importances", "",
+                          Recipe(PENALTY, {"penalty": "online_ewc"}, memory="online_fisher")),
+    "mas": Variant("baseline", "memory aware synapses", "", Recipe(PENALTY, {"penalty": "mas"}, memory="mas")),
+    "rw": Variant("baseline", "Riemannian walk", "", Recipe(
+        {"penalty": lambda s: methods.penalty_term(half=False)}, {"penalty": "rw"}, base="base_rw", memory="walk")),
+    "afec": Variant("baseline", "EWC, and a pull to a network that learnt the new keypoints alone", "", Recipe(
+        {**PENALTY, "expanded": lambda s: methods.penalty_term(tracked=True)},
         {"penalty": "afec", "expanded": "afec_expanded"}, memory="afec")),
     "cpr": Variant("baseline", "EWC, and broad answers", "CPR", Recipe(
-        {**PENALTY, "entropy": entropy}, {"penalty": "cpr", "entropy": "cpr_entropy"}, base="base_cpr",
-        memory="fisher")),
-    "mse_distillation": Variant("control", "squared distance to the old model's heatmaps", recipe=Recipe(
-        {"distillation": lambda p: mse_distillation_term(p.config.half)}, {"distillation": "mse_distillation"})),
-    "self_training": Variant("control", "kamp_rerendered with the old model's own arg-max in KA-Net's place",
-                             recipe=Recipe({"distillation": distilled, "association": self_trained},
-                                           _alpha("self_training"), triples="protocol", over_old=True)),
+        {**PENALTY, "entropy": entropy}, {"penalty": "cpr", "entropy": "cpr_entropy"}, "base_cpr", memory="fisher")),
+    "mse_distillation": Variant("control", "squared distance to the old model's heatmaps", "", Recipe(
+        {"distillation": lambda s: methods.mse_distillation_term(s.config.half)},
+        {"distillation": "mse_distillation"})),
+    "self_training": Variant("control", "kamp_rerendered with the old model's own arg-max in KA-Net's place", "", _kamp(
+        "self_training", {"distillation": distilled, "association": self_trained}, ka_net="", over_old=True)),
     "ksd_only": Variant("ablation", "without KA-Net", "KSD only",
                         Recipe({"distillation": distilled}, {"distillation": "ksd_only"})),
-    "ka_only": Variant("ablation", "without distillation", "KA only", Recipe(
-        {"association": associated}, _alpha(OF_TARGET), ka_net="plain", triples="protocol")),
-    "random_triples": Variant("ablation", "keypoints of the auxiliary task at random", "random triples", Recipe(
-        KAMP, _alpha(OF_TARGET), ka_net="plain", triples="random")),
-    "kamp_filtered": Variant("ablation", "uncertain pseudo-labels of the old model are left out", recipe=Recipe(
-        KAMP, _alpha(OF_TARGET), ka_net="filtered", triples="protocol")),
-    "kamp_distant": Variant("ablation", "KA-Net that sees the whole image", recipe=Recipe(
-        KAMP, _alpha(OF_TARGET), ka_net="distant", triples="protocol")),
+    "ka_only": Variant("ablation", "without distillation", "KA only", _kamp(terms={"association": associated})),
+    "random_triples": Variant("ablation", "keypoints of the auxiliary task at random", "random triples",
+                              _kamp(triples="random")),
+    "kamp_filtered": Variant("ablation", "uncertain pseudo-labels of the old model are left out", "",
+                             _kamp(ka_net="filtered")),
+    "kamp_distant": Variant("ablation", "KA-Net that sees the whole image", "", _kamp(ka_net="distant")),
     "joint": Variant("oracle", "all images with the labels of all keypoints, at once", "Joint", Recipe(base="joint")),
 }
-
 
 # Data and stages
 
@@ -116,11 +101,11 @@ def open_data(job: Job) -> Data:
     """
     data = job.config.data
     splits = data.open(job.seed, job.data_dir)
-    protocol = resolve(data.protocol_path(), splits.train)
+    protocol = protocols.resolve(data.protocol_path(), splits.train)
     if data.single_new:
-        protocol = single_new(protocol, splits.train.skeleton)
+        protocol = protocols.single_new(protocol, splits.train.skeleton)
     if data.low_shot:
-        protocol = low_shot(protocol, data.low_shot)
+        protocol = protocols.low_shot(protocol, data.low_shot)
     return Data(splits.train, splits.test if data.evaluated_on == "test" else splits.validation, protocol)
 
 
@@ -135,42 +120,39 @@ def train(job: Job, data: Data) -> Outcome:
     run, steps = run_of(job, data), len(data.protocol.steps)
     if weights := weights_of(job):
         print(f"{job.title}: " + ", ".join(f"{name} {value:g}" for name, value in weights.items()))
+    joint = run.recipe.base == "joint"
+    known = stages.learn_jointly(run) if joint else stages.learn_base(run)
+    seconds, later = known.wall_seconds, range(1, 1 if joint else steps)
     metrics: dict[str, float] = {}
     predictions: dict[str, Gathered] = {}
-    if run.recipe.base == "joint":
-        known = learn_jointly(run)
-        seconds = known.wall_seconds
-    else:
-        known = learn_base(run)
-        seconds = known.wall_seconds
-        for step in range(1, steps):
-            predictions[f"step_{step - 1}"] = run.predicted(known, data.evaluation)
-            first = associate(run, known, step, predictions[f"step_{step - 1}"])
-            before, known = known, learn_step(run, known, step, first)
-            metrics |= first.metrics
-            if job.config.data.held_out:
-                metrics |= without_old_labels(run, before, known, step)
-            seconds += first.wall_seconds + known.wall_seconds
-        if job.config.data.held_out and steps > 1:
-            metrics["label_free"] = float(np.mean([metrics[f"label_free/step_{step}/{name}"]
-                                                   for step in range(1, steps) for name in ("new", "agreement")]))
+    for step in later:
+        predictions[f"step_{step - 1}"] = run.predicted(known, data.evaluation)
+        first = associate(run, known, step, predictions[f"step_{step - 1}"])
+        before, known = known, stages.learn_step(run, known, step, first)
+        metrics |= first.metrics
+        if job.config.data.held_out:
+            metrics |= without_old_labels(run, before, known, step)
+        seconds += first.wall_seconds + known.wall_seconds
+    if job.config.data.held_out and later:
+        metrics["label_free"] = float(np.mean([metrics[f"label_free/step_{step}/{name}"]
+                                               for step in later for name in ("new", "agreement")]))
     # A table compares variants of equal training: KA-Net's steps count, and every variant has seen the base.
     return Outcome(run.evaluation_method, known.trained, job.config.base_steps + job.config.steps * (steps - 1),
                    known.images_per_second, seconds, metrics, predictions)
 
 
 def without_old_labels(run: Run, before: Known, after: Known, step: int) -> dict[str, float]:
-    """Measures what needs no label of an old keypoint, at the first threshold, on images held out from a step.
+    """Measures the accuracy of new keypoints, and the agreement with the old model on old ones: no old label is read.
 
-    These are the accuracy of new keypoints, and the share of old ones on which the new model agrees with the old one.
+    At the first threshold, on images held out from a step.
     """
     introduced, thresholds = run.data.introduced, run.config.pck_thresholds
-    held_out = step_images(run.data, step, run.config.data.held_out).held_out
+    held_out = stages.step_images(run.data, step, run.config.data.held_out).held_out
     found, earlier = (run.predicted(known, held_out) for known in (after, before))
-    new = accuracies(found, thresholds)[0, introduced == step]
+    new = measures.accuracies(found, thresholds)[0, introduced == step]
     as_before = found._replace(true_keypoints=earlier.keypoints)
     shown = np.ones_like(found.visible) * (introduced < step)
-    old = accuracies(as_before, thresholds, visible=shown)[0, introduced < step]
+    old = measures.accuracies(as_before, thresholds, visible=shown)[0, introduced < step]
     return {f"label_free/step_{step}/new": float(np.nanmean(new)),
             f"label_free/step_{step}/agreement": float(np.nanmean(old))}
 
@@ -183,14 +165,14 @@ def evaluated(job: Job, data: Data) -> dict[str, Source]:
     return {f"step_{len(data.protocol.steps) - 1}": data.evaluation}
 
 
-def matrices(job: Job, data: Data, predictions: Mapping[str, Gathered]) -> Matrices:
+def matrices(job: Job, data: Data, predictions: Mapping[str, Gathered]) -> measures.Matrices:
     """Computes the matrices of a run."""
-    return matrices_of(job.config, data.introduced, predictions, len(data.protocol.steps))
+    return measures.matrices_of(job.config, data.introduced, predictions, len(data.protocol.steps))
 
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
     """Computes the paper's measures, and states the weights."""
-    found = summary(matrices(job, data, predictions), data.introduced, data.skeleton.names)
+    found = measures.summary(matrices(job, data, predictions), data.introduced, data.skeleton.names)
     return found | {f"weight/{name}": value for name, value in weights_of(job).items()}
 
 
@@ -200,7 +182,7 @@ def weights_of(job: Job) -> dict[str, float]:
     weights = recipe.weights_of(config, 1)
     if not recipe.spatial:
         return weights
-    units = both_units(weights["distillation"], config.distillation.reduction, config.heatmaps.heatmap_size)
+    units = measures.both_units(weights["distillation"], config.distillation.reduction, config.heatmaps.heatmap_size)
     return {f"alpha_{unit}": value for unit, value in units.items()}
 
 
@@ -211,7 +193,7 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
         return
     found, introduced, names = matrices(job, data, predictions), data.introduced, data.skeleton.names
     make_folder(job.folder / IMAGES)
-    write_text(job.folder / "accuracy_matrix.csv", matrix_csv(found, introduced, names, job.config))
+    write_text(job.folder / "accuracy_matrix.csv", measures.matrix_csv(found, introduced, names, job.config))
     titles = ["base"] + [f"step {step}" for step in range(1, len(found.error))]
     for threshold, accuracy in zip(job.config.pck_thresholds, found.accuracy, strict=True):
         write_png(job.folder / IMAGES / f"accuracy_matrix_at_{threshold:g}.png",
@@ -252,7 +234,8 @@ def predicting(stored: StoredRun) -> Predicting:
     config = stored.config
     transform = config.data.transform if config.data.transform == "around_box" else "letterbox"
     square = replace(config.data, transform=transform, pck_over="scale").square()
-    return Predicting(build_base(setting_of(config, stored.skeleton), "base", config.base_steps), square, SCORE_KIND)
+    method = stages.build_base(setting_of(config, stored.skeleton), "base", config.base_steps)
+    return Predicting(method, square, SCORE_KIND)
 
 
 SYSTEM = System(

@@ -1,29 +1,22 @@
 """KA-Net's stage of a later step: its triples, its training, and the comparison with its teacher."""
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from etils import epath
 
+from experiments import incremental_methods as built
 from experiments.incremental_measures import accuracies
-from experiments.incremental_methods import (
-    KaNet,
-    Setting,
-    build_association,
-    build_step,
-    network_of,
-    uncertainty_of,
-)
-from experiments.incremental_steps import Known, Prepared, Run, increment_at, prepared, step_images
-from kpjax.errors import InputError
-from kpjax.input.protocols import automatic_triples, mean_distances, old_keypoints, random_triples, step_triples
+from experiments.incremental_methods import KaNet, Setting
+from experiments.incremental_steps import Known, Prepared, Run, increment_at, step_images
+from kpjax import InputError, Method, Trained
+from kpjax.input import protocols
 from kpjax.input.source import Source
-from kpjax.methods.forward import imagenet_normalise
+from kpjax.methods import imagenet_normalise
 from kpjax.methods.incremental_learning import association as library
 from kpjax.methods.incremental_learning.pseudo_label_confidence import kept_thresholds
-from kpjax.models.association import reach
-from kpjax.structures import Method, Trained
+from kpjax.methods.incremental_learning.step_spec import Increment
+from kpjax.models import reach
 from kpjax.training.evaluation import Gathered, predict_source, reduce
 from kpjax.training.fit import Fitted
 
@@ -41,7 +34,7 @@ def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
     images = step_images(run.data, step, config.data.held_out)
     triples = triples_of(run, known, step, images.training)
     if not recipe.ka_net:
-        return prepared(run, step, triples)
+        return Prepared(increment_at(run, step, triples), built.build_step(setting, recipe))
     planned = increment_at(run, step, triples)
     inputs = max(len(triple) - 1 for triple in triples)
     teacher = Trained({}, {"teacher": known.trained.variables, "increment": planned})
@@ -51,8 +44,9 @@ def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
         teacher = _with_increment(teacher, planned)
 
     def train(folder: epath.Path) -> Fitted:
-        return run.fit(build_association(setting, recipe.ka_net, ka_net, inputs), images.training,
-                       config.association_steps, folder, f"association {step}", teacher.frozen)
+        method = built.build_association(setting, recipe.ka_net, ka_net, inputs)
+        return run.fit(method, images.training, config.association_steps, folder, f"association {step}",
+                       teacher.frozen)
 
     # Of step 1 the teacher is the base, so variants that begin alike share it.
     shared = step == 1 and recipe.triples == "protocol" and recipe.ka_net == "plain"
@@ -64,11 +58,12 @@ def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
         planned = planned._replace(triple_weights=planned.triple_weights * useful)
         trained = _with_increment(trained, planned)
     metrics = diagnoses(run, ka_net, inputs, trained, step, triples, within, before)
-    return Prepared(planned, build_step(setting, recipe, ka_net, inputs), {"association": found.trained.variables},
-                    {"association": found.digest}, metrics, found.wall_seconds)
+    return Prepared(planned, built.build_step(setting, recipe, ka_net, inputs),
+                    {"association": found.trained.variables}, {"association": found.digest}, metrics,
+                    found.wall_seconds)
 
 
-def _with_increment(trained: Trained, planned) -> Trained:
+def _with_increment(trained: Trained, planned: Increment) -> Trained:
     return trained._replace(frozen={**trained.frozen, "increment": planned})
 
 
@@ -80,17 +75,17 @@ def triples_of(run: Run, known: Known, step: int, source: Source) -> list[tuple[
     skeleton, protocol, options = run.data.skeleton, run.data.protocol, run.config.association
     if not run.recipe.triples:
         return []
-    old, new = old_keypoints(protocol, step), protocol.steps[step].keypoints
+    old, new = protocols.old_keypoints(protocol, step), protocol.steps[step].keypoints
+    count, apart, automatic = options.triples, None, options.triple == "automatic"
     if run.recipe.triples == "random":
-        found = random_triples(skeleton, old, new, seed=[run.job.seed, step], count=options.triples)
+        found = protocols.random_triples(skeleton, old, new, seed=[run.job.seed, step], count=count)
     else:
-        automatic = options.triple == "automatic"
-        apart = None
         if protocol.distance == "euclid" and (automatic or protocol.triple == "automatic"):
             seen = run.predicted(known, source)
-            apart = mean_distances(skeleton, new, seen.keypoints, seen.true_keypoints, seen.visible, seen.scale)
-        found = (automatic_triples(skeleton, old, new, count=options.triples, distance=protocol.distance, apart=apart)
-                 if automatic else step_triples(protocol, step, skeleton, count=options.triples, apart=apart))
+            apart = protocols.mean_distances(
+                skeleton, new, seen.keypoints, seen.true_keypoints, seen.visible, seen.scale)
+        found = (protocols.automatic_triples(skeleton, old, new, count=count, distance=protocol.distance, apart=apart)
+                 if automatic else protocols.step_triples(protocol, step, skeleton, count=count, apart=apart))
     if not found:
         raise InputError(f"triple: step {step} of the protocol {protocol.name} states none; state one there, or set "
                          "it to automatic")
@@ -107,18 +102,15 @@ def choose_network(setting: Setting, kind: str, teacher: Trained, source: Source
     names: tuple[KaNet, ...] = (("distant",) if kind == "distant" else
                                 ("paper", "wide") if asked == "auto" else (asked,))
     for name in names:
-        within = _share(_summed(_reach(setting, name), setting, teacher, source), "within")
+        within = _share(_reach(setting, name), "within", setting, teacher, source)
         if (within[np.isfinite(within)] >= ENOUGH_REACH).all():
             break
     return name, within
 
 
-def _summed(measure, setting: Setting, trained: Trained, source: Source) -> Mapping[str, Any]:
-    return reduce(measure, trained, source, batch_size=2 * setting.config.batch_size)
-
-
-def _share(sums: Mapping[str, Any], name: str) -> np.ndarray:
+def _share(measure: Callable, name: str, setting: Setting, trained: Trained, source: Source) -> np.ndarray:
     """Returns (T,) of triples, NaN where no image has both new keypoints; slots without a triple repeat the first."""
+    sums = reduce(measure, trained, source, batch_size=2 * setting.config.batch_size)
     counted = np.asarray(sums["count"])
     return np.where(counted > 0, np.asarray(sums[name]) / np.maximum(counted, 1), np.nan)
 
@@ -137,7 +129,8 @@ def useful_triples(setting: Setting, ka_net: KaNet, inputs: int, trained: Traine
 
     held_out: images that the step does not train on. No label of the old keypoint is read.
     """
-    sums = _summed(_distances(setting, ka_net, inputs), setting, trained, held_out)
+    distances = _of_networks(library.consensus_distances, setting, ka_net, inputs)
+    sums = reduce(distances, trained, held_out, batch_size=2 * setting.config.batch_size)
     of_ka_net, of_teacher = (np.asarray(sums[name]) for name in ("ka_net", "teacher"))
     useful = of_ka_net < of_teacher
     for slot, good in enumerate(useful):
@@ -155,10 +148,12 @@ def diagnoses(run: Run, ka_net: KaNet, inputs: int, trained: Trained, step: int,
     step's images within KA-Net's reach; copies, the share on which its arg-max is the old model's; used, 0 or 1.
     """
     setting, names, evaluation = run.setting, run.data.skeleton.names, run.data.evaluation
-    found = predict_source(_reading_labels(setting, ka_net, inputs), trained, evaluation,
-                           batch_size=2 * run.config.batch_size, labelled=True)
+    reading_labels = built.build_association(setting, "plain", ka_net, inputs)._replace(
+        predict=_of_networks(library.association_predict, setting, ka_net, inputs))
+    found = predict_source(reading_labels, trained, evaluation, batch_size=2 * run.config.batch_size, labelled=True)
     accuracy, of_teacher = (accuracies(one, run.config.pck_thresholds) for one in (found, before))
-    copied = _share(_summed(_copies(setting, ka_net, inputs), setting, trained, evaluation), "copied")
+    copies = _of_networks(library.copies_of_teacher, setting, ka_net, inputs)
+    copied = _share(copies, "copied", setting, trained, evaluation)
     metrics = {}
     for slot, (old, *new) in enumerate(triples):
         values = {"ka_net": accuracy[0, old], "teacher": of_teacher[0, old], "second/ka_net": accuracy[1, old],
@@ -178,37 +173,23 @@ def diagnoses(run: Run, ka_net: KaNet, inputs: int, trained: Trained, step: int,
     return metrics
 
 
-# Methods and measures of the library, built once for each network
+# Measures and predictions of the library, built once for each network
 
 
 @functools.lru_cache(maxsize=16)
-def _reach(setting: Setting, name: KaNet):
-    heatmaps, parts = setting.config.heatmaps, setting.parts
-    return library.ka_reach(parts.network, parts.codec, imagenet_normalise,
-                            reach(name, heatmaps.heatmap_size, support=3 * heatmaps.sigma))
+def _reach(setting: Setting, name: KaNet) -> Callable:
+    heatmaps = setting.config.heatmaps
+    seen = reach(name, heatmaps.heatmap_size, support=3 * heatmaps.sigma)
+    return library.ka_reach(setting.network, setting.codec, imagenet_normalise, seen)
 
 
 @functools.lru_cache(maxsize=8)
 def _uncertain(setting: Setting) -> Method:
-    return build_association(setting, "plain", "paper", 2)._replace(predict=library.uncertainty_predict(
-        setting.parts.network, imagenet_normalise, uncertainty_of(setting)))
+    return built.build_association(setting, "plain", "paper", 2)._replace(predict=library.uncertainty_predict(
+        setting.network, imagenet_normalise, built.uncertainty_of(setting)))
 
 
-@functools.lru_cache(maxsize=8)
-def _reading_labels(setting: Setting, ka_net: KaNet, inputs: int) -> Method:
-    return build_association(setting, "plain", ka_net, inputs)._replace(
-        predict=library.association_predict(*_networks(setting, ka_net, inputs)))
-
-
-@functools.lru_cache(maxsize=8)
-def _distances(setting: Setting, ka_net: KaNet, inputs: int):
-    return library.consensus_distances(*_networks(setting, ka_net, inputs))
-
-
-@functools.lru_cache(maxsize=8)
-def _copies(setting: Setting, ka_net: KaNet, inputs: int):
-    return library.copies_of_teacher(*_networks(setting, ka_net, inputs))
-
-
-def _networks(setting: Setting, ka_net: KaNet, inputs: int) -> tuple:
-    return (setting.parts.network, setting.parts.codec, imagenet_normalise, network_of(setting, ka_net, inputs))
+@functools.lru_cache(maxsize=16)
+def _of_networks(build: Callable, setting: Setting, ka_net: KaNet, inputs: int) -> Callable:
+    ka_net_itself = built.network_of(setting, ka_net, inputs)
+    return build(setting.network, setting.codec, imagenet_normalise, ka_net_itself)

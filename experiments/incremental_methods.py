@@ -2,45 +2,29 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
 
 from experiments.incremental_presets import Config, Weights
-from kpjax.augment.augmentations import Augment
+from kpjax import Method, Skeleton, methods
+from kpjax.augment import Augment
 from kpjax.heatmaps import Codec
-from kpjax.losses.objective import Objective, Term
-from kpjax.methods.forward import imagenet_normalise
-from kpjax.methods.incremental_learning.association import association
-from kpjax.methods.incremental_learning.importance import Measure, fisher, memory_aware_synapses
-from kpjax.methods.incremental_learning.incremental import incremental
-from kpjax.methods.incremental_learning.memories import (
-    RiemannianWalk,
-    adaptive_consolidation,
-    walk_by_path,
-    walk_by_updates,
-)
-from kpjax.methods.incremental_learning.objectives import (
-    association_term,
-    coarse_term,
-    entropy_term,
-    new_keypoints_term,
-    self_training_term,
-    spatial_distillation_term,
-)
-from kpjax.methods.incremental_learning.pseudo_label_confidence import Confidence, Uncertainty, hard, soft, spread
+from kpjax.losses import Objective, Term
+from kpjax.methods import imagenet_normalise
+from kpjax.methods.incremental_learning import pseudo_label_confidence as confidence
+from kpjax.methods.incremental_learning.importance import Measure
+from kpjax.methods.incremental_learning.memories import RiemannianWalk
+from kpjax.models import RSN, KeypointNetwork, association_network
 from kpjax.models.association import Variant as KaNet
-from kpjax.models.association import association_network
-from kpjax.models.network import KeypointNetwork
-from kpjax.models.residual_steps import RSN
-from kpjax.structures import Method, Skeleton
 
 # Parts
 
 
-class Parts(NamedTuple):
-    """Parts of all methods of a preset."""
+@dataclass(frozen=True, eq=False)  # compared by identity: `setting_of` returns the same one for the same arguments
+class Setting:
+    """Parts of all methods of a preset, and all that they are compiled for: steps, seeds and weights share them."""
 
     config: Config
     skeleton: Skeleton
@@ -49,34 +33,25 @@ class Parts(NamedTuple):
     augment: Augment
 
 
-class Setting(NamedTuple):
-    """All that methods are compiled for: steps, seeds and weights share them."""
-
-    config: Config
-    skeleton: Skeleton
-    mirrored: bool  # see `Protocol`
-
-    @property
-    def parts(self) -> Parts:
-        return parts_of(*self)
-
-
 def setting_of(config: Config, skeleton: Skeleton, *, mirrored: bool = False) -> Setting:
-    """Returns the setting of a config. Weights are arrays in `Increment`: configs that differ in them share it."""
-    return Setting(replace(config, summary="", weights=Weights()), skeleton, mirrored)
+    """Returns the setting of a config. Weights are arrays in `Increment`: configs that differ in them share it.
+
+    mirrored: see `Protocol`; images are mirrored only where no step splits a pair of keypoints.
+    """
+    return _built(replace(config, summary="", weights=Weights()), skeleton, mirrored)
 
 
 @functools.lru_cache(maxsize=8)
-def parts_of(config: Config, skeleton: Skeleton, mirrored: bool) -> Parts:
-    """Builds the parts. Images are mirrored only where no step splits a pair of keypoints."""
+def _built(config: Config, skeleton: Skeleton, mirrored: bool) -> Setting:
     side = config.data.image_size
     network = config.network.build(len(skeleton.names), stride=side // config.heatmaps.heatmap_size)
-    return Parts(config, skeleton, network, config.heatmaps.codec(side), config.augment.build(skeleton, flip=mirrored))
+    augment = config.augment.build(skeleton, flip=mirrored)
+    return Setting(config, skeleton, network, config.heatmaps.codec(side), augment)
 
 
 # Variants
 
-
+Terms = Mapping[str, Callable[[Setting], Term]]
 BaseKind = Literal["base", "base_cpr", "base_rw", "joint"]
 OF_TARGET = ""  # in place of a field of `Weights`: that of kamp or of kamp_rerendered, as `ka_target` is
 
@@ -85,7 +60,7 @@ OF_TARGET = ""  # in place of a field of `Weights`: that of kamp or of kamp_rere
 class Recipe:
     """Construction of a variant."""
 
-    terms: Mapping[str, Callable[[Parts], Term]] = field(default_factory=dict)  # of later steps, beside the labels'
+    terms: Terms = field(default_factory=dict)  # of later steps, beside the labels'
     weights: Mapping[str, str] = field(default_factory=dict)  # by term, a field of `Weights`
     base: BaseKind = "base"  # step 0; "joint" trains on all steps at once and ends there
     ka_net: Literal["", "plain", "distant", "filtered"] = ""  # the first stage of a later step
@@ -113,47 +88,44 @@ class Recipe:
         return found
 
 
-def distilled(parts: Parts) -> Term:
+def distilled(setting: Setting) -> Term:
     """Builds the spatial distillation of all old keypoints."""
-    return spatial_distillation_term(**parts.config.distillation.options())
+    return methods.spatial_distillation_term(**setting.config.distillation.options())
 
 
-def associated(parts: Parts) -> Term:
+def associated(setting: Setting) -> Term:
     """Builds the distance from KA-Net's maps."""
-    return association_term(loss=parts.config.association.ka_loss, **parts.config.distillation.options())
+    options = setting.config.distillation.options()
+    return methods.association_term(loss=setting.config.association.ka_loss, **options)
 
 
-def self_trained(parts: Parts) -> Term:
+def self_trained(setting: Setting) -> Term:
     """Builds the distance from the old model's own arg-max."""
-    return self_training_term(parts.codec, loss=parts.config.association.ka_loss,
-                              **parts.config.distillation.options())
+    options = setting.config.distillation.options()
+    return methods.self_training_term(setting.codec, loss=setting.config.association.ka_loss, **options)
 
 
-def entropy(parts: Parts) -> Term:
+def entropy(setting: Setting) -> Term:
     """Builds CPR's entropy."""
-    return entropy_term(parts.config.baselines.cpr_entropy_of)
+    return methods.entropy_term(setting.config.baselines.cpr_entropy_of)
 
 
 # Methods
 
 
-def _shared(parts: Parts) -> dict[str, Any]:
-    return {"codec": parts.codec, "optimizer": parts.config.optimizer.adam(), "augment": parts.augment,
-            "normalise": imagenet_normalise}
+def _shared(setting: Setting) -> dict[str, Any]:
+    return {"model": setting.network, "skeleton": setting.skeleton, "codec": setting.codec, "augment": setting.augment,
+            "optimizer": setting.config.optimizer.adam(), "normalise": imagenet_normalise}
 
 
-def _incremental(parts: Parts, terms: Mapping[str, Callable[[Parts], Term]], rate: float, steps: int, **options: Any
-                 ) -> Method:
-    config = parts.config
-    if isinstance(config.network, RSN):
-        sides = {"image_size": (config.data.image_size,) * 2, "heatmap_size": (config.heatmaps.heatmap_size,) * 2}
-        labels = coarse_term(**sides, grid=config.heatmaps.grid)
-    else:
-        labels = new_keypoints_term(parts.codec, config.half)
-    objective: Objective = {"new_keypoints": labels} | {name: built(parts) for name, built in terms.items()}
-    return incremental(
-        parts.network, parts.skeleton, objective=objective, learning_rate=config.optimizer.rate(rate, steps),
-        freeze_old_heads=config.freeze_old_heads, **_shared(parts), **options)
+def _incremental(setting: Setting, terms: Terms, rate: float, steps: int, **options: Any) -> Method:
+    config, side = setting.config, setting.config.heatmaps.heatmap_size
+    labels = (methods.coarse_term(image_size=(config.data.image_size,) * 2, heatmap_size=(side, side),
+                                  grid=config.heatmaps.grid)
+              if isinstance(config.network, RSN) else methods.new_keypoints_term(setting.codec, config.half))
+    objective: Objective = {"new_keypoints": labels} | {name: built(setting) for name, built in terms.items()}
+    return methods.incremental(objective=objective, learning_rate=config.optimizer.rate(rate, steps),
+                               freeze_old_heads=config.freeze_old_heads, **_shared(setting), **options)
 
 
 @functools.lru_cache(maxsize=8)
@@ -161,7 +133,7 @@ def build_base(setting: Setting, kind: BaseKind, steps: int) -> Method:
     """Builds step 0, or the training on everything at once: the method of later steps with no old keypoint."""
     config = setting.config
     options = {"track": walk_of(config.baselines.rw_form).tracker} if kind == "base_rw" else {}
-    return _incremental(setting.parts, {"entropy": entropy} if kind == "base_cpr" else {},
+    return _incremental(setting, {"entropy": entropy} if kind == "base_cpr" else {},
                         config.optimizer.base_learning_rate, steps, **options)
 
 
@@ -169,20 +141,18 @@ def build_base(setting: Setting, kind: BaseKind, steps: int) -> Method:
 def build_step(setting: Setting, recipe: Recipe, ka_net: KaNet = "paper", inputs: int = 2) -> Method:
     """Builds the method of a variant in every step after the base. ka_net, inputs: of its KA-Net, if it has one."""
     config = setting.config
-    options: dict[str, Any] = {"freeze_statistics": config.freeze_statistics}
+    options: dict[str, Any] = {"freeze_statistics": config.freeze_statistics} | _filter(setting, recipe.ka_net)
     if recipe.ka_net:
         rerendered = config.association.ka_target == "rerendered" if recipe.rerendered is None else recipe.rerendered
         options |= {"association": network_of(setting, ka_net, inputs), "rerender": rerendered}
-    if recipe.ka_net == "filtered":
-        options["confidence"] = confidence_of(setting)
     if config.distillation.balance and recipe.terms:
         options["balance"] = config.distillation.balance
     if recipe.memory == "walk":
         options["track"] = walk_of(config.baselines.rw_form).tracker
     if recipe.memory == "afec":
-        options["track"] = adaptive_consolidation()
-    return _incremental(setting.parts, recipe.terms, config.optimizer.learning_rate, recipe.increment_steps(config),
-                        **options)
+        options["track"] = methods.adaptive_consolidation()
+    steps = recipe.increment_steps(config)
+    return _incremental(setting, recipe.terms, config.optimizer.learning_rate, steps, **options)
 
 
 @functools.lru_cache(maxsize=8)
@@ -194,37 +164,35 @@ def network_of(setting: Setting, name: KaNet, inputs: int) -> nn.Module:
 @functools.lru_cache(maxsize=8)
 def build_association(setting: Setting, kind: str, ka_net: KaNet, inputs: int) -> Method:
     """Builds KA-Net's own stage. kind: of `Recipe.ka_net`."""
-    parts, config = setting.parts, setting.config
-    options = {"confidence": confidence_of(setting)} if kind == "filtered" else {}
+    config = setting.config
     rate = config.optimizer.rate(config.optimizer.association_learning_rate, config.association_steps)
-    return association(
-        parts.network, parts.skeleton, network=network_of(setting, ka_net, inputs), slots=config.association.triples,
-        learning_rate=rate, **_shared(parts), **options)
+    return methods.association(network=network_of(setting, ka_net, inputs), slots=config.association.triples,
+                               learning_rate=rate, **_shared(setting), **_filter(setting, kind))
 
 
 @functools.lru_cache(maxsize=8)
-def uncertainty_of(setting: Setting) -> Uncertainty:
+def uncertainty_of(setting: Setting) -> confidence.Uncertainty:
     """Builds the uncertainty of kamp_filtered: how far the old model's answers wander when images are rotated."""
-    return spread(setting.parts.codec.to_heatmap)
+    return confidence.spread(setting.codec.to_heatmap)
 
 
-@functools.lru_cache(maxsize=8)
-def confidence_of(setting: Setting) -> Confidence:
-    """Builds the weights of the old model's answers in kamp_filtered."""
-    return (hard if setting.config.association.filter_mode == "hard" else soft)(uncertainty_of(setting))
+def _filter(setting: Setting, kind: str) -> dict[str, confidence.Confidence]:
+    """Returns the weights of the old model's answers in kamp_filtered."""
+    built = confidence.hard if setting.config.association.filter_mode == "hard" else confidence.soft
+    return {"confidence": built(uncertainty_of(setting))} if kind == "filtered" else {}
 
 
 @functools.lru_cache(maxsize=2)
 def walk_of(form: Literal["cpr", "facil"]) -> RiemannianWalk:
     """Builds a published form of the Riemannian walk."""
-    return walk_by_updates() if form == "cpr" else walk_by_path()
+    return methods.walk_by_updates() if form == "cpr" else methods.walk_by_path()
 
 
 @functools.lru_cache(maxsize=8)
 def importance_of(setting: Setting, kind: Literal["fisher", "mas"]) -> Measure:
     """Builds the sum over a step's images, after the step, that weighs the penalties of the next ones."""
-    parts, shared = setting.parts, not setting.config.freeze_old_heads
+    shared = not setting.config.freeze_old_heads
     if kind == "mas":
-        return memory_aware_synapses(parts.network, imagenet_normalise, shared_heads=shared)
-    return fisher(parts.network, parts.codec, imagenet_normalise, half=setting.config.half, shared_heads=shared,
-                  batch_approximation=setting.config.baselines.batch_fisher)
+        return methods.memory_aware_synapses(setting.network, imagenet_normalise, shared_heads=shared)
+    return methods.fisher(setting.network, setting.codec, imagenet_normalise, half=setting.config.half,
+                          shared_heads=shared, batch_approximation=setting.config.baselines.batch_fisher)

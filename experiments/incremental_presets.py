@@ -5,20 +5,10 @@ from typing import Any, Literal
 
 import optax
 
-from experiments.configs import (
-    Augmentation,
-    Heatmaps,
-    Network,
-    Optimizer,
-    changed,
-    check_at_least,
-    check_positive,
-    flat,
-)
+from experiments import configs
+from experiments.configs import changed, check_at_least, check_positive, flat
 from experiments.image_sets import ImageSet
-from kpjax.errors import InputError
-from kpjax.models.high_resolution import HRNet
-from kpjax.models.unet import SmallUNet
+from kpjax import HRNet, InputError, SmallUNet
 
 PROTOCOLS = Path(__file__).with_name("protocols")
 
@@ -60,7 +50,7 @@ class StepImages(ImageSet):
 
 
 @dataclass(frozen=True)
-class StepOptimizer(Optimizer):
+class StepOptimizer(configs.Optimizer):
     """Adam in all stages; each has a learning rate of its own."""
 
     learning_rate: float = 1e-2  # of later steps
@@ -79,9 +69,8 @@ class StepOptimizer(Optimizer):
     def rate(self, rate: float, steps: int) -> optax.Schedule:
         """Builds a linear rise to `rate`, then the schedule over the rest of `steps`."""
         rise = min(self.warmup_steps, steps // 5)
-        left = steps - rise
         after = {"constant": lambda: optax.constant_schedule(rate),
-                 "cosine": lambda: optax.cosine_decay_schedule(rate, left),
+                 "cosine": lambda: optax.cosine_decay_schedule(rate, steps - rise),
                  "steps": lambda: optax.piecewise_constant_schedule(
                      rate, {round(0.7 * steps) - rise: 0.1, round(0.9 * steps) - rise: 0.1})}[self.schedule]()
         return optax.join_schedules([optax.linear_schedule(rate / 10, rate, rise), after], [rise]) if rise else after
@@ -183,9 +172,9 @@ class Config:
 
     summary: str  # one line
     data: StepImages = StepImages()
-    heatmaps: Heatmaps = Heatmaps(decoder="quarter")
-    augment: Augmentation = Augmentation()
-    network: Network = HRNet(taps="highres")
+    heatmaps: configs.Heatmaps = configs.Heatmaps(decoder="quarter")
+    augment: configs.Augmentation = configs.Augmentation()
+    network: configs.Network = HRNet(taps="highres")
     optimizer: StepOptimizer = StepOptimizer()
     imagenet: str = ""  # file or hub name of ImageNet weights; "" starts from random weights
     batch_size: int = 32
@@ -217,20 +206,29 @@ class Config:
         return min(max(round(self.association.association_share * self.steps), 1), self.steps - 1)
 
     def of_base(self) -> dict[str, Any]:
-        """Returns all that step 0 and the importances after it depend on: runs that differ in nothing else share
-        them."""
+        """Returns all that step 0 and its importances depend on: runs that differ in nothing else share them."""
         later = {*flat(self.weights), *flat(self.distillation), *flat(self.association), *LATER}
         return {name: value for name, value in flat(self).items() if name not in later}
 
 
+def _prepared(base: Config, name: str, summary: str, **values: Any) -> Config:
+    """Returns the preset of a prepared dataset, whose protocol has the same name unless `values` say otherwise."""
+    named = {"summary": summary, "protocol": name, "train": f"{name}/train", "test": f"{name}/test"}
+    return changed(base, **named | values)
+
+
+def _spatial(weight: float) -> dict[str, float]:
+    return dict.fromkeys(("kamp", "kamp_rerendered", "ksd_only", "self_training"), weight)
+
+
 PAPER = Config("", StepImages(scale_is="the head's size"))
-MPII = changed(PAPER, train="mpii/train", validation="mpii/validation", test="mpii/test")
+MPII = _prepared(PAPER, "mpii", "people, MPII, 16 keypoints in five steps; one GPU", validation="mpii/validation")
 SYNTHETIC = Config(
     "synthetic people with clutter, 200 images, then 1,500 for the hands and 1,500 for the feet; 2 cores, minutes",
     StepImages("figures:target", "the image's side", protocol="figures", transform="letterbox", image_size=64,
                difficulty=1.0),
-    Heatmaps(16, sigma=1.25, grid="half_pixel", targets="sub_pixel", decoder="dark"), Augmentation("none", flip=False),
-    SmallUNet((16, 32, 32, 64, 64)), StepOptimizer(
+    configs.Heatmaps(16, sigma=1.25, grid="half_pixel", targets="sub_pixel", decoder="dark"),
+    configs.Augmentation("none", flip=False), SmallUNet((16, 32, 32, 64, 64)), StepOptimizer(
         2e-3, "cosine", weight_decay=0.0, base_learning_rate=3e-3, association_learning_rate=3e-3, warmup_steps=20),
     base_steps=800, steps=400, distillation=Distillation("line_sum"), weights=Weights(
         kamp=1.0, kamp_rerendered=1.0, ksd_only=1.0, self_training=0.3, mse_distillation=1.0, lwf=4.0, ewc=3e-3,
@@ -242,38 +240,28 @@ SMALL_REAL = changed(
 XRAY = changed(
     PAPER, transform="letterbox", image_size=512, heatmap_size=128, augmentation="xray", flip=False, batch_size=16,
     base_learning_rate=2e-3, learning_rate=2e-3, base_steps=1000, steps=1000)
-
-
-def _spatial(weight: float) -> dict[str, float]:
-    return dict.fromkeys(("kamp", "kamp_rerendered", "ksd_only", "self_training"), weight)
-
-
 PRESETS: dict[str, Config] = {
     "demo": SYNTHETIC,
     "demo_tuning": changed(
         SYNTHETIC, summary="where the weights of the demo's variants are chosen: other keypoints first, validation "
         "images", protocol="figures_tuning", evaluated_on="validation", held_out=0.1),
-    "faces": changed(
-        SMALL_REAL, summary="68 keypoints of faces in videos, in four steps; 2 cores", protocol="faces",
-        train="youtube_faces/train", test="youtube_faces/test", scale_is="the distance between the eyes",
-        widths=(16, 32, 64, 64, 128), pck_thresholds=(0.1, 0.05)),
-    "lspet": changed(
-        PAPER, summary="people in sport, LSP Extended, in five steps; one GPU", protocol="lspet", train="lspet/train",
-        test="lspet/test", scale_is="the box's longer side", crop_smallest=100.0, pck_over="box",
-        unused_keypoints=("pelvis", "thorax"), pck_thresholds=(0.1, 0.2)),
-    "mpii": changed(MPII, summary="people, MPII, 16 keypoints in five steps; one GPU"),
-    "cephalometric": changed(
-        XRAY, summary="X-rays of heads, 19 landmarks (ISBI 2015) in five steps; one GPU", protocol="cephalometric",
-        train="cephalometric/train", test="cephalometric/test", scale_is="a millimetre", pck_thresholds=(2.0, 4.0)),
-    "chest": changed(
-        XRAY, summary="X-rays of chests, 6 landmarks in two steps; one GPU", protocol="chest", train="chest/train",
-        validation="chest/validation", test="chest/test", scale_is="a pixel of an image of 512",
-        pck_thresholds=(6.0, 9.0), **_spatial(1e4), mse_distillation=80.0),
-    "atrw": changed(
-        PAPER, summary="tigers, ATRW, 15 keypoints in four steps; one GPU", protocol="atrw", train="atrw/train",
-        validation="atrw/validation", test="atrw/test", scale_is="the box's longer side", crop_margin=1.0,
-        pck_over="box", learning_rate=2e-3, base_learning_rate=2e-3, **_spatial(1e4), mse_distillation=150.0,
-        pck_thresholds=(0.2, 0.1), base_steps=1700, steps=1700),
+    "faces": _prepared(
+        SMALL_REAL, "youtube_faces", "68 keypoints of faces in videos, in four steps; 2 cores", protocol="faces",
+        scale_is="the distance between the eyes", widths=(16, 32, 64, 64, 128), pck_thresholds=(0.1, 0.05)),
+    "lspet": _prepared(
+        PAPER, "lspet", "people in sport, LSP Extended, in five steps; one GPU", scale_is="the box's longer side",
+        crop_smallest=100.0, pck_over="box", unused_keypoints=("pelvis", "thorax"), pck_thresholds=(0.1, 0.2)),
+    "mpii": MPII,
+    "cephalometric": _prepared(
+        XRAY, "cephalometric", "X-rays of heads, 19 landmarks (ISBI 2015) in five steps; one GPU",
+        scale_is="a millimetre", pck_thresholds=(2.0, 4.0)),
+    "chest": _prepared(
+        XRAY, "chest", "X-rays of chests, 6 landmarks in two steps; one GPU", validation="chest/validation",
+        scale_is="a pixel of an image of 512", pck_thresholds=(6.0, 9.0), **_spatial(1e4), mse_distillation=80.0),
+    "atrw": _prepared(
+        PAPER, "atrw", "tigers, ATRW, 15 keypoints in four steps; one GPU", validation="atrw/validation",
+        scale_is="the box's longer side", crop_margin=1.0, pck_over="box", learning_rate=2e-3, base_learning_rate=2e-3,
+        **_spatial(1e4), mse_distillation=150.0, pck_thresholds=(0.2, 0.1), base_steps=1700, steps=1700),
     "upper_lower": changed(
         MPII, summary="MPII, the lower body after the upper one, so that new keypoints are far from old ones; one GPU",
         protocol="mpii_upper_lower"),
@@ -290,14 +278,12 @@ PAPER_NUMBERS: dict[str, dict[str, dict[str, float]]] = {
         "mpii": {"joint": 88.50, "kamp": 79.93, "cpr": 75.52, "lwf": 75.75, "finetune": 37.41, "ksd_only": 76.93,
                  "random_triples": 77.13, "ka_only": 54.46},
         "atrw": {"joint": 94.69, "kamp": 93.16, "cpr": 89.34, "lwf": 87.31, "finetune": 13.24},
-        "low_shot": {"kamp": 77.97},
-    },
+        "low_shot": {"kamp": 77.97}},
     "at": {"mpii": {"kamp": 1.80, "cpr": -3.24, "lwf": -3.86, "ksd_only": -2.24, "random_triples": -0.48}},
     "mt": {"mpii": {"kamp": 4.23, "cpr": 0.75, "lwf": 0.41, "ksd_only": 0.65, "random_triples": 1.24}},
     "a_mre": {
         "cephalometric": {"joint": 2.12, "kamp": 2.32, "cpr": 3.71, "lwf": 4.31, "finetune": 51.3},
-        "chest": {"joint": 5.43, "kamp": 5.67, "cpr": 6.17, "lwf": 6.35, "finetune": 43.1},
-    },
+        "chest": {"joint": 5.43, "kamp": 5.67, "cpr": 6.17, "lwf": 6.35, "finetune": 43.1}},
 }
 LOW_SHOT_HEADS = {"kamp": {1: 4.35, 5: 3.70, 10: 3.03, 50: 2.32}}  # A-MRE by images in every later step
 RSN_MPII = 81.45  # AAA of the method with RSN in place of HRNet
@@ -306,5 +292,4 @@ ASSOCIATION_MPII = (67.36, 64.39)  # KA-Net and the old model on the old keypoin
 
 def paper_numbers(preset: str, variant: str) -> dict[str, float]:
     """Returns what is known of a variant, by metric."""
-    return {metric: found[preset][variant] for metric, found in PAPER_NUMBERS.items()
-            if variant in found.get(preset, {})}
+    return {name: found[preset][variant] for name, found in PAPER_NUMBERS.items() if variant in found.get(preset, {})}

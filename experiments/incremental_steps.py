@@ -15,15 +15,13 @@ from experiments.configs import config_as_json, imagenet_start
 from experiments.incremental_methods import BaseKind, Recipe, Setting, build_base, build_step, importance_of, walk_of
 from experiments.incremental_presets import Config
 from experiments.system import Job, fit_sources, no_training
-from kpjax.errors import InputError
+from kpjax import InputError, Method, Skeleton, Trained, Variables, losses, named_key
 from kpjax.input.protocols import Protocol, introduced_in, step_source
 from kpjax.input.source import Source, labelled_only, rounded_share, subset
 from kpjax.input.stream import BatchStream, stream
-from kpjax.losses.continual import fused_importance, normalised_importance
+from kpjax.methods.incremental_learning import memories
 from kpjax.methods.incremental_learning.importance import finished
-from kpjax.methods.incremental_learning.memories import expanded_copy, expanded_variables, train_expanded
 from kpjax.methods.incremental_learning.step_spec import Increment, increment
-from kpjax.structures import Method, Skeleton, Trained, Variables, named_key
 from kpjax.training.evaluation import Gathered, predict_source, reduce
 from kpjax.training.fit import Fitted, compiled_update
 from kpjax.training.mesh import data_mesh, replicate, shard
@@ -101,7 +99,6 @@ def all_images(data: Data) -> Source:
 
 # A run and its stages
 
-
 Memory = Mapping[str, Any]  # entries of the next step's start: `anchor`, `importance`, and what a variant tracks
 NOTHING: Memory = MappingProxyType({})
 
@@ -160,16 +157,9 @@ class Run(NamedTuple):
             between: Any = None) -> Fitted:
         """Fits a method on a step's images; the result is the last step, of which only the increment is kept frozen.
 
-        Args:
-            method: reads the stream `labelled`.
-            source: the images.
-            steps: how many.
-            folder: of checkpoints and logs.
-            key_name: variants with the same one draw the same random numbers.
-            start: of the method.
-            of_base: see `stage`.
-            keep: of what the method has tracked in the end, the tree to keep as frozen["tracked"].
-            between: as of `fit`.
+        The method reads the stream `labelled`. key_name: variants with the same one draw the same random numbers.
+        of_base: see `stage`. keep: of what the method has tracked in the end, the tree to keep as frozen["tracked"].
+        folder, start and between are those of `kpjax.training.fit.fit`.
         """
         def save(state) -> dict[str, float]:
             # `fit` returns variables and frozen trees only. It calls this before it saves its last step, so that a run
@@ -188,19 +178,14 @@ class Run(NamedTuple):
         return fitted._replace(trained=Trained(fitted.trained.variables, frozen))
 
 
-def whole(tracked: Any) -> Any:
-    """Returns all that a method tracked."""
-    return tracked
-
-
 # Step 0, and the oracle
 
 
 def learn_base(run: Run) -> Known:
     """Returns the network that knows the keypoints of step 0, trained unless the data bring one."""
     if run.data.base is not None:
-        step = _first_increment(run, [0], {})
-        return Known(Trained(run.data.base.variables, {"increment": step}), run.data.base.digest)
+        frozen = {"increment": _first_increment(run, [0], {})}
+        return Known(Trained(run.data.base.variables, frozen), run.data.base.digest)
     weights = {"entropy": run.config.weights.cpr_entropy} if run.recipe.base == "base_cpr" else {}
     source = run.training_images(0)
     found = _learn_first(run, run.recipe.base, source, run.config.base_steps, _first_increment(run, [0], weights))
@@ -209,10 +194,10 @@ def learn_base(run: Run) -> Known:
 
 def learn_jointly(run: Run) -> Known:
     """Trains the oracle: all images with all labels, for as many steps as all of the protocol's together."""
-    count = len(run.data.protocol.steps)
+    count, source = len(run.data.protocol.steps), all_images(run.data)
     steps = run.config.base_steps + (count - 1) * run.config.steps
-    found = _learn_first(run, "joint", all_images(run.data), steps, _first_increment(run, range(count), {}))
-    return Known(found.trained, found.digest, NOTHING, found.images_per_second, found.wall_seconds)
+    found = _learn_first(run, "joint", source, steps, _first_increment(run, range(count), {}))
+    return _known(run, found, count - 1, NOTHING, source)
 
 
 def _first_increment(run: Run, steps: Sequence[int], weights: Mapping[str, float]) -> Increment:
@@ -221,15 +206,19 @@ def _first_increment(run: Run, steps: Sequence[int], weights: Mapping[str, float
 
 
 def _learn_first(run: Run, kind: BaseKind, source: Source, steps: int, first: Increment) -> Stage:
-    method, shared = build_base(run.setting, kind, steps), kind in ("base", "base_rw")
+    config, shared = run.config, kind in ("base", "base_rw")
 
     def train(folder: epath.Path) -> Fitted:
-        start = imagenet_start(run.setting.parts.network, run.config.imagenet, image_size=run.config.data.image_size,
-                               seed=run.job.seed)
-        return run.fit(method, source, steps, folder, "step 0", start | {"increment": first}, of_base=shared,
-                       keep=whole if kind == "base_rw" else None)
+        start = imagenet_start(run.setting.network, config.imagenet, image_size=config.data.image_size,
+                               seed=run.job.seed) | {"increment": first}
+        return run.fit(build_base(run.setting, kind, steps), source, steps, folder, "step 0", start, of_base=shared,
+                       keep=_all_tracked if kind == "base_rw" else None)
 
     return run.stage(kind, train, of_base=shared)
+
+
+def _all_tracked(tracked: Any) -> Any:
+    return tracked
 
 
 # Later steps
@@ -254,11 +243,6 @@ class Prepared(NamedTuple):
     wall_seconds: float = 0.0
 
 
-def prepared(run: Run, step: int, triples: Sequence[Sequence[int]] = ()) -> Prepared:
-    """Returns the start of a later step without KA-Net."""
-    return Prepared(increment_at(run, step, triples), build_step(run.setting, run.recipe))
-
-
 def learn_step(run: Run, known: Known, step: int, first: Prepared) -> Known:
     """Trains the network of a later step from that of the step before."""
     source, steps = run.training_images(step), run.recipe.increment_steps(run.config)
@@ -267,10 +251,10 @@ def learn_step(run: Run, known: Known, step: int, first: Prepared) -> Known:
     def train(folder: epath.Path) -> Fitted:
         if run.recipe.memory == "afec":
             copy, between = _expanding(run, source, start)
-            return run.fit(first.method, source, steps, folder, f"step {step}", start | {"expanded": copy},
-                           keep=expanded_variables, between=between)
-        return run.fit(first.method, source, steps, folder, f"step {step}", start,
-                       keep=whole if run.recipe.memory == "walk" else None)
+            options = {"keep": memories.expanded_variables, "between": between}
+            return run.fit(first.method, source, steps, folder, f"step {step}", start | {"expanded": copy}, **options)
+        keep = _all_tracked if run.recipe.memory == "walk" else None
+        return run.fit(first.method, source, steps, folder, f"step {step}", start, keep=keep)
 
     found = run.stage(f"{run.job.variant}_step_{step}", train, {"before": known.digest, **first.parents})
     return _known(run, found, step, known.memory, source)
@@ -282,8 +266,7 @@ def _expanding(run: Run, source: Source, start: Mapping[str, Any]) -> tuple[Any,
     It has an epoch before each of the main one's. It goes on from the `expanded_variables` of the main network's start,
     in the first step from `teacher`.
     """
-    config, mesh = run.config, data_mesh()
-    plain = build_step(run.setting, PLAIN)
+    config, mesh, plain = run.config, data_mesh(), build_step(run.setting, PLAIN)
     key = replicate(named_key(jax.random.key(run.job.seed), "expanded copy"), mesh)
     update, _ = compiled_update(plain.update, mesh)
     some = subset(source, range(min(config.baselines.afec_images, len(source))))
@@ -295,13 +278,13 @@ def _expanding(run: Run, source: Source, start: Mapping[str, Any]) -> tuple[Any,
         return shard({"labelled": batches[step]}, mesh)
 
     def importance(trained: Trained) -> Any:
-        return finished(reduce(importance_of(run.setting, "fisher"), trained, some,
-                               batch_size=config.baselines.importance_batch))
+        measure = importance_of(run.setting, "fisher")
+        return finished(reduce(measure, trained, some, batch_size=config.baselines.importance_batch))
 
     begin = {"teacher": start.get("expanded_variables", start["teacher"]), "increment": start["increment"]}
     copy = jax.jit(plain.init)(key, batch_at(0), replicate(begin, mesh))
     epoch_steps = max(1, len(source) // config.batch_size)
-    return expanded_copy(copy), (epoch_steps, train_expanded(
+    return memories.expanded_copy(copy), (epoch_steps, memories.train_expanded(
         lambda state, number: update(state, batch_at(number), key), importance, epoch_steps=epoch_steps,
         every=config.baselines.afec_fisher_every))
 
@@ -310,7 +293,6 @@ PLAIN = Recipe()  # the labels of the new keypoints alone
 
 
 # Memories
-
 
 FUSING = {"fisher": "running_mean", "afec": "running_mean", "online_fisher": "decay", "mas": "sum"}
 
@@ -341,8 +323,8 @@ def _remembered(run: Run, found: Stage, step: int, memory: Memory, source: Sourc
                          {"after": found.digest}, of_base=shared)
         return kept.trained.variables["importance"]
 
-    def scaled(importance: Any) -> Any:
-        return jax.device_get(normalised_importance(importance)) if baselines.normalise_importance else importance
+    def scaled(found: Any) -> Any:
+        return jax.device_get(losses.normalised_importance(found)) if baselines.normalise_importance else found
 
     if kind == "walk":
         form = walk_of(baselines.rw_form)
@@ -352,7 +334,7 @@ def _remembered(run: Run, found: Stage, step: int, memory: Memory, source: Sourc
     importance = scaled(measured("mas" if kind == "mas" else "fisher"))
     if memory:
         rule = FUSING[kind] if baselines.fuse == "default" else baselines.fuse
-        importance = jax.device_get(fused_importance(
+        importance = jax.device_get(losses.fused_importance(
             memory["importance"], importance, rule=rule, step=step, decay=baselines.gamma))
     beside = {"expanded_variables": trained.frozen["tracked"]} if kind == "afec" and memory else {}
     return {"importance": importance, "anchor": params, **beside}

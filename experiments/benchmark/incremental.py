@@ -61,7 +61,7 @@ def _step(config: Config, variant: str, keypoints: int) -> Step:
 def start_of(config: Config, variant: str, keypoints: int) -> Start:
     """Returns untrained networks, to which the second half of the keypoints is added, and importances of 1."""
     old, new = range(keypoints // 2), range(keypoints // 2, keypoints)
-    network = setting_of(config, skeleton(keypoints)).parts.network
+    network = setting_of(config, skeleton(keypoints)).network
     images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3), jnp.float32)
     teacher: Mapping[str, Any] = jax.jit(lambda key: network.init(key, images, train=False))(jax.random.key(0))
     step = increment(keypoints, old=old, new=new, triples=[(0, *new[:2])], slots=flat(config)["triples"],

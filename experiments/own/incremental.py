@@ -14,18 +14,18 @@ from experiments import incremental
 from experiments.configs import NETWORKS, changed, config_from_json, flat
 from experiments.incremental_presets import SMALL_REAL, Config, StepImages
 from experiments.incremental_steps import Data, OldModel
-from experiments.own.choices import Choice, chosen, facts_of, image_choices, rotation_choice, steps_by_labels
-from experiments.own.project import Own, hold_out, labelled_frames, needed_project, open_animals, write_scores
+from experiments.own import choices
+from experiments.own import project as projects
+from experiments.own.choices import Choice
+from experiments.own.project import Own
 from experiments.predictors import OpenedRun, open_run
 from experiments.system import Job, Outcome
+from kpjax import Example, InputError, Skeleton, Variables
 from kpjax.annotations.project import Project
-from kpjax.errors import InputError
+from kpjax.input import source
 from kpjax.input.protocols import Protocol, ProtocolStep
-from kpjax.input.source import Source, with_labels
-from kpjax.input.source import changed as changed_source
-from kpjax.models.network import KeypointNetwork
+from kpjax.models import KeypointNetwork
 from kpjax.reports.table import Column
-from kpjax.structures import Example, Skeleton, Variables
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.trees import tree_digest
 
@@ -65,19 +65,15 @@ class OldRun(NamedTuple):
     """A finished run that an incremental one starts from, of any system."""
 
     opened: OpenedRun
+    skeleton: Skeleton
     taken_over: Mapping[str, Any]  # fields of the config
-
-    @property
-    def skeleton(self) -> Skeleton:
-        return self.opened.method.skeleton
 
 
 @functools.lru_cache(maxsize=2)
 def old_run(folder: str) -> OldRun:
     """Opens the old model in a run's folder or in one that was exported.
 
-    Raises InputError as `open_run` does, and for a run whose network is not one of NETWORKS, or whose heatmaps are
-    logits.
+    Raises InputError as `open_run` does, for a network that is not one of NETWORKS, and for heatmaps that are logits.
     """
     if not folder:
         raise InputError("old: name a finished run's folder, .../<variant>/seed-<n>, or an exported one")
@@ -92,7 +88,7 @@ def old_run(folder: str) -> OldRun:
                          f"{opened.score['kind']}); give a run of semi_supervised or incremental, or supervised_mse")
     network = config_from_json(NETWORKS[stored["network"]["name"]](), stored["network"])
     taken = {name: found[name] for name in TAKEN_OVER if name in found} | {"network": network}
-    return OldRun(opened, taken)
+    return OldRun(opened, opened.method.skeleton, taken)
 
 
 def grown(old: OldRun, network: KeypointNetwork, keypoints: int, image_size: int) -> Variables:
@@ -133,25 +129,24 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     Each choice is printed with its reason. Raises InputError where the old run or the project is missing or unfit, or
     the project has no new keypoint.
     """
-    old, project = old_run(config.data.old), needed_project(config.data.project, config.own)
+    old, project = old_run(config.data.old), projects.needed_project(config.data.project, config.own)
     names, network = old.skeleton.names, old.taken_over["network"]
     if absent := sorted(set(typed) - {"network", *flat(replace(config, network=network))}):
         raise InputError(f"{absent[0]}: the old run's network, {network.name}, has no such option; leave it out")
     new = new_names(names, project)
     shared = [name for name in project.skeleton.names if name in names]
-    held = hold_out(project, config.own.validation)
-    facts, labelled = facts_of(project, held.train), len(held.train)
-    choices = [
-        image_choices(facts, None)[0],
-        *(Choice(name, value, "as the old run has it") for name, value in old.taken_over.items()),
-        rotation_choice(facts),
-        steps_by_labels("steps", labelled, config.batch_size, passes=60, least=300, most=600),
-        Choice("learning_rate", config.optimizer.learning_rate, "the small U-net's, falling to zero along a cosine")]
-    print(f"{project.root}: {project.format}, {len(labelled_frames(project))} labelled frames; held out: {held.words}\n"
+    held = projects.hold_out(project, config.own.validation)
+    facts, labelled = choices.facts_of(project, held.train), len(held.train)
+    made = [choices.image_choices(facts, None)[0],
+            *(Choice(name, value, "as the old run has it") for name, value in old.taken_over.items()),
+            choices.rotation_choice(facts),
+            choices.steps_by_labels("steps", labelled, config.batch_size, passes=60, least=300, most=600),
+            choices.rate_choice(config)]
+    print(f"{projects.described(project, held)}\n"
           f"old keypoints: {', '.join(names)}\nnew keypoints: {', '.join(new)}")
     if shared:
         print(f"in both, and taken for the same keypoints: {', '.join(shared)}; their labels test, and teach nothing")
-    return changed(chosen(config, choices, typed), summary=(
+    return changed(choices.chosen(config, made, typed), summary=(
         f"{', '.join(new)} from {project.root.name}, {labelled} animals, for a model of {', '.join(names)}; held out: "
         f"{held.words}"))
 
@@ -159,8 +154,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
 def new_names(old: tuple[str, ...], project: Project) -> tuple[str, ...]:
     """Returns the keypoints of a project that the old model does not know. Raises InputError if none has a label."""
     labelled = np.stack([one.visible > 0 for one in project.instances]).any(0) if project.instances else ()
-    new = tuple(name for name, seen in zip(project.skeleton.names, labelled, strict=False)
-                if seen and name not in old)
+    new = tuple(name for name, seen in zip(project.skeleton.names, labelled, strict=False) if seen and name not in old)
     if not new:
         raise InputError(f"project: {project.root} labels no keypoint that the old run does not know "
                          f"({', '.join(old)}); label new ones, or give them other names")
@@ -173,11 +167,9 @@ def joint_skeleton(old: Skeleton, project: Project) -> Skeleton:
     It has a flip permutation where every keypoint has a mirror image.
     """
     names = (*old.names, *new_names(old.names, project))
-    ends = [(old.names[a], old.names[b]) for a, b in old.edges]
-    ends += [(project.skeleton.names[a], project.skeleton.names[b]) for a, b in project.skeleton.edges]
+    ends = [(one.names[a], one.names[b]) for one in (old, project.skeleton) for a, b in one.edges]
     edges = dict.fromkeys((names.index(a), names.index(b)) for a, b in ends if a in names and b in names)
-    mirror = {skeleton.names[k]: skeleton.names[other] for skeleton in (project.skeleton, old)
-              for k, other in enumerate(skeleton.flip)}
+    mirror = {one.names[k]: one.names[other] for one in (project.skeleton, old) for k, other in enumerate(one.flip)}
     flip = tuple(names.index(mirror[name]) for name in names if mirror.get(name) in names)
     whole = len(flip) == len(names) and all(flip[flip[k]] == k for k in range(len(names)))
     return Skeleton(names, tuple(edges), flip if whole else ())
@@ -203,7 +195,7 @@ class Opened(NamedTuple):
     """A project in two steps."""
 
     data: Data
-    held_out: Source  # the evaluation images with the person's labels alone
+    held_out: source.Source  # the evaluation images with the person's labels alone
 
 
 @functools.lru_cache(maxsize=2)
@@ -215,11 +207,11 @@ def open_project(config: OwnConfig) -> Opened:
     keypoints.
     """
     old, own = old_run(config.data.old), config.own
-    project = needed_project(config.data.project, own)
-    held, known = hold_out(project, own.validation), len(old.skeleton.names)
+    project = projects.needed_project(config.data.project, own)
+    held, known = projects.hold_out(project, own.validation), len(old.skeleton.names)
     skeleton = joint_skeleton(old.skeleton, project)
     project = renamed_to(project, skeleton)
-    train, held_out = (open_animals(own, config.data.square(), project, numbers, part)
+    train, held_out = (projects.open_animals(own, config.data.square(), project, numbers, part)
                        for numbers, part in ((held.train, "training"), (held.held_out, "held out")))
     steps = (ProtocolStep(skeleton.names[:known], ()), ProtocolStep(skeleton.names[known:], tuple(range(len(train)))))
     mirrored = all((k < known) == (other < known) for k, other in enumerate(skeleton.flip))
@@ -230,9 +222,9 @@ def open_project(config: OwnConfig) -> Opened:
     fill = (visible == 0) & (np.arange(len(skeleton.names)) < known)
     keypoints[:, :known] = np.where(fill[:, :known, None], found.keypoints, keypoints[:, :known])
     visible[fill] = 1
-    evaluation = changed_source(with_labels(held_out, keypoints, visible, held_out.name), _with_diagonal,
+    evaluation = source.changed(source.with_labels(held_out, keypoints, visible, held_out.name), _with_diagonal,
                                 "diagonal of all points", name=held_out.name)
-    network = incremental.setting_of(config, skeleton, mirrored=mirrored).parts.network
+    network = incremental.setting_of(config, skeleton, mirrored=mirrored).network
     variables = grown(old, network, len(skeleton.names), config.data.image_size)
     return Opened(Data(train, evaluation, protocol, OldModel(variables, tree_digest(variables))), held_out)
 
@@ -254,8 +246,8 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
     """Draws predictions and the matrices, and writes the calibration of scores on held-out labels."""
     incremental.draw(job, data, outcome, predictions)
-    write_scores(job, outcome, open_project(job.config).held_out, batch_size=2 * job.config.batch_size,
-                 kind=incremental.SCORE_KIND)
+    projects.write_scores(job, outcome, open_project(job.config).held_out, batch_size=2 * job.config.batch_size,
+                          kind=incremental.SCORE_KIND)
 
 
 def columns(config: OwnConfig) -> tuple[Column, ...]:
@@ -269,8 +261,8 @@ def columns(config: OwnConfig) -> tuple[Column, ...]:
 
 def applicable(preset: str, config: OwnConfig) -> tuple[str, ...]:
     """Returns the variants that need no images of the old model: no importances, no oracle."""
-    recipes = {name: variant.recipe for name, variant in incremental.VARIANTS.items()}
-    return tuple(name for name, recipe in recipes.items() if not recipe.memory and recipe.base != "joint")
+    return tuple(name for name, variant in incremental.VARIANTS.items()
+                 if not variant.recipe.memory and variant.recipe.base != "joint")
 
 
 SYSTEM = incremental.SYSTEM._replace(
