@@ -95,7 +95,9 @@ def read_command(system: System, arguments: Sequence[str]) -> Command:
         system = system_of(system.name, OWN)
     if preset not in system.presets:
         raise InputError(f"{program}: preset {preset!r} is unknown; there are {', '.join(system.presets)}")
-    base, flags = _named_network(system.presets[preset], flags)
+    base = system.presets[preset]
+    with flags_in_messages(_flags(base)):
+        base, flags = _named_network(base, flags)
     made = dataclasses.make_dataclass(f"{system.name}_{preset}", [
         ("shared", tyro.conf.OmitArgPrefixes[Shared], dataclasses.field(default=Shared())),
         ("config", tyro.conf.OmitArgPrefixes[tyro.conf.AvoidSubcommands[type(base)]],
@@ -103,7 +105,7 @@ def read_command(system: System, arguments: Sequence[str]) -> Command:
     known = f"{base.summary}\n\nVariants: {', '.join(system.applicable(preset, base))}"
     with flags_in_messages(_flags(base)):
         parsed = parse(made, flags, prog=f"python -m experiments.{system.name} {preset}", description=known)
-        config = _resolved(system, preset, parsed.config, _typed(parsed.config, arguments))
+        config = _resolved(system, preset, parsed.config, arguments)
         return Command(system, preset, config, chosen_variants(system, preset, config, parsed.shared.variants),
                        parsed.shared, tuple(arguments))
 
@@ -138,25 +140,20 @@ def _named_network(config: Any, flags: Sequence[str]) -> tuple[Any, list[str]]:
     return with_network(config, name), rest
 
 
-def _typed(config: Any, arguments: Sequence[str]) -> frozenset[str]:
-    """Returns the fields of a config that a command line sets itself, under their own names or in ALIASES and in FLAGS
-    of the config's class."""
-    flags = {argument[2:].partition("=")[0].replace("-", "_") for argument in arguments if argument.startswith("--")}
-    other_names = ALIASES | getattr(config, "FLAGS", {})
-    names = {other_names.get(name, name) for name in flags | {flag.removeprefix("no_") for flag in flags}}
-    return frozenset(name for name in flat(config) if name in names)
-
-
-def _resolved(system: System, preset: str, config: Any, typed: frozenset[str]) -> Any:
+def _resolved(system: System, preset: str, config: Any, arguments: Sequence[str]) -> Any:
     """Returns the config with what its preset chooses from the data, and all that counts steps scaled as typed `steps`
     are, but for what the command line sets itself."""
     if config.steps < 1:
         raise InputError(f"steps: {config.steps} steps train nothing; give 1 or more")
+    flags = {argument[2:].partition("=")[0].replace("-", "_") for argument in arguments if argument.startswith("--")}
+    other_names = ALIASES | getattr(config, "FLAGS", {})
+    names = {other_names.get(name, name) for name in flags | {flag.removeprefix("no_") for flag in flags}}
+    given = flat(config)
+    typed = frozenset(name for name in given if name in names)
     base = dataclasses.replace(config, steps=system.presets[preset].steps)
     base = system.resolved(base, typed) if system.resolved else base
     if "steps" in typed:
         base = system.shortened(base, config.steps)
-    given = flat(config)
     return changed(base, **{name: given[name] for name in typed if name != "network"})
 
 
