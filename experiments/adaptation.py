@@ -14,7 +14,7 @@ reconstructs that view out of another. Variants differ in their start and in the
 steps and images, and the last step is the result.
 
 Errors are of regressors between discovered points and annotation (forward: annotation from points; backward: points
-from annotation) and of points under turns (consistency). Each is fooled by some collapse. A variant with few live
+from annotation) and of points under turns (consistency). Each is fooled by some collapse. A variant with few varying
 points, or with all points in a heap, has collapsed; its errors mean nothing. `random_core` shows how much the learnt
 kernels matter, `untrained_head` how much learning does.
 """
@@ -354,7 +354,7 @@ def columns(config: Config) -> tuple[Column, ...]:
                    ) if config.evaluation.annotated else ()
     core = (Column("core/pck", "core", "%", 100.0, 1),) if config.core.core_test else ()
     return (*errors, Column("consistency", "consistency", f"px of {config.data.image_size}", 1.0, 2, "lower"),
-            Column("live_points", "live points", f"of {config.landmarks}", 1.0, 1),
+            Column("varying_points", "varying points", f"of {config.landmarks}", 1.0, 1),
             Column("point_spread", "spread", "px", 1.0, 1), Column("median_spread", "median", "px", 1.0, 1),
             Column("void", "collapsed", "%", 100.0, 0, "lower"), *core)
 

@@ -90,7 +90,7 @@ def measures_of(
     `forward/<images>` and `backward/<images>` are in percent, with all labelled images also per landmark and per point;
     their deviations over subsets lie under `deviation/`. `mean_landmarks/<images>` is the forward error of answering
     every image with the mean of the labels, which informative points have to beat. `consistency` is in pixels, sorted
-    over points under `consistency/rank_<n>`. `live_points` counts points. `point_spread`, `median_spread`,
+    over points under `consistency/rank_<n>`. `varying_points` counts points. `point_spread`, `median_spread`,
     `annotated_spread` and `annotated_median_spread` are mean and median distances between points and between landmarks,
     px. `void` is 1 where the points have collapsed.
     """

@@ -122,9 +122,9 @@ def test_a_row_tells_a_collapse():
     row = measures(errors, consistent, split[1], side=64)
     assert set(row) == {f"{direction}/{images}" for direction in ("forward", "backward")
                         for images in ("10", "10/deviation", "all")} | {
-                            "consistency", "live_points", "point_spread", "annotated_spread", "median_spread",
+                            "consistency", "varying_points", "point_spread", "annotated_spread", "median_spread",
                             "annotated_median_spread"}
-    assert row["live_points"] == 4
+    assert row["varying_points"] == 4
     assert row["point_spread"] == pytest.approx(row["annotated_spread"]) == pytest.approx(45.5, abs=0.5)
     assert collapse_reason(row, 4) == ""
     heap = 32 + 0.2 * (annotated - 32)

@@ -50,7 +50,7 @@ def test_from_a_run_and_images_to_a_result(project, old_run, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "56 images without labels; held out: 4 of 20 labelled frames, the last part of each recording" in said
     results = json.loads((folder / "results.json").read_text())
-    assert {"forward/5", "backward/all", "consistency", "live_points"} <= set(results["metrics"])
+    assert {"forward/5", "backward/all", "consistency", "varying_points"} <= set(results["metrics"])
     assert results["config"]["core_network"]["name"] == "small_unet"
     core = own_core(str(old_run))
     assert core.network.widths == (4, 4, 8, 8)

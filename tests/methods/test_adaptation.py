@@ -194,7 +194,7 @@ def test_parametrisations_train_what_they_say(trained, moves, frozen_parts):
     # A bias of the head moves all cells of a map alike, which no softmax sees; the first factor of an update begins to
     # move with the second step, while the other one is still tiny.
     assert {path for path in still if path[-1] != "down"} <= {("head", "output", "bias")}
-    assert set(metrics) == {"loss/pixels", "loss/total", "live_points", "point_spread", "gradient_norm/landmarks",
+    assert set(metrics) == {"loss/pixels", "loss/total", "varying_points", "point_spread", "gradient_norm/landmarks",
                             "gradient_norm/generator"}
 
 

@@ -276,10 +276,10 @@ def measures(
     """Returns the measures of one run, by name.
 
     `forward/<images>` and `backward/<images>` are in percent of the length that errors are measured in, each with the
-    standard deviation over subsets under `<name>/deviation`. `consistency` is in pixels. `live_points` is the number of
-    discovered landmarks that vary between images (`varying_points`). `point_spread` and `annotated_spread` are the mean
-    distances between two landmarks of an image in pixels, discovered and annotated; `median_spread` and
-    `annotated_median_spread` the medians.
+    standard deviation over subsets under `<name>/deviation`. `consistency` is in pixels. `varying_points` counts the
+    discovered landmarks that vary between images. `point_spread` and `annotated_spread` are the mean distances between
+    two landmarks of an image in pixels, discovered and annotated; `median_spread` and `annotated_median_spread` the
+    medians.
     """
     row = {name: error.mean for name, error in errors.items()}
     row |= {f"{name}/deviation": error.deviation for name, error in errors.items() if len(error.per_subset) > 1}
@@ -288,7 +288,7 @@ def measures(
     annotated = jnp.asarray(np.asarray(test.annotated, np.float32)[rows][:, shown])
     return row | {
         "consistency": consistency.mean,
-        "live_points": float(varying_points(discovered, (side, side))),
+        "varying_points": float(varying_points(discovered, (side, side))),
         "point_spread": float(point_spread(discovered)),
         "annotated_spread": float(point_spread(annotated)),
         "median_spread": float(median_spread(discovered)),
@@ -302,8 +302,8 @@ def collapse_reason(row: Mapping[str, float], discovered: int) -> str:
     Fewer than 8 in 10 live landmarks, or a spread below half of the annotation's, make low errors a sign of collapse.
     """
     reasons = []
-    if row["live_points"] < LEAST_LIVE * discovered:
-        reasons.append(f"{row['live_points']:.0f} of {discovered} landmarks are alive")
+    if row["varying_points"] < LEAST_LIVE * discovered:
+        reasons.append(f"{row['varying_points']:.0f} of {discovered} landmarks are alive")
     if row["point_spread"] < LEAST_SPREAD * row["annotated_spread"]:
         reasons.append(f"landmarks lie {row['point_spread']:.1f} px apart, annotated ones "
                        f"{row['annotated_spread']:.1f}")

@@ -225,7 +225,7 @@ def adaptation(
             optimizer, {"generator": generator_gradient}, state.optimizer_state["generator"],
             {"generator": generator_params}, learning_rate, state.step)
         metrics = parts | {
-            "loss/total": value, "live_points": varying_points(found, target.shape[1:3]),
+            "loss/total": value, "varying_points": varying_points(found, target.shape[1:3]),
             "point_spread": point_spread(found), "gradient_norm/landmarks": optax.tree.norm(gradient),
             "gradient_norm/generator": optax.tree.norm(generator_gradient)}
         return State(state.step + 1, {"params": params, "batch_stats": statistics},
