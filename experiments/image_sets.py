@@ -114,18 +114,10 @@ def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int =
                 difficulty: float = 0.5) -> Splits:
     """Opens the images of a domain as square images of `side` px.
 
-    Args:
-        name: "figures:<domain>", "bodies:<domain>" (people with the 16 keypoints of the body sets),
-            "sprites:<variant>", or a prepared dataset, which gives the last twentieth of its training split for
-            validation.
-        side: px of the square images.
-        seed: of rendered images.
-        data_dir: where prepared datasets are kept.
-        train, test: how many images to render.
-        difficulty: of the domain figures:target.
-
-    Raises:
-        InputError: the name is unknown, or the dataset was not prepared.
+    name: "figures:<domain>", "bodies:<domain>" (people with the 16 keypoints of the body sets), "sprites:<variant>", or
+    a prepared dataset, which gives the last twentieth of its training split for validation. seed, train, test: of
+    rendered images, and how many. difficulty: of the domain figures:target.
+    Raises InputError for a name that is unknown, or a dataset that was not prepared.
     """
     family, _, which = name.partition(":")
     # Each family is imported where it is named: a run imports what it reads.

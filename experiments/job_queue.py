@@ -32,7 +32,7 @@ class Outcome(NamedTuple):
 
 
 def called(job: Job) -> str:
-    """A job in a few words."""
+    """Returns a job in a few words."""
     return f"{job.preset} {job.variant}, seed {job.seed}"
 
 
@@ -82,12 +82,10 @@ def work_through(system: System, jobs: Sequence[Job], *, pause: float = 10.0) ->
 
 
 def outcome_lines(outcome: Outcome) -> list[str]:
-    """How far the queue has come, in words: every job that failed is named with its error."""
-    lines = [f"{len(outcome.finished)} finished, {len(outcome.failed)} failed, {len(outcome.elsewhere)} in work in "
-             "another process"]
-    lines += [f"failed: {called(job)}: {error}" for job, error in outcome.failed]
-    lines += [f"in work in another process: {called(job)}" for job in outcome.elsewhere]
-    return lines
+    """Returns how far the queue has come, in words: every job that failed is named with its error."""
+    return [f"{len(outcome.finished)} finished, {len(outcome.failed)} failed, {len(outcome.elsewhere)} in work in "
+            "another process", *(f"failed: {called(job)}: {error}" for job, error in outcome.failed),
+            *(f"in work in another process: {called(job)}" for job in outcome.elsewhere)]
 
 
 def raise_for_failures(outcome: Outcome) -> None:
@@ -101,14 +99,13 @@ def raise_for_failures(outcome: Outcome) -> None:
 
 
 def measured(jobs: Sequence[Job], metric: str) -> list[float]:
-    """A metric of those jobs that are finished and have it, in their order."""
-    folders = [job.folder for job in jobs]
-    metrics = [read_run(folder).metrics for folder in folders if (folder / "results.json").exists()]
+    """Returns a metric of those jobs that are finished and have it, in their order."""
+    metrics = [read_run(job.folder).metrics for job in jobs if (job.folder / "results.json").exists()]
     return [found[metric] for found in metrics if metric in found]
 
 
 def mean_text(values: Sequence[float], wanted: int, *, factor: float = 1.0, decimals: int = 1) -> str:
-    """"95.1 ± 0.3" (n - 1), "95.1" of a single run, with "(2 of 3)" if some are missing, "not run" without any."""
+    """Returns "95.1 ± 0.3" (n - 1), "95.1" of a single run, "(2 of 3)" behind it if some are missing, or "not run"."""
     if not values:
         return "not run"
     values = [factor * value for value in values]

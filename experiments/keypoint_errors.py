@@ -13,18 +13,10 @@ def keypoint_errors(found: Gathered, skeleton: Skeleton, name: str, *, threshold
                     pooled: bool = False, uncounted: Sequence[str] = (), details: bool = False) -> dict[str, float]:
     """Computes PCK and NME relative to `scale`, distance and MAE in pixels of the original images, under `name/`.
 
-    Args:
-        found: predictions beside the truth.
-        skeleton: names and groups of the keypoints.
-        name: the set's.
-        threshold: of PCK, in units of `scale`.
-        strict: whether a distance of exactly threshold * scale is a miss.
-        pooled: whether means go over all labelled keypoints of all images at once rather than over keypoints.
-        uncounted: keypoints that are left out of every mean.
-        details: PCK and NME also per keypoint and per group of keypoints.
-
-    Raises:
-        InputError: none of the keypoints would count.
+    threshold: of PCK, in units of `scale`. strict: whether a distance of exactly threshold * scale is a miss. pooled:
+    whether means go over all labelled keypoints of all images at once rather than over keypoints. uncounted: keypoints
+    that are left out of every mean. details: PCK and NME also per keypoint and per group of keypoints.
+    Raises InputError if none of the keypoints would count.
     """
     counted = np.array([keypoint not in uncounted for keypoint in skeleton.names], np.float32)
     if not counted.any():

@@ -199,10 +199,9 @@ def look(job: Job, pool: Source, labelled: np.ndarray, hidden: Source) -> Seen:
     examples = stacked([pool[number] for number in labelled])
     run = as_function(method, trained)
 
-    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict(images: np.ndarray) -> tuple[np.ndarray, ...]:
         parts = [run(images[first:first + size]) for first in range(0, len(images), size)]
-        keypoints, scores = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        return keypoints, scores
+        return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
     found = predict_source(method, trained, hidden, batch_size=size)
     images = stacked([hidden[number] for number in range(len(hidden))]).image

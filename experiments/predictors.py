@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 import experiments
-from experiments.system import System, stored_run, system_of
+from experiments.system import stored_run, system_of
 from kpjax import InputError, Method, Skeleton, Trained
 from kpjax.evaluation.calibration import DEFAULT_CUTOFF
 from kpjax.evaluation.calibration import FILE as SCORE_TABLE
@@ -89,23 +89,20 @@ def open_run(folder: Path) -> OpenedRun:
 
 def _opened(folder: Path, trained: Trained, digest: str) -> OpenedRun:
     run = read_run(folder)
-    system = _system(run)
+    # A run may come from elsewhere, so its experiment is looked for before it is imported.
+    known = [module.name for module in pkgutil.iter_modules(experiments.__path__)]
+    if run.experiment not in known:
+        raise InputError(f"{folder / 'results.json'}: experiment {run.experiment!r} is unknown here; there are "
+                         f"{', '.join(known)}")
+    if not hasattr(importlib.import_module(f"experiments.{run.experiment}"), "SYSTEM"):
+        raise InputError(f"{folder / 'results.json'}: experiment {run.experiment!r} has no predictor")
+    system = system_of(run.experiment, run.preset)
     found = system.predicting(stored_run(system, folder))
     files = {name: read_json(folder / name) for name in RUN_FILES if (folder / name).is_file()}
     score = {"kind": found.score_kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {})
     result = {"experiment": run.experiment, "preset": run.preset, "variant": run.variant, "seed": run.seed,
               "digest": digest}
     return OpenedRun(run, found.method, trained, accepting_boxes(found.transform), score, result, files)
-
-
-def _system(run: FinishedRun) -> System:
-    """Returns the system of a run. Raises InputError, naming the run's file, if there is none of that name."""
-    file, known = run.folder / "results.json", [module.name for module in pkgutil.iter_modules(experiments.__path__)]
-    if run.experiment not in known:
-        raise InputError(f"{file}: experiment {run.experiment!r} is unknown here; there are {', '.join(known)}")
-    if not hasattr(importlib.import_module(f"experiments.{run.experiment}"), "SYSTEM"):
-        raise InputError(f"{file}: experiment {run.experiment!r} has no predictor")
-    return system_of(run.experiment, run.preset)
 
 
 def finished_run(folder: Path) -> FinishedRun:

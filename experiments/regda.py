@@ -61,16 +61,12 @@ def parts_of(config: Config, skeleton: Skeleton) -> Parts:
     else:  # the authors' targets and decoder
         coding = codec(image_size=side, heatmap_size=heatmaps.heatmap_size, sigma=heatmaps.sigma,
                        decoder=functools.partial(decode_argmax, strict_positive=config.strict_positive))
-    build = functools.partial(_network, config, len(skeleton.names))
-    return Parts(config, skeleton, build(config.pretraining_head_layers), build(None), coding,
-                 MappingProxyType(config.augment.build()))
-
-
-def _network(config: Config, keypoints: int, head_layers: int | None) -> KeypointNetwork:
-    network = config.network
-    if head_layers is not None and "head_layers" in flat(network):
-        network = replace(network, head_layers=head_layers)
-    return network.build(keypoints, stride=config.data.image_size // config.heatmaps.heatmap_size)
+    first = config.network
+    if "head_layers" in flat(first):
+        first = replace(first, head_layers=config.pretraining_head_layers)
+    one, two = (network.build(len(skeleton.names), stride=side // heatmaps.heatmap_size)
+                for network in (first, config.network))
+    return Parts(config, skeleton, one, two, coding, MappingProxyType(config.augment.build()))
 
 
 def build_supervised(parts: Parts, *, steps: int | None = None, stream: str = "labelled", mse: bool = False) -> Method:
@@ -95,10 +91,9 @@ def _adaptation(parts: Parts) -> dict[str, Any]:
             "learning_rate": optimizer.adaptation_rates(parts.config.steps), "normalise": imagenet_normalise}
 
 
-def _area(config: Config) -> tuple[int, int]:
+def _area(config: Config) -> list[int]:
     """Returns the first cell in which a keypoint can lie, and the first beyond."""
-    low, high = (round(cell * config.heatmaps.heatmap_size / 64) for cell in (config.area[0], config.area[1] + 1))
-    return low, high
+    return [round(cell * config.heatmaps.heatmap_size / 64) for cell in (config.area[0], config.area[1] + 1)]
 
 
 def _pseudo_maps(config: Config, kind: str) -> Callable:
@@ -180,16 +175,20 @@ class Recipe(NamedTuple):
     train: Literal["adaptation", "both stages", "statistics", "nothing"] = "adaptation"
 
 
-def _alone(build: Callable[[Parts], Method]) -> Recipe:
-    return Recipe(build, "", "both stages")
+def _alone(**options: Any) -> Recipe:
+    return Recipe(functools.partial(build_supervised, **options), "", "both stages")
+
+
+def _regda(**options: Any) -> Recipe:
+    return Recipe(functools.partial(build_regda, **options))
 
 
 VARIANTS: dict[str, Variant] = {
     "regda": Variant("method", "regressive domain adaptation", "RegDA", Recipe()),
     "source_only": Variant("baseline", "no adaptation: heatmap KL on the source domain, steps of both stages",
-                           "source only", _alone(lambda p: build_supervised(p, stream="source"))),
+                           "source only", _alone(stream="source")),
     "source_only_mse": Variant("baseline", "no adaptation: heatmap MSE and Adam", "source only, MSE",
-                               _alone(lambda p: build_supervised(p, stream="source", mse=True))),
+                               _alone(stream="source", mse=True)),
     "dan": Variant("baseline", "pooled features matched by maximum mean discrepancy", "DAN",
                    Recipe(lambda p: methods.dan(p.one_head, p.skeleton, **_adaptation(p)))),
     "dann": Variant("baseline", "pooled features matched by a domain discriminator", "DANN",
@@ -201,22 +200,18 @@ VARIANTS: dict[str, Variant] = {
     "constant_centre": Variant("control", "every keypoint in the middle of the image", "constant centre",
                                Recipe(build_constant_centre, "", "nothing")),
     "adabn_in_area": Variant("control", "AdaBN, arg-max inside the area of possible keypoints", "AdaBN in area",
-                             Recipe(lambda p: build_adabn(p, in_area=True), "adabn", "nothing")),
+                             Recipe(functools.partial(build_adabn, in_area=True), "adabn", "nothing")),
     "regda_adabn": Variant("ablation", "RegDA, then BatchNorm statistics of the target domain", "RegDA + AdaBN",
-                           Recipe(lambda p: build_adabn(p, two_heads=True), "regda", "statistics")),
-    "no_ground_false": Variant("ablation", "step B maximises the disparity literally", recipe=Recipe(
-        lambda p: build_regda(p, disagree=lambda *of: -losses.minimum_disparity(*of)))),
-    "area_ground_false": Variant("ablation", "ground-false map is an area, not the other keypoints",
-                                 recipe=Recipe(lambda p: build_regda(p, kind="area"))),
-    "uniform_target": Variant("ablation", "ground-false map is uniform",
-                              recipe=Recipe(lambda p: build_regda(p, kind="uniform"))),
-    **{f"gamma_{margin}": Variant("ablation", f"margin {margin}",
-                                  recipe=Recipe(lambda p, margin=margin: build_regda(p, margin=float(margin))))
+                           Recipe(functools.partial(build_adabn, two_heads=True), "regda", "statistics")),
+    "no_ground_false": Variant("ablation", "step B maximises the disparity literally", "",
+                               _regda(disagree=lambda *of: -losses.minimum_disparity(*of))),
+    "area_ground_false": Variant("ablation", "ground-false map is an area, not the other keypoints", "",
+                                 _regda(kind="area")),
+    "uniform_target": Variant("ablation", "ground-false map is uniform", "", _regda(kind="uniform")),
+    **{f"gamma_{margin}": Variant("ablation", f"margin {margin}", "", _regda(margin=float(margin)))
        for margin in (1, 2, 8)},
-    "shallow_adversary": Variant("ablation", "adversary of one layer",
-                                 recipe=Recipe(lambda p: build_regda(p, shallow=True))),
-    "oracle": Variant("oracle", "trained on labels of the target domain, steps of both stages", "oracle",
-                      _alone(build_supervised)),
+    "shallow_adversary": Variant("ablation", "adversary of one layer", "", _regda(shallow=True)),
+    "oracle": Variant("oracle", "trained on labels of the target domain, steps of both stages", "oracle", _alone()),
 }
 
 

@@ -156,6 +156,10 @@ class Recipe(NamedTuple):
     needs_unlabelled: bool = False  # makes no sense where every image is labelled
 
 
+def _recipe(build: Callable[..., Method], **options: Any) -> Recipe:
+    return Recipe(functools.partial(build, **options))
+
+
 def _without(*names: str) -> Recipe:
     return Recipe(lambda p: build_ours(p, objective=without(terms(p), *names)))
 
@@ -171,33 +175,34 @@ VARIANTS: dict[str, Variant] = {
     "pl": Variant("baseline", "hard labels of the supervised network under six transforms, trained again", "PL",
                   Recipe(build_pseudo_labels, "supervised", needs_unlabelled=True)),
     "elt": Variant("baseline", "equivariance of heatmaps, moved back", "ELT",
-                   Recipe(lambda p: build_elt(p, "inverse_heatmap"))),
+                   _recipe(build_elt, form="inverse_heatmap")),
     "elt_forward": Variant("baseline", "equivariance of heatmaps, moved forward, of predictions only", "ELT, forward",
-                           Recipe(lambda p: build_elt(p, "forward_heatmap"))),
+                           _recipe(build_elt, form="forward_heatmap")),
     "elt_coordinates": Variant("baseline", "equivariance of soft-argmax coordinates", "ELT, coordinates",
-                               Recipe(lambda p: build_elt(p, "coordinates"))),
+                               _recipe(build_elt, form="coordinates")),
     "gen": Variant("baseline", "images generated from their keypoints", "Gen", Recipe(build_gen)),
     "mean_teacher": Variant("baseline", "heatmaps of an averaged network", "mean teacher", Recipe(build_mean_teacher)),
-    "supervised_warped": Variant("control", "the labels alone, the method's warp on half of a batch",
-                                 recipe=Recipe(lambda p: build_supervised(p, warped=True))),
-    "pl_warped": Variant("control", "PL from and with the warp on half of a batch", recipe=Recipe(
-        lambda p: build_pseudo_labels(p, warped=True), "supervised_warped", needs_unlabelled=True)),
-    "mean_teacher_warped": Variant("control", "mean teacher, the warp on half of the labelled images",
-                                   recipe=Recipe(lambda p: build_mean_teacher(p, warped=True))),
+    "supervised_warped": Variant("control", "the labels alone, the method's warp on half of a batch", "",
+                                 _recipe(build_supervised, warped=True)),
+    "pl_warped": Variant("control", "PL from and with the warp on half of a batch", "",
+                         _recipe(build_pseudo_labels, warped=True)._replace(
+                             teacher="supervised_warped", needs_unlabelled=True)),
+    "mean_teacher_warped": Variant("control", "mean teacher, the warp on half of the labelled images", "",
+                                   _recipe(build_mean_teacher, warped=True)),
     "no_sc": Variant("ablation", "without semantic consistency", "TE + TI", _without("semantic")),
     "no_te": Variant("ablation", "without equivariance", "TI + SC", _without("equivariance")),
     "no_ti": Variant("ablation", "without invariance", "TE + SC", _without("invariance")),
     "sc_only": Variant("ablation", "semantic consistency alone beside the labels", "SC",
                        _without("equivariance", "invariance")),
     "ti_only": Variant("ablation", "invariance alone beside the labels", "TI", _without("semantic", "equivariance")),
-    "te_labelled_only": Variant("ablation", "equivariance of labelled images only", recipe=_changed(
+    "te_labelled_only": Variant("ablation", "equivariance of labelled images only", "", _changed(
         equivariance_on=("labelled",))._replace(needs_unlabelled=True)),
-    "no_ground_truth_in_te": Variant("ablation", "equivariance of predictions on labelled images, too",
-                                     recipe=_changed(ground_truth_in_equivariance=False)),
-    "no_ground_truth": Variant("ablation", "predictions in place of true heatmaps in all unsupervised terms",
-                               recipe=_changed(ground_truth=False)),
+    "no_ground_truth_in_te": Variant("ablation", "equivariance of predictions on labelled images, too", "",
+                                     _changed(ground_truth_in_equivariance=False)),
+    "no_ground_truth": Variant("ablation", "predictions in place of true heatmaps in all unsupervised terms", "",
+                               _changed(ground_truth=False)),
     "all_labels": Variant("oracle", "all training images labelled, steps of both stages", "HRNet, 100 %",
-                          Recipe(lambda p: build_supervised(p, stage="both"), everything=True)),
+                          _recipe(build_supervised, stage="both")._replace(everything=True)),
 }
 
 

@@ -62,7 +62,7 @@ def job_of(command: Command, cell: Cell, seed: int) -> Job:
 
 
 def share_text(share: float) -> str:
-    """"5 %", or "10 labelled" for a count."""
+    """Returns "5 %", or "10 labelled" for a count."""
     return f"{100 * share:g} %" if share <= 1 else f"{share:g} labelled"
 
 

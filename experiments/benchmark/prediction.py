@@ -1,4 +1,6 @@
 """Rows about prediction on videos: overlap of reading and the network, and memory on long videos."""
+import collections
+import functools
 import os
 import subprocess
 import sys
@@ -64,19 +66,11 @@ def overlap_row(effort: Effort, name: str, config: Config, sequence: ImageSequen
     predictor, batch = untrained_predictor(config), 16
     images = np.asarray(noise_batch(batch, predictor.side, KEYPOINTS).image)
 
-    def reading():
-        for _ in prepared(sequence, predictor.transform, KEYPOINTS, depth=2 * batch):
-            pass
-
-    def network():
-        for _ in range(len(sequence) // batch):
-            predictor.predict(images)
-
-    def together():
-        for _ in predicted(predictor, sequence, batch_size=batch):
-            pass
-
-    times = effort.times({"reading": reading, "network": network, "together": together}, warm_up=1)
+    exhaust = functools.partial(collections.deque, maxlen=0)
+    times = effort.times({
+        "reading": lambda: exhaust(prepared(sequence, predictor.transform, KEYPOINTS, depth=2 * batch)),
+        "network": lambda: exhaust(predictor.predict(images) for _ in range(len(sequence) // batch)),
+        "together": lambda: exhaust(predicted(predictor, sequence, batch_size=batch))}, warm_up=1)
     shares = [max(alone) / both for *alone, both in zip(*(times[part].wall for part in times), strict=True)]
     each = ", ".join(f"{part} {milliseconds(times[part])}" for part in times)
     width, height = sequence.video.size

@@ -1,4 +1,4 @@
-"""What each system needs of a person's own project: a row for each experiment that has a preset `own`."""
+"""Needs of each system that has a preset `own`: what a person's own project must hold."""
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ OWN = (
 
 
 def needs_of(system: str) -> Needs:
-    """The row of an experiment."""
+    """Returns what an experiment needs."""
     return next(needs for needs in OWN if needs.system == system)
 
 
@@ -41,7 +41,7 @@ class Holdings(NamedTuple):
 
 
 def holdings_of(project: Project, video_lengths: Sequence[int]) -> Holdings:
-    """video_lengths: of the videos of the project that can be opened."""
+    """Counts what a project has. video_lengths: of those of its videos that can be opened."""
     labelled = len({one.frame for one in project.instances})
     images = sum(frame.number is None for frame in project.frames)
     in_videos = sum(frame.number is not None for frame in project.frames)
@@ -50,7 +50,7 @@ def holdings_of(project: Project, video_lengths: Sequence[int]) -> Holdings:
 
 
 def missing(needs: Needs, holdings: Holdings) -> str:
-    """Why a system cannot be run on a project, "" if it can."""
+    """Returns why a system cannot be run on a project, "" if it can."""
     if holdings.labelled_frames < needs.labelled_frames:
         return f"{holdings.labelled_frames} labelled frames, it needs {needs.labelled_frames}"
     if holdings.images < needs.images:
@@ -62,15 +62,14 @@ def missing(needs: Needs, holdings: Holdings) -> str:
 
 
 def systems_line(holdings: Holdings, systems: Sequence[Needs] = OWN) -> str:
-    """Which systems can run on what a project has, what they need beside it, and why the others cannot."""
+    """Returns which systems can run on a project, what they need beside it, and why the others cannot."""
     able, unable = [], []
     for needs in systems:
         if reason := missing(needs, holdings):
             unable.append(f"{needs.system} ({reason})")
         else:
-            beside = needs.beside
-            if needs.beside == "images without labels" and holdings.unlabelled_frames:
-                beside = f"its {holdings.unlabelled_frames} frames without labels"
+            own = needs.beside == "images without labels" and holdings.unlabelled_frames
+            beside = f"its {holdings.unlabelled_frames} frames without labels" if own else needs.beside
             able.append(f"{needs.system} {needs.takes}" + (f" (with {beside})" if beside else ""))
     line = f"can run: {'; '.join(able)}" if able else "no system can run"
     return line + (f". Cannot run: {'; '.join(unable)}" if unable else "")

@@ -50,17 +50,11 @@ def predicted(predictor: Predictor, sequence: ImageSequence, *, batch_size: int,
               shown: Collection[int] = (), side: int | None = None) -> Iterator[Seen]:
     """Predicts each frame, in order. Close the iterator to stop early.
 
-    Args:
-        predictor: called with `batch_size` squares every time, the first ones repeated.
-        sequence: the frames.
-        batch_size: squares at a time.
-        boxes: (N, I, 4) x, y, width, height of the animals on each frame, nan where one is not there; None for one
-            animal somewhere on the frame.
-        shown: the rows whose images come along.
-        side: the greatest length of these images in pixels.
-    Raises:
-        InputError: a frame that cannot be transformed, or of another size than its video.
-        RunError: a point that is not finite.
+    batch_size: squares at a time; the first is repeated to fill the last batch. boxes: (N, I, 4) x, y, width, height of
+    the animals on each frame, nan where one is not there; None for one animal somewhere on the frame. shown: the rows
+    whose images come along. side: the greatest length of these images in pixels.
+    Raises InputError for a frame that cannot be transformed, or of another size than its video; RunError for a point
+    that is not finite.
     """
     waiting: deque[_Pending] = deque()
     batch: list[tuple[_Pending, int, np.ndarray, np.ndarray]] = []
