@@ -4,6 +4,7 @@ Nothing here imports JAX before a command runs, so that help is quick.
 """
 import contextlib
 import dataclasses
+import importlib
 import io
 import re
 import sys
@@ -163,11 +164,6 @@ class Check(_OfProject):
     sheet: Annotated[int, arg(metavar="N")] = 12  # animals on the sheet, 0 for no sheet
     quick: bool = False  # do not decode images and videos
 
-    def __call__(self):
-        from experiments.check import check
-
-        return check(self)
-
 
 @command
 @dataclass(frozen=True, kw_only=True)
@@ -190,11 +186,6 @@ class Predict(_OfRun):
     cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # draw points from this score on
     # what to do about images, or over 1 % of a video, that do not decode
     on_bad_frame: Annotated[Literal["stop", "skip"], arg(aliases=("--on-bad-image",))] = "stop"
-
-    def __call__(self):
-        from experiments.predict import predict
-
-        return predict(self)
 
 
 @command
@@ -220,11 +211,6 @@ class Suggest(_OfRun):
     every: Annotated[int | None, arg(metavar="N")] = None  # scores every Nth frame (default about 1,000 frames in all)
     apart: int = 10  # frames between two of one video
 
-    def __call__(self):
-        from experiments.suggest import suggest
-
-        return suggest(self)
-
 
 @command
 @dataclass(frozen=True, kw_only=True)
@@ -238,11 +224,6 @@ class Convert(_OfProject):
     to: Annotated[str, arg(metavar="FORMAT")]  # coco, dlc (DeepLabCut), lp (Lightning Pose), slp (SLEAP) or csv
     out: Annotated[Path, arg(metavar="FOLDER")]  # the folder that is written
     overwrite: bool = False  # replace what convert wrote there before
-
-    def __call__(self):
-        from experiments.convert import convert
-
-        return convert(self)
 
 
 @command
@@ -263,11 +244,6 @@ class Export:
     overwrite: bool = False  # replace an earlier predictor in FOLDER
     self_test: bool = True  # do not try the result in a fresh process
 
-    def __call__(self):
-        from experiments.export import export
-
-        return export(self)
-
 
 COMMANDS: dict[str, type] = {
     "check": Check, "predict": Predict, "suggest": Suggest, "convert": Convert, "export": Export}
@@ -276,5 +252,7 @@ COMMANDS: dict[str, type] = {
 def run_command(name: str, arguments: Sequence[str]) -> Any:
     """Parses and runs one of COMMANDS, and returns its result. Raises InputError that names flags, and RunError."""
     asked = parse(COMMANDS[name], arguments, prog=f"python -m experiments {name}")
+    # Imported now: each command needs other libraries, and help none of them.
+    run = getattr(importlib.import_module(f"experiments.{name}"), name)
     with flags_in_messages(flags_of(COMMANDS[name])):
-        return asked()
+        return run(asked)
