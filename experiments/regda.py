@@ -70,7 +70,7 @@ def parts_of(config: Config, skeleton: Skeleton) -> Parts:
 
 
 def build_supervised(parts: Parts, *, steps: int | None = None, stream: str = "labelled", mse: bool = False) -> Method:
-    """Heatmap KL and the config's optimizer, or the plain recipe: half MSE and Adam at 1e-3.
+    """Builds heatmap KL and the config's optimizer, or the plain recipe: half MSE and Adam at 1e-3.
 
     steps: of the whole training; those of both stages if not given.
     """
@@ -124,7 +124,7 @@ def _disparity(parts: Parts) -> dict[str, Any]:
 
 
 def build_regda(parts: Parts, *, kind: str = "", shallow: bool = False, **changes: Any) -> Method:
-    """RegDA, with another kind of ground-false map, an adversary of one layer, or changes of its objective."""
+    """Builds RegDA, with another kind of ground-false map, an adversary of one layer, or changes of its objective."""
     config, settings = parts.config, _adaptation(parts) | _disparity(parts)
     if shallow:
         settings["adversary"] = HeatmapHead(len(parts.skeleton.names), 1, dtype=jnp.dtype(config.network.dtype))
@@ -134,20 +134,20 @@ def build_regda(parts: Parts, *, kind: str = "", shallow: bool = False, **change
 
 
 def build_dd(parts: Parts) -> Method:
-    """Disparity discrepancy, which has no ground-false maps but the same ground-truth maps."""
+    """Builds disparity discrepancy, which has no ground-false maps but the same ground-truth maps."""
     config = parts.config
     return methods.dd(parts.two_heads, parts.skeleton, pseudo_maps=_pseudo_maps(config, config.ground_false),
                       margin=config.margin, trade_off=config.trade_off, **_adaptation(parts), **_disparity(parts))
 
 
 def build_mcd(parts: Parts) -> Method:
-    """Maximum classifier discrepancy."""
+    """Builds maximum classifier discrepancy."""
     return methods.mcd(parts.two_heads, parts.skeleton, carried=_disparity(parts)["carried"],
                        trade_off=parts.config.mcd_trade_off, **_adaptation(parts))
 
 
 def build_adabn(parts: Parts, *, two_heads: bool = False, in_area: bool = False) -> Method:
-    """New BatchNorm statistics for a trained network; `in_area` decodes inside the area of possible keypoints only."""
+    """Builds new BatchNorm statistics for a trained network; `in_area` decodes inside the area of possible keypoints only."""
     coding, size = parts.codec, parts.config.heatmaps.heatmap_size
     if in_area:
         low, high = _area(parts.config)
@@ -159,7 +159,7 @@ def build_adabn(parts: Parts, *, two_heads: bool = False, in_area: bool = False)
 
 
 def build_constant_centre(parts: Parts) -> Method:
-    """Every keypoint in the middle of every image: the error where nothing was found."""
+    """Puts every keypoint in the middle of every image: the error where nothing was found."""
     def predict(state, example):
         shape = example.keypoints.shape
         return Prediction(jnp.full(shape, (parts.config.data.image_size - 1) / 2, jnp.float32), jnp.ones(shape[:2]), ())

@@ -96,7 +96,7 @@ def _shared(parts: Parts, *, warped: bool = False, stage: StageOf = "method") ->
 
 def build_ours(parts: Parts, *, objective: Objective | None = None, warped: bool = False, stage: StageOf = "method"
                ) -> Method:
-    """The method with its four terms, or with another objective: its ablations, ELT and pseudo-labels."""
+    """Builds the method with its four terms, or with another objective: its ablations, ELT and pseudo-labels."""
     weights = parts.config.weights
     return methods.semi_supervised(
         parts.network, parts.skeleton, objective=terms(parts) if objective is None else objective,
@@ -105,13 +105,13 @@ def build_ours(parts: Parts, *, objective: Objective | None = None, warped: bool
 
 
 def build_supervised(parts: Parts, *, warped: bool = False, stage: StageOf = "method") -> Method:
-    """The supervised term alone: heatmap MSE."""
+    """Builds the supervised term alone: heatmap MSE."""
     objective = without(terms(parts), "semantic", "equivariance", "invariance")
     return build_ours(parts, objective=objective, warped=warped, stage=stage)
 
 
 def build_elt(parts: Parts, form: Literal["inverse_heatmap", "forward_heatmap", "coordinates"]) -> Method:
-    """Equivariant landmark transformation (Honari et al. 2018), in one of three forms."""
+    """Builds equivariant landmark transformation (Honari et al. 2018), in one of three forms."""
     weights, baselines = parts.config.weights, parts.config.baselines
     return build_ours(parts, objective=methods.equivariant_landmark_objective(
         parts.codec, form=form, streams=parts.streams, supervised_weight=weights.supervised_weight,
@@ -119,14 +119,14 @@ def build_elt(parts: Parts, form: Literal["inverse_heatmap", "forward_heatmap", 
 
 
 def build_pseudo_labels(parts: Parts, *, warped: bool = False) -> Method:
-    """Training on labels and pseudo-labels; with `warped`, every other image of both is also moved."""
+    """Builds training on labels and pseudo-labels; with `warped`, every other image of both is also moved."""
     weights = parts.config.weights
     return build_ours(parts, warped=warped, objective=methods.pseudo_label_objective(
         parts.codec, supervised_weight=weights.supervised_weight, half=weights.half))
 
 
 def build_mean_teacher(parts: Parts, *, warped: bool = False) -> Method:
-    """Mean teacher; with `warped`, every other labelled image is also moved, as the student's others are."""
+    """Builds mean teacher; with `warped`, every other labelled image is also moved, as the student's others are."""
     config = parts.config
     objective = methods.mean_teacher_objective(parts.codec, supervised_weight=config.weights.supervised_weight,
                                                consistency=config.baselines.consistency)
@@ -136,7 +136,7 @@ def build_mean_teacher(parts: Parts, *, warped: bool = False) -> Method:
 
 
 def build_gen(parts: Parts) -> Method:
-    """Image generation (Jakab et al. 2018) beside the supervised term."""
+    """Builds image generation (Jakab et al. 2018) beside the supervised term."""
     weights, baselines = parts.config.weights, parts.config.baselines
     perceptual = {"perceptual": VGG(16, IMM_TAPS)} if baselines.perceptual else {}
     objective = methods.image_generation_objective(

@@ -33,10 +33,8 @@ def hrnet_rows(effort: Effort) -> Iterator[Row]:
 
 def training_rows(effort: Effort, name: str, config: Config, keypoints: int, *, eager_bar: float,
                   with_regda: bool = False) -> Iterator[Row]:
-    """The rate of training a config's network on this accelerator, over PyTorch's rates and over the peak.
-
-    eager_bar: of PyTorch's time without compilation over ours.
-    """
+    """The rate of training a config's network on this accelerator, over PyTorch's (bar: without compilation) and over
+    the peak."""
     device = jax.devices()[0]
     title = f"{name}, {config.data.image_size} px, {config.network.dtype}"
     if device.platform == "cpu":

@@ -41,9 +41,7 @@ def head_share(counts: Mapping[str, int]) -> float:
 
 
 def regda_bound(share: float) -> float:
-    """Returns the multiply-adds of a RegDA iteration over those of a supervised one.
-
-    share: that of each of two heads, see `head_share`.
+    """Returns the multiply-adds of a RegDA iteration over those of a supervised one. share: see `head_share`.
 
     A backward pass costs two forward ones. Supervised: 3 for features and 3 h for the head. RegDA: step A takes 3 and
     6 h; the pass over the target, shared by steps B and C, 1 and h for the main head; B 2 h (forward, weights); C 2 h

@@ -24,10 +24,7 @@ from kpjax.input.stream import read_ahead, stream
 def regda_rows(
     effort: Effort, cases: Sequence[tuple[str, Config, float | None]] = (("demo", DEMO, 2.3), ("laptop", LAPTOP, None))
 ) -> Iterator[Row]:
-    """An iteration of RegDA over one of supervised training, beside the ratio of their multiply-adds.
-
-    cases: name, config and a bar beside 1.10 of the multiply-adds'.
-    """
+    """An iteration of RegDA over one of supervised training. Cases have a bar beside 1.10 of the multiply-adds'."""
     for name, config, bar in cases:
         times = effort.times({"regda": steps.regda_step(config), "supervised": steps.supervised_step(config)})
         network = parts_of(config, steps.skeleton(10)).two_heads

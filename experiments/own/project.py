@@ -258,8 +258,7 @@ def open_unlabelled(own: Own, transform: Transform, frames: Sequence[Frame], ske
 def write_scores(job: Job, outcome: Outcome, source: Source, *, batch_size: int, kind: str) -> None:
     """Writes score_table.json: how likely a keypoint of a score is right, by labels that were held out.
 
-    source: its `scale` is the diagonal of the labelled body. kind: of the scores. Of several processes all must call
-    it, and the first writes.
+    source: its `scale` is the diagonal of the labelled body. Of several processes all must call it; the first writes.
     """
     found = predict_source(outcome.method, outcome.trained, source, batch_size=batch_size)
     distances = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1) / found.scale[:, None]

@@ -64,8 +64,7 @@ def write_overlay_video(seen: Iterable[Seen], sequence: ImageSequence, path: Pat
                         *, side: int = VIDEO_SIDE) -> Path:
     """Writes a video with a frame for each row and the times of the original, encoded while frames come in.
 
-    side: the greatest length of the images of `seen`. A frame that does not decode is shown as the last one that did,
-    and says so.
+    A frame that does not decode is shown as the last one that did. side: the greatest length of the images of `seen`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     step = int(sequence.numbers[1] - sequence.numbers[0]) if len(sequence) > 1 else 1
