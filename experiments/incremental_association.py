@@ -40,13 +40,13 @@ def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
     teacher = Trained({}, {"teacher": known.trained.variables, "increment": planned})
     ka_net, within = choose_network(setting, recipe.ka_net, teacher, images.training)
     if recipe.ka_net == "filtered" and config.association.filter_kept < 1:
-        planned = planned._replace(threshold=thresholds_of(setting, teacher, images.training))
+        found = predict_source(_uncertain(setting), teacher, images.training, batch_size=2 * config.batch_size)
+        planned = planned._replace(threshold=kept_thresholds(found.scores, config.association.filter_kept))
         teacher = _with_increment(teacher, planned)
 
     def train(folder: epath.Path) -> Fitted:
         method = built.build_association(setting, recipe.ka_net, ka_net, inputs)
-        return run.fit(method, images.training, config.association_steps, folder, f"association {step}",
-                       teacher.frozen)
+        return run.fit(method, images.training, config.association_steps, folder, f"association {step}", teacher.frozen)
 
     # Of step 1 the teacher is the base, so variants that begin alike share it.
     shared = step == 1 and recipe.triples == "protocol" and recipe.ka_net == "plain"
@@ -58,9 +58,8 @@ def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
         planned = planned._replace(triple_weights=planned.triple_weights * useful)
         trained = _with_increment(trained, planned)
     metrics = diagnoses(run, ka_net, inputs, trained, step, triples, within, before)
-    return Prepared(planned, built.build_step(setting, recipe, ka_net, inputs),
-                    {"association": found.trained.variables}, {"association": found.digest}, metrics,
-                    found.wall_seconds)
+    method, start = built.build_step(setting, recipe, ka_net, inputs), {"association": found.trained.variables}
+    return Prepared(planned, method, start, {"association": found.digest}, metrics, found.wall_seconds)
 
 
 def _with_increment(trained: Trained, planned: Increment) -> Trained:
@@ -98,9 +97,8 @@ def choose_network(setting: Setting, kind: str, teacher: Trained, source: Source
     Returns:
         The network's name, and (T,) the share of a step's images on which each triple's old keypoint is within reach.
     """
-    asked = setting.config.association.ka_variant
-    names: tuple[KaNet, ...] = (("distant",) if kind == "distant" else
-                                ("paper", "wide") if asked == "auto" else (asked,))
+    asked = "distant" if kind == "distant" else setting.config.association.ka_variant
+    names: tuple[KaNet, ...] = ("paper", "wide") if asked == "auto" else (asked,)
     for name in names:
         within = _share(_reach(setting, name), "within", setting, teacher, source)
         if (within[np.isfinite(within)] >= ENOUGH_REACH).all():
@@ -113,12 +111,6 @@ def _share(measure: Callable, name: str, setting: Setting, trained: Trained, sou
     sums = reduce(measure, trained, source, batch_size=2 * setting.config.batch_size)
     counted = np.asarray(sums["count"])
     return np.where(counted > 0, np.asarray(sums[name]) / np.maximum(counted, 1), np.nan)
-
-
-def thresholds_of(setting: Setting, teacher: Trained, source: Source) -> np.ndarray:
-    """Returns (K,) the uncertainties below which the wanted share of the old model's answers on a source lies."""
-    found = predict_source(_uncertain(setting), teacher, source, batch_size=2 * setting.config.batch_size)
-    return kept_thresholds(found.scores, setting.config.association.filter_kept)
 
 
 # Usefulness

@@ -26,16 +26,9 @@ from kpjax.training.evaluation import Gathered, predict_source, reduce
 from kpjax.training.fit import Fitted, compiled_update
 from kpjax.training.mesh import data_mesh, replicate, shard
 from kpjax.training.stages import Stage
-from kpjax.training.trees import load_trained, save_trained
+from kpjax.training.trees import load_trained, save_trained, tree_digest
 
 # Data
-
-
-class OldModel(NamedTuple):
-    """A network that knows the keypoints of step 0 already."""
-
-    variables: Variables
-    digest: str
 
 
 class Data(NamedTuple):
@@ -44,7 +37,7 @@ class Data(NamedTuple):
     train: Source  # with all labels; steps see their part of it, by `step_images`
     evaluation: Source
     protocol: Protocol
-    base: OldModel | None = None  # in place of a training of step 0
+    base: Variables | None = None  # of a network that knows the keypoints of step 0; it is not trained then
 
     @property
     def skeleton(self) -> Skeleton:
@@ -79,12 +72,11 @@ def step_images(data: Data, step: int, held_out: float) -> StepSources:
     Raises InputError if none is left to train on.
     """
     source = step_source(data.protocol, step, data.train)
-    count = rounded_share(held_out, len(source))
-    if not count:
+    rest = len(source) - rounded_share(held_out, len(source))
+    if rest == len(source):
         return StepSources(source, None)
-    if count >= len(source):
+    if rest <= 0:
         raise InputError(f"held_out: {held_out:g} of {len(source)} images of step {step} leaves none to train on")
-    rest = len(source) - count
     return StepSources(subset(source, range(rest), source.name),
                        subset(source, range(rest, len(source)), f"{source.name}, held out"))
 
@@ -185,7 +177,7 @@ def learn_base(run: Run) -> Known:
     """Returns the network that knows the keypoints of step 0, trained unless the data bring one."""
     if run.data.base is not None:
         frozen = {"increment": _first_increment(run, [0], {})}
-        return Known(Trained(run.data.base.variables, frozen), run.data.base.digest)
+        return Known(Trained(run.data.base, frozen), tree_digest(run.data.base))
     weights = {"entropy": run.config.weights.cpr_entropy} if run.recipe.base == "base_cpr" else {}
     source = run.training_images(0)
     found = _learn_first(run, run.recipe.base, source, run.config.base_steps, _first_increment(run, [0], weights))
@@ -207,12 +199,13 @@ def _first_increment(run: Run, steps: Sequence[int], weights: Mapping[str, float
 
 def _learn_first(run: Run, kind: BaseKind, source: Source, steps: int, first: Increment) -> Stage:
     config, shared = run.config, kind in ("base", "base_rw")
+    keep = _all_tracked if kind == "base_rw" else None
 
     def train(folder: epath.Path) -> Fitted:
         start = imagenet_start(run.setting.network, config.imagenet, image_size=config.data.image_size,
                                seed=run.job.seed) | {"increment": first}
-        return run.fit(build_base(run.setting, kind, steps), source, steps, folder, "step 0", start, of_base=shared,
-                       keep=_all_tracked if kind == "base_rw" else None)
+        method = build_base(run.setting, kind, steps)
+        return run.fit(method, source, steps, folder, "step 0", start, of_base=shared, keep=keep)
 
     return run.stage(kind, train, of_base=shared)
 
@@ -313,8 +306,7 @@ def _remembered(run: Run, found: Stage, step: int, memory: Memory, source: Sourc
     params = trained.variables["params"]
 
     def measured(name: str) -> Any:
-        def train(folder: epath.Path) -> Fitted:
-            del folder  # a pass over the step's images resumes nothing
+        def train(_: epath.Path) -> Fitted:  # a pass over the step's images resumes nothing
             sums = reduce(importance_of(run.setting, name), trained, source, batch_size=baselines.importance_batch)
             return no_training(Trained({"importance": jax.device_get(finished(sums))}, {}))
 

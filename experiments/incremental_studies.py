@@ -26,7 +26,7 @@ from experiments.incremental import SYSTEM, VARIANTS
 from experiments.incremental_measures import both_units
 from experiments.job_queue import mean_text, measured, outcome_lines, raise_for_failures, work_through
 from experiments.system import Job
-from kpjax.errors import InputError
+from kpjax import InputError
 from kpjax.files import write_text
 from kpjax.reports.table import markdown
 
@@ -37,6 +37,7 @@ GRIDS: dict[str, tuple[float, ...]] = {
     name: PENALTY if "penalty" in variant.recipe.weights else ACROSS_CHANNELS if name == "lwf" else DISTILLATION
     for name, variant in VARIANTS.items() if name in variant.recipe.weights.values()}
 METRICS = {"aaa": "AAA, %", "at": "AT, %", "label_free": "new and agreement, %"}
+HEADER = ["variant", "weight", *METRICS.values()]
 
 
 class Point(NamedTuple):
@@ -99,14 +100,13 @@ def choices(command: Command, points: Mapping[str, Sequence[Point]], metric: str
     """Returns a table of the weights that a metric chooses, and what they reach."""
     rows = []
     for name, grid in points.items():
-        best = chosen(grid, metric)
-        if best is None:
+        if best := chosen(grid, metric):
+            at_an_end = best.weight in (grid[0].weight, grid[-1].weight) and len(grid) > 1
+            end = " (at an end of its grid)" if at_an_end else ""
+            rows.append([name, weight_text(command, best) + end, *best.texts()])
+        else:
             rows.append([name, "not run", *("" for _ in METRICS)])
-            continue
-        at_an_end = best.weight in (grid[0].weight, grid[-1].weight) and len(grid) > 1
-        rows.append([name, weight_text(command, best) + (" (at an end of its grid)" if at_an_end else ""),
-                     *best.texts()])
-    return markdown(["variant", "weight", *METRICS.values()], rows)
+    return markdown(HEADER, rows)
 
 
 def page(command: Command, points: Mapping[str, Sequence[Point]]) -> str:
@@ -115,7 +115,7 @@ def page(command: Command, points: Mapping[str, Sequence[Point]]) -> str:
     return "\n\n".join([
         f"# tuning, {command.preset}: {command.config.summary}", "Chosen by AAA on validation images",
         choices(command, points, "aaa"), "Chosen without old labels", choices(command, points, "label_free"),
-        "All weights", markdown(["variant", "weight", *METRICS.values()], grids)]) + "\n"
+        "All weights", markdown(HEADER, grids)]) + "\n"
 
 
 @dataclass(frozen=True)

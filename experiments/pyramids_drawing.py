@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from kpjax import Method, Skeleton, Trained
 from kpjax.drawing.overlays import contact_sheet, draw_keypoints, enlarged, prediction_sheet, write_png
 from kpjax.evaluation.probes.regression_errors import normalised_from_pixels
 from kpjax.files import atomic
 from kpjax.input.source import stacked, strip_labels
 from kpjax.input.video_source import VideoSource
-from kpjax.models.image_generation import draw_normalised_points
-from kpjax.structures import Method, Skeleton, Trained
+from kpjax.models import draw_normalised_points
 from kpjax.training.evaluation import Gathered
 
 SHOWN_VIDEOS, SHOWN_FRAMES, SHOWN_PAIRS = 3, 16, 4
@@ -32,9 +32,8 @@ def draw_keypoints_moving(path: Path, source: VideoSource, keypoints: np.ndarray
     columns = [[draw_keypoints(source[number].image, keypoints[number], None, skeleton, minimum_side=SIDE)
                 for number in range(*source.bounds[video])[:SHOWN_FRAMES]] for video in videos]
     images = [Image.fromarray(contact_sheet(shown, len(columns)) & 0xF0) for shown in zip(*columns, strict=False)]
-    with atomic(path) as partial:
-        images[0].save(partial, format="PNG", save_all=True, append_images=images[1:], duration=FRAME_MILLISECONDS,
-                       loop=0)
+    with atomic(path) as file:
+        images[0].save(file, format="PNG", save_all=True, append_images=images[1:], duration=FRAME_MILLISECONDS, loop=0)
 
 
 def draw_keypoints_sheet(path: Path, source: VideoSource, found: Gathered, skeleton: Skeleton, *, true: bool) -> None:
@@ -49,25 +48,22 @@ def draw_masks(path: Path, source: VideoSource, keypoints: np.ndarray, method: M
                widths: Sequence[float], render: Render | None) -> None:
     """Draws pairs of a frame and its reference, and for each level the features that are taken at its keypoints.
 
-    Args:
-        path: of the sheet.
-        source: test videos.
-        keypoints: (N, K, 2), of all frames.
-        method: has a heatmap for each of its levels.
-        trained: its result.
-        widths: of the blobs of each level.
-        render: reconstructs frames, whose images are drawn beside; None if the method has no such images.
+    keypoints: (N, K, 2), of all frames. method: has a heatmap for each of its levels. widths: of the blobs of each
+    level. render: reconstructs frames, whose images are drawn beside; None if the method has no such images.
     """
-    numbers = np.linspace(0, len(source.titles) - 1, SHOWN_PAIRS).round().astype(int)
-    pairs = np.array([_two_frames(source, number) for number in numbers])
-    of_frame, of_reference = (keypoints[rows] for rows in pairs.T)
-    frame, reference = (strip_labels(stacked([source[row] for row in rows])) for rows in pairs.T)
+    pairs = []  # a frame in the middle of a video, and one a third of the video before it
+    for video in np.linspace(0, len(source.titles) - 1, SHOWN_PAIRS).round().astype(int):
+        first, end = source.bounds[video]
+        middle = (first + end) // 2
+        pairs.append((middle, max(first, middle - max(1, (end - first) // 3))))
+    frames, references = map(list, zip(*pairs, strict=True))
+    frame, reference = (strip_labels(stacked([source[row] for row in rows])) for rows in (frames, references))
     on_host = jax.tree.map(np.asarray, Trained(trained.variables, trained.frozen))
     heatmaps = jax.eval_shape(method.predict, on_host, frame).heatmaps
     columns = {"reference": reference.image, "frame": frame.image}
     groups = method.skeleton.groups or {"": tuple(range(len(method.skeleton.names)))}
     for (level, members), maps, width in zip(groups.items(), heatmaps, widths, strict=True):
-        masks = _masks((of_frame[:, list(members)], of_reference[:, list(members)]), maps.shape[1:3], width,
+        masks = _masks([keypoints[np.ix_(rows, members)] for rows in (frames, references)], maps.shape[1:3], width,
                        frame.image.shape[1:3])
         columns[f"seen {level}".strip()] = [(image * (0.2 + 0.8 * mask[..., None])).astype(np.uint8)
                                             for image, mask in zip(frame.image, masks, strict=True)]
@@ -76,13 +72,6 @@ def draw_masks(path: Path, source: VideoSource, keypoints: np.ndarray, method: M
             columns[name.replace("_", " ")] = np.asarray((255 * images).clip(0, 255), np.uint8)
     images = [enlarged(np.asarray(column[row]), SIDE) for row in range(len(pairs)) for column in columns.values()]
     write_png(path, contact_sheet(images, len(columns), captions=[*columns] * len(pairs)))
-
-
-def _two_frames(source: VideoSource, video: int) -> tuple[int, int]:
-    """Returns the numbers of a frame in the middle of a video, and of one a third of the video before it."""
-    first, end = source.bounds[video]
-    middle = (first + end) // 2
-    return middle, max(first, middle - max(1, (end - first) // 3))
 
 
 def _masks(keypoints: Sequence[np.ndarray], cells: tuple[int, int], width: float, size: tuple[int, int]) -> np.ndarray:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.pyramids_presets import Config, Evaluation
+from kpjax import Skeleton
 from kpjax.evaluation.degeneracy import live_keypoints, spread_of
 from kpjax.evaluation.probes.actions import action_probe, windows
 from kpjax.evaluation.probes.linear import linear_probe, mean_pose
@@ -21,8 +22,7 @@ from kpjax.evaluation.probes.regression_errors import errors_in_units, normalise
 from kpjax.evaluation.probes.splits import Split, halves_by, random_halves
 from kpjax.files import atomic
 from kpjax.input.source import Source
-from kpjax.input.video_source import VideoSource, of_videos
-from kpjax.structures import Skeleton
+from kpjax.input.video_source import VideoSource
 from kpjax.training.evaluation import Gathered
 
 FLAT = "flat"
@@ -49,16 +49,12 @@ class Regression(NamedTuple):
     frames: np.ndarray  # (M,) its number in the source
 
 
-# Frames
-
-
 def truth_of(source: Source | Gathered) -> Truth:
     """Returns the labels of a source, or of the predictions on it."""
     if isinstance(source, Gathered):
         return Truth(source.true_keypoints, source.visible, source.crop)
-    examples = [source[number] for number in range(len(source))]
-    return Truth(*(np.stack([getattr(example, field) for example in examples])
-                   for field in ("keypoints", "visible", "crop")))
+    examples = (source[number] for number in range(len(source)))
+    return Truth(*map(np.stack, zip(*((one.keypoints, one.visible, one.crop) for one in examples), strict=True)))
 
 
 def levels_of(keypoints: np.ndarray, skeleton: Skeleton) -> dict[str, np.ndarray]:
@@ -69,20 +65,13 @@ def levels_of(keypoints: np.ndarray, skeleton: Skeleton) -> dict[str, np.ndarray
 def actions_of(source: VideoSource) -> np.ndarray | None:
     """Returns the action of each frame's video, (N,); None if actions are unknown or there is only one."""
     actions = source.facts.get("action", ())
-    if len(set(actions)) < 2 or "" in actions:
-        return None
-    return np.asarray(actions)[source.video]
+    return None if len(set(actions)) < 2 or "" in actions else np.asarray(actions)[source.video]
 
 
 def frames_of(source: VideoSource) -> Iterator[np.ndarray]:
     """Yields the images (T, H, W, 3) uint8 of one video after the other."""
     for first, end in source.bounds:
         yield np.stack([source[number].image for number in range(first, end)])
-
-
-def first_videos(source: VideoSource, count: int) -> VideoSource:
-    """Returns the first `count` videos of a source; all of them for 0."""
-    return of_videos(source, range(count)) if 0 < count < len(source.titles) else source
 
 
 def split_of(source: VideoSource, rows: np.ndarray, seed: int) -> tuple[Split, np.ndarray]:
@@ -96,26 +85,12 @@ def split_of(source: VideoSource, rows: np.ndarray, seed: int) -> tuple[Split, n
     return halves_by(groups, seed, kinds=None if kinds is None else kinds[rows]), groups
 
 
-# Probes
+def regression(features: Features, truth: Truth, source: VideoSource, config: Config, seed: int, *,
+               details: bool = True, direct: bool = False) -> Regression:
+    """Computes the errors of every level on the test videos `source`, of whose frames `features` and `truth` are.
 
-
-def regression(
-    features: Features, truth: Truth, source: VideoSource, config: Config, seed: int, *, details: bool = True,
-    direct: bool = False,
-) -> Regression:
-    """Computes the errors of every level.
-
-    Args:
-        features: of all frames of the source.
-        truth: its labels.
-        source: test videos.
-        config: of the run.
-        seed: of the split.
-        details: also every unit, every joint, and random halves.
-        direct: the features are joints already, as those of the oracle, and nothing is fitted.
-
-    Raises:
-        InputError: no frame, or too few, are labelled.
+    seed: of the split. details: also every unit, every joint, and random halves. direct: the features are joints
+    already, as those of the oracle, and nothing is fitted. Raises InputError if no frame, or too few, are labelled.
     """
     rows = np.flatnonzero(truth.visible.any(1))
     split, groups = split_of(source, rows, seed)
@@ -124,67 +99,54 @@ def regression(
     size = (config.data.image_size, config.data.image_size)
     values, squares = {}, np.zeros(0)
 
-    def predicted(found: np.ndarray, chosen: Split) -> np.ndarray:
+    def tested(found: np.ndarray, chosen: Split) -> tuple[np.ndarray, dict]:
         if direct:
-            return np.asarray(found, np.float64)[chosen.test]
-        if not found.size:
-            return mean_pose(joints, visible, chosen)[chosen.test]
-        return linear_probe(found, joints, visible, chosen, intercept=config.evaluation.intercept,
-                            ridge=config.evaluation.ridge)[chosen.test]
-
-    def errors(guess: np.ndarray, tested: np.ndarray):
-        return errors_in_units(guess, joints[tested], visible[tested], size=size, crop=crop[tested])
+            guess = np.asarray(found, np.float64)
+        elif not found.size:
+            guess = mean_pose(joints, visible, chosen)
+        else:
+            guess = linear_probe(found, joints, visible, chosen, intercept=config.evaluation.intercept,
+                                 ridge=config.evaluation.ridge)
+        guess, *true = (part[chosen.test] for part in (guess, joints, visible))
+        return guess, errors_in_units(guess, *true, size=size, crop=crop[chosen.test])
 
     for level, found in features.items():
-        guess = predicted(found[rows], split)
-        by_unit = errors(guess, split.test)
+        guess, by_unit = tested(found[rows], split)
         values[f"rmse/{level}"] = by_unit["pixels"].per_coordinate
         if level == FLAT:
             squares = squared_errors(guess, joints[split.test], visible[split.test])
         if halves is None:
             continue
-        for unit, in_unit in by_unit.items():
-            for kind in ("per_coordinate", "per_point", "per_image"):
-                values[f"units/{unit}_{kind}/{level}"] = getattr(in_unit, kind)
-        for name, value in zip(source.skeleton.names, by_unit["pixels"].per_joint, strict=True):
-            values[f"rmse/{level}/{name}"] = float(value)
-        values[f"random_halves/{level}"] = errors(
-            predicted(found[rows], halves), halves.test)["pixels"].per_coordinate
+        values |= {f"units/{unit}_{kind}/{level}": getattr(in_unit, kind) for unit, in_unit in by_unit.items()
+                   for kind in ("per_coordinate", "per_point", "per_image")}
+        values |= {f"rmse/{level}/{name}": float(value)
+                   for name, value in zip(source.skeleton.names, by_unit["pixels"].per_joint, strict=True)}
+        values[f"random_halves/{level}"] = tested(found[rows], halves)[1]["pixels"].per_coordinate
     return Regression(values, squares, groups[split.test], rows[split.test])
 
 
-def actions(
-    train: Features, train_source: VideoSource, test: Features, test_source: VideoSource, evaluation: Evaluation,
-    seed: int,
-) -> dict[str, float]:
+def actions(train: Features, train_source: VideoSource, test: Features, test_source: VideoSource,
+            evaluation: Evaluation, seed: int) -> dict[str, float]:
     """Trains a recurrent network on sequences of all keypoints of training videos, and tests it on test videos.
 
-    Args:
-        train: by level, of all frames of the training videos.
-        train_source: training videos.
-        test: by level, of all frames of the test videos.
-        test_source: test videos.
-        evaluation: settings of the probe.
-        seed: of the network.
-
-    Returns:
-        `action/accuracy`, and `action/<level>` if asked for; {} if actions are unknown.
+    Features are of all frames of their source; levels count that are in both. Returns `action/accuracy` of `flat`,
+    `action/majority`, and `action/<level>` of the others; {} if actions are unknown.
     """
-    names = [actions_of(source) for source in (train_source, test_source)]
+    sources = (train_source, test_source)
+    names = [actions_of(source) for source in sources]
     if any(found is None for found in names):
         return {}
     parts = [windows(source.video, frame=source.frame, length=evaluation.action_window, every=evaluation.action_every)
-             for source in (train_source, test_source)]
-    fitted = len(parts[0].rows)
+             for source in sources]
     rows = np.concatenate([parts[0].rows, parts[1].rows + len(train_source)])
     shown = np.concatenate([known[part.rows[:, 0]] for known, part in zip(names, parts, strict=True)])
-    split = Split(np.arange(fitted), np.arange(fitted, len(rows)))
+    split = Split(*np.split(np.arange(len(rows)), [len(parts[0].rows)]))
     values = {}
-    for level in test if evaluation.action_per_level else [FLAT]:
+    for level in (level for level in test if level in train):
         both = np.concatenate([np.asarray(part[level]).reshape(len(part[level]), -1) for part in (train, test)])
         found = action_probe(both, rows, shown, split, seed=seed, steps=evaluation.action_steps)
-        values["action/accuracy" if level == FLAT else f"action/{level}"] = found.accuracy
-        values["action/majority"] = found.majority
+        values |= {"action/accuracy" if level == FLAT else f"action/{level}": found.accuracy,
+                   "action/majority": found.majority}
     return values
 
 
@@ -201,11 +163,8 @@ def degeneracy(keypoints: np.ndarray, side: int) -> dict[str, float]:
             "coordinate_spread": float(spread["coordinates"])}
 
 
-# Errors of single frames
-
-
 def write_errors(folder: Path, found: Regression) -> None:
-    """Writes the errors of single test frames, which comparisons of variants read. The first process writes."""
+    """Writes the errors of single test frames, which comparisons of variants read, in the first process."""
     if jax.process_index() == 0:
         with atomic(folder / ERRORS) as path, path.open("wb") as file:
             np.savez(file, squares=found.squares, groups=found.groups, frames=found.frames)

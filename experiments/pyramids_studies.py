@@ -3,6 +3,7 @@
 Command   python -m experiments.pyramids_studies order demo --workdir runs
           python -m experiments.pyramids_studies repainting demo --workdir runs
 """
+import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ from experiments.configs import check_at_least
 from experiments.pyramids import BASELINES, NAME, VARIANTS
 from experiments.pyramids_probes import FLAT, frames_of, levels_of, read_errors, split_of
 from experiments.system import IMAGES, Job, preset_folder, read_predictions, stored_run, system_of
+from kpjax import InputError
 from kpjax.drawing.overlays import contact_sheet, enlarged, write_png
-from kpjax.errors import InputError
 from kpjax.evaluation.probes.reconstruction import reconstruction_errors, train_painter
 from kpjax.evaluation.probes.regression_errors import Interval, ratio_of_errors
 from kpjax.files import write_json
@@ -48,7 +49,10 @@ class Order:
         comparisons = compare(read_errors(folder))
         if not comparisons:
             raise InputError(f"{folder}: fewer than two finished variants of one seed have been tested; run more")
-        print(text(comparisons))
+        print(f"{'rmse/flat of a variant over another':44} ratio  95 % over videos  single seeds")
+        for variant, other, ratio, of_seeds in comparisons:
+            print(f"{variant + ' / ' + other:44} {ratio.value:5.3f}  {ratio.low:5.3f} to {ratio.high:5.3f}   "
+                  + " ".join(f"{one:.3f}" for one in of_seeds) + ("" if ratio.low > 1 or ratio.high < 1 else "  open"))
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,12 @@ class Repainting:
         check_at_least(1, self, "steps")
 
     def __call__(self) -> None:
-        above = preset_folder(self.workdir, NAME, self.preset)
         jobs = [Job(NAME, None, self.preset, variant, self.seed, epath.Path(self.workdir),
                     epath.Path(self.data_dir).expanduser()) for variant in REPAINTED]
         finished = [job for job in jobs if (job.folder / "results.json").exists()]
         if not finished:
-            raise InputError(f"{above}: none of {', '.join(REPAINTED)} is finished for seed {self.seed}; run one first")
+            raise InputError(f"{jobs[0].preset_folder}: none of {', '.join(REPAINTED)} is finished for seed "
+                             f"{self.seed}; run one first")
         use_compile_cache()
         print(f"{'rendered from the coordinates of':32} {FLAT:>8} {'level1':>8} {'level2':>8} {'no point':>8}   "
               "(PSNR, dB)")
@@ -84,9 +88,6 @@ class Repainting:
             shown = [values.get(f"psnr/{name}") for name in (FLAT, "level1", "level2", "mean_picture")]
             print(f"{job.variant:32} " + " ".join(f"{value:8.2f}" if value else 8 * " " for value in shown))
         print("sheets: " + ", ".join(str(job.folder / IMAGES / "repainted.png") for job in finished))
-
-
-# The order of variants
 
 
 class Comparison(NamedTuple):
@@ -103,37 +104,21 @@ def compare(errors: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]) -> lis
 
     Raises InputError for runs of one seed that were tested on different frames.
     """
-    known = [name for name in VARIANTS if name in errors]
     found = []
-    for place, variant in enumerate(known):
-        for other in known[place + 1:]:
-            seeds = sorted(set(errors[variant]) & set(errors[other]))
-            if not seeds:
-                continue
-            parts = [[errors[name][seed] for seed in seeds] for name in (variant, other)]
-            for seed, one, two in zip(seeds, *parts, strict=True):
-                if not np.array_equal(one["frames"], two["frames"]):
-                    raise InputError(f"{variant} and {other}, {seed}: they were tested on different frames; run one of "
-                                     "them again with --fresh")
-            squares = [np.concatenate([one["squares"] for one in part]) for part in parts]
-            groups = np.concatenate([number * 10**6 + one["groups"] for number, one in enumerate(parts[0])])
-            singles = tuple(float(np.sqrt(one["squares"].sum() / two["squares"].sum()))
-                            for one, two in zip(*parts, strict=True))
-            found.append(Comparison(variant, other, ratio_of_errors(*squares, groups), singles))
+    for variant, other in itertools.combinations([name for name in VARIANTS if name in errors], 2):
+        seeds = sorted(set(errors[variant]) & set(errors[other]))
+        if not seeds:
+            continue
+        pairs = [(errors[variant][seed], errors[other][seed]) for seed in seeds]
+        for seed, (one, two) in zip(seeds, pairs, strict=True):
+            if not np.array_equal(one["frames"], two["frames"]):
+                raise InputError(f"{variant} and {other}, {seed}: they were tested on different frames; run one of "
+                                 "them again with --fresh")
+        squares = [np.concatenate([one["squares"] for one in part]) for part in zip(*pairs, strict=True)]
+        groups = np.concatenate([number * 10**6 + one["groups"] for number, (one, _) in enumerate(pairs)])
+        singles = tuple(float(np.sqrt(one["squares"].sum() / two["squares"].sum())) for one, two in pairs)
+        found.append(Comparison(variant, other, ratio_of_errors(*squares, groups), singles))
     return found
-
-
-def text(comparisons: Sequence[Comparison]) -> str:
-    """Returns a line for each pair."""
-    lines = [f"{'rmse/flat of a variant over another':44} ratio  95 % over videos  single seeds"]
-    for one in comparisons:
-        verdict = "" if one.ratio.low > 1 or one.ratio.high < 1 else "  open"
-        lines.append(f"{one.variant + ' / ' + one.other:44} {one.ratio.value:5.3f}  {one.ratio.low:5.3f} to "
-                     f"{one.ratio.high:5.3f}   {' '.join(f'{ratio:.3f}' for ratio in one.of_seeds)}{verdict}")
-    return "\n".join(lines)
-
-
-# Images from coordinates
 
 
 def repaint(job: Job, *, steps: int) -> dict[str, float]:
@@ -145,20 +130,18 @@ def repaint(job: Job, *, steps: int) -> dict[str, float]:
     system = system_of(NAME, job.preset)
     config, _, skeleton = stored_run(system, job.folder)
     videos = system.open(job._replace(config=config)).test
-    keypoints = read_predictions(job.folder)["test"].keypoints
     images = np.concatenate(list(frames_of(videos)))
     split, _ = split_of(videos, np.arange(len(images)), job.seed)
     shown = split.test[np.linspace(0, len(split.test) - 1, SHOWN).round().astype(int)]
     values, columns = {}, {"frame": images[shown]}
-    for level, points in levels_of(keypoints, skeleton).items():
+    for level, points in levels_of(read_predictions(job.folder)["test"].keypoints, skeleton).items():
         painter = train_painter(points, images, split.fit, seed=job.seed, steps=steps)
         errors = reconstruction_errors(painter, points, images, split)
         values |= {f"psnr/{level}": errors.psnr, f"mse/{level}": errors.mse,
                    "psnr/mean_picture": errors.mean_image_psnr, "mse/mean_picture": errors.mean_image_mse}
         columns[level] = np.concatenate([(255 * part).round().astype(np.uint8) for part in painter(points[shown])])
     sheet = [enlarged(column[row], SIDE) for row in range(SHOWN) for column in columns.values()]
-    write_png(job.folder / IMAGES / "repainted.png",
-              contact_sheet(sheet, len(columns), captions=[*columns] * SHOWN))
+    write_png(job.folder / IMAGES / "repainted.png", contact_sheet(sheet, len(columns), captions=[*columns] * SHOWN))
     write_json(job.folder / "repainting.json", {"steps": steps, "errors": values})
     return values
 

@@ -72,7 +72,7 @@ class DomainOptimizer:
         return optax.chain(optax.add_decayed_weights(self.weight_decay), optax.trace(0.9, nesterov=True))
 
     def supervised_rates(self, steps: int) -> dict[str, optax.Schedule]:
-        """Builds SGD's rates, which drop tenfold at 44/70 and 59/70 of the steps, and the backbone moves slower; Adam decays to zero."""
+        """Builds the rates: SGD's drop tenfold at 44/70 and 59/70 of the steps, slower for the backbone."""
         if self.optimizer == "adam":
             rate = optax.cosine_decay_schedule(self.learning_rate, steps)
             return dict.fromkeys(("backbone", "upsampling", "head"), rate)
@@ -81,7 +81,7 @@ class DomainOptimizer:
         return {"backbone": slow, "upsampling": fast, "head": fast}
 
     def adaptation_rates(self, steps: int) -> dict[str, optax.Schedule]:
-        """Builds SGD's rates, 0.1 (1 + 1e-4 i)^-0.75 for the heads, a tenth for all features; Adam decays to zero."""
+        """Builds the rates: SGD's are 0.1 (1 + 1e-4 i)^-0.75 for the heads, a tenth for all features."""
         if self.optimizer == "adam":
             return dict.fromkeys(("features", "head", "adversary"),
                                  optax.cosine_decay_schedule(self.learning_rate, steps))

@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from flax.traverse_util import flatten_dict
 
 from experiments import incremental
 from experiments.configs import NETWORKS, changed, config_from_json, flat
 from experiments.incremental_presets import SMALL_REAL, Config, StepImages
-from experiments.incremental_steps import Data, OldModel
+from experiments.incremental_steps import Data
 from experiments.own import choices
 from experiments.own import project as projects
 from experiments.own.choices import Choice
@@ -27,7 +28,6 @@ from kpjax.input.protocols import Protocol, ProtocolStep
 from kpjax.models import KeypointNetwork
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered, predict_source
-from kpjax.training.trees import tree_digest
 
 NEEDED = ("network", "image_size", "heatmap_size", "sigma")
 TAKEN_OVER = (*NEEDED, "grid", "decoder")  # from the old run's config, as far as that has it
@@ -99,16 +99,13 @@ def grown(old: OldRun, network: KeypointNetwork, keypoints: int, image_size: int
     """
     images = jnp.zeros((1, image_size, image_size, 3))
     fresh = jax.jit(functools.partial(network.init, train=False))(jax.random.key(0), images)
-    known, count = old.opened.trained.variables, len(old.skeleton.names)
+    known, count = flatten_dict(old.opened.trained.variables, sep="/"), len(old.skeleton.names)
 
     def of_leaf(path, leaf):
         name = "/".join(str(key.key) for key in path)
-        node: Any = known
-        for key in path:
-            node = node.get(key.key) if isinstance(node, Mapping) else None
-        if node is None:
+        if name not in known:
             raise InputError(f"old: its network has no {name}, which its config describes")
-        given = np.asarray(node)
+        given = np.asarray(known[name])
         if given.shape == leaf.shape:
             return given
         if "head" in name.split("/") and given.shape == (*leaf.shape[:-1], count) and leaf.shape[-1] == keypoints:
@@ -191,20 +188,13 @@ def renamed_to(project: Project, skeleton: Skeleton) -> Project:
 # Data and measures
 
 
-class Opened(NamedTuple):
-    """A project in two steps."""
-
-    data: Data
-    held_out: source.Source  # the evaluation images with the person's labels alone
-
-
 @functools.lru_cache(maxsize=2)
-def open_project(config: OwnConfig) -> Opened:
-    """Opens the images of the project. Only the evaluation reads labels of keypoints that the old model knows.
+def open_project(config: OwnConfig) -> tuple[Data, source.Source]:
+    """Opens a project in two steps, and its evaluation images with the person's labels alone.
 
-    The evaluation images are those that are held out. An old keypoint without a label on one of them lies where the old
-    model finds it: its accuracy is then the agreement of the new model with the old one. `scale` is the diagonal of all
-    keypoints.
+    Only the evaluation, on what is held out, reads labels of keypoints that the old model knows. An old keypoint
+    without a label there lies where the old model finds it: its accuracy is then the agreement of the new model with
+    the old one. `scale` is the diagonal of all keypoints.
     """
     old, own = old_run(config.data.old), config.own
     project = projects.needed_project(config.data.project, own)
@@ -226,7 +216,7 @@ def open_project(config: OwnConfig) -> Opened:
                                 "diagonal of all points", name=held_out.name)
     network = incremental.setting_of(config, skeleton, mirrored=mirrored).network
     variables = grown(old, network, len(skeleton.names), config.data.image_size)
-    return Opened(Data(train, evaluation, protocol, OldModel(variables, tree_digest(variables))), held_out)
+    return Data(train, evaluation, protocol, variables), held_out
 
 
 def _with_diagonal(example: Example, index: int) -> Example:
@@ -246,8 +236,8 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
     """Draws predictions and the matrices, and writes the calibration of scores on held-out labels."""
     incremental.draw(job, data, outcome, predictions)
-    projects.write_scores(job, outcome, open_project(job.config).held_out, batch_size=2 * job.config.batch_size,
-                          kind=incremental.SCORE_KIND)
+    _, held_out = open_project(job.config)
+    projects.write_scores(job, outcome, held_out, batch_size=2 * job.config.batch_size, kind=incremental.SCORE_KIND)
 
 
 def columns(config: OwnConfig) -> tuple[Column, ...]:
@@ -266,6 +256,6 @@ def applicable(preset: str, config: OwnConfig) -> tuple[str, ...]:
 
 
 SYSTEM = incremental.SYSTEM._replace(
-    presets={"own": OWN}, open=lambda job: open_project(job.config).data, measure=measure, draw=draw, columns=columns,
+    presets={"own": OWN}, open=lambda job: open_project(job.config)[0], measure=measure, draw=draw, columns=columns,
     resolved=resolved, applicable=applicable,
     short_list=lambda preset, config: ("mse_distillation", "kamp") if config.own.control else ("kamp",))

@@ -18,14 +18,14 @@ from experiments.predict.drawing import opacity_from, write_overlay_video
 from experiments.predict.pipeline import Seen, in_original_pixels, shrunk
 from experiments.pyramids_presets import SMALL, Config, VideoSet
 from experiments.system import Job, Outcome
+from kpjax import InputError
 from kpjax.annotations.predictions import OK, PredictionTable, csv_text, empty_table, fill
-from kpjax.errors import InputError, summarise
+from kpjax.errors import summarise
 from kpjax.files import write_text
 from kpjax.images.inputs import ImageSequence, from_video
 from kpjax.images.video import Video, find_videos
 from kpjax.input.video_source import VideoSource, read_videos
 from kpjax.reports.table import Column
-from kpjax.structures import Skeleton
 from kpjax.training.evaluation import Gathered
 
 FRAMES = 4000  # of all videos together that are learnt from, about
@@ -92,15 +92,14 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         raise InputError(f"videos: the longest video has {longest} frames" + (f" (every {every}th)" * (every > 1)) +
                          f", and a window of {asked} needs {2 * asked}; give longer videos"
                          + (" or a smaller --window" if asked > 1 else ""))
-    choices = [
+    config = chosen(config, [
         Choice("every", fitting, f"{total} frames in {len(files)} videos"
                + (f"; about {FRAMES} are enough" if fitting > 1 else ", all of them")),
         Choice("window", window, f"the longest video has {longest} frames; pairs are at most half of it apart, and at "
                f"most {data.window} frames"),
         Choice("image_size", data.image_size, "the small network's; twice as large is four times slower"),
         Choice("batch_size", config.batch_size, "pairs, the small network's"),
-        Choice("steps", config.steps, "enough on rendered videos")]
-    config = chosen(config, choices, typed)
+        Choice("steps", config.steps, "enough on rendered videos")], typed)
     # Videos of several sizes are brought to the size that is typed.
     return changed(config, mixed_sizes=True) if "image_size" in typed and "mixed_sizes" not in typed else config
 
@@ -135,24 +134,21 @@ def _open(data: OwnVideos) -> VideoSource:
 
 
 def draw(job: Job, data: pyramids.Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws what every preset draws, writes the annotated videos and points.csv, and prints their paths."""
-    pyramids.draw(job, data, outcome, predictions)
-    if outcome.method is not None and jax.process_index() == 0:
-        for path in _annotated(job, data.test, predictions["test"], outcome.method.skeleton):
-            print(path)
-
-
-def _annotated(job: Job, source: VideoSource, found: Gathered, skeleton: Skeleton) -> list[Path]:
-    """Writes points.csv and annotated/<video>.mp4, and returns their paths.
+    """Draws what every preset draws, writes points.csv and annotated/<video>.mp4, and prints their paths.
 
     The table has a row for each keypoint of every frame that was asked for, in pixels of the video as it is shown; see
-    `kpjax.annotations.predictions`. found: of all frames of the source, in its order.
+    `kpjax.annotations.predictions`.
     """
-    folder, every, side = Path(job.folder), job.config.data.every, job.config.annotated_side
+    pyramids.draw(job, data, outcome, predictions)
+    if outcome.method is None or jax.process_index() != 0:
+        return
+    folder, side, skeleton = Path(job.folder), job.config.annotated_side, outcome.method.skeleton
+    source, found = data.test, predictions["test"]
     opacity = opacity_from(None, float(np.median(found.scores)))
     tables, written = [], []
     for number, (video, (first, end)) in enumerate(zip(job.config.data.files(), source.bounds, strict=True)):
-        sequence = from_video(video, f"{number:03d}_{Path(video.name).stem}", slice(None, None, every))
+        sequence = from_video(video, f"{number:03d}_{Path(video.name).stem}",
+                              slice(None, None, job.config.data.every))
         table = empty_table(sequence.path, sequence.names, sequence.numbers, skeleton, "", times=sequence.times)
         row_of = {int(frame): row for row, frame in enumerate(sequence.numbers)}
         for place in range(first, end):
@@ -163,24 +159,25 @@ def _annotated(job: Job, source: VideoSource, found: Gathered, skeleton: Skeleto
         path = folder / "annotated" / f"{sequence.stem}.mp4"
         written.append(write_overlay_video(_seen(sequence, table, side), sequence, path, opacity, skeleton, side=side))
     write_text(folder / "points.csv", csv_text(*tables))
-    return [folder / "points.csv", *written]
+    print(folder / "points.csv", *written, sep="\n")
 
 
 def _seen(sequence: ImageSequence, table: PredictionTable, side: int) -> Iterator[Seen]:
     """Yields the frames of a video, shrunk to at most `side` pixels, with the table's predictions."""
     for row, read in enumerate(sequence):
+        image = fault = None
         try:
-            image, fault = shrunk(read(), side), None
+            image = shrunk(read(), side)
         except InputError as error:
-            image, fault = None, error
+            fault = error
         yield Seen(row, sequence.video.size, table.keypoints[row], table.scores[row], table.status[row] == OK, fault,
                    image)
 
 
 def columns(config: OwnConfig) -> tuple[Column, ...]:
     """Returns signs of degenerate keypoints first: own videos seldom have labels."""
-    alive = ("live_points", "point_spread")
-    return tuple(sorted(pyramids.columns(config), key=lambda column: column.metric not in alive))
+    return tuple(sorted(pyramids.columns(config),
+                        key=lambda column: column.metric not in ("live_points", "point_spread")))
 
 
 SYSTEM = pyramids.SYSTEM._replace(

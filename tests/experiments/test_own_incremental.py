@@ -77,7 +77,7 @@ def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(projec
     # Without a line between old and new keypoints the nearest ones make the triple.
     (triple,) = triples_of(this, known, 1, data.train)
     assert triple[0] < 3 <= min(triple[1:])
-    assert data.base.variables["params"]["head"]["output"]["kernel"].shape[-1] == 7
+    assert data.base["params"]["head"]["output"]["kernel"].shape[-1] == 7
 
 
 def test_from_a_run_and_a_project_to_a_result(project, old, tmp_path):
