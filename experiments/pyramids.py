@@ -13,7 +13,6 @@ a linear function from keypoints to annotated joints is fitted on half of the vi
 probe flatters. An untrained network, the mean pose, and nine moments of whatever moves stand beside every variant, and
 show how much of an error was discovered. All trained variants have equal steps. Baselines have as many keypoints in one
 level as Keypoint Pyramids has in two, and the oracle `supervised_bound` sees the joints of the training videos.
-
 A run in which keypoints or rendered images show a sign of collapse for `--collapse-steps` steps stops with one line.
 """
 import functools
@@ -29,12 +28,13 @@ from flax import linen as nn
 
 from experiments import pyramids_probes as probes
 from experiments.configs import config_as_json
-from experiments.pyramids_drawing import Render, draw_keypoints_moving, draw_keypoints_sheet, draw_masks
+from experiments.pyramids_drawing import Render, draw_keypoints_moving, draw_masks
 from experiments.pyramids_presets import PRESETS, Config, paper_numbers
 from experiments.pyramids_probes import FLAT
 from experiments.system import IMAGES, Job, Outcome, Predicting, StoredRun, System, Variant, fit_sources
 from kpjax import Codec, Example, Method, Skeleton, Trained, geometry, methods, models, named_key, spatial_softmax
 from kpjax.augment import no_augmentation
+from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.evaluation.degeneracy import stop_if_collapsed
 from kpjax.evaluation.probes.image_moments import image_moments
 from kpjax.images.transforms import Letterbox
@@ -137,10 +137,9 @@ class Recipe(NamedTuple):
 
     def objective(self, config: Config) -> Objective:
         """Builds the objective."""
-        weights = config.weights
-        return self.change(methods.pyramids_objective(
-            reconstruction=weights.reconstruction, transport=weights.transport, spring=weights.spring,
-            reduction=weights.reduction, unit=weights.spring_unit), weights.reduction)
+        weights = asdict(config.weights)
+        objective = methods.pyramids_objective(unit=weights.pop("spring_unit"), **weights)
+        return self.change(objective, config.weights.reduction)
 
 
 VARIANTS: dict[str, Variant] = {
@@ -255,23 +254,23 @@ def _fit(job: Job, method: Method, data: Data, folder, stage: str) -> Fitted:
         return probes.regression(features, probes.truth_of(found), data.test, config, job.seed, details=False,
                                  direct=oracle).values
 
-    options: dict[str, Any] = {"steps": config.steps, "stage": stage, "folder": folder, "config": job.identity()}
+    options = {"steps": config.steps, "stage": stage, "folder": folder, "config": job.identity()}
     if config.evaluations and data.test.skeleton.names:
         options |= {"evaluate": evaluate, "evaluate_every": max(1, config.steps // config.evaluations)}
     if oracle:  # sees as many images in a step as those that read pairs
         return fit_sources(job, method, {"labelled": data.train}, batch_size=2 * config.batch_size, **options)
     if config.collapse_steps:
-        options["between"] = (COLLAPSE_CHECK, stop_if_collapsed(config.collapse_steps,
-                                                                baselines=config.collapse_baselines))
+        check = stop_if_collapsed(config.collapse_steps, baselines=config.collapse_baselines)
+        options["between"] = (COLLAPSE_CHECK, check)
     start, side, weights = {}, config.data.image_size, config.baselines.perceptual
     if weights and job.variant == "keynet":
         imported = models.load_vgg(jax.jit(VGG(16, IMM_TAPS).init)(
             jax.random.key(0), jnp.zeros((1, side, side, 3))), weights)
         print(f"VGG-16 weights: {imported.report}")
         start = {"perceptual": imported.variables}
-    pairs = frame_pairs(
-        data.train, window=config.data.window, batch_size=config.batch_size, seed=job.seed, crop=config.data.pair_crop,
-        repeats=True, process_index=jax.process_index(), process_count=jax.process_count())
+    pairs = frame_pairs(data.train, window=config.data.window, batch_size=config.batch_size, seed=job.seed,
+                        crop=config.data.pair_crop, repeats=True, process_index=jax.process_index(),
+                        process_count=jax.process_count())
     return job.fit(method, pairs, key=jax.random.key(job.seed), start=start, **options)
 
 
@@ -328,7 +327,10 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
         return
     folder, found, oracle = job.folder / IMAGES, predictions["test"], job.variant == ORACLE
     draw_keypoints_moving(folder / "keypoints_moving.png", data.test, found.keypoints, method.skeleton)
-    draw_keypoints_sheet(folder / "keypoints.png", data.test, found, method.skeleton, true=oracle)
+    rows = np.linspace(0, len(data.test) - 1, 16).round().astype(int)
+    true = {"true": found.true_keypoints[rows], "visible": found.visible[rows]} if oracle else {}
+    write_png(folder / "keypoints.png", prediction_sheet(
+        [data.test[row].image for row in rows], found.keypoints[rows], None, method.skeleton, columns=4, **true))
     if oracle:
         return
     widths = {"keynet": (config.baselines.keynet_width,), "transporter": (config.baselines.transporter_width,)}

@@ -8,13 +8,12 @@ import numpy as np
 from PIL import Image
 
 from kpjax import Method, Skeleton, Trained
-from kpjax.drawing.overlays import contact_sheet, draw_keypoints, enlarged, prediction_sheet, write_png
+from kpjax.drawing.overlays import contact_sheet, draw_keypoints, enlarged, write_png
 from kpjax.evaluation.probes.regression_errors import normalised_from_pixels
 from kpjax.files import atomic
 from kpjax.input.source import stacked, strip_labels
 from kpjax.input.video_source import VideoSource
 from kpjax.models import draw_normalised_points
-from kpjax.training.evaluation import Gathered
 
 SHOWN_VIDEOS, SHOWN_FRAMES, SHOWN_PAIRS = 3, 16, 4
 FRAME_MILLISECONDS = 120
@@ -36,14 +35,6 @@ def draw_keypoints_moving(path: Path, source: VideoSource, keypoints: np.ndarray
         images[0].save(file, format="PNG", save_all=True, append_images=images[1:], duration=FRAME_MILLISECONDS, loop=0)
 
 
-def draw_keypoints_sheet(path: Path, source: VideoSource, found: Gathered, skeleton: Skeleton, *, true: bool) -> None:
-    """Draws keypoints on frames from all over a source. true: whether they are the joints, which are drawn, too."""
-    rows = np.linspace(0, len(source) - 1, 16).round().astype(int)
-    labels = {"true": found.true_keypoints[rows], "visible": found.visible[rows]} if true else {}
-    write_png(path, prediction_sheet([source[row].image for row in rows], found.keypoints[rows], None, skeleton,
-                                     columns=4, **labels))
-
-
 def draw_masks(path: Path, source: VideoSource, keypoints: np.ndarray, method: Method, trained: Trained, *,
                widths: Sequence[float], render: Render | None) -> None:
     """Draws pairs of a frame and its reference, and for each level the features that are taken at its keypoints.
@@ -62,9 +53,15 @@ def draw_masks(path: Path, source: VideoSource, keypoints: np.ndarray, method: M
     heatmaps = jax.eval_shape(method.predict, on_host, frame).heatmaps
     columns = {"reference": reference.image, "frame": frame.image}
     groups = method.skeleton.groups or {"": tuple(range(len(method.skeleton.names)))}
+    size = frame.image.shape[1:3]
     for (level, members), maps, width in zip(groups.items(), heatmaps, widths, strict=True):
-        masks = _masks([keypoints[np.ix_(rows, members)] for rows in (frames, references)], maps.shape[1:3], width,
-                       frame.image.shape[1:3])
+        keep = 1.0
+        for rows in (frames, references):
+            points = jnp.asarray(normalised_from_pixels(keypoints[np.ix_(rows, members)], size), jnp.float32)
+            keep = keep * np.prod(1 - np.asarray(draw_normalised_points(points, maps.shape[1:3], width)), axis=-1)
+        # 1 - m_l of equation 2, at the size of its feature map, and enlarged
+        masks = [np.asarray(Image.fromarray(1 - mask.astype(np.float32)).resize(size[::-1], Image.Resampling.NEAREST))
+                 for mask in np.asarray(keep)]
         columns[f"seen {level}".strip()] = [(image * (0.2 + 0.8 * mask[..., None])).astype(np.uint8)
                                             for image, mask in zip(frame.image, masks, strict=True)]
     if render:
@@ -72,13 +69,3 @@ def draw_masks(path: Path, source: VideoSource, keypoints: np.ndarray, method: M
             columns[name.replace("_", " ")] = np.asarray((255 * images).clip(0, 255), np.uint8)
     images = [enlarged(np.asarray(column[row]), SIDE) for row in range(len(pairs)) for column in columns.values()]
     write_png(path, contact_sheet(images, len(columns), captions=[*columns] * len(pairs)))
-
-
-def _masks(keypoints: Sequence[np.ndarray], cells: tuple[int, int], width: float, size: tuple[int, int]) -> np.ndarray:
-    """Returns 1 - m_l of equation 2, (B, H, W) in [0, 1]: drawn at the size of its feature map, and enlarged."""
-    keep = 1.0
-    for found in keypoints:
-        normalised = jnp.asarray(normalised_from_pixels(found, size), jnp.float32)
-        keep = keep * np.prod(1 - np.asarray(draw_normalised_points(normalised, cells, width)), axis=-1)
-    return np.stack([np.asarray(Image.fromarray(1 - mask.astype(np.float32)).resize(
-        size[::-1], Image.Resampling.NEAREST)) for mask in np.asarray(keep)])

@@ -230,8 +230,7 @@ PRESETS: dict[str, Config] = {
     "tabletop": changed(
         SMALL, summary="rendered videos of an arm that pushes toys, for the paper's set of a robot; 2 cores",
         data="tabletop", training_videos=360, test_videos=90, steps=2000),
-    "h36m": PAPER,
-}
+    "h36m": PAPER}
 
 # The paper's numbers on Human3.6M, of all keypoints, level 1 and level 2. Table 1: errors of the linear probe, in a
 # unit that is not stated. As the norm over the 34 coordinates of an image of 128 pixels they are plausible, as pixels

@@ -94,10 +94,8 @@ def regression(features: Features, truth: Truth, source: VideoSource, config: Co
     """
     rows = np.flatnonzero(truth.visible.any(1))
     split, groups = split_of(source, rows, seed)
-    halves = random_halves(len(rows), seed) if details else None
     joints, visible, crop = (part[rows] for part in truth)
-    size = (config.data.image_size, config.data.image_size)
-    values, squares = {}, np.zeros(0)
+    values, squares, side = {}, np.zeros(0), config.data.image_size
 
     def tested(found: np.ndarray, chosen: Split) -> tuple[np.ndarray, dict]:
         if direct:
@@ -108,20 +106,21 @@ def regression(features: Features, truth: Truth, source: VideoSource, config: Co
             guess = linear_probe(found, joints, visible, chosen, intercept=config.evaluation.intercept,
                                  ridge=config.evaluation.ridge)
         guess, *true = (part[chosen.test] for part in (guess, joints, visible))
-        return guess, errors_in_units(guess, *true, size=size, crop=crop[chosen.test])
+        return guess, errors_in_units(guess, *true, size=(side, side), crop=crop[chosen.test])
 
     for level, found in features.items():
         guess, by_unit = tested(found[rows], split)
         values[f"rmse/{level}"] = by_unit["pixels"].per_coordinate
         if level == FLAT:
             squares = squared_errors(guess, joints[split.test], visible[split.test])
-        if halves is None:
+        if not details:
             continue
         values |= {f"units/{unit}_{kind}/{level}": getattr(in_unit, kind) for unit, in_unit in by_unit.items()
                    for kind in ("per_coordinate", "per_point", "per_image")}
         values |= {f"rmse/{level}/{name}": float(value)
                    for name, value in zip(source.skeleton.names, by_unit["pixels"].per_joint, strict=True)}
-        values[f"random_halves/{level}"] = tested(found[rows], halves)[1]["pixels"].per_coordinate
+        at_random = tested(found[rows], random_halves(len(rows), seed))[1]
+        values[f"random_halves/{level}"] = at_random["pixels"].per_coordinate
     return Regression(values, squares, groups[split.test], rows[split.test])
 
 

@@ -25,7 +25,6 @@ from kpjax.files import write_text
 from kpjax.images.inputs import ImageSequence, from_video
 from kpjax.images.video import Video, find_videos
 from kpjax.input.video_source import VideoSource, read_videos
-from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered
 
 FRAMES = 4000  # of all videos together that are learnt from, about
@@ -143,17 +142,16 @@ def draw(job: Job, data: pyramids.Data, outcome: Outcome, predictions: Mapping[s
     if outcome.method is None or jax.process_index() != 0:
         return
     folder, side, skeleton = Path(job.folder), job.config.annotated_side, outcome.method.skeleton
-    source, found = data.test, predictions["test"]
+    source, found, every = data.test, predictions["test"], job.config.data.every
     opacity = opacity_from(None, float(np.median(found.scores)))
     tables, written = [], []
     for number, (video, (first, end)) in enumerate(zip(job.config.data.files(), source.bounds, strict=True)):
-        sequence = from_video(video, f"{number:03d}_{Path(video.name).stem}",
-                              slice(None, None, job.config.data.every))
+        sequence = from_video(video, f"{number:03d}_{Path(video.name).stem}", slice(None, None, every))
         table = empty_table(sequence.path, sequence.names, sequence.numbers, skeleton, "", times=sequence.times)
         row_of = {int(frame): row for row, frame in enumerate(sequence.numbers)}
         for place in range(first, end):
-            fill(table, row_of[int(source.frame[place])], video.size,
-                 in_original_pixels(found.crop[place], found.keypoints[place])[None], found.scores[place][None],
+            points = in_original_pixels(found.crop[place], found.keypoints[place])
+            fill(table, row_of[int(source.frame[place])], video.size, points[None], found.scores[place][None],
                  np.ones(1, bool))
         tables.append(table)
         path = folder / "annotated" / f"{sequence.stem}.mp4"
@@ -170,17 +168,13 @@ def _seen(sequence: ImageSequence, table: PredictionTable, side: int) -> Iterato
             image = shrunk(read(), side)
         except InputError as error:
             fault = error
-        yield Seen(row, sequence.video.size, table.keypoints[row], table.scores[row], table.status[row] == OK, fault,
-                   image)
+        animals = table.keypoints[row], table.scores[row], table.status[row] == OK
+        yield Seen(row, sequence.video.size, *animals, fault, image)
 
 
-def columns(config: OwnConfig) -> tuple[Column, ...]:
-    """Returns signs of degenerate keypoints first: own videos seldom have labels."""
-    return tuple(sorted(pyramids.columns(config),
-                        key=lambda column: column.metric not in ("live_points", "point_spread")))
-
-
+SIGNS = ("live_points", "point_spread")  # stand first in the table: own videos seldom have labels
 SYSTEM = pyramids.SYSTEM._replace(
-    presets={"own": OWN}, open=open_data, draw=draw, columns=columns, resolved=resolved,
+    presets={"own": OWN}, open=open_data, draw=draw, resolved=resolved,
+    columns=lambda config: sorted(pyramids.columns(config), key=lambda column: column.metric not in SIGNS),
     short_list=lambda preset, config: ("pyramids", "untrained") if config.control else ("pyramids",),
     applicable=lambda preset, config: tuple(name for name in pyramids.VARIANTS if name != pyramids.ORACLE))
