@@ -1,4 +1,4 @@
-"""Images of discovered keypoints on test videos: moving, in a sheet, and as the masks that features pass through."""
+"""Images of discovered keypoints on test videos: moving, and as the masks that features pass through."""
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 

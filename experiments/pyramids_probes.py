@@ -87,7 +87,7 @@ def split_of(source: VideoSource, rows: np.ndarray, seed: int) -> tuple[Split, n
 
 def regression(features: Features, truth: Truth, source: VideoSource, config: Config, seed: int, *,
                details: bool = True, direct: bool = False) -> Regression:
-    """Computes the errors of every level on the test videos `source`, of whose frames `features` and `truth` are.
+    """Computes the errors of every level on test videos; features and truth are of all frames of the source.
 
     seed: of the split. details: also every unit, every joint, and random halves. direct: the features are joints
     already, as those of the oracle, and nothing is fitted. Raises InputError if no frame, or too few, are labelled.
