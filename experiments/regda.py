@@ -147,7 +147,7 @@ def build_mcd(parts: Parts) -> Method:
 
 
 def build_adabn(parts: Parts, *, two_heads: bool = False, in_area: bool = False) -> Method:
-    """Builds new BatchNorm statistics for a trained network; `in_area` decodes in the area of possible keypoints only."""
+    """Builds new BatchNorm statistics for a trained network; `in_area` decodes in the area of possible keypoints."""
     coding, size = parts.codec, parts.config.heatmaps.heatmap_size
     if in_area:
         low, high = _area(parts.config)
