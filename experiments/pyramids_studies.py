@@ -85,7 +85,7 @@ class Repainting:
               "(PSNR, dB)")
         for job in finished:
             values = repaint(job, steps=self.steps)
-            shown = [values.get(f"psnr/{name}") for name in (FLAT, "level1", "level2", "mean_picture")]
+            shown = [values.get(f"psnr/{name}") for name in (FLAT, "level1", "level2", "mean_image")]
             print(f"{job.variant:32} " + " ".join(f"{value:8.2f}" if value else 8 * " " for value in shown))
         print("sheets: " + ", ".join(str(job.folder / IMAGES / "repainted.png") for job in finished))
 
@@ -124,7 +124,7 @@ def compare(errors: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]) -> lis
 def repaint(job: Job, *, steps: int) -> dict[str, float]:
     """Computes the errors of a finished run's levels and writes them beside it, with a sheet of rendered frames.
 
-    Returns `psnr/<level>` and `psnr/mean_picture` in dB, `mse/<level>` and `mse/mean_picture` of images in [0, 1].
+    Returns `psnr/<level>` and `psnr/mean_image` in dB, `mse/<level>` and `mse/mean_image` of images in [0, 1].
     Raises InputError for a run that is not finished, or whose videos cannot be read.
     """
     system = system_of(NAME, job.preset)
@@ -138,7 +138,7 @@ def repaint(job: Job, *, steps: int) -> dict[str, float]:
         painter = train_painter(points, images, split.fit, seed=job.seed, steps=steps)
         errors = reconstruction_errors(painter, points, images, split)
         values |= {f"psnr/{level}": errors.psnr, f"mse/{level}": errors.mse,
-                   "psnr/mean_picture": errors.mean_image_psnr, "mse/mean_picture": errors.mean_image_mse}
+                   "psnr/mean_image": errors.mean_image_psnr, "mse/mean_image": errors.mean_image_mse}
         columns[level] = np.concatenate([(255 * part).round().astype(np.uint8) for part in painter(points[shown])])
     sheet = [enlarged(column[row], SIDE) for row in range(SHOWN) for column in columns.values()]
     write_png(job.folder / IMAGES / "repainted.png", contact_sheet(sheet, len(columns), captions=[*columns] * SHOWN))

@@ -21,6 +21,10 @@ sys.path.insert(0, os.getcwd())
 import numpy as np
 from safetensors.numpy import load_file
 
+from experiments.command_line import run
+from experiments.predictors import open_predictor
+from experiments.system import system_of
+
 SMALL = ["--steps", "3", "--evaluations", "1", "--training-examples", "200", "--test-examples", "32"]
 RUNS = {
     "supervised": [["demo", "--variants", "all", *SMALL]],
@@ -33,34 +37,13 @@ RUNS = {
     "pyramids": [["demo", "--variants", "all", "--steps", "3", "--evaluations", "1", "--training-videos", "8",
                   "--test-videos", "4", "--action-training-videos", "6", "--action-steps", "3"]],
     "adaptation": [["demo", "--variants", "all", "--steps", "3", "--core-epochs", "5", "--core-epoch-steps", "1",
-                    "--core-pictures", "64", "--core-test-pictures", "32", "--training-pictures", "64",
-                    "--test-pictures", "48", "--images", "10", "--repeats", "2"]],
+                    "--core-images", "64", "--core-test-images", "32", "--training-images", "64",
+                    "--test-images", "48", "--labelled-images", "10", "--repeats", "2"]],
 }
-# Names that a later version gave to flags: a checkout that knows them is given those.
-RENAMED = {"--core-pictures": "--core-images", "--core-test-pictures": "--core-test-images",
-           "--training-pictures": "--training-images", "--test-pictures": "--test-images",
-           "--images": "--labelled-images"}
-
-
-def run_command(system: str, arguments: list[str], workdir: Path) -> None:
-    """Runs a command line in this process, by whichever entry this checkout has."""
-    try:
-        from experiments.command_line import run
-    except ImportError:
-        from experiments.command_line import run_command as run
-    import importlib
-    module = importlib.import_module(f"experiments.{system}")
-    described = getattr(module, "SYSTEM", None) or module.EXPERIMENT
-    try:
-        run(described, [*arguments, "--workdir", str(workdir)])
-    except Exception as error:
-        if type(error).__name__ != "InputError" or "nrecognized" not in str(error):
-            raise
-        run(described, [*(RENAMED.get(word, word) for word in arguments), "--workdir", str(workdir)])
 
 
 def digest_of_arrays(arrays: dict[str, np.ndarray]) -> str:
-    """The sha256 of arrays by name, in the order of their names."""
+    """Returns the sha256 of arrays by name, in the order of their names."""
     found = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -70,9 +53,7 @@ def digest_of_arrays(arrays: dict[str, np.ndarray]) -> str:
 
 
 def predictions_of(folder: Path) -> str:
-    """The digest of keypoints and scores on eight images of noise."""
-    from experiments.predictors import open_predictor
-
+    """Returns the digest of keypoints and scores on eight images of noise."""
     predictor = open_predictor(folder)
     images = np.random.default_rng(0).integers(0, 256, (8, predictor.side, predictor.side, 3), dtype=np.uint8)
     keypoints, scores = predictor.predict(images)
@@ -80,7 +61,7 @@ def predictions_of(folder: Path) -> str:
 
 
 def line_of(folder: Path, workdir: Path) -> str:
-    """What a finished run is recognised by."""
+    """Returns the digests of a finished run in one line."""
     metrics = json.loads((folder / "results.json").read_text())["metrics"]
     shown = [f"{folder.relative_to(workdir)}"]
     if (folder / "model" / "trained.safetensors").exists():
@@ -103,7 +84,7 @@ def main() -> None:
             said = io.StringIO()
             try:
                 with redirect_stdout(said):
-                    run_command(system, arguments, workdir)
+                    run(system_of(system), [*arguments, "--workdir", str(workdir)])
             except Exception:
                 traceback.print_exc()
                 print(f"{system} {arguments[0]}: failed")

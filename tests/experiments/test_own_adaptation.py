@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from own_projects import drawn_project
+from own_projects import synthetic_project
 from own_runs import untrained_run
 
 from experiments.adaptation import network
@@ -29,7 +29,7 @@ TINY = ("--batch-size", "8", "--steps", "1", "--landmarks", "3", "--generator-wi
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """Sixty images, of which twenty have labels."""
-    made = drawn_project(tmp_path_factory.mktemp("project"), recordings=("a", "b"), labelled=10, unlabelled=20)
+    made = synthetic_project(tmp_path_factory.mktemp("project"), recordings=("a", "b"), labelled=10, unlabelled=20)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(own_project, "_read", lambda *arguments: made)
         yield made

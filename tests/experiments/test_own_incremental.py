@@ -5,7 +5,7 @@ import shutil
 import jaxtyping
 import numpy as np
 import pytest
-from own_projects import drawn_project
+from own_projects import synthetic_project
 from own_runs import untrained_run
 
 from experiments.command_line import read_command, run
@@ -28,7 +28,7 @@ TINY = ("--batch-size", "8", "--steps", "2", "--augmentation", "none")
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """Six keypoints: head, neck and right_shoulder are the old run's, too."""
-    made = drawn_project(tmp_path_factory.mktemp("project"), recordings=("day",), labelled=8, keypoints=6)
+    made = synthetic_project(tmp_path_factory.mktemp("project"), recordings=("day",), labelled=8, keypoints=6)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(own_project, "_read", lambda *arguments: made)
         yield made

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from own_projects import drawn_project
+from own_projects import synthetic_project
 from PIL import Image
 
 from experiments.command_line import read_command, run
@@ -23,7 +23,7 @@ TINY = ("--size", "32", "--widths", "4", "4", "8", "--head-width", "4", "--batch
 def projects(tmp_path_factory):
     """Two projects, P and P2, whose keypoints are in another order; P2 is grey."""
     folder = tmp_path_factory.mktemp("projects")
-    first, second = (drawn_project(folder / name, recordings=("day",), labelled=8, first=100 * number)
+    first, second = (synthetic_project(folder / name, recordings=("day",), labelled=8, first=100 * number)
                      for number, name in enumerate(("P", "P2")))
     for frame in second.frames:
         Image.open(frame.path).convert("L").save(frame.path)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from own_projects import drawn_project
+from own_projects import synthetic_project
 
 from experiments.command_line import read_command, run
 from experiments.commands import exit_code_of
@@ -24,7 +24,7 @@ TINY = ("--size", "32", "--widths", "4", "4", "8", "--head-width", "4", "--batch
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    made = drawn_project(tmp_path_factory.mktemp("my project"))
+    made = synthetic_project(tmp_path_factory.mktemp("my project"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(own_project, "_read", lambda *arguments: made)
         yield made

@@ -107,9 +107,9 @@ def test_frames_are_rendered_from_coordinates_alone(finished, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:-1]] == ["pyramids", "transporter", "untrained"]
     stored = json.loads((finished / "pyramids" / "seed-0" / "repainting.json").read_text())
-    levels = {"flat", "level1", "level2", "mean_picture"}
+    levels = {"flat", "level1", "level2", "mean_image"}
     assert set(stored["errors"]) == {f"{kind}/{level}" for kind in ("psnr", "mse") for level in levels}
-    assert 0 < stored["errors"]["mse/mean_picture"] < 1
+    assert 0 < stored["errors"]["mse/mean_image"] < 1
     with Image.open(finished / "pyramids" / "seed-0" / "images" / "repainted.png") as sheet:
         assert sheet.width > 4 * SIDE
     for flags, words in (
