@@ -2,6 +2,7 @@
 import pytest
 
 from experiments.configs import changed
+from experiments.own import project
 from experiments.regda import SYSTEM
 from experiments.regda_presets import PRESETS
 
@@ -15,3 +16,9 @@ def tiny_regda():
     return SYSTEM._replace(presets={
         "people": changed(PRESETS["demo"], **small),
         "sprites": changed(PRESETS["dsprites_small_colour_noisy"], **small)})
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fresh_projects():
+    """Forgets the projects of other test modules, whose made-up paths are alike."""
+    project.open_labelled.cache_clear()

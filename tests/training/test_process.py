@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 import sys
-from kpjax.training.malloc import keep_freed_memory
+from kpjax.training.process import keep_freed_memory
 assert keep_freed_memory() == (sys.platform.startswith("linux") and sys.argv[1] == "glibc")
 import jax.numpy as jnp
 assert float(jnp.ones((2000, 2000)).sum()) == 4e6
