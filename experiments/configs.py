@@ -1,9 +1,10 @@
 """Parts of configs that systems share, and a flat view of nested ones: a flag is a field's name, wherever it stands."""
 import functools
+import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import optax
 
@@ -102,6 +103,38 @@ def check_positive(config: Any, *names: str) -> None:
             raise InputError(f"{name}: {getattr(config, name)}; give a finite number above 0")
 
 
+# Fields
+
+
+class Rule(NamedTuple):
+    """What a field accepts; stands in its type, as in `steps: Count`."""
+
+    accepts: Callable[[Any], bool]
+    asks: str
+
+
+NOT_NEGATIVE = Rule(lambda value: value >= 0, "give 0 or more")
+Count = Annotated[int, Rule(lambda value: value >= 1, "give 1 or more")]
+CountOrZero = Annotated[int, NOT_NEGATIVE]
+NotNegative = Annotated[float, NOT_NEGATIVE]
+Positive = Annotated[float, Rule(lambda value: 0 < value < math.inf, "give a finite number above 0")]
+Share = Annotated[float, Rule(lambda value: 0 < value <= 1, "it is a share, more than 0 and at most 1")]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A part of a config. Raises InputError for a field that breaks the rule in its type."""
+
+    def __post_init__(self):
+        # A subclass that gives a field another type or default keeps the rule.
+        types = [item for part in type(self).__mro__ for item in inspect.get_annotations(part).items()]
+        for name, field_type in types:
+            for rule in getattr(field_type, "__metadata__", ()):
+                if isinstance(rule, Rule) and not rule.accepts(value := getattr(self, name)):
+                    shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+                    raise InputError(f"{name}: {shown}; {rule.asks}")
+
+
 # Heatmaps
 
 
@@ -109,18 +142,14 @@ DecoderName = Literal["dark", "quarter", "soft_argmax", "argmax"]
 
 
 @dataclass(frozen=True)
-class Heatmaps:
+class Heatmaps(Checked):
     """Heatmaps that a network learns and is read by."""
 
-    heatmap_size: int = 64  # px
-    sigma: float = 2.0  # of a keypoint's Gaussian, heatmap px
+    heatmap_size: CountOrZero = 64  # px; 0: chosen from the data
+    sigma: Positive = 2.0  # of a keypoint's Gaussian, heatmap px
     grid: Literal["index", "half_pixel"] = "index"  # how heatmaps lie in the image
     targets: Literal["official", "sub_pixel"] = "official"  # Gaussians at whole cells and cut off, or at the keypoints
     decoder: DecoderName = "argmax"
-
-    def __post_init__(self):
-        check_at_least(0, self, "heatmap_size")  # 0: chosen from the data
-        check_positive(self, "sigma")
 
     def codec(self, image_size: int, *, logits: bool = False) -> heatmaps.Codec:
         """Builds the codec. logits: whether the network's maps go through a softmax first."""
@@ -192,17 +221,13 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
-class Optimizer:
+class Optimizer(Checked):
     """Adam and its learning rate."""
 
-    learning_rate: float = 1e-4
+    learning_rate: Positive = 1e-4
     schedule: Literal["constant", "cosine", "steps"] = "constant"  # "cosine" falls to zero; "steps": see the system
-    weight_decay: float = 0.0  # beside Adam's step
-    clip: float = 0.0  # of the gradient's norm; 0 for none
-
-    def __post_init__(self):
-        check_positive(self, "learning_rate")
-        check_at_least(0, self, "weight_decay", "clip")
+    weight_decay: NotNegative = 0.0  # beside Adam's step
+    clip: NotNegative = 0.0  # of the gradient's norm; 0 for none
 
     def adam(self) -> optax.GradientTransformation:
         """Builds Adam on clipped gradients, with weight decay, without its learning rate."""

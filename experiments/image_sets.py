@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from experiments.configs import check_at_least, check_positive
+from experiments.configs import Checked, Count, Positive
 from kpjax import InputError
 from kpjax.images.transforms import AroundBox, Letterbox, PadToSquare, PersonCrop, ScaledByBox, Stretch, Transform
 from kpjax.input.source import ArraySource, Source, check_disjoint, in_memory, subset, without_keypoints
@@ -24,7 +24,7 @@ class Splits(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ImageSet:
+class ImageSet(Checked):
     """Labelled images of a run: which there are, and how they become square ones."""
 
     train: str = ""  # "<dataset>/<split>" of `python -m data`, or "figures:<domain>"
@@ -34,17 +34,13 @@ class ImageSet:
     validation_share: float = 0.05  # of the training images, where no split validates
     unused_keypoints: tuple[str, ...] = ()  # keypoints that the dataset never labels
     transform: Literal["person_crop", "letterbox", "around_box"] = "person_crop"  # to a square image
-    crop_margin: float = 1.25  # side of the crop over the longer side of the box; not stated
+    crop_margin: Positive = 1.25  # side of the crop over the longer side of the box; not stated
     crop_smallest: float = 0.0  # px of the original image, the least side of the crop
-    image_size: int = 256  # px
+    image_size: Count = 256  # px
     pck_over: Literal["box", "scale"] = "box"  # the longer side of the annotated box, or the dataset's own length
-    training_examples: int = 2000  # of rendered people
-    test_examples: int = 500
+    training_examples: Count = 2000  # of rendered people
+    test_examples: Count = 500
     difficulty: float = 0.5  # of the domain figures:target
-
-    def __post_init__(self):
-        check_at_least(1, self, "image_size", "training_examples", "test_examples")
-        check_positive(self, "crop_margin")
 
     @property
     def rendered(self) -> bool:
