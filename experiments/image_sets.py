@@ -2,11 +2,12 @@
 import functools
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from experiments.configs import Checked, Count, Positive
+from experiments.configs import Checked, Count, Positive, Share
 from kpjax import InputError
 from kpjax.images.transforms import AroundBox, Letterbox, PadToSquare, PersonCrop, ScaledByBox, Stretch, Transform
 from kpjax.input.source import ArraySource, Source, check_disjoint, in_memory, subset, without_keypoints
@@ -22,6 +23,13 @@ class Splits(NamedTuple):
     validation: Source
     test: Source
 
+    identity = MappingProxyType({})  # the config and the seed tell all of it
+
+    @property
+    def summary(self) -> str:
+        """The sizes."""
+        return f"{len(self.train)} training and {len(self.test)} test images"
+
 
 @dataclass(frozen=True)
 class ImageSet(Checked):
@@ -31,7 +39,7 @@ class ImageSet(Checked):
     scale_is: str = ""  # what distances are compared with, in words
     test: str = ""  # "<dataset>/<split>"; "" for rendered people
     validation: str = ""  # "<dataset>/<split>"; "" holds out a share of the training images, drawn by the seed
-    validation_share: float = 0.05  # of the training images, where no split validates
+    validation_share: Share = 0.05  # of the training images, where no split validates
     unused_keypoints: tuple[str, ...] = ()  # keypoints that the dataset never labels
     transform: Literal["person_crop", "letterbox", "around_box"] = "person_crop"  # to a square image
     crop_margin: Positive = 1.25  # side of the crop over the longer side of the box; not stated

@@ -14,14 +14,13 @@ a labelled video are filled, not how a new video will fare.
 """
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 import optax
 
 from experiments import configs, system
-from experiments.configs import Augmentation, Heatmaps, Network, Optimizer
+from experiments.configs import Augmentation, Checked, Count, CountOrZero, Heatmaps, Network, Optimizer, Positive
 from experiments.image_sets import ImageSet, Splits
 from experiments.keypoint_errors import keypoint_errors
 from experiments.system import Job, Outcome, Predicting, StoredRun, System, Variant
@@ -36,7 +35,7 @@ from kpjax.training.fit import Select
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """All that a run depends on besides its seed."""
 
     summary: str  # one line
@@ -46,17 +45,15 @@ class Config:
     network: Network = SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32)
     optimizer: Optimizer = Optimizer(3e-3, "cosine", weight_decay=1e-4)
     imagenet: str = ""  # safetensors file or hub name of ImageNet weights; "" starts from random weights
-    batch_size: int = 16
-    steps: int = 1000
-    rising_steps: int = 50  # over which the learning rate rises from zero
+    batch_size: Count = 16
+    steps: Count = 1000
+    rising_steps: CountOrZero = 50  # over which the learning rate rises from zero
     selection: Literal["nme", "pck", "last"] = "nme"  # by which validation error
-    evaluations: int = 15
-    pck_threshold: float = 0.1  # of the reference length
+    evaluations: Count = 15
+    pck_threshold: Positive = 0.1  # of the reference length
 
     def __post_init__(self):
-        configs.check_at_least(1, self, "batch_size", "steps", "evaluations")
-        configs.check_at_least(0, self, "rising_steps")
-        configs.check_positive(self, "pck_threshold")
+        super().__post_init__()
         self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
 
 
@@ -81,17 +78,6 @@ VARIANTS: dict[str, Variant] = {
 }
 
 
-class Data(NamedTuple):
-    """Images of one seed."""
-
-    splits: Splits
-    identity: Mapping[str, Any] = MappingProxyType({})
-
-    @property
-    def summary(self) -> str:
-        return f"{len(self.splits.train)} training and {len(self.splits.test)} test images"
-
-
 def network_of(config: Config, skeleton: Skeleton) -> KeypointNetwork:
     """Builds the network."""
     return config.network.build(len(skeleton.names), stride=config.data.image_size // config.heatmaps.heatmap_size)
@@ -109,36 +95,33 @@ def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
         loss=loss)
 
 
-def train(job: Job, data: Data) -> Outcome:
+def train(job: Job, data: Splits) -> Outcome:
     """Trains the only stage."""
-    config, splits = job.config, data.splits
-    method = build(config, splits.train.skeleton, job.variant)
+    config, skeleton = job.config, data.train.skeleton
+    method = build(config, skeleton, job.variant)
 
     def evaluate(state) -> dict[str, float]:
-        found = predict_source(method, state, splits.validation, batch_size=2 * config.batch_size)
-        return keypoint_errors(found, method.skeleton, "validation", threshold=config.pck_threshold)
+        found = predict_source(method, state, data.validation, batch_size=2 * config.batch_size)
+        return keypoint_errors(found, skeleton, "validation", threshold=config.pck_threshold)
 
+    select = {"nme": Select("validation/nme", "min"), "pck": Select("validation/pck"), "last": None}[config.selection]
     fitted = system.fit_sources(
-        job, method, {"labelled": splits.train}, batch_size=config.batch_size, steps=config.steps, stage=job.variant,
+        job, method, {"labelled": data.train}, batch_size=config.batch_size, steps=config.steps, stage=job.variant,
         folder=job.folder, repeats=False, evaluate=evaluate, evaluate_every=max(1, config.steps // config.evaluations),
-        start=configs.imagenet_start(network_of(config, method.skeleton), config.imagenet,
-                                     image_size=config.data.image_size, seed=job.seed),
-        select={"nme": Select("validation/nme", "min"), "pck": Select("validation/pck"), "last": None}[
-            config.selection], config=job.identity())
-    return Outcome(method, fitted.trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds,
-                   {f"chosen_by/{name}": value for name, value in fitted.metrics.items()}
-                   | {"chosen_by/step": fitted.step})
+        start=configs.imagenet_start(network_of(config, skeleton), config.imagenet, image_size=config.data.image_size,
+                             seed=job.seed), select=select, config=job.identity())
+    return system.outcome_of(method, fitted)
 
 
-def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
+def measure(job: Job, data: Splits, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
     """Measures PCK and NME relative to the dataset's `scale`, MAE and distance in pixels of the original images."""
     return keypoint_errors(predictions["test"], outcome.method.skeleton, "test", threshold=job.config.pck_threshold,
                            details=True)
 
 
-def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+def draw(job: Job, data: Splits, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
     """Draws predictions on test images."""
-    system.draw_predictions(outcome, data.splits.test, job.folder / system.IMAGES / "test.png", minimum_side=320)
+    system.draw_predictions(outcome, data.test, job.folder / system.IMAGES / "test.png", minimum_side=320)
 
 
 def columns(config: Config) -> tuple[Column, ...]:
@@ -158,11 +141,9 @@ def predicting(stored: StoredRun) -> Predicting:
 
 SYSTEM = System(
     "supervised", "keypoints from labelled images, the reference of every comparison", PRESETS, VARIANTS,
-    open=lambda job: Data(job.config.data.open(job.seed, job.data_dir)), train=train,
-    evaluated=lambda job, data: {"test": data.splits.test}, measure=measure, columns=columns, predicting=predicting,
-    short_list=lambda preset, config: ("supervised",), applicable=lambda preset, config: tuple(VARIANTS),
-    shortened=lambda config, steps: replace(config, steps=steps), batch_size=lambda config: 2 * config.batch_size,
-    draw=draw)
+    open=lambda job: job.config.data.open(job.seed, job.data_dir), train=train,
+    evaluated=lambda job, data: {"test": data.test}, measure=measure, columns=columns, predicting=predicting,
+    short_list=lambda preset, config: ("supervised",), applicable=lambda preset, config: tuple(VARIANTS), draw=draw)
 
 if __name__ == "__main__":
     from experiments.command_line import main

@@ -7,7 +7,7 @@ preempted run needs stands here, and no system knows of it.
 """
 import importlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -140,8 +140,9 @@ class System(NamedTuple):
     predicting: Callable[[StoredRun], Predicting]
     short_list: Callable[[str, Any], Sequence[str]]  # (preset, config) -> the variants to run without --variants
     applicable: Callable[[str, Any], Sequence[str]]  # (preset, config) -> the variants that suit it
-    shortened: Callable[[Any, int], Any]  # (config, steps of the last stage) -> config with all stages scaled
-    batch_size: Callable[[Any], int]  # of predictions, by config
+    # (config, steps of the last stage) -> config with all stages scaled
+    shortened: Callable[[Any, int], Any] = lambda config, steps: replace(config, steps=steps)
+    batch_size: Callable[[Any], int] = lambda config: 2 * config.batch_size  # of predictions
     paper: Callable[[str, Any, str], Mapping[str, float]] = lambda *of: {}  # (preset, config, variant) -> its numbers
     draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None] = lambda *of: None  # images, and files of its own
     # (config, the flags that were typed) -> the config with all others chosen from the data, each reported with its
@@ -299,6 +300,13 @@ def draw_predictions(outcome: Outcome, source: Source, path: epath.Path, *, firs
         write_png(path, prediction_sheet(
             images, found.keypoints, found.scores, outcome.method.skeleton, true=found.true_keypoints,
             visible=found.visible, columns=4, minimum_side=minimum_side))
+
+
+def outcome_of(method: Method, fitted: Fitted) -> Outcome:
+    """Returns a variant as `fit` leaves it, with the evaluation of the step that was chosen."""
+    chosen_by = {f"chosen_by/{name}": value for name, value in fitted.metrics.items()}
+    return Outcome(method, fitted.trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds,
+                   chosen_by and chosen_by | {"chosen_by/step": fitted.step})
 
 
 def no_training(trained: Trained) -> Fitted:
