@@ -6,7 +6,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import optax
 
-from experiments.configs import changed, check_at_least, check_positive, config_as_json
+from experiments.configs import Checked, Count, CountOrZero, NotNegative, Positive, Share, changed, config_as_json
 from kpjax.errors import InputError
 from kpjax.images import transforms
 from kpjax.images.transforms import Transform
@@ -48,33 +48,31 @@ class Hourglass:
 
 
 @dataclass(frozen=True)
-class CoreTraining:
+class CoreTraining(Checked):
     """Labelled images of the core, and its training, of which only loss, epochs and accuracy are stated."""
 
     core: str = "mpii/train+validation"  # "<dataset>/<split>", "rendered:people", "rendered:faces", ...
     core_test: str = "mpii/test"  # on which its accuracy is measured; "" for nothing
     core_transform: Literal["person_crop", "landmark_crop", "letterbox"] = "person_crop"  # to a square image
-    core_crop_margin: float = 1.25  # side of the crop over the longer side of the box; not stated
+    core_crop_margin: Positive = 1.25  # side of the crop over the longer side of the box; not stated
     core_crop_smallest: float = 0.0  # px of the original image, the least side of that crop
     core_background: Background = "clutter"  # of rendered people
-    core_images: int = 2000  # rendered
-    core_test_images: int = 300
-    core_batch_size: int = 32
-    core_epochs: int = 110
-    core_epoch_steps: int = 695  # one pass over 22,246 people
+    core_images: Count = 2000  # rendered
+    core_test_images: Count = 300
+    core_batch_size: Count = 32
+    core_epochs: Count = 110
+    core_epoch_steps: Count = 695  # one pass over 22,246 people
     core_kept: tuple[int, ...] = (1, 5, 10)  # epochs after which the core is kept besides the last
-    core_epoch: int = 0  # which of them is adapted; 0 for the last
-    core_learning_rate: float = 2.5e-4  # Adam's; a tenth after 6/11 of the steps and again after 9/11
-    core_sigma: float = 1.0  # of a keypoint's Gaussian, heatmap px
+    core_epoch: CountOrZero = 0  # which of them is adapted; 0 for the last
+    core_learning_rate: Positive = 2.5e-4  # Adam's; a tenth after 6/11 of the steps and again after 9/11
+    core_sigma: Positive = 1.0  # of a keypoint's Gaussian, heatmap px
     core_unused_keypoints: tuple[str, ...] = ()  # keypoints that the set never labels
     core_uncounted_keypoints: tuple[str, ...] = ()  # left out of the accuracy
-    core_pck_threshold: float = 0.5  # of the reference length
+    core_pck_threshold: Positive = 0.5  # of the reference length
     core_pck_over: Literal["scale", "box"] = "scale"  # the set's own reference length, or the longer side of the box
 
     def __post_init__(self):
-        check_at_least(1, self, "core_images", "core_test_images", "core_batch_size", "core_epochs", "core_epoch_steps")
-        check_at_least(0, self, "core_epoch")
-        check_positive(self, "core_crop_margin", "core_sigma", "core_learning_rate", "core_pck_threshold")
+        super().__post_init__()
         if self.core_epoch not in (0, *self.core_kept, self.core_epochs):
             raise InputError(f"core_epoch: {self.core_epoch}; kept are {' '.join(map(str, self.core_kept))} and the "
                              f"last, {self.core_epochs}")
@@ -95,27 +93,26 @@ class CoreTraining:
 
 
 @dataclass(frozen=True)
-class TargetImages:
+class TargetImages(Checked):
     """Images of the new category. No label of `target` is read."""
 
     target: str = "celeba/train+validation+test+mafl_train"  # adapted to: named as `core` is
     fit: str = ""  # whose labels the regressors of the evaluation are fitted on; "" for those of the target's images
     test: str = ""  # evaluated
-    target_images: int = 0  # so many of the target's images, drawn by the seed; 0 takes all
+    target_images: CountOrZero = 0  # so many of the target's images, drawn by the seed; 0 takes all
     appearance: Literal["colour", "local_contrast"] = "colour"  # of the core's images, too
-    image_size: int = 128  # px; heatmaps are four times smaller
+    image_size: Count = 128  # px; heatmaps are four times smaller
     target_transform: TransformName = "landmark_crop"
     target_tightness: int = 130  # margin of that crop, percent of the landmarks' box; views show 70 of it
-    target_side: int = 192  # px of the images that views are drawn from
+    target_side: Count = 192  # px of the images that views are drawn from
     test_transform: TransformName = "landmark_crop"
     test_tightness: int = 64  # the released code's default is 16
     target_background: Background = "clutter"  # of rendered objects
-    training_images: int = 1500  # rendered
-    test_images: int = 300
+    training_images: Count = 1500  # rendered
+    test_images: Count = 300
 
     def __post_init__(self):
-        check_at_least(1, self, "image_size", "target_side", "training_images", "test_images")
-        check_at_least(0, self, "target_images")
+        super().__post_init__()
         if self.rendered and (self.fit or self.test):
             raise InputError(f"test: {self.test or self.fit}; adaptation to rendered objects is evaluated on rendered "
                              "ones, so leave fit and test empty, or name a prepared set as target")
@@ -137,17 +134,13 @@ def with_appearance(square: Transform, appearance: str) -> Transform:
 
 
 @dataclass(frozen=True)
-class ReleasedOptimizer:
+class ReleasedOptimizer(Checked):
     """Optimizer of the released code, for each of the two networks."""
 
-    learning_rate: float = 1e-3
+    learning_rate: Positive = 1e-3
     schedule: Literal["steps", "cosine"] = "steps"  # "steps": a tenth after 3/8 of the steps and again after 6/8
-    weight_decay: float = 5e-4  # added to the gradient of all that is trained, projections included
-    clip: float = 1.0  # of the gradient's norm, of either network
-
-    def __post_init__(self):
-        check_positive(self, "learning_rate", "clip")
-        check_at_least(0, self, "weight_decay")
+    weight_decay: NotNegative = 5e-4  # added to the gradient of all that is trained, projections included
+    clip: Positive = 1.0  # of the gradient's norm, of either network
 
     def build(self) -> optax.GradientTransformation:
         """Builds the optimizer without its learning rate."""
@@ -161,17 +154,12 @@ class ReleasedOptimizer:
 
 
 @dataclass(frozen=True)
-class Views:
+class Views(Checked):
     """Two views of each image."""
 
     views: Literal["similarity", "spline"] = "similarity"
     deviations: tuple[float, float] = (30.0, 15.0)  # degrees, of the target's turn and of the appearance's
-    shown: float = 2 / 3  # the share of an image's side that an unturned view shows
-
-    def __post_init__(self):
-        check_positive(self, "shown")
-        if self.shown > 1:
-            raise InputError(f"shown: {self.shown:g}; it is a share of the image's side, at most 1")
+    shown: Share = 2 / 3  # the share of an image's side that an unturned view shows
 
     def build(self, side: int) -> ViewPair:
         """Builds the function that makes both views, of `side` px."""
@@ -180,41 +168,35 @@ class Views:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Checked):
     """Reconstruction of one view from another, and its comparison with the image."""
 
-    generator_width: int = 32  # 64 by the paper's text
-    generator_blocks: int = 6
+    generator_width: Count = 32  # 64 by the paper's text
+    generator_blocks: Count = 6
     compare: Literal["features", "pixels"] = "features"  # pixels alone, or features as well
     perceptual: str = STAND_IN  # file of VGG's weights; "random features" stand in for it
     perceptual_depth: Literal[16, 19] = 19  # 16 in the released code
     perceptual_imagenet: bool = False  # whether VGG sees images normalised as it was trained
     feature_form: Literal["squared", "absolute"] = "squared"  # absolute by the paper's text
-    feature_weight: float = 1.0
+    feature_weight: Positive = 1.0
     stand_in_widths: tuple[int, ...] = (16, 32, 64)  # of the random features
-
-    def __post_init__(self):
-        check_at_least(1, self, "generator_width", "generator_blocks")
-        check_positive(self, "feature_weight")
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Checked):
     """Regressors between discovered points and annotation, and lengths that errors are stated in."""
 
     statistics: Literal["running", "batch"] = "running"  # of BatchNorm; the released code has those of batches of 30
     lengths: Literal["eyes", "object", "none"] = "eyes"  # what errors are percent of; none where nothing is annotated
     median_length: bool = False  # whether all test images have the median of these lengths
     labelled_images: tuple[int, ...] = (1, 5, 10, 100, 500, 1000, 5000)  # for the regressors, besides all
-    repeats: int = 10  # draws of so many
-    extra: int = 0  # 1 for the released code, which takes one more than it says
+    repeats: Count = 10  # draws of so many
+    extra: CountOrZero = 0  # 1 for the released code, which takes one more than it says
     regressor: Literal["ridge", "without_intercept"] = "ridge"
-    penalty: float = 1e-4  # of the ridge
+    penalty: Positive = 1e-4  # of the ridge
 
     def __post_init__(self):
-        check_at_least(1, self, "repeats")
-        check_at_least(0, self, "extra")
-        check_positive(self, "penalty")
+        super().__post_init__()
         if min(self.labelled_images, default=1) < 1:
             raise InputError(f"labelled_images: {min(self.labelled_images)}; give numbers of 1 or more")
 
@@ -223,7 +205,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """All that a run depends on besides its seed. The defaults are the paper's and its code's; a field that says "not
     stated" has a value that both leave open."""
 
@@ -234,19 +216,18 @@ class Config:
     data: TargetImages = TargetImages()
     core_network: Hourglass = Hourglass()
     normalisation: Literal["none", "imagenet"] = "none"  # of images in [0, 1], before the network reads them
-    landmarks: int = 10  # to discover
-    batch_size: int = 48
-    steps: int = 200_000
+    landmarks: Count = 10  # to discover
+    batch_size: Count = 48
+    steps: Count = 200_000
     optimizer: ReleasedOptimizer = ReleasedOptimizer()
     view_pairs: Views = Views()
-    temperature: float = 0.1  # of the soft-argmax
-    sigma: float = RELEASED_SIGMA  # of the rendered points, heatmap px
+    temperature: Positive = 0.1  # of the soft-argmax
+    sigma: Positive = RELEASED_SIGMA  # of the rendered points, heatmap px
     comparison: Comparison = Comparison()
     evaluation: Evaluation = Evaluation()
 
     def __post_init__(self):
-        check_at_least(1, self, "landmarks", "batch_size", "steps")
-        check_positive(self, "temperature", "sigma")
+        super().__post_init__()
         side = self.data.image_size
         self.core_network.check(side, side // STRIDE)
         if self.view_pairs.views == "spline" and self.data.target_side != side:

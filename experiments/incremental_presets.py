@@ -1,23 +1,16 @@
 """Settings of incremental learning: what a run depends on, presets, and the numbers that are known of the paper."""
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import optax
 
 from experiments import configs
-from experiments.configs import changed, check_at_least, check_positive, flat
+from experiments.configs import Checked, Count, CountOrZero, NotNegative, Positive, Rule, Share, changed, flat
 from experiments.image_sets import ImageSet
 from kpjax import HRNet, InputError, SmallUNet
 
 PROTOCOLS = Path(__file__).with_name("protocols")
-
-
-def check_shares(config: Any, *names: str) -> None:
-    """Raises InputError for a field that is not in (0, 1]."""
-    for name in names:
-        if not 0 < getattr(config, name) <= 1:
-            raise InputError(f"{name}: {getattr(config, name):g}; it is a share, more than 0 and at most 1")
 
 
 @dataclass(frozen=True)
@@ -26,18 +19,12 @@ class StepImages(ImageSet):
 
     protocol: str = "mpii"  # name of a file in experiments/protocols/, or the path of one
     evaluated_on: Literal["test", "validation"] = "test"  # the images that results are about; tuning validates
-    held_out: float = 0.0  # share of a step's images that it does not train on, for choices without old labels
-    low_shot: int = 0  # images of every step after the base; 0 takes all of the protocol's
+    # share of a step's images that it does not train on, for choices without old labels
+    held_out: Annotated[float, Rule(lambda value: 0 <= value < 1, "it is a share of a step's images, below 1")] = 0.0
+    low_shot: CountOrZero = 0  # images of every step after the base; 0 takes all of the protocol's
     single_new: bool = False  # every step of the protocol is split into steps of one new keypoint
     pck_over: Literal["box", "scale"] = "scale"  # the longer side of the annotated box, or the dataset's own length
     training_examples: int = 3200  # of rendered people, of all steps together
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_at_least(0, self, "low_shot")
-        check_shares(self, "validation_share")
-        if not 0 <= self.held_out < 1:
-            raise InputError(f"held_out: {self.held_out:g}; it is a share of a step's images, below 1")
 
     def protocol_path(self) -> Path:
         """Returns the file of the protocol. Raises InputError, which lists the known ones, if there is none."""
@@ -57,14 +44,9 @@ class StepOptimizer(configs.Optimizer):
     schedule: Literal["constant", "cosine", "steps"] = "steps"  # "steps": a tenth from 70 % and again from 90 %
     weight_decay: float = 1e-4
     clip: float = 1.0
-    base_learning_rate: float = 1e-2
-    association_learning_rate: float = 1e-3  # not stated
-    warmup_steps: int = 500  # at most a fifth of a stage
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_positive(self, "base_learning_rate", "association_learning_rate")
-        check_at_least(0, self, "warmup_steps")
+    base_learning_rate: Positive = 1e-2
+    association_learning_rate: Positive = 1e-3  # not stated
+    warmup_steps: CountOrZero = 500  # at most a fifth of a stage
 
     def rate(self, rate: float, steps: int) -> optax.Schedule:
         """Builds a linear rise to `rate`, then the schedule over the rest of `steps`."""
@@ -77,17 +59,13 @@ class StepOptimizer(configs.Optimizer):
 
 
 @dataclass(frozen=True)
-class Distillation:
+class Distillation(Checked):
     """Form of the spatial distillation: of old keypoints, and of KA-Net's maps."""
 
     reduction: Literal["element_mean", "line_sum"] = "element_mean"  # line_sum is element_mean times the map's side
     distillation_mode: Literal["lines", "joint", "marginal"] = "lines"  # what one softmax goes over
-    temperature: float = 1.0
-    balance: float = 0.0  # above 0 alpha follows the gradients' norms and holds them at this ratio
-
-    def __post_init__(self):
-        check_positive(self, "temperature")
-        check_at_least(0, self, "balance")
+    temperature: Positive = 1.0
+    balance: NotNegative = 0.0  # above 0 alpha follows the gradients' norms and holds them at this ratio
 
     def options(self) -> dict[str, Any]:
         """Returns the options of a term."""
@@ -95,68 +73,55 @@ class Distillation:
 
 
 @dataclass(frozen=True)
-class Association:
+class Association(Checked):
     """KA-Net, its triples, and the student's use of its maps."""
 
-    association_share: float = 0.2  # of a later step's optimizer steps: 20 of 100 epochs
+    association_share: Share = 0.2  # of a later step's optimizer steps: 20 of 100 epochs
     ka_variant: Literal["auto", "paper", "wide", "with_features"] = "auto"  # "auto": "paper" where its reach suffices
     ka_target: Literal["raw", "rerendered"] = "raw"  # of all with KA-Net but kamp and kamp_rerendered, as the next
     ka_weight: Literal["alpha", "alpha_over_old"] = "alpha"  # alpha_over_old: divided by the number of old keypoints
     ka_loss: Literal["spatial", "mse"] = "spatial"
-    triples: int = 1  # of a step, where the protocol gives that many
+    triples: Count = 1  # of a step, where the protocol gives that many
     triple: Literal["protocol", "automatic"] = "protocol"  # "automatic": the nearest in the skeleton
     skip_useless_triples: bool = False  # by images that were held out from the step
     filter_mode: Literal["hard", "soft"] = "hard"  # of kamp_filtered, as is the next
-    filter_kept: float = 0.8  # share of the pseudo-labels of a step that are kept
-
-    def __post_init__(self):
-        check_at_least(1, self, "triples")
-        check_shares(self, "association_share", "filter_kept")
+    filter_kept: Share = 0.8  # share of the pseudo-labels of a step that are kept
 
 
 @dataclass(frozen=True)
-class Weights:
+class Weights(Checked):
     """Weights of terms, by variant. They are arrays in a step's data and change nothing that is compiled."""
 
-    kamp: float = 100.0  # alpha of kamp and its ablations, in the unit of `reduction`, as are the next three
-    kamp_rerendered: float = 100.0
-    ksd_only: float = 100.0
-    self_training: float = 100.0
-    mse_distillation: float = 1.5  # about 100 of element_mean on maps of 64
-    lwf: float = 10.0
-    ewc: float = 1e4
-    online_ewc: float = 1e4
-    mas: float = 10.0
-    rw: float = 1e3
-    afec: float = 1e4
-    afec_expanded: float = 1e2  # of the pull to the network that learnt the new keypoints alone
-    cpr: float = 1e4
-    cpr_entropy: float = 0.5
-
-    def __post_init__(self):
-        check_positive(self, *(name for name in flat(self) if name != "cpr_entropy"))
-        check_at_least(0, self, "cpr_entropy")
+    kamp: Positive = 100.0  # alpha of kamp and its ablations, in the unit of `reduction`, as are the next three
+    kamp_rerendered: Positive = 100.0
+    ksd_only: Positive = 100.0
+    self_training: Positive = 100.0
+    mse_distillation: Positive = 1.5  # about 100 of element_mean on maps of 64
+    lwf: Positive = 10.0
+    ewc: Positive = 1e4
+    online_ewc: Positive = 1e4
+    mas: Positive = 10.0
+    rw: Positive = 1e3
+    afec: Positive = 1e4
+    afec_expanded: Positive = 1e2  # of the pull to the network that learnt the new keypoints alone
+    cpr: Positive = 1e4
+    cpr_entropy: NotNegative = 0.5
 
 
 @dataclass(frozen=True)
-class Baselines:
+class Baselines(Checked):
     """Forms of the baselines."""
 
-    lwf_temperature: float = 2.0
-    afec_images: int = 256  # of the Fisher information of the network that learnt the new keypoints alone
-    afec_fisher_every: int = 5  # epochs between two of them
+    lwf_temperature: Positive = 2.0
+    afec_images: Count = 256  # of the Fisher information of the network that learnt the new keypoints alone
+    afec_fisher_every: Count = 5  # epochs between two of them
     cpr_entropy_of: Literal["lines", "channel"] = "lines"  # not stated
-    importance_batch: int = 16
+    importance_batch: Count = 16
     normalise_importance: bool = False  # divided by their mean, so that weights carry over between networks
     batch_fisher: bool = False  # squares of the batch's mean gradient, as some published code has it
     fuse: Literal["default", "running_mean", "sum", "half"] = "default"  # of importances over the steps
-    gamma: float = 0.9  # share of earlier importances that online EWC keeps
+    gamma: Share = 0.9  # share of earlier importances that online EWC keeps
     rw_form: Literal["cpr", "facil"] = "cpr"
-
-    def __post_init__(self):
-        check_positive(self, "lwf_temperature")
-        check_at_least(1, self, "afec_images", "afec_fisher_every", "importance_batch")
-        check_shares(self, "gamma")
 
 
 # Leaves that neither step 0 nor the importances after it read, beside those of weights, distillation and association.
@@ -166,7 +131,7 @@ LATER = ("summary", "evaluated_on", "steps", "learning_rate", "association_learn
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """All that a run depends on besides its seed. The defaults are the paper's for MPII; a field that says "not stated"
     has a value that the paper leaves open. The augmentation is not stated."""
 
@@ -177,8 +142,8 @@ class Config:
     network: configs.Network = HRNet(taps="highres")
     optimizer: StepOptimizer = StepOptimizer()
     imagenet: str = ""  # file or hub name of ImageNet weights; "" starts from random weights
-    batch_size: int = 32
-    base_steps: int = 13_900  # of step 0; 100 epochs of a fifth of MPII
+    batch_size: Count = 32
+    base_steps: Count = 13_900  # of step 0; 100 epochs of a fifth of MPII
     steps: int = 13_900  # of every later step, with KA-Net's; without KA-Net the method trains for all of them
     half: bool = True  # the factor 1/2 of the official heatmap loss
     freeze_old_heads: bool = True
@@ -191,7 +156,7 @@ class Config:
     error_in: Literal["pixels", "scale"] = "scale"  # of A-MRE: pixels of the images, or the reference length
 
     def __post_init__(self):
-        check_at_least(1, self, "batch_size", "base_steps")
+        super().__post_init__()
         if self.heatmaps.heatmap_size:
             self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
         if min(self.pck_thresholds) <= 0:

@@ -2,7 +2,7 @@
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 import optax
 
@@ -10,7 +10,7 @@ from data.figure_actions import Recording, recording
 from data.figure_videos import figure_videos
 from data.human36m_videos import ELEVEN_ACTIONS, human36m_videos
 from data.tabletop import tabletop_videos
-from experiments.configs import Optimizer, changed, check_at_least, check_positive
+from experiments.configs import Checked, Count, CountOrZero, NotNegative, Optimizer, Positive, Rule, changed
 from kpjax.errors import InputError, summarise
 from kpjax.evaluation.degeneracy import BASELINES
 from kpjax.images.transforms import Letterbox, PersonCrop, Transform
@@ -19,32 +19,24 @@ from kpjax.input.video_source import VideoSource, of_videos
 from kpjax.losses.pyramids import Combine
 from kpjax.methods.discovery.discovery import ReferencePass
 
-
-def _check_levels(part: Any, name: str) -> None:
-    values = getattr(part, name)
-    if len(values) != 2 or min(values) <= 0:
-        raise InputError(f"{name}: {' '.join(f'{number:g}' for number in values)}; give two numbers above 0, the "
-                         "coarse level's first")
+PER_LEVEL = Rule(lambda values: len(values) == 2 and min(values) > 0,
+                 "give two numbers above 0, the coarse level's first")
 
 
 @dataclass(frozen=True)
-class VideoSet:
+class VideoSet(Checked):
     """Videos of a run, the square images that their frames become, and the pairs of frames that are learnt from."""
 
     data: Literal["figures", "tabletop", "human36m_videos"] = "human36m_videos"
-    training_videos: int = 300  # of rendered videos, as are the next three
-    test_videos: int = 60
-    video_frames: int = 30
+    training_videos: Count = 300  # of rendered videos, as are the next three
+    test_videos: Count = 60
+    video_frames: Count = 30
     recordings: tuple[str, ...] = ()  # motion of figures: "dancing=05.asf,05_02.amc" is an action, a body, its motion
     actions: tuple[str, ...] = ELEVEN_ACTIONS  # of Human3.6M; the paper keeps eleven and does not list them
-    image_size: int = 128  # px; not stated
-    crop_margin: float = 1.0  # side of the crop over the longer side of the annotated box; not stated
+    image_size: Count = 128  # px; not stated
+    crop_margin: Positive = 1.0  # side of the crop over the longer side of the annotated box; not stated
     pair_crop: Crop = "union"  # what both frames of a pair are cropped by; not stated
-    window: int = 250  # frames between a frame and its reference, at most
-
-    def __post_init__(self):
-        check_at_least(1, self, "training_videos", "test_videos", "video_frames", "image_size", "window")
-        check_positive(self, "crop_margin")
+    window: Count = 250  # frames between a frame and its reference, at most
 
     def square(self) -> Transform:
         """Returns the transform of a frame to a square image."""
@@ -92,19 +84,17 @@ def _of_actions(source: VideoSource, actions: tuple[str, ...]) -> VideoSource:
 
 
 @dataclass(frozen=True)
-class Pyramid:
+class Pyramid(Checked):
     """Two levels of keypoints, and the network that finds them. Widths are of blobs, an image's side being 2."""
 
     network: Literal["small", "paper"] = "paper"  # "paper": ResNet-18 and BatchNorm; sizes are not stated
-    depth: int = 1  # convolutions at each resolution of the small network
-    level_sizes: tuple[int, int] = (10, 20)  # keypoints of the coarse and the fine level
-    conditioning_width: float = 0.1  # of the coarse keypoints that the fine level reads; not stated, as all widths
+    depth: Count = 1  # convolutions at each resolution of the small network
+    level_sizes: Annotated[tuple[int, int], PER_LEVEL] = (10, 20)  # keypoints of the coarse and the fine level
+    conditioning_width: Positive = 0.1  # of the coarse keypoints that the fine level reads; not stated, as all widths
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
 
     def __post_init__(self):
-        check_at_least(1, self, "depth")
-        check_positive(self, "conditioning_width")
-        _check_levels(self, "level_sizes")
+        super().__post_init__()
         coarse, fine = self.level_sizes
         if fine % coarse:
             raise InputError(f"level_sizes: {coarse} {fine}; every keypoint of the first level has equally many "
@@ -117,33 +107,25 @@ class Pyramid:
 
 
 @dataclass(frozen=True)
-class Weights:
+class Weights(Checked):
     """Weights of the method's terms."""
 
-    reconstruction: float = 1.0
-    transport: tuple[float, float] = (0.1, 1.0)  # of the levels
-    spring: float = 1.0
+    reconstruction: Positive = 1.0
+    transport: Annotated[tuple[float, float], PER_LEVEL] = (0.1, 1.0)  # of the levels
+    spring: Positive = 1.0
     reduction: Literal["mean", "sum"] = "mean"  # of squared differences; not stated
     spring_unit: Literal["normalised", "pixels"] = "normalised"  # not stated
 
-    def __post_init__(self):
-        check_positive(self, "reconstruction", "spring")
-        _check_levels(self, "transport")
-
 
 @dataclass(frozen=True)
-class Rendering:
+class Rendering(Checked):
     """How a frame is rendered from its keypoints and a reference: arguments of `pyramids`. Widths as in `Pyramid`."""
 
-    reconstruction_width: float = 0.1
-    transport_widths: tuple[float, float] = (0.1, 0.1)  # of the levels
+    reconstruction_width: Positive = 0.1
+    transport_widths: Annotated[tuple[float, float], PER_LEVEL] = (0.1, 0.1)  # of the levels
     combine: Combine = "product"  # how the blobs of many keypoints make one mask; not stated
     stop_reference: bool = True  # no gradient through what is transported from the reference; not stated
     reference_pass: ReferencePass = "joint"  # whether BatchNorm sees both frames at once; of GroupNorm only the time
-
-    def __post_init__(self):
-        check_positive(self, "reconstruction_width")
-        _check_levels(self, "transport_widths")
 
 
 @dataclass(frozen=True)
@@ -159,38 +141,31 @@ class PyramidOptimizer(Optimizer):
 
 
 @dataclass(frozen=True)
-class Baselines:
+class Baselines(Checked):
     """KeyNet and Transporter."""
 
     baselines: Literal["as_in_paper", "published"] = "as_in_paper"  # on the pyramid's finest map, or their own networks
     baselines_per_level: bool = True  # also with as many keypoints as each level has, in runs of their own
-    keynet_width: float = 0.1
-    transporter_width: float = 0.1
+    keynet_width: Positive = 0.1
+    transporter_width: Positive = 0.1
     perceptual: str = ""  # file of VGG-16's weights for KeyNet's loss as published; "" compares pixels
-
-    def __post_init__(self):
-        check_positive(self, "keynet_width", "transporter_width")
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Checked):
     """The linear probe for joints, and the recurrent one for actions, about which nothing is stated."""
 
     intercept: bool = True  # of the linear probe; not stated
-    ridge: float = 0.0
-    action_window: int = 50  # frames
-    action_every: int = 25  # frames from one window to the next
-    action_steps: int = 1000
-    action_training_videos: int = 0  # whose windows it is trained on; 0 takes all
+    ridge: NotNegative = 0.0
+    action_window: Count = 50  # frames
+    action_every: Count = 25  # frames from one window to the next
+    action_steps: Count = 1000
+    action_training_videos: CountOrZero = 0  # whose windows it is trained on; 0 takes all
     action_per_level: bool = True  # whether each level is also probed alone
-
-    def __post_init__(self):
-        check_at_least(1, self, "action_window", "action_every", "action_steps")
-        check_at_least(0, self, "action_training_videos", "ridge")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """All that a run depends on besides its seed. The defaults are the paper's; a field that says "not stated" has a
     value that the paper leaves open."""
 
@@ -200,17 +175,16 @@ class Config:
     weights: Weights = Weights()
     rendering: Rendering = Rendering()
     optimizer: PyramidOptimizer = PyramidOptimizer()
-    batch_size: int = 32  # pairs; not stated
-    steps: int = 100_000  # not stated
-    evaluations: int = 10  # of the probe on test videos while training, for the curves; they decide nothing
-    collapse_steps: int = 10_000  # a run stops after so many steps with a sign of collapse; 0 never stops it
+    batch_size: Count = 32  # pairs; not stated
+    steps: Count = 100_000  # not stated
+    evaluations: CountOrZero = 10  # of the probe on test videos while training, for the curves; they decide nothing
+    collapse_steps: CountOrZero = 10_000  # a run stops after so many steps with a sign of collapse; 0 never stops it
     collapse_baselines: tuple[str, ...] = BASELINES  # images that are rendered no better than these are such a sign
     baselines: Baselines = Baselines()
     evaluation: Evaluation = Evaluation()
 
     def __post_init__(self):
-        check_at_least(1, self, "batch_size", "steps")
-        check_at_least(0, self, "evaluations", "collapse_steps")
+        super().__post_init__()
         if unknown := sorted(set(self.collapse_baselines) - set(BASELINES)):
             raise InputError(f"collapse_baselines: {unknown[0]!r} is unknown; there are {', '.join(BASELINES)}")
 
