@@ -4,38 +4,33 @@ Command   python -m experiments.benchmark                      (all rows; 2 CPU 
           python -m experiments.benchmark regda input --json ratios.json
 """
 import importlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
 from experiments.benchmark.row import Effort, Row
 from experiments.commands import command, flags_in_messages, flags_of, parse
 from kpjax import InputError
+from kpjax.files import write_json
 
 ROWS = {  # name: the module of its function `<name>_rows`, and what it measures
-    "regda": ("rows", "an iteration of RegDA over one of supervised training, beside the multiply-adds' own ratio"),
+    "regda": ("rows", "an iteration of RegDA over one of supervised training, beside their multiply-adds' own ratio"),
     "input": ("rows", "how fast batches are read, over how fast steps consume them"),
     "import": ("rows", "`import kpjax` in a fresh process"),
-    "pytorch": ("rows", "the same network, batch and loss in PyTorch on this CPU, over ours"),
-    "accelerator": ("accelerator", "PoseResNet-101 at 256 px in bfloat16: PyTorch over ours, RegDA's ratio, model "
-                    "FLOPs utilisation"),
-    "hrnet": ("accelerator", "HRNet-W32 the same way, without RegDA"),
+    "pytorch": ("pytorch", "the same network, batch and loss in PyTorch on this CPU, over ours"),
+    "accelerator": ("pytorch", "PoseResNet-101, 256 px, bfloat16: PyTorch over ours, RegDA's ratio, FLOPs utilisation"),
+    "hrnet": ("pytorch", "HRNet-W32 the same way, without RegDA"),
     "growth": ("rows", "cost as the batch, the keypoints and the image grow"),
     "methods": ("rows", "steps/s and images/s of every method"),
-    "semi_supervised": ("semi_supervised", "a step over a supervised one on the same images, the memory of the "
-                        "semantic product, and four times as many keypoints"),
-    "incremental": ("incremental", "steps of baselines and of KAMP's second stage over one of plain finetuning, and a "
-                    "pass that measures importances"),
-    "pyramids": ("pyramids", "a step over one of KeyNet and one of Transporter, prediction with wider decoders, and "
-                 "reading video over a step"),
-    "adaptation": ("adaptation", "bytes of gradients and optimizer states, and a step, of `adapted` over finetuning's"),
-    "prediction": ("prediction", "keypoints on a video over the slower of reading it and the network, and memory on "
-                   "10,000 frames"),
+    "semi_supervised": ("systems", "a step over a supervised one, the semantic product's memory, more keypoints"),
+    "incremental": ("systems", "steps of baselines and KAMP's second stage over finetuning's; importances"),
+    "pyramids": ("systems", "a step over KeyNet's and Transporter's, prediction with wider decoders, reading video"),
+    "adaptation": ("systems", "bytes of gradients and optimizer states, and a step, of `adapted` over finetuning's"),
+    "prediction": ("prediction", "keypoints on a video over the slower of reading and the network; 10,000 frames"),
 }
 DESCRIPTION = "\n".join((
     "Measures costs, as ratios of things timed in turns on the same machine.", "",
@@ -48,28 +43,24 @@ DESCRIPTION = "\n".join((
 class Benchmark:
     """The command line."""
 
-    rows: Annotated[Positional[tuple[str, ...]], arg(metavar="ROWS")] = ()  # all, if none is named
+    rows: Annotated[Positional[tuple[Literal[tuple(ROWS)], ...]], arg(metavar="ROWS")] = ()  # all, if none is named
     rounds: int = Effort.rounds  # turns of each candidate
     seconds: float = Effort.seconds  # of one turn
     json: Path | None = None  # a file for the rows
 
     def __post_init__(self):
-        for name in self.rows:
-            if name not in ROWS:
-                raise InputError(f"rows: {name!r} is unknown; there are {', '.join(ROWS)}")
         if self.rounds < 1 or self.seconds <= 0:
             raise InputError("rounds: give 1 or more, and seconds above 0")
-        if self.json and not self.json.absolute().parent.is_dir():
-            raise InputError(f"json: there is no folder {self.json.absolute().parent}; create it first")
 
 
 def line(row: Row) -> str:
     """Returns a row as text, in columns."""
-    if row.figure is None:
-        return f"{row.name:48} {'-':>8} {'':>21} {'':>10}  {row.verdict:7}  {row.note}"
-    low_high = f"{row.figure.low:.4g} .. {row.figure.high:.4g} {row.unit}"
-    bar = "" if row.bar is None else f"{'<=' if row.at_most else '>='} {row.bar:.4g}"
-    return f"{row.name:48} {row.figure.median:8.3g} {low_high:>21} {bar:>10}  {row.verdict:7}  {row.note}".rstrip()
+    median, low_high, bar = "-", "", ""
+    if row.figure is not None:
+        median = f"{row.figure.median:.3g}"
+        low_high = f"{row.figure.low:.4g} .. {row.figure.high:.4g} {row.unit}"
+        bar = "" if row.bar is None else f"{'<=' if row.at_most else '>='} {row.bar:.4g}"
+    return f"{row.name:48} {median:>8} {low_high:>21} {bar:>10}  {row.verdict:7}  {row.note}".rstrip()
 
 
 def run(arguments: Sequence[str]) -> list[Row]:
@@ -93,9 +84,6 @@ def run(arguments: Sequence[str]) -> list[Row]:
             print(line(row), flush=True)
             rows.append(row)
     if asked.json:
-        stored = [asdict(row) | {"figure": row.figure and row.figure._asdict(), "verdict": row.verdict} for row in rows]
-        try:
-            asked.json.write_text(json.dumps(stored, indent=1) + "\n")
-        except OSError as error:
-            raise InputError(f"--json: {asked.json} cannot be written: {error.strerror}") from None
+        write_json(asked.json, [asdict(row) | {"figure": row.figure and row.figure._asdict(), "verdict": row.verdict}
+                                for row in rows])
     return rows

@@ -35,16 +35,12 @@ def multiply_adds(model: KeypointNetwork, side: int) -> Mapping[str, int]:
     return dict(counts)
 
 
-def head_share(counts: Mapping[str, int]) -> float:
-    """Returns h, the head's multiply-adds in units of those of all layers before it."""
-    return counts["head"] / sum(value for part, value in counts.items() if part != "head")
+def regda_bound(counts: Mapping[str, int]) -> float:
+    """Returns the multiply-adds of a RegDA iteration over those of a supervised one. counts: see `multiply_adds`.
 
-
-def regda_bound(share: float) -> float:
-    """Returns the multiply-adds of a RegDA iteration over those of a supervised one. share: see `head_share`.
-
-    A backward pass costs two forward ones. Supervised: 3 for features and 3 h for the head. RegDA: step A takes 3 and
-    6 h; the pass over the target, shared by steps B and C, 1 and h for the main head; B 2 h (forward, weights); C 2 h
-    (forward, inputs) and 2 for the features' backward pass.
+    A backward pass costs two forward ones; h is the head's part over all before it. Supervised: 3 for features and 3 h
+    for the head. RegDA: step A takes 3 and 6 h; the pass over the target, shared by steps B and C, 1 and h for the main
+    head; B 2 h (forward, weights); C 2 h (forward, inputs) and 2 for the features' backward pass.
     """
-    return (6 + 11 * share) / (3 + 3 * share)
+    h = counts["head"] / (sum(counts.values()) - counts["head"])
+    return (6 + 11 * h) / (3 + 3 * h)

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from data.figure_videos import figure_videos
-from experiments.benchmark.row import Effort, Row, exact, milliseconds, spread
+from experiments.benchmark.row import Effort, Row, milliseconds, spread
 from experiments.benchmark.steps import noise_batch, noise_streams, skeleton
 from experiments.configs import changed
 from experiments.predict.pipeline import predicted, prepared
@@ -25,10 +25,9 @@ from kpjax.images.transforms import Letterbox
 from kpjax.images.video import open_video, write_video
 from kpjax.models import PoseResNet
 
-KEYPOINTS = 4
+KEYPOINTS, BATCH = 4, 16
 SMALL = PRESETS["openfield"]
 LARGE = changed(SMALL, network=PoseResNet(18, head_layers=2), image_size=256, heatmap_size=64)
-PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 def prediction_rows(effort: Effort) -> Iterator[Row]:
@@ -54,28 +53,25 @@ def rendered_video(path: Path, frames: int, size: tuple[int, int]) -> ImageSeque
 
 def untrained_predictor(config: Config) -> Predictor:
     """Returns the predictor of a network with random weights."""
-    method = build(config, skeleton(KEYPOINTS), "supervised")
-    state = jax.jit(method.init)(jax.random.key(0), noise_streams(method, config), {})
-    side = config.data.image_size
+    method, side = build(config, skeleton(KEYPOINTS), "supervised"), config.data.image_size
+    state = jax.jit(method.init)(jax.random.key(0), noise_streams(method, 1, side), {})
     return Predictor(method.skeleton, side, Letterbox(side), as_function(
         method, Trained(state.variables, state.frozen)), "peak", 0.6, "untrained", {})
 
 
 def overlap_row(effort: Effort, name: str, config: Config, sequence: ImageSequence) -> Row:
     """The rate of prediction over that of the slower of reading (decoding and transforming) and the network."""
-    predictor, batch = untrained_predictor(config), 16
-    images = np.asarray(noise_batch(batch, predictor.side, KEYPOINTS).image)
-
-    exhaust = functools.partial(collections.deque, maxlen=0)
+    predictor, exhaust = untrained_predictor(config), functools.partial(collections.deque, maxlen=0)
+    images = np.asarray(noise_batch(BATCH, predictor.side, KEYPOINTS).image)
     times = effort.times({
-        "reading": lambda: exhaust(prepared(sequence, predictor.transform, KEYPOINTS, depth=2 * batch)),
-        "network": lambda: exhaust(predictor.predict(images) for _ in range(len(sequence) // batch)),
-        "together": lambda: exhaust(predicted(predictor, sequence, batch_size=batch))}, warm_up=1)
-    shares = [max(alone) / both for *alone, both in zip(*(times[part].wall for part in times), strict=True)]
-    each = ", ".join(f"{part} {milliseconds(times[part])}" for part in times)
+        "reading": lambda: exhaust(prepared(sequence, predictor.transform, KEYPOINTS, depth=2 * BATCH)),
+        "network": lambda: exhaust(predictor.predict(images) for _ in range(len(sequence) // BATCH)),
+        "together": lambda: exhaust(predicted(predictor, sequence, batch_size=BATCH))}, warm_up=1)
+    shares = [max(alone) / both for *alone, both in zip(*(part.wall for part in times.values()), strict=True)]
+    each = ", ".join(f"{part} {milliseconds(samples)}" for part, samples in times.items())
     width, height = sequence.video.size
     return Row(f"prediction / the slower of its parts, {name}", spread(shares), bar=0.8, at_most=False,
-               note=f"{each} for {len(sequence)} frames of {width}x{height}, H.264, batches of {batch}")
+               note=f"{each} for {len(sequence)} frames of {width}x{height}, H.264, batches of {BATCH}")
 
 
 def memory_row(sequence: ImageSequence) -> Row:
@@ -87,15 +83,15 @@ def memory_row(sequence: ImageSequence) -> Row:
     code = f"from experiments.benchmark.prediction import print_memory; print_memory({str(sequence.path)!r})"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     before, after = (float(number) / 1e6 for number in printed[-2:])
-    whole = len(sequence) * sequence.video.size[0] * sequence.video.size[1] * 3 / 1e6
-    return Row(name, exact(max(0.0, after - before)), "MB", bar=20.0,
-               note=f"{before:.0f} and {after:.0f} MB; the images together are {whole:.0f} MB")
+    width, height = sequence.video.size
+    return Row(name, spread([max(0.0, after - before)]), "MB", bar=20.0, note=f"{before:.0f} and {after:.0f} MB; the "
+               f"images together are {len(sequence) * width * height * 3 / 1e6:.0f} MB")
 
 
 def print_memory(path: str) -> None:
     """Predicts a video and prints how many bytes the process had at frame 1,000 and at the last."""
     sequence = from_video(open_video(Path(path)), "long")
     predictor = untrained_predictor(changed(SMALL, image_size=32, heatmap_size=16))
-    for seen in predicted(predictor, sequence, batch_size=16):
+    for seen in predicted(predictor, sequence, batch_size=BATCH):
         if seen.row in (1000, len(sequence) - 1):
-            print(int(Path("/proc/self/statm").read_text().split()[1]) * PAGE)
+            print(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))

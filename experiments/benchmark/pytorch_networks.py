@@ -25,23 +25,21 @@ class Block(nn.Module):
 
     def __init__(self, channels: int, width: int, stride: int = 1, *, bottleneck: bool = False):
         super().__init__()
-        layers = [(width, 3, stride), (width, 3, 1)]  # (out, kernel, stride) of the convolutions
+        out = EXPANSION * width if bottleneck else width
         if bottleneck:
-            layers = [(width, 1, 1), (width, 3, stride), (EXPANSION * width, 1, 1)]
-        self.count, before = len(layers), channels
-        for number, (out, kernel, step) in enumerate(layers, start=1):
-            setattr(self, f"conv{number}", nn.Conv2d(before, out, kernel, step, kernel // 2, bias=False))
-            setattr(self, f"bn{number}", nn.BatchNorm2d(out))
-            before = out
-        same = stride == 1 and channels == before
-        self.downsample = nn.Identity() if same else convolution(channels, before, 1, stride)
+            self.conv1, self.bn1 = convolution(channels, width, 1)
+            self.conv2, self.bn2 = convolution(width, width, 3, stride)
+            self.conv3, self.bn3 = convolution(width, out, 1)
+        else:
+            self.conv1, self.bn1 = convolution(channels, width, 3, stride)
+            self.conv2, self.bn2 = convolution(width, width, 3)
+        same = stride == 1 and channels == out
+        self.downsample = nn.Identity() if same else convolution(channels, out, 1, stride)
 
     def forward(self, x):
-        y = x
-        for number in range(1, self.count + 1):
-            y = getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(y))
-            if number < self.count:
-                y = torch.relu_(y)
+        y = self.bn2(self.conv2(torch.relu_(self.bn1(self.conv1(x)))))
+        if hasattr(self, "conv3"):
+            y = self.bn3(self.conv3(torch.relu_(y)))
         return torch.relu_(y + self.downsample(x))
 
 
@@ -60,14 +58,15 @@ class ResNet(nn.Module):
 
     def __init__(self, depth: int):
         super().__init__()
-        self.conv1, self.bn1, channels = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), 64
-        for stage, (count, width) in enumerate(zip(RESNET_BLOCKS[depth], (64, 128, 256, 512), strict=True), start=1):
-            blocks = []
+        self.conv1, self.bn1 = convolution(3, 64, 7, 2)
+        self.channels, bottleneck = 64, depth >= 50
+        for stage, count in enumerate(RESNET_BLOCKS[depth]):
+            width, blocks = 64 * 2**stage, []
             for number in range(count):
-                blocks.append(Block(channels, width, 2 if stage > 1 and number == 0 else 1, bottleneck=depth >= 50))
-                channels = width * EXPANSION if depth >= 50 else width
-            setattr(self, f"layer{stage}", nn.Sequential(*blocks))
-        self.channels = channels
+                stride = 2 if stage and number == 0 else 1
+                blocks.append(Block(self.channels, width, stride, bottleneck=bottleneck))
+                self.channels = width * EXPANSION if bottleneck else width
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
 
     def forward(self, x):
         x = functional.max_pool2d(torch.relu_(self.bn1(self.conv1(x))), 3, 2, 1)
@@ -77,13 +76,13 @@ class ResNet(nn.Module):
 class PoseResNet(nn.Sequential):
     """`kpjax.models.resnet.pose_resnet`."""
 
-    def __init__(self, depth: int, keypoints: int, head_layers: int = 1, width: int = 256):
+    def __init__(self, depth: int, keypoints: int, head_layers: int = 1):
         super().__init__()
         self.backbone, layers = ResNet(depth), []
-        for channels in (self.backbone.channels, width, width):
-            layers += [nn.ConvTranspose2d(channels, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), RELU]
+        for channels in (self.backbone.channels, 256, 256):
+            layers += [nn.ConvTranspose2d(channels, 256, 4, 2, 1, bias=False), nn.BatchNorm2d(256), RELU]
         self.upsampling = nn.Sequential(*layers)
-        self.head = head(width, width, keypoints, head_layers)
+        self.head = head(256, 256, keypoints, head_layers)
 
 
 class SmallUnet(nn.Module):
@@ -94,19 +93,17 @@ class SmallUnet(nn.Module):
         first, second, *rest = widths
         self.stem = nn.Sequential(convolution(3, first, 3, 2, RELU), convolution(first, second, 3, 2, RELU))
         self.blocks = nn.ModuleList(
-            Block(channels, width, 1 if number == 0 else 2)
-            for number, (channels, width) in enumerate(zip((second, *rest[:-1]), rest, strict=True)))
-        coarse_to_fine = rest[::-1]
-        self.project = nn.ModuleList(nn.Conv2d(a, b, 1, bias=False) for a, b in pairwise(coarse_to_fine))
-        self.smooth = nn.ModuleList(convolution(width, width, 3, 1, RELU) for width in coarse_to_fine[1:])
+            Block(channels, width, 2 if number else 1) for number, (channels, width) in enumerate(pairwise(widths[1:])))
+        self.project = nn.ModuleList(nn.Conv2d(a, b, 1, bias=False) for a, b in pairwise(rest[::-1]))
+        self.smooth = nn.ModuleList(convolution(width, width, 3, 1, RELU) for width in rest[-2::-1])
         self.head = head(rest[0], head_width, keypoints, head_layers)
 
     def forward(self, x):
-        x, maps = self.stem(x), []
+        maps = [self.stem(x)]
         for block in self.blocks:
-            x = block(x)
-            maps.append(x)
-        for project, smooth, skip in zip(self.project, self.smooth, reversed(maps[:-1]), strict=True):
+            maps.append(block(maps[-1]))
+        x = maps[-1]
+        for project, smooth, skip in zip(self.project, self.smooth, maps[-2:0:-1], strict=True):
             x = smooth(functional.interpolate(project(x), scale_factor=2, mode="nearest") + skip)
         return self.head(x)
 
@@ -123,13 +120,7 @@ class Module(nn.Module):
 
     def forward(self, branches):
         branches = [branch(x) for branch, x in zip(self.branches, branches, strict=True)]
-        outputs = []
-        for row in self.fuse_layers:
-            first, *others = (layer(x) for layer, x in zip(row, branches, strict=True))
-            for other in others:
-                first = first + other
-            outputs.append(torch.relu(first))
-        return outputs
+        return [torch.relu(sum(layer(x) for layer, x in zip(row, branches, strict=True))) for row in self.fuse_layers]
 
 
 def exchange(widths: Sequence[int], source: int, target: int) -> nn.Module:
@@ -149,24 +140,21 @@ class HRNet(nn.Module):
                  stem_width: int = 64, *, classifier: bool = False):
         """classifier: the last module fills all branches, as in the network that is trained on ImageNet."""
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(3, stem_width, 3, 2, 1, bias=False), nn.BatchNorm2d(stem_width)
-        self.conv2, self.bn2 = nn.Conv2d(stem_width, stem_width, 3, 2, 1, bias=False), nn.BatchNorm2d(stem_width)
+        self.conv1, self.bn1 = convolution(3, stem_width, 3, 2)
+        self.conv2, self.bn2 = convolution(stem_width, stem_width, 3, 2)
         channels, widths = EXPANSION * stem_width, [width * 2 ** branch for branch in range(4)]
         self.layer1 = nn.Sequential(
             *(Block(before, stem_width, bottleneck=True) for before in (stem_width, *3 * [channels])))
-
-        def coarser(number):
-            before = channels if number == 1 else widths[number - 1]
-            return nn.Sequential(convolution(before, widths[number], 3, 2, nn.ReLU()))
-
-        self.transition1 = nn.ModuleList([convolution(channels, width, 3, 1, nn.ReLU()), coarser(1)])
-        self.transition2 = nn.ModuleList([nn.Identity(), nn.Identity(), coarser(2)])
-        self.transition3 = nn.ModuleList([nn.Identity(), nn.Identity(), nn.Identity(), coarser(3)])
-        for stage, count in enumerate(modules, start=2):
-            outputs = [stage] * count
-            if stage == 4 and not classifier:
+        for branches, (before, last) in enumerate(pairwise([channels, *widths[1:]]), start=1):
+            first = convolution(channels, width, 3, 1, nn.ReLU()) if branches == 1 else nn.Identity()
+            kept = [nn.Identity() for _ in range(branches - 1)]
+            setattr(self, f"transition{branches}", nn.ModuleList(
+                [first, *kept, nn.Sequential(convolution(before, last, 3, 2, nn.ReLU()))]))
+            outputs = [branches + 1] * modules[branches - 1]
+            if branches == 3 and not classifier:
                 outputs[-1] = 1
-            setattr(self, f"stage{stage}", nn.Sequential(*(Module(widths[:stage], blocks, n) for n in outputs)))
+            setattr(self, f"stage{branches + 1}", nn.Sequential(
+                *(Module(widths[:branches + 1], blocks, n) for n in outputs)))
         self.final_layer = nn.Conv2d(width, keypoints, 1)
 
     def forward(self, x):
@@ -185,17 +173,15 @@ def training_step(network: nn.Module, images: torch.Tensor, targets: torch.Tenso
     images: (B, 3, H, W) normalised. targets: (B, K, h, w) heatmaps, rendered beforehand. half_precision: automatic
     mixed precision in bfloat16. compiled: the forward pass and the loss go through `torch.compile`.
     """
-    device = images.device
-    # Each device's faster layout.
-    layout = torch.contiguous_format if device.type == "cpu" else torch.channels_last
-    network = network.to(device, memory_format=layout).train()
-    images = images.contiguous(memory_format=layout)
+    device = images.device.type
+    layout = torch.contiguous_format if device == "cpu" else torch.channels_last  # each device's faster one
+    network, images = network.to(device, memory_format=layout).train(), images.contiguous(memory_format=layout)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, nesterov=True)
     flat = targets.flatten(2)
     probability = flat / flat.sum(2, keepdim=True)
 
     def loss_of(images):
-        with torch.autocast(device.type, torch.bfloat16, enabled=half_precision):
+        with torch.autocast(device, torch.bfloat16, enabled=half_precision):
             heatmaps = network(images)
         return functional.kl_div(heatmaps.float().flatten(2).log_softmax(2), probability, reduction="sum") / len(images)
 
@@ -207,7 +193,7 @@ def training_step(network: nn.Module, images: torch.Tensor, targets: torch.Tenso
         optimizer.zero_grad(set_to_none=True)
         objective(images).backward()
         optimizer.step()
-        if device.type == "cuda":
+        if device == "cuda":
             torch.cuda.synchronize()
 
     return step

@@ -1,8 +1,7 @@
 """Timing of candidates in turns, so that other work on the machine falls on all of them alike, and lines of a table."""
-import importlib.util
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,34 +21,10 @@ class Spread(NamedTuple):
     high: float
 
 
-def spread(values) -> Spread:
+def spread(values: Iterable[float]) -> Spread:
     """Computes median, minimum and maximum of some numbers."""
     values = list(values)
     return Spread(statistics.median(values), min(values), max(values))
-
-
-def interleaved(candidates: Mapping[str, Callable[[], None]], *, rounds: int, seconds: float,
-                warm_up: int = 2) -> dict[str, Samples]:
-    """Times every candidate, a call that returns when its work is done, once per round, in turns: A B A B.
-
-    seconds: roughly, of a turn. warm_up: first calls, not counted; the last decides how many calls make a turn.
-    """
-    calls = {}
-    for name, run in candidates.items():
-        for _ in range(max(1, warm_up)):
-            began = time.perf_counter()
-            run()
-            took = time.perf_counter() - began
-        calls[name] = max(1, round(seconds / max(took, 1e-9)))
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in candidates}
-    for _ in range(rounds):
-        for name, run in candidates.items():
-            began, began_processor = time.perf_counter(), time.process_time()
-            for _ in range(calls[name]):
-                run()
-            times[name].append(((time.perf_counter() - began) / calls[name],
-                                (time.process_time() - began_processor) / calls[name]))
-    return {name: Samples(*zip(*pairs, strict=True)) for name, pairs in times.items()}
 
 
 def ratio(over: Samples, under: Samples) -> Spread:
@@ -57,12 +32,9 @@ def ratio(over: Samples, under: Samples) -> Spread:
     return spread(a / b for a, b in zip(over.wall, under.wall, strict=True))
 
 
-def processor_ratio(over: Samples, under: Samples) -> float:
-    """Divides the median processor time of one by that of the other: a busy machine disturbs it least."""
-    return statistics.median(over.processor) / statistics.median(under.processor)
-
-
-# The table
+def milliseconds(samples: Samples) -> str:
+    """Returns the median of some samples, for a note."""
+    return f"{1e3 * statistics.median(samples.wall):.1f} ms"
 
 
 @dataclass(frozen=True)
@@ -70,12 +42,30 @@ class Effort:
     """Time spent on measurements."""
 
     rounds: int = 9
-    seconds: float = 0.5  # of one candidate's turn
+    seconds: float = 0.5  # roughly, of one candidate's turn
 
     def times(self, candidates: Mapping[str, Callable[[], None]], *, most: int = 99, warm_up: int = 2
               ) -> dict[str, Samples]:
-        """Times candidates in turns, in at most so many rounds."""
-        return interleaved(candidates, rounds=min(self.rounds, most), seconds=self.seconds, warm_up=warm_up)
+        """Times every candidate, a call that returns when its work is done, once per round, in turns: A B A B.
+
+        most: rounds, at the most. warm_up: first calls, not counted; the last decides how many calls make a turn.
+        """
+        calls = {}
+        for name, run in candidates.items():
+            for _ in range(warm_up):
+                began = time.perf_counter()
+                run()
+                took = time.perf_counter() - began
+            calls[name] = max(1, round(self.seconds / max(took, 1e-9)))
+        times: dict[str, list[tuple[float, float]]] = {name: [] for name in candidates}
+        for _ in range(min(self.rounds, most)):
+            for name, run in candidates.items():
+                began, began_processor = time.perf_counter(), time.process_time()
+                for _ in range(calls[name]):
+                    run()
+                times[name].append(((time.perf_counter() - began) / calls[name],
+                                    (time.process_time() - began_processor) / calls[name]))
+        return {name: Samples(*zip(*pairs, strict=True)) for name, pairs in times.items()}
 
 
 @dataclass(frozen=True)
@@ -100,24 +90,11 @@ class Row:
 
 def compared(name: str, times: Mapping[str, Samples], over: str, under: str, *, bar: float | None = None,
              note: str = "") -> Row:
-    """Returns the time of one candidate over that of another, with both times and the ratio of processor time."""
-    return Row(name, ratio(times[over], times[under]), bar=bar, note=(
-        f"{milliseconds(times[over])} and {milliseconds(times[under])}; processor time "
-        f"{processor_ratio(times[over], times[under]):.2f}{'; ' if note else ''}{note}"))
+    """Returns the time of one candidate over that of another, with both times and the ratio of processor time.
 
-
-def exact(value: float) -> Spread:
-    """Returns the figure of something that is counted, not timed."""
-    return Spread(value, value, value)
-
-
-def milliseconds(samples: Samples) -> str:
-    """Returns the median of some samples, for a note."""
-    return f"{1e3 * spread(samples.wall).median:.1f} ms"
-
-
-def pytorch_missing(name: str) -> Row | None:
-    """Returns the row to print where PyTorch is not installed."""
-    if importlib.util.find_spec("torch") is None:
-        return Row(name, note="PyTorch is not installed: pip install torch")
-    return None
+    A busy machine disturbs processor time least.
+    """
+    a, b = times[over], times[under]
+    processor = statistics.median(a.processor) / statistics.median(b.processor)
+    return Row(name, ratio(a, b), bar=bar, note="; ".join(filter(None, (
+        f"{milliseconds(a)} and {milliseconds(b)}", f"processor time {processor:.2f}", note))))

@@ -1,26 +1,27 @@
-"""Training steps for the benchmark: of any method, and of PyTorch for the same network."""
-from collections.abc import Callable, Mapping
+"""Training steps for the benchmark, on noise: their time does not depend on their images."""
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.configs import changed, flat
+from experiments.configs import changed
 from experiments.regda import build_regda, build_supervised, parts_of
 from experiments.regda_presets import PRESETS, Config
+from experiments.system import System
 from kpjax import Example, Method, Skeleton, Start
-from kpjax.models import HRNet, PoseResNet, SmallUNet
+from kpjax.input.stream import read_ahead
 
 DEMO = PRESETS["demo"]
-LARGE = changed(PRESETS["rhd_h3d"], summary="PoseResNet-101", augmentation="none", dtype="bfloat16")
-LAPTOP = changed(PRESETS["rhd_h3d"], summary="PoseResNet-18", depth=18, image_size=64, heatmap_size=16, sigma=1.0,
-                 batch_size=8, augmentation="none")
-LARGE_HRNET = changed(LARGE, summary="HRNet-W32", network=HRNet(dtype="bfloat16", head_layers=1), learning_rate=1e-3)
+LAPTOP = changed(PRESETS["rhd_h3d"], depth=18, image_size=64, heatmap_size=16, sigma=1.0, batch_size=8,
+                 augmentation="none")
 
 
-def cases(demo: Any, **large: Any) -> dict[str, Any]:
-    """Returns configs by name: the demo's, and large ones where there is an accelerator."""
-    return {"demo": demo} | (large if jax.devices()[0].platform != "cpu" else {})
+def cases(system: System, preset: str, name: str) -> dict[str, Any]:
+    """Returns the config of a system's demo and, where there is an accelerator, a large preset in bfloat16, by name."""
+    large = {} if jax.devices()[0].platform == "cpu" else {name: changed(system.presets[preset], dtype="bfloat16")}
+    return {"demo": system.presets["demo"]} | large
 
 
 def skeleton(count: int) -> Skeleton:
@@ -29,7 +30,7 @@ def skeleton(count: int) -> Skeleton:
 
 
 def noise_batch(rows: int, side: int, keypoints: int, *, seed: int = 0) -> Example:
-    """Makes a batch of noise on the device: the time of a step does not depend on its images."""
+    """Makes a batch of noise on the device."""
     rng = np.random.default_rng(seed)
     return jax.device_put(Example(
         image=rng.integers(0, 256, (rows, side, side, 3), np.uint8),
@@ -40,10 +41,16 @@ def noise_batch(rows: int, side: int, keypoints: int, *, seed: int = 0) -> Examp
         index=np.arange(rows, dtype=np.int32)))
 
 
-def noise_streams(method: Method, config: Any) -> dict[str, Example]:
-    """Makes a batch for each stream of a method, in the shapes of a config."""
-    return {name: noise_batch(config.batch_size, flat(config)["image_size"], len(method.skeleton.names), seed=seed)
+def noise_streams(method: Method, rows: int, side: int) -> dict[str, Example]:
+    """Makes a batch of noise for each stream of a method."""
+    return {name: noise_batch(rows, side, len(method.skeleton.names), seed=seed)
             for seed, name in enumerate(method.streams)}
+
+
+def read_batches(streams: Sequence[Sequence[Example]]) -> Iterator[list[Example]]:
+    """Reads batches ahead as `fit` does, and waits until they are on the device."""
+    return read_ahead(lambda step: jax.block_until_ready(jax.device_put([batches[step] for batches in streams])),
+                      itertools.count())
 
 
 class Step:
@@ -68,32 +75,10 @@ def supervised_step(config: Config, keypoints: int = 10) -> Step:
     """Compiles a step of supervised training with the head, batch and optimizer of RegDA."""
     parts = parts_of(config, skeleton(keypoints))
     method = build_supervised(parts._replace(one_head=parts.two_heads), steps=config.steps, stream="source")
-    return Step(method, noise_streams(method, config))
+    return Step(method, noise_streams(method, config.batch_size, config.data.image_size))
 
 
 def regda_step(config: Config, keypoints: int = 10) -> Step:
     """Compiles a step of RegDA."""
     method = build_regda(parts_of(config, skeleton(keypoints)))
-    return Step(method, noise_streams(method, config))
-
-
-def pytorch_pair(config: Config, keypoints: int, device: str, **options) -> tuple[Callable[..., None], int]:
-    """Returns PyTorch's training step for the network of a config, a call that may be given a number of threads, and
-    its number of parameters."""
-    import torch
-
-    from experiments.benchmark import pytorch_networks as networks
-
-    match config.network:
-        case PoseResNet() as given:
-            network = networks.PoseResNet(given.depth, keypoints, given.head_layers)
-        case SmallUNet() as given:
-            network = networks.SmallUnet(keypoints, given.widths, given.head_layers, given.head_width)
-        case HRNet():
-            network = networks.HRNet(keypoints)
-    batch = noise_batch(config.batch_size, config.data.image_size, keypoints)
-    targets, _ = parts_of(config, skeleton(keypoints)).codec.encode(batch)
-    arrays = (np.asarray(batch.image, np.float32) / 255, np.asarray(targets))
-    images, targets = (torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2))).to(device)
-                       for array in arrays)
-    return networks.training_step(network, images, targets, **options), sum(p.numel() for p in network.parameters())
+    return Step(method, noise_streams(method, config.batch_size, config.data.image_size))

@@ -1,0 +1,130 @@
+"""Rows beside PyTorch: on this CPU, and of published networks at their full size, in bfloat16, on an accelerator."""
+import functools
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+
+import jax
+import numpy as np
+
+from experiments.benchmark.multiply_adds import multiply_adds
+from experiments.benchmark.row import Effort, Row, compared, ratio, spread
+from experiments.benchmark.rows import regda_row
+from experiments.benchmark.steps import DEMO, LAPTOP, noise_batch, regda_step, skeleton, supervised_step
+from experiments.configs import changed
+from experiments.regda import parts_of
+from experiments.regda_presets import PRESETS, Config
+from kpjax.models import HRNet, PoseResNet, SmallUNet
+
+# Dense bfloat16 FLOP/s of one device, from the vendors' data sheets, by the device kind that JAX reports.
+PEAK_FLOPS = {
+    "NVIDIA A100-SXM4-40GB": 312e12, "NVIDIA A100-SXM4-80GB": 312e12, "NVIDIA A100-PCIE-40GB": 312e12,
+    "NVIDIA A100 80GB PCIe": 312e12, "NVIDIA H100 80GB HBM3": 989e12, "NVIDIA H100 PCIe": 756e12,
+    "NVIDIA H200": 989e12, "NVIDIA B200": 2250e12, "NVIDIA L4": 121e12, "NVIDIA L40S": 362e12, "NVIDIA A10G": 70e12,
+    "NVIDIA GeForce RTX 3090": 71e12, "NVIDIA GeForce RTX 4090": 165e12,
+    "TPU v4": 275e12, "TPU v5 lite": 197e12, "TPU v5": 459e12, "TPU v6 lite": 918e12,
+}
+
+
+def pytorch_rows(effort: Effort) -> Iterator[Row]:
+    """PyTorch's time on this CPU for a supervised step with the same network, batch and loss, over ours.
+
+    Ours also normalises images and renders targets, which PyTorch gets ready-made.
+    """
+    if missing := pytorch_missing("cpu"):
+        yield Row("PyTorch / kpjax on this CPU", note=missing)
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    for name, config in (("demo network", DEMO), ("PoseResNet-18, 64 px", LAPTOP)):
+        sgd = changed(config, optimizer="sgd", learning_rate=1e-3, weight_decay=0.0)
+        ours, (theirs, parameters) = supervised_step(sgd), pytorch_pair(sgd, 10, "cpu")
+        expected = sum(leaf.size for leaf in jax.tree.leaves(ours.state.variables["params"]))
+        if parameters != expected:
+            raise RuntimeError(f"the twin of {name} has {parameters} parameters, ours {expected}: no comparison")
+        # On a busy machine PyTorch's threads wait for each other, and one alone may be faster: the better one counts.
+        candidates = {str(threads): functools.partial(theirs, threads) for threads in sorted({1, cores})}
+        times = effort.times(candidates | {"kpjax": ours})
+        best = min(candidates, key=lambda threads: spread(times[threads].wall).median)
+        yield compared(f"PyTorch / kpjax, {name}, batch {config.batch_size}", times, best, "kpjax",
+                       note=f"on {best} thread(s); {parameters:,} parameters")
+
+
+def accelerator_rows(effort: Effort) -> Iterator[Row]:
+    """PoseResNet-101 at 256 px, batch 32, in bfloat16, trained with labels and by RegDA; nothing on a CPU."""
+    config = changed(PRESETS["rhd_h3d"], augmentation="none", dtype="bfloat16", head_layers=2, learning_rate=1e-3)
+    yield from training_rows(effort, "PoseResNet-101", config, 21, eager_bar=1.3, with_regda=True)
+
+
+def hrnet_rows(effort: Effort) -> Iterator[Row]:
+    """HRNet-W32 at 256 px, batch 32, in bfloat16, trained with labels; nothing on a CPU."""
+    config = changed(PRESETS["rhd_h3d"], augmentation="none", network=HRNet(dtype="bfloat16", head_layers=1),
+                     learning_rate=1e-3)
+    yield from training_rows(effort, "HRNet-W32", config, 16, eager_bar=1.5)
+
+
+def training_rows(effort: Effort, name: str, config: Config, keypoints: int, *, eager_bar: float,
+                  with_regda: bool = False) -> Iterator[Row]:
+    """The rate of training a config's network on this accelerator, over PyTorch's (bar: without compilation) and over
+    the peak."""
+    device = jax.devices()[0]
+    title = f"{name}, {config.data.image_size} px, {config.network.dtype}"
+    if device.platform == "cpu":
+        yield Row(title, note="needs an accelerator; this is a CPU")
+        return
+    candidates = {"supervised": supervised_step(config, keypoints)}
+    if with_regda:
+        candidates["regda"] = regda_step(config, keypoints)
+    missing = pytorch_missing("cuda")
+    if not missing:
+        for kind in ("eager", "compiled"):
+            candidates[kind], _ = pytorch_pair(config, keypoints, "cuda", half_precision=True,
+                                               compiled=kind == "compiled")
+    times = effort.times(candidates, warm_up=5)
+    rates = spread(config.batch_size / seconds for seconds in times["supervised"].wall)
+    yield Row(f"images/s, {title}", rates, "images/s", note=device.device_kind)
+    if missing:
+        yield Row(f"PyTorch / kpjax, {name}", note=missing)
+    else:
+        for title, kind, bar in (("PyTorch eager", "eager", eager_bar), ("torch.compile", "compiled", 1.0)):
+            yield Row(f"{title} / kpjax, {name}", ratio(times[kind], times["supervised"]), bar=bar, at_most=False,
+                      note="mixed precision in bfloat16, channels last")
+    if with_regda:
+        yield regda_row(name, config, keypoints, times)
+    counts = multiply_adds(parts_of(config, skeleton(keypoints)).two_heads, config.data.image_size)
+    flops = 3 * 2 * sum(counts.values())  # a backward pass costs two forward ones
+    title, note = f"model FLOPs utilisation, {name}", f"{flops / 1e9:.0f} GFLOP per image and step"
+    if peak := PEAK_FLOPS.get(device.device_kind):
+        yield Row(title, spread(100 * rate * flops / peak for rate in rates), "%", note=note)
+    else:
+        yield Row(title, note=f"{note}; the peak of {device.device_kind!r} is unknown to this file")
+
+
+def pytorch_missing(device: str) -> str:
+    """Returns why PyTorch cannot run on a device; nothing if it can."""
+    if importlib.util.find_spec("torch") is None:
+        return "PyTorch is not installed: pip install torch"
+    import torch
+
+    return "" if device == "cpu" or torch.cuda.is_available() else "PyTorch sees no CUDA device"
+
+
+def pytorch_pair(config: Config, keypoints: int, device: str, **options: bool) -> tuple[Callable[..., None], int]:
+    """Returns PyTorch's training step for the network of a config, a call that may be given a number of threads, and
+    its number of parameters."""
+    import torch
+
+    from experiments.benchmark import pytorch_networks as networks
+
+    torch.backends.cudnn.benchmark = True  # PyTorch, too, may look for the fastest convolutions
+    match config.network:
+        case PoseResNet() as given:
+            network = networks.PoseResNet(given.depth, keypoints, given.head_layers)
+        case SmallUNet() as given:
+            network = networks.SmallUnet(keypoints, given.widths, given.head_layers, given.head_width)
+        case HRNet():
+            network = networks.HRNet(keypoints)
+    batch = noise_batch(config.batch_size, config.data.image_size, keypoints)
+    targets, _ = parts_of(config, skeleton(keypoints)).codec.encode(batch)
+    images, targets = (torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2))).to(device)
+                       for array in (np.asarray(batch.image, np.float32) / 255, np.asarray(targets)))
+    return networks.training_step(network, images, targets, **options), sum(p.numel() for p in network.parameters())
