@@ -22,7 +22,7 @@ import numpy as np
 import optax
 
 from experiments import system
-from experiments.configs import config_as_json, flat, imagenet_start, score_kind
+from experiments.configs import config_as_json, imagenet_start, score_kind
 from experiments.image_sets import Splits, open_domain
 from experiments.regda_presets import PAPER_PCK, PAPER_SPRITES_MAE, PRESETS, Config, drops_of
 from experiments.system import Job, Outcome, Predicting, StoredRun, System, Variant
@@ -31,7 +31,6 @@ from kpjax.augment import Augment
 from kpjax.evaluation import metrics
 from kpjax.heatmaps import Codec, codec, decode_argmax, keypoint_cells
 from kpjax.images.transforms import Letterbox
-from kpjax.input.source import Source
 from kpjax.methods import imagenet_normalise
 from kpjax.models import HeatmapHead, KeypointNetwork
 from kpjax.reports.table import Column
@@ -55,14 +54,11 @@ class Parts(NamedTuple):
 @functools.lru_cache(maxsize=4)
 def parts_of(config: Config, skeleton: Skeleton) -> Parts:
     """Builds the parts once per config, so that all seeds share what is compiled."""
-    heatmaps, side = config.heatmaps, config.data.image_size
-    if heatmaps.targets == "sub_pixel":
-        coding = heatmaps.codec(side, logits=True)
-    else:  # the authors' targets and decoder
-        coding = codec(image_size=side, heatmap_size=heatmaps.heatmap_size, sigma=heatmaps.sigma,
-                       decoder=functools.partial(decode_argmax, strict_positive=config.strict_positive))
-    first = config.network
-    if "head_layers" in flat(first):
+    heatmaps, side, first = config.heatmaps, config.data.image_size, config.network
+    coding = heatmaps.codec(side, logits=True) if heatmaps.targets == "sub_pixel" else codec(  # the authors'
+        image_size=side, heatmap_size=heatmaps.heatmap_size, sigma=heatmaps.sigma,
+        decoder=functools.partial(decode_argmax, strict_positive=config.strict_positive))
+    if hasattr(first, "head_layers"):
         first = replace(first, head_layers=config.pretraining_head_layers)
     one, two = (network.build(len(skeleton.names), stride=side // heatmaps.heatmap_size)
                 for network in (first, config.network))
@@ -96,31 +92,32 @@ def _area(config: Config) -> list[int]:
     return [round(cell * config.heatmaps.heatmap_size / 64) for cell in (config.area[0], config.area[1] + 1)]
 
 
-def _pseudo_maps(config: Config, kind: str) -> Callable:
+def _pseudo_maps(config: Config, kind: str = "") -> Callable:
     """Builds the generator of ground-truth and ground-false maps. Its sigma is the labels', 2 in the paper."""
-    settings = {"sigma": config.heatmaps.sigma, "strict_positive": config.strict_positive}
-    if kind == "area":
-        low, high = _area(config)
-        return functools.partial(losses.ground_false_by_area, low=low, high=high - 1, **settings)
-    return functools.partial(losses.uniform_false if kind == "uniform" else losses.ground_false_by_others, **settings)
+    low, high = _area(config)
+    kinds = {"others": losses.ground_false_by_others, "uniform": losses.uniform_false,
+             "area": functools.partial(losses.ground_false_by_area, low=low, high=high - 1)}
+    return functools.partial(kinds[kind or config.ground_false], sigma=config.heatmaps.sigma,
+                             strict_positive=config.strict_positive)
 
 
 def _disparity(parts: Parts) -> dict[str, Any]:
     """Options of both regda and dd. Raises InputError for a keypoint that is not there."""
-    config = parts.config
-    if wrong := [k for k in config.keypoints_never_in_target if not 0 <= k < len(parts.skeleton.names)]:
-        raise InputError(f"keypoints_never_in_target: {wrong[0]}; there are {len(parts.skeleton.names)} keypoints, "
-                         "counted from 0")
-    used = [k not in config.keypoints_never_in_target for k in range(len(parts.skeleton.names))]
+    config, count = parts.config, len(parts.skeleton.names)
+    if wrong := [k for k in config.keypoints_never_in_target if not 0 <= k < count]:
+        raise InputError(f"keypoints_never_in_target: {wrong[0]}; there are {count} keypoints, counted from 0")
+    used = [k not in config.keypoints_never_in_target for k in range(count)]
 
     def weights(example):
         seen = example.visible if config.target_weight == "labels" else jnp.ones_like(example.visible)
         return jnp.array([used], jnp.float32) * seen
 
-    return {"target_weights": weights,
-            "coefficient": functools.partial(
-                losses.warm_start, high=config.coefficient, steps=config.coefficient_steps),
-            "carried": ("backbone", "upsampling") + ("head",) * config.carry_head}
+    rising = functools.partial(losses.warm_start, high=config.coefficient, steps=config.coefficient_steps)
+    return {"target_weights": weights, "coefficient": rising, "carried": _carried(config)}
+
+
+def _carried(config: Config) -> tuple[str, ...]:
+    return ("backbone", "upsampling", "head") if config.carry_head else ("backbone", "upsampling")
 
 
 def build_regda(parts: Parts, *, kind: str = "", shallow: bool = False, **changes: Any) -> Method:
@@ -130,20 +127,7 @@ def build_regda(parts: Parts, *, kind: str = "", shallow: bool = False, **change
         settings["adversary"] = HeatmapHead(len(parts.skeleton.names), 1, dtype=jnp.dtype(config.network.dtype))
     objective = methods.regda_objective(**{"margin": config.margin, "trade_off": config.trade_off} | changes)
     return methods.regda(parts.two_heads, parts.skeleton, objective=objective,
-                         pseudo_maps=_pseudo_maps(config, kind or config.ground_false), **settings)
-
-
-def build_dd(parts: Parts) -> Method:
-    """Builds disparity discrepancy, which has no ground-false maps but the same ground-truth maps."""
-    config = parts.config
-    return methods.dd(parts.two_heads, parts.skeleton, pseudo_maps=_pseudo_maps(config, config.ground_false),
-                      margin=config.margin, trade_off=config.trade_off, **_adaptation(parts), **_disparity(parts))
-
-
-def build_mcd(parts: Parts) -> Method:
-    """Builds maximum classifier discrepancy."""
-    return methods.mcd(parts.two_heads, parts.skeleton, carried=_disparity(parts)["carried"],
-                       trade_off=parts.config.mcd_trade_off, **_adaptation(parts))
+                         pseudo_maps=_pseudo_maps(config, kind), **settings)
 
 
 def build_adabn(parts: Parts, *, two_heads: bool = False, in_area: bool = False) -> Method:
@@ -193,8 +177,13 @@ VARIANTS: dict[str, Variant] = {
                    Recipe(lambda p: methods.dan(p.one_head, p.skeleton, **_adaptation(p)))),
     "dann": Variant("baseline", "pooled features matched by a domain discriminator", "DANN",
                     Recipe(lambda p: methods.dann(p.one_head, p.skeleton, **_adaptation(p)))),
-    "mcd": Variant("baseline", "two heads that disagree on the target domain", "MCD", Recipe(build_mcd)),
-    "dd": Variant("baseline", "disparity discrepancy, a literal min-max game", "DD", Recipe(build_dd)),
+    "mcd": Variant("baseline", "two heads that disagree on the target domain", "MCD",
+                   Recipe(lambda p: methods.mcd(p.two_heads, p.skeleton, carried=_carried(p.config),
+                                                trade_off=p.config.mcd_trade_off, **_adaptation(p)))),
+    "dd": Variant("baseline", "disparity discrepancy, a literal min-max game", "DD",
+                  Recipe(lambda p: methods.dd(
+                      p.two_heads, p.skeleton, pseudo_maps=_pseudo_maps(p.config), margin=p.config.margin,
+                      trade_off=p.config.trade_off, **_adaptation(p), **_disparity(p)))),
     "adabn": Variant("control", "source_only with BatchNorm statistics of the target domain", "AdaBN",
                      Recipe(build_adabn, "source_only", "statistics")),
     "constant_centre": Variant("control", "every keypoint in the middle of the image", "constant centre",
@@ -234,7 +223,8 @@ class Data(NamedTuple):
     source: Splits
     target: Splits  # `test` is None where nothing is labelled
     repeats: bool = False  # whether a batch may be larger than its domain
-    identity: Mapping[str, Any] = MappingProxyType({})
+
+    identity = MappingProxyType({})  # the config and the seed tell all of it
 
     @property
     def summary(self) -> str:
@@ -244,12 +234,11 @@ class Data(NamedTuple):
 def open_data(job: Job) -> Data:
     """Opens both domains. Raises InputError if their keypoints differ."""
     data = job.config.data
-    source, target = (open_domain(name, side=data.image_size, seed=job.seed, data_dir=job.data_dir,
-                                  train=data.training_examples, test=data.test_examples,
-                                  difficulty=data.difficulty) for name in (data.source, data.target))
+    source, target = (open_domain(
+        name, side=data.image_size, seed=job.seed, data_dir=job.data_dir, train=data.training_examples,
+        test=data.test_examples, difficulty=data.difficulty) for name in (data.source, data.target))
     if source.train.skeleton.names != target.train.skeleton.names:
-        raise InputError(f"target: {data.target} has other keypoints than {data.source}; choose two sets of one "
-                         "skeleton")
+        raise InputError(f"target: {data.target} has other keypoints than {data.source}; choose sets of one skeleton")
     return Data(source, target)
 
 
@@ -260,9 +249,10 @@ def train(job: Job, data: Data) -> Outcome:
     method = build(config, parts.skeleton, job.variant)
     start = {}
     if recipe.start == "pretraining":
-        first = build_supervised(parts, steps=config.pretraining_steps, stream="source")
-        start = {"variables": job.stage("pretraining", lambda folder: _fit(
-            job, first, data, config.pretraining_steps, folder, "pretraining", {}, test=False),
+        steps = config.pretraining_steps
+        first = build_supervised(parts, steps=steps, stream="source")
+        start = {"variables": job.stage(
+            "pretraining", lambda folder: _fit(job, first, data, steps, folder, "pretraining", {}),
             config=config_as_json(config)).trained.variables}
     elif recipe.start:
         start = {"variables": system.result_of(job._replace(variant=recipe.start)).variables}
@@ -279,28 +269,26 @@ def train(job: Job, data: Data) -> Outcome:
                    {f"chosen_by/{name}": value for name, value in fitted.metrics.items() if "validation" in name})
 
 
-def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, start: Mapping[str, Any], *,
-         test: bool = True) -> Fitted:
+def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, start: Mapping[str, Any]) -> Fitted:
     """`fit` with the evaluation of both domains; the choice of the result is the config's."""
-    config, target = job.config, data.target.test if test else None
-    start = start or imagenet_start(parts_of(config, method.skeleton).one_head, config.imagenet,
-                                    image_size=config.data.image_size, seed=job.seed)
-
-    def measured(source: Source, state, name: str) -> dict[str, float]:
-        return errors(predict_source(method, state, source, batch_size=2 * config.batch_size), method.skeleton, config,
-                      name)
+    config, evaluated = job.config, {"source_validation": data.source.validation}
+    if stage == job.variant and data.target.test is not None:  # the other stages know nothing of the target's labels
+        evaluated["target"] = data.target.test
 
     def evaluate(state) -> dict[str, float]:
-        values = measured(data.source.validation, state, "source_validation")
-        return values | (measured(target, state, "target") if target is not None else {})
+        found = {name: predict_source(method, state, source, batch_size=2 * config.batch_size)
+                 for name, source in evaluated.items()}
+        return errors(found, method.skeleton, config)
 
-    select = {"source_validation": Select("source_validation/pck"), "last": None,
-              "target_test": Select("target/pck" if target is not None else "source_validation/pck")}[config.selection]
+    chosen_on = "target" if config.selection == "target_test" and "target" in evaluated else "source_validation"
     return system.fit_sources(
         job, method, {"source": data.source.train, "target": data.target.train, "labelled": data.target.train},
-        batch_size=config.batch_size, steps=steps, stage=stage, folder=folder, start=start, repeats=data.repeats,
-        unlabelled=() if config.target_weight == "labels" else ("target",), evaluate=evaluate, select=select,
-        evaluate_every=max(1, steps // config.evaluations), config=job.identity())
+        batch_size=config.batch_size, steps=steps, stage=stage, folder=folder, repeats=data.repeats,
+        start=start or imagenet_start(parts_of(config, method.skeleton).one_head, config.imagenet,
+                                      image_size=config.data.image_size, seed=job.seed),
+        unlabelled=() if config.target_weight == "labels" else ("target",), evaluate=evaluate,
+        evaluate_every=max(1, steps // config.evaluations),
+        select=None if config.selection == "last" else Select(f"{chosen_on}/pck"), config=job.identity())
 
 
 def _fit_statistics(job: Job, method: Method, data: Data, start: Mapping[str, Any]) -> Fitted:
@@ -309,42 +297,36 @@ def _fit_statistics(job: Job, method: Method, data: Data, start: Mapping[str, An
     tried = []
     for passes in ADABN_PASSES:
         steps = min(passes * per_pass or ADABN_BATCHES, 10 * job.config.steps)
-        tried.append(_fit(job, method, data, steps, job.folder / f"statistics-{passes}-passes", "statistics", start,
-                          test=False))
+        tried.append(_fit(job, method, data, steps, job.folder / f"statistics-{passes}-passes", "statistics", start))
     return max(tried, key=lambda fitted: fitted.metrics["source_validation/pck"])
 
 
-def errors(found: Gathered, skeleton: Skeleton, config: Config, name: str, *, details: bool = False
+def errors(predictions: Mapping[str, Gathered], skeleton: Skeleton, config: Config, *, details: bool = False
            ) -> dict[str, float]:
-    """Computes PCK and MAE under `name/`; with details also per keypoint and group, and as the authors count."""
-    side, size = config.data.image_size, config.heatmaps.heatmap_size
-    over = found.scale if config.pck_over == "scale" else np.full(len(found.index), side, np.float32)
-    pck = metrics.pck(found.keypoints, found.true_keypoints, found.visible, over, threshold=config.pck_threshold)
-    mae = metrics.mae(found.keypoints, found.true_keypoints, found.visible, config.mae_unit)
-    values = {f"{name}/pck": pck.overall, f"{name}/mae": mae.sum.overall if config.data.sprites else mae.mean.overall}
-    if details:
-        values |= metrics.by_keypoint(f"{name}/pck", pck.per_keypoint, skeleton)
-        values |= metrics.by_group(f"{name}/pck_group", pck.per_keypoint, skeleton)
-        grid = {"image_size": (side, side), "heatmap_size": (size, size), "grid": "index"}
-        cells, true_cells = (np.asarray(keypoint_cells(jnp.asarray(points), **grid))
-                             for points in (found.keypoints, found.true_keypoints * found.visible[..., None]))
-        groups = dict(skeleton.groups) or {"all": tuple(range(len(skeleton.names)))}
-        batchwise = metrics.pck_batchwise(cells, true_cells, map_size=size, groups=groups)
-        values |= {f"{name}/pck_batchwise/{group}": value for group, value in batchwise.items()}
+    """Computes PCK and MAE of each set; with details also per keypoint and group, and as the authors count."""
+    side, size, values = config.data.image_size, config.heatmaps.heatmap_size, {}
+    for name, found in predictions.items():
+        over = found.scale if config.pck_over == "scale" else np.full(len(found.index), side, np.float32)
+        pck = metrics.pck(found.keypoints, found.true_keypoints, found.visible, over, threshold=config.pck_threshold)
+        mae = metrics.mae(found.keypoints, found.true_keypoints, found.visible, config.mae_unit)
+        values |= {f"{name}/pck": pck.overall,
+                   f"{name}/mae": mae.sum.overall if config.data.sprites else mae.mean.overall}
+        if details:
+            values |= metrics.by_keypoint(f"{name}/pck", pck.per_keypoint, skeleton)
+            values |= metrics.by_group(f"{name}/pck_group", pck.per_keypoint, skeleton)
+            cells, true_cells = (
+                np.asarray(keypoint_cells(jnp.asarray(points), image_size=(side, side), heatmap_size=(size, size),
+                                          grid="index"))
+                for points in (found.keypoints, found.true_keypoints * found.visible[..., None]))
+            groups = dict(skeleton.groups) or {"all": tuple(range(len(skeleton.names)))}
+            batchwise = metrics.pck_batchwise(cells, true_cells, map_size=size, groups=groups)
+            values |= {f"{name}/pck_batchwise/{group}": value for group, value in batchwise.items()}
     return values
-
-
-def evaluated(job: Job, data: Data) -> dict[str, Source]:
-    """Returns the test images of both domains, of the target domain if they are labelled."""
-    return {"source": data.source.test} | ({} if data.target.test is None else {"target": data.target.test})
 
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
     """Measures both domains in detail."""
-    values = {}
-    for name, found in predictions.items():
-        values |= errors(found, outcome.method.skeleton, job.config, name, details=True)
-    return values
+    return errors(predictions, outcome.method.skeleton, job.config, details=True)
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
@@ -402,9 +384,11 @@ def predicting(stored: StoredRun) -> Predicting:
 
 
 SYSTEM = System(
-    "regda", "RegDA: unsupervised domain adaptation of keypoints", PRESETS, VARIANTS, open_data, train, evaluated,
-    measure, columns, predicting, short_list, applicable, shortened, batch_size=lambda config: 2 * config.batch_size,
-    paper=paper, draw=draw)
+    "regda", "RegDA: unsupervised domain adaptation of keypoints", PRESETS, VARIANTS, open=open_data, train=train,
+    evaluated=lambda job, data: {
+        name: images for name, images in (("source", data.source.test), ("target", data.target.test)) if images},
+    measure=measure, columns=columns, predicting=predicting, short_list=short_list, applicable=applicable,
+    shortened=shortened, paper=paper, draw=draw)
 
 if __name__ == "__main__":
     from experiments.command_line import main

@@ -5,25 +5,22 @@ from typing import Literal
 
 import optax
 
-from experiments.configs import Heatmaps, Network, changed, check_at_least, check_positive
+from experiments.configs import Checked, Count, Heatmaps, Network, Positive, changed
 from kpjax import augment
 from kpjax.augment import Augment
 from kpjax.models import PoseResNet, SmallUNet
 
 
 @dataclass(frozen=True)
-class Domains:
+class Domains(Checked):
     """Two domains with one skeleton."""
 
     source: str = ""  # "figures:<domain>", "bodies:<domain>" (people with 16 keypoints), "sprites:<variant>", a dataset
     target: str = ""
-    image_size: int = 256  # px
-    training_examples: int = 4000  # of each domain; rendered people and sprites
-    test_examples: int = 500
+    image_size: Count = 256  # px
+    training_examples: Count = 4000  # of each domain; rendered people and sprites
+    test_examples: Count = 500
     difficulty: float = 0.5  # of the domain figures:target
-
-    def __post_init__(self):
-        check_at_least(1, self, "image_size", "training_examples", "test_examples")
 
     @property
     def sprites(self) -> bool:
@@ -45,25 +42,21 @@ class DomainAugmentation:
 
     def build(self) -> dict[str, Augment]:
         """Builds the augmentation of each stream."""
-        change = {"regda": lambda: augment.regda_augmentation(self.rotation), "none": augment.no_augmentation,
-                  "colour": lambda: augment.compose_augmentations(
-                      augment.random_colour_matrix(self.colour_matrix, about=self.colour_pivot),
-                      augment.random_blur((0.0, self.blur)), augment.random_noise(self.noise))}[self.augmentation]()
-        target = change if self.augment_target else augment.no_augmentation()
-        return {"source": change, "labelled": change, "target": target}
+        none, colour = augment.no_augmentation(), augment.compose_augmentations(
+            augment.random_colour_matrix(self.colour_matrix, about=self.colour_pivot),
+            augment.random_blur((0.0, self.blur)), augment.random_noise(self.noise))
+        change = {"regda": augment.regda_augmentation(self.rotation), "colour": colour, "none": none}[self.augmentation]
+        return {"source": change, "labelled": change, "target": change if self.augment_target else none}
 
 
 @dataclass(frozen=True)
-class DomainOptimizer:
+class DomainOptimizer(Checked):
     """Optimizer of both stages; heads move faster than features."""
 
     optimizer: Literal["sgd", "adam"] = "sgd"
-    learning_rate: float = 0.1  # of the heads
+    learning_rate: Positive = 0.1  # of the heads
     feature_factor: float = 0.1  # of the features' learning rate
     weight_decay: float = 1e-4  # sgd only
-
-    def __post_init__(self):
-        check_positive(self, "learning_rate")
 
     def build(self) -> optax.GradientTransformation:
         """Builds the optimizer without its learning rate. SGD decays all weights and looks ahead, as the authors'."""
@@ -83,8 +76,8 @@ class DomainOptimizer:
     def adaptation_rates(self, steps: int) -> dict[str, optax.Schedule]:
         """Builds the rates: SGD's are 0.1 (1 + 1e-4 i)^-0.75 for the heads, a tenth for all features."""
         if self.optimizer == "adam":
-            return dict.fromkeys(("features", "head", "adversary"),
-                                 optax.cosine_decay_schedule(self.learning_rate, steps))
+            rate = optax.cosine_decay_schedule(self.learning_rate, steps)
+            return dict.fromkeys(("features", "head", "adversary"), rate)
 
         def rate(factor):
             return lambda step: factor * self.learning_rate * (1 + 1e-4 * step) ** -0.75
@@ -98,7 +91,7 @@ def drops_of(steps: int) -> dict[int, float]:
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """All that a run depends on besides its seed. The defaults are the paper's."""
 
     summary: str  # one line
@@ -107,32 +100,30 @@ class Config:
     augment: DomainAugmentation = DomainAugmentation()
     network: Network = PoseResNet(101, head_layers=2)  # head_layers: of both regressors of regda, mcd and dd
     optimizer: DomainOptimizer = DomainOptimizer()
-    pretraining_head_layers: int = 1  # of source_only, the oracle, and baselines with one head
+    pretraining_head_layers: Count = 1  # of source_only, the oracle, and baselines with one head
     carry_head: bool = False  # whether f starts from the pretrained head; the paper starts it fresh
     imagenet: str = ""  # safetensors file or hub name of ImageNet weights; "" starts from random weights
-    batch_size: int = 32  # of each domain
-    pretraining_steps: int = 35_000
-    steps: int = 15_000  # of adaptation
+    batch_size: Count = 32  # of each domain
+    pretraining_steps: Count = 35_000
+    steps: Count = 15_000  # of adaptation
     margin: float = 4.0  # gamma
     trade_off: float = 1.0  # eta
     mcd_trade_off: float = 1.0  # of the discrepancy in mcd, which counts up to 2
     coefficient: float = 0.1  # lambda, where it ends
-    coefficient_steps: int = 1000  # N, how slowly it grows
+    coefficient_steps: Count = 1000  # N, how slowly it grows
     ground_false: Literal["others", "area"] = "others"
     area: tuple[int, int] = (16, 47)  # first and last cell of 64 in which a keypoint can lie
     target_weight: Literal["ones", "labels"] = "ones"  # "labels" is the authors' code, which reads target visibility
     keypoints_never_in_target: tuple[int, ...] = ()  # get weight 0 on target images; needs no label
     strict_positive: bool = True  # a map whose maximum is not positive decodes to (0, 0), as in the authors' code
     selection: Literal["source_validation", "last", "target_test"] = "source_validation"  # the authors': target_test
-    evaluations: int = 10
-    pck_threshold: float = 0.05  # of what pck_over names
+    evaluations: Count = 10
+    pck_threshold: Positive = 0.05  # of what pck_over names
     pck_over: Literal["side", "scale"] = "side"  # of the image, or the dataset's reference length
-    mae_unit: float = 1.0  # px of the image in which target/mae is stated
+    mae_unit: Positive = 1.0  # px of the image in which target/mae is stated
 
     def __post_init__(self):
-        check_at_least(1, self, "batch_size", "pretraining_steps", "steps", "coefficient_steps", "evaluations",
-                       "pretraining_head_layers")
-        check_positive(self, "pck_threshold", "mae_unit")
+        super().__post_init__()
         if self.heatmaps.heatmap_size:
             self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
 
@@ -168,19 +159,17 @@ PRESETS: dict[str, Config] = {
 
 
 def _sprites(source: str, target: str, small: bool) -> Config:
-    name = f"sprites, {source} to {target}, " + ("64 px, a laptop's size" if small else "the paper's size")
     # The paper reports the last step; and on sprites the source is learnt in no time and cannot choose between steps.
-    shared = Config(name, Domains(f"sprites:{source}", f"sprites:{target}"), ground_false="area", pck_threshold=4 / 64,
-                    selection="last")
+    size = "64 px, a laptop's size" if small else "the paper's size"
+    shared = {"summary": f"sprites, {source} to {target}, {size}", "source": f"sprites:{source}",
+              "target": f"sprites:{target}", "ground_false": "area", "pck_threshold": 4 / 64, "selection": "last"}
     if small:
         return changed(
-            shared, network=SmallUNet((16, 16, 32, 32, 64), head_layers=2, head_width=32), image_size=64,
-            heatmap_size=32, sigma=1.0, pretraining_head_layers=2, carry_head=True, batch_size=16,
-            pretraining_steps=200, steps=400, optimizer=DomainOptimizer("adam", 1e-3, feature_factor=1.0),
-            coefficient=0.5, coefficient_steps=50, mcd_trade_off=0.1, augmentation="colour", colour_pivot=(0.0, 1.0),
-            mae_unit=31.0, evaluations=4, training_examples=3000)
-    return changed(shared, depth=18, batch_size=36, pretraining_steps=20_000, steps=20_000, augmentation="none",
-                   mae_unit=124.0, training_examples=100_000, test_examples=2000)
+            SMALL_BODIES, **shared, widths=(16, 16, 32, 32, 64), heatmap_size=32, batch_size=16, pretraining_steps=200,
+            steps=400, augment=DomainAugmentation("colour", colour_pivot=(0.0, 1.0)), mae_unit=31.0, evaluations=4)
+    return changed(
+        Config("", Domains()), **shared, depth=18, batch_size=36, pretraining_steps=20_000, steps=20_000,
+        augmentation="none", mae_unit=124.0, training_examples=100_000, test_examples=2000)
 
 
 for _one, _other in itertools.permutations(("colour", "noisy", "scream"), 2):

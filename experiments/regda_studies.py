@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from experiments.command_line import prepare_process, read_command, show_table
-from experiments.commands import exit_code_of, parse
-from experiments.job_queue import outcome_lines, raise_for_failures, work_through
+from experiments.command_line import Command, prepare_process, read_command, show_table
+from experiments.commands import exit_code_of, parse_known
+from experiments.job_queue import measured, outcome_lines, raise_for_failures, work_through
 from experiments.regda import SYSTEM
 from experiments.regda_presets import PAPER_SPRITES_MAE
-from experiments.system import preset_folder
-from kpjax.reports.table import markdown, read_variants
+from kpjax.reports.table import markdown
 
 DIRECTIONS = tuple(PAPER_SPRITES_MAE)
 CONTROLS = ("constant_centre", "adabn", "adabn_in_area")
@@ -32,38 +31,37 @@ Table = Mapping[str, Mapping[str, float]]  # direction -> variant -> mean over s
 
 @dataclass(frozen=True)
 class Sprites:
-    """The table of all directions on the sprites."""
+    """The table of all directions on the sprites; all other flags are those of the presets."""
 
     size: Literal["small", "paper"] = "small"
-    seeds: int = 1  # how many
-    first_seed: int = 0
     open: tuple[Direction, ...] = ()  # the open directions, as tuning seeds named them; () finds them on these seeds
     feature_baselines: tuple[Direction, ...] = ("colour_noisy",)  # directions in which dan, dann and mcd are run, too
     only: tuple[Direction, ...] = DIRECTIONS  # directions to run
-    workdir: str = "runs"
 
 
-def measured(workdir: str, prefix: str, metric: str, seeds: Sequence[int]) -> Table:
-    """Returns the mean of a metric over some seeds, of every variant that has all of them."""
+def means(commands: Mapping[str, Command], metric: str) -> Table:
+    """Returns the mean of a metric over the seeds, of every variant that has all of them."""
     table = {}
-    for direction in DIRECTIONS:
-        runs = read_variants(preset_folder(workdir, "regda", prefix + direction))
-        found = {name: [run.metrics[metric] for run in variant.finished if run.seed in seeds]
-                 for name, variant in runs.items()}
-        table[direction] = {name: fmean(values) for name, values in found.items() if len(values) == len(seeds)}
+    for direction, command in commands.items():
+        found = {name: measured([command.job(name, seed) for seed in command.seeds], metric) for name in VARIANTS}
+        table[direction] = {name: fmean(values) for name, values in found.items() if len(values) == len(command.seeds)}
     return table
 
 
 def open_directions(errors: Table) -> list[str]:
     """Returns the directions in which the best control has more than twice the oracle's error."""
     return [direction for direction, found in errors.items()
-            if "oracle" in found and min(found[name] for name in CONTROLS if name in found) > 2 * found["oracle"]]
+            if "oracle" in found and best_control(found) > 2 * found["oracle"]]
 
 
-def gap_closed(found: Mapping[str, float], variant: str = "regda") -> float:
-    """Returns the share of the gap from the best control to the oracle that a variant closes; below 0 if it loses."""
-    control = min(found[name] for name in CONTROLS if name in found)
-    return (control - found[variant]) / (control - found["oracle"])
+def best_control(found: Mapping[str, float]) -> float:
+    """Returns the lowest error of a control."""
+    return min(found[name] for name in CONTROLS if name in found)
+
+
+def gap_closed(found: Mapping[str, float]) -> float:
+    """Returns the share of the gap from the best control to the oracle that RegDA closes; below 0 if it loses."""
+    return (best_control(found) - found["regda"]) / (best_control(found) - found["oracle"])
 
 
 def text(table: Table, decimals: int) -> str:
@@ -80,33 +78,30 @@ def text(table: Table, decimals: int) -> str:
 
 def main(arguments: Sequence[str]) -> None:
     """Runs what is missing and prints the tables."""
-    flags = parse(Sprites, arguments, prog="python -m experiments.regda_studies", description=__doc__)
-    prefix = "dsprites_small_" if flags.size == "small" else "dsprites_"
-    shared = ["--seeds", str(flags.seeds), "--first-seed", str(flags.first_seed), "--workdir", flags.workdir]
-    commands = []
-    for direction in flags.only:
-        without = () if direction in flags.feature_baselines else OF_FEATURES
-        commands.append(read_command(SYSTEM, [prefix + direction, "--variants", *(
-            name for name in VARIANTS if name not in without), *shared]))
-    prepare_process(commands[0])
-    outcome = work_through(SYSTEM, [job for command in commands for job in command.jobs()])
-    for command in commands:
+    flags, rest = parse_known(Sprites, arguments, prog="python -m experiments.regda_studies", description=__doc__)
+    prefix, commands = "dsprites_small_" if flags.size == "small" else "dsprites_", {}
+    for direction in DIRECTIONS:
+        chosen = [name for name in VARIANTS if name not in OF_FEATURES or direction in flags.feature_baselines]
+        commands[direction] = read_command(SYSTEM, [prefix + direction, *rest, "--variants", *chosen])
+    asked = [commands[direction] for direction in flags.only]
+    prepare_process(asked[0])
+    outcome = work_through(SYSTEM, [job for command in asked for job in command.jobs()])
+    for command in asked:
         show_table(command)
-    seeds = range(flags.first_seed, flags.first_seed + flags.seeds)
-    errors, hits = (measured(flags.workdir, prefix, metric, seeds) for metric in ("target/mae", "target/pck"))
+    errors, hits = means(commands, "target/mae"), means(commands, "target/pck")
     print("\nMAE, x + y, in units of the latent\n\n" + text(errors, 3))
     print("\nPCK at 4 px of 64\n\n" + text(hits, 2))
     print("\nThe paper's MAE (ResNet-18, ImageNet weights, 256 px)\n\n" + text(PAPER_SPRITES_MAE, 3))
     complete = {direction: found for direction, found in errors.items() if {"regda", "oracle"} <= set(found)}
     found = open_directions(complete)
     print(f"\nopen on these seeds: {', '.join(found) or 'none'}")
-    chosen = [direction for direction in (flags.open or found) if direction in complete]
-    for direction in chosen:
-        print(f"{direction}: RegDA closes {gap_closed(complete[direction]):.2f} of the gap, PCK "
-              f"{hits[direction]['regda']:.2f}, best control {max(hits[direction][name] for name in CONTROLS):.2f}")
-    if chosen:
-        print(f"mean over them: {fmean(gap_closed(complete[direction]) for direction in chosen):.2f}")
-    print("\n" + "\n".join(outcome_lines(outcome)))
+    gaps = {name: gap_closed(complete[name]) for name in flags.open or found if name in complete}
+    for name, gap in gaps.items():
+        print(f"{name}: RegDA closes {gap:.2f} of the gap, PCK {hits[name]['regda']:.2f}, best control "
+              f"{max(hits[name][control] for control in CONTROLS):.2f}")
+    if gaps:
+        print(f"mean over them: {fmean(gaps.values()):.2f}")
+    print("", *outcome_lines(outcome), sep="\n")
     raise_for_failures(outcome)
 
 
