@@ -1,7 +1,6 @@
 """Frozen-core adaptation (Sanchez and Tzimiropoulos, NeurIPS 2019): landmarks of a new category, without labels.
 
 Command   python -m experiments.adaptation demo               (2 CPU cores, about 10 minutes, renders its own data)
-          python -m experiments.adaptation demo --variants all                                    (every variant)
           python -m experiments.adaptation demo --core-background patches --workdir elsewhere     (another core)
           python -m experiments.adaptation own --core RUN --images FOLDER    (one's own run and images)
           python -m experiments.adaptation_studies core_epochs --preset demo      (also images, labels, cores, order)
@@ -25,12 +24,11 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import linen as nn
 
 from experiments import adaptation_presets as presets
-from experiments import system
+from experiments import configs, system
 from experiments.adaptation_images import Data, open_core_images, open_images
 from experiments.adaptation_measures import checked, draw_sheets, found_in, measures_of
 from experiments.adaptation_presets import RENDERED, STAND_IN, Config
@@ -41,8 +39,8 @@ from kpjax import Method, Skeleton, Trained, Variables, augment, codec, methods,
 from kpjax.files import read_json, write_json, write_text
 from kpjax.images.transforms import Letterbox
 from kpjax.losses.heatmap import heatmap_mse
-from kpjax.methods.core_adaptation.adaptation import HEAD
-from kpjax.models import VGG, HeatmapHead, KeypointNetwork, RandomFeatures, ResidualGenerator, load_vgg, random_features
+from kpjax.methods.core_adaptation.adaptation import HEAD, released_optimizer
+from kpjax.models import VGG, HeatmapHead, KeypointNetwork, RandomFeatures, ResidualGenerator, random_features
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.models.layers import uniform_fan_in
 from kpjax.models.vgg import DESCRIPTION, RELU_TAPS
@@ -104,7 +102,8 @@ def _built(config: Config, parametrisation: methods.Parametrisation) -> Method:
         network(config, config.landmarks), Skeleton(tuple(f"point_{number}" for number in range(config.landmarks))),
         objective=methods.adaptation_objective(
             perceptual=features, form=comparison.feature_form, features=comparison.feature_weight),
-        optimizer=config.optimizer.build(), learning_rate=config.optimizer.rates(config.steps),
+        optimizer=released_optimizer(decay=config.optimizer.weight_decay, clip=config.optimizer.clip),
+        learning_rate=config.optimizer.rates(config.steps),
         augment=augment.no_augmentation(), normalise=NORMALISE[config.normalisation], trained=parametrisation,
         generator=ResidualGenerator(comparison.generator_width, comparison.generator_blocks,
                                     jnp.dtype(config.core_network.dtype)),
@@ -114,13 +113,8 @@ def _built(config: Config, parametrisation: methods.Parametrisation) -> Method:
         statistics=config.evaluation.statistics)
 
 
-def evaluation_model(config: Config) -> Method:
-    """Builds the method whose `predict` evaluates every variant as a plain network, so that it is compiled once."""
-    return build(config, "finetuned")
-
-
 def as_evaluated(trained: Trained, variant: str) -> Trained:
-    """Returns a variant's result for `evaluation_model`: all weights, projections folded in, and nothing frozen."""
+    """Returns a variant's result for the method of `finetuned`: all weights, projections folded in, nothing frozen."""
     plain = plain_of(trained, variant)
     body = {name: tree for name, tree in plain["params"].items() if name != HEAD}
     return Trained({"params": {"free": body, HEAD: plain["params"][HEAD]}, "batch_stats": plain["batch_stats"]}, {})
@@ -155,11 +149,6 @@ def build_core(config: Config, skeleton: Skeleton) -> Method:
         normalise=NORMALISE[config.normalisation], loss=heatmap_mse)
 
 
-def base_preset(preset: str) -> str:
-    """Returns the preset that a study's name, "<preset>-<field>-<value>", begins with."""
-    return preset.partition("-")[0]
-
-
 def core_name(config: Config) -> str:
     """Returns the name of a core's stage: by its data, so that one folder can hold several."""
     core = config.core.core
@@ -169,10 +158,9 @@ def core_name(config: Config) -> str:
 
 
 def trained_core(job: Job) -> Core:
-    """Returns the core of a seed at the epoch that the config names, trained if it has not been. Raises InputError if
-    its folder holds another core of the same name."""
+    """Returns the core of a seed at the epoch that the config names, trained if it has not been."""
     config, name = job.config, core_name(job.config)
-    preset = config.core_kept_by or base_preset(job.preset)
+    preset = config.core_kept_by or job.base_preset
     found = job.stage(name, lambda folder: _train_core(job, folder), config=presets.of_core(config), preset=preset)
     trained, accuracy = found.trained, found.metrics.get("core/pck")
     if config.core.core_epoch not in (0, config.core.core_epochs):
@@ -237,29 +225,21 @@ def perceptual_network(config: Config) -> nn.Module:
 
 
 def perceptual_start(config: Config) -> dict[str, Any]:
-    """Returns the weights of that network, the same for all seeds, as a part of the start; reports what it is. Raises
-    InputError for a file of VGG's weights that is missing or of another network."""
-    comparison, side = config.comparison, config.data.image_size
+    """Returns the weights of that network, the same for all seeds, as a part of the start; reports what it is."""
+    comparison = config.comparison
     if comparison.compare == "pixels":
         print("images are compared by pixels")
         return {}
-    seen = DESCRIPTION if comparison.perceptual == STAND_IN else f"VGG-{comparison.perceptual_depth}"
-    print(f"images are compared by pixels and {seen}")
     if comparison.perceptual == STAND_IN:
+        print(f"images are compared by pixels and {DESCRIPTION}")
         key = named_key(jax.random.key(0), "random features")
         return {"perceptual": random_features(key, comparison.stand_in_widths)[1]}
-    vgg = VGG(comparison.perceptual_depth, RELU_TAPS)
-    imported = load_vgg(jax.jit(vgg.init)(jax.random.key(0), jnp.zeros((1, side, side, 3))), comparison.perceptual)
-    print(f"VGG-{comparison.perceptual_depth} weights: {imported.report}")
-    return {"perceptual": imported.variables}
+    print(f"images are compared by pixels and VGG-{comparison.perceptual_depth}")
+    return configs.perceptual_start(perceptual_network(config), comparison.perceptual,
+                                    image_size=config.data.image_size)
 
 
 # A run
-
-
-def open_data(job: Job) -> Data:
-    """Opens all images but the core's. Raises InputError for annotation that does not suit the evaluation."""
-    return checked(job.config, open_images(job.config.data, job.seed, job.data_dir))
 
 
 def train(job: Job, data: Data, *, core_of: Callable[[Job], Core] = trained_core) -> Outcome:
@@ -268,14 +248,16 @@ def train(job: Job, data: Data, *, core_of: Callable[[Job], Core] = trained_core
     core, method = _core_of(job, core_of), build(config, job.variant)
     start = ({"core": core.variables} if core else {}) | perceptual_start(config)
     fitted = (_adapt(job, method, data, start, core) if recipe.trains else
-              system.no_training(_first(job, method, data, start)))
+              system.no_training(system.first_state(job, method, data.target, "adapted", start)))
     # The network that compares images is no part of the result.
     trained = Trained(fitted.trained.variables,
                       {name: tree for name, tree in fitted.trained.frozen.items() if name == "core"})
     sources = {"fit": data.fit} if config.evaluation.annotated else {}
     sources |= {"test": data.test, "turned_once": data.turned_once, "turned_twice": data.turned_twice}
-    predictions = {name: predict_source(evaluation_model(config), as_evaluated(trained, job.variant), source,
-                                        batch_size=config.evaluation.batch_size) for name, source in sources.items()}
+    # Every variant is evaluated as a plain network, so that this is compiled once.
+    plain, evaluated = build(config, "finetuned"), as_evaluated(trained, job.variant)
+    predictions = {name: predict_source(plain, evaluated, source, batch_size=config.evaluation.batch_size)
+                   for name, source in sources.items()}
     accuracy = {} if core is None or core.accuracy is None else {"core/pck": core.accuracy}
     return Outcome(method, trained, fitted.steps * (2 if recipe.core == "adapted" else 1), fitted.images_per_second,
                    fitted.wall_seconds, accuracy, predictions)
@@ -286,21 +268,13 @@ def _adapt(job: Job, method: Method, data: Data, start: dict[str, Any], core: Co
     if data.chosen and jax.process_index() == 0:
         write_text(job.folder / "target_images.txt", "\n".join([*data.chosen, ""]))
     # Presets that differ in what they evaluate share their training.
-    preset, dash, study = job.preset.partition("-")
-    keeps = job._replace(preset=(job.config.training_kept_by or preset) + dash + study)
+    study = job.preset.removeprefix(job.base_preset)
+    keeps = job._replace(preset=(job.config.training_kept_by or job.base_preset) + study)
     return system.fit_sources(
         job, method, {"target": data.target}, batch_size=job.config.batch_size, steps=job.config.steps,
         stage=job.variant, folder=keeps.folder, unlabelled=("target",), start=start,
         config=presets.of_training(job.config) | {
             "variant": job.variant, "seed": job.seed, "core digest": core and core.digest})
-
-
-def _first(job: Job, method: Method, data: Data, start: dict[str, Any]) -> Trained:
-    """Returns the network that `adapted` of this seed starts from."""
-    key = named_key(named_key(jax.random.key(job.seed), "adapted"), "init")
-    batch = jax.tree.map(lambda leaf: np.asarray(leaf)[None], data.target[0])
-    state = jax.jit(method.init)(key, dict.fromkeys(method.streams, batch), start)
-    return Trained(state.variables, state.frozen)
 
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
@@ -325,9 +299,6 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
     save_trained(job.folder / "network", Trained(plain_of(outcome.trained, job.variant), {}))
     if "core" in outcome.trained.frozen:
         save_adapter(job.folder / "adapter.safetensors", outcome.trained)
-
-
-# The table
 
 
 def short_list(preset: str, config: Config) -> tuple[str, ...]:
@@ -367,11 +338,12 @@ def predicting(stored: system.StoredRun) -> system.Predicting:
 
 
 SYSTEM = system.System(
-    "adaptation", "landmarks of another category of object, without labels", presets.PRESETS, VARIANTS, open_data,
-    train, lambda job, data: {}, measure, columns, predicting, short_list,
-    applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened,
-    batch_size=lambda config: config.evaluation.batch_size, draw=draw,
-    paper=lambda preset, config, variant: presets.paper_numbers(base_preset(preset), variant))
+    "adaptation", "landmarks of another category of object, without labels", presets.PRESETS, VARIANTS,
+    open=lambda job: checked(job.config, open_images(job.config.data, job.seed, job.data_dir)), train=train,
+    evaluated=lambda job, data: {}, measure=measure, columns=columns, predicting=predicting, short_list=short_list,
+    applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened, draw=draw,
+    batch_size=lambda config: config.evaluation.batch_size,
+    paper=lambda preset, config, variant: presets.paper_numbers(preset, variant))
 
 if __name__ == "__main__":
     from experiments.command_line import main

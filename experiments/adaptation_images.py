@@ -2,7 +2,6 @@
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +32,7 @@ class Data(NamedTuple):
     turned_once: Source  # the test images, each turned in place
     turned_twice: Source  # and turned again
     chosen: tuple[str, ...] = ()  # the names, or numbers, of `target_images`; () for all
-    identity: Mapping[str, Any] = MappingProxyType({})
+    identity: Mapping[str, Any] = {}
 
     @property
     def summary(self) -> str:
@@ -43,8 +42,7 @@ class Data(NamedTuple):
 def open_images(data: TargetImages, seed: int, data_dir: Path) -> Data:
     """Opens the images of one seed, kept for the next run on the same; rendered ones and `target_images` depend on it.
 
-    Raises InputError if a set was not prepared or is unknown, for more images than there are, or if an image that is
-    adapted to is also tested.
+    Raises InputError for an unknown set, for more images than there are, and for an image both adapted to and tested.
     """
     return _open(data, seed if data.rendered or data.target_images else 0, data_dir)
 

@@ -1,6 +1,6 @@
 """Measures of discovered points: errors of regressors, consistency, signs of collapse, and sheets of test images."""
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +8,7 @@ from etils import epath
 
 from experiments.adaptation_images import Data, second_turns
 from experiments.adaptation_presets import Config, Evaluation
+from experiments.configs import changed
 from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.evaluation.probes import landmarks as probes
 from kpjax.evaluation.probes.landmarks import ALL, Landmarks
@@ -28,14 +29,6 @@ class Found(NamedTuple):
     turns: np.ndarray  # (N, 3, 3) pixels of the former to those of the latter
 
 
-class PerImage(NamedTuple):
-    """Errors of single test images, those with all landmarks annotated."""
-
-    numbers: np.ndarray  # (n,) of the images
-    errors: np.ndarray  # (n,) percent of their length, the mean over landmarks and regressors
-    regressed: np.ndarray  # (n, P, 2) px, by the first regressor
-
-
 def found_in(predictions: Mapping[str, Gathered], side: int) -> Found:
     """Returns the points of a run from its stored predictions on images of `side` px."""
     landmarks = {name: Landmarks(found.keypoints, found.true_keypoints, found.visible)
@@ -44,13 +37,6 @@ def found_in(predictions: Mapping[str, Gathered], side: int) -> Found:
     return Found(landmarks.get("fit", Landmarks(*(field[:0] for field in test))), test,
                  landmarks["turned_once"].discovered, landmarks["turned_twice"].discovered,
                  second_turns(len(test.discovered), side))
-
-
-def regressor_of(config: Config) -> probes.Regressor:
-    """Builds the regressor of landmarks."""
-    if config.evaluation.regressor == "without_intercept":
-        return probes.without_intercept()
-    return probes.scaled_ridge(config.data.image_size, config.evaluation.penalty)
 
 
 def normaliser_of(evaluation: Evaluation, annotation: Skeleton) -> probes.Normaliser:
@@ -65,20 +51,19 @@ def regressor_errors(
 ) -> dict[str, probes.LandmarkErrors]:
     """Computes `forward/<images>` and `backward/<images>` for each number of labelled images."""
     evaluation = config.evaluation
+    regressor = (probes.scaled_ridge(config.data.image_size, evaluation.penalty) if evaluation.regressor == "ridge" else
+                 probes.without_intercept())
     return probes.both_errors(
-        found.fit, found.test, normaliser=normaliser_of(evaluation, annotation), regressor=regressor_of(config),
-        images=images, repeats=evaluation.repeats, extra=evaluation.extra)
-
-
-def _subsets(evaluation: Evaluation, total: int, images: int | None) -> np.ndarray:
-    return probes.labelled_subsets(total, images, repeats=evaluation.repeats, extra=evaluation.extra)
+        found.fit, found.test, normaliser=normaliser_of(evaluation, annotation), regressor=regressor, images=images,
+        repeats=evaluation.repeats, extra=evaluation.extra)
 
 
 def checked(config: Config, data: Data) -> Data:
     """Returns the data. Raises InputError for a length that the annotation lacks, and for too many labelled images."""
-    if config.evaluation.annotated:
-        normaliser_of(config.evaluation, data.test.skeleton)
-        _subsets(config.evaluation, len(data.fit), max(config.evaluation.labelled_images, default=1))
+    evaluation = config.evaluation
+    if evaluation.annotated:
+        normaliser_of(evaluation, data.test.skeleton)
+        probes.labelled_subsets(len(data.fit), max(evaluation.labelled_images, default=1), extra=evaluation.extra)
     return data
 
 
@@ -99,12 +84,10 @@ def measures_of(
     if evaluation.annotated:
         errors = regressor_errors(found, config, annotation, (*evaluation.labelled_images, ALL))
         values |= _errors_of_mean(found, config, annotation)
-        shown = [np.asarray(part.visible)[probes.complete(part, name)].any(0)
-                 for name, part in (("fitted", found.fit), ("test", found.test))]
-        landmarks = [name for name, there in zip(annotation.names, shown[0] & shown[1], strict=True) if there]
-        for direction, names in (("forward", landmarks), ("backward", skeleton.names)):
-            each = errors[f"{direction}/all"].per_landmark
-            values |= {f"{direction}/all/{name}": float(value) for name, value in zip(names, each, strict=True)}
+        labelled = compress(annotation.names, found.fit.visible.any(0) & found.test.visible.any(0))
+        for name, landmarks in (("forward/all", labelled), ("backward/all", skeleton.names)):
+            each = zip(landmarks, errors[name].per_landmark, strict=True)
+            values |= {f"{name}/{landmark}": float(value) for landmark, value in each}
         test = found.test
     else:
         errors = {}
@@ -124,39 +107,10 @@ def measures_of(
 def _errors_of_mean(found: Found, config: Config, annotation: Skeleton) -> dict[str, float]:
     """Computes the forward errors, percent, of points that are the same on every image."""
     fit, test = (part._replace(discovered=np.zeros_like(part.discovered)) for part in (found.fit, found.test))
-    constant = found._replace(fit=fit, test=test)
-    ridge = replace(config, evaluation=replace(config.evaluation, regressor="ridge"))
-    return {f"mean_landmarks/{'all' if images is ALL else images}": float(
-        errors_of_images(constant, ridge, annotation, images).errors.mean())
-        for images in (*config.evaluation.labelled_images, ALL)}
-
-
-def errors_of_images(
-    found: Found, config: Config, annotation: Skeleton, images: int | None = ALL, *, forward: bool = True
-) -> PerImage:
-    """Computes the errors of `forward/<images>` or `backward/<images>`, image by image."""
-    fit, test = (probes.complete(part, name) for part, name in ((found.fit, "fitted"), (found.test, "test")))
-    tested = Landmarks(*(np.asarray(field)[test] for field in found.test))
-    shown = np.asarray(found.fit.visible)[fit].any(0) & np.asarray(tested.visible).any(0)
-    lengths = normaliser_of(config.evaluation, annotation)(tested.annotated, tested.visible)
-    known = (found.fit.discovered[fit], found.fit.annotated[fit][:, shown])
-    asked = (tested.discovered, tested.annotated[:, shown])
-    (x, y), (x_test, y_test) = (known, asked) if forward else (known[::-1], asked[::-1])
-    subsets = _subsets(config.evaluation, len(fit), images)
-    regressor = regressor_of(config)
-    regressed = [regressor(_flat(x[rows]), _flat(y[rows]))(_flat(x_test)).reshape(y_test.shape) for rows in subsets]
-    distances = np.mean([np.linalg.norm(one - y_test, axis=-1).mean(1) for one in regressed], axis=0)
-    return PerImage(test, 100 * distances / lengths, regressed[0])
-
-
-def _flat(points: np.ndarray) -> np.ndarray:
-    return points.reshape(len(points), -1).astype(np.float64)
-
-
-def consistency_of_images(found: Found) -> np.ndarray:
-    """Computes (N,) px: the mean distance of an image's points from where its turn moves them."""
-    moved = np.einsum("nij,nkj->nki", found.turns[:, :2, :2], found.once) + found.turns[:, None, :2, 2]
-    return np.linalg.norm(moved - found.twice, axis=-1).mean(1)
+    errors = regressor_errors(found._replace(fit=fit, test=test), changed(config, regressor="ridge"), annotation,
+                              (*config.evaluation.labelled_images, ALL))
+    return {name.replace("forward", "mean_landmarks"): float(one.per_image.mean()) for name, one in errors.items()
+            if name.startswith("forward")}
 
 
 def draw_sheets(found: Found, data: Data, config: Config, skeleton: Skeleton, folder: epath.Path) -> None:
@@ -165,12 +119,11 @@ def draw_sheets(found: Found, data: Data, config: Config, skeleton: Skeleton, fo
     with rank and both errors; without annotation by consistency, and no second sheet."""
     annotation, annotated = data.test.skeleton, config.evaluation.annotated
     if annotated:
-        forward = errors_of_images(found, config, annotation)
-        backward = errors_of_images(found, config, annotation, forward=False)
-        numbers, errors = forward.numbers, forward.errors
-        captions = [f"{one:.0f} %, back {other:.0f} %" for one, other in zip(errors, backward.errors, strict=True)]
+        forward, backward = regressor_errors(found, config, annotation, (ALL,)).values()
+        numbers, errors = probes.complete(found.test, "test"), forward.per_image
+        captions = [f"{one:.0f} %, back {other:.0f} %" for one, other in zip(errors, backward.per_image, strict=True)]
     else:
-        errors = consistency_of_images(found)
+        errors = probes.consistency(found.once, found.twice, found.turns).per_image
         numbers, captions = np.arange(len(errors)), [f"{error:.1f} px" for error in errors]
     ranked = np.argsort(errors, kind="stable")
     ranks = np.unique(np.linspace(0, len(ranked) - 1, SHOWN).round().astype(int))

@@ -1,38 +1,35 @@
 """Settings of frozen-core adaptation: what a run depends on, presets, and the numbers that the paper prints."""
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax.numpy as jnp
 import optax
 
-from experiments.configs import Checked, Count, CountOrZero, NotNegative, Positive, Share, changed, config_as_json
+from experiments.configs import Checked, Count, CountOrZero, NotNegative, Positive, Rule, Share, changed, config_as_json
 from kpjax.errors import InputError
 from kpjax.images import transforms
 from kpjax.images.transforms import Transform
-from kpjax.methods.core_adaptation.adaptation import RELEASED_SIGMA, released_learning_rate, released_optimizer
+from kpjax.methods.core_adaptation.adaptation import RELEASED_SIGMA, released_learning_rate
 from kpjax.methods.core_adaptation.view_pairs import ViewPair, similarity_views, spline_views
 from kpjax.models.hourglass_network import STRIDE, hourglass
-from kpjax.models.network import KeypointNetwork, check_options, check_stride
+from kpjax.models.network import KeypointNetwork, check_stride
 
 RENDERED = "rendered:"  # begins the name of a set that a seed renders
 STAND_IN = "random features"  # in place of VGG
 TransformName = Literal["landmark_crop", "margin_crop", "window_crop", "letterbox"]
+Counts = Annotated[tuple[int, ...], Rule(lambda counts: min(counts, default=1) >= 1, "give numbers of 1 or more")]
+Width = Annotated[int, Rule(lambda size: size > 0 and size % 16 == 0, "the width of an hourglass is a multiple of 16")]
 Background = Literal["plain", "smooth", "photo-like", "clutter", "patches"]
 
 
 @dataclass(frozen=True)
-class Hourglass:
+class Hourglass(Checked):
     """One hourglass: the network of the core and of all variants."""
 
-    width: int = 256  # channels
-    depth: int = 4  # halvings
+    width: Width = 256  # channels
+    depth: Count = 4  # halvings
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
-
-    def __post_init__(self):
-        check_options(self, "width", "depth")
-        if self.width % 16:
-            raise InputError(f"width: {self.width}; the width of an hourglass is a multiple of 16")
 
     def check(self, image_size: int, heatmap_size: int) -> None:
         """Raises InputError for sides, in pixels, that the network cannot have."""
@@ -142,10 +139,6 @@ class ReleasedOptimizer(Checked):
     weight_decay: NotNegative = 5e-4  # added to the gradient of all that is trained, projections included
     clip: Positive = 1.0  # of the gradient's norm, of either network
 
-    def build(self) -> optax.GradientTransformation:
-        """Builds the optimizer without its learning rate."""
-        return released_optimizer(decay=self.weight_decay, clip=self.clip)
-
     def rates(self, steps: int) -> optax.Schedule:
         """Builds the schedule: falling to zero along a cosine, or in two drops."""
         if self.schedule == "cosine":
@@ -189,16 +182,11 @@ class Evaluation(Checked):
     statistics: Literal["running", "batch"] = "running"  # of BatchNorm; the released code has those of batches of 30
     lengths: Literal["eyes", "object", "none"] = "eyes"  # what errors are percent of; none where nothing is annotated
     median_length: bool = False  # whether all test images have the median of these lengths
-    labelled_images: tuple[int, ...] = (1, 5, 10, 100, 500, 1000, 5000)  # for the regressors, besides all
+    labelled_images: Counts = (1, 5, 10, 100, 500, 1000, 5000)  # for the regressors, besides all
     repeats: Count = 10  # draws of so many
     extra: CountOrZero = 0  # 1 for the released code, which takes one more than it says
     regressor: Literal["ridge", "without_intercept"] = "ridge"
     penalty: Positive = 1e-4  # of the ridge
-
-    def __post_init__(self):
-        super().__post_init__()
-        if min(self.labelled_images, default=1) < 1:
-            raise InputError(f"labelled_images: {min(self.labelled_images)}; give numbers of 1 or more")
 
     annotated = property(lambda self: self.lengths != "none")  # whether there are landmarks to regress
     batch_size = property(lambda self: 30 if self.statistics == "batch" else 64)  # the released BatchNorm sees 30

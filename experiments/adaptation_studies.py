@@ -8,12 +8,12 @@ core_epochs  `adapted` from cores of several epochs             images  the same
 labels       errors by the labelled images of the regressors    cores   variants by the background of the core's people
 order        ratios of variants' errors, with intervals over test images and over seeds
 
-All other flags are those of the preset; --variants names other variants. Runs lie where `python -m
-experiments.adaptation` puts them, those of another setting in a folder of their own beside the preset's; all share its
-cores. `labels` and `order` read stored predictions, so that they train only what is missing. Several processes may work
-on one study. The table is printed and written to <workdir>/adaptation/<preset>/<study>.md. With --core-background,
+All other flags are those of the preset; --variants names other variants. Runs of another setting lie in a folder of
+their own beside the preset's; all share its cores. `labels` and `order` read stored predictions. Several processes may
+work on one study. The table is printed and written to <workdir>/adaptation/<preset>/<study>.md. With --core-background,
 --core-epoch or --target-images a study is of those runs: `order --preset demo --core-background patches`.
 """
+import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,18 +24,18 @@ import tyro
 from etils import epath
 
 from experiments import adaptation_measures as measures
-from experiments.adaptation import SYSTEM, base_preset, columns
+from experiments.adaptation import SYSTEM, columns
 from experiments.adaptation_presets import CORE_ACCURACY, RENDERED, STUDIES
 from experiments.command_line import Command, prepare_process, read_command
-from experiments.commands import as_flags, exit_code_of, flags_of, parse_known
+from experiments.commands import exit_code_of, flags_in_messages, flags_of, parse_known
 from experiments.configs import changed, flat
-from experiments.job_queue import mean_text, measured, outcome_lines, over_seeds, raise_for_failures, work_through
+from experiments.job_queue import mean_text, measured, over_seeds, raise_for_failures, work_through, write_page
 from experiments.system import Job, System, read_predictions
 from kpjax import InputError, Skeleton
-from kpjax.evaluation.probes.landmarks import ALL
+from kpjax.evaluation.probes.landmarks import ALL, consistency
 from kpjax.evaluation.probes.regression_errors import Interval
-from kpjax.files import read_json, write_text
-from kpjax.reports.table import markdown
+from kpjax.files import read_json
+from kpjax.reports.table import Column, markdown
 from kpjax.structures import skeleton_from_json
 
 Studies = Literal["core_epochs", "images", "labels", "cores", "order"]
@@ -53,25 +53,21 @@ class Setting(NamedTuple):
 
 
 def settings_of(study: str, command: Command, chosen: Sequence[int]) -> list[Setting]:
-    """Returns the columns of a study that trains. chosen: epochs or counts, in place of the preset's and the paper's.
-    """
-    core, aflw = command.config.core, base_preset(command.preset) == "mpii_aflw"
+    """Returns the columns of a study that trains. chosen: epochs or counts, not the preset's and the paper's."""
+    core, aflw = command.config.core, command.preset == "mpii_aflw"
     if study == "cores":
         if not core.core.startswith(RENDERED):
             raise InputError(f"preset: {command.preset}; the background of a core's people can be chosen where they "
                              "are rendered, as in demo")
         return [Setting("core_background", name, name) for name in ("clutter", "patches")]
     paper = {int(value): numbers for (name, value), numbers in STUDIES.items() if name == study}
-    settings = []
-    for value in chosen or (paper if study == "images" else (*core.core_kept, core.core_epochs)):
-        printed = paper.get(value, {}) if aflw else {}
-        if study == "images":
-            settings.append(Setting("target_images", value, str(value) if value else "all", printed))
-        else:
-            accuracy = {"core/pck": CORE_ACCURACY[value]} if value in CORE_ACCURACY else {}
-            settings.append(Setting("core_epoch", 0 if value == core.core_epochs else value, f"epoch {value}",
-                                    printed | accuracy))
-    return settings
+    known = paper if aflw else {}
+    if study == "images":
+        return [Setting("target_images", count, str(count or "all"), known.get(count, {})) for count in chosen or paper]
+    accuracy = {epoch: {"core/pck": percent} for epoch, percent in CORE_ACCURACY.items()}
+    return [Setting("core_epoch", 0 if epoch == core.core_epochs else epoch, f"epoch {epoch}",
+                    known.get(epoch, {}) | accuracy.get(epoch, {}))
+            for epoch in chosen or (*core.core_kept, core.core_epochs)]
 
 
 def job_of(command: Command, variant: str, seed: int, setting: Setting | None = None) -> Job:
@@ -94,17 +90,16 @@ def page(study: str, command: Command, *parts: str) -> str:
 
 def settings_page(study: str, command: Command, settings: Sequence[Setting], variants: Sequence[str]) -> str:
     """Returns a table for each metric: a line for each variant, a column for each setting."""
-    with_paper, parts = base_preset(command.preset).startswith("mpii"), []
-    for column in columns(command.config):
-        def cell(name: str, setting: Setting, column=column) -> str:
-            jobs = [job_of(command, name, seed, setting) for seed in command.seeds]
-            ours = mean_text(measured(jobs, column.metric), len(jobs), factor=column.factor, decimals=column.decimals)
-            return ours + _printed(setting.paper if with_paper and name == "adapted" else {}, column.metric)
+    with_paper = command.preset.startswith("mpii")
 
-        parts += [f"{column.title} ({column.unit})", markdown(
-            ["", *(one.title for one in settings)],
-            [[name, *(cell(name, setting) for setting in settings)] for name in variants])]
-    return page(study, command, *parts)
+    def cell(column: Column, name: str, setting: Setting) -> str:
+        jobs = [job_of(command, name, seed, setting) for seed in command.seeds]
+        ours = mean_text(measured(jobs, column.metric), len(jobs), factor=column.factor, decimals=column.decimals)
+        return ours + _printed(setting.paper if with_paper and name == "adapted" else {}, column.metric)
+
+    return page(study, command, *(part for column in columns(command.config) for part in (
+        f"{column.title} ({column.unit})", markdown(["", *(one.title for one in settings)], [
+            [name, *(cell(column, name, setting) for setting in settings)] for name in variants]))))
 
 
 def _printed(paper: Mapping[str, float], metric: str) -> str:
@@ -126,13 +121,12 @@ def labels_page(command: Command, counts: Sequence[int]) -> str:
     if not evaluation.annotated:
         raise InputError(f"preset: {command.preset} has no annotation, so that nothing is regressed")
     images = (*(counts or evaluation.labelled_images), ALL)
-    names = ["all" if count is ALL else str(count) for count in images]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in command.variants}
     for job in plain_jobs(command):
         points, annotation = stored(job)
         errors = measures.regressor_errors(points, config, annotation, images)
         found[job.variant].append({name: one.mean for name, one in errors.items()})
-    parts = []
+    parts, names = [], ["all" if count is ALL else str(count) for count in images]
     for direction in ("forward", "backward"):
         rows = []
         for variant, seeds in found.items():
@@ -147,17 +141,14 @@ def errors_of(job: Job, metric: str) -> np.ndarray:
     """Computes (n,) a metric of each test image: "consistency", or an error such as "backward/all"."""
     found, annotation = stored(job)
     if metric == "consistency":
-        return measures.consistency_of_images(found)
-    direction, _, count = metric.partition("/")
-    return measures.errors_of_images(found, job.config, annotation, ALL if count == "all" else int(count),
-                                     forward=direction == "forward").errors
+        return consistency(found.once, found.twice, found.turns).per_image
+    count = metric.partition("/")[2]
+    images = ALL if count == "all" else int(count)
+    return measures.regressor_errors(found, job.config, annotation, (images,))[metric].per_image
 
 
 def ratio(one: Sequence[np.ndarray], other: Sequence[np.ndarray], *, draws: int = DRAWS) -> Interval:
-    """Computes the ratio of the means of paired errors, (n,) for each seed, with a bootstrap interval of 95 %.
-
-    The test images of each seed are drawn again with replacement `draws` times, the same for both.
-    """
+    """Computes the ratio of means of paired errors, (n,) for each seed, with a 95 % bootstrap interval over images."""
     def means(parts: Sequence[np.ndarray]) -> float:
         return float(np.mean([part.mean() for part in parts]))
 
@@ -172,8 +163,7 @@ def ratio(one: Sequence[np.ndarray], other: Sequence[np.ndarray], *, draws: int 
 
 
 def ratio_over_seeds(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> Interval | None:
-    """Computes the geometric mean over seeds of the ratios of means, with an interval of 95 % by Student's t of the
-    logarithms; None for one seed."""
+    """Computes the geometric mean over seeds, with a 95 % interval by Student's t of logarithms; None for one seed."""
     found = over_seeds([float(np.log(mine.mean() / yours.mean())) for mine, yours in zip(one, other, strict=True)])
     return found and Interval(*np.exp(found).tolist())
 
@@ -187,16 +177,15 @@ def order_page(command: Command) -> str:
     errors = {(name, metric): [errors_of(job, metric) for job in plain_jobs(command) if job.variant == name]
               for name in command.variants for metric in metrics}
     rows = []
-    for other in others:
-        for metric in metrics:
-            compared = errors[first, metric], errors[other, metric]
-            found, seeds = ratio(*compared), ratio_over_seeds(*compared)
-            singles = " ".join(f"{one.mean() / two.mean():.2f}" for one, two in zip(*compared, strict=True))
-            known = [found, *([seeds] if seeds else [])]
-            verdict = ("lower" if all(one.high < 1 for one in known) else
-                       "higher" if all(one.low > 1 for one in known) else "open")
-            rows.append([f"{first} / {other}", metric, f"{found.value:.2f}", f"{found.low:.2f} to {found.high:.2f}",
-                         f"{seeds.value:.2f}, {seeds.low:.2f} to {seeds.high:.2f}" if seeds else "–", singles, verdict])
+    for other, metric in itertools.product(others, metrics):
+        compared = errors[first, metric], errors[other, metric]
+        found, seeds = ratio(*compared), ratio_over_seeds(*compared)
+        singles = " ".join(f"{one.mean() / two.mean():.2f}" for one, two in zip(*compared, strict=True))
+        known = [found, seeds or found]
+        verdict = ("lower" if all(one.high < 1 for one in known) else
+                   "higher" if all(one.low > 1 for one in known) else "open")
+        rows.append([f"{first} / {other}", metric, f"{found.value:.2f}", f"{found.low:.2f} to {found.high:.2f}",
+                     f"{seeds.value:.2f}, {seeds.low:.2f} to {seeds.high:.2f}" if seeds else "–", singles, verdict])
     collapsed = [job.title for job in plain_jobs(command) if any(measured([job], "void"))]
     note = (f"Collapsed, so that their errors mean nothing: {'; '.join(collapsed)}." if collapsed
             else "No run has collapsed.")
@@ -214,41 +203,28 @@ class Study:
     columns: tuple[int, ...] = ()  # epochs of the core, or counts of images, to show
 
 
+@flags_in_messages(flags_of(Study) | {"variants": "--variants"})
 def main(arguments: Sequence[str], *, system: System = SYSTEM) -> epath.Path:
-    """Runs the missing runs of a study, prints its page and writes it; returns the path of the file.
-
-    Raises InputError for invalid flags, and RunError at the end if a run has failed.
-    """
+    """Runs what a study lacks and writes its page, whose path it returns. Raises RunError if a run has failed."""
     asked, rest = parse_known(Study, arguments, prog="python -m experiments.adaptation_studies", description=__doc__)
     command = read_command(system, [asked.preset, *rest])
-    of_predictions = asked.study in ("labels", "order")
-    settings = [] if of_predictions else settings_of(asked.study, command, asked.columns)
-    named = "--variants" in command.arguments or of_predictions or asked.study == "cores"
-    variants = command.variants if named else ("adapted",)
-    jobs = plain_jobs(command) if of_predictions else [
-        job_of(command, name, seed, setting) for seed in command.seeds for name in variants for setting in settings]
+    path = job_of(command, "adapted", 0).preset_folder / f"{asked.study}.md"
     if asked.study == "order" and len(command.variants) < 2:
         raise InputError("variants: name two or more; the first is compared with the others")
+    if asked.study in ("labels", "order"):  # of stored predictions
+        prepare_process(command)
+        outcome = work_through(command.system, plain_jobs(command))
+        raise_for_failures(outcome)  # a page in part says nothing
+        made = labels_page(command, asked.columns) if asked.study == "labels" else order_page(command)
+        return write_page(path, made, outcome)
+    settings = settings_of(asked.study, command, asked.columns)
+    named = "--variants" in command.arguments or asked.study == "cores"
+    variants = command.variants if named else ("adapted",)
     prepare_process(command)
-    outcome = work_through(command.system, jobs)
-    if of_predictions:  # which cannot be shown in part
-        raise_for_failures(outcome)
-    made = (labels_page(command, asked.columns) if asked.study == "labels" else order_page(command)
-            if of_predictions else settings_page(asked.study, command, settings, variants))
-    path = job_of(command, "adapted", 0).preset_folder / f"{asked.study}.md"
-    write_text(path, made)
-    print(f"\n{made}\n{path}\n" + "\n".join(outcome_lines(outcome)))
-    raise_for_failures(outcome)
-    return path
-
-
-def run_with_flags(arguments: Sequence[str]) -> epath.Path:
-    """Runs `main`; its messages name flags."""
-    try:
-        return main(arguments)
-    except InputError as error:
-        raise InputError(as_flags(str(error), flags_of(Study) | {"variants": "--variants"})) from error
+    outcome = work_through(command.system, [job_of(command, name, seed, setting) for seed in command.seeds
+                                            for name in variants for setting in settings])
+    return write_page(path, settings_page(asked.study, command, settings, variants), outcome)
 
 
 if __name__ == "__main__":
-    raise SystemExit(exit_code_of(lambda: run_with_flags(sys.argv[1:])))
+    raise SystemExit(exit_code_of(lambda: main(sys.argv[1:])))

@@ -2,6 +2,7 @@
 import functools
 import inspect
 import math
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Annotated, Any, Literal, NamedTuple, get_args
@@ -11,7 +12,7 @@ import optax
 from kpjax import InputError, Skeleton, augment, heatmaps
 from kpjax.augment import Augment
 from kpjax.files import strict
-from kpjax.models import RSN, HRNet, KeypointNetwork, PoseResNet, SmallUNet
+from kpjax.models import RSN, VGG, HRNet, KeypointNetwork, PoseResNet, SmallUNet
 
 # A new backbone is its model file and its name in this union.
 Network = SmallUNet | PoseResNet | HRNet | RSN
@@ -37,6 +38,18 @@ def imagenet_start(network: KeypointNetwork, weights: str, *, image_size: int, s
     imported = load_imagenet(fresh, weights)
     print(f"{weights}: {describe(imported.report)}")
     return {"variables": imported.variables}
+
+
+def perceptual_start(network: VGG, weights: str, *, image_size: int) -> dict[str, Any]:
+    """Returns the weights of a VGG that compares images of so many px, from a file, as a part of the start."""
+    import jax
+    import jax.numpy as jnp
+
+    from kpjax.models import load_vgg
+
+    imported = load_vgg(jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, image_size, image_size, 3))), weights)
+    print(f"VGG-{network.depth} weights: {imported.report}")
+    return {"perceptual": imported.variables}
 
 
 # Nested and flat
@@ -241,6 +254,12 @@ def config_as_json(config: Any) -> dict[str, Any]:
     named = {"name": config.name} if type(config) in NETWORKS.values() else {}
     return named | {field.name: config_as_json(value) if is_dataclass(value) else strict(value)
                     for field in fields(config) for value in [getattr(config, field.name)]}
+
+
+def stored_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns all parts and leaves of a config that a config.json stores, by name; outer ones win."""
+    inner = [stored_fields(value) for value in stored.values() if isinstance(value, Mapping)]
+    return functools.reduce(operator.or_, inner, {}) | stored
 
 
 def config_from_json(template: Any, stored: Mapping[str, Any]) -> Any:

@@ -36,7 +36,6 @@ from kpjax.drawing.accuracy_matrix import accuracy_matrix
 from kpjax.drawing.overlays import write_png
 from kpjax.files import make_folder, write_text
 from kpjax.input import protocols
-from kpjax.input.source import Source
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered
 
@@ -90,15 +89,11 @@ VARIANTS: dict[str, Variant] = {
     "joint": Variant("oracle", "all images with the labels of all keypoints, at once", "Joint", Recipe(base="joint")),
 }
 
-# Data and stages
+SHORT_LIST = ("finetune", "ksd_only", "mse_distillation", "self_training", "kamp", "kamp_rerendered", "joint")
 
 
 def open_data(job: Job) -> Data:
-    """Opens the images and the protocol of one seed.
-
-    Raises InputError if a set was not prepared, if the protocol breaks a rule, or if a training image is also a test
-    image.
-    """
+    """Opens the images and the protocol of one seed. Raises InputError for sets or protocols that break a rule."""
     data = job.config.data
     splits = data.open(job.seed, job.data_dir)
     protocol = protocols.resolve(data.protocol_path(), splits.train)
@@ -111,8 +106,8 @@ def open_data(job: Job) -> Data:
 
 def run_of(job: Job, data: Data) -> Run:
     """Returns a variant of one seed with what its stages share."""
-    setting = setting_of(job.config, data.skeleton, mirrored=data.protocol.mirrored)
-    return Run(job, data, setting, VARIANTS[job.variant].recipe)
+    return Run(job, data, setting_of(job.config, data.skeleton, mirrored=data.protocol.mirrored),
+               VARIANTS[job.variant].recipe)
 
 
 def train(job: Job, data: Data) -> Outcome:
@@ -122,9 +117,7 @@ def train(job: Job, data: Data) -> Outcome:
         print(f"{job.title}: " + ", ".join(f"{name} {value:g}" for name, value in weights.items()))
     joint = run.recipe.base == "joint"
     known = stages.learn_jointly(run) if joint else stages.learn_base(run)
-    seconds, later = known.wall_seconds, range(1, 1 if joint else steps)
-    metrics: dict[str, float] = {}
-    predictions: dict[str, Gathered] = {}
+    seconds, later, metrics, predictions = known.wall_seconds, range(1, 1 if joint else steps), {}, {}
     for step in later:
         predictions[f"step_{step - 1}"] = run.predicted(known, data.evaluation)
         first = associate(run, known, step, predictions[f"step_{step - 1}"])
@@ -142,27 +135,16 @@ def train(job: Job, data: Data) -> Outcome:
 
 
 def without_old_labels(run: Run, before: Known, after: Known, step: int) -> dict[str, float]:
-    """Measures the accuracy of new keypoints, and the agreement with the old model on old ones: no old label is read.
-
-    At the first threshold, on images held out from a step.
-    """
+    """Measures the accuracy of new keypoints and the agreement with the old model on old ones, on held-out images."""
     introduced, thresholds = run.data.introduced, run.config.pck_thresholds
-    held_out = stages.step_images(run.data, step, run.config.data.held_out).held_out
+    _, held_out = stages.step_images(run.data, step, run.config.data.held_out)
     found, earlier = (run.predicted(known, held_out) for known in (after, before))
     new = measures.accuracies(found, thresholds)[0, introduced == step]
-    as_before = found._replace(true_keypoints=earlier.keypoints)
-    shown = np.ones_like(found.visible) * (introduced < step)
-    old = measures.accuracies(as_before, thresholds, visible=shown)[0, introduced < step]
+    # No label of an old keypoint is read.
+    as_before = found._replace(true_keypoints=earlier.keypoints, visible=np.ones_like(found.visible))
+    old = measures.accuracies(as_before, thresholds)[0, introduced < step]
     return {f"label_free/step_{step}/new": float(np.nanmean(new)),
             f"label_free/step_{step}/agreement": float(np.nanmean(old))}
-
-
-# Measures
-
-
-def evaluated(job: Job, data: Data) -> dict[str, Source]:
-    """Returns the evaluation images, after the last step; those of earlier steps are predicted in `train`."""
-    return {f"step_{len(data.protocol.steps) - 1}": data.evaluation}
 
 
 def matrices(job: Job, data: Data, predictions: Mapping[str, Gathered]) -> measures.Matrices:
@@ -200,14 +182,6 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
                   accuracy_matrix(accuracy, introduced, names, titles, low=0.0, high=1.0))
 
 
-# The table
-
-
-def short_list(preset: str, config: Config) -> tuple[str, ...]:
-    """Returns the variants that a preset runs when none are named."""
-    return ("finetune", "ksd_only", "mse_distillation", "self_training", "kamp", "kamp_rerendered", "joint")
-
-
 def shortened(config: Config, steps: int) -> Config:
     """Returns the config with `steps` steps in each later step, and the base scaled alike."""
     return replace(config, steps=steps, base_steps=max(1, round(config.base_steps * steps / config.steps)))
@@ -240,8 +214,9 @@ def predicting(stored: StoredRun) -> Predicting:
 
 SYSTEM = System(
     "incremental", "new keypoints for a trained model whose data are gone", PRESETS, VARIANTS, open_data, train,
-    evaluated, measure, columns, predicting, short_list, lambda preset, config: tuple(VARIANTS), shortened,
-    batch_size=lambda config: 2 * config.batch_size, draw=draw,
+    lambda job, data: {f"step_{len(data.protocol.steps) - 1}": data.evaluation},  # earlier steps: see `train`
+    measure, columns, predicting, short_list=lambda preset, config: SHORT_LIST,
+    applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened, draw=draw,
     paper=lambda preset, config, variant: paper_numbers(preset, variant))
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """KA-Net's stage of a later step: its triples, its training, and the comparison with its teacher."""
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from etils import epath
@@ -15,7 +16,6 @@ from kpjax.input.source import Source
 from kpjax.methods import imagenet_normalise
 from kpjax.methods.incremental_learning import association as library
 from kpjax.methods.incremental_learning.pseudo_label_confidence import kept_thresholds
-from kpjax.methods.incremental_learning.step_spec import Increment
 from kpjax.models import reach
 from kpjax.training.evaluation import Gathered, predict_source, reduce
 from kpjax.training.fit import Fitted
@@ -31,42 +31,35 @@ def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
     before: the old model's predictions of the evaluation images.
     """
     setting, config, recipe = run.setting, run.config, run.recipe
-    images = step_images(run.data, step, config.data.held_out)
-    triples = triples_of(run, known, step, images.training)
-    if not recipe.ka_net:
-        return Prepared(increment_at(run, step, triples), built.build_step(setting, recipe))
+    training, held_out = step_images(run.data, step, config.data.held_out)
+    triples = triples_of(run, known, step, training)
     planned = increment_at(run, step, triples)
+    if not recipe.ka_net:
+        return Prepared(planned, built.build_step(setting, recipe))
+    frozen = {"teacher": known.trained.variables, "increment": planned}
     inputs = max(len(triple) - 1 for triple in triples)
-    teacher = Trained({}, {"teacher": known.trained.variables, "increment": planned})
-    ka_net, within = choose_network(setting, recipe.ka_net, teacher, images.training)
+    ka_net, within = choose_network(setting, recipe.ka_net, Trained({}, frozen), training)
     if recipe.ka_net == "filtered" and config.association.filter_kept < 1:
-        found = predict_source(_uncertain(setting), teacher, images.training, batch_size=2 * config.batch_size)
+        found = predict_source(_uncertain(setting), Trained({}, frozen), training, batch_size=2 * config.batch_size)
         planned = planned._replace(threshold=kept_thresholds(found.scores, config.association.filter_kept))
-        teacher = _with_increment(teacher, planned)
+        frozen = frozen | {"increment": planned}
 
     def train(folder: epath.Path) -> Fitted:
         method = built.build_association(setting, recipe.ka_net, ka_net, inputs)
-        return run.fit(method, images.training, config.association_steps, folder, f"association {step}", teacher.frozen)
+        return run.fit(method, training, config.association_steps, folder, f"association {step}", frozen)
 
     # Of step 1 the teacher is the base, so variants that begin alike share it.
     shared = step == 1 and recipe.triples == "protocol" and recipe.ka_net == "plain"
     found = run.stage(f"association_step_{step}" if shared else f"{run.job.variant}_association_{step}", train,
                       {"before": known.digest})
-    trained = Trained(found.trained.variables, teacher.frozen)
+    variables = found.trained.variables
     if config.association.skip_useless_triples:
-        useful = useful_triples(setting, ka_net, inputs, trained, images.held_out)
+        useful = useful_triples(setting, ka_net, inputs, Trained(variables, frozen), held_out)
         planned = planned._replace(triple_weights=planned.triple_weights * useful)
-        trained = _with_increment(trained, planned)
+    trained = Trained(variables, frozen | {"increment": planned})
     metrics = diagnoses(run, ka_net, inputs, trained, step, triples, within, before)
-    method, start = built.build_step(setting, recipe, ka_net, inputs), {"association": found.trained.variables}
-    return Prepared(planned, method, start, {"association": found.digest}, metrics, found.wall_seconds)
-
-
-def _with_increment(trained: Trained, planned: Increment) -> Trained:
-    return trained._replace(frozen={**trained.frozen, "increment": planned})
-
-
-# Triples and networks
+    return Prepared(planned, built.build_step(setting, recipe, ka_net, inputs), {"association": variables},
+                    {"association": found.digest}, metrics, found.wall_seconds)
 
 
 def triples_of(run: Run, known: Known, step: int, source: Source) -> list[tuple[int, ...]]:
@@ -94,13 +87,12 @@ def triples_of(run: Run, known: Known, step: int, source: Source) -> list[tuple[
 def choose_network(setting: Setting, kind: str, teacher: Trained, source: Source) -> tuple[KaNet, np.ndarray]:
     """Chooses KA-Net: the paper's where its reach is long enough for every triple, else the one that sees further.
 
-    Returns:
-        The network's name, and (T,) the share of a step's images on which each triple's old keypoint is within reach.
+    Returns its name, and (T,) the share of a step's images on which each triple's old keypoint is within reach.
     """
     asked = "distant" if kind == "distant" else setting.config.association.ka_variant
-    names: tuple[KaNet, ...] = ("paper", "wide") if asked == "auto" else (asked,)
-    for name in names:
-        within = _share(_reach(setting, name), "within", setting, teacher, source)
+    for name in ("paper", "wide") if asked == "auto" else (asked,):
+        seen = reach(name, setting.config.heatmaps.heatmap_size, support=3 * setting.config.heatmaps.sigma)
+        within = _share(_of_networks(library.ka_reach, setting, seen), "within", setting, teacher, source)
         if (within[np.isfinite(within)] >= ENOUGH_REACH).all():
             break
     return name, within
@@ -113,15 +105,12 @@ def _share(measure: Callable, name: str, setting: Setting, trained: Trained, sou
     return np.where(counted > 0, np.asarray(sums[name]) / np.maximum(counted, 1), np.nan)
 
 
-# Usefulness
-
-
 def useful_triples(setting: Setting, ka_net: KaNet, inputs: int, trained: Trained, held_out: Source) -> np.ndarray:
     """Returns (T,) float32: 1 where KA-Net lies nearer to the old model's consensus on moved images than the old model.
 
     held_out: images that the step does not train on. No label of the old keypoint is read.
     """
-    distances = _of_networks(library.consensus_distances, setting, ka_net, inputs)
+    distances = _of_networks(library.consensus_distances, setting, built.network_of(setting, ka_net, inputs))
     sums = reduce(distances, trained, held_out, batch_size=2 * setting.config.batch_size)
     of_ka_net, of_teacher = (np.asarray(sums[name]) for name in ("ka_net", "teacher"))
     useful = of_ka_net < of_teacher
@@ -140,12 +129,12 @@ def diagnoses(run: Run, ka_net: KaNet, inputs: int, trained: Trained, step: int,
     step's images within KA-Net's reach; copies, the share on which its arg-max is the old model's; used, 0 or 1.
     """
     setting, names, evaluation = run.setting, run.data.skeleton.names, run.data.evaluation
+    network = built.network_of(setting, ka_net, inputs)
     reading_labels = built.build_association(setting, "plain", ka_net, inputs)._replace(
-        predict=_of_networks(library.association_predict, setting, ka_net, inputs))
+        predict=_of_networks(library.association_predict, setting, network))
     found = predict_source(reading_labels, trained, evaluation, batch_size=2 * run.config.batch_size, labelled=True)
     accuracy, of_teacher = (accuracies(one, run.config.pck_thresholds) for one in (found, before))
-    copies = _of_networks(library.copies_of_teacher, setting, ka_net, inputs)
-    copied = _share(copies, "copied", setting, trained, evaluation)
+    copied = _share(_of_networks(library.copies_of_teacher, setting, network), "copied", setting, trained, evaluation)
     metrics = {}
     for slot, (old, *new) in enumerate(triples):
         values = {"ka_net": accuracy[0, old], "teacher": of_teacher[0, old], "second/ka_net": accuracy[1, old],
@@ -168,20 +157,12 @@ def diagnoses(run: Run, ka_net: KaNet, inputs: int, trained: Trained, step: int,
 # Measures and predictions of the library, built once for each network
 
 
-@functools.lru_cache(maxsize=16)
-def _reach(setting: Setting, name: KaNet) -> Callable:
-    heatmaps = setting.config.heatmaps
-    seen = reach(name, heatmaps.heatmap_size, support=3 * heatmaps.sigma)
-    return library.ka_reach(setting.network, setting.codec, imagenet_normalise, seen)
+@functools.lru_cache(maxsize=32)
+def _of_networks(build: Callable, setting: Setting, more: Any) -> Callable:
+    return build(setting.network, setting.codec, imagenet_normalise, more)
 
 
 @functools.lru_cache(maxsize=8)
 def _uncertain(setting: Setting) -> Method:
     return built.build_association(setting, "plain", "paper", 2)._replace(predict=library.uncertainty_predict(
         setting.network, imagenet_normalise, built.uncertainty_of(setting)))
-
-
-@functools.lru_cache(maxsize=16)
-def _of_networks(build: Callable, setting: Setting, ka_net: KaNet, inputs: int) -> Callable:
-    ka_net_itself = built.network_of(setting, ka_net, inputs)
-    return build(setting.network, setting.codec, imagenet_normalise, ka_net_itself)

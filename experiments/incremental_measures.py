@@ -21,30 +21,26 @@ class Matrices(NamedTuple):
     error: np.ndarray  # (T + 1, K) mean distance, in pixels of the original images or in the reference length
 
 
-def accuracies(found: Gathered, thresholds: Sequence[float], *, visible: np.ndarray | None = None) -> np.ndarray:
+def accuracies(found: Gathered, thresholds: Sequence[float]) -> np.ndarray:
     """Computes (len(thresholds), K) PCK per keypoint; a distance of exactly the threshold is a hit."""
-    shown = found.visible if visible is None else visible
-    return np.stack([metrics.pck(found.keypoints, found.true_keypoints, shown, found.scale, threshold=threshold,
+    return np.stack([metrics.pck(found.keypoints, found.true_keypoints, found.visible, found.scale, threshold=threshold,
                                  strict=False).per_keypoint for threshold in thresholds])
 
 
 def matrices_of(config: Config, introduced: np.ndarray, predictions: Mapping[str, Gathered], steps: int) -> Matrices:
-    """Computes the matrices of predictions after each step, `step_0` and on; NaN for a step without any.
-
-    introduced: (K,), the step that brings each keypoint.
-    """
+    """Computes the matrices of predictions `step_0` and on. introduced: (K,), the step that brings each keypoint."""
     accuracy = np.full((2, steps, len(introduced)), np.nan)
     error = np.full((steps, len(introduced)), np.nan)
     for step in range(steps):
         if (found := predictions.get(f"step_{step}")) is None:
             continue
-        visible = found.visible * (introduced <= step)
-        accuracy[:, step] = accuracies(found, config.pck_thresholds, visible=visible)
+        found = found._replace(visible=found.visible * (introduced <= step))
+        accuracy[:, step] = accuracies(found, config.pck_thresholds)
         points, truth, scale = found.keypoints, found.true_keypoints, found.scale
         if config.error_in == "pixels":
             points, truth = (np.asarray(geometry.move_points(found.crop, one)) for one in (points, truth))
             scale = np.ones(len(truth), np.float32)
-        error[step] = metrics.nme(points, truth, visible, scale).per_keypoint
+        error[step] = metrics.nme(points, truth, found.visible, scale).per_keypoint
     return Matrices(accuracy, error)
 
 

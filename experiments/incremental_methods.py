@@ -19,8 +19,6 @@ from kpjax.methods.incremental_learning.memories import RiemannianWalk
 from kpjax.models import RSN, KeypointNetwork, association_network
 from kpjax.models.association import Variant as KaNet
 
-# Parts
-
 
 @dataclass(frozen=True, eq=False)  # compared by identity: `setting_of` returns the same one for the same arguments
 class Setting:
@@ -95,14 +93,13 @@ def distilled(setting: Setting) -> Term:
 
 def associated(setting: Setting) -> Term:
     """Builds the distance from KA-Net's maps."""
-    options = setting.config.distillation.options()
-    return methods.association_term(loss=setting.config.association.ka_loss, **options)
+    return methods.association_term(loss=setting.config.association.ka_loss, **setting.config.distillation.options())
 
 
 def self_trained(setting: Setting) -> Term:
     """Builds the distance from the old model's own arg-max."""
-    options = setting.config.distillation.options()
-    return methods.self_training_term(setting.codec, loss=setting.config.association.ka_loss, **options)
+    return methods.self_training_term(setting.codec, loss=setting.config.association.ka_loss,
+                                      **setting.config.distillation.options())
 
 
 def entropy(setting: Setting) -> Term:
@@ -178,7 +175,7 @@ def uncertainty_of(setting: Setting) -> confidence.Uncertainty:
 
 def _filter(setting: Setting, kind: str) -> dict[str, confidence.Confidence]:
     """Returns the weights of the old model's answers in kamp_filtered."""
-    built = confidence.hard if setting.config.association.filter_mode == "hard" else confidence.soft
+    built = {"hard": confidence.hard, "soft": confidence.soft}[setting.config.association.filter_mode]
     return {"confidence": built(uncertainty_of(setting))} if kind == "filtered" else {}
 
 

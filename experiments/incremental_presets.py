@@ -10,6 +10,7 @@ from experiments.configs import Checked, Count, CountOrZero, NotNegative, Positi
 from experiments.image_sets import ImageSet
 from kpjax import HRNet, InputError, SmallUNet
 
+Thresholds = Annotated[tuple[float, float], Rule(lambda pair: min(pair) > 0, "give two lengths above 0")]
 PROTOCOLS = Path(__file__).with_name("protocols")
 
 
@@ -152,15 +153,13 @@ class Config(Checked):
     association: Association = Association()
     weights: Weights = Weights()
     baselines: Baselines = Baselines()
-    pck_thresholds: tuple[float, float] = (0.5, 0.2)  # of the reference length; the results are about the first
+    pck_thresholds: Thresholds = (0.5, 0.2)  # of the reference length; the results are about the first
     error_in: Literal["pixels", "scale"] = "scale"  # of A-MRE: pixels of the images, or the reference length
 
     def __post_init__(self):
         super().__post_init__()
         if self.heatmaps.heatmap_size:
             self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
-        if min(self.pck_thresholds) <= 0:
-            raise InputError(f"pck_thresholds: {self.pck_thresholds}; give two lengths above 0")
         if self.association.skip_useless_triples and not self.data.held_out:
             raise InputError("skip_useless_triples: images that a step does not train on choose its triples; set "
                              "held_out to 0.1")
@@ -250,9 +249,6 @@ PAPER_NUMBERS: dict[str, dict[str, dict[str, float]]] = {
         "cephalometric": {"joint": 2.12, "kamp": 2.32, "cpr": 3.71, "lwf": 4.31, "finetune": 51.3},
         "chest": {"joint": 5.43, "kamp": 5.67, "cpr": 6.17, "lwf": 6.35, "finetune": 43.1}},
 }
-LOW_SHOT_HEADS = {"kamp": {1: 4.35, 5: 3.70, 10: 3.03, 50: 2.32}}  # A-MRE by images in every later step
-RSN_MPII = 81.45  # AAA of the method with RSN in place of HRNet
-ASSOCIATION_MPII = (67.36, 64.39)  # KA-Net and the old model on the old keypoint of the first triple
 
 
 def paper_numbers(preset: str, variant: str) -> dict[str, float]:

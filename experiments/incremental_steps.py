@@ -4,7 +4,6 @@ Only arrays of parameters go from one step to the next: the variables of the net
 and anchors of the same shapes.
 """
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +11,7 @@ import numpy as np
 from etils import epath
 
 from experiments.configs import config_as_json, imagenet_start
-from experiments.incremental_methods import BaseKind, Recipe, Setting, build_base, build_step, importance_of, walk_of
+from experiments.incremental_methods import Recipe, Setting, build_base, build_step, importance_of, walk_of
 from experiments.incremental_presets import Config
 from experiments.system import Job, fit_sources, no_training
 from kpjax import InputError, Method, Skeleton, Trained, Variables, losses, named_key
@@ -59,26 +58,19 @@ class Data(NamedTuple):
         return f"{len(self.protocol.steps)} steps, {len(self.evaluation)} images for evaluation"
 
 
-class StepSources(NamedTuple):
-    """Images of one step, labelled with its own keypoints only."""
+def step_images(data: Data, step: int, held_out: float) -> tuple[Source, Source | None]:
+    """Returns the images of a step, labelled with its own keypoints only: those that train, and those held out.
 
-    training: Source
-    held_out: Source | None  # None where all of them train
-
-
-def step_images(data: Data, step: int, held_out: float) -> StepSources:
-    """Returns the images of a step, and a share of them (the last ones, in the protocol's order) that does not train.
-
-    Raises InputError if none is left to train on.
+    held_out: their share, the last ones in the protocol's order. Raises InputError if none is left to train on.
     """
     source = step_source(data.protocol, step, data.train)
     rest = len(source) - rounded_share(held_out, len(source))
     if rest == len(source):
-        return StepSources(source, None)
+        return source, None
     if rest <= 0:
         raise InputError(f"held_out: {held_out:g} of {len(source)} images of step {step} leaves none to train on")
-    return StepSources(subset(source, range(rest), source.name),
-                       subset(source, range(rest, len(source)), f"{source.name}, held out"))
+    return (subset(source, range(rest), source.name),
+            subset(source, range(rest, len(source)), f"{source.name}, held out"))
 
 
 def all_images(data: Data) -> Source:
@@ -92,7 +84,7 @@ def all_images(data: Data) -> Source:
 # A run and its stages
 
 Memory = Mapping[str, Any]  # entries of the next step's start: `anchor`, `importance`, and what a variant tracks
-NOTHING: Memory = MappingProxyType({})
+NOTHING: Memory = {}
 
 
 class Known(NamedTuple):
@@ -128,7 +120,7 @@ class Run(NamedTuple):
 
     def training_images(self, step: int) -> Source:
         """Returns the images that a step trains on."""
-        return step_images(self.data, step, self.config.data.held_out).training
+        return step_images(self.data, step, self.config.data.held_out)[0]
 
     def identity(self, *, of_base: bool) -> dict[str, Any]:
         """Returns what must be the same for a stage to be used."""
@@ -136,26 +128,21 @@ class Run(NamedTuple):
 
     def stage(self, name: str, train: Callable[[epath.Path], Fitted], parents: Mapping[str, str] | None = None, *,
               of_base: bool = False) -> Stage:
-        """Returns a stage in the folder of the preset.
-
-        of_base: it reads only `Config.of_base`, and lies in the folder of the preset that this one varies, the name
-        before a hyphen.
-        """
-        preset = self.job.preset.partition("-")[0] if of_base else ""
-        return self.job.stage(name, train, config=self.identity(of_base=of_base), parents=parents, preset=preset)
+        """Returns a stage. of_base: it reads only `Config.of_base`, and lies in the folder of the preset varied."""
+        return self.job.stage(name, train, config=self.identity(of_base=of_base), parents=parents,
+                              preset=self.job.base_preset if of_base else "")
 
     def fit(self, method: Method, source: Source, steps: int, folder: epath.Path, key_name: str,
             start: Mapping[str, Any], *, of_base: bool = False, keep: Callable[[Any], Any] | None = None,
             between: Any = None) -> Fitted:
         """Fits a method on a step's images; the result is the last step, of which only the increment is kept frozen.
 
-        The method reads the stream `labelled`. key_name: variants with the same one draw the same random numbers.
-        of_base: see `stage`. keep: of what the method has tracked in the end, the tree to keep as frozen["tracked"].
-        folder, start and between are those of `kpjax.training.fit.fit`.
+        key_name: variants with the same one draw the same random numbers. of_base: see `stage`. keep: of what the
+        method has tracked in the end, the tree to keep as frozen["tracked"]. Others are those of `fit`.
         """
         def save(state) -> dict[str, float]:
-            # `fit` returns variables and frozen trees only. It calls this before it saves its last step, so that a run
-            # which is stopped in between comes here again.
+            # `fit` returns no tracked tree. It calls this before it saves its last step: a run stopped in between
+            # comes here again.
             if jax.process_index() == 0:
                 save_trained(folder / "tracked", Trained({"tracked": keep(state.tracked)}, {}))
             return {}
@@ -178,36 +165,33 @@ def learn_base(run: Run) -> Known:
     if run.data.base is not None:
         frozen = {"increment": _first_increment(run, [0], {})}
         return Known(Trained(run.data.base, frozen), tree_digest(run.data.base))
-    weights = {"entropy": run.config.weights.cpr_entropy} if run.recipe.base == "base_cpr" else {}
-    source = run.training_images(0)
-    found = _learn_first(run, run.recipe.base, source, run.config.base_steps, _first_increment(run, [0], weights))
-    return _known(run, found, 0, NOTHING, source)
+    return _learn_first(run, run.training_images(0), [0], run.config.base_steps)
 
 
 def learn_jointly(run: Run) -> Known:
     """Trains the oracle: all images with all labels, for as many steps as all of the protocol's together."""
-    count, source = len(run.data.protocol.steps), all_images(run.data)
-    steps = run.config.base_steps + (count - 1) * run.config.steps
-    found = _learn_first(run, "joint", source, steps, _first_increment(run, range(count), {}))
-    return _known(run, found, count - 1, NOTHING, source)
+    numbers = range(len(run.data.protocol.steps))
+    return _learn_first(run, all_images(run.data), numbers, run.config.base_steps + numbers[-1] * run.config.steps)
 
 
-def _first_increment(run: Run, steps: Sequence[int], weights: Mapping[str, float]) -> Increment:
-    new = np.flatnonzero(np.isin(run.data.introduced, list(steps)))
+def _first_increment(run: Run, numbers: Sequence[int], weights: Mapping[str, float]) -> Increment:
+    new = np.flatnonzero(np.isin(run.data.introduced, list(numbers)))
     return increment(len(run.data.introduced), old=(), new=new, slots=run.config.association.triples, weights=weights)
 
 
-def _learn_first(run: Run, kind: BaseKind, source: Source, steps: int, first: Increment) -> Stage:
-    config, shared = run.config, kind in ("base", "base_rw")
-    keep = _all_tracked if kind == "base_rw" else None
+def _learn_first(run: Run, source: Source, numbers: Sequence[int], steps: int) -> Known:
+    """Trains on the keypoints of some of the protocol's steps at once."""
+    config, kind = run.config, run.recipe.base
+    shared, keep = kind in ("base", "base_rw"), _all_tracked if kind == "base_rw" else None
+    first = _first_increment(run, numbers, {"entropy": config.weights.cpr_entropy} if kind == "base_cpr" else {})
 
     def train(folder: epath.Path) -> Fitted:
         start = imagenet_start(run.setting.network, config.imagenet, image_size=config.data.image_size,
                                seed=run.job.seed) | {"increment": first}
-        method = build_base(run.setting, kind, steps)
-        return run.fit(method, source, steps, folder, "step 0", start, of_base=shared, keep=keep)
+        return run.fit(build_base(run.setting, kind, steps), source, steps, folder, "step 0", start, of_base=shared,
+                       keep=keep)
 
-    return run.stage(kind, train, of_base=shared)
+    return _known(run, run.stage(kind, train, of_base=shared), numbers[-1], NOTHING, source)
 
 
 def _all_tracked(tracked: Any) -> Any:
@@ -230,9 +214,9 @@ class Prepared(NamedTuple):
 
     increment: Increment
     method: Method
-    start: Mapping[str, Any] = MappingProxyType({})  # KA-Net's variables, where there is one
-    parents: Mapping[str, str] = MappingProxyType({})
-    metrics: Mapping[str, float] = MappingProxyType({})
+    start: Mapping[str, Any] = NOTHING  # KA-Net's variables, where there is one
+    parents: Mapping[str, str] = NOTHING
+    metrics: Mapping[str, float] = NOTHING
     wall_seconds: float = 0.0
 
 
@@ -256,8 +240,7 @@ def learn_step(run: Run, known: Known, step: int, first: Prepared) -> Known:
 def _expanding(run: Run, source: Source, start: Mapping[str, Any]) -> tuple[Any, tuple[int, Callable[[Any, int], Any]]]:
     """Returns AFEC's second network, which learns the new keypoints alone, and `fit`'s `between` that trains it.
 
-    It has an epoch before each of the main one's. It goes on from the `expanded_variables` of the main network's start,
-    in the first step from `teacher`.
+    It has an epoch before each of the main one's, and goes on from that of the step before, at first from `teacher`.
     """
     config, mesh, plain = run.config, data_mesh(), build_step(run.setting, PLAIN)
     key = replicate(named_key(jax.random.key(run.job.seed), "expanded copy"), mesh)
@@ -298,10 +281,7 @@ def _known(run: Run, found: Stage, step: int, memory: Memory, source: Source) ->
 
 
 def _remembered(run: Run, found: Stage, step: int, memory: Memory, source: Source) -> Memory:
-    """Returns the entries of the next step's start: importances of parameters, and the parameters to hold on to.
-
-    memory: those that this step started from, none in step 0.
-    """
+    """Returns importances and parameters to hold on to in the next step. memory: those that this step started from."""
     baselines, kind, trained = run.config.baselines, run.recipe.memory, found.trained
     params = trained.variables["params"]
 

@@ -4,14 +4,13 @@ Command   python -m experiments.incremental_studies                       (2 CPU
           python -m experiments.incremental_studies --variants ksd_only kamp_rerendered --seeds 2
           python -m experiments.incremental_studies --preset demo_tuning --grid 3 10 30 --variants ksd_only
 
-Every weight of a variant's grid is a run of the preset, in a folder of its own beside it; all of them share its base.
-Finished runs are not repeated, and several processes may work on one tuning. Two choices are printed and written to
-<workdir>/incremental/<preset>/. The first is the weight that is best by AAA on validation images, where all keypoints
-have labels; these stand in the presets. The second needs no old labels: the mean of the accuracy of new keypoints and
-of the agreement with the old model on old ones, on images held out from each step. It punishes whatever improves old
-keypoints.
+Every weight of a variant's grid is a run of the preset, in a folder of its own beside it; all share its base. Several
+processes may work on one tuning. Two choices are printed and written to <workdir>/incremental/<preset>/tuning.md. The
+first is the weight that is best by AAA on validation images, where all keypoints have labels; these stand in the
+presets. The second needs no old labels: the mean of the accuracy of new keypoints and of the agreement with the old
+model on old ones, on images held out from each step. It punishes whatever improves old keypoints.
 """
-import math
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,10 +23,9 @@ from experiments.commands import exit_code_of, parse_known
 from experiments.configs import changed
 from experiments.incremental import SYSTEM, VARIANTS
 from experiments.incremental_measures import both_units
-from experiments.job_queue import mean_text, measured, outcome_lines, raise_for_failures, work_through
+from experiments.job_queue import mean_text, measured, work_through, write_page
 from experiments.system import Job
 from kpjax import InputError
-from kpjax.files import write_text
 from kpjax.reports.table import markdown
 
 DISTILLATION = (1.0, 3.0, 10.0, 30.0, 100.0)  # as of line_sum, which weighs like squared errors
@@ -46,15 +44,6 @@ class Point(NamedTuple):
     variant: str
     weight: float
     jobs: tuple[Job, ...]  # a seed each
-
-    def mean(self, metric: str) -> float:
-        """Returns the mean over the finished runs; NaN without one."""
-        values = measured(self.jobs, metric)
-        return math.fsum(values) / len(values) if values else math.nan
-
-    def texts(self) -> list[str]:
-        """Returns the cells of a table, one for each of METRICS."""
-        return [mean_text(measured(self.jobs, metric), len(self.jobs), factor=100.0) for metric in METRICS]
 
 
 def points_of(command: Command, variants: Sequence[str], grid: Sequence[float] = ()) -> dict[str, list[Point]]:
@@ -83,35 +72,33 @@ def grid_of(command: Command, variant: str) -> tuple[float, ...]:
 
 def chosen(points: Sequence[Point], metric: str) -> Point | None:
     """Returns the point that is best by a metric, None if nothing is finished."""
-    finished = [point for point in points if not math.isnan(point.mean(metric))]
-    return max(finished, key=lambda point: point.mean(metric), default=None)
+    means = {point: statistics.fmean(found) for point in points if (found := measured(point.jobs, metric))}
+    return max(means, key=means.get, default=None)
 
 
-def weight_text(command: Command, point: Point) -> str:
-    """Returns a weight as text, that of a spatial distillation in both units."""
-    if not VARIANTS[point.variant].recipe.spatial:
-        return f"{point.weight:g}"
-    config = command.config
-    units = both_units(point.weight, config.distillation.reduction, config.heatmaps.heatmap_size)
-    return " = ".join(f"{value:g} {unit}" for unit, value in units.items())
+def row_of(command: Command, point: Point, beside: str = "") -> list[str]:
+    """Returns a point's line of a table: its weight, of a spatial distillation in both units, and what it reaches."""
+    config, weight = command.config, f"{point.weight:g}"
+    if VARIANTS[point.variant].recipe.spatial:
+        units = both_units(point.weight, config.distillation.reduction, config.heatmaps.heatmap_size)
+        weight = " = ".join(f"{value:g} {unit}" for unit, value in units.items())
+    return [point.variant, weight + beside, *(
+        mean_text(measured(point.jobs, metric), len(point.jobs), factor=100.0) for metric in METRICS)]
 
 
 def choices(command: Command, points: Mapping[str, Sequence[Point]], metric: str) -> str:
     """Returns a table of the weights that a metric chooses, and what they reach."""
     rows = []
     for name, grid in points.items():
-        if best := chosen(grid, metric):
-            at_an_end = best.weight in (grid[0].weight, grid[-1].weight) and len(grid) > 1
-            end = " (at an end of its grid)" if at_an_end else ""
-            rows.append([name, weight_text(command, best) + end, *best.texts()])
-        else:
-            rows.append([name, "not run", *("" for _ in METRICS)])
+        best = chosen(grid, metric)
+        end = " (at an end of its grid)" if len(grid) > 1 and best in (grid[0], grid[-1]) else ""
+        rows.append(row_of(command, best, end) if best else [name, "not run", *("" for _ in METRICS)])
     return markdown(HEADER, rows)
 
 
 def page(command: Command, points: Mapping[str, Sequence[Point]]) -> str:
     """Returns both choices, and every point of every grid."""
-    grids = [[name, weight_text(command, point), *point.texts()] for name, grid in points.items() for point in grid]
+    grids = [row_of(command, point) for grid in points.values() for point in grid]
     return "\n\n".join([
         f"# tuning, {command.preset}: {command.config.summary}", "Chosen by AAA on validation images",
         choices(command, points, "aaa"), "Chosen without old labels", choices(command, points, "label_free"),
@@ -127,22 +114,14 @@ class Tuning:
 
 
 def main(arguments: Sequence[str]) -> epath.Path:
-    """Runs the missing runs of a tuning, prints its tables and writes them; returns the path of the file.
-
-    Raises InputError for invalid flags, and RunError at the end if a run has failed.
-    """
+    """Runs what a tuning lacks and writes its page, whose path it returns. Raises RunError if a run has failed."""
     tuning, rest = parse_known(Tuning, arguments, prog="python -m experiments.incremental_studies", description=__doc__)
     command = read_command(SYSTEM, [tuning.preset, *rest])
     named = "--variants" in command.arguments and "all" not in command.arguments
     points = points_of(command, list(command.variants) if named else list(GRIDS), tuning.grid)
     prepare_process(command)
     outcome = work_through(SYSTEM, [job for grid in points.values() for point in grid for job in point.jobs])
-    made = page(command, points)
-    path = command.folder / "tuning.md"
-    write_text(path, made)
-    print(f"\n{made}\n{path}\n" + "\n".join(outcome_lines(outcome)))
-    raise_for_failures(outcome)
-    return path
+    return write_page(command.folder / "tuning.md", page(command, points), outcome)
 
 
 if __name__ == "__main__":

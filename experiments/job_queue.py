@@ -11,11 +11,13 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 import numpy as np
+from etils import epath
 from scipy import stats
 
 from experiments.system import Job, System, run
 from kpjax import InputError, RunError
 from kpjax.evaluation.probes.regression_errors import Interval
+from kpjax.files import write_text
 from kpjax.reports.table import read_run
 from kpjax.training.process import Interrupted
 from kpjax.training.run_folder import InUse, held
@@ -86,6 +88,14 @@ def outcome_lines(outcome: Outcome) -> list[str]:
     return [f"{len(outcome.finished)} finished, {len(outcome.failed)} failed, {len(outcome.elsewhere)} in work in "
             "another process", *(f"failed: {called(job)}: {error}" for job, error in outcome.failed),
             *(f"in work in another process: {called(job)}" for job in outcome.elsewhere)]
+
+
+def write_page(path: epath.Path, page: str, outcome: Outcome) -> epath.Path:
+    """Writes and prints a page about a list of jobs, and returns its path. Raises RunError if a job has failed."""
+    write_text(path, page)
+    print(f"\n{page}\n{path}\n" + "\n".join(outcome_lines(outcome)))
+    raise_for_failures(outcome)
+    return path
 
 
 def raise_for_failures(outcome: Outcome) -> None:

@@ -2,8 +2,7 @@
 
 Command   python -m experiments.pyramids demo              (2 CPU cores, about 8 minutes, renders its own videos)
           python -m experiments.pyramids demo --variants all --seeds 3
-          python -m experiments.pyramids_studies order demo             (ratios between variants, with intervals)
-          python -m experiments.pyramids_studies repainting demo        (images from keypoints alone)
+          python -m experiments.pyramids_studies order demo             (intervals of ratios; also `repainting`)
           python -m experiments.pyramids own --videos clips other.mp4   (annotated videos, a table of coordinates)
           python -m experiments.pyramids h36m --variants all --seeds 3                                    (one GPU)
 Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in the report of h36m
@@ -17,8 +16,7 @@ A run in which keypoints or rendered images show a sign of collapse for `--colla
 """
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
-from types import MappingProxyType
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import jax
@@ -27,19 +25,19 @@ import numpy as np
 from flax import linen as nn
 
 from experiments import pyramids_probes as probes
-from experiments.configs import config_as_json
+from experiments.configs import config_as_json, perceptual_start
 from experiments.pyramids_drawing import Render, draw_keypoints_moving, draw_masks
 from experiments.pyramids_presets import PRESETS, Config, paper_numbers
 from experiments.pyramids_probes import FLAT
-from experiments.system import IMAGES, Job, Outcome, Predicting, StoredRun, System, Variant, fit_sources
-from kpjax import Codec, Example, Method, Skeleton, Trained, geometry, methods, models, named_key, spatial_softmax
+from experiments.system import IMAGES, Job, Outcome, Predicting, StoredRun, System, Variant, first_state, fit_sources
+from kpjax import Codec, Example, Method, Skeleton, geometry, methods, models, spatial_softmax
 from kpjax.augment import no_augmentation
 from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.evaluation.degeneracy import stop_if_collapsed
 from kpjax.evaluation.probes.image_moments import image_moments
 from kpjax.images.transforms import Letterbox
 from kpjax.input.pairs import frame_pairs
-from kpjax.input.source import Source, stacked
+from kpjax.input.source import Source
 from kpjax.input.video_source import VideoSource, of_videos
 from kpjax.losses import Objective, views
 from kpjax.methods.discovery.discovery import POINTS
@@ -50,7 +48,6 @@ from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
 
-NAME = "pyramids"
 COLLAPSE_CHECK = 50  # steps between two looks for signs of collapse
 TRUE_JOINTS = "accuracy_of_true_joints"  # under action/, in place of keypoints
 
@@ -105,8 +102,7 @@ class FinestHeatmaps(nn.Module):
 def build_oracle(config: Config, joints: Skeleton, size: int) -> Method:
     """The pyramid's finest keypoint encoder, trained on the joints by the mean squared error of their coordinates.
 
-    Coordinates are normalised: the centres of the first and the last pixel are at -1 and 1. They are decoded as the
-    mean positions of heatmaps; scores are the highest probabilities.
+    Coordinates lie between -1 and 1, the centres of the first and last pixel; scores are the highest probabilities.
     """
     model = FinestHeatmaps(network_of(config, (len(joints.names),)).keypoints)
     side, last = config.data.image_size, config.data.image_size - 1
@@ -217,7 +213,7 @@ class Data(NamedTuple):
 
     train: VideoSource
     test: VideoSource
-    identity: Mapping[str, Any] = MappingProxyType({})
+    identity: Mapping[str, Any] = {}
 
     @property
     def summary(self) -> str:
@@ -232,7 +228,7 @@ def train(job: Job, data: Data) -> Outcome:
         return Outcome(None, None, 0)
     method = build(config, data.test.skeleton, variant)
     if variant == "untrained":
-        return Outcome(method, _initial(job, method, data), 0)
+        return Outcome(method, first_state(job, method, data.train, "pyramids"), 0)
     fitted = _fit(job, method, data, job.folder, variant)
     per_level, levels = variant in BASELINES and config.baselines.baselines_per_level, {}
     for number, size in enumerate(config.pyramid.level_sizes if per_level else (), start=1):
@@ -262,24 +258,12 @@ def _fit(job: Job, method: Method, data: Data, folder, stage: str) -> Fitted:
     if config.collapse_steps:
         check = stop_if_collapsed(config.collapse_steps, baselines=config.collapse_baselines)
         options["between"] = (COLLAPSE_CHECK, check)
-    start, side, weights = {}, config.data.image_size, config.baselines.perceptual
-    if weights and job.variant == "keynet":
-        imported = models.load_vgg(jax.jit(VGG(16, IMM_TAPS).init)(
-            jax.random.key(0), jnp.zeros((1, side, side, 3))), weights)
-        print(f"VGG-16 weights: {imported.report}")
-        start = {"perceptual": imported.variables}
+    compares = job.variant == "keynet" and config.baselines.perceptual
+    start = perceptual_start(VGG(16, IMM_TAPS), compares, image_size=config.data.image_size) if compares else {}
     pairs = frame_pairs(data.train, window=config.data.window, batch_size=config.batch_size, seed=job.seed,
                         crop=config.data.pair_crop, repeats=True, process_index=jax.process_index(),
                         process_count=jax.process_count())
     return job.fit(method, pairs, key=jax.random.key(job.seed), start=start, **options)
-
-
-def _initial(job: Job, method: Method, data: Data) -> Trained:
-    """Returns the network that `pyramids` of this seed starts from."""
-    blank = jax.tree.map(jnp.zeros_like, stacked([data.train[0]]))
-    key = named_key(named_key(jax.random.key(job.seed), NAME), "init")
-    state = jax.jit(method.init)(key, dict.fromkeys(method.streams, blank), {})
-    return Trained(state.variables, state.frozen)
 
 
 def predict(job: Job, method: Method, state: Any, source: Source) -> Gathered:
@@ -288,9 +272,9 @@ def predict(job: Job, method: Method, state: Any, source: Source) -> Gathered:
 
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
-    """Probes what a variant knows of test videos (joints, actions), and for signs of degenerate keypoints.
+    """Probes what a variant knows of test videos, and for signs of degenerate keypoints; writes errors of frames, too.
 
-    Writes errors of single frames, too. The recurrent probe leaves a baseline's levels aside: they are other networks.
+    The recurrent probe leaves a baseline's levels aside: they are other networks.
     """
     config, oracle, read = job.config, job.variant == ORACLE, VARIANTS[job.variant].recipe.features
     if read:
@@ -339,9 +323,6 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
                render=None if recipe.build else renderer(config, recipe))
 
 
-# The table
-
-
 def columns(config: Config) -> tuple[Column, ...]:
     """Returns the probe's errors, actions, and signs of degenerate keypoints."""
     unit = f"px of {config.data.image_size}"
@@ -363,16 +344,15 @@ def predicting(stored: StoredRun) -> Predicting:
 
 
 SYSTEM = System(
-    NAME, "a hierarchy of keypoints from video, without labels", PRESETS, VARIANTS,
+    "pyramids", "a hierarchy of keypoints from video, without labels", PRESETS, VARIANTS,
     lambda job: Data(*job.config.data.open(job.seed, job.data_dir)), train,
     evaluated=lambda job, data: {} if VARIANTS[job.variant].recipe.features else {"test": data.test}, measure=measure,
     columns=columns, predicting=predicting,
     short_list=lambda preset, config: ("pyramids", *BASELINES, "untrained", *WITHOUT_NETWORK, ORACLE),
-    applicable=lambda preset, config: tuple(VARIANTS), shortened=lambda config, steps: replace(config, steps=steps),
-    batch_size=lambda config: 4 * config.batch_size,
+    applicable=lambda preset, config: tuple(VARIANTS), batch_size=lambda config: 4 * config.batch_size,
     paper=lambda preset, config, variant: paper_numbers(preset, variant), draw=draw)
 
 if __name__ == "__main__":
     from experiments.command_line import main
 
-    main(NAME)
+    main("pyramids")

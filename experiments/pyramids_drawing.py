@@ -23,13 +23,11 @@ Render = Callable[[Mapping, np.ndarray, np.ndarray], Mapping[str, np.ndarray]]
 
 
 def draw_keypoints_moving(path: Path, source: VideoSource, keypoints: np.ndarray, skeleton: Skeleton) -> None:
-    """Draws keypoints (N, K, 2) of all frames on the start of some videos, side by side, as an endless animated PNG.
-
-    Colours lose four bits; files of noisy images are then less than half as large.
-    """
+    """Draws keypoints (N, K, 2) of all frames on the start of some videos, side by side, as an endless animated PNG."""
     videos = np.unique(np.linspace(0, len(source.titles) - 1, SHOWN_VIDEOS).round().astype(int))
     columns = [[draw_keypoints(source[number].image, keypoints[number], None, skeleton, minimum_side=SIDE)
                 for number in range(*source.bounds[video])[:SHOWN_FRAMES]] for video in videos]
+    # Colours lose four bits: files of noisy images are then less than half as large.
     images = [Image.fromarray(contact_sheet(shown, len(columns)) & 0xF0) for shown in zip(*columns, strict=False)]
     with atomic(path) as file:
         images[0].save(file, format="PNG", save_all=True, append_images=images[1:], duration=FRAME_MILLISECONDS, loop=0)

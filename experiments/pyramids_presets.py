@@ -19,8 +19,7 @@ from kpjax.input.video_source import VideoSource, of_videos
 from kpjax.losses.pyramids import Combine
 from kpjax.methods.discovery.discovery import ReferencePass
 
-PER_LEVEL = Rule(lambda values: len(values) == 2 and min(values) > 0,
-                 "give two numbers above 0, the coarse level's first")
+PER_LEVEL = Rule(lambda pair: len(pair) == 2 and min(pair) > 0, "give two numbers above 0, the coarse level's first")
 
 
 @dataclass(frozen=True)
@@ -44,10 +43,7 @@ class VideoSet(Checked):
                 Letterbox(self.image_size))
 
     def open(self, seed: int, data_dir: Path) -> tuple[VideoSource, VideoSource]:
-        """Opens training and test videos, kept for the next run of the same settings; the seed renders its own.
-
-        Raises InputError for a set that was not prepared, and for recordings or actions that are not there.
-        """
+        """Opens training and test videos, kept for the next run of the same settings; the seed renders its own."""
         return _open(self, 0 if self.data == "human36m_videos" else seed, data_dir)
 
 

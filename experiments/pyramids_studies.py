@@ -14,9 +14,9 @@ from etils import epath
 from tyro.conf import Positional, arg
 
 from experiments.command_line import use_compile_cache
-from experiments.commands import as_flags, exit_code_of, flags_of, parse
-from experiments.configs import check_at_least
-from experiments.pyramids import BASELINES, NAME, VARIANTS
+from experiments.commands import exit_code_of, flags_in_messages, flags_of, parse
+from experiments.configs import Checked, Count
+from experiments.pyramids import BASELINES, SYSTEM, VARIANTS
 from experiments.pyramids_probes import FLAT, frames_of, levels_of, read_errors, split_of
 from experiments.system import IMAGES, Job, preset_folder, read_predictions, stored_run, system_of
 from kpjax import InputError
@@ -45,7 +45,7 @@ class Order:
     workdir: str = "runs"
 
     def __call__(self) -> None:
-        folder = preset_folder(self.workdir, NAME, self.preset)
+        folder = preset_folder(self.workdir, SYSTEM.name, self.preset)
         comparisons = compare(read_errors(folder))
         if not comparisons:
             raise InputError(f"{folder}: fewer than two finished variants of one seed have been tested; run more")
@@ -56,7 +56,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Repainting:
+class Repainting(Checked):
     """Measures how much of a frame its keypoints determine, by images that a network renders from coordinates alone.
 
     For each finished variant and each of its levels a network is trained on half of the test videos and evaluated on
@@ -68,13 +68,10 @@ class Repainting:
     workdir: str = "runs"
     data_dir: str = "~/kpjax_data"
     seed: int = 0
-    steps: int = 1000  # of each network
-
-    def __post_init__(self):
-        check_at_least(1, self, "steps")
+    steps: Count = 1000  # of each network
 
     def __call__(self) -> None:
-        jobs = [Job(NAME, None, self.preset, variant, self.seed, epath.Path(self.workdir),
+        jobs = [Job(SYSTEM.name, None, self.preset, variant, self.seed, epath.Path(self.workdir),
                     epath.Path(self.data_dir).expanduser()) for variant in REPAINTED]
         finished = [job for job in jobs if (job.folder / "results.json").exists()]
         if not finished:
@@ -100,10 +97,7 @@ class Comparison(NamedTuple):
 
 
 def compare(errors: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]) -> list[Comparison]:
-    """Compares all pairs of variants with common seeds, in the order of VARIANTS.
-
-    Raises InputError for runs of one seed that were tested on different frames.
-    """
+    """Compares all pairs of variants by common seeds. Raises InputError if they were tested on different frames."""
     found = []
     for variant, other in itertools.combinations([name for name in VARIANTS if name in errors], 2):
         seeds = sorted(set(errors[variant]) & set(errors[other]))
@@ -125,9 +119,8 @@ def repaint(job: Job, *, steps: int) -> dict[str, float]:
     """Computes the errors of a finished run's levels and writes them beside it, with a sheet of rendered frames.
 
     Returns `psnr/<level>` and `psnr/mean_image` in dB, `mse/<level>` and `mse/mean_image` of images in [0, 1].
-    Raises InputError for a run that is not finished, or whose videos cannot be read.
     """
-    system = system_of(NAME, job.preset)
+    system = system_of(SYSTEM.name, job.preset)
     config, _, skeleton = stored_run(system, job.folder)
     videos = system.open(job._replace(config=config)).test
     images = np.concatenate(list(frames_of(videos)))
@@ -146,12 +139,10 @@ def repaint(job: Job, *, steps: int) -> dict[str, float]:
     return values
 
 
+@flags_in_messages(flags_of(Repainting))
 def main(arguments: Sequence[str]) -> None:
     """Runs a study. Raises InputError for flags that cannot be used, and where nothing has finished."""
-    try:
-        parse(Order | Repainting, arguments, prog="python -m experiments.pyramids_studies", description=__doc__)()
-    except InputError as error:
-        raise InputError(as_flags(str(error), flags_of(Repainting))) from error.__cause__
+    parse(Order | Repainting, arguments, prog="python -m experiments.pyramids_studies", description=__doc__)()
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ import numpy as np
 from etils import epath
 
 from experiments.configs import config_as_json, config_from_json
-from kpjax import InputError, Method, Skeleton, Trained
+from kpjax import InputError, Method, Skeleton, Trained, named_key
 from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.files import atomic, make_folder, read_json, strict, write_json
 from kpjax.images.transforms import Transform
-from kpjax.input.source import Source, subset
+from kpjax.input.source import Source, stacked, subset
 from kpjax.input.stream import stream
 from kpjax.reports.table import Column
 from kpjax.structures import skeleton_from_json
@@ -68,6 +68,11 @@ class Job(NamedTuple):
     def folder(self) -> epath.Path:
         """runs/<system>/<preset>/<variant>/seed-<n>."""
         return self.preset_folder / self.variant / f"seed-{self.seed}"
+
+    @property
+    def base_preset(self) -> str:
+        """The preset that a study's, "<preset>-<field>-<value>", varies."""
+        return self.preset.partition("-")[0]
 
     @property
     def title(self) -> str:
@@ -271,10 +276,9 @@ def fit_sources(job: Job, method: Method, sources: Mapping[str, Source], *, batc
 
 def write_predictions(folder: epath.Path, predictions: Mapping[str, Gathered]) -> None:
     """Writes all predictions into a run's folder, so that a changed measure needs no training."""
-    named = {f"{name}/{field}": array for name, found in predictions.items()
-             for field, array in found._asdict().items()}
     with atomic(folder / PREDICTIONS) as path, path.open("wb") as file:
-        np.savez_compressed(file, **named)
+        np.savez_compressed(file, **{f"{name}/{field}": array for name, found in predictions.items()
+                                     for field, array in found._asdict().items()})
 
 
 def read_predictions(folder: epath.PathLike) -> dict[str, Gathered]:
@@ -307,6 +311,16 @@ def outcome_of(method: Method, fitted: Fitted) -> Outcome:
     chosen_by = {f"chosen_by/{name}": value for name, value in fitted.metrics.items()}
     return Outcome(method, fitted.trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds,
                    chosen_by and chosen_by | {"chosen_by/step": fitted.step})
+
+
+def first_state(job: Job, method: Method, source: Source, stage: str, start: Mapping[str, Any] = {}) -> Trained:
+    """Returns what `fit` of a stage starts from, for a variant that shows how much learning does.
+
+    source: of examples like those that the method reads. start: as for `fit`.
+    """
+    key = named_key(named_key(jax.random.key(job.seed), stage), "init")
+    state = jax.jit(method.init)(key, dict.fromkeys(method.streams, stacked([source[0]])), start)
+    return Trained(state.variables, state.frozen)
 
 
 def no_training(trained: Trained) -> Fitted:

@@ -11,10 +11,10 @@ from experiments import adaptation
 from experiments.adaptation_images import Data, with_turns
 from experiments.adaptation_measures import checked
 from experiments.adaptation_presets import SYNTHETIC, Config, Hourglass, with_appearance
-from experiments.configs import changed, config_from_json
+from experiments.configs import changed, config_from_json, stored_fields
 from experiments.own import project as projects
 from experiments.own.choices import Choice, chosen, every_choice, facts_of
-from experiments.own.needs import needs_of
+from experiments.own.needs import NEEDS
 from experiments.own.project import Own
 from experiments.predictors import open_run
 from experiments.system import Job
@@ -29,7 +29,7 @@ from kpjax.models import HRNet, PoseResNet, SmallUNet
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.training.trees import load_trained, tree_digest
 
-LEAST_IMAGES = needs_of("adaptation").images
+LEAST_IMAGES = NEEDS["adaptation"].images
 PASSES, FEWEST_STEPS, MOST_STEPS = 100, 1000, 2000  # fewer leave most points wandering, see experiments/RESULTS.md
 NETWORKS = {kind.name: kind for kind in (SmallUNet, PoseResNet, HRNet)}  # of runs that can be cores
 PARTS = ("backbone", "upsampling", "head")
@@ -84,7 +84,7 @@ class OwnConfig(Config):
     own: Own = Own()
 
 
-OWN = OwnConfig(**{name: getattr(SYNTHETIC, name) for name in SYNTHETIC.__dataclass_fields__} | {
+OWN = OwnConfig(**vars(SYNTHETIC) | {
     "summary": "one's own run and images of another category: --core RUN --images FOLDER [--project P]; 2 cores",
     "core": OwnCore(), "data": OwnImages(), "core_network": CoreHourglass(),
     "evaluation": replace(SYNTHETIC.evaluation, lengths="none", labelled_images=())})
@@ -115,33 +115,23 @@ def own_core(folder: str) -> CoreRun:
         config, variables = opened.files["config.json"]["config"], opened.trained.variables
         if opened.run.experiment == "adaptation":
             variables = adaptation.plain_of(opened.trained, opened.run.variant)
-    leaves = _leaves(config)
-    adapted = "core_network" in config
+    found, adapted = stored_fields(config), "core_network" in config
     needed = ("core_network", "image_size") if adapted else ("network", "image_size", "heatmap_size")
-    if missing := [name for name in needed if name not in config | leaves]:
+    if missing := [name for name in needed if name not in found]:
         raise InputError(f"core: {folder} has a network of another kind (its config has no {missing[0]}); give a run "
                          "that learnt named keypoints from labels, or one of adaptation")
-    if not adapted and leaves["image_size"] != STRIDE * leaves["heatmap_size"]:
-        raise InputError(f"core: the heatmaps of {folder} are {leaves['heatmap_size']} px for images of "
-                         f"{leaves['image_size']}; give a run whose heatmaps are {STRIDE} times smaller")
+    if not adapted and found["image_size"] != STRIDE * found["heatmap_size"]:
+        raise InputError(f"core: the heatmaps of {folder} are {found['heatmap_size']} px for images of "
+                         f"{found['image_size']}; give a run whose heatmaps are {STRIDE} times smaller")
     stored = config[needed[0]]
-    name = stored.get("name")
-    if name and name not in NETWORKS:
+    if (name := stored.get("name")) and name not in NETWORKS:
         raise InputError(f"core: the network of {folder} is {name}; give a run with one of {', '.join(NETWORKS)}")
     network = config_from_json(NETWORKS[name]() if name else CoreHourglass(), stored)
     kept = {collection: {part: tree for part, tree in variables[collection].items() if part in PARTS}
             for collection in ("params", "batch_stats")}
     return CoreRun(adaptation.Core(kept, tree_digest(kept)), network, {
-        "image_size": leaves["image_size"], "dtype": network.dtype, "appearance": leaves.get("appearance", "colour"),
-        "normalisation": leaves["normalisation"] if adapted else "imagenet"})
-
-
-def _leaves(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the leaves of a nested JSON config by name."""
-    found: dict[str, Any] = {}
-    for name, value in config.items():
-        found |= _leaves(value) if isinstance(value, Mapping) else {name: value}
-    return found
+        "image_size": found["image_size"], "dtype": network.dtype, "appearance": found.get("appearance", "colour"),
+        "normalisation": found["normalisation"] if adapted else "imagenet"})
 
 
 # Images
@@ -195,15 +185,12 @@ def _open(data: OwnImages, own: Own) -> Data:
         return projects.open_unlabelled(own, square, frames, NO_KEYPOINTS, root=root, name=name)
 
     target = unlabelled(split.target, data.target_side, "own images")
-    if not split.project:
-        test = unlabelled(split.test, side, "own images, held out")
-        return with_turns(target, test, test, side)
-    fit, test = projects.open_labelled(data.project, own, with_appearance(Letterbox(side), data.appearance))
-    check_disjoint(target, test)
+    if split.project:
+        fit, test = projects.open_labelled(data.project, own, with_appearance(Letterbox(side), data.appearance))
+        check_disjoint(target, test)
+    else:
+        fit = test = unlabelled(split.test, side, "own images, held out")
     return with_turns(target, fit, test, side)
-
-
-# The config
 
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
@@ -212,7 +199,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     run = own_core(config.core.core)
     if not config.data.images:
         raise InputError("images: name images, videos or folders of them")
-    every = every_choice(len([frame for frame in frames_at(config.data.images) if frame.number is not None]))
+    every = every_choice(frames_at(config.data.images))
     own = config.own if "every" in typed else replace(config.own, every=every.value)
     split = own_split(config.data, own)
     if (count := len(split.target) + len(split.test)) < LEAST_IMAGES:

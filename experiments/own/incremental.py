@@ -12,7 +12,7 @@ import tyro
 from flax.traverse_util import flatten_dict
 
 from experiments import incremental
-from experiments.configs import NETWORKS, changed, config_from_json, flat
+from experiments.configs import NETWORKS, changed, config_from_json, flat, stored_fields
 from experiments.incremental_presets import SMALL_REAL, Config, StepImages
 from experiments.incremental_steps import Data
 from experiments.own import choices
@@ -51,7 +51,7 @@ class OwnConfig(Config):
     own: Own = Own()
 
 
-OWN = OwnConfig(**{name: getattr(SMALL_REAL, name) for name in SMALL_REAL.__dataclass_fields__} | {
+OWN = OwnConfig(**vars(SMALL_REAL) | {
     "summary": "new keypoints for a run of one's own: --old RUN --project P; 2 cores",
     "data": OwnImages("own", "the diagonal of all keypoints", protocol="own", image_size=128, validation_share=0.1,
                       difficulty=1.0),
@@ -79,7 +79,7 @@ def old_run(folder: str) -> OldRun:
         raise InputError("old: name a finished run's folder, .../<variant>/seed-<n>, or an exported one")
     opened = open_run(Path(folder).expanduser())
     stored = opened.files["config.json"]["config"]
-    found = {name: value for part in stored.values() if isinstance(part, dict) for name, value in part.items()} | stored
+    found = stored_fields(stored)
     if missing := [name for name in NEEDED if name not in found]:
         raise InputError(f"old: {folder} ({opened.run.experiment}) has a network of another kind (its config has no "
                          f"{missing[0]}); give a run that learnt named keypoints from labels")
@@ -92,10 +92,9 @@ def old_run(folder: str) -> OldRun:
 
 
 def grown(old: OldRun, network: KeypointNetwork, keypoints: int, image_size: int) -> Variables:
-    """Returns variables of `network`, which has a channel for each of so many keypoints.
+    """Returns the old variables, whose channels come first, with untrained channels up to so many keypoints.
 
-    They are the old ones, whose channels come first, and untrained channels for the other keypoints.
-    Raises InputError where the two networks have different layers.
+    network: has a channel for each. Raises InputError where its layers are not those of the old one.
     """
     images = jnp.zeros((1, image_size, image_size, 3))
     fresh = jax.jit(functools.partial(network.init, train=False))(jax.random.key(0), images)
@@ -121,10 +120,9 @@ def grown(old: OldRun, network: KeypointNetwork, keypoints: int, image_size: int
 
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
-    """Returns the config with what is not typed taken over from the old run or chosen from the project.
+    """Returns the config with what is not typed taken over from the old run or chosen from the project, with reasons.
 
-    Each choice is printed with its reason. Raises InputError where the old run or the project is missing or unfit, or
-    the project has no new keypoint.
+    Raises InputError where the old run or the project is missing or unfit, or the project has no new keypoint.
     """
     old, project = old_run(config.data.old), projects.needed_project(config.data.project, config.own)
     names, network = old.skeleton.names, old.taken_over["network"]
@@ -159,10 +157,7 @@ def new_names(old: tuple[str, ...], project: Project) -> tuple[str, ...]:
 
 
 def joint_skeleton(old: Skeleton, project: Project) -> Skeleton:
-    """Returns the old keypoints in their order, then the new ones of the project, with the edges of both.
-
-    It has a flip permutation where every keypoint has a mirror image.
-    """
+    """Returns the old keypoints, then the project's new ones, with the edges of both, and a flip where all have one."""
     names = (*old.names, *new_names(old.names, project))
     ends = [(one.names[a], one.names[b]) for one in (old, project.skeleton) for a, b in one.edges]
     edges = dict.fromkeys((names.index(a), names.index(b)) for a, b in ends if a in names and b in names)
@@ -237,7 +232,7 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
     """Draws predictions and the matrices, and writes the calibration of scores on held-out labels."""
     incremental.draw(job, data, outcome, predictions)
     _, held_out = open_project(job.config)
-    projects.write_scores(job, outcome, held_out, batch_size=2 * job.config.batch_size, kind=incremental.SCORE_KIND)
+    projects.write_scores(job, outcome, held_out, incremental.SCORE_KIND)
 
 
 def columns(config: OwnConfig) -> tuple[Column, ...]:
@@ -249,13 +244,10 @@ def columns(config: OwnConfig) -> tuple[Column, ...]:
             Column("a_mre", "A-MRE", "px", 1.0, 2, "lower"))
 
 
-def applicable(preset: str, config: OwnConfig) -> tuple[str, ...]:
-    """Returns the variants that need no images of the old model: no importances, no oracle."""
-    return tuple(name for name, variant in incremental.VARIANTS.items()
-                 if not variant.recipe.memory and variant.recipe.base != "joint")
-
-
+# Without those that need images of the old model.
+APPLICABLE = tuple(name for name, variant in incremental.VARIANTS.items()
+                   if not variant.recipe.memory and variant.recipe.base != "joint")
 SYSTEM = incremental.SYSTEM._replace(
     presets={"own": OWN}, open=lambda job: open_project(job.config)[0], measure=measure, draw=draw, columns=columns,
-    resolved=resolved, applicable=applicable,
+    resolved=resolved, applicable=lambda preset, config: APPLICABLE,
     short_list=lambda preset, config: ("mse_distillation", "kamp") if config.own.control else ("kamp",))

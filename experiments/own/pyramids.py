@@ -12,7 +12,7 @@ import tyro
 
 from data.videos import TABLE, with_labels
 from experiments import pyramids
-from experiments.configs import changed, check_at_least
+from experiments.configs import Count, changed
 from experiments.own.choices import Choice, chosen
 from experiments.predict.drawing import opacity_from, write_overlay_video
 from experiments.predict.pipeline import Seen, in_original_pixels, shrunk
@@ -36,14 +36,10 @@ class OwnVideos(VideoSet):
 
     data: Literal["own"] = "own"
     videos: tuple[str, ...] = ()  # files and folders; a folder may have a table of labels, keypoints.csv
-    every: int = 1  # keeps frames 0, every, 2 every ...
+    every: Count = 1  # keeps frames 0, every, 2 every ...
     on_bad_frame: Literal["stop", "skip"] = "stop"  # what to do about frames that do not decode
     mixed_sizes: bool = False  # whether the videos may differ in size
-    image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 64  # px; videos of several sizes need it typed
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_at_least(1, self, "every")
+    image_size: Annotated[Count, tyro.conf.arg(aliases=["--size"])] = 64  # px; videos of several sizes need it typed
 
     def files(self) -> tuple[Video, ...]:
         """Finds the videos. Raises InputError if none is named or found."""
@@ -57,15 +53,11 @@ class OwnConfig(Config):
     """All that a run on a person's own videos depends on."""
 
     data: OwnVideos = OwnVideos()
-    annotated_side: int = 640  # px, the longer side of the videos that are written, at most
+    annotated_side: Count = 640  # px, the longer side of the videos that are written, at most
     control: bool = True  # whether the untrained network, which may explain the result, runs beside
 
-    def __post_init__(self):
-        super().__post_init__()
-        check_at_least(1, self, "annotated_side")
 
-
-OWN = OwnConfig(**{name: getattr(SMALL, name) for name in SMALL.__dataclass_fields__} | {
+OWN = OwnConfig(**vars(SMALL) | {
     "summary": "keypoints of one's own videos, which come back annotated: --videos FILE_OR_FOLDER ...; 2 cores",
     # On a clip of 166 frames in which little moves, keypoints came alive after 1,000 steps, with a window of 80; with
     # one of 25 none had after 550.
@@ -106,8 +98,8 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
 def open_data(job: Job) -> pyramids.Data:
     """Opens the videos, which train and test: labels are what no discovery has seen.
 
-    Raises InputError if they cannot be read, if their sizes differ and none is typed, for several tables of labels, and
-    for a variant that only labels can evaluate where there are none.
+    Raises InputError for videos that cannot be read or differ in size, for several tables of labels, and for a variant
+    that only labels can evaluate where there are none.
     """
     source = _open(job.config.data)
     if job.variant in pyramids.WITHOUT_NETWORK and not source.skeleton.names:
@@ -135,8 +127,7 @@ def _open(data: OwnVideos) -> VideoSource:
 def draw(job: Job, data: pyramids.Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
     """Draws what every preset draws, writes points.csv and annotated/<video>.mp4, and prints their paths.
 
-    The table has a row for each keypoint of every frame that was asked for, in pixels of the video as it is shown; see
-    `kpjax.annotations.predictions`.
+    points.csv has pixels of the video as it is shown, see `kpjax.annotations.predictions`.
     """
     pyramids.draw(job, data, outcome, predictions)
     if outcome.method is None or jax.process_index() != 0:
@@ -148,11 +139,10 @@ def draw(job: Job, data: pyramids.Data, outcome: Outcome, predictions: Mapping[s
     for number, (video, (first, end)) in enumerate(zip(job.config.data.files(), source.bounds, strict=True)):
         sequence = from_video(video, f"{number:03d}_{Path(video.name).stem}", slice(None, None, every))
         table = empty_table(sequence.path, sequence.names, sequence.numbers, skeleton, "", times=sequence.times)
-        row_of = {int(frame): row for row, frame in enumerate(sequence.numbers)}
-        for place in range(first, end):
+        rows = np.searchsorted(sequence.numbers, source.frame[first:end])
+        for place, row in enumerate(rows, first):
             points = in_original_pixels(found.crop[place], found.keypoints[place])
-            fill(table, row_of[int(source.frame[place])], video.size, points[None], found.scores[place][None],
-                 np.ones(1, bool))
+            fill(table, row, video.size, points[None], found.scores[place][None], np.ones(1, bool))
         tables.append(table)
         path = folder / "annotated" / f"{sequence.stem}.mp4"
         written.append(write_overlay_video(_seen(sequence, table, side), sequence, path, opacity, skeleton, side=side))

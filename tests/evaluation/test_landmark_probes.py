@@ -116,7 +116,7 @@ def test_a_row_tells_a_collapse():
     square = np.array([[12.0, 12], [12, 52], [52, 52], [52, 12]])
     annotated = square + generator.normal(size=(30, 4, 2))
     visible = np.ones((30, 4))
-    consistent = Consistency(1.0, np.ones(4), np.ones(4))
+    consistent = Consistency(1.0, np.ones(4), np.ones(4), np.ones(9))
     split = Landmarks(annotated[:20], annotated[:20], visible[:20]), Landmarks(annotated, annotated, visible)
     errors = both_errors(*split, normaliser=ONE_LENGTH, regressor=scaled_ridge(64), images=(10, ALL), repeats=2)
     row = measures(errors, consistent, split[1], side=64)

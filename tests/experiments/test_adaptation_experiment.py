@@ -15,7 +15,7 @@ from experiments import adaptation, job_queue
 from experiments import adaptation_studies as studies
 from experiments.adaptation import SYSTEM, VARIANTS, build
 from experiments.adaptation_images import open_core_images, open_images, second_turns, with_turns
-from experiments.adaptation_measures import Found, consistency_of_images, errors_of_images, found_in, measures_of
+from experiments.adaptation_measures import Found, found_in, measures_of, regressor_errors
 from experiments.adaptation_presets import CONSISTENCY, PRESETS, of_core, of_training, paper_numbers
 from experiments.benchmark import adaptation as benchmark
 from experiments.benchmark.row import Effort
@@ -24,7 +24,7 @@ from experiments.command_line import run as run_command
 from experiments.configs import changed
 from experiments.system import Job, measure_again, read_predictions, run
 from kpjax.errors import InputError
-from kpjax.evaluation.probes.landmarks import Landmarks
+from kpjax.evaluation.probes.landmarks import Landmarks, consistency
 from kpjax.input.source import arrays
 from kpjax.models.vgg import random_features
 from kpjax.structures import Skeleton, named_key
@@ -138,7 +138,7 @@ def test_networks_are_written_three_ways(finished):
     """
     learnt = load_trained(finished / "stages" / "core_people_clutter" / "seed-0" / "result").variables
     example = jax.tree.map(lambda leaf: np.asarray(leaf)[None], images().test[0])
-    evaluate = jax.jit(adaptation.evaluation_model(TINY).predict)
+    evaluate = jax.jit(adaptation.build(TINY, "finetuned").predict)
     apply = jax.jit(lambda variables, images: adaptation.network(TINY, 4).apply(variables, images, train=False))
     for variant in RUN:
         folder = finished / variant / "seed-0"
@@ -368,11 +368,10 @@ def test_points_that_follow_the_face_are_consistent_and_a_collapse_is_reported()
 def test_errors_of_images_are_those_of_the_run(finished):
     found, annotation = stored(finished, "finetuned"), images().test.skeleton
     metrics = results_of(finished, "finetuned")["metrics"]
-    for direction, forward in (("forward", True), ("backward", False)):
-        for name, count in (("5", 5), ("all", None)):
-            single = errors_of_images(found, TINY, annotation, count, forward=forward)
-            assert single.errors.mean() == pytest.approx(metrics[f"{direction}/{name}"], rel=1e-5)
-    assert consistency_of_images(found).mean() == pytest.approx(metrics["consistency"])
+    for name, errors in regressor_errors(found, TINY, annotation, (5, None)).items():
+        assert errors.per_image.mean() == pytest.approx(metrics[name], rel=1e-5)
+    follows = consistency(found.once, found.twice, found.turns)
+    assert follows.per_image.mean() == pytest.approx(metrics["consistency"])
 
 
 # Studies

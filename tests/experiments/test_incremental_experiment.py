@@ -206,28 +206,28 @@ def test_a_useless_triple_is_skipped(tiny, variables):
     """On images held out from the step, KA-Net is compared with the old model's answers on moved images."""
     this = opened(tiny, skip_useless_triples=True, held_out=0.25)
     method = build_association(this.setting, "plain", "paper", 2)
-    images = step_images(this.data, 1, 0.25)
-    assert (len(images.training), len(images.held_out)) == (9, 3)
-    batch = {"labelled": jax.tree.map(lambda leaf: np.stack([leaf] * 8), images.training[0])}
+    training, held_out = step_images(this.data, 1, 0.25)
+    assert (len(training), len(held_out)) == (9, 3)
+    batch = {"labelled": jax.tree.map(lambda leaf: np.stack([leaf] * 8), training[0])}
     start = {"teacher": variables, "increment": increment_at(this, 1, [(2, 3, 5)])}
     state = jax.jit(method.init)(jax.random.key(0), batch, start)
-    useful = useful_triples(this.setting, "paper", 2, state, images.held_out)
+    useful = useful_triples(this.setting, "paper", 2, state, held_out)
     assert useful.shape == (1,)
     assert useful[0] in (0, 1)
 
 
 def test_steps_and_the_oracle_see_the_right_labels(tiny):
     data = opened(tiny).data
-    step = step_images(data, 1, 0.0)
-    assert step.held_out is None
-    names = [name for name, seen in zip(data.skeleton.names, step.training[0].visible, strict=True) if seen]
+    training, held_out = step_images(data, 1, 0.0)
+    assert held_out is None
+    names = [name for name, seen in zip(data.skeleton.names, training[0].visible, strict=True) if seen]
     assert set(names) <= {"right_hand", "left_hand"}
     everything = all_images(data)
     assert len(everything) == 32
     assert everything[0].visible.sum() > 2
     with pytest.raises(InputError, match="leaves none to train on"):
         step_images(data, 1, 0.99)
-    assert len(subset(step.training, [0])) == 1
+    assert len(subset(training, [0])) == 1
 
 
 def test_presets_and_variants_are_complete():
@@ -297,8 +297,8 @@ def test_the_summary_of_a_matrix():
 @pytest.mark.parametrize(("changes", "message"), [
     ({"protocol": "nowhere"}, "^protocol: 'nowhere' is not found; there are atrw"),
     ({"skip_useless_triples": True, "held_out": 0.0}, "^skip_useless_triples: .* set held_out to 0.1"),
-    ({"held_out": 1.0}, "^held_out: 1; it is a share"),
-    ({"gamma": 0.0}, "^gamma: 0; it is a share"),
+    ({"held_out": 1.0}, "^held_out: 1.0; it is a share"),
+    ({"gamma": 0.0}, "^gamma: 0.0; it is a share"),
     ({"kamp": -1.0}, "^kamp: -1.0; give a finite number above 0"),
     ({"pck_thresholds": (0.1, 0.0)}, "^pck_thresholds"),
     ({"low_shot": 100}, "100 images a step are asked for, but there are 12"),

@@ -103,6 +103,8 @@ class LandmarkErrors(NamedTuple):
     deviation: float  # over the subsets, population; 0 for a single one
     per_subset: np.ndarray  # (R,) float64
     per_landmark: np.ndarray  # (P,) float64, the mean over subsets of each landmark that was regressed
+    per_image: np.ndarray  # (n,) float64, the mean over subsets and landmarks of each image that was tested
+    regressed: np.ndarray  # (n, P, 2) float64, px, by the first subset
 
 
 def scaled_ridge(side: float, penalty: float = 1e-4) -> Regressor:
@@ -201,13 +203,13 @@ def _errors(fit: Landmarks, test: Landmarks, normaliser, subsets, regressor, *, 
     labelled = fitted.visible.any(0) & tested.visible.any(0)
     pairs = [(part.discovered, part.annotated[:, labelled]) for part in (fitted, tested)]
     (x, y), (x_test, y_test) = pairs if forward else [pair[::-1] for pair in pairs]
-    found = []
-    for rows in subsets:
-        regressed = regressor(_flat(x[rows]), _flat(y[rows]))(_flat(x_test)).reshape(y_test.shape)
-        found.append(nme(regressed, y_test, np.ones(y_test.shape[:2]), lengths))
+    regressed = [regressor(_flat(x[rows]), _flat(y[rows]))(_flat(x_test)).reshape(y_test.shape) for rows in subsets]
+    found = [nme(one, y_test, np.ones(y_test.shape[:2]), lengths) for one in regressed]
     means = 100 * np.array([error.overall for error in found])
+    distances = np.mean([np.linalg.norm(one - y_test, axis=-1).mean(1) for one in regressed], axis=0)
     return LandmarkErrors(float(means.mean()), float(means.std()), means,
-                          100 * np.mean([error.per_keypoint for error in found], axis=0))
+                          100 * np.mean([error.per_keypoint for error in found], axis=0), 100 * distances / lengths,
+                          regressed[0])
 
 
 def _rows(landmarks: Landmarks, rows: np.ndarray) -> Landmarks:
@@ -234,6 +236,7 @@ class Consistency(NamedTuple):
     mean: float  # of all landmarks
     per_landmark: np.ndarray  # (K,) float64
     ascending: np.ndarray  # (K,) float64, `per_landmark` sorted, as the paper's tables show it
+    per_image: np.ndarray  # (N,) float64
 
 
 def draw_turns(count: int, seed: int = 1000) -> Turns:
@@ -264,8 +267,9 @@ def consistency(landmarks: ArrayLike, in_turned: ArrayLike, maps: ArrayLike) -> 
     """
     points, maps = np.asarray(landmarks, np.float64), np.asarray(maps, np.float64)
     moved = np.einsum("nij,nkj->nki", maps[:, :2, :2], points) + maps[:, None, :2, 2]
-    distances = np.linalg.norm(moved - np.asarray(in_turned, np.float64), axis=-1).mean(0)
-    return Consistency(float(distances.mean()), distances, np.sort(distances))
+    distances = np.linalg.norm(moved - np.asarray(in_turned, np.float64), axis=-1)
+    of_landmarks = distances.mean(0)
+    return Consistency(float(of_landmarks.mean()), of_landmarks, np.sort(of_landmarks), distances.mean(1))
 
 
 # All measures of a run, and the signs of a collapse beside its errors
