@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, by_name({
     "resnet": ("PoseResNet", "pose_resnet", "Deconvolutions", "ResNet"),
     "high_resolution": ("HRNet", "hrnet", "FirstMap", "HighResolutionNetwork"),
     "residual_steps": ("RSN", "rsn", "ResidualStepsNetwork", "UnitHeads"),
+    "vision_transformer": ("ViT", "VisionTransformer", "vit"),
     "hourglass_network": ("hourglass", "HourglassTop", "HourglassTrunk"),
     "feature_pyramid": ("ConvolutionStack", "FeaturePyramid", "SmallTrunk"),
     # Keypoint classification and association

@@ -1,4 +1,4 @@
-"""Variables of PoseResNet, HRNet and RSN under the names and in the layouts of PyTorch, and back.
+"""Variables of PoseResNet, HRNet, RSN and ViT under the names and in the layouts of PyTorch, and back.
 
 The name of every tensor follows from its path:
 
@@ -25,8 +25,14 @@ Nor does RSN's. Its predictions belong to the units that they read, and undersco
 | `backbone/stage0/upsample/up4/u_skip/bn`                     | `stage0.upsample.up4.u_skip.bn`                      |
 | `head/stage0_up4/res_conv2/conv`                             | `stage0.upsample.up4.res_conv2.conv`                 |
 
+ViT has timm's names behind the prefix of its trunk. Files of other grids, patches and names are fitted to the network
+(`kpjax.models.weights.vision_transformer`):
+
+| `backbone/blocks_0/attn/qkv`, `.../ls1/gamma`                | `backbone.blocks.0.attn.qkv`, `....ls1.gamma`        |
+| `backbone/pos_embed`, `cls_token`, `reg_token`               | `backbone.pos_embed`, ...                            |
+
 Convolution kernels are (kh, kw, in, out) here and (out, in, kh, kw) there; those of transposed convolutions are
-(in, out, kh, kw) there, mirrored in both axes.
+(in, out, kh, kw) there, mirrored in both axes. Dense kernels are (in, out) here and (out, in) there.
 """
 import re
 from collections import Counter
@@ -38,6 +44,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpjax.errors import InputError
+from kpjax.models.weights import vision_transformer
 from kpjax.structures import Variables
 
 LEAF_NAMES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
@@ -81,7 +88,8 @@ def torch_names(variables: Variables) -> dict[str, str]:
     names = {}
     for path in _leaves(variables):
         _, *modules, leaf = path.split("/")
-        names[path] = f"{_module_name(modules, variables['params'])}.{LEAF_NAMES[leaf]}"
+        module = _module_name(modules, variables["params"]) if modules else ""
+        names[path] = f"{module}.{LEAF_NAMES.get(leaf, leaf)}".removeprefix(".")
     return names
 
 
@@ -110,22 +118,26 @@ def from_torch(tensors: Mapping[str, Any], variables: Variables, *, source: str 
 
     Raises:
         InputError: names `source` and the first tensor that is absent from a part, unexpected or of another shape, and
-            for an HRNet of another width both widths.
+            for an HRNet or a ViT of another width both widths.
     """
     leaves, names = _leaves(variables), torch_names(variables)
     paths = {name: path for path, name in names.items()}
-    given, skipped = {}, []
+    given, skipped, params = {}, [], variables["params"]
+    unused = vision_transformer.UNUSED if "patch_embed" in params else UNUSED
     for name, tensor in tensors.items():
         plain = name.removeprefix("module.")
         if bare := re.fullmatch(r"(head\w*)\.0\.(weight|bias)", plain):
             plain = plain if plain in paths else f"{bare[1]}.{bare[2]}"
-        if UNUSED.fullmatch(plain) and plain not in paths:
+        if unused.fullmatch(plain) and plain not in paths:
             skipped.append(name)
         else:
             given[plain] = tensor
+    if "patch_embed" in params.get("backbone", params):  # ViT
+        shapes = {name: _torch_shape(path, leaves[path]) for name, path in paths.items()}
+        given = vision_transformer.fit_tensors(given, shapes, source)
     _refuse_another_width(given, paths, leaves, source)
     # A part of the network is read whole or not at all.
-    has_parts = "backbone" in variables["params"]
+    has_parts = "backbone" in params
     part_of = {name: path.split("/")[1] if has_parts else "trunk" for path, name in names.items()}
     parts = {part_of[name] for name in given if name in part_of}
     wanted = {name for name in paths if part_of[name] in parts}
@@ -209,6 +221,8 @@ def _torch_layout(path: str, array: np.ndarray) -> np.ndarray:
         array = array[::-1, ::-1].transpose(2, 3, 0, 1)
     elif array.ndim == 4:
         array = array.transpose(3, 2, 0, 1)
+    elif array.ndim == 2:
+        array = array.T
     # A copy in plain order: safetensors ignores the order of a transposed array's memory, PyTorch refuses mirrored
     # arrays and warns about JAX's read-only ones.
     return np.array(array, order="C")
@@ -219,12 +233,14 @@ def _flax_layout(path: str, array: np.ndarray) -> np.ndarray:
         array = array.transpose(2, 3, 0, 1)[::-1, ::-1]
     elif array.ndim == 4:
         array = array.transpose(2, 3, 1, 0)
+    elif array.ndim == 2:
+        array = array.T
     return np.array(array, order="C")
 
 
 def _torch_shape(path: str, leaf) -> tuple[int, ...]:
     if len(leaf.shape) != 4:
-        return tuple(leaf.shape)
+        return tuple(leaf.shape[::-1] if len(leaf.shape) == 2 else leaf.shape)
     height, width, channels_in, channels_out = leaf.shape
     if "transposed_conv" in path:
         return channels_in, channels_out, height, width

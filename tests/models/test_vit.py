@@ -1,0 +1,175 @@
+"""ViT: the published sizes, its maps for images of any size, and that rematerialisation changes no number."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpjax.errors import InputError
+from kpjax.models.vision_transformer import VisionTransformer, ViT, resize_positions, vit
+
+TINY = {"width": 8, "depth": 2, "heads": 2, "upsampling_width": 4}
+FULL = TINY | {"registers": 4, "layer_scale": True}
+
+
+def shapes(network, side=32):
+    images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    return jax.eval_shape(lambda key, x: network.init(key, x, False), jax.random.key(0), images)
+
+
+def drawn(tree, seed=0):
+    """Values for a tree of shapes: He's normal for kernels, near one for all else. Quicker than to compile `init`."""
+    generator = np.random.default_rng(seed)
+    return jax.tree.map(
+        lambda leaf: (generator.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:-1])) if leaf.ndim in (2, 4)
+                      else generator.normal(size=leaf.shape) if leaf.ndim == 3
+                      else generator.uniform(0.8, 1.2, leaf.shape)).astype(np.float32), tree)
+
+
+def count(tree):
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize(("size", "with_classifier"), [
+    ("tiny", 5_717_416), ("small", 22_050_664), ("base", 86_567_656), ("large", 304_326_632)])
+def test_it_has_the_published_size(size, with_classifier):
+    """The base has 85.8 million parameters without its classifier of 1000 classes."""
+    network = ViT(size).build(17)
+    width = network.backbone.width
+    params = shapes(network, 224)["params"]
+    assert count(params["backbone"]) == with_classifier - 1000 * (width + 1)
+    assert count(params["upsampling"]) == 16 * (width + 256) * 256 + 2 * 2 * 256
+    assert count(params["head"]) == 17 * 257
+
+
+def test_maps_are_tapped_at_quarters_of_the_depth():
+    def of_depth(depth, **options):
+        trunk = VisionTransformer(8, depth, 2, **options)
+        return [map_.shape for map_ in jax.eval_shape(
+            lambda key: trunk.init_with_output(key, jnp.zeros((2, 32, 32, 3)), False)[0], jax.random.key(0))]
+
+    assert of_depth(12) == of_depth(5, registers=4) == of_depth(4, class_token=False) == 4 * [(2, 2, 2, 8)]
+    assert [len(of_depth(depth)) for depth in (1, 2, 3)] == [1, 2, 3]
+    assert of_depth(2, patch_size=8) == 2 * [(2, 4, 4, 8)]
+
+
+@pytest.fixture(scope="module")
+def variables():
+    return drawn(shapes(vit(3, **FULL)))
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Of another grid than that of `variables`."""
+    return np.random.default_rng(1).normal(size=(2, 32, 64, 3)).astype(np.float32)
+
+
+def test_images_of_any_size_and_any_precision(variables, images):
+    """Position embeddings are resized inside, training changes nothing in the trunk, bfloat16 stays near float32."""
+    exact, rounded = vit(3, **FULL), vit(3, **FULL, dtype=jnp.bfloat16)
+    assert jax.tree.map(jnp.shape, shapes(rounded)) == jax.tree.map(jnp.shape, variables)
+    # Of square images, embeddings that were resized before give what the network resizes itself.
+    square = np.concatenate([images, images], axis=1)
+    larger = jax.tree.map(lambda leaf: leaf, variables)
+    larger["params"]["backbone"]["pos_embed"] = resize_positions(
+        jnp.asarray(variables["params"]["backbone"]["pos_embed"]), (4, 4), before=0)
+
+    @jax.jit
+    def run(variables, larger):
+        def maps(model, variables, images, train=False):
+            return model.apply(variables, images, train, method="backbone_features")
+
+        return ([maps(exact, variables, images), maps(exact, variables, images, True), maps(rounded, variables, images),
+                 maps(exact, variables, square), maps(exact, larger, square)],
+                [network.apply(variables, images, False) for network in (exact, rounded)])
+
+    (found, trained, low, resized, resized_before), heatmaps = run(variables, larger)
+    assert [map_.shape for map_ in found] == 2 * [(2, 2, 4, 8)]
+    for one, other in zip(found + resized, trained + resized_before, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    for one, other in zip(found, low, strict=True):
+        assert other.dtype == jnp.bfloat16
+        assert 0 < np.abs(one - other.astype(jnp.float32)).max() < 0.05 * np.abs(one).max()
+    assert [(each.shape, each.dtype) for each in heatmaps] == 2 * [((2, 8, 16, 3), jnp.float32)]
+    assert np.abs(heatmaps[0] - heatmaps[1]).max() < 0.1 * np.abs(heatmaps[0]).max()
+
+
+def test_rematerialisation_keeps_less_and_changes_no_number(variables, images):
+    """Loss, statistics and every gradient, all finite. No parameter is idle. Fewer numbers are kept."""
+    def loss(network):
+        def of(params):
+            heatmaps, moved = network.apply(variables | {"params": params}, images, True, mutable=["batch_stats"])
+            return jnp.square(heatmaps - 1).mean(), moved
+        return of
+
+    plain, again = (loss(vit(3, **FULL, rematerialise=choice)) for choice in (False, True))
+    one, other = jax.jit(
+        lambda params: [jax.value_and_grad(of, has_aux=True)(params) for of in (plain, again)])(variables["params"])
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), one, other)
+    assert all(np.isfinite(leaf).all() and np.any(leaf != 0) for leaf in jax.tree.leaves(one))
+
+    def kept(of):
+        return count(jax.eval_shape(lambda params: jax.vjp(of, params, has_aux=True)[1], variables["params"]))
+
+    assert kept(again) < 0.7 * kept(plain)
+
+
+def test_it_starts_near_zero():
+    """A fresh network's heatmaps are small, and its blocks nearly pass their input on. It has no statistics."""
+    network = vit(3, **FULL)
+    heatmaps, fresh = jax.jit(
+        lambda key: network.init_with_output(key, jnp.ones((2, 32, 32, 3)), False))(jax.random.key(0))
+    assert np.abs(heatmaps).max() < 1e-2
+    assert float(fresh["params"]["backbone"]["blocks_1"]["ls2"]["gamma"][0]) == pytest.approx(1e-5)
+    assert "batch_stats" not in shapes(network.backbone)
+
+
+# Position embeddings
+
+def test_embeddings_of_the_same_grid_are_not_touched():
+    embeddings = np.random.default_rng(0).normal(size=(1, 10, 4)).astype(np.float32)
+    assert resize_positions(embeddings, (3, 3), before=1) is embeddings
+
+
+@pytest.mark.parametrize("grid", [(7, 7), (3, 9), (2, 2), (1, 12)])
+def test_resizing_keeps_constants_order_and_what_comes_before(grid):
+    """Channel 0 is constant, and 1 and 2 grow along the rows and the columns of a grid of 4 x 4."""
+    rows, columns = np.mgrid[:4, :4].reshape(2, 1, 16, 1)
+    patches = np.concatenate([np.full((1, 16, 1), 0.7), rows, columns], -1)
+    embeddings = np.concatenate([np.full((1, 1, 3), 9.0), patches], 1).astype(np.float32)
+    resized = resize_positions(embeddings, grid, before=1)
+    np.testing.assert_array_equal(resized[:, :1], embeddings[:, :1])
+    constant, down, right = np.moveaxis(np.asarray(resized[0, 1:]).reshape(*grid, 3), -1, 0)
+    np.testing.assert_allclose(constant, 0.7, rtol=1e-6)
+    for ramp in (down, right.T):
+        assert np.all(np.diff(ramp, axis=0) > 0)
+        np.testing.assert_allclose(ramp[0] + ramp[-1], 3, atol=1e-5)
+        np.testing.assert_allclose(ramp, ramp[:, :1] + np.zeros_like(ramp), atol=1e-5)
+
+
+# What is refused
+
+def test_sizes_that_make_no_vit_are_refused(images):
+    with pytest.raises(ValueError, match="heads divide the width; got width 8, depth 4, heads 3"):
+        vit(3, width=8, depth=4, heads=3)
+    with pytest.raises(ValueError, match="registers -1"):
+        vit(3, registers=-1)
+    with pytest.raises(ValueError, match=r"multiples of 16, got \(1, 40, 40, 3\)"):
+        shapes(vit(3, **TINY), 40)
+    with pytest.raises(ValueError, match=r"init with square images.* got a grid of \(2, 4\)"):
+        jax.eval_shape(lambda key: vit(3, **TINY).init(key, images, False), jax.random.key(0))
+    with pytest.raises(InputError, match="size: 'huge' is unknown; vit has size tiny, small, base, large"):
+        ViT("huge")
+    with pytest.raises(InputError, match="registers: 2; vit has 0 or 4"):
+        ViT(registers=2)
+    with pytest.raises(InputError, match="image_size: 72; vit needs a multiple of 16"):
+        ViT().check(72, 18)
+    with pytest.raises(InputError, match="heatmap_size: 24 for images of 48 px"):
+        ViT().check(48, 24)
+    ViT().check(48, 12)
+
+
+def test_its_specification_builds_it():
+    network = ViT("small", layer_scale=True, registers=4, head_layers=2, rematerialise=True, dtype="bfloat16").build(3)
+    assert network == vit(3, width=384, depth=12, heads=6, layer_scale=True, registers=4, head_layers=2,
+                          rematerialise=True, dtype=jnp.dtype("bfloat16"))

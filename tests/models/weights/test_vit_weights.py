@@ -1,0 +1,275 @@
+"""ViT's weights: timm's and DINOv2's names, files of other grids and patches, and PyTorch's same maps."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpjax.errors import InputError
+from kpjax.models.vision_transformer import VisionTransformer, ViT, resize_positions, vit
+from kpjax.models.weights.pretrained import load_backbone, write_safetensors
+from kpjax.models.weights.torch_names import describe, from_torch, to_torch, torch_names
+from kpjax.models.weights.vision_transformer import resize_patches
+
+TRUNK = {"width": 8, "depth": 2, "heads": 2}
+FULL = TRUNK | {"registers": 4, "layer_scale": True}
+
+
+def shapes(network, side=32):
+    return jax.eval_shape(lambda key: network.init(key, jnp.zeros((1, side, side, 3)), False), jax.random.key(0))
+
+
+def zeros(network, side=32):
+    """Variables that own no memory."""
+    return jax.tree.map(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), shapes(network, side))
+
+
+def drawn(tree, seed=0):
+    generator = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: generator.uniform(-0.5, 0.5, leaf.shape).astype(np.float32), tree)
+
+
+def assert_equal_trees(one, other):
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@pytest.fixture(scope="module")
+def trunk():
+    """Variables of a trunk with all parts but a position embedding of the class token."""
+    return drawn(shapes(VisionTransformer(**FULL)))
+
+
+@pytest.fixture(scope="module")
+def file(trunk):
+    """As timm publishes it: the trunk, a classifier, and parts of other heads."""
+    return to_torch(trunk) | {name: np.zeros(3, np.float32) for name in (
+        "head.weight", "head.bias", "fc_norm.weight", "attn_pool.q.weight", "pre_logits.fc.bias")}
+
+
+# Names and shapes
+
+def test_names_are_those_of_timm(trunk, file):
+    names = torch_names(drawn(shapes(vit(3, **FULL, upsampling_width=4))))
+    assert len(set(names.values())) == len(names)
+    expected = {
+        "params/backbone/patch_embed/proj/kernel": "backbone.patch_embed.proj.weight",
+        "params/backbone/cls_token": "backbone.cls_token",
+        "params/backbone/blocks_1/norm1/scale": "backbone.blocks.1.norm1.weight",
+        "params/backbone/blocks_0/attn/qkv/kernel": "backbone.blocks.0.attn.qkv.weight",
+        "params/backbone/blocks_0/ls2/gamma": "backbone.blocks.0.ls2.gamma",
+        "params/backbone/blocks_1/mlp/fc1/bias": "backbone.blocks.1.mlp.fc1.bias",
+        "params/upsampling/transposed_conv2/kernel": "upsampling.3.weight",
+        "params/head/output/kernel": "head.weight"}
+    assert {path: names[path] for path in expected} == expected
+    assert {f"backbone.{name}" for name in torch_names(trunk).values()} == {
+        name for name in names.values() if name.startswith("backbone.")}
+    found = {name: file[name].shape for name in (
+        "patch_embed.proj.weight", "cls_token", "reg_token", "pos_embed", "blocks.0.attn.qkv.weight",
+        "blocks.1.mlp.fc2.weight", "blocks.0.ls1.gamma", "norm.bias")}
+    assert found == {
+        "patch_embed.proj.weight": (8, 3, 16, 16), "cls_token": (1, 1, 8), "reg_token": (1, 4, 8),
+        "pos_embed": (1, 4, 8), "blocks.0.attn.qkv.weight": (24, 8), "blocks.1.mlp.fc2.weight": (8, 32),
+        "blocks.0.ls1.gamma": (8,), "norm.bias": (8,)}
+
+
+def test_there_and_back_is_the_identity(trunk, file):
+    back, report = from_torch(file, jax.tree.map(np.zeros_like, trunk))
+    assert_equal_trees(back, trunk)
+    assert len(report.matched) == len(jax.tree.leaves(trunk))
+    assert set(report.skipped) == {name for name in file if name not in report.matched}
+    assert describe(report).endswith("5 skipped (head 2, fc_norm 1, attn_pool 1, pre_logits 1)")
+    network = drawn(shapes(vit(3, **FULL, upsampling_width=4, head_layers=2)))
+    back, report = from_torch(to_torch(network), jax.tree.map(np.zeros_like, network))
+    assert_equal_trees(back, network)
+    assert report.missing == ()
+
+
+def test_a_classifier_fills_the_trunk_of_a_network(trunk, file, tmp_path):
+    """Also in images of another size; upsampling, whose statistics are the only ones, and head keep their values."""
+    write_safetensors(tmp_path / "vit.safetensors", file)
+    template = drawn(shapes(vit(3, **FULL, upsampling_width=4), side=48))
+    read, report = load_backbone(template, tmp_path / "vit.safetensors")
+    assert jax.tree.structure(read) == jax.tree.structure(template)
+    for name, leaves in trunk["params"].items():
+        if name != "pos_embed":
+            assert_equal_trees(read["params"]["backbone"][name], leaves)
+    assert read["params"]["backbone"]["pos_embed"].shape == (1, 9, 8)
+    for part in ("upsampling", "head"):
+        assert_equal_trees(read["params"][part], template["params"][part])
+    assert_equal_trees(read["batch_stats"], template["batch_stats"])
+    assert {path.split("/")[1] for path in report.missing} == {"upsampling", "head"}
+
+
+@pytest.mark.parametrize("grid", [2, 3])
+def test_a_class_token_carries_its_position_along(trunk, file, grid):
+    """DINOv2's files with registers have one, networks with registers have none, and the reverse without registers."""
+    network = VisionTransformer(**FULL)
+    own = np.arange(8, dtype=np.float32).reshape(1, 1, 8)
+    official = {name: tensor for name, tensor in file.items() if name != "reg_token"} | {
+        "register_tokens": file["reg_token"], "pos_embed": np.concatenate([own, file["pos_embed"]], 1),
+        "mask_token": np.zeros((1, 8))}
+    plain, _ = from_torch(file, zeros(network, 16 * grid))
+    read, report = from_torch(official, zeros(network, 16 * grid))
+    np.testing.assert_allclose(read["params"].pop("cls_token"), plain["params"].pop("cls_token") + own)
+    assert_equal_trees(read, plain)
+    assert "mask_token" in report.skipped
+    without = {name: tensor for name, tensor in file.items() if name != "reg_token"}
+    to_place, _ = from_torch(without, zeros(VisionTransformer(**TRUNK, layer_scale=True), 16 * grid))
+    np.testing.assert_array_equal(to_place["params"]["pos_embed"][:, :1], 0)
+    np.testing.assert_array_equal(to_place["params"]["pos_embed"][:, 1:], plain["params"]["pos_embed"])
+    no_token, report = from_torch(official, zeros(VisionTransformer(**FULL, class_token=False), 16 * grid))
+    np.testing.assert_array_equal(no_token["params"]["pos_embed"], plain["params"]["pos_embed"])
+    assert "cls_token" in report.skipped
+
+
+# Patches of another size
+
+@pytest.mark.parametrize("size", [(16, 16), (15, 20)])
+def test_larger_patches_are_embedded_as_the_smaller_ones(size):
+    generator = np.random.default_rng(0)
+    kernel, patches = generator.normal(size=(4, 3, 14, 14)), generator.normal(size=(5, 3, 14, 14))
+    larger = jax.image.resize(jnp.asarray(patches, jnp.float32), (5, 3, *size), "bicubic")
+    np.testing.assert_allclose(
+        np.einsum("oihw,bihw->bo", resize_patches(kernel, size), larger),
+        np.einsum("oihw,bihw->bo", kernel, patches), atol=1e-3)
+    assert resize_patches(kernel, (14, 14)) is kernel
+
+
+def test_files_of_smaller_patches_are_read(trunk, file):
+    kernel = np.random.default_rng(0).normal(size=(8, 3, 14, 14)).astype(np.float32)
+    read, _ = from_torch(file | {"patch_embed.proj.weight": kernel}, zeros(VisionTransformer(**FULL)))
+    np.testing.assert_array_equal(read["params"]["patch_embed"]["proj"]["kernel"],
+                                  resize_patches(kernel, (16, 16)).transpose(2, 3, 1, 0))
+
+
+# Files that do not fit
+
+@pytest.mark.parametrize(("change", "options", "message"), [
+    ({}, {"width": 16}, r"tensor pos_embed belongs to a ViT of width 8, the network has width 16; give weights of that "
+                        r"width, or build the network with width 8"),
+    ({}, {"depth": 1}, r"no place for tensor blocks\.1\.attn\.proj\.bias of shape \(8,\)"),
+    ({}, {"depth": 3}, r"tensor blocks\.2\.attn\.proj\.bias of shape \(8,\) is absent"),
+    ({}, {"registers": 0}, r"no place for tensor reg_token of shape \(1, 4, 8\); give weights without it, or build the "
+                           r"network with registers"),
+    ({}, {"layer_scale": False}, r"no place for tensor blocks\.0\.ls1\.gamma of shape \(8,\).* with layer_scale"),
+    ({"reg_token": None}, {}, r"tensor reg_token of shape \(1, 4, 8\) is absent; give weights with it, or build the "
+                              r"network without registers"),
+    ({"blocks.0.ls1.gamma": None}, {}, r"tensor blocks\.0\.ls1\.gamma of shape \(8,\) is absent.* without layer_scale"),
+    ({"reg_token": (1, 1, 8)}, {}, r"tensor reg_token has shape \(1, 1, 8\), the network expects \(1, 4, 8\)"),
+    ({"pos_embed": (1, 7, 8)}, {}, r"tensor pos_embed of shape \(1, 7, 8\) belongs to no square grid of patches.* "
+                                   r"trained on square images"),
+    ({"pos_embed": (4, 8)}, {}, r"tensor pos_embed of shape \(4, 8\) belongs to no square grid"),
+    ({"pos_embed": None}, {}, r"tensor pos_embed of shape \(1, 4, 8\) is absent"),
+    ({"cls_token": None}, {}, r"tensor cls_token of shape \(1, 1, 8\) is absent"),
+    ({"patch_embed.proj.weight": (8, 768)}, {}, r"tensor patch_embed\.proj\.weight has shape \(8, 768\), the network "
+                                                r"expects \(8, 3, 16, 16\)"),
+    ({"patch_embed.proj.weight": None}, {}, r"tensor patch_embed\.proj\.weight of shape \(8, 3, 16, 16\) is absent"),
+    ({"norm_pre.bias": (8,)}, {}, r"no place for tensor norm_pre\.bias"),
+    ({"blocks.0.mlp.fc1.weight": (8, 32)}, {}, r"blocks\.0\.mlp\.fc1\.weight has shape \(8, 32\), the network expects "
+                                               r"\(32, 8\)")])
+def test_weights_that_do_not_fit_are_refused_by_name(file, tmp_path, change, options, message):
+    tensors = dict(file)
+    for name, shape in change.items():
+        tensors.pop(name, None)
+        if shape:
+            tensors[name] = np.zeros(shape, np.float32)
+    path = tmp_path / "w.safetensors"
+    write_safetensors(path, tensors)
+    with pytest.raises(InputError, match=rf"w\.safetensors: .*{message}") as caught:
+        load_backbone(zeros(vit(3, **(FULL | options), upsampling_width=4)), path)
+    assert "\n" not in str(caught.value)
+
+
+# PyTorch
+
+@pytest.mark.parametrize(("options", "side", "shape"), [
+    ({}, 2, (32, 32)), (FULL, 3, (32, 64))], ids=["plain", "with registers, of another grid"])
+def test_pytorch_gives_the_same_maps_and_heatmaps(options, side, shape):
+    """Position embeddings are resized twice with the second: from the file's grid, then to that of the images."""
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    from pytorch_statistics import with_random_statistics
+    from pytorch_vit import PoseViT, with_random_tokens
+    torch.manual_seed(0)
+    options = TRUNK | options
+    twin = with_random_tokens(with_random_statistics(PoseViT(3, upsampling_width=4, side=side, **options))).eval()
+    network = vit(3, upsampling_width=4, **options)
+    tensors = {name: tensor for name, tensor in twin.state_dict().items() if "mask_token" not in name}
+    variables, report = from_torch(tensors, zeros(network, 16 * side))
+    assert report.missing == ()
+    images = np.random.default_rng(0).normal(size=(2, *shape, 3)).astype(np.float32)
+    maps, heatmaps = jax.jit(lambda variables: (
+        network.apply(variables, images, False, method="backbone_features"),
+        network.apply(variables, images, False)))(variables)
+    with torch.no_grad():
+        inputs = torch.tensor(images.transpose(0, 3, 1, 2))
+        first, _, last = twin.backbone(inputs)
+        theirs = twin(inputs)
+    for found, expected in zip((*maps, heatmaps), (first, last, theirs), strict=True):
+        expected = expected.numpy().transpose(0, 2, 3, 1)
+        assert np.std(expected) > 0.02
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("registers", [0, 4])
+def test_timm_gives_the_same_maps(registers):
+    """Of its own weights, read at another image size; and it reads what is written here."""
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    timm = pytest.importorskip("timm", reason="compares with timm")
+    from pytorch_vit import with_random_tokens
+    torch.manual_seed(0)
+    twin = with_random_tokens(timm.models.vision_transformer.VisionTransformer(
+        img_size=48, embed_dim=8, depth=2, num_heads=2, num_classes=5, init_values=1e-5 if registers else None,
+        reg_tokens=registers, no_embed_class=bool(registers), dynamic_img_size=True)).eval()
+    network = VisionTransformer(**TRUNK, registers=registers, layer_scale=bool(registers))
+    tensors = twin.state_dict()
+    variables, report = from_torch(tensors, zeros(network, 48))
+    assert set(report.skipped) == {"head.weight", "head.bias"}
+    back = {name: torch.from_numpy(array) for name, array in to_torch(variables).items()}
+    assert twin.load_state_dict(back, strict=False) == (["head.weight", "head.bias"], [])
+    images = np.random.default_rng(0).normal(size=(2, 32, 64, 3)).astype(np.float32)
+    maps = jax.jit(functools.partial(network.apply, train=False))(variables, images)
+    with torch.no_grad():
+        last, theirs = twin.forward_intermediates(torch.tensor(images.transpose(0, 3, 1, 2)), indices=[0])
+    last = last[:, -8:].reshape(2, 2, 4, 8)
+    for found, expected in zip(maps, (theirs[0].permute(0, 2, 3, 1).numpy(), last.numpy()), strict=True):
+        assert np.std(expected) > 0.02
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "size", "options"), [
+    ("vit_base_patch16_224", "base", {}), ("vit_tiny_patch16_384", "tiny", {}),
+    ("vit_small_patch14_dinov2", "small", {"layer_scale": True}),
+    ("vit_large_patch14_reg4_dinov2", "large", {"layer_scale": True, "registers": 4})])
+def test_names_and_shapes_of_the_published_networks_are_complete(name, size, options):
+    """Against timm's own state dicts, on PyTorch's device without memory: none without a mate."""
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    timm = pytest.importorskip("timm", reason="compares with timm")
+    with torch.device("meta"):
+        theirs = {name: np.broadcast_to(np.float32(0), tuple(tensor.shape))
+                  for name, tensor in timm.create_model(name).state_dict().items()}
+    trunk = zeros(ViT(size, **options).build(17).backbone, 256)
+    _, report = from_torch(theirs, trunk)
+    assert report.missing == ()
+    assert set(report.matched) == set(torch_names(trunk).values())
+    assert set(theirs) - set(report.matched) == set(report.skipped) <= {"head.weight", "head.bias"}
+
+
+@pytest.mark.parametrize(("before", "side", "grid"), [
+    (1, 5, (8, 8)), (0, 37, (16, 16)), (1, 14, (16, 12)), (1, 3, (7, 2))])
+def test_timm_resizes_position_embeddings_alike(before, side, grid):
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    layers = pytest.importorskip("timm.layers", reason="compares with timm")
+    embeddings = np.random.default_rng(0).normal(size=(1, before + side * side, 4)).astype(np.float32)
+    theirs = layers.resample_abs_pos_embed(torch.tensor(embeddings), grid, (side, side), before).numpy()
+    np.testing.assert_allclose(resize_positions(embeddings, grid, before=before), theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(("before", "after"), [(14, 16), (16, 14), (8, 16)])
+def test_timm_resizes_patches_alike(before, after):
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    layers = pytest.importorskip("timm.layers", reason="compares with timm")
+    kernel = np.random.default_rng(0).normal(size=(4, 3, before, before)).astype(np.float32)
+    theirs = layers.resample_patch_embed(torch.tensor(kernel), [after, after]).numpy()
+    np.testing.assert_allclose(resize_patches(kernel, (after, after)), theirs, atol=1e-4)
