@@ -23,16 +23,15 @@ from experiments import supervised
 from experiments.command_line import read_command
 from experiments.command_line import run as run_command
 from experiments.commands import exit_code_of
-from experiments.configs import changed, config_as_json, score_kind
+from experiments.configs import changed, config_as_json
 from experiments.image_sets import ImageSet
 from experiments.job_queue import over_seeds
 from experiments.keypoint_errors import keypoint_errors
 from experiments.predictors import as_function
-from experiments.system import IMAGES, Job, Outcome, Predicting, StoredRun, System, Variant, fit_sources
+from experiments.system import IMAGES, Job, Outcome, System, Variant, fit_sources, outcome_of
 from kpjax import Example, Method, Skeleton, Trained
 from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.files import write_text
-from kpjax.images.transforms import Letterbox
 from kpjax.input.source import Source, labelled_subset, stacked, subset
 from kpjax.reports.table import Column, markdown, read_run
 from kpjax.suggest import criteria
@@ -74,15 +73,12 @@ MEANING = {
     "score": "the lowest mean score", "equivariance": "the largest error under turning and scaling",
     "poses": "the pose that is least like the labelled ones",
     "disagreement": "the largest difference between two networks", "oracle": "the largest true error"}
-VARIANTS: dict[str, Variant] = {
-    "random": Variant("control", "drawn by chance"),
-    "diversity": Variant("control", "images that look least like those with labels"),
-} | {
-    f"{name}{suffix}": Variant("oracle" if name == "oracle" else kind, f"{line}{how}")
-    for name, line in MEANING.items()
-    for suffix, kind, how in (("_diverse", "method", ", of the best those that look least alike"),
-                              ("", "ablation", ", as it comes"))
-}
+VARIANTS = {"random": Variant("control", "drawn by chance"),
+            "diversity": Variant("control", "images that look least like those with labels")}
+for _name, _line in MEANING.items():
+    _kinds = ("oracle", "oracle") if _name == "oracle" else ("method", "ablation")
+    VARIANTS[f"{_name}_diverse"] = Variant(_kinds[0], f"{_line}, of the best those that look least alike")
+    VARIANTS[_name] = Variant(_kinds[1], f"{_line}, as it comes")
 
 
 # Criteria
@@ -170,9 +166,12 @@ class Data(NamedTuple):
         return f"{len(self.labelled) - len(self.chosen)} labels, {len(self.chosen)} more of {len(self.seen.images)}"
 
 
+LEARNT_AS = {"mse": "supervised_mse", "kl": "supervised"}  # the variant of `supervised`, by loss
+
+
 def build(config: Config, skeleton: Skeleton) -> Method:
     """Builds the method by which every network of the protocol learns."""
-    return supervised.build(config, skeleton, "supervised_mse" if config.loss == "mse" else "supervised")
+    return supervised.build(config, skeleton, LEARNT_AS[config.loss])
 
 
 def _trained_on(job: Job, source: Source, folder, config: Mapping[str, Any]) -> Fitted:
@@ -181,31 +180,28 @@ def _trained_on(job: Job, source: Source, folder, config: Mapping[str, Any]) -> 
                        batch_size=job.config.batch_size, stage="labelling", folder=folder, config=config)
 
 
-def _first_network(job: Job, pool: Source, numbers: np.ndarray, name: str, seed: int) -> Trained:
-    """Trains a network on the first labels, once for all variants of a seed."""
-    config = config_as_json(job.config) | {"labelled": pool.digest, "numbers": numbers.tolist(), "seed": seed}
-    return job.stage(name, lambda folder: _trained_on(job._replace(seed=seed), subset(pool, numbers), folder, config),
-                     config=config).trained
-
-
 def look(job: Job, pool: Source, labelled: np.ndarray, hidden: Source) -> Seen:
     """Predicts the hidden images with a network that learnt from the images `labelled`."""
     method, size = build(job.config, pool.skeleton), 2 * job.config.batch_size
-    trained = _first_network(job, pool, labelled, "first", job.seed)
-    others = None
+
+    def network(name: str, seed: int) -> Trained:  # one for all variants of a seed
+        config = config_as_json(job.config) | {"labelled": pool.digest, "numbers": labelled.tolist(), "seed": seed}
+        return job.stage(name, lambda folder: _trained_on(
+            job._replace(seed=seed), subset(pool, labelled), folder, config), config=config).trained
+
+    trained, others = network("first", job.seed), None
     if job.variant.startswith("disagreement"):
-        other = _first_network(job, pool, labelled, "second", job.seed + 1_000_000)
-        others = predict_source(method, other, hidden, batch_size=size).keypoints
-    examples = stacked([pool[number] for number in labelled])
+        others = predict_source(method, network("second", job.seed + 1_000_000), hidden, batch_size=size).keypoints
     run = as_function(method, trained)
 
     def predict(images: np.ndarray) -> tuple[np.ndarray, ...]:
         parts = [run(images[first:first + size]) for first in range(0, len(images), size)]
         return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
-    found = predict_source(method, trained, hidden, batch_size=size)
-    images = stacked([hidden[number] for number in range(len(hidden))]).image
-    return Seen(examples, images, found, predict, others, usual_diagonal(examples.keypoints, examples.visible))
+    examples, unseen = (stacked([source[number] for number in range(len(source))])
+                        for source in (subset(pool, labelled), hidden))
+    return Seen(examples, unseen.image, predict_source(method, trained, hidden, batch_size=size), predict, others,
+                usual_diagonal(examples.keypoints, examples.visible))
 
 
 def open_data(job: Job) -> Data:
@@ -223,17 +219,15 @@ def open_data(job: Job) -> Data:
 
 def train(job: Job, data: Data) -> Outcome:
     """Trains the new network."""
-    fitted = _trained_on(job, data.labelled, job.folder, job.identity(**data.identity))
-    return Outcome(build(job.config, data.labelled.skeleton), fitted.trained, fitted.steps, fitted.images_per_second,
-                   fitted.wall_seconds)
+    return outcome_of(build(job.config, data.labelled.skeleton),
+                      _trained_on(job, data.labelled, job.folder, job.identity(**data.identity)))
 
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
     """Measures the choice, and the new network on test images."""
-    found = predictions["test"]
-    return measures(data.seen, data.chosen, data.values) | {
-        "test/error": float(np.nanmean(image_errors(found))) / data.seen.diagonal} | keypoint_errors(
-            found, outcome.method.skeleton, "test", threshold=job.config.pck_threshold)
+    error = float(np.nanmean(image_errors(predictions["test"]))) / data.seen.diagonal
+    return {"test/error": error, **measures(data.seen, data.chosen, data.values), **keypoint_errors(
+        predictions["test"], outcome.method.skeleton, "test", threshold=job.config.pck_threshold)}
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
@@ -243,12 +237,6 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
         write_png(job.folder / IMAGES / "chosen.png", prediction_sheet(
             data.seen.images[shown], found.keypoints[shown], found.scores[shown], outcome.method.skeleton,
             true=found.true_keypoints[shown], visible=found.visible[shown]))
-
-
-def predicting(stored: StoredRun) -> Predicting:
-    """Returns a finished run as a function of new images."""
-    kind = score_kind(stored.config.heatmaps.decoder, logits=stored.config.loss == "kl")
-    return Predicting(build(stored.config, stored.skeleton), Letterbox(stored.config.data.image_size), kind)
 
 
 # Tables
@@ -274,24 +262,23 @@ def differences(values: Mapping[tuple[str, int], float], title: str) -> str:
 
     values: the error by variant and seed, of those runs that are finished.
     """
-    seeds = sorted({seed for _, seed in values})
     lines = []
     for name in dict.fromkeys(name for name, _ in values):
         cells = []
         for control in CONTROLS:
-            pairs = [values[name, seed] - values[control, seed] for seed in seeds
-                     if (name, seed) in values and (control, seed) in values]
+            pairs = [value - values[control, seed] for (other, seed), value in values.items()
+                     if other == name and (control, seed) in values]
             cells.append("" if name == control else interval(pairs) if pairs else "not run")
         lines.append([name, *cells])
     return markdown([title, *(f"less {control}" for control in CONTROLS)], lines)
 
 
-SYSTEM = System(
-    "labelling_protocol", "which images to label next: criteria against chance and diversity", PRESETS, VARIANTS,
-    open_data, train, lambda job, data: {"test": data.test}, measure, columns, predicting,
+SYSTEM = supervised.SYSTEM._replace(
+    name="labelling_protocol", summary="which images to label next: criteria against chance and diversity",
+    presets=PRESETS, variants=VARIANTS, open=open_data, train=train, measure=measure, columns=columns, draw=draw,
+    predicting=lambda stored: supervised.predicting(stored._replace(variant=LEARNT_AS[stored.config.loss])),
     short_list=lambda preset, config: ("random", "diversity", "score_diverse", "equivariance_diverse"),
-    applicable=lambda preset, config: tuple(VARIANTS), shortened=lambda config, steps: replace(config, steps=steps),
-    batch_size=lambda config: 2 * config.batch_size, draw=draw)
+    applicable=lambda preset, config: tuple(VARIANTS))
 
 
 def main(arguments: Sequence[str], system: System = SYSTEM) -> Path:

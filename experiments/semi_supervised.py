@@ -20,13 +20,12 @@ from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from experiments import semi_supervised_measures as measures
 from experiments import system
-from experiments.configs import config_as_json, imagenet_start
+from experiments.configs import config_as_json, imagenet_start, perceptual_start
 from experiments.keypoint_errors import keypoint_errors
 from experiments.semi_supervised_measures import ReadSemantic
 from experiments.semi_supervised_presets import PRESETS, Config, paper_numbers
@@ -41,13 +40,14 @@ from kpjax.input.source import Source, labelled_subset, rounded_share, subset, w
 from kpjax.losses import Objective, without
 from kpjax.methods import imagenet_normalise
 from kpjax.methods.semi_supervised_learning.semantic_features import representations
-from kpjax.models import VGG, KeypointNetwork, image_generator, load_vgg
+from kpjax.models import VGG, KeypointNetwork, image_generator
 from kpjax.models.vgg import IMM_TAPS
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted, Select
 
 SCORE_KIND = "mse_peak"
+PERCEPTUAL = VGG(16, IMM_TAPS)
 StageOf = Literal["warm start", "method", "both"]
 
 # Variants: each is a function from the parts that all of them share to a Method
@@ -82,10 +82,13 @@ def parts_of(config: Config, skeleton: Skeleton) -> Parts:
 def terms(parts: Parts, **changes: Any) -> Objective:
     """Builds the four terms of the paper."""
     weights = parts.config.weights
-    return methods.semi_supervised_objective(parts.codec, **({
-        "streams": parts.streams, "supervised_weight": weights.supervised_weight, "semantic": weights.semantic,
-        "equivariance": weights.equivariance, "invariance": weights.invariance,
-        "ti_reduction": weights.invariance_reduction, "half": weights.half} | changes))
+    return methods.semi_supervised_objective(
+        parts.codec, streams=parts.streams, semantic=weights.semantic, equivariance=weights.equivariance,
+        invariance=weights.invariance, ti_reduction=weights.invariance_reduction, **_supervision(parts), **changes)
+
+
+def _supervision(parts: Parts) -> dict[str, Any]:
+    return {"supervised_weight": parts.config.weights.supervised_weight, "half": parts.config.weights.half}
 
 
 def _shared(parts: Parts, *, warped: bool = False, stage: StageOf = "method") -> dict[str, Any]:
@@ -106,23 +109,22 @@ def build_ours(parts: Parts, *, objective: Objective | None = None, warped: bool
 
 def build_supervised(parts: Parts, *, warped: bool = False, stage: StageOf = "method") -> Method:
     """Builds the supervised term alone: heatmap MSE."""
-    objective = without(terms(parts), "semantic", "equivariance", "invariance")
-    return build_ours(parts, objective=objective, warped=warped, stage=stage)
+    return build_ours(parts, objective=without(terms(parts), "semantic", "equivariance", "invariance"), warped=warped,
+                      stage=stage)
 
 
 def build_elt(parts: Parts, form: Literal["inverse_heatmap", "forward_heatmap", "coordinates"]) -> Method:
     """Builds equivariant landmark transformation (Honari et al. 2018), in one of three forms."""
-    weights, baselines = parts.config.weights, parts.config.baselines
+    baselines = parts.config.baselines
     return build_ours(parts, objective=methods.equivariant_landmark_objective(
-        parts.codec, form=form, streams=parts.streams, supervised_weight=weights.supervised_weight,
-        equivariance=baselines.elt_coordinates if form == "coordinates" else baselines.elt, half=weights.half))
+        parts.codec, form=form, streams=parts.streams, **_supervision(parts),
+        equivariance=baselines.elt_coordinates if form == "coordinates" else baselines.elt))
 
 
 def build_pseudo_labels(parts: Parts, *, warped: bool = False) -> Method:
     """Builds training on labels and pseudo-labels; with `warped`, every other image of both is also moved."""
-    weights = parts.config.weights
-    return build_ours(parts, warped=warped, objective=methods.pseudo_label_objective(
-        parts.codec, supervised_weight=weights.supervised_weight, half=weights.half))
+    objective = methods.pseudo_label_objective(parts.codec, **_supervision(parts))
+    return build_ours(parts, objective=objective, warped=warped)
 
 
 def build_mean_teacher(parts: Parts, *, warped: bool = False) -> Method:
@@ -137,12 +139,12 @@ def build_mean_teacher(parts: Parts, *, warped: bool = False) -> Method:
 
 def build_gen(parts: Parts) -> Method:
     """Builds image generation (Jakab et al. 2018) beside the supervised term."""
-    weights, baselines = parts.config.weights, parts.config.baselines
-    perceptual = {"perceptual": VGG(16, IMM_TAPS)} if baselines.perceptual else {}
+    baselines = parts.config.baselines
     objective = methods.image_generation_objective(
-        parts.codec, perceptual=bool(baselines.perceptual), supervised_weight=weights.supervised_weight,
-        reconstruction=baselines.reconstruction, half=weights.half)
+        parts.codec, perceptual=bool(baselines.perceptual), reconstruction=baselines.reconstruction,
+        **_supervision(parts))
     generator = image_generator(baselines.generator_widths) if baselines.generator_widths else None
+    perceptual = {"perceptual": PERCEPTUAL} if baselines.perceptual else {}
     return methods.image_generation(parts.network, parts.skeleton, objective=objective, generator=generator,
                                     size=baselines.generator_size, **perceptual, **_shared(parts))
 
@@ -153,7 +155,6 @@ class Recipe(NamedTuple):
     build: Callable[[Parts], Method]
     teacher: str = ""  # the variant whose predictions label the unlabelled images
     everything: bool = False  # all training images with labels, for the steps of both stages
-    needs_unlabelled: bool = False  # makes no sense where every image is labelled
 
 
 def _recipe(build: Callable[..., Method], **options: Any) -> Recipe:
@@ -173,7 +174,7 @@ VARIANTS: dict[str, Variant] = {
                     Recipe(build_ours)),
     "supervised": Variant("baseline", "the labels alone", "HRNet", Recipe(build_supervised)),
     "pl": Variant("baseline", "hard labels of the supervised network under six transforms, trained again", "PL",
-                  Recipe(build_pseudo_labels, "supervised", needs_unlabelled=True)),
+                  Recipe(build_pseudo_labels, "supervised")),
     "elt": Variant("baseline", "equivariance of heatmaps, moved back", "ELT",
                    _recipe(build_elt, form="inverse_heatmap")),
     "elt_forward": Variant("baseline", "equivariance of heatmaps, moved forward, of predictions only", "ELT, forward",
@@ -185,8 +186,7 @@ VARIANTS: dict[str, Variant] = {
     "supervised_warped": Variant("control", "the labels alone, the method's warp on half of a batch", "",
                                  _recipe(build_supervised, warped=True)),
     "pl_warped": Variant("control", "PL from and with the warp on half of a batch", "",
-                         _recipe(build_pseudo_labels, warped=True)._replace(
-                             teacher="supervised_warped", needs_unlabelled=True)),
+                         _recipe(build_pseudo_labels, warped=True)._replace(teacher="supervised_warped")),
     "mean_teacher_warped": Variant("control", "mean teacher, the warp on half of the labelled images", "",
                                    _recipe(build_mean_teacher, warped=True)),
     "no_sc": Variant("ablation", "without semantic consistency", "TE + TI", _without("semantic")),
@@ -195,8 +195,8 @@ VARIANTS: dict[str, Variant] = {
     "sc_only": Variant("ablation", "semantic consistency alone beside the labels", "SC",
                        _without("equivariance", "invariance")),
     "ti_only": Variant("ablation", "invariance alone beside the labels", "TI", _without("semantic", "equivariance")),
-    "te_labelled_only": Variant("ablation", "equivariance of labelled images only", "", _changed(
-        equivariance_on=("labelled",))._replace(needs_unlabelled=True)),
+    "te_labelled_only": Variant("ablation", "equivariance of labelled images only", "",
+                                _changed(equivariance_on=("labelled",))),
     "no_ground_truth_in_te": Variant("ablation", "equivariance of predictions on labelled images, too", "",
                                      _changed(ground_truth_in_equivariance=False)),
     "no_ground_truth": Variant("ablation", "predictions in place of true heatmaps in all unsupervised terms", "",
@@ -244,15 +244,11 @@ class Data(NamedTuple):
     everything: Source  # all training images with labels
     validation: Source
     test: Source
-    digest: str  # of the labelled subset
+    identity: Mapping[str, str]  # the digest of the labelled subset
 
     @property
     def skeleton(self) -> Skeleton:
         return self.labelled.skeleton
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        return {"labelled_digest": self.digest}
 
     @property
     def summary(self) -> str:
@@ -277,25 +273,23 @@ def open_data(job: Job) -> Data:
     if not len(pool):
         raise InputError(f"unlabelled_share: {data.unlabelled_share:g} of {len(chosen.rest)} images is none; give more")
     return Data(labelled, without_labels(subset(splits.train, pool, splits.train.name)), splits.train,
-                splits.validation, splits.test, chosen.digest)
+                splits.validation, splits.test, {"labelled_digest": chosen.digest})
 
 
 def train(job: Job, data: Data) -> Outcome:
     """Trains a variant from the shared warm start; pseudo-labels come from a finished teacher."""
     config, recipe = job.config, VARIANTS[job.variant].recipe
     parts = parts_of(config, data.skeleton)
-    method = build(config, data.skeleton, job.variant)
-    start = _start(job, parts, data)
-    if job.variant == "gen":
-        start |= perceptual_start(parts)
+    start, baselines = _start(job, parts, data), config.baselines
+    if job.variant == "gen" and baselines.perceptual:
+        start |= perceptual_start(PERCEPTUAL, baselines.perceptual, image_size=baselines.generator_size)
     sources = {"labelled": data.everything if recipe.everything else data.labelled,
                "unlabelled": _pseudo_labelled(job, data, recipe.teacher) if recipe.teacher else data.unlabelled}
-    steps = config.steps_of_both_stages if recipe.everything else config.steps
-    fitted = _fit(job, method, sources, data, steps, job.folder, job.variant, start)
+    method, steps = build(config, data.skeleton, job.variant), config.steps_of_both_stages
+    fitted = _fit(job, method, sources, data, steps if recipe.everything else config.steps, job.folder, job.variant,
+                  start)
     # A table compares variants of equal training: every one has seen the steps of the warm start, too.
-    return Outcome(method, fitted.trained, config.steps_of_both_stages, fitted.images_per_second, fitted.wall_seconds,
-                   {f"chosen_by/{name}": value for name, value in fitted.metrics.items()}
-                   | {"chosen_by/step": fitted.step})
+    return system.outcome_of(method, fitted)._replace(steps=steps)
 
 
 def _fit(job: Job, method: Method, sources: Mapping[str, Source], data: Data, steps: int, folder, stage: str,
@@ -348,18 +342,6 @@ def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
         return with_labels(unlabelled, labels["keypoints"], labels["visible"], name)
 
 
-def perceptual_start(parts: Parts) -> dict[str, Any]:
-    """Returns the weights of VGG-16 for `gen`, if the config names them."""
-    baselines = parts.config.baselines
-    if not baselines.perceptual:
-        return {}
-    side = baselines.generator_size
-    fresh = jax.jit(VGG(16, IMM_TAPS).init)(jax.random.key(0), jnp.zeros((1, side, side, 3)))
-    imported = load_vgg(fresh, baselines.perceptual)
-    print(f"VGG-16 weights: {imported.report}")
-    return {"perceptual": imported.variables}
-
-
 # Measures
 
 
@@ -372,15 +354,14 @@ def errors(found: Gathered, skeleton: Skeleton, config: Config, name: str, *, de
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
     """Measures errors, equivariance, peaks and, where they were learnt, semantic features on test images."""
-    config, trained = job.config, outcome.trained
-    values = errors(predictions["test"], outcome.method.skeleton, config, "test", details=True)
-    measured = measures.equivariance_and_peaks(outcome.method, trained, data.test, batch_size=2 * config.batch_size,
-                                               perspective=config.weights.perspective)
-    values |= {f"test/{name}": value for name, value in measured.items()}
+    config, trained, batch_size = job.config, outcome.trained, 2 * job.config.batch_size
+    found = measures.equivariance_and_peaks(
+        outcome.method, trained, data.test, batch_size=batch_size, perspective=config.weights.perspective)
     if "semantic" in trained.variables:
-        values["test/sc_over_ln_k"] = measures.consistency_over_chance(
-            read_semantic(config, data.skeleton), trained, data.test, batch_size=2 * config.batch_size)
-    return values
+        found["sc_over_ln_k"] = measures.consistency_over_chance(
+            read_semantic(config, data.skeleton), trained, data.test, batch_size=batch_size)
+    return errors(predictions["test"], outcome.method.skeleton, config, "test", details=True) | {
+        f"test/{name}": value for name, value in found.items()}
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
@@ -403,8 +384,8 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
 
 def applicable(preset: str, config: Config) -> tuple[str, ...]:
     """Returns the variants that suit a preset."""
-    return tuple(name for name, variant in VARIANTS.items()
-                 if not (config.data.all_labelled and variant.recipe.needs_unlabelled))
+    unsuited = ("pl", "pl_warped", "te_labelled_only") if config.data.all_labelled else ()
+    return tuple(name for name in VARIANTS if name not in unsuited)
 
 
 def short_list(preset: str, config: Config) -> tuple[str, ...]:
@@ -439,8 +420,7 @@ def predicting(stored: StoredRun) -> Predicting:
 SYSTEM = System(
     "semi_supervised", "keypoints from a few labelled images and many without labels", PRESETS, VARIANTS, open_data,
     train, lambda job, data: {"test": data.test}, measure, columns, predicting, short_list, applicable, shortened,
-    batch_size=lambda config: 2 * config.batch_size, draw=draw,
-    paper=lambda preset, config, variant: paper_numbers(preset, config.data.labelled, variant))
+    paper=lambda preset, config, variant: paper_numbers(preset, config.data.labelled, variant), draw=draw)
 
 if __name__ == "__main__":
     from experiments.command_line import main

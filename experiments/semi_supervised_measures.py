@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpjax import Example, Method
-from kpjax.augment import DrawMap, draw_homography, move_example
+from kpjax.augment import draw_homography, move_example
 from kpjax.heatmaps import geometry
 from kpjax.input.source import Source, stacked, subset
 from kpjax.losses import semantic_consistency
@@ -19,8 +19,8 @@ from kpjax.training.evaluation import reduce
 ReadSemantic = Callable[[Mapping[str, Any], Example], Semantic]  # (variables, a batch) -> semantics of its features
 
 
-def equivariance_and_peaks(method: Method, state, source: Source, *, batch_size: int,
-                           perspective: float = 0.15) -> dict[str, float]:
+def equivariance_and_peaks(method: Method, state, source: Source, *, batch_size: int, perspective: float = 0.15
+                           ) -> dict[str, float]:
     """Measures `equivariance_px` and `mean_peak` on a source.
 
     equivariance_px: the mean of |M p(x) - p(g(x))| over visible keypoints that stay in the frame, in pixels of the
@@ -28,19 +28,15 @@ def equivariance_and_peaks(method: Method, state, source: Source, *, batch_size:
     predicts them. mean_peak: the mean maximum of the heatmaps of visible keypoints; targets have a peak of 1. NaN
     where nothing counts.
     """
-    sums = reduce(_sums(method.predict, draw_of(perspective)), state, source, batch_size=batch_size)
+    sums = reduce(_sums(method.predict, perspective), state, source, batch_size=batch_size)
     error, moved, peaks, seen = (float(sums[name]) for name in ("error", "moved", "peaks", "seen"))
     return {"equivariance_px": error / moved if moved else math.nan, "mean_peak": peaks / seen if seen else math.nan}
 
 
-@functools.lru_cache(maxsize=4)
-def draw_of(perspective: float) -> DrawMap:
-    """Returns the sampler of g, one function for all variants, so that each is compiled once."""
-    return draw_homography(perspective)
-
-
 @functools.lru_cache(maxsize=16)
-def _sums(predict: Callable, draw: DrawMap):
+def _sums(predict: Callable, perspective: float):
+    draw = draw_homography(perspective)
+
     def measure(state, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
         images = batch.image.astype(jnp.float32)
         first = jax.random.fold_in(jax.random.key(0), 0xceabd40f)  # a fixed stream of maps

@@ -4,7 +4,8 @@ from typing import Literal
 
 import optax
 
-from experiments.configs import Augmentation, Heatmaps, Network, Optimizer, changed, check_at_least, check_positive
+from experiments import configs
+from experiments.configs import Augmentation, Count, Heatmaps, Network, Optimizer, Positive, changed
 from experiments.image_sets import ImageSet
 from kpjax import InputError
 from kpjax.models import HRNet, SmallUNet
@@ -14,17 +15,14 @@ from kpjax.models import HRNet, SmallUNet
 class LabelledSubset(ImageSet):
     """Images of which a few are labelled."""
 
-    labelled: float = 0.05  # of the training images: at most 1 a share, above it a count; drawn by the seed
-    unlabelled_share: float = 1.0  # share of the training images without labels that is used
+    labelled: Positive = 0.05  # of the training images: at most 1 a share, above it a count; drawn by the seed
+    unlabelled_share: configs.Share = 1.0  # share of the training images without labels that is used
     unlabelled_pool: Literal["rest", "all"] = "rest"  # "all": the labelled ones are also in it; not stated
 
     def __post_init__(self):
         super().__post_init__()
-        check_positive(self, "labelled", "unlabelled_share")
         if self.labelled > 1 and self.labelled != round(self.labelled):
             raise InputError(f"labelled: {self.labelled:g}; it is a share up to 1, above it a number of images")
-        if self.unlabelled_share > 1:
-            raise InputError(f"unlabelled_share: {self.unlabelled_share:g}; it is a share of the images without labels")
 
     @property
     def all_labelled(self) -> bool:
@@ -38,46 +36,37 @@ class LabelledSubset(ImageSet):
 
 
 @dataclass(frozen=True)
-class Weights:
+class Weights(configs.Checked):
     """Weights of the method's terms, and its passes."""
 
-    supervised_weight: float = 1e3
-    semantic: float = 0.5
-    equivariance: float = 1e2
-    invariance: float = 1e2
+    supervised_weight: Positive = 1e3
+    semantic: Positive = 0.5
+    equivariance: Positive = 1e2
+    invariance: Positive = 1e2
     invariance_reduction: Literal["mean", "sum"] = "mean"  # not stated
     half: bool = False  # the factor 1/2 of the official heatmap loss; not stated
     detach_masks: bool = False  # no gradient through the heatmaps that mask the features; not stated
-    feature_width: int = 64
-    perspective: float = 0.15  # how far corners move, of the side; not stated
+    feature_width: Count = 64
+    perspective: configs.NotNegative = 0.15  # how far corners move, of the side; not stated
     warped_pass: Literal["joint", "separate"] = "joint"  # BatchNorm sees both views at once, or one at a time
 
-    def __post_init__(self):
-        check_at_least(0, self, "perspective")
-        check_at_least(1, self, "feature_width")
-        check_positive(self, "supervised_weight", "semantic", "equivariance", "invariance")
-
 
 @dataclass(frozen=True)
-class Baselines:
+class Baselines(configs.Checked):
     """Weights and networks of the baselines."""
 
-    elt: float = 1e2  # weight of the equivariance of heatmaps
-    elt_coordinates: float = 1.0  # weight of the equivariance of coordinates
-    consistency: float = 1e2  # weight in mean_teacher
+    elt: Positive = 1e2  # weight of the equivariance of heatmaps
+    elt_coordinates: Positive = 1.0  # weight of the equivariance of coordinates
+    consistency: Positive = 1e2  # weight in mean_teacher
     decay: float = 0.999  # of the teacher
-    reconstruction: float = 1e-3  # weight in gen; not stated
+    reconstruction: Positive = 1e-3  # weight in gen; not stated
     perceptual: str = ""  # safetensors file of VGG-16's weights for gen's loss; "" compares pixels
-    generator_size: int = 128  # px to which gen shrinks the images that it generates
+    generator_size: Count = 128  # px to which gen shrinks the images that it generates
     generator_widths: tuple[int, ...] = ()  # of its encoder, from fine to coarse; () takes IMM's
-
-    def __post_init__(self):
-        check_at_least(1, self, "generator_size")
-        check_positive(self, "elt", "elt_coordinates", "consistency", "reconstruction")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(configs.Checked):
     """All that a run depends on besides its seed. The defaults are the paper's; a field that says "not stated" has a
     value that the paper leaves open. The augmentation is not stated; the authors' code for birds has none."""
 
@@ -88,21 +77,19 @@ class Config:
     network: Network = HRNet()
     optimizer: Optimizer = Optimizer(1e-4)
     imagenet: str = ""  # file or hub name of ImageNet weights; "" starts from random weights
-    batch_size: int = 32  # half labelled and half unlabelled where both are read
-    warm_start_steps: int = 0  # supervised steps on the labelled images that all variants of a seed share
-    warm_start_learning_rate: float = 1e-4
-    steps: int = 30_000
-    evaluations: int = 50  # of the validation images
+    batch_size: Count = 32  # half labelled and half unlabelled where both are read
+    warm_start_steps: configs.CountOrZero = 0  # on the labelled images; all variants of a seed share them
+    warm_start_learning_rate: Positive = 1e-4
+    steps: Count = 30_000
+    evaluations: Count = 50  # of the validation images
     selection: Literal["validation", "last"] = "validation"  # which step is the result
     weights: Weights = Weights()
     baselines: Baselines = Baselines()
-    pck_threshold: float = 0.1  # of the reference length
+    pck_threshold: Positive = 0.1  # of the reference length
     uncounted_keypoints: tuple[str, ...] = ()  # left out of the means
 
     def __post_init__(self):
-        check_at_least(1, self, "batch_size", "steps", "evaluations")
-        check_at_least(0, self, "warm_start_steps")
-        check_positive(self, "warm_start_learning_rate", "pck_threshold")
+        super().__post_init__()
         if self.heatmaps.heatmap_size:
             self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
         if self.batch_size % 2:
@@ -115,9 +102,9 @@ class Config:
 
     def rate(self, stage: Literal["warm start", "method", "both"]) -> optax.Schedule:
         """Builds the schedule: constant, or falling to zero along a cosine from the warm start's end."""
-        warm = optax.constant_schedule(self.warm_start_learning_rate)
-        method = (optax.cosine_decay_schedule(self.optimizer.learning_rate, self.steps)
-                  if self.optimizer.schedule == "cosine" else optax.constant_schedule(self.optimizer.learning_rate))
+        warm, rate = optax.constant_schedule(self.warm_start_learning_rate), self.optimizer.learning_rate
+        falls = self.optimizer.schedule == "cosine"
+        method = optax.cosine_decay_schedule(rate, self.steps) if falls else optax.constant_schedule(rate)
         joined = optax.join_schedules([warm, method], [self.warm_start_steps])
         return {"warm start": warm, "method": method, "both": joined}[stage]
 
@@ -173,34 +160,26 @@ PRESETS: dict[str, Config] = {
 SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 TABLE_1 = {
-    "mpii": {
-        "supervised": ((66.22, 1.60), (69.18, 1.03), (71.83, 0.87), (75.73, 0.35), (81.11, 0.15)),
-        "pl": ((62.44, 1.75), (64.78, 1.44), (69.35, 1.11), (77.43, 0.48), None),
-        "elt": ((68.27, 0.64), (71.03, 0.46), (72.37, 0.58), (77.75, 0.31), (81.01, 0.15)),
-        "gen": ((71.59, 1.12), (72.63, 0.62), (74.95, 0.32), (79.86, 0.19), (80.92, 0.32)),
-        "ours": ((74.15, 0.83), (76.56, 0.48), (78.46, 0.36), (80.75, 0.32), (82.12, 0.14)),
-    },
-    "lsp": {
-        "supervised": ((40.19, 1.46), (45.17, 1.15), (55.22, 1.41), (62.61, 1.25), (72.12, 0.30)),
-        "pl": ((37.36, 1.89), (42.05, 1.68), (48.86, 1.23), (64.45, 0.96), None),
-        "elt": ((41.77, 1.56), (47.22, 0.91), (57.34, 0.94), (66.81, 0.62), (72.22, 0.13)),
-        "gen": ((61.01, 1.41), (67.75, 1.00), (68.80, 0.91), (69.70, 0.77), (72.25, 0.55)),
-        "ours": ((66.98, 0.94), (69.56, 0.66), (71.85, 0.33), (72.59, 0.56), (74.29, 0.21)),
-    },
-    "cub": {
-        "supervised": ((85.77, 0.38), (88.62, 0.14), (90.18, 0.22), (92.60, 0.28), (93.62, 0.13)),
-        "pl": ((86.31, 0.45), (89.51, 0.32), (90.88, 0.28), (92.78, 0.27), None),
-        "elt": ((86.54, 0.34), (89.48, 0.25), (90.86, 0.13), (92.26, 0.06), (93.77, 0.18)),
-        "gen": ((88.37, 0.40), (90.38, 0.22), (91.31, 0.21), (92.79, 0.14), (93.62, 0.25)),
-        "ours": ((91.11, 0.33), (91.47, 0.36), (92.36, 0.30), (92.80, 0.24), (93.81, 0.13)),
-    },
-    "atrw": {
-        "supervised": ((69.22, 0.87), (77.55, 0.84), (86.41, 0.45), (92.17, 0.18), (94.44, 0.10)),
-        "pl": ((67.97, 1.07), (75.26, 0.74), (84.69, 0.57), (92.15, 0.24), None),
-        "elt": ((74.53, 1.24), (80.35, 0.96), (87.98, 0.47), (92.80, 0.21), (94.75, 0.14)),
-        "gen": ((89.54, 0.57), (90.48, 0.49), (91.16, 0.13), (92.27, 0.24), (94.80, 0.13)),
-        "ours": ((92.57, 0.64), (94.29, 0.66), (94.49, 0.36), (94.63, 0.18), (95.31, 0.12)),
-    },
+    "mpii": {"supervised": ((66.22, 1.60), (69.18, 1.03), (71.83, 0.87), (75.73, 0.35), (81.11, 0.15)),
+             "pl": ((62.44, 1.75), (64.78, 1.44), (69.35, 1.11), (77.43, 0.48), None),
+             "elt": ((68.27, 0.64), (71.03, 0.46), (72.37, 0.58), (77.75, 0.31), (81.01, 0.15)),
+             "gen": ((71.59, 1.12), (72.63, 0.62), (74.95, 0.32), (79.86, 0.19), (80.92, 0.32)),
+             "ours": ((74.15, 0.83), (76.56, 0.48), (78.46, 0.36), (80.75, 0.32), (82.12, 0.14))},
+    "lsp": {"supervised": ((40.19, 1.46), (45.17, 1.15), (55.22, 1.41), (62.61, 1.25), (72.12, 0.30)),
+            "pl": ((37.36, 1.89), (42.05, 1.68), (48.86, 1.23), (64.45, 0.96), None),
+            "elt": ((41.77, 1.56), (47.22, 0.91), (57.34, 0.94), (66.81, 0.62), (72.22, 0.13)),
+            "gen": ((61.01, 1.41), (67.75, 1.00), (68.80, 0.91), (69.70, 0.77), (72.25, 0.55)),
+            "ours": ((66.98, 0.94), (69.56, 0.66), (71.85, 0.33), (72.59, 0.56), (74.29, 0.21))},
+    "cub": {"supervised": ((85.77, 0.38), (88.62, 0.14), (90.18, 0.22), (92.60, 0.28), (93.62, 0.13)),
+            "pl": ((86.31, 0.45), (89.51, 0.32), (90.88, 0.28), (92.78, 0.27), None),
+            "elt": ((86.54, 0.34), (89.48, 0.25), (90.86, 0.13), (92.26, 0.06), (93.77, 0.18)),
+            "gen": ((88.37, 0.40), (90.38, 0.22), (91.31, 0.21), (92.79, 0.14), (93.62, 0.25)),
+            "ours": ((91.11, 0.33), (91.47, 0.36), (92.36, 0.30), (92.80, 0.24), (93.81, 0.13))},
+    "atrw": {"supervised": ((69.22, 0.87), (77.55, 0.84), (86.41, 0.45), (92.17, 0.18), (94.44, 0.10)),
+             "pl": ((67.97, 1.07), (75.26, 0.74), (84.69, 0.57), (92.15, 0.24), None),
+             "elt": ((74.53, 1.24), (80.35, 0.96), (87.98, 0.47), (92.80, 0.21), (94.75, 0.14)),
+             "gen": ((89.54, 0.57), (90.48, 0.49), (91.16, 0.13), (92.27, 0.24), (94.80, 0.13)),
+             "ours": ((92.57, 0.64), (94.29, 0.66), (94.49, 0.36), (94.63, 0.18), (95.31, 0.12))},
 }
 
 TABLE_2 = {  # Leeds Sports: the terms beside the supervised one
@@ -234,8 +213,5 @@ def paper_numbers(preset: str, labelled: float, variant: str) -> dict[str, float
     """Returns the paper's numbers of a variant by metric, at a share of labels: Table 1, or else a single run."""
     if (found := table_1(preset, variant, labelled)) is not None:
         return {"test/pck": found[0]}
-    if preset == "lsp" and labelled in SHARES:
-        for single in (TABLE_2, TABLE_4):
-            if variant in single:
-                return {"test/pck": single[variant][SHARES.index(labelled)]}
-    return {}
+    single = (TABLE_2 | TABLE_4).get(variant) if preset == "lsp" and labelled in SHARES else None
+    return {"test/pck": single[SHARES.index(labelled)]} if single else {}

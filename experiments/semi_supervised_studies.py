@@ -26,15 +26,12 @@ from experiments import semi_supervised_presets as presets
 from experiments.command_line import Command, prepare_process, read_command
 from experiments.commands import exit_code_of, parse_known
 from experiments.configs import changed, flat
-from experiments.job_queue import mean_text, measured, outcome_lines, raise_for_failures, work_through
+from experiments.job_queue import mean_text, measured, work_through, write_page
 from experiments.semi_supervised import SYSTEM, VARIANTS
 from experiments.system import Job
-from kpjax.files import write_text
-from kpjax.reports.table import markdown
+from kpjax.reports.table import Column, markdown
 
 Tables = Literal["table1", "table2", "table3", "table4", "sensitivity"]
-METRICS = {"test/pck": ("PCK", 100.0, 1), "test/equivariance_px": ("equivariance error, px", 1.0, 2),
-           "test/sc_over_ln_k": ("semantic consistency over ln K", 1.0, 2), "test/mean_peak": ("mean peak", 1.0, 2)}
 
 
 class Cell(NamedTuple):
@@ -119,19 +116,17 @@ def table_of(which: str, command: Command, columns: Sequence[float], *, full_gri
 
 def jobs_of_table(table: Table, command: Command) -> list[Job]:
     """Returns every run of a table once, seed by seed."""
-    cells = [cell for row in table.rows.values() for cell in row if cell is not None]
+    cells = [cell for row in table.rows.values() for cell in row if cell]
     return list(dict.fromkeys(job_of(command, cell, seed) for seed in command.seeds for cell in cells))
 
 
-def text(table: Table, command: Command, metric: str, *, with_paper: bool = False) -> str:
+def text(table: Table, command: Command, column: Column, *, with_paper: bool = False) -> str:
     """Returns the Markdown table of one metric, mean ± deviation over seeds, the paper's number beside it."""
-    _, factor, decimals = METRICS[metric]
-
     def cell_text(cell: Cell | None) -> str:
         if cell is None:
             return "–"
-        values = measured([job_of(command, cell, seed) for seed in command.seeds], metric)
-        ours = mean_text(values, len(command.seeds), factor=factor, decimals=decimals)
+        values = measured([job_of(command, cell, seed) for seed in command.seeds], column.metric)
+        ours = mean_text(values, len(command.seeds), factor=column.factor, decimals=column.decimals)
         return f"{ours} (paper {cell.paper})" if with_paper and cell.paper else ours
 
     rows = [[name, *map(cell_text, cells)] for name, cells in table.rows.items()]
@@ -139,14 +134,13 @@ def text(table: Table, command: Command, metric: str, *, with_paper: bool = Fals
 
 
 def page(table: Table, command: Command, which: str) -> str:
-    """Returns the tables of all metrics that any run has."""
-    jobs = jobs_of_table(table, command)
-    parts = [f"# {which}, {command.preset}: {command.config.summary}"]
-    for metric, (name, _, _) in METRICS.items():
-        if metric == "test/pck" or measured(jobs, metric):
-            unit = f" at {100 * command.config.pck_threshold:g} % of {command.config.data.scale_is}, percent"
-            parts += [f"{name}{unit if metric == 'test/pck' else ''}",
-                      text(table, command, metric, with_paper=metric == "test/pck")]
+    """Returns the tables of PCK, and of all measures of the terms that any run has."""
+    first, _, *others = SYSTEM.columns(command.config)
+    parts = [f"# {which}, {command.preset}: {command.config.summary}", first.heading,
+             text(table, command, first, with_paper=True)]
+    for column in others:
+        if measured(jobs_of_table(table, command), column.metric):
+            parts += [column.heading, text(table, command, column)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -171,12 +165,7 @@ def main(arguments: Sequence[str]) -> epath.Path:
     table = table_of(study.table, command, study.columns, full_grid=study.full_grid)
     prepare_process(command)
     outcome = work_through(SYSTEM, jobs_of_table(table, command))
-    made = page(table, command, study.table)
-    path = command.folder / f"{study.table}.md"
-    write_text(path, made)
-    print(f"\n{made}\n{path}\n" + "\n".join(outcome_lines(outcome)))
-    raise_for_failures(outcome)
-    return path
+    return write_page(command.folder / f"{study.table}.md", page(table, command, study.table), outcome)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.configs import changed, flat
-from kpjax.annotations.project import Project
+from kpjax.annotations.project import Frame, Project
 from kpjax.annotations.project_source import box_of, reference_lengths
 
 SIZES = (64, 128, 192, 256)  # px, of the square images
@@ -20,7 +20,6 @@ FRAMES_WITHOUT_LABELS = 2000  # of videos, at most
 class Facts(NamedTuple):
     """Statistics of the labelled animals that train."""
 
-    animals: int
     keypoints: int
     several: bool  # on one frame
     longer_side: float  # px, of a frame; median
@@ -45,7 +44,7 @@ def facts_of(project: Project, instances: Sequence[int] | None = None) -> Facts:
     on_frame = [one.frame for one in project.instances if (one.visible > 0).any()]
     sides = [max(project.frames[one.frame].size) for one in chosen]
     boxes = [max(box[2:]) for box in map(box_of, chosen) if box is not None]
-    return Facts(len(chosen), len(project.skeleton.names), len(set(on_frame)) < len(on_frame), float(np.median(sides)),
+    return Facts(len(project.skeleton.names), len(set(on_frame)) < len(on_frame), float(np.median(sides)),
                  float(np.median(reference_lengths(project)[numbers])), float(np.median(boxes)) if boxes else math.nan,
                  *_directions(np.stack([np.where(one.visible[:, None] > 0, one.keypoints, np.nan) for one in chosen])))
 
@@ -70,9 +69,8 @@ def _directions(points: np.ndarray) -> tuple[float, float]:
 
 def image_choices(facts: Facts, size: int | None) -> list[Choice]:
     """Chooses the transform of frames to square images, and the sizes of images and heatmaps. size: as typed."""
-    transform = (Choice("transform", "around_box", "several animals on a frame: each is cropped by its box")
-                 if facts.several else
-                 Choice("transform", "letterbox", "one animal on a frame: the whole frame is seen"))
+    transform = ("around_box", "several animals on a frame: each is cropped by its box") if facts.several else (
+        "letterbox", "one animal on a frame: the whole frame is seen")
     whole = facts.box_side * 1.25 if facts.several and math.isfinite(facts.box_side) else facts.longer_side
     at = {side: facts.diagonal * side / whole for side in SIZES}
     found = next((side for side in SIZES[1:] if at[side] >= LEAST_DIAGONAL), SIZES[-1])
@@ -84,18 +82,17 @@ def image_choices(facts: Facts, size: int | None) -> list[Choice]:
     else:
         why += "; larger is finer, and slower with the square"
     used = size or found
-    return [transform, Choice("image_size", found, why),
+    return [Choice("transform", *transform), Choice("image_size", found, why),
             Choice("heatmap_size", used // 4, f"a quarter of {used} px, with keypoints between its cells")]
 
 
 def usual_choices(facts: Facts, size: int | None) -> list[Choice]:
     """Chooses images, as `image_choices` does, their rotation, and the size of the small U-net."""
-    widths, head, than = (((16, 32, 64, 64, 128), 64, f"more than {MANY_KEYPOINTS}")
-                          if facts.keypoints > MANY_KEYPOINTS else
-                          ((16, 32, 32, 64, 64), 32, f"{MANY_KEYPOINTS} or fewer"))
-    why = f"{facts.keypoints} keypoints, {than}"
-    return [*image_choices(facts, size), rotation_choice(facts), Choice("widths", widths, why),
-            Choice("head_width", head, why)]
+    many = facts.keypoints > MANY_KEYPOINTS
+    why = f"{facts.keypoints} keypoints, " + (f"more than {MANY_KEYPOINTS}" if many else f"{MANY_KEYPOINTS} or fewer")
+    return [*image_choices(facts, size), rotation_choice(facts),
+            Choice("widths", (16, 32, 64, 64, 128) if many else (16, 32, 32, 64, 64), why),
+            Choice("head_width", 64 if many else 32, why)]
 
 
 def rotation_choice(facts: Facts) -> Choice:
@@ -121,8 +118,9 @@ def rate_choice(config: Any) -> Choice:
     return Choice("learning_rate", config.optimizer.learning_rate, "the small U-net's, falling to zero along a cosine")
 
 
-def every_choice(of_videos: int) -> Choice:
-    """Chooses which frames of videos without labels are used."""
+def every_choice(frames: Sequence[Frame]) -> Choice:
+    """Chooses which frames of videos without labels are used. frames: of videos, and images."""
+    of_videos = sum(frame.number is not None for frame in frames)
     if not of_videos:
         return Choice("every", 1, "there are no videos without labels")
     every = max(math.ceil(of_videos / FRAMES_WITHOUT_LABELS), 1)
@@ -137,13 +135,11 @@ def chosen(config: Any, choices: Sequence[Choice], typed: Collection[str], *,
     steps: fields that are chosen even if they are typed, since typed steps are scaled from them.
     """
     given, width = flat(config), max(len(choice.field) for choice in choices)
-    for choice in choices:
-        flag = f"--{choice.field.replace('_', '-')}"
-        shown = " ".join(map(str, choice.value)) if isinstance(choice.value, tuple) else choice.value
-        said = f"{shown}  ({choice.reason})"
-        if choice.field in typed:
-            said = (f"as typed, and other counts of steps with it  (else {shown})" if choice.field in steps else
-                    f"{given[choice.field]}  (as typed)")
-        print(f"  {flag:{width + 2}}  {said}")
-    return changed(config, **{choice.field: choice.value for choice in choices
-                              if choice.field not in typed or choice.field in steps})
+    for field, value, reason in choices:
+        shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+        said = f"{shown}  ({reason})"
+        if field in typed:
+            said = (f"as typed, and other counts of steps with it  (else {shown})" if field in steps else
+                    f"{given[field]}  (as typed)")
+        print(f"  --{field.replace('_', '-'):{width}}  {said}")
+    return changed(config, **{field: value for field, value, _ in choices if field not in typed or field in steps})

@@ -8,7 +8,6 @@ from kpjax.annotations.project import Project
 class Needs(NamedTuple):
     """What `python -m experiments.<system> own` must be given, and how much of it."""
 
-    system: str  # the experiment's name
     takes: str  # what it is for: the flags of its own, without the project's
     labelled_frames: int = 0  # those that are held out included
     images: int = 0
@@ -16,19 +15,14 @@ class Needs(NamedTuple):
     beside: str = ""  # what the project cannot tell, and must be there too
 
 
-OWN = (
-    Needs("semi_supervised", "--project P --unlabelled FOLDER_OR_VIDEO", labelled_frames=5,
-          beside="images without labels"),
-    Needs("regda", "--source P --target FOLDER_OR_VIDEO", labelled_frames=2, beside="images of the other domain"),
-    Needs("incremental", "--old RUN --project P", labelled_frames=2, beside="a finished run with other keypoints"),
-    Needs("pyramids", "--videos FOLDER_OR_VIDEO", video_frames=50),
-    Needs("adaptation", "--core RUN --images FOLDER", images=50, beside="a finished run of another category"),
-)
-
-
-def needs_of(system: str) -> Needs:
-    """Returns what an experiment needs."""
-    return next(needs for needs in OWN if needs.system == system)
+NEEDS = {
+    "semi_supervised": Needs("--project P --unlabelled FOLDER_OR_VIDEO", labelled_frames=5,
+                             beside="images without labels"),
+    "regda": Needs("--source P --target FOLDER_OR_VIDEO", labelled_frames=2, beside="images of the other domain"),
+    "incremental": Needs("--old RUN --project P", labelled_frames=2, beside="a finished run with other keypoints"),
+    "pyramids": Needs("--videos FOLDER_OR_VIDEO", video_frames=50),
+    "adaptation": Needs("--core RUN --images FOLDER", images=50, beside="a finished run of another category"),
+}
 
 
 class Holdings(NamedTuple):
@@ -61,15 +55,15 @@ def missing(needs: Needs, holdings: Holdings) -> str:
     return ""
 
 
-def systems_line(holdings: Holdings, systems: Sequence[Needs] = OWN) -> str:
+def systems_line(holdings: Holdings) -> str:
     """Returns which systems can run on a project, what they need beside it, and why the others cannot."""
     able, unable = [], []
-    for needs in systems:
+    for system, needs in NEEDS.items():
         if reason := missing(needs, holdings):
-            unable.append(f"{needs.system} ({reason})")
+            unable.append(f"{system} ({reason})")
         else:
             own = needs.beside == "images without labels" and holdings.unlabelled_frames
             beside = f"its {holdings.unlabelled_frames} frames without labels" if own else needs.beside
-            able.append(f"{needs.system} {needs.takes}" + (f" (with {beside})" if beside else ""))
+            able.append(f"{system} {needs.takes}" + (f" (with {beside})" if beside else ""))
     line = f"can run: {'; '.join(able)}" if able else "no system can run"
     return line + (f". Cannot run: {'; '.join(unable)}" if unable else "")

@@ -1,7 +1,8 @@
 """A person's annotation project in an experiment: its flags, the held-out part, and the frames without labels."""
 import functools
+import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -76,10 +77,9 @@ class Held(NamedTuple):
     words: str
 
 
-def labelled_frames(project: Project, instances: Collection[int] | None = None) -> list[int]:
+def labelled_frames(project: Project) -> list[int]:
     """Returns the numbers of frames with a labelled animal, in the order of recordings and of time."""
-    chosen = range(len(project.instances)) if instances is None else instances
-    numbers = {project.instances[number].frame for number in chosen if (project.instances[number].visible > 0).any()}
+    numbers = {one.frame for one in project.instances if (one.visible > 0).any()}
     return sorted(numbers, key=lambda number: (project.frames[number].session, _time(project.frames[number])))
 
 
@@ -101,36 +101,47 @@ def hold_out(project: Project, asked: str = "") -> Held:
     if len(frames) < 2:
         raise InputError(f"{project.root}: {len(frames)} labelled frames; one must train and one be held out, so label "
                          "more")
-    sessions = sorted({project.frames[number].session for number in frames})
+    of_session: dict[str, list[int]] = {}  # in the order of time
+    for number in frames:
+        of_session.setdefault(project.frames[number].session, []).append(number)
     marked = [number for number in frames if project.frames[number].split in ("validation", "test")]
-    share = _share(asked)
+    share, recordings, after, held, how = _share(asked), [], {}, [], ""
     if asked and share is None:
-        names = [name.strip() for name in asked.split(",") if name.strip()]
-        if unknown := [name for name in names if name not in sessions]:
+        recordings = list(dict.fromkeys(name.strip() for name in asked.split(",") if name.strip()))
+        if unknown := [name for name in recordings if name not in of_session]:
             raise InputError(f"validation: {unknown[0]!r} is no labelled recording; there are "
-                             f"{summarise(sessions)}; name some of them, or a share such as 0.2")
-        return _parts(project, frames, [n for n in frames if project.frames[n].session in names], tuple(names), {})
-    if marked and not asked and len(marked) < len(frames):
-        return _parts(project, frames, marked, (), {}, "as the project says")
-    share = share or SHARE
-    if len(sessions) >= ENOUGH_RECORDINGS:
-        wanted, drawn, count = share * len(frames), [], 0
-        for place in np.random.default_rng(0).permutation(len(sessions)):
-            size = sum(project.frames[number].session == sessions[place] for number in frames)
-            # Rather a recording less than far more frames than asked for.
-            if not drawn or (count + size <= 1.5 * wanted and len(drawn) < len(sessions) - 1):
-                drawn, count = [*drawn, sessions[place]], count + size
-            if count >= wanted:
-                break
-        return _parts(project, frames, [n for n in frames if project.frames[n].session in drawn], tuple(drawn), {})
-    held, after = [], {}
-    for session in sessions:
-        mine = [number for number in frames if project.frames[number].session == session]
-        count = min(max(round(share * len(mine)), 1), len(mine) - 1)
-        if count:
-            held += mine[-count:]
-            after[session] = _time(project.frames[mine[-count]])[-1]
-    return _parts(project, frames, held, (), after)
+                             f"{summarise(list(of_session))}; name some of them, or a share such as 0.2")
+    elif not asked and 0 < len(marked) < len(frames):
+        held, how = marked, "as the project says"
+    elif len(of_session) >= ENOUGH_RECORDINGS:
+        recordings = _drawn({name: len(numbers) for name, numbers in of_session.items()}, share or SHARE)
+    else:
+        for session, numbers in of_session.items():
+            if count := min(max(round((share or SHARE) * len(numbers)), 1), len(numbers) - 1):
+                held += numbers[-count:]
+                after[session] = _time(project.frames[numbers[-count]])[-1]
+        how = f"the last part of {'each' if len(after) > 1 else 'the only'} recording"
+    if recordings:
+        held, how = [n for name in recordings for n in of_session[name]], f"recordings {summarise(recordings)}"
+    if not 0 < len(held) < len(frames):
+        raise InputError(f"validation: {len(held)} of {len(frames)} labelled frames would be held out; some must "
+                         "train and some be held out")
+    train, held_out = (tuple(number for number, one in enumerate(project.instances)
+                             if (one.visible > 0).any() and (one.frame in held) == out) for out in (False, True))
+    return Held(train, held_out, tuple(recordings), after, f"{len(held)} of {len(frames)} labelled frames, {how}")
+
+
+def _drawn(sizes: Mapping[str, int], share: float) -> list[str]:
+    """Draws recordings by their order alone, until a share of all frames is held out."""
+    names, wanted, drawn, count = list(sizes), share * sum(sizes.values()), [], 0
+    for place in np.random.default_rng(0).permutation(len(names)):
+        size = sizes[names[place]]
+        # Rather a recording less than far more frames than asked for.
+        if not drawn or (count + size <= 1.5 * wanted and len(drawn) < len(names) - 1):
+            drawn, count = [*drawn, names[place]], count + size
+        if count >= wanted:
+            break
+    return drawn
 
 
 def _share(asked: str) -> float | None:
@@ -141,20 +152,6 @@ def _share(asked: str) -> float | None:
     if not 0 < share < 1:
         raise InputError(f"validation: {asked}; a share of the labelled frames lies between 0 and 1")
     return share
-
-
-def _parts(project: Project, frames, held: Sequence[int], recordings, after, how: str = "") -> Held:
-    if not held or len(held) == len(frames):
-        raise InputError(f"validation: {len(held)} of {len(frames)} labelled frames would be held out; some must "
-                         "train and some be held out")
-    inside = set(held)
-    usable = [number for number, one in enumerate(project.instances) if (one.visible > 0).any()]
-    if not how:
-        how = (f"recordings {summarise(list(recordings))}" if recordings else
-               "the last part of " + ("each recording" if len(after) > 1 else "the only recording"))
-    words = f"{len(held)} of {len(frames)} labelled frames, {how}"
-    return Held(tuple(n for n in usable if project.instances[n].frame not in inside),
-                tuple(n for n in usable if project.instances[n].frame in inside), tuple(recordings), after, words)
 
 
 def _time(frame: Frame) -> tuple[str, int]:
@@ -190,35 +187,33 @@ def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unl
         frames = frames_at([Path(path) for path in paths])
     else:
         labelled = set(labelled_frames(project))
-        inside = {project.frames[project.instances[number].frame].session for number in held.train}
         rest = [frame for number, frame in enumerate(project.frames) if number not in labelled]
-        videos = dict.fromkeys(path for path in _videos(project) if path.stem in {Path(name).stem for name in inside})
+        inside = _stems(project.frames[project.instances[number].frame].session for number in held.train)
         known = {(frame.path.resolve(), frame.number) for frame in rest}
-        frames = (*rest, *(frame for frame in frames_at(list(videos))
+        frames = (*rest, *(frame for frame in frames_at([path for path in _videos(project) if path.stem in inside])
                            if (frame.path.resolve(), frame.number) not in known))
     evaluated = {project.frames[project.instances[number].frame].path.resolve() for number in held.held_out}
-    left_out = frozenset(
-        frame_identity(frame, project.root) for frame in frames
-        if (frame.number is None and frame.path.resolve() in evaluated)
-        or ((frame.number is not None or not paths) and _is_held_out(frame, held)))
-    return Unlabelled(tuple(frames), left_out)
+    recordings, after = _stems(held.recordings), {Path(name).stem: first for name, first in held.after.items()}
+
+    def is_left_out(frame: Frame) -> bool:
+        if paths and frame.number is None:  # an image that somebody named
+            return frame.path.resolve() in evaluated
+        session = Path(frame.session).stem
+        return (frame.number is None and frame.path.resolve() in evaluated) or session in recordings or (
+            bool(session) and 0 <= after.get(session, math.inf) <= _time(frame)[-1])
+
+    return Unlabelled(tuple(frames), frozenset(
+        frame_identity(frame, project.root) for frame in frames if is_left_out(frame)))
+
+
+def _stems(names: Iterable[str]) -> set[str]:
+    return {Path(name).stem for name in names}
 
 
 def _videos(project: Project) -> list[Path]:
     """Returns the video files that frames were taken from, and those in the project's folder `videos`."""
-    named = [frame.path for frame in project.frames if frame.path.suffix.lower() in VIDEO_SUFFIXES]
-    folder = project.root / "videos"
-    beside = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [path for path in dict.fromkeys([*named, *beside])
-            if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]
-
-
-def _is_held_out(frame: Frame, held: Held) -> bool:
-    session = Path(frame.session).stem
-    if session in {Path(name).stem for name in held.recordings}:
-        return True
-    first = {Path(name).stem: number for name, number in held.after.items()}.get(session)
-    return bool(session) and first is not None and 0 <= first <= _time(frame)[-1]
+    paths = dict.fromkeys([*(frame.path for frame in project.frames), *sorted((project.root / "videos").glob("*"))])
+    return [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]
 
 
 # Images
@@ -248,19 +243,18 @@ def open_animals(own: Own, transform: Transform, project: Project, numbers: Sequ
 
 
 def open_unlabelled(own: Own, transform: Transform, frames: Sequence[Frame], skeleton: Skeleton, *, root: Path,
-                    leave_out: Collection[str] = (), name: str = "without labels") -> ArraySource:
+                    name: str = "without labels") -> ArraySource:
     """Reads frames without labels once, every `own.every`th of each video."""
-    source = unlabelled_source(frames, transform, skeleton, every=max(own.every, 1), leave_out=leave_out,
-                               root=root, name=name)
+    source = unlabelled_source(frames, transform, skeleton, every=max(own.every, 1), root=root, name=name)
     return decoded(source, on_bad_frame=own.on_bad_frame)
 
 
-def write_scores(job: Job, outcome: Outcome, source: Source, *, batch_size: int, kind: str) -> None:
+def write_scores(job: Job, outcome: Outcome, source: Source, kind: str) -> None:
     """Writes score_table.json: how likely a keypoint of a score is right, by labels that were held out.
 
     source: its `scale` is the diagonal of the labelled body. Of several processes all must call it; the first writes.
     """
-    found = predict_source(outcome.method, outcome.trained, source, batch_size=batch_size)
+    found = predict_source(outcome.method, outcome.trained, source, batch_size=2 * job.config.batch_size)
     distances = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1) / found.scale[:, None]
     if jax.process_index() == 0:
         make_folder(job.folder)

@@ -8,7 +8,8 @@ import numpy as np
 import tyro
 
 from experiments import regda
-from experiments.image_sets import Splits
+from experiments.configs import score_kind
+from experiments.image_sets import ImageSet, Splits
 from experiments.own import choices
 from experiments.own import project as projects
 from experiments.own.choices import Choice
@@ -19,7 +20,7 @@ from kpjax import InputError, Skeleton
 from kpjax.annotations.project import Project
 from kpjax.annotations.project_source import decoded, frame_identity, frames_at, project_source
 from kpjax.errors import summarise
-from kpjax.images.transforms import AroundBox, Letterbox, Transform
+from kpjax.images.transforms import Transform
 from kpjax.input.source import Source
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered
@@ -42,8 +43,8 @@ class OwnDomains(Domains):
 
     def square(self) -> Transform:
         """Returns the transform of a frame to a square image."""
-        return AroundBox(self.image_size, self.crop_margin) if self.transform == "around_box" else Letterbox(
-            self.image_size)
+        return ImageSet(transform=self.transform, crop_margin=self.crop_margin, image_size=self.image_size,
+                        pck_over="scale").square()
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,11 @@ class OwnConfig(Config):
     own: Own = Own()
 
 
-_LIKE = PRESETS["figures_lspet"]
-OWN = OwnConfig(**{name: getattr(_LIKE, name) for name in _LIKE.__dataclass_fields__} | {
+LIKE = PRESETS["figures_lspet"]
+OWN = OwnConfig(**vars(LIKE) | {
     "summary": "one's own labels on images that look different: --source P --target V ... [--target-project P2]; "
     "2 cores", "data": OwnDomains(), "keypoints_never_in_target": (), "selection": "last", "pck_threshold": 0.1,
-    "pck_over": "scale", "heatmaps": replace(_LIKE.heatmaps, heatmap_size=0, grid="half_pixel", targets="sub_pixel",
+    "pck_over": "scale", "heatmaps": replace(LIKE.heatmaps, heatmap_size=0, grid="half_pixel", targets="sub_pixel",
                                              decoder="dark")})
 
 
@@ -80,11 +81,10 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         raise InputError(f"source: {project.root} has several animals on a frame, and target frames have no boxes; "
                          "give images of one animal each")
     print(f"source {projects.described(project, held)}; target: {len(frames)} frames")
-    size = data.image_size if "image_size" in typed else None
-    batch, labelled = config.batch_size, len(held.train)
+    size, batch, labelled = data.image_size if "image_size" in typed else None, config.batch_size, len(held.train)
     config = choices.chosen(config, [
         *choices.usual_choices(facts._replace(several=False), size),
-        choices.every_choice(len([frame for frame in frames if frame.number is not None])),
+        choices.every_choice(frames),
         choices.steps_by_labels("pretraining_steps", labelled, batch, passes=60, least=300, most=800),
         choices.steps_by_labels("steps", labelled, batch, passes=60, least=500, most=1000),
         Choice("coefficient_steps", 100, "the adversary's share grows within the first steps"),
@@ -96,10 +96,9 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
 def in_order_of(skeleton: Skeleton, project: Project) -> Project:
     """Returns a project with its keypoints in another's order. Raises InputError for a keypoint that one lacks."""
     wanted, names = skeleton.names, project.skeleton.names
-    if set(wanted) != set(names):
-        found = [f"{summarise(some)} only in {flag}" for one, other, flag in
-                 ((wanted, names, "--source"), (names, wanted, "--target-project"))
-                 if (some := [name for name in one if name not in other])]
+    only = {"--source": [name for name in wanted if name not in names],
+            "--target-project": [name for name in names if name not in wanted]}
+    if found := [f"{summarise(some)} only in {flag}" for flag, some in only.items() if some]:
         raise InputError(f"target_project: {project.root} has other keypoints than the source: {', '.join(found)}; "
                          "name them alike")
     order = [names.index(name) for name in wanted]
@@ -118,20 +117,19 @@ def _open(data: OwnDomains, own: Own) -> regda.Data:
     project = projects.needed_project(data.source, own, "source")
     train, held_out = projects.open_labelled(data.source, own, data.square(), "source")
     labels = projects.needed_project(data.target_project, own, "target_project") if data.target_project else None
-    root = labels.root if labels else project.root
+    root, test = (labels or project).root, None
     target = projects.open_unlabelled(own, data.square(), frames_at(data.target), project.skeleton, root=root,
                                       name="target")
-    test = None
     if labels:
         test = decoded(project_source(in_order_of(project.skeleton, labels), data.square(),
                                       occluded=own.occluded, name="target, labelled"), on_bad_frame=own.on_bad_frame)
         tested = {frame_identity(labels.frames[number], root) for number in projects.labelled_frames(labels)}
-        if shared := sum(target.identity(number) in tested for number in range(len(target))):
+        if shared := len(tested & {target.identity(number) for number in range(len(target))}):
             print(f"{shared} of the {len(test)} test images are also among the target's {len(target)}, which are "
                   "seen without labels")
-    colours = ["grey" if colourfulness(domain) <= GREY else "in colour" for domain in (train, target)]
-    if colours[0] != colours[1]:
-        print(f"the source is {colours[0]} and the target {colours[1]}: if possible, bring both to one of the two")
+    source_is, target_is = ("grey" if colourfulness(domain) <= GREY else "in colour" for domain in (train, target))
+    if source_is != target_is:
+        print(f"the source is {source_is} and the target {target_is}: if possible, bring both to one of the two")
     return regda.Data(Splits(train, held_out, held_out), Splits(target, None, test), repeats=True)
 
 
@@ -144,17 +142,17 @@ def colourfulness(source: Source, first: int = 16) -> float:
 def draw(job: Job, data: regda.Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
     """Draws predictions on the target domain and writes the calibration of scores on held-out labels."""
     regda.draw(job, data, outcome, predictions)
-    projects.write_scores(job, outcome, data.source.validation, batch_size=2 * job.config.batch_size,
-                 kind=regda.score_kind(job.config.heatmaps.decoder, logits=True))
+    projects.write_scores(job, outcome, data.source.validation,
+                          score_kind(job.config.heatmaps.decoder, logits=True))
 
 
 def columns(config: OwnConfig) -> tuple[Column, ...]:
     """Returns columns of the target domain where it is labelled, and of the source domain."""
     over = f"PCK at {100 * config.pck_threshold:g} % of the labelled body's diagonal"
-    source = Column("source/pck", f"source, held out: {over}", "%", 100.0, 1, "higher")
-    target = (Column("target/pck", f"target: {over}", "%", 100.0, 1, "higher"),
-              Column("target/mae", "target MAE", f"px of {config.data.image_size}", 1.0, 2, "lower"))
-    return (*target, source) if config.data.target_project else (source,)
+    source = Column("source/pck", f"source, held out: {over}", "%", 100.0, 1)
+    return (Column("target/pck", f"target: {over}", "%", 100.0, 1),
+            Column("target/mae", "target MAE", f"px of {config.data.image_size}", 1.0, 2, "lower"), source
+            ) if config.data.target_project else (source,)
 
 
 SYSTEM = regda.SYSTEM._replace(

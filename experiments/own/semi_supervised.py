@@ -10,15 +10,16 @@ from experiments import semi_supervised
 from experiments.own import choices
 from experiments.own import project as projects
 from experiments.own.choices import Choice
-from experiments.own.needs import needs_of
-from experiments.own.project import Own
+from experiments.own.needs import NEEDS
+from experiments.own.project import Own, Unlabelled
 from experiments.semi_supervised_presets import SMALL_REAL, Config, LabelledSubset
 from experiments.system import Job, Outcome
 from kpjax import InputError
 from kpjax.input import source
 from kpjax.training.evaluation import Gathered
 
-LEAST_LABELLED = needs_of("semi_supervised").labelled_frames
+LEAST_LABELLED = NEEDS["semi_supervised"].labelled_frames
+NO_FRAMES = Unlabelled((), frozenset())
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class OwnConfig(Config):
     own: Own = Own()
 
 
-OWN = OwnConfig(**{name: getattr(SMALL_REAL, name) for name in SMALL_REAL.__dataclass_fields__} | {
+OWN = OwnConfig(**vars(SMALL_REAL) | {
     "summary": "one's own project, with frames or videos without labels: --project P [--unlabelled V ...]; 2 cores",
     "data": OwnSubset("own", "the labelled body's diagonal", validation_share=0.15), "selection": "last",
     "heatmaps": replace(SMALL_REAL.heatmaps, heatmap_size=0),
@@ -71,18 +72,18 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     if labelled > len(held.train):
         raise InputError(f"labelled: {labelled} of {len(held.train)} labelled animals that are not held out; ask for "
                          "fewer")
-    found = None if facts.several else projects.unlabelled_frames(project, held, data.unlabelled)
-    every = choices.every_choice(len([frame for frame in found.frames if frame.number is not None]) if found else 0)
+    found = NO_FRAMES if facts.several else projects.unlabelled_frames(project, held, data.unlabelled)
+    every = choices.every_choice(found.frames)
     step = max(own.every, 1) if "every" in typed else every.value
-    kept = len(held.train) - labelled + (len(found.taken(step, project.root)) if found else 0)
+    kept = len(held.train) - labelled + len(found.taken(step, project.root))
     if kept < 1:
         raise InputError("unlabelled: " + (
             "several animals on a frame are cropped by their boxes, which frames without labels do not have; keep "
             "labels back with --labelled" if facts.several else
             f"{project.root} has no frame without labels, and no video of its recordings beside it; name images or "
             "videos, or keep labels back with --labelled"))
-    print(f"{projects.described(project, held)}; without labels: {kept}"
-          + (f", {len(found.left_out)} in held-out parts are left out" if found and found.left_out else ""))
+    left_out = f", {len(found.left_out)} in held-out parts are left out" if found.left_out else ""
+    print(f"{projects.described(project, held)}; without labels: {kept}{left_out}")
     batch, size = config.batch_size, data.image_size if "image_size" in typed else None
     config = choices.chosen(config, [
         *choices.usual_choices(facts, size),
@@ -111,31 +112,25 @@ def _open(data: OwnSubset, own: Own, seed: int) -> semi_supervised.Data:
     pools = [source.in_memory(source.without_labels(source.subset(train, drawn.rest)))] if len(drawn.rest) else []
     if data.transform == "letterbox":
         found = projects.unlabelled_frames(project, held, data.unlabelled)
-        if len(found.left_out) < len(found.frames):
-            pools.append(projects.open_unlabelled(own, data.square(), found.frames, train.skeleton, root=project.root,
-                                                  leave_out=found.left_out))
+        if frames := found.taken(max(own.every, 1), project.root):
+            pools.append(projects.open_unlabelled(own, data.square(), frames, train.skeleton, root=project.root))
     if not pools:
         raise InputError("unlabelled: no frame without labels; name images or videos, or keep labels back with "
                          "--labelled")
     pool = source.joined(pools, "without labels")
     source.check_disjoint(pool, held_out)
     labelled = source.subset(train, drawn.labelled, f"{train.name}, labelled")
-    return semi_supervised.Data(labelled, pool, train, held_out, held_out,
-                                source.digest_of(drawn.digest, pool.digest, held_out.digest))
+    digest = source.digest_of(drawn.digest, pool.digest, held_out.digest)
+    return semi_supervised.Data(labelled, pool, train, held_out, held_out, {"labelled_digest": digest})
 
 
 def draw(job: Job, data: semi_supervised.Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
     """Draws predictions on held-out images and writes the calibration of scores on their labels."""
     semi_supervised.draw(job, data, outcome, predictions)
-    projects.write_scores(job, outcome, data.validation, batch_size=2 * job.config.batch_size,
-                          kind=semi_supervised.SCORE_KIND)
-
-
-def short_list(preset: str, config: OwnConfig) -> tuple[str, ...]:
-    """Returns the method, and its control if asked for."""
-    return ("supervised_warped", "ours") if config.own.control else ("ours",)
+    projects.write_scores(job, outcome, data.validation, semi_supervised.SCORE_KIND)
 
 
 SYSTEM = semi_supervised.SYSTEM._replace(
-    presets={"own": OWN}, open=open_data, draw=draw, resolved=resolved, short_list=short_list,
+    presets={"own": OWN}, open=open_data, draw=draw, resolved=resolved,
+    short_list=lambda preset, config: ("supervised_warped", "ours") if config.own.control else ("ours",),
     applicable=lambda preset, config: tuple(name for name in semi_supervised.VARIANTS if name != "all_labels"))

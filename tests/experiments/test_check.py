@@ -10,9 +10,8 @@ from PIL import Image
 
 from experiments.commands import COMMANDS, as_flags, exit_code_of, flags_of, run_command
 from experiments.configs import flat
-from experiments.own.needs import OWN, Holdings, systems_line
-from experiments.system import OWN as OWN_PRESET
-from experiments.system import system_of
+from experiments.own.needs import NEEDS, Holdings, systems_line
+from experiments.system import OWN, system_of
 from kpjax.drawing.label_sheet import SIDE, Labels, label_sheet
 from kpjax.drawing.overlays import keypoint_colours
 from kpjax.images.video import write_video
@@ -88,10 +87,10 @@ def test_what_is_no_project(tmp_path, capsys):
 
 
 def test_every_preset_own_has_the_flags_that_the_table_names():
-    for needs in OWN:
-        fields = flat(system_of(needs.system, OWN_PRESET).presets[OWN_PRESET])
+    for system, needs in NEEDS.items():
+        fields = flat(system_of(system, OWN).presets[OWN])
         for flag in re.findall(r"--([a-z-]+)", needs.takes):
-            assert flag.replace("-", "_") in fields, (needs.system, flag)
+            assert flag.replace("-", "_") in fields, (system, flag)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -118,8 +117,7 @@ def test_messages_name_flags():
 def test_systems_that_can_run():
     nothing = systems_line(Holdings(0, 0, 0, 0))
     assert nothing.startswith("no system can run")
-    for needs in OWN:
-        assert needs.system in nothing
+    assert all(system in nothing for system in NEEDS)
     line = systems_line(Holdings(5, 0, 60, 0))
     assert "adaptation --core RUN --images FOLDER" in line
     assert "Cannot run: pyramids (no video" in line

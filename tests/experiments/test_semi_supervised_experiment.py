@@ -81,12 +81,12 @@ def test_the_warm_start_is_shared_and_the_subset_is_part_of_what_a_run_is(finish
     assert [path.name for path in (finished / "stages").iterdir()] == ["warm_start"]
     digests = {json.loads((finished / variant / "seed-0" / "config.json").read_text())["labelled_digest"]
                for variant in (*RUN, "supervised")}
-    assert digests == {tiny_data().digest}
+    assert digests == {tiny_data().identity["labelled_digest"]}
     job = tiny_job("all_labels", finished.parents[1])
     results = job.folder / "results.json"
     kept = results.read_bytes()
     results.unlink()
-    other = TINY_SYSTEM._replace(open=lambda job: tiny_data()._replace(digest="another"))
+    other = TINY_SYSTEM._replace(open=lambda job: tiny_data()._replace(identity={"labelled_digest": "another"}))
     with pytest.raises(InputError, match=r"labelled_digest is [0-9a-f]+ there and another here"):
         run_job(other, job)
     # Checkpoints say the same: without a warm start the run's own are asked.
@@ -334,4 +334,4 @@ def test_a_table_goes_on_and_names_what_is_missing(command, tmp_path, monkeypatc
     assert "| no_ground_truth | 50.0 (1 of 2) |" in page
     monkeypatch.setitem(TABLE_1, "tiny", {"ours": ((66.98, 0.94),) + (None,) * 4})
     table = studies.table_of("table1", asked, (0.05,))
-    assert "not run (paper 66.98 ± 0.94)" in studies.text(table, asked, "test/pck", with_paper=True)
+    assert "not run (paper 66.98 ± 0.94)" in studies.text(table, asked, SYSTEM.columns(TINY)[0], with_paper=True)
