@@ -36,9 +36,10 @@ def check(asked: Check) -> Project:
     videos, copies = [], []
     if project is not None:
         print(*frame_lines(project), *keypoint_lines(project), sep="\n")
-        videos = _videos(project, decode=not asked.quick)
-        for video in videos:
-            print(video_line(video, project))
+        for path in dict.fromkeys(frame.path for frame in project.frames if frame.number is not None):
+            with contextlib.suppress(InputError):  # it is among the faults
+                videos.append(checking.video_facts(path, decode=not asked.quick, progress=_bar(path.name)))
+                print(video_line(videos[-1], project))
         if not asked.quick:
             images = list(dict.fromkeys(frame.path for frame in project.frames if frame.number is None))
             broken, copies = checking.image_faults(images, _bar("images", total=len(images)))
@@ -57,22 +58,19 @@ def check(asked: Check) -> Project:
 
 def frame_lines(project: Project) -> list[str]:
     """Returns the counts of frames, animals, sizes, recordings and splits."""
+    frames = [project.frames[one.frame] for one in project.instances]
     on_frame = Counter(one.frame for one in project.instances)
     several = sum(count > 1 for count in on_frame.values())
-    sizes = Counter(f"{width}x{height}" if width else "unknown" for width, height in
-                    (frame.size for frame in project.frames))
+    sizes = Counter("{}x{}".format(*frame.size) if frame.size[0] else "unknown" for frame in project.frames)
     lines = [f"frames: {len(project.frames)}, of these {len(on_frame)} labelled; sizes: {_most(sizes)}"]
-    animals = f"animals: {len(project.instances)}, {several} frames have several" if several else "one animal a frame"
-    boxed = sum(bool(np.isfinite(one.box).all()) for one in project.instances)
-    if project.instances:
-        lengths, sides = reference_lengths(project), np.array(
-            [max(project.frames[one.frame].size) for one in project.instances])
+    animals = f"animals: {len(frames)}, {several} frames have several" if several else "one animal a frame"
+    if frames:
+        boxed = sum(bool(np.isfinite(one.box).all()) for one in project.instances)
+        lengths, sides = reference_lengths(project), np.array([max(frame.size) for frame in frames])
         share = f", {100 * np.median(lengths / sides):.0f} % of the image" if sides.all() else ""
         animals += f"; {boxed} have a box; median diagonal {np.median(lengths):.0f} px{share}"
-        strange = checking.unusual_sizes(lengths)
-        if len(strange):
-            names = [project.frames[project.instances[number].frame].name for number in strange]
-            animals += f"; more than four times larger or smaller: {summarise(names, 3)}"
+        if strange := [frames[number].name for number in checking.unusual_sizes(lengths)]:
+            animals += f"; more than four times larger or smaller: {summarise(strange, 3)}"
     lines.append(animals)
     for title, field in (("recordings", "session"), ("splits", "split")):
         counts = Counter(getattr(frame, field) for frame in project.frames)
@@ -118,33 +116,17 @@ def note_lines(project: Project, copies: Sequence[str]) -> list[str]:
 def draw_sheet(project: Project, count: int, path: Path) -> None:
     """Draws the labels of animals spread evenly over the project, those on frames that can be read."""
     total = len(project.instances)
-    numbers = np.unique(np.linspace(0, total - 1, min(count, total)).round()).astype(int).tolist()
     images, labels, captions = [], [], []
-    for number in numbers:
+    for number in np.unique(np.linspace(0, total - 1, min(count, total)).round()).astype(int).tolist():
         one = project.instances[number]
         frame = project.frames[one.frame]
-        try:
+        with contextlib.suppress(InputError, OSError):  # it is among the faults
             images.append(read_frame(frame))
-        except (InputError, OSError):
-            continue  # it is among the faults
-        labels.append(Labels(one.keypoints, one.occluded))
-        captions.append(f"{frame.name} {one.track}".strip())
-    if not images:
-        return
-    try:
+            labels.append(Labels(one.keypoints, one.occluded))
+            captions.append(f"{frame.name} {one.track}".strip())
+    if images:
         write_png(path, label_sheet(images, labels, project.skeleton, captions=captions))
-    except OSError as error:
-        raise InputError(f"out: {path} cannot be written ({error.strerror or error}); choose another "
-                         "place") from None
-    print(f"sheet: {path} shows the labels of {len(images)} animals; look for swapped and shifted ones")
-
-
-def _videos(project: Project, *, decode: bool) -> list[checking.VideoFacts]:
-    found = []
-    for path in dict.fromkeys(frame.path for frame in project.frames if frame.number is not None):
-        with contextlib.suppress(InputError):  # it is among the faults
-            found.append(checking.video_facts(path, decode=decode, progress=_bar(path.name)))
-    return found
+        print(f"sheet: {path} shows the labels of {len(images)} animals; look for swapped and shifted ones")
 
 
 def _bar(title: str, **options) -> Callable[[Iterable], tqdm]:

@@ -74,9 +74,17 @@ class Command(NamedTuple):
         return [self.job(name, seed) for seed in self.seeds for name in self.variants]
 
 
-def has_own(name: str) -> bool:
-    """Returns whether a system can run on people's own data."""
-    return importlib.util.find_spec(f"experiments.own.{name}") is not None
+def all_presets(system: System) -> dict[str, Any]:
+    """Returns the presets of a system by name, with the one for people's own data if it has one."""
+    own = importlib.util.find_spec(f"experiments.own.{system.name}") is not None
+    return dict(system.presets) | (dict(system_of(system.name, OWN).presets) if own else {})
+
+
+def preset_lines(system: System, before: str = "") -> list[str]:
+    """Returns a line of help for each preset of a system, with `before` at its begin."""
+    presets = all_presets(system)
+    width = max(map(len, presets))
+    return [f"  {before}{name:{width}}  {config.summary}" for name, config in presets.items()]
 
 
 def read_command(system: System, arguments: Sequence[str]) -> Command:
@@ -91,10 +99,10 @@ def read_command(system: System, arguments: Sequence[str]) -> Command:
             raise SystemExit(0)
         raise InputError(f"{program}: name a preset: {', '.join(system.presets)}")
     preset, *flags = arguments
-    if preset == OWN and OWN not in system.presets and has_own(system.name):
-        system = system_of(system.name, OWN)
     if preset not in system.presets:
-        raise InputError(f"{program}: preset {preset!r} is unknown; there are {', '.join(system.presets)}")
+        if preset not in (presets := all_presets(system)):
+            raise InputError(f"{program}: preset {preset!r} is unknown; there are {', '.join(presets)}")
+        system = system_of(system.name, preset)
     base = system.presets[preset]
     with flags_in_messages(_flags(base)):
         base, flags = _named_network(base, flags)
@@ -117,26 +125,20 @@ def _flags(config: Any) -> dict[str, str]:
 
 
 def _usage(system: System) -> str:
-    presets = dict(system.presets)
-    if OWN not in presets and has_own(system.name):
-        presets |= system_of(system.name, OWN).presets
-    width = max(len(name) for name in presets)
-    lines = [f"  {name:{width}}  {config.summary}" for name, config in presets.items()]
     return "\n".join([f"{system.summary}\n", f"usage: python -m experiments.{system.name} PRESET [flags]\n", "presets:",
-                      *lines, f"\nflags of a preset: python -m experiments.{system.name} PRESET --help"])
+                      *preset_lines(system), f"\nflags of a preset: python -m experiments.{system.name} PRESET --help"])
 
 
 def _named_network(config: Any, flags: Sequence[str]) -> tuple[Any, list[str]]:
     """Reads --network first: the flags of a preset are those of its network."""
     rest, place = list(flags), next((n for n, flag in enumerate(flags) if flag.split("=")[0] == "--network"), None)
-    if place is None or "network" not in {field.name for field in dataclasses.fields(config)}:
+    if place is None or not hasattr(config, "network"):
         return config, rest
-    name = rest[place].partition("=")[2]
+    name = rest.pop(place).partition("=")[2]
     if not name:
-        if place + 1 == len(rest):
+        if place == len(rest):
             raise InputError(f"network: name one of {', '.join(NETWORKS)}")
-        name = rest.pop(place + 1)
-    del rest[place]
+        name = rest.pop(place)
     return with_network(config, name), rest
 
 
@@ -149,7 +151,7 @@ def _resolved(system: System, preset: str, config: Any, arguments: Sequence[str]
     other_names = ALIASES | getattr(config, "FLAGS", {})
     names = {other_names.get(name, name) for name in flags | {flag.removeprefix("no_") for flag in flags}}
     given = flat(config)
-    typed = frozenset(name for name in given if name in names)
+    typed = frozenset(names & set(given))
     base = dataclasses.replace(config, steps=system.presets[preset].steps)
     base = system.resolved(base, typed) if system.resolved else base
     if "steps" in typed:
@@ -218,14 +220,13 @@ def run(system: System, arguments: Sequence[str], *, fit: Callable | None = None
     """Runs what a command line asks for and returns the path of the report."""
     command = read_command(system, arguments)
     prepare_process(command)
-    jobs = command.jobs()
-    for seed in dict.fromkeys(job.seed for job in jobs):
-        of_seed = [job for job in jobs if job.seed == seed]
+    for seed in command.seeds:
+        jobs = [command.job(name, seed) for name in command.variants]
         if command.shared.fresh:
-            for old in [*(job.folder for job in of_seed), *command.folder.glob(f"stages/*/seed-{seed}")]:
+            for old in [*(job.folder for job in jobs), *command.folder.glob(f"stages/*/seed-{seed}")]:
                 remove(old)
         with flags_in_messages(_flags(command.config)):
-            for job in of_seed:
+            for job in jobs:
                 if command.shared.measure_again:
                     measure_again(command.system, job)
                 else:

@@ -23,16 +23,15 @@ Parsed = TypeVar("Parsed")
 # Parsing, messages, exit codes
 
 
-def parse(command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog: str, description: str | None = None,
-          default: Any = tyro.MISSING_NONPROP) -> Parsed:
+def parse(command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog: str, description: str | None = None
+          ) -> Parsed:
     """Returns a command of a type that tyro builds, with the values of a command line. Exits with 0 for --help.
 
     prog: the program's name in help and errors. description: above the flags in help; by default the docstring of the
-    type. default: a command with other default values.
-    Raises InputError for an unknown flag, a missing argument or an invalid value, in one line.
+    type. Raises InputError for an unknown flag, a missing argument or an invalid value, in one line.
     """
     with _errors_in_one_line(arguments, prog):
-        return tyro.cli(command_type, args=arguments, prog=prog, description=description, default=default)
+        return tyro.cli(command_type, args=arguments, prog=prog, description=description)
 
 
 def parse_known(command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog: str,
@@ -52,16 +51,13 @@ def _errors_in_one_line(arguments: Sequence[str], prog: str) -> Iterator[None]:
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise InputError(f"{prog.removeprefix('python -m ')}: {one_line(caught.getvalue())}; see --help") from None
-
-
-def one_line(text: str) -> str:
-    """Returns the message in a boxed, coloured error of tyro, without its title and its hints."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    lines = [line.strip("│╭╮╰╯─ \t") for line in text.splitlines()]
-    words = " ".join(line for line in lines[1:] if line.strip("-"))
-    words = re.split(r" ?(?:For full helptext|Argument helptext)", words)[0].rstrip(".")
-    return re.sub("^Missing from [^:]*:", "missing", words)
+        # tyro's error is a coloured box, with a title and hints.
+        text = re.sub(r"\x1b\[[0-9;]*m", "", caught.getvalue())
+        lines = [line.strip("│╭╮╰╯─ \t") for line in text.splitlines()]
+        words = " ".join(line for line in lines[1:] if line.strip("-"))
+        words = re.split(r" ?(?:For full helptext|Argument helptext)", words)[0].rstrip(".")
+        words = re.sub("^Missing from [^:]*:", "missing", words)
+        raise InputError(f"{prog.removeprefix('python -m ')}: {words}; see --help") from None
 
 
 def flags_of(command_type: type) -> dict[str, str]:
@@ -127,6 +123,7 @@ def exit_code_of(main: Callable[[], Any]) -> int:
 # The commands
 
 command = tyro.conf.configure(DisallowNone, FlagCreatePairsOff)
+FormatName = Literal["coco", "dlc", "lp", "slp", "csv"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,9 +200,9 @@ class Suggest(_OfRun):
     """
 
     count: Annotated[int, arg(name="n")] = 20  # how many frames
-    by: str = "diversity"  # diversity, score, equivariance, disagreement or unusual_pose
+    by: Literal["diversity", "score", "equivariance", "disagreement", "unusual_pose"] = "diversity"  # the criterion
     as_it_comes: bool = False  # take the best, however alike they look
-    to: Annotated[str, arg(metavar="FORMAT")] = ""  # csv, coco, dlc, lp or slp (default that of --labelled, else csv)
+    to: FormatName | None = None  # the labelling tool's (default that of --labelled, else csv)
     labelled: Annotated[Path | None, arg(metavar="PROJECT")] = None  # the labels that there are already
     second: Annotated[Path | None, arg(metavar="RUN")] = None  # a run of another seed, for disagreement
     every: Annotated[int | None, arg(metavar="N")] = None  # scores every Nth frame (default about 1,000 frames in all)
@@ -221,7 +218,7 @@ class Convert(_OfProject):
     become labels.
     """
 
-    to: Annotated[str, arg(metavar="FORMAT")]  # coco, dlc (DeepLabCut), lp (Lightning Pose), slp (SLEAP) or csv
+    to: FormatName  # dlc is DeepLabCut's, lp Lightning Pose's, slp SLEAP's
     out: Annotated[Path, arg(metavar="FOLDER")]  # the folder that is written
     overwrite: bool = False  # replace what convert wrote there before
 

@@ -3,7 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments.commands import Convert
-from kpjax import InputError, RunError
+from kpjax import RunError
 from kpjax.annotations.checking import compare
 from kpjax.annotations.reading import read_project
 from kpjax.annotations.writing import placed_in, write_project
@@ -17,8 +17,6 @@ def convert(asked: Convert, *, tell: Callable[[str], None] = print) -> list[Path
 
     Raises InputError as `read_project` and `write_project` do, and RunError if the result does not read back as it was.
     """
-    if asked.to not in FORMATS:
-        raise InputError(f"to: {asked.to!r} is unknown; there are {', '.join(FORMATS)}")
     path, form, out = asked.project, FORMATS[asked.to], asked.out.absolute()
     project = read_project(path, category=asked.category, video_root=asked.video_root, pixels_from=asked.pixels_from,
                            rescale_labels=asked.rescale_labels)

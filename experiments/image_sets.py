@@ -164,7 +164,6 @@ def as_bodies(rendered: ArraySource) -> ArraySource:
         plain = f"{side}_{names.get(joint, joint)}" if side in ("left", "right") else names.get(name, name)
         order.append(rendered.skeleton.index(plain))
     examples = rendered.examples
-    labelled = np.array([name != "thorax" for name in BODY.names], np.float32)
-    visible = examples.visible[:, order] * labelled
+    visible = examples.visible[:, order] * np.array([name != "thorax" for name in BODY.names], np.float32)
     return ArraySource(examples._replace(keypoints=examples.keypoints[:, order] * visible[..., None], visible=visible),
                        BODY, rendered.name)

@@ -1,6 +1,7 @@
 """Finished runs, and predictors exported from them, as functions from images to keypoints. Names no method."""
 import importlib
 import pkgutil
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,7 +36,7 @@ class Predictor(NamedTuple):
     # the centre of the top-left pixel at (0, 0). Compiled once for every B that it is given.
     score_kind: str  # such as mse_peak or softmax_peak: scores of two kinds do not compare
     cutoff: float  # the score from which a point is shown
-    title: str  # letters, digits and underscores, for file names and names of scorers
+    title: str  # such as semi_supervised_own_ours_0, for file names and names of scorers
     result: Mapping[str, Any]  # experiment, preset, variant, seed, and the digest of what was learnt
 
 
@@ -62,15 +63,17 @@ def open_predictor(folder: Path) -> Predictor:
     Raises InputError for a folder that does not exist, is neither, or whose run is not finished, and for an exported
     one that is damaged or made by a jax too far from this one; RunError for a run's file that is damaged.
     """
-    folder = Path(folder)
     if reading.is_exported(folder):
         exported = reading.open_exported(folder)
         given = exported.description
-        return Predictor(exported.skeleton, exported.side, reading.transform_of(given["input"]), exported.predict,
-                         given["score"]["kind"], float(given["score"]["cutoff"]), title_of(given["run"]), given["run"])
-    opened = open_run(folder)
-    return Predictor(opened.method.skeleton, opened.side, opened.transform, as_function(opened.method, opened.trained),
-                     opened.score["kind"], float(opened.score["cutoff"]), title_of(opened.result), opened.result)
+        score, result = given["score"], given["run"]
+        function = (exported.skeleton, exported.side, reading.transform_of(given["input"]), exported.predict)
+    else:
+        opened = open_run(folder)
+        score, result = opened.score, opened.result
+        function = (opened.method.skeleton, opened.side, opened.transform, as_function(opened.method, opened.trained))
+    title = "_".join(str(result[name]) for name in ("experiment", "preset", "variant", "seed"))
+    return Predictor(*function, score["kind"], float(score["cutoff"]), re.sub("[^A-Za-z0-9]", "_", title), result)
 
 
 def open_run(folder: Path) -> OpenedRun:
@@ -83,19 +86,17 @@ def open_run(folder: Path) -> OpenedRun:
         with tempfile.TemporaryDirectory() as restored:
             reading.write_run_files(description, Path(restored))
             return _opened(Path(restored), reading.exported_trained(folder, description), description["run"]["digest"])
-    finished_run(folder)
+    _check_finished(folder)
     return _opened(folder, load_trained(folder / "model"), read_json(folder / "model" / "trained.json")["digest"])
 
 
 def _opened(folder: Path, trained: Trained, digest: str) -> OpenedRun:
     run = read_run(folder)
     # A run may come from elsewhere, so its experiment is looked for before it is imported.
-    known = [module.name for module in pkgutil.iter_modules(experiments.__path__)]
-    if run.experiment not in known:
-        raise InputError(f"{folder / 'results.json'}: experiment {run.experiment!r} is unknown here; there are "
-                         f"{', '.join(known)}")
-    if not hasattr(importlib.import_module(f"experiments.{run.experiment}"), "SYSTEM"):
-        raise InputError(f"{folder / 'results.json'}: experiment {run.experiment!r} has no predictor")
+    if run.experiment not in [module.name for module in pkgutil.iter_modules(experiments.__path__)] or not hasattr(
+            importlib.import_module(f"experiments.{run.experiment}"), "SYSTEM"):
+        raise InputError(f"{folder / 'results.json'}: experiment {run.experiment!r} is unknown here; `python -m "
+                         "experiments` lists those that are known")
     system = system_of(run.experiment, run.preset)
     found = system.predicting(stored_run(system, folder))
     files = {name: read_json(folder / name) for name in RUN_FILES if (folder / name).is_file()}
@@ -105,8 +106,7 @@ def _opened(folder: Path, trained: Trained, digest: str) -> OpenedRun:
     return OpenedRun(run, found.method, trained, accepting_boxes(found.transform), score, result, files)
 
 
-def finished_run(folder: Path) -> FinishedRun:
-    """Reads the identity of a finished run from its folder. Raises InputError as `open_run` does."""
+def _check_finished(folder: Path) -> None:
     if not folder.is_dir():
         raise InputError(f"run: {folder} does not exist; give runs/<experiment>/<preset>/<variant>/seed-<n> or "
                          "an exported folder")
@@ -117,10 +117,8 @@ def finished_run(folder: Path) -> FinishedRun:
         if (folder / "config.json").is_file():
             raise InputError(f"run: {folder} is not finished (no results.json); the command that began it resumes it")
         raise InputError(f"run: {folder} is no run's folder (no results.json in it), and no exported predictor")
-    run = read_run(folder)
     if not (folder / "model").is_dir():
         raise InputError(f"run: {folder} has no model/; the variant trains nothing, or the folder was not copied whole")
-    return run
 
 
 def as_function(method: Method, trained: Trained) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
@@ -132,9 +130,3 @@ def as_function(method: Method, trained: Trained) -> Callable[[np.ndarray], tupl
         return np.asarray(found["keypoints"]), np.asarray(found["scores"])
 
     return predict
-
-
-def title_of(result: Mapping[str, Any]) -> str:
-    """Returns the title of a `Predictor.result`, such as semi_supervised_own_ours_0."""
-    text = "_".join(str(result[name]) for name in ("experiment", "preset", "variant", "seed"))
-    return "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in text)

@@ -1,6 +1,4 @@
 """The command `suggest`: criteria of frames that are worth a label, and the files that it writes."""
-import csv
-import io
 import math
 import shutil
 from collections.abc import Callable, Sequence
@@ -11,20 +9,21 @@ from tqdm import tqdm
 
 from experiments.commands import Suggest
 from experiments.predictors import Predictor, open_predictor
-from kpjax import InputError, Skeleton
+from kpjax import InputError
 from kpjax.annotations.project import Frame
 from kpjax.annotations.project_source import frames_at, read_frame
 from kpjax.annotations.reading import read_project
-from kpjax.drawing.overlays import contact_sheet, draw_keypoints, opacity_of_scores, write_png
+from kpjax.annotations.tables import rows_text
+from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.errors import summarise
 from kpjax.files import write_text
 from kpjax.suggest import criteria
 from kpjax.suggest.labelled_statistics import NO_LABELS, LabelledStatistics, diagonals, has_label, statistics_of
-from kpjax.suggest.proposals import FORMAT_OF_PROJECT, FORMATS, Proposal, write_proposals
+from kpjax.suggest.proposals import FORMAT_OF_PROJECT, Proposal, write_proposals
 from kpjax.suggest.score_frames import FrameScores, Network, score_frames
 from kpjax.suggest.selection import WIDENING, choose
 
-DIVERSITY = "diversity"  # the default: no criterion beats it, and chance, in `labelling_protocol`
+# The default is diversity: no criterion beats it, and chance, in `labelling_protocol`.
 CRITERIA = ("score", "equivariance", "disagreement", "unusual_pose")
 SCORED = 1000  # frames of videos, unless `every` is given
 
@@ -61,10 +60,13 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
     if earlier:
         shutil.rmtree(asked.out)
     written = write_proposals(to, asked.out, proposals, predictor.skeleton, f"kpjax_{predictor.title}")
-    draw(proposals, predictor.skeleton, asked.out / "suggestions.png")
+    files = [f"{one.folder}/{one.name}" for one in proposals]
+    write_png(asked.out / "suggestions.png", prediction_sheet(
+        [one.image for one in proposals], scored.keypoints[chosen], scored.scores[chosen], predictor.skeleton,
+        captions=[f"{rank}: {file}" for rank, file in enumerate(files, 1)]))
     write_text(asked.out / "all_frames.csv", table(scored.frames, range(len(scored.frames)), values))
-    more = [[str(rank), reason(asked, number, rank, ranking), f"{one.folder}/{one.name}"]
-            for rank, (number, one) in enumerate(zip(chosen, proposals, strict=True), 1)]
+    more = [[str(rank), reason(asked, number, rank, ranking), file]
+            for rank, (number, file) in enumerate(zip(chosen, files, strict=True), 1)]
     write_text(asked.out / "suggestions.csv", table(scored.frames, chosen, values, more, ("rank", "reason", "file")))
     for line in summary(scored, known, chosen, asked):
         tell(line)
@@ -79,9 +81,6 @@ def _check(asked: Suggest) -> bool:
         value = getattr(asked, name)
         if value is not None and value < 1:
             raise InputError(f"{name}: {value}; give 1 or more")
-    for name, known in (("by", (DIVERSITY, *CRITERIA)), ("to", ("", *FORMATS))):
-        if getattr(asked, name) not in known:
-            raise InputError(f"{name}: {getattr(asked, name)!r} is unknown; there are {', '.join(filter(None, known))}")
     if not asked.inputs:
         raise InputError("inputs: name images, videos, or folders of them")
     out, ours = asked.out, (asked.out / "suggestions.csv").exists()
@@ -92,10 +91,9 @@ def _check(asked: Suggest) -> bool:
 
 
 def networks(folder: Path, second: Path | None) -> tuple[Predictor, Network, list[Network]]:
-    """Opens a run and perhaps a second one.
+    """Opens a run: its predictor, its network, and the network of a second run, if any, with keypoints in its order.
 
-    Returns (the run's predictor, its network, the second network with keypoints in the first's order, if any). Raises
-    InputError if the two find different keypoints.
+    Raises InputError if the two find different keypoints.
     """
     first = open_predictor(folder)
     network = Network(first.predict, first.transform)
@@ -166,28 +164,17 @@ def proposals_of(scored: FrameScores, chosen: Sequence[int], frames: Sequence[Fr
 # Files and lines
 
 
-def draw(proposals: Sequence[Proposal], skeleton: Skeleton, path: Path) -> None:
-    """Draws a sheet of the chosen frames with their proposals."""
-    usual = float(np.median([one.scores for one in proposals]))
-    images = [draw_keypoints(one.image, one.keypoints, opacity_of_scores(one.scores, usual), skeleton)
-              for one in proposals]
-    captions = [f"{rank}: {one.folder}/{one.name}" for rank, one in enumerate(proposals, 1)]
-    write_png(path, contact_sheet(images, captions=captions))
-
-
 def table(frames: Sequence[Frame], numbers: Sequence[int], values, more: Sequence[Sequence[str]] = (),
           titles: Sequence[str] = ()) -> str:
     """Returns a csv of frames and their values, with the cells `more` of further columns `titles`."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "video", "frame", *CRITERIA, *titles])
+    rows = [["image", "video", "frame", *CRITERIA, *titles]]
     for row, number in enumerate(numbers):
         frame = frames[number]
         where = [frame.path, "", ""] if frame.number is None else ["", frame.path, frame.number]
         cells = [-values[name][number] if name == "score" else values[name][number] for name in CRITERIA]
-        writer.writerow([*where, *("" if np.isnan(cell) else f"{cell:.6g}" for cell in cells),
-                         *(more[row] if len(more) else ())])
-    return text.getvalue()
+        rows.append([*where, *("" if np.isnan(cell) else f"{cell:.6g}" for cell in cells),
+                     *(more[row] if more else ())])
+    return rows_text(rows)
 
 
 def reason(asked: Suggest, number: int, rank: int, ranking: np.ndarray | None) -> str:
@@ -202,7 +189,7 @@ def summary(scored: FrameScores, known: LabelledStatistics, chosen: np.ndarray, 
     """Returns what was done, in a few lines."""
     count, apart = asked.count, asked.apart
     how = ", as it comes" if asked.as_it_comes else f", of the best {WIDENING * count} those that look least alike"
-    lines = [f"{len(chosen)} of {len(scored.frames)} frames by {asked.by}{'' if asked.by == DIVERSITY else how}, at "
+    lines = [f"{len(chosen)} of {len(scored.frames)} frames by {asked.by}{how if asked.by in CRITERIA else ''}, at "
              f"least {apart} frames apart in a video"]
     if len(chosen) < count:
         lines.append(f"{count} were asked for; no more are {apart} frames apart from each other and from labelled ones")

@@ -1,4 +1,5 @@
 """The command `predict`: keypoints on images and videos, one input after the other, and a line for each file."""
+import collections
 import itertools
 import os
 import sys
@@ -71,11 +72,7 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
          f"{jax.devices()[0].device_kind}")
     written, bad = [], []
     for work in works:
-        try:
-            table, paths = _carried_out(work, predictor, formats, asked, tell)
-        except OSError as error:
-            raise InputError(f"out: {asked.out} cannot be written: {error.strerror or error}; free some space or "
-                             "choose another folder") from error
+        table, paths = _carried_out(work, predictor, formats, asked, tell)
         written += paths
         bad += _too_many_unreadable(work.sequence, table)
     if bad and asked.on_bad_frame == "stop":
@@ -119,15 +116,15 @@ def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, 
 
 def _check_images(sequence: ImageSequence) -> None:
     """Raises InputError that names all images that do not decode. They are read and not kept: any number fits."""
-    def fault(path: Path) -> str | None:
+    def fault(path: Path) -> str:
         try:
             read_image(path)
         except InputError as error:
             return str(error)
-        return None
+        return ""
 
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as readers:
-        broken = [line for line in readers.map(fault, sequence.files) if line is not None]
+        broken = list(filter(None, readers.map(fault, sequence.files)))
     if broken:
         raise InputError(f"inputs: {len(broken)} of {len(sequence)} images cannot be read: {summarise(broken)}; "
                          "replace them, or go on without them with --on-bad-frame skip")
@@ -141,9 +138,8 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
                                     predictor.title, files=sequence.files, times=sequence.times,
                                     instances=work.instances, boxes=work.boxes)
     all_drawn = len(work.drawn) > 1
-    shown = range(len(sequence)) if all_drawn else frozenset(drawing.sheet_rows(len(sequence)) if work.drawn else ())
-    faults: list[str] = []
-    began = time.monotonic()
+    shown = range(len(sequence)) if all_drawn else drawing.sheet_rows(len(sequence)) if work.drawn else ()
+    faults, began = [], time.monotonic()
     seen = predicted(predictor, sequence, batch_size=asked.batch_size, boxes=work.boxes, shown=shown,
                      side=drawing.SHEET_SIDE if not all_drawn else drawing.VIDEO_SIDE if sequence.video else None)
     with closing(seen), tqdm(total=len(sequence), unit=" frames", desc=Path(sequence.stem).name, dynamic_ncols=True,
@@ -152,8 +148,7 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
     paths = predictions.write_predictions(table, formats, asked.out, sequence.stem)
     if sheet:
         drawing.write_sheet(work.drawn[0], sheet)
-    seconds = max(time.monotonic() - began, 1e-9)
-    cut_off = _cut_off(sequence)
+    seconds, cut_off = time.monotonic() - began, _cut_off(sequence)
     tell(f"{_counted(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
          f"{': ' + summarise(faults) if faults else ''}{f', {cut_off} cut off at the end' if cut_off else ''}; "
          f"{int(table.outside.sum())} points outside their {'frame' if sequence.video else 'image'}")
@@ -179,11 +174,11 @@ def _drawn_while_passing(work: _Work, seen: Iterator[Seen], predictor: Predictor
     # The usual score of the first frames sets what counts as low, so that all are drawn alike.
     first = list(itertools.islice(seen, asked.batch_size))
     seen = itertools.chain(first, seen)
-    scores = [one.scores[one.present].ravel() for one in first if one.present.any()]
+    scores = np.concatenate([np.zeros(0), *(one.scores[one.present].ravel() for one in first)])
     # Heatmaps of some losses peak far below the default cutoff, which is that of runs without held-out labels.
     known = predictor.cutoff if predictor.cutoff != DEFAULT_CUTOFF else None
     opacity = drawing.opacity_from(asked.cutoff if asked.cutoff is not None else known,
-                                   float(np.median(np.concatenate(scores))) if scores else 0.0)
+                                   float(np.median(scores)) if scores.size else 0.0)
     sheet: dict[str, np.ndarray] = {}
     if work.drawn:
         seen = drawing.with_sheet(seen, sequence, opacity, skeleton, sheet)
@@ -191,8 +186,7 @@ def _drawn_while_passing(work: _Work, seen: Iterator[Seen], predictor: Predictor
         drawing.write_overlay_video(seen, sequence, work.drawn[1], opacity, skeleton)
     elif len(work.drawn) > 1:
         seen = drawing.write_images(seen, sequence.names, work.drawn[1], opacity, skeleton)
-    for _ in seen:
-        pass
+    collections.deque(seen, maxlen=0)
     return sheet
 
 

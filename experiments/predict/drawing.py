@@ -1,5 +1,5 @@
 """Predictions to look at: images and videos with their keypoints drawn in, and a sheet of a few of them."""
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ def opacity_from(cutoff: float | None, usual: float) -> Opacity:
     """Shows points from the cutoff on and no others; without one all points, fainter below the usual score."""
     if cutoff is None:
         return partial(overlays.opacity_of_scores, usual=usual)
-    return lambda scores: (np.nan_to_num(scores, nan=-np.inf) >= cutoff).astype(np.float64)
+    return lambda scores: (scores >= cutoff).astype(np.float64)
 
 
 def drawn(seen: Seen, opacity: Opacity, skeleton: Skeleton) -> np.ndarray:
@@ -42,22 +42,21 @@ def _growth(seen: Seen) -> np.ndarray:
     return np.array(seen.image.shape[1::-1]) / seen.size
 
 
-def write_images(seen: Iterable[Seen], names: Iterable[str], folder: Path, opacity: Opacity, skeleton: Skeleton
+def write_images(seen: Iterable[Seen], names: Sequence[str], folder: Path, opacity: Opacity, skeleton: Skeleton
                  ) -> Iterator[Seen]:
-    """Writes <name>_overlay.png of every image as it passes, by two threads; passes them on without their images."""
-    names = overlay_names(names)
+    """Writes overlays of images as they pass, by two threads, and passes them on without their images.
+
+    That of a.jpg is a_overlay.png, or a.jpg_overlay.png if there is an a.png too.
+    """
+    names = stems(names)
 
     def write(one: Seen) -> Seen:
         if one.image is not None:
-            overlays.write_png(folder / names[one.row], drawn(one, opacity, skeleton), smallest=False)
+            path = folder / f"{names[one.row]}_overlay.png"
+            overlays.write_png(path, drawn(one, opacity, skeleton), smallest=False)
         return one._replace(image=None)
 
     return read_ahead(write, seen)
-
-
-def overlay_names(names: Iterable[str]) -> list[str]:
-    """Names overlays: a.jpg becomes a_overlay.png, or a.jpg_overlay.png if there is an a.png too."""
-    return [f"{stem}_overlay.png" for stem in stems(list(names))]
 
 
 def write_overlay_video(seen: Iterable[Seen], sequence: ImageSequence, path: Path, opacity: Opacity, skeleton: Skeleton,
@@ -66,7 +65,6 @@ def write_overlay_video(seen: Iterable[Seen], sequence: ImageSequence, path: Pat
 
     A frame that does not decode is shown as the last one that did. side: the greatest length of the images of `seen`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     step = int(sequence.numbers[1] - sequence.numbers[0]) if len(sequence) > 1 else 1
     with closing(in_background(seen, 4)) as frames:
         return write_video(path, _drawn_frames(frames, sequence, opacity, skeleton, side), times=sequence.times,

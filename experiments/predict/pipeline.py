@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -96,29 +95,26 @@ def predicted(predictor: Predictor, sequence: ImageSequence, *, batch_size: int,
 def prepared(sequence: ImageSequence, transform: Transform, keypoints: int, *, boxes: np.ndarray | None = None,
              shown: Collection[int] = (), side: int | None = None, depth: int = 32) -> Iterator[_Pending]:
     """Reads and transforms frames as the network takes them, up to `depth` ahead of their reader."""
+
+    def prepare(job: tuple[int, Callable[[], np.ndarray]]) -> _Pending:
+        row, read = job
+        places = [None] if boxes is None else boxes[row]
+        empty = (np.full((len(places), keypoints, 2), np.nan), np.zeros((len(places), keypoints)),
+                 np.zeros(len(places), bool))
+        try:
+            image = read()
+        except InputError as error:
+            return _Pending(Seen(row, (0, 0), *empty, error, None), [])
+        size, crops = (image.shape[1], image.shape[0]), []
+        for animal, box in enumerate(places):
+            if box is None or np.isfinite(box).all():
+                square, _, _, _, crop = transform(image, np.zeros((keypoints, 2), np.float32),
+                                                  np.zeros(keypoints, np.float32), np.float32(max(size)), box)
+                crops.append((animal, square, crop))
+        return _Pending(Seen(row, size, *empty, None, shrunk(image, side) if row in shown else None), crops)
+
     threads = min(4, os.cpu_count() or 1)
-    prepare = partial(_prepared, transform=transform, keypoints=keypoints, boxes=boxes, shown=shown, side=side)
     return in_background(read_ahead(prepare, enumerate(sequence), threads=threads, depth=2 * threads), depth)
-
-
-def _prepared(job: tuple[int, Callable[[], np.ndarray]], transform: Transform, keypoints: int, boxes, shown,
-              side) -> _Pending:
-    row, read = job
-    places = [None] if boxes is None else boxes[row]
-    empty = (np.full((len(places), keypoints, 2), np.nan), np.zeros((len(places), keypoints)),
-             np.zeros(len(places), bool))
-    try:
-        image = read()
-    except InputError as error:
-        return _Pending(Seen(row, (0, 0), *empty, error, None), [])
-    size = image.shape[1], image.shape[0]
-    crops = []
-    for animal, box in enumerate(places):
-        if box is None or np.isfinite(box).all():
-            square, _, _, _, crop = transform(image, np.zeros((keypoints, 2), np.float32),
-                                              np.zeros(keypoints, np.float32), np.float32(max(size)), box)
-            crops.append((animal, square, crop))
-    return _Pending(Seen(row, size, *empty, None, shrunk(image, side) if row in shown else None), crops)
 
 
 def shrunk(image: np.ndarray, side: int | None) -> np.ndarray:

@@ -128,7 +128,7 @@ def test_a_command_that_fails_leaves_nothing(crowded, tmp_path, capsys):
     write_project(crowded, "csv", source)
     for arguments, said in (
         ([source, "--to", "lp", "--out", out], "several instances are labelled, Lightning Pose holds one"),
-        ([source, "--to", "yolo", "--out", out], "--to: 'yolo' is unknown; there are coco, dlc, lp, slp, csv"),
+        ([source, "--to", "yolo", "--out", out], "invalid choice 'yolo' for argument '--to'"),
         ([source, "--to", "coco"], "experiments convert: missing --out"),
         ([tmp_path / "no", "--to", "coco", "--out", out], "there is no such file or folder"),
     ):

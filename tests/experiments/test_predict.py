@@ -11,7 +11,6 @@ from PIL import Image
 from predict_folder import predict_folder
 
 from experiments.commands import run_command
-from experiments.predict.drawing import overlay_names
 from experiments.predict.pipeline import in_original_pixels
 from kpjax.errors import InputError
 from kpjax.images.reading import read_image
@@ -173,7 +172,3 @@ def test_images_are_read_as_they_are_shown(tmp_path):
     deep = read_image(tmp_path / "deep.png")
     assert deep.shape == (4, 5, 3)
     assert set(deep.ravel()) == {40000 >> 8}
-
-
-def test_overlay_names_do_not_meet():
-    assert overlay_names(["a.png", "a.jpg", "b/a.png"]) == ["a.png_overlay.png", "a.jpg_overlay.png", "b/a_overlay.png"]
