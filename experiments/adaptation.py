@@ -35,10 +35,9 @@ from experiments.adaptation_presets import RENDERED, STAND_IN, Config
 from experiments.configs import changed
 from experiments.keypoint_errors import keypoint_errors
 from experiments.system import Job, Outcome, Variant
-from kpjax import Method, Skeleton, Trained, Variables, augment, codec, methods, named_key, predict_source
+from kpjax import Method, Skeleton, Trained, Variables, augment, codec, losses, methods, named_key, predict_source
 from kpjax.files import read_json, write_json, write_text
 from kpjax.images.transforms import Letterbox
-from kpjax.losses.heatmap import heatmap_mse
 from kpjax.methods.core_adaptation.adaptation import HEAD, released_optimizer
 from kpjax.models import VGG, HeatmapHead, KeypointNetwork, RandomFeatures, ResidualGenerator, random_features
 from kpjax.models.hourglass_network import STRIDE
@@ -146,7 +145,7 @@ def build_core(config: Config, skeleton: Skeleton) -> Method:
         codec=codec(image_size=side, heatmap_size=side // STRIDE, sigma=config.core.core_sigma),
         optimizer=optax.scale_by_adam(), learning_rate=config.core.rates,
         augment=augment.compose_augmentations(augment.random_scale_rotation(), *mirrored),
-        normalise=NORMALISE[config.normalisation], loss=heatmap_mse)
+        normalise=NORMALISE[config.normalisation], loss=losses.heatmap_mse)
 
 
 def core_name(config: Config) -> str:

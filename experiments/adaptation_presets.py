@@ -249,16 +249,13 @@ def of_method(config: Config) -> Config:
 MAFL = changed(Config("faces, CelebA and MAFL; one GPU"), core_uncounted_keypoints=("pelvis", "thorax"),
                fit="celeba/mafl_train", test="celeba/mafl_test")
 ALIKE = replace(MAFL, core_kept_by="mpii_mafl")
-SYNTHETIC = Config(
+SYNTHETIC = changed(Config(
     "synthetic faces over clutter, from a core for synthetic people; random features in place of VGG's; 2 cores, "
-    "minutes",
-    CoreTraining("rendered:people", "rendered:people", "letterbox", core_epochs=10, core_epoch_steps=100,
-                 core_kept=(1, 2, 5), core_learning_rate=2e-3),
-    data=TargetImages("rendered:faces", image_size=64, target_transform="letterbox", test_transform="letterbox",
-                      target_side=64),
-    core_network=Hourglass(64, 3), batch_size=16, steps=2000, optimizer=ReleasedOptimizer(schedule="cosine"),
-    view_pairs=Views(shown=0.9), comparison=Comparison(8, 1, stand_in_widths=(8, 16)),
-    evaluation=Evaluation(labelled_images=(10, 50, 100)))
+    "minutes"), core="rendered:people", core_test="rendered:people", core_transform="letterbox", core_epochs=10,
+    core_epoch_steps=100, core_kept=(1, 2, 5), core_learning_rate=2e-3, target="rendered:faces", image_size=64,
+    target_transform="letterbox", test_transform="letterbox", target_side=64, width=64, depth=3, batch_size=16,
+    steps=2000, schedule="cosine", shown=0.9, generator_width=8, generator_blocks=1, stand_in_widths=(8, 16),
+    labelled_images=(10, 50, 100))
 FACES = changed(
     SYNTHETIC, target="youtube_faces/train", test="youtube_faces/test", target_transform="landmark_crop",
     target_side=80, target_tightness=40, test_transform="landmark_crop", test_tightness=25, shown=0.83,

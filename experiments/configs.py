@@ -102,20 +102,6 @@ def with_network(config: Any, name: str) -> Any:
     return replace(config, network=NETWORKS[name](**{field: getattr(config.network, field) for field in kept}))
 
 
-def check_at_least(least: float, config: Any, *names: str) -> None:
-    """Raises InputError for a field that is below `least`."""
-    for name in names:
-        if getattr(config, name) < least:
-            raise InputError(f"{name}: {getattr(config, name)}; give {least} or more")
-
-
-def check_positive(config: Any, *names: str) -> None:
-    """Raises InputError for a field that is not a finite number above zero."""
-    for name in names:
-        if not 0 < getattr(config, name) < math.inf:
-            raise InputError(f"{name}: {getattr(config, name)}; give a finite number above 0")
-
-
 # Fields
 
 

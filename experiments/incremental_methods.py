@@ -8,9 +8,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from experiments.incremental_presets import Config, Weights
-from kpjax import Method, Skeleton, methods
+from kpjax import Codec, Method, Skeleton, methods
 from kpjax.augment import Augment
-from kpjax.heatmaps import Codec
 from kpjax.losses import Objective, Term
 from kpjax.methods import imagenet_normalise
 from kpjax.methods.incremental_learning import pseudo_label_confidence as confidence
