@@ -55,9 +55,10 @@ class Parts(NamedTuple):
 def parts_of(config: Config, skeleton: Skeleton) -> Parts:
     """Builds the parts once per config, so that all seeds share what is compiled."""
     heatmaps, side, first = config.heatmaps, config.data.image_size, config.network
-    coding = heatmaps.codec(side, logits=True) if heatmaps.targets == "sub_pixel" else codec(  # the authors'
-        image_size=side, heatmap_size=heatmaps.heatmap_size, sigma=heatmaps.sigma,
-        decoder=functools.partial(decode_argmax, strict_positive=config.strict_positive))
+    coding = heatmaps.codec(side, logits=True)
+    if heatmaps.targets == "official":  # the authors' targets and decoder
+        coding = codec(image_size=side, heatmap_size=heatmaps.heatmap_size, sigma=heatmaps.sigma,
+                       decoder=functools.partial(decode_argmax, strict_positive=config.strict_positive))
     if hasattr(first, "head_layers"):
         first = replace(first, head_layers=config.pretraining_head_layers)
     one, two = (network.build(len(skeleton.names), stride=side // heatmaps.heatmap_size)
@@ -163,8 +164,8 @@ def _alone(**options: Any) -> Recipe:
     return Recipe(functools.partial(build_supervised, **options), "", "both stages")
 
 
-def _regda(**options: Any) -> Recipe:
-    return Recipe(functools.partial(build_regda, **options))
+def _ablation(line: str, **options: Any) -> Variant:
+    return Variant("ablation", line, recipe=Recipe(functools.partial(build_regda, **options)))
 
 
 VARIANTS: dict[str, Variant] = {
@@ -192,14 +193,12 @@ VARIANTS: dict[str, Variant] = {
                              Recipe(functools.partial(build_adabn, in_area=True), "adabn", "nothing")),
     "regda_adabn": Variant("ablation", "RegDA, then BatchNorm statistics of the target domain", "RegDA + AdaBN",
                            Recipe(functools.partial(build_adabn, two_heads=True), "regda", "statistics")),
-    "no_ground_false": Variant("ablation", "step B maximises the disparity literally", "",
-                               _regda(disagree=lambda *of: -losses.minimum_disparity(*of))),
-    "area_ground_false": Variant("ablation", "ground-false map is an area, not the other keypoints", "",
-                                 _regda(kind="area")),
-    "uniform_target": Variant("ablation", "ground-false map is uniform", "", _regda(kind="uniform")),
-    **{f"gamma_{margin}": Variant("ablation", f"margin {margin}", "", _regda(margin=float(margin)))
-       for margin in (1, 2, 8)},
-    "shallow_adversary": Variant("ablation", "adversary of one layer", "", _regda(shallow=True)),
+    "no_ground_false": _ablation("step B maximises the disparity literally",
+                                 disagree=lambda *of: -losses.minimum_disparity(*of)),
+    "area_ground_false": _ablation("ground-false map is an area, not the other keypoints", kind="area"),
+    "uniform_target": _ablation("ground-false map is uniform", kind="uniform"),
+    **{f"gamma_{margin}": _ablation(f"margin {margin}", margin=float(margin)) for margin in (1, 2, 8)},
+    "shallow_adversary": _ablation("adversary of one layer", shallow=True),
     "oracle": Variant("oracle", "trained on labels of the target domain, steps of both stages", "oracle", _alone()),
 }
 

@@ -161,12 +161,9 @@ def _recipe(build: Callable[..., Method], **options: Any) -> Recipe:
     return Recipe(functools.partial(build, **options))
 
 
-def _without(*names: str) -> Recipe:
-    return Recipe(lambda p: build_ours(p, objective=without(terms(p), *names)))
-
-
-def _changed(**changes: Any) -> Recipe:
-    return Recipe(lambda p: build_ours(p, objective=terms(p, **changes)))
+def _ablation(line: str, label: str, *left_out: str, **changes: Any) -> Variant:
+    return Variant("ablation", line, label, Recipe(
+        lambda p: build_ours(p, objective=without(terms(p, **changes), *left_out))))
 
 
 VARIANTS: dict[str, Variant] = {
@@ -189,18 +186,16 @@ VARIANTS: dict[str, Variant] = {
                          _recipe(build_pseudo_labels, warped=True)._replace(teacher="supervised_warped")),
     "mean_teacher_warped": Variant("control", "mean teacher, the warp on half of the labelled images", "",
                                    _recipe(build_mean_teacher, warped=True)),
-    "no_sc": Variant("ablation", "without semantic consistency", "TE + TI", _without("semantic")),
-    "no_te": Variant("ablation", "without equivariance", "TI + SC", _without("equivariance")),
-    "no_ti": Variant("ablation", "without invariance", "TE + SC", _without("invariance")),
-    "sc_only": Variant("ablation", "semantic consistency alone beside the labels", "SC",
-                       _without("equivariance", "invariance")),
-    "ti_only": Variant("ablation", "invariance alone beside the labels", "TI", _without("semantic", "equivariance")),
-    "te_labelled_only": Variant("ablation", "equivariance of labelled images only", "",
-                                _changed(equivariance_on=("labelled",))),
-    "no_ground_truth_in_te": Variant("ablation", "equivariance of predictions on labelled images, too", "",
-                                     _changed(ground_truth_in_equivariance=False)),
-    "no_ground_truth": Variant("ablation", "predictions in place of true heatmaps in all unsupervised terms", "",
-                               _changed(ground_truth=False)),
+    "no_sc": _ablation("without semantic consistency", "TE + TI", "semantic"),
+    "no_te": _ablation("without equivariance", "TI + SC", "equivariance"),
+    "no_ti": _ablation("without invariance", "TE + SC", "invariance"),
+    "sc_only": _ablation("semantic consistency alone beside the labels", "SC", "equivariance", "invariance"),
+    "ti_only": _ablation("invariance alone beside the labels", "TI", "semantic", "equivariance"),
+    "te_labelled_only": _ablation("equivariance of labelled images only", "", equivariance_on=("labelled",)),
+    "no_ground_truth_in_te": _ablation("equivariance of predictions on labelled images, too", "",
+                                       ground_truth_in_equivariance=False),
+    "no_ground_truth": _ablation("predictions in place of true heatmaps in all unsupervised terms", "",
+                                 ground_truth=False),
     "all_labels": Variant("oracle", "all training images labelled, steps of both stages", "HRNet, 100 %",
                           _recipe(build_supervised, stage="both")._replace(everything=True)),
 }

@@ -99,12 +99,12 @@ def table_of(which: str, command: Command, columns: Sequence[float], *, full_gri
     if which == "table3":
         shares = columns or presets.UNLABELLED_SHARES
         printed = presets.TABLE_3.get(command.preset, ())
-        paper = dict(zip((*presets.UNLABELLED_SHARES, "supervised"), printed, strict=False))
-        cells = [Cell("ours", (("unlabelled_share", share),), f"{paper[share]:.2f}" if share in paper else "")
-                 for share in shares]
-        cells.append(Cell("supervised", (), f"{paper['supervised']:.2f}" if paper else ""))
+        paper = {share: f"{value:.2f}" for share, value in zip(
+            (*presets.UNLABELLED_SHARES, "supervised"), printed, strict=False)}
+        cells = (*(Cell("ours", (("unlabelled_share", share),), paper.get(share, "")) for share in shares),
+                 Cell("supervised", (), paper.get("supervised", "")))
         return Table(f"unlabelled, beside {share_text(command.config.data.labelled)}",
-                     (*map(share_text, shares), "supervised"), {title("ours"): tuple(cells)})
+                     (*map(share_text, shares), "supervised"), {title("ours"): cells})
     grid, config = presets.SENSITIVITY, flat(command.config)
     points = list(itertools.product(*grid.values())) if full_grid else [
         tuple(value if name == other else config[name] for name in grid)

@@ -123,7 +123,7 @@ def every_choice(frames: Sequence[Frame]) -> Choice:
     of_videos = sum(frame.number is not None for frame in frames)
     if not of_videos:
         return Choice("every", 1, "there are no videos without labels")
-    every = max(math.ceil(of_videos / FRAMES_WITHOUT_LABELS), 1)
+    every = math.ceil(of_videos / FRAMES_WITHOUT_LABELS)
     why = "all of them" if every == 1 else f"about {of_videos // every}, since neighbours are nearly identical"
     return Choice("every", every, f"{of_videos} frames of videos without labels: {why}")
 

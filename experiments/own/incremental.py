@@ -228,13 +228,6 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
         name: float(np.nanmean(found)) for name, found in values.items() if np.isfinite(found).any()}
 
 
-def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws predictions and the matrices, and writes the calibration of scores on held-out labels."""
-    incremental.draw(job, data, outcome, predictions)
-    _, held_out = open_project(job.config)
-    projects.write_scores(job, outcome, held_out, incremental.SCORE_KIND)
-
-
 def columns(config: OwnConfig) -> tuple[Column, ...]:
     """Returns the accuracy of new and of old keypoints."""
     first = incremental.threshold_texts(config)[0]
@@ -248,6 +241,7 @@ def columns(config: OwnConfig) -> tuple[Column, ...]:
 APPLICABLE = tuple(name for name, variant in incremental.VARIANTS.items()
                    if not variant.recipe.memory and variant.recipe.base != "joint")
 SYSTEM = incremental.SYSTEM._replace(
-    presets={"own": OWN}, open=lambda job: open_project(job.config)[0], measure=measure, draw=draw, columns=columns,
+    presets={"own": OWN}, open=lambda job: open_project(job.config)[0], measure=measure, columns=columns,
+    draw=projects.draw_with_scores(incremental.SYSTEM, lambda job, data: open_project(job.config)[1]),
     resolved=resolved, applicable=lambda preset, config: APPLICABLE,
     short_list=lambda preset, config: ("mse_distillation", "kamp") if config.own.control else ("kamp",))

@@ -2,15 +2,15 @@
 import functools
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 
-from experiments.system import Job, Outcome
+from experiments.system import Job, Outcome, StoredRun, System
 from kpjax import InputError, Skeleton
 from kpjax.annotations.project import Frame, Project
 from kpjax.annotations.project_source import (
@@ -28,7 +28,7 @@ from kpjax.files import make_folder
 from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES
 from kpjax.input.source import ArraySource, Source
-from kpjax.training.evaluation import predict_source
+from kpjax.training.evaluation import Gathered, predict_source
 
 SHARE = 0.2  # of the labelled frames that is held out
 ENOUGH_RECORDINGS = 3  # whole recordings are held out from this number on
@@ -126,8 +126,9 @@ def hold_out(project: Project, asked: str = "") -> Held:
     if not 0 < len(held) < len(frames):
         raise InputError(f"validation: {len(held)} of {len(frames)} labelled frames would be held out; some must "
                          "train and some be held out")
+    frames_out = set(held)
     train, held_out = (tuple(number for number, one in enumerate(project.instances)
-                             if (one.visible > 0).any() and (one.frame in held) == out) for out in (False, True))
+                             if (one.visible > 0).any() and (one.frame in frames_out) == out) for out in (False, True))
     return Held(train, held_out, tuple(recordings), after, f"{len(held)} of {len(frames)} labelled frames, {how}")
 
 
@@ -196,11 +197,10 @@ def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unl
     recordings, after = _stems(held.recordings), {Path(name).stem: first for name, first in held.after.items()}
 
     def is_left_out(frame: Frame) -> bool:
-        if paths and frame.number is None:  # an image that somebody named
+        if frame.number is None and (paths or frame.path.resolve() in evaluated):
             return frame.path.resolve() in evaluated
         session = Path(frame.session).stem
-        return (frame.number is None and frame.path.resolve() in evaluated) or session in recordings or (
-            bool(session) and 0 <= after.get(session, math.inf) <= _time(frame)[-1])
+        return session in recordings or (bool(session) and 0 <= after.get(session, math.inf) <= _time(frame)[-1])
 
     return Unlabelled(tuple(frames), frozenset(
         frame_identity(frame, project.root) for frame in frames if is_left_out(frame)))
@@ -249,13 +249,19 @@ def open_unlabelled(own: Own, transform: Transform, frames: Sequence[Frame], ske
     return decoded(source, on_bad_frame=own.on_bad_frame)
 
 
-def write_scores(job: Job, outcome: Outcome, source: Source, kind: str) -> None:
-    """Writes score_table.json: how likely a keypoint of a score is right, by labels that were held out.
+def draw_with_scores(system: System, held_out: Callable[[Job, Any], Source]) -> Callable[..., None]:
+    """Returns the `draw` of a system that also writes score_table.json: how likely a keypoint of a score is right.
 
-    source: its `scale` is the diagonal of the labelled body. Of several processes all must call it; the first writes.
+    held_out: (job, data) -> labelled images that did not train; their `scale` is the diagonal of the labelled body.
     """
-    found = predict_source(outcome.method, outcome.trained, source, batch_size=2 * job.config.batch_size)
-    distances = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1) / found.scale[:, None]
-    if jax.process_index() == 0:
-        make_folder(job.folder)
-        write_score_table(job.folder, score_table(found.scores, distances, found.visible, kind=kind))
+    def draw(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+        system.draw(job, data, outcome, predictions)
+        found = predict_source(outcome.method, outcome.trained, held_out(job, data),
+                               batch_size=system.batch_size(job.config))
+        distances = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1) / found.scale[:, None]
+        if jax.process_index() == 0:
+            kind = system.predicting(StoredRun(job.config, job.variant, outcome.method.skeleton)).score_kind
+            make_folder(job.folder)
+            write_score_table(job.folder, score_table(found.scores, distances, found.visible, kind=kind))
+
+    return draw

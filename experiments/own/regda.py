@@ -1,6 +1,6 @@
 """RegDA on people's own data: a project on one kind of images, and unlabelled images of another kind."""
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -8,14 +8,13 @@ import numpy as np
 import tyro
 
 from experiments import regda
-from experiments.configs import score_kind
 from experiments.image_sets import ImageSet, Splits
 from experiments.own import choices
 from experiments.own import project as projects
 from experiments.own.choices import Choice
 from experiments.own.project import Own
 from experiments.regda_presets import PRESETS, Config, Domains
-from experiments.system import Job, Outcome
+from experiments.system import Job
 from kpjax import InputError, Skeleton
 from kpjax.annotations.project import Project
 from kpjax.annotations.project_source import decoded, frame_identity, frames_at, project_source
@@ -23,7 +22,6 @@ from kpjax.errors import summarise
 from kpjax.images.transforms import Transform
 from kpjax.input.source import Source
 from kpjax.reports.table import Column
-from kpjax.training.evaluation import Gathered
 
 GREY = 2.0  # grey levels between the channels of a pixel, up to which a set of images has no colour
 # Need labels of the target domain, a known area of keypoints, or another kind of heatmap.
@@ -139,13 +137,6 @@ def colourfulness(source: Source, first: int = 16) -> float:
     return float(np.mean([np.ptp(source[int(number)].image.astype(np.float32), axis=-1).mean() for number in some]))
 
 
-def draw(job: Job, data: regda.Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws predictions on the target domain and writes the calibration of scores on held-out labels."""
-    regda.draw(job, data, outcome, predictions)
-    projects.write_scores(job, outcome, data.source.validation,
-                          score_kind(job.config.heatmaps.decoder, logits=True))
-
-
 def columns(config: OwnConfig) -> tuple[Column, ...]:
     """Returns columns of the target domain where it is labelled, and of the source domain."""
     over = f"PCK at {100 * config.pck_threshold:g} % of the labelled body's diagonal"
@@ -156,6 +147,7 @@ def columns(config: OwnConfig) -> tuple[Column, ...]:
 
 
 SYSTEM = regda.SYSTEM._replace(
-    presets={"own": OWN}, open=open_data, draw=draw, columns=columns, resolved=resolved,
+    presets={"own": OWN}, open=open_data, columns=columns, resolved=resolved,
+    draw=projects.draw_with_scores(regda.SYSTEM, lambda job, data: data.source.validation),
     short_list=lambda preset, config: ("source_only", "adabn", "regda") if config.own.control else ("regda",),
     applicable=lambda preset, config: tuple(name for name in regda.VARIANTS if name not in UNSUITED))

@@ -1,6 +1,6 @@
 """Semi-supervised localization on people's own data: a project, and frames without labels."""
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -13,10 +13,9 @@ from experiments.own.choices import Choice
 from experiments.own.needs import NEEDS
 from experiments.own.project import Own, Unlabelled
 from experiments.semi_supervised_presets import SMALL_REAL, Config, LabelledSubset
-from experiments.system import Job, Outcome
+from experiments.system import Job
 from kpjax import InputError
 from kpjax.input import source
-from kpjax.training.evaluation import Gathered
 
 LEAST_LABELLED = NEEDS["semi_supervised"].labelled_frames
 NO_FRAMES = Unlabelled((), frozenset())
@@ -124,13 +123,8 @@ def _open(data: OwnSubset, own: Own, seed: int) -> semi_supervised.Data:
     return semi_supervised.Data(labelled, pool, train, held_out, held_out, {"labelled_digest": digest})
 
 
-def draw(job: Job, data: semi_supervised.Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws predictions on held-out images and writes the calibration of scores on their labels."""
-    semi_supervised.draw(job, data, outcome, predictions)
-    projects.write_scores(job, outcome, data.validation, semi_supervised.SCORE_KIND)
-
-
 SYSTEM = semi_supervised.SYSTEM._replace(
-    presets={"own": OWN}, open=open_data, draw=draw, resolved=resolved,
+    presets={"own": OWN}, open=open_data, resolved=resolved,
+    draw=projects.draw_with_scores(semi_supervised.SYSTEM, lambda job, data: data.validation),
     short_list=lambda preset, config: ("supervised_warped", "ours") if config.own.control else ("ours",),
     applicable=lambda preset, config: tuple(name for name in semi_supervised.VARIANTS if name != "all_labels"))

@@ -130,7 +130,7 @@ def test_smaller_subsets_lie_in_larger_ones_and_no_label_is_left_behind():
     assert seen[0] < seen[1]
     assert not seen[1] & seen[2]
     assert not any(more.unlabelled[n].visible.any() for n in range(18))
-    assert few.digest != more.digest
+    assert few.identity != more.identity
     assert len(tiny_data(unlabelled_share=0.5).unlabelled) == 9
     assert len(tiny_data(unlabelled_pool="all").unlabelled) == 24
     everything = tiny_data(labelled=1.0)
