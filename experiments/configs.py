@@ -22,7 +22,7 @@ NETWORKS: dict[str, type] = {network.name: network for network in get_args(Netwo
 def imagenet_start(network: KeypointNetwork, weights: str, *, image_size: int, seed: int) -> dict[str, Any]:
     """Returns fresh variables with a backbone of ImageNet, as the `start` of a method; {} if `weights` is empty.
 
-    weights: a file or the name of a model on the hub, see `load_imagenet`. image_size: px. seed: of all other
+    weights: a file or the name of a model on the hub, see `load_backbone`. image_size: px. seed: of all other
     variables. Raises InputError for weights that cannot be found or do not belong to the network.
     """
     if not weights:
@@ -30,12 +30,12 @@ def imagenet_start(network: KeypointNetwork, weights: str, *, image_size: int, s
     import jax
     import jax.numpy as jnp
 
-    from kpjax.models import load_imagenet
+    from kpjax.models import load_backbone
     from kpjax.models.weights.torch_names import describe
 
     images = jnp.zeros((1, image_size, image_size, 3))
     fresh = jax.jit(functools.partial(network.init, train=False))(jax.random.key(seed), images)
-    imported = load_imagenet(fresh, weights)
+    imported = load_backbone(fresh, weights)
     print(f"{weights}: {describe(imported.report)}")
     return {"variables": imported.variables}
 

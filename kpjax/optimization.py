@@ -35,6 +35,15 @@ def descend(
     return moved, optimizer_state
 
 
+def scale_backbone(factor: float) -> optax.GradientTransformation:
+    """Builds the last part of a chain: updates of parameters below a `backbone` are multiplied by `factor`."""
+    def below_backbone(path) -> bool:
+        return any(getattr(entry, "key", None) == "backbone" for entry in path)
+
+    return optax.stateless(lambda updates, params: jax.tree_util.tree_map_with_path(
+        lambda path, update: factor * update if below_backbone(path) else update, updates))
+
+
 def ema(average, current, decay: float):
     """Computes the exponential moving average of two equal trees: decay * average + (1 - decay) * current."""
     return optax.incremental_update(current, average, step_size=1 - decay)

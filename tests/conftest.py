@@ -49,20 +49,31 @@ def rounded_alike():
     return {"xla_cpu_use_fusion_emitters": True} if QUICK_FUSIONS else {}
 
 
-@pytest.fixture(scope="session")
-def published():
-    """`published(name)` is a file or folder below the one that KPJAX_TEST_DATA names; without it the test is skipped.
+def below(variable):
+    """Returns a function of a name: the file or folder below the folder that an environment variable names.
 
-    Published data sets stay out of the repository: most licences forbid to pass them on.
+    Without the variable the test is skipped.
     """
     def path(name):
-        folder = os.environ.get("KPJAX_TEST_DATA")
+        folder = os.environ.get(variable)
         if not folder:
-            pytest.skip(f"KPJAX_TEST_DATA is not set: it names the folder with {name}")
+            pytest.skip(f"{variable} is not set: it names the folder with {name}")
         if not pathlib.Path(folder).is_dir():
-            pytest.fail(f"KPJAX_TEST_DATA: {folder} is no folder")
+            pytest.fail(f"{variable}: {folder} is no folder")
         found = pathlib.Path(folder, name).absolute()
         if not found.exists():
-            pytest.skip(f"the folder that KPJAX_TEST_DATA names has no {name}")
+            pytest.skip(f"the folder that {variable} names has no {name}")
         return found
     return path
+
+
+@pytest.fixture(scope="session")
+def published():
+    """Published data sets stay out of the repository: most licences forbid to pass them on."""
+    return below("KPJAX_TEST_DATA")
+
+
+@pytest.fixture(scope="session")
+def published_weights():
+    """Published weights are too large for the repository."""
+    return below("KPJAX_TEST_WEIGHTS")

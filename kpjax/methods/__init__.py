@@ -3,6 +3,7 @@ from kpjax.lazy import lazy_exports
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "imagenet_normalise": "forward",
+    "symmetric_normalise": "forward",
     "supervised": "supervised_learning",
     "supervised_objective": "supervised_learning",
     # Domain adaptation

@@ -23,6 +23,11 @@ def imagenet_normalise(images: jax.Array) -> jax.Array:
     return (images - mean.reshape(1, 1, 1, 3)) / deviation.reshape(1, 1, 1, 3)
 
 
+def symmetric_normalise(images: jax.Array) -> jax.Array:
+    """Maps RGB in [0, 1] to [-1, 1], as TensorFlow's networks and many vision transformers were trained."""
+    return 2 * images - 1
+
+
 def unit_range(example: Example) -> Example:
     """Returns the example with its image, uint8 as loaded, as float32 in [0, 1]."""
     return example._replace(image=example.image.astype(jnp.float32) / 255)

@@ -7,14 +7,15 @@ from kpjax.lazy import by_name, lazy_exports
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, by_name({
     # Heatmap networks, their options and parts
-    "network": ("KeypointNetwork", "HeatmapHead"),
+    "network": ("KeypointNetwork", "HeatmapHead", "FeatureMaps"),
     "unet": ("SmallUNet", "small_unet", "ResidualEncoder", "SkipDecoder"),
     "resnet": ("PoseResNet", "pose_resnet", "Deconvolutions", "ResNet"),
     "high_resolution": ("HRNet", "hrnet", "FirstMap", "HighResolutionNetwork"),
+    "inverted_residuals": ("MobileNetV2", "mobilenet_v2", "MobileNetV2Trunk"),
     "residual_steps": ("RSN", "rsn", "ResidualStepsNetwork", "UnitHeads"),
     "vision_transformer": ("ViT", "VisionTransformer", "vit"),
     "hourglass_network": ("hourglass", "HourglassTop", "HourglassTrunk"),
-    "feature_pyramid": ("ConvolutionStack", "FeaturePyramid", "SmallTrunk"),
+    "feature_pyramid": ("ConvolutionStack", "FeaturePyramid", "PyramidDecoder", "SmallTrunk"),
     # Keypoint classification and association
     "keypoint_classification": ("KeypointClassifier", "KeypointFeatures"),
     "association": ("AssociationInputs", "AssociationNetwork", "DistantAssociationNetwork", "association_network",
@@ -31,6 +32,6 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, by_name({
     # Features for perceptual losses
     "vgg": ("VGG", "RandomFeatures", "random_features"),
     # Weights in files
-    "weights.imagenet": ("load_imagenet", "load_vgg"),
+    "weights.pretrained": ("load_backbone", "load_vgg"),
     "weights.torch_names": ("from_torch", "to_torch"),
 }))

@@ -91,24 +91,46 @@ class FeaturePyramid(nn.Module):
         maps = self.backbone(images, train)
         if self.levels > len(maps):
             raise ValueError(f"FeaturePyramid: {self.levels} levels from a trunk of {len(maps)} feature maps")
+        return _top_down(maps, train, self.levels, self.width, self.normalization, self.dtype)
 
-        def layer(kind: str, number: int, kernel_size: int, x: jax.Array) -> jax.Array:
-            y = Convolution(self.width, kernel_size, use_bias=self.normalization is None, dtype=self.dtype,
-                            name=f"{kind}{number}")(x)
-            return y if self.normalization is None else self.normalization(name=f"{kind}_norm{number}")(y, train)
 
-        above, pyramid = None, []
-        for number, x in reversed(list(enumerate(maps, start=1))):
-            x = layer("lateral", number, 1, x)
-            if above is not None:
-                above = upsample_nearest(above)
-                if above.shape != x.shape:
-                    raise InputError(
-                        f"images of {images.shape[1]} x {images.shape[2]} (height x width) do not fit the scales of "
-                        f"the feature pyramid: a map of {x.shape[1]} x {x.shape[2]} is not twice the next coarser; "
-                        f"choose sides that the coarsest stride of its {len(maps)} maps divides")
-                x = x + above
-            above = x
-            if number <= self.levels:
-                pyramid.append(layer("smooth", number, 3, x))
-        return tuple(pyramid)
+class PyramidDecoder(nn.Module):
+    """Feature maps from fine to coarse, each half as large as the one before, to the finest map of their pyramid.
+
+    It is the pyramid of `FeaturePyramid` with BatchNorm, and ReLU at its end: the `upsampling` of any backbone.
+    `skipped` leaves out that many of the finest maps. The result is (B, h, w, width) with the size of the finest left.
+    Parameters: `lateral1`, `lateral_norm1`, ..., from fine to coarse, `smooth1` and `smooth_norm1`.
+    """
+
+    width: int = 64
+    skipped: int = 0
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, features: tuple[jax.Array, ...], train: bool) -> jax.Array:
+        return nn.relu(_top_down(features[self.skipped:], train, 1, self.width, BatchNorm, self.dtype)[-1])
+
+
+def _top_down(
+    maps: Sequence[jax.Array], train: bool, levels: int, width: int, normalization: Normalization | None,
+    dtype: jnp.dtype,
+) -> tuple[jax.Array, ...]:
+    """Returns the `levels` finest maps of the pyramid, coarse to fine; its layers are those of the calling module."""
+    def layer(kind: str, number: int, kernel_size: int, x: jax.Array) -> jax.Array:
+        y = Convolution(width, kernel_size, use_bias=normalization is None, dtype=dtype, name=f"{kind}{number}")(x)
+        return y if normalization is None else normalization(name=f"{kind}_norm{number}")(y, train)
+
+    above, pyramid = None, []
+    for number, x in reversed(list(enumerate(maps, start=1))):
+        x = layer("lateral", number, 1, x)
+        if above is not None:
+            above = upsample_nearest(above)
+            if above.shape != x.shape:
+                raise InputError(
+                    f"a feature map of {x.shape[1]} x {x.shape[2]} (height x width) is not twice as large as the next "
+                    f"coarser one; choose images whose sides the coarsest stride of the {len(maps)} maps divides")
+            x = x + above
+        above = x
+        if number <= levels:
+            pyramid.append(layer("smooth", number, 3, x))
+    return tuple(pyramid)

@@ -3,7 +3,11 @@
 Flax's own normalisation raises for bfloat16 under strict dtype promotion. Batch statistics follow PyTorch's rule, with
 which published keypoint networks were trained. Parameters of convolutions have Flax's layout (kh, kw, in, out).
 """
-from collections.abc import Callable
+import functools
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -227,6 +231,62 @@ def transposed_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
     y = jnp.stack([y[:, :height, :, 0], y[:, shift:height + shift, :, 1]], axis=2)
     y = jnp.stack([y[:, :, :, :width, 0], y[:, :, :, shift:width + shift, 1]], axis=4)
     return y.reshape(batch, 2 * height, 2 * width, channels_out)
+
+
+Padding = Literal["torch", "tensorflow"]
+
+
+class DepthwiseConvolution(nn.Module):
+    """A square convolution of each channel by itself, without bias: (B, H, W, C) -> (B, H', W', C) in `dtype`.
+
+    Parameter `kernel` (k, k, 1, C) float32, k odd. `padding` is that of `spatial_padding`.
+    """
+
+    kernel_size: int = 3
+    stride: int = 1
+    padding: Padding = "torch"
+    kernel_init: nn.initializers.Initializer = he_normal_fan_out
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        k = self.kernel_size
+        kernel = self.param("kernel", self.kernel_init, (k, k, 1, x.shape[-1]), jnp.float32)
+        x = jnp.pad(x.astype(self.dtype), spatial_padding(x.shape, k, self.stride, self.padding))
+        form = depthwise_by_shifts if jax.default_backend() == "cpu" else depthwise_by_groups
+        return form(x, kernel.astype(self.dtype), self.stride)
+
+
+def spatial_padding(shape: Sequence[int], kernel_size: int, stride: int, padding: Padding) -> list[tuple[int, int]]:
+    """Returns the zeros before and after each axis of images of a shape (B, H, W, C), for a convolution with odd k.
+
+    "torch" has k // 2 on every side; "tensorflow" is SAME: of an even side under stride 2, all of its one or more zeros
+    that are left over stand after the image. The results are of equal size and differ by a shift of half a stride.
+    """
+    if padding == "torch":
+        return [(0, 0), *[(kernel_size // 2,) * 2] * 2, (0, 0)]
+    totals = [max((math.ceil(side / stride) - 1) * stride + kernel_size - side, 0) for side in shape[1:3]]
+    return [(0, 0), *((total // 2, total - total // 2) for total in totals), (0, 0)]
+
+
+def depthwise_by_shifts(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """Computes a depthwise convolution of padded images (B, H, W, C) as a sum of shifted images, one for each tap.
+
+    XLA fuses the sum into one loop. On CPUs its grouped convolution is many times slower, and so is its gradient.
+    """
+    k = kernel.shape[0]
+    height, width = ((side - k) // stride + 1 for side in x.shape[1:3])
+    return functools.reduce(operator.add, (
+        x[:, row:row + (height - 1) * stride + 1:stride, column:column + (width - 1) * stride + 1:stride]
+        * kernel[row, column].reshape(1, 1, 1, -1)
+        for row in range(k) for column in range(k)))
+
+
+def depthwise_by_groups(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """Computes the same as `depthwise_by_shifts` by one grouped convolution, as accelerators do best."""
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[-1])
 
 
 def upsample_nearest(x: jax.Array) -> jax.Array:

@@ -21,12 +21,16 @@ class KeypointNetwork(nn.Module):
     applies `network.head` to parameters that it keeps itself. A head that also predicts coarser heatmaps returns them
     from a method `coarse(backbone_features, train)`.
 
+    frozen_statistics: whether the backbone's BatchNorm keeps its statistics and normalises by them in training too, as
+        suits pretrained weights and small batches.
+
     Every method below is reached through `apply(variables, ..., train, method="features")`.
     """
 
     backbone: nn.Module
     upsampling: nn.Module
     head: nn.Module
+    frozen_statistics: bool = False
 
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
         """Returns the heatmaps (B, h, w, K) float32."""
@@ -49,7 +53,7 @@ class KeypointNetwork(nn.Module):
 
     def backbone_features(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
         """Returns the backbone's feature maps, from fine to coarse."""
-        return self.backbone(images, train)
+        return self.backbone(images, train and not self.frozen_statistics)
 
     def upsample(self, backbone_features: tuple[jax.Array, ...], train: bool) -> jax.Array:
         """Brings the backbone's features to the heatmaps' size."""
@@ -58,6 +62,19 @@ class KeypointNetwork(nn.Module):
     def regress(self, features: jax.Array, train: bool) -> jax.Array:
         """Returns heatmaps (B, h, w, K) float32, not normalised."""
         return self.head(features, train)
+
+
+class FeatureMaps(nn.Module):
+    """A backbone as a fixed function of normalised images: its feature maps from fine to coarse, for perceptual losses.
+
+    It is called as `kpjax.models.vgg.VGG` is. Variables are stored under `backbone`, as `load_backbone` fills them.
+    """
+
+    backbone: nn.Module
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> tuple[jax.Array, ...]:
+        return self.backbone(images, False)
 
 
 class HeatmapHead(nn.Module):

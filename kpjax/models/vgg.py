@@ -1,7 +1,7 @@
 """Features for perceptual losses: VGG without its classifier, and an untrained network where its weights are missing.
 
 VGG (Simonyan and Zisserman 2015) has no normalisation layers here. Layers are called `features_0`, `features_2`, ...
-after torchvision's `features.0`, `features.2`, so that published weights fit (`kpjax.models.weights.imagenet`).
+after torchvision's `features.0`, `features.2`, so that published weights fit (`kpjax.models.weights.pretrained`).
 """
 from collections.abc import Sequence
 

@@ -5,7 +5,7 @@ import pytest
 from experiments.command_line import run
 from experiments.commands import exit_code_of
 from experiments.regda import SYSTEM
-from kpjax.models.weights.imagenet import write_safetensors
+from kpjax.models.weights.pretrained import write_safetensors
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ from kpjax.methods.core_adaptation.adaptation import (
 )
 from kpjax.methods.core_adaptation.parameter_paths import convolutions, split
 from kpjax.methods.core_adaptation.parametrisation import (
-    KERNELS,
     adapted,
     adapted_w_and_head_only,
     finetuned,
@@ -339,7 +338,7 @@ def test_a_run_is_not_resumed_on_another_core(tmp_path):
     method = build()
 
     def run(core, steps):
-        frozen, _ = split(body(core["params"]), KERNELS)
+        frozen, _ = split(body(core["params"]), convolutions(3))
         return fit(method, {"target": endless("target")}, steps=steps, key=jax.random.key(0), stage="adaptation",
                    folder=tmp_path, start={"core": core}, config={"core": core_fingerprint(frozen)}, quiet=True)
 

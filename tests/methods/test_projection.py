@@ -7,7 +7,13 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
 from kpjax.errors import InputError
-from kpjax.methods.core_adaptation.parameter_paths import convolutions, grouped_kernels, merge, split
+from kpjax.methods.core_adaptation.parameter_paths import (
+    channel_kernels,
+    convolutions,
+    grouped_kernels,
+    merge,
+    split,
+)
 from kpjax.methods.core_adaptation.parametrisation import (
     fold,
     identity_projections,
@@ -75,9 +81,37 @@ def test_grouped_convolutions_are_found_and_refused_by_name(params):
     grouped = grouped_kernels(Mixed(), IMAGES)
     assert grouped == {("grouped", "kernel"), ("depthwise", "kernel")}
     for make in (identity_projections, lambda *arguments: initial_updates(jax.random.key(0), *arguments)):
-        with pytest.raises(InputError, match=r"^depthwise/kernel: a grouped convolution cannot be projected"):
+        with pytest.raises(InputError, match=r"^grouped/kernel: a grouped convolution cannot be projected"):
             make(params, convolutions(3), grouped)
         assert names(make(params, without_groups, grouped))
+
+
+def test_a_depthwise_kernel_is_scaled_and_stays_depthwise(params):
+    grouped = grouped_kernels(Mixed(), IMAGES)
+
+    def rule(path, leaf):
+        return path[0] in ("depthwise", "plain") and path[-1] == "kernel"
+
+    projections = identity_projections(params, rule, grouped)
+    assert {name: leaf["kernel"].shape for name, leaf in projections.items()} == {"plain": (8, 8), "depthwise": (8,)}
+    scales = jnp.arange(8.0)
+    for scaled in (project, fold):
+        kernel = scaled(params, {"depthwise": {"kernel": scales}})["depthwise"]["kernel"]
+        np.testing.assert_allclose(kernel, params["depthwise"]["kernel"] * scales.reshape(1, 1, 1, 8), rtol=1e-6)
+    updates = initial_updates(jax.random.key(0), params, rule, grouped)
+    assert updates["depthwise"]["kernel"]["up"].shape == (1, 8)  # as many weights as eight scales allow
+
+
+def test_kernels_that_mix_channels_are_chosen_in_any_network(params):
+    def chosen(params, grouped=()):
+        return names(split(params, channel_kernels(params, grouped))[0])
+
+    plain = {name: tree for name, tree in params.items() if name in ("stem", "plain", "ours", "oblong")}
+    plain["pointwise"] = {"kernel": jnp.zeros((1, 1, 4, 4))}
+    assert chosen(plain) == {"plain/kernel", "ours/kernel"}
+    depthwise = {"depthwise": params["depthwise"], "pointwise": plain["pointwise"]}
+    assert chosen(depthwise, {("depthwise", "kernel")}) == {"depthwise/kernel", "pointwise/kernel"}
+    assert chosen({"dense": params["dense"], "pointwise": plain["pointwise"]}) == {"dense/kernel", "pointwise/kernel"}
 
 
 def test_a_rule_that_chooses_nothing_is_refused(params):

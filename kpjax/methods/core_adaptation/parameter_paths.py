@@ -34,6 +34,21 @@ def convolutions(*kernel_sizes: int, within: str = "") -> Rule:
     return chooses
 
 
+def channel_kernels(params: Params, grouped: Iterable[Path] = ()) -> Rule:
+    """Builds the rule for the kernels that mix the channels of any backbone.
+
+    In a network of plain convolutions they are the 3x3 ones, as in the paper. Where those are depthwise, or the layers
+    dense, as in MobileNetV2 and vision transformers, 1x1 and dense kernels mix channels, and are chosen too.
+
+    params: without the head. grouped: from `grouped_kernels`.
+    """
+    dense = {path for path, leaf in flatten_dict(params).items() if path[-1] == "kernel" and leaf.ndim == 2}
+    if not dense and not grouped:
+        return convolutions(3)
+    spatial = convolutions(1, 3)
+    return lambda path, leaf: path in dense or spatial(path, leaf)
+
+
 def split(params: Params, rule: Rule) -> tuple[dict, dict]:
     """Splits parameters into the leaves that a rule chooses and all others, both without empty branches."""
     leaves = flatten_dict(params)
@@ -56,7 +71,8 @@ def merge(*trees: Params) -> dict:
 def chosen_leaves(params: Params, rule: Rule, grouped: Iterable[Path] = ()) -> dict[Path, Any]:
     """Selects the kernels that a rule chooses, by path and in the order of paths.
 
-    Raises InputError if there is none, or one of them is in `grouped`, the paths of kernels of grouped convolutions.
+    Raises InputError if there is none, or one of them is in `grouped`, the paths of kernels of grouped convolutions,
+    and is not depthwise (k, k, 1, out).
     """
     chosen = {path: leaf for path, leaf in sorted(flatten_dict(params).items()) if rule(path, leaf)}
     if not chosen:
@@ -64,7 +80,7 @@ def chosen_leaves(params: Params, rule: Rule, grouped: Iterable[Path] = ()) -> d
                           if len(leaf.shape) == 4})
         raise InputError(f"the rule for frozen kernels chooses none of the core's, whose convolutions are "
                          f"{', '.join(spatial) or 'none'}; change its kernel sizes or names")
-    if refused := sorted(set(grouped) & set(chosen)):
+    if refused := sorted(path for path in set(grouped) & set(chosen) if chosen[path].shape[-2] > 1):
         raise InputError(f"{'/'.join(refused[0])}: a grouped convolution cannot be projected, since a matrix over all "
                          f"outputs would mix its groups; leave it out of the rule for frozen kernels")
     return chosen

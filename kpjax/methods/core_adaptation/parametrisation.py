@@ -18,14 +18,11 @@ from kpjax.methods.core_adaptation.parameter_paths import (
     Params,
     Path,
     Rule,
+    channel_kernels,
     chosen_leaves,
-    convolutions,
     merge,
     split,
 )
-
-KERNELS = convolutions(3)  # those that the paper projects: in its hourglass, the 51 convolutions of all blocks
-
 
 # Projections: one matrix for each frozen kernel
 
@@ -33,16 +30,17 @@ KERNELS = convolutions(3)  # those that the paper projects: in its hourglass, th
 def identity_projections(core_params: Params, rule: Rule, grouped: Iterable[Path] = ()) -> dict:
     """Builds an identity matrix (out, out) float32 for each kernel (..., in, out) that the rule chooses, by path.
 
-    grouped: paths of the kernels of grouped convolutions, from `parameter_paths.grouped_kernels`. Their shape does not
-    show it, and their projection would be another function than the paper's. Raises InputError if the rule chooses
-    nothing, or one of `grouped`.
+    A depthwise kernel has ones (out,): a full matrix would mix its channels, which is what a depthwise layer never
+    does. grouped: paths of the kernels of grouped convolutions, from `parameter_paths.grouped_kernels`; their shape
+    does not show it. Raises InputError if the rule chooses nothing, or one of `grouped` that is not depthwise.
     """
     chosen = chosen_leaves(core_params, rule, grouped)
-    return unflatten_dict({path: jnp.eye(leaf.shape[-1], dtype=jnp.float32) for path, leaf in chosen.items()})
+    return unflatten_dict({path: jnp.ones(leaf.shape[-1]) if path in grouped else jnp.eye(leaf.shape[-1])
+                           for path, leaf in chosen.items()})
 
 
 def project(core_params: Params, projections: Params) -> dict:
-    """Projects every kernel that has a matrix W (out, out): `kernel @ W.T` on its last axis.
+    """Projects every kernel that has a matrix W (out, out), `kernel @ W.T` on its last axis, or a scale (out,).
 
     kernel_Y[..., i, o] = sum over p of kernel_X[..., i, p] W[o, p], for kernels (..., in, out) of convolutions,
     transposed convolutions and dense layers. All other leaves are unchanged. With identities the result equals the core
@@ -50,9 +48,13 @@ def project(core_params: Params, projections: Params) -> dict:
     """
     core, matrices = flatten_dict(core_params), flatten_dict(projections)
     _check_projections(core, matrices)
-    return unflatten_dict(core | {
-        path: jnp.einsum("...p,op->...o", core[path], matrix, precision=jax.lax.Precision.HIGHEST)
-        for path, matrix in matrices.items()})
+
+    def projected(kernel, matrix):
+        if matrix.ndim == 1:
+            return kernel * matrix.reshape((1,) * (kernel.ndim - 1) + (-1,))
+        return jnp.einsum("...p,op->...o", kernel, matrix, precision=jax.lax.Precision.HIGHEST)
+
+    return unflatten_dict(core | {path: projected(core[path], matrix) for path, matrix in matrices.items()})
 
 
 def fold(core_params: Params, projections: Params) -> dict:
@@ -64,7 +66,8 @@ def fold(core_params: Params, projections: Params) -> dict:
     _check_projections(core, matrices)
     folded = {path: np.asarray(leaf) for path, leaf in core.items()}
     for path, matrix in matrices.items():
-        product = folded[path].astype(np.float64) @ np.asarray(matrix, np.float64).T
+        kernel, factor = folded[path].astype(np.float64), np.asarray(matrix, np.float64)
+        product = kernel * factor if factor.ndim == 1 else kernel @ factor.T
         folded[path] = product.astype(folded[path].dtype)
     return unflatten_dict(folded)
 
@@ -75,7 +78,7 @@ def _check_projections(core: dict[Path, Any], matrices: dict[Path, Any]) -> None
         if path not in core:
             raise InputError(f"projection of {name}: the core has no such kernel; give the core that it was made for")
         width = core[path].shape[-1]
-        if matrix.shape != (width, width):
+        if matrix.shape not in ((width, width), (width,)):
             raise InputError(f"projection of {name}: the matrix has shape {matrix.shape} and the kernel {width} "
                              "outputs; give the core that it was made for")
 
@@ -83,17 +86,17 @@ def _check_projections(core: dict[Path, Any], matrices: dict[Path, Any]) -> None
 # Low-rank updates of frozen kernels: LoRA (Hu et al. 2021)
 
 
-def ranks_of_equal_size(shapes: dict[Path, tuple[int, ...]]) -> dict[Path, int]:
-    """Chooses ranks, at least 1, such that all updates together have as many weights as matrices (out, out).
+def ranks_of_equal_size(shapes: dict[Path, tuple[int, ...]], grouped: Iterable[Path] = ()) -> dict[Path, int]:
+    """Chooses ranks, at least 1, such that all updates together have as many weights as the projections.
 
     The equality holds up to half the cost of one rank of the last kernel; each kernel's rounding error passes to the
     next. Where a kernel is so narrow that rank 1 costs more than its matrix, the sum can be larger. shapes: of kernels
-    (..., in, out), by path.
+    (..., in, out), by path; those in `grouped` have a scale (out,) for a projection.
     """
     ranks, wanted, spent = {}, 0, 0
     for path, shape in shapes.items():
         cost = prod(shape[:-1]) + shape[-1]
-        wanted += shape[-1] ** 2
+        wanted += shape[-1] if path in grouped else shape[-1] ** 2
         ranks[path] = max(1, round((wanted - spent) / cost))
         spent += ranks[path] * cost
     return ranks
@@ -107,7 +110,7 @@ def initial_updates(key: jax.Array, core_params: Params, rule: Rule, grouped: It
     """
     shapes = {path: leaf.shape for path, leaf in chosen_leaves(core_params, rule, grouped).items()}
     updates = {}
-    for number, (path, rank) in enumerate(ranks_of_equal_size(shapes).items()):
+    for number, (path, rank) in enumerate(ranks_of_equal_size(shapes, grouped).items()):
         *_, width = shapes[path]
         inputs = prod(shapes[path][:-1])
         normal = jax.random.normal(jax.random.fold_in(key, number), (inputs, rank), jnp.float32)
@@ -139,8 +142,8 @@ def with_updates(core_params: Params, updates: Params) -> dict:
 class Parametrisation(NamedTuple):
     """Two pure functions: one splits a core's parameters, the other assembles a network's.
 
-    `init` gets the paths of kernels of grouped convolutions too, which it refuses to project. `frozen` may be {}.
-    `trained` has some of the names `projections`, `low_rank` and `free`.
+    `init` gets the paths of kernels of grouped convolutions too: depthwise ones are scaled, others not projected.
+    `frozen` may be {}. `trained` has some of the names `projections`, `low_rank` and `free`.
     """
 
     init: Callable[[jax.Array, Params, frozenset[Path]], tuple[dict, dict[str, Any]]]
@@ -149,17 +152,18 @@ class Parametrisation(NamedTuple):
     starts_from_core: bool = True
 
 
-def adapted(rule: Rule = KERNELS) -> Parametrisation:
+def adapted(rule: Rule | None = None) -> Parametrisation:
     """Builds the paper's proposal: chosen kernels are frozen and projected; all else is trained freely.
 
-    The rest is the stem, 1x1 convolutions and BatchNorm, as in the paper's code; by its text every convolution is
-    projected.
+    rule: of the kernels; those of `parameter_paths.channel_kernels` if not given. In the paper's hourglass they are the
+    51 convolutions of all blocks. The rest is the stem, 1x1 convolutions and BatchNorm, as in the paper's code; by its
+    text every convolution is projected.
     """
     def init(key, params, grouped):
         del key
-        projections = identity_projections(params, rule, grouped)
-        kernels, free = split(params, rule)
-        return kernels, {"projections": projections, "free": free}
+        chosen = rule or channel_kernels(params, grouped)
+        kernels, free = split(params, chosen)
+        return kernels, {"projections": identity_projections(params, chosen, grouped), "free": free}
 
     def assemble(frozen, trained):
         return merge(project(frozen, trained["projections"]), trained["free"])
@@ -167,11 +171,11 @@ def adapted(rule: Rule = KERNELS) -> Parametrisation:
     return Parametrisation(init, assemble)
 
 
-def adapted_w_and_head_only(rule: Rule = KERNELS) -> Parametrisation:
+def adapted_w_and_head_only(rule: Rule | None = None) -> Parametrisation:
     """Builds the same projections with all else of the core frozen. (BatchNorm's statistics still follow the data.)"""
     def init(key, params, grouped):
         del key
-        return params, {"projections": identity_projections(params, rule, grouped)}
+        return params, {"projections": identity_projections(params, rule or channel_kernels(params, grouped), grouped)}
 
     def assemble(frozen, trained):
         return project(frozen, trained["projections"])
@@ -179,12 +183,12 @@ def adapted_w_and_head_only(rule: Rule = KERNELS) -> Parametrisation:
     return Parametrisation(init, assemble)
 
 
-def lora(rule: Rule = KERNELS) -> Parametrisation:
+def lora(rule: Rule | None = None) -> Parametrisation:
     """Builds `adapted` with a low-rank update in place of each projection, at an equal number of trained weights."""
     def init(key, params, grouped):
-        updates = initial_updates(key, params, rule, grouped)
-        kernels, free = split(params, rule)
-        return kernels, {"low_rank": updates, "free": free}
+        chosen = rule or channel_kernels(params, grouped)
+        kernels, free = split(params, chosen)
+        return kernels, {"low_rank": initial_updates(key, params, chosen, grouped), "free": free}
 
     def assemble(frozen, trained):
         return merge(with_updates(frozen, trained["low_rank"]), trained["free"])

@@ -53,7 +53,7 @@ COUNTER = "num_batches_tracked"  # PyTorch's BatchNorm counts its updates; nothi
 # coarse branches' part of the last exchange in an HRNet that classifies.
 UNUSED = re.compile(
     rf"(.*\.)?(fc\.(weight|bias)|{COUNTER})|(incre_modules|downsamp_modules|final_layer|classifier)\..*"
-    r"|stage4\.\d+\.fuse_layers\.[123]\..*|stage\d+\.upsample\.up\d\.res_conv[12]\..*")
+    r"|features\.18\..*|stage4\.\d+\.fuse_layers\.[123]\..*|stage\d+\.upsample\.up\d\.res_conv[12]\..*")
 WIDTH_OF_HRNET = "transition1.0.0.weight"  # the tensor whose first axis is the width of the finest branch
 
 

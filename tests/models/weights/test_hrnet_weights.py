@@ -10,7 +10,7 @@ import pytest
 from experiments.configs import imagenet_start
 from kpjax.errors import InputError
 from kpjax.models.high_resolution import hrnet
-from kpjax.models.weights.imagenet import load_imagenet, read_pytorch, write_safetensors
+from kpjax.models.weights.pretrained import load_backbone, read_pytorch, write_safetensors
 from kpjax.models.weights.torch_names import describe, from_torch, to_torch, torch_names
 
 SMALL = {"width": 4, "modules": (1, 1, 2), "blocks": 1, "stem_width": 4}
@@ -115,7 +115,7 @@ def test_a_classifier_fills_the_trunk(variables, classifier_file, tmp_path, suff
     else:
         write_safetensors(path, classifier_file)
     template = jax.tree.map(np.zeros_like, variables)
-    read, report = load_imagenet(template, path)
+    read, report = load_backbone(template, path)
     for collection in ("params", "batch_stats"):
         jax.tree.map(np.testing.assert_array_equal, read[collection]["backbone"], variables[collection]["backbone"])
     assert_equal_trees(read["params"]["head"], template["params"]["head"])
@@ -131,7 +131,7 @@ def test_a_classifier_fills_the_trunk(variables, classifier_file, tmp_path, suff
 def test_a_pose_network_for_other_points_fills_the_trunk(variables, pose_file, tmp_path):
     path = tmp_path / "pose_hrnet.safetensors"
     write_safetensors(path, pose_file)
-    read, report = load_imagenet(jax.tree.map(np.zeros_like, zeros(hrnet(7, **SMALL))), path)
+    read, report = load_backbone(jax.tree.map(np.zeros_like, zeros(hrnet(7, **SMALL))), path)
     jax.tree.map(np.testing.assert_array_equal, read["params"]["backbone"], variables["params"]["backbone"])
     assert {"final_layer.weight", "final_layer.bias"} <= set(report.skipped)
     with pytest.raises(InputError, match=r"final_layer\.bias has shape \(3,\), the network expects \(7,\)"):
@@ -160,7 +160,7 @@ def test_weights_of_another_hrnet_are_refused_by_name(pose_file, tmp_path, chang
     path = tmp_path / "w.safetensors"
     write_safetensors(path, pose_file)
     with pytest.raises(InputError, match=message) as caught:
-        load_imagenet(zeros(hrnet(3, **(SMALL | change))), path)
+        load_backbone(zeros(hrnet(3, **(SMALL | change))), path)
     assert "\n" not in str(caught.value)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from kpjax.errors import InputError
 from kpjax.models.residual_steps import rsn
-from kpjax.models.weights.imagenet import load_imagenet, write_safetensors
+from kpjax.models.weights.pretrained import load_backbone, write_safetensors
 from kpjax.models.weights.torch_names import from_torch, to_torch, torch_names
 
 SMALL = {"blocks": (1, 1, 1, 1), "stages": 2, "width": 8, "unit_width": 8}
@@ -82,7 +82,7 @@ def test_a_network_for_other_points_fills_the_trunk(variables, file, tmp_path):
     path = tmp_path / "rsn.safetensors"
     write_safetensors(path, file)
     template = zeros(rsn(7, **SMALL))
-    read, report = load_imagenet(template, path)
+    read, report = load_backbone(template, path)
     jax.tree.map(np.testing.assert_array_equal, read["params"]["backbone"], variables["params"]["backbone"])
     jax.tree.map(np.testing.assert_array_equal, read["params"]["head"], template["params"]["head"])
     assert {"stage0.upsample.up1.res_conv1.conv.weight", "stage1.upsample.up4.res_conv2.bn.running_var"} <= set(
@@ -92,12 +92,12 @@ def test_a_network_for_other_points_fills_the_trunk(variables, file, tmp_path):
                                          r"expects \(7,\)"):
         from_torch(file, template)
     with pytest.raises(InputError, match=r"no place for tensor stage0\.upsample\.up1\.skip1\.bn\.bias"):
-        load_imagenet(zeros(rsn(3, **(SMALL | {"stages": 1}))), path)
+        load_backbone(zeros(rsn(3, **(SMALL | {"stages": 1}))), path)
     torch = pytest.importorskip("torch", reason="writes PyTorch's own format")
     checkpoint = tmp_path / "iter-28800.pth"
     torch.save({"model": {f"module.{name}": torch.from_numpy(tensor) for name, tensor in file.items()},
                 "iteration": 28800}, checkpoint)
-    again, _ = load_imagenet(template, checkpoint)
+    again, _ = load_backbone(template, checkpoint)
     jax.tree.map(np.testing.assert_array_equal, again, read)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from kpjax.errors import InputError
 from kpjax.models.vgg import VGG
-from kpjax.models.weights.imagenet import load_vgg, write_safetensors
+from kpjax.models.weights.pretrained import load_vgg, write_safetensors
 
 WIDTHS = {0: 64, 2: 64, 5: 128, 7: 128, 10: 256, 12: 256, 14: 256, 17: 512, 19: 512, 21: 512, 24: 512, 26: 512, 28: 512}
 

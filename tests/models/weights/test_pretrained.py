@@ -1,15 +1,29 @@
-"""Pretrained trunks: from a file, by name, and what is said when there is none."""
+"""Pretrained trunks: from a file, by name, what is known of them, and what is said when there is none."""
+import pathlib
+import pickle
 import sys
 import types
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.configs import Network
 from kpjax.errors import InputError
 from kpjax.models.resnet import ResNet, pose_resnet
-from kpjax.models.weights.imagenet import load_imagenet, read_safetensors, write_safetensors
+from kpjax.models.vgg import VGG
+from kpjax.models.weights import pretrained
+from kpjax.models.weights.pretrained import (
+    KNOWN_WEIGHTS,
+    KnownWeights,
+    known_weights,
+    load_backbone,
+    read_safetensors,
+    sha256_of,
+    write_safetensors,
+)
 from kpjax.models.weights.torch_names import to_torch
 
 
@@ -39,7 +53,7 @@ def variables():
 
 
 def test_a_file_fills_the_trunk_and_nothing_else(trunk, weights, variables):
-    read, report = load_imagenet(variables, weights)
+    read, report = load_backbone(variables, weights)
     for collection in ("params", "batch_stats"):
         jax.tree.map(np.testing.assert_array_equal, read[collection]["backbone"], trunk[collection])
         jax.tree.map(np.testing.assert_array_equal, read[collection]["upsampling"], variables[collection]["upsampling"])
@@ -52,20 +66,20 @@ def test_a_file_fills_the_trunk_and_nothing_else(trunk, weights, variables):
 
 
 def test_a_bare_trunk_is_filled_completely(trunk, weights):
-    read, report = load_imagenet(jax.tree.map(jnp.zeros_like, trunk), str(weights))
+    read, report = load_backbone(jax.tree.map(jnp.zeros_like, trunk), str(weights))
     jax.tree.map(np.testing.assert_array_equal, read, trunk)
     assert report.missing == ()
 
 
 def test_a_name_is_looked_for_in_the_folder_first(weights, variables):
-    assert load_imagenet(variables, "timm/resnet18.made", folder=weights.parent).report.matched
+    assert load_backbone(variables, "timm/resnet18.made", folder=weights.parent).report.matched
 
 
 def test_a_name_is_asked_of_the_hub(weights, variables, tmp_path, monkeypatch):
     asked = []
     hub = types.SimpleNamespace(hf_hub_download=lambda *question: asked.append(question) or str(weights))
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
-    assert load_imagenet(variables, "resnet18.made", folder=tmp_path).report.matched
+    assert load_backbone(variables, "resnet18.made", folder=tmp_path).report.matched
     assert asked == [("timm/resnet18.made", "model.safetensors")]
 
 
@@ -77,22 +91,81 @@ def refuse(*_):
 def test_without_a_network_one_line_says_which_file_goes_where(hub, variables, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     with pytest.raises(InputError, match=r"put model\.safetensors of timm/resnet101\.tv_in1k") as caught:
-        load_imagenet(variables, "resnet101.tv_in1k", folder=tmp_path)
+        load_backbone(variables, "resnet101.tv_in1k", folder=tmp_path)
     assert str(tmp_path / "resnet101.tv_in1k.safetensors") in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_files_that_are_absent_damaged_or_of_another_network_are_refused(weights, variables, tmp_path):
     with pytest.raises(InputError, match=r"absent\.safetensors: cannot be read"):
-        load_imagenet(variables, tmp_path / "absent.safetensors")
+        load_backbone(variables, tmp_path / "absent.safetensors")
     torn = tmp_path / "torn.safetensors"
     torn.write_bytes(weights.read_bytes()[:5000])
     with pytest.raises(InputError, match=r"torn\.safetensors: is not a whole safetensors file"):
-        load_imagenet(variables, torn)
+        load_backbone(variables, torn)
     deeper = jax.eval_shape(
         lambda key: pose_resnet(34, 3).init(key, jnp.zeros((1, 32, 32, 3)), False), jax.random.key(0))
     with pytest.raises(InputError, match=r"resnet18\.made\.safetensors: tensor layer1\.2\.bn1\.bias .* is absent"):
-        load_imagenet(deeper, weights)
+        load_backbone(deeper, weights)
+
+
+def test_a_classifier_alone_is_refused(variables, tmp_path):
+    write_safetensors(tmp_path / "c.safetensors", {"classifier.weight": np.zeros((10, 4), np.float32)})
+    with pytest.raises(InputError, match=r"c\.safetensors: holds no tensor of a backbone"):
+        load_backbone(variables, tmp_path / "c.safetensors")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_pickle_with_code_is_refused_and_not_run(variables, tmp_path, suffix):
+    path, touched = tmp_path / f"w{suffix}", tmp_path / "touched"
+
+    class Code:
+        def __reduce__(self):
+            return pathlib.Path.touch, (touched,)
+
+    path.write_bytes(pickle.dumps({"state_dict": Code()}))
+    with pytest.raises(InputError, match=r"w\.(pth: (is not a whole file|reading it needs PyTorch)|safetensors: is not)"):
+        load_backbone(variables, path)
+    assert not touched.exists()
+
+
+# Known weights
+
+
+def test_the_name_of_known_weights_tells_what_they_want():
+    known = known_weights("timm/mobilenet_v2.google_in1k")
+    assert (known.network, known.normalisation, known.options) == (
+        "mobilenet_v2", "symmetric", {"padding": "tensorflow"})
+    assert known_weights("mobilenetv2_100.ra_in1k").normalisation == "imagenet"
+
+
+def test_a_file_is_known_by_its_digest_whatever_its_name(weights, monkeypatch):
+    assert known_weights(weights) is None
+    made = KnownWeights("made", "pose_resnet", "CC0-1.0", 46.8, sha256=sha256_of(weights))
+    monkeypatch.setattr(pretrained, "_WEIGHTS", (made,))
+    assert known_weights(weights) == made
+
+
+def test_a_file_of_another_digest_than_its_name_has_is_refused(weights, variables, monkeypatch):
+    made = KnownWeights("resnet18.made", "pose_resnet", "CC0-1.0", 46.8, sha256="0" * 64)
+    monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", {made.name: made})
+    with pytest.raises(InputError, match=r"resnet18\.made\.safetensors: its sha256 is not that of resnet18\.made, 000"):
+        load_backbone(variables, "resnet18.made", folder=weights.parent)
+
+
+def test_weights_that_are_on_no_hub_say_where_they_come_from(variables, tmp_path):
+    with pytest.raises(InputError, match=r"put tf2_mobilenet.* of google-coral/test_data .* at .*google_in1k") as caught:
+        load_backbone(variables, "mobilenet_v2.google_in1k", folder=tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_network_of_the_table_exists():
+    options = {network.name: network for network in get_args(Network)}
+    for weights in KNOWN_WEIGHTS.values():
+        if weights.network == "vgg":
+            assert VGG(**weights.options).depth == weights.options["depth"]
+        else:
+            options[weights.network](**weights.options)
 
 
 def test_transposed_arrays_are_written_as_they_read(tmp_path):

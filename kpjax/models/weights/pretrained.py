@@ -1,0 +1,261 @@
+"""Published weights of backbones and of VGG: a table of them, and files in the layout of timm or PyTorch."""
+import hashlib
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from kpjax.errors import InputError
+from kpjax.models.weights.torch_names import Imported, from_torch
+from kpjax.structures import Variables
+
+WEIGHTS_FOLDER = Path("~/.cache/kpjax/weights")
+PYTORCH_FILES = (".pth", ".pt", ".bin", ".tar")  # pickled by torch.save
+VGG_CLASSIFIER = re.compile(r"(classifier|pre_logits|head)\..+")  # torchvision's name, then timm's two
+# timm's stages of MobileNetV2, by number of blocks, and its layers under torchvision's names. The first block has no
+# expansion.
+MOBILENET_STAGES = (1, 2, 3, 4, 3, 3, 1)
+MOBILENET_STEM = {"conv_stem": "0.0", "bn1": "0.1", "conv_head": "18.0", "bn2": "18.1"}
+MOBILENET_FIRST = {"conv_dw": "0.0", "bn1": "0.1", "conv_pw": "1", "bn2": "2"}
+MOBILENET_LAYERS = {"conv_pw": "0.0", "bn1": "0.1", "conv_dw": "1.0", "bn2": "1.1", "conv_pwl": "2", "bn3": "3"}
+
+
+# Known weights
+
+class KnownWeights(NamedTuple):
+    """Published weights, and what they ask of a network."""
+
+    name: str  # on the Hugging Face hub timm/<name>, unless `source` says otherwise
+    network: str  # the name of its options, as of `kpjax.models.PoseResNet`; "vgg" for a VGG
+    licence: str
+    megabytes: float
+    normalisation: Literal["imagenet", "symmetric"] = "imagenet"  # see `kpjax.methods.normalisation`
+    options: Mapping[str, Any] = MappingProxyType({})  # of the network
+    sha256: str = ""  # of the safetensors file, where it is known
+    source: str = ""  # where the file comes from, if not from the hub
+
+
+_WEIGHTS = (
+    KnownWeights("mobilenetv2_100.ra_in1k", "mobilenet_v2", "Apache-2.0", 14.2),
+    KnownWeights("mobilenetv2_050.lamb_in1k", "mobilenet_v2", "Apache-2.0", 7.9, options={"width_multiplier": 0.5}),
+    KnownWeights("mobilenetv2_140.ra_in1k", "mobilenet_v2", "Apache-2.0", 24.6, options={"width_multiplier": 1.4}),
+    KnownWeights(
+        "mobilenet_v2.google_in1k", "mobilenet_v2", "Apache-2.0", 14.2, "symmetric", {"padding": "tensorflow"},
+        "0254d3ac6b0a8f64135207f31bd0a188918c604a2549904fbea529d3547f2cbb",
+        "tf2_mobilenet_v2_1.0_224_ptq.tflite of google-coral/test_data on GitHub, as safetensors under torchvision's "
+        "names"),
+    *(KnownWeights(f"resnet{depth}.tv_in1k", "pose_resnet", "BSD-3-Clause", megabytes, options={"depth": depth})
+      for depth, megabytes in ((18, 46.8), (34, 87.3), (50, 102.4), (101, 178.6), (152, 241.4))),
+    *(KnownWeights(f"hrnet_w{width}.ms_in1k", "hrnet", "MIT", megabytes, options={"width": width})
+      for width, megabytes in ((32, 165.2), (48, 310.3))),
+    *(KnownWeights(f"vit_{size}_patch16_224.augreg_in21k_ft_in1k", "vit", "Apache-2.0", megabytes, "symmetric",
+                   {"size": size}) for size, megabytes in (("tiny", 22.9), ("small", 88.2), ("base", 346.3))),
+    *(KnownWeights(f"vit_{size}_patch16_224.dino", "vit", "Apache-2.0", megabytes, options={"size": size})
+      for size, megabytes in (("small", 86.7), ("base", 343.2))),
+    KnownWeights("vit_base_patch16_224.mae", "vit", "CC-BY-NC-4.0", 343.2, options={"size": "base"}),
+    *(KnownWeights(f"vit_{size}_patch14_dinov2.lvd142m", "vit", "Apache-2.0", megabytes,
+                   options={"size": size, "layer_scale": True})
+      for size, megabytes in (("small", 88.2), ("base", 346.3), ("large", 1217.5))),
+    *(KnownWeights(f"vgg{depth}.tv_in1k", "vgg", "BSD-3-Clause", megabytes, options={"depth": depth})
+      for depth, megabytes in ((16, 553.4), (19, 574.7))),
+)
+KNOWN_WEIGHTS: Mapping[str, KnownWeights] = MappingProxyType({weights.name: weights for weights in _WEIGHTS})
+
+
+def known_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> KnownWeights | None:
+    """Returns what is known of weights by their name, or of a file by its sha256; None of any other.
+
+    Raises InputError for a name without a file, see `find_weights`.
+    """
+    if found := KNOWN_WEIGHTS.get(_plain_name(weights)):
+        return found
+    digest = sha256_of(find_weights(weights, folder))
+    return next((known for known in _WEIGHTS if known.sha256 == digest), None)
+
+
+def sha256_of(path: str | Path) -> str:
+    """Returns the sha256 of a file. Raises InputError if it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a file of weights") from error
+
+
+# Networks
+
+def load_backbone(variables: Variables, weights: str | Path, *, folder: Path = WEIGHTS_FOLDER) -> Imported:
+    """Fills the trunk of a heatmap network, or a bare trunk, and reports the tensors read.
+
+    In the report `missing` lists upsampling and head, which keep their values. A ViT's position embeddings and patch
+    embedding are resized to the network's image and patch sizes.
+
+    Args:
+        weights: a file or a name. A file has the names of timm and of the official HRNet (`conv1.weight`,
+            `layer1.0.bn1.running_mean`, ...; tensors of a classifier are skipped). It is safetensors or, if PyTorch is
+            installed, a `.pth` such as the official `hrnet_w32-36af842e.pth` or the result of pose training. A name
+            belongs to a model in timm's collection, such as `resnet101.tv_in1k` or `hrnet_w32.ms_in1k`. It is looked up
+            as `<name>.safetensors` in `folder`, then on the Hugging Face hub if `huggingface_hub` is installed.
+        folder: of files by name.
+
+    Raises:
+        InputError: if there is no such file, it is damaged, or it holds another architecture or width, or a classifier
+            alone.
+    """
+    path = find_weights(weights, folder)
+    tensors = _from_timm(read_weights(path))
+    has_parts = "backbone" in variables["params"]
+    # A ViT has no statistics.
+    trunk = {name: tree["backbone"] for name, tree in variables.items() if "backbone" in tree} if has_parts else (
+        variables)
+    read, report = from_torch(tensors, trunk, source=str(path))
+    if not report.matched:
+        raise InputError(f"{path}: holds no tensor of a backbone; give the weights of a whole network")
+    if not has_parts:
+        return Imported(read, report)
+    merged = {collection: {**tree, "backbone": read[collection]} if collection in read else tree
+              for collection, tree in variables.items()}
+    others, _ = jax.tree_util.tree_flatten_with_path(
+        {collection: {part: leaves for part, leaves in tree.items() if part != "backbone"}
+         for collection, tree in variables.items()})
+    missing = tuple(jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in others)
+    return Imported(merged, report._replace(missing=missing))
+
+
+def load_vgg(variables: Variables, weights: str | Path, *, folder: Path = WEIGHTS_FOLDER) -> Imported:
+    """Fills the variables of a `kpjax.models.vgg.VGG` from a file, and reports the tensors read.
+
+    Layers behind the last tap and the classifier are skipped and listed in the report. weights: the path of a
+    safetensors file or, if PyTorch is installed, of a `.pth`; or the name of a model in timm's collection such as
+    `vgg19.tv_in1k`, looked up as in `load_backbone`, with the same errors.
+    """
+    path = find_weights(weights, folder)
+    tensors = read_weights(path)
+    last = max(int(name.removeprefix("features_")) for name in variables["params"])
+
+    def is_read(name: str) -> bool:
+        layer = re.fullmatch(r"features\.(\d+)\..+", name)
+        return int(layer[1]) <= last if layer else not VGG_CLASSIFIER.fullmatch(name)
+
+    given = {name: tensor for name, tensor in tensors.items() if is_read(name)}
+    read, report = from_torch(given, variables, source=str(path))
+    skipped = (*report.skipped, *(name for name in tensors if name not in given))
+    return Imported(read, report._replace(skipped=skipped))
+
+
+def _from_timm(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the tensors of timm's MobileNetV2 under torchvision's names; those of any other network as they are."""
+    if "conv_stem.weight" not in tensors:
+        return tensors
+
+    def renamed(name: str) -> str:
+        layer, _, leaf = name.rpartition(".")
+        if layer in MOBILENET_STEM:
+            return f"features.{MOBILENET_STEM[layer]}.{leaf}"
+        block = re.fullmatch(r"blocks\.([0-6])\.(\d+)\.(\w+)", layer)
+        names = MOBILENET_LAYERS if block and block[1] != "0" else MOBILENET_FIRST
+        if not block or block[3] not in names:
+            return name  # of another network that begins alike; it is refused as having no place
+        number = 1 + sum(MOBILENET_STAGES[:int(block[1])]) + int(block[2])
+        return f"features.{number}.conv.{names[block[3]]}.{leaf}"
+
+    return {renamed(name): tensor for name, tensor in tensors.items()}
+
+
+# Files
+
+def read_weights(path: str | Path) -> dict[str, Any]:
+    """Reads all tensors of a file of weights, by `read_pytorch` or `read_safetensors` according to its suffix."""
+    return (read_pytorch if Path(path).suffix in PYTORCH_FILES else read_safetensors)(path)
+
+
+def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
+    """Reads all tensors of a safetensors file. Raises InputError if it is absent or damaged."""
+    try:
+        return load_file(path)
+    except OSError as error:
+        reason = error.strerror or str(error).splitlines()[0]
+        raise InputError(f"{path}: cannot be read ({reason}); give a safetensors file of weights") from error
+    except SafetensorError as error:
+        raise InputError(f"{path}: is not a whole safetensors file ({error}); fetch it again") from error
+
+
+def read_pytorch(path: str | Path) -> dict[str, Any]:
+    """Reads all tensors of a file written by `torch.save`.
+
+    The file holds a state dict, or a checkpoint with one under `state_dict` or, as from RSN's training, under `model`.
+    Nothing but tensors and plain containers is unpickled. Raises InputError if the file is absent, damaged or of
+    another content, or PyTorch is not installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise InputError(f"{path}: reading it needs PyTorch; pip install torch, or give a safetensors file") from error
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        reason = error.strerror or str(error).splitlines()[0]
+        raise InputError(f"{path}: cannot be read ({reason}); give a file of weights") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise InputError(f"{path}: is not a whole file of PyTorch weights ({type(error).__name__}); "
+                         f"fetch it again") from error
+    for name in ("state_dict", "model"):
+        if isinstance(stored, Mapping) and isinstance(stored.get(name), Mapping):
+            stored = stored[name]
+    tensors = stored if isinstance(stored, Mapping) else {}
+    tensors = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, torch.Tensor)}
+    if not tensors:
+        raise InputError(f"{path}: holds no named tensors; give a state dict, or a checkpoint with a 'state_dict'")
+    return tensors
+
+
+def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Writes tensors under their names, each made contiguous first: the format's writer silently permutes others."""
+    save_file({name: np.array(tensor, order="C") for name, tensor in tensors.items()}, path)
+
+
+def find_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> Path:
+    """Returns the file of weights by a path or a name, see `load_backbone`.
+
+    Raises InputError if there is none, or a file found by name has another sha256 than is known.
+    """
+    path = Path(weights).expanduser()
+    if isinstance(weights, Path) or path.suffix in (".safetensors", *PYTORCH_FILES) or path.exists():
+        return path
+    name = _plain_name(weights)
+    placed = folder.expanduser() / f"{name}.safetensors"
+    found = placed if placed.exists() else _fetch(name, placed)
+    known = KNOWN_WEIGHTS.get(name)
+    if known and known.sha256 and sha256_of(found) != known.sha256:
+        raise InputError(f"{found}: its sha256 is not that of {name}, {known.sha256[:12]}...; the file is damaged or "
+                         "another one, so fetch it again")
+    return found
+
+
+def _plain_name(weights: str | Path) -> str:
+    return str(weights).removeprefix("timm/")
+
+
+def _fetch(name: str, placed: Path) -> Path:
+    known = KNOWN_WEIGHTS.get(name)
+    mend = f"put {known.source if known and known.source else f'model.safetensors of timm/{name} (Hugging Face hub)'} "\
+           f"at {placed}"
+    if known and known.source:
+        raise InputError(f"weights {name!r}: no such file, and they are not on the hub; {mend}")
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise InputError(f"weights {name!r}: no such file, and huggingface_hub is not installed (kpjax[hub]); install "
+                         f"it, or {mend}") from error
+    try:
+        return Path(hf_hub_download(f"timm/{name}", "model.safetensors"))
+    except Exception as error:  # the hub's client raises its own, its HTTP library's and the system's errors
+        raise InputError(f"weights {name!r}: no such file, and the hub gave {type(error).__name__}; check name and "
+                         f"network, or {mend}") from error
