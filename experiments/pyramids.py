@@ -169,7 +169,6 @@ VARIANTS: dict[str, Variant] = {
 ORACLE = "supervised_bound"
 BASELINES = tuple(name for name, variant in VARIANTS.items() if variant.kind == "baseline")
 WITHOUT_NETWORK = tuple(name for name, variant in VARIANTS.items() if variant.recipe.features)
-PYRAMIDS = tuple(name for name, variant in VARIANTS.items() if not (variant.recipe.build or variant.recipe.features))
 
 
 def build(config: Config, joints: Skeleton, variant: str, size: int = 0) -> Method:

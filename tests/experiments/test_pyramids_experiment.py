@@ -14,7 +14,7 @@ from experiments.benchmark import pyramids as benchmark
 from experiments.benchmark.row import Effort
 from experiments.command_line import exit_code_of, read_command, run
 from experiments.configs import changed
-from experiments.pyramids import BASELINES, PYRAMIDS, SYSTEM, VARIANTS, WITHOUT_NETWORK, build
+from experiments.pyramids import BASELINES, ORACLE, SYSTEM, VARIANTS, WITHOUT_NETWORK, build
 from experiments.pyramids_presets import PRESETS, paper_numbers
 from experiments.pyramids_probes import actions_of, read_errors, regression, split_of, truth_of
 from experiments.pyramids_studies import SIDE, compare
@@ -31,6 +31,7 @@ TINY = changed(
     test_videos=18, video_frames=6, window=5, action_window=6, action_every=6, action_steps=3, action_per_level=True,
     action_training_videos=0)
 TINY_SYSTEM = SYSTEM._replace(presets={"tiny": TINY})
+PYRAMIDS = tuple(name for name in VARIANTS if name not in (*BASELINES, *WITHOUT_NETWORK, ORACLE))
 VARIANTS_RUN = ("pyramids", "transporter", "untrained", "mean_pose", "image_moments", "supervised_bound")
 
 
