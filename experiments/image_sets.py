@@ -56,14 +56,16 @@ class ImageSet(Checked):
         return self.train.startswith(RENDERED)
 
     def square(self) -> Transform:
-        """Returns the transform of an image to a square one."""
-        if self.transform == "letterbox":
-            square = Letterbox(self.image_size)
-        elif self.transform == "around_box":
-            square = AroundBox(self.image_size, self.crop_margin)
-        else:
+        """Returns the transform of an image of the set to a square one."""
+        square = self.square_of_new()
+        if self.transform == "person_crop":
             square = PersonCrop(self.image_size, self.crop_margin, smallest=self.crop_smallest)
         return ScaledByBox(square) if self.pck_over == "box" else square
+
+    def square_of_new(self) -> Transform:
+        """Returns the transform of a new image: letterboxed, or cropped by boxes if the set's are."""
+        by_box = self.transform == "around_box"
+        return AroundBox(self.image_size, self.crop_margin) if by_box else Letterbox(self.image_size)
 
     def open(self, seed: int, data_dir: Path) -> Splits:
         """Opens all splits, with labels; kept for the next run on the same data.

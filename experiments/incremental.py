@@ -206,10 +206,8 @@ def columns(config: Config) -> tuple[Column, ...]:
 def predicting(stored: StoredRun) -> Predicting:
     """Returns a finished run as a function of new images: letterboxed, or cropped by boxes if the run learnt that."""
     config = stored.config
-    transform = config.data.transform if config.data.transform == "around_box" else "letterbox"
-    square = replace(config.data, transform=transform, pck_over="scale").square()
     method = stages.build_base(setting_of(config, stored.skeleton), "base", config.base_steps)
-    return Predicting(method, square, SCORE_KIND)
+    return Predicting(method, config.data.square_of_new(), SCORE_KIND)
 
 
 SYSTEM = System(

@@ -15,7 +15,7 @@ images are evaluated once, at the end.
 `supervised_warped` is the control: the labels alone, with the method's own warp on half of each labelled batch.
 """
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
@@ -97,20 +97,19 @@ def _shared(parts: Parts, *, warped: bool = False, stage: StageOf = "method") ->
             "draw_map": draw_homography(parts.config.weights.perspective)}
 
 
-def build_ours(parts: Parts, *, objective: Objective | None = None, warped: bool = False, stage: StageOf = "method"
-               ) -> Method:
-    """Builds the method with its four terms, or with another objective: its ablations, ELT and pseudo-labels."""
+def build_ours(parts: Parts, *, objective: Objective | None = None, left_out: Sequence[str] = (), warped: bool = False,
+               stage: StageOf = "method", **changes: Any) -> Method:
+    """Builds the method: its terms without those left out and with changes, or another objective, as of ELT."""
     weights = parts.config.weights
     return methods.semi_supervised(
-        parts.network, parts.skeleton, objective=terms(parts) if objective is None else objective,
+        parts.network, parts.skeleton,
+        objective=without(terms(parts, **changes), *left_out) if objective is None else objective,
         feature_width=weights.feature_width, detach_masks=weights.detach_masks, warped_pass=weights.warped_pass,
         **_shared(parts, warped=warped, stage=stage))
 
 
-def build_supervised(parts: Parts, *, warped: bool = False, stage: StageOf = "method") -> Method:
-    """Builds the supervised term alone: heatmap MSE."""
-    return build_ours(parts, objective=without(terms(parts), "semantic", "equivariance", "invariance"), warped=warped,
-                      stage=stage)
+# The supervised term alone: heatmap MSE.
+build_supervised = functools.partial(build_ours, left_out=("semantic", "equivariance", "invariance"))
 
 
 def build_elt(parts: Parts, form: Literal["inverse_heatmap", "forward_heatmap", "coordinates"]) -> Method:
@@ -162,8 +161,7 @@ def _recipe(build: Callable[..., Method], **options: Any) -> Recipe:
 
 
 def _ablation(line: str, label: str, *left_out: str, **changes: Any) -> Variant:
-    return Variant("ablation", line, label, Recipe(
-        lambda p: build_ours(p, objective=without(terms(p, **changes), *left_out))))
+    return Variant("ablation", line, label, _recipe(build_ours, left_out=left_out, **changes))
 
 
 VARIANTS: dict[str, Variant] = {
@@ -407,9 +405,7 @@ def columns(config: Config) -> tuple[Column, ...]:
 def predicting(stored: StoredRun) -> Predicting:
     """Returns a finished run as a function of new images: letterboxed, or cropped by boxes if the run learnt that."""
     config, variant, skeleton = stored
-    transform = config.data.transform if config.data.transform == "around_box" else "letterbox"
-    square = replace(config.data, transform=transform, pck_over="scale").square()
-    return Predicting(build(config, skeleton, variant), square, SCORE_KIND)
+    return Predicting(build(config, skeleton, variant), config.data.square_of_new(), SCORE_KIND)
 
 
 SYSTEM = System(

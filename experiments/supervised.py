@@ -25,7 +25,6 @@ from experiments.image_sets import ImageSet, Splits
 from experiments.keypoint_errors import keypoint_errors
 from experiments.system import Job, Outcome, Predicting, StoredRun, System, Variant
 from kpjax import Method, Skeleton
-from kpjax.images.transforms import Letterbox
 from kpjax.losses import heatmap_kl, heatmap_mse
 from kpjax.methods import imagenet_normalise, supervised
 from kpjax.models import KeypointNetwork, SmallUNet
@@ -136,7 +135,7 @@ def predicting(stored: StoredRun) -> Predicting:
     """Returns a finished run as a function of new images, letterboxed."""
     config, variant, skeleton = stored
     kind = configs.score_kind(config.heatmaps.decoder, logits=VARIANTS[variant].recipe is heatmap_kl)
-    return Predicting(build(config, skeleton, variant), Letterbox(config.data.image_size), kind)
+    return Predicting(build(config, skeleton, variant), config.data.square_of_new(), kind)
 
 
 SYSTEM = System(

@@ -41,8 +41,8 @@ class OwnDomains(Domains):
 
     def square(self) -> Transform:
         """Returns the transform of a frame to a square image."""
-        return ImageSet(transform=self.transform, crop_margin=self.crop_margin, image_size=self.image_size,
-                        pck_over="scale").square()
+        return ImageSet(transform=self.transform, crop_margin=self.crop_margin, image_size=self.image_size
+                        ).square_of_new()
 
 
 @dataclass(frozen=True)
