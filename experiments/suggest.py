@@ -34,7 +34,8 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
     Raises InputError for input that cannot be used and for an output folder that is not free.
     """
     earlier = _check(asked)
-    predictor, network, others = networks(asked.run, asked.second)
+    predictor = open_predictor(asked.run)
+    others = [second_network(asked, predictor)] if asked.second else []
     known, to = NO_LABELS, asked.to or "csv"
     if asked.labelled is not None:
         project = read_project(asked.labelled)
@@ -45,7 +46,8 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
     if every > 1 and asked.every is None:
         tell(f"every {every}th frame of videos is scored, about {SCORED} in all; --every 1 scores all")
     with tqdm(total=len(frames), unit=" frames", disable=None) as bar:
-        scored = score_frames(frames, network, others=others, every=every, batch_size=asked.batch_size, tick=bar.update)
+        scored = score_frames(frames, Network(predictor.predict, predictor.transform), others=others, every=every,
+                              batch_size=asked.batch_size, tick=bar.update)
     values = values_of(scored, known)
     ranking = values.get(asked.by)  # None for diversity
     if ranking is not None and not np.isfinite(ranking).any():
@@ -90,26 +92,19 @@ def _check(asked: Suggest) -> bool:
     return ours
 
 
-def networks(folder: Path, second: Path | None) -> tuple[Predictor, Network, list[Network]]:
-    """Opens a run: its predictor, its network, and the network of a second run, if any, with keypoints in its order.
-
-    Raises InputError if the two find different keypoints.
-    """
-    first = open_predictor(folder)
-    network = Network(first.predict, first.transform)
-    if second is None:
-        return first, network, []
-    other = open_predictor(second)
-    if set(other.skeleton.names) != set(first.skeleton.names):
-        raise InputError(f"second: {second} finds {', '.join(other.skeleton.names)}, {folder} "
-                         f"{', '.join(first.skeleton.names)}; give two runs that learnt the same keypoints")
-    order = [other.skeleton.names.index(name) for name in first.skeleton.names]
+def second_network(asked: Suggest, first: Predictor) -> Network:
+    """Opens the second run, with keypoints in the order of the first. Raises InputError if they have different ones."""
+    other, names = open_predictor(asked.second), first.skeleton.names
+    if set(other.skeleton.names) != set(names):
+        raise InputError(f"second: {asked.second} finds {', '.join(other.skeleton.names)}, {asked.run} "
+                         f"{', '.join(names)}; give two runs that learnt the same keypoints")
+    order = [other.skeleton.names.index(name) for name in names]
 
     def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         keypoints, scores = other.predict(images)
         return keypoints[:, order], scores[:, order]
 
-    return first, network, [Network(predict, other.transform)]
+    return Network(predict, other.transform)
 
 
 def values_of(scored: FrameScores, known: LabelledStatistics) -> dict[str, np.ndarray]:

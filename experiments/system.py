@@ -234,21 +234,22 @@ def finished(job: Job) -> bool:
     """Returns whether a run has its results already. Raises InputError if they are of another configuration."""
     if not agreed(lambda: (job.folder / "results.json").exists()):
         return False
-    stored = read_json(job.folder / "config.json")
-    if stored.get("format") != FORMAT:
-        raise InputError(f"{job.folder / 'config.json'}: format {stored.get('format', 1)}, this version writes "
-                         f"{FORMAT}; choose another workdir, or start over with fresh=True")
-    check_identity(stored, job.identity(), job.folder / "config.json")
+    check_identity(_stored_config(job.folder), job.identity(), job.folder / "config.json")
     return True
+
+
+def _stored_config(folder: epath.Path) -> dict[str, Any]:
+    stored = read_json(folder / "config.json")
+    if stored.get("format") != FORMAT:
+        raise InputError(f"{folder / 'config.json'}: format {stored.get('format', 1)}, this version writes {FORMAT}; "
+                         "use the version that wrote it, choose another workdir, or start over with fresh=True")
+    return stored
 
 
 def stored_run(system: System, folder: epath.PathLike) -> StoredRun:
     """Reads the config, variant and skeleton of a run. Raises InputError for a run of another format."""
     folder = epath.Path(folder)
-    stored = read_json(folder / "config.json")
-    if stored.get("format") != FORMAT:
-        raise InputError(f"{folder / 'config.json'}: format {stored.get('format', 1)}, this version reads {FORMAT}; "
-                         "train again, or use the version that wrote it")
+    stored = _stored_config(folder)
     template = next(iter(system.presets.values()))
     return StoredRun(config_from_json(template, stored["config"]), stored["variant"],
                      skeleton_from_json(read_json(folder / "skeleton.json")))

@@ -77,8 +77,7 @@ def training_rows(effort: Effort, name: str, config: Config, keypoints: int, *, 
     missing = pytorch_missing("cuda")
     if not missing:
         for kind in ("eager", "compiled"):
-            candidates[kind], _ = pytorch_pair(config, keypoints, "cuda", half_precision=True,
-                                               compiled=kind == "compiled")
+            candidates[kind], _ = pytorch_pair(config, keypoints, "cuda", compiled=kind == "compiled")
     times = effort.times(candidates, warm_up=5)
     rates = spread(config.batch_size / seconds for seconds in times["supervised"].wall)
     yield Row(f"images/s, {title}", rates, "images/s", note=device.device_kind)
@@ -92,11 +91,9 @@ def training_rows(effort: Effort, name: str, config: Config, keypoints: int, *, 
         yield regda_row(name, config, keypoints, times)
     counts = multiply_adds(parts_of(config, skeleton(keypoints)).two_heads, config.data.image_size)
     flops = 3 * 2 * sum(counts.values())  # a backward pass costs two forward ones
-    title, note = f"model FLOPs utilisation, {name}", f"{flops / 1e9:.0f} GFLOP per image and step"
-    if peak := PEAK_FLOPS.get(device.device_kind):
-        yield Row(title, spread(100 * rate * flops / peak for rate in rates), "%", note=note)
-    else:
-        yield Row(title, note=f"{note}; the peak of {device.device_kind!r} is unknown to this file")
+    peak, note = PEAK_FLOPS.get(device.device_kind), f"{flops / 1e9:.0f} GFLOP per image and step"
+    yield Row(f"model FLOPs utilisation, {name}", spread(100 * rate * flops / peak for rate in rates) if peak else None,
+              "%", note=note if peak else f"{note}; the peak of {device.device_kind!r} is unknown to this file")
 
 
 def pytorch_missing(device: str) -> str:
@@ -108,7 +105,8 @@ def pytorch_missing(device: str) -> str:
     return "" if device == "cpu" or torch.cuda.is_available() else "PyTorch sees no CUDA device"
 
 
-def pytorch_pair(config: Config, keypoints: int, device: str, **options: bool) -> tuple[Callable[..., None], int]:
+def pytorch_pair(config: Config, keypoints: int, device: str, *, compiled: bool = False
+                 ) -> tuple[Callable[..., None], int]:
     """Returns PyTorch's training step for the network of a config, a call that may be given a number of threads, and
     its number of parameters."""
     import torch
@@ -127,4 +125,5 @@ def pytorch_pair(config: Config, keypoints: int, device: str, **options: bool) -
     targets, _ = parts_of(config, skeleton(keypoints)).codec.encode(batch)
     images, targets = (torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2))).to(device)
                        for array in (np.asarray(batch.image, np.float32) / 255, np.asarray(targets)))
-    return networks.training_step(network, images, targets, **options), sum(p.numel() for p in network.parameters())
+    step = networks.training_step(network, images, targets, compiled=compiled)
+    return step, sum(parameter.numel() for parameter in network.parameters())

@@ -166,22 +166,24 @@ class HRNet(nn.Module):
         return self.final_layer(branches[0])
 
 
-def training_step(network: nn.Module, images: torch.Tensor, targets: torch.Tensor, *, half_precision: bool = False,
-                  compiled: bool = False) -> Callable[..., None]:
+def training_step(network: nn.Module, images: torch.Tensor, targets: torch.Tensor, *, compiled: bool = False
+                  ) -> Callable[..., None]:
     """Returns one step of heatmap KL and SGD with Nesterov momentum, as a call that returns when it is done.
 
-    images: (B, 3, H, W) normalised. targets: (B, K, h, w) heatmaps, rendered beforehand. half_precision: automatic
-    mixed precision in bfloat16. compiled: the forward pass and the loss go through `torch.compile`.
+    On a GPU it has automatic mixed precision in bfloat16, and channels last.
+
+    images: (B, 3, H, W) normalised. targets: (B, K, h, w) heatmaps, rendered beforehand. compiled: the forward pass and
+    the loss go through `torch.compile`.
     """
     device = images.device.type
-    layout = torch.contiguous_format if device == "cpu" else torch.channels_last  # each device's faster one
+    layout = torch.contiguous_format if device == "cpu" else torch.channels_last
     network, images = network.to(device, memory_format=layout).train(), images.contiguous(memory_format=layout)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, nesterov=True)
     flat = targets.flatten(2)
     probability = flat / flat.sum(2, keepdim=True)
 
     def loss_of(images):
-        with torch.autocast(device, torch.bfloat16, enabled=half_precision):
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             heatmaps = network(images)
         return functional.kl_div(heatmaps.float().flatten(2).log_softmax(2), probability, reduction="sum") / len(images)
 

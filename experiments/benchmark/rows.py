@@ -4,10 +4,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from experiments.benchmark import steps
 from experiments.benchmark.multiply_adds import multiply_adds, regda_bound
 from experiments.benchmark.row import Effort, Row, Samples, compared, milliseconds, ratio, spread
-from experiments.benchmark.steps import DEMO, LAPTOP, Step, noise_streams, regda_step, skeleton, supervised_step
+from experiments.benchmark.steps import DEMO, LAPTOP, Step, read_batches, regda_step, skeleton, supervised_step
 from experiments.configs import changed
 from experiments.image_sets import open_domain
 from experiments.regda import VARIANTS, build, parts_of
@@ -38,7 +37,7 @@ def input_rows(effort: Effort) -> Iterator[Row]:
         config = PRESETS[preset]
         sources = [open_domain(domain, side=config.data.image_size, seed=0, data_dir=Path(), train=512, test=32).train
                    for domain in (config.data.source, config.data.target)]
-        batches = steps.read_batches([stream(source, batch_size=config.batch_size, seed=0) for source in sources])
+        batches = read_batches([stream(source, batch_size=config.batch_size, seed=0) for source in sources])
         times = effort.times({"input": lambda batches=batches: next(batches),
                               "step": regda_step(config, len(sources[0].skeleton.names))})
         batches.close()
@@ -78,7 +77,7 @@ def methods_rows(effort: Effort) -> Iterator[Row]:
     """Steps and images per second of every method on the demo. Ablations run the same passes and are left out."""
     methods = {name: build(DEMO, skeleton(10), name) for name, variant in VARIANTS.items()
                if variant.kind in ("method", "baseline") or name == "adabn"}
-    times = effort.times({name: Step(method, noise_streams(method, DEMO.batch_size, DEMO.data.image_size))
+    times = effort.times({name: Step(method, DEMO.batch_size, DEMO.data.image_size)
                           for name, method in methods.items()}, most=5)
     for name, method in methods.items():
         rate = spread(1 / seconds for seconds in times[name].wall)

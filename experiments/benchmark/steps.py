@@ -1,6 +1,6 @@
 """Training steps for the benchmark, on noise: their time does not depend on their images."""
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -54,12 +54,12 @@ def read_batches(streams: Sequence[Sequence[Example]]) -> Iterator[list[Example]
 
 
 class Step:
-    """A compiled training step of a method; a call returns when it is done."""
+    """A compiled training step of a method on noise of so many images a stream; a call returns when it is done."""
 
-    def __init__(self, method: Method, streams: Mapping[str, Example], start: Start | None = None):
-        self.streams, self.key = streams, jax.random.key(0)
-        self.state = jax.jit(method.init)(self.key, streams, start or {})
-        self.update = jax.jit(method.update, donate_argnums=0).lower(self.state, streams, self.key).compile()
+    def __init__(self, method: Method, rows: int, side: int, start: Start | None = None):
+        self.streams, self.key = noise_streams(method, rows, side), jax.random.key(0)
+        self.state = jax.jit(method.init)(self.key, self.streams, start or {})
+        self.update = jax.jit(method.update, donate_argnums=0).lower(self.state, self.streams, self.key).compile()
 
     def __call__(self) -> None:
         self.state, metrics = self.update(self.state, self.streams, self.key)
@@ -75,10 +75,9 @@ def supervised_step(config: Config, keypoints: int = 10) -> Step:
     """Compiles a step of supervised training with the head, batch and optimizer of RegDA."""
     parts = parts_of(config, skeleton(keypoints))
     method = build_supervised(parts._replace(one_head=parts.two_heads), steps=config.steps, stream="source")
-    return Step(method, noise_streams(method, config.batch_size, config.data.image_size))
+    return Step(method, config.batch_size, config.data.image_size)
 
 
 def regda_step(config: Config, keypoints: int = 10) -> Step:
     """Compiles a step of RegDA."""
-    method = build_regda(parts_of(config, skeleton(keypoints)))
-    return Step(method, noise_streams(method, config.batch_size, config.data.image_size))
+    return Step(build_regda(parts_of(config, skeleton(keypoints))), config.batch_size, config.data.image_size)

@@ -16,7 +16,7 @@ from experiments.benchmark.row import Effort, Row, Samples, compared, millisecon
 from experiments.benchmark.steps import Step, cases, noise_batch, noise_streams, read_batches, skeleton
 from experiments.configs import changed
 from experiments.incremental_methods import build_step, importance_of, setting_of
-from kpjax import Example, Method, Skeleton, Start, Trained, methods
+from kpjax import Method, Skeleton, Start, Trained, methods
 from kpjax.images.transforms import Letterbox, Transform
 from kpjax.images.video import Video, open_video, write_video
 from kpjax.input.pairs import frame_pairs
@@ -41,7 +41,7 @@ def semi_supervised_rows(effort: Effort) -> Iterator[Row]:
 
 def _shared_step(method: Method, config: semi_supervised.Config) -> Step:
     """Compiles a step whose streams share the config's batch."""
-    return Step(method, noise_streams(method, config.batch_size // len(method.streams), config.data.image_size))
+    return Step(method, config.batch_size // len(method.streams), config.data.image_size)
 
 
 def ours_row(effort: Effort, name: str, config: semi_supervised.Config, keypoints: int = 16) -> Row:
@@ -116,7 +116,7 @@ def finetuning_rows(effort: Effort, name: str, config: incremental.Config, keypo
     trained, weights = Trained(start["teacher"], {"increment": start["increment"]}), jnp.ones(config.batch_size)
     times = effort.times({
         "fisher": lambda: jax.block_until_ready(fisher(trained, batch, weights)),
-        **{variant: Step(build_step(setting, incremental.VARIANTS[variant].recipe), {"labelled": batch},
+        **{variant: Step(build_step(setting, incremental.VARIANTS[variant].recipe), config.batch_size, side,
                          start_of(variant)) for variant in ("finetune", *bars)}})
     for variant, bar in bars.items():
         yield compared(f"{variant} / finetune, {name}", times, variant, "finetune", bar=bar)
@@ -138,8 +138,7 @@ def pyramids_rows(effort: Effort) -> Iterator[Row]:
 
 
 def _pair_step(config: pyramids.Config, variant: str) -> Step:
-    method = pyramids.build(config, Skeleton(()), variant)
-    return Step(method, noise_streams(method, config.batch_size, config.data.image_size))
+    return Step(pyramids.build(config, Skeleton(()), variant), config.batch_size, config.data.image_size)
 
 
 def baselines_row(effort: Effort, name: str, config: pyramids.Config) -> Row:
@@ -212,21 +211,18 @@ def adaptation_rows(effort: Effort) -> Iterator[Row]:
                       f"{kept / 1e6:.1f} and {plain / 1e6:.1f} MB, the generator's included")
     for name, config in cases(adaptation.SYSTEM, "mpii_mafl", "hourglass, 128 px, bfloat16").items():
         start = untrained_core(config)
-        times = effort.times({variant: Step(*_adaptation(config, variant), start) for variant in (*bars, "finetuned")})
+        times = effort.times({variant: Step(
+            adaptation.build(config, variant), config.batch_size, config.data.target_side, start)
+            for variant in (*bars, "finetuned")})
         for variant, bar in bars.items():  # `adapted` projects its kernels anew in each step
             yield compared(f"{variant} / finetuned, {name}", times, variant, "finetuned", bar=bar,
                            note=f"{config.batch_size} images")
 
 
-def _adaptation(config: adaptation.Config, variant: str) -> tuple[Method, dict[str, Example]]:
-    """Builds a variant, and noise in the shape of the images that views are drawn from."""
-    method = adaptation.build(config, variant)
-    return method, noise_streams(method, config.batch_size, config.data.target_side)
-
-
 def kept_bytes(config: adaptation.Config, variant: str) -> int:
     """Counts the bytes of gradients and optimizer states of both networks."""
-    method, streams = _adaptation(config, variant)
+    method = adaptation.build(config, variant)
+    streams = noise_streams(method, config.batch_size, config.data.target_side)
     state = jax.eval_shape(method.init, jax.random.key(0), streams, jax.eval_shape(lambda: untrained_core(config)))
     trees = (state.variables["params"], state.generator["params"], state.optimizer_state)  # a gradient is like its tree
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(trees))
