@@ -36,6 +36,7 @@ from kpjax.input.source import Source, labelled_subset, stacked, subset
 from kpjax.reports.table import Column, markdown, read_run
 from kpjax.suggest import criteria
 from kpjax.suggest.equivariance import Predict, predicted_under, turns
+from kpjax.suggest.labelled_statistics import diagonals
 from kpjax.suggest.selection import choose, thumbnail
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
@@ -76,9 +77,9 @@ MEANING = {
 VARIANTS = {"random": Variant("control", "drawn by chance"),
             "diversity": Variant("control", "images that look least like those with labels")}
 for _name, _line in MEANING.items():
-    _kinds = ("oracle", "oracle") if _name == "oracle" else ("method", "ablation")
-    VARIANTS[f"{_name}_diverse"] = Variant(_kinds[0], f"{_line}, of the best those that look least alike")
-    VARIANTS[_name] = Variant(_kinds[1], f"{_line}, as it comes")
+    _oracle = "oracle" if _name == "oracle" else ""
+    VARIANTS[f"{_name}_diverse"] = Variant(_oracle or "method", f"{_line}, of the best those that look least alike")
+    VARIANTS[_name] = Variant(_oracle or "ablation", f"{_line}, as it comes")
 
 
 # Criteria
@@ -92,13 +93,7 @@ class Seen(NamedTuple):
     found: Gathered  # predictions of the first network on them
     predict: Predict
     others: np.ndarray | None  # (N, K, 2), predictions of a second network
-    diagonal: float  # px, of the labelled images
-
-
-def usual_diagonal(keypoints: np.ndarray, visible: np.ndarray) -> float:
-    """Computes the median diagonal of the boxes around the visible keypoints of images; (N, K, 2), (N, K) -> px."""
-    seen = np.where(visible[..., None] > 0, keypoints, np.nan)[(visible > 0).sum(-1) > 1]
-    return float(np.median(np.linalg.norm(np.nanmax(seen, 1) - np.nanmin(seen, 1), axis=-1)))
+    diagonal: float  # px, the median of the labelled images
 
 
 def image_errors(found: Gathered) -> np.ndarray:
@@ -201,7 +196,7 @@ def look(job: Job, pool: Source, labelled: np.ndarray, hidden: Source) -> Seen:
     examples, unseen = (stacked([source[number] for number in range(len(source))])
                         for source in (subset(pool, labelled), hidden))
     return Seen(examples, unseen.image, predict_source(method, trained, hidden, batch_size=size), predict, others,
-                usual_diagonal(examples.keypoints, examples.visible))
+                float(np.nanmedian(diagonals(examples.keypoints, examples.visible))))
 
 
 def open_data(job: Job) -> Data:

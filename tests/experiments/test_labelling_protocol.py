@@ -21,9 +21,9 @@ from experiments.labelling_protocol import (
     image_errors,
     interval,
     measures,
-    usual_diagonal,
 )
 from kpjax.structures import Example, Method, Prediction
+from kpjax.suggest.labelled_statistics import diagonals
 from kpjax.training.evaluation import Gathered
 
 
@@ -53,7 +53,7 @@ def seen():
     gathered = Gathered(found, scores, np.arange(8), true, visible, plain, np.zeros((8, 3, 3), np.float32))
     labelled = Example(images[:1] + 5, true[:3], visible[:3], plain[:1], plain[:1], plain[:1])
     return Seen(labelled, images, gathered, lambda images: (found[:len(images)], scores), true,
-                usual_diagonal(true[:3], visible[:3]))
+                float(np.nanmedian(diagonals(true[:3], visible[:3]))))
 
 
 def test_errors_and_the_usual_diagonal(seen):
