@@ -128,18 +128,17 @@ def every_choice(frames: Sequence[Frame]) -> Choice:
     return Choice("every", every, f"{of_videos} frames of videos without labels: {why}")
 
 
-def chosen(config: Any, choices: Sequence[Choice], typed: Collection[str], *,
-           steps: Collection[str] = ("steps",)) -> Any:
+def chosen(config: Any, choices: Sequence[Choice], typed: Collection[str]) -> Any:
     """Returns the config with all choices but those of typed fields, and prints each with its reason.
 
-    steps: fields that are chosen even if they are typed, since typed steps are scaled from them.
+    `steps` are chosen even if they are typed, since typed steps are scaled from them.
     """
     given, width = flat(config), max(len(choice.field) for choice in choices)
     for field, value, reason in choices:
         shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
         said = f"{shown}  ({reason})"
         if field in typed:
-            said = (f"as typed, and other counts of steps with it  (else {shown})" if field in steps else
+            said = (f"as typed, and other counts of steps with it  (else {shown})" if field == "steps" else
                     f"{given[field]}  (as typed)")
         print(f"  --{field.replace('_', '-'):{width}}  {said}")
-    return changed(config, **{field: value for field, value, _ in choices if field not in typed or field in steps})
+    return changed(config, **{field: value for field, value, _ in choices if field not in typed - {"steps"}})
