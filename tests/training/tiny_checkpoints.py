@@ -1,4 +1,6 @@
 """What the tests of checkpoints save, and the process that saves it on a full disc."""
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,9 +11,14 @@ from kpjax.training.mesh import data_mesh, replicated
 IDENTITY = {"stage": "main", "config": {"rate": 0.1}}
 
 
+@functools.cache
+def first_state():
+    """The program that makes a first state."""
+    return jax.jit(tiny().init, out_shardings=replicated(data_mesh()))
+
+
 def state_of(step):
-    streams = {"labelled": Batches()[0]}
-    state = jax.jit(tiny().init, out_shardings=replicated(data_mesh()))(jax.random.key(step), streams, {})
+    state = first_state()(jax.random.key(step), {"labelled": Batches()[0]}, {})
     return state._replace(step=jnp.int32(step), frozen=jax.tree.map(jnp.array, FROZEN))
 
 
