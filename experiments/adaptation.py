@@ -32,7 +32,7 @@ from experiments import configs, system
 from experiments.adaptation_images import Data, open_core_images, open_images
 from experiments.adaptation_measures import checked, draw_sheets, found_in, measures_of
 from experiments.adaptation_presets import RENDERED, STAND_IN, Config
-from experiments.configs import changed
+from experiments.configs import NORMALISATIONS, changed
 from experiments.keypoint_errors import keypoint_errors
 from experiments.system import Job, Outcome, Variant
 from kpjax import Method, Skeleton, Trained, Variables, augment, codec, losses, methods, named_key, predict_source
@@ -78,13 +78,12 @@ VARIANTS: dict[str, Variant] = {
     "finetuned_from_adapted": Variant("ablation", "all weights trained from the adapted network, as many steps more",
                                       recipe=Recipe(FINETUNED, "adapted")),
 }
-NORMALISE = {"none": lambda images: images, "imagenet": methods.imagenet_normalise}
 
 
 def network(config: Config, keypoints: int) -> KeypointNetwork:
     """Builds the network of the core and of all variants, with the head of an hourglass."""
-    dtype = jnp.dtype(config.core_network.dtype)
-    built = config.core_network.build(keypoints, stride=STRIDE)
+    dtype = jnp.dtype(config.network.dtype)
+    built = config.start.applied_to(config.network.build(keypoints, stride=STRIDE))
     return built.clone(head=HeatmapHead(keypoints, output_init=uniform_fan_in, dtype=dtype))
 
 
@@ -103,11 +102,11 @@ def _built(config: Config, parametrisation: methods.Parametrisation) -> Method:
             perceptual=features, form=comparison.feature_form, features=comparison.feature_weight),
         optimizer=released_optimizer(decay=config.optimizer.weight_decay, clip=config.optimizer.clip),
         learning_rate=config.optimizer.rates(config.steps),
-        augment=augment.no_augmentation(), normalise=NORMALISE[config.normalisation], trained=parametrisation,
+        augment=augment.no_augmentation(), normalise=config.start.normalise, trained=parametrisation,
         generator=ResidualGenerator(comparison.generator_width, comparison.generator_blocks,
-                                    jnp.dtype(config.core_network.dtype)),
+                                    jnp.dtype(config.network.dtype)),
         perceptual=perceptual_network(config) if features else None,
-        perceptual_normalise=NORMALISE["imagenet" if comparison.perceptual_imagenet else "none"],
+        perceptual_normalise=NORMALISATIONS["imagenet" if comparison.perceptual_imagenet else "none"],
         view_pair=config.view_pairs.build(side), temperature=config.temperature, sigma=config.sigma,
         statistics=config.evaluation.statistics)
 
@@ -143,9 +142,9 @@ def build_core(config: Config, skeleton: Skeleton) -> Method:
     return methods.supervised(
         network(config, len(skeleton.names)), skeleton,
         codec=codec(image_size=side, heatmap_size=side // STRIDE, sigma=config.core.core_sigma),
-        optimizer=optax.scale_by_adam(), learning_rate=config.core.rates,
+        optimizer=config.start.scaled(optax.scale_by_adam()), learning_rate=config.core.rates,
         augment=augment.compose_augmentations(augment.random_scale_rotation(), *mirrored),
-        normalise=NORMALISE[config.normalisation], loss=losses.heatmap_mse)
+        normalise=config.start.normalise, loss=losses.heatmap_mse)
 
 
 def core_name(config: Config) -> str:
@@ -190,7 +189,8 @@ def _train_core(job: Job, folder) -> Fitted:
     return system.fit_sources(
         job, method, {"labelled": images}, batch_size=core.core_batch_size, steps=core.steps, stage="core",
         folder=folder, evaluate=evaluate, evaluate_every=core.core_epoch_steps,
-        config=presets.of_core(config) | {"seed": job.seed})
+        start=config.start.variables(network(config, len(images.skeleton.names)), image_size=config.data.image_size,
+                                     seed=job.seed), config=presets.of_core(config) | {"seed": job.seed})
 
 
 def untrained_core(config: Config, seed: int) -> Core:
@@ -217,7 +217,7 @@ def _core_of(job: Job, trained: Callable[[Job], Core]) -> Core | None:
 
 def perceptual_network(config: Config) -> nn.Module:
     """Builds VGG, or the random features that stand in for it."""
-    comparison, dtype = config.comparison, jnp.dtype(config.core_network.dtype)
+    comparison, dtype = config.comparison, jnp.dtype(config.network.dtype)
     if comparison.perceptual == STAND_IN:
         return RandomFeatures(comparison.stand_in_widths, dtype)
     return VGG(comparison.perceptual_depth, RELU_TAPS, dtype)

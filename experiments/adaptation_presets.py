@@ -3,45 +3,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
-import jax.numpy as jnp
 import optax
 
-from experiments.configs import Checked, Count, CountOrZero, NotNegative, Positive, Rule, Share, changed, config_as_json
+from experiments.configs import (
+    Checked,
+    Count,
+    CountOrZero,
+    Network,
+    NotNegative,
+    Positive,
+    Rule,
+    Share,
+    Start,
+    changed,
+    config_as_json,
+)
 from kpjax.errors import InputError
 from kpjax.images import transforms
 from kpjax.images.transforms import Transform
 from kpjax.methods.core_adaptation.adaptation import RELEASED_SIGMA, released_learning_rate
 from kpjax.methods.core_adaptation.view_pairs import ViewPair, similarity_views, spline_views
-from kpjax.models.hourglass_network import STRIDE, hourglass
-from kpjax.models.network import KeypointNetwork, check_stride
+from kpjax.models import HourglassNetwork
+from kpjax.models.hourglass_network import STRIDE
 
 RENDERED = "rendered:"  # begins the name of a set that a seed renders
 STAND_IN = "random features"  # in place of VGG
 TransformName = Literal["landmark_crop", "margin_crop", "window_crop", "letterbox"]
 Counts = Annotated[tuple[int, ...], Rule(lambda counts: min(counts, default=1) >= 1, "give numbers of 1 or more")]
-Width = Annotated[int, Rule(lambda size: size > 0 and size % 16 == 0, "the width of an hourglass is a multiple of 16")]
 Background = Literal["plain", "smooth", "photo-like", "clutter", "patches"]
-
-
-@dataclass(frozen=True)
-class Hourglass(Checked):
-    """One hourglass: the network of the core and of all variants."""
-
-    width: Width = 256  # channels
-    depth: Count = 4  # halvings
-    dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
-
-    def check(self, image_size: int, heatmap_size: int) -> None:
-        """Raises InputError for sides, in pixels, that the network cannot have."""
-        coarsest = STRIDE * 2 ** self.depth
-        if image_size % coarsest or image_size != STRIDE * heatmap_size:
-            raise InputError(f"image_size: {image_size}; an hourglass of depth {self.depth} needs a multiple of "
-                             f"{coarsest}")
-
-    def build(self, keypoints: int, *, stride: int = STRIDE) -> KeypointNetwork:
-        """Builds the network."""
-        check_stride("hourglass", stride)
-        return hourglass(keypoints, width=self.width, depth=self.depth, dtype=jnp.dtype(self.dtype))
 
 
 @dataclass(frozen=True)
@@ -202,8 +191,8 @@ class Config(Checked):
     core_kept_by: str = ""  # the preset whose folder keeps the core; "" for its own
     training_kept_by: str = ""  # the preset with the same training in whose folder it is kept; "" for its own
     data: TargetImages = TargetImages()
-    core_network: Hourglass = Hourglass()
-    normalisation: Literal["none", "imagenet"] = "none"  # of images in [0, 1], before the network reads them
+    network: Network = HourglassNetwork()  # of the core and of all variants
+    start: Start = Start(normalisation="none")  # of the core; the released code does not normalise
     landmarks: Count = 10  # to discover
     batch_size: Count = 48
     steps: Count = 200_000
@@ -217,7 +206,7 @@ class Config(Checked):
     def __post_init__(self):
         super().__post_init__()
         side = self.data.image_size
-        self.core_network.check(side, side // STRIDE)
+        self.network.check(side, side // STRIDE)
         if self.view_pairs.views == "spline" and self.data.target_side != side:
             raise InputError(f"target_side: {self.data.target_side}; views by splines are as large as their images, "
                              f"which is image_size, {side}")
@@ -227,7 +216,7 @@ def of_core(config: Config) -> dict[str, Any]:
     """Returns the fields that decide the trained core, whose stage is used again where they are the same."""
     core = {name: value for name, value in config_as_json(config.core).items() if name != "core_epoch"}
     return core | {"appearance": config.data.appearance, "image_size": config.data.image_size,
-                   "core_network": config_as_json(config.core_network), "normalisation": config.normalisation}
+                   "network": config_as_json(config.network), "start": config_as_json(config.start)}
 
 
 def of_training(config: Config) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import tyro
 from etils import epath
 
 from experiments.commands import exit_code_of, flags_in_messages, parse
-from experiments.configs import NETWORKS, changed, flat, with_network
+from experiments.configs import NETWORKS, changed, flat, start_lines, with_network, with_weights
 from experiments.system import OWN, Job, System, measure_again, preset_folder, system_of
 from experiments.system import run as run_job
 from kpjax import InputError
@@ -21,7 +21,7 @@ from kpjax.reports.table import Entry, tabulate, text_table
 from kpjax.training.logging import environment_lines, require_accelerator
 from kpjax.training.process import keep_freed_memory
 
-ALIASES = {"size": "image_size"}  # other names of flags
+ALIASES = {"size": "image_size", "imagenet": "weights"}  # other names of flags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +156,8 @@ def _resolved(system: System, preset: str, config: Any, arguments: Sequence[str]
     base = system.resolved(base, typed) if system.resolved else base
     if "steps" in typed:
         base = system.shortened(base, config.steps)
-    return changed(base, **{name: given[name] for name in typed if name != "network"})
+    config = changed(base, **{name: given[name] for name in typed if name != "network"})
+    return with_weights(config, typed)
 
 
 def chosen_variants(system: System, preset: str, config: Any, names: Sequence[str]) -> list[str]:
@@ -197,7 +198,7 @@ def prepare_process(command: Command) -> None:
         keep_freed_memory()
     if command.shared.require_accelerator:
         require_accelerator()
-    print(*environment_lines(), sep="\n")
+    print(*environment_lines(), *start_lines(command.config), sep="\n")
 
 
 def show_table(command: Command) -> epath.Path:
@@ -210,8 +211,10 @@ def show_table(command: Command) -> epath.Path:
     columns = system.columns(config)
     lines = tabulate(command.folder, rows, columns)
     print("\n" + text_table(lines, columns))
-    report = write_report(command.folder, lines, columns, title=f"{system.name} {preset}: {config.summary}",
-                          commands=[f"python -m experiments.{system.name} " + " ".join(command.arguments)])
+    report = write_report(
+        command.folder, lines, columns, title=f"{system.name} {preset}: {config.summary}",
+        summary="".join(start_lines(config)),
+        commands=[f"python -m experiments.{system.name} " + " ".join(command.arguments)])
     print(f"\nreport: {report}")
     return report
 

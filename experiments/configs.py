@@ -3,50 +3,50 @@ import functools
 import inspect
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
+import jax
+import jax.numpy as jnp
 import optax
+import tyro
 
 from kpjax import InputError, Skeleton, augment, heatmaps
 from kpjax.augment import Augment
 from kpjax.files import strict
-from kpjax.models import RSN, VGG, HRNet, KeypointNetwork, PoseResNet, SmallUNet
+from kpjax.methods import imagenet_normalise, symmetric_normalise
+from kpjax.methods.forward import Normalise
+from kpjax.models import (
+    RSN,
+    VGG,
+    HourglassNetwork,
+    HRNet,
+    KeypointNetwork,
+    MobileNetV2,
+    PoseResNet,
+    SmallUNet,
+    ViT,
+    load_backbone,
+    load_vgg,
+)
+from kpjax.models.weights.pretrained import known_weights
+from kpjax.models.weights.torch_names import describe
+from kpjax.optimization import scale_backbone
 
 # A new backbone is its model file and its name in this union.
-Network = SmallUNet | PoseResNet | HRNet | RSN
+Network = SmallUNet | PoseResNet | HRNet | RSN | MobileNetV2 | ViT | HourglassNetwork
 NETWORKS: dict[str, type] = {network.name: network for network in get_args(Network)}
 
 
-def imagenet_start(network: KeypointNetwork, weights: str, *, image_size: int, seed: int) -> dict[str, Any]:
-    """Returns fresh variables with a backbone of ImageNet, as the `start` of a method; {} if `weights` is empty.
-
-    weights: a file or the name of a model on the hub, see `load_backbone`. image_size: px. seed: of all other
-    variables. Raises InputError for weights that cannot be found or do not belong to the network.
-    """
-    if not weights:
-        return {}
-    import jax
-    import jax.numpy as jnp
-
-    from kpjax.models import load_backbone
-    from kpjax.models.weights.torch_names import describe
-
-    images = jnp.zeros((1, image_size, image_size, 3))
-    fresh = jax.jit(functools.partial(network.init, train=False))(jax.random.key(seed), images)
-    imported = load_backbone(fresh, weights)
-    print(f"{weights}: {describe(imported.report)}")
-    return {"variables": imported.variables}
+def network_of(config: Any, keypoints: int) -> KeypointNetwork:
+    """Builds the network of a config for heatmaps of its size."""
+    network = config.network.build(keypoints, stride=config.data.image_size // config.heatmaps.heatmap_size)
+    return config.start.applied_to(network)
 
 
 def perceptual_start(network: VGG, weights: str, *, image_size: int) -> dict[str, Any]:
     """Returns the weights of a VGG that compares images of so many px, from a file, as a part of the start."""
-    import jax
-    import jax.numpy as jnp
-
-    from kpjax.models import load_vgg
-
     imported = load_vgg(jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, image_size, image_size, 3))), weights)
     print(f"VGG-{network.depth} weights: {imported.report}")
     return {"perceptual": imported.variables}
@@ -90,7 +90,7 @@ def changed(config: Any, **values: Any) -> Any:
 
 
 def with_network(config: Any, name: str) -> Any:
-    """Returns a config with another network, which keeps the fields that both networks have.
+    """Returns a config with another network, which keeps those fields of the head and the dtype that it has.
 
     Raises InputError for a name that is not in `NETWORKS`.
     """
@@ -98,7 +98,9 @@ def with_network(config: Any, name: str) -> Any:
         raise InputError(f"network: {name!r} is unknown; there are {', '.join(NETWORKS)}")
     if config.network.name == name:
         return config
-    kept = {field.name for field in fields(NETWORKS[name])} & {field.name for field in fields(config.network)}
+    # Widths and depths mean something else in another architecture.
+    kept = {"head_layers", "head_width", "dtype"} & set(vars(config.network)) & {
+        field.name for field in fields(NETWORKS[name])}
     return replace(config, network=NETWORKS[name](**{field: getattr(config.network, field) for field in kept}))
 
 
@@ -132,6 +134,77 @@ class Checked:
                 if isinstance(rule, Rule) and not rule.accepts(value := getattr(self, name)):
                     shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
                     raise InputError(f"{name}: {shown}; {rule.asks}")
+
+
+# The backbone's start
+
+
+NORMALISATIONS: dict[str, Normalise] = {
+    "imagenet": imagenet_normalise, "symmetric": symmetric_normalise, "none": lambda images: images}
+
+
+@dataclass(frozen=True)
+class Start(Checked):
+    """The weights that the backbone starts from, and how it is trained."""
+
+    # A file, or a name of `kpjax.models.weights.pretrained` or of timm's collection; "" for random weights.
+    weights: Annotated[str, tyro.conf.arg(aliases=("--imagenet",))] = ""
+    normalisation: Literal["imagenet", "symmetric", "none"] = "imagenet"  # of images, as the weights were trained
+    backbone_rate: Positive = 1.0  # of the learning rate, for the backbone
+    backbone_statistics: Literal["batch", "frozen"] = "batch"  # that its BatchNorm normalises training images by
+
+    @property
+    def normalise(self) -> Normalise:
+        """The function that prepares images in [0, 1]."""
+        return NORMALISATIONS[self.normalisation]
+
+    def applied_to(self, network: KeypointNetwork) -> KeypointNetwork:
+        """Returns the network with its backbone's statistics frozen, if so asked."""
+        return network.clone(frozen_statistics=True) if self.backbone_statistics == "frozen" else network
+
+    def scaled(self, optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+        """Returns the optimizer with the backbone's share of every step."""
+        return optimizer if self.backbone_rate == 1 else optax.chain(optimizer, scale_backbone(self.backbone_rate))
+
+    def variables(self, network: KeypointNetwork, *, image_size: int, seed: int) -> dict[str, Any]:
+        """Returns fresh variables with the backbone's weights, as the `start` of a method; {} for random weights.
+
+        image_size: px. seed: of all other variables. Raises InputError for weights that cannot be found or do not
+        belong to the network.
+        """
+        if not self.weights:
+            return {}
+        images = jnp.zeros((1, image_size, image_size, 3))
+        fresh = jax.jit(functools.partial(network.init, train=False))(jax.random.key(seed), images)
+        imported = load_backbone(fresh, self.weights)
+        print(f"{self.weights}: {describe(imported.report)}")
+        return {"variables": imported.variables}
+
+
+def with_weights(config: Any, typed: Collection[str] = ()) -> Any:
+    """Returns the config with the normalisation and the padding that its known weights want, but for `typed` fields.
+
+    Raises InputError for weights that cannot be found, or are of another network.
+    """
+    weights = config.start.weights if hasattr(config, "start") else ""
+    if not weights or not (known := known_weights(weights)):
+        return config
+    if known.network != config.network.name:
+        raise InputError(f"network: {config.network.name}, but {known.name} are weights of {known.network}; choose "
+                         f"{known.network}, or other weights")
+    wanted = {"normalisation": known.normalisation, **known.options}
+    return changed(config, **{name: value for name, value in wanted.items() if name not in typed})
+
+
+def start_lines(config: Any) -> list[str]:
+    """Returns a line that says what the backbone of a config starts from; none for random weights."""
+    start = getattr(config, "start", Start())
+    if not start.weights:
+        return []
+    known = known_weights(start.weights)
+    named = f"{known.name}, {known.licence}" if known else "not in the table of known weights"
+    return [f"backbone: {config.network.name} from {start.weights} ({named}); {start.normalisation} normalisation, "
+            f"{start.backbone_statistics} statistics, {start.backbone_rate:g} of the learning rate"]
 
 
 # Heatmaps

@@ -13,7 +13,6 @@ from experiments.incremental_steps import Known, Prepared, Run, increment_at, st
 from kpjax import InputError, Method, Trained
 from kpjax.input import protocols
 from kpjax.input.source import Source
-from kpjax.methods import imagenet_normalise
 from kpjax.methods.incremental_learning import association as library
 from kpjax.methods.incremental_learning.pseudo_label_confidence import kept_thresholds
 from kpjax.models import reach
@@ -110,7 +109,7 @@ def useful_triples(setting: Setting, ka_net: KaNet, inputs: int, trained: Traine
 
     held_out: images that the step does not train on. No label of the old keypoint is read.
     """
-    distances = _of_networks(library.consensus_distances, setting, built.network_of(setting, ka_net, inputs))
+    distances = _of_networks(library.consensus_distances, setting, built.ka_net_of(setting, ka_net, inputs))
     sums = reduce(distances, trained, held_out, batch_size=2 * setting.config.batch_size)
     of_ka_net, of_teacher = (np.asarray(sums[name]) for name in ("ka_net", "teacher"))
     useful = of_ka_net < of_teacher
@@ -129,7 +128,7 @@ def diagnoses(run: Run, ka_net: KaNet, inputs: int, trained: Trained, step: int,
     step's images within KA-Net's reach; copies, the share on which its arg-max is the old model's; used, 0 or 1.
     """
     setting, names, evaluation = run.setting, run.data.skeleton.names, run.data.evaluation
-    network = built.network_of(setting, ka_net, inputs)
+    network = built.ka_net_of(setting, ka_net, inputs)
     reading_labels = built.build_association(setting, "plain", ka_net, inputs)._replace(
         predict=_of_networks(library.association_predict, setting, network))
     found = predict_source(reading_labels, trained, evaluation, batch_size=2 * run.config.batch_size, labelled=True)
@@ -159,10 +158,10 @@ def diagnoses(run: Run, ka_net: KaNet, inputs: int, trained: Trained, step: int,
 
 @functools.lru_cache(maxsize=32)
 def _of_networks(build: Callable, setting: Setting, more: Any) -> Callable:
-    return build(setting.network, setting.codec, imagenet_normalise, more)
+    return build(setting.network, setting.codec, setting.config.start.normalise, more)
 
 
 @functools.lru_cache(maxsize=8)
 def _uncertain(setting: Setting) -> Method:
     return built.build_association(setting, "plain", "paper", 2)._replace(predict=library.uncertainty_predict(
-        setting.network, imagenet_normalise, built.uncertainty_of(setting)))
+        setting.network, setting.config.start.normalise, built.uncertainty_of(setting)))

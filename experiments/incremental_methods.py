@@ -7,11 +7,11 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from flax import linen as nn
 
+from experiments.configs import network_of
 from experiments.incremental_presets import Config, Weights
 from kpjax import Codec, Method, Skeleton, methods
 from kpjax.augment import Augment
 from kpjax.losses import Objective, Term
-from kpjax.methods import imagenet_normalise
 from kpjax.methods.incremental_learning import pseudo_label_confidence as confidence
 from kpjax.methods.incremental_learning.importance import Measure
 from kpjax.methods.incremental_learning.memories import RiemannianWalk
@@ -40,10 +40,9 @@ def setting_of(config: Config, skeleton: Skeleton, *, mirrored: bool = False) ->
 
 @functools.lru_cache(maxsize=8)
 def _built(config: Config, skeleton: Skeleton, mirrored: bool) -> Setting:
-    side = config.data.image_size
-    network = config.network.build(len(skeleton.names), stride=side // config.heatmaps.heatmap_size)
     augment = config.augment.build(skeleton, flip=mirrored)
-    return Setting(config, skeleton, network, config.heatmaps.codec(side), augment)
+    return Setting(config, skeleton, network_of(config, len(skeleton.names)),
+                   config.heatmaps.codec(config.data.image_size), augment)
 
 
 # Variants
@@ -111,7 +110,8 @@ def entropy(setting: Setting) -> Term:
 
 def _shared(setting: Setting) -> dict[str, Any]:
     return {"model": setting.network, "skeleton": setting.skeleton, "codec": setting.codec, "augment": setting.augment,
-            "optimizer": setting.config.optimizer.adam(), "normalise": imagenet_normalise}
+            "optimizer": setting.config.start.scaled(setting.config.optimizer.adam()),
+            "normalise": setting.config.start.normalise}
 
 
 def _incremental(setting: Setting, terms: Terms, rate: float, steps: int, **options: Any) -> Method:
@@ -140,7 +140,7 @@ def build_step(setting: Setting, recipe: Recipe, ka_net: KaNet = "paper", inputs
     options: dict[str, Any] = {"freeze_statistics": config.freeze_statistics} | _filter(setting, recipe.ka_net)
     if recipe.ka_net:
         rerendered = config.association.ka_target == "rerendered" if recipe.rerendered is None else recipe.rerendered
-        options |= {"association": network_of(setting, ka_net, inputs), "rerender": rerendered}
+        options |= {"association": ka_net_of(setting, ka_net, inputs), "rerender": rerendered}
     if config.distillation.balance and recipe.terms:
         options["balance"] = config.distillation.balance
     if recipe.memory == "walk":
@@ -152,7 +152,7 @@ def build_step(setting: Setting, recipe: Recipe, ka_net: KaNet = "paper", inputs
 
 
 @functools.lru_cache(maxsize=8)
-def network_of(setting: Setting, name: KaNet, inputs: int) -> nn.Module:
+def ka_net_of(setting: Setting, name: KaNet, inputs: int) -> nn.Module:
     """Builds KA-Net. inputs: how many new keypoints it reads."""
     return association_network(name, inputs=inputs, dtype=jnp.dtype(setting.config.network.dtype))
 
@@ -162,7 +162,7 @@ def build_association(setting: Setting, kind: str, ka_net: KaNet, inputs: int) -
     """Builds KA-Net's own stage. kind: of `Recipe.ka_net`."""
     config = setting.config
     rate = config.optimizer.rate(config.optimizer.association_learning_rate, config.association_steps)
-    return methods.association(network=network_of(setting, ka_net, inputs), slots=config.association.triples,
+    return methods.association(network=ka_net_of(setting, ka_net, inputs), slots=config.association.triples,
                                learning_rate=rate, **_shared(setting), **_filter(setting, kind))
 
 
@@ -189,6 +189,6 @@ def importance_of(setting: Setting, kind: Literal["fisher", "mas"]) -> Measure:
     """Builds the sum over a step's images, after the step, that weighs the penalties of the next ones."""
     shared = not setting.config.freeze_old_heads
     if kind == "mas":
-        return methods.memory_aware_synapses(setting.network, imagenet_normalise, shared_heads=shared)
-    return methods.fisher(setting.network, setting.codec, imagenet_normalise, half=setting.config.half,
+        return methods.memory_aware_synapses(setting.network, setting.config.start.normalise, shared_heads=shared)
+    return methods.fisher(setting.network, setting.codec, setting.config.start.normalise, half=setting.config.half,
                           shared_heads=shared, batch_approximation=setting.config.baselines.batch_fisher)

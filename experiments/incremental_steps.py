@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from experiments.configs import config_as_json, imagenet_start
+from experiments.configs import config_as_json
 from experiments.incremental_methods import Recipe, Setting, build_base, build_step, importance_of, walk_of
 from experiments.incremental_presets import Config
 from experiments.system import Job, fit_sources, no_training
@@ -186,8 +186,8 @@ def _learn_first(run: Run, source: Source, numbers: Sequence[int], steps: int) -
     first = _first_increment(run, numbers, {"entropy": config.weights.cpr_entropy} if kind == "base_cpr" else {})
 
     def train(folder: epath.Path) -> Fitted:
-        start = imagenet_start(run.setting.network, config.imagenet, image_size=config.data.image_size,
-                               seed=run.job.seed) | {"increment": first}
+        start = config.start.variables(run.setting.network, image_size=config.data.image_size,
+                                       seed=run.job.seed) | {"increment": first}
         return run.fit(build_base(run.setting, kind, steps), source, steps, folder, "step 0", start, of_base=shared,
                        keep=keep)
 

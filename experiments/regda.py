@@ -22,7 +22,7 @@ import numpy as np
 import optax
 
 from experiments import system
-from experiments.configs import config_as_json, imagenet_start, score_kind
+from experiments.configs import config_as_json, network_of, score_kind
 from experiments.image_sets import Splits, open_domain
 from experiments.regda_presets import PAPER_PCK, PAPER_SPRITES_MAE, PRESETS, Config, drops_of
 from experiments.system import Job, Outcome, Predicting, StoredRun, System, Variant
@@ -31,7 +31,6 @@ from kpjax.augment import Augment
 from kpjax.evaluation import metrics
 from kpjax.heatmaps import Codec, codec, decode_argmax, keypoint_cells
 from kpjax.images.transforms import Letterbox
-from kpjax.methods import imagenet_normalise
 from kpjax.models import HeatmapHead, KeypointNetwork
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered, predict_source
@@ -61,7 +60,7 @@ def parts_of(config: Config, skeleton: Skeleton) -> Parts:
                        decoder=functools.partial(decode_argmax, strict_positive=config.strict_positive))
     if hasattr(first, "head_layers"):
         first = replace(first, head_layers=config.pretraining_head_layers)
-    one, two = (network.build(len(skeleton.names), stride=side // heatmaps.heatmap_size)
+    one, two = (network_of(replace(config, network=network), len(skeleton.names))
                 for network in (first, config.network))
     return Parts(config, skeleton, one, two, coding, MappingProxyType(config.augment.build()))
 
@@ -78,14 +77,14 @@ def build_supervised(parts: Parts, *, steps: int | None = None, stream: str = "l
         rates = optax.piecewise_constant_schedule(1e-3, drops_of(steps))
         optimizer, loss = optax.scale_by_adam(), losses.heatmap_mse
     return methods.supervised(
-        parts.one_head, parts.skeleton, codec=parts.codec, optimizer=optimizer, learning_rate=rates, loss=loss,
-        augment=parts.augment[stream], normalise=imagenet_normalise, stream=stream)
+        parts.one_head, parts.skeleton, codec=parts.codec, optimizer=config.start.scaled(optimizer),
+        learning_rate=rates, loss=loss, augment=parts.augment[stream], normalise=config.start.normalise, stream=stream)
 
 
 def _adaptation(parts: Parts) -> dict[str, Any]:
-    optimizer = parts.config.optimizer
-    return {"codec": parts.codec, "optimizer": optimizer.build(), "augment": parts.augment,
-            "learning_rate": optimizer.adaptation_rates(parts.config.steps), "normalise": imagenet_normalise}
+    optimizer, start = parts.config.optimizer, parts.config.start
+    return {"codec": parts.codec, "optimizer": start.scaled(optimizer.build()), "augment": parts.augment,
+            "learning_rate": optimizer.adaptation_rates(parts.config.steps), "normalise": start.normalise}
 
 
 def _area(config: Config) -> list[int]:
@@ -140,7 +139,7 @@ def build_adabn(parts: Parts, *, two_heads: bool = False, in_area: bool = False)
         inside[:, low:high, low:high] = True
         coding = coding._replace(decode=lambda heatmaps: parts.codec.decode(jnp.where(inside, heatmaps, -jnp.inf)))
     return methods.adabn(parts.two_heads if two_heads else parts.one_head, parts.skeleton, codec=coding,
-                         augment=parts.augment["target"], normalise=imagenet_normalise)
+                         augment=parts.augment["target"], normalise=parts.config.start.normalise)
 
 
 def build_constant_centre(parts: Parts) -> Method:
@@ -283,8 +282,8 @@ def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, s
     return system.fit_sources(
         job, method, {"source": data.source.train, "target": data.target.train, "labelled": data.target.train},
         batch_size=config.batch_size, steps=steps, stage=stage, folder=folder, repeats=data.repeats,
-        start=start or imagenet_start(parts_of(config, method.skeleton).one_head, config.imagenet,
-                                      image_size=config.data.image_size, seed=job.seed),
+        start=start or config.start.variables(parts_of(config, method.skeleton).one_head,
+                                              image_size=config.data.image_size, seed=job.seed),
         unlabelled=() if config.target_weight == "labels" else ("target",), evaluate=evaluate,
         evaluate_every=max(1, steps // config.evaluations),
         select=None if config.selection == "last" else Select(f"{chosen_on}/pck"), config=job.identity())

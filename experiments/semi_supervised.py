@@ -25,7 +25,7 @@ import optax
 
 from experiments import semi_supervised_measures as measures
 from experiments import system
-from experiments.configs import config_as_json, imagenet_start, perceptual_start
+from experiments.configs import config_as_json, network_of, perceptual_start
 from experiments.keypoint_errors import keypoint_errors
 from experiments.semi_supervised_measures import ReadSemantic
 from experiments.semi_supervised_presets import PRESETS, Config, paper_numbers
@@ -38,7 +38,6 @@ from kpjax.files import atomic
 from kpjax.heatmaps import Codec
 from kpjax.input.source import Source, labelled_subset, rounded_share, subset, with_labels, without_labels
 from kpjax.losses import Objective, without
-from kpjax.methods import imagenet_normalise
 from kpjax.methods.semi_supervised_learning.semantic_features import representations
 from kpjax.models import VGG, KeypointNetwork, image_generator
 from kpjax.models.vgg import IMM_TAPS
@@ -72,11 +71,10 @@ class Parts(NamedTuple):
 @functools.lru_cache(maxsize=4)
 def parts_of(config: Config, skeleton: Skeleton) -> Parts:
     """Builds the parts once per config, so that all seeds share what is compiled."""
-    side = config.data.image_size
-    network = config.network.build(len(skeleton.names), stride=side // config.heatmaps.heatmap_size)
     base = config.augment.build(skeleton)
     warped = compose_augmentations(base, on_half(random_homography(config.weights.perspective)))
-    return Parts(config, skeleton, network, config.heatmaps.codec(side), base, warped)
+    return Parts(config, skeleton, network_of(config, len(skeleton.names)),
+                 config.heatmaps.codec(config.data.image_size), base, warped)
 
 
 def terms(parts: Parts, **changes: Any) -> Objective:
@@ -92,8 +90,10 @@ def _supervision(parts: Parts) -> dict[str, Any]:
 
 
 def _shared(parts: Parts, *, warped: bool = False, stage: StageOf = "method") -> dict[str, Any]:
-    return {"codec": parts.codec, "optimizer": optax.scale_by_adam(), "learning_rate": parts.config.rate(stage),
-            "augment": parts.warped if warped else parts.augment, "normalise": imagenet_normalise,
+    start = parts.config.start
+    return {"codec": parts.codec, "optimizer": start.scaled(optax.scale_by_adam()),
+            "learning_rate": parts.config.rate(stage), "normalise": start.normalise,
+            "augment": parts.warped if warped else parts.augment,
             "draw_map": draw_homography(parts.config.weights.perspective)}
 
 
@@ -216,14 +216,14 @@ def distilled(config: Config, skeleton: Skeleton, variant: str) -> Method:
     """Builds a variant whose predictions are averaged over transforms, as the teacher of pseudo-labels."""
     parts = parts_of(config, skeleton)
     predict = methods.distilled_predict(
-        parts.network, parts.codec, imagenet_normalise, skeleton, flip=config.augment.flip)
+        parts.network, parts.codec, config.start.normalise, skeleton, flip=config.augment.flip)
     return build(config, skeleton, variant)._replace(predict=predict)
 
 
 @functools.lru_cache(maxsize=4)
 def read_semantic(config: Config, skeleton: Skeleton) -> ReadSemantic:
     """Returns a function from (variables, batch) to the semantics of a trained network's features; one per config."""
-    return functools.partial(representations, parts_of(config, skeleton).network, imagenet_normalise)
+    return functools.partial(representations, parts_of(config, skeleton).network, config.start.normalise)
 
 
 # Data and stages
@@ -304,7 +304,7 @@ def _start(job: Job, parts: Parts, data: Data) -> dict[str, Any]:
     config = job.config
 
     def first() -> dict[str, Any]:
-        return imagenet_start(parts.network, config.imagenet, image_size=config.data.image_size, seed=job.seed)
+        return config.start.variables(parts.network, image_size=config.data.image_size, seed=job.seed)
 
     if not config.warm_start_steps or VARIANTS[job.variant].recipe.everything:
         return first()

@@ -20,14 +20,25 @@ from typing import Literal
 import optax
 
 from experiments import configs, system
-from experiments.configs import Augmentation, Checked, Count, CountOrZero, Heatmaps, Network, Optimizer, Positive
+from experiments.configs import (
+    Augmentation,
+    Checked,
+    Count,
+    CountOrZero,
+    Heatmaps,
+    Network,
+    Optimizer,
+    Positive,
+    Start,
+    network_of,
+)
 from experiments.image_sets import ImageSet, Splits
 from experiments.keypoint_errors import keypoint_errors
 from experiments.system import Job, Outcome, Predicting, StoredRun, System, Variant
 from kpjax import Method, Skeleton
 from kpjax.losses import heatmap_kl, heatmap_mse
-from kpjax.methods import imagenet_normalise, supervised
-from kpjax.models import KeypointNetwork, SmallUNet
+from kpjax.methods import supervised
+from kpjax.models import SmallUNet
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Select
@@ -43,7 +54,7 @@ class Config(Checked):
     augment: Augmentation = Augmentation("strong", flip=False, rotation=180.0)
     network: Network = SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32)
     optimizer: Optimizer = Optimizer(3e-3, "cosine", weight_decay=1e-4)
-    imagenet: str = ""  # safetensors file or hub name of ImageNet weights; "" starts from random weights
+    start: Start = Start()
     batch_size: Count = 16
     steps: Count = 1000
     rising_steps: CountOrZero = 50  # over which the learning rate rises from zero
@@ -77,19 +88,15 @@ VARIANTS: dict[str, Variant] = {
 }
 
 
-def network_of(config: Config, skeleton: Skeleton) -> KeypointNetwork:
-    """Builds the network."""
-    return config.network.build(len(skeleton.names), stride=config.data.image_size // config.heatmaps.heatmap_size)
-
-
 @functools.lru_cache(maxsize=4)
 def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
     """Builds the method of a variant once, so that all seeds share what is compiled."""
     loss, rise = VARIANTS[variant].recipe, min(config.rising_steps, config.steps // 2)
     return supervised(
-        network_of(config, skeleton), skeleton,
+        network_of(config, len(skeleton.names)), skeleton,
         codec=config.heatmaps.codec(config.data.image_size, logits=loss is heatmap_kl),
-        optimizer=config.optimizer.adam(), augment=config.augment.build(skeleton), normalise=imagenet_normalise,
+        optimizer=config.start.scaled(config.optimizer.adam()), augment=config.augment.build(skeleton),
+        normalise=config.start.normalise,
         learning_rate=optax.warmup_cosine_decay_schedule(0.0, config.optimizer.learning_rate, rise, config.steps),
         loss=loss)
 
@@ -107,8 +114,8 @@ def train(job: Job, data: Splits) -> Outcome:
     fitted = system.fit_sources(
         job, method, {"labelled": data.train}, batch_size=config.batch_size, steps=config.steps, stage=job.variant,
         folder=job.folder, repeats=False, evaluate=evaluate, evaluate_every=max(1, config.steps // config.evaluations),
-        start=configs.imagenet_start(network_of(config, skeleton), config.imagenet, image_size=config.data.image_size,
-                             seed=job.seed), select=select, config=job.identity())
+        start=config.start.variables(network_of(config, len(skeleton.names)), image_size=config.data.image_size,
+                                     seed=job.seed), select=select, config=job.identity())
     return system.outcome_of(method, fitted)
 
 

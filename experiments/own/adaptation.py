@@ -10,8 +10,8 @@ import tyro
 from experiments import adaptation
 from experiments.adaptation_images import Data, with_turns
 from experiments.adaptation_measures import checked
-from experiments.adaptation_presets import SYNTHETIC, Config, Hourglass, with_appearance
-from experiments.configs import changed, config_from_json, stored_fields
+from experiments.adaptation_presets import SYNTHETIC, Config, with_appearance
+from experiments.configs import NETWORKS, Network, Start, changed, config_from_json, stored_fields
 from experiments.own import project as projects
 from experiments.own.choices import Choice, chosen, every_choice, facts_of
 from experiments.own.needs import NEEDS
@@ -25,13 +25,12 @@ from kpjax.files import read_json
 from kpjax.images.transforms import Letterbox
 from kpjax.input.source import ArraySource, check_disjoint
 from kpjax.input.video_source import NO_KEYPOINTS
-from kpjax.models import HRNet, PoseResNet, SmallUNet
+from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.training.trees import load_trained, tree_digest
 
 LEAST_IMAGES = NEEDS["adaptation"].images
 PASSES, FEWEST_STEPS, MOST_STEPS = 100, 1000, 2000  # fewer leave most points wandering, see experiments/RESULTS.md
-NETWORKS = {kind.name: kind for kind in (SmallUNet, PoseResNet, HRNet)}  # of runs that can be cores
 PARTS = ("backbone", "upsampling", "head")
 
 
@@ -58,7 +57,7 @@ class OwnImages:
 
 
 @dataclass(frozen=True)
-class CoreHourglass(Hourglass):
+class CoreHourglass(HourglassNetwork):
     """The hourglass of a core. Width 0 stands for any core's network, until its run has been read."""
 
     width: tyro.conf.Suppress[tyro.conf.Fixed[int]] = 0
@@ -80,13 +79,14 @@ class OwnConfig(Config):
 
     core: OwnCore = OwnCore()
     data: OwnImages = OwnImages()
-    core_network: CoreHourglass | SmallUNet | PoseResNet | HRNet = CoreHourglass()
+    network: CoreHourglass | Network = CoreHourglass()
+    start: tyro.conf.Suppress[Start] = Start()  # the core's
     own: Own = Own()
 
 
 OWN = OwnConfig(**vars(SYNTHETIC) | {
     "summary": "one's own run and images of another category: --core RUN --images FOLDER [--project P]; 2 cores",
-    "core": OwnCore(), "data": OwnImages(), "core_network": CoreHourglass(),
+    "core": OwnCore(), "data": OwnImages(), "network": CoreHourglass(), "start": Start(),
     "evaluation": replace(SYNTHETIC.evaluation, lengths="none", labelled_images=())})
 
 
@@ -108,30 +108,26 @@ def own_core(folder: str) -> CoreRun:
     if not folder:
         raise InputError("core: name a finished run's folder, .../<variant>/seed-<n>, or an exported one")
     path = Path(folder).expanduser()
-    if (path / "stage.json").is_file():
+    if adapted := (path / "stage.json").is_file():
         config, variables = read_json(path / "stage.json")["config"], load_trained(path / "result").variables
     else:
         opened = open_run(path)
         config, variables = opened.files["config.json"]["config"], opened.trained.variables
-        if opened.run.experiment == "adaptation":
+        if adapted := opened.run.experiment == "adaptation":
             variables = adaptation.plain_of(opened.trained, opened.run.variant)
-    found, adapted = stored_fields(config), "core_network" in config
-    needed = ("core_network", "image_size") if adapted else ("network", "image_size", "heatmap_size")
+    found, needed = stored_fields(config), ("network", "image_size", *(() if adapted else ("heatmap_size",)))
     if missing := [name for name in needed if name not in found]:
         raise InputError(f"core: {folder} has a network of another kind (its config has no {missing[0]}); give a run "
                          "that learnt named keypoints from labels, or one of adaptation")
-    if not adapted and found["image_size"] != STRIDE * found["heatmap_size"]:
+    if found["image_size"] != STRIDE * found.get("heatmap_size", found["image_size"] // STRIDE):
         raise InputError(f"core: the heatmaps of {folder} are {found['heatmap_size']} px for images of "
                          f"{found['image_size']}; give a run whose heatmaps are {STRIDE} times smaller")
-    stored = config[needed[0]]
-    if (name := stored.get("name")) and name not in NETWORKS:
-        raise InputError(f"core: the network of {folder} is {name}; give a run with one of {', '.join(NETWORKS)}")
-    network = config_from_json(NETWORKS[name]() if name else CoreHourglass(), stored)
+    network = config_from_json(NETWORKS[config["network"]["name"]](), config["network"])
     kept = {collection: {part: tree for part, tree in variables[collection].items() if part in PARTS}
             for collection in ("params", "batch_stats")}
     return CoreRun(adaptation.Core(kept, tree_digest(kept)), network, {
         "image_size": found["image_size"], "dtype": network.dtype, "appearance": found.get("appearance", "colour"),
-        "normalisation": found["normalisation"] if adapted else "imagenet"})
+        "normalisation": found["normalisation"], "backbone_statistics": found["backbone_statistics"]})
 
 
 # Images
@@ -197,6 +193,8 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """Returns the config with what is not typed taken over from the core's run or chosen from the images, with reasons.
     Raises InputError for a missing core, fewer than fifty images, and a project with several animals on an image."""
     run = own_core(config.core.core)
+    if "network" in typed:
+        raise InputError("network: the core decides it; leave it out")
     if not config.data.images:
         raise InputError("images: name images, videos or folders of them")
     every = every_choice(frames_at(config.data.images))
@@ -220,10 +218,10 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
             Choice("lengths", "object", "errors are percent of the labelled extent"),
             Choice("labelled_images", tuple(count for count in (10, 50, 100) if count < fit),
                    f"{fit} labelled images fit the regressors between points and labels, and teach the points nothing")]
-    network = replace(run.network, dtype=config.core_network.dtype) if "dtype" in typed else run.network
+    network = replace(run.network, dtype=config.network.dtype) if "dtype" in typed else run.network
     side = config.data.image_size if "image_size" in typed else run.fields["image_size"]
     print(f"core: {config.core.core}, {network}; {len(split.target)} images without labels; held out: {split.words}")
-    return changed(chosen(changed(config, core_network=network, image_size=side), choices, typed), summary=(
+    return changed(chosen(changed(config, network=network, image_size=side), choices, typed), summary=(
         f"{len(split.target)} images, the core of {config.core.core}; held out: {split.words}"))
 
 

@@ -1,7 +1,8 @@
 """Networks, one file per published architecture.
 
-Four dataclasses hold the options of heatmap networks: `SmallUNet | PoseResNet | HRNet | RSN`. Each has a `name`,
-refuses options that no network has, checks sizes of images and heatmaps (`check`), and builds the network (`build`).
+Dataclasses hold the options of heatmap networks: `SmallUNet`, `PoseResNet`, `HRNet`, `RSN`, `MobileNetV2`, `ViT` and
+`HourglassNetwork`. Each has a `name`, refuses options that no network has, checks sizes of images and heatmaps
+(`check`), and builds the network (`build`).
 """
 from kpjax.lazy import by_name, lazy_exports
 
@@ -14,7 +15,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, by_name({
     "inverted_residuals": ("MobileNetV2", "mobilenet_v2", "MobileNetV2Trunk"),
     "residual_steps": ("RSN", "rsn", "ResidualStepsNetwork", "UnitHeads"),
     "vision_transformer": ("ViT", "VisionTransformer", "vit"),
-    "hourglass_network": ("hourglass", "HourglassTop", "HourglassTrunk"),
+    "hourglass_network": ("HourglassNetwork", "hourglass", "HourglassTop", "HourglassTrunk"),
     "feature_pyramid": ("ConvolutionStack", "FeaturePyramid", "PyramidDecoder", "SmallTrunk"),
     # Keypoint classification and association
     "keypoint_classification": ("KeypointClassifier", "KeypointFeatures"),

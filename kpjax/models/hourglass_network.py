@@ -4,12 +4,16 @@ Bulat and Tzimiropoulos 2017 (FAN), with the blocks of their "Binarized convolut
 "Object landmark discovery through unsupervised adaptation" (NeurIPS 2019). Layers have FAN's names (`conv2`, `m0/b1_4`,
 `top_m_0`, `bn_end0`; `l0` is `head/output`), with `downsample_0` for `downsample.0`.
 """
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from kpjax.errors import InputError
 from kpjax.models.layers import BatchNorm, Convolution, uniform_fan_in, upsample_nearest
-from kpjax.models.network import HeatmapHead, KeypointNetwork
+from kpjax.models.network import HeatmapHead, KeypointNetwork, check_options, check_sizes, check_stride
 
 STRIDE = 4  # of the heatmaps
 
@@ -117,6 +121,32 @@ def hourglass(keypoints: int, *, width: int = 256, depth: int = 4, dtype: jnp.dt
         backbone=HourglassTrunk(width, depth, dtype),
         upsampling=HourglassTop(dtype),
         head=HeatmapHead(keypoints, output_init=uniform_fan_in, dtype=dtype))
+
+
+@dataclass(frozen=True)
+class HourglassNetwork:
+    """The options of `hourglass`. A laptop trains width 64 and depth 3."""
+
+    name: ClassVar[str] = "hourglass"
+
+    width: int = 256  # channels
+    depth: int = 4  # halvings
+    dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
+
+    def __post_init__(self):
+        """Raises InputError for options that no network has."""
+        check_options(self, "width", "depth")
+        if self.width % 16:
+            raise InputError(f"width: {self.width}; the width of an hourglass is a multiple of 16")
+
+    def check(self, image_size: int, heatmap_size: int) -> None:
+        """Raises InputError for sides, in pixels, that the network cannot have."""
+        check_sizes(self.name, image_size, heatmap_size, strides=(STRIDE,), multiple=STRIDE * 2 ** self.depth)
+
+    def build(self, keypoints: int, *, stride: int = STRIDE) -> KeypointNetwork:
+        """Builds the network. stride: of the heatmaps, always 4."""
+        check_stride(self.name, stride)
+        return hourglass(keypoints, width=self.width, depth=self.depth, dtype=jnp.dtype(self.dtype))
 
 
 def average_pool_pairs(x: jax.Array) -> jax.Array:

@@ -14,11 +14,11 @@ from experiments.command_line import read_command, run
 from experiments.commands import exit_code_of
 from experiments.configs import changed
 from experiments.own import project as own_project
-from experiments.own.adaptation import SYSTEM, CoreHourglass, open_data, own_core
+from experiments.own.adaptation import SYSTEM, open_data, own_core
 from experiments.predictors import open_run
 from kpjax.errors import InputError
 from kpjax.files import write_json
-from kpjax.models.unet import SmallUNet
+from kpjax.models import HourglassNetwork, SmallUNet
 from kpjax.structures import Skeleton, Trained
 from kpjax.training.trees import save_trained
 
@@ -51,7 +51,7 @@ def test_from_a_run_and_images_to_a_result(project, old_run, tmp_path, capsys):
     assert "56 images without labels; held out: 4 of 20 labelled frames, the last part of each recording" in said
     results = json.loads((folder / "results.json").read_text())
     assert {"forward/5", "backward/all", "consistency", "varying_points"} <= set(results["metrics"])
-    assert results["config"]["core_network"]["name"] == "small_unet"
+    assert results["config"]["network"]["name"] == "small_unet"
     core = own_core(str(old_run))
     assert core.network.widths == (4, 4, 8, 8)
     opened = open_run(folder)
@@ -67,13 +67,13 @@ def test_images_and_variants(project, old_run):
     read = read_command(SYSTEM, command(old_run, project))
     assert list(read.variants) == ["random_core", "adapted"]
     assert not read.config.evaluation.annotated
-    assert (read.config.normalisation, read.config.data.image_size) == ("imagenet", 32)
+    assert (read.config.start.normalisation, read.config.data.image_size) == ("imagenet", 32)
     data = open_data(read.job("adapted", 0))
     assert (len(data.target), len(data.test)) == (48, 12)
     labelled = read_command(SYSTEM, command(old_run, project, "--project", "P", "--no-control", "--dtype", "bfloat16"))
     assert list(labelled.variants) == ["adapted"]
     assert labelled.config.evaluation.labelled_images == (10,)
-    assert labelled.config.core_network == SmallUNet((4, 4, 8, 8), 2, 4, "bfloat16")
+    assert labelled.config.network == SmallUNet((4, 4, 8, 8), 2, 4, "bfloat16")
     data = open_data(labelled.job("adapted", 0))
     assert (len(data.target), len(data.fit), len(data.test)) == (56, 16, 4)
     assert not data.target[0].visible.any()
@@ -85,8 +85,9 @@ def test_the_core_of_a_stage(tmp_path):
     write_json(tmp_path / "stage.json", {"config": of_core(config)})
     save_trained(tmp_path / "result", Trained(dict(fresh), {}))
     core = own_core(str(tmp_path))
-    assert core.network == CoreHourglass(16, 1)
-    assert core.fields == {"image_size": 32, "dtype": "float32", "appearance": "colour", "normalisation": "none"}
+    assert core.network == HourglassNetwork(16, 1)
+    assert core.fields == {"image_size": 32, "dtype": "float32", "appearance": "colour", "normalisation": "none",
+                           "backbone_statistics": "batch"}
     stored = core.core.variables["params"]["backbone"]["conv1"]["kernel"]
     np.testing.assert_array_equal(stored, fresh["params"]["backbone"]["conv1"]["kernel"])
 
@@ -100,9 +101,8 @@ def test_a_network_of_another_kind_is_refused(old_run, tmp_path):
 
     save_trained(tmp_path / "result", Trained({"params": {}, "batch_stats": {}}, {}))
     refused({}, "another kind .its config has no network.; give a run")
-    network = {"network": {"name": "rsn"}, "data": {"image_size": 64}}
-    refused(network | {"heatmaps": {"heatmap_size": 32}}, "are 32 px for images of 64; give a run whose heatmaps are 4")
-    refused(network | {"heatmaps": {"heatmap_size": 16}}, "is rsn; give a run with one of small_unet, pose_resnet")
+    refused({"network": {"name": "rsn"}, "data": {"image_size": 64}, "heatmaps": {"heatmap_size": 32}},
+            "are 32 px for images of 64; give a run whose heatmaps are 4")
 
 
 REFUSED = [

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from kpjax.errors import InputError
-from kpjax.models.layers import depthwise_by_groups, depthwise_by_shifts, spatial_padding
 from kpjax.models.inverted_residuals import MobileNetV2, MobileNetV2Trunk, mobilenet_v2
+from kpjax.models.layers import depthwise_by_groups, depthwise_by_shifts, spatial_padding
 from kpjax.models.weights.pretrained import load_backbone, read_safetensors, write_safetensors
 from kpjax.models.weights.torch_names import from_torch
 
