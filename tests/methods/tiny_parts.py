@@ -95,18 +95,20 @@ def factories() -> dict[str, typing.Callable[..., Method]]:
 def build(factory, **changes) -> Method:
     """Builds a method from the parts.
 
-    A required argument of type Objective comes from `<method>_objective`, in the module or in its shelf's `objectives`.
+    changes: other parts, those that the factory takes. A required argument of type Objective comes from `<method>_objective`, in the module or in its shelf's `objectives`.
     """
     arguments = {}
-    for name, parameter in inspect.signature(factory).parameters.items():
+    parameters = inspect.signature(factory).parameters
+    for name, parameter in parameters.items():
         if parameter.annotation is Objective:
             make = objective_maker(factory)
-            arguments[name] = make(CODEC) if "codec" in inspect.signature(make).parameters else make()
+            coded = "codec" in inspect.signature(make).parameters
+            arguments[name] = make(changes.get("codec", CODEC)) if coded else make()
         elif name in PARTS:
             arguments[name] = PARTS[name]
         elif parameter.default is inspect.Parameter.empty:
             raise TypeError(f"{factory.__name__} needs {name!r}: give it a default, or a part of that name")
-    return factory(**arguments | changes)
+    return factory(**arguments | {name: part for name, part in changes.items() if name in parameters})
 
 
 def objective_maker(factory) -> typing.Callable[..., Objective]:
