@@ -1,4 +1,4 @@
-"""The method of every system on published backbones, traced: shapes, statistics and optimizer states fit; nothing is computed."""
+"""The method of every system on published backbones, traced: shapes, statistics and optimizer states fit."""
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,7 +30,7 @@ def test_a_method_takes_a_backbone_with_no_further_line(name, network):
 
     def one_step(key, batch, streams):
         variables = model.init(key, jnp.zeros((1, SIDE, SIDE, 3)), train=False)
-        start = dict.fromkeys(("variables", "teacher", "core", "association"), dict(variables))
+        start = {name: dict(variables) for name in ("variables", "teacher", "core", "association")}
         state = method.init(key, streams, start)
         after, metrics = method.update(state, streams, key)
         return state, after, metrics, method.predict(after, batch)

@@ -95,7 +95,8 @@ def factories() -> dict[str, typing.Callable[..., Method]]:
 def build(factory, **changes) -> Method:
     """Builds a method from the parts.
 
-    changes: other parts, those that the factory takes. A required argument of type Objective comes from `<method>_objective`, in the module or in its shelf's `objectives`.
+    changes: other parts, of which a factory gets those that it takes. A required argument of type Objective comes from
+    `<method>_objective`, in the module or in its shelf's `objectives`.
     """
     arguments = {}
     parameters = inspect.signature(factory).parameters
