@@ -123,13 +123,11 @@ def compiled_update(update, mesh: Mesh):
                    donate_argnums=0), names
 
 
-def finite_leaves(state) -> list[bool]:
-    """Returns for each leaf of a state, in order, whether it is finite. Integers and keys always are.
-
-    On the host, where a checkpoint's digests read the state too: no program for each structure of a state.
-    """
-    return [not jnp.issubdtype(leaf.dtype, jnp.inexact) or bool(np.isfinite(np.asarray(leaf)).all())
-            for leaf in jax.tree.leaves(state)]
+@jax.jit
+def finite_leaves(state) -> jax.Array:
+    """Returns a flag for each leaf of a state, in order: whether it is finite. Integers and keys always are."""
+    return jnp.stack([jnp.isfinite(leaf).all() if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.bool(True)
+                      for leaf in jax.tree.leaves(state)])
 
 
 def replaced(state, new, mesh: Mesh):
@@ -374,9 +372,9 @@ class _Loop:
     def _save(self, state) -> None:
         if self.saved == self.step:
             return
-        fine = finite_leaves(state)
-        if not all(fine):
-            name = list(named_leaves(state))[fine.index(False)]
+        fine = np.asarray(finite_leaves(state))
+        if not fine.all():
+            name = list(named_leaves(state))[fine.argmin()]
             raise RunError(f"step {self.step}: {name} is not finite, though every loss was; nothing is saved; "
                            f"{self.checkpoints.last_good()}")
         progress = self.progress._replace(
