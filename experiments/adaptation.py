@@ -25,7 +25,6 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 
 from experiments import adaptation_presets as presets
 from experiments import configs, system
@@ -105,8 +104,7 @@ def _built(config: Config, parametrisation: methods.Parametrisation) -> Method:
         augment=augment.no_augmentation(), normalise=config.start.normalise, trained=parametrisation,
         generator=ResidualGenerator(comparison.generator_width, comparison.generator_blocks,
                                     jnp.dtype(config.network.dtype)),
-        perceptual=perceptual_network(config) if features else None,
-        perceptual_normalise=NORMALISATIONS["imagenet" if comparison.perceptual_imagenet else "none"],
+        **perceptual_of(config),
         view_pair=config.view_pairs.build(side), temperature=config.temperature, sigma=config.sigma,
         statistics=config.evaluation.statistics)
 
@@ -215,12 +213,19 @@ def _core_of(job: Job, trained: Callable[[Job], Core]) -> Core | None:
 # The network that compares images
 
 
-def perceptual_network(config: Config) -> nn.Module:
-    """Builds VGG, or the random features that stand in for it."""
-    comparison, dtype = config.comparison, jnp.dtype(config.network.dtype)
+def _vgg(config: Config) -> VGG:
+    return VGG(config.comparison.perceptual_depth, RELU_TAPS, jnp.dtype(config.network.dtype))
+
+
+def perceptual_of(config: Config) -> dict[str, Any]:
+    """Returns the options of the method that say which features compare images; {} if pixels alone do."""
+    comparison = config.comparison
+    if comparison.compare == "pixels":
+        return {}
+    normalise = {"perceptual_normalise": NORMALISATIONS["imagenet" if comparison.perceptual_imagenet else "none"]}
     if comparison.perceptual == STAND_IN:
-        return RandomFeatures(comparison.stand_in_widths, dtype)
-    return VGG(comparison.perceptual_depth, RELU_TAPS, dtype)
+        return normalise | {"perceptual": RandomFeatures(comparison.stand_in_widths, jnp.dtype(config.network.dtype))}
+    return normalise | configs.perceptual_options(comparison.perceptual, _vgg(config))
 
 
 def perceptual_start(config: Config) -> dict[str, Any]:
@@ -233,9 +238,7 @@ def perceptual_start(config: Config) -> dict[str, Any]:
         print(f"images are compared by pixels and {DESCRIPTION}")
         key = named_key(jax.random.key(0), "random features")
         return {"perceptual": random_features(key, comparison.stand_in_widths)[1]}
-    print(f"images are compared by pixels and VGG-{comparison.perceptual_depth}")
-    return configs.perceptual_start(perceptual_network(config), comparison.perceptual,
-                                    image_size=config.data.image_size)
+    return configs.perceptual_start(comparison.perceptual, _vgg(config), image_size=config.data.image_size)
 
 
 # A run

@@ -156,7 +156,7 @@ class Comparison(Checked):
     generator_width: Count = 32  # 64 by the paper's text
     generator_blocks: Count = 6
     compare: Literal["features", "pixels"] = "features"  # pixels alone, or features as well
-    perceptual: str = STAND_IN  # file of VGG's weights; "random features" stand in for it
+    perceptual: str = STAND_IN  # weights of VGG or a known backbone; "random features" stand in for it
     perceptual_depth: Literal[16, 19] = 19  # 16 in the released code
     perceptual_imagenet: bool = False  # whether VGG sees images normalised as it was trained
     feature_form: Literal["squared", "absolute"] = "squared"  # absolute by the paper's text

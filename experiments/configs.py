@@ -20,6 +20,7 @@ from kpjax.methods.forward import Normalise
 from kpjax.models import (
     RSN,
     VGG,
+    FeatureMaps,
     HourglassNetwork,
     HRNet,
     KeypointNetwork,
@@ -43,13 +44,6 @@ def network_of(config: Any, keypoints: int) -> KeypointNetwork:
     """Builds the network of a config for heatmaps of its size."""
     network = config.network.build(keypoints, stride=config.data.image_size // config.heatmaps.heatmap_size)
     return config.start.applied_to(network)
-
-
-def perceptual_start(network: VGG, weights: str, *, image_size: int) -> dict[str, Any]:
-    """Returns the weights of a VGG that compares images of so many px, from a file, as a part of the start."""
-    imported = load_vgg(jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, image_size, image_size, 3))), weights)
-    print(f"VGG-{network.depth} weights: {imported.report}")
-    return {"perceptual": imported.variables}
 
 
 # Nested and flat
@@ -205,6 +199,29 @@ def start_lines(config: Any) -> list[str]:
     named = f"{known.name}, {known.licence}" if known else "not in the table of known weights"
     return [f"backbone: {config.network.name} from {start.weights} ({named}); {start.normalisation} normalisation, "
             f"{start.backbone_statistics} statistics, {start.backbone_rate:g} of the learning rate"]
+
+
+def perceptual_options(weights: str, vgg: VGG) -> dict[str, Any]:
+    """Returns the options of a method that compares images by features; {} without weights.
+
+    The features are those of the backbone that known weights belong to, or of the VGG.
+    """
+    known = known_weights(weights) if weights else None
+    if known is None or known.network == "vgg":
+        return {"perceptual": vgg} if weights else {}
+    backbone = NETWORKS[known.network](**known.options).build(1).backbone
+    return {"perceptual": FeatureMaps(backbone), "perceptual_normalise": NORMALISATIONS[known.normalisation]}
+
+
+def perceptual_start(weights: str, vgg: VGG, *, image_size: int) -> dict[str, Any]:
+    """Returns the weights of that network, for images of so many px, as a part of the start; {} without weights."""
+    if not weights:
+        return {}
+    network = perceptual_options(weights, vgg)["perceptual"]
+    fresh = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, image_size, image_size, 3)))
+    imported = (load_vgg if network == vgg else load_backbone)(fresh, weights)
+    print(f"images are compared by features of {weights}: {describe(imported.report)}")
+    return {"perceptual": imported.variables}
 
 
 # Heatmaps

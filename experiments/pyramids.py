@@ -25,7 +25,7 @@ import numpy as np
 from flax import linen as nn
 
 from experiments import pyramids_probes as probes
-from experiments.configs import config_as_json, perceptual_start
+from experiments.configs import config_as_json, perceptual_options, perceptual_start
 from experiments.pyramids_drawing import Render, draw_keypoints_moving, draw_masks
 from experiments.pyramids_presets import PRESETS, Config, paper_numbers
 from experiments.pyramids_probes import FLAT
@@ -48,6 +48,7 @@ from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
 
+PERCEPTUAL = VGG(16, IMM_TAPS)  # of KeyNet's loss
 COLLAPSE_CHECK = 50  # steps between two looks for signs of collapse
 TRUE_JOINTS = "accuracy_of_true_joints"  # under action/, in place of keypoints
 
@@ -71,13 +72,13 @@ def _shared(config: Config) -> dict[str, Any]:
 
 def build_keynet(config: Config, joints: Skeleton, size: int) -> Method:
     """KeyNet (Jakab et al. 2018) with `size` keypoints."""
-    width, perceptual = config.baselines.keynet_width, bool(config.baselines.perceptual)
+    width, perceptual = config.baselines.keynet_width, config.baselines.perceptual
     network = (models.published_keynet(size, blob_width=width, dtype=jnp.dtype(config.pyramid.dtype))
                if config.baselines.baselines == "published" else
                models.as_keynet(network_of(config, (size,)), blob_width=width))
     return methods.keynet(
-        objective=methods.keynet_objective(perceptual=perceptual, reduction=config.weights.reduction), network=network,
-        **({"perceptual": VGG(16, IMM_TAPS)} if perceptual else {}), **_shared(config))
+        objective=methods.keynet_objective(perceptual=bool(perceptual), reduction=config.weights.reduction),
+        network=network, **perceptual_options(perceptual, PERCEPTUAL), **_shared(config))
 
 
 def build_transporter(config: Config, joints: Skeleton, size: int) -> Method:
@@ -257,8 +258,8 @@ def _fit(job: Job, method: Method, data: Data, folder, stage: str) -> Fitted:
     if config.collapse_steps:
         check = stop_if_collapsed(config.collapse_steps, baselines=config.collapse_baselines)
         options["between"] = (COLLAPSE_CHECK, check)
-    compares = job.variant == "keynet" and config.baselines.perceptual
-    start = perceptual_start(VGG(16, IMM_TAPS), compares, image_size=config.data.image_size) if compares else {}
+    compares = config.baselines.perceptual if job.variant == "keynet" else ""
+    start = perceptual_start(compares, PERCEPTUAL, image_size=config.data.image_size)
     pairs = frame_pairs(data.train, window=config.data.window, batch_size=config.batch_size, seed=job.seed,
                         crop=config.data.pair_crop, repeats=True, process_index=jax.process_index(),
                         process_count=jax.process_count())

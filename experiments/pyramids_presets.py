@@ -144,7 +144,7 @@ class Baselines(Checked):
     baselines_per_level: bool = True  # also with as many keypoints as each level has, in runs of their own
     keynet_width: Positive = 0.1
     transporter_width: Positive = 0.1
-    perceptual: str = ""  # file of VGG-16's weights for KeyNet's loss as published; "" compares pixels
+    perceptual: str = ""  # weights of VGG-16 (as published) or a known backbone for KeyNet's loss; "": pixels
 
 
 @dataclass(frozen=True)

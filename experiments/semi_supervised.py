@@ -25,7 +25,7 @@ import optax
 
 from experiments import semi_supervised_measures as measures
 from experiments import system
-from experiments.configs import config_as_json, network_of, perceptual_start
+from experiments.configs import config_as_json, network_of, perceptual_options, perceptual_start
 from experiments.keypoint_errors import keypoint_errors
 from experiments.semi_supervised_measures import ReadSemantic
 from experiments.semi_supervised_presets import PRESETS, Config, paper_numbers
@@ -143,7 +143,7 @@ def build_gen(parts: Parts) -> Method:
         parts.codec, perceptual=bool(baselines.perceptual), reconstruction=baselines.reconstruction,
         **_supervision(parts))
     generator = image_generator(baselines.generator_widths) if baselines.generator_widths else None
-    perceptual = {"perceptual": PERCEPTUAL} if baselines.perceptual else {}
+    perceptual = perceptual_options(baselines.perceptual, PERCEPTUAL)
     return methods.image_generation(parts.network, parts.skeleton, objective=objective, generator=generator,
                                     size=baselines.generator_size, **perceptual, **_shared(parts))
 
@@ -274,8 +274,8 @@ def train(job: Job, data: Data) -> Outcome:
     config, recipe = job.config, VARIANTS[job.variant].recipe
     parts = parts_of(config, data.skeleton)
     start, baselines = _start(job, parts, data), config.baselines
-    if job.variant == "gen" and baselines.perceptual:
-        start |= perceptual_start(PERCEPTUAL, baselines.perceptual, image_size=baselines.generator_size)
+    if job.variant == "gen":
+        start |= perceptual_start(baselines.perceptual, PERCEPTUAL, image_size=baselines.generator_size)
     sources = {"labelled": data.everything if recipe.everything else data.labelled,
                "unlabelled": _pseudo_labelled(job, data, recipe.teacher) if recipe.teacher else data.unlabelled}
     method, steps = build(config, data.skeleton, job.variant), config.steps_of_both_stages

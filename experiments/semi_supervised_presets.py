@@ -60,7 +60,7 @@ class Baselines(configs.Checked):
     consistency: Positive = 1e2  # weight in mean_teacher
     decay: float = 0.999  # of the teacher
     reconstruction: Positive = 1e-3  # weight in gen; not stated
-    perceptual: str = ""  # safetensors file of VGG-16's weights for gen's loss; "" compares pixels
+    perceptual: str = ""  # weights of VGG-16 or a known backbone for gen's loss; "" compares pixels
     generator_size: Count = 128  # px to which gen shrinks the images that it generates
     generator_widths: tuple[int, ...] = ()  # of its encoder, from fine to coarse; () takes IMM's
 

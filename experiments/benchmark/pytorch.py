@@ -14,7 +14,7 @@ from experiments.benchmark.steps import DEMO, LAPTOP, noise_batch, regda_step, s
 from experiments.configs import changed
 from experiments.regda import parts_of
 from experiments.regda_presets import PRESETS, Config
-from kpjax.models import HRNet, PoseResNet, SmallUNet
+from kpjax.models import HRNet, MobileNetV2, PoseResNet, SmallUNet
 
 # Dense bfloat16 FLOP/s of one device, from the vendors' data sheets, by the device kind that JAX reports.
 PEAK_FLOPS = {
@@ -35,7 +35,8 @@ def pytorch_rows(effort: Effort) -> Iterator[Row]:
         yield Row("PyTorch / kpjax on this CPU", note=missing)
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    for name, config in (("demo network", DEMO), ("PoseResNet-18, 64 px", LAPTOP)):
+    mobile = changed(DEMO, network=MobileNetV2(), image_size=128, heatmap_size=32, batch_size=16)
+    for name, config in (("demo network", DEMO), ("PoseResNet-18, 64 px", LAPTOP), ("MobileNetV2, 128 px", mobile)):
         sgd = changed(config, optimizer="sgd", learning_rate=1e-3, weight_decay=0.0)
         ours, (theirs, parameters) = supervised_step(sgd), pytorch_pair(sgd, 10, "cpu")
         expected = sum(leaf.size for leaf in jax.tree.leaves(ours.state.variables["params"]))
@@ -98,8 +99,8 @@ def training_rows(effort: Effort, name: str, config: Config, keypoints: int, *, 
 
 def pytorch_missing(device: str) -> str:
     """Returns why PyTorch cannot run on a device; nothing if it can."""
-    if importlib.util.find_spec("torch") is None:
-        return "PyTorch is not installed: pip install torch"
+    if importlib.util.find_spec("torchvision") is None:
+        return "PyTorch is not installed: pip install torch torchvision"
     import torch
 
     return "" if device == "cpu" or torch.cuda.is_available() else "PyTorch sees no CUDA device"
@@ -119,6 +120,8 @@ def pytorch_pair(config: Config, keypoints: int, device: str, *, compiled: bool 
             network = networks.PoseResNet(given.depth, keypoints, given.head_layers)
         case SmallUNet() as given:
             network = networks.SmallUnet(keypoints, given.widths, given.head_layers, given.head_width)
+        case MobileNetV2() as given:
+            network = networks.MobileNetV2(keypoints, given.decoder_width, given.head_layers)
         case HRNet():
             network = networks.HRNet(keypoints)
     batch = noise_batch(config.batch_size, config.data.image_size, keypoints)

@@ -1,4 +1,4 @@
-"""Our networks in plain PyTorch, layer by layer, with a training step. Importing this needs torch.
+"""Our networks in PyTorch, on blocks of torchvision, with a training step. Importing this needs both.
 
 PoseResNet and HRNet have the official names, so the tests of imported weights compare with them, too.
 """
@@ -8,9 +8,9 @@ from itertools import pairwise
 import torch
 from torch import nn
 from torch.nn import functional
+from torchvision import models
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
-RESNET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-EXPANSION = 4  # of a bottleneck
 RELU = nn.ReLU(inplace=True)
 
 
@@ -20,27 +20,11 @@ def convolution(channels: int, width: int, kernel: int, stride: int = 1, *after:
         nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(width), *after)
 
 
-class Block(nn.Module):
-    """A basic block, or a bottleneck, beside a shortcut."""
-
-    def __init__(self, channels: int, width: int, stride: int = 1, *, bottleneck: bool = False):
-        super().__init__()
-        out = EXPANSION * width if bottleneck else width
-        if bottleneck:
-            self.conv1, self.bn1 = convolution(channels, width, 1)
-            self.conv2, self.bn2 = convolution(width, width, 3, stride)
-            self.conv3, self.bn3 = convolution(width, out, 1)
-        else:
-            self.conv1, self.bn1 = convolution(channels, width, 3, stride)
-            self.conv2, self.bn2 = convolution(width, width, 3)
-        same = stride == 1 and channels == out
-        self.downsample = nn.Identity() if same else convolution(channels, out, 1, stride)
-
-    def forward(self, x):
-        y = self.bn2(self.conv2(torch.relu_(self.bn1(self.conv1(x)))))
-        if hasattr(self, "conv3"):
-            y = self.bn3(self.conv3(torch.relu_(y)))
-        return torch.relu_(y + self.downsample(x))
+def block(channels: int, width: int, stride: int = 1, kind: type[nn.Module] = BasicBlock) -> nn.Module:
+    """Builds a block with a shortcut that fits."""
+    out = width * kind.expansion
+    return kind(channels, width, stride, None if (stride, channels) == (1, out) else convolution(
+        channels, out, 1, stride))
 
 
 def head(channels: int, width: int, keypoints: int, layers: int) -> nn.Module:
@@ -53,36 +37,44 @@ def head(channels: int, width: int, keypoints: int, layers: int) -> nn.Module:
     return nn.Sequential(*hidden, output) if hidden else output
 
 
-class ResNet(nn.Module):
-    """The trunk of PoseResNet."""
-
-    def __init__(self, depth: int):
-        super().__init__()
-        self.conv1, self.bn1 = convolution(3, 64, 7, 2)
-        self.channels, bottleneck = 64, depth >= 50
-        for stage, count in enumerate(RESNET_BLOCKS[depth]):
-            width, blocks = 64 * 2**stage, []
-            for number in range(count):
-                stride = 2 if stage and number == 0 else 1
-                blocks.append(Block(self.channels, width, stride, bottleneck=bottleneck))
-                self.channels = width * EXPANSION if bottleneck else width
-            setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
-
-    def forward(self, x):
-        x = functional.max_pool2d(torch.relu_(self.bn1(self.conv1(x))), 3, 2, 1)
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
-
-
-class PoseResNet(nn.Sequential):
+class PoseResNet(nn.Module):
     """`kpjax.models.resnet.pose_resnet`."""
 
     def __init__(self, depth: int, keypoints: int, head_layers: int = 1):
         super().__init__()
-        self.backbone, layers = ResNet(depth), []
-        for channels in (self.backbone.channels, 256, 256):
+        self.backbone, layers = models.get_model(f"resnet{depth}", weights=None), []
+        for channels in (self.backbone.fc.in_features, 256, 256):
             layers += [nn.ConvTranspose2d(channels, 256, 4, 2, 1, bias=False), nn.BatchNorm2d(256), RELU]
+        del self.backbone.fc
         self.upsampling = nn.Sequential(*layers)
         self.head = head(256, 256, keypoints, head_layers)
+
+    def forward(self, x):
+        trunk = self.backbone
+        x = trunk.maxpool(trunk.relu(trunk.bn1(trunk.conv1(x))))
+        return self.head(self.upsampling(trunk.layer4(trunk.layer3(trunk.layer2(trunk.layer1(x))))))
+
+
+class MobileNetV2(nn.Module):
+    """`kpjax.models.inverted_residuals.mobilenet_v2` with heatmaps of stride 4."""
+
+    def __init__(self, keypoints: int, decoder_width: int, head_layers: int):
+        super().__init__()
+        self.features = models.mobilenet_v2(weights=None).features[:18]
+        self.lateral = nn.ModuleList(convolution(channels, decoder_width, 1) for channels in (24, 32, 96, 320))
+        self.smooth = convolution(decoder_width, decoder_width, 3, 1, RELU)
+        self.head = head(decoder_width, decoder_width, keypoints, head_layers)
+
+    def forward(self, x):
+        maps = []
+        for number, layer in enumerate(self.features):
+            x = layer(x)
+            if number in (3, 6, 13, 17):
+                maps.append(self.lateral[len(maps)](x))
+        x = maps.pop()
+        while maps:
+            x = functional.interpolate(x, scale_factor=2, mode="nearest") + maps.pop()
+        return self.head(self.smooth(x))
 
 
 class SmallUnet(nn.Module):
@@ -93,7 +85,7 @@ class SmallUnet(nn.Module):
         first, second, *rest = widths
         self.stem = nn.Sequential(convolution(3, first, 3, 2, RELU), convolution(first, second, 3, 2, RELU))
         self.blocks = nn.ModuleList(
-            Block(channels, width, 2 if number else 1) for number, (channels, width) in enumerate(pairwise(widths[1:])))
+            block(channels, width, 2 if number else 1) for number, (channels, width) in enumerate(pairwise(widths[1:])))
         self.project = nn.ModuleList(nn.Conv2d(a, b, 1, bias=False) for a, b in pairwise(rest[::-1]))
         self.smooth = nn.ModuleList(convolution(width, width, 3, 1, RELU) for width in rest[-2::-1])
         self.head = head(rest[0], head_width, keypoints, head_layers)
@@ -113,7 +105,7 @@ class Module(nn.Module):
 
     def __init__(self, widths: Sequence[int], blocks: int, outputs: int):
         super().__init__()
-        self.branches = nn.ModuleList(nn.Sequential(*(Block(c, c) for _ in range(blocks))) for c in widths)
+        self.branches = nn.ModuleList(nn.Sequential(*(block(c, c) for _ in range(blocks))) for c in widths)
         self.fuse_layers = nn.ModuleList(
             nn.ModuleList(exchange(widths, source, target) for source in range(len(widths)))
             for target in range(outputs))
@@ -142,9 +134,9 @@ class HRNet(nn.Module):
         super().__init__()
         self.conv1, self.bn1 = convolution(3, stem_width, 3, 2)
         self.conv2, self.bn2 = convolution(stem_width, stem_width, 3, 2)
-        channels, widths = EXPANSION * stem_width, [width * 2 ** branch for branch in range(4)]
+        channels, widths = Bottleneck.expansion * stem_width, [width * 2 ** branch for branch in range(4)]
         self.layer1 = nn.Sequential(
-            *(Block(before, stem_width, bottleneck=True) for before in (stem_width, *3 * [channels])))
+            *(block(before, stem_width, 1, Bottleneck) for before in (stem_width, *3 * [channels])))
         for branches, (before, last) in enumerate(pairwise([channels, *widths[1:]]), start=1):
             first = convolution(channels, width, 3, 1, nn.ReLU()) if branches == 1 else nn.Identity()
             kept = [nn.Identity() for _ in range(branches - 1)]

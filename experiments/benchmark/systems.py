@@ -233,4 +233,5 @@ def untrained_core(config: adaptation.Config) -> Start:
     images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3))
     network = adaptation.network(config, config.landmarks)
     core = jax.jit(lambda key: network.init(key, images, train=False))(jax.random.key(0))
-    return {"core": core, "perceptual": jax.jit(adaptation.perceptual_network(config).init)(jax.random.key(1), images)}
+    perceptual = adaptation.perceptual_of(config)["perceptual"]
+    return {"core": core, "perceptual": jax.jit(perceptual.init)(jax.random.key(1), images)}
