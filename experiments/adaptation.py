@@ -82,7 +82,7 @@ VARIANTS: dict[str, Variant] = {
 def network(config: Config, keypoints: int) -> KeypointNetwork:
     """Builds the network of the core and of all variants, with the head of an hourglass."""
     dtype = jnp.dtype(config.network.dtype)
-    built = config.start.applied_to(config.network.build(keypoints, stride=STRIDE))
+    built = config.backbone.applied_to(config.network.build(keypoints, stride=STRIDE))
     return built.clone(head=HeatmapHead(keypoints, output_init=uniform_fan_in, dtype=dtype))
 
 
@@ -101,7 +101,7 @@ def _built(config: Config, parametrisation: methods.Parametrisation) -> Method:
             perceptual=features, form=comparison.feature_form, features=comparison.feature_weight),
         optimizer=released_optimizer(decay=config.optimizer.weight_decay, clip=config.optimizer.clip),
         learning_rate=config.optimizer.rates(config.steps),
-        augment=augment.no_augmentation(), normalise=config.start.normalise, trained=parametrisation,
+        augment=augment.no_augmentation(), normalise=config.backbone.normalise, trained=parametrisation,
         generator=ResidualGenerator(comparison.generator_width, comparison.generator_blocks,
                                     jnp.dtype(config.network.dtype)),
         **perceptual_of(config),
@@ -140,9 +140,9 @@ def build_core(config: Config, skeleton: Skeleton) -> Method:
     return methods.supervised(
         network(config, len(skeleton.names)), skeleton,
         codec=codec(image_size=side, heatmap_size=side // STRIDE, sigma=config.core.core_sigma),
-        optimizer=config.start.scaled(optax.scale_by_adam()), learning_rate=config.core.rates,
+        optimizer=config.backbone.scaled(optax.scale_by_adam()), learning_rate=config.core.rates,
         augment=augment.compose_augmentations(augment.random_scale_rotation(), *mirrored),
-        normalise=config.start.normalise, loss=losses.heatmap_mse)
+        normalise=config.backbone.normalise, loss=losses.heatmap_mse)
 
 
 def core_name(config: Config) -> str:
@@ -187,7 +187,7 @@ def _train_core(job: Job, folder) -> Fitted:
     return system.fit_sources(
         job, method, {"labelled": images}, batch_size=core.core_batch_size, steps=core.steps, stage="core",
         folder=folder, evaluate=evaluate, evaluate_every=core.core_epoch_steps,
-        start=config.start.variables(network(config, len(images.skeleton.names)), image_size=config.data.image_size,
+        start=config.backbone.variables(network(config, len(images.skeleton.names)), image_size=config.data.image_size,
                                      seed=job.seed), config=presets.of_core(config) | {"seed": job.seed})
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import optax
 
 from experiments.configs import (
+    Backbone,
     Checked,
     Count,
     CountOrZero,
@@ -14,7 +15,6 @@ from experiments.configs import (
     Positive,
     Rule,
     Share,
-    Start,
     changed,
     config_as_json,
 )
@@ -192,7 +192,7 @@ class Config(Checked):
     training_kept_by: str = ""  # the preset with the same training in whose folder it is kept; "" for its own
     data: TargetImages = TargetImages()
     network: Network = HourglassNetwork()  # of the core and of all variants
-    start: Start = Start(normalisation="none")  # of the core; the released code does not normalise
+    backbone: Backbone = Backbone(normalisation="none")  # of the core; the released code does not normalise
     landmarks: Count = 10  # to discover
     batch_size: Count = 48
     steps: Count = 200_000
@@ -216,7 +216,7 @@ def of_core(config: Config) -> dict[str, Any]:
     """Returns the fields that decide the trained core, whose stage is used again where they are the same."""
     core = {name: value for name, value in config_as_json(config.core).items() if name != "core_epoch"}
     return core | {"appearance": config.data.appearance, "image_size": config.data.image_size,
-                   "network": config_as_json(config.network), "start": config_as_json(config.start)}
+                   "network": config_as_json(config.network), "backbone": config_as_json(config.backbone)}
 
 
 def of_training(config: Config) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import tyro
 from etils import epath
 
 from experiments.commands import exit_code_of, flags_in_messages, parse
-from experiments.configs import NETWORKS, changed, flat, start_lines, with_network, with_weights
+from experiments.configs import NETWORKS, backbone_lines, changed, flat, with_network, with_weights
 from experiments.system import OWN, Job, System, measure_again, preset_folder, system_of
 from experiments.system import run as run_job
 from kpjax import InputError
@@ -198,7 +198,7 @@ def prepare_process(command: Command) -> None:
         keep_freed_memory()
     if command.shared.require_accelerator:
         require_accelerator()
-    print(*environment_lines(), *start_lines(command.config), sep="\n")
+    print(*environment_lines(), *backbone_lines(command.config), sep="\n")
 
 
 def show_table(command: Command) -> epath.Path:
@@ -213,7 +213,7 @@ def show_table(command: Command) -> epath.Path:
     print("\n" + text_table(lines, columns))
     report = write_report(
         command.folder, lines, columns, title=f"{system.name} {preset}: {config.summary}",
-        summary="".join(start_lines(config)),
+        summary="".join(backbone_lines(config)),
         commands=[f"python -m experiments.{system.name} " + " ".join(command.arguments)])
     print(f"\nreport: {report}")
     return report

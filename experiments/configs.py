@@ -43,7 +43,7 @@ NETWORKS: dict[str, type] = {network.name: network for network in get_args(Netwo
 def network_of(config: Any, keypoints: int) -> KeypointNetwork:
     """Builds the network of a config for heatmaps of its size."""
     network = config.network.build(keypoints, stride=config.data.image_size // config.heatmaps.heatmap_size)
-    return config.start.applied_to(network)
+    return config.backbone.applied_to(network)
 
 
 # Nested and flat
@@ -130,7 +130,7 @@ class Checked:
                     raise InputError(f"{name}: {shown}; {rule.asks}")
 
 
-# The backbone's start
+# The backbone's weights
 
 
 NORMALISATIONS: dict[str, Normalise] = {
@@ -138,7 +138,7 @@ NORMALISATIONS: dict[str, Normalise] = {
 
 
 @dataclass(frozen=True)
-class Start(Checked):
+class Backbone(Checked):
     """The weights that the backbone starts from, and how it is trained."""
 
     # A file, or a name of `kpjax.models.weights.pretrained` or of timm's collection; "" for random weights.
@@ -180,7 +180,7 @@ def with_weights(config: Any, typed: Collection[str] = ()) -> Any:
 
     Raises InputError for weights that cannot be found, or are of another network.
     """
-    weights = config.start.weights if hasattr(config, "start") else ""
+    weights = config.backbone.weights if hasattr(config, "backbone") else ""
     if not weights or not (known := known_weights(weights)):
         return config
     if known.network != config.network.name:
@@ -190,15 +190,15 @@ def with_weights(config: Any, typed: Collection[str] = ()) -> Any:
     return changed(config, **{name: value for name, value in wanted.items() if name not in typed})
 
 
-def start_lines(config: Any) -> list[str]:
+def backbone_lines(config: Any) -> list[str]:
     """Returns a line that says what the backbone of a config starts from; none for random weights."""
-    start = getattr(config, "start", Start())
-    if not start.weights:
+    backbone = getattr(config, "backbone", Backbone())
+    if not backbone.weights:
         return []
-    known = known_weights(start.weights)
+    known = known_weights(backbone.weights)
     named = f"{known.name}, {known.licence}" if known else "not in the table of known weights"
-    return [f"backbone: {config.network.name} from {start.weights} ({named}); {start.normalisation} normalisation, "
-            f"{start.backbone_statistics} statistics, {start.backbone_rate:g} of the learning rate"]
+    return [f"backbone: {config.network.name} from {backbone.weights} ({named}); {backbone.normalisation} "
+            f"normalisation, {backbone.backbone_statistics} statistics, {backbone.backbone_rate:g} of the learning rate"]
 
 
 def perceptual_options(weights: str, vgg: VGG) -> dict[str, Any]:

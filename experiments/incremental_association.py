@@ -158,10 +158,10 @@ def diagnoses(run: Run, ka_net: KaNet, inputs: int, trained: Trained, step: int,
 
 @functools.lru_cache(maxsize=32)
 def _of_networks(build: Callable, setting: Setting, more: Any) -> Callable:
-    return build(setting.network, setting.codec, setting.config.start.normalise, more)
+    return build(setting.network, setting.codec, setting.config.backbone.normalise, more)
 
 
 @functools.lru_cache(maxsize=8)
 def _uncertain(setting: Setting) -> Method:
     return built.build_association(setting, "plain", "paper", 2)._replace(predict=library.uncertainty_predict(
-        setting.network, setting.config.start.normalise, built.uncertainty_of(setting)))
+        setting.network, setting.config.backbone.normalise, built.uncertainty_of(setting)))

@@ -110,8 +110,8 @@ def entropy(setting: Setting) -> Term:
 
 def _shared(setting: Setting) -> dict[str, Any]:
     return {"model": setting.network, "skeleton": setting.skeleton, "codec": setting.codec, "augment": setting.augment,
-            "optimizer": setting.config.start.scaled(setting.config.optimizer.adam()),
-            "normalise": setting.config.start.normalise}
+            "optimizer": setting.config.backbone.scaled(setting.config.optimizer.adam()),
+            "normalise": setting.config.backbone.normalise}
 
 
 def _incremental(setting: Setting, terms: Terms, rate: float, steps: int, **options: Any) -> Method:
@@ -189,6 +189,6 @@ def importance_of(setting: Setting, kind: Literal["fisher", "mas"]) -> Measure:
     """Builds the sum over a step's images, after the step, that weighs the penalties of the next ones."""
     shared = not setting.config.freeze_old_heads
     if kind == "mas":
-        return methods.memory_aware_synapses(setting.network, setting.config.start.normalise, shared_heads=shared)
-    return methods.fisher(setting.network, setting.codec, setting.config.start.normalise, half=setting.config.half,
+        return methods.memory_aware_synapses(setting.network, setting.config.backbone.normalise, shared_heads=shared)
+    return methods.fisher(setting.network, setting.codec, setting.config.backbone.normalise, half=setting.config.half,
                           shared_heads=shared, batch_approximation=setting.config.baselines.batch_fisher)

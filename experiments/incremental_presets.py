@@ -142,7 +142,7 @@ class Config(Checked):
     augment: configs.Augmentation = configs.Augmentation()
     network: configs.Network = HRNet(taps="highres")
     optimizer: StepOptimizer = StepOptimizer()
-    start: configs.Start = configs.Start()
+    backbone: configs.Backbone = configs.Backbone()
     batch_size: Count = 32
     base_steps: Count = 13_900  # of step 0; 100 epochs of a fifth of MPII
     steps: int = 13_900  # of every later step, with KA-Net's; without KA-Net the method trains for all of them

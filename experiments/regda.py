@@ -77,14 +77,15 @@ def build_supervised(parts: Parts, *, steps: int | None = None, stream: str = "l
         rates = optax.piecewise_constant_schedule(1e-3, drops_of(steps))
         optimizer, loss = optax.scale_by_adam(), losses.heatmap_mse
     return methods.supervised(
-        parts.one_head, parts.skeleton, codec=parts.codec, optimizer=config.start.scaled(optimizer),
-        learning_rate=rates, loss=loss, augment=parts.augment[stream], normalise=config.start.normalise, stream=stream)
+        parts.one_head, parts.skeleton, codec=parts.codec, optimizer=config.backbone.scaled(optimizer),
+        learning_rate=rates, loss=loss, augment=parts.augment[stream], normalise=config.backbone.normalise,
+        stream=stream)
 
 
 def _adaptation(parts: Parts) -> dict[str, Any]:
-    optimizer, start = parts.config.optimizer, parts.config.start
-    return {"codec": parts.codec, "optimizer": start.scaled(optimizer.build()), "augment": parts.augment,
-            "learning_rate": optimizer.adaptation_rates(parts.config.steps), "normalise": start.normalise}
+    optimizer, backbone = parts.config.optimizer, parts.config.backbone
+    return {"codec": parts.codec, "optimizer": backbone.scaled(optimizer.build()), "augment": parts.augment,
+            "learning_rate": optimizer.adaptation_rates(parts.config.steps), "normalise": backbone.normalise}
 
 
 def _area(config: Config) -> list[int]:
@@ -139,7 +140,7 @@ def build_adabn(parts: Parts, *, two_heads: bool = False, in_area: bool = False)
         inside[:, low:high, low:high] = True
         coding = coding._replace(decode=lambda heatmaps: parts.codec.decode(jnp.where(inside, heatmaps, -jnp.inf)))
     return methods.adabn(parts.two_heads if two_heads else parts.one_head, parts.skeleton, codec=coding,
-                         augment=parts.augment["target"], normalise=parts.config.start.normalise)
+                         augment=parts.augment["target"], normalise=parts.config.backbone.normalise)
 
 
 def build_constant_centre(parts: Parts) -> Method:
@@ -282,7 +283,7 @@ def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, s
     return system.fit_sources(
         job, method, {"source": data.source.train, "target": data.target.train, "labelled": data.target.train},
         batch_size=config.batch_size, steps=steps, stage=stage, folder=folder, repeats=data.repeats,
-        start=start or config.start.variables(parts_of(config, method.skeleton).one_head,
+        start=start or config.backbone.variables(parts_of(config, method.skeleton).one_head,
                                               image_size=config.data.image_size, seed=job.seed),
         unlabelled=() if config.target_weight == "labels" else ("target",), evaluate=evaluate,
         evaluate_every=max(1, steps // config.evaluations),

@@ -5,7 +5,7 @@ from typing import Literal
 
 import optax
 
-from experiments.configs import Checked, Count, Heatmaps, Network, Positive, Start, changed
+from experiments.configs import Backbone, Checked, Count, Heatmaps, Network, Positive, changed
 from kpjax import augment
 from kpjax.augment import Augment
 from kpjax.models import PoseResNet, SmallUNet
@@ -102,7 +102,7 @@ class Config(Checked):
     optimizer: DomainOptimizer = DomainOptimizer()
     pretraining_head_layers: Count = 1  # of source_only, the oracle, and baselines with one head
     carry_head: bool = False  # whether f starts from the pretrained head; the paper starts it fresh
-    start: Start = Start()
+    backbone: Backbone = Backbone()
     batch_size: Count = 32  # of each domain
     pretraining_steps: Count = 35_000
     steps: Count = 15_000  # of adaptation

@@ -90,9 +90,9 @@ def _supervision(parts: Parts) -> dict[str, Any]:
 
 
 def _shared(parts: Parts, *, warped: bool = False, stage: StageOf = "method") -> dict[str, Any]:
-    start = parts.config.start
-    return {"codec": parts.codec, "optimizer": start.scaled(optax.scale_by_adam()),
-            "learning_rate": parts.config.rate(stage), "normalise": start.normalise,
+    backbone = parts.config.backbone
+    return {"codec": parts.codec, "optimizer": backbone.scaled(optax.scale_by_adam()),
+            "learning_rate": parts.config.rate(stage), "normalise": backbone.normalise,
             "augment": parts.warped if warped else parts.augment,
             "draw_map": draw_homography(parts.config.weights.perspective)}
 
@@ -216,14 +216,14 @@ def distilled(config: Config, skeleton: Skeleton, variant: str) -> Method:
     """Builds a variant whose predictions are averaged over transforms, as the teacher of pseudo-labels."""
     parts = parts_of(config, skeleton)
     predict = methods.distilled_predict(
-        parts.network, parts.codec, config.start.normalise, skeleton, flip=config.augment.flip)
+        parts.network, parts.codec, config.backbone.normalise, skeleton, flip=config.augment.flip)
     return build(config, skeleton, variant)._replace(predict=predict)
 
 
 @functools.lru_cache(maxsize=4)
 def read_semantic(config: Config, skeleton: Skeleton) -> ReadSemantic:
     """Returns a function from (variables, batch) to the semantics of a trained network's features; one per config."""
-    return functools.partial(representations, parts_of(config, skeleton).network, config.start.normalise)
+    return functools.partial(representations, parts_of(config, skeleton).network, config.backbone.normalise)
 
 
 # Data and stages
@@ -304,7 +304,7 @@ def _start(job: Job, parts: Parts, data: Data) -> dict[str, Any]:
     config = job.config
 
     def first() -> dict[str, Any]:
-        return config.start.variables(parts.network, image_size=config.data.image_size, seed=job.seed)
+        return config.backbone.variables(parts.network, image_size=config.data.image_size, seed=job.seed)
 
     if not config.warm_start_steps or VARIANTS[job.variant].recipe.everything:
         return first()

@@ -5,7 +5,7 @@ from typing import Literal
 import optax
 
 from experiments import configs
-from experiments.configs import Augmentation, Count, Heatmaps, Network, Optimizer, Positive, Start, changed
+from experiments.configs import Augmentation, Backbone, Count, Heatmaps, Network, Optimizer, Positive, changed
 from experiments.image_sets import ImageSet
 from kpjax import InputError
 from kpjax.models import HRNet, SmallUNet
@@ -76,7 +76,7 @@ class Config(configs.Checked):
     augment: Augmentation = Augmentation()
     network: Network = HRNet()
     optimizer: Optimizer = Optimizer(1e-4)
-    start: Start = Start()
+    backbone: Backbone = Backbone()
     batch_size: Count = 32  # half labelled and half unlabelled where both are read
     warm_start_steps: configs.CountOrZero = 0  # on the labelled images; all variants of a seed share them
     warm_start_learning_rate: Positive = 1e-4

@@ -22,6 +22,7 @@ import optax
 from experiments import configs, system
 from experiments.configs import (
     Augmentation,
+    Backbone,
     Checked,
     Count,
     CountOrZero,
@@ -29,7 +30,6 @@ from experiments.configs import (
     Network,
     Optimizer,
     Positive,
-    Start,
     network_of,
 )
 from experiments.image_sets import ImageSet, Splits
@@ -54,7 +54,7 @@ class Config(Checked):
     augment: Augmentation = Augmentation("strong", flip=False, rotation=180.0)
     network: Network = SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32)
     optimizer: Optimizer = Optimizer(3e-3, "cosine", weight_decay=1e-4)
-    start: Start = Start()
+    backbone: Backbone = Backbone()
     batch_size: Count = 16
     steps: Count = 1000
     rising_steps: CountOrZero = 50  # over which the learning rate rises from zero
@@ -95,8 +95,8 @@ def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
     return supervised(
         network_of(config, len(skeleton.names)), skeleton,
         codec=config.heatmaps.codec(config.data.image_size, logits=loss is heatmap_kl),
-        optimizer=config.start.scaled(config.optimizer.adam()), augment=config.augment.build(skeleton),
-        normalise=config.start.normalise,
+        optimizer=config.backbone.scaled(config.optimizer.adam()), augment=config.augment.build(skeleton),
+        normalise=config.backbone.normalise,
         learning_rate=optax.warmup_cosine_decay_schedule(0.0, config.optimizer.learning_rate, rise, config.steps),
         loss=loss)
 
@@ -114,7 +114,7 @@ def train(job: Job, data: Splits) -> Outcome:
     fitted = system.fit_sources(
         job, method, {"labelled": data.train}, batch_size=config.batch_size, steps=config.steps, stage=job.variant,
         folder=job.folder, repeats=False, evaluate=evaluate, evaluate_every=max(1, config.steps // config.evaluations),
-        start=config.start.variables(network_of(config, len(skeleton.names)), image_size=config.data.image_size,
+        start=config.backbone.variables(network_of(config, len(skeleton.names)), image_size=config.data.image_size,
                                      seed=job.seed), select=select, config=job.identity())
     return system.outcome_of(method, fitted)
 

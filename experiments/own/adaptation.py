@@ -11,7 +11,7 @@ from experiments import adaptation
 from experiments.adaptation_images import Data, with_turns
 from experiments.adaptation_measures import checked
 from experiments.adaptation_presets import SYNTHETIC, Config, with_appearance
-from experiments.configs import NETWORKS, Network, Start, changed, config_from_json, stored_fields
+from experiments.configs import NETWORKS, Backbone, Network, changed, config_from_json, stored_fields
 from experiments.own import project as projects
 from experiments.own.choices import Choice, chosen, every_choice, facts_of
 from experiments.own.needs import NEEDS
@@ -80,13 +80,13 @@ class OwnConfig(Config):
     core: OwnCore = OwnCore()
     data: OwnImages = OwnImages()
     network: CoreHourglass | Network = CoreHourglass()
-    start: tyro.conf.Suppress[Start] = Start()  # the core's
+    backbone: tyro.conf.Suppress[Backbone] = Backbone()  # the core's
     own: Own = Own()
 
 
 OWN = OwnConfig(**vars(SYNTHETIC) | {
     "summary": "one's own run and images of another category: --core RUN --images FOLDER [--project P]; 2 cores",
-    "core": OwnCore(), "data": OwnImages(), "network": CoreHourglass(), "start": Start(),
+    "core": OwnCore(), "data": OwnImages(), "network": CoreHourglass(), "backbone": Backbone(),
     "evaluation": replace(SYNTHETIC.evaluation, lengths="none", labelled_images=())})
 
 

@@ -67,7 +67,7 @@ def test_images_and_variants(project, old_run):
     read = read_command(SYSTEM, command(old_run, project))
     assert list(read.variants) == ["random_core", "adapted"]
     assert not read.config.evaluation.annotated
-    assert (read.config.start.normalisation, read.config.data.image_size) == ("imagenet", 32)
+    assert (read.config.backbone.normalisation, read.config.data.image_size) == ("imagenet", 32)
     data = open_data(read.job("adapted", 0))
     assert (len(data.target), len(data.test)) == (48, 12)
     labelled = read_command(SYSTEM, command(old_run, project, "--project", "P", "--no-control", "--dtype", "bfloat16"))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.configs import Start
+from experiments.configs import Backbone
 from kpjax.errors import InputError
 from kpjax.models.high_resolution import hrnet
 from kpjax.models.weights.pretrained import load_backbone, read_pytorch, write_safetensors
@@ -189,11 +189,11 @@ def test_a_run_starts_from_a_file_and_says_what_it_took(classifier_file, tmp_pat
     drawn = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes(network))
     # `init` itself takes half a minute to compile.
     monkeypatch.setattr(type(network), "init", lambda self, key, images, train: drawn)
-    start = Start(str(path)).variables(network, image_size=32, seed=0)
+    start = Backbone(str(path)).variables(network, image_size=32, seed=0)
     kernel = start["variables"]["params"]["backbone"]["conv1"]["kernel"]
     np.testing.assert_array_equal(kernel.transpose(3, 2, 0, 1), classifier_file["conv1.weight"])
     assert "missing (params/head 2)" in capsys.readouterr().out
-    assert Start().variables(network, image_size=32, seed=0) == {}
+    assert Backbone().variables(network, image_size=32, seed=0) == {}
 
 
 @pytest.fixture(scope="module")
