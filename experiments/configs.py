@@ -197,8 +197,9 @@ def backbone_lines(config: Any) -> list[str]:
         return []
     known = known_weights(backbone.weights)
     named = f"{known.name}, {known.licence}" if known else "not in the table of known weights"
-    return [f"backbone: {config.network.name} from {backbone.weights} ({named}); {backbone.normalisation} "
-            f"normalisation, {backbone.backbone_statistics} statistics, {backbone.backbone_rate:g} of the learning rate"]
+    return [f"backbone: {config.network.name} from {backbone.weights} ({named}); "
+            f"normalisation {backbone.normalisation}, statistics {backbone.backbone_statistics}, "
+            f"{backbone.backbone_rate:g} of the learning rate"]
 
 
 def perceptual_options(weights: str, vgg: VGG) -> dict[str, Any]:
