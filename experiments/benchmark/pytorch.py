@@ -27,9 +27,9 @@ PEAK_FLOPS = {
 
 
 def pytorch_rows(effort: Effort) -> Iterator[Row]:
-    """PyTorch's time on this CPU for a supervised step with the same network, batch and loss, over ours.
+    """PyTorch's time on this CPU over ours, for a supervised step and for a pass of the same network and batch.
 
-    Ours also normalises images and renders targets, which PyTorch gets ready-made.
+    Our step also normalises images and renders targets, which PyTorch gets ready-made.
     """
     if missing := pytorch_missing("cpu"):
         yield Row("PyTorch / kpjax on this CPU", note=missing)
@@ -38,16 +38,26 @@ def pytorch_rows(effort: Effort) -> Iterator[Row]:
     mobile = changed(DEMO, network=MobileNetV2(), image_size=128, heatmap_size=32, batch_size=16)
     for name, config in (("demo network", DEMO), ("PoseResNet-18, 64 px", LAPTOP), ("MobileNetV2, 128 px", mobile)):
         sgd = changed(config, optimizer="sgd", learning_rate=1e-3, weight_decay=0.0)
-        ours, (theirs, parameters) = supervised_step(sgd), pytorch_pair(sgd, 10, "cpu")
+        ours, (step, forward, parameters) = supervised_step(sgd), pytorch_pair(sgd, 10, "cpu")
         expected = sum(leaf.size for leaf in jax.tree.leaves(ours.state.variables["params"]))
         if parameters != expected:
             raise RuntimeError(f"the twin of {name} has {parameters} parameters, ours {expected}: no comparison")
-        # On a busy machine PyTorch's threads wait for each other, and one alone may be faster: the better one counts.
-        candidates = {str(threads): functools.partial(theirs, threads) for threads in sorted({1, cores})}
-        times = effort.times(candidates | {"kpjax": ours})
-        best = min(candidates, key=lambda threads: spread(times[threads].wall).median)
-        yield compared(f"PyTorch / kpjax, {name}, batch {config.batch_size}", times, best, "kpjax",
-                       note=f"on {best} thread(s); {parameters:,} parameters")
+        for kind, mine, theirs in (("training", ours, step), ("prediction", our_forward_pass(sgd, 10), forward)):
+            # On a busy machine PyTorch's threads wait for each other, and one alone may be faster: the better counts.
+            candidates = {str(threads): functools.partial(theirs, threads) for threads in sorted({1, cores})}
+            times = effort.times(candidates | {"kpjax": mine})
+            best = min(candidates, key=lambda threads: spread(times[threads].wall).median)
+            yield compared(f"PyTorch / kpjax, {kind}, {name}, batch {config.batch_size}", times, best, "kpjax",
+                           note=f"on {best} thread(s); {parameters:,} parameters")
+
+
+def our_forward_pass(config: Config, keypoints: int) -> Callable[[], object]:
+    """Returns one evaluation of a config's network on a batch of normalised images."""
+    network, side = parts_of(config, skeleton(keypoints)).two_heads, config.data.image_size
+    images = jax.numpy.asarray(noise_batch(config.batch_size, side, keypoints).image, jax.numpy.float32) / 255
+    variables = jax.jit(functools.partial(network.init, train=False))(jax.random.key(0), images)
+    forward = jax.jit(functools.partial(network.apply, train=False))
+    return lambda: jax.block_until_ready(forward(variables, images))
 
 
 def accelerator_rows(effort: Effort) -> Iterator[Row]:
@@ -78,7 +88,7 @@ def training_rows(effort: Effort, name: str, config: Config, keypoints: int, *, 
     missing = pytorch_missing("cuda")
     if not missing:
         for kind in ("eager", "compiled"):
-            candidates[kind], _ = pytorch_pair(config, keypoints, "cuda", compiled=kind == "compiled")
+            candidates[kind], *_ = pytorch_pair(config, keypoints, "cuda", compiled=kind == "compiled")
     times = effort.times(candidates, warm_up=5)
     rates = spread(config.batch_size / seconds for seconds in times["supervised"].wall)
     yield Row(f"images/s, {title}", rates, "images/s", note=device.device_kind)
@@ -107,9 +117,9 @@ def pytorch_missing(device: str) -> str:
 
 
 def pytorch_pair(config: Config, keypoints: int, device: str, *, compiled: bool = False
-                 ) -> tuple[Callable[..., None], int]:
-    """Returns PyTorch's training step for the network of a config, a call that may be given a number of threads, and
-    its number of parameters."""
+                 ) -> tuple[Callable[..., None], Callable[..., None], int]:
+    """Returns PyTorch's training step and pass for the network of a config, calls that may be given a number of
+    threads, and its number of parameters."""
     import torch
 
     from experiments.benchmark import pytorch_networks as networks
@@ -129,4 +139,4 @@ def pytorch_pair(config: Config, keypoints: int, device: str, *, compiled: bool 
     images, targets = (torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2))).to(device)
                        for array in (np.asarray(batch.image, np.float32) / 255, np.asarray(targets)))
     step = networks.training_step(network, images, targets, compiled=compiled)
-    return step, sum(parameter.numel() for parameter in network.parameters())
+    return step, networks.forward_pass(network, images), sum(leaf.numel() for leaf in network.parameters())

@@ -158,6 +158,19 @@ class HRNet(nn.Module):
         return self.final_layer(branches[0])
 
 
+def forward_pass(network: nn.Module, images: torch.Tensor) -> Callable[..., None]:
+    """Returns one evaluation of images (B, 3, H, W), normalised, as a call that may be given a number of threads."""
+    def run(threads: int = 0):
+        if threads:
+            torch.set_num_threads(threads)
+        network.eval()
+        with torch.inference_mode():
+            network(images)
+        network.train()
+
+    return run
+
+
 def training_step(network: nn.Module, images: torch.Tensor, targets: torch.Tensor, *, compiled: bool = False
                   ) -> Callable[..., None]:
     """Returns one step of heatmap KL and SGD with Nesterov momentum, as a call that returns when it is done.

@@ -17,8 +17,9 @@ from experiments.adaptation import SYSTEM, VARIANTS, build
 from experiments.adaptation_images import open_core_images, open_images, second_turns, with_turns
 from experiments.adaptation_measures import Found, found_in, measures_of, regressor_errors
 from experiments.adaptation_presets import CONSISTENCY, PRESETS, of_core, of_training, paper_numbers
-from experiments.benchmark import adaptation as benchmark
+from experiments.benchmark import systems
 from experiments.benchmark.row import Effort
+from experiments.benchmark.steps import noise_streams
 from experiments.command_line import read_command
 from experiments.command_line import run as run_command
 from experiments.configs import changed
@@ -432,10 +433,9 @@ def test_settings_of_studies_have_the_papers_numbers():
 class TracedStep:
     """A `Step` that is traced and not compiled: all shapes fit, and a call takes some time."""
 
-    def __init__(self, method, streams, start):
-        key = jax.random.key(0)
-        state = jax.eval_shape(method.init, key, streams, start)
-        jax.eval_shape(method.update, state, streams, key)
+    def __init__(self, method, rows, side, start):
+        key, streams = jax.random.key(0), noise_streams(method, rows, side)
+        jax.eval_shape(method.update, jax.eval_shape(method.init, key, streams, start), streams, key)
 
     def __call__(self):
         time.sleep(1e-4)
@@ -443,13 +443,12 @@ class TracedStep:
 
 def test_benchmark_rows_are_measured(monkeypatch):
     """The paper's setting: 514,698 + 2,424,424 weights of 6,234,762 + 2,424,424, in gradients and optimizer states."""
-    shares = list(benchmark.size_rows("paper", benchmark.PAPER, variants=("adapted",)))
-    assert [row.verdict for row in shares] == ["pass"]
-    assert shares[0].figure.median == pytest.approx((514_698 + 2_424_424) / (6_234_762 + 2_424_424), rel=1e-5)
-    monkeypatch.setattr(benchmark, "Step", TracedStep)
-    rows = list(benchmark.step_rows(Effort(rounds=1, seconds=0.01), "tiny", TINY, variants=("adapted",)))
-    assert [row.bar for row in rows] == [1.1]
-    assert rows[0].figure.median > 0
+    monkeypatch.setattr(systems, "Step", TracedStep)
+    share, *_, adapted, lora = systems.adaptation_rows(Effort(rounds=1, seconds=0.01))
+    assert share.figure.median == pytest.approx((514_698 + 2_424_424) / (6_234_762 + 2_424_424), rel=1e-5)
+    assert share.verdict == "pass"
+    assert [row.bar for row in (adapted, lora)] == [1.1, None]
+    assert adapted.figure.median > 0
 
 
 # Bad input

@@ -10,7 +10,7 @@ from etils import epath
 from PIL import Image
 from predict_folder import predict_folder
 
-from experiments.benchmark import pyramids as benchmark
+from experiments.benchmark import systems
 from experiments.benchmark.row import Effort
 from experiments.command_line import exit_code_of, read_command, run
 from experiments.configs import changed
@@ -275,14 +275,13 @@ def test_a_linear_pose_is_found_and_the_oracle_is_not_fitted():
 
 def test_the_benchmarks_rows_are_measured(monkeypatch):
     """Steps are stood in for: each of the three takes as long, so the method has half of its baselines' time."""
-    monkeypatch.setattr(benchmark, "pair_step", lambda config, variant: lambda: time.sleep(0.02))
+    monkeypatch.setattr(systems, "Step", lambda *parts: lambda: time.sleep(0.02))
     effort = Effort(rounds=1, seconds=0.01)
-    found = [benchmark.step_row(effort, "tiny", TINY), benchmark.prediction_row("tiny", TINY),
-             *benchmark.reading_rows(effort, "tiny", TINY, frames=20)]
-    assert [row.bar for row in found] == [1.2, 1.0, 1.0, 1.0]
+    found = [systems.baselines_row(effort, "tiny", TINY), *systems.reading_rows(effort, "tiny", TINY)]
+    assert [row.bar for row in found] == [1.2, 1.0, 1.0]
     assert all(row.figure.median > 0 for row in found)
     assert found[0].figure.median == pytest.approx(0.5, rel=0.3)
-    assert found[1].figure.median == 1
+    assert systems.prediction_operations(TINY, 2) == systems.prediction_operations(TINY, 1)
 
 
 # Bad input
