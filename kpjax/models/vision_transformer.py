@@ -240,7 +240,7 @@ class ViT(StrideFourOptions):
 
     name: ClassVar[str] = "vit"
 
-    size: Literal["tiny", "small", "base", "large"] = "base"  # of the trunk: 6, 22, 86 or 303 million parameters
+    vit_size: Literal["tiny", "small", "base", "large"] = "base"  # of the trunk: 6, 22, 86 or 303 million parameters
     layer_scale: bool = False  # a learned factor for each channel in a block, as in DINOv2
     registers: Literal[0, 4] = 0  # further tokens that belong to no patch
     rematerialise: bool = False  # computes activations again in the backward pass: slower, with less memory
@@ -249,8 +249,8 @@ class ViT(StrideFourOptions):
 
     def __post_init__(self):
         """Raises InputError for options that no network has."""
-        if self.size not in SIZES:
-            raise InputError(f"size: {self.size!r} is unknown; vit has size {', '.join(SIZES)}")
+        if self.vit_size not in SIZES:
+            raise InputError(f"vit_size: {self.vit_size!r} is unknown; there are {', '.join(SIZES)}")
         if self.registers not in (0, 4):
             raise InputError(f"registers: {self.registers}; vit has 0 or 4")
         check_options(self, "head_layers")
@@ -260,7 +260,7 @@ class ViT(StrideFourOptions):
         check_sizes(self.name, image_size, heatmap_size, multiple=PATCH)
 
     def _network(self, keypoints: int) -> KeypointNetwork:
-        width, depth, heads = SIZES[self.size]
+        width, depth, heads = SIZES[self.vit_size]
         return vit(keypoints, width=width, depth=depth, heads=heads, layer_scale=self.layer_scale,
                    registers=self.registers, rematerialise=self.rematerialise, head_layers=self.head_layers,
                    dtype=jnp.dtype(self.dtype))

@@ -158,7 +158,7 @@ def test_sizes_that_make_no_vit_are_refused(images):
         shapes(vit(3, **TINY), 40)
     with pytest.raises(ValueError, match=r"init with square images.* got a grid of \(2, 4\)"):
         jax.eval_shape(lambda key: vit(3, **TINY).init(key, images, False), jax.random.key(0))
-    with pytest.raises(InputError, match="size: 'huge' is unknown; vit has size tiny, small, base, large"):
+    with pytest.raises(InputError, match="vit_size: 'huge' is unknown; there are tiny, small, base, large"):
         ViT("huge")
     with pytest.raises(InputError, match="registers: 2; vit has 0 or 4"):
         ViT(registers=2)

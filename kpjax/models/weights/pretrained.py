@@ -56,12 +56,12 @@ _WEIGHTS = (
     *(KnownWeights(f"hrnet_w{width}.ms_in1k", "hrnet", "MIT", megabytes, options={"width": width})
       for width, megabytes in ((32, 165.2), (48, 310.3))),
     *(KnownWeights(f"vit_{size}_patch16_224.augreg_in21k_ft_in1k", "vit", "Apache-2.0", megabytes, "symmetric",
-                   {"size": size}) for size, megabytes in (("tiny", 22.9), ("small", 88.2), ("base", 346.3))),
-    *(KnownWeights(f"vit_{size}_patch16_224.dino", "vit", "Apache-2.0", megabytes, options={"size": size})
+                   {"vit_size": size}) for size, megabytes in (("tiny", 22.9), ("small", 88.2), ("base", 346.3))),
+    *(KnownWeights(f"vit_{size}_patch16_224.dino", "vit", "Apache-2.0", megabytes, options={"vit_size": size})
       for size, megabytes in (("small", 86.7), ("base", 343.2))),
-    KnownWeights("vit_base_patch16_224.mae", "vit", "CC-BY-NC-4.0", 343.2, options={"size": "base"}),
+    KnownWeights("vit_base_patch16_224.mae", "vit", "CC-BY-NC-4.0", 343.2, options={"vit_size": "base"}),
     *(KnownWeights(f"vit_{size}_patch14_dinov2.lvd142m", "vit", "Apache-2.0", megabytes,
-                   options={"size": size, "layer_scale": True})
+                   options={"vit_size": size, "layer_scale": True})
       for size, megabytes in (("small", 88.2), ("base", 346.3), ("large", 1217.5))),
     *(KnownWeights(f"vgg{depth}.tv_in1k", "vgg", "BSD-3-Clause", megabytes, options={"depth": depth})
       for depth, megabytes in ((16, 553.4), (19, 574.7))),
