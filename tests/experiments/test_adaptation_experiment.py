@@ -455,7 +455,7 @@ def test_benchmark_rows_are_measured(monkeypatch):
 
 
 @pytest.mark.parametrize(("flags", "words"), [
-    (["--image-size", "36"], "--image-size: 36; an hourglass of depth 1 needs a multiple of 8"),
+    (["--image-size", "36"], "--image-size: 36; hourglass needs a multiple of 8"),
     (["--width", "20"], "--width: 20; the width of an hourglass is a multiple of 16"),
     (["--core-epoch", "7"], "--core-epoch: 7; kept are 1 and the last, 2"),
     (["--shown", "1.5"], "--shown: 1.5"),
