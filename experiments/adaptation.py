@@ -344,8 +344,7 @@ SYSTEM = system.System(
     open=lambda job: checked(job.config, open_images(job.config.data, job.seed, job.data_dir)), train=train,
     evaluated=lambda job, data: {}, measure=measure, columns=columns, predicting=predicting, short_list=short_list,
     applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened, draw=draw,
-    batch_size=lambda config: config.evaluation.batch_size,
-    paper=lambda preset, config, variant: presets.paper_numbers(preset, variant))
+    batch_size=lambda config: config.evaluation.batch_size)
 
 if __name__ == "__main__":
     from experiments.command_line import main

@@ -1,5 +1,4 @@
-"""Settings of frozen-core adaptation: what a run depends on, presets, and the numbers that the paper prints."""
-from collections.abc import Sequence
+"""Settings of frozen-core adaptation: what a run depends on, and presets."""
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -278,64 +277,3 @@ PRESETS: dict[str, Config] = {
         target_transform="margin_crop", test_transform="window_crop", target_side=128, shown=0.9, lengths="object",
         labelled_images=(1, 5, 10, 100, 500, 1000)),
 }
-
-# The paper's numbers. AFLW's backward error with 10 labels is 12.24 in Table 2 and 10.05 in Table 5. MAFL's regards 68
-# points that are not part of the set, so ours, of 5 points, does not compare. An outside user's run of the authors'
-# code gave a forward error of 5.77 with all labels, where no set was named.
-LABELS = ("1", "5", "10", "100", "500", "1000", "5000", "all")
-
-
-def _table(metrics: Sequence[str], text: str) -> dict[tuple[str, str], dict[str, float]]:
-    """Reads lines of two names, such as preset and variant, and a number for each metric."""
-    lines = [line.split() for line in text.strip().splitlines()]
-    return {(one, two): dict(zip(metrics, map(float, numbers), strict=True)) for one, two, *numbers in lines}
-
-
-# Table 2: forward, then backward errors, percent of the distance between the eyes, by labelled images of the regressor.
-ERRORS = _table([f"{direction}/{images}" for direction in ("forward", "backward") for images in LABELS], """
-mpii_mafl scratch   26.76 18.32 12.12  5.75  5.28  5.18  5.04  5.00 30.64 26.39 22.99 18.86 18.05 17.82 17.68 17.57
-mpii_mafl finetuned 16.76  9.71  7.45  4.62  4.12  4.02  3.98  3.91 12.50  8.58  7.41  5.23  4.70  4.60  4.47  4.43
-mpii_mafl adapted   18.70  8.77  7.13  4.53  4.13  4.16  4.05  3.99 12.30  7.22  6.01  4.23  3.82  3.74  3.59  3.55
-mpii_aflw scratch   17.88 16.88 14.62  9.02  8.09  7.90  7.67  7.65 37.23 35.36 32.49 26.36 25.80 25.60 25.50 25.50
-mpii_aflw finetuned 15.40 13.38 11.59  8.24  7.19  7.04  6.81  6.79 18.92 16.46 15.09 11.72 11.30 11.23 11.14 11.14
-mpii_aflw adapted   16.08 12.33 11.09  7.64  7.20  6.91  6.73  6.69 17.47 14.55 12.24  9.69  9.29  9.25  9.19  9.19
-mpii_ls3d scratch   94.02 70.48 61.31 40.03 34.35 33.76 33.25 33.15 26.11 25.47 20.43 15.25 14.81 14.59 14.51 14.45
-mpii_ls3d finetuned 75.76 45.11 39.26 28.24 25.55 25.25 24.75 24.79 13.96 10.24  8.92  6.32  5.96  5.91  5.85  5.81
-mpii_ls3d adapted   78.62 43.57 39.37 29.32 27.18 26.95 26.50 26.41 12.31  8.72  7.83  6.08  5.66  5.55  5.47  5.44
-""")
-# Table 3: consistency, px of images of 128, of ten points, ascending, and their mean as printed.
-CONSISTENCY = _table([*(f"consistency/rank_{rank}" for rank in range(1, 11)), "consistency"], """
-mpii_mafl   scratch    1.08  1.20  1.34  1.36  1.38  1.76  3.98 16.51 27.44 35.03  9.11
-mpii_mafl   finetuned  1.11  1.36  1.39  1.39  1.68  1.83  2.79  3.58  5.59  7.51  2.82
-mpii_mafl   adapted    0.96  1.09  1.19  1.34  1.45  1.58  1.80  1.92  3.65  4.09  1.91
-mpii_aflw   scratch    1.45  1.78  1.83  1.85  1.95  2.54  8.46 21.62 31.30 39.37 11.20
-mpii_aflw   finetuned  1.86  1.93  1.95  2.16  2.18  2.53  5.34  7.30  8.30  9.66  4.32
-mpii_aflw   adapted    1.46  1.47  1.47  1.54  1.65  1.66  1.92  2.07  4.97  6.99  2.52
-mpii_ls3d   scratch    3.40  4.11  4.48  4.54  5.18  5.71  6.70 19.72 32.04 38.36 12.42
-mpii_ls3d   finetuned  2.93  3.19  3.26  3.59  3.71  4.38  5.14  5.56  7.29  9.49  4.85
-mpii_ls3d   adapted    2.36  2.48  3.01  3.02  3.55  3.59  3.71  4.83  6.97  7.08  4.06
-mpii_zappos scratch    1.57  1.65  2.19  2.56  2.79  2.92  3.03  3.05  3.28  4.92  2.80
-mpii_zappos finetuned  1.22  1.35  1.42  1.47  1.82  2.03  2.38  2.51  4.21  4.30  2.27
-mpii_zappos adapted    1.07  1.48  1.74  1.80  1.94  2.28  2.30  2.41  2.91  3.49  2.14
-mpii_cats   scratch    1.27  1.44  1.61  1.82  2.30  3.37  3.46  4.44 27.13 28.11  7.50
-mpii_cats   finetuned  1.27  1.48  1.81  1.82  1.82  1.84  1.89  5.48  5.93  7.14  3.05
-mpii_cats   adapted    1.00  1.01  1.25  1.60  1.65  1.79  3.57  3.60  3.64  5.29  2.44
-""")
-CORE_ACCURACY = {1: 22.95, 5: 55.03, 10: 57.67, 110: 79.0}  # PCKh in percent by epochs
-# Tables 4 and 5: `adapted` on AFLW, by epochs of the core and by images without labels (0 for all).
-STUDIES = _table(("forward/10", "forward/100", "forward/all", "backward/10", "backward/100", "backward/all",
-                  "consistency"), """
-core_epochs    1 16.27 11.53  9.68 43.75 34.69 33.72 15.09
-core_epochs    5 16.45  9.43  7.76 40.75 33.96 32.86 14.32
-core_epochs   10 12.60  8.40  6.93 17.35 14.44 13.58  5.30
-core_epochs  110 11.09  7.64  6.69 10.05  9.69  9.19  2.52
-images        10 16.55 13.21 12.01 16.55  7.64  7.31  3.11
-images       100 11.31  8.22  7.25 14.58 11.54 10.77  3.44
-images      1000 11.25  8.34  6.86 15.32 12.16 11.30  4.01
-images         0 11.09  7.64  6.69 10.05  9.69  9.19  2.52
-""")
-
-
-def paper_numbers(preset: str, variant: str) -> dict[str, float]:
-    """Returns the numbers that the paper prints of a variant, by metric, in the unit of the column."""
-    return ERRORS.get((preset, variant), {}) | CONSISTENCY.get((preset, variant), {})

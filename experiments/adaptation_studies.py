@@ -25,11 +25,12 @@ from etils import epath
 
 from experiments import adaptation_measures as measures
 from experiments.adaptation import SYSTEM, columns
-from experiments.adaptation_presets import CORE_ACCURACY, RENDERED, STUDIES
+from experiments.adaptation_presets import RENDERED
 from experiments.command_line import Command, prepare_process, read_command
 from experiments.commands import exit_code_of, flags_in_messages, flags_of, parse_known
 from experiments.configs import changed, flat
 from experiments.job_queue import mean_text, measured, over_seeds, raise_for_failures, work_through, write_page
+from experiments.paper_numbers import paper_numbers
 from experiments.system import Job, System, read_predictions
 from kpjax import InputError, Skeleton
 from kpjax.evaluation.probes.landmarks import ALL, consistency
@@ -41,6 +42,7 @@ from kpjax.structures import skeleton_from_json
 Studies = Literal["core_epochs", "images", "labels", "cores", "order"]
 STUDIED = ("core_epoch", "target_images", "core_background")  # fields that lead to folders of their own
 DRAWS = 2000  # resamplings of the test images
+IMAGES = (10, 100, 1000, 0)  # of the study of them
 
 
 class Setting(NamedTuple):
@@ -54,19 +56,18 @@ class Setting(NamedTuple):
 
 def settings_of(study: str, command: Command, chosen: Sequence[int]) -> list[Setting]:
     """Returns the columns of a study that trains. chosen: epochs or counts, not the preset's and the paper's."""
-    core, aflw = command.config.core, command.preset == "mpii_aflw"
+    core, adapted = command.config.core, {"preset": command.preset, "variant": "adapted"}
     if study == "cores":
         if not core.core.startswith(RENDERED):
             raise InputError(f"preset: {command.preset}; the background of a core's people can be chosen where they "
                              "are rendered, as in demo")
         return [Setting("core_background", name, name) for name in ("clutter", "patches")]
-    paper = {int(value): numbers for (name, value), numbers in STUDIES.items() if name == study}
-    known = paper if aflw else {}
     if study == "images":
-        return [Setting("target_images", count, str(count or "all"), known.get(count, {})) for count in chosen or paper]
-    accuracy = {epoch: {"core/pck": percent} for epoch, percent in CORE_ACCURACY.items()}
+        return [Setting("target_images", count, str(count or "all"),
+                        paper_numbers("adaptation", "table5", images=count, **adapted)) for count in chosen or IMAGES]
     return [Setting("core_epoch", 0 if epoch == core.core_epochs else epoch, f"epoch {epoch}",
-                    known.get(epoch, {}) | accuracy.get(epoch, {}))
+                    paper_numbers("adaptation", "table4", epochs=epoch, **adapted)
+                    | paper_numbers("adaptation", "core", epochs=epoch))
             for epoch in chosen or (*core.core_kept, core.core_epochs)]
 
 

@@ -28,7 +28,7 @@ from experiments import incremental_measures as measures
 from experiments import incremental_steps as stages
 from experiments.incremental_association import associate
 from experiments.incremental_methods import OF_TARGET, Recipe, associated, distilled, entropy, self_trained, setting_of
-from experiments.incremental_presets import PRESETS, Config, paper_numbers
+from experiments.incremental_presets import PRESETS, Config
 from experiments.incremental_steps import PLAIN, Data, Known, Run
 from experiments.system import IMAGES, Job, Outcome, Predicting, StoredRun, System, Variant, draw_predictions
 from kpjax import methods
@@ -214,8 +214,7 @@ SYSTEM = System(
     "incremental", "new keypoints for a trained model whose data are gone", PRESETS, VARIANTS, open_data, train,
     lambda job, data: {f"step_{len(data.protocol.steps) - 1}": data.evaluation},  # earlier steps: see `train`
     measure, columns, predicting, short_list=lambda preset, config: SHORT_LIST,
-    applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened, draw=draw,
-    paper=lambda preset, config, variant: paper_numbers(preset, variant))
+    applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened, draw=draw)
 
 if __name__ == "__main__":
     from experiments.command_line import main

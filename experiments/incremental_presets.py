@@ -1,4 +1,4 @@
-"""Settings of incremental learning: what a run depends on, presets, and the numbers that are known of the paper."""
+"""Settings of incremental learning: what a run depends on, and presets."""
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -232,25 +232,3 @@ PRESETS: dict[str, Config] = {
     "low_shot": changed(
         MPII, summary="MPII with 50 images in every step after the base; one GPU", low_shot=50, steps=1390),
 }
-
-# The paper's numbers: AAA, AT and MT in percent after the last step, A-MRE in millimetres (heads) and pixels (chests).
-# The keypoints and images of each step are not published: our splits differ, and these numbers give the order of the
-# variants only. AAA of the variants on MPII, but for joint, cpr and finetune, and AT of the method stand in the paper
-# itself; the others come from notes about it.
-PAPER_NUMBERS: dict[str, dict[str, dict[str, float]]] = {
-    "aaa": {
-        "mpii": {"joint": 88.50, "kamp": 79.93, "cpr": 75.52, "lwf": 75.75, "finetune": 37.41, "ksd_only": 76.93,
-                 "random_triples": 77.13, "ka_only": 54.46},
-        "atrw": {"joint": 94.69, "kamp": 93.16, "cpr": 89.34, "lwf": 87.31, "finetune": 13.24},
-        "low_shot": {"kamp": 77.97}},
-    "at": {"mpii": {"kamp": 1.80, "cpr": -3.24, "lwf": -3.86, "ksd_only": -2.24, "random_triples": -0.48}},
-    "mt": {"mpii": {"kamp": 4.23, "cpr": 0.75, "lwf": 0.41, "ksd_only": 0.65, "random_triples": 1.24}},
-    "a_mre": {
-        "cephalometric": {"joint": 2.12, "kamp": 2.32, "cpr": 3.71, "lwf": 4.31, "finetune": 51.3},
-        "chest": {"joint": 5.43, "kamp": 5.67, "cpr": 6.17, "lwf": 6.35, "finetune": 43.1}},
-}
-
-
-def paper_numbers(preset: str, variant: str) -> dict[str, float]:
-    """Returns what is known of a variant, by metric."""
-    return {name: found[preset][variant] for name, found in PAPER_NUMBERS.items() if variant in found.get(preset, {})}

@@ -27,7 +27,7 @@ from flax import linen as nn
 from experiments import pyramids_probes as probes
 from experiments.configs import config_as_json, perceptual_options, perceptual_start
 from experiments.pyramids_drawing import Render, draw_keypoints_moving, draw_masks
-from experiments.pyramids_presets import PRESETS, Config, paper_numbers
+from experiments.pyramids_presets import PRESETS, Config
 from experiments.pyramids_probes import FLAT
 from experiments.system import IMAGES, Job, Outcome, Predicting, StoredRun, System, Variant, first_state, fit_sources
 from kpjax import Codec, Example, Method, Skeleton, geometry, methods, models, spatial_softmax
@@ -349,8 +349,7 @@ SYSTEM = System(
     evaluated=lambda job, data: {} if VARIANTS[job.variant].recipe.features else {"test": data.test}, measure=measure,
     columns=columns, predicting=predicting,
     short_list=lambda preset, config: ("pyramids", *BASELINES, "untrained", *WITHOUT_NETWORK, ORACLE),
-    applicable=lambda preset, config: tuple(VARIANTS), batch_size=lambda config: 4 * config.batch_size,
-    paper=lambda preset, config, variant: paper_numbers(preset, variant), draw=draw)
+    applicable=lambda preset, config: tuple(VARIANTS), batch_size=lambda config: 4 * config.batch_size, draw=draw)
 
 if __name__ == "__main__":
     from experiments.command_line import main

@@ -1,4 +1,4 @@
-"""Settings of Keypoint Pyramids: what a run depends on, presets, and the numbers that the paper prints."""
+"""Settings of Keypoint Pyramids: what a run depends on, and presets."""
 import functools
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,28 +201,3 @@ PRESETS: dict[str, Config] = {
         SMALL, summary="rendered videos of an arm that pushes toys, for the paper's set of a robot; 2 cores",
         data="tabletop", training_videos=360, test_videos=90, steps=2000),
     "h36m": PAPER}
-
-# The paper's numbers on Human3.6M, of all keypoints, level 1 and level 2. Table 1: errors of the linear probe, in a
-# unit that is not stated. As the norm over the 34 coordinates of an image of 128 pixels they are plausible, as pixels
-# of a coordinate they are not; they stand beside that reading, and only their ratios compare. Baselines have as many
-# keypoints as the level. Table 2: accuracy over eleven actions.
-PAPER_RMSE = {
-    "pyramids": (43.30, 52.81, 43.97), "keynet": (46.71, 56.51, 53.28), "transporter": (47.45, 50.15, 45.25),
-    "no_reconstruction": (45.23, 49.09, 46.73), "no_transport": (45.85, 50.52, 46.29),
-    "no_spring": (45.28, 49.27, 48.21), "all_transport": (49.53, 54.72, 50.07),
-    "all_reconstruction": (46.93, 50.83, 48.15), "unconditioned": (43.75, 49.37, 44.73), "supervised_bound": (37.97,)}
-PAPER_ACTIONS = {"pyramids": (0.218, 0.182, 0.193), "keynet": (0.179, 0.148, 0.168),
-                 "transporter": (0.177, 0.152, 0.164)}
-PAPER_ACTIONS_OF_TRUE_JOINTS = 0.331
-
-
-def paper_numbers(preset: str, variant: str) -> dict[str, float]:
-    """Returns the paper's numbers of a variant by metric, in the unit of the column, for its own data."""
-    if preset != "h36m":
-        return {}
-    errors = zip(("flat", "level1", "level2"), PAPER_RMSE.get(variant, ()), strict=False)
-    accuracies = dict(zip(("accuracy", "level1", "level2"), PAPER_ACTIONS.get(variant, ()), strict=False))
-    if variant == "supervised_bound":
-        accuracies = {"accuracy_of_true_joints": PAPER_ACTIONS_OF_TRUE_JOINTS}
-    return {f"units/pixels_per_image/{level}": error for level, error in errors} | {
-        f"action/{name}": 100 * value for name, value in accuracies.items()}

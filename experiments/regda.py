@@ -24,7 +24,7 @@ import optax
 from experiments import system
 from experiments.configs import config_as_json, network_of, score_kind
 from experiments.image_sets import Splits, open_domain
-from experiments.regda_presets import PAPER_PCK, PAPER_SPRITES_MAE, PRESETS, Config, drops_of
+from experiments.regda_presets import PRESETS, Config, drops_of
 from experiments.system import Job, Outcome, Predicting, StoredRun, System, Variant
 from kpjax import InputError, Method, Prediction, Skeleton, Trained, losses, methods
 from kpjax.augment import Augment
@@ -366,15 +366,6 @@ def columns(config: Config) -> tuple[Column, ...]:
     return (pck, Column("target/mae", "target MAE", "px", 1.0, 2, "lower"), source)
 
 
-def paper(preset: str, config: Config, variant: str) -> dict[str, float]:
-    """Returns the paper's numbers for a variant, where it printed one for this setting."""
-    if variant in PAPER_PCK.get(preset, {}):
-        return {"target/pck": PAPER_PCK[preset][variant]}
-    direction = preset.removeprefix("dsprites_").removeprefix("small_")
-    found = PAPER_SPRITES_MAE.get(direction, {})
-    return {"target/mae": found[variant]} if variant in found else {}
-
-
 def predicting(stored: StoredRun) -> Predicting:
     """Returns a finished run as a function of new images, letterboxed."""
     config, variant, skeleton = stored
@@ -387,7 +378,7 @@ SYSTEM = System(
     evaluated=lambda job, data: {
         name: images for name, images in (("source", data.source.test), ("target", data.target.test)) if images},
     measure=measure, columns=columns, predicting=predicting, short_list=short_list, applicable=applicable,
-    shortened=shortened, paper=paper, draw=draw)
+    shortened=shortened, draw=draw)
 
 if __name__ == "__main__":
     from experiments.command_line import main

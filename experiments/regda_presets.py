@@ -1,4 +1,4 @@
-"""Settings of RegDA: what a run depends on, presets, and the numbers that the paper and its authors print."""
+"""Settings of RegDA: what a run depends on, and presets."""
 import itertools
 from dataclasses import dataclass
 from typing import Literal
@@ -175,21 +175,3 @@ def _sprites(source: str, target: str, small: bool) -> Config:
 for _one, _other in itertools.permutations(("colour", "noisy", "scream"), 2):
     PRESETS[f"dsprites_{_one}_{_other}"] = _sprites(_one, _other, small=False)
     PRESETS[f"dsprites_small_{_one}_{_other}"] = _sprites(_one, _other, small=True)
-
-# The paper's numbers: PCK at 5 % of the heatmap's side in percent (ResNet-101), and the error on dSprites (ResNet-18),
-# the sum over x and y in units of the latent. The authors' repository confirms source_only, regda and oracle of the
-# first two tables; the others are quoted from the paper. Its oracle for LSP repeats Human3.6M's and is left out here.
-PAPER_PCK = {
-    "rhd_h3d": {"source_only": 61.8, "dan": 55.1, "dann": 60.6, "mcd": 54.6, "dd": 65.2, "regda": 72.5, "oracle": 95.8},
-    "surreal_h36m": {"source_only": 67.3, "dan": 66.0, "dann": 64.2, "mcd": 54.5, "dd": 70.7, "regda": 75.6,
-                     "oracle": 92.9},
-    "surreal_lsp": {"source_only": 63.9, "dan": 63.0, "dann": 61.8, "mcd": 51.5, "dd": 62.4, "regda": 74.6},
-}
-PAPER_SPRITES_MAE = {
-    "colour_noisy": {"source_only": 0.495, "dd": 0.037, "regda": 0.020, "oracle": 0.016},
-    "colour_scream": {"source_only": 0.256, "dd": 0.078, "regda": 0.028, "oracle": 0.022},
-    "noisy_colour": {"source_only": 0.371, "dd": 0.054, "regda": 0.019, "oracle": 0.014},
-    "noisy_scream": {"source_only": 0.639, "dd": 0.239, "regda": 0.069, "oracle": 0.022},
-    "scream_colour": {"source_only": 0.030, "dd": 0.020, "regda": 0.014, "oracle": 0.014},
-    "scream_noisy": {"source_only": 0.090, "dd": 0.044, "regda": 0.022, "oracle": 0.016},
-}

@@ -11,21 +11,21 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal
+from typing import Literal, get_args
 
 from experiments.command_line import Command, prepare_process, read_command, show_table
 from experiments.commands import exit_code_of, parse_known
 from experiments.job_queue import measured, outcome_lines, raise_for_failures, work_through
+from experiments.paper_numbers import paper_numbers
 from experiments.regda import SYSTEM
-from experiments.regda_presets import PAPER_SPRITES_MAE
 from kpjax.reports.table import markdown
 
-DIRECTIONS = tuple(PAPER_SPRITES_MAE)
 CONTROLS = ("constant_centre", "adabn", "adabn_in_area")
 VARIANTS = ("source_only", *CONTROLS, "dan", "dann", "mcd", "dd", "regda", "regda_adabn", "oracle")
 OF_FEATURES = ("dan", "dann", "mcd")
 
 Direction = Literal["colour_noisy", "colour_scream", "noisy_colour", "noisy_scream", "scream_colour", "scream_noisy"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 Table = Mapping[str, Mapping[str, float]]  # direction -> variant -> mean over seeds
 
 
@@ -46,6 +46,14 @@ def means(commands: Mapping[str, Command], metric: str) -> Table:
         found = {name: measured([command.job(name, seed) for seed in command.seeds], metric) for name in VARIANTS}
         table[direction] = {name: fmean(values) for name, values in found.items() if len(values) == len(command.seeds)}
     return table
+
+
+def printed_errors() -> Table:
+    """Returns the errors that the paper prints."""
+    return {direction: {
+        name: error for name in VARIANTS
+        for error in paper_numbers("regda", "sprites", preset=f"dsprites_{direction}", variant=name).values()}
+        for direction in DIRECTIONS}
 
 
 def open_directions(errors: Table) -> list[str]:
@@ -91,7 +99,7 @@ def main(arguments: Sequence[str]) -> None:
     errors, hits = means(commands, "target/mae"), means(commands, "target/pck")
     print("\nMAE, x + y, in units of the latent\n\n" + text(errors, 3))
     print("\nPCK at 4 px of 64\n\n" + text(hits, 2))
-    print("\nThe paper's MAE (ResNet-18, ImageNet weights, 256 px)\n\n" + text(PAPER_SPRITES_MAE, 3))
+    print("\nThe paper's MAE (ResNet-18, ImageNet weights, 256 px)\n\n" + text(printed_errors(), 3))
     complete = {direction: found for direction, found in errors.items() if {"regda", "oracle"} <= set(found)}
     found = open_directions(complete)
     print(f"\nopen on these seeds: {', '.join(found) or 'none'}")

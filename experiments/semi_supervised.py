@@ -28,7 +28,7 @@ from experiments import system
 from experiments.configs import config_as_json, network_of, perceptual_options, perceptual_start
 from experiments.keypoint_errors import keypoint_errors
 from experiments.semi_supervised_measures import ReadSemantic
-from experiments.semi_supervised_presets import PRESETS, Config, paper_numbers
+from experiments.semi_supervised_presets import PRESETS, Config
 from experiments.system import Job, Outcome, Predicting, StoredRun, System, Variant
 from kpjax import InputError, Method, Skeleton, methods
 from kpjax.augment import Augment, compose_augmentations, draw_homography, on_half, random_homography
@@ -411,7 +411,7 @@ def predicting(stored: StoredRun) -> Predicting:
 SYSTEM = System(
     "semi_supervised", "keypoints from a few labelled images and many without labels", PRESETS, VARIANTS, open_data,
     train, lambda job, data: {"test": data.test}, measure, columns, predicting, short_list, applicable, shortened,
-    paper=lambda preset, config, variant: paper_numbers(preset, config.data.labelled, variant), draw=draw)
+    draw=draw)
 
 if __name__ == "__main__":
     from experiments.command_line import main

@@ -22,16 +22,23 @@ from typing import Annotated, Any, Literal, NamedTuple
 import tyro
 from etils import epath
 
-from experiments import semi_supervised_presets as presets
 from experiments.command_line import Command, prepare_process, read_command
 from experiments.commands import exit_code_of, parse_known
 from experiments.configs import changed, flat
 from experiments.job_queue import mean_text, measured, work_through, write_page
+from experiments.paper_numbers import paper_numbers
 from experiments.semi_supervised import SYSTEM, VARIANTS
 from experiments.system import Job
 from kpjax.reports.table import Column, markdown
 
 Tables = Literal["table1", "table2", "table3", "table4", "sensitivity"]
+BY_LABELLED = {
+    "table1": ("supervised", "pl", "elt", "gen", "ours"),
+    "table2": ("ours", "no_sc", "sc_only", "no_te", "no_ti", "ti_only", "supervised"),
+    "table4": ("ours", "no_ground_truth")}
+SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)  # of labelled images
+UNLABELLED_SHARES = (0.1, 0.2, 0.5, 1.0)
+SENSITIVITY = {"semantic": (0.1, 0.5, 1.0), "equivariance": (10.0, 100.0, 1000.0), "invariance": (10.0, 100.0, 1000.0)}
 
 
 class Cell(NamedTuple):
@@ -63,11 +70,16 @@ def share_text(share: float) -> str:
     return f"{100 * share:g} %" if share <= 1 else f"{share:g} labelled"
 
 
-def by_labelled(command: Command, variants: Sequence[str], shares: Sequence[float],
-                paper: Mapping[tuple[str, float], str]) -> Table:
+def printed(which: str, command: Command, **where: Any) -> str:
+    """Returns the paper's number in a cell of a table, empty without one."""
+    found = paper_numbers("semi_supervised", which, preset=command.preset, **where)
+    return " ± ".join(f"{number:.2f}" for number in found.values())
+
+
+def by_labelled(which: str, command: Command, variants: Sequence[str], shares: Sequence[float]) -> Table:
     """Returns variants by labelled shares. `all_labels` does not depend on them and is run once."""
     def cell(variant: str, share: float) -> Cell | None:
-        known = paper.get((variant, share), "")
+        known = printed(which, command, variant=variant, labelled=share)
         if VARIANTS[variant].recipe.everything:
             return Cell(variant, (), known)
         possible = SYSTEM.applicable(command.preset, changed(command.config, labelled=share))
@@ -86,26 +98,19 @@ def title(variant: str) -> str:
 def table_of(which: str, command: Command, columns: Sequence[float], *, full_grid: bool = False) -> Table:
     """Returns the runs of a table. columns: the labelled shares (of table3 those of the unlabelled images) to run."""
     named = list(command.variants) if "--variants" in command.arguments else None
-    if which == "table1":
-        shares, shown = columns or presets.SHARES, named or ["supervised", "pl", "elt", "gen", "ours"]
-        paper = {(name, share): f"{found[0]:.2f} ± {found[1]:.2f}" for name in shown for share in shares
-                 if (found := presets.table_1(command.preset, name, share))}
-        return by_labelled(command, shown, shares, paper)
-    if which in ("table2", "table4"):
-        printed = presets.TABLE_2 if which == "table2" else presets.TABLE_4
-        paper = {(name, share): f"{value:.2f}" for name, values in printed.items() if command.preset == "lsp"
-                 for share, value in zip(presets.SHARES, values, strict=True)}
-        return by_labelled(command, named or list(printed), columns or presets.SHARES, paper)
+    if which in BY_LABELLED:
+        return by_labelled(which, command, named or BY_LABELLED[which], columns or SHARES)
     if which == "table3":
-        shares = columns or presets.UNLABELLED_SHARES
-        printed = presets.TABLE_3.get(command.preset, ())
-        paper = {share: f"{value:.2f}" for share, value in zip(
-            (*presets.UNLABELLED_SHARES, "supervised"), printed, strict=False)}
-        cells = (*(Cell("ours", (("unlabelled_share", share),), paper.get(share, "")) for share in shares),
-                 Cell("supervised", (), paper.get("supervised", "")))
-        return Table(f"unlabelled, beside {share_text(command.config.data.labelled)}",
-                     (*map(share_text, shares), "supervised"), {title("ours"): cells})
-    grid, config = presets.SENSITIVITY, flat(command.config)
+        shares, labelled = columns or UNLABELLED_SHARES, command.config.data.labelled
+
+        def cell(variant: str, share: float, *settings: tuple[str, Any]) -> Cell:
+            return Cell(variant, settings, printed(
+                which, command, variant=variant, labelled=labelled, unlabelled_share=share))
+
+        cells = (*(cell("ours", share, ("unlabelled_share", share)) for share in shares), cell("supervised", 0.0))
+        return Table(f"unlabelled, beside {share_text(labelled)}", (*map(share_text, shares), "supervised"),
+                     {title("ours"): cells})
+    grid, config = SENSITIVITY, flat(command.config)
     points = list(itertools.product(*grid.values())) if full_grid else [
         tuple(value if name == other else config[name] for name in grid)
         for other, values in grid.items() for value in values]

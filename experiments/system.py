@@ -14,7 +14,8 @@ import jax
 import numpy as np
 from etils import epath
 
-from experiments.configs import config_as_json, config_from_json
+from experiments.configs import config_as_json, config_from_json, flat
+from experiments.paper_numbers import paper_numbers
 from kpjax import InputError, Method, Skeleton, Trained, named_key
 from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.files import atomic, make_folder, read_json, strict, write_json
@@ -148,12 +149,15 @@ class System(NamedTuple):
     # (config, steps of the last stage) -> config with all stages scaled
     shortened: Callable[[Any, int], Any] = lambda config, steps: replace(config, steps=steps)
     batch_size: Callable[[Any], int] = lambda config: 2 * config.batch_size  # of predictions
-    paper: Callable[[str, Any, str], Mapping[str, float]] = lambda *of: {}  # (preset, config, variant) -> its numbers
     draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None] = lambda *of: None  # images, and files of its own
     # (config, the flags that were typed) -> the config with all others chosen from the data, each reported with its
     # reason; the same for the same command, so that it resumes. Typed steps are chosen, too: other counts scale with
     # them.
     resolved: Callable[[Any, Collection[str]], Any] | None = None
+
+    def paper(self, preset: str, config: Any, variant: str) -> Mapping[str, float]:
+        """Returns the paper's numbers of a variant, by metric."""
+        return paper_numbers(self.name, **flat(config) | {"preset": preset, "variant": variant})
 
 
 def preset_folder(workdir: epath.PathLike, system: str, preset: str) -> epath.Path:

@@ -31,7 +31,7 @@ def run(installed, folder, *arguments):
 def test_a_wheel_owns_one_top_level_package(installed):
     assert {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")} == {"kpjax"}
     for path in ("py.typed", "reports/report.css", "bundled/experiments/regda.py", "bundled/data/figures.py",
-                 "bundled/experiments/protocols/figures.json"):
+                 "bundled/experiments/protocols/figures.json", "bundled/experiments/papers/regda.txt"):
         assert (installed / "kpjax" / path).is_file()
 
 

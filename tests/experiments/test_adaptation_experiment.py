@@ -16,13 +16,14 @@ from experiments import adaptation_studies as studies
 from experiments.adaptation import SYSTEM, VARIANTS, build
 from experiments.adaptation_images import open_core_images, open_images, second_turns, with_turns
 from experiments.adaptation_measures import Found, found_in, measures_of, regressor_errors
-from experiments.adaptation_presets import CONSISTENCY, PRESETS, of_core, of_training, paper_numbers
+from experiments.adaptation_presets import PRESETS, of_core, of_training
 from experiments.benchmark import systems
 from experiments.benchmark.row import Effort
 from experiments.benchmark.steps import noise_streams
 from experiments.command_line import read_command
 from experiments.command_line import run as run_command
 from experiments.configs import changed
+from experiments.paper_numbers import lines_of
 from experiments.system import Job, measure_again, read_predictions, run
 from kpjax.errors import InputError
 from kpjax.evaluation.probes.landmarks import Landmarks, consistency
@@ -309,14 +310,17 @@ def test_presets_have_the_papers_settings_and_numbers():
     for name, preset in PRESETS.items():
         if name.startswith("mpii"):
             assert of_core(preset) == of_core(paper)
-    printed = paper_numbers("mpii_aflw", "adapted")
+    printed = SYSTEM.paper("mpii_aflw", PRESETS["mpii_aflw"], "adapted")
     assert (printed["forward/10"], printed["backward/all"], printed["consistency"]) == (11.09, 9.19, 2.52)
     assert {column.metric for column in SYSTEM.columns(paper)} >= {"forward/all", "backward/10", "consistency"}
-    for key, numbers in CONSISTENCY.items():
-        *ascending, mean = numbers.values()
-        assert ascending == sorted(ascending), key
+    consistencies = [line for line in lines_of("adaptation") if line.table == "table3"]
+    assert len(consistencies) == 15
+    for line in consistencies:
+        *ascending, mean = line.numbers.values()
+        assert ascending == sorted(ascending), line.keys
         assert np.mean(ascending) == pytest.approx(mean, abs=0.016)
-    assert paper_numbers("mpii_cats", "lora") == paper_numbers("demo", "adapted") == {}
+    for name, variant in (("mpii_cats", "lora"), ("demo", "adapted")):
+        assert SYSTEM.paper(name, PRESETS[name], variant) == {}
 
 
 # Images and measures

@@ -15,7 +15,7 @@ from experiments.benchmark.row import Effort
 from experiments.command_line import exit_code_of, read_command, run
 from experiments.configs import changed
 from experiments.pyramids import BASELINES, ORACLE, SYSTEM, VARIANTS, WITHOUT_NETWORK, build
-from experiments.pyramids_presets import PRESETS, paper_numbers
+from experiments.pyramids_presets import PRESETS
 from experiments.pyramids_probes import actions_of, read_errors, regression, split_of, truth_of
 from experiments.pyramids_studies import SIDE, compare
 from experiments.pyramids_studies import main as study
@@ -242,11 +242,11 @@ def test_the_papers_preset_has_the_papers_numbers():
     assert (paper.pyramid.level_sizes, paper.pyramid.flat_size, len(paper.data.actions)) == ((10, 20), 30, 11)
     assert (demo.rendering.reconstruction_width, demo.rendering.transport_widths, demo.weights.spring) == (
         0.2, (0.2, 0.1), 0.01)
-    assert paper_numbers("h36m", "pyramids")["units/pixels_per_image/flat"] == 43.30
-    assert paper_numbers("h36m", "supervised_bound")["units/pixels_per_image/flat"] == 37.97
-    assert paper_numbers("demo", "pyramids") == {}
+    assert SYSTEM.paper("h36m", paper, "pyramids")["units/pixels_per_image/flat"] == 43.30
+    assert SYSTEM.paper("h36m", paper, "supervised_bound")["units/pixels_per_image/flat"] == 37.97
+    assert SYSTEM.paper("demo", demo, "pyramids") == {}
     metrics = {column.metric for column in SYSTEM.columns(paper)}
-    assert set(paper_numbers("h36m", "pyramids")) - metrics <= {"action/level1", "action/level2"}
+    assert set(SYSTEM.paper("h36m", paper, "pyramids")) - metrics <= {"action/level1", "action/level2"}
     for name in ("pyramids", *BASELINES, "supervised_bound"):  # the networks fit the images
         build(paper, Skeleton(("a", "b")), name)
 
