@@ -16,6 +16,7 @@ from experiments.system import OWN, Job, System, measure_again, preset_folder, s
 from experiments.system import run as run_job
 from kpjax import InputError
 from kpjax.files import remove
+from kpjax.models.weights.pretrained import KNOWN_WEIGHTS
 from kpjax.reports.report import write_report
 from kpjax.reports.table import Entry, tabulate, text_table
 from kpjax.training.logging import environment_lines, require_accelerator
@@ -63,6 +64,14 @@ class Command(NamedTuple):
     def seeds(self) -> range:
         """The seeds of all runs."""
         return range(self.shared.first_seed, self.shared.first_seed + self.shared.seeds)
+
+    @property
+    def without_weights(self) -> bool:
+        """Whether random weights start what the paper starts from published ones."""
+        published = {known.network for known in KNOWN_WEIGHTS.values()}
+        config, system = self.config, self.system
+        return hasattr(config, "backbone") and not config.backbone.weights and config.network.name in published and any(
+            system.paper(self.preset, config, name) for name in system.variants)
 
     def job(self, variant: str, seed: int) -> Job:
         """Returns the job of one variant and seed."""
@@ -198,7 +207,14 @@ def prepare_process(command: Command) -> None:
         keep_freed_memory()
     if command.shared.require_accelerator:
         require_accelerator()
-    print(*environment_lines(), *backbone_lines(command.config), sep="\n")
+    print(*environment_lines(), *_notes(command), sep="\n")
+
+
+def _notes(command: Command) -> list[str]:
+    """Returns what must be known of the backbone's start to read the numbers, a line each."""
+    return backbone_lines(command.config) + [
+        f"backbone: {command.config.network.name} from random weights, where the paper starts from ImageNet's: give "
+        "--weights to compare with its numbers"] * command.without_weights
 
 
 def show_table(command: Command) -> epath.Path:
@@ -206,14 +222,22 @@ def show_table(command: Command) -> epath.Path:
     system, preset, config = command.system, command.preset, command.config
     shown = [name for name in system.applicable(preset, config)
              if name in command.variants or (command.folder / name).is_dir()]
-    rows = [Entry(name, system.variants[name].kind, system.variants[name].label, system.paper(preset, config, name),
-                  system.variants[name].line) for name in shown]
-    columns = system.columns(config)
+    columns, notes = system.columns(config), _notes(command)
+    # The paper's numbers stand beside ours only where both start alike.
+    rows = [Entry(name, system.variants[name].kind, system.variants[name].label,
+                  {} if command.without_weights else system.paper(preset, config, name), system.variants[name].line)
+            for name in shown]
     lines = tabulate(command.folder, rows, columns)
     print("\n" + text_table(lines, columns))
+    if command.without_weights:
+        printed = {name: system.paper(preset, config, name) for name in shown}
+        notes += [f"the paper's {column.heading}: " + ", ".join(
+            f"{name} {found[column.metric]:g}" for name, found in printed.items() if column.metric in found)
+            for column in columns if any(column.metric in found for found in printed.values())]
+        print("\n" + "\n".join(notes))
     report = write_report(
         command.folder, lines, columns, title=f"{system.name} {preset}: {config.summary}",
-        summary="".join(backbone_lines(config)),
+        summary=". ".join(notes),
         commands=[f"python -m experiments.{system.name} " + " ".join(command.arguments)])
     print(f"\nreport: {report}")
     return report
