@@ -53,7 +53,7 @@ def test_a_run_starts_from_its_weights_and_says_so(weights, known, tmp_path, cap
     report = run(supervised.SYSTEM, [*TINY, "--weights", str(weights), "--backbone-statistics", "frozen",
                                      "--backbone-rate", "1e-9", "--workdir", str(tmp_path)])
     line = (f"backbone: mobilenet_v2 from {weights} (narrow.made, CC0-1.0); normalisation symmetric, statistics "
-            "frozen, 1e-09 of the learning rate")
+            "frozen, learning rate 0.001, 1e-09 of it for the backbone")
     assert line in capsys.readouterr().out
     assert line in report.read_text()
     folder = tmp_path / "supervised" / "demo" / "supervised" / "seed-0"
