@@ -181,13 +181,14 @@ class Backbone(Checked):
 def with_weights(config: Any, typed: Collection[str] = ()) -> Any:
     """Returns the config as its weights want it, but for `typed` fields; one without weights as it is.
 
-    Known weights bring their normalisation and padding, and all weights Adam's learning rates of at most `FINE_RATE`.
+    Known weights bring their normalisation and padding. A typed network, in place of the preset's own, is trained at
+    Adam's learning rates of at most `FINE_RATE`: those of the preset suit its network.
     Raises InputError for weights that cannot be found, or are of another network.
     """
     if not hasattr(config, "backbone") or not config.backbone.weights:
         return config
     leaves = flat(config)
-    if leaves.get("optimizer") != "sgd":
+    if "network" in typed and leaves.get("optimizer") != "sgd":
         config = changed(config, **{name: min(rate, FINE_RATE) for name, rate in leaves.items()
                                     if name.endswith("learning_rate") and name not in typed})
     if not (known := known_weights(config.backbone.weights)):

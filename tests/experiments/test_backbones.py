@@ -12,6 +12,7 @@ from predict_folder import predict_folder
 from experiments import supervised
 from experiments.command_line import read_command, run
 from experiments.configs import Backbone, changed, network_of, perceptual_options, perceptual_start, with_weights
+from experiments.incremental_presets import PRESETS as INCREMENTAL
 from experiments.regda_presets import PRESETS as REGDA
 from experiments.supervised import PRESETS
 from kpjax import models
@@ -78,13 +79,15 @@ def test_what_is_typed_stands_before_what_weights_want(weights, known):
 
 
 def test_weights_are_trained_at_a_fine_rate_unless_another_is_typed(weights):
-    """Also where nothing is known of them; SGD keeps the rates of its paper."""
+    """Also where nothing is known of them. A preset's own network keeps its rates, and so does SGD."""
     assert read_command(supervised.SYSTEM, [*TINY]).config.optimizer.learning_rate == 3e-3
     command = [*TINY, "--weights", str(weights)]
     assert read_command(supervised.SYSTEM, command).config.optimizer.learning_rate == 1e-3
     assert read_command(supervised.SYSTEM, [*command, "--learning-rate", "2e-3"]).config.optimizer.learning_rate == 2e-3
-    paper = changed(REGDA["rhd_h3d"], weights=str(weights))
-    assert with_weights(paper).optimizer == paper.optimizer
+    for preset in (INCREMENTAL["mpii"], REGDA["rhd_h3d"], REGDA["demo"]):
+        given = changed(preset, weights=str(weights))
+        assert with_weights(given).optimizer == given.optimizer
+    assert with_weights(changed(REGDA["rhd_h3d"], weights=str(weights)), {"network"}).optimizer.learning_rate == 0.1
 
 
 def test_weights_of_another_network_are_refused(weights, known):
