@@ -16,7 +16,6 @@ from experiments.system import OWN, Job, System, measure_again, preset_folder, s
 from experiments.system import run as run_job
 from kpjax import InputError
 from kpjax.files import remove
-from kpjax.models.weights.pretrained import KNOWN_WEIGHTS
 from kpjax.reports.report import write_report
 from kpjax.reports.table import Entry, tabulate, text_table
 from kpjax.training.logging import environment_lines, require_accelerator
@@ -68,10 +67,13 @@ class Command(NamedTuple):
     @property
     def without_weights(self) -> bool:
         """Whether random weights start what the paper starts from published ones."""
-        published = {known.network for known in KNOWN_WEIGHTS.values()}
         config, system = self.config, self.system
-        return hasattr(config, "backbone") and not config.backbone.weights and config.network.name in published and any(
-            system.paper(self.preset, config, name) for name in system.variants)
+        if not hasattr(config, "backbone") or config.backbone.weights or not any(
+                system.paper(self.preset, config, name) for name in system.variants):
+            return False
+        from kpjax.models.weights.pretrained import KNOWN_WEIGHTS
+
+        return config.network.name in {known.network for known in KNOWN_WEIGHTS.values()}
 
     def job(self, variant: str, seed: int) -> Job:
         """Returns the job of one variant and seed."""

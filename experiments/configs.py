@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 import tyro
+from flax import linen as nn
 
 from kpjax import InputError, Skeleton, augment, heatmaps
 from kpjax.augment import Augment
@@ -19,7 +20,6 @@ from kpjax.methods import imagenet_normalise, symmetric_normalise
 from kpjax.methods.forward import Normalise
 from kpjax.models import (
     RSN,
-    VGG,
     FeatureMaps,
     HourglassNetwork,
     HRNet,
@@ -28,11 +28,7 @@ from kpjax.models import (
     PoseResNet,
     SmallUNet,
     ViT,
-    load_backbone,
-    load_vgg,
 )
-from kpjax.models.weights.pretrained import known_weights
-from kpjax.models.weights.torch_names import describe
 from kpjax.optimization import scale_backbone
 
 # A new backbone is its model file and its name in this union.
@@ -171,6 +167,9 @@ class Backbone(Checked):
         """
         if not self.weights:
             return {}
+        from kpjax.models.weights.pretrained import load_backbone
+        from kpjax.models.weights.torch_names import describe
+
         images = jnp.zeros((1, image_size, image_size, 3))
         fresh = jax.jit(functools.partial(network.init, train=False))(jax.random.key(seed), images)
         imported = load_backbone(fresh, self.weights)
@@ -187,6 +186,8 @@ def with_weights(config: Any, typed: Collection[str] = ()) -> Any:
     """
     if not hasattr(config, "backbone") or not config.backbone.weights:
         return config
+    from kpjax.models.weights.pretrained import known_weights
+
     leaves = flat(config)
     if "network" in typed and leaves.get("optimizer") != "sgd":
         config = changed(config, **{name: min(rate, FINE_RATE) for name, rate in leaves.items()
@@ -205,6 +206,8 @@ def backbone_lines(config: Any) -> list[str]:
     backbone = getattr(config, "backbone", Backbone())
     if not backbone.weights:
         return []
+    from kpjax.models.weights.pretrained import known_weights
+
     known = known_weights(backbone.weights)
     named = f"{known.name}, {known.licence}" if known else "not in the table of known weights"
     return [f"backbone: {config.network.name} from {backbone.weights} ({named}); "
@@ -212,22 +215,29 @@ def backbone_lines(config: Any) -> list[str]:
             f"learning rate {config.optimizer.learning_rate:g}, {backbone.backbone_rate:g} of it for the backbone"]
 
 
-def perceptual_options(weights: str, vgg: VGG) -> dict[str, Any]:
+def perceptual_options(weights: str, vgg: nn.Module) -> dict[str, Any]:
     """Returns the options of a method that compares images by features; {} without weights.
 
     The features are those of the backbone that known weights belong to, or of the VGG.
     """
-    known = known_weights(weights) if weights else None
+    if not weights:
+        return {}
+    from kpjax.models.weights.pretrained import known_weights
+
+    known = known_weights(weights)
     if known is None or known.network == "vgg":
-        return {"perceptual": vgg} if weights else {}
+        return {"perceptual": vgg}
     backbone = NETWORKS[known.network](**known.options).build(1).backbone
     return {"perceptual": FeatureMaps(backbone), "perceptual_normalise": NORMALISATIONS[known.normalisation]}
 
 
-def perceptual_start(weights: str, vgg: VGG, *, image_size: int) -> dict[str, Any]:
+def perceptual_start(weights: str, vgg: nn.Module, *, image_size: int) -> dict[str, Any]:
     """Returns the weights of that network, for images of so many px, as a part of the start; {} without weights."""
     if not weights:
         return {}
+    from kpjax.models.weights.pretrained import load_backbone, load_vgg
+    from kpjax.models.weights.torch_names import describe
+
     network = perceptual_options(weights, vgg)["perceptual"]
     fresh = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, image_size, image_size, 3)))
     imported = (load_vgg if network == vgg else load_backbone)(fresh, weights)
