@@ -214,9 +214,10 @@ def prepare_process(command: Command) -> None:
 
 def _notes(command: Command) -> list[str]:
     """Returns what must be known of the backbone's start to read the numbers, a line each."""
-    return backbone_lines(command.config) + [
-        f"backbone: {command.config.network.name} from random weights, where the paper starts from ImageNet's: give "
-        "--weights to compare with its numbers"] * command.without_weights
+    if command.without_weights:
+        return [f"backbone: {command.config.network.name} from random weights, where the paper starts from ImageNet's: "
+                "give --weights to compare with its numbers"]
+    return backbone_lines(command.config)
 
 
 def show_table(command: Command) -> epath.Path:

@@ -1,5 +1,6 @@
 """Feature pyramids (Lin et al. 2017): maps of several resolutions, each with the features of the coarser ones."""
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -91,6 +92,12 @@ class FeaturePyramid(nn.Module):
         maps = self.backbone(images, train)
         if self.levels > len(maps):
             raise ValueError(f"FeaturePyramid: {self.levels} levels from a trunk of {len(maps)} feature maps")
+        for finer, coarser in pairwise(maps):
+            if finer.shape[1:3] != tuple(2 * side for side in coarser.shape[1:3]):
+                raise InputError(
+                    f"images of {images.shape[1]} x {images.shape[2]} (height x width) do not fit the scales of the "
+                    f"feature pyramid: a map of {finer.shape[1]} x {finer.shape[2]} is not twice the next coarser; "
+                    f"choose sides that the coarsest stride of its {len(maps)} maps divides")
         return _top_down(maps, train, self.levels, self.width, self.normalization, self.dtype)
 
 
@@ -123,14 +130,7 @@ def _top_down(
     above, pyramid = None, []
     for number, x in reversed(list(enumerate(maps, start=1))):
         x = layer("lateral", number, 1, x)
-        if above is not None:
-            above = upsample_nearest(above)
-            if above.shape != x.shape:
-                raise InputError(
-                    f"a feature map of {x.shape[1]} x {x.shape[2]} (height x width) is not twice as large as the next "
-                    f"coarser one; choose images whose sides the coarsest stride of the {len(maps)} maps divides")
-            x = x + above
-        above = x
+        above = x if above is None else x + upsample_nearest(above)
         if number <= levels:
-            pyramid.append(layer("smooth", number, 3, x))
+            pyramid.append(layer("smooth", number, 3, above))
     return tuple(pyramid)
