@@ -15,7 +15,7 @@ from tiny_parts import BATCH, KEYPOINTS, batch, build, endless, factories, start
 from kpjax.errors import InputError
 from kpjax.structures import Trained
 from kpjax.training.fit import compiled_update
-from kpjax.training.mesh import by_examples, data_mesh, replicate, replicated, shard
+from kpjax.training.mesh import data_mesh, replicate, replicated, shard
 
 FACTORIES = factories()
 STEPS = 3
@@ -49,13 +49,13 @@ def started(name, seed):
 
 
 @functools.cache
-def run(name, seed=0):
-    """(first state, last state, all metrics) on one device."""
+def run(name, seed=0, steps=STEPS, devices=1):
+    """(first state, last state, all metrics); on several devices the state is replicated, batches are sharded."""
     method, _ = method_of(name)
-    mesh = one_device()
+    mesh = one_device() if devices == 1 else data_mesh()
     update, names = compiled_update(method.update, mesh)
     state, key, history = replicate(started(name, seed), mesh), replicate(jax.random.key(seed), mesh), []
-    for _ in range(STEPS):
+    for _ in range(steps):
         state, values = update(state, shard(streams_of(method), mesh), key)
         history.append(dict(zip(names, np.array(values), strict=True)))
     return started(name, seed), jax.tree.map(np.array, state), history
@@ -110,7 +110,7 @@ def test_it_compiles_once_for_one_placement(name):
     _, traces = method_of(name)
     run(name)
     before = len(traces)
-    run(name, seed=1)
+    run(name, seed=1, steps=1)
     assert len(traces) == before
 
 
@@ -128,23 +128,20 @@ def test_the_same_seed_gives_the_same_run(name):
     jax.tree.map(np.testing.assert_array_equal, once, again)
 
 
-def test_two_seeds_at_once_on_eight_devices_equal_two_runs_on_one(name):
-    """One program by `vmap`, in which states are replicated and batches are sharded."""
+def test_eight_devices_equal_one(name):
+    assert_close(run(name)[1].variables, run(name, devices=8)[1].variables)
+
+
+def test_vmap_over_two_seeds_equals_two_runs(name):
     method, _ = method_of(name)
-    seeds, mesh = (0, 1), data_mesh()
-    whole = replicated(mesh)
-
-    def step(state, streams, key):
-        return method.update(state, streams, jax.random.fold_in(key, state.step))[0]
-
-    update = jax.jit(jax.vmap(step, (0, None, 0)), in_shardings=(whole, by_examples(mesh), whole), out_shardings=whole)
+    seeds = (0, 5)
     states = jax.tree.map(lambda *leaves: np.stack(leaves), *(started(name, seed) for seed in seeds))
-    states, keys = replicate((states, jnp.stack([jax.random.key(seed) for seed in seeds])), mesh)
-    for _ in range(STEPS):
-        states = update(states, shard(streams_of(method), mesh), keys)
+    keys = jnp.stack([jax.random.fold_in(jax.random.key(seed), 0) for seed in seeds])
+    update = jax.jit(jax.vmap(method.update, (0, None, 0)))
+    states, _ = update(states, streams_of(method), keys)
     for position, seed in enumerate(seeds):
-        assert_close(run(name, seed)[1].variables,
-                     jax.tree.map(lambda leaf, position=position: leaf[position], jax.device_get(states.variables)))
+        assert_close(run(name, seed=seed, steps=1)[1].variables,
+                     jax.tree.map(lambda leaf, position=position: leaf[position], states.variables))
 
 
 @pytest.fixture(scope="module")
