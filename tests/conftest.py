@@ -25,7 +25,6 @@ hook = install_import_hook(CHECKED, "beartype.beartype")
 hook.__enter__()
 
 import jax
-import orbax.checkpoint as ocp
 import pytest
 
 from kpjax.training.process import keep_freed_memory
@@ -36,8 +35,6 @@ jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Of an array that all devices hold each writes a share, which a program of its own cuts out: not of small arrays.
-ocp.type_handlers.get_type_handler(jax.Array)._min_slice_bytes_for_replica_parallel = 2**20
 
 
 def pytest_collection_finish():
