@@ -30,7 +30,8 @@ from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered, predict_source
 
 NEEDED = ("network", "image_size", "heatmap_size", "sigma")
-TAKEN_OVER = (*NEEDED, "grid", "decoder")  # from the old run's config, as far as that has it
+# From the old run's config, as far as that has it.
+TAKEN_OVER = (*NEEDED, "grid", "decoder", "normalisation", "backbone_statistics")
 PARTS = ("backbone", "upsampling", "head")
 
 
@@ -122,8 +123,11 @@ def grown(old: OldRun, network: KeypointNetwork, keypoints: int, image_size: int
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """Returns the config with what is not typed taken over from the old run or chosen from the project, with reasons.
 
-    Raises InputError where the old run or the project is missing or unfit, or the project has no new keypoint.
+    Raises InputError where the old run or the project is missing or unfit, or the project has no new keypoint, and for
+    typed weights.
     """
+    if "weights" in typed:
+        raise InputError("weights: the old run brings them; leave them out")
     old, project = old_run(config.data.old), projects.needed_project(config.data.project, config.own)
     names, network = old.skeleton.names, old.taken_over["network"]
     if absent := sorted(set(typed) - {"network", *flat(replace(config, network=network))}):

@@ -1,6 +1,7 @@
 """Finished runs of networks that nothing has learnt yet, for what starts from a run."""
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,10 +16,11 @@ from kpjax.training.run_folder import write_config, write_results
 from kpjax.training.trees import save_trained
 
 
-def untrained_run(workdir: Path, skeleton: Skeleton, side: int = 32) -> Path:
-    """Writes a `supervised` run of semi_supervised with a tiny U-net; returns its folder."""
+def untrained_run(workdir: Path, skeleton: Skeleton, side: int = 32, **values: Any) -> Path:
+    """Writes a `supervised` run of semi_supervised with a tiny U-net; returns its folder. values: further ones of its
+    config."""
     config = changed(PRESETS["demo"], image_size=side, heatmap_size=side // 4, sigma=1.0, widths=(4, 4, 8, 8),
-                     head_width=4, batch_size=8, steps=1, warm_start_steps=0)
+                     head_width=4, batch_size=8, steps=1, warm_start_steps=0, **values)
     job = Job("semi_supervised", config, "demo", "supervised", 0, workdir, None)
     method, count = build(config, skeleton, "supervised"), len(skeleton.names)
     batch = Example(np.zeros((8, side, side, 3), np.uint8), np.zeros((8, count, 2), np.float32),

@@ -36,9 +36,13 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def old(project, tmp_path_factory):
-    """A finished run of another system, which knows two keypoints of the project and one that it does not have."""
+    """A finished run of another system, which knows two keypoints of the project and one that it does not have.
+
+    Its images are normalised as those of some published weights, unlike those of the preset.
+    """
     skeleton = Skeleton((*project.skeleton.names[:2], "tail"), ((0, 1), (1, 2)))
-    return untrained_run(tmp_path_factory.mktemp("runs"), skeleton)
+    return untrained_run(tmp_path_factory.mktemp("runs"), skeleton, normalisation="symmetric",
+                         backbone_statistics="frozen")
 
 
 def command(old, *flags):
@@ -52,6 +56,7 @@ def test_the_network_is_taken_over(project, old, capsys):
     assert "in both, and taken for the same keypoints: " + ", ".join(project.skeleton.names[:2]) in said
     assert (config.data.image_size, config.heatmaps.heatmap_size) == (32, 8)
     assert (config.network.widths, config.network.head_layers) == ((4, 4, 8, 8), 2)
+    assert (config.backbone.normalisation, config.backbone.backbone_statistics) == ("symmetric", "frozen")
     assert config.steps == 2
     assert list(read_command(SYSTEM, command(old, "--no-control")).variants) == ["kamp"]
     assert {"ewc", "joint"}.isdisjoint(SYSTEM.applicable("own", config))
@@ -99,6 +104,8 @@ REFUSED = [
     (["--old", "RUN"], "--project: name an annotation project"),
     (["--old", "RUN", "--project", "P", "--network", "hrnet", "--modules", "1", "1", "1"],
      "--modules: the old run's network, small_unet, has no such option"),
+    (["--old", "RUN", "--project", "P", "--weights", "vit.safetensors"],
+     "--weights: the old run brings them; leave them out"),
 ]
 
 
