@@ -46,7 +46,7 @@ def known(weights, monkeypatch):
     """The file as if it stood in the table."""
     made = KnownWeights("narrow.made", "mobilenet_v2", "CC0-1.0", 0.1, "symmetric",
                         {"padding": "tensorflow", "width_multiplier": 0.1}, sha256_of(weights))
-    monkeypatch.setattr(pretrained, "_WEIGHTS", (made,))
+    monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", pretrained.KNOWN_WEIGHTS | {made.name: made})
     return made
 
 

@@ -1,4 +1,5 @@
 """Published weights of backbones and of VGG: a table of them, and files in the layout of timm or PyTorch."""
+import functools
 import hashlib
 import pickle
 import re
@@ -36,13 +37,13 @@ class KnownWeights(NamedTuple):
     network: str  # the name of its options, as of `kpjax.models.PoseResNet`; "vgg" for a VGG
     licence: str
     megabytes: float
-    normalisation: Literal["imagenet", "symmetric"] = "imagenet"  # see `kpjax.methods.normalisation`
+    normalisation: Literal["imagenet", "symmetric"] = "imagenet"  # see `imagenet_normalise`, `symmetric_normalise`
     options: Mapping[str, Any] = MappingProxyType({})  # of the network
     sha256: str = ""  # of the safetensors file, where it is known
     source: str = ""  # where the file comes from, if not from the hub
 
 
-_WEIGHTS = (
+KNOWN_WEIGHTS: Mapping[str, KnownWeights] = MappingProxyType({weights.name: weights for weights in (
     KnownWeights("mobilenetv2_100.ra_in1k", "mobilenet_v2", "Apache-2.0", 14.2),
     KnownWeights("mobilenetv2_050.lamb_in1k", "mobilenet_v2", "Apache-2.0", 7.9, options={"width_multiplier": 0.5}),
     KnownWeights("mobilenetv2_140.ra_in1k", "mobilenet_v2", "Apache-2.0", 24.6, options={"width_multiplier": 1.4}),
@@ -65,8 +66,7 @@ _WEIGHTS = (
       for size, megabytes in (("small", 88.2), ("base", 346.3), ("large", 1217.5))),
     *(KnownWeights(f"vgg{depth}.tv_in1k", "vgg", "BSD-3-Clause", megabytes, options={"depth": depth})
       for depth, megabytes in ((16, 553.4), (19, 574.7))),
-)
-KNOWN_WEIGHTS: Mapping[str, KnownWeights] = MappingProxyType({weights.name: weights for weights in _WEIGHTS})
+)})
 
 
 def known_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> KnownWeights | None:
@@ -77,16 +77,23 @@ def known_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> KnownWe
     if found := KNOWN_WEIGHTS.get(_plain_name(weights)):
         return found
     digest = sha256_of(find_weights(weights, folder))
-    return next((known for known in _WEIGHTS if known.sha256 == digest), None)
+    return next((known for known in KNOWN_WEIGHTS.values() if known.sha256 == digest), None)
 
 
 def sha256_of(path: str | Path) -> str:
     """Returns the sha256 of a file. Raises InputError if it cannot be read."""
     try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        status = Path(path).stat()
+        return _sha256(Path(path), status.st_size, status.st_mtime_ns)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give a file of weights") from error
+
+
+@functools.lru_cache
+def _sha256(path: Path, size: int, modified: int) -> str:
+    """Computes a digest that is asked for several times in a command, once while size and time do not change."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # Networks
