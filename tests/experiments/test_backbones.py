@@ -53,8 +53,8 @@ def known(weights, monkeypatch):
 def test_a_run_starts_from_its_weights_and_says_so(weights, known, tmp_path, capsys):
     report = run(supervised.SYSTEM, [*TINY, "--weights", str(weights), "--backbone-statistics", "frozen",
                                      "--backbone-rate", "1e-9", "--workdir", str(tmp_path)])
-    line = (f"backbone: mobilenet_v2 from {weights} (narrow.made, CC0-1.0); normalisation symmetric, statistics "
-            "frozen, learning rate 0.001, 1e-09 of it for the backbone")
+    line = (f"backbone: mobilenet_v2 from {weights} (narrow.made, CC0-1.0); padding tensorflow, width_multiplier "
+            "0.1, normalisation symmetric, statistics frozen, learning rate 0.001, 1e-09 of it for the backbone")
     assert line in capsys.readouterr().out
     assert line in report.read_text()
     folder = tmp_path / "supervised" / "demo" / "supervised" / "seed-0"
