@@ -26,7 +26,6 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "equivariance_term": "semi_supervised_learning.objectives",
     "equivariant_landmark_objective": "semi_supervised_learning.objectives",
     "invariance_term": "semi_supervised_learning.objectives",
-    "inverse_equivariance_term": "semi_supervised_learning.objectives",
     "pseudo_label_objective": "semi_supervised_learning.objectives",
     "semantic_term": "semi_supervised_learning.objectives",
     "semi_supervised_objective": "semi_supervised_learning.objectives",

@@ -25,7 +25,6 @@ from kpjax.methods.semi_supervised_learning.objectives import (
     equivariance_term,
     equivariant_landmark_objective,
     invariance_term,
-    inverse_equivariance_term,
     pseudo_label_objective,
     semantic_of,
     semantic_term,
@@ -226,7 +225,8 @@ FLOWS = {
     "equivariance, true maps": (equivariance_term(CODEC, 1.0, LABELLED), {"backbone", "upsampling", "head"}),
     "invariance": (invariance_term(CODEC), {"backbone", "upsampling", "head", "features"}),
     "invariance, true masks": (invariance_term(CODEC, 1.0, LABELLED), {"backbone", "upsampling", "features"}),
-    "inverse": (inverse_equivariance_term(CODEC, 1.0, LABELLED), {"backbone", "upsampling", "head"}),
+    "inverse, true maps": (
+        equivariance_term(CODEC, 1.0, LABELLED, inverse=True), {"backbone", "upsampling", "head"}),
     "coordinates": (coordinate_equivariance_term(CODEC, 1.0, LABELLED), {"backbone", "upsampling", "head"}),
 }
 
@@ -238,8 +238,7 @@ def test_a_term_reaches_the_parameters_it_should_and_no_others(name):
     _, gradient, _ = stepped(method)
     assert reached(gradient) == expected
     assert ("semantic" in gradient) == ("features" in expected)
-    assert method.streams == (LABELLED if "true" in name or name in ("inverse", "coordinates")
-                              else ("labelled", "unlabelled"))
+    assert method.streams == (LABELLED if "true" in name or name == "coordinates" else ("labelled", "unlabelled"))
 
 
 def test_masks_can_be_constants():
@@ -325,7 +324,7 @@ def test_under_a_warp_that_moves_nothing_views_agree_and_labels_supervise():
     answers = {
         "equivariance": equivariance_term(CODEC, 1.0, ("unlabelled",)),
         "invariance": invariance_term(CODEC, 1.0),
-        "inverse": inverse_equivariance_term(CODEC, 1.0),
+        "inverse": equivariance_term(CODEC, 1.0, ground_truth=False, inverse=True),
         "coordinates": coordinate_equivariance_term(CODEC, 1.0),
         "true": equivariance_term(CODEC, 1.0, LABELLED),
         "supervised": semi_supervised_objective(CODEC)["supervised"],
@@ -334,6 +333,41 @@ def test_under_a_warp_that_moves_nothing_views_agree_and_labels_supervise():
     for name in ("equivariance", "invariance", "inverse", "coordinates"):
         close(metrics[f"loss/{name}"], 0, atol=1e-8, err_msg=name)
     close(metrics["loss/true"], metrics["loss/supervised"])
+
+
+def shifted(maps, cells):
+    """Maps moved to the right by whole cells, zeros behind."""
+    moved = np.zeros_like(maps)
+    width = maps.shape[2]
+    moved[:, :, max(cells, 0):width + min(cells, 0)] = maps[:, :, max(-cells, 0):width - max(cells, 0)]
+    return moved
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+@pytest.mark.parametrize("valid_mask", [False, True])
+def test_equivariance_by_a_shift_of_one_cell(inverse, valid_mask):
+    """Both directions and the mask by hand, labelled and unlabelled: one cell is four pixels."""
+    rng, cells = np.random.default_rng(0), SIDE // 4
+    outputs = {name: rng.uniform(0, 1, (BATCH, cells, cells, KEYPOINTS)).astype(np.float32)
+               for name in ("unlabelled", "labelled/warped", "unlabelled/warped")}
+    outputs |= {f"maps/{name}": np.tile(np.array(geometry.translation(4, 0)), (BATCH, 1, 1))
+                for name in ("labelled", "unlabelled")}
+    hidden = batch("labelled")
+    hidden.visible[:, 1] = 0
+    outputs = jax.tree.map(jnp.asarray, outputs)
+    examples = jax.tree.map(jnp.asarray, {"labelled": hidden, "unlabelled": batch("unlabelled")})
+    term = equivariance_term(CODEC, 1.0, inverse=inverse, valid_mask=valid_mask)
+    assert "labelled" not in term.reads
+    targets, weights = map(np.asarray, CODEC.encode(examples["labelled"]))
+    counted = np.ones((1, cells, cells, 1))
+    if valid_mask:  # the column that came from outside the frame
+        counted[:, :, cells - 1 if inverse else 0] = 0
+    expected = 0
+    for name, plain, weight in (("labelled", targets, weights), ("unlabelled", outputs["unlabelled"], 1 + 0 * weights)):
+        of_warped = outputs[f"{name}/warped"]
+        difference = shifted(of_warped, -1) - plain if inverse else of_warped - shifted(plain, 1)
+        expected += (weight[:, None, None] * counted * difference**2).mean() / 2
+    close(term.function(outputs, examples), expected)
 
 
 def test_a_separate_pass_leaves_running_statistics_to_the_first():
@@ -374,6 +408,9 @@ def test_pseudo_labels_are_supervised_as_one_batch_with_the_labels():
         variables(), centred(images), train=True, mutable=["batch_stats"]))(both.image)
     close(metrics["loss/total"], 1e3 * heatmap_mse(heatmaps, *CODEC.encode(both), half=False))
     assert set(after) == {"params", "batch_stats"}
+    shares = pseudo_label_objective(CODEC, supervised_weight=1e3, labelled_share=0.6)
+    assert {name: term.weight for name, term in shares.items()} == pytest.approx(
+        {"supervised": 600, "pseudo_labels": 400})
 
 
 # What is left

@@ -71,16 +71,27 @@ def semantic_term(
 
 
 def equivariance_term(
-    codec: Codec, weight: float = 0.1, streams: Sequence[str] = STREAMS, *, ground_truth: bool = True
+    codec: Codec, weight: float = 0.1, streams: Sequence[str] = STREAMS, *, ground_truth: bool = True,
+    inverse: bool = False, valid_mask: bool = False
 ) -> Term:
-    """Builds L_te: f(g(x)) against g(f(x)), or with `ground_truth` against g(t) on labelled images."""
+    """Builds L_te: f(g(x)) against g(f(x)), or with `ground_truth` against g(t) on labelled images.
+
+    inverse: ELT's form on heatmaps, f(g(x)) moved back by g against f(x) or t. Keypoints that g pushes out of the frame
+    are lost to it. valid_mask: whether cells that read anything outside the frame of what was moved count as 0.
+    """
     true = [stream for stream in streams if ground_truth and stream == LABELLED]
 
     def of(stream, outputs, examples):
-        heatmaps = codec.encode(examples[stream])[0] if stream in true else outputs[stream]
-        moved = geometry.warp_heatmaps(heatmaps, outputs[f"maps/{stream}"], codec.to_heatmap)
-        return transformation_equivariance(
-            outputs[warped(stream)], moved, _weights(codec, examples, stream, ground_truth))
+        plain = codec.encode(examples[stream])[0] if stream in true else outputs[stream]
+        of_warped, maps = outputs[warped(stream)], outputs[f"maps/{stream}"]
+        still, moving = (plain, of_warped) if inverse else (of_warped, plain)
+        maps = geometry.invert(maps) if inverse else maps
+        moved = geometry.warp_heatmaps(moving, maps, codec.to_heatmap)
+        if valid_mask:
+            frame = geometry.warp_heatmaps(jnp.ones((*moved.shape[:3], 1), jnp.float32), maps, codec.to_heatmap)
+            inside = (frame > 0.999).astype(jnp.float32)  # in the frame the four weights sum to 1, up to rounding
+            still, moved = still * inside, moved * inside
+        return transformation_equivariance(still, moved, _weights(codec, examples, stream, ground_truth))
 
     predicted = [stream for stream in streams if stream not in true]
     return Term(weight, _mean_over(streams, of), (*predicted, *map(warped, streams)))
@@ -92,32 +103,19 @@ def invariance_term(
 ) -> Term:
     """Builds L_ti: z(x) against z(g(x)).
 
-    ground_truth: whether true heatmaps are the masks; then only labelled keypoints count that g leaves in the frame.
+    ground_truth: whether true heatmaps are the masks; then only labelled keypoints count that both images show.
     For `reduction` see `transformation_invariance`.
     """
 
     def of(stream, outputs, examples):
         pair = stream, warped(stream)
         z, z_of_warped = (outputs[semantic_of(view, ground_truth)].representations for view in pair)
-        labelled, inside = (_weights(codec, examples, view, ground_truth) for view in pair)
-        return transformation_invariance(z, z_of_warped, labelled * inside, reduction=reduction)
+        weights, weights_of_warped = (
+            _weights(codec, examples, view, ground_truth) * _in_frame(examples, view, ground_truth) for view in pair)
+        return transformation_invariance(z, z_of_warped, weights * weights_of_warped, reduction=reduction)
 
     images = (*streams, *map(warped, streams))
     return Term(weight, _mean_over(streams, of), tuple(semantic_of(view, ground_truth) for view in images))
-
-
-def inverse_equivariance_term(codec: Codec, weight: float = 0.1, streams: Sequence[str] = STREAMS) -> Term:
-    """Builds ELT on heatmaps: those of g(x), moved back by g, against f(x).
-
-    Keypoints that g pushes out of the frame are lost to it.
-    """
-
-    def of(stream, outputs, examples):
-        back = geometry.invert(outputs[f"maps/{stream}"])
-        returned = geometry.warp_heatmaps(outputs[warped(stream)], back, codec.to_heatmap)
-        return transformation_equivariance(returned, outputs[stream], _every_keypoint(examples[stream]))
-
-    return Term(weight, _mean_over(streams, of), (*streams, *map(warped, streams)))
 
 
 def coordinate_equivariance_term(
@@ -153,6 +151,14 @@ def _weights(codec: Codec, examples: Streams, view: str, ground_truth: bool) -> 
     return codec.encode(examples[view])[1] if true else _every_keypoint(examples[view])
 
 
+def _in_frame(examples: Streams, view: str, ground_truth: bool) -> jax.Array:
+    """Returns (B, K): where true heatmaps are used, 1 for keypoints that the image shows; 1 elsewhere."""
+    example = examples[view]
+    if not (ground_truth and view.startswith(LABELLED)):
+        return _every_keypoint(example)
+    return geometry.in_frame(example.keypoints, example.image.shape[1:3]).astype(jnp.float32)
+
+
 # Objectives
 
 
@@ -160,7 +166,8 @@ def semi_supervised_objective(
     codec: Codec, *, streams: Sequence[str] = STREAMS, supervised_weight: float = 1.0, semantic: float = 5e-4,
     equivariance: float = 0.1, invariance: float = 0.1, ground_truth: bool = True,
     ground_truth_in_equivariance: bool | None = None, equivariance_on: Sequence[str] | None = None,
-    semantic_on_warped: bool = False, ti_reduction: Literal["mean", "sum"] = "mean", half: bool = False
+    inverse: bool = False, valid_mask: bool = False, semantic_on_warped: bool = False,
+    ti_reduction: Literal["mean", "sum"] = "mean", half: bool = False
 ) -> Objective:
     """Builds equation 5: `supervised`, `semantic`, `equivariance`, `invariance`. Table 2 is `without` some.
 
@@ -171,6 +178,7 @@ def semi_supervised_objective(
             `semi_supervised_objective(codec, **EQUATION_5)`, and plain descent works with its usual learning rates.
         ground_truth: False for Table 4's second line, f's own heatmaps in all terms but the supervised one.
         ground_truth_in_equivariance, equivariance_on: another choice and other streams for L_te; None for the same.
+        inverse, valid_mask: of L_te, see `equivariance_term`.
         semantic_on_warped: whether L_sc reads g(x) too.
         ti_reduction: see `transformation_invariance`.
         half: whether L_sup has the official code's factor 1/2.
@@ -179,7 +187,8 @@ def semi_supervised_objective(
     return _supervised(codec, supervised_weight, half) | {
         "semantic": semantic_term(codec, semantic, streams, ground_truth=ground_truth, on_warped=semantic_on_warped),
         "equivariance": equivariance_term(
-            codec, equivariance, equivariance_on or streams, ground_truth=in_equivariance),
+            codec, equivariance, equivariance_on or streams, ground_truth=in_equivariance, inverse=inverse,
+            valid_mask=valid_mask),
         "invariance": invariance_term(codec, invariance, streams, ground_truth=ground_truth, reduction=ti_reduction),
     }
 
@@ -199,21 +208,27 @@ def equivariant_landmark_objective(
         sharpness: see `coordinate_equivariance_term`.
         half: whether `supervised` has the factor 1/2.
     """
-    terms = {"inverse_heatmap": inverse_equivariance_term,
+    terms = {"inverse_heatmap": partial(equivariance_term, ground_truth=False, inverse=True),
              "forward_heatmap": partial(equivariance_term, ground_truth=False),
              "coordinates": partial(coordinate_equivariance_term, sharpness=sharpness)}
     weight = (1e-3 if form == "coordinates" else 0.1) if equivariance is None else equivariance
     return _supervised(codec, supervised_weight, half) | {"equivariance": terms[form](codec, weight, streams)}
 
 
-def pseudo_label_objective(codec: Codec, *, supervised_weight: float = 1.0, half: bool = False) -> Objective:
+def pseudo_label_objective(
+    codec: Codec, *, supervised_weight: float = 1.0, labelled_share: float = 0.5, half: bool = False
+) -> Objective:
     """Builds L_sup of the whole batch, where `unlabelled` carries a teacher's labels (Radosavovic et al. 2018).
 
-    `supervised` and `pseudo_labels` have half of `supervised_weight` each: together the mean over both halves of the
-    batch. With `half`, both have the factor 1/2.
+    Args:
+        supervised_weight: of `supervised` and `pseudo_labels` together.
+        labelled_share: the part of it that `supervised` has. At 0.5 they are the mean over both halves of the batch.
+            At another share the batch keeps its halves, and the gradient is on average that of a batch of which this
+            share is labelled.
+        half: whether both have the factor 1/2.
     """
-    pseudo = _supervised(codec, supervised_weight / 2, half, UNLABELLED)["supervised"]
-    return _supervised(codec, supervised_weight / 2, half) | {"pseudo_labels": pseudo}
+    pseudo = _supervised(codec, supervised_weight * (1 - labelled_share), half, UNLABELLED)["supervised"]
+    return _supervised(codec, supervised_weight * labelled_share, half) | {"pseudo_labels": pseudo}
 
 
 def _supervised(codec: Codec, weight: float, half: bool, stream: str = LABELLED) -> dict[str, Term]:
