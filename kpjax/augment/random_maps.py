@@ -29,6 +29,20 @@ def draw_rotation(degrees: float) -> DrawMap:
     return draw
 
 
+def draw_whole_degrees(most: int = 90) -> DrawMap:
+    """Builds a rotation about the middle of the image by a whole number of degrees, uniform from -most to most.
+
+    The warp of the authors' public code of Moskvyak et al. 2021, whose paper has `draw_homography`.
+    """
+    most = int(at_least_zero("random rotation", "most", most))
+
+    def draw(key, size):
+        degrees = jax.random.randint(key, (), -most, most + 1).astype(jnp.float32)
+        return geometry.rotation(-degrees * (math.pi / 180), ((size[1] - 1) / 2, (size[0] - 1) / 2))
+
+    return draw
+
+
 def draw_square_crop(area: tuple[float, float] = (0.6, 1.3)) -> DrawMap:
     """Builds a crop of a square of U(*area) times the image's area, stretched to the image's size.
 

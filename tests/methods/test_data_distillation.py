@@ -85,6 +85,15 @@ def test_one_transform_is_the_ordinary_prediction():
     np.testing.assert_allclose(prediction.keypoints, np.round(TRUE / 4) * 4, atol=1e-4)
 
 
+def test_the_flip_test_is_the_mean_with_the_mirrored_answer_under_exchanged_names():
+    plain = image().image.astype(np.float32) / 255
+    cells = SIDE // STRIDE
+    maps, mirrored = (images.reshape(-1, cells, STRIDE, cells, STRIDE, 3).mean((2, 4))
+                      for images in (plain, plain[:, :, ::-1]))
+    expected = (maps + mirrored[:, :, ::-1][..., list(SKELETON.flip)]) / 2
+    np.testing.assert_allclose(heatmaps("half_pixel", (1.0,)).heatmaps[0], expected, atol=1e-4)
+
+
 def test_the_names_of_left_and_right_are_exchanged_once():
     """To a network that is blind to sides, half of the evidence for `left` lies at the right point."""
     unpaired = Skeleton(("left", "right", "nose"))
