@@ -188,7 +188,7 @@ def _train_core(job: Job, folder) -> Fitted:
         job, method, {"labelled": images}, batch_size=core.core_batch_size, steps=core.steps, stage="core",
         folder=folder, evaluate=evaluate, evaluate_every=core.core_epoch_steps,
         start=config.backbone.variables(network(config, len(images.skeleton.names)), image_size=config.data.image_size,
-                                     seed=job.seed), config=presets.of_core(config) | {"seed": job.seed})
+                                        seed=job.seed), config=presets.of_core(config) | {"seed": job.seed})
 
 
 def untrained_core(config: Config, seed: int) -> Core:
