@@ -209,15 +209,15 @@ def prepare_process(command: Command) -> None:
         keep_freed_memory()
     if command.shared.require_accelerator:
         require_accelerator()
-    print(*environment_lines(), *_notes(command), sep="\n")
+    print(*environment_lines(), *_notes(command.config, command.without_weights), sep="\n")
 
 
-def _notes(command: Command) -> list[str]:
+def _notes(config: Any, without_weights: bool) -> list[str]:
     """Returns what must be known of the backbone's start to read the numbers, a line each."""
-    if command.without_weights:
-        return [f"backbone: {command.config.network.name} from random weights, where the paper starts from ImageNet's: "
+    if without_weights:
+        return [f"backbone: {config.network.name} from random weights, where the paper starts from ImageNet's: "
                 "give --weights to compare with its numbers"]
-    return backbone_lines(command.config)
+    return backbone_lines(config)
 
 
 def show_table(command: Command) -> epath.Path:
@@ -225,15 +225,16 @@ def show_table(command: Command) -> epath.Path:
     system, preset, config = command.system, command.preset, command.config
     shown = [name for name in system.applicable(preset, config)
              if name in command.variants or (command.folder / name).is_dir()]
-    columns, notes = system.columns(config), _notes(command)
+    shown += [name for name in system.published if system.paper(preset, config, name)]
+    columns, without_weights = system.columns(config), command.without_weights
+    notes, printed = _notes(config, without_weights), {name: system.paper(preset, config, name) for name in shown}
     # The paper's numbers stand beside ours only where both start alike.
     rows = [Entry(name, system.variants[name].kind, system.variants[name].label,
-                  {} if command.without_weights else system.paper(preset, config, name), system.variants[name].line)
+                  {} if without_weights else printed[name], system.variants[name].line)
             for name in shown]
     lines = tabulate(command.folder, rows, columns)
     print("\n" + text_table(lines, columns))
-    if command.without_weights:
-        printed = {name: system.paper(preset, config, name) for name in shown}
+    if without_weights:
         notes += [f"the paper's {column.heading}: " + ", ".join(
             f"{name} {found[column.metric]:g}" for name, found in printed.items() if column.metric in found)
             for column in columns if any(column.metric in found for found in printed.values())]

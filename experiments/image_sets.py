@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
+from zlib import crc32
 
 import numpy as np
 
@@ -140,10 +141,13 @@ def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int =
     if family == "sprites":
         from data.dsprites import dsprites, split_numbers
 
-        chosen = np.random.default_rng(seed).permutation(len(split_numbers("train")))[:train + test]
+        # Variants draw apart, so that no order of sprites is shared. A test has all shapes, scales and turns.
+        random = np.random.default_rng([seed, crc32(which.encode())])
+        chosen = random.permutation(len(split_numbers("train")))[:train + test]
+        tested = random.permutation(len(split_numbers("test")))[:test]
         seen = dsprites(which, "train", side=side, seed=seed)
         return Splits(subset(seen, chosen[:train]), subset(seen, chosen[train:]),
-                      subset(dsprites(which, "test", side=side, seed=seed), np.arange(test)))
+                      subset(dsprites(which, "test", side=side, seed=seed), tested))
     from data.prepared import open_source
 
     # Hands and videos are square already; labels must not be needed.

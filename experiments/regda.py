@@ -8,8 +8,9 @@ Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside 
 
 Two stages. A network learns the source domain from labels; all variants of a seed share it. Then each method continues
 from its features with labelled source batches and unlabelled target batches. `source_only` and `oracle` get the steps
-of both. The result of a run is its best checkpoint on validation images of the *source* domain. Only the evaluation
-reads labels of the target domain.
+of both. The result of a run is its last step. Beside it stand the step that is best on validation images, of the source
+domain except for the oracle, and the step that is best on the target's test images, as the authors choose. Only the
+evaluation reads labels of the target domain.
 """
 import functools
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ import numpy as np
 import optax
 
 from experiments import system
-from experiments.configs import config_as_json, network_of, score_kind
+from experiments.configs import changed, config_as_json, network_of, score_kind
 from experiments.image_sets import Splits, open_domain
 from experiments.regda_presets import PRESETS, Config, drops_of
 from experiments.system import Job, Outcome, Predicting, StoredRun, System, Variant
@@ -56,7 +57,7 @@ def parts_of(config: Config, skeleton: Skeleton) -> Parts:
     heatmaps, side, first = config.heatmaps, config.data.image_size, config.network
     coding = heatmaps.codec(side, logits=True)
     if heatmaps.targets == "official":  # the authors' targets and decoder
-        coding = codec(image_size=side, heatmap_size=heatmaps.heatmap_size, sigma=heatmaps.sigma,
+        coding = codec(image_size=side, heatmap_size=heatmaps.heatmap_size, sigma=heatmaps.sigma, grid=heatmaps.grid,
                        decoder=functools.partial(decode_argmax, strict_positive=config.strict_positive))
     if hasattr(first, "head_layers"):
         first = replace(first, head_layers=config.pretraining_head_layers)
@@ -113,8 +114,11 @@ def _disparity(parts: Parts) -> dict[str, Any]:
         seen = example.visible if config.target_weight == "labels" else jnp.ones_like(example.visible)
         return jnp.array([used], jnp.float32) * seen
 
-    rising = functools.partial(losses.warm_start, high=config.coefficient, steps=config.coefficient_steps)
-    return {"target_weights": weights, "coefficient": rising, "carried": _carried(config)}
+    return {"target_weights": weights, "coefficient": _rising(config, config.coefficient), "carried": _carried(config)}
+
+
+def _rising(config: Config, high: float) -> optax.Schedule:
+    return functools.partial(losses.warm_start, high=high, steps=config.coefficient_steps)
 
 
 def _carried(config: Config) -> tuple[str, ...]:
@@ -158,6 +162,11 @@ class Recipe(NamedTuple):
     build: Callable[[Parts], Method] = build_regda
     start: str = "pretraining"  # the stage, or the variant whose result is taken; "" for none
     train: Literal["adaptation", "both stages", "statistics", "nothing"] = "adaptation"
+    augmented: bool = False  # whether training images change in colour, whatever the preset says
+
+    def config(self, config: Config) -> Config:
+        """Returns the config that the variant is built by."""
+        return changed(config, augmentation="colour") if self.augmented else config
 
 
 def _alone(**options: Any) -> Recipe:
@@ -175,24 +184,38 @@ VARIANTS: dict[str, Variant] = {
     "source_only_mse": Variant("baseline", "no adaptation: heatmap MSE and Adam", "source only, MSE",
                                _alone(stream="source", mse=True)),
     "dan": Variant("baseline", "pooled features matched by maximum mean discrepancy", "DAN",
-                   Recipe(lambda p: methods.dan(p.one_head, p.skeleton, **_adaptation(p)))),
+                   Recipe(lambda p: methods.dan(p.one_head, p.skeleton, trade_off=p.config.rivals.dan_trade_off,
+                                                **_adaptation(p)))),
     "dann": Variant("baseline", "pooled features matched by a domain discriminator", "DANN",
-                    Recipe(lambda p: methods.dann(p.one_head, p.skeleton, **_adaptation(p)))),
+                    Recipe(lambda p: methods.dann(
+                        p.one_head, p.skeleton, trade_off=p.config.rivals.dann_trade_off,
+                        coefficient=_rising(p.config, 1.0), **_adaptation(p)))),
     "mcd": Variant("baseline", "two heads that disagree on the target domain", "MCD",
                    Recipe(lambda p: methods.mcd(p.two_heads, p.skeleton, carried=_carried(p.config),
-                                                trade_off=p.config.mcd_trade_off, **_adaptation(p)))),
+                                                trade_off=p.config.rivals.mcd_trade_off, **_adaptation(p)))),
     "dd": Variant("baseline", "disparity discrepancy, a literal min-max game", "DD",
                   Recipe(lambda p: methods.dd(
                       p.two_heads, p.skeleton, pseudo_maps=_pseudo_maps(p.config), margin=p.config.margin,
-                      trade_off=p.config.trade_off, **_adaptation(p), **_disparity(p)))),
+                      trade_off=p.config.trade_off, **_adaptation(p), **_disparity(p) | {
+                          "coefficient": _rising(p.config, p.config.rivals.dd_coefficient)}))),
     "adabn": Variant("control", "source_only with BatchNorm statistics of the target domain", "AdaBN",
                      Recipe(build_adabn, "source_only", "statistics")),
+    "ccssl": Variant("baseline", "self-training on confident and consistent pseudo-labels; published, not built here",
+                     "CCSSL"),
+    "source_only_augmented": Variant(
+        "control", "source_only with random colours, blur and noise", "source only, augmented",
+        _alone(stream="source")._replace(augmented=True)),
+    "adabn_augmented": Variant(
+        "control", "source_only_augmented with BatchNorm statistics of the target domain", "AdaBN, augmented",
+        Recipe(build_adabn, "source_only_augmented", "statistics", augmented=True)),
     "constant_centre": Variant("control", "every keypoint in the middle of the image", "constant centre",
                                Recipe(build_constant_centre, "", "nothing")),
     "adabn_in_area": Variant("control", "AdaBN, arg-max inside the area of possible keypoints", "AdaBN in area",
                              Recipe(functools.partial(build_adabn, in_area=True), "adabn", "nothing")),
     "regda_adabn": Variant("ablation", "RegDA, then BatchNorm statistics of the target domain", "RegDA + AdaBN",
                            Recipe(functools.partial(build_adabn, two_heads=True), "regda", "statistics")),
+    "regda_augmented": Variant("ablation", "RegDA with random colours, blur and noise", "RegDA, augmented",
+                               Recipe(start="pretraining_augmented", augmented=True)),
     "no_ground_false": _ablation("step B maximises the disparity literally",
                                  disagree=lambda *of: -losses.minimum_disparity(*of)),
     "area_ground_false": _ablation("ground-false map is an area, not the other keypoints", kind="area"),
@@ -200,13 +223,15 @@ VARIANTS: dict[str, Variant] = {
     **{f"gamma_{margin}": _ablation(f"margin {margin}", margin=float(margin)) for margin in (1, 2, 8)},
     "shallow_adversary": _ablation("adversary of one layer", shallow=True),
     "oracle": Variant("oracle", "trained on labels of the target domain, steps of both stages", "oracle", _alone()),
+    "oracle_mse": Variant("oracle", "the same with heatmap MSE and Adam", "oracle, MSE", _alone(mse=True)),
 }
 
 
 @functools.lru_cache(maxsize=32)
 def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
     """Builds the method of a variant once, so that all seeds share what is compiled."""
-    return VARIANTS[variant].recipe.build(parts_of(config, skeleton))
+    recipe = VARIANTS[variant].recipe
+    return recipe.build(parts_of(recipe.config(config), skeleton))
 
 
 # Data, stages and measures
@@ -214,6 +239,10 @@ def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
 
 ADABN_PASSES = (0, 1, 5)  # over the target domain; 0 stands for 60 batches
 ADABN_BATCHES = 60
+CHOICES = ("best_validation", "best_target")  # of a step, beside the last
+HAND_GROUPS, BODY_GROUPS = ("all", "MCP", "PIP", "DIP", "fingertip"), (
+    "all", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+PRINTED_GROUPS = {"rhd": HAND_GROUPS, "freihand": HAND_GROUPS, "surreal": BODY_GROUPS}  # in the paper, by source
 
 
 class Data(NamedTuple):
@@ -243,16 +272,16 @@ def open_data(job: Job) -> Data:
 
 def train(job: Job, data: Data) -> Outcome:
     """Trains a variant: the shared pretraining first where it starts from it."""
-    config, recipe = job.config, VARIANTS[job.variant].recipe
-    parts = parts_of(config, data.source.train.skeleton)
-    method = build(config, parts.skeleton, job.variant)
-    start = {}
-    if recipe.start == "pretraining":
-        steps = config.pretraining_steps
-        first = build_supervised(parts, steps=steps, stream="source")
-        start = {"variables": job.stage(
-            "pretraining", lambda folder: _fit(job, first, data, steps, folder, "pretraining", {}),
-            config=config_as_json(config)).trained.variables}
+    recipe, skeleton = VARIANTS[job.variant].recipe, data.source.train.skeleton
+    config, method = recipe.config(job.config), build(job.config, skeleton, job.variant)
+    start, before = {}, (0, 0.0)
+    if recipe.start.startswith("pretraining"):
+        first = build_supervised(parts_of(config, skeleton), steps=config.pretraining_steps, stream="source")
+        chosen_on = Select("validation/pck") if config.pretraining_selection == "validation" else None
+        shared = job.stage(recipe.start, lambda folder: _fit(
+            job, first, data, config.pretraining_steps, folder, recipe.start, {}, select=chosen_on,
+            config=config_as_json(config)), config=config_as_json(config))
+        start, before = {"variables": shared.trained.variables}, (shared.images, shared.wall_seconds)
     elif recipe.start:
         start = {"variables": system.result_of(job._replace(variant=recipe.start)).variables}
     if recipe.train == "nothing":
@@ -264,13 +293,15 @@ def train(job: Job, data: Data) -> Outcome:
         fitted = _fit(job, method, data, steps, job.folder, job.variant, start)
     # A table compares variants of equal training: a method has seen the steps of both its stages.
     return Outcome(method, fitted.trained, config.steps_of_both_stages if fitted.steps else 0,
-                   fitted.images_per_second, fitted.wall_seconds,
-                   {f"chosen_by/{name}": value for name, value in fitted.metrics.items() if "validation" in name})
+                   fitted.images_per_second, fitted.wall_seconds + before[1], _other_choices(fitted, config),
+                   images=fitted.images + before[0])
 
 
-def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, start: Mapping[str, Any]) -> Fitted:
-    """`fit` with the evaluation of both domains; the choice of the result is the config's."""
-    config, evaluated = job.config, {"source_validation": data.source.validation}
+def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, start: Mapping[str, Any],
+         **options: Any) -> Fitted:
+    """`fit` with the evaluation of both domains."""
+    config, own_domain = job.config, data.target if job.variant.startswith("oracle") else data.source
+    evaluated = {"validation": own_domain.validation}
     if stage == job.variant and data.target.test is not None:  # the other stages know nothing of the target's labels
         evaluated["target"] = data.target.test
 
@@ -279,15 +310,13 @@ def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, s
                  for name, source in evaluated.items()}
         return errors(found, method.skeleton, config)
 
-    chosen_on = "target" if config.selection == "target_test" and "target" in evaluated else "source_validation"
     return system.fit_sources(
         job, method, {"source": data.source.train, "target": data.target.train, "labelled": data.target.train},
         batch_size=config.batch_size, steps=steps, stage=stage, folder=folder, repeats=data.repeats,
         start=start or config.backbone.variables(parts_of(config, method.skeleton).one_head,
-                                              image_size=config.data.image_size, seed=job.seed),
+                                                 image_size=config.data.image_size, seed=job.seed),
         unlabelled=() if config.target_weight == "labels" else ("target",), evaluate=evaluate,
-        evaluate_every=max(1, steps // config.evaluations),
-        select=None if config.selection == "last" else Select(f"{chosen_on}/pck"), config=job.identity())
+        evaluate_every=max(1, steps // config.evaluations), **{"config": job.identity()} | options)
 
 
 def _fit_statistics(job: Job, method: Method, data: Data, start: Mapping[str, Any]) -> Fitted:
@@ -297,35 +326,49 @@ def _fit_statistics(job: Job, method: Method, data: Data, start: Mapping[str, An
     for passes in ADABN_PASSES:
         steps = min(passes * per_pass or ADABN_BATCHES, 10 * job.config.steps)
         tried.append(_fit(job, method, data, steps, job.folder / f"statistics-{passes}-passes", "statistics", start))
-    return max(tried, key=lambda fitted: fitted.metrics["source_validation/pck"])
+    return max(tried, key=lambda fitted: fitted.metrics["validation/pck"])
+
+
+def _other_choices(fitted: Fitted, config: Config) -> dict[str, float]:
+    """Returns the evaluations of the steps that other rules than the last would choose."""
+    target = Select("target/mae", "min") if config.data.sprites else Select("target/pck")
+    found = {}
+    for name, rule in zip(CHOICES, (Select("validation/pck"), target), strict=True):
+        if fitted.evaluations and rule.metric in fitted.metrics and (best := rule.best(fitted.evaluations)):
+            found |= {f"{name}/{key}": float(value) for key, value in {"step": best.step, **best.metrics}.items()}
+    return found
 
 
 def errors(predictions: Mapping[str, Gathered], skeleton: Skeleton, config: Config, *, details: bool = False
            ) -> dict[str, float]:
-    """Computes PCK and MAE of each set; with details also per keypoint and group, and as the authors count."""
+    """Computes PCK and MAE of each set, and PCK as the authors count it; with details also per keypoint and group."""
     side, size, values = config.data.image_size, config.heatmaps.heatmap_size, {}
     for name, found in predictions.items():
         over = found.scale if config.pck_over == "scale" else np.full(len(found.index), side, np.float32)
         pck = metrics.pck(found.keypoints, found.true_keypoints, found.visible, over, threshold=config.pck_threshold)
         mae = metrics.mae(found.keypoints, found.true_keypoints, found.visible, config.mae_unit)
+        predicted, true = (
+            np.asarray(keypoint_cells(jnp.asarray(points), image_size=(side, side), heatmap_size=(size, size),
+                                      grid=config.heatmaps.grid))
+            for points in (found.keypoints, found.true_keypoints))
+        cells = {"map_size": size, "predicted_cells": predicted, "true_cells": true * (found.visible[..., None] > 0)}
+        groups = {"all": tuple(range(len(skeleton.names))), **skeleton.groups}
+        batchwise = metrics.pck_batchwise(**cells, groups=groups if details else {"all": groups["all"]})
         values |= {f"{name}/pck": pck.overall,
-                   f"{name}/mae": mae.sum.overall if config.data.sprites else mae.mean.overall}
+                   f"{name}/mae": mae.sum.overall if config.data.sprites else mae.mean.overall,
+                   **{f"{name}/pck_batchwise/{group}": value for group, value in batchwise.items()}}
         if details:
             values |= metrics.by_keypoint(f"{name}/pck", pck.per_keypoint, skeleton)
             values |= metrics.by_group(f"{name}/pck_group", pck.per_keypoint, skeleton)
-            cells, true_cells = (
-                np.asarray(keypoint_cells(jnp.asarray(points), image_size=(side, side), heatmap_size=(size, size),
-                                          grid="index"))
-                for points in (found.keypoints, found.true_keypoints * found.visible[..., None]))
-            groups = dict(skeleton.groups) or {"all": tuple(range(len(skeleton.names)))}
-            batchwise = metrics.pck_batchwise(cells, true_cells, map_size=size, groups=groups)
-            values |= {f"{name}/pck_batchwise/{group}": value for group, value in batchwise.items()}
+            values[f"{name}/pck_global"] = metrics.pck_global(**cells).overall
     return values
 
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
-    """Measures both domains in detail."""
-    return errors(predictions, outcome.method.skeleton, job.config, details=True)
+    """Measures both domains in detail, and how often no logit of a map is positive, so that it decodes to (0, 0)."""
+    fired = {f"{name}/nothing_positive": float(np.mean(found.scores <= 0)) for name, found in predictions.items()}
+    return errors(predictions, outcome.method.skeleton, job.config, details=True) | (
+        fired if job.config.heatmaps.decoder == "argmax" else {})
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
@@ -341,13 +384,21 @@ def short_list(preset: str, config: Config) -> tuple[str, ...]:
     """Returns the variants that a preset runs when none are named."""
     if config.data.sprites:
         return ("source_only", "constant_centre", "adabn", "adabn_in_area", "dd", "regda", "regda_adabn", "oracle")
-    return ("source_only", "adabn", "regda", "oracle")
+    named = ("source_only", "adabn", "adabn_augmented", "regda", "oracle")
+    return tuple(name for name in named if name in applicable(preset, config))
 
 
 def applicable(preset: str, config: Config) -> tuple[str, ...]:
-    """Returns the variants that suit a preset: some need one keypoint in a known area, some several keypoints."""
+    """Returns the variants that suit a preset.
+
+    Some need one keypoint in a known area, some several keypoints, and an oracle needs other images than the test's.
+    """
     unsuited = ("area_ground_false",) if config.data.sprites else ("constant_centre", "adabn_in_area")
-    return tuple(name for name in VARIANTS if name not in unsuited)
+    if config.augment.augmentation != "none":  # all variants have an augmentation already
+        unsuited += ("source_only_augmented", "adabn_augmented", "regda_augmented")
+    if config.data.target == "lsp":  # all its images are both unlabelled training and test images
+        unsuited += ("oracle", "oracle_mse")
+    return tuple(name for name, variant in VARIANTS.items() if variant.recipe and name not in unsuited)
 
 
 def shortened(config: Config, steps: int) -> Config:
@@ -359,11 +410,18 @@ def shortened(config: Config, steps: int) -> Config:
 
 def columns(config: Config) -> tuple[Column, ...]:
     """Returns PCK first, except on sprites, where the paper counts the error."""
-    pck = Column("target/pck", f"target PCK at {100 * config.pck_threshold:g} % of the side", "%", 100.0, 1, "higher")
-    source = Column("source/pck", "source PCK", "%", 100.0, 1, "higher")
+    over = f"PCK at {100 * config.pck_threshold:g} % of the side"
+    pck, source = Column("target/pck", f"target {over}", "%", 100.0), Column("source/pck", "source PCK", "%", 100.0)
+    chosen = ("best validation step", "best test step")
     if config.data.sprites:
-        return (Column("target/mae", "target MAE, x + y", "", 1.0, 3, "lower"), pck, source)
-    return (pck, Column("target/mae", "target MAE", "px", 1.0, 2, "lower"), source)
+        error = Column("target/mae", "target MAE, x + y", "", 1.0, 3, "lower")
+        return (error, pck, source, *(error._replace(metric=f"{name}/target/mae", title=f"MAE, {words}")
+                                      for name, words in zip(CHOICES, chosen, strict=True)))
+    others = tuple(pck._replace(metric=f"{name}/target/pck", title=f"PCK, {words}")
+                   for name, words in zip(CHOICES, chosen, strict=True))
+    return (pck, Column("target/mae", "target MAE", "px", 1.0, 2, "lower"), source, *others, *(
+        Column(f"target/pck_batchwise/{group}", f"{group}, as the authors count", "%", 100.0)
+        for group in PRINTED_GROUPS.get(config.data.source, ())))
 
 
 def predicting(stored: StoredRun) -> Predicting:

@@ -5,7 +5,7 @@ from typing import Literal
 
 import optax
 
-from experiments.configs import Backbone, Checked, Count, Heatmaps, Network, Positive, changed
+from experiments.configs import Backbone, Checked, Count, Heatmaps, Network, NotNegative, Positive, changed
 from kpjax import augment
 from kpjax.augment import Augment
 from kpjax.models import PoseResNet, SmallUNet
@@ -91,6 +91,16 @@ def drops_of(steps: int) -> dict[int, float]:
 
 
 @dataclass(frozen=True)
+class Rivals(Checked):
+    """Weights of the other methods' terms."""
+
+    dan_trade_off: NotNegative = 1.0
+    dann_trade_off: NotNegative = 1.0
+    mcd_trade_off: NotNegative = 1.0  # of the discrepancy, which counts up to 2
+    dd_coefficient: NotNegative = 0.1  # where the weight of its reversed gradient ends
+
+
+@dataclass(frozen=True)
 class Config(Checked):
     """All that a run depends on besides its seed. The defaults are the paper's."""
 
@@ -108,15 +118,15 @@ class Config(Checked):
     steps: Count = 15_000  # of adaptation
     margin: float = 4.0  # gamma
     trade_off: float = 1.0  # eta
-    mcd_trade_off: float = 1.0  # of the discrepancy in mcd, which counts up to 2
     coefficient: float = 0.1  # lambda, where it ends
-    coefficient_steps: Count = 1000  # N, how slowly it grows
+    coefficient_steps: Count = 1000  # N, how slowly it grows; also that of dd and dann
+    rivals: Rivals = Rivals()
     ground_false: Literal["others", "area"] = "others"
     area: tuple[int, int] = (16, 47)  # first and last cell of 64 in which a keypoint can lie
     target_weight: Literal["ones", "labels"] = "ones"  # "labels" is the authors' code, which reads target visibility
     keypoints_never_in_target: tuple[int, ...] = ()  # get weight 0 on target images; needs no label
     strict_positive: bool = True  # a map whose maximum is not positive decodes to (0, 0), as in the authors' code
-    selection: Literal["source_validation", "last", "target_test"] = "source_validation"  # the authors': target_test
+    pretraining_selection: Literal["validation", "last"] = "validation"  # the step that a method starts from
     evaluations: Count = 10
     pck_threshold: Positive = 0.05  # of what pck_over names
     pck_over: Literal["side", "scale"] = "side"  # of the image, or the dataset's reference length
@@ -139,7 +149,8 @@ SMALL_BODIES = Config(
     Heatmaps(16, sigma=1.0), DomainAugmentation("none", rotation=0.0),
     SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32),
     DomainOptimizer("adam", learning_rate=1e-3, feature_factor=1.0), pretraining_head_layers=2, carry_head=True,
-    pretraining_steps=400, steps=1000, coefficient=0.5, coefficient_steps=50, mcd_trade_off=0.1)
+    pretraining_steps=400, steps=1000, coefficient=0.5, coefficient_steps=50,
+    rivals=Rivals(mcd_trade_off=0.1, dd_coefficient=0.5))
 PRESETS: dict[str, Config] = {
     "demo": SMALL_BODIES,
     "figures_lspet": changed(
@@ -159,10 +170,11 @@ PRESETS: dict[str, Config] = {
 
 
 def _sprites(source: str, target: str, small: bool) -> Config:
-    # The paper reports the last step; and on sprites the source is learnt in no time and cannot choose between steps.
+    # The source is learnt in no time and cannot choose between steps. A cell of the heatmaps is a block of pixels.
     size = "64 px, a laptop's size" if small else "the paper's size"
     shared = {"summary": f"sprites, {source} to {target}, {size}", "source": f"sprites:{source}",
-              "target": f"sprites:{target}", "ground_false": "area", "pck_threshold": 4 / 64, "selection": "last"}
+              "target": f"sprites:{target}", "ground_false": "area", "pck_threshold": 4 / 64,
+              "pretraining_selection": "last", "grid": "half_pixel"}
     if small:
         return changed(
             SMALL_BODIES, **shared, widths=(16, 16, 32, 32, 64), heatmap_size=32, batch_size=16, pretraining_steps=200,

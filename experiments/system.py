@@ -45,7 +45,7 @@ class Variant(NamedTuple):
     kind: str  # method, baseline, control, ablation or oracle
     line: str  # what it is, in one line
     label: str = ""  # the paper's name for it
-    recipe: Any = None  # how it is built, in the system's own words
+    recipe: Any = None  # how it is built, in the system's own words; a system may list one that it does not build
 
 
 class Job(NamedTuple):
@@ -103,9 +103,10 @@ class Outcome(NamedTuple):
     trained: Trained | None
     steps: int  # that a table compares: of all stages that the variant has seen
     images_per_second: float = 0.0
-    wall_seconds: float = 0.0
+    wall_seconds: float = 0.0  # of all those stages, as are the images
     metrics: Mapping[str, float] = {}  # measured while it trained
     predictions: Mapping[str, Gathered] = {}  # made while it trained
+    images: int = 0  # read in training
 
 
 class Data(Protocol):
@@ -154,6 +155,12 @@ class System(NamedTuple):
     # reason; the same for the same command, so that it resumes. Typed steps are chosen, too: other counts scale with
     # them.
     resolved: Callable[[Any, Collection[str]], Any] | None = None
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """Variants that no preset runs: of them there are the paper's numbers alone."""
+        runs = {name for preset, config in self.presets.items() for name in self.applicable(preset, config)}
+        return tuple(name for name in self.variants if name not in runs)
 
     def paper(self, preset: str, config: Any, variant: str) -> Mapping[str, float]:
         """Returns the paper's numbers of a variant, by metric."""
@@ -220,7 +227,7 @@ def measure_again(system: System, job: Job) -> None:
         method = system.predicting(stored_run(system, job.folder)).method
         trained = load_trained(job.folder / "model")
     outcome = Outcome(method, trained, stored["steps"], stored["images_per_second"], stored["wall_seconds"],
-                      {name: float(value) for name, value in stored["metrics"].items()})
+                      {name: float(value) for name, value in stored["metrics"].items()}, images=stored["images"])
     _record(system, job, outcome, dict(outcome.metrics) | dict(system.measure(
         job, data, outcome, read_predictions(job.folder))))
 
@@ -228,7 +235,8 @@ def measure_again(system: System, job: Job) -> None:
 def _record(system: System, job: Job, outcome: Outcome, values: Mapping[str, float]) -> None:
     if jax.process_index() == 0:
         write_results(job.folder, experiment=system.name, preset=job.preset, variant=job.variant, seed=job.seed,
-                      steps=outcome.steps, metrics=values, images_per_second=outcome.images_per_second,
+                      steps=outcome.steps, metrics=values, images=outcome.images,
+                      images_per_second=outcome.images_per_second,
                       wall_seconds=outcome.wall_seconds, config=config_as_json(job.config))
     shown = [column.metric for column in system.columns(job.config) if column.metric in values]
     print(f"{job.title}: " + ", ".join(f"{name} {values[name]:.3f}" for name in shown))
@@ -315,7 +323,7 @@ def outcome_of(method: Method, fitted: Fitted) -> Outcome:
     """Returns a variant as `fit` leaves it, with the evaluation of the step that was chosen."""
     chosen_by = {f"chosen_by/{name}": value for name, value in fitted.metrics.items()}
     return Outcome(method, fitted.trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds,
-                   chosen_by and chosen_by | {"chosen_by/step": fitted.step})
+                   chosen_by and chosen_by | {"chosen_by/step": fitted.step}, images=fitted.images)
 
 
 def first_state(job: Job, method: Method, source: Source, stage: str, start: Mapping[str, Any] = {}) -> Trained:

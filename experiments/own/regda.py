@@ -55,9 +55,9 @@ class OwnConfig(Config):
 LIKE = PRESETS["figures_lspet"]
 OWN = OwnConfig(**vars(LIKE) | {
     "summary": "one's own labels on images that look different: --source P --target V ... [--target-project P2]; "
-    "2 cores", "data": OwnDomains(), "keypoints_never_in_target": (), "selection": "last", "pck_threshold": 0.1,
-    "pck_over": "scale", "heatmaps": replace(LIKE.heatmaps, heatmap_size=0, grid="half_pixel", targets="sub_pixel",
-                                             decoder="dark")})
+    "2 cores", "data": OwnDomains(), "keypoints_never_in_target": (), "pretraining_selection": "last",
+    "pck_threshold": 0.1, "pck_over": "scale",
+    "heatmaps": replace(LIKE.heatmaps, heatmap_size=0, grid="half_pixel", targets="sub_pixel", decoder="dark")})
 
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:

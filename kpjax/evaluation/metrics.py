@@ -95,7 +95,8 @@ def pckh(predicted: Points, true: Points, visible: Visible, head: Lengths, *, th
 def _cell_hits(predicted_cells, true_cells, map_size: int, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """Returns hits and counted points, (N, K) bool, by the rules of `pck_batchwise`."""
     true_cells = np.asarray(true_cells, np.float64)
-    difference, counted = _differences(predicted_cells, true_cells, (true_cells > 1).all(-1))
+    inside = (true_cells > 1).all(-1) & (true_cells < map_size).all(-1)
+    difference, counted = _differences(predicted_cells, true_cells, inside)
     return np.linalg.norm(difference, axis=-1) / (map_size / 10) < threshold, counted
 
 
@@ -112,10 +113,11 @@ def pck_batchwise(
 ) -> dict[str, float]:
     """Computes PCK of named groups of keypoints exactly as the official RegDA code, for comparison with its tables.
 
-    A hit is a distance below `threshold` * map_size / 10, 5 % of the side at 0.5. A true cell at 0 or 1 in either axis
-    counts as missing; missing keypoints are decoded to (0, 0) and so drop out. In each batch, a group scores the plain
-    mean over its keypoints of hits / valid, in which a keypoint with nothing valid enters as -1. The result is the mean
-    over batches weighted by their sizes. Hence it depends on the order and the batch size: report `pck_global`.
+    A hit is a distance below `threshold` * map_size / 10, 5 % of the side at 0.5. A true cell at 0 or 1 in either axis,
+    or beyond the map, counts as missing; missing keypoints are decoded to (0, 0) and so drop out. In each batch, a
+    group scores the plain mean over its keypoints of hits / valid, in which a keypoint with nothing valid enters as -1.
+    The result is the mean over batches weighted by their sizes. Hence it depends on the order and the batch size:
+    report `pck_global`.
 
     Cells are (x, y), whole numbers, of a square map of side `map_size`. groups: indices of keypoints by name.
     """

@@ -4,7 +4,7 @@ import functools
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
@@ -151,14 +151,24 @@ class BatchStream(Protocol):
     def __getitem__(self, step: int) -> Example: ...
 
 
+class Evaluation(NamedTuple):
+    """What `evaluate` returned for the state after a step."""
+
+    step: int
+    metrics: Mapping[str, float]
+
+
 class Select(NamedTuple):
     """The rule that picks a run's result: the best value of `metric`, the latest of equal ones."""
 
     metric: str
     mode: Literal["max", "min"] = "max"
 
-    def better(self, value: float, best: float | None) -> bool:
-        return not np.isnan(value) and (best is None or (value >= best if self.mode == "max" else value <= best))
+    def best(self, evaluations: Sequence[Evaluation]) -> Evaluation | None:
+        """Returns the evaluation that it picks; None if no value is a number."""
+        sign = 1 if self.mode == "max" else -1
+        numbers = [seen for seen in evaluations if not math.isnan(seen.metrics[self.metric])]
+        return max(numbers, key=lambda seen: (sign * seen.metrics[self.metric], seen.step), default=None)
 
 
 class Fitted(NamedTuple):
@@ -171,14 +181,15 @@ class Fitted(NamedTuple):
     images_per_second: float  # all streams together, without evaluation, saving and compiling
     wall_seconds: float  # over all sessions of the run
     steps: int  # of the whole run
+    evaluations: tuple[Evaluation, ...] = ()  # all of them, in order
+    images: int = 0  # that the whole run has read, of all streams
 
 
 class _Progress(NamedTuple):
     """The part of a checkpoint besides the state. JSON."""
 
     window: Mapping[str, Any]
-    best: Mapping[str, Any] | None  # step, value, metrics
-    metrics: Mapping[str, float]  # the last evaluation
+    evaluations: Sequence[tuple[int, Mapping[str, float]]]
     train_seconds: float
     train_steps: int
     wall_seconds: float
@@ -248,14 +259,13 @@ def fit(
         state = loop.run(state, stack.enter_context(stop_requests()))
         checkpoints.wait()
         last = Trained(state.variables, state.frozen)
-        best = loop.progress.best
-        if select is None or best is None:
-            trained, step, metrics = last, steps, loop.progress.metrics
-        else:
-            chosen = state if best["step"] == steps else checkpoints.restore_step(best["step"], template).state
-            trained, step, metrics = Trained(chosen.variables, chosen.frozen), best["step"], best["metrics"]
+        trained, step, metrics = last, steps, loop.evaluations[-1].metrics if loop.evaluations else {}
+        if best := loop.best:
+            chosen = state if best.step == steps else checkpoints.restore_step(best.step, template).state
+            trained, (step, metrics) = Trained(chosen.variables, chosen.frozen), best
     rate = loop.watch.steps_per_second() * loop.images_per_step
-    return Fitted(trained, last, step, _numbers(metrics), rate, loop.wall_seconds(), steps)
+    return Fitted(trained, last, step, metrics, rate, loop.wall_seconds(), steps, loop.evaluations,
+                  steps * loop.images_per_step)
 
 
 class _Options(NamedTuple):
@@ -278,7 +288,7 @@ class _Loop:
         self.method, self.streams, self.stage_key, self.mesh = method, streams, stage_key, mesh
         self.checkpoints, self.log, self.began, self.options = checkpoints, log, began, options
         self.step = 0 if restored is None else restored.step
-        self.progress = _Progress({}, None, {}, 0.0, 0, 0.0) if restored is None else _Progress(**restored.progress)
+        self.progress = _Progress({}, [], 0.0, 0, 0.0) if restored is None else _Progress(**restored.progress)
         self.saved = self.step if restored is not None else None
         self.window = Window(**self.progress.window)
         self.watch = Stopwatch(self.progress.train_seconds, self.progress.train_steps)
@@ -357,17 +367,20 @@ class _Loop:
         select = self.options.select
         metrics = _numbers(self.options.evaluate(state))
         self.log.row(self.step, metrics)
-        self.progress = self.progress._replace(metrics=metrics)
-        if select is None:
-            return False
-        if select.metric not in metrics:
+        if select is not None and select.metric not in metrics:
             raise InputError(f"the result is to be selected by {select.metric!r}, which the evaluation does not "
                              f"return; it has {', '.join(metrics)}")
-        best, value = self.progress.best, metrics[select.metric]
-        if not select.better(value, None if best is None else float(best["value"])):
-            return False
-        self.progress = self.progress._replace(best={"step": self.step, "value": value, "metrics": metrics})
-        return True
+        self.progress = self.progress._replace(evaluations=[*self.progress.evaluations, (self.step, metrics)])
+        return self.best is not None and self.best.step == self.step
+
+    @property
+    def evaluations(self) -> tuple[Evaluation, ...]:
+        return tuple(Evaluation(step, _numbers(metrics)) for step, metrics in self.progress.evaluations)
+
+    @property
+    def best(self) -> Evaluation | None:
+        """The best evaluation so far; None where nothing is selected."""
+        return None if self.options.select is None else self.options.select.best(self.evaluations)
 
     def _save(self, state) -> None:
         if self.saved == self.step:
@@ -380,8 +393,7 @@ class _Loop:
         progress = self.progress._replace(
             window={"count": self.window.count, "sums": self.window.sums}, train_seconds=self.watch.seconds,
             train_steps=self.watch.steps, wall_seconds=self.wall_seconds())
-        best = self.progress.best and self.progress.best["step"]
-        self.checkpoints.save(self.step, state, progress._asdict(), best)
+        self.checkpoints.save(self.step, state, progress._asdict(), self.best and self.best.step)
         self.saved = self.step
 
 

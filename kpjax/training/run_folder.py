@@ -34,14 +34,14 @@ def write_config(folder: Path, config: Mapping) -> None:
 
 def write_results(
     folder: Path, *, experiment: str, preset: str, variant: str, seed: int, steps: int, metrics: Mapping[str, float],
-    images_per_second: float, wall_seconds: float, config: Mapping,
+    images: int, images_per_second: float, wall_seconds: float, config: Mapping,
 ) -> None:
     """Writes `results.json`, whose presence says that the run is complete."""
     devices = {"backend": jax.default_backend(), "kind": jax.devices()[0].device_kind, "count": jax.device_count()}
     write_json(folder / "results.json", {
         "experiment": experiment, "preset": preset, "variant": variant, "seed": seed, "steps": steps,
         "metrics": {name: float(value) for name, value in metrics.items()},
-        "images_per_second": images_per_second, "wall_seconds": wall_seconds, "devices": devices,
+        "images": images, "images_per_second": images_per_second, "wall_seconds": wall_seconds, "devices": devices,
         "versions": versions(), "config": config})
 
 

@@ -27,6 +27,7 @@ class Stage(NamedTuple):
     metrics: Mapping[str, float]
     images_per_second: float
     wall_seconds: float
+    images: int  # that it has read
 
 
 def stage(
@@ -62,7 +63,7 @@ def stage(
     fitted = run(home)
     result = {"kind": "last" if fitted.step == fitted.steps else "best", "step": fitted.step, "steps": fitted.steps}
     record = identity | {"metrics": dict(fitted.metrics), "images_per_second": fitted.images_per_second,
-                         "wall_seconds": fitted.wall_seconds, "result": result}
+                         "wall_seconds": fitted.wall_seconds, "images": fitted.images, "result": result}
     if jax.process_index() == 0:
         result["digest"] = save_trained(home / "result", fitted.trained)
         write_json(home / "stage.json", record)
@@ -74,4 +75,4 @@ def stage(
 def _finished(record: Mapping[str, Any], trained: Trained) -> Stage:
     metrics = {name: float(value) for name, value in record["metrics"].items()}
     return Stage(trained, record["result"]["digest"], record["result"]["step"], metrics,
-                 record["images_per_second"], record["wall_seconds"])
+                 record["images_per_second"], record["wall_seconds"], record["images"])

@@ -64,7 +64,10 @@ def test_results_are_complete(people, tiny_regda):
         assert results["versions"]["jax"] == jax.__version__
         assert results["wall_seconds"] > 0
         found = results["metrics"]
-        assert "chosen_by/source_validation/pck" in found
+        if variant != "adabn":  # its result is a count of passes
+            assert found["best_target/target/pck"] >= found["target/pck"] - 1e-6
+            assert found["best_validation/step"] <= results["steps"]
+        assert results["images"] > 0
         for domain in ("source", "target"):
             each = [found[f"{domain}/pck/{name}"] for name in points.names]
             assert found[f"{domain}/pck"] == pytest.approx(np.mean(each), abs=1e-6)
@@ -87,7 +90,7 @@ def test_the_first_stage_is_shared(people):
         jax.tree.leaves(stored.variables["params"]), jax.tree.leaves(plain["params"]), strict=True))
 
 
-@pytest.mark.parametrize("variant", [name for name in VARIANTS if name not in (
+@pytest.mark.parametrize("variant", [name for name, variant in VARIANTS.items() if variant.recipe and name not in (
     *VARIANTS_RUN, "source_only", "regda_adabn", "constant_centre", "adabn_in_area")])
 def test_every_other_variant_can_be_traced(tiny_regda, variant):
     method = VARIANTS[variant].recipe.build(parts_of(tiny_regda.presets["people"], TEN_POINTS))

@@ -59,6 +59,7 @@ def test_result_is_the_best_and_last_is_the_last(whole):
     folder, fitted = whole
     errors = {row["step"]: row["val/error"] for row in rows(folder) if "val/error" in row}
     assert list(errors) == [3, 6, 9, 12, 14]
+    assert {seen.step: seen.metrics["val/error"] for seen in fitted.evaluations} == errors
     assert fitted.step == min(errors, key=errors.get) != 14
     assert fitted.metrics["val/error"] == errors[fitted.step] == error_of(fitted.trained)["val/error"]
     assert error_of(fitted.last)["val/error"] == errors[14]
@@ -103,6 +104,7 @@ def test_a_stopped_run_saves_its_step_and_goes_on_bit_for_bit(whole, tmp_path):
     assert bits(resumed.last) == bits(whole[1].last)
     assert bits(resumed.trained) == bits(whole[1].trained)
     assert (resumed.step, resumed.metrics) == (whole[1].step, whole[1].metrics)
+    assert resumed.evaluations == whole[1].evaluations
     assert rows(tmp_path) == rows(whole[0])
     assert resumed.wall_seconds > 0
 

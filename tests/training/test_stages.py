@@ -61,15 +61,16 @@ def test_a_stage_trains_once(tmp_path, capsys):
 def test_results_are_strict_json(tmp_path):
     folder = tmp_path / "seed-1"
     run_folder.write_results(
-        folder, experiment="regda", preset="demo", variant="source_only", seed=1, steps=3, images_per_second=2.0,
-        wall_seconds=1.0, metrics={"target/pck": np.float32(0.5), "target/pck/hip": float("nan")},
+        folder, experiment="regda", preset="demo", variant="source_only", seed=1, steps=3, images=0,
+        images_per_second=2.0, wall_seconds=1.0,
+        metrics={"target/pck": np.float32(0.5), "target/pck/hip": float("nan")},
         config={"folder": tmp_path, "sizes": (1, 2), "none": None})
 
     def refuse(constant):
         raise AssertionError(constant)
 
     found = json.loads((folder / "results.json").read_text(), parse_constant=refuse)
-    assert set(found) == {"experiment", "preset", "variant", "seed", "steps", "metrics", "images_per_second",
+    assert set(found) == {"experiment", "preset", "variant", "seed", "steps", "metrics", "images", "images_per_second",
                           "wall_seconds", "devices", "versions", "config"}
     assert found["metrics"] == {"target/pck": 0.5, "target/pck/hip": "nan"}
     assert found["config"] == {"folder": str(tmp_path), "sizes": [1, 2], "none": None}

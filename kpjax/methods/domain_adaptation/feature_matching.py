@@ -161,6 +161,9 @@ def _feature_matching(
             features, after = train_pass(model, params["model"], after, source_maps, method="upsample")
             heatmaps, after = train_pass(model, params["model"], after, features, method="regress")
             target_maps, after = train_pass(model, params["model"], after, target, method="backbone_features")
+            # The target passes through the rest, too: without it BatchNorm there would know the source alone.
+            target_features, after = train_pass(model, params["model"], after, target_maps, method="upsample")
+            _, after = train_pass(model, params["model"], after, target_features, method="regress")
             outputs = {"source": heatmaps, "source_features": _pooled(source_maps),
                        "target_features": _pooled(target_maps)}
             discriminator_after = {}
