@@ -31,5 +31,6 @@ def untrained_run(workdir: Path, skeleton: Skeleton, side: int = 32, **values: A
     write_json(job.folder / "skeleton.json", asdict(skeleton))
     save_trained(job.folder / "model", Trained(state.variables, state.frozen))
     write_results(job.folder, experiment="semi_supervised", preset="demo", variant="supervised", seed=0, steps=1,
-                  metrics={"test/pck": 0.5}, images=0, images_per_second=1.0, wall_seconds=1.0, config=config_as_json(config))
+                  metrics={"test/pck": 0.5}, images=0, images_per_second=1.0, wall_seconds=1.0,
+                  config=config_as_json(config))
     return Path(job.folder)
