@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from predict_folder import predict_folder
 
-from experiments import supervised
-from experiments.command_line import read_command, run
+from experiments import semi_supervised, supervised
+from experiments.command_line import read_command, run, show_table
 from experiments.configs import Backbone, changed, network_of, perceptual_options, perceptual_start, with_weights
 from experiments.incremental_presets import PRESETS as INCREMENTAL
 from experiments.regda_presets import PRESETS as REGDA
@@ -94,6 +94,15 @@ def test_weights_of_another_network_are_refused(weights, known):
     with pytest.raises(InputError, match=r"^network: small_unet, but narrow\.made are weights of mobilenet_v2"):
         with_weights(changed(PRESETS["demo"], weights=str(weights)))
     assert with_weights(PRESETS["demo"]) == PRESETS["demo"]
+
+
+@pytest.mark.parametrize("flags", [(), ("--weights", "hrnet_w32.ms_in1k")], ids=["random", "published"])
+def test_a_papers_numbers_stand_apart_from_those_of_random_weights(flags, tmp_path, capsys):
+    """In the paper HRNet with 5 % of MPII's labels has a PCK of 66.2 %, and starts from ImageNet's weights."""
+    show_table(read_command(semi_supervised.SYSTEM, ["mpii", "--workdir", str(tmp_path), *flags]))
+    table, *apart = capsys.readouterr().out.split("backbone: hrnet from random weights, where the paper starts")
+    assert ("66.2" in table) == bool(flags)
+    assert [", supervised 66.22, " in text for text in apart] == [True] * (not flags)
 
 
 def test_normalisation_statistics_and_rate_follow_the_config():
