@@ -1,4 +1,4 @@
-"""A queue of many runs that resumes, and means over its finished runs.
+"""A queue of many runs that resumes; means, differences and intervals over its finished runs, and what they cost.
 
 A job is done if it has a results.json, so there is no list of jobs to keep in step with the folders. Several processes
 may work through the same list in the same folder: each leaves the jobs that another one is running.
@@ -17,7 +17,7 @@ from scipy import stats
 from experiments.system import Job, System, run
 from kpjax import InputError, RunError
 from kpjax.evaluation.probes.regression_errors import Interval
-from kpjax.files import write_text
+from kpjax.files import read_json, write_text
 from kpjax.reports.table import read_run
 from kpjax.training.process import Interrupted
 from kpjax.training.run_folder import InUse, held
@@ -123,6 +123,32 @@ def mean_text(values: Sequence[float], wanted: int, *, factor: float = 1.0, deci
     if len(values) > 1:
         text += f" ± {statistics.stdev(values):.{decimals}f}"
     return text if len(values) == wanted else f"{text} ({len(values)} of {wanted})"
+
+
+def paired_differences(jobs: Sequence[Job], others: Sequence[Job], metric: str) -> list[float]:
+    """Returns a metric of jobs less that of others, pair by pair, as of equal seeds, where both have it."""
+    pairs = [(measured([one], metric), measured([other], metric)) for one, other in zip(jobs, others, strict=True)]
+    return [one[0] - other[0] for one, other in pairs if one and other]
+
+
+def difference_text(values: Sequence[float], wanted: int, *, factor: float = 1.0, decimals: int = 1) -> str:
+    """Returns "+7.9 [+5.1, +10.7]", a mean with its interval `over_seeds`; counts as `mean_text`."""
+    if not values:
+        return "not run"
+    values = [factor * value for value in values]
+    text = f"{statistics.fmean(values):+.{decimals}f}"
+    if found := over_seeds(values):
+        text += f" [{found.low:+.{decimals}f}, {found.high:+.{decimals}f}]"
+    return text if len(values) == wanted else f"{text} ({len(values)} of {wanted})"
+
+
+def cost_text(jobs: Sequence[Job]) -> str:
+    """Returns "800 steps, 25,600 images, 61 s" of training, the mean over finished jobs, or "not run"."""
+    found = [read_json(path) for job in jobs if (path := job.folder / "results.json").exists()]
+    if not found:
+        return "not run"
+    means = {name: statistics.fmean(run.get(name, 0) for run in found) for name in ("steps", "images", "wall_seconds")}
+    return "{steps:,.0f} steps, {images:,.0f} images, {wall_seconds:,.0f} s".format(**means)
 
 
 def over_seeds(values: Sequence[float]) -> Interval | None:

@@ -8,6 +8,7 @@ from experiments import configs
 from experiments.configs import Augmentation, Backbone, Count, Heatmaps, Network, Optimizer, Positive, changed
 from experiments.image_sets import ImageSet
 from kpjax import InputError
+from kpjax.augment.random_maps import DrawMap, draw_affine, draw_homography, draw_whole_degrees
 from kpjax.models import HRNet, SmallUNet
 
 
@@ -46,9 +47,22 @@ class Weights(configs.Checked):
     invariance_reduction: Literal["mean", "sum"] = "mean"  # not stated
     half: bool = False  # the factor 1/2 of the official heatmap loss; not stated
     detach_masks: bool = False  # no gradient through the heatmaps that mask the features; not stated
+    semantic_on_warped: bool = False  # whether moved images count in the semantic term; not stated
+    valid_mask: bool = False  # equivariance of those cells only that lie in the frame before and after
     feature_width: Count = 64
+    warp: Literal["perspective", "affine", "rotation"] = "perspective"  # "rotation": the authors' code
     perspective: configs.NotNegative = 0.15  # how far corners move, of the side; not stated
+    extra_rotation: configs.NotNegative = 0.0  # degrees, deviation of a rotation after "perspective"
+    most_degrees: Count = 90  # either way, of the warp "rotation"
     warped_pass: Literal["joint", "separate"] = "joint"  # BatchNorm sees both views at once, or one at a time
+
+    def draw_map(self) -> DrawMap:
+        """Builds g."""
+        if self.warp == "affine":  # not stated: the official augmentation's zoom and turn, and a shift
+            return draw_affine(degrees=30.0, scale=(0.75, 1.25), shift=0.1)
+        if self.warp == "rotation":
+            return draw_whole_degrees(self.most_degrees)
+        return draw_homography(self.perspective, rotation_deviation=self.extra_rotation)
 
 
 @dataclass(frozen=True)
@@ -82,7 +96,8 @@ class Config(configs.Checked):
     warm_start_learning_rate: Positive = 1e-4
     steps: Count = 30_000
     evaluations: Count = 50  # of the validation images
-    selection: Literal["validation", "last"] = "validation"  # which step is the result
+    selection: Literal["validation", "last"] = "validation"  # which step is the result: the best there, or the last
+    flip_test: bool = False  # predictions averaged over the mirrored image; the paper's are not
     weights: Weights = Weights()
     baselines: Baselines = Baselines()
     pck_threshold: Positive = 0.1  # of the reference length
@@ -119,7 +134,7 @@ SYNTHETIC = Config(
                    pck_over="scale"),
     Heatmaps(16, sigma=1.25, grid="half_pixel", targets="sub_pixel", decoder="dark"), Augmentation("none"),
     SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32), Optimizer(2e-3, "cosine"), warm_start_steps=400,
-    warm_start_learning_rate=3e-3, steps=400, evaluations=4,
+    warm_start_learning_rate=3e-3, steps=400, evaluations=4, selection="last",
     weights=Weights(equivariance=1e3, invariance=1.0, feature_width=32, warped_pass="separate"),
     baselines=Baselines(elt=1e3, consistency=1e3, generator_size=32, generator_widths=(8, 16)))
 SMALL_REAL = changed(

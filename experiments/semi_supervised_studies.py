@@ -5,17 +5,24 @@ Command   python -m experiments.semi_supervised_studies table1 --preset lsp --im
               --variants supervised supervised_warped mean_teacher ours all_labels
           python -m experiments.semi_supervised_studies sensitivity --preset demo
 
-table1       the baselines, by labelled share               table3       ours, by share of the unlabelled images
-table2       the terms of the method, by labelled share     sensitivity  ours, by the weights of three terms
+table1       the baselines and controls, by labelled share
+table2       the terms of the method, by labelled share
+table3       ours, by share of the unlabelled images
 table4       with and without true heatmaps in the unsupervised terms, by labelled share
+te_inverse   equivariance of heatmaps moved back, 20 % labelled
+warp         ours, by the kind of random map
+pl_share     PL, by the weight of the labels
+sensitivity  ours, by the weights of three terms
 
 Runs lie where `python -m experiments.semi_supervised` puts them; those of another share or weight have a folder of
 their own beside the preset's, so tables share runs. Several processes may work on one table. The table is printed and
-written to <workdir>/semi_supervised/<preset>/.
+written to <workdir>/semi_supervised/<preset>/, with the steps, images and seconds of every cell. table1, te_inverse
+and pl_share also have the differences from one row: the mean over pairs of equal seed, with its 95 % interval by
+Student's t.
 """
 import itertools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -25,18 +32,41 @@ from etils import epath
 from experiments.command_line import Command, prepare_process, read_command
 from experiments.commands import exit_code_of, parse_known
 from experiments.configs import changed, flat
-from experiments.job_queue import mean_text, measured, work_through, write_page
+from experiments.job_queue import (
+    cost_text,
+    difference_text,
+    mean_text,
+    measured,
+    paired_differences,
+    work_through,
+    write_page,
+)
 from experiments.paper_numbers import paper_numbers
 from experiments.semi_supervised import SYSTEM, VARIANTS
 from experiments.system import Job
 from kpjax.reports.table import Column, markdown
 
-Tables = Literal["table1", "table2", "table3", "table4", "sensitivity"]
-BY_LABELLED = {
-    "table1": ("supervised", "pl", "elt", "gen", "ours"),
-    "table2": ("ours", "no_sc", "sc_only", "no_te", "no_ti", "ti_only", "supervised"),
-    "table4": ("ours", "no_ground_truth")}
+Tables = Literal["table1", "table2", "table3", "table4", "te_inverse", "pl_share", "warp", "sensitivity"]
 SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)  # of labelled images
+
+
+class ByLabelled(NamedTuple):
+    """A table of variants by labelled share."""
+
+    variants: tuple[str, ...]
+    scores: str  # the paper's table of their scores
+    reference: str = ""  # the variant from which differences are shown
+    shares: tuple[float, ...] = SHARES
+
+
+BY_LABELLED = {
+    "table1": ByLabelled(
+        ("supervised", "pl", "elt", "gen", "ours", "supervised_warped", "pl_warped"), "table1", "supervised_warped"),
+    "table2": ByLabelled(("ours", "no_sc", "sc_only", "no_te", "no_ti", "ti_only", "supervised"), "table2"),
+    "table4": ByLabelled(("ours", "no_ground_truth"), "table4"),
+    "te_inverse": ByLabelled(("ours", "te_inverse"), "table1", "ours", (0.2,)),
+    "pl_share": ByLabelled(("pl", "pl_60"), "table1", "pl", SHARES[:-1])}
+WARPS = ("perspective", "affine", "rotation")
 UNLABELLED_SHARES = (0.1, 0.2, 0.5, 1.0)
 SENSITIVITY = {"semantic": (0.1, 0.5, 1.0), "equivariance": (10.0, 100.0, 1000.0), "invariance": (10.0, 100.0, 1000.0)}
 
@@ -47,6 +77,7 @@ class Cell(NamedTuple):
     variant: str
     settings: tuple[tuple[str, Any], ...]  # fields of the config that differ from the command's
     paper: str = ""
+    paper_difference: str = ""
 
 
 class Table(NamedTuple):
@@ -55,12 +86,14 @@ class Table(NamedTuple):
     corner: str
     columns: tuple[str, ...]
     rows: Mapping[str, tuple[Cell | None, ...]]  # by title; None where a cell makes no sense
+    reference: str = ""  # the row from which differences are shown
 
 
 def job_of(command: Command, cell: Cell, seed: int) -> Job:
     """Returns the run of a cell. Settings that are the preset's own lead to the preset's own folder."""
     base = flat(command.system.presets[command.preset])
-    named = [f"{name}-{value:g}" for name, value in cell.settings if base[name] != value]
+    named = [f"{name}-{value if isinstance(value, str) else format(value, 'g')}" for name, value in cell.settings
+             if base[name] != value]
     return command.job(cell.variant, seed)._replace(
         config=changed(command.config, **dict(cell.settings)), preset="-".join([command.preset, *named]))
 
@@ -78,15 +111,19 @@ def printed(which: str, command: Command, **where: Any) -> str:
 
 def by_labelled(which: str, command: Command, variants: Sequence[str], shares: Sequence[float]) -> Table:
     """Returns variants by labelled shares. `all_labels` does not depend on them and is run once."""
+    study = BY_LABELLED[which]
+
     def cell(variant: str, share: float) -> Cell | None:
-        known = printed(which, command, variant=variant, labelled=share)
+        where = {"variant": variant, "labelled": share}
+        found = printed(study.scores, command, **where), printed(f"{which}, differences", command, **where)
         if VARIANTS[variant].recipe.everything:
-            return Cell(variant, (), known)
+            return Cell(variant, (), *found)
         possible = SYSTEM.applicable(command.preset, changed(command.config, labelled=share))
-        return Cell(variant, (("labelled", share),), known) if variant in possible else None
+        return Cell(variant, (("labelled", share),), *found) if variant in possible else None
 
     rows = {title(name): tuple(cell(name, share) for share in shares) for name in variants}
-    return Table("labelled", tuple(map(share_text, shares)), rows)
+    return Table("labelled", tuple(map(share_text, shares)), rows,
+                 title(study.reference) if study.reference in variants else "")
 
 
 def title(variant: str) -> str:
@@ -99,7 +136,10 @@ def table_of(which: str, command: Command, columns: Sequence[float], *, full_gri
     """Returns the runs of a table. columns: the labelled shares (of table3 those of the unlabelled images) to run."""
     named = list(command.variants) if "--variants" in command.arguments else None
     if which in BY_LABELLED:
-        return by_labelled(which, command, named or BY_LABELLED[which], columns or SHARES)
+        study = BY_LABELLED[which]
+        return by_labelled(which, command, named or study.variants, columns or study.shares)
+    if which == "warp":
+        return Table("warp", ("ours",), {kind: (Cell("ours", (("warp", kind),)),) for kind in WARPS})
     if which == "table3":
         shares, labelled = columns or UNLABELLED_SHARES, command.config.data.labelled
 
@@ -125,24 +165,57 @@ def jobs_of_table(table: Table, command: Command) -> list[Job]:
     return list(dict.fromkeys(job_of(command, cell, seed) for seed in command.seeds for cell in cells))
 
 
+def jobs_of_cell(command: Command, cell: Cell) -> list[Job]:
+    """Returns the runs of a cell, one for each seed."""
+    return [job_of(command, cell, seed) for seed in command.seeds]
+
+
 def text(table: Table, command: Command, column: Column, *, with_paper: bool = False) -> str:
     """Returns the Markdown table of one metric, mean ± deviation over seeds, the paper's number beside it."""
-    def cell_text(cell: Cell | None) -> str:
-        if cell is None:
-            return "–"
-        values = measured([job_of(command, cell, seed) for seed in command.seeds], column.metric)
-        ours = mean_text(values, len(command.seeds), factor=column.factor, decimals=column.decimals)
+    def cell_text(cell: Cell) -> str:
+        ours = mean_text(measured(jobs_of_cell(command, cell), column.metric), len(command.seeds), factor=column.factor,
+                         decimals=column.decimals)
         return f"{ours} (paper {cell.paper})" if with_paper and cell.paper else ours
 
-    rows = [[name, *map(cell_text, cells)] for name, cells in table.rows.items()]
+    return _laid_out(table, cell_text)
+
+
+def differences(table: Table, command: Command, column: Column) -> str:
+    """Returns the Markdown table of one metric less that of the reference in the same column, paired by seed."""
+    def cell_text(cell: Cell | None, reference: Cell | None) -> str:
+        if cell is None or reference is None:
+            return "–"
+        found = paired_differences(jobs_of_cell(command, cell), jobs_of_cell(command, reference), column.metric)
+        ours = difference_text(found, len(command.seeds), factor=column.factor, decimals=column.decimals)
+        return f"{ours} (paper {cell.paper_difference})" if cell.paper_difference else ours
+
+    rows = [[name, *map(cell_text, cells, table.rows[table.reference])] for name, cells in table.rows.items()
+            if name != table.reference]
+    return markdown([table.corner, *table.columns], rows)
+
+
+def costs(table: Table, command: Command) -> str:
+    """Returns the Markdown table of what each cell has cost, and which runs it needs besides."""
+    teachers = {cell.variant: VARIANTS[cell.variant].recipe.teacher for cells in table.rows.values() for cell in cells
+                if cell and VARIANTS[cell.variant].recipe.teacher}
+    needs = [f"{variant} also needs the run of {teacher}." for variant, teacher in teachers.items()]
+    return "\n\n".join([_laid_out(table, lambda cell: cost_text(jobs_of_cell(command, cell))), *needs])
+
+
+def _laid_out(table: Table, cell_text: Callable[[Cell], str]) -> str:
+    rows = [[name, *("–" if cell is None else cell_text(cell) for cell in cells)] for name, cells in table.rows.items()]
     return markdown([table.corner, *table.columns], rows)
 
 
 def page(table: Table, command: Command, which: str) -> str:
-    """Returns the tables of PCK, and of all measures of the terms that any run has."""
+    """Returns the tables of PCK, its differences from the reference, costs, and measures that any run has."""
     first, _, *others = SYSTEM.columns(command.config)
     parts = [f"# {which}, {command.preset}: {command.config.summary}", first.heading,
              text(table, command, first, with_paper=True)]
+    if table.reference:
+        parts += [f"{first.heading}, less that of {table.reference}: mean over seeds [95 % interval]",
+                  differences(table, command, first)]
+    parts += ["Training, the warm start included", costs(table, command)]
     for column in others:
         if measured(jobs_of_table(table, command), column.metric):
             parts += [column.heading, text(table, command, column)]

@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 from experiments import job_queue
-from experiments.job_queue import called, mean_text, measured, outcome_lines, raise_for_failures, work_through
+from experiments.job_queue import (
+    called,
+    cost_text,
+    difference_text,
+    mean_text,
+    measured,
+    outcome_lines,
+    paired_differences,
+    raise_for_failures,
+    work_through,
+)
 from experiments.system import Job
 from kpjax.errors import InputError, RunError
 from kpjax.files import write_json
@@ -142,6 +152,22 @@ def test_cells_say_how_many_runs_they_are_of(tmp_path):
     assert mean_text(values, 3, factor=100, decimals=2) == "67.20 ± 1.08"  # n - 1
     assert mean_text(values[:1], 1, factor=100) == "66.0"
     assert measured(jobs, "other") == []
+
+
+def test_a_difference_is_paired_and_has_an_interval(tmp_path):
+    """Differences of 1, 2 and 3: 2, and t = 4.303 times a standard error of 1 / sqrt(3). A pair needs both."""
+    ours, theirs = (jobs_in(tmp_path, name, seeds=3) for name in ("one", "other"))
+    assert difference_text(paired_differences(ours, theirs, "score"), 3) == "not run"
+    for seed, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+        finish(one, score=10.0 * seed + seed + 1)
+        if seed:
+            finish(other, score=10.0 * seed)
+    assert difference_text(paired_differences(ours[:2], theirs[:2], "score"), 2) == "+2.0 (1 of 2)"
+    finish(theirs[0], score=0.0)
+    values = paired_differences(ours, theirs, "score")
+    assert values == [1, 2, 3]
+    assert difference_text(values, 3, decimals=2) == "+2.00 [-0.48, +4.48]"
+    assert cost_text(ours) == "1 steps, 0 images, 0 s"
 
 
 def test_markdown():

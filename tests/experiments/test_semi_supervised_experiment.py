@@ -13,9 +13,9 @@ from experiments import image_sets, job_queue
 from experiments import semi_supervised_studies as studies
 from experiments.command_line import read_command, run
 from experiments.configs import changed, flat
-from experiments.semi_supervised import SYSTEM, VARIANTS, parts_of, shortened
+from experiments.semi_supervised import SYSTEM, VARIANTS, build, choices, parts_of, shortened
 from experiments.semi_supervised_measures import equivariance_and_peaks
-from experiments.semi_supervised_presets import PRESETS
+from experiments.semi_supervised_presets import PRESETS, Weights
 from experiments.system import Job, preset_folder
 from experiments.system import run as run_job
 from kpjax import geometry
@@ -24,6 +24,7 @@ from kpjax.errors import InputError
 from kpjax.files import write_json
 from kpjax.input.source import arrays
 from kpjax.structures import Example, Method, Prediction, Skeleton, Trained
+from kpjax.training.fit import Evaluation
 from kpjax.training.trees import load_trained
 
 TINY = changed(
@@ -65,8 +66,10 @@ def test_results_are_complete(finished):
         results = results_of(finished, variant)
         found = results["metrics"]
         assert results["steps"] == 5  # every variant has seen the steps of the warm start
-        assert {"test/pck", "test/nme", "test/equivariance_px", "test/mean_peak", "chosen_by/validation/pck"} <= set(
-            found)
+        assert {"test/pck", "test/nme", "test/equivariance_px", "test/mean_peak"} <= set(found)
+        assert found["chosen_by/step"] == (5 if variant == "all_labels" else 3)  # the last one
+        assert found["last/validation/pck"] == found["chosen_by/validation/pck"]
+        assert found["best_validation/validation/pck"] >= found["last/validation/pck"]
         assert len([name for name in found if name.startswith("test/pck/")]) == len(points.names)
         assert found["test/equivariance_px"] > 0
         assert ("test/sc_over_ln_k" in found) == (variant == "ours")
@@ -74,6 +77,7 @@ def test_results_are_complete(finished):
     assert results_of(finished, "ours")["metrics"]["test/sc_over_ln_k"] == pytest.approx(1, abs=0.3)
     report = (finished / "report.html").read_text()
     assert "semantic consistency over ln K" in report
+    assert "of the image&#x27;s side, last step" in report
     assert "seed 0: test features" in report.replace("</b> · ", ": ")
 
 
@@ -202,7 +206,7 @@ def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
     """The column of 100 %: gen and mean_teacher still read images without their labels, and PL has nothing to do."""
     config, points = changed(TINY, labelled=1.0), tiny_data().skeleton
     possible = TINY_SYSTEM.applicable("tiny", config)
-    assert set(VARIANTS) - set(possible) == {"pl", "pl_warped", "te_labelled_only"}
+    assert set(VARIANTS) - set(possible) == {"pl", "pl_60", "pl_warped", "te_labelled_only"}
     reads_both = {name for name in possible if len(VARIANTS[name].recipe.build(parts_of(config, points)).streams) == 2}
     assert reads_both == {"gen", "mean_teacher", "mean_teacher_warped"}
 
@@ -233,8 +237,41 @@ def test_presets_are_made_of_settings_that_fit():
         assert [config[field] for field in ("batch_size", "learning_rate", "image_size", "network")] == [
             32, 1e-4, 256, "hrnet"]
         assert config["warm_start_steps"] == 0
+        assert config["selection"] == "validation"
+    assert {PRESETS[name].selection for name in ("demo", "openfield", "faces")} == {"last"}
     assert shortened(TINY, 6).warm_start_steps == 4
     assert shortened(PRESETS["lsp"], 6).warm_start_steps == 0
+
+
+def test_the_warp_of_a_config_is_the_one_that_it_names():
+    """Perspective maps have a third row of their own; rotations keep lengths, affine maps do not."""
+    def drawn(keys):
+        return {kind: jax.vmap(lambda key, kind=kind: Weights(warp=kind).draw_map()(key, (32, 32)))(keys)
+                for kind in ("perspective", "affine", "rotation")}
+
+    found = jax.tree.map(np.asarray, jax.jit(drawn)(jax.random.split(jax.random.key(0), 8)))
+    areas = {kind: np.linalg.det(maps[:, :2, :2]) for kind, maps in found.items()}
+    assert np.abs(found["perspective"][:, 2, :2]).min() > 1e-6
+    assert not found["affine"][:, 2, :2].any()
+    assert not found["rotation"][:, 2, :2].any()
+    assert areas["affine"].std() > 0.1
+    np.testing.assert_allclose(areas["rotation"], 1, atol=1e-5)
+
+
+def test_predictions_are_averaged_over_mirrored_images_where_a_skeleton_has_them():
+    points, mirrored = tiny_data().skeleton, changed(TINY, flip_test=True)
+    assert build(mirrored, points, "ours").predict is not build(TINY, points, "ours").predict
+    assert build(mirrored, points, "ours").predict is build(mirrored, points, "ours").predict  # compiled once
+    with pytest.raises(InputError, match="flip_test"):
+        build(mirrored, Skeleton(points.names), "ours")
+
+
+def test_both_choices_of_the_step_are_kept():
+    seen = [Evaluation(step, {"validation/pck": value}) for step, value in ((10, 0.5), (20, 0.75), (30, 0.625))]
+    assert choices(seen) == {"last/validation/pck": 0.625, "best_validation/step": 20,
+                             "best_validation/validation/pck": 0.75}
+    nothing_counts = choices([Evaluation(10, {"validation/pck": float("nan")})])
+    assert set(nothing_counts) == {"last/validation/pck"}
 
 
 # Measures
@@ -294,7 +331,7 @@ def test_runs_of_other_shares_have_folders_of_their_own_and_tables_share_them(co
     asked = command()
     first = studies.jobs_of_table(studies.table_of("table1", asked, ()), asked)
     second = studies.jobs_of_table(studies.table_of("table2", asked, ()), asked)
-    assert len(first) == 5 * 5 - 1  # PL is undefined where everything is labelled
+    assert len(first) == 7 * 5 - 2  # PL is undefined where everything is labelled
     assert len(second) == 7 * 5
     assert len(set(first) & set(second)) == 2 * 5
     assert {job.preset for job in first} == {
@@ -305,6 +342,8 @@ def test_runs_of_other_shares_have_folders_of_their_own_and_tables_share_them(co
     third = studies.table_of("table3", asked, ())
     assert third.columns == ("10 %", "20 %", "50 %", "100 %", "supervised")
     assert studies.job_of(asked, third.rows["ours"][0], 0).config.data.unlabelled_share == 0.1
+    kinds = studies.jobs_of_table(studies.table_of("warp", asked, ()), asked)
+    assert [job.preset for job in kinds] == ["tiny", "tiny-warp-affine", "tiny-warp-rotation"]
     assert len(studies.jobs_of_table(studies.table_of("sensitivity", asked, ()), asked)) == 8  # the preset's own twice
     assert len(studies.jobs_of_table(studies.table_of("sensitivity", asked, (), full_grid=True), asked)) == 27
 
@@ -337,3 +376,30 @@ def test_a_table_goes_on_and_names_what_is_missing(command, tmp_path, monkeypatc
     assert "| no_ground_truth | 50.0 (1 of 2) |" in page
     table = studies.table_of("table1", asked._replace(preset="lsp"), (0.05,))
     assert "not run (paper 66.98 ± 0.94)" in studies.text(table, asked, SYSTEM.columns(TINY)[0], with_paper=True)
+
+
+def test_rows_are_compared_with_the_control_by_seed_and_show_their_cost(command):
+    """Differences of 1, 2 and 3 points: 2, and t = 4.303 times a standard error of 1 / sqrt(3)."""
+    asked = command("--seeds", "3", "--variants", "ours", "pl_warped", "supervised_warped", "all_labels")
+    table, column = studies.table_of("table1", asked, (6,)), SYSTEM.columns(TINY)[0]
+    for cells in table.rows.values():
+        for job in studies.jobs_of_cell(asked, cells[0]):
+            if job.variant == "all_labels" or (job.variant, job.seed) == ("pl_warped", 2):
+                continue
+            higher = {"ours": 0.01 * (job.seed + 1), "pl_warped": -0.01}.get(job.variant, 0)
+            write_json(job.folder / "results.json", {
+                "experiment": "semi_supervised", "preset": job.preset, "variant": job.variant, "seed": job.seed,
+                "steps": 800, "images": 25_600, "wall_seconds": 60 + job.seed,
+                "metrics": {"test/pck": 0.5 + 0.2 * job.seed + higher}})
+    found = studies.differences(table, asked, column)
+    assert "| ours | +2.0 [-0.5, +4.5] |" in found
+    assert "| pl_warped | -1.0 [-1.0, -1.0] (2 of 3) |" in found
+    assert "| all_labels (HRNet, 100 %) | not run |" in found
+    assert "| supervised_warped |" not in found
+    cost = studies.costs(table, asked)
+    assert "| ours | 800 steps, 25,600 images, 61 s |" in cost
+    assert "pl_warped also needs the run of supervised_warped." in cost
+    inverse = studies.table_of("te_inverse", asked._replace(preset="cub", arguments=()), ()).rows
+    assert [cell.paper_difference for (cell,) in inverse.values()] == ["", "-1.00"]
+    assert [cell.paper for (cell,) in inverse.values()] == ["92.36 ± 0.30", ""]
+    assert SYSTEM.paper("cub", changed(PRESETS["cub"], labelled=0.2), "te_inverse").get("test/pck") is None
