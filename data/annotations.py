@@ -37,8 +37,8 @@ def diagonal(keypoints: np.ndarray, visible: np.ndarray) -> float:
 def stored(splits: Mapping[str, Sequence[Annotation]], reference: Reference = diagonal) -> dict[str, Iterator[Record]]:
     """Returns the records of each split, made one by one.
 
-    Empty splits are left out, since tfds cannot write them. A point outside the stored image is stored as not visible,
-    and an empty box becomes that of the whole image. An image that does not decode is passed on unchanged, for the
+    Empty splits are left out, since tfds cannot write them. A point outside the stored image stays labelled, and an
+    empty box becomes that of the whole image. An image that does not decode is passed on unchanged, for the
     builder to report or skip.
 
     Args:
@@ -56,7 +56,7 @@ def _records(annotations: Sequence[Annotation], reference: Reference) -> Iterato
     lengths = [length(one, one.keypoints) for one in annotations]
     usual = float(np.median([one for one in lengths if one > 0] or [1.0]))
     for one in annotations:
-        image, keypoints, visible, box = one.image, one.keypoints, one.visible, one.box
+        image, keypoints, box = one.image, one.keypoints, one.box
         try:
             with Image.open(one.image) as pil_image:
                 size = pil_image.size
@@ -65,10 +65,9 @@ def _records(annotations: Sequence[Annotation], reference: Reference) -> Iterato
                     image, size = _encoded(cut, lossless=pil_image.format != "JPEG"), cut.size
             if box is not None and not box[2:].any():
                 box = np.array([0, 0, *size])
-            visible = visible & (keypoints > -0.5).all(1) & (keypoints < np.array(size) - 0.5).all(1)
         except OSError:
             image, box = one.image, None  # the builder stops or skips before it applies its schema
-        yield record(image, keypoints, visible, length(one, keypoints) or usual, one.name, box)
+        yield record(image, keypoints, one.visible, length(one, keypoints) or usual, one.name, box)
 
 
 def _encoded(image: Image.Image, lossless: bool) -> bytes:

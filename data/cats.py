@@ -1,7 +1,7 @@
 """The CAT dataset: heads of cats in photographs, with nine points.
 
 Zhang, Sun and Tang, Cat Head Detection, ECCV 2008. There is no published split. Work on landmarks splits by folder:
-here CAT_00 to CAT_03 train, the others test. Ear tips beyond the border are stored as not visible. Images are stored
+here CAT_00 to CAT_03 train, the others test. Ear tips beyond the border stay labelled. Images are stored
 unchanged. `scale` is the distance between the eyes in pixels.
 """
 from functools import partial

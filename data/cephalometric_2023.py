@@ -125,8 +125,7 @@ def _records(stack: Stack, marked: Sequence[Marked], chosen: Sequence[int]) -> I
         shown = without_padding(grey)
         image = np.ascontiguousarray(np.broadcast_to(shown, (*shown.shape[:2], 3)))
         points = marked[number].keypoints
-        visible = ((points > -0.5) & (points < np.array(image.shape[1::-1]) - 0.5)).all(1)
-        yield record(image, points, visible, 1 / marked[number].spacing, f"{number + 1:03d}")
+        yield record(image, points, np.ones(len(points)), 1 / marked[number].spacing, f"{number + 1:03d}")
 
 
 class Cephalometric2023(KeypointBuilder):

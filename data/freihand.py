@@ -3,7 +3,7 @@
 Zimmermann et al., FreiHAND: A Dataset for Markerless Capture of Hand Pose and Shape from Single RGB Images, ICCV 2019.
 As in RegDA, the four versions of a sample are four examples, cropped to 1.5 times the hand and mirrored. Its split is
 random over all of them: versions of one hand are on both sides, so test scores are optimistic. Crops are stored as JPEG
-of quality 95. Every point counts as visible unless it projects outside the crop. `scale` is the diagonal of the visible
+of quality 95. Every point counts as visible, also where it projects outside the crop. `scale` is the diagonal of the
 points' box in pixels of the crop.
 """
 from functools import partial

@@ -115,7 +115,7 @@ def _simplified(folder: Path, subject: int, faults: list[str], stride: int) -> l
 def _records(frames: Sequence[Annotation]) -> Iterator[Record]:
     """Returns the frames' records; images larger than SIDE are shrunk, with keypoints and box."""
     for one in frames:
-        image, keypoints, box, visible = one.image, one.keypoints, one.box, one.visible
+        image, keypoints, box = one.image, one.keypoints, one.box
         try:
             with Image.open(one.image) as pil_image:
                 size = np.array(pil_image.size)
@@ -124,13 +124,12 @@ def _records(frames: Sequence[Annotation]) -> Iterator[Record]:
                     small = pil_image.convert("RGB").resize(tuple(new.tolist()), Image.Resampling.BILINEAR)
                     stored = io.BytesIO()
                     small.save(stored, "JPEG", quality=95)
-                    image, growth, size = stored.getvalue(), new / size, new
+                    image, growth = stored.getvalue(), new / size
                     keypoints = (keypoints + 0.5) * growth - 0.5
                     box = np.concatenate([(box[:2] + 0.5) * growth - 0.5, box[2:] * growth])
-                visible = visible & (keypoints > -0.5).all(1) & (keypoints < size - 0.5).all(1)
         except OSError:
             image = one.image  # the builder reports or skips it
-        yield record(image, keypoints, visible, float(box[2:].max()), one.name, box)
+        yield record(image, keypoints, one.visible, float(box[2:].max()), one.name, box)
 
 
 class Human36MVideos(KeypointBuilder):

@@ -111,7 +111,9 @@ def build_oracle(config: Config, joints: Skeleton, size: int) -> Method:
                           jnp.zeros((1, side, side, 3)))[0]
 
     def encode(example: Example) -> tuple[jax.Array, jax.Array]:
-        return example.keypoints * (2 / last) - 1, example.visible
+        # A mean over the map cannot lie beyond it.
+        shown = geometry.in_frame(example.keypoints, example.image.shape[1:3])
+        return example.keypoints * (2 / last) - 1, jnp.where(shown, example.visible, 0.0)
 
     def decode(heatmaps: jax.Array) -> tuple[jax.Array, jax.Array]:
         return (normalised_points(heatmaps) + 1) * (last / 2), spatial_softmax(heatmaps).max((1, 2))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpjax import Example, Method
-from kpjax.augment import draw_homography, move_example
+from kpjax.augment import draw_homography
 from kpjax.heatmaps import geometry
 from kpjax.input.source import Source, stacked, subset
 from kpjax.losses import semantic_consistency
@@ -23,9 +23,9 @@ def equivariance_and_peaks(method: Method, state, source: Source, *, batch_size:
                            ) -> dict[str, float]:
     """Measures `equivariance_px` and `mean_peak` on a source.
 
-    equivariance_px: the mean of |M p(x) - p(g(x))| over visible keypoints that stay in the frame, in pixels of the
+    equivariance_px: the mean of |M p(x) - p(g(x))| over labelled keypoints that x and g(x) show, in pixels of the
     network's images. The perspective map g depends on the image's number alone, M moves keypoints by it, and p
-    predicts them. mean_peak: the mean maximum of the heatmaps of visible keypoints; targets have a peak of 1. NaN
+    predicts them. mean_peak: the mean maximum of the heatmaps of labelled keypoints in x; targets have a peak of 1. NaN
     where nothing counts.
     """
     sums = reduce(_sums(method.predict, perspective), state, source, batch_size=batch_size)
@@ -46,8 +46,8 @@ def _sums(predict: Callable, perspective: float):
         unseen = batch._replace(keypoints=jnp.zeros_like(batch.keypoints), visible=jnp.zeros_like(batch.visible))
         plain, moved = (predict(state, unseen._replace(image=image)) for image in (images, warped))
         error = jnp.linalg.norm(geometry.move_points(maps, plain.keypoints) - moved.keypoints, axis=-1)
-        inside = move_example(batch, maps, warped).visible * weights[:, None]
-        seen = batch.visible * weights[:, None]
+        seen = _shown(batch) * weights[:, None]
+        inside = jnp.where(geometry.in_frame(geometry.move_points(maps, batch.keypoints), images.shape[1:3]), seen, 0.0)
         peaks = jnp.concatenate([maps.max((1, 2)) for maps in plain.heatmaps], -1).astype(jnp.float32)
         return {"error": (error * inside).sum(), "moved": inside.sum(), "peaks": (peaks * seen).sum(),
                 "seen": seen.sum()}
@@ -56,7 +56,7 @@ def _sums(predict: Callable, perspective: float):
 
 
 def consistency_over_chance(read: ReadSemantic, state, source: Source, *, batch_size: int) -> float:
-    """Measures the semantic consistency loss of visible keypoints over ln K: 1 is chance. Heatmaps are the masks.
+    """Measures the semantic consistency loss of labelled keypoints over ln K: 1 is chance. Heatmaps are the masks.
 
     read: one function for each network, since it is compiled with the measure.
     """
@@ -68,7 +68,7 @@ def consistency_over_chance(read: ReadSemantic, state, source: Source, *, batch_
 @functools.lru_cache(maxsize=16)
 def _semantic_sums(read: ReadSemantic):
     def measure(state, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
-        counted = batch.visible * weights[:, None]
+        counted = _shown(batch) * weights[:, None]
         loss = semantic_consistency(read(state.variables, batch).logits, counted)
         return {"loss": loss * counted.sum(), "count": counted.sum()}
 
@@ -76,9 +76,14 @@ def _semantic_sums(read: ReadSemantic):
 
 
 def keypoint_features(read: ReadSemantic, state, source: Source, *, first: int = 48) -> tuple[np.ndarray, np.ndarray]:
-    """Returns representations (N, C) of visible keypoints on the first images, and the keypoint (N,) of each."""
+    """Returns representations (N, C) of labelled keypoints on the first images, and the keypoint (N,) of each."""
     some = subset(source, np.arange(min(first, len(source))))
     batch = stacked([some[number] for number in range(len(some))])
     found = np.asarray(jax.jit(read)(state.variables, batch).representations)
-    examples, keypoints = np.nonzero(batch.visible > 0)
+    examples, keypoints = np.nonzero(np.asarray(_shown(batch)) > 0)
     return found[examples, keypoints], keypoints
+
+
+def _shown(batch: Example) -> jax.Array:
+    """Returns (B, K) float32: 1 for labelled keypoints that the image shows."""
+    return jnp.where(geometry.in_frame(batch.keypoints, batch.image.shape[1:3]), batch.visible, 0.0)

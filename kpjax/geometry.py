@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float, Inexact
+from jaxtyping import Bool, Float, Inexact
 
 HIGHEST = jax.lax.Precision.HIGHEST
 HORIZON = 1e-6  # smallest third coordinate: points behind the horizon are sent far away and stay finite
@@ -153,6 +153,13 @@ def move_points(
     Points behind a homography's horizon are finite and far outside any image.
     """
     return _project(_float32(maps), _float32(points))
+
+
+def in_frame(points: Float[Numbers, "*lead 2"], size: tuple[int, int]) -> Bool[Array, "*lead"]:
+    """Returns which points lie on an image of (height, width); pixel 0 spans -0.5 to 0.5."""
+    points = _float32(points)
+    beyond = jnp.array([size[1] - 0.5, size[0] - 0.5], jnp.float32).reshape((1,) * (points.ndim - 1) + (2,))
+    return ((points >= -0.5) & (points < beyond)).all(-1)
 
 
 def warp(

@@ -18,7 +18,7 @@ class Example(NamedTuple):
 
     image: jax.Array  # (H, W, 3) uint8 as loaded; floating point in [0, 1] once inside a method
     keypoints: jax.Array  # (K, 2) float32
-    visible: jax.Array  # (K,) float32, 1 where the keypoint is labelled, 0 elsewhere
+    visible: jax.Array  # (K,) float32, 1 where the keypoint is labelled, also beyond the image; 0 elsewhere
     scale: jax.Array  # () float32, the dataset's reference length in pixels of `image`
     crop: jax.Array  # (3, 3) float32, pixels of `image` -> pixels of the original image
     index: jax.Array  # () int32, number in its source; -1 for padding

@@ -67,8 +67,10 @@ class FrameSource:
     def example(self, index: int, image: np.ndarray) -> Example:
         """Returns example `index`, made of its decoded image (H, W, 3) uint8."""
         one = self.entries[index]
+        # A label beyond its own frame marks nothing; one that a crop leaves out does.
+        on_frame = ((one.keypoints >= -0.5) & (one.keypoints < np.array(image.shape[1::-1]) - 0.5)).all(-1)
         try:
-            square = self.transform(image, one.keypoints, one.visible, np.float32(one.scale), one.box)
+            square = self.transform(image, one.keypoints, one.visible * on_frame, np.float32(one.scale), one.box)
         except InputError as error:
             raise InputError(f"{self.name}, {self.identity(index)}: {error}") from error
         return Example(*square, np.int32(index))

@@ -1,7 +1,7 @@
 """Random augmentation of a batch of examples, on the device and inside the training step.
 
 An augmentation is `(key, example) -> (example, maps)`: a batched Example whose image is floating point in [0, 1], and
-maps (B, 3, 3) from old pixels to new. Keypoints, `scale` and `crop` move with the image, and `visible` becomes 0 for
+maps (B, 3, 3) from old pixels to new. Keypoints, `scale` and `crop` move with the image; `visible` stays, also of
 points that leave it. Each image has a key of its own, so that the result does not depend on the number of devices.
 
 The functions of `random_maps` draw the geometry; `random_warp` composes any number of them and samples once.
@@ -117,17 +117,15 @@ def random_warp(*draws: DrawMap, fill: float = 0.0) -> Augment:
 def move_example(example: Example, maps: jax.Array, image: jax.Array) -> Example:
     """Returns a batched example moved by maps (B, 3, 3), from old pixels to new, with the moved image (B, h, w, 3).
 
-    A point outside the area of the new image (pixel 0 spans -0.5 to 0.5) is no longer visible; its coordinates stay
-    finite. `scale` is stretched as the map stretches lengths at the middle of the old image.
+    A point that leaves the image stays labelled, and its coordinates finite: targets decide what they can show of it,
+    and `geometry.in_frame` tells which points the image shows. `scale` is stretched as the map stretches lengths at the
+    middle of the old image.
     """
     height, width = example.image.shape[1:3]
     keypoints = geometry.move_points(maps, example.keypoints)
-    corner = jnp.array([image.shape[2] - 0.5, image.shape[1] - 0.5], jnp.float32)
-    inside = jnp.all((keypoints >= -0.5) & (keypoints < corner[None, None]), axis=-1)
     middle = jnp.broadcast_to(jnp.array([(width - 1) / 2, (height - 1) / 2], jnp.float32), (maps.shape[0], 2))
     return example._replace(
-        image=image, keypoints=keypoints, visible=example.visible * inside.astype(example.visible.dtype),
-        scale=example.scale * geometry.local_scale(maps, middle),
+        image=image, keypoints=keypoints, scale=example.scale * geometry.local_scale(maps, middle),
         crop=geometry.compose(example.crop, geometry.invert(maps)))
 
 

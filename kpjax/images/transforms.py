@@ -21,15 +21,14 @@ Resampled = tuple[Image.Image, np.ndarray]
 class _Resampling:
     """A transform by one map: `_resample` returns the square, and the map from the image's pixels to the square's.
 
-    A point that lands outside becomes invisible. The reference length grows with the square root of the map's
-    determinant, which is exact for maps that keep angles.
+    A labelled point stays so where it lands outside: targets and metrics decide what becomes of it. The reference
+    length grows with the square root of the map's determinant, which is exact for maps that keep angles.
     """
 
     def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
         square, map_ = self._resample(image, keypoints, visible, box)
         moved = boxes.move_points(map_, keypoints)
-        inside = ((moved >= -0.5) & (moved < self.side - 0.5)).all(axis=-1)
-        visible = (inside & (np.asarray(visible) > 0)).astype(np.float32)
+        visible = (np.asarray(visible) > 0).astype(np.float32)
         growth = np.sqrt(abs(np.linalg.det(np.asarray(map_, np.float64)[:2, :2])))
         return (np.asarray(square), np.where(visible[:, None] > 0, moved, np.float32(0)), visible,
                 np.float32(scale * growth), boxes.invert(map_))
@@ -97,8 +96,8 @@ class PersonCrop(_Resampling):
     """A square of `margin` times the longer side of the annotated box, about its middle, black beyond the image.
 
     smallest: the least side of the square in pixels. Sampling and coordinates are those of the official HRNet code
-    (Sun et al. 2019; see `boxes.person_map`): bilinear between four pixels at any reduction, its margin 1.25. Points
-    outside the square become invisible. Raises InputError for an example without a box.
+    (Sun et al. 2019; see `boxes.person_map`): bilinear between four pixels at any reduction, its margin 1.25. Raises
+    InputError for an example without a box.
     """
 
     side: int
@@ -123,7 +122,7 @@ class AroundBox(_Resampling):
     """A square of `margin` times the longer side of the given box, about its middle, black beyond the image.
 
     The box counts edges (pixel 0 spans 0 to 1), and the square is resized edge to edge as `Letterbox` does. Nothing is
-    rounded to whole pixels. Points outside the square become invisible. Raises InputError for an example without a box.
+    rounded to whole pixels. Raises InputError for an example without a box.
     """
 
     side: int

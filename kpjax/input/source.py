@@ -404,9 +404,9 @@ def _chosen(skeleton: Skeleton, kept: Sequence[int]) -> Skeleton:
 def turned(source: Source, maps: np.ndarray, *, name: str = "turned") -> Source:
     """Returns a source with example n warped by the affine map maps[n] (3, 3) on pixels, at the same image size.
 
-    Outside the image its border is repeated. Keypoints, `scale` and `crop` follow; keypoints that leave are not
-    visible. A source that is warped already is resampled twice, as in the published measure of landmark consistency.
-    Raises InputError unless there is one map for each example.
+    Outside the image its border is repeated. Keypoints, `scale` and `crop` follow. A source that is warped already is
+    resampled twice, as in the published measure of landmark consistency. Raises InputError unless there is one map for
+    each example.
     """
     maps = np.asarray(maps, np.float64)
     if maps.shape != (len(source), 3, 3):
@@ -414,14 +414,12 @@ def turned(source: Source, maps: np.ndarray, *, name: str = "turned") -> Source:
                          f"{len(source)} examples")
 
     def turn(example: Example, index: int) -> Example:
-        map_, side = maps[index], example.image.shape[0]
+        map_ = maps[index]
         moved = boxes.move_points(map_, example.keypoints)
-        inside = ((moved >= -0.5) & (moved < side - 0.5)).all(-1)
-        visible = np.where(inside, example.visible, 0).astype(np.float32)
         growth = np.sqrt(abs(np.linalg.det(map_[:2, :2])))
         return example._replace(
-            image=_moved(example.image, map_), keypoints=np.where(visible[:, None] > 0, moved, np.float32(0)),
-            visible=visible, scale=np.float32(example.scale * growth),
+            image=_moved(example.image, map_), keypoints=np.where(example.visible[:, None] > 0, moved, np.float32(0)),
+            scale=np.float32(example.scale * growth),
             crop=(np.asarray(example.crop, np.float64) @ np.linalg.inv(map_)).astype(np.float32))
 
     return changed(source, turn, maps, name=f"{source.name}/{name}")

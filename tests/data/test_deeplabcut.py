@@ -51,7 +51,7 @@ def test_gaps_keys_sizes_and_the_order_of_the_config(folder, records):
         ("a/img0.png", [0, 0, 0], [[0, 0], [0, 0], [0, 0]], (60, 80, 3)),  # no label at all: the frame stays
         ("a/img1.png", [1, 0, 1], [[20, 21], [0, 0], [10, 11.5]], (60, 81, 3)),
         ("a/img2.png", [1, 1, 1], [[3, 4], [5, 6], [1, 2]], (60, 82, 3)),  # a key with backslashes
-        ("a/img3.png", [1, 0, 1], [[79.4, 3], [0, 0], [70, 50]], (60, 83, 3)),  # one point beyond the border
+        ("a/img3.png", [1, 1, 1], [[79.4, 3], [90, 4], [70, 50]], (60, 83, 3)),  # one point beyond the border
         ("b/img0.png", [1, 0, 0], [[7, 8], [0, 0], [0, 0]], (40, 32, 3)),  # a key in three cells
     ):
         assert frames[name]["visible"].tolist() == visible

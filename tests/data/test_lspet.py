@@ -33,7 +33,7 @@ def test_flags_filler_and_images_that_are_there(folder, records):
         np.testing.assert_allclose(record["keypoints"][seen], joints[seen, :2, number], rtol=1e-6)
         labelled = joints[joints[:, 2, number] == 1, :2, number]
         np.testing.assert_allclose(record["box"], [*labelled.min(0), *np.ptp(labelled, axis=0)], rtol=1e-6)
-    assert found["train"]["im00001"]["visible"][0] == 0  # it lies outside
+    assert found["train"]["im00001"]["visible"][0] == 1  # also outside
 
 
 def test_the_split_and_a_gap_among_the_images(folder):

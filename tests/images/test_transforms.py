@@ -63,14 +63,16 @@ def test_leeds_sports_padding_has_the_published_numbers():
         assert (shown.min(), shown.max()) == (51, 204)
 
 
-def test_points_outside_the_square_are_not_visible():
+def test_labelled_points_outside_the_square_stay_labelled():
     points = np.array([[20, 20], [30, 30], [95, 95], [-3, 5]], np.float32)
     image = np.zeros((100, 100, 3), np.uint8)
     _, keypoints, visible, _, _ = BoxCrop(32)(image, points, np.array([1, 1, 0, 0], np.float32), np.float32(1))
     assert visible.tolist() == [1, 1, 0, 0]
     assert not keypoints[2:].any()
-    _, keypoints, visible, _, _ = Letterbox(32)(image, points, np.ones(4, np.float32), np.float32(1))
-    assert visible.tolist() == [1, 1, 1, 0]
+    _, keypoints, visible, _, crop = Letterbox(32)(image, points, np.ones(4, np.float32), np.float32(1))
+    assert visible.all()
+    np.testing.assert_allclose(keypoints @ crop[:2, :2].T + crop[:2, 2], points, atol=1e-4)
+    assert keypoints[3, 0] < -0.5
 
 
 @pytest.mark.parametrize("visible", [np.zeros(2, np.float32), np.array([1, 0], np.float32)])
@@ -107,12 +109,12 @@ def test_a_person_crop_is_centred_on_the_box_and_shows_what_is_there(box):
     assert square[within].min() >= 39  # Pillow rounds
 
 
-def test_person_crops_have_a_least_side_and_hide_what_is_beyond():
+def test_person_crops_have_a_least_side_and_keep_what_is_beyond():
     box, points = np.array([40, 40, 8, 4], np.float32), np.array([[44, 42], [92, 42], [94, 42]], np.float32)
     image = np.zeros((100, 200, 3), np.uint8)
     _, keypoints, visible, scale, _ = PersonCrop(50, smallest=100.0)(image, points, np.ones(3), np.float32(8), box)
-    np.testing.assert_allclose(keypoints, [[25, 25], [49, 25], [0, 0]], atol=1e-3)
-    assert visible.tolist() == [1, 1, 0]
+    np.testing.assert_allclose(keypoints, [[25, 25], [49, 25], [50, 25]], atol=1e-3)
+    assert visible.tolist() == [1, 1, 1]
     assert scale == 4
 
 
@@ -140,7 +142,7 @@ def test_a_box_counts_edges():
     np.testing.assert_allclose(np.linalg.inv(crop), [[1.706667, 0, -110.58], [0, 1.706667, -59.38], [0, 0, 1]],
                                atol=1e-4)
     np.testing.assert_allclose(centre_of_mass(square), (127.5, 127.5), atol=0.05)
-    np.testing.assert_array_equal(visible, [1, 1, 0])
+    np.testing.assert_array_equal(visible, [1, 1, 1])  # the last lies beyond the square
     assert scale == pytest.approx(17.06667)
     # Beyond the image it is black, and what is seen stays under its points.
     corner = image_with_blob(60, 40, 5, 4, radius=2)
