@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "dan": "domain_adaptation.feature_matching",
     "dann": "domain_adaptation.feature_matching",
     "dd": "domain_adaptation.two_regressors",
+    "dd_regression": "domain_adaptation.direct_regression",
     "mcd": "domain_adaptation.two_regressors",
     "regda": "domain_adaptation.regda",
     "regda_objective": "domain_adaptation.regda",
