@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
+from untrained import drawn
 
 from kpjax.models.hourglass_network import HierarchicalBlock, average_pool_pairs, hourglass
 from kpjax.models.residual_generator import ResidualGenerator
@@ -12,13 +13,8 @@ from kpjax.models.vgg import DESCRIPTION, random_features
 TINY = {"width": 16, "depth": 1}
 
 
-def drawn(network, images, *others):
-    """Variables with He's normal kernels and the other leaves near one: quicker than to compile `init`."""
-    shapes = jax.eval_shape(lambda key: network.init(key, images, *others, False), jax.random.key(0))
-    random = np.random.default_rng(0)
-    return jax.tree.map(
-        lambda leaf: (random.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:3])) if leaf.ndim == 4
-                      else random.uniform(0.8, 1.2, leaf.shape)).astype(np.float32), shapes)
+def variables_of(module, *inputs):
+    return drawn(jax.eval_shape(lambda key: module.init(key, *inputs, False), jax.random.key(0)))
 
 
 def test_layers_have_the_names_of_the_face_alignment_network():
@@ -40,7 +36,7 @@ def test_a_block_by_hand():
     """Kernels that read the first channel of their own pixel: ReLUs of ReLUs, and the input."""
     x = jnp.arange(-4.0, 4.0).reshape(1, 2, 4, 1) * jnp.ones((1, 1, 1, 4))
     block = HierarchicalBlock(4)
-    variables = jax.tree.map(jnp.zeros_like, drawn(block, x))
+    variables = jax.tree.map(jnp.zeros_like, variables_of(block, x))
     params = {name: {leaf: (jnp.ones_like(value) if leaf == "scale" else value) for leaf, value in layer.items()}
               for name, layer in variables["params"].items()}
     for name in ("conv1", "conv2", "conv3"):
@@ -56,7 +52,7 @@ def test_a_block_by_hand():
 def test_it_computes_in_bfloat16_and_sees_shapes():
     images = jax.random.normal(jax.random.key(1), (2, 8, 16, 3))
     exact, rough = hourglass(3, **TINY), hourglass(3, **TINY, dtype=jnp.bfloat16)
-    variables = drawn(exact, images)
+    variables = variables_of(exact, images)
     found, other = jax.jit(lambda: (exact.apply(variables, images, False), rough.apply(variables, images, False)))()
     assert found.shape == (2, 2, 4, 3)
     assert found.dtype == other.dtype == jnp.float32
@@ -77,7 +73,7 @@ def test_the_generator_paints_between_black_and_white():
     generator = ResidualGenerator(4, blocks=1, dtype=jnp.bfloat16)
     images, maps = jax.random.uniform(jax.random.key(0), (2, 8, 12, 3)), jnp.zeros((2, 2, 3, 5)).at[:, 1, 1].set(1.0)
 
-    variables = drawn(generator, images, maps)
+    variables = variables_of(generator, images, maps)
     painted = jax.jit(lambda maps: generator.apply(variables, images, maps, False))
     found, other, params = painted(maps), painted(-maps), variables["params"]
     assert found.shape == images.shape

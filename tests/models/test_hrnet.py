@@ -3,28 +3,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from untrained import count, drawn, shapes
 
 from experiments.benchmark.multiply_adds import multiply_adds
 from kpjax.models.high_resolution import HRNet, hrnet
 
 TINY = {"width": 4, "modules": (1, 1, 1), "blocks": 1, "stem_width": 4}
-
-
-def shapes(network, side=64):
-    images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
-    return jax.eval_shape(lambda key, x: network.init(key, x, False), jax.random.key(0), images)
-
-
-def drawn(tree, seed=0):
-    """Values for a tree of shapes: He's normal for kernels, near one for all else. Quicker than to compile `init`."""
-    generator = np.random.default_rng(seed)
-    return jax.tree.map(
-        lambda leaf: (generator.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:3])) if leaf.ndim == 4
-                      else generator.uniform(0.8, 1.2, leaf.shape)).astype(np.float32), tree)
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 @pytest.mark.parametrize(("width", "stages", "transitions", "for_17_points", "multiply_add_count"), [

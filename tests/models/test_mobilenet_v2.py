@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from untrained import count, shapes
 
 from kpjax.errors import InputError
 from kpjax.models.inverted_residuals import MobileNetV2, MobileNetV2Trunk, mobilenet_v2
@@ -13,8 +14,7 @@ from kpjax.models.weights.torch_names import from_torch
 
 try:
     import torch
-
-    from tests.models.weights.pytorch_statistics import with_random_statistics
+    from pytorch_statistics import with_random_statistics
 except ImportError:
     torch = None
 
@@ -27,15 +27,6 @@ PHOTOGRAPHS = {
     "dragonfly": (320, 0.884, (3.0840, 4.7462, 4.0999, 2.8765, 1.5197)),
     "bird": (20, 0.742, (1.9756, 4.1901, 4.0225, 3.2505, 1.2900)),
 }
-
-
-def shapes(network, side=64):
-    images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
-    return jax.eval_shape(lambda key, x: network.init(key, x, False), jax.random.key(0), images)
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def test_it_has_the_published_size():

@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from untrained import count, drawn, shapes
 
 from kpjax.errors import InputError
 from kpjax.models.high_resolution import HRNet
@@ -11,23 +12,6 @@ from kpjax.models.resnet import PoseResNet, ResNet, pose_resnet
 from kpjax.models.unet import SmallUNet, small_unet
 
 TRUNKS = {18: 11_176_512, 34: 21_284_672, 50: 23_508_032, 101: 42_500_160, 152: 58_143_808}
-
-
-def shapes(network, side=64, batch=1):
-    images = jax.ShapeDtypeStruct((batch, side, side, 3), jnp.float32)
-    return jax.eval_shape(lambda key, x: network.init(key, x, False), jax.random.key(0), images)
-
-
-def drawn(tree, seed=0):
-    """Values for a tree of shapes: He's normal for kernels, near one for all else. Quicker than to compile `init`."""
-    generator = np.random.default_rng(seed)
-    return jax.tree.map(
-        lambda leaf: (generator.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:3])) if leaf.ndim == 4
-                      else generator.uniform(0.8, 1.2, leaf.shape)).astype(np.float32), tree)
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 @pytest.mark.parametrize("depth", TRUNKS)

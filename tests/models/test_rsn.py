@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from untrained import count, drawn, shapes
 
 from experiments.benchmark.multiply_adds import multiply_adds
 from kpjax.models.layers import resize_bilinear
@@ -10,23 +11,6 @@ from kpjax.models.residual_steps import RSN, DownPath, rsn
 from kpjax.models.unet import small_unet
 
 TINY = {"blocks": (1, 1, 1, 1), "width": 8, "unit_width": 8}
-
-
-def shapes(network, side=32):
-    images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
-    return jax.eval_shape(lambda key, x: network.init(key, x, False), jax.random.key(0), images)
-
-
-def drawn(tree, seed=0):
-    """Values for a tree of shapes: He's normal for kernels, near one for all else. Quicker than to compile `init`."""
-    generator = np.random.default_rng(seed)
-    return jax.tree.map(
-        lambda leaf: (generator.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:3])) if leaf.ndim == 4
-                      else generator.uniform(0.8, 1.2, leaf.shape)).astype(np.float32), tree)
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 @pytest.mark.parametrize(("depth", "measured_by", "parameters", "multiply_add_count"), [
@@ -55,7 +39,7 @@ def images():
 def test_all_units_predict_heatmaps_in_any_precision(variables, images):
     """The head reads them from the trunk's maps, and those of `__call__` are the last. bfloat16 stays close to float32.
 
-    That two stages are in the right order is seen beside PyTorch, in tests/interop.
+    That two stages are in the right order is seen beside PyTorch, in tests/models/weights.
     """
     exact, rounded = rsn(3, **TINY), rsn(3, **TINY, dtype=jnp.bfloat16)
     assert jax.tree.map(jnp.shape, shapes(rounded)) == jax.tree.map(jnp.shape, variables)

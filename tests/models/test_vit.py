@@ -3,30 +3,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from untrained import count, drawn, shapes
 
 from kpjax.errors import InputError
 from kpjax.models.vision_transformer import VisionTransformer, ViT, resize_positions, vit
 
 TINY = {"width": 8, "depth": 2, "heads": 2, "upsampling_width": 4}
 FULL = TINY | {"registers": 4, "layer_scale": True}
-
-
-def shapes(network, side=32):
-    images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
-    return jax.eval_shape(lambda key, x: network.init(key, x, False), jax.random.key(0), images)
-
-
-def drawn(tree, seed=0):
-    """Values for a tree of shapes: He's normal for kernels, near one for all else. Quicker than to compile `init`."""
-    generator = np.random.default_rng(seed)
-    return jax.tree.map(
-        lambda leaf: (generator.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:-1])) if leaf.ndim in (2, 4)
-                      else generator.normal(size=leaf.shape) if leaf.ndim == 3
-                      else generator.uniform(0.8, 1.2, leaf.shape)).astype(np.float32), tree)
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 @pytest.mark.parametrize(("size", "with_classifier"), [

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from untrained import drawn, shapes, zeros
 
 from experiments.configs import Backbone
 from kpjax.errors import InputError
@@ -16,21 +17,10 @@ from kpjax.models.weights.torch_names import describe, from_torch, to_torch, tor
 SMALL = {"width": 4, "modules": (1, 1, 2), "blocks": 1, "stem_width": 4}
 
 
-def shapes(network):
-    return jax.eval_shape(lambda key: network.init(key, jnp.zeros((1, 32, 32, 3)), False), jax.random.key(0))
-
-
-def zeros(network):
-    """Variables that own no memory."""
-    return jax.tree.map(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), shapes(network))
-
-
 @pytest.fixture(scope="module")
 def variables():
     """Of a small pose network for three points, every leaf drawn."""
-    generator = np.random.default_rng(0)
-    return jax.tree.map(lambda leaf: generator.uniform(0.5, 1.5, leaf.shape).astype(np.float32),
-                        shapes(hrnet(3, **SMALL)))
+    return drawn(shapes(hrnet(3, **SMALL)))
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from untrained import drawn, shapes
 
 from experiments.configs import Network
 from kpjax.errors import InputError
@@ -28,15 +29,9 @@ from kpjax.models.weights.pretrained import (
 from kpjax.models.weights.torch_names import to_torch
 
 
-def drawn(network, seed):
-    shapes = jax.eval_shape(lambda key: network.init(key, jnp.zeros((1, 32, 32, 3)), False), jax.random.key(0))
-    generator = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: jnp.asarray(generator.uniform(size=leaf.shape), jnp.float32), shapes)
-
-
 @pytest.fixture(scope="module")
 def trunk():
-    return drawn(ResNet(18), seed=0)
+    return drawn(shapes(ResNet(18)))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +45,7 @@ def weights(trunk, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def variables():
-    return drawn(pose_resnet(18, 3, upsampling_width=4), seed=1)
+    return drawn(shapes(pose_resnet(18, 3, upsampling_width=4)), seed=1)
 
 
 def test_a_file_fills_the_trunk_and_nothing_else(trunk, weights, variables):
@@ -104,10 +99,8 @@ def test_files_that_are_absent_damaged_or_of_another_network_are_refused(weights
     torn.write_bytes(weights.read_bytes()[:5000])
     with pytest.raises(InputError, match=r"torn\.safetensors: is not a whole safetensors file"):
         load_backbone(variables, torn)
-    deeper = jax.eval_shape(
-        lambda key: pose_resnet(34, 3).init(key, jnp.zeros((1, 32, 32, 3)), False), jax.random.key(0))
     with pytest.raises(InputError, match=r"resnet18\.made\.safetensors: tensor layer1\.2\.bn1\.bias .* is absent"):
-        load_backbone(deeper, weights)
+        load_backbone(shapes(pose_resnet(34, 3)), weights)
 
 
 def test_a_classifier_alone_is_refused(variables, tmp_path):

@@ -3,9 +3,9 @@ import copy
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from untrained import drawn, shapes, zeros
 
 from kpjax.errors import InputError
 from kpjax.models.residual_steps import rsn
@@ -15,21 +15,10 @@ from kpjax.models.weights.torch_names import from_torch, to_torch, torch_names
 SMALL = {"blocks": (1, 1, 1, 1), "stages": 2, "width": 8, "unit_width": 8}
 
 
-def shapes(network):
-    return jax.eval_shape(lambda key: network.init(key, jnp.zeros((1, 32, 32, 3)), False), jax.random.key(0))
-
-
-def zeros(network):
-    """Variables that own no memory."""
-    return jax.tree.map(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), shapes(network))
-
-
 @pytest.fixture(scope="module")
 def variables():
     """Of a small network of two stages for three points, every leaf drawn."""
-    generator = np.random.default_rng(0)
-    return jax.tree.map(lambda leaf: generator.uniform(0.5, 1.5, leaf.shape).astype(np.float32),
-                        shapes(rsn(3, **SMALL)))
+    return drawn(shapes(rsn(3, **SMALL)))
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from untrained import drawn, shapes, zeros
 
 from kpjax.errors import InputError
 from kpjax.models.resnet import ResNet, pose_resnet
@@ -12,19 +13,9 @@ from kpjax.models.unet import small_unet
 from kpjax.models.weights.torch_names import from_torch, to_torch, torch_names
 
 
-def shapes(network, side=32):
-    return jax.eval_shape(lambda key: network.init(key, jnp.zeros((1, side, side, 3)), False), jax.random.key(0))
-
-
-def randomly(tree, seed=0):
-    """The tree with every leaf drawn, positive: quicker than initialising a network."""
-    generator = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: jnp.asarray(generator.uniform(0.5, 1.5, leaf.shape), jnp.float32), tree)
-
-
 @pytest.fixture(scope="module")
 def variables():
-    return randomly(shapes(pose_resnet(18, 3, 2, upsampling_width=4)))
+    return drawn(shapes(pose_resnet(18, 3, 2, upsampling_width=4)))
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +68,7 @@ def test_names_and_shapes_are_complete(depth):
     from experiments.benchmark.pytorch_networks import PoseResNet
     with torch.device("meta"):
         theirs = {name: tuple(t.shape) for name, t in PoseResNet(depth, 3, 2).state_dict().items()}
-    # Broadcasting gives arrays of the right shape that own no memory.
-    ours = jax.tree.map(
-        lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), shapes(pose_resnet(depth, 3, head_layers=2)))
+    ours = zeros(pose_resnet(depth, 3, head_layers=2))
     names = torch_names(ours)
     counters = {name for name in theirs if name.endswith("num_batches_tracked")}
     assert set(names.values()) == set(theirs) - counters
@@ -93,7 +82,7 @@ def test_names_and_shapes_are_complete(depth):
 def test_older_and_parallel_forms_of_a_file_are_read(variables, state_dict):
     parallel = {f"module.{name}": tensor for name, tensor in state_dict.items()}
     assert_equal_trees(from_torch(parallel, variables).variables, variables)
-    single = randomly(shapes(pose_resnet(18, 3, 1, upsampling_width=4)))
+    single = drawn(shapes(pose_resnet(18, 3, 1, upsampling_width=4)))
     tensors = to_torch(single)
     tensors["head.0.weight"], tensors["head.0.bias"] = tensors.pop("head.weight"), tensors.pop("head.bias")
     assert_equal_trees(from_torch(tensors, jax.tree.map(jnp.zeros_like, single)).variables, single)
@@ -101,7 +90,7 @@ def test_older_and_parallel_forms_of_a_file_are_read(variables, state_dict):
 
 def test_parts_that_are_not_given_keep_their_values(variables, state_dict):
     trunk_only = {name: tensor for name, tensor in state_dict.items() if name.startswith("backbone.")}
-    other = randomly(variables, seed=1)
+    other = drawn(variables, seed=1)
     read, report = from_torch(trunk_only | {"backbone.fc.weight": np.zeros((10, 512))}, other)
     assert_equal_trees(read["params"]["backbone"], variables["params"]["backbone"])
     assert_equal_trees(read["params"]["head"], other["params"]["head"])
@@ -127,7 +116,7 @@ def test_weights_that_do_not_fit_are_refused_by_name(variables, state_dict, chan
 
 
 def test_the_first_tensor_of_another_architecture_is_named():
-    tensors = to_torch(randomly(shapes(ResNet(18))))
+    tensors = to_torch(drawn(shapes(ResNet(18))))
     with pytest.raises(InputError, match=r"layer1\.0\.bn3\.bias of shape \(256,\) is absent"):
         from_torch(tensors, shapes(ResNet(50)))
 
@@ -159,8 +148,7 @@ def twins():
     torch.manual_seed(0)
     twin = with_random_statistics(PoseResNet(18, 3, head_layers=2))
     network = pose_resnet(18, 3, head_layers=2)
-    template = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes(network))
-    variables, report = from_torch(twin.state_dict(), template)
+    variables, report = from_torch(twin.state_dict(), zeros(network))
     assert report.missing == ()
     # The way back is complete enough for PyTorch's strict loading.
     twin.load_state_dict({name: torch.from_numpy(array) for name, array in to_torch(variables).items()})

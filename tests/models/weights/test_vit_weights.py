@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from untrained import drawn, shapes, zeros
 
 from kpjax.errors import InputError
 from kpjax.models.vision_transformer import VisionTransformer, ViT, resize_positions, vit
@@ -14,20 +15,6 @@ from kpjax.models.weights.vision_transformer import resize_patches
 
 TRUNK = {"width": 8, "depth": 2, "heads": 2}
 FULL = TRUNK | {"registers": 4, "layer_scale": True}
-
-
-def shapes(network, side=32):
-    return jax.eval_shape(lambda key: network.init(key, jnp.zeros((1, side, side, 3)), False), jax.random.key(0))
-
-
-def zeros(network, side=32):
-    """Variables that own no memory."""
-    return jax.tree.map(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), shapes(network, side))
-
-
-def drawn(tree, seed=0):
-    generator = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: generator.uniform(-0.5, 0.5, leaf.shape).astype(np.float32), tree)
 
 
 def assert_equal_trees(one, other):
