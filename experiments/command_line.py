@@ -1,6 +1,7 @@
 """Command line of every system: presets with typed flags, variants by seeds, the table and the report."""
 import dataclasses
 import importlib.util
+import itertools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from experiments.system import run as run_job
 from kpjax import InputError
 from kpjax.files import remove
 from kpjax.reports.report import write_report
-from kpjax.reports.table import Entry, tabulate, text_table
+from kpjax.reports.table import Column, Entry, tabulate, text_table
 from kpjax.training.logging import environment_lines, require_accelerator
 from kpjax.training.process import keep_freed_memory
 
@@ -239,12 +240,29 @@ def show_table(command: Command) -> epath.Path:
             f"{name} {found[column.metric]:g}" for name, found in printed.items() if column.metric in found)
             for column in columns if any(column.metric in found for found in printed.values())]
         print("\n" + "\n".join(notes))
+    compared = _comparisons(command, shown, columns[0])
+    print("", *compared, sep="\n")
     report = write_report(
         command.folder, lines, columns, title=f"{system.name} {preset}: {config.summary}",
-        summary=". ".join(notes),
+        summary=". ".join([*notes, *compared]),
         commands=[f"python -m experiments.{system.name} " + " ".join(command.arguments)])
     print(f"\nreport: {report}")
     return report
+
+
+def _comparisons(command: Command, shown: Sequence[str], column: Column) -> list[str]:
+    """Returns what every variant cost, and how methods differ from controls over pairs of equal seeds, a line each."""
+    from experiments.job_queue import cost_text, difference_text, paired_differences
+
+    jobs = {name: [command.job(name, seed) for seed in command.seeds] for name in shown}
+    kinds = {name: command.system.variants[name].kind for name in shown}
+    lines = [f"{name}: {cost}" for name in shown if (cost := cost_text(jobs[name])) != "not run"]
+    for one, other in itertools.product(shown, shown):
+        if (kinds[one], kinds[other]) == ("method", "control") and len(command.seeds) > 1:
+            found = paired_differences(jobs[one], jobs[other], column.metric)
+            lines += [f"{column.heading}: {one} less {other} " + difference_text(
+                found, len(command.seeds), factor=column.factor, decimals=column.decimals)] * bool(found)
+    return lines
 
 
 def run(system: System, arguments: Sequence[str], *, fit: Callable | None = None) -> epath.Path:

@@ -135,6 +135,14 @@ def build_regda(parts: Parts, *, kind: str = "", shallow: bool = False, **change
                          pseudo_maps=_pseudo_maps(config, kind), **settings)
 
 
+def build_dd_regression(parts: Parts) -> Method:
+    """Builds disparity discrepancy between two regressors of coordinates."""
+    settings = {name: value for name, value in _adaptation(parts).items() if name != "codec"}
+    return methods.dd_regression(
+        parts.one_head, parts.skeleton, **settings,
+        coefficient=_rising(parts.config, parts.config.rivals.dd_coefficient))
+
+
 def build_adabn(parts: Parts, *, two_heads: bool = False, in_area: bool = False) -> Method:
     """Builds new BatchNorm statistics for a trained network; `in_area` decodes in the area of possible keypoints."""
     coding, size = parts.codec, parts.config.heatmaps.heatmap_size
@@ -200,6 +208,8 @@ VARIANTS: dict[str, Variant] = {
                       p.two_heads, p.skeleton, pseudo_maps=_pseudo_maps(p.config), margin=p.config.margin,
                       trade_off=p.config.trade_off, **_adaptation(p), **_disparity(p) | {
                           "coefficient": _rising(p.config, p.config.rivals.dd_coefficient)}))),
+    "dd_regression": Variant("baseline", "disparity discrepancy on coordinates, without heatmaps", "DD, regression",
+                             Recipe(build_dd_regression)),
     "adabn": Variant("control", "source_only with BatchNorm statistics of the target domain", "AdaBN",
                      Recipe(build_adabn, "source_only", "statistics")),
     "ccssl": Variant("baseline", "self-training on confident and consistent pseudo-labels; published, not built here",
@@ -397,7 +407,7 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
 
     Some need one keypoint in a known area, some several keypoints, and an oracle needs other images than the test's.
     """
-    unsuited = ("area_ground_false",) if config.data.sprites else ("constant_centre", "adabn_in_area")
+    unsuited = ("area_ground_false",) if config.data.sprites else ("constant_centre", "adabn_in_area", "dd_regression")
     if config.augment.augmentation != "none":  # all variants have an augmentation already
         unsuited += ("source_only_augmented", "adabn_augmented", "regda_augmented")
     if config.data.target == "lsp":  # all its images are both unlabelled training and test images

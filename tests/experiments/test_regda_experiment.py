@@ -114,6 +114,7 @@ def test_a_second_call_trains_nothing_and_changes_no_file(people, tiny_regda, ca
     assert files_below(people) == before
     said = capsys.readouterr().out
     assert said.count("finished before") == len(VARIANTS_RUN)
+    assert "\nregda: 5 steps, 64 images, " in said  # 2 steps of 8 images, and 3 of 8 of each domain
     for variant in (*VARIANTS_RUN, "source_only"):
         assert VARIANTS[variant].label in said
         assert VARIANTS[variant].label in report.read_text()

@@ -131,6 +131,14 @@ def test_dan_moves_the_backbone_by_the_target_and_nothing_behind_it(run_dan):
     assert largest(jax.tree.map(np.subtract, one["backbone"], other["backbone"])) > 0
 
 
+def test_dan_normalises_by_both_domains_in_the_whole_network(run_dan):
+    """Behind the backbone no gradient of the target arrives, but running statistics do."""
+    _, after = run_dan
+    one, other = (after(0, streams)[0].variables["batch_stats"] for streams in (STREAMS, OTHER_TARGET))
+    for part in ("backbone", "upsampling", "head"):
+        assert largest(jax.tree.map(np.subtract, one[part], other[part])) > 0, part
+
+
 def test_dann_sends_nothing_of_the_domains_into_the_features_at_step_0(run_dann):
     _, after = run_dann
     one, other = (after(0, streams)[0] for streams in (STREAMS, OTHER_TARGET))
