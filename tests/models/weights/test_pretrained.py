@@ -117,7 +117,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(variables, tmp_path, suffix):
         def __reduce__(self):
             return pathlib.Path.touch, (touched,)
 
-    path.write_bytes(pickle.dumps({"state_dict": Code()}))
+    path.write_bytes(pickle.dumps({"state_dict": Code()}, protocol=2))  # PyTorch's own
     with pytest.raises(InputError, match=r"w\.(pth: (is not a whole|reading it needs PyTorch)|safetensors: is not)"):
         load_backbone(variables, path)
     assert not touched.exists()
