@@ -9,9 +9,17 @@ import pytest
 from PIL import Image
 from predict_folder import predict_folder
 
-from experiments import semi_supervised, supervised
+from experiments import adaptation, semi_supervised, supervised
 from experiments.command_line import read_command, run, show_table
-from experiments.configs import Backbone, changed, network_of, perceptual_options, perceptual_start, with_weights
+from experiments.configs import (
+    Backbone,
+    changed,
+    network_of,
+    perceptual_options,
+    perceptual_start,
+    with_network,
+    with_weights,
+)
 from experiments.incremental_presets import PRESETS as INCREMENTAL
 from experiments.regda_presets import PRESETS as REGDA
 from experiments.supervised import PRESETS
@@ -88,6 +96,14 @@ def test_weights_are_trained_at_a_fine_rate_unless_another_is_typed(weights):
         given = changed(preset, weights=str(weights))
         assert with_weights(given).optimizer == given.optimizer
     assert with_weights(changed(REGDA["rhd_h3d"], weights=str(weights)), {"network"}).optimizer.learning_rate == 0.1
+
+
+def test_another_network_keeps_the_head_and_the_dtype_alone():
+    """The hourglass has a depth, too, of another meaning."""
+    given = read_command(adaptation.SYSTEM, ["demo", "--network", "pose_resnet"]).config.network
+    assert given == PoseResNet(depth=50)
+    assert with_network(changed(REGDA["demo"], head_layers=2, dtype="bfloat16"), "pose_resnet").network == PoseResNet(
+        depth=50, head_layers=2, dtype="bfloat16")
 
 
 def test_weights_of_another_network_are_refused(weights, known):
