@@ -315,11 +315,19 @@ class Augmentation:
     blur: float = 1.0  # px, the most
     noise: float = 0.05  # of the range of pixel values, the most
 
-    def build(self, skeleton: Skeleton, *, flip: bool = True) -> Augment:
-        """Builds the augmentation. flip: False where mirrored images are no valid examples."""
+    @property
+    def reach(self) -> augment.Reach | None:
+        """How much larger images are loaded where the published code moves the original ones; None elsewhere."""
+        return augment.scale_rotation_reach() if self.augmentation == "official" else None
+
+    def build(self, skeleton: Skeleton, *, flip: bool = True, loaded: augment.Loaded | None = None) -> Augment:
+        """Builds the augmentation.
+
+        flip: False where mirrored images are no valid examples. loaded: of images loaded larger for the official one.
+        """
         mirrored = (augment.random_flip(skeleton),) if flip and self.flip and skeleton.flip else ()
         if self.augmentation == "official":
-            return augment.compose_augmentations(augment.random_scale_rotation(), *mirrored)
+            return augment.compose_augmentations(augment.random_scale_rotation(loaded=loaded), *mirrored)
         if self.augmentation == "strong":
             moved = augment.random_warp(augment.draw_affine(degrees=self.rotation, scale=self.zoom, shift=self.shift))
             return augment.compose_augmentations(

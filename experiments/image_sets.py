@@ -10,11 +10,23 @@ import numpy as np
 
 from experiments.configs import Checked, Count, Positive, Share
 from kpjax import InputError
-from kpjax.images.transforms import AroundBox, Letterbox, PadToSquare, PersonCrop, ScaledByBox, Stretch, Transform
+from kpjax.augment import Loaded, Reach
+from kpjax.images.transforms import (
+    AroundBox,
+    Letterbox,
+    PadToSquare,
+    PersonCrop,
+    ScaledByBox,
+    Stretch,
+    Transform,
+    enlarged,
+)
 from kpjax.input.source import ArraySource, Source, check_disjoint, in_memory, subset, without_keypoints
 
 KEPT_IN_MEMORY = 2**30
 RENDERED = ("figures:", "bodies:")
+# Sets of crops that the official RegDA code turns and crops before it resizes them.
+MOVED_AT_FULL_SIZE = ("rhd", "freihand", "h3d", "surreal", "human36m")
 
 
 class Splits(NamedTuple):
@@ -23,6 +35,7 @@ class Splits(NamedTuple):
     train: Source
     validation: Source
     test: Source
+    plain_train: Source | None = None  # training images as evaluation sees them, if they are loaded larger
 
     identity = MappingProxyType({})  # the config and the seed tell all of it
 
@@ -68,34 +81,48 @@ class ImageSet(Checked):
         by_box = self.transform == "around_box"
         return AroundBox(self.image_size, self.crop_margin) if by_box else Letterbox(self.image_size)
 
-    def open(self, seed: int, data_dir: Path) -> Splits:
+    def loaded(self, reach: Reach | None) -> Loaded | None:
+        """Returns how training images are loaded larger, for an augmentation that moves the original; None if not."""
+        larger = self._larger(reach)
+        return larger and Loaded(*larger[1:], self.image_size)
+
+    def _larger(self, reach: Reach | None) -> tuple[Transform, int, np.ndarray] | None:
+        if reach is None or self.rendered or self.transform != "person_crop":
+            return None
+        return enlarged(self.square(), **reach._asdict())
+
+    def open(self, seed: int, data_dir: Path, reach: Reach | None = None) -> Splits:
         """Opens all splits, with labels; kept for the next run on the same data.
 
+        reach: of the augmentation, see `loaded`; None loads training images as all others.
         Raises InputError for a set that was not prepared, or a training image that is also a test image.
         """
-        return _open(self, seed if self.rendered or not self.validation else 0, data_dir)
+        return _open(self, seed if self.rendered or not self.validation else 0, data_dir, reach)
 
 
 @functools.lru_cache(maxsize=2)
-def _open(data: ImageSet, seed: int, data_dir: Path) -> Splits:
+def _open(data: ImageSet, seed: int, data_dir: Path, reach: Reach | None) -> Splits:
     if data.rendered:
         splits = open_domain(data.train, side=data.image_size, seed=seed, data_dir=data_dir,
                              train=data.training_examples, test=data.test_examples, difficulty=data.difficulty)
     else:
         from data.prepared import open_source
 
-        def opened(name: str) -> Source:
+        def opened(name: str, transform: Transform) -> Source:
             dataset, _, split = name.partition("/")
-            return decoded_once(open_source(dataset, split, data_dir=data_dir, transform=data.square()))
+            return decoded_once(open_source(dataset, split, data_dir=data_dir, transform=transform))
 
-        train, test = opened(data.train), opened(data.test)
-        if data.validation:
-            splits = Splits(train, opened(data.validation), test)
-        else:
-            name = data.train.partition("/")[0]
-            splits = Splits(*held_out(train, name, seed=seed, share=data.validation_share), test)
-    check_disjoint(splits.train, splits.test)
-    return Splits(*(without_keypoints(source, data.unused_keypoints) for source in splits))
+        def training(transform: Transform) -> tuple[Source, Source]:
+            train = opened(data.train, transform)
+            if data.validation:
+                return train, opened(data.validation, data.square())
+            return held_out(train, data.train.partition("/")[0], seed=seed, share=data.validation_share)
+
+        splits = Splits(*training(data.square()), opened(data.test, data.square()))
+        if larger := data._larger(reach):
+            splits = splits._replace(train=training(larger[0])[0], plain_train=splits.train)
+    check_disjoint(splits.plain_train or splits.train, splits.test)
+    return Splits(*(source and without_keypoints(source, data.unused_keypoints) for source in splits))
 
 
 def held_out(source: Source, name: str, *, seed: int, share: float) -> tuple[Source, Source]:
@@ -118,12 +145,12 @@ def decoded_once(source: Source) -> Source:
 
 @functools.lru_cache(maxsize=4)
 def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int = 4000, test: int = 500,
-                difficulty: float = 0.5) -> Splits:
+                difficulty: float = 0.5, reach: Reach | None = None) -> Splits:
     """Opens the images of a domain as square images of `side` px.
 
     name: "figures:<domain>", "bodies:<domain>" (people with the 16 keypoints of the body sets), "sprites:<variant>", or
     a prepared dataset, which gives the last twentieth of its training split for validation. seed, train, test: of
-    rendered images, and how many. difficulty: of the domain figures:target.
+    rendered images, and how many. difficulty: of the domain figures:target. reach: see `loaded_domain`.
     Raises InputError for a name that is unknown, or a dataset that was not prepared.
     """
     family, _, which = name.partition(":")
@@ -152,8 +179,20 @@ def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int =
 
     # Hands and videos are square already; labels must not be needed.
     square = {"lsp": PadToSquare, "lspet": Letterbox}.get(name, Stretch)(side)
-    return Splits(*(decoded_once(open_source(name, split, data_dir=data_dir, transform=square))
-                    for split in ("train[:95%]", "train[95%:]", "test")))
+    larger = _larger_domain(name, side, reach)
+    return Splits(*(decoded_once(open_source(name, split, data_dir=data_dir, transform=transform))
+                    for split, transform in (("train[:95%]", larger[0] if larger else square),
+                                             ("train[95%:]", square), ("test", square))))
+
+
+def loaded_domain(name: str, side: int, reach: Reach | None) -> Loaded | None:
+    """Returns how `open_domain` loads training images larger, for an augmentation of this reach; None if not."""
+    larger = _larger_domain(name, side, reach)
+    return larger and Loaded(*larger[1:], side)
+
+
+def _larger_domain(name: str, side: int, reach: Reach | None) -> tuple[Transform, int, np.ndarray] | None:
+    return enlarged(Stretch(side), **reach._asdict()) if reach and name in MOVED_AT_FULL_SIZE else None
 
 
 def as_bodies(rendered: ArraySource) -> ArraySource:

@@ -63,7 +63,8 @@ def parts_of(config: Config, skeleton: Skeleton) -> Parts:
         first = replace(first, head_layers=config.pretraining_head_layers)
     one, two = (network_of(replace(config, network=network), len(skeleton.names))
                 for network in (first, config.network))
-    return Parts(config, skeleton, one, two, coding, MappingProxyType(config.augment.build()))
+    return Parts(config, skeleton, one, two, coding, MappingProxyType(
+        config.augment.build(*config.data.loaded(config.augment.reach))))
 
 
 def build_supervised(parts: Parts, *, steps: int | None = None, stream: str = "labelled", mse: bool = False) -> Method:
@@ -111,7 +112,8 @@ def _disparity(parts: Parts) -> dict[str, Any]:
     used = [k not in config.keypoints_never_in_target for k in range(count)]
 
     def weights(example):
-        seen = example.visible if config.target_weight == "labels" else jnp.ones_like(example.visible)
+        # Labels outside the map have no weight, as in the authors' code.
+        seen = parts.codec.encode(example)[1] if config.target_weight == "labels" else jnp.ones_like(example.visible)
         return jnp.array([used], jnp.float32) * seen
 
     return {"target_weights": weights, "coefficient": _rising(config, config.coefficient), "carried": _carried(config)}
@@ -278,7 +280,8 @@ def open_data(job: Job) -> Data:
     data = job.config.data
     source, target = (open_domain(
         name, side=data.image_size, seed=job.seed, data_dir=job.data_dir, train=data.training_examples,
-        test=data.test_examples, difficulty=data.difficulty) for name in (data.source, data.target))
+        test=data.test_examples, difficulty=data.difficulty, reach=job.config.augment.reach)
+        for name in (data.source, data.target))
     if source.train.skeleton.names != target.train.skeleton.names:
         raise InputError(f"target: {data.target} has other keypoints than {data.source}; choose sets of one skeleton")
     return Data(source, target)

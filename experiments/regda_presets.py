@@ -6,6 +6,7 @@ from typing import Literal
 import optax
 
 from experiments.configs import Backbone, Checked, Count, Heatmaps, Network, NotNegative, Positive, changed
+from experiments.image_sets import loaded_domain
 from kpjax import augment
 from kpjax.augment import Augment
 from kpjax.models import PoseResNet, SmallUNet
@@ -27,6 +28,10 @@ class Domains(Checked):
         """Whether the images have one keypoint, in a known area."""
         return self.source.startswith("sprites")
 
+    def loaded(self, reach: augment.Reach | None) -> tuple[augment.Loaded | None, augment.Loaded | None]:
+        """Returns how training images of source and target are loaded larger, for an augmentation of this reach."""
+        return loaded_domain(self.source, self.image_size, reach), loaded_domain(self.target, self.image_size, reach)
+
 
 @dataclass(frozen=True)
 class DomainAugmentation:
@@ -40,13 +45,25 @@ class DomainAugmentation:
     noise: float = 0.15
     augment_target: bool = True  # False: images of the target domain are only resized
 
-    def build(self) -> dict[str, Augment]:
-        """Builds the augmentation of each stream."""
+    @property
+    def reach(self) -> augment.Reach | None:
+        """How much larger images are loaded where the published code moves the original ones; None elsewhere."""
+        return augment.square_crop_reach() if self.augmentation == "regda" else None
+
+    def build(self, source: augment.Loaded | None = None, target: augment.Loaded | None = None) -> dict[str, Augment]:
+        """Builds the augmentation of each stream. source, target: of domains whose images are loaded larger."""
         none, colour = augment.no_augmentation(), augment.compose_augmentations(
             augment.random_colour_matrix(self.colour_matrix, about=self.colour_pivot),
             augment.random_blur((0.0, self.blur)), augment.random_noise(self.noise))
-        change = {"regda": augment.regda_augmentation(self.rotation), "colour": colour, "none": none}[self.augmentation]
-        return {"source": change, "labelled": change, "target": change if self.augment_target else none}
+
+        def change(loaded: augment.Loaded | None) -> Augment:
+            if self.augmentation == "regda":
+                return augment.regda_augmentation(self.rotation, loaded=loaded)
+            return colour if self.augmentation == "colour" else none
+
+        plain = augment.random_warp(loaded=target) if target else none
+        return {"source": change(source), "labelled": change(target),
+                "target": change(target) if self.augment_target else plain}
 
 
 @dataclass(frozen=True)

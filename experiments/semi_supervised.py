@@ -34,8 +34,8 @@ from experiments.keypoint_errors import keypoint_errors
 from experiments.semi_supervised_measures import ReadSemantic
 from experiments.semi_supervised_presets import PRESETS, Config
 from experiments.system import Job, Outcome, Predicting, StoredRun, System, Variant
-from kpjax import InputError, Method, Skeleton, methods
-from kpjax.augment import Augment, compose_augmentations, on_half, random_warp
+from kpjax import InputError, Method, Skeleton, geometry, methods
+from kpjax.augment import Augment, Loaded, compose_augmentations, on_half, random_warp
 from kpjax.drawing.feature_map import can_embed, embedded, scatter
 from kpjax.drawing.overlays import write_png
 from kpjax.files import atomic
@@ -77,10 +77,14 @@ class Parts(NamedTuple):
 @functools.lru_cache(maxsize=4)
 def parts_of(config: Config, skeleton: Skeleton) -> Parts:
     """Builds the parts once per config, so that all seeds share what is compiled."""
-    base = config.augment.build(skeleton)
+    base = config.augment.build(skeleton, loaded=_loaded(config))
     warped = compose_augmentations(base, on_half(random_warp(config.weights.draw_map())))
     return Parts(config, skeleton, network_of(config, len(skeleton.names)),
                  config.heatmaps.codec(config.data.image_size), base, warped)
+
+
+def _loaded(config: Config) -> Loaded | None:
+    return config.data.loaded(config.augment.reach)
 
 
 def terms(parts: Parts, **changes: Any) -> Objective:
@@ -261,6 +265,7 @@ class Data(NamedTuple):
     validation: Source
     test: Source
     identity: Mapping[str, str]  # the digest of the labelled subset
+    plain_unlabelled: Source | None = None  # as evaluation sees them, if training loads them larger
 
     @property
     def skeleton(self) -> Skeleton:
@@ -278,7 +283,7 @@ def open_data(job: Job) -> Data:
     unlabelled (unless all are labelled), or if a training image is also a test image.
     """
     data = job.config.data
-    splits = data.open(job.seed, job.data_dir)
+    splits = data.open(job.seed, job.data_dir, job.config.augment.reach)
     chosen = labelled_subset(splits.train, **data.amount, seed=job.seed, need_unlabelled=not data.all_labelled)
     labelled = subset(splits.train, chosen.labelled, f"{splits.train.name}, labelled")
     if data.all_labelled:
@@ -288,8 +293,10 @@ def open_data(job: Job) -> Data:
         pool = pool if data.unlabelled_pool == "rest" else np.concatenate([chosen.labelled, pool])
     if not len(pool):
         raise InputError(f"unlabelled_share: {data.unlabelled_share:g} of {len(chosen.rest)} images is none; give more")
-    return Data(labelled, without_labels(subset(splits.train, pool, splits.train.name)), splits.train,
-                splits.validation, splits.test, {"labelled_digest": chosen.digest})
+    unlabelled, plain = (source and without_labels(subset(source, pool, splits.train.name))
+                         for source in (splits.train, splits.plain_train))
+    return Data(labelled, unlabelled, splits.train, splits.validation, splits.test,
+                {"labelled_digest": chosen.digest}, plain)
 
 
 def train(job: Job, data: Data) -> Outcome:
@@ -359,9 +366,13 @@ def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
     if not kept.exists():
         trained = system.result_of(job._replace(variant=teacher))
         method = distilled(job.config, data.skeleton, teacher)
-        found = predict_source(method, trained, unlabelled, batch_size=2 * job.config.batch_size)
+        found = predict_source(method, trained, data.plain_unlabelled or unlabelled,
+                               batch_size=2 * job.config.batch_size)
         visible = np.stack([data.labelled[number].visible for number in range(len(data.labelled))])
         labels = methods.pseudo_labels(found.keypoints, found.scores, visible)
+        if loaded := _loaded(job.config):
+            moved = geometry.move_points(geometry.invert(loaded.to_plain), labels.keypoints)
+            labels = labels._replace(keypoints=np.asarray(moved))
         print(f"{job.title}: {int(labels.visible.sum())} of {labels.visible.size} predictions on unlabelled images are "
               f"kept, peaks from {labels.threshold:.3f}")
         if jax.process_index() == 0:

@@ -41,7 +41,8 @@ def semi_supervised_rows(effort: Effort) -> Iterator[Row]:
 
 def _shared_step(method: Method, config: semi_supervised.Config) -> Step:
     """Compiles a step whose streams share the config's batch."""
-    return Step(method, config.batch_size // len(method.streams), config.data.image_size)
+    loaded = config.data.loaded(config.augment.reach)
+    return Step(method, config.batch_size // len(method.streams), loaded.side if loaded else config.data.image_size)
 
 
 def ours_row(effort: Effort, name: str, config: semi_supervised.Config, keypoints: int = 16) -> Row:

@@ -18,6 +18,7 @@ from experiments.system import Job
 from kpjax import InputError, Skeleton
 from kpjax.annotations.project import Project
 from kpjax.annotations.project_source import decoded, frame_identity, frames_at, project_source
+from kpjax.augment import Reach
 from kpjax.errors import summarise
 from kpjax.images.transforms import Transform
 from kpjax.input.source import Source
@@ -38,6 +39,10 @@ class OwnDomains(Domains):
     transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
     crop_margin: float = 1.25  # side of that square over the longer side of the box
     image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; chosen if not given
+
+    def loaded(self, reach: Reach | None) -> tuple[None, None]:
+        """Returns that people's own images are not loaded larger."""
+        return None, None
 
     def square(self) -> Transform:
         """Returns the transform of a frame to a square image."""

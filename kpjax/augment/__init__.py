@@ -4,11 +4,11 @@ from kpjax.lazy import by_name, lazy_exports
 __getattr__, __dir__, __all__ = lazy_exports(__name__, by_name({
     # Composition, geometry, appearance
     "augmentations": (
-        "Augment", "compose_augmentations", "no_augmentation", "on_half", "regda_augmentation",
+        "Augment", "Loaded", "compose_augmentations", "no_augmentation", "on_half", "regda_augmentation",
         "move_example", "random_affine", "random_flip", "random_homography", "random_rotation",
         "random_scale_rotation", "random_square_crop", "random_warp",
         "colour_jitter", "random_blur", "random_brightness", "random_colour_matrix", "random_contrast", "random_noise"),
     # Maps of one image
-    "random_maps": ("DrawMap", "PERSPECTIVE", "draw_affine", "draw_homography", "draw_rotation", "draw_scale_rotation",
-                    "draw_square_crop"),
+    "random_maps": ("DrawMap", "PERSPECTIVE", "Reach", "draw_affine", "draw_homography", "draw_rotation",
+                    "draw_scale_rotation", "draw_square_crop", "scale_rotation_reach", "square_crop_reach"),
 }))

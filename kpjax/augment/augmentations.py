@@ -4,9 +4,11 @@ An augmentation is `(key, example) -> (example, maps)`: a batched Example whose 
 maps (B, 3, 3) from old pixels to new. Keypoints, `scale` and `crop` move with the image; `visible` stays, also of
 points that leave it. Each image has a key of its own, so that the result does not depend on the number of devices.
 
-The functions of `random_maps` draw the geometry; `random_warp` composes any number of them and samples once.
+The functions of `random_maps` draw the geometry; `random_warp` composes any number of them and samples once. With
+`Loaded` images the crop is composed as well: the device makes crop, turn and zoom one resampling of a larger image.
 """
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +29,15 @@ from kpjax.errors import InputError
 from kpjax.structures import Example, Skeleton
 
 Augment = Callable[[jax.Array, Example], tuple[Example, jax.Array]]
+
+
+class Loaded(NamedTuple):
+    """How images lie in a batch that were loaded larger than the network reads them."""
+
+    side: int  # px
+    to_plain: np.ndarray  # (3, 3), their pixels -> pixels of the plain crop
+    plain_side: int  # px of that crop, which the network reads
+
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, Pillow's grey
 
@@ -79,37 +90,46 @@ def on_half(augment: Augment) -> Augment:
 
 def regda_augmentation(
     degrees: float, *, area: tuple[float, float] = (0.6, 1.3), jitter: float = 0.25,
-    blur: tuple[float, float] = (0.0, 0.8),
+    blur: tuple[float, float] = (0.0, 0.8), loaded: Loaded | None = None,
 ) -> Augment:
     """Builds RegDA's training pipeline (Jiang et al. 2021, official code): rotation, square crop, colour jitter, blur.
 
     Rotation and crop are one bilinear sampling here; the official code samples twice, the first time the nearest pixel.
-    See `draw_rotation`, `draw_square_crop`, `colour_jitter` and `random_blur` for the settings.
+    See `draw_rotation`, `draw_square_crop`, `colour_jitter`, `random_blur` and `random_warp` for the settings.
     """
-    return compose_augmentations(random_warp(draw_rotation(degrees), draw_square_crop(area)), colour_jitter(jitter),
-                                 random_blur(blur))
+    moved = random_warp(draw_rotation(degrees), draw_square_crop(area), loaded=loaded)
+    return compose_augmentations(moved, colour_jitter(jitter), random_blur(blur))
 
 
 # Geometry
 
-def random_warp(*draws: DrawMap, fill: float = 0.0) -> Augment:
+def random_warp(*draws: DrawMap, fill: float = 0.0, loaded: Loaded | None = None) -> Augment:
     """Builds the augmentation that moves every image by drawn maps, composed in this order, in one bilinear sampling.
 
-    Each image draws maps of its own. fill: the value outside the old image.
+    Each image draws maps of its own. Without any draw, loaded images become their plain crops.
+
+    Args:
+        fill: the value outside the old image.
+        loaded: of images that were loaded larger; None for images of the network's size. Maps are drawn for the plain
+            crop, and the result has its size. Where they turn or shrink it, its borders show what was loaded there.
     """
 
     def augment(key, example):
         image = _checked(example.image)
         size = image.shape[1:3]
+        if loaded is not None and size != (loaded.side, loaded.side):
+            raise InputError(f"images are {size[1]} x {size[0]}, where the augmentation takes images loaded at "
+                             f"{loaded.side} px; load them with the enlarged transform")
+        size = size if loaded is None else (loaded.plain_side, loaded.plain_side)
 
         def drawn(key):
-            maps = geometry.identity()
+            maps = geometry.identity() if loaded is None else jnp.asarray(loaded.to_plain, jnp.float32)
             for number, draw in enumerate(draws):
                 maps = geometry.compose(draw(jax.random.fold_in(key, number), size), maps)
             return maps
 
         maps = jax.vmap(drawn)(_keys(key, image))
-        return move_example(example, maps, geometry.warp(image, maps, fill=fill)), maps
+        return move_example(example, maps, geometry.warp(image, maps, size=size, fill=fill)), maps
 
     return augment
 
@@ -139,9 +159,11 @@ def random_square_crop(area: tuple[float, float] = (0.6, 1.3)) -> Augment:
     return random_warp(draw_square_crop(area))
 
 
-def random_scale_rotation(scale: float = 0.25, degrees: float = 30.0, *, rotated: float = 0.6) -> Augment:
+def random_scale_rotation(
+    scale: float = 0.25, degrees: float = 30.0, *, rotated: float = 0.6, loaded: Loaded | None = None
+) -> Augment:
     """Builds `draw_scale_rotation` as an augmentation."""
-    return random_warp(draw_scale_rotation(scale, degrees, rotated=rotated))
+    return random_warp(draw_scale_rotation(scale, degrees, rotated=rotated), loaded=loaded)
 
 
 def random_affine(**options) -> Augment:

@@ -5,6 +5,7 @@ Each function here checks its settings and returns `(key, (height, width)) -> ma
 """
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -124,6 +125,24 @@ def draw_scale_rotation(scale: float = 0.25, degrees: float = 30.0, *, rotated: 
         return geometry.similarity(angle=-angle, scale=1 / box, centre=(size[1] / 2, size[0] / 2))
 
     return draw
+
+
+class Reach(NamedTuple):
+    """What random maps of a crop can show of the image around it: how large and how fine to load it."""
+
+    field: float  # side of a square about the crop that holds all that they show, over the side of the crop
+    detail: float  # how much the strongest zoom enlarges
+
+
+def scale_rotation_reach(scale: float = 0.25, degrees: float = 30.0) -> Reach:
+    """Computes the reach of `draw_scale_rotation`: 1.77 and 1.33 by default."""
+    turn = math.radians(min(2 * degrees, 45.0))  # a square reaches furthest at 45 degrees
+    return Reach((1 + scale) * (math.cos(turn) + math.sin(turn)), 1 / (1 - scale))
+
+
+def square_crop_reach(area: tuple[float, float] = (0.6, 1.3)) -> Reach:
+    """Computes the reach of `draw_square_crop`, after a rotation too: beyond the image both are black as published."""
+    return Reach(1.0, 1 / math.sqrt(area[0]))
 
 
 def draw_homography(variation: float = 0.15, *, rotation_deviation: float = 0.0) -> DrawMap:

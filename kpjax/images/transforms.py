@@ -246,6 +246,38 @@ Transform = (Letterbox | PadToSquare | Stretch | BoxCrop | PersonCrop | AroundBo
              | MarginCrop | WindowCrop | ScaledByBox | LocalContrast)
 
 
+def enlarged(transform: Transform, *, field: float = 1.0, detail: float = 1.0) -> tuple[Transform, int, np.ndarray]:
+    """Returns a transform to a larger square, its side, and the map (3, 3) from its pixels to those of the given one.
+
+    It shows the same crop, and what random maps of it need (`kpjax.augment.Reach`). The side is rounded up to even.
+
+    Args:
+        field: side of the crop that it shows over the side of the given crop, about the same middle.
+        detail: its pixels for each pixel of the given transform, along each axis.
+
+    Raises:
+        InputError: for a transform that cannot be enlarged so.
+    """
+    match transform:
+        case ScaledByBox(inner):
+            larger, *frame = enlarged(inner, field=field, detail=detail)
+            return ScaledByBox(larger), *frame
+        case PersonCrop(side, margin, smallest):
+            longer = _even(side * field * detail)
+            grown = longer / (side * detail)
+            # The official map takes the middle of the box to half of the side.
+            return (PersonCrop(longer, margin * grown, smallest * grown), longer,
+                    boxes.person_map((longer / 2, longer / 2), side * detail, side))
+        case Stretch(side) if field == 1:
+            longer = _even(side * detail)
+            return Stretch(longer), longer, boxes.stretch_map(longer, longer, side)
+    raise InputError(f"{transform} cannot be enlarged by {field:g}; use a crop around a box, or Stretch by 1")
+
+
+def _even(length: float) -> int:
+    return 2 * math.ceil(length / 2)
+
+
 def accepting_boxes(transform: Transform) -> Transform:
     """Returns the transform for predictions: a letterbox that crops around a box where one is given."""
     match transform:

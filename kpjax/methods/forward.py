@@ -45,6 +45,12 @@ def augmented(augment: Augment | Mapping[str, Augment], streams: Streams, key: j
     return views
 
 
+def empty_images(augment: Augment | Mapping[str, Augment], streams: Streams, name: str) -> jax.Array:
+    """Returns zeros (1, H, W, 3), as large as a stream's images are once augmented; only shapes are computed."""
+    view = jax.eval_shape(lambda stream: augmented(augment, {name: stream}, jax.random.key(0))[name], streams[name])
+    return jnp.zeros((1, *view.image.shape[1:]), jnp.float32)
+
+
 def checked_views(objective: Objective, known: Collection[str], method: str) -> frozenset[str]:
     """Returns the views that terms read. Raises ValueError for one that is not `known`; `method` is for the message."""
     read = views(objective)

@@ -11,7 +11,7 @@ from kpjax.augment.augmentations import Augment
 from kpjax.heatmaps import Codec
 from kpjax.losses.heatmap import heatmap_kl
 from kpjax.losses.objective import Objective, Term, total
-from kpjax.methods.forward import Normalise, augmented, heatmap_predict, initial_variables, train_pass
+from kpjax.methods.forward import Normalise, augmented, empty_images, heatmap_predict, initial_variables, train_pass
 from kpjax.optimization import LearningRate, descend
 from kpjax.structures import Example, Method, Metrics, Skeleton, Start, Streams, Variables, named_key
 
@@ -59,7 +59,7 @@ def supervised(
     objective = supervised_objective(codec, loss, stream)
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        images = jnp.zeros((1, *streams[stream].image.shape[1:]), jnp.float32)
+        images = empty_images(augment, streams, stream)
         variables = initial_variables(model, named_key(key, "model"), images, start)
         return State(jnp.int32(0), variables, optimizer.init(variables["params"]), {})
 

@@ -12,7 +12,7 @@ from flax import linen as nn
 from kpjax.augment.augmentations import Augment
 from kpjax.losses.adversarial import regression_disparity, scale_gradient, warm_start
 from kpjax.methods.domain_adaptation.two_regressors import State
-from kpjax.methods.forward import Normalise, augmented, initial_variables, train_pass, unit_range
+from kpjax.methods.forward import Normalise, augmented, empty_images, initial_variables, train_pass, unit_range
 from kpjax.models.layers import BatchNorm
 from kpjax.models.network import KeypointNetwork
 from kpjax.optimization import Schedule, descend
@@ -64,7 +64,7 @@ def dd_regression(
     network = KeypointNetwork(model.backbone, PooledFeatures(), head, model.frozen_statistics)
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        images = jnp.zeros((1, *streams["source"].image.shape[1:]), jnp.float32)
+        images = empty_images(augment, streams, "source")
         variables = initial_variables(network, named_key(key, "model"), images, start, carried=("backbone",))
         shape = jax.eval_shape(lambda: network.apply(variables, images, train=False, method="features"))
         adversary = dict(head.init(named_key(key, "adversary"), jnp.zeros(shape.shape, shape.dtype), train=False))

@@ -24,6 +24,7 @@ from kpjax.methods.forward import (
     Normalise,
     augmented,
     deinterleave,
+    empty_images,
     heatmap_predict,
     initial_variables,
     interleave,
@@ -73,7 +74,7 @@ def adabn(
     """
 
     def init(key: jax.Array, streams: Streams, start: Start) -> BatchStatisticsState:
-        images = jnp.zeros((1, *streams[stream].image.shape[1:]), jnp.float32)
+        images = empty_images(augment, streams, stream)
         variables = initial_variables(model, named_key(key, "model"), images, start)
         zeros = _each_norm(lambda norm: jnp.zeros_like(norm["mean"]), variables["batch_stats"])
         return BatchStatisticsState(jnp.int32(0), variables, zeros, zeros, {})
@@ -137,7 +138,7 @@ def _feature_matching(
     augment: Augment | Mapping[str, Augment], normalise: Normalise, coefficient: Schedule
 ) -> Method:
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        images = jnp.zeros((1, *streams["source"].image.shape[1:]), jnp.float32)
+        images = empty_images(augment, streams, "source")
         variables = initial_variables(model, named_key(key, "model"), images, start)
         states = {"model": optimizer.init(variables["params"])}
         discriminator_variables = {}

@@ -35,6 +35,7 @@ from kpjax.losses.objective import views as views_read
 from kpjax.methods.forward import (
     Normalise,
     augmented,
+    empty_images,
     heatmap_predict,
     initial_variables,
     statistics_after_second_pass,
@@ -152,7 +153,7 @@ def regda(
         return features, {name: after[name] for name in FEATURES if name in after}
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        images = jnp.zeros((1, *streams["source"].image.shape[1:]), jnp.float32)
+        images = empty_images(augment, streams, "source")
         variables = initial_variables(model, named_key(key, "model"), images, start, carried)
         shape = jax.eval_shape(lambda: model.apply(variables, images, train=False, method="features"))
         fresh = adversary_head.init(named_key(key, "adversary"), jnp.zeros(shape.shape, shape.dtype), train=False)

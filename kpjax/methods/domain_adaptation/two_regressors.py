@@ -21,7 +21,7 @@ from kpjax.losses.adversarial import (
 )
 from kpjax.losses.heatmap import heatmap_kl
 from kpjax.methods.domain_adaptation.regda import FEATURES, all_keypoints
-from kpjax.methods.forward import Normalise, augmented, heatmap_predict, initial_variables, train_pass
+from kpjax.methods.forward import Normalise, augmented, empty_images, heatmap_predict, initial_variables, train_pass
 from kpjax.models.network import KeypointNetwork
 from kpjax.optimization import Schedule, descend
 from kpjax.structures import Example, Method, Metrics, Skeleton, Start, Streams, Variables, named_key
@@ -45,9 +45,10 @@ class _Groups(NamedTuple):
     adversary: Any
 
 
-def _init(model: KeypointNetwork, optimizer: optax.GradientTransformation, carried: tuple[str, ...]):
+def _init(model: KeypointNetwork, optimizer: optax.GradientTransformation, carried: tuple[str, ...],
+          augment: Augment | Mapping[str, Augment]):
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        images = jnp.zeros((1, *streams["source"].image.shape[1:]), jnp.float32)
+        images = empty_images(augment, streams, "source")
         variables = initial_variables(model, named_key(key, "model"), images, start, carried)
         shape = jax.eval_shape(lambda: model.apply(variables, images, train=False, method="features"))
         fresh = model.head.init(named_key(key, "adversary"), jnp.zeros(shape.shape, shape.dtype), train=False)
@@ -132,7 +133,7 @@ def dd(
             metrics[f"gradient_norm/{group}"] = optax.tree.norm(slope)
         return _state(state, _Groups(**moved), statistics, states), metrics
 
-    return Method(_init(model, optimizer, carried), update, heatmap_predict(model, codec, normalise),
+    return Method(_init(model, optimizer, carried, augment), update, heatmap_predict(model, codec, normalise),
                   ("source", "target"), skeleton)
 
 
@@ -192,5 +193,5 @@ def mcd(
         metrics |= {"loss/bring_together": value, "gradient_norm/features": norm}
         return _state(state, params, statistics, states), metrics
 
-    return Method(_init(model, optimizer, carried), update, heatmap_predict(model, codec, normalise),
+    return Method(_init(model, optimizer, carried, augment), update, heatmap_predict(model, codec, normalise),
                   ("source", "target"), skeleton)

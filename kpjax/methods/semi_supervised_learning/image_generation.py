@@ -27,6 +27,7 @@ from kpjax.methods.forward import (
     check_equal_batches,
     checked_views,
     deinterleave,
+    empty_images,
     heatmap_predict,
     imagenet_normalise,
     initial_variables,
@@ -146,7 +147,7 @@ def image_generation(
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         check_equal_batches({stream: streams[stream] for stream in needed})
-        images = jnp.zeros((1, *streams[needed[0]].image.shape[1:]), jnp.float32)
+        images = empty_images(augment, streams, needed[0])
         variables = initial_variables(model, named_key(key, "model"), images, start)
         params, generator_variables, averages, frozen = variables["params"], {}, (), {}
         if rebuilt:

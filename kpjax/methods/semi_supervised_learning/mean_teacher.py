@@ -27,6 +27,7 @@ from kpjax.methods.forward import (
     check_equal_batches,
     checked_views,
     deinterleave,
+    empty_images,
     heatmap_predict,
     initial_variables,
     interleave,
@@ -121,7 +122,7 @@ def mean_teacher(
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         check_equal_batches({name: streams[name] for name in streams_read})
-        images = jnp.zeros((1, *streams[streams_read[0]].image.shape[1:]), jnp.float32)
+        images = empty_images(augment, streams, streams_read[0])
         variables = initial_variables(model, named_key(key, "model"), images, start)
         return State(jnp.int32(0), variables, variables, optimizer.init(variables["params"]), {})
 

@@ -34,6 +34,7 @@ from kpjax.methods.forward import (
     check_equal_batches,
     checked_views,
     deinterleave,
+    empty_images,
     heatmap_predict,
     initial_variables,
     interleave,
@@ -100,7 +101,7 @@ def semi_supervised(
     streams_read = tuple(stream for stream in STREAMS if stream in run or warped(stream) in run)
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        images = jnp.zeros((1, *streams[streams_read[0]].image.shape[1:]), jnp.float32)
+        images = empty_images(augment, streams, streams_read[0])
         variables = initial_variables(model, named_key(key, "model"), images, start)
         if described:
             fresh = initial_semantic(

@@ -1,0 +1,138 @@
+"""Images loaded larger than the network reads them: crop, turn and zoom are one resampling of what was loaded."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpjax import geometry
+from kpjax.augment import Loaded, augmentations, random_maps
+from kpjax.errors import InputError
+from kpjax.images.transforms import AroundBox, PersonCrop, ScaledByBox, Stretch, enlarged
+from kpjax.input.source import stacked
+from kpjax.structures import Example
+
+SIDE, BATCH = 64, 24
+WIDTH, HEIGHT = 320, 240
+BOX = np.array([110, 60, 70, 88], np.float32)
+POINTS = np.array([(140, 100), (120, 130), (165, 85)], np.float32)
+WAVES = np.random.default_rng(0).uniform(-1, 1, (5, 3)) * [0.22, 0.22, np.pi]  # at least 20 px long
+MOVED = {"scale and rotation": (PersonCrop(SIDE), random_maps.scale_rotation_reach(),
+                                augmentations.random_scale_rotation),
+         "rotation and crop": (Stretch(SIDE), random_maps.square_crop_reach(),
+                               lambda loaded=None: augmentations.random_warp(
+                                   random_maps.draw_rotation(180.0), random_maps.draw_square_crop(), loaded=loaded))}
+
+
+def scene(points):
+    """A smooth picture, exact at any point (..., 2) in pixels of the original, in [0.3, 0.9]."""
+    phases = points[..., :1] * WAVES[:, 0] + points[..., 1:] * WAVES[:, 1] + WAVES[:, 2]
+    return 0.6 + 0.06 * np.sin(phases).sum(-1)
+
+
+def original(width=WIDTH, height=HEIGHT):
+    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1)
+    return np.repeat(np.round(255 * scene(grid))[..., None], 3, -1).astype(np.uint8)
+
+
+def batch_of(transform, image, points=POINTS) -> Example:
+    made = transform(image, points, np.ones(len(points), np.float32), np.float32(60), BOX)
+    batch = jax.tree.map(jnp.asarray, stacked([Example(*made, np.int32(n)) for n in range(BATCH)]))
+    return batch._replace(image=batch.image.astype(jnp.float32) / 255)
+
+
+def exact(image, moved: Example):
+    """What each pixel of the moved images shows of the picture, and whether it lies on the picture."""
+    grid = np.stack(np.meshgrid(np.arange(SIDE), np.arange(SIDE)), -1).reshape(-1, 2).astype(np.float32)
+    places = np.asarray(geometry.move_points(moved.crop, jnp.asarray(grid))).reshape(BATCH, SIDE, SIDE, 2)
+    height, width = image.shape[:2]
+    # A few pixels within the border: images fade there.
+    inside = ((places > 4) & (places < np.array([width - 5, height - 5]))).all(-1)
+    return scene(places), inside
+
+
+@pytest.mark.parametrize("kind", MOVED)
+def test_one_resampling_of_a_larger_image_is_the_official_order(kind):
+    """Turn and zoom of the original picture, then the crop; closer to it than moving the plain crop."""
+    transform, reach, build = MOVED[kind]
+    image = original() if isinstance(transform, PersonCrop) else original(200, 200)
+    larger, *frame = enlarged(transform, **reach._asdict())
+    key = jax.random.key(3)
+    loaded, plain = batch_of(larger, image), batch_of(transform, image)
+    composed, maps = jax.jit(build(loaded=Loaded(*frame, SIDE)))(key, loaded)
+    today, today_maps = jax.jit(build())(key, plain)
+    # The same maps of the plain crop, so the same labels, scale and place in the original.
+    np.testing.assert_allclose(geometry.compose(maps, geometry.invert(frame[1])), today_maps, atol=1e-3)
+    np.testing.assert_allclose(composed.keypoints, today.keypoints, atol=2e-2)
+    np.testing.assert_allclose(composed.scale, today.scale, rtol=1e-4)
+    np.testing.assert_allclose(geometry.move_points(composed.crop, composed.keypoints),
+                               np.broadcast_to(POINTS, composed.keypoints.shape), atol=1e-2)
+    assert composed.image.shape == today.image.shape == (BATCH, SIDE, SIDE, 3)
+
+    truth, on_picture = exact(image, composed)
+    error, error_today = (np.abs(np.asarray(one.image[..., 0]) - truth) for one in (composed, today))
+    shown_today = on_picture & (np.asarray(today.image[..., 0]) > 0.25)
+    assert error[on_picture].mean() < 0.006  # interpolation of 8-bit pixels
+    assert error[shown_today].mean() < 0.75 * error_today[shown_today].mean()
+    assert not (np.asarray(composed.image[..., 0])[on_picture] < 0.25).any()  # borders show the picture
+    if kind == "scale and rotation":
+        black = (np.asarray(today.image[..., 0]) < 0.01) & on_picture
+        assert black.mean() > 0.05  # where the plain crop has nothing to show
+
+
+def test_a_bright_dot_stays_under_its_keypoint():
+    down, across = np.mgrid[:HEIGHT, :WIDTH]
+    dots = [255 * np.exp(-((across - x) ** 2 + (down - y) ** 2) / 32) for x, y in POINTS]
+    image = np.stack(dots, -1).astype(np.uint8)
+    larger, *frame = enlarged(PersonCrop(SIDE), **random_maps.scale_rotation_reach()._asdict())
+    build = augmentations.random_scale_rotation(loaded=Loaded(*frame, SIDE))
+    moved, _ = jax.jit(build)(jax.random.key(0), batch_of(larger, image))
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    for b in range(BATCH):
+        for k in range(len(POINTS)):
+            weight = np.asarray(moved.image[b, ..., k], np.float64) ** 2
+            found = np.array([(columns * weight).sum(), (rows * weight).sum()]) / weight.sum()
+            np.testing.assert_allclose(found, moved.keypoints[b, k], atol=0.1)
+
+
+@pytest.mark.parametrize("transform", [PersonCrop(SIDE), PersonCrop(SIDE, 1.0, smallest=200.0), Stretch(SIDE),
+                                       ScaledByBox(PersonCrop(SIDE))], ids=repr)
+def test_without_a_draw_a_larger_image_becomes_the_plain_crop(transform):
+    image, whole = original(), isinstance(transform, Stretch)
+    larger, *frame = enlarged(transform, field=1.0 if whole else 1.7, detail=1.4)
+    plain = batch_of(transform, image)
+    assert frame[0] % 2 == 0
+    found, maps = augmentations.random_warp(loaded=Loaded(*frame, SIDE))(jax.random.key(0), batch_of(larger, image))
+    np.testing.assert_allclose(maps, np.broadcast_to(frame[1], maps.shape), atol=1e-6)
+    for field in ("keypoints", "crop"):
+        np.testing.assert_allclose(getattr(found, field), getattr(plain, field), atol=2e-2, rtol=1e-4)
+    np.testing.assert_array_equal(found.visible, plain.visible)
+    np.testing.assert_allclose(found.scale, plain.scale, rtol=1e-4)
+    inner = np.s_[:, 2:-2, 2:-2]
+    assert np.abs(np.asarray(found.image - plain.image)[inner]).mean() < 0.01
+
+
+def test_the_reach_holds_all_that_the_maps_show():
+    corners = jnp.array([(-0.5, -0.5), (SIDE - 0.5, -0.5), (-0.5, SIDE - 0.5), (SIDE - 0.5, SIDE - 0.5)])
+    for draw, reach in ((random_maps.draw_scale_rotation(), random_maps.scale_rotation_reach()),
+                        (random_maps.draw_square_crop(), random_maps.square_crop_reach())):
+        maps = jax.vmap(lambda key, draw=draw: draw(key, (SIDE, SIDE)))(jax.random.split(jax.random.key(0), 2000))
+        seen = np.abs(np.asarray(geometry.move_points(geometry.invert(maps), corners)) - SIDE / 2).max()
+        zoom = np.sqrt(np.linalg.det(np.asarray(maps)[:, :2, :2]))
+        assert 0.97 * reach.field < seen / (SIDE / 2) < reach.field * 1.02
+        assert 0.97 * reach.detail < zoom.max() < 1.02 * reach.detail
+    narrow = random_maps.scale_rotation_reach(0.0, 10.0)
+    assert narrow.field == pytest.approx(np.cos(np.radians(20)) + np.sin(np.radians(20)))
+    assert narrow.detail == 1
+
+
+def test_images_of_another_side_are_refused():
+    _, *frame = enlarged(PersonCrop(SIDE), field=1.5)
+    with pytest.raises(InputError, match="images are 64 x 64, where the augmentation takes images loaded at 96 px"):
+        augmentations.random_warp(loaded=Loaded(*frame, SIDE))(
+            jax.random.key(0), batch_of(PersonCrop(SIDE), original()))
+
+
+def test_a_transform_that_has_no_more_to_show_is_refused():
+    for transform, field in ((Stretch(SIDE), 1.5), (AroundBox(SIDE), 1.0)):
+        with pytest.raises(InputError, match="cannot be enlarged"):
+            enlarged(transform, field=field)

@@ -1,0 +1,105 @@
+"""Presets that move the original images: a run reads larger training images, and everything else plain crops."""
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import data.prepared
+from data.bodies import BODY
+from data.hands import HAND
+from experiments import regda, semi_supervised
+from experiments.command_line import run
+from experiments.configs import changed
+from experiments.image_sets import _open, open_domain
+from experiments.system import Job, result_of
+from kpjax import geometry
+from kpjax.input.source import TfdsSource
+from kpjax.models import SmallUNet
+from kpjax.training.evaluation import predict_source
+
+SMALL = {"image_size": 32, "heatmap_size": 8, "sigma": 1.0, "batch_size": 8, "steps": 2, "evaluations": 1,
+         "network": SmallUNet((4, 4, 8), head_layers=2, head_width=4)}
+LEEDS = changed(semi_supervised.PRESETS["lspet"], **SMALL | {"batch_size": 16}, labelled=6, crop_smallest=10.0,
+                feature_width=8)
+HANDS = changed(regda.PRESETS["rhd_h3d"], **SMALL, pretraining_steps=2)
+
+
+def record(number, skeleton, split):
+    """A picture that is bright all over, with a person or a hand in its middle."""
+    random = np.random.default_rng([number, len(split), len(skeleton.names)])
+    pixels = random.integers(120, 256, (90, 90, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    count = len(skeleton.names)
+    visible = np.array(["pelvis" != name != "thorax" for name in skeleton.names], np.float32)
+    return {"image": file.getvalue(), "keypoints": random.uniform(30, 60, (count, 2)).astype(np.float32),
+            "visible": visible, "scale": np.float32(20), "id": f"{split}-{number}".encode(),
+            "box": np.array([33, 33, 24, 24], np.float32)}
+
+
+@pytest.fixture(autouse=True)
+def sets(monkeypatch):
+    """Prepared sets of a few made-up pictures each."""
+    def open_source(name, split, *, data_dir, transform):
+        skeleton, count = (BODY if name == "lspet" else HAND), (8 if split in ("test", "train[95%:]") else 24)
+        return TfdsSource([record(number, skeleton, split) for number in range(count)], skeleton, transform,
+                          f"{name}/{split}")
+
+    monkeypatch.setattr(data.prepared, "open_source", open_source)
+    caches = _open, open_domain
+    for cached in caches:
+        cached.cache_clear()
+    yield
+    for cached in caches:
+        cached.cache_clear()
+
+
+def sides(*sources):
+    return [source[0].image.shape[0] for source in sources]
+
+
+def test_semi_supervised_training_images_are_larger(tmp_path):
+    job = Job("semi_supervised", LEEDS, "tiny", "pl", 0, tmp_path, None)
+    opened = semi_supervised.open_data(job)
+    larger = opened.labelled[0].image.shape[0]
+    assert 2.3 * 32 < larger < 2.5 * 32  # 1.77 of the crop, 1.33 px for each of its
+    assert sides(opened.unlabelled, opened.everything) == [larger] * 2
+    assert sides(opened.validation, opened.test, opened.plain_unlabelled) == [32] * 3
+    run(semi_supervised.SYSTEM._replace(presets={"tiny": LEEDS}),
+        ["tiny", "--variants", "pl", "--workdir", str(tmp_path)])
+
+    # Pseudo-labels are found on plain crops, and lie in the larger images at the same places of the original.
+    plain = predict_source(semi_supervised.distilled(LEEDS, opened.skeleton, "supervised"),
+                           result_of(job._replace(variant="supervised")), opened.plain_unlabelled, batch_size=16)
+    with np.load(job.folder / "pseudo_labels.npz") as labels:
+        crops = np.stack([opened.unlabelled[n].crop for n in range(len(opened.unlabelled))])
+        seen = labels["visible"] > 0
+        there, expected = (np.asarray(geometry.move_points(*pair)) for pair in (
+            (crops, labels["keypoints"]), (plain.crop, plain.keypoints)))
+    assert seen.any()
+    np.testing.assert_allclose(there[seen], expected[seen], atol=1e-2)
+
+
+def test_without_the_official_augmentation_nothing_is_larger():
+    config = changed(LEEDS, augmentation="none")
+    opened = semi_supervised.open_data(Job("semi_supervised", config, "tiny", "ours", 0, None, None))
+    assert sides(opened.labelled, opened.test) == [32, 32]
+    assert opened.plain_unlabelled is None
+
+
+def test_hands_are_turned_and_cropped_at_full_size(tmp_path):
+    opened = regda.open_data(Job("regda", HANDS, "tiny", "regda", 0, tmp_path, None))
+    assert sides(opened.source.train, opened.target.train) == [42, 42]  # 32 px over the root of 0.6
+    assert sides(opened.source.validation, opened.source.test, opened.target.test) == [32] * 3
+    run(regda.SYSTEM._replace(presets={"tiny": HANDS}),
+        ["tiny", "--variants", "regda", "--workdir", str(tmp_path)])
+
+
+def test_sports_photographs_are_padded_as_they_are():
+    """The official code moves Human3.6M and leaves Leeds Sports alone."""
+    for preset, larger in (("surreal_h36m", 332), ("surreal_lsp", None)):
+        config = regda.PRESETS[preset]
+        source, target = config.data.loaded(config.augment.reach)
+        assert source.side == 332
+        assert target == larger or target.side == larger
