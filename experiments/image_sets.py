@@ -82,7 +82,11 @@ class ImageSet(Checked):
         return AroundBox(self.image_size, self.crop_margin) if by_box else Letterbox(self.image_size)
 
     def loaded(self, reach: Reach | None) -> Loaded | None:
-        """Returns how training images are loaded larger, for an augmentation that moves the original; None if not."""
+        """Returns how training images are loaded larger, for an augmentation that moves the original; None if not.
+
+        At 256 px the official HRNet augmentation takes 604 px, 1.1 MB an image. The strongest zoom then reads one
+        loaded pixel for each of its own; fewer would blur it, more would not show.
+        """
         larger = self._larger(reach)
         return larger and Loaded(*larger[1:], self.image_size)
 
