@@ -72,20 +72,20 @@ def test_what_the_heads_read_has_its_stages_and_dtype(images):
 
 
 def test_it_starts_near_zero_and_with_the_parameters_of_all_units(images):
-    """A fresh network's heatmaps are small beside targets of peak 1; a head that is drawn by itself has one unit.
+    """A fresh head's heatmaps are small beside targets of peak 1, of any features; drawn by itself it has one unit.
 
     A pass that runs no coarse unit hands on the statistics of those too.
     """
     network = rsn(3, **TINY)
-    heatmaps, fresh = jax.jit(
-        lambda key: network.init_with_output(key, images, True))(jax.random.key(0))
+    features = np.random.default_rng(2).normal(size=(2, 16, 8, 8)).astype(np.float32)
+    heatmaps, alone = jax.jit(lambda key: network.head.init_with_output(key, features, True))(jax.random.key(0))
     assert heatmaps.shape == (2, 16, 8, 3)
     assert 0.5 / 255 < np.std(heatmaps) < 1.1 / 255
+    assert set(alone["params"]) == {"stage0_up4"}
+    fresh = shapes(network)
     assert sorted(fresh["params"]["head"]) == [f"stage0_up{unit}" for unit in (1, 2, 3, 4)]
     _, moved = jax.eval_shape(lambda v: network.apply(v, images, True, mutable=["batch_stats"]), fresh)
     assert jax.tree.map(jnp.shape, moved["batch_stats"]) == jax.tree.map(jnp.shape, fresh["batch_stats"])
-    alone = jax.eval_shape(lambda key: network.head.init(key, jnp.zeros((1, 8, 8, 8)), False), jax.random.key(0))
-    assert set(alone["params"]) == {"stage0_up4"}
 
 
 def test_rematerialisation_keeps_less_and_changes_no_number():
