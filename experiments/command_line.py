@@ -12,15 +12,19 @@ import tyro
 from etils import epath
 
 from experiments.commands import exit_code_of, flags_in_messages, parse
-from experiments.configs import NETWORKS, backbone_lines, changed, flat, with_network, with_weights
+from experiments.configs import NETWORKS, backbone_lines, changed, config_as_json, flat, with_network, with_weights
+from experiments.job_queue import cost_text, difference_text, in_turn, paired_differences
 from experiments.system import OWN, Job, System, measure_again, preset_folder, system_of
 from experiments.system import run as run_job
 from kpjax import InputError
 from kpjax.files import remove
 from kpjax.reports.report import write_report
 from kpjax.reports.table import Column, Entry, tabulate, text_table
+from kpjax.training.checkpoints import flat_identity
+from kpjax.training.hosts import agreed, check_alike, check_shared, join
 from kpjax.training.logging import environment_lines, require_accelerator
 from kpjax.training.process import keep_freed_memory
+from kpjax.training.run_folder import versions
 
 ALIASES = {"size": "image_size", "imagenet": "weights"}  # other names of flags
 
@@ -37,6 +41,9 @@ class Shared:
     fresh: bool = False  # start over instead of resuming
     measure_again: bool = False  # measure finished runs by their stored predictions, without training
     require_accelerator: bool = False  # fail rather than fall back to a CPU
+    coordinator: str | None = None  # HOST:PORT of process 0, for several hosts that JAX does not find by itself
+    num_processes: int | None = None  # how many processes run this command; 1 looks for no others
+    process_id: int | None = None  # which of them this one is, from 0
 
     def __post_init__(self):
         if self.seeds < 1:
@@ -202,14 +209,23 @@ def use_compile_cache() -> None:
 
 
 def prepare_process(command: Command) -> None:
-    """Sets up compile cache and memory, checks for an accelerator, and prints the first lines of a run."""
+    """Joins the other hosts, sets up compile cache and memory, and prints the first lines of a run.
+
+    Raises InputError without a wanted accelerator, and for hosts that differ or share no folder.
+    """
     import jax
 
+    shared = command.shared
+    join(shared.coordinator, shared.num_processes, shared.process_id)
     use_compile_cache()
     if jax.default_backend() == "cpu":
         keep_freed_memory()
     if command.shared.require_accelerator:
         require_accelerator()
+    check_alike(flat_identity({
+        "version": versions(), "preset": command.preset, "variants": command.variants, "seeds": list(command.seeds),
+        "config": config_as_json(command.config)}))
+    check_shared(command.folder.parent)
     print(*environment_lines(), *_notes(command.config, command.without_weights), sep="\n")
 
 
@@ -222,7 +238,11 @@ def _notes(config: Any, without_weights: bool) -> list[str]:
 
 
 def show_table(command: Command) -> epath.Path:
-    """Prints the table of a preset and writes its report, whose path it returns."""
+    """Prints the table of a preset and writes its report, whose path it returns; process 0 does, of several."""
+    return epath.Path(agreed(lambda: os.fspath(_show_table(command))))
+
+
+def _show_table(command: Command) -> epath.Path:
     system, preset, config = command.system, command.preset, command.config
     shown = [name for name in system.applicable(preset, config)
              if name in command.variants or (command.folder / name).is_dir()]
@@ -252,8 +272,6 @@ def show_table(command: Command) -> epath.Path:
 
 def _comparisons(command: Command, shown: Sequence[str], column: Column) -> list[str]:
     """Returns what every variant cost, and how methods differ from controls over pairs of equal seeds, a line each."""
-    from experiments.job_queue import cost_text, difference_text, paired_differences
-
     jobs = {name: [command.job(name, seed) for seed in command.seeds] for name in shown}
     kinds = {name: command.system.variants[name].kind for name in shown}
     lines = [f"{name}: {cost}" for name in shown if (cost := cost_text(jobs[name])) != "not run"]
@@ -269,18 +287,26 @@ def run(system: System, arguments: Sequence[str], *, fit: Callable | None = None
     """Runs what a command line asks for and returns the path of the report."""
     command = read_command(system, arguments)
     prepare_process(command)
-    for seed in command.seeds:
-        jobs = [command.job(name, seed) for name in command.variants]
-        if command.shared.fresh:
-            for old in [*(job.folder for job in jobs), *command.folder.glob(f"stages/*/seed-{seed}")]:
-                remove(old)
-        with flags_in_messages(_flags(command.config)):
-            for job in jobs:
-                if command.shared.measure_again:
-                    measure_again(command.system, job)
-                else:
-                    run_job(command.system, job, fit=fit)
+    if command.shared.fresh:
+        agreed(lambda: _start_over(command))
+
+    def work(job: Job) -> None:
+        if command.shared.measure_again:
+            measure_again(command.system, job)
+        else:
+            run_job(command.system, job, fit=fit)
+
+    with flags_in_messages(_flags(command.config)):
+        in_turn(command.jobs(), work)
     return show_table(command)
+
+
+def _start_over(command: Command) -> None:
+    for job in command.jobs():
+        remove(job.folder)
+    for seed in command.seeds:
+        for stage in list(command.folder.glob(f"stages/*/seed-{seed}")):
+            remove(stage)
 
 
 def main(name: str) -> None:

@@ -6,8 +6,10 @@ import contextlib
 import dataclasses
 import importlib
 import io
+import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg
 from kpjax import InputError, RunError
 
 Parsed = TypeVar("Parsed")
+INTERRUPTED = 143  # exit code after SIGTERM, as shells count: all processes of a run end with it together
 
 # Parsing, messages, exit codes
 
@@ -103,21 +106,43 @@ def exit_code_of(main: Callable[[], Any]) -> int:
     """Runs a command and returns its exit code, after printing an error's one line.
 
     0 at the end, 2 for input that a user can mend, 1 for a run that cannot go on, 130 after Ctrl-C, and 143 after
-    SIGTERM, which leaves a checkpoint of the exact step.
+    SIGTERM, which leaves a checkpoint of the exact step. Of several processes, one that fails ends here at once: Python
+    would wait for the others, and they for it.
     """
+    code, message = 0, ""
     try:
         main()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        code, message = 2, f"error: {error}"
     except RunError as error:
         code = getattr(error, "exit_code", 1)  # that of `kpjax.training.process.Interrupted`
-        print(f"error: {error}" if code == 1 else error, file=sys.stderr)
-        return code
+        message = f"error: {error}" if code == 1 else str(error)
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
-    return 0
+        code, message = 130, "stopped; the same command goes on from the last checkpoint"
+    except Exception as error:
+        if not _process():
+            raise
+        code, message = 1, _end_of_others(error) or traceback.format_exc()
+    if message:
+        print(_process() + message, file=sys.stderr, flush=True)
+    if code and code != INTERRUPTED and _process():
+        sys.stdout.flush()
+        os._exit(code)
+    return code
+
+
+def _process() -> str:
+    """Returns "process 1: " in a run on several hosts, and nothing otherwise."""
+    jax = sys.modules.get("jax")
+    return f"process {jax.process_index()}: " if jax and jax.distributed.is_initialized() else ""
+
+
+def _end_of_others(error: Exception) -> str:
+    """Returns a line if an error says no more than that another process has ended."""
+    first = str(error).splitlines()[0] if str(error) else ""
+    gone = ("Connection closed by peer", "Connection reset by peer", "coordination service", "NCCL")
+    return f"error: another process has ended; its own message says why ({first})" if any(
+        word in first for word in gone) else ""
 
 
 # The commands

@@ -6,19 +6,19 @@ may work through the same list in the same folder: each leaves the jobs that ano
 import statistics
 import time
 import traceback
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import numpy as np
 from etils import epath
-from scipy import stats
 
 from experiments.system import Job, System, run
 from kpjax import InputError, RunError
 from kpjax.evaluation.probes.regression_errors import Interval
 from kpjax.files import read_json, write_text
 from kpjax.reports.table import read_run
+from kpjax.training.hosts import agreed
 from kpjax.training.process import Interrupted
 from kpjax.training.run_folder import InUse, held
 
@@ -38,6 +38,35 @@ def called(job: Job) -> str:
     return f"{job.preset} {job.variant}, seed {job.seed}"
 
 
+@contextmanager
+def claimed(job: Job) -> Iterator[None]:
+    """Keeps a job from other processes that work through the same list. Raises InUse if one of them has it."""
+    with ExitStack() as stack:
+        agreed(lambda: stack.enter_context(held(job.folder.parent / ".queue" / job.folder.name)))
+        yield
+
+
+def in_turn(jobs: Sequence[Job], work: Callable[[Job], None], *, pause: float = 10.0) -> None:
+    """Works on every job, and leaves those that another process has in work to the end, until it is done with them.
+
+    When nothing else is left it looks again every `pause` seconds. The first job that fails stops it.
+    """
+    waiting, known = list(jobs), []
+    while waiting:
+        put_off = []
+        for job in waiting:
+            try:
+                with claimed(job):
+                    work(job)
+            except InUse as error:
+                put_off.append(job)
+                if job not in known:
+                    print(f"{job.title}: put off: {error}", flush=True)
+        if len(put_off) == len(waiting):
+            time.sleep(pause)
+        waiting = known = put_off
+
+
 def work_through(system: System, jobs: Sequence[Job], *, pause: float = 10.0) -> Outcome:
     """Runs every job that is not finished, and returns what became of all of them.
 
@@ -50,10 +79,9 @@ def work_through(system: System, jobs: Sequence[Job], *, pause: float = 10.0) ->
     while waiting:
         put_off, elsewhere_now = [], []
         for job in waiting:
-            folder = job.folder
             with ExitStack() as stack:
                 try:
-                    stack.enter_context(held(folder.parent / ".queue" / folder.name))
+                    stack.enter_context(claimed(job))
                 except InUse:
                     elsewhere_now.append(job)
                     continue
@@ -79,7 +107,7 @@ def work_through(system: System, jobs: Sequence[Job], *, pause: float = 10.0) ->
             time.sleep(pause)
         waiting = put_off
     # What others had in work may be done by now.
-    done = [job for job in elsewhere if (job.folder / "results.json").exists()]
+    done = [job for job in elsewhere if agreed(lambda job=job: (job.folder / "results.json").exists())]
     return Outcome(tuple(finished + done), tuple(job for job in elsewhere if job not in done), tuple(failed))
 
 
@@ -155,6 +183,8 @@ def over_seeds(values: Sequence[float]) -> Interval | None:
     """Returns the mean of one value per seed with its 95 % interval by Student's t; None for fewer than two."""
     if len(values) < 2:
         return None
+    from scipy import stats  # half a second, which most commands need not wait
+
     mean = float(np.mean(values))
     half = float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / len(values) ** 0.5
     return Interval(mean, mean - half, mean + half)

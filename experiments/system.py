@@ -25,10 +25,10 @@ from kpjax.input.stream import stream
 from kpjax.reports.table import Column
 from kpjax.structures import skeleton_from_json
 from kpjax.training import fit as fitting
-from kpjax.training.checkpoints import check_identity
+from kpjax.training.checkpoints import check_identity, flat_identity
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
-from kpjax.training.mesh import agreed
+from kpjax.training.hosts import agreed, check_alike
 from kpjax.training.run_folder import write_config, write_results
 from kpjax.training.stages import Stage, stage
 from kpjax.training.trees import load_trained, save_trained
@@ -199,9 +199,11 @@ def run(system: System, job: Job, *, fit: Callable[..., Fitted] | None = None) -
         print(f"{job.title}: finished before, in {job.folder}")
         return
     data = system.open(job)
+    identity = job.identity(**data.identity)
+    check_alike(flat_identity(identity))
     if jax.process_index() == 0:
         make_folder(job.folder)
-        write_config(job.folder, job.identity(**data.identity))
+        write_config(job.folder, identity)
     print(f"{job.title}: {system.variants[job.variant].line}; {data.summary}")
     outcome = system.train(job, data)
     predictions = dict(outcome.predictions) | {
@@ -215,6 +217,7 @@ def run(system: System, job: Job, *, fit: Callable[..., Fitted] | None = None) -
         write_json(job.folder / "skeleton.json", asdict(outcome.method.skeleton))
         save_trained(job.folder / "model", outcome.trained)
     _record(system, job, outcome, values)
+    agreed(lambda: None)  # what others start from lies there now
 
 
 def measure_again(system: System, job: Job) -> None:

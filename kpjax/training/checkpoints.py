@@ -28,7 +28,7 @@ KEPT = 2  # the newest ones, besides those that were the best
 
 def check_identity(found: Mapping, wanted: Mapping, path: Path) -> None:
     """Raises InputError that names the first field of two identities that differs, with both values."""
-    before, now = _flat(found), _flat(wanted)
+    before, now = flat_identity(found), flat_identity(wanted)
     names = [name for name in dict.fromkeys([*now, *before]) if name.split(".")[0] in wanted]
     for name in names:
         if before.get(name, "absent") != now.get(name, "absent"):
@@ -39,10 +39,11 @@ def check_identity(found: Mapping, wanted: Mapping, path: Path) -> None:
                 "or start over with fresh=True")
 
 
-def _flat(value, name: str = "") -> dict[str, Any]:
+def flat_identity(value, name: str = "") -> dict[str, Any]:
+    """Returns the leaves of nested mappings by path, such as `config.optimizer.momentum`."""
     if isinstance(value, Mapping) and value:
         return {path: leaf for key, item in value.items()
-                for path, leaf in _flat(item, f"{name}.{key}" if name else key).items()}
+                for path, leaf in flat_identity(item, f"{name}.{key}" if name else key).items()}
     return {name: value}
 
 

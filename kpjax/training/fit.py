@@ -18,6 +18,7 @@ from kpjax.errors import InputError, RunError
 from kpjax.input.stream import read_ahead
 from kpjax.structures import Example, Method, Start, Trained, named_key
 from kpjax.training.checkpoints import Checkpoints, Restored, open_checkpoints
+from kpjax.training.hosts import agreed
 from kpjax.training.logging import Log, stage_lines
 from kpjax.training.mesh import by_examples, check_divisible, data_mesh, replicate, replicated, shard
 from kpjax.training.process import Interrupted, stop_requests
@@ -243,8 +244,7 @@ def fit(
     options = _Options(steps, evaluate, evaluate_every, select, save_every or max(1, steps // 10), log_every, between)
 
     with contextlib.ExitStack() as stack:
-        if jax.process_index() == 0:
-            stack.enter_context(held(folder))
+        agreed(lambda: stack.enter_context(held(folder)))
         checkpoints = stack.enter_context(open_checkpoints(folder, identity, lambda: init().frozen))
         restored = checkpoints.restore(template)
         if restored is not None and restored.step > steps:
@@ -294,11 +294,14 @@ class _Loop:
         self.watch = Stopwatch(self.progress.train_seconds, self.progress.train_steps)
         self.images_per_step = sum(stream.batch_size for stream in streams.values())
 
-    def run(self, state, stop: Callable[[int], bool]):
+    def run(self, state, stop: Callable[[], bool]):
         """Takes all remaining steps; returns the last state, which is saved."""
         options = self.options
         if self.step == options.steps:
             return state
+        if stop():  # before minutes of compiling
+            raise Interrupted(f"stopped by SIGTERM before step {self.step + 1} of {options.steps}; "
+                              f"{self.checkpoints.last_good()}; the same command goes on from there")
         update, names = compiled_update(self.method.update, self.mesh)
         batches = read_ahead(self._batch, range(self.step, options.steps))
         self.pending = Pending(names)
@@ -319,7 +322,7 @@ class _Loop:
                     self._arrived(keep=0, timed=False)
                     compiled = True
                 self._arrived(keep=LAG)
-                last, stopped = self.step == options.steps, stop(self.step)
+                last, stopped = self.step == options.steps, stop()
                 improved = False
                 if options.evaluate is not None and (last or _divides(options.evaluate_every, self.step)):
                     self._wait()

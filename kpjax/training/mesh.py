@@ -1,12 +1,11 @@
 """Data parallelism: one mesh over all devices of all processes, state replicated, batches split by examples."""
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from kpjax.errors import InputError, RunError
+from kpjax.errors import InputError
 
 
 def data_mesh() -> Mesh:
@@ -59,23 +58,3 @@ def check_divisible(batch_sizes: Mapping[str, int], mesh: Mesh) -> None:
             near = f"{below} or {below + mesh.size}" if below else f"{mesh.size}"
             raise InputError(f"stream {name!r}: batch size {batch_size} does not divide over {mesh.size} devices; "
                              f"use {near}")
-
-
-def agreed(decide: Callable[[], int]) -> int:
-    """Returns one decision for all processes, such as one that depends on the disc: process 0 calls `decide`.
-
-    decide: returns a bool or an int32. All processes must call this at the same point. If process 0 raises, the others
-    raise RunError instead of waiting for it.
-    """
-    if jax.process_count() == 1:
-        return decide()
-    failure, value = None, 0
-    if jax.process_index() == 0:
-        try:
-            value = decide()
-        except Exception as error:
-            failure = error
-    failed, value = multihost_utils.broadcast_one_to_all(np.array([failure is not None, value], np.int32)).tolist()
-    if failed:
-        raise failure or RunError("process 0 failed; its message says why")
-    return value

@@ -1,6 +1,7 @@
 """Settings of a training process: freed memory that stays with it, and an answer to SIGTERM."""
 import contextlib
 import ctypes
+import itertools
 import signal
 import sys
 import threading
@@ -35,6 +36,11 @@ def keep_freed_memory() -> bool:
 
 # Response to SIGTERM: a run finishes its step, saves, and raises Interrupted
 
+# All steps of this process, over stages, variants and seeds. JAX tells processes to stop at the number behind the
+# highest that any of them has reached, so that a count which began anew with a stage would miss it.
+STEPS = itertools.count(1)
+
+
 class Interrupted(RunError):
     """A run that was asked to stop and has saved its step, from which the same command resumes.
 
@@ -45,21 +51,22 @@ class Interrupted(RunError):
 
 
 @contextlib.contextmanager
-def stop_requests() -> Iterator[Callable[[int], bool]]:
-    """Yields a function of the step that returns whether SIGTERM has come, alike on all processes.
+def stop_requests() -> Iterator[Callable[[], bool]]:
+    """Yields a function that returns whether SIGTERM has come, to be asked before the first step and after each.
 
-    Several processes ask JAX's preemption service, since they must agree on the step.
+    Several processes ask JAX's preemption service, since they must agree on the step. A notice that comes between two
+    stages is answered by the next one.
     """
     if jax.process_count() > 1:
-        yield multihost_utils.reached_preemption_sync_point
+        yield lambda: multihost_utils.reached_preemption_sync_point(next(STEPS))
         return
     if threading.current_thread() is not threading.main_thread():
-        yield lambda step: False
+        yield lambda: False
         return
     requests: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: requests.append(number))
     try:
-        yield lambda step: bool(requests)
+        yield lambda: bool(requests)
         if requests:
             raise Interrupted("stopped by SIGTERM after the last step of this stage, which is saved")
     finally:

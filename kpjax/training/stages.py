@@ -11,7 +11,7 @@ from kpjax.files import make_folder, read_json, remove, strict, write_json
 from kpjax.structures import Trained
 from kpjax.training.checkpoints import check_identity
 from kpjax.training.fit import Fitted
-from kpjax.training.mesh import agreed
+from kpjax.training.hosts import agreed
 from kpjax.training.run_folder import write_config
 from kpjax.training.trees import load_trained, save_trained, tree_digest
 
@@ -47,16 +47,23 @@ def stage(
         InputError: a finished stage has another config or other parents; names the first field that differs.
     """
     home = Path(folder).absolute() / "stages" / name / f"seed-{seed}"
-    if fresh and jax.process_index() == 0:
-        remove(home)
+    if fresh:
+        agreed(lambda: remove(home))
     identity = strict({"format": FORMAT, "name": name, "seed": seed, "config": config, "parents": dict(parents or {})})
     if agreed((home / "stage.json").exists):
         record = read_json(home / "stage.json")
         check_identity(record, identity, home / "stage.json")
         try:
-            return _finished(record, load_trained(home / "result", record["result"]["digest"]))
+            trained, fault = load_trained(home / "result", record["result"]["digest"]), None
         except (RunError, InputError) as error:
-            print(f"{error}; the result of stage {name} is taken from its checkpoints again", file=sys.stderr)
+            trained, fault = None, error
+        # All read the result, and process 0 decides whether it is damaged.
+        if agreed(lambda: fault is None):
+            if fault is not None:
+                raise fault
+            return _finished(record, trained)
+        if jax.process_index() == 0:
+            print(f"{fault}; the result of stage {name} is taken from its checkpoints again", file=sys.stderr)
     make_folder(home)
     if jax.process_index() == 0:
         write_config(home, config)

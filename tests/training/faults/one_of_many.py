@@ -19,7 +19,7 @@ def main(folder, process, processes, port):
     from kpjax.errors import RunError
     from kpjax.training.evaluation import predict_source
     from kpjax.training.fit import fit
-    from kpjax.training.mesh import agreed
+    from kpjax.training.hosts import agreed
     from kpjax.training.trees import save_trained
 
     if agreed(lambda: process + 7) != 7:

@@ -1,0 +1,152 @@
+"""Several processes as one run: how they find each other, decide alike and compare what must be alike on all."""
+import os
+import pickle
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import uuid4
+
+import jax
+import numpy as np
+from etils import epath
+from jax.experimental import multihost_utils
+
+from kpjax.errors import InputError, RunError
+from kpjax.files import make_folder, remove, strict, write_text
+
+PATIENCE = 300  # seconds in which all processes must have started
+HEARTBEAT = 20  # seconds without a sign of life after which a process counts as dead; all others end, then
+
+
+def join(coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None) -> None:
+    """Makes this process one of a run on several hosts; does nothing on a single machine. Call it before JAX computes.
+
+    JAX finds the others by itself on TPU slices, SLURM, Open MPI and Kubernetes; the arguments are for all else.
+    `num_processes` of 1 keeps this process to itself. From here on only process 0 prints to stdout.
+
+    coordinator: HOST:PORT of process 0, reached by all. Raises InputError for arguments that make no sense, and where
+    nothing answers at `coordinator`.
+    """
+    _check_arguments(coordinator, num_processes, process_id)
+    # One task of SLURM or Open MPI is a single machine, where JAX would use the first of its GPUs alone.
+    alone = num_processes == 1 or "1" in (os.environ.get("SLURM_NTASKS"), os.environ.get("OMPI_COMM_WORLD_SIZE"))
+    if jax.distributed.is_initialized() or (coordinator is None and alone):
+        return
+    if coordinator is not None:
+        _find(coordinator, num_processes, process_id)
+    try:
+        jax.distributed.initialize(coordinator, num_processes, process_id, initialization_timeout=PATIENCE,
+                                   heartbeat_timeout_seconds=HEARTBEAT)
+    except ValueError as error:
+        if coordinator is not None or num_processes is not None:
+            raise InputError(f"coordinator: {error}") from error
+        return  # no cluster
+    except RuntimeError as error:
+        # The backend is up: in a notebook, or a program that calls this function late.
+        if coordinator is not None or jax.process_count() > 1:
+            raise InputError(f"coordinator: {error}".splitlines()[0]) from error
+        return
+    if jax.process_index():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+
+
+def _check_arguments(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
+    if num_processes is not None and num_processes < 1:
+        raise InputError(f"num_processes: {num_processes} is no number of processes; give 1 or more")
+    if process_id is not None and not 0 <= process_id < (num_processes or process_id + 1):
+        raise InputError(f"process_id: {process_id}; give 0 to {(num_processes or 2) - 1}, another one to each process")
+    if coordinator is None:
+        if process_id is not None:
+            raise InputError("coordinator: give it with process_id, as HOST:PORT of process 0")
+        return
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdigit():
+        raise InputError(f"coordinator: {coordinator!r} is no HOST:PORT")
+
+
+def _find(coordinator: str, num_processes: int | None, process_id: int | None) -> None:
+    """Returns once process 0 answers. JAX itself would abort without a word that a user understands."""
+    if not process_id:  # process 0, or one that a cluster numbers
+        of = f" of {num_processes}" if num_processes else ""
+        print(f"process {process_id or 0}{of}: waiting for the others at {coordinator}", file=sys.stderr, flush=True)
+        return
+    host, _, port = coordinator.rpartition(":")
+    end, reason = time.monotonic() + PATIENCE, None
+    while time.monotonic() < end:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            return
+        except (OSError, OverflowError) as error:
+            reason = error
+            time.sleep(0.2)
+    raise InputError(f"coordinator: nothing answers at {coordinator} for {PATIENCE} s ({reason}); start process 0 "
+                     "there, and let its port through the firewall")
+
+
+# Decisions and comparisons
+
+
+def agreed(decide: Callable[[], Any]) -> Any:
+    """Returns one decision for all processes, such as one that depends on the disc: process 0 calls `decide`.
+
+    All processes must call this at the same point, and go on together. An InputError or RunError of process 0 is
+    raised on all of them, so that they take the same way; the others raise RunError for any other exception.
+    """
+    if jax.process_count() == 1:
+        return decide()
+    failure, value = None, None
+    if jax.process_index() == 0:
+        try:
+            value = decide()
+        except Exception as error:
+            failure = error
+    known = failure if isinstance(failure, InputError | RunError) else failure and RunError(
+        "process 0 failed; its message says why")
+    value, known = pickle.loads(of_all(pickle.dumps((value, known)))[0])
+    if failure or known:
+        raise failure or known
+    return value
+
+
+def of_all(content: bytes) -> list[bytes]:
+    """Returns what each process gives, in their order."""
+    own = np.frombuffer(content, np.uint8)
+    sizes = multihost_utils.process_allgather(np.array([own.size], np.int32)).ravel()
+    # Few sizes are few programs to compile.
+    room = max(256, 1 << int(sizes.max() - 1).bit_length())
+    rows = multihost_utils.process_allgather(np.pad(own, (0, room - own.size))).reshape(len(sizes), room)
+    return [row[:size].tobytes() for row, size in zip(rows, sizes, strict=True)]
+
+
+def check_alike(facts: Mapping[str, Any]) -> None:
+    """Raises InputError on all processes for the first fact that is another one on process 0, naming both."""
+    if jax.process_count() == 1:
+        return
+    first, *others = (pickle.loads(found) for found in of_all(pickle.dumps(strict(facts))))
+    for process, found in enumerate(others, 1):
+        for name in {**first, **found}:
+            there, here = (side.get(name, "absent") for side in (found, first))
+            if there != here:
+                raise InputError(f"process {process} differs from process 0: {name} is {there} there and {here} here; "
+                                 "install and prepare the same everywhere")
+
+
+def check_shared(folder: epath.PathLike) -> None:
+    """Raises InputError on all processes unless all of them see what process 0 writes into a folder."""
+    if jax.process_count() == 1:
+        return
+    folder = epath.Path(folder)
+
+    def write() -> str:
+        make_folder(folder)
+        return os.fspath(write_text(folder / f".seen-by-all-{uuid4().hex}", "").name)
+
+    mark = folder / agreed(write)
+    seen = of_all(b"\1" if mark.exists() else b"\0")
+    if jax.process_index() == 0:
+        remove(mark)
+    if b"\0" in seen:
+        raise InputError(f"workdir: process {seen.index(bytes(1))} does not see what process 0 writes to {folder}; "
+                         "give a folder that all hosts share (NFS), or a bucket (gs://)")

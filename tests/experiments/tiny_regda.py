@@ -1,0 +1,20 @@
+"""RegDA that trains for seconds; as a program, one process of it on several: python tiny_regda.py PRESET [flags]."""
+import pathlib
+import sys
+
+sys.path[:0] = [str(pathlib.Path(__file__).parents[2])]
+
+from experiments.command_line import run
+from experiments.commands import exit_code_of
+from experiments.configs import changed
+from experiments.regda import SYSTEM
+from experiments.regda_presets import PRESETS
+
+SMALL = {"image_size": 32, "heatmap_size": 8, "widths": (4, 4, 8), "head_width": 4, "batch_size": 8,
+         "pretraining_steps": 2, "steps": 3, "evaluations": 1, "training_examples": 16, "test_examples": 8,
+         "augmentation": "none"}
+TINY = SYSTEM._replace(presets={"people": changed(PRESETS["demo"], **SMALL),
+                                "sprites": changed(PRESETS["dsprites_small_colour_noisy"], **SMALL)})
+
+if __name__ == "__main__":
+    raise SystemExit(exit_code_of(lambda: run(TINY, sys.argv[1:])))
