@@ -172,13 +172,11 @@ class Recipe(NamedTuple):
     build: Callable[[Parts], Method] = build_regda
     start: str = "pretraining"  # the stage, or the variant whose result is taken; "" for none
     train: Literal["adaptation", "both stages", "statistics", "nothing"] = "adaptation"
-    augmented: Literal["as the preset says", "both domains", "source"] = "as the preset says"
+    changes: Mapping[str, Any] = MappingProxyType({})  # of the config's fields
 
     def config(self, config: Config) -> Config:
-        """Returns the config that the variant is built by, if so asked with random colours, blur and noise."""
-        if self.augmented == "as the preset says":
-            return config
-        return changed(config, augmentation="colour", augment_target=self.augmented == "both domains")
+        """Returns the config that the variant is built by."""
+        return changed(config, **self.changes)
 
 
 def _alone(**options: Any) -> Recipe:
@@ -188,6 +186,11 @@ def _alone(**options: Any) -> Recipe:
 def _ablation(line: str, **options: Any) -> Variant:
     return Variant("ablation", line, recipe=Recipe(functools.partial(build_regda, **options)))
 
+
+# Chosen for each on tuning seed 100 of the demo. RegDA's maps of the target come from the images that it sees, and
+# changing those costs it 6 points. The controls gain from stronger colours about a random grey; RegDA loses by them.
+STRONG_COLOURS = {"augmentation": "colour", "colour_matrix": 1.0, "colour_pivot": (0.0, 1.0)}
+WEAK_COLOURS = {"augmentation": "colour", "augment_target": False}
 
 VARIANTS: dict[str, Variant] = {
     "regda": Variant("method", "regressive domain adaptation", "RegDA", Recipe()),
@@ -218,20 +221,18 @@ VARIANTS: dict[str, Variant] = {
                      "CCSSL"),
     "source_only_augmented": Variant(
         "control", "source_only with random colours, blur and noise", "source only, augmented",
-        _alone(stream="source")._replace(augmented="source")),
+        _alone(stream="source")._replace(changes=STRONG_COLOURS)),
     "adabn_augmented": Variant(
         "control", "source_only_augmented with BatchNorm statistics of the target domain", "AdaBN, augmented",
-        Recipe(build_adabn, "source_only_augmented", "statistics", augmented="both domains")),
+        Recipe(build_adabn, "source_only_augmented", "statistics", STRONG_COLOURS)),
     "constant_centre": Variant("control", "every keypoint in the middle of the image", "constant centre",
                                Recipe(build_constant_centre, "", "nothing")),
     "adabn_in_area": Variant("control", "AdaBN, arg-max inside the area of possible keypoints", "AdaBN in area",
                              Recipe(functools.partial(build_adabn, in_area=True), "adabn", "nothing")),
     "regda_adabn": Variant("ablation", "RegDA, then BatchNorm statistics of the target domain", "RegDA + AdaBN",
                            Recipe(functools.partial(build_adabn, two_heads=True), "regda", "statistics")),
-    # On a tuning seed RegDA has a target PCK of 81.5 % without augmentation, 76.8 with it in both domains, 83.1 with it
-    # in the source alone: its maps of the target come from the images that it sees, and noise spoils them.
     "regda_augmented": Variant("ablation", "RegDA with random colours, blur and noise in the source domain",
-                               "RegDA, augmented", Recipe(start="pretraining_augmented", augmented="source")),
+                               "RegDA, augmented", Recipe(start="pretraining_augmented", changes=WEAK_COLOURS)),
     "no_ground_false": _ablation("step B maximises the disparity literally",
                                  disagree=lambda *of: -losses.minimum_disparity(*of)),
     "area_ground_false": _ablation("ground-false map is an area, not the other keypoints", kind="area"),
