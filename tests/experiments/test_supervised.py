@@ -75,8 +75,10 @@ def test_validation_images_are_neither_trained_on_nor_tested(monkeypatch, tmp_pa
     monkeypatch.setattr("data.prepared.open_source", lambda name, split, *, data_dir, transform: rendered[split])
     data = changed(PRESETS["openfield"], train="mine/train", test="mine/test", validation_share=0.25).data
     splits = data.open(3, tmp_path)
-    assert [len(split) for split in splits] == [15, 5, 6]
-    seen = [source[n].keypoints.tobytes() for source in splits for n in range(len(source))]
+    *parts, loaded_larger = splits
+    assert [len(part) for part in parts] == [15, 5, 6]
+    assert loaded_larger is None
+    seen = [source[n].keypoints.tobytes() for source in parts for n in range(len(source))]
     assert len(set(seen)) == 26
     other = data.open(4, tmp_path)
     assert other.validation.digest != splits.validation.digest
