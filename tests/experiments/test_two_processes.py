@@ -12,7 +12,7 @@ import tiny_regda
 from experiments.command_line import run
 from experiments.system import read_predictions
 
-COMMAND = ["people", "--variants", "source_only", "adabn", "regda"]
+COMMAND = ["people", "--variants", "source_only", "regda"]
 
 
 def start(workdir, process, port):
@@ -37,7 +37,7 @@ def test_two_processes_write_one_report_with_the_numbers_of_one(tmp_path, capsys
     assert not [line for line in said[1].splitlines() if not line.startswith("[Gloo]")], said[1]
     report = pathlib.Path("regda", "people", "report.html")
     assert (tmp_path / "two" / report).exists()
-    for variant in ("source_only", "adabn", "regda"):
+    for variant in ("source_only", "regda"):
         folders = [tmp_path / name / "regda" / "people" / variant / "seed-0" for name in ("one", "two")]
         assert not list(folders[1].rglob(".seen-by-all-*"))
         one, two = map(read_predictions, folders)
