@@ -14,7 +14,7 @@ it; the others train so much longer. After every step all known keypoints are ev
 row of the matrix from which AAA, AT, MT and A-MRE are computed.
 
 `mse_distillation` and `self_training` are the controls: squared errors in place of the spatial distillation, and the
-old model's own arg-max in place of KA-Net's. Every variant has a weight of its own, chosen once on another protocol by
+old model's own points in place of KA-Net's. Every variant has a weight of its own, chosen once on another protocol by
 `experiments.incremental_studies`. AT above 0 is no mark of KA-Net: a well weighted distillation has it, too.
 """
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ import numpy as np
 
 from experiments import incremental_measures as measures
 from experiments import incremental_steps as stages
-from experiments.incremental_association import associate
+from experiments.incremental_association import associate, mean_copy_rates
 from experiments.incremental_methods import OF_TARGET, Recipe, associated, distilled, entropy, self_trained, setting_of
 from experiments.incremental_presets import PRESETS, Config
 from experiments.incremental_steps import PLAIN, Data, Known, Run
@@ -55,7 +55,7 @@ def _kamp(alpha: str = OF_TARGET, terms: Mapping[str, Any] = KAMP, **options: An
 VARIANTS: dict[str, Variant] = {
     "kamp": Variant("method", "distillation of all old keypoints and KA-Net's maps of one, as printed", "KAMP",
                     _kamp("kamp", rerendered=False, over_old=False)),
-    "kamp_rerendered": Variant("method", "a Gaussian at KA-Net's arg-max, weighed as one of the old keypoints", "",
+    "kamp_rerendered": Variant("method", "a Gaussian at KA-Net's point, weighed as one of the old keypoints", "",
                                _kamp("kamp_rerendered", rerendered=True, over_old=True)),
     "finetune": Variant("baseline", "the new labels alone", "Finetune", PLAIN),
     "lwf": Variant("baseline", "distillation across channels", "LWF", Recipe(
@@ -76,7 +76,7 @@ VARIANTS: dict[str, Variant] = {
     "mse_distillation": Variant("control", "squared distance to the old model's heatmaps", "", Recipe(
         {"distillation": lambda s: methods.mse_distillation_term(s.config.half)},
         {"distillation": "mse_distillation"})),
-    "self_training": Variant("control", "kamp_rerendered with the old model's own arg-max in KA-Net's place", "", _kamp(
+    "self_training": Variant("control", "kamp_rerendered with the old model's own point in KA-Net's place", "", _kamp(
         "self_training", {"distillation": distilled, "association": self_trained}, ka_net="", over_old=True)),
     "ksd_only": Variant("ablation", "without KA-Net", "KSD only",
                         Recipe({"distillation": distilled}, {"distillation": "ksd_only"})),
@@ -129,6 +129,7 @@ def train(job: Job, data: Data) -> Outcome:
     if job.config.data.held_out and later:
         metrics["label_free"] = float(np.mean([metrics[f"label_free/step_{step}/{name}"]
                                                for step in later for name in ("new", "agreement")]))
+    metrics |= mean_copy_rates(metrics)
     # A table compares variants of equal training: KA-Net's steps count, and every variant has seen the base.
     return Outcome(run.evaluation_method, known.trained, job.config.base_steps + job.config.steps * (steps - 1),
                    known.images_per_second, seconds, metrics, predictions)
@@ -153,8 +154,14 @@ def matrices(job: Job, data: Data, predictions: Mapping[str, Gathered]) -> measu
 
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
-    """Computes the paper's measures, and states the weights."""
+    """Computes the paper's measures, and states the weights.
+
+    triples/pck is over the old keypoints of the triples that the protocol states, after the last step: what KA-Net can
+    change. It is measured of all variants but those with other triples.
+    """
     found = measures.summary(matrices(job, data, predictions), data.introduced, data.skeleton.names)
+    if VARIANTS[job.variant].recipe.triples != "random" and job.config.association.triple == "protocol":
+        found |= measures.of_targets(found, data.protocol, job.config.association.triples)
     return found | {f"weight/{name}": value for name, value in weights_of(job).items()}
 
 
@@ -200,7 +207,10 @@ def columns(config: Config) -> tuple[Column, ...]:
     return (Column("aaa", f"AAA at {first} of {config.data.scale_is}", "%", 100.0, 1),
             Column("at", "AT", "%", 100.0, 2), Column("mt", "MT", "%", 100.0, 2),
             Column("second/aaa", f"AAA at {second}", "%", 100.0, 1),
-            Column("second/at", f"AT at {second}", "%", 100.0, 2), Column("a_mre", "A-MRE", unit, 1.0, 2, "lower"))
+            Column("second/at", f"AT at {second}", "%", 100.0, 2), Column("a_mre", "A-MRE", unit, 1.0, 2, "lower"),
+            Column("triples/pck", f"old points of triples at {first}", "%", 100.0, 1),
+            Column("association/copy_rate", "errors copied", "%", 100.0, 1, "lower"),
+            Column("association/copy_rate_by_chance", "by chance", "%", 100.0, 1, "lower"))
 
 
 def predicting(stored: StoredRun) -> Predicting:

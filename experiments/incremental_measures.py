@@ -11,6 +11,7 @@ from experiments.incremental_presets import Config
 from kpjax import geometry
 from kpjax.evaluation import metrics
 from kpjax.evaluation.incremental import incremental_summary
+from kpjax.input.protocols import Protocol
 from kpjax.training.evaluation import Gathered
 
 
@@ -70,6 +71,16 @@ def summary(matrices: Matrices, introduced: np.ndarray, names: Sequence[str]) ->
     values |= {f"aaa/{name}": value for name, value in zip(names, first[-1], strict=True)}
     values |= {f"a_mre/{name}": value for name, value in zip(names, matrices.error[-1], strict=True)}
     return {name: float(value) for name, value in values.items() if not math.isnan(value)}
+
+
+def of_targets(summary: Mapping[str, float], protocol: Protocol, count: int) -> dict[str, float]:
+    """Returns triples/pck, the mean accuracy after the last step of the old keypoints of all stated triples.
+
+    count: of triples in use in each step. {} for protocols that state none.
+    """
+    targets = {triple.old for step in protocol.steps for triple in step.triples[:count]}
+    values = [summary[f"aaa/{name}"] for name in sorted(targets) if f"aaa/{name}" in summary]
+    return {"triples/pck": float(np.mean(values))} if values else {}
 
 
 def matrix_csv(matrices: Matrices, introduced: np.ndarray, names: Sequence[str], config: Config) -> str:

@@ -154,7 +154,8 @@ def build_step(setting: Setting, recipe: Recipe, ka_net: KaNet = "paper", inputs
 @functools.lru_cache(maxsize=8)
 def ka_net_of(setting: Setting, name: KaNet, inputs: int) -> nn.Module:
     """Builds KA-Net. inputs: how many new keypoints it reads."""
-    return association_network(name, inputs=inputs, dtype=jnp.dtype(setting.config.network.dtype))
+    return association_network(name, inputs=inputs, dtype=jnp.dtype(setting.config.network.dtype),
+                               input_sigma=setting.config.association.input_sigma or None)
 
 
 @functools.lru_cache(maxsize=8)

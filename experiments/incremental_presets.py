@@ -79,6 +79,7 @@ class Association(Checked):
 
     association_share: Share = 0.2  # of a later step's optimizer steps: 20 of 100 epochs
     ka_variant: Literal["auto", "paper", "wide", "with_features"] = "auto"  # "auto": "paper" where its reach suffices
+    input_sigma: NotNegative = 0.0  # heatmap px, of the Gaussians that KA-Net sees features through; 0: the targets'
     ka_target: Literal["raw", "rerendered"] = "raw"  # of all with KA-Net but kamp and kamp_rerendered, as the next
     ka_weight: Literal["alpha", "alpha_over_old"] = "alpha"  # alpha_over_old: divided by the number of old keypoints
     ka_loss: Literal["spatial", "mse"] = "spatial"
@@ -194,7 +195,8 @@ SYNTHETIC = Config(
     configs.Heatmaps(16, sigma=1.25, grid="half_pixel", targets="sub_pixel", decoder="dark"),
     configs.Augmentation("none", flip=False), SmallUNet((16, 32, 32, 64, 64)), StepOptimizer(
         2e-3, "cosine", weight_decay=0.0, base_learning_rate=3e-3, association_learning_rate=3e-3, warmup_steps=20),
-    base_steps=800, steps=400, distillation=Distillation("line_sum"), weights=Weights(
+    base_steps=800, steps=400, distillation=Distillation("line_sum"), association=Association(input_sigma=0.5),
+    weights=Weights(
         kamp=1.0, kamp_rerendered=1.0, ksd_only=1.0, self_training=0.3, mse_distillation=1.0, lwf=4.0, ewc=3e-3,
         online_ewc=3e-3, mas=1e-3, rw=1e-3, afec=3e-3, afec_expanded=1e-3, cpr=3e-3, cpr_entropy=0.01),
     baselines=Baselines(normalise_importance=True), pck_thresholds=(0.05, 0.1), error_in="pixels")

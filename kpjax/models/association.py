@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from kpjax.heatmaps import gaussian_bumps
 from kpjax.models.layers import BatchNorm, Convolution, he_normal
 from kpjax.models.network import small_normal
 
@@ -21,7 +22,7 @@ class AssociationInputs(NamedTuple):
     """Inputs of KA-Net: one triple in a batch."""
 
     features: jax.Array  # (B, h, w, C), of the frozen extractor
-    maps: jax.Array  # (B, h, w, 2) float32, a Gaussian of peak 1 at each of the two new keypoints
+    maps: jax.Array  # (B, h, w, 2) float32, a Gaussian of peak 1 at each of the two new keypoints, or an empty map
     points: jax.Array  # (B, 2, 2) float32, the same keypoints as (x, y) in heatmap pixels
 
 
@@ -31,6 +32,19 @@ def products(features: jax.Array, maps: jax.Array) -> jax.Array:
     return (maps[..., :, None] * features[..., None, :]).reshape(*features.shape[:-1], -1)
 
 
+def lit(inputs: AssociationInputs, sigma: float | None) -> jax.Array:
+    """Returns the maps (B, h, w, 2) through which KA-Net sees the features; those of empty maps stay empty.
+
+    sigma: of Gaussians of its own, in heatmap pixels, cut off at 3 sigma; None takes the maps as they are. On small
+        maps a target's Gaussian covers the old keypoint beside it: KA-Net then sees the features from which its
+        teacher has read the target, and copies it.
+    """
+    if sigma is None:
+        return inputs.maps
+    present = inputs.maps.max((1, 2), keepdims=True) > 0
+    return jnp.where(present, gaussian_bumps(inputs.points, inputs.features.shape[1:3], sigma), 0.0)
+
+
 class AssociationNetwork(nn.Module):
     """The heatmap of an old keypoint (B, h, w, 1) float32 from `AssociationInputs`, by a few 3x3 convolutions.
 
@@ -38,6 +52,7 @@ class AssociationNetwork(nn.Module):
         more distant old keypoint is within `reach`, and a 1x1 convolution to the map. "with_features", "paper" with the
         features themselves beside the products.
     inputs: 2, or 1 where steps introduce a single new keypoint: only the first map is read then.
+    input_sigma: of the Gaussians that let features through, see `lit`.
 
     All layers have as many channels as the features. Parameters: `conv1`, `bn1`, ..., `output`.
     """
@@ -45,12 +60,13 @@ class AssociationNetwork(nn.Module):
     variant: Literal["paper", "wide", "with_features"] = "paper"
     inputs: int = 2
     dtype: jnp.dtype = jnp.float32
+    input_sigma: float | None = None
 
     @nn.compact
     def __call__(self, inputs: AssociationInputs, train: bool) -> jax.Array:
         features = inputs.features.astype(self.dtype)
         width, side = features.shape[-1], min(features.shape[1:3])
-        x = products(features, inputs.maps[..., :self.inputs])
+        x = products(features, lit(inputs, self.input_sigma)[..., :self.inputs])
         if self.variant == "with_features":
             x = jnp.concatenate([x, features], axis=-1)
         for number, dilation in enumerate(_dilations(self.variant, side), start=1):
@@ -172,8 +188,11 @@ def _sampled(features: jax.Array, points: jax.Array) -> jax.Array:
                       precision=highest)
 
 
-def association_network(variant: Variant = "paper", *, inputs: int = 2, dtype: jnp.dtype = jnp.float32) -> nn.Module:
-    """Builds the KA-Net of a variant: "distant" is `DistantAssociationNetwork`, the others `AssociationNetwork`s.
+def association_network(
+    variant: Variant = "paper", *, inputs: int = 2, dtype: jnp.dtype = jnp.float32, input_sigma: float | None = None
+) -> nn.Module:
+    """Builds the KA-Net of a variant: "distant" is `DistantAssociationNetwork`, which reads points and no maps, the
+    others `AssociationNetwork`s.
 
     "with_features" warns: the old model's map is a 1x1 convolution of its features, so that a network which sees them
     learns to copy it and associates nothing. Raises ValueError for an unknown variant or another number of inputs.
@@ -185,7 +204,9 @@ def association_network(variant: Variant = "paper", *, inputs: int = 2, dtype: j
     if variant == "with_features":
         warnings.warn("association network: with_features sees the features of its teacher's map and will copy it; "
                       "use it for comparison only", stacklevel=2)
-    return DistantAssociationNetwork(inputs) if variant == "distant" else AssociationNetwork(variant, inputs, dtype)
+    if variant == "distant":
+        return DistantAssociationNetwork(inputs)
+    return AssociationNetwork(variant, inputs, dtype, input_sigma)
 
 
 def reach(variant: Variant, map_side: int, support: float = 6.0) -> float:
@@ -193,7 +214,7 @@ def reach(variant: Variant, map_side: int, support: float = 6.0) -> float:
 
     Further away the products are zero under the whole receptive field, and the answer is one constant. The reach is
     infinite for variants that see the whole image. map_side: the shorter side of the maps. support: half the side of
-    the Gaussians' square, 3 sigma of 2 px.
+    the square of KA-Net's Gaussians, 3 sigma of 2 px.
     """
     if variant in ("with_features", "distant"):
         return math.inf

@@ -4,16 +4,18 @@ import json
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 import kpjax.training.fit
+from data.figures import figures, target
 from experiments import incremental_studies as studies
 from experiments.command_line import read_command, run
 from experiments.configs import changed, flat
 from experiments.incremental import SYSTEM, VARIANTS, open_data, run_of
-from experiments.incremental_association import useful_triples
+from experiments.incremental_association import mean_copy_rates, useful_triples
 from experiments.incremental_measures import Matrices, both_units, summary
 from experiments.incremental_methods import build_association, build_step
 from experiments.incremental_presets import LATER, PRESETS
@@ -22,6 +24,7 @@ from experiments.system import Job
 from experiments.system import run as run_job
 from kpjax.errors import InputError
 from kpjax.files import write_json
+from kpjax.heatmaps import gaussian_bumps
 from kpjax.input.source import subset
 from kpjax.structures import Example
 from kpjax.training.fit import compiled_update, fit
@@ -124,6 +127,11 @@ def test_ka_net_is_compared_with_its_teacher_and_weights_have_both_units(finishe
         said = {name: found[f"association/step_{step}/{old}/{name}"] for name in ("ka_net", "teacher", "reach", "used")}
         assert all(0 <= value <= 1 for value in said.values())
         assert said["used"] == 1
+    rates = [found[f"association/{name}"] for name in ("copy_rate", "copy_rate_by_chance")]
+    assert all(0 <= rate <= 1 for rate in rates)
+    of_targets = {name: results_of(finished, name)["triples/pck"] for name in RUN}
+    assert of_targets["joint"] == pytest.approx(np.mean(
+        [results_of(finished, "joint")[f"aaa/{name}"] for name in ("right_elbow", "right_knee")]))
     base = {row["keypoint"]: float(row["pck_at_0.05"]) for row in matrix_of(finished, "kamp") if row["step"] == "0"}
     assert found["association/step_1/right_elbow/teacher"] == pytest.approx(base["right_elbow"], abs=1e-6)
     assert found["weight/alpha_element_mean"] == 8 * found["weight/alpha_line_sum"] == 8 * TINY.weights.kamp
@@ -292,6 +300,32 @@ def test_the_summary_of_a_matrix():
     assert found["a_mre"] == 5.0
     assert found["a_mre_transfer"] == -2.5  # errors rose
     assert not {"aaa/c", "at/b"} & set(found)
+
+
+def test_copy_rates_are_over_all_large_errors():
+    of_step = {1: {"copy_rate": 0.5, "copy_rate_by_chance": 0.1, "wrong": 30.0},
+               2: {"copy_rate": 0.1, "copy_rate_by_chance": 0.1, "wrong": 10.0}}
+    found = mean_copy_rates({f"association/step_{step}/neck/{name}": value for step, values in of_step.items()
+                             for name, value in values.items()})
+    assert found == {"association/copy_rate": pytest.approx(0.4), "association/copy_rate_by_chance": pytest.approx(0.1)}
+    assert mean_copy_rates({"association/step_1/neck/wrong": 0.0}) == {}
+
+
+def test_the_demos_ka_net_does_not_see_the_old_keypoint():
+    """Mean input at the true old keypoint, on drawn people; the Gaussians of the targets light it."""
+    config = PRESETS["demo"]
+    people = figures(200, target(1.0), 100, config.data.image_size)
+    points = jnp.asarray(people.examples.keypoints) / (config.data.image_size / config.heatmaps.heatmap_size) - 0.375
+    old, hand = (people.skeleton.index(name) for name in ("right_elbow", "right_hand"))
+
+    def mean_input(sigma):
+        side = config.heatmaps.heatmap_size
+        windows = gaussian_bumps(points[:, hand:hand + 1], (side, side), sigma)[..., 0]
+        columns, rows = np.clip(np.round(points[:, old]), 0, side - 1).astype(int).T
+        return float(np.asarray(windows)[np.arange(len(rows)), rows, columns].mean())
+
+    assert mean_input(config.heatmaps.sigma) > 0.3
+    assert mean_input(config.association.input_sigma) < 0.1
 
 
 @pytest.mark.parametrize(("changes", "message"), [

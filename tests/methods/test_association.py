@@ -1,15 +1,17 @@
 """Stage I of KAMP: KA-Nets learn from labelled new keypoints only, and how well they could and did."""
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, batch, build, centred, start
+from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, SIDE, batch, build, centred, start
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.errors import InputError
 from kpjax.geometry import move_points
-from kpjax.heatmaps import decode_argmax
+from kpjax.heatmaps import codec, decode_argmax, decode_dark, gaussian_bumps
 from kpjax.losses.distillation import mse_distillation
 from kpjax.methods.forward import unit_range
 from kpjax.methods.incremental_learning.association import (
@@ -18,7 +20,7 @@ from kpjax.methods.incremental_learning.association import (
     copies_of_teacher,
     ka_reach,
 )
-from kpjax.methods.incremental_learning.association_forward import answered, association_pass
+from kpjax.methods.incremental_learning.association_forward import answered, association_pass, rerendered
 from kpjax.methods.incremental_learning.step_spec import increment
 from kpjax.models.association import AssociationNetwork
 from kpjax.structures import Trained
@@ -114,11 +116,50 @@ def test_reach_counts_images_whose_old_keypoint_lies_near_a_new_one(trained, ans
         assert float(sums["count"][0]) == BATCH - 2
 
 
+@pytest.mark.parametrize("input_sigma", [None, 0.5])
+def test_the_input_at_the_teachers_point_is_that_of_its_cell(answers, trained, input_sigma):
+    cells, _ = decode_argmax(answers[0][..., 1:2])
+    columns, rows = np.asarray(cells)[:, 0].astype(int).T
+    maps = CODEC.encode(SPARSE)[0][..., 2:]
+    if input_sigma:
+        new = move_points(CODEC.to_heatmap, SPARSE.keypoints[:, 2:])
+        maps = gaussian_bumps(new, maps.shape[1:3], input_sigma)
+    expected = np.asarray(maps)[np.arange(BATCH), rows, columns, 0][1:].sum()
+    measure = jax.jit(ka_reach(MODEL, CODEC, centred, 1.0, input_sigma))
+    sums = measure(Trained({}, trained[1].frozen), SPARSE, jnp.ones(BATCH))
+    np.testing.assert_allclose(float(sums["input"][0]), expected, rtol=1e-5, atol=1e-7)
+
+
 def test_copies_counts_images_on_which_both_answer_the_same(trained, answers):
     (own, _), (found, _) = decode_argmax(answers[0][..., 1:2]), decode_argmax(answers[1][..., :1])
     same = np.asarray((own == found).all(-1))[1:, 0].sum()
     sums = jax.jit(copies_of_teacher(MODEL, CODEC, centred))(trained[1], SPARSE, jnp.ones(BATCH))
     assert (float(sums["copied"][0]), float(sums["count"][0])) == (same, BATCH - 1)
+
+
+def test_errors_of_the_teacher_that_ka_net_copies_are_counted(trained, answers):
+    """Rows 0 and 1 lack a label that is needed, and so does row 1 as the next image of row 0."""
+    told, found = (np.asarray(CODEC.decode(maps)[0])[:, 0] for maps in (answers[0][..., 1:2], answers[1][..., :1]))
+    truth = np.asarray(SPARSE.keypoints)[:, 1]
+    wrong = np.linalg.norm(told - truth, axis=-1) > 0.1 * SIDE
+    wrong[:2] = False
+    copied = wrong & (np.linalg.norm(told - found, axis=-1) <= 0.02 * SIDE)
+    sums = jax.jit(copies_of_teacher(MODEL, CODEC, centred))(trained[1], SPARSE, jnp.ones(BATCH))
+    assert 0 < wrong.sum() == float(sums["wrong"][0])
+    assert float(sums["wrong_copied"][0]) == copied.sum()
+    assert 0 <= float(sums["wrong_copied_by_chance"][0]) <= wrong.sum()
+
+
+@pytest.mark.parametrize(("x", "y"), [(5.3, 4.8), (9.0, 6.9), (5.45, 8.55)])
+def test_a_peak_between_cells_is_kept_when_it_is_drawn_again(x, y):
+    """In heatmap pixels, away from the border. Arg-max is off by up to half a cell along each axis."""
+    fine = codec(image_size=64, heatmap_size=16, sigma=1.25, grid="half_pixel", rounded=False, window=None,
+                 decoder=functools.partial(decode_dark, sigma=1.25))
+    faint = 0.3 * gaussian_bumps(jnp.array([[[x, y]]]), (16, 16), 1.25)
+    again = rerendered(fine, faint)
+    np.testing.assert_allclose(again, gaussian_bumps(jnp.array([[[x, y]]]), (16, 16), 1.25), atol=0.02)
+    np.testing.assert_allclose(*(fine.decode(maps)[0] for maps in (again, faint)), atol=0.1)
+    np.testing.assert_allclose(move_points(fine.to_heatmap, fine.decode(again)[0])[0, 0], [x, y], atol=0.1 / 4)
 
 
 def test_targets_can_be_drawn_again(method, trained):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kpjax.heatmaps import gaussian_bumps
-from kpjax.models.association import AssociationInputs, AssociationNetwork, association_network, products, reach
+from kpjax.models.association import AssociationInputs, AssociationNetwork, association_network, lit, products, reach
 
 SIDE, MIDDLE, WIDTH = 64, 32, 3
 
@@ -52,6 +52,23 @@ def test_cells_that_answer_are_those_within_reach(variant, side, expected):
     assert np.abs(rows - side // 2).max() == np.abs(columns - side // 2).max() == expected
     assert reach(variant, side) == expected
     assert differs[side // 2, side // 2 + 10] == (variant == "wide")
+
+
+def test_gaussians_of_its_own_leave_a_neighbour_dark():
+    """Here two cells away: of the targets' Gaussians e^-1.28 reaches it, of KA-Net's nothing. An empty map stays."""
+    given = inputs(16, [(4, 4), (6, 4)])
+    given = given._replace(maps=gaussian_bumps(given.points, (16, 16), 1.25).at[..., 1].set(0))
+    np.testing.assert_allclose(lit(given, None)[0, 4, 6, 0], np.exp(-2**2 / (2 * 1.25**2)), rtol=1e-6)
+    seen = np.asarray(lit(given, 0.5))[0]
+    assert seen[4, 4, 0] == 1
+    assert seen[4, 6, 0] == seen[..., 1].max() == 0
+    assert np.count_nonzero(seen[..., 0]) == 9
+    network = association_network(input_sigma=0.5)
+    variables = random_variables(network, given)
+    answer, dark = (np.asarray(network.apply(variables, each, train=False))[0, ..., 0]
+                    for each in (given, given._replace(maps=jnp.zeros_like(given.maps))))
+    rows, columns = np.nonzero(answer != dark)
+    assert max(np.abs(rows - 4).max(), np.abs(columns - 4).max()) == reach("paper", 16, support=1) == 4
 
 
 def test_one_new_keypoint_is_read_if_it_is_alone():

@@ -23,6 +23,7 @@ from kpjax.losses.distillation import mse_distillation
 from kpjax.methods.forward import Normalise, augmented, unit_range
 from kpjax.methods.incremental_learning.association_forward import (
     answered,
+    association_inputs,
     association_pass,
     channels,
     initial_association,
@@ -32,7 +33,7 @@ from kpjax.methods.incremental_learning.association_forward import (
 )
 from kpjax.methods.incremental_learning.pseudo_label_confidence import TRANSFORMS, Confidence, Uncertainty
 from kpjax.methods.incremental_learning.step_spec import increment_of, needed
-from kpjax.models.association import AssociationNetwork
+from kpjax.models.association import AssociationNetwork, lit
 from kpjax.models.network import KeypointNetwork
 from kpjax.optimization import LearningRate, descend
 from kpjax.structures import (
@@ -77,7 +78,7 @@ def association(
         learning_rate: of the step, one for all or one for each KA-Net, `triple_0` and on.
         network: KA-Net, from `AssociationInputs` to (B, h, w, 1); None is `AssociationNetwork()`.
         slots: number of triples where the start has no increment.
-        target: "raw", the old model's map as it is, or "rerendered", the codec's Gaussian at its arg-max.
+        target: "raw", the old model's map as it is, or "rerendered", the codec's Gaussian where it decodes.
         confidence: weights of pseudo-labels; None accepts all.
         The others are as in `incremental`.
 
@@ -179,43 +180,82 @@ def uncertainty_predict(
     return predict
 
 
-# Diagnostics, measures for `kpjax.training.evaluation.reduce`. The fraction is the sum over `count`, both (T,) float32
-# by triple, of images on which both new keypoints are labelled.
+# Diagnostics, measures for `kpjax.training.evaluation.reduce`. A fraction is a sum over `count`, both (T,) float32 by
+# triple, of images on which both new keypoints are labelled.
 
 
-def ka_reach(model: KeypointNetwork, codec: Codec, normalise: Normalise, reach: float) -> Measure:
-    """Builds a measure that counts images whose old keypoint, by the old model, lies within KA-Net's reach.
+def ka_reach(
+    model: KeypointNetwork, codec: Codec, normalise: Normalise, reach: float, input_sigma: float | None = None
+) -> Measure:
+    """Builds a measure of what KA-Net can see of the old keypoint, where the old model finds it.
 
-    It returns {"within", "count"}. The state's `frozen` has `teacher` and `increment`; KA-Nets need not exist. Below a
-    fraction of 0.8, choose a network with a longer reach. `reach` is that of `kpjax.models.association.reach`, in
-    heatmap pixels along each axis, from at least one of the two new keypoints. The others are as in `association`.
+    It returns {"within", "input", "count"}. "within" counts images whose old keypoint lies within KA-Net's reach; below
+    a fraction of 0.8, choose a network with a longer reach. "input" sums the larger of KA-Net's two input maps at the
+    old keypoint's own cell; above a mean of 0.1 KA-Net sees the features that its teacher has answered from, and can
+    copy the answer: choose a smaller `input_sigma`, or larger maps.
+
+    The state's `frozen` has `teacher` and `increment`; KA-Nets need not exist. `reach` is that of
+    `kpjax.models.association.reach`, in heatmap pixels along each axis, from at least one of the two new keypoints.
+    `input_sigma` is KA-Net's. The others are as in `association`.
     """
 
     def measure(state: Trained, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
-        step = increment_of(state.frozen, batch.keypoints.shape[1])
-        _, heatmaps = answered(model, state.frozen["teacher"], normalise(unit_range(batch).image))
+        view, step = unit_range(batch), increment_of(state.frozen, batch.keypoints.shape[1])
+        features, heatmaps = answered(model, state.frozen["teacher"], normalise(view.image))
+        _, height, width, _ = heatmaps.shape
         old, _ = decode_argmax(channels(heatmaps, step.triples[:, 0]))
         new = geometry.move_points(codec.to_heatmap, batch.keypoints)
         apart = [jnp.abs(jnp.take(new, step.triples[:, which], axis=1) - old).max(-1) for which in (1, 2)]
-        return _counted("within", jnp.minimum(*apart) <= reach, codec, batch, step.triples, weights)
+        columns, rows = (jax.nn.one_hot(old[..., axis].astype(jnp.int32), cells)
+                         for axis, cells in ((0, width), (1, height)))
+        seen = [jnp.einsum("bhwn,bh,bw->bn", lit(association_inputs(codec, features, view, step.triples[number]),
+                                                 input_sigma), rows[:, number], columns[:, number],
+                           precision=jax.lax.Precision.HIGHEST).max(-1) for number in range(step.triples.shape[0])]
+        sums = {"within": jnp.minimum(*apart) <= reach, "input": jnp.stack(seen, -1)}
+        return _summed(sums, labelled_triples(codec, batch, step.triples) * weights[:, None])
 
     return measure
+
+
+FAR, SAME = 0.1, 0.02
 
 
 def copies_of_teacher(
     model: KeypointNetwork, codec: Codec, normalise: Normalise, network: nn.Module | None = None
 ) -> Measure:
-    """Builds a measure, {"copied", "count"}, that counts images where KA-Net's arg-max is the old model's.
+    """Builds a measure of how much KA-Net copies from the old model: it READS THE LABELS of old keypoints.
 
-    It reads a state of `association`, whose arguments it has. Above a fraction of 0.95, nothing has been associated.
+    It returns {"copied", "count", "wrong", "wrong_copied", "wrong_copied_by_chance"}. "copied" counts images where the
+    arg-max of both is the same; above a fraction of 0.95 nothing has been associated. "wrong" counts images with a
+    label of the old keypoint from which the old model is further than FAR; "wrong_copied" those among them where
+    KA-Net's point lies within SAME of the old model's; "wrong_copied_by_chance" those where it does so although
+    KA-Net is given the new keypoints of another image of the batch. FAR and SAME are shares of the image's side.
+
+    The measure reads a state of `association`, whose arguments it has.
     """
     ka_net = network or AssociationNetwork()
 
     def measure(state: Trained, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
-        step, heatmaps, maps = _answers(model, ka_net, codec, normalise, state, unit_range(batch))
-        own, _ = decode_argmax(channels(heatmaps, step.triples[:, 0]))
-        of_ka_net, _ = decode_argmax(maps)
-        return _counted("copied", (own == of_ka_net).all(-1), codec, batch, step.triples, weights)
+        view = unit_range(batch)
+        step, heatmaps, maps = _answers(model, ka_net, codec, normalise, state, view)
+        old, side = step.triples[:, 0], min(view.image.shape[1:3])
+        own, other = channels(heatmaps, old), view._replace(
+            keypoints=jnp.roll(view.keypoints, 1, 0), visible=jnp.roll(view.visible, 1, 0))
+        _, _, elsewhere = _answers(model, ka_net, codec, normalise, state, other)
+        known = labelled_triples(codec, view, step.triples)
+        both = known * labelled_triples(codec, other, step.triples) * channels(view.visible, old)
+
+        def apart(points, others):
+            return jnp.linalg.norm(points - others, axis=-1) / side
+
+        told, _ = codec.decode(own)
+        wrong = both * (apart(told, jnp.take(view.keypoints, old, axis=1)) > FAR).astype(jnp.float32)
+        same = [apart(told, codec.decode(found)[0]) <= SAME for found in (maps, elsewhere)]
+        whole_cells = [decode_argmax(found)[0] for found in (own, maps)]
+        counts = _summed({"copied": (whole_cells[0] == whole_cells[1]).all(-1)}, known * weights[:, None])
+        of_wrong = _summed(dict(zip(("wrong_copied", "wrong_copied_by_chance"), same, strict=True)),
+                           wrong * weights[:, None], count="wrong")
+        return counts | of_wrong
 
     return measure
 
@@ -264,6 +304,7 @@ def _answers(model, network, codec, normalise, state: Trained, view: Example):
     return step, heatmaps, maps
 
 
-def _counted(name: str, holds: jax.Array, codec: Codec, batch: Example, triples: jax.Array, weights: jax.Array):
-    valid = labelled_triples(codec, batch, triples) * weights[:, None]
-    return {name: (valid * holds.astype(jnp.float32)).sum(0), "count": valid.sum(0)}
+def _summed(values: Mapping[str, jax.Array], weights: jax.Array, count: str = "count") -> dict[str, jax.Array]:
+    """Sums (B, T) values of triples over the batch, each with its weight (B, T)."""
+    sums = {name: (weights * value.astype(jnp.float32)).sum(0) for name, value in values.items()}
+    return sums | {count: weights.sum(0)}

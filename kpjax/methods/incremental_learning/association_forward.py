@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from kpjax import geometry
 from kpjax.errors import InputError
-from kpjax.heatmaps import Codec, decode_argmax
+from kpjax.heatmaps import Codec
 from kpjax.methods.forward import train_pass
 from kpjax.models.association import AssociationInputs
 from kpjax.models.network import KeypointNetwork
@@ -115,8 +115,12 @@ def checked_association(fresh: Variables, given: Mapping[str, Any]) -> Variables
 
 
 def rerendered(codec: Codec, heatmaps: jax.Array) -> jax.Array:
-    """Renders the codec's Gaussians at the arg-max of heatmaps (B, h, w, n): the same places at full contrast."""
-    cells, _ = decode_argmax(heatmaps)
+    """Renders the codec's Gaussians where it decodes heatmaps (B, h, w, n): the same places at full contrast."""
+    points, _ = codec.decode(heatmaps)
+    # A decoder that refines a peak at the border may leave the map, where a codec draws nothing.
+    _, height, width, _ = heatmaps.shape
+    last = jnp.array([width - 1, height - 1], jnp.float32)[None, None]
+    cells = jnp.clip(geometry.move_points(codec.to_heatmap, points), 0.0, last)
     points = geometry.move_points(geometry.invert(codec.to_heatmap), cells)
     # The codec reads keypoints and visibility only; the other fields are placeholders.
     rendered, _ = codec.encode(Example(heatmaps, points, jnp.ones(points.shape[:2], jnp.float32), *[points] * 3))

@@ -106,7 +106,7 @@ def incremental(
         model: with a channel for each keypoint of the whole protocol, K.
         objective: as of `incremental_objective`. `Increment.weights` multiplies its terms by name.
         association: KA-Net, the same as in the first stage; None is `AssociationNetwork()`.
-        rerender: whether the codec's Gaussian at its arg-max replaces KA-Net's map.
+        rerender: whether the codec's Gaussian, where it decodes KA-Net's map, replaces it.
         freeze_old_heads: whether head channels of old keypoints stay bit-identical; those of unknown ones always do.
         freeze_statistics: whether the student runs on its stored BatchNorm statistics and keeps them.
         confidence: weights of pseudo-labels; None accepts all.

@@ -158,7 +158,7 @@ def self_training_term(
     codec: Codec, *, loss: Literal["spatial", "mse"] = "spatial", reduction: Reduction = "element_mean",
     mode: Mode = "lines", temperature: float = 1.0
 ) -> Term:
-    """Builds the control of l_KA: the same term with Gaussians at the teacher's own arg-max in place of KA-Net's maps.
+    """Builds the control of l_KA: the same term with Gaussians at the teacher's own point in place of KA-Net's maps.
 
     codec: renders the Gaussians. The others are as in `association_term`.
     """
