@@ -30,6 +30,7 @@ from experiments.system import Job, Outcome, Predicting, StoredRun, System, Vari
 from kpjax import InputError, Method, Prediction, Skeleton, Trained, losses, methods
 from kpjax.augment import Augment
 from kpjax.evaluation import metrics
+from kpjax.files import read_json
 from kpjax.heatmaps import Codec, codec, decode_argmax, keypoint_cells
 from kpjax.images.transforms import Letterbox
 from kpjax.models import HeatmapHead, KeypointNetwork
@@ -301,7 +302,10 @@ def train(job: Job, data: Data) -> Outcome:
             config=config_as_json(config)), config=config_as_json(config))
         start, before = {"variables": shared.trained.variables}, (shared.images, shared.wall_seconds)
     elif recipe.start:
-        start = {"variables": system.result_of(job._replace(variant=recipe.start)).variables}
+        other = job._replace(variant=recipe.start)
+        start = {"variables": system.result_of(other).variables}
+        stored = read_json(other.folder / "results.json")
+        before = stored["images"], stored["wall_seconds"]
     if recipe.train == "nothing":
         fitted = system.no_training(Trained(start.get("variables", {}), {}))
     elif recipe.train == "statistics":

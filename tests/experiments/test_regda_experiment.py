@@ -86,6 +86,9 @@ def test_the_first_stage_is_shared(people):
     jax.tree.map(np.testing.assert_array_equal, adapted["params"], plain["params"])
     assert any(not np.array_equal(a, b) for a, b in zip(
         jax.tree.leaves(adapted["batch_stats"]), jax.tree.leaves(plain["batch_stats"]), strict=True))
+    adabn, source = (results_of(people, name) for name in ("adabn", "source_only"))
+    assert adabn["steps"] == source["steps"]
+    assert adabn["images"] > source["images"]  # it has read those of its start, too
     assert any(not np.array_equal(a, b) for a, b in zip(
         jax.tree.leaves(stored.variables["params"]), jax.tree.leaves(plain["params"]), strict=True))
 
