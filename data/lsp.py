@@ -5,6 +5,9 @@ images are in both train and test, as in RegDA, which adapts to LSP without its 
 `kpjax.images.transforms.PadToSquare` pads them as RegDA does. Pelvis and thorax are never visible. `scale` is the
 diagonal of the visible points' box in pixels, `box` the tight box of all joints.
 
+Coordinates are taken as stored, as RegDA's loader does, in both sets of Leeds Sports. They may count pixels from 1;
+then all labels lie a pixel to the right and below, in training and test alike.
+
 Hidden joints have coordinates too. The splits first_half (images 1 to 1,000) and second_half count every joint as
 visible: networks trained on LSP Extended are selected on one and tested on the other.
 """

@@ -91,14 +91,14 @@ def _adaptation(parts: Parts) -> dict[str, Any]:
             "learning_rate": optimizer.adaptation_rates(parts.config.steps), "normalise": backbone.normalise}
 
 
-def _area(config: Config) -> list[int]:
+def area(config: Config) -> list[int]:
     """Returns the first cell in which a keypoint can lie, and the first beyond."""
     return [round(cell * config.heatmaps.heatmap_size / 64) for cell in (config.area[0], config.area[1] + 1)]
 
 
 def _pseudo_maps(config: Config, kind: str = "") -> Callable:
     """Builds the generator of ground-truth and ground-false maps. Its sigma is the labels', 2 in the paper."""
-    low, high = _area(config)
+    low, high = area(config)
     kinds = {"others": losses.ground_false_by_others, "uniform": losses.uniform_false,
              "area": functools.partial(losses.ground_false_by_area, low=low, high=high - 1)}
     return functools.partial(kinds[kind or config.ground_false], sigma=config.heatmaps.sigma,
@@ -150,7 +150,7 @@ def build_adabn(parts: Parts, *, two_heads: bool = False, in_area: bool = False)
     """Builds new BatchNorm statistics for a trained network; `in_area` decodes in the area of possible keypoints."""
     coding, size = parts.codec, parts.config.heatmaps.heatmap_size
     if in_area:
-        low, high = _area(parts.config)
+        low, high = area(parts.config)
         inside = np.zeros((1, size, size, 1), bool)
         inside[:, low:high, low:high] = True
         coding = coding._replace(decode=lambda heatmaps: parts.codec.decode(jnp.where(inside, heatmaps, -jnp.inf)))

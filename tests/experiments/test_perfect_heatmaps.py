@@ -7,9 +7,9 @@ import pytest
 
 from data.dsprites import FACTORS
 from experiments.image_sets import open_domain
-from experiments.regda import parts_of
+from experiments.regda import area, parts_of
 from kpjax import Example, Skeleton
-from kpjax.heatmaps import spatial_softmax
+from kpjax.heatmaps import keypoint_cells, spatial_softmax
 
 ONE = Skeleton(("point",), flip=(0,))
 # The largest error of a coordinate in cells: half a cell of arg-max, a quarter after its offset; the rest interpolate.
@@ -47,10 +47,15 @@ def test_perfect_heatmaps_decode_to_the_labels(name, preset):
 def test_perfect_heatmaps_of_sprites_leave_their_quantisation(preset, largest):
     """At the paper's size every position has a cell of its own; at the small one every second has."""
     config = importlib.import_module("experiments.regda").PRESETS[preset]
-    source = open_domain(config.data.target, side=config.data.image_size, seed=0, data_dir=None, train=64, test=64)
-    points = np.stack([source.test[number].keypoints for number in range(64)])
+    source = open_domain(config.data.target, side=config.data.image_size, seed=0, data_dir=None, train=1, test=200)
+    points = np.stack([source.test[number].keypoints for number in range(200)])
     error = abs(decoded("regda", config, points) - points)
     np.testing.assert_allclose(error, largest, atol=1e-4)
+    cells = keypoint_cells(jnp.asarray(points), image_size=(config.data.image_size,) * 2,
+                           heatmap_size=(config.heatmaps.heatmap_size,) * 2, grid=config.heatmaps.grid)
+    low, high = area(config)
+    assert cells.min() >= low
+    assert cells.max() < high
     assert error.mean((0, 1)).sum() / config.mae_unit == pytest.approx(2 * largest / 31, abs=1e-5)
 
 

@@ -224,6 +224,11 @@ def test_pck():
     blank = true.copy()
     blank[0, 1] = 0
     close(cell_accuracy(predicted, blank, map_size=64), [1, 1, -1])
+    beyond = true.copy()
+    beyond[1, 0] = (64, 40)  # no cell of the map
+    close(cell_accuracy(beyond, beyond, map_size=64), [1, 1, -1])
+    beyond[0, 0] = (64, 40)
+    close(cell_accuracy(beyond, beyond, map_size=64), [-1, 1, -1])
     four_away = true + np.array([4, 0], np.float32)
     close(4 / 6.4, 0.625)
     close(cell_accuracy(four_away, true, map_size=64), [0, 0, -1])
