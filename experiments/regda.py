@@ -403,11 +403,12 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
 
 
 def short_list(preset: str, config: Config) -> tuple[str, ...]:
-    """Returns the variants that a preset runs when none are named."""
+    """Returns the variants that a preset runs when none are named, the best control among them."""
     if config.data.sprites:
         return ("source_only", "constant_centre", "adabn", "adabn_in_area", "dd", "regda", "regda_adabn", "oracle")
-    named = ("source_only", "adabn", "adabn_augmented", "regda", "oracle")
-    return tuple(name for name in named if name in applicable(preset, config))
+    suited = applicable(preset, config)
+    control = "source_only_augmented" if "source_only_augmented" in suited else "adabn"
+    return tuple(name for name in ("source_only", control, "regda", "oracle") if name in suited)
 
 
 def applicable(preset: str, config: Config) -> tuple[str, ...]:
