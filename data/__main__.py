@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m data", description=__doc__)
     parser.add_argument("name", nargs="?", help="the dataset to check and prepare; omit it to list all")
     parser.add_argument("--manual-dir", type=Path, help="the downloaded folder")
-    parser.add_argument("--data-dir", type=Path, default=DEFAULT_DATA_DIR,
+    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR,
                         help="the folder of prepared datasets (default: %(default)s)")
     parser.add_argument("--on-bad-image", choices=("stop", "skip"), default="stop",
                         help="stop at images that cannot be read, or skip them (default: %(default)s)")

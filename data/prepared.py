@@ -2,20 +2,24 @@
 import io
 import json
 import math
+import os
 import pkgutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
+from etils import epath
 from PIL import Image
 
 import data
 from kpjax.errors import InputError, summarise
+from kpjax.files import absolute, atomic, in_bucket, make_folder, remove, writing
 from kpjax.images.transforms import Transform
 from kpjax.input.source import TfdsSource
 from kpjax.structures import Skeleton
@@ -196,9 +200,10 @@ def prepare(
     folder = None if manual_dir is None else Path(manual_dir).expanduser().resolve()
     check(dataset, folder)
     tfds.disable_progress_bar()
-    data_dir = Path(data_dir).expanduser().resolve()
-    data_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=data_dir, prefix=f".{dataset.name}-") as building:
+    data_dir = absolute(data_dir)
+    make_folder(data_dir)
+    beside = None if in_bucket(data_dir) else data_dir
+    with tempfile.TemporaryDirectory(dir=beside, prefix=f".{dataset.name}-") as building:
         builder = dataset.builder(data_dir=building)
         builder.on_bad_image = on_bad_image
         config = tfds.download.DownloadConfig(**({} if folder is None else {"manual_dir": str(folder)}))
@@ -208,10 +213,17 @@ def prepare(
         skeleton = dataset.skeleton(folder)
         described = {"names": skeleton.names, "edges": skeleton.edges, "flip": skeleton.flip, "groups": skeleton.groups}
         (built / "skeleton.json").write_text(json.dumps(described, indent=1))
-        final.parent.mkdir(parents=True, exist_ok=True)
-        if final.exists():
-            final.rename(Path(building) / "replaced")
-        built.rename(final)
+        if in_bucket(final):
+            remove(final)
+            # skeleton.json comes last: it says that a set is whole.
+            for file in sorted(built.iterdir(), key=lambda file: file.name == "skeleton.json"):
+                with writing(final):
+                    (final / file.name).write_bytes(file.read_bytes())
+        else:
+            make_folder(final.parent)
+            if final.exists():
+                final.rename(Path(building) / "replaced")
+            built.rename(final)
     finished = dataset.builder(data_dir=str(data_dir))
     finished.skipped = builder.skipped
     return finished
@@ -221,6 +233,20 @@ def _read_skeleton(path: Path) -> Skeleton:
     stored = json.loads(path.read_text())
     return Skeleton(tuple(stored["names"]), tuple((a, b) for a, b in stored["edges"]), tuple(stored["flip"]),
                     {name: tuple(members) for name, members in stored["groups"].items()})
+
+
+def _local(folder: epath.Path) -> epath.Path:
+    """Returns a folder of this machine with a prepared set. One in a bucket is copied: records are read at random."""
+    if not in_bucket(folder):
+        return folder
+    version = sha256(os.fspath(folder).encode() + (folder / "dataset_info.json").read_bytes()).hexdigest()[:16]
+    copy = absolute(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "kpjax" / "data" / version
+    if not copy.exists():
+        with atomic(copy) as partial:
+            partial.mkdir()
+            for file in folder.iterdir():
+                (partial / file.name).write_bytes(file.read_bytes())
+    return copy
 
 
 def open_source(
@@ -242,10 +268,11 @@ def open_source(
         if dataset not in known:
             raise InputError(f"dataset {dataset!r} is unknown; choose among {', '.join(known)}")
         dataset = known[dataset]
-    folder = Path(dataset.builder(data_dir=str(Path(data_dir).expanduser().resolve())).data_dir)
+    folder = epath.Path(dataset.builder(data_dir=os.fspath(absolute(data_dir))).data_dir)
     command = f"python -m data {dataset.name} --data-dir {data_dir}" + " --manual-dir PATH" * dataset.needs_folder
     if not (folder / "skeleton.json").exists():
         raise InputError(f"{dataset.name}: nothing prepared at {folder}; run {command} ({dataset.where})")
+    folder = _local(folder)
     prepared = tfds.builder_from_directory(str(folder))
     try:
         records = prepared.as_data_source(split=split, decoders={"image": tfds.decode.SkipDecoding()})

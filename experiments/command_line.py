@@ -17,11 +17,11 @@ from experiments.job_queue import cost_text, difference_text, in_turn, paired_di
 from experiments.system import OWN, Job, System, measure_again, preset_folder, system_of
 from experiments.system import run as run_job
 from kpjax import InputError
-from kpjax.files import remove
+from kpjax.files import absolute, remove
 from kpjax.reports.report import write_report
 from kpjax.reports.table import Column, Entry, tabulate, text_table
 from kpjax.training.checkpoints import flat_identity
-from kpjax.training.hosts import agreed, check_alike, check_shared, join
+from kpjax.training.hosts import agreed, check_alike, check_folder, join
 from kpjax.training.logging import environment_lines, require_accelerator
 from kpjax.training.process import keep_freed_memory
 from kpjax.training.run_folder import versions
@@ -50,6 +50,7 @@ class Shared:
             raise InputError(f"seeds: {self.seeds} is no count of seeds; give 1 or more")
         if self.first_seed < 0:
             raise InputError(f"first_seed: {self.first_seed}; seeds count from 0")
+        absolute(self.workdir), absolute(self.data_dir)  # refuses buckets that cannot be used
 
 
 class Command(NamedTuple):
@@ -86,7 +87,7 @@ class Command(NamedTuple):
     def job(self, variant: str, seed: int) -> Job:
         """Returns the job of one variant and seed."""
         return Job(self.system.name, self.config, self.preset, variant, seed, epath.Path(self.shared.workdir),
-                   epath.Path(os.path.expanduser(self.shared.data_dir)))
+                   absolute(self.shared.data_dir))
 
     def jobs(self) -> list[Job]:
         """Returns a job for every seed and variant, seed by seed."""
@@ -225,7 +226,7 @@ def prepare_process(command: Command) -> None:
     check_alike(flat_identity({
         "version": versions(), "preset": command.preset, "variants": command.variants, "seeds": list(command.seeds),
         "config": config_as_json(command.config)}))
-    check_shared(command.folder.parent)
+    check_folder(command.folder.parent)
     print(*environment_lines(), *_notes(command.config, command.without_weights), sep="\n")
 
 

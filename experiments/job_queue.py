@@ -42,7 +42,7 @@ def called(job: Job) -> str:
 def claimed(job: Job) -> Iterator[None]:
     """Keeps a job from other processes that work through the same list. Raises InUse if one of them has it."""
     with ExitStack() as stack:
-        agreed(lambda: stack.enter_context(held(job.folder.parent / ".queue" / job.folder.name)))
+        agreed(lambda: bool(stack.enter_context(held(job.folder.parent / ".queue" / job.folder.name))))
         yield
 
 

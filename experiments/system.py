@@ -18,7 +18,7 @@ from experiments.configs import config_as_json, config_from_json, flat
 from experiments.paper_numbers import paper_numbers
 from kpjax import InputError, Method, Skeleton, Trained, named_key
 from kpjax.drawing.overlays import prediction_sheet, write_png
-from kpjax.files import atomic, make_folder, read_json, strict, write_json
+from kpjax.files import absolute, atomic, make_folder, read_json, strict, write_json
 from kpjax.images.transforms import Transform
 from kpjax.input.source import Source, stacked, subset
 from kpjax.input.stream import stream
@@ -169,8 +169,7 @@ class System(NamedTuple):
 
 def preset_folder(workdir: epath.PathLike, system: str, preset: str) -> epath.Path:
     """Returns runs/<system>/<preset>, absolute."""
-    workdir = epath.Path(workdir)
-    return (workdir if "://" in str(workdir) else epath.Path(workdir).absolute()) / system / preset
+    return absolute(workdir) / system / preset
 
 
 def system_of(name: str, preset: str = "") -> System:

@@ -4,10 +4,29 @@ import json
 import math
 import os
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from etils import epath
+
 from kpjax.errors import InputError
+
+
+def in_bucket(path: epath.PathLike) -> bool:
+    """Returns whether a path names an object of a bucket, such as gs://box/runs, and no file of this machine."""
+    return "://" in os.fspath(path)
+
+
+def absolute(path: epath.PathLike) -> epath.Path:
+    """Returns an absolute path, local or in a bucket gs://. Raises InputError for buckets of any other kind."""
+    text = os.path.expanduser(os.fspath(path))
+    scheme, separator, _ = text.partition("://")
+    if separator and scheme != "gs":
+        raise InputError(f"{text}: {scheme}:// is not supported, since checkpoints cannot be written there; give a "
+                         "folder, local or on NFS, or a bucket gs://")
+    return epath.Path(text if separator else os.path.abspath(text))
 
 
 @contextlib.contextmanager
@@ -47,12 +66,16 @@ def atomic(path: Path) -> Iterator[Path]:
     """Yields a path to write a file or a folder at, and puts it in place of `path` once the block ends.
 
     A reader, or a crash at any moment, finds the old or the new content whole. If the block raises, nothing is left
-    behind. Parents are created. In a bucket the path itself is yielded: an object appears whole, and cannot be renamed.
-    Raises InputError if the disc refuses.
+    behind. Parents are created. For a bucket the yielded path is local, and each file of it becomes one object at the
+    end: an object appears whole, and cannot be renamed. Raises InputError if the disc or the bucket refuses.
     """
-    if "://" in os.fspath(path):
-        with writing(path):
-            yield path
+    if in_bucket(path):
+        with writing(path), tempfile.TemporaryDirectory() as place:
+            local = Path(place, path.name)
+            yield local
+            for file in [local] if local.is_file() else local.rglob("*"):
+                if file.is_file():
+                    (path / file.relative_to(local)).write_bytes(file.read_bytes())
         return
     path = Path(path)
     partial = partial_path(path)
@@ -78,6 +101,53 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def local_copy(path: epath.PathLike) -> Iterator[epath.PathLike]:
+    """Yields a file of this machine with the same content: the file itself, or a passing copy of an object."""
+    if not in_bucket(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as place:
+        copy = Path(place, path.name)
+        copy.write_bytes(path.read_bytes())
+        yield copy
+
+
+class GrowingFile:
+    """A binary file that is added to. What is added is in a file at once, and in a bucket after `keep` or `close`.
+
+    An object cannot grow: it is written again as a whole, by `write` once a minute at most.
+    """
+
+    def __init__(self, path: epath.Path):
+        self.path, self.file, self.kept = path, None, time.monotonic()
+        with writing(path):
+            make_folder(path.parent)
+            if in_bucket(path):
+                self.content = path.read_bytes() if path.exists() else b""
+            else:
+                self.file = path.open("ab")
+
+    def write(self, content: bytes) -> None:
+        if self.file:
+            self.file.write(content)
+            self.file.flush()
+            return
+        self.content += content
+        if time.monotonic() - self.kept > 60:
+            self.keep()
+
+    def keep(self) -> None:
+        if not self.file:
+            self.path.write_bytes(self.content)
+            self.kept = time.monotonic()
+
+    def close(self) -> None:
+        self.keep()
+        if self.file:
+            self.file.close()
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -18,7 +18,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from kpjax.errors import InputError, RunError
-from kpjax.files import make_folder, strict
+from kpjax.files import absolute, in_bucket, make_folder, remove, strict
 from kpjax.training.mesh import put
 from kpjax.training.trees import json_digest, leaf_digests, read_tree_like, tree_digest, write_tree
 
@@ -114,7 +114,8 @@ class Checkpoints:
                 continue
             if faults:
                 self._put_aside([damaged for damaged in steps if damaged > step])
-                _report(f"{_listed(faults)}: moved to {self.folder / 'damaged'}; going on from step {step}")
+                place = "removed" if in_bucket(self.folder) else f"moved to {self.folder / 'damaged'}"
+                _report(f"{_listed(faults)}: {place}; going on from step {step}")
             return restored
         if faults:
             raise RunError(f"{_listed(faults)}: no checkpoint of {self.folder} is left to go on from; "
@@ -201,9 +202,12 @@ class Checkpoints:
         with self._disc(None):
             if jax.process_index() == 0:
                 damaged = self.folder / "damaged"
-                damaged.mkdir(exist_ok=True)
+                make_folder(damaged)
                 for step in steps:
-                    self._path(step).rename(damaged / f"{len(list(damaged.iterdir()))}-step-{step}")
+                    if in_bucket(damaged):  # nothing can be renamed there
+                        remove(self._path(step))
+                    else:
+                        self._path(step).rename(damaged / f"{len(list(damaged.iterdir()))}-step-{step}")
             if jax.process_count() > 1:
                 multihost_utils.sync_global_devices("damaged checkpoints put aside")
             self.manager.reload()
@@ -238,7 +242,7 @@ def open_checkpoints(
     policy = _NewestAndBest()
     with _few_words():
         manager = ocp.CheckpointManager(
-            (folder / "checkpoints").absolute(),
+            absolute(folder / "checkpoints"),
             options=ocp.CheckpointManagerOptions(preservation_policy=policy, enable_async_checkpointing=True))
         try:
             checkpoints = Checkpoints(folder, strict({"format": FORMAT, **identity}), manager, policy, remake_frozen)

@@ -6,15 +6,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 from jax.sharding import Mesh
 
 from kpjax.errors import InputError, RunError
+from kpjax.files import absolute
 from kpjax.input.stream import read_ahead
 from kpjax.structures import Example, Method, Start, Trained, named_key
 from kpjax.training.checkpoints import Checkpoints, Restored, open_checkpoints
@@ -23,6 +24,7 @@ from kpjax.training.logging import Log, stage_lines
 from kpjax.training.mesh import by_examples, check_divisible, data_mesh, replicate, replicated, shard
 from kpjax.training.process import Interrupted, stop_requests
 from kpjax.training.run_folder import held
+from kpjax.training.slow_steps import PARTS, slow_steps
 from kpjax.training.trees import describe, named_leaves
 
 # Metrics of training steps, fetched with a lag, summed and checked, and the time of steps
@@ -197,9 +199,10 @@ class _Progress(NamedTuple):
 
 
 def fit(
-    method: Method, streams: Mapping[str, BatchStream], *, steps: int, key: jax.Array, stage: str, folder: Path,
+    method: Method, streams: Mapping[str, BatchStream], *, steps: int, key: jax.Array, stage: str,
+    folder: epath.PathLike,
     start: Start | None = None, mesh: Mesh | None = None, evaluate: Evaluate | None = None, evaluate_every: int = 0,
-    select: Select | None = None, save_every: int = 0, log_every: int = 50,
+    select: Select | None = None, save_every: int = 0, save_minutes: float = 10.0, log_every: int = 50,
     between: Between | None = None, config: Mapping[str, Any], quiet: bool = False,
 ) -> Fitted:
     """Trains a method for `steps` steps, or those that are left, and returns its result.
@@ -218,6 +221,7 @@ def fit(
         evaluate_every: steps between evaluations; 0 for the last step only.
         select: picks the result among the evaluated states; the last one if not given.
         save_every: steps between checkpoints, besides a new best, the last step and SIGTERM; 0 for a tenth.
+        save_minutes: minutes after which a checkpoint is written, too; 0 for none.
         log_every: steps that a row of metrics.jsonl averages.
         between: `(every, function)`; `function(state, step) -> state` runs before each step that `every` divides, 0
             included. A resumed run repeats it, so it must be a function of its arguments.
@@ -230,7 +234,7 @@ def fit(
         Interrupted: SIGTERM came, and a checkpoint was saved (exit code 143).
     """
     began = time.perf_counter()
-    folder, mesh = Path(folder).absolute(), mesh or data_mesh()
+    folder, mesh = absolute(folder), mesh or data_mesh()
     _check_arguments(method, streams, mesh, steps, evaluate, select)
     streams = {name: streams[name] for name in method.streams}
     stage_key = replicate(named_key(key, stage), mesh)
@@ -241,10 +245,12 @@ def fit(
     template = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)), jax.eval_shape(init))
     identity = {"stage": stage, "config": config, "streams": _streams_identity(streams), "model": describe(template)}
-    options = _Options(steps, evaluate, evaluate_every, select, save_every or max(1, steps // 10), log_every, between)
+    options = _Options(steps, evaluate, evaluate_every, select, save_every or max(1, steps // 10),
+                       save_minutes, log_every, between)
 
     with contextlib.ExitStack() as stack:
-        agreed(lambda: stack.enter_context(held(folder)))
+        locks = []  # of process 0
+        agreed(lambda: locks.append(stack.enter_context(held(folder))))
         checkpoints = stack.enter_context(open_checkpoints(folder, identity, lambda: init().frozen))
         restored = checkpoints.restore(template)
         if restored is not None and restored.step > steps:
@@ -255,7 +261,8 @@ def fit(
         log.say(*stage_lines(stage, {name: stream.source for name, stream in streams.items()}, first, state))
         if restored is not None:
             log.say(f"{stage}: going on from step {first_step} of {steps}")
-        loop = _Loop(method, streams, stage_key, mesh, checkpoints, restored, log, began, options)
+        loop = _Loop(method, streams, stage_key, mesh, checkpoints, restored, log, began, options,
+                     lambda: agreed(lambda: [still_held() for still_held in locks]))
         state = loop.run(state, stack.enter_context(stop_requests()))
         checkpoints.wait()
         last = Trained(state.variables, state.frozen)
@@ -276,6 +283,7 @@ class _Options(NamedTuple):
     evaluate_every: int
     select: Select | None
     save_every: int
+    save_minutes: float
     log_every: int
     between: Between | None
 
@@ -284,15 +292,19 @@ class _Loop:
     """The steps between a state that was made or restored and the last one."""
 
     def __init__(self, method: Method, streams: Mapping[str, BatchStream], stage_key: jax.Array, mesh: Mesh,
-                 checkpoints: Checkpoints, restored: Restored | None, log: Log, began: float, options: _Options):
+                 checkpoints: Checkpoints, restored: Restored | None, log: Log, began: float, options: _Options,
+                 check_lock: Callable[[], Any]):
         self.method, self.streams, self.stage_key, self.mesh = method, streams, stage_key, mesh
         self.checkpoints, self.log, self.began, self.options = checkpoints, log, began, options
+        self.check_lock = check_lock
         self.step = 0 if restored is None else restored.step
         self.progress = _Progress({}, [], 0.0, 0, 0.0) if restored is None else _Progress(**restored.progress)
         self.saved = self.step if restored is not None else None
         self.window = Window(**self.progress.window)
         self.watch = Stopwatch(self.progress.train_seconds, self.progress.train_steps)
         self.images_per_step = sum(stream.batch_size for stream in streams.values())
+        self.first_step, self.next_look = self.step, self.step + 2
+        self.entered = self.saved_at = time.monotonic()
 
     def run(self, state, stop: Callable[[], bool]):
         """Takes all remaining steps; returns the last state, which is saved."""
@@ -306,9 +318,11 @@ class _Loop:
         batches = read_ahead(self._batch, range(self.step, options.steps))
         self.pending = Pending(names)
         compiled = False
-        with contextlib.closing(batches):
+        with contextlib.closing(batches), slow_steps(self.checkpoints.folder, self.log.stage) as at:
             for batch in batches:
+                at(self.step + 1, PARTS[1] if compiled else "")
                 if options.between is not None and self.step % options.between[0] == 0:
+                    at(self.step, "")
                     self._wait()
                     state = replaced(state, options.between[1](state, self.step), self.mesh)
                 if compiled and self.watch.since is None:
@@ -325,15 +339,19 @@ class _Loop:
                 last, stopped = self.step == options.steps, stop()
                 improved = False
                 if options.evaluate is not None and (last or _divides(options.evaluate_every, self.step)):
+                    at(self.step, "")
                     self._wait()
                     improved = self._evaluate(state)
-                if last or stopped or improved or _divides(options.save_every, self.step):
+                if (last or stopped or improved or _divides(options.save_every, self.step)
+                        or self._minutes_passed()):
+                    at(self.step, "")
                     self._wait()
                     self._save(state)
                 if stopped:
                     self.checkpoints.wait()
                     raise Interrupted(f"stopped by SIGTERM: step {self.step} of {options.steps} is saved in "
                                       f"{self.checkpoints.folder}; the same command goes on from there")
+                at(self.step + 1, PARTS[0])
         return state
 
     def wall_seconds(self) -> float:
@@ -396,8 +414,24 @@ class _Loop:
         progress = self.progress._replace(
             window={"count": self.window.count, "sums": self.window.sums}, train_seconds=self.watch.seconds,
             train_steps=self.watch.steps, wall_seconds=self.wall_seconds())
+        self.check_lock()
+        self.log.keep()
         self.checkpoints.save(self.step, state, progress._asdict(), self.best and self.best.step)
-        self.saved = self.step
+        self.saved, self.saved_at = self.step, time.monotonic()
+
+    def _minutes_passed(self) -> bool:
+        """Returns whether the last checkpoint is `save_minutes` old, alike on all processes."""
+        if not self.options.save_minutes or self.step < self.next_look:
+            return False
+        left = agreed(self._steps_to_save)
+        self.next_look = self.step + max(1, left // 2)  # steps may become slower
+        return left == 0
+
+    def _steps_to_save(self) -> int:
+        """Returns how many steps fit into the time that is left, at the speed so far; 0 if none is left."""
+        now = time.monotonic()
+        left = self.saved_at + 60 * self.options.save_minutes - now
+        return math.ceil(left * (self.step - self.first_step) / (now - self.entered)) if left > 0 else 0
 
 
 def _check_arguments(method: Method, streams, mesh: Mesh, steps: int, evaluate, select) -> None:

@@ -14,7 +14,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 from kpjax.errors import InputError, RunError
-from kpjax.files import make_folder, remove, strict, write_text
+from kpjax.files import in_bucket, make_folder, remove, strict, write_text
 
 PATIENCE = 300  # seconds in which all processes must have started
 HEARTBEAT = 20  # seconds without a sign of life after which a process counts as dead; all others end, then
@@ -133,15 +133,17 @@ def check_alike(facts: Mapping[str, Any]) -> None:
                                  "install and prepare the same everywhere")
 
 
-def check_shared(folder: epath.PathLike) -> None:
-    """Raises InputError on all processes unless all of them see what process 0 writes into a folder."""
-    if jax.process_count() == 1:
+def check_folder(folder: epath.Path) -> None:
+    """Raises InputError on all processes unless all of them see what process 0 writes into a folder or a bucket.
+
+    A single machine is asked about buckets only: what its disc refuses is said where it is written.
+    """
+    if jax.process_count() == 1 and not in_bucket(folder):
         return
-    folder = epath.Path(folder)
 
     def write() -> str:
         make_folder(folder)
-        return os.fspath(write_text(folder / f".seen-by-all-{uuid4().hex}", "").name)
+        return write_text(folder / f".seen-by-all-{uuid4().hex}", "seen").name
 
     mark = folder / agreed(write)
     seen = of_all(b"\1" if mark.exists() else b"\0")

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from kpjax.errors import InputError
-from kpjax.files import strict, write_text, writing
+from kpjax.files import GrowingFile, strict, write_text, writing
 from kpjax.structures import Example
 from kpjax.training.run_folder import versions
 
@@ -74,7 +74,7 @@ class Log:
             path = self.folder / "metrics.jsonl"
             keep_rows(path, self.stage, self.start)
             with writing(path):
-                self.rows = path.open("a")
+                self.rows = GrowingFile(path)
                 self.events = EventFile(self.folder / "tensorboard" / self.stage, self.start + 1)
         return self
 
@@ -92,9 +92,16 @@ class Log:
             return
         with writing(self.folder / "metrics.jsonl"):
             values = {name: float(value) for name, value in metrics.items()}
-            self.rows.write(json.dumps({"step": step, "stage": self.stage} | strict(values), allow_nan=False) + "\n")
-            self.rows.flush()
+            row = json.dumps({"step": step, "stage": self.stage} | strict(values), allow_nan=False)
+            self.rows.write(f"{row}\n".encode())
             self.events.add(step, values)
+
+    def keep(self) -> None:
+        """Returns once all rows so far would outlast this process."""
+        if self.writes:
+            with writing(self.folder / "metrics.jsonl"):
+                self.rows.keep()
+                self.events.file.keep()
 
     def progress(self, step: int, steps_per_second: float, images_per_step: int, metrics: Mapping[str, float]) -> None:
         """Moves the bar; without a terminal, prints a line every few seconds."""
@@ -117,11 +124,12 @@ class Log:
 
 def keep_rows(path: Path, stage: str, last_step: int) -> None:
     """Drops the rows of a stage past a step, and a last line that a killed process left unfinished."""
-    if not path.is_file():
+    if not path.exists():
         return
-    lines = path.read_text(errors="replace").splitlines()
+    text = path.read_bytes().decode(errors="replace")
+    lines = text.splitlines()
     kept = [line for line in lines if _belongs(line, stage, last_step)]
-    if kept != lines or not path.read_bytes().endswith(b"\n"):
+    if kept != lines or not text.endswith("\n"):
         write_text(path, "".join(line + "\n" for line in kept))
 
 
@@ -212,14 +220,12 @@ class EventFile:
     """A new event file in a folder, for values from step `first` on."""
 
     def __init__(self, folder: Path, first: int):
-        folder.mkdir(parents=True, exist_ok=True)
         now = time.time()
-        self.file = (folder / f"events.out.tfevents.{now:017.6f}.{os.getpid()}.kpjax").open("wb")
+        self.file = GrowingFile(folder / f"events.out.tfevents.{now:017.6f}.{os.getpid()}.kpjax")
         self.file.write(record(version_event(now)) + record(restart_event(first, now)))
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
         self.file.write(record(scalars_event(step, values, time.time())))
-        self.file.flush()
 
     def close(self) -> None:
         self.file.close()

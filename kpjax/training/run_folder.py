@@ -4,16 +4,21 @@ runs/<experiment>/<preset>/<variant>/seed-<n>/   config.json, metrics.jsonl, ten
 runs/<experiment>/<preset>/stages/<name>/seed-<n>/   the same for a stage that variants share, and stage.json
 """
 import contextlib
-import fcntl
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
-from pathlib import Path
+from uuid import uuid4
 
 import jax
+from etils import epath
 
 from kpjax.errors import InputError
-from kpjax.files import make_folder, write_json, writing
+from kpjax.files import in_bucket, make_folder, write_json, write_text, writing
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 PACKAGES = ("kpjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -27,14 +32,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def write_config(folder: Path, config: Mapping) -> None:
+def write_config(folder: epath.Path, config: Mapping) -> None:
     """Writes `config.json`."""
     write_json(folder / "config.json", config)
 
 
 def write_results(
-    folder: Path, *, experiment: str, preset: str, variant: str, seed: int, steps: int, metrics: Mapping[str, float],
-    images: int, images_per_second: float, wall_seconds: float, config: Mapping,
+    folder: epath.Path, *, experiment: str, preset: str, variant: str, seed: int, steps: int,
+    metrics: Mapping[str, float], images: int, images_per_second: float, wall_seconds: float, config: Mapping,
 ) -> None:
     """Writes `results.json`, whose presence says that the run is complete."""
     devices = {"backend": jax.default_backend(), "kind": jax.devices()[0].device_kind, "count": jax.device_count()}
@@ -50,12 +55,26 @@ class InUse(InputError):
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: epath.Path) -> Iterator[Callable[[], None]]:
     """Locks a folder against other processes while a run writes to it; the lock ends with the process, even by kill -9.
 
+    A bucket has no locks: there the run leaves its own id, and whoever comes later takes the folder over. Yields a
+    function to be called before each checkpoint, which raises InUse if that has happened.
     Raises InUse if another process holds it. On file systems without locks nothing is locked.
     """
     make_folder(folder)
+    if in_bucket(folder):
+        own = uuid4().hex
+        write_text(folder / ".run", own)
+
+        def check() -> None:
+            if (folder / ".run").read_text() != own:
+                raise InUse(f"{folder}: another process has taken this run over, and goes on from its checkpoints")
+
+        yield check
+        return
+    if fcntl is None:
+        raise InputError("kpjax trains on Linux and macOS; on Windows run it in WSL, the Windows Subsystem for Linux")
     with writing(folder / ".lock"):
         file = (folder / ".lock").open("w")
     with file:
@@ -65,4 +84,4 @@ def held(folder: Path) -> Iterator[None]:
             raise InUse(f"{folder}: another process is training here; wait for it, or choose another workdir") from None
         except OSError:
             pass
-        yield
+        yield lambda: None

@@ -1,13 +1,13 @@
 """Stages that several variants share, trained once and kept."""
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+from etils import epath
 
 from kpjax.errors import InputError, RunError
-from kpjax.files import make_folder, read_json, remove, strict, write_json
+from kpjax.files import absolute, make_folder, read_json, remove, strict, write_json
 from kpjax.structures import Trained
 from kpjax.training.checkpoints import check_identity
 from kpjax.training.fit import Fitted
@@ -31,7 +31,7 @@ class Stage(NamedTuple):
 
 
 def stage(
-    folder: Path, name: str, seed: int, run: Callable[[Path], Fitted], *, config: Mapping[str, Any],
+    folder: epath.PathLike, name: str, seed: int, run: Callable[[epath.Path], Fitted], *, config: Mapping[str, Any],
     parents: Mapping[str, str] | None = None, fresh: bool = False,
 ) -> Stage:
     """Returns the result of a stage: restored if it is finished, otherwise trained.
@@ -46,7 +46,7 @@ def stage(
     Raises:
         InputError: a finished stage has another config or other parents; names the first field that differs.
     """
-    home = Path(folder).absolute() / "stages" / name / f"seed-{seed}"
+    home = absolute(folder) / "stages" / name / f"seed-{seed}"
     if fresh:
         agreed(lambda: remove(home))
     identity = strict({"format": FORMAT, "name": name, "seed": seed, "config": config, "parents": dict(parents or {})})

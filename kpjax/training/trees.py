@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from kpjax.errors import InputError, RunError
-from kpjax.files import atomic, read_json, remove, write_json
+from kpjax.files import atomic, local_copy, read_json, remove, write_json
 from kpjax.structures import Trained, Variables
 
 # Leaves and digests
@@ -94,7 +94,8 @@ def _write(path: Path, tree, metadata: Mapping[str, str] | None = None) -> dict[
 def read_leaves(path: Path, digest: str) -> dict[str, np.ndarray]:
     """Reads all leaves by path. Raises RunError if the file is missing or its content differs from `digest`."""
     try:
-        arrays = load_file(path)
+        with local_copy(path) as local:
+            arrays = load_file(local)
     except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise RunError(f"{path}: cannot be read: {error}") from error
     if json_digest(leaf_digests(arrays_by_path(arrays))) != digest:
