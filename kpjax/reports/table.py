@@ -197,8 +197,13 @@ def tabulate(folder: Path, entries: Sequence[Entry], columns: Sequence[Column]) 
     if repeated := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"{repeated[0]} is listed twice")
     found = read_variants(folder)
-    ordered = sorted(entries, key=lambda entry: list(KINDS).index(entry.kind))
-    all_runs = [found.get(entry.variant, VariantRuns((), ())) for entry in ordered]
+    return lines_of([(entry, found.get(entry.variant)) for entry in entries], columns)
+
+
+def lines_of(entries: Sequence[tuple[Entry, VariantRuns | None]], columns: Sequence[Column]) -> list[Line]:
+    """Returns a line for each entry with its runs, which may lie anywhere, ordered by kind."""
+    entries = sorted(entries, key=lambda pair: list(KINDS).index(pair[0].kind))
+    ordered, all_runs = [entry for entry, _ in entries], [runs or VariantRuns((), ()) for _, runs in entries]
     cells = [tuple(summarise_seeds(runs, column.metric, column.factor) for column in columns) for runs in all_runs]
     competing = [n for n, entry in enumerate(ordered) if entry.kind != "oracle"]
     best = [_best({n: cells[n][c].mean for n in competing}, column) for c, column in enumerate(columns)]

@@ -16,7 +16,8 @@ COMMAND = ["people", "--variants", "source_only", "regda"]
 
 
 def start(workdir, process, port):
-    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
+    root = str(pathlib.Path(__file__).parents[2])
+    environment = os.environ | {"PYTHONPATH": root, "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
                                 "XLA_FLAGS": os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=4"}
     return subprocess.Popen([sys.executable, tiny_regda.__file__, *COMMAND, "--workdir", str(workdir), "--coordinator",
                              f"localhost:{port}", "--num-processes", "2", "--process-id", str(process)],

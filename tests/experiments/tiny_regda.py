@@ -1,8 +1,5 @@
 """RegDA that trains for seconds; as a program, one process of it on several: python tiny_regda.py PRESET [flags]."""
-import pathlib
 import sys
-
-sys.path[:0] = [str(pathlib.Path(__file__).parents[2])]
 
 from experiments.command_line import run
 from experiments.commands import exit_code_of

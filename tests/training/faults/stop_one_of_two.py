@@ -18,7 +18,8 @@ import time
 
 from kill_experiment import models
 
-TINY = pathlib.Path(__file__).parents[2] / "experiments" / "tiny_regda.py"
+ROOT = pathlib.Path(__file__).parents[3]
+TINY = ROOT / "tests" / "experiments" / "tiny_regda.py"
 LIMIT = 60  # seconds until both have ended
 START = 15  # seconds, about, until they have found each other
 
@@ -27,7 +28,8 @@ def start(arguments, workdir):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+                                "PYTHONPATH": str(ROOT)}
     return [subprocess.Popen(
         [sys.executable, str(TINY), *arguments, "--workdir", str(workdir), "--coordinator", f"localhost:{port}",
          "--num-processes", "2", "--process-id", str(process)],
