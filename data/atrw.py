@@ -3,7 +3,7 @@
 Li et al., ATRW: A Benchmark for Amur Tiger Re-identification in the Wild, ACM Multimedia 2020. The folder holds the
 published archives, or the layout of MMPose (`annotations/`, `images/train/` and so on). Image names are under
 `filename` in the first and `file_name` in the second. The labels of the test images come from the challenge's
-evaluation script. Many images have no labelled point: they are used for training, but left out of the test split.
+evaluation script. Images without a labelled point, 1,416 of 3,609 in the training list, are left out.
 Images are stored unchanged. `box` is annotated, and is the whole image in every published entry. `scale` is its longer
 side in pixels, the reference length of PCK.
 """
@@ -36,14 +36,14 @@ IMAGE_FOLDERS = ("", "images")
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
-    """Reads the tigers of the three splits, without the test images that have no label."""
+    """Reads the tigers of the three splits, without the images that have no label."""
     before = len(faults)
     tigers = {split: _tigers(folder, split, faults) for split in FILES}
-    labelled = [tiger for tiger in tigers["test"] if tiger.visible.any()]
-    if not labelled and len(faults) == before:
+    labelled = {split: [tiger for tiger in found if tiger.visible.any()] for split, found in tigers.items()}
+    if not labelled["test"] and len(faults) == before:
         faults.append(f"{FILES['test']}: no image has a labelled point; this is the list without labels, download "
                       "the one in ATRWEvalScript")
-    return {**tigers, "test": labelled}
+    return labelled
 
 
 def _tigers(folder: Path, split: str, faults: list[str]) -> list[Annotation]:
@@ -110,7 +110,7 @@ def _images(content: Mapping[str, Any], file: str, faults: list[str]) -> dict[st
 
 
 class Atrw(KeypointBuilder):
-    """One record per tiger: 15 points; train and validation as published, test without unlabelled images."""
+    """One record per tiger: 15 points; splits as published, without unlabelled images."""
 
     name = "atrw"
     keypoints = len(TIGER.names)

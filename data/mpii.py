@@ -4,7 +4,8 @@ Andriluka et al., 2D Human Pose Estimation: New Benchmark and State of the Art A
 those converted by the HRNet authors, `annot/train.json` and `annot/valid.json`. Head boxes, for PCKh, come from
 `annot/gt_valid.mat` for the valid list and from the original release, `mpii_human_pose_v1_u12_1.mat`, for the train
 list. The people of valid.json test. Of those of train.json 10,000 train and 3,311 validate. This split is not
-published, so it is drawn here, whole images at a time (see `draw`). The files count pixels from 1, the records from 0.
+published, so it is drawn here, whole images at a time (see `draw`). All others are the split "rest": papers that train
+on all of train.json read "train+validation+rest". The files count pixels from 1, the records from 0.
 
 Each person is a record with the whole image, stored unchanged. `scale` is 0.6 times the diagonal of the head box in
 pixels, the reference length of PCKh. `box` is the square around the person stated by the lists. With
@@ -47,7 +48,7 @@ class Person(NamedTuple):
 def read(
     folder: Path, faults: list[str], *, training: int = TRAINING, validation: int = VALIDATION
 ) -> dict[str, list[Annotation]]:
-    """Reads the people of the three splits, with the sizes of their heads.
+    """Reads the people of the four splits, with the sizes of their heads.
 
     Args:
         folder: The folder with `images/` and `annot/`.
@@ -61,16 +62,21 @@ def read(
     before = len(faults)
     people, test = _people(folder, "train.json", faults), _people(folder, "valid.json", faults)
     tested = {person.image for person in test}
-    drawn = draw([person for person in people if person.image not in tested], (training, validation))
+    untested = [person for person in people if person.image not in tested]
+    drawn = draw(untested, (training, validation))
     if len(faults) == before and sum(map(len, drawn)) < training + validation:
         faults.append(f"annot/train.json: expected {training:,} people to train and {validation:,} to validate, found "
                       f"{len(people):,}; download it again")
+    taken = {person.where for part in drawn for person in part}
+    drawn.append([person for person in untested if person.where not in taken])
     chosen = [person for part in drawn for person in part]
     heads = _released_heads(first_of(folder, RELEASE_FOLDERS, RELEASE), chosen, faults)
-    found = [person.annotation._replace(scale=head) for person, head in zip(chosen, heads, strict=True)]
+    found = iter([person.annotation._replace(scale=head) for person, head in zip(chosen, heads, strict=True)])
+    training_splits = {split: [next(found) for _ in part]
+                       for split, part in zip(("train", "validation", "rest"), drawn, strict=True)}
     heads = _tested_heads(folder / "annot" / "gt_valid.mat", test, faults)
-    return {"train": found[:len(drawn[0])], "validation": found[len(drawn[0]):],
-            "test": [person.annotation._replace(scale=head) for person, head in zip(test, heads, strict=True)]}
+    return training_splits | {
+        "test": [person.annotation._replace(scale=head) for person, head in zip(test, heads, strict=True)]}
 
 
 def draw(people: Sequence[Person], counts: Sequence[int], seed: int = SEED) -> list[list[Person]]:
@@ -208,7 +214,7 @@ def _tested_heads(path: Path, people: Sequence[Person], faults: list[str]) -> li
 
 
 class Mpii(KeypointBuilder):
-    """One record per person: 16 points; 10,000 train, 3,311 validation and 2,958 test."""
+    """One record per person: 16 points; 10,000 train, 3,311 validation, the rest of the list, and 2,958 test."""
 
     name = "mpii"
     keypoints = len(PERSON.names)

@@ -74,14 +74,15 @@ def test_people_are_drawn_with_their_heads_and_boxes(folder, records, monkeypatc
     monkeypatch.setattr(Mpii, "training", COUNTS["training"])
     monkeypatch.setattr(Mpii, "validation", COUNTS["validation"])
     found = records(SMALL, folder)
-    assert {split: len(of) for split, of in found.items()} == {"train": 4, "validation": 2, "test": 3}
+    assert {split: len(of) for split, of in found.items()} == {"train": 4, "validation": 2, "rest": 2, "test": 3}
+    assert len({name for split in ("train", "validation", "rest") for name in found[split]}) == len(TRAIN) - 1
     images = {split: {name[:-2] for name in of} for split, of in found.items()}
     assert not images["train"] & images["validation"]
     assert "v" not in images["train"] | images["validation"]  # it tests
     train, valid = people(TRAIN, 1), people(VALID, 2)
     assert set(found["test"]) == {"v_0", "w_0", "w_1"}
     listed = {"v_0": (0, valid), "w_1": (2, valid)} | {name: (TRAIN.index(f"{name[0]}.jpg") + int(name[2]), train)
-                                                       for split in ("train", "validation") for name in found[split]}
+                                                       for split in set(found) - {"test"} for name in found[split]}
     for name, (number, entries) in listed.items():
         record = next(of[name] for of in found.values() if name in of)
         seen = np.array(entries[number]["joints_vis"]) > 0
@@ -128,7 +129,7 @@ def test_heads_of_other_people_are_refused(folder):
     (folder / "annot" / "valid.json").write_text(json.dumps(valid))
     faults = SMALL.check(folder)
     assert len(faults) == 2
-    assert faults[0].startswith(f"{RELEASE}: no head box for 6 of 6 people: annot/train.json entry ")
+    assert faults[0].startswith(f"{RELEASE}: no head box for 8 of 8 people: annot/train.json entry ")
     assert faults[1].startswith("gt_valid.mat: the joints differ from those of valid.json in the same order")
 
 

@@ -104,6 +104,15 @@ def test_radial_errors_and_detection_rates():
     close([found.sdr[limit].pooled for limit in (2.0, 2.5, 3.0, 4.0)], [0.4, 0.6, 0.8, 1.0])  # inclusive
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_distance_equal_to_its_limit_is_a_hit_whatever_the_spacings_dtype(dtype):
+    """25 px of 0.1 mm are 2.5 mm; 0.1 in float32 is a little more than 0.1."""
+    predicted, true = np.array([[(25.0, 0.0), (25.001, 0.0)]]), np.zeros((1, 2, 2))
+    for spacing in (np.array([0.1], dtype), 1 / np.array([10.0], dtype)):
+        found = metrics.mre_sdr(predicted, true, np.ones((1, 2)), spacing)
+        close(found.sdr[2.5].per_keypoint, [1, 0])
+
+
 @pytest.mark.parametrize(("spacing", "distances"), [
     (0.5, (2.5, 5)), (np.array([0.5, 1.0]), (2.5, 10)), (np.array([[1.0, 0.0], [0.0, 1.0]]), (3, 8))])
 def test_radial_errors_under_any_spacing(spacing, distances):
