@@ -1,0 +1,21 @@
+#!/bin/bash
+# One training on a Cloud TPU slice: ./tpu_queued_resource.sh NAME v5litepod-16 ZONE PROJECT regda demo --workdir gs://bucket/runs
+# Not run: no TPU was at hand. The flags are those of the manual.
+set -euo pipefail
+name=$1 type=$2 zone=$3 project=$4 system=$5; shift 5
+at=(--zone "$zone" --project "$project")
+
+gcloud compute tpus queued-resources create "$name" --node-id "$name" --accelerator-type "$type" \
+  --runtime-version v2-alpha-tpuv5-lite --spot "${at[@]}"
+until [ "$(gcloud compute tpus queued-resources describe "$name" "${at[@]}" --format 'value(state.state)')" = ACTIVE ]; do
+  sleep 30
+done
+gcloud compute tpus tpu-vm scp --recurse kpjax experiments data pyproject.toml README.md LICENSE "$name:kpjax-source/" \
+  --worker all "${at[@]}"
+gcloud compute tpus tpu-vm ssh "$name" --worker all "${at[@]}" --command \
+  "python3 -m venv env && env/bin/pip install -q -e 'kpjax-source[tpu,gcs]'"
+# The hosts find each other. All of them run the same command; the first speaks.
+gcloud compute tpus tpu-vm ssh "$name" --worker all "${at[@]}" --command \
+  "cd kpjax-source && ../env/bin/python -m experiments.$system $(printf '%q ' "$@") --require-accelerator"
+# A preempted slice is gone: delete it, and start this script again; the bucket has the checkpoints.
+gcloud compute tpus queued-resources delete "$name" --force --quiet "${at[@]}"
