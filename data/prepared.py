@@ -115,7 +115,8 @@ class KeypointBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     `on_bad_image = "skip"` they are left out and listed in `skipped`.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES: Mapping[str, str] = {"1.1.0": "Keypoints outside the image stay labelled."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = "`python -m data` lists where to download this dataset."
     keypoints: int | None = None
     encoding = "jpeg"

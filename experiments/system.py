@@ -33,7 +33,7 @@ from kpjax.training.run_folder import write_config, write_results
 from kpjax.training.stages import Stage, stage
 from kpjax.training.trees import load_trained, save_trained
 
-FORMAT = 3  # of config.json: 3 has the part `backbone`
+FORMAT = 4  # of config.json: 3 has the part `backbone`; since 4 most presets take the last step
 PREDICTIONS = "predictions.npz"  # of the evaluation sets, in a run's folder
 IMAGES = "images"  # folder of the images of a run
 OWN = "own"  # the preset for people's own data, whose systems lie in experiments/own/

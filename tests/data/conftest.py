@@ -30,7 +30,7 @@ def records(tmp_path):
     """`records(dataset, folder)` prepares a set and returns {split: {id: record}}."""
     def records(dataset, folder, **options):
         prepare(dataset, folder, tmp_path / "prepared", **options)
-        builder = tfds.builder_from_directory(tmp_path / "prepared" / dataset.name / "1.0.0")
+        builder = tfds.builder_from_directory(tmp_path / "prepared" / dataset.name / str(dataset.builder.VERSION))
         return {split: {record["id"].decode(): record for record in builder.as_data_source(split=split)}
                 for split in builder.info.splits}
     return records
