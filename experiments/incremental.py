@@ -3,7 +3,7 @@
 Command   python -m experiments.incremental demo              (2 CPU cores, about 10 minutes, renders its own data)
           python -m experiments.incremental demo --variants all --seeds 3
           python -m experiments.incremental own --old RUN --project P         (new keypoints for one's own run)
-          python -m experiments.incremental_studies --variants all                (chooses the weights of the demo)
+          python -m experiments.incremental_studies triples --seeds 5      (differences between variants, by interval)
           python -m experiments.incremental mpii --imagenet hrnet_w32.pth --seeds 3                      (one GPU)
 Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
 
@@ -17,7 +17,7 @@ row of the matrix from which AAA, AT, MT and A-MRE are computed.
 old model's own points in place of KA-Net's. Every variant has a weight of its own, chosen once on another protocol by
 `experiments.incremental_studies`. AT above 0 is no mark of KA-Net: a well weighted distillation has it, too.
 """
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,11 +31,11 @@ from experiments.incremental_methods import OF_TARGET, Recipe, associated, disti
 from experiments.incremental_presets import PRESETS, Config
 from experiments.incremental_steps import PLAIN, Data, Known, Run
 from experiments.system import IMAGES, Job, Outcome, Predicting, StoredRun, System, Variant, draw_predictions
-from kpjax import methods
+from kpjax import Example, methods
 from kpjax.drawing.accuracy_matrix import accuracy_matrix
 from kpjax.drawing.overlays import write_png
 from kpjax.files import make_folder, write_text
-from kpjax.input import protocols
+from kpjax.input import protocols, source
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered
 
@@ -63,6 +63,8 @@ VARIANTS: dict[str, Variant] = {
         {"distillation": "lwf"})),
     "ewc": Variant("baseline", "elastic weight consolidation", "",
                    Recipe(PENALTY, {"penalty": "ewc"}, memory="fisher")),
+    "ewc_anchors": Variant("baseline", "EWC with an anchor for each earlier step", "",
+                           Recipe(PENALTY, {"penalty": "ewc"}, memory="fisher_anchors")),
     "online_ewc": Variant("baseline", "elastic weight consolidation with fading importances", "",
                           Recipe(PENALTY, {"penalty": "online_ewc"}, memory="online_fisher")),
     "mas": Variant("baseline", "memory aware synapses", "", Recipe(PENALTY, {"penalty": "mas"}, memory="mas")),
@@ -96,12 +98,34 @@ def open_data(job: Job) -> Data:
     """Opens the images and the protocol of one seed. Raises InputError for sets or protocols that break a rule."""
     data = job.config.data
     splits = data.open(job.seed, job.data_dir)
+    if data.evaluated_on == "validation":  # presets of all training images contain the validation split
+        source.check_disjoint(splits.train, splits.validation, by_pixels=False)
+    if data.midway:
+        triples = [triple for step in protocols.resolve(data.protocol_path(), splits.train).steps
+                   for triple in step.triples]
+        splits = splits._replace(**{name: with_middles(getattr(splits, name), triples)
+                                    for name in ("train", "validation", "test")})
     protocol = protocols.resolve(data.protocol_path(), splits.train)
     if data.single_new:
         protocol = protocols.single_new(protocol, splits.train.skeleton)
     if data.low_shot:
         protocol = protocols.low_shot(protocol, data.low_shot)
     return Data(splits.train, splits.test if data.evaluated_on == "test" else splits.validation, protocol)
+
+
+def with_middles(images: source.Source, triples: Sequence[protocols.Triple]) -> source.Source:
+    """Returns images on which the old keypoint of every triple lies midway between its new ones: these determine it."""
+    names = images.skeleton.names
+    numbers = [[names.index(name) for name in (triple.old, *triple.new)] for triple in triples]
+
+    def moved(example: Example, index: int) -> Example:
+        del index
+        keypoints, visible = example.keypoints.copy(), example.visible.copy()
+        for old, *new in numbers:
+            keypoints[old], visible[old] = keypoints[new].mean(0), visible[new].min()
+        return example._replace(keypoints=keypoints, visible=visible)
+
+    return source.changed(images, moved, f"midway {numbers}", name=f"{images.name}, midway")
 
 
 def run_of(job: Job, data: Data) -> Run:
@@ -160,6 +184,10 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
     change. It is measured of all variants but those with other triples.
     """
     found = measures.summary(matrices(job, data, predictions), data.introduced, data.skeleton.names)
+    if job.config.detection_limits:
+        steps = len(data.protocol.steps)
+        found |= measures.detection(job.config, data.introduced, predictions[f"step_{steps - 1}"], steps)
+    found |= measures.by_hops(matrices(job, data, predictions), data.introduced, data.skeleton)
     if VARIANTS[job.variant].recipe.triples != "random" and job.config.association.triple == "protocol":
         found |= measures.of_targets(found, data.protocol, job.config.association.triples)
     return found | {f"weight/{name}": value for name, value in weights_of(job).items()}
@@ -203,12 +231,14 @@ def threshold_texts(config: Config) -> list[str]:
 def columns(config: Config) -> tuple[Column, ...]:
     """Returns the paper's measures, at both thresholds."""
     first, second = threshold_texts(config)
+    detected = tuple(Column(f"sdr/{limit:g}", f"SDR at {limit:g}", "%", 100.0, 1) for limit in config.detection_limits)
+    spread = (Column("mre_deviation", "deviation", better="lower", decimals=2),) if detected else ()
     unit = "px" if config.error_in == "pixels" else f"in {config.data.scale_is}"
     return (Column("aaa", f"AAA at {first} of {config.data.scale_is}", "%", 100.0, 1),
             Column("at", "AT", "%", 100.0, 2), Column("mt", "MT", "%", 100.0, 2),
             Column("second/aaa", f"AAA at {second}", "%", 100.0, 1),
             Column("second/at", f"AT at {second}", "%", 100.0, 2), Column("a_mre", "A-MRE", unit, 1.0, 2, "lower"),
-            Column("triples/pck", f"old points of triples at {first}", "%", 100.0, 1),
+            *spread, *detected, Column("triples/pck", f"old points of triples at {first}", "%", 100.0, 1),
             Column("association/copy_rate", "errors copied", "%", 100.0, 1, "lower"),
             Column("association/copy_rate_by_chance", "by chance", "%", 100.0, 1, "lower"))
 

@@ -195,4 +195,5 @@ def _of_networks(build: Callable, setting: Setting, *more: Any) -> Callable:
 @functools.lru_cache(maxsize=8)
 def _uncertain(setting: Setting) -> Method:
     return built.build_association(setting, "plain", "paper", 2)._replace(predict=library.uncertainty_predict(
-        setting.network, setting.config.backbone.normalise, built.uncertainty_of(setting)))
+        setting.network, setting.config.backbone.normalise, built.uncertainty_of(setting),
+        setting.config.association.misled))

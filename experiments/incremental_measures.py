@@ -10,8 +10,9 @@ import numpy as np
 from experiments.incremental_presets import Config
 from kpjax import geometry
 from kpjax.evaluation import metrics
-from kpjax.evaluation.incremental import incremental_summary
-from kpjax.input.protocols import Protocol
+from kpjax.evaluation.incremental import incremental_summary, transfer_by_hops
+from kpjax.input.protocols import Protocol, hop_distances
+from kpjax.structures import Skeleton
 from kpjax.training.evaluation import Gathered
 
 
@@ -71,6 +72,28 @@ def summary(matrices: Matrices, introduced: np.ndarray, names: Sequence[str]) ->
     values |= {f"aaa/{name}": value for name, value in zip(names, first[-1], strict=True)}
     values |= {f"a_mre/{name}": value for name, value in zip(names, matrices.error[-1], strict=True)}
     return {name: float(value) for name, value in values.items() if not math.isnan(value)}
+
+
+def detection(config: Config, introduced: np.ndarray, found: Gathered, steps: int) -> dict[str, float]:
+    """Returns sdr/<limit>, rates of detection within the limits of the config, and the deviation of all distances.
+
+    Both are in the reference length, a millimetre where the set states a spacing. found: after the last step.
+    """
+    visible = found.visible * (introduced < steps)
+    errors = metrics.mre_sdr(found.keypoints, found.true_keypoints, visible, 1 / found.scale, config.detection_limits)
+    return {"mre_deviation": errors.deviation} | {
+        f"sdr/{limit:g}": rate.overall for limit, rate in errors.sdr.items()}
+
+
+def by_hops(matrices: Matrices, introduced: np.ndarray, skeleton: Skeleton) -> dict[str, float]:
+    """Returns at/hops_1, at/hops_2 and at/hops_3: gains of old keypoints so far from the new ones in the skeleton.
+
+    A gain is that of one step. The last also counts all that are further or not connected; {} without edges.
+    """
+    if not skeleton.edges:
+        return {}
+    found = transfer_by_hops(matrices.accuracy[0], introduced, hop_distances(skeleton))
+    return {f"at/hops_{hops}": value for hops, value in found.items()}
 
 
 def of_targets(summary: Mapping[str, float], protocol: Protocol, count: int) -> dict[str, float]:

@@ -61,9 +61,10 @@ class Recipe:
     base: BaseKind = "base"  # step 0; "joint" trains on all steps at once and ends there
     ka_net: Literal["", "plain", "distant", "filtered"] = ""  # the first stage of a later step
     triples: Literal["", "protocol", "random"] = ""
-    rerendered: bool | None = None  # a Gaussian at KA-Net's arg-max in place of its map; None as the config says
+    rerendered: bool | None = None  # a Gaussian at KA-Net's point in place of its map; None as the config says
     over_old: bool | None = None  # whether KA-Net's weight is divided by the number of old keypoints; None likewise
-    memory: Literal["", "fisher", "online_fisher", "mas", "walk", "afec"] = ""  # kept for the next steps
+    # kept for the next steps
+    memory: Literal["", "fisher", "fisher_anchors", "online_fisher", "mas", "walk", "afec"] = ""
 
     @property
     def spatial(self) -> bool:
@@ -95,7 +96,7 @@ def associated(setting: Setting) -> Term:
 
 
 def self_trained(setting: Setting) -> Term:
-    """Builds the distance from the old model's own arg-max."""
+    """Builds the distance from the old model's own points."""
     return methods.self_training_term(setting.codec, loss=setting.config.association.ka_loss,
                                       **setting.config.distillation.options())
 
@@ -137,7 +138,8 @@ def build_base(setting: Setting, kind: BaseKind, steps: int) -> Method:
 def build_step(setting: Setting, recipe: Recipe, ka_net: KaNet = "paper", inputs: int = 2) -> Method:
     """Builds the method of a variant in every step after the base. ka_net, inputs: of its KA-Net, if it has one."""
     config = setting.config
-    options: dict[str, Any] = {"freeze_statistics": config.freeze_statistics} | _filter(setting, recipe.ka_net)
+    options: dict[str, Any] = {"freeze_statistics": config.freeze_statistics, "misled": config.association.misled}
+    options |= _filter(setting, recipe.ka_net)
     if recipe.ka_net:
         rerendered = config.association.ka_target == "rerendered" if recipe.rerendered is None else recipe.rerendered
         options |= {"association": ka_net_of(setting, ka_net, inputs), "rerender": rerendered}
@@ -164,7 +166,8 @@ def build_association(setting: Setting, kind: str, ka_net: KaNet, inputs: int) -
     config = setting.config
     rate = config.optimizer.rate(config.optimizer.association_learning_rate, config.association_steps)
     return methods.association(network=ka_net_of(setting, ka_net, inputs), slots=config.association.triples,
-                               learning_rate=rate, **_shared(setting), **_filter(setting, kind))
+                               learning_rate=rate, misled=config.association.misled, **_shared(setting),
+                               **_filter(setting, kind))
 
 
 @functools.lru_cache(maxsize=8)

@@ -9,6 +9,7 @@ from experiments import configs
 from experiments.configs import Checked, Count, CountOrZero, NotNegative, Positive, Rule, Share, changed, flat
 from experiments.image_sets import ImageSet
 from kpjax import HRNet, InputError, SmallUNet
+from kpjax.images.transforms import Stretch, Transform
 
 Thresholds = Annotated[tuple[float, float], Rule(lambda pair: min(pair) > 0, "give two lengths above 0")]
 PROTOCOLS = Path(__file__).with_name("protocols")
@@ -18,14 +19,20 @@ PROTOCOLS = Path(__file__).with_name("protocols")
 class StepImages(ImageSet):
     """Labelled images, and the protocol that deals them and their keypoints out to steps."""
 
+    transform: Literal["person_crop", "letterbox", "around_box", "stretch"] = "person_crop"  # to a square image
     protocol: str = "mpii"  # name of a file in experiments/protocols/, or the path of one
     evaluated_on: Literal["test", "validation"] = "test"  # the images that results are about; tuning validates
     # share of a step's images that it does not train on, for choices without old labels
     held_out: Annotated[float, Rule(lambda value: 0 <= value < 1, "it is a share of a step's images, below 1")] = 0.0
     low_shot: CountOrZero = 0  # images of every step after the base; 0 takes all of the protocol's
+    midway: bool = False  # a made case: the old keypoint of a stated triple is moved midway between its new ones
     single_new: bool = False  # every step of the protocol is split into steps of one new keypoint
     pck_over: Literal["box", "scale"] = "scale"  # the longer side of the annotated box, or the dataset's own length
     training_examples: int = 3200  # of rendered people, of all steps together
+
+    def square_of_new(self) -> Transform:
+        """Returns the transform of a new image."""
+        return Stretch(self.image_size) if self.transform == "stretch" else super().square_of_new()
 
     def protocol_path(self) -> Path:
         """Returns the file of the protocol. Raises InputError, which lists the known ones, if there is none."""
@@ -88,6 +95,7 @@ class Association(Checked):
     skip_useless_triples: bool = False  # by images that were held out from the step
     filter_mode: Literal["hard", "soft"] = "hard"  # of kamp_filtered, as is the next
     filter_kept: Share = 0.8  # share of the pseudo-labels of a step that are kept
+    misled: Annotated[float, Rule(lambda value: 0 <= value < 1, "it is a share, below 1")] = 0.0  # see `misled_maps`
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,7 @@ class Baselines(Checked):
 # Leaves that neither step 0 nor the importances after it read, beside those of weights, distillation and association.
 LATER = ("summary", "evaluated_on", "steps", "learning_rate", "association_learning_rate", "freeze_statistics",
          "lwf_temperature", "afec_images", "afec_fisher_every", "normalise_importance", "fuse", "gamma",
-         "pck_thresholds", "error_in")
+         "pck_thresholds", "detection_limits", "error_in", "freeze_old_heads")
 
 
 @dataclass(frozen=True)
@@ -155,6 +163,7 @@ class Config(Checked):
     weights: Weights = Weights()
     baselines: Baselines = Baselines()
     pck_thresholds: Thresholds = (0.5, 0.2)  # of the reference length; the results are about the first
+    detection_limits: tuple[float, ...] = ()  # of SDR, in the reference length
     error_in: Literal["pixels", "scale"] = "scale"  # of A-MRE: pixels of the images, or the reference length
 
     def __post_init__(self):
@@ -187,7 +196,8 @@ def _spatial(weight: float) -> dict[str, float]:
 
 
 PAPER = Config("", StepImages(scale_is="the head's size"))
-MPII = _prepared(PAPER, "mpii", "people, MPII, 16 keypoints in five steps; one GPU", validation="mpii/validation")
+MPII = _prepared(PAPER, "mpii", "people, all 22,246 of MPII, 16 keypoints in five steps; one GPU",
+                 train="mpii/train+validation+rest", validation="mpii/validation")
 SYNTHETIC = Config(
     "synthetic people with clutter, 200 images, then 1,500 for the hands and 1,500 for the feet; 2 cores, minutes",
     StepImages("figures:target", "the image's side", protocol="figures", transform="letterbox", image_size=64,
@@ -203,6 +213,7 @@ SYNTHETIC = Config(
 SMALL_REAL = changed(
     SYNTHETIC, augmentation="strong", flip=True, heatmap_size=32, sigma=1.0, image_size=128, batch_size=16,
     base_steps=600, steps=500, validation_share=0.1)
+MILLIMETRES = (2.0, 2.5, 3.0, 4.0)
 XRAY = changed(
     PAPER, transform="letterbox", image_size=512, heatmap_size=128, augmentation="xray", flip=False, batch_size=16,
     base_learning_rate=2e-3, learning_rate=2e-3, base_steps=1000, steps=1000)
@@ -220,10 +231,15 @@ PRESETS: dict[str, Config] = {
     "mpii": MPII,
     "cephalometric": _prepared(
         XRAY, "cephalometric", "X-rays of heads, 19 landmarks (ISBI 2015) in five steps; one GPU",
-        scale_is="a millimetre", pck_thresholds=(2.0, 4.0)),
+        scale_is="a millimetre", pck_thresholds=(2.0, 4.0), detection_limits=MILLIMETRES),
+    "cephalometric_2023": _prepared(
+        XRAY, "cephalometric_2023", "X-rays of heads, 38 landmarks (CL-Detection 2023) in five steps; one GPU",
+        validation="cephalometric_2023/validation", scale_is="a millimetre", pck_thresholds=(2.0, 4.0),
+        detection_limits=MILLIMETRES, base_steps=625, steps=500),
     "chest": _prepared(
         XRAY, "chest", "X-rays of chests, 6 landmarks in two steps; one GPU", validation="chest/validation",
-        scale_is="a pixel of an image of 512", pck_thresholds=(6.0, 9.0), **_spatial(1e4), mse_distillation=80.0),
+        transform="stretch", scale_is="a pixel of an image of 512", pck_thresholds=(6.0, 9.0),
+        detection_limits=(3.0, 6.0, 9.0), **_spatial(1e4), mse_distillation=80.0),
     "atrw": _prepared(
         PAPER, "atrw", "tigers, ATRW, 15 keypoints in four steps; one GPU", validation="atrw/validation",
         scale_is="the box's longer side", crop_margin=1.0, pck_over="box", learning_rate=2e-3, base_learning_rate=2e-3,

@@ -291,7 +291,9 @@ def _remembered(run: Run, found: Stage, step: int, memory: Memory, source: Sourc
             return no_training(Trained({"importance": jax.device_get(finished(sums))}, {}))
 
         shared = step == 0 and run.recipe.base == "base"
-        kept = run.stage(f"{name}_step_0" if shared else f"{run.job.variant}_importance_{step}", train,
+        # A base does not depend on whether later steps move old heads; its importances do.
+        of_heads = "" if run.config.freeze_old_heads else "_with_heads"
+        kept = run.stage(f"{name}_step_0{of_heads}" if shared else f"{run.job.variant}_importance_{step}", train,
                          {"after": found.digest}, of_base=shared)
         return kept.trained.variables["importance"]
 
@@ -304,6 +306,12 @@ def _remembered(run: Run, found: Stage, step: int, memory: Memory, source: Sourc
             trained.frozen["tracked"], params=params, fisher=measured("fisher") if form.needs_fisher else None))
         return {"tracked": tracked, "importance": scaled(importance), "anchor": params}
     importance = scaled(measured("mas" if kind == "mas" else "fisher"))
+    if kind == "fisher_anchors":
+        anchored = losses.one_anchor(params, importance)
+        if memory:
+            before = losses.one_anchor(memory["anchor"], memory["importance"])
+            anchored = jax.device_get(losses.with_anchor(before, params, importance))
+        return {"importance": anchored.importance, "anchor": anchored.anchor}  # the constant has no gradient
     if memory:
         rule = FUSING[kind] if baselines.fuse == "default" else baselines.fuse
         importance = jax.device_get(losses.fused_importance(

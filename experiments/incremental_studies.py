@@ -1,32 +1,152 @@
-"""The weight of every variant, chosen once, on a protocol and on images that no table is about.
+"""Tables beside the paper's, each by one command that resumes, and the choice of every variant's weight.
 
-Command   python -m experiments.incremental_studies                       (2 CPU cores, several hours for all variants)
-          python -m experiments.incremental_studies --variants ksd_only kamp_rerendered --seeds 2
-          python -m experiments.incremental_studies --preset demo_tuning --grid 3 10 30 --variants ksd_only
+Command   python -m experiments.incremental_studies triples --seeds 5                   (2 CPU cores, 6 minutes a seed)
+          python -m experiments.incremental_studies softmax --first-seed 1 --seeds 3
+          python -m experiments.incremental_studies tuning           (several hours for all variants)
+          python -m experiments.incremental_studies tuning --variants ksd_only kamp_rerendered --seeds 2
+          python -m experiments.incremental_studies tuning --grid 3 10 30 --variants ksd_only
 
-Every weight of a variant's grid is a run of the preset, in a folder of its own beside it; all share its base. Several
-processes may work on one tuning. Two choices are printed and written to <workdir>/incremental/<preset>/tuning.md. The
-first is the weight that is best by AAA on validation images, where all keypoints have labels; these stand in the
-presets. The second needs no old labels: the mean of the accuracy of new keypoints and of the agreement with the old
-model on old ones, on images held out from each step. It punishes whatever improves old keypoints.
+triples  KA-Net's points against the old model's own, and against none: the old keypoints of the triples
+made     the same where the new keypoints determine the old one: it lies midway between them
+softmax  the spatial distillation by temperature and by what one softmax goes over, at the weight times the
+         temperature squared, which is the same slope on flat maps, and with a balanced weight
+alpha    weights of both distilling terms, and one that follows the norms of the gradients
+heads    old heads frozen and free
+ka_net   forms of KA-Net and of its input, and one or two triples a step
+filter   uncertain pseudo-labels left out, by the share that is kept
+noise    the same and the controls, of an old model of which a share of the maps is shifted
+hops     gains of old keypoints by their distance from the new ones, where these are far from all
+
+Runs lie where `python -m experiments.incremental` puts them; those of other settings have a folder of their own beside
+the preset's, and share its base where that is the same. Several processes may work on one table. It has the means over
+seeds, the differences of variants under equal settings and of settings, by pairs of equal seed with 95 % intervals by
+Student's t, and costs. It is printed and written to <workdir>/incremental/<preset>/<study>.md.
+
+tuning tries every weight of a variant's grid, on a protocol and on images that no table is about. Two choices are
+printed. The first is the weight that is best by AAA on validation images, where all keypoints have labels; these stand
+in the presets. The second needs no old labels: the mean of the accuracy of new keypoints and of the agreement with the
+old model on old ones, on images held out from each step. It punishes whatever improves old keypoints.
 """
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
+import tyro
 from etils import epath
 
 from experiments.command_line import Command, prepare_process, read_command
 from experiments.commands import exit_code_of, parse_known
-from experiments.configs import changed
+from experiments.configs import changed, flat
 from experiments.incremental import SYSTEM, VARIANTS
 from experiments.incremental_measures import both_units
-from experiments.job_queue import mean_text, measured, work_through, write_page
+from experiments.incremental_presets import Config
+from experiments.job_queue import (
+    cost_text,
+    difference_text,
+    mean_text,
+    measured,
+    paired_differences,
+    work_through,
+    write_page,
+)
 from experiments.system import Job
 from kpjax import InputError
 from kpjax.reports.table import markdown
+
+# Tables
+
+
+class Row(NamedTuple):
+    """A line of a study: a variant under some settings."""
+
+    title: str
+    variant: str
+    settings: Mapping[str, Any] = {}  # fields of the config that differ from the command's
+
+
+def of_variants(*variants: str, **settings: Any) -> tuple[Row, ...]:
+    """Returns a row for each variant, all under the same settings."""
+    said = "".join(f", {name} {value}" for name, value in settings.items())
+    return tuple(Row(f"{variant}{said}", variant, settings) for variant in variants)
+
+
+def by_softmax(config: Config) -> tuple[Row, ...]:
+    """Returns rows of the spatial distillation by temperature and mode."""
+    rows = []
+    for mode in ("lines", "joint", "marginal"):
+        for tau in (1.0, 0.1, 0.05):
+            form = {"distillation_mode": mode, "temperature": tau}
+            rows += [Row(f"{mode}, tau {tau:g}", "ksd_only", form | {"ksd_only": config.weights.ksd_only * tau**2}),
+                     Row(f"{mode}, tau {tau:g}, balanced", "ksd_only", form | {"balance": 1.0})]
+    return tuple(rows)
+
+
+Studies = Literal["triples", "made", "softmax", "alpha", "heads", "ka_net", "filter", "noise", "hops"]
+POINTS = ("kamp_rerendered", "ksd_only", "self_training")
+# Rows by study. A row is compared with the first one of equal settings, and that one with the first of all.
+ROWS: Mapping[str, Callable[[Config], tuple[Row, ...]]] = {
+    "triples": lambda config: of_variants(*POINTS, "kamp", "mse_distillation"),
+    "made": lambda config: of_variants(*POINTS, "kamp", midway=True),
+    "softmax": by_softmax,
+    "alpha": lambda config: (
+        Row("kamp", "kamp"), *(Row(f"{factor:g} times its weight", "kamp", {"kamp": factor * config.weights.kamp})
+                               for factor in (0.1, 10.0, 100.0)),
+        *(Row(f"balanced at {ratio:g}", "kamp", {"balance": ratio}) for ratio in (0.3, 1.0, 3.0))),
+    "heads": lambda config: tuple(row for variant in ("kamp_rerendered", "ksd_only") for frozen in (True, False)
+                                  for row in of_variants(variant, freeze_old_heads=frozen)),
+    "ka_net": lambda config: (
+        Row("kamp_rerendered", "kamp_rerendered"), *(
+            row for settings in ({"ka_variant": "paper"}, {"ka_variant": "wide"}, {"input_sigma": 0.0},
+                                 {"input_sigma": 0.3}, {"triples": 2})
+            for row in of_variants("kamp_rerendered", **settings))),
+    "filter": lambda config: (Row("kamp", "kamp"), *(
+        row for kept in (1.0, 0.9, 0.8, 0.6, 0.4) for row in of_variants("kamp_filtered", filter_kept=kept))),
+    "noise": lambda config: tuple(
+        row for share in (0.0, 0.1, 0.3, 0.5)
+        for row in of_variants(*POINTS, "kamp", "kamp_filtered", misled=share)),
+    "hops": lambda config: of_variants(*POINTS, "kamp_distant", protocol="figures_upper_lower")}
+SHOWN = {"triples/pck": "old points of triples, %", "aaa": "AAA, %", "at": "AT, %",
+         "association/copy_rate": "errors copied, %", "association/copy_rate_by_chance": "by chance, %",
+         "at/hops_1": "AT at 1 edge, %", "at/hops_2": "at 2, %", "at/hops_3": "at 3 or more, %"}
+COMPARED = ("triples/pck", "aaa", "at", "at/hops_1", "at/hops_2", "at/hops_3")
+
+
+def jobs_of(command: Command, row: Row) -> tuple[Job, ...]:
+    """Returns the runs of a row, a seed each. Settings that are the command's own lead to the preset's own folder."""
+    own, of_base, preset = flat(command.config), command.config.of_base(), command.preset
+    # A base is kept under what stands before the first "-": settings that change it come first.
+    for name in sorted(row.settings, key=lambda name: name not in of_base):
+        if own[name] != (value := row.settings[name]):
+            text = value if isinstance(value, str) else format(value, "g")
+            preset += f"_{name}_{text}" if name in of_base else f"-{name}-{text}"
+    config = changed(command.config, **row.settings)
+    return tuple(command.job(row.variant, seed)._replace(config=config, preset=preset) for seed in command.seeds)
+
+
+def study_page(command: Command, study: str, rows: Sequence[Row]) -> str:
+    """Returns a study's means, differences between rows, and costs."""
+    jobs = {row.title: jobs_of(command, row) for row in rows}
+    shown = [metric for metric in SHOWN if any(measured(one, metric) for one in jobs.values())] or ["aaa"]
+    compared = [metric for metric in shown if metric in COMPARED]
+    means = [[title, *(mean_text(measured(one, metric), len(one), factor=100.0) for metric in shown), cost_text(one)]
+             for title, one in jobs.items()]
+    differences = []
+    for row in rows[1:]:
+        alike = next(other for other in rows if other.settings == row.settings)
+        first, second = (alike, row) if alike is not row else (row, rows[0])
+        differences.append([f"{first.title} - {second.title}", *(difference_text(
+            paired_differences(jobs[first.title], jobs[second.title], metric), len(command.seeds), factor=100.0)
+            for metric in compared)])
+    return "\n\n".join([
+        f"# {study}, {command.preset}: {command.config.summary}",
+        markdown([study, *(SHOWN[metric] for metric in shown), "training"], means),
+        "Differences: mean over seeds [95 % interval]",
+        markdown([study, *(SHOWN[metric] for metric in compared)], differences)]) + "\n"
+
+
+# Tuning
 
 DISTILLATION = (1.0, 3.0, 10.0, 30.0, 100.0)  # as of line_sum, which weighs like squared errors
 ACROSS_CHANNELS = tuple(4 * weight for weight in DISTILLATION)  # a softmax of temperature 2 has a quarter of the slope
@@ -106,22 +226,29 @@ def page(command: Command, points: Mapping[str, Sequence[Point]]) -> str:
 
 
 @dataclass(frozen=True)
-class Tuning:
-    """A tuning; all other flags are those of the preset."""
+class Study:
+    """A study; all other flags are those of the preset."""
 
-    preset: str = "demo_tuning"
-    grid: tuple[float, ...] = ()  # weights to try in place of the variants' own grids, in the unit of the config
+    study: Annotated[tyro.conf.Positional[Literal[Studies, "tuning"]], tyro.conf.arg(metavar="STUDY")]
+    preset: str = ""  # demo, of tuning demo_tuning
+    grid: tuple[float, ...] = ()  # of tuning: weights to try in place of the variants' own, in the unit of the config
 
 
 def main(arguments: Sequence[str]) -> epath.Path:
-    """Runs what a tuning lacks and writes its page, whose path it returns. Raises RunError if a run has failed."""
-    tuning, rest = parse_known(Tuning, arguments, prog="python -m experiments.incremental_studies", description=__doc__)
-    command = read_command(SYSTEM, [tuning.preset, *rest])
+    """Runs what a study lacks and writes its page, whose path it returns. Raises RunError if a run has failed."""
+    study, rest = parse_known(Study, arguments, prog="python -m experiments.incremental_studies", description=__doc__)
+    command = read_command(SYSTEM, [study.preset or ("demo_tuning" if study.study == "tuning" else "demo"), *rest])
     named = "--variants" in command.arguments and "all" not in command.arguments
-    points = points_of(command, list(command.variants) if named else list(GRIDS), tuning.grid)
+    if study.study == "tuning":
+        points = points_of(command, list(command.variants) if named else list(GRIDS), study.grid)
+        jobs = [job for grid in points.values() for point in grid for job in point.jobs]
+    else:
+        rows = [row for row in ROWS[study.study](command.config) if not named or row.variant in command.variants]
+        jobs = [job for row in rows for job in jobs_of(command, row)]
     prepare_process(command)
-    outcome = work_through(SYSTEM, [job for grid in points.values() for point in grid for job in point.jobs])
-    return write_page(command.folder / "tuning.md", page(command, points), outcome)
+    outcome = work_through(SYSTEM, jobs)
+    text = page(command, points) if study.study == "tuning" else study_page(command, study.study, rows)
+    return write_page(command.folder / f"{study.study}.md", text, outcome)
 
 
 if __name__ == "__main__":

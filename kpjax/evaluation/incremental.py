@@ -54,6 +54,28 @@ def incremental_summary(
     return IncrementalSummary(_mean(averages), _mean(gains), float(gains.max()) if gains.size else float("nan"), gain)
 
 
+def transfer_by_hops(matrix: ArrayLike, introduced: ArrayLike, hops: ArrayLike, *, furthest: int = 3
+                     ) -> dict[int, float]:
+    """Computes the mean gain of old keypoints in a step, by their distance from the nearest new keypoint of the step.
+
+    Args:
+        matrix, introduced: as in `incremental_summary`, of accuracies.
+        hops: (K, K), edges between two keypoints.
+        furthest: takes all distances from there on, infinite ones too.
+
+    Returns distances that occur, 1 to `furthest`. All steps count alike, each by its old keypoints.
+    """
+    matrix, introduced, hops = np.asarray(matrix, np.float64), np.asarray(introduced), np.asarray(hops, np.float64)
+    gains: dict[int, list[float]] = {}
+    for step in range(1, len(matrix)):
+        new = introduced == step
+        for k in np.flatnonzero(introduced < step) if new.any() else ():
+            gain = matrix[step, k] - matrix[step - 1, k]
+            if not np.isnan(gain):
+                gains.setdefault(int(min(hops[k, new].min(), furthest)), []).append(gain)
+    return {distance: float(np.mean(values)) for distance, values in sorted(gains.items())}
+
+
 def _reference(earlier: np.ndarray, introduced: np.ndarray, reference: str) -> np.ndarray:
     """Returns (K,) values of old keypoints in the `earlier` rows, higher is better; NaN for those without any."""
     rows = np.arange(len(earlier))[:, None]

@@ -19,16 +19,17 @@ from experiments.incremental_association import mean_copy_rates, useful_triples
 from experiments.incremental_measures import Matrices, both_units, summary
 from experiments.incremental_methods import build_association, build_step
 from experiments.incremental_presets import LATER, PRESETS
-from experiments.incremental_steps import all_images, increment_at, step_images
+from experiments.incremental_steps import _remembered, all_images, increment_at, step_images
 from experiments.system import Job
 from experiments.system import run as run_job
 from kpjax.errors import InputError
 from kpjax.files import write_json
 from kpjax.heatmaps import gaussian_bumps
 from kpjax.input.source import subset
-from kpjax.structures import Example
+from kpjax.structures import Example, Trained
 from kpjax.training.fit import compiled_update, fit
 from kpjax.training.mesh import data_mesh
+from kpjax.training.stages import Stage
 from kpjax.training.trees import load_trained
 
 SIDE = 32
@@ -242,7 +243,8 @@ def test_presets_and_variants_are_complete():
     assert set(SYSTEM.short_list("demo", TINY)) <= set(VARIANTS)
     for config in PRESETS.values():
         assert config.data.protocol_path().exists()
-    wanted = {"demo", "faces", "lspet", "mpii", "cephalometric", "chest", "atrw", "upper_lower", "low_shot"}
+    wanted = {"demo", "faces", "lspet", "mpii", "cephalometric", "cephalometric_2023", "chest", "atrw", "upper_lower",
+              "low_shot"}
     assert wanted <= set(PRESETS)
     fields = {field for variant in VARIANTS.values() for field in variant.recipe.weights.values() if field}
     assert fields == set(flat(TINY.weights))
@@ -251,7 +253,8 @@ def test_presets_and_variants_are_complete():
 def test_the_base_does_not_depend_on_later_steps():
     assert set(LATER) <= set(flat(TINY))
     later = {"kamp": 7.0, "ka_variant": "wide", "temperature": 2.0, "steps": 9, "learning_rate": 1.0, "gamma": 0.5,
-             "evaluated_on": "validation"}
+             "evaluated_on": "validation", "freeze_old_heads": False, "detection_limits": (2.0,), "misled": 0.3,
+             "input_sigma": 1.0}
     assert changed(TINY, **later).of_base() == TINY.of_base()
     for name, value in {"base_steps": 3, "base_learning_rate": 1.0, "sigma": 2.0, "batch_fisher": True}.items():
         assert changed(TINY, **{name: value}).of_base() != TINY.of_base()
@@ -362,6 +365,51 @@ def test_weights_are_chosen_by_two_measures(tiny, tmp_path):
     assert "| ksd_only | 10 line_sum = 80 element_mean (at an end of its grid) | 60.0 | 1.0 | 50.0 |" in page
     assert "| ewc | not run |" in page
     assert len(command.jobs()) == 7
+
+
+@pytest.mark.parametrize("study", studies.ROWS)
+def test_studies_name_each_run_once_and_share_bases_that_are_equal(tiny, study):
+    command = read_command(tiny, ["tiny", "--seeds", "2"])
+    rows = studies.ROWS[study](command.config)
+    assert len({row.title for row in rows}) == len(rows) > 1
+    jobs = [job for row in rows for job in studies.jobs_of(command, row)]
+    assert len({(job.preset, job.variant, job.seed) for job in jobs}) == len(set(jobs)) >= 2 * len(rows) - 2
+    bases = {job.base_preset: job.config.of_base() for job in jobs}
+    assert all(job.config.of_base() == bases[job.base_preset] for job in jobs)
+
+
+def test_a_study_has_differences_with_intervals(tiny, tmp_path):
+    command = read_command(tiny, ["tiny", "--seeds", "3", "--workdir", str(tmp_path)])
+    rows = studies.ROWS["triples"](command.config)[:2]
+    for row, values in zip(rows, ((0.5, 0.6, 0.7), (0.4, 0.4, 0.6)), strict=True):
+        for job, value in zip(studies.jobs_of(command, row), values, strict=True):
+            write_json(job.folder / "results.json", {
+                "experiment": "incremental", "preset": job.preset, "variant": job.variant, "seed": job.seed, "steps": 1,
+                "metrics": {"aaa": 0.5, "triples/pck": value}})
+    page = studies.study_page(command, "triples", rows)
+    assert "| kamp_rerendered | 60.0 ± 10.0 |" in page
+    assert "| kamp_rerendered - ksd_only | +13.3 [-1.0, +27.7] | +0.0 [+0.0, +0.0] |" in page
+
+
+def test_a_made_case_is_determined_by_its_triples(tiny):
+    data = opened(tiny, midway=True).data
+    names, example = data.skeleton.names, data.evaluation[0]
+    old, right, left = (names.index(name) for name in ("right_knee", "right_foot", "left_foot"))
+    np.testing.assert_allclose(example.keypoints[old], example.keypoints[[right, left]].mean(0), rtol=1e-6)
+    assert data.protocol.digest != opened(tiny).data.protocol.digest
+
+
+def test_ewc_with_anchors_adds_up_its_penalties(tiny):
+    measured = {"w": np.array([2.0, 0.0], np.float32)}
+    stage = Stage(Trained({"importance": measured}, {}), "", 0, {}, 0.0, 0.0, 0)
+    run = SimpleNamespace(config=changed(TINY, normalise_importance=False), recipe=recipe("ewc_anchors"),
+                          job=SimpleNamespace(variant="ewc_anchors"), stage=lambda *arguments, **options: stage)
+    memory = {}
+    for step, value in enumerate((1.0, 4.0)):
+        found = stage._replace(trained=Trained({"params": {"w": np.full(2, value, np.float32)}}, {}))
+        memory = _remembered(run, found, step, memory, None)
+    np.testing.assert_allclose(memory["importance"]["w"], [4, 0])
+    np.testing.assert_allclose(memory["anchor"]["w"], [2.5, 4])
 
 
 def test_tuning_refuses_test_images_and_variants_without_a_weight(tiny):

@@ -20,7 +20,12 @@ from kpjax.methods.incremental_learning.association import (
     copies_of_teacher,
     ka_reach,
 )
-from kpjax.methods.incremental_learning.association_forward import answered, association_pass, rerendered
+from kpjax.methods.incremental_learning.association_forward import (
+    answered,
+    association_pass,
+    misled_maps,
+    rerendered,
+)
 from kpjax.methods.incremental_learning.step_spec import increment
 from kpjax.models.association import AssociationNetwork
 from kpjax.structures import Trained
@@ -160,6 +165,19 @@ def test_a_peak_between_cells_is_kept_when_it_is_drawn_again(x, y):
     np.testing.assert_allclose(again, gaussian_bumps(jnp.array([[[x, y]]]), (16, 16), 1.25), atol=0.02)
     np.testing.assert_allclose(*(fine.decode(maps)[0] for maps in (again, faint)), atol=0.1)
     np.testing.assert_allclose(move_points(fine.to_heatmap, fine.decode(again)[0])[0, 0], [x, y], atol=0.1 / 4)
+
+
+def test_a_share_of_a_misled_teachers_maps_is_shifted_alike_every_time():
+    maps = jnp.zeros((400, 16, 16, 2)).at[:, 8, 8].set(1)
+    index = jnp.arange(400)
+    found = np.asarray(jax.jit(misled_maps, static_argnums=2)(maps, index, 0.3))
+    assert set(np.unique(found)) == {0, 1}
+    moved = (found != np.asarray(maps)).any((1, 2))
+    assert abs(moved.mean() - 0.3) < 0.05
+    cells = np.stack(np.nonzero(found)[1:3], -1) - 8
+    np.testing.assert_allclose(cells[(cells != 0).any(-1)].std(0), 2, rtol=0.15)  # an eighth of the side
+    again = misled_maps(maps[7:9], index[7:9], 0.3)
+    np.testing.assert_array_equal(again, found[7:9])
 
 
 def test_targets_can_be_drawn_again(method, trained):

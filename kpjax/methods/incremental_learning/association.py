@@ -28,6 +28,7 @@ from kpjax.methods.incremental_learning.association_forward import (
     channels,
     initial_association,
     labelled_triples,
+    misled_maps,
     rerendered,
     slot,
 )
@@ -65,7 +66,8 @@ class State(NamedTuple):
 def association(
     model: KeypointNetwork, skeleton: Skeleton, *, codec: Codec, optimizer: optax.GradientTransformation,
     learning_rate: LearningRate, augment: Augment, normalise: Normalise, network: nn.Module | None = None,
-    slots: int = 1, target: Literal["raw", "rerendered"] = "raw", confidence: Confidence | None = None
+    slots: int = 1, target: Literal["raw", "rerendered"] = "raw", confidence: Confidence | None = None,
+    misled: float = 0.0
 ) -> Method:
     """Builds the method; it reads the stream `labelled`, in which the new keypoints have labels.
 
@@ -80,6 +82,7 @@ def association(
         slots: number of triples where the start has no increment.
         target: "raw", the old model's map as it is, or "rerendered", the codec's Gaussian where it decodes.
         confidence: weights of pseudo-labels; None accepts all.
+        misled: share of the old model's maps that are shifted, see `misled_maps`.
         The others are as in `incremental`.
 
     Raises:
@@ -104,6 +107,8 @@ def association(
         view = augmented(augment, {STREAM: streams[STREAM]}, key)[STREAM]
         step, teacher = increment_of(state.frozen, keypoints), state.frozen["teacher"]
         features, heatmaps = answered(model, teacher, normalise(view.image))
+        if misled:
+            heatmaps = misled_maps(heatmaps, view.index, misled)
         believed, old = labelled_triples(codec, view, step.triples), step.triples[:, 0]
         if confidence is not None:
             weights = confidence(lambda moved: answered(model, teacher, normalise(moved))[1], view.image, heatmaps,
@@ -165,9 +170,12 @@ def association_predict(
 
 
 def uncertainty_predict(
-    model: KeypointNetwork, normalise: Normalise, uncertainty: Uncertainty
+    model: KeypointNetwork, normalise: Normalise, uncertainty: Uncertainty, misled: float = 0.0
 ) -> Callable[[Trained, Example], Prediction]:
-    """Builds a `predict` whose scores are the old model's uncertainties, for `kept_thresholds`."""
+    """Builds a `predict` whose scores are the old model's uncertainties, for `kept_thresholds`.
+
+    misled: as in `association`.
+    """
 
     def predict(state: Trained, example: Example) -> Prediction:
         def answer(images):
@@ -175,6 +183,8 @@ def uncertainty_predict(
 
         images = unit_range(example).image
         heatmaps = answer(images)
+        if misled:
+            heatmaps = misled_maps(heatmaps, example.index, misled)
         return Prediction(example.keypoints, uncertainty(answer, images, heatmaps), (heatmaps,))
 
     return predict

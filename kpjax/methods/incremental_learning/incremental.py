@@ -29,6 +29,7 @@ from kpjax.methods.incremental_learning.association_forward import (
     checked_association,
     initial_association,
     labelled_triples,
+    misled_maps,
     rerendered,
 )
 from kpjax.methods.incremental_learning.objectives import DISTILLATION, NEW_KEYPOINTS
@@ -87,7 +88,7 @@ def incremental(
     objective: Objective, codec: Codec, optimizer: optax.GradientTransformation, learning_rate: LearningRate,
     augment: Augment, normalise: Normalise, association: nn.Module | None = None, rerender: bool = False,
     freeze_old_heads: bool = True, freeze_statistics: bool = False, confidence: Confidence | None = None,
-    balance: float | None = None, track: Tracker | None = None
+    balance: float | None = None, track: Tracker | None = None, misled: float = 0.0
 ) -> Method:
     """Builds the method; it reads the stream `labelled`, in which the new keypoints have labels.
 
@@ -113,6 +114,7 @@ def incremental(
         balance: multiplies all terms but `new_keypoints` by a factor that holds the norm of their gradient at this
             multiple of that of `new_keypoints`, both averaged over about 100 steps. None: no factor.
         track: statistics of the parameters' path.
+        misled: share of the old model's maps that are shifted, see `misled_maps`.
         The others are as in `supervised`.
 
     Raises:
@@ -159,6 +161,8 @@ def incremental(
         if needs_teacher:
             teacher = state.frozen["teacher"]
             features, outputs["teacher"] = answered(model, teacher, images)
+            if misled:
+                outputs["teacher"] = misled_maps(outputs["teacher"], view.index, misled)
         if "association" in read:
             maps, _ = association_pass(ka_net, state.frozen["association"], codec, features, view, step.triples)
             outputs["association"] = rerendered(codec, maps) if rerender else maps
