@@ -9,12 +9,14 @@ from typing import Any
 from uuid import uuid4
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from etils import epath
 from jax.experimental import multihost_utils
 
 from kpjax.errors import InputError, RunError
 from kpjax.files import in_bucket, make_folder, remove, strict, write_text
+from kpjax.training.mesh import data_mesh, replicated, shard
 
 PATIENCE = 300  # seconds in which all processes must have started
 HEARTBEAT = 20  # seconds without a sign of life after which a process counts as dead; all others end, then
@@ -50,6 +52,18 @@ def join(coordinator: str | None = None, num_processes: int | None = None, proce
         return
     if jax.process_index():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    _connect()
+
+
+def _connect() -> None:
+    """Computes one sum over all devices.
+
+    The first such sum sets up their connections, for which JAX allows CPUs half a minute: now, while the processes are
+    together, and not after a long compilation.
+    """
+    mesh = data_mesh()
+    ones = shard(np.ones(jax.local_device_count(), np.float32), mesh)
+    jax.jit(jnp.sum, out_shardings=replicated(mesh))(ones).block_until_ready()
 
 
 def _check_arguments(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:

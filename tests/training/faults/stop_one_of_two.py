@@ -54,14 +54,15 @@ def main():
         print(f"undisturbed: {len(wanted)} models in {took:.0f} s", flush=True)
         for n in range(arguments.times):
             children, moment = start(arguments.experiment, disturbed), generator.uniform(0.0, 0.8) * took
-            print(children[0].stdout.readline().strip(), f"+ {moment:.0f} s", flush=True)  # they have found each other
+            children[0].stdout.readline()  # they have found each other
             time.sleep(moment)
             victim = generator.randrange(2)
             children[victim].send_signal(number)
             began = time.monotonic()
             said = [child.communicate(timeout=LIMIT)[1] for child in children]
             codes = [child.returncode for child in children]
-            lines = [text.splitlines()[-1][:150] if text else "" for text in said]
+            lines = [[line[:150] for line in text.splitlines() if "error" in line.lower() or "stopped" in line]
+                     for text in said]
             print(f"{n + 1}: {arguments.signal} to process {victim} after {moment:.0f} s: codes {codes} in "
                   f"{time.monotonic() - began:.0f} s; {lines}", flush=True)
             if codes == [0, 0]:
