@@ -31,10 +31,21 @@ def absolute(path: epath.PathLike) -> epath.Path:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns an OSError (disc full, read-only, no permission) into one InputError that names the path."""
+    """Turns an OSError (disc full, read-only, no permission) into one InputError that names the path.
+
+    Of a bucket any error: a refusal (403, 404), or one that many tries have not overcome (429, 503).
+    """
     try:
         yield
-    except OSError as error:
+    except InputError:
+        raise
+    except Exception as error:
+        if in_bucket(path):
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(f"{path}: cannot be written: {reason}; buckets need gcsfs (pip install 'kpjax[gcs]') and "
+                             "an account that may write there; what was complete before is still good") from error
+        if not isinstance(error, OSError):
+            raise
         raise InputError(f"{path}: cannot be written: {error.strerror or error}; free some space or choose another "
                          "folder; what was complete before is still good") from error
 
@@ -70,12 +81,13 @@ def atomic(path: Path) -> Iterator[Path]:
     end: an object appears whole, and cannot be renamed. Raises InputError if the disc or the bucket refuses.
     """
     if in_bucket(path):
-        with writing(path), tempfile.TemporaryDirectory() as place:
+        with tempfile.TemporaryDirectory() as place:
             local = Path(place, path.name)
             yield local
             for file in [local] if local.is_file() else local.rglob("*"):
                 if file.is_file():
-                    (path / file.relative_to(local)).write_bytes(file.read_bytes())
+                    with writing(path):
+                        (path / file.relative_to(local)).write_bytes(file.read_bytes())
         return
     path = Path(path)
     partial = partial_path(path)
@@ -141,7 +153,8 @@ class GrowingFile:
 
     def keep(self) -> None:
         if not self.file:
-            self.path.write_bytes(self.content)
+            with writing(self.path):
+                self.path.write_bytes(self.content)
             self.kept = time.monotonic()
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 Every worker runs the same command and takes points that no other one has in work; --workdir must be a folder with locks
 that all nodes share. A worker that Ray loses is started again. Without GPUs each worker takes a CPU.
+Run in earnest: two workers on one machine's CPUs. Not tried: GPUs, several nodes.
 """
 import subprocess
 import sys

@@ -82,7 +82,7 @@ class Log:
         self.bar.close()
         if self.writes:
             # A full disc was reported when a row was written.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, InputError):
                 self.rows.close()
                 self.events.close()
 
@@ -99,9 +99,8 @@ class Log:
     def keep(self) -> None:
         """Returns once all rows so far would outlast this process."""
         if self.writes:
-            with writing(self.folder / "metrics.jsonl"):
-                self.rows.keep()
-                self.events.file.keep()
+            self.rows.keep()
+            self.events.file.keep()
 
     def progress(self, step: int, steps_per_second: float, images_per_step: int, metrics: Mapping[str, float]) -> None:
         """Moves the bar; without a terminal, prints a line every few seconds."""

@@ -1,0 +1,124 @@
+"""Folders in buckets: objects written whole, nothing renamed or added to, a run's own id instead of a lock."""
+import pytest
+from etils.epath import backend, gpath
+
+from kpjax.errors import InputError
+from kpjax.files import GrowingFile, absolute, atomic, local_copy, read_json, remove, write_json
+from kpjax.training.hosts import check_folder
+from kpjax.training.logging import Log, read_rows
+from kpjax.training.run_folder import InUse, held
+
+
+class Bucket(type(backend.os_backend)):
+    """Objects of gs:// as files of a folder, with what a bucket refuses."""
+
+    def __init__(self, folder):
+        self.folder, self.puts, self.fault = folder, [], None
+
+    def place(self, path):
+        return str(path).replace("gs://", f"{self.folder}/")
+
+    def open(self, path, mode):
+        assert "a" not in mode, "an object cannot grow"
+        if "w" in mode:
+            if self.fault:
+                raise self.fault
+            self.puts.append(path)
+            (self.folder / self.place(path)).parent.mkdir(parents=True, exist_ok=True)
+        return super().open(self.place(path), mode)
+
+    def exists(self, path):
+        return super().exists(self.place(path))
+
+    def isdir(self, path):
+        return super().isdir(self.place(path))
+
+    def listdir(self, path):
+        return super().listdir(self.place(path))
+
+    def rmtree(self, path):
+        super().rmtree(self.place(path))
+
+    def remove(self, path):
+        super().remove(self.place(path))
+
+    def makedirs(self, path, **options):
+        pass
+
+    def rename(self, *paths):
+        raise AssertionError("nothing is renamed in a bucket")
+
+    replace = rename
+
+
+@pytest.fixture
+def bucket(tmp_path, monkeypatch):
+    made = Bucket(tmp_path)
+    monkeypatch.setitem(gpath._PREFIX_TO_BACKEND, "gs", made)
+    return made
+
+
+def test_a_file_and_a_folder_are_one_put_for_each_file(bucket):
+    path = absolute("gs://box/runs/results.json")
+    write_json(path, {"steps": 3})
+    assert read_json(path) == {"steps": 3}
+    with atomic(path.parent / "model") as folder:
+        folder.mkdir()
+        (folder / "one").write_bytes(b"1")
+        (folder / "two").write_bytes(b"2")
+    assert sorted(bucket.puts[1:]) == ["gs://box/runs/model/one", "gs://box/runs/model/two"]
+    with local_copy(path.parent / "model" / "two") as local:
+        assert local.read_bytes() == b"2"
+    with pytest.raises(ZeroDivisionError), atomic(path) as partial:
+        partial.write_text(str(1 / 0))
+    assert read_json(path) == {"steps": 3}
+    remove(path.parent)
+    assert not path.exists()
+
+
+def test_a_log_is_kept_with_every_checkpoint_and_goes_on(bucket):
+    folder = absolute("gs://box/runs/seed-0")
+    with Log(folder, "main", 0, 4, quiet=True) as log:
+        log.row(1, {"loss": 1.0})
+        assert not (folder / "metrics.jsonl").exists()
+        log.keep()
+        log.row(2, {"loss": 2.0})
+        assert len(read_rows(folder / "metrics.jsonl")) == 1  # what a killed process leaves
+    with Log(folder, "main", 1, 4, quiet=True) as log:
+        log.row(2, {"loss": 3.0})
+    assert [row["loss"] for row in read_rows(folder / "metrics.jsonl")] == [1.0, 3.0]
+
+
+def test_whoever_comes_later_takes_a_run_over(bucket):
+    folder = absolute("gs://box/runs/seed-0")
+    with held(folder) as first_still_held:
+        first_still_held()
+        with held(folder) as second_still_held:
+            with pytest.raises(InUse, match="another process has taken this run over"):
+                first_still_held()
+            second_still_held()
+
+
+@pytest.mark.parametrize("fault", [OSError("Forbidden: box\nno permission"), FileNotFoundError("box"),
+                                   RuntimeError("429"), RuntimeError("503, Service Unavailable"),
+                                   ImportError("Please install gcsfs")])
+def test_a_bucket_that_refuses_is_named_in_one_line(bucket, fault):
+    """What is worth another try (429, 503) gcsfs tries again by itself."""
+    bucket.fault = fault
+    with pytest.raises(InputError, match=r"^gs://box/runs/.*cannot be written: .*gcsfs") as raised:
+        check_folder(absolute("gs://box/runs"))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_grows_where_it_can(tmp_path):
+    for _ in range(2):
+        file = GrowingFile(absolute(tmp_path / "log"))
+        file.write(b"row\n")
+        assert (tmp_path / "log").read_bytes().endswith(b"row\n")
+        file.close()
+    assert (tmp_path / "log").read_bytes() == b"row\nrow\n"
+
+
+def test_other_buckets_are_refused():
+    with pytest.raises(InputError, match=r"^s3://box: s3:// is not supported"):
+        absolute("s3://box")
