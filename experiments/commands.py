@@ -166,7 +166,7 @@ class _OfProject:
 class _OfRun:
     """Arguments of commands that predict."""
 
-    run: Annotated[Positional[Path], arg(metavar="RUN")]  # a finished run .../<variant>/seed-<n>, or an exported one
+    run: Annotated[Positional[str], arg(metavar="RUN")]  # a finished run .../<variant>/seed-<n>, or an exported one
     inputs: Annotated[Positional[tuple[Path, ...]], arg(metavar="IN...")]  # images, videos, folders of them
     out: Annotated[Path, arg(metavar="FOLDER")]  # where results go
     batch_size: int = 16  # images at a time
@@ -229,7 +229,7 @@ class Suggest(_OfRun):
     as_it_comes: bool = False  # take the best, however alike they look
     to: FormatName | None = None  # the labelling tool's (default that of --labelled, else csv)
     labelled: Annotated[Path | None, arg(metavar="PROJECT")] = None  # the labels that there are already
-    second: Annotated[Path | None, arg(metavar="RUN")] = None  # a run of another seed, for disagreement
+    second: Annotated[str | None, arg(metavar="RUN")] = None  # a run of another seed, for disagreement
     every: Annotated[int | None, arg(metavar="N")] = None  # scores every Nth frame (default about 1,000 frames in all)
     apart: int = 10  # frames between two of one video
 

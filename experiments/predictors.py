@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from etils import epath
 
 import experiments
 from experiments.system import stored_run, system_of
@@ -17,7 +18,7 @@ from kpjax.evaluation.calibration import DEFAULT_CUTOFF
 from kpjax.evaluation.calibration import FILE as SCORE_TABLE
 from kpjax.export import reading
 from kpjax.export.writing import plain_predict, plain_weights
-from kpjax.files import read_json
+from kpjax.files import absolute, read_json
 from kpjax.images.transforms import Transform, accepting_boxes
 from kpjax.reports.table import FinishedRun, read_run
 from kpjax.training.trees import load_trained
@@ -57,12 +58,13 @@ class OpenedRun(NamedTuple):
         return getattr(self.transform, "transform", self.transform).side
 
 
-def open_predictor(folder: Path) -> Predictor:
+def open_predictor(folder: epath.PathLike) -> Predictor:
     """Opens a finished run or an exported folder as a predictor.
 
     Raises InputError for a folder that does not exist, is neither, or whose run is not finished, and for an exported
     one that is damaged or made by a jax too far from this one; RunError for a run's file that is damaged.
     """
+    folder = absolute(folder)
     if reading.is_exported(folder):
         exported = reading.open_exported(folder)
         given = exported.description

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -83,7 +84,7 @@ def test_state_has_its_fields_and_counts_steps(name):
 
 def test_everything_stays_finite_and_metrics_are_scalars(name):
     _, last, history = run(name)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(last) if np.issubdtype(leaf.dtype, np.floating))
+    chex.assert_tree_all_finite(last)
     assert all(np.isfinite(list(metrics.values())).all() for metrics in history)
     _, traces = method_of(name)
     assert "loss/total" in traces[0]
@@ -92,9 +93,7 @@ def test_everything_stays_finite_and_metrics_are_scalars(name):
 
 def test_an_update_keeps_shapes_and_dtypes_and_moves_something(name):
     first, last, _ = run(name)
-    assert jax.tree.structure(first) == jax.tree.structure(last)
-    for before, after in zip(jax.tree.leaves(first), jax.tree.leaves(last), strict=True):
-        assert (before.shape, before.dtype) == (after.shape, after.dtype)
+    chex.assert_trees_all_equal_shapes_and_dtypes(first, last)
     moved = [not np.array_equal(a, b) for a, b in
              zip(jax.tree.leaves(first.variables), jax.tree.leaves(last.variables), strict=True)]
     assert any(moved)
@@ -102,8 +101,7 @@ def test_an_update_keeps_shapes_and_dtypes_and_moves_something(name):
 
 def test_frozen_trees_come_out_bit_identical(name):
     first, last, _ = run(name)
-    for before, after in zip(jax.tree.leaves(first.frozen), jax.tree.leaves(last.frozen), strict=True):
-        np.testing.assert_array_equal(before, after)
+    chex.assert_trees_all_equal(first.frozen, last.frozen)
 
 
 def test_it_compiles_once_for_one_placement(name):
@@ -125,7 +123,7 @@ def test_inputs_of_init_stay_readable_after_an_update(name):
 
 def test_the_same_seed_gives_the_same_run(name):
     once, again = run(name)[1], run.__wrapped__(name)[1]
-    jax.tree.map(np.testing.assert_array_equal, once, again)
+    chex.assert_trees_all_equal(once, again)
 
 
 def test_eight_devices_equal_one(name):
