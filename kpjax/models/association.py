@@ -32,7 +32,7 @@ def products(features: jax.Array, maps: jax.Array) -> jax.Array:
     return (maps[..., :, None] * features[..., None, :]).reshape(*features.shape[:-1], -1)
 
 
-def lit(inputs: AssociationInputs, sigma: float | None) -> jax.Array:
+def input_windows(inputs: AssociationInputs, sigma: float | None) -> jax.Array:
     """Returns the maps (B, h, w, 2) through which KA-Net sees the features; those of empty maps stay empty.
 
     sigma: of Gaussians of its own, in heatmap pixels, cut off at 3 sigma; None takes the maps as they are. On small
@@ -52,7 +52,7 @@ class AssociationNetwork(nn.Module):
         more distant old keypoint is within `reach`, and a 1x1 convolution to the map. "with_features", "paper" with the
         features themselves beside the products.
     inputs: 2, or 1 where steps introduce a single new keypoint: only the first map is read then.
-    input_sigma: of the Gaussians that let features through, see `lit`.
+    input_sigma: of the Gaussians that let features through, see `input_windows`.
 
     All layers have as many channels as the features. Parameters: `conv1`, `bn1`, ..., `output`.
     """
@@ -66,7 +66,7 @@ class AssociationNetwork(nn.Module):
     def __call__(self, inputs: AssociationInputs, train: bool) -> jax.Array:
         features = inputs.features.astype(self.dtype)
         width, side = features.shape[-1], min(features.shape[1:3])
-        x = products(features, lit(inputs, self.input_sigma)[..., :self.inputs])
+        x = products(features, input_windows(inputs, self.input_sigma)[..., :self.inputs])
         if self.variant == "with_features":
             x = jnp.concatenate([x, features], axis=-1)
         for number, dilation in enumerate(_dilations(self.variant, side), start=1):

@@ -76,7 +76,7 @@ def held(folder: epath.Path) -> Iterator[Callable[[], None]]:
     if fcntl is None:
         raise InputError("kpjax trains on Linux and macOS; on Windows run it in WSL, the Windows Subsystem for Linux")
     with writing(folder / ".lock"):
-        file = (folder / ".lock").open("w")
+        file = (folder / ".lock").open("a")
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 
 from kpjax.heatmaps import gaussian_bumps
-from kpjax.models.association import AssociationInputs, AssociationNetwork, association_network, lit, products, reach
+from kpjax.models.association import (
+    AssociationInputs,
+    AssociationNetwork,
+    association_network,
+    input_windows,
+    products,
+    reach,
+)
 
 SIDE, MIDDLE, WIDTH = 64, 32, 3
 
@@ -58,8 +65,8 @@ def test_gaussians_of_its_own_leave_a_neighbour_dark():
     """Here two cells away: of the targets' Gaussians e^-1.28 reaches it, of KA-Net's nothing. An empty map stays."""
     given = inputs(16, [(4, 4), (6, 4)])
     given = given._replace(maps=gaussian_bumps(given.points, (16, 16), 1.25).at[..., 1].set(0))
-    np.testing.assert_allclose(lit(given, None)[0, 4, 6, 0], np.exp(-2**2 / (2 * 1.25**2)), rtol=1e-6)
-    seen = np.asarray(lit(given, 0.5))[0]
+    np.testing.assert_allclose(input_windows(given, None)[0, 4, 6, 0], np.exp(-2**2 / (2 * 1.25**2)), rtol=1e-6)
+    seen = np.asarray(input_windows(given, 0.5))[0]
     assert seen[4, 4, 0] == 1
     assert seen[4, 6, 0] == seen[..., 1].max() == 0
     assert np.count_nonzero(seen[..., 0]) == 9

@@ -34,7 +34,7 @@ from kpjax.methods.incremental_learning.association_forward import (
 )
 from kpjax.methods.incremental_learning.pseudo_label_confidence import TRANSFORMS, Confidence, Uncertainty
 from kpjax.methods.incremental_learning.step_spec import increment_of, needed
-from kpjax.models.association import AssociationNetwork, lit
+from kpjax.models.association import AssociationNetwork, input_windows
 from kpjax.models.network import KeypointNetwork
 from kpjax.optimization import LearningRate, descend
 from kpjax.structures import (
@@ -218,9 +218,10 @@ def ka_reach(
         apart = [jnp.abs(jnp.take(new, step.triples[:, which], axis=1) - old).max(-1) for which in (1, 2)]
         columns, rows = (jax.nn.one_hot(old[..., axis].astype(jnp.int32), cells)
                          for axis, cells in ((0, width), (1, height)))
-        seen = [jnp.einsum("bhwn,bh,bw->bn", lit(association_inputs(codec, features, view, step.triples[number]),
-                                                 input_sigma), rows[:, number], columns[:, number],
-                           precision=jax.lax.Precision.HIGHEST).max(-1) for number in range(step.triples.shape[0])]
+        windows = [input_windows(association_inputs(codec, features, view, triple), input_sigma)
+                   for triple in step.triples]
+        seen = [jnp.einsum("bhwn,bh,bw->bn", maps, rows[:, number], columns[:, number],
+                           precision=jax.lax.Precision.HIGHEST).max(-1) for number, maps in enumerate(windows)]
         sums = {"within": jnp.minimum(*apart) <= reach, "input": jnp.stack(seen, -1)}
         return _summed(sums, labelled_triples(codec, batch, step.triples) * weights[:, None])
 
