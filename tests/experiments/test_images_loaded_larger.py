@@ -1,6 +1,7 @@
 """Presets that move the original images: a run reads larger training images, and everything else plain crops."""
 import io
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,7 +15,7 @@ from experiments.configs import changed
 from experiments.image_sets import _open, open_domain
 from experiments.system import Job, result_of
 from kpjax import geometry
-from kpjax.input.source import TfdsSource
+from kpjax.input.source import TfdsSource, stacked
 from kpjax.models import SmallUNet
 from kpjax.training.evaluation import predict_source
 
@@ -92,8 +93,15 @@ def test_hands_are_turned_and_cropped_at_full_size(tmp_path):
     opened = regda.open_data(Job("regda", HANDS, "tiny", "regda", 0, tmp_path, None))
     assert sides(opened.source.train, opened.target.train) == [42, 42]  # 32 px over the root of 0.6
     assert sides(opened.source.validation, opened.source.test, opened.target.test) == [32] * 3
-    run(regda.SYSTEM._replace(presets={"tiny": HANDS}),
-        ["tiny", "--variants", "regda", "--workdir", str(tmp_path)])
+    streams = {name: stacked([source[number] for number in range(8)]) for name, source in (
+        ("source", opened.source.train), ("target", opened.target.train))}
+    method = regda.build(HANDS, opened.source.train.skeleton, "regda")
+    state = jax.eval_shape(method.init, jax.random.key(0), streams, {})
+    after, _ = jax.eval_shape(method.update, state, streams, jax.random.key(1))
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    plain = stacked([opened.target.test[number] for number in range(8)])
+    found = jax.eval_shape(method.predict, state, plain)
+    assert found.heatmaps[0].shape == (8, 8, 8, len(HAND.names))
 
 
 def test_sports_photographs_are_padded_as_they_are():
