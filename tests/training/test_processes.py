@@ -19,7 +19,7 @@ def start(folder, process, port):
 
 
 def test_two_processes_equal_one(tmp_path):
-    """Training, a checkpoint, going on from it, and an evaluation whose last batch is padded."""
+    """Training, a checkpoint, going on from it, an evaluation whose last batch is padded, and a stop by SIGTERM."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
@@ -28,6 +28,7 @@ def test_two_processes_equal_one(tmp_path):
     for child in children:
         said = child.communicate(timeout=120)[0]
         assert child.returncode == 0, said
+        assert "stopped by SIGTERM" in said
     one, two = (load_file(tmp_path / name / "result" / "trained.safetensors") for name in ("one", "two"))
     assert set(one) == set(two)
     for name in one:

@@ -1,8 +1,10 @@
-"""One process of a run on several: trains 2 steps, goes on to 4, and writes its result.
+"""One process of a run on several: trains 2 steps, goes on to 4, writes its result, and is stopped in a next stage.
 
 python one_of_many.py FOLDER PROCESS PROCESSES PORT
 """
+import os
 import pathlib
+import signal
 import sys
 
 import jax
@@ -20,6 +22,7 @@ def main(folder, process, processes, port):
     from kpjax.training.evaluation import predict_source
     from kpjax.training.fit import fit
     from kpjax.training.hosts import agreed
+    from kpjax.training.process import Interrupted
     from kpjax.training.trees import save_trained
 
     if agreed(lambda: process + 7) != 7:
@@ -39,6 +42,18 @@ def main(folder, process, processes, port):
     if process == 0:
         save_trained(folder / "result", fitted.trained)
         np.save(folder / "predictions.npy", found.keypoints)
+    if processes == 1:
+        return
+    # A notice to one process that comes between two stages is answered by both in the next one.
+    if process == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+    try:
+        fit(method, {"labelled": Batches()}, steps=5000, key=jax.random.key(0), stage="next", folder=folder / "next",
+            config={}, save_every=5000, quiet=True)
+    except Interrupted as stopped:
+        print(stopped)
+    else:
+        sys.exit("the notice was never answered")
 
 
 if __name__ == "__main__":

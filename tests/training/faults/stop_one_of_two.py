@@ -20,7 +20,6 @@ from kill_experiment import models
 
 ROOT = pathlib.Path(__file__).parents[3]
 TINY = ROOT / "tests" / "experiments" / "tiny_regda.py"
-LIMIT = 60  # seconds until both have ended
 START = 15  # seconds, about, until they have found each other
 
 
@@ -41,6 +40,7 @@ def main():
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--signal", choices=("TERM", "KILL"), default="TERM")
+    parser.add_argument("--limit", type=float, default=60, help="seconds until both have ended; more on a busy machine")
     parser.add_argument("experiment", nargs=argparse.REMAINDER, help="preset and flags of the tiny experiment")
     arguments = parser.parse_args()
     generator, number = random.Random(arguments.seed), getattr(signal, f"SIG{arguments.signal}")
@@ -59,7 +59,7 @@ def main():
             victim = generator.randrange(2)
             children[victim].send_signal(number)
             began = time.monotonic()
-            said = [child.communicate(timeout=LIMIT)[1] for child in children]
+            said = [child.communicate(timeout=arguments.limit)[1] for child in children]
             codes = [child.returncode for child in children]
             lines = [[line[:150] for line in text.splitlines() if "error" in line.lower() or "stopped" in line]
                      for text in said]
