@@ -141,7 +141,8 @@ def train(job: Job, data: Data) -> Outcome:
         print(f"{job.title}: " + ", ".join(f"{name} {value:g}" for name, value in weights.items()))
     joint = run.recipe.base == "joint"
     known = stages.learn_jointly(run) if joint else stages.learn_base(run)
-    seconds, later, metrics, predictions = known.wall_seconds, range(1, 1 if joint else steps), {}, {}
+    seconds, images, metrics, predictions = known.wall_seconds, known.images, {}, {}
+    later = range(1, 1 if joint else steps)
     for step in later:
         predictions[f"step_{step - 1}"] = run.predicted(known, data.evaluation)
         first = associate(run, known, step, predictions[f"step_{step - 1}"])
@@ -150,13 +151,14 @@ def train(job: Job, data: Data) -> Outcome:
         if job.config.data.held_out:
             metrics |= without_old_labels(run, before, known, step)
         seconds += first.wall_seconds + known.wall_seconds
+        images += first.images + known.images
     if job.config.data.held_out and later:
         metrics["label_free"] = float(np.mean([metrics[f"label_free/step_{step}/{name}"]
                                                for step in later for name in ("new", "agreement")]))
     metrics |= mean_copy_rates(metrics)
     # A table compares variants of equal training: KA-Net's steps count, and every variant has seen the base.
     return Outcome(run.evaluation_method, known.trained, job.config.base_steps + job.config.steps * (steps - 1),
-                   known.images_per_second, seconds, metrics, predictions)
+                   known.images_per_second, seconds, metrics, predictions, images)
 
 
 def without_old_labels(run: Run, before: Known, after: Known, step: int) -> dict[str, float]:

@@ -59,7 +59,7 @@ def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
     trained = Trained(variables, frozen | {"increment": planned})
     metrics = diagnoses(run, ka_net, inputs, trained, step, triples, seen, before)
     return Prepared(planned, built.build_step(setting, recipe, ka_net, inputs), {"association": variables},
-                    {"association": found.digest}, metrics, found.wall_seconds)
+                    {"association": found.digest}, metrics, found.wall_seconds, found.images)
 
 
 def triples_of(run: Run, known: Known, step: int, source: Source) -> list[tuple[int, ...]]:

@@ -95,6 +95,7 @@ class Known(NamedTuple):
     memory: Memory = NOTHING
     images_per_second: float = 0.0
     wall_seconds: float = 0.0
+    images: int = 0  # read in the step's training
 
 
 class Run(NamedTuple):
@@ -218,6 +219,7 @@ class Prepared(NamedTuple):
     parents: Mapping[str, str] = NOTHING
     metrics: Mapping[str, float] = NOTHING
     wall_seconds: float = 0.0
+    images: int = 0
 
 
 def learn_step(run: Run, known: Known, step: int, first: Prepared) -> Known:
@@ -277,7 +279,7 @@ def _known(run: Run, found: Stage, step: int, memory: Memory, source: Source) ->
     """Returns the result of a step with what a baseline keeps of it, unless this was the last step."""
     if run.recipe.memory and step + 1 < len(run.data.protocol.steps):
         memory = _remembered(run, found, step, memory, source)
-    return Known(found.trained, found.digest, memory, found.images_per_second, found.wall_seconds)
+    return Known(found.trained, found.digest, memory, found.images_per_second, found.wall_seconds, found.images)
 
 
 def _remembered(run: Run, found: Stage, step: int, memory: Memory, source: Source) -> Memory:
