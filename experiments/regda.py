@@ -1,6 +1,6 @@
 """RegDA (Jiang et al., CVPR 2021): keypoints for unlabelled images from labelled ones that look different.
 
-Command   python -m experiments.regda demo            (2 CPU cores, about 4 minutes, renders its own data)
+Command   python -m experiments.regda demo            (2 CPU cores, 4 to 7 minutes, renders its own data)
           python -m experiments.regda own --source P --target V ...    (labels on one's own images; 2 CPU cores)
           python -m experiments.regda rhd_h3d --imagenet resnet101.safetensors --seeds 3     (one GPU, about a day)
           python -m experiments.regda_studies --seeds 3                (all directions of the sprites)
