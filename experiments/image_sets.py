@@ -116,15 +116,16 @@ def _open(data: ImageSet, seed: int, data_dir: Path, reach: Reach | None) -> Spl
             dataset, _, split = name.partition("/")
             return decoded_once(open_source(dataset, split, data_dir=data_dir, transform=transform))
 
-        def training(transform: Transform) -> tuple[Source, Source]:
+        def training(transform: Transform) -> tuple[Source, Source | None]:
             train = opened(data.train, transform)
             if data.validation:
-                return train, opened(data.validation, data.square())
+                return train, None
             return held_out(train, data.train.partition("/")[0], seed=seed, share=data.validation_share)
 
-        splits = Splits(*training(data.square()), opened(data.test, data.square()))
+        train, validation = training(data.square())
+        splits = Splits(train, validation or opened(data.validation, data.square()), opened(data.test, data.square()))
         if larger := data._larger(reach):
-            splits = splits._replace(train=training(larger[0])[0], plain_train=splits.train)
+            splits = splits._replace(train=training(larger[0])[0], plain_train=train)
     check_disjoint(splits.plain_train or splits.train, splits.test)
     return Splits(*(source and without_keypoints(source, data.unused_keypoints) for source in splits))
 

@@ -313,10 +313,12 @@ def train(job: Job, data: Data) -> Outcome:
     else:
         steps = config.steps if recipe.train == "adaptation" else config.steps_of_both_stages
         fitted = _fit(job, method, data, steps, job.folder, job.variant, start)
+    target = Select("target/mae", "min") if config.data.sprites else Select("target/pck")
+    rules = dict(zip(CHOICES, (Select("validation/pck"), target), strict=True))
     # A table compares variants of equal training: a method has seen the steps of both its stages.
     return Outcome(method, fitted.trained, config.steps_of_both_stages if fitted.steps else 0,
-                   fitted.images_per_second, fitted.wall_seconds + before[1], _other_choices(fitted, config),
-                   images=fitted.images + before[0])
+                   fitted.images_per_second, fitted.wall_seconds + before[1],
+                   system.other_choices(fitted.evaluations, rules), images=fitted.images + before[0])
 
 
 def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, start: Mapping[str, Any],
@@ -349,16 +351,6 @@ def _fit_statistics(job: Job, method: Method, data: Data, start: Mapping[str, An
         steps = min(passes * per_pass or ADABN_BATCHES, 10 * job.config.steps)
         tried.append(_fit(job, method, data, steps, job.folder / f"statistics-{passes}-passes", "statistics", start))
     return max(tried, key=lambda fitted: fitted.metrics["validation/pck"])
-
-
-def _other_choices(fitted: Fitted, config: Config) -> dict[str, float]:
-    """Returns the evaluations of the steps that other rules than the last would choose."""
-    target = Select("target/mae", "min") if config.data.sprites else Select("target/pck")
-    found = {}
-    for name, rule in zip(CHOICES, (Select("validation/pck"), target), strict=True):
-        if fitted.evaluations and rule.metric in fitted.metrics and (best := rule.best(fitted.evaluations)):
-            found |= {f"{name}/{key}": float(value) for key, value in {"step": best.step, **best.metrics}.items()}
-    return found
 
 
 def errors(predictions: Mapping[str, Gathered], skeleton: Skeleton, config: Config, *, details: bool = False

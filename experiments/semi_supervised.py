@@ -322,11 +322,8 @@ def train(job: Job, data: Data) -> Outcome:
 
 def choices(evaluations: Sequence[Evaluation]) -> dict[str, float]:
     """Returns the validation PCK after the last step, and the step that is best by it, whichever is the result."""
-    found = {f"last/{CHOOSING.metric}": evaluations[-1].metrics[CHOOSING.metric]}
-    if best := CHOOSING.best(evaluations):
-        found |= {"best_validation/step": best.step,
-                  f"best_validation/{CHOOSING.metric}": best.metrics[CHOOSING.metric]}
-    return found
+    last = {f"last/{CHOOSING.metric}": evaluations[-1].metrics[CHOOSING.metric]}
+    return last | system.other_choices(evaluations, {"best_validation": CHOOSING})
 
 
 def _fit(job: Job, method: Method, sources: Mapping[str, Source], data: Data, steps: int, folder, stage: str,

@@ -27,7 +27,7 @@ from kpjax.structures import skeleton_from_json
 from kpjax.training import fit as fitting
 from kpjax.training.checkpoints import check_identity, flat_identity
 from kpjax.training.evaluation import Gathered, predict_source
-from kpjax.training.fit import Fitted
+from kpjax.training.fit import Evaluation, Fitted, Select
 from kpjax.training.hosts import agreed, check_alike
 from kpjax.training.run_folder import write_config, write_results
 from kpjax.training.stages import Stage, stage
@@ -326,6 +326,18 @@ def outcome_of(method: Method, fitted: Fitted) -> Outcome:
     chosen_by = {f"chosen_by/{name}": value for name, value in fitted.metrics.items()}
     return Outcome(method, fitted.trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds,
                    chosen_by and chosen_by | {"chosen_by/step": fitted.step}, images=fitted.images)
+
+
+def other_choices(evaluations: Sequence[Evaluation], rules: Mapping[str, Select]) -> dict[str, float]:
+    """Returns the evaluations of the steps that other rules would choose: `<rule>/step` and `<rule>/<metric>`.
+
+    A rule whose metric was not measured is left out.
+    """
+    found = {}
+    for name, rule in rules.items():
+        if evaluations and rule.metric in evaluations[-1].metrics and (best := rule.best(evaluations)):
+            found |= {f"{name}/{key}": float(value) for key, value in {"step": best.step, **best.metrics}.items()}
+    return found
 
 
 def first_state(job: Job, method: Method, source: Source, stage: str, start: Mapping[str, Any] = {}) -> Trained:
