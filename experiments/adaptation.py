@@ -68,6 +68,9 @@ VARIANTS: dict[str, Variant] = {
     "lora": Variant("baseline", "an update of low rank for each frozen kernel, as many weights as the matrices", "LoRA",
                     Recipe(methods.lora())),
     "random_core": Variant("control", "the same matrices on frozen random kernels", recipe=Recipe(PROJECTED, "random")),
+    "random_core_w_and_head_only": Variant(
+        "control", "matrices and head trained on frozen random kernels, all else as it was drawn",
+        recipe=Recipe(methods.adapted_w_and_head_only(), "random")),
     "untrained_head": Variant("control", "the core under a new head, nothing trained",
                               recipe=Recipe(PROJECTED, trains=False)),
     "adapted_w_and_head_only": Variant("ablation", "matrices and head trained, all else of the core frozen",
@@ -99,7 +102,8 @@ def _built(config: Config, parametrisation: methods.Parametrisation) -> Method:
         network(config, config.landmarks), Skeleton(tuple(f"point_{number}" for number in range(config.landmarks))),
         objective=methods.adaptation_objective(
             perceptual=features, form=comparison.feature_form, features=comparison.feature_weight),
-        optimizer=released_optimizer(decay=config.optimizer.weight_decay, clip=config.optimizer.clip),
+        optimizer=released_optimizer(decay=config.optimizer.weight_decay, clip=config.optimizer.clip,
+                                     decay_to=config.optimizer.decay_to),
         learning_rate=config.optimizer.rates(config.steps),
         augment=augment.no_augmentation(), normalise=config.backbone.normalise, trained=parametrisation,
         generator=ResidualGenerator(comparison.generator_width, comparison.generator_blocks,

@@ -17,7 +17,7 @@ from kpjax.evaluation.probes.landmarks import draw_turns, turn_map
 from kpjax.images.boxes import turned_canvas
 from kpjax.images.transforms import Transform
 from kpjax.input import source as sources
-from kpjax.input.source import Source
+from kpjax.input.source import Source, TfdsSource
 
 CATEGORIES: dict[str, Category] = {"people": PEOPLE, "faces": FACES, "four_legged": FOUR_LEGGED}
 RENDERED_SETS = ", ".join(RENDERED + name for name in CATEGORIES)
@@ -49,7 +49,7 @@ def open_images(data: TargetImages, seed: int, data_dir: Path) -> Data:
 
 @functools.lru_cache(maxsize=2)
 def _open(data: TargetImages, seed: int, data_dir: Path) -> Data:
-    side = data.image_size
+    side, once = data.image_size, None
     if data.rendered:
         render = functools.partial(_rendered, data.target, seed, data.target_background, data.appearance)
         target = render(data.target_side, data.training_images)
@@ -60,6 +60,8 @@ def _open(data: TargetImages, seed: int, data_dir: Path) -> Data:
         target = prepared(data.target, transform(data.target_transform, data.target_side, data.target_tightness))
         square = transform(data.test_transform, side, data.test_tightness)
         fit, test = (prepared(name, square) for name in (data.fit or data.target, data.test))
+        once = sources.turned_originals(test, draw_turns(len(test)).first)
+        target, fit, test = (decoded_once(source) for source in (target, fit, test))
         # Pixels of one image differ where it is cropped in two ways, and names hold within one set.
         same_set = data.target.partition("/")[0] == data.test.partition("/")[0]
         sources.check_disjoint(target, test, by_name=same_set, by_pixels=False)
@@ -68,7 +70,7 @@ def _open(data: TargetImages, seed: int, data_dir: Path) -> Data:
         numbers = sources.labelled_subset(target, count=data.target_images, seed=seed).labelled
         target = sources.subset(target, numbers, f"{target.name}, {len(numbers)} images")
         chosen = sources.identities(target) or tuple(map(str, numbers))
-    return with_turns(sources.without_labels(target), fit, test, side, chosen)
+    return with_turns(sources.without_labels(target), fit, test, side, once=once)._replace(chosen=chosen)
 
 
 def open_core_images(config: Config, seed: int, data_dir: Path) -> tuple[Source, Source | None]:
@@ -79,16 +81,21 @@ def open_core_images(config: Config, seed: int, data_dir: Path) -> tuple[Source,
         return (render(core.core_images),
                 render(core.core_test_images, first=core.core_images) if core.core_test else None)
     square = core.square(data.image_size, data.test_tightness)
-    train, test = (_prepared(name, square, data_dir=data_dir, appearance=data.appearance) if name else None
-                   for name in (core.core, core.core_test))
+    prepared = functools.partial(_prepared, square=square, data_dir=data_dir, appearance=data.appearance)
+    train, test = (decoded_once(prepared(name)) if name else None for name in (core.core, core.core_test))
     return tuple(source and sources.without_keypoints(source, core.core_unused_keypoints) for source in (train, test))
 
 
-def with_turns(target: Source, fit: Source, test: Source, side: int, chosen: tuple[str, ...] = ()) -> Data:
-    """Returns the images of a run with the test images, of `side` px, also turned once and twice."""
-    angles = draw_turns(len(test)).first
-    once = decoded_once(sources.turned(test, np.array([turn_in_place(angle, side) for angle in angles])))
-    return Data(target, fit, test, once, decoded_once(sources.turned(once, second_turns(len(test), side))), chosen)
+def with_turns(target: Source, fit: Source, test: Source, side: int, once: Source | None = None) -> Data:
+    """Returns the images of a run with the test images, of `side` px, also turned once and twice.
+
+    once: test images turned before they were cropped; None turns them in place.
+    """
+    if once is None:
+        angles = draw_turns(len(test)).first
+        once = sources.turned(test, np.array([turn_in_place(angle, side) for angle in angles]))
+    once = decoded_once(once)
+    return Data(target, fit, test, once, decoded_once(sources.turned(once, second_turns(len(test), side))))
 
 
 def turn_in_place(degrees: float, side: int) -> np.ndarray:
@@ -112,9 +119,9 @@ def _rendered(name: str, seed: int, background: str, appearance: str, side: int,
     return sources.with_local_contrast(source) if appearance == "local_contrast" else source
 
 
-def _prepared(name: str, square: Transform, *, data_dir: Path, appearance: str) -> Source:
+def _prepared(name: str, square: Transform, *, data_dir: Path, appearance: str) -> TfdsSource:
     dataset, _, split = name.partition("/")
     if not split:
         raise InputError(f"{name or 'no data'}: name a prepared set and its split, such as youtube_faces/train, or one "
                          f"of {RENDERED_SETS}")
-    return decoded_once(open_source(dataset, split, data_dir=data_dir, transform=with_appearance(square, appearance)))
+    return open_source(dataset, split, data_dir=data_dir, transform=with_appearance(square, appearance))

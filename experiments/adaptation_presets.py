@@ -124,7 +124,8 @@ class ReleasedOptimizer(Checked):
 
     learning_rate: Positive = 1e-3
     schedule: Literal["steps", "cosine"] = "steps"  # "steps": a tenth after 3/8 of the steps and again after 6/8
-    weight_decay: NotNegative = 5e-4  # added to the gradient of all that is trained, projections included
+    weight_decay: NotNegative = 5e-4
+    decay_to: Literal["zero", "start"] = "zero"  # "start": matrices decay to the identity, normalisation not at all
     clip: Positive = 1.0  # of the gradient's norm, of either network
 
     def rates(self, steps: int) -> optax.Schedule:

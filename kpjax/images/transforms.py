@@ -242,8 +242,45 @@ class LocalContrast:
         return local_contrast(image), *rest
 
 
+@dataclass(frozen=True)
+class Turned:
+    """The same transform of an image turned by `degrees`, x towards y, with its border repeated.
+
+    The canvas holds the whole image (see `boxes.turned_canvas`). A box becomes the box of its turned corners.
+    """
+
+    transform: "Transform"
+    degrees: float
+
+    def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
+        map_, width, height = boxes.turned_canvas(image.shape[1], image.shape[0], self.degrees)
+        if box is not None:
+            left, upper, wide, high = np.asarray(box, np.float64)
+            corners = boxes.move_points(map_, np.array([(left + x * wide, upper + y * high)
+                                                        for x in (0, 1) for y in (0, 1)]))
+            box = np.concatenate([corners.min(0), np.ptp(corners, axis=0)])
+        *moved, crop = self.transform(warped(image, map_, (height, width)), boxes.move_points(map_, keypoints), visible,
+                                      scale, box)
+        return *moved, (np.linalg.inv(map_) @ np.asarray(crop, np.float64)).astype(np.float32)
+
+
 Transform = (Letterbox | PadToSquare | Stretch | BoxCrop | PersonCrop | AroundBox | BoxOrWhole | LandmarkCrop
-             | MarginCrop | WindowCrop | ScaledByBox | LocalContrast)
+             | MarginCrop | WindowCrop | ScaledByBox | LocalContrast | Turned)
+
+
+def warped(image: np.ndarray, map_: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Warps an image (h, w, 3) uint8 by an affine map (3, 3) of pixels to (height, width) = size.
+
+    Bilinear; the border is repeated as far as the longer side.
+    """
+    border = max(image.shape[:2])
+    back = np.linalg.inv(map_)
+    # Pillow counts from the corner of the first pixel, maps of centres from its middle.
+    shift = back[:2, 2] + border + 0.5 - back[:2, :2] @ [0.5, 0.5]
+    rows = np.column_stack([back[:2, :2], shift])
+    padded = Image.fromarray(np.pad(image, ((border, border), (border, border), (0, 0)), "edge"))
+    return np.asarray(padded.transform(size[::-1], Image.Transform.AFFINE, tuple(rows.ravel().tolist()),
+                                       Image.Resampling.BILINEAR))
 
 
 def enlarged(transform: Transform, *, field: float = 1.0, detail: float = 1.0) -> tuple[Transform, int, np.ndarray]:

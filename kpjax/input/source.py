@@ -3,7 +3,7 @@ import hashlib
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from kpjax.errors import InputError, summarise
 from kpjax.images import boxes
-from kpjax.images.transforms import Transform, local_contrast
+from kpjax.images.transforms import Transform, Turned, local_contrast, warped
 from kpjax.structures import Example, Skeleton
 
 
@@ -418,24 +418,25 @@ def turned(source: Source, maps: np.ndarray, *, name: str = "turned") -> Source:
         moved = boxes.move_points(map_, example.keypoints)
         growth = np.sqrt(abs(np.linalg.det(map_[:2, :2])))
         return example._replace(
-            image=_moved(example.image, map_), keypoints=np.where(example.visible[:, None] > 0, moved, np.float32(0)),
+            image=warped(example.image, map_, example.image.shape[:2]),
+            keypoints=np.where(example.visible[:, None] > 0, moved, np.float32(0)),
             scale=np.float32(example.scale * growth),
             crop=(np.asarray(example.crop, np.float64) @ np.linalg.inv(map_)).astype(np.float32))
 
     return changed(source, turn, maps, name=f"{source.name}/{name}")
 
 
-def _moved(image: np.ndarray, map_: np.ndarray) -> np.ndarray:
-    """Warps an image (S, S, 3) uint8 by a map, bilinear, its border repeated."""
-    side = image.shape[0]
-    border = side  # enough for every pixel that a rotated square samples
-    back = np.linalg.inv(map_)
-    # Pillow counts from the corner of the first pixel, maps of centres from its middle.
-    shift = back[:2, 2] + border + 0.5 - back[:2, :2] @ [0.5, 0.5]
-    rows = np.column_stack([back[:2, :2], shift])
-    padded = Image.fromarray(np.pad(image, ((border, border), (border, border), (0, 0)), "edge"))
-    return np.asarray(padded.transform((side, side), Image.Transform.AFFINE, tuple(rows.ravel().tolist()),
-                                       Image.Resampling.BILINEAR))
+def turned_originals(source: TfdsSource, degrees: np.ndarray, *, name: str = "turned") -> Source:
+    """Returns a source whose example n is turned by degrees[n] in the image that it is cropped from.
+
+    So its corners show the image where `turned` repeats a border. Raises InputError unless there is one angle for each
+    example.
+    """
+    if np.shape(degrees) != (len(source),):
+        raise InputError(f"{source.name}: {np.size(degrees)} angles; give one for each of {len(source)} examples")
+    turns = [replace(source, transform=Turned(source.transform, float(angle))) for angle in degrees]
+    return changed(source, lambda example, index: turns[index][index], np.asarray(degrees),
+                   name=f"{source.name}/{name}")
 
 
 def with_local_contrast(source: ArraySource) -> ArraySource:

@@ -46,7 +46,7 @@ def test_backgrounds_change_neither_object_nor_points(category):
 def test_points_are_inside_and_on_the_object(category):
     rendered = bare(category, 30)
     points = rendered.examples.keypoints
-    assert points.shape == (30, 10, 2)
+    assert points.shape == (30, len(category.skeleton.names), 2)
     assert points.min() > 0
     assert points.max() < 63
     assert rendered.examples.visible.all()
@@ -64,7 +64,7 @@ def test_points_are_inside_and_on_the_object(category):
 def test_sides_of_a_face_and_ends_of_an_animal():
     face, animal = (bare(category, 40, side=32).examples.keypoints for category in (FACES, FOUR_LEGGED))
     at = {name: face[:, k] for k, name in enumerate(FACES.skeleton.names)}
-    for name in ("eye", "mouth", "temple", "jaw"):
+    for name in ("eye", "mouth", "temple", "jaw", "fringe", "hair"):
         assert (at[f"left_{name}"][:, 0] < at[f"right_{name}"][:, 0]).all()
     assert (at["chin"][:, 1] > at["nose"][:, 1]).all()
     at = {name: animal[:, k] for k, name in enumerate(FOUR_LEGGED.skeleton.names)}
@@ -74,6 +74,17 @@ def test_sides_of_a_face_and_ends_of_an_animal():
     for category, points in ((FACES, face), (FOUR_LEGGED, animal)):
         spread = np.linalg.norm(points - points.mean(0), axis=-1).mean(0)
         assert spread.min() > 1, category.name  # no point stays in place, where a constant would predict it
+
+
+def test_the_labels_of_a_face_tell_where_its_hair_is():
+    points = bare(FACES, 300).examples.keypoints
+    images = bare(FACES, 300).examples.image.max(-1)
+    highest = np.argmax(images.max(2) > 20, axis=1)  # row of the first pixel of the hair
+    inside = highest > 0
+    for shown, below, above in ((14, 0.0, 1.0), (10, 1.5, np.inf)):  # px: of all labels, and of all but the hair's
+        known = np.column_stack([points[inside, :shown].reshape(inside.sum(), -1), np.ones(inside.sum())])
+        error = highest[inside] - known @ np.linalg.lstsq(known, highest[inside], rcond=None)[0]
+        assert below <= np.sqrt(np.mean(error ** 2)) <= above
 
 
 def test_backgrounds_differ_from_each_other_and_keep_to_their_amplitude():

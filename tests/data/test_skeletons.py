@@ -8,7 +8,7 @@ from data.bodies import BODY, LEEDS_JOINTS, LEEDS_LABELLED
 from data.cats import CAT
 from data.cub200_2011 import BIRD
 from data.faces import FACE, FIVE_POINTS
-from data.figure_faces import TEN_OF_FACE
+from data.figure_faces import FOURTEEN_OF_FACE
 from data.hands import HAND
 from data.mpii import PERSON
 
@@ -30,7 +30,7 @@ def test_groups_of_the_body():
     assert sorted(np.array(LEEDS_JOINTS)[LEEDS_LABELLED]) == list(range(14))
 
 
-@pytest.mark.parametrize("skeleton", [BODY, PERSON, BIRD, TIGER, FIVE_POINTS, CAT, SIGNER, FACE, TEN_OF_FACE])
+@pytest.mark.parametrize("skeleton", [BODY, PERSON, BIRD, TIGER, FIVE_POINTS, CAT, SIGNER, FACE, FOURTEEN_OF_FACE])
 def test_a_mirror_swaps_sides_and_keeps_the_edges(skeleton):
     kinds = [name.rstrip("0123456789") for name in skeleton.names]
     swapped = [kind.replace("left", "@").replace("right", "left").replace("@", "right") for kind in kinds]

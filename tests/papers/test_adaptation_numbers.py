@@ -1,6 +1,7 @@
 """Numbers of "Object landmark discovery through unsupervised adaptation" (NeurIPS 2019), computed elsewhere."""
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -162,6 +163,18 @@ def test_a_clipped_gradient_is_that_of_one_network():
     seen = jax.tree.map(lambda nu: jnp.sqrt(nu / 0.1), second_moment)
     close(seen["a"], (0.230769, 0.307692))
     close(seen["b"], [0.923077])
+
+
+def test_where_weights_decay_to():
+    params = {"projections": {"kernel": jnp.array([[1.0, 0.5], [0.0, 0.0]]), "depthwise": jnp.array([1.0, 2.0])},
+              "free": {"bn": {"scale": jnp.full(2, 3.0)}, "conv": jnp.full((1, 2), 3.0)}}
+    still = jax.tree.map(jnp.zeros_like, params)
+    for decay_to, wanted in (("zero", params), ("start", {
+            "projections": {"kernel": jnp.array([[0.0, 0.5], [0.0, -1.0]]), "depthwise": jnp.array([0.0, 1.0])},
+            "free": {"bn": {"scale": jnp.zeros(2)}, "conv": jnp.full((1, 2), 3.0)}})):
+        optimizer = released_optimizer(decay=0.1, decay_to=decay_to)
+        _, state = descend(optimizer, still, optimizer.init(params), params, lambda step: 0.0, jnp.int32(0))
+        chex.assert_trees_all_close(optax.tree.get(state, "nu"), jax.tree.map(lambda leaf: 0.1 * (0.1 * leaf) ** 2, wanted), rtol=1e-5)
 
 
 def test_the_learning_rate_of_epochs():

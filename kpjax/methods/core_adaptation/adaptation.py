@@ -97,15 +97,34 @@ def adaptation_objective(
     return objective
 
 
-def released_optimizer(*, decay: float = 5e-4, clip: float = 1.0) -> optax.GradientTransformation:
+def released_optimizer(
+    *, decay: float = 5e-4, clip: float = 1.0, decay_to: Literal["zero", "start"] = "zero"
+) -> optax.GradientTransformation:
     """Builds the released code's optimizer of each of the two networks, without its learning rate.
 
     The gradient is clipped to norm `clip`, weight decay is added, and Adam has beta1 = 0 and beta2 = 0.9. Adam without
     a first moment stores none.
+
+    Args:
+        decay: added to the gradient times the distance from where weights decay to. The gradient is divided by its size
+            only afterwards: where it is weaker than the decay, a weight falls by the learning rate at every step.
+        clip: of the gradient's norm.
+        decay_to: "zero" for all weights, as in the released code; with "start" projections decay to the identity,
+            kernels to zero, and the scales and biases of normalisation not at all.
     """
+    added = optax.add_decayed_weights(decay) if decay_to == "zero" else optax.stateless(
+        lambda gradient, params: jax.tree_util.tree_map_with_path(
+            lambda path, leaf, weight: leaf + decay * _distance(path, weight), gradient, params))
     return optax.chain(
-        optax.clip_by_global_norm(clip), optax.add_decayed_weights(decay),
+        optax.clip_by_global_norm(clip), added,
         optax.scale_by_rms(0.9, eps=1e-8, eps_in_sqrt=False, bias_correction=True))
+
+
+def _distance(path: tuple, weight: jax.Array) -> jax.Array | float:
+    """Returns a weight minus what it decays to; 0 where it does not."""
+    if path[0].key == "projections":
+        return weight - (jnp.eye(len(weight), dtype=weight.dtype) if weight.ndim == 2 else 1)
+    return weight if weight.ndim > 1 else 0.0
 
 
 def released_learning_rate(steps: int = 200_000, rate: float = 1e-3) -> Schedule:
@@ -227,7 +246,7 @@ def adaptation(
         metrics = parts | {
             "loss/total": value, "varying_points": varying_points(found, target.shape[1:3]),
             "point_spread": point_spread(found), "gradient_norm/landmarks": optax.tree.norm(gradient),
-            "gradient_norm/generator": optax.tree.norm(generator_gradient)}
+            "gradient_norm/generator": optax.tree.norm(generator_gradient)} | _mean_scales(params)
         return State(state.step + 1, {"params": params, "batch_stats": statistics},
                      {"params": moved_generator["generator"], "batch_stats": generator_statistics},
                      {"landmarks": landmarks, "generator": generator_state}, state.frozen), metrics
@@ -243,6 +262,14 @@ def adaptation(
         return Prediction(_in_image(found, images, heatmaps), scores, (heatmaps,))
 
     return Method(init, update, predict, (STREAM,), skeleton)
+
+
+def _mean_scales(params: Mapping[str, Any]) -> Metrics:
+    """Returns the means of what starts at 1: diagonals of projections, and scales of normalisation that are trained."""
+    diagonals = [jnp.diagonal(leaf) if leaf.ndim == 2 else leaf for leaf in jax.tree.leaves(params.get("projections"))]
+    scales = [leaf for path, leaf in flatten_dict(params.get("free", {})).items() if path[-1] == "scale"]
+    starting_at_1 = {"mean/projection_diagonal": diagonals, "mean/normalisation_scale": scales}
+    return {name: jnp.concatenate(leaves).mean() for name, leaves in starting_at_1.items() if leaves}
 
 
 def network_params(parametrisation: Parametrisation, params: Mapping[str, Any], core: Mapping[str, Any]) -> dict:
