@@ -1,7 +1,7 @@
 """Synthetic faces with fourteen points: eyes, nose, corners of the mouth, five on the outline, four on the hairline.
 
-They turn, nod and tilt, open the mouth, and vary in jaw, hair, ears and colours. All that varies on its own is labelled:
-a regression from the labels would have an error of a point on hair that they do not tell, even of a perfect one.
+They turn, nod and tilt, open the mouth, and vary in jaw, hair, ears and colours. What varies on its own is labelled: a
+point on hair that the labels do not tell would have an error of a regression from them, even if it were perfect.
 """
 import math
 

@@ -174,7 +174,8 @@ def test_where_weights_decay_to():
             "free": {"bn": {"scale": jnp.zeros(2)}, "conv": jnp.full((1, 2), 3.0)}})):
         optimizer = released_optimizer(decay=0.1, decay_to=decay_to)
         _, state = descend(optimizer, still, optimizer.init(params), params, lambda step: 0.0, jnp.int32(0))
-        chex.assert_trees_all_close(optax.tree.get(state, "nu"), jax.tree.map(lambda leaf: 0.1 * (0.1 * leaf) ** 2, wanted), rtol=1e-5)
+        squares = jax.tree.map(lambda leaf: 0.1 * (0.1 * leaf) ** 2, wanted)
+        chex.assert_trees_all_close(optax.tree.get(state, "nu"), squares, rtol=1e-5)
 
 
 def test_the_learning_rate_of_epochs():
