@@ -28,7 +28,7 @@ import optax
 
 from experiments import adaptation_presets as presets
 from experiments import configs, system
-from experiments.adaptation_images import Data, open_core_images, open_images
+from experiments.adaptation_images import Data, loaded_core, open_core_images, open_images
 from experiments.adaptation_measures import checked, draw_sheets, found_in, measures_of
 from experiments.adaptation_presets import RENDERED, STAND_IN, Config
 from experiments.configs import NORMALISATIONS, changed
@@ -140,12 +140,12 @@ class Core(NamedTuple):
 def build_core(config: Config, skeleton: Skeleton) -> Method:
     """Builds the supervised method of the core."""
     side = config.data.image_size
-    mirrored = (augment.random_flip(skeleton),) if skeleton.flip else ()
+    mirrored, larger = (augment.random_flip(skeleton),) if skeleton.flip else (), loaded_core(config)
     return methods.supervised(
         network(config, len(skeleton.names)), skeleton,
         codec=codec(image_size=side, heatmap_size=side // STRIDE, sigma=config.core.core_sigma),
         optimizer=config.backbone.scaled(optax.scale_by_adam()), learning_rate=config.core.rates,
-        augment=augment.compose_augmentations(augment.random_scale_rotation(), *mirrored),
+        augment=augment.compose_augmentations(augment.random_scale_rotation(loaded=larger and larger[1]), *mirrored),
         normalise=config.backbone.normalise, loss=losses.heatmap_mse)
 
 

@@ -12,6 +12,7 @@ from data.figure_four_legged import FOUR_LEGGED
 from data.prepared import open_source
 from experiments.adaptation_presets import RENDERED, Config, TargetImages, transform, with_appearance
 from experiments.image_sets import decoded_once
+from kpjax.augment import Loaded
 from kpjax.errors import InputError
 from kpjax.evaluation.probes.landmarks import draw_turns, turn_map
 from kpjax.images.boxes import turned_canvas
@@ -81,9 +82,16 @@ def open_core_images(config: Config, seed: int, data_dir: Path) -> tuple[Source,
         return (render(core.core_images),
                 render(core.core_test_images, first=core.core_images) if core.core_test else None)
     square = core.square(data.image_size, data.test_tightness)
-    prepared = functools.partial(_prepared, square=square, data_dir=data_dir, appearance=data.appearance)
-    train, test = (decoded_once(prepared(name)) if name else None for name in (core.core, core.core_test))
-    return tuple(source and sources.without_keypoints(source, core.core_unused_keypoints) for source in (train, test))
+    larger = loaded_core(config)
+    train, test = (name and decoded_once(_prepared(name, square, data_dir=data_dir, appearance=data.appearance))
+                   for name, square in ((core.core, larger[0] if larger else square), (core.core_test, square)))
+    return tuple(sources.without_keypoints(source, core.core_unused_keypoints) if source else None
+                 for source in (train, test))
+
+
+def loaded_core(config: Config) -> tuple[Transform, Loaded] | None:
+    """Returns `CoreTraining.larger`; None for local contrast too, whose scale is that of the network's pixels."""
+    return config.core.larger(config.data.image_size) if config.data.appearance == "colour" else None
 
 
 def with_turns(target: Source, fit: Source, test: Source, side: int, once: Source | None = None) -> Data:

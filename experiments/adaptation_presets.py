@@ -17,6 +17,7 @@ from experiments.configs import (
     changed,
     config_as_json,
 )
+from kpjax import augment
 from kpjax.errors import InputError
 from kpjax.images import transforms
 from kpjax.images.transforms import Transform
@@ -36,7 +37,7 @@ Background = Literal["plain", "smooth", "photo-like", "clutter", "patches"]
 class CoreTraining(Checked):
     """Labelled images of the core, and its training, of which only loss, epochs and accuracy are stated."""
 
-    core: str = "mpii/train+validation"  # "<dataset>/<split>", "rendered:people", "rendered:faces", ...
+    core: str = "mpii/train+validation+rest"  # "<dataset>/<split>", "rendered:people", "rendered:faces", ...
     core_test: str = "mpii/test"  # on which its accuracy is measured; "" for nothing
     core_transform: Literal["person_crop", "landmark_crop", "letterbox"] = "person_crop"  # to a square image
     core_crop_margin: Positive = 1.25  # side of the crop over the longer side of the box; not stated
@@ -75,6 +76,15 @@ class CoreTraining(Checked):
         square = transform(self.core_transform, side, tightness) if self.core_transform != "person_crop" else (
             transforms.PersonCrop(side, self.core_crop_margin, smallest=self.core_crop_smallest))
         return transforms.ScaledByBox(square) if self.core_pck_over == "box" else square
+
+    def larger(self, side: int) -> tuple[Transform, augment.Loaded] | None:
+        """Returns the transform of training images that are loaded larger, so that turned and shrunk crops show what
+        lies beside them, and how these lie in a batch; None for crops that are not of a person."""
+        if self.core_transform != "person_crop":
+            return None
+        square, larger_side, to_plain = transforms.enlarged(
+            self.square(side, 0), **augment.scale_rotation_reach()._asdict())
+        return square, augment.Loaded(larger_side, to_plain, side)
 
 
 @dataclass(frozen=True)
@@ -236,7 +246,7 @@ def of_method(config: Config) -> Config:
 
 
 MAFL = changed(Config("faces, CelebA and MAFL; one GPU"), core_uncounted_keypoints=("pelvis", "thorax"),
-               fit="celeba/mafl_train", test="celeba/mafl_test")
+               fit="celeba/mafl_train", test="celeba/mafl_test", extra=1)
 ALIKE = replace(MAFL, core_kept_by="mpii_mafl")
 SYNTHETIC = changed(Config(
     "synthetic faces over clutter, from a core for synthetic people; random features in place of VGG's; 2 cores, "

@@ -9,7 +9,7 @@ from PIL import Image
 import data.prepared
 from data.bodies import BODY
 from data.hands import HAND
-from experiments import regda, semi_supervised
+from experiments import adaptation, adaptation_images, regda, semi_supervised
 from experiments.command_line import run
 from experiments.configs import changed
 from experiments.image_sets import _open, open_domain
@@ -48,6 +48,7 @@ def sets(monkeypatch):
                           f"{name}/{split}")
 
     monkeypatch.setattr(data.prepared, "open_source", open_source)
+    monkeypatch.setattr(adaptation_images, "open_source", open_source)
     caches = _open, open_domain
     for cached in caches:
         cached.cache_clear()
@@ -111,3 +112,17 @@ def test_sports_photographs_are_padded_as_they_are():
         source, target = config.data.loaded(config.augment.reach)
         assert source.side == 332
         assert target == larger or target.side == larger
+
+
+def test_the_core_of_an_adaptation_reads_larger_training_images():
+    config = changed(adaptation.SYSTEM.presets["lspet_faces"], image_size=32, target_side=32, width=16, depth=1,
+                     core_crop_smallest=10.0)
+    train, test = adaptation_images.open_core_images(config, 0, None)
+    assert sides(train)[0] > 32 == sides(test)[0]
+    method = adaptation.build_core(config, train.skeleton)
+    batch = {"labelled": stacked([train[number] for number in range(4)])}
+    assert batch["labelled"].image.min() > 100  # the picture, where a plain crop has its border
+    state = jax.eval_shape(method.init, jax.random.key(0), batch, {})
+    jax.eval_shape(method.update, state, batch, jax.random.key(0))
+    grey = changed(config, appearance="local_contrast")
+    assert sides(*adaptation_images.open_core_images(grey, 0, None)) == [32, 32]
