@@ -7,40 +7,48 @@ import sys
 import experiments
 from experiments.commands import COMMANDS, exit_code_of, run_command
 
+TRAIN = "Trains a system on a person's own project, images or videos."
 
-def print_systems() -> None:
-    """Imports every system of this package and prints a line for each of its presets."""
+
+def print_systems(before: str) -> None:
+    """Imports every system of this package and prints a line for each of its presets. before: what runs a system."""
     from experiments.command_line import preset_lines
 
     for entry in pkgutil.iter_modules(experiments.__path__):
         system = None if entry.name.startswith("_") else getattr(
             importlib.import_module(f"experiments.{entry.name}"), "SYSTEM", None)
         if system and system.name == entry.name:  # not where a module of studies imports it
-            print(f"{system.name}: {system.summary}", *preset_lines(system, f"python -m experiments.{system.name} "),
-                  sep="\n")
+            print(f"{system.name}: {system.summary}", *preset_lines(system, f"{before}{system.name} "), sep="\n")
 
 
-def main() -> None:
-    """Lists everything, or runs a command."""
+def train(arguments: list[str]) -> None:
+    """Imports and runs the command `train`: help of the others needs none of what it needs."""
+    importlib.import_module("experiments.train").train(arguments)
+
+
+def main(program: str = "python -m experiments") -> None:
+    """Lists everything, or runs a command. program: as it was started, for help."""
     name, *arguments = sys.argv[1:] or [""]
+    before = "kpjax " if program == "kpjax" else f"{program}."
     commands = "\n".join(["your own images and videos:", *(
-        f"  python -m experiments {command} --help\n      {kind.__doc__.splitlines()[0]}"
-        for command, kind in COMMANDS.items())])
+        f"  {program} {command} --help\n      {line}" for command, line in
+        {"train": TRAIN, **{name: kind.__doc__.splitlines()[0] for name, kind in COMMANDS.items()}}.items())])
+    if name == "train":
+        raise SystemExit(exit_code_of(lambda: train(arguments)))
     if name in COMMANDS:
-        raise SystemExit(exit_code_of(lambda: run_command(name, arguments)))
+        raise SystemExit(exit_code_of(lambda: run_command(name, arguments, program)))
     if name in ("-h", "--help"):
-        print("python -m experiments lists all systems and their presets; python -m experiments.<system> PRESET runs "
-              "one\n" + commands)
+        print(f"{program} lists all systems and their presets; {before}<system> PRESET runs one\n" + commands)
     elif name in [entry.name for entry in pkgutil.iter_modules(experiments.__path__)]:
-        # `python -m kpjax regda demo` in an installed wheel, where `experiments` is on no path.
+        # `kpjax regda demo` with an installed wheel, where `experiments` is on no path.
         sys.argv = [f"experiments.{name}", *arguments]
         runpy.run_module(f"experiments.{name}", run_name="__main__", alter_sys=True)
     elif name:
-        print(f"error: {name!r} is no command; there are {', '.join(COMMANDS)}, and `python -m experiments.<name> "
-              "PRESET`", file=sys.stderr)
+        print(f"error: {name!r} is no command; there are train, {', '.join(COMMANDS)}, and `{before}<system> PRESET`",
+              file=sys.stderr)
         raise SystemExit(2)
     else:
-        print_systems()
+        print_systems(before)
         print(commands)
 
 

@@ -132,10 +132,15 @@ def read_command(system: System, arguments: Sequence[str]) -> Command:
          dataclasses.field(default=base))], frozen=True)
     known = f"{base.summary}\n\nVariants: {', '.join(system.applicable(preset, base))}"
     with flags_in_messages(_flags(base)):
-        parsed = parse(made, flags, prog=f"python -m experiments.{system.name} {preset}", description=known)
+        parsed = parse(made, flags, prog=spelled(system, preset), description=known)
         config = _resolved(system, preset, parsed.config, arguments)
         return Command(system, preset, config, chosen_variants(system, preset, config, parsed.shared.variants),
                        parsed.shared, tuple(arguments))
+
+
+def spelled(system: System, preset: str) -> str:
+    """Returns how a person runs a preset."""
+    return f"kpjax train {system.name}" if preset == OWN else f"python -m experiments.{system.name} {preset}"
 
 
 def _flags(config: Any) -> dict[str, str]:
@@ -266,7 +271,7 @@ def _show_table(command: Command) -> epath.Path:
     report = write_report(
         command.folder, lines, columns, title=f"{system.name} {preset}: {config.summary}",
         summary=". ".join([*notes, *compared]),
-        commands=[f"python -m experiments.{system.name} " + " ".join(command.arguments)])
+        commands=[" ".join([spelled(system, preset), *command.arguments[1:]])])
     print(f"\nreport: {report}")
     return report
 

@@ -271,9 +271,12 @@ COMMANDS: dict[str, type] = {
     "check": Check, "predict": Predict, "suggest": Suggest, "convert": Convert, "export": Export}
 
 
-def run_command(name: str, arguments: Sequence[str]) -> Any:
-    """Parses and runs one of COMMANDS, and returns its result. Raises InputError that names flags, and RunError."""
-    asked = parse(COMMANDS[name], arguments, prog=f"python -m experiments {name}")
+def run_command(name: str, arguments: Sequence[str], program: str = "kpjax") -> Any:
+    """Parses and runs one of COMMANDS, and returns its result. Raises InputError that names flags, and RunError.
+
+    program: as it was started, for help.
+    """
+    asked = parse(COMMANDS[name], arguments, prog=f"{program} {name}")
     # Imported now: each command needs other libraries, and help none of them.
     run = getattr(importlib.import_module(f"experiments.{name}"), name)
     with flags_in_messages(flags_of(COMMANDS[name])):

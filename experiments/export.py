@@ -34,7 +34,7 @@ def export(asked: Export, *, tell: Callable[[str], None] = print) -> Path:
     know, and for an `out` that is not free; RunError if a fresh process does not find the same points with the result.
     """
     if (asked.run is None) == (asked.earlier is None):
-        raise InputError("experiments export: give either RUN or --from FOLDER; see --help")
+        raise InputError("export: give either RUN or --from FOLDER; see --help")
     if asked.earlier is not None and not is_exported(asked.earlier):
         raise InputError(f"earlier: {asked.earlier} is no exported predictor (no {standalone.DESCRIPTION} in it)")
     source, out = asked.run or asked.earlier, asked.out

@@ -1,5 +1,6 @@
 """An installed wheel: it holds the library and, in a bundle, the experiments, the data and the commands."""
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+SAMPLE = str(ROOT / "tests" / "samples" / "deeplabcut")
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +23,18 @@ def installed(tmp_path_factory):
     return site
 
 
-def run(installed, folder, *arguments):
-    """Runs `python -m kpjax` in another folder, with the wheel alone beside the installed dependencies."""
+def run(installed, folder, program, *arguments):
+    """Runs a program in another folder, with the wheel alone beside the installed dependencies."""
     environment = os.environ | {"PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1"}
-    return subprocess.run([sys.executable, "-m", "kpjax", *arguments], cwd=folder, env=environment, text=True,
+    return subprocess.run([sys.executable, *program, *arguments], cwd=folder, env=environment, text=True,
                           capture_output=True, timeout=300)
+
+
+def script(installed):
+    """Runs what an installer's script `kpjax` does."""
+    (table,) = installed.glob("*.dist-info/entry_points.txt")
+    module, function = re.search(r"^kpjax = ([\w.]+):(\w+)$", table.read_text(), re.M).groups()
+    return "-c", f"import sys; from {module} import {function}; sys.exit({function}())"
 
 
 def test_a_wheel_owns_one_top_level_package(installed):
@@ -37,9 +46,14 @@ def test_a_wheel_owns_one_top_level_package(installed):
 
 def test_commands_and_experiments_run_without_a_clone(installed, tmp_path):
     (tmp_path / "data").mkdir()  # of a person's own; it must not hide the bundled one
-    listed = run(installed, tmp_path, "--help")
-    assert listed.returncode == 0, listed.stderr
-    assert "check" in listed.stdout
-    refused = run(installed, tmp_path, "regda", "demoo")
+    for program in (script(installed), ("-m", "kpjax")):
+        listed = run(installed, tmp_path, program, "--help")
+        assert listed.returncode == 0, listed.stderr
+        assert "kpjax check --help" in listed.stdout
+    refused = run(installed, tmp_path, script(installed), "regda", "demoo")
     assert refused.returncode == 2, refused.stderr
     assert "preset 'demoo' is unknown; there are demo" in refused.stderr
+    checked = run(installed, tmp_path, script(installed), "check", SAMPLE, "--out", "sheet.png")
+    assert checked.returncode == 0, checked.stderr
+    assert "can run: regda --source P" in checked.stdout
+    assert (tmp_path / "sheet.png").is_file()

@@ -95,8 +95,8 @@ def open_predictor(folder: Path) -> Predictor:
     except Exception as error:  # jax raises errors of many kinds for a file that is too old or too new for it
         raise PredictorError(
             f"{folder / FUNCTION}: made by jax {made_by}, and jax {jax.__version__} does not load it "
-            f"({_first_line(error)}); pip install jax=={made_by}, or export it again with kpjax: python -m experiments "
-            f"export --from {folder} --out NEW") from error
+            f"({_first_line(error)}); pip install jax=={made_by}, or export it again: kpjax export --from {folder} "
+            "--out NEW") from error
     weights = jax.device_put(weights)
 
     def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.__main__ import main as experiments_main
 from experiments.commands import COMMANDS, as_flags, exit_code_of, flags_of, run_command
 from experiments.configs import flat
 from experiments.own.needs import NEEDS, Holdings, systems_line
 from experiments.system import OWN, system_of
+from kpjax.__main__ import main as kpjax_main
 from kpjax.drawing.label_sheet import SIDE, Labels, label_sheet
 from kpjax.drawing.overlays import keypoint_colours
 from kpjax.images.video import write_video
@@ -93,13 +95,27 @@ def test_every_preset_own_has_the_flags_that_the_table_names():
             assert flag.replace("-", "_") in fields, (system, flag)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_explains_itself_without_jax(name):
-    code = ("import sys; from experiments.__main__ import main; sys.argv[1:] = [sys.argv[1], '--help']\n"
-            "try: main()\nexcept SystemExit as stop: assert not stop.code\nassert 'jax' not in sys.modules")
-    done = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(("package", "program"), [("kpjax", "kpjax"), ("experiments", "python -m experiments")])
+def test_every_command_explains_itself_without_jax(package, program):
+    code = (f"import sys; from {package}.__main__ import main\n"
+            f"for name in {list(COMMANDS)}:\n    sys.argv[1:] = [name, '--help']\n"
+            "    try: main()\n    except SystemExit as stop: assert not stop.code\nassert 'jax' not in sys.modules")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert f"usage: python -m experiments {name} " in done.stdout
+    for name in COMMANDS:
+        assert f"usage: {program} {name} " in done.stdout
+
+
+@pytest.mark.parametrize("main", [experiments_main, kpjax_main])
+def test_train_is_the_preset_own_of_a_system(main, monkeypatch, capsys):
+    for typed, code, words in (([], 0, "kpjax train regda --source P"), (["people"], 2, "'people' is no system"),
+                               (["regda", "--sources", "P"], 2, "train regda: "),
+                               (["regda"], 2, "--source: name an annotation project")):
+        monkeypatch.setattr(sys, "argv", ["kpjax", "train", *typed])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert stop.value.code == code
+        assert words in "".join(capsys.readouterr())
 
 
 def test_messages_name_flags():

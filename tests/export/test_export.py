@@ -236,7 +236,7 @@ def test_a_jax_that_cannot_load_it_is_reported_with_the_mend(exported, monkeypat
     message = str(caught.value)
     version = jax.__version__
     assert f"made by jax {version}, and jax {version} does not load it (calling convention 10 is" in message
-    assert f"python -m experiments export --from {exported} --out NEW" in message
+    assert f"kpjax export --from {exported} --out NEW" in message
     assert "\n" not in message
 
 
