@@ -42,7 +42,7 @@ from kpjax.input.video_source import VideoSource, of_videos
 from kpjax.losses import Objective, views
 from kpjax.methods.discovery.discovery import POINTS
 from kpjax.methods.discovery.pyramids import painting_pass
-from kpjax.models import KeypointLevels, KeypointPyramid, normalised_points
+from kpjax.models import KeypointLevels, KeypointPyramid, points_of_maps
 from kpjax.models.vgg import IMM_TAPS, VGG
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered, predict_source
@@ -103,27 +103,28 @@ class FinestHeatmaps(nn.Module):
 def build_oracle(config: Config, joints: Skeleton, size: int) -> Method:
     """The pyramid's finest keypoint encoder, trained on the joints by the mean squared error of their coordinates.
 
-    Coordinates lie between -1 and 1, the centres of the first and last pixel; scores are the highest probabilities.
+    Coordinates lie between -1 and 1, the image's edges; scores are the highest probabilities.
     """
     model = FinestHeatmaps(network_of(config, (len(joints.names),)).keypoints)
-    side, last = config.data.image_size, config.data.image_size - 1
+    side = config.data.image_size
     maps = jax.eval_shape(functools.partial(model.init_with_output, train=False), jax.random.key(0),
                           jnp.zeros((1, side, side, 3)))[0]
 
     def encode(example: Example) -> tuple[jax.Array, jax.Array]:
         # A mean over the map cannot lie beyond it.
         shown = geometry.in_frame(example.keypoints, example.image.shape[1:3])
-        return example.keypoints * (2 / last) - 1, jnp.where(shown, example.visible, 0.0)
+        return (example.keypoints + 0.5) * (2 / side) - 1, jnp.where(shown, example.visible, 0.0)
 
     def decode(heatmaps: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return (normalised_points(heatmaps) + 1) * (last / 2), spatial_softmax(heatmaps).max((1, 2))
+        return (points_of_maps(heatmaps) + 1) * (side / 2) - 0.5, spatial_softmax(heatmaps).max((1, 2))
 
     def point_mse(heatmaps: jax.Array, points: jax.Array, visible: jax.Array) -> jax.Array:
-        squared = jnp.square(normalised_points(heatmaps) - points).sum(-1)
+        squared = jnp.square(points_of_maps(heatmaps) - points).sum(-1)
         return (squared * visible).sum() / (2 * jnp.maximum(visible.sum(), 1))
 
-    return methods.supervised(model, joints, codec=Codec(encode, decode, geometry.scaling((maps.shape[1] - 1) / last)),
-                              loss=point_mse, augment=no_augmentation(), **_shared(config))
+    codec = Codec(encode, decode, geometry.half_pixel_grid(side / maps.shape[1]))
+    return methods.supervised(model, joints, codec=codec, loss=point_mse, augment=no_augmentation(),
+                              **_shared(config))
 
 
 class Recipe(NamedTuple):

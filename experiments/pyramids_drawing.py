@@ -13,7 +13,7 @@ from kpjax.evaluation.probes.regression_errors import normalised_from_pixels
 from kpjax.files import atomic
 from kpjax.input.source import stacked, strip_labels
 from kpjax.input.video_source import VideoSource
-from kpjax.models import draw_normalised_points
+from kpjax.models import blobs_of_points
 
 SHOWN_VIDEOS, SHOWN_FRAMES, SHOWN_PAIRS = 3, 16, 4
 FRAME_MILLISECONDS = 120
@@ -56,7 +56,7 @@ def draw_masks(path: Path, source: VideoSource, keypoints: np.ndarray, method: M
         keep = 1.0
         for rows in (frames, references):
             points = jnp.asarray(normalised_from_pixels(keypoints[np.ix_(rows, members)], size), jnp.float32)
-            keep = keep * np.prod(1 - np.asarray(draw_normalised_points(points, maps.shape[1:3], width)), axis=-1)
+            keep = keep * np.prod(1 - np.asarray(blobs_of_points(points, maps.shape[1:3], width)), axis=-1)
         # 1 - m_l of equation 2, at the size of its feature map, and enlarged
         masks = [np.asarray(Image.fromarray(1 - mask.astype(np.float32)).resize(size[::-1], Image.Resampling.NEAREST))
                  for mask in np.asarray(keep)]

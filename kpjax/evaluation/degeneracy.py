@@ -32,7 +32,7 @@ def live_keypoints(points: jax.Array, *, border: float = BORDER, movement: float
     """Returns which keypoints are live, (K,) bool: neither on the border nor in one place.
 
     Args:
-        points: (N, K, 2) of N images, normalised (x, y): the centres of an image's first and last pixel at -1 and 1.
+        points: (N, K, 2) of N images, normalised (x, y): an image's edges at -1 and 1.
         border: a keypoint whose larger coordinate is beyond, on average over the images, is on the border.
         movement: a keypoint whose root mean squared distance from its mean position is below stands still. The default
             is 0.6 pixels of an image of 64.

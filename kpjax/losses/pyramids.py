@@ -42,7 +42,7 @@ def spring(
     Source: Keypoint Pyramids, equation 4, which is a sum and names no unit.
 
     Args:
-        parents, children: normalised (x, y), with the centres of an image's first and last pixel at -1 and 1.
+        parents, children: normalised (x, y), with an image's edges at -1 and 1.
         reduction: over an image, the "mean" over children, the "sum" over them, or "coordinate_mean", half the first.
             The mean over the batch follows.
         unit: of the distances; "pixels" are those of an image of `size`.
@@ -58,7 +58,7 @@ def spring(
     if unit == "pixels":
         if size is None:
             raise ValueError("spring: unit is 'pixels' but size is None; give the (height, width) of the image")
-        away = away * jnp.array([(size[1] - 1) / 2, (size[0] - 1) / 2], jnp.float32).reshape(1, 1, 1, 2)
+        away = away * jnp.array([size[1] / 2, size[0] / 2], jnp.float32).reshape(1, 1, 1, 2)
     squared = jnp.square(away)
     if reduction == "coordinate_mean":
         return squared.mean()

@@ -16,14 +16,14 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, by_name({
     "residual_steps": ("RSN", "rsn", "ResidualStepsNetwork", "UnitHeads"),
     "vision_transformer": ("ViT", "VisionTransformer", "vit"),
     "hourglass_network": ("HourglassNetwork", "hourglass", "HourglassTop", "HourglassTrunk"),
-    "feature_pyramid": ("ConvolutionStack", "FeaturePyramid", "PyramidDecoder", "SmallTrunk"),
+    "feature_pyramid": ("Centred", "ConvolutionStack", "FeaturePyramid", "PyramidDecoder", "SmallTrunk"),
     # Keypoint classification and association
     "keypoint_classification": ("KeypointClassifier", "KeypointFeatures"),
     "association": ("AssociationInputs", "AssociationNetwork", "DistantAssociationNetwork", "association_network",
                     "reach"),
     # Discovery of keypoints
-    "pyramid": ("KeypointEncoder", "KeypointLevels", "KeypointPyramid", "Levels", "keypoint_pyramid",
-                "small_keypoint_pyramid"),
+    "pyramid": ("KeypointEncoder", "KeypointLevels", "KeypointPyramid", "Levels", "blobs_of_points",
+                "keypoint_pyramid", "points_of_maps", "small_keypoint_pyramid"),
     "pyramid_baselines": ("KeyNet", "Transporter", "as_keynet", "as_transporter", "published_keynet",
                           "published_transporter"),
     # Image generation

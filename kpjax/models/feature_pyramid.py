@@ -16,7 +16,8 @@ class ConvolutionStack(nn.Module):
     """Convolutions, each with normalisation and ReLU: (B, H, W, C) -> (B, H / s, W / s, widths[-1]).
 
     widths: channels of each; without any, the input is returned.
-    kernel_sizes, strides: one for each convolution; 3 and 1 by default. s is the product of the strides.
+    kernel_sizes, strides: one for each convolution; s is the product of the strides. The default stride is 1, the
+        default kernel 3, or 4 under stride 2: a cell is then centred on the four that it replaces (see `Centred`).
 
     Parameters: `conv1`, `norm1`, `conv2`, ... Raises ValueError if the sequences differ in length.
     """
@@ -29,10 +30,11 @@ class ConvolutionStack(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        count = len(self.widths)
-        layers = zip(self.widths, self.kernel_sizes or (3,) * count, self.strides or (1,) * count, strict=True)
-        for number, (width, kernel_size, stride) in enumerate(layers, start=1):
-            x = Convolution(width, kernel_size, stride, dtype=self.dtype, name=f"conv{number}")(x)
+        strides = self.strides or (1,) * len(self.widths)
+        kernel_sizes = self.kernel_sizes or tuple(3 if stride == 1 else 4 for stride in strides)
+        for number, (width, kernel_size, stride) in enumerate(zip(self.widths, kernel_sizes, strides, strict=True), 1):
+            x = Convolution(width, kernel_size, stride, (kernel_size - 1) // 2, dtype=self.dtype,
+                            name=f"conv{number}")(x)
             x = nn.relu(self.normalization(name=f"norm{number}")(x, train))
         return x
 
@@ -40,11 +42,12 @@ class ConvolutionStack(nn.Module):
 class SmallTrunk(nn.Module):
     """A trunk for small images: (B, H, W, 3) to one feature map for each of `widths`, fine to coarse.
 
-    stem_widths: channels of 3x3 convolutions, each of which halves the side before the first map.
+    stem_widths: channels of 4x4 convolutions, each of which halves the side before the first map.
     widths: channels of the maps; each map after the first is half as large as the one before.
-    depth: number of 3x3 convolutions for each map.
+    depth: number of convolutions for each map, 3x3, or 4x4 where they halve the side.
 
-    All convolutions have normalisation and ReLU. Parameters: `stem`, `map1`, `map2`, ...
+    All convolutions have normalisation and ReLU. Cells lie at the centres of their pixels, as in `Centred`. Parameters:
+    `stem`, `map1`, `map2`, ...
     """
 
     stem_widths: Sequence[int] = (16, 32)
@@ -65,6 +68,28 @@ class SmallTrunk(nn.Module):
             x = stack((width,) * self.depth, strides, f"map{number}")(x, train)
             maps.append(x)
         return tuple(maps)
+
+
+class Centred(nn.Module):
+    """An encoder of odd kernels, whose maps (B, H / s, W / s, C) are moved to the centres of their pixels.
+
+    Odd kernels under stride 2 with equal padding centre cell i of a map of stride s on pixel s i. Its four neighbours
+    are mixed so that it is centred on s i + (s - 1) / 2, the middle of the pixels that it stands for. The last row and
+    column are repeated. `encoder`: `(images, train)` -> one map or a tuple of them.
+    """
+
+    encoder: nn.Module
+
+    def __call__(self, images: jax.Array, train: bool) -> jax.Array | tuple[jax.Array, ...]:
+        def moved(x: jax.Array) -> jax.Array:
+            for axis in (1, 2):
+                share = (1 - x.shape[axis] / images.shape[axis]) / 2
+                after = jnp.concatenate([jax.lax.slice_in_dim(x, 1, None, axis=axis),
+                                         jax.lax.slice_in_dim(x, -1, None, axis=axis)], axis)
+                x = (1 - share) * x + share * after
+            return x
+
+        return jax.tree.map(moved, self.encoder(images, train))
 
 
 class FeaturePyramid(nn.Module):

@@ -2,7 +2,8 @@
 
 One image gives the appearance, the keypoints of another give the geometry, and the generator reconstructs the other
 from both. Coordinates are the paper's: normalised (x, y), with the centres of the first and the last cell of either
-axis at -1 and 1, whatever the size of the map.
+axis at -1 and 1, whatever the size of the map. Maps of two sizes then disagree about a place by up to half a cell. With
+`align_corners=False` the outer edges are at -1 and 1: all maps and the image cover the same area.
 
 Two things differ from the official code (TensorFlow): strided convolutions pad both sides alike, and a convolution
 before a normalisation has no bias, which the normalisation would cancel.
@@ -24,16 +25,19 @@ Normalization = Callable[..., nn.Module]  # (name=...) -> a layer that is called
 
 # Keypoints
 
-def normalised_points(heatmaps: jax.Array, *, sharpness: float = 1.0) -> jax.Array:
+def normalised_points(heatmaps: jax.Array, *, sharpness: float = 1.0, align_corners: bool = True) -> jax.Array:
     """Computes mean positions (B, K, 2), normalised (x, y), float32, of heatmaps (B, h, w, K).
 
     The mean is under softmax(sharpness * heatmap) over all cells of a map, as in Keypoint Pyramids (Qian et al. 2022).
+    align_corners: whether the centres of the outer cells or their outer edges are at -1 and 1.
     """
     points, _ = decode_soft_argmax(heatmaps, temperature=1 / sharpness)
-    return _normalised(points[..., 0], points[..., 1], heatmaps.shape[1:3])
+    return _normalised(points[..., 0], points[..., 1], heatmaps.shape[1:3], align_corners)
 
 
-def normalised_points_by_axis(heatmaps: jax.Array, *, sharpness: float = 1.0) -> jax.Array:
+def normalised_points_by_axis(
+    heatmaps: jax.Array, *, sharpness: float = 1.0, align_corners: bool = True
+) -> jax.Array:
     """Computes `normalised_points` with one softmax for each axis, of the maps averaged over the other axis, as in IMM.
 
     Averaging flattens a peak by the length of the other axis: points stay near the middle until heatmaps are far larger
@@ -45,32 +49,35 @@ def normalised_points_by_axis(heatmaps: jax.Array, *, sharpness: float = 1.0) ->
         weights = jax.nn.softmax(profile, axis=1)
         return (weights * jax.lax.broadcasted_iota(jnp.float32, profile.shape, 1)).sum(1)
 
-    return _normalised(mean_position(values.mean(1)), mean_position(values.mean(2)), heatmaps.shape[1:3])
+    return _normalised(mean_position(values.mean(1)), mean_position(values.mean(2)), heatmaps.shape[1:3], align_corners)
 
 
-def draw_normalised_points(points: jax.Array, size: tuple[int, int], width: float = 0.1) -> jax.Array:
+def draw_normalised_points(
+    points: jax.Array, size: tuple[int, int], width: float = 0.1, *, align_corners: bool = True
+) -> jax.Array:
     """Renders normalised points (..., K, 2) as blobs exp(-d² / width²): (..., h, w, K) float32.
 
     d is the normalised distance between cell and point. With 16 cells an axis a blob of width 0.1 is narrower than a
-    cell: a point in the middle between four cells peaks at 0.41. Raises ValueError for fewer than two cells an axis,
-    which have no normalised coordinates.
+    cell: a point in the middle between four cells peaks at 0.41. align_corners: as in `normalised_points`. Raises
+    ValueError for aligned corners and fewer than two cells an axis, which have no normalised coordinates.
     """
     profiles = []
     for axis, cells in enumerate((size[1], size[0])):
-        if cells < 2:
+        if align_corners and cells < 2:
             raise ValueError(f"draw_normalised_points: a map of {size} has no normalised coordinates; give at "
                              "least two cells an axis")
-        half = (cells - 1) / 2
-        centres = (points[..., axis].astype(jnp.float32) + 1) * half
+        half = (cells - align_corners) / 2  # cells from the middle to 1
+        centres = points[..., axis].astype(jnp.float32) * half + (cells - 1) / 2
         profiles.append(gaussian_profile(centres, cells, width * half / math.sqrt(2), window=None))
     columns, rows = profiles
     return rows[..., :, None, :] * columns[..., None, :, :]
 
 
-def _normalised(x: jax.Array, y: jax.Array, size: tuple[int, int]) -> jax.Array:
+def _normalised(x: jax.Array, y: jax.Array, size: tuple[int, int], align_corners: bool) -> jax.Array:
     """Converts cell numbers of a map of `size` (h, w) to normalised points."""
     height, width = size
-    return jnp.stack([x * (2 / (width - 1)) - 1, y * (2 / (height - 1)) - 1], axis=-1)
+    return jnp.stack([(x - (width - 1) / 2) * (2 / (width - align_corners)),
+                      (y - (height - 1) / 2) * (2 / (height - align_corners))], axis=-1)
 
 
 # Networks
@@ -132,17 +139,19 @@ class ImageGenerator(nn.Module):
 
     images (B, H, W, C) and normalised points (B, K, 2) to images (B, H, W, channels of the renderer) float32, not
     bounded. H and W are multiples of the encoder's stride. The points are rendered at the size of the encoder's
-    features and concatenated to them as K more channels; geometry enters in no other way. blob_width: normalised, see
-    `draw_normalised_points`.
+    features and concatenated to them as K more channels; geometry enters in no other way. blob_width, align_corners:
+    see `draw_normalised_points`.
     """
 
     encoder: nn.Module
     renderer: nn.Module
     blob_width: float = 0.1
+    align_corners: bool = True
 
     def __call__(self, images: jax.Array, points: jax.Array, train: bool) -> jax.Array:
         features = self.encoder(images, train)
-        blobs = draw_normalised_points(points, features.shape[1:3], self.blob_width)
+        blobs = draw_normalised_points(
+            points, features.shape[1:3], self.blob_width, align_corners=self.align_corners)
         return self.renderer(jnp.concatenate([features, blobs.astype(features.dtype)], axis=-1), train)
 
 

@@ -1,8 +1,12 @@
 """The network of Keypoint Pyramids (Qian et al. 2022): keypoints of several levels, coarse to fine.
 
 `KeypointLevels` finds each level on a feature map of its own and is all that a trained model keeps; with a single level
-it serves KeyNet and Transporter too. `KeypointPyramid` adds the parts that reconstruct images in training. Coordinates
-are normalised (x, y), the centres of a map's first and last cell of either axis at -1 and 1.
+it serves KeyNet and Transporter too. `KeypointPyramid` adds the parts that reconstruct images in training.
+
+Coordinates are normalised (x, y), with the outer edges of an image, and of every map of it, at -1 and 1. So cell i of a
+map of stride s is pixel s i + (s - 1) / 2, in keypoints and rendered blobs alike, and decoders double the resolution
+accordingly. The ancestors' published code has the centres of the outer cells at -1 and 1 instead, and each level then
+is beside the other and beside the image.
 """
 import math
 from collections.abc import Callable, Sequence
@@ -13,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from kpjax.models.feature_pyramid import ConvolutionStack, FeaturePyramid, Normalization, SmallTrunk
+from kpjax.models.feature_pyramid import Centred, ConvolutionStack, FeaturePyramid, Normalization, SmallTrunk
 from kpjax.models.image_generation import (
     ImageEncoder,
     draw_normalised_points,
@@ -29,6 +33,9 @@ FLAT_SIZE = 30  # keypoints of a network with a single level, for comparison wit
 TRANSPORT_WIDTHS = ((128, 128), (64, 64))  # coarse to fine; a single level has the last
 TRANSPORT_DECODERS = ((128, 128, 64, 32), (128, 64, 32))
 SMALL_NORM = partial(GroupNorm, groups=8)
+
+points_of_maps = partial(normalised_points, align_corners=False)
+blobs_of_points = partial(draw_normalised_points, align_corners=False)
 
 ReadPoints = Callable[[jax.Array], jax.Array]  # heatmaps (B, h, w, K) -> normalised points (B, K, 2)
 
@@ -69,13 +76,15 @@ class KeypointLevels(nn.Module):
         features and concatenated before them; their gradient is kept.
     blob_width: of those blobs, normalised.
     read_points: computes the keypoints of heatmaps.
+    sharpness: multiplies the heatmaps. Above 1, fewer cells share in a keypoint from the start.
     """
 
     features: nn.Module
     encoders: Sequence[nn.Module]
     conditioned: bool = True
     blob_width: float = 0.1
-    read_points: ReadPoints = normalised_points
+    read_points: ReadPoints = points_of_maps
+    sharpness: float = 1.0
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -88,9 +97,9 @@ class KeypointLevels(nn.Module):
         heatmaps, points = [], []
         for encoder, features in zip(self.encoders, maps, strict=True):
             if points and self.conditioned:
-                above = draw_normalised_points(points[-1], features.shape[1:3], self.blob_width)
+                above = blobs_of_points(points[-1], features.shape[1:3], self.blob_width)
                 features = jnp.concatenate([above.astype(features.dtype), features], axis=-1)
-            heatmaps.append(encoder(features, train))
+            heatmaps.append(self.sharpness * encoder(features, train))
             points.append(self.read_points(heatmaps[-1]))
         return Levels(tuple(heatmaps), tuple(points), maps)
 
@@ -152,6 +161,7 @@ def keypoint_pyramid(
     transport_decoder_widths: Sequence[Sequence[int]] | None = None,
     conditioned: bool = True,
     conditioning_width: float = 0.1,
+    sharpness: float = 1.0,
     normalization: Normalization = BatchNorm,
     dtype: jnp.dtype = jnp.float32,
 ) -> KeypointPyramid:
@@ -161,7 +171,7 @@ def keypoint_pyramid(
 
     Args:
         level_sizes: keypoints of each level, coarse to fine.
-        backbone: feature maps from the finest level's on; ResNet-18 by default.
+        backbone: feature maps from the finest level's on; ResNet-18 by default, `Centred` as the default appearance.
         pyramid_width: channels of f_l.
         pyramid_normalization: of f_l; None as published.
         appearance: Phi; by default IMM's image encoder with the widths (32, 64, 128).
@@ -171,6 +181,7 @@ def keypoint_pyramid(
         transport_decoder_widths: of their decoders, TRANSPORT_DECODERS by default.
         conditioned: level 2 reads the points of level 1 (`KeypointLevels`).
         conditioning_width: of the blobs that it reads.
+        sharpness: of the softmax of all levels (`KeypointLevels`).
         normalization: of all parts but the pyramid's own, a given backbone or appearance, and ResNet's.
         dtype: of the computation of all parts but those given.
 
@@ -184,7 +195,7 @@ def keypoint_pyramid(
         raise ValueError(f"keypoint_pyramid: {levels} level sizes, {len(transport_widths)} transport_widths and "
                          f"{len(decoders)} transport_decoder_widths; give each as many")
     shared = {"normalization": normalization, "dtype": dtype}
-    features = FeaturePyramid(ResNet(18, dtype) if backbone is None else backbone, levels, pyramid_width,
+    features = FeaturePyramid(Centred(ResNet(18, dtype)) if backbone is None else backbone, levels, pyramid_width,
                               pyramid_normalization, dtype)
     encoders = tuple(KeypointEncoder(size, tuple(encoder_widths), **shared) for size in level_sizes)
 
@@ -195,8 +206,8 @@ def keypoint_pyramid(
         return ConvolutionStack(tuple(widths), **shared)
 
     return KeypointPyramid(
-        keypoints=KeypointLevels(features, encoders, conditioned, conditioning_width),
-        appearance=ImageEncoder((32, 64, 128), **shared) if appearance is None else appearance,
+        keypoints=KeypointLevels(features, encoders, conditioned, conditioning_width, sharpness=sharpness),
+        appearance=Centred(ImageEncoder((32, 64, 128), **shared)) if appearance is None else appearance,
         decoder=decoder(decoder_widths),
         transports=tuple(transport(widths) for widths in transport_widths),
         transport_decoders=tuple(decoder(widths) for widths in decoders),
@@ -207,7 +218,8 @@ def keypoint_pyramid(
 
 def small_keypoint_pyramid(
     level_sizes: Sequence[int] = LEVEL_SIZES, *, side: int = 64, depth: int = 1, conditioned: bool = True,
-    conditioning_width: float = 0.2, normalization: Normalization = SMALL_NORM, dtype: jnp.dtype = jnp.float32,
+    conditioning_width: float = 0.2, sharpness: float = 1.0, normalization: Normalization = SMALL_NORM,
+    dtype: jnp.dtype = jnp.float32,
 ) -> KeypointPyramid:
     """Builds a small `keypoint_pyramid` for images whose longer side is `side`.
 
@@ -231,11 +243,12 @@ def small_keypoint_pyramid(
         pyramid_normalization=normalization,
         encoder_widths=(32,),
         appearance=ConvolutionStack(
-            (16, 32, 64)[2 - halvings:], (5, 3, 3)[2 - halvings:], (2, 2, 1)[2 - halvings:], **shared),
+            (16, 32, 64)[2 - halvings:], (6, 4, 3)[2 - halvings:], (2, 2, 1)[2 - halvings:], **shared),
         decoder_widths=decoder,
         decoder_depth=depth,
         transport_widths=((64,), (32,))[-levels:],
         transport_decoder_widths=(coarse_decoder, decoder)[-levels:],
         conditioned=conditioned,
         conditioning_width=conditioning_width,
+        sharpness=sharpness,
         **shared)

@@ -1,24 +1,28 @@
 """The networks of the baselines of Keypoint Pyramids: KeyNet and Transporter, as published and as the paper ran them.
 
 KeyNet (IMM, Jakab et al. 2018) uses keypoints as the bottleneck of an image generator. Transporter (Kulkarni et al.
-2019) transports features between the keypoints of two frames and decodes them.
+2019) transports features between the keypoints of two frames and decodes them. Coordinates are those of
+`kpjax.models.pyramid`, and maps are `Centred`; the official code has the centres of outer cells at -1 and 1.
 """
 from collections.abc import Sequence
+from functools import partial
 
 import jax.numpy as jnp
 from flax import linen as nn
 
-from kpjax.models.feature_pyramid import ConvolutionStack, Normalization
+from kpjax.models.feature_pyramid import Centred, ConvolutionStack, Normalization
 from kpjax.models.image_generation import (
     IMM_WIDTHS,
     ImageEncoder,
     ImageGenerator,
     Renderer,
-    image_generator,
     normalised_points_by_axis,
 )
 from kpjax.models.layers import BatchNorm
 from kpjax.models.pyramid import FLAT_SIZE, KeypointEncoder, KeypointLevels, KeypointPyramid
+
+points_by_axis = partial(normalised_points_by_axis, align_corners=False)
+
 
 # KeyNet
 
@@ -38,10 +42,12 @@ def published_keynet(
     Four widths make maps of 16 x 16 of an image of 128 x 128. blob_width: normalised, of the blobs the generator reads.
     """
     widths = tuple(widths)
-    found = KeypointLevels(
-        ImageEncoder(widths, normalization=normalization, dtype=dtype), (KeypointEncoder(keypoints, ()),),
-        read_points=normalised_points_by_axis)
-    return KeyNet(found, image_generator(widths, blob_width=blob_width, normalization=normalization, dtype=dtype))
+    shared = {"normalization": normalization, "dtype": dtype}
+    found = KeypointLevels(Centred(ImageEncoder(widths, **shared)), (KeypointEncoder(keypoints, ()),),
+                           read_points=points_by_axis)
+    generator = ImageGenerator(Centred(ImageEncoder(widths, **shared)), Renderer(widths[::-1], **shared), blob_width,
+                               align_corners=False)
+    return KeyNet(found, generator)
 
 
 def as_keynet(network: KeypointPyramid, *, blob_width: float = 0.1) -> KeyNet:
@@ -49,7 +55,8 @@ def as_keynet(network: KeypointPyramid, *, blob_width: float = 0.1) -> KeyNet:
 
     The keypoint encoder reads the pyramid's finest map. blob_width: of the blobs that the generator reads, normalised.
     """
-    return KeyNet(network.keypoints, ImageGenerator(network.appearance, network.decoder, blob_width))
+    return KeyNet(network.keypoints, ImageGenerator(network.appearance, network.decoder, blob_width,
+                                                   align_corners=False))
 
 
 # Transporter
@@ -76,9 +83,9 @@ def published_transporter(
     """
     shared = {"normalization": normalization, "dtype": dtype}
     sizes = tuple(widths), tuple(kernel_sizes), tuple(strides)
-    found = KeypointLevels(ConvolutionStack(*sizes, **shared), (KeypointEncoder(keypoints, ()),),
-                           read_points=normalised_points_by_axis)
-    return Transporter(found, ConvolutionStack(*sizes, **shared), Renderer(tuple(decoder_widths), **shared))
+    found = KeypointLevels(Centred(ConvolutionStack(*sizes, **shared)), (KeypointEncoder(keypoints, ()),),
+                           read_points=points_by_axis)
+    return Transporter(found, Centred(ConvolutionStack(*sizes, **shared)), Renderer(tuple(decoder_widths), **shared))
 
 
 def as_transporter(network: KeypointPyramid) -> Transporter:

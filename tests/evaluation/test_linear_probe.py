@@ -94,7 +94,7 @@ def test_units_of_errors():
     true = np.full((5, 2, 2), 10.0)
     predicted = true + np.array([3.0, 0.0])
     crop = np.tile(np.array([[2.0, 0, 5], [0, 3, 7], [0, 0, 1]]), (5, 1, 1))
-    found = errors_in_units(predicted, true, np.ones((5, 2)), size=(33, 65), crop=crop)
+    found = errors_in_units(predicted, true, np.ones((5, 2)), size=(32, 64), crop=crop)
     assert found["pixels"].per_point == pytest.approx(3)
     assert found["normalised"].per_point == pytest.approx(3 * 2 / 64)
     assert found["original"].per_point == pytest.approx(6)

@@ -13,7 +13,7 @@ from experiments.configs import changed
 from experiments.own.pyramids import OWN, SYSTEM
 from experiments.system import no_training
 from kpjax.errors import InputError
-from kpjax.images.video import open_video, write_video
+from kpjax.images.video import frames_of_one_size, open_video, write_video
 from kpjax.structures import Trained
 
 TINY_SYSTEM = SYSTEM._replace(presets={
@@ -70,6 +70,43 @@ def test_own_videos_come_back_annotated(clip, own):
     x, y = np.array([[float(row["x"]), float(row["y"])] for row in rows]).T
     assert 0 <= x.min() <= x.max() <= 47.5
     assert -4.5 <= y.min() <= y.max() <= 43.5
+
+
+def seeing_dots(method, streams, **options):
+    """Stands in for `fit`: convolutions read their middle, so that all keypoints lie on the brightest place."""
+    shapes = jax.eval_shape(method.init, options["key"], {name: one[0] for name, one in streams.items()}, {}).variables
+
+    def leaf(path, shape):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        if not name.endswith("kernel"):
+            return np.full(shape.shape, 1 if name.endswith("scale") else 10, np.float32)  # ReLU passes what is above 0
+        size, kernel = shape.shape[0], np.zeros(shape.shape, np.float32)
+        reach = 0 if "smooth" in name else (size - 1) // 2  # the pyramid's steps are smoothed
+        kernel[reach:size - reach, reach:size - reach] = (14 if "/output/" in name else 1) / shape.shape[2]
+        return kernel / (size - 2 * reach) ** 2 * ("lateral3" not in name)
+
+    return no_training(Trained(jax.tree_util.tree_map_with_path(leaf, shapes), {}))
+
+
+def test_points_and_overlays_lie_on_what_is_seen(own, tmp_path_factory):
+    """A dot that moves over a dark video: in points.csv, and in the middle of what is drawn."""
+    folder = tmp_path_factory.mktemp("dots")
+    places = np.array([[40 + 4 * number, 50 - 3 * number] for number in range(9)])
+    y, x = np.mgrid[:80, :96]
+    dots = [200 * np.clip(1 - ((x - a) ** 2 + (y - b) ** 2) / 400, 0, 1) for a, b in places]
+    frames = [np.repeat(dot.astype(np.uint8)[..., None], 3, -1) for dot in dots]
+    write_video(folder / "dot.mp4", frames, times=np.arange(9) / 10)
+    code, made = own("--videos", folder, "--no-control", "--size", "32", fit=seeing_dots)
+    assert code == 0
+    made = made / "pyramids" / "seed-0"
+    rows = list(csv.DictReader((made / "points.csv").read_text().splitlines()))
+    found = np.array([[float(row["x"]), float(row["y"])] for row in rows]).reshape(9, 6, 2)
+    assert np.abs(found - places[:, None]).max() < 0.5 * 96 / 32  # half a pixel of the network's images
+    annotated = open_video(made / "annotated" / "000_dot.mp4")
+    for (number, image), plain, place in zip(frames_of_one_size(annotated), frames, places, strict=True):
+        changed_pixels = (np.abs(image.astype(int) - plain).max(-1) > 80) & (y < 65)  # the frame's number is below
+        rows, columns = np.nonzero(changed_pixels)
+        assert np.abs([columns.mean() - place[0], rows.mean() - place[1]]).max() < 2.5, number
 
 
 def test_settings_are_chosen_from_own_videos(clip, capsys):

@@ -67,7 +67,7 @@ def test_results_are_complete(finished):
             pixels = metrics[f"rmse/{level}"]
             assert {f"random_halves/{level}", *(f"rmse/{level}/{name}" for name in joints.names)} <= set(metrics)
             assert metrics[f"units/pixels_per_coordinate/{level}"] == pixels
-            assert metrics[f"units/normalised_per_coordinate/{level}"] == pytest.approx(pixels * 2 / 31)
+            assert metrics[f"units/normalised_per_coordinate/{level}"] == pytest.approx(pixels * 2 / 32)
             assert metrics[f"units/original_per_image/{level}"] == pytest.approx(pixels * 34**0.5, rel=1e-5)
         assert {name.partition("/")[2] for name in metrics if name.startswith("rmse/") and name.count("/") == 1} == (
             levels)

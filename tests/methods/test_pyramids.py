@@ -298,7 +298,7 @@ def test_predictions_have_levels_in_pixels_of_the_image():
     levels = jax.jit(functools.partial(tiny().keypoints.apply, train=False))(
         keypoints, example.image.astype(np.float32) / 255 - 0.5)
     points = np.concatenate(levels.points, axis=1)
-    close(prediction.keypoints, (points + 1) / 2 * [2 * SIDE - 1, SIDE // 2 - 1], rtol=1e-4, atol=1e-4)
+    close(prediction.keypoints, (points + 1) / 2 * [2 * SIDE, SIDE // 2] - 0.5, rtol=1e-4, atol=1e-4)
     assert [heatmaps.shape for heatmaps in prediction.heatmaps] == [(BATCH, 4, 16, 2), (BATCH, 8, 32, 4)]
     for heatmaps, (name, members) in zip(prediction.heatmaps, method.skeleton.groups.items(), strict=True):
         close(heatmaps.sum((1, 2)), 1, rtol=1e-4)

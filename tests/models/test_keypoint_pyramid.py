@@ -10,9 +10,15 @@ from flax import linen as nn
 from kpjax.errors import InputError
 from kpjax.methods.discovery.pyramids import painting_pass
 from kpjax.models.feature_pyramid import FeaturePyramid, SmallTrunk
-from kpjax.models.image_generation import draw_normalised_points
-from kpjax.models.pyramid import Decoder, KeypointEncoder, KeypointLevels, keypoint_pyramid, small_keypoint_pyramid
-from kpjax.models.pyramid_baselines import published_transporter
+from kpjax.models.pyramid import (
+    Decoder,
+    KeypointEncoder,
+    KeypointLevels,
+    blobs_of_points,
+    keypoint_pyramid,
+    small_keypoint_pyramid,
+)
+from kpjax.models.pyramid_baselines import published_keynet, published_transporter
 from kpjax.models.resnet import ResNet
 
 
@@ -77,9 +83,68 @@ def test_only_a_conditioned_level_reads_the_points_above():
     assert levels.sizes == (3, 6)
     assert conditioned.heatmaps[1].shape == (2, 4, 4, 3 + 3)
     np.testing.assert_array_equal(
-        conditioned.heatmaps[1][..., :3], draw_normalised_points(conditioned.points[0], (4, 4), 0.5))
+        conditioned.heatmaps[1][..., :3], blobs_of_points(conditioned.points[0], (4, 4), 0.5))
     np.testing.assert_array_equal(conditioned.heatmaps[1][..., 3:], conditioned.features[1])
     np.testing.assert_array_equal(found(False)[1].heatmaps[1], conditioned.features[1])
+
+
+# Places: points are where they are in the image, at every level and in what is rendered
+
+
+class Same(nn.Module):
+    """In a normalisation's place: it changes nothing, so that averaging networks stay linear."""
+
+    def __call__(self, x, train):
+        return x
+
+
+def averaging(shapes):
+    """Parameters with which every convolution is a mean over its kernel."""
+    return jax.tree.map(lambda leaf: jnp.full(leaf.shape, 1 / np.prod(leaf.shape[:-1])) if len(leaf.shape) == 4 else
+                        jnp.zeros(leaf.shape), shapes)
+
+
+def pixels(points, side):
+    return (np.asarray(points) + 1) / 2 * side - 0.5
+
+
+LINEAR = {"normalization": Same}
+LEVELS = {
+    "small": small_keypoint_pyramid(side=128, conditioned=False, **LINEAR).keypoints,
+    "keynet": published_keynet(2, (4, 4, 4, 4), **LINEAR).keypoints,
+    "transporter": published_transporter(2, widths=(4, 4, 4, 4), **LINEAR).keypoints}
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_a_painted_dot_is_found_where_it_is_at_every_level(name):
+    """A dot that fades with the squared distance still does after any symmetric averaging, about its own place."""
+    side, levels = 192, LEVELS[name]
+    places = np.random.default_rng(0).uniform(60, 130, (4, 1, 2))
+    y, x = np.mgrid[:side, :side]
+    squares = (x - places[..., :1]) ** 2 + (y - places[..., 1:]) ** 2
+    images = jnp.asarray(np.repeat(1 - squares[..., None] / (2 * side**2), 3, -1), jnp.float32)
+    params = averaging(shapes(levels, images)["params"])
+    found = jax.jit(functools.partial(levels.apply, train=False))({"params": params}, images)
+    for maps in found.heatmaps:
+        sharp = maps / maps.max((1, 2), keepdims=True) * (2 * side**2 / 100)
+        points = pixels(levels.read_points(sharp), side)
+        assert np.abs(points - places).max() < 0.5
+
+
+@pytest.mark.parametrize("cells", [8, 16, 32])
+def test_blobs_and_what_is_rendered_from_them_are_about_their_points(cells):
+    points = jnp.asarray(np.random.default_rng(1).uniform(-0.3, 0.3, (3, 1, 2)), jnp.float32)
+    blobs = blobs_of_points(points, (cells, cells), 0.2)
+    decoder = Decoder((1, 1, 1), depth=1, channels=1, normalization=Same)
+    params = averaging(shapes(decoder, blobs)["params"])
+    for image in (blobs, decoder.apply({"params": params}, blobs, train=False)):
+        side = image.shape[1]
+        y, x = np.mgrid[:side, :side]
+        mass = np.asarray(image)[..., 0]
+        centres = np.stack([(mass * axis).sum((1, 2)) for axis in (x, y)], -1) / mass.sum((1, 2))[:, None]
+        stride = 128 / side
+        in_image = centres * stride + (stride - 1) / 2
+        np.testing.assert_allclose(in_image, pixels(points, 128)[:, 0], atol=0.5)
 
 
 @pytest.mark.parametrize(("side", "stem", "scales"), [(16, (), 1), (31, (), 1), (32, (32,), 2), (64, (16, 32), 3),

@@ -48,7 +48,7 @@ def errors_in_units(
         crop: (N, 3, 3), their pixels to those of the original images.
 
     Returns:
-        "normalised" (the centres of the first and the last pixel at -1 and 1), "pixels" (of the network's images) and
+        "normalised" (the image's edges at -1 and 1), "pixels" (of the network's images) and
         "original" (pixels of the original images).
     """
     points = [np.asarray(points, np.float64) for points in (predicted, true)]
@@ -100,9 +100,9 @@ def squared_errors(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike) ->
 
 
 def normalised_from_pixels(points: ArrayLike, size: tuple[int, int]) -> np.ndarray:
-    """Converts pixels (..., 2) of an image (height, width) to normalised ones, centres of outer pixels at +-1."""
+    """Converts pixels (..., 2) of an image (height, width) to normalised ones, the outer edges at +-1."""
     height, width = size
-    return np.asarray(points, np.float64) * (2 / np.array([width - 1, height - 1])) - 1
+    return (np.asarray(points, np.float64) + 0.5) * (2 / np.array([width, height])) - 1
 
 
 def _squared_distances(predicted, true, visible) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
 """Common parts of methods that discover keypoints by rendering a frame of a video from another frame of it.
 
 Streams are `frame` and `reference`: example i of both is of one video. Neither has labels. Coordinates are normalised
-(x, y), with the centres of an image's first and last pixel at -1 and 1, except those of `predict`.
+(x, y), with the edges of images and maps at -1 and 1, except those of `predict`, in pixels of the image.
 """
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -173,8 +173,8 @@ def discovery_functions(
         of_keypoints = {name: tree["keypoints"] for name, tree in state.variables.items() if "keypoints" in tree}
         levels = keypoints.apply(of_keypoints, normalise(images), train=False)
         height, width = images.shape[1:3]
-        last_pixel = jnp.array([width - 1, height - 1], jnp.float32).reshape(1, 1, 2)
-        points = (jnp.concatenate(levels.points, axis=1) + 1) / 2 * last_pixel
+        sides = jnp.array([width, height], jnp.float32).reshape(1, 1, 2)
+        points = (jnp.concatenate(levels.points, axis=1) + 1) / 2 * sides - 0.5
         probabilities = tuple(spatial_softmax(heatmaps) for heatmaps in levels.heatmaps)
         scores = jnp.concatenate([heatmaps.max((1, 2)) for heatmaps in probabilities], axis=1)
         return Prediction(points, scores, probabilities)

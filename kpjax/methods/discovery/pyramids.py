@@ -34,8 +34,7 @@ from kpjax.methods.discovery.discovery import (
 )
 from kpjax.methods.discovery.objectives import RECONSTRUCTION, TRANSPORT_FLAT, reconstruction_level, transport_level
 from kpjax.methods.forward import Normalise, checked_views
-from kpjax.models.image_generation import draw_normalised_points
-from kpjax.models.pyramid import LEVEL_SIZES, KeypointPyramid, small_keypoint_pyramid
+from kpjax.models.pyramid import LEVEL_SIZES, KeypointPyramid, blobs_of_points, small_keypoint_pyramid
 from kpjax.optimization import LearningRate
 from kpjax.structures import Method
 
@@ -126,13 +125,13 @@ def painting_pass(
             features, reference_features = both_frames(
                 encoder, found.features[level], of_reference.features[level], train, reference_pass)
             maps, reference_maps = (
-                draw_normalised_points(each, features.shape[1:3], transport_widths[level])
+                blobs_of_points(each, features.shape[1:3], transport_widths[level])
                 for each in (points, reference_points))
             return decoder(transported(reference_features, features, reference_maps, maps, combine=combine,
                                        stop_reference=stop_reference), train)
 
         def render_reconstructed(decoder, points):
-            blobs = draw_normalised_points(points, appearance.shape[1:3], reconstruction_width)
+            blobs = blobs_of_points(points, appearance.shape[1:3], reconstruction_width)
             return decoder(jnp.concatenate([blobs.astype(appearance.dtype), appearance], axis=-1), train)
 
         if any(painting == RECONSTRUCTION or painting in level_reconstructions for painting in paintings):

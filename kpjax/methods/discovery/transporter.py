@@ -23,8 +23,7 @@ from kpjax.methods.discovery.discovery import (
 )
 from kpjax.methods.discovery.objectives import Reduction
 from kpjax.methods.forward import Normalise, checked_views
-from kpjax.models.image_generation import draw_normalised_points
-from kpjax.models.pyramid import FLAT_SIZE, small_keypoint_pyramid
+from kpjax.models.pyramid import FLAT_SIZE, blobs_of_points, small_keypoint_pyramid
 from kpjax.models.pyramid_baselines import Transporter, as_transporter
 from kpjax.optimization import LearningRate
 from kpjax.structures import Method
@@ -64,7 +63,7 @@ def transporter(
     def forward(network: Transporter, frame: jax.Array, reference: jax.Array, train: bool) -> Outputs:
         found, of_reference = both_frames(network.keypoints, frame, reference, train, reference_pass)
         features, reference_features = both_frames(network.features, frame, reference, train, reference_pass)
-        maps, reference_maps = (draw_normalised_points(levels.points[0], features.shape[1:3], blob_width)
+        maps, reference_maps = (blobs_of_points(levels.points[0], features.shape[1:3], blob_width)
                                 for levels in (found, of_reference))
         mixed = rule(reference_features, features, reference_maps, maps, stop_reference=stop_reference)
         return {POINTS: found.points, TRANSPORT: network.decoder(mixed, train)}
