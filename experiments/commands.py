@@ -152,14 +152,20 @@ FormatName = Literal["coco", "dlc", "lp", "slp", "csv"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OfProject:
-    """Arguments of commands that read an annotation project."""
+class _AsRead:
+    """How an annotation project is read."""
 
-    project: Annotated[Positional[Path], arg(metavar="PROJECT")]  # a project's folder or file, in any known format
     category: str = ""  # the category of a COCO file with several
     video_root: Path | None = None  # the folder of videos that are not where the project says
     pixels_from: int = 0  # 1 if the top-left pixel is (1, 1)
     rescale_labels: bool = False  # scale the labels of images that were resized after labelling
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfProject(_AsRead):
+    """Arguments of commands that read an annotation project."""
+
+    project: Annotated[Positional[Path], arg(metavar="PROJECT")]  # a project's folder or file, in any known format
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +214,26 @@ class Predict(_OfRun):
     cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # draw points from this score on
     # what to do about images, or over 1 % of a video, that do not decode
     on_bad_frame: Annotated[Literal["stop", "skip"], arg(aliases=("--on-bad-image",))] = "stop"
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(_AsRead):
+    """Measures the errors of a finished run or an exported predictor on any labelled project.
+
+    Prints a line for every keypoint. Writes errors.csv, with a row for every labelled keypoint, and worst.png, the
+    animals with the largest errors for their size; rings are the labels. Keypoints are matched by their names. Animals
+    are cropped by their boxes (else those of their labels) if the run was trained so, or if a frame has several.
+    """
+
+    run: Annotated[Positional[str], arg(metavar="RUN")]  # a finished run .../<variant>/seed-<n>, or an exported one
+    project: Annotated[Positional[Path], arg(metavar="PROJECT")]  # a project's folder or file, in any known format
+    out: Annotated[Path, arg(metavar="FOLDER")]  # where results go
+    threshold: float = 0.1  # of PCK, as a share of the animal's diagonal
+    worst: Annotated[int, arg(metavar="N")] = 12  # animals on the sheet
+    batch_size: int = 16  # images at a time
+    on_bad_frame: Literal["stop", "skip"] = "stop"  # what to do about frames that do not decode
+    overwrite: bool = False  # replace earlier results in FOLDER
 
 
 @command
@@ -268,7 +294,7 @@ class Export:
 
 
 COMMANDS: dict[str, type] = {
-    "check": Check, "predict": Predict, "suggest": Suggest, "convert": Convert, "export": Export}
+    "check": Check, "predict": Predict, "evaluate": Evaluate, "suggest": Suggest, "convert": Convert, "export": Export}
 
 
 def run_command(name: str, arguments: Sequence[str], program: str = "kpjax") -> Any:

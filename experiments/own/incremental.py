@@ -2,8 +2,7 @@
 import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +11,14 @@ import tyro
 from flax.traverse_util import flatten_dict
 
 from experiments import incremental
-from experiments.configs import NETWORKS, changed, config_from_json, flat, stored_fields
+from experiments.configs import changed, flat
 from experiments.incremental_presets import SMALL_REAL, Config, StepImages
 from experiments.incremental_steps import Data
 from experiments.own import choices
 from experiments.own import project as projects
 from experiments.own.choices import Choice
+from experiments.own.earlier_run import PARTS, EarlierRun, earlier_run
 from experiments.own.project import Own
-from experiments.predictors import OpenedRun, open_run
 from experiments.system import Job, Outcome
 from kpjax import Example, InputError, Skeleton, Variables
 from kpjax.annotations.project import Project
@@ -28,11 +27,6 @@ from kpjax.input.protocols import Protocol, ProtocolStep
 from kpjax.models import KeypointNetwork
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered, predict_source
-
-NEEDED = ("network", "image_size", "heatmap_size", "sigma")
-# From the old run's config, as far as that has it.
-TAKEN_OVER = (*NEEDED, "grid", "decoder", "normalisation", "backbone_statistics")
-PARTS = ("backbone", "upsampling", "head")
 
 
 @dataclass(frozen=True)
@@ -62,37 +56,12 @@ OWN = OwnConfig(**vars(SMALL_REAL) | {
 # The old model
 
 
-class OldRun(NamedTuple):
-    """A finished run that an incremental one starts from, of any system."""
-
-    opened: OpenedRun
-    skeleton: Skeleton
-    taken_over: Mapping[str, Any]  # fields of the config
+def old_run(folder: str) -> EarlierRun:
+    """Opens the old model in a run's folder or in one that was exported. Raises InputError as `earlier_run` does."""
+    return earlier_run(folder, "old", incremental.SCORE_KIND)
 
 
-@functools.lru_cache(maxsize=2)
-def old_run(folder: str) -> OldRun:
-    """Opens the old model in a run's folder or in one that was exported.
-
-    Raises InputError as `open_run` does, for a network that is not one of NETWORKS, and for heatmaps that are logits.
-    """
-    if not folder:
-        raise InputError("old: name a finished run's folder, .../<variant>/seed-<n>, or an exported one")
-    opened = open_run(Path(folder).expanduser())
-    stored = opened.files["config.json"]["config"]
-    found = stored_fields(stored)
-    if missing := [name for name in NEEDED if name not in found]:
-        raise InputError(f"old: {folder} ({opened.run.experiment}) has a network of another kind (its config has no "
-                         f"{missing[0]}); give a run that learnt named keypoints from labels")
-    if opened.score["kind"] != incremental.SCORE_KIND:
-        raise InputError(f"old: the heatmaps of {folder} are no Gaussians of height 1 but for a softmax (scores are "
-                         f"{opened.score['kind']}); give a run of semi_supervised or incremental, or supervised_mse")
-    network = config_from_json(NETWORKS[stored["network"]["name"]](), stored["network"])
-    taken = {name: found[name] for name in TAKEN_OVER if name in found} | {"network": network}
-    return OldRun(opened, opened.method.skeleton, taken)
-
-
-def grown(old: OldRun, network: KeypointNetwork, keypoints: int, image_size: int) -> Variables:
+def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size: int) -> Variables:
     """Returns the old variables, whose channels come first, with untrained channels up to so many keypoints.
 
     network: has a channel for each. Raises InputError where its layers are not those of the old one.
@@ -171,19 +140,6 @@ def joint_skeleton(old: Skeleton, project: Project) -> Skeleton:
     return Skeleton(names, tuple(edges), flip if whole else ())
 
 
-def renamed_to(project: Project, skeleton: Skeleton) -> Project:
-    """Returns the project with the keypoints of a skeleton; those that it does not have are not labelled."""
-    at = {name: k for k, name in enumerate(project.skeleton.names)}
-
-    def moved(values: np.ndarray, absent) -> np.ndarray:
-        return np.stack([values[at[name]] if name in at else absent for name in skeleton.names])
-
-    instances = tuple(one._replace(
-        keypoints=moved(one.keypoints, np.full(2, np.nan)), visible=moved(one.visible, np.float32(0)),
-        occluded=moved(one.occluded, np.bool_(False))) for one in project.instances)
-    return project._replace(skeleton=skeleton, instances=instances)
-
-
 # Data and measures
 
 
@@ -199,7 +155,7 @@ def open_project(config: OwnConfig) -> tuple[Data, source.Source]:
     project = projects.needed_project(config.data.project, own)
     held, known = projects.hold_out(project, own.validation), len(old.skeleton.names)
     skeleton = joint_skeleton(old.skeleton, project)
-    project = renamed_to(project, skeleton)
+    project = projects.renamed_to(project, skeleton)
     train, held_out = (projects.open_animals(own, config.data.square(), project, numbers, part)
                        for numbers, part in ((held.train, "training"), (held.held_out, "held out")))
     steps = (ProtocolStep(skeleton.names[:known], ()), ProtocolStep(skeleton.names[known:], tuple(range(len(train)))))

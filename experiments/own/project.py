@@ -64,6 +64,19 @@ def _read(path: str, category: str, video_root: str, pixels_from: int, rescale_l
                         rescale_labels=rescale_labels)
 
 
+def renamed_to(project: Project, skeleton: Skeleton) -> Project:
+    """Returns the project with the keypoints of a skeleton; those that it does not have are not labelled."""
+    at = {name: k for k, name in enumerate(project.skeleton.names)}
+
+    def moved(values: np.ndarray, absent) -> np.ndarray:
+        return np.stack([values[at[name]] if name in at else absent for name in skeleton.names])
+
+    instances = tuple(one._replace(
+        keypoints=moved(one.keypoints, np.full(2, np.nan)), visible=moved(one.visible, np.float32(0)),
+        occluded=moved(one.occluded, np.bool_(False))) for one in project.instances)
+    return project._replace(skeleton=skeleton, instances=instances)
+
+
 # What is held out
 
 

@@ -12,6 +12,7 @@ from experiments.image_sets import ImageSet, Splits
 from experiments.own import choices
 from experiments.own import project as projects
 from experiments.own.choices import Choice
+from experiments.own.earlier_run import Start, with_start
 from experiments.own.project import Own
 from experiments.regda_presets import PRESETS, Config, Domains
 from experiments.system import Job
@@ -54,14 +55,15 @@ class OwnDomains(Domains):
 class OwnConfig(Config):
     """All that a run between two kinds of people's own images depends on."""
 
+    backbone: Start = Start()
     own: Own = Own()
 
 
 LIKE = PRESETS["figures_lspet"]
 OWN = OwnConfig(**vars(LIKE) | {
     "summary": "one's own labels on images that look different: --source P --target V ... [--target-project P2]; "
-    "2 cores", "data": OwnDomains(), "keypoints_never_in_target": (), "pretraining_selection": "last",
-    "pck_threshold": 0.1, "pck_over": "scale",
+    "2 cores", "data": OwnDomains(), "backbone": Start(), "keypoints_never_in_target": (),
+    "pretraining_selection": "last", "pck_threshold": 0.1, "pck_over": "scale",
     "heatmaps": replace(LIKE.heatmaps, heatmap_size=0, grid="half_pixel", targets="sub_pixel", decoder="dark")})
 
 
@@ -86,7 +88,8 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     print(f"source {projects.described(project, held)}; target: {len(frames)} frames")
     size, batch, labelled = data.image_size if "image_size" in typed else None, config.batch_size, len(held.train)
     config = choices.chosen(config, [
-        *choices.usual_choices(facts._replace(several=False), size),
+        *with_start(choices.usual_choices(facts._replace(several=False), size), config, project.skeleton, typed,
+                    "softmax_peak"),
         choices.every_choice(frames),
         choices.steps_by_labels("pretraining_steps", labelled, batch, passes=60, least=300, most=800),
         choices.steps_by_labels("steps", labelled, batch, passes=60, least=500, most=1000),

@@ -10,6 +10,7 @@ from experiments import semi_supervised
 from experiments.own import choices
 from experiments.own import project as projects
 from experiments.own.choices import Choice
+from experiments.own.earlier_run import Start, with_start
 from experiments.own.needs import NEEDS
 from experiments.own.project import Own, Unlabelled
 from experiments.semi_supervised_presets import SMALL_REAL, Config, LabelledSubset
@@ -43,12 +44,14 @@ class OwnSubset(LabelledSubset):
 class OwnConfig(Config):
     """All that a run on a person's project depends on."""
 
+    backbone: Start = Start()
     own: Own = Own()
 
 
 OWN = OwnConfig(**vars(SMALL_REAL) | {
     "summary": "one's own project, with frames or videos without labels: --project P [--unlabelled V ...]; 2 cores",
     "data": OwnSubset("own", "the labelled body's diagonal", validation_share=0.15), "selection": "last",
+    "backbone": Start(),
     "heatmaps": replace(SMALL_REAL.heatmaps, heatmap_size=0),
     "baselines": replace(SMALL_REAL.baselines, generator_size=64, generator_widths=(8, 16, 32))})
 
@@ -85,7 +88,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     print(f"{projects.described(project, held)}; without labels: {kept}{left_out}")
     batch, size = config.batch_size, data.image_size if "image_size" in typed else None
     config = choices.chosen(config, [
-        *choices.usual_choices(facts, size),
+        *with_start(choices.usual_choices(facts, size), config, project.skeleton, typed, semi_supervised.SCORE_KIND),
         Choice("labelled", data.labelled, f"all {labelled} animals that are not held out"), every,
         choices.steps_by_labels("warm_start_steps", labelled, batch, passes=40, least=200, most=600),
         choices.steps_by_labels("steps", labelled, batch // 2, passes=30, least=300, most=900),

@@ -1,8 +1,11 @@
 """The preset `own` of RegDA, with and without labels of the target, and what it refuses."""
+import functools
 import json
 import re
 from pathlib import Path
 
+import chex
+import jax
 import numpy as np
 import pytest
 from own_projects import synthetic_project
@@ -13,6 +16,7 @@ from experiments.commands import exit_code_of
 from experiments.own import project as own_project
 from experiments.own.regda import SYSTEM, open_data
 from experiments.predictors import open_run
+from experiments.regda import parts_of
 from kpjax.structures import Skeleton
 
 TINY = ("--size", "32", "--widths", "4", "4", "8", "--head-width", "4", "--batch-size", "8", "--augmentation", "none",
@@ -52,6 +56,13 @@ def test_from_two_projects_to_a_result(projects, tmp_path, capsys):
     opened = open_run(Path(folder / "regda" / "seed-0"))
     assert (opened.method.skeleton.names, opened.transform.side) == (projects["P"].skeleton.names, 32)
     assert opened.score["kind"] == "softmax_peak"
+    again = read_command(SYSTEM, ["own", "--source", "P", "--target", target, "--start",
+                                  str(folder / "regda" / "seed-0"), "--steps", "1"]).config
+    assert (again.network.widths, again.data.image_size) == ((4, 4, 8), 32)
+    network = parts_of(again, projects["P"].skeleton).one_head
+    chex.assert_trees_all_equal_shapes(
+        again.backbone.variables(network, image_size=32, seed=0)["variables"],
+        jax.eval_shape(functools.partial(network.init, train=False), jax.random.key(0), np.zeros((1, 32, 32, 3))))
     data = open_data(read_command(SYSTEM, [
         "own", "--source", "P", "--target", target, "--target-project", "P2", *TINY]).jobs()[0])
     example = data.target.test[0]

@@ -1,11 +1,15 @@
 """The preset `own` of semi-supervised learning, from a project to a result, and what it refuses."""
+import functools
 import json
 import shutil
 from pathlib import Path
 
+import chex
+import jax
 import numpy as np
 import pytest
 from own_projects import synthetic_project
+from own_runs import untrained_run
 
 from experiments.command_line import read_command, run
 from experiments.commands import exit_code_of
@@ -14,9 +18,11 @@ from experiments.own.choices import facts_of, image_choices, rotation_choice
 from experiments.own.project import hold_out
 from experiments.own.semi_supervised import SYSTEM, open_data
 from experiments.predictors import open_run
+from experiments.semi_supervised import parts_of
 from kpjax.errors import InputError
 from kpjax.evaluation.calibration import read_score_table
 from kpjax.images.video import write_video
+from kpjax.structures import Skeleton
 
 TINY = ("--size", "32", "--widths", "4", "4", "8", "--head-width", "4", "--batch-size", "16", "--feature-width", "8",
         "--evaluations", "1", "--steps", "2", "--warm-start-steps", "1")
@@ -171,3 +177,25 @@ def test_several_animals_are_cropped_by_their_boxes(project, monkeypatch, capsys
     assert "left out 1 of" in capsys.readouterr().out
     assert job.config.data.square()(np.zeros((20, 40, 3), np.uint8), np.zeros((4, 2)), np.zeros(4), np.float32(1),
                                        np.array([0, 0, 8, 16]))[0].shape == (32, 32, 3)
+
+
+def test_training_goes_on_from_a_run(project, tmp_path, capsys):
+    earlier = untrained_run(tmp_path / "before", project.skeleton)
+    command = ["own", "--project", "P", "--no-control", "--workdir", str(tmp_path), "--batch-size", "16",
+               "--evaluations", "1", "--start", str(earlier)]
+    read = read_command(SYSTEM, [*command, "--steps", "2"])
+    assert "(as the run at --start has it)" in capsys.readouterr().out
+    assert (read.config.network.widths, read.config.data.image_size) == ((4, 4, 8, 8), 32)
+    parts = parts_of(read.config, project.skeleton)
+    start = read.config.backbone.variables(parts.network, image_size=32, seed=0)["variables"]
+    fresh = jax.eval_shape(functools.partial(parts.network.init, train=False), jax.random.key(0),
+                           np.zeros((1, 32, 32, 3), np.float32))
+    chex.assert_trees_all_equal_shapes(start, fresh)
+    chex.assert_trees_all_equal(start, open_run(earlier).trained.variables)
+    for more, words in ((["--widths", "8", "8", "8"], "--widths: the run at --start decides it"),
+                        (["--start", str(tmp_path)], "run: ")):
+        assert exit_code_of(lambda more=more: read_command(SYSTEM, [*command, *more])) == 2
+        assert words in capsys.readouterr().err
+    other = untrained_run(tmp_path / "other", Skeleton(("nose", "tail")))
+    assert exit_code_of(lambda: read_command(SYSTEM, [*command[:-1], str(other)])) == 2
+    assert "finds nose, tail, the project labels" in capsys.readouterr().err
