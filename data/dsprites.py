@@ -13,10 +13,9 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import tensorflow_datasets as tfds
 from PIL import Image
 
-from data.prepared import Dataset, KeypointBuilder
+from data.prepared import Dataset, KeypointBuilder, tensorflow_datasets
 from kpjax.errors import InputError
 from kpjax.input.source import digest_of
 from kpjax.structures import Example, Skeleton
@@ -93,7 +92,7 @@ def published_mask(data_dir: Path) -> Mask:
     if not Path(builder.data_dir).exists():
         raise InputError(f"dsprites: nothing prepared at {builder.data_dir}; run python -m data dsprites --manual-dir "
                          f"PATH --data-dir {data_dir}, or use the masks rendered by kpjax")
-    records = tfds.builder_from_directory(str(builder.data_dir)).as_data_source(split="masks")
+    records = tensorflow_datasets().builder_from_directory(str(builder.data_dir)).as_data_source(split="masks")
     record_of = {int(records[n]["first"]) // POSITIONS: n for n in range(len(records))}
 
     @cache
@@ -275,6 +274,7 @@ class Dsprites(KeypointBuilder):
     name = "dsprites"
 
     def _info(self):
+        tfds = tensorflow_datasets()
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict({
             "first": tfds.features.Scalar(np.int64),
             "packed": tfds.features.Tensor(shape=(POSITIONS, 512), dtype=np.uint8),

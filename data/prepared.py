@@ -1,19 +1,26 @@
-"""The common part of all datasets: their stored records, and functions that check, build and open them."""
+"""The common part of all datasets: their stored records, and functions that check, build and open them.
+
+tensorflow-datasets stores and reads prepared sets. It is imported when one is prepared or opened: synthetic data and
+people's own images need none of it, and an installed wheel has it as the extra `datasets`.
+"""
+from __future__ import annotations
+
+import functools
 import io
 import json
 import math
 import os
 import pkgutil
 import tempfile
+import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import tensorflow_datasets as tfds
 from etils import epath
 from PIL import Image
 
@@ -24,6 +31,9 @@ from kpjax.images.transforms import Transform
 from kpjax.input.source import TfdsSource
 from kpjax.structures import Skeleton
 
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
 Record = Mapping[str, Any]
 DEFAULT_DATA_DIR = Path("~/kpjax_data")
 
@@ -32,11 +42,21 @@ class Dataset(NamedTuple):
     """A dataset as listed and prepared by `python -m data`."""
 
     name: str  # also the name of its folder under the data directory
-    builder: type["KeypointBuilder"]
+    builder: type[KeypointBuilder]
     skeleton: Callable[[Path | None], Skeleton]  # of the downloaded folder; most sets ignore it
     where: str  # one line: where to download it, and under which terms
     check: Callable[[Path], list[str]]  # all faults of that folder
     needs_folder: bool = True  # False: rendered by kpjax, nothing to download
+
+
+def tensorflow_datasets() -> types.ModuleType:
+    """Imports tensorflow-datasets. Raises InputError, which names the extra, where it is not installed."""
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise InputError(f"prepared datasets need tensorflow-datasets ({error}); pip install 'kpjax[datasets]'"
+                         ) from error
+    return tfds
 
 
 def features(keypoints: int | None, encoding: str = "jpeg", boxed: bool = False) -> tfds.features.FeaturesDict:
@@ -47,6 +67,7 @@ def features(keypoints: int | None, encoding: str = "jpeg", boxed: bool = False)
         encoding: Of images given as pixels, "jpeg" or "png"; files keep their bytes.
         boxed: Whether a record has a box.
     """
+    tfds = tensorflow_datasets()
     box = {"box": tfds.features.Tensor(shape=(4,), dtype=np.float32)} if boxed else {}
     return tfds.features.FeaturesDict({
         "image": tfds.features.Image(shape=(None, None, 3), encoding_format=encoding),
@@ -107,21 +128,36 @@ def _as_rgb(image: Path | bytes | np.ndarray) -> bytes:
         return stored if pil_image.mode == "RGB" else png(np.asarray(pil_image.convert("RGB")))
 
 
-class KeypointBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+@functools.cache
+def _of_tfds(kind: type[KeypointBuilder]) -> type[KeypointBuilder]:
+    """Returns a subclass that is a builder of tensorflow-datasets, too."""
+    tfds = tensorflow_datasets()
+    body = {"__module__": kind.__module__, "name": kind.name, "VERSION": tfds.core.Version(kind.VERSION)}
+    return types.new_class(kind.__name__, (kind, tfds.core.GeneratorBasedBuilder), {"skip_registration": True},
+                           lambda namespace: namespace.update(body))
+
+
+class KeypointBuilder:
     """A tfds builder of keypoint records, written as array_record files without TensorFlow.
+
+    What is made of a subclass is a tfds builder; the class itself is none, so that it is imported without tfds.
 
     A subclass sets `name`, `keypoints`, `encoding` and `boxed`, and defines `splits(folder)`: the records of each
     split, read one by one. Images that do not decode are reported together in one InputError; with
     `on_bad_image = "skip"` they are left out and listed in `skipped`.
     """
 
-    VERSION = tfds.core.Version("1.1.0")
+    VERSION = "1.1.0"
     RELEASE_NOTES: Mapping[str, str] = {"1.1.0": "Keypoints outside the image stay labelled."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = "`python -m data` lists where to download this dataset."
+    name: str
     keypoints: int | None = None
     encoding = "jpeg"
     boxed = False
     on_bad_image = "stop"
+
+    def __new__(cls, **options):
+        return super().__new__(_of_tfds(cls))
 
     def __init__(self, **options):
         options.setdefault("file_format", "array_record")  # the default format needs TensorFlow
@@ -132,7 +168,8 @@ class KeypointBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         raise NotImplementedError
 
     def _info(self):
-        return tfds.core.DatasetInfo(builder=self, features=features(self.keypoints, self.encoding, self.boxed))
+        return tensorflow_datasets().core.DatasetInfo(
+            builder=self, features=features(self.keypoints, self.encoding, self.boxed))
 
     def _split_generators(self, dl_manager):
         folder = Path(dl_manager.manual_dir) if self.MANUAL_DOWNLOAD_INSTRUCTIONS else None
@@ -200,6 +237,7 @@ def prepare(
         raise InputError(f"on_bad_image is {on_bad_image!r}; choose stop or skip")
     folder = None if manual_dir is None else Path(manual_dir).expanduser().resolve()
     check(dataset, folder)
+    tfds = tensorflow_datasets()
     tfds.disable_progress_bar()
     data_dir = absolute(data_dir)
     make_folder(data_dir)
@@ -273,7 +311,7 @@ def open_source(
     command = f"python -m data {dataset.name} --data-dir {data_dir}" + " --manual-dir PATH" * dataset.needs_folder
     if not (folder / "skeleton.json").exists():
         raise InputError(f"{dataset.name}: nothing prepared at {folder}; run {command} ({dataset.where})")
-    folder = _local(folder)
+    folder, tfds = _local(folder), tensorflow_datasets()
     prepared = tfds.builder_from_directory(str(folder))
     try:
         records = prepared.as_data_source(split=split, decoders={"image": tfds.decode.SkipDecoding()})

@@ -57,3 +57,15 @@ def test_commands_and_experiments_run_without_a_clone(installed, tmp_path):
     assert checked.returncode == 0, checked.stderr
     assert "can run: regda --source P" in checked.stdout
     assert (tmp_path / "sheet.png").is_file()
+
+
+def test_nothing_that_only_published_data_need_is_imported():
+    """Extras and groups of a clone: tfds brings pyarrow, and with it a sixth of an environment."""
+    code = ("import importlib, pkgutil, sys, experiments.own, experiments.evaluate, experiments.export, "
+            "experiments.predict, experiments.suggest, experiments.train, data.figures, data.dsprites\n"
+            "for entry in pkgutil.iter_modules(experiments.own.__path__):\n"
+            "    importlib.import_module(f'experiments.own.{entry.name}')\n"
+            "print(sorted({'tensorflow_datasets', 'pyarrow', 'chex', 'pandas', 'sleap_io', 'sklearn'} & "
+            "set(sys.modules)))")
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"

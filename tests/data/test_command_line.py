@@ -14,7 +14,7 @@ from kpjax.structures import Skeleton
 SKELETON = Skeleton(("nose", "tail"), ((0, 1),), groups={"all": (0, 1)})
 
 
-class ToyAnimals(KeypointBuilder, skip_registration=True):
+class ToyAnimals(KeypointBuilder):
     """Images named in a list, each with two points in the middle."""
 
     name = "toy_animals"
