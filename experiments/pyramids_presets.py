@@ -130,10 +130,11 @@ class PyramidOptimizer(Optimizer):
 
     schedule: Literal["constant", "cosine"] = "constant"
 
-    def rate(self, steps: int) -> optax.Schedule:
-        """Builds the schedule."""
-        return (optax.cosine_decay_schedule(self.learning_rate, steps) if self.schedule == "cosine" else
-                optax.constant_schedule(self.learning_rate))
+    def rate(self, steps: int, learning_rate: float = 0.0) -> optax.Schedule:
+        """Builds the schedule. learning_rate: in place of the config's, if it is not 0."""
+        rate = learning_rate or self.learning_rate
+        return (optax.cosine_decay_schedule(rate, steps) if self.schedule == "cosine" else
+                optax.constant_schedule(rate))
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,11 @@ class Baselines(Checked):
     baselines_per_level: bool = True  # also with as many keypoints as each level has, in runs of their own
     keynet_width: Positive = 0.1
     transporter_width: Positive = 0.1
+    keynet_rate: NotNegative = 0.0  # learning rate; 0 takes the method's, as of the next
+    transporter_rate: NotNegative = 0.0
+    keynet_steps: Positive = 1.0  # over the method's; not stated, as the next
+    transporter_steps: Positive = 1.0
+    oracle_steps: Positive = 1.0  # of `supervised_bound`, likewise
     perceptual: str = ""  # weights of VGG-16 (as published) or a known backbone for KeyNet's loss; "": pixels
 
 
@@ -194,10 +200,14 @@ SMALL = changed(
     reconstruction_width=0.2, transport_widths=(0.2, 0.1), keynet_width=0.2, reference_pass="separate",
     baselines_per_level=False, action_window=30, action_every=30, action_steps=400, action_per_level=False)
 
+# A step of the small pyramid has 2.06 times the operations of KeyNet's and 1.98 times those of Transporter's, and takes
+# 2.1 and 2.0 times as long on CPUs. The oracle's has a sixth of its operations, so that three times as many are cheap.
+EQUAL_COMPUTE = {"keynet_steps": 2.1, "transporter_steps": 2.0, "oracle_steps": 3.0}
+
 PRESETS: dict[str, Config] = {
     "demo": changed(SMALL, summary="videos of synthetic people; 2 cores, minutes", data="figures", steps=1000,
-                    action_training_videos=160),
+                    action_training_videos=160, **EQUAL_COMPUTE),
     "tabletop": changed(
         SMALL, summary="rendered videos of an arm that pushes toys, for the paper's set of a robot; 2 cores",
-        data="tabletop", training_videos=360, test_videos=90, steps=2000),
+        data="tabletop", training_videos=360, test_videos=90, steps=2000, **EQUAL_COMPUTE),
     "h36m": PAPER}

@@ -90,7 +90,7 @@ def regression(features: Features, truth: Truth, source: VideoSource, config: Co
     """Computes the errors of every level on test videos; features and truth are of all frames of the source.
 
     seed: of the split. details: also every unit, every joint, and random halves. direct: the features are joints
-    already, as those of the oracle, and nothing is fitted. Raises InputError if no frame, or too few, are labelled.
+    already, as the oracle's may be, and nothing is fitted. Raises InputError if no frame, or too few, are labelled.
     """
     rows = np.flatnonzero(truth.visible.any(1))
     split, groups = split_of(source, rows, seed)

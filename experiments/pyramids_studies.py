@@ -16,6 +16,7 @@ from tyro.conf import Positional, arg
 from experiments.command_line import use_compile_cache
 from experiments.commands import exit_code_of, flags_in_messages, flags_of, parse
 from experiments.configs import Checked, Count
+from experiments.job_queue import cost_text, mean_text, measured, over_seeds
 from experiments.pyramids import BASELINES, SYSTEM, VARIANTS
 from experiments.pyramids_probes import FLAT, frames_of, levels_of, read_errors, split_of
 from experiments.system import IMAGES, Job, preset_folder, read_predictions, stored_run, system_of
@@ -34,11 +35,12 @@ Preset = Annotated[Positional[str], arg(metavar="PRESET")]
 
 @dataclass(frozen=True)
 class Order:
-    """Compares the variants of a preset on the same test frames, with intervals over videos.
+    """Compares the variants of a preset on the same test frames, with intervals over videos and over seeds.
 
     For each pair of variants: the ratio of their `rmse/flat`, all common seeds together, with a bootstrap interval of
-    95 % over test videos. An interval that contains 1 leaves the order open. The interval covers other test videos;
-    for other seeds see the ratios of single seeds behind it.
+    95 % over test videos; the geometric mean of the ratios of single seeds, with a 95 % interval by Student's t of
+    their logarithms; and these ratios. The first interval concerns these networks, the second others like them. The
+    order is open if either contains 1, or if there is one seed only. What each variant cost stands below.
     """
 
     preset: Preset
@@ -46,13 +48,22 @@ class Order:
 
     def __call__(self) -> None:
         folder = preset_folder(self.workdir, SYSTEM.name, self.preset)
-        comparisons = compare(read_errors(folder))
+        errors = read_errors(folder)
+        comparisons = compare(errors)
         if not comparisons:
             raise InputError(f"{folder}: fewer than two finished variants of one seed have been tested; run more")
-        print(f"{'rmse/flat of a variant over another':44} ratio  95 % over videos  single seeds")
-        for variant, other, ratio, of_seeds in comparisons:
-            print(f"{variant + ' / ' + other:44} {ratio.value:5.3f}  {ratio.low:5.3f} to {ratio.high:5.3f}   "
-                  + " ".join(f"{one:.3f}" for one in of_seeds) + ("" if ratio.low > 1 or ratio.high < 1 else "  open"))
+        print(f"{'rmse/flat of a variant over another':36} ratio  95 % over videos  mean ratio, 95 % over seeds  "
+              "single seeds")
+        for variant, other, ratio, seeds, of_seeds in comparisons:
+            over = f"{seeds.value:5.3f}  {seeds.low:5.3f} to {seeds.high:5.3f}" if seeds else "one seed"
+            singles = " ".join(f"{one:.3f}" for one in of_seeds)
+            print(f"{variant + ' / ' + other:36} {ratio.value:5.3f}  {ratio.low:5.3f} to {ratio.high:5.3f}    "
+                  f"{over:27}  {singles}  {order_of(ratio, seeds)}")
+        for variant in (name for name in VARIANTS if name in errors):
+            jobs = [Job(SYSTEM.name, None, self.preset, variant, int(seed.removeprefix("seed-")),
+                        epath.Path(self.workdir), epath.Path()) for seed in sorted(errors[variant])]
+            print(f"{variant:36} {mean_text(measured(jobs, f'rmse/{FLAT}'), len(jobs), decimals=2):12} "
+                  f"{cost_text(jobs)}")
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,8 @@ class Comparison(NamedTuple):
 
     variant: str
     other: str
-    ratio: Interval
+    ratio: Interval  # over test videos
+    seeds: Interval | None  # the geometric mean, over seeds; None of one seed
     of_seeds: tuple[float, ...]
 
 
@@ -111,8 +123,17 @@ def compare(errors: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]) -> lis
         squares = [np.concatenate([one["squares"] for one in part]) for part in zip(*pairs, strict=True)]
         groups = np.concatenate([number * 10**6 + one["groups"] for number, (one, _) in enumerate(pairs)])
         singles = tuple(float(np.sqrt(one["squares"].sum() / two["squares"].sum())) for one, two in pairs)
-        found.append(Comparison(variant, other, ratio_of_errors(*squares, groups), singles))
+        over = over_seeds(np.log(singles)) if min(singles) > 0 else None
+        found.append(Comparison(variant, other, ratio_of_errors(*squares, groups),
+                                over and Interval(*np.exp(over).tolist()), singles))
     return found
+
+
+def order_of(ratio: Interval, seeds: Interval | None) -> str:
+    """Returns "lower" or "higher" where both intervals are on that side of 1, else "open"."""
+    known = [ratio, seeds or Interval(1.0, 1.0, 1.0)]
+    return ("lower" if all(one.high < 1 for one in known) else
+            "higher" if all(one.low > 1 for one in known) else "open")
 
 
 def repaint(job: Job, *, steps: int) -> dict[str, float]:

@@ -14,10 +14,10 @@ from experiments.benchmark import systems
 from experiments.benchmark.row import Effort
 from experiments.command_line import exit_code_of, read_command, run
 from experiments.configs import changed
-from experiments.pyramids import BASELINES, ORACLE, SYSTEM, VARIANTS, WITHOUT_NETWORK, build
+from experiments.pyramids import BASELINES, ORACLE, SYSTEM, VARIANTS, WITHOUT_NETWORK, build, steps_of
 from experiments.pyramids_presets import PRESETS
 from experiments.pyramids_probes import actions_of, read_errors, regression, split_of, truth_of
-from experiments.pyramids_studies import SIDE, compare
+from experiments.pyramids_studies import SIDE, compare, order_of
 from experiments.pyramids_studies import main as study
 from experiments.system import Job, measure_again, no_training, preset_folder
 from experiments.system import run as run_job
@@ -27,9 +27,9 @@ from kpjax.training.fit import fit
 from kpjax.training.trees import load_trained
 
 TINY = changed(
-    PRESETS["demo"], image_size=32, level_sizes=(2, 4), batch_size=8, steps=3, evaluations=1, training_videos=8,
-    test_videos=18, video_frames=6, window=5, action_window=6, action_every=6, action_steps=3, action_per_level=True,
-    action_training_videos=0)
+    PRESETS["demo"], image_size=32, level_sizes=(2, 4), batch_size=8, steps=3, transporter_steps=1.0, oracle_steps=1.0,
+    evaluations=1, training_videos=8, test_videos=18, video_frames=6, window=5, action_window=6, action_every=6,
+    action_steps=3, action_per_level=True, action_training_videos=0)
 TINY_SYSTEM = SYSTEM._replace(presets={"tiny": TINY})
 PYRAMIDS = tuple(name for name in VARIANTS if name not in (*BASELINES, *WITHOUT_NETWORK, ORACLE))
 VARIANTS_RUN = ("pyramids", "transporter", "untrained", "mean_pose", "image_moments", "supervised_bound")
@@ -71,6 +71,7 @@ def test_results_are_complete(finished):
             assert metrics[f"units/original_per_image/{level}"] == pytest.approx(pixels * 34**0.5, rel=1e-5)
         assert {name.partition("/")[2] for name in metrics if name.startswith("rmse/") and name.count("/") == 1} == (
             levels)
+        assert ("direct/flat" in metrics) == (variant == "supervised_bound")
         assert found["steps"] == (0 if variant in ("untrained", *WITHOUT_NETWORK) else 3)
         assert ("live_points" in metrics) == ("point_spread" in metrics) == (variant not in WITHOUT_NETWORK)
         assert ("action/accuracy" in metrics) == (variant != "mean_pose")
@@ -96,11 +97,37 @@ def test_probes_of_all_variants_are_tested_on_the_same_frames(finished, capsys):
     assert len(frames[0]) == 9 * 6  # half of the test videos
     study(["order", "tiny", "--workdir", str(finished.parents[1])])
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 1 + len(VARIANTS_RUN) * (len(VARIANTS_RUN) - 1) // 2
+    assert len(lines) == 1 + len(VARIANTS_RUN) * (len(VARIANTS_RUN) - 1) // 2 + len(VARIANTS_RUN)
+    assert all(line.endswith("  open") for line in lines[1:-len(VARIANTS_RUN)])  # of one seed
+    assert "3 steps, 48 images" in lines[-len(VARIANTS_RUN)]
     rmse = {name: results_of(finished, name)["metrics"]["rmse/flat"] for name in ("pyramids", "image_moments")}
     found = next(one for one in compare(errors) if (one.variant, one.other) == ("pyramids", "image_moments"))
     assert found.ratio.value == pytest.approx(rmse["pyramids"] / rmse["image_moments"])
     assert found.of_seeds == pytest.approx((found.ratio.value,))
+    assert found.seeds is None
+
+
+def test_an_order_is_open_until_videos_and_seeds_agree():
+    """Ratios e^-1 and e^-2 of two seeds: the mean of their logarithms is -1.5 ± 12.706 / 2."""
+    def errors(*factors):
+        return {f"seed-{seed}": {"squares": factor**2 * np.ones(8), "groups": np.arange(8), "frames": np.arange(8)}
+                for seed, factor in enumerate(factors)}
+
+    (found,) = compare({"pyramids": errors(np.exp(-1), np.exp(-2)), "keynet": errors(1, 1)})
+    assert found.seeds == pytest.approx(np.exp([-1.5, -1.5 - 6.353, -1.5 + 6.353]), rel=1e-3)
+    assert found.ratio.high < 1
+    assert order_of(found.ratio, found.seeds) == "open"
+    (close,) = compare({"pyramids": errors(0.5, 0.51, 0.5), "keynet": errors(1, 1, 1)})
+    assert order_of(close.ratio, close.seeds) == "lower"
+    assert order_of(close.ratio, None) == "open"
+
+
+def test_rivals_have_steps_and_rates_of_their_own():
+    config = changed(TINY, steps=10, keynet_steps=2.1, transporter_steps=0.5, oracle_steps=3.0, keynet_rate=0.5)
+    assert [steps_of(config, name) for name in ("pyramids", "no_spring", "keynet", "transporter", ORACLE)] == [
+        10, 10, 21, 5, 30]
+    assert config.optimizer.rate(21, config.baselines.keynet_rate)(0) == pytest.approx(0.5)
+    assert config.optimizer.rate(10, config.baselines.transporter_rate)(0) == pytest.approx(1e-3)
 
 
 def test_frames_are_rendered_from_coordinates_alone(finished, capsys):
