@@ -101,13 +101,15 @@ def draw_affine(
     return draw
 
 
-def draw_scale_rotation(scale: float = 0.25, degrees: float = 30.0, *, rotated: float = 0.6) -> DrawMap:
+def draw_scale_rotation(
+    scale: float = 0.25, degrees: float = 30.0, *, rotated: float = 0.6, middle: bool = False
+) -> DrawMap:
     """Builds a zoom and rotation about (width / 2, height / 2), as the official HRNet (Sun et al. 2019).
 
     With n a standard normal of its own, the visible box grows by clip(1 + scale * n, 1 - scale, 1 + scale), so the
     image shrinks by as much. The rotation, of probability `rotated`, is by clip(degrees * n, -2 degrees, 2 degrees),
     counter-clockwise on a screen if positive. The centre is that of the official crop: the middle of a box, at half of
-    the side.
+    the side. With `middle` it is the middle of the image, at half of the side less one.
     """
     scale = at_least_zero("random scale and rotation", "scale", scale)
     degrees = at_least_zero("random scale and rotation", "degrees", degrees)
@@ -122,7 +124,8 @@ def draw_scale_rotation(scale: float = 0.25, degrees: float = 30.0, *, rotated: 
         box = jnp.clip(1 + scale * grow, 1 - scale, 1 + scale)
         angle = degrees * jnp.clip(turn, -2, 2) * (math.pi / 180)
         angle = jnp.where(jax.random.bernoulli(rotated_key, rotated), angle, jnp.float32(0))
-        return geometry.similarity(angle=-angle, scale=1 / box, centre=(size[1] / 2, size[0] / 2))
+        height, width = (side - middle for side in size)
+        return geometry.similarity(angle=-angle, scale=1 / box, centre=(width / 2, height / 2))
 
     return draw
 

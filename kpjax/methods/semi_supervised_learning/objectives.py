@@ -88,8 +88,7 @@ def equivariance_term(
         maps = geometry.invert(maps) if inverse else maps
         moved = geometry.warp_heatmaps(moving, maps, codec.to_heatmap)
         if valid_mask:
-            frame = geometry.warp_heatmaps(jnp.ones((*moved.shape[:3], 1), jnp.float32), maps, codec.to_heatmap)
-            inside = (frame > 0.999).astype(jnp.float32)  # in the frame the four weights sum to 1, up to rounding
+            inside = geometry.inside_after(maps, moved.shape[1:3], codec.to_heatmap)
             still, moved = still * inside, moved * inside
         return transformation_equivariance(still, moved, _weights(codec, examples, stream, ground_truth))
 

@@ -1,0 +1,131 @@
+"""Boxes of images that are hidden: blank, or covered by what lies elsewhere.
+
+A `Hide` is `(key, images (B, H, W, 3), points (B, K, 2) px, weights (B, K)) -> images`. It may cover keypoints of
+weight 1. Each image has a key of its own, and the batch-mate of image b is image b - 1.
+"""
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from kpjax.augment.augmentations import Augment, no_augmentation
+from kpjax.augment.random_maps import at_least_zero, interval
+from kpjax.errors import InputError
+
+Hide = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
+
+
+def blank_boxes(
+    images: jax.Array, centres: jax.Array, half_sides: jax.Array, source: jax.Array, origins: jax.Array | None = None
+) -> jax.Array:
+    """Overwrites boxes of images, one after another, by what a source shows at the same place or around `origins`.
+
+    A box covers the pixels p with floor(centre - half side) <= p < floor(centre + half side) along both axes. Where the
+    source ends, its border is repeated.
+
+    Args:
+        images: (B, H, W, 3), floating point.
+        centres: (B, N, 2), (x, y) in px.
+        half_sides: (B, N, 2), px along x and y; a box of 0 covers nothing.
+        source: (B, H, W, 3), or a colour that broadcasts to it.
+        origins: (B, N, 2), px of the source; moved by whole pixels.
+    """
+    height, width = images.shape[1:3]
+    source = jnp.broadcast_to(source, images.shape)
+    first, beyond = (jnp.floor(edge).astype(jnp.int32) for edge in (centres - half_sides, centres + half_sides))
+
+    def cover(image, patch, first, beyond, shift):
+        spans = [(first[axis] <= at) & (at < beyond[axis]) for axis, at in enumerate((columns, rows))]
+        if origins is not None:
+            patch = patch[jnp.clip(rows + shift[1], 0, height - 1)][:, jnp.clip(columns + shift[0], 0, width - 1)]
+        return jnp.where((spans[1][:, None] & spans[0][None])[..., None], patch, image)
+
+    columns, rows = jnp.arange(width, dtype=jnp.int32), jnp.arange(height, dtype=jnp.int32)
+    shifts = jnp.zeros_like(first) if origins is None else jnp.round(origins - centres).astype(jnp.int32)
+    for number in range(centres.shape[1]):
+        images = jax.vmap(cover)(images, source, first[:, number], beyond[:, number], shifts[:, number])
+    return images
+
+
+def hide_boxes(
+    count: int = 5, *, at: Literal["keypoints", "anywhere"] = "keypoints",
+    shows: Literal["colour", "mate", "mate_keypoints", "elsewhere"] = "colour", noise: float = 10.0,
+    half_sides: tuple[float, float] = (10.0, 20.0), probability: float = 1.0, unit: float = 1.0
+) -> Hide:
+    """Builds the hiding of some boxes of every image.
+
+    The defaults are the joint cutout of Xie et al. 2021 at 256 x 192 px, whose half sides are whole numbers.
+
+    Args:
+        count: boxes of an image.
+        at: "keypoints" centres each box at a keypoint of weight 1, drawn with replacement; an image without one stays
+            as it is. "anywhere" draws centres uniformly.
+        shows: "colour" is the image's mean colour, "mate" the batch-mate at the same place, "mate_keypoints" the
+            batch-mate around one of its keypoints, "elsewhere" the image itself around a uniform point.
+        noise: deviation of a centre from its keypoint along each axis.
+        half_sides: bounds of each box's half sides, uniform and independent along both axes.
+        probability: of an image to be changed at all.
+        unit: multiplies `noise` and `half_sides`; the image's side over 256 makes them those of the papers.
+
+    Raises:
+        InputError: fewer than one box, bounds in the wrong order, or a probability outside [0, 1].
+    """
+    low, high = interval("hide boxes", "half_sides", half_sides)
+    noise, unit = at_least_zero("hide boxes", "noise", noise) * unit, at_least_zero("hide boxes", "unit", unit)
+    if count < 1 or not 0 <= probability <= 1:
+        raise InputError(f"hide boxes: count is {count} and probability {probability}; give 1 box or more, and a "
+                         "probability from 0 to 1")
+
+    def hide(key, images, points, weights):
+        size = jnp.array([images.shape[2], images.shape[1]], jnp.float32)[None]
+        points = points.astype(jnp.float32)
+
+        def near(key, points, weights):
+            choice_key, noise_key = jax.random.split(key)
+            chosen = jax.random.categorical(choice_key, jnp.where(weights > 0, 0.0, -1e9), shape=(count,))
+            return points[chosen] + noise * jax.random.normal(noise_key, (count, 2), jnp.float32)
+
+        def anywhere(key):
+            return jax.random.uniform(key, (count, 2), jnp.float32) * size
+
+        def drawn(key, points, weights, mate_points, mate_weights):
+            centre_key, side_key, origin_key, whether_key = jax.random.split(key, 4)
+            sides = unit * jax.random.uniform(side_key, (count, 2), jnp.float32, low, high)
+            changed = jax.random.bernoulli(whether_key, probability)
+            changed &= (weights > 0).any() | (at == "anywhere")
+            origins = near(origin_key, mate_points, mate_weights) if shows == "mate_keypoints" else anywhere(origin_key)
+            centres = near(centre_key, points, weights) if at == "keypoints" else anywhere(centre_key)
+            return centres, jnp.where(changed, sides, 0.0), origins
+
+        mates = jnp.roll(points, 1, 0), jnp.roll(weights, 1, 0)
+        keys = jax.random.split(key, images.shape[0])
+        centres, sides, origins = jax.vmap(drawn)(keys, points, weights, *mates)
+        source = {"colour": images.mean((1, 2), keepdims=True), "elsewhere": images}.get(shows)
+        source = jnp.roll(images, 1, 0) if source is None else source
+        return blank_boxes(images, centres, sides, source,
+                           origins if shows in ("mate_keypoints", "elsewhere") else None)
+
+    return hide
+
+
+def hide_in_turn(*hides: Hide) -> Hide:
+    """Chains hidings, each with a key of its own."""
+
+    def hide(key, images, points, weights):
+        for number, one in enumerate(hides):
+            images = one(jax.random.fold_in(key, number), images, points, weights)
+        return images
+
+    return hide
+
+
+def hidden(hide: Hide) -> Augment:
+    """Builds the augmentation that hides boxes by the labels: those of visible keypoints."""
+    plain = no_augmentation()
+
+    def augment(key, example):
+        image = hide(key, example.image, example.keypoints, example.visible)
+        return plain(key, example._replace(image=image))
+
+    return augment

@@ -1,0 +1,80 @@
+"""Hidden boxes: where they lie, what they show, and that every image draws its own."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpjax.augment.occlusion import blank_boxes, hidden, hide_boxes, hide_in_turn
+from kpjax.errors import InputError
+from kpjax.structures import Example
+
+BATCH, SIDE = 4, 16
+IMAGES = jnp.asarray(np.random.default_rng(0).uniform(0, 1, (BATCH, SIDE, SIDE, 3)), jnp.float32)
+POINTS = jnp.asarray(np.random.default_rng(1).uniform(4, 12, (BATCH, 2, 2)), jnp.float32)
+ONES = jnp.ones((BATCH, 2))
+NEAR = {"noise": 0.0, "half_sides": (2.0, 2.0)}
+
+
+def changed(images):
+    return np.asarray((images != IMAGES).any(-1))
+
+
+def test_a_box_shows_what_lies_around_its_origin():
+    centres, origins = jnp.full((BATCH, 1, 2), 8.0), jnp.array([[[3.0, 5.0]]] * BATCH)
+    moved = np.asarray(jax.jit(blank_boxes)(IMAGES, centres, jnp.full((BATCH, 1, 2), 2.0), IMAGES, origins))
+    np.testing.assert_array_equal(moved[:, 6:10, 6:10], IMAGES[:, 3:7, 1:5])
+    assert changed(moved).sum((1, 2)).max() == 16
+    beyond = blank_boxes(IMAGES, centres, jnp.full((BATCH, 1, 2), 2.0), IMAGES, origins - 20)
+    np.testing.assert_array_equal(beyond[:, 6:10, 6:10], np.broadcast_to(IMAGES[:, :1, :1], (BATCH, 4, 4, 3)))
+    same = blank_boxes(IMAGES, centres, jnp.zeros((BATCH, 1, 2)), jnp.zeros((1, 1, 1, 3)))
+    np.testing.assert_array_equal(same, IMAGES)
+
+
+def test_holes_lie_at_keypoints_that_may_be_hidden_and_show_the_mean_colour():
+    weights = ONES.at[:, 1].set(0).at[3].set(0)
+    found = jax.jit(hide_boxes(3, **NEAR))(jax.random.key(0), IMAGES, POINTS, weights)
+    for number in range(BATCH):
+        rows, columns = np.nonzero(changed(found)[number])
+        if number == 3:  # no keypoint of weight 1
+            assert not len(rows)
+            continue
+        first = np.floor(np.asarray(POINTS[number, 0]) - 2)
+        assert (columns.min(), rows.min(), len(rows)) == (*first, 16)
+        np.testing.assert_allclose(found[number, rows[0], columns[0]], IMAGES[number].mean((0, 1)), rtol=1e-5)
+
+
+def test_mates_and_chains():
+    """A mate's pixels at the same place, and around its own keypoint; every image draws its own place."""
+    mates = jnp.roll(IMAGES, 1, 0)
+    found = jax.jit(hide_boxes(1, at="anywhere", shows="mate", **NEAR))(jax.random.key(0), IMAGES, POINTS, ONES)
+    where = changed(found)
+    np.testing.assert_array_equal(np.asarray(found)[where], np.asarray(mates)[where])
+    assert len({row.tobytes() for row in where}) == BATCH
+    alone = ONES.at[:, 1].set(0)
+    pasted = jax.jit(hide_boxes(1, shows="mate_keypoints", **NEAR))(jax.random.key(0), IMAGES, jnp.round(POINTS), alone)
+    for number in range(BATCH):
+        (x, y), (u, v) = (np.asarray(jnp.round(POINTS))[n, 0].astype(int) for n in (number, number - 1))
+        np.testing.assert_array_equal(pasted[number, y - 2:y + 2, x - 2:x + 2],
+                                      IMAGES[number - 1, v - 2:v + 2, u - 2:u + 2])
+    both = hide_in_turn(hide_boxes(1, **NEAR), hide_boxes(1, at="anywhere", shows="mate", **NEAR))
+    counts = changed(jax.jit(both)(jax.random.key(2), IMAGES, POINTS, ONES)).sum((1, 2))
+    assert counts.max() > 16
+
+
+def test_probability_and_units():
+    some = changed(jax.jit(hide_boxes(1, probability=0.5, unit=0.5, noise=0.0, half_sides=(4.0, 4.0)))(
+        jax.random.key(5), jnp.tile(IMAGES, (8, 1, 1, 1))[:BATCH], POINTS, ONES)).sum((1, 2))
+    assert set(some.tolist()) <= {0, 16}
+    with pytest.raises(InputError, match="count is 0"):
+        hide_boxes(0)
+    with pytest.raises(InputError, match="half_sides"):
+        hide_boxes(half_sides=(3.0, 2.0))
+
+
+def test_labels_choose_the_holes_of_an_augmentation():
+    example = Example(IMAGES, POINTS, ONES.at[0].set(0), jnp.ones(BATCH), jnp.tile(jnp.eye(3), (BATCH, 1, 1)),
+                      jnp.arange(BATCH))
+    found, maps = jax.jit(hidden(hide_boxes(2, **NEAR)))(jax.random.key(0), example)
+    assert [bool(row.any()) for row in changed(found.image)] == [False, True, True, True]
+    np.testing.assert_array_equal(maps, example.crop)
+    np.testing.assert_array_equal(found.keypoints, POINTS)
