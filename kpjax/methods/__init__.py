@@ -18,6 +18,8 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     # Semi-supervised learning
     "distilled_predict": "semi_supervised_learning.data_distillation",
     "pseudo_labels": "semi_supervised_learning.data_distillation",
+    "easy_hard": "semi_supervised_learning.easy_hard",
+    "easy_hard_objective": "semi_supervised_learning.easy_hard",
     "image_generation": "semi_supervised_learning.image_generation",
     "image_generation_objective": "semi_supervised_learning.image_generation",
     "mean_teacher": "semi_supervised_learning.mean_teacher",
