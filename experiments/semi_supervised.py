@@ -32,16 +32,17 @@ from experiments import system
 from experiments.configs import config_as_json, network_of, perceptual_options, perceptual_start
 from experiments.keypoint_errors import keypoint_errors
 from experiments.semi_supervised_measures import ReadSemantic
-from experiments.semi_supervised_presets import PRESETS, Config
+from experiments.semi_supervised_presets import MULTIPLE, PRESETS, Config, HardView
 from experiments.system import Job, Outcome, Predicting, StoredRun, System, Variant
-from kpjax import InputError, Method, Skeleton, geometry, methods
-from kpjax.augment import Augment, Loaded, compose_augmentations, on_half, random_warp
+from kpjax import InputError, Method, Skeleton, Trained, geometry, methods
+from kpjax.augment import Augment, Loaded, compose_augmentations, hidden, on_half, random_warp
 from kpjax.drawing.feature_map import can_embed, embedded, scatter
 from kpjax.drawing.overlays import write_png
 from kpjax.files import atomic
 from kpjax.heatmaps import Codec
 from kpjax.input.source import Source, labelled_subset, rounded_share, subset, with_labels, without_labels
 from kpjax.losses import Objective, without
+from kpjax.methods.semi_supervised_learning.easy_hard import mean_predict
 from kpjax.methods.semi_supervised_learning.semantic_features import representations
 from kpjax.models import VGG, KeypointNetwork, image_generator
 from kpjax.models.vgg import IMM_TAPS
@@ -147,6 +148,24 @@ def build_mean_teacher(parts: Parts, *, warped: bool = False) -> Method:
                                 **_shared(parts) | {"augment": augment})
 
 
+def build_easy_hard(parts: Parts, *, views: Sequence[HardView] = (), networks: int = 1) -> Method:
+    """Builds easy and hard views (Xie et al. 2021), by default those of the config; of two networks, the dual form."""
+    config, settings = parts.config, parts.config.easy_hard
+    hides = tuple(settings.hide(view, config.data.image_size) for view in views or settings.hard_views)
+    objective = methods.easy_hard_objective(
+        parts.codec, views=len(hides), networks=networks, supervised_weight=config.weights.supervised_weight,
+        consistency=config.weights.supervised_weight * settings.hard_weight, valid_mask=settings.hard_valid_mask)
+    augment = {"labelled": parts.warped if settings.warp_labelled else parts.augment, "unlabelled": parts.augment}
+    return methods.easy_hard(parts.network, parts.skeleton, objective=objective, views=hides, networks=networks,
+                             **_shared(parts) | {"augment": augment, "draw_map": settings.draw_map()})
+
+
+def build_supervised_cutout(parts: Parts) -> Method:
+    """Builds the supervised term on warped images with holes at their labels."""
+    cutout = hidden(parts.config.easy_hard.hide("cutout", parts.config.data.image_size))
+    return build_supervised(parts._replace(warped=compose_augmentations(parts.warped, cutout)), warped=True)
+
+
 def build_gen(parts: Parts) -> Method:
     """Builds image generation (Jakab et al. 2018) beside the supervised term."""
     baselines = parts.config.baselines
@@ -165,6 +184,12 @@ class Recipe(NamedTuple):
     build: Callable[[Parts], Method]
     teacher: str = ""  # the variant whose predictions label the unlabelled images
     everything: bool = False  # all training images with labels, for the steps of both stages
+    second: bool = False  # a second network, with a warm start of its own
+    times: int = 1  # the steps of the config, of which a method takes so many times as many
+
+    def config(self, config: Config) -> Config:
+        """Returns the config that the variant is built by."""
+        return replace(config, steps=self.times * config.steps)
 
 
 def _recipe(build: Callable[..., Method], **options: Any) -> Recipe:
@@ -197,6 +222,16 @@ VARIANTS: dict[str, Variant] = {
                          _recipe(build_pseudo_labels, warped=True)._replace(teacher="supervised_warped")),
     "mean_teacher_warped": Variant("control", "mean teacher, the warp on half of the labelled images", "",
                                    _recipe(build_mean_teacher, warped=True)),
+    "easy_hard": Variant("baseline", "the network's answer on the easy view teaches it on one with holes and turned",
+                         "Single", _recipe(build_easy_hard)),
+    "easy_hard_dual": Variant("baseline", "two networks that teach each other on views with holes and turned", "Dual",
+                              _recipe(build_easy_hard, networks=2)._replace(second=True)),
+    "easy_hard_multiple": Variant("baseline", "easy_hard on four hard views at once", "MultiAugs",
+                                  _recipe(build_easy_hard, views=MULTIPLE)),
+    "easy_hard_twice": Variant("control", "easy_hard for twice the steps, the cost of easy_hard_dual", "",
+                               _recipe(build_easy_hard)._replace(times=2)),
+    "supervised_warped_cutout": Variant("control", "supervised_warped with holes at the labelled keypoints", "",
+                                        Recipe(build_supervised_cutout)),
     "no_sc": _ablation("without semantic consistency", "TE + TI", "semantic"),
     "no_te": _ablation("without equivariance", "TI + SC", "equivariance"),
     "no_ti": _ablation("without invariance", "TE + SC", "invariance"),
@@ -220,7 +255,8 @@ def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
 
     Raises InputError if mirrored images are asked for, but the skeleton has no flip permutation.
     """
-    method = VARIANTS[variant].recipe.build(parts_of(config, skeleton))
+    recipe = VARIANTS[variant].recipe
+    method = recipe.build(parts_of(recipe.config(config), skeleton))
     if not config.flip_test:
         return method
     if not skeleton.flip:
@@ -301,22 +337,24 @@ def open_data(job: Job) -> Data:
 
 def train(job: Job, data: Data) -> Outcome:
     """Trains a variant from the shared warm start; pseudo-labels come from a finished teacher."""
-    config, recipe = job.config, VARIANTS[job.variant].recipe
-    parts, baselines = parts_of(config, data.skeleton), config.baselines
-    warm = _warm_start(job, parts, data)
-    start = {"variables": warm.trained.variables} if warm else _first(job, parts)
+    recipe = VARIANTS[job.variant].recipe
+    config, parts, baselines = recipe.config(job.config), parts_of(job.config, data.skeleton), job.config.baselines
+    names = ("warm start", "warm start of the second network")[:1 + recipe.second]
+    warm = [stage for name in names if (stage := _warm_start(job, parts, data, name))]
+    starts = [{"variables": stage.trained.variables} for stage in warm] or [
+        _first(job, parts, number) for number in range(len(names))]
+    start = starts[0] | ({"second": starts[1]["variables"]} if len(starts) == 2 and starts[1] else {})
     if job.variant == "gen":
         start |= perceptual_start(baselines.perceptual, PERCEPTUAL, image_size=baselines.generator_size)
     sources = {"labelled": data.everything if recipe.everything else data.labelled,
                "unlabelled": _pseudo_labelled(job, data, recipe.teacher) if recipe.teacher else data.unlabelled}
-    method, steps = build(config, data.skeleton, job.variant), config.steps_of_both_stages
+    method, steps = build(job.config, data.skeleton, job.variant), config.steps_of_both_stages
     fitted = _fit(job, method, sources, data, steps if recipe.everything else config.steps, job.folder, job.variant,
                   start)
     # A table compares variants of equal training: every one has seen the steps of the warm start, too.
     outcome = system.outcome_of(method, fitted)
-    if warm:
-        outcome = outcome._replace(images=outcome.images + warm.images,
-                                   wall_seconds=outcome.wall_seconds + warm.wall_seconds)
+    outcome = outcome._replace(images=outcome.images + sum(stage.images for stage in warm),
+                               wall_seconds=outcome.wall_seconds + sum(stage.wall_seconds for stage in warm))
     return outcome._replace(steps=steps, metrics={**outcome.metrics, **choices(fitted.evaluations)})
 
 
@@ -340,20 +378,21 @@ def _fit(job: Job, method: Method, sources: Mapping[str, Source], data: Data, st
         config=job.identity(**data.identity))
 
 
-def _first(job: Job, parts: Parts) -> dict[str, Any]:
-    """Returns the start of the first stage: the backbone's weights, {} without any."""
-    return job.config.backbone.variables(parts.network, image_size=job.config.data.image_size, seed=job.seed)
+def _first(job: Job, parts: Parts, number: int = 0) -> dict[str, Any]:
+    """Returns the start of the first stage: the backbone's weights, {} without any. number: of the network."""
+    seed = job.seed + 1_000_000 * number
+    return job.config.backbone.variables(parts.network, image_size=job.config.data.image_size, seed=seed)
 
 
-def _warm_start(job: Job, parts: Parts, data: Data) -> Stage | None:
-    """Returns the stage that all variants of a seed start from; None without one."""
+def _warm_start(job: Job, parts: Parts, data: Data, name: str = "warm start") -> Stage | None:
+    """Returns the stage that all variants of a seed start from; None without one. Another name, another network."""
     config = job.config
     if not config.warm_start_steps or VARIANTS[job.variant].recipe.everything:
         return None
     warm, method = job._replace(variant="supervised"), build_warm_start(config, parts.skeleton)
-    return job.stage("warm_start", lambda folder: _fit(
-        warm, method, {"labelled": data.labelled}, data, config.warm_start_steps, folder, "warm start",
-        _first(job, parts)), config=config_as_json(config) | dict(data.identity))
+    return job.stage(name.replace(" ", "_"), lambda folder: _fit(
+        warm, method, {"labelled": data.labelled}, data, config.warm_start_steps, folder, name, _first(job, parts)),
+        config=config_as_json(config) | dict(data.identity))
 
 
 def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
@@ -395,11 +434,24 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
     config, trained, batch_size = job.config, outcome.trained, 2 * job.config.batch_size
     found = measures.equivariance_and_peaks(
         outcome.method, trained, data.test, batch_size=batch_size, perspective=config.weights.perspective)
+    if "second" in trained.variables:
+        found |= both_networks(job, data, outcome)
     if "semantic" in trained.variables:
         found["sc_over_ln_k"] = measures.consistency_over_chance(
             read_semantic(config, data.skeleton), trained, data.test, batch_size=batch_size)
     return errors(predictions["test"], outcome.method.skeleton, config, "test", details=True) | {
         f"test/{name}": value for name, value in found.items()}
+
+
+def both_networks(job: Job, data: Data, outcome: Outcome) -> dict[str, float]:
+    """Measures the second network of a pair, and the mean of both networks' heatmaps, beside the first that counts."""
+    config, parts = job.config, parts_of(job.config, data.skeleton)
+    mean = outcome.method._replace(predict=mean_predict(parts.network, parts.codec, config.backbone.normalise))
+    pairs = {"second": (outcome.method, Trained(outcome.trained.variables["second"], {})),
+             "mean_of_both": (mean, outcome.trained)}
+    return {f"{name}/pck": errors(predict_source(method, trained, data.test, batch_size=2 * config.batch_size),
+                                  data.skeleton, config, "test")["test/pck"]
+            for name, (method, trained) in pairs.items()}
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:

@@ -1,4 +1,5 @@
 """Settings of semi-supervised localization: what a run depends on, and presets."""
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,7 +9,14 @@ from experiments import configs
 from experiments.configs import Augmentation, Backbone, Count, Heatmaps, Network, Optimizer, Positive, changed
 from experiments.image_sets import ImageSet
 from kpjax import InputError
-from kpjax.augment.random_maps import DrawMap, draw_affine, draw_homography, draw_whole_degrees
+from kpjax.augment.occlusion import Hide, hide_boxes, hide_in_turn
+from kpjax.augment.random_maps import (
+    DrawMap,
+    draw_affine,
+    draw_homography,
+    draw_scale_rotation,
+    draw_whole_degrees,
+)
 from kpjax.models import HRNet, SmallUNet
 
 
@@ -79,6 +87,39 @@ class Baselines(configs.Checked):
     generator_widths: tuple[int, ...] = ()  # of its encoder, from fine to coarse; () takes IMM's
 
 
+HardView = Literal["cutout", "occlude", "occlude_cutout", "cutout_mix"]
+MULTIPLE: tuple[HardView, ...] = ("occlude_cutout", "cutout_mix", "cutout", "occlude")  # the best four of MultiAugs
+
+
+@dataclass(frozen=True)
+class EasyHard(configs.Checked):
+    """Hard views of easy_hard (Xie et al. 2021, MultiAugs 2024) and their weight."""
+
+    hard_views: tuple[HardView, ...] = ("cutout",)  # of the variants that do not say
+    hard_weight: Positive = 1.0  # of the consistency, over that of the labels
+    hard_degrees: configs.NotNegative = 30.0  # deviation of the turn, which is at most twice as far
+    hard_turned: configs.Share = 0.8  # probability of a turn
+    hard_zoom: configs.NotNegative = 0.25  # deviation of the zoom, and the most
+    hard_valid_mask: bool = False  # whether cells outside the easy view are left out
+    holes: Count = 5  # that a cutout makes at the keypoints
+    hole_noise: configs.NotNegative = 10.0  # deviation from the keypoint, px of an image of 256
+    hole_half_sides: tuple[float, float] = (10.0, 20.0)  # px of an image of 256
+    warp_labelled: bool = False  # whether half of the labelled images are moved by the method's warp, as the controls'
+
+    def draw_map(self) -> DrawMap:
+        """Builds g."""
+        return draw_scale_rotation(self.hard_zoom, self.hard_degrees, rotated=self.hard_turned, middle=True)
+
+    def hide(self, view: HardView, image_size: int) -> Hide:
+        """Builds a hard view of images of so many px."""
+        boxes = functools.partial(
+            hide_boxes, noise=self.hole_noise, half_sides=self.hole_half_sides, unit=image_size / 256)
+        cutout, occlude = boxes(self.holes), boxes(2, shows="mate_keypoints")
+        return {"cutout": cutout, "occlude": occlude,
+                "occlude_cutout": hide_in_turn(occlude, boxes(self.holes, at="anywhere")),
+                "cutout_mix": hide_in_turn(cutout, boxes(2, at="anywhere", shows="mate"))}[view]
+
+
 @dataclass(frozen=True)
 class Config(configs.Checked):
     """All that a run depends on besides its seed. The defaults are the paper's; a field that says "not stated" has a
@@ -100,6 +141,7 @@ class Config(configs.Checked):
     flip_test: bool = False  # predictions averaged over the mirrored image; the paper's are not
     weights: Weights = Weights()
     baselines: Baselines = Baselines()
+    easy_hard: EasyHard = EasyHard()
     pck_threshold: Positive = 0.1  # of the reference length
     uncounted_keypoints: tuple[str, ...] = ()  # left out of the means
 
@@ -136,7 +178,8 @@ SYNTHETIC = Config(
     SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32), Optimizer(2e-3, "cosine"), warm_start_steps=400,
     warm_start_learning_rate=3e-3, steps=400, evaluations=4, selection="last",
     weights=Weights(equivariance=1e3, invariance=1.0, feature_width=32, warped_pass="separate"),
-    baselines=Baselines(elt=1e3, consistency=1e3, generator_size=32, generator_widths=(8, 16)))
+    baselines=Baselines(elt=1e3, consistency=1e3, generator_size=32, generator_widths=(8, 16)),
+    easy_hard=EasyHard(warp_labelled=True))
 SMALL_REAL = changed(
     SYNTHETIC, warped_pass="joint", augmentation="strong", heatmap_size=32, sigma=1.0, batch_size=16, image_size=64,
     warm_start_steps=200, steps=300, validation_share=0.15)

@@ -31,7 +31,7 @@ TINY = changed(
     PRESETS["demo"], image_size=32, heatmap_size=8, sigma=1.0, widths=(4, 4, 8, 8), head_width=4, batch_size=16,
     warm_start_steps=2, steps=3, evaluations=1, training_examples=24, test_examples=8, labelled=6, feature_width=8)
 TINY_SYSTEM = SYSTEM._replace(presets={"tiny": TINY})
-RUN = ("ours", "pl", "all_labels")  # pl brings supervised with it
+RUN = ("ours", "pl", "all_labels", "easy_hard_dual")  # pl brings supervised with it
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +81,19 @@ def test_results_are_complete(finished):
     assert "seed 0: test features" in report.replace("</b> · ", ": ")
 
 
+def test_a_pair_of_networks_has_two_warm_starts_and_twice_the_steps_are_twice(finished):
+    stages = [load_trained(finished / "stages" / name / "seed-0" / "result").variables["params"]
+              for name in ("warm_start", "warm_start_of_the_second_network")]
+    assert not np.array_equal(*(stage["head"]["output"]["kernel"] for stage in stages))
+    pair, plain = results_of(finished, "easy_hard_dual"), results_of(finished, "ours")
+    assert pair["images"] == plain["images"] + 2 * TINY.batch_size
+    assert {"test/pck", "test/second/pck", "test/mean_of_both/pck"} <= set(pair["metrics"])
+    assert VARIANTS["easy_hard_twice"].recipe.config(TINY).steps_of_both_stages == 8
+
+
 def test_the_warm_start_is_shared_and_the_subset_is_part_of_what_a_run_is(finished):
-    assert [path.name for path in (finished / "stages").iterdir()] == ["warm_start"]
+    assert sorted(path.name for path in (finished / "stages").iterdir()) == [
+        "warm_start", "warm_start_of_the_second_network"]
     digests = {json.loads((finished / variant / "seed-0" / "config.json").read_text())["labelled_digest"]
                for variant in (*RUN, "supervised")}
     assert digests == {tiny_data().identity["labelled_digest"]}
@@ -191,7 +202,7 @@ def test_every_variant_is_a_method_that_can_be_traced():
     assert set(VARIANTS) == set(TINY_SYSTEM.applicable("tiny", TINY))
     for name, variant in VARIANTS.items():
         method = variant.recipe.build(parts_of(TINY, points))
-        alone = name in ("supervised", "supervised_warped", "all_labels")
+        alone = name in ("supervised", "supervised_warped", "supervised_warped_cutout", "all_labels")
         assert set(method.streams) == ({"labelled"} if alone else {"labelled", "unlabelled"}), name
         if name in (*RUN, "supervised"):
             continue  # run for real above
@@ -208,7 +219,8 @@ def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
     possible = TINY_SYSTEM.applicable("tiny", config)
     assert set(VARIANTS) - set(possible) == {"pl", "pl_60", "pl_warped", "te_labelled_only"}
     reads_both = {name for name in possible if len(VARIANTS[name].recipe.build(parts_of(config, points)).streams) == 2}
-    assert reads_both == {"gen", "mean_teacher", "mean_teacher_warped"}
+    assert reads_both == {"gen", "mean_teacher", "mean_teacher_warped", "easy_hard", "easy_hard_dual",
+                          "easy_hard_multiple", "easy_hard_twice"}
 
 
 @pytest.mark.parametrize(("flags", "words"), [
