@@ -10,6 +10,8 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, by_name({
         "colour_jitter", "random_blur", "random_brightness", "random_colour_matrix", "random_contrast", "random_noise"),
     # Boxes that hide parts of images
     "occlusion": ("Hide", "blank_boxes", "hidden", "hide_boxes", "hide_in_turn"),
+    # Styles
+    "restyling": ("exchanged_moments",),
     # Maps of one image
     "random_maps": ("DrawMap", "PERSPECTIVE", "Reach", "draw_affine", "draw_homography", "draw_rotation",
                     "draw_scale_rotation", "draw_square_crop", "scale_rotation_reach", "square_crop_reach"),

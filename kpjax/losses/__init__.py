@@ -34,6 +34,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "coordinate_equivariance": "consistency",
     "semantic_consistency": "consistency",
     "semantic_representation": "consistency",
+    "surest": "consistency",
     "transformation_equivariance": "consistency",
     "transformation_invariance": "consistency",
     # A frozen teacher

@@ -1,7 +1,9 @@
 """Consistency losses on images without labels: between two views of an image, and between images of a keypoint.
 
-Source: Moskvyak et al. 2021 (Semi-supervised Keypoint Localization), equations 1 to 4, and Honari et al. 2018 (ELT).
+Source: Moskvyak et al. 2021 (Semi-supervised Keypoint Localization), equations 1 to 4, Honari et al. 2018 (ELT), and
+Kim et al. 2022 (UDAPE).
 """
+import math
 from typing import Literal
 
 import jax
@@ -97,6 +99,18 @@ def transformation_equivariance(warped_heatmaps: Maps, moved_heatmaps: Maps, wei
     """
     squares = jnp.square(warped_heatmaps.astype(jnp.float32) - moved_heatmaps.astype(jnp.float32)).mean((1, 2))
     return (weights.astype(jnp.float32) * squares).mean()
+
+
+def surest(scores: Weights, left_out: float) -> Weights:
+    """Returns 1 for scores above the n-th smallest of the batch, 0 for the others (UDAPE, Kim et al. 2022).
+
+    n is the share `left_out` of all scores, rounded down. Of equal scores at the limit none is kept; n of 0 keeps all.
+    """
+    scores = scores.astype(jnp.float32)
+    number = math.floor(left_out * scores.size)
+    if number == 0:
+        return jnp.ones_like(scores)
+    return (scores > jnp.sort(scores.ravel())[number - 1]).astype(jnp.float32)
 
 
 def transformation_invariance(

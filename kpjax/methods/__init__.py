@@ -15,6 +15,8 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "mcd": "domain_adaptation.two_regressors",
     "regda": "domain_adaptation.regda",
     "regda_objective": "domain_adaptation.regda",
+    "teacher_adaptation": "domain_adaptation.teacher_adaptation",
+    "teacher_adaptation_objective": "domain_adaptation.teacher_adaptation",
     # Semi-supervised learning
     "distilled_predict": "semi_supervised_learning.data_distillation",
     "pseudo_labels": "semi_supervised_learning.data_distillation",
