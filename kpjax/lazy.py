@@ -1,9 +1,14 @@
-"""Lazy exports of a package (PEP 562): each module is imported when one of its names is first read."""
+"""Lazy exports of a package (PEP 562): each module is imported when one of its names is first read.
+
+Type checkers know the names by stubs beside each `__init__.py`, which are written when kpjax is built or installed.
+"""
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+PACKAGES = ("kpjax", "kpjax.augment", "kpjax.losses", "kpjax.methods", "kpjax.models")
 
 def by_name(names: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Turns module -> its public names into the table of `lazy_exports`."""
@@ -22,7 +27,17 @@ def lazy_exports(
         setattr(sys.modules[package_name], name, value)
         return value
 
+    __getattr__.table = table  # for the stub
+
     def __dir__() -> list[str]:
         return sorted({*vars(sys.modules[package_name]), *table})
 
     return __getattr__, __dir__, sorted(table)
+
+
+def write_stubs() -> None:
+    """Writes the stub of every package with lazy exports."""
+    for package in map(importlib.import_module, PACKAGES):
+        lines = [f"from {package.__name__}.{module} import {name} as {name}\n"
+                 for name, module in sorted(package.__getattr__.table.items(), key=lambda item: item[::-1])]
+        Path(package.__file__).with_suffix(".pyi").write_text("".join(lines), encoding="utf-8")

@@ -21,7 +21,8 @@ class Example(NamedTuple):
     visible: jax.Array  # (K,) float32, 1 where the keypoint is labelled, also beyond the image; 0 elsewhere
     scale: jax.Array  # () float32, the dataset's reference length in pixels of `image`
     crop: jax.Array  # (3, 3) float32, pixels of `image` -> pixels of the original image
-    index: jax.Array  # () int32, number in its source; -1 for padding
+    # () int32, number in its source; -1 for padding
+    index: jax.Array  # type: ignore[assignment]
 
 
 class Prediction(NamedTuple):

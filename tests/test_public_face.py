@@ -7,7 +7,8 @@ import types
 
 import pytest
 
-PACKAGES = ("kpjax", "kpjax.augment", "kpjax.losses", "kpjax.methods", "kpjax.models")
+from kpjax.lazy import PACKAGES
+
 LAZY = [name for name in PACKAGES if hasattr(importlib.import_module(name), "__all__")]
 
 

@@ -42,6 +42,8 @@ def test_a_wheel_owns_one_top_level_package(installed):
     for path in ("py.typed", "reports/report.css", "bundled/experiments/regda.py", "bundled/data/figures.py",
                  "bundled/experiments/protocols/figures.json", "bundled/experiments/papers/regda.txt"):
         assert (installed / "kpjax" / path).is_file()
+    stub = (installed / "kpjax" / "methods" / "__init__.pyi").read_text()
+    assert "from kpjax.methods.supervised_learning import supervised as supervised\n" in stub
 
 
 def test_commands_and_experiments_run_without_a_clone(installed, tmp_path):

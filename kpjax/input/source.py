@@ -23,9 +23,14 @@ class Source(Protocol):
     in this source. A source with named examples also has `identity(index) -> str | None`; read it with `identities`.
     """
 
-    skeleton: Skeleton
-    name: str
-    digest: str
+    @property
+    def skeleton(self) -> Skeleton: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def digest(self) -> str: ...
 
     def __len__(self) -> int: ...
 

@@ -148,8 +148,11 @@ Between = tuple[int, Callable[[Any, int], Any]]  # (every, (state, step) -> stat
 class BatchStream(Protocol):
     """Batches by the number of the step that reads them: numpy, the examples of this process only."""
 
-    batch_size: int  # of the global batch
-    source: Any  # has `name`, `digest` and a length
+    @property
+    def batch_size(self) -> int: ...  # of the global batch
+
+    @property
+    def source(self) -> Any: ...  # has `name`, `digest` and a length
 
     def __getitem__(self, step: int) -> Example: ...
 
