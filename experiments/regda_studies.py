@@ -20,8 +20,8 @@ from experiments.paper_numbers import paper_numbers
 from experiments.regda import SYSTEM
 from kpjax.reports.table import markdown
 
-CONTROLS = ("constant_centre", "adabn", "adabn_in_area")
-VARIANTS = ("source_only", *CONTROLS, "dan", "dann", "mcd", "dd", "regda", "regda_adabn", "oracle")
+CONTROLS = ("source_only", "constant_centre", "adabn", "adabn_in_area")  # what needs no method
+VARIANTS = (*CONTROLS, "dan", "dann", "mcd", "dd", "regda", "regda_adabn", "oracle")
 OF_FEATURES = ("dan", "dann", "mcd")
 
 Direction = Literal["colour_noisy", "colour_scream", "noisy_colour", "noisy_scream", "scream_colour", "scream_noisy"]

@@ -16,6 +16,7 @@ def test_a_direction_is_open_where_every_control_is_far_from_the_oracle():
 def test_the_gap_is_counted_from_the_best_control():
     assert gap_closed(OPEN) == pytest.approx(0.05 / 0.08)
     assert gap_closed(OPEN | {"regda": 0.3}) < 0
+    assert gap_closed(OPEN | {"source_only": 0.06}) == pytest.approx(0.01 / 0.04)  # no adaptation at all
 
 
 def test_what_was_not_run_is_named_and_not_averaged():
