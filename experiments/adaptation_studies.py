@@ -28,7 +28,7 @@ from experiments.adaptation import SYSTEM, columns
 from experiments.adaptation_presets import RENDERED
 from experiments.command_line import Command, prepare_process, read_command
 from experiments.commands import exit_code_of, flags_in_messages, flags_of, parse_known
-from experiments.configs import changed, flat
+from experiments.configs import flat
 from experiments.job_queue import mean_text, measured, over_seeds, raise_for_failures, work_through, write_page
 from experiments.paper_numbers import paper_numbers
 from experiments.system import Job, System, read_predictions
@@ -73,10 +73,9 @@ def settings_of(study: str, command: Command, chosen: Sequence[int]) -> list[Set
 
 def job_of(command: Command, variant: str, seed: int, setting: Setting | None = None) -> Job:
     """Returns the run of a cell. What is studied leads to a folder of its own where it is not the preset's."""
-    config = changed(command.config, **{setting.field: setting.value}) if setting else command.config
-    base, here = flat(command.system.presets[command.preset]), flat(config)
-    named = [f"{name}-{here[name]}" for name in STUDIED if here[name] != base[name]]
-    return command.job(variant, seed)._replace(config=config, preset="-".join([command.preset, *named]))
+    asked = flat(command.config)
+    settings = {name: asked[name] for name in STUDIED} | ({setting.field: setting.value} if setting else {})
+    return command.varied_job(variant, seed, settings)
 
 
 def plain_jobs(command: Command) -> list[Job]:

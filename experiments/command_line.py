@@ -4,7 +4,7 @@ import importlib.util
 import itertools
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,6 +88,19 @@ class Command(NamedTuple):
         """Returns the job of one variant and seed."""
         return Job(self.system.name, self.config, self.preset, variant, seed, epath.Path(self.shared.workdir),
                    absolute(self.shared.data_dir))
+
+    def varied_job(self, variant: str, seed: int, settings: Mapping[str, Any], of_base: Collection[str] = ()) -> Job:
+        """Returns a job with other settings, in a folder beside the preset's that names those the preset does not have.
+
+        of_base: settings that a stage which all such folders share depends on. It is kept under what stands before the
+        first "-", so these stand first and are joined by "_".
+        """
+        own, preset = flat(self.system.presets[self.preset]), self.preset
+        for name in sorted(settings, key=lambda name: name not in of_base):
+            if own[name] != (value := settings[name]):
+                text = value if isinstance(value, str) else format(value, "g")
+                preset += f"_{name}_{text}" if name in of_base else f"-{name}-{text}"
+        return self.job(variant, seed)._replace(config=changed(self.config, **settings), preset=preset)
 
     def jobs(self) -> list[Job]:
         """Returns a job for every seed and variant, seed by seed."""

@@ -38,7 +38,7 @@ from etils import epath
 
 from experiments.command_line import Command, prepare_process, read_command
 from experiments.commands import exit_code_of, parse_known
-from experiments.configs import changed, flat
+from experiments.configs import changed
 from experiments.incremental import SYSTEM, VARIANTS
 from experiments.incremental_measures import both_units
 from experiments.incremental_presets import Config
@@ -114,15 +114,9 @@ COMPARED = ("triples/pck", "aaa", "at", "at/hops_1", "at/hops_2", "at/hops_3")
 
 
 def jobs_of(command: Command, row: Row) -> tuple[Job, ...]:
-    """Returns the runs of a row, a seed each. Settings that are the command's own lead to the preset's own folder."""
-    own, of_base, preset = flat(command.config), command.config.of_base(), command.preset
-    # A base is kept under what stands before the first "-": settings that change it come first.
-    for name in sorted(row.settings, key=lambda name: name not in of_base):
-        if own[name] != (value := row.settings[name]):
-            text = value if isinstance(value, str) else format(value, "g")
-            preset += f"_{name}_{text}" if name in of_base else f"-{name}-{text}"
-    config = changed(command.config, **row.settings)
-    return tuple(command.job(row.variant, seed)._replace(config=config, preset=preset) for seed in command.seeds)
+    """Returns the runs of a row, a seed each."""
+    return tuple(command.varied_job(row.variant, seed, row.settings, command.config.of_base())
+                 for seed in command.seeds)
 
 
 def study_page(command: Command, study: str, rows: Sequence[Row]) -> str:

@@ -90,12 +90,8 @@ class Table(NamedTuple):
 
 
 def job_of(command: Command, cell: Cell, seed: int) -> Job:
-    """Returns the run of a cell. Settings that are the preset's own lead to the preset's own folder."""
-    base = flat(command.system.presets[command.preset])
-    named = [f"{name}-{value if isinstance(value, str) else format(value, 'g')}" for name, value in cell.settings
-             if base[name] != value]
-    return command.job(cell.variant, seed)._replace(
-        config=changed(command.config, **dict(cell.settings)), preset="-".join([command.preset, *named]))
+    """Returns the run of a cell."""
+    return command.varied_job(cell.variant, seed, dict(cell.settings))
 
 
 def share_text(share: float) -> str:
