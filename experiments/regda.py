@@ -27,12 +27,13 @@ from experiments.configs import changed, config_as_json, network_of, score_kind
 from experiments.image_sets import Splits, open_domain
 from experiments.regda_presets import PRESETS, Config, drops_of
 from experiments.system import Job, Outcome, Predicting, StoredRun, System, Variant
-from kpjax import InputError, Method, Prediction, Skeleton, Trained, losses, methods
+from kpjax import InputError, Method, Prediction, Skeleton, Trained, augment, losses, methods
 from kpjax.augment import Augment
 from kpjax.evaluation import metrics
 from kpjax.files import read_json
 from kpjax.heatmaps import Codec, codec, decode_argmax, keypoint_cells
 from kpjax.images.transforms import Letterbox
+from kpjax.methods.domain_adaptation.teacher_adaptation import follow_heatmaps
 from kpjax.models import HeatmapHead, KeypointNetwork
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered, predict_source
@@ -146,6 +147,37 @@ def build_dd_regression(parts: Parts) -> Method:
         coefficient=_rising(parts.config, parts.config.rivals.dd_coefficient))
 
 
+def build_teacher_adaptation(
+    parts: Parts, *, phase: Literal["labels first", "adaptation", "both"] = "adaptation",
+    follow: Callable | None = None, **changes: Any
+) -> Method:
+    """Builds adaptation by a teacher's surer answers.
+
+    phase: before "adaptation" come the labels alone, on restyled images; "both" is these for the steps of both stages.
+    follow: in place of the consistency with surer answers, see `follow_heatmaps`. changes: of the settings.
+    """
+    config, settings, base = parts.config, replace(parts.config.teacher, **changes), parts.augment
+    if config.augment.augmentation == "regda":  # views turn images and change their colours themselves
+        loaded = config.data.loaded(config.augment.reach)
+        base = {name: augment.random_warp(augment.draw_square_crop(), loaded=one)
+                for name, one in zip(("source", "target"), loaded, strict=True)}
+    objective = methods.teacher_adaptation_objective(
+        parts.codec, consistency=settings.consistency, left_out=settings.left_out, valid_mask=settings.view_valid_mask)
+    if follow:
+        objective = losses.replaced(objective, consistency=follow)
+    if phase != "adaptation":
+        objective = losses.without(objective, "consistency")
+    rates = {"labels first": optax.constant_schedule(settings.teacher_learning_rate),
+             "adaptation": settings.adaptation_rate(config.steps),
+             "both": settings.adaptation_rate(config.steps_of_both_stages)}
+    return methods.teacher_adaptation(
+        parts.one_head, parts.skeleton, objective=objective, codec=parts.codec, augment=base, view=settings.view(),
+        optimizer=config.backbone.scaled(optax.scale_by_adam()), learning_rate=rates[phase],
+        normalise=config.backbone.normalise, decay=settings.teacher_decay, sigma=config.heatmaps.sigma,
+        restyled=settings.restyled, hide=settings.hide(config.data.image_size), hidden_from=settings.occluded_from,
+        predicts="teacher" if phase == "adaptation" else "student")
+
+
 def build_adabn(parts: Parts, *, two_heads: bool = False, in_area: bool = False) -> Method:
     """Builds new BatchNorm statistics for a trained network; `in_area` decodes in the area of possible keypoints."""
     coding, size = parts.codec, parts.config.heatmaps.heatmap_size
@@ -167,6 +199,11 @@ def build_constant_centre(parts: Parts) -> Method:
     return build_supervised(parts)._replace(predict=predict)
 
 
+def build_pretraining(parts: Parts) -> Method:
+    """Builds the first stage: heatmap KL on the source domain."""
+    return build_supervised(parts, steps=parts.config.pretraining_steps, stream="source")
+
+
 class Recipe(NamedTuple):
     """Construction of a variant: a method, its start, and its training."""
 
@@ -174,6 +211,7 @@ class Recipe(NamedTuple):
     start: str = "pretraining"  # the stage, or the variant whose result is taken; "" for none
     train: Literal["adaptation", "both stages", "statistics", "nothing"] = "adaptation"
     changes: Mapping[str, Any] = MappingProxyType({})  # of the config's fields
+    pretrain: Callable[[Parts], Method] = build_pretraining  # of the stage, where it starts from one
 
     def config(self, config: Config) -> Config:
         """Returns the config that the variant is built by."""
@@ -186,6 +224,11 @@ def _alone(**options: Any) -> Recipe:
 
 def _ablation(line: str, **options: Any) -> Variant:
     return Variant("ablation", line, recipe=Recipe(functools.partial(build_regda, **options)))
+
+
+def _teacher(start: str = "pretraining_restyled", follow: Callable | None = None, **changes: Any) -> Recipe:
+    return Recipe(functools.partial(build_teacher_adaptation, follow=follow, **changes), start,
+                  pretrain=functools.partial(build_teacher_adaptation, phase="labels first", **changes))
 
 
 # Chosen for each on tuning seed 100 of the demo. RegDA's maps of the target come from the images that it sees, and
@@ -216,6 +259,13 @@ VARIANTS: dict[str, Variant] = {
                           "coefficient": _rising(p.config, p.config.rivals.dd_coefficient)}))),
     "dd_regression": Variant("baseline", "disparity discrepancy on coordinates, without heatmaps", "DD, regression",
                              Recipe(build_dd_regression)),
+    "teacher_adaptation": Variant("baseline", "a mean teacher's surer answers on target images, both domains restyled",
+                                  "UDAPE", _teacher()),
+    "source_only_restyled": Variant(
+        "control", "no adaptation: heatmap MSE on source images in the colours of target images", "",
+        Recipe(functools.partial(build_teacher_adaptation, phase="both"), "", "both stages")),
+    "mean_teacher": Variant("control", "teacher_adaptation that follows all of the teacher's heatmaps as they are", "",
+                            _teacher(follow=follow_heatmaps)),
     "adabn": Variant("control", "source_only with BatchNorm statistics of the target domain", "AdaBN",
                      Recipe(build_adabn, "source_only", "statistics")),
     "ccssl": Variant("baseline", "self-training on confident and consistent pseudo-labels; published, not built here",
@@ -240,6 +290,11 @@ VARIANTS: dict[str, Variant] = {
     "uniform_target": _ablation("ground-false map is uniform", kind="uniform"),
     **{f"gamma_{margin}": _ablation(f"margin {margin}", margin=float(margin)) for margin in (1, 2, 8)},
     "shallow_adversary": _ablation("adversary of one layer", shallow=True),
+    "teacher_no_style": Variant("ablation", "teacher_adaptation without restyled images", "",
+                                _teacher("pretraining_not_restyled", restyled=0.0)),
+    "teacher_no_mask": Variant("ablation", "teacher_adaptation with the unsure answers", "", _teacher(left_out=0.0)),
+    "teacher_no_occlusion": Variant("ablation", "teacher_adaptation without hidden keypoints", "",
+                                    _teacher(occluded=0.0)),
     "oracle": Variant("oracle", "trained on labels of the target domain, steps of both stages", "oracle", _alone()),
     "oracle_mse": Variant("oracle", "the same with heatmap MSE and Adam", "oracle, MSE", _alone(mse=True)),
 }
@@ -295,7 +350,7 @@ def train(job: Job, data: Data) -> Outcome:
     config, method = recipe.config(job.config), build(job.config, skeleton, job.variant)
     start, before = {}, (0, 0.0)
     if recipe.start.startswith("pretraining"):
-        first = build_supervised(parts_of(config, skeleton), steps=config.pretraining_steps, stream="source")
+        first = recipe.pretrain(parts_of(config, skeleton))
         chosen_on = Select("validation/pck") if config.pretraining_selection == "validation" else None
         shared = job.stage(recipe.start, lambda folder: _fit(
             job, first, data, config.pretraining_steps, folder, recipe.start, {}, select=chosen_on,

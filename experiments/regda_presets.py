@@ -5,10 +5,11 @@ from typing import Literal
 
 import optax
 
-from experiments.configs import Backbone, Checked, Count, Heatmaps, Network, NotNegative, Positive, changed
+from experiments.configs import Backbone, Checked, Count, Heatmaps, Network, NotNegative, Positive, Share, changed
 from experiments.image_sets import loaded_domain
 from kpjax import augment
-from kpjax.augment import Augment
+from kpjax.augment import Augment, Hide, hide_boxes
+from kpjax.methods.domain_adaptation.teacher_adaptation import target_view
 from kpjax.models import PoseResNet, SmallUNet
 
 
@@ -118,6 +119,45 @@ class Rivals(Checked):
 
 
 @dataclass(frozen=True)
+class TeacherAdaptation(Checked):
+    """Settings of teacher_adaptation (UDAPE, Kim et al. 2022) and its ablations; lengths in px of an image of 256."""
+
+    teacher_learning_rate: Positive = 1e-4  # Adam's
+    teacher_schedule: Literal["steps", "cosine"] = "steps"  # of the adaptation: two drops tenfold, or down to zero
+    teacher_decay: Share = 0.999
+    left_out: NotNegative = 0.5  # share of the teacher's answers, the least sure ones
+    consistency: Positive = 1.0  # weight, beside the labels'
+    restyled: NotNegative = 0.5  # probability of a batch; 0 for none
+    occluded: NotNegative = 0.5  # probability of an image
+    occlusion: NotNegative = 10.0  # half side of the box
+    occluded_from: float = 0.9  # score of the keypoints that are hidden
+    view_degrees: NotNegative = 60.0  # either way, of each view, as are the next four
+    view_shear: NotNegative = 30.0  # degrees
+    view_shift: NotNegative = 0.05  # of the side
+    view_zoom: tuple[float, float] = (0.6, 1.3)
+    view_jitter: NotNegative = 0.25
+    view_valid_mask: bool = False  # whether cells that one of two views does not show are left out
+
+    def view(self) -> Augment:
+        """Builds the random view of an image."""
+        return target_view(self.view_degrees, shear_degrees=self.view_shear, shift=self.view_shift, zoom=self.view_zoom,
+                           jitter=self.view_jitter)
+
+    def hide(self, image_size: int) -> Hide:
+        """Builds the occlusion of images of so many px."""
+        sides = (self.occlusion, self.occlusion)
+        return hide_boxes(1, shows="elsewhere", noise=0.0, half_sides=sides, probability=self.occluded,
+                          unit=image_size / 256)
+
+    def adaptation_rate(self, steps: int) -> optax.Schedule:
+        """Builds the learning rate of so many steps: the official drops come after 5 and 20 of 30 epochs."""
+        if self.teacher_schedule == "cosine":
+            return optax.cosine_decay_schedule(self.teacher_learning_rate, steps)
+        return optax.piecewise_constant_schedule(
+            self.teacher_learning_rate, {int(steps * 5 / 30): 0.1, int(steps * 20 / 30): 0.1})
+
+
+@dataclass(frozen=True)
 class Config(Checked):
     """All that a run depends on besides its seed. The defaults are the paper's."""
 
@@ -138,6 +178,7 @@ class Config(Checked):
     coefficient: float = 0.1  # lambda, where it ends
     coefficient_steps: Count = 1000  # N, how slowly it grows; also that of dd and dann
     rivals: Rivals = Rivals()
+    teacher: TeacherAdaptation = TeacherAdaptation()
     ground_false: Literal["others", "area"] = "others"
     area: tuple[int, int] = (16, 47)  # first and last cell of 64 in which a keypoint can lie
     target_weight: Literal["ones", "labels"] = "ones"  # "labels" is the authors' code, which reads target visibility
@@ -167,16 +208,22 @@ SMALL_BODIES = Config(
     SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32),
     DomainOptimizer("adam", learning_rate=1e-3, feature_factor=1.0), pretraining_head_layers=2, carry_head=True,
     pretraining_steps=400, steps=1000, coefficient=0.5, coefficient_steps=50,
-    rivals=Rivals(mcd_trade_off=0.1, dd_coefficient=0.5))
+    rivals=Rivals(mcd_trade_off=0.1, dd_coefficient=0.5),
+    teacher=TeacherAdaptation(
+        teacher_learning_rate=1e-3, teacher_schedule="cosine", teacher_decay=0.99, view_degrees=30.0, view_shear=10.0,
+        view_zoom=(0.8, 1.2)))
+HANDS = {"view_degrees": 180.0}
 PRESETS: dict[str, Config] = {
     "demo": SMALL_BODIES,
     "figures_lspet": changed(
         SMALL_BODIES, summary="synthetic people to photographs of sport, LSP Extended; 128 px", source="bodies:photo",
         target="lspet", image_size=128, heatmap_size=32, widths=(16, 32, 64, 64, 128), batch_size=16, steps=800,
         coefficient_steps=100, augmentation="regda", rotation=30.0, keypoints_never_in_target=(6, 7)),
-    "rhd_h3d": Config("rendered to real hands, RHD to H3D", Domains("rhd", "h3d")),
-    "rhd_freihand": Config("rendered to real hands, RHD to FreiHAND", Domains("rhd", "freihand")),
-    "freihand_rhd": Config("real to rendered hands, FreiHAND to RHD", Domains("freihand", "rhd")),
+    "rhd_h3d": changed(Config("rendered to real hands, RHD to H3D", Domains("rhd", "h3d")), **HANDS),
+    "rhd_freihand": changed(
+        Config("rendered to real hands, RHD to FreiHAND", Domains("rhd", "freihand")), **HANDS),
+    "freihand_rhd": changed(
+        Config("real to rendered hands, FreiHAND to RHD", Domains("freihand", "rhd")), **HANDS),
     "surreal_h36m": changed(
         Config("rendered to real people, SURREAL to Human3.6M", Domains("surreal", "human36m")), rotation=30.0,
         steps=5_000),
