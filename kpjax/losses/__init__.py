@@ -37,6 +37,16 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "surest": "consistency",
     "transformation_equivariance": "consistency",
     "transformation_invariance": "consistency",
+    # Videos without labels
+    "late_rise": "video",
+    "log_weight": "video",
+    "temporal_difference": "video",
+    "PoseSubspace": "pose_subspace",
+    "fit_pose_subspace": "pose_subspace",
+    "onto_subspace": "pose_subspace",
+    "pose_subspace_loss": "pose_subspace",
+    "rows_of_views": "pose_subspace",
+    "subspace_distances": "pose_subspace",
     # A frozen teacher
     "centred_distillation": "distillation",
     "channel_distillation": "distillation",
