@@ -101,6 +101,19 @@ def draw_affine(
     return draw
 
 
+def draw_stretch(scale: tuple[float, float] = (0.8, 1.2)) -> DrawMap:
+    """Builds a zoom by U(*scale) along each axis, independent, about the middle of the image."""
+    low, high = interval("random stretch", "scale", scale)
+    if low <= 0:
+        raise InputError(f"random stretch: scale {scale} must be more than 0")
+
+    def draw(key, size):
+        across, down = jax.random.uniform(key, (2,), jnp.float32, low, high)
+        return geometry.affine(across, 0, 0, down, centre=((size[1] - 1) / 2, (size[0] - 1) / 2))
+
+    return draw
+
+
 def draw_scale_rotation(
     scale: float = 0.25, degrees: float = 30.0, *, rotated: float = 0.6, middle: bool = False
 ) -> DrawMap:

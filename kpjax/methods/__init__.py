@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "teacher_adaptation_objective": "domain_adaptation.teacher_adaptation",
     # Semi-supervised learning
     "distilled_predict": "semi_supervised_learning.data_distillation",
+    "projected_predict": "semi_supervised_learning.pose_projection",
     "pseudo_labels": "semi_supervised_learning.data_distillation",
     "easy_hard": "semi_supervised_learning.easy_hard",
     "easy_hard_objective": "semi_supervised_learning.easy_hard",
@@ -31,9 +32,11 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "equivariance_term": "semi_supervised_learning.objectives",
     "equivariant_landmark_objective": "semi_supervised_learning.objectives",
     "invariance_term": "semi_supervised_learning.objectives",
+    "pose_subspace_term": "semi_supervised_learning.objectives",
     "pseudo_label_objective": "semi_supervised_learning.objectives",
     "semantic_term": "semi_supervised_learning.objectives",
     "semi_supervised_objective": "semi_supervised_learning.objectives",
+    "temporal_term": "semi_supervised_learning.objectives",
     # Incremental learning
     "association": "incremental_learning.association",
     "association_predict": "incremental_learning.association",

@@ -1,4 +1,4 @@
-"""Terms and objectives of `semi_supervised`: the method's own (Moskvyak et al. 2021), ELT's and pseudo-labels'.
+"""Terms and objectives of `semi_supervised`: the method's own (Moskvyak et al. 2021), ELT's, pseudo-labels', videos'.
 
 A term reads views by name; `semi_supervised` runs the passes that the terms of its objective read, and no others.
 """
@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from kpjax import geometry
-from kpjax.heatmaps import Codec, decode_soft_argmax
+from kpjax.heatmaps import Codec, decode_soft_argmax, gaussian_profile, spatial_softmax
 from kpjax.losses.consistency import (
     coordinate_equivariance,
     semantic_consistency,
@@ -19,11 +19,15 @@ from kpjax.losses.consistency import (
 )
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Objective, Term
+from kpjax.losses.pose_subspace import pose_subspace_loss
+from kpjax.losses.video import temporal_difference
 from kpjax.methods.forward import interleave
 from kpjax.methods.supervised_learning import supervised_objective
 from kpjax.structures import Example, Streams
 
 LABELLED, UNLABELLED = STREAMS = ("labelled", "unlabelled")
+VIDEO = "video"  # a stream of consecutive frames without labels
+SUBSPACE = "subspace"  # of poses: a tree of the start that terms read unchanged
 EQUATION_5 = {"supervised_weight": 1e3, "semantic": 0.5, "equivariance": 1e2, "invariance": 1e2}
 
 
@@ -43,8 +47,8 @@ def semantic_of(view: str, ground_truth: bool) -> str:
     return f"semantic/{view}" + ("/by_label" if ground_truth and view.startswith(LABELLED) else "")
 
 
-IMAGES = (*STREAMS, *map(warped, STREAMS))
-SEMANTIC = {semantic_of(view, truth): view for view in IMAGES for truth in (False, True)}  # name -> its images
+IMAGES = (*STREAMS, *map(warped, STREAMS), VIDEO)
+SEMANTIC = {semantic_of(view, truth): view for view in IMAGES[:-1] for truth in (False, True)}  # name -> its images
 
 
 # Terms: functions of the outputs that they read and of the examples by view, see `semi_supervised`. `codec` says how
@@ -133,6 +137,43 @@ def coordinate_equivariance_term(
         return coordinate_equivariance(points, points_of_warped, maps, heatmaps[0].shape[1:3])
 
     return Term(weight, _mean_over(streams, of), (*streams, *map(warped, streams)))
+
+
+def temporal_term(
+    codec: Codec, weight: float, *, epsilon: float = 20.0, least_confidence: float = 0.05, sharpness: float = 100.0
+) -> Term:
+    """Builds the penalty of keypoints that jump from frame to frame of a video (Lightning Pose, 2024).
+
+    epsilon: px of the original images. least_confidence: see `temporal_difference`; a confidence is the mass of the
+    softmax within two cells of the point. sharpness: see `coordinate_equivariance_term`.
+    """
+    def loss(outputs, examples):
+        points, confidences = _of_video(codec, outputs, examples, sharpness)
+        return temporal_difference(points, confidences, epsilon, least_confidence=least_confidence)
+
+    return Term(weight, loss, (VIDEO,))
+
+
+def pose_subspace_term(codec: Codec, weight: float, *, sharpness: float = 100.0) -> Term:
+    """Builds the penalty of poses far from a subspace, which comes as `subspace` in the start (Lightning Pose, 2024).
+
+    The subspace is of the original images' pixels, see `PoseSubspace`. sharpness: see `coordinate_equivariance_term`.
+    """
+    def loss(outputs, examples):
+        points, _ = _of_video(codec, outputs, examples, sharpness)
+        return pose_subspace_loss(points.reshape(points.shape[0], -1), outputs[SUBSPACE])
+
+    return Term(weight, loss, (VIDEO, SUBSPACE))
+
+
+def _of_video(codec: Codec, outputs, examples: Streams, sharpness: float) -> tuple[jax.Array, jax.Array]:
+    """Returns points of a video (T, K, 2) in px of the original images, and confidences (T, K)."""
+    heatmaps = sharpness * outputs[VIDEO].astype(jnp.float32)
+    cells, _ = decode_soft_argmax(heatmaps)
+    points = geometry.move_points(geometry.compose(examples[VIDEO].crop, geometry.invert(codec.to_heatmap)), cells)
+    near = [gaussian_profile(cells[..., axis], heatmaps.shape[2 - axis], 1.0, window=2.0) > 0 for axis in (0, 1)]
+    mass = jnp.where(near[1][:, :, None] & near[0][:, None], spatial_softmax(heatmaps), 0.0)
+    return points, jax.lax.stop_gradient(mass.sum((1, 2)))
 
 
 def _mean_over(streams: Sequence[str], of: Callable) -> Callable:

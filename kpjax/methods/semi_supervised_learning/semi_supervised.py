@@ -16,7 +16,7 @@ g(f(x)). Half of every batch is thus right from the first step on, and no term n
 Baselines that compare heatmaps of the same images are this method with another objective: ELT (Honari et al. 2018) and
 training on pseudo-labels.
 """
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -26,6 +26,7 @@ import optax
 from kpjax import geometry
 from kpjax.augment.augmentations import Augment, random_warp
 from kpjax.augment.random_maps import PERSPECTIVE, DrawMap
+from kpjax.errors import InputError
 from kpjax.heatmaps import Codec
 from kpjax.losses.objective import Objective, total
 from kpjax.methods.forward import (
@@ -40,7 +41,16 @@ from kpjax.methods.forward import (
     interleave,
     train_pass,
 )
-from kpjax.methods.semi_supervised_learning.objectives import IMAGES, LABELLED, SEMANTIC, STREAMS, semantic_of, warped
+from kpjax.methods.semi_supervised_learning.objectives import (
+    IMAGES,
+    LABELLED,
+    SEMANTIC,
+    STREAMS,
+    SUBSPACE,
+    VIDEO,
+    semantic_of,
+    warped,
+)
 from kpjax.methods.semi_supervised_learning.semantic_features import (
     FeatureMaps,
     Semantic,
@@ -53,6 +63,8 @@ from kpjax.models.network import KeypointNetwork
 from kpjax.optimization import LearningRate, descend
 from kpjax.structures import Example, Method, Metrics, Skeleton, Start, Streams, Variables, named_key
 
+UNMOVED = (*STREAMS, VIDEO)
+
 
 class State(NamedTuple):
     """The state of `semi_supervised`. The parameters of F and phi are `variables["semantic"]`, if a term reads them."""
@@ -60,24 +72,32 @@ class State(NamedTuple):
     step: jax.Array
     variables: Variables
     optimizer_state: optax.OptState
-    frozen: Mapping[str, Any]  # empty
+    frozen: Mapping[str, Any]  # subspace, if a term reads it
+
+
+def constant(step: jax.Array) -> Mapping[str, jax.Array]:
+    """Returns no factor of any term: all weights stay as they are."""
+    del step
+    return {}
 
 
 def semi_supervised(
     model: KeypointNetwork, skeleton: Skeleton, *, objective: Objective, codec: Codec,
     optimizer: optax.GradientTransformation, learning_rate: LearningRate, augment: Augment | Mapping[str, Augment],
     normalise: Normalise, draw_map: DrawMap = PERSPECTIVE, semantic_inputs: FeatureMaps = every_map,
-    feature_width: int = 64, detach_masks: bool = False, warped_pass: Literal["joint", "separate"] = "joint"
+    feature_width: int = 64, detach_masks: bool = False, warped_pass: Literal["joint", "separate"] = "joint",
+    scales: Callable[[jax.Array], Mapping[str, jax.Array]] = constant
 ) -> Method:
-    """Builds the method; it reads those of the streams `labelled` and `unlabelled` that a term reads.
+    """Builds the method; it reads those of the streams `labelled`, `unlabelled` and `video` that a term reads.
 
-    The start may have `variables` (a warm start, ImageNet weights); `semantic` in them is carried over too.
+    The start may have `variables` (a warm start, ImageNet weights); `semantic` in them is carried over too. It has
+    `subspace`, a `PoseSubspace`, if a term reads it.
 
     Args:
         objective: its terms get (outputs, examples). Outputs are computed only if a term reads them: heatmaps
-            (B, h, w, K) of "labelled", "unlabelled", "labelled/warped" and "unlabelled/warped", and the `Semantic` of
-            `semantic_of(view, ground_truth)`. Besides, "maps/labelled" and "maps/unlabelled" are g in image pixels,
-            (B, 3, 3). Examples are the augmented images of all views.
+            (B, h, w, K) of "labelled", "unlabelled", "labelled/warped", "unlabelled/warped" and "video", and the
+            `Semantic` of `semantic_of(view, ground_truth)`. Besides, "maps/labelled" and "maps/unlabelled" are g in
+            image pixels, (B, 3, 3), and "subspace" is the start's. Examples are the augmented images of all views.
         learning_rate: of the step, one for all or one for each top-level name of the model's parameters and `semantic`.
         augment: of x, one for both streams or one for each.
         draw_map: g, applied after `augment`.
@@ -86,19 +106,20 @@ def semi_supervised(
         detach_masks: whether predicted masks are constants to the gradient.
         warped_pass: "joint" is one interleaved pass over all images, which share BatchNorm statistics. In "separate"
             the warped ones have a pass and statistics of their own, and the running statistics follow the first.
+        scales: step (float32) -> factors of terms' weights, as in `total`.
         The others are as in `supervised`.
 
     Raises:
         ValueError: a term reads an unknown view.
-        InputError: the streams' batches have different sizes.
+        InputError: the streams' batches have different sizes, or the start lacks a tree that a term reads.
     """
-    read = checked_views(objective, (*IMAGES, *SEMANTIC), "semi_supervised")
+    read = checked_views(objective, (*IMAGES, *SEMANTIC, SUBSPACE), "semi_supervised")
     described = {name: view for name, view in SEMANTIC.items() if name in read}
     run = [view for view in IMAGES if view in read or view in described.values()]
     passes = [run] if warped_pass == "joint" else [
-        [view for view in run if (view in STREAMS) == unmoved] for unmoved in (True, False)]
+        [view for view in run if (view in UNMOVED) == unmoved] for unmoved in (True, False)]
     passes = [images for images in passes if images]
-    streams_read = tuple(stream for stream in STREAMS if stream in run or warped(stream) in run)
+    streams_read = tuple(stream for stream in UNMOVED if stream in run or warped(stream) in run)
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         images = empty_images(augment, streams, streams_read[0])
@@ -107,7 +128,10 @@ def semi_supervised(
             fresh = initial_semantic(
                 model, named_key(key, "semantic"), variables, images, semantic_inputs, feature_width)
             variables = {**variables, "semantic": start.get("variables", {}).get("semantic", fresh)}
-        return State(jnp.int32(0), variables, optimizer.init(_trained(variables)), {})
+        kept = {name: start.get(name) for name in (SUBSPACE,) if name in read}
+        if missing := [name for name, tree in kept.items() if tree is None]:
+            raise InputError(f"start: {missing[0]} is missing, which a term reads; it holds {sorted(start)}")
+        return State(jnp.int32(0), variables, optimizer.init(_trained(variables)), kept)
 
     def view_examples(streams: Streams, key: jax.Array) -> tuple[dict[str, Example], dict[str, jax.Array]]:
         """Returns x and g(x) with their labels, and g."""
@@ -128,9 +152,9 @@ def semi_supervised(
         return targets if view == LABELLED else geometry.warp_heatmaps(
             targets, outputs[f"maps/{LABELLED}"], codec.to_heatmap)
 
-    def forward(params, statistics, examples, maps):
-        """Returns the outputs that the terms read, and the running statistics afterwards."""
-        outputs, afterwards = dict(maps), []
+    def forward(params, statistics, examples, given):
+        """Returns the outputs that the terms read, with those given, and the running statistics afterwards."""
+        outputs, afterwards = dict(given), []
         for images in passes:
             together = normalise(interleave(*(examples[view].image for view in images)))
             (heatmaps, feature_maps), after = train_pass(
@@ -149,8 +173,8 @@ def semi_supervised(
         examples, maps = view_examples(streams, key)
 
         def objective_of(params):
-            outputs, statistics = forward(params, state.variables["batch_stats"], examples, maps)
-            value, parts = total(objective, outputs, examples)
+            outputs, statistics = forward(params, state.variables["batch_stats"], examples, maps | state.frozen)
+            value, parts = total(objective, outputs, examples, scales(state.step.astype(jnp.float32)))
             return value, (parts, statistics)
 
         params = _trained(state.variables)
