@@ -24,7 +24,8 @@ from kpjax.images.transforms import (
 from kpjax.input.source import ArraySource, Source, check_disjoint, in_memory, subset, without_keypoints
 
 KEPT_IN_MEMORY = 2**30
-RENDERED = ("figures:", "bodies:")
+RENDERED = ("figures:", "bodies:", "videos:")
+VIDEO_FRAMES = 100  # of a rendered video
 # Sets of crops that the official RegDA code turns and crops before it resizes them.
 MOVED_AT_FULL_SIZE = ("rhd", "freihand", "h3d", "surreal", "human36m")
 
@@ -49,7 +50,7 @@ class Splits(NamedTuple):
 class ImageSet(Checked):
     """Labelled images of a run: which there are, and how they become square ones."""
 
-    train: str = ""  # "<dataset>/<split>" of `python -m data`, or "figures:<domain>"
+    train: str = ""  # "<dataset>/<split>" of `python -m data`, "figures:<domain>", or "videos:target" of such people
     scale_is: str = ""  # what distances are compared with, in words
     test: str = ""  # "<dataset>/<split>"; "" for rendered people
     validation: str = ""  # "<dataset>/<split>"; "" holds out a share of the training images, drawn by the seed
@@ -153,9 +154,10 @@ def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int =
                 difficulty: float = 0.5, reach: Reach | None = None) -> Splits:
     """Opens the images of a domain as square images of `side` px.
 
-    name: "figures:<domain>", "bodies:<domain>" (people with the 16 keypoints of the body sets), "sprites:<variant>", or
-    a prepared dataset, which gives the last twentieth of its training split for validation. seed, train, test: of
-    rendered images, and how many. difficulty: of the domain figures:target. reach: see `loaded_domain`.
+    name: "figures:<domain>", "bodies:<domain>" (people with the 16 keypoints of the body sets), "videos:target" (people
+    in motion, whole videos of 100 frames), "sprites:<variant>", or a prepared dataset, which gives the last twentieth
+    of its training split for validation. seed, train, test: of rendered images, and how many. difficulty: of the domain
+    target. reach: see `loaded_domain`.
     Raises InputError for a name that is unknown, or a dataset that was not prepared.
     """
     family, _, which = name.partition(":")
@@ -170,6 +172,15 @@ def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int =
         render = functools.partial(figures, domain=domain, seed=seed, side=side, skeleton=skeleton)
         parts = [render(train, first=0), render(test, first=train), render(test, first=train + test)]
         return Splits(*(as_bodies(part) if family == "bodies" else part for part in parts))
+    if family == "videos":
+        from data.figure_videos import figure_videos
+        from data.figures import target
+
+        if which != "target":
+            raise InputError(f"domain {name!r}: the videos have target")
+        counts = [max(count // VIDEO_FRAMES, 1) for count in (train, test, test)]
+        return Splits(*(figure_videos(count, VIDEO_FRAMES, side, domain=target(difficulty), seed=seed,
+                                      first=sum(counts[:number])) for number, count in enumerate(counts)))
     if family == "sprites":
         from data.dsprites import dsprites, split_numbers
 

@@ -38,10 +38,19 @@ from kpjax import InputError, Method, Skeleton, Trained, geometry, methods
 from kpjax.augment import Augment, Loaded, compose_augmentations, hidden, on_half, random_warp
 from kpjax.drawing.feature_map import can_embed, embedded, scatter
 from kpjax.drawing.overlays import write_png
-from kpjax.files import atomic
+from kpjax.files import atomic, read_json
 from kpjax.heatmaps import Codec
-from kpjax.input.source import Source, labelled_subset, rounded_share, subset, with_labels, without_labels
-from kpjax.losses import Objective, without
+from kpjax.input.source import (
+    Source,
+    identities,
+    labelled_subset,
+    rounded_share,
+    subset,
+    with_labels,
+    without_labels,
+)
+from kpjax.input.video_source import VideoSource, in_videos
+from kpjax.losses import Objective, PoseSubspace, fit_pose_subspace, without
 from kpjax.methods.semi_supervised_learning.easy_hard import mean_predict
 from kpjax.methods.semi_supervised_learning.semantic_features import representations
 from kpjax.models import VGG, KeypointNetwork, image_generator
@@ -53,6 +62,7 @@ from kpjax.training.stages import Stage
 
 SCORE_KIND = "mse_peak"
 CHOOSING = Select("validation/pck")
+ON_VIDEOS = ("video_terms", "projected")  # variants that need them
 PERCEPTUAL = VGG(16, IMM_TAPS)
 StageOf = Literal["warm start", "method", "both"]
 
@@ -166,6 +176,28 @@ def build_supervised_cutout(parts: Parts) -> Method:
     return build_supervised(parts._replace(warped=compose_augmentations(parts.warped, cutout)), warped=True)
 
 
+def build_video_terms(parts: Parts, *, objective: Objective | None = None, warped: bool = False) -> Method:
+    """Builds Lightning Pose's terms on consecutive frames, beside the labels or another objective."""
+    config, settings, labels = parts.config, parts.config.video, parts.config.weights.supervised_weight
+    if objective is None:
+        objective = without(terms(parts), "semantic", "equivariance", "invariance")
+    on_video = {
+        "temporal": methods.temporal_term(parts.codec, settings.weight(settings.temporal_exponent, labels),
+                                          epsilon=settings.temporal_epsilon),
+        "pose_subspace": methods.pose_subspace_term(parts.codec, settings.weight(settings.pose_exponent, labels))}
+    options = _shared(parts, warped=warped)
+    augment = dict.fromkeys(("labelled", "unlabelled"), options["augment"]) | {"video": settings.change()}
+    return methods.semi_supervised(
+        parts.network, parts.skeleton, objective={**objective, **on_video}, **options | {"augment": augment},
+        scales=lambda step: dict.fromkeys(on_video, settings.factor(step, config.steps)))
+
+
+def build_projected(parts: Parts) -> Method:
+    """Builds the supervised term, whose predictions are moved to the labels' subspace of poses."""
+    method = build_supervised(parts, warped=True)
+    return method._replace(predict=methods.projected_predict(method.predict))
+
+
 def build_gen(parts: Parts) -> Method:
     """Builds image generation (Jakab et al. 2018) beside the supervised term."""
     baselines = parts.config.baselines
@@ -184,6 +216,8 @@ class Recipe(NamedTuple):
     build: Callable[[Parts], Method]
     teacher: str = ""  # the variant whose predictions label the unlabelled images
     everything: bool = False  # all training images with labels, for the steps of both stages
+    videos: bool = False  # a stream of consecutive frames, and the labels' subspace of poses
+    of: str = ""  # the variant whose result it reads in another way, without training
     second: bool = False  # a second network, with a warm start of its own
     times: int = 1  # the steps of the config, of which a method takes so many times as many
 
@@ -232,6 +266,10 @@ VARIANTS: dict[str, Variant] = {
                                _recipe(build_easy_hard)._replace(times=2)),
     "supervised_warped_cutout": Variant("control", "supervised_warped with holes at the labelled keypoints", "",
                                         Recipe(build_supervised_cutout)),
+    "video_terms": Variant("baseline", "the labels, and no jumps and no unlikely poses in videos", "Lightning Pose",
+                           _recipe(build_video_terms, warped=True)._replace(videos=True)),
+    "projected": Variant("control", "supervised_warped, predictions moved to the labels' subspace of poses", "",
+                         Recipe(build_projected, of="supervised_warped")),
     "no_sc": _ablation("without semantic consistency", "TE + TI", "semantic"),
     "no_te": _ablation("without equivariance", "TI + SC", "equivariance"),
     "no_ti": _ablation("without invariance", "TE + SC", "invariance"),
@@ -338,6 +376,8 @@ def open_data(job: Job) -> Data:
 def train(job: Job, data: Data) -> Outcome:
     """Trains a variant from the shared warm start; pseudo-labels come from a finished teacher."""
     recipe = VARIANTS[job.variant].recipe
+    if recipe.of:
+        return _read_again(job, data, recipe.of)
     config, parts, baselines = recipe.config(job.config), parts_of(job.config, data.skeleton), job.config.baselines
     names = ("warm start", "warm start of the second network")[:1 + recipe.second]
     warm = [stage for name in names if (stage := _warm_start(job, parts, data, name))]
@@ -346,8 +386,11 @@ def train(job: Job, data: Data) -> Outcome:
     start = starts[0] | ({"second": starts[1]["variables"]} if len(starts) == 2 and starts[1] else {})
     if job.variant == "gen":
         start |= perceptual_start(baselines.perceptual, PERCEPTUAL, image_size=baselines.generator_size)
+    if recipe.videos:
+        start["subspace"] = subspace_of(data.labelled, config)
     sources = {"labelled": data.everything if recipe.everything else data.labelled,
-               "unlabelled": _pseudo_labelled(job, data, recipe.teacher) if recipe.teacher else data.unlabelled}
+               "unlabelled": _pseudo_labelled(job, data, recipe.teacher) if recipe.teacher else data.unlabelled,
+               **({"video": videos_of(data.unlabelled)} if recipe.videos else {})}
     method, steps = build(job.config, data.skeleton, job.variant), config.steps_of_both_stages
     fitted = _fit(job, method, sources, data, steps if recipe.everything else config.steps, job.folder, job.variant,
                   start)
@@ -356,6 +399,31 @@ def train(job: Job, data: Data) -> Outcome:
     outcome = outcome._replace(images=outcome.images + sum(stage.images for stage in warm),
                                wall_seconds=outcome.wall_seconds + sum(stage.wall_seconds for stage in warm))
     return outcome._replace(steps=steps, metrics={**outcome.metrics, **choices(fitted.evaluations)})
+
+
+def _read_again(job: Job, data: Data, variant: str) -> Outcome:
+    """Returns another variant's result, now or then trained, with the labels' subspace of poses."""
+    other = job._replace(variant=variant)
+    trained, stored = system.result_of(other), read_json(other.folder / "results.json")
+    return Outcome(build(job.config, data.skeleton, job.variant),
+                   Trained(trained.variables, {"subspace": subspace_of(data.labelled, job.config)}), stored["steps"],
+                   wall_seconds=stored["wall_seconds"], images=stored["images"])
+
+
+def subspace_of(labelled: Source, config: Config) -> PoseSubspace:
+    """Returns the subspace of the labelled poses, in pixels of the original images."""
+    poses = [np.where(one.visible[:, None] > 0, geometry.move_points(one.crop, one.keypoints), np.nan).ravel()
+             for one in (labelled[number] for number in range(len(labelled)))]
+    return fit_pose_subspace(np.stack(poses), share=config.video.pose_share)
+
+
+def videos_of(source: Source) -> VideoSource:
+    """Returns the examples of a source that are frames of videos. Raises InputError if there is none."""
+    parts = [name.rpartition("#") for name in identities(source) or ()]
+    found = [number for number, (title, _, frame) in enumerate(parts) if title and frame.isdigit()]
+    if not found:
+        raise InputError(f"{source.name}: none of its images is a frame of a video; this variant learns from motion")
+    return in_videos(subset(source, found, f"{source.name}, videos"))
 
 
 def choices(evaluations: Sequence[Evaluation]) -> dict[str, float]:
@@ -370,7 +438,8 @@ def _fit(job: Job, method: Method, sources: Mapping[str, Source], data: Data, st
     config = job.config
     return system.fit_sources(
         job, method, sources, batch_size=config.batch_size // len(method.streams), steps=steps, stage=stage,
-        folder=folder, start=start, unlabelled=() if VARIANTS[job.variant].recipe.teacher else ("unlabelled",),
+        folder=folder, start=start, videos=("video",),
+        unlabelled=() if VARIANTS[job.variant].recipe.teacher else ("unlabelled",),
         evaluate=lambda state: errors(predict_source(
             method, state, data.validation, batch_size=2 * config.batch_size), method.skeleton, config, "validation"),
         evaluate_every=max(1, steps // config.evaluations),
@@ -475,6 +544,7 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
 def applicable(preset: str, config: Config) -> tuple[str, ...]:
     """Returns the variants that suit a preset."""
     unsuited = ("pl", "pl_60", "pl_warped", "te_labelled_only") if config.data.all_labelled else ()
+    unsuited += () if config.data.train.startswith("videos:") else ON_VIDEOS
     return tuple(name for name in VARIANTS if name not in unsuited)
 
 

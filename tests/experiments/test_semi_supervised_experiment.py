@@ -13,7 +13,7 @@ from experiments import image_sets, job_queue
 from experiments import semi_supervised_studies as studies
 from experiments.command_line import read_command, run
 from experiments.configs import changed, flat
-from experiments.semi_supervised import SYSTEM, VARIANTS, build, choices, parts_of, shortened
+from experiments.semi_supervised import ON_VIDEOS, SYSTEM, VARIANTS, build, choices, parts_of, shortened, videos_of
 from experiments.semi_supervised_measures import equivariance_and_peaks
 from experiments.semi_supervised_presets import PRESETS, Weights
 from experiments.system import Job, preset_folder
@@ -23,6 +23,7 @@ from kpjax.augment.random_maps import draw_homography
 from kpjax.errors import InputError
 from kpjax.files import write_json
 from kpjax.input.source import arrays
+from kpjax.losses import PoseSubspace
 from kpjax.structures import Example, Method, Prediction, Skeleton, Trained
 from kpjax.training.fit import Evaluation
 from kpjax.training.trees import load_trained
@@ -192,6 +193,16 @@ def test_prepared_sets_are_opened_by_their_splits(monkeypatch, tmp_path):
     assert (len(found.labelled), len(found.unlabelled), len(found.validation)) == (4, 4, 2)
 
 
+def test_rendered_videos_have_whole_ones_in_each_split_and_frames_find_theirs():
+    data = tiny_data(train="videos:target", training_examples=200, test_examples=100, labelled=40)
+    assert [len(part) for part in (data.everything, data.validation, data.test)] == [200, 100, 100]
+    found = videos_of(data.unlabelled)
+    assert len(found) == 160
+    assert len(found.titles) == 2
+    with pytest.raises(InputError, match="none of its images is a frame of a video"):
+        videos_of(tiny_data().unlabelled)
+
+
 # Variants
 
 
@@ -199,15 +210,18 @@ def test_every_variant_is_a_method_that_can_be_traced():
     points = tiny_data().skeleton
     batch = Example(np.zeros((8, 32, 32, 3), np.uint8), np.zeros((8, 10, 2), np.float32), np.ones((8, 10), np.float32),
                     np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32), np.arange(8, dtype=np.int32))
-    assert set(VARIANTS) == set(TINY_SYSTEM.applicable("tiny", TINY))
+    assert set(VARIANTS) - set(ON_VIDEOS) == set(TINY_SYSTEM.applicable("tiny", TINY))
+    assert set(VARIANTS) == set(TINY_SYSTEM.applicable("videos", PRESETS["videos"]))
+    subspace = PoseSubspace(np.zeros(20, np.float32), np.zeros((20, 3), np.float32), np.zeros((), np.float32))
     for name, variant in VARIANTS.items():
         method = variant.recipe.build(parts_of(TINY, points))
-        alone = name in ("supervised", "supervised_warped", "supervised_warped_cutout", "all_labels")
-        assert set(method.streams) == ({"labelled"} if alone else {"labelled", "unlabelled"}), name
+        alone = ("supervised", "supervised_warped", "supervised_warped_cutout", "all_labels", *ON_VIDEOS)
+        streams = {"labelled"} | (set() if name in alone else {"unlabelled"})
+        assert set(method.streams) == streams | ({"video"} if variant.recipe.videos else set()), name
         if name in (*RUN, "supervised"):
             continue  # run for real above
         streams = dict.fromkeys(method.streams, batch)
-        state = jax.eval_shape(method.init, jax.random.key(0), streams, {})
+        state = jax.eval_shape(method.init, jax.random.key(0), streams, {"subspace": subspace})
         after, metrics = jax.eval_shape(method.update, state, streams, jax.random.key(1))
         assert jax.tree.structure(after) == jax.tree.structure(state), name
         assert "loss/supervised" in metrics, name
@@ -217,7 +231,7 @@ def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
     """The column of 100 %: gen and mean_teacher still read images without their labels, and PL has nothing to do."""
     config, points = changed(TINY, labelled=1.0), tiny_data().skeleton
     possible = TINY_SYSTEM.applicable("tiny", config)
-    assert set(VARIANTS) - set(possible) == {"pl", "pl_60", "pl_warped", "te_labelled_only"}
+    assert set(VARIANTS) - set(possible) == {"pl", "pl_60", "pl_warped", "te_labelled_only", *ON_VIDEOS}
     reads_both = {name for name in possible if len(VARIANTS[name].recipe.build(parts_of(config, points)).streams) == 2}
     assert reads_both == {"gen", "mean_teacher", "mean_teacher_warped", "easy_hard", "easy_hard_dual",
                           "easy_hard_multiple", "easy_hard_twice"}
@@ -241,7 +255,7 @@ def test_flags_that_no_run_can_be_made_of(flags, words):
 
 
 def test_presets_are_made_of_settings_that_fit():
-    assert {"demo", "openfield", "faces", "lspet", "mpii", "lsp", "cub", "atrw"} == set(PRESETS)
+    assert {"demo", "videos", "openfield", "faces", "lspet", "mpii", "lsp", "cub", "atrw"} == set(PRESETS)
     for name in ("mpii", "lsp", "cub", "atrw"):
         config = flat(PRESETS[name])
         weights = [config[term] for term in ("supervised_weight", "semantic", "equivariance", "invariance")]
