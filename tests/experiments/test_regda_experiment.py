@@ -10,6 +10,7 @@ from PIL import Image
 from predict_folder import predict_folder
 
 from data.figures import TEN_POINTS
+from experiments import side_by_side
 from experiments.command_line import run
 from experiments.image_sets import open_domain
 from experiments.regda import VARIANTS, parts_of
@@ -49,6 +50,21 @@ def people(tiny_regda, tmp_path_factory):
 def sprites(tiny_regda, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("work")
     return run(tiny_regda, command("sprites", workdir, "constant_centre", "adabn_in_area")).parent
+
+
+def test_variants_are_drawn_side_by_side(people, tiny_regda, monkeypatch, tmp_path):
+    monkeypatch.setattr(side_by_side, "system_of", lambda name, preset: tiny_regda)
+    drawn = ["regda", "people", "--workdir", str(people.parents[1]), "--out", str(tmp_path / "sheet.png")]
+    side_by_side.main([*drawn, "--variants", "source_only", "regda", "--images", "1", "0", "--side", "40"])
+    rows = np.array_split(np.asarray(Image.open(tmp_path / "sheet.png")), 2)
+    assert rows[0].shape[1] >= 80
+    assert (rows[0] != rows[1]).any()
+    for flags, words in ((["--variants", "regda", "--images", "99"], "images: 99; .* counted from 0"),
+                         (["--variants", "mcd"], "is not finished; run it first"),
+                         (["--variants", "no"], "choose among"),
+                         (["--variants", "regda", "--of", "no"], "of: no; .* has predictions of")):
+        with pytest.raises(InputError, match=words):
+            side_by_side.main([*drawn, *flags])
 
 
 def test_results_are_complete(people, tiny_regda):
