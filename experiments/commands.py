@@ -120,9 +120,10 @@ def exit_code_of(main: Callable[[], Any]) -> int:
     except KeyboardInterrupt:
         code, message = 130, "stopped; the same command goes on from the last checkpoint"
     except Exception as error:
-        if not _process():
+        code, message = 1, _of_bucket(error) or (_process() and _end_of_others(error))
+        if not (message or _process()):
             raise
-        code, message = 1, _end_of_others(error) or traceback.format_exc()
+        message = message or traceback.format_exc()
     if message:
         print(_process() + message, file=sys.stderr, flush=True)
     if code and code != INTERRUPTED and _process():
@@ -135,6 +136,16 @@ def _process() -> str:
     """Returns "process 1: " in a run on several hosts, and nothing otherwise."""
     jax = sys.modules.get("jax")
     return f"process {jax.process_index()}: " if jax and jax.distributed.is_initialized() else ""
+
+
+def _of_bucket(error: Exception) -> str:
+    """Returns a line if an error was raised by a bucket's client, which tries what is worth it (429, 503) by itself."""
+    clients = {"gcsfs", "aiohttp", "fsspec"}
+    callers = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
+    if not clients & {name.partition(".")[0] for name in callers}:
+        return ""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return f"error: a bucket cannot be read: {reason}; nothing there is lost, and the same command goes on"
 
 
 def _end_of_others(error: Exception) -> str:

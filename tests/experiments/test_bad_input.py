@@ -100,3 +100,16 @@ def test_another_config_on_the_same_folder(refused, tiny_regda, tmp_path, capsys
     run(tiny_regda, [*command, "--workdir", str(workdir)])
     again = (folder / "results.json").read_bytes()
     assert finished.split(b'"images_per_second"')[0] == again.split(b'"images_per_second"')[0]
+
+
+@pytest.mark.parametrize("fault", ["OSError('Forbidden: box')", "FileNotFoundError('box')", "RuntimeError('503')"])
+def test_a_bucket_that_stops_answering_is_named_in_one_line(fault, capsys):
+    """Wherever it is read: while training too, where nothing is being written."""
+    client = {"__name__": "gcsfs.core"}
+    exec(f"def read():\n    raise {fault}", client)
+    assert exit_code_of(client["read"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: a bucket cannot be read: ")
+    assert line.endswith("the same command goes on")
+    with pytest.raises(OSError, match="of this machine"):
+        exit_code_of(lambda: (_ for _ in ()).throw(OSError("of this machine")))
