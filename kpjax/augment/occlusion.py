@@ -28,23 +28,26 @@ def blank_boxes(
         images: (B, H, W, 3), floating point.
         centres: (B, N, 2), (x, y) in px.
         half_sides: (B, N, 2), px along x and y; a box of 0 covers nothing.
-        source: (B, H, W, 3), or a colour that broadcasts to it.
+        source: (B, H, W, 3), or without `origins` a colour that broadcasts to it.
         origins: (B, N, 2), px of the source; moved by whole pixels.
     """
     height, width = images.shape[1:3]
-    source = jnp.broadcast_to(source, images.shape)
-    first, beyond = (jnp.floor(edge).astype(jnp.int32) for edge in (centres - half_sides, centres + half_sides))
+    first, beyond = (jnp.floor(edge)[:, :, None] for edge in (centres - half_sides, centres + half_sides))
+    columns, rows = jnp.arange(width, dtype=jnp.float32), jnp.arange(height, dtype=jnp.float32)
+    across, down = ((first[..., axis] <= at[None, None]) & (at[None, None] < beyond[..., axis])
+                    for axis, at in enumerate((columns, rows)))
+    boxes = down[..., None] & across[:, :, None]  # (B, N, H, W)
+    if origins is None:
+        return jnp.where(boxes.any(1)[..., None], source, images)
 
-    def cover(image, patch, first, beyond, shift):
-        spans = [(first[axis] <= at) & (at < beyond[axis]) for axis, at in enumerate((columns, rows))]
-        if origins is not None:
-            patch = patch[jnp.clip(rows + shift[1], 0, height - 1)][:, jnp.clip(columns + shift[0], 0, width - 1)]
-        return jnp.where((spans[1][:, None] & spans[0][None])[..., None], patch, image)
+    def shifted(image, shift):
+        column, row = (jnp.clip(line + by, 0, line[-1]).astype(jnp.int32)
+                       for line, by in zip((columns, rows), shift, strict=True))
+        return image[row][:, column]
 
-    columns, rows = jnp.arange(width, dtype=jnp.int32), jnp.arange(height, dtype=jnp.int32)
-    shifts = jnp.zeros_like(first) if origins is None else jnp.round(origins - centres).astype(jnp.int32)
+    shifts = jnp.round(origins - centres)
     for number in range(centres.shape[1]):
-        images = jax.vmap(cover)(images, source, first[:, number], beyond[:, number], shifts[:, number])
+        images = jnp.where(boxes[:, number, ..., None], jax.vmap(shifted)(source, shifts[:, number]), images)
     return images
 
 
