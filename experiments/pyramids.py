@@ -32,7 +32,7 @@ from experiments import pyramids_probes as probes
 from experiments.configs import config_as_json, perceptual_options, perceptual_start
 from experiments.pyramids_drawing import Render, draw_keypoints_moving, draw_masks
 from experiments.pyramids_presets import PRESETS, Config
-from experiments.pyramids_probes import FLAT
+from experiments.pyramids_probes import FLAT, frames_of
 from experiments.system import IMAGES, Job, Outcome, Predicting, StoredRun, System, Variant, first_state, fit_sources
 from kpjax import Codec, Example, Method, Skeleton, geometry, methods, models, spatial_softmax
 from kpjax.augment import no_augmentation
@@ -44,7 +44,7 @@ from kpjax.input.pairs import frame_pairs
 from kpjax.input.source import Source
 from kpjax.input.video_source import VideoSource, of_videos
 from kpjax.losses import Objective, views
-from kpjax.methods.discovery.discovery import POINTS
+from kpjax.methods.discovery.discovery import POINTS, STILL, StillCamera, still_videos
 from kpjax.methods.discovery.pyramids import painting_pass
 from kpjax.models import KeypointLevels, KeypointPyramid, points_of_maps
 from kpjax.models.vgg import IMM_TAPS, VGG
@@ -53,6 +53,7 @@ from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
 
 PERCEPTUAL = VGG(16, IMM_TAPS)  # of KeyNet's loss
+BACKGROUND_FRAMES = 200  # of a video, about, are enough for its background
 COLLAPSE_CHECK = 50  # steps between two looks for signs of collapse
 ORACLE = "supervised_bound"
 TRUE_JOINTS = "accuracy_of_true_joints"  # under action/, in place of keypoints
@@ -64,7 +65,7 @@ def network_of(config: Config, sizes: tuple[int, ...] = (), *, conditioned: bool
     """Builds the network with levels of these sizes, else the config's. conditioned: whether level 2 reads level 1."""
     chosen, sizes = config.pyramid, sizes or config.pyramid.level_sizes
     shared = {"conditioned": conditioned, "conditioning_width": chosen.conditioning_width,
-              "dtype": jnp.dtype(chosen.dtype)}
+              "sharpness": chosen.sharpness, "dtype": jnp.dtype(chosen.dtype)}
     if chosen.network == "small":
         return models.small_keypoint_pyramid(sizes, side=config.data.image_size, depth=chosen.depth, **shared)
     return models.keypoint_pyramid(sizes, **shared)
@@ -83,6 +84,20 @@ def _shared(config: Config, variant: str = "pyramids", rate: float = 0.0) -> dic
             "normalise": methods.imagenet_normalise}
 
 
+def still_of(config: Config) -> dict[str, StillCamera]:
+    """Returns the method's argument for a still camera, or none."""
+    residual, share = config.still.residual, config.still.motion_weight
+    return {"still": StillCamera(residual, share > 0)} if residual or share else {}
+
+
+def still_start(config: Config, source: VideoSource) -> dict[str, Any]:
+    """Returns the part of the start that a still camera needs, of the training videos; {} without one."""
+    if not still_of(config):
+        return {}
+    return {STILL: still_videos((images[::-(-len(images) // BACKGROUND_FRAMES)] for images in frames_of(source)),
+                                source.video, share=config.still.motion_weight)}
+
+
 def build_keynet(config: Config, joints: Skeleton, size: int) -> Method:
     """KeyNet (Jakab et al. 2018) with `size` keypoints."""
     width, perceptual = config.baselines.keynet_width, config.baselines.perceptual
@@ -92,7 +107,7 @@ def build_keynet(config: Config, joints: Skeleton, size: int) -> Method:
     return methods.keynet(
         objective=methods.keynet_objective(perceptual=bool(perceptual), reduction=config.weights.reduction),
         network=network, **perceptual_options(perceptual, PERCEPTUAL),
-        **_shared(config, "keynet", config.baselines.keynet_rate))
+        **still_of(config), **_shared(config, "keynet", config.baselines.keynet_rate))
 
 
 def build_transporter(config: Config, joints: Skeleton, size: int) -> Method:
@@ -102,7 +117,7 @@ def build_transporter(config: Config, joints: Skeleton, size: int) -> Method:
     return methods.transporter(
         objective=methods.transporter_objective(reduction=config.weights.reduction), network=network,
         blob_width=config.baselines.transporter_width, stop_reference=config.rendering.stop_reference,
-        reference_pass=config.rendering.reference_pass,
+        reference_pass=config.rendering.reference_pass, **still_of(config),
         **_shared(config, "transporter", config.baselines.transporter_rate))
 
 
@@ -167,7 +182,7 @@ VARIANTS: dict[str, Variant] = {
     "mean_pose": Variant("control", "the mean position of every joint",  # a linear function of no feature
                          recipe=Recipe(features=lambda source: np.zeros((len(source), 0)))),
     "image_moments": Variant("control", "nine moments of what differs from the background",
-                             recipe=Recipe(features=lambda source: image_moments(probes.frames_of(source)))),
+                             recipe=Recipe(features=lambda source: image_moments(frames_of(source)))),
     "no_reconstruction": Variant("ablation", "without the reconstruction from all keypoints", "No-Reconstruction",
                                  Recipe(lambda terms, _: methods.no_reconstruction(terms))),
     "no_transport": Variant("ablation", "without transport", "No-Transport",
@@ -202,7 +217,7 @@ def _built(config: Config, joints: Skeleton, recipe: Recipe, size: int) -> Metho
     if recipe.build:
         return recipe.build(config, joints, size)
     return methods.pyramids(objective=recipe.objective(config), network=network_of(
-        config, conditioned=recipe.conditioned), **asdict(config.rendering), **_shared(config))
+        config, conditioned=recipe.conditioned), **asdict(config.rendering), **still_of(config), **_shared(config))
 
 
 @functools.lru_cache(maxsize=8)
@@ -245,7 +260,7 @@ def train(job: Job, data: Data) -> Outcome:
         return Outcome(None, None, 0)
     method = build(config, data.test.skeleton, variant)
     if variant == "untrained":
-        return Outcome(method, first_state(job, method, data.train, "pyramids"), 0)
+        return Outcome(method, first_state(job, method, data.train, "pyramids", still_start(config, data.train)), 0)
     fitted = _fit(job, method, data, job.folder, variant)
     per_level, levels = variant in BASELINES and config.baselines.baselines_per_level, {}
     for number, size in enumerate(config.pyramid.level_sizes if per_level else (), start=1):
@@ -277,7 +292,8 @@ def _fit(job: Job, method: Method, data: Data, folder, stage: str) -> Fitted:
         check = stop_if_collapsed(config.collapse_steps, baselines=config.collapse_baselines)
         options["between"] = (COLLAPSE_CHECK, check)
     compares = config.baselines.perceptual if job.variant == "keynet" else ""
-    start = perceptual_start(compares, PERCEPTUAL, image_size=config.data.image_size)
+    start = {**perceptual_start(compares, PERCEPTUAL, image_size=config.data.image_size),
+             **still_start(config, data.train)}
     pairs = frame_pairs(data.train, window=config.data.window, batch_size=config.batch_size, seed=job.seed,
                         crop=config.data.pair_crop, repeats=True, process_index=jax.process_index(),
                         process_count=jax.process_count())
@@ -300,6 +316,7 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
     else:
         found, skeleton = predictions["test"], outcome.method.skeleton
         values, truth = probes.degeneracy(found.keypoints, config.data.image_size), probes.truth_of(found)
+        values |= probes.motion(data.test, found.keypoints)
         features = {FLAT: found.keypoints} if oracle else probes.levels_of(found.keypoints, skeleton) | {
             level: alone.keypoints for level, alone in predictions.items() if level != "test"}
     if data.test.skeleton.names:
@@ -338,10 +355,12 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
         [data.test[row].image for row in rows], found.keypoints[rows], None, method.skeleton, columns=4, **true))
     if oracle:
         return
+    still = still_start(config, data.test).get(STILL) if config.still.residual else None
     widths = {"keynet": (config.baselines.keynet_width,), "transporter": (config.baselines.transporter_width,)}
     draw_masks(folder / "masks.png", data.test, found.keypoints, method, outcome.trained,
                widths=widths.get(job.variant, config.rendering.transport_widths),
-               render=None if recipe.build else renderer(config, recipe))
+               render=None if recipe.build else renderer(config, recipe),
+               background=still and still["background"][data.test.video])
 
 
 def columns(config: Config) -> tuple[Column, ...]:
@@ -355,6 +374,9 @@ def columns(config: Config) -> tuple[Column, ...]:
     return (*(Column(metric, title, unit, 1.0, 2, "lower") for metric, title in titles.items()),
             Column("direct/flat", "error of its own points", unit, 1.0, 2, "lower"),
             Column("action/accuracy", "actions", "%", 100.0, 1),
+            Column("points_on_motion", "points on what moves", "%", 100.0, 0),
+            Column("motion_coverage", "motion near a point", "%", 100.0, 0),
+            Column("coincident_points", "coincident pairs", "", 1.0, 1, "lower"),
             Column("cost/images", "images read", "thousands", 1e-3, 0), Column("cost/seconds", "training", "s", 1.0, 0),
             Column("live_points", "live points", "", 1.0, 0),
             Column("point_spread", "distance between points", "of a side of 2", 1.0, 2))

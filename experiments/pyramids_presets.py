@@ -19,6 +19,7 @@ from kpjax.input.video_source import VideoSource, of_videos
 from kpjax.losses.pyramids import Combine
 from kpjax.methods.discovery.discovery import ReferencePass
 
+FROM_0_TO_1 = Rule(lambda value: 0 <= value <= 1, "give a number from 0 to 1")
 PER_LEVEL = Rule(lambda pair: len(pair) == 2 and min(pair) > 0, "give two numbers above 0, the coarse level's first")
 
 
@@ -87,6 +88,7 @@ class Pyramid(Checked):
     depth: Count = 1  # convolutions at each resolution of the small network
     level_sizes: Annotated[tuple[int, int], PER_LEVEL] = (10, 20)  # keypoints of the coarse and the fine level
     conditioning_width: Positive = 0.1  # of the coarse keypoints that the fine level reads; not stated, as all widths
+    sharpness: Positive = 1.0  # of the softmax: the reciprocal of its temperature
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
 
     def __post_init__(self):
@@ -122,6 +124,14 @@ class Rendering(Checked):
     combine: Combine = "product"  # how the blobs of many keypoints make one mask; not stated
     stop_reference: bool = True  # no gradient through what is transported from the reference; not stated
     reference_pass: ReferencePass = "joint"  # whether BatchNorm sees both frames at once; of GroupNorm only the time
+
+
+@dataclass(frozen=True)
+class Still(Checked):
+    """What is made of the background of a still camera, of all variants that render frames. Not in the paper."""
+
+    residual: bool = False  # rendered images are differences from the median frame of their video
+    motion_weight: Annotated[float, FROM_0_TO_1] = 0.0  # share of a pixel's weight that follows its variance over time
 
 
 @dataclass(frozen=True)
@@ -176,6 +186,7 @@ class Config(Checked):
     pyramid: Pyramid = Pyramid()
     weights: Weights = Weights()
     rendering: Rendering = Rendering()
+    still: Still = Still()
     optimizer: PyramidOptimizer = PyramidOptimizer()
     batch_size: Count = 32  # pairs; not stated
     steps: Count = 100_000  # not stated

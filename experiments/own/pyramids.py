@@ -1,32 +1,39 @@
 """Keypoint Pyramids on people's own videos, which come back annotated, with a table of coordinates."""
 import functools
 import math
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import jax
 import numpy as np
 import tyro
+from PIL import Image
 
 from data.videos import TABLE, with_labels
 from experiments import pyramids
-from experiments.configs import Count, changed
+from experiments.configs import Count, Rule, changed
 from experiments.own.choices import Choice, chosen
 from experiments.predict.drawing import opacity_from, write_overlay_video
 from experiments.predict.pipeline import Seen, in_original_pixels, shrunk
-from experiments.pyramids_presets import SMALL, Config, VideoSet
-from experiments.system import Job, Outcome
+from experiments.pyramids_presets import SMALL, Config, Still, VideoSet
+from experiments.system import Job, Outcome, Predicting, StoredRun
 from kpjax import InputError
 from kpjax.annotations.predictions import OK, PredictionTable, csv_text, empty_table, fill
 from kpjax.errors import summarise
+from kpjax.evaluation.motion import motion_box, temporal_variance
 from kpjax.files import write_text
 from kpjax.images.inputs import ImageSequence, from_video
-from kpjax.images.video import Video, find_videos
+from kpjax.images.transforms import Letterbox, SamePlace, Transform
+from kpjax.images.video import Video, find_videos, frames_of_one_size
 from kpjax.input.video_source import VideoSource, read_videos
 from kpjax.training.evaluation import Gathered
 
+PLACE = Rule(lambda place: not place or (len(place) == 4 and min(place[2:]) > 0), "give left, upper, width and height")
+SMALLER = 0.8  # of a frame's longer side: the part in which things move is cropped only if it is smaller
+PLACE_FRAMES, PLACE_SIDE = 100, 128  # frames of each video in which motion is looked for, and their longer side in px
+MARGIN = 1.2  # of the cropped part over what moves
 FRAMES = 4000  # of all videos together that are learnt from, about
 
 
@@ -39,7 +46,12 @@ class OwnVideos(VideoSet):
     every: Count = 1  # keeps frames 0, every, 2 every ...
     on_bad_frame: Literal["stop", "skip"] = "stop"  # what to do about frames that do not decode
     mixed_sizes: bool = False  # whether the videos may differ in size
-    image_size: Annotated[Count, tyro.conf.arg(aliases=["--size"])] = 64  # px; videos of several sizes need it typed
+    image_size: Annotated[Count, tyro.conf.arg(aliases=["--size"])] = 128  # px; videos of several sizes need it typed
+    place: Annotated[tuple[float, ...], PLACE] = ()  # left, upper, width and height of the part to look at, px; (): all
+
+    def square(self) -> Transform:
+        """Returns the transform of a frame to a square image."""
+        return SamePlace(self.image_size, self.place) if self.place else Letterbox(self.image_size)
 
     def files(self) -> tuple[Video, ...]:
         """Finds the videos. Raises InputError if none is named or found."""
@@ -59,12 +71,11 @@ class OwnConfig(Config):
 
 OWN = OwnConfig(**vars(SMALL) | {
     "summary": "keypoints of one's own videos, which come back annotated: --videos FILE_OR_FOLDER ...; 2 cores",
-    # On a clip of 166 frames in which little moves, keypoints came alive after 1,000 steps, with a window of 80; with
-    # one of 25 none had after 550.
     "data": OwnVideos(pair_crop=SMALL.data.pair_crop, window=80), "steps": 2000, "evaluations": 0,
+    "pyramid": replace(SMALL.pyramid, sharpness=4.0), "still": Still(residual=True, motion_weight=0.9),
     "collapse_steps": 1500,
-    # Before a still background both the mean image and a copy are nearly right wherever nothing moves.
-    "collapse_baselines": ("constant_colour",)})
+    # Where nothing moves a copy of the reference is right down to the noise.
+    "collapse_baselines": ("constant_colour", "mean_image")})
 
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
@@ -83,7 +94,9 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         raise InputError(f"videos: the longest video has {longest} frames" + (f" (every {every}th)" * (every > 1)) +
                          f", and a window of {asked} needs {2 * asked}; give longer videos"
                          + (" or a smaller --window" if asked > 1 else ""))
+    place = Choice("place", (), "as typed") if "place" in typed else place_choice(files, every)
     config = chosen(config, [
+        place,
         Choice("every", fitting, f"{total} frames in {len(files)} videos"
                + (f"; about {FRAMES} are enough" if fitting > 1 else ", all of them")),
         Choice("window", window, f"the longest video has {longest} frames; pairs are at most half of it apart, and at "
@@ -93,6 +106,30 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         Choice("steps", config.steps, "enough on rendered videos")], typed)
     # Videos of several sizes are brought to the size that is typed.
     return changed(config, mixed_sizes=True) if "image_size" in typed and "mixed_sizes" not in typed else config
+
+
+def place_choice(files: Sequence[Video], every: int) -> Choice:
+    """Chooses the square part of the frames in which things move, with a margin; all of them where it is no smaller."""
+    if len({video.size for video in files}) > 1:
+        return Choice("place", (), "whole frames: the videos differ in size")
+    width, height = files[0].size
+    longer = max(width, height)
+    small = max(width * PLACE_SIDE // longer, 1), max(height * PLACE_SIDE // longer, 1)
+    motion = 0.0
+    for video in files:
+        step = max(-(-len(video) // PLACE_FRAMES), every)
+        shown = [np.asarray(Image.fromarray(image).resize(small, Image.Resampling.BOX))
+                 for number, image in frames_of_one_size(video) if image is not None and number % step == 0]
+        motion = motion + (temporal_variance(np.stack(shown)) if shown else 0.0)
+    if not np.any(motion):
+        return Choice("place", (), "whole frames: nothing moves")
+    x, y, across, down = motion_box(motion) * np.tile([width / small[0], height / small[1]], 2)
+    side = MARGIN * max(across, down)
+    if side > SMALLER * longer:
+        return Choice("place", (), "whole frames: things move nearly everywhere")
+    place = x + (across - side) / 2, y + (down - side) / 2, side, side
+    return Choice("place", tuple(round(float(number), 1) for number in place),
+                  f"98 % of the motion is within {across:.0f} x {down:.0f} px of {width} x {height}")
 
 
 def open_data(job: Job) -> pyramids.Data:
@@ -162,9 +199,15 @@ def _seen(sequence: ImageSequence, table: PredictionTable, side: int) -> Iterato
         yield Seen(row, sequence.video.size, *animals, fault, image)
 
 
-SIGNS = ("live_points", "point_spread")  # stand first in the table: own videos seldom have labels
+def predicting(stored: StoredRun) -> Predicting:
+    """Returns a finished run as a function of new images, of which it sees the same part."""
+    return pyramids.predicting(stored)._replace(transform=stored.config.data.square())
+
+
+SIGNS = ("live_points", "points_on_motion", "motion_coverage", "coincident_points", "point_spread")
+# These stand first in the table: own videos seldom have labels.
 SYSTEM = pyramids.SYSTEM._replace(
-    presets={"own": OWN}, open=open_data, draw=draw, resolved=resolved,
+    presets={"own": OWN}, open=open_data, draw=draw, resolved=resolved, predicting=predicting,
     columns=lambda config: sorted(pyramids.columns(config), key=lambda column: column.metric not in SIGNS),
     short_list=lambda preset, config: ("pyramids", "untrained") if config.control else ("pyramids",),
     applicable=lambda preset, config: tuple(name for name in pyramids.VARIANTS if name != pyramids.ORACLE))

@@ -144,6 +144,17 @@ class AroundBox(_Resampling):
 
 
 @dataclass(frozen=True)
+class SamePlace(_Resampling):
+    """A square about one box x, y, width, height of every image, as `AroundBox` without a margin: of a still camera."""
+
+    side: int
+    place: tuple[float, float, float, float]
+
+    def _resample(self, image, keypoints, visible, box) -> Resampled:
+        return AroundBox(self.side, 1.0)._resample(image, keypoints, visible, np.array(self.place))
+
+
+@dataclass(frozen=True)
 class BoxOrWhole:
     """`AroundBox` where a box is given, else `Letterbox`: for predictions by networks trained on whole images."""
 
@@ -264,8 +275,8 @@ class Turned:
         return *moved, (np.linalg.inv(map_) @ np.asarray(crop, np.float64)).astype(np.float32)
 
 
-Transform = (Letterbox | PadToSquare | Stretch | BoxCrop | PersonCrop | AroundBox | BoxOrWhole | LandmarkCrop
-             | MarginCrop | WindowCrop | ScaledByBox | LocalContrast | Turned)
+Transform = (Letterbox | PadToSquare | Stretch | BoxCrop | PersonCrop | AroundBox | SamePlace | BoxOrWhole
+             | LandmarkCrop | MarginCrop | WindowCrop | ScaledByBox | LocalContrast | Turned)
 
 
 def warped(image: np.ndarray, map_: np.ndarray, size: tuple[int, int]) -> np.ndarray:

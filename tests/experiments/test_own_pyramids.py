@@ -44,7 +44,7 @@ def own(tmp_path):
 def initial(method, streams, **options):
     """Stands in for `fit`, whose program another test compiles: the network as it is before the first step."""
     assert (set(streams), options["steps"]) == ({"frame", "reference"}, 3)
-    state = jax.jit(method.init)(options["key"], {name: one[0] for name, one in streams.items()}, {})
+    state = jax.jit(method.init)(options["key"], {name: one[0] for name, one in streams.items()}, options["start"])
     return no_training(Trained(state.variables, state.frozen))
 
 
@@ -74,7 +74,8 @@ def test_own_videos_come_back_annotated(clip, own):
 
 def seeing_dots(method, streams, **options):
     """Stands in for `fit`: convolutions read their middle, so that all keypoints lie on the brightest place."""
-    shapes = jax.eval_shape(method.init, options["key"], {name: one[0] for name, one in streams.items()}, {}).variables
+    batch = {name: one[0] for name, one in streams.items()}
+    shapes = jax.eval_shape(method.init, options["key"], batch, options["start"]).variables
 
     def leaf(path, shape):
         name = jax.tree_util.keystr(path, simple=True, separator="/")
@@ -82,26 +83,32 @@ def seeing_dots(method, streams, **options):
             return np.full(shape.shape, 1 if name.endswith("scale") else 10, np.float32)  # ReLU passes what is above 0
         size, kernel = shape.shape[0], np.zeros(shape.shape, np.float32)
         reach = 0 if "smooth" in name else (size - 1) // 2  # the pyramid's steps are smoothed
-        kernel[reach:size - reach, reach:size - reach] = (14 if "/output/" in name else 1) / shape.shape[2]
+        kernel[reach:size - reach, reach:size - reach] = (3.5 if "/output/" in name else 1) / shape.shape[2]
         return kernel / (size - 2 * reach) ** 2 * ("lateral3" not in name)
 
     return no_training(Trained(jax.tree_util.tree_map_with_path(leaf, shapes), {}))
 
 
-def test_points_and_overlays_lie_on_what_is_seen(own, tmp_path_factory):
-    """A dot that moves over a dark video: in points.csv, and in the middle of what is drawn."""
+@pytest.mark.parametrize(("width", "height", "shown"), [(96, 80, 96), (240, 160, 85)])
+def test_points_and_overlays_lie_on_what_is_seen(own, tmp_path_factory, width, height, shown):
+    """A dot that moves over a dark video: in points.csv, and in the middle of what is drawn.
+
+    Of the larger video, a square of about `shown` px around the dot's way is looked at.
+    """
     folder = tmp_path_factory.mktemp("dots")
-    places = np.array([[40 + 4 * number, 50 - 3 * number] for number in range(9)])
-    y, x = np.mgrid[:80, :96]
+    places = np.array([[24 + 6 * number, 50 - 3 * number] for number in range(9)])
+    y, x = np.mgrid[:height, :width]
     dots = [200 * np.clip(1 - ((x - a) ** 2 + (y - b) ** 2) / 400, 0, 1) for a, b in places]
     frames = [np.repeat(dot.astype(np.uint8)[..., None], 3, -1) for dot in dots]
     write_video(folder / "dot.mp4", frames, times=np.arange(9) / 10)
     code, made = own("--videos", folder, "--no-control", "--size", "32", fit=seeing_dots)
     assert code == 0
     made = made / "pyramids" / "seed-0"
+    place = json.loads((made / "config.json").read_text())["config"]["data"]["place"]
+    assert (place[2] if place else width) == pytest.approx(shown, abs=4)
     rows = list(csv.DictReader((made / "points.csv").read_text().splitlines()))
     found = np.array([[float(row["x"]), float(row["y"])] for row in rows]).reshape(9, 6, 2)
-    assert np.abs(found - places[:, None]).max() < 0.5 * 96 / 32  # half a pixel of the network's images
+    assert np.abs(found - places[:, None]).max() < 0.5 * shown / 32  # half a pixel of the network's images
     annotated = open_video(made / "annotated" / "000_dot.mp4")
     for (number, image), plain, place in zip(frames_of_one_size(annotated), frames, places, strict=True):
         changed_pixels = (np.abs(image.astype(int) - plain).max(-1) > 80) & (y < 65)  # the frame's number is below
@@ -111,6 +118,7 @@ def test_points_and_overlays_lie_on_what_is_seen(own, tmp_path_factory):
 
 def test_settings_are_chosen_from_own_videos(clip, capsys):
     read = read_command(TINY_SYSTEM, ["own", "--videos", str(clip)])
+    assert {"mean_image", "constant_colour"} <= set(read.config.collapse_baselines)
     assert (read.config.data.window, read.config.data.every, read.config.data.mixed_sizes) == (4, 1, False)
     assert list(read.variants) == ["pyramids", "untrained"]
     assert "the longest video has 9 frames; pairs are at most half of it apart" in capsys.readouterr().out

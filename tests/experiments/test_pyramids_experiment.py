@@ -74,6 +74,7 @@ def test_results_are_complete(finished):
         assert ("direct/flat" in metrics) == (variant == "supervised_bound")
         assert found["steps"] == (0 if variant in ("untrained", *WITHOUT_NETWORK) else 3)
         assert ("live_points" in metrics) == ("point_spread" in metrics) == (variant not in WITHOUT_NETWORK)
+        assert ("points_on_motion" in metrics) == ("motion_coverage" in metrics) == (variant not in WITHOUT_NETWORK)
         assert ("action/accuracy" in metrics) == (variant != "mean_pose")
         assert ("action/level1" in metrics) == (variant in PYRAMIDS)
         assert ("action/accuracy_of_true_joints" in metrics) == (variant == "supervised_bound")

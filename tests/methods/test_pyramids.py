@@ -22,7 +22,7 @@ from kpjax.evaluation.degeneracy import (
 )
 from kpjax.losses.objective import Term, without
 from kpjax.losses.pyramids import transported
-from kpjax.methods.discovery.discovery import State, level_skeleton
+from kpjax.methods.discovery.discovery import State, StillCamera, level_skeleton, still_videos
 from kpjax.methods.discovery.keynet import keynet, keynet_objective
 from kpjax.methods.discovery.objectives import (
     all_reconstruction,
@@ -349,6 +349,42 @@ def test_keynet_compares_features_balanced_by_their_averages():
     with pytest.raises(ValueError, match="has 2 values; give 3"):
         jax.eval_shape(built(keynet_objective(perceptual=True), keynet, as_keynet(tiny((6,))), perceptual=Features(),
                              first_averages=(1.0, 2.0)).init, jax.random.key(0), STREAMS, start)
+
+
+# Still cameras
+
+
+def still_start():
+    """Two videos; the examples of a batch are of one and the other in turn."""
+    random = np.random.default_rng(5)
+    video = np.arange(max(int(STREAMS["frame"].index.max()) + 1, BATCH)) % 2
+    return still_videos((random.integers(0, 256, (3, SIDE, SIDE, 3), np.uint8) for _ in range(2)), video, share=0.5)
+
+
+@pytest.mark.parametrize(("residual", "weighted"), [(True, True), (False, True)])
+def test_before_a_still_camera_backgrounds_are_given_and_motion_is_weighted(residual, weighted):
+    """A decoder that renders nothing: the background of each example's own video, or black, is compared."""
+    still = still_start()
+    method = built(keynet_objective(), keynet, as_keynet(tiny((6,))), still=StillCamera(residual, weighted))
+    state = randomised(jax.eval_shape(method.init, jax.random.key(0), STREAMS, {"still": still}))
+    params = state.variables["params"]
+    nothing = jax.tree.map(jnp.zeros_like, params["generator"]["renderer"]["output"])
+    renderer = params["generator"]["renderer"] | {"output": nothing}
+    params = params | {"generator": params["generator"] | {"renderer": renderer}}
+    state = state._replace(variables=state.variables | {"params": params}, frozen={"still": still})
+    _, metrics = jax.jit(method.update)(state, STREAMS, jax.random.key(0))
+    video = still["video"][STREAMS["frame"].index]
+    squares = np.square(STREAMS["frame"].image / np.float32(255) - residual * still["background"][video])
+    close(metrics["error/reconstruction"], squares.mean(), rtol=1e-4)
+    close(metrics["loss/reconstruction"], (squares * still["weight"][video]).mean(), rtol=1e-4)
+    assert np.abs(still["weight"].mean((1, 2)) - 1).max() < 1e-5
+
+
+def test_a_still_camera_needs_its_videos_and_no_augmentation():
+    with pytest.raises(InputError, match="start has no 'still'"):
+        shapes(built(still=StillCamera()))
+    with pytest.raises(ValueError, match="the background is not augmented"):
+        built(still=StillCamera(), augment=random_affine(degrees=40.0))
 
 
 # Diagnostics and collapse

@@ -16,6 +16,7 @@ from kpjax.models.pyramid import (
     KeypointLevels,
     blobs_of_points,
     keypoint_pyramid,
+    points_of_maps,
     small_keypoint_pyramid,
 )
 from kpjax.models.pyramid_baselines import published_keynet, published_transporter
@@ -86,6 +87,9 @@ def test_only_a_conditioned_level_reads_the_points_above():
         conditioned.heatmaps[1][..., :3], blobs_of_points(conditioned.points[0], (4, 4), 0.5))
     np.testing.assert_array_equal(conditioned.heatmaps[1][..., 3:], conditioned.features[1])
     np.testing.assert_array_equal(found(False)[1].heatmaps[1], conditioned.features[1])
+    sharp = levels.clone(sharpness=3.0).apply({"params": {"features": variables["params"]}}, images, train=False)
+    np.testing.assert_allclose(sharp.heatmaps[0], 3 * conditioned.heatmaps[0], rtol=1e-6)
+    np.testing.assert_array_equal(sharp.points[0], points_of_maps(sharp.heatmaps[0]))
 
 
 # Places: points are where they are in the image, at every level and in what is rendered

@@ -2,18 +2,24 @@
 
 Streams are `frame` and `reference`: example i of both is of one video. Neither has labels. Coordinates are normalised
 (x, y), with the edges of images and maps at -1 and 1, except those of `predict`, in pixels of the image.
+
+Before a still camera nearly all of a frame is background, and so is a loss over its pixels. Then `StillCamera` weights
+pixels by what moves (after BKinD, Sun et al. 2022, which reconstructs the difference of two frames in place of a frame)
+and renders the difference from the background. Both come from the training videos, once, by `still_videos`.
 """
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
 
 from kpjax.augment.augmentations import Augment
 from kpjax.errors import InputError
 from kpjax.evaluation.degeneracy import baseline_errors, counted, first_counts, live_keypoints, spread_of
+from kpjax.evaluation.motion import median_background, motion_weight, temporal_variance
 from kpjax.heatmaps import spatial_softmax
 from kpjax.losses.objective import Objective, Term, total
 from kpjax.losses.pyramids import parent_of_child
@@ -25,6 +31,7 @@ from kpjax.structures import Example, Metrics, Prediction, Skeleton, Start, Stre
 
 FRAME, REFERENCE = STREAMS = ("frame", "reference")
 POINTS = "points"  # read by terms that need the keypoints only
+STILL, MOTION = "still", "motion"  # the part of start and state; the weights of pixels among the streams of a term
 
 Outputs = dict[str, Any]  # `points`, one (B, K, 2) for each level, and rendered images (B, H, W, 3) float32 by name
 Forward = Callable[..., Outputs]  # (network, frame, reference, train), both images normalised
@@ -39,7 +46,14 @@ class State(NamedTuple):
     averages: jax.Array | tuple[()]  # (layers,) float32, of the distances of a perceptual loss
     optimizer_state: optax.OptState
     stuck: Mapping[str, jax.Array]  # () int32: steps in a row, for each sign of `kpjax.evaluation.degeneracy`
-    frozen: Mapping[str, Any]  # perceptual
+    frozen: Mapping[str, Any]  # perceptual, still
+
+
+class StillCamera(NamedTuple):
+    """How the background of videos from a still camera is used; either needs `start["still"]` of `still_videos`."""
+
+    residual: bool = True  # rendered images are added to the background of their video
+    weighted: bool = True  # terms weight pixels by what moves
 
 
 class Comparison(NamedTuple):
@@ -50,12 +64,29 @@ class Comparison(NamedTuple):
 
 
 def painting_term(painting: str, weight: float, reduction: Literal["mean", "sum"] = "mean") -> Term:
-    """Builds the squared difference (`pixel_mse`) between the rendered image of that name and the frame."""
+    """Builds the squared difference (`pixel_mse`) between the rendered image of that name and the frame.
+
+    Pixels are weighted by `motion` among the streams, (B, H, W, 1), where it is there.
+    """
 
     def error(outputs, streams):
-        return pixel_mse(outputs[painting], streams[FRAME].image, reduction=reduction)
+        return pixel_mse(outputs[painting], streams[FRAME].image, weight=streams.get(MOTION), reduction=reduction)
 
     return Term(weight, error, reads=(painting,))
+
+
+def still_videos(videos: Iterable[np.ndarray], video: np.ndarray, *, share: float = 1.0) -> dict[str, np.ndarray]:
+    """Returns `start["still"]`: `background` (V, H, W, 3), `weight` (V, H, W, 1) and `video` (N,) of each example.
+
+    Args:
+        videos: the frames (T, H, W, 3) uint8 of one video after the other.
+        video: (N,) the video of each example of the source, by `Example.index`.
+        share: of the weight that follows the temporal variance, see `kpjax.evaluation.motion.motion_weight`.
+    """
+    found = [(median_background(images), motion_weight(temporal_variance(images), share)[..., None])
+             for images in videos]
+    background, weight = (np.stack(part) for part in zip(*found, strict=True))
+    return {"background": background, "weight": weight, "video": np.asarray(video, np.int32)}
 
 
 def level_skeleton(sizes: Sequence[int]) -> Skeleton:
@@ -92,13 +123,13 @@ def both_frames(part: Callable[..., Any], frame: jax.Array, reference: jax.Array
 def discovery_functions(
     network_for: Callable[[int], nn.Module], forward: Forward, paintings: Sequence[str], *,
     objective: Objective, optimizer: optax.GradientTransformation, learning_rate: LearningRate, augment: Augment | None,
-    normalise: Normalise, comparison: Comparison | None = None
+    normalise: Normalise, comparison: Comparison | None = None, still: StillCamera | None = None
 ) -> tuple[Callable, Callable, Callable]:
     """Builds `init`, `update` and `predict` of a method.
 
     Only parts of the network that `forward` calls get parameters. The start may have `network`: trained variables, any
-    part of the tree, that replace fresh ones of the same path. `init` raises InputError for batches of different sizes
-    and images that the strides do not divide.
+    part of the tree, that replace fresh ones of the same path. `init` raises InputError for batches of different sizes,
+    images that the strides do not divide, and a still camera without `start["still"]`.
 
     Args:
         network_for: the network for images whose longer side is given; it has a part `keypoints`, a `KeypointLevels`.
@@ -106,8 +137,13 @@ def discovery_functions(
         paintings: names of the images that `forward` renders, each as large as the frame.
         augment: applied to both frames under one key.
         comparison: a comparison of images with a state, if a term needs one.
+        still: for videos from a still camera. Raises ValueError if images are also augmented, since their background
+            is not.
         The others are as in `pyramids`.
     """
+
+    if still and augment is not None:
+        raise ValueError("still: the background is not augmented; give either a still camera or an augmentation")
 
     def network_of(images: jax.Array) -> nn.Module:
         return network_for(max(images.shape[1:3]))
@@ -126,6 +162,10 @@ def discovery_functions(
         fresh = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
         variables = _grafted(fresh, start.get("network", {}), "start['network']")
         averages, frozen = ((), {}) if comparison is None else comparison.init(images, start)
+        if still:
+            if STILL not in start:
+                raise InputError("start has no 'still', but frames are those of a still camera; give `still_videos`")
+            frozen = {**frozen, STILL: start[STILL]}
         return State(jnp.int32(0), variables, averages, optimizer.init(variables["params"]), first_counts(paintings),
                      frozen)
 
@@ -134,15 +174,23 @@ def discovery_functions(
         if augment is not None:
             examples = {name: augment(named_key(key, "pair"), example)[0] for name, example in examples.items()}
         frame, reference = (examples[name].image for name in STREAMS)
+        seen = dict(examples)
+        if still:
+            of = state.frozen[STILL]
+            video = of["video"][streams[FRAME].index]
+            if still.weighted:
+                seen[MOTION] = of["weight"][video]
 
         def objective_of(params):
             outputs, mutated = network_of(frame).apply(
                 {"params": params, "batch_stats": state.variables["batch_stats"]}, normalise(frame),
                 normalise(reference), train=True, mutable=["batch_stats"], method=forward)
+            if still and still.residual:
+                outputs = outputs | {name: of["background"][video] + outputs[name] for name in paintings}
             averages = ()
             if comparison is not None:
                 outputs, averages = comparison.run(state, outputs, examples)
-            value, parts = total(objective, outputs, examples)
+            value, parts = total(objective, outputs, seen)
             return value, (parts, mutated.get("batch_stats", {}), averages, outputs)
 
         params = state.variables["params"]

@@ -18,6 +18,7 @@ from kpjax.methods.discovery.discovery import (
     Comparison,
     Outputs,
     State,
+    StillCamera,
     discovery_functions,
     level_skeleton,
     painting_term,
@@ -57,7 +58,8 @@ def keynet_objective(
 def keynet(
     *, objective: Objective, optimizer: optax.GradientTransformation, learning_rate: LearningRate, normalise: Normalise,
     augment: Augment | None = None, network: KeyNet | None = None, perceptual: nn.Module | None = None,
-    perceptual_normalise: Normalise = imagenet_normalise, first_averages: Sequence[float] | None = None
+    perceptual_normalise: Normalise = imagenet_normalise, first_averages: Sequence[float] | None = None,
+    still: StillCamera | None = None
 ) -> Method:
     """Builds the method; it reads the streams `frame` and `reference`, example i of both from one video, unlabelled.
 
@@ -91,7 +93,8 @@ def keynet(
 
     functions = discovery_functions(
         network_for, forward, tuple(name for name in (RECONSTRUCTION,) if name in read), objective=objective,
-        optimizer=optimizer, learning_rate=learning_rate, augment=augment, normalise=normalise, comparison=comparison)
+        optimizer=optimizer, learning_rate=learning_rate, augment=augment, normalise=normalise, comparison=comparison,
+        still=still)
     return Method(*functions, STREAMS, level_skeleton(sizes))
 
 

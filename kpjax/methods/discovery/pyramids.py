@@ -28,6 +28,7 @@ from kpjax.methods.discovery.discovery import (
     Forward,
     Outputs,
     ReferencePass,
+    StillCamera,
     both_frames,
     discovery_functions,
     level_skeleton,
@@ -46,7 +47,8 @@ def pyramids(
     *, objective: Objective, optimizer: optax.GradientTransformation, learning_rate: LearningRate, normalise: Normalise,
     augment: Augment | None = None, network: KeypointPyramid | None = None,
     reconstruction_width: float = RECONSTRUCTION_WIDTH, transport_widths: Sequence[float] = TRANSPORT_WIDTHS,
-    combine: Combine = "product", stop_reference: bool = True, reference_pass: ReferencePass = "joint"
+    combine: Combine = "product", stop_reference: bool = True, reference_pass: ReferencePass = "joint",
+    still: StillCamera | None = None
 ) -> Method:
     """Builds the method; it reads the streams `frame` and `reference`, example i of both from one video, unlabelled.
 
@@ -73,6 +75,7 @@ def pyramids(
         combine, stop_reference: see `transported`.
         reference_pass: "separate" saves the reference's backward pass where it has no gradient; "joint" shares
             BatchNorm statistics between both frames. With GroupNorm both give the same.
+        still: for videos from a still camera; the start then has `still`, see `still_videos`.
 
     Raises:
         ValueError: a term reads an unknown output, or widths and levels differ in number.
@@ -96,7 +99,7 @@ def pyramids(
 
     functions = discovery_functions(
         network_for, forward, paintings, objective=objective, optimizer=optimizer, learning_rate=learning_rate,
-        augment=augment, normalise=normalise)
+        augment=augment, normalise=normalise, still=still)
     return Method(*functions, STREAMS, level_skeleton(sizes))
 
 

@@ -16,6 +16,7 @@ from kpjax.methods.discovery.discovery import (
     STREAMS,
     Outputs,
     ReferencePass,
+    StillCamera,
     both_frames,
     discovery_functions,
     level_skeleton,
@@ -40,7 +41,8 @@ def transporter_objective(*, transport: float = 1.0, reduction: Reduction = "mea
 def transporter(
     *, objective: Objective, optimizer: optax.GradientTransformation, learning_rate: LearningRate, normalise: Normalise,
     augment: Augment | None = None, network: Transporter | None = None, blob_width: float = 0.1,
-    rule: Transport = transporter_transported, stop_reference: bool = True, reference_pass: ReferencePass = "joint"
+    rule: Transport = transporter_transported, stop_reference: bool = True, reference_pass: ReferencePass = "joint",
+    still: StillCamera | None = None
 ) -> Method:
     """Builds the method; it reads the streams `frame` and `reference`, example i of both from one video, unlabelled.
 
@@ -73,5 +75,5 @@ def transporter(
 
     functions = discovery_functions(
         network_for, forward, paintings, objective=objective, optimizer=optimizer, learning_rate=learning_rate,
-        augment=augment, normalise=normalise)
+        augment=augment, normalise=normalise, still=still)
     return Method(*functions, STREAMS, level_skeleton(sizes))

@@ -1,0 +1,83 @@
+"""What moves before a still camera, and whether keypoints lie on it.
+
+Images are (N, H, W, 3) uint8, frames of one video from one place. Backgrounds, differences and variances are of images
+in [0, 1]. Points are (N, K, 2), (x, y) in pixels, and arrays are NumPy's.
+"""
+import numpy as np
+
+DIFFERENT = 0.1  # of the full range: a pixel whose largest channel differs more from the background moves
+STIRRED = 1e-3  # share of moving pixels below which nothing moves in a frame
+
+
+def median_background(images: np.ndarray) -> np.ndarray:
+    """Returns the median over time of each pixel's channels, (H, W, 3) float32 in [0, 1]."""
+    return (np.median(images, axis=0) / 255).astype(np.float32)
+
+
+def temporal_variance(images: np.ndarray) -> np.ndarray:
+    """Returns the variance over time of each pixel, the mean of its channels: (H, W) float32."""
+    return np.stack([(channel / 255).var(0) for channel in np.moveaxis(images, -1, 0)]).mean(0).astype(np.float32)
+
+
+def motion_weight(variance: np.ndarray, share: float = 1.0) -> np.ndarray:
+    """Returns weights of pixels of mean 1: `share` of them proportional to the variance, the rest alike everywhere.
+
+    A squared difference so weighted is about what moves, as is BKinD's reconstruction of the difference of two frames
+    (Sun et al. 2022). variance: (..., H, W). A video in which nothing moves has the weight 1 everywhere.
+    """
+    mean = variance.mean((-2, -1), keepdims=True)
+    moving = np.where(mean > 0, variance / np.where(mean > 0, mean, 1), 1)
+    return (1 - share + share * moving).astype(np.float32)
+
+
+def motion_box(variance: np.ndarray, *, share: float = 0.98) -> np.ndarray:
+    """Returns the box x, y, width, height (4,) float64 in pixels that holds most of what moves, in edges (0 to W).
+
+    Along each axis it leaves out (1 - share) / 2 of the variance on either side.
+    """
+    edges = []
+    for profile in (variance.sum(0), variance.sum(1)):
+        total = np.concatenate([[0.0], np.cumsum(profile, dtype=np.float64)])
+        cut = np.array([1 - share, 1 + share]) / 2 * total[-1]
+        edges.append(np.interp(cut, total, np.arange(len(total))) if total[-1] > 0 else [0, len(profile)])
+    (left, right), (upper, lower) = edges
+    return np.array([left, upper, right - left, lower - upper])
+
+
+def moving_pixels(images: np.ndarray, background: np.ndarray, *, different: float = DIFFERENT) -> np.ndarray:
+    """Returns which pixels differ from the background by more than `different` in some channel: (N, H, W) bool."""
+    return np.abs(images / np.float32(255) - background).max(-1) > different
+
+
+def points_on_motion(points: np.ndarray, moving: np.ndarray, *, radius: float, stirred: float = STIRRED) -> float:
+    """Computes the share of points that have a moving pixel's centre within `radius` px.
+
+    Frames with a smaller share of moving pixels than `stirred` are left out; NaN if all are. moving: (N, H, W) bool.
+    """
+    chosen = np.flatnonzero(moving.mean((1, 2)) >= stirred)
+    return float(np.mean([(_near(points[row], moving.shape[1:], radius) & moving[row]).any((1, 2))
+                          for row in chosen])) if len(chosen) else float("nan")
+
+
+def motion_coverage(points: np.ndarray, energy: np.ndarray, *, radius: float) -> float:
+    """Computes the share of motion that is within `radius` px of some point.
+
+    energy: (N, H, W), of each pixel, for example its squared difference from the background; frames count by theirs.
+    Returns NaN if there is none.
+    """
+    covered = sum(float(energy[row][_near(points[row], energy.shape[1:], radius).any(0)].sum())
+                  for row in range(len(points)))
+    return covered / float(energy.sum()) if energy.any() else float("nan")
+
+
+def coincident_points(points: np.ndarray, *, near: float) -> float:
+    """Computes the mean number of pairs of points of a frame that are nearer to each other than `near` px."""
+    first, second = np.triu_indices(points.shape[1], 1)
+    return float((np.linalg.norm(points[:, first] - points[:, second], axis=-1) < near).sum(1).mean())
+
+
+def _near(points: np.ndarray, size: tuple[int, int], radius: float) -> np.ndarray:
+    """Returns which pixels' centres lie within a radius of each point (K, 2): (K, H, W) bool."""
+    rows = np.square(np.arange(size[0]) - points[:, 1, None])
+    columns = np.square(np.arange(size[1]) - points[:, 0, None])
+    return rows[:, :, None] + columns[:, None] <= radius**2
