@@ -88,6 +88,10 @@ VARIANTS: dict[str, Variant] = {
     "kamp_filtered": Variant("ablation", "uncertain pseudo-labels of the old model are left out", "",
                              _kamp(ka_net="filtered")),
     "kamp_distant": Variant("ablation", "KA-Net that sees the whole image", "", _kamp(ka_net="distant")),
+    "kamp_holes": Variant("ablation", "the student sees images with holes, both teachers whole ones", "",
+                          _kamp(holes=True)),
+    "ksd_holes": Variant("ablation", "the same without KA-Net", "", Recipe(
+        {"distillation": distilled}, {"distillation": "ksd_only"}, holes=True)),
     "joint": Variant("oracle", "all images with the labels of all keypoints, at once", "Joint", Recipe(base="joint")),
 }
 

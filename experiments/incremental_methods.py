@@ -10,7 +10,7 @@ from flax import linen as nn
 from experiments.configs import network_of
 from experiments.incremental_presets import Config, Weights
 from kpjax import Codec, Method, Skeleton, methods
-from kpjax.augment import Augment
+from kpjax.augment import Augment, hidden, hide_boxes, hide_in_turn
 from kpjax.losses import Objective, Term
 from kpjax.methods.incremental_learning import pseudo_label_confidence as confidence
 from kpjax.methods.incremental_learning.importance import Measure
@@ -62,6 +62,7 @@ class Recipe:
     ka_net: Literal["", "plain", "distant", "filtered"] = ""  # the first stage of a later step
     triples: Literal["", "protocol", "random"] = ""
     rerendered: bool | None = None  # a Gaussian at KA-Net's point in place of its map; None as the config says
+    holes: bool = False  # whether the student sees images with holes, at the new keypoints and anywhere
     over_old: bool | None = None  # whether KA-Net's weight is divided by the number of old keypoints; None likewise
     # kept for the next steps
     memory: Literal["", "fisher", "fisher_anchors", "online_fisher", "mas", "walk", "afec"] = ""
@@ -140,6 +141,9 @@ def build_step(setting: Setting, recipe: Recipe, ka_net: KaNet = "paper", inputs
     config = setting.config
     options: dict[str, Any] = {"freeze_statistics": config.freeze_statistics, "misled": config.association.misled}
     options |= _filter(setting, recipe.ka_net)
+    if recipe.holes:
+        boxes = functools.partial(hide_boxes, unit=config.data.image_size / 256)
+        options["student_view"] = hidden(hide_in_turn(boxes(2), boxes(3, at="anywhere")))
     if recipe.ka_net:
         rerendered = config.association.ka_target == "rerendered" if recipe.rerendered is None else recipe.rerendered
         options |= {"association": ka_net_of(setting, ka_net, inputs), "rerender": rerendered}

@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 from flax import linen as nn
-from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, SIDE, batch, build, start
+from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, PARTS, SIDE, batch, build, start
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.errors import InputError
@@ -103,6 +103,27 @@ def test_unknown_keypoints_have_empty_maps(kamp):
     assert not heatmaps[..., 2].any()
     assert not found.scores[:, 2].any()
     assert heatmaps[..., :2].any((0, 1, 2)).all()
+
+
+def test_parts_may_be_hidden_from_the_student_alone():
+    """A term that compares what it reads with both networks by hand: the student sees black images."""
+    def blacken(key, example):
+        return example._replace(image=jnp.zeros_like(example.image)), jnp.zeros((BATCH, 3, 3))
+
+    def differs(outputs, streams):
+        assert set(streams) == {"labelled"}
+        return (jnp.abs(outputs["teacher"] - whole).max() + jnp.abs(outputs["heatmaps"] - hidden).max()
+                + jnp.abs(streams["labelled"].image - image).max())
+
+    image = jnp.asarray(STREAMS["labelled"].image, jnp.float32) / 255
+    options = {"augment": no_augmentation(), "freeze_statistics": True, "student_view": blacken}
+    first = state_of(method_of(**options))
+    answer = jax.jit(lambda variables, images: MODEL.apply(variables, images, train=False))
+    whole = answer(first.frozen["teacher"], PARTS["normalise"](image))
+    hidden = answer(first.variables, PARTS["normalise"](jnp.zeros_like(image)))
+    probe = {"probe": Term(1.0, differs, reads=("heatmaps", "teacher"))}
+    _, metrics = updated(method_of(OBJECTIVE | probe, **options), first)
+    assert metrics["loss/probe"] < 1e-4
 
 
 # Gradients

@@ -7,7 +7,7 @@ keypoints have no labels. The student starts as a copy of the teacher with new c
 
 from the labels of the new keypoints, the teacher's maps of the old ones, and KA-Net's map of one old keypoint of each
 triple. Its trunk and the new channels of its head are trained. Gradients reach the trunk through the old channels,
-which do not change. All three networks see the same augmented image.
+which do not change. All three networks see the same augmented image, of which parts may be hidden from the student.
 
 Baselines are this method with another objective (`objectives`), and a `Tracker` where they keep statistics.
 """
@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from kpjax.augment.augmentations import Augment
+from kpjax.augment.augmentations import Augment, no_augmentation
 from kpjax.heatmaps import Codec
 from kpjax.losses.objective import Objective, total, without
 from kpjax.methods.forward import Normalise, augmented, checked_views, initial_variables, train_pass, unit_range
@@ -60,6 +60,7 @@ from kpjax.structures import (
 STREAM = "labelled"
 KEPT = ("anchor", "importance")  # trees of the start that terms read unchanged
 OUTPUTS = ("heatmaps", "coarse", "teacher", "association", "confidence", "parameters", "tracked", *KEPT)
+WHOLE = no_augmentation()
 BALANCE_DECAY = 0.99
 LARGEST_BALANCE = 1e5
 
@@ -88,7 +89,8 @@ def incremental(
     objective: Objective, codec: Codec, optimizer: optax.GradientTransformation, learning_rate: LearningRate,
     augment: Augment, normalise: Normalise, association: nn.Module | None = None, rerender: bool = False,
     freeze_old_heads: bool = True, freeze_statistics: bool = False, confidence: Confidence | None = None,
-    balance: float | None = None, track: Tracker | None = None, misled: float = 0.0
+    balance: float | None = None, track: Tracker | None = None, misled: float = 0.0,
+    student_view: Augment = WHOLE
 ) -> Method:
     """Builds the method; it reads the stream `labelled`, in which the new keypoints have labels.
 
@@ -115,6 +117,7 @@ def incremental(
             multiple of that of `new_keypoints`, both averaged over about 100 steps. None: no factor.
         track: statistics of the parameters' path.
         misled: share of the old model's maps that are shifted, see `misled_maps`.
+        student_view: changes the student's images alone, after `augment`, and moves nothing.
         The others are as in `supervised`.
 
     Raises:
@@ -188,13 +191,14 @@ def incremental(
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         seen = augmented(augment, {STREAM: streams[STREAM]}, key)
         given = frozen_outputs(state, seen[STREAM])
+        harder, _ = student_view(named_key(key, "student view"), seen[STREAM])
         step: Increment = given["increment"]
         trainable = head_channels(
             state.variables["params"], step.new if freeze_old_heads else jnp.maximum(step.old, step.new))
 
         def losses(params):
             """Returns ((new_keypoints, the rest), (metrics, statistics)), both weighted."""
-            answers, statistics = student(params, state.variables["batch_stats"], normalise(seen[STREAM].image))
+            answers, statistics = student(params, state.variables["batch_stats"], normalise(harder.image))
             outputs = given | answers | {"parameters": params}
             plain, parts = total(new_alone, outputs, seen, step.weights)
             rest, more = total(others, outputs, seen, step.weights)
