@@ -216,8 +216,8 @@ SMALL = changed(
 EQUAL_COMPUTE = {"keynet_steps": 2.1, "transporter_steps": 2.0, "oracle_steps": 3.0}
 
 PRESETS: dict[str, Config] = {
-    "demo": changed(SMALL, summary="videos of synthetic people; 2 cores, minutes", data="figures", steps=1000,
-                    action_training_videos=160, **EQUAL_COMPUTE),
+    "demo": changed(SMALL, summary="videos of synthetic people; 2 cores, minutes", data="figures", steps=650,
+                    evaluations=2, action_training_videos=160, **EQUAL_COMPUTE),
     "tabletop": changed(
         SMALL, summary="rendered videos of an arm that pushes toys, for the paper's set of a robot; 2 cores",
         data="tabletop", training_videos=360, test_videos=90, steps=2000, **EQUAL_COMPUTE),

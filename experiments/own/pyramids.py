@@ -101,9 +101,9 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
                + (f"; about {FRAMES} are enough" if fitting > 1 else ", all of them")),
         Choice("window", window, f"the longest video has {longest} frames; pairs are at most half of it apart, and at "
                f"most {data.window} frames"),
-        Choice("image_size", data.image_size, "the small network's; twice as large is four times slower"),
+        Choice("image_size", data.image_size, "what moves is often small; half as large is four times faster"),
         Choice("batch_size", config.batch_size, "pairs, the small network's"),
-        Choice("steps", config.steps, "enough on rendered videos")], typed)
+        Choice("steps", config.steps, "keypoints came alive after half of them on a clip in which little moves")], typed)
     # Videos of several sizes are brought to the size that is typed.
     return changed(config, mixed_sizes=True) if "image_size" in typed and "mixed_sizes" not in typed else config
 
