@@ -33,6 +33,7 @@ from kpjax.evaluation import metrics
 from kpjax.files import read_json
 from kpjax.heatmaps import Codec, codec, decode_argmax, keypoint_cells
 from kpjax.images.transforms import Letterbox
+from kpjax.input.source import Source, with_labels
 from kpjax.methods.domain_adaptation.teacher_adaptation import follow_heatmaps
 from kpjax.models import HeatmapHead, KeypointNetwork
 from kpjax.reports.table import Column
@@ -178,6 +179,17 @@ def build_teacher_adaptation(
         predicts="teacher" if phase == "adaptation" else "student")
 
 
+def build_on_target(parts: Parts) -> Method:
+    """Builds semi-supervised learning with labelled source images, pseudo-labels of the target's, and equivariance."""
+    config, settings = parts.config, _adaptation(parts)
+    objective = methods.pseudo_label_objective(parts.codec) | {
+        "equivariance": methods.equivariance_term(parts.codec, streams=("unlabelled",))}
+    augment = {"labelled": settings["augment"]["source"], "unlabelled": settings["augment"]["target"]}
+    rates = config.teacher.adaptation_rate(config.steps)
+    return methods.semi_supervised(parts.one_head, parts.skeleton, objective=objective, **settings | {
+        "augment": augment, "learning_rate": rates, "optimizer": config.backbone.scaled(optax.scale_by_adam())})
+
+
 def build_adabn(parts: Parts, *, two_heads: bool = False, in_area: bool = False) -> Method:
     """Builds new BatchNorm statistics for a trained network; `in_area` decodes in the area of possible keypoints."""
     coding, size = parts.codec, parts.config.heatmaps.heatmap_size
@@ -199,9 +211,9 @@ def build_constant_centre(parts: Parts) -> Method:
     return build_supervised(parts)._replace(predict=predict)
 
 
-def build_pretraining(parts: Parts) -> Method:
-    """Builds the first stage: heatmap KL on the source domain."""
-    return build_supervised(parts, steps=parts.config.pretraining_steps, stream="source")
+def build_pretraining(parts: Parts, mse: bool = False) -> Method:
+    """Builds the first stage: heatmap KL, or MSE, on the source domain."""
+    return build_supervised(parts, steps=parts.config.pretraining_steps, stream="source", mse=mse)
 
 
 class Recipe(NamedTuple):
@@ -212,6 +224,7 @@ class Recipe(NamedTuple):
     train: Literal["adaptation", "both stages", "statistics", "nothing"] = "adaptation"
     changes: Mapping[str, Any] = MappingProxyType({})  # of the config's fields
     pretrain: Callable[[Parts], Method] = build_pretraining  # of the stage, where it starts from one
+    teacher: str = ""  # the variant whose predictions label the target images; the source ones are then `labelled`
 
     def config(self, config: Config) -> Config:
         """Returns the config that the variant is built by."""
@@ -290,6 +303,10 @@ VARIANTS: dict[str, Variant] = {
     "uniform_target": _ablation("ground-false map is uniform", kind="uniform"),
     **{f"gamma_{margin}": _ablation(f"margin {margin}", margin=float(margin)) for margin in (1, 2, 8)},
     "shallow_adversary": _ablation("adversary of one layer", shallow=True),
+    "regda_then_labels": Variant(
+        "ablation", "RegDA, whose answers are pseudo-labels of the target images, with equivariance there", "",
+        Recipe(build_on_target, "pretraining_mse", teacher="regda",
+               pretrain=functools.partial(build_pretraining, mse=True))),
     "teacher_no_style": Variant("ablation", "teacher_adaptation without restyled images", "",
                                 _teacher("pretraining_not_restyled", restyled=0.0)),
     "teacher_no_mask": Variant("ablation", "teacher_adaptation with the unsure answers", "", _teacher(left_out=0.0)),
@@ -367,7 +384,9 @@ def train(job: Job, data: Data) -> Outcome:
         fitted = _fit_statistics(job, method, data, start)
     else:
         steps = config.steps if recipe.train == "adaptation" else config.steps_of_both_stages
-        fitted = _fit(job, method, data, steps, job.folder, job.variant, start)
+        labelled = {"labelled": data.source.train, "unlabelled": _pseudo_labelled(job, data, recipe.teacher)
+                    } if recipe.teacher else {}
+        fitted = _fit(job, method, data, steps, job.folder, job.variant, start, labelled)
     target = Select("target/mae", "min") if config.data.sprites else Select("target/pck")
     rules = dict(zip(CHOICES, (Select("validation/pck"), target), strict=True))
     # A table compares variants of equal training: a method has seen the steps of both its stages.
@@ -376,9 +395,23 @@ def train(job: Job, data: Data) -> Outcome:
                    system.other_choices(fitted.evaluations, rules), images=fitted.images + before[0])
 
 
+def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
+    """Returns the target's training images under the surer answers of a finished variant, made once and kept."""
+    def make() -> dict[str, np.ndarray]:
+        trained, source = system.result_of(job._replace(variant=teacher)), data.source.train
+        found = predict_source(build(job.config, source.skeleton, teacher), trained, data.target.train,
+                               batch_size=2 * job.config.batch_size)
+        visible = np.stack([source[number].visible for number in range(len(source))])
+        labels = methods.pseudo_labels(found.keypoints, found.scores, visible)
+        return {"keypoints": labels.keypoints, "visible": labels.visible}
+
+    return with_labels(data.target.train, **system.kept_arrays(job.folder / "pseudo_labels.npz", make),
+                       name=f"{data.target.train.name} under pseudo-labels")
+
+
 def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, start: Mapping[str, Any],
-         **options: Any) -> Fitted:
-    """`fit` with the evaluation of both domains."""
+         sources: Mapping[str, Source] = MappingProxyType({}), **options: Any) -> Fitted:
+    """`fit` with the evaluation of both domains. sources: in place of those of the domains."""
     config, own_domain = job.config, data.target if job.variant.startswith("oracle") else data.source
     evaluated = {"validation": own_domain.validation}
     if stage == job.variant and data.target.test is not None:  # the other stages know nothing of the target's labels
@@ -389,9 +422,10 @@ def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, s
                  for name, source in evaluated.items()}
         return errors(found, method.skeleton, config)
 
+    domains = {"source": data.source.train, "target": data.target.train, "labelled": data.target.train}
     return system.fit_sources(
-        job, method, {"source": data.source.train, "target": data.target.train, "labelled": data.target.train},
-        batch_size=config.batch_size, steps=steps, stage=stage, folder=folder, repeats=data.repeats,
+        job, method, domains | dict(sources), batch_size=config.batch_size, steps=steps, stage=stage, folder=folder,
+        repeats=data.repeats,
         start=start or config.backbone.variables(parts_of(config, method.skeleton).one_head,
                                                  image_size=config.data.image_size, seed=job.seed),
         unlabelled=() if config.target_weight == "labels" else ("target",), evaluate=evaluate,
@@ -434,9 +468,16 @@ def errors(predictions: Mapping[str, Gathered], skeleton: Skeleton, config: Conf
 
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
-    """Measures both domains in detail, and how often no logit of a map is positive, so that it decodes to (0, 0)."""
+    """Measures both domains in detail, and how often no logit of a map is positive, so that it decodes to (0, 0).
+
+    `<domain>/surer_half/pck` counts the half of the predictions with the higher scores: what a teacher would teach.
+    """
+    surer = errors({
+        f"{name}/surer_half": found._replace(visible=found.visible * (found.scores >= np.median(found.scores)))
+        for name, found in predictions.items()}, outcome.method.skeleton, job.config)
     fired = {f"{name}/nothing_positive": float(np.mean(found.scores <= 0)) for name, found in predictions.items()}
-    return errors(predictions, outcome.method.skeleton, job.config, details=True) | (
+    return errors(predictions, outcome.method.skeleton, job.config, details=True) | {
+        name: value for name, value in surer.items() if name.endswith("surer_half/pck")} | (
         fired if job.config.heatmaps.decoder == "argmax" else {})
 
 
@@ -466,6 +507,8 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
     unsuited = ("area_ground_false",) if config.data.sprites else ("constant_centre", "adabn_in_area", "dd_regression")
     if config.augment.augmentation != "none":  # all variants have an augmentation already
         unsuited += ("source_only_augmented", "adabn_augmented", "regda_augmented")
+    if config.augment.augmentation == "regda":  # images are loaded larger than RegDA's network reads them
+        unsuited += ("regda_then_labels",)
     if config.data.target == "lsp":  # all its images are both unlabelled training and test images
         unsuited += ("oracle", "oracle_mse")
     return tuple(name for name, variant in VARIANTS.items() if variant.recipe and name not in unsuited)

@@ -38,7 +38,7 @@ from kpjax import InputError, Method, Skeleton, Trained, geometry, methods
 from kpjax.augment import Augment, Loaded, compose_augmentations, hidden, on_half, random_warp
 from kpjax.drawing.feature_map import can_embed, embedded, scatter
 from kpjax.drawing.overlays import write_png
-from kpjax.files import atomic, read_json
+from kpjax.files import read_json
 from kpjax.heatmaps import Codec
 from kpjax.input.source import (
     Source,
@@ -62,7 +62,7 @@ from kpjax.training.stages import Stage
 
 SCORE_KIND = "mse_peak"
 CHOOSING = Select("validation/pck")
-ON_VIDEOS = ("video_terms", "projected")  # variants that need them
+ON_VIDEOS = ("video_terms", "pl_video_terms", "projected")  # variants that need them
 PERCEPTUAL = VGG(16, IMM_TAPS)
 StageOf = Literal["warm start", "method", "both"]
 
@@ -268,6 +268,9 @@ VARIANTS: dict[str, Variant] = {
                                         Recipe(build_supervised_cutout)),
     "video_terms": Variant("baseline", "the labels, and no jumps and no unlikely poses in videos", "Lightning Pose",
                            _recipe(build_video_terms, warped=True)._replace(videos=True)),
+    "pl_video_terms": Variant("baseline", "pl_warped, and no jumps and no unlikely poses in videos", "", Recipe(
+        lambda p: build_video_terms(p, objective=methods.pseudo_label_objective(p.codec, **_supervision(p)),
+                                    warped=True), teacher="supervised_warped", videos=True)),
     "projected": Variant("control", "supervised_warped, predictions moved to the labels' subspace of poses", "",
                          Recipe(build_projected, of="supervised_warped")),
     "no_sc": _ablation("without semantic consistency", "TE + TI", "semantic"),
@@ -466,13 +469,10 @@ def _warm_start(job: Job, parts: Parts, data: Data, name: str = "warm start") ->
 
 def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
     """Returns the unlabelled images under the labels that the finished teacher gives them; made once and kept."""
-    unlabelled, kept = data.unlabelled, job.folder / "pseudo_labels.npz"
-    name = f"{unlabelled.name.removesuffix(' without labels')} under pseudo-labels"
-    if not kept.exists():
+    def make() -> dict[str, np.ndarray]:
         trained = system.result_of(job._replace(variant=teacher))
-        method = distilled(job.config, data.skeleton, teacher)
-        found = predict_source(method, trained, data.plain_unlabelled or unlabelled,
-                               batch_size=2 * job.config.batch_size)
+        found = predict_source(distilled(job.config, data.skeleton, teacher), trained,
+                               data.plain_unlabelled or data.unlabelled, batch_size=2 * job.config.batch_size)
         visible = np.stack([data.labelled[number].visible for number in range(len(data.labelled))])
         labels = methods.pseudo_labels(found.keypoints, found.scores, visible)
         if loaded := _loaded(job.config):
@@ -480,12 +480,10 @@ def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
             labels = labels._replace(keypoints=np.asarray(moved))
         print(f"{job.title}: {int(labels.visible.sum())} of {labels.visible.size} predictions on unlabelled images are "
               f"kept, peaks from {labels.threshold:.3f}")
-        if jax.process_index() == 0:
-            with atomic(kept) as path, path.open("wb") as file:
-                np.savez(file, keypoints=labels.keypoints, visible=labels.visible)
-        return with_labels(unlabelled, labels.keypoints, labels.visible, name)
-    with kept.open("rb") as file, np.load(file) as labels:
-        return with_labels(unlabelled, labels["keypoints"], labels["visible"], name)
+        return {"keypoints": labels.keypoints, "visible": labels.visible}
+
+    name = f"{data.unlabelled.name.removesuffix(' without labels')} under pseudo-labels"
+    return with_labels(data.unlabelled, **system.kept_arrays(job.folder / "pseudo_labels.npz", make), name=name)
 
 
 # Measures

@@ -292,6 +292,18 @@ def fit_sources(job: Job, method: Method, sources: Mapping[str, Source], *, batc
                    config=config, **options)
 
 
+def kept_arrays(path: epath.Path, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Returns named arrays, made once and kept in a file, so that a resumed run reads the same ones."""
+    if not path.exists():
+        made = make()
+        if jax.process_index() == 0:
+            with atomic(path) as temporary, temporary.open("wb") as file:
+                np.savez(file, **made)
+        return dict(made)
+    with path.open("rb") as file, np.load(file) as stored:
+        return dict(stored)
+
+
 def write_predictions(folder: epath.Path, predictions: Mapping[str, Gathered]) -> None:
     """Writes all predictions into a run's folder, so that a changed measure needs no training."""
     with atomic(folder / PREDICTIONS) as path, path.open("wb") as file:

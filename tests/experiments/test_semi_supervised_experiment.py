@@ -215,7 +215,8 @@ def test_every_variant_is_a_method_that_can_be_traced():
     subspace = PoseSubspace(np.zeros(20, np.float32), np.zeros((20, 3), np.float32), np.zeros((), np.float32))
     for name, variant in VARIANTS.items():
         method = variant.recipe.build(parts_of(TINY, points))
-        alone = ("supervised", "supervised_warped", "supervised_warped_cutout", "all_labels", *ON_VIDEOS)
+        alone = ("supervised", "supervised_warped", "supervised_warped_cutout", "all_labels", "video_terms",
+                 "projected")
         streams = {"labelled"} | (set() if name in alone else {"unlabelled"})
         assert set(method.streams) == streams | ({"video"} if variant.recipe.videos else set()), name
         if name in (*RUN, "supervised"):
