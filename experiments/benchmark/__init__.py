@@ -27,6 +27,7 @@ ROWS = {  # name: the module of its function `<name>_rows`, and what it measures
     "growth": ("rows", "cost as the batch, the keypoints and the image grow"),
     "methods": ("rows", "steps/s and images/s of every method"),
     "semi_supervised": ("systems", "a step over a supervised one, the semantic product's memory, more keypoints"),
+    "teachers": ("systems", "steps of easy and hard views and of teacher_adaptation over a supervised one"),
     "incremental": ("systems", "steps of baselines and KAMP's second stage over finetuning's; importances"),
     "pyramids": ("systems", "a step over KeyNet's and Transporter's, prediction with wider decoders, reading video"),
     "adaptation": ("systems", "bytes of gradients and optimizer states, and a step, of `adapted` over finetuning's"),

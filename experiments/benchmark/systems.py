@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from data.figure_videos import figure_videos
-from experiments import adaptation, incremental, pyramids, semi_supervised
+from experiments import adaptation, incremental, pyramids, regda, semi_supervised
 from experiments.benchmark.row import Effort, Row, Samples, compared, milliseconds, ratio, spread
 from experiments.benchmark.steps import Step, cases, noise_batch, noise_streams, read_batches, skeleton
 from experiments.configs import changed
@@ -56,6 +56,25 @@ def ours_row(effort: Effort, name: str, config: semi_supervised.Config, keypoint
     return compared(f"ours / supervised, {name}", effort.times({"ours": ours, "supervised": plain}), "ours",
                     "supervised", bar=2.2, note=f"{config.batch_size} images; temporaries "
                     f"{ours.temporary_bytes / 1e6:.0f} and {plain.temporary_bytes / 1e6:.0f} MB")
+
+
+TEACHERS = {"easy_hard": 2.3, "easy_hard_multiple": 5.3, "easy_hard_dual": 4.7}  # a forward pass is a third of a step
+
+
+def teachers_rows(effort: Effort) -> Iterator[Row]:
+    """Steps of networks that teach themselves or each other over supervised steps on as many labelled images."""
+    config = semi_supervised.SYSTEM.presets["demo"]
+    parts, batch, side = semi_supervised.parts_of(config, skeleton(10)), config.batch_size // 2, config.data.image_size
+    methods_of = {name: semi_supervised.VARIANTS[name].recipe.build(parts) for name in ("supervised", *TEACHERS)}
+    times = effort.times({name: Step(method, batch, side) for name, method in methods_of.items()})
+    for name, bar in TEACHERS.items():
+        yield compared(f"{name} / supervised, demo", times, name, "supervised", bar=1.1 * bar, note=f"1.10 x {bar}")
+    adapting, target = regda.SYSTEM.presets["demo"], regda.VARIANTS["teacher_adaptation"].recipe
+    domains = regda.parts_of(adapting, skeleton(10))
+    times = effort.times({name: Step(method, adapting.batch_size, adapting.data.image_size) for name, method in (
+        ("teacher_adaptation", target.build(domains)), ("supervised", regda.build_supervised(domains, mse=True)))})
+    yield compared("teacher_adaptation / supervised, demo", times, "teacher_adaptation", "supervised", bar=1.1 * 2.3,
+                   note="1.10 x 2.3")
 
 
 def product_rows(effort: Effort, batch: int = 32, side: int = 64) -> Iterator[Row]:
