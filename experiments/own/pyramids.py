@@ -103,7 +103,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
                f"most {data.window} frames"),
         Choice("image_size", data.image_size, "what moves is often small; half as large is four times faster"),
         Choice("batch_size", config.batch_size, "pairs, the small network's"),
-        Choice("steps", config.steps, "keypoints came alive after half of them on a clip in which little moves")], typed)
+        Choice("steps", config.steps, "half of them made keypoints come alive on a clip of little motion")], typed)
     # Videos of several sizes are brought to the size that is typed.
     return changed(config, mixed_sizes=True) if "image_size" in typed and "mixed_sizes" not in typed else config
 
