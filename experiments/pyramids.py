@@ -44,7 +44,7 @@ from kpjax.input.pairs import frame_pairs
 from kpjax.input.source import Source
 from kpjax.input.video_source import VideoSource, of_videos
 from kpjax.losses import Objective, views
-from kpjax.methods.discovery.discovery import POINTS, STILL, StillCamera, still_videos
+from kpjax.methods.discovery.discovery import POINTS, STILL, StillCamera, rendered_still, still_videos
 from kpjax.methods.discovery.pyramids import painting_pass
 from kpjax.models import KeypointLevels, KeypointPyramid, points_of_maps
 from kpjax.models.vgg import IMM_TAPS, VGG
@@ -360,7 +360,7 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
     draw_masks(folder / "masks.png", data.test, found.keypoints, method, outcome.trained,
                widths=widths.get(job.variant, config.rendering.transport_widths),
                render=None if recipe.build else renderer(config, recipe),
-               background=still and still["background"][data.test.video])
+               finished=still and (lambda rows, output: rendered_still(still, data.test.video[rows], output)))
 
 
 def columns(config: Config) -> tuple[Column, ...]:

@@ -34,12 +34,13 @@ def draw_keypoints_moving(path: Path, source: VideoSource, keypoints: np.ndarray
 
 
 def draw_masks(path: Path, source: VideoSource, keypoints: np.ndarray, method: Method, trained: Trained, *,
-               widths: Sequence[float], render: Render | None, background: np.ndarray | None = None) -> None:
+               widths: Sequence[float], render: Render | None,
+               finished: Callable[[list[int], np.ndarray], np.ndarray] | None = None) -> None:
     """Draws pairs of a frame and its reference, and for each level the features that are taken at its keypoints.
 
     keypoints: (N, K, 2), of all frames. method: has a heatmap for each of its levels. widths: of the blobs of each
     level. render: reconstructs frames, whose images are drawn beside; None if the method has no such images.
-    background: (N, H, W, 3), to which rendered images are added.
+    finished: (numbers of the frames, what is rendered of them) -> images, where they differ.
     """
     pairs = []  # a frame in the middle of a video, and one a third of the video before it
     for video in np.linspace(0, len(source.titles) - 1, SHOWN_PAIRS).round().astype(int):
@@ -65,7 +66,7 @@ def draw_masks(path: Path, source: VideoSource, keypoints: np.ndarray, method: M
                                             for image, mask in zip(frame.image, masks, strict=True)]
     if render:
         for name, images in render(on_host.variables, frame.image, reference.image).items():
-            images = images if background is None else images + background[frames]
+            images = finished(frames, images) if finished else images
             columns[name.replace("_", " ")] = np.asarray((255 * images).clip(0, 255), np.uint8)
     images = [enlarged(np.asarray(column[row]), SIDE) for row in range(len(pairs)) for column in columns.values()]
     write_png(path, contact_sheet(images, len(columns), captions=[*columns] * len(pairs)))

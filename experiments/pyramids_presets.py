@@ -130,7 +130,7 @@ class Rendering(Checked):
 class Still(Checked):
     """What is made of the background of a still camera, of all variants that render frames. Not in the paper."""
 
-    residual: bool = False  # rendered images are differences from the median frame of their video
+    residual: bool = False  # the network renders differences from the median frame, in deviations of each pixel
     motion_weight: Annotated[float, FROM_0_TO_1] = 0.0  # share of a pixel's weight that follows its variance over time
 
 

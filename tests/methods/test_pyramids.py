@@ -363,18 +363,20 @@ def still_start():
 
 @pytest.mark.parametrize(("residual", "weighted"), [(True, True), (False, True)])
 def test_before_a_still_camera_backgrounds_are_given_and_motion_is_weighted(residual, weighted):
-    """A decoder that renders nothing: the background of each example's own video, or black, is compared."""
+    """A decoder that renders 1 everywhere: background and deviation of each example's own video, or white."""
     still = still_start()
     method = built(keynet_objective(), keynet, as_keynet(tiny((6,))), still=StillCamera(residual, weighted))
     state = randomised(jax.eval_shape(method.init, jax.random.key(0), STREAMS, {"still": still}))
     params = state.variables["params"]
-    nothing = jax.tree.map(jnp.zeros_like, params["generator"]["renderer"]["output"])
-    renderer = params["generator"]["renderer"] | {"output": nothing}
+    output = params["generator"]["renderer"]["output"]
+    one = {"kernel": jnp.zeros_like(output["kernel"]), "bias": jnp.ones_like(output["bias"])}
+    renderer = params["generator"]["renderer"] | {"output": one}
     params = params | {"generator": params["generator"] | {"renderer": renderer}}
     state = state._replace(variables=state.variables | {"params": params}, frozen={"still": still})
     _, metrics = jax.jit(method.update)(state, STREAMS, jax.random.key(0))
     video = still["video"][STREAMS["frame"].index]
-    squares = np.square(STREAMS["frame"].image / np.float32(255) - residual * still["background"][video])
+    rendered = still["background"][video] + still["deviation"][video] if residual else 1
+    squares = np.square(STREAMS["frame"].image / np.float32(255) - rendered)
     close(metrics["error/reconstruction"], squares.mean(), rtol=1e-4)
     close(metrics["loss/reconstruction"], (squares * still["weight"][video]).mean(), rtol=1e-4)
     assert np.abs(still["weight"].mean((1, 2)) - 1).max() < 1e-5

@@ -5,7 +5,8 @@ Streams are `frame` and `reference`: example i of both is of one video. Neither 
 
 Before a still camera nearly all of a frame is background, and so is a loss over its pixels. Then `StillCamera` weights
 pixels by what moves (after BKinD, Sun et al. 2022, which reconstructs the difference of two frames in place of a frame)
-and renders the difference from the background. Both come from the training videos, once, by `still_videos`.
+and renders the difference from the background in units of each pixel's deviation over time, so that nothing is rendered
+where nothing moves. All of these come from the training videos, once, by `still_videos`.
 """
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -52,7 +53,7 @@ class State(NamedTuple):
 class StillCamera(NamedTuple):
     """How the background of videos from a still camera is used; either needs `start["still"]` of `still_videos`."""
 
-    residual: bool = True  # rendered images are added to the background of their video
+    residual: bool = True  # rendered images are `background + deviation * output` of their video
     weighted: bool = True  # terms weight pixels by what moves
 
 
@@ -76,17 +77,25 @@ def painting_term(painting: str, weight: float, reduction: Literal["mean", "sum"
 
 
 def still_videos(videos: Iterable[np.ndarray], video: np.ndarray, *, share: float = 1.0) -> dict[str, np.ndarray]:
-    """Returns `start["still"]`: `background` (V, H, W, 3), `weight` (V, H, W, 1) and `video` (N,) of each example.
+    """Returns `start["still"]`: `background` (V, H, W, 3), `deviation`, `weight` (V, H, W, 1) and `video` (N,).
+
+    The first three are of each video: the median, and the standard deviation and the weight of its pixels. The last is
+    of each example.
 
     Args:
         videos: the frames (T, H, W, 3) uint8 of one video after the other.
         video: (N,) the video of each example of the source, by `Example.index`.
         share: of the weight that follows the temporal variance, see `kpjax.evaluation.motion.motion_weight`.
     """
-    found = [(median_background(images), motion_weight(temporal_variance(images), share)[..., None])
-             for images in videos]
-    background, weight = (np.stack(part) for part in zip(*found, strict=True))
-    return {"background": background, "weight": weight, "video": np.asarray(video, np.int32)}
+    found = [(median_background(images), temporal_variance(images)[..., None]) for images in videos]
+    background, variance = (np.stack(part) for part in zip(*found, strict=True))
+    return {"background": background, "deviation": np.sqrt(variance),
+            "weight": motion_weight(variance[..., 0], share)[..., None], "video": np.asarray(video, np.int32)}
+
+
+def rendered_still(still: Mapping[str, Any], video: Any, output: Any) -> Any:
+    """Returns images (B, H, W, 3) from outputs of a network, of `still_videos` and the videos (B,) that they are of."""
+    return still["background"][video] + still["deviation"][video] * output
 
 
 def level_skeleton(sizes: Sequence[int]) -> Skeleton:
@@ -186,7 +195,7 @@ def discovery_functions(
                 {"params": params, "batch_stats": state.variables["batch_stats"]}, normalise(frame),
                 normalise(reference), train=True, mutable=["batch_stats"], method=forward)
             if still and still.residual:
-                outputs = outputs | {name: of["background"][video] + outputs[name] for name in paintings}
+                outputs = outputs | {name: rendered_still(of, video, outputs[name]) for name in paintings}
             averages = ()
             if comparison is not None:
                 outputs, averages = comparison.run(state, outputs, examples)
