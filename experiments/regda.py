@@ -175,7 +175,7 @@ def build_teacher_adaptation(
         parts.one_head, parts.skeleton, objective=objective, codec=parts.codec, augment=base, view=settings.view(),
         optimizer=config.backbone.scaled(optax.scale_by_adam()), learning_rate=rates[phase],
         normalise=config.backbone.normalise, decay=settings.teacher_decay, sigma=config.heatmaps.sigma,
-        restyled=settings.restyled, hide=settings.hide(config.data.image_size), hidden_from=settings.occluded_from,
+        restyled=settings.restyled, hide=settings.hide(config.data.image_size), hidden_from=settings.hidden_from,
         predicts="teacher" if phase == "adaptation" else "student")
 
 
@@ -311,7 +311,7 @@ VARIANTS: dict[str, Variant] = {
                                 _teacher("pretraining_not_restyled", restyled=0.0)),
     "teacher_no_mask": Variant("ablation", "teacher_adaptation with the unsure answers", "", _teacher(left_out=0.0)),
     "teacher_no_occlusion": Variant("ablation", "teacher_adaptation without hidden keypoints", "",
-                                    _teacher(occluded=0.0)),
+                                    _teacher(hidden=0.0)),
     "oracle": Variant("oracle", "trained on labels of the target domain, steps of both stages", "oracle", _alone()),
     "oracle_mse": Variant("oracle", "the same with heatmap MSE and Adam", "oracle, MSE", _alone(mse=True)),
 }

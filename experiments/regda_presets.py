@@ -128,9 +128,9 @@ class TeacherAdaptation(Checked):
     left_out: NotNegative = 0.5  # share of the teacher's answers, the least sure ones
     consistency: Positive = 1.0  # weight, beside the labels'
     restyled: NotNegative = 0.5  # probability of a batch; 0 for none
-    occluded: NotNegative = 0.5  # probability of an image
-    occlusion: NotNegative = 10.0  # half side of the box
-    occluded_from: float = 0.9  # score of the keypoints that are hidden
+    hidden: NotNegative = 0.5  # probability that a box of an image is hidden
+    hidden_half_side: NotNegative = 10.0  # of the box
+    hidden_from: float = 0.9  # score of the keypoints that it hides
     view_degrees: NotNegative = 60.0  # either way, of each view, as are the next four
     view_shear: NotNegative = 30.0  # degrees
     view_shift: NotNegative = 0.05  # of the side
@@ -145,8 +145,8 @@ class TeacherAdaptation(Checked):
 
     def hide(self, image_size: int) -> Hide:
         """Builds the occlusion of images of so many px."""
-        sides = (self.occlusion, self.occlusion)
-        return hide_boxes(1, shows="elsewhere", noise=0.0, half_sides=sides, probability=self.occluded,
+        sides = (self.hidden_half_side, self.hidden_half_side)
+        return hide_boxes(1, shows="elsewhere", noise=0.0, half_sides=sides, probability=self.hidden,
                           unit=image_size / 256)
 
     def adaptation_rate(self, steps: int) -> optax.Schedule:
