@@ -44,7 +44,7 @@ from kpjax.input.pairs import frame_pairs
 from kpjax.input.source import Source
 from kpjax.input.video_source import VideoSource, of_videos
 from kpjax.losses import Objective, views
-from kpjax.methods.discovery.discovery import POINTS, STILL, StillCamera, rendered_still, still_videos
+from kpjax.methods.discovery.discovery import HEATMAPS, POINTS, STILL, StillCamera, rendered_still, still_videos
 from kpjax.methods.discovery.pyramids import painting_pass
 from kpjax.models import KeypointLevels, KeypointPyramid, points_of_maps
 from kpjax.models.vgg import IMM_TAPS, VGG
@@ -223,7 +223,7 @@ def _built(config: Config, joints: Skeleton, recipe: Recipe, size: int) -> Metho
 @functools.lru_cache(maxsize=8)
 def renderer(config: Config, recipe: Recipe) -> Render:
     """Builds the function that renders all images that the terms of Keypoint Pyramids read."""
-    names = tuple(sorted(views(recipe.objective(config)) - {POINTS}))
+    names = tuple(sorted(views(recipe.objective(config)) - {POINTS, HEATMAPS}))
     network = network_of(config, conditioned=recipe.conditioned)
     forward = painting_pass(names, len(config.pyramid.level_sizes), **asdict(config.rendering))
 

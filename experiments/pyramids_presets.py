@@ -113,6 +113,7 @@ class Weights(Checked):
     spring: Positive = 1.0
     reduction: Literal["mean", "sum"] = "mean"  # of squared differences; not stated
     spring_unit: Literal["normalised", "pixels"] = "normalised"  # not stated
+    motion: NotNegative = 0.0  # of the probability of keypoints where nothing moves, before a still camera; not in it
 
 
 @dataclass(frozen=True)

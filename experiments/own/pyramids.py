@@ -73,6 +73,7 @@ OWN = OwnConfig(**vars(SMALL) | {
     "summary": "keypoints of one's own videos, which come back annotated: --videos FILE_OR_FOLDER ...; 2 cores",
     "data": OwnVideos(pair_crop=SMALL.data.pair_crop, window=80), "steps": 2000, "evaluations": 0,
     "pyramid": replace(SMALL.pyramid, sharpness=4.0), "still": Still(residual=True, motion_weight=0.9),
+    "weights": replace(SMALL.weights, motion=0.02),
     "collapse_steps": 1500,
     # Where nothing moves a copy of the reference is right down to the noise.
     "collapse_baselines": ("constant_colour", "mean_image")})

@@ -74,6 +74,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "pixel_mse": "reconstruction",
     "parent_of_child": "pyramids",
     "spring": "pyramids",
+    "still_mass": "pyramids",
     "transported": "pyramids",
     "transporter_transported": "pyramids",
 })

@@ -66,6 +66,26 @@ def spring(
     return distances.mean() if reduction == "mean" else distances.sum((1, 2)).mean()
 
 
+# Motion
+
+def still_mass(
+    probabilities: Float[Array, "batch _h _w keypoints"], moving: Float[Array, "batch height width 1"]
+) -> Float[Array, ""]:
+    """Computes the mean over images and keypoints of the probability in each cell times 1 - motion there.
+
+    Motion in a cell is the mean of its pixels, over the largest such mean of the image. It is 0 where keypoints are
+    certain to lie where most moves, and 1 where nothing does.
+
+    Args:
+        probabilities: of each keypoint's map, in sum 1.
+        moving: 0 or more for each pixel, whose sides are multiples of the map's.
+    """
+    batch, height, width, _ = probabilities.shape
+    cells = moving.reshape(batch, height, moving.shape[1] // height, width, moving.shape[2] // width).mean((2, 4))
+    cells = cells / jnp.maximum(cells.max((1, 2), keepdims=True), 1e-6)
+    return ((1 - cells)[..., None] * probabilities).sum((1, 2)).mean()
+
+
 # Feature transport
 
 

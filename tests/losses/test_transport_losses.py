@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.losses.pyramids import kept_weight, parent_of_child, spring, transported, transporter_transported
+from kpjax.losses.pyramids import kept_weight, parent_of_child, spring, still_mass, transported, transporter_transported
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
 
@@ -65,6 +65,15 @@ def test_bfloat16_features_are_mixed_in_float32():
         mixed = rule(*half, *row[2:])
         assert mixed.dtype == jnp.float32
         close(mixed, rule(*(features.astype(jnp.float32) for features in half), *row[2:]))
+
+
+def test_still_mass_is_the_probability_where_nothing_moves():
+    moving = np.zeros((1, 4, 4, 1), np.float32)
+    moving[0, :2, :2], moving[0, 2, 2] = 0.5, 1.0  # cells of 2 x 2 pixels: 1 after division by the largest, and 1/2
+    probabilities = np.zeros((1, 2, 2, 3), np.float32)
+    probabilities[0, 0, 0, 0], probabilities[0, 1, 1, 1], probabilities[0, 0, 1, 2] = 1, 1, 1
+    close(still_mass(jnp.asarray(probabilities), jnp.asarray(moving)), (0 + 0.5 + 1) / 3)
+    close(still_mass(jnp.asarray(probabilities), jnp.zeros((1, 4, 4, 1))), 1)
 
 
 def test_springs_in_pixels_measure_each_axis_by_its_side():

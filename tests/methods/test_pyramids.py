@@ -22,7 +22,7 @@ from kpjax.evaluation.degeneracy import (
 )
 from kpjax.losses.objective import Term, without
 from kpjax.losses.pyramids import transported
-from kpjax.methods.discovery.discovery import State, StillCamera, level_skeleton, still_videos
+from kpjax.methods.discovery.discovery import State, StillCamera, level_skeleton, moving_places, still_videos
 from kpjax.methods.discovery.keynet import keynet, keynet_objective
 from kpjax.methods.discovery.objectives import (
     all_reconstruction,
@@ -380,6 +380,25 @@ def test_before_a_still_camera_backgrounds_are_given_and_motion_is_weighted(resi
     close(metrics["error/reconstruction"], squares.mean(), rtol=1e-4)
     close(metrics["loss/reconstruction"], (squares * still["weight"][video]).mean(), rtol=1e-4)
     assert np.abs(still["weight"].mean((1, 2)) - 1).max() < 1e-5
+
+
+def test_what_moves_is_half_of_any_time_and_half_of_this_image():
+    background = jnp.full((1, 2, 2, 3), 0.5)
+    deviation = jnp.zeros((1, 2, 2, 1)).at[0, 0, 0].set(0.2).at[0, 0, 1].set(0.1)
+    image = background.at[0, 0, 0].add(0.4).at[0, 1, 1].add(-0.2)
+    close(moving_places(image, background, deviation)[0, ..., 0],
+          [[(1 + 0.4 / 0.5) / 2, 0.5 / 2], [0, 0.2 / 0.5 / 2]])
+
+
+def test_the_term_of_motion_reads_the_maps():
+    """The term reads the maps of both levels, and is a share."""
+    still = still_start()
+    method = built(pyramids_objective(motion=1.0), still=StillCamera())
+    state = randomised(jax.eval_shape(method.init, jax.random.key(0), STREAMS, {"still": still}))._replace(
+        frozen={"still": still})
+    _, metrics = jax.jit(method.update)(state, STREAMS, jax.random.key(0))
+    assert 0 < metrics["loss/motion"] < 1
+    assert "motion" not in pyramids_objective()
 
 
 def test_a_still_camera_needs_its_videos_and_no_augmentation():

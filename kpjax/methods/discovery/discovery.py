@@ -32,9 +32,13 @@ from kpjax.structures import Example, Metrics, Prediction, Skeleton, Start, Stre
 
 FRAME, REFERENCE = STREAMS = ("frame", "reference")
 POINTS = "points"  # read by terms that need the keypoints only
-STILL, MOTION = "still", "motion"  # the part of start and state; the weights of pixels among the streams of a term
+HEATMAPS = "heatmaps"  # logits of the points, one (B, h, w, K) for each level
+STILL = "still"  # the part of start and state that a still camera needs
+MOTION, MOVING = "motion", "moving"  # of a still camera, among the streams of a term: weights of pixels; what moves
+SLIGHT = 0.1  # a difference from the background, of the full range, that counts for half
 
-Outputs = dict[str, Any]  # `points`, one (B, K, 2) for each level, and rendered images (B, H, W, 3) float32 by name
+# `points`, one (B, K, 2) for each level, `heatmaps`, and rendered images (B, H, W, 3) float32 by name
+Outputs = dict[str, Any]
 Forward = Callable[..., Outputs]  # (network, frame, reference, train), both images normalised
 ReferencePass = Literal["joint", "separate"]
 
@@ -91,6 +95,17 @@ def still_videos(videos: Iterable[np.ndarray], video: np.ndarray, *, share: floa
     background, variance = (np.stack(part) for part in zip(*found, strict=True))
     return {"background": background, "deviation": np.sqrt(variance),
             "weight": motion_weight(variance[..., 0], share)[..., None], "video": np.asarray(video, np.int32)}
+
+
+def moving_places(images: jax.Array, background: jax.Array, deviation: jax.Array) -> jax.Array:
+    """Computes where things move, (B, H, W, 1) from 0 to 1: half of it at any time, half of it in this image.
+
+    The first half is the deviation over time, of its largest; the second the difference e from the background, as e /
+    (largest e + `SLIGHT`), so that noise counts for little where nothing else differs.
+    """
+    differs = jnp.abs(images - background).mean(-1, keepdims=True)
+    ever = deviation / jnp.maximum(deviation.max((1, 2), keepdims=True), 1e-6)
+    return (ever + differs / (differs.max((1, 2), keepdims=True) + SLIGHT)) / 2
 
 
 def rendered_still(still: Mapping[str, Any], video: Any, output: Any) -> Any:
@@ -187,6 +202,7 @@ def discovery_functions(
         if still:
             of = state.frozen[STILL]
             video = of["video"][streams[FRAME].index]
+            seen[MOVING] = moving_places(frame, of["background"][video], of["deviation"][video])
             if still.weighted:
                 seen[MOTION] = of["weight"][video]
 

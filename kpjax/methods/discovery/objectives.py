@@ -8,9 +8,11 @@ import itertools
 from collections.abc import Sequence
 from typing import Literal
 
+from kpjax.heatmaps import spatial_softmax
 from kpjax.losses.objective import Objective, Term, without
 from kpjax.losses.pyramids import spring as spring_loss
-from kpjax.methods.discovery.discovery import FRAME, POINTS, painting_term
+from kpjax.losses.pyramids import still_mass
+from kpjax.methods.discovery.discovery import FRAME, HEATMAPS, MOVING, POINTS, painting_term
 
 RECONSTRUCTION, TRANSPORT_FLAT = "reconstruction", "transport_flat"
 Reduction = Literal["mean", "sum"]
@@ -29,7 +31,7 @@ def reconstruction_level(level: int) -> str:
 def pyramids_objective(
     *, reconstruction: float = 1.0, transport: Sequence[float] = (0.1, 1.0), spring: float = 0.01,
     reduction: Reduction = "mean", spring_reduction: Literal["mean", "sum", "coordinate_mean"] | None = None,
-    unit: Literal["normalised", "pixels"] = "normalised"
+    unit: Literal["normalised", "pixels"] = "normalised", motion: float = 0.0
 ) -> Objective:
     """Builds equation 5: `reconstruction` (1), `transport_level1` ... (3) with weights by level, and `spring` (4).
 
@@ -42,6 +44,9 @@ def pyramids_objective(
         reduction: of the squared differences between images, and of the distances between children and parents.
         spring_reduction: another reduction of the distances; None for the same.
         unit: of the distances.
+        motion: weight of `motion`, not in the paper: the mean of `still_mass` over levels, for a still camera. A
+            feature knows of its wide surroundings, so that a still place can tell of what moves elsewhere; this term
+            takes keypoints there. 0 leaves it out.
     """
 
     def pull(outputs, streams):
@@ -53,7 +58,13 @@ def pyramids_objective(
     painted = {RECONSTRUCTION: reconstruction}
     painted |= {transport_level(level): weight for level, weight in enumerate(transport, start=1)}
     terms = {painting: painting_term(painting, weight, reduction) for painting, weight in painted.items()}
-    return terms | {"spring": Term(spring, pull, reads=(POINTS,))}
+    terms |= {"spring": Term(spring, pull, reads=(POINTS,))}
+
+    def rest(outputs, streams):
+        maps = [spatial_softmax(heatmaps) for heatmaps in outputs[HEATMAPS]]
+        return sum(still_mass(one, streams[MOVING]) for one in maps) / len(maps)
+
+    return terms | ({"motion": Term(motion, rest, reads=(HEATMAPS,))} if motion else {})
 
 
 def no_reconstruction(objective: Objective) -> Objective:

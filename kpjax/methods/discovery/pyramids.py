@@ -23,6 +23,7 @@ from kpjax.augment.augmentations import Augment
 from kpjax.losses.objective import Objective
 from kpjax.losses.pyramids import Combine, transported
 from kpjax.methods.discovery.discovery import (
+    HEATMAPS,
     POINTS,
     STREAMS,
     Forward,
@@ -88,7 +89,7 @@ def pyramids(
                          "level")
     levels = range(1, len(sizes) + 1)
     known = (RECONSTRUCTION, TRANSPORT_FLAT, *map(transport_level, levels), *map(reconstruction_level, levels))
-    read = checked_views(objective, (POINTS, *known), "pyramids")
+    read = checked_views(objective, (POINTS, HEATMAPS, *known), "pyramids")
     paintings = tuple(name for name in known if name in read)
     forward = painting_pass(
         paintings, len(sizes), reconstruction_width=reconstruction_width, transport_widths=transport_widths,
@@ -122,7 +123,7 @@ def painting_pass(
             found, of_reference = both_frames(network.keypoints, frame, reference, train, reference_pass)
         else:
             found = network.keypoints(frame, train)
-        outputs: Outputs = {POINTS: found.points}
+        outputs: Outputs = {POINTS: found.points, HEATMAPS: found.heatmaps}
 
         def render_transported(encoder, decoder, level, points, reference_points):
             features, reference_features = both_frames(
