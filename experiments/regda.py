@@ -23,9 +23,9 @@ import numpy as np
 import optax
 
 from experiments import system
-from experiments.configs import changed, config_as_json, network_of, score_kind
+from experiments.configs import changed, network_of, score_kind
 from experiments.image_sets import Splits, open_domain
-from experiments.regda_presets import PRESETS, Config, drops_of
+from experiments.regda_presets import PRESETS, Config, drops_of, of_pretraining
 from experiments.system import Job, Outcome, Predicting, StoredRun, System, Variant
 from kpjax import InputError, Method, Prediction, Skeleton, Trained, augment, losses, methods
 from kpjax.augment import Augment
@@ -371,7 +371,7 @@ def train(job: Job, data: Data) -> Outcome:
         chosen_on = Select("validation/pck") if config.pretraining_selection == "validation" else None
         shared = job.stage(recipe.start, lambda folder: _fit(
             job, first, data, config.pretraining_steps, folder, recipe.start, {}, select=chosen_on,
-            config=config_as_json(config)), config=config_as_json(config))
+            config=of_pretraining(config)), config=of_pretraining(config))
         start, before = {"variables": shared.trained.variables}, (shared.images, shared.wall_seconds)
     elif recipe.start:
         other = job._replace(variant=recipe.start)

@@ -1,11 +1,22 @@
 """Settings of RegDA: what a run depends on, and presets."""
 import itertools
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import optax
 
-from experiments.configs import Backbone, Checked, Count, Heatmaps, Network, NotNegative, Positive, Share, changed
+from experiments.configs import (
+    Backbone,
+    Checked,
+    Count,
+    Heatmaps,
+    Network,
+    NotNegative,
+    Positive,
+    Share,
+    changed,
+    config_as_json,
+)
 from experiments.image_sets import loaded_domain
 from kpjax import augment
 from kpjax.augment import Augment, Hide, hide_boxes
@@ -199,6 +210,15 @@ class Config(Checked):
     def steps_of_both_stages(self) -> int:
         """Steps of `source_only` and `oracle`: as many as a method has seen in both of its stages."""
         return self.pretraining_steps + self.steps
+
+
+OF_ADAPTATION = (
+    "summary", "margin", "trade_off", "coefficient", "coefficient_steps", "rivals", "teacher", "ground_false")
+
+
+def of_pretraining(config: Config) -> dict[str, Any]:
+    """Returns the fields that decide the first stage: methods of other weights share it."""
+    return {name: value for name, value in config_as_json(config).items() if name not in OF_ADAPTATION}
 
 
 SMALL_BODIES = Config(

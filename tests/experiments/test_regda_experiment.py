@@ -12,8 +12,10 @@ from predict_folder import predict_folder
 from data.figures import TEN_POINTS
 from experiments import side_by_side
 from experiments.command_line import run
+from experiments.configs import changed
 from experiments.image_sets import open_domain
 from experiments.regda import VARIANTS, parts_of
+from experiments.regda_presets import of_pretraining
 from experiments.system import FORMAT, Job, measure_again, read_predictions
 from kpjax.errors import InputError
 from kpjax.structures import Example
@@ -196,3 +198,11 @@ def test_a_run_of_another_format_is_refused_in_one_line(people, tiny_regda, tmp_
     (kept / "config.json").write_text(json.dumps({name: value for name, value in stored.items() if name != "format"}))
     with pytest.raises(InputError, match=rf"config.json: format 1, this version writes {FORMAT}; .*--fresh"):
         run(tiny_regda, command("people", tmp_path, "oracle"))
+
+
+def test_methods_of_other_weights_share_the_first_stage(tiny_regda):
+    config = tiny_regda.presets["people"]
+    alike = changed(config, dan_trade_off=0.3, margin=2.0, coefficient=1.0, ground_false="area", teacher_decay=0.9)
+    assert of_pretraining(alike) == of_pretraining(config)
+    for changes in ({"learning_rate": 0.01}, {"pretraining_steps": 9}, {"batch_size": 3}):
+        assert of_pretraining(changed(config, **changes)) != of_pretraining(config)
