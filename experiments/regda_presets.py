@@ -262,7 +262,8 @@ def _sprites(source: str, target: str, small: bool) -> Config:
     if small:
         return changed(
             SMALL_BODIES, **shared, widths=(16, 16, 32, 32, 64), heatmap_size=32, batch_size=16, pretraining_steps=200,
-            steps=400, augment=DomainAugmentation("colour", colour_pivot=(0.0, 1.0)), mae_unit=31.0, evaluations=4)
+            steps=400, augment=DomainAugmentation("colour", colour_pivot=(0.0, 1.0)), mae_unit=31.0, evaluations=4,
+            rivals=Rivals(mcd_trade_off=0.3, dd_coefficient=0.25))
     return changed(
         Config("", Domains()), **shared, depth=18, batch_size=36, pretraining_steps=20_000, steps=20_000,
         augmentation="none", mae_unit=124.0, training_examples=100_000, test_examples=2000)
