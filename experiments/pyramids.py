@@ -268,8 +268,7 @@ def train(job: Job, data: Data) -> Outcome:
         stage = job.stage(name, lambda folder, alone=alone, name=name: _fit(job, alone, data, folder, name),
                           config=config_as_json(config))
         levels[f"level{number}"] = predict(job, alone, stage.trained, data.test)
-    cost = {"cost/images": float(fitted.images), "cost/seconds": fitted.wall_seconds}
-    return Outcome(method, fitted.trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds, cost,
+    return Outcome(method, fitted.trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds,
                    predictions=levels, images=fitted.images)
 
 
@@ -377,7 +376,6 @@ def columns(config: Config) -> tuple[Column, ...]:
             Column("points_on_motion", "points on what moves", "%", 100.0, 0),
             Column("motion_coverage", "motion near a point", "%", 100.0, 0),
             Column("coincident_points", "coincident pairs", "", 1.0, 1, "lower"),
-            Column("cost/images", "images read", "thousands", 1e-3, 0), Column("cost/seconds", "training", "s", 1.0, 0),
             Column("live_points", "live points", "", 1.0, 0),
             Column("point_spread", "distance between points", "of a side of 2", 1.0, 2))
 

@@ -129,7 +129,7 @@ def test_a_command_that_fails_leaves_nothing(crowded, tmp_path, capsys):
     for arguments, said in (
         ([source, "--to", "lp", "--out", out], "several instances are labelled, Lightning Pose holds one"),
         ([source, "--to", "yolo", "--out", out], "invalid choice 'yolo' for argument '--to'"),
-        ([source, "--to", "coco"], "experiments convert: missing --out"),
+        ([source, "--to", "coco"], "kpjax convert: missing --out"),
         ([tmp_path / "no", "--to", "coco", "--out", out], "there is no such file or folder"),
     ):
         assert exit_code_of(lambda arguments=arguments: run_command("convert", [str(one) for one in arguments])) == 2

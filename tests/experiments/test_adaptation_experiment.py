@@ -343,7 +343,7 @@ def test_both_cores_and_both_appearances():
 
 def test_points_that_follow_the_face_are_consistent_and_a_collapse_is_reported():
     """The annotated points themselves: no error in either direction, and none under turns but that of lost corners."""
-    opened, skeleton = images(), Skeleton(tuple("abcdefghij"))
+    opened, skeleton = images(), Skeleton(tuple("abcdefghijklmn"))
 
     def truth(source):
         examples = [source[number] for number in range(len(source))]
@@ -356,7 +356,7 @@ def test_points_that_follow_the_face_are_consistent_and_a_collapse_is_reported()
         np.where(shown, part.discovered, 0) for part in (once, twice)), turns)
     moved = np.einsum("nij,nkj->nki", turns[:, :2, :2], found.once) + turns[:, None, :2, 2]
     assert np.abs(moved - found.twice)[np.broadcast_to(shown, moved.shape)].max() < 1e-3
-    config = changed(TINY, landmarks=10, penalty=1e-9)
+    config = changed(TINY, landmarks=14, penalty=1e-9)
     values, reason = measures_of(found, config, opened.test.skeleton, skeleton)
     assert reason == ""
     assert values["void"] == 0
@@ -364,10 +364,10 @@ def test_points_that_follow_the_face_are_consistent_and_a_collapse_is_reported()
     heap = found._replace(test=found.test._replace(discovered=np.full_like(found.test.discovered, 16)))
     values, reason = measures_of(heap, config, opened.test.skeleton, skeleton)
     assert values["void"] == 1
-    assert reason.startswith("0 of 10 landmarks are alive; landmarks lie 0.0 px apart")
+    assert reason.startswith("0 of 14 landmarks are alive; landmarks lie 0.0 px apart")
     unannotated, _ = measures_of(found, changed(config, lengths="none"), Skeleton(()), skeleton)
     assert set(unannotated) == {"consistency", "varying_points", "point_spread", "median_spread", "void"} | {
-        f"consistency/rank_{rank}" for rank in range(1, 11)}
+        f"consistency/rank_{rank}" for rank in range(1, 15)}
 
 
 def test_errors_of_images_are_those_of_the_run(finished):
