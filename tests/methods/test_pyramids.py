@@ -382,12 +382,12 @@ def test_before_a_still_camera_backgrounds_are_given_and_motion_is_weighted(resi
     assert np.abs(still["weight"].mean((1, 2)) - 1).max() < 1e-5
 
 
-def test_what_moves_is_half_of_any_time_and_half_of_this_image():
+def test_what_moves_is_seen_in_the_image_or_known_from_others():
     background = jnp.full((1, 2, 2, 3), 0.5)
     deviation = jnp.zeros((1, 2, 2, 1)).at[0, 0, 0].set(0.2).at[0, 0, 1].set(0.1)
     image = background.at[0, 0, 0].add(0.4).at[0, 1, 1].add(-0.2)
     close(moving_places(image, background, deviation)[0, ..., 0],
-          [[(1 + 0.4 / 0.5) / 2, 0.5 / 2], [0, 0.2 / 0.5 / 2]])
+          [[0.4 - 0.06, 0.05 * 0.1], [0, 0.2 - 0.06]])
 
 
 def test_the_term_of_motion_reads_the_maps():

@@ -35,7 +35,7 @@ POINTS = "points"  # read by terms that need the keypoints only
 HEATMAPS = "heatmaps"  # logits of the points, one (B, h, w, K) for each level
 STILL = "still"  # the part of start and state that a still camera needs
 MOTION, MOVING = "motion", "moving"  # of a still camera, among the streams of a term: weights of pixels; what moves
-SLIGHT = 0.1  # a difference from the background, of the full range, that counts for half
+NOISE, REST = 0.06, 0.05  # of the full range: a difference that is noise; of the deviation, where nothing differs
 
 # `points`, one (B, K, 2) for each level, `heatmaps`, and rendered images (B, H, W, 3) float32 by name
 Outputs = dict[str, Any]
@@ -98,14 +98,13 @@ def still_videos(videos: Iterable[np.ndarray], video: np.ndarray, *, share: floa
 
 
 def moving_places(images: jax.Array, background: jax.Array, deviation: jax.Array) -> jax.Array:
-    """Computes where things move, (B, H, W, 1) from 0 to 1: half of it at any time, half of it in this image.
+    """Computes where things move in images (B, H, W, 3), (B, H, W, 1) from 0 to 1.
 
-    The first half is the deviation over time, of its largest; the second the difference e from the background, as e /
-    (largest e + `SLIGHT`), so that noise counts for little where nothing else differs.
+    It is the difference from the background above noise, the mean of the channels, and at least a twentieth of the
+    deviation over time: an image in which all rests in its median place does not show what moves.
     """
     differs = jnp.abs(images - background).mean(-1, keepdims=True)
-    ever = deviation / jnp.maximum(deviation.max((1, 2), keepdims=True), 1e-6)
-    return (ever + differs / (differs.max((1, 2), keepdims=True) + SLIGHT)) / 2
+    return jnp.maximum(differs - NOISE, REST * deviation)
 
 
 def rendered_still(still: Mapping[str, Any], video: Any, output: Any) -> Any:
