@@ -1,5 +1,6 @@
 """Command line of every system: presets with typed flags, variants by seeds, the table and the report."""
 import dataclasses
+import functools
 import importlib.util
 import itertools
 import os
@@ -21,6 +22,7 @@ from kpjax.files import absolute, remove
 from kpjax.reports.report import write_report
 from kpjax.reports.table import Column, Entry, tabulate, text_table
 from kpjax.training.checkpoints import flat_identity
+from kpjax.training.fit import fit as default_fit
 from kpjax.training.hosts import agreed, check_alike, check_folder, join
 from kpjax.training.logging import environment_lines, require_accelerator
 from kpjax.training.process import keep_freed_memory
@@ -41,6 +43,8 @@ class Shared:
     fresh: bool = False  # start over instead of resuming
     measure_again: bool = False  # measure finished runs by their stored predictions, without training
     require_accelerator: bool = False  # fail rather than fall back to a CPU
+    profile: tuple[int, int] | None = None  # first step to trace, from 0, and how many, in every stage
+    wandb: str = ""  # project of Weights & Biases that is given the numbers of all stages, too
     coordinator: str | None = None  # HOST:PORT of process 0, for several hosts that JAX does not find by itself
     num_processes: int | None = None  # how many processes run this command; 1 looks for no others
     process_id: int | None = None  # which of them this one is, from 0
@@ -50,7 +54,17 @@ class Shared:
             raise InputError(f"seeds: {self.seeds} is no count of seeds; give 1 or more")
         if self.first_seed < 0:
             raise InputError(f"first_seed: {self.first_seed}; seeds count from 0")
+        if self.profile and (self.profile[0] < 0 or self.profile[1] < 1):
+            raise InputError(f"profile: {self.profile[0]} {self.profile[1]}; give a step from 0 on, and a count")
         absolute(self.workdir), absolute(self.data_dir)  # refuses buckets that cannot be used
+
+    def watching(self) -> dict[str, Any]:
+        """Returns the options of `fit` that watch a run. Raises InputError where a package is missing."""
+        from kpjax.training.loggers import weights_and_biases
+
+        first, count = self.profile or (0, 0)
+        options = {"profile": range(first, first + count)} if count else {}
+        return options | ({"loggers": [weights_and_biases(self.wandb)]} if self.wandb else {})
 
 
 class Command(NamedTuple):
@@ -308,6 +322,9 @@ def run(system: System, arguments: Sequence[str], *, fit: Callable | None = None
     prepare_process(command)
     if command.shared.fresh:
         agreed(lambda: _start_over(command))
+
+    if watching := command.shared.watching():
+        fit = functools.partial(fit or default_fit, **watching)
 
     def work(job: Job) -> None:
         if command.shared.measure_again:

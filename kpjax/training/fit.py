@@ -20,9 +20,11 @@ from kpjax.input.stream import read_ahead
 from kpjax.structures import Example, Method, Start, Trained, named_key
 from kpjax.training.checkpoints import Checkpoints, Restored, open_checkpoints
 from kpjax.training.hosts import agreed
+from kpjax.training.loggers import OpenLogger
 from kpjax.training.logging import Log, stage_lines
 from kpjax.training.mesh import by_examples, check_divisible, data_mesh, replicate, replicated, shard
 from kpjax.training.process import Interrupted, stop_requests
+from kpjax.training.profiling import device_metrics, step_teraflops, traced_steps
 from kpjax.training.run_folder import held
 from kpjax.training.slow_steps import PARTS, slow_steps
 from kpjax.training.trees import describe, named_leaves
@@ -207,6 +209,7 @@ def fit(
     start: Start | None = None, mesh: Mesh | None = None, evaluate: Evaluate | None = None, evaluate_every: int = 0,
     select: Select | None = None, save_every: int = 0, save_minutes: float = 10.0, log_every: int = 50,
     between: Between | None = None, config: Mapping[str, Any], quiet: bool = False,
+    loggers: Sequence[OpenLogger] = (), profile: range | None = None,
 ) -> Fitted:
     """Trains a method for `steps` steps, or those that are left, and returns its result.
 
@@ -229,6 +232,8 @@ def fit(
         between: `(every, function)`; `function(state, step) -> state` runs before each step that `every` divides, 0
             included. A resumed run repeats it, so it must be a function of its arguments.
         config: all that must stay the same for the run to resume (JSON).
+        loggers: open further places for the rows of metrics.jsonl.
+        profile: steps, from 0, that are traced into `profile/` of the folder.
 
     Raises:
         InputError: before compiling, a missing stream, or a batch that does not divide over the devices or is larger
@@ -249,7 +254,7 @@ def fit(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)), jax.eval_shape(init))
     identity = {"stage": stage, "config": config, "streams": _streams_identity(streams), "model": describe(template)}
     options = _Options(steps, evaluate, evaluate_every, select, save_every or max(1, steps // 10),
-                       save_minutes, log_every, between)
+                       save_minutes, log_every, between, profile)
 
     with contextlib.ExitStack() as stack:
         locks = []  # of process 0
@@ -260,7 +265,7 @@ def fit(
             raise InputError(f"{folder} is at step {restored.step} already and {steps} steps are asked for; "
                              "ask for more, choose another workdir, or start over with fresh=True")
         first_step, state = (0, init()) if restored is None else (restored.step, restored.state)
-        log = stack.enter_context(Log(folder, stage, first_step, steps, quiet))
+        log = stack.enter_context(Log(folder, stage, first_step, steps, quiet, loggers))
         log.say(*stage_lines(stage, {name: stream.source for name, stream in streams.items()}, first, state))
         if restored is not None:
             log.say(f"{stage}: going on from step {first_step} of {steps}")
@@ -289,6 +294,7 @@ class _Options(NamedTuple):
     save_minutes: float
     log_every: int
     between: Between | None
+    profile: range | None
 
 
 class _Loop:
@@ -321,13 +327,17 @@ class _Loop:
         batches = read_ahead(self._batch, range(self.step, options.steps))
         self.pending = Pending(names)
         compiled = False
-        with contextlib.closing(batches), slow_steps(self.checkpoints.folder, self.log.stage) as at:
+        with (contextlib.closing(batches), slow_steps(self.checkpoints.folder, self.log.stage) as at,
+              traced_steps(self.checkpoints.folder, options.profile) as trace):
             for batch in batches:
                 at(self.step + 1, PARTS[1] if compiled else "")
                 if options.between is not None and self.step % options.between[0] == 0:
                     at(self.step, "")
                     self._wait()
                     state = replaced(state, options.between[1](state, self.step), self.mesh)
+                trace(self.step, self._wait)
+                if not compiled:
+                    self.teraflops = step_teraflops(update, state, batch, self.stage_key)
                 if compiled and self.watch.since is None:
                     self.watch.go()
                 state, values = update(state, batch, self.stage_key)
@@ -373,7 +383,7 @@ class _Loop:
                 if whole or step == self.options.steps:
                     rate = self.watch.steps_per_second()
                     speed = {"steps_per_second": rate, "images_per_second": rate * self.images_per_step}
-                    self.log.row(step, self.window.means() | speed)
+                    self.log.row(step, self.window.means() | speed | device_metrics(self.teraflops, rate))
                     self.log.progress(step, rate, self.images_per_step, self.window.means())
                     if whole:
                         self.window = Window()

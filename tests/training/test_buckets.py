@@ -5,7 +5,8 @@ from etils.epath import backend, gpath
 from kpjax.errors import InputError
 from kpjax.files import GrowingFile, absolute, atomic, local_copy, read_json, remove, write_json
 from kpjax.training.hosts import check_folder
-from kpjax.training.logging import Log, read_rows
+from kpjax.training.loggers import read_rows
+from kpjax.training.logging import Log
 from kpjax.training.run_folder import InUse, held
 
 

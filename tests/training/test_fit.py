@@ -14,7 +14,7 @@ from kpjax.errors import InputError, RunError
 from kpjax.input.stream import stream
 from kpjax.training.evaluation import predict_source
 from kpjax.training.fit import Select, fit
-from kpjax.training.logging import read_rows
+from kpjax.training.loggers import read_rows
 from kpjax.training.process import Interrupted
 from kpjax.training.trees import named_leaves
 

@@ -9,10 +9,10 @@ from tiny import Batches, tiny
 from kpjax.errors import InputError
 from kpjax.files import read_json
 from kpjax.input.stream import read_ahead
-from kpjax.training import logging as event_file
 from kpjax.training import run_folder
 from kpjax.training.fit import fit
-from kpjax.training.logging import environment_lines, keep_rows, require_accelerator
+from kpjax.training.loggers import keep_rows
+from kpjax.training.logging import environment_lines, require_accelerator
 from kpjax.training.stages import stage
 from kpjax.training.trees import leaf_digests
 
@@ -100,15 +100,6 @@ def test_rows_of_other_stages_stay(tmp_path):
     path.write_text("\n".join(lines))
     keep_rows(path, "b", 2)
     assert path.read_text().splitlines() == lines[:2]
-
-
-def test_events_are_what_tensorboard_reads():
-    """The checksum's published test value, and a record as another writer of the format made it."""
-    assert event_file.crc32c(b"123456789") == 0xE3069283
-    written = event_file.record(event_file.scalars_event(300, {"loss/total": 0.25}, 1.5))
-    assert written.hex() == ("2100000000000000017becf609000000000000f83f10ac022a130a110a0a6c6f73732f746f74616c15"
-                             "0000803e4342b85f")
-    event_file.scalars_event(0, {"huge": 1e300, "nan": float("nan")}, 0.0)
 
 
 def test_the_first_lines():

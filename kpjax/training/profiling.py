@@ -1,0 +1,72 @@
+"""How well a training step uses its devices: arithmetic per second, memory, and traces of chosen steps."""
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+from etils import epath
+
+# Dense bfloat16 operations per second of one device, in units of 1e12, as their makers state them.
+PEAK_TERAFLOPS = {
+    "TPU v4": 275.0, "TPU v5 lite": 197.0, "TPU v5e": 197.0, "TPU v5": 459.0, "TPU v5p": 459.0, "TPU v6 lite": 918.0,
+    "NVIDIA A100": 312.0, "NVIDIA H100": 989.0, "NVIDIA H200": 989.0, "NVIDIA L4": 121.0, "NVIDIA V100": 125.0}
+
+
+def peak_teraflops(device_kind: str) -> float | None:
+    """Returns what a kind of device can compute at most, in 1e12 operations per second; None of an unknown one."""
+    known = [name for name in PEAK_TERAFLOPS if device_kind.lower().startswith(name.lower())]
+    return PEAK_TERAFLOPS[max(known, key=len)] if known else None
+
+
+def step_teraflops(update: Any, *arguments: Any) -> float | None:
+    """Counts the operations of one step on all devices, in 1e12, before the compiler's changes; None if unknown.
+
+    update: compiled by `jax.jit`. Only devices of a known kind are asked, since the count takes another lowering.
+    """
+    if peak_teraflops(jax.devices()[0].device_kind) is None:
+        return None
+    cost = update.lower(*arguments).cost_analysis() or {}
+    return cost["flops"] / 1e12 if cost.get("flops", 0) > 0 else None
+
+
+def device_metrics(teraflops: float | None, steps_per_second: float) -> dict[str, float]:
+    """Returns what is known of: the share of the devices' arithmetic that steps use, and memory at its peak, in GiB.
+
+    teraflops: of a step, of `step_teraflops`.
+    """
+    device = jax.local_devices()[0]
+    peak, memory = peak_teraflops(device.device_kind), device.memory_stats()
+    found = {}
+    if teraflops and peak:
+        found["flops_utilisation"] = teraflops * steps_per_second / (peak * jax.device_count())
+    if memory and "peak_bytes_in_use" in memory:
+        found["device_memory_gib"] = memory["peak_bytes_in_use"] / 2**30
+    return found
+
+
+@contextlib.contextmanager
+def traced_steps(folder: epath.Path, steps: range | None) -> Iterator[Callable[[int, Callable[[], None]], None]]:
+    """Yields a function that is called before every step with its number, from 0, and a function that waits for all
+    steps so far.
+
+    Steps in `steps` are traced into `profile/` of the folder, which TensorBoard and Perfetto show.
+    """
+    running = False
+
+    def before(step: int, wait: Callable[[], None]) -> None:
+        nonlocal running
+        if steps and step == steps.start:
+            wait()
+            jax.profiler.start_trace(os.fspath(folder / "profile"))
+            running = True
+        elif running and step == steps.stop:
+            wait()
+            jax.profiler.stop_trace()
+            running = False
+
+    try:
+        yield before
+    finally:
+        if running:
+            jax.profiler.stop_trace()
