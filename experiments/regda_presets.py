@@ -213,7 +213,7 @@ class Config(Checked):
 
 
 OF_ADAPTATION = (
-    "summary", "margin", "trade_off", "coefficient", "coefficient_steps", "rivals", "teacher", "ground_false")
+    "summary", "margin", "trade_off", "coefficient", "coefficient_steps", "rivals", "ground_false")
 
 
 def of_pretraining(config: Config) -> dict[str, Any]:

@@ -294,7 +294,7 @@ def fit_sources(job: Job, method: Method, sources: Mapping[str, Source], *, batc
 
 def kept_arrays(path: epath.Path, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Returns named arrays, made once and kept in a file, so that a resumed run reads the same ones."""
-    if not path.exists():
+    if not agreed(path.exists):
         made = make()
         if jax.process_index() == 0:
             with atomic(path) as temporary, temporary.open("wb") as file:
