@@ -26,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, by_name({
                 "keypoint_pyramid", "points_of_maps", "small_keypoint_pyramid"),
     "pyramid_baselines": ("KeyNet", "Transporter", "as_keynet", "as_transporter", "published_keynet",
                           "published_transporter"),
+    "bkind_network": ("BKinD", "DifferenceDecoder", "as_bkind", "gaussian_densities", "published_bkind"),
     # Image generation
     "image_generation": ("ImageEncoder", "ImageGenerator", "Renderer", "draw_normalised_points", "image_generator",
                          "image_generator_for", "normalised_points", "normalised_points_by_axis"),

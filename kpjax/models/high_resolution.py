@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from kpjax.errors import InputError
-from kpjax.models.layers import BatchNorm, Convolution, he_normal_fan_out, upsample_nearest
+from kpjax.models.layers import BatchNorm, Convolution, he_normal_fan_out, rematerialised, upsample_nearest
 from kpjax.models.network import COARSEST_STRIDE, HeatmapHead, KeypointNetwork, StrideFourOptions, check_options
 from kpjax.models.resnet import BasicBlock, Bottleneck
 
@@ -97,9 +97,7 @@ class HighResolutionNetwork(nn.Module):
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
         if any(side % COARSEST_STRIDE for side in images.shape[1:3]):
             raise ValueError(f"HRNet: the sides of an image are multiples of {COARSEST_STRIDE}, got {images.shape}")
-        bottleneck, module = Bottleneck, HighResolutionModule
-        if self.rematerialise:
-            bottleneck, module = (nn.remat(layer, static_argnums=(2,)) for layer in (bottleneck, module))
+        bottleneck, module = (rematerialised(layer, self.rematerialise) for layer in (Bottleneck, HighResolutionModule))
         x = images
         for number in (1, 2):
             x = Convolution(self.stem_width, 3, 2, kernel_init=he_normal_fan_out, dtype=self.dtype,

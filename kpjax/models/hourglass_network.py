@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from kpjax.errors import InputError
-from kpjax.models.layers import BatchNorm, Convolution, uniform_fan_in, upsample_nearest
+from kpjax.models.layers import BatchNorm, Convolution, rematerialised, uniform_fan_in, upsample_nearest
 from kpjax.models.network import HeatmapHead, KeypointNetwork, check_options, check_sizes, check_stride
 
 STRIDE = 4  # of the heatmaps
@@ -51,11 +51,14 @@ class Hourglass(nn.Module):
 
     depth: int
     dtype: jnp.dtype = jnp.float32
+    rematerialise: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        layer = rematerialised(HierarchicalBlock, self.rematerialise)
+
         def block(x: jax.Array, name: str) -> jax.Array:
-            return HierarchicalBlock(x.shape[-1], self.dtype, name=name)(x, train)
+            return layer(x.shape[-1], self.dtype, name=name)(x, train)
 
         kept = []
         for level in range(self.depth, 0, -1):
@@ -70,12 +73,14 @@ class Hourglass(nn.Module):
 class HourglassTrunk(nn.Module):
     """Normalised images (B, H, W, 3) to one feature map (B, H / 4, W / 4, width): the stem and the hourglass.
 
-    H and W are multiples of 4 * 2 ** depth. Raises ValueError for images of another size.
+    H and W are multiples of 4 * 2 ** depth. Raises ValueError for images of another size. rematerialise: each block
+    keeps its input only and is computed again in the backward pass.
     """
 
     width: int = 256
     depth: int = 4
     dtype: jnp.dtype = jnp.float32
+    rematerialise: bool = False
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array]:
@@ -86,11 +91,12 @@ class HourglassTrunk(nn.Module):
         x = Convolution(self.width // 4, 7, 2, use_bias=True, kernel_init=uniform_fan_in, dtype=self.dtype,
                         name="conv1")(images)
         x = nn.relu(BatchNorm(name="bn1")(x, train))
-        x = HierarchicalBlock(self.width // 2, self.dtype, name="conv2")(x, train)
+        block = rematerialised(HierarchicalBlock, self.rematerialise)
+        x = block(self.width // 2, self.dtype, name="conv2")(x, train)
         x = average_pool_pairs(x)
-        x = HierarchicalBlock(self.width // 2, self.dtype, name="conv3")(x, train)
-        x = HierarchicalBlock(self.width, self.dtype, name="conv4")(x, train)
-        return (Hourglass(self.depth, self.dtype, name="m0")(x, train),)
+        x = block(self.width // 2, self.dtype, name="conv3")(x, train)
+        x = block(self.width, self.dtype, name="conv4")(x, train)
+        return (Hourglass(self.depth, self.dtype, self.rematerialise, name="m0")(x, train),)
 
 
 class HourglassTop(nn.Module):
@@ -107,7 +113,8 @@ class HourglassTop(nn.Module):
         return nn.relu(BatchNorm(name="bn_end0")(x, train))
 
 
-def hourglass(keypoints: int, *, width: int = 256, depth: int = 4, dtype: jnp.dtype = jnp.float32) -> KeypointNetwork:
+def hourglass(keypoints: int, *, width: int = 256, depth: int = 4, dtype: jnp.dtype = jnp.float32,
+              rematerialise: bool = False) -> KeypointNetwork:
     """Builds one hourglass: images (B, H, W, 3) to heatmaps (B, H / 4, W / 4, keypoints) float32.
 
     H and W are multiples of 4 * 2 ** depth. The head starts at PyTorch's default, with which the points of a sharp
@@ -118,7 +125,7 @@ def hourglass(keypoints: int, *, width: int = 256, depth: int = 4, dtype: jnp.dt
     if width < 16 or width % 16 or depth < 1:
         raise ValueError(f"hourglass: width is a multiple of 16 and depth at least 1, got {width} and {depth}")
     return KeypointNetwork(
-        backbone=HourglassTrunk(width, depth, dtype),
+        backbone=HourglassTrunk(width, depth, dtype, rematerialise),
         upsampling=HourglassTop(dtype),
         head=HeatmapHead(keypoints, output_init=uniform_fan_in, dtype=dtype))
 
@@ -132,6 +139,7 @@ class HourglassNetwork:
     width: int = 256  # channels
     depth: int = 4  # halvings
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
+    rematerialise: bool = False  # computes activations again in the backward pass: slower, with less memory
 
     def __post_init__(self):
         """Raises InputError for options that no network has."""
@@ -146,7 +154,8 @@ class HourglassNetwork:
     def build(self, keypoints: int, *, stride: int = STRIDE) -> KeypointNetwork:
         """Builds the network. stride: of the heatmaps, always 4."""
         check_stride(self.name, stride)
-        return hourglass(keypoints, width=self.width, depth=self.depth, dtype=jnp.dtype(self.dtype))
+        return hourglass(keypoints, width=self.width, depth=self.depth, dtype=jnp.dtype(self.dtype),
+                         rematerialise=self.rematerialise)
 
 
 def average_pool_pairs(x: jax.Array) -> jax.Array:

@@ -20,6 +20,7 @@ from kpjax.models.layers import (
     DepthwiseConvolution,
     Padding,
     he_normal_fan_out,
+    rematerialised,
     spatial_padding,
 )
 from kpjax.models.network import COARSEST_STRIDE, HeatmapHead, KeypointNetwork, check_options, check_sizes
@@ -62,6 +63,7 @@ class MobileNetV2Trunk(nn.Module):
 
     width_multiplier: of all channels, which are rounded to multiples of 8.
     padding: of 3x3 convolutions, as the weights were trained: see `kpjax.models.layers.spatial_padding`.
+    rematerialise: each block keeps its input only and is computed again in the backward pass.
 
     Weights start as torchvision's: He's normal by fan-out, BatchNorm at identity.
     """
@@ -69,6 +71,7 @@ class MobileNetV2Trunk(nn.Module):
     width_multiplier: float = 1.0
     padding: Padding = "torch"
     dtype: jnp.dtype = jnp.float32
+    rematerialise: bool = False
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
@@ -76,12 +79,11 @@ class MobileNetV2Trunk(nn.Module):
         x = Convolution(rounded_width(STEM_WIDTH * self.width_multiplier), 3, 2, padding=0,
                         kernel_init=he_normal_fan_out, dtype=self.dtype, name="features_0_0")(x)
         x = nn.relu6(BatchNorm(name="features_0_1")(x, train))
-        number, maps = 1, []
+        block, number, maps = rematerialised(InvertedResidual, self.rematerialise), 1, []
         for stage, (expansion, channels, blocks, stride) in enumerate(STAGES):
-            for block in range(blocks):
-                x = InvertedResidual(rounded_width(channels * self.width_multiplier), expansion,
-                                     stride if block == 0 else 1, self.padding, self.dtype,
-                                     name=f"features_{number}")(x, train)
+            for place in range(blocks):
+                x = block(rounded_width(channels * self.width_multiplier), expansion, stride if place == 0 else 1,
+                          self.padding, self.dtype, name=f"features_{number}")(x, train)
                 number += 1
             if stage in TAPS:
                 maps.append(x)
@@ -96,7 +98,7 @@ def rounded_width(channels: float) -> int:
 
 def mobilenet_v2(
     keypoints: int, *, width_multiplier: float = 1.0, padding: Padding = "torch", heatmap_stride: int = 4,
-    decoder_width: int = 64, head_layers: int = 1, dtype: jnp.dtype = jnp.float32,
+    decoder_width: int = 64, head_layers: int = 1, dtype: jnp.dtype = jnp.float32, rematerialise: bool = False,
 ) -> KeypointNetwork:
     """Builds MobileNetV2 with a pyramid: images (B, H, W, 3) to heatmaps (B, H / s, W / s, keypoints) float32.
 
@@ -106,6 +108,7 @@ def mobilenet_v2(
         heatmap_stride: s, 4 or 2.
         decoder_width: channels of the pyramid, and between layers of the head.
         dtype: of the computation; parameters and statistics are float32.
+        rematerialise: each block of the trunk is computed again in the backward pass.
 
     Raises:
         ValueError: for another stride.
@@ -113,7 +116,7 @@ def mobilenet_v2(
     if heatmap_stride not in (2, 4):
         raise ValueError(f"mobilenet_v2: heatmap_stride is 2 or 4, got {heatmap_stride}")
     return KeypointNetwork(
-        backbone=MobileNetV2Trunk(width_multiplier, padding, dtype),
+        backbone=MobileNetV2Trunk(width_multiplier, padding, dtype, rematerialise),
         upsampling=PyramidDecoder(decoder_width, skipped=1 if heatmap_stride == 4 else 0, dtype=dtype),
         head=HeatmapHead(keypoints, head_layers, decoder_width, dtype=dtype))
 
@@ -129,6 +132,7 @@ class MobileNetV2:
     decoder_width: int = 64  # channels of the pyramid and the head
     head_layers: int = 1  # convolutions of the head
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
+    rematerialise: bool = False  # computes activations again in the backward pass: slower, with less memory
 
     def __post_init__(self):
         """Raises InputError for options that no network has."""
@@ -146,4 +150,5 @@ class MobileNetV2:
         """Builds the network. stride: of the heatmaps, 4 or 2."""
         return mobilenet_v2(
             keypoints, width_multiplier=self.width_multiplier, padding=self.padding, heatmap_stride=stride,
-            decoder_width=self.decoder_width, head_layers=self.head_layers, dtype=jnp.dtype(self.dtype))
+            decoder_width=self.decoder_width, head_layers=self.head_layers, dtype=jnp.dtype(self.dtype),
+            rematerialise=self.rematerialise)

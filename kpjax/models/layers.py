@@ -7,7 +7,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -144,6 +144,16 @@ class TransposedConvolution(nn.Module):
         return transposed_convolution(x.astype(self.dtype), kernel.astype(self.dtype))
 
 
+def on_cpu() -> bool:
+    """Returns whether programs run on CPUs, where XLA's convolutions are slow in some forms."""
+    return jax.default_backend() == "cpu"
+
+
+def rematerialised(layer: type[nn.Module], again: bool) -> Any:
+    """Returns a layer `(x, train)` that keeps its input only and is computed again in the backward pass, if `again`."""
+    return nn.remat(layer, static_argnums=(2,)) if again else layer
+
+
 def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
     """Computes the cross-correlation of images (B, H, W, in) with a kernel (k, k, in, out), zeros on every side."""
     return jax.lax.conv_general_dilated(
@@ -151,7 +161,9 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.
 
 
 def _fastest(kernel: jax.Array, size: tuple[int, int], stride: int, padding: int) -> Callable[..., jax.Array]:
-    """Returns the form of a convolution that XLA runs fastest on CPUs. Other devices were not measured."""
+    """Returns the form of a convolution that suits the platform: on accelerators the plain one, on CPUs the fastest."""
+    if not on_cpu():
+        return convolve
     k = kernel.shape[0]
     # A dot is about three times as fast as the equal 1x1 convolution. A convolution of a map that is smaller than the
     # kernel is about a hundred times as slow as the dot of its patches.
@@ -206,15 +218,30 @@ def convolve_in_blocks(x: jax.Array, kernel: jax.Array, stride: int, padding: in
 def transposed_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Computes a transposed convolution of stride 2, (B, H, W, in) -> (B, 2H, 2W, out), for kernels (k, k, in, out).
 
-    k is 4, 3 or 2. An output pixel of one parity reads only the taps of one parity. So the kernel is cut into 2 x 2
-    phases, one ordinary convolution computes the four phases as channels, and depth-to-space interleaves them. The sums
-    are the same, and no multiplication is spent on inserted zeros. On CPUs XLA needs ten times as long for the gradient
-    of the built-in form, and likewise for a convolution with an even kernel: hence the dot. Raises ValueError for other
-    kernel sizes.
+    k is 4, 3 or 2; raises ValueError for other kernel sizes.
     """
     k = kernel.shape[0]
     if k not in (2, 3, 4):
         raise ValueError(f"transposed_convolution: kernel size 2, 3 or 4 doubles the resolution, got {k}")
+    return (transposed_in_phases if on_cpu() else transposed_by_dilation)(x, kernel)
+
+
+def transposed_by_dilation(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Computes `transposed_convolution` as accelerators do best: images with zeros between pixels are convolved."""
+    k = kernel.shape[0]
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), [(k // 2, (k + 1) // 2)] * 2, lhs_dilation=(2, 2),
+                                        dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def transposed_in_phases(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Computes `transposed_convolution` without multiplying zeros.
+
+    An output pixel of one parity reads only the taps of one parity. So the kernel is cut into 2 x 2 phases, one
+    ordinary convolution computes the four phases as channels, and depth-to-space interleaves them. The sums are the
+    same. On CPUs XLA needs ten times as long for the gradient of the built-in form, and likewise for a convolution with
+    an even kernel: hence the dot.
+    """
+    k = kernel.shape[0]
     if k == 3:  # the kernel of size 4 whose first tap is zero
         kernel = jnp.pad(kernel, ((1, 0), (1, 0), (0, 0), (0, 0)))
     if k == 2:  # the only tap of an output pixel is the one of the other parity
@@ -253,7 +280,7 @@ class DepthwiseConvolution(nn.Module):
         k = self.kernel_size
         kernel = self.param("kernel", self.kernel_init, (k, k, 1, x.shape[-1]), jnp.float32)
         x = jnp.pad(x.astype(self.dtype), spatial_padding(x.shape, k, self.stride, self.padding))
-        form = depthwise_by_shifts if jax.default_backend() == "cpu" else depthwise_by_groups
+        form = depthwise_by_shifts if on_cpu() else depthwise_by_groups
         return form(x, kernel.astype(self.dtype), self.stride)
 
 

@@ -41,7 +41,10 @@ ReadPoints = Callable[[jax.Array], jax.Array]  # heatmaps (B, h, w, K) -> normal
 
 
 class Levels(NamedTuple):
-    """Outputs of `KeypointLevels` for a batch: one entry for each level, coarse to fine."""
+    """Outputs of `KeypointLevels` for a batch: one entry for each level, coarse to fine.
+
+    Features that no level reads come before the others.
+    """
 
     heatmaps: tuple[jax.Array, ...]  # (B, h, w, K) float32, logits
     points: tuple[jax.Array, ...]  # (B, K, 2) float32, normalised
@@ -71,6 +74,7 @@ class KeypointLevels(nn.Module):
     """Normalised images (B, H, W, 3) to the keypoints of every level.
 
     features: `(images, train)` -> one feature map for each level, coarse to fine, or a single array if there is one.
+        Maps before these are only handed on.
     encoders: `(features, train)` -> heatmaps, one for each level, with a field `keypoints`.
     conditioned: an encoder also reads the points of the previous level, rendered as blobs at the size of its own
         features and concatenated before them; their gradient is kept.
@@ -95,7 +99,7 @@ class KeypointLevels(nn.Module):
         maps = self.features(images, train)
         maps = maps if isinstance(maps, tuple) else (maps,)
         heatmaps, points = [], []
-        for encoder, features in zip(self.encoders, maps, strict=True):
+        for encoder, features in zip(self.encoders, maps[-len(self.encoders):], strict=True):
             if points and self.conditioned:
                 above = blobs_of_points(points[-1], features.shape[1:3], self.blob_width)
                 features = jnp.concatenate([above.astype(features.dtype), features], axis=-1)

@@ -14,7 +14,7 @@ from flax import linen as nn
 
 from kpjax.errors import InputError
 from kpjax.models.high_resolution import FirstMap
-from kpjax.models.layers import BatchNorm, Convolution, he_normal_fan_out, resize_bilinear
+from kpjax.models.layers import BatchNorm, Convolution, he_normal_fan_out, rematerialised, resize_bilinear
 from kpjax.models.network import COARSEST_STRIDE, KeypointNetwork, StrideFourOptions, check_options, small_normal
 from kpjax.models.resnet import max_pool
 
@@ -103,7 +103,7 @@ class DownPath(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, skips: Sequence[jax.Array], train: bool) -> list[jax.Array]:
-        block = nn.remat(ResidualStepsBlock, static_argnums=(2,)) if self.rematerialise else ResidualStepsBlock
+        block = rematerialised(ResidualStepsBlock, self.rematerialise)
         maps = []
         for level, count in enumerate(self.blocks):
             width = self.width * 2 ** level

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from kpjax.errors import InputError
-from kpjax.models.layers import BatchNorm, Convolution, TransposedConvolution, he_normal_fan_out
+from kpjax.models.layers import BatchNorm, Convolution, TransposedConvolution, he_normal_fan_out, rematerialised
 from kpjax.models.network import HeatmapHead, KeypointNetwork, StrideFourOptions, check_options, small_normal
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -67,17 +67,19 @@ class ResNet(nn.Module):
 
     depth: 18, 34, 50, 101 or 152. The maps have strides 4, 8, 16 and 32 and 64, 128, 256 and 512 channels, four times
         as many from depth 50 on. Weights start as torchvision's: He's normal by fan-out, BatchNorm at identity.
+    rematerialise: each block keeps its input only and is computed again in the backward pass.
     """
 
     depth: int
     dtype: jnp.dtype = jnp.float32
+    rematerialise: bool = False
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
         x = Convolution(64, 7, 2, kernel_init=he_normal_fan_out, dtype=self.dtype, name="conv1")(images)
         x = nn.relu(BatchNorm(name="bn1")(x, train))
         x = max_pool(x)
-        block = BasicBlock if self.depth < 50 else Bottleneck
+        block = rematerialised(BasicBlock if self.depth < 50 else Bottleneck, self.rematerialise)
         features = []
         for stage, (count, width) in enumerate(zip(BLOCKS[self.depth], STAGE_WIDTHS, strict=True), start=1):
             for number in range(count):
@@ -111,17 +113,18 @@ class Deconvolutions(nn.Module):
 
 def pose_resnet(
     depth: int, keypoints: int, head_layers: int = 1, dtype: jnp.dtype = jnp.float32, *, upsampling_width: int = 256,
-    upsampling_kernel: int = 4,
+    upsampling_kernel: int = 4, rematerialise: bool = False,
 ) -> KeypointNetwork:
     """Builds PoseResNet: images (B, H, W, 3) to heatmaps (B, H / 4, W / 4, keypoints) float32.
 
     H and W are multiples of 32. depth: 18, 34, 50, 101 or 152, ValueError for another. head_layers: 1 (SimpleBaseline)
     or 2 (RegDA). dtype: of the computation; parameters and statistics are float32. upsampling_kernel: 4, 3 or 2.
+    rematerialise: each block of the ResNet is computed again in the backward pass.
     """
     if depth not in BLOCKS:
         raise ValueError(f"pose_resnet: depth is one of {', '.join(map(str, BLOCKS))}, got {depth}")
     return KeypointNetwork(
-        backbone=ResNet(depth, dtype),
+        backbone=ResNet(depth, dtype, rematerialise),
         upsampling=Deconvolutions(width=upsampling_width, kernel_size=upsampling_kernel, dtype=dtype),
         head=HeatmapHead(keypoints, head_layers, upsampling_width, dtype=dtype))
 
@@ -135,6 +138,7 @@ class PoseResNet(StrideFourOptions):
     depth: Literal[18, 34, 50, 101, 152] = 50  # of the ResNet
     head_layers: int = 1  # convolutions of the head: 1 in SimpleBaseline, 2 in RegDA
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
+    rematerialise: bool = False  # computes activations again in the backward pass: slower, with less memory
 
     def __post_init__(self):
         """Raises InputError for options that no network has."""
@@ -143,7 +147,8 @@ class PoseResNet(StrideFourOptions):
         check_options(self, "head_layers")
 
     def _network(self, keypoints: int) -> KeypointNetwork:
-        return pose_resnet(self.depth, keypoints, head_layers=self.head_layers, dtype=jnp.dtype(self.dtype))
+        return pose_resnet(self.depth, keypoints, head_layers=self.head_layers, dtype=jnp.dtype(self.dtype),
+                           rematerialise=self.rematerialise)
 
 
 def max_pool(x: jax.Array) -> jax.Array:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from kpjax.errors import InputError
-from kpjax.models.layers import BatchNorm, Convolution, he_normal, upsample_nearest
+from kpjax.models.layers import BatchNorm, Convolution, he_normal, rematerialised, upsample_nearest
 from kpjax.models.network import HeatmapHead, KeypointNetwork, check_options, check_sizes
 
 
@@ -41,14 +41,16 @@ class ResidualEncoder(nn.Module):
 
     widths: channels of the two strided convolutions of the stem (strides 2 and 4), then of one residual block at each
         of the strides 4, 8, 16, ... The feature map of stride 2 is the stem's first; the others are outputs of blocks.
+    rematerialise: each block keeps its input only and is computed again in the backward pass.
     """
 
     widths: Sequence[int]
     dtype: jnp.dtype = jnp.float32
+    rematerialise: bool = False
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
-        x, features = images, []
+        x, features, block = images, [], rematerialised(ResidualBlock, self.rematerialise)
         for number, width in enumerate(self.widths[:2], start=1):
             x = Convolution(width, stride=2, dtype=self.dtype, name=f"stem_conv{number}")(x)
             x = nn.relu(BatchNorm(name=f"stem_bn{number}")(x, train))
@@ -56,7 +58,7 @@ class ResidualEncoder(nn.Module):
                 features.append(x)
         for number, width in enumerate(self.widths[2:], start=1):
             stride = 1 if number == 1 else 2
-            x = ResidualBlock(width, stride, self.dtype, name=f"block{number}")(x, train)
+            x = block(width, stride, self.dtype, name=f"block{number}")(x, train)
             features.append(x)
         return tuple(features)
 
@@ -84,7 +86,7 @@ class SkipDecoder(nn.Module):
 
 def small_unet(
     keypoints: int, *, widths: Sequence[int] = (16, 32, 32, 64, 64), heatmap_stride: int = 4, head_layers: int = 1,
-    head_width: int = 32, dtype: jnp.dtype = jnp.float32,
+    head_width: int = 32, dtype: jnp.dtype = jnp.float32, rematerialise: bool = False,
 ) -> KeypointNetwork:
     """Builds a small U-net: images (B, H, W, 3) to heatmaps (B, H / heatmap_stride, W / heatmap_stride, keypoints).
 
@@ -92,6 +94,7 @@ def small_unet(
         widths: channels of the two convolutions of the stem and of each residual block, see `ResidualEncoder`. H and W
             are multiples of the coarsest stride, 2 ** (len(widths) - 1).
         heatmap_stride: 4 or 2.
+        rematerialise: each block of the way down is computed again in the backward pass.
 
     Raises:
         ValueError: for another stride or fewer than three widths.
@@ -103,7 +106,7 @@ def small_unet(
     small = nn.initializers.normal(0.01)
     head = HeatmapHead(keypoints, head_layers, head_width, hidden_init=he_normal, output_init=small, dtype=dtype)
     return KeypointNetwork(
-        backbone=ResidualEncoder(tuple(widths), dtype),
+        backbone=ResidualEncoder(tuple(widths), dtype, rematerialise),
         upsampling=SkipDecoder(skipped=0 if heatmap_stride == 2 else 1, dtype=dtype),
         head=head)
 
@@ -118,6 +121,7 @@ class SmallUNet:
     head_layers: int = 1  # convolutions of the head
     head_width: int = 64  # channels between two layers of the head
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
+    rematerialise: bool = False  # computes activations again in the backward pass: slower, with less memory
 
     def __post_init__(self):
         """Raises InputError for options that no network has."""
@@ -135,4 +139,4 @@ class SmallUNet:
     def build(self, keypoints: int, *, stride: int = 4) -> KeypointNetwork:
         """Builds the network. stride: of the heatmaps, 2 or 4."""
         return small_unet(keypoints, widths=self.widths, heatmap_stride=stride, head_layers=self.head_layers,
-                          head_width=self.head_width, dtype=jnp.dtype(self.dtype))
+                          head_width=self.head_width, dtype=jnp.dtype(self.dtype), rematerialise=self.rematerialise)

@@ -10,6 +10,7 @@ from kpjax.models.layers import (
     convolve,
     convolve_by_dot,
     convolve_in_blocks,
+    transposed_by_dilation,
     transposed_convolution,
     upsample_nearest,
 )
@@ -43,7 +44,8 @@ def test_transposed_convolution_equals_the_built_in_one(size, padding, output_pa
     def built_in(x, kernel):
         return jax.lax.conv_transpose(x, kernel, (2, 2), sides, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
-    assert_same_function(transposed_convolution, built_in, draw(0, 2, 3, 5, 4), draw(1, size, size, 4, 6))
+    for form in (transposed_convolution, transposed_by_dilation):  # of CPUs and of accelerators
+        assert_same_function(form, built_in, draw(0, 2, 3, 5, 4), draw(1, size, size, 4, 6))
 
 
 @pytest.mark.parametrize(("size", "padding", "output_padding"), TRANSPOSED)

@@ -1,4 +1,6 @@
 """Sizes, names, shapes and dtypes of the keypoint networks."""
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,8 @@ from untrained import count, drawn, shapes
 
 from kpjax.errors import InputError
 from kpjax.models.high_resolution import HRNet
+from kpjax.models.hourglass_network import HourglassNetwork
+from kpjax.models.inverted_residuals import MobileNetV2
 from kpjax.models.residual_steps import RSN
 from kpjax.models.resnet import PoseResNet, ResNet, pose_resnet
 from kpjax.models.unet import SmallUNet, small_unet
@@ -80,6 +84,33 @@ def test_every_specification_builds_a_network_by_default(specification):
     heatmaps = jax.eval_shape(
         lambda key, x: network.init_with_output(key, x, False)[0], jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
     assert (heatmaps.shape, heatmaps.dtype) == ((1, 16, 16, 3), jnp.float32)
+
+
+@pytest.mark.parametrize("specification", [
+    SmallUNet(widths=(4, 4, 8), head_width=4), HourglassNetwork(width=16, depth=1), PoseResNet(depth=18),
+    MobileNetV2(width_multiplier=0.1, decoder_width=8)])
+def test_rematerialisation_keeps_less_and_computes_the_same(specification):
+    """A backward pass is handed fewer numbers; it is the same program otherwise, as its forward pass shows."""
+    def backward(network):
+        variables = jax.eval_shape(lambda key: network.init(key, images, False), jax.random.key(0))
+
+        def loss(params):
+            return jnp.square(network.apply(
+                variables_of(params), images, True, mutable=["batch_stats"])[0]).mean()
+
+        def variables_of(params):
+            zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), variables["batch_stats"])
+            return {"params": params, "batch_stats": zeros}
+
+        return jax.eval_shape(lambda params: jax.vjp(loss, params), variables["params"])
+
+    images = jnp.zeros((1, 32, 32, 3))
+    again = dataclasses.replace(specification, rematerialise=True)
+    assert again.build(3).backbone.rematerialise
+    assert shapes(again.build(3)) == shapes(specification.build(3))
+    kept, fewer = (sum(leaf.size for leaf in jax.tree.leaves(backward(made.build(3))))
+                   for made in (specification, again))
+    assert fewer < kept
 
 
 def test_specifications_pass_their_options_on():
