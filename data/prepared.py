@@ -26,9 +26,9 @@ from PIL import Image
 
 import data
 from kpjax.errors import InputError, summarise
-from kpjax.files import absolute, atomic, in_bucket, make_folder, remove, writing
+from kpjax.files import absolute, atomic, in_bucket, make_folder, read_json, remove, writing
 from kpjax.images.transforms import Transform
-from kpjax.input.source import TfdsSource
+from kpjax.input.source import TfdsSource, digest_of, labels_digest
 from kpjax.structures import Skeleton
 
 if TYPE_CHECKING:
@@ -250,7 +250,8 @@ def prepare(
             builder.download_and_prepare(download_config=config)
         built, final = Path(builder.data_dir), data_dir / Path(builder.data_dir).relative_to(building)
         skeleton = dataset.skeleton(folder)
-        described = {"names": skeleton.names, "edges": skeleton.edges, "flip": skeleton.flip, "groups": skeleton.groups}
+        described = {"names": skeleton.names, "edges": skeleton.edges, "flip": skeleton.flip, "groups": skeleton.groups,
+                     "labels": {split: labels_digest(_records(builder, split)) for split in builder.info.splits}}
         (built / "skeleton.json").write_text(json.dumps(described, indent=1))
         if in_bucket(final):
             remove(final)
@@ -268,8 +269,12 @@ def prepare(
     return finished
 
 
-def _read_skeleton(path: Path) -> Skeleton:
-    stored = json.loads(path.read_text())
+def _records(builder: Any, split: str) -> Any:
+    """Returns the records of a split, images as the bytes of their files."""
+    return builder.as_data_source(split=split, decoders={"image": tensorflow_datasets().decode.SkipDecoding()})
+
+
+def _skeleton(stored: Mapping[str, Any]) -> Skeleton:
     return Skeleton(tuple(stored["names"]), tuple((a, b) for a, b in stored["edges"]), tuple(stored["flip"]),
                     {name: tuple(members) for name, members in stored["groups"].items()})
 
@@ -311,11 +316,14 @@ def open_source(
     command = f"python -m data {dataset.name} --data-dir {data_dir}" + " --manual-dir PATH" * dataset.needs_folder
     if not (folder / "skeleton.json").exists():
         raise InputError(f"{dataset.name}: nothing prepared at {folder}; run {command} ({dataset.where})")
-    folder, tfds = _local(folder), tensorflow_datasets()
-    prepared = tfds.builder_from_directory(str(folder))
+    folder = _local(folder)
+    prepared = tensorflow_datasets().builder_from_directory(str(folder))
     try:
-        records = prepared.as_data_source(split=split, decoders={"image": tfds.decode.SkipDecoding()})
+        records = _records(prepared, split)
     except ValueError as error:
         raise InputError(f"{dataset.name}: split {split!r} is unknown; choose among "
                          f"{', '.join(prepared.info.splits)}") from error
-    return TfdsSource(records, _read_skeleton(folder / "skeleton.json"), transform, f"{dataset.name}/{split}")
+    stored = read_json(folder / "skeleton.json")
+    # A part of a split has the digest of its set and its own description.
+    known = digest_of(json.dumps(stored["labels"]), split) if "labels" in stored else ""
+    return TfdsSource(records, _skeleton(stored), transform, f"{dataset.name}/{split}", known)

@@ -45,6 +45,7 @@ class Shared:
     require_accelerator: bool = False  # fail rather than fall back to a CPU
     profile: tuple[int, int] | None = None  # first step to trace, from 0, and how many, in every stage
     wandb: str = ""  # project of Weights & Biases that is given the numbers of all stages, too
+    workers: int | None = None  # processes that decode images, 0 for threads (default: by cores)
     coordinator: str | None = None  # HOST:PORT of process 0, for several hosts that JAX does not find by itself
     num_processes: int | None = None  # how many processes run this command; 1 looks for no others
     process_id: int | None = None  # which of them this one is, from 0
@@ -56,15 +57,17 @@ class Shared:
             raise InputError(f"first_seed: {self.first_seed}; seeds count from 0")
         if self.profile and (self.profile[0] < 0 or self.profile[1] < 1):
             raise InputError(f"profile: {self.profile[0]} {self.profile[1]}; give a step from 0 on, and a count")
+        if self.workers is not None and self.workers < 0:
+            raise InputError(f"workers: {self.workers}; give 0 or more")
         absolute(self.workdir), absolute(self.data_dir)  # refuses buckets that cannot be used
 
-    def watching(self) -> dict[str, Any]:
-        """Returns the options of `fit` that watch a run. Raises InputError where a package is missing."""
+    def options_of_fit(self) -> dict[str, Any]:
+        """Returns the options of `fit` that change no number of a run. Raises InputError where a package is missing."""
         from kpjax.training.loggers import weights_and_biases
 
         first, count = self.profile or (0, 0)
-        options = {"profile": range(first, first + count)} if count else {}
-        return options | ({"loggers": [weights_and_biases(self.wandb)]} if self.wandb else {})
+        return {"profile": range(first, first + count), "workers": self.workers,
+                "loggers": [weights_and_biases(self.wandb)] if self.wandb else []}
 
 
 class Command(NamedTuple):
@@ -262,6 +265,20 @@ def prepare_process(command: Command) -> None:
     print(*environment_lines(), *_notes(command.config, command.without_weights), sep="\n")
 
 
+def over_devices(command: Command) -> Command:
+    """Returns the command with batches that divide over all devices, where the preset's do not and none was typed."""
+    import jax
+
+    multiple = jax.device_count() * command.system.parts_of_a_batch
+    typed = {argument.partition("=")[0] for argument in command.arguments}
+    rounded = {name: max(round(size / multiple), 1) * multiple for name, size in flat(command.config).items()
+               if name.endswith("batch_size") and size % multiple and f"--{name.replace('_', '-')}" not in typed}
+    for name, size in rounded.items():
+        print(f"{name}: {size} in place of the preset's {flat(command.config)[name]}, to divide over "
+              f"{jax.device_count()} devices")
+    return command._replace(config=changed(command.config, **rounded)) if rounded else command
+
+
 def _notes(config: Any, without_weights: bool) -> list[str]:
     """Returns what must be known of the backbone's start to read the numbers, a line each."""
     if without_weights:
@@ -320,11 +337,11 @@ def run(system: System, arguments: Sequence[str], *, fit: Callable | None = None
     """Runs what a command line asks for and returns the path of the report."""
     command = read_command(system, arguments)
     prepare_process(command)
+    command = over_devices(command)
     if command.shared.fresh:
         agreed(lambda: _start_over(command))
 
-    if watching := command.shared.watching():
-        fit = functools.partial(fit or default_fit, **watching)
+    fit = functools.partial(fit or default_fit, **command.shared.options_of_fit())
 
     def work(job: Job) -> None:
         if command.shared.measure_again:

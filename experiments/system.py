@@ -151,6 +151,7 @@ class System(NamedTuple):
     # (config, steps of the last stage) -> config with all stages scaled
     shortened: Callable[[Any, int], Any] = lambda config, steps: replace(config, steps=steps)
     batch_size: Callable[[Any], int] = lambda config: 2 * config.batch_size  # of predictions
+    parts_of_a_batch: int = 1  # equal ones, each a stream of its own
     draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None] = lambda *of: None  # images, and files of its own
     # (config, the flags that were typed) -> the config with all others chosen from the data, each reported with its
     # reason; the same for the same command, so that it resumes. Typed steps are chosen, too: other counts scale with

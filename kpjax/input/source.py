@@ -121,20 +121,18 @@ class TfdsSource:
     example raises InputError with its id if its image does not decode or cannot be transformed.
 
     records: anything with `len` and integer indexing, such as tfds' `as_data_source` with `SkipDecoding` for the image.
+    labels_digest: of names and labels of the records, where it is known; else all records are read for the digest.
     """
 
     records: Sequence[Mapping]
     skeleton: Skeleton
     transform: Transform
     name: str
+    labels_digest: str = ""
 
     @cached_property
     def digest(self) -> str:
-        parts = []
-        for index in range(len(self.records)):
-            record = self.records[index]
-            parts += [record["id"], np.asarray(record["keypoints"]), np.asarray(record["visible"])]
-        return digest_of(*self.skeleton.names, *parts)
+        return digest_of(*self.skeleton.names, self.labels_digest or labels_digest(self.records))
 
     def __len__(self) -> int:
         return len(self.records)
@@ -158,6 +156,12 @@ class TfdsSource:
         except InputError as error:
             raise InputError(f"{self.name}, {record['id'].decode()}: {error}") from error
         return Example(*square, np.int32(index))
+
+
+def labels_digest(records: Sequence[Mapping]) -> str:
+    """Returns the sha256 of names and labels of all records, which it reads one by one."""
+    return digest_of(*(part for record in map(records.__getitem__, range(len(records))) for part in (
+        record["id"], np.asarray(record["keypoints"]), np.asarray(record["visible"]))))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,16 +1,18 @@
 """Batches as a function of the step, so that resuming needs no other position in the data."""
 import contextlib
 import itertools
+import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import absl.flags
 import grain
 
 from kpjax.errors import InputError
-from kpjax.input.source import Source, stacked, strip_labels
+from kpjax.input.source import Source, TfdsSource, stacked, strip_labels
 from kpjax.structures import Example
 
 
@@ -73,6 +75,50 @@ def stream(
     if shuffle:
         order = order.seed(seed).shuffle()
     return BatchStream(source, batch_size, labelled, rows, repeats, order.repeat())
+
+
+# Batches read by other processes
+
+class _AtStep:
+    """The batches of several streams by step; sent to other processes, so no closure."""
+
+    def __init__(self, streams: Mapping[str, BatchStream]):
+        self.streams = dict(streams)
+
+    def __call__(self, step: int) -> dict[str, Example]:
+        return {name: stream[int(step)] for name, stream in self.streams.items()}
+
+
+def read_by_processes(
+    streams: Mapping[str, BatchStream], steps: range, *, workers: int
+) -> Iterator[dict[str, Example]]:
+    """Yields the batches of all streams by step, in order, read by `workers` processes that hand them over in shared
+    memory.
+
+    Reading by Python's threads ends where their lock does, at about two cores. Streams are sent to every process: let
+    them read files, not arrays in memory. An exception is raised where its batch is due. Close the iterator to end the
+    processes. The script that calls this must be importable (`if __name__ == "__main__"`).
+    """
+    absl.flags.FLAGS.mark_as_parsed()  # grain's processes look for flags of absl, which programs here do not have
+    batches = grain.MapDataset.range(steps.start, steps.stop).map(_AtStep(streams)).to_iter_dataset(
+        grain.ReadOptions(num_threads=1, prefetch_buffer_size=1))
+    iterator = iter(batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers)))
+    try:
+        yield from iterator
+    finally:
+        iterator.close()
+
+
+def workers_for(sources: Iterable[Source]) -> int:
+    """Returns how many processes should read: none where images lie in memory, or where cores are needed to train."""
+    cores = os.cpu_count() or 1
+    return min(cores - 2, 32) if cores > 4 and any(map(_decodes_files, sources)) else 0
+
+
+def _decodes_files(source: Any) -> bool:
+    while source is not None and not isinstance(source, TfdsSource):
+        source = getattr(source, "source", None)  # of a view
+    return source is not None
 
 
 # Iterators computed by other threads, a bounded number of items ahead of their reader

@@ -4,7 +4,7 @@ import functools
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 
 from kpjax.errors import InputError, RunError
 from kpjax.files import absolute
-from kpjax.input.stream import read_ahead
+from kpjax.input.stream import in_background, read_ahead, read_by_processes, workers_for
 from kpjax.structures import Example, Method, Start, Trained, named_key
 from kpjax.training.checkpoints import Checkpoints, Restored, open_checkpoints
 from kpjax.training.hosts import agreed
@@ -209,7 +209,7 @@ def fit(
     start: Start | None = None, mesh: Mesh | None = None, evaluate: Evaluate | None = None, evaluate_every: int = 0,
     select: Select | None = None, save_every: int = 0, save_minutes: float = 10.0, log_every: int = 50,
     between: Between | None = None, config: Mapping[str, Any], quiet: bool = False,
-    loggers: Sequence[OpenLogger] = (), profile: range | None = None,
+    loggers: Sequence[OpenLogger] = (), profile: range | None = None, workers: int | None = 0,
 ) -> Fitted:
     """Trains a method for `steps` steps, or those that are left, and returns its result.
 
@@ -234,6 +234,7 @@ def fit(
         config: all that must stay the same for the run to resume (JSON).
         loggers: open further places for the rows of metrics.jsonl.
         profile: steps, from 0, that are traced into `profile/` of the folder.
+        workers: processes that read batches; 0 for two threads of this one, None for what the cores allow.
 
     Raises:
         InputError: before compiling, a missing stream, or a batch that does not divide over the devices or is larger
@@ -254,7 +255,7 @@ def fit(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)), jax.eval_shape(init))
     identity = {"stage": stage, "config": config, "streams": _streams_identity(streams), "model": describe(template)}
     options = _Options(steps, evaluate, evaluate_every, select, save_every or max(1, steps // 10),
-                       save_minutes, log_every, between, profile)
+                       save_minutes, log_every, between, profile, workers)
 
     with contextlib.ExitStack() as stack:
         locks = []  # of process 0
@@ -295,6 +296,7 @@ class _Options(NamedTuple):
     log_every: int
     between: Between | None
     profile: range | None
+    workers: int | None
 
 
 class _Loop:
@@ -324,7 +326,7 @@ class _Loop:
             raise Interrupted(f"stopped by SIGTERM before step {self.step + 1} of {options.steps}; "
                               f"{self.checkpoints.last_good()}; the same command goes on from there")
         update, names = compiled_update(self.method.update, self.mesh)
-        batches = read_ahead(self._batch, range(self.step, options.steps))
+        batches = self._batches(range(self.step, options.steps))
         self.pending = Pending(names)
         compiled = False
         with (contextlib.closing(batches), slow_steps(self.checkpoints.folder, self.log.stage) as at,
@@ -370,8 +372,18 @@ class _Loop:
     def wall_seconds(self) -> float:
         return self.progress.wall_seconds + time.perf_counter() - self.began
 
-    def _batch(self, step: int):
-        return shard({name: stream[step] for name, stream in self.streams.items()}, self.mesh)
+    def _batches(self, steps: range) -> Iterator:
+        """Yields the batches of steps, on the devices, read ahead."""
+        def at(step: int):
+            return shard({name: stream[step] for name, stream in self.streams.items()}, self.mesh)
+
+        workers = self.options.workers
+        if workers is None:
+            workers = workers_for(stream.source for stream in self.streams.values())
+        if not workers:
+            return read_ahead(at, steps)
+        read = read_by_processes(self.streams, steps, workers=workers)
+        return in_background((shard(batch, self.mesh) for batch in read), depth=2)
 
     def _arrived(self, keep: int, timed: bool = True) -> None:
         """Logs the metrics that have arrived."""

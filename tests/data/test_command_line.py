@@ -1,5 +1,6 @@
 """python -m data: its list, and one line and exit code 2 for bad input."""
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ from PIL import Image
 from data import __main__ as command
 from data.prepared import Dataset, KeypointBuilder, datasets, open_source, record
 from kpjax.errors import InputError
+from kpjax.files import read_json
 from kpjax.images.transforms import Letterbox
+from kpjax.input.source import labels_digest
 from kpjax.structures import Skeleton
 
 SKELETON = Skeleton(("nose", "tail"), ((0, 1),), groups={"all": (0, 1)})
@@ -111,6 +114,16 @@ def test_preparing_again_replaces_what_was_there(toys, tmp_path, capsys):
     assert code == 2
     assert "a.jpg occurs twice" in error
     assert len(open_source(TOYS, "train", data_dir=tmp_path, transform=Letterbox(16))) == 1
+
+
+def test_a_digest_is_made_when_a_set_is_prepared(toys, tmp_path, capsys):
+    """No record is read for it later; a part of a split has one of its own."""
+    run(capsys, "toy_animals", "--manual-dir", toys, "--data-dir", tmp_path, "--on-bad-image", "skip")
+    whole, part = (open_source(TOYS, split, data_dir=tmp_path, transform=Letterbox(16))
+                   for split in ("train", "train[:2]"))
+    assert replace(whole, records=()).digest == whole.digest != part.digest
+    stored = read_json(next(tmp_path.rglob("skeleton.json")))
+    assert stored["labels"]["train"] == labels_digest(whole.records)
 
 
 def test_a_full_disc_is_one_line(toys, tmp_path, capsys, monkeypatch):

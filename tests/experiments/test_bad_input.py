@@ -42,6 +42,7 @@ CASES = [
     (["people", "--test-examples", "0"], ["--test-examples", "1 or more"]),
     (["people", "--learning-rate", "nan"], ["--learning-rate", "nan", "finite"]),
     (["people", "--first-seed", "-1"], ["--first-seed", "-1"]),
+    (["people", "--profile", "2", "0"], ["--profile", "2 0", "a count"]),
     (["people", "--heatmap-size", "4"], ["--heatmap-size", "4", "32 px", "2 or 4 times"]),
     (["people", "--image-size", "30"], ["30"]),
     (["people", "--widths", "4", "4"], ["--widths", "2 given"]),

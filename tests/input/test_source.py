@@ -1,10 +1,9 @@
 """Sources: arrays, subsets, stripped labels, prepared records, and the pass that checks them."""
-import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
+from records import stored_record
 
 from kpjax.errors import InputError
 from kpjax.images.transforms import PersonCrop, Stretch
@@ -18,16 +17,6 @@ def random_source(count=10, side=8, visible=1.0):
     generator = np.random.default_rng(0)
     return arrays(generator.integers(0, 256, (count, side, side, 3), np.uint8),
                   generator.uniform(0, side - 1, (count, 2, 2)), np.full((count, 2), visible), SKELETON, "toy")
-
-
-def stored_record(number: int, bytes_kept: float = 1.0):
-    """A record as tfds returns it: an image of one grey level, perhaps cut off in the middle of its file."""
-    file = io.BytesIO()
-    noise = np.random.default_rng(number).integers(0, 256, (20, 10, 3), np.uint8)
-    Image.fromarray(noise).save(file, "JPEG")
-    image = file.getvalue()
-    return {"image": image[:int(len(image) * bytes_kept)], "keypoints": np.array([[4.5, 9.5], [0, 0]], np.float32),
-            "visible": np.array([1, 0], np.float32), "scale": np.float32(7), "id": f"image_{number}.jpg".encode()}
 
 
 def test_fields_have_the_types_that_an_example_promises():

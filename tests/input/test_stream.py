@@ -1,11 +1,16 @@
 """Batches as a function of the step: repeatable, complete, and the same for any number of processes."""
+import contextlib
+import os
+
 import jax
 import numpy as np
 import pytest
+from records import stored_record
 
 from kpjax.errors import InputError
-from kpjax.input.source import arrays
-from kpjax.input.stream import stream
+from kpjax.images.transforms import Stretch
+from kpjax.input.source import TfdsSource, arrays, subset
+from kpjax.input.stream import read_by_processes, stream, workers_for
 from kpjax.structures import Example, Skeleton
 
 
@@ -76,3 +81,23 @@ def test_batches_that_cannot_be_made_are_refused(source):
         stream(source, batch_size=11, seed=0)
     with pytest.raises(InputError, match="a batch of 5 cannot be divided among 2 processes"):
         stream(source, batch_size=5, seed=0, process_count=2)
+
+
+def test_processes_read_the_same_batches_and_raise_where_it_is_due():
+    """Each record is the bytes of an image file; the last one is cut off."""
+    source = TfdsSource([stored_record(number) for number in range(5)] + [stored_record(5, 0.5)],
+                        Skeleton(("left", "right")), Stretch(8), "set/train")
+    batches = stream(source, batch_size=2, seed=0, shuffle=False)
+    with contextlib.closing(read_by_processes({"labelled": batches}, range(1, 3), workers=1)) as read:
+        assert_equal(next(read)["labelled"], batches[1])
+        with pytest.raises(InputError, match=r"set/train, image_5\.jpg: .*prepare the set again"):
+            next(read)
+
+
+def test_processes_read_where_files_are_decoded_and_cores_are_left(source, monkeypatch):
+    records = TfdsSource([stored_record(0)], Skeleton(("left", "right")), Stretch(8), "set/train")
+    monkeypatch.setattr(os, "cpu_count", lambda: 12)
+    assert workers_for([source, subset(records, [0])]) == 10
+    assert workers_for([source, subset(source, [0])]) == 0
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert workers_for([records]) == 0
