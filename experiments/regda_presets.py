@@ -120,7 +120,7 @@ def drops_of(steps: int) -> dict[int, float]:
 
 
 @dataclass(frozen=True)
-class Rivals(Checked):
+class Baselines(Checked):
     """Weights of the other methods' terms."""
 
     dan_trade_off: NotNegative = 1.0
@@ -188,7 +188,7 @@ class Config(Checked):
     trade_off: float = 1.0  # eta
     coefficient: float = 0.1  # lambda, where it ends
     coefficient_steps: Count = 1000  # N, how slowly it grows; also that of dd and dann
-    rivals: Rivals = Rivals()
+    baselines: Baselines = Baselines()
     teacher: TeacherAdaptation = TeacherAdaptation()
     ground_false: Literal["others", "area"] = "others"
     area: tuple[int, int] = (16, 47)  # first and last cell of 64 in which a keypoint can lie
@@ -213,7 +213,7 @@ class Config(Checked):
 
 
 OF_ADAPTATION = (
-    "summary", "margin", "trade_off", "coefficient", "coefficient_steps", "rivals", "ground_false")
+    "summary", "margin", "trade_off", "coefficient", "coefficient_steps", "baselines", "ground_false")
 
 
 def of_pretraining(config: Config) -> dict[str, Any]:
@@ -228,7 +228,7 @@ SMALL_BODIES = Config(
     SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32),
     DomainOptimizer("adam", learning_rate=1e-3, feature_factor=1.0), pretraining_head_layers=2, carry_head=True,
     pretraining_steps=400, steps=1000, coefficient=0.5, coefficient_steps=50,
-    rivals=Rivals(mcd_trade_off=0.1, dd_coefficient=0.5),
+    baselines=Baselines(mcd_trade_off=0.1, dd_coefficient=0.5),
     teacher=TeacherAdaptation(
         teacher_learning_rate=1e-3, teacher_schedule="cosine", teacher_decay=0.99, view_degrees=30.0, view_shear=10.0,
         view_zoom=(0.8, 1.2)))
@@ -263,7 +263,7 @@ def _sprites(source: str, target: str, small: bool) -> Config:
         return changed(
             SMALL_BODIES, **shared, widths=(16, 16, 32, 32, 64), heatmap_size=32, batch_size=16, pretraining_steps=200,
             steps=400, augment=DomainAugmentation("colour", colour_pivot=(0.0, 1.0)), mae_unit=31.0, evaluations=4,
-            rivals=Rivals(mcd_trade_off=0.3, dd_coefficient=0.25))
+            baselines=Baselines(mcd_trade_off=0.3, dd_coefficient=0.25))
     return changed(
         Config("", Domains()), **shared, depth=18, batch_size=36, pretraining_steps=20_000, steps=20_000,
         augmentation="none", mae_unit=124.0, training_examples=100_000, test_examples=2000)

@@ -21,25 +21,39 @@ stores which step the validation images choose and what they say of it and of th
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import optax
 
 from experiments import semi_supervised_measures as measures
 from experiments import system
-from experiments.configs import config_as_json, network_of, perceptual_options, perceptual_start
+from experiments.configs import config_as_json, perceptual_start
 from experiments.keypoint_errors import keypoint_errors
-from experiments.semi_supervised_measures import ReadSemantic
-from experiments.semi_supervised_presets import MULTIPLE, PRESETS, Config, HardView
+from experiments.semi_supervised_methods import (
+    PERCEPTUAL,
+    Parts,
+    averaged_predict,
+    build_easy_hard,
+    build_elt,
+    build_gen,
+    build_mean_teacher,
+    build_ours,
+    build_projected,
+    build_pseudo_labels,
+    build_supervised,
+    build_supervised_cutout,
+    build_video_terms,
+    build_warm_start,
+    parts_of,
+    read_semantic,
+)
+from experiments.semi_supervised_presets import MULTIPLE, PRESETS, Config
 from experiments.system import Job, Outcome, Predicting, StoredRun, System, Variant
 from kpjax import InputError, Method, Skeleton, Trained, geometry, methods
-from kpjax.augment import Augment, Loaded, compose_augmentations, hidden, on_half, random_warp
 from kpjax.drawing.feature_map import can_embed, embedded, scatter
 from kpjax.drawing.overlays import write_png
 from kpjax.files import read_json
-from kpjax.heatmaps import Codec
 from kpjax.input.source import (
     Source,
     identities,
@@ -50,11 +64,8 @@ from kpjax.input.source import (
     without_labels,
 )
 from kpjax.input.video_source import VideoSource, in_videos
-from kpjax.losses import Objective, PoseSubspace, fit_pose_subspace, without
+from kpjax.losses import PoseSubspace, fit_pose_subspace
 from kpjax.methods.semi_supervised_learning.easy_hard import mean_predict
-from kpjax.methods.semi_supervised_learning.semantic_features import representations
-from kpjax.models import VGG, KeypointNetwork, image_generator
-from kpjax.models.vgg import IMM_TAPS
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Evaluation, Fitted, Select
@@ -63,151 +74,8 @@ from kpjax.training.stages import Stage
 SCORE_KIND = "mse_peak"
 CHOOSING = Select("validation/pck")
 ON_VIDEOS = ("video_terms", "pl_video_terms", "projected")  # variants that need them
-PERCEPTUAL = VGG(16, IMM_TAPS)
-StageOf = Literal["warm start", "method", "both"]
 
-# Variants: each is a function from the parts that all of them share to a Method
-
-
-class Parts(NamedTuple):
-    """Parts of all methods of a preset."""
-
-    config: Config
-    skeleton: Skeleton
-    network: KeypointNetwork
-    codec: Codec
-    augment: Augment  # of every image
-    warped: Augment  # the same, and then the method's warp on every other image of a batch
-
-    @property
-    def streams(self) -> tuple[str, ...]:
-        """Streams that unsupervised terms read."""
-        return ("labelled",) if self.config.data.all_labelled else ("labelled", "unlabelled")
-
-
-@functools.lru_cache(maxsize=4)
-def parts_of(config: Config, skeleton: Skeleton) -> Parts:
-    """Builds the parts once per config, so that all seeds share what is compiled."""
-    base = config.augment.build(skeleton, loaded=_loaded(config))
-    warped = compose_augmentations(base, on_half(random_warp(config.weights.draw_map())))
-    return Parts(config, skeleton, network_of(config, len(skeleton.names)),
-                 config.heatmaps.codec(config.data.image_size), base, warped)
-
-
-def _loaded(config: Config) -> Loaded | None:
-    return config.data.loaded(config.augment.reach)
-
-
-def terms(parts: Parts, **changes: Any) -> Objective:
-    """Builds the four terms of the paper."""
-    weights = parts.config.weights
-    return methods.semi_supervised_objective(
-        parts.codec, streams=parts.streams, semantic=weights.semantic, equivariance=weights.equivariance,
-        invariance=weights.invariance, valid_mask=weights.valid_mask, semantic_on_warped=weights.semantic_on_warped,
-        ti_reduction=weights.invariance_reduction, **_supervision(parts), **changes)
-
-
-def _supervision(parts: Parts) -> dict[str, Any]:
-    return {"supervised_weight": parts.config.weights.supervised_weight, "half": parts.config.weights.half}
-
-
-def _shared(parts: Parts, *, warped: bool = False, stage: StageOf = "method") -> dict[str, Any]:
-    backbone = parts.config.backbone
-    return {"codec": parts.codec, "optimizer": backbone.scaled(optax.scale_by_adam()),
-            "learning_rate": parts.config.rate(stage), "normalise": backbone.normalise,
-            "augment": parts.warped if warped else parts.augment,
-            "draw_map": parts.config.weights.draw_map()}
-
-
-def build_ours(parts: Parts, *, objective: Objective | None = None, left_out: Sequence[str] = (), warped: bool = False,
-               stage: StageOf = "method", **changes: Any) -> Method:
-    """Builds the method: its terms without those left out and with changes, or another objective, as of ELT."""
-    weights = parts.config.weights
-    return methods.semi_supervised(
-        parts.network, parts.skeleton,
-        objective=without(terms(parts, **changes), *left_out) if objective is None else objective,
-        feature_width=weights.feature_width, detach_masks=weights.detach_masks, warped_pass=weights.warped_pass,
-        **_shared(parts, warped=warped, stage=stage))
-
-
-# The supervised term alone: heatmap MSE.
-build_supervised = functools.partial(build_ours, left_out=("semantic", "equivariance", "invariance"))
-
-
-def build_elt(parts: Parts, form: Literal["inverse_heatmap", "forward_heatmap", "coordinates"]) -> Method:
-    """Builds equivariant landmark transformation (Honari et al. 2018), in one of three forms."""
-    baselines = parts.config.baselines
-    return build_ours(parts, objective=methods.equivariant_landmark_objective(
-        parts.codec, form=form, streams=parts.streams, **_supervision(parts),
-        equivariance=baselines.elt_coordinates if form == "coordinates" else baselines.elt))
-
-
-def build_pseudo_labels(parts: Parts, *, labelled_share: float = 0.5, warped: bool = False) -> Method:
-    """Builds training on labels and pseudo-labels; with `warped`, every other image of both is also moved."""
-    objective = methods.pseudo_label_objective(parts.codec, labelled_share=labelled_share, **_supervision(parts))
-    return build_ours(parts, objective=objective, warped=warped)
-
-
-def build_mean_teacher(parts: Parts, *, warped: bool = False) -> Method:
-    """Builds mean teacher; with `warped`, every other labelled image is also moved, as the student's others are."""
-    config = parts.config
-    objective = methods.mean_teacher_objective(parts.codec, supervised_weight=config.weights.supervised_weight,
-                                               consistency=config.baselines.consistency)
-    augment = {"labelled": parts.warped if warped else parts.augment, "unlabelled": parts.augment}
-    return methods.mean_teacher(parts.network, parts.skeleton, objective=objective, decay=config.baselines.decay,
-                                **_shared(parts) | {"augment": augment})
-
-
-def build_easy_hard(parts: Parts, *, views: Sequence[HardView] = (), networks: int = 1) -> Method:
-    """Builds easy and hard views (Xie et al. 2021), by default those of the config; of two networks, the dual form."""
-    config, settings = parts.config, parts.config.easy_hard
-    hides = tuple(settings.hide(view, config.data.image_size) for view in views or settings.hard_views)
-    objective = methods.easy_hard_objective(
-        parts.codec, views=len(hides), networks=networks, supervised_weight=config.weights.supervised_weight,
-        consistency=config.weights.supervised_weight * settings.hard_weight, valid_mask=settings.hard_valid_mask)
-    augment = {"labelled": parts.warped if settings.warp_labelled else parts.augment, "unlabelled": parts.augment}
-    return methods.easy_hard(parts.network, parts.skeleton, objective=objective, views=hides, networks=networks,
-                             **_shared(parts) | {"augment": augment, "draw_map": settings.draw_map()})
-
-
-def build_supervised_cutout(parts: Parts) -> Method:
-    """Builds the supervised term on warped images with holes at their labels."""
-    cutout = hidden(parts.config.easy_hard.hide("cutout", parts.config.data.image_size))
-    return build_supervised(parts._replace(warped=compose_augmentations(parts.warped, cutout)), warped=True)
-
-
-def build_video_terms(parts: Parts, *, objective: Objective | None = None, warped: bool = False) -> Method:
-    """Builds Lightning Pose's terms on consecutive frames, beside the labels or another objective."""
-    config, settings, labels = parts.config, parts.config.video, parts.config.weights.supervised_weight
-    if objective is None:
-        objective = without(terms(parts), "semantic", "equivariance", "invariance")
-    on_video = {
-        "temporal": methods.temporal_term(parts.codec, settings.weight(settings.temporal_exponent, labels),
-                                          epsilon=settings.temporal_epsilon),
-        "pose_subspace": methods.pose_subspace_term(parts.codec, settings.weight(settings.pose_exponent, labels))}
-    options = _shared(parts, warped=warped)
-    augment = dict.fromkeys(("labelled", "unlabelled"), options["augment"]) | {"video": settings.change()}
-    return methods.semi_supervised(
-        parts.network, parts.skeleton, objective={**objective, **on_video}, **options | {"augment": augment},
-        scales=lambda step: dict.fromkeys(on_video, settings.factor(step, config.steps)))
-
-
-def build_projected(parts: Parts) -> Method:
-    """Builds the supervised term, whose predictions are moved to the labels' subspace of poses."""
-    method = build_supervised(parts, warped=True)
-    return method._replace(predict=methods.projected_predict(method.predict))
-
-
-def build_gen(parts: Parts) -> Method:
-    """Builds image generation (Jakab et al. 2018) beside the supervised term."""
-    baselines = parts.config.baselines
-    objective = methods.image_generation_objective(
-        parts.codec, perceptual=bool(baselines.perceptual), reconstruction=baselines.reconstruction,
-        **_supervision(parts))
-    generator = image_generator(baselines.generator_widths) if baselines.generator_widths else None
-    perceptual = perceptual_options(baselines.perceptual, PERCEPTUAL)
-    return methods.image_generation(parts.network, parts.skeleton, objective=objective, generator=generator,
-                                    size=baselines.generator_size, **perceptual, **_shared(parts))
+# Variants
 
 
 class Recipe(NamedTuple):
@@ -268,9 +136,8 @@ VARIANTS: dict[str, Variant] = {
                                         Recipe(build_supervised_cutout)),
     "video_terms": Variant("baseline", "the labels, and no jumps and no unlikely poses in videos", "Lightning Pose",
                            _recipe(build_video_terms, warped=True)._replace(videos=True)),
-    "pl_video_terms": Variant("baseline", "pl_warped, and no jumps and no unlikely poses in videos", "", Recipe(
-        lambda p: build_video_terms(p, objective=methods.pseudo_label_objective(p.codec, **_supervision(p)),
-                                    warped=True), teacher="supervised_warped", videos=True)),
+    "pl_video_terms": Variant("baseline", "pl_warped, and no jumps and no unlikely poses in videos", "", _recipe(
+        build_video_terms, pseudo_labels=True, warped=True)._replace(teacher="supervised_warped", videos=True)),
     "projected": Variant("control", "supervised_warped, predictions moved to the labels' subspace of poses", "",
                          Recipe(build_projected, of="supervised_warped")),
     "no_sc": _ablation("without semantic consistency", "TE + TI", "semantic"),
@@ -302,32 +169,14 @@ def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
         return method
     if not skeleton.flip:
         raise InputError("flip_test: the skeleton names no mirror image of its keypoints; leave it out")
-    return method._replace(predict=_averaged(parts_of(config, skeleton), scales=(1.0,)))
-
-
-def _averaged(parts: Parts, **transforms: Any) -> Callable:
-    """Builds a `predict` that averages heatmaps over transforms."""
-    return methods.distilled_predict(
-        parts.network, parts.codec, parts.config.backbone.normalise, parts.skeleton, **transforms)
-
-
-@functools.lru_cache(maxsize=4)
-def build_warm_start(config: Config, skeleton: Skeleton) -> Method:
-    """Builds the stage that all variants of a seed start from."""
-    return build_supervised(parts_of(config, skeleton), stage="warm start")
+    return method._replace(predict=averaged_predict(parts_of(config, skeleton), scales=(1.0,)))
 
 
 @functools.lru_cache(maxsize=4)
 def distilled(config: Config, skeleton: Skeleton, variant: str) -> Method:
     """Builds a variant whose predictions are averaged over transforms, as the teacher of pseudo-labels."""
-    predict = _averaged(parts_of(config, skeleton), flip=config.augment.flip)
+    predict = averaged_predict(parts_of(config, skeleton), flip=config.augment.flip)
     return build(config, skeleton, variant)._replace(predict=predict)
-
-
-@functools.lru_cache(maxsize=4)
-def read_semantic(config: Config, skeleton: Skeleton) -> ReadSemantic:
-    """Returns a function from (variables, batch) to the semantics of a trained network's features; one per config."""
-    return functools.partial(representations, parts_of(config, skeleton).network, config.backbone.normalise)
 
 
 # Data and stages
@@ -382,10 +231,10 @@ def train(job: Job, data: Data) -> Outcome:
     if recipe.of:
         return _read_again(job, data, recipe.of)
     config, parts, baselines = recipe.config(job.config), parts_of(job.config, data.skeleton), job.config.baselines
-    names = ("warm start", "warm start of the second network")[:1 + recipe.second]
-    warm = [stage for name in names if (stage := _warm_start(job, parts, data, name))]
+    networks = range(1 + recipe.second)
+    warm = [stage for number in networks if (stage := _warm_start(job, parts, data, number))]
     starts = [{"variables": stage.trained.variables} for stage in warm] or [
-        _first(job, parts, number) for number in range(len(names))]
+        _first(job, parts, number) for number in networks]
     start = starts[0] | ({"second": starts[1]["variables"]} if len(starts) == 2 and starts[1] else {})
     if job.variant == "gen":
         start |= perceptual_start(baselines.perceptual, PERCEPTUAL, image_size=baselines.generator_size)
@@ -456,14 +305,16 @@ def _first(job: Job, parts: Parts, number: int = 0) -> dict[str, Any]:
     return job.config.backbone.variables(parts.network, image_size=job.config.data.image_size, seed=seed)
 
 
-def _warm_start(job: Job, parts: Parts, data: Data, name: str = "warm start") -> Stage | None:
-    """Returns the stage that all variants of a seed start from; None without one. Another name, another network."""
+def _warm_start(job: Job, parts: Parts, data: Data, number: int = 0) -> Stage | None:
+    """Returns the stage that all variants of a seed start from; None without one. number: of the network."""
     config = job.config
     if not config.warm_start_steps or VARIANTS[job.variant].recipe.everything:
         return None
+    name = ("warm start", "warm start of the second network")[number]
     warm, method = job._replace(variant="supervised"), build_warm_start(config, parts.skeleton)
     return job.stage(name.replace(" ", "_"), lambda folder: _fit(
-        warm, method, {"labelled": data.labelled}, data, config.warm_start_steps, folder, name, _first(job, parts)),
+        warm, method, {"labelled": data.labelled}, data, config.warm_start_steps, folder, name,
+        _first(job, parts, number)),
         config=config_as_json(config) | dict(data.identity))
 
 
@@ -475,7 +326,7 @@ def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
                                data.plain_unlabelled or data.unlabelled, batch_size=2 * job.config.batch_size)
         visible = np.stack([data.labelled[number].visible for number in range(len(data.labelled))])
         labels = methods.pseudo_labels(found.keypoints, found.scores, visible)
-        if loaded := _loaded(job.config):
+        if loaded := job.config.data.loaded(job.config.augment.reach):
             moved = geometry.move_points(geometry.invert(loaded.to_plain), labels.keypoints)
             labels = labels._replace(keypoints=np.asarray(moved))
         print(f"{job.title}: {int(labels.visible.sum())} of {labels.visible.size} predictions on unlabelled images are "
@@ -578,7 +429,7 @@ def predicting(stored: StoredRun) -> Predicting:
 SYSTEM = System(
     "semi_supervised", "keypoints from a few labelled images and many without labels", PRESETS, VARIANTS, open_data,
     train, lambda job, data: {"test": data.test}, measure, columns, predicting, short_list, applicable, shortened,
-    draw=draw)
+    draw=draw, parts_of_a_batch=2)
 
 if __name__ == "__main__":
     from experiments.command_line import main

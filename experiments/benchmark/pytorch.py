@@ -12,7 +12,7 @@ from experiments.benchmark.row import Effort, Row, compared, ratio, spread
 from experiments.benchmark.rows import regda_row
 from experiments.benchmark.steps import DEMO, LAPTOP, noise_batch, regda_step, skeleton, supervised_step
 from experiments.configs import changed
-from experiments.regda import parts_of
+from experiments.regda_methods import parts_of
 from experiments.regda_presets import PRESETS, Config
 from kpjax.models import HRNet, MobileNetV2, PoseResNet, SmallUNet
 

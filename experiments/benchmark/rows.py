@@ -9,7 +9,8 @@ from experiments.benchmark.row import Effort, Row, Samples, compared, millisecon
 from experiments.benchmark.steps import DEMO, LAPTOP, Step, read_batches, regda_step, skeleton, supervised_step
 from experiments.configs import changed
 from experiments.image_sets import open_domain
-from experiments.regda import VARIANTS, build, parts_of
+from experiments.regda import VARIANTS, build
+from experiments.regda_methods import parts_of
 from experiments.regda_presets import PRESETS, Config
 from kpjax.input.stream import stream
 

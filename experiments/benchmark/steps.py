@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from experiments.configs import changed
-from experiments.regda import build_regda, build_supervised, parts_of
+from experiments.regda_methods import build_regda, build_supervised, parts_of
 from experiments.regda_presets import PRESETS, Config
 from experiments.system import System
 from kpjax import Example, Method, Skeleton, Start

@@ -11,11 +11,12 @@ import numpy as np
 import optax
 
 from data.figure_videos import figure_videos
-from experiments import adaptation, incremental, pyramids, regda, semi_supervised
+from experiments import adaptation, incremental, pyramids, regda, regda_methods, semi_supervised
 from experiments.benchmark.row import Effort, Row, Samples, compared, milliseconds, ratio, spread
 from experiments.benchmark.steps import Step, cases, noise_batch, noise_streams, read_batches, skeleton
 from experiments.configs import changed
 from experiments.incremental_methods import build_step, importance_of, setting_of
+from experiments.semi_supervised_methods import build_ours, build_supervised, parts_of
 from kpjax import Method, Skeleton, Start, Trained, methods
 from kpjax.images.transforms import Letterbox, Transform
 from kpjax.images.video import Video, open_video, write_video
@@ -35,7 +36,7 @@ def semi_supervised_rows(effort: Effort) -> Iterator[Row]:
         yield ours_row(effort, name, config)
     yield from product_rows(effort)
     times = effort.times({str(count): _shared_step(
-        semi_supervised.build_ours(semi_supervised.parts_of(demo, skeleton(count))), demo) for count in (16, 64)})
+        build_ours(parts_of(demo, skeleton(count))), demo) for count in (16, 64)})
     yield compared("ours, 16 to 64 points, demo", times, "64", "16", bar=1.5)
 
 
@@ -50,9 +51,8 @@ def ours_row(effort: Effort, name: str, config: semi_supervised.Config, keypoint
 
     Ours sees every image twice, so its network alone takes 2, and all else has to fit into a tenth of that.
     """
-    parts = semi_supervised.parts_of(config, skeleton(keypoints))
-    ours, plain = (_shared_step(build(parts), config)
-                   for build in (semi_supervised.build_ours, semi_supervised.build_supervised))
+    parts = parts_of(config, skeleton(keypoints))
+    ours, plain = (_shared_step(build(parts), config) for build in (build_ours, build_supervised))
     return compared(f"ours / supervised, {name}", effort.times({"ours": ours, "supervised": plain}), "ours",
                     "supervised", bar=2.2, note=f"{config.batch_size} images; temporaries "
                     f"{ours.temporary_bytes / 1e6:.0f} and {plain.temporary_bytes / 1e6:.0f} MB")
@@ -64,15 +64,16 @@ TEACHERS = {"easy_hard": 2.3, "easy_hard_multiple": 5.3, "easy_hard_dual": 4.7} 
 def teachers_rows(effort: Effort) -> Iterator[Row]:
     """Steps of networks that teach themselves or each other over supervised steps on as many labelled images."""
     config = semi_supervised.SYSTEM.presets["demo"]
-    parts, batch, side = semi_supervised.parts_of(config, skeleton(10)), config.batch_size // 2, config.data.image_size
+    parts, batch, side = parts_of(config, skeleton(10)), config.batch_size // 2, config.data.image_size
     methods_of = {name: semi_supervised.VARIANTS[name].recipe.build(parts) for name in ("supervised", *TEACHERS)}
     times = effort.times({name: Step(method, batch, side) for name, method in methods_of.items()})
     for name, bar in TEACHERS.items():
         yield compared(f"{name} / supervised, demo", times, name, "supervised", bar=1.1 * bar, note=f"1.10 x {bar}")
     adapting, target = regda.SYSTEM.presets["demo"], regda.VARIANTS["teacher_adaptation"].recipe
-    domains = regda.parts_of(adapting, skeleton(10))
+    domains = regda_methods.parts_of(adapting, skeleton(10))
     times = effort.times({name: Step(method, adapting.batch_size, adapting.data.image_size) for name, method in (
-        ("teacher_adaptation", target.build(domains)), ("supervised", regda.build_supervised(domains, mse=True)))})
+        ("teacher_adaptation", target.build(domains)),
+        ("supervised", regda_methods.build_supervised(domains, mse=True)))})
     yield compared("teacher_adaptation / supervised, demo", times, "teacher_adaptation", "supervised", bar=1.1 * 2.3,
                    note="1.10 x 2.3")
 

@@ -11,7 +11,7 @@ from experiments.benchmark.row import Effort, Row, Samples, Spread, compared, ra
 from experiments.benchmark.rows import regda_row
 from experiments.benchmark.steps import DEMO, regda_step, skeleton, supervised_step
 from experiments.configs import changed
-from experiments.regda import parts_of
+from experiments.regda_methods import parts_of
 from kpjax.errors import InputError
 from kpjax.models.resnet import pose_resnet
 from kpjax.models.unet import small_unet

@@ -317,7 +317,7 @@ def test_copy_rates_are_over_all_large_errors():
 
 
 def test_the_demos_ka_net_does_not_see_the_old_keypoint():
-    """Mean input at the true old keypoint, on drawn people; the Gaussians of the targets light it."""
+    """Mean input at the true old keypoint, on rendered people; the Gaussians of the targets light it."""
     config = PRESETS["demo"]
     people = figures(200, target(1.0), 100, config.data.image_size)
     points = jnp.asarray(people.examples.keypoints) / (config.data.image_size / config.heatmaps.heatmap_size) - 0.375

@@ -16,7 +16,7 @@ from experiments.commands import exit_code_of
 from experiments.own import project as own_project
 from experiments.own.regda import SYSTEM, open_data
 from experiments.predictors import open_run
-from experiments.regda import parts_of
+from experiments.regda_methods import parts_of
 from kpjax.structures import Skeleton
 
 TINY = ("--size", "32", "--widths", "4", "4", "8", "--head-width", "4", "--batch-size", "8", "--augmentation", "none",

@@ -18,7 +18,7 @@ from experiments.own.choices import facts_of, image_choices, rotation_choice
 from experiments.own.project import hold_out
 from experiments.own.semi_supervised import SYSTEM, open_data
 from experiments.predictors import open_run
-from experiments.semi_supervised import parts_of
+from experiments.semi_supervised_methods import parts_of
 from kpjax.errors import InputError
 from kpjax.evaluation.calibration import read_score_table
 from kpjax.images.video import write_video

@@ -7,7 +7,7 @@ import pytest
 
 from data.dsprites import FACTORS
 from experiments.image_sets import open_domain
-from experiments.regda import area, parts_of
+from experiments.regda_methods import area, parts_of
 from kpjax import Example, Skeleton
 from kpjax.heatmaps import keypoint_cells, spatial_softmax
 

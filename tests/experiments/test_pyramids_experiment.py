@@ -123,7 +123,7 @@ def test_an_order_is_open_until_videos_and_seeds_agree():
     assert order_of(close.ratio, None) == "open"
 
 
-def test_rivals_have_steps_and_rates_of_their_own():
+def test_baselines_have_steps_and_rates_of_their_own():
     config = changed(TINY, steps=10, keynet_steps=2.1, transporter_steps=0.5, oracle_steps=3.0, keynet_rate=0.5)
     assert [steps_of(config, name) for name in ("pyramids", "no_spring", "keynet", "transporter", ORACLE)] == [
         10, 10, 21, 5, 30]

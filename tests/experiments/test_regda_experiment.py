@@ -11,10 +11,11 @@ from predict_folder import predict_folder
 
 from data.figures import TEN_POINTS
 from experiments import side_by_side
-from experiments.command_line import run
+from experiments.command_line import over_devices, read_command, run
 from experiments.configs import changed
 from experiments.image_sets import open_domain
-from experiments.regda import VARIANTS, parts_of
+from experiments.regda import VARIANTS
+from experiments.regda_methods import parts_of
 from experiments.regda_presets import of_pretraining
 from experiments.system import FORMAT, Job, measure_again, read_predictions
 from kpjax.errors import InputError
@@ -202,7 +203,18 @@ def test_a_run_of_another_format_is_refused_in_one_line(people, tiny_regda, tmp_
 
 def test_methods_of_other_weights_share_the_first_stage(tiny_regda):
     config = tiny_regda.presets["people"]
-    alike = changed(config, dan_trade_off=0.3, margin=2.0, coefficient=1.0, ground_false="area", teacher_decay=0.9)
+    alike = changed(config, dan_trade_off=0.3, margin=2.0, coefficient=1.0, ground_false="area")
     assert of_pretraining(alike) == of_pretraining(config)
-    for changes in ({"learning_rate": 0.01}, {"pretraining_steps": 9}, {"batch_size": 3}):
+    for changes in ({"learning_rate": 0.01}, {"pretraining_steps": 9}, {"batch_size": 3},
+                    {"teacher_learning_rate": 0.01}):
         assert of_pretraining(changed(config, **changes)) != of_pretraining(config)
+
+
+def test_a_presets_batch_is_rounded_to_the_devices(tiny_regda, capsys):
+    odd = tiny_regda._replace(presets={"people": changed(tiny_regda.presets["people"], batch_size=13)})
+    assert over_devices(read_command(odd, ["people"])).config.batch_size == 16
+    assert "batch_size: 16 in place of the preset's 13, to divide over 8 devices" in capsys.readouterr().out
+    typed = read_command(odd, ["people", "--batch-size", "13"])
+    assert over_devices(typed) == typed  # training refuses it with a line
+    assert over_devices(read_command(odd._replace(parts_of_a_batch=2), ["people"])).config.batch_size == 16
+    assert over_devices(read_command(tiny_regda, ["people"])).config.batch_size == 8

@@ -12,9 +12,10 @@ from predict_folder import predict_folder
 from experiments import image_sets, job_queue
 from experiments import semi_supervised_studies as studies
 from experiments.command_line import read_command, run
-from experiments.configs import changed, flat
-from experiments.semi_supervised import ON_VIDEOS, SYSTEM, VARIANTS, build, choices, parts_of, shortened, videos_of
+from experiments.configs import Backbone, changed, flat
+from experiments.semi_supervised import ON_VIDEOS, SYSTEM, VARIANTS, _warm_start, build, choices, shortened, videos_of
 from experiments.semi_supervised_measures import equivariance_and_peaks
+from experiments.semi_supervised_methods import parts_of
 from experiments.semi_supervised_presets import PRESETS, Weights
 from experiments.system import Job, preset_folder
 from experiments.system import run as run_job
@@ -90,6 +91,16 @@ def test_a_pair_of_networks_has_two_warm_starts_and_twice_the_steps_are_twice(fi
     assert pair["images"] == plain["images"] + 2 * TINY.batch_size
     assert {"test/pck", "test/second/pck", "test/mean_of_both/pck"} <= set(pair["metrics"])
     assert VARIANTS["easy_hard_twice"].recipe.config(TINY).steps_of_both_stages == 8
+
+
+def test_heads_of_a_pair_differ_beside_the_same_weights_of_a_backbone(monkeypatch, tmp_path):
+    seeds = []
+    monkeypatch.setattr(Backbone, "variables", lambda self, network, *, image_size, seed: seeds.append(seed) or {})
+    job, data = tiny_job("easy_hard_dual", tmp_path)._replace(fit=refuse), tiny_data()
+    for number in range(2):
+        with pytest.raises(AssertionError, match="trained again"):
+            _warm_start(job, parts_of(TINY, data.skeleton), data, number)
+    assert seeds[0] == 0 != seeds[1]
 
 
 def test_the_warm_start_is_shared_and_the_subset_is_part_of_what_a_run_is(finished):
