@@ -46,12 +46,13 @@ def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
 
     def train(folder: epath.Path) -> Fitted:
         method = built.build_association(setting, recipe.ka_net, ka_net, inputs)
-        return run.fit(method, training, config.association_steps, folder, f"association {step}", frozen)
+        return run.fit(method, training, config.association_steps, folder, f"association {step}", frozen, reads=reads)
 
+    reads = config.of_association()
     # Of step 1 the teacher is the base, so variants that begin alike share it.
     shared = step == 1 and recipe.triples == "protocol" and recipe.ka_net == "plain"
     found = run.stage(f"association_step_{step}" if shared else f"{run.job.variant}_association_{step}", train,
-                      {"before": known.digest})
+                      {"before": known.digest}, reads=reads)
     variables = found.trained.variables
     if config.association.skip_useless_triples:
         useful = useful_triples(setting, ka_net, inputs, Trained(variables, frozen), held_out)

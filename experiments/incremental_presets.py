@@ -134,10 +134,10 @@ class Baselines(Checked):
     rw_form: Literal["cpr", "facil"] = "cpr"
 
 
+MEASURES = ("summary", "evaluated_on", "pck_thresholds", "detection_limits", "error_in")
 # Leaves that neither step 0 nor the importances after it read, beside those of weights, distillation and association.
-LATER = ("summary", "evaluated_on", "steps", "learning_rate", "association_learning_rate", "freeze_statistics",
-         "lwf_temperature", "afec_images", "afec_fisher_every", "normalise_importance", "fuse", "gamma",
-         "pck_thresholds", "detection_limits", "error_in", "freeze_old_heads")
+LATER = ("steps", "learning_rate", "association_learning_rate", "freeze_statistics", "lwf_temperature", "afec_images",
+         "afec_fisher_every", "normalise_importance", "fuse", "gamma", "freeze_old_heads", *MEASURES)
 
 
 @dataclass(frozen=True)
@@ -183,6 +183,11 @@ class Config(Checked):
         """Returns all that step 0 and its importances depend on: runs that differ in nothing else share them."""
         later = {*flat(self.weights), *flat(self.distillation), *flat(self.association), *LATER}
         return {name: value for name, value in flat(self).items() if name not in later}
+
+    def of_association(self) -> dict[str, Any]:
+        """Returns all that KA-Net's training depends on: students of other weights share it."""
+        unread = {*flat(self.weights), *MEASURES}
+        return {name: value for name, value in flat(self).items() if name not in unread}
 
 
 def _prepared(base: Config, name: str, summary: str, **values: Any) -> Config:

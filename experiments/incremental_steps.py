@@ -123,22 +123,24 @@ class Run(NamedTuple):
         """Returns the images that a step trains on."""
         return step_images(self.data, step, self.config.data.held_out)[0]
 
-    def identity(self, *, of_base: bool) -> dict[str, Any]:
-        """Returns what must be the same for a stage to be used."""
-        return (self.config.of_base() if of_base else config_as_json(self.config)) | dict(self.data.identity)
+    def identity(self, *, of_base: bool, reads: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Returns what must be the same for a stage to be used. reads: the fields that it depends on; None for all."""
+        fields = self.config.of_base() if of_base else config_as_json(self.config) if reads is None else reads
+        return {**fields, **self.data.identity}
 
     def stage(self, name: str, train: Callable[[epath.Path], Fitted], parents: Mapping[str, str] | None = None, *,
-              of_base: bool = False) -> Stage:
-        """Returns a stage. of_base: it reads only `Config.of_base`, and lies in the folder of the preset varied."""
-        return self.job.stage(name, train, config=self.identity(of_base=of_base), parents=parents,
+              of_base: bool = False, reads: Mapping[str, Any] | None = None) -> Stage:
+        """Returns a stage. of_base: it reads only `Config.of_base`, and lies in the folder of the preset varied.
+        reads: see `identity`."""
+        return self.job.stage(name, train, config=self.identity(of_base=of_base, reads=reads), parents=parents,
                               preset=self.job.base_preset if of_base else "")
 
     def fit(self, method: Method, source: Source, steps: int, folder: epath.Path, key_name: str,
-            start: Mapping[str, Any], *, of_base: bool = False, keep: Callable[[Any], Any] | None = None,
-            between: Any = None) -> Fitted:
+            start: Mapping[str, Any], *, of_base: bool = False, reads: Mapping[str, Any] | None = None,
+            keep: Callable[[Any], Any] | None = None, between: Any = None) -> Fitted:
         """Fits a method on a step's images; the result is the last step, of which only the increment is kept frozen.
 
-        key_name: variants with the same one draw the same random numbers. of_base: see `stage`. keep: of what the
+        key_name: variants with the same one draw the same random numbers. of_base, reads: see `stage`. keep: of what the
         method has tracked in the end, the tree to keep as frozen["tracked"]. Others are those of `fit`.
         """
         def save(state) -> dict[str, float]:
@@ -151,7 +153,7 @@ class Run(NamedTuple):
         fitted = fit_sources(
             self.job, method, {"labelled": source}, batch_size=self.config.batch_size, steps=steps, stage=key_name,
             folder=folder, start=start, evaluate=save if keep else None, between=between,
-            config=self.identity(of_base=of_base) | {"seed": self.job.seed})
+            config=self.identity(of_base=of_base, reads=reads) | {"seed": self.job.seed})
         frozen = {"increment": fitted.trained.frozen["increment"]}
         if keep:
             frozen["tracked"] = load_trained(folder / "tracked").variables["tracked"]

@@ -262,6 +262,13 @@ def test_the_base_does_not_depend_on_later_steps():
         assert changed(TINY, **{name: value}).of_base() != TINY.of_base()
 
 
+def test_students_of_other_weights_share_ka_net():
+    alike = changed(TINY, kamp=7.0, self_training=2.0, detection_limits=(2.0,), pck_thresholds=(0.1,))
+    assert alike.of_association() == TINY.of_association()
+    for name, value in {"input_sigma": 2.0, "association_share": 0.5, "ka_variant": "wide", "base_steps": 3}.items():
+        assert changed(TINY, **{name: value}).of_association() != TINY.of_association()
+
+
 def test_weights_are_those_of_the_variant():
     config = changed(TINY, kamp=6.0, kamp_rerendered=8.0, self_training=10.0, lwf=3.0, ewc=5.0, cpr=7.0)
     assert recipe("finetune").weights_of(config, 4) == {}
