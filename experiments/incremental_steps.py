@@ -140,8 +140,8 @@ class Run(NamedTuple):
             keep: Callable[[Any], Any] | None = None, between: Any = None) -> Fitted:
         """Fits a method on a step's images; the result is the last step, of which only the increment is kept frozen.
 
-        key_name: variants with the same one draw the same random numbers. of_base, reads: see `stage`. keep: of what the
-        method has tracked in the end, the tree to keep as frozen["tracked"]. Others are those of `fit`.
+        key_name: variants with the same one draw the same random numbers. of_base, reads: see `stage`. keep: of what
+        the method has tracked in the end, the tree to keep as frozen["tracked"]. Others are those of `fit`.
         """
         def save(state) -> dict[str, float]:
             # `fit` returns no tracked tree. It calls this before it saves its last step: a run stopped in between
