@@ -188,7 +188,10 @@ def convolve_by_dot(x: jax.Array, kernel: jax.Array, stride: int, padding: int) 
     patches = [
         x[:, row:row + (height - 1) * stride + 1:stride, column:column + (width - 1) * stride + 1:stride]
         for row in range(k) for column in range(k)]
-    return jnp.concatenate(patches, axis=-1) @ kernel.reshape(k * k * channels_in, channels_out)
+    joined = jnp.concatenate(patches, axis=-1) if k > 1 else patches[0]
+    # As matrices: of arrays with more axes XLA computes the kernel's gradient up to six times as slowly on CPUs.
+    y = joined.reshape(-1, k * k * channels_in) @ kernel.reshape(k * k * channels_in, channels_out)
+    return y.reshape(*joined.shape[:-1], channels_out)
 
 
 def convolve_in_blocks(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
