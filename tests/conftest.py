@@ -3,6 +3,7 @@ import gc
 import importlib.metadata
 import os
 import pathlib
+import sys
 
 # Nearly all time goes into compiling programs that then run a few times: they are not optimised. By the environment, so
 # that processes which tests start do the same, and each flag once, so that they read the same compile cache.
@@ -16,6 +17,10 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Tracing makes many objects that live on: collecting the youngest 700 again and again took a fifteenth of all time.
 gc.set_threshold(50_000, 20, 20)
+
+# Where an environment forbids to write bytecode, each process that a test starts would compile jax's modules anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 from jaxtyping import install_import_hook
 

@@ -19,7 +19,7 @@ from kpjax.training.trees import save_trained
 def untrained_run(workdir: Path, skeleton: Skeleton, side: int = 32, **values: Any) -> Path:
     """Writes a `supervised` run of semi_supervised with a tiny U-net; returns its folder. values: further ones of its
     config."""
-    config = changed(PRESETS["demo"], image_size=side, heatmap_size=side // 4, sigma=1.0, widths=(4, 4, 8, 8),
+    config = changed(PRESETS["demo"], image_size=side, heatmap_size=side // 4, sigma=1.0, widths=(4, 4, 8),
                      head_width=4, batch_size=8, steps=1, warm_start_steps=0, **values)
     job = Job("semi_supervised", config, "demo", "supervised", 0, workdir, None)
     method, count = build(config, skeleton, "supervised"), len(skeleton.names)

@@ -13,7 +13,7 @@ import one_of_many
 
 
 def start(folder, process, port):
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    environment = os.environ | {"XLA_FLAGS": os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=4"}
     return subprocess.Popen([sys.executable, one_of_many.__file__, str(folder), str(process), "2", str(port)],
                             env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
