@@ -14,8 +14,9 @@ show how much of an error was discovered. Baselines have as many keypoints in on
 In the small presets they have so many more steps that each variant costs the same; `--keynet-rate`, `--keynet-width`,
 `--transporter-rate` and `--transporter-width` tune them. The oracle `supervised_bound` sees the joints of the training
 videos; its points pass through the same probe, and `direct/flat` is the error of these points themselves, as the
-paper's bound seems to be. PermaKey
-(Gopalakrishnan et al. 2021), the paper's third rival in its supplement, is not built.
+paper's bound seems to be. PermaKey (Gopalakrishnan et al. 2021), the third baseline of its supplement, is not built.
+`bkind` (Sun et al. 2022), a later baseline for still cameras, renders the difference of two frames. Its controls render
+another target with the same network.
 A run in which keypoints or rendered images show a sign of collapse for `--collapse-steps` steps stops with one line.
 """
 import functools
@@ -34,7 +35,7 @@ from experiments.pyramids_drawing import Render, draw_keypoints_moving, draw_mas
 from experiments.pyramids_presets import PRESETS, Config
 from experiments.pyramids_probes import FLAT, frames_of
 from experiments.system import IMAGES, Job, Outcome, Predicting, StoredRun, System, Variant, first_state, fit_sources
-from kpjax import Codec, Example, Method, Skeleton, geometry, methods, models, spatial_softmax
+from kpjax import Codec, Example, InputError, Method, Skeleton, geometry, methods, models, spatial_softmax
 from kpjax.augment import no_augmentation
 from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.evaluation.degeneracy import stop_if_collapsed
@@ -43,16 +44,28 @@ from kpjax.images.transforms import Letterbox
 from kpjax.input.pairs import frame_pairs
 from kpjax.input.source import Source
 from kpjax.input.video_source import VideoSource, of_videos
-from kpjax.losses import Objective, views
-from kpjax.methods.discovery.discovery import HEATMAPS, POINTS, STILL, StillCamera, rendered_still, still_videos
+from kpjax.losses import Objective, absolute_difference, structural_difference, views
+from kpjax.methods.discovery.bkind import bkind_pass
+from kpjax.methods.discovery.discovery import (
+    HEATMAPS,
+    POINTS,
+    STILL,
+    TARGET,
+    StillCamera,
+    Target,
+    rendered_still,
+    still_videos,
+)
+from kpjax.methods.discovery.objectives import RECONSTRUCTION
 from kpjax.methods.discovery.pyramids import painting_pass
-from kpjax.models import KeypointLevels, KeypointPyramid, points_of_maps
+from kpjax.models import BKinD, KeypointLevels, KeypointPyramid, points_of_maps
 from kpjax.models.vgg import IMM_TAPS, VGG
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
 
-PERCEPTUAL = VGG(16, IMM_TAPS)  # of KeyNet's loss
+PERCEPTUAL, BKIND_PERCEPTUAL = VGG(16, IMM_TAPS), VGG(19, IMM_TAPS)  # of KeyNet's loss and of BKinD's
+BKIND_WIDTH = 0.14  # of the blobs that its decoder reads at stride 4
 BACKGROUND_FRAMES = 200  # of a video, about, are enough for its background
 COLLAPSE_CHECK = 50  # steps between two looks for signs of collapse
 ORACLE = "supervised_bound"
@@ -74,7 +87,7 @@ def network_of(config: Config, sizes: tuple[int, ...] = (), *, conditioned: bool
 def steps_of(config: Config, variant: str) -> int:
     """Returns the number of steps of a variant."""
     factors = {"keynet": config.baselines.keynet_steps, "transporter": config.baselines.transporter_steps,
-               ORACLE: config.baselines.oracle_steps}
+               ORACLE: config.baselines.oracle_steps, **dict.fromkeys(DIFFERENCES, config.bkind.bkind_steps)}
     return max(round(config.steps * factors.get(variant, 1.0)), 1)
 
 
@@ -121,6 +134,32 @@ def build_transporter(config: Config, joints: Skeleton, size: int) -> Method:
         **_shared(config, "transporter", config.baselines.transporter_rate))
 
 
+def bkind_network(config: Config, size: int) -> BKinD:
+    """Builds BKinD's network with `size` keypoints."""
+    if config.baselines.baselines == "published":
+        return models.published_bkind(size, dtype=jnp.dtype(config.pyramid.dtype))
+    return models.as_bkind(network_of(config, (size,)))
+
+
+def build_bkind(config: Config, size: int, target: Target) -> Method:
+    """BKinD (Sun et al. 2022) with `size` keypoints, or a control that renders another target.
+
+    Raises InputError for features of another network than VGG-19.
+    """
+    chosen = config.bkind
+    compared = perceptual_options(chosen.bkind_perceptual, BKIND_PERCEPTUAL)
+    if compared.get("perceptual", BKIND_PERCEPTUAL) != BKIND_PERCEPTUAL:
+        raise InputError(f"bkind_perceptual: {chosen.bkind_perceptual} are not of VGG-19, by which BKinD balances "
+                         "its loss; give such weights, or none")
+    objective = methods.bkind_objective(
+        reconstruction=chosen.bkind_reconstruction, rotation=chosen.bkind_rotation,
+        separation=chosen.bkind_separation, perceptual=bool(compared))
+    return methods.bkind(
+        objective=objective, network=bkind_network(config, size), target=target,
+        later=round(chosen.bkind_later * steps_of(config, "bkind")), **compared,
+        **_shared(config, "bkind", chosen.bkind_rate))
+
+
 class FinestHeatmaps(nn.Module):
     """Normalised images (B, H, W, 3) to the logits (B, h, w, K) float32 of the finest level."""
 
@@ -158,11 +197,12 @@ def build_oracle(config: Config, joints: Skeleton, size: int) -> Method:
 
 
 class Recipe(NamedTuple):
-    """Construction of a variant: Keypoint Pyramids unless `build` or `features` is given."""
+    """Construction of a variant: Keypoint Pyramids unless `build`, `target` or `features` is given."""
 
     change: Callable[[Objective, str], Objective] = lambda terms, reduction: terms  # the ablated objective
     conditioned: bool = True  # whether the second level reads the first
     build: Callable[[Config, Skeleton, int], Method] | None = None  # (config, joints, number of keypoints) -> method
+    target: Target | None = None  # what BKinD's network renders
     features: Callable[[VideoSource], np.ndarray] | None = None  # probed in place of keypoints: there is no network
 
     def objective(self, config: Config) -> Objective:
@@ -178,6 +218,12 @@ VARIANTS: dict[str, Variant] = {
     "keynet": Variant("baseline", "keypoints of one level, by reconstruction", "KeyNet", Recipe(build=build_keynet)),
     "transporter": Variant("baseline", "keypoints of one level, by transport", "Transporter",
                            Recipe(build=build_transporter)),
+    "bkind": Variant("baseline", "keypoints of one level, by the difference of structure of two frames", "BKinD",
+                     Recipe(target=structural_difference)),
+    "bkind_absolute": Variant("control", "as bkind, by the absolute difference",
+                              recipe=Recipe(target=absolute_difference)),
+    "bkind_frame": Variant("control", "as bkind, by the frame itself",
+                           recipe=Recipe(target=lambda frame, reference: frame)),
     "untrained": Variant("control", "the network that Keypoint Pyramids starts from", recipe=Recipe()),
     "mean_pose": Variant("control", "the mean position of every joint",  # a linear function of no feature
                          recipe=Recipe(features=lambda source: np.zeros((len(source), 0)))),
@@ -200,7 +246,8 @@ VARIANTS: dict[str, Variant] = {
     "supervised_bound": Variant("oracle", "the keypoint encoder trained on the joints", "supervised",
                                 Recipe(build=build_oracle)),
 }
-BASELINES = tuple(name for name, variant in VARIANTS.items() if variant.kind == "baseline")
+BASELINES = ("keynet", "transporter")  # of the paper
+DIFFERENCES = tuple(name for name, variant in VARIANTS.items() if variant.recipe.target)
 WITHOUT_NETWORK = tuple(name for name, variant in VARIANTS.items() if variant.recipe.features)
 
 
@@ -214,6 +261,8 @@ def build(config: Config, joints: Skeleton, variant: str, size: int = 0) -> Meth
 
 @functools.lru_cache(maxsize=32)
 def _built(config: Config, joints: Skeleton, recipe: Recipe, size: int) -> Method:
+    if recipe.target:
+        return build_bkind(config, size, recipe.target)
     if recipe.build:
         return recipe.build(config, joints, size)
     return methods.pyramids(objective=recipe.objective(config), network=network_of(
@@ -222,17 +271,22 @@ def _built(config: Config, joints: Skeleton, recipe: Recipe, size: int) -> Metho
 
 @functools.lru_cache(maxsize=8)
 def renderer(config: Config, recipe: Recipe) -> Render:
-    """Builds the function that renders all images that the terms of Keypoint Pyramids read."""
-    names = tuple(sorted(views(recipe.objective(config)) - {POINTS, HEATMAPS}))
-    network = network_of(config, conditioned=recipe.conditioned)
-    forward = painting_pass(names, len(config.pyramid.level_sizes), **asdict(config.rendering))
+    """Builds the function that renders all images that the terms of Keypoint Pyramids read.
+
+    Of BKinD and its controls these are the target and what the network renders for it.
+    """
+    names = (RECONSTRUCTION,) if recipe.target else tuple(sorted(views(recipe.objective(config)) - {POINTS, HEATMAPS}))
+    network, forward = (
+        (bkind_network(config, config.pyramid.flat_size), bkind_pass(turned=False)) if recipe.target else
+        (network_of(config, conditioned=recipe.conditioned),
+         painting_pass(names, len(config.pyramid.level_sizes), **asdict(config.rendering))))
 
     @jax.jit
     def render(variables, frame, reference):
-        frame, reference = (methods.imagenet_normalise(images.astype(jnp.float32) / 255)
-                            for images in (frame, reference))
-        outputs = network.apply(variables, frame, reference, train=False, method=forward)
-        return {name: outputs[name] for name in names}
+        images = [image.astype(jnp.float32) / 255 for image in (frame, reference)]
+        outputs = network.apply(variables, *map(methods.imagenet_normalise, images), train=False, method=forward)
+        target = {TARGET: recipe.target(*images)} if recipe.target else {}
+        return target | {name: outputs[name] for name in names}
 
     return render
 
@@ -290,10 +344,15 @@ def _fit(job: Job, method: Method, data: Data, folder, stage: str) -> Fitted:
     if config.collapse_steps:
         check = stop_if_collapsed(config.collapse_steps, baselines=config.collapse_baselines)
         options["between"] = (COLLAPSE_CHECK, check)
-    compares = config.baselines.perceptual if job.variant == "keynet" else ""
-    start = {**perceptual_start(compares, PERCEPTUAL, image_size=config.data.image_size),
-             **still_start(config, data.train)}
-    pairs = frame_pairs(data.train, window=config.data.window, batch_size=config.batch_size, seed=job.seed,
+    if job.variant in DIFFERENCES:
+        start = perceptual_start(config.bkind.bkind_perceptual, BKIND_PERCEPTUAL, image_size=config.data.image_size)
+        window = min(config.data.window, config.bkind.bkind_window)
+    else:
+        compares = config.baselines.perceptual if job.variant == "keynet" else ""
+        start = {**perceptual_start(compares, PERCEPTUAL, image_size=config.data.image_size),
+                 **still_start(config, data.train)}
+        window = config.data.window
+    pairs = frame_pairs(data.train, window=window, batch_size=config.batch_size, seed=job.seed,
                         crop=config.data.pair_crop, repeats=True, process_index=jax.process_index(),
                         process_count=jax.process_count())
     return job.fit(method, pairs, key=jax.random.key(job.seed), start=start, **options)
@@ -354,8 +413,9 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
         [data.test[row].image for row in rows], found.keypoints[rows], None, method.skeleton, columns=4, **true))
     if oracle:
         return
-    still = still_start(config, data.test).get(STILL) if config.still.residual else None
-    widths = {"keynet": (config.baselines.keynet_width,), "transporter": (config.baselines.transporter_width,)}
+    still = still_start(config, data.test).get(STILL) if config.still.residual and not recipe.target else None
+    widths = {"keynet": (config.baselines.keynet_width,), "transporter": (config.baselines.transporter_width,),
+              **dict.fromkeys(DIFFERENCES, (BKIND_WIDTH,))}
     draw_masks(folder / "masks.png", data.test, found.keypoints, method, outcome.trained,
                widths=widths.get(job.variant, config.rendering.transport_widths),
                render=None if recipe.build else renderer(config, recipe),

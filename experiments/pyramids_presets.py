@@ -129,7 +129,7 @@ class Rendering(Checked):
 
 @dataclass(frozen=True)
 class Still(Checked):
-    """What is made of the background of a still camera, of all variants that render frames. Not in the paper."""
+    """What is made of the background of a still camera, of all variants but BKinD's. Not in the paper."""
 
     residual: bool = False  # the network renders differences from the median frame, in deviations of each pixel
     motion_weight: Annotated[float, FROM_0_TO_1] = 0.0  # share of a pixel's weight that follows its variance over time
@@ -165,6 +165,20 @@ class Baselines(Checked):
 
 
 @dataclass(frozen=True)
+class BKinDOptions(Checked):
+    """BKinD (Sun et al. 2022), which renders the difference of two frames, and its controls. Not in the paper."""
+
+    bkind_rate: NotNegative = 0.0  # learning rate; 0 takes the method's
+    bkind_steps: Positive = 1.0  # over the method's
+    bkind_window: Count = 20  # frames between a frame and its reference, at most, and no more than `window`
+    bkind_reconstruction: Positive = 1.0  # weight of the term, as are the next two
+    bkind_rotation: NotNegative = 1.0  # 0 leaves it out, as of the next
+    bkind_separation: NotNegative = 0.05
+    bkind_later: Annotated[float, FROM_0_TO_1] = 0.25  # share of the steps from which rotation and separation count
+    bkind_perceptual: str = ""  # weights of VGG-19 (as published); "": pixels
+
+
+@dataclass(frozen=True)
 class Evaluation(Checked):
     """The linear probe for joints, and the recurrent one for actions, about which nothing is stated."""
 
@@ -195,6 +209,7 @@ class Config(Checked):
     collapse_steps: CountOrZero = 10_000  # a run stops after so many steps with a sign of collapse; 0 never stops it
     collapse_baselines: tuple[str, ...] = BASELINES  # images that are rendered no better than these are such a sign
     baselines: Baselines = Baselines()
+    bkind: BKinDOptions = BKinDOptions()
     evaluation: Evaluation = Evaluation()
 
     def __post_init__(self):
@@ -214,7 +229,8 @@ SMALL = changed(
 
 # A step of the small pyramid has 2.06 times the operations of KeyNet's and 1.98 times those of Transporter's, and takes
 # 2.1 and 2.0 times as long on CPUs. The oracle's has a sixth of its operations, so that three times as many are cheap.
-EQUAL_COMPUTE = {"keynet_steps": 2.1, "transporter_steps": 2.0, "oracle_steps": 3.0}
+# BKinD's has 1.22 times the operations of the pyramid's, counted with turned frames in every step.
+EQUAL_COMPUTE = {"keynet_steps": 2.1, "transporter_steps": 2.0, "oracle_steps": 3.0, "bkind_steps": 0.82}
 
 PRESETS: dict[str, Config] = {
     "demo": changed(SMALL, summary="videos of synthetic people; 2 cores, minutes", data="figures", steps=650,

@@ -69,6 +69,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "with_anchor": "continual",
     # Reconstruction and keypoint hierarchies
     "balanced_distances": "reconstruction",
+    "bounded_distances": "reconstruction",
     "feature_distances": "reconstruction",
     "moved_averages": "reconstruction",
     "pixel_mse": "reconstruction",
@@ -77,4 +78,9 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "still_mass": "pyramids",
     "transported": "pyramids",
     "transporter_transported": "pyramids",
+    # Differences of two frames
+    "absolute_difference": "differences",
+    "rotation_equivariance": "differences",
+    "separation": "differences",
+    "structural_difference": "differences",
 })

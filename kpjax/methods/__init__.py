@@ -59,6 +59,8 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "self_training_term": "incremental_learning.objectives",
     "spatial_distillation_term": "incremental_learning.objectives",
     # Discovery
+    "bkind": "discovery.bkind",
+    "bkind_objective": "discovery.bkind",
     "keynet": "discovery.keynet",
     "keynet_objective": "discovery.keynet",
     "pyramids": "discovery.pyramids",

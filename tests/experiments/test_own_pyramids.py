@@ -72,6 +72,17 @@ def test_own_videos_come_back_annotated(clip, own):
     assert -4.5 <= y.min() <= y.max() <= 43.5
 
 
+def test_own_videos_are_annotated_by_the_difference_of_frames(clip, own):
+    """It has one level, and no use for the background of a still camera."""
+    code, folder = own("--videos", clip, "--variants", "bkind", fit=initial)
+    assert code == 0
+    made = folder / "bkind" / "seed-0"
+    rows = list(csv.DictReader((made / "points.csv").read_text().splitlines()))
+    assert [row["keypoint"] for row in rows[:6]] == [f"point_{number}" for number in range(6)]
+    assert len(open_video(made / "annotated" / "000_clip0.mp4")) == 9
+    assert (made / "images" / "masks.png").exists()
+
+
 def seeing_dots(method, streams, **options):
     """Stands in for `fit`: convolutions read their middle, so that all keypoints lie on the brightest place."""
     batch = {name: one[0] for name, one in streams.items()}

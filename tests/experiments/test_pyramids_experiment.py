@@ -14,7 +14,7 @@ from experiments.benchmark import systems
 from experiments.benchmark.row import Effort
 from experiments.command_line import exit_code_of, read_command, run
 from experiments.configs import changed
-from experiments.pyramids import BASELINES, ORACLE, SYSTEM, VARIANTS, WITHOUT_NETWORK, build, steps_of
+from experiments.pyramids import BASELINES, DIFFERENCES, ORACLE, SYSTEM, VARIANTS, WITHOUT_NETWORK, build, steps_of
 from experiments.pyramids_presets import PRESETS
 from experiments.pyramids_probes import actions_of, read_errors, regression, split_of, truth_of
 from experiments.pyramids_studies import SIDE, compare, order_of
@@ -28,11 +28,11 @@ from kpjax.training.trees import load_trained
 
 TINY = changed(
     PRESETS["demo"], image_size=32, level_sizes=(2, 4), batch_size=8, steps=3, transporter_steps=1.0, oracle_steps=1.0,
-    evaluations=1, training_videos=8, test_videos=18, video_frames=6, window=5, action_window=6, action_every=6,
-    action_steps=3, action_per_level=True, action_training_videos=0)
+    bkind_steps=1.0, evaluations=1, training_videos=8, test_videos=18, video_frames=6, window=5, action_window=6,
+    action_every=6, action_steps=3, action_per_level=True, action_training_videos=0)
 TINY_SYSTEM = SYSTEM._replace(presets={"tiny": TINY})
-PYRAMIDS = tuple(name for name in VARIANTS if name not in (*BASELINES, *WITHOUT_NETWORK, ORACLE))
-VARIANTS_RUN = ("pyramids", "transporter", "untrained", "mean_pose", "image_moments", "supervised_bound")
+PYRAMIDS = tuple(name for name in VARIANTS if name not in (*BASELINES, *DIFFERENCES, *WITHOUT_NETWORK, ORACLE))
+VARIANTS_RUN = ("pyramids", "transporter", "bkind", "untrained", "mean_pose", "image_moments", "supervised_bound")
 
 
 def job_of(workdir, variant="pyramids", config=TINY):
@@ -124,9 +124,10 @@ def test_an_order_is_open_until_videos_and_seeds_agree():
 
 
 def test_baselines_have_steps_and_rates_of_their_own():
-    config = changed(TINY, steps=10, keynet_steps=2.1, transporter_steps=0.5, oracle_steps=3.0, keynet_rate=0.5)
-    assert [steps_of(config, name) for name in ("pyramids", "no_spring", "keynet", "transporter", ORACLE)] == [
-        10, 10, 21, 5, 30]
+    config = changed(TINY, steps=10, keynet_steps=2.1, transporter_steps=0.5, oracle_steps=3.0, bkind_steps=1.2,
+                     keynet_rate=0.5)
+    names = ("pyramids", "no_spring", "keynet", "transporter", ORACLE, *DIFFERENCES)
+    assert [steps_of(config, name) for name in names] == [10, 10, 21, 5, 30, 12, 12, 12]
     assert config.optimizer.rate(21, config.baselines.keynet_rate)(0) == pytest.approx(0.5)
     assert config.optimizer.rate(10, config.baselines.transporter_rate)(0) == pytest.approx(1e-3)
 
@@ -244,9 +245,9 @@ def test_every_variant_can_be_traced_and_drops_what_it_says():
     joints = TINY.data.open(0, None)[1].skeleton
     batch = Example(np.zeros((8, 32, 32, 3), np.uint8), np.zeros((8, 17, 2), np.float32), np.ones((8, 17), np.float32),
                     np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32), np.arange(8, dtype=np.int32))
-    assert set(VARIANTS) == {*PYRAMIDS, *BASELINES, *WITHOUT_NETWORK, "supervised_bound"}
+    assert set(VARIANTS) == {*PYRAMIDS, *BASELINES, *DIFFERENCES, *WITHOUT_NETWORK, "supervised_bound"}
     terms = {}
-    for name in (*PYRAMIDS, *BASELINES):
+    for name in (*PYRAMIDS, *BASELINES, *DIFFERENCES):
         method = build(TINY, joints, name)
         streams = dict.fromkeys(method.streams, batch)
         state = jax.eval_shape(method.init, jax.random.key(0), streams, {})
@@ -259,7 +260,8 @@ def test_every_variant_can_be_traced_and_drops_what_it_says():
         "no_transport": {"reconstruction", "spring"}, "no_spring": full - {"spring"},
         "all_transport": full - {"reconstruction"} | {"transport_flat"},
         "all_reconstruction": {"reconstruction", "reconstruction_level1", "reconstruction_level2", "spring"},
-        "keynet": {"reconstruction"}, "transporter": {"transport"}}
+        "keynet": {"reconstruction"}, "transporter": {"transport"},
+        **{name: {"reconstruction", "rotation", "separation"} for name in DIFFERENCES}}
     assert build(TINY, joints, "untrained") is build(TINY, joints, "pyramids")
 
 
@@ -275,8 +277,14 @@ def test_the_papers_preset_has_the_papers_numbers():
     assert SYSTEM.paper("demo", demo, "pyramids") == {}
     metrics = {column.metric for column in SYSTEM.columns(paper)}
     assert set(SYSTEM.paper("h36m", paper, "pyramids")) - metrics <= {"action/level1", "action/level2"}
-    for name in ("pyramids", *BASELINES, "supervised_bound"):  # the networks fit the images
+    for name in ("pyramids", *BASELINES, "bkind", "supervised_bound"):  # the networks fit the images
         build(paper, Skeleton(("a", "b")), name)
+
+
+def test_bkind_compares_by_the_features_of_vgg_19_only(monkeypatch):
+    monkeypatch.setattr("experiments.pyramids.perceptual_options", lambda weights, vgg: {"perceptual": "ResNet-18"})
+    with pytest.raises(InputError, match=r"bkind_perceptual: resnet18.tv_in1k are not of VGG-19"):
+        build(changed(TINY, bkind_perceptual="resnet18.tv_in1k"), Skeleton(("a", "b")), "bkind")
 
 
 # Probes
@@ -322,6 +330,8 @@ def test_the_benchmarks_rows_are_measured(monkeypatch):
     (["--spring", "0"], "--spring: 0"),
     (["--collapse-baselines", "blue"], "--collapse-baselines: 'blue'"),
     (["--combine", "mean"], "--combine"),
+    (["--bkind-separation", "-1"], "--bkind-separation: -1"),
+    (["--bkind-later", "2"], "--bkind-later: 2.0; give a number from 0 to 1"),
     (["--network", "large"], "--network"),
     (["--variants", "pyramid"], "'pyramid' is unknown"),
 ])

@@ -34,17 +34,19 @@ FRAME, REFERENCE = STREAMS = ("frame", "reference")
 POINTS = "points"  # read by terms that need the keypoints only
 HEATMAPS = "heatmaps"  # logits of the points, one (B, h, w, K) for each level
 STILL = "still"  # the part of start and state that a still camera needs
-MOTION, MOVING = "motion", "moving"  # of a still camera, among the streams of a term: weights of pixels; what moves
+TARGET = "target"  # among the streams of a term: the images (B, H, W, 3) in [0, 1] that are to be rendered
+MOTION, MOVING = "motion", "moving"  # of a still camera, also among them: weights of pixels; what moves
 NOISE, REST = 0.06, 0.05  # of the full range: a difference that is noise; of the deviation, where nothing differs
 
 # `points`, one (B, K, 2) for each level, `heatmaps`, and rendered images (B, H, W, 3) float32 by name
 Outputs = dict[str, Any]
 Forward = Callable[..., Outputs]  # (network, frame, reference, train), both images normalised
 ReferencePass = Literal["joint", "separate"]
+Target = Callable[[jax.Array, jax.Array], jax.Array]  # (frames, references) -> what is rendered, (B, H, W, 3) float32
 
 
 class State(NamedTuple):
-    """The state of `pyramids`, `keynet` and `transporter`. `predict` reads only `variables["params"]["keypoints"]`."""
+    """The state of a method of discovery. `predict` reads only `variables["params"]["keypoints"]`."""
 
     step: jax.Array
     variables: Variables
@@ -69,13 +71,13 @@ class Comparison(NamedTuple):
 
 
 def painting_term(painting: str, weight: float, reduction: Literal["mean", "sum"] = "mean") -> Term:
-    """Builds the squared difference (`pixel_mse`) between the rendered image of that name and the frame.
+    """Builds the squared difference (`pixel_mse`) between the rendered image of that name and the target.
 
     Pixels are weighted by `motion` among the streams, (B, H, W, 1), where it is there.
     """
 
     def error(outputs, streams):
-        return pixel_mse(outputs[painting], streams[FRAME].image, weight=streams.get(MOTION), reduction=reduction)
+        return pixel_mse(outputs[painting], streams[TARGET], weight=streams.get(MOTION), reduction=reduction)
 
     return Term(weight, error, reads=(painting,))
 
@@ -146,7 +148,8 @@ def both_frames(part: Callable[..., Any], frame: jax.Array, reference: jax.Array
 def discovery_functions(
     network_for: Callable[[int], nn.Module], forward: Forward, paintings: Sequence[str], *,
     objective: Objective, optimizer: optax.GradientTransformation, learning_rate: LearningRate, augment: Augment | None,
-    normalise: Normalise, comparison: Comparison | None = None, still: StillCamera | None = None
+    normalise: Normalise, comparison: Comparison | None = None, still: StillCamera | None = None,
+    target: Target | None = None, scales: Callable[[jax.Array], Mapping[str, jax.Array]] = lambda step: {}
 ) -> tuple[Callable, Callable, Callable]:
     """Builds `init`, `update` and `predict` of a method.
 
@@ -162,6 +165,9 @@ def discovery_functions(
         comparison: a comparison of images with a state, if a term needs one.
         still: for videos from a still camera. Raises ValueError if images are also augmented, since their background
             is not.
+        target: what is rendered, of frames and references in [0, 1]; None renders the frames. The baseline
+            "copied_reference" is then the target of references that have not changed.
+        scales: () step -> multiples of the terms' weights, see `kpjax.losses.objective.total`.
         The others are as in `pyramids`.
     """
 
@@ -197,7 +203,7 @@ def discovery_functions(
         if augment is not None:
             examples = {name: augment(named_key(key, "pair"), example)[0] for name, example in examples.items()}
         frame, reference = (examples[name].image for name in STREAMS)
-        seen = dict(examples)
+        seen: dict[str, Any] = examples | {TARGET: frame if target is None else target(frame, reference)}
         if still:
             of = state.frozen[STILL]
             video = of["video"][streams[FRAME].index]
@@ -213,8 +219,8 @@ def discovery_functions(
                 outputs = outputs | {name: rendered_still(of, video, outputs[name]) for name in paintings}
             averages = ()
             if comparison is not None:
-                outputs, averages = comparison.run(state, outputs, examples)
-            value, parts = total(objective, outputs, seen)
+                outputs, averages = comparison.run(state, outputs, seen)
+            value, parts = total(objective, outputs, seen, scales(state.step))
             return value, (parts, mutated.get("batch_stats", {}), averages, outputs)
 
         params = state.variables["params"]
@@ -223,8 +229,8 @@ def discovery_functions(
         params, optimizer_state = descend(optimizer, gradient, state.optimizer_state, params, learning_rate, state.step)
 
         points = jnp.concatenate(outputs[POINTS], axis=1)
-        errors = {painting: pixel_mse(outputs[painting], frame) for painting in paintings}
-        baselines = baseline_errors(frame, reference)
+        errors = {painting: pixel_mse(outputs[painting], seen[TARGET]) for painting in paintings}
+        baselines = baseline_errors(seen[TARGET], reference if target is None else target(reference, reference))
         live_points = live_keypoints(points).sum(dtype=jnp.float32)
         metrics = parts | {"loss/total": value, "live_points": live_points}
         metrics |= {f"error/{name}": error for name, error in errors.items()}
