@@ -1,47 +1,86 @@
 """Runs every command of the pages on small projects with few steps, and makes their pictures.
 
-python docs/run.py [PAGE...]        (all pages with commands: some minutes on two cores; needs the extras dlc and sleap)
+python docs/run.py [PAGE...]                       small: all pages with commands, some minutes on two cores
+python docs/run.py --pictures [PAGE...]            as they are shown, and keeps the pictures of the pages
+python docs/run.py --pictures --folder F PAGE      in a folder that stays: finished runs are not trained again
 
-The projects are synthetic people in the format that a page is about. Lines in blocks marked `sh` run in their order.
+Lines in blocks `sh` run in their order. Commands that train get few steps of a tiny network, by flags in place of those
+that are shown, unless pictures are made. Pages on tools have synthetic people in the format of their tool, tutorials
+what docs/stand_ins.py renders. Needs the extras dlc and sleap.
 """
+import argparse
+import contextlib
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageSequence
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "experiments")]
+sys.path[:0] = [str(ROOT), str(ROOT / "docs"), str(ROOT / "tests" / "experiments")]
 
 from own_projects import synthetic_project
+from stand_ins import TUTORIALS
 
 from data.figures import DOMAINS, figures
 from kpjax.annotations.writing import write_project
 from kpjax.images.video import write_video
 
 PAGES = {"start": "csv", "own/deeplabcut": "deeplabcut", "own/sleap": "sleap", "own/lightning_pose": "lightning_pose",
-         "own/coco": "coco"}  # with the format of its project
+         "own/coco": "coco", **dict.fromkeys((f"tutorials/{name}" for name in TUTORIALS), "")}
+# with the format of its project; tutorials have their own
+PICTURES = {  # of a page: what a command wrote, and its name in docs/pictures
+    "start": {"labels.png": "labels.png"},
+    "tutorials/regda": {"domains.jpg": "regda.jpg"},
+    "tutorials/semi_supervised": {"errors/worst.png": "semi_supervised.jpg"},
+    "tutorials/incremental": {"forgotten/points_sheet.jpg": "incremental_finetune.jpg",
+                              "points/points_sheet.jpg": "incremental_kamp.jpg"},
+    "tutorials/pyramids": {"points/athlete_0_overlay.gif": "pyramids.gif"},
+    "tutorials/adaptation": {"points/points_sheet.jpg": "adaptation.jpg"}}
 SIDE = 128
 NETWORK = "--size 32 --widths 4 4 8 --head-width 4"
-SMALL = "--batch-size 8 --feature-width 8 --evaluations 1 --steps 2 --warm-start-steps 1 --no-control"
+SMALL = {  # flags in place of those of a page, by system
+    "semi_supervised": "--batch-size 8 --feature-width 8 --evaluations 1 --steps 2 --warm-start-steps 1",
+    "regda": "--batch-size 8 --augmentation none --evaluations 1 --steps 1 --pretraining-steps 1",
+    "incremental": "--batch-size 8 --steps 2 --augmentation none",
+    "pyramids": "--size 32 --level-sizes 2 4 --batch-size 8 --steps 3 --window 5",
+    "adaptation": "--batch-size 8 --steps 1 --landmarks 3 --generator-width 4 --compare pixels --repeats 1"}
+LARGEST, LEAST_SHARE = 150_000, 0.1  # bytes of a picture; of a tutorial's images, where commands run small
+PROGRAMS = ("kpjax", "python")  # what a line begins with; others install
 
 
 def commands(page: str) -> list[list[str]]:
     """Returns the command lines in the blocks `sh` of a page, without those that install."""
     blocks = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8").split("```sh\n")[1:]
-    lines = [line for block in blocks for line in block.split("```")[0].splitlines()]
-    return [words for line in lines if (words := shlex.split(line, comments=True)) and words[0] == "kpjax"]
+    lines = [line for block in blocks for line in block.split("```")[0].replace("\\\n", " ").splitlines()]
+    return [words for line in lines if (words := shlex.split(line, comments=True)) and words[0] in PROGRAMS]
 
 
 def made_smaller(words: list[str]) -> list[str]:
-    """Returns a command with few steps, if it trains; the run at --start decides the network."""
-    if words[1] != "train":
+    """Returns a command with few steps, if it trains; a run that it goes on from decides the network."""
+    if words[:2] == ["python", "docs/stand_ins.py"]:
+        return [*words, "--share", str(LEAST_SHARE)]
+    if words[:2] != ["kpjax", "train"]:
         return words
-    return [*words, *shlex.split(SMALL if "--start" in words else f"{NETWORK} {SMALL}")]
+    fresh = words[2] in ("semi_supervised", "regda") and "--start" not in words
+    small = shlex.split(f"{NETWORK if fresh else ''} {SMALL[words[2]]}")
+    small += [] if "--variants" in words else ["--no-control"]
+    return [*without_flags(words, [word for word in small if word.startswith("--")]), *small]
+
+
+def without_flags(words: list[str], flags: list[str]) -> list[str]:
+    """Returns a command without some flags and their values."""
+    kept, leaving_out = [], False
+    for word in words:
+        leaving_out = word in flags if word.startswith("--") else leaving_out
+        kept += [] if leaving_out else [word]
+    return kept
 
 
 def make_inputs(folder: Path, form: str) -> None:
@@ -54,27 +93,65 @@ def make_inputs(folder: Path, form: str) -> None:
     write_video(folder / "session.mp4", (np.asarray(people[n].image) for n in range(12)), rate=10.0)
 
 
-def run_page(page: str, form: str) -> None:
-    """Runs the commands of a page; the sheet of labels of the first one is its picture."""
-    with tempfile.TemporaryDirectory() as folder:
-        make_inputs(Path(folder), form)
-        for words in commands(page):
-            print("$", *words, flush=True)
-            subprocess.run([sys.executable, "-m", *made_smaller(words)], cwd=folder, check=True,
-                           env=os.environ | {"PYTHONPATH": str(ROOT)})
-            if page == "start" and words[1] == "check":
-                keep_picture(Path(folder, "labels.png"))
+def run_page(page: str, form: str, folder: Path, *, as_shown: bool) -> None:
+    """Runs the commands of a page in a folder, and keeps its pictures if they run as they are shown.
+
+    What earlier commands wrote there is made again, but for finished runs and a tutorial's images.
+    """
+    if form and not (folder / "my_project").exists():
+        make_inputs(folder, form)
+    for words in commands(page):
+        shown, made = words, words if as_shown else made_smaller(words)
+        if "--out" in words and words[1] != "docs/stand_ins.py":
+            shutil.rmtree(folder / words[words.index("--out") + 1], ignore_errors=True)
+        if words[1] == "docs/stand_ins.py":
+            if any(folder.iterdir()):
+                continue
+            made = ["python", str(ROOT / words[1]), *made[2:]]
+        print("$", *shown, flush=True)
+        program = [sys.executable] if made[0] == "python" else [sys.executable, "-m", "kpjax"]
+        subprocess.run([*program, *made[1:]], cwd=folder, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    for written, name in PICTURES.get(page, {}).items() if as_shown else ():
+        keep_picture(folder / written, ROOT / "docs" / "pictures" / name)
 
 
-def keep_picture(path: Path) -> None:
-    """Writes a picture into the folder of the pages, small."""
-    kept = ROOT / "docs" / "pictures" / path.name
+def keep_picture(path: Path, kept: Path) -> None:
+    """Writes a picture into the folder of the pages, below 150 kB: less fine, and a moving one with fewer frames."""
     kept.parent.mkdir(exist_ok=True)
     with Image.open(path) as picture:
+        if kept.suffix == ".gif":
+            frames, duration = [frame.copy() for frame in ImageSequence.Iterator(picture)], picture.info["duration"]
+            for step in range(1, len(frames)):
+                frames[0].save(kept, save_all=True, append_images=frames[step::step], duration=step * duration, loop=0)
+                if kept.stat().st_size < LARGEST:
+                    return
         picture.thumbnail((1000, 1000))
-        picture.convert("P", palette=Image.Palette.ADAPTIVE).save(kept, optimize=True)
+        if kept.suffix == ".png":
+            picture.convert("P", palette=Image.Palette.ADAPTIVE).save(kept, optimize=True)
+            return
+        for quality in range(88, 20, -6):
+            picture.convert("RGB").save(kept, quality=quality, optimize=True)
+            if kept.stat().st_size < LARGEST:
+                return
+
+
+@contextlib.contextmanager
+def working_folder(folder: Path | None) -> Iterator[Path]:
+    """Gives a folder that stays, or a new one that does not."""
+    if folder is None:
+        with tempfile.TemporaryDirectory() as made:
+            yield Path(made)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder.resolve()
 
 
 if __name__ == "__main__":
-    for chosen in sys.argv[1:] or PAGES:
-        run_page(chosen, PAGES[chosen])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pages", nargs="*", metavar="PAGE", help=f"of {', '.join(PAGES)} (default: all)")
+    parser.add_argument("--pictures", action="store_true", help="run commands as they are shown, and keep the pictures")
+    parser.add_argument("--folder", type=Path, help="where they run (default: a folder that is removed)")
+    asked = parser.parse_args()
+    for page in asked.pages or PAGES:
+        with working_folder(asked.folder) as folder:
+            run_page(page, PAGES[page], folder, as_shown=asked.pictures)

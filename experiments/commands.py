@@ -218,7 +218,7 @@ class Predict(_OfRun):
     """
 
     formats: Annotated[str, arg(metavar="LIST")] = "csv"  # beside csv, with commas between: dlc, slp, coco
-    overlay: Annotated[bool, arg(aliases=("--overlays",))] = False  # draw videos too: <video>_overlay.mp4
+    overlay: Annotated[bool, arg(aliases=("--overlays",))] = False  # draw videos too: <video>_overlay.mp4, .gif
     no_overlay: Annotated[bool, arg(aliases=("--no-overlays",))] = False  # draw nothing
     boxes: Annotated[Path | None, arg(metavar="FILE")] = None  # boxes of the animals (COCO json, or csv), if several
     frames: Annotated[str, arg(metavar="A:B")] = ""  # frames A to B - 1 of each video; A:B:N for every Nth
@@ -294,12 +294,16 @@ class Export:
     predictor.json (keypoints, sizes, coordinates, scores, versions, sha256 of every file) and run.py, which needs jax,
     numpy, safetensors, flatbuffers and pillow. It loads for about six months of new jax releases. After that, or
     before, `export --from FOLDER --out NEW` makes it again from itself.
+
+    With --to onnx it holds predict.onnx in place of the first two, which ONNX Runtime runs without jax. Twenty images
+    are compared with the run. Converting needs the packages jax2onnx and onnxruntime.
     """
 
     run: Annotated[Positional[Path | None], arg(metavar="RUN")] = None  # a finished run's folder .../seed-<n>
     # a folder that was exported before, to be made again for this jax
     earlier: Annotated[Path | None, arg(name="from", metavar="FOLDER")] = None
     out: Annotated[Path, arg(metavar="FOLDER")]  # where the predictor goes
+    to: Literal["stablehlo", "onnx"] = "stablehlo"  # what the function is written as
     overwrite: bool = False  # replace an earlier predictor in FOLDER
     self_test: bool = True  # do not try the result in a fresh process
 

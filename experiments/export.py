@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments.commands import Export
-from experiments.predictors import open_run
+from experiments.predictors import OpenedRun, open_run
 from kpjax import InputError, RunError
-from kpjax.export import standalone
+from kpjax.errors import summarise
+from kpjax.export import onnx, standalone
+from kpjax.export.onnx import write_onnx
 from kpjax.export.reading import is_exported
 from kpjax.export.writing import Provenance, check_free, write_predictor
 
@@ -31,7 +33,8 @@ def export(asked: Export, *, tell: Callable[[str], None] = print) -> Path:
     """Exports a finished run, or a folder exported before, and returns the new folder.
 
     Raises InputError for a source that is not given once, that `open_run` refuses or whose transform run.py does not
-    know, and for an `out` that is not free; RunError if a fresh process does not find the same points with the result.
+    know, for an `out` that is not free, and for ONNX without its converter; RunError if a fresh process, or ONNX
+    Runtime, does not find the same points with the result.
     """
     if (asked.run is None) == (asked.earlier is None):
         raise InputError("export: give either RUN or --from FOLDER; see --help")
@@ -42,18 +45,33 @@ def export(asked: Export, *, tell: Callable[[str], None] = print) -> Path:
     if out.resolve() == source.resolve():
         raise InputError(f"out: {out} is where it comes from; give a new folder")
     opened = open_run(source)
-    description = write_predictor(out, opened.method, opened.trained, opened.transform,
-                                  Provenance(opened.result, opened.score, opened.files), overwrite=asked.overwrite)
+    write = write_onnx if asked.to == "onnx" else write_predictor
+    description = write(out, opened.method, opened.trained, opened.transform,
+                        Provenance(opened.result, opened.score, opened.files), overwrite=asked.overwrite)
     for name, digest in description["files"].items():
         tell(f"{(out / name).stat().st_size:>12,} B  sha256 {digest[:16]}...  {name}")
-    unread = len(description["rebuild"]["unread"])
+    unread = len(description.get("rebuild", {}).get("unread", ()))
     tell(f"{len(opened.method.skeleton.names)} points on images of {opened.side} px, score {opened.score['kind']}, for "
          f"{', '.join(description['platforms'])}, by jax {description['versions']['jax']}"
          + (f"; {unread} arrays that points do not depend on are left out" if unread else ""))
+    if asked.self_test and asked.to == "onnx":
+        tell(compared(opened, out / standalone.ONNX))
     if asked.self_test:
         tell(in_fresh_process(out / standalone.RUNNER, "--self-test", str(TOLERANCE)))
     tell(f"{out}: python {out / standalone.RUNNER} IMAGE...")
     return out
+
+
+def compared(opened: OpenedRun, model: Path) -> str:
+    """Returns how far a model is from its run on twenty images. Raises RunError if that is too far."""
+    images = onnx.trial_images(opened.side)
+    found = onnx.difference(onnx.outputs_of_run(opened.method, opened.trained, images), onnx.run_model(model, images),
+                            opened.method.skeleton.names)
+    said = (f"{len(images)} images by ONNX Runtime: heatmaps within {found.heatmaps:.1e} of their peak, points within "
+            f"{found.points:.2g} px of the run's" + (f"; ties: {summarise(found.ties)}" if found.ties else ""))
+    if not found.small:
+        raise RunError(f"{model}: {said}; at most {onnx.HEATMAPS:g} and {onnx.POINTS} px are right")
+    return said
 
 
 def in_fresh_process(runner: Path, *arguments: str) -> str:

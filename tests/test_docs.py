@@ -1,19 +1,24 @@
 """The documentation's commands parse, its pages exist, and every public name is documented."""
 import ast
+import importlib
 import pathlib
 import re
 import runpy
+import shutil
 
 import pytest
 
-from experiments.command_line import Shared
+from experiments.command_line import ALIASES, Shared, read_command
 from experiments.commands import COMMANDS, parse
 from experiments.configs import flat
 from experiments.own.needs import NEEDS
+from experiments.side_by_side import SideBySide
 from experiments.system import OWN, system_of
+from kpjax.annotations.reading import read_project
 
 ROOT = pathlib.Path(__file__).parents[1]
-DOCS = runpy.run_path(str(ROOT / "docs" / "run.py"), run_name="docs")
+DOCS = runpy.run_path(str(ROOT / "docs" / "run.py"), run_name="docs")  # also finds the helpers of tests/experiments
+untrained_run = importlib.import_module("own_runs").untrained_run
 
 
 @pytest.mark.parametrize("page", DOCS["PAGES"])
@@ -23,10 +28,53 @@ def test_commands_of_the_pages_parse(page):
     for _, command, *arguments in found:
         if command == "train":
             assert arguments[0] in NEEDS
-            known = {*flat(system_of(arguments[0], OWN).presets[OWN]), *Shared.__dataclass_fields__}
+            known = {*flat(system_of(arguments[0], OWN).presets[OWN]), *Shared.__dataclass_fields__, *ALIASES}
             assert {word[2:].replace("-", "_") for word in arguments if word.startswith("--")} <= known
+        elif (command, arguments[0]) == ("-m", "experiments.side_by_side"):
+            parse(SideBySide, arguments[1:], prog="kpjax")
+        elif command == "docs/stand_ins.py":
+            assert arguments == [page.partition("/")[2]]
         else:
             parse(COMMANDS[command], arguments, prog="kpjax")
+
+
+@pytest.mark.parametrize("name", DOCS["TUTORIALS"])
+def test_commands_of_the_tutorials_fit_their_images(name, tmp_path, monkeypatch, capsys):
+    """All that comes before the first step: settings are chosen from the stand-ins, flags and variants are known.
+
+    Networks of earlier commands are untrained. docs/run.py runs the commands themselves.
+    """
+    monkeypatch.chdir(tmp_path)
+    DOCS["TUTORIALS"][name](tmp_path, 0)
+    trained = set()
+    for program, command, *arguments in DOCS["commands"](f"tutorials/{name}"):
+        runs = [word for word in arguments if word.startswith("runs/")]
+        assert {str(tmp_path / pathlib.Path(run).parent) for run in runs} <= trained
+        if (program, command) != ("kpjax", "train"):
+            continue
+        for run in runs:
+            taught = read_project(tmp_path / {"incremental": "old_labels", "adaptation": "people"}[name])
+            shutil.copytree(untrained_run(tmp_path / "untrained", taught.skeleton, 64), run)
+        read = read_command(system_of(arguments[0], OWN), [OWN, *arguments[1:]])
+        trained |= {str(read.folder / variant) for variant in read.variants}
+    assert len(trained) >= 2
+    assert "  --" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", DOCS["TUTORIALS"])
+def test_numbers_of_the_tutorials_are_measured(name):
+    """What a control explains is said with numbers that a table of results has."""
+    text = (ROOT / "docs" / "tutorials" / f"{name}.md").read_text(encoding="utf-8")
+    said = text.partition("## What its control explains")[2].partition("\n## ")[0]
+    results = (ROOT / "experiments" / "results" / f"{name}.md").read_text(encoding="utf-8")
+    headline = (ROOT / "experiments" / "RESULTS.md").read_text(encoding="utf-8")
+    numbers = re.findall(r"-?\d+\.\d+", said)
+    assert len(numbers) >= 5
+    assert not [number for number in numbers if number not in results + headline]
+
+
+def test_pictures_of_the_pages_are_small():
+    assert all(path.stat().st_size < 150_000 for path in (ROOT / "docs" / "pictures").iterdir())
 
 
 def test_every_public_name_is_documented():

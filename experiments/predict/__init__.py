@@ -39,7 +39,7 @@ class _Work(NamedTuple):
     instances: tuple[str, ...]
     boxes: np.ndarray | None
     tables: tuple[Path, ...]  # that will be written
-    drawn: tuple[Path, ...]  # the sheet, and the video or the folder of images
+    drawn: tuple[Path, ...]  # the sheet, and the video with its first seconds, or the folder of images
 
 
 def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path]:
@@ -109,7 +109,7 @@ def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, 
         if sequence.video is None:
             drawn.append(asked.out / "overlays")
         elif asked.overlay:
-            drawn.append(asked.out / f"{sequence.stem}_overlay.mp4")
+            drawn += [asked.out / f"{sequence.stem}_overlay{suffix}" for suffix in (".mp4", ".gif")]
     tables = predictions.prediction_files(formats, predictor.title, asked.out, sequence.stem)
     return _Work(sequence, instances, boxes, tuple(tables), tuple(drawn))
 
@@ -183,7 +183,7 @@ def _drawn_while_passing(work: _Work, seen: Iterator[Seen], predictor: Predictor
     if work.drawn:
         seen = drawing.with_sheet(seen, sequence, opacity, skeleton, sheet)
     if len(work.drawn) > 1 and sequence.video:
-        drawing.write_overlay_video(seen, sequence, work.drawn[1], opacity, skeleton)
+        drawing.write_overlay_video(seen, sequence, work.drawn[1], opacity, skeleton, short=work.drawn[2])
     elif len(work.drawn) > 1:
         seen = drawing.write_images(seen, sequence.names, work.drawn[1], opacity, skeleton)
     collections.deque(seen, maxlen=0)

@@ -10,6 +10,7 @@ from PIL import Image
 from experiments.predict.pipeline import Seen, shrunk
 from kpjax import Skeleton
 from kpjax.drawing import overlays
+from kpjax.drawing.moving import kept_on_the_way, moving_rows, write_moving
 from kpjax.files import atomic
 from kpjax.images.inputs import ImageSequence, stems
 from kpjax.images.video import write_video
@@ -60,15 +61,23 @@ def write_images(seen: Iterable[Seen], names: Sequence[str], folder: Path, opaci
 
 
 def write_overlay_video(seen: Iterable[Seen], sequence: ImageSequence, path: Path, opacity: Opacity, skeleton: Skeleton,
-                        *, side: int = VIDEO_SIDE) -> Path:
+                        *, side: int = VIDEO_SIDE, short: Path | None = None) -> Path:
     """Writes a video with a frame for each row and the times of the original, encoded while frames come in.
 
     A frame that does not decode is shown as the last one that did. side: the greatest length of the images of `seen`.
+    short: a GIF of its first seconds, beside it.
     """
     step = int(sequence.numbers[1] - sequence.numbers[0]) if len(sequence) > 1 else 1
+    rows, milliseconds = moving_rows(sequence.times, len(sequence), RATE / step)
+    kept: list[np.ndarray] = []
     with closing(in_background(seen, 4)) as frames:
-        return write_video(path, _drawn_frames(frames, sequence, opacity, skeleton, side), times=sequence.times,
-                           rate=RATE / step)
+        drawn_frames = _drawn_frames(frames, sequence, opacity, skeleton, side)
+        if short:
+            drawn_frames = kept_on_the_way(drawn_frames, rows, kept)
+        write_video(path, drawn_frames, times=sequence.times, rate=RATE / step)
+    if short and kept:
+        write_moving(short, kept, milliseconds=milliseconds)
+    return path
 
 
 def _drawn_frames(seen: Iterable[Seen], sequence: ImageSequence, opacity: Opacity, skeleton: Skeleton, side: int

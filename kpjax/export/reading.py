@@ -67,7 +67,13 @@ def transform_of(given: Mapping[str, Any]) -> Transform:
 
 
 def write_run_files(description: Mapping[str, Any], folder: Path) -> None:
-    """Writes the JSON files of the run that a predictor came from, which describe its method."""
+    """Writes the JSON files of the run that a predictor came from, which describe its method.
+
+    Raises InputError for a folder with an ONNX model, whose weights cannot be taken out of it.
+    """
+    if "rebuild" not in description:
+        raise InputError(f"run: the predictor is an ONNX model ({standalone.ONNX}), which predicts and nothing else; "
+                         "name the run that it was exported from")
     for name, content in description["rebuild"]["files"].items():
         (Path(folder) / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
 

@@ -1,6 +1,7 @@
 """Keypoints on images by the predictor in this folder: python run.py IMAGE... [--out points.csv]
 
 Requires Python 3.11 or newer and: pip install jax numpy safetensors flatbuffers pillow
+With predict.onnx in place of predict.bin: pip install onnxruntime numpy pillow scipy
 As a module: predictor = open_predictor(FOLDER); keypoints, scores = points_on(predictor, [read_image(PATH)]).
 Points are (x, y) in pixels of the image as it is shown, the centre of the top-left pixel at (0, 0).
 """
@@ -19,8 +20,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 INSTALL = "pip install jax numpy safetensors flatbuffers pillow"
+INSTALL_ONNX = "pip install onnxruntime numpy pillow scipy"
 FORMAT = 2  # of predictor.json
 DESCRIPTION, FUNCTION, WEIGHTS, RUNNER = "predictor.json", "predict.bin", "weights.safetensors", "run.py"
+ONNX = "predict.onnx"  # in place of the function and the weights
 CHECKSUM = re.compile(rb'("checksum": ")([0-9a-f]{64})(")')  # of predictor.json itself with 64 zeros here
 
 
@@ -78,6 +81,8 @@ def _bytes(path: Path) -> bytes:
 
 def open_predictor(folder: Path) -> Predictor:
     """Opens and verifies a folder. Raises PredictorError for damage, and for a jax that cannot load it."""
+    if (Path(folder) / ONNX).is_file():
+        return _open_onnx(Path(folder))
     try:
         import flatbuffers  # noqa: F401 (jax.export needs it, but does not depend on it)
         import jax
@@ -103,6 +108,28 @@ def open_predictor(folder: Path) -> Predictor:
         _check_images(images, shape)
         found = compiled(weights, images)
         return np.asarray(found["keypoints"]), np.asarray(found["scores"])
+
+    return Predictor(description, predict)
+
+
+def _open_onnx(folder: Path) -> Predictor:
+    """Opens a folder with a function that ONNX Runtime runs; jax is not imported."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise PredictorError(f"{error}; {INSTALL_ONNX}") from None
+    description = checked_description(folder)
+    try:
+        session = onnxruntime.InferenceSession(_bytes(folder / ONNX), providers=onnxruntime.get_available_providers())
+    except Exception as error:  # its errors have no common class
+        raise PredictorError(f"{folder / ONNX}: onnxruntime {onnxruntime.__version__} does not load it "
+                             f"({_first_line(error)}); pip install --upgrade onnxruntime") from error
+    shape = (1, *description["input"]["shape"][1:])
+
+    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        _check_images(images, shape)
+        found = [session.run(["keypoints", "scores"], {"images": image[None]}) for image in images]
+        return np.concatenate([points for points, _ in found]), np.concatenate([scores for _, scores in found])
 
     return Predictor(description, predict)
 

@@ -3,7 +3,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from kpjax.export import standalone
 from kpjax.files import atomic, strict
 from kpjax.images.transforms import AroundBox, BoxOrWhole, Letterbox, LocalContrast, Transform
 from kpjax.structures import Example, Method, Trained
-from kpjax.training.run_folder import versions
+from kpjax.training import run_folder
 from kpjax.training.trees import named_leaves, on_host
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -43,15 +43,19 @@ def plain_predict(method: Method, trained: Trained) -> PlainPredict:
 
     def predict(weights: Mapping[str, jax.Array], images: jax.Array) -> dict[str, jax.Array]:
         tree = jax.tree.unflatten(structure, [weights[name] for name in names])
-        batch = images.shape[0]
-        example = Example(
-            images, jnp.zeros((batch, count, 2), jnp.float32), jnp.zeros((batch, count), jnp.float32),
-            jnp.ones((batch,), jnp.float32), jnp.broadcast_to(jnp.eye(3, dtype=jnp.float32)[None], (batch, 3, 3)),
-            jnp.zeros((batch,), jnp.int32))
-        found = method.predict(Trained(**tree), example)
+        found = method.predict(Trained(**tree), without_labels(images, count))
         return {"keypoints": found.keypoints.astype(jnp.float32), "scores": found.scores.astype(jnp.float32)}
 
     return predict
+
+
+def without_labels(images: jax.Array, count: int) -> Example:
+    """Returns images (B, S, S, 3) uint8 as a batch of examples without a label; B may be symbolic."""
+    batch = images.shape[0]
+    return Example(
+        images, jnp.zeros((batch, count, 2), jnp.float32), jnp.zeros((batch, count), jnp.float32),
+        jnp.ones((batch,), jnp.float32), jnp.broadcast_to(jnp.eye(3, dtype=jnp.float32)[None], (batch, 3, 3)),
+        jnp.zeros((batch,), jnp.int32))
 
 
 def _tree(trained: Trained) -> dict:
@@ -83,8 +87,7 @@ def write_predictor(
     """
     folder = Path(folder)
     check_free(folder, overwrite)
-    given = input_of(transform)
-    side = given["shape"][1]
+    side = input_of(transform)["shape"][1]
     function, weights = plain_predict(method, trained), plain_weights(trained)
     read = weights_read(function, weights, side)
     unread = {name: {"dtype": str(array.dtype), "shape": array.shape} for name, array in weights.items()
@@ -97,19 +100,34 @@ def write_predictor(
 
     batch, = export.symbolic_shape("batch")
     exported = _exported(predict, kept, (batch, side, side, 3), PLATFORMS)
-    contents = {standalone.FUNCTION: bytes(exported.serialize()), standalone.WEIGHTS: save(kept),
-                standalone.RUNNER: Path(standalone.__file__).read_bytes()}
+    contents = {standalone.FUNCTION: bytes(exported.serialize()), standalone.WEIGHTS: save(kept)}
+    return write_described(
+        folder, contents, method, trained, transform, provenance,
+        versions={"calling_convention": exported.calling_convention_version}, platforms=PLATFORMS,
+        rebuild={"files": provenance.files, "unread": unread, "empty": empty_mappings(trained)})
+
+
+def write_described(
+    folder: Path, contents: Mapping[str, bytes], method: Method, trained: Trained, transform: Transform,
+    provenance: Provenance, *, versions: Mapping[str, Any], platforms: Sequence[str], **further: Any,
+) -> dict[str, Any]:
+    """Writes files beside run.py and predictor.json, whole or not at all, and returns the content of the latter.
+
+    versions: of what made the files, beside those of this library. further: entries of predictor.json.
+    """
+    given = input_of(transform)
+    contents = {**contents, standalone.RUNNER: Path(standalone.__file__).read_bytes()}
     description = {
         "format": standalone.FORMAT, "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"kpjax": "not installed as a package"} | versions() | {
-            "calling_convention": exported.calling_convention_version},
-        "platforms": PLATFORMS, "run": provenance.run, "skeleton": dataclasses.asdict(method.skeleton),
+        "versions": {"kpjax": "not installed as a package"} | run_folder.versions() | dict(versions),
+        "platforms": platforms, "run": provenance.run, "skeleton": dataclasses.asdict(method.skeleton),
         "input": given, "normalisation": "inside the function",
         "output": {"keypoints": "(batch, K, 2) float32, (x, y) in pixels of the input, centre of its top-left pixel "
                                 "at (0, 0)", "scores": "(batch, K) float32, the higher the surer, no probability"},
         "score": provenance.score,
-        "check": {"on": "check_images of run.py", **_check(function, weights, side)},
-        "rebuild": {"files": provenance.files, "unread": unread, "empty": empty_mappings(trained)},
+        "check": {"on": "check_images of run.py",
+                  **_check(plain_predict(method, trained), plain_weights(trained), given["shape"][1])},
+        **further,
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
         "checksum": "0" * 64}
     lines = (f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}"
@@ -136,7 +154,8 @@ def check_free(folder: Path, overwrite: bool) -> None:
     if folder.is_file() or folder.is_symlink():
         raise InputError(f"out: {folder} is a file or a link; give a new folder")
     held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    ours = {standalone.FUNCTION, standalone.WEIGHTS, standalone.RUNNER, standalone.DESCRIPTION, "__pycache__"}
+    ours = {standalone.FUNCTION, standalone.WEIGHTS, standalone.ONNX, standalone.RUNNER, standalone.DESCRIPTION,
+            "__pycache__"}
     if other := sorted(set(held) - ours):
         raise InputError(f"out: {folder} holds {other[0]}, which is no part of a predictor; give a new folder")
     if held and not overwrite:

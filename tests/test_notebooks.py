@@ -1,0 +1,65 @@
+"""The notebooks: cell by cell as they stand, in this process, with few steps."""
+import json
+import os
+import pathlib
+import shlex
+
+import pytest
+
+from experiments.__main__ import main
+
+NOTEBOOKS = pathlib.Path(__file__).parents[1] / "docs" / "notebooks"
+TINY = "--size 32 --widths 4 4 8 --head-width 4 --batch-size 16 --feature-width 8 --evaluations 1 --warm-start-steps 1"
+SMALL = {  # what replaces a notebook's own values, where a cell sets them
+    "own_data": {"STEPS": 2, "SIZE": 32, "FURTHER": f"{TINY} --no-control"},
+    "ablation": {"STEPS": 2, "BATCH": 8}}
+
+
+def cells(name):
+    """Returns the code of a notebook, cell by cell."""
+    found = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in found if cell["cell_type"] == "code"]
+
+
+@pytest.fixture
+def executed(tmp_path, monkeypatch):
+    """Executes a notebook and returns its names. Commands run in this process, which has compiled their programs."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(line):
+        monkeypatch.setattr("sys.argv", ["kpjax", *shlex.split(line)])
+        with pytest.raises(SystemExit) as ended:
+            main("kpjax")
+        assert ended.value.code in (0, None)
+
+    def execute(name):
+        names = {}
+        for number, cell in enumerate(cells(name)):
+            exec(compile(cell, f"{name}, cell {number}", "exec"), names)
+            names |= {key: value for key, value in SMALL[name].items() if key in names}
+            names |= {"command": command} if "command" in names else {}
+            if "OBJECTIVES" in names:  # each compiles a program; the README has the whole
+                names["OBJECTIVES"] = {key: names["OBJECTIVES"][key] for key in ["without target_false"]}
+        return names
+
+    return execute
+
+
+def test_own_data(executed, capsys):
+    names = executed("own_data")
+    assert len(names["rows"]) == 60 * 4
+    assert {row["keypoint"] for row in names["rows"]} == set(names["NAMES"])
+    assert os.path.exists(names["RUN"] + "/results.json")
+    assert "jax" in capsys.readouterr().out
+
+
+def test_ablation(executed):
+    names = executed("ablation")
+    assert {*names["OBJECTIVES"], "source only", "source only, random colours"} == set(names["results"])
+    assert all(0 <= share <= 1 for shares in names["results"].values() for share in shares)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_notebook_is_stored_without_output(name):
+    assert not [cell for cell in json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+                if cell.get("outputs")]
