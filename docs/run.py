@@ -1,11 +1,11 @@
-"""Runs every command of the pages on small projects with few steps, and makes their pictures.
+"""Runs every command of the pages on small projects with few steps, and makes their images.
 
 python docs/run.py [PAGE...]                       small: all pages with commands, some minutes on two cores
-python docs/run.py --pictures [PAGE...]            as they are shown, and keeps the pictures of the pages
-python docs/run.py --pictures --folder F PAGE      in a folder that stays: finished runs are not trained again
+python docs/run.py --images [PAGE...]            as they are shown, and keeps the images of the pages
+python docs/run.py --images --folder F PAGE      in a folder that stays: finished runs are not trained again
 
 Lines in blocks `sh` run in their order. Commands that train get few steps of a tiny network, by flags in place of those
-that are shown, unless pictures are made. Pages on tools have synthetic people in the format of their tool, tutorials
+that are shown, unless images are made. Pages on tools have synthetic people in the format of their tool, tutorials
 what docs/stand_ins.py renders. Needs the extras dlc and sleap.
 """
 import argparse
@@ -35,7 +35,7 @@ from kpjax.images.video import write_video
 PAGES = {"start": "csv", "own/deeplabcut": "deeplabcut", "own/sleap": "sleap", "own/lightning_pose": "lightning_pose",
          "own/coco": "coco", **dict.fromkeys((f"tutorials/{name}" for name in TUTORIALS), "")}
 # with the format of its project; tutorials have their own
-PICTURES = {  # of a page: what a command wrote, and its name in docs/pictures
+IMAGES = {  # of a page: what a command wrote, and its name in docs/images
     "start": {"labels.png": "labels.png"},
     "tutorials/regda": {"domains.jpg": "regda.jpg"},
     "tutorials/semi_supervised": {"errors/worst.png": "semi_supervised.jpg"},
@@ -51,7 +51,7 @@ SMALL = {  # flags in place of those of a page, by system
     "incremental": "--batch-size 8 --steps 2 --augmentation none",
     "pyramids": "--size 32 --level-sizes 2 4 --batch-size 8 --steps 3 --window 5",
     "adaptation": "--batch-size 8 --steps 1 --landmarks 3 --generator-width 4 --compare pixels --repeats 1"}
-LARGEST, LEAST_SHARE = 150_000, 0.1  # bytes of a picture; of a tutorial's images, where commands run small
+LARGEST, LEAST_SHARE = 150_000, 0.1  # bytes of an image; of a tutorial's images, where commands run small
 PROGRAMS = ("kpjax", "python")  # what a line begins with; others install
 
 
@@ -94,7 +94,7 @@ def make_inputs(folder: Path, form: str) -> None:
 
 
 def run_page(page: str, form: str, folder: Path, *, as_shown: bool) -> None:
-    """Runs the commands of a page in a folder, and keeps its pictures if they run as they are shown.
+    """Runs the commands of a page in a folder, and keeps its images if they run as they are shown.
 
     What earlier commands wrote there is made again, but for finished runs and a tutorial's images.
     """
@@ -111,26 +111,26 @@ def run_page(page: str, form: str, folder: Path, *, as_shown: bool) -> None:
         print("$", *shown, flush=True)
         program = [sys.executable] if made[0] == "python" else [sys.executable, "-m", "kpjax"]
         subprocess.run([*program, *made[1:]], cwd=folder, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
-    for written, name in PICTURES.get(page, {}).items() if as_shown else ():
-        keep_picture(folder / written, ROOT / "docs" / "pictures" / name)
+    for written, name in IMAGES.get(page, {}).items() if as_shown else ():
+        keep_image(folder / written, ROOT / "docs" / "images" / name)
 
 
-def keep_picture(path: Path, kept: Path) -> None:
-    """Writes a picture into the folder of the pages, below 150 kB: less fine, and a moving one with fewer frames."""
+def keep_image(path: Path, kept: Path) -> None:
+    """Writes an image into the folder of the pages, below 150 kB: less fine, and a moving one with fewer frames."""
     kept.parent.mkdir(exist_ok=True)
-    with Image.open(path) as picture:
+    with Image.open(path) as image:
         if kept.suffix == ".gif":
-            frames, duration = [frame.copy() for frame in ImageSequence.Iterator(picture)], picture.info["duration"]
+            frames, duration = [frame.copy() for frame in ImageSequence.Iterator(image)], image.info["duration"]
             for step in range(1, len(frames)):
                 frames[0].save(kept, save_all=True, append_images=frames[step::step], duration=step * duration, loop=0)
                 if kept.stat().st_size < LARGEST:
                     return
-        picture.thumbnail((1000, 1000))
+        image.thumbnail((1000, 1000))
         if kept.suffix == ".png":
-            picture.convert("P", palette=Image.Palette.ADAPTIVE).save(kept, optimize=True)
+            image.convert("P", palette=Image.Palette.ADAPTIVE).save(kept, optimize=True)
             return
         for quality in range(88, 20, -6):
-            picture.convert("RGB").save(kept, quality=quality, optimize=True)
+            image.convert("RGB").save(kept, quality=quality, optimize=True)
             if kept.stat().st_size < LARGEST:
                 return
 
@@ -149,9 +149,9 @@ def working_folder(folder: Path | None) -> Iterator[Path]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pages", nargs="*", metavar="PAGE", help=f"of {', '.join(PAGES)} (default: all)")
-    parser.add_argument("--pictures", action="store_true", help="run commands as they are shown, and keep the pictures")
+    parser.add_argument("--images", action="store_true", help="run commands as they are shown, and keep the images")
     parser.add_argument("--folder", type=Path, help="where they run (default: a folder that is removed)")
     asked = parser.parse_args()
     for page in asked.pages or PAGES:
         with working_folder(asked.folder) as folder:
-            run_page(page, PAGES[page], folder, as_shown=asked.pictures)
+            run_page(page, PAGES[page], folder, as_shown=asked.images)

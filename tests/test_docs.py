@@ -73,8 +73,8 @@ def test_numbers_of_the_tutorials_are_measured(name):
     assert not [number for number in numbers if number not in results + headline]
 
 
-def test_pictures_of_the_pages_are_small():
-    assert all(path.stat().st_size < 150_000 for path in (ROOT / "docs" / "pictures").iterdir())
+def test_images_of_the_pages_are_small():
+    assert all(path.stat().st_size < 150_000 for path in (ROOT / "docs" / "images").iterdir())
 
 
 def test_every_public_name_is_documented():

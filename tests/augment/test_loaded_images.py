@@ -24,7 +24,7 @@ MOVED = {"scale and rotation": (PersonCrop(SIDE), random_maps.scale_rotation_rea
 
 
 def scene(points):
-    """A smooth picture, exact at any point (..., 2) in pixels of the original, in [0.3, 0.9]."""
+    """A smooth image, exact at any point (..., 2) in pixels of the original, in [0.3, 0.9]."""
     phases = points[..., :1] * WAVES[:, 0] + points[..., 1:] * WAVES[:, 1] + WAVES[:, 2]
     return 0.6 + 0.06 * np.sin(phases).sum(-1)
 
@@ -41,7 +41,7 @@ def batch_of(transform, image, points=POINTS) -> Example:
 
 
 def exact(image, moved: Example):
-    """What each pixel of the moved images shows of the picture, and whether it lies on the picture."""
+    """What each pixel of the moved images shows of the photograph, and whether it lies on it."""
     grid = np.stack(np.meshgrid(np.arange(SIDE), np.arange(SIDE)), -1).reshape(-1, 2).astype(np.float32)
     places = np.asarray(geometry.move_points(moved.crop, jnp.asarray(grid))).reshape(BATCH, SIDE, SIDE, 2)
     height, width = image.shape[:2]
@@ -52,7 +52,7 @@ def exact(image, moved: Example):
 
 @pytest.mark.parametrize("kind", MOVED)
 def test_one_resampling_of_a_larger_image_is_the_official_order(kind):
-    """Turn and zoom of the original picture, then the crop; closer to it than moving the plain crop."""
+    """Turn and zoom of the original image, then the crop; closer to it than moving the plain crop."""
     transform, reach, build = MOVED[kind]
     image = original() if isinstance(transform, PersonCrop) else original(200, 200)
     larger, *frame = enlarged(transform, **reach._asdict())
@@ -68,14 +68,14 @@ def test_one_resampling_of_a_larger_image_is_the_official_order(kind):
                                np.broadcast_to(POINTS, composed.keypoints.shape), atol=1e-2)
     assert composed.image.shape == today.image.shape == (BATCH, SIDE, SIDE, 3)
 
-    truth, on_picture = exact(image, composed)
+    truth, on_image = exact(image, composed)
     error, error_today = (np.abs(np.asarray(one.image[..., 0]) - truth) for one in (composed, today))
-    shown_today = on_picture & (np.asarray(today.image[..., 0]) > 0.25)
-    assert error[on_picture].mean() < 0.006  # interpolation of 8-bit pixels
+    shown_today = on_image & (np.asarray(today.image[..., 0]) > 0.25)
+    assert error[on_image].mean() < 0.006  # interpolation of 8-bit pixels
     assert error[shown_today].mean() < 0.75 * error_today[shown_today].mean()
-    assert not (np.asarray(composed.image[..., 0])[on_picture] < 0.25).any()  # borders show the picture
+    assert not (np.asarray(composed.image[..., 0])[on_image] < 0.25).any()  # borders show the image
     if kind == "scale and rotation":
-        black = (np.asarray(today.image[..., 0]) < 0.01) & on_picture
+        black = (np.asarray(today.image[..., 0]) < 0.01) & on_image
         assert black.mean() > 0.05  # where the plain crop has nothing to show
 
 

@@ -27,7 +27,7 @@ HANDS = changed(regda.PRESETS["rhd_h3d"], **SMALL, pretraining_steps=2)
 
 
 def record(number, skeleton, split):
-    """A picture that is bright all over, with a person or a hand in its middle."""
+    """An image that is bright all over, with a person or a hand in its middle."""
     random = np.random.default_rng([number, len(split), len(skeleton.names)])
     pixels = random.integers(120, 256, (90, 90, 3), np.uint8)
     file = io.BytesIO()
@@ -41,7 +41,7 @@ def record(number, skeleton, split):
 
 @pytest.fixture(autouse=True)
 def sets(monkeypatch):
-    """Prepared sets of a few made-up pictures each."""
+    """Prepared sets of a few made-up images each."""
     def open_source(name, split, *, data_dir, transform):
         skeleton, count = (BODY if name == "lspet" else HAND), (8 if split in ("test", "train[95%:]") else 24)
         return TfdsSource([record(number, skeleton, split) for number in range(count)], skeleton, transform,
@@ -121,7 +121,7 @@ def test_the_core_of_an_adaptation_reads_larger_training_images():
     assert sides(train)[0] > 32 == sides(test)[0]
     method = adaptation.build_core(config, train.skeleton)
     batch = {"labelled": stacked([train[number] for number in range(4)])}
-    assert batch["labelled"].image.min() > 100  # the picture, where a plain crop has its border
+    assert batch["labelled"].image.min() > 100  # the image, where a plain crop has its border
     state = jax.eval_shape(method.init, jax.random.key(0), batch, {})
     jax.eval_shape(method.update, state, batch, jax.random.key(0))
     grey = changed(config, appearance="local_contrast")
