@@ -15,15 +15,7 @@ from experiments.configs import changed
 from experiments.regda_methods import parts_of
 from experiments.regda_presets import PRESETS, Config
 from kpjax.models import HRNet, MobileNetV2, PoseResNet, SmallUNet
-
-# Dense bfloat16 FLOP/s of one device, from the vendors' data sheets, by the device kind that JAX reports.
-PEAK_FLOPS = {
-    "NVIDIA A100-SXM4-40GB": 312e12, "NVIDIA A100-SXM4-80GB": 312e12, "NVIDIA A100-PCIE-40GB": 312e12,
-    "NVIDIA A100 80GB PCIe": 312e12, "NVIDIA H100 80GB HBM3": 989e12, "NVIDIA H100 PCIe": 756e12,
-    "NVIDIA H200": 989e12, "NVIDIA B200": 2250e12, "NVIDIA L4": 121e12, "NVIDIA L40S": 362e12, "NVIDIA A10G": 70e12,
-    "NVIDIA GeForce RTX 3090": 71e12, "NVIDIA GeForce RTX 4090": 165e12,
-    "TPU v4": 275e12, "TPU v5 lite": 197e12, "TPU v5": 459e12, "TPU v6 lite": 918e12,
-}
+from kpjax.training.profiling import peak_teraflops
 
 
 def pytorch_rows(effort: Effort) -> Iterator[Row]:
@@ -102,8 +94,8 @@ def training_rows(effort: Effort, name: str, config: Config, keypoints: int, *, 
         yield regda_row(name, config, keypoints, times)
     counts = multiply_adds(parts_of(config, skeleton(keypoints)).two_heads, config.data.image_size)
     flops = 3 * 2 * sum(counts.values())  # a backward pass costs two forward ones
-    peak, note = PEAK_FLOPS.get(device.device_kind), f"{flops / 1e9:.0f} GFLOP per image and step"
-    yield Row(f"model FLOPs utilisation, {name}", spread(100 * rate * flops / peak for rate in rates) if peak else None,
+    peak, note = peak_teraflops(device.device_kind), f"{flops / 1e9:.0f} GFLOP per image and step"
+    yield Row(f"model FLOPs utilisation, {name}", spread(100 * rate * flops / (1e12 * peak) for rate in rates) if peak else None,
               "%", note=note if peak else f"{note}; the peak of {device.device_kind!r} is unknown to this file")
 
 
