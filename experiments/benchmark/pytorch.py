@@ -95,8 +95,8 @@ def training_rows(effort: Effort, name: str, config: Config, keypoints: int, *, 
     counts = multiply_adds(parts_of(config, skeleton(keypoints)).two_heads, config.data.image_size)
     flops = 3 * 2 * sum(counts.values())  # a backward pass costs two forward ones
     peak, note = peak_teraflops(device.device_kind), f"{flops / 1e9:.0f} GFLOP per image and step"
-    yield Row(f"model FLOPs utilisation, {name}", spread(100 * rate * flops / (1e12 * peak) for rate in rates) if peak else None,
-              "%", note=note if peak else f"{note}; the peak of {device.device_kind!r} is unknown to this file")
+    shares = spread(100 * rate * flops / (1e12 * peak) for rate in rates) if peak else None
+    yield Row(f"model FLOPs utilisation, {name}", shares, "%", note=note if peak else f"{note}; the peak of {device.device_kind!r} is unknown to this file")
 
 
 def pytorch_missing(device: str) -> str:
