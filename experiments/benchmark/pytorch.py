@@ -96,7 +96,8 @@ def training_rows(effort: Effort, name: str, config: Config, keypoints: int, *, 
     flops = 3 * 2 * sum(counts.values())  # a backward pass costs two forward ones
     peak, note = peak_teraflops(device.device_kind), f"{flops / 1e9:.0f} GFLOP per image and step"
     shares = spread(100 * rate * flops / (1e12 * peak) for rate in rates) if peak else None
-    yield Row(f"model FLOPs utilisation, {name}", shares, "%", note=note if peak else f"{note}; the peak of {device.device_kind!r} is unknown to this file")
+    yield Row(f"model FLOPs utilisation, {name}", shares, "%",
+              note=note if peak else f"{note}; the peak of {device.device_kind!r} is unknown to this file")
 
 
 def pytorch_missing(device: str) -> str:
