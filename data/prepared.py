@@ -250,8 +250,9 @@ def prepare(
             builder.download_and_prepare(download_config=config)
         built, final = Path(builder.data_dir), data_dir / Path(builder.data_dir).relative_to(building)
         skeleton = dataset.skeleton(folder)
-        described = {"names": skeleton.names, "edges": skeleton.edges, "flip": skeleton.flip, "groups": skeleton.groups,
-                     "labels": {split: labels_digest(_records(builder, split)) for split in builder.info.splits}}
+        described = {"names": skeleton.names, "edges": skeleton.edges, "flip": skeleton.flip, "groups": skeleton.groups}
+        if "keypoints" in builder.info.features:  # not of the sprites, which are masks
+            described["labels"] = {split: labels_digest(_records(builder, split)) for split in builder.info.splits}
         (built / "skeleton.json").write_text(json.dumps(described, indent=1))
         if in_bucket(final):
             remove(final)

@@ -55,7 +55,7 @@ def test_the_network_is_taken_over(project, old, capsys):
     assert "new keypoints: " + ", ".join(project.skeleton.names[2:]) in said
     assert "in both, and taken for the same keypoints: " + ", ".join(project.skeleton.names[:2]) in said
     assert (config.data.image_size, config.heatmaps.heatmap_size) == (32, 8)
-    assert (config.network.widths, config.network.head_layers) == ((4, 4, 8, 8), 2)
+    assert (config.network.widths, config.network.head_layers) == ((4, 4, 8), 2)
     assert (config.backbone.normalisation, config.backbone.backbone_statistics) == ("symmetric", "frozen")
     assert config.steps == 2
     assert list(read_command(SYSTEM, command(old, "--no-control")).variants) == ["kamp"]

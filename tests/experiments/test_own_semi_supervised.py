@@ -185,7 +185,7 @@ def test_training_goes_on_from_a_run(project, tmp_path, capsys):
                "--evaluations", "1", "--start", str(earlier)]
     read = read_command(SYSTEM, [*command, "--steps", "2"])
     assert "(as the run at --start has it)" in capsys.readouterr().out
-    assert (read.config.network.widths, read.config.data.image_size) == ((4, 4, 8, 8), 32)
+    assert (read.config.network.widths, read.config.data.image_size) == ((4, 4, 8), 32)
     parts = parts_of(read.config, project.skeleton)
     start = read.config.backbone.variables(parts.network, image_size=32, seed=0)["variables"]
     fresh = jax.eval_shape(functools.partial(parts.network.init, train=False), jax.random.key(0),
