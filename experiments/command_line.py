@@ -202,7 +202,7 @@ def _resolved(system: System, preset: str, config: Any, arguments: Sequence[str]
     are, but for what the command line sets itself."""
     if config.steps < 1:
         raise InputError(f"steps: {config.steps} steps train nothing; give 1 or more")
-    flags = {argument[2:].partition("=")[0].replace("-", "_") for argument in arguments if argument.startswith("--")}
+    flags = _typed_flags(arguments)
     other_names = ALIASES | getattr(config, "FLAGS", {})
     names = {other_names.get(name, name) for name in flags | {flag.removeprefix("no_") for flag in flags}}
     given = flat(config)
@@ -213,6 +213,11 @@ def _resolved(system: System, preset: str, config: Any, arguments: Sequence[str]
         base = system.shortened(base, config.steps)
     config = changed(base, **{name: given[name] for name in typed if name != "network"})
     return with_weights(config, typed)
+
+
+def _typed_flags(arguments: Sequence[str]) -> set[str]:
+    """Returns the names of flags as fields have them, whichever way they were typed."""
+    return {argument[2:].partition("=")[0].replace("-", "_") for argument in arguments if argument.startswith("--")}
 
 
 def chosen_variants(system: System, preset: str, config: Any, names: Sequence[str]) -> list[str]:
@@ -270,9 +275,9 @@ def over_devices(command: Command) -> Command:
     import jax
 
     multiple = jax.device_count() * command.system.parts_of_a_batch
-    typed = {argument.partition("=")[0] for argument in command.arguments}
+    typed = _typed_flags(command.arguments)
     rounded = {name: max(round(size / multiple), 1) * multiple for name, size in flat(command.config).items()
-               if name.endswith("batch_size") and size % multiple and f"--{name.replace('_', '-')}" not in typed}
+               if name.endswith("batch_size") and size % multiple and name not in typed}
     for name, size in rounded.items():
         print(f"{name}: {size} in place of the preset's {flat(command.config)[name]}, to divide over "
               f"{jax.device_count()} devices")

@@ -214,7 +214,8 @@ def test_a_presets_batch_is_rounded_to_the_devices(tiny_regda, capsys):
     odd = tiny_regda._replace(presets={"people": changed(tiny_regda.presets["people"], batch_size=13)})
     assert over_devices(read_command(odd, ["people"])).config.batch_size == 16
     assert "batch_size: 16 in place of the preset's 13, to divide over 8 devices" in capsys.readouterr().out
-    typed = read_command(odd, ["people", "--batch-size", "13"])
-    assert over_devices(typed) == typed  # training refuses it with a line
+    for flag in (["--batch-size", "13"], ["--batch_size=13"]):
+        typed = read_command(odd, ["people", *flag])
+        assert over_devices(typed) == typed  # training refuses it with a line
     assert over_devices(read_command(odd._replace(parts_of_a_batch=2), ["people"])).config.batch_size == 16
     assert over_devices(read_command(tiny_regda, ["people"])).config.batch_size == 8
