@@ -18,6 +18,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Tracing makes many objects that live on: collecting the youngest 700 again and again took a fifteenth of all time.
 gc.set_threshold(50_000, 20, 20)
 
+# No weights of whoever runs the tests, and none from a hub.
+os.environ["XDG_CACHE_HOME"] = str(pathlib.Path(__file__).parents[1] / ".cache")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
 # Where each operation was called, and in which module, is written into every program; a sixth of the time of tracing.
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 os.environ.setdefault("FLAX_PROFILE", "false")

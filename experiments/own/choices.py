@@ -12,7 +12,6 @@ from kpjax.annotations.project_source import box_of, reference_lengths
 SIZES = (64, 128, 192, 256)  # px, of the square images
 USUAL_SIZE = 128
 LEAST_DIAGONAL = 32  # px of a body's diagonal in them: heatmaps are four times coarser
-MANY_KEYPOINTS = 20  # above which the network is wider
 UPRIGHT = 0.8  # mean resultant length of directions from which on images are turned by 30 degrees only
 FRAMES_WITHOUT_LABELS = 2000  # of videos, at most
 
@@ -86,15 +85,6 @@ def image_choices(facts: Facts, size: int | None) -> list[Choice]:
             Choice("heatmap_size", used // 4, f"a quarter of {used} px, with keypoints between its cells")]
 
 
-def usual_choices(facts: Facts, size: int | None) -> list[Choice]:
-    """Chooses images, as `image_choices` does, their rotation, and the size of the small U-net."""
-    many = facts.keypoints > MANY_KEYPOINTS
-    why = f"{facts.keypoints} keypoints, " + (f"more than {MANY_KEYPOINTS}" if many else f"{MANY_KEYPOINTS} or fewer")
-    return [*image_choices(facts, size), rotation_choice(facts),
-            Choice("widths", (16, 32, 64, 64, 128) if many else (16, 32, 32, 64, 64), why),
-            Choice("head_width", 64 if many else 32, why)]
-
-
 def rotation_choice(facts: Facts) -> Choice:
     """Chooses how far images are turned: as far as the animals are."""
     if not math.isfinite(facts.direction):
@@ -113,9 +103,11 @@ def steps_by_labels(name: str, labelled: int, batch: int, *, passes: int, least:
                   f"{wanted}{bound}")
 
 
-def rate_choice(config: Any) -> Choice:
-    """Chooses the learning rate: the preset's."""
-    return Choice("learning_rate", config.optimizer.learning_rate, "the small U-net's, falling to zero along a cosine")
+def rate_choices(config: Any, reason: str, most: float = math.inf) -> list[Choice]:
+    """Chooses learning rates: the preset's, but at most `most`."""
+    rates = {name: rate for name, rate in flat(config).items() if name.endswith("learning_rate")}
+    return [Choice(name, min(rate, most), reason) for name, rate in rates.items()
+            if name == "learning_rate" or rate > most]
 
 
 def every_choice(frames: Sequence[Frame]) -> Choice:
@@ -135,7 +127,7 @@ def chosen(config: Any, choices: Sequence[Choice], typed: Collection[str]) -> An
     """
     given, width = flat(config), max(len(choice.field) for choice in choices)
     for field, value, reason in choices:
-        shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+        shown = " ".join(map(str, value)) if isinstance(value, tuple) else getattr(value, "name", value)
         said = f"{shown}  ({reason})"
         if field in typed:
             said = (f"as typed, and other counts of steps with it  (else {shown})" if field == "steps" else

@@ -109,7 +109,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
             *(Choice(name, value, "as the old run has it") for name, value in old.taken_over.items()),
             choices.rotation_choice(facts),
             choices.steps_by_labels("steps", labelled, config.batch_size, passes=60, least=300, most=600),
-            choices.rate_choice(config)]
+            *choices.rate_choices(config, "the preset's")]
     print(f"{projects.described(project, held)}\n"
           f"old keypoints: {', '.join(names)}\nnew keypoints: {', '.join(new)}")
     if shared:

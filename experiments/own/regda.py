@@ -13,6 +13,7 @@ from experiments.own import choices
 from experiments.own import project as projects
 from experiments.own.choices import Choice
 from experiments.own.earlier_run import Start, with_start
+from experiments.own.networks import usual_choices
 from experiments.own.project import Own
 from experiments.regda_presets import PRESETS, Config, Domains
 from experiments.system import Job
@@ -90,13 +91,12 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     print(f"source {projects.described(project, held)}; target: {len(frames)} frames")
     size, batch, labelled = data.image_size if "image_size" in typed else None, config.batch_size, len(held.train)
     config = choices.chosen(config, [
-        *with_start(choices.usual_choices(facts._replace(several=False), size), config, project.skeleton, typed,
+        *with_start(usual_choices(facts._replace(several=False), size, config, typed), config, project.skeleton, typed,
                     "softmax_peak"),
         choices.every_choice(frames),
         choices.steps_by_labels("pretraining_steps", labelled, batch, passes=60, least=300, most=800),
         choices.steps_by_labels("steps", labelled, batch, passes=60, least=500, most=1000),
-        Choice("coefficient_steps", 100, "the adversary's share grows within the first steps"),
-        choices.rate_choice(config)], typed)
+        Choice("coefficient_steps", 100, "the adversary's share grows within the first steps")], typed)
     return replace(config, summary=f"{project.root.name}, {labelled} animals with labels, to {len(frames)} frames of "
                    f"{summarise(list(data.target), 2)}; held out: {held.words}")
 

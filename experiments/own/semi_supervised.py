@@ -12,6 +12,7 @@ from experiments.own import project as projects
 from experiments.own.choices import Choice
 from experiments.own.earlier_run import Start, with_start
 from experiments.own.needs import NEEDS
+from experiments.own.networks import usual_choices
 from experiments.own.project import Own, Unlabelled
 from experiments.semi_supervised_presets import SMALL_REAL, Config, LabelledSubset
 from experiments.system import Job
@@ -88,11 +89,11 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     print(f"{projects.described(project, held)}; without labels: {kept}{left_out}")
     batch, size = config.batch_size, data.image_size if "image_size" in typed else None
     config = choices.chosen(config, [
-        *with_start(choices.usual_choices(facts, size), config, project.skeleton, typed, semi_supervised.SCORE_KIND),
+        *with_start(usual_choices(facts, size, config, typed), config, project.skeleton, typed,
+                    semi_supervised.SCORE_KIND),
         Choice("labelled", data.labelled, f"all {labelled} animals that are not held out"), every,
         choices.steps_by_labels("warm_start_steps", labelled, batch, passes=40, least=200, most=600),
-        choices.steps_by_labels("steps", labelled, batch // 2, passes=30, least=300, most=900),
-        choices.rate_choice(config)], typed)
+        choices.steps_by_labels("steps", labelled, batch // 2, passes=30, least=300, most=900)], typed)
     return replace(config, summary=f"{project.root.name}, {labelled} animals with labels, {kept} frames without; "
                    f"held out: {held.words}")
 

@@ -1,9 +1,11 @@
 """Published weights of backbones and of VGG: a table of them, and files in the layout of timm or PyTorch."""
+import contextlib
 import functools
 import hashlib
+import os
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -17,7 +19,7 @@ from kpjax.errors import InputError
 from kpjax.models.weights.torch_names import Imported, from_torch
 from kpjax.structures import Variables
 
-WEIGHTS_FOLDER = Path("~/.cache/kpjax/weights")
+WEIGHTS_FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "kpjax" / "weights"
 PYTORCH_FILES = (".pth", ".pt", ".bin", ".tar")  # pickled by torch.save
 VGG_CLASSIFIER = re.compile(r"(classifier|pre_logits|head)\..+")  # torchvision's name, then timm's two
 # timm's stages of MobileNetV2, by number of blocks, and its layers under torchvision's names. The first block has no
@@ -244,6 +246,22 @@ def find_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> Path:
         raise InputError(f"{found}: its sha256 is not that of {name}, {known.sha256[:12]}...; the file is damaged or "
                          "another one, so fetch it again")
     return found
+
+
+def first_at_hand(names: Sequence[str], folder: Path = WEIGHTS_FOLDER) -> str | None:
+    """Returns the first of known weights whose file lies in `folder`, else the first that the hub gives.
+
+    None if there is none, the hub cannot be reached, or `huggingface_hub` is not installed. Raises InputError for a
+    file in `folder` that is damaged.
+    """
+    if placed := [name for name in names if (folder.expanduser() / f"{name}.safetensors").exists()]:
+        find_weights(placed[0], folder)
+        return placed[0]
+    for name in names:
+        with contextlib.suppress(InputError):
+            find_weights(name, folder)
+            return name
+    return None
 
 
 def _plain_name(weights: str | Path) -> str:
