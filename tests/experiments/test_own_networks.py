@@ -79,5 +79,5 @@ def test_typed_weights_bring_their_network(project, capsys):
 
 def test_typed_weights_of_an_unknown_network_ask_for_it(project, tmp_path):
     (tmp_path / "mine.safetensors").touch()
-    with pytest.raises(InputError, match="mine.safetensors is not among the known weights; name its network"):
+    with pytest.raises(InputError, match=r"mine\.safetensors is not among the known weights; name its network"):
         config_of("--weights", str(tmp_path / "mine.safetensors"))

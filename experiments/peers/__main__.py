@@ -1,0 +1,152 @@
+"""The commands `prepare` and `score`; see the package."""
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from etils import epath
+from PIL import Image
+from tyro.conf import Positional, arg
+
+from experiments import semi_supervised
+from experiments.commands import exit_code_of, flags_in_messages, flags_of, parse
+from experiments.configs import Checked, Count, CountOrZero, Positive, changed
+from experiments.keypoint_errors import keypoint_errors
+from experiments.system import Job, read_predictions
+from kpjax import InputError, Skeleton
+from kpjax.annotations.project import Frame, Instance, Project
+from kpjax.annotations.writing import write_project
+from kpjax.files import make_folder, read_json, write_json
+from kpjax.input.source import Source
+from kpjax.training.evaluation import Gathered
+
+SPLIT, TRUTH = "split.json", "truth.npz"
+SESSION = "images"
+
+
+@dataclass(frozen=True)
+class Prepare(Checked):
+    """Writes one labelled subset and the test images of a preset as a DeepLabCut and as a Lightning Pose project."""
+
+    preset: Annotated[Positional[str], arg(metavar="PRESET")]  # of semi_supervised: openfield, faces
+    out: Path  # a new folder
+    labelled: Positive = 10  # images: at most 1 a share, above it a count
+    subset: CountOrZero = 0  # the seed that draws them
+    side: Count = 640  # px of the square images that the peers are given; of a mouse in 640 x 480 its own pixels
+    data_dir: Path = Path("~/kpjax_data")  # folder of prepared datasets
+
+    def __call__(self) -> None:
+        if self.preset not in semi_supervised.PRESETS:
+            raise InputError(f"preset: {self.preset!r} is unknown; there are {', '.join(semi_supervised.PRESETS)}")
+        if self.out.exists():
+            raise InputError(f"out: {self.out} is there already; name a new folder")
+        config = changed(semi_supervised.PRESETS[self.preset], labelled=self.labelled, image_size=self.side,
+                         heatmap_size=self.side // 4)
+        data = semi_supervised.open_data(Job("semi_supervised", config, self.preset, "supervised", self.subset,
+                                             epath.Path(), epath.Path(self.data_dir).expanduser()))
+        images = self.out / SESSION
+        make_folder(images)
+        frames, instances, split = [], [], {}
+        for part, source in (("train", data.labelled), ("test", data.test)):
+            for number in range(len(source)):
+                example, name = source[number], f"{part}{number:04d}.png"
+                Image.fromarray(example.image).save(images / name)
+                instances.append(Instance(len(frames), np.asarray(example.keypoints, np.float64), example.visible,
+                                          np.zeros(len(example.visible), bool), np.full(4, np.nan)))
+                frames.append(Frame(f"{SESSION}/{name}", images / name, None, (self.side, self.side), SESSION))
+            split[part] = [f"{part}{number:04d}.png" for number in range(len(source))]
+        project = Project(self.out, "csv", data.skeleton, tuple(frames), tuple(instances))
+        for form in ("deeplabcut", "lightning_pose"):
+            write_project(project, form, self.out / form)
+        write_json(self.out / SPLIT, split | {"preset": self.preset, "side": self.side,
+                                              "keypoints": list(data.skeleton.names)})
+        np.savez(self.out / TRUTH, **truth_of(data.test)._asdict())
+        print(f"{self.out}: {len(split['train'])} labelled images, {len(split['test'])} that test")
+
+
+def truth_of(source: Source) -> Gathered:
+    """Returns the labels of a source as if they were its predictions."""
+    examples = [source[number] for number in range(len(source))]
+    keypoints, visible, scale, crop = (np.stack([np.asarray(getattr(one, field)) for one in examples])
+                                       for field in ("keypoints", "visible", "scale", "crop"))
+    return Gathered(keypoints, visible, np.arange(len(examples), dtype=np.int32), keypoints, visible, scale, crop)
+
+
+class Line(NamedTuple):
+    """A row of the table."""
+
+    name: str
+    pck: float  # share
+    nme: float  # of the reference length
+    distance: float  # px of the original images: Lightning Pose's pixel error, and DeepLabCut's, which it calls RMSE
+    seconds: float
+    theirs: str  # what the peer says of itself
+
+
+@dataclass(frozen=True)
+class Score(Checked):
+    """Measures predictions of the peers, and of finished runs of kpjax on the same test images."""
+
+    folder: Annotated[Positional[Path], arg(metavar="FOLDER")]
+    runs: tuple[Path, ...] = ()  # folders, .../<variant>/seed-<n>
+
+    def __call__(self) -> None:
+        if not (self.folder / SPLIT).exists():
+            raise InputError(f"folder: {self.folder} has no {SPLIT}; make it with the command prepare")
+        split = read_json(self.folder / SPLIT)
+        skeleton = Skeleton(tuple(split["keypoints"]))
+        with np.load(self.folder / TRUTH) as stored:
+            truth = Gathered(**stored)
+        lines = [measured(self.folder, path, split, truth, skeleton)
+                 for path in sorted(self.folder.glob("predictions_*.json"))]
+        for run in self.runs:
+            found, result = read_predictions(run)["test"], read_json(run / "results.json")
+            if not np.array_equal(found.visible, truth.visible):
+                raise InputError(f"runs: {run} was tested on other images than {self.folder}")
+            name = f"kpjax {result['variant']}, {result['config']['network']['name']}"
+            lines.append(line_of(name, found, skeleton, split["preset"], result["wall_seconds"]))
+        if not lines:
+            raise InputError(f"folder: {self.folder} has no predictions; run a peer, or name --runs")
+        width = max(len(line.name) for line in lines)
+        print(f"{'':{width}}    PCK, %    NME, %  mean px  seconds  by its own measure")
+        for line in sorted(lines, key=lambda line: -line.pck):
+            print(f"{line.name:{width}} {100 * line.pck:9.1f} {100 * line.nme:9.1f} {line.distance:8.1f} "
+                  f"{line.seconds:8.0f}  {line.theirs}")
+
+
+def measured(folder: Path, path: Path, split: dict, truth: Gathered, skeleton: Skeleton) -> Line:
+    """Reads a peer's predictions and measures them as kpjax's are."""
+    given = json.loads(path.read_text())
+    if missing := [name for name in split["test"] if name not in given["keypoints"]]:
+        raise InputError(f"{path}: {len(missing)} test images have no prediction, such as {missing[0]}; run it again")
+    keypoints = np.array([given["keypoints"][name] for name in split["test"]], np.float32)
+    if keypoints.shape != truth.keypoints.shape:
+        raise InputError(f"{path}: keypoints are {keypoints.shape}, the labels {truth.keypoints.shape}")
+    return line_of(given["name"], truth._replace(keypoints=keypoints), skeleton, split["preset"], given["seconds"],
+                   given["theirs"])
+
+
+def line_of(name: str, found: Gathered, skeleton: Skeleton, preset: str, seconds: float, theirs: str = "") -> Line:
+    """Measures predictions by the threshold of a preset."""
+    values = keypoint_errors(found, skeleton, "test", threshold=semi_supervised.PRESETS[preset].pck_threshold,
+                             strict=False, pooled=True)
+    return Line(name, values["test/pck"], values["test/nme"], values["test/distance"], seconds, theirs)
+
+
+COMMANDS = {"prepare": Prepare, "score": Score}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs a command. Raises InputError for an unknown one, and for flags that cannot be used."""
+    name, *flags = arguments or [""]
+    if name not in COMMANDS:
+        raise InputError(f"experiments.peers: {name!r} is no command; there are {', '.join(COMMANDS)}")
+    with flags_in_messages(flags_of(COMMANDS[name])):
+        parse(COMMANDS[name], flags, prog=f"python -m experiments.peers {name}")()
+
+
+if __name__ == "__main__":
+    raise SystemExit(exit_code_of(lambda: main(sys.argv[1:])))

@@ -1,0 +1,107 @@
+"""Trains DeepLabCut 3 for given seconds on a folder of `prepare`, and predicts the test images.
+
+Runs in DeepLabCut's environment; see the package.
+"""
+import argparse
+import json
+import time
+from pathlib import Path
+
+import deeplabcut
+import torch
+import yaml
+from deeplabcut.core.engine import Engine
+from deeplabcut.generate_training_dataset.trainingsetmanipulation import merge_annotateddatasets
+from deeplabcut.pose_estimation_pytorch.apis.analyze_images import analyze_images
+from deeplabcut.pose_estimation_pytorch.models.backbones.base import BACKBONES, BaseBackbone
+from deeplabcut.pose_estimation_pytorch.models.model import PoseModel
+from deeplabcut.utils import auxiliaryfunctions
+from mobilenet_v2 import CHANNELS, MobileNetV2Trunk
+
+SHUFFLE, MILESTONES = 1, (0.45, 0.6)  # shares of the epochs at which the preset lowers its rate: 90 and 120 of 200
+
+
+@BACKBONES.register_module
+class GivenMobileNetV2(BaseBackbone):
+    """MobileNetV2 with its last blocks dilated, as DeepLabCut's own of 2018 has them."""
+
+    def __init__(self, weights: str, pretrained: bool = False, **options):
+        super().__init__(stride=16, **options)
+        self.trunk = MobileNetV2Trunk(weights, output_stride=16)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.trunk(images)
+
+
+def without_download(build):
+    """Returns DeepLabCut's builder of models, which leaves its own weights on their server."""
+    return lambda cfg, weight_init=None, pretrained_backbone=False: build(cfg, weight_init, pretrained_backbone=False)
+
+
+def main():
+    flags = argparse.ArgumentParser(description=__doc__)
+    flags.add_argument("folder", type=Path)
+    flags.add_argument("--seconds", type=float, required=True, help="of training")
+    flags.add_argument("--network", default="resnet_50", help="DeepLabCut's name, from random weights")
+    flags.add_argument("--weights", default="", help="a file of MobileNetV2 in place of that network")
+    flags.add_argument("--batch-size", type=int, default=8)
+    asked = flags.parse_args()
+    split = json.loads((asked.folder / "split.json").read_text())
+    project = (asked.folder / "deeplabcut").absolute()
+    config = project / "config.yaml"
+    # A project that was moved has to know where it is.
+    content = yaml.safe_load(config.read_text())
+    share = round(len(split["train"]) / (len(split["train"]) + len(split["test"])), 2)
+    config.write_text(yaml.safe_dump(content | {"project_path": str(project), "engine": "pytorch",
+                                                "TrainingFraction": [share]}))
+    deeplabcut.convertcsv2h5(str(config), userfeedback=False)
+
+    settings = auxiliaryfunctions.read_config(str(config))
+    (asked.folder / "merged").mkdir(exist_ok=True)
+    merged = merge_annotateddatasets(settings, asked.folder.absolute() / "merged")
+    names = [row[-1] if isinstance(row, tuple) else Path(row).name for row in merged.index]
+    rows = {part: [[names.index(name) for name in split[part]]] for part in ("train", "test")}
+    name = Path(asked.weights).stem if asked.weights else asked.network
+    PoseModel.build = staticmethod(without_download(PoseModel.build))
+    deeplabcut.create_training_dataset(
+        str(config), Shuffles=[SHUFFLE], trainIndices=rows["train"], testIndices=rows["test"], userfeedback=False,
+        net_type=asked.network if not asked.weights else "resnet_50", engine=Engine.PYTORCH)
+    updates = {}
+    if asked.weights:
+        head, points = "model.heads.bodypart", len(split["keypoints"])
+        updates = {
+            "model.backbone": {"type": "GivenMobileNetV2", "weights": str(Path(asked.weights).absolute()),
+                               "freeze_bn_stats": False, "freeze_bn_weights": False},
+            "model.backbone_output_channels": CHANNELS,
+            f"{head}.heatmap_config.channels": [CHANNELS, points],
+            f"{head}.locref_config.channels": [CHANNELS, 2 * points]}
+
+    def train(epochs: int) -> float:
+        began = time.monotonic()
+        deeplabcut.train_network(str(config), shuffle=SHUFFLE, device="cpu", epochs=epochs, save_epochs=epochs,
+                                 batch_size=asked.batch_size, pytorch_cfg_updates=updates | {
+                                     "runner.eval_interval": epochs + 1,
+                                     "runner.scheduler.params.milestones": [round(share * epochs) + 1
+                                                                            for share in MILESTONES]})
+        return time.monotonic() - began
+
+    # What starting costs is not counted.
+    one, three = train(1), train(3)
+    per_epoch = max((three - one) / 2, 1e-3)
+    epochs = max(int(asked.seconds / per_epoch), 1)
+    print(f"{per_epoch:.2f} s an epoch: {epochs} epochs in {asked.seconds:.0f} s")
+    for snapshot in project.rglob("snapshot*.pt"):
+        snapshot.unlink()
+    seconds = train(epochs)
+    deeplabcut.evaluate_network(str(config), Shuffles=[SHUFFLE])
+    measured = next(iter(project.rglob("CombinedEvaluation-results.csv")), None)
+    found = analyze_images(str(config), [str(path) for path in sorted((project / "labeled-data").rglob("test*.png"))],
+                           shuffle=SHUFFLE, snapshot_index=-1, device="cpu", output_dir=str(asked.folder / "analysed"))
+    keypoints = {Path(path).name: one["bodyparts"][0, :, :2].tolist() for path, one in found.items()}
+    (asked.folder / f"predictions_deeplabcut_{name}.json").write_text(json.dumps({
+        "name": f"DeepLabCut {deeplabcut.__version__}, {name}, {epochs} epochs", "seconds": seconds,
+        "keypoints": keypoints, "theirs": measured.read_text() if measured else ""}))
+
+
+if __name__ == "__main__":
+    main()

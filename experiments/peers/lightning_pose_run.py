@@ -1,0 +1,102 @@
+"""Trains Lightning Pose for given seconds on a folder of `prepare`, and predicts the test images.
+
+Its supervised part, with the settings of its default config. Runs in Lightning Pose's environment; see the package.
+"""
+import argparse
+import json
+import shutil
+import time
+from pathlib import Path
+
+import lightning_pose
+import pandas as pd
+from lightning_pose.models import base
+from lightning_pose.models.backbones import factory
+from lightning_pose.train import train
+from mobilenet_v2 import CHANNELS, MobileNetV2Trunk
+from omegaconf import OmegaConf
+
+GIVEN = "mobilenet_v2"  # the name under which the given weights are registered
+EPOCHS, MILESTONES, UNFREEZING = 300, (150, 200, 250), 20  # of the default config
+
+
+def register(weights: str) -> None:
+    """Makes the given MobileNetV2 a backbone, and leaves all others at random weights."""
+    build = factory.build_backbone
+    base.build_backbone = lambda backbone_arch, pretrained=True, **options: (
+        (MobileNetV2Trunk(weights, output_stride=32), CHANNELS) if backbone_arch == GIVEN else
+        build(backbone_arch, pretrained=False, **options))
+    factory.BACKBONE_STRIDES[GIVEN] = 32
+
+
+def settings(folder: Path, labels: str, split: dict, network: str, epochs: int, batch: int, image: int) -> dict:
+    """Returns the config: the default one, with counts of epochs in proportion."""
+    def scaled(count: int) -> int:
+        return round(count * epochs / EPOCHS)
+
+    return {
+        "data": {"image_resize_dims": {"height": image, "width": image}, "data_dir": str(folder),
+                 "video_dir": str(folder), "csv_file": labels, "downsample_factor": 2,
+                 "num_keypoints": len(split["keypoints"]), "keypoint_names": split["keypoints"],
+                 "mirrored_column_matches": None, "columns_for_singleview_pca": None},
+        "training": {
+            "imgaug": "dlc", "train_batch_size": batch, "val_batch_size": 32, "test_batch_size": 32,
+            "train_prob": 0.95, "val_prob": 0.05, "train_frames": 1, "num_gpus": 1, "num_workers": 0,
+            "unfreezing_epoch": scaled(UNFREEZING) if network == GIVEN else 0, "min_epochs": epochs,
+            "max_epochs": epochs, "log_every_n_steps": 10, "check_val_every_n_epoch": max(scaled(5), 1),
+            "ckpt_every_n_epochs": None, "early_stopping": False, "early_stop_patience": 3, "rng_seed_data_pt": 0,
+            "rng_seed_model_pt": 0, "optimizer": "Adam", "optimizer_params": {"learning_rate": 1e-3},
+            "lr_scheduler": "multisteplr",
+            "lr_scheduler_params": {"multisteplr": {"milestones": [scaled(at) for at in MILESTONES], "gamma": 0.5}},
+            "uniform_heatmaps_for_nan_keypoints": True},
+        "model": {"losses_to_use": [], "backbone": network, "model_type": "heatmap", "heatmap_loss_type": "mse",
+                  "model_name": "test", "checkpoint": None},
+        "dali": {"general": {"seed": 123456}}, "losses": {},
+        "eval": {"predict_vids_after_training": False, "test_videos_directory": str(folder)},
+    }
+
+
+def main():
+    flags = argparse.ArgumentParser(description=__doc__)
+    flags.add_argument("folder", type=Path)
+    flags.add_argument("--seconds", type=float, required=True, help="of training")
+    flags.add_argument("--network", default="resnet50", help="Lightning Pose's name, from random weights")
+    flags.add_argument("--weights", default="", help="a file of MobileNetV2 in place of that network")
+    flags.add_argument("--batch-size", type=int, default=16)
+    flags.add_argument("--image", type=int, default=256, help="px to which it resizes images, a multiple of 128")
+    asked = flags.parse_args()
+    split = json.loads((asked.folder / "split.json").read_text())
+    folder = (asked.folder / "lightning_pose").absolute()
+    # Files of these names are predicted after training.
+    table = pd.read_csv(folder / "CollectedData.csv", header=[0, 1, 2], index_col=0)
+    for part, suffix in (("train", ""), ("test", "_new")):
+        table[[Path(name).name in split[part] for name in table.index]].to_csv(folder / f"labels{suffix}.csv")
+    network = GIVEN if asked.weights else asked.network
+    register(str(Path(asked.weights).absolute()))
+
+    def trained(epochs: int, skip_evaluation: bool) -> tuple[float, Path]:
+        out = asked.folder.absolute() / f"lightning_pose_{network}"
+        shutil.rmtree(out, ignore_errors=True)
+        began = time.monotonic()
+        train(OmegaConf.create(settings(folder, "labels.csv", split, network, epochs, asked.batch_size, asked.image)),
+              out, skip_evaluation=skip_evaluation)
+        return time.monotonic() - began, out
+
+    # What starting costs is not counted.
+    one, four = trained(1, True)[0], trained(4, True)[0]
+    per_epoch = max((four - one) / 3, 1e-3)
+    epochs = max(int(asked.seconds / per_epoch), 1)
+    print(f"{per_epoch:.2f} s an epoch: {epochs} epochs in {asked.seconds:.0f} s")
+    seconds, out = trained(epochs, False)
+    found = pd.read_csv(out / "predictions_new.csv", header=[0, 1, 2], index_col=0)
+    points = found.iloc[:, :3 * len(split["keypoints"])].to_numpy(float).reshape(len(found), -1, 3)[..., :2]
+    keypoints = {Path(name).name: values.tolist() for name, values in zip(found.index, points, strict=True)}
+    errors = pd.read_csv(out / "predictions_pixel_error_new.csv", index_col=0).select_dtypes("number")
+    name = Path(asked.weights).stem if asked.weights else network
+    (asked.folder / f"predictions_lightning_pose_{name}.json").write_text(json.dumps({
+        "name": f"Lightning Pose {lightning_pose.__version__}, {name}, {epochs} epochs", "seconds": seconds,
+        "keypoints": keypoints, "theirs": f"pixel error {errors.to_numpy(float).mean():.2f}"}))
+
+
+if __name__ == "__main__":
+    main()
