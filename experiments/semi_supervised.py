@@ -67,7 +67,7 @@ from kpjax.input.video_source import VideoSource, in_videos
 from kpjax.losses import PoseSubspace, fit_pose_subspace
 from kpjax.methods.semi_supervised_learning.easy_hard import mean_predict
 from kpjax.reports.table import Column
-from kpjax.training.evaluation import Gathered, predict_source
+from kpjax.training.evaluation import Gathered, labels_of, predict_source
 from kpjax.training.fit import Evaluation, Fitted, Select
 from kpjax.training.stages import Stage
 
@@ -357,8 +357,17 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
     if "semantic" in trained.variables:
         found["sc_over_ln_k"] = measures.consistency_over_chance(
             read_semantic(config, data.skeleton), trained, data.test, batch_size=batch_size)
+    if on_videos(config):
+        rare = measures.surprising(predictions["test"], labels_of(data.labelled))
+        found |= {f"surprising/{name.removeprefix('test/')}": value
+                  for name, value in errors(rare, data.skeleton, config, "test").items()}
     return errors(predictions["test"], outcome.method.skeleton, config, "test", details=True) | {
         f"test/{name}": value for name, value in found.items()}
+
+
+def on_videos(config: Config) -> bool:
+    """Returns whether training images are frames of rendered videos."""
+    return config.data.train.startswith("videos:")
 
 
 def both_networks(job: Job, data: Data, outcome: Outcome) -> dict[str, float]:
@@ -393,7 +402,7 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
 def applicable(preset: str, config: Config) -> tuple[str, ...]:
     """Returns the variants that suit a preset."""
     unsuited = ("pl", "pl_60", "pl_warped", "te_labelled_only") if config.data.all_labelled else ()
-    unsuited += () if config.data.train.startswith("videos:") else ON_VIDEOS
+    unsuited += () if on_videos(config) else ON_VIDEOS
     return tuple(name for name in VARIANTS if name not in unsuited)
 
 
@@ -415,6 +424,8 @@ def columns(config: Config) -> tuple[Column, ...]:
     return (Column("test/pck", f"PCK at {100 * config.pck_threshold:g} % of {config.data.scale_is}, {step}", "%", 100.0,
                    1),
             Column("test/nme", f"mean error in {config.data.scale_is}", "%", 100.0, 2, "lower"),
+            *([Column("test/surprising/nme", "of the tenth of poses farthest from the labelled ones", "%", 100.0, 2,
+                      "lower")] if on_videos(config) else []),
             Column("test/equivariance_px", "equivariance error", f"px of {config.data.image_size}", 1.0, 2, "lower"),
             Column("test/sc_over_ln_k", "semantic consistency over ln K", "", 1.0, 2, "lower"),
             Column("test/mean_peak", "mean peak of heatmaps", "", 1.0, 2))

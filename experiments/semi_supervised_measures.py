@@ -14,7 +14,7 @@ from kpjax.heatmaps import geometry
 from kpjax.input.source import Source, stacked, subset
 from kpjax.losses import semantic_consistency
 from kpjax.methods.semi_supervised_learning.semantic_features import Semantic
-from kpjax.training.evaluation import reduce
+from kpjax.training.evaluation import Gathered, reduce
 
 ReadSemantic = Callable[[Mapping[str, Any], Example], Semantic]  # (variables, a batch) -> semantics of its features
 
@@ -53,6 +53,30 @@ def _sums(predict: Callable, perspective: float):
                 "seen": seen.sum()}
 
     return measure
+
+
+SURPRISING = 0.1  # share of the test images
+
+
+def surprising(found: Gathered, labelled: Gathered) -> Gathered:
+    """Returns the tenth of the predictions whose true pose is farthest from all labelled ones.
+
+    The distance of two poses is the mean over keypoints that both show, each pose around its mean, in pixels of the
+    original images. It does not read predictions, so that every variant is judged on the same images. labelled: labels
+    as predictions.
+    """
+    (poses, seen), (known, known_seen) = ((np.asarray(geometry.move_points(one.crop, one.true_keypoints)), one.visible)
+                                          for one in (found, labelled))
+    nearest = np.full(len(poses), np.inf)
+    for pose, there in zip(known, known_seen, strict=True):
+        both = seen * there
+        count = np.maximum(both.sum(1), 1.0)
+        moved = poses - pose
+        moved = moved - ((moved * both[..., None]).sum(1) / count[:, None])[:, None]
+        distance = (np.linalg.norm(moved, axis=-1) * both).sum(1) / count
+        nearest = np.minimum(nearest, np.where(both.any(1), distance, np.inf))
+    far = np.argsort(-nearest, kind="stable")[:max(round(SURPRISING * len(poses)), 1)]
+    return Gathered(*(field[np.sort(far)] for field in found))
 
 
 def consistency_over_chance(read: ReadSemantic, state, source: Source, *, batch_size: int) -> float:

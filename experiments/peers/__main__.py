@@ -20,8 +20,7 @@ from kpjax import InputError, Skeleton
 from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.annotations.writing import write_project
 from kpjax.files import make_folder, read_json, write_json
-from kpjax.input.source import Source
-from kpjax.training.evaluation import Gathered
+from kpjax.training.evaluation import Gathered, labels_of
 
 SPLIT, TRUTH = "split.json", "truth.npz"
 SESSION = "images"
@@ -63,16 +62,8 @@ class Prepare(Checked):
             write_project(project, form, self.out / form)
         write_json(self.out / SPLIT, split | {"preset": self.preset, "side": self.side,
                                               "keypoints": list(data.skeleton.names)})
-        np.savez(self.out / TRUTH, **truth_of(data.test)._asdict())
+        np.savez(self.out / TRUTH, **labels_of(data.test)._asdict())
         print(f"{self.out}: {len(split['train'])} labelled images, {len(split['test'])} that test")
-
-
-def truth_of(source: Source) -> Gathered:
-    """Returns the labels of a source as if they were its predictions."""
-    examples = [source[number] for number in range(len(source))]
-    keypoints, visible, scale, crop = (np.stack([np.asarray(getattr(one, field)) for one in examples])
-                                       for field in ("keypoints", "visible", "scale", "crop"))
-    return Gathered(keypoints, visible, np.arange(len(examples), dtype=np.int32), keypoints, visible, scale, crop)
 
 
 class Line(NamedTuple):

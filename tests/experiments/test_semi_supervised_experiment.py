@@ -14,7 +14,7 @@ from experiments import semi_supervised_studies as studies
 from experiments.command_line import read_command, run
 from experiments.configs import Backbone, changed, flat
 from experiments.semi_supervised import ON_VIDEOS, SYSTEM, VARIANTS, _warm_start, build, choices, shortened, videos_of
-from experiments.semi_supervised_measures import equivariance_and_peaks
+from experiments.semi_supervised_measures import equivariance_and_peaks, surprising
 from experiments.semi_supervised_methods import parts_of
 from experiments.semi_supervised_presets import PRESETS, Weights
 from experiments.system import Job, preset_folder
@@ -26,6 +26,7 @@ from kpjax.files import write_json
 from kpjax.input.source import arrays
 from kpjax.losses import PoseSubspace
 from kpjax.structures import Example, Method, Prediction, Skeleton, Trained
+from kpjax.training.evaluation import Gathered
 from kpjax.training.fit import Evaluation
 from kpjax.training.trees import load_trained
 
@@ -212,6 +213,27 @@ def test_rendered_videos_have_whole_ones_in_each_split_and_frames_find_theirs():
     assert len(found.titles) == 2
     with pytest.raises(InputError, match="none of its images is a frame of a video"):
         videos_of(tiny_data().unlabelled)
+
+
+def test_surprising_are_the_poses_farthest_from_the_labelled_ones_wherever_they_stand():
+    """Ten poses: one is stretched by half, another turned upside down but with a keypoint that no one sees."""
+    pose = np.array([[0, 0], [4, 0], [0, 8], [4, 8]], np.float32)
+    poses = np.stack([pose + 3 * number for number in range(10)])
+    poses[6] = 1.5 * pose
+    poses[2, 3] += 100
+    visible = np.ones((10, 4), np.float32)
+    visible[2, 3] = 0
+
+    def gathered(keypoints, visible):
+        count = len(keypoints)
+        return Gathered(np.zeros_like(keypoints), np.zeros((count, 4), np.float32), np.arange(count, dtype=np.int32),
+                        keypoints, visible, np.ones(count, np.float32), np.tile(np.eye(3, dtype=np.float32),
+                                                                                (count, 1, 1)))
+
+    labelled = gathered(np.stack([pose, pose + 50]), np.ones((2, 4), np.float32))
+    assert surprising(gathered(poses, visible), labelled).index.tolist() == [6]
+    twenty = gathered(np.concatenate([poses, poses]), np.concatenate([visible, visible]))
+    assert surprising(twenty, labelled).index.tolist() == [6, 16]
 
 
 # Variants
