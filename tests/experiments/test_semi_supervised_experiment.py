@@ -216,7 +216,7 @@ def test_rendered_videos_have_whole_ones_in_each_split_and_frames_find_theirs():
 
 
 def test_surprising_are_the_poses_farthest_from_the_labelled_ones_wherever_they_stand():
-    """Ten poses: one is stretched by half, another turned upside down but with a keypoint that no one sees."""
+    """Ten poses: one is stretched by half, another has a keypoint far off that no one sees."""
     pose = np.array([[0, 0], [4, 0], [0, 8], [4, 8]], np.float32)
     poses = np.stack([pose + 3 * number for number in range(10)])
     poses[6] = 1.5 * pose
