@@ -87,8 +87,8 @@ def side_by_side(tasks: Sequence[Callable[[Beside], Result]], places: Sequence[t
             ended.set()
             raise
         if failures := _failures(futures):
-            for other in dict.fromkeys(map(str, failures[1:])) if not isinstance(failures[0], Interrupted) else ():
-                if other != str(failures[0]):
+            for other in failures[1:]:  # one fault of the input is often that of all
+                if not isinstance(other, Interrupted | InputError):
                     print(f"failed: {other}", file=sys.stderr, flush=True)
             raise failures[0]
         return [future.result() for future in futures]
