@@ -277,8 +277,10 @@ def prepare_process(command: Command) -> None:
     together = []
     if shared.seeds_together > 1:
         with flags_in_messages(_flags(command.config)):
-            on_each = len(shares(shared.seeds_together)[0])
-        together = [f"{shared.seeds_together} seeds at a time, each on {on_each} of {jax.device_count()} devices"]
+            places = shares(shared.seeds_together)
+        together = [f"{len(places)} seeds at a time, each on {len(places[0])} of {jax.device_count()} devices" if
+                    len(set(places)) == len(places) else
+                    f"{len(places)} seeds at a time, {places.count(places[0])} on each device"]
     print(*environment_lines(), *together, *_notes(command.config, command.without_weights), sep="\n")
 
 

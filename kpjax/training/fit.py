@@ -228,7 +228,7 @@ def fit(
     select: Select | None = None, save_every: int = 0, save_minutes: float = 10.0, log_every: int = 50,
     between: Between | None = None, config: Mapping[str, Any], quiet: bool = False,
     loggers: Sequence[OpenLogger] = (), profile: range | None = None, workers: int | None = 0,
-    beside: Beside = Beside(),  # noqa: B008
+    beside: Beside | None = None,
 ) -> Fitted:
     """Trains a method for `steps` steps, or those that are left, and returns its result.
 
@@ -254,7 +254,7 @@ def fit(
         loggers: open further places for the rows of metrics.jsonl.
         profile: steps, from 0, that are traced into `profile/` of the folder.
         workers: processes that read batches; 0 for two threads of this one, None for what the cores allow.
-        beside: what there is to know of other runs in this process.
+        beside: what there is to know of other runs in this process, if there are any.
 
     Raises:
         InputError: before compiling, a missing stream, or a batch that does not divide over the devices or is larger
@@ -263,7 +263,7 @@ def fit(
         Interrupted: SIGTERM came, and a checkpoint was saved (exit code 143).
     """
     began = time.perf_counter()
-    folder, mesh = absolute(folder), mesh or data_mesh()
+    folder, mesh, beside = absolute(folder), mesh or data_mesh(), beside or Beside()
     _check_arguments(method, streams, mesh, steps, evaluate, select)
     streams = {name: streams[name] for name in method.streams}
     stage_key = replicate(named_key(key, stage), mesh)

@@ -1,6 +1,7 @@
 """Runs at the same time: each is the run that it would be alone, whatever becomes of the others."""
 import functools
 import os
+import re
 import signal
 
 import jax
@@ -28,15 +29,15 @@ both = pytest.mark.parametrize("places", [APART, SHARED], ids=["own devices", "o
 
 
 class SeedBatches(Batches):
-    """Batches of a seed's own images; `stop_at` sends SIGTERM when a step is read."""
+    """Batches of a seed's own images; the process gets the signal `stop` when step 5 is read."""
 
-    def __init__(self, seed, stop_at=None):
+    def __init__(self, seed, stop=None):
         super().__init__(Images(seed=seed))
-        self.stop_at = stop_at
+        self.stop = stop
 
     def __getitem__(self, step):
-        if step == self.stop_at:
-            os.kill(os.getpid(), signal.SIGTERM)
+        if self.stop and step == 5:
+            os.kill(os.getpid(), self.stop)
         return super().__getitem__(step)
 
 
@@ -45,10 +46,10 @@ def error_of(state):
     return {"val/error": np.abs(found.keypoints - found.true_keypoints).mean()}
 
 
-def train(folder, seed, beside=None, *, steps=STEPS, stop_at=None, method=METHOD, **options):
+def train(folder, seed, beside=None, *, steps=STEPS, stop=None, method=METHOD, **options):
     options = {"evaluate": error_of, "evaluate_every": 2, "select": Select("val/error", "min"), "save_every": 2,
                "log_every": 2, "quiet": True, "config": {"seed": seed}} | options
-    return fit(method, {"labelled": SeedBatches(seed, stop_at)}, steps=steps, key=jax.random.key(seed), stage="main",
+    return fit(method, {"labelled": SeedBatches(seed, stop)}, steps=steps, key=jax.random.key(seed), stage="main",
                folder=folder / f"seed-{seed}", **options, **({"beside": beside} if beside else {}))
 
 
@@ -118,13 +119,16 @@ def test_runs_that_share_a_device_take_their_steps_as_one(tmp_path, monkeypatch)
             assert row == pytest.approx(other, rel=1e-4)
 
 
-@both
-def test_all_stop_at_sigterm_and_go_on(tmp_path, places):
+@pytest.mark.parametrize(("places", "stop"), [
+    (APART, signal.SIGTERM), (SHARED, signal.SIGTERM), (APART, signal.SIGINT)],
+    ids=["SIGTERM", "SIGTERM on one device", "Ctrl-C"])
+def test_all_save_and_stop_and_go_on(tmp_path, places, stop):
     long = PLAIN | {"steps": 20, "save_every": 20}
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Interrupted, match=r"step \d+ of 20 is saved"):
-        side_by_side([*tasks(tmp_path, 1, **long), functools.partial(train, tmp_path, 1, stop_at=5, **long)],
+    with pytest.raises(Interrupted if stop == signal.SIGTERM else KeyboardInterrupt) as stopped:
+        side_by_side([*tasks(tmp_path, 1, **long), functools.partial(train, tmp_path, 1, stop=stop, **long)],
                      places[:2])
+    assert stop == signal.SIGINT or re.search(r"step \d+ of 20 is saved", str(stopped.value))
     assert signal.getsignal(signal.SIGTERM) is before
     steps = [max(int(path.name) for path in (tmp_path / f"seed-{seed}" / "checkpoints").iterdir())
              for seed in range(2)]
