@@ -73,7 +73,7 @@ def told(job: Job, beside: Beside) -> Job:
 
 
 def in_turn(jobs: Sequence[Job], work: Callable[[Job], None], *, pause: float = 10.0,
-            sleep: Callable[[float], None] = time.sleep) -> None:
+            sleep: Callable[[float], None] | None = None) -> None:
     """Works on every job, and leaves those that another process has in work to the end, until it is done with them.
 
     When nothing else is left it looks again every `pause` seconds. The first job that fails stops it.
@@ -90,7 +90,7 @@ def in_turn(jobs: Sequence[Job], work: Callable[[Job], None], *, pause: float = 
                 if job not in known:
                     print(f"{job.title}: put off: {error}", flush=True)
         if len(put_off) == len(waiting):
-            sleep(pause)
+            (sleep or time.sleep)(pause)
         waiting = known = put_off
 
 

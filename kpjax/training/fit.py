@@ -174,7 +174,7 @@ class Beside(NamedTuple):
     stop: Callable[[], bool] | None = None  # whether to save and stop, in place of `stop_requests`
     # (update, mesh) -> (step, names of its metrics), as `compiled_update`
     compiled: Callable[[Any, Mesh], tuple[Callable, list[str]]] = compiled_update
-    sleep: Callable[[float], None] = time.sleep  # for some seconds, while other runs go on
+    sleep: Callable[[float], None] = lambda seconds: time.sleep(seconds)  # while other runs go on
 
 
 class Evaluation(NamedTuple):

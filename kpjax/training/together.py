@@ -32,6 +32,9 @@ GRACE = 2.0  # seconds in which a fault that all runs share has reached all of t
 def shares(count: int) -> list[tuple[jax.Device, ...]]:
     """Returns the devices of each of `count` runs: neighbours of equal number, or one accelerator for several runs.
 
+    On a CPU several runs have a device each. Devices of a CPU share one pool of threads, where the sums over devices of
+    two programs at the same time were seen to wait for each other for ever.
+
     Raises InputError if runs and devices do not divide, and on several processes, whose threads would have to start
     their programs in the same order.
     """
@@ -39,18 +42,20 @@ def shares(count: int) -> list[tuple[jax.Device, ...]]:
     if count > 1 and jax.process_count() > 1:
         raise InputError(f"{name} seeds on {jax.process_count()} processes; a process on its own can train several, so "
                          "start the same command on each host with num_processes=1 and another first_seed")
+    if count > 1 and devices[0].platform == "cpu":
+        if count > len(devices):
+            raise InputError(f"{name} seeds on {len(devices)} CPU devices; divide the CPU by "
+                             f"XLA_FLAGS=--xla_force_host_platform_device_count={count}")
+        return [(device,) for device in devices[:count]]
     several, left = divmod(len(devices), count)
     if not left:
         return [devices[run * several:(run + 1) * several] for run in range(count)]
     on_each, left = divmod(count, len(devices))
-    accelerator = devices[0].platform != "cpu"
-    if accelerator and not left:
+    if not left:
         return [(devices[run // on_each],) for run in range(count)]
     fitting = [str(number) for number in range(1, len(devices) + 1) if len(devices) % number == 0]
-    more = f", or a multiple of {len(devices)}" if accelerator else (
-        "; XLA_FLAGS=--xla_force_host_platform_device_count=N divides a CPU into N devices")
-    raise InputError(f"{name} seeds do not divide over {len(devices)} {devices[0].platform} devices; give "
-                     f"{' or '.join(fitting)}{more}")
+    raise InputError(f"{name} seeds do not divide over {len(devices)} devices; give {' or '.join(fitting)}, or a "
+                     f"multiple of {len(devices)}")
 
 
 def side_by_side(tasks: Sequence[Callable[[Beside], Result]], places: Sequence[tuple[jax.Device, ...]] | None = None
