@@ -73,30 +73,35 @@ def assert_close(tree, other):
         assert np.linalg.norm(leaf - expected) <= 1e-4 * np.linalg.norm(expected), name
 
 
-def test_four_on_two_devices_each_are_four_alone(tmp_path):
-    found = side_by_side(tasks(tmp_path / "together", 4), PAIRS)
-    for seed in (0, 3):
-        fitted = found[seed]
-        expected = alone(tmp_path / "alone", seed, PAIRS[0])
-        assert bits(fitted.last) == bits(expected.last)
-        assert bits(fitted.trained) == bits(expected.trained)
-        assert fitted.evaluations == expected.evaluations
-        assert rows(tmp_path / "together", seed) == rows(tmp_path / "alone", seed)
-        devices = {device for leaf in jax.tree.leaves(fitted.last) for device in leaf.sharding.device_set}
-        assert devices == set(jax.devices()[2 * seed:2 * seed + 2])
-    assert len({bits(fitted.last)[0] for fitted in found}) == 4
-
-
 def last_state(folder, seed, beside=None, **options):
     """All of a state after its last step, velocity and counts included."""
     seen = []
 
     def keep(state):
-        seen.append(jax.tree.map(on_host, state))
-        return error_of(state)
+        seen.append((jax.tree.map(on_host, state), state.step.sharding.device_set))
+        return {}
 
-    train(folder, seed, beside, evaluate=keep, **options)
+    train(folder, seed, beside, evaluate=keep, select=None, evaluate_every=0, **options)
     return seen[-1]
+
+
+def test_four_on_two_devices_each_are_four_alone(tmp_path):
+    found = side_by_side([functools.partial(last_state, tmp_path / "together", seed) for seed in range(4)], PAIRS)
+    for seed, (state, devices) in enumerate(found):
+        with on_devices(PAIRS[0]):
+            expected, _ = last_state(tmp_path / "alone", seed)
+        assert bits(state) == bits(expected)
+        assert rows(tmp_path / "together", seed) == rows(tmp_path / "alone", seed)
+        assert devices == set(PAIRS[seed])
+    assert len({bits(state.velocity)[0] for state, _ in found}) == 4
+
+
+def test_evaluation_and_choice_are_those_of_a_run_alone(tmp_path):
+    for seed, fitted in enumerate(side_by_side(tasks(tmp_path / "together", 2))):
+        expected = alone(tmp_path / "alone", seed, APART[0])
+        assert bits(fitted.trained) == bits(expected.trained)
+        assert fitted.evaluations == expected.evaluations
+        assert rows(tmp_path / "together", seed) == rows(tmp_path / "alone", seed)
 
 
 def test_runs_that_share_a_device_take_their_steps_as_one(tmp_path, monkeypatch):
@@ -110,9 +115,9 @@ def test_runs_that_share_a_device_take_their_steps_as_one(tmp_path, monkeypatch)
     found = side_by_side([functools.partial(last_state, tmp_path / "together", seed, steps=3) for seed in range(3)],
                          SHARED)
     assert sizes == [3] * 3
-    for seed, state in enumerate(found):
+    for seed, (state, _) in enumerate(found):
         with on_devices(SHARED[0]):
-            expected = last_state(tmp_path / "alone", seed, steps=3)
+            expected, _ = last_state(tmp_path / "alone", seed, steps=3)
         assert_close(state, expected)
         for row, other in zip(rows(tmp_path / "together", seed), rows(tmp_path / "alone", seed), strict=True):
             assert row.pop("stage") == other.pop("stage")
