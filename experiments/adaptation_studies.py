@@ -213,7 +213,7 @@ def main(arguments: Sequence[str], *, system: System = SYSTEM) -> epath.Path:
         raise InputError("variants: name two or more; the first is compared with the others")
     if asked.study in ("labels", "order"):  # of stored predictions
         prepare_process(command)
-        outcome = work_through(command.system, plain_jobs(command))
+        outcome = work_through(command.system, plain_jobs(command), together=command.shared.seeds_together)
         raise_for_failures(outcome)  # a page in part says nothing
         made = labels_page(command, asked.columns) if asked.study == "labels" else order_page(command)
         return write_page(path, made, outcome)
@@ -222,7 +222,8 @@ def main(arguments: Sequence[str], *, system: System = SYSTEM) -> epath.Path:
     variants = command.variants if named else ("adapted",)
     prepare_process(command)
     outcome = work_through(command.system, [job_of(command, name, seed, setting) for seed in command.seeds
-                                            for name in variants for setting in settings])
+                                            for name in variants for setting in settings],
+                           together=command.shared.seeds_together)
     return write_page(path, settings_page(asked.study, command, settings, variants), outcome)
 
 

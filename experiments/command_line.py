@@ -14,7 +14,7 @@ from etils import epath
 
 from experiments.commands import exit_code_of, flags_in_messages, parse
 from experiments.configs import NETWORKS, backbone_lines, changed, config_as_json, flat, with_network, with_weights
-from experiments.job_queue import cost_text, difference_text, in_turn, paired_differences
+from experiments.job_queue import cost_text, difference_text, in_turn, paired_differences, seeds_at_once, told
 from experiments.system import OWN, Job, System, measure_again, preset_folder, system_of
 from experiments.system import run as run_job
 from kpjax import InputError
@@ -22,11 +22,13 @@ from kpjax.files import absolute, remove
 from kpjax.reports.report import write_report
 from kpjax.reports.table import Column, Entry, tabulate, text_table
 from kpjax.training.checkpoints import flat_identity
+from kpjax.training.fit import Beside
 from kpjax.training.fit import fit as default_fit
 from kpjax.training.hosts import agreed, check_alike, check_folder, join
 from kpjax.training.logging import environment_lines, require_accelerator
 from kpjax.training.process import keep_freed_memory
 from kpjax.training.run_folder import versions
+from kpjax.training.together import shares
 
 ALIASES = {"size": "image_size", "imagenet": "weights"}  # other names of flags
 
@@ -37,6 +39,7 @@ class Shared:
 
     variants: tuple[str, ...] = ()  # variants to run, by name; 'all' for every one (default: a short list)
     seeds: int = 1  # how many seeds
+    seeds_together: int = 1  # of them at a time, each on its share of the devices
     first_seed: int = 0  # the first of them
     workdir: str = "runs"  # folder or bucket of the runs; the same command on the same folder resumes
     data_dir: str = "~/kpjax_data"  # folder of prepared datasets
@@ -53,6 +56,8 @@ class Shared:
     def __post_init__(self):
         if self.seeds < 1:
             raise InputError(f"seeds: {self.seeds} is no count of seeds; give 1 or more")
+        if not 1 <= self.seeds_together <= self.seeds:
+            raise InputError(f"seeds_together: {self.seeds_together} of {self.seeds} seeds; give 1 to {self.seeds}")
         if self.first_seed < 0:
             raise InputError(f"first_seed: {self.first_seed}; seeds count from 0")
         if self.profile and (self.profile[0] < 0 or self.profile[1] < 1):
@@ -61,11 +66,13 @@ class Shared:
             raise InputError(f"workers: {self.workers}; give 0 or more")
         absolute(self.workdir), absolute(self.data_dir)  # refuses buckets that cannot be used
 
-    def options_of_fit(self) -> dict[str, Any]:
+    def options_of_fit(self, seed: int) -> dict[str, Any]:
         """Returns the options of `fit` that change no number of a run. Raises InputError where a package is missing."""
         from kpjax.training.loggers import weights_and_biases
 
-        first, count = self.profile or (0, 0)
+        # A process has one trace at a time, of all its devices.
+        traced = self.seeds_together == 1 or seed == self.first_seed
+        first, count = self.profile if self.profile and traced else (0, 0)
         return {"profile": range(first, first + count), "workers": self.workers,
                 "loggers": [weights_and_biases(self.wandb)] if self.wandb else []}
 
@@ -267,20 +274,26 @@ def prepare_process(command: Command) -> None:
         "version": versions(), "preset": command.preset, "variants": command.variants, "seeds": list(command.seeds),
         "config": config_as_json(command.config)}))
     check_folder(command.folder.parent)
-    print(*environment_lines(), *_notes(command.config, command.without_weights), sep="\n")
+    together = []
+    if shared.seeds_together > 1:
+        with flags_in_messages(_flags(command.config)):
+            places = shares(shared.seeds_together)
+        together = [f"{len(places)} seeds at a time, each on {len(places[0])} of {jax.device_count()} devices" if
+                    len(set(places)) == len(places) else
+                    f"{len(places)} seeds at a time, {places.count(places[0])} on each device"]
+    print(*environment_lines(), *together, *_notes(command.config, command.without_weights), sep="\n")
 
 
 def over_devices(command: Command) -> Command:
     """Returns the command with batches that divide over all devices, where the preset's do not and none was typed."""
-    import jax
-
-    multiple = jax.device_count() * command.system.parts_of_a_batch
+    devices = len(shares(command.shared.seeds_together)[0])  # of a seed
+    multiple = devices * command.system.parts_of_a_batch
     typed = _typed_flags(command.arguments)
     rounded = {name: max(round(size / multiple), 1) * multiple for name, size in flat(command.config).items()
                if name.endswith("batch_size") and size % multiple and name not in typed}
     for name, size in rounded.items():
         print(f"{name}: {size} in place of the preset's {flat(command.config)[name]}, to divide over "
-              f"{jax.device_count()} devices")
+              f"{devices} devices")
     return command._replace(config=changed(command.config, **rounded)) if rounded else command
 
 
@@ -346,16 +359,19 @@ def run(system: System, arguments: Sequence[str], *, fit: Callable | None = None
     if command.shared.fresh:
         agreed(lambda: _start_over(command))
 
-    fit = functools.partial(fit or default_fit, **command.shared.options_of_fit())
+    def work(jobs: Sequence[Job], beside: Beside) -> None:
+        def on_one(job: Job) -> None:
+            if command.shared.measure_again:
+                measure_again(command.system, job)
+            else:
+                options = command.shared.options_of_fit(job.seed)
+                job = job._replace(fit=functools.partial(fit or default_fit, **options))
+                run_job(command.system, told(job, beside))
 
-    def work(job: Job) -> None:
-        if command.shared.measure_again:
-            measure_again(command.system, job)
-        else:
-            run_job(command.system, job, fit=fit)
+        in_turn(jobs, on_one, sleep=beside.sleep)
 
     with flags_in_messages(_flags(command.config)):
-        in_turn(command.jobs(), work)
+        seeds_at_once(command.jobs(), command.shared.seeds_together, work)
     return show_table(command)
 
 

@@ -240,7 +240,7 @@ def main(arguments: Sequence[str]) -> epath.Path:
         rows = [row for row in ROWS[study.study](command.config) if not named or row.variant in command.variants]
         jobs = [job for row in rows for job in jobs_of(command, row)]
     prepare_process(command)
-    outcome = work_through(SYSTEM, jobs)
+    outcome = work_through(SYSTEM, jobs, together=command.shared.seeds_together)
     text = page(command, points) if study.study == "tuning" else study_page(command, study.study, rows)
     return write_page(command.folder / f"{study.study}.md", text, outcome)
 

@@ -155,6 +155,12 @@ def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
     return recipe.build(parts_of(recipe.config(config), skeleton))
 
 
+@functools.lru_cache(maxsize=8)
+def build_first(config: Config, skeleton: Skeleton, pretrain: Callable[[Parts], Method]) -> Method:
+    """Builds the method of a first stage once, likewise. config, pretrain: of the variant that starts from it."""
+    return pretrain(parts_of(config, skeleton))
+
+
 # Data, stages and measures
 
 
@@ -198,7 +204,7 @@ def train(job: Job, data: Data) -> Outcome:
     config, method = recipe.config(job.config), build(job.config, skeleton, job.variant)
     start, before = {}, (0, 0.0)
     if recipe.start.startswith("pretraining"):
-        first = recipe.pretrain(parts_of(config, skeleton))
+        first = build_first(config, skeleton, recipe.pretrain)
         chosen_on = Select("validation/pck") if config.pretraining_selection == "validation" else None
         shared = job.stage(recipe.start, lambda folder: _fit(
             job, first, data, config.pretraining_steps, folder, recipe.start, {}, select=chosen_on,

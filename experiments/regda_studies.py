@@ -93,7 +93,8 @@ def main(arguments: Sequence[str]) -> None:
         commands[direction] = read_command(SYSTEM, [prefix + direction, *rest, "--variants", *chosen])
     asked = [commands[direction] for direction in flags.only]
     prepare_process(asked[0])
-    outcome = work_through(SYSTEM, [job for command in asked for job in command.jobs()])
+    outcome = work_through(SYSTEM, [job for command in asked for job in command.jobs()],
+                           together=asked[0].shared.seeds_together)
     for command in asked:
         show_table(command)
     errors, hits = means(commands, "target/mae"), means(commands, "target/pck")

@@ -238,7 +238,7 @@ def main(arguments: Sequence[str]) -> epath.Path:
     command = read_command(SYSTEM, [study.preset, *rest])
     table = table_of(study.table, command, study.columns, full_grid=study.full_grid)
     prepare_process(command)
-    outcome = work_through(SYSTEM, jobs_of_table(table, command))
+    outcome = work_through(SYSTEM, jobs_of_table(table, command), together=command.shared.seeds_together)
     return write_page(command.folder / f"{study.table}.md", page(table, command, study.table), outcome)
 
 

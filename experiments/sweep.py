@@ -98,7 +98,8 @@ def main(arguments: Sequence[str]) -> epath.Path:
         raise InputError("--fresh: a sweep resumes, since others may work on it; choose another --workdir")
     # Each process is a run of its own, even where a cluster has started several.
     prepare_process(first._replace(shared=dataclasses.replace(first.shared, num_processes=1)))
-    outcome = work_through(first.system, [job for command in commands.values() for job in command.jobs()])
+    outcome = work_through(first.system, [job for command in commands.values() for job in command.jobs()],
+                           together=first.shared.seeds_together)
     report = write_joined(commands, arguments)
     print("\n" + "\n".join(outcome_lines(outcome)) + f"\nreport: {report}")
     raise_for_failures(outcome)

@@ -83,7 +83,7 @@ def predict_source(
     return Gathered(*(field[order] for field in whole))
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=64)  # runs at the same time have devices and programs of their own
 def _compiled_predict(predict, mesh: Mesh, labelled: bool):
     def run(trained: Trained, batch: Example) -> Gathered:
         seen = batch if labelled else batch._replace(
@@ -122,11 +122,12 @@ def reduce(
     first, add = _compiled(measure, mesh)
     state, sums = replicate(state, mesh), None
     for batch in batches:
-        sums = first(state, batch) if sums is None else add(sums, state, batch)
+        with jax.set_mesh(mesh):  # for a measure with a part for each device
+            sums = first(state, batch) if sums is None else add(sums, state, batch)
     return sums
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=64)
 def _compiled(measure: Measure, mesh: Mesh):
     def first(state, batch):
         return measure(state, batch, (batch.index >= 0).astype(jnp.float32))

@@ -112,20 +112,27 @@ class Stopwatch:
 
 # Compiled pieces of a training step, each compiled once for a method and a mesh
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=64)  # runs at the same time have devices and programs of their own
 def compiled_update(update, mesh: Mesh):
     """Returns the step of a method on a mesh, compiled once, and the list of its metrics, which tracing fills."""
     names: list[str] = []
+    whole = replicated(mesh)
+    return jax.jit(step_of(update, names), in_shardings=(whole, by_examples(mesh), whole),
+                   out_shardings=(whole, whole), donate_argnums=0), names
 
+
+def step_of(update, names: list[str]):
+    """Returns the step of a method as a function of (state, streams, stage's key) with a vector of metrics.
+
+    names: of the metrics, which tracing fills.
+    """
     def step(state, streams, stage_key):
         state, metrics = update(state, streams, jax.random.fold_in(stage_key, state.step))
         names[:] = metrics
         # One vector: one transfer per step, however many metrics there are.
         return state, jnp.stack([value.astype(jnp.float32) for value in metrics.values()])
 
-    whole = replicated(mesh)
-    return jax.jit(step, in_shardings=(whole, by_examples(mesh), whole), out_shardings=(whole, whole),
-                   donate_argnums=0), names
+    return step
 
 
 @jax.jit
@@ -157,6 +164,17 @@ class BatchStream(Protocol):
     def source(self) -> Any: ...  # has `name`, `digest` and a length
 
     def __getitem__(self, step: int) -> Example: ...
+
+
+class Beside(NamedTuple):
+    """What a run is told of others that train at the same time in this process, by `together.side_by_side`."""
+
+    title: str = ""  # of this run, before the stage's name in all that is printed
+    count: int = 1  # of runs that share the processor's cores
+    stop: Callable[[], bool] | None = None  # whether to save and stop, in place of `stop_requests`
+    # (update, mesh) -> (step, names of its metrics), as `compiled_update`
+    compiled: Callable[[Any, Mesh], tuple[Callable, list[str]]] = compiled_update
+    sleep: Callable[[float], None] = lambda seconds: time.sleep(seconds)  # while other runs go on
 
 
 class Evaluation(NamedTuple):
@@ -210,6 +228,7 @@ def fit(
     select: Select | None = None, save_every: int = 0, save_minutes: float = 10.0, log_every: int = 50,
     between: Between | None = None, config: Mapping[str, Any], quiet: bool = False,
     loggers: Sequence[OpenLogger] = (), profile: range | None = None, workers: int | None = 0,
+    beside: Beside | None = None,
 ) -> Fitted:
     """Trains a method for `steps` steps, or those that are left, and returns its result.
 
@@ -222,7 +241,7 @@ def fit(
         stage: name of the stage, in logs and in the keys of steps.
         folder: of checkpoints, metrics.jsonl and TensorBoard events.
         start: trees of earlier stages, given to `method.init`.
-        mesh: of devices; all of them if not given.
+        mesh: of devices; `data_mesh()` if not given.
         evaluate: called with the state every `evaluate_every` steps and after the last; the next step consumes it.
         evaluate_every: steps between evaluations; 0 for the last step only.
         select: picks the result among the evaluated states; the last one if not given.
@@ -235,6 +254,7 @@ def fit(
         loggers: open further places for the rows of metrics.jsonl.
         profile: steps, from 0, that are traced into `profile/` of the folder.
         workers: processes that read batches; 0 for two threads of this one, None for what the cores allow.
+        beside: what there is to know of other runs in this process, if there are any.
 
     Raises:
         InputError: before compiling, a missing stream, or a batch that does not divide over the devices or is larger
@@ -243,7 +263,7 @@ def fit(
         Interrupted: SIGTERM came, and a checkpoint was saved (exit code 143).
     """
     began = time.perf_counter()
-    folder, mesh = absolute(folder), mesh or data_mesh()
+    folder, mesh, beside = absolute(folder), mesh or data_mesh(), beside or Beside()
     _check_arguments(method, streams, mesh, steps, evaluate, select)
     streams = {name: streams[name] for name in method.streams}
     stage_key = replicate(named_key(key, stage), mesh)
@@ -255,7 +275,8 @@ def fit(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)), jax.eval_shape(init))
     identity = {"stage": stage, "config": config, "streams": _streams_identity(streams), "model": describe(template)}
     options = _Options(steps, evaluate, evaluate_every, select, save_every or max(1, steps // 10),
-                       save_minutes, log_every, between, profile, workers)
+                       save_minutes, log_every, between, profile, workers, beside)
+    called = f"{beside.title} {stage}".strip()
 
     with contextlib.ExitStack() as stack:
         locks = []  # of process 0
@@ -266,13 +287,13 @@ def fit(
             raise InputError(f"{folder} is at step {restored.step} already and {steps} steps are asked for; "
                              "ask for more, choose another workdir, or start over with fresh=True")
         first_step, state = (0, init()) if restored is None else (restored.step, restored.state)
-        log = stack.enter_context(Log(folder, stage, first_step, steps, quiet, loggers))
-        log.say(*stage_lines(stage, {name: stream.source for name, stream in streams.items()}, first, state))
+        log = stack.enter_context(Log(folder, stage, first_step, steps, quiet, loggers, called))
+        log.say(*stage_lines(called, {name: stream.source for name, stream in streams.items()}, first, state))
         if restored is not None:
-            log.say(f"{stage}: going on from step {first_step} of {steps}")
+            log.say(f"{called}: going on from step {first_step} of {steps}")
         loop = _Loop(method, streams, stage_key, mesh, checkpoints, restored, log, began, options,
                      lambda: agreed(lambda: [still_held() for still_held in locks]))
-        state = loop.run(state, stack.enter_context(stop_requests()))
+        state = loop.run(state, beside.stop or stack.enter_context(stop_requests()))
         checkpoints.wait()
         last = Trained(state.variables, state.frozen)
         trained, step, metrics = last, steps, loop.evaluations[-1].metrics if loop.evaluations else {}
@@ -297,6 +318,7 @@ class _Options(NamedTuple):
     between: Between | None
     profile: range | None
     workers: int | None
+    beside: Beside
 
 
 class _Loop:
@@ -325,7 +347,7 @@ class _Loop:
         if stop():  # before minutes of compiling
             raise Interrupted(f"stopped by SIGTERM before step {self.step + 1} of {options.steps}; "
                               f"{self.checkpoints.last_good()}; the same command goes on from there")
-        update, names = compiled_update(self.method.update, self.mesh)
+        update, names = options.beside.compiled(self.method.update, self.mesh)
         batches = self._batches(range(self.step, options.steps))
         self.pending = Pending(names)
         compiled = False
@@ -339,7 +361,8 @@ class _Loop:
                     state = replaced(state, options.between[1](state, self.step), self.mesh)
                 trace(self.step, self._wait)
                 if not compiled:
-                    self.teraflops = step_teraflops(update, state, batch, self.stage_key)
+                    alone, _ = compiled_update(self.method.update, self.mesh)
+                    self.teraflops = step_teraflops(alone, state, batch, self.stage_key)
                 if compiled and self.watch.since is None:
                     self.watch.go()
                 state, values = update(state, batch, self.stage_key)
@@ -380,6 +403,7 @@ class _Loop:
         workers = self.options.workers
         if workers is None:
             workers = workers_for(stream.source for stream in self.streams.values())
+            workers = -(-workers // self.options.beside.count)
         if not workers:
             return read_ahead(at, steps)
         read = read_by_processes(self.streams, steps, workers=workers)
@@ -395,7 +419,7 @@ class _Loop:
                 if whole or step == self.options.steps:
                     rate = self.watch.steps_per_second()
                     speed = {"steps_per_second": rate, "images_per_second": rate * self.images_per_step}
-                    self.log.row(step, self.window.means() | speed | device_metrics(self.teraflops, rate))
+                    self.log.row(step, self.window.means() | speed | device_metrics(self.teraflops, rate, self.mesh))
                     self.log.progress(step, rate, self.images_per_step, self.window.means())
                     if whole:
                         self.window = Window()

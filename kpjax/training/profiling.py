@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 from etils import epath
+from jax.sharding import Mesh
 
 # Dense bfloat16 operations per second of one device, in 1e12, from the vendors' data sheets, by how the kind that JAX
 # reports begins.
@@ -32,16 +33,16 @@ def step_teraflops(update: Any, *arguments: Any) -> float | None:
     return cost["flops"] / 1e12 if cost.get("flops", 0) > 0 else None
 
 
-def device_metrics(teraflops: float | None, steps_per_second: float) -> dict[str, float]:
+def device_metrics(teraflops: float | None, steps_per_second: float, mesh: Mesh) -> dict[str, float]:
     """Returns what is known of: the share of the devices' arithmetic that steps use, and memory at its peak, in GiB.
 
     teraflops: of a step, of `step_teraflops`.
     """
-    device = jax.local_devices()[0]
+    device = mesh.local_devices[0]
     peak, memory = peak_teraflops(device.device_kind), device.memory_stats()
     found = {}
     if teraflops and peak:
-        found["flops_utilisation"] = teraflops * steps_per_second / (peak * jax.device_count())
+        found["flops_utilisation"] = teraflops * steps_per_second / (peak * mesh.size)
     if memory and "peak_bytes_in_use" in memory:
         found["device_memory_gib"] = memory["peak_bytes_in_use"] / 2**30
     return found

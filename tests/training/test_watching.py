@@ -12,6 +12,7 @@ from kpjax.errors import InputError
 from kpjax.training import loggers, profiling
 from kpjax.training.fit import fit
 from kpjax.training.loggers import TensorBoard, read_rows, weights_and_biases
+from kpjax.training.mesh import data_mesh
 from kpjax.training.profiling import device_metrics, peak_teraflops, step_teraflops
 
 
@@ -78,13 +79,13 @@ def test_the_use_of_a_known_device(tmp_path, monkeypatch):
     assert peak_teraflops("NVIDIA H100 80GB HBM3") == 989.0
     assert peak_teraflops("TPU v5 lite") == 197.0
     assert peak_teraflops("cpu") is None
-    assert device_metrics(None, 2.0).keys() <= {"device_memory_gib"}
+    assert device_metrics(None, 2.0, data_mesh()).keys() <= {"device_memory_gib"}
     assert step_teraflops(None) is None  # an unknown device is not asked
     monkeypatch.setattr(profiling, "PEAK_TERAFLOPS", {"cpu": 1e-3})
     product = jax.jit(jnp.dot)
     counted = step_teraflops(product, np.zeros((100, 50), np.float32), np.zeros((50, 10), np.float32))
     assert counted == pytest.approx(2 * 100 * 50 * 10 / 1e12)
-    used = device_metrics(counted, 1000.0)["flops_utilisation"]
+    used = device_metrics(counted, 1000.0, data_mesh())["flops_utilisation"]
     assert used == pytest.approx(1e5 * 1000 / (1e9 * jax.device_count()))
     train(tmp_path)
     assert 0 < read_rows(tmp_path / "metrics.jsonl")[1]["flops_utilisation"] < 1

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.sharding import AxisType, Mesh, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, PartitionSpec
 
 from kpjax.heatmaps import Codec
 from kpjax.methods.forward import Normalise, unit_range
@@ -38,11 +38,11 @@ def per_sample_gradients(loss: SampleLoss, params: Any, examples: Any, *, mesh: 
             evaluation mode. It may close over whatever else it reads.
         params: a tree of arrays.
         examples: a tree of arrays with a leading axis B, a multiple of the number of devices.
-        mesh: of the surrounding program; None means all devices of all processes along one axis. JAX refuses a program
-            that runs on other devices when it is called.
+        mesh: of the surrounding program; None means that of `jax.set_mesh`, without one all devices of all processes
+            along one axis. JAX refuses a program that runs on other devices when it is called.
     """
 
-    mesh = mesh or _all_devices()
+    mesh = mesh or _surrounding()
     whole, by_example = PartitionSpec(), PartitionSpec(mesh.axis_names)
 
     def gradients(params, examples):
@@ -63,7 +63,7 @@ def sum_over_samples(
         The others are as in `per_sample_gradients`.
     """
 
-    mesh = mesh or _all_devices()
+    mesh = mesh or _surrounding()
     whole, by_example = PartitionSpec(), PartitionSpec(mesh.axis_names)
 
     def summed(params, examples, weights):
@@ -83,12 +83,15 @@ def _gradients(loss: SampleLoss, params, examples):
     return jax.vmap(jax.grad(of_one), (None, 0))(params, examples)
 
 
-def _own(params, mesh: Mesh):
+def _own(params, mesh: Mesh | AbstractMesh):
     """Gives each device its own copy. The gradient of a copy that all share would be summed over the devices."""
     return jax.tree.map(lambda leaf: jax.lax.pcast(leaf, mesh.axis_names, to="varying"), params)
 
 
-def _all_devices() -> Mesh:
+def _surrounding() -> Mesh | AbstractMesh:
+    found = jax.sharding.get_abstract_mesh()
+    if not found.empty:
+        return found
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
 
 
