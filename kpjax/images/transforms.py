@@ -101,8 +101,9 @@ class PersonCrop(_Resampling):
     """A square of `margin` times the longer side of the annotated box, about its middle, black beyond the image.
 
     smallest: the least side of the square in pixels. Sampling and coordinates are those of the official HRNet code
-    (Sun et al. 2019; see `boxes.person_map`): bilinear between four pixels at any reduction, its margin 1.25. Raises
-    InputError for an example without a box.
+    (Sun et al. 2019; see `boxes.person_map`): bilinear between four pixels at any reduction, its margin 1.25. Of an
+    image that is decoded at a reduced size, pixels are averaged as by all other transforms. Raises InputError for an
+    example without a box.
     """
 
     side: int
@@ -116,11 +117,11 @@ class PersonCrop(_Resampling):
         # Pillow counts from the corner of the first pixel, maps of centres from its middle.
         (step, _, left), (_, _, upper) = np.linalg.inv(np.asarray(map_, np.float64))[:2]
         corner = 0.5 - 0.5 * step
-        factor = _drafted(image, step)
-        rows = np.array([step, 0, left + corner, 0, step, upper + corner]) / factor
-        square = image.transform((self.side, self.side), Image.Transform.AFFINE, tuple(rows.tolist()),
-                                 Image.Resampling.BILINEAR)
-        return square, map_
+        size, left, upper = (self.side, self.side), left + corner, upper + corner
+        if (factor := _drafted(image, step)) > 1:
+            return _stretched(image, factor, (left, upper, self.side * step, self.side * step), size), map_
+        return image.transform(size, Image.Transform.AFFINE, (step, 0, left, 0, step, upper),
+                               Image.Resampling.BILINEAR), map_
 
 
 @dataclass(frozen=True)
@@ -384,12 +385,16 @@ def _drafted(image: Image.Image, shrink: float) -> int:
 
 
 def _resized(image: Image.Image, region: tuple[float, ...], size: tuple[int, int]) -> Image.Image:
-    """Stretches a region x, y, width, height, in pixels of the image at full size, over a size, edge to edge.
+    """Stretches a region x, y, width, height over a size, edge to edge; a JPEG file is decoded as far as that shows."""
+    return _stretched(image, _drafted(image, min(region[2] / size[0], region[3] / size[1])), region, size)
+
+
+def _stretched(image: Image.Image, factor: int, region: tuple[float, ...], size: tuple[int, int]) -> Image.Image:
+    """Stretches a region, in pixels of the image at full size, of one that is `factor` times smaller.
 
     What lies beyond the image comes out black, and what lies beside the region on the image has no influence: but for
     the rest of a pixel on an edge, of those that were decoded.
     """
-    factor = _drafted(image, min(region[2] / size[0], region[3] / size[1]))
     left, upper, width, height = (length / factor for length in region)
     # Whole pixels that hold the region.
     corner = math.floor(left), math.floor(upper)
