@@ -398,7 +398,8 @@ def _stretched(image: Image.Image, factor: int, region: tuple[float, ...], size:
     left, upper, width, height = (length / factor for length in region)
     # Whole pixels that hold the region.
     corner = math.floor(left), math.floor(upper)
-    held = image.crop((*corner, math.ceil(left + width), math.ceil(upper + height)))
+    edges = (*corner, math.ceil(left + width), math.ceil(upper + height))
+    held = image if edges == (0, 0, *image.size) else image.crop(edges)
     inside = left - corner[0], upper - corner[1]
     window = (*inside, min(inside[0] + width, held.width), min(inside[1] + height, held.height))
     return held.resize(size, Image.Resampling.BILINEAR, box=window)

@@ -8,6 +8,7 @@ disc.
 import contextlib
 import dataclasses
 import functools
+import inspect
 import os
 import sys
 import zlib
@@ -19,10 +20,11 @@ import numpy as np
 import PIL
 from PIL import features
 
+from kpjax.images import boxes, transforms
+from kpjax.input import source as decoding
 from kpjax.input.source import TfdsSource, digest_of
 from kpjax.structures import Example, Skeleton
 
-FORMAT = "1"
 SUFFIX = ".images"
 Streams = TypeVar("Streams", bound=Mapping[str, Any])
 
@@ -191,12 +193,13 @@ def _with_room(sources, cache: Cache) -> Iterator[CachedSource]:
     """Yields sources with as many slots as the limit leaves, after the files of earlier runs were removed for them."""
     folder = Path(cache.folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
+    # Another version of the decoder or of a transform may round otherwise.
+    makers = [PIL.__version__, str(features.version("libjpeg_turbo")), *map(inspect.getsource, (
+        transforms, boxes, decoding, sys.modules[__name__]))]
     planned = []
     for source in sources:
         slot = slot_of(source[0])
-        # Another version of the decoder may round otherwise.
-        key = digest_of(FORMAT, source.digest, source.content, repr(source.transform), str(source.reduced), str(slot),
-                        PIL.__version__, str(features.version("libjpeg_turbo")))
+        key = digest_of(source.digest, source.content, repr(source.transform), str(source.reduced), str(slot), *makers)
         name = "".join(letter if letter.isalnum() else "_" for letter in source.name)
         planned.append((source, folder / f"{name}-{key[:24]}{SUFFIX}", slot))
     paths = {path: len(source) * slot.itemsize for source, path, slot in planned}
