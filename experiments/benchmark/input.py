@@ -53,7 +53,7 @@ class AsArrays(NamedTuple):
     transform: Transform
 
     def __call__(self, image, *labels):
-        return self.transform(np.asarray(image), *labels)
+        return self.transform(np.asarray(image.convert("RGB")), *labels)
 
 
 def input_rows(effort: Effort) -> Iterator[Row]:
