@@ -23,6 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
                         help="the folder of prepared datasets (default: %(default)s)")
     parser.add_argument("--on-bad-image", choices=("stop", "skip"), default="stop",
                         help="stop at images that cannot be read, or skip them (default: %(default)s)")
+    parser.add_argument("--reduced-decoding", action="store_true",
+                        help="decode JPEG files at 1/2, 1/4 or 1/8 of their size where a run shows them smaller still: "
+                        "faster, with slightly other pixels")
     options = parser.parse_args(arguments)
     if options.name is None:
         print(listing())
@@ -31,7 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
         known = datasets()
         if options.name not in known:
             raise InputError(f"dataset {options.name!r} is unknown; choose among {', '.join(known)}")
-        builder = prepare(known[options.name], options.manual_dir, options.data_dir, on_bad_image=options.on_bad_image)
+        builder = prepare(known[options.name], options.manual_dir, options.data_dir, on_bad_image=options.on_bad_image,
+                          reduced_decoding=options.reduced_decoding)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

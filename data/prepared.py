@@ -217,7 +217,8 @@ def check(dataset: Dataset, folder: Path | None) -> None:
 
 
 def prepare(
-    dataset: Dataset, manual_dir: Path | None = None, data_dir: Path = DEFAULT_DATA_DIR, *, on_bad_image: str = "stop"
+    dataset: Dataset, manual_dir: Path | None = None, data_dir: Path = DEFAULT_DATA_DIR, *, on_bad_image: str = "stop",
+    reduced_decoding: bool = False,
 ) -> KeypointBuilder:
     """Checks a downloaded folder and builds the dataset from it; on success it replaces an earlier build.
 
@@ -226,6 +227,8 @@ def prepare(
         manual_dir: The downloaded folder, None for datasets that kpjax renders.
         data_dir: The folder of prepared datasets.
         on_bad_image: "stop" builds nothing and reports all images that cannot be read, "skip" leaves them out.
+        reduced_decoding: whether sources of the set are `reduced` (see `kpjax.input.source.TfdsSource`). It is stored
+            with the set: whoever opens it sees the same pixels, and no run can be resumed with others.
 
     Returns:
         The builder: `builder.info.splits` has the counts, `builder.skipped` the skipped images.
@@ -253,6 +256,8 @@ def prepare(
         described = {"names": skeleton.names, "edges": skeleton.edges, "flip": skeleton.flip, "groups": skeleton.groups}
         if "keypoints" in builder.info.features:  # not of the sprites, which are masks
             described["labels"] = {split: labels_digest(_records(builder, split)) for split in builder.info.splits}
+        if reduced_decoding:
+            described["decoding"] = "reduced"
         (built / "skeleton.json").write_text(json.dumps(described, indent=1))
         if in_bucket(final):
             remove(final)
@@ -284,7 +289,8 @@ def _local(folder: epath.Path) -> epath.Path:
     """Returns a folder of this machine with a prepared set. One in a bucket is copied: records are read at random."""
     if not in_bucket(folder):
         return folder
-    version = sha256(os.fspath(folder).encode() + (folder / "dataset_info.json").read_bytes()).hexdigest()[:16]
+    described = [(folder / name).read_bytes() for name in ("dataset_info.json", "skeleton.json")]
+    version = sha256(b"".join([os.fspath(folder).encode(), *described])).hexdigest()[:16]
     copy = absolute(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "kpjax" / "data" / version
     if not copy.exists():
         with atomic(copy) as partial:
@@ -327,4 +333,11 @@ def open_source(
     stored = read_json(folder / "skeleton.json")
     # A part of a split has the digest of its set and its own description.
     known = digest_of(json.dumps(stored["labels"]), split) if "labels" in stored else ""
-    return TfdsSource(records, _skeleton(stored), transform, f"{dataset.name}/{split}", known)
+    return TfdsSource(records, _skeleton(stored), transform, f"{dataset.name}/{split}", known,
+                      reduced=stored.get("decoding") == "reduced", files=_files_digest(folder))
+
+
+def _files_digest(folder: epath.Path) -> str:
+    """Returns a digest that changes when a set is prepared again, without reading it."""
+    seen = ((file.name, os.stat(file)) for file in sorted(folder.iterdir()))
+    return digest_of(*(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in seen))

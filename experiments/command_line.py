@@ -3,6 +3,7 @@ import dataclasses
 import functools
 import importlib.util
 import itertools
+import math
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,7 +19,8 @@ from experiments.job_queue import cost_text, difference_text, in_turn, paired_di
 from experiments.system import OWN, Job, System, measure_again, preset_folder, system_of
 from experiments.system import run as run_job
 from kpjax import InputError
-from kpjax.files import absolute, remove
+from kpjax.files import absolute, in_bucket, remove
+from kpjax.input.decoded_cache import Cache
 from kpjax.reports.report import write_report
 from kpjax.reports.table import Column, Entry, tabulate, text_table
 from kpjax.training.checkpoints import flat_identity
@@ -49,6 +51,8 @@ class Shared:
     profile: tuple[int, int] | None = None  # first step to trace, from 0, and how many, in every stage
     wandb: str = ""  # project of Weights & Biases that is given the numbers of all stages, too
     workers: int | None = None  # processes that decode images, 0 for threads (default: by cores)
+    cache_gib: float = 0.0  # disc for decoded images of prepared sets that memory does not hold; 0 decodes each time
+    cache_dir: str = "~/.cache/kpjax/decoded"  # folder for them, on a local disc
     coordinator: str | None = None  # HOST:PORT of process 0, for several hosts that JAX does not find by itself
     num_processes: int | None = None  # how many processes run this command; 1 looks for no others
     process_id: int | None = None  # which of them this one is, from 0
@@ -64,6 +68,10 @@ class Shared:
             raise InputError(f"profile: {self.profile[0]} {self.profile[1]}; give a step from 0 on, and a count")
         if self.workers is not None and self.workers < 0:
             raise InputError(f"workers: {self.workers}; give 0 or more")
+        if not 0 <= self.cache_gib < math.inf:
+            raise InputError(f"cache_gib: {self.cache_gib}; give a number of GiB, or 0 for no cache")
+        if in_bucket(self.cache_dir):
+            raise InputError(f"cache_dir: {self.cache_dir} is a bucket; give a folder on a disc of this machine")
         absolute(self.workdir), absolute(self.data_dir)  # refuses buckets that cannot be used
 
     def options_of_fit(self, seed: int) -> dict[str, Any]:
@@ -73,7 +81,8 @@ class Shared:
         # A process has one trace at a time, of all its devices.
         traced = self.seeds_together == 1 or seed == self.first_seed
         first, count = self.profile if self.profile and traced else (0, 0)
-        return {"profile": range(first, first + count), "workers": self.workers,
+        cache = Cache(Path(self.cache_dir).expanduser(), int(self.cache_gib * 2**30)) if self.cache_gib else None
+        return {"profile": range(first, first + count), "workers": self.workers, "cache": cache,
                 "loggers": [weights_and_biases(self.wandb)] if self.wandb else []}
 
 

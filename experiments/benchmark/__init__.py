@@ -1,6 +1,6 @@
 """Costs, as ratios of things timed in turns on the same machine.
 
-Command   python -m experiments.benchmark                      (all rows; 2 CPU cores, about 6 minutes)
+Command   python -m experiments.benchmark                      (all rows; 2 CPU cores, about 8 minutes)
           python -m experiments.benchmark regda input --json ratios.json
 """
 import importlib
@@ -19,7 +19,7 @@ from kpjax.files import write_json
 
 ROWS = {  # name: the module of its function `<name>_rows`, and what it measures
     "regda": ("rows", "an iteration of RegDA over one of supervised training, beside their multiply-adds' own ratio"),
-    "input": ("rows", "how fast batches are read, over how fast steps consume them"),
+    "input": ("input", "how fast batches are read over how fast steps take them, JPEG files read in several ways"),
     "import": ("rows", "`import kpjax` in a fresh process"),
     "pytorch": ("pytorch", "the same network, batch and loss in PyTorch on this CPU, over ours"),
     "accelerator": ("pytorch", "PoseResNet-101, 256 px, bfloat16: PyTorch over ours, RegDA's ratio, FLOPs utilisation"),

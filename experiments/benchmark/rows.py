@@ -1,18 +1,15 @@
-"""Rows about RegDA, the input, imports, larger problems, and every method on the demo."""
+"""Rows about RegDA, imports, larger problems, and every method on the demo."""
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from experiments.benchmark.multiply_adds import multiply_adds, regda_bound
 from experiments.benchmark.row import Effort, Row, Samples, compared, milliseconds, ratio, spread
-from experiments.benchmark.steps import DEMO, LAPTOP, Step, read_batches, regda_step, skeleton, supervised_step
+from experiments.benchmark.steps import DEMO, LAPTOP, Step, regda_step, skeleton, supervised_step
 from experiments.configs import changed
-from experiments.image_sets import open_domain
 from experiments.regda import VARIANTS, build
 from experiments.regda_methods import parts_of
-from experiments.regda_presets import PRESETS, Config
-from kpjax.input.stream import stream
+from experiments.regda_presets import Config
 
 
 def regda_rows(effort: Effort) -> Iterator[Row]:
@@ -30,20 +27,6 @@ def regda_row(name: str, config: Config, keypoints: int, times: Mapping[str, Sam
     bound = regda_bound(multiply_adds(parts_of(config, skeleton(keypoints)).two_heads, config.data.image_size))
     return compared(f"regda / supervised, {name}", times, "regda", "supervised", bar=1.10 * bound,
                     note=f"1.10 x bound {bound:.2f}")
-
-
-def input_rows(effort: Effort) -> Iterator[Row]:
-    """The rate of reading batches as `fit` does over the rate of RegDA's steps; neither disturbs the other here."""
-    for name, preset in (("demo figures", "demo"), ("small sprites", "dsprites_small_colour_noisy")):
-        config = PRESETS[preset]
-        sources = [open_domain(domain, side=config.data.image_size, seed=0, data_dir=Path(), train=512, test=32).train
-                   for domain in (config.data.source, config.data.target)]
-        batches = read_batches([stream(source, batch_size=config.batch_size, seed=0) for source in sources])
-        times = effort.times({"input": lambda batches=batches: next(batches),
-                              "step": regda_step(config, len(sources[0].skeleton.names))})
-        batches.close()
-        yield Row(f"input rate / step rate, {name}", ratio(times["step"], times["input"]), bar=2.0, at_most=False,
-                  note=f"{milliseconds(times['input'])} a pair of batches, {milliseconds(times['step'])} a step")
 
 
 def import_rows(effort: Effort) -> Iterator[Row]:

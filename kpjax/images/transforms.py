@@ -2,6 +2,10 @@
 
 A transform is a frozen dataclass called with an image (h, w, 3) uint8, keypoints (K, 2), visible (K,), the set's
 reference length in pixels and perhaps the annotated box (x, y, width, height) in pixels; see `Transform`.
+
+The image may also be Pillow's, in mode RGB. A JPEG file that was opened and is not decoded yet is then decoded at 1/2,
+1/4 or 1/8 of its size where the square still shows fewer pixels (see `_drafted`): fewer to decode and to resample, and
+slightly other pixels. Coordinates, `scale` and `crop` are those of the image at full size.
 """
 import math
 from dataclasses import dataclass
@@ -26,7 +30,8 @@ class _Resampling:
     """
 
     def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
-        square, map_ = self._resample(image, keypoints, visible, box)
+        opened = image if isinstance(image, Image.Image) else Image.fromarray(image)
+        square, map_ = self._resample(opened, keypoints, visible, box)
         moved = boxes.move_points(map_, keypoints)
         visible = (np.asarray(visible) > 0).astype(np.float32)
         growth = np.sqrt(abs(np.linalg.det(np.asarray(map_, np.float64)[:2, :2])))
@@ -41,7 +46,7 @@ class Letterbox(_Resampling):
     side: int
 
     def _resample(self, image, keypoints, visible, box) -> Resampled:
-        size = image.shape[1], image.shape[0], self.side
+        size = *image.size, self.side
         return _pasted(image, boxes.letterbox_fit(*size), self.side), boxes.letterbox_map(*size)
 
 
@@ -56,7 +61,7 @@ class PadToSquare(_Resampling):
     side: int
 
     def _resample(self, image, keypoints, visible, box) -> Resampled:
-        size = image.shape[1], image.shape[0], self.side
+        size = *image.size, self.side
         return _pasted(image, boxes.pad_to_square_fit(*size), self.side), boxes.pad_to_square_map(*size)
 
 
@@ -67,8 +72,8 @@ class Stretch(_Resampling):
     side: int
 
     def _resample(self, image, keypoints, visible, box) -> Resampled:
-        map_ = boxes.stretch_map(image.shape[1], image.shape[0], self.side)
-        return _resized(image, self.side, self.side), map_
+        map_ = boxes.stretch_map(*image.size, self.side)
+        return _resized(image, (0, 0, *image.size), (self.side, self.side)), map_
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ class BoxCrop(_Resampling):
 
     def _resample(self, image, keypoints, visible, box) -> Resampled:
         if np.any(visible):
-            square = boxes.square_box(boxes.tight_box(keypoints, visible), image.shape[1], image.shape[0], self.margin)
+            square = boxes.square_box(boxes.tight_box(keypoints, visible), *image.size, self.margin)
             if square[2] > square[0]:
                 return _cut(image, square, self.side, self.grid)
         return Letterbox(self.side)._resample(image, keypoints, visible, box)
@@ -96,8 +101,9 @@ class PersonCrop(_Resampling):
     """A square of `margin` times the longer side of the annotated box, about its middle, black beyond the image.
 
     smallest: the least side of the square in pixels. Sampling and coordinates are those of the official HRNet code
-    (Sun et al. 2019; see `boxes.person_map`): bilinear between four pixels at any reduction, its margin 1.25. Raises
-    InputError for an example without a box.
+    (Sun et al. 2019; see `boxes.person_map`): bilinear between four pixels at any reduction, its margin 1.25. Of an
+    image that is decoded at a reduced size, pixels are averaged as by all other transforms. Raises InputError for an
+    example without a box.
     """
 
     side: int
@@ -111,10 +117,11 @@ class PersonCrop(_Resampling):
         # Pillow counts from the corner of the first pixel, maps of centres from its middle.
         (step, _, left), (_, _, upper) = np.linalg.inv(np.asarray(map_, np.float64))[:2]
         corner = 0.5 - 0.5 * step
-        square = Image.fromarray(image).transform(
-            (self.side, self.side), Image.Transform.AFFINE, (step, 0, left + corner, 0, step, upper + corner),
-            Image.Resampling.BILINEAR)
-        return square, map_
+        size, left, upper = (self.side, self.side), left + corner, upper + corner
+        if (factor := _drafted(image, step)) > 1:
+            return _stretched(image, factor, (left, upper, self.side * step, self.side * step), size), map_
+        return image.transform(size, Image.Transform.AFFINE, (step, 0, left, 0, step, upper),
+                               Image.Resampling.BILINEAR), map_
 
 
 @dataclass(frozen=True)
@@ -132,15 +139,10 @@ class AroundBox(_Resampling):
         x, y, width, height = _checked(box)
         length = self.margin * max(width, height)
         left, upper = x + width / 2 - length / 2, y + height / 2 - length / 2
-        # Whole pixels that hold the square; those beyond the image come out black.
-        corner = math.floor(left), math.floor(upper)
-        held = Image.fromarray(image).crop((*corner, math.ceil(left + length), math.ceil(upper + length)))
-        inside = left - corner[0], upper - corner[1]
-        window = (*inside, min(inside[0] + length, held.width), min(inside[1] + length, held.height))
         step = self.side / length
         map_ = np.array([[step, 0, (0.5 - left) * step - 0.5], [0, step, (0.5 - upper) * step - 0.5], [0, 0, 1]],
                         np.float32)
-        return held.resize((self.side, self.side), Image.Resampling.BILINEAR, box=window), map_
+        return _resized(image, (left, upper, length, length), (self.side, self.side)), map_
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,7 @@ class _AroundLandmarks(_Resampling):
                                  "use a transform of the whole image, for example Letterbox")
             left, upper, width, height = np.asarray(box, np.float64)
             points = np.array([[left, upper], [left + width, upper + height]])
-        return _cut(image, self._window(points, image.shape[1], image.shape[0]), self.side, "index")
+        return _cut(image, self._window(points, *image.size), self.side, "index")
 
 
 @dataclass(frozen=True)
@@ -264,6 +266,7 @@ class Turned:
     degrees: float
 
     def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
+        image = np.asarray(image)  # at full size: it is resampled twice
         map_, width, height = boxes.turned_canvas(image.shape[1], image.shape[0], self.degrees)
         if box is not None:
             left, upper, wide, high = np.asarray(box, np.float64)
@@ -365,21 +368,55 @@ def local_contrast(image: np.ndarray) -> np.ndarray:
     return np.repeat(shown[..., None], 3, axis=-1)
 
 
-def _resized(image: np.ndarray, width: int, height: int) -> Image.Image:
-    return Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+REDUCTIONS = (8, 4, 2)  # of a JPEG file's blocks of 8 x 8 pixels, when it is decoded
+SPARE = 1.1  # pixels of what was decoded at a reduced size for each of the square, along each axis, at least
 
 
-def _pasted(image: np.ndarray, fit: boxes.Fit, side: int) -> Image.Image:
+def _drafted(image: Image.Image, shrink: float) -> int:
+    """Has a JPEG file that is not decoded yet decoded at a reduced size, if it can be, and returns 8, 4, 2 or else 1.
+
+    The image changes its size with it: pixel edges at x are at x / factor then. shrink: pixels of the image at full
+    size for each of the square.
+    """
+    factor = next((factor for factor in REDUCTIONS if shrink >= SPARE * factor), 1)
+    wanted = max(image.width // factor, 1), max(image.height // factor, 1)
+    width, drafted = image.width, factor > 1 and image.draft("RGB", wanted)
+    return round(width / drafted[1][2]) if drafted else 1
+
+
+def _resized(image: Image.Image, region: tuple[float, ...], size: tuple[int, int]) -> Image.Image:
+    """Stretches a region x, y, width, height over a size, edge to edge; a JPEG file is decoded as far as that shows."""
+    return _stretched(image, _drafted(image, min(region[2] / size[0], region[3] / size[1])), region, size)
+
+
+def _stretched(image: Image.Image, factor: int, region: tuple[float, ...], size: tuple[int, int]) -> Image.Image:
+    """Stretches a region, in pixels of the image at full size, of one that is `factor` times smaller.
+
+    What lies beyond the image comes out black, and what lies beside the region on the image has no influence: but for
+    the rest of a pixel on an edge, of those that were decoded.
+    """
+    left, upper, width, height = (length / factor for length in region)
+    # Whole pixels that hold the region.
+    corner = math.floor(left), math.floor(upper)
+    edges = (*corner, math.ceil(left + width), math.ceil(upper + height))
+    held = image if edges == (0, 0, *image.size) else image.crop(edges)
+    inside = left - corner[0], upper - corner[1]
+    window = (*inside, min(inside[0] + width, held.width), min(inside[1] + height, held.height))
+    return held.resize(size, Image.Resampling.BILINEAR, box=window)
+
+
+def _pasted(image: Image.Image, fit: boxes.Fit, side: int) -> Image.Image:
     """Pastes the resized image on black."""
     canvas = Image.new("RGB", (side, side))
-    canvas.paste(_resized(image, fit.width, fit.height), (fit.left, fit.upper))
+    canvas.paste(_resized(image, (0, 0, *image.size), (fit.width, fit.height)), (fit.left, fit.upper))
     return canvas
 
 
-def _cut(image: np.ndarray, box: np.ndarray, side: int, grid: str) -> Resampled:
+def _cut(image: Image.Image, box: np.ndarray, side: int, grid: str) -> Resampled:
     """Stretches the inside of a box in whole pixels over a square."""
     left, upper, right, lower = (int(edge) for edge in box)
-    return _resized(image[upper:lower, left:right], side, side), boxes.crop_map(box, side, grid=grid)
+    map_ = boxes.crop_map(box, side, grid=grid)
+    return _resized(image, (left, upper, right - left, lower - upper), (side, side)), map_
 
 
 def _inside(window: np.ndarray, width: int, height: int) -> np.ndarray:

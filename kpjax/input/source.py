@@ -122,6 +122,9 @@ class TfdsSource:
 
     records: anything with `len` and integer indexing, such as tfds' `as_data_source` with `SkipDecoding` for the image.
     labels_digest: of names and labels of the records, where it is known; else all records are read for the digest.
+    reduced: whether a JPEG file may be decoded at 1/2, 1/4 or 1/8 of its size where the transform shrinks it further
+        (see `kpjax.images.transforms`). Pixels differ slightly from those of full decoding, and the digest does.
+    files: a digest of the files that the records lie in, such as of their sizes and times, where they are known.
     """
 
     records: Sequence[Mapping]
@@ -129,10 +132,18 @@ class TfdsSource:
     transform: Transform
     name: str
     labels_digest: str = ""
+    reduced: bool = False
+    files: str = ""
 
     @cached_property
     def digest(self) -> str:
-        return digest_of(*self.skeleton.names, self.labels_digest or labels_digest(self.records))
+        return digest_of(*self.skeleton.names, self.labels_digest or labels_digest(self.records),
+                         *["decoded at reduced size"] * self.reduced)
+
+    @cached_property
+    def content(self) -> str:
+        """What changes with any image: `files`, or the sha256 of all images, which are read for it."""
+        return self.files or digest_of(*(self.records[number]["image"] for number in range(len(self))))
 
     def __len__(self) -> int:
         return len(self.records)
@@ -145,14 +156,14 @@ class TfdsSource:
         _check_range(index, len(self), self.name)
         record = self.records[index]
         try:
-            with Image.open(io.BytesIO(record["image"])) as pil_image:
-                image = np.asarray(pil_image.convert("RGB"))
+            with Image.open(io.BytesIO(record["image"])) as image:
+                if not self.reduced:
+                    image.load()
+                square = self.transform(image if image.mode == "RGB" else image.convert("RGB"), record["keypoints"],
+                                        record["visible"], np.float32(record["scale"]), record.get("box"))
         except OSError as error:
             raise InputError(f"{self.name}, {record['id'].decode()}: the image cannot be read: {error}; "
                              "prepare the set again") from error
-        try:
-            square = self.transform(image, record["keypoints"], record["visible"], np.float32(record["scale"]),
-                                record.get("box"))
         except InputError as error:
             raise InputError(f"{self.name}, {record['id'].decode()}: {error}") from error
         return Example(*square, np.int32(index))

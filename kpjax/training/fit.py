@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 
 from kpjax.errors import InputError, RunError
 from kpjax.files import absolute
+from kpjax.input.decoded_cache import Cache, kept_decoded
 from kpjax.input.stream import in_background, read_ahead, read_by_processes, workers_for
 from kpjax.structures import Example, Method, Start, Trained, named_key
 from kpjax.training.checkpoints import Checkpoints, Restored, open_checkpoints
@@ -228,6 +229,7 @@ def fit(
     select: Select | None = None, save_every: int = 0, save_minutes: float = 10.0, log_every: int = 50,
     between: Between | None = None, config: Mapping[str, Any], quiet: bool = False,
     loggers: Sequence[OpenLogger] = (), profile: range | None = None, workers: int | None = 0,
+    cache: Cache | None = None,
     beside: Beside | None = None,
 ) -> Fitted:
     """Trains a method for `steps` steps, or those that are left, and returns its result.
@@ -254,6 +256,7 @@ def fit(
         loggers: open further places for the rows of metrics.jsonl.
         profile: steps, from 0, that are traced into `profile/` of the folder.
         workers: processes that read batches; 0 for two threads of this one, None for what the cores allow.
+        cache: keeps images of prepared sets on this machine's disc once they are decoded, the same bit for bit.
         beside: what there is to know of other runs in this process, if there are any.
 
     Raises:
@@ -291,7 +294,8 @@ def fit(
         log.say(*stage_lines(called, {name: stream.source for name, stream in streams.items()}, first, state))
         if restored is not None:
             log.say(f"{called}: going on from step {first_step} of {steps}")
-        loop = _Loop(method, streams, stage_key, mesh, checkpoints, restored, log, began, options,
+        cached = stack.enter_context(kept_decoded(streams, cache, log.say))
+        loop = _Loop(method, cached, stage_key, mesh, checkpoints, restored, log, began, options,
                      lambda: agreed(lambda: [still_held() for still_held in locks]))
         state = loop.run(state, beside.stop or stack.enter_context(stop_requests()))
         checkpoints.wait()

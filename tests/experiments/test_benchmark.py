@@ -5,7 +5,7 @@ import time
 import pytest
 
 from experiments import incremental, semi_supervised
-from experiments.benchmark import line, run, systems
+from experiments.benchmark import input, line, run, systems
 from experiments.benchmark.multiply_adds import multiply_adds, regda_bound
 from experiments.benchmark.row import Effort, Row, Samples, Spread, compared, ratio
 from experiments.benchmark.rows import regda_row
@@ -105,3 +105,20 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
 def test_bad_arguments_are_named(arguments, named):
     with pytest.raises(InputError, match=named):
         run(arguments)
+
+
+def test_the_rows_of_reading_run():
+    rows = {row.name: row for row in input.crop_rows(ONCE, input.CROPS[0], input.photographs(1, 64, 48))}
+    assert len(rows) == 5
+    assert all(row.figure.low > 0 for row in rows.values())
+    cores = rows["cores for a host of 4 TPU v4, whole images"]
+    assert "PoseResNet-101 takes 4,400 images/s" in cores.note
+    for way in ("in full", "reduced", "cached"):
+        assert f"{way} " in cores.note
+
+
+def test_memory_stays_while_batches_are_read(capsys):
+    """Read from the cache and decoded; an image is 0.2 MB."""
+    input.print_memory(100, images=1)
+    before, after = (int(number) for number in capsys.readouterr().out.split())
+    assert after - before < 3e6

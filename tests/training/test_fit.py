@@ -1,4 +1,5 @@
 """The loop: a run that is interrupted equals one that is not, and nothing poisoned is ever saved."""
+import io
 import json
 import os
 import shutil
@@ -8,9 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import Batches, Images, bits, tiny
+from PIL import Image
+from tiny import SIDE, SKELETON, Batches, Images, bits, tiny
 
 from kpjax.errors import InputError, RunError
+from kpjax.images.transforms import Stretch
+from kpjax.input.decoded_cache import Cache
+from kpjax.input.source import TfdsSource
 from kpjax.input.stream import stream
 from kpjax.training.evaluation import predict_source
 from kpjax.training.fit import Select, fit
@@ -162,6 +167,24 @@ def test_a_stream_that_repeats_may_have_batches_larger_than_its_set(tmp_path):
     handful = stream(Images(5), batch_size=8, seed=0, repeats=True)
     fitted = run(tmp_path, streams={"labelled": handful}, steps=2, evaluate=None, select=None)
     assert fitted.steps == 2
+
+
+def test_images_kept_on_the_disc_change_no_number(tmp_path, capsys):
+    """Records of noise as PNG files, four pixels wide."""
+    records = []
+    for number in range(10):
+        file = io.BytesIO()
+        Image.fromarray(Images(10).image[number]).save(file, "PNG")
+        records.append({"image": file.getvalue(), "keypoints": Images(10).keypoints[number],
+                        "visible": np.ones(2, np.float32), "scale": np.float32(1), "id": b"%d" % number})
+    source = TfdsSource(records, SKELETON, Stretch(SIDE), "noise/train")
+    cache = Cache(tmp_path / "decoded", 2**20)
+    options = {"streams": {"labelled": stream(source, batch_size=8, seed=0)}, "steps": 4, "quiet": False,
+               "evaluate": None, "select": None}
+    plain, kept = (run(tmp_path / f"{given is None}", cache=given, **options) for given in (None, cache))
+    assert bits(plain.trained) == bits(kept.trained)
+    assert capsys.readouterr().err.count(f"noise/train: decoded images are kept in {cache.folder}") == 1
+    assert len(list(cache.folder.glob("noise_train-*.images"))) == 1
 
 
 def spoiled(where):
