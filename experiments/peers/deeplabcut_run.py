@@ -3,6 +3,7 @@
 Runs in DeepLabCut's environment; see the package.
 """
 import argparse
+import csv
 import json
 import time
 from pathlib import Path
@@ -60,11 +61,11 @@ def main():
     (asked.folder / "merged").mkdir(exist_ok=True)
     merged = merge_annotateddatasets(settings, asked.folder.absolute() / "merged")
     names = [row[-1] if isinstance(row, tuple) else Path(row).name for row in merged.index]
-    rows = {part: [[names.index(name) for name in split[part]]] for part in ("train", "test")}
+    indices = {part: [[names.index(name) for name in split[part]]] for part in ("train", "test")}
     name = Path(asked.weights).stem if asked.weights else asked.network
     PoseModel.build = staticmethod(without_download(PoseModel.build))
     deeplabcut.create_training_dataset(
-        str(config), Shuffles=[SHUFFLE], trainIndices=rows["train"], testIndices=rows["test"], userfeedback=False,
+        str(config), Shuffles=[SHUFFLE], trainIndices=indices["train"], testIndices=indices["test"], userfeedback=False,
         net_type=asked.network if not asked.weights else "resnet_50", engine=Engine.PYTORCH)
     updates = {}
     if asked.weights:
@@ -94,13 +95,13 @@ def main():
         snapshot.unlink()
     seconds = train(epochs)
     deeplabcut.evaluate_network(str(config), Shuffles=[SHUFFLE])
-    measured = next(iter(project.rglob("CombinedEvaluation-results.csv")), None)
+    rows = list(csv.DictReader(next(project.rglob("CombinedEvaluation-results.csv")).open()))
     found = analyze_images(str(config), [str(path) for path in sorted((project / "labeled-data").rglob("test*.png"))],
                            shuffle=SHUFFLE, snapshot_index=-1, device="cpu", output_dir=str(asked.folder / "analysed"))
     keypoints = {Path(path).name: one["bodyparts"][0, :, :2].tolist() for path, one in found.items()}
     (asked.folder / f"predictions_deeplabcut_{name}.json").write_text(json.dumps({
         "name": f"DeepLabCut {deeplabcut.__version__}, {name}, {epochs} epochs", "seconds": seconds,
-        "keypoints": keypoints, "theirs": measured.read_text() if measured else ""}))
+        "keypoints": keypoints, "theirs": f"test rmse {rows[-1]['test rmse']}"}))
 
 
 if __name__ == "__main__":
