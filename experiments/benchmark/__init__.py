@@ -22,6 +22,7 @@ ROWS = {  # name: the module of its function `<name>_rows`, and what it measures
     "input": ("input", "how fast batches are read over how fast steps take them, JPEG files read in several ways"),
     "import": ("rows", "`import kpjax` in a fresh process"),
     "pytorch": ("pytorch", "the same network, batch and loss in PyTorch on this CPU, over ours"),
+    "layers": ("layers", "every kind of convolution of these networks and its gradients, PyTorch over ours"),
     "accelerator": ("pytorch", "PoseResNet-101, 256 px, bfloat16: PyTorch over ours, RegDA's ratio, FLOPs utilisation"),
     "hrnet": ("pytorch", "HRNet-W32 the same way, without RegDA"),
     "growth": ("rows", "cost as the batch, the keypoints and the image grow"),

@@ -17,6 +17,10 @@ from experiments.regda_presets import PRESETS, Config
 from kpjax.models import HRNet, MobileNetV2, PoseResNet, SmallUNet
 from kpjax.training.profiling import peak_teraflops
 
+NETWORKS: dict[str, Config] = {  # for a CPU
+    "demo network": DEMO, "PoseResNet-18, 64 px": LAPTOP,
+    "MobileNetV2, 128 px": changed(DEMO, network=MobileNetV2(), image_size=128, heatmap_size=32, batch_size=16)}
+
 
 def pytorch_rows(effort: Effort) -> Iterator[Row]:
     """PyTorch's time on this CPU over ours, for a supervised step and for a pass of the same network and batch.
@@ -27,8 +31,7 @@ def pytorch_rows(effort: Effort) -> Iterator[Row]:
         yield Row("PyTorch / kpjax on this CPU", note=missing)
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    mobile = changed(DEMO, network=MobileNetV2(), image_size=128, heatmap_size=32, batch_size=16)
-    for name, config in (("demo network", DEMO), ("PoseResNet-18, 64 px", LAPTOP), ("MobileNetV2, 128 px", mobile)):
+    for name, config in NETWORKS.items():
         sgd = changed(config, optimizer="sgd", learning_rate=1e-3, weight_decay=0.0)
         ours, (step, forward, parameters) = supervised_step(sgd), pytorch_pair(sgd, 10, "cpu")
         expected = sum(leaf.size for leaf in jax.tree.leaves(ours.state.variables["params"]))

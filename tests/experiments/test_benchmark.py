@@ -2,17 +2,21 @@
 import json
 import time
 
+import numpy as np
 import pytest
 
 from experiments import incremental, semi_supervised
 from experiments.benchmark import input, line, run, systems
+from experiments.benchmark.layers import arrays_of, layers_of, our_passes
 from experiments.benchmark.multiply_adds import multiply_adds, regda_bound
+from experiments.benchmark.pytorch import NETWORKS
 from experiments.benchmark.row import Effort, Row, Samples, Spread, compared, ratio
 from experiments.benchmark.rows import regda_row
 from experiments.benchmark.steps import DEMO, regda_step, skeleton, supervised_step
 from experiments.configs import changed
 from experiments.regda_methods import parts_of
 from kpjax.errors import InputError
+from kpjax.models.layers import DepthwiseConvolution, TransposedConvolution
 from kpjax.models.resnet import pose_resnet
 from kpjax.models.unet import small_unet
 
@@ -122,3 +126,24 @@ def test_memory_stays_while_batches_are_read(capsys):
     input.print_memory(100, images=1)
     before, after = (int(number) for number in capsys.readouterr().out.split())
     assert after - before < 3e6
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_layers_are_all_convolutions_of_a_network_and_their_gradients_are_adjoint(name):
+    """Every weight is used once for each position; <pull, y> is <input gradient, x> and <kernel gradient, kernel>."""
+    config = NETWORKS[name]
+    network = parts_of(config, skeleton(10)).two_heads
+    found = layers_of(network, 1, config.data.image_size)
+    counted = 0
+    for layer, count in found.items():
+        arrays = arrays_of(layer)
+        grid = arrays["x"] if isinstance(layer.module, TransposedConvolution) else arrays["pull"]
+        depthwise = isinstance(layer.module, DepthwiseConvolution)
+        counted += 0 if depthwise else count * grid[..., 0].size * arrays["kernel"].size
+    assert counted == sum(multiply_adds(network, config.data.image_size).values())
+    layer = min(found, key=lambda layer: np.prod(layer.shape))
+    arrays = arrays_of(layer)
+    results = {name: np.asarray(run()) for name, run in our_passes(layer, arrays).items()}
+    expected = (results["forward"] * arrays["pull"]).sum()
+    for kind, array in (("input gradient", "x"), ("kernel gradient", "kernel")):
+        np.testing.assert_allclose((results[kind] * arrays[array]).sum(), expected, rtol=1e-4)
