@@ -166,8 +166,9 @@ def _fastest(kernel: jax.Array, size: tuple[int, int], stride: int, padding: int
         return convolve
     k = kernel.shape[0]
     # A dot is about three times as fast as the equal 1x1 convolution. A convolution of a map that is smaller than the
-    # kernel is about a hundred times as slow as the dot of its patches.
-    if k == 1 or min(size) < k:
+    # kernel is about a hundred times as slow as the dot of its patches, and the gradient of one to such a map eighteen
+    # times.
+    if k == 1 or min(size) // stride < k:
         return convolve_by_dot
     # The gradient of many pixels of few channels under a large kernel takes 2.5 to 5 times as long as that of blocks.
     if k >= LARGE and max(kernel.shape[2:]) <= NARROW and _fits_blocks(k, size, stride, padding):
