@@ -129,7 +129,8 @@ def test_baselines_have_steps_and_rates_of_their_own():
     names = ("pyramids", "no_spring", "keynet", "transporter", ORACLE, *DIFFERENCES)
     assert [steps_of(config, name) for name in names] == [10, 10, 21, 5, 30, 12, 12, 12]
     assert config.optimizer.rate(21, config.baselines.keynet_rate)(0) == pytest.approx(0.5)
-    assert config.optimizer.rate(10, config.baselines.transporter_rate)(0) == pytest.approx(1e-3)
+    assert config.optimizer.rate(10, config.baselines.transporter_rate)(0) == pytest.approx(
+        config.optimizer.learning_rate)
 
 
 def test_frames_are_rendered_from_coordinates_alone(finished, capsys):

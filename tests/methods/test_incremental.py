@@ -220,7 +220,8 @@ def test_passes_that_no_term_reads_are_not_run(kamp):
     alone = flops(finetune, state_of(finetune))
     plain = build(supervised)
     reference = flops(plain, jax.jit(plain.init)(KEY, STREAMS, start()))
-    assert alone < 1.05 * reference < 0.9 * whole
+    assert alone < 1.05 * reference
+    assert reference < 0.95 * whole
     assert set(state_of(finetune).frozen) == {"increment"}
 
 
