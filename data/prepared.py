@@ -26,7 +26,7 @@ from PIL import Image
 
 import data
 from kpjax.errors import InputError, summarise
-from kpjax.files import absolute, atomic, in_bucket, make_folder, read_json, remove, writing
+from kpjax.files import absolute, atomic, cache_folder, in_bucket, make_folder, read_json, remove, writing
 from kpjax.images.transforms import Transform
 from kpjax.input.source import TfdsSource, digest_of, labels_digest
 from kpjax.structures import Skeleton
@@ -291,7 +291,7 @@ def _local(folder: epath.Path) -> epath.Path:
         return folder
     described = [(folder / name).read_bytes() for name in ("dataset_info.json", "skeleton.json")]
     version = sha256(b"".join([os.fspath(folder).encode(), *described])).hexdigest()[:16]
-    copy = absolute(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "kpjax" / "data" / version
+    copy = epath.Path(cache_folder()) / "data" / version
     if not copy.exists():
         with atomic(copy) as partial:
             partial.mkdir()

@@ -19,7 +19,7 @@ from experiments.job_queue import cost_text, difference_text, in_turn, paired_di
 from experiments.system import OWN, Job, System, measure_again, preset_folder, system_of
 from experiments.system import run as run_job
 from kpjax import InputError
-from kpjax.files import absolute, in_bucket, remove
+from kpjax.files import absolute, cache_folder, in_bucket, remove
 from kpjax.input.decoded_cache import Cache
 from kpjax.reports.report import write_report
 from kpjax.reports.table import Column, Entry, tabulate, text_table
@@ -52,7 +52,7 @@ class Shared:
     wandb: str = ""  # project of Weights & Biases that is given the numbers of all stages, too
     workers: int | None = None  # processes that decode images, 0 for threads (default: by cores)
     cache_gib: float = 0.0  # disc for decoded images of prepared sets that memory does not hold; 0 decodes each time
-    cache_dir: str = "~/.cache/kpjax/decoded"  # folder for them, on a local disc
+    cache_dir: str = ""  # folder for them, on a local disc (default: ~/.cache/kpjax/decoded)
     coordinator: str | None = None  # HOST:PORT of process 0, for several hosts that JAX does not find by itself
     num_processes: int | None = None  # how many processes run this command; 1 looks for no others
     process_id: int | None = None  # which of them this one is, from 0
@@ -81,7 +81,8 @@ class Shared:
         # A process has one trace at a time, of all its devices.
         traced = self.seeds_together == 1 or seed == self.first_seed
         first, count = self.profile if self.profile and traced else (0, 0)
-        cache = Cache(Path(self.cache_dir).expanduser(), int(self.cache_gib * 2**30)) if self.cache_gib else None
+        folder = Path(self.cache_dir).expanduser() if self.cache_dir else cache_folder() / "decoded"
+        cache = Cache(folder, int(self.cache_gib * 2**30)) if self.cache_gib else None
         return {"profile": range(first, first + count), "workers": self.workers, "cache": cache,
                 "loggers": [weights_and_biases(self.wandb)] if self.wandb else []}
 
@@ -260,8 +261,7 @@ def use_compile_cache() -> None:
 
     if jax.config.jax_compilation_cache_dir:  # of JAX_COMPILATION_CACHE_DIR, or of whoever called
         return
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kpjax" / "compiled"
-    jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 

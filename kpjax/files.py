@@ -19,6 +19,11 @@ def in_bucket(path: epath.PathLike) -> bool:
     return "://" in os.fspath(path)
 
 
+def cache_folder() -> Path:
+    """Returns the folder of what can be made or fetched again: kpjax/ below XDG_CACHE_HOME or ~/.cache, absolute."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "kpjax"
+
+
 def absolute(path: epath.PathLike) -> epath.Path:
     """Returns an absolute path, local or in a bucket gs://. Raises InputError for buckets of any other kind."""
     text = os.path.expanduser(os.fspath(path))

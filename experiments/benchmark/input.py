@@ -1,9 +1,6 @@
 """Rows about input: how fast images are decoded, and whether that keeps a chip busy."""
 import contextlib
 import io
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +11,16 @@ import numpy as np
 from PIL import Image
 
 from data.figures import DOMAINS, TEN_POINTS, figures
-from experiments.benchmark.row import Effort, Row, Spread, milliseconds, ratio, spread
+from experiments.benchmark.row import (
+    Effort,
+    Row,
+    Spread,
+    memory_growth_row,
+    milliseconds,
+    ratio,
+    resident_bytes,
+    spread,
+)
 from experiments.benchmark.steps import read_batches, regda_step
 from experiments.image_sets import open_domain
 from experiments.regda_presets import PRESETS
@@ -124,14 +130,10 @@ def crop_rows(effort: Effort, crop: Crop, records: list[dict]) -> Iterator[Row]:
 
 def memory_row(batches: int = 10_000) -> Row:
     """The growth of a process between a tenth of the batches that it reads, cached and decoded, and the last."""
-    name = f"memory of reading, batch {batches // 10:,} to {batches:,}"
-    if not Path("/proc/self/statm").is_file():
-        return Row(name, note="only Linux reports how much memory a process has")
-    code = f"from experiments.benchmark.input import print_memory; print_memory({batches})"
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    before, after = (float(number) / 1e6 for number in printed[-2:])
-    return Row(name, spread([max(0.0, after - before)]), "MB", bar=20.0,
-               note=f"{before:.0f} and {after:.0f} MB; batches of 4, one in ten decoded, the others cached")
+    return memory_growth_row(
+        f"memory of reading, batch {batches // 10:,} to {batches:,}",
+        f"from experiments.benchmark.input import print_memory; print_memory({batches})",
+        "batches of 4, one in ten decoded, the others cached")
 
 
 def print_memory(batches: int, images: int = 4) -> None:
@@ -141,4 +143,4 @@ def print_memory(batches: int, images: int = 4) -> None:
         for step in range(1, batches + 1):
             streams["cached" if step % 10 else "reduced"][step]
             if step in (batches // 10, batches):
-                print(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
+                print(resident_bytes())

@@ -1,9 +1,6 @@
 """Rows about prediction on videos: overlap of reading and the network, and memory on long videos."""
 import collections
 import functools
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from data.figure_videos import figure_videos
-from experiments.benchmark.row import Effort, Row, milliseconds, spread
+from experiments.benchmark.row import Effort, Row, memory_growth_row, milliseconds, resident_bytes, spread
 from experiments.benchmark.steps import noise_batch, noise_streams, skeleton
 from experiments.configs import changed
 from experiments.predict.pipeline import predicted, prepared
@@ -76,16 +73,11 @@ def overlap_row(effort: Effort, name: str, config: Config, sequence: ImageSequen
 
 def memory_row(sequence: ImageSequence) -> Row:
     """The growth of a process between the thousandth frame of a video and its last."""
-    name = f"memory from frame 1,000 to {len(sequence):,}"
-    if not Path("/proc/self/statm").is_file():
-        return Row(name, note="only Linux reports how much memory a process has")
-    # In a process of its own: this one may keep more than it needs, from rows before.
-    code = f"from experiments.benchmark.prediction import print_memory; print_memory({str(sequence.path)!r})"
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    before, after = (float(number) / 1e6 for number in printed[-2:])
     width, height = sequence.video.size
-    return Row(name, spread([max(0.0, after - before)]), "MB", bar=20.0, note=f"{before:.0f} and {after:.0f} MB; the "
-               f"images together are {len(sequence) * width * height * 3 / 1e6:.0f} MB")
+    return memory_growth_row(
+        f"memory from frame 1,000 to {len(sequence):,}",
+        f"from experiments.benchmark.prediction import print_memory; print_memory({str(sequence.path)!r})",
+        f"the images together are {len(sequence) * width * height * 3 / 1e6:.0f} MB")
 
 
 def print_memory(path: str) -> None:
@@ -94,4 +86,4 @@ def print_memory(path: str) -> None:
     predictor = untrained_predictor(changed(SMALL, image_size=32, heatmap_size=16))
     for seen in predicted(predictor, sequence, batch_size=BATCH):
         if seen.row in (1000, len(sequence) - 1):
-            print(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
+            print(resident_bytes())

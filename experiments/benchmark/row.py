@@ -1,8 +1,12 @@
 """Timing of candidates in turns, so that other work on the machine falls on all of them alike, and lines of a table."""
+import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -68,6 +72,11 @@ class Effort:
         return {name: Samples(*zip(*pairs, strict=True)) for name, pairs in times.items()}
 
 
+def resident_bytes() -> int:
+    """Returns how much memory this process has. Linux alone."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 @dataclass(frozen=True)
 class Row:
     """A line of the table. The note of a row without a figure says why it has none."""
@@ -86,6 +95,17 @@ class Row:
             return "" if self.figure else "not run"
         kept = self.figure.median <= self.bar if self.at_most else self.figure.median >= self.bar
         return "pass" if kept else "over" if self.at_most else "under"
+
+
+def memory_growth_row(name: str, code: str, note: str) -> Row:
+    """Returns what a process of its own grows by, between the two counts of `resident_bytes` that its code prints."""
+    if not Path("/proc/self/statm").is_file():
+        return Row(name, note="only Linux reports how much memory a process has")
+    # This process may keep more than it needs, from rows before.
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    before, after = (float(number) / 1e6 for number in printed[-2:])
+    return Row(name, spread([max(0.0, after - before)]), "MB", bar=20.0,
+               note=f"{before:.0f} and {after:.0f} MB; {note}")
 
 
 def compared(name: str, times: Mapping[str, Samples], over: str, under: str, *, bar: float | None = None,

@@ -2,9 +2,7 @@
 
 Runs in DeepLabCut's environment; see the package.
 """
-import argparse
 import csv
-import json
 import time
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from deeplabcut.pose_estimation_pytorch.models.backbones.base import BACKBONES, 
 from deeplabcut.pose_estimation_pytorch.models.model import PoseModel
 from deeplabcut.utils import auxiliaryfunctions
 from mobilenet_v2 import CHANNELS, MobileNetV2Trunk
+from peer import epochs_within, flags_of, split_of, write_predictions
 
 SHUFFLE, MILESTONES = 1, (0.45, 0.6)  # shares of the epochs at which the preset lowers its rate: 90 and 120 of 200
 
@@ -40,14 +39,8 @@ def without_download(build):
 
 
 def main():
-    flags = argparse.ArgumentParser(description=__doc__)
-    flags.add_argument("folder", type=Path)
-    flags.add_argument("--seconds", type=float, required=True, help="of training")
-    flags.add_argument("--network", default="resnet_50", help="DeepLabCut's name, from random weights")
-    flags.add_argument("--weights", default="", help="a file of MobileNetV2 in place of that network")
-    flags.add_argument("--batch-size", type=int, default=8)
-    asked = flags.parse_args()
-    split = json.loads((asked.folder / "split.json").read_text())
+    asked = flags_of(__doc__, network="resnet_50", batch_size=8).parse_args()
+    split = split_of(asked.folder)
     project = (asked.folder / "deeplabcut").absolute()
     config = project / "config.yaml"
     # A project that was moved has to know where it is.
@@ -86,11 +79,7 @@ def main():
                                                                             for share in MILESTONES]})
         return time.monotonic() - began
 
-    # What starting costs is not counted.
-    one, three = train(1), train(3)
-    per_epoch = max((three - one) / 2, 1e-3)
-    epochs = max(int(asked.seconds / per_epoch), 1)
-    print(f"{per_epoch:.2f} s an epoch: {epochs} epochs in {asked.seconds:.0f} s")
+    epochs = epochs_within(asked.seconds, train)
     for snapshot in project.rglob("snapshot*.pt"):
         snapshot.unlink()
     seconds = train(epochs)
@@ -99,9 +88,8 @@ def main():
     found = analyze_images(str(config), [str(path) for path in sorted((project / "labeled-data").rglob("test*.png"))],
                            shuffle=SHUFFLE, snapshot_index=-1, device="cpu", output_dir=str(asked.folder / "analysed"))
     keypoints = {Path(path).name: one["bodyparts"][0, :, :2].tolist() for path, one in found.items()}
-    (asked.folder / f"predictions_deeplabcut_{name}.json").write_text(json.dumps({
-        "name": f"DeepLabCut {deeplabcut.__version__}, {name}, {epochs} epochs", "seconds": seconds,
-        "keypoints": keypoints, "theirs": f"test rmse {rows[-1]['test rmse']}"}))
+    write_predictions(asked.folder, "DeepLabCut", deeplabcut.__version__, name, epochs=epochs, seconds=seconds,
+                      keypoints=keypoints, theirs=f"test rmse {rows[-1]['test rmse']}")
 
 
 if __name__ == "__main__":

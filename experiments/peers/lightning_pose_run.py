@@ -2,8 +2,6 @@
 
 Its supervised part, with the settings of its default config. Runs in Lightning Pose's environment; see the package.
 """
-import argparse
-import json
 import shutil
 import time
 from pathlib import Path
@@ -15,6 +13,7 @@ from lightning_pose.models.backbones import factory
 from lightning_pose.train import train
 from mobilenet_v2 import CHANNELS, MobileNetV2Trunk
 from omegaconf import OmegaConf
+from peer import epochs_within, flags_of, split_of, write_predictions
 
 GIVEN = "mobilenet_v2"  # the name under which the given weights are registered
 EPOCHS, MILESTONES, UNFREEZING = 300, (150, 200, 250), 20  # of the default config
@@ -57,15 +56,10 @@ def settings(folder: Path, labels: str, split: dict, network: str, epochs: int, 
 
 
 def main():
-    flags = argparse.ArgumentParser(description=__doc__)
-    flags.add_argument("folder", type=Path)
-    flags.add_argument("--seconds", type=float, required=True, help="of training")
-    flags.add_argument("--network", default="resnet50", help="Lightning Pose's name, from random weights")
-    flags.add_argument("--weights", default="", help="a file of MobileNetV2 in place of that network")
-    flags.add_argument("--batch-size", type=int, default=16)
+    flags = flags_of(__doc__, network="resnet50", batch_size=16)
     flags.add_argument("--image", type=int, default=256, help="px to which it resizes images, a multiple of 128")
     asked = flags.parse_args()
-    split = json.loads((asked.folder / "split.json").read_text())
+    split = split_of(asked.folder)
     folder = (asked.folder / "lightning_pose").absolute()
     # Files of these names are predicted after training.
     table = pd.read_csv(folder / "CollectedData.csv", header=[0, 1, 2], index_col=0)
@@ -74,28 +68,24 @@ def main():
     network = GIVEN if asked.weights else asked.network
     register(str(Path(asked.weights).absolute()))
 
-    def trained(epochs: int, skip_evaluation: bool) -> tuple[float, Path]:
-        out = asked.folder.absolute() / f"lightning_pose_{network}"
+    out = asked.folder.absolute() / f"lightning_pose_{network}"
+
+    def trained(epochs: int, *, skip_evaluation: bool = True) -> float:
         shutil.rmtree(out, ignore_errors=True)
         began = time.monotonic()
         train(OmegaConf.create(settings(folder, "labels.csv", split, network, epochs, asked.batch_size, asked.image)),
               out, skip_evaluation=skip_evaluation)
-        return time.monotonic() - began, out
+        return time.monotonic() - began
 
-    # What starting costs is not counted.
-    one, four = trained(1, True)[0], trained(4, True)[0]
-    per_epoch = max((four - one) / 3, 1e-3)
-    epochs = max(int(asked.seconds / per_epoch), 1)
-    print(f"{per_epoch:.2f} s an epoch: {epochs} epochs in {asked.seconds:.0f} s")
-    seconds, out = trained(epochs, False)
+    epochs = epochs_within(asked.seconds, trained)
+    seconds = trained(epochs, skip_evaluation=False)
     found = pd.read_csv(out / "predictions_new.csv", header=[0, 1, 2], index_col=0)
     points = found.iloc[:, :3 * len(split["keypoints"])].to_numpy(float).reshape(len(found), -1, 3)[..., :2]
     keypoints = {Path(name).name: values.tolist() for name, values in zip(found.index, points, strict=True)}
     errors = pd.read_csv(out / "predictions_pixel_error_new.csv", index_col=0).select_dtypes("number")
     name = Path(asked.weights).stem if asked.weights else network
-    (asked.folder / f"predictions_lightning_pose_{name}.json").write_text(json.dumps({
-        "name": f"Lightning Pose {lightning_pose.__version__}, {name}, {epochs} epochs", "seconds": seconds,
-        "keypoints": keypoints, "theirs": f"pixel error {errors.to_numpy(float).mean():.2f}"}))
+    write_predictions(asked.folder, "Lightning Pose", lightning_pose.__version__, name, epochs=epochs, seconds=seconds,
+                      keypoints=keypoints, theirs=f"pixel error {errors.to_numpy(float).mean():.2f}")
 
 
 if __name__ == "__main__":

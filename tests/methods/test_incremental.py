@@ -27,6 +27,7 @@ from kpjax.methods.incremental_learning.objectives import (
 from kpjax.methods.incremental_learning.pseudo_label_confidence import hard, low_peak
 from kpjax.methods.incremental_learning.step_spec import NEW_CHANNEL_DEVIATION, head_channels, increment, increment_of
 from kpjax.methods.supervised_learning import supervised
+from kpjax.models import layers
 from kpjax.models.layers import Convolution
 from kpjax.models.network import KeypointNetwork
 from kpjax.structures import Trained
@@ -212,7 +213,8 @@ def flops(method, state):
     return jax.jit(method.update).lower(state, STREAMS, KEY).compile().cost_analysis()["flops"]
 
 
-def test_passes_that_no_term_reads_are_not_run(kamp):
+def test_passes_that_no_term_reads_are_not_run(kamp, monkeypatch):
+    monkeypatch.setattr(layers, "on_cpu", lambda: False)  # forms for CPUs spend more on maps of a few pixels
     whole = flops(kamp, state_of(kamp))
     ksd_only, finetune = (method_of(without(OBJECTIVE, *names)) for names in (
         ["association"], ["association", "distillation"]))
@@ -220,8 +222,7 @@ def test_passes_that_no_term_reads_are_not_run(kamp):
     alone = flops(finetune, state_of(finetune))
     plain = build(supervised)
     reference = flops(plain, jax.jit(plain.init)(KEY, STREAMS, start()))
-    assert alone < 1.05 * reference
-    assert reference < 0.95 * whole
+    assert alone < 1.05 * reference < 0.9 * whole
     assert set(state_of(finetune).frozen) == {"increment"}
 
 

@@ -2,7 +2,6 @@
 import contextlib
 import functools
 import hashlib
-import os
 import pickle
 import re
 from collections.abc import Mapping, Sequence
@@ -16,10 +15,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from kpjax.errors import InputError
+from kpjax.files import cache_folder
 from kpjax.models.weights.torch_names import Imported, from_torch
 from kpjax.structures import Variables
 
-WEIGHTS_FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "kpjax" / "weights"
+WEIGHTS_FOLDER = cache_folder() / "weights"
 PYTORCH_FILES = (".pth", ".pt", ".bin", ".tar")  # pickled by torch.save
 VGG_CLASSIFIER = re.compile(r"(classifier|pre_logits|head)\..+")  # torchvision's name, then timm's two
 # timm's stages of MobileNetV2, by number of blocks, and its layers under torchvision's names. The first block has no

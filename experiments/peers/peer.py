@@ -1,0 +1,39 @@
+"""What the scripts of both peers share. Imports nothing of kpjax, nor of a peer."""
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def flags_of(description: str, *, network: str, batch_size: int) -> argparse.ArgumentParser:
+    """Builds the flags of a peer. network, batch_size: its defaults."""
+    flags = argparse.ArgumentParser(description=description)
+    flags.add_argument("folder", type=Path, help="of `prepare`")
+    flags.add_argument("--seconds", type=float, required=True, help="of training")
+    flags.add_argument("--network", default=network, help="by the peer's name, from random weights")
+    flags.add_argument("--weights", default="", help="a file of MobileNetV2 in place of that network")
+    flags.add_argument("--batch-size", type=int, default=batch_size)
+    return flags
+
+
+def split_of(folder: Path) -> dict[str, Any]:
+    """Reads which images train and which test, and the names of keypoints."""
+    return json.loads((folder / "split.json").read_text())
+
+
+def epochs_within(seconds: float, train: Callable[[int], float]) -> int:
+    """Returns how many epochs fit into some seconds. train: for so many epochs; returns the seconds that took."""
+    one, four = train(1), train(4)  # what starting costs is not counted
+    per_epoch = max((four - one) / 3, 1e-3)
+    epochs = max(int(seconds / per_epoch), 1)
+    print(f"{per_epoch:.2f} s an epoch: {epochs} epochs in {seconds:.0f} s")
+    return epochs
+
+
+def write_predictions(folder: Path, peer: str, version: str, network: str, *, epochs: int, seconds: float,
+                      keypoints: Mapping[str, list], theirs: str) -> None:
+    """Writes predictions of the test images for `score`. theirs: what the peer says of them itself."""
+    path = folder / f"predictions_{peer.lower().replace(' ', '_')}_{network}.json"
+    path.write_text(json.dumps({"name": f"{peer} {version}, {network}, {epochs} epochs", "seconds": seconds,
+                                "keypoints": dict(keypoints), "theirs": theirs}))
