@@ -3,6 +3,7 @@
 Runs in DeepLabCut's environment; see the package.
 """
 import csv
+import shutil
 import time
 from pathlib import Path
 
@@ -83,6 +84,7 @@ def main():
     for snapshot in project.rglob("snapshot*.pt"):
         snapshot.unlink()
     seconds = train(epochs)
+    shutil.rmtree(project / "evaluation-results-pytorch", ignore_errors=True)  # its table keeps rows of earlier runs
     deeplabcut.evaluate_network(str(config), Shuffles=[SHUFFLE])
     rows = list(csv.DictReader(next(project.rglob("CombinedEvaluation-results.csv")).open()))
     found = analyze_images(str(config), [str(path) for path in sorted((project / "labeled-data").rglob("test*.png"))],
