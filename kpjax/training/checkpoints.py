@@ -97,7 +97,7 @@ class Checkpoints:
             self.manager.check_for_errors()
             with SAVING:
                 saved = self.manager.save(step, force=True, args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(live),
+                    state=ocp.args.StandardSave(_one_copy(live)),
                     record=ocp.args.JsonSave({"digest": json_digest(record), "record": record})))
         if not saved:
             raise RunError(f"{self._path(step)}: is in the way; start over with fresh=True")
@@ -275,6 +275,17 @@ def _few_words():
     finally:
         sys.unraisablehook = before
         logging.getLogger("absl").removeFilter(from_elsewhere)
+
+
+def _one_copy(state):
+    """Returns a state as its copies on the first device. Over several processes it stays whole, as orbax needs it.
+
+    Orbax cuts an array into a part for each device that holds it: with eight devices a small network's save took 0.2 s
+    of slices of some bytes.
+    """
+    if jax.process_count() > 1:
+        return state
+    return jax.tree.map(lambda leaf: leaf.addressable_shards[0].data if leaf.is_fully_replicated else leaf, state)
 
 
 def _refusal(error: BaseException) -> str | None:
