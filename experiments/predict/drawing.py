@@ -54,7 +54,7 @@ def write_images(seen: Iterable[Seen], names: Sequence[str], folder: Path, opaci
     def write(one: Seen) -> Seen:
         if one.image is not None:
             path = folder / f"{names[one.row]}_overlay.png"
-            overlays.write_png(path, drawn(one, opacity, skeleton), smallest=False)
+            overlays.write_png(path, drawn(one, opacity, skeleton))
         return one._replace(image=None)
 
     return read_ahead(write, seen)
