@@ -24,7 +24,7 @@ from kpjax.input.decoded_cache import Cache
 from kpjax.reports.report import write_report
 from kpjax.reports.table import Column, Entry, tabulate, text_table
 from kpjax.training.checkpoints import flat_identity
-from kpjax.training.fit import Beside
+from kpjax.training.fit import Beside, Fitted
 from kpjax.training.fit import fit as default_fit
 from kpjax.training.hosts import agreed, check_alike, check_folder, join
 from kpjax.training.logging import environment_lines, require_accelerator
@@ -96,6 +96,7 @@ class Command(NamedTuple):
     variants: Sequence[str]
     shared: Shared
     arguments: Sequence[str]  # as typed
+    fit: Callable[..., Fitted] = default_fit
 
     @property
     def folder(self) -> epath.Path:
@@ -119,9 +120,9 @@ class Command(NamedTuple):
         return config.network.name in {known.network for known in KNOWN_WEIGHTS.values()}
 
     def job(self, variant: str, seed: int) -> Job:
-        """Returns the job of one variant and seed."""
+        """Returns the job of one variant and seed, whose `fit` has the options that flags of every preset give it."""
         return Job(self.system.name, self.config, self.preset, variant, seed, epath.Path(self.shared.workdir),
-                   absolute(self.shared.data_dir))
+                   absolute(self.shared.data_dir), functools.partial(self.fit, **self.shared.options_of_fit(seed)))
 
     def varied_job(self, variant: str, seed: int, settings: Mapping[str, Any], of_base: Collection[str] = ()) -> Job:
         """Returns a job with other settings, in a folder beside the preset's that names those the preset does not have.
@@ -363,23 +364,22 @@ def _comparisons(command: Command, shown: Sequence[str], column: Column) -> list
 def run(system: System, arguments: Sequence[str], *, fit: Callable | None = None) -> epath.Path:
     """Runs what a command line asks for and returns the path of the report."""
     command = read_command(system, arguments)
+    command = command._replace(fit=fit or command.fit)
     prepare_process(command)
     command = over_devices(command)
-    if command.shared.fresh:
-        agreed(lambda: _start_over(command))
 
     def work(jobs: Sequence[Job], beside: Beside) -> None:
         def on_one(job: Job) -> None:
             if command.shared.measure_again:
                 measure_again(command.system, job)
             else:
-                options = command.shared.options_of_fit(job.seed)
-                job = job._replace(fit=functools.partial(fit or default_fit, **options))
                 run_job(command.system, told(job, beside))
 
         in_turn(jobs, on_one, sleep=beside.sleep)
 
     with flags_in_messages(_flags(command.config)):
+        if command.shared.fresh:
+            agreed(lambda: _start_over(command))
         seeds_at_once(command.jobs(), command.shared.seeds_together, work)
     return show_table(command)
 

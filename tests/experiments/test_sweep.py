@@ -63,3 +63,16 @@ def test_an_unknown_flag_is_refused_before_anything_runs(ran, tmp_path):
     with pytest.raises(InputError, match="no-such"):
         main(["regda", "people", "--grid", "steps=3", "no-such=1", "--workdir", str(tmp_path)])
     assert not ran
+
+
+def test_flags_of_every_preset_reach_the_training_of_each_point(ran, tmp_path):
+    main(["regda", "people", "--grid", "steps=3,5", "--variants", "regda", "--workdir", str(tmp_path),
+          "--profile", "1", "2", "--workers", "0", "--cache-gib", "1.5", "--cache-dir", str(tmp_path / "decoded")])
+    options = [job.fit.keywords for job in ran]
+    assert [(found["profile"], found["workers"]) for found in options] == 2 * [(range(1, 3), 0)]
+    assert {found["cache"].limit for found in options} == {3 * 2**29}
+
+
+def test_a_point_that_is_named_twice_is_run_once(ran, tmp_path):
+    main(["regda", "people", "--grid", "steps=3,3", "--variants", "regda", "--workdir", str(tmp_path)])
+    assert len(ran) == 1
