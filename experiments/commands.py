@@ -299,7 +299,7 @@ class Export:
     are compared with the run. Converting needs the packages jax2onnx and onnxruntime.
     """
 
-    run: Annotated[Positional[Path | None], arg(metavar="RUN")] = None  # a finished run's folder .../seed-<n>
+    run: Annotated[Positional[str | None], arg(metavar="RUN")] = None  # a finished run's folder .../seed-<n>
     # a folder that was exported before, to be made again for this jax
     earlier: Annotated[Path | None, arg(name="from", metavar="FOLDER")] = None
     out: Annotated[Path, arg(metavar="FOLDER")]  # where the predictor goes

@@ -13,6 +13,7 @@ from kpjax.export import onnx, standalone
 from kpjax.export.onnx import write_onnx
 from kpjax.export.reading import is_exported
 from kpjax.export.writing import Provenance, check_free, write_predictor
+from kpjax.files import absolute
 
 TOLERANCE = 1e-3  # pixels between a fresh process and this one, on the same machine
 
@@ -40,9 +41,9 @@ def export(asked: Export, *, tell: Callable[[str], None] = print) -> Path:
         raise InputError("export: give either RUN or --from FOLDER; see --help")
     if asked.earlier is not None and not is_exported(asked.earlier):
         raise InputError(f"earlier: {asked.earlier} is no exported predictor (no {standalone.DESCRIPTION} in it)")
-    source, out = asked.run or asked.earlier, asked.out
+    source, out = absolute(asked.run or asked.earlier), asked.out
     check_free(out, asked.overwrite)
-    if out.resolve() == source.resolve():
+    if os.path.realpath(out) == os.path.realpath(source):
         raise InputError(f"out: {out} is where it comes from; give a new folder")
     opened = open_run(source)
     write = write_onnx if asked.to == "onnx" else write_predictor

@@ -39,6 +39,7 @@ hook.__enter__()
 
 import jax
 import pytest
+from etils.epath import backend, gpath
 
 from kpjax.training.process import keep_freed_memory
 
@@ -90,3 +91,53 @@ def published():
 def published_weights():
     """Published weights are too large for the repository."""
     return below("KPJAX_TEST_WEIGHTS")
+
+
+class Bucket(type(backend.os_backend)):
+    """Objects of gs:// as files of a folder, with what a bucket refuses."""
+
+    def __init__(self, folder):
+        self.folder, self.puts, self.fault = folder, [], None
+
+    def place(self, path):
+        return str(path).replace("gs://", f"{self.folder}/")
+
+    def open(self, path, mode):
+        assert "a" not in mode, "an object cannot grow"
+        if "w" in mode:
+            if self.fault:
+                raise self.fault
+            self.puts.append(path)
+            (self.folder / self.place(path)).parent.mkdir(parents=True, exist_ok=True)
+        return super().open(self.place(path), mode)
+
+    def exists(self, path):
+        return super().exists(self.place(path))
+
+    def isdir(self, path):
+        return super().isdir(self.place(path))
+
+    def listdir(self, path):
+        return super().listdir(self.place(path))
+
+    def rmtree(self, path):
+        super().rmtree(self.place(path))
+
+    def remove(self, path):
+        super().remove(self.place(path))
+
+    def makedirs(self, path, **options):
+        pass
+
+    def rename(self, *paths):
+        raise AssertionError("nothing is renamed in a bucket")
+
+    replace = rename
+
+
+@pytest.fixture
+def bucket(tmp_path, monkeypatch):
+    """Makes a folder of the test stand in for the buckets of gs://."""
+    made = Bucket(tmp_path)
+    monkeypatch.setitem(gpath._PREFIX_TO_BACKEND, "gs", made)
+    return made

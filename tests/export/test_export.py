@@ -74,6 +74,14 @@ def exported(run, tmp_path_factory):
     return export(Export(run=run, out=out, self_test=False), tell=quiet)
 
 
+def test_a_run_in_a_bucket_is_the_same_predictor(run, exported, bucket, tmp_path):
+    shutil.copytree(run, bucket.folder / "box" / "seed-3")
+    there = export(Export(run="gs://box/seed-3", out=tmp_path / "out", self_test=False), tell=quiet)
+    assert (there / "weights.safetensors").read_bytes() == (exported / "weights.safetensors").read_bytes()
+    assert (there / "predict.bin").exists()
+    assert not bucket.puts
+
+
 @pytest.fixture
 def copied(exported, tmp_path):
     """A copy of it that a test may damage."""

@@ -1,6 +1,5 @@
 """Folders in buckets: objects written whole, nothing renamed or added to, a run's own id instead of a lock."""
 import pytest
-from etils.epath import backend, gpath
 
 from kpjax.errors import InputError
 from kpjax.files import GrowingFile, absolute, atomic, local_copy, read_json, remove, write_json
@@ -8,55 +7,6 @@ from kpjax.training.hosts import check_folder
 from kpjax.training.loggers import read_rows
 from kpjax.training.logging import Log
 from kpjax.training.run_folder import InUse, held
-
-
-class Bucket(type(backend.os_backend)):
-    """Objects of gs:// as files of a folder, with what a bucket refuses."""
-
-    def __init__(self, folder):
-        self.folder, self.puts, self.fault = folder, [], None
-
-    def place(self, path):
-        return str(path).replace("gs://", f"{self.folder}/")
-
-    def open(self, path, mode):
-        assert "a" not in mode, "an object cannot grow"
-        if "w" in mode:
-            if self.fault:
-                raise self.fault
-            self.puts.append(path)
-            (self.folder / self.place(path)).parent.mkdir(parents=True, exist_ok=True)
-        return super().open(self.place(path), mode)
-
-    def exists(self, path):
-        return super().exists(self.place(path))
-
-    def isdir(self, path):
-        return super().isdir(self.place(path))
-
-    def listdir(self, path):
-        return super().listdir(self.place(path))
-
-    def rmtree(self, path):
-        super().rmtree(self.place(path))
-
-    def remove(self, path):
-        super().remove(self.place(path))
-
-    def makedirs(self, path, **options):
-        pass
-
-    def rename(self, *paths):
-        raise AssertionError("nothing is renamed in a bucket")
-
-    replace = rename
-
-
-@pytest.fixture
-def bucket(tmp_path, monkeypatch):
-    made = Bucket(tmp_path)
-    monkeypatch.setitem(gpath._PREFIX_TO_BACKEND, "gs", made)
-    return made
 
 
 def test_a_file_and_a_folder_are_one_put_for_each_file(bucket):
