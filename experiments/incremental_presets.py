@@ -169,7 +169,7 @@ class Config(Checked):
     def __post_init__(self):
         super().__post_init__()
         if self.steps < 2:
-            raise InputError(f"steps: {self.steps}; KA-Net and the network share them in a later step, so give 2 or more")
+            raise InputError(f"steps: {self.steps}; give 2 or more, which KA-Net and the network share in a later step")
         if self.heatmaps.heatmap_size:
             self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
         if self.association.skip_useless_triples and not self.data.held_out:

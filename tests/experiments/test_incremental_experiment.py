@@ -341,7 +341,7 @@ def test_the_demos_ka_net_does_not_see_the_old_keypoint():
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"steps": 1}, "steps: 1; KA-Net and the network share them"),
+    ({"steps": 1}, "steps: 1; give 2 or more"),
     ({"protocol": "nowhere"}, "^protocol: 'nowhere' is not found; there are atrw"),
     ({"skip_useless_triples": True, "held_out": 0.0}, "^skip_useless_triples: .* set held_out to 0.1"),
     ({"held_out": 1.0}, "^held_out: 1.0; it is a share"),
