@@ -1,6 +1,5 @@
 """Command line of every system: presets with typed flags, variants by seeds, the table and the report."""
 import dataclasses
-import functools
 import importlib.util
 import itertools
 import math
@@ -87,6 +86,18 @@ class Shared:
                 "loggers": [weights_and_biases(self.wandb)] if self.wandb else []}
 
 
+@dataclasses.dataclass(frozen=True)
+class _FitOfCommand:
+    """A `fit` with the options that flags of every preset give it. Equal ones make equal jobs."""
+
+    fit: Callable[..., Fitted]
+    shared: Shared
+    seed: int
+
+    def __call__(self, *arguments, **more) -> Fitted:
+        return self.fit(*arguments, **self.shared.options_of_fit(self.seed), **more)
+
+
 class Command(NamedTuple):
     """A checked command line."""
 
@@ -122,7 +133,7 @@ class Command(NamedTuple):
     def job(self, variant: str, seed: int) -> Job:
         """Returns the job of one variant and seed, whose `fit` has the options that flags of every preset give it."""
         return Job(self.system.name, self.config, self.preset, variant, seed, epath.Path(self.shared.workdir),
-                   absolute(self.shared.data_dir), functools.partial(self.fit, **self.shared.options_of_fit(seed)))
+                   absolute(self.shared.data_dir), _FitOfCommand(self.fit, self.shared, seed))
 
     def varied_job(self, variant: str, seed: int, settings: Mapping[str, Any], of_base: Collection[str] = ()) -> Job:
         """Returns a job with other settings, in a folder beside the preset's that names those the preset does not have.
@@ -280,6 +291,8 @@ def prepare_process(command: Command) -> None:
         keep_freed_memory()
     if command.shared.require_accelerator:
         require_accelerator()
+    with flags_in_messages(_flags(command.config)):
+        shared.options_of_fit(shared.first_seed)  # refuses what is missing before anything is trained
     check_alike(flat_identity({
         "version": versions(), "preset": command.preset, "variants": command.variants, "seeds": list(command.seeds),
         "config": config_as_json(command.config)}))

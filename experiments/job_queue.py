@@ -20,7 +20,7 @@ from kpjax import InputError, RunError
 from kpjax.evaluation.probes.regression_errors import Interval
 from kpjax.files import read_json, write_text
 from kpjax.reports.table import read_run
-from kpjax.training.fit import Beside, fit
+from kpjax.training.fit import Beside
 from kpjax.training.hosts import agreed
 from kpjax.training.process import Interrupted
 from kpjax.training.run_folder import InUse, held
@@ -101,8 +101,7 @@ def work_through(system: System, jobs: Sequence[Job], *, together: int = 1, paus
     put off until that is done, looking again every `pause` seconds when nothing else is left. A job that fails is
     reported, and the others go on; the next call tries it again. Interruptions (SIGTERM, Ctrl-C) pass through.
     """
-    different = {job._replace(fit=fit): job for job in jobs}  # functions with options are never equal
-    outcomes = seeds_at_once(list(different.values()), together,
+    outcomes = seeds_at_once(list(dict.fromkeys(jobs)), together,
                              functools.partial(_work_through, system, pause=pause))
     return Outcome(*(tuple(itertools.chain(*found)) for found in zip(*outcomes, strict=True)))
 
