@@ -43,7 +43,7 @@ def join(coordinator: str | None = None, num_processes: int | None = None, proce
                                    heartbeat_timeout_seconds=HEARTBEAT)
     except ValueError as error:
         if coordinator is not None or num_processes is not None:
-            raise InputError(f"coordinator: {error}") from error
+            raise InputError(f"coordinator: {error} Give coordinator, num_processes and process_id together") from error
         return  # no cluster
     except RuntimeError as error:
         # The backend is up: in a notebook, or a program that calls this function late.

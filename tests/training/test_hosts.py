@@ -15,6 +15,7 @@ from kpjax.training.slow_steps import waited_for
     ({"num_processes": 0}, "num_processes: 0 is no number"),
     ({"coordinator": "node:1", "num_processes": 2, "process_id": 2}, "process_id: 2; give 0 to 1"),
     ({"process_id": 0}, "coordinator: give it with process_id"),
+    ({"coordinator": "localhost:1", "num_processes": 2}, "Give coordinator, num_processes and process_id together"),
     ({"coordinator": "localhost:1", "num_processes": 2, "process_id": 1},
      "coordinator: nothing answers at localhost:1 for 0.3 s .*refused.*; start process 0")])
 def test_what_cannot_be_joined_is_said_in_one_line(arguments, message, monkeypatch):
