@@ -15,13 +15,21 @@ from kpjax.training.slow_steps import waited_for
     ({"num_processes": 0}, "num_processes: 0 is no number"),
     ({"coordinator": "node:1", "num_processes": 2, "process_id": 2}, "process_id: 2; give 0 to 1"),
     ({"process_id": 0}, "coordinator: give it with process_id"),
-    ({"coordinator": "localhost:1", "num_processes": 2}, "Give coordinator, num_processes and process_id together"),
     ({"coordinator": "localhost:1", "num_processes": 2, "process_id": 1},
      "coordinator: nothing answers at localhost:1 for 0.3 s .*refused.*; start process 0")])
 def test_what_cannot_be_joined_is_said_in_one_line(arguments, message, monkeypatch):
     monkeypatch.setattr(hosts, "PATIENCE", 0.3)
     with pytest.raises(InputError, match=message):
         hosts.join(**arguments)
+
+
+def test_what_jax_cannot_find_is_asked_for(monkeypatch):
+    def initialize(*arguments, **options):
+        raise ValueError("The process id of the current process must be defined.")
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    with pytest.raises(InputError, match=r"coordinator: The process id .* Give coordinator, num_processes and"):
+        hosts.join("localhost:1", 2)
 
 
 def test_a_single_machine_joins_nobody(monkeypatch):
