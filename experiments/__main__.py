@@ -10,8 +10,11 @@ from experiments.commands import COMMANDS, exit_code_of, run_command
 TRAIN = "Trains a system on a person's own project, images or videos."
 
 
-def print_systems(before: str) -> None:
-    """Imports every system of this package and prints a line for each of its presets. before: what runs a system."""
+def print_systems(before: str, after: str) -> None:
+    """Imports every system of this package and prints a line for each of its presets.
+
+    before: what runs a system. after: what is printed last.
+    """
     from experiments.command_line import preset_lines
 
     for entry in pkgutil.iter_modules(experiments.__path__):
@@ -19,6 +22,7 @@ def print_systems(before: str) -> None:
             importlib.import_module(f"experiments.{entry.name}"), "SYSTEM", None)
         if system and system.name == entry.name:  # not where a module of studies imports it
             print(f"{system.name}: {system.summary}", *preset_lines(system, f"{before}{system.name} "), sep="\n")
+    print(after)
 
 
 def train(arguments: list[str]) -> None:
@@ -38,18 +42,18 @@ def main(program: str = "python -m experiments") -> None:
     if name in COMMANDS:
         raise SystemExit(exit_code_of(lambda: run_command(name, arguments, program)))
     if name in ("-h", "--help"):
-        print(f"{program} lists all systems and their presets; {before}<system> PRESET runs one\n" + commands)
+        lists = f"{program} lists all systems and their presets; {before}<system> PRESET runs one\n{commands}"
+        raise SystemExit(exit_code_of(lambda: print(lists)))
     elif name in [entry.name for entry in pkgutil.iter_modules(experiments.__path__)]:
-        # `kpjax regda demo` with an installed wheel, where `experiments` is on no path.
-        sys.argv = [f"experiments.{name}", *arguments]
-        runpy.run_module(f"experiments.{name}", run_name="__main__", alter_sys=True)
+        # `kpjax regda demo` with an installed wheel, where `experiments` is on no path. Its help says what was typed.
+        sys.argv = [f"{before}{name}", *arguments]
+        runpy.run_module(f"experiments.{name}", run_name="__main__")
     elif name:
         print(f"error: {name!r} is no command; there are train, {', '.join(COMMANDS)}, and `{before}<system> PRESET`",
               file=sys.stderr)
         raise SystemExit(2)
     else:
-        print_systems(before)
-        print(commands)
+        raise SystemExit(exit_code_of(lambda: print_systems(before, commands)))
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ def read_command(system: System, arguments: Sequence[str]) -> Command:
 
     Raises InputError in one line for an unknown preset, flag, value or variant; exits 0 for --help.
     """
-    program = f"experiments.{system.name}"
+    program = started(system)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_usage(system))
         if arguments:
@@ -197,9 +197,15 @@ def read_command(system: System, arguments: Sequence[str]) -> Command:
                        parsed.shared, tuple(arguments))
 
 
+def started(system: System) -> str:
+    """Returns how a person starts a system: with `kpjax` if this process was, and else from a clone."""
+    typed, clone = f"kpjax {system.name}", f"python -m experiments.{system.name}"
+    return typed if sys.argv[0] == typed else clone
+
+
 def spelled(system: System, preset: str) -> str:
     """Returns how a person runs a preset."""
-    return f"kpjax train {system.name}" if preset == OWN else f"python -m experiments.{system.name} {preset}"
+    return f"kpjax train {system.name}" if preset == OWN else f"{started(system)} {preset}"
 
 
 def _flags(config: Any) -> dict[str, str]:
@@ -209,8 +215,9 @@ def _flags(config: Any) -> dict[str, str]:
 
 
 def _usage(system: System) -> str:
-    return "\n".join([f"{system.summary}\n", f"usage: python -m experiments.{system.name} PRESET [flags]\n", "presets:",
-                      *preset_lines(system), f"\nflags of a preset: python -m experiments.{system.name} PRESET --help"])
+    program = started(system)
+    return "\n".join([f"{system.summary}\n", f"usage: {program} PRESET [flags]\n", "presets:",
+                      *preset_lines(system), f"\nflags of a preset: {program} PRESET --help"])
 
 
 def _named_network(config: Any, flags: Sequence[str]) -> tuple[Any, list[str]]:

@@ -105,13 +105,14 @@ def flags_in_messages(flags: Mapping[str, str]) -> Iterator[None]:
 def exit_code_of(main: Callable[[], Any]) -> int:
     """Runs a command and returns its exit code, after printing an error's one line.
 
-    0 at the end, 2 for input that a user can mend, 1 for a run that cannot go on, 130 after Ctrl-C, and 143 after
-    SIGTERM, which leaves a checkpoint of the exact step. Of several processes, one that fails ends here at once: Python
-    would wait for the others, and they for it.
+    0 at the end, 2 for input that a user can mend, 1 for a run that cannot go on, 130 after Ctrl-C, 141 where nobody
+    reads on, as after `| head`, and 143 after SIGTERM, which leaves a checkpoint of the exact step. Of several
+    processes, one that fails ends here at once: Python would wait for the others, and they for it.
     """
     code, message = 0, ""
     try:
         main()
+        sys.stdout.flush()
     except InputError as error:
         code, message = 2, f"error: {error}"
     except RunError as error:
@@ -120,6 +121,8 @@ def exit_code_of(main: Callable[[], Any]) -> int:
     except KeyboardInterrupt:
         code, message = 130, "stopped; the same command goes on from the last checkpoint"
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return 141
         code, message = 1, _of_bucket(error) or (_process() and _end_of_others(error))
         if not (message or _process()):
             raise
@@ -130,6 +133,16 @@ def exit_code_of(main: Callable[[], Any]) -> int:
         sys.stdout.flush()
         os._exit(code)
     return code
+
+
+def _nobody_reads() -> bool:
+    """Returns whether standard output is a closed pipe, and then gives up what is still to be written there."""
+    try:
+        print(flush=True)  # what could not be written before is lost, and flushing it alone tells nothing
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _process() -> str:

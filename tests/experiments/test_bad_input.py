@@ -1,8 +1,12 @@
 """Commands that cannot be carried out: exit code 2, one line that names what to mend, and nothing lost."""
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
-from experiments.command_line import run
+from experiments.command_line import run, spelled
 from experiments.commands import exit_code_of
 from experiments.regda import SYSTEM
 from kpjax.models.weights.pretrained import write_safetensors
@@ -116,3 +120,22 @@ def test_a_bucket_that_stops_answering_is_named_in_one_line(fault, capsys):
     assert line.endswith("the same command goes on")
     with pytest.raises(OSError, match="of this machine"):
         exit_code_of(lambda: (_ for _ in ()).throw(OSError("of this machine")))
+
+
+def test_a_reader_that_leaves_early_is_no_fault(capsys):
+    """As `kpjax --help | head -1` does."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-m", "kpjax", "--help"], stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+    with pytest.raises(BrokenPipeError):  # of another pipe
+        exit_code_of(lambda: (_ for _ in ()).throw(BrokenPipeError))
+
+
+@pytest.mark.parametrize(("argv", "shown"), [("kpjax regda", "kpjax regda demo"),
+                                             ("regda.py", "python -m experiments.regda demo")])
+def test_help_names_the_program_that_was_started(argv, shown, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [argv])
+    assert spelled(SYSTEM, "demo") == shown
+    assert spelled(SYSTEM, "own") == "kpjax train regda"
