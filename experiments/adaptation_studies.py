@@ -26,7 +26,7 @@ from etils import epath
 from experiments import adaptation_measures as measures
 from experiments.adaptation import SYSTEM, columns
 from experiments.adaptation_presets import RENDERED
-from experiments.command_line import Command, prepare_process, read_command
+from experiments.command_line import Command, prepared, read_command
 from experiments.commands import exit_code_of, flags_in_messages, flags_of, parse_known
 from experiments.configs import flat
 from experiments.job_queue import mean_text, measured, over_seeds, raise_for_failures, work_through, write_page
@@ -212,15 +212,15 @@ def main(arguments: Sequence[str], *, system: System = SYSTEM) -> epath.Path:
     if asked.study == "order" and len(command.variants) < 2:
         raise InputError("variants: name two or more; the first is compared with the others")
     if asked.study in ("labels", "order"):  # of stored predictions
-        prepare_process(command)
+        command = prepared(command)
         outcome = work_through(command.system, plain_jobs(command), together=command.shared.seeds_together)
         raise_for_failures(outcome)  # a page in part says nothing
         made = labels_page(command, asked.columns) if asked.study == "labels" else order_page(command)
         return write_page(path, made, outcome)
+    command = prepared(command)
     settings = settings_of(asked.study, command, asked.columns)
     named = "--variants" in command.arguments or asked.study == "cores"
     variants = command.variants if named else ("adapted",)
-    prepare_process(command)
     outcome = work_through(command.system, [job_of(command, name, seed, setting) for seed in command.seeds
                                             for name in variants for setting in settings],
                            together=command.shared.seeds_together)

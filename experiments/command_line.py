@@ -314,6 +314,12 @@ def prepare_process(command: Command) -> None:
     print(*environment_lines(), *together, *_notes(command.config, command.without_weights), sep="\n")
 
 
+def prepared(command: Command) -> Command:
+    """Prepares the process as `prepare_process` does, and returns the command as it runs on the process's devices."""
+    prepare_process(command)
+    return over_devices(command)
+
+
 def over_devices(command: Command) -> Command:
     """Returns the command with batches that divide over all devices, where the preset's do not and none was typed."""
     devices = len(shares(command.shared.seeds_together)[0])  # of a seed
@@ -385,8 +391,7 @@ def run(system: System, arguments: Sequence[str], *, fit: Callable | None = None
     """Runs what a command line asks for and returns the path of the report."""
     command = read_command(system, arguments)
     command = command._replace(fit=fit or command.fit)
-    prepare_process(command)
-    command = over_devices(command)
+    command = prepared(command)
 
     def work(jobs: Sequence[Job], beside: Beside) -> None:
         def on_one(job: Job) -> None:

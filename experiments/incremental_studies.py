@@ -36,7 +36,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import tyro
 from etils import epath
 
-from experiments.command_line import Command, prepare_process, read_command
+from experiments.command_line import Command, prepared, read_command
 from experiments.commands import exit_code_of, parse_known
 from experiments.configs import changed
 from experiments.incremental import SYSTEM, VARIANTS
@@ -232,6 +232,7 @@ def main(arguments: Sequence[str]) -> epath.Path:
     """Runs what a study lacks and writes its page, whose path it returns. Raises RunError if a run has failed."""
     study, rest = parse_known(Study, arguments, prog="python -m experiments.incremental_studies", description=__doc__)
     command = read_command(SYSTEM, [study.preset or ("demo_tuning" if study.study == "tuning" else "demo"), *rest])
+    command = prepared(command)
     named = "--variants" in command.arguments and "all" not in command.arguments
     if study.study == "tuning":
         points = points_of(command, list(command.variants) if named else list(GRIDS), study.grid)
@@ -239,7 +240,6 @@ def main(arguments: Sequence[str]) -> epath.Path:
     else:
         rows = [row for row in ROWS[study.study](command.config) if not named or row.variant in command.variants]
         jobs = [job for row in rows for job in jobs_of(command, row)]
-    prepare_process(command)
     outcome = work_through(SYSTEM, jobs, together=command.shared.seeds_together)
     text = page(command, points) if study.study == "tuning" else study_page(command, study.study, rows)
     return write_page(command.folder / f"{study.study}.md", text, outcome)

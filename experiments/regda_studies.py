@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal, get_args
 
-from experiments.command_line import Command, prepare_process, read_command, show_table
+from experiments.command_line import Command, over_devices, prepare_process, read_command, show_table
 from experiments.commands import exit_code_of, parse_known
 from experiments.job_queue import measured, outcome_lines, raise_for_failures, work_through
 from experiments.paper_numbers import paper_numbers
@@ -91,8 +91,9 @@ def main(arguments: Sequence[str]) -> None:
     for direction in DIRECTIONS:
         chosen = [name for name in VARIANTS if name not in OF_FEATURES or direction in flags.feature_baselines]
         commands[direction] = read_command(SYSTEM, [prefix + direction, *rest, "--variants", *chosen])
+    prepare_process(commands[flags.only[0]])
+    commands = {direction: over_devices(command) for direction, command in commands.items()}
     asked = [commands[direction] for direction in flags.only]
-    prepare_process(asked[0])
     outcome = work_through(SYSTEM, [job for command in asked for job in command.jobs()],
                            together=asked[0].shared.seeds_together)
     for command in asked:

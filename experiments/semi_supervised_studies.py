@@ -29,7 +29,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import tyro
 from etils import epath
 
-from experiments.command_line import Command, prepare_process, read_command
+from experiments.command_line import Command, prepared, read_command
 from experiments.commands import exit_code_of, parse_known
 from experiments.configs import changed, flat
 from experiments.job_queue import (
@@ -235,9 +235,8 @@ def main(arguments: Sequence[str]) -> epath.Path:
     """
     study, rest = parse_known(Study, arguments, prog="python -m experiments.semi_supervised_studies",
                               description=__doc__)
-    command = read_command(SYSTEM, [study.preset, *rest])
+    command = prepared(read_command(SYSTEM, [study.preset, *rest]))
     table = table_of(study.table, command, study.columns, full_grid=study.full_grid)
-    prepare_process(command)
     outcome = work_through(SYSTEM, jobs_of_table(table, command), together=command.shared.seeds_together)
     return write_page(command.folder / f"{study.table}.md", page(table, command, study.table), outcome)
 

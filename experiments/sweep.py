@@ -21,7 +21,7 @@ from pathlib import Path
 
 from etils import epath
 
-from experiments.command_line import Command, prepare_process, read_command
+from experiments.command_line import Command, over_devices, prepare_process, read_command
 from experiments.commands import exit_code_of, parse_known
 from experiments.job_queue import outcome_lines, raise_for_failures, work_through
 from experiments.system import system_of
@@ -98,6 +98,7 @@ def main(arguments: Sequence[str]) -> epath.Path:
         raise InputError("--fresh: a sweep resumes, since others may work on it; choose another --workdir")
     # Each process is a run of its own, even where a cluster has started several.
     prepare_process(first._replace(shared=dataclasses.replace(first.shared, num_processes=1)))
+    commands = {point: over_devices(command) for point, command in commands.items()}
     outcome = work_through(first.system, [job for command in commands.values() for job in command.jobs()],
                            together=first.shared.seeds_together)
     report = write_joined(commands, arguments)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from predict_folder import predict_folder
 
-from experiments import image_sets, job_queue
+from experiments import command_line, image_sets, job_queue
 from experiments import semi_supervised_studies as studies
 from experiments.command_line import read_command, run
 from experiments.configs import Backbone, changed, flat
@@ -427,10 +427,12 @@ def test_a_table_goes_on_and_names_what_is_missing(command, tmp_path, monkeypatc
             "metrics": {"test/pck": 0.5 + 0.1 * job.seed}})
 
     monkeypatch.setattr(job_queue, "run", made_up)
-    monkeypatch.setattr(studies, "prepare_process", lambda command: None)
+    monkeypatch.setattr(command_line, "prepare_process", lambda command: None)
+    odd = changed(TINY, batch_size=TINY.batch_size - 2)  # is rounded to the devices
+    monkeypatch.setattr(studies, "SYSTEM", TINY_SYSTEM._replace(presets={"tiny": odd}))
     with pytest.raises(Exception, match="1 runs failed: tiny no_ground_truth, seed 1"):
         studies.main(["table4", "--preset", "tiny", "--columns", "6", "--seeds", "2", "--workdir", str(tmp_path)])
-    assert len(ran) == 4
+    assert [job.config.batch_size for job in ran] == [TINY.batch_size] * 4
     page = (preset_folder(tmp_path, "semi_supervised", "tiny") / "table4.md").read_text()
     assert "| ours | 55.0 ± 7.1 |" in page
     assert "| no_ground_truth | 50.0 (1 of 2) |" in page

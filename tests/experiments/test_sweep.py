@@ -6,6 +6,7 @@ import tiny_regda
 
 from experiments import job_queue, sweep
 from experiments.command_line import read_command
+from experiments.configs import changed
 from experiments.sweep import Sweep, main, points_of
 from experiments.system import Job
 from kpjax.errors import InputError, RunError
@@ -52,6 +53,13 @@ def test_a_failed_point_stops_no_other_and_is_named(ran, tmp_path, capsys):
         main(["regda", "people", "--points", str(listed), "--variants", "regda", "--workdir", str(tmp_path)])
     assert "failed: step 3: loss/total is nan" in capsys.readouterr().out
     assert len(ran) == 2
+
+
+def test_batches_are_rounded_to_the_devices_as_by_single_commands(ran, tmp_path, monkeypatch):
+    odd = tiny_regda.TINY._replace(presets={"people": changed(tiny_regda.TINY.presets["people"], batch_size=13)})
+    monkeypatch.setattr(sweep, "system_of", lambda name, preset: odd)
+    main(["regda", "people", "--grid", "steps=3,5", "--variants", "regda", "--workdir", str(tmp_path)])
+    assert [job.config.batch_size for job in ran] == [16, 16]
 
 
 @pytest.mark.parametrize(("asked", "message"), [
