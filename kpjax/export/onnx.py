@@ -91,7 +91,9 @@ def run_model(path: Path, images: np.ndarray) -> Outputs:
         import onnxruntime
     except ImportError as error:
         raise InputError(f"to: the model cannot be tried ({error}); {INSTALL}") from None
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors: it warns of every constant that no operation reads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     found = [session.run(None, {"images": image[None]}) for image in images]
     keypoints, scores, *heatmaps = map(np.concatenate, zip(*found, strict=True))
     return Outputs(keypoints, scores, tuple(heatmaps))

@@ -120,7 +120,10 @@ def _open_onnx(folder: Path) -> Predictor:
         raise PredictorError(f"{error}; {INSTALL_ONNX}") from None
     description = checked_description(folder)
     try:
-        session = onnxruntime.InferenceSession(_bytes(folder / ONNX), providers=onnxruntime.get_available_providers())
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors: it warns of every constant that no operation reads
+        session = onnxruntime.InferenceSession(_bytes(folder / ONNX), options,
+                                               providers=onnxruntime.get_available_providers())
     except Exception as error:  # its errors have no common class
         raise PredictorError(f"{folder / ONNX}: onnxruntime {onnxruntime.__version__} does not load it "
                              f"({_first_line(error)}); pip install --upgrade onnxruntime") from error
