@@ -11,7 +11,7 @@ from kpjax.annotations.project_source import box_of, reference_lengths
 
 SIZES = (64, 128, 192, 256)  # px, of the square images
 USUAL_SIZE = 128
-LEAST_DIAGONAL = 32  # px of a body's diagonal in them: heatmaps are four times coarser
+LEAST_DIAGONAL = 8  # cells of a body's diagonal in heatmaps
 UPRIGHT = 0.8  # mean resultant length of directions from which on images are turned by 30 degrees only
 FRAMES_WITHOUT_LABELS = 2000  # of videos, at most
 
@@ -66,13 +66,19 @@ def _directions(points: np.ndarray) -> tuple[float, float]:
 # Rules
 
 
-def image_choices(facts: Facts, size: int | None) -> list[Choice]:
-    """Chooses the transform of frames to square images, and the sizes of images and heatmaps. size: as typed."""
+def image_choices(facts: Facts, size: int | None, fine_side: int = 0) -> list[Choice]:
+    """Chooses the transform of frames to square images, and the sizes of images and heatmaps.
+
+    size: of images, as typed. fine_side: px of images up to which heatmaps have half of their side, not a quarter.
+    """
+    def stride(side: int) -> int:
+        return 2 if side <= fine_side else 4
+
     transform = ("around_box", "several animals on a frame: each is cropped by its box") if facts.several else (
         "letterbox", "one animal on a frame: the whole frame is seen")
     whole = facts.box_side * 1.25 if facts.several and math.isfinite(facts.box_side) else facts.longer_side
     at = {side: facts.diagonal * side / whole for side in SIZES}
-    found = next((side for side in SIZES[1:] if at[side] >= LEAST_DIAGONAL), SIZES[-1])
+    found = next((side for side in SIZES[1:] if at[side] >= LEAST_DIAGONAL * stride(side)), SIZES[-1])
     why = f"the animal's diagonal is {at[found]:.0f} px there"
     if whole <= SIZES[0]:
         found, why = SIZES[0], f"the crop is {whole:.0f} px long"
@@ -81,8 +87,9 @@ def image_choices(facts: Facts, size: int | None) -> list[Choice]:
     else:
         why += "; larger is finer, and slower with the square"
     used = size or found
+    share = "half" if stride(used) == 2 else "a quarter"
     return [Choice("transform", *transform), Choice("image_size", found, why),
-            Choice("heatmap_size", used // 4, f"a quarter of {used} px, with keypoints between its cells")]
+            Choice("heatmap_size", used // stride(used), f"{share} of {used} px, with keypoints between its cells")]
 
 
 def rotation_choice(facts: Facts) -> Choice:

@@ -1,5 +1,5 @@
 """The network of a preset `own`: a real backbone where its weights can be had, else the small U-net."""
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 from experiments.configs import FINE_RATE, NETWORKS
@@ -11,7 +11,9 @@ from kpjax.models.weights.pretrained import WEIGHTS_FOLDER, first_at_hand, known
 # Of MobileNetV2. Numbers on the results page are of the first, which no hub has.
 WEIGHTS = ("mobilenet_v2.google_in1k", "mobilenetv2_100.ra_in1k")
 WORTH = "with ten labelled frames of a mouse, 16 points of PCK above the small U-net, in seven times the time"
-FINE_SIDE = 128  # px of an image, up to which MobileNetV2's heatmaps have half of them
+# px of an image, up to which MobileNetV2's heatmaps have half of them: its PCK of the mouse was 97.9 in place of 91.0,
+# where that of the small U-net fell.
+FINE_SIDE = 128
 MANY_KEYPOINTS = 20  # above which the small U-net is wider
 
 
@@ -22,19 +24,21 @@ def usual_choices(facts: Facts, size: int | None, config: Any, typed: Collection
     option of the small U-net, and no run to start from. size: of images, as typed.
     Raises InputError for typed weights of an unknown network.
     """
-    images = [*image_choices(facts, size), rotation_choice(facts)]
     small = isinstance(config.network, SmallUNet)
+    fine = FINE_SIDE if isinstance(config.network, MobileNetV2) else 0
     if small and not config.backbone.start and not typed & {"network", *vars(config.network)}:
         if weights := config.backbone.weights if "weights" in typed else first_at_hand(WEIGHTS):
             network = _network_of(weights)
-            return [*_fitting(images, network), Choice("network", network, WORTH),
+            fine = FINE_SIDE if isinstance(network, MobileNetV2) else 0
+            return [*image_choices(facts, size, fine), rotation_choice(facts), Choice("network", network, WORTH),
                     Choice("weights", weights, "--network small_unet does without"),
                     *rate_choices(config, "published weights are changed slowly, falling to zero along a cosine",
                                   most=FINE_RATE)]
         print(f"no weights of a real backbone ({WORTH}): pip install 'kpjax[hub]', or put {WEIGHTS[-1]}.safetensors "
               f"into {WEIGHTS_FOLDER}")
+    images = [*image_choices(facts, size, fine), rotation_choice(facts)]
     if not small:
-        return [*_fitting(images, config.network), *rate_choices(config, "the preset's")]
+        return [*images, *rate_choices(config, "the preset's")]
     many = facts.keypoints > MANY_KEYPOINTS
     why = f"{facts.keypoints} keypoints, " + (f"more than {MANY_KEYPOINTS}" if many else f"{MANY_KEYPOINTS} or fewer")
     return [*images, Choice("widths", (16, 32, 64, 64, 128) if many else (16, 32, 32, 64, 64), why),
@@ -47,13 +51,3 @@ def _network_of(weights: str) -> Any:
         raise InputError(f"weights: {weights} is not among the known weights; name its network, too: --network and one "
                          f"of {', '.join(name for name in NETWORKS if name != SmallUNet.name)}")
     return NETWORKS[known.network](**known.options)
-
-
-def _fitting(images: Sequence[Choice], network: Any) -> list[Choice]:
-    """Returns the choices with the finer heatmaps that MobileNetV2 has: its PCK of the mouse was 97.9 in place of 91.0,
-    where that of the small U-net fell."""
-    side = next(choice.value for choice in images if choice.field == "image_size")
-    if not isinstance(network, MobileNetV2) or side > FINE_SIDE:
-        return list(images)
-    finer = Choice("heatmap_size", side // 2, f"half of {side} px, with keypoints between its cells")
-    return [finer if choice.field == finer.field else choice for choice in images]

@@ -5,6 +5,7 @@ from own_projects import synthetic_project
 from experiments.command_line import read_command
 from experiments.own import networks
 from experiments.own import project as own_project
+from experiments.own.choices import Facts, image_choices
 from experiments.own.semi_supervised import SYSTEM
 from kpjax.errors import InputError
 from kpjax.models import MobileNetV2, SmallUNet
@@ -81,3 +82,12 @@ def test_typed_weights_of_an_unknown_network_ask_for_it(project, tmp_path):
     (tmp_path / "mine.safetensors").touch()
     with pytest.raises(InputError, match=r"mine\.safetensors is not among the known weights; name its network"):
         config_of("--weights", str(tmp_path / "mine.safetensors"))
+
+
+def test_finer_heatmaps_need_smaller_images():
+    """A body of 18 px of 128 has nine cells at half of the side, and fewer than the least eight at a quarter."""
+    facts = Facts(4, False, 640.0, 90.0, 80.0, 0.5, 0.5)
+    chosen = {fine: {one.field: one.value for one in image_choices(facts, None, fine)} for fine in (0, 128)}
+    assert (chosen[128]["image_size"], chosen[128]["heatmap_size"]) == (128, 64)
+    assert (chosen[0]["image_size"], chosen[0]["heatmap_size"]) == (256, 64)
+    assert {one.field: one.value for one in image_choices(facts, 192, 128)}["heatmap_size"] == 48
