@@ -70,7 +70,8 @@ def made_smaller(words: list[str]) -> list[str]:
         return words
     fresh = words[2] in ("semi_supervised", "regda") and "--start" not in words
     small = shlex.split(f"{NETWORK if fresh else ''} {SMALL[words[2]]}")
-    small += [] if "--variants" in words else ["--no-control"]
+    if "--variants" not in words:
+        small += ["--variants", "supervised_warped"] if words[2] == "semi_supervised" else ["--no-control"]
     return [*without_flags(words, [word for word in small if word.startswith("--")]), *small]
 
 

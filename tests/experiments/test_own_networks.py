@@ -52,6 +52,15 @@ def test_a_real_backbone_is_chosen_where_its_weights_are_at_hand(project, at_han
     assert "mobilenet_v2  (with ten labelled frames of a mouse, 16 points of PCK" in said
 
 
+def test_a_real_backbone_trains_the_labels_alone_and_says_why(project, at_hand, capsys):
+    assert read_command(SYSTEM, ["own", "--project", "P"]).variants == ["supervised_warped"]
+    assert "--variants ours learns from these, too" in capsys.readouterr().out
+    small = ["own", "--project", "P", "--network", "small_unet"]
+    assert read_command(SYSTEM, small).variants == ["supervised_warped", "ours"]
+    assert read_command(SYSTEM, [*small, "--no-control"]).variants == ["ours"]
+    assert read_command(SYSTEM, ["own", "--project", "P", "--variants", "ours"]).variants == ["ours"]
+
+
 def test_without_weights_the_small_u_net_starts_at_random_and_says_what_that_costs(project, capsys):
     config = config_of()
     assert (type(config.network), config.backbone.weights) == (SmallUNet, "")
