@@ -27,7 +27,6 @@ from kpjax.training.fit import Beside, Fitted
 from kpjax.training.fit import fit as default_fit
 from kpjax.training.hosts import agreed, check_alike, check_folder, join
 from kpjax.training.logging import environment_lines, require_accelerator
-from kpjax.training.process import keep_freed_memory
 from kpjax.training.run_folder import versions
 from kpjax.training.together import shares
 
@@ -285,7 +284,7 @@ def use_compile_cache() -> None:
 
 
 def prepare_process(command: Command) -> None:
-    """Joins the other hosts, sets up compile cache and memory, and prints the first lines of a run.
+    """Joins the other hosts, sets up the compile cache, and prints the first lines of a run.
 
     Raises InputError without a wanted accelerator, and for hosts that differ or share no folder.
     """
@@ -294,8 +293,6 @@ def prepare_process(command: Command) -> None:
     shared = command.shared
     join(shared.coordinator, shared.num_processes, shared.process_id)
     use_compile_cache()
-    if jax.default_backend() == "cpu":
-        keep_freed_memory()
     if command.shared.require_accelerator:
         require_accelerator()
     with flags_in_messages(_flags(command.config)):

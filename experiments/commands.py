@@ -19,6 +19,7 @@ import tyro
 from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg
 
 from kpjax import InputError, RunError
+from kpjax.allocator import keep_freed_memory, only_cpu
 
 Parsed = TypeVar("Parsed")
 INTERRUPTED = 143  # exit code after SIGTERM, as shells count: all processes of a run end with it together
@@ -110,6 +111,8 @@ def exit_code_of(main: Callable[[], Any]) -> int:
     processes, one that fails ends here at once: Python would wait for the others, and they for it.
     """
     code, message = 0, ""
+    if only_cpu():
+        keep_freed_memory()
     try:
         main()
         sys.stdout.flush()

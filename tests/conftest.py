@@ -41,7 +41,7 @@ import jax
 import pytest
 from etils.epath import backend, gpath
 
-from kpjax.training.process import keep_freed_memory
+from kpjax.allocator import keep_freed_memory
 
 keep_freed_memory()
 CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "jax"

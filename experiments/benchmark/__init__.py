@@ -71,8 +71,8 @@ def run(arguments: Sequence[str]) -> list[Row]:
         asked = parse(Benchmark, arguments, prog="python -m experiments.benchmark", description=DESCRIPTION)
     # PyTorch needs room on the same accelerator.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    from kpjax.allocator import keep_freed_memory
     from kpjax.training.logging import environment_lines
-    from kpjax.training.process import keep_freed_memory
 
     keep_freed_memory()
     load = f"; load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""

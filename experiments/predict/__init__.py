@@ -27,7 +27,6 @@ from kpjax.evaluation.calibration import DEFAULT_CUTOFF
 from kpjax.images.inputs import ImageSequence, find_inputs
 from kpjax.images.reading import read_image
 from kpjax.images.transforms import needs_box
-from kpjax.training.process import keep_freed_memory
 
 TOLERATED = 0.01  # the share of a video's frames that may not decode unless they are skipped
 
@@ -49,8 +48,6 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
     written, for images that do not decode (unless they are skipped); RunError, after all tables are written, for videos
     of which more than 1 % does not decode (unless that is skipped).
     """
-    if jax.default_backend() == "cpu":
-        keep_freed_memory()
     frames, formats = _checked(asked)
     found = find_inputs(asked.inputs, out=asked.out, frames=frames)
     predictor = open_predictor(asked.run)

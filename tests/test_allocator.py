@@ -1,0 +1,54 @@
+"""The allocator keeps freed memory, in a process of its own."""
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from kpjax.allocator import ACCELERATORS, only_cpu
+
+PROGRAM = """
+import sys
+from kpjax.allocator import keep_freed_memory
+assert keep_freed_memory() == (sys.platform.startswith("linux") and sys.argv[1] == "glibc")
+import jax.numpy as jnp
+assert float(jnp.ones((2000, 2000)).sum()) == 4e6
+"""
+COMMAND = """
+import resource
+from experiments.commands import exit_code_of
+
+def main():
+    import jax
+    import jax.numpy as jnp
+    jax.devices()  # as reading a run of somebody's does before anything is trained
+    step = jax.jit(lambda x: jnp.cumsum(jnp.outer(x, x), 0).sum())  # with blocks of 64 MB, so of 16,000 pages
+    faults = []
+    for _ in range(4):
+        step(jnp.ones(4000)).block_until_ready()
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+    assert faults[-1] - faults[-2] < 4000, faults
+
+raise SystemExit(exit_code_of(main))
+"""
+
+
+def test_a_computation_runs_on_kept_memory():
+    library = platform.libc_ver()[0] or "none"
+    subprocess.run([sys.executable, "-c", PROGRAM, library], check=True, timeout=120)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are glibc's")
+def test_a_command_keeps_the_memory_of_its_steps_whenever_jax_was_started():
+    subprocess.run([sys.executable, "-c", COMMAND], check=True, timeout=120)
+
+
+def test_an_accelerators_package_is_seen_without_starting_jax(monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name if name == ACCELERATORS[0] else None)
+    assert not only_cpu()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert only_cpu()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    assert only_cpu()
