@@ -93,10 +93,8 @@ def test_typed_weights_of_an_unknown_network_ask_for_it(project, tmp_path):
         config_of("--weights", str(tmp_path / "mine.safetensors"))
 
 
-def test_finer_heatmaps_need_smaller_images():
-    """A body of 18 px of 128 has nine cells at half of the side, and fewer than the least eight at a quarter."""
-    facts = Facts(4, False, 640.0, 90.0, 80.0, 0.5, 0.5)
-    chosen = {fine: {one.field: one.value for one in image_choices(facts, None, fine)} for fine in (0, 128)}
-    assert (chosen[128]["image_size"], chosen[128]["heatmap_size"]) == (128, 64)
-    assert (chosen[0]["image_size"], chosen[0]["heatmap_size"]) == (256, 64)
-    assert {one.field: one.value for one in image_choices(facts, 192, 128)}["heatmap_size"] == 48
+def test_finer_heatmaps_are_those_of_small_images():
+    facts = Facts(4, False, 640.0, 170.0, 80.0, 0.5, 0.5)
+    for size, fine, cells in [(None, 0, 32), (None, 128, 64), (192, 128, 48)]:
+        chosen = {one.field: one.value for one in image_choices(facts, size, fine)}
+        assert (chosen["image_size"], chosen["heatmap_size"]) == (128, cells)
