@@ -125,11 +125,12 @@ def exit_code_of(main: Callable[[], Any]) -> int:
         code, message = 130, "stopped; the same command goes on from the last checkpoint"
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
-            return 141
-        code, message = 1, _of_bucket(error) or (_process() and _end_of_others(error))
-        if not (message or _process()):
-            raise
-        message = message or traceback.format_exc()
+            code = 141
+        else:
+            code, message = 1, _of_bucket(error) or (_process() and _end_of_others(error))
+            if not (message or _process()):
+                raise
+            message = message or traceback.format_exc()
     if message:
         print(_process() + message, file=sys.stderr, flush=True)
     if code and code != INTERRUPTED and _process():
