@@ -211,13 +211,12 @@ def main(arguments: Sequence[str], *, system: System = SYSTEM) -> epath.Path:
     path = job_of(command, "adapted", 0).preset_folder / f"{asked.study}.md"
     if asked.study == "order" and len(command.variants) < 2:
         raise InputError("variants: name two or more; the first is compared with the others")
+    command = prepared(command)
     if asked.study in ("labels", "order"):  # of stored predictions
-        command = prepared(command)
         outcome = work_through(command.system, plain_jobs(command), together=command.shared.seeds_together)
         raise_for_failures(outcome)  # a page in part says nothing
         made = labels_page(command, asked.columns) if asked.study == "labels" else order_page(command)
         return write_page(path, made, outcome)
-    command = prepared(command)
     settings = settings_of(asked.study, command, asked.columns)
     named = "--variants" in command.arguments or asked.study == "cores"
     variants = command.variants if named else ("adapted",)

@@ -24,19 +24,20 @@ def usual_choices(facts: Facts, size: int | None, config: Any, typed: Collection
     option of the small U-net, and no run to start from. size: of images, as typed.
     Raises InputError for typed weights of an unknown network.
     """
-    small = isinstance(config.network, SmallUNet)
-    fine = FINE_SIDE if isinstance(config.network, MobileNetV2) else 0
-    if small and not config.backbone.start and not typed & {"network", *vars(config.network)}:
+    network, weights, small = config.network, None, isinstance(config.network, SmallUNet)
+    if small and not config.backbone.start and not typed & {"network", *vars(network)}:
         if weights := config.backbone.weights if "weights" in typed else first_at_hand(WEIGHTS):
             network = _network_of(weights)
-            fine = FINE_SIDE if isinstance(network, MobileNetV2) else 0
-            return [*image_choices(facts, size, fine), rotation_choice(facts), Choice("network", network, WORTH),
-                    Choice("weights", weights, "--network small_unet does without"),
-                    *rate_choices(config, "published weights are changed slowly, falling to zero along a cosine",
-                                  most=FINE_RATE)]
-        print(f"no weights of a real backbone ({WORTH}): pip install 'kpjax[hub]', or put {WEIGHTS[-1]}.safetensors "
-              f"into {WEIGHTS_FOLDER}")
+        else:
+            print(f"no weights of a real backbone ({WORTH}): pip install 'kpjax[hub]', or put "
+                  f"{WEIGHTS[-1]}.safetensors into {WEIGHTS_FOLDER}")
+    fine = FINE_SIDE if isinstance(network, MobileNetV2) else 0
     images = [*image_choices(facts, size, fine), rotation_choice(facts)]
+    if weights:
+        return [*images, Choice("network", network, WORTH),
+                Choice("weights", weights, "--network small_unet does without"),
+                *rate_choices(config, "published weights are changed slowly, falling to zero along a cosine",
+                              most=FINE_RATE)]
     if not small:
         return [*images, *rate_choices(config, "the preset's")]
     many = facts.keypoints > MANY_KEYPOINTS

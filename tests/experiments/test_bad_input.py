@@ -122,7 +122,7 @@ def test_a_bucket_that_stops_answering_is_named_in_one_line(fault, capsys):
         exit_code_of(lambda: (_ for _ in ()).throw(OSError("of this machine")))
 
 
-def test_a_reader_that_leaves_early_is_no_fault(capsys):
+def test_a_reader_that_leaves_early_is_no_fault():
     """As `kpjax --help | head -1` does."""
     read, write = os.pipe()
     os.close(read)
