@@ -30,6 +30,7 @@ from kpjax.training.checkpoints import check_identity, flat_identity
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Evaluation, Fitted, Select
 from kpjax.training.hosts import agreed, check_alike
+from kpjax.training.process import forget_programs
 from kpjax.training.run_folder import write_config, write_results
 from kpjax.training.stages import Stage, stage
 from kpjax.training.trees import load_trained, save_trained
@@ -199,6 +200,7 @@ def run(system: System, job: Job, *, fit: Callable[..., Fitted] | None = None) -
     if finished(job):
         print(f"{job.title}: finished before, in {job.folder}")
         return
+    forget_programs()  # those of earlier runs, of which a sweep has many
     data = system.open(job)
     identity = job.identity(**data.identity)
     check_alike(flat_identity(identity))

@@ -42,6 +42,7 @@ import pytest
 from etils.epath import backend, gpath
 
 from kpjax.allocator import keep_freed_memory
+from kpjax.training.process import forget_programs
 
 keep_freed_memory()
 CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "jax"
@@ -55,6 +56,12 @@ def pytest_collection_finish():
     """What was imported stays to the end: the garbage collector need not look at it again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def room_for_programs():
+    """A worker compiles more programs than a process can hold."""
+    forget_programs()
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,11 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from experiments import job_queue
+from experiments import job_queue, system
 from experiments.job_queue import (
     called,
     cost_text,
@@ -53,6 +54,17 @@ def finish(job, **metrics):
     write_json(job.folder / "results.json", {
         "experiment": "made_up", "preset": job.preset, "variant": job.variant, "seed": job.seed, "steps": 1,
         "metrics": metrics})
+
+
+def test_a_run_makes_room_for_its_programs(monkeypatch, tmp_path):
+    def open_data(job):
+        assert made
+        raise RunError("no data")
+
+    made = []
+    monkeypatch.setattr(system, "forget_programs", lambda: made.append(True))
+    with pytest.raises(RunError, match="no data"):
+        system.run(SimpleNamespace(open=open_data), jobs_in(tmp_path, "a")[0])
 
 
 def test_a_failed_run_stops_no_other_and_is_named(run_by, tmp_path, capsys):
