@@ -56,9 +56,10 @@ def forget_programs(share: float = 0.5) -> bool:
     """Drops compiled programs where they hold more than a share of the memory maps that Linux allows a process.
 
     A program of a CPU holds hundreds of maps, and a small run with its stages and predictions 2,000. A process that
-    reaches the limit, by default 65,530, is aborted by XLA's compiler, or ends with a segmentation fault. A program that
-    is called again is compiled again, or read from the compile cache. Returns whether it did; on other systems it does
-    nothing.
+    reaches the limit, by default 65,530, is aborted by XLA's compiler, or ends with a segmentation fault. A program
+    that is called again is compiled again, or read from the compile cache.
+
+    Returns whether it dropped them. On other systems than Linux it does nothing.
     """
     try:
         most = int(Path("/proc/sys/vm/max_map_count").read_text())
