@@ -138,15 +138,15 @@ def test_two_seeds_in_one_program_are_two_runs(name):
     together, names = compiled_for_several(method.update, mesh)
     alone, same_names = compiled_update(method.update, mesh)
     streams, keys = shard(streams_of(method), mesh), tuple(replicate(jax.random.key(seed), mesh) for seed in seeds)
-    states = [started(name, seed) for seed in seeds]
-    # Both start every step alike: a rounding that moves a value across zero two steps later says nothing of them.
+    states = tuple(replicate(started(name, seed), mesh) for seed in seeds)
+    # Each step by itself: a rounding that moves a value across zero two steps later says nothing of the programs.
     for _ in range(STEPS):
-        found = together(tuple(replicate(state, mesh) for state in states), (streams,) * 2, keys)
-        for place, (state, values) in enumerate(found):
-            expected, expected_values = alone(replicate(states[place], mesh), streams, keys[place])
-            states[place] = jax.tree.map(np.array, expected)
-            assert_close(states[place], state)
-            np.testing.assert_allclose(values, expected_values, rtol=1e-3, atol=1e-5)
+        begun = [jax.tree.map(np.array, state) for state in states]
+        states, values = zip(*together(states, (streams,) * 2, keys), strict=True)
+        for before, key, state, found in zip(begun, keys, states, values, strict=True):
+            expected, wanted = alone(replicate(before, mesh), streams, key)
+            assert_close(expected, state)
+            np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-5)
     assert names == same_names
 
 
