@@ -32,7 +32,7 @@ class Prepare(Checked):
 
     preset: Annotated[Positional[str], arg(metavar="PRESET")]  # of semi_supervised: openfield, faces
     out: Path  # a new folder
-    labelled: Positive = 10  # images: at most 1 a share, above it a count
+    labelled: Positive = 10  # images: below 1 a share, above it a count; 1 for all, also those that kpjax validates on
     subset: CountOrZero = 0  # the seed that draws them
     side: Count = 640  # px of the square images that the peers are given; of a mouse in 640 x 480 its own pixels
     data_dir: Path = Path("~/kpjax_data")  # folder of prepared datasets
@@ -49,14 +49,16 @@ class Prepare(Checked):
         images = self.out / SESSION
         make_folder(images)
         frames, instances, split = [], [], {}
-        for part, source in (("train", data.labelled), ("test", data.test)):
-            for number in range(len(source)):
-                example, name = source[number], f"{part}{number:04d}.png"
+        validating = [data.validation] if config.data.all_labelled and data.validation else []
+        for part, sources in (("train", [data.labelled, *validating]), ("test", [data.test])):
+            split[part] = []
+            for example in (source[number] for source in sources for number in range(len(source))):
+                name = f"{part}{len(split[part]):04d}.png"
+                split[part].append(name)
                 Image.fromarray(example.image).save(images / name)
                 instances.append(Instance(len(frames), np.asarray(example.keypoints, np.float64), example.visible,
                                           np.zeros(len(example.visible), bool), np.full(4, np.nan)))
                 frames.append(Frame(f"{SESSION}/{name}", images / name, None, (self.side, self.side), SESSION))
-            split[part] = [f"{part}{number:04d}.png" for number in range(len(source))]
         project = Project(self.out, "csv", data.skeleton, tuple(frames), tuple(instances))
         for form in ("deeplabcut", "lightning_pose"):
             write_project(project, form, self.out / form)

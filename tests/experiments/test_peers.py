@@ -32,6 +32,15 @@ def test_both_peers_are_given_the_same_labels(folder, capsys):
         assert {frame.size for frame in project.frames} == {(64, 64)}
 
 
+def test_all_labels_are_also_those_that_validate(tmp_path, monkeypatch, capsys):
+    small = changed(semi_supervised.PRESETS["demo"], training_examples=20, test_examples=3)
+    monkeypatch.setattr(semi_supervised, "PRESETS", {"demo": small})
+    main(["prepare", "demo", "--labelled", "1", "--side", "64", "--out", str(tmp_path / "all")])
+    split = json.loads((tmp_path / "all" / "split.json").read_text())
+    assert len(set(split["train"])) == 20 + 3
+    assert len(split["test"]) == 3
+
+
 def test_predictions_are_measured_as_the_peer_made_them(folder, capsys):
     """Labels as predictions are right; moved by a tenth of the side along x they have that error."""
     split = json.loads((folder / "split.json").read_text())
