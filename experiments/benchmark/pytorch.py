@@ -19,7 +19,8 @@ from kpjax.training.profiling import peak_teraflops
 
 NETWORKS: dict[str, Config] = {  # for a CPU
     "demo network": DEMO, "PoseResNet-18, 64 px": LAPTOP,
-    "MobileNetV2, 128 px": changed(DEMO, network=MobileNetV2(), image_size=128, heatmap_size=32, batch_size=16)}
+    **{f"MobileNetV2, {side} px": changed(DEMO, network=MobileNetV2(), image_size=side, heatmap_size=side // 4,
+                                          batch_size=2048 // side) for side in (128, 256)}}
 
 
 def pytorch_rows(effort: Effort) -> Iterator[Row]:

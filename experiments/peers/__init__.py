@@ -13,5 +13,5 @@ Commands   python -m experiments.peers prepare openfield --labelled 10 --subset 
 Neither peer's own weights are needed: networks start at random, or from one file of MobileNetV2 that both are given
 (`mobilenet_v2.google_in1k` of `kpjax.models.weights.pretrained`, torchvision's names). Lightning Pose requires DALI,
 which its supervised part on a CPU never imports: where it cannot be had, `uv pip install --override` with the line
-`nvidia-dali-cuda110; sys_platform == 'never'`.
+`nvidia-dali-cuda110; sys_platform == 'never'`. Its prediction on videos needs DALI: only DeepLabCut's has a `--video`.
 """

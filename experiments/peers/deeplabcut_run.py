@@ -40,7 +40,9 @@ def without_download(build):
 
 
 def main():
-    asked = flags_of(__doc__, network="resnet_50", batch_size=8).parse_args()
+    flags = flags_of(__doc__, network="resnet_50", batch_size=8)
+    flags.add_argument("--video", type=Path, help="to time its own prediction on")
+    asked = flags.parse_args()
     split = split_of(asked.folder)
     project = (asked.folder / "deeplabcut").absolute()
     config = project / "config.yaml"
@@ -92,6 +94,11 @@ def main():
     keypoints = {Path(path).name: one["bodyparts"][0, :, :2].tolist() for path, one in found.items()}
     write_predictions(asked.folder, "DeepLabCut", deeplabcut.__version__, name, epochs=epochs, seconds=seconds,
                       keypoints=keypoints, theirs=f"test rmse {rows[-1]['test rmse']}")
+    if asked.video:
+        began = time.monotonic()
+        deeplabcut.analyze_videos(str(config), [str(asked.video)], shuffle=SHUFFLE, snapshot_index=-1, device="cpu",
+                                  destfolder=str(asked.folder / "analysed"))
+        print(f"{asked.video.name}: predicted in {time.monotonic() - began:.1f} s")
 
 
 if __name__ == "__main__":
