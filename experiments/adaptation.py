@@ -31,7 +31,7 @@ from experiments import configs, system
 from experiments.adaptation_images import Data, loaded_core, open_core_images, open_images
 from experiments.adaptation_measures import checked, draw_sheets, found_in, measures_of
 from experiments.adaptation_presets import RENDERED, STAND_IN, Config
-from experiments.configs import NORMALISATIONS, changed
+from experiments.configs import NORMALISATIONS, changed, optimizer_of
 from experiments.keypoint_errors import keypoint_errors
 from experiments.system import Job, Outcome, Variant
 from kpjax import Method, Skeleton, Trained, Variables, augment, codec, losses, methods, named_key, predict_source
@@ -144,7 +144,7 @@ def build_core(config: Config, skeleton: Skeleton) -> Method:
     return methods.supervised(
         network(config, len(skeleton.names)), skeleton,
         codec=codec(image_size=side, heatmap_size=side // STRIDE, sigma=config.core.core_sigma),
-        optimizer=config.backbone.scaled(optax.scale_by_adam()), learning_rate=config.core.rates,
+        optimizer=optimizer_of(config, optax.scale_by_adam()), learning_rate=config.core.rates,
         augment=augment.compose_augmentations(augment.random_scale_rotation(loaded=larger and larger[1]), *mirrored),
         normalise=config.backbone.normalise, loss=losses.heatmap_mse)
 

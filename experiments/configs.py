@@ -42,6 +42,12 @@ def network_of(config: Any, keypoints: int) -> KeypointNetwork:
     return config.backbone.applied_to(network)
 
 
+def optimizer_of(config: Any, optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Returns an optimizer with the backbone's share of every step, and none for layers that the config freezes."""
+    rate, frozen = config.backbone.backbone_rate, getattr(config.network, "frozen_layers", ())
+    return optax.chain(optimizer, scale_backbone(rate, frozen)) if frozen or rate != 1 else optimizer
+
+
 # Nested and flat
 
 
@@ -155,10 +161,6 @@ class Backbone(Checked):
     def applied_to(self, network: KeypointNetwork) -> KeypointNetwork:
         """Returns the network with its backbone's statistics frozen, if so asked."""
         return network.clone(frozen_statistics=True) if self.backbone_statistics == "frozen" else network
-
-    def scaled(self, optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
-        """Returns the optimizer with the backbone's share of every step."""
-        return optimizer if self.backbone_rate == 1 else optax.chain(optimizer, scale_backbone(self.backbone_rate))
 
     def variables(self, network: KeypointNetwork, *, image_size: int, seed: int) -> dict[str, Any]:
         """Returns fresh variables with the backbone's weights, as the `start` of a method; {} for random weights.

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from flax import linen as nn
 
-from experiments.configs import network_of
+from experiments.configs import network_of, optimizer_of
 from experiments.incremental_presets import Config, Weights
 from kpjax import Codec, Method, Skeleton, methods
 from kpjax.augment import Augment, hidden, hide_boxes, hide_in_turn
@@ -112,7 +112,7 @@ def entropy(setting: Setting) -> Term:
 
 def _shared(setting: Setting) -> dict[str, Any]:
     return {"model": setting.network, "skeleton": setting.skeleton, "codec": setting.codec, "augment": setting.augment,
-            "optimizer": setting.config.backbone.scaled(setting.config.optimizer.adam()),
+            "optimizer": optimizer_of(setting.config, setting.config.optimizer.adam()),
             "normalise": setting.config.backbone.normalise}
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.configs import network_of
+from experiments.configs import network_of, optimizer_of
 from experiments.regda_presets import Config, drops_of
 from kpjax import InputError, Method, Prediction, Skeleton, augment, losses, methods
 from kpjax.augment import Augment
@@ -56,16 +56,16 @@ def build_supervised(parts: Parts, *, steps: int | None = None, stream: str = "l
         rates = optax.piecewise_constant_schedule(1e-3, drops_of(steps))
         optimizer, loss = optax.scale_by_adam(), losses.heatmap_mse
     return methods.supervised(
-        parts.one_head, parts.skeleton, codec=parts.codec, optimizer=config.backbone.scaled(optimizer),
+        parts.one_head, parts.skeleton, codec=parts.codec, optimizer=optimizer_of(config, optimizer),
         learning_rate=rates, loss=loss, augment=parts.augment[stream], normalise=config.backbone.normalise,
         stream=stream)
 
 
 def adaptation_options(parts: Parts) -> dict[str, Any]:
     """Returns the options that all methods of adaptation share."""
-    optimizer, backbone = parts.config.optimizer, parts.config.backbone
-    return {"codec": parts.codec, "optimizer": backbone.scaled(optimizer.build()), "augment": parts.augment,
-            "learning_rate": optimizer.adaptation_rates(parts.config.steps), "normalise": backbone.normalise}
+    config = parts.config
+    return {"codec": parts.codec, "optimizer": optimizer_of(config, config.optimizer.build()), "augment": parts.augment,
+            "learning_rate": config.optimizer.adaptation_rates(config.steps), "normalise": config.backbone.normalise}
 
 
 def area(config: Config) -> list[int]:
@@ -174,7 +174,7 @@ def build_teacher_adaptation(
              "both": settings.adaptation_rate(config.steps_of_both_stages)}
     return methods.teacher_adaptation(
         parts.one_head, parts.skeleton, objective=objective, codec=parts.codec, augment=base, view=settings.view(),
-        optimizer=config.backbone.scaled(optax.scale_by_adam()), learning_rate=rates[phase],
+        optimizer=optimizer_of(config, optax.scale_by_adam()), learning_rate=rates[phase],
         normalise=config.backbone.normalise, decay=settings.teacher_decay, sigma=config.heatmaps.sigma,
         restyled=settings.restyled, hide=settings.hide(config.data.image_size), hidden_from=settings.hidden_from,
         predicts="teacher" if phase == "adaptation" else "student")
@@ -188,7 +188,7 @@ def build_on_target(parts: Parts) -> Method:
     augment = {"labelled": settings["augment"]["source"], "unlabelled": settings["augment"]["target"]}
     rates = config.teacher.adaptation_rate(config.steps)
     return methods.semi_supervised(parts.one_head, parts.skeleton, objective=objective, **settings | {
-        "augment": augment, "learning_rate": rates, "optimizer": config.backbone.scaled(optax.scale_by_adam())})
+        "augment": augment, "learning_rate": rates, "optimizer": optimizer_of(config, optax.scale_by_adam())})
 
 
 def build_adabn(parts: Parts, *, two_heads: bool = False, in_area: bool = False) -> Method:

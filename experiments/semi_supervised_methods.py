@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 import optax
 
-from experiments.configs import network_of, perceptual_options
+from experiments.configs import network_of, optimizer_of, perceptual_options
 from experiments.semi_supervised_measures import ReadSemantic
 from experiments.semi_supervised_presets import Config, HardView
 from kpjax import Method, Skeleton, methods
@@ -59,11 +59,11 @@ def _supervision(parts: Parts) -> dict[str, Any]:
 
 
 def _shared(parts: Parts, *, warped: bool = False, stage: StageOf = "method") -> dict[str, Any]:
-    backbone = parts.config.backbone
-    return {"codec": parts.codec, "optimizer": backbone.scaled(optax.scale_by_adam()),
-            "learning_rate": parts.config.rate(stage), "normalise": backbone.normalise,
+    config = parts.config
+    return {"codec": parts.codec, "optimizer": optimizer_of(config, optax.scale_by_adam()),
+            "learning_rate": config.rate(stage), "normalise": config.backbone.normalise,
             "augment": parts.warped if warped else parts.augment,
-            "draw_map": parts.config.weights.draw_map()}
+            "draw_map": config.weights.draw_map()}
 
 
 def build_ours(parts: Parts, *, objective: Objective | None = None, left_out: Sequence[str] = (), warped: bool = False,

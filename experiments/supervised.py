@@ -31,6 +31,7 @@ from experiments.configs import (
     Optimizer,
     Positive,
     network_of,
+    optimizer_of,
 )
 from experiments.image_sets import ImageSet, Splits
 from experiments.keypoint_errors import keypoint_errors
@@ -95,7 +96,7 @@ def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
     return supervised(
         network_of(config, len(skeleton.names)), skeleton,
         codec=config.heatmaps.codec(config.data.image_size, logits=loss is heatmap_kl),
-        optimizer=config.backbone.scaled(config.optimizer.adam()), augment=config.augment.build(skeleton),
+        optimizer=optimizer_of(config, config.optimizer.adam()), augment=config.augment.build(skeleton),
         normalise=config.backbone.normalise,
         learning_rate=optax.warmup_cosine_decay_schedule(0.0, config.optimizer.learning_rate, rise, config.steps),
         loss=loss)

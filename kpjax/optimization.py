@@ -1,5 +1,5 @@
 """One step of gradient descent, schedules, and moving averages, as functions of trees."""
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -35,13 +35,19 @@ def descend(
     return moved, optimizer_state
 
 
-def scale_backbone(factor: float) -> optax.GradientTransformation:
-    """Builds the last part of a chain: updates of parameters below a `backbone` are multiplied by `factor`."""
-    def below_backbone(path) -> bool:
-        return any(getattr(entry, "key", None) == "backbone" for entry in path)
+def scale_backbone(factor: float, frozen: Collection[str] = ()) -> optax.GradientTransformation:
+    """Builds the last part of a chain: updates of parameters below a `backbone` are multiplied by `factor`.
 
-    return optax.stateless(lambda updates, params: jax.tree_util.tree_map_with_path(
-        lambda path, update: factor * update if below_backbone(path) else update, updates))
+    frozen: names of its layers whose updates are zero, also by weight decay.
+    """
+    def scaled(path, update: jax.Array) -> jax.Array:
+        names = [getattr(entry, "key", None) for entry in path]
+        if "backbone" not in names:
+            return update
+        below = names[names.index("backbone") + 1:]
+        return jnp.zeros_like(update) if below and below[0] in frozen else factor * update
+
+    return optax.stateless(lambda updates, params: jax.tree_util.tree_map_with_path(scaled, updates))
 
 
 def ema(average, current, decay: float):

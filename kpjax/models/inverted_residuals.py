@@ -29,6 +29,7 @@ from kpjax.models.network import COARSEST_STRIDE, HeatmapHead, KeypointNetwork, 
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 STEM_WIDTH = 32
 TAPS = (0, 1, 2, 4, 6)  # the last stage of each stride
+FROZEN_STRIDES = (0, 2, 4, 8, 16, 32)
 
 
 class InvertedResidual(nn.Module):
@@ -64,6 +65,7 @@ class MobileNetV2Trunk(nn.Module):
     width_multiplier: of all channels, which are rounded to multiples of 8.
     padding: of 3x3 convolutions, as the weights were trained: see `kpjax.models.layers.spatial_padding`.
     rematerialise: each block keeps its input only and is computed again in the backward pass.
+    frozen_stride: nothing flows back into layers up to the map of this stride; 0 for none.
 
     Weights start as torchvision's: He's normal by fan-out, BatchNorm at identity.
     """
@@ -72,6 +74,7 @@ class MobileNetV2Trunk(nn.Module):
     padding: Padding = "torch"
     dtype: jnp.dtype = jnp.float32
     rematerialise: bool = False
+    frozen_stride: int = 0
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
@@ -86,6 +89,7 @@ class MobileNetV2Trunk(nn.Module):
                           self.padding, self.dtype, name=f"features_{number}")(x, train)
                 number += 1
             if stage in TAPS:
+                x = jax.lax.stop_gradient(x) if 2 ** (len(maps) + 1) <= self.frozen_stride else x
                 maps.append(x)
         return tuple(maps)
 
@@ -99,6 +103,7 @@ def rounded_width(channels: float) -> int:
 def mobilenet_v2(
     keypoints: int, *, width_multiplier: float = 1.0, padding: Padding = "torch", heatmap_stride: int = 4,
     decoder_width: int = 64, head_layers: int = 1, dtype: jnp.dtype = jnp.float32, rematerialise: bool = False,
+    frozen_stride: int = 0,
 ) -> KeypointNetwork:
     """Builds MobileNetV2 with a pyramid: images (B, H, W, 3) to heatmaps (B, H / s, W / s, keypoints) float32.
 
@@ -109,6 +114,8 @@ def mobilenet_v2(
         decoder_width: channels of the pyramid, and between layers of the head.
         dtype: of the computation; parameters and statistics are float32.
         rematerialise: each block of the trunk is computed again in the backward pass.
+        frozen_stride: of the trunk's maps, 2 to 32; layers up to it get no gradient. 0 for none. An optimizer that
+            decays weights has to be told (`frozen_layers`).
 
     Raises:
         ValueError: for another stride.
@@ -116,9 +123,18 @@ def mobilenet_v2(
     if heatmap_stride not in (2, 4):
         raise ValueError(f"mobilenet_v2: heatmap_stride is 2 or 4, got {heatmap_stride}")
     return KeypointNetwork(
-        backbone=MobileNetV2Trunk(width_multiplier, padding, dtype, rematerialise),
+        backbone=MobileNetV2Trunk(width_multiplier, padding, dtype, rematerialise, frozen_stride),
         upsampling=PyramidDecoder(decoder_width, skipped=1 if heatmap_stride == 4 else 0, dtype=dtype),
         head=HeatmapHead(keypoints, head_layers, decoder_width, dtype=dtype))
+
+
+def frozen_layers(stride: int) -> tuple[str, ...]:
+    """Returns the names of the trunk's layers up to the map of a stride: 2 to 32, or 0 for none."""
+    if not stride:
+        return ()
+    last = TAPS[stride.bit_length() - 2]
+    blocks = sum(count for _, _, count, _ in STAGES[:last + 1])
+    return ("features_0_0", "features_0_1", *(f"features_{number}" for number in range(1, blocks + 1)))
 
 
 @dataclass(frozen=True)
@@ -133,9 +149,12 @@ class MobileNetV2:
     head_layers: int = 1  # convolutions of the head
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
     rematerialise: bool = False  # computes activations again in the backward pass: slower, with less memory
+    frozen_stride: Literal[0, 2, 4, 8, 16, 32] = 0  # of feature maps, up to which the backbone keeps its weights
 
     def __post_init__(self):
         """Raises InputError for options that no network has."""
+        if self.frozen_stride not in FROZEN_STRIDES:
+            raise InputError(f"frozen_stride: {self.frozen_stride}; give 0, 2, 4, 8, 16 or 32")
         if not self.width_multiplier > 0:
             raise InputError(f"width_multiplier: {self.width_multiplier}; give a number above 0")
         if self.padding not in ("torch", "tensorflow"):
@@ -151,4 +170,9 @@ class MobileNetV2:
         return mobilenet_v2(
             keypoints, width_multiplier=self.width_multiplier, padding=self.padding, heatmap_stride=stride,
             decoder_width=self.decoder_width, head_layers=self.head_layers, dtype=jnp.dtype(self.dtype),
-            rematerialise=self.rematerialise)
+            rematerialise=self.rematerialise, frozen_stride=self.frozen_stride)
+
+    @property
+    def frozen_layers(self) -> tuple[str, ...]:
+        """The names of the backbone's layers that keep their weights."""
+        return frozen_layers(self.frozen_stride)

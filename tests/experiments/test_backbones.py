@@ -1,4 +1,5 @@
 """A backbone with weights from the command line to the report, and what configs say of it."""
+import functools
 import json
 
 import jax
@@ -15,6 +16,7 @@ from experiments.configs import (
     Backbone,
     changed,
     network_of,
+    optimizer_of,
     perceptual_options,
     perceptual_start,
     with_network,
@@ -129,9 +131,40 @@ def test_normalisation_statistics_and_rate_follow_the_config():
     assert Backbone(normalisation="symmetric").normalise is symmetric_normalise
     np.testing.assert_array_equal(symmetric_normalise(jnp.array([0.0, 0.5, 1.0])), [-1, 0, 1])
     adam = optax.scale_by_adam()
-    assert Backbone().scaled(adam) is adam
+    assert optimizer_of(config, adam) is adam
     with pytest.raises(InputError, match="backbone_rate: 0"):
         Backbone(backbone_rate=0.0)
+
+
+def test_frozen_layers_keep_their_weights_and_cost_no_gradient():
+    """Weight decay moves all others; the result before the first step is that of the whole network."""
+    config = changed(PRESETS["demo"], network=MobileNetV2(0.1, decoder_width=4), image_size=64, heatmap_size=32)
+    held = changed(config, frozen_stride=4)
+    images, optimizer = jax.random.normal(jax.random.key(0), (2, 64, 64, 3)), optax.add_decayed_weights(1.0)
+
+    @functools.partial(jax.jit, static_argnums=1)
+    def step(variables, config):
+        network = network_of(config, 3)
+
+        def loss(params):
+            return jnp.square(network.apply(variables | {"params": params}, images, True,
+                                            mutable=["batch_stats"])[0] - 1).mean()
+
+        value, gradient = jax.value_and_grad(loss)(variables["params"])
+        chain = optimizer_of(config, optimizer)
+        updates, _ = chain.update(gradient, chain.init(variables["params"]), variables["params"])
+        return value, gradient, updates
+
+    variables = network_of(config, 3).init(jax.random.key(1), images, False)
+    (whole, all_gradients, _), (value, gradients, updates) = step(variables, config), step(variables, held)
+    assert value == whole
+    moved = {name for name, tree in updates["backbone"].items() if any(map(np.any, jax.tree.leaves(tree)))}
+    learning = {name for name, tree in gradients["backbone"].items() if any(map(np.any, jax.tree.leaves(tree)))}
+    # Stride 4 is reached after the third block.
+    assert moved == learning == {f"features_{number}" for number in range(4, 18)}
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7),
+                 gradients["backbone"]["features_9"], all_gradients["backbone"]["features_9"])
+    assert all(np.any(leaf) for leaf in jax.tree.leaves(updates["upsampling"]["lateral1"]))
 
 
 def test_frozen_statistics_normalise_training_images_and_stay():

@@ -45,7 +45,7 @@ def test_none_are_at_hand_without_a_file_or_a_hub(tmp_path):
 
 def test_a_real_backbone_is_chosen_where_its_weights_are_at_hand(project, at_hand, capsys):
     config = config_of()
-    assert (config.network, config.backbone.weights) == (MobileNetV2(), "mobilenetv2_100.ra_in1k")
+    assert (config.network, config.backbone.weights) == (MobileNetV2(frozen_stride=4), "mobilenetv2_100.ra_in1k")
     assert (config.data.image_size, config.heatmaps.heatmap_size) == (128, 64)
     assert (config.optimizer.learning_rate, config.warm_start_learning_rate) == (1e-3, 1e-3)
     assert "--network" in (said := capsys.readouterr().out)
