@@ -14,17 +14,18 @@ WORTH = "with ten labelled frames of a mouse, 16 points of PCK above the small U
 # px of an image, up to which MobileNetV2's heatmaps have half of them: its PCK of the mouse was 97.9 in place of 91.0,
 # where that of the small U-net fell.
 FINE_SIDE = 128
-# The backbone's layers up to maps of this stride keep their weights: a step takes 0.6 of the time, and with 19 labelled
-# faces of a tuning subset the mean error was 8.7 % in place of 8.8.
-FROZEN, WHY_FROZEN = 4, "the first layers keep their weights, in 0.6 of the time of a step"
+WHY_FROZEN = "the first layers keep their weights, in 0.7 of the time of a step"
 MANY_KEYPOINTS = 20  # above which the small U-net is wider
 
 
-def usual_choices(facts: Facts, size: int | None, config: Any, typed: Collection[str]) -> list[Choice]:
+def usual_choices(
+    facts: Facts, size: int | None, config: Any, typed: Collection[str], *, frozen_stride: int = 0
+) -> list[Choice]:
     """Chooses images, as `image_choices` does, their rotation, the network, its heatmaps and its learning rates.
 
     The network is MobileNetV2 from ImageNet's weights, if they can be had and no other network or weights are typed, no
-    option of the small U-net, and no run to start from. size: of images, as typed.
+    option of the small U-net, and no run to start from. size: of images, as typed. frozen_stride: up to which it keeps
+    its weights.
     Raises InputError for typed weights of an unknown network.
     """
     network, weights, small = config.network, None, isinstance(config.network, SmallUNet)
@@ -37,7 +38,7 @@ def usual_choices(facts: Facts, size: int | None, config: Any, typed: Collection
     fine = FINE_SIDE if isinstance(network, MobileNetV2) else 0
     images = [*image_choices(facts, size, fine), rotation_choice(facts)]
     if weights:
-        frozen = [Choice("frozen_stride", FROZEN, WHY_FROZEN)] if isinstance(network, MobileNetV2) else []
+        frozen = [Choice("frozen_stride", frozen_stride, WHY_FROZEN)] if fine and frozen_stride else []
         return [*images, Choice("network", network, WORTH),
                 Choice("weights", weights, "--network small_unet does without"), *frozen,
                 *rate_choices(config, "published weights are changed slowly, falling to zero along a cosine",

