@@ -2,6 +2,7 @@
 
 Its supervised part, with the settings of its default config. Runs in Lightning Pose's environment; see the package.
 """
+import argparse
 import shutil
 import time
 from pathlib import Path
@@ -28,8 +29,10 @@ def register(weights: str) -> None:
     factory.BACKBONE_STRIDES[GIVEN] = 32
 
 
-def settings(folder: Path, labels: str, split: dict, network: str, epochs: int, batch: int, image: int) -> dict:
+def settings(folder: Path, labels: str, split: dict, network: str, epochs: int, asked: argparse.Namespace) -> dict:
     """Returns the config: the default one, with counts of epochs in proportion."""
+    image, batch = asked.image, asked.batch_size
+
     def scaled(count: int) -> int:
         return round(count * epochs / EPOCHS)
 
@@ -44,7 +47,7 @@ def settings(folder: Path, labels: str, split: dict, network: str, epochs: int, 
             "unfreezing_epoch": scaled(UNFREEZING) if network == GIVEN else 0, "min_epochs": epochs,
             "max_epochs": epochs, "log_every_n_steps": 10, "check_val_every_n_epoch": max(scaled(5), 1),
             "ckpt_every_n_epochs": None, "early_stopping": False, "early_stop_patience": 3, "rng_seed_data_pt": 0,
-            "rng_seed_model_pt": 0, "optimizer": "Adam", "optimizer_params": {"learning_rate": 1e-3},
+            "rng_seed_model_pt": asked.seed, "optimizer": "Adam", "optimizer_params": {"learning_rate": 1e-3},
             "lr_scheduler": "multisteplr",
             "lr_scheduler_params": {"multisteplr": {"milestones": [scaled(at) for at in MILESTONES], "gamma": 0.5}},
             "uniform_heatmaps_for_nan_keypoints": True},
@@ -58,6 +61,7 @@ def settings(folder: Path, labels: str, split: dict, network: str, epochs: int, 
 def main():
     flags = flags_of(__doc__, network="resnet50", batch_size=16)
     flags.add_argument("--image", type=int, default=256, help="px to which it resizes images, a multiple of 128")
+    flags.add_argument("--seed", type=int, default=0, help="of the network's first weights")
     asked = flags.parse_args()
     split = split_of(asked.folder)
     folder = (asked.folder / "lightning_pose").absolute()
@@ -73,7 +77,7 @@ def main():
     def trained(epochs: int, *, skip_evaluation: bool = True) -> float:
         shutil.rmtree(out, ignore_errors=True)
         began = time.monotonic()
-        train(OmegaConf.create(settings(folder, "labels.csv", split, network, epochs, asked.batch_size, asked.image)),
+        train(OmegaConf.create(settings(folder, "labels.csv", split, network, epochs, asked)),
               out, skip_evaluation=skip_evaluation)
         return time.monotonic() - began
 
