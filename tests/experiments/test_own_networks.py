@@ -83,7 +83,7 @@ def test_what_is_typed_of_the_network_is_kept(project, at_hand, flags, network):
 
 def test_typed_weights_bring_their_network(project, capsys):
     config = config_of("--weights", "mobilenetv2_050.lamb_in1k")
-    assert (config.network, config.backbone.weights) == (MobileNetV2(0.5), "mobilenetv2_050.lamb_in1k")
+    assert (config.network, config.backbone.weights) == (MobileNetV2(0.5, frozen_stride=4), "mobilenetv2_050.lamb_in1k")
     assert config_of("--weights", "mobilenetv2_100.ra_in1k", "--heatmap-size", "32").heatmaps.heatmap_size == 32
     assert "32  (as typed)" in capsys.readouterr().out
 
