@@ -14,7 +14,7 @@ WORTH = "with ten labelled frames of a mouse, 16 points of PCK above the small U
 # px of an image, up to which MobileNetV2's heatmaps have half of them: its PCK of the mouse was 97.9 in place of 91.0,
 # where that of the small U-net fell.
 FINE_SIDE = 128
-WHY_FROZEN = "the first layers keep their weights, in 0.7 of the time of a step"
+WHY_FROZEN = "the first layers keep their weights, in 0.6 to 0.7 of the time of a step"
 MANY_KEYPOINTS = 20  # above which the small U-net is wider
 
 
@@ -38,7 +38,9 @@ def usual_choices(
     fine = FINE_SIDE if isinstance(network, MobileNetV2) else 0
     images = [*image_choices(facts, size, fine), rotation_choice(facts)]
     if weights:
-        frozen = [Choice("frozen_stride", frozen_stride, WHY_FROZEN)] if fine and frozen_stride else []
+        frozen = []
+        if frozen_stride and isinstance(network, MobileNetV2):
+            frozen.append(Choice("frozen_stride", frozen_stride, WHY_FROZEN))
         return [*images, Choice("network", network, WORTH),
                 Choice("weights", weights, "--network small_unet does without"), *frozen,
                 *rate_choices(config, "published weights are changed slowly, falling to zero along a cosine",

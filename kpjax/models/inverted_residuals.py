@@ -6,7 +6,7 @@ weights fit (`kpjax.models.weights`).
 """
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ from kpjax.models.network import COARSEST_STRIDE, HeatmapHead, KeypointNetwork, 
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 STEM_WIDTH = 32
 TAPS = (0, 1, 2, 4, 6)  # the last stage of each stride
-FROZEN_STRIDES = (0, 2, 4, 8, 16, 32)
+FrozenStride = Literal[0, 2, 4, 8, 16, 32]
 
 
 class InvertedResidual(nn.Module):
@@ -114,8 +114,8 @@ def mobilenet_v2(
         decoder_width: channels of the pyramid, and between layers of the head.
         dtype: of the computation; parameters and statistics are float32.
         rematerialise: each block of the trunk is computed again in the backward pass.
-        frozen_stride: of the trunk's maps, 2 to 32; layers up to it get no gradient. 0 for none. An optimizer that
-            decays weights has to be told (`frozen_layers`).
+        frozen_stride: of the trunk's maps, 2 to 32; layers up to it get no gradient. 0 for none. For an
+            optimizer that decays weights see `frozen_layers` and `kpjax.optimization.scale_backbone`.
 
     Raises:
         ValueError: for another stride.
@@ -149,11 +149,11 @@ class MobileNetV2:
     head_layers: int = 1  # convolutions of the head
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
     rematerialise: bool = False  # computes activations again in the backward pass: slower, with less memory
-    frozen_stride: Literal[0, 2, 4, 8, 16, 32] = 0  # of feature maps, up to which the backbone keeps its weights
+    frozen_stride: FrozenStride = 0  # of feature maps, up to which the backbone keeps its weights
 
     def __post_init__(self):
         """Raises InputError for options that no network has."""
-        if self.frozen_stride not in FROZEN_STRIDES:
+        if self.frozen_stride not in get_args(FrozenStride):
             raise InputError(f"frozen_stride: {self.frozen_stride}; give 0, 2, 4, 8, 16 or 32")
         if not self.width_multiplier > 0:
             raise InputError(f"width_multiplier: {self.width_multiplier}; give a number above 0")
