@@ -132,6 +132,8 @@ VARIANTS: dict[str, Variant] = {
                                   _recipe(build_easy_hard, views=MULTIPLE)),
     "easy_hard_twice": Variant("control", "easy_hard for twice the steps, the cost of easy_hard_dual", "",
                                _recipe(build_easy_hard)._replace(times=2)),
+    "pl_easy_hard": Variant("baseline", "pl_warped whose labels come from easy_hard", "", _recipe(
+        build_pseudo_labels, warped=True)._replace(teacher="easy_hard")),
     "supervised_warped_cutout": Variant("control", "supervised_warped with holes at the labelled keypoints", "",
                                         Recipe(build_supervised_cutout)),
     "video_terms": Variant("baseline", "the labels, and no jumps and no unlikely poses in videos", "Lightning Pose",
@@ -401,7 +403,8 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
 
 def applicable(preset: str, config: Config) -> tuple[str, ...]:
     """Returns the variants that suit a preset."""
-    unsuited = ("pl", "pl_60", "pl_warped", "te_labelled_only") if config.data.all_labelled else ()
+    taught = tuple(name for name, variant in VARIANTS.items() if variant.recipe.teacher)
+    unsuited = (*taught, "te_labelled_only") if config.data.all_labelled else ()
     unsuited += () if on_videos(config) else ON_VIDEOS
     return tuple(name for name in VARIANTS if name not in unsuited)
 

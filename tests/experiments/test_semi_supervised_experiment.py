@@ -265,7 +265,8 @@ def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
     """The column of 100 %: gen and mean_teacher still read images without their labels, and PL has nothing to do."""
     config, points = changed(TINY, labelled=1.0), tiny_data().skeleton
     possible = TINY_SYSTEM.applicable("tiny", config)
-    assert set(VARIANTS) - set(possible) == {"pl", "pl_60", "pl_warped", "te_labelled_only", *ON_VIDEOS}
+    assert set(VARIANTS) - set(possible) == {
+        "pl", "pl_60", "pl_warped", "pl_easy_hard", "te_labelled_only", *ON_VIDEOS}
     reads_both = {name for name in possible if len(VARIANTS[name].recipe.build(parts_of(config, points)).streams) == 2}
     assert reads_both == {"gen", "mean_teacher", "mean_teacher_warped", "easy_hard", "easy_hard_dual",
                           "easy_hard_multiple", "easy_hard_twice"}
