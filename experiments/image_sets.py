@@ -156,8 +156,9 @@ def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int =
 
     name: "figures:<domain>", "bodies:<domain>" (people with the 16 keypoints of the body sets), "videos:target" (people
     in motion, whole videos of 100 frames), "sprites:<variant>", or a prepared dataset, which gives the last twentieth
-    of its training split for validation. seed, train, test: of rendered images, and how many. difficulty: of the domain
-    target. reach: see `loaded_domain`.
+    of its training split for validation. "recoloured:<dataset>" has the first half of its training images, in other
+    colours, and "plain:<dataset>" the second half, as they are. seed, train, test: of rendered images, and how many.
+    difficulty: of the domain target. reach: see `loaded_domain`.
     Raises InputError for a name that is unknown, or a dataset that was not prepared.
     """
     family, _, which = name.partition(":")
@@ -193,6 +194,15 @@ def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int =
                       subset(dsprites(which, "test", side=side, seed=seed), tested))
     from data.prepared import open_source
 
+    if family in ("recoloured", "plain"):
+        from data.other_colours import in_other_colours
+
+        half, square = ["recoloured", "plain"].index(family), Letterbox(side)
+        every, test = (decoded_once(open_source(which, split, data_dir=data_dir, transform=square))
+                       for split in ("train", "test"))
+        train, validation = held_out(subset(every, np.array_split(np.arange(len(every)), 2)[half]), name, seed=seed,
+                                     share=0.1)
+        return Splits(*(decoded_once(part if half else in_other_colours(part)) for part in (train, validation, test)))
     # Hands and videos are square already; labels must not be needed.
     square = {"lsp": PadToSquare, "lspet": Letterbox}.get(name, Stretch)(side)
     larger = _larger_domain(name, side, reach)

@@ -239,6 +239,12 @@ PRESETS: dict[str, Config] = {
         SMALL_BODIES, summary="synthetic people to photographs of sport, LSP Extended; 128 px", source="bodies:photo",
         target="lspet", image_size=128, heatmap_size=32, widths=(16, 32, 64, 64, 128), batch_size=16, steps=800,
         coefficient_steps=100, augmentation="regda", rotation=30.0, keypoints_never_in_target=(6, 7)),
+    "openfield": changed(
+        SMALL_BODIES, summary="frames of a mouse in other colours to plain ones, or any DeepLabCut project; 128 px, "
+        "2 cores", source="recoloured:deeplabcut", target="plain:deeplabcut", image_size=128, heatmap_size=32,
+        batch_size=16, pretraining_steps=200, steps=400, coefficient_steps=100, augmentation="regda", rotation=180.0,
+        pretraining_selection="last", grid="half_pixel", targets="sub_pixel", decoder="dark", pck_threshold=0.1,
+        pck_over="scale"),
     "rhd_h3d": changed(Config("rendered to real hands, RHD to H3D", Domains("rhd", "h3d")), **HANDS),
     "rhd_freihand": changed(
         Config("rendered to real hands, RHD to FreiHAND", Domains("rhd", "freihand")), **HANDS),

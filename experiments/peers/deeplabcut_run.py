@@ -82,7 +82,7 @@ def main():
                                                                             for share in MILESTONES]})
         return time.monotonic() - began
 
-    epochs = epochs_within(asked.seconds, train)
+    epochs = epochs_within(asked, train)
     for snapshot in project.rglob("snapshot*.pt"):
         snapshot.unlink()
     seconds = train(epochs)

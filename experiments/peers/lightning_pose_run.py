@@ -81,7 +81,7 @@ def main():
               out, skip_evaluation=skip_evaluation)
         return time.monotonic() - began
 
-    epochs = epochs_within(asked.seconds, trained)
+    epochs = epochs_within(asked, trained)
     seconds = trained(epochs, skip_evaluation=False)
     found = pd.read_csv(out / "predictions_new.csv", header=[0, 1, 2], index_col=0)
     points = found.iloc[:, :3 * len(split["keypoints"])].to_numpy(float).reshape(len(found), -1, 3)[..., :2]

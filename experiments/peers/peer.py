@@ -11,6 +11,7 @@ def flags_of(description: str, *, network: str, batch_size: int) -> argparse.Arg
     flags = argparse.ArgumentParser(description=description)
     flags.add_argument("folder", type=Path, help="of `prepare`")
     flags.add_argument("--seconds", type=float, required=True, help="of training")
+    flags.add_argument("--epochs", type=int, help="in place of as many as seem to fit into the seconds")
     flags.add_argument("--network", default=network, help="by the peer's name, from random weights")
     flags.add_argument("--weights", default="", help="a file of MobileNetV2 in place of that network")
     flags.add_argument("--batch-size", type=int, default=batch_size)
@@ -22,12 +23,14 @@ def split_of(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "split.json").read_text())
 
 
-def epochs_within(seconds: float, train: Callable[[int], float]) -> int:
-    """Returns how many epochs fit into some seconds. train: for so many epochs; returns the seconds that took."""
+def epochs_within(asked: argparse.Namespace, train: Callable[[int], float]) -> int:
+    """Returns the epochs asked for, or how many fit into the seconds. train: for so many; returns what that took."""
+    if asked.epochs:
+        return asked.epochs
     one, four = train(1), train(4)  # what starting costs is not counted
     per_epoch = max((four - one) / 3, 1e-3)
-    epochs = max(int(seconds / per_epoch), 1)
-    print(f"{per_epoch:.2f} s an epoch: {epochs} epochs in {seconds:.0f} s")
+    epochs = max(int(asked.seconds / per_epoch), 1)
+    print(f"{per_epoch:.2f} s an epoch: {epochs} epochs in {asked.seconds:.0f} s")
     return epochs
 
 
