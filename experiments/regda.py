@@ -65,14 +65,19 @@ class Recipe(NamedTuple):
     changes: Mapping[str, Any] = MappingProxyType({})  # of the config's fields
     pretrain: Callable[[Parts], Method] = build_pretraining  # of the stage, where it starts from one
     teacher: str = ""  # the variant whose predictions label the target images; the source ones are then `labelled`
+    logits: bool = True  # whether heatmaps are those of a KL divergence, and not heights, as squared errors learn them
 
     def config(self, config: Config) -> Config:
         """Returns the config that the variant is built by."""
         return changed(config, **self.changes)
 
+    def parts(self, config: Config, skeleton: Skeleton) -> Parts:
+        """Returns what the variant is built of."""
+        return parts_of(self.config(config), skeleton, logits=self.logits)
 
-def _alone(**options: Any) -> Recipe:
-    return Recipe(functools.partial(build_supervised, **options), "", "both stages")
+
+def _alone(*, mse: bool = False, **options: Any) -> Recipe:
+    return Recipe(functools.partial(build_supervised, mse=mse, **options), "", "both stages", logits=not mse)
 
 
 def _ablation(line: str, **options: Any) -> Variant:
@@ -81,7 +86,12 @@ def _ablation(line: str, **options: Any) -> Variant:
 
 def _teacher(start: str = "pretraining_restyled", follow: Callable | None = None, **changes: Any) -> Recipe:
     return Recipe(functools.partial(build_teacher_adaptation, follow=follow, **changes), start,
-                  pretrain=functools.partial(build_teacher_adaptation, phase="labels first", **changes))
+                  pretrain=functools.partial(build_teacher_adaptation, phase="labels first", **changes), logits=False)
+
+
+def _labels_of(teacher: str) -> Recipe:
+    return Recipe(build_on_target, "pretraining_mse", teacher=teacher,
+                  pretrain=functools.partial(build_pretraining, mse=True), logits=False)
 
 
 # Chosen for each on tuning seed 100 of the demo. RegDA's maps of the target come from the images that it sees, and
@@ -107,7 +117,7 @@ VARIANTS: dict[str, Variant] = {
                                   "UDAPE", _teacher()),
     "source_only_restyled": Variant(
         "control", "no adaptation: heatmap MSE on source images in the colours of target images", "",
-        Recipe(functools.partial(build_teacher_adaptation, phase="both"), "", "both stages")),
+        Recipe(functools.partial(build_teacher_adaptation, phase="both"), "", "both stages", logits=False)),
     "mean_teacher": Variant("control", "teacher_adaptation that follows all of the teacher's heatmaps as they are", "",
                             _teacher(follow=follow_heatmaps)),
     "adabn": Variant("control", "source_only with BatchNorm statistics of the target domain", "AdaBN",
@@ -136,8 +146,11 @@ VARIANTS: dict[str, Variant] = {
     "shallow_adversary": _ablation("adversary of one layer", shallow=True),
     "regda_then_labels": Variant(
         "ablation", "RegDA, whose answers are pseudo-labels of the target images, with equivariance there", "",
-        Recipe(build_on_target, "pretraining_mse", teacher="regda",
-               pretrain=functools.partial(build_pretraining, mse=True))),
+        _labels_of("regda")),
+    "teacher_then_labels": Variant("ablation", "the same with the answers of teacher_adaptation", "",
+                                   _labels_of("teacher_adaptation")),
+    "adabn_then_labels": Variant("control", "the same with the answers of adabn_augmented", "",
+                                 _labels_of("adabn_augmented")),
     "teacher_no_style": Variant("ablation", "teacher_adaptation without restyled images", "",
                                 _teacher("pretraining_not_restyled", restyled=0.0)),
     "teacher_no_mask": Variant("ablation", "teacher_adaptation with the unsure answers", "", _teacher(left_out=0.0)),
@@ -152,13 +165,13 @@ VARIANTS: dict[str, Variant] = {
 def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
     """Builds the method of a variant once, so that all seeds share what is compiled."""
     recipe = VARIANTS[variant].recipe
-    return recipe.build(parts_of(recipe.config(config), skeleton))
+    return recipe.build(recipe.parts(config, skeleton))
 
 
 @functools.lru_cache(maxsize=8)
-def build_first(config: Config, skeleton: Skeleton, pretrain: Callable[[Parts], Method]) -> Method:
-    """Builds the method of a first stage once, likewise. config, pretrain: of the variant that starts from it."""
-    return pretrain(parts_of(config, skeleton))
+def build_first(config: Config, skeleton: Skeleton, pretrain: Callable[[Parts], Method], logits: bool) -> Method:
+    """Builds the method of a first stage once, likewise. config, pretrain, logits: of a variant that starts from it."""
+    return pretrain(parts_of(config, skeleton, logits=logits))
 
 
 # Data, stages and measures
@@ -204,7 +217,7 @@ def train(job: Job, data: Data) -> Outcome:
     config, method = recipe.config(job.config), build(job.config, skeleton, job.variant)
     start, before = {}, (0, 0.0)
     if recipe.start.startswith("pretraining"):
-        first = build_first(config, skeleton, recipe.pretrain)
+        first = build_first(config, skeleton, recipe.pretrain, recipe.logits)
         chosen_on = Select("validation/pck") if config.pretraining_selection == "validation" else None
         shared = job.stage(recipe.start, lambda folder: _fit(
             job, first, data, config.pretraining_steps, folder, recipe.start, {}, select=chosen_on,
@@ -343,9 +356,9 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
     """
     unsuited = ("area_ground_false",) if config.data.sprites else ("constant_centre", "adabn_in_area", "dd_regression")
     if config.augment.augmentation != "none":  # all variants have an augmentation already
-        unsuited += ("source_only_augmented", "adabn_augmented", "regda_augmented")
-    if config.augment.augmentation == "regda":  # images are loaded larger than RegDA's network reads them
-        unsuited += ("regda_then_labels",)
+        unsuited += ("source_only_augmented", "adabn_augmented", "regda_augmented", "adabn_then_labels")
+    if config.augment.reach:  # images are loaded larger than RegDA's network reads them
+        unsuited += tuple(name for name, variant in VARIANTS.items() if variant.recipe and variant.recipe.teacher)
     if config.data.target == "lsp":  # all its images are both unlabelled training and test images
         unsuited += ("oracle", "oracle_mse")
     return tuple(name for name, variant in VARIANTS.items() if variant.recipe and name not in unsuited)
@@ -378,7 +391,7 @@ def predicting(stored: StoredRun) -> Predicting:
     """Returns a finished run as a function of new images, letterboxed."""
     config, variant, skeleton = stored
     return Predicting(build(config, skeleton, variant), Letterbox(config.data.image_size),
-                      score_kind(config.heatmaps.decoder, logits=True))
+                      score_kind(config.heatmaps.decoder, logits=VARIANTS[variant].recipe.logits))
 
 
 SYSTEM = System(

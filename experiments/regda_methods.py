@@ -28,11 +28,14 @@ class Parts(NamedTuple):
     augment: Mapping[str, Augment]  # by stream
 
 
-@functools.lru_cache(maxsize=4)
-def parts_of(config: Config, skeleton: Skeleton) -> Parts:
-    """Builds the parts once per config, so that all seeds share what is compiled."""
+@functools.lru_cache(maxsize=8)
+def parts_of(config: Config, skeleton: Skeleton, *, logits: bool = True) -> Parts:
+    """Builds the parts once per config, so that all seeds share what is compiled.
+
+    logits: whether heatmaps are those of a KL divergence, and not heights, as squared errors learn them.
+    """
     heatmaps, side, first = config.heatmaps, config.data.image_size, config.network
-    coding = heatmaps.codec(side, logits=True)
+    coding = heatmaps.codec(side, logits=logits)
     if heatmaps.targets == "official":  # the authors' targets and decoder
         coding = codec(image_size=side, heatmap_size=heatmaps.heatmap_size, sigma=heatmaps.sigma, grid=heatmaps.grid,
                        decoder=functools.partial(decode_argmax, strict_positive=config.strict_positive))

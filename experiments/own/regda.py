@@ -27,10 +27,8 @@ from kpjax.input.source import Source
 from kpjax.reports.table import Column
 
 GREY = 2.0  # grey levels between the channels of a pixel, up to which a set of images has no colour
-# Need labels of the target domain, a known area of keypoints, or another kind of heatmap.
-UNSUITED = ("oracle", "constant_centre", "adabn_in_area", "area_ground_false", "source_only_mse", "teacher_adaptation",
-            "teacher_no_style", "teacher_no_mask", "teacher_no_occlusion", "mean_teacher", "source_only_restyled",
-            "regda_then_labels")
+# Need labels of the target domain, or a known area of keypoints.
+UNSUITED = ("oracle", "oracle_mse", "constant_centre", "adabn_in_area", "area_ground_false")
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from PIL import Image
 from predict_folder import predict_folder
 
 from data.figures import TEN_POINTS
-from experiments import side_by_side
+from experiments import regda, side_by_side
 from experiments.command_line import over_devices, read_command, run
 from experiments.configs import changed
 from experiments.image_sets import open_domain
 from experiments.regda import VARIANTS
 from experiments.regda_methods import parts_of
 from experiments.regda_presets import of_pretraining
-from experiments.system import FORMAT, Job, measure_again, read_predictions
+from experiments.system import FORMAT, Job, StoredRun, measure_again, read_predictions
 from kpjax.errors import InputError
 from kpjax.structures import Example
 from kpjax.training.evaluation import predict_source
@@ -131,6 +131,22 @@ def test_every_other_variant_can_be_traced(tiny_regda, variant):
 
 def refuse(*arguments, **options):
     raise AssertionError("trained again")
+
+
+def test_a_variant_decodes_the_heatmaps_that_its_loss_learns(tiny_regda):
+    """DARK takes a logarithm: of the softmax of logits, and of heights as they are."""
+    config = changed(tiny_regda.presets["people"], decoder="dark", targets="sub_pixel", grid="half_pixel")
+    points = open_domain("figures:source", side=32, seed=0, data_dir=None, train=1, test=1).train.skeleton
+    maps = jax.random.normal(jax.random.key(0), (2, 8, 8, len(points.names)))
+    heights = {name for name, variant in regda.VARIANTS.items() if variant.recipe and
+               not np.any(variant.recipe.parts(config, points).codec.decode(maps)[1] < 0.9)}
+    assert heights == {"source_only_mse", "oracle_mse", "source_only_restyled", "mean_teacher", "regda_then_labels",
+                       "teacher_then_labels", "adabn_then_labels", *(
+        name for name in regda.VARIANTS if name.startswith("teacher_"))}
+    kinds = {name: regda.predicting(StoredRun(config, name, points)).score_kind
+             for name in regda.applicable("", config)}
+    assert {name for name, kind in kinds.items() if kind == "mse_peak"} == heights & set(kinds)
+    assert {kind for name, kind in kinds.items() if name not in heights} == {"softmax_peak"}
 
 
 def test_a_second_call_trains_nothing_and_changes_no_file(people, tiny_regda, capsys):
