@@ -149,8 +149,9 @@ VARIANTS: dict[str, Variant] = {
         _labels_of("regda")),
     "teacher_then_labels": Variant("ablation", "the same with the answers of teacher_adaptation", "",
                                    _labels_of("teacher_adaptation")),
-    "adabn_then_labels": Variant("control", "the same with the answers of adabn_augmented", "",
-                                 _labels_of("adabn_augmented")),
+    "adabn_then_labels": Variant("control", "the same with the answers of adabn", "", _labels_of("adabn")),
+    "adabn_augmented_then_labels": Variant("control", "the same with the answers of adabn_augmented", "",
+                                           _labels_of("adabn_augmented")),
     "teacher_no_style": Variant("ablation", "teacher_adaptation without restyled images", "",
                                 _teacher("pretraining_not_restyled", restyled=0.0)),
     "teacher_no_mask": Variant("ablation", "teacher_adaptation with the unsure answers", "", _teacher(left_out=0.0)),
@@ -356,8 +357,8 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
     """
     unsuited = ("area_ground_false",) if config.data.sprites else ("constant_centre", "adabn_in_area", "dd_regression")
     if config.augment.augmentation != "none":  # all variants have an augmentation already
-        unsuited += ("source_only_augmented", "adabn_augmented", "regda_augmented", "adabn_then_labels")
-    if config.augment.reach:  # images are loaded larger than RegDA's network reads them
+        unsuited += ("source_only_augmented", "adabn_augmented", "regda_augmented", "adabn_augmented_then_labels")
+    if any(config.data.loaded(config.augment.reach)):  # images are loaded larger than RegDA's network reads them
         unsuited += tuple(name for name, variant in VARIANTS.items() if variant.recipe and variant.recipe.teacher)
     if config.data.target == "lsp":  # all its images are both unlabelled training and test images
         unsuited += ("oracle", "oracle_mse")

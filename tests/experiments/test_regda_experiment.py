@@ -141,7 +141,8 @@ def test_a_variant_decodes_the_heatmaps_that_its_loss_learns(tiny_regda):
     heights = {name for name, variant in regda.VARIANTS.items() if variant.recipe and
                not np.any(variant.recipe.parts(config, points).codec.decode(maps)[1] < 0.9)}
     assert heights == {"source_only_mse", "oracle_mse", "source_only_restyled", "mean_teacher", "regda_then_labels",
-                       "teacher_then_labels", "adabn_then_labels", *(
+                       "teacher_then_labels", "adabn_then_labels",
+                       "adabn_augmented_then_labels", *(
         name for name in regda.VARIANTS if name.startswith("teacher_"))}
     kinds = {name: regda.predicting(StoredRun(config, name, points)).score_kind
              for name in regda.applicable("", config)}
