@@ -44,7 +44,7 @@ def projects(tmp_path_factory):
 def test_from_two_projects_to_a_result(projects, tmp_path, capsys):
     target = str(projects["P2"].root)
     folder = run(SYSTEM, ["own", "--source", "P", "--target", target, "--target-project", "P2", "--variants",
-                              "regda", "--workdir", str(tmp_path), *TINY]).parent
+                              "regda_then_labels", "--workdir", str(tmp_path), *TINY]).parent
     said = capsys.readouterr().out
     assert "held out: 2 of 8 labelled frames, the last part of the only recording; target: 10 frames" in said
     assert "8 of the 8 test images are also among the target's 10" in said
@@ -56,6 +56,7 @@ def test_from_two_projects_to_a_result(projects, tmp_path, capsys):
     opened = open_run(Path(folder / "regda" / "seed-0"))
     assert (opened.method.skeleton.names, opened.transform.side) == (projects["P"].skeleton.names, 32)
     assert opened.score["kind"] == "softmax_peak"
+    assert open_run(Path(folder / "regda_then_labels" / "seed-0")).score["kind"] == "mse_peak"
     again = read_command(SYSTEM, ["own", "--source", "P", "--target", target, "--start",
                                   str(folder / "regda" / "seed-0"), "--steps", "1"]).config
     assert (again.network.widths, again.data.image_size) == ((4, 4, 8), 32)
