@@ -67,8 +67,9 @@ def build_supervised(parts: Parts, *, steps: int | None = None, stream: str = "l
 def adaptation_options(parts: Parts) -> dict[str, Any]:
     """Returns the options that all methods of adaptation share."""
     config = parts.config
+    rates = config.optimizer.adaptation_rates(config.steps, config.adaptation_share)
     return {"codec": parts.codec, "optimizer": optimizer_of(config, config.optimizer.build()), "augment": parts.augment,
-            "learning_rate": config.optimizer.adaptation_rates(config.steps), "normalise": config.backbone.normalise}
+            "learning_rate": rates, "normalise": config.backbone.normalise}
 
 
 def area(config: Config) -> list[int]:

@@ -102,14 +102,15 @@ class DomainOptimizer(Checked):
                       for rate in (self.learning_rate, self.learning_rate * self.feature_factor))
         return {"backbone": slow, "upsampling": fast, "head": fast}
 
-    def adaptation_rates(self, steps: int) -> dict[str, optax.Schedule]:
-        """Builds the rates: SGD's are 0.1 (1 + 1e-4 i)^-0.75 for the heads, a tenth for all features."""
+    def adaptation_rates(self, steps: int, share: float = 1.0) -> dict[str, optax.Schedule]:
+        """Builds the rates, a share of the first stage's: SGD's are 0.1 (1 + 1e-4 i)^-0.75 for the heads, a tenth for
+        all features."""
         if self.optimizer == "adam":
-            rate = optax.cosine_decay_schedule(self.learning_rate, steps)
+            rate = optax.cosine_decay_schedule(share * self.learning_rate, steps)
             return dict.fromkeys(("features", "head", "adversary"), rate)
 
         def rate(factor):
-            return lambda step: factor * self.learning_rate * (1 + 1e-4 * step) ** -0.75
+            return lambda step: share * factor * self.learning_rate * (1 + 1e-4 * step) ** -0.75
 
         return {"features": rate(self.feature_factor), "head": rate(1.0), "adversary": rate(1.0)}
 
@@ -184,6 +185,7 @@ class Config(Checked):
     batch_size: Count = 32  # of each domain
     pretraining_steps: Count = 35_000
     steps: Count = 15_000  # of adaptation
+    adaptation_share: Positive = 1.0  # of the learning rate, in the adaptation
     margin: float = 4.0  # gamma
     trade_off: float = 1.0  # eta
     coefficient: float = 0.1  # lambda, where it ends
@@ -213,7 +215,8 @@ class Config(Checked):
 
 
 OF_ADAPTATION = (
-    "summary", "margin", "trade_off", "coefficient", "coefficient_steps", "baselines", "ground_false")
+    "summary", "adaptation_share", "margin", "trade_off", "coefficient", "coefficient_steps", "baselines",
+    "ground_false")
 
 
 def of_pretraining(config: Config) -> dict[str, Any]:

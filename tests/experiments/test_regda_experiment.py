@@ -220,7 +220,8 @@ def test_a_run_of_another_format_is_refused_in_one_line(people, tiny_regda, tmp_
 
 def test_methods_of_other_weights_share_the_first_stage(tiny_regda):
     config = tiny_regda.presets["people"]
-    alike = changed(config, dan_trade_off=0.3, margin=2.0, coefficient=1.0, ground_false="area")
+    alike = changed(config, dan_trade_off=0.3, margin=2.0, coefficient=1.0, ground_false="area",
+                    adaptation_share=0.5)
     assert of_pretraining(alike) == of_pretraining(config)
     for changes in ({"learning_rate": 0.01}, {"pretraining_steps": 9}, {"batch_size": 3},
                     {"teacher_learning_rate": 0.01}):
