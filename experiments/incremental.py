@@ -92,6 +92,10 @@ VARIANTS: dict[str, Variant] = {
                           _kamp(holes=True)),
     "ksd_holes": Variant("ablation", "the same without KA-Net", "", Recipe(
         {"distillation": distilled}, {"distillation": "ksd_only"}, holes=True)),
+    "kamp_projected": Variant("ablation", "later steps train matrices of the old model's frozen kernels", "",
+                              _kamp(projected=True)),
+    "ksd_projected": Variant("ablation", "the same without KA-Net", "", Recipe(
+        {"distillation": distilled}, {"distillation": "ksd_only"}, projected=True)),
     "joint": Variant("oracle", "all images with the labels of all keypoints, at once", "Joint", Recipe(base="joint")),
 }
 

@@ -12,6 +12,7 @@ from experiments.incremental_presets import Config, Weights
 from kpjax import Codec, Method, Skeleton, methods
 from kpjax.augment import Augment, hidden, hide_boxes, hide_in_turn
 from kpjax.losses import Objective, Term
+from kpjax.methods.core_adaptation.parameter_paths import grouped_kernels
 from kpjax.methods.incremental_learning import pseudo_label_confidence as confidence
 from kpjax.methods.incremental_learning.importance import Measure
 from kpjax.methods.incremental_learning.memories import RiemannianWalk
@@ -63,6 +64,7 @@ class Recipe:
     triples: Literal["", "protocol", "random"] = ""
     rerendered: bool | None = None  # a Gaussian at KA-Net's point in place of its map; None as the config says
     holes: bool = False  # whether the student sees images with holes, at the new keypoints and anywhere
+    projected: bool = False  # whether later steps train matrices of the old model's frozen kernels in their place
     over_old: bool | None = None  # whether KA-Net's weight is divided by the number of old keypoints; None likewise
     # kept for the next steps
     memory: Literal["", "fisher", "fisher_anchors", "online_fisher", "mas", "walk", "afec"] = ""
@@ -123,7 +125,7 @@ def _incremental(setting: Setting, terms: Terms, rate: float, steps: int, **opti
               if isinstance(config.network, RSN) else methods.new_keypoints_term(setting.codec, config.half))
     objective: Objective = {"new_keypoints": labels} | {name: built(setting) for name, built in terms.items()}
     return methods.incremental(objective=objective, learning_rate=config.optimizer.rate(rate, steps),
-                               freeze_old_heads=config.freeze_old_heads, **_shared(setting), **options)
+                               freeze_old_heads=config.freeze_old_heads, **_shared(setting) | options)
 
 
 @functools.lru_cache(maxsize=8)
@@ -144,6 +146,10 @@ def build_step(setting: Setting, recipe: Recipe, ka_net: KaNet = "paper", inputs
     if recipe.holes:
         boxes = functools.partial(hide_boxes, unit=config.data.image_size / 256)
         options["student_view"] = hidden(hide_in_turn(boxes(2), boxes(3, at="anywhere")))
+    if recipe.projected:
+        images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3))
+        grouped = grouped_kernels(setting.network, images, train=False)
+        options["optimizer"] = methods.through_projections(_shared(setting)["optimizer"], grouped=grouped)
     if recipe.ka_net:
         rerendered = config.association.ka_target == "rerendered" if recipe.rerendered is None else recipe.rerendered
         options |= {"association": ka_net_of(setting, ka_net, inputs), "rerender": rerendered}

@@ -84,6 +84,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "finetuned_where": "core_adaptation.parametrisation",
     "lora": "core_adaptation.parametrisation",
     "scratch": "core_adaptation.parametrisation",
+    "through_projections": "core_adaptation.parametrisation",
     "similarity_views": "core_adaptation.view_pairs",
     "spline_views": "core_adaptation.view_pairs",
 })

@@ -2,6 +2,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
@@ -20,9 +21,11 @@ from kpjax.methods.core_adaptation.parametrisation import (
     initial_updates,
     project,
     ranks_of_equal_size,
+    through_projections,
     with_updates,
 )
 from kpjax.models.layers import Convolution, TransposedConvolution
+from kpjax.optimization import descend
 
 IMAGES = jnp.zeros((1, 8, 8, 3))
 
@@ -154,6 +157,45 @@ def test_a_projection_of_another_core_is_refused(params):
             of(params, {"other": {"kernel": jnp.eye(8)}})
         with pytest.raises(InputError, match=r"^projection of ours/kernel: the matrix has shape \(8, 8\)"):
             of(params, {"ours": {"kernel": jnp.eye(8)}})
+
+
+def test_an_optimizer_of_kernels_trains_their_matrices(params):
+    """Kernels that `through_projections` moves are those of matrices that the same optimizer trains."""
+    grouped, depthwise = grouped_kernels(Mixed(), IMAGES), ("depthwise", "kernel")
+    layers = {name: params[name] for name in ("plain", "depthwise", "up")} | {"head": params["dense"]}
+    rule = without_groups_but_depthwise
+
+    def loss(tree):
+        return sum(jnp.sum(jnp.sin(leaf) ** 2) for leaf in jax.tree.leaves(tree))
+
+    def step(optimizer, value, state, through=lambda tree: tree):
+        gradient = jax.grad(lambda tree: loss(through(tree)))(value)
+        return descend(optimizer, gradient, state, value, optax.constant_schedule(0.05), jnp.int32(0))
+
+    body = {name: branch for name, branch in layers.items() if name != "head"}
+    kernels, free = split(body, rule)
+    assert names(kernels) == {"plain/kernel", "depthwise/kernel", "up/kernel"}
+    trained = {"matrices": identity_projections(kernels, rule, grouped), "free": free, "head": layers["head"]}
+
+    def assembled(tree):
+        return merge(project(kernels, tree["matrices"]), tree["free"], {"head": tree["head"]})
+
+    adam = optax.scale_by_adam()
+    wrapped = through_projections(adam, rule, grouped)
+    state, of_trained = wrapped.init(layers), adam.init(trained)
+    whole = layers
+    for _ in range(5):
+        whole, state = step(wrapped, whole, state)
+        trained, of_trained = step(adam, trained, of_trained, assembled)
+    for found, wanted in zip(jax.tree.leaves(whole), jax.tree.leaves(assembled(trained)), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    assert np.abs(whole["plain"]["kernel"] - layers["plain"]["kernel"]).max() > 0.1
+    ratio = (flatten_dict(whole)[depthwise] / flatten_dict(layers)[depthwise]).reshape(9, 8)
+    np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:1], ratio.shape), rtol=1e-3)
+
+
+def without_groups_but_depthwise(path, leaf):
+    return convolutions(3, 4)(path, leaf) and path[0] != "grouped"
 
 
 # Updates of low rank

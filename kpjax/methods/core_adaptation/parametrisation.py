@@ -5,12 +5,14 @@ their building blocks: projections of kernels and low-rank updates. A parametris
 head, which is always new and trained. Frozen weights are never differentiated and have no optimizer state.
 """
 from collections.abc import Callable, Iterable
+from functools import partial
 from math import prod
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from kpjax.errors import InputError
@@ -48,13 +50,13 @@ def project(core_params: Params, projections: Params) -> dict:
     """
     core, matrices = flatten_dict(core_params), flatten_dict(projections)
     _check_projections(core, matrices)
+    return unflatten_dict(core | {path: _projected(core[path], matrix) for path, matrix in matrices.items()})
 
-    def projected(kernel, matrix):
-        if matrix.ndim == 1:
-            return kernel * matrix.reshape((1,) * (kernel.ndim - 1) + (-1,))
-        return jnp.einsum("...p,op->...o", kernel, matrix, precision=jax.lax.Precision.HIGHEST)
 
-    return unflatten_dict(core | {path: projected(core[path], matrix) for path, matrix in matrices.items()})
+def _projected(kernel: jax.Array, matrix: jax.Array) -> jax.Array:
+    if matrix.ndim == 1:
+        return kernel * matrix.reshape((1,) * (kernel.ndim - 1) + (-1,))
+    return jnp.einsum("...p,op->...o", kernel, matrix, precision=jax.lax.Precision.HIGHEST)
 
 
 def fold(core_params: Params, projections: Params) -> dict:
@@ -81,6 +83,53 @@ def _check_projections(core: dict[Path, Any], matrices: dict[Path, Any]) -> None
         if matrix.shape not in ((width, width), (width,)):
             raise InputError(f"projection of {name}: the matrix has shape {matrix.shape} and the kernel {width} "
                              "outputs; give the core that it was made for")
+
+
+class ThroughProjections(NamedTuple):
+    """The state of `through_projections`."""
+
+    core: dict[str, Any]  # the frozen kernels
+    optimizer_state: optax.OptState
+
+
+def through_projections(
+    optimizer: optax.GradientTransformation, rule: Rule | None = None, grouped: Iterable[Path] = ()
+) -> optax.GradientTransformation:
+    """Makes an optimizer train matrices of frozen kernels in place of the kernels, in any method.
+
+    The kernels that it finds at its start are the core. A matrix W moves by D where the optimizer is given the gradient
+    of `project` with respect to it, so that its kernel moves by `kernel @ D.T`: as `project` is linear, the kernels are
+    those of `project` at every step, but for rounding. Parameters are those of a plain network throughout. Weight decay
+    reaches neither matrices nor kernels. All other parameters are trained as ever.
+
+    Args:
+        optimizer: without its learning rate.
+        rule: of the kernels below other names than "head"; those of `channel_kernels` if not given.
+        grouped: as in `identity_projections`, whose InputError `init` raises.
+    """
+    grouped = frozenset(grouped)
+
+    def matrices(core: dict[Path, Any]) -> dict[Path, jax.Array]:
+        """Returns a zero for each matrix, which takes its kernel's place in the inner optimizer."""
+        return {path: jnp.zeros((kernel.shape[-1],) * (1 if path in grouped else 2)) for path, kernel in core.items()}
+
+    def init(params: Params) -> ThroughProjections:
+        body = {name: branch for name, branch in params.items() if name != "head"}
+        core = chosen_leaves(body, rule or channel_kernels(body, grouped), grouped)
+        return ThroughProjections(
+            unflatten_dict(core), optimizer.init(unflatten_dict(flatten_dict(params) | matrices(core))))
+
+    def update(gradient: Params, state: ThroughProjections, params: Params) -> tuple[dict, ThroughProjections]:
+        core, leaves = flatten_dict(state.core), flatten_dict(gradient)
+        pulled = {path: jax.linear_transpose(partial(_projected, core[path]), matrix)(leaves[path])[0]
+                  for path, matrix in matrices(core).items()}
+        direction, inner = optimizer.update(unflatten_dict(leaves | pulled), state.optimizer_state,
+                                            unflatten_dict(flatten_dict(params) | matrices(core)))
+        found = flatten_dict(direction)
+        pushed = {path: _projected(kernel, found[path]) for path, kernel in core.items()}
+        return unflatten_dict(found | pushed), ThroughProjections(state.core, inner)
+
+    return optax.GradientTransformation(init, update)
 
 
 # Low-rank updates of frozen kernels: LoRA (Hu et al. 2021)
