@@ -210,8 +210,10 @@ SYNTHETIC = Config(
     StepImages("figures:target", "the image's side", protocol="figures", transform="letterbox", image_size=64,
                difficulty=1.0),
     configs.Heatmaps(16, sigma=1.25, grid="half_pixel", targets="sub_pixel", decoder="dark"),
+    # On tuning seed 100 the highest and best of the rates tried, for distillation, its control and both forms of KAMP.
     configs.Augmentation("none", flip=False), SmallUNet((16, 32, 32, 64, 64)), StepOptimizer(
-        2e-3, "cosine", weight_decay=0.0, base_learning_rate=3e-3, association_learning_rate=3e-3, warmup_steps=20),
+        1.6e-2, "cosine", weight_decay=0.0, base_learning_rate=1.6e-2, association_learning_rate=1.6e-2,
+        warmup_steps=20),
     base_steps=800, steps=400, distillation=Distillation("line_sum"), association=Association(input_sigma=0.5),
     weights=Weights(
         kamp=1.0, kamp_rerendered=1.0, ksd_only=1.0, self_training=0.3, mse_distillation=1.0, lwf=4.0, ewc=3e-3,
@@ -219,7 +221,8 @@ SYNTHETIC = Config(
     baselines=Baselines(normalise_importance=True), pck_thresholds=(0.05, 0.1), error_in="pixels")
 SMALL_REAL = changed(
     SYNTHETIC, augmentation="strong", flip=True, heatmap_size=32, sigma=1.0, image_size=128, batch_size=16,
-    base_steps=600, steps=500, validation_share=0.1)
+    base_steps=600, steps=500, learning_rate=2e-3, base_learning_rate=3e-3, association_learning_rate=3e-3,
+    validation_share=0.1)
 MILLIMETRES = (2.0, 2.5, 3.0, 4.0)
 XRAY = changed(
     PAPER, transform="letterbox", image_size=512, heatmap_size=128, augmentation="xray", flip=False, batch_size=16,

@@ -225,7 +225,7 @@ PRESETS: dict[str, Config] = {
     "demo": SYNTHETIC,
     "videos": changed(
         SYNTHETIC, summary="videos of synthetic people in motion, 40 of 2,000 frames labelled; 2 cores, minutes",
-        train="videos:target", labelled=40, temporal_epsilon=5.0),
+        train="videos:target", labelled=40, temporal_epsilon=5.0, temporal_exponent=13.0, pose_exponent=12.7),
     "openfield": changed(
         SMALL_REAL, summary="a mouse from above, or any DeepLabCut project of one animal, 10 labelled; 2 cores",
         train="deeplabcut/train", test="deeplabcut/test", scale_is="the labelled body's diagonal", labelled=10,
