@@ -83,15 +83,19 @@ def as_flags(message: str, flags: Mapping[str, str]) -> str:
     """Translates names of arguments in a message to their spelling on the command line.
 
     A name is recognised where a colon follows it, at the start of the message or of a part of it, and anywhere if it
-    has an underscore and belongs to no path. So are `name=True` and "another workdir". flags: as `flags_of` returns.
+    has an underscore and belongs to no path. So are `name=True` and "another workdir". Alternatives that end a message,
+    such as names of variants, stay as they are. flags: as `flags_of` returns.
     """
+    alternatives = re.search(r"; (?:there are|it has) (?=\w+, )", message)
+    message, listed = (message, "") if alternatives is None else (
+        message[:alternatives.end()], message[alternatives.end():])
     long = [name for name in flags if "_" in name]
     for pattern, names in ((r"(?:^|(?<=[:;] ))(?:{})(?=:)", flags), (r"(?<![\w/\\.'\"-])(?:{})(?![\w/\\'\"-])", long),
                            (r"\b(?:{})=True\b", flags), (r"(?<=another )(?:{})\b", flags.keys() & {"workdir"})):
         if names:
             message = re.sub(pattern.format("|".join(names)), lambda found: flags[found[0].removesuffix("=True")],
                              message)
-    return message
+    return message + listed
 
 
 @contextlib.contextmanager

@@ -233,15 +233,14 @@ def train(job: Job, data: Data) -> Outcome:
     if recipe.of:
         return _read_again(job, data, recipe.of)
     config, parts, baselines = recipe.config(job.config), parts_of(job.config, data.skeleton), job.config.baselines
+    beside = {"subspace": subspace_of(data.labelled, config)} if recipe.videos else {}  # refuses too few labels early
     networks = range(1 + recipe.second)
     warm = [stage for number in networks if (stage := _warm_start(job, parts, data, number))]
     starts = [{"variables": stage.trained.variables} for stage in warm] or [
         _first(job, parts, number) for number in networks]
-    start = starts[0] | ({"second": starts[1]["variables"]} if len(starts) == 2 and starts[1] else {})
+    start = starts[0] | beside | ({"second": starts[1]["variables"]} if len(starts) == 2 and starts[1] else {})
     if job.variant == "gen":
         start |= perceptual_start(baselines.perceptual, PERCEPTUAL, image_size=baselines.generator_size)
-    if recipe.videos:
-        start["subspace"] = subspace_of(data.labelled, config)
     sources = {"labelled": data.everything if recipe.everything else data.labelled,
                "unlabelled": _pseudo_labelled(job, data, recipe.teacher) if recipe.teacher else data.unlabelled,
                **({"video": videos_of(data.unlabelled)} if recipe.videos else {})}

@@ -124,6 +124,8 @@ def test_messages_name_flags():
     assert as_flags("count: 0", flags) == "--n: 0"
     assert as_flags("inputs: /a: b does not exist", flags) == "IN: /a: b does not exist"
     assert as_flags("config.json: format 1", flags) == "config.json: format 1"
+    assert as_flags("count: 'x' is unknown; there are one, batch_size", flags) == (
+        "--n: 'x' is unknown; there are one, batch_size")
     flags = flags_of(COMMANDS["check"])
     assert as_flags("p: 2 faults: category: 2 kinds; a.mp4 is missing, name its folder as video_root", flags) == (
         "p: 2 faults: --category: 2 kinds; a.mp4 is missing, name its folder as --video-root")

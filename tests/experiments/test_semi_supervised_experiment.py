@@ -215,6 +215,13 @@ def test_rendered_videos_have_whole_ones_in_each_split_and_frames_find_theirs():
         videos_of(tiny_data().unlabelled)
 
 
+def test_too_few_labels_for_a_subspace_are_refused_before_anything_is_trained(tmp_path):
+    of_videos = {"train": "videos:target", "training_examples": 200, "test_examples": 100, "labelled": 20}
+    job = tiny_job("video_terms", tmp_path, **of_videos)._replace(fit=refuse)
+    with pytest.raises(InputError, match="20 labelled poses of 34 coordinates; label at least as many"):
+        SYSTEM.train(job, tiny_data(**of_videos))
+
+
 def test_surprising_are_the_poses_farthest_from_the_labelled_ones_wherever_they_stand():
     """Ten poses: one is stretched by half, another has a keypoint far off that no one sees."""
     pose = np.array([[0, 0], [4, 0], [0, 8], [4, 8]], np.float32)
