@@ -1,6 +1,7 @@
 """An experiment on two processes with four devices each is the experiment on one with eight."""
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from experiments.command_line import run
 from experiments.system import read_predictions
 
 COMMAND = ["people", "--variants", "source_only", "regda"]
+# What the library between the processes says, from several threads at once, which mix the parts of a line.
+GLOO = re.compile(r"\[Gloo\] Rank|is connected to|peer ranks\.|Expected number of connected peer ranks is :|\b\d+\b")
 
 
 def start(workdir, process, port):
@@ -35,7 +38,7 @@ def test_two_processes_write_one_report_with_the_numbers_of_one(tmp_path, capsys
     # Process 0 alone speaks: the libraries' own lines aside, and those of processes that wait for each other.
     assert "cpu: 8 x cpu, 2 processes" in said[0]
     assert "report: " in said[0]
-    assert not [line for line in said[1].splitlines() if not line.startswith("[Gloo]")], said[1]
+    assert not GLOO.sub("", said[1]).strip(), said[1]
     report = pathlib.Path("regda", "people", "report.html")
     assert (tmp_path / "two" / report).exists()
     for variant in ("source_only", "regda"):
