@@ -11,8 +11,8 @@ import functools
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 import jax
@@ -27,6 +27,7 @@ from kpjax.training.trees import describe
 
 Result = TypeVar("Result")
 GRACE = 2.0  # seconds in which a fault that all runs share has reached all of them
+WAKE = 0.5  # seconds after which a signal is answered that the system gave to another thread than the waiting one
 
 
 def shares(count: int) -> list[tuple[jax.Device, ...]]:
@@ -84,10 +85,10 @@ def side_by_side(tasks: Sequence[Callable[[Beside], Result]], places: Sequence[t
 
         futures = [pool.submit(work, task, place) for task, place in zip(tasks, places, strict=True)]
         try:
-            _, running = wait(futures, return_when=FIRST_EXCEPTION)
+            running = _wait(futures, until_a_failure=True)
             if running and wait(running, timeout=GRACE).not_done and not stop():
                 print(f"failed: {_failures(futures)[0]}; the others go on", file=sys.stderr, flush=True)
-            wait(futures)
+            _wait(futures)
         except BaseException:  # Ctrl-C
             ended.set()
             raise
@@ -99,7 +100,20 @@ def side_by_side(tasks: Sequence[Callable[[Beside], Result]], places: Sequence[t
         return [future.result() for future in futures]
 
 
-def _failures(futures: Sequence[Future]) -> list[BaseException]:
+def _wait(futures: Iterable[Future], until_a_failure: bool = False) -> set[Future]:
+    """Waits until all have ended, or one has failed, and returns those that still run.
+
+    Python answers signals in the main thread, where this waits and which a signal does not always wake.
+    """
+    running = set(futures)
+    while running:
+        done, running = wait(running, timeout=WAKE, return_when=FIRST_COMPLETED)
+        if until_a_failure and _failures(done):
+            break
+    return running
+
+
+def _failures(futures: Iterable[Future]) -> list[BaseException]:
     """Returns what runs raised so far, interruptions last."""
     raised = [error for future in futures if future.done() and (error := future.exception()) is not None]
     return sorted(raised, key=lambda error: isinstance(error, Interrupted))

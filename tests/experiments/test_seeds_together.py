@@ -1,4 +1,5 @@
 """Seeds that train at once: every file of a seed says what it says of a run by itself, and the command resumes."""
+import functools
 import json
 import os
 import re
@@ -6,6 +7,7 @@ import signal
 
 import pytest
 import tiny_regda
+from stops import asked_once
 
 from experiments.command_line import run
 from experiments.commands import exit_code_of
@@ -58,10 +60,12 @@ def test_a_seed_is_what_it_is_alone(whole, tmp_path):
 
 
 def test_sigterm_saves_every_seed_and_the_command_resumes_bit_for_bit(whole, tmp_path, capsys):
+    ask_and_wait = asked_once(functools.partial(os.kill, os.getpid(), signal.SIGTERM))
+
     def stopped(method, streams, **options):
         def between(state, step):
             if step == 2:
-                os.kill(os.getpid(), signal.SIGTERM)
+                ask_and_wait(options["beside"].stop)
             return state
 
         return fit(method, streams, **options, between=(1, between))

@@ -2,10 +2,12 @@
 import functools
 import os
 import signal
+import threading
 
 import jax
 import numpy as np
 import pytest
+from stops import asked_once
 from tiny import Batches, Images, bits, tiny
 
 from kpjax.errors import InputError, RunError
@@ -134,15 +136,22 @@ def interrupted(pressed):
 def test_all_save_and_stop_and_go_on(tmp_path, monkeypatch, places, ctrl_c):
     long = PLAIN | {"steps": 20, "save_every": 20}
     before = signal.getsignal(signal.SIGTERM)
+    arrived = []
+
+    def turns(members, stop, made=together._Turns):
+        arrived.append(stop)
+        return made(members, stop)
+
     with monkeypatch.context() as patch:
-        stop = functools.partial(os.kill, os.getpid(), signal.SIGTERM)
+        patch.setattr(together, "_Turns", turns)
+        ask = functools.partial(os.kill, os.getpid(), signal.SIGTERM)
         if ctrl_c:  # where the first thread waits; a real signal may reach it in code that swallows exceptions
-            pressed = together.threading.Event()
+            pressed = threading.Event()
             patch.setattr(together, "wait", lambda *arguments, **options: interrupted(pressed))
-            stop = pressed.set
+            ask = pressed.set
+        ask_and_wait = asked_once(ask)
         with pytest.raises(KeyboardInterrupt if ctrl_c else Interrupted) as stopped:
-            side_by_side([*tasks(tmp_path, 1, **long), functools.partial(train, tmp_path, 1, stop=stop, **long)],
-                         places[:2])
+            side_by_side(tasks(tmp_path, 2, stop=lambda: ask_and_wait(arrived[0]), **long), places[:2])
     assert ctrl_c or "stopped by SIGTERM" in str(stopped.value)
     assert signal.getsignal(signal.SIGTERM) is before
     steps = [max((int(path.name) for path in (tmp_path / f"seed-{seed}" / "checkpoints").iterdir()), default=0)
@@ -157,6 +166,29 @@ def test_all_save_and_stop_and_go_on(tmp_path, monkeypatch, places, ctrl_c):
             assert bits(resumed[seed].last) == bits(whole[seed].last)
             assert rows(tmp_path, seed) == rows(tmp_path / "whole", seed)
         assert_close(resumed[seed].last, whole[seed].last)  # shared steps round otherwise now and then
+
+
+def test_a_signal_that_another_thread_was_given_is_answered(monkeypatch):
+    """As the system sometimes does: the first thread waits and is not woken by it."""
+    waiting = threading.Event()
+
+    def waits(*arguments, _wait=together.wait, **options):
+        waiting.set()
+        return _wait(*arguments, **options)
+
+    def run(beside):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        waiting.wait()
+        ask_and_wait(beside.stop)
+
+    monkeypatch.setattr(together, "wait", waits)
+    ask_and_wait = asked_once(functools.partial(os.kill, os.getpid(), signal.SIGTERM))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    try:
+        with pytest.raises(Interrupted):
+            side_by_side([run, run], APART[:2])
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def poor(folder, seed, beside):
