@@ -9,8 +9,8 @@ import sys
 # that processes which tests start do the same, and each flag once, so that they read the same compile cache.
 FLAGS = ["--xla_force_host_platform_device_count=8"]
 QUICK_FUSIONS = importlib.metadata.version("jaxlib").startswith("0.10.")  # an unknown flag ends a process
-if QUICK_FUSIONS:
-    FLAGS.append("--xla_cpu_use_fusion_emitters=false")
+if QUICK_FUSIONS:  # and programs in one piece: to split them for more threads than there are cores takes longer
+    FLAGS += ["--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1"]
 os.environ["XLA_FLAGS"] = " ".join(dict.fromkeys([*FLAGS, *os.environ.get("XLA_FLAGS", "").split()]))
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")

@@ -22,7 +22,7 @@ def main():
     import jax
     import jax.numpy as jnp
     jax.devices()  # as reading a run of somebody's does before anything is trained
-    step = jax.jit(lambda x: jnp.cumsum(jnp.outer(x, x), 0).sum())  # with blocks of 64 MB, so of 16,000 pages
+    step = jax.jit(lambda x: (jnp.outer(x, x) @ x).sum())  # with a block of 64 MB, so of 16,000 pages
     faults = []
     for _ in range(40):  # the heap has found its size after at most fourteen
         step(jnp.ones(4000)).block_until_ready()

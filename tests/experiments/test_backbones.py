@@ -155,7 +155,7 @@ def test_frozen_layers_keep_their_weights_and_cost_no_gradient():
         updates, _ = chain.update(gradient, chain.init(variables["params"]), variables["params"])
         return value, gradient, updates
 
-    variables = network_of(config, 3).init(jax.random.key(1), images, False)
+    variables = jax.jit(lambda key: network_of(config, 3).init(key, images, False))(jax.random.key(1))
     (whole, all_gradients, _), (value, gradients, updates) = step(variables, config), step(variables, held)
     assert value == whole
     moved = {name for name, tree in updates["backbone"].items() if any(map(np.any, jax.tree.leaves(tree)))}
