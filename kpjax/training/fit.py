@@ -27,7 +27,7 @@ from kpjax.training.profiling import device_metrics, step_teraflops, traced_step
 from kpjax.training.run_folder import held
 from kpjax.training.slow_steps import PARTS, slow_steps
 from kpjax.training.step_metrics import LAG, NotFinite, Pending, Stopwatch, Window
-from kpjax.training.trees import describe, named_leaves
+from kpjax.training.trees import describe, named_leaves, on_host
 
 # Compiled pieces of a training step, each compiled once for a method and a mesh
 
@@ -54,11 +54,13 @@ def step_of(update, names: list[str]):
     return step
 
 
-@jax.jit
-def finite_leaves(state) -> jax.Array:
-    """Returns a flag for each leaf of a state, in order: whether it is finite. Integers and keys always are."""
-    return jnp.stack([jnp.isfinite(leaf).all() if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.bool(True)
-                      for leaf in jax.tree.leaves(state)])
+def not_finite(state) -> str | None:
+    """Returns the path of the first leaf with a number that is not finite; on the host, where a save copies all to."""
+    for path, leaf in named_leaves(state).items():
+        array = on_host(leaf)
+        if jnp.issubdtype(array.dtype, jnp.inexact) and not np.isfinite(array).all():
+            return path
+    return None
 
 
 def replaced(state, new, mesh: Mesh):
@@ -377,9 +379,7 @@ class _Loop:
     def _save(self, state) -> None:
         if self.saved == self.step:
             return
-        fine = np.asarray(finite_leaves(state))
-        if not fine.all():
-            name = list(named_leaves(state))[fine.argmin()]
+        if name := not_finite(state._replace(frozen={})):
             raise RunError(f"step {self.step}: {name} is not finite, though every loss was; nothing is saved; "
                            f"{self.checkpoints.last_good()}")
         progress = self.progress._replace(
