@@ -272,7 +272,7 @@ def test_the_papers_preset_has_the_papers_numbers():
         (0.1, 1.0), 1.0, 1e-4, 250)
     assert (paper.pyramid.level_sizes, paper.pyramid.flat_size, len(paper.data.actions)) == ((10, 20), 30, 11)
     assert (demo.rendering.reconstruction_width, demo.rendering.transport_widths, demo.weights.spring) == (
-        0.2, (0.2, 0.1), 0.01)
+        0.1, (0.2, 0.1), 0.01)
     assert SYSTEM.paper("h36m", paper, "pyramids")["units/pixels_per_image/flat"] == 43.30
     assert SYSTEM.paper("h36m", paper, "supervised_bound")["units/pixels_per_image/flat"] == 37.97
     assert SYSTEM.paper("demo", demo, "pyramids") == {}
