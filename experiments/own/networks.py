@@ -10,7 +10,7 @@ from kpjax.models.weights.pretrained import WEIGHTS_FOLDER, first_at_hand, known
 
 # Of MobileNetV2. Numbers on the results page are of the first, which no hub has.
 WEIGHTS = ("mobilenet_v2.google_in1k", "mobilenetv2_100.ra_in1k")
-WORTH = "with ten labelled frames of a mouse, 16 points of PCK above the small U-net, in seven times the time"
+WORTH = "with ten labelled frames of a mouse, 16 points of PCK above the small U-net, in five times the time"
 # px of an image, up to which MobileNetV2's heatmaps have half of them: its PCK of the mouse was 97.9 in place of 91.0,
 # where that of the small U-net fell.
 FINE_SIDE = 128
