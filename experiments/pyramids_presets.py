@@ -224,7 +224,7 @@ PAPER = Config("people in a studio, Human3.6M, the paper's setting; one GPU")
 SMALL = changed(
     PAPER, image_size=64, pair_crop="own", window=29, network="small", conditioning_width=0.2, batch_size=16,
     learning_rate=1e-3, schedule="cosine", clip=1.0, evaluations=4, collapse_steps=500, spring=0.01,
-    reconstruction_width=0.2, transport_widths=(0.2, 0.1), keynet_width=0.2, reference_pass="separate",
+    reconstruction_width=0.2, transport_widths=(0.2, 0.1), reference_pass="separate",
     baselines_per_level=False, action_window=30, action_every=30, action_steps=400, action_per_level=False)
 
 # A step of the small pyramid has 2.06 times the operations of KeyNet's and 1.98 times those of Transporter's, and takes
@@ -233,7 +233,7 @@ SMALL = changed(
 EQUAL_COMPUTE = {"keynet_steps": 2.1, "transporter_steps": 2.0, "oracle_steps": 3.0, "bkind_steps": 0.82}
 
 # Chosen on seed 100 of the demo with half of the steps. BKinD reconstructs best at half of the others' rate.
-TUNED = {"learning_rate": 4e-3, "reconstruction_width": 0.1, "keynet_width": 0.1, "bkind_reconstruction": 30.0,
+TUNED = {"learning_rate": 4e-3, "reconstruction_width": 0.1, "bkind_reconstruction": 30.0,
          "bkind_rate": 2e-3}
 
 PRESETS: dict[str, Config] = {

@@ -74,6 +74,7 @@ OWN = OwnConfig(**vars(SMALL) | {
     "data": OwnVideos(pair_crop=SMALL.data.pair_crop, window=80), "steps": 2000, "evaluations": 0,
     "pyramid": replace(SMALL.pyramid, sharpness=4.0), "still": Still(residual=True, motion_weight=0.9),
     "weights": replace(SMALL.weights, motion=0.02),
+    "baselines": replace(SMALL.baselines, keynet_rate=4e-3, keynet_steps=2.1),  # for as much computing
     "collapse_steps": 1500,
     # Where nothing moves a copy of the reference is right down to the noise.
     "collapse_baselines": ("constant_colour", "mean_image")})
