@@ -20,7 +20,7 @@ from kpjax import InputError
 from kpjax.input import source
 
 LEAST_LABELLED = NEEDS["semi_supervised"].labelled_frames
-FROM_WEIGHTS = ("from a real backbone this trains on the labels alone; images without labels helped where labels were "
+FROM_WEIGHTS = ("from a real backbone the default is the labels alone; images without labels helped where labels were "
                 "far too few for what they must show, such as nine faces: --variants supervised_warped pl_warped "
                 "compares, in 1.6 times the time")
 # On tuning subsets the mean error of 19 labelled faces was 8.7 % in place of 8.8, the PCK of ten labelled frames of a
