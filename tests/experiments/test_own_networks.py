@@ -55,7 +55,7 @@ def test_a_real_backbone_is_chosen_where_its_weights_are_at_hand(project, at_han
 
 def test_a_real_backbone_trains_the_labels_alone_and_says_why(project, at_hand, capsys):
     assert read_command(SYSTEM, ["own", "--project", "P"]).variants == ["supervised_warped"]
-    assert "--variants ours learns from these, too" in capsys.readouterr().out
+    assert "--variants supervised_warped pl_warped compares" in capsys.readouterr().out
     small = ["own", "--project", "P", "--network", "small_unet"]
     assert read_command(SYSTEM, small).variants == ["supervised_warped", "ours"]
     assert read_command(SYSTEM, [*small, "--no-control"]).variants == ["ours"]
