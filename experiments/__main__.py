@@ -1,11 +1,13 @@
 """`python -m experiments`: all systems and presets with a line each, and the commands for people's own data."""
 import importlib
+import importlib.util
 import pkgutil
 import runpy
 import sys
 
 import experiments
-from experiments.commands import COMMANDS, exit_code_of, run_command
+from experiments.commands import COMMANDS, run_command
+from experiments.engine.parsing import exit_code_of
 
 TRAIN = "Trains a system on a person's own project, images or videos."
 
@@ -15,7 +17,7 @@ def print_systems(before: str, after: str) -> None:
 
     before: what runs a system. after: what is printed last.
     """
-    from experiments.command_line import preset_lines
+    from experiments.engine.command_line import preset_lines
 
     for entry in pkgutil.iter_modules(experiments.__path__):
         system = None if entry.name.startswith("_") else getattr(
@@ -27,7 +29,15 @@ def print_systems(before: str, after: str) -> None:
 
 def train(arguments: list[str]) -> None:
     """Imports and runs the command `train`: help of the others needs none of what it needs."""
-    importlib.import_module("experiments.train").train(arguments)
+    importlib.import_module("experiments.commands.train").train(arguments)
+
+
+def _exists(module: str) -> bool:
+    """Returns whether a module of this package can be imported."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def main(program: str = "python -m experiments") -> None:
@@ -44,10 +54,12 @@ def main(program: str = "python -m experiments") -> None:
     if name in ("-h", "--help"):
         lists = f"{program} lists all systems and their presets; {before}<system> PRESET runs one\n{commands}"
         raise SystemExit(exit_code_of(lambda: print(lists)))
-    elif name in [entry.name for entry in pkgutil.iter_modules(experiments.__path__)]:
+    module = next((module for module in (f"experiments.{name}.__main__", f"experiments.commands.{name}")
+                   if name.isidentifier() and _exists(module)), None)
+    if module:
         # `kpjax regda demo` with an installed wheel, where `experiments` is on no path. Its help says what was typed.
         sys.argv = [f"{before}{name}", *arguments]
-        runpy.run_module(f"experiments.{name}", run_name="__main__")
+        runpy.run_module(module, run_name="__main__")
     elif name:
         print(f"error: {name!r} is no command; there are train, {', '.join(COMMANDS)}, and `{before}<system> PRESET`",
               file=sys.stderr)

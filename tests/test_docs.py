@@ -8,12 +8,13 @@ import shutil
 
 import pytest
 
-from experiments.command_line import ALIASES, Shared, read_command
-from experiments.commands import COMMANDS, parse
-from experiments.configs import flat
-from experiments.own.needs import NEEDS
-from experiments.side_by_side import SideBySide
-from experiments.system import OWN, system_of
+from experiments.commands import COMMANDS
+from experiments.commands.side_by_side import SideBySide
+from experiments.engine.command_line import ALIASES, Shared, read_command
+from experiments.engine.configs import flat
+from experiments.engine.own.needs import NEEDS
+from experiments.engine.parsing import parse
+from experiments.engine.system import OWN, system_of
 from kpjax.annotations.reading import read_project
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -30,7 +31,7 @@ def test_commands_of_the_pages_parse(page):
             assert arguments[0] in NEEDS
             known = {*flat(system_of(arguments[0], OWN).presets[OWN]), *Shared.__dataclass_fields__, *ALIASES}
             assert {word[2:].replace("-", "_") for word in arguments if word.startswith("--")} <= known
-        elif (command, arguments[0]) == ("-m", "experiments.side_by_side"):
+        elif (command, arguments[0]) == ("-m", "experiments.commands.side_by_side"):
             parse(SideBySide, arguments[1:], prog="kpjax")
         elif command == "docs/stand_ins.py":
             assert arguments == [page.partition("/")[2]]

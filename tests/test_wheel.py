@@ -39,8 +39,8 @@ def script(installed):
 
 def test_a_wheel_owns_one_top_level_package(installed):
     assert {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")} == {"kpjax"}
-    for path in ("py.typed", "reports/report.css", "bundled/experiments/regda.py", "bundled/data/figures.py",
-                 "bundled/experiments/protocols/figures.json", "bundled/experiments/papers/regda.txt"):
+    for path in ("py.typed", "reports/report.css", "bundled/experiments/regda/__init__.py", "bundled/data/figures.py",
+                 "bundled/experiments/incremental/protocols/figures.json", "bundled/experiments/regda/paper.txt"):
         assert (installed / "kpjax" / path).is_file()
     stub = (installed / "kpjax" / "methods" / "__init__.pyi").read_text()
     assert "from kpjax.methods.supervised_learning import supervised as supervised\n" in stub
@@ -63,10 +63,11 @@ def test_commands_and_experiments_run_without_a_clone(installed, tmp_path):
 
 def test_nothing_that_only_published_data_need_is_imported():
     """Extras and groups of a clone: tfds brings pyarrow, and with it a sixth of an environment."""
-    code = ("import importlib, pkgutil, sys, experiments.own, experiments.evaluate, experiments.export, "
-            "experiments.predict, experiments.suggest, experiments.train, data.figures, data.dsprites\n"
-            "for entry in pkgutil.iter_modules(experiments.own.__path__):\n"
-            "    importlib.import_module(f'experiments.own.{entry.name}')\n"
+    code = ("import importlib, pkgutil, sys, experiments.commands, data.figures, data.dsprites\n"
+            "for entry in pkgutil.iter_modules(experiments.commands.__path__, 'experiments.commands.'):\n"
+            "    importlib.import_module(entry.name)\n"
+            "for system in experiments.commands.train.NEEDS:\n"
+            "    importlib.import_module(f'experiments.{system}.own')\n"
             "print(sorted({'tensorflow_datasets', 'pyarrow', 'chex', 'pandas', 'sleap_io', 'sklearn'} & "
             "set(sys.modules)))")
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

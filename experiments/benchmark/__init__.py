@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from experiments.benchmark.row import Effort, Row
-from experiments.commands import command, flags_in_messages, flags_of, parse
+from experiments.commands import command
+from experiments.engine.parsing import flags_in_messages, flags_of, parse
 from kpjax import InputError
 from kpjax.files import write_json
 

@@ -2,6 +2,6 @@
 import sys
 
 from experiments.benchmark import run
-from experiments.commands import exit_code_of
+from experiments.engine.parsing import exit_code_of
 
 raise SystemExit(exit_code_of(lambda: run(sys.argv[1:])))

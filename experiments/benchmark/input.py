@@ -22,8 +22,8 @@ from experiments.benchmark.row import (
     spread,
 )
 from experiments.benchmark.steps import read_batches, regda_step
-from experiments.image_sets import open_domain
-from experiments.regda_presets import PRESETS
+from experiments.engine.image_sets import open_domain
+from experiments.regda.presets import PRESETS
 from kpjax.images.transforms import Letterbox, PersonCrop, Transform
 from kpjax.input.decoded_cache import Cache, kept_decoded
 from kpjax.input.source import TfdsSource

@@ -13,7 +13,7 @@ from flax import linen as nn
 from experiments.benchmark.pytorch import NETWORKS, pytorch_missing
 from experiments.benchmark.row import Effort, Row, spread
 from experiments.benchmark.steps import skeleton
-from experiments.regda_methods import parts_of
+from experiments.regda.variants import parts_of
 from kpjax.models import KeypointNetwork
 from kpjax.models.layers import Convolution, DepthwiseConvolution, TransposedConvolution
 

@@ -12,9 +12,9 @@ from PIL import Image
 from data.figure_videos import figure_videos
 from experiments.benchmark.row import Effort, Row, memory_growth_row, milliseconds, resident_bytes, spread
 from experiments.benchmark.steps import noise_batch, noise_streams, skeleton
-from experiments.configs import changed
-from experiments.predict.pipeline import predicted, prepared
-from experiments.predictors import Predictor, as_function
+from experiments.commands.predict.pipeline import predicted, prepared
+from experiments.engine.configs import changed
+from experiments.engine.predictors import Predictor, as_function
 from experiments.supervised import PRESETS, Config, build
 from kpjax import Trained
 from kpjax.images.inputs import ImageSequence, from_video

@@ -11,9 +11,9 @@ from experiments.benchmark.multiply_adds import multiply_adds
 from experiments.benchmark.row import Effort, Row, compared, ratio, spread
 from experiments.benchmark.rows import regda_row
 from experiments.benchmark.steps import DEMO, LAPTOP, noise_batch, regda_step, skeleton, supervised_step
-from experiments.configs import changed
-from experiments.regda_methods import parts_of
-from experiments.regda_presets import PRESETS, Config
+from experiments.engine.configs import changed
+from experiments.regda.presets import PRESETS, Config
+from experiments.regda.variants import parts_of
 from kpjax.models import HRNet, MobileNetV2, PoseResNet, SmallUNet
 from kpjax.training.profiling import peak_teraflops
 

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from experiments.benchmark.multiply_adds import multiply_adds, regda_bound
 from experiments.benchmark.row import Effort, Row, Samples, compared, milliseconds, ratio, spread
 from experiments.benchmark.steps import DEMO, LAPTOP, Step, regda_step, skeleton, supervised_step
-from experiments.configs import changed
-from experiments.regda import VARIANTS, build
-from experiments.regda_methods import parts_of
-from experiments.regda_presets import Config
+from experiments.engine.configs import changed
+from experiments.regda.presets import Config
+from experiments.regda.variants import VARIANTS, build, parts_of
 
 
 def regda_rows(effort: Effort) -> Iterator[Row]:
@@ -31,7 +30,7 @@ def regda_row(name: str, config: Config, keypoints: int, times: Mapping[str, Sam
 
 def import_rows(effort: Effort) -> Iterator[Row]:
     """The time of an import statement in fresh processes, after the interpreter has started."""
-    for modules, bar in (("kpjax", 2.0), ("kpjax.methods.domain_adaptation.regda, kpjax.models.unet", None),
+    for modules, bar in (("kpjax", 2.0), ("kpjax.methods.regda_family.regda, kpjax.models.unet", None),
                          ("kpjax.training.fit", None)):
         code = f"import time; began = time.perf_counter(); import {modules}; print(time.perf_counter() - began)"
         times = [float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)

@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.configs import changed
-from experiments.regda_methods import build_regda, build_supervised, parts_of
-from experiments.regda_presets import PRESETS, Config
-from experiments.system import System
+from experiments.engine.configs import changed
+from experiments.engine.system import System
+from experiments.regda.presets import PRESETS, Config
+from experiments.regda.variants import build_regda, build_supervised, parts_of
 from kpjax import Example, Method, Skeleton, Start
 from kpjax.input.stream import read_ahead
 

@@ -11,12 +11,13 @@ import numpy as np
 import optax
 
 from data.figure_videos import figure_videos
-from experiments import adaptation, incremental, pyramids, regda, regda_methods, semi_supervised
+from experiments import adaptation, incremental, pyramids, regda, semi_supervised
 from experiments.benchmark.row import Effort, Row, Samples, compared, milliseconds, ratio, spread
 from experiments.benchmark.steps import Step, cases, noise_batch, noise_streams, read_batches, skeleton
-from experiments.configs import changed
-from experiments.incremental_methods import build_step, importance_of, setting_of
-from experiments.semi_supervised_methods import build_ours, build_supervised, parts_of
+from experiments.engine.configs import changed
+from experiments.incremental.builders import build_step, importance_of, setting_of
+from experiments.regda import variants as regda_methods
+from experiments.semi_supervised.variants import build_ours, build_supervised, parts_of
 from kpjax import Method, Skeleton, Start, Trained, methods
 from kpjax.images.transforms import Letterbox, Transform
 from kpjax.images.video import Video, open_video, write_video

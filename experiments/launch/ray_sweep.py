@@ -13,7 +13,7 @@ import ray
 @ray.remote(max_retries=10)
 def worker(arguments: list[str]) -> int:
     """Works on the sweep until nothing is left, and returns the exit code."""
-    return subprocess.run([sys.executable, "-m", "experiments.sweep", *arguments], check=False).returncode
+    return subprocess.run([sys.executable, "-m", "experiments", "sweep", *arguments], check=False).returncode
 
 
 if __name__ == "__main__":

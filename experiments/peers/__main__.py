@@ -12,10 +12,10 @@ from PIL import Image
 from tyro.conf import Positional, arg
 
 from experiments import semi_supervised
-from experiments.commands import exit_code_of, flags_in_messages, flags_of, parse
-from experiments.configs import Checked, Count, CountOrZero, Positive, changed
-from experiments.keypoint_errors import keypoint_errors
-from experiments.system import Job, read_predictions
+from experiments.engine.configs import Checked, Count, CountOrZero, Positive, changed
+from experiments.engine.keypoint_errors import keypoint_errors
+from experiments.engine.parsing import exit_code_of, flags_in_messages, flags_of, parse
+from experiments.engine.system import Job, read_predictions
 from kpjax import InputError, Skeleton
 from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.annotations.writing import write_project

@@ -111,7 +111,7 @@ class KeypointLevels(nn.Module):
 # All parts that training needs
 
 class KeypointPyramid(nn.Module):
-    """All parts that are trained together; `kpjax.methods.discovery.pyramids` combines them.
+    """All parts that are trained together; `kpjax.methods.pyramids_family.pyramids` combines them.
 
     Parts that no term of an objective needs are never called and so have no parameters. Entries of a sequence belong to
     the levels, coarse to fine. Decoders turn features into images (B, H, W, 3) float32 that are not bounded.

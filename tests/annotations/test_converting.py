@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.commands import Convert, exit_code_of, run_command
-from experiments.convert import FORMATS, convert
+from experiments.commands import Convert, run_command
+from experiments.commands.convert import FORMATS, convert
+from experiments.engine.parsing import exit_code_of
 from kpjax.annotations.checking import compare
 from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.annotations.reading import read_project

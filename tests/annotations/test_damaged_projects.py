@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from damaging import DAMAGES, PROJECTS
 
-from experiments.commands import exit_code_of, run_command
+from experiments.commands import run_command
+from experiments.engine.parsing import exit_code_of
 from kpjax.annotations.reading import read_project
 
 REAL = {"mouse": "deeplabcut_openfield/openfield-Pranav-2018-10-30",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import experiments
-from experiments.system import FORMAT, Predicting
+from experiments.engine.system import FORMAT, Predicting
 from kpjax.images.transforms import Letterbox
 from kpjax.structures import Method, Prediction, Skeleton, Trained
 from kpjax.training.trees import save_trained

@@ -2,7 +2,7 @@
 import pytest
 from tiny_regda import TINY
 
-from experiments.own import project
+from experiments.engine.own import project
 
 
 @pytest.fixture(scope="module")

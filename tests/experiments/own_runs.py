@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.configs import changed, config_as_json
-from experiments.semi_supervised import build
-from experiments.semi_supervised_presets import PRESETS
-from experiments.system import Job
+from experiments.engine.configs import changed, config_as_json
+from experiments.engine.system import Job
+from experiments.semi_supervised.presets import PRESETS
+from experiments.semi_supervised.variants import build
 from kpjax.files import write_json
 from kpjax.structures import Example, Skeleton, Trained
 from kpjax.training.run_folder import write_config, write_results

@@ -3,7 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments.commands import Predict
-from experiments.predict import predict
+from experiments.commands.predict import predict
 
 
 def predict_folder(run: Path, images: Path, out: Path, *, overlays: bool = True,

@@ -21,9 +21,9 @@ sys.path.insert(0, os.getcwd())
 import numpy as np
 from safetensors.numpy import load_file
 
-from experiments.command_line import run
-from experiments.predictors import open_predictor
-from experiments.system import system_of
+from experiments.engine.command_line import run
+from experiments.engine.predictors import open_predictor
+from experiments.engine.system import system_of
 
 SMALL = ["--steps", "3", "--evaluations", "1", "--training-examples", "200", "--test-examples", "32"]
 RUNS = {

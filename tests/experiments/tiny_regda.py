@@ -1,11 +1,11 @@
 """RegDA that trains for seconds; as a program, one process of it on several: python tiny_regda.py PRESET [flags]."""
 import sys
 
-from experiments.command_line import run
-from experiments.commands import exit_code_of
-from experiments.configs import changed
+from experiments.engine.command_line import run
+from experiments.engine.configs import changed
+from experiments.engine.parsing import exit_code_of
 from experiments.regda import SYSTEM
-from experiments.regda_presets import PRESETS
+from experiments.regda.presets import PRESETS
 
 SMALL = {"image_size": 32, "heatmap_size": 8, "widths": (4, 4, 8), "head_width": 4, "batch_size": 8,
          "pretraining_steps": 2, "steps": 3, "evaluations": 1, "training_examples": 16, "test_examples": 8,

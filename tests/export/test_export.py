@@ -16,10 +16,10 @@ from PIL import Image
 
 from experiments import supervised
 from experiments.commands import Export, run_command
-from experiments.configs import changed, config_as_json
-from experiments.export import FRESH, export, in_fresh_process
-from experiments.predictors import open_predictor, open_run
-from experiments.system import FORMAT
+from experiments.commands.export import FRESH, export, in_fresh_process
+from experiments.engine.configs import changed, config_as_json
+from experiments.engine.predictors import open_predictor, open_run
+from experiments.engine.system import FORMAT
 from kpjax.errors import InputError, RunError
 from kpjax.export import standalone
 from kpjax.export.reading import transform_of

@@ -8,8 +8,8 @@ import pytest
 import test_export
 
 from experiments.commands import Export
-from experiments.export import export
-from experiments.predictors import open_predictor, open_run
+from experiments.commands.export import export
+from experiments.engine.predictors import open_predictor, open_run
 from kpjax.errors import InputError
 from kpjax.export import onnx, standalone
 

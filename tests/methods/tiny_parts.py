@@ -22,7 +22,7 @@ from kpjax.heatmaps import codec
 from kpjax.input.source import arrays
 from kpjax.input.stream import BatchStream, stream
 from kpjax.losses.objective import Objective
-from kpjax.methods.domain_adaptation.feature_matching import DomainDiscriminator
+from kpjax.methods.regda_family.feature_matching import DomainDiscriminator
 from kpjax.models.layers import BatchNorm, Convolution, he_normal, upsample_nearest
 from kpjax.models.network import HeatmapHead, KeypointNetwork
 from kpjax.structures import Example, Method, Skeleton

@@ -8,7 +8,7 @@ import pytest
 from flax import linen as nn
 
 from kpjax.errors import InputError
-from kpjax.methods.discovery.pyramids import painting_pass
+from kpjax.methods.pyramids_family.pyramids import painting_pass
 from kpjax.models.feature_pyramid import FeaturePyramid, SmallTrunk
 from kpjax.models.pyramid import (
     Decoder,

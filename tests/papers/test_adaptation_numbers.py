@@ -11,7 +11,7 @@ import pytest
 from kpjax.heatmaps import decode_soft_argmax, gaussian_bumps
 from kpjax.images import boxes
 from kpjax.images.boxes import landmark_box, turned_canvas
-from kpjax.methods.core_adaptation.adaptation import (
+from kpjax.methods.adaptation_family.adaptation import (
     PRINTED_SIGMA,
     RELEASED_SIGMA,
     Reconstruction,
@@ -19,7 +19,7 @@ from kpjax.methods.core_adaptation.adaptation import (
     released_learning_rate,
     released_optimizer,
 )
-from kpjax.methods.core_adaptation.parametrisation import (
+from kpjax.methods.adaptation_family.parametrisation import (
     adapted,
     adapted_w_and_head_only,
     finetuned,

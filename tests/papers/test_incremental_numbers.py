@@ -29,8 +29,8 @@ from kpjax.losses.distillation import (
     spatial_distillation,
 )
 from kpjax.losses.objective import replaced, total
-from kpjax.methods.incremental_learning.objectives import incremental_objective, new_keypoints_term, penalty_term
-from kpjax.methods.incremental_learning.step_spec import increment
+from kpjax.methods.incremental_family.objectives import incremental_objective, new_keypoints_term, penalty_term
+from kpjax.methods.incremental_family.step_spec import increment
 from kpjax.models.association import products
 from kpjax.structures import Example
 

@@ -12,7 +12,7 @@ import pytest
 from kpjax.losses.objective import replaced, total
 from kpjax.losses.pyramids import parent_of_child, spring, transported, transporter_transported
 from kpjax.losses.reconstruction import pixel_mse
-from kpjax.methods.discovery.objectives import (
+from kpjax.methods.pyramids_family.objectives import (
     all_reconstruction,
     all_transport,
     no_reconstruction,
@@ -20,7 +20,7 @@ from kpjax.methods.discovery.objectives import (
     no_transport,
     pyramids_objective,
 )
-from kpjax.methods.discovery.pyramids import painting_pass
+from kpjax.methods.pyramids_family.pyramids import painting_pass
 from kpjax.models.image_generation import (
     draw_normalised_points,
     normalised_points,

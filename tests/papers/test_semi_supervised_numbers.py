@@ -16,9 +16,9 @@ from kpjax.input.source import arrays, labelled_subset
 from kpjax.losses.consistency import semantic_representation, transformation_equivariance, transformation_invariance
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import replaced, total
-from kpjax.methods.semi_supervised_learning.data_distillation import matching_threshold
-from kpjax.methods.semi_supervised_learning.objectives import EQUATION_5, semi_supervised_objective
-from kpjax.methods.semi_supervised_learning.semantic_features import every_map, initial_semantic
+from kpjax.methods.semi_supervised_family.data_distillation import matching_threshold
+from kpjax.methods.semi_supervised_family.objectives import EQUATION_5, semi_supervised_objective
+from kpjax.methods.semi_supervised_family.semantic_features import every_map, initial_semantic
 from kpjax.models.high_resolution import hrnet
 from kpjax.reports.table import Summary
 from kpjax.structures import Skeleton

@@ -23,8 +23,8 @@ from kpjax.losses.pose_subspace import (
     subspace_distances,
 )
 from kpjax.losses.video import late_rise, log_weight, temporal_difference
-from kpjax.methods.domain_adaptation import teacher_adaptation
-from kpjax.methods.semi_supervised_learning import easy_hard
+from kpjax.methods.regda_family import teacher_adaptation
+from kpjax.methods.semi_supervised_family import easy_hard
 from kpjax.models.bkind_network import gaussian_densities
 from kpjax.optimization import ema
 from kpjax.structures import Example

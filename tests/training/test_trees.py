@@ -6,8 +6,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from kpjax.errors import InputError
-from kpjax.methods.core_adaptation.adaptation import network_params
-from kpjax.methods.core_adaptation.parametrisation import (
+from kpjax.methods.adaptation_family.adaptation import network_params
+from kpjax.methods.adaptation_family.parametrisation import (
     Parametrisation,
     adapted,
     adapted_w_and_head_only,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from untrained import drawn, shapes
 
-from experiments.configs import Network
+from experiments.engine.configs import Network
 from kpjax.errors import InputError
 from kpjax.models.resnet import ResNet, pose_resnet
 from kpjax.models.vgg import VGG

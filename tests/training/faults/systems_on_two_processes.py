@@ -52,7 +52,7 @@ def compare(one, two):
     """Prints a line for each run; returns by how many keypoints its accuracies differ at most."""
     import numpy as np
 
-    from experiments.system import read_predictions
+    from experiments.engine.system import read_predictions
     from kpjax.files import read_json
 
     differences = {}

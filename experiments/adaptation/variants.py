@@ -1,0 +1,124 @@
+"""Variants: what is compared, and how each is built."""
+import functools
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from experiments.adaptation import presets
+from experiments.adaptation.presets import STAND_IN, Config
+from experiments.engine import configs
+from experiments.engine.configs import NORMALISATIONS
+from experiments.engine.system import Variant
+from kpjax import Method, Skeleton, Trained, Variables, augment, methods, named_key
+from kpjax.methods.adaptation_family.adaptation import HEAD, released_optimizer
+from kpjax.models import VGG, HeatmapHead, KeypointNetwork, RandomFeatures, ResidualGenerator, random_features
+from kpjax.models.hourglass_network import STRIDE
+from kpjax.models.layers import uniform_fan_in
+from kpjax.models.vgg import DESCRIPTION, RELU_TAPS
+
+
+class Recipe(NamedTuple):
+    """Construction of a variant."""
+
+    parametrisation: methods.Parametrisation  # the weights that are trained, and how they make a network
+    core: Literal["trained", "random", "adapted", "none"] = "trained"  # its start; "adapted": that variant's result
+    trains: bool = True
+
+
+PROJECTED, FINETUNED = methods.adapted(), methods.finetuned()  # variants with one parametrisation share programs
+
+VARIANTS: dict[str, Variant] = {
+    "adapted": Variant("method", "the core's kernels frozen, a small matrix for each", "Proposed", Recipe(PROJECTED)),
+    "finetuned": Variant("baseline", "all weights trained from the core", "Finetune", Recipe(FINETUNED)),
+    "scratch": Variant("baseline", "all weights trained from a fresh start", "Scratch",
+                       Recipe(methods.scratch(), "none")),
+    "lora": Variant("baseline", "an update of low rank for each frozen kernel, as many weights as the matrices", "LoRA",
+                    Recipe(methods.lora())),
+    "random_core": Variant("control", "the same matrices on frozen random kernels", recipe=Recipe(PROJECTED, "random")),
+    "random_core_w_and_head_only": Variant(
+        "control", "matrices and head trained on frozen random kernels, all else as it was drawn",
+        recipe=Recipe(methods.adapted_w_and_head_only(), "random")),
+    "untrained_head": Variant("control", "the core under a new head, nothing trained",
+                              recipe=Recipe(PROJECTED, trains=False)),
+    "adapted_w_and_head_only": Variant("ablation", "matrices and head trained, all else of the core frozen",
+                                       recipe=Recipe(methods.adapted_w_and_head_only())),
+    "finetuned_last": Variant("ablation", "top block, last 1x1 convolution and head trained, all else frozen",
+                              recipe=Recipe(methods.finetuned_last())),
+    "finetuned_from_adapted": Variant("ablation", "all weights trained from the adapted network, as many steps more",
+                                      recipe=Recipe(FINETUNED, "adapted")),
+}
+
+
+def network(config: Config, keypoints: int) -> KeypointNetwork:
+    """Builds the network of the core and of all variants, with the head of an hourglass."""
+    dtype = jnp.dtype(config.network.dtype)
+    built = config.backbone.applied_to(config.network.build(keypoints, stride=STRIDE))
+    return built.clone(head=HeatmapHead(keypoints, output_init=uniform_fan_in, dtype=dtype))
+
+
+def build(config: Config, variant: str) -> Method:
+    """Builds the method of a variant once, so that all seeds and variants that train alike share what is compiled."""
+    return _built(presets.of_method(config), VARIANTS[variant].recipe.parametrisation)
+
+
+@functools.lru_cache(maxsize=32)
+def _built(config: Config, parametrisation: methods.Parametrisation) -> Method:
+    comparison, side = config.comparison, config.data.image_size
+    features = comparison.compare == "features"
+    return methods.adaptation(
+        network(config, config.landmarks), Skeleton(tuple(f"point_{number}" for number in range(config.landmarks))),
+        objective=methods.adaptation_objective(
+            perceptual=features, form=comparison.feature_form, features=comparison.feature_weight),
+        optimizer=released_optimizer(decay=config.optimizer.weight_decay, clip=config.optimizer.clip,
+                                     decay_to=config.optimizer.decay_to),
+        learning_rate=config.optimizer.rates(config.steps),
+        augment=augment.no_augmentation(), normalise=config.backbone.normalise, trained=parametrisation,
+        generator=ResidualGenerator(comparison.generator_width, comparison.generator_blocks,
+                                    jnp.dtype(config.network.dtype)),
+        **perceptual_of(config),
+        view_pair=config.view_pairs.build(side), temperature=config.temperature, sigma=config.sigma,
+        statistics=config.evaluation.statistics)
+
+
+def as_evaluated(trained: Trained, variant: str) -> Trained:
+    """Returns a variant's result for the method of `finetuned`: all weights, projections folded in, nothing frozen."""
+    plain = plain_of(trained, variant)
+    body = {name: tree for name, tree in plain["params"].items() if name != HEAD}
+    return Trained({"params": {"free": body, HEAD: plain["params"][HEAD]}, "batch_stats": plain["batch_stats"]}, {})
+
+
+def plain_of(trained: Trained, variant: str) -> Variables:
+    """Returns a variant's result as the variables of a plain network."""
+    return methods.plain_variables(trained, VARIANTS[variant].recipe.parametrisation)
+
+
+# The network that compares images
+
+
+def _vgg(config: Config) -> VGG:
+    return VGG(config.comparison.perceptual_depth, RELU_TAPS, jnp.dtype(config.network.dtype))
+
+
+def perceptual_of(config: Config) -> dict[str, Any]:
+    """Returns the options of the method that say which features compare images; {} if pixels alone do."""
+    comparison = config.comparison
+    if comparison.compare == "pixels":
+        return {}
+    normalise = {"perceptual_normalise": NORMALISATIONS["imagenet" if comparison.perceptual_imagenet else "none"]}
+    if comparison.perceptual == STAND_IN:
+        return normalise | {"perceptual": RandomFeatures(comparison.stand_in_widths, jnp.dtype(config.network.dtype))}
+    return normalise | configs.perceptual_options(comparison.perceptual, _vgg(config))
+
+
+def perceptual_start(config: Config) -> dict[str, Any]:
+    """Returns the weights of that network, the same for all seeds, as a part of the start; reports what it is."""
+    comparison = config.comparison
+    if comparison.compare == "pixels":
+        print("images are compared by pixels")
+        return {}
+    if comparison.perceptual == STAND_IN:
+        print(f"images are compared by pixels and {DESCRIPTION}")
+        key = named_key(jax.random.key(0), "random features")
+        return {"perceptual": random_features(key, comparison.stand_in_widths)[1]}
+    return configs.perceptual_start(comparison.perceptual, _vgg(config), image_size=config.data.image_size)

@@ -1,0 +1,179 @@
+"""Commands for people's own data as typed dataclasses.
+
+Nothing here imports JAX before a command runs, so that help is quick.
+"""
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg
+
+from experiments.engine.parsing import flags_in_messages, flags_of, parse
+
+command = tyro.conf.configure(DisallowNone, FlagCreatePairsOff)
+FormatName = Literal["coco", "dlc", "lp", "slp", "csv"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _AsRead:
+    """How an annotation project is read."""
+
+    category: str = ""  # the category of a COCO file with several
+    video_root: Path | None = None  # the folder of videos that are not where the project says
+    pixels_from: int = 0  # 1 if the top-left pixel is (1, 1)
+    rescale_labels: bool = False  # scale the labels of images that were resized after labelling
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfProject(_AsRead):
+    """Arguments of commands that read an annotation project."""
+
+    project: Annotated[Positional[Path], arg(metavar="PROJECT")]  # a project's folder or file, in any known format
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfRun:
+    """Arguments of commands that predict."""
+
+    run: Annotated[Positional[str], arg(metavar="RUN")]  # a finished run .../<variant>/seed-<n>, or an exported one
+    inputs: Annotated[Positional[tuple[Path, ...]], arg(metavar="IN...")]  # images, videos, folders of them
+    out: Annotated[Path, arg(metavar="FOLDER")]  # where results go
+    batch_size: int = 16  # images at a time
+    overwrite: bool = False  # replace earlier results in FOLDER
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Check(_OfProject):
+    """Reports the contents and all faults of an annotation project, and draws its labels with their names.
+
+    Prints the format, frames, sizes, labels of each keypoint, videos, duplicates and faults. The last line says which
+    systems can be trained on the project. The exit code is 2 if anything is wrong.
+    """
+
+    out: Annotated[Path | None, arg(metavar="PNG")] = None  # the sheet of labels (default PROJECT's name, here)
+    sheet: Annotated[int, arg(metavar="N")] = 12  # animals on the sheet, 0 for no sheet
+    quick: bool = False  # do not decode images and videos
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Predict(_OfRun):
+    """Finds keypoints on images, folders of them and videos of any size, with a finished run or an exported predictor.
+
+    Writes points.csv for all images together and <video>.csv for each video, with a row for every keypoint of every
+    frame. Draws images in overlays/ and a sheet of a few frames.
+
+    Coordinates are pixels of each image as it is shown, the centre of the top-left pixel at (0, 0). The status of a
+    point is ok, outside (beyond the edge), unreadable (the frame does not decode: x and y nan, score 0) or no_box. The
+    score orders points of one run and is no probability.
+    """
+
+    formats: Annotated[str, arg(metavar="LIST")] = "csv"  # beside csv, with commas between: dlc, slp, coco
+    overlay: Annotated[bool, arg(aliases=("--overlays",))] = False  # draw videos too: <video>_overlay.mp4, .gif
+    no_overlay: Annotated[bool, arg(aliases=("--no-overlays",))] = False  # draw nothing
+    boxes: Annotated[Path | None, arg(metavar="FILE")] = None  # boxes of the animals (COCO json, or csv), if several
+    frames: Annotated[str, arg(metavar="A:B")] = ""  # frames A to B - 1 of each video; A:B:N for every Nth
+    cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # draw points from this score on
+    # what to do about images, or over 1 % of a video, that do not decode
+    on_bad_frame: Annotated[Literal["stop", "skip"], arg(aliases=("--on-bad-image",))] = "stop"
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(_AsRead):
+    """Measures the errors of a finished run or an exported predictor on any labelled project.
+
+    Prints a line for every keypoint. Writes errors.csv, with a row for every labelled keypoint, and worst.png, the
+    animals with the largest errors for their size; rings are the labels. Keypoints are matched by their names. Animals
+    are cropped by their boxes (else those of their labels) if the run was trained so, or if a frame has several.
+    """
+
+    run: Annotated[Positional[str], arg(metavar="RUN")]  # a finished run .../<variant>/seed-<n>, or an exported one
+    project: Annotated[Positional[Path], arg(metavar="PROJECT")]  # a project's folder or file, in any known format
+    out: Annotated[Path, arg(metavar="FOLDER")]  # where results go
+    threshold: float = 0.1  # of PCK, as a share of the animal's diagonal
+    worst: Annotated[int, arg(metavar="N")] = 12  # animals on the sheet
+    batch_size: int = 16  # images at a time
+    on_bad_frame: Literal["stop", "skip"] = "stop"  # what to do about frames that do not decode
+    overwrite: bool = False  # replace earlier results in FOLDER
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Suggest(_OfRun):
+    """Chooses the frames of images and videos that are worth a label next.
+
+    Writes suggestions.csv (the chosen frames, their values and why each was taken), all_frames.csv (the values of every
+    scored frame), suggestions.png, and the frames as a project for a labelling tool. Its predictions are proposals that
+    cannot be taken for labels.
+
+    Values are in usual diagonals of what is shown. `equivariance` is the error under turning and scaling,
+    `disagreement` that of two runs, `unusual_pose` the distance from what labelled poses have in common, `score` the
+    mean score.
+    """
+
+    count: Annotated[int, arg(name="n")] = 20  # how many frames
+    by: Literal["diversity", "score", "equivariance", "disagreement", "unusual_pose"] = "diversity"  # the criterion
+    as_it_comes: bool = False  # take the best, however alike they look
+    to: FormatName | None = None  # the labelling tool's (default that of --labelled, else csv)
+    labelled: Annotated[Path | None, arg(metavar="PROJECT")] = None  # the labels that there are already
+    second: Annotated[str | None, arg(metavar="RUN")] = None  # a run of another seed, for disagreement
+    every: Annotated[int | None, arg(metavar="N")] = None  # scores every Nth frame (default about 1,000 frames in all)
+    apart: int = 10  # frames between two of one video
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Convert(_OfProject):
+    """Writes an annotation project in the format of another tool, with its images beside the labels.
+
+    Reads the result back and compares it. Names what the format has no place for. Refuses predictions, which must not
+    become labels.
+    """
+
+    to: FormatName  # dlc is DeepLabCut's, lp Lightning Pose's, slp SLEAP's
+    out: Annotated[Path, arg(metavar="FOLDER")]  # the folder that is written
+    overwrite: bool = False  # replace what convert wrote there before
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Writes a finished run as a folder that finds keypoints without this library.
+
+    The folder holds predict.bin (the compiled function: CPU, CUDA and TPU, any batch size), weights.safetensors,
+    predictor.json (keypoints, sizes, coordinates, scores, versions, sha256 of every file) and run.py, which needs jax,
+    numpy, safetensors, flatbuffers and pillow. It loads for about six months of new jax releases. After that, or
+    before, `export --from FOLDER --out NEW` makes it again from itself.
+
+    With --to onnx it holds predict.onnx in place of the first two, which ONNX Runtime runs without jax. Twenty images
+    are compared with the run. Converting needs the packages jax2onnx and onnxruntime.
+    """
+
+    run: Annotated[Positional[str | None], arg(metavar="RUN")] = None  # a finished run's folder .../seed-<n>
+    # a folder that was exported before, to be made again for this jax
+    earlier: Annotated[Path | None, arg(name="from", metavar="FOLDER")] = None
+    out: Annotated[Path, arg(metavar="FOLDER")]  # where the predictor goes
+    to: Literal["stablehlo", "onnx"] = "stablehlo"  # what the function is written as
+    overwrite: bool = False  # replace an earlier predictor in FOLDER
+    self_test: bool = True  # do not try the result in a fresh process
+
+
+COMMANDS: dict[str, type] = {
+    "check": Check, "predict": Predict, "evaluate": Evaluate, "suggest": Suggest, "convert": Convert, "export": Export}
+
+
+def run_command(name: str, arguments: Sequence[str], program: str = "kpjax") -> Any:
+    """Parses and runs one of COMMANDS, and returns its result. Raises InputError that names flags, and RunError.
+
+    program: as it was started, for help.
+    """
+    asked = parse(COMMANDS[name], arguments, prog=f"{program} {name}")
+    # Imported now: each command needs other libraries, and help none of them.
+    run = getattr(importlib.import_module(f"experiments.{name}"), name)
+    with flags_in_messages(flags_of(COMMANDS[name])):
+        return run(asked)

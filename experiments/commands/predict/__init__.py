@@ -1,0 +1,213 @@
+"""The command `predict`: keypoints on images and videos, one input after the other, and a line for each file."""
+import collections
+import itertools
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from experiments.commands import Predict
+from experiments.commands.predict import drawing
+from experiments.commands.predict.pipeline import Seen, predicted
+from experiments.engine.predictors import Predictor, open_predictor
+from kpjax import InputError, RunError
+from kpjax.annotations import predictions
+from kpjax.annotations.boxes_file import boxes_of_images, boxes_of_video, read_boxes
+from kpjax.annotations.predictions import PredictionTable
+from kpjax.errors import summarise
+from kpjax.evaluation.calibration import DEFAULT_CUTOFF
+from kpjax.images.inputs import ImageSequence, find_inputs
+from kpjax.images.reading import read_image
+from kpjax.images.transforms import needs_box
+
+TOLERATED = 0.01  # the share of a video's frames that may not decode unless they are skipped
+
+
+class _Work(NamedTuple):
+    """One input, before the network sees it."""
+
+    sequence: ImageSequence
+    instances: tuple[str, ...]
+    boxes: np.ndarray | None
+    tables: tuple[Path, ...]  # that will be written
+    drawn: tuple[Path, ...]  # the sheet, and the video with its first seconds, or the folder of images
+
+
+def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path]:
+    """Predicts images, folders and videos, and returns the tables that were written, those of csv first of each.
+
+    Raises InputError for arguments that cannot be used, for output that is there already, and, before anything is
+    written, for images that do not decode (unless they are skipped); RunError, after all tables are written, for videos
+    of which more than 1 % does not decode (unless that is skipped).
+    """
+    frames, formats = _checked(asked)
+    found = find_inputs(asked.inputs, out=asked.out, frames=frames)
+    predictor = open_predictor(asked.run)
+    if asked.boxes is None and needs_box(predictor.transform):
+        raise InputError("boxes: the run was trained on crops around boxes; give a file with the boxes of the animals")
+    works = [_planned(sequence, predictor, formats, asked) for sequence in found]
+    results = [path for work in works for path in (*work.tables, *work.drawn)]
+    if twice := [path for path in results if results.count(path) > 1]:
+        raise InputError(f"out: {twice[0]} would be of two inputs; predict one of them into another folder")
+    for path in results:
+        if path.is_file() and not asked.overwrite:
+            raise InputError(f"out: {path} exists already; give --overwrite or another folder")
+    if asked.on_bad_frame == "stop":
+        for work in works:
+            _check_images(work.sequence)
+    result = predictor.result
+    tell(f"{result['experiment']} {result['preset']} {result['variant']} seed {result['seed']}: "
+         f"{' and '.join(_counted(work.sequence) for work in works)} at {predictor.side} px on "
+         f"{jax.devices()[0].device_kind}")
+    written, bad = [], []
+    for work in works:
+        table, paths = _carried_out(work, predictor, formats, asked, tell)
+        written += paths
+        bad += _too_many_unreadable(work.sequence, table)
+    if bad and asked.on_bad_frame == "stop":
+        raise RunError(f"{summarise(bad)}; their rows are written and say so; --on-bad-frame skip takes that for done")
+    return written
+
+
+def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
+    """Returns the frames of videos and the formats. Raises InputError for a value that means nothing."""
+    if not asked.inputs:
+        raise InputError("inputs: name images, videos, or folders of them")
+    if asked.batch_size < 1:
+        raise InputError(f"batch_size: {asked.batch_size} is no number of images; give 1 or more")
+    if asked.cutoff is not None and not np.isfinite(asked.cutoff):
+        raise InputError(f"cutoff: {asked.cutoff} is no score")
+    if asked.overlay and asked.no_overlay:
+        raise InputError("overlay: --no-overlay is given too; give one of them")
+    parts = (asked.frames or ":").split(":")
+    if not 2 <= len(parts) <= 3 or not all(part == "" or part.isdigit() for part in parts) or parts[2:] == ["0"]:
+        raise InputError(f"frames: {asked.frames!r} is no range; give for example 0:100, or 0:1000:10 for every tenth")
+    formats = predictions.check_formats([name for part in asked.formats.split(",") if (name := part.strip())])
+    return slice(*(int(part) if part else None for part in parts)), formats
+
+
+def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, ...], asked: Predict) -> _Work:
+    instances, boxes = ("0",), None
+    if asked.boxes is not None:
+        known = read_boxes(asked.boxes)
+        instances, boxes = (boxes_of_images(known, sequence.names) if sequence.video is None else
+                            boxes_of_video(known, sequence.names[0], sequence.numbers))
+    drawn = []
+    if not asked.no_overlay:
+        drawn.append(asked.out / f"{sequence.stem}_sheet.jpg")
+        if sequence.video is None:
+            drawn.append(asked.out / "overlays")
+        elif asked.overlay:
+            drawn += [asked.out / f"{sequence.stem}_overlay{suffix}" for suffix in (".mp4", ".gif")]
+    tables = predictions.prediction_files(formats, predictor.title, asked.out, sequence.stem)
+    return _Work(sequence, instances, boxes, tuple(tables), tuple(drawn))
+
+
+def _check_images(sequence: ImageSequence) -> None:
+    """Raises InputError that names all images that do not decode. They are read and not kept: any number fits."""
+    def fault(path: Path) -> str:
+        try:
+            read_image(path)
+        except InputError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as readers:
+        broken = list(filter(None, readers.map(fault, sequence.files)))
+    if broken:
+        raise InputError(f"inputs: {len(broken)} of {len(sequence)} images cannot be read: {summarise(broken)}; "
+                         "replace them, or go on without them with --on-bad-frame skip")
+
+
+def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], asked: Predict,
+                 tell: Callable[[str], None]) -> tuple[PredictionTable, list[Path]]:
+    """Predicts one input and writes its tables and drawings."""
+    sequence = work.sequence
+    table = predictions.empty_table(sequence.path, sequence.names, sequence.numbers, predictor.skeleton,
+                                    predictor.title, files=sequence.files, times=sequence.times,
+                                    instances=work.instances, boxes=work.boxes)
+    all_drawn = len(work.drawn) > 1
+    shown = range(len(sequence)) if all_drawn else drawing.sheet_rows(len(sequence)) if work.drawn else ()
+    faults, began = [], time.monotonic()
+    seen = predicted(predictor, sequence, batch_size=asked.batch_size, boxes=work.boxes, shown=shown,
+                     side=drawing.SHEET_SIDE if not all_drawn else drawing.VIDEO_SIDE if sequence.video else None)
+    with closing(seen), tqdm(total=len(sequence), unit=" frames", desc=Path(sequence.stem).name, dynamic_ncols=True,
+                             disable=not sys.stderr.isatty(), leave=False) as bar:
+        sheet = _drawn_while_passing(work, _recorded(seen, table, faults, bar), predictor, asked)
+    paths = predictions.write_predictions(table, formats, asked.out, sequence.stem)
+    if sheet:
+        drawing.write_sheet(work.drawn[0], sheet)
+    seconds, cut_off = time.monotonic() - began, _cut_off(sequence)
+    tell(f"{_counted(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
+         f"{': ' + summarise(faults) if faults else ''}{f', {cut_off} cut off at the end' if cut_off else ''}; "
+         f"{int(table.outside.sum())} points outside their {'frame' if sequence.video else 'image'}")
+    tell(", ".join(str(path) for path in (*paths, *work.drawn)))
+    return table, paths
+
+
+def _recorded(seen: Iterator[Seen], table: PredictionTable, faults: list[str], bar: tqdm) -> Iterator[Seen]:
+    """Passes frames on, and writes their predictions into the table."""
+    for one in seen:
+        if one.fault is None:
+            predictions.fill(table, one.row, one.size, one.keypoints, one.scores, one.present)
+        else:
+            faults.append(str(one.fault))
+        bar.update()
+        yield one
+
+
+def _drawn_while_passing(work: _Work, seen: Iterator[Seen], predictor: Predictor, asked: Predict) -> dict[str,
+                         np.ndarray]:
+    """Exhausts all frames, draws on the way, and returns the images of the sheet by their captions."""
+    sequence, skeleton = work.sequence, predictor.skeleton
+    # The usual score of the first frames sets what counts as low, so that all are drawn alike.
+    first = list(itertools.islice(seen, asked.batch_size))
+    seen = itertools.chain(first, seen)
+    scores = np.concatenate([np.zeros(0), *(one.scores[one.present].ravel() for one in first)])
+    # Heatmaps of some losses peak far below the default cutoff, which is that of runs without held-out labels.
+    known = predictor.cutoff if predictor.cutoff != DEFAULT_CUTOFF else None
+    opacity = drawing.opacity_from(asked.cutoff if asked.cutoff is not None else known,
+                                   float(np.median(scores)) if scores.size else 0.0)
+    sheet: dict[str, np.ndarray] = {}
+    if work.drawn:
+        seen = drawing.with_sheet(seen, sequence, opacity, skeleton, sheet)
+    if len(work.drawn) > 1 and sequence.video:
+        drawing.write_overlay_video(seen, sequence, work.drawn[1], opacity, skeleton, short=work.drawn[2])
+    elif len(work.drawn) > 1:
+        seen = drawing.write_images(seen, sequence.names, work.drawn[1], opacity, skeleton)
+    collections.deque(seen, maxlen=0)
+    return sheet
+
+
+def _counted(sequence: ImageSequence) -> str:
+    return f"{len(sequence)} frames of {sequence.video.name}" if sequence.video else f"{len(sequence)} images"
+
+
+def _cut_off(sequence: ImageSequence) -> int:
+    """Returns the number of frames that a video's header announces beyond its end.
+
+    An AVI file also counts frames that are shown longer than others, once for each time.
+    """
+    return sequence.video.cut_off if sequence.video and sequence.path.suffix.lower() != ".avi" else 0
+
+
+def _too_many_unreadable(sequence: ImageSequence, table: PredictionTable) -> list[str]:
+    """Returns a line if more of a video is lost than anyone would overlook."""
+    if sequence.video is None:
+        return []
+    lost = sequence.numbers[(table.status == predictions.UNREADABLE).all(1)].tolist()
+    cut_off = _cut_off(sequence)
+    if len(lost) + cut_off <= TOLERATED * (len(sequence) + cut_off):
+        return []
+    numbers = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
+    parts = [f"{len(lost)} of {len(sequence)} frames do not decode ({numbers})"] if lost else []
+    parts += [f"the file ends {cut_off} frames early"] if cut_off else []
+    return [f"{sequence.path}: {' and '.join(parts)}"]

@@ -1,0 +1,139 @@
+"""Prediction on sequences of images: reading, transforming, the network and its reader work at the same time.
+
+A thread reads frames and hands them to a few others that transform them. Batches are put together here, and the network
+runs on two threads, so that one batch travels while the other is computed. Everything in between is bounded: a video of
+any length needs the memory of a few batches.
+"""
+import os
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from experiments.engine.predictors import Predictor
+from kpjax import InputError, RunError
+from kpjax.export.standalone import in_original_pixels
+from kpjax.images.inputs import ImageSequence
+from kpjax.images.transforms import Transform
+from kpjax.input.stream import in_background, read_ahead
+
+AT_ONCE = 2  # batches in the network
+
+
+class Seen(NamedTuple):
+    """Predictions on one frame."""
+
+    row: int  # of the sequence
+    size: tuple[int, int]  # width and height; 0, 0 if it does not decode
+    keypoints: np.ndarray  # (I, K, 2) float64, pixels of the frame; nan where `present` is False
+    scores: np.ndarray  # (I, K) float64; 0 where `present` is False
+    present: np.ndarray  # (I,) bool: the animals that were looked at
+    fault: InputError | None  # of a frame that does not decode
+    image: np.ndarray | None  # (h, w, 3) uint8, if it was asked for and decodes; perhaps smaller than the frame
+
+
+@dataclass
+class _Pending:
+    """A frame on its way through the network, whose results are written into the arrays of `seen`."""
+
+    seen: Seen
+    crops: list[tuple[int, np.ndarray, np.ndarray]]  # animal, square image, its map to the frame
+    due: int = 0  # results that are not there yet
+
+
+def predicted(predictor: Predictor, sequence: ImageSequence, *, batch_size: int, boxes: np.ndarray | None = None,
+              shown: Collection[int] = (), side: int | None = None) -> Iterator[Seen]:
+    """Predicts each frame, in order. Close the iterator to stop early.
+
+    batch_size: squares at a time; the first is repeated to fill the last batch. boxes: (N, I, 4) x, y, width, height of
+    the animals on each frame, nan where one is not there; None for one animal somewhere on the frame. shown: the rows
+    whose images come along. side: the greatest length of these images in pixels.
+    Raises InputError for a frame that cannot be transformed, or of another size than its video; RunError for a point
+    that is not finite.
+    """
+    waiting: deque[_Pending] = deque()
+    batch: list[tuple[_Pending, int, np.ndarray, np.ndarray]] = []
+    running: deque[tuple[Future, list]] = deque()
+    frames = prepared(sequence, predictor.transform, len(predictor.skeleton.names), boxes=boxes, shown=shown, side=side,
+                      depth=2 * batch_size)
+    network = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="network")
+    compiled = False
+
+    def start(examples: list) -> None:
+        images = [image for _, _, image, _ in examples]
+        images += images[:1] * (batch_size - len(images))
+        running.append((network.submit(predictor.predict, np.stack(images)), examples))
+
+    try:
+        for frame in frames:
+            waiting.append(frame)
+            batch += [(frame, *crop) for crop in frame.crops]
+            frame.due, frame.crops = len(frame.crops), []
+            while len(batch) >= batch_size:
+                full, batch = batch[:batch_size], batch[batch_size:]
+                start(full)
+                # The first call compiles, and a second one beside it would compile the same again.
+                while len(running) > AT_ONCE or (running and not compiled):
+                    _finish(*running.popleft(), sequence)
+                    compiled = True
+            while waiting and not waiting[0].due:
+                yield waiting.popleft().seen
+        if batch:
+            start(batch)
+        while running:
+            _finish(*running.popleft(), sequence)
+        yield from (frame.seen for frame in waiting)
+    finally:
+        frames.close()
+        network.shutdown(cancel_futures=True)
+
+
+def prepared(sequence: ImageSequence, transform: Transform, keypoints: int, *, boxes: np.ndarray | None = None,
+             shown: Collection[int] = (), side: int | None = None, depth: int = 32) -> Iterator[_Pending]:
+    """Reads and transforms frames as the network takes them, up to `depth` ahead of their reader."""
+
+    def prepare(job: tuple[int, Callable[[], np.ndarray]]) -> _Pending:
+        row, read = job
+        places = [None] if boxes is None else boxes[row]
+        empty = (np.full((len(places), keypoints, 2), np.nan), np.zeros((len(places), keypoints)),
+                 np.zeros(len(places), bool))
+        try:
+            image = read()
+        except InputError as error:
+            return _Pending(Seen(row, (0, 0), *empty, error, None), [])
+        size, crops = (image.shape[1], image.shape[0]), []
+        for animal, box in enumerate(places):
+            if box is None or np.isfinite(box).all():
+                square, _, _, _, crop = transform(image, np.zeros((keypoints, 2), np.float32),
+                                                  np.zeros(keypoints, np.float32), np.float32(max(size)), box)
+                crops.append((animal, square, crop))
+        return _Pending(Seen(row, size, *empty, None, shrunk(image, side) if row in shown else None), crops)
+
+    threads = min(4, os.cpu_count() or 1)
+    return in_background(read_ahead(prepare, enumerate(sequence), threads=threads, depth=2 * threads), depth)
+
+
+def shrunk(image: np.ndarray, side: int | None) -> np.ndarray:
+    """Resizes an image (H, W, 3) uint8 to at most `side` pixels; a smaller one stays as it is."""
+    height, width = image.shape[:2]
+    if side is None or max(height, width) <= side:
+        return image
+    factor = side / max(height, width)
+    size = max(round(width * factor), 1), max(round(height * factor), 1)
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+
+
+def _finish(found: Future, batch: list[tuple[_Pending, int, np.ndarray, np.ndarray]], sequence: ImageSequence) -> None:
+    """Waits for a batch and hands its results to the frames."""
+    keypoints, scores = found.result()
+    for number, (frame, animal, _, crop) in enumerate(batch):
+        seen, points = frame.seen, in_original_pixels(crop, keypoints[number].astype(np.float64))
+        if not np.isfinite(points).all():
+            place = f", frame {sequence.numbers[seen.row]}" if sequence.video else ""
+            raise RunError(f"{sequence.names[seen.row]}{place}: the run's network gives a point that is not finite")
+        seen.keypoints[animal], seen.scores[animal], seen.present[animal] = points, scores[number], True
+        frame.due -= 1

@@ -1,0 +1,428 @@
+"""Command line of every system: presets with typed flags, variants by seeds, the table and the report."""
+import dataclasses
+import importlib.util
+import itertools
+import math
+import os
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tyro
+from etils import epath
+
+from experiments.engine.configs import (
+    NETWORKS,
+    backbone_lines,
+    changed,
+    config_as_json,
+    flat,
+    with_network,
+    with_weights,
+)
+from experiments.engine.parsing import exit_code_of, flags_in_messages, parse
+from experiments.engine.queue import in_turn, seeds_at_once, told
+from experiments.engine.system import OWN, Job, System, measure_again, preset_folder, system_of
+from experiments.engine.system import run as run_job
+from experiments.engine.tables import cost_text, difference_text, paired_differences
+from kpjax import InputError
+from kpjax.files import absolute, cache_folder, in_bucket, remove
+from kpjax.input.decoded_cache import Cache
+from kpjax.reports.report import write_report
+from kpjax.reports.table import Column, Entry, tabulate, text_table
+from kpjax.training.checkpoints import flat_identity
+from kpjax.training.fit import Beside, Fitted
+from kpjax.training.fit import fit as default_fit
+from kpjax.training.hosts import agreed, check_alike, check_folder, join
+from kpjax.training.logging import environment_lines, require_accelerator
+from kpjax.training.run_folder import versions
+from kpjax.training.together import shares
+
+ALIASES = {"size": "image_size", "imagenet": "weights"}  # other names of flags
+
+
+@dataclasses.dataclass(frozen=True)
+class Shared:
+    """Flags of every preset."""
+
+    variants: tuple[str, ...] = ()  # variants to run, by name; 'all' for every one (default: a short list)
+    seeds: int = 1  # how many seeds
+    seeds_together: int = 1  # of them at a time, each on its share of the devices
+    first_seed: int = 0  # the first of them
+    workdir: str = "runs"  # folder or bucket of the runs; the same command on the same folder resumes
+    data_dir: str = "~/kpjax_data"  # folder of prepared datasets
+    fresh: bool = False  # start over instead of resuming
+    measure_again: bool = False  # measure finished runs by their stored predictions, without training
+    require_accelerator: bool = False  # fail rather than fall back to a CPU
+    profile: tuple[int, int] | None = None  # first step to trace, from 0, and how many, in every stage
+    wandb: str = ""  # project of Weights & Biases that is given the numbers of all stages, too
+    workers: int | None = None  # processes that decode images, 0 for threads (default: by cores)
+    cache_gib: float = 0.0  # disc for decoded images of prepared sets that memory does not hold; 0 decodes each time
+    cache_dir: str = ""  # folder for them, on a local disc (default: ~/.cache/kpjax/decoded)
+    coordinator: str | None = None  # HOST:PORT of process 0, for several hosts that JAX does not find by itself
+    num_processes: int | None = None  # how many processes run this command; 1 looks for no others
+    process_id: int | None = None  # which of them this one is, from 0
+
+    def __post_init__(self):
+        if self.seeds < 1:
+            raise InputError(f"seeds: {self.seeds} is no count of seeds; give 1 or more")
+        if not 1 <= self.seeds_together <= self.seeds:
+            raise InputError(f"seeds_together: {self.seeds_together} of {self.seeds} seeds; give 1 to {self.seeds}")
+        if self.first_seed < 0:
+            raise InputError(f"first_seed: {self.first_seed}; seeds count from 0")
+        if self.profile and (self.profile[0] < 0 or self.profile[1] < 1):
+            raise InputError(f"profile: {self.profile[0]} {self.profile[1]}; give a step from 0 on, and a count")
+        if self.workers is not None and self.workers < 0:
+            raise InputError(f"workers: {self.workers}; give 0 or more")
+        if not 0 <= self.cache_gib < math.inf:
+            raise InputError(f"cache_gib: {self.cache_gib}; give a number of GiB, or 0 for no cache")
+        if in_bucket(self.cache_dir):
+            raise InputError(f"cache_dir: {self.cache_dir} is a bucket; give a folder on a disc of this machine")
+        absolute(self.workdir), absolute(self.data_dir)  # refuses buckets that cannot be used
+
+    def options_of_fit(self, seed: int) -> dict[str, Any]:
+        """Returns the options of `fit` that change no number of a run. Raises InputError where a package is missing."""
+        from kpjax.training.loggers import weights_and_biases
+
+        # A process has one trace at a time, of all its devices.
+        traced = self.seeds_together == 1 or seed == self.first_seed
+        first, count = self.profile if self.profile and traced else (0, 0)
+        folder = Path(self.cache_dir).expanduser() if self.cache_dir else cache_folder() / "decoded"
+        cache = Cache(folder, int(self.cache_gib * 2**30)) if self.cache_gib else None
+        return {"profile": range(first, first + count), "workers": self.workers, "cache": cache,
+                "loggers": [weights_and_biases(self.wandb)] if self.wandb else []}
+
+
+@dataclasses.dataclass(frozen=True)
+class _FitOfCommand:
+    """A `fit` with the options that flags of every preset give it. Equal ones make equal jobs."""
+
+    fit: Callable[..., Fitted]
+    shared: Shared
+    seed: int
+
+    def __call__(self, *arguments, **more) -> Fitted:
+        return self.fit(*arguments, **self.shared.options_of_fit(self.seed), **more)
+
+
+class Command(NamedTuple):
+    """A checked command line."""
+
+    system: System
+    preset: str
+    config: Any  # with the steps of all stages scaled as asked for
+    variants: Sequence[str]
+    shared: Shared
+    arguments: Sequence[str]  # as typed
+    fit: Callable[..., Fitted] = default_fit
+
+    @property
+    def folder(self) -> epath.Path:
+        """The preset's folder."""
+        return preset_folder(self.shared.workdir, self.system.name, self.preset)
+
+    @property
+    def seeds(self) -> range:
+        """The seeds of all runs."""
+        return range(self.shared.first_seed, self.shared.first_seed + self.shared.seeds)
+
+    @property
+    def without_weights(self) -> bool:
+        """Whether random weights start what the paper starts from published ones."""
+        config, system = self.config, self.system
+        if not hasattr(config, "backbone") or config.backbone.weights or not any(
+                system.paper(self.preset, config, name) for name in system.variants):
+            return False
+        from kpjax.models.weights.pretrained import KNOWN_WEIGHTS
+
+        return config.network.name in {known.network for known in KNOWN_WEIGHTS.values()}
+
+    def job(self, variant: str, seed: int) -> Job:
+        """Returns the job of one variant and seed, whose `fit` has the options that flags of every preset give it."""
+        return Job(self.system.name, self.config, self.preset, variant, seed, epath.Path(self.shared.workdir),
+                   absolute(self.shared.data_dir), _FitOfCommand(self.fit, self.shared, seed))
+
+    def varied_job(self, variant: str, seed: int, settings: Mapping[str, Any], of_base: Collection[str] = ()) -> Job:
+        """Returns a job with other settings, in a folder beside the preset's that names those the preset does not have.
+
+        of_base: settings that a stage which all such folders share depends on. It is kept under what stands before the
+        first "-", so these stand first and are joined by "_".
+        """
+        own, preset = flat(self.system.presets[self.preset]), self.preset
+        for name in sorted(settings, key=lambda name: name not in of_base):
+            if own[name] != (value := settings[name]):
+                text = value if isinstance(value, str) else format(value, "g")
+                preset += f"_{name}_{text}" if name in of_base else f"-{name}-{text}"
+        return self.job(variant, seed)._replace(config=changed(self.config, **settings), preset=preset)
+
+    def jobs(self) -> list[Job]:
+        """Returns a job for every seed and variant, seed by seed."""
+        return [self.job(name, seed) for seed in self.seeds for name in self.variants]
+
+
+def all_presets(system: System) -> dict[str, Any]:
+    """Returns the presets of a system by name, with the one for people's own data if it has one."""
+    own = importlib.util.find_spec(f"experiments.{system.name}.own") is not None
+    return dict(system.presets) | (dict(system_of(system.name, OWN).presets) if own else {})
+
+
+def preset_lines(system: System, before: str = "") -> list[str]:
+    """Returns a line of help for each preset of a system, with `before` at its begin."""
+    presets = all_presets(system)
+    width = max(map(len, presets))
+    return [f"  {before}{name:{width}}  {config.summary}" for name, config in presets.items()]
+
+
+def read_command(system: System, arguments: Sequence[str]) -> Command:
+    """Parses and checks a command line: a preset, then flags.
+
+    Raises InputError in one line for an unknown preset, flag, value or variant; exits 0 for --help.
+    """
+    program = started(system)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage(system))
+        if arguments:
+            raise SystemExit(0)
+        raise InputError(f"{program}: name a preset: {', '.join(system.presets)}")
+    preset, *flags = arguments
+    if preset not in system.presets:
+        if preset not in (presets := all_presets(system)):
+            raise InputError(f"{program}: preset {preset!r} is unknown; there are {', '.join(presets)}")
+        system = system_of(system.name, preset)
+    base = system.presets[preset]
+    with flags_in_messages(_flags(base)):
+        base, flags = _named_network(base, flags)
+    made = dataclasses.make_dataclass(f"{system.name}_{preset}", [
+        ("shared", tyro.conf.OmitArgPrefixes[Shared], dataclasses.field(default=Shared())),
+        ("config", tyro.conf.OmitArgPrefixes[tyro.conf.AvoidSubcommands[type(base)]],
+         dataclasses.field(default=base))], frozen=True)
+    known = f"{base.summary}\n\nVariants: {', '.join(system.applicable(preset, base))}"
+    with flags_in_messages(_flags(base)):
+        parsed = parse(made, flags, prog=spelled(system, preset), description=known)
+        config = _resolved(system, preset, parsed.config, arguments)
+        return Command(system, preset, config, chosen_variants(system, preset, config, parsed.shared.variants),
+                       parsed.shared, tuple(arguments))
+
+
+def started(system: System) -> str:
+    """Returns how a person starts a system: with `kpjax` if this process was, and else from a clone."""
+    typed, clone = f"kpjax {system.name}", f"python -m experiments.{system.name}"
+    return typed if sys.argv[0] == typed else clone
+
+
+def spelled(system: System, preset: str) -> str:
+    """Returns how a person runs a preset."""
+    return f"kpjax train {system.name}" if preset == OWN else f"{started(system)} {preset}"
+
+
+def _flags(config: Any) -> dict[str, str]:
+    """Returns the flag of each argument."""
+    names = [*flat(config), *(field.name for field in dataclasses.fields(Shared))]
+    return {name: f"--{name.replace('_', '-')}" for name in names}
+
+
+def _usage(system: System) -> str:
+    program = started(system)
+    return "\n".join([f"{system.summary}\n", f"usage: {program} PRESET [flags]\n", "presets:",
+                      *preset_lines(system), f"\nflags of a preset: {program} PRESET --help"])
+
+
+def _named_network(config: Any, flags: Sequence[str]) -> tuple[Any, list[str]]:
+    """Reads --network first: the flags of a preset are those of its network."""
+    rest, place = list(flags), next((n for n, flag in enumerate(flags) if flag.split("=")[0] == "--network"), None)
+    if place is None or not hasattr(config, "network"):
+        return config, rest
+    name = rest.pop(place).partition("=")[2]
+    if not name:
+        if place == len(rest):
+            raise InputError(f"network: name one of {', '.join(NETWORKS)}")
+        name = rest.pop(place)
+    return with_network(config, name), rest
+
+
+def _resolved(system: System, preset: str, config: Any, arguments: Sequence[str]) -> Any:
+    """Returns the config with what its preset chooses from the data, and all that counts steps scaled as typed `steps`
+    are, but for what the command line sets itself."""
+    if config.steps < 1:
+        raise InputError(f"steps: {config.steps} steps train nothing; give 1 or more")
+    flags = _typed_flags(arguments)
+    other_names = ALIASES | getattr(config, "FLAGS", {})
+    names = {other_names.get(name, name) for name in flags | {flag.removeprefix("no_") for flag in flags}}
+    given = flat(config)
+    typed = frozenset(names & set(given))
+    base = dataclasses.replace(config, steps=system.presets[preset].steps)
+    base = system.resolved(base, typed) if system.resolved else base
+    if "steps" in typed:
+        base = system.shortened(base, config.steps)
+    config = changed(base, **{name: given[name] for name in typed if name != "network"})
+    return with_weights(config, typed)
+
+
+def _typed_flags(arguments: Sequence[str]) -> set[str]:
+    """Returns the names of flags as fields have them, whichever way they were typed."""
+    return {argument[2:].partition("=")[0].replace("-", "_") for argument in arguments if argument.startswith("--")}
+
+
+def chosen_variants(system: System, preset: str, config: Any, names: Sequence[str]) -> list[str]:
+    """Returns the variants that a command names.
+
+    Raises InputError for an unknown one, or one that does not suit the preset.
+    """
+    possible = list(system.applicable(preset, config))
+    if not names:
+        return list(system.short_list(preset, config))
+    if list(names) == ["all"]:
+        return possible
+    for name in names:
+        if name not in system.variants:
+            raise InputError(f"variants: {name!r} is unknown; there are {', '.join(system.variants)}")
+        if name not in possible:
+            raise InputError(f"variants: {name!r} does not suit preset {preset!r}; it has {', '.join(possible)}")
+    return list(dict.fromkeys(names))
+
+
+def use_compile_cache() -> None:
+    """Keeps compiled programs on this machine, so that a resumed or repeated run starts at once."""
+    import jax
+
+    if jax.config.jax_compilation_cache_dir:  # of JAX_COMPILATION_CACHE_DIR, or of whoever called
+        return
+    jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+def prepare_process(command: Command) -> None:
+    """Joins the other hosts, sets up the compile cache, and prints the first lines of a run.
+
+    Raises InputError without a wanted accelerator, and for hosts that differ or share no folder.
+    """
+    import jax
+
+    shared = command.shared
+    join(shared.coordinator, shared.num_processes, shared.process_id)
+    use_compile_cache()
+    if command.shared.require_accelerator:
+        require_accelerator()
+    with flags_in_messages(_flags(command.config)):
+        shared.options_of_fit(shared.first_seed)  # refuses what is missing before anything is trained
+    check_alike(flat_identity({
+        "version": versions(), "preset": command.preset, "variants": command.variants, "seeds": list(command.seeds),
+        "config": config_as_json(command.config)}))
+    check_folder(command.folder.parent)
+    together = []
+    if shared.seeds_together > 1:
+        with flags_in_messages(_flags(command.config)):
+            places = shares(shared.seeds_together)
+        together = [f"{len(places)} seeds at a time, each on {len(places[0])} of {jax.device_count()} devices" if
+                    len(set(places)) == len(places) else
+                    f"{len(places)} seeds at a time, {places.count(places[0])} on each device"]
+    print(*environment_lines(), *together, *_notes(command.config, command.without_weights), sep="\n")
+
+
+def prepared(command: Command) -> Command:
+    """Prepares the process as `prepare_process` does, and returns the command as it runs on the process's devices."""
+    prepare_process(command)
+    return over_devices(command)
+
+
+def over_devices(command: Command) -> Command:
+    """Returns the command with batches that divide over all devices, where the preset's do not and none was typed."""
+    devices = len(shares(command.shared.seeds_together)[0])  # of a seed
+    multiple = devices * command.system.parts_of_a_batch
+    typed = _typed_flags(command.arguments)
+    rounded = {name: max(round(size / multiple), 1) * multiple for name, size in flat(command.config).items()
+               if name.endswith("batch_size") and size % multiple and name not in typed}
+    for name, size in rounded.items():
+        print(f"{name}: {size} in place of the preset's {flat(command.config)[name]}, to divide over "
+              f"{devices} devices")
+    return command._replace(config=changed(command.config, **rounded)) if rounded else command
+
+
+def _notes(config: Any, without_weights: bool) -> list[str]:
+    """Returns what must be known of the backbone's start to read the numbers, a line each."""
+    if without_weights:
+        return [f"backbone: {config.network.name} from random weights, where the paper starts from ImageNet's: "
+                "give --weights to compare with its numbers"]
+    return backbone_lines(config)
+
+
+def show_table(command: Command) -> epath.Path:
+    """Prints the table of a preset and writes its report, whose path it returns; process 0 does, of several."""
+    return epath.Path(agreed(lambda: os.fspath(_show_table(command))))
+
+
+def _show_table(command: Command) -> epath.Path:
+    system, preset, config = command.system, command.preset, command.config
+    shown = [name for name in system.applicable(preset, config)
+             if name in command.variants or (command.folder / name).is_dir()]
+    shown += [name for name in system.published if system.paper(preset, config, name)]
+    columns, without_weights = system.columns(config), command.without_weights
+    notes, printed = _notes(config, without_weights), {name: system.paper(preset, config, name) for name in shown}
+    # The paper's numbers stand beside ours only where both start alike.
+    rows = [Entry(name, system.variants[name].kind, system.variants[name].label,
+                  {} if without_weights else printed[name], system.variants[name].line)
+            for name in shown]
+    lines = tabulate(command.folder, rows, columns)
+    print("\n" + text_table(lines, columns))
+    if without_weights:
+        notes += [f"the paper's {column.heading}: " + ", ".join(
+            f"{name} {found[column.metric]:g}" for name, found in printed.items() if column.metric in found)
+            for column in columns if any(column.metric in found for found in printed.values())]
+        print("\n" + "\n".join(notes))
+    compared = _comparisons(command, shown, columns[0])
+    print("", *compared, sep="\n")
+    report = write_report(
+        command.folder, lines, columns, title=f"{system.name} {preset}: {config.summary}",
+        summary=". ".join([*notes, *compared]),
+        commands=[" ".join([spelled(system, preset), *command.arguments[1:]])])
+    print(f"\nreport: {report}")
+    return report
+
+
+def _comparisons(command: Command, shown: Sequence[str], column: Column) -> list[str]:
+    """Returns what every variant cost, and how methods differ from controls over pairs of equal seeds, a line each."""
+    jobs = {name: [command.job(name, seed) for seed in command.seeds] for name in shown}
+    kinds = {name: command.system.variants[name].kind for name in shown}
+    lines = [f"{name}: {cost}" for name in shown if (cost := cost_text(jobs[name])) != "not run"]
+    for one, other in itertools.product(shown, shown):
+        if (kinds[one], kinds[other]) == ("method", "control") and len(command.seeds) > 1:
+            found = paired_differences(jobs[one], jobs[other], column.metric)
+            lines += [f"{column.heading}: {one} less {other} " + difference_text(
+                found, len(command.seeds), factor=column.factor, decimals=column.decimals)] * bool(found)
+    return lines
+
+
+def run(system: System, arguments: Sequence[str], *, fit: Callable | None = None) -> epath.Path:
+    """Runs what a command line asks for and returns the path of the report."""
+    command = read_command(system, arguments)
+    command = command._replace(fit=fit or command.fit)
+    command = prepared(command)
+
+    def work(jobs: Sequence[Job], beside: Beside) -> None:
+        def on_one(job: Job) -> None:
+            if command.shared.measure_again:
+                measure_again(command.system, job)
+            else:
+                run_job(command.system, told(job, beside))
+
+        in_turn(jobs, on_one, sleep=beside.sleep)
+
+    with flags_in_messages(_flags(command.config)):
+        if command.shared.fresh:
+            agreed(lambda: _start_over(command))
+        seeds_at_once(command.jobs(), command.shared.seeds_together, work)
+    return show_table(command)
+
+
+def _start_over(command: Command) -> None:
+    for job in command.jobs():
+        remove(job.folder)
+    for seed in command.seeds:
+        for stage in list(command.folder.glob(f"stages/*/seed-{seed}")):
+            remove(stage)
+
+
+def main(name: str) -> None:
+    """Runs `python -m experiments.<name>`."""
+    raise SystemExit(exit_code_of(lambda: run(system_of(name), sys.argv[1:])))

@@ -1,0 +1,61 @@
+"""The network of a preset `own`: a real backbone where its weights can be had, else the small U-net."""
+from collections.abc import Collection
+from typing import Any
+
+from experiments.engine.configs import FINE_RATE, NETWORKS
+from experiments.engine.own.choices import Choice, Facts, image_choices, rate_choices, rotation_choice
+from kpjax import InputError
+from kpjax.models import MobileNetV2, SmallUNet
+from kpjax.models.weights.pretrained import WEIGHTS_FOLDER, first_at_hand, known_weights
+
+# Of MobileNetV2. Numbers on the results page are of the first, which no hub has.
+WEIGHTS = ("mobilenet_v2.google_in1k", "mobilenetv2_100.ra_in1k")
+WORTH = "with ten labelled frames of a mouse, 16 points of PCK above the small U-net, in five times the time"
+# px of an image, up to which MobileNetV2's heatmaps have half of them: its PCK of the mouse was 97.9 in place of 91.0,
+# where that of the small U-net fell.
+FINE_SIDE = 128
+WHY_FROZEN = "the first layers keep their weights, in 0.6 to 0.7 of the time of a step"
+MANY_KEYPOINTS = 20  # above which the small U-net is wider
+
+
+def usual_choices(
+    facts: Facts, size: int | None, config: Any, typed: Collection[str], *, frozen_stride: int = 0
+) -> list[Choice]:
+    """Chooses images, as `image_choices` does, their rotation, the network, its heatmaps and its learning rates.
+
+    The network is MobileNetV2 from ImageNet's weights, if they can be had and no other network or weights are typed, no
+    option of the small U-net, and no run to start from. size: of images, as typed. frozen_stride: up to which it keeps
+    its weights.
+    Raises InputError for typed weights of an unknown network.
+    """
+    network, weights, small = config.network, None, isinstance(config.network, SmallUNet)
+    if small and not config.backbone.start and not typed & {"network", *vars(network)}:
+        if weights := config.backbone.weights if "weights" in typed else first_at_hand(WEIGHTS):
+            network = _network_of(weights)
+        else:
+            print(f"no weights of a real backbone ({WORTH}): pip install 'kpjax[hub]', or put "
+                  f"{WEIGHTS[-1]}.safetensors into {WEIGHTS_FOLDER}")
+    fine = FINE_SIDE if isinstance(network, MobileNetV2) else 0
+    images = [*image_choices(facts, size, fine), rotation_choice(facts)]
+    if weights:
+        frozen = []
+        if frozen_stride and isinstance(network, MobileNetV2):
+            frozen.append(Choice("frozen_stride", frozen_stride, WHY_FROZEN))
+        return [*images, Choice("network", network, WORTH),
+                Choice("weights", weights, "--network small_unet does without"), *frozen,
+                *rate_choices(config, "published weights are changed slowly, falling to zero along a cosine",
+                              most=FINE_RATE)]
+    if not small:
+        return [*images, *rate_choices(config, "the preset's")]
+    many = facts.keypoints > MANY_KEYPOINTS
+    why = f"{facts.keypoints} keypoints, " + (f"more than {MANY_KEYPOINTS}" if many else f"{MANY_KEYPOINTS} or fewer")
+    return [*images, Choice("widths", (16, 32, 64, 64, 128) if many else (16, 32, 32, 64, 64), why),
+            Choice("head_width", 64 if many else 32, why),
+            *rate_choices(config, "the small U-net's, falling to zero along a cosine")]
+
+
+def _network_of(weights: str) -> Any:
+    if not (known := known_weights(weights)):
+        raise InputError(f"weights: {weights} is not among the known weights; name its network, too: --network and one "
+                         f"of {', '.join(name for name in NETWORKS if name != SmallUNet.name)}")
+    return NETWORKS[known.network](**known.options)

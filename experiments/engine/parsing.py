@@ -1,0 +1,172 @@
+"""The parser, messages and exit codes of all command lines.
+
+Nothing here imports JAX before a command runs, so that help is quick.
+"""
+import contextlib
+import dataclasses
+import io
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import tyro
+from tyro.conf import Positional, arg
+
+from kpjax import InputError, RunError
+from kpjax.allocator import keep_freed_memory, only_cpu
+
+Parsed = TypeVar("Parsed")
+INTERRUPTED = 143  # exit code after SIGTERM, as shells count: all processes of a run end with it together
+
+
+def parse(command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog: str, description: str | None = None
+          ) -> Parsed:
+    """Returns a command of a type that tyro builds, with the values of a command line. Exits with 0 for --help.
+
+    prog: the program's name in help and errors. description: above the flags in help; by default the docstring of the
+    type. Raises InputError for an unknown flag, a missing argument or an invalid value, in one line.
+    """
+    with _errors_in_one_line(arguments, prog):
+        return tyro.cli(command_type, args=arguments, prog=prog, description=description)
+
+
+def parse_known(command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog: str,
+                description: str | None = None) -> tuple[Parsed, list[str]]:
+    """Returns a command, and the words of a command line that are not its own, for another parser."""
+    with _errors_in_one_line(arguments, prog):
+        return tyro.cli(command_type, args=arguments, prog=prog, description=description, return_unknown_args=True)
+
+
+@contextlib.contextmanager
+def _errors_in_one_line(arguments: Sequence[str], prog: str) -> Iterator[None]:
+    caught = io.StringIO()
+    stdout = sys.stdout if {"-h", "--help"} & set(arguments) else caught
+    try:
+        with contextlib.redirect_stderr(caught), contextlib.redirect_stdout(stdout):
+            yield
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        # tyro's error is a coloured box, with a title and hints.
+        text = re.sub(r"\x1b\[[0-9;]*m", "", caught.getvalue())
+        lines = [line.strip("│╭╮╰╯─ \t") for line in text.splitlines()]
+        words = " ".join(line for line in lines[1:] if line.strip("-"))
+        words = re.split(r" ?(?:For full helptext|Argument helptext)", words)[0].rstrip(".")
+        words = re.sub("^Missing from [^:]*:", "missing", words)
+        raise InputError(f"{prog.removeprefix('python -m ')}: {words}; see --help") from None
+
+
+def flags_of(command_type: type) -> dict[str, str]:
+    """Returns the spelling of each field on the command line, such as {"video_root": "--video-root", "run": "RUN"}."""
+    flags = {}
+    for name, hint in get_type_hints(command_type, include_extras=True).items():
+        inner, *marks = get_args(hint) or [hint]
+        given = next((mark for mark in marks if hasattr(mark, "metavar")), arg())
+        if dataclasses.is_dataclass(inner):
+            flags |= flags_of(inner)
+        elif Positional in marks:
+            flags[name] = (given.metavar or name.upper()).rstrip(".")
+        else:
+            flags[name] = "--" + (given.name or name.replace("_", "-"))
+    return flags
+
+
+def as_flags(message: str, flags: Mapping[str, str]) -> str:
+    """Translates names of arguments in a message to their spelling on the command line.
+
+    A name is recognised where a colon follows it, at the start of the message or of a part of it, and anywhere if it
+    has an underscore and belongs to no path. So are `name=True` and "another workdir". Alternatives that end a message,
+    such as names of variants, stay as they are. flags: as `flags_of` returns.
+    """
+    alternatives = re.search(r"; (?:there are|it has) (?=\w+, )", message)
+    message, listed = (message, "") if alternatives is None else (
+        message[:alternatives.end()], message[alternatives.end():])
+    long = [name for name in flags if "_" in name]
+    for pattern, names in ((r"(?:^|(?<=[:;] ))(?:{})(?=:)", flags), (r"(?<![\w/\\.'\"-])(?:{})(?![\w/\\'\"-])", long),
+                           (r"\b(?:{})=True\b", flags), (r"(?<=another )(?:{})\b", flags.keys() & {"workdir"})):
+        if names:
+            message = re.sub(pattern.format("|".join(names)), lambda found: flags[found[0].removesuffix("=True")],
+                             message)
+    return message + listed
+
+
+@contextlib.contextmanager
+def flags_in_messages(flags: Mapping[str, str]) -> Iterator[None]:
+    """Translates names of arguments in the messages of errors, see `as_flags`."""
+    try:
+        yield
+    except (InputError, RunError) as error:
+        raise type(error)(as_flags(str(error), flags)) from error.__cause__
+
+
+def exit_code_of(main: Callable[[], Any]) -> int:
+    """Runs a command and returns its exit code, after printing an error's one line.
+
+    0 at the end, 2 for input that a user can mend, 1 for a run that cannot go on, 130 after Ctrl-C, 141 where nobody
+    reads on, as after `| head`, and 143 after SIGTERM, which leaves a checkpoint of the exact step. Of several
+    processes, one that fails ends here at once: Python would wait for the others, and they for it.
+    """
+    code, message = 0, ""
+    if only_cpu():
+        keep_freed_memory()
+    try:
+        main()
+        sys.stdout.flush()
+    except InputError as error:
+        code, message = 2, f"error: {error}"
+    except RunError as error:
+        code = getattr(error, "exit_code", 1)  # that of `kpjax.training.process.Interrupted`
+        message = f"error: {error}" if code == 1 else str(error)
+    except KeyboardInterrupt:
+        code, message = 130, "stopped; the same command goes on from the last checkpoint"
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            code = 141
+        else:
+            code, message = 1, _of_bucket(error) or (_process() and _end_of_others(error))
+            if not (message or _process()):
+                raise
+            message = message or traceback.format_exc()
+    if message:
+        print(_process() + message, file=sys.stderr, flush=True)
+    if code and code != INTERRUPTED and _process():
+        sys.stdout.flush()
+        os._exit(code)
+    return code
+
+
+def _nobody_reads() -> bool:
+    """Returns whether standard output is a closed pipe, and then gives up what is still to be written there."""
+    try:
+        print(flush=True)  # what could not be written before is lost, and flushing it alone tells nothing
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
+
+
+def _process() -> str:
+    """Returns "process 1: " in a run on several hosts, and nothing otherwise."""
+    jax = sys.modules.get("jax")
+    return f"process {jax.process_index()}: " if jax and jax.distributed.is_initialized() else ""
+
+
+def _of_bucket(error: Exception) -> str:
+    """Returns a line if an error was raised by a bucket's client, which tries what is worth it (429, 503) by itself."""
+    clients = {"gcsfs", "aiohttp", "fsspec"}
+    callers = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
+    if not clients & {name.partition(".")[0] for name in callers}:
+        return ""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return f"error: a bucket cannot be read: {reason}; nothing there is lost, and the same command goes on"
+
+
+def _end_of_others(error: Exception) -> str:
+    """Returns a line if an error says no more than that another process has ended."""
+    first = str(error).splitlines()[0] if str(error) else ""
+    gone = ("Connection closed by peer", "Connection reset by peer", "coordination service", "NCCL")
+    return f"error: another process has ended; its own message says why ({first})" if any(
+        word in first for word in gone) else ""

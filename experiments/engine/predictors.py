@@ -1,0 +1,134 @@
+"""Finished runs, and predictors exported from them, as functions from images to keypoints. Names no method."""
+import importlib
+import pkgutil
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from etils import epath
+
+import experiments
+from experiments.engine.system import stored_run, system_of
+from kpjax import InputError, Method, Skeleton, Trained
+from kpjax.evaluation.calibration import DEFAULT_CUTOFF
+from kpjax.evaluation.calibration import FILE as SCORE_TABLE
+from kpjax.export import reading
+from kpjax.export.writing import plain_predict, plain_weights
+from kpjax.files import absolute, read_json
+from kpjax.images.transforms import Transform, accepting_boxes
+from kpjax.reports.table import FinishedRun, read_run
+from kpjax.training.trees import load_trained
+
+RUN_FILES = ("results.json", "config.json", "skeleton.json", SCORE_TABLE)
+
+
+class Predictor(NamedTuple):
+    """Keypoints on images, by any method."""
+
+    skeleton: Skeleton
+    side: int  # S, of the square images that `predict` takes
+    transform: Transform  # an image of any size, or the given box of it -> a square one
+    predict: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    # (B, S, S, 3) uint8 -> (keypoints (B, K, 2), scores (B, K)), both float32; (x, y) in pixels of the square images,
+    # the centre of the top-left pixel at (0, 0). Compiled once for every B that it is given.
+    score_kind: str  # such as mse_peak or softmax_peak: scores of two kinds do not compare
+    cutoff: float  # the score from which a point is shown
+    title: str  # such as semi_supervised_own_ours_0, for file names and names of scorers
+    result: Mapping[str, Any]  # experiment, preset, variant, seed, and the digest of what was learnt
+
+
+class OpenedRun(NamedTuple):
+    """The content of a finished run, or of a folder exported from one, that predictions need."""
+
+    run: FinishedRun
+    method: Method
+    trained: Trained  # of an exported folder with zeros for what `method.predict` does not read
+    transform: Transform
+    score: Mapping[str, Any]  # kind, cutoff, and the rest of score_table.json
+    result: Mapping[str, Any]  # as in `Predictor`
+    files: Mapping[str, Any]  # the JSON files of the run's folder by name, from which all but `trained` is made
+
+    @property
+    def side(self) -> int:
+        """S, of the square images that `method.predict` takes."""
+        return getattr(self.transform, "transform", self.transform).side
+
+
+def open_predictor(folder: epath.PathLike) -> Predictor:
+    """Opens a finished run or an exported folder as a predictor.
+
+    Raises InputError for a folder that does not exist, is neither, or whose run is not finished, and for an exported
+    one that is damaged or made by a jax too far from this one; RunError for a run's file that is damaged.
+    """
+    folder = absolute(folder)
+    if reading.is_exported(folder):
+        exported = reading.open_exported(folder)
+        given = exported.description
+        score, result = given["score"], given["run"]
+        function = (exported.skeleton, exported.side, reading.transform_of(given["input"]), exported.predict)
+    else:
+        opened = open_run(folder)
+        score, result = opened.score, opened.result
+        function = (opened.method.skeleton, opened.side, opened.transform, as_function(opened.method, opened.trained))
+    title = "_".join(str(result[name]) for name in ("experiment", "preset", "variant", "seed"))
+    return Predictor(*function, score["kind"], float(score["cutoff"]), re.sub("[^A-Za-z0-9]", "_", title), result)
+
+
+def open_run(folder: Path) -> OpenedRun:
+    """Opens a finished run, or the run that an exported folder comes from: its method and what it learnt.
+
+    Raises InputError for a folder that does not exist, is neither, or whose run is not finished.
+    """
+    if reading.is_exported(folder):
+        description = reading.description_of(folder)
+        with tempfile.TemporaryDirectory() as restored:
+            reading.write_run_files(description, Path(restored))
+            return _opened(Path(restored), reading.exported_trained(folder, description), description["run"]["digest"])
+    _check_finished(folder)
+    return _opened(folder, load_trained(folder / "model"), read_json(folder / "model" / "trained.json")["digest"])
+
+
+def _opened(folder: Path, trained: Trained, digest: str) -> OpenedRun:
+    run = read_run(folder)
+    # A run may come from elsewhere, so its experiment is looked for before it is imported.
+    if run.experiment not in [module.name for module in pkgutil.iter_modules(experiments.__path__)] or not hasattr(
+            importlib.import_module(f"experiments.{run.experiment}"), "SYSTEM"):
+        raise InputError(f"{folder / 'results.json'}: experiment {run.experiment!r} is unknown here; `python -m "
+                         "experiments` lists those that are known")
+    system = system_of(run.experiment, run.preset)
+    found = system.predicting(stored_run(system, folder))
+    files = {name: read_json(folder / name) for name in RUN_FILES if (folder / name).is_file()}
+    score = {"kind": found.score_kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {})
+    result = {"experiment": run.experiment, "preset": run.preset, "variant": run.variant, "seed": run.seed,
+              "digest": digest}
+    return OpenedRun(run, found.method, trained, accepting_boxes(found.transform), score, result, files)
+
+
+def _check_finished(folder: Path) -> None:
+    if not folder.is_dir():
+        raise InputError(f"run: {folder} does not exist; give runs/<experiment>/<preset>/<variant>/seed-<n> or "
+                         "an exported folder")
+    if not (folder / "results.json").is_file():
+        below = [path.parent for depth in ("*", "*/*") for path in sorted(folder.glob(f"{depth}/results.json"))]
+        if below:
+            raise InputError(f"run: {folder} holds several runs; give one of them, for example {below[0]}")
+        if (folder / "config.json").is_file():
+            raise InputError(f"run: {folder} is not finished (no results.json); the command that began it resumes it")
+        raise InputError(f"run: {folder} is no run's folder (no results.json in it), and no exported predictor")
+    if not (folder / "model").is_dir():
+        raise InputError(f"run: {folder} has no model/; the variant trains nothing, or the folder was not copied whole")
+
+
+def as_function(method: Method, trained: Trained) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Returns `Predictor.predict` of a method and what it learnt."""
+    compiled, weights = jax.jit(plain_predict(method, trained)), jax.device_put(plain_weights(trained))
+
+    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found = compiled(weights, images)
+        return np.asarray(found["keypoints"]), np.asarray(found["scores"])
+
+    return predict

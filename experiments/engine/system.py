@@ -1,0 +1,373 @@
+"""The skeleton of every experiment: what a system is, and the one way in which a variant is run.
+
+    finished? -> open the data -> begin the record -> train -> predict -> measure -> draw -> save -> record
+
+A system's module says what its paper says: presets, variants, stages, measures. What a pod, a sweep over seeds or a
+preempted run needs stands here, and no system knows of it.
+"""
+import importlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+from etils import epath
+
+from experiments.engine.configs import config_as_json, config_from_json, flat
+from experiments.engine.paper_numbers import paper_numbers
+from kpjax import InputError, Method, Skeleton, Trained, named_key
+from kpjax.drawing.overlays import prediction_sheet, write_png
+from kpjax.files import absolute, atomic, make_folder, read_json, strict, write_json
+from kpjax.images.transforms import Transform
+from kpjax.input.frame_runs import frame_runs
+from kpjax.input.source import Source, stacked, subset
+from kpjax.input.stream import stream
+from kpjax.reports.table import Column
+from kpjax.structures import skeleton_from_json
+from kpjax.training import fit as fitting
+from kpjax.training.checkpoints import check_identity, flat_identity
+from kpjax.training.evaluation import Gathered, predict_source
+from kpjax.training.fit import Evaluation, Fitted, Select
+from kpjax.training.hosts import agreed, check_alike
+from kpjax.training.process import forget_programs
+from kpjax.training.run_folder import write_config, write_results
+from kpjax.training.stages import Stage, stage
+from kpjax.training.trees import load_trained, save_trained
+
+FORMAT = 4  # of config.json: 3 has the part `backbone`; since 4 most presets take the last step
+PREDICTIONS = "predictions.npz"  # of the evaluation sets, in a run's folder
+IMAGES = "images"  # folder of the images of a run
+OWN = "own"  # the preset for people's own data, whose systems are experiments/<system>/own.py
+
+
+class Variant(NamedTuple):
+    """One line of a table: what is compared, and how it is built."""
+
+    kind: str  # method, baseline, control, ablation or oracle
+    line: str  # what it is, in one line
+    label: str = ""  # the paper's name for it
+    recipe: Any = None  # how it is built, in the system's own words; a system may list one that it does not build
+
+
+class Job(NamedTuple):
+    """One variant of one seed."""
+
+    system: str
+    config: Any  # nested; has `summary` and `steps`, of the last stage
+    preset: str
+    variant: str
+    seed: int
+    workdir: epath.Path
+    data_dir: epath.Path
+    fit: Callable[..., Fitted] = fitting.fit
+
+    @property
+    def preset_folder(self) -> epath.Path:
+        """runs/<system>/<preset>, absolute."""
+        return preset_folder(self.workdir, self.system, self.preset)
+
+    @property
+    def folder(self) -> epath.Path:
+        """runs/<system>/<preset>/<variant>/seed-<n>."""
+        return self.preset_folder / self.variant / f"seed-{self.seed}"
+
+    @property
+    def base_preset(self) -> str:
+        """The preset that a study's, "<preset>-<field>-<value>", varies."""
+        return self.preset.partition("-")[0]
+
+    @property
+    def title(self) -> str:
+        """The job in a few words."""
+        return f"{self.variant}, seed {self.seed}"
+
+    def identity(self, **more: Any) -> dict[str, Any]:
+        """Returns all that must stay the same for a run to be resumed. more: such as digests of the data."""
+        return {"format": FORMAT, "variant": self.variant, "seed": self.seed, "config": config_as_json(self.config),
+                **strict(more)}
+
+    def stage(self, name: str, train: Callable[[epath.Path], Fitted], *, config: Mapping[str, Any],
+              parents: Mapping[str, str] | None = None, preset: str = "") -> Stage:
+        """Returns a stage that variants of a seed share, trained or resumed by `train(folder)` if it is not finished.
+
+        config: all that its result depends on. parents: digests of the stages that it starts from. preset: whose
+        folder keeps it; this job's if empty.
+        """
+        return stage(preset_folder(self.workdir, self.system, preset or self.preset), name, self.seed, train,
+                     config=strict(config), parents=parents)
+
+
+class Outcome(NamedTuple):
+    """A trained variant."""
+
+    method: Method | None  # predicts; None of a variant without a network, which keeps neither model nor skeleton
+    trained: Trained | None
+    steps: int  # that a table compares: of all stages that the variant has seen
+    images_per_second: float = 0.0
+    wall_seconds: float = 0.0  # of all those stages, as are the images
+    metrics: Mapping[str, float] = {}  # measured while it trained
+    predictions: Mapping[str, Gathered] = {}  # made while it trained
+    images: int = 0  # read in training
+
+
+class Data(Protocol):
+    """Data of one seed, as `System.open` returns them; each system has fields of its own."""
+
+    identity: Mapping[str, Any]  # digests that a resumed run must find again
+    summary: str  # sizes, for the first line of a run
+
+
+class Predicting(NamedTuple):
+    """A finished run as a function of new images."""
+
+    method: Method
+    transform: Transform  # of an image of any size to the square one that the method reads
+    score_kind: str  # scores of two kinds do not compare
+
+
+class StoredRun(NamedTuple):
+    """A run's folder, read back."""
+
+    config: Any
+    variant: str
+    skeleton: Skeleton
+
+
+class System(NamedTuple):
+    """One paper: presets, variants, and the parts of a run that are its own."""
+
+    name: str
+    summary: str  # one line
+    presets: Mapping[str, Any]
+    variants: Mapping[str, Variant]
+    open: Callable[[Job], Any]  # -> Data
+    train: Callable[[Job, Any], Outcome]  # the paper's stages
+    evaluated: Callable[[Job, Any], Mapping[str, Source]]  # the sets on which the result is predicted and measured
+    measure: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], Mapping[str, float]]
+    columns: Callable[[Any], Sequence[Column]]  # of the table, by config
+    predicting: Callable[[StoredRun], Predicting]
+    short_list: Callable[[str, Any], Sequence[str]]  # (preset, config) -> the variants to run without --variants
+    applicable: Callable[[str, Any], Sequence[str]]  # (preset, config) -> the variants that suit it
+    # (config, steps of the last stage) -> config with all stages scaled
+    shortened: Callable[[Any, int], Any] = lambda config, steps: replace(config, steps=steps)
+    batch_size: Callable[[Any], int] = lambda config: 2 * config.batch_size  # of predictions
+    parts_of_a_batch: int = 1  # equal ones, each a stream of its own
+    draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None] = lambda *of: None  # images, and files of its own
+    # (config, the flags that were typed) -> the config with all others chosen from the data, each reported with its
+    # reason; the same for the same command, so that it resumes. Typed steps are chosen, too: other counts scale with
+    # them.
+    resolved: Callable[[Any, Collection[str]], Any] | None = None
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """Variants that no preset runs: of them there are the paper's numbers alone."""
+        runs = {name for preset, config in self.presets.items() for name in self.applicable(preset, config)}
+        return tuple(name for name in self.variants if name not in runs)
+
+    def paper(self, preset: str, config: Any, variant: str) -> Mapping[str, float]:
+        """Returns the paper's numbers of a variant, by metric."""
+        return paper_numbers(self.name, **flat(config) | {"preset": preset, "variant": variant})
+
+
+def preset_folder(workdir: epath.PathLike, system: str, preset: str) -> epath.Path:
+    """Returns runs/<system>/<preset>, absolute."""
+    return absolute(workdir) / system / preset
+
+
+def system_of(name: str, preset: str = "") -> System:
+    """Imports a system by its module's name; people's own data have a system of their own, derived from it."""
+    own = preset.partition("-")[0] == OWN
+    return importlib.import_module(f"experiments.{name}.own" if own else f"experiments.{name}").SYSTEM
+
+
+# A run
+
+
+def result_of(job: Job) -> Trained:
+    """Returns the result of a job that another one starts from, trained now if it is not there yet."""
+    run(system_of(job.system, job.preset), job)
+    return load_trained(job.folder / "model")
+
+
+def run(system: System, job: Job, *, fit: Callable[..., Fitted] | None = None) -> None:
+    """Trains and evaluates one variant of one seed and writes its results; a finished run is left as it is.
+
+    fit: stands in for `kpjax.training.fit.fit`, in this run and in those that it needs.
+    Raises InputError for a finished run of another configuration, and whatever its parts raise.
+    """
+    job = job._replace(fit=fit) if fit else job
+    if finished(job):
+        print(f"{job.title}: finished before, in {job.folder}")
+        return
+    forget_programs()  # those of earlier runs, of which a sweep has many
+    data = system.open(job)
+    identity = job.identity(**data.identity)
+    check_alike(flat_identity(identity))
+    if jax.process_index() == 0:
+        make_folder(job.folder)
+        write_config(job.folder, identity)
+    print(f"{job.title}: {system.variants[job.variant].line}; {data.summary}")
+    outcome = system.train(job, data)
+    predictions = dict(outcome.predictions) | {
+        name: predict_source(outcome.method, outcome.trained, source, batch_size=system.batch_size(job.config))
+        for name, source in system.evaluated(job, data).items()}
+    if jax.process_index() == 0:
+        write_predictions(job.folder, predictions)
+    values = dict(outcome.metrics) | dict(system.measure(job, data, outcome, predictions))
+    system.draw(job, data, outcome, predictions)
+    if jax.process_index() == 0 and outcome.method is not None:
+        write_json(job.folder / "skeleton.json", asdict(outcome.method.skeleton))
+        save_trained(job.folder / "model", outcome.trained)
+    _record(system, job, outcome, values)
+    agreed(lambda: None)  # what others start from lies there now
+
+
+def measure_again(system: System, job: Job) -> None:
+    """Measures a finished run once more, by its stored predictions and parameters, and writes its results anew.
+
+    Metrics that were measured while it trained are kept.
+    """
+    stored, data, method, trained = read_json(job.folder / "results.json"), system.open(job), None, None
+    if (job.folder / "skeleton.json").exists():
+        method = system.predicting(stored_run(system, job.folder)).method
+        trained = load_trained(job.folder / "model")
+    outcome = Outcome(method, trained, stored["steps"], stored["images_per_second"], stored["wall_seconds"],
+                      {name: float(value) for name, value in stored["metrics"].items()}, images=stored["images"])
+    _record(system, job, outcome, dict(outcome.metrics) | dict(system.measure(
+        job, data, outcome, read_predictions(job.folder))))
+
+
+def _record(system: System, job: Job, outcome: Outcome, values: Mapping[str, float]) -> None:
+    if jax.process_index() == 0:
+        write_results(job.folder, experiment=system.name, preset=job.preset, variant=job.variant, seed=job.seed,
+                      steps=outcome.steps, metrics=values, images=outcome.images,
+                      images_per_second=outcome.images_per_second,
+                      wall_seconds=outcome.wall_seconds, config=config_as_json(job.config))
+    shown = [column.metric for column in system.columns(job.config) if column.metric in values]
+    print(f"{job.title}: " + ", ".join(f"{name} {values[name]:.3f}" for name in shown))
+
+
+def finished(job: Job) -> bool:
+    """Returns whether a run has its results already. Raises InputError if they are of another configuration."""
+    if not agreed(lambda: (job.folder / "results.json").exists()):
+        return False
+    check_identity(_stored_config(job.folder), job.identity(), job.folder / "config.json")
+    return True
+
+
+def _stored_config(folder: epath.Path) -> dict[str, Any]:
+    stored = read_json(folder / "config.json")
+    if stored.get("format") != FORMAT:
+        raise InputError(f"{folder / 'config.json'}: format {stored.get('format', 1)}, this version writes {FORMAT}; "
+                         "use the version that wrote it, choose another workdir, or start over with fresh=True")
+    return stored
+
+
+def stored_run(system: System, folder: epath.PathLike) -> StoredRun:
+    """Reads the config, variant and skeleton of a run. Raises InputError for a run of another format."""
+    folder = epath.Path(folder)
+    stored = _stored_config(folder)
+    template = next(iter(system.presets.values()))
+    return StoredRun(config_from_json(template, stored["config"]), stored["variant"],
+                     skeleton_from_json(read_json(folder / "skeleton.json")))
+
+
+# Pieces that the systems' stages are made of
+
+
+def fit_sources(job: Job, method: Method, sources: Mapping[str, Source], *, batch_size: int, steps: int, stage: str,
+                folder: epath.Path, unlabelled: Collection[str] = (), videos: Collection[str] = (),
+                repeats: bool = True, config: Mapping[str, Any], **options: Any) -> Fitted:
+    """Fits a method on batches of those sources that it names as its streams, this process's share of each.
+
+    batch_size: of each stream. stage: enters the random keys. folder: of checkpoints and logs. unlabelled: streams
+    whose labels are stripped. videos: streams of consecutive frames, `batch_size` of one video. repeats: whether a
+    batch may be larger than its source. config: all that must stay the same for the stage to be resumed. options: of
+    `fit`.
+    """
+    share = {"seed": job.seed, "process_index": jax.process_index(), "process_count": jax.process_count()}
+    streams = {
+        name: frame_runs(sources[name], length=batch_size, **share) if name in videos else
+        stream(sources[name], batch_size=batch_size, labelled=name not in unlabelled, repeats=repeats, **share)
+        for name in method.streams}
+    return job.fit(method, streams, steps=steps, key=jax.random.key(job.seed), stage=stage, folder=folder,
+                   config=config, **options)
+
+
+def kept_arrays(path: epath.Path, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Returns named arrays, made once and kept in a file, so that a resumed run reads the same ones."""
+    if not agreed(path.exists):
+        made = make()
+        if jax.process_index() == 0:
+            with atomic(path) as temporary, temporary.open("wb") as file:
+                np.savez(file, **made)
+        return dict(made)
+    with path.open("rb") as file, np.load(file) as stored:
+        return dict(stored)
+
+
+def write_predictions(folder: epath.Path, predictions: Mapping[str, Gathered]) -> None:
+    """Writes all predictions into a run's folder, so that a changed measure needs no training."""
+    with atomic(folder / PREDICTIONS) as path, path.open("wb") as file:
+        np.savez_compressed(file, **{f"{name}/{field}": array for name, found in predictions.items()
+                                     for field, array in found._asdict().items()})
+
+
+def read_predictions(folder: epath.PathLike) -> dict[str, Gathered]:
+    """Reads what `write_predictions` wrote."""
+    path = epath.Path(folder) / PREDICTIONS
+    if not path.exists():
+        raise InputError(f"{path}: not found; the run was made before predictions were kept, so train it again")
+    with path.open("rb") as file, np.load(file) as stored:
+        names = dict.fromkeys(name.rpartition("/")[0] for name in stored.files)
+        return {name: Gathered(*(stored[f"{name}/{field}"] for field in Gathered._fields)) for name in names}
+
+
+def draw_predictions(outcome: Outcome, source: Source, path: epath.Path, *, first: int = 16,
+                     minimum_side: int = 192) -> None:
+    """Draws predictions on the first examples of a source, true keypoints as rings; smaller images are enlarged.
+
+    Of several processes all must call it, and the first writes.
+    """
+    some = subset(source, np.arange(min(first, len(source))))
+    found = predict_source(outcome.method, outcome.trained, some, batch_size=len(some))
+    if jax.process_index() == 0:
+        images = [some[number].image for number in range(len(some))]
+        write_png(path, prediction_sheet(
+            images, found.keypoints, found.scores, outcome.method.skeleton, true=found.true_keypoints,
+            visible=found.visible, columns=4, minimum_side=minimum_side))
+
+
+def outcome_of(method: Method, fitted: Fitted) -> Outcome:
+    """Returns a variant as `fit` leaves it, with the evaluation of the step that was chosen."""
+    chosen_by = {f"chosen_by/{name}": value for name, value in fitted.metrics.items()}
+    return Outcome(method, fitted.trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds,
+                   chosen_by and chosen_by | {"chosen_by/step": fitted.step}, images=fitted.images)
+
+
+def other_choices(evaluations: Sequence[Evaluation], rules: Mapping[str, Select]) -> dict[str, float]:
+    """Returns the evaluations of the steps that other rules would choose: `<rule>/step` and `<rule>/<metric>`.
+
+    A rule whose metric was not measured is left out.
+    """
+    found = {}
+    for name, rule in rules.items():
+        if evaluations and rule.metric in evaluations[-1].metrics and (best := rule.best(evaluations)):
+            found |= {f"{name}/{key}": float(value) for key, value in {"step": best.step, **best.metrics}.items()}
+    return found
+
+
+def first_state(job: Job, method: Method, source: Source, stage: str, start: Mapping[str, Any] = {}) -> Trained:
+    """Returns what `fit` of a stage starts from, for a variant that shows how much learning does.
+
+    source: of examples like those that the method reads. start: as for `fit`.
+    """
+    key = named_key(named_key(jax.random.key(job.seed), stage), "init")
+    state = jax.jit(method.init)(key, dict.fromkeys(method.streams, stacked([source[0]])), start)
+    return Trained(state.variables, state.frozen)
+
+
+def no_training(trained: Trained) -> Fitted:
+    """Returns what `fit` would, for a variant that trains nothing."""
+    return Fitted(trained, trained, 0, {}, 0.0, 0.0, 0)

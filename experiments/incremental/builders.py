@@ -1,0 +1,208 @@
+"""Methods of incremental learning: of the base, of KA-Net's stage and of later steps, each built once per config."""
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from experiments.engine.configs import network_of, optimizer_of
+from experiments.incremental.presets import Config, Weights
+from kpjax import Codec, Method, Skeleton, methods
+from kpjax.augment import Augment, hidden, hide_boxes, hide_in_turn
+from kpjax.losses import Objective, Term
+from kpjax.methods.adaptation_family.parameter_paths import grouped_kernels
+from kpjax.methods.incremental_family import pseudo_label_confidence as confidence
+from kpjax.methods.incremental_family.importance import Measure
+from kpjax.methods.incremental_family.memories import RiemannianWalk
+from kpjax.models import RSN, KeypointNetwork, association_network
+from kpjax.models.association import Variant as KaNet
+
+
+@dataclass(frozen=True, eq=False)  # compared by identity: `setting_of` returns the same one for the same arguments
+class Setting:
+    """Parts of all methods of a preset, and all that they are compiled for: steps, seeds and weights share them."""
+
+    config: Config
+    skeleton: Skeleton
+    network: KeypointNetwork
+    codec: Codec
+    augment: Augment
+
+
+def setting_of(config: Config, skeleton: Skeleton, *, mirrored: bool = False) -> Setting:
+    """Returns the setting of a config. Weights are arrays in `Increment`: configs that differ in them share it.
+
+    mirrored: see `Protocol`; images are mirrored only where no step splits a pair of keypoints.
+    """
+    return _built(replace(config, summary="", weights=Weights()), skeleton, mirrored)
+
+
+@functools.lru_cache(maxsize=8)
+def _built(config: Config, skeleton: Skeleton, mirrored: bool) -> Setting:
+    augment = config.augment.build(skeleton, flip=mirrored)
+    return Setting(config, skeleton, network_of(config, len(skeleton.names)),
+                   config.heatmaps.codec(config.data.image_size), augment)
+
+
+# Variants
+
+Terms = Mapping[str, Callable[[Setting], Term]]
+BaseKind = Literal["base", "base_cpr", "base_rw", "joint"]
+OF_TARGET = ""  # in place of a field of `Weights`: that of kamp or of kamp_rerendered, as `ka_target` is
+
+
+@dataclass(frozen=True, eq=False)  # compared by identity, so that a method is built once for each
+class Recipe:
+    """Construction of a variant."""
+
+    terms: Terms = field(default_factory=dict)  # of later steps, beside the labels'
+    weights: Mapping[str, str] = field(default_factory=dict)  # by term, a field of `Weights`
+    base: BaseKind = "base"  # step 0; "joint" trains on all steps at once and ends there
+    ka_net: Literal["", "plain", "distant", "filtered"] = ""  # the first stage of a later step
+    triples: Literal["", "protocol", "random"] = ""
+    rerendered: bool | None = None  # a Gaussian at KA-Net's point in place of its map; None as the config says
+    holes: bool = False  # whether the student sees images with holes, at the new keypoints and anywhere
+    projected: bool = False  # whether later steps train matrices of the old model's frozen kernels in their place
+    over_old: bool | None = None  # whether KA-Net's weight is divided by the number of old keypoints; None likewise
+    # kept for the next steps
+    memory: Literal["", "fisher", "fisher_anchors", "online_fisher", "mas", "walk", "afec"] = ""
+
+    @property
+    def spatial(self) -> bool:
+        """Whether the weight is the alpha of spatial distillation."""
+        return bool({distilled, associated, self_trained} & {*self.terms.values()})
+
+    def increment_steps(self, config: Config) -> int:
+        """Returns the optimizer steps of the second stage of a later step: all where there is no KA-Net."""
+        return config.steps - (config.association_steps if self.ka_net else 0)
+
+    def weights_of(self, config: Config, old: int) -> dict[str, float]:
+        """Returns the factors of the terms by name, in a step with so many old keypoints."""
+        target = "kamp_rerendered" if config.association.ka_target == "rerendered" else "kamp"
+        found = {term: getattr(config.weights, name or target) for term, name in self.weights.items()}
+        if "association" in found:
+            over_old = config.association.ka_weight == "alpha_over_old" if self.over_old is None else self.over_old
+            found["association"] /= max(old, 1) if over_old else 1
+        return found
+
+
+def distilled(setting: Setting) -> Term:
+    """Builds the spatial distillation of all old keypoints."""
+    return methods.spatial_distillation_term(**setting.config.distillation.options())
+
+
+def associated(setting: Setting) -> Term:
+    """Builds the distance from KA-Net's maps."""
+    return methods.association_term(loss=setting.config.association.ka_loss, **setting.config.distillation.options())
+
+
+def self_trained(setting: Setting) -> Term:
+    """Builds the distance from the old model's own points."""
+    return methods.self_training_term(setting.codec, loss=setting.config.association.ka_loss,
+                                      **setting.config.distillation.options())
+
+
+def entropy(setting: Setting) -> Term:
+    """Builds CPR's entropy."""
+    return methods.entropy_term(setting.config.baselines.cpr_entropy_of)
+
+
+# Methods
+
+
+def _shared(setting: Setting) -> dict[str, Any]:
+    return {"model": setting.network, "skeleton": setting.skeleton, "codec": setting.codec, "augment": setting.augment,
+            "optimizer": optimizer_of(setting.config, setting.config.optimizer.adam()),
+            "normalise": setting.config.backbone.normalise}
+
+
+def _incremental(setting: Setting, terms: Terms, rate: float, steps: int, **options: Any) -> Method:
+    config, side = setting.config, setting.config.heatmaps.heatmap_size
+    labels = (methods.coarse_term(image_size=(config.data.image_size,) * 2, heatmap_size=(side, side),
+                                  grid=config.heatmaps.grid)
+              if isinstance(config.network, RSN) else methods.new_keypoints_term(setting.codec, config.half))
+    objective: Objective = {"new_keypoints": labels} | {name: built(setting) for name, built in terms.items()}
+    return methods.incremental(objective=objective, learning_rate=config.optimizer.rate(rate, steps),
+                               freeze_old_heads=config.freeze_old_heads, **_shared(setting) | options)
+
+
+@functools.lru_cache(maxsize=8)
+def build_base(setting: Setting, kind: BaseKind, steps: int) -> Method:
+    """Builds step 0, or the training on everything at once: the method of later steps with no old keypoint."""
+    config = setting.config
+    options = {"track": walk_of(config.baselines.rw_form).tracker} if kind == "base_rw" else {}
+    return _incremental(setting, {"entropy": entropy} if kind == "base_cpr" else {},
+                        config.optimizer.base_learning_rate, steps, **options)
+
+
+@functools.lru_cache(maxsize=32)
+def build_step(setting: Setting, recipe: Recipe, ka_net: KaNet = "paper", inputs: int = 2) -> Method:
+    """Builds the method of a variant in every step after the base. ka_net, inputs: of its KA-Net, if it has one."""
+    config = setting.config
+    options: dict[str, Any] = {"freeze_statistics": config.freeze_statistics, "misled": config.association.misled}
+    options |= _filter(setting, recipe.ka_net)
+    if recipe.holes:
+        boxes = functools.partial(hide_boxes, unit=config.data.image_size / 256)
+        options["student_view"] = hidden(hide_in_turn(boxes(2), boxes(3, at="anywhere")))
+    if recipe.projected:
+        images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3))
+        grouped = grouped_kernels(setting.network, images, train=False)
+        options["optimizer"] = methods.through_projections(_shared(setting)["optimizer"], grouped=grouped)
+    if recipe.ka_net:
+        rerendered = config.association.ka_target == "rerendered" if recipe.rerendered is None else recipe.rerendered
+        options |= {"association": ka_net_of(setting, ka_net, inputs), "rerender": rerendered}
+    if config.distillation.balance and recipe.terms:
+        options["balance"] = config.distillation.balance
+    if recipe.memory == "walk":
+        options["track"] = walk_of(config.baselines.rw_form).tracker
+    if recipe.memory == "afec":
+        options["track"] = methods.adaptive_consolidation()
+    steps = recipe.increment_steps(config)
+    return _incremental(setting, recipe.terms, config.optimizer.learning_rate, steps, **options)
+
+
+@functools.lru_cache(maxsize=8)
+def ka_net_of(setting: Setting, name: KaNet, inputs: int) -> nn.Module:
+    """Builds KA-Net. inputs: how many new keypoints it reads."""
+    return association_network(name, inputs=inputs, dtype=jnp.dtype(setting.config.network.dtype),
+                               input_sigma=setting.config.association.input_sigma or None)
+
+
+@functools.lru_cache(maxsize=8)
+def build_association(setting: Setting, kind: str, ka_net: KaNet, inputs: int) -> Method:
+    """Builds KA-Net's own stage. kind: of `Recipe.ka_net`."""
+    config = setting.config
+    rate = config.optimizer.rate(config.optimizer.association_learning_rate, config.association_steps)
+    return methods.association(network=ka_net_of(setting, ka_net, inputs), slots=config.association.triples,
+                               learning_rate=rate, misled=config.association.misled, **_shared(setting),
+                               **_filter(setting, kind))
+
+
+@functools.lru_cache(maxsize=8)
+def uncertainty_of(setting: Setting) -> confidence.Uncertainty:
+    """Builds the uncertainty of kamp_filtered: how far the old model's answers wander when images are rotated."""
+    return confidence.spread(setting.codec.to_heatmap)
+
+
+def _filter(setting: Setting, kind: str) -> dict[str, confidence.Confidence]:
+    """Returns the weights of the old model's answers in kamp_filtered."""
+    built = {"hard": confidence.hard, "soft": confidence.soft}[setting.config.association.filter_mode]
+    return {"confidence": built(uncertainty_of(setting))} if kind == "filtered" else {}
+
+
+@functools.lru_cache(maxsize=2)
+def walk_of(form: Literal["cpr", "facil"]) -> RiemannianWalk:
+    """Builds a published form of the Riemannian walk."""
+    return methods.walk_by_updates() if form == "cpr" else methods.walk_by_path()
+
+
+@functools.lru_cache(maxsize=8)
+def importance_of(setting: Setting, kind: Literal["fisher", "mas"]) -> Measure:
+    """Builds the sum over a step's images, after the step, that weighs the penalties of the next ones."""
+    shared = not setting.config.freeze_old_heads
+    if kind == "mas":
+        return methods.memory_aware_synapses(setting.network, setting.config.backbone.normalise, shared_heads=shared)
+    return methods.fisher(setting.network, setting.codec, setting.config.backbone.normalise, half=setting.config.half,
+                          shared_heads=shared, batch_approximation=setting.config.baselines.batch_fisher)

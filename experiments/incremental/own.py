@@ -1,0 +1,207 @@
+"""Incremental learning on people's own data: a finished run, and a project that labels further keypoints."""
+import functools
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from flax.traverse_util import flatten_dict
+
+from experiments import incremental
+from experiments.engine.configs import changed, flat
+from experiments.engine.own import choices
+from experiments.engine.own import project as projects
+from experiments.engine.own.choices import Choice
+from experiments.engine.own.earlier_run import PARTS, EarlierRun, earlier_run
+from experiments.engine.own.project import Own
+from experiments.engine.system import Job, Outcome
+from experiments.incremental.presets import SMALL_REAL, Config, StepImages
+from experiments.incremental.steps import Data
+from kpjax import Example, InputError, Skeleton, Variables
+from kpjax.annotations.project import Project
+from kpjax.input import source
+from kpjax.input.protocols import Protocol, ProtocolStep
+from kpjax.models import KeypointNetwork
+from kpjax.reports.table import Column
+from kpjax.training.evaluation import Gathered, predict_source
+
+
+@dataclass(frozen=True)
+class OwnImages(StepImages):
+    """A finished run, and a project with labels of new keypoints."""
+
+    old: str = ""  # a finished run's folder, .../<variant>/seed-<n>, or an exported one
+    project: str = ""  # with labels of new keypoints: DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
+    transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
+    validation: tyro.conf.Suppress[str] = ""  # `Own` has the flag of this name
+
+
+@dataclass(frozen=True)
+class OwnConfig(Config):
+    """All that a run depends on that teaches a person's own model new keypoints."""
+
+    own: Own = Own()
+
+
+OWN = OwnConfig(**vars(SMALL_REAL) | {
+    "summary": "new keypoints for a run of one's own: --old RUN --project P; 2 cores",
+    "data": OwnImages("own", "the diagonal of all keypoints", protocol="own", image_size=128, validation_share=0.1,
+                      difficulty=1.0),
+    "heatmaps": replace(SMALL_REAL.heatmaps, heatmap_size=0), "base_steps": 1, "pck_thresholds": (0.1, 0.05)})
+
+
+# The old model
+
+
+def old_run(folder: str) -> EarlierRun:
+    """Opens the old model in a run's folder or in one that was exported. Raises InputError as `earlier_run` does."""
+    return earlier_run(folder, "old", incremental.SCORE_KIND)
+
+
+def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size: int) -> Variables:
+    """Returns the old variables, whose channels come first, with untrained channels up to so many keypoints.
+
+    network: has a channel for each. Raises InputError where its layers are not those of the old one.
+    """
+    images = jnp.zeros((1, image_size, image_size, 3))
+    fresh = jax.jit(functools.partial(network.init, train=False))(jax.random.key(0), images)
+    known, count = flatten_dict(old.opened.trained.variables, sep="/"), len(old.skeleton.names)
+
+    def of_leaf(path, leaf):
+        name = "/".join(str(key.key) for key in path)
+        if name not in known:
+            raise InputError(f"old: its network has no {name}, which its config describes")
+        given = np.asarray(known[name])
+        if given.shape == leaf.shape:
+            return given
+        if "head" in name.split("/") and given.shape == (*leaf.shape[:-1], count) and leaf.shape[-1] == keypoints:
+            return np.concatenate([given, np.asarray(leaf)[..., count:]], -1)
+        raise InputError(f"old: {name} of its network is {given.shape} where its config describes {leaf.shape}")
+
+    return jax.tree_util.tree_map_with_path(
+        of_leaf, {collection: {part: tree for part, tree in parts.items() if part in PARTS}
+                  for collection, parts in fresh.items() if collection in ("params", "batch_stats")})
+
+
+# The config and the skeleton
+
+
+def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
+    """Returns the config with what is not typed taken over from the old run or chosen from the project, with reasons.
+
+    Raises InputError where the old run or the project is missing or unfit, or the project has no new keypoint, and for
+    typed weights.
+    """
+    if "weights" in typed:
+        raise InputError("weights: the old run brings them; leave them out")
+    old, project = old_run(config.data.old), projects.needed_project(config.data.project, config.own)
+    names, network = old.skeleton.names, old.taken_over["network"]
+    if absent := sorted(set(typed) - {"network", *flat(replace(config, network=network))}):
+        raise InputError(f"{absent[0]}: the old run's network, {network.name}, has no such option; leave it out")
+    new = new_names(names, project)
+    shared = [name for name in project.skeleton.names if name in names]
+    held = projects.hold_out(project, config.own.validation)
+    facts, labelled = choices.facts_of(project, held.train), len(held.train)
+    made = [choices.image_choices(facts, None)[0],
+            *(Choice(name, value, "as the old run has it") for name, value in old.taken_over.items()),
+            choices.rotation_choice(facts),
+            choices.steps_by_labels("steps", labelled, config.batch_size, passes=60, least=300, most=600),
+            *choices.rate_choices(config, "the preset's")]
+    print(f"{projects.described(project, held)}\n"
+          f"old keypoints: {', '.join(names)}\nnew keypoints: {', '.join(new)}")
+    if shared:
+        print(f"in both, and taken for the same keypoints: {', '.join(shared)}; their labels test, and teach nothing")
+    return changed(choices.chosen(config, made, typed), summary=(
+        f"{', '.join(new)} from {project.root.name}, {labelled} animals, for a model of {', '.join(names)}; held out: "
+        f"{held.words}"))
+
+
+def new_names(old: tuple[str, ...], project: Project) -> tuple[str, ...]:
+    """Returns the keypoints of a project that the old model does not know. Raises InputError if none has a label."""
+    labelled = np.stack([one.visible > 0 for one in project.instances]).any(0) if project.instances else ()
+    new = tuple(name for name, seen in zip(project.skeleton.names, labelled, strict=False) if seen and name not in old)
+    if not new:
+        raise InputError(f"project: {project.root} labels no keypoint that the old run does not know "
+                         f"({', '.join(old)}); label new ones, or give them other names")
+    return new
+
+
+def joint_skeleton(old: Skeleton, project: Project) -> Skeleton:
+    """Returns the old keypoints, then the project's new ones, with the edges of both, and a flip where all have one."""
+    names = (*old.names, *new_names(old.names, project))
+    ends = [(one.names[a], one.names[b]) for one in (old, project.skeleton) for a, b in one.edges]
+    edges = dict.fromkeys((names.index(a), names.index(b)) for a, b in ends if a in names and b in names)
+    mirror = {one.names[k]: one.names[other] for one in (project.skeleton, old) for k, other in enumerate(one.flip)}
+    flip = tuple(names.index(mirror[name]) for name in names if mirror.get(name) in names)
+    whole = len(flip) == len(names) and all(flip[flip[k]] == k for k in range(len(names)))
+    return Skeleton(names, tuple(edges), flip if whole else ())
+
+
+# Data and measures
+
+
+@functools.lru_cache(maxsize=2)
+def open_project(config: OwnConfig) -> tuple[Data, source.Source]:
+    """Opens a project in two steps, and its evaluation images with the person's labels alone.
+
+    Only the evaluation, on what is held out, reads labels of keypoints that the old model knows. An old keypoint
+    without a label there lies where the old model finds it: its accuracy is then the agreement of the new model with
+    the old one. `scale` is the diagonal of all keypoints.
+    """
+    old, own = old_run(config.data.old), config.own
+    project = projects.needed_project(config.data.project, own)
+    held, known = projects.hold_out(project, own.validation), len(old.skeleton.names)
+    skeleton = joint_skeleton(old.skeleton, project)
+    project = projects.renamed_to(project, skeleton)
+    train, held_out = (projects.open_animals(own, config.data.square(), project, numbers, part)
+                       for numbers, part in ((held.train, "training"), (held.held_out, "held out")))
+    steps = (ProtocolStep(skeleton.names[:known], ()), ProtocolStep(skeleton.names[known:], tuple(range(len(train)))))
+    mirrored = all((k < known) == (other < known) for k, other in enumerate(skeleton.flip))
+    protocol = Protocol("own", project.root.name, steps, train.digest, triple="automatic", distance="euclid",
+                        mirrored=mirrored)
+    found = predict_source(old.opened.method, old.opened.trained, held_out, batch_size=2 * config.batch_size)
+    keypoints, visible = held_out.examples.keypoints.copy(), held_out.examples.visible.copy()
+    fill = (visible == 0) & (np.arange(len(skeleton.names)) < known)
+    keypoints[:, :known] = np.where(fill[:, :known, None], found.keypoints, keypoints[:, :known])
+    visible[fill] = 1
+    evaluation = source.changed(source.with_labels(held_out, keypoints, visible, held_out.name), _with_diagonal,
+                                "diagonal of all points", name=held_out.name)
+    network = incremental.setting_of(config, skeleton, mirrored=mirrored).network
+    variables = grown(old, network, len(skeleton.names), config.data.image_size)
+    return Data(train, evaluation, protocol, variables), held_out
+
+
+def _with_diagonal(example: Example, index: int) -> Example:
+    extent = np.ptp(example.keypoints[example.visible > 0], axis=0)
+    return example._replace(scale=np.float32(max(np.hypot(*extent), 1.0)))
+
+
+def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
+    """Adds PCK at the first threshold: of the new keypoints, and of the old ones before and after."""
+    before, *_, after = incremental.matrices(job, data, predictions).accuracy[0]
+    values = {"new/pck": after[data.introduced == 1], "old/pck": after[data.introduced == 0],
+              "old/pck_before": before[data.introduced == 0]}
+    return incremental.measure(job, data, outcome, predictions) | {
+        name: float(np.nanmean(found)) for name, found in values.items() if np.isfinite(found).any()}
+
+
+def columns(config: OwnConfig) -> tuple[Column, ...]:
+    """Returns the accuracy of new and of old keypoints."""
+    first = incremental.threshold_texts(config)[0]
+    return (Column("new/pck", f"PCK of new keypoints, {first} of {config.data.scale_is}", "%", 100.0, 1),
+            Column("old/pck", "of old keypoints (labels, or the old model's answers)", "%", 100.0, 1),
+            Column("old/pck_before", "before", "%", 100.0, 1), Column("at", "AT", "%", 100.0, 2),
+            Column("a_mre", "A-MRE", "px", 1.0, 2, "lower"))
+
+
+# Without those that need images of the old model.
+APPLICABLE = tuple(name for name, variant in incremental.VARIANTS.items()
+                   if not variant.recipe.memory and variant.recipe.base != "joint")
+SYSTEM = incremental.SYSTEM._replace(
+    presets={"own": OWN}, open=lambda job: open_project(job.config)[0], measure=measure, columns=columns,
+    draw=projects.draw_with_scores(incremental.SYSTEM, lambda job, data: open_project(job.config)[1]),
+    resolved=resolved, applicable=lambda preset, config: APPLICABLE,
+    short_list=lambda preset, config: ("mse_distillation", "kamp") if config.own.control else ("kamp",))

@@ -1,0 +1,161 @@
+"""RegDA on people's own data: a project on one kind of images, and unlabelled images of another kind."""
+import functools
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+
+from experiments import regda
+from experiments.engine.image_sets import ImageSet, Splits
+from experiments.engine.own import choices
+from experiments.engine.own import project as projects
+from experiments.engine.own.choices import Choice
+from experiments.engine.own.earlier_run import Start, with_start
+from experiments.engine.own.networks import usual_choices
+from experiments.engine.own.project import Own
+from experiments.engine.system import Job
+from experiments.regda.presets import PRESETS, Config, Domains
+from kpjax import InputError, Skeleton
+from kpjax.annotations.project import Project
+from kpjax.annotations.project_source import decoded, frame_identity, frames_at, project_source
+from kpjax.augment import Reach
+from kpjax.errors import summarise
+from kpjax.images.transforms import Transform
+from kpjax.input.source import Source
+from kpjax.reports.table import Column
+
+GREY = 2.0  # grey levels between the channels of a pixel, up to which a set of images has no colour
+# Need labels of the target domain, or a known area of keypoints.
+UNSUITED = ("oracle", "oracle_mse", "constant_centre", "adabn_in_area", "area_ground_false")
+
+
+@dataclass(frozen=True)
+class OwnDomains(Domains):
+    """A project, and images that look different."""
+
+    source: str = ""  # a project with labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
+    target: tuple[str, ...] = ()  # images, videos and folders of them, that look different and have no labels
+    target_project: str = ""  # labels of the target domain, with the same keypoints: they test and teach nothing
+    transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
+    crop_margin: float = 1.25  # side of that square over the longer side of the box
+    image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; chosen if not given
+
+    def loaded(self, reach: Reach | None) -> tuple[None, None]:
+        """Returns that people's own images are not loaded larger."""
+        return None, None
+
+    def square(self) -> Transform:
+        """Returns the transform of a frame to a square image."""
+        return ImageSet(transform=self.transform, crop_margin=self.crop_margin, image_size=self.image_size
+                        ).square_of_new()
+
+
+@dataclass(frozen=True)
+class OwnConfig(Config):
+    """All that a run between two kinds of people's own images depends on."""
+
+    backbone: Start = Start()
+    own: Own = Own()
+
+
+LIKE = PRESETS["figures_lspet"]
+OWN = OwnConfig(**vars(LIKE) | {
+    "summary": "one's own labels on images that look different: --source P --target V ... [--target-project P2]; "
+    "2 cores", "data": OwnDomains(), "backbone": Start(), "keypoints_never_in_target": (),
+    "pretraining_selection": "last", "pck_threshold": 0.1, "pck_over": "scale",
+    "heatmaps": replace(LIKE.heatmaps, heatmap_size=0, grid="half_pixel", targets="sub_pixel", decoder="dark")})
+
+
+def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
+    """Returns the config with what is not typed chosen from the source's project, each choice printed with its reason.
+
+    Raises InputError if there are no target images, if the two projects differ in their keypoints, or if several
+    animals are on a frame.
+    """
+    data, own = config.data, config.own
+    project = projects.needed_project(data.source, own, "source")
+    if data.target_project:
+        in_order_of(project.skeleton, projects.needed_project(data.target_project, own, "target_project"))
+    if not data.target:
+        raise InputError("target: name images or videos that look different and have no labels")
+    frames = frames_at(data.target)
+    held = projects.hold_out(project, own.validation)
+    facts = choices.facts_of(project, held.train)
+    if facts.several and "transform" not in typed:
+        raise InputError(f"source: {project.root} has several animals on a frame, and target frames have no boxes; "
+                         "give images of one animal each")
+    print(f"source {projects.described(project, held)}; target: {len(frames)} frames")
+    size, batch, labelled = data.image_size if "image_size" in typed else None, config.batch_size, len(held.train)
+    config = choices.chosen(config, [
+        *with_start(usual_choices(facts._replace(several=False), size, config, typed), config, project.skeleton, typed,
+                    "softmax_peak"),
+        choices.every_choice(frames),
+        choices.steps_by_labels("pretraining_steps", labelled, batch, passes=60, least=300, most=800),
+        choices.steps_by_labels("steps", labelled, batch, passes=60, least=500, most=1000),
+        Choice("coefficient_steps", 100, "the adversary's share grows within the first steps")], typed)
+    return replace(config, summary=f"{project.root.name}, {labelled} animals with labels, to {len(frames)} frames of "
+                   f"{summarise(list(data.target), 2)}; held out: {held.words}")
+
+
+def in_order_of(skeleton: Skeleton, project: Project) -> Project:
+    """Returns a project with its keypoints in another's order. Raises InputError for a keypoint that one lacks."""
+    wanted, names = skeleton.names, project.skeleton.names
+    only = {"--source": [name for name in wanted if name not in names],
+            "--target-project": [name for name in names if name not in wanted]}
+    if found := [f"{summarise(some)} only in {flag}" for flag, some in only.items() if some]:
+        raise InputError(f"target_project: {project.root} has other keypoints than the source: {', '.join(found)}; "
+                         "name them alike")
+    order = [names.index(name) for name in wanted]
+    instances = tuple(one._replace(keypoints=one.keypoints[order], visible=one.visible[order],
+                                   occluded=one.occluded[order]) for one in project.instances)
+    return project._replace(skeleton=skeleton, instances=instances)
+
+
+def open_data(job: Job) -> regda.Data:
+    """Opens both domains. The held-out part of the source validates and tests; an unlabelled target has no test."""
+    return _open(job.config.data, job.config.own)
+
+
+@functools.lru_cache(maxsize=2)
+def _open(data: OwnDomains, own: Own) -> regda.Data:
+    project = projects.needed_project(data.source, own, "source")
+    train, held_out = projects.open_labelled(data.source, own, data.square(), "source")
+    labels = projects.needed_project(data.target_project, own, "target_project") if data.target_project else None
+    root, test = (labels or project).root, None
+    target = projects.open_unlabelled(own, data.square(), frames_at(data.target), project.skeleton, root=root,
+                                      name="target")
+    if labels:
+        test = decoded(project_source(in_order_of(project.skeleton, labels), data.square(),
+                                      occluded=own.occluded, name="target, labelled"), on_bad_frame=own.on_bad_frame)
+        tested = {frame_identity(labels.frames[number], root) for number in projects.labelled_frames(labels)}
+        if shared := len(tested & {target.identity(number) for number in range(len(target))}):
+            print(f"{shared} of the {len(test)} test images are also among the target's {len(target)}, which are "
+                  "seen without labels")
+    source_is, target_is = ("grey" if colourfulness(domain) <= GREY else "in colour" for domain in (train, target))
+    if source_is != target_is:
+        print(f"the source is {source_is} and the target {target_is}: if possible, bring both to one of the two")
+    return regda.Data(Splits(train, held_out, held_out), Splits(target, None, test), repeats=True)
+
+
+def colourfulness(source: Source, first: int = 16) -> float:
+    """Computes the mean difference between the channels of a pixel, over some images."""
+    some = np.linspace(0, len(source) - 1, min(first, len(source))).astype(int)
+    return float(np.mean([np.ptp(source[int(number)].image.astype(np.float32), axis=-1).mean() for number in some]))
+
+
+def columns(config: OwnConfig) -> tuple[Column, ...]:
+    """Returns columns of the target domain where it is labelled, and of the source domain."""
+    over = f"PCK at {100 * config.pck_threshold:g} % of the labelled body's diagonal"
+    source = Column("source/pck", f"source, held out: {over}", "%", 100.0, 1)
+    return (Column("target/pck", f"target: {over}", "%", 100.0, 1),
+            Column("target/mae", "target MAE", f"px of {config.data.image_size}", 1.0, 2, "lower"), source
+            ) if config.data.target_project else (source,)
+
+
+SYSTEM = regda.SYSTEM._replace(
+    presets={"own": OWN}, open=open_data, columns=columns, resolved=resolved,
+    draw=projects.draw_with_scores(regda.SYSTEM, lambda job, data: data.source.validation),
+    short_list=lambda preset, config: ("source_only", "adabn", "regda") if config.own.control else ("regda",),
+    applicable=lambda preset, config: tuple(name for name in regda.VARIANTS if name not in UNSUITED))

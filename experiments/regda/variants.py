@@ -1,0 +1,345 @@
+"""Methods of RegDA's table: functions from the parts that all of them share to a `Method`."""
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.engine.configs import changed, network_of, optimizer_of
+from experiments.engine.system import Variant
+from experiments.regda.presets import Config, drops_of
+from kpjax import InputError, Method, Prediction, Skeleton, augment, losses, methods
+from kpjax.augment import Augment
+from kpjax.heatmaps import Codec, codec, decode_argmax
+from kpjax.methods.regda_family.teacher_adaptation import follow_heatmaps
+from kpjax.models import HeatmapHead, KeypointNetwork
+
+
+class Parts(NamedTuple):
+    """Parts of all methods of a preset."""
+
+    config: Config
+    skeleton: Skeleton
+    one_head: KeypointNetwork  # with the head of the pretraining
+    two_heads: KeypointNetwork  # with the head of regda, mcd and dd
+    codec: Codec
+    augment: Mapping[str, Augment]  # by stream
+
+
+@functools.lru_cache(maxsize=8)
+def parts_of(config: Config, skeleton: Skeleton, *, logits: bool = True) -> Parts:
+    """Builds the parts once per config, so that all seeds share what is compiled.
+
+    logits: whether heatmaps are those of a KL divergence, and not heights, as squared errors learn them.
+    """
+    heatmaps, side, first = config.heatmaps, config.data.image_size, config.network
+    coding = heatmaps.codec(side, logits=logits)
+    if heatmaps.targets == "official":  # the authors' targets and decoder
+        coding = codec(image_size=side, heatmap_size=heatmaps.heatmap_size, sigma=heatmaps.sigma, grid=heatmaps.grid,
+                       decoder=functools.partial(decode_argmax, strict_positive=config.strict_positive))
+    if hasattr(first, "head_layers"):
+        first = replace(first, head_layers=config.pretraining_head_layers)
+    one, two = (network_of(replace(config, network=network), len(skeleton.names))
+                for network in (first, config.network))
+    return Parts(config, skeleton, one, two, coding, MappingProxyType(
+        config.augment.build(*config.data.loaded(config.augment.reach))))
+
+
+def build_supervised(parts: Parts, *, steps: int | None = None, stream: str = "labelled", mse: bool = False) -> Method:
+    """Builds heatmap KL and the config's optimizer, or the plain recipe: half MSE and Adam at 1e-3.
+
+    steps: of the whole training; those of both stages if not given.
+    """
+    config = parts.config
+    steps = steps or config.steps_of_both_stages
+    optimizer, rates, loss = config.optimizer.build(), config.optimizer.supervised_rates(steps), losses.heatmap_kl
+    if mse:
+        rates = optax.piecewise_constant_schedule(1e-3, drops_of(steps))
+        optimizer, loss = optax.scale_by_adam(), losses.heatmap_mse
+    return methods.supervised(
+        parts.one_head, parts.skeleton, codec=parts.codec, optimizer=optimizer_of(config, optimizer),
+        learning_rate=rates, loss=loss, augment=parts.augment[stream], normalise=config.backbone.normalise,
+        stream=stream)
+
+
+def adaptation_options(parts: Parts) -> dict[str, Any]:
+    """Returns the options that all methods of adaptation share."""
+    config = parts.config
+    rates = config.optimizer.adaptation_rates(config.steps, config.adaptation_share)
+    return {"codec": parts.codec, "optimizer": optimizer_of(config, config.optimizer.build()), "augment": parts.augment,
+            "learning_rate": rates, "normalise": config.backbone.normalise}
+
+
+def area(config: Config) -> list[int]:
+    """Returns the first cell in which a keypoint can lie, and the first beyond."""
+    return [round(cell * config.heatmaps.heatmap_size / 64) for cell in (config.area[0], config.area[1] + 1)]
+
+
+def _pseudo_maps(config: Config, kind: str = "") -> Callable:
+    """Builds the generator of ground-truth and ground-false maps. Its sigma is the labels', 2 in the paper."""
+    low, high = area(config)
+    kinds = {"others": losses.ground_false_by_others, "uniform": losses.uniform_false,
+             "area": functools.partial(losses.ground_false_by_area, low=low, high=high - 1)}
+    return functools.partial(kinds[kind or config.ground_false], sigma=config.heatmaps.sigma,
+                             strict_positive=config.strict_positive)
+
+
+def _disparity(parts: Parts) -> dict[str, Any]:
+    """Options of both regda and dd. Raises InputError for a keypoint that is not there."""
+    config, count = parts.config, len(parts.skeleton.names)
+    if wrong := [k for k in config.keypoints_never_in_target if not 0 <= k < count]:
+        raise InputError(f"keypoints_never_in_target: {wrong[0]}; there are {count} keypoints, counted from 0")
+    used = [k not in config.keypoints_never_in_target for k in range(count)]
+
+    def weights(example):
+        # Labels outside the map have no weight, as in the authors' code.
+        seen = parts.codec.encode(example)[1] if config.target_weight == "labels" else jnp.ones_like(example.visible)
+        return jnp.array([used], jnp.float32) * seen
+
+    return {"target_weights": weights, "coefficient": _rising(config, config.coefficient), "carried": _carried(config)}
+
+
+def _rising(config: Config, high: float) -> optax.Schedule:
+    return functools.partial(losses.warm_start, high=high, steps=config.coefficient_steps)
+
+
+def _carried(config: Config) -> tuple[str, ...]:
+    return ("backbone", "upsampling", "head") if config.carry_head else ("backbone", "upsampling")
+
+
+def build_regda(parts: Parts, *, kind: str = "", shallow: bool = False, **changes: Any) -> Method:
+    """Builds RegDA, with another kind of ground-false map, an adversary of one layer, or changes of its objective."""
+    config, settings = parts.config, adaptation_options(parts) | _disparity(parts)
+    if shallow:
+        settings["adversary"] = HeatmapHead(len(parts.skeleton.names), 1, dtype=jnp.dtype(config.network.dtype))
+    objective = methods.regda_objective(**{"margin": config.margin, "trade_off": config.trade_off} | changes)
+    return methods.regda(parts.two_heads, parts.skeleton, objective=objective,
+                         pseudo_maps=_pseudo_maps(config, kind), **settings)
+
+
+def build_dd(parts: Parts) -> Method:
+    """Builds disparity discrepancy, a literal min-max game."""
+    config, settings = parts.config, adaptation_options(parts) | _disparity(parts)
+    return methods.dd(parts.two_heads, parts.skeleton, pseudo_maps=_pseudo_maps(config), margin=config.margin,
+                      trade_off=config.trade_off,
+                      **settings | {"coefficient": _rising(config, config.baselines.dd_coefficient)})
+
+
+def build_dd_regression(parts: Parts) -> Method:
+    """Builds disparity discrepancy between two regressors of coordinates."""
+    settings = {name: value for name, value in adaptation_options(parts).items() if name != "codec"}
+    return methods.dd_regression(
+        parts.one_head, parts.skeleton, **settings,
+        coefficient=_rising(parts.config, parts.config.baselines.dd_coefficient))
+
+
+def build_dan(parts: Parts) -> Method:
+    """Builds pooled features that are matched by maximum mean discrepancy."""
+    return methods.dan(parts.one_head, parts.skeleton, trade_off=parts.config.baselines.dan_trade_off,
+                       **adaptation_options(parts))
+
+
+def build_dann(parts: Parts) -> Method:
+    """Builds pooled features that are matched by a domain discriminator."""
+    return methods.dann(parts.one_head, parts.skeleton, trade_off=parts.config.baselines.dann_trade_off,
+                        coefficient=_rising(parts.config, 1.0), **adaptation_options(parts))
+
+
+def build_mcd(parts: Parts) -> Method:
+    """Builds two heads that disagree on the target domain."""
+    return methods.mcd(parts.two_heads, parts.skeleton, carried=_carried(parts.config),
+                       trade_off=parts.config.baselines.mcd_trade_off, **adaptation_options(parts))
+
+
+def build_teacher_adaptation(
+    parts: Parts, *, phase: Literal["labels first", "adaptation", "both"] = "adaptation",
+    follow: Callable | None = None, **changes: Any
+) -> Method:
+    """Builds adaptation by a teacher's surer answers.
+
+    phase: before "adaptation" come the labels alone, on restyled images; "both" is these for the steps of both stages.
+    follow: in place of the consistency with surer answers, see `follow_heatmaps`. changes: of the settings.
+    """
+    config, settings, base = parts.config, replace(parts.config.teacher, **changes), parts.augment
+    if config.augment.augmentation == "regda":  # views turn images and change their colours themselves
+        loaded = config.data.loaded(config.augment.reach)
+        base = {name: augment.random_warp(augment.draw_square_crop(), loaded=one)
+                for name, one in zip(("source", "target"), loaded, strict=True)}
+    objective = methods.teacher_adaptation_objective(
+        parts.codec, consistency=settings.consistency, left_out=settings.left_out, valid_mask=settings.view_valid_mask)
+    if follow:
+        objective = losses.replaced(objective, consistency=follow)
+    if phase != "adaptation":
+        objective = losses.without(objective, "consistency")
+    rates = {"labels first": optax.constant_schedule(settings.teacher_learning_rate),
+             "adaptation": settings.adaptation_rate(config.steps),
+             "both": settings.adaptation_rate(config.steps_of_both_stages)}
+    return methods.teacher_adaptation(
+        parts.one_head, parts.skeleton, objective=objective, codec=parts.codec, augment=base, view=settings.view(),
+        optimizer=optimizer_of(config, optax.scale_by_adam()), learning_rate=rates[phase],
+        normalise=config.backbone.normalise, decay=settings.teacher_decay, sigma=config.heatmaps.sigma,
+        restyled=settings.restyled, hide=settings.hide(config.data.image_size), hidden_from=settings.hidden_from,
+        predicts="teacher" if phase == "adaptation" else "student")
+
+
+def build_on_target(parts: Parts) -> Method:
+    """Builds semi-supervised learning with labelled source images, pseudo-labels of the target's, and equivariance."""
+    config, settings = parts.config, adaptation_options(parts)
+    objective = methods.pseudo_label_objective(parts.codec) | {
+        "equivariance": methods.equivariance_term(parts.codec, streams=("unlabelled",))}
+    augment = {"labelled": settings["augment"]["source"], "unlabelled": settings["augment"]["target"]}
+    rates = config.teacher.adaptation_rate(config.steps)
+    return methods.semi_supervised(parts.one_head, parts.skeleton, objective=objective, **settings | {
+        "augment": augment, "learning_rate": rates, "optimizer": optimizer_of(config, optax.scale_by_adam())})
+
+
+def build_adabn(parts: Parts, *, two_heads: bool = False, in_area: bool = False) -> Method:
+    """Builds new BatchNorm statistics for a trained network; `in_area` decodes in the area of possible keypoints."""
+    coding, size = parts.codec, parts.config.heatmaps.heatmap_size
+    if in_area:
+        low, high = area(parts.config)
+        inside = np.zeros((1, size, size, 1), bool)
+        inside[:, low:high, low:high] = True
+        coding = coding._replace(decode=lambda heatmaps: parts.codec.decode(jnp.where(inside, heatmaps, -jnp.inf)))
+    return methods.adabn(parts.two_heads if two_heads else parts.one_head, parts.skeleton, codec=coding,
+                         augment=parts.augment["target"], normalise=parts.config.backbone.normalise)
+
+
+def build_constant_centre(parts: Parts) -> Method:
+    """Puts every keypoint in the middle of every image: the error where nothing was found."""
+    def predict(state, example):
+        shape = example.keypoints.shape
+        return Prediction(jnp.full(shape, (parts.config.data.image_size - 1) / 2, jnp.float32), jnp.ones(shape[:2]), ())
+
+    return build_supervised(parts)._replace(predict=predict)
+
+
+def build_pretraining(parts: Parts, mse: bool = False) -> Method:
+    """Builds the first stage: heatmap KL, or MSE, on the source domain."""
+    return build_supervised(parts, steps=parts.config.pretraining_steps, stream="source", mse=mse)
+
+
+# Variants
+
+
+class Recipe(NamedTuple):
+    """Construction of a variant: a method, its start, and its training."""
+
+    build: Callable[[Parts], Method] = build_regda
+    start: str = "pretraining"  # the stage, or the variant whose result is taken; "" for none
+    train: Literal["adaptation", "both stages", "statistics", "nothing"] = "adaptation"
+    changes: Mapping[str, Any] = MappingProxyType({})  # of the config's fields
+    pretrain: Callable[[Parts], Method] = build_pretraining  # of the stage, where it starts from one
+    teacher: str = ""  # the variant whose predictions label the target images; the source ones are then `labelled`
+    logits: bool = True  # whether heatmaps are those of a KL divergence, and not heights, as squared errors learn them
+
+    def config(self, config: Config) -> Config:
+        """Returns the config that the variant is built by."""
+        return changed(config, **self.changes)
+
+    def parts(self, config: Config, skeleton: Skeleton) -> Parts:
+        """Returns what the variant is built of."""
+        return parts_of(self.config(config), skeleton, logits=self.logits)
+
+
+def _alone(*, mse: bool = False, **options: Any) -> Recipe:
+    return Recipe(functools.partial(build_supervised, mse=mse, **options), "", "both stages", logits=not mse)
+
+
+def _ablation(line: str, **options: Any) -> Variant:
+    return Variant("ablation", line, recipe=Recipe(functools.partial(build_regda, **options)))
+
+
+def _teacher(start: str = "pretraining_restyled", follow: Callable | None = None, **changes: Any) -> Recipe:
+    return Recipe(functools.partial(build_teacher_adaptation, follow=follow, **changes), start,
+                  pretrain=functools.partial(build_teacher_adaptation, phase="labels first", **changes), logits=False)
+
+
+def _labels_of(teacher: str) -> Recipe:
+    return Recipe(build_on_target, "pretraining_mse", teacher=teacher,
+                  pretrain=functools.partial(build_pretraining, mse=True), logits=False)
+
+
+# Chosen for each on tuning seed 100 of the demo. RegDA's maps of the target come from the images that it sees, and
+# changing those costs it 6 points. The controls gain from stronger colours about a random grey; RegDA loses by them.
+STRONG_COLOURS = {"augmentation": "colour", "colour_matrix": 1.0, "colour_pivot": (0.0, 1.0)}
+WEAK_COLOURS = {"augmentation": "colour", "augment_target": False}
+
+VARIANTS: dict[str, Variant] = {
+    "regda": Variant("method", "regressive domain adaptation", "RegDA", Recipe()),
+    "source_only": Variant("baseline", "no adaptation: heatmap KL on the source domain, steps of both stages",
+                           "source only", _alone(stream="source")),
+    "source_only_mse": Variant("baseline", "no adaptation: heatmap MSE and Adam", "source only, MSE",
+                               _alone(stream="source", mse=True)),
+    "dan": Variant("baseline", "pooled features matched by maximum mean discrepancy", "DAN",
+                   Recipe(build_dan)),
+    "dann": Variant("baseline", "pooled features matched by a domain discriminator", "DANN",
+                    Recipe(build_dann)),
+    "mcd": Variant("baseline", "two heads that disagree on the target domain", "MCD", Recipe(build_mcd)),
+    "dd": Variant("baseline", "disparity discrepancy, a literal min-max game", "DD", Recipe(build_dd)),
+    "dd_regression": Variant("baseline", "disparity discrepancy on coordinates, without heatmaps", "DD, regression",
+                             Recipe(build_dd_regression)),
+    "teacher_adaptation": Variant("baseline", "a mean teacher's surer answers on target images, both domains restyled",
+                                  "UDAPE", _teacher()),
+    "source_only_restyled": Variant(
+        "control", "no adaptation: heatmap MSE on source images in the colours of target images", "",
+        Recipe(functools.partial(build_teacher_adaptation, phase="both"), "", "both stages", logits=False)),
+    "mean_teacher": Variant("control", "teacher_adaptation that follows all of the teacher's heatmaps as they are", "",
+                            _teacher(follow=follow_heatmaps)),
+    "adabn": Variant("control", "source_only with BatchNorm statistics of the target domain", "AdaBN",
+                     Recipe(build_adabn, "source_only", "statistics")),
+    "ccssl": Variant("baseline", "self-training on confident and consistent pseudo-labels; published, not built here",
+                     "CCSSL"),
+    "source_only_augmented": Variant(
+        "control", "source_only with random colours, blur and noise", "source only, augmented",
+        _alone(stream="source")._replace(changes=STRONG_COLOURS)),
+    "adabn_augmented": Variant(
+        "control", "source_only_augmented with BatchNorm statistics of the target domain", "AdaBN, augmented",
+        Recipe(build_adabn, "source_only_augmented", "statistics", STRONG_COLOURS)),
+    "constant_centre": Variant("control", "every keypoint in the middle of the image", "constant centre",
+                               Recipe(build_constant_centre, "", "nothing")),
+    "adabn_in_area": Variant("control", "AdaBN, arg-max inside the area of possible keypoints", "AdaBN in area",
+                             Recipe(functools.partial(build_adabn, in_area=True), "adabn", "nothing")),
+    "regda_adabn": Variant("ablation", "RegDA, then BatchNorm statistics of the target domain", "RegDA + AdaBN",
+                           Recipe(functools.partial(build_adabn, two_heads=True), "regda", "statistics")),
+    "regda_augmented": Variant("ablation", "RegDA with random colours, blur and noise in the source domain",
+                               "RegDA, augmented", Recipe(start="pretraining_augmented", changes=WEAK_COLOURS)),
+    "no_ground_false": _ablation("step B maximises the disparity literally",
+                                 disagree=lambda *of: -losses.minimum_disparity(*of)),
+    "area_ground_false": _ablation("ground-false map is an area, not the other keypoints", kind="area"),
+    "uniform_target": _ablation("ground-false map is uniform", kind="uniform"),
+    **{f"gamma_{margin}": _ablation(f"margin {margin}", margin=float(margin)) for margin in (1, 2, 8)},
+    "shallow_adversary": _ablation("adversary of one layer", shallow=True),
+    "regda_then_labels": Variant(
+        "ablation", "RegDA, whose answers are pseudo-labels of the target images, with equivariance there", "",
+        _labels_of("regda")),
+    "teacher_then_labels": Variant("ablation", "the same with the answers of teacher_adaptation", "",
+                                   _labels_of("teacher_adaptation")),
+    "adabn_then_labels": Variant("control", "the same with the answers of adabn", "", _labels_of("adabn")),
+    "adabn_augmented_then_labels": Variant("control", "the same with the answers of adabn_augmented", "",
+                                           _labels_of("adabn_augmented")),
+    "teacher_no_style": Variant("ablation", "teacher_adaptation without restyled images", "",
+                                _teacher("pretraining_not_restyled", restyled=0.0)),
+    "teacher_no_mask": Variant("ablation", "teacher_adaptation with the unsure answers", "", _teacher(left_out=0.0)),
+    "teacher_no_occlusion": Variant("ablation", "teacher_adaptation without hidden keypoints", "",
+                                    _teacher(hidden=0.0)),
+    "oracle": Variant("oracle", "trained on labels of the target domain, steps of both stages", "oracle", _alone()),
+    "oracle_mse": Variant("oracle", "the same with heatmap MSE and Adam", "oracle, MSE", _alone(mse=True)),
+}
+
+
+@functools.lru_cache(maxsize=32)
+def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
+    """Builds the method of a variant once, so that all seeds share what is compiled."""
+    recipe = VARIANTS[variant].recipe
+    return recipe.build(recipe.parts(config, skeleton))
+
+
+@functools.lru_cache(maxsize=8)
+def build_first(config: Config, skeleton: Skeleton, pretrain: Callable[[Parts], Method], logits: bool) -> Method:
+    """Builds the method of a first stage once, likewise. config, pretrain, logits: of a variant that starts from it."""
+    return pretrain(parts_of(config, skeleton, logits=logits))

@@ -1,0 +1,4 @@
+"""`python -m experiments.semi_supervised PRESET`."""
+from experiments.engine.command_line import main
+
+main("semi_supervised")

@@ -1,0 +1,316 @@
+"""Landmarks of a new category without labels, by adapting a network trained on another category (the core).
+
+"Object landmark discovery through unsupervised adaptation" (NeurIPS 2019). A landmark network Psi reads points from a
+target view y by a soft-argmax of its heatmaps. Rendered as small Gaussians, they are a generator's only information
+about the geometry of y, which it reconstructs from another view y'. A `Parametrisation` says which weights of Psi are
+trained and how they depend on the core: in the paper's proposal a matrix for each frozen kernel, in its baselines all
+weights.
+"""
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from flax.traverse_util import flatten_dict
+
+from kpjax import geometry
+from kpjax.augment.augmentations import Augment
+from kpjax.errors import InputError
+from kpjax.evaluation.degeneracy import point_spread, varying_points
+from kpjax.heatmaps import decode_soft_argmax, gaussian_bumps, image_to_heatmap
+from kpjax.losses.objective import Objective, Term, total
+from kpjax.losses.reconstruction import feature_distances, pixel_mse
+from kpjax.methods.adaptation_family.parameter_paths import grouped_kernels
+from kpjax.methods.adaptation_family.parametrisation import Parametrisation, adapted
+from kpjax.methods.adaptation_family.view_pairs import ViewPair, similarity_views
+from kpjax.methods.forward import Normalise, augmented, checked_views, train_pass, unit_range
+from kpjax.methods.perceptual import PERCEPTUAL, check_network, trained_network
+from kpjax.models.network import KeypointNetwork
+from kpjax.models.residual_generator import residual_generator_for
+from kpjax.optimization import LearningRate, Schedule, descend
+from kpjax.structures import (
+    Example,
+    Method,
+    Metrics,
+    Prediction,
+    Skeleton,
+    Start,
+    Streams,
+    Trained,
+    Variables,
+    named_key,
+)
+
+STREAM = "target"
+RECONSTRUCTION = "reconstruction"  # read by terms
+HEAD = "head"  # the part of the network that is always new
+RELEASED_SIGMA = 0.5  # of the rendered points in heatmap pixels: exp(-d² / 0.5) in the released code
+PRINTED_SIGMA = 0.5 / 2 ** 0.5  # exp(-d² / 0.5²) in the paper
+
+
+class State(NamedTuple):
+    """The state of `adaptation`."""
+
+    step: jax.Array
+    variables: Variables  # params: `projections`, `low_rank`, `free` (if they exist) and `head`; batch_stats
+    generator: Variables
+    optimizer_state: Mapping[str, optax.OptState]  # landmarks, generator
+    frozen: Mapping[str, Any]  # core: the frozen weights, if any; perceptual, if a term reads it
+
+
+class Reconstruction(NamedTuple):
+    """The generator's images and their targets."""
+
+    images: jax.Array  # (B, h, w, 3) float32 between 0 and 1
+    targets: jax.Array  # (B, h, w, 3) float32 in [0, 1]
+    features: tuple[jax.Array, ...]  # of `images`; () if no term reads them
+    target_features: tuple[jax.Array, ...]  # of `targets`, without a gradient
+    weight: jax.Array | None = None  # (B, h, w, 1) in [0, 1], of the targets' pixels; None: all alike
+
+
+def adaptation_objective(
+    *, perceptual: bool = False, form: Literal["squared", "absolute"] = "squared", features: float = 1.0
+) -> Objective:
+    """Builds `pixels`, the mean squared difference of pixels, and `features`, the sum of feature maps' differences.
+
+    Args:
+        perceptual: whether there is the term `features`.
+        form: of the differences of features, squared in the released code and absolute in the paper.
+        features: weight of `features`. All weights are 1 in both.
+    """
+    def compare_pixels(outputs, streams):
+        del streams
+        found = outputs[RECONSTRUCTION]
+        return pixel_mse(found.images, found.targets, weight=found.weight)
+
+    def compare_features(outputs, streams):
+        del streams
+        found = outputs[RECONSTRUCTION]
+        return feature_distances(found.features, found.target_features, weight=found.weight, form=form).sum()
+
+    objective = {"pixels": Term(1.0, compare_pixels, reads=(RECONSTRUCTION,))}
+    if perceptual:
+        objective["features"] = Term(features, compare_features, reads=(RECONSTRUCTION, PERCEPTUAL))
+    return objective
+
+
+def released_optimizer(
+    *, decay: float = 5e-4, clip: float = 1.0, decay_to: Literal["zero", "start"] = "zero"
+) -> optax.GradientTransformation:
+    """Builds the released code's optimizer of each of the two networks, without its learning rate.
+
+    The gradient is clipped to norm `clip`, weight decay is added, and Adam has beta1 = 0 and beta2 = 0.9. Adam without
+    a first moment stores none.
+
+    Args:
+        decay: added to the gradient times the distance from where weights decay to. The gradient is divided by its size
+            only afterwards: where it is weaker than the decay, a weight falls by the learning rate at every step.
+        clip: of the gradient's norm.
+        decay_to: "zero" for all weights, as in the released code; with "start" projections decay to the identity,
+            kernels to zero, and the scales and biases of normalisation not at all.
+    """
+    added = optax.add_decayed_weights(decay) if decay_to == "zero" else optax.stateless(
+        lambda gradient, params: jax.tree_util.tree_map_with_path(
+            lambda path, leaf, weight: leaf + decay * _distance(path, weight), gradient, params))
+    return optax.chain(
+        optax.clip_by_global_norm(clip), added,
+        optax.scale_by_rms(0.9, eps=1e-8, eps_in_sqrt=False, bias_correction=True))
+
+
+def _distance(path: tuple, weight: jax.Array) -> jax.Array | float:
+    """Returns a weight minus what it decays to; 0 where it does not."""
+    if path[0].key == "projections":
+        return weight - (jnp.eye(len(weight), dtype=weight.dtype) if weight.ndim == 2 else 1)
+    return weight if weight.ndim > 1 else 0.0
+
+
+def released_learning_rate(steps: int = 200_000, rate: float = 1e-3) -> Schedule:
+    """Builds a schedule: a tenth after 3/8 of the steps, again after 6/8 (epochs 30 and 60 of 80, 2,500 steps each)."""
+    return optax.piecewise_constant_schedule(rate, {steps * 3 // 8: 0.1, steps * 6 // 8: 0.1})
+
+
+def adaptation(
+    model: KeypointNetwork, skeleton: Skeleton, *, objective: Objective, optimizer: optax.GradientTransformation,
+    learning_rate: LearningRate, augment: Augment, normalise: Normalise, trained: Parametrisation | None = None,
+    generator: nn.Module | None = None, perceptual: nn.Module | None = None,
+    perceptual_normalise: Normalise = lambda images: images, view_pair: ViewPair | None = None,
+    temperature: float = 0.1, sigma: float = RELEASED_SIGMA, statistics: Literal["running", "batch"] = "running"
+) -> Method:
+    """Builds the method; it reads the stream `target`, images without labels.
+
+    Terms find a `Reconstruction` under `reconstruction`; the view `perceptual` asks for the features. Its start has
+    `core`, variables of the same architecture but for the number of keypoints, unless `trained` needs none;
+    `perceptual`, if the objective reads it. A random core is a fresh network's variables.
+
+    Args:
+        model: with one channel for each keypoint of the skeleton.
+        skeleton: the keypoints to discover.
+        objective: of `adaptation_objective`.
+        optimizer: without its learning rate. Each of the two networks has its own state, so that a clipped norm is that
+            of one network.
+        learning_rate: of the step, one for all, or one for each of `projections`, `low_rank`, `free`, `head`
+            (those that `trained` has) and `generator`.
+        augment: applied before the views are made.
+        normalise: images in [0, 1] -> the core's input. The generator sees [0, 1].
+        trained: by default `parametrisation.adapted()`. The head is new, and always trained.
+        generator: `apply(variables, images (B, h, w, 3), maps (B, h / s, w / s, K), train=...)` -> images (B, h, w, 3)
+            in [0, 1], with s the stride of the model; by default `residual_generator_for` the views.
+        perceptual: `apply(variables, images)` -> feature maps, for example `kpjax.models.vgg.VGG`; its variables are
+            `start['perceptual']`.
+        perceptual_normalise: images in [0, 1] -> the input of `perceptual`: unchanged, as in the released code, or
+            `imagenet_normalise`.
+        view_pair: makes the `Views` of images, by default `similarity_views()`.
+        temperature: of the soft-argmax.
+        sigma: of the rendered points in heatmap pixels, `RELEASED_SIGMA` or `PRINTED_SIGMA`.
+        statistics: the BatchNorm statistics that `predict` uses; the released code uses those of the evaluated batch.
+
+    Raises:
+        ValueError: a term reads an unknown output, or features without `perceptual`; from `init`, if model and skeleton
+            differ in the number of keypoints.
+        InputError: from `init`, if a tree of the start is missing, the core has another architecture, a kernel cannot
+            be projected, or the generator's strides do not divide the views.
+    """
+    read = checked_views(objective, (RECONSTRUCTION, PERCEPTUAL), "adaptation")
+    check_network(perceptual, read, "adaptation")
+    parametrisation = adapted() if trained is None else trained
+    make_views = similarity_views() if view_pair is None else view_pair
+    find = partial(decode_soft_argmax, temperature=temperature)
+
+    def generator_of(images: jax.Array) -> nn.Module:
+        return residual_generator_for(max(images.shape[1:3])) if generator is None else generator
+
+    def network(params, frozen: Mapping[str, Any]) -> dict:
+        return network_params(parametrisation, params, frozen.get("core", {}))
+
+    def init(key: jax.Array, streams: Streams, start: Start) -> State:
+        batch = jax.eval_shape(lambda example: unit_range(example).image, streams[STREAM])
+        view = jax.eval_shape(make_views, key, batch).target
+        images = jnp.zeros((1, *view.shape[1:]), jnp.float32)
+        heatmaps, fresh = model.init_with_output(named_key(key, "model"), images, train=False)
+        if heatmaps.shape[-1] != len(skeleton.names):
+            raise ValueError(f"adaptation: the model has {heatmaps.shape[-1]} heatmaps, but the skeleton has "
+                             f"{len(skeleton.names)} keypoints")
+        variables = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
+        if parametrisation.starts_from_core:
+            variables = _with_core(variables, start)
+        body = {name: tree for name, tree in variables["params"].items() if name != HEAD}
+        grouped = grouped_kernels(model, images, train=False)
+        core, params = parametrisation.init(named_key(key, "parametrisation"), body, grouped)
+        params = params | {HEAD: variables["params"][HEAD]}
+        generated, fresh_generator = generator_of(images).init_with_output(
+            named_key(key, "generator"), images, heatmaps, train=False)
+        if generated.shape != images.shape:
+            raise InputError(f"adaptation: the generator turns views of {images.shape[1]} x {images.shape[2]} into "
+                             f"{generated.shape[1]} x {generated.shape[2]}; choose a size that its strides divide")
+        frozen = {"core": core} if core else {}
+        if PERCEPTUAL in read:
+            frozen[PERCEPTUAL] = trained_network(start, "adaptation")
+        optimizer_state = {"landmarks": optimizer.init(params),
+                           "generator": optimizer.init({"generator": fresh_generator["params"]})}
+        return State(jnp.int32(0), {"params": params, "batch_stats": variables["batch_stats"]},
+                     {"params": fresh_generator["params"], "batch_stats": fresh_generator.get("batch_stats", {})},
+                     optimizer_state, frozen)
+
+    def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
+        examples = augmented(augment, {STREAM: streams[STREAM]}, key)
+        target, appearance, weight = make_views(named_key(key, "views"), examples[STREAM].image)
+
+        def features(batch: jax.Array) -> tuple[jax.Array, ...]:
+            return perceptual.apply(state.frozen[PERCEPTUAL], perceptual_normalise(batch))
+
+        def objective_of(params, generator_params):
+            heatmaps, statistics = train_pass(
+                model, network(params, state.frozen), state.variables["batch_stats"], normalise(target))
+            found, _ = find(heatmaps)
+            maps = gaussian_bumps(found, heatmaps.shape[1:3], sigma, window=None)
+            images, generator_statistics = _generate(
+                generator_of(appearance), generator_params, state.generator["batch_stats"], appearance, maps)
+            reconstruction = Reconstruction(images, target, (), (), weight)
+            if PERCEPTUAL in read:
+                reconstruction = reconstruction._replace(
+                    features=features(images), target_features=jax.lax.stop_gradient(features(target)))
+            value, parts = total(objective, {RECONSTRUCTION: reconstruction}, examples)
+            return value, (parts, statistics, generator_statistics, _in_image(found, target, heatmaps))
+
+        params, generator_params = state.variables["params"], state.generator["params"]
+        (value, (parts, statistics, generator_statistics, found)), (gradient, generator_gradient) = jax.value_and_grad(
+            objective_of, argnums=(0, 1), has_aux=True)(params, generator_params)
+        params, landmarks = descend(
+            optimizer, gradient, state.optimizer_state["landmarks"], params, learning_rate, state.step)
+        moved_generator, generator_state = descend(
+            optimizer, {"generator": generator_gradient}, state.optimizer_state["generator"],
+            {"generator": generator_params}, learning_rate, state.step)
+        metrics = parts | {
+            "loss/total": value, "varying_points": varying_points(found, target.shape[1:3]),
+            "point_spread": point_spread(found), "gradient_norm/landmarks": optax.tree.norm(gradient),
+            "gradient_norm/generator": optax.tree.norm(generator_gradient)} | _mean_scales(params)
+        return State(state.step + 1, {"params": params, "batch_stats": statistics},
+                     {"params": moved_generator["generator"], "batch_stats": generator_statistics},
+                     {"landmarks": landmarks, "generator": generator_state}, state.frozen), metrics
+
+    def predict(state: Trained, example: Example) -> Prediction:
+        images = unit_range(example).image
+        params, stored = network(state.variables["params"], state.frozen), state.variables["batch_stats"]
+        if statistics == "batch":
+            heatmaps, _ = train_pass(model, params, stored, normalise(images))
+        else:
+            heatmaps = model.apply({"params": params, "batch_stats": stored}, normalise(images), train=False)
+        found, scores = find(heatmaps)
+        return Prediction(_in_image(found, images, heatmaps), scores, (heatmaps,))
+
+    return Method(init, update, predict, (STREAM,), skeleton)
+
+
+def _mean_scales(params: Mapping[str, Any]) -> Metrics:
+    """Returns the means of what starts at 1: diagonals of projections, and scales of normalisation that are trained."""
+    diagonals = [jnp.diagonal(leaf) if leaf.ndim == 2 else leaf for leaf in jax.tree.leaves(params.get("projections"))]
+    scales = [leaf for path, leaf in flatten_dict(params.get("free", {})).items() if path[-1] == "scale"]
+    starting_at_1 = {"mean/projection_diagonal": diagonals, "mean/normalisation_scale": scales}
+    return {name: jnp.concatenate(leaves).mean() for name, leaves in starting_at_1.items() if leaves}
+
+
+def network_params(parametrisation: Parametrisation, params: Mapping[str, Any], core: Mapping[str, Any]) -> dict:
+    """Assembles the whole network's parameters from `variables['params']` and `frozen['core']`, or {}, of a `State`."""
+    body = {name: tree for name, tree in params.items() if name != HEAD}
+    return parametrisation.assemble(core, body) | {HEAD: params[HEAD]}
+
+
+def plain_variables(trained: Trained, parametrisation: Parametrisation) -> Variables:
+    """Returns a finished run as a plain network, to be exported, evaluated or started from without its core."""
+    params = network_params(parametrisation, trained.variables["params"], trained.frozen.get("core", {}))
+    return {"params": params, "batch_stats": trained.variables["batch_stats"]}
+
+
+def _with_core(fresh: Variables, start: Start) -> Variables:
+    """Returns fresh variables with all but the head taken from `start['core']`."""
+    if "core" not in start:
+        raise InputError("adaptation: start has no 'core', the variables of a trained network; give them, or train "
+                         "from scratch")
+    taken = {}
+    for collection, tree in fresh.items():
+        wanted, given = (flatten_dict({name: part for name, part in parts.items() if name != HEAD})
+                         for parts in (tree, start["core"].get(collection, {})))
+        for path in sorted(set(wanted) | set(given)):
+            shapes = [str(leaves[path].shape) if path in leaves else "absent" for leaves in (given, wanted)]
+            if shapes[0] != shapes[1]:
+                raise InputError(f"core: {'/'.join(path)} is {shapes[0]} in the core and {shapes[1]} in the model; "
+                                 "give a core of the model's architecture")
+        core = {name: start["core"][collection][name] for name in tree if name != HEAD}
+        taken[collection] = dict(tree) | core
+    return taken
+
+
+def _generate(generator: nn.Module, params, statistics, appearance: jax.Array, maps: jax.Array):
+    """Returns the generator's images, and its BatchNorm statistics afterwards."""
+    images, mutated = generator.apply(
+        {"params": params, "batch_stats": statistics}, appearance, maps, train=True, mutable=["batch_stats"])
+    return images, mutated.get("batch_stats", statistics)
+
+
+def _in_image(found: jax.Array, images: jax.Array, heatmaps: jax.Array) -> jax.Array:
+    """Maps points (B, K, 2) of heatmaps to pixels of the images: times the stride, as in the paper."""
+    to_heatmap = image_to_heatmap(images.shape[1:3], heatmaps.shape[1:3], "index")
+    return geometry.move_points(geometry.invert(to_heatmap), found)

@@ -1,0 +1,321 @@
+"""KAMP's first stage (arXiv 2503.20248): KA-Nets learn the place of an old keypoint from labelled new ones.
+
+Each triple has one old keypoint o and two new ones. The Gaussians h of the new ones mask the frozen old extractor's
+features, F ⊙ h. From these a small network phi predicts a heatmap of o. Its target is the old model's own map of o,
+since no label of an old keypoint exists. Where the old model is right on most images, phi learns the relation
+between the new keypoints and o. It may then be right where the old model is not.
+
+Only the KA-Nets are trained. The second stage is `incremental`.
+"""
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from kpjax import geometry
+from kpjax.augment.augmentations import Augment
+from kpjax.heatmaps import Codec, decode_argmax
+from kpjax.losses.distillation import mse_distillation
+from kpjax.methods.forward import Normalise, augmented, unit_range
+from kpjax.methods.incremental_family.association_forward import (
+    answered,
+    association_inputs,
+    association_pass,
+    channels,
+    initial_association,
+    labelled_triples,
+    misled_maps,
+    rerendered,
+    slot,
+)
+from kpjax.methods.incremental_family.pseudo_label_confidence import TRANSFORMS, Confidence, Uncertainty
+from kpjax.methods.incremental_family.step_spec import increment_of, needed
+from kpjax.models.association import AssociationNetwork, input_windows
+from kpjax.models.network import KeypointNetwork
+from kpjax.optimization import LearningRate, descend
+from kpjax.structures import (
+    Example,
+    Method,
+    Metrics,
+    Prediction,
+    Skeleton,
+    Start,
+    Streams,
+    Trained,
+    Variables,
+    named_key,
+)
+
+STREAM = "labelled"
+Measure = Callable[[Any, Example, jax.Array], dict[str, jax.Array]]  # (state, batch, weights (B,)) -> sums
+
+
+class State(NamedTuple):
+    """The state of `association`."""
+
+    step: jax.Array
+    variables: Variables  # of the KA-Nets, {'params': {'triple_0': ...}, 'batch_stats': {'triple_0': ...}}
+    optimizer_state: optax.OptState
+    frozen: Mapping[str, Any]  # teacher, increment
+
+
+def association(
+    model: KeypointNetwork, skeleton: Skeleton, *, codec: Codec, optimizer: optax.GradientTransformation,
+    learning_rate: LearningRate, augment: Augment, normalise: Normalise, network: nn.Module | None = None,
+    slots: int = 1, target: Literal["raw", "rerendered"] = "raw", confidence: Confidence | None = None,
+    misled: float = 0.0
+) -> Method:
+    """Builds the method; it reads the stream `labelled`, in which the new keypoints have labels.
+
+    The loss is, summed over triples, 1/2 the mean squared difference from the target over cells and images. Images
+    without both new keypoints and rejected pseudo-labels are left out of the mean. `predict` returns the old model's
+    predictions, for it sees no labels; `association_predict` reads those of the new keypoints. The start has `teacher`,
+    the old model's variables, and `increment`, see `increment_of`. KA-Nets start at random.
+
+    Args:
+        learning_rate: of the step, one for all or one for each KA-Net, `triple_0` and on.
+        network: KA-Net, from `AssociationInputs` to (B, h, w, 1); None is `AssociationNetwork()`.
+        slots: number of triples where the start has no increment.
+        target: "raw", the old model's map as it is, or "rerendered", the codec's Gaussian where it decodes.
+        confidence: weights of pseudo-labels; None accepts all.
+        misled: share of the old model's maps that are shifted, see `misled_maps`.
+        The others are as in `incremental`.
+
+    Raises:
+        ValueError: the target is unknown.
+        InputError: from `init`, if there is no teacher.
+    """
+    if target not in ("raw", "rerendered"):
+        raise ValueError(f"association: target is {target!r}; choose raw or rerendered")
+    ka_net = network or AssociationNetwork()
+    keypoints = len(skeleton.names)
+
+    def init(key: jax.Array, streams: Streams, start: Start) -> State:
+        images = jnp.zeros((1, *streams[STREAM].image.shape[1:]), jnp.float32)
+        teacher = needed(start, "teacher")
+        step = jax.tree.map(jnp.asarray, increment_of(start, keypoints, slots))
+        variables = initial_association(
+            ka_net, named_key(key, "association"), model, images, teacher, step.triples.shape[0])
+        frozen = {"teacher": teacher, "increment": step}
+        return State(jnp.int32(0), variables, optimizer.init(variables["params"]), frozen)
+
+    def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
+        view = augmented(augment, {STREAM: streams[STREAM]}, key)[STREAM]
+        step, teacher = increment_of(state.frozen, keypoints), state.frozen["teacher"]
+        features, heatmaps = answered(model, teacher, normalise(view.image))
+        if misled:
+            heatmaps = misled_maps(heatmaps, view.index, misled)
+        believed, old = labelled_triples(codec, view, step.triples), step.triples[:, 0]
+        if confidence is not None:
+            weights = confidence(lambda moved: answered(model, teacher, normalise(moved))[1], view.image, heatmaps,
+                                 step.threshold)
+            believed = believed * channels(jax.lax.stop_gradient(weights), old)
+        truth = channels(heatmaps, old)
+        truth = rerendered(codec, truth) if target == "rerendered" else truth
+        used = (step.triple_weights > 0).astype(jnp.float32)
+
+        def loss_of(params):
+            variables = {"params": params, "batch_stats": state.variables["batch_stats"]}
+            maps, statistics = association_pass(ka_net, variables, codec, features, view, step.triples, train=True)
+            losses = [used[t] * mse_distillation(truth[..., t:t + 1], maps[..., t:t + 1], None, believed[:, t])
+                      for t in range(len(used))]
+            return sum(losses), (losses, statistics)
+
+        params = state.variables["params"]
+        (value, (losses, statistics)), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
+        params, optimizer_state = descend(optimizer, gradient, state.optimizer_state, params, learning_rate, state.step)
+        metrics = {f"loss/{slot(number)}": loss for number, loss in enumerate(losses)}
+        metrics |= {"loss/total": value, "gradient_norm/association": optax.tree.norm(gradient)}
+        variables = {"params": params, "batch_stats": statistics}
+        return State(state.step + 1, variables, optimizer_state, state.frozen), metrics
+
+    def predict(state: Trained, example: Example) -> Prediction:
+        old = increment_of(state.frozen, keypoints).old
+        _, heatmaps = answered(model, state.frozen["teacher"], normalise(unit_range(example).image))
+        heatmaps = jnp.where(old[None, None, None] > 0, heatmaps, 0.0)
+        found, scores = codec.decode(heatmaps)
+        return Prediction(found, scores, (heatmaps,))
+
+    return Method(init, update, predict, (STREAM,), skeleton)
+
+
+def association_predict(
+    model: KeypointNetwork, codec: Codec, normalise: Normalise, network: nn.Module | None = None
+) -> Callable[[Trained, Example], Prediction]:
+    """Builds a `predict` that READS THE LABELS of the new keypoints: a diagnostic of `association`, not a detector.
+
+    Wherever both new keypoints of an image are labelled, the KA-Net's map replaces the channel of the triple's old
+    keypoint. All other channels are the old model's; keypoints that are not old have empty maps. Of two triples with
+    the same old keypoint, the later one counts. The arguments are those of `association`.
+    """
+    ka_net = network or AssociationNetwork()
+
+    def predict(state: Trained, example: Example) -> Prediction:
+        view = unit_range(example)
+        step, heatmaps, maps = _answers(model, ka_net, codec, normalise, state, view)
+        known = labelled_triples(codec, view, step.triples) * (step.triple_weights > 0).astype(jnp.float32)[None]
+        heatmaps = jnp.where(step.old[None, None, None] > 0, heatmaps, 0.0)
+        for number in range(step.triples.shape[0]):
+            of_old = jax.nn.one_hot(step.triples[number, 0], heatmaps.shape[-1])
+            replaced = (known[:, number:number + 1] * of_old[None])[:, None, None] > 0
+            heatmaps = jnp.where(replaced, maps[..., number:number + 1], heatmaps)
+        found, scores = codec.decode(heatmaps)
+        return Prediction(found, scores, (heatmaps,))
+
+    return predict
+
+
+def uncertainty_predict(
+    model: KeypointNetwork, normalise: Normalise, uncertainty: Uncertainty, misled: float = 0.0
+) -> Callable[[Trained, Example], Prediction]:
+    """Builds a `predict` whose scores are the old model's uncertainties, for `kept_thresholds`.
+
+    misled: as in `association`.
+    """
+
+    def predict(state: Trained, example: Example) -> Prediction:
+        def answer(images):
+            return answered(model, state.frozen["teacher"], normalise(images))[1]
+
+        images = unit_range(example).image
+        heatmaps = answer(images)
+        if misled:
+            heatmaps = misled_maps(heatmaps, example.index, misled)
+        return Prediction(example.keypoints, uncertainty(answer, images, heatmaps), (heatmaps,))
+
+    return predict
+
+
+# Diagnostics, measures for `kpjax.training.evaluation.reduce`. A fraction is a sum over `count`, both (T,) float32 by
+# triple, of images on which both new keypoints are labelled.
+
+
+def ka_reach(
+    model: KeypointNetwork, codec: Codec, normalise: Normalise, reach: float, input_sigma: float | None = None
+) -> Measure:
+    """Builds a measure of what KA-Net can see of the old keypoint, where the old model finds it.
+
+    It returns {"within", "input", "count"}. "within" counts images whose old keypoint lies within KA-Net's reach; below
+    a fraction of 0.8, choose a network with a longer reach. "input" sums the larger of KA-Net's two input maps at the
+    old keypoint's own cell; above a mean of 0.1 KA-Net sees the features that its teacher has answered from, and can
+    copy the answer: choose a smaller `input_sigma`, or larger maps.
+
+    The state's `frozen` has `teacher` and `increment`; KA-Nets need not exist. `reach` is that of
+    `kpjax.models.association.reach`, in heatmap pixels along each axis, from at least one of the two new keypoints.
+    `input_sigma` is KA-Net's. The others are as in `association`.
+    """
+
+    def measure(state: Trained, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
+        view, step = unit_range(batch), increment_of(state.frozen, batch.keypoints.shape[1])
+        features, heatmaps = answered(model, state.frozen["teacher"], normalise(view.image))
+        _, height, width, _ = heatmaps.shape
+        old, _ = decode_argmax(channels(heatmaps, step.triples[:, 0]))
+        new = geometry.move_points(codec.to_heatmap, batch.keypoints)
+        apart = [jnp.abs(jnp.take(new, step.triples[:, which], axis=1) - old).max(-1) for which in (1, 2)]
+        columns, rows = (jax.nn.one_hot(old[..., axis].astype(jnp.int32), cells)
+                         for axis, cells in ((0, width), (1, height)))
+        windows = [input_windows(association_inputs(codec, features, view, triple), input_sigma)
+                   for triple in step.triples]
+        seen = [jnp.einsum("bhwn,bh,bw->bn", maps, rows[:, number], columns[:, number],
+                           precision=jax.lax.Precision.HIGHEST).max(-1) for number, maps in enumerate(windows)]
+        sums = {"within": jnp.minimum(*apart) <= reach, "input": jnp.stack(seen, -1)}
+        return _summed(sums, labelled_triples(codec, batch, step.triples) * weights[:, None])
+
+    return measure
+
+
+FAR, SAME = 0.1, 0.02
+
+
+def copies_of_teacher(
+    model: KeypointNetwork, codec: Codec, normalise: Normalise, network: nn.Module | None = None
+) -> Measure:
+    """Builds a measure of how much KA-Net copies from the old model: it READS THE LABELS of old keypoints.
+
+    It returns {"copied", "count", "wrong", "wrong_copied", "wrong_copied_by_chance"}. "copied" counts images where the
+    arg-max of both is the same; above a fraction of 0.95 nothing has been associated. "wrong" counts images with a
+    label of the old keypoint from which the old model is further than FAR; "wrong_copied" those among them where
+    KA-Net's point lies within SAME of the old model's; "wrong_copied_by_chance" those where it does so although
+    KA-Net is given the new keypoints of another image of the batch. FAR and SAME are shares of the image's side.
+
+    The measure reads a state of `association`, whose arguments it has.
+    """
+    ka_net = network or AssociationNetwork()
+
+    def measure(state: Trained, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
+        view = unit_range(batch)
+        step, heatmaps, maps = _answers(model, ka_net, codec, normalise, state, view)
+        old, side = step.triples[:, 0], min(view.image.shape[1:3])
+        own, other = channels(heatmaps, old), view._replace(
+            keypoints=jnp.roll(view.keypoints, 1, 0), visible=jnp.roll(view.visible, 1, 0))
+        _, _, elsewhere = _answers(model, ka_net, codec, normalise, state, other)
+        known = labelled_triples(codec, view, step.triples)
+        both = known * labelled_triples(codec, other, step.triples) * channels(view.visible, old)
+
+        def apart(points, others):
+            return jnp.linalg.norm(points - others, axis=-1) / side
+
+        told, _ = codec.decode(own)
+        wrong = both * (apart(told, jnp.take(view.keypoints, old, axis=1)) > FAR).astype(jnp.float32)
+        same = [apart(told, codec.decode(found)[0]) <= SAME for found in (maps, elsewhere)]
+        whole_cells = [decode_argmax(found)[0] for found in (own, maps)]
+        counts = _summed({"copied": (whole_cells[0] == whole_cells[1]).all(-1)}, known * weights[:, None])
+        of_wrong = _summed(dict(zip(("wrong_copied", "wrong_copied_by_chance"), same, strict=True)),
+                           wrong * weights[:, None], count="wrong")
+        return counts | of_wrong
+
+    return measure
+
+
+def consensus_distances(
+    model: KeypointNetwork, codec: Codec, normalise: Normalise, network: nn.Module | None = None
+) -> Measure:
+    """Builds a measure of the distances of KA-Net and of the old model from the old model's consensus.
+
+    The consensus is the mean arg-max on rotated and scaled copies of an image. No label of an old keypoint is read. A
+    triple is of use where KA-Net lies nearer on images that nothing was trained on. The measure is {"ka_net",
+    "teacher"}: sums in heatmap pixels over images with both new keypoints, (T,) each. The arguments are those of
+    `association`.
+    """
+    ka_net = network or AssociationNetwork()
+
+    def measure(state: Trained, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
+        view, step = unit_range(batch), increment_of(state.frozen, batch.keypoints.shape[1])
+        _, height, width, _ = view.image.shape
+        middle, old = ((width - 1) / 2, (height - 1) / 2), step.triples[:, 0]
+
+        def answer(images):
+            features, heatmaps = answered(model, state.frozen["teacher"], normalise(images))
+            return features, decode_argmax(channels(heatmaps, old))[0]
+
+        features, own = answer(view.image)
+        elsewhere = []
+        for degrees, scale in TRANSFORMS:
+            there = geometry.similarity(angle=math.radians(degrees), scale=scale, centre=middle)
+            _, cells = answer(geometry.warp(view.image, there))
+            elsewhere.append(geometry.move_points(geometry.conjugate(geometry.invert(there), codec.to_heatmap), cells))
+        consensus = jnp.stack(elsewhere).mean(0)
+        maps, _ = association_pass(ka_net, state.variables, codec, features, view, step.triples)
+        valid = labelled_triples(codec, view, step.triples) * weights[:, None]
+        return {name: (jnp.linalg.norm(places - consensus, axis=-1) * valid).sum(0)
+                for name, places in (("ka_net", decode_argmax(maps)[0]), ("teacher", own))}
+
+    return measure
+
+
+def _answers(model, network, codec, normalise, state: Trained, view: Example):
+    """Returns (increment, the old model's heatmaps (B, h, w, K), the KA-Nets' maps (B, h, w, T)) for evaluation."""
+    step = increment_of(state.frozen, view.keypoints.shape[1])
+    features, heatmaps = answered(model, state.frozen["teacher"], normalise(view.image))
+    maps, _ = association_pass(network, state.variables, codec, features, view, step.triples)
+    return step, heatmaps, maps
+
+
+def _summed(values: Mapping[str, jax.Array], weights: jax.Array, count: str = "count") -> dict[str, jax.Array]:
+    """Sums (B, T) values of triples over the batch, each with its weight (B, T)."""
+    sums = {name: (weights * value.astype(jnp.float32)).sum(0) for name, value in values.items()}
+    return sums | {count: weights.sum(0)}

@@ -1,0 +1,168 @@
+"""Trackers of `incremental` for two baselines with a memory of their own: the Riemannian walk, and AFEC.
+
+Riemannian walk (Chaudhry et al. 2018): a parameter matters by its Fisher information and by its contribution to the
+decrease of the loss. Two published implementations differ; both are here. A function for the end of a step returns the
+start of the next one:
+
+    tracked, importance = walk.end_of_step(state.tracked, params=..., fisher=...)
+    next_start = {"tracked": tracked, "importance": importance, "anchor": params, ...}
+
+The penalty of the next step is sum_i importance_i (parameter_i - anchor_i)², without a factor 1/2.
+
+AFEC (Wang et al. 2021), active forgetting: a second penalty, towards a network that has learnt the new keypoints alone.
+"""
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from kpjax.losses.continual import Walk, fused_importance, path_on, path_score, start_walk, walk_importance, walk_on
+from kpjax.methods.incremental_family.incremental import State, Tracker
+from kpjax.methods.incremental_family.step_spec import needed
+from kpjax.structures import Metrics, Start, Trained, Variables
+
+
+def _zeros(params) -> Any:
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), params)
+
+
+# The Riemannian walk
+
+
+class RiemannianWalk(NamedTuple):
+    """A published form of the walk."""
+
+    tracker: Tracker
+    end_of_step: Callable[..., tuple[Any, Any]]  # (tracked, *, params, fisher) -> (tracked, importance)
+    needs_fisher: bool  # whether `end_of_step` reads `fisher`, measured by `importance.fisher`
+
+
+class PathIntegral(NamedTuple):
+    """Statistics that `walk_by_path` tracks. Trees like the parameters, float32."""
+
+    path: Any  # of this step: minus gradient times movement, summed over updates
+    score: Any  # of the steps before
+    fisher: Any  # of the steps before
+    begin: Any  # the parameters that this step began with
+
+
+def _restored(kind: type, tracked: Any) -> Any:
+    """Returns a tracked tree, which may have become a plain mapping in a file."""
+    return kind(**tracked) if isinstance(tracked, Mapping) else tracked
+
+
+def walk_by_updates(*, decay: float = 0.9, epsilon: float = 0.01, clip: bool = True) -> RiemannianWalk:
+    """Builds the form of the code of CPR (Cha et al. 2021) and AFEC: everything is collected while training.
+
+    After every update with the gradient g as applied, penalties included, and the movement d: F <- decay g² +
+    (1 - decay) F and S <- S - g d / (F d² / 2 + epsilon). At the end of a step S is halved. With `clip`, negative
+    scores count as 0 in the importance F + S; the walk itself keeps them.
+    """
+
+    def init(params, start: Start) -> Walk:
+        return _restored(Walk, start.get("tracked")) or start_walk(params)
+
+    def after_update(walk: Walk, *, gradient, plain_gradient, old, new) -> Walk:
+        del plain_gradient
+        return walk_on(walk, gradient, old, new, decay=decay, epsilon=epsilon)
+
+    def end_of_step(walk: Walk, *, params=None, fisher=None) -> tuple[Walk, Any]:
+        del params, fisher
+        return walk_importance(_restored(Walk, walk), clip=clip)
+
+    return RiemannianWalk(Tracker(init, after_update, needs_plain_gradient=False), end_of_step, needs_fisher=False)
+
+
+def walk_by_path(*, epsilon: float = 0.1) -> RiemannianWalk:
+    """Builds the form of FACIL (Masana et al. 2022): Fisher information from a pass per step, and a path integral.
+
+    After every update w <- w - g d, with g the gradient of the new keypoints' loss alone. At the end of a step, with m
+    the movement since it began:
+
+        F <- (F + F_step) / 2;    S <- (S + max(0, w / (F m² + epsilon))) / 2;    w <- 0
+
+    Both means start from zeros. The importance is F + S.
+    """
+
+    def init(params, start: Start) -> PathIntegral:
+        begun = _restored(PathIntegral, start.get("tracked")) or PathIntegral(
+            _zeros(params), _zeros(params), _zeros(params), params)
+        return begun._replace(begin=params)
+
+    def after_update(tracked: PathIntegral, *, gradient, plain_gradient, old, new) -> PathIntegral:
+        del gradient
+        return tracked._replace(path=path_on(tracked.path, plain_gradient, old, new))
+
+    def end_of_step(tracked: PathIntegral, *, params, fisher) -> tuple[PathIntegral, Any]:
+        tracked = _restored(PathIntegral, tracked)
+        fused = fused_importance(tracked.fisher, fisher, rule="half")
+        score = path_score(tracked.path, tracked.score, fused, params, tracked.begin, epsilon=epsilon)
+        return PathIntegral(_zeros(params), score, fused, params), jax.tree.map(jnp.add, fused, score)
+
+    return RiemannianWalk(Tracker(init, after_update, needs_plain_gradient=True), end_of_step, needs_fisher=True)
+
+
+
+# AFEC: active forgetting with the expanded copy's parameters and importances
+
+
+# `anchor`, theta_e; `importance`, F_e, a tree like it; `copy`, the rest of the expanded copy's state
+Expanded = Mapping[str, Any]
+
+
+def adaptive_consolidation() -> Tracker:
+    """Builds a tracker that keeps `start['expanded']`, which `train_expanded` changes between epochs.
+
+    Raises InputError from the method's `init` if the start has no `expanded`.
+    """
+
+    def init(params, start: Start) -> Expanded:
+        del params
+        return needed(start, "expanded")
+
+    def after_update(tracked: Expanded, **unused) -> Expanded:
+        del unused
+        return tracked
+
+    return Tracker(init, after_update)
+
+
+def expanded_copy(state: State, importance: Any = None) -> Expanded:
+    """Builds the tree to track, from a state of the expanded copy's method; without an importance its pull is 0."""
+    params = state.variables["params"]
+    importance = _zeros(params) if importance is None else importance
+    rest = {name: tree for name, tree in state.variables.items() if name != "params"}
+    return {"anchor": params, "importance": importance, "copy": state._replace(variables=rest)}
+
+
+def expanded_variables(tracked: Expanded) -> Variables:
+    """Returns the expanded copy's network, from which its next step starts."""
+    return {"params": tracked["anchor"], **tracked["copy"].variables}
+
+
+def train_expanded(
+    update: Callable[[State, int], tuple[State, Metrics]], importance_of: Callable[[Trained], Any], *,
+    epoch_steps: int, every: int = 5
+) -> Callable[[State, int], State]:
+    """Builds the function to pass to `fit` as `between=(epoch_steps, ...)`: one epoch of the expanded copy.
+
+    Args:
+        update: (state of the copy, number of the step) -> the state after one update on that step's batch; it may
+            donate the state.
+        importance_of: a network -> its Fisher information, a tree like its parameters.
+        every: epochs between measurements of the importance, the first epoch included.
+    """
+
+    def between(state: State, step: int) -> State:
+        tracked = state.tracked
+        # An update may donate its state, and the main network's is still in use.
+        copy: State = jax.tree.map(jnp.copy, tracked["copy"]._replace(variables=expanded_variables(tracked)))
+        for number in range(step, step + epoch_steps):
+            copy, _ = update(copy, number)
+        importance = tracked["importance"]
+        if step // epoch_steps % every == 0:
+            importance = importance_of(Trained(copy.variables, copy.frozen))
+        return state._replace(tracked=expanded_copy(copy, importance))
+
+    return between

@@ -1,0 +1,215 @@
+"""Terms and objectives of `incremental`: KAMP's (arXiv 2503.20248, equation 4), its baselines' and its controls'.
+
+A variant is a mapping of a few of these terms. Each is named after its symbol in the formulas. Weights are 1 here and
+stand in `Increment.weights` by name, so that one compiled program serves all weights:
+
+    KAMP               new_keypoints + alpha (distillation + association)
+    LWF                new_keypoints + lambda distillation         (across channels)
+    EWC, MAS, RW       new_keypoints + lambda penalty
+    CPR                new_keypoints + lambda penalty + beta entropy
+"""
+from collections.abc import Sequence
+from typing import Literal
+
+import jax.numpy as jnp
+
+from kpjax.heatmaps import Codec, Grid, decode_argmax
+from kpjax.losses.continual import quadratic_penalty
+from kpjax.losses.distillation import (
+    Mode,
+    Reduction,
+    channel_distillation,
+    line_entropy,
+    mse_distillation,
+    spatial_distillation,
+)
+from kpjax.losses.heatmap import KERNELS, coarse_to_fine, coarse_to_fine_targets, heatmap_mse
+from kpjax.losses.objective import Objective, Term
+from kpjax.methods.incremental_family.association_forward import channels, rerendered
+
+NEW_KEYPOINTS = "new_keypoints"  # the term of the labels, in every objective
+DISTILLATION = "distillation"  # the term that holds old keypoints where the teacher has them
+
+
+def incremental_objective(
+    codec: Codec, *, distillation: Literal["spatial", "mse", "channel"] | None = "spatial", association: bool = True,
+    half: bool = True, reduction: Reduction = "element_mean", mode: Mode = "lines", temperature: float = 1.0
+) -> Objective:
+    """Builds KAMP, and with fewer terms its ablations: `new_keypoints`, `distillation`, `association`.
+
+    Args:
+        distillation: "mse" is the control, "channel" LWF (with its own temperature of 2), None for `ka_only` or plain
+            finetuning.
+        association: whether the objective has l_KA.
+        half: whether the squared errors have a factor 1/2.
+        reduction, mode, temperature: see `spatial_distillation`.
+    """
+    spatial = {"reduction": reduction, "mode": mode, "temperature": temperature}
+    terms = {NEW_KEYPOINTS: new_keypoints_term(codec, half)}
+    if distillation is not None:
+        terms[DISTILLATION] = {
+            "spatial": lambda: spatial_distillation_term(**spatial), "mse": mse_distillation_term,
+            "channel": channel_distillation_term}[distillation]()
+    if association:
+        terms["association"] = association_term(**spatial)
+    return terms
+
+
+def new_keypoints_term(codec: Codec, half: bool = True) -> Term:
+    """Builds l_GT: the mean over new keypoints, images and cells of (1/2) (w (y - t))², unlabelled ones included."""
+
+    def loss(outputs, streams):
+        targets, weights = codec.encode(streams["labelled"])
+        new = outputs["increment"].new
+        of_all = heatmap_mse(outputs["heatmaps"], targets, weights * new[None], half=half)
+        return of_all * (new.shape[0] / jnp.maximum(new.sum(), 1.0))
+
+    return Term(1.0, loss, reads=("heatmaps",))
+
+
+def coarse_term(
+    *, image_size: tuple[int, int], heatmap_size: tuple[int, int], grid: Grid = "index",
+    kernels: Sequence[int] = KERNELS, levels: int = 4, coarse_weight: float = 0.25
+) -> Term:
+    """Builds l_GT of every level of a network that predicts several (RSN), in the place of `new_keypoints_term`.
+
+    Squared errors of levels add up as in `coarse_to_fine`, over new keypoints only and without `hardest`. Coarse levels
+    of old keypoints have no teacher. The arguments are those of `coarse_to_fine_targets` and `coarse_to_fine`.
+    """
+
+    def loss(outputs, streams):
+        seen, new = streams["labelled"], outputs["increment"].new
+        targets, weights = coarse_to_fine_targets(
+            seen.keypoints, seen.visible, image_size=image_size, heatmap_size=heatmap_size, kernels=kernels, grid=grid)
+        of_all = coarse_to_fine(outputs["coarse"], targets, weights * new[None], levels=levels,
+                                coarse_weight=coarse_weight, hardest=None)
+        return of_all * (new.shape[0] / jnp.maximum(new.sum(), 1.0))
+
+    return Term(1.0, loss, reads=("heatmaps", "coarse"))
+
+
+def spatial_distillation_term(
+    *, reduction: Reduction = "element_mean", mode: Mode = "lines", temperature: float = 1.0, filtered: bool = False
+) -> Term:
+    """Builds l_KSD (equation 5) of all old channels, by `spatial_distillation`.
+
+    filtered: whether rejected pseudo-labels are left out.
+    """
+
+    def loss(outputs, streams):
+        del streams
+        return spatial_distillation(
+            outputs["teacher"], outputs["heatmaps"], outputs["increment"].old,
+            outputs["confidence"] if filtered else None, reduction=reduction, mode=mode, temperature=temperature)
+
+    return Term(1.0, loss, reads=("heatmaps", "teacher", *(("confidence",) if filtered else ())))
+
+
+def mse_distillation_term(half: bool = True) -> Term:
+    """Builds the control of l_KSD: (1/2) the mean squared difference on all old channels."""
+
+    def loss(outputs, streams):
+        del streams
+        return mse_distillation(outputs["teacher"], outputs["heatmaps"], outputs["increment"].old, half=half)
+
+    return Term(1.0, loss, reads=("heatmaps", "teacher"))
+
+
+def channel_distillation_term(temperature: float = 2.0) -> Term:
+    """Builds l_LWF: across the old channels at every cell. With a single old keypoint it teaches nothing."""
+
+    def loss(outputs, streams):
+        del streams
+        return channel_distillation(
+            outputs["teacher"], outputs["heatmaps"], outputs["increment"].old, temperature=temperature)
+
+    return Term(1.0, loss, reads=("heatmaps", "teacher"))
+
+
+def association_term(
+    *, loss: Literal["spatial", "mse"] = "spatial", reduction: Reduction = "element_mean", mode: Mode = "lines",
+    temperature: float = 1.0, gate: float | None = None
+) -> Term:
+    """Builds l_KA: the student's channel of each triple's old keypoint follows KA-Net's map.
+
+    Images without both new keypoints, triples of weight 0 and rejected pseudo-labels are left out of the mean; 0 if
+    none remains. Reduction, mode and temperature are those of `spatial_distillation`. With a `gate`, in heatmap pixels,
+    KA-Net's map is left out too where its arg-max is that far or further from the teacher's and its peak is no higher.
+    """
+    compare = _comparison(loss, reduction, mode, temperature)
+
+    def of(outputs, streams):
+        del streams
+        passes = None if gate is None else _agreeing(outputs, gate)
+        return compare(outputs, outputs["association"], passes)
+
+    return Term(1.0, of, reads=("heatmaps", "association", "confidence", *(("teacher",) if gate is not None else ())))
+
+
+def _agreeing(outputs, gate: float):
+    """Returns (B, T) float32: 1 where KA-Net's arg-max is near the teacher's or its peak the higher of the two."""
+    own, height = decode_argmax(channels(outputs["teacher"], outputs["increment"].triples[:, 0]))
+    found, _ = decode_argmax(outputs["association"])
+    near = jnp.square(found - own).sum(-1) < gate**2
+    return (near | (outputs["association_peaks"] > height)).astype(jnp.float32)
+
+
+def self_training_term(
+    codec: Codec, *, loss: Literal["spatial", "mse"] = "spatial", reduction: Reduction = "element_mean",
+    mode: Mode = "lines", temperature: float = 1.0
+) -> Term:
+    """Builds the control of l_KA: the same term with Gaussians at the teacher's own point in place of KA-Net's maps.
+
+    codec: renders the Gaussians. The others are as in `association_term`.
+    """
+    compare = _comparison(loss, reduction, mode, temperature)
+
+    def of(outputs, streams):
+        del streams
+        own = channels(outputs["teacher"], outputs["increment"].triples[:, 0])
+        return compare(outputs, rerendered(codec, own))
+
+    return Term(1.0, of, reads=("heatmaps", "teacher", "confidence"))
+
+
+def _comparison(loss: str, reduction: Reduction, mode: Mode, temperature: float):
+    """Builds (outputs, maps (B, h, w, T), weights (B, T)) -> distance of the triples' old channels from the maps."""
+    if loss not in ("spatial", "mse"):
+        raise ValueError(f"loss is {loss!r}; choose spatial or mse")
+
+    def compare(outputs, maps, passes=None):
+        step = outputs["increment"]
+        student = channels(outputs["heatmaps"], step.triples[:, 0])
+        believed = outputs["labelled_triples"] * channels(outputs["confidence"], step.triples[:, 0])
+        believed = believed if passes is None else believed * passes
+        if loss == "mse":
+            return mse_distillation(maps, student, step.triple_weights, believed)
+        return spatial_distillation(maps, student, step.triple_weights, believed, reduction=reduction, mode=mode,
+                                    temperature=temperature)
+
+    return compare
+
+
+def penalty_term(half: bool = True, tracked: bool = False) -> Term:
+    """Builds (1/2) sum F (theta - theta*)²: parameters stay near those of an earlier network, weighted by importance.
+
+    half: False leaves the factor out (Riemannian walk). theta* and F are `anchor` and `importance` of the start. With
+    `tracked` they are entries of those names in the Tracker's tree, which change during the step (AFEC).
+    """
+
+    def loss(outputs, streams):
+        del streams
+        pair = outputs["tracked"] if tracked else outputs
+        return quadratic_penalty(outputs["parameters"], pair["anchor"], pair["importance"], half=half)
+
+    return Term(1.0, loss, reads=("parameters", *(("tracked",) if tracked else ("anchor", "importance"))))
+
+
+def entropy_term(mode: Literal["lines", "joint", "channel"] = "lines") -> Term:
+    """Builds -H of the new channels, in [-1, 0]: predictions stay broad (CPR, Cha et al. 2021). beta is its weight."""
+
+    def loss(outputs, streams):
+        del streams
+        return -line_entropy(outputs["heatmaps"], outputs["increment"].new, mode=mode)
+
+    return Term(1.0, loss, reads=("heatmaps",))

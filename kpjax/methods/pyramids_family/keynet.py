@@ -1,0 +1,108 @@
+"""KeyNet, or IMM (Jakab et al. 2018): keypoints as an image generator's only information about geometry.
+
+x is a frame and r another of the same video. A generator renders x from features of r and from x's keypoints.
+"""
+from collections.abc import Sequence
+
+import jax
+import optax
+from flax import linen as nn
+
+from kpjax.augment.augmentations import Augment
+from kpjax.losses.objective import Objective, Term
+from kpjax.losses.reconstruction import balanced_distances
+from kpjax.methods.forward import Normalise, checked_views, imagenet_normalise
+from kpjax.methods.perceptual import PERCEPTUAL, PerceptualComparison, check_network
+from kpjax.methods.pyramids_family.discovery import (
+    FRAME,
+    POINTS,
+    STREAMS,
+    Comparison,
+    Outputs,
+    State,
+    StillCamera,
+    discovery_functions,
+    level_skeleton,
+    painting_term,
+)
+from kpjax.methods.pyramids_family.objectives import RECONSTRUCTION, Reduction
+from kpjax.models.pyramid import FLAT_SIZE, small_keypoint_pyramid
+from kpjax.models.pyramid_baselines import KeyNet, as_keynet
+from kpjax.optimization import LearningRate
+from kpjax.structures import Method, Streams
+
+RECONSTRUCTION_WIDTH = 0.2  # of the small network's blobs
+
+
+def keynet_objective(
+    *, reconstruction: float = 1.0, perceptual: bool = False, reduction: Reduction = "mean"
+) -> Objective:
+    """Builds an objective of one term, `reconstruction`, which compares the rendered image with the frame.
+
+    Args:
+        reconstruction: weight of the term.
+        perceptual: whether to compare features as published, by 1000 times their `balanced_distances`; else squared
+            differences of pixels, equation 1 of Keypoint Pyramids.
+        reduction: of the squared differences of pixels.
+    """
+    if not perceptual:
+        return {RECONSTRUCTION: painting_term(RECONSTRUCTION, reconstruction, reduction)}
+
+    def compare_features(outputs, streams):
+        del streams
+        return 1000 * outputs[PERCEPTUAL]
+
+    return {RECONSTRUCTION: Term(reconstruction, compare_features, reads=(RECONSTRUCTION, PERCEPTUAL))}
+
+
+def keynet(
+    *, objective: Objective, optimizer: optax.GradientTransformation, learning_rate: LearningRate, normalise: Normalise,
+    augment: Augment | None = None, network: KeyNet | None = None, perceptual: nn.Module | None = None,
+    perceptual_normalise: Normalise = imagenet_normalise, first_averages: Sequence[float] | None = None,
+    still: StillCamera | None = None
+) -> Method:
+    """Builds the method; it reads the streams `frame` and `reference`, example i of both from one video, unlabelled.
+
+    Start and metrics are as in `pyramids`; the start has `perceptual` too, if the objective reads it.
+    `error/reconstruction` is of pixels also where the loss compares features.
+
+    Args:
+        network: `published_keynet`, or `as_keynet` of a feature pyramid, as in Keypoint Pyramids. None is a small one
+            of these with 30 keypoints. All its keypoints are predicted, without groups.
+        perceptual, perceptual_normalise, first_averages: see `PerceptualComparison`.
+        The others are as in `pyramids`.
+
+    Raises:
+        ValueError: a term reads an unknown output, or features without `perceptual`.
+        InputError: from `init`, as in `pyramids`, or if `start['perceptual']` is missing.
+    """
+    sizes = (FLAT_SIZE,) if network is None else network.keypoints.sizes
+    read = checked_views(objective, (POINTS, RECONSTRUCTION, PERCEPTUAL), "keynet")
+    check_network(perceptual, read, "keynet")
+    of_features = PerceptualComparison(perceptual, perceptual_normalise, first_averages)
+    comparison = _balanced(of_features) if PERCEPTUAL in read else None
+
+    def forward(network: KeyNet, frame: jax.Array, reference: jax.Array, train: bool) -> Outputs:
+        found = network.keypoints(frame, train)
+        return {POINTS: found.points, RECONSTRUCTION: network.generator(reference, found.points[0], train)}
+
+    def network_for(side: int) -> KeyNet:
+        if network is not None:
+            return network
+        return as_keynet(small_keypoint_pyramid((FLAT_SIZE,), side=side), blob_width=RECONSTRUCTION_WIDTH)
+
+    functions = discovery_functions(
+        network_for, forward, tuple(name for name in (RECONSTRUCTION,) if name in read), objective=objective,
+        optimizer=optimizer, learning_rate=learning_rate, augment=augment, normalise=normalise, comparison=comparison,
+        still=still)
+    return Method(*functions, STREAMS, level_skeleton(sizes))
+
+
+def _balanced(of_features: PerceptualComparison) -> Comparison:
+    """Builds the comparison that stores the balanced sum of distances under `perceptual`."""
+
+    def run(state: State, outputs: Outputs, streams: Streams):
+        distances, averages = of_features.run(state, outputs[RECONSTRUCTION], streams[FRAME].image)
+        return {**outputs, PERCEPTUAL: balanced_distances(distances, averages)}, averages
+
+    return Comparison(lambda images, start: of_features.init(images, start, "keynet"), run)

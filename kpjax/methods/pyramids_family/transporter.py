@@ -1,0 +1,79 @@
+"""Transporter (Kulkarni et al. 2019): keypoints as the places where features of a video may be replaced.
+
+x is a frame and r another of the same video. A decoder renders x from features of r, in which the surroundings of r's
+keypoints are blanked and those of x's keypoints are inserted. r gets no gradient.
+"""
+from collections.abc import Callable
+
+import jax
+import optax
+
+from kpjax.augment.augmentations import Augment
+from kpjax.losses.objective import Objective
+from kpjax.losses.pyramids import transporter_transported
+from kpjax.methods.forward import Normalise, checked_views
+from kpjax.methods.pyramids_family.discovery import (
+    POINTS,
+    STREAMS,
+    Outputs,
+    ReferencePass,
+    StillCamera,
+    both_frames,
+    discovery_functions,
+    level_skeleton,
+    painting_term,
+)
+from kpjax.methods.pyramids_family.objectives import Reduction
+from kpjax.models.pyramid import FLAT_SIZE, blobs_of_points, small_keypoint_pyramid
+from kpjax.models.pyramid_baselines import Transporter, as_transporter
+from kpjax.optimization import LearningRate
+from kpjax.structures import Method
+
+TRANSPORT = "transport"
+Transport = Callable[..., jax.Array]  # as `kpjax.losses.pyramids.transporter_transported`
+
+
+def transporter_objective(*, transport: float = 1.0, reduction: Reduction = "mean") -> Objective:
+    """Builds an objective of one term, `transport`: the squared difference of image and frame, a mean as published."""
+    return {TRANSPORT: painting_term(TRANSPORT, transport, reduction)}
+
+
+def transporter(
+    *, objective: Objective, optimizer: optax.GradientTransformation, learning_rate: LearningRate, normalise: Normalise,
+    augment: Augment | None = None, network: Transporter | None = None, blob_width: float = 0.1,
+    rule: Transport = transporter_transported, stop_reference: bool = True, reference_pass: ReferencePass = "joint",
+    still: StillCamera | None = None
+) -> Method:
+    """Builds the method; it reads the streams `frame` and `reference`, example i of both from one video, unlabelled.
+
+    Start, metrics and errors are as in `pyramids`.
+
+    Args:
+        network: `published_transporter`, or `as_transporter` of a feature pyramid, as in Keypoint Pyramids. None is a
+            small one of these with 30 keypoints. All its keypoints are predicted, without groups.
+        blob_width: normalised, as published.
+        rule: the official one, in which places that keypoints have left stay empty, or `transported`, that of Keypoint
+            Pyramids.
+        stop_reference: whether the reference's features and keypoints are constants to the gradient.
+        reference_pass: see `pyramids`. The official code is "separate": each frame has statistics of its own.
+        The others are as in `pyramids`.
+    """
+    sizes = (FLAT_SIZE,) if network is None else network.keypoints.sizes
+    read = checked_views(objective, (POINTS, TRANSPORT), "transporter")
+    paintings = tuple(name for name in (TRANSPORT,) if name in read)
+
+    def forward(network: Transporter, frame: jax.Array, reference: jax.Array, train: bool) -> Outputs:
+        found, of_reference = both_frames(network.keypoints, frame, reference, train, reference_pass)
+        features, reference_features = both_frames(network.features, frame, reference, train, reference_pass)
+        maps, reference_maps = (blobs_of_points(levels.points[0], features.shape[1:3], blob_width)
+                                for levels in (found, of_reference))
+        mixed = rule(reference_features, features, reference_maps, maps, stop_reference=stop_reference)
+        return {POINTS: found.points, TRANSPORT: network.decoder(mixed, train)}
+
+    def network_for(side: int) -> Transporter:
+        return as_transporter(small_keypoint_pyramid((FLAT_SIZE,), side=side)) if network is None else network
+
+    functions = discovery_functions(
+        network_for, forward, paintings, objective=objective, optimizer=optimizer, learning_rate=learning_rate,
+        augment=augment, normalise=normalise, still=still)
+    return Method(*functions, STREAMS, level_skeleton(sizes))

@@ -1,0 +1,204 @@
+"""Adaptation by a teacher's surer answers (UDAPE, Kim et al., ECCV 2022): a mean teacher across two domains.
+
+The teacher, a moving average of the student's parameters, sees one random view of a target image, the student another.
+Both answers are moved back to the image, where the teacher's maxima are rendered as Gaussians:
+
+    L_s = 1/2 mean w (f(x_s) - t)²                                           source, t from labels
+    H = A_teacher⁻¹ teacher(x_teacher),  c = max H,  m = 1 for the surer part of c in the batch
+    L_c = mean over batch, cells and keypoints of m (A_student⁻¹ f(x_student) - bump(argmax H))²
+    L = L_s + L_c
+
+Source images are sometimes restyled as target images, the teacher's views as source images, the student's views never.
+Some of the student's images have a keypoint hidden that the teacher is sure of.
+
+H, m and the bumps are constants. All passes are in training mode. The teacher's batch statistics are thus the target's,
+an AdaBN inside, and its running ones come from its own passes. The student's passes over source and target are
+separate, so that the domains do not share batch statistics.
+"""
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from kpjax import geometry
+from kpjax.augment.augmentations import Augment, colour_jitter, compose_augmentations, random_warp
+from kpjax.augment.occlusion import Hide, hide_boxes
+from kpjax.augment.random_maps import draw_affine
+from kpjax.augment.restyling import exchanged_moments
+from kpjax.heatmaps import Codec, decode_argmax, gaussian_bumps
+from kpjax.losses.consistency import surest, transformation_equivariance
+from kpjax.losses.heatmap import heatmap_mse
+from kpjax.losses.objective import Objective, Term, total
+from kpjax.methods.forward import (
+    Normalise,
+    augmented,
+    checked_views,
+    empty_images,
+    heatmap_predict,
+    initial_variables,
+    train_pass,
+)
+from kpjax.methods.semi_supervised_family.mean_teacher import Network, State, networks
+from kpjax.methods.supervised_learning import supervised_objective
+from kpjax.optimization import LearningRate, descend, ema
+from kpjax.structures import Method, Metrics, Skeleton, Start, Streams, named_key
+
+SOURCE, TARGET, ANSWER = "source", "target", "answer"  # the student's heatmaps, its target's moved back; the teacher's
+
+
+class Answer(NamedTuple):
+    """The teacher's answer in coordinates of the target image."""
+
+    heatmaps: jax.Array  # H, (B, h, w, K)
+    scores: jax.Array  # c, (B, K)
+    bumps: jax.Array  # (B, h, w, K)
+    inside: jax.Array  # (B, h, w, 1): 1 for cells that both views show
+
+
+def target_view(
+    degrees: float = 60.0, *, shear_degrees: float = 30.0, shift: float = 0.05, zoom: tuple[float, float] = (0.6, 1.3),
+    jitter: float = 0.25
+) -> Augment:
+    """Builds the random view of the official code; `degrees` is 180 for hands."""
+    moved = draw_affine(degrees=degrees, scale=zoom, shift=shift, shear_degrees=shear_degrees)
+    return compose_augmentations(random_warp(moved), colour_jitter(jitter))
+
+
+def teacher_adaptation_objective(
+    codec: Codec, *, consistency: float = 1.0, left_out: float = 0.5, valid_mask: bool = False
+) -> Objective:
+    """Builds `supervised`, L_s, and `consistency`, L_c.
+
+    Args:
+        consistency: weight of L_c.
+        left_out: share of the teacher's answers in a batch, the least sure ones, that teach nothing.
+        valid_mask: whether cells that one of the two views does not show are left out. In the official code they are 0,
+            yet may hold a bump.
+    """
+    def follow(outputs, streams):
+        del streams
+        answer: Answer = outputs[ANSWER]
+        pair = outputs[TARGET], answer.bumps
+        return transformation_equivariance(
+            *(answer.inside * maps if valid_mask else maps for maps in pair), surest(answer.scores, left_out))
+
+    return {**supervised_objective(codec, heatmap_mse, SOURCE), "consistency": Term(
+        consistency, follow, reads=(TARGET, ANSWER))}
+
+
+def follow_heatmaps(outputs, streams) -> jax.Array:
+    """Computes the mean squared difference from the teacher's heatmaps: the consistency of a plain mean teacher."""
+    del streams
+    answer: Answer = outputs[ANSWER]
+    return transformation_equivariance(outputs[TARGET], answer.heatmaps, jnp.ones_like(answer.scores))
+
+
+def teacher_adaptation(
+    model: nn.Module, skeleton: Skeleton, *,
+    objective: Objective, codec: Codec, optimizer: optax.GradientTransformation, learning_rate: LearningRate,
+    augment: Augment | Mapping[str, Augment], normalise: Normalise, view: Augment | None = None, decay: float = 0.999,
+    sigma: float = 2.0, restyled: float = 0.5, style_network: nn.Module | None = None,
+    hide: Hide | None = None, hidden_from: float = 0.9, predicts: Network = "teacher"
+) -> Method:
+    """Builds the method; it reads the streams `source` (labelled) and `target` (no labels needed).
+
+    The start may have `variables`, where both networks begin, and has `style` with a style network.
+
+    Args:
+        objective: of `teacher_adaptation_objective`. Terms read SOURCE, TARGET and ANSWER; passes that no term reads
+            are not run.
+        augment: of source and target images, one for both streams or one for each.
+        view: applied after it, once to source images, once for the student and once for the teacher; None is
+            `target_view()`.
+        decay: of the average of parameters.
+        sigma: of the bumps, heatmap px; their window ends at three of it.
+        restyled: probability of a batch of source images, or of the teacher's, to be restyled; 0 restyles none.
+        style_network: has the methods `encode`, images to features whose moments are exchanged, and `decode`. None
+            exchanges those of the three colours.
+        hide: of the student's target images, at keypoints whose score is `hidden_from` or more. None is half of the
+            images, one box of 10 px of 256 on each side, which shows another part of the image.
+        predicts: the network that is the result.
+        The others are as in `supervised`.
+
+    Raises:
+        ValueError: a term reads an unknown output.
+        InputError: a share or probability is out of its bounds.
+    """
+    read = checked_views(objective, (SOURCE, TARGET, ANSWER), "teacher_adaptation")
+    change = target_view() if view is None else view
+    to_image = geometry.invert(codec.to_heatmap)
+
+    def hide_sure(key, image, points, weights):
+        boxes = hide or hide_boxes(1, shows="elsewhere", noise=0.0, half_sides=(10.0, 10.0), probability=0.5,
+                                   unit=image.shape[1] / 256)
+        return boxes(key, image, points, weights)
+
+    def init(key: jax.Array, streams: Streams, start: Start) -> State:
+        images = empty_images(augment, streams, "source")
+        variables = initial_variables(model, named_key(key, "model"), images, start)
+        frozen = {} if style_network is None else {"style": start["style"]}
+        return State(jnp.int32(0), variables, variables, optimizer.init(variables["params"]), frozen)
+
+    def restyle(key, content, style, frozen):
+        """Returns images in the style of others, by a coin and a strength for all of them."""
+        if restyled == 0:
+            return content
+        coin_key, strength_key = jax.random.split(key)
+        alpha = jax.random.uniform(strength_key, (), jnp.float32)
+
+        def part(name, x):
+            return x if style_network is None else style_network.apply(frozen["style"], x, method=name)
+
+        changed = part("decode", exchanged_moments(part("encode", content), part("encode", style), alpha))
+        return jnp.where(jax.random.bernoulli(coin_key, restyled), jnp.clip(changed, 0, 1), content)
+
+    def answered(teacher, image, to_teacher, to_student):
+        """Returns the teacher's answer, and its statistics afterwards."""
+        heatmaps, statistics = train_pass(model, teacher["params"], teacher["batch_stats"], normalise(image))
+        heatmaps = geometry.warp_heatmaps(heatmaps, geometry.invert(to_teacher), codec.to_heatmap)
+        cells, scores = decode_argmax(heatmaps, strict_positive=True)
+        size = heatmaps.shape[1:3]
+        bumps = gaussian_bumps(cells, size, sigma)
+        inside = [geometry.inside_after(geometry.invert(maps), size, codec.to_heatmap)
+                  for maps in (to_teacher, to_student)]
+        return cells, Answer(heatmaps, scores, bumps, inside[0] * inside[1]), statistics
+
+    def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
+        student, teacher = networks(state, predicts)
+        plain = augmented(augment, {name: streams[name] for name in ("source", "target")}, key)
+        source, _ = change(named_key(key, "source view"), plain["source"])
+        images = {SOURCE: restyle(named_key(key, "source style"), source.image, plain["target"].image, state.frozen)}
+        outputs, teacher_statistics = {}, teacher["batch_stats"]
+        if read & {TARGET, ANSWER}:
+            seen, to_student = change(named_key(key, "student view"), plain["target"])
+            shown, to_teacher = change(named_key(key, "teacher view"), plain["target"])
+            shown = restyle(named_key(key, "teacher style"), shown.image, plain["source"].image, state.frozen)
+            cells, outputs[ANSWER], teacher_statistics = answered(teacher, shown, to_teacher, to_student)
+            points = geometry.move_points(geometry.compose(to_student, to_image), cells)
+            sure = (outputs[ANSWER].scores >= hidden_from).astype(jnp.float32)
+            images[TARGET] = hide_sure(named_key(key, "hidden"), seen.image, points, sure)
+
+        def objective_of(params):
+            found, statistics = dict(outputs), student["batch_stats"]
+            for name, image in images.items():
+                found[name], statistics = train_pass(model, params, statistics, normalise(image))
+            if TARGET in found:
+                found[TARGET] = geometry.warp_heatmaps(found[TARGET], geometry.invert(to_student), codec.to_heatmap)
+            value, parts = total(objective, found, {"source": source, "target": plain["target"]})
+            return value, (parts, statistics)
+
+        (value, (metrics, statistics)), gradient = jax.value_and_grad(objective_of, has_aux=True)(student["params"])
+        params, optimizer_state = descend(
+            optimizer, gradient, state.optimizer_state, student["params"], learning_rate, state.step)
+        metrics |= {"loss/total": value, "gradient_norm/student": optax.tree.norm(gradient)}
+        if ANSWER in outputs:
+            metrics["teacher/mean_peak"] = outputs[ANSWER].scores.mean()
+        student = {"params": params, "batch_stats": statistics}
+        teacher = {"params": ema(teacher["params"], params, decay), "batch_stats": teacher_statistics}
+        variables, other = (teacher, student) if predicts == "teacher" else (student, teacher)
+        return State(state.step + 1, variables, other, optimizer_state, state.frozen), metrics
+
+    return Method(init, update, heatmap_predict(model, codec, normalise), ("source", "target"), skeleton)

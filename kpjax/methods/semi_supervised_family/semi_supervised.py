@@ -1,0 +1,209 @@
+"""Semi-supervised keypoint localization (Moskvyak et al., ICLR 2021): few labelled images beside many without labels.
+
+A network f predicts heatmaps. g is a random perspective map, a new one for each image and step. Four terms:
+
+    L_sup  f(x) = t                     on labelled images, whose true heatmaps are t
+    L_sc   phi(z_k(x)) = k              z_k = max over pixels of F * m_k: features identify the keypoint (equation 1)
+    L_te   f(g(x)) = g(f(x))            heatmaps move as the image does                                 (equation 2)
+    L_ti   z(g(x)) = z(x)               features at the keypoints stay the same                 (equations 3 and 4)
+
+    L = 1e3 L_sup + 0.5 L_sc + 1e2 L_te + 1e2 L_ti                                              (equation 5)
+
+F is one map of 64 channels made of all of f's feature maps, phi one dense layer; prediction needs neither. The masks
+m_k are f's heatmaps. On labelled images the true heatmaps replace f's in the last three terms, and g(t) replaces
+g(f(x)). Half of every batch is thus right from the first step on, and no term needs a ramp.
+
+Baselines that compare heatmaps of the same images are this method with another objective: ELT (Honari et al. 2018) and
+training on pseudo-labels.
+"""
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from kpjax import geometry
+from kpjax.augment.augmentations import Augment, random_warp
+from kpjax.augment.random_maps import PERSPECTIVE, DrawMap
+from kpjax.errors import InputError
+from kpjax.heatmaps import Codec
+from kpjax.losses.objective import Objective, total
+from kpjax.methods.forward import (
+    Normalise,
+    augmented,
+    check_equal_batches,
+    checked_views,
+    deinterleave,
+    empty_images,
+    heatmap_predict,
+    initial_variables,
+    interleave,
+    train_pass,
+)
+from kpjax.methods.semi_supervised_family.objectives import (
+    IMAGES,
+    LABELLED,
+    SEMANTIC,
+    STREAMS,
+    SUBSPACE,
+    VIDEO,
+    semantic_of,
+    warped,
+)
+from kpjax.methods.semi_supervised_family.semantic_features import (
+    FeatureMaps,
+    Semantic,
+    classified,
+    every_map,
+    heatmaps_and_features,
+    initial_semantic,
+)
+from kpjax.models.network import KeypointNetwork
+from kpjax.optimization import LearningRate, descend
+from kpjax.structures import Example, Method, Metrics, Skeleton, Start, Streams, Variables, named_key
+
+UNMOVED = (*STREAMS, VIDEO)
+
+
+class State(NamedTuple):
+    """The state of `semi_supervised`. The parameters of F and phi are `variables["semantic"]`, if a term reads them."""
+
+    step: jax.Array
+    variables: Variables
+    optimizer_state: optax.OptState
+    frozen: Mapping[str, Any]  # subspace, if a term reads it
+
+
+def constant(step: jax.Array) -> Mapping[str, jax.Array]:
+    """Returns no factor of any term: all weights stay as they are."""
+    del step
+    return {}
+
+
+def semi_supervised(
+    model: KeypointNetwork, skeleton: Skeleton, *, objective: Objective, codec: Codec,
+    optimizer: optax.GradientTransformation, learning_rate: LearningRate, augment: Augment | Mapping[str, Augment],
+    normalise: Normalise, draw_map: DrawMap = PERSPECTIVE, semantic_inputs: FeatureMaps = every_map,
+    feature_width: int = 64, detach_masks: bool = False, warped_pass: Literal["joint", "separate"] = "joint",
+    scales: Callable[[jax.Array], Mapping[str, jax.Array]] = constant
+) -> Method:
+    """Builds the method; it reads those of the streams `labelled`, `unlabelled` and `video` that a term reads.
+
+    The start may have `variables` (a warm start, ImageNet weights); `semantic` in them is carried over too. It has
+    `subspace`, a `PoseSubspace`, if a term reads it.
+
+    Args:
+        objective: its terms get (outputs, examples). Outputs are computed only if a term reads them: heatmaps
+            (B, h, w, K) of "labelled", "unlabelled", "labelled/warped", "unlabelled/warped" and "video", and the
+            `Semantic` of `semantic_of(view, ground_truth)`. Besides, "maps/labelled" and "maps/unlabelled" are g in
+            image pixels, (B, 3, 3), and "subspace" is the start's. Examples are the augmented images of all views.
+        learning_rate: of the step, one for all or one for each top-level name of the model's parameters and `semantic`.
+        augment: of x, one for both streams or one for each.
+        draw_map: g, applied after `augment`.
+        semantic_inputs: (the backbone's feature maps, their upsampling) -> those that F is made of.
+        feature_width: the channels of F.
+        detach_masks: whether predicted masks are constants to the gradient.
+        warped_pass: "joint" is one interleaved pass over all images, which share BatchNorm statistics. In "separate"
+            the warped ones have a pass and statistics of their own, and the running statistics follow the first.
+        scales: step (float32) -> factors of terms' weights, as in `total`.
+        The others are as in `supervised`.
+
+    Raises:
+        ValueError: a term reads an unknown view.
+        InputError: the streams' batches have different sizes, or the start lacks a tree that a term reads.
+    """
+    read = checked_views(objective, (*IMAGES, *SEMANTIC, SUBSPACE), "semi_supervised")
+    described = {name: view for name, view in SEMANTIC.items() if name in read}
+    run = [view for view in IMAGES if view in read or view in described.values()]
+    passes = [run] if warped_pass == "joint" else [
+        [view for view in run if (view in UNMOVED) == unmoved] for unmoved in (True, False)]
+    passes = [images for images in passes if images]
+    streams_read = tuple(stream for stream in UNMOVED if stream in run or warped(stream) in run)
+
+    def init(key: jax.Array, streams: Streams, start: Start) -> State:
+        images = empty_images(augment, streams, streams_read[0])
+        variables = initial_variables(model, named_key(key, "model"), images, start)
+        if described:
+            fresh = initial_semantic(
+                model, named_key(key, "semantic"), variables, images, semantic_inputs, feature_width)
+            variables = {**variables, "semantic": start.get("variables", {}).get("semantic", fresh)}
+        kept = {name: start.get(name) for name in (SUBSPACE,) if name in read}
+        if missing := [name for name, tree in kept.items() if tree is None]:
+            raise InputError(f"start: {missing[0]} is missing, which a term reads; it holds {sorted(start)}")
+        return State(jnp.int32(0), variables, optimizer.init(_trained(variables)), kept)
+
+    def view_examples(streams: Streams, key: jax.Array) -> tuple[dict[str, Example], dict[str, jax.Array]]:
+        """Returns x and g(x) with their labels, and g."""
+        check_equal_batches({stream: streams[stream] for stream in streams_read})
+        examples, maps = augmented(augment, {stream: streams[stream] for stream in streams_read}, key), {}
+        for stream in streams_read:
+            if (view := warped(stream)) in run:
+                moved = random_warp(draw_map)(named_key(key, view), examples[stream])
+                examples[view], maps[f"maps/{stream}"] = moved
+        return examples, maps
+
+    def masks_of(name: str, outputs, examples) -> jax.Array:
+        """Returns f's heatmaps, or the true ones: t, and g(t) moved by the operator that moves predictions."""
+        view = described[name]
+        if name == semantic_of(view, ground_truth=False):
+            return jax.lax.stop_gradient(outputs[view]) if detach_masks else outputs[view]
+        targets, _ = codec.encode(examples[LABELLED])
+        return targets if view == LABELLED else geometry.warp_heatmaps(
+            targets, outputs[f"maps/{LABELLED}"], codec.to_heatmap)
+
+    def forward(params, statistics, examples, given):
+        """Returns the outputs that the terms read, with those given, and the running statistics afterwards."""
+        outputs, afterwards = dict(given), []
+        for images in passes:
+            together = normalise(interleave(*(examples[view].image for view in images)))
+            (heatmaps, feature_maps), after = train_pass(
+                model, _of_model(params), statistics, together, method=heatmaps_and_features)
+            afterwards.append(after)
+            outputs |= dict(zip(images, deinterleave(heatmaps, len(images)), strict=True))
+            if names := [name for name, view in described.items() if view in images]:
+                chosen = [images.index(described[name]) for name in names]
+                inputs = [_some_of(each, len(images), chosen) for each in semantic_inputs(*feature_maps)]
+                masks = interleave(*(masks_of(name, outputs, examples) for name in names))
+                z, logits = (deinterleave(each, len(names)) for each in classified(params["semantic"], inputs, masks))
+                outputs |= {name: Semantic(*parts) for name, *parts in zip(names, z, logits, strict=True)}
+        return outputs, afterwards[0]
+
+    def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
+        examples, maps = view_examples(streams, key)
+
+        def objective_of(params):
+            outputs, statistics = forward(params, state.variables["batch_stats"], examples, maps | state.frozen)
+            value, parts = total(objective, outputs, examples, scales(state.step.astype(jnp.float32)))
+            return value, (parts, statistics)
+
+        params = _trained(state.variables)
+        (value, (metrics, statistics)), gradient = jax.value_and_grad(objective_of, has_aux=True)(params)
+        params, optimizer_state = descend(optimizer, gradient, state.optimizer_state, params, learning_rate, state.step)
+        metrics |= {"loss/total": value, "gradient_norm/model": optax.tree.norm(_of_model(gradient))}
+        metrics |= {f"gradient_norm/{name}": optax.tree.norm(tree) for name, tree in _of_semantic(gradient).items()}
+        variables = {"params": _of_model(params), "batch_stats": statistics} | _of_semantic(params)
+        return State(state.step + 1, variables, optimizer_state, state.frozen), metrics
+
+    return Method(init, update, heatmap_predict(model, codec, normalise), streams_read, skeleton)
+
+
+def _trained(variables: Variables) -> dict[str, Any]:
+    """Returns the optimizer's tree: the model's parameters by part, and those of F and phi as one more part."""
+    return {**variables["params"], **_of_semantic(variables)}
+
+
+def _of_model(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: part for name, part in tree.items() if name != "semantic"}
+
+
+def _of_semantic(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: part for name, part in tree.items() if name == "semantic"}
+
+
+def _some_of(array: jax.Array, count: int, chosen: Sequence[int]) -> jax.Array:
+    """Selects some of `count` interleaved arrays, interleaved again."""
+    if list(chosen) == list(range(count)):
+        return array
+    arrays = deinterleave(array, count)
+    return interleave(*(arrays[number] for number in chosen))

@@ -1,0 +1,239 @@
+"""Frames to label next, by a made run whose method finds the brightest pixel, on videos and images made here."""
+import contextlib
+import csv
+import functools
+import json
+
+import numpy as np
+import pytest
+from brightest import as_system, write_run
+from PIL import Image
+
+from experiments.commands import run_command
+from experiments.engine.parsing import exit_code_of
+from kpjax.annotations.project import Frame, Instance, Project
+from kpjax.annotations.project_source import frames_at
+from kpjax.errors import InputError
+from kpjax.images.video import open_video, write_video
+from kpjax.structures import Skeleton
+from kpjax.suggest.labelled_statistics import diagonals, has_label, statistics_of
+from kpjax.suggest.proposals import Proposal, write_proposals
+
+main = functools.partial(run_command, "suggest")
+LENGTH, JUMP, DIM = 48, 30, 12  # frames; where the spot leaps; where it is dim
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with two runs, a video and three images."""
+    folder = tmp_path_factory.mktemp("suggest")
+    for seed, offset in ((0, (6, 0)), (1, (6, 3))):
+        write_run(folder / "runs", offset, seed=seed)
+    write_video(folder / "mouse.mp4", (image_of(number) for number in range(LENGTH)))
+    (folder / "stills").mkdir()
+    for number in (3, 20, 40):
+        Image.fromarray(image_of(number)).save(folder / "stills" / f"still{number}.png")
+    with pytest.MonkeyPatch.context() as patch:
+        as_system(patch)
+        yield folder
+
+
+def image_of(number):
+    """A bright square that wanders to the right, leaps once, and is dim once."""
+    image = np.full((48, 64, 3), 20, np.uint8)
+    x, y = 10 + number // 2, 24
+    if number >= JUMP:
+        y -= 16
+    image[y - 2:y + 3, x - 2:x + 3] = 110 if number == DIM else 240
+    return image
+
+
+def suggested(made, out, *flags, inputs=("mouse.mp4",)):
+    """The rows of suggestions.csv, by one command."""
+    main([str(made / "runs/brightest/demo/spot/seed-0"), *(str(made / name) for name in inputs), "--out", str(out),
+          "--batch-size", "8", *map(str, flags)])
+    return rows_of(out / "suggestions.csv")
+
+
+def rows_of(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_dim_frame_is_found(made, tmp_path, capsys):
+    rows = suggested(made, tmp_path / "best", "--by", "score", "--as-it-comes", "--n", 3, "--second",
+                     made / "runs/brightest/demo/spot/seed-1")
+    assert (rows[0]["frame"], rows[0]["rank"], rows[0]["video"]) == (str(DIM), "1", str(made / "mouse.mp4"))
+    assert rows[0]["reason"] == f"score ranks it 1 of {LENGTH}"
+    assert float(rows[0]["disagreement"]) == pytest.approx(0.5 * 1.5 / np.hypot(6, 0), rel=1e-3)
+    frames = sorted(int(row["frame"]) for row in rows)
+    assert min(np.diff(frames)) >= 10
+    everything = rows_of(tmp_path / "best" / "all_frames.csv")
+    assert [int(row["frame"]) for row in everything] == list(range(LENGTH))
+    assert everything[5]["unusual_pose"] == ""
+    assert "3 of 48 frames by score, as it comes" in capsys.readouterr().out
+    rows = suggested(made, tmp_path / "score", "--by", "score", "--n", 2, "--every", 4)
+    assert rows[0]["frame"] == str(DIM)
+    assert float(rows[0]["score"]) < 0.6
+    assert len(rows_of(tmp_path / "score" / "all_frames.csv")) == LENGTH / 4
+    with Image.open(tmp_path / "score" / "images" / "mouse" / f"img{DIM:04d}.png") as kept:
+        np.testing.assert_array_equal(np.asarray(kept), open_video(made / "mouse.mp4")[DIM])
+    assert (tmp_path / "score" / "suggestions.png").exists()
+
+
+def test_labels_are_kept_away_from(made, tmp_path, capsys):
+    """A project of two labelled frames: they and their neighbours are no suggestions, whatever their values."""
+    project = tmp_path / "labels"
+    project.mkdir()
+    table = ["video,frame,keypoint,x,y"]
+    for frame, (x, y) in ((JUMP, (25, 8)), (0, (10, 24))):
+        table += [f"{made / 'mouse.mp4'},{frame},{name},{x + shift},{y}"
+                  for name, shift in (("spot", 0), ("beside", 6))]
+    (project / "labels.csv").write_text("\n".join(table) + "\n")
+    rows = suggested(made, tmp_path / "out", "--by", "score", "--n", 9, "--labelled", project, "--to", "csv")
+    taken = [int(row["frame"]) for row in rows]
+    assert taken
+    assert all(abs(frame - labelled) >= 10 for frame in taken for labelled in (0, JUMP))
+    printed = capsys.readouterr().out
+    assert "2 labelled frames are kept away from" in printed
+    assert "9 were asked for" in printed
+
+
+def test_what_is_written_opens_and_holds_no_label(made, tmp_path):
+    rows = suggested(made, tmp_path / "csv", "--n", 4, inputs=("mouse.mp4", "stills"))
+    assert len(rows) == 4
+    assert all((tmp_path / "csv" / "images" / row["file"]).exists() for row in rows)
+    proposed = rows_of(tmp_path / "csv" / "proposals.csv")
+    still = next(row for row in proposed if "stills/still" in row["image"] and row["keypoint"] == "spot")
+    number = int(still["image"].removesuffix(".png").rpartition("still")[2])
+    corner = (8 + number // 2, 22 - 16 * (number >= JUMP))  # of equally bright pixels the first is found
+    assert (float(still["proposed_x"]), float(still["proposed_y"])) == pytest.approx(corner, abs=0.6)
+    check_no_label(tmp_path / "csv")
+
+
+SKELETON = Skeleton(("spot", "beside"), ((0, 1),))
+
+
+@pytest.fixture
+def proposals(made):
+    """Two frames of the video and an image."""
+    video, still = Frame("v", made / "mouse.mp4", 5, (64, 48), "mouse"), made / "stills" / "still3.png"
+    placed = ((video, "mouse", "img0005.png"), (video._replace(number=20), "mouse", "img0020.png"),
+              (Frame("s", still, None, (64, 48), ""), "stills", "still3.png"))
+    return [Proposal(*where, image_of(0), np.array([[10.25, 20], [16, 20]]) + number, np.array([0.5, 0.25]))
+            for number, where in enumerate(placed)]
+
+
+def test_coco_lists_images_and_results(proposals, tmp_path):
+    write_proposals("coco", tmp_path, proposals, SKELETON, "kpjax")
+    results = json.loads((tmp_path / "proposals.json").read_text())
+    listed = json.loads((tmp_path / "images.json").read_text())
+    assert [one["image_id"] for one in results] == [one["id"] for one in listed["images"]]
+    assert all((tmp_path / one["file_name"]).exists() for one in listed["images"])
+    assert listed["annotations"] == []
+    assert listed["categories"][0]["skeleton"] == [[1, 2]]
+    assert results[1]["keypoints"] == [11.25, 21, 0.5, 17, 21, 0.25]
+    check_no_label(tmp_path)
+
+
+def test_lightning_pose_has_likelihoods(proposals, tmp_path):
+    write_proposals("lp", tmp_path, proposals, SKELETON, "kpjax")
+    lines = (tmp_path / "proposals.csv").read_text().splitlines()
+    assert lines[1:4] == ["bodyparts,spot,spot,spot,beside,beside,beside", "coords,x,y,likelihood,x,y,likelihood",
+                          "labeled-data/mouse/img0005.png,10.25,20.0,0.5,16.0,20.0,0.25"]
+    check_no_label(tmp_path)
+
+
+def check_no_label(folder):
+    """The project reader finds no instance in it, or no project at all."""
+    reading = pytest.importorskip("kpjax.annotations.reading")
+    with contextlib.suppress(InputError):
+        assert not reading.read_project(folder).instances
+
+
+def test_deeplabcut_has_machine_labels(proposals, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("tables")
+    write_proposals("dlc", tmp_path, proposals, SKELETON, "kpjax")
+    labels = tmp_path / "labeled-data" / "mouse" / "machinelabels-iter0.h5"
+    found = pandas.read_hdf(labels, "df_with_missing")
+    read = pandas.read_csv(labels.with_suffix(".csv"), header=[0, 1, 2], index_col=[0, 1, 2])
+    np.testing.assert_allclose(found.to_numpy(), read.to_numpy())
+    np.testing.assert_allclose(found.to_numpy()[1], [11.25, 21, 0.5, 17, 21, 0.25])
+    assert found.columns.names == ["scorer", "bodyparts", "coords"]
+    assert all(tmp_path.joinpath(*row).exists() for row in found.index)
+    assert not list(tmp_path.rglob("*CollectedData*"))
+    check_no_label(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # sleap-io asks the system what it is
+def test_sleap_has_suggestions_with_predicted_instances(proposals, made, tmp_path):
+    sleap_io = pytest.importorskip("sleap_io")
+    write_proposals("slp", tmp_path, proposals, SKELETON, "kpjax")
+    loaded = sleap_io.load_slp(str(tmp_path / "proposals.slp"))
+    assert loaded.skeletons[0].node_names == ["spot", "beside"]
+    assert len(loaded.suggestions) == len(loaded.labeled_frames) == 3
+    instances = [one for frame in loaded for one in frame.instances]
+    assert all(type(one) is sleap_io.PredictedInstance for one in instances)
+    np.testing.assert_allclose(instances[1].numpy(), [[11.25, 21], [17, 21]])
+    of_video = [frame for frame in loaded if frame.video.filename == str(made / "mouse.mp4")]
+    assert [frame.frame_idx for frame in of_video] == [5, 20]
+    check_no_label(tmp_path / "proposals.slp")
+
+
+@pytest.mark.parametrize(("flags", "words"), [
+    (["--n", "0"], "--n: 0; give 1 or more"),
+    (["--every", "0"], "--every: 0"),
+    (["--by", "luck"], "--by"),
+    (["--by", "disagreement"], "give --second RUN"),
+    (["--by", "unusual_pose"], "give --labelled PROJECT"),
+    (["--second", "nowhere"], "nowhere does not exist"),
+])
+def test_what_cannot_be_done_is_one_line(made, tmp_path, capsys, flags, words):
+    arguments = [str(made / "runs/brightest/demo/spot/seed-0"), str(made / "mouse.mp4"), "--out", str(tmp_path / "out")]
+    assert exit_code_of(lambda: main([*arguments, "--batch-size", "8", *flags])) == 2
+    printed = capsys.readouterr().err
+    assert words in printed
+    assert printed.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_things_are_not_overwritten(made, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match="other things"):
+        suggested(made, out, "--overwrite", inputs=("stills",))
+    (out / "thesis.txt").unlink()
+    assert len(suggested(made, out, inputs=("stills",))) == 3  # 20 were asked for
+    with pytest.raises(InputError, match="--overwrite"):
+        suggested(made, out, inputs=("stills",))
+    assert len(suggested(made, out, "--n", 1, "--overwrite", inputs=("stills",))) == 1
+    assert len(list((out / "images").rglob("*.png"))) == 1
+
+
+def test_what_a_project_knows(made):
+    """Keypoints by name, the usual diagonal, and frames by the names that tools give them."""
+    nowhere = np.full(4, np.nan)
+    frames = (Frame("labeled-data/mouse/img0005.png", made / "labeled-data/mouse/img0005.png", None, (64, 48), "mouse"),
+              Frame("stills/still3.png", made / "stills" / "still3.png", None, (64, 48), "stills"))
+    instances = tuple(Instance(n, np.array([[1.0, 2.0], [4.0, 6.0]]) * (n + 1), np.ones(2, np.float32),
+                               np.zeros(2, bool), nowhere) for n in range(2))
+    project = Project(made, "deeplabcut", Skeleton(("beside", "spot")), frames, instances)
+    known = statistics_of(project, Skeleton(("spot", "beside")))
+    assert known.diagonal == pytest.approx(7.5)
+    assert len(known.notes) == 1  # the first image is not there
+    assert len(known.features) == 1
+    found = frames_at([made / "mouse.mp4", made / "stills"])
+    labelled = has_label(found, known.frames, 3)
+    assert [frame.number for frame, yes in zip(found, labelled, strict=True) if yes and frame.number is not None] == [
+        3, 4, 5, 6, 7]
+    assert [frame.path.name for frame, yes in zip(found, labelled, strict=True) if yes and frame.number is None] == [
+        "still3.png"]
+    with pytest.raises(InputError, match="predicts nose"):
+        statistics_of(project, Skeleton(("nose",)))
+    with pytest.raises(InputError, match="no labelled frame"):
+        statistics_of(project._replace(instances=()), Skeleton(("spot",)))
+    one, visible = np.zeros((2, 2, 2)), np.array([[1, 1], [1, 0]])
+    one[0, 1] = (3, 4)
+    np.testing.assert_allclose(diagonals(one, visible), [5, np.nan])

@@ -1,0 +1,101 @@
+"""Which network the presets `own` choose, and the weights that it starts from."""
+import pytest
+from own_projects import synthetic_project
+
+from experiments.engine.command_line import read_command
+from experiments.engine.own import networks
+from experiments.engine.own import project as own_project
+from experiments.engine.own.choices import Facts, image_choices
+from experiments.semi_supervised.own import SYSTEM
+from kpjax.errors import InputError
+from kpjax.models import MobileNetV2, SmallUNet
+from kpjax.models.weights import pretrained
+from kpjax.models.weights.pretrained import first_at_hand
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    made = synthetic_project(tmp_path_factory.mktemp("my project"), side=160)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(own_project, "_read", lambda *arguments: made)
+        yield made
+
+
+@pytest.fixture
+def at_hand(monkeypatch):
+    monkeypatch.setattr(networks, "first_at_hand", lambda names: names[-1])
+
+
+def config_of(*flags):
+    return read_command(SYSTEM, ["own", "--project", "P", *flags]).config
+
+
+def test_the_first_weights_at_hand_are_those_with_a_file(tmp_path, monkeypatch):
+    fetched = []
+    monkeypatch.setattr(pretrained, "_fetch", lambda name, placed: fetched.append(name) or placed)
+    assert first_at_hand(["a", "b"], tmp_path) == "a"  # from the hub
+    (tmp_path / "b.safetensors").touch()
+    assert first_at_hand(["a", "b"], tmp_path) == "b"
+    assert fetched == ["a"]
+
+
+def test_none_are_at_hand_without_a_file_or_a_hub(tmp_path):
+    assert first_at_hand(networks.WEIGHTS, tmp_path) is None
+
+
+def test_a_real_backbone_is_chosen_where_its_weights_are_at_hand(project, at_hand, capsys):
+    config = config_of()
+    assert (config.network, config.backbone.weights) == (MobileNetV2(frozen_stride=4), "mobilenetv2_100.ra_in1k")
+    assert (config.data.image_size, config.heatmaps.heatmap_size) == (128, 64)
+    assert (config.optimizer.learning_rate, config.warm_start_learning_rate) == (1e-3, 1e-3)
+    assert "--network" in (said := capsys.readouterr().out)
+    assert "mobilenet_v2  (with ten labelled frames of a mouse, 16 points of PCK" in said
+    assert "--frozen-stride" in said
+
+
+def test_a_real_backbone_trains_the_labels_alone_and_says_why(project, at_hand, capsys):
+    assert read_command(SYSTEM, ["own", "--project", "P"]).variants == ["supervised_warped"]
+    assert "--variants supervised_warped pl_warped compares" in capsys.readouterr().out
+    small = ["own", "--project", "P", "--network", "small_unet"]
+    assert read_command(SYSTEM, small).variants == ["supervised_warped", "ours"]
+    assert read_command(SYSTEM, [*small, "--no-control"]).variants == ["ours"]
+    assert read_command(SYSTEM, ["own", "--project", "P", "--variants", "ours"]).variants == ["ours"]
+
+
+def test_without_weights_the_small_u_net_starts_at_random_and_says_what_that_costs(project, capsys):
+    config = config_of()
+    assert (type(config.network), config.backbone.weights) == (SmallUNet, "")
+    assert (config.heatmaps.heatmap_size, config.optimizer.learning_rate) == (32, 2e-3)
+    said = capsys.readouterr().out
+    assert "no weights of a real backbone (with ten labelled frames" in said
+    assert "mobilenetv2_100.ra_in1k.safetensors" in said
+
+
+@pytest.mark.parametrize(("flags", "network"), [
+    (("--network", "small_unet"), SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32)),
+    (("--widths", "8", "8", "16"), SmallUNet((8, 8, 16), head_layers=2, head_width=32)),
+    (("--network", "mobilenet_v2", "--decoder-width", "32"), MobileNetV2(decoder_width=32, head_layers=2)),
+    (("--weights", ""), SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32))])
+def test_what_is_typed_of_the_network_is_kept(project, at_hand, flags, network):
+    config = config_of(*flags)
+    assert (config.network, config.backbone.weights) == (network, "")
+
+
+def test_typed_weights_bring_their_network(project, capsys):
+    config = config_of("--weights", "mobilenetv2_050.lamb_in1k")
+    assert (config.network, config.backbone.weights) == (MobileNetV2(0.5, frozen_stride=4), "mobilenetv2_050.lamb_in1k")
+    assert config_of("--weights", "mobilenetv2_100.ra_in1k", "--heatmap-size", "32").heatmaps.heatmap_size == 32
+    assert "32  (as typed)" in capsys.readouterr().out
+
+
+def test_typed_weights_of_an_unknown_network_ask_for_it(project, tmp_path):
+    (tmp_path / "mine.safetensors").touch()
+    with pytest.raises(InputError, match=r"mine\.safetensors is not among the known weights; name its network"):
+        config_of("--weights", str(tmp_path / "mine.safetensors"))
+
+
+def test_finer_heatmaps_are_those_of_small_images():
+    facts = Facts(4, False, 640.0, 170.0, 80.0, 0.5, 0.5)
+    for size, fine, cells in [(None, 0, 32), (None, 128, 64), (192, 128, 48)]:
+        chosen = {one.field: one.value for one in image_choices(facts, size, fine)}
+        assert (chosen["image_size"], chosen["heatmap_size"]) == (128, cells)

@@ -1,0 +1,457 @@
+"""The incremental experiment: its protocol, its variants, a few steps of some of them, the choice of weights."""
+import csv
+import json
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import kpjax.training.fit
+from data.figures import figures, target
+from experiments.engine.command_line import read_command, run
+from experiments.engine.configs import changed, flat
+from experiments.engine.system import Job
+from experiments.engine.system import run as run_job
+from experiments.incremental import SYSTEM, open_data, run_of, studies
+from experiments.incremental.association import mean_copy_rates, useful_triples
+from experiments.incremental.builders import build_association, build_step
+from experiments.incremental.measures import Matrices, both_units, summary
+from experiments.incremental.presets import LATER, PRESETS
+from experiments.incremental.steps import _remembered, all_images, increment_at, step_images
+from experiments.incremental.variants import VARIANTS
+from kpjax.errors import InputError
+from kpjax.files import write_json
+from kpjax.heatmaps import gaussian_bumps
+from kpjax.input.source import subset
+from kpjax.structures import Example, Trained
+from kpjax.training.fit import compiled_update, fit
+from kpjax.training.mesh import data_mesh
+from kpjax.training.stages import Stage
+from kpjax.training.trees import load_trained
+
+SIDE = 32
+TINY = changed(
+    PRESETS["demo"], image_size=SIDE, heatmap_size=8, sigma=1.0, widths=(4, 4, 8), head_width=4, batch_size=8,
+    base_steps=2, steps=5, training_examples=32, test_examples=8, held_out=0.1, filter_kept=1.0, afec_images=8)
+RUN = ("kamp", "kamp_filtered", "afec", "rw", "joint")
+KAMP = VARIANTS["kamp"].recipe
+
+
+def recipe(variant):
+    return VARIANTS[variant].recipe
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """The system with a preset of three steps of a few images each."""
+    content = json.loads(TINY.data.protocol_path().read_text())
+    content["images"]["parts"] = [8, 12, 12]
+    path = tmp_path_factory.mktemp("protocols") / "three_steps.json"
+    path.write_text(json.dumps(content))
+    return SYSTEM._replace(presets={"tiny": changed(TINY, protocol=str(path))})
+
+
+@pytest.fixture(scope="module")
+def finished(tiny, rounded_alike, tmp_path_factory):
+    """The folder of the preset after runs of RUN; the first two are compared bit by bit."""
+    def jit(function, **options):
+        of_updates = {"compiler_options": rounded_alike} if "donate_argnums" in options else {}
+        return jax.jit(function, **options, **of_updates)
+
+    flags = ["--workdir", str(tmp_path_factory.mktemp("runs"))]
+    with pytest.MonkeyPatch.context() as patch:  # alone, as these programs take three times as long to compile
+        patch.setattr(kpjax.training.fit, "jax", SimpleNamespace(**vars(jax) | {"jit": jit}))
+        run(tiny, ["tiny", "--variants", *RUN[:2], *flags])
+    return run(tiny, ["tiny", "--variants", *RUN, *flags]).parent
+
+
+@pytest.fixture(scope="module")
+def variables(tiny):
+    """Variables of an untrained network."""
+    network, images = opened(tiny).setting.network, np.zeros((1, SIDE, SIDE, 3), np.float32)
+    return jax.jit(lambda: network.init(jax.random.key(0), images, train=False))()
+
+
+def results_of(folder, variant):
+    return json.loads((folder / variant / "seed-0" / "results.json").read_text())["metrics"]
+
+
+def matrix_of(folder, variant):
+    return list(csv.DictReader((folder / variant / "seed-0" / "accuracy_matrix.csv").read_text().splitlines()))
+
+
+def job_of(tiny, variant="kamp", workdir="nowhere", **changes):
+    return Job("incremental", changed(tiny.presets["tiny"], **changes), "tiny", variant, 0, workdir, None)
+
+
+def opened(tiny, variant="kamp", **changes):
+    job = job_of(tiny, variant, **changes)
+    return run_of(job, open_data(job))
+
+
+def refuse(*arguments, **options):
+    raise AssertionError("trained again")
+
+
+# Runs
+
+
+def test_results_are_complete(finished, tiny):
+    names = opened(tiny).data.skeleton.names
+    for variant in RUN:
+        found, folder = results_of(finished, variant), finished / variant / "seed-0"
+        assert {"aaa", "second/aaa", "group/aaa", "a_mre", *(f"aaa/{name}" for name in names)} <= set(found)
+        assert ("at" in found) == ("best/mt" in found) == ("label_free" in found) == (variant != "joint")
+        assert (folder / "images" / "accuracy_matrix_at_0.05.png").exists()
+        assert (folder / "images" / "last_step.png").exists()
+        rows = matrix_of(finished, variant)
+        steps_seen = [int(row["step"]) for row in rows]
+        assert [steps_seen.count(step) for step in range(3)] == ([0, 0, 10] if variant == "joint" else [6, 8, 10])
+        assert found["aaa"] == pytest.approx(np.mean([float(row["pck_at_0.05"]) for row in rows[-10:]]), abs=1e-6)
+        assert found["aaa"] == pytest.approx(np.mean([found[f"aaa/{name}"] for name in names]))
+    for variant in ("kamp", "joint"):  # of equal training
+        result = json.loads((finished / variant / "seed-0" / "results.json").read_text())
+        assert (result["steps"], result["images"]) == (2 + 2 * 5, 8 * (2 + 2 * 5))
+    assert "AAA at 5 % of the image" in (finished / "report.html").read_text()
+
+
+def test_a_finished_run_is_measured_by_its_stored_predictions(finished, tiny):
+    before, path = results_of(finished, "kamp"), finished / "kamp" / "seed-0" / "results.json"
+    stored = json.loads(path.read_text())
+    write_json(path, stored | {"metrics": stored["metrics"] | {"aaa": -1.0, "at/head": -1.0}})
+    run(tiny, ["tiny", "--variants", "kamp", "--measure-again", "--workdir", str(finished.parents[1])], fit=refuse)
+    assert results_of(finished, "kamp") == before
+
+
+def test_ka_net_is_compared_with_its_teacher_and_weights_have_both_units(finished):
+    found = results_of(finished, "kamp")
+    for step, old in ((1, "right_elbow"), (2, "right_knee")):
+        said = {name: found[f"association/step_{step}/{old}/{name}"] for name in ("ka_net", "teacher", "reach", "used")}
+        assert all(0 <= value <= 1 for value in said.values())
+        assert said["used"] == 1
+    rates = [found[f"association/{name}"] for name in ("copy_rate", "copy_rate_by_chance")]
+    assert all(0 <= rate <= 1 for rate in rates)
+    of_targets = {name: results_of(finished, name)["triples/pck"] for name in RUN}
+    assert of_targets["joint"] == pytest.approx(np.mean(
+        [results_of(finished, "joint")[f"aaa/{name}"] for name in ("right_elbow", "right_knee")]))
+    base = {row["keypoint"]: float(row["pck_at_0.05"]) for row in matrix_of(finished, "kamp") if row["step"] == "0"}
+    assert found["association/step_1/right_elbow/teacher"] == pytest.approx(base["right_elbow"], abs=1e-6)
+    assert found["weight/alpha_element_mean"] == 8 * found["weight/alpha_line_sum"] == 8 * TINY.weights.kamp
+
+
+def test_stages_are_shared_where_variants_begin_alike(finished):
+    names = {path.name for path in (finished / "stages").iterdir()}
+    assert names == {
+        "base", "base_rw", "joint", "fisher_step_0", "association_step_1", "kamp_association_2", "kamp_step_1",
+        "kamp_step_2", "kamp_filtered_association_1", "kamp_filtered_association_2", "kamp_filtered_step_1",
+        "kamp_filtered_step_2", "afec_step_1", "afec_step_2", "afec_importance_1", "rw_step_1", "rw_step_2"}
+    record = json.loads((finished / "stages" / "kamp_step_2" / "seed-0" / "stage.json").read_text())
+    assert set(record["parents"]) == {"before", "association"}
+
+
+def test_nothing_that_is_kept_holds_an_image(finished, tiny):
+    """What goes from step to step, and what a run leaves behind, are arrays of parameters."""
+    images = opened(tiny).data.train
+    counts = {8, 12, 11, 7, 32}  # of images, in all of them and in each step
+    files = [*finished.glob("stages/*/seed-0/result/*.safetensors"), *finished.glob("*/seed-0/model/*.safetensors")]
+    assert len(files) >= 17 + len(RUN)
+    for file in files:
+        for name, array in load_file(file).items():
+            assert array.dtype != np.uint8, (file, name)
+            assert array.shape[-3:] != images[0].image.shape, (file, name)
+            assert "index" not in name
+            if not name.startswith(("variables/params", "variables/batch_stats", "variables/importance")) and (
+                    "tracked" not in name):
+                assert name.startswith("frozen/increment/"), (file, name)
+                assert array.size <= max(3, len(images.skeleton.names)), (file, name)
+            assert not (array.ndim > 1 and array.shape[0] in counts and array.shape[1] == len(images.skeleton.names))
+
+
+def test_believing_all_pseudo_labels_is_plain_kamp_bit_for_bit(finished):
+    plain, filtered = (load_trained(finished / name / "seed-0" / "model").variables for name in ("kamp",
+                                                                                                "kamp_filtered"))
+    jax.tree.map(np.testing.assert_array_equal, plain, filtered)
+
+
+def test_one_program_serves_all_steps(finished, tiny):
+    """Neither steps nor seeds nor weights compile an update again."""
+    first, other = opened(tiny).setting, opened(tiny, kamp=77.0).setting
+    method = build_step(first, KAMP, "paper", 2)
+    assert method is build_step(other, KAMP, "paper", 2)
+    update, _ = compiled_update(method.update, data_mesh())
+    assert update._cache_size() == 1
+
+
+def test_a_run_goes_on_inside_a_stage(finished, tiny, tmp_path):
+    def stopped(method, streams, **options):
+        if options["stage"] == "step 2":
+            fit(method, streams, **(options | {"steps": 2, "quiet": True}))
+            raise KeyboardInterrupt
+        return fit(method, streams, **options)
+
+    job = job_of(tiny, "rw", tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run_job(tiny, job, fit=stopped)
+    run_job(tiny, job)
+    ours, theirs = (load_trained(folder / "model") for folder in (finished / "rw" / "seed-0", job.folder))
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    # Finished stages are not trained again, and another protocol is another run.
+    (job.folder / "results.json").unlink()
+    run_job(tiny, job, fit=refuse)
+    content = json.loads(job.config.data.protocol_path().read_text())
+    content["images"]["seed"] = 1
+    (tmp_path / "other.json").write_text(json.dumps(content))
+    other = job._replace(config=changed(job.config, protocol=str(tmp_path / "other.json")))
+    with pytest.raises(InputError, match=r"protocol is .* there and .* here"):
+        run_job(tiny, other)
+    (job.folder / "results.json").unlink()
+    with pytest.raises(InputError, match=r"protocol_digest is .* there and .* here"):
+        run_job(tiny._replace(open=lambda asked: open_data(other)), job)
+
+
+# Parts
+
+
+def test_a_useless_triple_is_skipped(tiny, variables):
+    """On images held out from the step, KA-Net is compared with the old model's answers on moved images."""
+    this = opened(tiny, skip_useless_triples=True, held_out=0.25)
+    method = build_association(this.setting, "plain", "paper", 2)
+    training, held_out = step_images(this.data, 1, 0.25)
+    assert (len(training), len(held_out)) == (9, 3)
+    batch = {"labelled": jax.tree.map(lambda leaf: np.stack([leaf] * 8), training[0])}
+    start = {"teacher": variables, "increment": increment_at(this, 1, [(2, 3, 5)])}
+    state = jax.jit(method.init)(jax.random.key(0), batch, start)
+    useful = useful_triples(this.setting, "paper", 2, state, held_out)
+    assert useful.shape == (1,)
+    assert useful[0] in (0, 1)
+
+
+def test_steps_and_the_oracle_see_the_right_labels(tiny):
+    data = opened(tiny).data
+    training, held_out = step_images(data, 1, 0.0)
+    assert held_out is None
+    names = [name for name, seen in zip(data.skeleton.names, training[0].visible, strict=True) if seen]
+    assert set(names) <= {"right_hand", "left_hand"}
+    everything = all_images(data)
+    assert len(everything) == 32
+    assert everything[0].visible.sum() > 2
+    with pytest.raises(InputError, match="leaves none to train on"):
+        step_images(data, 1, 0.99)
+    assert len(subset(training, [0])) == 1
+
+
+def test_presets_and_variants_are_complete():
+    assert set(SYSTEM.short_list("demo", TINY)) <= set(VARIANTS)
+    for config in PRESETS.values():
+        assert config.data.protocol_path().exists()
+    wanted = {"demo", "faces", "lspet", "mpii", "cephalometric", "cephalometric_2023", "chest", "atrw", "upper_lower",
+              "low_shot"}
+    assert wanted <= set(PRESETS)
+    fields = {field for variant in VARIANTS.values() for field in variant.recipe.weights.values() if field}
+    assert fields == set(flat(TINY.weights))
+
+
+def test_the_base_does_not_depend_on_later_steps():
+    assert set(LATER) <= set(flat(TINY))
+    later = {"kamp": 7.0, "ka_variant": "wide", "temperature": 2.0, "steps": 9, "learning_rate": 1.0, "gamma": 0.5,
+             "evaluated_on": "validation", "freeze_old_heads": False, "detection_limits": (2.0,), "misled": 0.3,
+             "input_sigma": 1.0}
+    assert changed(TINY, **later).of_base() == TINY.of_base()
+    for name, value in {"base_steps": 3, "base_learning_rate": 1.0, "sigma": 2.0, "batch_fisher": True}.items():
+        assert changed(TINY, **{name: value}).of_base() != TINY.of_base()
+
+
+def test_students_of_other_weights_share_ka_net():
+    alike = changed(TINY, kamp=7.0, self_training=2.0, detection_limits=(2.0,), pck_thresholds=(0.1,))
+    assert alike.of_association() == TINY.of_association()
+    for name, value in {"input_sigma": 2.0, "association_share": 0.5, "ka_variant": "wide", "base_steps": 3}.items():
+        assert changed(TINY, **{name: value}).of_association() != TINY.of_association()
+
+
+def test_weights_are_those_of_the_variant():
+    config = changed(TINY, kamp=6.0, kamp_rerendered=8.0, self_training=10.0, lwf=3.0, ewc=5.0, cpr=7.0)
+    assert recipe("finetune").weights_of(config, 4) == {}
+    assert KAMP.weights_of(config, 4) == {"distillation": 6.0, "association": 6.0}
+    assert recipe("kamp_rerendered").weights_of(config, 4) == {"distillation": 8.0, "association": 2.0}
+    assert recipe("self_training").weights_of(config, 4) == {"distillation": 10.0, "association": 2.5}
+    over_old, rerendered = changed(config, ka_weight="alpha_over_old"), changed(config, ka_target="rerendered")
+    assert recipe("random_triples").weights_of(over_old, 4)["association"] == 1.5
+    assert recipe("kamp_filtered").weights_of(rerendered, 4)["distillation"] == 8.0
+    assert recipe("lwf").weights_of(config, 4) == {"distillation": 3.0}
+    assert recipe("ewc").weights_of(config, 4) == {"penalty": 5.0}
+    assert recipe("cpr").weights_of(config, 4) == {"penalty": 7.0, "entropy": config.weights.cpr_entropy}
+    assert both_units(6400.0, "element_mean", 64) == {"line_sum": 100.0, "element_mean": 6400.0}
+
+
+def test_variants_without_ka_net_train_as_long():
+    config = changed(TINY, steps=400)
+    assert config.association_steps == 80
+    assert [recipe(name).increment_steps(config) for name in ("kamp", "self_training", "lwf")] == [320, 400, 400]
+
+
+@pytest.mark.parametrize("schedule", ["steps", "cosine", "constant"])
+def test_the_learning_rate_rises_and_falls(schedule):
+    rate = changed(TINY, schedule=schedule, warmup_steps=10).optimizer.rate(1.0, 100)
+    values = [float(rate(np.float32(step))) for step in (0, 10, 60, 80, 95)]
+    assert values[0] == pytest.approx(0.1)
+    assert values[1] == pytest.approx(1.0)
+    expected = {"steps": [1, 0.1, 0.01], "constant": [1, 1, 1]}
+    if schedule == "cosine":
+        assert 1 > values[2] > values[3] > values[4] > 0
+    else:
+        assert values[2:] == pytest.approx(expected[schedule])
+
+
+def test_the_summary_of_a_matrix():
+    """Three keypoints: one of the base, one of step 1, and one that never comes."""
+    accuracy = np.array([[0.5, np.nan, np.nan], [0.75, 0.25, np.nan]])
+    found = summary(Matrices(np.stack([accuracy, accuracy]), 10 * accuracy), np.array([0, 1, 2]), ("a", "b", "c"))
+    assert found["aaa"] == found["second/aaa"] == 0.5
+    assert found["at"] == found["mt"] == found["at/a"] == 0.25
+    assert found["a_mre"] == 5.0
+    assert found["a_mre_transfer"] == -2.5  # errors rose
+    assert not {"aaa/c", "at/b"} & set(found)
+
+
+def test_copy_rates_are_over_all_large_errors():
+    of_step = {1: {"copy_rate": 0.5, "copy_rate_by_chance": 0.1, "wrong": 30.0},
+               2: {"copy_rate": 0.1, "copy_rate_by_chance": 0.1, "wrong": 10.0}}
+    found = mean_copy_rates({f"association/step_{step}/neck/{name}": value for step, values in of_step.items()
+                             for name, value in values.items()})
+    assert found == {"association/copy_rate": pytest.approx(0.4), "association/copy_rate_by_chance": pytest.approx(0.1)}
+    assert mean_copy_rates({"association/step_1/neck/wrong": 0.0}) == {}
+
+
+def test_the_demos_ka_net_does_not_see_the_old_keypoint():
+    """Mean input at the true old keypoint, on rendered people; the Gaussians of the targets light it."""
+    config = PRESETS["demo"]
+    people = figures(200, target(1.0), 100, config.data.image_size)
+    points = jnp.asarray(people.examples.keypoints) / (config.data.image_size / config.heatmaps.heatmap_size) - 0.375
+    old, hand = (people.skeleton.index(name) for name in ("right_elbow", "right_hand"))
+
+    def mean_input(sigma):
+        side = config.heatmaps.heatmap_size
+        windows = gaussian_bumps(points[:, hand:hand + 1], (side, side), sigma)[..., 0]
+        columns, rows = np.clip(np.round(points[:, old]), 0, side - 1).astype(int).T
+        return float(np.asarray(windows)[np.arange(len(rows)), rows, columns].mean())
+
+    assert mean_input(config.heatmaps.sigma) > 0.3
+    assert mean_input(config.association.input_sigma) < 0.1
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"steps": 1}, "steps: 1; give 2 or more"),
+    ({"protocol": "nowhere"}, "^protocol: 'nowhere' is not found; there are atrw"),
+    ({"skip_useless_triples": True, "held_out": 0.0}, "^skip_useless_triples: .* set held_out to 0.1"),
+    ({"held_out": 1.0}, "^held_out: 1.0; it is a share"),
+    ({"gamma": 0.0}, "^gamma: 0.0; it is a share"),
+    ({"kamp": -1.0}, "^kamp: -1.0; give a finite number above 0"),
+    ({"pck_thresholds": (0.1, 0.0)}, "^pck_thresholds"),
+    ({"low_shot": 100}, "100 images a step are asked for, but there are 12"),
+])
+def test_invalid_settings_are_refused(tiny, changes, message):
+    with pytest.raises(InputError, match=message):
+        opened(tiny, **changes)
+
+
+# Tuning
+
+
+def test_weights_are_chosen_by_two_measures(tiny, tmp_path):
+    preset = changed(tiny.presets["tiny"], evaluated_on="validation")
+    command = read_command(tiny._replace(presets={"tiny": preset}), ["tiny", "--workdir", str(tmp_path)])
+    points = studies.points_of(command, ["ksd_only", "ewc"], grid=(1.0, 10.0))
+    for point, aaa, label_free in zip(points["ksd_only"], (0.4, 0.6), (0.9, 0.5), strict=True):
+        job = point.jobs[0]
+        assert job.config.weights.ksd_only == point.weight
+        assert job.preset == f"tiny-ksd_only-{point.weight:g}"
+        write_json(job.folder / "results.json", {
+            "experiment": "incremental", "preset": job.preset, "variant": "ksd_only", "seed": 0, "steps": 1,
+            "metrics": {"aaa": aaa, "at": 0.01, "label_free": label_free}})
+    assert studies.chosen(points["ksd_only"], "aaa").weight == 10.0
+    assert studies.chosen(points["ksd_only"], "label_free").weight == 1.0
+    page = studies.page(command, points)
+    assert "| ksd_only | 10 line_sum = 80 element_mean (at an end of its grid) | 60.0 | 1.0 | 50.0 |" in page
+    assert "| ewc | not run |" in page
+    assert len(command.jobs()) == 7
+
+
+@pytest.mark.parametrize("study", studies.ROWS)
+def test_studies_name_each_run_once_and_share_bases_that_are_equal(tiny, study):
+    command = read_command(tiny, ["tiny", "--seeds", "2"])
+    rows = studies.ROWS[study](command.config)
+    assert len({row.title for row in rows}) == len(rows) > 1
+    jobs = [job for row in rows for job in studies.jobs_of(command, row)]
+    assert len({(job.preset, job.variant, job.seed) for job in jobs}) == len(set(jobs)) >= 2 * len(rows) - 2
+    bases = {job.base_preset: job.config.of_base() for job in jobs}
+    assert all(job.config.of_base() == bases[job.base_preset] for job in jobs)
+
+
+def test_a_study_has_differences_with_intervals(tiny, tmp_path):
+    command = read_command(tiny, ["tiny", "--seeds", "3", "--workdir", str(tmp_path)])
+    rows = studies.ROWS["triples"](command.config)[:2]
+    for row, values in zip(rows, ((0.5, 0.6, 0.7), (0.4, 0.4, 0.6)), strict=True):
+        for job, value in zip(studies.jobs_of(command, row), values, strict=True):
+            write_json(job.folder / "results.json", {
+                "experiment": "incremental", "preset": job.preset, "variant": job.variant, "seed": job.seed, "steps": 1,
+                "metrics": {"aaa": 0.5, "triples/pck": value}})
+    page = studies.study_page(command, "triples", rows)
+    assert "| kamp_rerendered | 60.0 ± 10.0 |" in page
+    assert "| kamp_rerendered - ksd_only | +13.3 [-1.0, +27.7] | +0.0 [+0.0, +0.0] |" in page
+
+
+def test_a_made_case_is_determined_by_its_triples(tiny):
+    data = opened(tiny, midway=True).data
+    names, example = data.skeleton.names, data.evaluation[0]
+    old, right, left = (names.index(name) for name in ("right_knee", "right_foot", "left_foot"))
+    np.testing.assert_allclose(example.keypoints[old], example.keypoints[[right, left]].mean(0), rtol=1e-6)
+    assert data.protocol.digest != opened(tiny).data.protocol.digest
+
+
+def test_ewc_with_anchors_adds_up_its_penalties(tiny):
+    measured = {"w": np.array([2.0, 0.0], np.float32)}
+    stage = Stage(Trained({"importance": measured}, {}), "", 0, {}, 0.0, 0.0, 0)
+    run = SimpleNamespace(config=changed(TINY, normalise_importance=False), recipe=recipe("ewc_anchors"),
+                          job=SimpleNamespace(variant="ewc_anchors"), stage=lambda *arguments, **options: stage)
+    memory = {}
+    for step, value in enumerate((1.0, 4.0)):
+        found = stage._replace(trained=Trained({"params": {"w": np.full(2, value, np.float32)}}, {}))
+        memory = _remembered(run, found, step, memory, None)
+    np.testing.assert_allclose(memory["importance"]["w"], [4, 0])
+    np.testing.assert_allclose(memory["anchor"]["w"], [2.5, 4])
+
+
+def test_tuning_refuses_test_images_and_variants_without_a_weight(tiny):
+    command = read_command(tiny, ["tiny"])
+    with pytest.raises(InputError, match="would choose by test images"):
+        studies.points_of(command, ["lwf"])
+    with pytest.raises(InputError, match="'finetune' has no weight of its own"):
+        studies.points_of(command, ["finetune"])
+    assert studies.grid_of(command._replace(config=changed(TINY, reduction="element_mean")), "kamp")[0] == 8.0
+    assert set(studies.GRIDS) == {"kamp", "kamp_rerendered", "ksd_only", "self_training", "mse_distillation", "lwf",
+                                  "ewc", "online_ewc", "mas", "rw", "afec", "cpr"}
+
+
+def test_every_variant_can_be_traced(tiny, variables):
+    this = opened(tiny)
+    keypoints = len(this.data.skeleton.names)
+    batch = Example(np.zeros((8, SIDE, SIDE, 3), np.uint8), np.zeros((8, keypoints, 2), np.float32),
+                    np.ones((8, keypoints), np.float32), np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32),
+                    np.arange(8, dtype=np.int32))
+    for name in set(VARIANTS) - set(RUN):  # those run for real above
+        of_variant = this._replace(job=job_of(tiny, name), recipe=recipe(name))
+        ka_net = "distant" if recipe(name).ka_net == "distant" else "paper"
+        method = build_step(this.setting, recipe(name), ka_net, 2)
+        start = {"teacher": variables, "anchor": variables["params"], "importance": variables["params"],
+                 "increment": increment_at(of_variant, 1, [(2, 3, 5)])}
+        if recipe(name).ka_net:
+            first = build_association(this.setting, recipe(name).ka_net, ka_net, 2)
+            state = jax.eval_shape(first.init, jax.random.key(0), {"labelled": batch}, start)
+            start["association"] = state.variables
+        state = jax.eval_shape(method.init, jax.random.key(0), {"labelled": batch}, start)
+        after, metrics = jax.eval_shape(method.update, state, {"labelled": batch}, jax.random.key(1))
+        assert jax.tree.structure(after) == jax.tree.structure(state), name
+        assert "loss/new_keypoints" in metrics, name

@@ -1,0 +1,239 @@
+"""RegDA's experiment from the command line to the report, a few steps of everything."""
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from predict_folder import predict_folder
+
+from data.figures import TEN_POINTS
+from experiments import regda
+from experiments.commands import side_by_side
+from experiments.engine.command_line import over_devices, read_command, run
+from experiments.engine.configs import changed
+from experiments.engine.image_sets import open_domain
+from experiments.engine.system import FORMAT, Job, StoredRun, measure_again, read_predictions
+from experiments.regda.presets import of_pretraining
+from experiments.regda.variants import VARIANTS, parts_of
+from kpjax.errors import InputError
+from kpjax.structures import Example
+from kpjax.training.evaluation import predict_source
+from kpjax.training.trees import load_trained
+
+VARIANTS_RUN = ("regda", "adabn", "oracle")  # adabn brings source_only with it; the others are traced
+
+
+def command(preset, workdir, *variants):
+    return [preset, "--workdir", str(workdir), "--variants", *variants]
+
+
+def results_of(folder, variant):
+    return json.loads((folder / variant / "seed-0" / "results.json").read_text())
+
+
+def files_below(folder):
+    """Every file but the report, with its time and its bytes."""
+    return {path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes())
+            for path in Path(folder).rglob("*") if path.is_file() and path.name != "report.html"}
+
+
+@pytest.fixture(scope="module")
+def people(tiny_regda, tmp_path_factory):
+    """The folder of the preset after one run of all those variants."""
+    workdir = tmp_path_factory.mktemp("work folder")
+    report = run(tiny_regda, command("people", workdir, *VARIANTS_RUN))
+    assert report.parent == workdir / "regda" / "people"
+    return report.parent
+
+
+@pytest.fixture(scope="module")
+def sprites(tiny_regda, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("work")
+    return run(tiny_regda, command("sprites", workdir, "constant_centre", "adabn_in_area")).parent
+
+
+def test_variants_are_drawn_side_by_side(people, tiny_regda, monkeypatch, tmp_path):
+    monkeypatch.setattr(side_by_side, "system_of", lambda name, preset: tiny_regda)
+    drawn = ["regda", "people", "--workdir", str(people.parents[1]), "--out", str(tmp_path / "sheet.png")]
+    side_by_side.main([*drawn, "--variants", "source_only", "regda", "--images", "1", "0", "--side", "40"])
+    rows = np.array_split(np.asarray(Image.open(tmp_path / "sheet.png")), 2)
+    assert rows[0].shape[1] >= 80
+    assert (rows[0] != rows[1]).any()
+    for flags, words in ((["--variants", "regda", "--images", "99"], "images: 99; .* counted from 0"),
+                         (["--variants", "mcd"], "is not finished; run it first"),
+                         (["--variants", "no"], "choose among"),
+                         (["--variants", "regda", "--of", "no"], "of: no; .* has predictions of")):
+        with pytest.raises(InputError, match=words):
+            side_by_side.main([*drawn, *flags])
+
+
+def test_results_are_complete(people, tiny_regda):
+    config = tiny_regda.presets["people"]
+    points = open_domain("figures:source", side=32, seed=0, data_dir=None, train=1, test=1).train.skeleton
+    for variant in (*VARIANTS_RUN, "source_only"):
+        results = results_of(people, variant)
+        assert (results["experiment"], results["preset"], results["variant"], results["seed"]) == (
+            "regda", "people", variant, 0)
+        assert results["steps"] == config.pretraining_steps + config.steps
+        assert results["config"]["data"]["image_size"] == 32
+        assert results["devices"]["count"] == jax.device_count()
+        assert results["versions"]["jax"] == jax.__version__
+        assert results["wall_seconds"] > 0
+        found = results["metrics"]
+        if variant != "adabn":  # its result is a count of passes
+            # One evaluation, after the last step of the variant's own stage, leaves one choice.
+            own = config.steps if variant == "regda" else config.steps_of_both_stages
+            for choice in ("best_target", "best_validation"):
+                assert found[f"{choice}/step"] == own
+                assert found[f"{choice}/target/pck"] == pytest.approx(found["target/pck"])
+        assert results["images"] > 0
+        for domain in ("source", "target"):
+            each = [found[f"{domain}/pck/{name}"] for name in points.names]
+            assert found[f"{domain}/pck"] == pytest.approx(np.mean(each), abs=1e-6)
+            assert 0 < found[f"{domain}/mae"] < 32
+            assert any(name.startswith(f"{domain}/pck_batchwise/") for name in found)
+        assert len((people / variant / "seed-0" / "images" / "target.png").read_bytes()) > 0
+
+
+def test_the_first_stage_is_shared(people):
+    assert [path.name for path in (people / "stages").iterdir()] == ["pretraining"]
+    stored = load_trained(people / "stages" / "pretraining" / "seed-0" / "result")
+    rows = [json.loads(line) for line in (people / "regda" / "seed-0" / "metrics.jsonl").read_text().splitlines()]
+    assert {row["stage"] for row in rows} == {"regda"}
+    # AdaBN moves no parameter of its start, which is source_only's result and not the stage's.
+    adapted, plain = (load_trained(people / name / "seed-0" / "model").variables for name in ("adabn", "source_only"))
+    jax.tree.map(np.testing.assert_array_equal, adapted["params"], plain["params"])
+    assert any(not np.array_equal(a, b) for a, b in zip(
+        jax.tree.leaves(adapted["batch_stats"]), jax.tree.leaves(plain["batch_stats"]), strict=True))
+    adabn, source = (results_of(people, name) for name in ("adabn", "source_only"))
+    assert adabn["steps"] == source["steps"]
+    assert adabn["images"] > source["images"]  # it has read those of its start, too
+    assert any(not np.array_equal(a, b) for a, b in zip(
+        jax.tree.leaves(stored.variables["params"]), jax.tree.leaves(plain["params"]), strict=True))
+
+
+@pytest.mark.parametrize("variant", [name for name, variant in VARIANTS.items() if variant.recipe and name not in (
+    *VARIANTS_RUN, "source_only", "regda_adabn", "constant_centre", "adabn_in_area")])
+def test_every_other_variant_can_be_traced(tiny_regda, variant):
+    method = VARIANTS[variant].recipe.build(parts_of(tiny_regda.presets["people"], TEN_POINTS))
+    example = Example(np.zeros((8, 32, 32, 3), np.uint8), np.zeros((8, 10, 2), np.float32),
+                      np.ones((8, 10), np.float32), np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32),
+                      np.arange(8, dtype=np.int32))
+    streams = dict.fromkeys(method.streams, example)
+    state = jax.eval_shape(method.init, jax.random.key(0), streams, {})
+    after, metrics = jax.eval_shape(method.update, state, streams, jax.random.key(1))
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert "loss/total" in metrics
+
+
+def refuse(*arguments, **options):
+    raise AssertionError("trained again")
+
+
+def test_a_variant_decodes_the_heatmaps_that_its_loss_learns(tiny_regda):
+    """DARK takes a logarithm: of the softmax of logits, and of heights as they are."""
+    config = changed(tiny_regda.presets["people"], decoder="dark", targets="sub_pixel", grid="half_pixel")
+    points = open_domain("figures:source", side=32, seed=0, data_dir=None, train=1, test=1).train.skeleton
+    maps = jax.random.normal(jax.random.key(0), (2, 8, 8, len(points.names)))
+    heights = {name for name, variant in regda.VARIANTS.items() if variant.recipe and
+               not np.any(variant.recipe.parts(config, points).codec.decode(maps)[1] < 0.9)}
+    assert heights == {"source_only_mse", "oracle_mse", "source_only_restyled", "mean_teacher", "regda_then_labels",
+                       "teacher_then_labels", "adabn_then_labels",
+                       "adabn_augmented_then_labels", *(
+        name for name in regda.VARIANTS if name.startswith("teacher_"))}
+    kinds = {name: regda.predicting(StoredRun(config, name, points)).score_kind
+             for name in regda.applicable("", config)}
+    assert {name for name, kind in kinds.items() if kind == "mse_peak"} == heights & set(kinds)
+    assert {kind for name, kind in kinds.items() if name not in heights} == {"softmax_peak"}
+
+
+def test_a_second_call_trains_nothing_and_changes_no_file(people, tiny_regda, capsys):
+    before = files_below(people)
+    report = run(tiny_regda, command("people", people.parents[1], *VARIANTS_RUN), fit=refuse)
+    assert files_below(people) == before
+    said = capsys.readouterr().out
+    assert said.count("finished before") == len(VARIANTS_RUN)
+    assert "\nregda: 5 steps, 64 images, " in said  # 2 steps of 8 images, and 3 of 8 of each domain
+    for variant in (*VARIANTS_RUN, "source_only"):
+        assert VARIANTS[variant].label in said
+        assert VARIANTS[variant].label in report.read_text()
+
+
+def test_a_finished_run_predicts_images_of_any_size(people, tmp_path):
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "images" / "wide.png")
+    Image.fromarray(np.full((50, 20, 3), 200, np.uint8)).save(tmp_path / "images" / "tall.png")
+    table = predict_folder(people / "regda" / "seed-0", tmp_path / "images", tmp_path / "out", tell=lambda line: None)
+    rows = table.read_text().splitlines()[1:]
+    names = json.loads((people / "regda" / "seed-0" / "skeleton.json").read_text())["names"]
+    assert [row.split(",")[:3:2] for row in rows] == [[image, name] for image in ("tall.png", "wide.png")
+                                                      for name in names]
+
+
+def test_the_constant_centre_is_the_middle(sprites, tiny_regda):
+    """Its error is the mean distance of the true points from the middle, x and y together, in the preset's unit."""
+    config = tiny_regda.presets["sprites"]
+    test = open_domain(config.data.target, side=32, seed=0, data_dir=None, train=16, test=8).test
+    true = np.stack([test[number].keypoints[0] for number in range(len(test))])
+    found = results_of(sprites, "constant_centre")
+    assert found["metrics"]["target/mae"] == pytest.approx(abs(true - 15.5).mean(0).sum() / config.mae_unit, rel=1e-5)
+    assert found["steps"] == 0
+    assert not (sprites / "constant_centre" / "seed-0" / "checkpoints").exists()
+
+
+def test_adabn_in_area_is_adabn_that_looks_where_points_can_be(sprites, tiny_regda):
+    plain, inside = (load_trained(sprites / name / "seed-0" / "model") for name in ("adabn", "adabn_in_area"))
+    jax.tree.map(np.testing.assert_array_equal, plain.variables, inside.variables)
+    config = tiny_regda.presets["sprites"]
+    test = open_domain(config.data.target, side=32, seed=0, data_dir=None, train=16, test=8).test
+    method = VARIANTS["adabn_in_area"].recipe.build(parts_of(config, test.skeleton))
+    found = predict_source(method, inside, test, batch_size=8).keypoints
+    # Cells 16 to 47 of 64 are cells 2 to 5 of 8, four pixels each.
+    assert found.min() >= 8
+    assert found.max() <= 20
+
+
+def test_predictions_are_kept_and_measured_again(people, tiny_regda, tmp_path):
+    """From predictions.npz, without training: a metric that was lost is back."""
+    kept = shutil.copytree(people, tmp_path / "regda" / "people") / "oracle" / "seed-0"
+    found, before = read_predictions(kept), json.loads((kept / "results.json").read_text())
+    assert set(found) == {"source", "target"}
+    assert found["target"].keypoints.shape == (8, 10, 2)
+    metrics = {name: value for name, value in before["metrics"].items() if not name.startswith("target/pck")}
+    (kept / "results.json").write_text(json.dumps(before | {"metrics": metrics}))
+    job = Job("regda", tiny_regda.presets["people"], "people", "oracle", 0, tmp_path, None, fit=refuse)
+    measure_again(tiny_regda, job)
+    assert json.loads((kept / "results.json").read_text())["metrics"] == before["metrics"]
+
+
+def test_a_run_of_another_format_is_refused_in_one_line(people, tiny_regda, tmp_path):
+    kept = shutil.copytree(people, tmp_path / "regda" / "people") / "oracle" / "seed-0"
+    stored = json.loads((kept / "config.json").read_text())
+    assert stored["format"] == FORMAT
+    (kept / "config.json").write_text(json.dumps({name: value for name, value in stored.items() if name != "format"}))
+    with pytest.raises(InputError, match=rf"config.json: format 1, this version writes {FORMAT}; .*--fresh"):
+        run(tiny_regda, command("people", tmp_path, "oracle"))
+
+
+def test_methods_of_other_weights_share_the_first_stage(tiny_regda):
+    config = tiny_regda.presets["people"]
+    alike = changed(config, dan_trade_off=0.3, margin=2.0, coefficient=1.0, ground_false="area",
+                    adaptation_share=0.5)
+    assert of_pretraining(alike) == of_pretraining(config)
+    for changes in ({"learning_rate": 0.01}, {"pretraining_steps": 9}, {"batch_size": 3},
+                    {"teacher_learning_rate": 0.01}):
+        assert of_pretraining(changed(config, **changes)) != of_pretraining(config)
+
+
+def test_a_presets_batch_is_rounded_to_the_devices(tiny_regda, capsys):
+    odd = tiny_regda._replace(presets={"people": changed(tiny_regda.presets["people"], batch_size=13)})
+    assert over_devices(read_command(odd, ["people"])).config.batch_size == 16
+    assert "batch_size: 16 in place of the preset's 13, to divide over 8 devices" in capsys.readouterr().out
+    for flag in (["--batch-size", "13"], ["--batch_size=13"]):
+        typed = read_command(odd, ["people", *flag])
+        assert over_devices(typed) == typed  # training refuses it with a line
+    assert over_devices(read_command(odd._replace(parts_of_a_batch=2), ["people"])).config.batch_size == 16
+    assert over_devices(read_command(tiny_regda, ["people"])).config.batch_size == 8

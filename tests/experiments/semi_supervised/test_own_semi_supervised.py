@@ -1,0 +1,201 @@
+"""The preset `own` of semi-supervised learning, from a project to a result, and what it refuses."""
+import functools
+import json
+import shutil
+from pathlib import Path
+
+import chex
+import jax
+import numpy as np
+import pytest
+from own_projects import synthetic_project
+from own_runs import untrained_run
+
+from experiments.engine.command_line import read_command, run
+from experiments.engine.own import project as own_project
+from experiments.engine.own.choices import facts_of, image_choices, rotation_choice
+from experiments.engine.own.project import hold_out
+from experiments.engine.parsing import exit_code_of
+from experiments.engine.predictors import open_run
+from experiments.semi_supervised.own import SYSTEM, open_data
+from experiments.semi_supervised.variants import parts_of
+from kpjax.errors import InputError
+from kpjax.evaluation.calibration import read_score_table
+from kpjax.images.video import write_video
+from kpjax.structures import Skeleton
+
+TINY = ("--size", "32", "--widths", "4", "4", "8", "--head-width", "4", "--batch-size", "16", "--feature-width", "8",
+        "--evaluations", "1", "--steps", "2", "--warm-start-steps", "1")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    made = synthetic_project(tmp_path_factory.mktemp("my project"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(own_project, "_read", lambda *arguments: made)
+        yield made
+
+
+def test_from_a_project_to_a_result(project, tmp_path, capsys):
+    command = ["own", "--project", "P", "--no-control", "--workdir", str(tmp_path), *TINY]
+    folder = run(SYSTEM, command).parent
+    said = capsys.readouterr().out
+    assert "held out: 4 of 12 labelled frames, recordings" in said
+    assert "--heatmap-size" in said
+    assert "(a quarter of 32 px" in said
+    assert "as typed" in said
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["ours", "stages"]
+    results = json.loads((folder / "ours" / "seed-0" / "results.json").read_text())
+    assert results["config"]["data"]["project"] == "P"
+    assert results["config"]["data"]["labelled"] == 1
+    assert 0 <= results["metrics"]["test/pck"] <= 1
+    assert results["metrics"]["chosen_by/step"] == 2  # the last
+    assert read_score_table(folder / "ours" / "seed-0").kind == "mse_peak"
+    assert "held out: 4 of 12 labelled frames, recordings" in (folder / "report.html").read_text()
+    opened = open_run(Path(folder / "ours" / "seed-0"))
+    assert (opened.method.skeleton.names, opened.transform.side) == (project.skeleton.names, 32)
+    wide = np.zeros((20, 40, 3), np.uint8)
+    assert opened.transform(wide, np.zeros((4, 2)), np.zeros(4), np.float32(1))[0].shape == (32, 32, 3)
+    # The same command finds everything done; the control is asked for as well unless it is switched off.
+    run(SYSTEM, command)
+    assert capsys.readouterr().out.count("finished before") == 1
+    command.remove("--no-control")
+    assert list(read_command(SYSTEM, command).variants) == ["supervised_warped", "ours"]
+
+
+def test_what_is_held_out(project):
+    held = hold_out(project)
+    assert len(held.recordings) == 1
+    assert {project.frames[project.instances[n].frame].session for n in held.train} == {"one", "two", "three"} - set(
+        held.recordings)
+    assert hold_out(project, "two, one").recordings == ("two", "one")
+    together = project._replace(frames=tuple(frame._replace(session="day") for frame in project.frames))
+    blocks = hold_out(together, "0.25")
+    assert blocks.held_out == (9, 10, 11)  # the last three in time, whatever the order in the file
+    assert blocks.after == {"day": 13}
+    said = tuple(frame._replace(split="test" if n < 2 else "train") for n, frame in enumerate(project.frames))
+    assert hold_out(project._replace(frames=said)).held_out == (0, 1)
+    for asked, line in [("four", "'four' is no labelled recording; there are one; three; two"),
+                        ("1.5", "lies between 0 and 1"), ("one,two,three", "12 of 12 labelled frames")]:
+        with pytest.raises(InputError, match=line):
+            hold_out(project, asked)
+
+
+def test_frames_of_a_held_out_part_are_left_out(project, tmp_path):
+    write_video(tmp_path / "day.mp4", iter([np.full((32, 32, 3), n, np.uint8) for n in range(20)]), rate=10.0)
+    together = project._replace(frames=tuple(frame._replace(session="day.mp4") for frame in project.frames))
+    held = hold_out(together, "0.25")  # from frame 13 on
+    found = own_project.unlabelled_frames(together, held, [str(tmp_path)])
+    assert [frame.number for frame in found.taken(1, project.root)] == list(range(13))
+    assert [frame.number for frame in found.taken(5, project.root)] == [0, 5, 10]
+    # By default frames without labels, and none of a recording that is held out.
+    held = hold_out(project)
+    found = own_project.unlabelled_frames(project, held, ())
+    assert {frame.session for frame in found.taken(1, project.root)} == {"one", "two", "three"} - set(held.recordings)
+
+
+def test_rules(project):
+    facts = facts_of(project)
+    assert (facts.several, facts.longer_side) == (False, 32)
+    assert rotation_choice(facts._replace(direction=0.1, axis=0.2)).value == 180
+    assert rotation_choice(facts._replace(direction=0.1, axis=0.9)).value == 30  # seen from its side, left or right
+    large = facts._replace(longer_side=640.0, diagonal=90.0)
+    for diagonal, size in [(170.0, 128), (110.0, 192), (60.0, 256), (20.0, 256)]:
+        assert image_choices(large._replace(diagonal=diagonal), None)[1].value == size
+    assert image_choices(large, 256)[2].value == 64
+    crowd = image_choices(large._replace(several=True, box_side=80.0), None)
+    assert [choice.value for choice in crowd[:2]] == ["around_box", 128]
+    assert all(choice.reason for choice in crowd)
+
+
+REFUSED = [
+    ([], "--project: name an annotation project"),
+    (["--labelled", "11"], "--labelled: 11 of 8 labelled animals"),
+    (["--validation", "four"], "--validation: 'four' is no labelled recording"),
+    (["--unlabelled", "nowhere"], "nowhere: there is no such file or folder"),
+    (["--heatmap-size", "7", "--size", "32"], "--heatmap-size: 7 for images of 32 px"),
+]
+
+
+@pytest.mark.parametrize(("flags", "line"), REFUSED)
+def test_refused_in_one_line(project, flags, line, tmp_path, capsys):
+    given = ["--project", "P"] if flags else []
+    code = exit_code_of(lambda: run(SYSTEM, ["own", *given, *flags, "--workdir", str(tmp_path)]))
+    error = capsys.readouterr().err.splitlines()
+    assert (code, len(error)) == (2, 1), error
+    assert line in error[0]
+
+
+def test_the_folder_of_the_project_is_taken_without_what_is_held_out(project):
+    held = hold_out(project)
+    found = own_project.unlabelled_frames(project, held, [str(project.root)])
+    evaluated = {project.frames[project.instances[number].frame].path for number in held.held_out}
+    taken = {frame.path for frame in found.taken(1, project.root)}
+    assert taken == {frame.path for frame in project.frames} - evaluated
+    assert evaluated
+
+
+def test_a_held_out_image_among_the_unlabelled_is_refused(project, tmp_path, capsys):
+    held = hold_out(project)
+    test = project.frames[project.instances[held.held_out[0]].frame].path
+    (tmp_path / "more").mkdir()
+    shutil.copy(test, tmp_path / "more" / "renamed.png")
+    shutil.copy(project.frames[-1].path, tmp_path / "more" / "other.png")
+    code = exit_code_of(lambda: run(SYSTEM, [
+        "own", "--project", "P", "--unlabelled", str(tmp_path / "more"), "--workdir", str(tmp_path), *TINY]))
+    error = capsys.readouterr().err.splitlines()
+    assert (code, len(error)) == (2, 1), error
+    assert "renamed.png is" in error[0]
+    assert test.name in error[0]
+
+
+def test_too_few_frames(project, monkeypatch):
+    few = project._replace(instances=project.instances[:4])
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: few)
+    with pytest.raises(InputError, match="4 labelled frames; label at least 5"):
+        read_command(SYSTEM, ["own", "--project", "P"])
+    none = project._replace(frames=tuple(frame for n, frame in enumerate(project.frames) if n % 6 < 4), instances=tuple(
+        one._replace(frame=n) for n, one in enumerate(project.instances)))
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: none)
+    with pytest.raises(InputError, match=r"unlabelled: .* has no frame without labels"):
+        read_command(SYSTEM, ["own", "--project", "P"])
+    assert read_command(SYSTEM, ["own", "--project", "P", "--labelled", "3"]).config.data.labelled == 3
+
+
+def test_several_animals_are_cropped_by_their_boxes(project, monkeypatch, capsys):
+    beside = [one._replace(keypoints=one.keypoints + 2, box=np.array([4, 4, 20, 16.0])) for one in project.instances]
+    single = beside[0]._replace(visible=np.array([1, 0, 0, 0], np.float32), box=np.full(4, np.nan))
+    crowd = project._replace(instances=(*project.instances, *beside, single))
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: crowd)
+    with pytest.raises(InputError, match="cropped by their boxes, which frames without labels do not have"):
+        read_command(SYSTEM, ["own", "--project", "crowd"])
+    job = read_command(SYSTEM, ["own", "--project", "crowd", "--labelled", "6", *TINY]).jobs()[0]
+    assert job.config.data.transform == "around_box"
+    found = open_data(job)
+    assert len(found.labelled) == 6
+    assert len(found.unlabelled) + len(found.validation) == 18
+    assert "left out 1 of" in capsys.readouterr().out
+    assert job.config.data.square()(np.zeros((20, 40, 3), np.uint8), np.zeros((4, 2)), np.zeros(4), np.float32(1),
+                                       np.array([0, 0, 8, 16]))[0].shape == (32, 32, 3)
+
+
+def test_training_goes_on_from_a_run(project, tmp_path, capsys):
+    earlier = untrained_run(tmp_path / "before", project.skeleton)
+    command = ["own", "--project", "P", "--no-control", "--workdir", str(tmp_path), "--batch-size", "16",
+               "--evaluations", "1", "--start", str(earlier)]
+    read = read_command(SYSTEM, [*command, "--steps", "2"])
+    assert "(as the run at --start has it)" in capsys.readouterr().out
+    assert (read.config.network.widths, read.config.data.image_size) == ((4, 4, 8), 32)
+    parts = parts_of(read.config, project.skeleton)
+    start = read.config.backbone.variables(parts.network, image_size=32, seed=0)["variables"]
+    fresh = jax.eval_shape(functools.partial(parts.network.init, train=False), jax.random.key(0),
+                           np.zeros((1, 32, 32, 3), np.float32))
+    chex.assert_trees_all_equal_shapes(start, fresh)
+    chex.assert_trees_all_equal(start, open_run(earlier).trained.variables)
+    for more, words in ((["--widths", "8", "8", "8"], "--widths: the run at --start decides it"),
+                        (["--start", str(tmp_path)], "run: ")):
+        assert exit_code_of(lambda more=more: read_command(SYSTEM, [*command, *more])) == 2
+        assert words in capsys.readouterr().err
+    other = untrained_run(tmp_path / "other", Skeleton(("nose", "tail")))
+    assert exit_code_of(lambda: read_command(SYSTEM, [*command[:-1], str(other)])) == 2
+    assert "finds nose, tail, the project labels" in capsys.readouterr().err

@@ -1,0 +1,475 @@
+"""The semi-supervised experiment: its images, its variants, a few steps of some of them, its tables."""
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+from predict_folder import predict_folder
+
+from experiments.engine import command_line, image_sets
+from experiments.engine import queue as job_queue
+from experiments.engine.command_line import read_command, run
+from experiments.engine.configs import Backbone, changed, flat
+from experiments.engine.system import Job, preset_folder
+from experiments.engine.system import run as run_job
+from experiments.semi_supervised import ON_VIDEOS, SYSTEM, _warm_start, choices, shortened, studies, videos_of
+from experiments.semi_supervised.measures import equivariance_and_peaks, surprising
+from experiments.semi_supervised.presets import PRESETS, Weights
+from experiments.semi_supervised.variants import VARIANTS, build, parts_of
+from kpjax import geometry
+from kpjax.augment.random_maps import draw_homography
+from kpjax.errors import InputError
+from kpjax.files import write_json
+from kpjax.input.source import arrays
+from kpjax.losses import PoseSubspace
+from kpjax.structures import Example, Method, Prediction, Skeleton, Trained
+from kpjax.training.evaluation import Gathered
+from kpjax.training.fit import Evaluation
+from kpjax.training.trees import load_trained
+
+TINY = changed(
+    PRESETS["demo"], image_size=32, heatmap_size=8, sigma=1.0, widths=(4, 4, 8), head_width=4, batch_size=16,
+    warm_start_steps=2, steps=3, evaluations=1, training_examples=24, test_examples=8, labelled=6, feature_width=8)
+TINY_SYSTEM = SYSTEM._replace(presets={"tiny": TINY})
+RUN = ("ours", "pl", "all_labels", "easy_hard_dual")  # pl brings supervised with it
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of the preset after one run of RUN."""
+    workdir = tmp_path_factory.mktemp("runs")
+    return run(TINY_SYSTEM, ["tiny", "--variants", *RUN, "--workdir", str(workdir)]).parent
+
+
+def results_of(folder, variant):
+    return json.loads((folder / variant / "seed-0" / "results.json").read_text())
+
+
+def tiny_job(variant="ours", workdir="nowhere", **changes):
+    return Job("semi_supervised", changed(TINY, **changes), "tiny", variant, 0, workdir, None)
+
+
+def tiny_data(**changes):
+    return SYSTEM.open(tiny_job(**changes))
+
+
+def refuse(*arguments, **options):
+    raise AssertionError("trained again")
+
+
+# Runs
+
+
+def test_results_are_complete(finished):
+    points = tiny_data().skeleton
+    for variant in (*RUN, "supervised"):
+        results = results_of(finished, variant)
+        found = results["metrics"]
+        assert results["steps"] == 5  # every variant has seen the steps of the warm start
+        assert {"test/pck", "test/nme", "test/equivariance_px", "test/mean_peak"} <= set(found)
+        assert found["chosen_by/step"] == (5 if variant == "all_labels" else 3)  # the last one
+        assert found["last/validation/pck"] == found["chosen_by/validation/pck"]
+        assert found["best_validation/validation/pck"] >= found["last/validation/pck"]
+        assert len([name for name in found if name.startswith("test/pck/")]) == len(points.names)
+        assert found["test/equivariance_px"] > 0
+        assert ("test/sc_over_ln_k" in found) == (variant == "ours")
+        assert (finished / variant / "seed-0" / "images" / "test.png").exists()
+    assert results_of(finished, "ours")["metrics"]["test/sc_over_ln_k"] == pytest.approx(1, abs=0.3)
+    report = (finished / "report.html").read_text()
+    assert "semantic consistency over ln K" in report
+    assert "of the image&#x27;s side, last step" in report
+    assert "seed 0: test features" in report.replace("</b> · ", ": ")
+
+
+def test_a_pair_of_networks_has_two_warm_starts_and_twice_the_steps_are_twice(finished):
+    stages = [load_trained(finished / "stages" / name / "seed-0" / "result").variables["params"]
+              for name in ("warm_start", "warm_start_of_the_second_network")]
+    assert not np.array_equal(*(stage["head"]["output"]["kernel"] for stage in stages))
+    pair, plain = results_of(finished, "easy_hard_dual"), results_of(finished, "ours")
+    assert pair["images"] == plain["images"] + 2 * TINY.batch_size
+    assert {"test/pck", "test/second/pck", "test/mean_of_both/pck"} <= set(pair["metrics"])
+    assert VARIANTS["easy_hard_twice"].recipe.config(TINY).steps_of_both_stages == 8
+
+
+def test_heads_of_a_pair_differ_beside_the_same_weights_of_a_backbone(monkeypatch, tmp_path):
+    seeds = []
+    monkeypatch.setattr(Backbone, "variables", lambda self, network, *, image_size, seed: seeds.append(seed) or {})
+    job, data = tiny_job("easy_hard_dual", tmp_path)._replace(fit=refuse), tiny_data()
+    for number in range(2):
+        with pytest.raises(AssertionError, match="trained again"):
+            _warm_start(job, parts_of(TINY, data.skeleton), data, number)
+    assert seeds[0] == 0 != seeds[1]
+
+
+def test_the_warm_start_is_shared_and_the_subset_is_part_of_what_a_run_is(finished):
+    assert sorted(path.name for path in (finished / "stages").iterdir()) == [
+        "warm_start", "warm_start_of_the_second_network"]
+    digests = {json.loads((finished / variant / "seed-0" / "config.json").read_text())["labelled_digest"]
+               for variant in (*RUN, "supervised")}
+    assert digests == {tiny_data().identity["labelled_digest"]}
+    job = tiny_job("all_labels", finished.parents[1])
+    results = job.folder / "results.json"
+    kept = results.read_bytes()
+    results.unlink()
+    other = TINY_SYSTEM._replace(open=lambda job: tiny_data()._replace(identity={"labelled_digest": "another"}))
+    with pytest.raises(InputError, match=r"labelled_digest is [0-9a-f]+ there and another here"):
+        run_job(other, job)
+    # Checkpoints say the same: without a warm start the run's own are asked.
+    shutil.rmtree(finished / "stages")
+    with pytest.raises(InputError, match="labelled_digest"):
+        run_job(other, job)
+    results.write_bytes(kept)
+
+
+def test_a_second_call_trains_nothing(finished, capsys):
+    run(TINY_SYSTEM, ["tiny", "--variants", *RUN, "--workdir", str(finished.parents[1])], fit=refuse)
+    assert capsys.readouterr().out.count("finished before") == len(RUN)
+
+
+def test_pseudo_labels_are_as_many_as_labels(finished):
+    """Figures are labelled completely, so every prediction is kept; they are made once and stay."""
+    with np.load(finished / "pl" / "seed-0" / "pseudo_labels.npz") as labels:
+        assert labels["visible"].shape == (18, 10)
+        assert labels["visible"].all()
+    trained = load_trained(finished / "pl" / "seed-0" / "model")
+    assert "semantic" not in trained.variables
+    assert "semantic" in load_trained(finished / "ours" / "seed-0" / "model").variables
+
+
+def test_a_finished_run_predicts_other_images(finished, tmp_path):
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "images" / "one.png")
+    table = predict_folder(finished / "ours" / "seed-0", tmp_path / "images", tmp_path / "out",
+                           tell=lambda line: None)
+    assert len(table.read_text().splitlines()) == 1 + 10
+
+
+# Images
+
+
+def test_smaller_subsets_lie_in_larger_ones_and_no_label_is_left_behind():
+    few, more = tiny_data(labelled=3), tiny_data(labelled=0.25)
+    assert (len(few.labelled), len(few.unlabelled), len(more.labelled), len(more.unlabelled)) == (3, 21, 6, 18)
+    seen = [{source[n].image.tobytes() for n in range(len(source))}
+            for source in (few.labelled, more.labelled, more.unlabelled)]
+    assert seen[0] < seen[1]
+    assert not seen[1] & seen[2]
+    assert not any(more.unlabelled[n].visible.any() for n in range(18))
+    assert few.identity != more.identity
+    assert len(tiny_data(unlabelled_share=0.5).unlabelled) == 9
+    assert len(tiny_data(unlabelled_pool="all").unlabelled) == 24
+    everything = tiny_data(labelled=1.0)
+    assert len(everything.labelled) == len(everything.unlabelled) == 24
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"labelled": 25}, "25 labelled images are asked for, but there are 24"),
+    ({"labelled": 24}, "leave no unlabelled image of 24"),
+    ({"labelled": 0.01}, "0 labelled images .* give 1 to 23"),
+    ({"unlabelled_share": 0.01}, "unlabelled_share: 0.01 of 18 images is none"),
+])
+def test_subsets_that_cannot_be_drawn(changes, message):
+    with pytest.raises(InputError, match=message):
+        tiny_data(**changes)
+
+
+def test_an_image_may_not_be_trained_on_and_tested(monkeypatch):
+    splits = TINY.data.open(0, None)
+    monkeypatch.setattr(image_sets, "open_domain", lambda *arguments, **options: splits._replace(test=splits.train))
+    with pytest.raises(InputError, match="24 of 24 images are in the test split"):
+        tiny_data(difficulty=0.31)
+
+
+def test_prepared_sets_are_opened_by_their_splits(monkeypatch, tmp_path):
+    """The keypoints that a set never labels are gone; a set with its own validation split keeps all for training."""
+    asked = []
+    points = Skeleton(("a", "pelvis", "b"))
+    rng = np.random.default_rng(0)
+
+    def opened(name, split, *, data_dir, transform):
+        asked.append((name, split))
+        return arrays(rng.integers(0, 256, (10, 64, 64, 3), np.uint8), np.ones((10, 3, 2)), np.ones((10, 3)), points,
+                      f"{name}/{split}")
+
+    monkeypatch.setattr("data.prepared.open_source", opened)
+    asked_for = {"image_size": 64, "heatmap_size": 16, "train": "lspet/train+test", "validation": "lsp/first_half",
+                 "test": "lsp/second_half", "unused_keypoints": ("pelvis",), "labelled": 0.5}
+    found = tiny_data(**asked_for)
+    assert sorted(asked) == [("lsp", "first_half"), ("lsp", "second_half"), ("lspet", "train+test")]
+    assert found.skeleton.names == ("a", "b")
+    assert (len(found.labelled), len(found.unlabelled), len(found.validation)) == (5, 5, 10)
+    found = SYSTEM.open(tiny_job(**asked_for | {"validation": "", "validation_share": 0.2})._replace(seed=1))
+    assert (len(found.labelled), len(found.unlabelled), len(found.validation)) == (4, 4, 2)
+
+
+def test_rendered_videos_have_whole_ones_in_each_split_and_frames_find_theirs():
+    data = tiny_data(train="videos:target", training_examples=200, test_examples=100, labelled=40)
+    assert [len(part) for part in (data.everything, data.validation, data.test)] == [200, 100, 100]
+    found = videos_of(data.unlabelled)
+    assert len(found) == 160
+    assert len(found.titles) == 2
+    with pytest.raises(InputError, match="none of its images is a frame of a video"):
+        videos_of(tiny_data().unlabelled)
+
+
+def test_too_few_labels_for_a_subspace_are_refused_before_anything_is_trained(tmp_path):
+    of_videos = {"train": "videos:target", "training_examples": 200, "test_examples": 100, "labelled": 20}
+    job = tiny_job("video_terms", tmp_path, **of_videos)._replace(fit=refuse)
+    with pytest.raises(InputError, match="20 labelled poses of 34 coordinates; label at least as many"):
+        SYSTEM.train(job, tiny_data(**of_videos))
+
+
+def test_surprising_are_the_poses_farthest_from_the_labelled_ones_wherever_they_stand():
+    """Ten poses: one is stretched by half, another has a keypoint far off that no one sees."""
+    pose = np.array([[0, 0], [4, 0], [0, 8], [4, 8]], np.float32)
+    poses = np.stack([pose + 3 * number for number in range(10)])
+    poses[6] = 1.5 * pose
+    poses[2, 3] += 100
+    visible = np.ones((10, 4), np.float32)
+    visible[2, 3] = 0
+
+    def gathered(keypoints, visible):
+        count = len(keypoints)
+        return Gathered(np.zeros_like(keypoints), np.zeros((count, 4), np.float32), np.arange(count, dtype=np.int32),
+                        keypoints, visible, np.ones(count, np.float32), np.tile(np.eye(3, dtype=np.float32),
+                                                                                (count, 1, 1)))
+
+    labelled = gathered(np.stack([pose, pose + 50]), np.ones((2, 4), np.float32))
+    assert surprising(gathered(poses, visible), labelled).index.tolist() == [6]
+    twenty = gathered(np.concatenate([poses, poses]), np.concatenate([visible, visible]))
+    assert surprising(twenty, labelled).index.tolist() == [6, 16]
+
+
+# Variants
+
+
+def test_every_variant_is_a_method_that_can_be_traced():
+    points = tiny_data().skeleton
+    batch = Example(np.zeros((8, 32, 32, 3), np.uint8), np.zeros((8, 10, 2), np.float32), np.ones((8, 10), np.float32),
+                    np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32), np.arange(8, dtype=np.int32))
+    assert set(VARIANTS) - set(ON_VIDEOS) == set(TINY_SYSTEM.applicable("tiny", TINY))
+    assert set(VARIANTS) == set(TINY_SYSTEM.applicable("videos", PRESETS["videos"]))
+    subspace = PoseSubspace(np.zeros(20, np.float32), np.zeros((20, 3), np.float32), np.zeros((), np.float32))
+    for name, variant in VARIANTS.items():
+        method = variant.recipe.build(parts_of(TINY, points))
+        alone = ("supervised", "supervised_warped", "supervised_warped_cutout", "all_labels", "video_terms",
+                 "projected")
+        streams = {"labelled"} | (set() if name in alone else {"unlabelled"})
+        assert set(method.streams) == streams | ({"video"} if variant.recipe.videos else set()), name
+        if name in (*RUN, "supervised"):
+            continue  # run for real above
+        streams = dict.fromkeys(method.streams, batch)
+        state = jax.eval_shape(method.init, jax.random.key(0), streams, {"subspace": subspace})
+        after, metrics = jax.eval_shape(method.update, state, streams, jax.random.key(1))
+        assert jax.tree.structure(after) == jax.tree.structure(state), name
+        assert "loss/supervised" in metrics, name
+
+
+def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
+    """The column of 100 %: gen and mean_teacher still read images without their labels, and PL has nothing to do."""
+    config, points = changed(TINY, labelled=1.0), tiny_data().skeleton
+    possible = TINY_SYSTEM.applicable("tiny", config)
+    assert set(VARIANTS) - set(possible) == {
+        "pl", "pl_60", "pl_warped", "pl_easy_hard", "te_labelled_only", *ON_VIDEOS}
+    reads_both = {name for name in possible if len(VARIANTS[name].recipe.build(parts_of(config, points)).streams) == 2}
+    assert reads_both == {"gen", "mean_teacher", "mean_teacher_warped", "easy_hard", "easy_hard_dual",
+                          "easy_hard_multiple", "easy_hard_twice"}
+
+
+@pytest.mark.parametrize(("flags", "words"), [
+    (["--labelled", "2.5"], "--labelled: 2.5"),
+    (["--labelled", "0"], "--labelled: 0"),
+    (["--unlabelled-share", "2"], "--unlabelled-share: 2"),
+    (["--batch-size", "7"], "--batch-size: 7"),
+    (["--semantic", "0"], "--semantic: 0"),
+    (["--heatmap-size", "4"], "--heatmap-size: 4"),
+    (["--network", "hrnet", "--image-size", "48", "--heatmap-size", "12"], "--image-size: 48"),
+    (["--generator-size", "0"], "--generator-size: 0"),
+    (["--warm-start-steps", "-1"], "--warm-start-steps: -1"),
+    (["--labelled", "1", "--variants", "pl"], "'pl' does not suit"),
+])
+def test_flags_that_no_run_can_be_made_of(flags, words):
+    with pytest.raises(InputError, match=words):
+        read_command(TINY_SYSTEM, ["tiny", *flags])
+
+
+def test_presets_are_made_of_settings_that_fit():
+    assert {"demo", "videos", "openfield", "faces", "lspet", "mpii", "lsp", "cub", "atrw"} == set(PRESETS)
+    for name in ("mpii", "lsp", "cub", "atrw"):
+        config = flat(PRESETS[name])
+        weights = [config[term] for term in ("supervised_weight", "semantic", "equivariance", "invariance")]
+        assert weights == [1e3, 0.5, 1e2, 1e2]
+        assert [config[field] for field in ("batch_size", "learning_rate", "image_size", "network")] == [
+            32, 1e-4, 256, "hrnet"]
+        assert config["warm_start_steps"] == 0
+        assert config["selection"] == "validation"
+    assert {PRESETS[name].selection for name in ("demo", "openfield", "faces")} == {"last"}
+    assert shortened(TINY, 6).warm_start_steps == 4
+    assert shortened(PRESETS["lsp"], 6).warm_start_steps == 0
+
+
+def test_the_warp_of_a_config_is_the_one_that_it_names():
+    """Perspective maps have a third row of their own; rotations keep lengths, affine maps do not."""
+    def drawn(keys):
+        return {kind: jax.vmap(lambda key, kind=kind: Weights(warp=kind).draw_map()(key, (32, 32)))(keys)
+                for kind in ("perspective", "affine", "rotation")}
+
+    found = jax.tree.map(np.asarray, jax.jit(drawn)(jax.random.split(jax.random.key(0), 8)))
+    areas = {kind: np.linalg.det(maps[:, :2, :2]) for kind, maps in found.items()}
+    assert np.abs(found["perspective"][:, 2, :2]).min() > 1e-6
+    assert not found["affine"][:, 2, :2].any()
+    assert not found["rotation"][:, 2, :2].any()
+    assert areas["affine"].std() > 0.1
+    np.testing.assert_allclose(areas["rotation"], 1, atol=1e-5)
+
+
+def test_predictions_are_averaged_over_mirrored_images_where_a_skeleton_has_them():
+    points, mirrored = tiny_data().skeleton, changed(TINY, flip_test=True)
+    assert build(mirrored, points, "ours").predict is not build(TINY, points, "ours").predict
+    assert build(mirrored, points, "ours").predict is build(mirrored, points, "ours").predict  # compiled once
+    with pytest.raises(InputError, match="flip_test"):
+        build(mirrored, Skeleton(points.names), "ours")
+
+
+def test_both_choices_of_the_step_are_kept():
+    seen = [Evaluation(step, {"validation/pck": value}) for step, value in ((10, 0.5), (20, 0.75), (30, 0.625))]
+    assert choices(seen) == {"last/validation/pck": 0.625, "best_validation/step": 20,
+                             "best_validation/validation/pck": 0.75}
+    nothing_counts = choices([Evaluation(10, {"validation/pck": float("nan")})])
+    assert set(nothing_counts) == {"last/validation/pck"}
+
+
+# Measures
+
+
+def test_equivariance_is_measured_under_the_same_maps_for_everyone():
+    """A network that always answers the same point is wrong by how far the maps carry that point."""
+    points, side, count = Skeleton(("a", "b")), 32, 12
+    answer = np.array([[4.0, 9.0], [20.0, 25.0]], np.float32)
+    rng = np.random.default_rng(0)
+    true = rng.uniform(-2, 33, (count, 2, 2)).astype(np.float32)
+    inside = ((true >= -0.5) & (true < 31.5)).all(-1)
+    source = arrays(np.zeros((count, side, side, 3), np.uint8), true, np.ones((count, 2)), points, "made up")
+
+    def predict(state, example):
+        shape = (example.image.shape[0], 2, 2)
+        peaks = jnp.full((shape[0], 8, 8, 2), 0.25).at[:, 3, 4, 1].set(0.75)
+        return Prediction(jnp.broadcast_to(answer, shape), jnp.ones(shape[:2]), (peaks,))
+
+    method = Method(None, None, predict, (), points)
+    found = equivariance_and_peaks(method, Trained({}, {}), source, batch_size=8)
+    key = jax.random.fold_in(jax.random.key(0), 0xCEABD40F)
+    errors = []
+    for number in range(count):
+        map_ = draw_homography(0.15)(jax.random.fold_in(key, number), (side, side))
+        moved, carried = (np.asarray(geometry.move_points(map_, each)) for each in (true[number], answer))
+        stays = inside[number] & ((moved >= -0.5) & (moved < 31.5)).all(-1)
+        errors += list(np.linalg.norm(carried - answer, axis=-1)[stays])
+    assert found["equivariance_px"] == pytest.approx(np.mean(errors), rel=1e-4)
+    assert found["mean_peak"] == pytest.approx((0.25 * inside[:, 0] + 0.75 * inside[:, 1]).sum() / inside.sum())
+
+
+# Tables
+
+
+def test_the_papers_gaps_at_five_percent():
+    """Printed in the paper's text: +7.9, +26.8, +5.3 and +23.4 points over the labels alone."""
+    def printed(preset, labelled, variant):
+        return SYSTEM.paper(preset, changed(PRESETS[preset], labelled=labelled), variant).get("test/pck")
+
+    gaps = {preset: printed(preset, 0.05, "ours") - printed(preset, 0.05, "supervised")
+            for preset in ("mpii", "lsp", "cub", "atrw")}
+    assert gaps == pytest.approx({"mpii": 7.9, "lsp": 26.8, "cub": 5.3, "atrw": 23.4}, abs=0.06)
+    assert printed("lsp", 0.05, "all_labels") == 72.12
+    assert printed("lsp", 0.1, "no_sc") == 55.18
+    assert printed("lsp", 10.0, "ours") is printed("demo", 0.05, "ours") is None
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """A command on the tiny preset, for the tables."""
+    monkeypatch.setattr(studies, "SYSTEM", TINY_SYSTEM)
+    return lambda *flags: read_command(TINY_SYSTEM, ["tiny", "--workdir", str(tmp_path), *flags])
+
+
+def test_runs_of_other_shares_have_folders_of_their_own_and_tables_share_them(command):
+    asked = command()
+    first = studies.jobs_of_table(studies.table_of("table1", asked, ()), asked)
+    second = studies.jobs_of_table(studies.table_of("table2", asked, ()), asked)
+    assert len(first) == 7 * 5 - 2  # PL is undefined where everything is labelled
+    assert len(second) == 7 * 5
+    assert len(set(first) & set(second)) == 2 * 5
+    assert {job.preset for job in first} == {
+        "tiny-labelled-0.05", "tiny-labelled-0.1", "tiny-labelled-0.2", "tiny-labelled-0.5", "tiny-labelled-1"}
+    own = studies.jobs_of_table(studies.table_of("table1", asked, (6,)), asked)
+    assert {job.preset for job in own} == {"tiny"}
+    assert own[0].config == asked.jobs()[0].config
+    third = studies.table_of("table3", asked, ())
+    assert third.columns == ("10 %", "20 %", "50 %", "100 %", "supervised")
+    assert studies.job_of(asked, third.rows["ours"][0], 0).config.data.unlabelled_share == 0.1
+    kinds = studies.jobs_of_table(studies.table_of("warp", asked, ()), asked)
+    assert [job.preset for job in kinds] == ["tiny", "tiny-warp-affine", "tiny-warp-rotation"]
+    assert len(studies.jobs_of_table(studies.table_of("sensitivity", asked, ()), asked)) == 8  # the preset's own twice
+    assert len(studies.jobs_of_table(studies.table_of("sensitivity", asked, (), full_grid=True), asked)) == 27
+
+
+def test_an_oracle_that_does_not_depend_on_the_share_is_run_once(command):
+    asked = command("--variants", "ours", "all_labels")
+    jobs = studies.jobs_of_table(studies.table_of("table1", asked, (4, 6)), asked)
+    assert sorted((job.preset, job.variant) for job in jobs) == [
+        ("tiny", "all_labels"), ("tiny", "ours"), ("tiny-labelled-4", "ours")]
+
+
+def test_a_table_goes_on_and_names_what_is_missing(command, tmp_path, monkeypatch):
+    asked, ran = command("--seeds", "2"), []
+
+    def made_up(system, job):
+        ran.append(job)
+        if job.variant == "no_ground_truth" and job.seed == 1:
+            raise InputError("made up")
+        write_json(job.folder / "results.json", {
+            "experiment": "semi_supervised", "preset": job.preset, "variant": job.variant, "seed": job.seed, "steps": 1,
+            "metrics": {"test/pck": 0.5 + 0.1 * job.seed}})
+
+    monkeypatch.setattr(job_queue, "run", made_up)
+    monkeypatch.setattr(command_line, "prepare_process", lambda command: None)
+    odd = changed(TINY, batch_size=TINY.batch_size - 2)  # is rounded to the devices
+    monkeypatch.setattr(studies, "SYSTEM", TINY_SYSTEM._replace(presets={"tiny": odd}))
+    with pytest.raises(Exception, match="1 runs failed: tiny no_ground_truth, seed 1"):
+        studies.main(["table4", "--preset", "tiny", "--columns", "6", "--seeds", "2", "--workdir", str(tmp_path)])
+    assert [job.config.batch_size for job in ran] == [TINY.batch_size] * 4
+    page = (preset_folder(tmp_path, "semi_supervised", "tiny") / "table4.md").read_text()
+    assert "| ours | 55.0 ± 7.1 |" in page
+    assert "| no_ground_truth | 50.0 (1 of 2) |" in page
+    table = studies.table_of("table1", asked._replace(preset="lsp"), (0.05,))
+    assert "not run (paper 66.98 ± 0.94)" in studies.text(table, asked, SYSTEM.columns(TINY)[0], with_paper=True)
+
+
+def test_rows_are_compared_with_the_control_by_seed_and_show_their_cost(command):
+    """Differences of 1, 2 and 3 points: 2, and t = 4.303 times a standard error of 1 / sqrt(3)."""
+    asked = command("--seeds", "3", "--variants", "ours", "pl_warped", "supervised_warped", "all_labels")
+    table, column = studies.table_of("table1", asked, (6,)), SYSTEM.columns(TINY)[0]
+    for cells in table.rows.values():
+        for job in studies.jobs_of_cell(asked, cells[0]):
+            if job.variant == "all_labels" or (job.variant, job.seed) == ("pl_warped", 2):
+                continue
+            higher = {"ours": 0.01 * (job.seed + 1), "pl_warped": -0.01}.get(job.variant, 0)
+            write_json(job.folder / "results.json", {
+                "experiment": "semi_supervised", "preset": job.preset, "variant": job.variant, "seed": job.seed,
+                "steps": 800, "images": 25_600, "wall_seconds": 60 + job.seed,
+                "metrics": {"test/pck": 0.5 + 0.2 * job.seed + higher}})
+    found = studies.differences(table, asked, column)
+    assert "| ours | +2.0 [-0.5, +4.5] |" in found
+    assert "| pl_warped | -1.0 [-1.0, -1.0] (2 of 3) |" in found
+    assert "| all_labels (HRNet, 100 %) | not run |" in found
+    assert "| supervised_warped |" not in found
+    cost = studies.costs(table, asked)
+    assert "| ours | 800 steps, 25,600 images, 61 s |" in cost
+    assert "pl_warped also needs the run of supervised_warped." in cost
+    inverse = studies.table_of("te_inverse", asked._replace(preset="cub", arguments=()), ()).rows
+    assert [cell.paper_difference for (cell,) in inverse.values()] == ["", "-1.00"]
+    assert [cell.paper for (cell,) in inverse.values()] == ["92.36 ± 0.30", ""]
+    assert SYSTEM.paper("cub", changed(PRESETS["cub"], labelled=0.2), "te_inverse").get("test/pck") is None

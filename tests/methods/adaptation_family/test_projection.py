@@ -1,0 +1,221 @@
+"""Choosing kernels, projecting them and updating them at low rank, for modules that know nothing of it."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+from flax.traverse_util import flatten_dict
+
+from kpjax.errors import InputError
+from kpjax.methods.adaptation_family.parameter_paths import (
+    channel_kernels,
+    convolutions,
+    grouped_kernels,
+    merge,
+    split,
+)
+from kpjax.methods.adaptation_family.parametrisation import (
+    fold,
+    identity_projections,
+    initial_updates,
+    project,
+    ranks_of_equal_size,
+    through_projections,
+    with_updates,
+)
+from kpjax.models.layers import Convolution, TransposedConvolution
+from kpjax.optimization import descend
+
+IMAGES = jnp.zeros((1, 8, 8, 3))
+
+
+class Mixed(nn.Module):
+    """Convolutions of several kinds, Flax's and kpjax's, and a dense layer."""
+
+    @nn.compact
+    def __call__(self, x):
+        x = Convolution(4, 7, name="stem")(x)
+        x = nn.Conv(8, (3, 3), name="plain")(x)
+        x = nn.Conv(8, (3, 3), feature_group_count=2, name="grouped")(x)
+        x = nn.Conv(8, (3, 3), feature_group_count=8, use_bias=False, name="depthwise")(x)
+        x = Convolution(5, 3, name="ours")(x)
+        x = TransposedConvolution(6, 4, name="up")(x)
+        x = nn.Conv(6, (3, 1), name="oblong")(x)
+        return nn.Dense(2, name="dense")(x)
+
+
+@pytest.fixture(scope="module")
+def params():
+    shapes = jax.eval_shape(Mixed().init, jax.random.key(0), IMAGES)["params"]
+    random = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: jnp.asarray(random.normal(size=leaf.shape), jnp.float32), shapes)
+
+
+def names(tree):
+    return {"/".join(path) for path in flatten_dict(tree)}
+
+
+def without_groups(path, leaf):
+    return convolutions(3, 4)(path, leaf) and path[0] not in ("grouped", "depthwise")
+
+
+# Rules
+
+
+def test_convolutions_are_chosen_by_size_and_place(params):
+    def chosen(rule):
+        kernels, others = split(params, rule)
+        assert names(kernels) | names(others) == names(params)
+        assert names(merge(kernels, others)) == names(params)
+        return {name.split("/")[0] for name in names(kernels)}
+
+    assert chosen(convolutions()) == {"plain", "grouped", "depthwise", "ours"}
+    assert chosen(convolutions(4, 7)) == {"stem", "up"}
+    assert chosen(convolutions(3, within="^(plain|up)/")) == {"plain"}
+
+
+def test_trees_that_share_a_leaf_do_not_merge():
+    with pytest.raises(ValueError, match="conv/kernel is in two"):
+        merge({"conv": {"kernel": 1, "bias": 2}}, {"conv": {"kernel": 3}})
+
+
+def test_grouped_convolutions_are_found_and_refused_by_name(params):
+    grouped = grouped_kernels(Mixed(), IMAGES)
+    assert grouped == {("grouped", "kernel"), ("depthwise", "kernel")}
+    for make in (identity_projections, lambda *arguments: initial_updates(jax.random.key(0), *arguments)):
+        with pytest.raises(InputError, match=r"^grouped/kernel: a grouped convolution cannot be projected"):
+            make(params, convolutions(3), grouped)
+        assert names(make(params, without_groups, grouped))
+
+
+def test_a_depthwise_kernel_is_scaled_and_stays_depthwise(params):
+    grouped = grouped_kernels(Mixed(), IMAGES)
+
+    def rule(path, leaf):
+        return path[0] in ("depthwise", "plain") and path[-1] == "kernel"
+
+    projections = identity_projections(params, rule, grouped)
+    assert {name: leaf["kernel"].shape for name, leaf in projections.items()} == {"plain": (8, 8), "depthwise": (8,)}
+    scales = jnp.arange(8.0)
+    for scaled in (project, fold):
+        kernel = scaled(params, {"depthwise": {"kernel": scales}})["depthwise"]["kernel"]
+        np.testing.assert_allclose(kernel, params["depthwise"]["kernel"] * scales.reshape(1, 1, 1, 8), rtol=1e-6)
+    updates = initial_updates(jax.random.key(0), params, rule, grouped)
+    assert updates["depthwise"]["kernel"]["up"].shape == (1, 8)  # as many weights as eight scales allow
+
+
+def test_kernels_that_mix_channels_are_chosen_in_any_network(params):
+    def chosen(params, grouped=()):
+        return names(split(params, channel_kernels(params, grouped))[0])
+
+    plain = {name: tree for name, tree in params.items() if name in ("stem", "plain", "ours", "oblong")}
+    plain["pointwise"] = {"kernel": jnp.zeros((1, 1, 4, 4))}
+    assert chosen(plain) == {"plain/kernel", "ours/kernel"}
+    depthwise = {"depthwise": params["depthwise"], "pointwise": plain["pointwise"]}
+    assert chosen(depthwise, {("depthwise", "kernel")}) == {"depthwise/kernel", "pointwise/kernel"}
+    assert chosen({"dense": params["dense"], "pointwise": plain["pointwise"]}) == {"dense/kernel", "pointwise/kernel"}
+
+
+def test_a_rule_that_chooses_nothing_is_refused(params):
+    with pytest.raises(InputError, match="chooses none of the core's, whose convolutions are 3 x 1, 3 x 3, 4 x 4"):
+        identity_projections(params, convolutions(5))
+
+
+# Projections
+
+
+def test_identities_change_nothing(params):
+    projections = identity_projections(params, without_groups)
+    assert names(projections) == {"plain/kernel", "ours/kernel", "up/kernel"}
+    for same in (jax.jit(project)(params, projections), fold(params, projections)):
+        assert jax.tree.structure(same) == jax.tree.structure(params)
+        jax.tree.map(np.testing.assert_array_equal, same, params)
+
+
+def test_a_projected_layer_is_the_layer_and_a_matrix():
+    """Also a transposed convolution, whose kernel has the same last axis."""
+    x = jax.random.normal(jax.random.key(1), (2, 6, 6, 3))
+    matrix = jax.random.normal(jax.random.key(2), (4, 4))
+    for layer in (Convolution(4, 3, 2), TransposedConvolution(4, 4), nn.Conv(4, (3, 3), use_bias=False)):
+        params = layer.init(jax.random.key(0), x)["params"]
+        projected = project(params, {"kernel": matrix})
+        np.testing.assert_allclose(layer.apply({"params": projected}, x),
+                                   layer.apply({"params": params}, x) @ matrix.T, atol=1e-5)
+
+
+def test_gradients_reach_every_matrix(params):
+    projections = identity_projections(params, without_groups)
+    gradient = jax.grad(lambda projections: sum(
+        jnp.square(leaf).sum() for leaf in jax.tree.leaves(project(params, projections))))(projections)
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient))
+
+
+def test_a_projection_of_another_core_is_refused(params):
+    for of in (project, fold):
+        with pytest.raises(InputError, match=r"^projection of other/kernel: the core has no such kernel"):
+            of(params, {"other": {"kernel": jnp.eye(8)}})
+        with pytest.raises(InputError, match=r"^projection of ours/kernel: the matrix has shape \(8, 8\)"):
+            of(params, {"ours": {"kernel": jnp.eye(8)}})
+
+
+def test_an_optimizer_of_kernels_trains_their_matrices(params):
+    """Kernels that `through_projections` moves are those of matrices that the same optimizer trains."""
+    grouped, depthwise = grouped_kernels(Mixed(), IMAGES), ("depthwise", "kernel")
+    layers = {name: params[name] for name in ("plain", "depthwise", "up")} | {"head": params["dense"]}
+    rule = without_groups_but_depthwise
+
+    def loss(tree):
+        return sum(jnp.sum(jnp.sin(leaf) ** 2) for leaf in jax.tree.leaves(tree))
+
+    def step(optimizer, value, state, through=lambda tree: tree):
+        gradient = jax.grad(lambda tree: loss(through(tree)))(value)
+        return descend(optimizer, gradient, state, value, optax.constant_schedule(0.05), jnp.int32(0))
+
+    body = {name: branch for name, branch in layers.items() if name != "head"}
+    kernels, free = split(body, rule)
+    assert names(kernels) == {"plain/kernel", "depthwise/kernel", "up/kernel"}
+    trained = {"matrices": identity_projections(kernels, rule, grouped), "free": free, "head": layers["head"]}
+
+    def assembled(tree):
+        return merge(project(kernels, tree["matrices"]), tree["free"], {"head": tree["head"]})
+
+    adam = optax.scale_by_adam()
+    wrapped = through_projections(adam, rule, grouped)
+    state, of_trained = wrapped.init(layers), adam.init(trained)
+    whole = layers
+    for _ in range(5):
+        whole, state = step(wrapped, whole, state)
+        trained, of_trained = step(adam, trained, of_trained, assembled)
+    for found, wanted in zip(jax.tree.leaves(whole), jax.tree.leaves(assembled(trained)), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    assert np.abs(whole["plain"]["kernel"] - layers["plain"]["kernel"]).max() > 0.1
+    ratio = (flatten_dict(whole)[depthwise] / flatten_dict(layers)[depthwise]).reshape(9, 8)
+    np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:1], ratio.shape), rtol=1e-3)
+
+
+def without_groups_but_depthwise(path, leaf):
+    return convolutions(3, 4)(path, leaf) and path[0] != "grouped"
+
+
+# Updates of low rank
+
+
+def test_updates_start_at_the_core_and_have_their_rank(params):
+    updates = initial_updates(jax.random.key(0), params, without_groups)
+    jax.tree.map(np.testing.assert_array_equal, with_updates(params, updates), params)
+    updates["plain"]["kernel"]["up"] = jnp.ones_like(updates["plain"]["kernel"]["up"])
+    change = with_updates(params, updates)["plain"]["kernel"] - params["plain"]["kernel"]
+    expected = updates["plain"]["kernel"]["down"] @ updates["plain"]["kernel"]["up"]
+    np.testing.assert_allclose(change.reshape(-1, change.shape[-1]), expected, atol=1e-5)
+    with pytest.raises(InputError, match=r"^low-rank update of plain/kernel"):
+        with_updates({"plain": {"kernel": jnp.zeros((3, 3, 2, 8))}}, {"plain": updates["plain"]})
+
+
+def test_ranks_make_up_for_each_other():
+    shapes = {("a",): (3, 3, 128, 128), ("b",): (3, 3, 128, 64), ("c",): (3, 3, 64, 64)}
+    ranks = ranks_of_equal_size(shapes)
+    trained = sum(rank * (np.prod(shapes[path][:-1]) + shapes[path][-1]) for path, rank in ranks.items())
+    wanted = 128 ** 2 + 64 ** 2 + 64 ** 2
+    assert abs(trained - wanted) <= (9 * 64 + 64) / 2
+    assert ranks_of_equal_size({("tiny",): (3, 3, 2, 2)}) == {("tiny",): 1}

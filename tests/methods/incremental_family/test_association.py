@@ -1,0 +1,191 @@
+"""Stage I of KAMP: KA-Nets learn from labelled new keypoints only, and how well they could and did."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, SIDE, batch, build, centred, start
+
+from kpjax.augment.augmentations import no_augmentation
+from kpjax.errors import InputError
+from kpjax.geometry import move_points
+from kpjax.heatmaps import codec, decode_argmax, decode_dark, gaussian_bumps
+from kpjax.losses.distillation import mse_distillation
+from kpjax.methods.forward import unit_range
+from kpjax.methods.incremental_family.association import (
+    association,
+    association_predict,
+    copies_of_teacher,
+    ka_reach,
+)
+from kpjax.methods.incremental_family.association_forward import (
+    answered,
+    association_pass,
+    misled_maps,
+    rerendered,
+)
+from kpjax.methods.incremental_family.step_spec import increment
+from kpjax.models.association import AssociationNetwork
+from kpjax.structures import Trained
+
+KEY = jax.random.key(0)
+EXAMPLE = jax.tree.map(jnp.asarray, batch("labelled"))
+# The second slot is not in use.
+STEP = increment(KEYPOINTS, old=[0, 1], new=[2], triples=[(1, 2)], slots=2)
+# Row 0 lacks the new keypoint, row 1 an old one, which nobody reads.
+SPARSE = EXAMPLE._replace(visible=EXAMPLE.visible.at[0, 2].set(0).at[1, :2].set(0))
+
+
+@pytest.fixture(scope="module")
+def method():
+    return build(association, optimizer=optax.scale_by_adam(), augment=no_augmentation())
+
+
+def sure_teacher():
+    """A teacher whose maps are not nearly zero."""
+    teacher = start()["teacher"]
+    head = teacher["params"]["head"]
+    louder = head | {"output": jax.tree.map(lambda leaf: 100 * leaf, head["output"])}
+    return teacher | {"params": teacher["params"] | {"head": louder}}
+
+
+@pytest.fixture(scope="module")
+def trained(method):
+    """The first state, the one after 30 updates, and the loss of each update."""
+    first = jax.jit(method.init)(KEY, {"labelled": SPARSE}, {"increment": STEP, "teacher": sure_teacher()})
+    update, state, losses = jax.jit(method.update), first, []
+    for _ in range(30):
+        state, metrics = update(state, {"labelled": SPARSE}, KEY)
+        losses.append(float(metrics["loss/total"]))
+    nothing = update(first, {"labelled": SPARSE._replace(visible=0 * SPARSE.visible)}, KEY)[1]
+    return first, state, losses, nothing
+
+
+@pytest.fixture(scope="module")
+def answers(trained):
+    """The old model's heatmaps and the KA-Nets' maps of SPARSE."""
+    state, view = trained[1], unit_range(SPARSE)
+
+    @jax.jit
+    def answer(variables, teacher, triples):
+        features, heatmaps = answered(MODEL, teacher, centred(view.image))
+        return heatmaps, association_pass(AssociationNetwork(), variables, CODEC, features, view, triples)[0]
+
+    return answer(state.variables, state.frozen["teacher"], state.frozen["increment"].triples)
+
+
+def test_the_loss_of_the_spec():
+    answer, target = (jnp.array(values, jnp.float32).reshape(1, 2, 2, 1)
+                      for values in ((-0.25, -0.05, 0.7, 1.4), (0.2, 0.3, 0.4, 0.9)))
+    np.testing.assert_allclose(mse_distillation(target, answer), 0.083125, rtol=1e-6)
+    np.testing.assert_allclose(mse_distillation(target, answer, half=False), 0.166250, rtol=1e-6)
+
+
+def test_only_the_ka_net_of_the_triple_learns(trained):
+    first, last, losses, _ = trained
+    assert losses[-1] < 0.5 * losses[0]
+    params = [state.variables["params"] for state in (first, last)]
+    assert not np.array_equal(*(each["triple_0"]["conv1"]["kernel"] for each in params))
+    jax.tree.map(np.testing.assert_array_equal, *(each["triple_1"] for each in params))
+
+
+def test_images_without_the_new_keypoint_teach_nothing(trained):
+    nothing = trained[3]
+    assert nothing["loss/total"] == 0
+    assert nothing["gradient_norm/association"] == 0
+
+
+def test_predict_is_the_old_model_until_labels_are_given(method, trained, answers):
+    state, (heatmaps, maps) = trained[1], answers
+    result = Trained(state.variables, state.frozen)
+    blind = jax.jit(method.predict)(result, SPARSE)
+    seeing = jax.jit(association_predict(MODEL, CODEC, centred))(result, SPARSE)
+    np.testing.assert_allclose(blind.heatmaps[0][..., :2], heatmaps[..., :2], atol=1e-6)
+    assert not np.asarray(blind.heatmaps[0][..., 2]).any()
+    np.testing.assert_array_equal(seeing.heatmaps[0][..., 0], blind.heatmaps[0][..., 0])
+    np.testing.assert_array_equal(seeing.heatmaps[0][0], blind.heatmaps[0][0])
+    np.testing.assert_allclose(seeing.heatmaps[0][1:, ..., 1], maps[1:, ..., 0], atol=1e-6)
+
+
+def test_reach_counts_images_whose_old_keypoint_lies_near_a_new_one(trained, answers):
+    old, _ = decode_argmax(answers[0][..., 1:2])
+    new = np.asarray(move_points(CODEC.to_heatmap, SPARSE.keypoints))[:, 2]
+    apart = np.abs(np.asarray(old)[:, 0] - new).max(-1)
+    weights = jnp.ones(BATCH).at[BATCH - 1].set(0)
+    labelled = slice(1, BATCH - 1)
+    for limit in (0.0, float(np.median(apart))):
+        sums = jax.jit(ka_reach(MODEL, CODEC, centred, limit))(Trained({}, trained[1].frozen), SPARSE, weights)
+        assert float(sums["within"][0]) == (apart[labelled] <= limit).sum()
+        assert float(sums["count"][0]) == BATCH - 2
+
+
+@pytest.mark.parametrize("input_sigma", [None, 0.5])
+def test_the_input_at_the_teachers_point_is_that_of_its_cell(answers, trained, input_sigma):
+    cells, _ = decode_argmax(answers[0][..., 1:2])
+    columns, rows = np.asarray(cells)[:, 0].astype(int).T
+    maps = CODEC.encode(SPARSE)[0][..., 2:]
+    if input_sigma:
+        new = move_points(CODEC.to_heatmap, SPARSE.keypoints[:, 2:])
+        maps = gaussian_bumps(new, maps.shape[1:3], input_sigma)
+    expected = np.asarray(maps)[np.arange(BATCH), rows, columns, 0][1:].sum()
+    measure = jax.jit(ka_reach(MODEL, CODEC, centred, 1.0, input_sigma))
+    sums = measure(Trained({}, trained[1].frozen), SPARSE, jnp.ones(BATCH))
+    np.testing.assert_allclose(float(sums["input"][0]), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_copies_counts_images_on_which_both_answer_the_same(trained, answers):
+    (own, _), (found, _) = decode_argmax(answers[0][..., 1:2]), decode_argmax(answers[1][..., :1])
+    same = np.asarray((own == found).all(-1))[1:, 0].sum()
+    sums = jax.jit(copies_of_teacher(MODEL, CODEC, centred))(trained[1], SPARSE, jnp.ones(BATCH))
+    assert (float(sums["copied"][0]), float(sums["count"][0])) == (same, BATCH - 1)
+
+
+def test_errors_of_the_teacher_that_ka_net_copies_are_counted(trained, answers):
+    """Rows 0 and 1 lack a label that is needed, and so does row 1 as the next image of row 0."""
+    told, found = (np.asarray(CODEC.decode(maps)[0])[:, 0] for maps in (answers[0][..., 1:2], answers[1][..., :1]))
+    truth = np.asarray(SPARSE.keypoints)[:, 1]
+    wrong = np.linalg.norm(told - truth, axis=-1) > 0.1 * SIDE
+    wrong[:2] = False
+    copied = wrong & (np.linalg.norm(told - found, axis=-1) <= 0.02 * SIDE)
+    sums = jax.jit(copies_of_teacher(MODEL, CODEC, centred))(trained[1], SPARSE, jnp.ones(BATCH))
+    assert 0 < wrong.sum() == float(sums["wrong"][0])
+    assert float(sums["wrong_copied"][0]) == copied.sum()
+    assert 0 <= float(sums["wrong_copied_by_chance"][0]) <= wrong.sum()
+
+
+@pytest.mark.parametrize(("x", "y"), [(5.3, 4.8), (9.0, 6.9), (5.45, 8.55)])
+def test_a_peak_between_cells_is_kept_when_it_is_drawn_again(x, y):
+    """In heatmap pixels, away from the border. Arg-max is off by up to half a cell along each axis."""
+    fine = codec(image_size=64, heatmap_size=16, sigma=1.25, grid="half_pixel", rounded=False, window=None,
+                 decoder=functools.partial(decode_dark, sigma=1.25))
+    faint = 0.3 * gaussian_bumps(jnp.array([[[x, y]]]), (16, 16), 1.25)
+    again = rerendered(fine, faint)
+    np.testing.assert_allclose(again, gaussian_bumps(jnp.array([[[x, y]]]), (16, 16), 1.25), atol=0.02)
+    np.testing.assert_allclose(*(fine.decode(maps)[0] for maps in (again, faint)), atol=0.1)
+    np.testing.assert_allclose(move_points(fine.to_heatmap, fine.decode(again)[0])[0, 0], [x, y], atol=0.1 / 4)
+
+
+def test_a_share_of_a_misled_teachers_maps_is_shifted_alike_every_time():
+    maps = jnp.zeros((400, 16, 16, 2)).at[:, 8, 8].set(1)
+    index = jnp.arange(400)
+    found = np.asarray(jax.jit(misled_maps, static_argnums=2)(maps, index, 0.3))
+    assert set(np.unique(found)) == {0, 1}
+    moved = (found != np.asarray(maps)).any((1, 2))
+    assert abs(moved.mean() - 0.3) < 0.05
+    cells = np.stack(np.nonzero(found)[1:3], -1) - 8
+    np.testing.assert_allclose(cells[(cells != 0).any(-1)].std(0), 2, rtol=0.15)  # an eighth of the side
+    again = misled_maps(maps[7:9], index[7:9], 0.3)
+    np.testing.assert_array_equal(again, found[7:9])
+
+
+def test_targets_can_be_drawn_again(method, trained):
+    """Here: another loss than that of the raw maps, at the same first state."""
+    drawn = build(association, target="rerendered", optimizer=optax.scale_by_adam(), augment=no_augmentation())
+    _, metrics = jax.jit(drawn.update)(trained[0], {"labelled": SPARSE}, KEY)
+    assert metrics["loss/total"] != trained[2][0]
+    with pytest.raises(ValueError, match="raw or rerendered"):
+        build(association, target="blurred")
+    with pytest.raises(InputError, match="'teacher' is missing"):
+        method.init(KEY, {"labelled": EXAMPLE}, {})

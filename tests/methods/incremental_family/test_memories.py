@@ -1,0 +1,209 @@
+"""Baselines that keep statistics while they train: both Riemannian walks and AFEC, by hand and inside the method."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, batch, build, centred, endless, start
+
+from kpjax.augment.augmentations import no_augmentation
+from kpjax.errors import InputError
+from kpjax.losses.continual import quadratic_penalty
+from kpjax.losses.objective import Term
+from kpjax.methods.incremental_family.importance import finished, fisher
+from kpjax.methods.incremental_family.incremental import incremental
+from kpjax.methods.incremental_family.memories import (
+    adaptive_consolidation,
+    expanded_copy,
+    expanded_variables,
+    train_expanded,
+    walk_by_path,
+    walk_by_updates,
+)
+from kpjax.methods.incremental_family.objectives import new_keypoints_term, penalty_term
+from kpjax.methods.incremental_family.step_spec import increment
+from kpjax.training.fit import fit
+
+STEP = increment(KEYPOINTS, old=[0], new=[1, 2])
+NEW = {"new_keypoints": new_keypoints_term(CODEC)}
+KEY = jax.random.key(3)
+
+
+def method_of(objective, track=None):
+    return build(incremental, objective=objective, track=track, augment=no_augmentation())
+
+
+@functools.cache
+def teacher():
+    return start()["teacher"]
+
+
+def starting(**trees):
+    return {"teacher": teacher(), "increment": STEP, **trees}
+
+
+def test_the_walk_by_updates_equals_the_published_steps():
+    walk = walk_by_updates()
+    tracked = walk.tracker.init(jnp.float32(1.0), {})
+    path = jnp.float32([1.0, 0.9, 0.95, 0.93])
+    for n, gradient in enumerate(jnp.float32([0.4, -0.2, 0.1])):
+        tracked = walk.tracker.after_update(
+            tracked, gradient=gradient, plain_gradient=None, old=path[n], new=path[n + 1])
+    assert float(tracked.score) == pytest.approx(4.925027, abs=2e-5)
+    carried, importance = walk.end_of_step(tracked)
+    assert float(carried.score) == pytest.approx(2.462513, abs=1e-5)
+    term = penalty_term(half=False)
+    outputs = {"parameters": jnp.float32(0.96), "anchor": jnp.float32(0.93), "importance": importance}
+    assert float(term.function(outputs, {})) == pytest.approx(0.00222890, abs=1e-7)
+    # The next step goes on from there, also when a file has made a plain mapping of it.
+    again = walk.tracker.init(jnp.float32(1.0), {"tracked": carried._asdict()})
+    assert type(again) is type(carried)
+    assert again == carried
+
+
+def test_the_walk_by_path_by_hand():
+    walk = walk_by_path()
+    tracked = walk.tracker.init(jnp.float32(1.0), {})
+    for slope, old, new in ((0.4, 1.0, 0.9), (-0.2, 0.9, 0.95), (0.1, 0.95, 0.93)):
+        tracked = walk.tracker.after_update(tracked, gradient=None, plain_gradient=jnp.float32(slope),
+                                            old=jnp.float32(old), new=jnp.float32(new))
+    assert float(tracked.path) == pytest.approx(0.04 + 0.01 + 0.002, abs=1e-7)
+    options = {"params": jnp.float32(0.93), "fisher": jnp.float32(2.0)}
+    carried, importance = walk.end_of_step(tracked, **options)
+    # F = 2 / 2, s = 0.052 / (1 * 0.07² + 0.1), S = s / 2
+    score = 0.052 / (0.07**2 + 0.1) / 2
+    assert float(importance) == pytest.approx(1 + score, abs=1e-6)
+    assert [float(leaf) for leaf in carried] == pytest.approx([0, score, 1, 0.93], abs=1e-6)
+    lost = tracked._replace(path=jnp.float32(-1.0), score=jnp.float32(0.5), fisher=jnp.float32(1.0))
+    carried, importance = walk.end_of_step(lost, **options)
+    assert [float(leaf) for leaf in carried] == pytest.approx([0, 0.25, 1.5, 0.93], abs=1e-6)
+    assert float(importance) == pytest.approx(1.75, abs=1e-6)
+
+
+def test_walks_inside_the_method_see_the_gradient_that_is_theirs():
+    """One update with momentum's first step: d = -rate g. The penalty pulls, so the two walks see different g."""
+    anchor = jax.tree.map(lambda leaf: leaf + 0.01, teacher()["params"])
+    importance = jax.tree.map(jnp.ones_like, anchor)
+    objective = NEW | {"penalty": penalty_term(half=False)}
+    states, befores = {}, {}
+    streams, given = {"labelled": batch("labelled")}, starting(anchor=anchor, importance=importance)
+    for name, walk in (("updates", walk_by_updates()), ("path", walk_by_path())):
+        method = method_of(objective, walk.tracker)
+        befores[name] = jax.jit(method.init)(KEY, streams, given)
+        states[name], _ = jax.jit(method.update)(befores[name], streams, KEY)
+    before, after = befores["updates"].variables["params"], states["updates"].variables["params"]
+    pulled = jax.tree.leaves(jax.tree.map(lambda a, b: a - b, before["backbone"], after["backbone"]))
+    rate = 1e-2
+
+    # F = 0.9 g² with g the applied gradient, which is the movement over the rate
+    for leaf, moved in zip(jax.tree.leaves(states["updates"].tracked.fisher["backbone"]), pulled, strict=True):
+        np.testing.assert_allclose(leaf, 0.9 * np.square(moved / rate), rtol=2e-3, atol=1e-6)
+    # w = g_plain * rate * g, with g = g_plain + 2 (theta - anchor)
+    offsets = jax.tree.leaves(jax.tree.map(lambda a, b: a - b, before["backbone"], anchor["backbone"]))
+    for leaf, moved, offset in zip(
+            jax.tree.leaves(states["path"].tracked.path["backbone"]), pulled, offsets, strict=True):
+        plain = moved / rate - 2 * offset
+        np.testing.assert_allclose(leaf, plain * moved, rtol=2e-3, atol=1e-6)
+    for state in states.values():
+        for tree in state.tracked[:2]:
+            assert not jax.tree.leaves(tree["head"]["output"]["kernel"])[0][..., 0].any()
+
+
+@functools.cache
+def afec():
+    """(the expanded copy's method, the main method, its importance)"""
+    plain = method_of(NEW)
+    objective = NEW | {"penalty": penalty_term(), "expanded": penalty_term(tracked=True)}
+    measure = jax.jit(fisher(MODEL, CODEC, centred))
+    weights = jnp.ones(BATCH, jnp.float32)
+
+    def importance_of(trained):
+        return finished(measure(jax.device_get(trained), jax.device_get(batch("labelled")), weights))
+
+    return plain, jax.jit(plain.update, donate_argnums=0), method_of(objective, adaptive_consolidation()), importance_of
+
+
+def afec_start():
+    plain, *_ = afec()
+    copy = jax.jit(plain.init)(jax.random.key(11), {"labelled": batch("labelled")}, starting())
+    params = teacher()["params"]
+    return starting(anchor=params, importance=jax.tree.map(jnp.zeros_like, params), expanded=expanded_copy(copy))
+
+
+def between(calls, every=2):
+    _, update, _, importance_of = afec()
+    stream = endless("labelled")
+
+    def measured(trained):
+        calls.append(len(calls))
+        return importance_of(trained)
+
+    return train_expanded(lambda state, number: update(state, {"labelled": stream[number]}, KEY), measured,
+                          epoch_steps=2, every=every)
+
+
+def test_the_expanded_copy_trains_by_epochs_and_only_there():
+    _, update, main, _ = afec()
+    streams = {"labelled": batch("labelled")}
+    state = jax.jit(main.init)(KEY, streams, afec_start())
+    assert not any(leaf.any() for leaf in jax.tree.leaves(state.tracked["importance"]))
+    calls, stream = [], endless("labelled")
+    function = between(calls)
+    trained = function(state, 0)
+    # The state that was given is still there, and the main network has not moved.
+    jax.tree.map(np.testing.assert_array_equal, state.variables, trained.variables)
+    expected = jax.tree.map(jnp.copy, state.tracked["copy"]._replace(variables=expanded_variables(state.tracked)))
+    for number in range(2):
+        expected, _ = update(expected, {"labelled": stream[number]}, KEY)
+    jax.tree.map(np.testing.assert_array_equal, expanded_variables(trained.tracked), expected.variables)
+    assert int(trained.tracked["copy"].step) == 2
+    assert jax.tree.leaves(trained.tracked["importance"]["backbone"])[0].any()
+    assert not any(leaf.any() for leaf in jax.tree.leaves(trained.tracked["importance"]["head"]["output"]))
+    later = function(trained, 2)
+    assert len(calls) == 1
+    jax.tree.map(np.testing.assert_array_equal, later.tracked["importance"], trained.tracked["importance"])
+    function(later, 4)
+    assert len(calls) == 2
+
+    moved, metrics = jax.jit(main.update)(trained, streams, KEY)
+    jax.tree.map(np.testing.assert_array_equal, moved.tracked, trained.tracked)
+    penalty = quadratic_penalty(trained.variables["params"], trained.tracked["anchor"], trained.tracked["importance"])
+    assert float(metrics["loss/expanded"]) == pytest.approx(float(penalty), rel=1e-5)
+    assert float(penalty) > 0
+
+
+def test_afec_resumes_bit_for_bit(tmp_path):
+    _, _, main, _ = afec()
+    last = {}
+
+    def train(folder, steps):
+        kept = []
+        fit(main, {"labelled": endless("labelled")}, steps=steps, key=KEY, stage="afec", folder=tmp_path / folder,
+            start=afec_start(), evaluate=lambda state: kept.append(jax.device_get(state)) or {"nothing": 0.0},
+            save_every=10, between=(2, between([])), config={}, quiet=True)
+        last[folder] = kept[-1]
+
+    train("whole", 5)
+    train("cut", 3)
+    train("cut", 5)
+    jax.tree.map(np.testing.assert_array_equal, last["whole"].tracked, last["cut"].tracked)
+    jax.tree.map(np.testing.assert_array_equal, last["whole"].variables, last["cut"].variables)
+
+
+def test_a_start_without_the_expanded_copy_is_refused():
+    _, _, main, _ = afec()
+    given = {name: tree for name, tree in afec_start().items() if name != "expanded"}
+    with pytest.raises(InputError, match="'expanded' is missing"):
+        jax.eval_shape(main.init, KEY, {"labelled": batch("labelled")}, given)
+
+
+def test_the_pull_of_both_penalties_in_numbers():
+    """EWC's 0.0675 at weight 100 and 0.028 at weight 1."""
+    params, anchor = jnp.float32([1.2, -0.5, 0.3]), jnp.float32([1.0, -0.4, 0.0])
+    outputs = {"parameters": params, "anchor": anchor, "importance": jnp.float32([2.0, 1.0, 0.5]),
+               "tracked": {"anchor": jnp.float32([0.8, -0.6, 0.4]), "importance": jnp.float32([0.1, 3.0, 1.0])}}
+    terms: dict[str, Term] = {"penalty": penalty_term(), "expanded": penalty_term(tracked=True)}
+    values = {name: float(term.function(outputs, {})) for name, term in terms.items()}
+    assert values == pytest.approx({"penalty": 0.0675, "expanded": 0.028}, abs=1e-6)
+    assert 100 * values["penalty"] + values["expanded"] == pytest.approx(6.778, abs=1e-4)

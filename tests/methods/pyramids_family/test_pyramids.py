@@ -1,0 +1,479 @@
+"""Keypoint Pyramids and its baselines: terms, predictions, and the end of a run by a collapse."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+from resumed_in_a_new_process import one_device
+from tiny_parts import BATCH, SIDE, batch, centred, endless
+
+from kpjax.augment.augmentations import random_affine
+from kpjax.errors import InputError, RunError
+from kpjax.evaluation.degeneracy import (
+    baseline_errors,
+    counted,
+    first_counts,
+    live_keypoints,
+    spread_of,
+    stop_if_collapsed,
+)
+from kpjax.losses.objective import Term, without
+from kpjax.losses.pyramids import transported
+from kpjax.methods.pyramids_family.discovery import State, StillCamera, level_skeleton, moving_places, still_videos
+from kpjax.methods.pyramids_family.keynet import keynet, keynet_objective
+from kpjax.methods.pyramids_family.objectives import (
+    all_reconstruction,
+    all_transport,
+    no_reconstruction,
+    no_spring,
+    no_transport,
+    pyramids_objective,
+)
+from kpjax.methods.pyramids_family.pyramids import painting_pass, pyramids
+from kpjax.methods.pyramids_family.transporter import transporter, transporter_objective
+from kpjax.models.feature_pyramid import ConvolutionStack, SmallTrunk
+from kpjax.models.layers import BatchNorm, Convolution, GroupNorm
+from kpjax.models.pyramid import keypoint_pyramid
+from kpjax.models.pyramid_baselines import as_keynet, as_transporter
+from kpjax.training.fit import fit
+
+close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+OBJECTIVE = pyramids_objective()
+GROUPS = functools.partial(GroupNorm, groups=2)
+STREAMS = {"frame": batch("frame"), "reference": batch("reference")}
+KEYNET = {"keypoints", "generator"}
+
+
+def tiny(level_sizes=(2, 4), *, conditioned=True, decoder=4, normalization=GROUPS):
+    levels = len(level_sizes)
+    return keypoint_pyramid(
+        level_sizes, backbone=SmallTrunk((), (4, 4), normalization=normalization), pyramid_width=4,
+        pyramid_normalization=normalization, encoder_widths=(),
+        appearance=ConvolutionStack((4,), normalization=normalization), decoder_widths=(decoder,), decoder_depth=1,
+        transport_widths=((4,), (4,))[-levels:], transport_decoder_widths=((decoder, decoder), (decoder,))[-levels:],
+        conditioned=conditioned, normalization=normalization)
+
+
+def built(objective=OBJECTIVE, factory=pyramids, network=None, **changes):
+    settings = {"optimizer": optax.trace(0.9), "learning_rate": lambda step: 1e-2, "normalise": centred}
+    return factory(objective=objective, network=tiny() if network is None else network, **settings | changes)
+
+
+def shapes(method, streams=STREAMS):
+    return jax.eval_shape(method.init, jax.random.key(0), streams, {})
+
+
+def randomised(tree, seed=0):
+    """A tree of these shapes, quicker than to compile `init`: parameters of all signs, counts zero."""
+    random = np.random.default_rng(seed)
+
+    def leaf(shape):
+        floating = jnp.issubdtype(shape.dtype, jnp.floating)
+        return jnp.asarray(random.normal(0.0, 0.5, shape.shape) if floating else np.zeros(shape.shape), shape.dtype)
+
+    return jax.tree.map(leaf, tree)
+
+
+def operations(method):
+    state = shapes(method)
+    return jax.jit(method.update).lower(state, STREAMS, jax.random.key(0)).cost_analysis()["flops"]
+
+
+# What a term needs is what is run
+
+
+PAINTERS = {
+    "full": (lambda objective: objective, {"appearance", "decoder", "transports_0", "transports_1",
+                                           "transport_decoders_0", "transport_decoders_1"}),
+    "no_reconstruction": (no_reconstruction, {"transports_0", "transports_1", "transport_decoders_0",
+                                              "transport_decoders_1"}),
+    "no_transport": (no_transport, {"appearance", "decoder"}),
+    "no_spring": (no_spring, {"appearance", "decoder", "transports_0", "transports_1", "transport_decoders_0",
+                              "transport_decoders_1"}),
+    "all_reconstruction": (all_reconstruction, {"appearance", "decoder", "level_decoders_0", "level_decoders_1"}),
+    "all_transport": (all_transport, {"transports_0", "transports_1", "transport_decoders_0", "transport_decoders_1",
+                                      "flat_transport", "flat_decoder"}),
+}
+
+
+@pytest.mark.parametrize("ablation", PAINTERS)
+def test_parts_of_dropped_terms_have_no_parameters(ablation):
+    change, painters = PAINTERS[ablation]
+    method = built(change(OBJECTIVE))
+    state = shapes(method)
+    assert set(state.variables["params"]) == {"keypoints", *painters}
+    assert state.variables["batch_stats"] == {}
+    _, metrics = jax.eval_shape(method.update, state, STREAMS, jax.random.key(0))
+    paintings = {name for name in change(OBJECTIVE) if name != "spring"}
+    assert {name for name in metrics if name.startswith("loss/")} == {
+        "loss/total", *(f"loss/{term}" for term in change(OBJECTIVE))}
+    assert {name for name in metrics if name.startswith("error/")} == {f"error/{painting}" for painting in paintings}
+    assert {"baseline/constant_colour", "baseline/mean_image", "baseline/copied_reference", "spread/coordinates",
+            "live_points"} <= set(metrics)
+
+
+def test_a_dropped_term_costs_nothing():
+    of = {name: operations(built(change(OBJECTIVE))) for name, (change, _) in PAINTERS.items()}
+    of["level2"] = operations(built(without(OBJECTIVE, "transport_level1")))
+    of["keynet"] = operations(built(keynet_objective(), keynet, as_keynet(tiny((6,)))))
+    assert of["no_transport"] < of["level2"] < of["full"]
+    assert of["no_reconstruction"] < of["full"]
+    assert of["no_spring"] < of["full"]
+    assert operations(built(reference_pass="separate")) < 0.95 * of["full"]  # no backward pass for the reference
+    # Without transport the reference passes the appearance encoder only, as in KeyNet, which has a level less.
+    assert of["no_transport"] < 1.3 * of["keynet"]
+
+
+def test_predict_reads_no_decoder():
+    def compiled(decoder):
+        method = built(network=tiny(decoder=decoder))
+        predict = jax.jit(method.predict).lower(shapes(method), STREAMS["frame"])
+        return predict.compile().cost_analysis()["flops"]
+
+    assert compiled(4) == compiled(32)
+
+
+def test_a_view_or_a_width_that_is_not_there():
+    with pytest.raises(ValueError, match="a term reads 'transport_level3'"):
+        built(pyramids_objective(transport=(0.1, 1.0, 1.0)))
+    with pytest.raises(ValueError, match="transport_widths has 1 values; give 2"):
+        built(transport_widths=(0.1,))
+    with pytest.raises(ValueError, match="a term reads 'reconstruction'"):
+        built(keynet_objective(), transporter, as_transporter(tiny((6,))))
+    with pytest.raises(InputError, match="7 keypoints cannot be shared out evenly among the 2"):
+        built(network=tiny((2, 7)))
+
+
+def test_images_that_the_strides_do_not_suit():
+    def sized(*sides):
+        return {name: example._replace(image=np.zeros((BATCH, *sides, 3), np.uint8))
+                for name, example in STREAMS.items()}
+
+    with pytest.raises(InputError, match=r"images of 16 x 17 .* feature pyramid"):
+        shapes(built(), sized(16, 17))
+    with pytest.raises(InputError, match=r"'transport_level1' of 16 x 16 .* as 8 x 8"):
+        shapes(built(network=tiny().clone(transport_decoders=(tiny().decoder,) * 2)))
+    with pytest.raises(InputError, match="equal batch sizes; got 8 of frame, 4 of reference"):
+        shapes(built(), STREAMS | {"reference": jax.tree.map(lambda leaf: leaf[:4], STREAMS["reference"])})
+
+
+# Gradients
+
+
+@pytest.fixture(scope="module")
+def variables():
+    """Random parameters of everything."""
+    every = {name: Term(1.0, lambda outputs, streams: 0.0, (name,)) for name in EVERY_IMAGE}
+    return randomised(shapes(built(every)).variables)
+
+
+EVERY_IMAGE = ("reconstruction", "transport_level1", "transport_level2", "transport_flat", "reconstruction_level1",
+                 "reconstruction_level2")
+
+
+def painted(variables, frame, reference, *, conditioned=True, paintings=EVERY_IMAGE, **options):
+    widths = {"reconstruction_width": 0.5, "transport_widths": (0.5, 0.5)}
+    params = variables["params"]
+    if not conditioned:
+        keypoints = params["keypoints"]
+        output = {"output": keypoints["encoders_1"]["output"] | {
+            "kernel": keypoints["encoders_1"]["output"]["kernel"][:, :, 2:]}}
+        params = params | {"keypoints": keypoints | {"encoders_1": keypoints["encoders_1"] | output}}
+    return tiny(conditioned=conditioned).apply({"params": params}, frame, reference, train=True,
+                                               method=painting_pass(paintings, 2, **widths | options))
+
+
+def images():
+    random = np.random.default_rng(3)
+    return [jnp.asarray(random.normal(size=(2, 8, 8, 3)), jnp.float32) for _ in range(2)]
+
+
+@pytest.mark.parametrize(("stop", "order"), [(True, "joint"), (True, "separate"), (False, "joint")])
+def test_a_stopped_reference_reaches_transport_as_a_constant(variables, stop, order):
+    paintings = ("reconstruction", "transport_level2")
+
+    def sums(frame, reference):
+        outputs = painted(variables, frame, reference, paintings=paintings, stop_reference=stop, reference_pass=order)
+        return jnp.stack([jnp.square(outputs[painting]).sum() for painting in paintings])
+
+    by_frame, by_reference = jax.jit(jax.jacrev(sums, argnums=(0, 1)))(*images())
+    assert (np.abs(by_frame).max((1, 2, 3, 4)) > 0).all()
+    assert (np.abs(by_reference).max((1, 2, 3, 4)) > 0).tolist() == [True, not stop]
+
+
+def test_one_pass_or_two_are_the_same_with_group_normalisation(variables):
+    joint, separate = (jax.jit(functools.partial(painted, variables, reference_pass=order))(*images())
+                       for order in ("joint", "separate"))
+    jax.tree.map(close, joint, separate)
+
+
+@pytest.mark.parametrize("conditioned", [True, False])
+def test_conditioning_carries_the_gradient_of_level_2_to_level_1(variables, conditioned):
+    def loss(params):
+        outputs = painted({"params": params}, *images(), conditioned=conditioned, paintings=("transport_level2",))
+        return jnp.square(outputs["transport_level2"]).sum()
+
+    gradient = jax.jit(jax.grad(loss))(variables["params"])["keypoints"]
+    assert optax.tree.norm(gradient["encoders_1"]) > 0
+    assert (optax.tree.norm(gradient["encoders_0"]) > 0) == conditioned
+
+
+def test_a_step_moves_all_parts_and_a_start_is_taken_over():
+    method = built(learning_rate=lambda step: 0.0)
+    fresh = shapes(method)
+    state = randomised(fresh)._replace(step=jnp.int32(0))
+    _, metrics = jax.jit(method.update)(state, STREAMS, jax.random.key(0))
+    norms = {name: float(value) for name, value in metrics.items() if name.startswith("gradient_norm/")}
+    assert len(norms) == 7
+    assert min(norms.values()) > 0
+    weights = OBJECTIVE["transport_level1"].weight, OBJECTIVE["spring"].weight
+    close(metrics["loss/total"], metrics["loss/reconstruction"] + weights[0] * metrics["loss/transport_level1"]
+          + metrics["loss/transport_level2"] + weights[1] * metrics["loss/spring"])
+    close(metrics["error/reconstruction"], metrics["loss/reconstruction"])
+
+    def encoder(variables):
+        return variables["params"]["keypoints"]["encoders_0"]
+
+    given = {"network": {"params": {"keypoints": {"encoders_0": encoder(state.variables)}}}}
+    taken = jax.jit(lambda start: encoder(method.init(jax.random.key(1), STREAMS, start).variables))(given)
+    jax.tree.map(np.testing.assert_array_equal, taken, encoder(given["network"]))
+    with pytest.raises(ValueError, match=r"start\['network'\]/params has 'generator'"):
+        jax.eval_shape(method.init, jax.random.key(0), STREAMS, {"network": {"params": {"generator": {}}}})
+    wrong = {"network": {"params": {"decoder": {"output": {"bias": jnp.zeros(4)}}}}}
+    with pytest.raises(ValueError, match=r"decoder/output/bias has shape \(4,\), but the network's is \(3,\)"):
+        jax.eval_shape(method.init, jax.random.key(0), STREAMS, wrong)
+
+
+def test_both_frames_are_augmented_alike():
+    """A frame that is its own reference still is, once it has been augmented."""
+    method = built(keynet_objective(), keynet, as_keynet(tiny((6,))), augment=random_affine(degrees=40.0))
+    state = randomised(shapes(method))
+    same = {"frame": STREAMS["frame"], "reference": STREAMS["frame"]}
+    update = jax.jit(method.update)
+    assert update(state, same, jax.random.key(0))[1]["baseline/copied_reference"] == 0
+    plain = built(keynet_objective(), keynet, as_keynet(tiny((6,))))
+    metrics = [jax.jit(each.update)(state, STREAMS, jax.random.key(0))[1]["baseline/constant_colour"]
+               for each in (method, plain)]
+    assert abs(metrics[0] - metrics[1]) > 1e-4
+
+
+def test_batch_statistics_of_both_frames_are_shared_or_apart():
+    def statistics(order):
+        network = as_transporter(tiny((6,), normalization=BatchNorm))
+        method = built(transporter_objective(), transporter, network, reference_pass=order)
+        state = randomised(shapes(method))
+        zeros = jax.tree.map(jnp.zeros_like, state.variables["batch_stats"])
+        state = state._replace(variables=state.variables | {"batch_stats": zeros})
+        after, _ = jax.jit(method.update)(state, STREAMS, jax.random.key(0))
+        return after.variables["batch_stats"]["features"]["norm1"]["mean"]
+
+    joint, separate = statistics("joint"), statistics("separate")
+    assert np.abs(joint).max() > 0
+    close(np.sign(joint), np.sign(separate))
+    assert np.abs(joint - separate).max() > 1e-4  # two updates of the running mean move it nearly twice as far
+
+
+def test_transporter_may_fill_what_a_keypoint_has_left():
+    network = as_transporter(tiny((6,)))
+    outcomes = []
+    for rule in ({}, {"rule": transported}):
+        method = built(transporter_objective(), transporter, network, blob_width=0.5, **rule)
+        outcomes.append(jax.jit(method.update)(randomised(shapes(method)), STREAMS, jax.random.key(0))[1])
+    assert set(outcomes[0]) == set(outcomes[1])
+    assert abs(outcomes[0]["loss/transport"] - outcomes[1]["loss/transport"]) > 1e-5
+
+
+# Predictions
+
+
+def test_predictions_have_levels_in_pixels_of_the_image():
+    method = built()
+    example = STREAMS["frame"]._replace(image=batch("wide").image.reshape(BATCH, SIDE // 2, SIDE * 2, 3))
+    state = randomised(shapes(method))
+    prediction = jax.jit(method.predict)(state, example)
+    keypoints = {"params": state.variables["params"]["keypoints"]}
+    levels = jax.jit(functools.partial(tiny().keypoints.apply, train=False))(
+        keypoints, example.image.astype(np.float32) / 255 - 0.5)
+    points = np.concatenate(levels.points, axis=1)
+    close(prediction.keypoints, (points + 1) / 2 * [2 * SIDE, SIDE // 2] - 0.5, rtol=1e-4, atol=1e-4)
+    assert [heatmaps.shape for heatmaps in prediction.heatmaps] == [(BATCH, 4, 16, 2), (BATCH, 8, 32, 4)]
+    for heatmaps, (name, members) in zip(prediction.heatmaps, method.skeleton.groups.items(), strict=True):
+        close(heatmaps.sum((1, 2)), 1, rtol=1e-4)
+        close(prediction.scores[:, list(members)], heatmaps.max((1, 2)))
+        assert {method.skeleton.names[k].split("_")[0] for k in members} == {name}
+
+
+def test_points_of_levels_are_joined_to_their_parents():
+    points = level_skeleton((2, 4, 8))
+    assert list(points.groups.items())[1] == ("level2", (2, 3, 4, 5))
+    assert points.names[6:8] == ("level3_0", "level3_1")
+    assert points.edges[:4] == ((0, 2), (0, 3), (1, 4), (1, 5))
+    assert points.edges[-1] == (5, 13)
+    flat = level_skeleton((3,))
+    assert (flat.names, flat.edges, flat.groups) == (("point_0", "point_1", "point_2"), (), {})
+
+
+# The perceptual loss
+
+
+class Features(nn.Module):
+    """In VGG's place: two small feature maps."""
+
+    @nn.compact
+    def __call__(self, images):
+        fine = nn.relu(Convolution(4, name="conv1")(images))
+        return fine, nn.relu(Convolution(4, stride=2, name="conv2")(fine))
+
+
+def test_keynet_compares_features_balanced_by_their_averages():
+    method = built(keynet_objective(perceptual=True), keynet, as_keynet(tiny((6,))), perceptual=Features())
+    weights = randomised(jax.eval_shape(Features().init, jax.random.key(0), jnp.zeros((1, 8, 8, 3))))
+    start = {"perceptual": weights}
+    state = randomised(jax.eval_shape(method.init, jax.random.key(0), STREAMS, start))
+    state = state._replace(averages=jnp.zeros(3), frozen={"perceptual": weights})
+    update = jax.jit(method.update)
+    first, metrics = update(state, STREAMS, jax.random.key(0))
+    close(metrics["loss/reconstruction"], 3000, rtol=1e-5)  # each distance is its own average at first
+    close(first.averages[0], metrics["error/reconstruction"])
+    jax.tree.map(np.testing.assert_array_equal, first.frozen, state.frozen)
+    _, again = update(state._replace(step=jnp.int32(1), averages=2 * first.averages), STREAMS, jax.random.key(0))
+    close(again["loss/reconstruction"], 3000 / (0.99 * 2 + 0.01), rtol=1e-4)
+
+    with pytest.raises(InputError, match="start has no 'perceptual'"):
+        shapes(method)
+    with pytest.raises(ValueError, match="perceptual is None"):
+        built(keynet_objective(perceptual=True), keynet, as_keynet(tiny((6,))))
+    with pytest.raises(ValueError, match="has 2 values; give 3"):
+        jax.eval_shape(built(keynet_objective(perceptual=True), keynet, as_keynet(tiny((6,))), perceptual=Features(),
+                             first_averages=(1.0, 2.0)).init, jax.random.key(0), STREAMS, start)
+
+
+# Still cameras
+
+
+def still_start():
+    """Two videos; the examples of a batch are of one and the other in turn."""
+    random = np.random.default_rng(5)
+    video = np.arange(max(int(STREAMS["frame"].index.max()) + 1, BATCH)) % 2
+    return still_videos((random.integers(0, 256, (3, SIDE, SIDE, 3), np.uint8) for _ in range(2)), video, share=0.5)
+
+
+@pytest.mark.parametrize(("residual", "weighted"), [(True, True), (False, True)])
+def test_before_a_still_camera_backgrounds_are_given_and_motion_is_weighted(residual, weighted):
+    """A decoder that renders 1 everywhere: background and deviation of each example's own video, or white."""
+    still = still_start()
+    method = built(keynet_objective(), keynet, as_keynet(tiny((6,))), still=StillCamera(residual, weighted))
+    state = randomised(jax.eval_shape(method.init, jax.random.key(0), STREAMS, {"still": still}))
+    params = state.variables["params"]
+    output = params["generator"]["renderer"]["output"]
+    one = {"kernel": jnp.zeros_like(output["kernel"]), "bias": jnp.ones_like(output["bias"])}
+    renderer = params["generator"]["renderer"] | {"output": one}
+    params = params | {"generator": params["generator"] | {"renderer": renderer}}
+    state = state._replace(variables=state.variables | {"params": params}, frozen={"still": still})
+    _, metrics = jax.jit(method.update)(state, STREAMS, jax.random.key(0))
+    video = still["video"][STREAMS["frame"].index]
+    rendered = still["background"][video] + still["deviation"][video] if residual else 1
+    squares = np.square(STREAMS["frame"].image / np.float32(255) - rendered)
+    close(metrics["error/reconstruction"], squares.mean(), rtol=1e-4)
+    close(metrics["loss/reconstruction"], (squares * still["weight"][video]).mean(), rtol=1e-4)
+    assert np.abs(still["weight"].mean((1, 2)) - 1).max() < 1e-5
+
+
+def test_what_moves_is_seen_in_the_image_or_known_from_others():
+    background = jnp.full((1, 2, 2, 3), 0.5)
+    deviation = jnp.zeros((1, 2, 2, 1)).at[0, 0, 0].set(0.2).at[0, 0, 1].set(0.1)
+    image = background.at[0, 0, 0].add(0.4).at[0, 1, 1].add(-0.2)
+    close(moving_places(image, background, deviation)[0, ..., 0],
+          [[0.4 - 0.06, 0.05 * 0.1], [0, 0.2 - 0.06]])
+
+
+def test_the_term_of_motion_reads_the_maps():
+    """The term reads the maps of both levels, and is a share."""
+    still = still_start()
+    method = built(pyramids_objective(motion=1.0), still=StillCamera())
+    state = randomised(jax.eval_shape(method.init, jax.random.key(0), STREAMS, {"still": still}))._replace(
+        frozen={"still": still})
+    _, metrics = jax.jit(method.update)(state, STREAMS, jax.random.key(0))
+    assert 0 < metrics["loss/motion"] < 1
+    assert "motion" not in pyramids_objective()
+
+
+def test_a_still_camera_needs_its_videos_and_no_augmentation():
+    with pytest.raises(InputError, match="start has no 'still'"):
+        shapes(built(still=StillCamera()))
+    with pytest.raises(ValueError, match="the background is not augmented"):
+        built(still=StillCamera(), augment=random_affine(degrees=40.0))
+
+
+# Diagnostics and collapse
+
+
+def test_points_that_move_inside_are_alive():
+    points = np.zeros((4, 4, 2), np.float32)
+    points[:, 0, 0] = [-0.5, 0.5, 0, 0]  # moves
+    points[:, 1] = [0.3, -0.3]  # stands still
+    points[:, 2, 1] = [1, -1, 1, -1]  # jumps from border to border
+    points[:, 3, 0] = 0.9 + 0.04 * np.array([1, -1, 1, -1])  # moves close to the border
+    assert live_keypoints(jnp.asarray(points)).tolist() == [True, False, False, True]
+    spread = spread_of(jnp.array([[[0.0, 0], [1, 0]], [[0, 0], [0, 3]]]))
+    close([spread["coordinates"], spread["points"]], [(0 + 0 + 0.5 + 1.5) / 4, 2])
+
+
+def test_baselines_are_what_painting_without_keypoints_costs():
+    images = jnp.stack([jnp.zeros((2, 2, 3)), jnp.full((2, 2, 3), 0.4).at[0].set(0.8)])
+    errors = baseline_errors(images, images + 0.1)
+    mean = (4 * 0 + 2 * 0.4 + 2 * 0.8) / 8
+    constant = (4 * mean**2 + 2 * (0.4 - mean)**2 + 2 * (0.8 - mean)**2) / 8
+    close([errors["constant_colour"], errors["mean_image"], errors["copied_reference"]],
+          [constant, (0.2**2 + 0.4**2) / 2, 0.01])
+
+
+def test_signs_count_steps_in_a_row():
+    baselines = {"constant_colour": jnp.float32(0.5), "mean_image": jnp.float32(0.3),
+                 "copied_reference": jnp.float32(0.1)}
+    counts = first_counts(("painted",))
+    for error, alive in [(0.6, 0), (0.4, 3), (0.4, 0)]:
+        counts = counted(counts, {"painted": jnp.float32(error)}, baselines, jnp.float32(alive))
+    assert jax.tree.map(int, counts) == {"live_points": 1, "painted/constant_colour": 0, "painted/mean_image": 3,
+                                         "painted/copied_reference": 3}
+
+
+def stuck(**counts):
+    signs = {name.replace("__", "/"): jnp.int32(count) for name, count in counts.items()}
+    return State(jnp.int32(0), {}, (), (), signs, {})
+
+
+def test_only_what_lasts_stops_a_run():
+    check = stop_if_collapsed(100)
+    fine = stuck(live_points=99, painted__mean_image=99)
+    assert check(fine, 5000) is fine
+    with pytest.raises(RunError, match=r"in the last 100 steps up to 300 no keypoint was alive"):
+        check(stuck(live_points=100), 300)
+    copied = stuck(painted__copied_reference=500)
+    with pytest.raises(RunError, match=r"last 500 steps up to 800 'painted' was painted no better than by the copied"):
+        check(copied, 800)
+    assert stop_if_collapsed(100, baselines=("constant_colour", "mean_image"))(copied, 800) is copied
+    with pytest.raises(ValueError, match="no baseline 'median'"):
+        stop_if_collapsed(100, baselines=("median",))
+
+
+def test_a_run_that_discovers_nothing_is_stopped_and_stays_stopped(tmp_path):
+    """Nothing is learnt at a rate of zero. The counts are in the checkpoint: a second call goes no further."""
+    method = built(keynet_objective(), keynet, as_keynet(tiny((6,))), learning_rate=lambda step: 0.0)
+    logged = tmp_path / "metrics.jsonl"
+
+    def run():
+        fit(method, {name: endless(name) for name in method.streams}, steps=20, key=jax.random.key(0),
+            stage="discovery", folder=tmp_path, mesh=one_device(), save_every=4, log_every=1, config={}, quiet=True,
+            between=(3, stop_if_collapsed(5)))
+
+    with pytest.raises(RunError, match=r"in the last 6 steps up to 6 'reconstruction' was painted no better") as caught:
+        run()
+    assert "\n" not in str(caught.value)
+    rows = logged.read_text()
+    assert "baseline/copied_reference" in rows
+    with pytest.raises(RunError, match=r"in the last 6 steps up to 6"):
+        run()

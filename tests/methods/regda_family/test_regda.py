@@ -1,0 +1,360 @@
+"""RegDA's three steps, one by one and against the same iteration written with plain `jax.grad`.
+
+One compiled update serves nearly every test: the step of a state chooses the settings, and the optimizer keeps the
+gradients that it was given.
+"""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from tiny_parts import CODEC, MODEL, SKELETON, batch, centred
+
+from kpjax.augment.augmentations import no_augmentation
+from kpjax.losses.adversarial import ground_false_by_others
+from kpjax.losses.objective import Term, without
+from kpjax.methods.forward import statistics_after_second_pass, train_pass
+from kpjax.methods.regda_family.regda import State, regda, regda_objective
+from kpjax.models.layers import BatchNorm
+
+RATE, DECAY, MOMENTUM, MARGIN, SCALE, SIGMA = 0.1, 1e-2, 0.9, 4.0, 0.5, 2.0
+FROZEN_FEATURES, FROZEN_AND_CUT = 1, 2  # steps; at 0, lambda is 0 as in the paper, from 3 on everything runs
+FULL = 3
+
+
+def features_rate(step):
+    return jnp.where((step == FROZEN_FEATURES) | (step == FROZEN_AND_CUT), 0.0, RATE)
+
+
+def coefficient(step):
+    return jnp.where((step == 0) | (step == FROZEN_AND_CUT), 0.0, SCALE)
+
+
+def recorder():
+    """Changes nothing; keeps the first three gradients of a group and how many there were."""
+    def init(params):
+        return {"count": jnp.int32(0), "given": jax.tree.map(lambda leaf: jnp.zeros((3, *leaf.shape)), params)}
+
+    def update(gradient, state, params=None):
+        given = jax.tree.map(lambda kept, new: kept.at[state["count"]].set(new), state["given"], gradient)
+        return gradient, {"count": state["count"] + 1, "given": given}
+
+    return optax.GradientTransformation(init, update)
+
+
+def build(**changes):
+    settings = {
+        "codec": CODEC, "optimizer": optax.chain(recorder(), optax.add_decayed_weights(DECAY), optax.trace(MOMENTUM)),
+        "learning_rate": {"features": features_rate, "head": lambda step: RATE, "adversary": lambda step: RATE},
+        "augment": no_augmentation(), "normalise": centred, "coefficient": coefficient,
+        "objective": regda_objective(margin=MARGIN)}
+    return regda(MODEL, SKELETON, **settings | changes)
+
+
+def compiled(method):
+    return jax.jit(method.update)
+
+
+@pytest.fixture(scope="module")
+def streams():
+    return {"source": batch("source"), "target": batch("target")}
+
+
+@pytest.fixture(scope="module")
+def states(streams):
+    """The same first state at every step that chooses settings, with statistics and biases that are not all equal."""
+    method = build()
+    first = jax.jit(method.init)(jax.random.key(3), streams, {})
+    random = np.random.default_rng(0)
+    moved = jax.tree.map(lambda leaf: leaf + jnp.asarray(random.uniform(0, 0.05, leaf.shape), leaf.dtype),
+                         (first.variables, first.adversary))
+    first = first._replace(variables=moved[0], adversary=moved[1])
+    return {step: first._replace(step=jnp.int32(step)) for step in (0, FROZEN_FEATURES, FROZEN_AND_CUT, FULL)}
+
+
+@pytest.fixture(scope="module")
+def update():
+    """(state, streams) -> (state, metrics) of one iteration, in numpy."""
+    step = compiled(build())
+    return lambda state, streams: jax.tree.map(np.asarray, step(state, streams, jax.random.key(0)))
+
+
+@pytest.fixture(scope="module")
+def unshared():
+    """The same with a second pass over the target, and the weights of target keypoints read from their labels."""
+    step = compiled(build(share_target_pass=False, target_weights=lambda example: example.visible))
+    return lambda state, streams: jax.tree.map(np.asarray, step(state, streams, jax.random.key(0)))
+
+
+@pytest.fixture(scope="module")
+def full(update, states, streams):
+    return update(states[FULL], streams)
+
+
+def given(state: State, group: str, number: int):
+    """The gradient that a group's optimizer got at its `number`-th step of the iteration."""
+    return jax.tree.map(lambda kept: kept[number], state.optimizer_state[group][0]["given"])
+
+
+def largest(tree) -> float:
+    return max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(tree))
+
+
+def features_of(state):
+    return {name: tree for name, tree in state.variables["params"].items() if name != "head"}
+
+
+def assert_identical(tree, other):
+    jax.tree.map(np.testing.assert_array_equal, tree, other)
+
+
+def differs(tree, other) -> bool:
+    return any(not np.array_equal(a, b) for a, b in zip(jax.tree.leaves(tree), jax.tree.leaves(other), strict=True))
+
+
+def other_images(streams):
+    return streams | {"target": batch("another target")}
+
+
+# What each step moves
+
+
+def test_step_a_moves_everything(full, states):
+    state, _ = full
+    for group in ("features", "head", "adversary"):
+        gradient = given(state, group, 0)
+        assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient)), group
+    assert all(not np.array_equal(before, after) for before, after in zip(
+        jax.tree.leaves((states[FULL].variables, states[FULL].adversary)),
+        jax.tree.leaves((state.variables, state.adversary)), strict=True))
+
+
+def test_features_step_in_a_and_c_the_adversary_in_a_and_b_the_head_in_a(full):
+    counts = {group: int(states[0]["count"]) for group, states in full[0].optimizer_state.items()}
+    assert counts == {"features": 2, "head": 1, "adversary": 2}
+
+
+def test_step_b_leaves_features_and_head_bit_identical(update, states, streams):
+    """At lambda 0 nothing of the target reaches the features, so that two targets differ by step B alone."""
+    one, _ = update(states[0], streams)
+    other, _ = update(states[0], other_images(streams))
+    assert_identical(features_of(one), features_of(other))
+    assert_identical(one.variables["params"]["head"], other.variables["params"]["head"])
+    assert differs(one.adversary["params"], other.adversary["params"])
+
+
+def test_step_c_leaves_both_heads_bit_identical(update, states, streams):
+    """With features that do not move, lambda decides about step C alone."""
+    moving, _ = update(states[FROZEN_FEATURES], streams)
+    still, _ = update(states[FROZEN_AND_CUT], streams)
+    assert largest(given(moving, "features", 1)) > 0
+    assert largest(given(still, "features", 1)) == 0
+    assert_identical(moving.variables["params"]["head"], still.variables["params"]["head"])
+    assert_identical(moving.adversary["params"], still.adversary["params"])
+
+
+def test_the_head_never_sees_the_target(update, full, states, streams):
+    other, _ = update(states[FULL], other_images(streams))
+    assert_identical(full[0].variables["params"]["head"], other.variables["params"]["head"])
+    assert differs(features_of(full[0]), features_of(other))
+
+
+def test_at_step_0_step_c_moves_features_by_weight_decay_and_momentum_only(update, states, streams):
+    state, _ = update(states[0], streams)
+    assert largest(given(state, "features", 1)) == 0
+    before = features_of(states[0])
+
+    def by_hand(before, gradient):
+        velocity = gradient + DECAY * before
+        between = before - RATE * velocity
+        return between - RATE * (DECAY * between + MOMENTUM * velocity)
+
+    expected = jax.tree.map(by_hand, jax.tree.map(np.asarray, before), given(state, "features", 0))
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), features_of(state), expected)
+
+
+# What gradients depend on
+
+
+def test_no_gradient_goes_into_pseudo_labels(update, full, states, streams):
+    """The adversary's answers change every disparity, but not the gradient of the regressor that draws the maps."""
+    state = states[FULL]
+    turned = state._replace(adversary=jax.tree.map(lambda leaf: leaf * 1.5, state.adversary))
+    other, metrics = update(turned, streams)
+    assert metrics["loss/source_disparity"] != full[1]["loss/source_disparity"]
+    assert_identical(given(other, "head", 0), given(full[0], "head", 0))
+
+
+def test_target_labels_never_matter(update, full, states, streams):
+    target = streams["target"]
+    blind = target._replace(keypoints=np.zeros_like(target.keypoints), visible=np.zeros_like(target.visible))
+    wrong = target._replace(keypoints=target.keypoints[::-1] + 1.5)
+    for changed in (blind, wrong):
+        assert_identical(update(states[FULL], streams | {"target": changed}), full)
+
+
+def test_a_keypoint_without_a_source_label_gets_no_gradient_at_all(update, states, streams):
+    source = streams["source"]
+    visible = source.visible.copy()
+    visible[:, 1] = 0
+    state, metrics = update(states[FULL], streams | {"source": source._replace(visible=visible)})
+    for group in ("head", "adversary"):
+        output = given(state, group, 0)["output"]
+        assert largest((output["kernel"][..., 1], output["bias"][1])) == 0, group
+        assert np.abs(output["kernel"][..., [0, 2]]).max() > 0, group
+    blind, metrics = update(states[FULL], streams | {"source": source._replace(visible=np.zeros_like(visible))})
+    assert metrics["loss/supervised"] == metrics["loss/source_disparity"] == 0
+    for group in ("features", "head", "adversary"):
+        assert largest(given(blind, group, 0)) == 0, group
+
+
+def test_target_weights_choose_the_keypoints_of_the_target(unshared, states, streams):
+    target = streams["target"]
+    visible = target.visible.copy()
+    visible[:, 2] = 0
+    state, _ = unshared(states[FULL], streams | {"target": target._replace(visible=visible)})
+    output = given(state, "adversary", 1)["output"]
+    assert largest((output["kernel"][..., 2], output["bias"][2])) == 0
+    assert np.abs(output["kernel"][..., :2]).max() > 0
+    none, metrics = unshared(states[FULL], streams | {"target": target._replace(visible=np.zeros_like(visible))})
+    assert metrics["loss/target_false"] == metrics["loss/target_truth"] == 0
+    assert largest((given(none, "adversary", 1), given(none, "features", 1))) == 0
+
+
+# The whole iteration
+
+
+def test_sharing_the_target_pass_equals_recomputing_it(full, unshared, states, streams):
+    again, metrics = unshared(states[FULL], streams)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), again, full[0])
+    for name, value in metrics.items():
+        np.testing.assert_allclose(value, full[1][name], rtol=1e-4, err_msg=name)
+
+
+def kl(logits, target, weights, epsilon):
+    """The mean over batch and keypoints of KL(target / its sum || softmax), written as it is defined."""
+    mass = target + epsilon
+    mass = mass / mass.sum((1, 2), keepdims=True)
+    log_softmax = jax.nn.log_softmax(logits.reshape(logits.shape[0], -1, logits.shape[3]), axis=1).reshape(logits.shape)
+    return (weights * (mass * (jnp.log(jnp.where(mass > 0, mass, 1.0)) - log_softmax)).sum((1, 2))).mean()
+
+
+def rendered(logits):
+    """(truth, false) at the arg-max of constant logits: each keypoint's Gaussian, and the clipped sum of the others."""
+    batch_size, height, width, count = logits.shape
+    flat = jax.lax.stop_gradient(logits).reshape(batch_size, -1, count)
+    cell = jnp.where(flat.max(1) > 0, flat.argmax(1), 0)[:, None, None, :]
+    rows, columns = jnp.arange(height).reshape(1, -1, 1, 1), jnp.arange(width).reshape(1, 1, -1, 1)
+    distance = (rows - cell // width) ** 2 + (columns - cell % width) ** 2
+    truth = jnp.exp(-distance.astype(jnp.float32) / (2 * SIGMA**2))
+    false = jnp.stack([sum(truth[..., j] for j in range(count) if j != k) for k in range(count)], -1)
+    return truth, jnp.minimum(false, 1.0)
+
+
+def by_hand(state, streams):
+    """One iteration in which every pass is computed anew: parameters, statistics and losses after it."""
+    images = {name: centred(jnp.asarray(example.image, jnp.float32) / 255) for name, example in streams.items()}
+    labels, label_weights = CODEC.encode(streams["source"])
+    ones = jnp.ones_like(label_weights)
+    params = {"features": features_of(state), "head": state.variables["params"]["head"],
+              "adversary": state.adversary["params"]}
+    velocity = jax.tree.map(jnp.zeros_like, params)
+    statistics = {"model": state.variables["batch_stats"], "adversary": state.adversary["batch_stats"]}
+
+    def network(params, statistics, images, scale=None):
+        features, model = MODEL.apply(
+            {"params": params["features"] | {"head": params["head"]}, "batch_stats": statistics["model"]}, images,
+            train=True, mutable=["batch_stats"], method="features")
+        main, after = MODEL.head.apply(
+            {"params": params["head"], "batch_stats": statistics["model"]["head"]}, features, train=True,
+            mutable=["batch_stats"])
+        # A gradient times a constant, as a sum of a part that has one and a part that has none.
+        seen = SCALE * features + (1 - SCALE) * jax.lax.stop_gradient(features)
+        other, adversary = MODEL.head.apply(
+            {"params": params["adversary"], "batch_stats": statistics["adversary"]}, seen, train=True,
+            mutable=["batch_stats"])
+        model = dict(model["batch_stats"]) | {"head": after["batch_stats"]}
+        return main, other, {"model": model, "adversary": adversary["batch_stats"]}
+
+    def step(loss, groups, params, velocity, statistics):
+        (value, after), gradient = jax.value_and_grad(loss, has_aux=True)(params, statistics)
+        for group in groups:
+            decayed = jax.tree.map(lambda g, p: g + DECAY * p, gradient[group], params[group])
+            velocity = velocity | {group: jax.tree.map(lambda v, d: MOMENTUM * v + d, velocity[group], decayed)}
+            params = params | {group: jax.tree.map(lambda p, v: p - RATE * v, params[group], velocity[group])}
+        return value, params, velocity, after
+
+    def source(params, statistics):
+        main, other, after = network(params, statistics, images["source"])
+        truth, _ = rendered(main)
+        return kl(main, labels, label_weights, 0.0) + MARGIN * kl(other, truth, label_weights, 1e-7), after
+
+    def leave(params, statistics):
+        main, other, after = network(params, statistics, images["target"])
+        return kl(other, rendered(main)[1], ones, 1e-7), after
+
+    def come_back(params, statistics):
+        main, other, after = network(params, statistics, images["target"])
+        return kl(other, rendered(main)[0], ones, 1e-7), after
+
+    losses = {}
+    for name, loss, groups in (("total", source, ("features", "head", "adversary")),
+                               ("target_false", leave, ("adversary",)), ("target_truth", come_back, ("features",))):
+        losses[f"loss/{name}"], params, velocity, statistics = step(loss, groups, params, velocity, statistics)
+    return params, velocity, statistics, losses
+
+
+def test_an_iteration_equals_its_three_steps_by_hand(full, states, streams):
+    """One momentum buffer serves both steps of the features, and one both of the adversary."""
+    params, velocity, statistics, losses = jax.jit(by_hand)(states[FULL], streams)
+    state, metrics = full
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
+    found = {"features": features_of(state), "head": state.variables["params"]["head"],
+             "adversary": state.adversary["params"]}
+    jax.tree.map(close, found, params)
+    jax.tree.map(close, {group: states[2].trace for group, states in state.optimizer_state.items()}, velocity)
+    jax.tree.map(close, {"model": state.variables["batch_stats"], "adversary": state.adversary["batch_stats"]},
+                 statistics)
+    for name, value in losses.items():
+        close(metrics[name], value, err_msg=name)
+
+
+def test_an_excluded_keypoint_is_nobodys_wrong_answer():
+    logits = jax.random.normal(jax.random.key(0), (2, 16, 16, 3))
+    maps = ground_false_by_others(logits, sigma=1.0, exclude=(1,))
+    np.testing.assert_array_equal(maps.false[..., 0], maps.truth[..., 2])
+    np.testing.assert_array_equal(maps.false[..., 2], maps.truth[..., 0])
+    np.testing.assert_allclose(maps.false[..., 1], jnp.minimum(maps.truth[..., 0] + maps.truth[..., 2], 1), atol=1e-6)
+
+
+def test_statistics_after_two_passes_in_closed_form():
+    norm, values = BatchNorm(), jax.random.normal(jax.random.key(0), (6, 5))
+    variables = norm.init(jax.random.key(1), values, train=False)
+    before = jax.tree.map(lambda leaf: leaf + 0.3, variables["batch_stats"])
+    _, once = train_pass(norm, variables["params"], before, values)
+    _, twice = train_pass(norm, variables["params"], once, values)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-7),
+                 statistics_after_second_pass(before, once), twice)
+
+
+@pytest.mark.parametrize(("dropped", "unmoved"), [
+    (("target_false", "target_truth"), ()), (("source_disparity", "target_false", "target_truth"), ("adversary",))])
+def test_a_dropped_term_is_not_run(dropped, unmoved):
+    """Its step has no loss and no gradient, and a regressor that no term reads stays bit-identical."""
+    method = build(objective=without(regda_objective(margin=MARGIN), *dropped))
+    streams = {name: batch(name) for name in method.streams}
+    state = jax.jit(method.init)(jax.random.key(0), streams, {})
+    after, metrics = compiled(method)(state, streams, jax.random.key(1))
+    assert not {f"loss/{name}" for name in dropped} & set(metrics)
+    assert "gradient_norm/features_target" not in metrics
+    same = [np.array_equal(*leaves) for leaves in zip(
+        jax.tree.leaves(state.adversary), jax.tree.leaves(after.adversary), strict=True)]
+    assert all(same) if "adversary" in unmoved else not all(same)
+
+
+def test_a_term_of_no_step_is_refused():
+    objective = regda_objective() | {"equivariance": Term(1.0, lambda outputs, streams: 0.0, ("warped",))}
+    with pytest.raises(ValueError, match="term 'equivariance' reads warped"):
+        build(objective=objective)

@@ -1,0 +1,171 @@
+"""Adaptation by a teacher: what each network sees, in whose coordinates they are compared, and what moves."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+from tiny_parts import CODEC, MODEL, SKELETON, batch, centred
+
+from kpjax import geometry
+from kpjax.augment.augmentations import no_augmentation, random_warp
+from kpjax.augment.restyling import exchanged_moments
+from kpjax.losses.objective import Term, replaced, without
+from kpjax.methods.regda_family.teacher_adaptation import (
+    ANSWER,
+    SOURCE,
+    TARGET,
+    follow_heatmaps,
+    teacher_adaptation,
+    teacher_adaptation_objective,
+)
+from kpjax.methods.semi_supervised_family.mean_teacher import networks
+from kpjax.structures import named_key
+
+KEY, STREAMS = jax.random.key(1), {name: batch(name) for name in ("source", "target")}
+OBJECTIVE = teacher_adaptation_objective(CODEC, left_out=0.0)
+PLAIN = {name: jnp.asarray(stream.image, jnp.float32) / 255 for name, stream in STREAMS.items()}
+
+
+def down(key, size):
+    return geometry.translation(0.0, 4.0)
+
+
+def unhidden(key, images, points, weights):
+    return images
+
+
+def built(objective=OBJECTIVE, **changes):
+    settings = {"codec": CODEC, "optimizer": optax.trace(0.0), "learning_rate": lambda step: 0.5, "decay": 0.9,
+                "augment": no_augmentation(), "normalise": centred, "view": random_warp(down), "restyled": 0.0,
+                "hide": unhidden, "sigma": 1.0} | changes
+    return teacher_adaptation(MODEL, SKELETON, objective=objective, **settings)
+
+
+@functools.cache
+def distinct_start():
+    """A state whose student and teacher differ."""
+    init = jax.jit(built().init)
+    one, other = (init(jax.random.key(seed), STREAMS, {}) for seed in (3, 4))
+    return jax.tree.map(np.asarray, one._replace(other=other.variables))
+
+
+def step(method, state=None, streams=STREAMS):
+    return jax.tree.map(np.asarray, jax.jit(method.update)(state or distinct_start(), streams, KEY))
+
+
+@jax.jit
+def train_pass(variables, images):
+    return MODEL.apply(variables, centred(images), train=True, mutable=["batch_stats"])
+
+
+def test_both_views_are_moved_back_and_the_teacher_keeps_statistics_of_its_own():
+    """A term that compares what it reads with what the networks are worth by hand: views are one cell further down."""
+    student, teacher = networks(distinct_start())
+    seen = jnp.zeros_like(PLAIN["target"]).at[:, 4:].set(PLAIN["target"][:, :-4])
+
+    def moved_back(heatmaps):
+        return np.concatenate([heatmaps[:, 1:], np.zeros_like(heatmaps[:, :1])], 1)
+
+    answer, mutated = train_pass(teacher, seen)
+    expected, own = moved_back(answer), moved_back(train_pass(student, seen)[0])
+
+    def differs(outputs, streams):
+        found = outputs[ANSWER]
+        assert set(streams) == {"source", "target"}
+        inside = np.ones((4, 1, 1), np.float32) * (np.arange(4) < 3)[:, None, None]
+        peaks = jnp.abs(found.bumps.max((1, 2)) - 1).max() + jnp.abs(found.scores - expected.max((1, 2))).max()
+        return (jnp.abs(found.heatmaps - expected).max() + jnp.abs(outputs[TARGET] - own).max() + peaks
+                + jnp.abs(found.inside - inside[None]).max())
+
+    state, metrics = step(built(OBJECTIVE | {"probe": Term(1.0, differs, reads=(TARGET, ANSWER))}))
+    assert metrics["loss/probe"] < 1e-4
+    new_student, new_teacher = networks(state)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), new_teacher["batch_stats"],
+                 mutated["batch_stats"])
+    jax.tree.map(lambda new, old, now: np.testing.assert_allclose(new, 0.9 * old + 0.1 * now, atol=1e-6),
+                 new_teacher["params"], teacher["params"], new_student["params"])
+
+
+def test_no_gradient_reaches_the_teacher_and_no_label_of_the_target_is_read():
+    """With the consistency alone, the student's step is down its gradient against constants."""
+    objective = without(replaced(OBJECTIVE, consistency=follow_heatmaps), "supervised")
+    lied = STREAMS["target"]._replace(keypoints=STREAMS["source"].keypoints * 0.5)
+    state, _ = step(built(objective, view=no_augmentation()), streams=STREAMS | {"target": lied})
+    student, teacher = networks(distinct_start())
+    target, _ = train_pass(teacher, PLAIN["target"])
+    _, after_source = train_pass(student, PLAIN["source"])
+
+    def loss(params):
+        heatmaps, _ = MODEL.apply({**after_source, "params": params}, centred(PLAIN["target"]), train=True,
+                                  mutable=["batch_stats"])
+        return jnp.square(heatmaps - target).mean()
+
+    expected = jax.tree.map(lambda p, g: p - 0.5 * g, student["params"], jax.jit(jax.grad(loss))(student["params"]))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), networks(state)[0]["params"], expected)
+
+
+class Unchanged(nn.Module):
+    """A style network whose features are the colours."""
+
+    def setup(self):
+        self.gain = self.param("gain", nn.initializers.ones, ())
+
+    def encode(self, images):
+        return images * self.gain
+
+    def decode(self, features):
+        return features / self.gain
+
+
+def test_source_images_take_the_colours_of_target_images_by_a_network_or_without():
+    """The student's pass over the restyled source is all that moves: by its statistics."""
+    objective = without(OBJECTIVE, "consistency")
+    states = {}
+    for network in (None, Unchanged()):
+        method = built(objective, restyled=1.0, view=no_augmentation(), style_network=network, predicts="student")
+        frozen = {"style": {"params": {"gain": np.float32(1)}}} if network else {}
+        start = distinct_start()._replace(frozen=frozen)
+        states[network], metrics = step(method, start)
+        assert states[network].frozen == frozen
+        assert "teacher/mean_peak" not in metrics
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *(
+        state.variables for state in states.values()))
+    student, teacher = networks(distinct_start(), "student")
+    found, new_teacher = networks(states[None], "student")
+    jax.tree.map(np.testing.assert_array_equal, new_teacher["batch_stats"], teacher["batch_stats"])
+    alpha = jax.random.uniform(jax.random.split(named_key(KEY, "source style"))[1], (), jnp.float32)
+    changed = jnp.clip(exchanged_moments(PLAIN["source"], PLAIN["target"], alpha), 0, 1)
+    _, expected = train_pass(student, changed)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found["batch_stats"],
+                 expected["batch_stats"])
+
+
+def test_sure_keypoints_are_hidden_where_the_student_sees_them():
+    def mark(key, images, points, weights):
+        """Writes which points it was given into the images."""
+        return images.at[:, 0, 0, 0].set((points[..., 1] * weights).sum(1)).at[:, 1:].set(0.0)
+
+    def read(outputs, streams):
+        return outputs[TARGET].sum() * 0 + outputs[ANSWER].scores.sum() * 0
+
+    _, teacher = networks(distinct_start())
+    seen = jnp.zeros_like(PLAIN["target"]).at[:, 4:].set(PLAIN["target"][:, :-4])
+    heatmaps = np.asarray(train_pass(teacher, seen)[0])
+    back = np.concatenate([heatmaps[:, 1:], np.zeros_like(heatmaps[:, :1])], 1).reshape(8, 16, 3)
+    limit = float(np.median(back.max(1)))
+    rows = np.where(back.max(1) > 0, back.argmax(1) // 4, 0)
+    marked = jnp.zeros_like(seen).at[:, 0, 0, 0].set(((4.0 * rows + 4.0) * (back.max(1) >= limit)).sum(1))
+    state, _ = step(built({"probe": Term(1.0, read, reads=(TARGET, ANSWER))}, hide=mark, hidden_from=limit))
+    student, _ = networks(distinct_start())
+    _, after = train_pass(student, jnp.zeros_like(seen).at[:, 4:].set(PLAIN["source"][:, :-4]))
+    _, expected = train_pass({**after, "params": student["params"]}, marked)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+                 networks(state)[0]["batch_stats"], expected["batch_stats"])
+
+
+def test_unknown_views_are_named():
+    with pytest.raises(ValueError, match=f"a term reads 'unlabelled'; choose from {SOURCE}"):
+        built({"odd": Term(1.0, lambda outputs, streams: outputs["unlabelled"].mean(), reads=("unlabelled",))})

@@ -1,0 +1,140 @@
+"""Pseudo-labels: transforms are undone exactly where they can be, and the threshold matches the labelled set."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from kpjax.errors import InputError
+from kpjax.heatmaps import codec
+from kpjax.methods.semi_supervised_family.data_distillation import (
+    distilled_predict,
+    matching_threshold,
+    pseudo_labels,
+)
+from kpjax.structures import Example, Skeleton, Trained
+
+SIDE, STRIDE = 64, 4
+SKELETON = Skeleton(("left", "right", "nose"), flip=(1, 0, 2))
+TRUE = np.array([[[20, 29], [44, 33], [33, 21]], [[9, 12], [44, 41], [31, 40]]], np.float32)
+
+
+class Reader(nn.Module):
+    """Heatmaps that are the colour channels, one for each point. It knows no sides: in a mirrored image red is still
+    its answer for the left point."""
+
+    grid: str
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        scale = self.param("scale", nn.initializers.ones, ())
+        if self.grid == "index":  # cell u is pixel 4 u
+            return scale * images[:, ::STRIDE, ::STRIDE]
+        return scale * images.reshape(-1, SIDE // STRIDE, STRIDE, SIDE // STRIDE, STRIDE, 3).mean((2, 4))
+
+
+def image(keypoints=TRUE, deviation=8.0):
+    """A broad bump at each keypoint, one in each channel."""
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    squared = ((columns[..., None] - keypoints[:, None, None, :, 0]) ** 2
+               + (rows[..., None] - keypoints[:, None, None, :, 1]) ** 2)
+    images = np.round(255 * np.exp(-squared / (2 * deviation**2))).astype(np.uint8)
+    count = len(keypoints)
+    return Example(images, np.zeros_like(keypoints), np.zeros(keypoints.shape[:2], np.float32), np.ones(count),
+                   np.tile(np.eye(3, dtype=np.float32), (count, 1, 1)), np.arange(count))
+
+
+@functools.cache
+def heatmaps(grid, scales, flip=True, points=SKELETON):
+    model = Reader(grid)
+    coding = codec(image_size=SIDE, heatmap_size=SIDE // STRIDE, sigma=1.0, grid=grid)
+    predict = distilled_predict(model, coding, lambda images: images, points, scales=scales, flip=flip)
+    variables = model.init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 3)), train=False)
+    found = jax.jit(predict)(Trained(variables, {}), image())
+    return jax.tree.map(np.asarray, found)
+
+
+def middles(maps):
+    """Where the upper halves of the bumps lie, in cells."""
+    upper = np.maximum(maps - maps.max((1, 2), keepdims=True) / 2, 0)
+    rows, columns = np.mgrid[:maps.shape[1], :maps.shape[2]]
+    return np.stack([(upper * axis[..., None]).sum((1, 2)) / upper.sum((1, 2)) for axis in (columns, rows)], -1)
+
+
+@pytest.mark.parametrize("grid", ["index", "half_pixel"])
+def test_every_transform_is_undone(grid):
+    """This network commutes with zooms and mirrors, so what comes back is the plain answer at the same place, less what
+    two bilinear samplings take from a peak. A map read on the wrong grid would be off by a quarter of a cell or more.
+    """
+    plain = heatmaps(grid, (1.0,), flip=False).heatmaps[0]
+    # The names are exchanged after a mirrored pass, which this network would not need.
+    mirrored = (2 * heatmaps(grid, (1.0,)).heatmaps[0] - plain)[..., [1, 0, 2]]
+    for undone in (mirrored, *(heatmaps(grid, (scale,), flip=False).heatmaps[0] for scale in (0.75, 1.25))):
+        assert np.abs(undone - plain)[:, 3:-3, 3:-3].max() < 0.12
+        away_from_the_border = np.array([0, 1, 2, 4, 5])
+        found, expected = (middles(maps).reshape(-1, 2)[away_from_the_border] for maps in (undone, plain))
+        np.testing.assert_allclose(found, expected, atol=0.1)
+
+
+def test_one_transform_is_the_ordinary_prediction():
+    prediction = heatmaps("index", (1.0,), flip=False)
+    np.testing.assert_allclose(prediction.heatmaps[0], image().image[:, ::4, ::4] / 255, atol=1e-5)
+    np.testing.assert_allclose(prediction.scores, prediction.heatmaps[0].max((1, 2)), atol=1e-6)
+    np.testing.assert_allclose(prediction.keypoints, np.round(TRUE / 4) * 4, atol=1e-4)
+
+
+def test_the_flip_test_is_the_mean_with_the_mirrored_answer_under_exchanged_names():
+    plain = image().image.astype(np.float32) / 255
+    cells = SIDE // STRIDE
+    maps, mirrored = (images.reshape(-1, cells, STRIDE, cells, STRIDE, 3).mean((2, 4))
+                      for images in (plain, plain[:, :, ::-1]))
+    expected = (maps + mirrored[:, :, ::-1][..., list(SKELETON.flip)]) / 2
+    np.testing.assert_allclose(heatmaps("half_pixel", (1.0,)).heatmaps[0], expected, atol=1e-4)
+
+
+def test_the_names_of_left_and_right_are_exchanged_once():
+    """To a network that is blind to sides, half of the evidence for `left` lies at the right point."""
+    unpaired = Skeleton(("left", "right", "nose"))
+    np.testing.assert_array_equal(heatmaps("index", (1.0,), points=unpaired).heatmaps[0],
+                                  heatmaps("index", (1.0,), flip=False).heatmaps[0])
+    both = heatmaps("index", (1.0,))
+    np.testing.assert_allclose(both.keypoints[:, 2], TRUE[:, 2], atol=2.5)
+    left = both.heatmaps[0][0, ..., 0]
+    assert left[7:9, 4:6].max() > 0.4
+    assert left[7:9, 10:12].max() > 0.4
+
+
+def test_cells_that_a_zoom_pushes_out_are_averaged_over_the_others():
+    """At a zoom of 1.25 a point near the border leaves the frame; its peak must not fall to two thirds."""
+    plain = heatmaps("index", (1.0,), flip=False).heatmaps[0]
+    three = heatmaps("index", (0.75, 1.0, 1.25), flip=False).heatmaps[0]
+    border = plain[1, 3, 0, 0]
+    assert border > 0.5
+    assert three[1, 3, 0, 0] > 0.9 * border
+    large = heatmaps("index", (1.25,), flip=False).heatmaps[0]
+    np.testing.assert_array_equal(large[:, 0], 0)
+    assert np.isfinite(large).all()
+
+
+def test_scales_that_are_none_are_refused():
+    coding = codec(image_size=SIDE, heatmap_size=SIDE // STRIDE, sigma=1.0)
+    for scales in ((), (1.0, 0.0), (float("nan"),)):
+        with pytest.raises(InputError, match="data distillation: scales are"):
+            distilled_predict(Reader("index"), coding, lambda images: images, SKELETON, scales=scales)
+
+
+def test_the_threshold_keeps_as_many_as_are_annotated():
+    peaks = np.array([[0.9, 0.2], [0.7, 0.6], [0.3, 0.1], [0.8, 0.5]], np.float32)
+    annotated = np.array([[1, 1], [1, 0]], np.float32)
+    threshold = matching_threshold(peaks, annotated)
+    np.testing.assert_allclose(threshold, 0.3)
+    labels = pseudo_labels(np.full((4, 2, 2), 5.0), peaks, annotated)
+    np.testing.assert_array_equal(labels.visible, [[1, 0], [1, 1], [1, 0], [1, 1]])
+    np.testing.assert_array_equal(labels.keypoints[0], [[5, 5], [0, 0]])
+    assert labels.keypoints.dtype == labels.visible.dtype == np.float32
+    assert matching_threshold(peaks, np.ones((3, 2))) == peaks.min()
+    assert not pseudo_labels(np.full((4, 2, 2), 5.0), peaks, np.zeros((3, 2))).visible.any()
+    with pytest.raises(InputError, match="0 unlabelled and 2 labelled"):
+        matching_threshold(peaks[:0], annotated)

@@ -1,0 +1,236 @@
+"""What is painted from what, which term reaches which parameters, and the state of the perceptual loss."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+from tiny_parts import BATCH, CODEC, MODEL, SIDE, SKELETON, batch, centred
+
+from kpjax import geometry
+from kpjax.augment.augmentations import no_augmentation
+from kpjax.errors import InputError
+from kpjax.losses.objective import Term, without
+from kpjax.methods.semi_supervised_family.image_generation import (
+    Reconstruction,
+    image_generation,
+    image_generation_objective,
+)
+from kpjax.models.image_generation import image_generator, normalised_points_by_axis
+from kpjax.models.layers import Convolution
+
+WEIGHTS = {"supervised_weight": 1e3, "reconstruction": 1e-3}
+OBJECTIVE = image_generation_objective(CODEC, **WEIGHTS)
+PERCEPTUAL = image_generation_objective(CODEC, perceptual=True, streams=("unlabelled",), **WEIGHTS)
+SHIFT = 3  # pixels to the right
+close = np.testing.assert_allclose
+
+
+class Features(nn.Module):
+    """In VGG's place: two small feature maps."""
+
+    @nn.compact
+    def __call__(self, images):
+        fine = nn.relu(Convolution(4, name="conv1")(images))
+        return fine, nn.relu(Convolution(4, stride=2, name="conv2")(fine))
+
+
+def build(objective=OBJECTIVE, **changes):
+    settings = {
+        "codec": CODEC, "optimizer": optax.identity(), "learning_rate": lambda step: 1e-4,
+        "augment": no_augmentation(), "normalise": centred, "generator": image_generator((4, 8)),
+        "draw_map": lambda key, size: geometry.translation(SHIFT, 0)}
+    return image_generation(MODEL, SKELETON, objective=objective, **settings | changes)
+
+
+@pytest.fixture(scope="module")
+def streams():
+    return {"labelled": batch("labelled"), "unlabelled": batch("unlabelled")}
+
+
+@pytest.fixture(scope="module")
+def first(streams):
+    """The first state of a method that has everything; others are cut from it."""
+    start = {"perceptual": jax.jit(Features().init)(jax.random.key(1), jnp.zeros((1, 8, 8, 3)))}
+    return jax.jit(build(PERCEPTUAL, perceptual=Features()).init)(jax.random.key(0), streams, start)
+
+
+@pytest.fixture(scope="module")
+def updates():
+    """The compiled update of each objective."""
+    return functools.cache(lambda name: jax.jit({
+        "both": build(), "supervised": build(without(OBJECTIVE, "reconstruction")),
+        "reconstruction": build(without(OBJECTIVE, "supervised")),
+        "perceptual": build(PERCEPTUAL, perceptual=Features()),
+    }[name].update))
+
+
+def step(update, state, streams):
+    return jax.tree.map(np.asarray, update(state, streams, jax.random.key(0)))
+
+
+def unmoved(tree, other):
+    """The top-level names of two trees whose leaves are all equal."""
+    return {name for name in tree if all(
+        np.array_equal(a, b) for a, b in zip(jax.tree.leaves(tree[name]), jax.tree.leaves(other[name]), strict=True))}
+
+
+def blind(example):
+    return example._replace(keypoints=np.zeros_like(example.keypoints), visible=np.zeros_like(example.visible))
+
+
+# What runs
+
+
+def test_a_method_reads_the_streams_of_its_terms_only():
+    assert build().streams == ("labelled", "unlabelled")
+    assert build(without(OBJECTIVE, "reconstruction")).streams == ("labelled",)
+    assert build(without(PERCEPTUAL, "supervised"), perceptual=Features()).streams == ("unlabelled",)
+    assert build(image_generation_objective(CODEC, streams=("labelled",))).streams == ("labelled",)
+
+
+def test_without_reconstruction_no_generator_is_made_or_moved(updates, first, streams):
+    state = first._replace(generator={}, averages=(), frozen={})
+    after, metrics = step(updates("supervised"), state, {"labelled": streams["labelled"]})
+    assert after.generator == {}
+    assert set(metrics) == {"loss/supervised", "loss/total", "gradient_norm/model"}
+    made = jax.eval_shape(build(without(OBJECTIVE, "reconstruction")).init, jax.random.key(0), streams, {})
+    assert (made.generator, made.averages, made.frozen) == ({}, (), {})
+    assert jax.tree.structure(made) == jax.tree.structure(state)
+
+
+# What the terms see
+
+
+def test_images_are_painted_from_their_own_and_compared_with_the_moved_ones(first, streams):
+    """Terms that read the outputs: the painter here returns its sources, and its points are those of the moved view."""
+    class Copy(nn.Module):
+        @nn.compact
+        def __call__(self, images, points, train):
+            return images * self.param("scale", nn.initializers.ones, ()) + 0 * points.sum()
+
+    def pixels(example, shift):
+        return geometry.warp(example.image, jnp.broadcast_to(geometry.translation(shift, 0), (BATCH, 3, 3)))
+
+    def same_rows(rows, shift):
+        def distance(outputs, streams):
+            expected = jnp.stack([pixels(streams[name], shift) for name in ("labelled", "unlabelled")], 1)
+            return jnp.abs(getattr(outputs["reconstruction"], rows) - expected.reshape(-1, SIDE, SIDE, 3)).max()
+        return distance
+
+    def moved_labels(outputs, streams):
+        return jnp.abs(streams["labelled/warped"].keypoints - streams["labelled"].keypoints - jnp.array(
+            [[[SHIFT, 0.0]]])).max()
+
+    def moved_heatmaps(outputs, streams):
+        return jnp.abs(outputs["labelled"] - outputs["labelled/warped"]).max()
+
+    reads = ("labelled", "labelled/warped", "unlabelled/warped")
+    terms = {"sources": same_rows("images", 0), "targets": same_rows("targets", SHIFT), "labels": moved_labels,
+             "heatmaps": moved_heatmaps}
+    method = build({name: Term(1.0, function, reads) for name, function in terms.items()}, generator=Copy())
+    params = {"scale": jnp.float32(1)}
+    state = first._replace(generator={"params": params, "batch_stats": {}}, averages=(), frozen={},
+                           optimizer_state=optax.identity().init(None))
+    _, metrics = step(jax.jit(method.update), state, streams)
+    close([metrics[f"loss/{name}"] for name in ("sources", "targets", "labels")], 0, atol=1e-6)
+    assert metrics["loss/heatmaps"] > 1e-3
+
+
+def test_the_terms_have_the_published_factors():
+    images, targets = jnp.full((2, 4, 4, 3), 0.6), jnp.full((2, 4, 4, 3), 0.5)
+    outputs = {"reconstruction": Reconstruction(images, targets, jnp.array([50.0, 3.0]), jnp.array([100.0, 2.0]))}
+    default = image_generation_objective(CODEC)
+    assert {name: term.weight for name, term in OBJECTIVE.items()} == {"supervised": 1e3, "reconstruction": 1e-3}
+    close([default[name].weight * 1e3 for name in OBJECTIVE], [term.weight for term in OBJECTIVE.values()])
+    close(OBJECTIVE["reconstruction"].function(outputs, {}), 1000 / 255 * 25.5**2, rtol=1e-5)
+    close(PERCEPTUAL["reconstruction"].function(outputs, {}), 1000 * (0.5 + 1.5), rtol=1e-6)
+
+
+# Gradients
+
+
+def test_labels_move_the_model_and_reconstruction_moves_model_and_generator(updates, first, streams):
+    state = first._replace(averages=(), frozen={})
+    after, metrics = step(updates("reconstruction"), state, streams)
+    assert unmoved(state.variables["params"], after.variables["params"]) == set()
+    assert unmoved(state.generator["params"], after.generator["params"]) == set()
+    assert metrics["gradient_norm/model"] > 0
+    assert set(metrics) == {"loss/reconstruction", "loss/total", "gradient_norm/model", "gradient_norm/generator"}
+    both, _ = step(updates("both"), state, streams)
+    # The labelled view joins the pass, and so the statistics of its BatchNorm: points are not quite the same.
+    jax.tree.map(functools.partial(close, atol=1e-4), both.generator["params"], after.generator["params"])
+    assert unmoved(both.variables["params"], after.variables["params"]) == set()
+
+
+def test_reconstruction_reads_no_label_and_supervision_none_of_the_unlabelled(updates, first, streams):
+    state = first._replace(averages=(), frozen={})
+    without_labels = {name: blind(example) for name, example in streams.items()}
+    once = step(updates("reconstruction"), state, streams)
+    jax.tree.map(np.testing.assert_array_equal, once, step(updates("reconstruction"), state, without_labels))
+    half = streams | {"unlabelled": blind(streams["unlabelled"])}
+    jax.tree.map(np.testing.assert_array_equal, step(updates("both"), state, streams),
+                 step(updates("both"), state, half))
+
+
+# The perceptual loss
+
+
+def test_averages_start_at_the_first_distances_and_then_follow(updates, first, streams):
+    assert first.averages.shape == (3,)  # pixels and two feature maps
+    once, metrics = step(updates("perceptual"), first, streams)
+    close(metrics["loss/reconstruction"], 3000, rtol=1e-5)  # each distance is its own average
+    assert (once.averages > 0).all()
+    jax.tree.map(np.testing.assert_array_equal, once.frozen, first.frozen)
+    lower = once._replace(averages=once.averages * np.float32([1, 0.5, 1]))
+    _, metrics = step(updates("perceptual"), lower._replace(
+        variables=first.variables, generator=first.generator), streams)
+    expected = 1000 * (2 + 1 / (0.99 * 0.5 + 0.01))
+    close(metrics["loss/reconstruction"], expected, rtol=1e-4)
+
+
+def test_given_averages_are_used_from_the_first_step(first, streams):
+    method = build(PERCEPTUAL, perceptual=Features(), first_averages=(0.5, 1.6, 2.3))
+    start = {"perceptual": first.frozen["perceptual"]}
+    shapes = jax.eval_shape(method.init, jax.random.key(0), streams, start)
+    assert jax.tree.structure(shapes) == jax.tree.structure(first)
+    with pytest.raises(ValueError, match="has 2 values; give 3"):
+        jax.eval_shape(build(PERCEPTUAL, perceptual=Features(), first_averages=(1.0, 2.0)).init, jax.random.key(0),
+                       streams, start)
+
+
+# Sizes and what is refused
+
+
+def test_large_images_are_painted_small():
+    large = {"unlabelled": jax.eval_shape(lambda: jax.tree.map(jnp.asarray, batch("unlabelled")._replace(
+        image=np.zeros((BATCH, 64, 48, 3), np.uint8))))}
+    seen = []
+
+    def sizes(outputs, streams):
+        seen.append((outputs["reconstruction"].images.shape, outputs["reconstruction"].targets.shape))
+        return jnp.float32(0)
+
+    method = build({"sizes": Term(1.0, sizes, ("unlabelled/warped",))}, size=32, read_points=normalised_points_by_axis)
+    state = jax.eval_shape(method.init, jax.random.key(0), large, {})
+    jax.eval_shape(method.update, state, large, jax.random.key(0))
+    assert seen[0] == ((BATCH, 32, 24, 3),) * 2
+
+
+def test_what_does_not_fit_is_refused(streams):
+    def init(method, streams=streams, start=None):
+        jax.eval_shape(method.init, jax.random.key(0), streams, start or {})
+
+    with pytest.raises(InputError, match="turns images of 9 x 9 into 10 x 10; choose a size"):
+        init(build(size=9))
+    few = jax.tree.map(lambda leaf: leaf[:4], streams["unlabelled"])
+    with pytest.raises(InputError, match="equal batch sizes; got 8 of labelled, 4 of unlabelled"):
+        init(build(), streams | {"unlabelled": few})
+    with pytest.raises(InputError, match="start has no 'perceptual'"):
+        init(build(PERCEPTUAL, perceptual=Features()))
+    with pytest.raises(ValueError, match="perceptual is None"):
+        build(PERCEPTUAL)
+    with pytest.raises(ValueError, match="a term reads 'teacher'"):
+        build(OBJECTIVE | {"other": Term(1.0, lambda outputs, streams: 0, ("teacher",))})

@@ -1,0 +1,439 @@
+"""The semi-supervised method against the paper's equations by hand, and what each of its terms reads and reaches.
+
+Every test shares the tiny network; the optimizer keeps the gradient that it was given and moves nothing.
+"""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, PARTS, SIDE, SKELETON, batch, centred
+
+from kpjax import geometry
+from kpjax.augment.augmentations import no_augmentation, random_warp
+from kpjax.augment.random_maps import PERSPECTIVE
+from kpjax.errors import InputError
+from kpjax.heatmaps import codec
+from kpjax.losses.heatmap import heatmap_mse
+from kpjax.losses.objective import Term, without
+from kpjax.methods.forward import deinterleave, interleave, unit_range
+from kpjax.methods.semi_supervised_family.objectives import (
+    EQUATION_5,
+    coordinate_equivariance_term,
+    equivariance_term,
+    equivariant_landmark_objective,
+    invariance_term,
+    pseudo_label_objective,
+    semantic_of,
+    semantic_term,
+    semi_supervised_objective,
+)
+from kpjax.methods.semi_supervised_family.semantic_features import every_map, representations
+from kpjax.methods.semi_supervised_family.semi_supervised import State, semi_supervised
+from kpjax.methods.supervised_learning import supervised
+from kpjax.structures import named_key
+
+LABELLED = ("labelled",)
+close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
+
+
+def keeper():
+    """Keeps the last gradient as its state and moves nothing."""
+    return optax.GradientTransformation(
+        lambda params: jax.tree.map(jnp.zeros_like, params),
+        lambda gradient, state, params=None: (jax.tree.map(jnp.zeros_like, gradient), gradient))
+
+
+def build(objective, **changes):
+    settings = {"codec": CODEC, "optimizer": keeper(), "learning_rate": lambda step: 0.0,
+                "augment": no_augmentation(), "normalise": centred}
+    return semi_supervised(MODEL, SKELETON, objective=objective, **settings | changes)
+
+
+def streams_of(method):
+    return {name: batch(name) for name in method.streams}
+
+
+@functools.cache
+def variables():
+    """Of the whole method, with biases, scales and statistics that are not all equal."""
+    method = build(semi_supervised_objective(CODEC))
+    first = jax.eval_shape(method.init, jax.random.key(0), streams_of(method), {})
+    random = np.random.default_rng(0)
+    lowest = {"params": -0.3, "batch_stats": 0.1, "semantic": -0.3}
+    return {name: jax.tree.map(lambda leaf, low=lowest[name]: random.uniform(low, 0.5, leaf.shape).astype(np.float32),
+                               tree) for name, tree in first.variables.items()}
+
+
+def stepped(method, streams=None):
+    """(metrics, gradient by part, variables afterwards) of one update."""
+    streams = streams_of(method) if streams is None else streams
+    first = jax.eval_shape(method.init, jax.random.key(0), streams_of(method), {})
+    given = {name: variables()[name] for name in first.variables}
+    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), first.optimizer_state)
+    state, metrics = updating(method)(State(jnp.int32(0), given, empty, {}), streams, jax.random.key(0))
+    return jax.tree.map(np.asarray, (metrics, state.optimizer_state, state.variables))
+
+
+@functools.cache
+def updating(method):
+    return jax.jit(method.update)
+
+
+def reached(gradient):
+    """The parts of the model, and of F and phi, with a gradient that is not zero."""
+    parts = {name: tree for name, tree in gradient.items() if name != "semantic"} | gradient.get("semantic", {})
+    return {name for name, tree in parts.items() if any(np.any(leaf) for leaf in jax.tree.leaves(tree))}
+
+
+@pytest.fixture(scope="module")
+def ours():
+    return build(semi_supervised_objective(CODEC, **EQUATION_5))
+
+
+@pytest.fixture(scope="module")
+def step_of_ours(ours):
+    return stepped(ours)
+
+
+# The paper's equations
+
+
+def by_hand(given, streams, key):
+    """The four terms and the total of equation 5, each as it is written, on one pass over all images."""
+    examples = {name: unit_range(example) for name, example in streams.items()}
+    maps = {}
+    for name in ("labelled", "unlabelled"):
+        warp = random_warp(PERSPECTIVE)
+        examples[f"{name}/warped"], maps[name] = warp(named_key(key, f"{name}/warped"), examples[name])
+    order = ("labelled", "unlabelled", "labelled/warped", "unlabelled/warped")
+
+    def losses(params):
+        images = centred(jnp.stack([examples[name].image for name in order], 1).reshape(-1, SIDE, SIDE, 3))
+        model = {"params": {name: params[name] for name in params if name != "semantic"},
+                 "batch_stats": given["batch_stats"]}
+        together = functools.partial(MODEL.apply, model, train=True, mutable=["batch_stats"])
+        (fine, coarse), _ = together(images, method="backbone_features")
+        upsampled, _ = together(images, method="features")
+        heatmaps, after = together(images)
+        size = heatmaps.shape[1:3]
+        stacked = jnp.concatenate([
+            jax.image.resize(each, (each.shape[0], *size, each.shape[-1]), "bilinear")
+            for each in (fine, coarse, upsampled)], -1)
+        features = params["semantic"]["features"]
+        features = stacked @ features["kernel"] + features["bias"].reshape(1, 1, 1, -1)
+        h = dict(zip(order, deinterleave(heatmaps, 4), strict=True))
+        f = dict(zip(order, deinterleave(features, 4), strict=True))
+
+        def moved(name, heatmaps):
+            return geometry.warp_heatmaps(heatmaps, maps[name], geometry.index_grid(4))
+
+        t, v = CODEC.encode(examples["labelled"])
+        stays = CODEC.encode(examples["labelled/warped"])[1]
+        masks = {"labelled": t, "labelled/warped": moved("labelled", t)}
+        z = {name: (f[name][:, :, :, None] * masks.get(name, h[name])[..., None]).max((1, 2)) for name in order}
+        dense = params["semantic"]["classifier"]["dense"]
+        logs = {name: jax.nn.log_softmax(z[name] @ dense["kernel"] + dense["bias"].reshape(1, 1, -1)) for name in z}
+        correct = {name: jnp.stack([logs[name][:, k, k] for k in range(KEYPOINTS)], 1) for name in logs}
+        cells = size[0] * size[1]
+        supervised = (v[:, None, None] * (h["labelled"] - t) ** 2).sum() / (BATCH * KEYPOINTS * cells)
+        consistency = -((v * correct["labelled"]).sum() + correct["unlabelled"].sum()) / (v.sum() + BATCH * KEYPOINTS)
+        equivariance = ((v[:, None, None] * (h["labelled/warped"] - moved("labelled", t)) ** 2).sum()
+                        + ((h["unlabelled/warped"] - moved("unlabelled", h["unlabelled"])) ** 2).sum()
+                        ) / (2 * BATCH * KEYPOINTS * cells)
+        invariance = (((v * stays)[..., None] * (z["labelled"] - z["labelled/warped"]) ** 2).sum()
+                      + ((z["unlabelled"] - z["unlabelled/warped"]) ** 2).sum()
+                      ) / (2 * BATCH * KEYPOINTS * z["labelled"].shape[-1])
+        value = 1e3 * supervised + 0.5 * consistency + 1e2 * equivariance + 1e2 * invariance
+        found = {"supervised": supervised, "semantic": consistency, "equivariance": equivariance,
+                 "invariance": invariance, "total": value}
+        return value, (found, after["batch_stats"])
+
+    params = {**given["params"], "semantic": given["semantic"]}
+    gradient, (found, statistics) = jax.grad(losses, has_aux=True)(params)
+    return found, gradient, statistics
+
+
+def test_a_step_is_equation_5(ours, step_of_ours, rounded_alike):
+    metrics, gradient, after = step_of_ours
+    # The gradient of `max` looks for the entries that equal it.
+    reference = jax.jit(by_hand, compiler_options=rounded_alike)
+    found, expected, statistics = reference(variables(), streams_of(ours), jax.random.key(0))
+    for name, value in found.items():
+        close(metrics[f"loss/{name}"], value, err_msg=name)
+    jax.tree.map(functools.partial(close, atol=1e-3), gradient, expected)
+    jax.tree.map(functools.partial(close, atol=1e-5), after["batch_stats"], statistics)
+    assert reached(gradient) == {"backbone", "upsampling", "head", "features", "classifier"}
+
+
+def test_the_default_weights_have_the_papers_ratios():
+    paper, default = semi_supervised_objective(CODEC, **EQUATION_5), semi_supervised_objective(CODEC)
+    assert {name: term.weight for name, term in paper.items()} == {
+        "supervised": 1e3, "semantic": 0.5, "equivariance": 1e2, "invariance": 1e2}
+    for name, term in paper.items():
+        assert default[name].weight == pytest.approx(term.weight / 1e3)
+
+
+# Which labels matter
+
+
+def test_labels_of_unlabelled_images_never_matter(ours, step_of_ours):
+    streams = streams_of(ours)
+    example = streams["unlabelled"]
+    changed = example._replace(keypoints=example.keypoints[::-1] + 1, visible=np.zeros_like(example.visible))
+    again = stepped(ours, streams | {"unlabelled": changed})
+    jax.tree.map(np.testing.assert_array_equal, again, step_of_ours)
+
+
+def test_a_keypoint_without_a_label_does_not_matter_where_it_is(ours, step_of_ours):
+    streams = streams_of(ours)
+    visible = streams["labelled"].visible.copy()
+    visible[:, 1] = 0
+    keypoints = streams["labelled"].keypoints.copy()
+    absent = [streams | {"labelled": streams["labelled"]._replace(visible=visible, keypoints=here)}
+              for here in (keypoints, keypoints + visible[..., None] * 0 + (1 - visible[..., None]) * 5)]
+    first, second = (stepped(ours, given) for given in absent)
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+    assert first[0]["loss/supervised"] < step_of_ours[0]["loss/supervised"]
+
+
+# What each term reads, and which parameters it reaches
+
+
+READS = {
+    "nothing but labels": (("semantic", "equivariance", "invariance"), {"labelled"}),
+    "semantic": (("equivariance", "invariance"),
+                 {"labelled", semantic_of("labelled", True), semantic_of("unlabelled", False)}),
+    "equivariance": (("semantic", "invariance"),
+                     {"labelled", "unlabelled", "labelled/warped", "unlabelled/warped"}),
+}
+
+
+@pytest.mark.parametrize("row", READS)
+def test_a_row_of_the_table_reads_no_more_than_its_terms(row):
+    left_out, expected = READS[row]
+    objective = without(semi_supervised_objective(CODEC), *left_out)
+    assert {view for term in objective.values() for view in term.reads} == expected
+
+
+FLOWS = {
+    "semantic": (semantic_term(CODEC), {"backbone", "upsampling", "head", "features", "classifier"}),
+    "semantic, true masks": (semantic_term(CODEC, 1.0, LABELLED), {"backbone", "upsampling", "features", "classifier"}),
+    "equivariance": (equivariance_term(CODEC), {"backbone", "upsampling", "head"}),
+    "equivariance, true maps": (equivariance_term(CODEC, 1.0, LABELLED), {"backbone", "upsampling", "head"}),
+    "invariance": (invariance_term(CODEC), {"backbone", "upsampling", "head", "features"}),
+    "invariance, true masks": (invariance_term(CODEC, 1.0, LABELLED), {"backbone", "upsampling", "features"}),
+    "inverse, true maps": (
+        equivariance_term(CODEC, 1.0, LABELLED, inverse=True), {"backbone", "upsampling", "head"}),
+    "coordinates": (coordinate_equivariance_term(CODEC, 1.0, LABELLED), {"backbone", "upsampling", "head"}),
+}
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_term_reaches_the_parameters_it_should_and_no_others(name):
+    term, expected = FLOWS[name]
+    method = build({"alone": term})
+    _, gradient, _ = stepped(method)
+    assert reached(gradient) == expected
+    assert ("semantic" in gradient) == ("features" in expected)
+    assert method.streams == (LABELLED if "true" in name or name == "coordinates" else ("labelled", "unlabelled"))
+
+
+def test_masks_can_be_constants():
+    _, gradient, _ = stepped(build({"alone": semantic_term(CODEC, 1.0, ("unlabelled",))}, detach_masks=True))
+    assert reached(gradient) == {"backbone", "upsampling", "features", "classifier"}
+
+
+def test_without_ground_truth_labels_reach_the_supervised_term_only():
+    objective = without(semi_supervised_objective(CODEC, ground_truth=False), "supervised")
+    method = build(objective)
+    streams = streams_of(method)
+    other = streams["labelled"]._replace(keypoints=streams["labelled"].keypoints[::-1])
+    first, second = (stepped(method, streams | {"labelled": labels}) for labels in (streams["labelled"], other))
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+def test_a_view_that_does_not_exist_is_refused_by_its_name():
+    with pytest.raises(ValueError, match="'labeled'"):
+        build({"alone": Term(1.0, lambda outputs, examples: outputs["labeled"].sum(), ("labeled",))})
+
+
+def test_a_batch_is_half_labelled_and_half_not(ours):
+    streams = streams_of(ours)
+    fewer = jax.tree.map(lambda field: field[:4], streams["unlabelled"])
+    state = jax.eval_shape(ours.init, jax.random.key(0), streams, {})
+    with pytest.raises(InputError, match="8 of labelled, 4 of unlabelled"):
+        jax.eval_shape(ours.update, state, streams | {"unlabelled": fewer}, jax.random.key(0))
+
+
+# What a dropped term costs
+
+
+def flops(method):
+    streams = streams_of(method)
+    state = jax.eval_shape(method.init, jax.random.key(0), streams, {})
+    return jax.jit(method.update).lower(state, streams, jax.random.key(0)).compile().cost_analysis()["flops"]
+
+
+def test_a_dropped_term_costs_nothing(ours):
+    objective = semi_supervised_objective(CODEC)
+    alone = flops(build(without(objective, "semantic", "equivariance", "invariance")))
+    settings = {name: PARTS[name] for name in ("codec", "normalise")}
+    reference = flops(supervised(
+        MODEL, SKELETON, optimizer=keeper(), learning_rate=lambda step: 0.0, augment=no_augmentation(),
+        loss=functools.partial(heatmap_mse, half=False), **settings))
+    assert alone == pytest.approx(reference, rel=0.01)
+    whole = flops(ours)
+    for name in ("semantic", "equivariance", "invariance"):
+        assert flops(build(without(objective, name))) < 0.999 * whole, name
+
+
+# The warp
+
+
+def test_image_heatmap_and_points_move_alike():
+    """The peak of the moved target is the target of the moved point, and so is the image's."""
+    side, stride = 64, 4
+    sharp = {"rounded": False, "window": None}
+    coarse = codec(image_size=side, heatmap_size=side // stride, sigma=1.5, **sharp)
+    image = codec(image_size=side, heatmap_size=side, sigma=3.0, **sharp)
+    points = np.random.default_rng(0).uniform(20, 44, (BATCH, KEYPOINTS, 2)).astype(np.float32)
+
+    @jax.jit
+    def peaks(still):
+        still = still._replace(image=image.encode(still)[0])  # each keypoint is a spot in a channel of its own
+        moved, maps = random_warp(PERSPECTIVE)(jax.random.key(1), still)
+        targets = geometry.warp_heatmaps(coarse.encode(still)[0], maps, coarse.to_heatmap)
+        return moved.keypoints, coarse.decode(targets)[0], image.decode(moved.image)[0]
+
+    moved, in_heatmap, in_image = peaks(batch("labelled")._replace(keypoints=points))
+    assert np.abs(moved - points).max() > 2
+    assert np.abs(in_heatmap - moved).max() <= stride / 2 + 0.5
+    assert np.abs(in_image - moved).max() <= 1
+
+
+def unmoved(key, size):
+    del key, size
+    return geometry.identity()
+
+
+def test_under_a_warp_that_moves_nothing_views_agree_and_labels_supervise():
+    """All of f's answers come twice; against the true heatmaps equivariance is the supervised term."""
+    answers = {
+        "equivariance": equivariance_term(CODEC, 1.0, ("unlabelled",)),
+        "invariance": invariance_term(CODEC, 1.0),
+        "inverse": equivariance_term(CODEC, 1.0, ground_truth=False, inverse=True),
+        "coordinates": coordinate_equivariance_term(CODEC, 1.0),
+        "true": equivariance_term(CODEC, 1.0, LABELLED),
+        "supervised": semi_supervised_objective(CODEC)["supervised"],
+    }
+    metrics, _, _ = stepped(build(answers, draw_map=unmoved))
+    for name in ("equivariance", "invariance", "inverse", "coordinates"):
+        close(metrics[f"loss/{name}"], 0, atol=1e-8, err_msg=name)
+    close(metrics["loss/true"], metrics["loss/supervised"])
+
+
+def shifted(maps, cells):
+    """Maps moved to the right by whole cells, zeros behind."""
+    moved = np.zeros_like(maps)
+    width = maps.shape[2]
+    moved[:, :, max(cells, 0):width + min(cells, 0)] = maps[:, :, max(-cells, 0):width - max(cells, 0)]
+    return moved
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+@pytest.mark.parametrize("valid_mask", [False, True])
+def test_equivariance_by_a_shift_of_one_cell(inverse, valid_mask):
+    """Both directions and the mask by hand, labelled and unlabelled: one cell is four pixels."""
+    rng, cells = np.random.default_rng(0), SIDE // 4
+    outputs = {name: rng.uniform(0, 1, (BATCH, cells, cells, KEYPOINTS)).astype(np.float32)
+               for name in ("unlabelled", "labelled/warped", "unlabelled/warped")}
+    outputs |= {f"maps/{name}": np.tile(np.array(geometry.translation(4, 0)), (BATCH, 1, 1))
+                for name in ("labelled", "unlabelled")}
+    hidden = batch("labelled")
+    hidden.visible[:, 1] = 0
+    outputs = jax.tree.map(jnp.asarray, outputs)
+    examples = jax.tree.map(jnp.asarray, {"labelled": hidden, "unlabelled": batch("unlabelled")})
+    term = equivariance_term(CODEC, 1.0, inverse=inverse, valid_mask=valid_mask)
+    assert "labelled" not in term.reads
+    targets, weights = map(np.asarray, CODEC.encode(examples["labelled"]))
+    counted = np.ones((1, cells, cells, 1))
+    if valid_mask:  # the column that came from outside the frame
+        counted[:, :, cells - 1 if inverse else 0] = 0
+    expected = 0
+    for name, plain, weight in (("labelled", targets, weights), ("unlabelled", outputs["unlabelled"], 1 + 0 * weights)):
+        of_warped = outputs[f"{name}/warped"]
+        difference = shifted(of_warped, -1) - plain if inverse else of_warped - shifted(plain, 1)
+        expected += (weight[:, None, None] * counted * difference**2).mean() / 2
+    close(term.function(outputs, examples), expected)
+
+
+def test_a_separate_pass_leaves_running_statistics_to_the_first():
+    """Statistics are those of unmoved images alone; they would be of all images in a joint pass."""
+    objective = without(semi_supervised_objective(CODEC), "semantic", "invariance")
+    only = build({"alone": Term(1.0, lambda outputs, examples: sum(outputs[name].mean() for name in examples),
+                                ("labelled", "unlabelled"))})
+    _, _, first = stepped(only)
+    _, _, separate = stepped(build(objective, warped_pass="separate"))
+    _, _, joint = stepped(build(objective))
+    jax.tree.map(close, separate["batch_stats"], first["batch_stats"])
+    with pytest.raises(AssertionError):
+        jax.tree.map(close, joint["batch_stats"], first["batch_stats"])
+
+
+# Baselines
+
+
+def test_the_forms_of_elt_differ_and_use_no_labels_beyond_the_supervised_term():
+    found = {}
+    for form in ("inverse_heatmap", "forward_heatmap", "coordinates"):
+        objective = equivariant_landmark_objective(CODEC, form)
+        assert set(objective) == {"supervised", "equivariance"}
+        found[form] = build(without(objective, "supervised"))
+    streams = streams_of(found["forward_heatmap"])
+    blind = {name: example._replace(visible=np.zeros_like(example.visible)) for name, example in streams.items()}
+    values = {form: float(stepped(method, blind)[0]["loss/equivariance"]) for form, method in found.items()}
+    assert len(set(values.values())) == 3
+    assert all(value > 0 for value in values.values())
+
+
+def test_pseudo_labels_are_supervised_as_one_batch_with_the_labels():
+    method = build(pseudo_label_objective(CODEC, supervised_weight=1e3))
+    streams = streams_of(method)
+    metrics, _, after = stepped(method, streams)
+    both = jax.tree.map(interleave, *(unit_range(streams[name]) for name in method.streams))
+    heatmaps, _ = jax.jit(lambda images: MODEL.apply(
+        variables(), centred(images), train=True, mutable=["batch_stats"]))(both.image)
+    close(metrics["loss/total"], 1e3 * heatmap_mse(heatmaps, *CODEC.encode(both), half=False))
+    assert set(after) == {"params", "batch_stats"}
+    shares = pseudo_label_objective(CODEC, supervised_weight=1e3, labelled_share=0.6)
+    assert {name: term.weight for name, term in shares.items()} == pytest.approx(
+        {"supervised": 600, "pseudo_labels": 400})
+
+
+# What is left
+
+
+def test_representations_of_a_trained_network():
+    example = batch("labelled")
+    found = jax.jit(functools.partial(representations, MODEL, centred))(variables(), example)
+    assert found.representations.shape == (BATCH, KEYPOINTS, 64)
+    assert found.logits.shape == (BATCH, KEYPOINTS, KEYPOINTS)
+    dense = variables()["semantic"]["classifier"]["dense"]
+    close(found.logits, np.asarray(found.representations) @ dense["kernel"] + dense["bias"], atol=1e-4)
+    by_label = functools.partial(representations, MODEL, centred, masks=lambda example: CODEC.encode(example)[0])
+    true = jax.jit(by_label)(variables(), example)
+    assert not np.allclose(true.representations, found.representations)
+
+
+def test_the_semantic_part_of_a_start_is_carried_over(ours):
+    state = jax.jit(ours.init)(jax.random.key(3), streams_of(ours), {"variables": variables()})
+    jax.tree.map(np.testing.assert_array_equal, state.variables, variables())
+
+
+def test_every_map_counts_a_map_that_is_handed_through_once_and_shrinks_none():
+    fine, *maps = (jnp.zeros((1, side, side, 2)) for side in (8, 4, 2))
+    assert [each.shape[1] for each in every_map((fine, *maps), maps[0])] == [4, 2]
+    assert [each.shape[1] for each in every_map((fine, *maps), jnp.zeros((1, 4, 4, 3)))] == [4, 2, 4]
