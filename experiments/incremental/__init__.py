@@ -7,10 +7,11 @@ Command   python -m experiments.incremental demo              (2 CPU cores, abou
           python -m experiments.incremental mpii --imagenet hrnet_w32.pth --seeds 3                      (one GPU)
 Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
 
-A protocol (`protocols/*.json`) lists the keypoints of each step and the images on which they are labelled. Step 0 is the base, which all variants of a seed share. Each later step learns from the labels of its own keypoints on
-its own images: no image and no label of another step. Variants with KA-Net spend a fifth of a step's optimizer steps on
-it; the others train so much longer. After every step all known keypoints are evaluated on all test images. This is a
-row of the matrix from which AAA, AT, MT and A-MRE are computed.
+A protocol (`protocols/*.json`) lists the keypoints of each step and the images on which they are labelled. Step 0 is
+the base, which all variants of a seed share. Each later step learns from the labels of its own keypoints on its own
+images: no image and no label of another step. Variants with KA-Net spend a fifth of a step's optimizer steps on it; the
+others train so much longer. After every step all known keypoints are evaluated on all test images. This is a row of the
+matrix from which AAA, AT, MT and A-MRE are computed.
 
 `mse_distillation` and `self_training` are the controls: squared errors in place of the spatial distillation, and the
 old model's own points in place of KA-Net's. Every variant has a weight of its own, chosen once on another protocol by

@@ -284,7 +284,8 @@ def test_the_papers_preset_has_the_papers_numbers():
 
 
 def test_bkind_compares_by_the_features_of_vgg_19_only(monkeypatch):
-    monkeypatch.setattr("experiments.pyramids.variants.perceptual_options", lambda weights, vgg: {"perceptual": "ResNet-18"})
+    monkeypatch.setattr("experiments.pyramids.variants.perceptual_options",
+                        lambda weights, vgg: {"perceptual": "ResNet-18"})
     with pytest.raises(InputError, match=r"bkind_perceptual: resnet18.tv_in1k are not of VGG-19"):
         build(changed(TINY, bkind_perceptual="resnet18.tv_in1k"), Skeleton(("a", "b")), "bkind")
 
