@@ -5,8 +5,10 @@ runs/<experiment>/<preset>/stages/<name>/seed-<n>/   the same for a stage that v
 """
 import contextlib
 import platform
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
+from pathlib import Path
 from uuid import uuid4
 
 import jax
@@ -33,6 +35,16 @@ def versions() -> dict[str, str]:
     return found
 
 
+def commit() -> str:
+    """Returns the short name of the commit that this clone of kpjax is at, "+" behind it if files differ; "" elsewhere."""
+    try:
+        answer = subprocess.run(["git", "-C", str(Path(__file__).parent), "describe", "--always", "--exclude=*",
+                                 "--dirty=+"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return answer.stdout.strip()
+
+
 def write_config(folder: epath.Path, config: Mapping) -> None:
     """Writes `config.json`."""
     write_json(folder / "config.json", config)
@@ -48,7 +60,7 @@ def write_results(
         "experiment": experiment, "preset": preset, "variant": variant, "seed": seed, "steps": steps,
         "metrics": {name: float(value) for name, value in metrics.items()},
         "images": images, "images_per_second": images_per_second, "wall_seconds": wall_seconds, "devices": devices,
-        "versions": versions(), "config": config})
+        "versions": versions(), "commit": commit(), "config": config})
 
 
 class InUse(InputError):

@@ -1,0 +1,204 @@
+"""Pages with tables: what stands between markers is rendered from `results.csv` alone.
+
+    <!-- table: regda/demo -->          the table DEMO of experiments/regda/tables.py
+    ... rendered ...
+    <!-- end -->
+
+A table is rows by columns. A cell is the mean over seeds with its deviation, or a difference over pairs of equal seeds
+with its 95 % interval.
+"""
+import importlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from experiments.engine.results import BY_HAND, EXPERIMENTS, Numbers, Result, read_results, settings_text
+from experiments.engine.tables import difference_text, mean_text, over_seeds
+from kpjax import InputError
+from kpjax.drawing.forest import Difference, forest_plot
+from kpjax.reports.table import markdown
+
+ROOT = EXPERIMENTS.parent
+MARKED = re.compile(r"(<!-- table: ([\w/]+) -->\n).*?(<!-- end -->)", re.S)
+NOT_RUN = "not run"
+
+
+class Row(NamedTuple):
+    """A line of a table."""
+
+    title: str
+    variant: str
+    settings: Mapping[str, Any] = {}  # that differ from the preset's
+    preset: str = ""  # the table's if empty
+    minus: str = ""  # the variant that is subtracted, seed by seed
+    minus_settings: Mapping[str, Any] | None = None  # of that variant; the row's if None
+
+
+class Column(NamedTuple):
+    """A column: a metric, some settings, or both. What it gives comes before what the row gives."""
+
+    heading: str
+    metric: str
+    factor: float = 1.0
+    decimals: int = 1
+    show: Literal["mean", "seeds", "steps", "seconds"] = "mean"
+    settings: Mapping[str, Any] = {}
+    preset: str = ""
+    variant: str = ""
+    minus: str = ""
+
+
+class Table(NamedTuple):
+    """What a page shows: `preset` is that of all rows and columns that name no other."""
+
+    preset: str
+    rows: Sequence[Row]
+    columns: Sequence[Column]
+    first: str = "variant"  # the heading above the titles
+
+
+class Cell(NamedTuple):
+    """The numbers of a place, and those that are subtracted from them."""
+
+    column: Column
+    values: Sequence[Result]
+    others: Sequence[Result]
+    difference: bool
+
+    @property
+    def used(self) -> list[Result]:
+        """All numbers that it shows."""
+        return [*self.values, *self.others]
+
+    def pairs(self) -> list[float]:
+        """Returns differences over equal seeds."""
+        other = {one.seed: one.value for one in self.others}
+        return [one.value - other[one.seed] for one in self.values if one.seed in other]
+
+    def text(self) -> str:
+        """Returns what the table shows."""
+        column, scale = self.column, {"factor": self.column.factor, "decimals": self.column.decimals}
+        if column.show in ("steps", "seconds"):
+            found = [getattr(one, column.show) for one in self.values]
+            return f"{sum(found) / len(found):,.0f}" if found and None not in found else ""
+        kept = next((one for one in self.values if not one.seed.isdigit()), None)
+        if kept and column.show == "mean":  # only mean and deviation or interval were kept
+            return _kept_text(kept, self.difference, **scale)
+        seeds = [one.value for one in self.values if one.seed.isdigit()]
+        if column.show == "seeds":
+            seeds = self.pairs() if self.difference and self.others else seeds
+            sign = "+" if self.difference else ""
+            return " / ".join(f"{column.factor * value:{sign}.{column.decimals}f}" for value in seeds)
+        if self.difference and self.others:
+            return difference_text(self.pairs(), len(self.pairs()), **scale)
+        return mean_text(seeds, len(seeds), **scale) if seeds else NOT_RUN
+
+    def interval(self) -> Difference | None:
+        """Returns mean and interval of a difference in the table's unit; None where there are fewer than two seeds."""
+        factor = self.column.factor
+        kept = next((one for one in self.values if not one.seed.isdigit()), None)
+        if kept:
+            return None if kept.low is None else Difference("", factor * kept.value, factor * kept.low,
+                                                            factor * kept.high)
+        found = over_seeds([factor * value for value in self.pairs()])
+        return found and Difference("", found.value, found.low, found.high)
+
+
+def _kept_text(one: Result, signed: bool, factor: float, decimals: int) -> str:
+    sign = "+" if signed else ""
+    text = f"{factor * one.value:{sign},.{decimals}f}"
+    if one.low is not None:
+        return f"{text} [{factor * one.low:{sign}.{decimals}f}, {factor * one.high:{sign}.{decimals}f}]"
+    return text if one.deviation is None else f"{text} ± {factor * one.deviation:.{decimals}f}"
+
+
+def cell_of(table: Table, row: Row, column: Column, numbers: Numbers) -> Cell:
+    """Returns the numbers in a place of a table."""
+    preset = column.preset or row.preset or table.preset
+    variant, minus = column.variant or row.variant, column.minus or row.minus
+    settings = {**row.settings, **column.settings}
+    where = (preset, settings_text(settings))
+    if not minus:
+        return Cell(column, numbers.of(*where, variant, column.metric), (), False)
+    if kept := numbers.of(*where, f"{variant} - {minus}", column.metric):
+        return Cell(column, kept, (), True)
+    if variant == minus and row.minus_settings is None:
+        return Cell(column._replace(show="seeds"), (), (), True)  # a control against itself
+    of_other = settings if row.minus_settings is None else {**row.minus_settings, **column.settings}
+    return Cell(column, numbers.of(*where, variant, column.metric),
+                numbers.of(preset, settings_text(of_other), minus, column.metric), True)
+
+
+def cells_of(table: Table, numbers: Numbers) -> list[list[Cell]]:
+    """Returns the numbers in all places of a table, row by row."""
+    return [[cell_of(table, row, column, numbers) for column in table.columns] for row in table.rows]
+
+
+def table_text(table: Table, numbers: Numbers) -> str:
+    """Returns a table in Markdown, and a line that says where its numbers are from."""
+    cells = cells_of(table, numbers)
+    lines = [[row.title, *(cell.text() for cell in line)] for row, line in zip(table.rows, cells, strict=True)]
+    shown = markdown([table.first, *(column.heading for column in table.columns)], lines)
+    return f"{shown.rstrip()}\n\n{_source([one for line in cells for cell in line for one in cell.used])}\n"
+
+
+def _source(used: Sequence[Result]) -> str:
+    """Returns where numbers are from: the commits, days and devices of their runs, or that they were kept by hand."""
+    runs = [one for one in used if one.commit != BY_HAND]
+    if not runs:
+        return "*Recorded by hand from earlier runs.*" if used else "*Not run.*"
+    days, commits = sorted({one.date for one in runs}), sorted({one.commit for one in runs})
+    said = ", ".join([" to ".join(dict.fromkeys((days[0], days[-1]))), *sorted({one.device for one in runs}),
+                      "commit " + ", ".join(commits)])
+    by_hand = sorted({one.variant for one in used if one.commit == BY_HAND})
+    return f"*{said}{f'; recorded by hand from earlier runs: ' + ', '.join(by_hand) if by_hand else ''}.*"
+
+
+def forest_of(table: Table, numbers: Numbers, title: str) -> str:
+    """Returns the differences in a table's first column as a plot; rows without an interval are left out."""
+    found = [(row.title, cell_of(table, row, table.columns[0], numbers).interval()) for row in table.rows]
+    return forest_plot([one._replace(label=name) for name, one in found if one], title=title,
+                       axis=table.columns[0].heading)
+
+
+# Rooms and their pages
+
+
+def rooms() -> list[Path]:
+    """Returns the folders of `experiments` that have tables."""
+    return sorted(path.parent for path in EXPERIMENTS.rglob("tables.py") if path.parent.name != "engine")
+
+
+def tables_of(room: Path) -> dict[str, Table]:
+    """Returns the tables of a room by name, as markers spell it."""
+    module = importlib.import_module(".".join(("experiments", *room.relative_to(EXPERIMENTS).parts, "tables")))
+    return {name.lower(): value for name, value in vars(module).items() if isinstance(value, Table)}
+
+
+def metrics_of(room: Path) -> set[str]:
+    """Returns the metrics that the tables of a room show."""
+    return {column.metric for table in tables_of(room).values() for column in table.columns}
+
+
+def pages() -> list[Path]:
+    """Returns all pages with markers."""
+    candidates = [ROOT / "README.md", *EXPERIMENTS.rglob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    return sorted(path for path in candidates if path.exists() and MARKED.search(path.read_text(encoding="utf-8")))
+
+
+def rendered() -> Iterator[tuple[Path, str]]:
+    """Yields every page and plot with its content. Raises InputError for a marker whose table does not exist."""
+    found = {room.relative_to(EXPERIMENTS).as_posix(): (tables_of(room), Numbers(read_results(room)))
+             for room in rooms()}
+    for path in pages():
+        def replace(match: re.Match, path: Path = path) -> str:
+            room, _, name = match[2].rpartition("/")
+            if room not in found or name not in found[room][0]:
+                raise InputError(f"{path}: there is no table {match[2]!r}; add it to experiments/{room}/tables.py")
+            return f"{match[1]}\n{table_text(found[room][0][name], found[room][1])}\n{match[3]}"
+
+        yield path, MARKED.sub(replace, path.read_text(encoding="utf-8"))
+    for room, (tables, numbers) in found.items():
+        if "forest" in tables:
+            yield EXPERIMENTS / room / "forest.svg", forest_of(tables["forest"], numbers, room)

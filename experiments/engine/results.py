@@ -1,0 +1,161 @@
+"""Measured numbers in files: `results.csv` of a room, a row for every number, from which all pages are rendered.
+
+A room is a folder of `experiments` with a `tables.py`. A value has the unit that its run measured it in; tables scale
+it. `seed` is one seed, or a range such as `0-4` where only the mean over those seeds was kept, with its deviation or
+interval. Numbers whose runs no longer exist have `recorded by hand` in place of a commit.
+"""
+import csv
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments.engine.configs import flat
+from experiments.engine.system import System
+from kpjax import InputError
+from kpjax.files import read_json
+from kpjax.reports.table import read_run, variant_folders
+
+EXPERIMENTS = Path(__file__).parents[1]
+FILE = "results.csv"
+BY_HAND = "recorded by hand"
+
+
+class Result(NamedTuple):
+    """One number."""
+
+    preset: str
+    settings: str  # those that differ from the preset's, "labelled=10 sigma=2", by name
+    variant: str  # "one - other" for a difference of which only mean and interval were kept
+    seed: str
+    metric: str
+    value: float
+    deviation: float | None = None  # over the seeds of a range, n - 1
+    low: float | None = None  # of the 95 % interval
+    high: float | None = None
+    steps: int | None = None
+    seconds: float | None = None  # of training
+    device: str = ""
+    date: str = ""
+    commit: str = BY_HAND
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What a number is of: gathering a run again replaces the numbers of equal keys."""
+        return self[:5]
+
+
+NUMBERS = {"value": float, "deviation": float, "low": float, "high": float, "steps": int, "seconds": float}
+
+
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """Returns settings as `results.csv` writes them: "labelled=10 sigma=2", by name."""
+    return " ".join(f"{name}={_text(value)}" for name, value in sorted(settings.items()))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return ",".join(map(_text, value))
+    if isinstance(value, float):
+        return format(value, "g")
+    return str(value).replace(" ", "_")
+
+
+def read_results(room: Path) -> list[Result]:
+    """Reads the numbers of a room, none where it has no file. Raises InputError for a row that is none."""
+    path = room / FILE
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if reader.fieldnames != list(Result._fields):
+            raise InputError(f"{path}: the first line must be {','.join(Result._fields)}")
+        found = []
+        for number, row in enumerate(reader, 2):
+            try:
+                found.append(Result(**row | {name: kind(row[name]) if row[name] else None
+                                             for name, kind in NUMBERS.items()}))
+            except (TypeError, ValueError) as error:
+                raise InputError(f"{path}, line {number}: {error}; gather its run again") from None
+    return found
+
+
+def write_results(room: Path, results: Iterable[Result]) -> None:
+    """Writes the numbers of a room in the order of their keys, so that a difference shows what was measured."""
+    with (room / FILE).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Result._fields)
+        for result in sorted(results, key=lambda one: one.key):
+            writer.writerow("" if value is None else format(value, ".6g") if isinstance(value, float) else value
+                            for value in result)
+
+
+def merged(old: Iterable[Result], new: Iterable[Result]) -> list[Result]:
+    """Returns old numbers, those that were measured again replaced.
+
+    A seed that was measured also replaces the mean that was recorded by hand for its variant and metric: the seeds of
+    two recordings do not mix.
+    """
+    new = list(new)
+    keys, measured = {one.key for one in new}, {(*one[:3], one.metric) for one in new}
+    return [one for one in old
+            if one.key not in keys and ((*one[:3], one.metric) not in measured or one.commit != BY_HAND)] + new
+
+
+def run_results(system: System, workdir: Path, metrics: Collection[str]) -> Iterator[Result]:
+    """Yields the numbers of all finished runs of a system below a folder of runs.
+
+    metrics: the ones that tables read; the columns of the system's own table are read in any case.
+    """
+    for folder in sorted(path for path in (workdir / system.name).glob("*") if path.is_dir()):
+        preset = folder.name.partition("-")[0]
+        if preset not in system.presets:
+            continue
+        own = flat(system.presets[preset])
+        wanted = {*metrics, *(column.metric for column in system.columns(system.presets[preset]))}
+        for seeds in variant_folders(folder).values():
+            for run in (read_run(path) for path in seeds if (path / "results.json").is_file()):
+                stored = _leaves(run.config)
+                settings = {name: stored[name] for name, value in own.items()
+                            if name in stored and _text(stored[name]) != _text(value) and name != "summary"}
+                path = run.folder / "results.json"
+                devices = run.devices or {}
+                kept = read_json(path)
+                for metric in sorted(wanted & set(run.metrics)):
+                    yield Result(
+                        preset, settings_text(settings), run.variant, str(run.seed), metric, run.metrics[metric],
+                        steps=run.steps, seconds=run.wall_seconds and round(run.wall_seconds, 1),
+                        device=f"{devices.get('count', 1)} {devices.get('kind', '')}".strip(),
+                        date=datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat(),
+                        commit=kept.get("commit") or "unknown")
+
+
+def _leaves(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns all fields of a stored config that are no parts, by name; a network's name as `network`."""
+    found = {"network": config["network"]["name"]} if "name" in (config.get("network") or {}) else {}
+    for name, value in config.items():
+        found |= _leaves(value) if isinstance(value, Mapping) else {name: value}
+    return found
+
+
+def gathered(system: System, workdir: Path, metrics: Collection[str]) -> int:
+    """Writes the numbers of all finished runs into the system's file, and returns how many were read."""
+    room = EXPERIMENTS / system.name
+    new = list(run_results(system, workdir, metrics))
+    write_results(room, merged(read_results(room), new))
+    return len(new)
+
+
+class Numbers:
+    """The numbers of a room by what they are of."""
+
+    def __init__(self, results: Sequence[Result]):
+        self._found: dict[tuple[str, ...], list[Result]] = {}
+        for one in results:
+            self._found.setdefault((one.preset, one.settings, one.variant, one.metric), []).append(one)
+
+    def of(self, preset: str, settings: str, variant: str, metric: str) -> list[Result]:
+        """Returns a metric of a variant, by rising seed."""
+        return sorted(self._found.get((preset, settings, variant, metric), []),
+                      key=lambda one: (not one.seed.isdigit(), int(one.seed) if one.seed.isdigit() else 0))
+

@@ -1,0 +1,59 @@
+"""A forest plot: differences with their intervals, as an SVG file that is legible on light and on dark pages."""
+from collections.abc import Sequence
+from html import escape
+from typing import NamedTuple
+
+from kpjax.drawing.curves import number_text, ticks
+
+WIDTH, LEFT, RIGHT, ROW, TOP, BOTTOM = 720, 300, 150, 24, 12, 44
+# A file that a page shows as an image has no style sheet but its own.
+STYLE = """text { font: 13px system-ui, sans-serif; fill: #24292f } .axis { stroke: #8c959f } .zero { stroke: #57606a;
+stroke-dasharray: 3 3 } .above { stroke: #1a7f37; fill: #1a7f37 } .below { stroke: #cf222e; fill: #cf222e }
+.open { stroke: #6e7781; fill: #6e7781 } .small { font-size: 12px }
+@media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .axis, .zero { stroke: #8b949e }
+.above { stroke: #3fb950; fill: #3fb950 } .below { stroke: #f85149; fill: #f85149 }
+.open { stroke: #9da7b1; fill: #9da7b1 } }"""
+
+
+class Difference(NamedTuple):
+    """A row: a mean and the ends of its interval."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+
+
+def forest_plot(rows: Sequence[Difference], *, title: str, axis: str) -> str:
+    """Draws a line for every difference from low to high, with its mean as a square; "" without a row.
+
+    An interval above zero, one below, and one that holds zero have colours of their own, and the numbers stand at the
+    right. title: for screen readers. axis: below the ticks.
+    """
+    if not rows:
+        return ""
+    low, high = min(0.0, *(row.low for row in rows)), max(0.0, *(row.high for row in rows))
+    margin = 0.04 * (high - low) or 1.0
+    low, high = low - margin, high + margin
+    bottom = TOP + ROW * len(rows)
+
+    def x(value: float) -> float:
+        return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT)
+
+    parts = [f'<line class="zero" x1="{x(0):.1f}" x2="{x(0):.1f}" y1="{TOP}" y2="{bottom}"/>',
+             f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>',
+             f'<text class="small" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{bottom + 36}" text-anchor="middle">'
+             f"{escape(axis)}</text>"]
+    parts += [f'<text class="small" x="{x(value):.1f}" y="{bottom + 18}" text-anchor="middle">'
+              f"{number_text(value)}</text>" for value in ticks(low, high)]
+    for number, row in enumerate(rows):
+        y = TOP + ROW * (number + 0.5)
+        style = "above" if row.low > 0 else "below" if row.high < 0 else "open"
+        parts += [f'<text x="{LEFT - 10}" y="{y + 4.5}" text-anchor="end">{escape(row.label)}</text>',
+                  f'<line class="{style}" stroke-width="2" x1="{x(row.low):.1f}" x2="{x(row.high):.1f}" y1="{y}" '
+                  f'y2="{y}"/>',
+                  f'<rect class="{style}" x="{x(row.value) - 4:.1f}" y="{y - 4}" width="8" height="8"/>',
+                  f'<text class="small" x="{WIDTH - RIGHT + 10}" y="{y + 4.5}">{row.value:+.1f} [{row.low:+.1f}, '
+                  f"{row.high:+.1f}]</text>"]
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + BOTTOM}" role="img">'
+            f"<title>{escape(title)}</title><style>{STYLE}</style>" + "\n".join(parts) + "</svg>\n")
