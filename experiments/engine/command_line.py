@@ -5,7 +5,7 @@ import itertools
 import math
 import os
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -143,18 +143,25 @@ class Command(NamedTuple):
         return Job(self.system.name, self.config, self.preset, variant, seed, epath.Path(self.shared.workdir),
                    absolute(self.shared.data_dir), _FitOfCommand(self.fit, self.shared, seed))
 
-    def varied_job(self, variant: str, seed: int, settings: Mapping[str, Any], of_base: Collection[str] = ()) -> Job:
+    def varied(self, settings: Mapping[str, Any]) -> Any:
+        """Returns the config with other settings, fields by their names, the network by its own."""
+        config = with_network(self.config, settings["network"]) if "network" in settings else self.config
+        config = changed(config, **{name: value for name, value in settings.items() if name != "network"})
+        return with_weights(config, settings) if "weights" in settings else config
+
+    def varied_job(self, variant: str, seed: int, settings: Mapping[str, Any]) -> Job:
         """Returns a job with other settings, in a folder beside the preset's that names those the preset does not have.
 
-        of_base: settings that a stage which all such folders share depends on. It is kept under what stands before the
-        first "-", so these stand first and are joined by "_".
+        Settings that a stage which all such folders share depends on, by the config's `of_base`, stand first and are
+        joined by "_": the stage is kept under what stands before the first "-".
         """
         own, preset = flat(self.system.presets[self.preset]), self.preset
+        of_base = self.config.of_base() if hasattr(self.config, "of_base") else ()
         for name in sorted(settings, key=lambda name: name not in of_base):
             if own[name] != (value := settings[name]):
-                text = value if isinstance(value, str) else format(value, "g")
+                text = value_text(value)
                 preset += f"_{name}_{text}" if name in of_base else f"-{name}-{text}"
-        return self.job(variant, seed)._replace(config=changed(self.config, **settings), preset=preset)
+        return self.job(variant, seed)._replace(config=self.varied(settings), preset=preset)
 
     def jobs(self) -> list[Job]:
         """Returns a job for every seed and variant, seed by seed."""

@@ -100,6 +100,19 @@ def with_network(config: Any, name: str) -> Any:
     return replace(config, network=NETWORKS[name](**{field: getattr(config.network, field) for field in kept}))
 
 
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """Returns settings as `results.csv` writes them: "labelled=10 sigma=2", by name."""
+    return " ".join(f"{name}={value_text(value)}" for name, value in sorted(settings.items()))
+
+
+def value_text(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return ",".join(map(value_text, value))
+    if isinstance(value, float):
+        return format(value, "g")
+    return str(value).replace(" ", "_")
+
+
 # Fields
 
 

@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from experiments.engine.results import BY_HAND, EXPERIMENTS, Numbers, Result, read_results, settings_text
+from experiments.engine.configs import settings_text
+from experiments.engine.paper_numbers import paper_numbers
+from experiments.engine.results import BY_HAND, EXPERIMENTS, Numbers, Result, read_results
 from experiments.engine.tables import difference_text, mean_text, over_seeds
 from kpjax import InputError
 from kpjax.drawing.forest import Difference, forest_plot
@@ -56,6 +58,7 @@ class Table(NamedTuple):
     rows: Sequence[Row]
     columns: Sequence[Column]
     first: str = "variant"  # the heading above the titles
+    paper: str = ""  # the table of `paper.txt` whose numbers stand behind ours
 
 
 class Cell(NamedTuple):
@@ -113,34 +116,59 @@ def _kept_text(one: Result, signed: bool, factor: float, decimals: int) -> str:
     return text if one.deviation is None else f"{text} ± {factor * one.deviation:.{decimals}f}"
 
 
-def cell_of(table: Table, row: Row, column: Column, numbers: Numbers) -> Cell:
-    """Returns the numbers in a place of a table."""
+def place_of(table: Table, row: Row, column: Column) -> list[tuple[str, dict[str, Any], str]]:
+    """Returns preset, settings and variant of the runs in a place of a table, then those that are subtracted."""
     preset = column.preset or row.preset or table.preset
     variant, minus = column.variant or row.variant, column.minus or row.minus
     settings = {**row.settings, **column.settings}
-    where = (preset, settings_text(settings))
     if not minus:
-        return Cell(column, numbers.of(*where, variant, column.metric), (), False)
-    if kept := numbers.of(*where, f"{variant} - {minus}", column.metric):
-        return Cell(column, kept, (), True)
-    if variant == minus and row.minus_settings is None:
-        return Cell(column._replace(show="seeds"), (), (), True)  # a control against itself
+        return [(preset, settings, variant)]
     of_other = settings if row.minus_settings is None else {**row.minus_settings, **column.settings}
-    return Cell(column, numbers.of(*where, variant, column.metric),
-                numbers.of(preset, settings_text(of_other), minus, column.metric), True)
+    return [(preset, settings, variant), (preset, of_other, minus)]
 
 
-def cells_of(table: Table, numbers: Numbers) -> list[list[Cell]]:
-    """Returns the numbers in all places of a table, row by row."""
-    return [[cell_of(table, row, column, numbers) for column in table.columns] for row in table.rows]
+def presets_of(table: Table) -> list[str]:
+    """Returns the presets of a table, its own first."""
+    return list(dict.fromkeys([table.preset, *(place[0] for row in table.rows for column in table.columns
+                                               for place in place_of(table, row, column))]))
 
 
-def table_text(table: Table, numbers: Numbers) -> str:
-    """Returns a table in Markdown, and a line that says where its numbers are from."""
-    cells = cells_of(table, numbers)
-    lines = [[row.title, *(cell.text() for cell in line)] for row, line in zip(table.rows, cells, strict=True)]
+def cell_of(table: Table, row: Row, column: Column, numbers: Numbers) -> Cell:
+    """Returns the numbers in a place of a table."""
+    one, *others = ((preset, settings_text(settings), variant)
+                    for preset, settings, variant in place_of(table, row, column))
+    if not others:
+        return Cell(column, numbers.of(*one, column.metric), (), False)
+    if kept := numbers.of(*one[:2], f"{one[2]} - {others[0][2]}", column.metric):
+        return Cell(column, kept, (), True)
+    if one == others[0]:  # a control against itself
+        return Cell(column._replace(show="seeds"), (), (), True)
+    return Cell(column, numbers.of(*one, column.metric), numbers.of(*others[0], column.metric), True)
+
+
+def table_text(table: Table, numbers: Numbers, system: str = "", *, source: bool = True) -> str:
+    """Returns a table in Markdown, the paper's numbers behind ours where it names a table of the paper.
+
+    system: whose paper. source: whether a line below says where the numbers are from.
+    """
+    cells = [[cell_of(table, row, column, numbers) for column in table.columns] for row in table.rows]
+    lines = [[row.title, *(cell.text() + _printed(table, row, cell.column, system) for cell in line)]
+             for row, line in zip(table.rows, cells, strict=True)]
     shown = markdown([table.first, *(column.heading for column in table.columns)], lines)
-    return f"{shown.rstrip()}\n\n{_source([one for line in cells for cell in line for one in cell.used])}\n"
+    return f"{shown}\n" + (f"\n{_source([one for line in cells for cell in line for one in cell.used])}\n" if source
+                           else "")
+
+
+def _printed(table: Table, row: Row, column: Column, system: str) -> str:
+    """Returns what the paper prints in a place of a table, such as " (paper 66.98 ± 0.94)"; "" where it has nothing."""
+    if not table.paper or column.show != "mean":
+        return ""
+    (preset, settings, variant), *others = place_of(table, row, column)
+    found = paper_numbers(system, table.paper + (", differences" if others else ""), preset=preset, variant=variant,
+                          **settings)
+    if column.metric not in found:
+        return ""
+    return f" (paper {' ± '.join(f'{found[name]:.2f}' for name in (column.metric, 'deviation') if name in found)})"
 
 
 def _source(used: Sequence[Result]) -> str:
@@ -152,7 +180,7 @@ def _source(used: Sequence[Result]) -> str:
     said = ", ".join([" to ".join(dict.fromkeys((days[0], days[-1]))), *sorted({one.device for one in runs}),
                       "commit " + ", ".join(commits)])
     by_hand = sorted({one.variant for one in used if one.commit == BY_HAND})
-    return f"*{said}{f'; recorded by hand from earlier runs: ' + ', '.join(by_hand) if by_hand else ''}.*"
+    return f"*{said}{'; recorded by hand from earlier runs: ' + ', '.join(by_hand) if by_hand else ''}.*"
 
 
 def forest_of(table: Table, numbers: Numbers, title: str) -> str:
@@ -196,7 +224,7 @@ def rendered() -> Iterator[tuple[Path, str]]:
             room, _, name = match[2].rpartition("/")
             if room not in found or name not in found[room][0]:
                 raise InputError(f"{path}: there is no table {match[2]!r}; add it to experiments/{room}/tables.py")
-            return f"{match[1]}\n{table_text(found[room][0][name], found[room][1])}\n{match[3]}"
+            return f"{match[1]}\n{table_text(found[room][0][name], found[room][1], room)}\n{match[3]}"
 
         yield path, MARKED.sub(replace, path.read_text(encoding="utf-8"))
     for room, (tables, numbers) in found.items():

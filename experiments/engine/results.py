@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.engine.configs import flat
+from experiments.engine.configs import flat, settings_text, value_text
 from experiments.engine.system import System
 from kpjax import InputError
 from kpjax.files import read_json
@@ -46,19 +46,6 @@ class Result(NamedTuple):
 
 
 NUMBERS = {"value": float, "deviation": float, "low": float, "high": float, "steps": int, "seconds": float}
-
-
-def settings_text(settings: Mapping[str, Any]) -> str:
-    """Returns settings as `results.csv` writes them: "labelled=10 sigma=2", by name."""
-    return " ".join(f"{name}={_text(value)}" for name, value in sorted(settings.items()))
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, tuple | list):
-        return ",".join(map(_text, value))
-    if isinstance(value, float):
-        return format(value, "g")
-    return str(value).replace(" ", "_")
 
 
 def read_results(room: Path) -> list[Result]:
@@ -117,7 +104,7 @@ def run_results(system: System, workdir: Path, metrics: Collection[str]) -> Iter
             for run in (read_run(path) for path in seeds if (path / "results.json").is_file()):
                 stored = _leaves(run.config)
                 settings = {name: stored[name] for name, value in own.items()
-                            if name in stored and _text(stored[name]) != _text(value) and name != "summary"}
+                            if name in stored and value_text(stored[name]) != value_text(value) and name != "summary"}
                 path = run.folder / "results.json"
                 devices = run.devices or {}
                 kept = read_json(path)

@@ -7,6 +7,7 @@ import pytest
 
 from experiments.commands.results import stale
 from experiments.engine import pages
+from experiments.engine.configs import settings_text
 from experiments.engine.pages import Column, Row, Table, forest_of, table_text
 from experiments.engine.results import (
     BY_HAND,
@@ -15,7 +16,6 @@ from experiments.engine.results import (
     merged,
     read_results,
     run_results,
-    settings_text,
     write_results,
 )
 from kpjax import InputError
