@@ -4,8 +4,8 @@ Command   python -m experiments study regda demo --seeds 5
           python -m experiments study semi_supervised table1 --preset lsp --weights hrnet_w32.pth --seeds 3
           python -m experiments study incremental triples --seeds 5 --variants kamp_rerendered self_training
 
-Tables stand in `experiments/<system>/tables.py`. All other flags are those of the preset, and hold for all runs. Several
-processes may work on one table; the same command resumes. The table is printed, and written beside the runs.
+Tables stand in `experiments/<system>/tables.py`. All other flags are those of the preset, and hold for all runs.
+Several processes may work on one table; the same command resumes. The table is printed, and written beside the runs.
 """
 import sys
 from collections.abc import Sequence

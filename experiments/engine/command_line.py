@@ -18,6 +18,7 @@ from experiments.engine.configs import (
     changed,
     config_as_json,
     flat,
+    value_text,
     with_network,
     with_weights,
 )

@@ -5,6 +5,7 @@ import math
 import operator
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import jax
@@ -106,11 +107,13 @@ def settings_text(settings: Mapping[str, Any]) -> str:
 
 
 def value_text(value: Any) -> str:
+    """Returns a setting in a word; a file by its name, without folders and suffix."""
     if isinstance(value, tuple | list):
         return ",".join(map(value_text, value))
     if isinstance(value, float):
         return format(value, "g")
-    return str(value).replace(" ", "_")
+    text = str(value).replace(" ", "_")
+    return Path(text).stem if "/" in text or text.endswith((".safetensors", ".pth")) else text
 
 
 # Fields

@@ -36,7 +36,7 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Returns the short name of the commit that this clone of kpjax is at, "+" behind it if files differ; "" elsewhere."""
+    """Returns the short name of this clone's commit, followed by "+" if files differ from it; "" outside a clone."""
     try:
         answer = subprocess.run(["git", "-C", str(Path(__file__).parent), "describe", "--always", "--exclude=*",
                                  "--dirty=+"], capture_output=True, text=True, check=True)
