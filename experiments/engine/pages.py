@@ -1,6 +1,9 @@
 """Pages with tables: what stands between markers is rendered from `results.csv` alone.
 
     <!-- table: regda/demo -->          the table DEMO of experiments/regda/tables.py
+    <!-- systems -->                    a row for every published system
+    <!-- headlines -->                  every system's headline table with its findings
+    <!-- tutorials -->                  a row for every page of docs/tutorials
     ... rendered ...
     <!-- end -->
 
@@ -8,21 +11,24 @@ A table is rows by columns. A cell is the mean over seeds with its deviation, or
 with its 95 % interval.
 """
 import importlib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from experiments.engine.configs import settings_text
+from experiments.engine.own.needs import NEEDS
 from experiments.engine.paper_numbers import paper_numbers
 from experiments.engine.results import BY_HAND, EXPERIMENTS, Numbers, Result, read_results
+from experiments.engine.system import System, system_of
 from experiments.engine.tables import difference_text, mean_text, over_seeds
 from kpjax import InputError
 from kpjax.drawing.forest import Difference, forest_plot
 from kpjax.reports.table import markdown
 
 ROOT = EXPERIMENTS.parent
-MARKED = re.compile(r"(<!-- table: ([\w/]+) -->\n).*?(<!-- end -->)", re.S)
+MARKED = re.compile(r"(<!-- (systems|headlines|tutorials|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
 NOT_RUN = "not run"
 
 
@@ -190,6 +196,46 @@ def forest_of(table: Table, numbers: Numbers, title: str) -> str:
                        axis=table.columns[0].heading)
 
 
+# What systems say of themselves
+
+
+def systems() -> list[System]:
+    """Returns all published systems, in the order of the papers."""
+    order = ("regda", "semi_supervised", "incremental", "pyramids", "adaptation")
+    found = [system_of(path.parent.name) for path in EXPERIMENTS.glob("*/presets.py")]
+    return sorted((system for system in found if system.about), key=lambda system: (
+        order.index(system.name) if system.name in order else len(order), system.name))
+
+
+def systems_text(page: Path) -> str:
+    """Returns a row for every system: the problem, the paper, the command, and whether the method helps."""
+    docs = os.path.relpath(ROOT / "docs" / "papers", page.parent)
+    return markdown(["what you have", "system", "`kpjax train`", "does the method help beyond its control?"], [
+        [system.about.problem, system.about.publication, f"`{system.name} {NEEDS[system.name].takes}`",
+         f"{system.about.helps} [Tables]({docs}/{system.name}.md)"] for system in systems()]) + "\n"
+
+
+def headlines_text(page: Path) -> str:
+    """Returns a section for every system: its headline table, and what was found."""
+    parts = []
+    for system in systems():
+        room = EXPERIMENTS / system.name
+        table = table_text(tables_of(room)["headline"], Numbers(read_results(room)), system.name)
+        findings = "\n".join(f"- {finding}" for finding in system.about.findings)
+        where = os.path.relpath(room / "results.md", page.parent)
+        parts.append(f"## {system.about.publication}\n\n{table}\n{findings}\n- More: [all tables]({where}).\n")
+    return "\n".join(parts)
+
+
+def tutorials_text(page: Path) -> str:
+    """Returns a row for every tutorial, by its title."""
+    titles = {system.name: (page.parent / f"{system.name}.md") for system in systems()}
+    return markdown(["what you have", "tutorial"], [
+        [system.about.problem, f"[{titles[system.name].read_text(encoding='utf-8').splitlines()[0].strip('# ')}]"
+                               f"({system.name}.md)"]
+        for system in systems() if titles[system.name].exists()]) + "\n"
+
+
 # Rooms and their pages
 
 
@@ -221,9 +267,12 @@ def rendered() -> Iterator[tuple[Path, str]]:
              for room in rooms()}
     for path in pages():
         def replace(match: re.Match, path: Path = path) -> str:
-            room, _, name = match[2].rpartition("/")
+            if match[2] in ("systems", "headlines", "tutorials"):
+                made = {"systems": systems_text, "headlines": headlines_text, "tutorials": tutorials_text}[match[2]]
+                return f"{match[1]}\n{made(path)}\n{match[3]}"
+            room, _, name = match[2].removeprefix("table: ").rpartition("/")
             if room not in found or name not in found[room][0]:
-                raise InputError(f"{path}: there is no table {match[2]!r}; add it to experiments/{room}/tables.py")
+                raise InputError(f"{path}: there is no table {room}/{name}; add it to experiments/{room}/tables.py")
             return f"{match[1]}\n{table_text(found[room][0][name], found[room][1], room)}\n{match[3]}"
 
         yield path, MARKED.sub(replace, path.read_text(encoding="utf-8"))

@@ -134,6 +134,15 @@ class StoredRun(NamedTuple):
     skeleton: Skeleton
 
 
+class About(NamedTuple):
+    """What pages say of a system; its headline table is `HEADLINE` of its `tables.py`."""
+
+    problem: str  # what a person has
+    publication: str  # the system's name, title and venue of the paper, in Markdown
+    helps: str  # whether the method helps beyond its control, in a sentence that the tables bear out
+    findings: Sequence[str] = ()  # one claim each, citing rows by their titles
+
+
 class System(NamedTuple):
     """One paper: presets, variants, and the parts of a run that are its own."""
 
@@ -149,6 +158,7 @@ class System(NamedTuple):
     predicting: Callable[[StoredRun], Predicting]
     short_list: Callable[[str, Any], Sequence[str]]  # (preset, config) -> the variants to run without --variants
     applicable: Callable[[str, Any], Sequence[str]]  # (preset, config) -> the variants that suit it
+    about: About | None = None  # of a published system
     # (config, steps of the last stage) -> config with all stages scaled
     shortened: Callable[[Any, int], Any] = lambda config, steps: replace(config, steps=steps)
     batch_size: Callable[[Any], int] = lambda config: 2 * config.batch_size  # of predictions
