@@ -33,10 +33,12 @@ class Row(NamedTuple):
     preset: str = ""  # the table's if empty
     minus: str = ""  # the variant that is subtracted, seed by seed
     minus_settings: Mapping[str, Any] | None = None  # of that variant; the row's if None
+    metric: str = ""  # in place of the columns', or of {} in them
+    seeds: range = range(100)  # those that count; tuning seeds are 100 and above
 
 
 class Column(NamedTuple):
-    """A column: a metric, some settings, or both. What it gives comes before what the row gives."""
+    """A column: a metric, some settings, or both. What it gives comes before what the row gives, but for the metric."""
 
     heading: str
     metric: str
@@ -65,14 +67,23 @@ class Cell(NamedTuple):
     values: Sequence[Result]
     others: Sequence[Result]
     difference: bool
+    ran: bool  # whether the variant, and the one that is subtracted, have any number under these settings
 
     @property
     def used(self) -> list[Result]:
         """All numbers that it shows."""
         return [*self.values, *self.others]
 
+    @property
+    def kept(self) -> Result | None:
+        """The mean, or the mean difference, where only that was kept."""
+        return next((one for one in self.values if not one.seed.isdigit() and self.difference == _is_difference(one)),
+                    None)
+
     def pairs(self) -> list[float]:
         """Returns differences over equal seeds."""
+        if any(map(_is_difference, self.values)):
+            return [one.value for one in self.values if one.seed.isdigit()]
         other = {one.seed: one.value for one in self.others}
         return [one.value - other[one.seed] for one in self.values if one.seed in other]
 
@@ -82,27 +93,28 @@ class Cell(NamedTuple):
         if column.show in ("steps", "seconds"):
             found = [getattr(one, column.show) for one in self.values]
             return f"{sum(found) / len(found):,.0f}" if found and None not in found else ""
-        kept = next((one for one in self.values if not one.seed.isdigit()), None)
-        if kept and column.show == "mean":  # only mean and deviation or interval were kept
-            return _kept_text(kept, self.difference, **scale)
-        seeds = [one.value for one in self.values if one.seed.isdigit()]
+        if self.kept and column.show == "mean":
+            return _kept_text(self.kept, self.difference, **scale)
+        seeds = self.pairs() if self.difference else [one.value for one in self.values if one.seed.isdigit()]
         if column.show == "seeds":
-            seeds = self.pairs() if self.difference and self.others else seeds
             sign = "+" if self.difference else ""
             return " / ".join(f"{column.factor * value:{sign}.{column.decimals}f}" for value in seeds)
-        if self.difference and self.others:
-            return difference_text(self.pairs(), len(self.pairs()), **scale)
-        return mean_text(seeds, len(seeds), **scale) if seeds else NOT_RUN
+        if not seeds:
+            return "" if self.ran else NOT_RUN
+        return (difference_text if self.difference else mean_text)(seeds, len(seeds), **scale)
 
     def interval(self) -> Difference | None:
         """Returns mean and interval of a difference in the table's unit; None where there are fewer than two seeds."""
         factor = self.column.factor
-        kept = next((one for one in self.values if not one.seed.isdigit()), None)
-        if kept:
+        if kept := self.kept:
             return None if kept.low is None else Difference("", factor * kept.value, factor * kept.low,
                                                             factor * kept.high)
         found = over_seeds([factor * value for value in self.pairs()])
         return found and Difference("", found.value, found.low, found.high)
+
+
+def _is_difference(one: Result) -> bool:
+    return " - " in one.variant
 
 
 def _kept_text(one: Result, signed: bool, factor: float, decimals: int) -> str:
@@ -113,21 +125,28 @@ def _kept_text(one: Result, signed: bool, factor: float, decimals: int) -> str:
     return text if one.deviation is None else f"{text} ± {factor * one.deviation:.{decimals}f}"
 
 
+def metric_of(row: Row, column: Column) -> str:
+    """Returns the metric in a place of a table."""
+    return column.metric.replace("{}", row.metric) if "{}" in column.metric else row.metric or column.metric
+
+
 def cell_of(table: Table, row: Row, column: Column, numbers: Numbers) -> Cell:
     """Returns the numbers in a place of a table."""
     preset = column.preset or row.preset or table.preset
     variant, minus = column.variant or row.variant, column.minus or row.minus
     settings = {**row.settings, **column.settings}
-    where = (preset, settings_text(settings))
+    metric, where = metric_of(row, column), (preset, settings_text(settings))
+    values, ran = numbers.of(*where, variant, metric, row.seeds), numbers.ran(*where, variant, row.seeds)
     if not minus:
-        return Cell(column, numbers.of(*where, variant, column.metric), (), False)
-    if kept := numbers.of(*where, f"{variant} - {minus}", column.metric):
-        return Cell(column, kept, (), True)
+        return Cell(column, values, (), False, ran)
+    apart = f"{variant} - {minus}"
+    if kept := numbers.of(*where, apart, metric, row.seeds):
+        return Cell(column, kept, (), True, True)
     if variant == minus and row.minus_settings is None:
-        return Cell(column._replace(show="seeds"), (), (), True)  # a control against itself
-    of_other = settings if row.minus_settings is None else {**row.minus_settings, **column.settings}
-    return Cell(column, numbers.of(*where, variant, column.metric),
-                numbers.of(preset, settings_text(of_other), minus, column.metric), True)
+        return Cell(column, (), (), True, True)  # a control against itself
+    of_other = settings_text(settings if row.minus_settings is None else {**row.minus_settings, **column.settings})
+    return Cell(column, values, numbers.of(preset, of_other, minus, metric, row.seeds), True,
+                ran and numbers.ran(preset, of_other, minus, row.seeds) or numbers.ran(*where, apart, row.seeds))
 
 
 def cells_of(table: Table, numbers: Numbers) -> list[list[Cell]]:
@@ -152,7 +171,7 @@ def _source(used: Sequence[Result]) -> str:
     said = ", ".join([" to ".join(dict.fromkeys((days[0], days[-1]))), *sorted({one.device for one in runs}),
                       "commit " + ", ".join(commits)])
     by_hand = sorted({one.variant for one in used if one.commit == BY_HAND})
-    return f"*{said}{f'; recorded by hand from earlier runs: ' + ', '.join(by_hand) if by_hand else ''}.*"
+    return f"*{said}{'; recorded by hand from earlier runs: ' + ', '.join(by_hand) if by_hand else ''}.*"
 
 
 def forest_of(table: Table, numbers: Numbers, title: str) -> str:
@@ -178,7 +197,8 @@ def tables_of(room: Path) -> dict[str, Table]:
 
 def metrics_of(room: Path) -> set[str]:
     """Returns the metrics that the tables of a room show."""
-    return {column.metric for table in tables_of(room).values() for column in table.columns}
+    return {metric_of(row, column) for table in tables_of(room).values() for row in table.rows
+            for column in table.columns}
 
 
 def pages() -> list[Path]:
