@@ -81,11 +81,12 @@ class Cell(NamedTuple):
                     None)
 
     def pairs(self) -> list[float]:
-        """Returns differences over equal seeds."""
+        """Returns differences over equal seeds; where only means were kept, their difference."""
         if any(map(_is_difference, self.values)):
             return [one.value for one in self.values if one.seed.isdigit()]
         other = {one.seed: one.value for one in self.others}
-        return [one.value - other[one.seed] for one in self.values if one.seed in other]
+        found = {one.seed: one.value - other[one.seed] for one in self.values if one.seed in other}
+        return [value for seed, value in found.items() if seed.isdigit()] or list(found.values())
 
     def text(self) -> str:
         """Returns what the table shows."""
@@ -146,7 +147,7 @@ def cell_of(table: Table, row: Row, column: Column, numbers: Numbers) -> Cell:
         return Cell(column, (), (), True, True)  # a control against itself
     of_other = settings_text(settings if row.minus_settings is None else {**row.minus_settings, **column.settings})
     return Cell(column, values, numbers.of(preset, of_other, minus, metric, row.seeds), True,
-                ran and numbers.ran(preset, of_other, minus, row.seeds) or numbers.ran(*where, apart, row.seeds))
+                numbers.ran(*where, apart, row.seeds) or (ran and numbers.ran(preset, of_other, minus, row.seeds)))
 
 
 def cells_of(table: Table, numbers: Numbers) -> list[list[Cell]]:
