@@ -5,7 +5,7 @@
     <!-- end -->
 
 A table is rows by columns. A cell is the mean over seeds with its deviation, or a difference over pairs of equal seeds
-with its 95 % interval.
+with its 95 % interval. Seeds from `TUNING` on chose settings: they never enter a mean with others.
 """
 import importlib
 import re
@@ -22,6 +22,7 @@ from kpjax.reports.table import markdown
 ROOT = EXPERIMENTS.parent
 MARKED = re.compile(r"(<!-- table: ([\w/]+) -->\n).*?(<!-- end -->)", re.S)
 NOT_RUN = "not run"
+TUNING = 100  # the first seed of those on which settings are chosen
 
 
 class Row(NamedTuple):
@@ -47,6 +48,7 @@ class Column(NamedTuple):
     preset: str = ""
     variant: str = ""
     minus: str = ""
+    tuning: bool = False  # the tuning seeds, of variants that have others, too
 
 
 class Table(NamedTuple):
@@ -118,16 +120,24 @@ def cell_of(table: Table, row: Row, column: Column, numbers: Numbers) -> Cell:
     preset = column.preset or row.preset or table.preset
     variant, minus = column.variant or row.variant, column.minus or row.minus
     settings = {**row.settings, **column.settings}
-    where = (preset, settings_text(settings))
+
+    def found(settings: Mapping[str, Any], variant: str) -> list[Result]:
+        return _of_seeds(numbers.of(preset, settings_text(settings), variant, column.metric), column.tuning)
+
     if not minus:
-        return Cell(column, numbers.of(*where, variant, column.metric), (), False)
-    if kept := numbers.of(*where, f"{variant} - {minus}", column.metric):
+        return Cell(column, found(settings, variant), (), False)
+    if kept := found(settings, f"{variant} - {minus}"):
         return Cell(column, kept, (), True)
     if variant == minus and row.minus_settings is None:
         return Cell(column._replace(show="seeds"), (), (), True)  # a control against itself
     of_other = settings if row.minus_settings is None else {**row.minus_settings, **column.settings}
-    return Cell(column, numbers.of(*where, variant, column.metric),
-                numbers.of(preset, settings_text(of_other), minus, column.metric), True)
+    return Cell(column, found(settings, variant), found(of_other, minus), True)
+
+
+def _of_seeds(found: Sequence[Result], tuning: bool) -> list[Result]:
+    """Returns the numbers on tuning seeds, or all others; those on tuning seeds also where there are no others."""
+    tuned = [one for one in found if one.seed.isdigit() and int(one.seed) >= TUNING]
+    return tuned if tuning else [one for one in found if one not in tuned] or tuned
 
 
 def cells_of(table: Table, numbers: Numbers) -> list[list[Cell]]:

@@ -51,6 +51,15 @@ def test_only_equal_seeds_are_paired():
     assert "+10.0 [-2.4, +22.4]" in table_text(TABLE, Numbers(found))
 
 
+def test_tuning_seeds_stand_apart():
+    found = [*FOUND, Result("demo", "", "ours", "100", "pck", 0.1), Result("demo", "", "control", "100", "pck", 0.2)]
+    columns = (*TABLE.columns[:4], Column("tuning", "pck", 100, show="seeds", tuning=True))
+    lines = table_text(TABLE._replace(columns=columns), Numbers(found)).splitlines()
+    assert lines[2] == "| ours | 85.0 ± 5.0 | 90.0 / 80.0 / 85.0 | 10 | +10.0 [-2.4, +22.4] | 10.0 |"
+    alone = table_text(TABLE, Numbers(found[-2:])).splitlines()
+    assert alone[2] == "| ours | 10.0 | 10.0 |  | -10.0 | not run |"
+
+
 def test_means_that_were_kept_by_hand_are_shown_with_what_was_kept():
     found = [Result("demo", "", "ours", "0-4", "pck", 0.943, deviation=0.012),
              Result("demo", "", "ours - control", "0-4", "pck", 0.021, low=-0.001, high=0.043)]
