@@ -75,8 +75,7 @@ class Cell(NamedTuple):
 
     def pairs(self) -> list[float]:
         """Returns differences over equal seeds."""
-        other = {one.seed: one.value for one in self.others}
-        return [one.value - other[one.seed] for one in self.values if one.seed in other]
+        return [one.value - other.value for one, other in zip(self.values, self.others, strict=True)]
 
     def text(self) -> str:
         """Returns what the table shows."""
@@ -131,7 +130,10 @@ def cell_of(table: Table, row: Row, column: Column, numbers: Numbers) -> Cell:
     if variant == minus and row.minus_settings is None:
         return Cell(column._replace(show="seeds"), (), (), True)  # a control against itself
     of_other = settings if row.minus_settings is None else {**row.minus_settings, **column.settings}
-    return Cell(column, found(settings, variant), found(of_other, minus), True)
+    values, others = ({one.seed: one for one in found(settings, name) if one.seed.isdigit()}
+                      for settings, name in ((settings, variant), (of_other, minus)))  # means have no pairs
+    return Cell(column, [values[seed] for seed in values if seed in others],
+                [others[seed] for seed in values if seed in others], True)
 
 
 def _of_seeds(found: Sequence[Result], tuning: bool) -> list[Result]:
@@ -162,7 +164,7 @@ def _source(used: Sequence[Result]) -> str:
     said = ", ".join([" to ".join(dict.fromkeys((days[0], days[-1]))), *sorted({one.device for one in runs}),
                       "commit " + ", ".join(commits)])
     by_hand = sorted({one.variant for one in used if one.commit == BY_HAND})
-    return f"*{said}{f'; recorded by hand from earlier runs: ' + ', '.join(by_hand) if by_hand else ''}.*"
+    return f"*{said}{'; recorded by hand from earlier runs: ' + ', '.join(by_hand) if by_hand else ''}.*"
 
 
 def forest_of(table: Table, numbers: Numbers, title: str) -> str:

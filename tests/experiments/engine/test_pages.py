@@ -51,6 +51,12 @@ def test_only_equal_seeds_are_paired():
     assert "+10.0 [-2.4, +22.4]" in table_text(TABLE, Numbers(found))
 
 
+def test_a_mean_is_never_shown_as_a_difference():
+    kept = Result("demo", "", "ours", "0-2", "pck", 0.85, deviation=0.05)
+    assert "+10.0 [-2.4, +22.4]" in table_text(TABLE, Numbers([*FOUND, kept]))
+    assert table_text(TABLE, Numbers(FOUND[:3])).splitlines()[2].endswith("| not run | not run |")
+
+
 def test_tuning_seeds_stand_apart():
     found = [*FOUND, Result("demo", "", "ours", "100", "pck", 0.1), Result("demo", "", "control", "100", "pck", 0.2)]
     columns = (*TABLE.columns[:4], Column("tuning", "pck", 100, show="seeds", tuning=True))
