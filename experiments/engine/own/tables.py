@@ -20,8 +20,8 @@ HEADLINE = Table("semi_supervised/own", (
             Column("training, s on two quiet cores", "test/pck", show="seconds")), "20 labelled frames of a mouse")
 COMMANDS = Table("commands", [Row(title, name) for title, name in (
     ("`check`, two quiet cores", "check"), ("`predict --overlay` on 116 frames, two quiet cores", "predict_overlays"),
-    ("`predict --formats csv,dlc,slp,coco` on 116 frames", "predict_formats"), ("`export`, with its self-test", "export"),
-    ("`suggest --n 6 --to dlc`", "suggest"), ("`convert --to slp`", "convert"))], (
+    ("`predict --formats csv,dlc,slp,coco` on 116 frames", "predict_formats"),
+    ("`export`, with its self-test", "export"), ("`suggest --n 6 --to dlc`", "suggest"), ("`convert --to slp`", "convert"))], (
         Column("seconds", "seconds", decimals=0),), "command")
 REGDA = Table("regda/own", (Row("source only", "source_only"), Row("AdaBN", "adabn"), Row("RegDA", "regda")), (
     Column("target PCK, %", "target/pck", 100), Column("target error, px of 192", "target/mae")))
@@ -30,11 +30,12 @@ EARS = Table("incremental/own", (Row("kamp", "kamp"), Row("mse_distillation (con
 
 CRITERIA = {"score": "score", "equivariance": "equivariance", "poses": "unusual pose", "disagreement": "disagreement"}
 SETS = {name: f"labelling_protocol/{name}" for name in ("mouse", "faces")}
-LABELLING = Table("", [Row("random", "random"), Row("**diversity** (default)", "diversity"), *(
+LABELLING = Table("", (Row("random", "random"), Row("**diversity** (default)", "diversity"), *(
     Row(f"{title}{words}", name + suffix) for name, title in {**CRITERIA, "oracle": "the true error"}.items()
-    for suffix, words in (("_diverse", ", diverse"), ("", "")))], [column for name, preset in SETS.items() for column in (
-        Column(f"{name}, error, %", "test/error", 100, 2, preset=preset),
-        *(Column(f"less {other}", "test/error", 100, preset=preset, minus=other) for other in ("random", "diversity")))])
+    for suffix, words in (("_diverse", ", diverse"), ("", "")))), [
+        Column(heading, "test/error", 100, decimals, preset=preset, minus=minus)
+        for name, preset in SETS.items() for heading, decimals, minus in (
+            (f"{name}, error, %", 2, ""), ("less random", 1, "random"), ("less diversity", 1, "diversity"))])
 CORRELATION = Table("", [Row(title, name) for name, title in CRITERIA.items()], [
     Column(f"{name}, rank correlation", "hidden/spearman", decimals=2, preset=preset)
     for name, preset in SETS.items()], "criterion")
