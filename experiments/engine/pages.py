@@ -22,6 +22,7 @@ from kpjax.reports.table import markdown
 ROOT = EXPERIMENTS.parent
 MARKED = re.compile(r"(<!-- table: ([\w/]+) -->\n).*?(<!-- end -->)", re.S)
 NOT_RUN = "not run"
+TUNING = range(100, 1000)  # seeds on which settings were chosen, which never enter a mean with others
 
 
 class Row(NamedTuple):
@@ -49,6 +50,7 @@ class Column(NamedTuple):
     preset: str = ""
     variant: str = ""
     minus: str = ""
+    seeds: range | None = None  # in place of the row's
 
 
 class Table(NamedTuple):
@@ -135,19 +137,19 @@ def cell_of(table: Table, row: Row, column: Column, numbers: Numbers) -> Cell:
     """Returns the numbers in a place of a table."""
     preset = column.preset or row.preset or table.preset
     variant, minus = column.variant or row.variant, column.minus or row.minus
-    settings = {**row.settings, **column.settings}
+    settings, seeds = {**row.settings, **column.settings}, column.seeds or row.seeds
     metric, where = metric_of(row, column), (preset, settings_text(settings))
-    values, ran = numbers.of(*where, variant, metric, row.seeds), numbers.ran(*where, variant, row.seeds)
+    values, ran = numbers.of(*where, variant, metric, seeds), numbers.ran(*where, variant, seeds)
     if not minus:
         return Cell(column, values, (), False, ran)
     apart = f"{variant} - {minus}"
-    if kept := numbers.of(*where, apart, metric, row.seeds):
+    if kept := numbers.of(*where, apart, metric, seeds):
         return Cell(column, kept, (), True, True)
     if variant == minus and row.minus_settings is None:
         return Cell(column, (), (), True, True)  # a control against itself
     of_other = settings_text(settings if row.minus_settings is None else {**row.minus_settings, **column.settings})
-    return Cell(column, values, numbers.of(preset, of_other, minus, metric, row.seeds), True,
-                numbers.ran(*where, apart, row.seeds) or (ran and numbers.ran(preset, of_other, minus, row.seeds)))
+    return Cell(column, values, numbers.of(preset, of_other, minus, metric, seeds), True,
+                numbers.ran(*where, apart, seeds) or (ran and numbers.ran(preset, of_other, minus, seeds)))
 
 
 def cells_of(table: Table, numbers: Numbers) -> list[list[Cell]]:

@@ -168,5 +168,5 @@ class Numbers:
 
 
 def _among(seed: str, seeds: range) -> bool:
-    return all(int(end) in seeds for end in seed.split("-"))
+    return not seed[:1].isdigit() or all(int(end) in seeds for end in seed.split("-") if end.isdigit())
 
