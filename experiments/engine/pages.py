@@ -71,6 +71,11 @@ class Cell(NamedTuple):
         """All numbers that it shows."""
         return [*self.values, *self.others]
 
+    @property
+    def kept(self) -> Result | None:
+        """What was kept in place of seeds: a mean, or a difference. A mean is no difference from others."""
+        return None if self.others else next((one for one in self.values if not one.seed.isdigit()), None)
+
     def pairs(self) -> list[float]:
         """Returns differences over equal seeds."""
         other = {one.seed: one.value for one in self.others}
@@ -82,9 +87,8 @@ class Cell(NamedTuple):
         if column.show in ("steps", "seconds"):
             found = [getattr(one, column.show) for one in self.values]
             return f"{sum(found) / len(found):,.0f}" if found and None not in found else ""
-        kept = next((one for one in self.values if not one.seed.isdigit()), None)
-        if kept and column.show == "mean":  # only mean and deviation or interval were kept
-            return _kept_text(kept, self.difference, **scale)
+        if self.kept and column.show == "mean":
+            return _kept_text(self.kept, self.difference, **scale)
         seeds = [one.value for one in self.values if one.seed.isdigit()]
         if column.show == "seeds":
             seeds = self.pairs() if self.difference and self.others else seeds
@@ -96,8 +100,7 @@ class Cell(NamedTuple):
 
     def interval(self) -> Difference | None:
         """Returns mean and interval of a difference in the table's unit; None where there are fewer than two seeds."""
-        factor = self.column.factor
-        kept = next((one for one in self.values if not one.seed.isdigit()), None)
+        factor, kept = self.column.factor, self.kept
         if kept:
             return None if kept.low is None else Difference("", factor * kept.value, factor * kept.low,
                                                             factor * kept.high)
@@ -152,7 +155,7 @@ def _source(used: Sequence[Result]) -> str:
     said = ", ".join([" to ".join(dict.fromkeys((days[0], days[-1]))), *sorted({one.device for one in runs}),
                       "commit " + ", ".join(commits)])
     by_hand = sorted({one.variant for one in used if one.commit == BY_HAND})
-    return f"*{said}{f'; recorded by hand from earlier runs: ' + ', '.join(by_hand) if by_hand else ''}.*"
+    return f"*{said}{'; recorded by hand from earlier runs: ' + ', '.join(by_hand) if by_hand else ''}.*"
 
 
 def forest_of(table: Table, numbers: Numbers, title: str) -> str:
