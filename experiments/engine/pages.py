@@ -22,7 +22,7 @@ from kpjax.reports.table import markdown
 ROOT = EXPERIMENTS.parent
 MARKED = re.compile(r"(<!-- table: ([\w/]+) -->\n).*?(<!-- end -->)", re.S)
 NOT_RUN = "not run"
-TUNING = range(100, 1000)  # seeds on which settings were chosen, which never enter a mean with others
+TUNING_SEEDS = range(100, 1000)  # seeds on which settings were chosen, which never enter a mean with others
 
 
 class Row(NamedTuple):

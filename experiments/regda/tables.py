@@ -2,7 +2,7 @@
 
 Real images have one seed, and sprites have errors in units of their own, so that the plot shows synthetic people alone.
 """
-from experiments.engine.pages import TUNING, Column, Row, Table
+from experiments.engine.pages import TUNING_SEEDS, Column, Row, Table
 
 COLOURS = "source_only_augmented"  # the control
 PLAIN = {"decoded": "plain_argmax"}  # the same networks, decoded without the rule of positive logits
@@ -59,7 +59,7 @@ RATES = Table("demo", [row._replace(title=title) for title, row in (
     ("source only, random colours", Row("", COLOURS)), ("AdaBN, random colours", ADABN), ("RegDA", Row("", "regda")),
     ("RegDA, half the rate in the adaptation", Row("", "regda", {"adaptation_share": 0.5})),
     ("teacher_adaptation", Row("", "teacher_adaptation")), ("oracle", Row("", "oracle")))], [
-        Column(f"{rate:g}", "target/pck", 100, show="seeds", seeds=TUNING,
+        Column(f"{rate:g}", "target/pck", 100, show="seeds", seeds=TUNING_SEEDS,
                settings={} if rate == 8e-3 else {"learning_rate": rate, "teacher_learning_rate": rate})
         for rate in (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)], "variant, by Adam's rate")
 SHORT = Table("demo", [row for row in TRAINED if row.variant in ("source_only", COLOURS, "regda", "oracle")], (
@@ -85,7 +85,8 @@ GAPS = Table("", [Row(title, "regda", preset=preset) for title, preset in DIRECT
 WEIGHTS = Table("dsprites_small_noisy_scream", (
     Row("source_only", "source_only"), Row("DAN, weight 1", "dan"), Row("DANN, weight 1", "dann"),
     Row("MCD, weight 0.3", "mcd"), Row("DD, weight 0.25", "dd"), Row("RegDA", "regda")), (
-        Column("error", "target/mae", decimals=3, seeds=TUNING), Column("PCK", "target/pck", decimals=2, seeds=TUNING)),
+        Column("error", "target/mae", decimals=3, seeds=TUNING_SEEDS),
+        Column("PCK", "target/pck", decimals=2, seeds=TUNING_SEEDS)),
     "noisy → scream, tuning seed")
 
 

@@ -100,6 +100,12 @@ def test_means_that_were_kept_by_hand_are_shown_with_what_was_kept():
     assert "recorded by hand from earlier runs: ours, ours - control" in mixed
 
 
+def test_a_mean_that_was_kept_is_no_difference():
+    found = [*FOUND, Result("demo", "", "ours", "0-2", "pck", 0.86, deviation=0.04)]
+    line = table_text(TABLE, Numbers(found)).splitlines()[2]
+    assert line == "| ours | 86.0 ± 4.0 | 90.0 / 80.0 / 85.0 |  | +10.0 [-2.4, +22.4] | 50.0 |"
+
+
 def test_measured_numbers_replace_equal_keys_and_what_was_recorded_by_hand():
     old = [*measured("ours", 0.1, 0.2), Result("demo", "", "control", "0-4", "pck", 0.9),
            *measured("control", 0.7, commit=BY_HAND), Result("demo", "", "other", "0-4", "pck", 0.3)]
