@@ -30,6 +30,7 @@ from kpjax.reports.table import markdown
 ROOT = EXPERIMENTS.parent
 MARKED = re.compile(r"(<!-- (systems|headlines|tutorials|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
 NOT_RUN = "not run"
+TUNING_SEEDS = range(100, 1000)  # seeds on which settings were chosen, which never enter a mean with others
 
 
 class Row(NamedTuple):
@@ -41,10 +42,12 @@ class Row(NamedTuple):
     preset: str = ""  # the table's if empty
     minus: str = ""  # the variant that is subtracted, seed by seed
     minus_settings: Mapping[str, Any] | None = None  # of that variant; the row's if None
+    metric: str = ""  # in place of the columns', or of {} in them
+    seeds: range = range(100)  # those that count; tuning seeds are 100 and above
 
 
 class Column(NamedTuple):
-    """A column: a metric, some settings, or both. What it gives comes before what the row gives."""
+    """A column: a metric, some settings, or both. What it gives comes before what the row gives, but for the metric."""
 
     heading: str
     metric: str
@@ -55,6 +58,7 @@ class Column(NamedTuple):
     preset: str = ""
     variant: str = ""
     minus: str = ""
+    seeds: range | None = None  # in place of the row's
 
 
 class Table(NamedTuple):
@@ -74,16 +78,26 @@ class Cell(NamedTuple):
     values: Sequence[Result]
     others: Sequence[Result]
     difference: bool
+    ran: bool  # whether the variant, and the one that is subtracted, have any number under these settings
 
     @property
     def used(self) -> list[Result]:
         """All numbers that it shows."""
         return [*self.values, *self.others]
 
+    @property
+    def kept(self) -> Result | None:
+        """The mean, or the mean difference, where only that was kept."""
+        return next((one for one in self.values if not one.seed.isdigit() and self.difference == _is_difference(one)),
+                    None)
+
     def pairs(self) -> list[float]:
-        """Returns differences over equal seeds."""
+        """Returns differences over equal seeds; where only means were kept, their difference."""
+        if any(map(_is_difference, self.values)):
+            return [one.value for one in self.values if one.seed.isdigit()]
         other = {one.seed: one.value for one in self.others}
-        return [one.value - other[one.seed] for one in self.values if one.seed in other]
+        found = {one.seed: one.value - other[one.seed] for one in self.values if one.seed in other}
+        return [value for seed, value in found.items() if seed.isdigit()] or list(found.values())
 
     def text(self) -> str:
         """Returns what the table shows."""
@@ -91,27 +105,28 @@ class Cell(NamedTuple):
         if column.show in ("steps", "seconds"):
             found = [getattr(one, column.show) for one in self.values]
             return f"{sum(found) / len(found):,.0f}" if found and None not in found else ""
-        kept = next((one for one in self.values if not one.seed.isdigit()), None)
-        if kept and column.show == "mean":  # only mean and deviation or interval were kept
-            return _kept_text(kept, self.difference, **scale)
-        seeds = [one.value for one in self.values if one.seed.isdigit()]
+        if self.kept and column.show == "mean":
+            return _kept_text(self.kept, self.difference, **scale)
+        seeds = self.pairs() if self.difference else [one.value for one in self.values if one.seed.isdigit()]
         if column.show == "seeds":
-            seeds = self.pairs() if self.difference and self.others else seeds
             sign = "+" if self.difference else ""
             return " / ".join(f"{column.factor * value:{sign}.{column.decimals}f}" for value in seeds)
-        if self.difference and self.others:
-            return difference_text(self.pairs(), len(self.pairs()), **scale)
-        return mean_text(seeds, len(seeds), **scale) if seeds else NOT_RUN
+        if not seeds:
+            return "" if self.ran else NOT_RUN
+        return (difference_text if self.difference else mean_text)(seeds, len(seeds), **scale)
 
     def interval(self) -> Difference | None:
         """Returns mean and interval of a difference in the table's unit; None where there are fewer than two seeds."""
         factor = self.column.factor
-        kept = next((one for one in self.values if not one.seed.isdigit()), None)
-        if kept:
+        if kept := self.kept:
             return None if kept.low is None else Difference("", factor * kept.value, factor * kept.low,
                                                             factor * kept.high)
         found = over_seeds([factor * value for value in self.pairs()])
         return found and Difference("", found.value, found.low, found.high)
+
+
+def _is_difference(one: Result) -> bool:
+    return " - " in one.variant
 
 
 def _kept_text(one: Result, signed: bool, factor: float, decimals: int) -> str:
@@ -120,6 +135,11 @@ def _kept_text(one: Result, signed: bool, factor: float, decimals: int) -> str:
     if one.low is not None:
         return f"{text} [{factor * one.low:{sign}.{decimals}f}, {factor * one.high:{sign}.{decimals}f}]"
     return text if one.deviation is None else f"{text} ± {factor * one.deviation:.{decimals}f}"
+
+
+def metric_of(row: Row, column: Column) -> str:
+    """Returns the metric in a place of a table."""
+    return column.metric.replace("{}", row.metric) if "{}" in column.metric else row.metric or column.metric
 
 
 def place_of(table: Table, row: Row, column: Column) -> list[tuple[str, dict[str, Any], str]]:
@@ -143,13 +163,17 @@ def cell_of(table: Table, row: Row, column: Column, numbers: Numbers) -> Cell:
     """Returns the numbers in a place of a table."""
     one, *others = ((preset, settings_text(settings), variant)
                     for preset, settings, variant in place_of(table, row, column))
+    metric, seeds = metric_of(row, column), column.seeds or row.seeds
+    values, ran = numbers.of(*one, metric, seeds), numbers.ran(*one, seeds)
     if not others:
-        return Cell(column, numbers.of(*one, column.metric), (), False)
-    if kept := numbers.of(*one[:2], f"{one[2]} - {others[0][2]}", column.metric):
-        return Cell(column, kept, (), True)
-    if one == others[0]:  # a control against itself
-        return Cell(column._replace(show="seeds"), (), (), True)
-    return Cell(column, numbers.of(*one, column.metric), numbers.of(*others[0], column.metric), True)
+        return Cell(column, values, (), False, ran)
+    (other,), apart = others, (*one[:2], f"{one[2]} - {others[0][2]}")
+    if kept := numbers.of(*apart, metric, seeds):
+        return Cell(column, kept, (), True, True)
+    if one == other:  # a control against itself
+        return Cell(column, (), (), True, True)
+    return Cell(column, values, numbers.of(*other, metric, seeds), True,
+                numbers.ran(*apart, seeds) or (ran and numbers.ran(*other, seeds)))
 
 
 def table_text(table: Table, numbers: Numbers, system: str = "", *, source: bool = True) -> str:
@@ -172,9 +196,10 @@ def _printed(table: Table, row: Row, column: Column, system: str) -> str:
     (preset, settings, variant), *others = place_of(table, row, column)
     found = paper_numbers(system, table.paper + (", differences" if others else ""), preset=preset, variant=variant,
                           **settings)
-    if column.metric not in found:
+    metric = metric_of(row, column)
+    if metric not in found:
         return ""
-    return f" (paper {' ± '.join(f'{found[name]:.2f}' for name in (column.metric, 'deviation') if name in found)})"
+    return f" (paper {' ± '.join(f'{found[name]:.2f}' for name in (metric, 'deviation') if name in found)})"
 
 
 def _source(used: Sequence[Result]) -> str:
@@ -252,7 +277,8 @@ def tables_of(room: Path) -> dict[str, Table]:
 
 def metrics_of(room: Path) -> set[str]:
     """Returns the metrics that the tables of a room show."""
-    return {column.metric for table in tables_of(room).values() for column in table.columns}
+    return {metric_of(row, column) for table in tables_of(room).values() for row in table.rows
+            for column in table.columns}
 
 
 def pages() -> list[Path]:

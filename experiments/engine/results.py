@@ -138,11 +138,22 @@ class Numbers:
 
     def __init__(self, results: Sequence[Result]):
         self._found: dict[tuple[str, ...], list[Result]] = {}
+        self._seeds: dict[tuple[str, ...], set[str]] = {}
         for one in results:
+            self._seeds.setdefault(one[:3], set()).add(one.seed)
             self._found.setdefault((one.preset, one.settings, one.variant, one.metric), []).append(one)
 
-    def of(self, preset: str, settings: str, variant: str, metric: str) -> list[Result]:
-        """Returns a metric of a variant, by rising seed."""
-        return sorted(self._found.get((preset, settings, variant, metric), []),
+    def of(self, preset: str, settings: str, variant: str, metric: str, seeds: range = range(100)) -> list[Result]:
+        """Returns a metric of a variant, by rising seed, ranges last. seeds: those that count."""
+        found = self._found.get((preset, settings, variant, metric), [])
+        return sorted((one for one in found if _among(one.seed, seeds)),
                       key=lambda one: (not one.seed.isdigit(), int(one.seed) if one.seed.isdigit() else 0))
+
+    def ran(self, preset: str, settings: str, variant: str, seeds: range = range(100)) -> bool:
+        """Returns whether a variant has any number of these seeds."""
+        return any(_among(seed, seeds) for seed in self._seeds.get((preset, settings, variant), ()))
+
+
+def _among(seed: str, seeds: range) -> bool:
+    return not seed[:1].isdigit() or all(int(end) in seeds for end in seed.split("-") if end.isdigit())
 

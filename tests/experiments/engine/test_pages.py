@@ -51,6 +51,44 @@ def test_only_equal_seeds_are_paired():
     assert "+10.0 [-2.4, +22.4]" in table_text(TABLE, Numbers(found))
 
 
+def test_tuning_seeds_are_shown_where_a_row_asks_for_them():
+    found = [*FOUND, Result("demo", "", "ours", "100", "pck", 0.2), Result("demo", "", "ours", "100-102", "pck", 0.3)]
+    rows = (Row("ours", "ours"), Row("tuning", "ours", seeds=range(100, 101)))
+    lines = table_text(TABLE._replace(rows=rows, columns=TABLE.columns[:1]), Numbers(found)).splitlines()
+    assert lines[2:4] == ["| ours | 85.0 ± 5.0 |", "| tuning | 20.0 |"]
+
+
+def test_a_row_names_or_completes_the_metrics_of_columns():
+    found = [*measured("ours", 0.5, metric="pck/neck"), *measured("ours", 0.25, metric="neck")]
+    columns = (Column("PCK, %", "pck/{}", 100), Column("other, %", "other", 100))
+    table = Table("demo", [Row("neck", "ours", metric="neck")], columns)
+    assert table_text(table, Numbers(found)).splitlines()[2] == "| neck | 50.0 | 25.0 |"
+
+
+def test_a_metric_that_a_run_does_not_have_is_not_said_to_be_not_run():
+    table = TABLE._replace(columns=(Column("AT", "at"), Column("less control", "at", minus="control")))
+    lines = table_text(table, Numbers(FOUND)).splitlines()
+    assert [line.replace(" ", "") for line in lines[2:5]] == ["|ours|||", "|control|||", "|later|notrun|notrun|"]
+
+
+def test_a_difference_to_a_variant_that_was_not_run_is_not_run():
+    table = TABLE._replace(columns=(Column("less later", "pck", 100, minus="later"),))
+    assert "| ours | not run |" in table_text(table, Numbers(FOUND))
+
+
+def test_means_that_were_kept_are_subtracted_where_no_seeds_are():
+    found = [Result("demo", "", variant, "0-4", "pck", value) for variant, value in (("ours", 0.5), ("control", 0.4))]
+    table = TABLE._replace(rows=ROWS[:1], columns=(Column("less control", "pck", 100, minus="control"),))
+    assert table_text(table, Numbers(found)).splitlines()[2] == "| ours | +10.0 |"
+    assert "| ours | +10.0 [-2.4, +22.4] |" in table_text(table, Numbers([*FOUND, *found]))
+
+
+def test_differences_that_were_kept_by_seed_have_an_interval():
+    found = measured("ours - control", 0.1, 0.05, 0.15)
+    table = TABLE._replace(columns=(Column("less control", "pck", 100, minus="control"),))
+    assert "| ours | +10.0 [-2.4, +22.4] |" in table_text(table, Numbers(found))
+
+
 def test_means_that_were_kept_by_hand_are_shown_with_what_was_kept():
     found = [Result("demo", "", "ours", "0-4", "pck", 0.943, deviation=0.012),
              Result("demo", "", "ours - control", "0-4", "pck", 0.021, low=-0.001, high=0.043)]
@@ -60,6 +98,12 @@ def test_means_that_were_kept_by_hand_are_shown_with_what_was_kept():
     assert text.splitlines()[-1] == "*Recorded by hand from earlier runs.*"
     mixed = table_text(TABLE, Numbers([*found, *measured("control", 0.5)]))
     assert "recorded by hand from earlier runs: ours, ours - control" in mixed
+
+
+def test_a_mean_that_was_kept_is_no_difference():
+    found = [*FOUND, Result("demo", "", "ours", "0-2", "pck", 0.86, deviation=0.04)]
+    line = table_text(TABLE, Numbers(found)).splitlines()[2]
+    assert line == "| ours | 86.0 ± 4.0 | 90.0 / 80.0 / 85.0 |  | +10.0 [-2.4, +22.4] | 50.0 |"
 
 
 def test_measured_numbers_replace_equal_keys_and_what_was_recorded_by_hand():

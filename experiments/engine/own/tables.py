@@ -1,0 +1,41 @@
+"""Tables of what was measured on people's own data, as `experiments.engine.pages` renders them.
+
+Presets are written `<system>/own`, as one page shows several systems. Most runs had one seed: no plot.
+"""
+from experiments.engine.pages import Column, Row, Table
+
+SMALL = {"labelled": 20, "network": "small_unet"}
+LARGE = {"labelled": 20, "network": "mobilenet_v2", "weights": "mobilenet_v2_imagenet"}
+HEADLINE = Table("semi_supervised/own", (
+    Row("small U-net, 128 px: `ours`", "ours", SMALL),
+    Row("small U-net, 128 px: `supervised_warped` (control)", "supervised_warped", SMALL),
+    Row("small U-net, 192 px: `supervised_warped`", "supervised_warped", {**SMALL, "image_size": 192}),
+    Row("MobileNetV2, 128 px, heatmaps of 64 cells, all layers trained", "supervised_warped",
+        {**LARGE, "image_size": 128, "heatmap_size": 64, "frozen_stride": 0}),
+    Row("MobileNetV2, 192 px, all layers trained", "supervised_warped",
+        {**LARGE, "image_size": 192, "frozen_stride": 0}),
+    Row("**MobileNetV2, 192 px, first layers kept (default)**", "supervised_warped",
+        {**LARGE, "image_size": 192, "frozen_stride": 4})), (
+            Column("held-out PCK at 10 % of the body, %", "test/pck", 100),
+            Column("training, s on two quiet cores", "test/pck", show="seconds")), "20 labelled frames of a mouse")
+COMMANDS = Table("commands", [Row(title, name) for title, name in (
+    ("`check`, two quiet cores", "check"), ("`predict --overlay` on 116 frames, two quiet cores", "predict_overlays"),
+    ("`predict --formats csv,dlc,slp,coco` on 116 frames", "predict_formats"),
+    ("`export`, with its self-test", "export"), ("`suggest --n 6 --to dlc`", "suggest"),
+    ("`convert --to slp`", "convert"))], (Column("seconds", "seconds", decimals=0),), "command")
+REGDA = Table("regda/own", (Row("source only", "source_only"), Row("AdaBN", "adabn"), Row("RegDA", "regda")), (
+    Column("target PCK, %", "target/pck", 100), Column("target error, px of 192", "target/mae")))
+EARS = Table("incremental/own", (Row("kamp", "kamp"), Row("mse_distillation (control)", "mse_distillation")), (
+    Column("new points (ears), PCK, %", "new/pck", 100), Column("old points, PCK, %", "old/pck", 100)))
+
+CRITERIA = {"score": "score", "equivariance": "equivariance", "poses": "unusual pose", "disagreement": "disagreement"}
+SETS = {name: f"labelling_protocol/{name}" for name in ("mouse", "faces")}
+LABELLING = Table("", (Row("random", "random"), Row("**diversity** (default)", "diversity"), *(
+    Row(title, f"{name}_diverse") for name, title in CRITERIA.items()),
+    Row("the true error (upper bound)", "oracle_diverse")), [
+        Column(heading, "test/error", 100, decimals, preset=preset, minus=minus)
+        for name, preset in SETS.items() for heading, decimals, minus in (
+            (f"{name}, error, %", 2, ""), ("less random", 1, "random"), ("less diversity", 1, "diversity"))])
+CORRELATION = Table("", [Row(title, name) for name, title in CRITERIA.items()], [
+    Column(f"{name}, rank correlation", "hidden/spearman", decimals=2, preset=preset)
+    for name, preset in SETS.items()], "criterion")

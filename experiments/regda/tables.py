@@ -1,0 +1,107 @@
+"""Tables of RegDA's measured numbers, as `experiments.engine.pages` renders them.
+
+Real images have one seed, and sprites have errors in units of their own, so that the plot shows synthetic people alone.
+"""
+from experiments.engine.pages import TUNING_SEEDS, Column, Row, Table
+
+COLOURS = "source_only_augmented"  # the control
+PLAIN = {"decoded": "plain_argmax"}  # the same networks, decoded without the rule of positive logits
+
+PCK = Column("target PCK, %", "target/pck", 100)
+ERROR = Column("target error per coordinate, px", "target/mae", decimals=2)
+SOURCE = Column("source PCK, %", "source/pck", 100)
+BY_SEED = Column("by seed", "target/pck", 100, show="seeds")
+POINTS = Column("points of PCK", "target/pck", 100)
+
+
+# Synthetic people
+
+ADABN = Row("AdaBN, random colours (control)", "adabn_augmented")
+TRAINED = (
+    Row("source only", "source_only"), Row("source only, restyled (control)", "source_only_restyled"),
+    Row("source only, random colours (control)", COLOURS),
+    Row("pseudo-labels of that AdaBN (control)", "adabn_augmented_then_labels"),
+    Row("mean teacher: whole heatmaps (control)", "mean_teacher"), Row("**RegDA**", "regda"),
+    Row("RegDA, then its pseudo-labels", "regda_then_labels"),
+    Row("**teacher_adaptation** (UDAPE)", "teacher_adaptation"), Row("oracle (upper bound)", "oracle"))
+ROWS = (*TRAINED[:2], ADABN, *TRAINED[2:])
+HEADLINE = Table("demo", [row for row in ROWS if row.variant not in (
+    "source_only_restyled", "adabn_augmented_then_labels")], (PCK, ERROR, SOURCE))
+DEMO = Table("demo", ROWS, (PCK, BY_SEED, ERROR, SOURCE, Column("images read", "images", decimals=0)))
+BEST_STEP = Table("demo", TRAINED, (
+    PCK._replace(heading="last step, %"), Column("step that is best on the test images, %", "best_target/target/pck",
+                                                 100)))
+DIFFERENCES = Table("demo", (
+    Row("RegDA - random colours", "regda", minus=COLOURS),
+    Row("RegDA by plain arg-max - random colours", "regda", PLAIN, minus=COLOURS, minus_settings={}),
+    Row("RegDA - AdaBN with random colours", "regda", minus="adabn_augmented"),
+    Row("teacher_adaptation - random colours", "teacher_adaptation", minus=COLOURS),
+    Row("teacher_adaptation - mean teacher", "teacher_adaptation", minus="mean_teacher"),
+    Row("teacher_adaptation - RegDA", "teacher_adaptation", minus="regda"),
+    Row("RegDA by plain arg-max - teacher_adaptation", "regda", PLAIN, minus="teacher_adaptation", minus_settings={}),
+    Row("teacher_adaptation - oracle", "teacher_adaptation", minus="oracle"),
+    Row("RegDA's pseudo-labels - RegDA", "regda_then_labels", minus="regda"),
+    Row("AdaBN's pseudo-labels - AdaBN", "adabn_augmented_then_labels", minus="adabn_augmented"),
+    Row("AdaBN's pseudo-labels - random colours", "adabn_augmented_then_labels", minus=COLOURS),
+    Row("RegDA's pseudo-labels - AdaBN's", "regda_then_labels", minus="adabn_augmented_then_labels"),
+), (POINTS, BY_SEED), "difference")
+FOREST = Table("demo", (
+    Row("RegDA - random colours", "regda", minus=COLOURS),
+    Row("RegDA, plain arg-max - random colours", "regda", PLAIN, minus=COLOURS, minus_settings={}),
+    Row("teacher_adaptation - random colours", "teacher_adaptation", minus=COLOURS),
+    Row("mean teacher - random colours", "mean_teacher", minus=COLOURS),
+    Row("AdaBN's pseudo-labels - random colours", "adabn_augmented_then_labels", minus=COLOURS),
+    Row("RegDA - AdaBN with random colours", "regda", minus="adabn_augmented"),
+    Row("RegDA's pseudo-labels - AdaBN's", "regda_then_labels", minus="adabn_augmented_then_labels"),
+    Row("teacher_adaptation - mean teacher", "teacher_adaptation", minus="mean_teacher"),
+), (POINTS._replace(heading="points of target PCK, synthetic people"),))
+RATES = Table("demo", [row._replace(title=title) for title, row in (
+    ("source only, random colours", Row("", COLOURS)), ("AdaBN, random colours", ADABN), ("RegDA", Row("", "regda")),
+    ("RegDA, half the rate in the adaptation", Row("", "regda", {"adaptation_share": 0.5})),
+    ("teacher_adaptation", Row("", "teacher_adaptation")), ("oracle", Row("", "oracle")))], [
+        Column(f"{rate:g}", "target/pck", 100, show="seeds", seeds=TUNING_SEEDS,
+               settings={} if rate == 8e-3 else {"learning_rate": rate, "teacher_learning_rate": rate})
+        for rate in (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)], "variant, by Adam's rate")
+SHORT = Table("demo", [row for row in TRAINED if row.variant in ("source_only", COLOURS, "regda", "oracle")], (
+    PCK._replace(settings={"steps": 700, "pretraining_steps": 280, "coefficient_steps": 35}),))
+TUTORIAL = Table("demo", [row for row in ROWS if row.variant in (
+    "source_only", COLOURS, "regda", "teacher_adaptation", "oracle")], (PCK,))
+
+
+# Sprites
+
+DIRECTIONS = {direction.replace("_", " → "): f"dsprites_small_{direction}" for direction in (
+    "colour_noisy", "colour_scream", "noisy_colour", "noisy_scream", "scream_colour", "scream_noisy")}
+OF_SPRITES = [Row(name, name) for name in (
+    "source_only", "constant_centre", "adabn", "adabn_in_area", "dd", "regda", "oracle")]
+SPRITES = Table("", OF_SPRITES, [Column(title, "target/mae", decimals=3, preset=preset)
+                                 for title, preset in DIRECTIONS.items()], "error")
+SPRITES_PCK = Table("", OF_SPRITES, [Column(title, "target/pck", decimals=2, preset=preset)
+                                     for title, preset in DIRECTIONS.items()], "PCK")
+GAPS = Table("", [Row(title, "regda", preset=preset) for title, preset in DIRECTIONS.items()], (
+    Column("RegDA's error, by seed", "target/mae", decimals=3, show="seeds"),
+    Column("best control of the seed", "target/mae", decimals=3, show="seeds", variant="best_control"),
+    Column("gap closed, of the means", "gap_closed", decimals=2)), "direction")
+WEIGHTS = Table("dsprites_small_noisy_scream", (
+    Row("source_only", "source_only"), Row("DAN, weight 1", "dan"), Row("DANN, weight 1", "dann"),
+    Row("MCD, weight 0.3", "mcd"), Row("DD, weight 0.25", "dd"), Row("RegDA", "regda")), (
+        Column("error", "target/mae", decimals=3, seeds=TUNING_SEEDS),
+        Column("PCK", "target/pck", decimals=2, seeds=TUNING_SEEDS)),
+    "noisy → scream, tuning seed")
+
+
+# Real images
+
+LSPET = Table("figures_lspet", [row._replace(settings={"steps": 200, "pretraining_steps": 100, "coefficient_steps": 25})
+                                for row in (TRAINED[0], Row("AdaBN", "adabn"), Row("RegDA", "regda"), TRAINED[-1])],
+              (PCK, ERROR._replace(decimals=1), SOURCE))
+IMAGENET = {"network": "mobilenet_v2", "weights": "mobilenet_v2_imagenet"}
+FROZEN = {**IMAGENET, "heatmap_size": 64, "frozen_stride": 4}
+OPENFIELD = Table("openfield", [Row(title, variant, {**FROZEN, **more}) for title, variant, more in (
+    ("source only", "source_only", {}), ("AdaBN", "adabn", {}), ("RegDA", "regda", {}),
+    ("RegDA, a fifth of the rate, any logit decoded", "regda", {"adaptation_share": 0.2, "strict_positive": False}),
+    ("teacher_adaptation", "teacher_adaptation", {}),
+    ("teacher_adaptation, a fifth of the rate", "teacher_adaptation", {"teacher_learning_rate": 2e-4}),
+    ("oracle, the target's labels", "oracle", {}))], (PCK, ERROR, SOURCE))
+COARSE = Table("openfield", [Row(title, variant, IMAGENET) for title, variant in (
+    ("source only", "source_only"), ("oracle, the target's labels", "oracle"))], (PCK,))

@@ -1,0 +1,212 @@
+"""Tables of the semi-supervised results: what every page about them shows.
+
+Seeds on which settings were chosen have the setting `first_seed` of their command, so that no mean over seeds has them.
+"""
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.engine.pages import TUNING_SEEDS, Column, Row, Table
+
+CONTROL = "supervised_warped"
+PCK = Column("PCK, %", "test/pck", 100)
+PCK_BY_SEED = PCK._replace(heading="PCK by seed, %", show="seeds")
+PCK_LESS = PCK._replace(heading=f"PCK less {CONTROL}, points", minus=CONTROL)
+ERROR = Column("mean error, %", "test/nme", 100)
+ERROR_BY_SEED = ERROR._replace(heading="mean error by seed, %", show="seeds")
+ERROR_LESS = ERROR._replace(heading=f"less {CONTROL}, points", minus=CONTROL)
+EQUIVARIANCE = Column("equivariance error, px", "test/equivariance_px", decimals=2)
+SURPRISING = Column("on surprising frames, %", "test/surprising/nme", 100, 2)
+TITLES = {CONTROL: f"{CONTROL} (control)", "ours": "**ours** (the paper's method)",
+          "easy_hard": "easy_hard (Xie et al. 2021)", "easy_hard_twice": "easy_hard, twice the steps (control)",
+          "supervised_warped_cutout": "supervised_warped_cutout (control)", "all_labels": "all_labels (upper bound)"}
+
+
+def rows(*variants: str) -> tuple[Row, ...]:
+    """Returns a row for each variant, titled by its name and its part in the comparison."""
+    return tuple(Row(TITLES.get(name, name), name) for name in variants)
+
+
+def at(column: Column, labels: str, **settings: Any) -> Column:
+    """Returns a column for some labelled images."""
+    return column._replace(heading=f"{labels}: {column.heading}", settings={**column.settings, **settings})
+
+
+# Synthetic people
+
+COST = Row(f"{CONTROL}, at the cost of easy_hard (control)", CONTROL, {"steps": 936}, minus_settings={})
+VARIANTS = rows("supervised", "mean_teacher", "pl", "ours", CONTROL, "supervised_warped_cutout", "mean_teacher_warped",
+                "pl_warped", "easy_hard", "easy_hard_twice", "pl_easy_hard", "all_labels")
+HEADLINE = Table("demo", [*rows("supervised", CONTROL), COST, *rows(
+    "ours", "pl_warped", "easy_hard", "easy_hard_twice", "pl_easy_hard", "all_labels")], (PCK, PCK_LESS))
+DEMO = Table("demo", [*VARIANTS, COST], (PCK, PCK_BY_SEED, PCK_LESS, Column("steps", "test/pck", show="steps")))
+DEMO_ERRORS = Table("demo", VARIANTS, (ERROR._replace(decimals=2), EQUIVARIANCE))
+TUTORIAL = Table("demo", rows("supervised", CONTROL, "ours", "pl_warped", "easy_hard", "pl_easy_hard"), (PCK, PCK_LESS))
+AT_COST = f"{CONTROL} steps=936"  # differences of which only mean and interval were kept
+DEMO_PAIRS = Table("demo", (
+    Row("easy_hard - pl_warped", "easy_hard", minus="pl_warped"),
+    *(Row(f"{name} - {CONTROL} at the cost of easy_hard", name, minus=AT_COST)
+      for name in ("easy_hard", "pl_warped", "pl_easy_hard")),
+    *(Row(f"pl_easy_hard - {name}", "pl_easy_hard", minus=name)
+      for name in ("easy_hard", "pl_warped", "easy_hard_twice")),
+), (PCK._replace(heading="PCK, points"),), "difference")
+
+
+def rate(learning_rate: float) -> Column:
+    """Returns a column of the tuning seed at a learning rate; the preset's is 1.6e-2."""
+    rates = {"learning_rate": learning_rate, "warm_start_learning_rate": learning_rate}
+    return Column(f"{learning_rate:g}", "test/pck", 100,
+                  seeds=TUNING_SEEDS, settings={"first_seed": 100, **({} if learning_rate == 1.6e-2 else rates)})
+
+
+TUNING = Table("demo", (
+    *(Row(name, name) for name in ("supervised", CONTROL, "ours", "pl_warped", "easy_hard", "supervised_warped_cutout",
+                                   "all_labels")),
+    *(Row(f"mean_teacher_warped, weight {weight}", "mean_teacher_warped", settings) for weight, settings in (
+        ("30", {}), ("100", {"consistency": 100}), ("1,000", {"consistency": 1000}))),
+    *(Row(f"ours, equivariance {weight:,}", "ours", {"equivariance": weight}) for weight in (100, 10_000)),
+    Row("easy_hard, weight 0.3", "easy_hard", {"hard_weight": 0.3}),
+), tuple(map(rate, (4e-3, 8e-3, 1.6e-2, 3.2e-2))), "variant, PCK in % at a rate of")
+
+# Where an earlier rate and the step that is best on validation images were used, and a mean teacher of weight 1,000.
+VALIDATION = {"selection": "validation"}
+EARLIER = {"learning_rate": 2e-3, "warm_start_learning_rate": 3e-3, **VALIDATION}
+
+
+def heavy(row: Row) -> Row:
+    """Returns a row, that of a mean teacher with a weight of 1,000, which its control does not have."""
+    return row if "mean_teacher" not in row.variant else row._replace(
+        title=f"{row.title}, weight 1,000", settings={"consistency": 1000}, minus_settings={})
+
+
+SMALL = [heavy(row) for row in rows("supervised", "mean_teacher", "pl", "ours", CONTROL, "mean_teacher_warped",
+                                    "pl_warped", "all_labels")]
+AUGMENTED = Table("demo", SMALL, [column._replace(settings={"augmentation": "official", **EARLIER})
+                                  for column in (PCK, EQUIVARIANCE)])
+
+
+def of_terms(heading: str, preset: str, column: Column, settings: Mapping[str, Any]) -> Column:
+    """Returns a column of the terms' table, empty where a variant was not run."""
+    return column._replace(heading=heading, show="seeds", preset=preset, settings=settings)
+
+
+TERMS = Table("demo", [Row(name, name) for name in (
+    "ours", "no_sc", "no_te", "no_ti", "sc_only", "ti_only", "te_labelled_only", "no_ground_truth_in_te",
+    "no_ground_truth", "elt", "elt_forward", "elt_coordinates", "gen")], (
+    of_terms("people: PCK, %", "demo", PCK, EARLIER),
+    of_terms("people: equivariance error, px", "demo", EQUIVARIANCE, EARLIER),
+    of_terms("people: SC / ln K", "demo", Column("", "test/sc_over_ln_k", decimals=2), EARLIER),
+    of_terms("faces: mean error, %", "faces", ERROR, VALIDATION),
+    of_terms("faces: equivariance error, px", "faces", EQUIVARIANCE, VALIDATION),
+    of_terms("mouse: PCK, %", "openfield", PCK, VALIDATION)))
+
+# Videos of synthetic people
+
+TAUGHT = (CONTROL, "projected", "pl_warped", "video_terms", "pl_video_terms")
+VIDEO_COLUMNS = (ERROR._replace(decimals=2), ERROR_BY_SEED, SURPRISING, PCK, EQUIVARIANCE)
+HARD = {"difficulty": 1}
+VIDEOS = Table("videos", rows("supervised", *TAUGHT), VIDEO_COLUMNS)
+VIDEOS_HARD = Table("videos", rows(*TAUGHT), [column._replace(settings=HARD) for column in VIDEO_COLUMNS])
+VIDEO_PAIRS = Table("videos", [Row(f"{one} - {other}", one, minus=other) for one, other in (
+    ("video_terms", CONTROL), ("video_terms", "projected"), ("projected", CONTROL), ("video_terms", "pl_warped"),
+    ("pl_video_terms", "pl_warped"), ("pl_video_terms", "video_terms"), ("pl_warped", CONTROL))],
+    [column._replace(heading=f"{where}: {frames}", decimals=2, settings=settings)
+     for where, settings in (("preset", {}), ("more clutter", HARD))
+     for column, frames in ((ERROR, "all frames"), (SURPRISING, "surprising frames"))],
+    "difference in mean error, points")
+VIDEO_WEIGHTS = Table("videos", [Row(CONTROL, CONTROL), *(
+    Row(f"video_terms, exponents {temporal:g} and {pose:g}", "video_terms",
+        {} if temporal == 13 else {"temporal_exponent": temporal, "pose_exponent": pose})
+    for temporal, pose in ((9, 8.7), (11, 10.7), (13, 12.7), (15, 14.7)))],
+    [column._replace(settings={"first_seed": 100}, seeds=TUNING_SEEDS, decimals=1) for column in (ERROR, SURPRISING)])
+
+# Real images, small U-net from random weights
+
+MOUSE = Table("openfield", SMALL, (
+    *(at(column, "10 labels", **VALIDATION) for column in (PCK, PCK_BY_SEED, PCK_LESS, EQUIVARIANCE)),
+    at(PCK_BY_SEED, "5 labels", labelled=5, **VALIDATION), at(PCK_BY_SEED, "20 labels", labelled=20, **VALIDATION)))
+LABELS = (("9 labels", {"labelled": 0.05, **VALIDATION}), ("19 labels", VALIDATION),
+          ("38 labels", {"labelled": 0.2, **VALIDATION}))
+FACES = Table("faces", SMALL, [at(ERROR_BY_SEED, labels, **settings) for labels, settings in LABELS])
+FACES_LESS = Table("faces", [row for row in SMALL if row.variant not in (CONTROL, "all_labels")], [
+    at(ERROR_LESS, labels, **settings) for labels, settings in LABELS])
+WITH_OTHERS = ("supervised", "mean_teacher", "ours", CONTROL)
+FACES_OTHERS = Table("faces", [row for row in SMALL if row.variant in WITH_OTHERS], [
+    at(column, labels, **settings) for labels, settings in LABELS[::2] for column in (PCK, EQUIVARIANCE)])
+
+# Real images, MobileNetV2 with ImageNet's weights
+
+RANDOM = {"network": "mobilenet_v2"}
+PRETRAINED = {"weights": "mobilenet_v2_imagenet", **RANDOM}
+FINE = {"learning_rate": 1e-3, "warm_start_learning_rate": 1e-3, **PRETRAINED}
+FINER = {"heatmap_size": 64, **FINE}
+NETWORKS = Table("openfield", (
+    Row("MobileNetV2, maps of 64 cells, last step", "supervised", FINER),
+    Row("MobileNetV2, 32 cells", "supervised", {**FINE, **VALIDATION}),
+    Row("the same, the small U-net's rates", "supervised", {**PRETRAINED, **VALIDATION}),
+    Row("small U-net, 32 cells, last step", "supervised"),
+), (PCK, PCK_BY_SEED, ERROR), "network")
+ARCHITECTURE = Table("openfield", [Row(title, "supervised", {**VALIDATION, **settings}) for title, settings in (
+    ("MobileNetV2, ImageNet's weights", PRETRAINED), ("MobileNetV2, random weights", RANDOM),
+    ("small U-net, random weights", {}))], (PCK_BY_SEED,), "network, 32 cells, the small U-net's rates")
+CELLS = Table("openfield", (
+    Row("MobileNetV2", "supervised", FINE), Row("MobileNetV2, the small U-net's rates", "supervised", PRETRAINED),
+    Row("small U-net", "supervised")), [
+    PCK._replace(heading=heading, settings={"first_seed": 10, **settings}) for heading, settings in (
+        ("64 cells, last step", {"heatmap_size": 64}), ("32 cells, last step", {}),
+        ("32 cells, best validation step", VALIDATION))], "network, PCK in %")
+
+FROZEN = {"frozen_stride": 4}
+SIZED = {"first_seed": 10, "image_size": 128, **FINER}
+FROZEN_FACES = Table("faces", (
+    *rows("supervised", CONTROL, "ours"), Row("supervised, first layers frozen", "supervised", FROZEN),
+    Row("supervised, decoder of width 32", "supervised", {"decoder_width": 32})),
+    [column._replace(settings=SIZED) for column in (ERROR, PCK, EQUIVARIANCE)])
+NARROW = {"first_seed": 10, "decoder_width": 32, **FINER}
+FROZEN_MOUSE = Table("openfield", (
+    Row("supervised, decoder of width 32", "supervised", NARROW),
+    Row("the same, first layers frozen", "supervised", {**NARROW, **FROZEN})), (PCK,))
+
+ON_MOUSE = {"warm_start_steps": 190, **FROZEN, **FINER}
+ON_FACES = {"image_size": 128, "steps": 240, "warm_start_steps": 160, **FROZEN, **FINER}
+COMPARED = rows("supervised", CONTROL, "pl", "pl_warped", "mean_teacher_warped", "ours", "easy_hard")
+BACKBONE_MOUSE = Table("openfield", COMPARED, [
+    at(column, labels, **settings) for labels, settings in (("5 labels", {"labelled": 5, **ON_MOUSE}),
+                                                            ("10 labels", ON_MOUSE))
+    for column in (PCK, PCK_BY_SEED, PCK_LESS, EQUIVARIANCE)])
+BACKBONE_FACES = Table("faces", [row for row in COMPARED if row.variant != "pl"], [
+    at(column, labels, **settings) for labels, settings in (("9 labels", {"labelled": 0.05, **ON_FACES}),
+                                                            ("19 labels", ON_FACES))
+    for column in (ERROR, ERROR_BY_SEED, ERROR_LESS, EQUIVARIANCE)])
+ON_PEOPLE = {"augmentation": "strong", "batch_size": 16, "decoder": "dark", "evaluations": 1, "grid": "half_pixel",
+             "image_size": 128, "labelled": 50, "schedule": "cosine", "selection": "last", "sigma": 1,
+             "targets": "sub_pixel", "warm_start_steps": 190, **FROZEN, **FINE, "heatmap_size": 32}
+PEOPLE, LONGER = {**ON_PEOPLE, "steps": 300}, {**ON_PEOPLE, "steps": 600}
+BACKBONE_PEOPLE = Table("lspet", (
+    Row("supervised, first subset", "supervised", PEOPLE), Row(f"{CONTROL} (control)", CONTROL, PEOPLE),
+    Row(f"{CONTROL}, first subset, 600 steps in place of 300 (control)", CONTROL, LONGER, minus_settings=PEOPLE),
+    Row("pl_warped", "pl_warped", PEOPLE)), (
+    PCK, PCK_BY_SEED, PCK_LESS, ERROR, EQUIVARIANCE._replace(decimals=1)))
+BACKBONE_PAIRS = Table("faces", (
+    Row(f"9 faces: pl_warped - {CONTROL}", "pl_warped", {"labelled": 0.05, **ON_FACES}, minus=CONTROL),
+    Row("9 faces: pl_warped - supervised", "pl_warped", {"labelled": 0.05, **ON_FACES}, minus="supervised"),
+    Row(f"19 faces: pl_warped - {CONTROL}", "pl_warped", ON_FACES, minus=CONTROL),
+    Row(f"50 athletes: pl_warped - {CONTROL}", "pl_warped", PEOPLE, "lspet", CONTROL),
+), (ERROR._replace(heading="mean error, points"),), "difference")
+
+
+# The plot: against the control everywhere, the method first
+
+FIVE = {"labelled": 5, **ON_MOUSE}
+FOREST = Table("demo", (
+    Row("ours, synthetic people", "ours", minus=CONTROL),
+    Row("ours, mouse, small U-net, 10 labels", "ours", VALIDATION, "openfield", CONTROL),
+    Row("ours, mouse, MobileNetV2, 5 labels", "ours", FIVE, "openfield", CONTROL),
+    Row("easy_hard, synthetic people", "easy_hard", minus=CONTROL),
+    Row("the same, control at equal cost", "easy_hard", minus=AT_COST),
+    Row("easy_hard, mouse, MobileNetV2, 5 labels", "easy_hard", FIVE, "openfield", CONTROL),
+    Row("pl_warped, synthetic people", "pl_warped", minus=CONTROL),
+    Row("pl_warped, 50 athletes, MobileNetV2", "pl_warped", PEOPLE, "lspet", CONTROL),
+    Row("pl_warped, mouse, MobileNetV2, 5 labels", "pl_warped", FIVE, "openfield", CONTROL),
+    Row("pl_easy_hard, synthetic people", "pl_easy_hard", minus=CONTROL),
+    Row("mean_teacher_warped, synthetic people", "mean_teacher_warped", minus=CONTROL),
+), (PCK._replace(heading=f"points of PCK above the labels alone under the method's warp ({CONTROL})"),))
