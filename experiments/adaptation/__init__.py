@@ -34,7 +34,7 @@ from experiments.adaptation.variants import VARIANTS, as_evaluated, build, netwo
 from experiments.engine import system
 from experiments.engine.configs import changed, optimizer_of
 from experiments.engine.keypoint_errors import keypoint_errors
-from experiments.engine.system import Job, Outcome
+from experiments.engine.system import About, Job, Outcome
 from kpjax import Method, Skeleton, Trained, Variables, augment, codec, losses, methods, named_key, predict_source
 from kpjax.files import read_json, write_json, write_text
 from kpjax.images.transforms import Letterbox
@@ -231,9 +231,20 @@ def predicting(stored: system.StoredRun) -> system.Predicting:
     return system.Predicting(build(stored.config, stored.variant), square, "softmax_peak")
 
 
+ABOUT = About(
+    "a network for another category",
+    "Frozen-core adaptation: *Object Landmark Discovery through Unsupervised Adaptation* (NeurIPS 2019)",
+    "Not decided against a frozen random core; seeds differ more than variants.",
+    ("Against `random_core`, and against `scratch`, every interval includes a ratio of one: seeds differ more than "
+     "variants.",
+     "`finetuned` collapsed on two seeds of three.",
+     "After 500 steps `adapted` was more consistent than `random_core`; its errors are not decided.",
+     "On real faces a core trained on athletes kept most points in place after 2,000 steps (one seed)."))
+
+
 SYSTEM = system.System(
     "adaptation", "landmarks of another category of object, without labels", presets.PRESETS, VARIANTS,
     open=lambda job: checked(job.config, open_images(job.config.data, job.seed, job.data_dir)), train=train,
     evaluated=lambda job, data: {}, measure=measure, columns=columns, predicting=predicting, short_list=short_list,
     applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened, draw=draw,
-    batch_size=lambda config: config.evaluation.batch_size)
+    batch_size=lambda config: config.evaluation.batch_size, about=ABOUT)

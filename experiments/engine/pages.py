@@ -24,7 +24,7 @@ from experiments.engine.results import BY_HAND, EXPERIMENTS, Numbers, Result, re
 from experiments.engine.system import System, system_of
 from experiments.engine.tables import difference_text, mean_text, over_seeds
 from kpjax import InputError
-from kpjax.drawing.forest import Difference, forest_plot
+from kpjax.drawing.charts import Difference, bars, forest_plot
 from kpjax.reports.table import markdown
 
 ROOT = EXPERIMENTS.parent
@@ -221,6 +221,16 @@ def forest_of(table: Table, numbers: Numbers, title: str) -> str:
                        axis=table.columns[0].heading)
 
 
+def chart_of(table: Table, numbers: Numbers) -> str:
+    """Returns the means in a table's first column as bars, from zero to 100 % of it; rows that were not run are left
+    out."""
+    column, rows = table.columns[0], []
+    for row in table.rows:
+        if seeds := [one.value for one in cell_of(table, row, column, numbers).values]:
+            rows.append((row.title, column.factor * sum(seeds) / len(seeds)))
+    return bars(rows, title=column.heading, highest=column.factor)
+
+
 # What systems say of themselves
 
 
@@ -303,5 +313,7 @@ def rendered() -> Iterator[tuple[Path, str]]:
 
         yield path, MARKED.sub(replace, path.read_text(encoding="utf-8"))
     for room, (tables, numbers) in found.items():
+        if "chart" in tables:
+            yield EXPERIMENTS / room / "chart.svg", chart_of(tables["chart"], numbers)
         if "forest" in tables:
             yield EXPERIMENTS / room / "forest.svg", forest_of(tables["forest"], numbers, room)

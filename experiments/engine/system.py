@@ -158,7 +158,6 @@ class System(NamedTuple):
     predicting: Callable[[StoredRun], Predicting]
     short_list: Callable[[str, Any], Sequence[str]]  # (preset, config) -> the variants to run without --variants
     applicable: Callable[[str, Any], Sequence[str]]  # (preset, config) -> the variants that suit it
-    about: About | None = None  # of a published system
     # (config, steps of the last stage) -> config with all stages scaled
     shortened: Callable[[Any, int], Any] = lambda config, steps: replace(config, steps=steps)
     batch_size: Callable[[Any], int] = lambda config: 2 * config.batch_size  # of predictions
@@ -168,6 +167,7 @@ class System(NamedTuple):
     # reason; the same for the same command, so that it resumes. Typed steps are chosen, too: other counts scale with
     # them.
     resolved: Callable[[Any, Collection[str]], Any] | None = None
+    about: About | None = None  # of a published system
 
     @property
     def published(self) -> tuple[str, ...]:

@@ -7,6 +7,9 @@ from experiments.engine.pages import Column, Row, Table
 MOUSE, FACES = "openfield", "faces"
 PROGRAMS = (Row("**kpjax**, `supervised_warped`", "supervised_warped"), Row("DeepLabCut 3.0.2", "deeplabcut"),
             Row("Lightning Pose 2.4.3", "lightning_pose"))
+CHART = Table(MOUSE, (Row("kpjax", "supervised_warped"), Row("DeepLabCut", "deeplabcut"),
+                      Row("Lightning Pose", "lightning_pose")), (
+    Column("points found, % (PCK at 10 % of the body)", "test/pck", 100, settings={"labelled": 10}),))
 SUBSETS = {"mouse, 10 labels": (MOUSE, 10), "mouse, all 80": (MOUSE, 1), "faces, 10": (FACES, 10),
            "faces, 19, by subset": (FACES, 19), "faces, 80": (FACES, 80)}
 HEADLINE = Table("", PROGRAMS, [

@@ -28,6 +28,7 @@ import numpy as np
 from experiments.engine.configs import config_as_json, perceptual_start
 from experiments.engine.system import (
     IMAGES,
+    About,
     Job,
     Outcome,
     Predicting,
@@ -229,10 +230,22 @@ def predicting(stored: StoredRun) -> Predicting:
     return Predicting(build(config, joints, variant), Letterbox(config.data.image_size), "softmax_peak")
 
 
+ABOUT = About(
+    "videos without labels",
+    "Keypoint Pyramids: *Discovering Deformable Keypoint Pyramids* (ECCV 2022)",
+    "Yes, against an untrained network and image moments. The older `keynet` is better at equal compute.",
+    ("`pyramids` was far below both controls, an untrained network and moments of what moves, on joints.",
+     "`keynet` was below `pyramids` and below `transporter` at equal compute; between the latter two it is not "
+     "decided.",
+     "Moments of what moves told most of the actions.",
+     "On real videos the points found what moves, but they are not landmarks (one seed)."))
+
+
 SYSTEM = System(
     "pyramids", "a hierarchy of keypoints from video, without labels", PRESETS, VARIANTS,
     lambda job: Data(*job.config.data.open(job.seed, job.data_dir)), train,
     evaluated=lambda job, data: {} if VARIANTS[job.variant].recipe.features else {"test": data.test}, measure=measure,
     columns=columns, predicting=predicting,
     short_list=lambda preset, config: ("pyramids", *BASELINES, "untrained", *WITHOUT_NETWORK, ORACLE),
-    applicable=lambda preset, config: tuple(VARIANTS), batch_size=lambda config: 4 * config.batch_size, draw=draw)
+    applicable=lambda preset, config: tuple(VARIANTS), batch_size=lambda config: 4 * config.batch_size, draw=draw,
+    about=ABOUT)

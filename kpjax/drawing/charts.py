@@ -1,4 +1,4 @@
-"""A forest plot: differences with their intervals, as an SVG file that is legible on light and on dark pages."""
+"""Forest plots and bars as SVG files that are legible on light and on dark pages."""
 from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
@@ -55,5 +55,21 @@ def forest_plot(rows: Sequence[Difference], *, title: str, axis: str) -> str:
                   f'<rect class="{style}" x="{x(row.value) - 4:.1f}" y="{y - 4}" width="8" height="8"/>',
                   f'<text class="small" x="{WIDTH - RIGHT + 10}" y="{y + 4.5}">{row.value:+.1f} [{row.low:+.1f}, '
                   f"{row.high:+.1f}]</text>"]
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + BOTTOM}" role="img">'
+    return _svg(bottom + BOTTOM, title, parts)
+
+
+def bars(rows: Sequence[tuple[str, float]], *, title: str, highest: float) -> str:
+    """Draws a bar for every value, from zero to `highest`, with its number at the end; the first one is emphasised."""
+    parts = []
+    for number, (label, value) in enumerate(rows):
+        y, width = TOP + 2 * ROW * number, value / highest * (WIDTH - LEFT - 70)
+        parts += [f'<text x="{LEFT - 10}" y="{y + 23}" text-anchor="end">{escape(label)}</text>',
+                  f'<rect class="{"open" if number else "above"}" x="{LEFT}" y="{y + 4}" width="{width:.1f}" '
+                  'height="30"/>',
+                  f'<text x="{LEFT + width + 8:.1f}" y="{y + 23}">{value:.1f}</text>']
+    return _svg(TOP + 2 * ROW * len(rows), title, parts)
+
+
+def _svg(height: float, title: str, parts: Sequence[str]) -> str:
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">'
             f"<title>{escape(title)}</title><style>{STYLE}</style>" + "\n".join(parts) + "</svg>\n")
