@@ -59,15 +59,20 @@ def forest_plot(rows: Sequence[Difference], *, title: str, axis: str) -> str:
 
 
 def bars(rows: Sequence[tuple[str, float]], *, title: str, highest: float) -> str:
-    """Draws a bar for every value, from zero to `highest`, with its number at the end; the first one is emphasised."""
-    parts = []
+    """Draws a bar for every value, from zero to `highest`, with its number at the end; the first one is emphasised.
+
+    title: below the bars.
+    """
+    parts, left = [], LEFT // 2
     for number, (label, value) in enumerate(rows):
-        y, width = TOP + 2 * ROW * number, value / highest * (WIDTH - LEFT - 70)
-        parts += [f'<text x="{LEFT - 10}" y="{y + 23}" text-anchor="end">{escape(label)}</text>',
-                  f'<rect class="{"open" if number else "above"}" x="{LEFT}" y="{y + 4}" width="{width:.1f}" '
+        y, width = TOP + 2 * ROW * number, value / highest * (WIDTH - left - 70)
+        parts += [f'<text x="{left - 10}" y="{y + 23}" text-anchor="end">{escape(label)}</text>',
+                  f'<rect class="{"open" if number else "above"}" x="{left}" y="{y + 4}" width="{width:.1f}" '
                   'height="30"/>',
-                  f'<text x="{LEFT + width + 8:.1f}" y="{y + 23}">{value:.1f}</text>']
-    return _svg(TOP + 2 * ROW * len(rows), title, parts)
+                  f'<text x="{left + width + 8:.1f}" y="{y + 23}">{value:.1f}</text>']
+    bottom = TOP + 2 * ROW * len(rows)
+    parts.append(f'<text class="small" x="{left}" y="{bottom + 18}">{escape(title)}</text>')
+    return _svg(bottom + 30, title, parts)
 
 
 def _svg(height: float, title: str, parts: Sequence[str]) -> str:
