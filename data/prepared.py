@@ -334,10 +334,4 @@ def open_source(
     # A part of a split has the digest of its set and its own description.
     known = digest_of(json.dumps(stored["labels"]), split) if "labels" in stored else ""
     return TfdsSource(records, _skeleton(stored), transform, f"{dataset.name}/{split}", known,
-                      reduced=stored.get("decoding") == "reduced", files=_files_digest(folder))
-
-
-def _files_digest(folder: epath.Path) -> str:
-    """Returns a digest that changes when a set is prepared again, without reading it."""
-    seen = ((file.name, os.stat(file)) for file in sorted(folder.iterdir()))
-    return digest_of(*(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in seen))
+                      reduced=stored.get("decoding") == "reduced")
