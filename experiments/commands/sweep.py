@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> epath.Path:
     if len(arguments) < 2 or {"-h", "--help"} & set(arguments):
         print(__doc__)
         if arguments and not {"-h", "--help"} & set(arguments):
-            raise InputError("experiments.commands.sweep: name a system and a preset")
+            raise InputError("experiments sweep: name a system and a preset")
         raise SystemExit(0)
     name, preset, *flags = arguments
     asked, rest = parse_known(Sweep, flags, prog="python -m experiments sweep")

@@ -68,5 +68,5 @@ def test_all_seeds_predict_every_image(both):
 
 
 def test_no_seeds_are_refused():
-    with pytest.raises(ValueError, match="count.*at least 1"):
+    with pytest.raises(ValueError, match=r"count.*at least 1"):
         over_seeds(METHOD, 0)

@@ -42,7 +42,7 @@ def test_every_combination_is_run_and_joined(ran, tmp_path, capsys):
         assert point in page
         assert point in said
     assert "20.0 ± 0.0 *" in said  # the best of all points
-    assert "experiments.commands.sweep regda people --grid trade-off=1,2" in page
+    assert "experiments sweep regda people --grid trade-off=1,2" in page
 
 
 def test_a_failed_point_stops_no_other_and_is_named(ran, tmp_path, capsys):

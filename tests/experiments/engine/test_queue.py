@@ -84,12 +84,12 @@ def test_a_job_in_work_elsewhere_is_left_to_it(run_by, tmp_path):
     """Another process holds one job; it is skipped, and the others are done."""
     jobs = jobs_in(tmp_path, "theirs", "ours")
     place = jobs[0].folder
-    script = (f"import time, pathlib\nfrom kpjax.training.run_folder import held\n"
+    script = (f"import pathlib, sys\nfrom kpjax.training.run_folder import held\n"
               f"with held(pathlib.Path({str(place.parent / '.queue' / place.name)!r})):\n"
-              f"    print('held', flush=True)\n    time.sleep(60)")
+              f"    print('held', flush=True)\n    sys.stdin.read()")
     root = str(Path(__file__).parents[3])
-    other = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=root,
-                             env=os.environ | {"PYTHONPATH": root})
+    other = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                             cwd=root, env=os.environ | {"PYTHONPATH": root})
     try:
         assert other.stdout.readline() == "held\n"
         progress = run_by(finish, jobs)
