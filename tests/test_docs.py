@@ -31,8 +31,8 @@ def test_commands_of_the_pages_parse(page):
             assert arguments[0] in NEEDS
             known = {*flat(system_of(arguments[0], OWN).presets[OWN]), *Shared.__dataclass_fields__, *ALIASES}
             assert {word[2:].replace("-", "_") for word in arguments if word.startswith("--")} <= known
-        elif (command, arguments[0]) == ("-m", "experiments.commands.side_by_side"):
-            parse(SideBySide, arguments[1:], prog="kpjax")
+        elif (command, *arguments[:2]) == ("-m", "experiments", "side_by_side"):
+            parse(SideBySide, arguments[2:], prog="kpjax")
         elif command == "docs/stand_ins.py":
             assert arguments == [page.partition("/")[2]]
         else:

@@ -182,7 +182,7 @@ def prediction_operations(config: pyramids.Config, widening: int) -> float:
     def wider(decoder: Decoder) -> Decoder:
         return decoder.clone(widths=tuple(widening * width for width in decoder.widths))
 
-    network = pyramids.network_of(config)
+    network = pyramids.variants.network_of(config)
     method = methods.pyramids(
         objective=methods.pyramids_objective(), optimizer=optax.identity(), learning_rate=lambda step: 0.0,
         normalise=methods.imagenet_normalise, network=network.clone(
@@ -255,5 +255,5 @@ def untrained_core(config: adaptation.Config) -> Start:
     images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3))
     network = adaptation.network(config, config.landmarks)
     core = jax.jit(lambda key: network.init(key, images, train=False))(jax.random.key(0))
-    perceptual = adaptation.perceptual_of(config)["perceptual"]
+    perceptual = adaptation.variants.perceptual_of(config)["perceptual"]
     return {"core": core, "perceptual": jax.jit(perceptual.init)(jax.random.key(1), images)}
