@@ -3,7 +3,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from data.prepared import DEFAULT_DATA_DIR, datasets, prepare
+from data.prepared import AT_SIDE, DEFAULT_DATA_DIR, datasets, prepare
 from kpjax.errors import InputError, summarise
 
 
@@ -26,6 +26,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--reduced-decoding", action="store_true",
                         help="decode JPEG files at 1/2, 1/4 or 1/8 of their size where a run shows them smaller still: "
                         "faster, with slightly other pixels")
+    parser.add_argument("--side", type=int, metavar="PIXELS",
+                        help="resize images for crops of so many pixels: the shortest of the image's shorter side, its "
+                        "box and its labelled keypoints becomes so long, and nothing is enlarged. Such a set lies "
+                        "beside the others; open it with --data-dir DATA_DIR/side-PIXELS")
     options = parser.parse_args(arguments)
     if options.name is None:
         print(listing())
@@ -35,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.name not in known:
             raise InputError(f"dataset {options.name!r} is unknown; choose among {', '.join(known)}")
         builder = prepare(known[options.name], options.manual_dir, options.data_dir, on_bad_image=options.on_bad_image,
-                          reduced_decoding=options.reduced_decoding)
+                          reduced_decoding=options.reduced_decoding, side=options.side)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -44,7 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
               "--data-dir", file=sys.stderr)
         return 2
     counts = ", ".join(f"{split.num_examples} in {name}" for name, split in builder.info.splits.items())
-    print(f"{options.name}: {counts}; prepared in {builder.data_dir}")
+    opened = f"; open it with --data-dir {options.data_dir}/{AT_SIDE}{options.side}" if options.side else ""
+    print(f"{options.name}: {counts}; prepared in {builder.data_dir}{opened}")
     if builder.skipped:
         print(f"skipped {len(builder.skipped)} unreadable: {summarise(builder.skipped)}")
     return 0

@@ -1,5 +1,4 @@
 """The conversion of annotations to stored records, which all datasets of downloaded files share."""
-import io
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from data.prepared import Record, png, record
+from data.prepared import Record, encoded, record
 from kpjax.images.boxes import tight_box
 
 Cut = Callable[[Image.Image, np.ndarray], tuple[Image.Image, np.ndarray]]
@@ -62,22 +61,12 @@ def _records(annotations: Sequence[Annotation], reference: Reference) -> Iterato
                 size = pil_image.size
                 if one.cut is not None:
                     cut, keypoints = one.cut(pil_image, keypoints)
-                    image, size = _encoded(cut, lossless=pil_image.format != "JPEG"), cut.size
+                    image, size = encoded(cut, lossless=pil_image.format != "JPEG"), cut.size
             if box is not None and not box[2:].any():
                 box = np.array([0, 0, *size])
         except OSError:
             image, box = one.image, None  # the builder stops or skips before it applies its schema
         yield record(image, keypoints, one.visible, length(one, keypoints) or usual, one.name, box)
-
-
-def _encoded(image: Image.Image, lossless: bool) -> bytes:
-    """Encodes a crop: of a JPEG as JPEG (quality 95, no chroma subsampling), of all else as PNG."""
-    image = image.convert("RGB")
-    if lossless:
-        return png(np.asarray(image))
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=95, subsampling=0)
-    return file.getvalue()
 
 
 def box_around(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:

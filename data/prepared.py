@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 Record = Mapping[str, Any]
 DEFAULT_DATA_DIR = Path("~/kpjax_data")
+AT_SIDE = "side-"  # folder of sets that were prepared at a size, below that of the others
 
 
 class Dataset(NamedTuple):
@@ -118,6 +119,16 @@ def png(image: np.ndarray) -> bytes:
     return stored.getvalue()
 
 
+def encoded(image: Image.Image, lossless: bool) -> bytes:
+    """Encodes a changed image: a JPEG as JPEG (quality 95, no chroma subsampling), all else as PNG."""
+    image = image.convert("RGB")
+    if lossless:
+        return png(np.asarray(image))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=95, subsampling=0)
+    return file.getvalue()
+
+
 def _as_rgb(image: Path | bytes | np.ndarray) -> bytes:
     """Returns the bytes of an image file of three channels. Raises OSError if it does not decode."""
     if isinstance(image, np.ndarray):
@@ -126,6 +137,37 @@ def _as_rgb(image: Path | bytes | np.ndarray) -> bytes:
     with Image.open(io.BytesIO(stored)) as pil_image:
         pil_image.load()
         return stored if pil_image.mode == "RGB" else png(np.asarray(pil_image.convert("RGB")))
+
+
+def at_side(stored: Record, side: int) -> Record:
+    """Returns a record whose image is resized for crops of `side` pixels; it is never enlarged.
+
+    What a crop shows is at least as long as the image's shorter side, its box's longer side or that of the labelled
+    keypoints' box, whichever is the shortest: that becomes `side` pixels. Keypoints, box and scale are moved with the
+    image, edge to edge. A JPEG file stays one, all others become PNG files.
+
+    stored: image as the bytes of its file.
+    """
+    with Image.open(io.BytesIO(stored["image"])) as image:
+        width, height = image.size
+        lengths = [width, height, *([max(stored["box"][2:])] if "box" in stored else [])]
+        if (labelled := stored["visible"] > 0).any():
+            lengths.append(max(np.ptp(stored["keypoints"][labelled], axis=0)))
+        factor = side / min(length for length in lengths if length > 0)  # a single point is in no crop of its own
+        if factor >= 1:
+            return stored
+        size = math.ceil(factor * width), math.ceil(factor * height)
+        small = encoded(image.convert("RGB").resize(size, Image.Resampling.LANCZOS), image.format != "JPEG")
+    growth = np.array(size) / (width, height)
+
+    def moved(points: np.ndarray) -> np.ndarray:
+        return (points + 0.5) * growth - 0.5
+
+    numbers = {"keypoints": np.where(labelled[:, None], moved(stored["keypoints"]), 0),
+               "scale": stored["scale"] * np.sqrt(growth.prod())}
+    if "box" in stored:
+        numbers["box"] = np.concatenate([moved(stored["box"][:2]), stored["box"][2:] * growth])
+    return {**stored, "image": small, **{name: np.float32(number) for name, number in numbers.items()}}
 
 
 @functools.cache
@@ -144,7 +186,7 @@ class KeypointBuilder:
 
     A subclass sets `name`, `keypoints`, `encoding` and `boxed`, and defines `splits(folder)`: the records of each
     split, read one by one. Images that do not decode are reported together in one InputError; with
-    `on_bad_image = "skip"` they are left out and listed in `skipped`.
+    `on_bad_image = "skip"` they are left out and listed in `skipped`. With a `side`, records are stored `at_side`.
     """
 
     VERSION = "1.1.0"
@@ -155,6 +197,7 @@ class KeypointBuilder:
     encoding = "jpeg"
     boxed = False
     on_bad_image = "stop"
+    side: int | None = None  # of crops for which images are resized
 
     def __new__(cls, **options):
         return super().__new__(_of_tfds(cls))
@@ -186,7 +229,8 @@ class KeypointBuilder:
             except OSError as error:
                 bad.append(f"{example['id']}: {error}")
                 continue
-            yield example["id"], {**example, "image": image}
+            whole = {**example, "image": image}
+            yield example["id"], whole if self.side is None else at_side(whole, self.side)
         self.skipped += bad
         if bad and self.on_bad_image == "stop":
             raise InputError(f"{self.name}, split {split}: {len(bad)} of {len(seen)} images cannot be read: "
@@ -218,7 +262,7 @@ def check(dataset: Dataset, folder: Path | None) -> None:
 
 def prepare(
     dataset: Dataset, manual_dir: Path | None = None, data_dir: Path = DEFAULT_DATA_DIR, *, on_bad_image: str = "stop",
-    reduced_decoding: bool = False,
+    reduced_decoding: bool = False, side: int | None = None,
 ) -> KeypointBuilder:
     """Checks a downloaded folder and builds the dataset from it; on success it replaces an earlier build.
 
@@ -229,6 +273,8 @@ def prepare(
         on_bad_image: "stop" builds nothing and reports all images that cannot be read, "skip" leaves them out.
         reduced_decoding: whether sources of the set are `reduced` (see `kpjax.input.source.TfdsSource`). It is stored
             with the set: whoever opens it sees the same pixels, and no run can be resumed with others.
+        side: resizes images for crops of so many pixels (see `at_side`). Such a set lies in the folder `side-<side>`
+            of `data_dir`, which is then the `data_dir` to open it. Errors in pixels are those of the resized images.
 
     Returns:
         The builder: `builder.info.splits` has the counts, `builder.skipped` the skipped images.
@@ -238,16 +284,20 @@ def prepare(
     """
     if on_bad_image not in ("stop", "skip"):
         raise InputError(f"on_bad_image is {on_bad_image!r}; choose stop or skip")
+    if side is not None and side < 1:
+        raise InputError(f"side: {side}; must be at least 1")
     folder = None if manual_dir is None else Path(manual_dir).expanduser().resolve()
     check(dataset, folder)
     tfds = tensorflow_datasets()
     tfds.disable_progress_bar()
-    data_dir = absolute(data_dir)
+    data_dir = absolute(data_dir) if side is None else absolute(data_dir) / f"{AT_SIDE}{side}"
     make_folder(data_dir)
     beside = None if in_bucket(data_dir) else data_dir
     with tempfile.TemporaryDirectory(dir=beside, prefix=f".{dataset.name}-") as building:
         builder = dataset.builder(data_dir=building)
-        builder.on_bad_image = on_bad_image
+        builder.on_bad_image, builder.side = on_bad_image, side
+        if side is not None and "image" not in builder.info.features:
+            raise InputError(f"side: {dataset.name} holds no image files; prepare it without a side")
         config = tfds.download.DownloadConfig(**({} if folder is None else {"manual_dir": str(folder)}))
         with redirect_stdout(io.StringIO()):  # tfds prints the temporary folder
             builder.download_and_prepare(download_config=config)
@@ -256,6 +306,9 @@ def prepare(
         described = {"names": skeleton.names, "edges": skeleton.edges, "flip": skeleton.flip, "groups": skeleton.groups}
         if "keypoints" in builder.info.features:  # not of the sprites, which are masks
             described["labels"] = {split: labels_digest(_records(builder, split)) for split in builder.info.splits}
+            if side is not None:  # other pixels, also where nothing is labelled
+                described["labels"] = {split: digest_of(known, f"side {side}")
+                                       for split, known in described["labels"].items()}
         if reduced_decoding:
             described["decoding"] = "reduced"
         (built / "skeleton.json").write_text(json.dumps(described, indent=1))
@@ -320,7 +373,9 @@ def open_source(
             raise InputError(f"dataset {dataset!r} is unknown; choose among {', '.join(known)}")
         dataset = known[dataset]
     folder = epath.Path(dataset.builder(data_dir=os.fspath(absolute(data_dir))).data_dir)
-    command = f"python -m data {dataset.name} --data-dir {data_dir}" + " --manual-dir PATH" * dataset.needs_folder
+    parent, _, side = os.fspath(data_dir).rpartition(f"/{AT_SIDE}")
+    where = f"--data-dir {parent} --side {side}" if parent and side.isdigit() else f"--data-dir {data_dir}"
+    command = f"python -m data {dataset.name} {where}" + " --manual-dir PATH" * dataset.needs_folder
     if not (folder / "skeleton.json").exists():
         raise InputError(f"{dataset.name}: nothing prepared at {folder}; run {command} ({dataset.where})")
     folder = _local(folder)
@@ -334,10 +389,4 @@ def open_source(
     # A part of a split has the digest of its set and its own description.
     known = digest_of(json.dumps(stored["labels"]), split) if "labels" in stored else ""
     return TfdsSource(records, _skeleton(stored), transform, f"{dataset.name}/{split}", known,
-                      reduced=stored.get("decoding") == "reduced", files=_files_digest(folder))
-
-
-def _files_digest(folder: epath.Path) -> str:
-    """Returns a digest that changes when a set is prepared again, without reading it."""
-    seen = ((file.name, os.stat(file)) for file in sorted(folder.iterdir()))
-    return digest_of(*(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in seen))
+                      reduced=stored.get("decoding") == "reduced")

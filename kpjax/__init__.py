@@ -25,6 +25,6 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, by_name({
     # Data, training, prediction
     "input.source": ("arrays",),
     "input.stream": ("stream",),
-    "training.fit": ("fit",),
+    "training.fit": ("FitOptions", "fit"),
     "training.evaluation": ("predict_source", "reduce"),
 }))

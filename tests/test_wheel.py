@@ -42,6 +42,11 @@ def test_a_wheel_owns_one_top_level_package(installed):
     for path in ("py.typed", "reports/report.css", "bundled/experiments/regda/__init__.py", "bundled/data/figures.py",
                  "bundled/experiments/incremental/protocols/figures.json", "bundled/experiments/regda/paper.txt"):
         assert (installed / "kpjax" / path).is_file()
+    bundled = installed / "kpjax" / "bundled" / "experiments"
+    rooms = {path.name for path in (ROOT / "experiments").iterdir() if any(path.glob("*.py"))}
+    of_a_clone = {"benchmark", "launch", "peers"}
+    assert rooms - of_a_clone <= {path.name for path in bundled.iterdir()}
+    assert not of_a_clone & {path.name for path in bundled.iterdir()}
     stub = (installed / "kpjax" / "methods" / "__init__.pyi").read_text()
     assert "from kpjax.methods.supervised_learning import supervised as supervised\n" in stub
 

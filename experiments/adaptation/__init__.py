@@ -109,7 +109,7 @@ def _train_core(job: Job, folder) -> Fitted:
 
     return system.fit_sources(
         job, method, {"labelled": images}, batch_size=core.core_batch_size, steps=core.steps, stage="core",
-        folder=folder, evaluate=evaluate, evaluate_every=core.core_epoch_steps,
+        folder=folder, evaluate=(core.core_epoch_steps, evaluate),
         start=config.backbone.variables(network(config, len(images.skeleton.names)), image_size=config.data.image_size,
                                         seed=job.seed), config=presets.of_core(config) | {"seed": job.seed})
 

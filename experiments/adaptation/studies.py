@@ -31,7 +31,7 @@ from experiments.engine.paper_numbers import paper_numbers
 from experiments.engine.parsing import exit_code_of, flags_in_messages, flags_of, parse_known
 from experiments.engine.queue import raise_for_failures, work_through, write_page
 from experiments.engine.system import Job, System, read_predictions
-from experiments.engine.tables import mean_text, measured, over_seeds
+from experiments.engine.tables import mean_text, measured, over_seeds, runs_of
 from kpjax import InputError, Skeleton
 from kpjax.evaluation.probes.landmarks import ALL, consistency
 from kpjax.evaluation.probes.regression_errors import Interval
@@ -93,8 +93,8 @@ def settings_page(study: str, command: Command, settings: Sequence[Setting], var
     with_paper = command.preset.startswith("mpii")
 
     def cell(column: Column, name: str, setting: Setting) -> str:
-        jobs = [job_of(command, name, seed, setting) for seed in command.seeds]
-        ours = mean_text(measured(jobs, column.metric), len(jobs), factor=column.factor, decimals=column.decimals)
+        runs = runs_of([job_of(command, name, seed, setting) for seed in command.seeds])
+        ours = mean_text(measured(runs, column.metric), len(runs), factor=column.factor, decimals=column.decimals)
         return ours + _printed(setting.paper if with_paper and name == "adapted" else {}, column.metric)
 
     return page(study, command, *(part for column in columns(command.config) for part in (
@@ -186,7 +186,7 @@ def order_page(command: Command) -> str:
                    "higher" if all(one.low > 1 for one in known) else "open")
         rows.append([f"{first} / {other}", metric, f"{found.value:.2f}", f"{found.low:.2f} to {found.high:.2f}",
                      f"{seeds.value:.2f}, {seeds.low:.2f} to {seeds.high:.2f}" if seeds else "–", singles, verdict])
-    collapsed = [job.title for job in plain_jobs(command) if any(measured([job], "void"))]
+    collapsed = [job.title for job in plain_jobs(command) if any(measured(runs_of([job]), "void"))]
     note = (f"Collapsed, so that their errors mean nothing: {'; '.join(collapsed)}." if collapsed
             else "No run has collapsed.")
     return page("order", command, markdown(
@@ -213,17 +213,16 @@ def main(arguments: Sequence[str], *, system: System = SYSTEM) -> epath.Path:
         raise InputError("variants: name two or more; the first is compared with the others")
     command = prepared(command)
     if asked.study in ("labels", "order"):  # of stored predictions
-        outcome = work_through(command.system, plain_jobs(command), together=command.shared.seeds_together)
-        raise_for_failures(outcome)  # a page in part says nothing
+        progress = work_through(command.system, plain_jobs(command))
+        raise_for_failures(progress)  # a page in part says nothing
         made = labels_page(command, asked.columns) if asked.study == "labels" else order_page(command)
-        return write_page(path, made, outcome)
+        return write_page(path, made, progress)
     settings = settings_of(asked.study, command, asked.columns)
     named = "--variants" in command.arguments or asked.study == "cores"
     variants = command.variants if named else ("adapted",)
-    outcome = work_through(command.system, [job_of(command, name, seed, setting) for seed in command.seeds
-                                            for name in variants for setting in settings],
-                           together=command.shared.seeds_together)
-    return write_page(path, settings_page(asked.study, command, settings, variants), outcome)
+    progress = work_through(command.system, [job_of(command, name, seed, setting) for seed in command.seeds
+                                            for name in variants for setting in settings])
+    return write_page(path, settings_page(asked.study, command, settings, variants), progress)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """Rows about input: how fast images are decoded, and whether that keeps a chip busy."""
-import contextlib
 import io
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from data.figures import DOMAINS, TEN_POINTS, figures
+from data.prepared import at_side
 from experiments.benchmark.row import (
     Effort,
     Row,
@@ -25,7 +24,6 @@ from experiments.benchmark.steps import read_batches, regda_step
 from experiments.engine.image_sets import open_domain
 from experiments.regda.presets import PRESETS
 from kpjax.images.transforms import Letterbox, PersonCrop, Transform
-from kpjax.input.decoded_cache import Cache, kept_decoded
 from kpjax.input.source import TfdsSource
 from kpjax.input.stream import BatchStream, stream
 
@@ -97,50 +95,46 @@ def photographs(count: int, width: int = WIDTH, height: int = HEIGHT) -> list[di
     return records
 
 
-def read_in_ways(crop: Crop, records: list[dict], folder: Path, stack: contextlib.ExitStack, *, batch: int = BATCH
-                 ) -> dict[str, BatchStream]:
+def read_in_ways(crop: Crop, records: list[dict], *, batch: int = BATCH) -> dict[str, BatchStream]:
     """Returns a stream of `batch` images for each way of reading them, by name."""
     boxed = [{**record, "box": np.array(crop.box, np.float32)} for record in records]
-    # More examples than images, each with a slot of its own in the cache: grain shuffles few numbers slowly.
-    now = TfdsSource(boxed * SHARING, TEN_POINTS, crop.transform, "photographs", "photographs", files="photographs")
+    # More examples than images, as many sets have: grain shuffles few numbers slowly.
+    now = TfdsSource(boxed * SHARING, TEN_POINTS, crop.transform, "photographs", "photographs")
     sources = {"as arrays": replace(now, transform=AsArrays(crop.transform)), "in full": now,
-               "reduced": replace(now, reduced=True)}
-    streams = {name: stream(source, batch_size=batch, seed=0) for name, source in sources.items()}
-    kept = kept_decoded({"cached": streams["in full"]}, Cache(folder, 2**30), lambda line: None)
-    return streams | stack.enter_context(kept)
+               "reduced": replace(now, reduced=True),
+               "prepared at size": replace(now, records=[at_side(record, SIDE) for record in boxed] * SHARING)}
+    return {name: stream(source, batch_size=batch, seed=0) for name, source in sources.items()}
 
 
 def crop_rows(effort: Effort, crop: Crop, records: list[dict]) -> Iterator[Row]:
     """Images a second of one core, over those of reading through arrays, and how many cores feed a machine."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        streams = read_in_ways(crop, records, Path(folder), stack)
-        times = effort.times({name: lambda batches=batches: batches[0] for name, batches in streams.items()})
+    streams = read_in_ways(crop, records)
+    times = effort.times({name: lambda batches=batches: batches[0] for name, batches in streams.items()})
     rates = {name: spread(BATCH / seconds for seconds in samples.processor) for name, samples in times.items()}
-    name = f"{WIDTH}x{HEIGHT} to {SIDE} px, {crop.name}"
-    for way, bar in (("in full", None), ("reduced", crop.bar), ("cached", 5.0)):
+    name, ways = f"{WIDTH}x{HEIGHT} to {SIDE} px, {crop.name}", ("in full", "reduced", "prepared at size")
+    for way in ways:
         over = spread(a / b for a, b in zip(times["as arrays"].processor, times[way].processor, strict=True))
-        yield Row(f"{name}: {way} / as arrays", over, bar=bar, at_most=False,
+        yield Row(f"{name}: {way} / as arrays", over, bar=crop.bar if way == "reduced" else None, at_most=False,
                   note=f"{rates['as arrays'].median:.0f} images/s of one core before, {rates[way].median:.0f} now, "
                        "processor time with stacking")
     for machine, needed in MACHINES.items():
-        counts = ", ".join(f"{way} {needed / rates[way].median:.1f}" for way in ("in full", "reduced", "cached"))
+        counts = ", ".join(f"{way} {needed / rates[way].median:.1f}" for way in ways)
         yield Row(f"cores for {machine}, {crop.name}", Spread(*(needed / rates["reduced"][n] for n in (0, 2, 1))),
                   "cores", note=f"{counts}; assumed: PoseResNet-101 takes {needed:,} images/s there")
 
 
 def memory_row(batches: int = 10_000) -> Row:
-    """The growth of a process between a tenth of the batches that it reads, cached and decoded, and the last."""
+    """The growth of a process between a tenth of the batches that it reads and the last."""
     return memory_growth_row(
         f"memory of reading, batch {batches // 10:,} to {batches:,}",
         f"from experiments.benchmark.input import print_memory; print_memory({batches})",
-        "batches of 4, one in ten decoded, the others cached")
+        "batches of 4, one in ten decoded at reduced size, the others prepared at size")
 
 
 def print_memory(batches: int, images: int = 4) -> None:
     """Reads batches and prints how many bytes the process had after a tenth of them and after the last."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        streams = read_in_ways(CROPS[0], photographs(images), Path(folder), stack, batch=4)
-        for step in range(1, batches + 1):
-            streams["cached" if step % 10 else "reduced"][step]
-            if step in (batches // 10, batches):
-                print(resident_bytes())
+    streams = read_in_ways(CROPS[0], photographs(images), batch=4)
+    for step in range(1, batches + 1):
+        streams["prepared at size" if step % 10 else "reduced"][step]
+        if step in (batches // 10, batches):
+            print(resident_bytes())

@@ -111,17 +111,15 @@ class Suggest(_OfRun):
     scored frame), suggestions.png, and the frames as a project for a labelling tool. Its predictions are proposals that
     cannot be taken for labels.
 
-    Values are in usual diagonals of what is shown. `equivariance` is the error under turning and scaling,
-    `disagreement` that of two runs, `unusual_pose` the distance from what labelled poses have in common, `score` the
-    mean score.
+    The criterion is diversity, frames that look least like those with labels and each other, or the mean score of a
+    frame's keypoints.
     """
 
     count: Annotated[int, arg(name="n")] = 20  # how many frames
-    by: Literal["diversity", "score", "equivariance", "disagreement", "unusual_pose"] = "diversity"  # the criterion
+    by: Literal["diversity", "score"] = "diversity"  # the criterion
     as_it_comes: bool = False  # take the best, however alike they look
     to: FormatName | None = None  # the labelling tool's (default that of --labelled, else csv)
     labelled: Annotated[Path | None, arg(metavar="PROJECT")] = None  # the labels that there are already
-    second: Annotated[str | None, arg(metavar="RUN")] = None  # a run of another seed, for disagreement
     every: Annotated[int | None, arg(metavar="N")] = None  # scores every Nth frame (default about 1,000 frames in all)
     apart: int = 10  # frames between two of one video
 

@@ -1,4 +1,4 @@
-"""The command `suggest`: criteria of frames that are worth a label, and the files that it writes."""
+"""The command `suggest`: frames that are worth a label, and the files that it writes."""
 import math
 import shutil
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.commands import Suggest
-from experiments.engine.predictors import Predictor, open_predictor
+from experiments.engine.predictors import open_predictor
 from kpjax import InputError
 from kpjax.annotations.project import Frame
 from kpjax.annotations.project_source import frames_at, read_frame
@@ -17,14 +17,20 @@ from kpjax.annotations.tables import rows_text
 from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.errors import summarise
 from kpjax.files import write_text
-from kpjax.suggest import criteria
-from kpjax.suggest.labelled_statistics import NO_LABELS, LabelledStatistics, diagonals, has_label, statistics_of
+from kpjax.suggest.frames import (
+    NO_LABELS,
+    FrameScores,
+    LabelledFrames,
+    Network,
+    has_label,
+    labelled_frames,
+    score_frames,
+)
 from kpjax.suggest.proposals import FORMAT_OF_PROJECT, Proposal, write_proposals
-from kpjax.suggest.score_frames import FrameScores, Network, score_frames
 from kpjax.suggest.selection import WIDENING, choose
 
-# The default is diversity: no criterion beats it, and chance, in `labelling_protocol`.
-CRITERIA = ("score", "equivariance", "disagreement", "unusual_pose")
+# The default is diversity: neither the score nor errors under turning, disagreement of two networks or unusual poses
+# chose better in our measurements.
 SCORED = 1000  # frames of videos, unless `every` is given
 
 
@@ -35,25 +41,21 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
     """
     earlier = _check(asked)
     predictor = open_predictor(asked.run)
-    others = [second_network(asked, predictor)] if asked.second else []
     known, to = NO_LABELS, asked.to or "csv"
     if asked.labelled is not None:
         project = read_project(asked.labelled)
-        known, to = statistics_of(project, predictor.skeleton), asked.to or FORMAT_OF_PROJECT[project.format]
+        known, to = labelled_frames(project, predictor.skeleton), asked.to or FORMAT_OF_PROJECT[project.format]
     frames = [frame for frame in frames_at(asked.inputs)
               if not frame.path.resolve().is_relative_to(asked.out.resolve())]
     every = asked.every or max(1, math.ceil(sum(frame.number is not None for frame in frames) / SCORED))
     if every > 1 and asked.every is None:
         tell(f"every {every}th frame of videos is scored, about {SCORED} in all; --every 1 scores all")
     with tqdm(total=len(frames), unit=" frames", disable=None) as bar:
-        scored = score_frames(frames, Network(predictor.predict, predictor.transform), others=others, every=every,
+        scored = score_frames(frames, Network(predictor.predict, predictor.transform), every=every,
                               batch_size=asked.batch_size, tick=bar.update)
-    values = values_of(scored, known)
-    ranking = values.get(asked.by)  # None for diversity
-    if ranking is not None and not np.isfinite(ranking).any():
-        needs = {"disagreement": "a second run: give --second RUN",
-                 "unusual_pose": "labelled poses with every keypoint of the run: give --labelled PROJECT"}
-        raise InputError(f"by: {asked.by} needs {needs.get(asked.by, 'points within the images')}")
+    # The score says more of heatmaps fitted by their squared error: their peaks sink with uncertainty, those of a
+    # softmax also with the width of the target.
+    ranking = -scored.scores.mean(-1) if asked.by == "score" else None
     chosen = chosen_frames(scored, known, ranking, asked)
     if not len(chosen):
         raise InputError(f"inputs: all {len(scored.frames)} frames have labels already, or lie within {asked.apart} "
@@ -66,10 +68,10 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
     write_png(asked.out / "suggestions.png", prediction_sheet(
         [one.image for one in proposals], scored.keypoints[chosen], scored.scores[chosen], predictor.skeleton,
         captions=[f"{rank}: {file}" for rank, file in enumerate(files, 1)]))
-    write_text(asked.out / "all_frames.csv", table(scored.frames, range(len(scored.frames)), values))
+    write_text(asked.out / "all_frames.csv", table(scored, range(len(scored.frames))))
     more = [[str(rank), reason(asked, number, rank, ranking), file]
             for rank, (number, file) in enumerate(zip(chosen, files, strict=True), 1)]
-    write_text(asked.out / "suggestions.csv", table(scored.frames, chosen, values, more, ("rank", "reason", "file")))
+    write_text(asked.out / "suggestions.csv", table(scored, chosen, more, ("rank", "reason", "file")))
     for line in summary(scored, known, chosen, asked):
         tell(line)
     tell(f"{asked.out / 'suggestions.csv'}, {asked.out / 'suggestions.png'} and, as proposals, "
@@ -92,35 +94,7 @@ def _check(asked: Suggest) -> bool:
     return ours
 
 
-def second_network(asked: Suggest, first: Predictor) -> Network:
-    """Opens the second run, with keypoints in the order of the first. Raises InputError if they have different ones."""
-    other, names = open_predictor(asked.second), first.skeleton.names
-    if set(other.skeleton.names) != set(names):
-        raise InputError(f"second: {asked.second} finds {', '.join(other.skeleton.names)}, {asked.run} "
-                         f"{', '.join(names)}; give two runs that learnt the same keypoints")
-    order = [other.skeleton.names.index(name) for name in names]
-
-    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        keypoints, scores = other.predict(images)
-        return keypoints[:, order], scores[:, order]
-
-    return Network(predict, other.transform)
-
-
-def values_of(scored: FrameScores, known: LabelledStatistics) -> dict[str, np.ndarray]:
-    """Computes each of CRITERIA on N frames: (N,) float64, the higher the more worth a label; nan where unknown."""
-    usual = known.diagonal if np.isfinite(known.diagonal) else float(
-        np.nanmedian(diagonals(scored.keypoints, np.ones(scored.scores.shape))))
-    diagonal = usual if np.isfinite(usual) and usual > 0 else float(scored.sizes.max())
-    unknown = np.full(len(scored.frames), np.nan)
-    compared = np.concatenate([scored.keypoints[None], scored.others])
-    return {
-        "score": criteria.low_score(scored.scores), "equivariance": scored.equivariance / diagonal,
-        "disagreement": criteria.disagreement(compared, diagonal) if len(scored.others) else unknown,
-        "unusual_pose": criteria.unusual_pose(scored.keypoints, known.poses, diagonal) if known.poses else unknown}
-
-
-def chosen_frames(scored: FrameScores, known: LabelledStatistics, ranking: np.ndarray | None,
+def chosen_frames(scored: FrameScores, known: LabelledFrames, ranking: np.ndarray | None,
                   asked: Suggest) -> np.ndarray:
     """Returns the numbers of the frames to label, in their order, without those that have labels."""
     free = np.flatnonzero(~has_label(scored.frames, known.frames, asked.apart))
@@ -159,16 +133,14 @@ def proposals_of(scored: FrameScores, chosen: Sequence[int], frames: Sequence[Fr
 # Files and lines
 
 
-def table(frames: Sequence[Frame], numbers: Sequence[int], values, more: Sequence[Sequence[str]] = (),
+def table(scored: FrameScores, numbers: Sequence[int], more: Sequence[Sequence[str]] = (),
           titles: Sequence[str] = ()) -> str:
-    """Returns a csv of frames and their values, with the cells `more` of further columns `titles`."""
-    rows = [["image", "video", "frame", *CRITERIA, *titles]]
+    """Returns a csv of frames and their mean scores, with the cells `more` of further columns `titles`."""
+    rows = [["image", "video", "frame", "score", *titles]]
     for row, number in enumerate(numbers):
-        frame = frames[number]
+        frame = scored.frames[number]
         where = [frame.path, "", ""] if frame.number is None else ["", frame.path, frame.number]
-        cells = [-values[name][number] if name == "score" else values[name][number] for name in CRITERIA]
-        rows.append([*where, *("" if np.isnan(cell) else f"{cell:.6g}" for cell in cells),
-                     *(more[row] if more else ())])
+        rows.append([*where, f"{scored.scores[number].mean():.6g}", *(more[row] if more else ())])
     return rows_text(rows)
 
 
@@ -176,15 +148,15 @@ def reason(asked: Suggest, number: int, rank: int, ranking: np.ndarray | None) -
     """Explains in words why a frame was taken."""
     if ranking is None:
         return "looks least like all that are labelled or taken"
-    text = f"{asked.by} ranks it {int((ranking > ranking[number]).sum()) + 1} of {int(np.isfinite(ranking).sum())}"
+    text = f"{asked.by} ranks it {int((ranking > ranking[number]).sum()) + 1} of {len(ranking)}"
     return text if asked.as_it_comes or rank == 1 else f"{text}; looks least like those taken"
 
 
-def summary(scored: FrameScores, known: LabelledStatistics, chosen: np.ndarray, asked: Suggest) -> list[str]:
+def summary(scored: FrameScores, known: LabelledFrames, chosen: np.ndarray, asked: Suggest) -> list[str]:
     """Returns what was done, in a few lines."""
     count, apart = asked.count, asked.apart
     how = ", as it comes" if asked.as_it_comes else f", of the best {WIDENING * count} those that look least alike"
-    lines = [f"{len(chosen)} of {len(scored.frames)} frames by {asked.by}{how if asked.by in CRITERIA else ''}, at "
+    lines = [f"{len(chosen)} of {len(scored.frames)} frames by {asked.by}{how * (asked.by == 'score')}, at "
              f"least {apart} frames apart in a video"]
     if len(chosen) < count:
         lines.append(f"{count} were asked for; no more are {apart} frames apart from each other and from labelled ones")

@@ -23,7 +23,7 @@ from etils import epath
 
 from experiments.engine.command_line import Command, over_devices, prepare_process, read_command
 from experiments.engine.parsing import exit_code_of, parse_known
-from experiments.engine.queue import outcome_lines, raise_for_failures, work_through
+from experiments.engine.queue import progress_lines, raise_for_failures, work_through
 from experiments.engine.system import system_of
 from kpjax import InputError
 from kpjax.reports.report import write_report
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> epath.Path:
     if len(arguments) < 2 or {"-h", "--help"} & set(arguments):
         print(__doc__)
         if arguments and not {"-h", "--help"} & set(arguments):
-            raise InputError("experiments.commands.sweep: name a system and a preset")
+            raise InputError("experiments sweep: name a system and a preset")
         raise SystemExit(0)
     name, preset, *flags = arguments
     asked, rest = parse_known(Sweep, flags, prog="python -m experiments sweep")
@@ -99,11 +99,10 @@ def main(arguments: Sequence[str]) -> epath.Path:
     # Each process is a run of its own, even where a cluster has started several.
     prepare_process(first._replace(shared=dataclasses.replace(first.shared, num_processes=1)))
     commands = {point: over_devices(command) for point, command in commands.items()}
-    outcome = work_through(first.system, [job for command in commands.values() for job in command.jobs()],
-                           together=first.shared.seeds_together)
+    progress = work_through(first.system, [job for command in commands.values() for job in command.jobs()])
     report = write_joined(commands, arguments)
-    print("\n" + "\n".join(outcome_lines(outcome)) + f"\nreport: {report}")
-    raise_for_failures(outcome)
+    print("\n" + "\n".join(progress_lines(progress)) + f"\nreport: {report}")
+    raise_for_failures(progress)
     return report
 
 

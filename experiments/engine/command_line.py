@@ -1,12 +1,11 @@
 """Command line of every system: presets with typed flags, variants by seeds, the table and the report."""
 import dataclasses
+import functools
 import importlib.util
 import itertools
-import math
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tyro
@@ -23,22 +22,19 @@ from experiments.engine.configs import (
     with_weights,
 )
 from experiments.engine.parsing import exit_code_of, flags_in_messages, parse
-from experiments.engine.queue import in_turn, seeds_at_once, told
+from experiments.engine.queue import in_turn
 from experiments.engine.system import OWN, Job, System, measure_again, preset_folder, system_of
 from experiments.engine.system import run as run_job
 from experiments.engine.tables import cost_text, difference_text, paired_differences
 from kpjax import InputError
-from kpjax.files import absolute, cache_folder, in_bucket, remove
-from kpjax.input.decoded_cache import Cache
+from kpjax.files import absolute, cache_folder, remove
 from kpjax.reports.report import write_report
-from kpjax.reports.table import Column, Entry, tabulate, text_table
+from kpjax.reports.table import Column, Entry, FinishedRun, tabulate, text_table
 from kpjax.training.checkpoints import flat_identity
-from kpjax.training.fit import Beside, Fitted
-from kpjax.training.fit import fit as default_fit
+from kpjax.training.fit import FitOptions
 from kpjax.training.hosts import agreed, check_alike, check_folder, join
 from kpjax.training.logging import environment_lines, require_accelerator
 from kpjax.training.run_folder import versions
-from kpjax.training.together import shares
 
 ALIASES = {"size": "image_size", "imagenet": "weights"}  # other names of flags
 
@@ -49,7 +45,6 @@ class Shared:
 
     variants: tuple[str, ...] = ()  # variants to run, by name; 'all' for every one (default: a short list)
     seeds: int = 1  # how many seeds
-    seeds_together: int = 1  # of them at a time, each on its share of the devices
     first_seed: int = 0  # the first of them
     workdir: str = "runs"  # folder or bucket of the runs; the same command on the same folder resumes
     data_dir: str = "~/kpjax_data"  # folder of prepared datasets
@@ -59,8 +54,6 @@ class Shared:
     profile: tuple[int, int] | None = None  # first step to trace, from 0, and how many, in every stage
     wandb: str = ""  # project of Weights & Biases that is given the numbers of all stages, too
     workers: int | None = None  # processes that decode images, 0 for threads (default: by cores)
-    cache_gib: float = 0.0  # disc for decoded images of prepared sets that memory does not hold; 0 decodes each time
-    cache_dir: str = ""  # folder for them, on a local disc (default: ~/.cache/kpjax/decoded)
     coordinator: str | None = None  # HOST:PORT of process 0, for several hosts that JAX does not find by itself
     num_processes: int | None = None  # how many processes run this command; 1 looks for no others
     process_id: int | None = None  # which of them this one is, from 0
@@ -68,43 +61,23 @@ class Shared:
     def __post_init__(self):
         if self.seeds < 1:
             raise InputError(f"seeds: {self.seeds} is no count of seeds; give 1 or more")
-        if not 1 <= self.seeds_together <= self.seeds:
-            raise InputError(f"seeds_together: {self.seeds_together} of {self.seeds} seeds; give 1 to {self.seeds}")
         if self.first_seed < 0:
             raise InputError(f"first_seed: {self.first_seed}; seeds count from 0")
         if self.profile and (self.profile[0] < 0 or self.profile[1] < 1):
             raise InputError(f"profile: {self.profile[0]} {self.profile[1]}; give a step from 0 on, and a count")
         if self.workers is not None and self.workers < 0:
             raise InputError(f"workers: {self.workers}; give 0 or more")
-        if not 0 <= self.cache_gib < math.inf:
-            raise InputError(f"cache_gib: {self.cache_gib}; give a number of GiB, or 0 for no cache")
-        if in_bucket(self.cache_dir):
-            raise InputError(f"cache_dir: {self.cache_dir} is a bucket; give a folder on a disc of this machine")
         absolute(self.workdir), absolute(self.data_dir)  # refuses buckets that cannot be used
 
-    def options_of_fit(self, seed: int) -> dict[str, Any]:
-        """Returns the options of `fit` that change no number of a run. Raises InputError where a package is missing."""
-        from kpjax.training.loggers import weights_and_biases
 
-        # A process has one trace at a time, of all its devices.
-        traced = self.seeds_together == 1 or seed == self.first_seed
-        first, count = self.profile if self.profile and traced else (0, 0)
-        folder = Path(self.cache_dir).expanduser() if self.cache_dir else cache_folder() / "decoded"
-        cache = Cache(folder, int(self.cache_gib * 2**30)) if self.cache_gib else None
-        return {"profile": range(first, first + count), "workers": self.workers, "cache": cache,
-                "loggers": [weights_and_biases(self.wandb)] if self.wandb else []}
+@functools.cache  # two opened loggers differ, and jobs that are alike must be equal
+def fit_options(shared: Shared) -> FitOptions:
+    """Returns the options of every `fit` of a command. Raises InputError where a package is missing."""
+    from kpjax.training.loggers import weights_and_biases
 
-
-@dataclasses.dataclass(frozen=True)
-class _FitOfCommand:
-    """A `fit` with the options that flags of every preset give it. Equal ones make equal jobs."""
-
-    fit: Callable[..., Fitted]
-    shared: Shared
-    seed: int
-
-    def __call__(self, *arguments, **more) -> Fitted:
-        return self.fit(*arguments, **self.shared.options_of_fit(self.seed), **more)
+    first, count = shared.profile or (0, 0)
+    return FitOptions(profile=range(first, first + count), workers=shared.workers,
+                      loggers=(weights_and_biases(shared.wandb),) if shared.wandb else ())
 
 
 class Command(NamedTuple):
@@ -116,7 +89,6 @@ class Command(NamedTuple):
     variants: Sequence[str]
     shared: Shared
     arguments: Sequence[str]  # as typed
-    fit: Callable[..., Fitted] = default_fit
 
     @property
     def folder(self) -> epath.Path:
@@ -140,9 +112,9 @@ class Command(NamedTuple):
         return config.network.name in {known.network for known in KNOWN_WEIGHTS.values()}
 
     def job(self, variant: str, seed: int) -> Job:
-        """Returns the job of one variant and seed, whose `fit` has the options that flags of every preset give it."""
+        """Returns the job of one variant and seed."""
         return Job(self.system.name, self.config, self.preset, variant, seed, epath.Path(self.shared.workdir),
-                   absolute(self.shared.data_dir), _FitOfCommand(self.fit, self.shared, seed))
+                   absolute(self.shared.data_dir), fit_options(self.shared))
 
     def varied(self, settings: Mapping[str, Any]) -> Any:
         """Returns the config with other settings, fields by their names, the network by its own."""
@@ -305,27 +277,18 @@ def prepare_process(command: Command) -> None:
 
     Raises InputError without a wanted accelerator, and for hosts that differ or share no folder.
     """
-    import jax
-
     shared = command.shared
     join(shared.coordinator, shared.num_processes, shared.process_id)
     use_compile_cache()
-    if command.shared.require_accelerator:
+    if shared.require_accelerator:
         require_accelerator()
     with flags_in_messages(_flags(command.config)):
-        shared.options_of_fit(shared.first_seed)  # refuses what is missing before anything is trained
+        fit_options(shared)  # refuses what is missing before anything is trained
     check_alike(flat_identity({
         "version": versions(), "preset": command.preset, "variants": command.variants, "seeds": list(command.seeds),
         "config": config_as_json(command.config)}))
     check_folder(command.folder.parent)
-    together = []
-    if shared.seeds_together > 1:
-        with flags_in_messages(_flags(command.config)):
-            places = shares(shared.seeds_together)
-        together = [f"{len(places)} seeds at a time, each on {len(places[0])} of {jax.device_count()} devices" if
-                    len(set(places)) == len(places) else
-                    f"{len(places)} seeds at a time, {places.count(places[0])} on each device"]
-    print(*environment_lines(), *together, *_notes(command.config, command.without_weights), sep="\n")
+    print(*environment_lines(), *_notes(command.config, command.without_weights), sep="\n")
 
 
 def prepared(command: Command) -> Command:
@@ -336,7 +299,9 @@ def prepared(command: Command) -> Command:
 
 def over_devices(command: Command) -> Command:
     """Returns the command with batches that divide over all devices, where the preset's do not and none was typed."""
-    devices = len(shares(command.shared.seeds_together)[0])  # of a seed
+    import jax
+
+    devices = jax.device_count()
     multiple = devices * command.system.parts_of_a_batch
     typed = _typed_flags(command.arguments)
     rounded = {name: max(round(size / multiple), 1) * multiple for name, size in flat(command.config).items()
@@ -378,7 +343,8 @@ def _show_table(command: Command) -> epath.Path:
             f"{name} {found[column.metric]:g}" for name, found in printed.items() if column.metric in found)
             for column in columns if any(column.metric in found for found in printed.values())]
         print("\n" + "\n".join(notes))
-    compared = _comparisons(command, shown, columns[0])
+    runs = {line.entry.variant: line.runs.finished for line in lines}
+    compared = _comparisons(command, {name: runs[name] for name in shown}, columns[0])
     print("", *compared, sep="\n")
     report = write_report(
         command.folder, lines, columns, title=f"{system.name} {preset}: {config.summary}",
@@ -388,38 +354,28 @@ def _show_table(command: Command) -> epath.Path:
     return report
 
 
-def _comparisons(command: Command, shown: Sequence[str], column: Column) -> list[str]:
+def _comparisons(command: Command, finished: Mapping[str, Sequence[FinishedRun]], column: Column) -> list[str]:
     """Returns what every variant cost, and how methods differ from controls over pairs of equal seeds, a line each."""
-    jobs = {name: [command.job(name, seed) for seed in command.seeds] for name in shown}
-    kinds = {name: command.system.variants[name].kind for name in shown}
-    lines = [f"{name}: {cost}" for name in shown if (cost := cost_text(jobs[name])) != "not run"]
-    for one, other in itertools.product(shown, shown):
-        if (kinds[one], kinds[other]) == ("method", "control") and len(command.seeds) > 1:
-            found = paired_differences(jobs[one], jobs[other], column.metric)
-            lines += [f"{column.heading}: {one} less {other} " + difference_text(
-                found, len(command.seeds), factor=column.factor, decimals=column.decimals)] * bool(found)
+    runs = {name: [next((run for run in of_variant if run.seed == seed), None) for seed in command.seeds]
+            for name, of_variant in finished.items()}
+    kinds = {name: command.system.variants[name].kind for name in runs}
+    lines = [f"{name}: {cost}" for name in runs if (cost := cost_text(runs[name])) != "not run"]
+    for one, other in itertools.product(runs, runs):
+        if (kinds[one], kinds[other]) == ("method", "control") and len(command.seeds) > 1 and (
+                found := paired_differences(runs[one], runs[other], column.metric)):
+            lines.append(f"{column.heading}: {one} less {other} " + difference_text(
+                found, len(command.seeds), factor=column.factor, decimals=column.decimals))
     return lines
 
 
-def run(system: System, arguments: Sequence[str], *, fit: Callable | None = None) -> epath.Path:
+def run(system: System, arguments: Sequence[str]) -> epath.Path:
     """Runs what a command line asks for and returns the path of the report."""
-    command = read_command(system, arguments)
-    command = command._replace(fit=fit or command.fit)
-    command = prepared(command)
-
-    def work(jobs: Sequence[Job], beside: Beside) -> None:
-        def on_one(job: Job) -> None:
-            if command.shared.measure_again:
-                measure_again(command.system, job)
-            else:
-                run_job(command.system, told(job, beside))
-
-        in_turn(jobs, on_one, sleep=beside.sleep)
-
+    command = prepared(read_command(system, arguments))
+    work = measure_again if command.shared.measure_again else run_job
     with flags_in_messages(_flags(command.config)):
         if command.shared.fresh:
             agreed(lambda: _start_over(command))
-        seeds_at_once(command.jobs(), command.shared.seeds_together, work)
+        in_turn(command.jobs(), functools.partial(work, command.system))
     return show_table(command)
 
 

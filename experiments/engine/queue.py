@@ -3,29 +3,23 @@
 A job is done if it has a results.json, so there is no list of jobs to keep in step with the folders. Several processes
 may work through the same list in the same folder: each leaves the jobs that another one is running.
 """
-import functools
-import itertools
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from etils import epath
 
 from experiments.engine.system import Job, System, run
 from kpjax import InputError, RunError
 from kpjax.files import write_text
-from kpjax.training.fit import Beside
 from kpjax.training.hosts import agreed
 from kpjax.training.process import Interrupted
 from kpjax.training.run_folder import InUse, held
-from kpjax.training.together import side_by_side
-
-Result = TypeVar("Result")
 
 
-class Outcome(NamedTuple):
+class Progress(NamedTuple):
     """How far a list of jobs has come."""
 
     finished: tuple[Job, ...]
@@ -46,28 +40,7 @@ def claimed(job: Job) -> Iterator[None]:
         yield
 
 
-def seeds_at_once(jobs: Sequence[Job], count: int, work: Callable[[Sequence[Job], Beside], Result]) -> list[Result]:
-    """Works on the jobs of `count` seeds at a time: `work` gets those of each such line of seeds, and what it gives to
-    every `fit`. Returns what it returns; raises what `side_by_side` does.
-
-    With a count of 1 there is one line, in this thread. Every line goes through its jobs at its own pace.
-    """
-    if count == 1:
-        return [work(jobs, Beside())]
-    line = {seed: place % count for place, seed in enumerate(sorted({job.seed for job in jobs}))}
-    return side_by_side([functools.partial(work, [job for job in jobs if line[job.seed] == number])
-                         for number in range(count)])
-
-
-def told(job: Job, beside: Beside) -> Job:
-    """Returns the job whose `fit` knows of the seeds beside it, and names its own in what it prints."""
-    if beside.count == 1:
-        return job
-    return job._replace(fit=functools.partial(job.fit, beside=beside._replace(title=f"seed {job.seed}")))
-
-
-def in_turn(jobs: Sequence[Job], work: Callable[[Job], None], *, pause: float = 10.0,
-            sleep: Callable[[float], None] | None = None) -> None:
+def in_turn(jobs: Sequence[Job], work: Callable[[Job], None], *, pause: float = 10.0) -> None:
     """Works on every job, and leaves those that another process has in work to the end, until it is done with them.
 
     When nothing else is left it looks again every `pause` seconds. The first job that fails stops it.
@@ -84,23 +57,18 @@ def in_turn(jobs: Sequence[Job], work: Callable[[Job], None], *, pause: float = 
                 if job not in known:
                     print(f"{job.title}: put off: {error}", flush=True)
         if len(put_off) == len(waiting):
-            (sleep or time.sleep)(pause)
+            time.sleep(pause)
         waiting = known = put_off
 
 
-def work_through(system: System, jobs: Sequence[Job], *, together: int = 1, pause: float = 10.0) -> Outcome:
-    """Runs every job that is not finished, those of `together` seeds at a time, and returns what became of all of them.
+def work_through(system: System, jobs: Sequence[Job], *, pause: float = 10.0) -> Progress:
+    """Runs every job that is not finished, and returns what became of all of them.
 
     A job whose folder another process holds is skipped. One that needs a stage or a run that another process trains is
     put off until that is done, looking again every `pause` seconds when nothing else is left. A job that fails is
     reported, and the others go on; the next call tries it again. Interruptions (SIGTERM, Ctrl-C) pass through.
     """
-    outcomes = seeds_at_once(list(dict.fromkeys(jobs)), together,
-                             functools.partial(_work_through, system, pause=pause))
-    return Outcome(*(tuple(itertools.chain(*found)) for found in zip(*outcomes, strict=True)))
-
-
-def _work_through(system: System, jobs: Sequence[Job], beside: Beside, *, pause: float) -> Outcome:
+    jobs = list(dict.fromkeys(jobs))
     finished, failed, elsewhere, waiting = [], [], [], jobs
     while waiting:
         put_off, elsewhere_now = [], []
@@ -114,7 +82,7 @@ def _work_through(system: System, jobs: Sequence[Job], beside: Beside, *, pause:
                 number = f"{len(finished) + len(failed) + 1} of {len(jobs)}"
                 print(f"\n[{number}] {called(job)}", flush=True)
                 try:
-                    run(system, told(job, beside))
+                    run(system, job)
                 except InUse as error:
                     print(f"put off: {error}")
                     put_off.append(job)
@@ -130,30 +98,30 @@ def _work_through(system: System, jobs: Sequence[Job], beside: Beside, *, pause:
                     finished.append(job)
         elsewhere += elsewhere_now
         if len(put_off) == len(waiting) - len(elsewhere_now) and put_off:
-            beside.sleep(pause)
+            time.sleep(pause)
         waiting = put_off
     # What others had in work may be done by now.
     done = [job for job in elsewhere if agreed(lambda job=job: (job.folder / "results.json").exists())]
-    return Outcome(tuple(finished + done), tuple(job for job in elsewhere if job not in done), tuple(failed))
+    return Progress(tuple(finished + done), tuple(job for job in elsewhere if job not in done), tuple(failed))
 
 
-def outcome_lines(outcome: Outcome) -> list[str]:
+def progress_lines(progress: Progress) -> list[str]:
     """Returns how far the queue has come, in words: every job that failed is named with its error."""
-    return [f"{len(outcome.finished)} finished, {len(outcome.failed)} failed, {len(outcome.elsewhere)} in work in "
-            "another process", *(f"failed: {called(job)}: {error}" for job, error in outcome.failed),
-            *(f"in work in another process: {called(job)}" for job in outcome.elsewhere)]
+    return [f"{len(progress.finished)} finished, {len(progress.failed)} failed, {len(progress.elsewhere)} in work in "
+            "another process", *(f"failed: {called(job)}: {error}" for job, error in progress.failed),
+            *(f"in work in another process: {called(job)}" for job in progress.elsewhere)]
 
 
-def write_page(path: epath.Path, page: str, outcome: Outcome) -> epath.Path:
+def write_page(path: epath.Path, page: str, progress: Progress) -> epath.Path:
     """Writes and prints a page about a list of jobs, and returns its path. Raises RunError if a job has failed."""
     write_text(path, page)
-    print(f"\n{page}\n{path}\n" + "\n".join(outcome_lines(outcome)))
-    raise_for_failures(outcome)
+    print(f"\n{page}\n{path}\n" + "\n".join(progress_lines(progress)))
+    raise_for_failures(progress)
     return path
 
 
-def raise_for_failures(outcome: Outcome) -> None:
+def raise_for_failures(progress: Progress) -> None:
     """Raises RunError if a job has failed, for the exit code of a command."""
-    if outcome.failed:
-        raise RunError(f"{len(outcome.failed)} runs failed: {', '.join(called(job) for job, _ in outcome.failed)}; "
+    if progress.failed:
+        raise RunError(f"{len(progress.failed)} runs failed: {', '.join(called(job) for job, _ in progress.failed)}; "
                        "the same command tries them again")

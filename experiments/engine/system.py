@@ -22,13 +22,12 @@ from kpjax.files import absolute, atomic, make_folder, read_json, strict, write_
 from kpjax.images.transforms import Transform
 from kpjax.input.frame_runs import frame_runs
 from kpjax.input.source import Source, stacked, subset
-from kpjax.input.stream import stream
+from kpjax.input.stream import BatchStream, stream
 from kpjax.reports.table import Column
 from kpjax.structures import skeleton_from_json
-from kpjax.training import fit as fitting
 from kpjax.training.checkpoints import check_identity, flat_identity
 from kpjax.training.evaluation import Gathered, predict_source
-from kpjax.training.fit import Evaluation, Fitted, Select
+from kpjax.training.fit import DEFAULT_OPTIONS, Evaluation, FitOptions, Fitted, Select, fit
 from kpjax.training.hosts import agreed, check_alike
 from kpjax.training.process import forget_programs
 from kpjax.training.run_folder import write_config, write_results
@@ -60,7 +59,7 @@ class Job(NamedTuple):
     seed: int
     workdir: epath.Path
     data_dir: epath.Path
-    fit: Callable[..., Fitted] = fitting.fit
+    options: FitOptions = DEFAULT_OPTIONS  # of every `fit`
 
     @property
     def preset_folder(self) -> epath.Path:
@@ -200,13 +199,11 @@ def result_of(job: Job) -> Trained:
     return load_trained(job.folder / "model")
 
 
-def run(system: System, job: Job, *, fit: Callable[..., Fitted] | None = None) -> None:
+def run(system: System, job: Job) -> None:
     """Trains and evaluates one variant of one seed and writes its results; a finished run is left as it is.
 
-    fit: stands in for `kpjax.training.fit.fit`, in this run and in those that it needs.
     Raises InputError for a finished run of another configuration, and whatever its parts raise.
     """
-    job = job._replace(fit=fit) if fit else job
     if finished(job):
         print(f"{job.title}: finished before, in {job.folder}")
         return
@@ -288,21 +285,25 @@ def stored_run(system: System, folder: epath.PathLike) -> StoredRun:
 
 def fit_sources(job: Job, method: Method, sources: Mapping[str, Source], *, batch_size: int, steps: int, stage: str,
                 folder: epath.Path, unlabelled: Collection[str] = (), videos: Collection[str] = (),
-                repeats: bool = True, config: Mapping[str, Any], **options: Any) -> Fitted:
+                repeats: bool = True, config: Mapping[str, Any], **more: Any) -> Fitted:
     """Fits a method on batches of those sources that it names as its streams, this process's share of each.
 
     batch_size: of each stream. stage: enters the random keys. folder: of checkpoints and logs. unlabelled: streams
     whose labels are stripped. videos: streams of consecutive frames, `batch_size` of one video. repeats: whether a
-    batch may be larger than its source. config: all that must stay the same for the stage to be resumed. options: of
-    `fit`.
+    batch may be larger than its source. config: all that must stay the same for the stage to be resumed. more:
+    arguments of `fit`.
     """
     share = {"seed": job.seed, "process_index": jax.process_index(), "process_count": jax.process_count()}
     streams = {
         name: frame_runs(sources[name], length=batch_size, **share) if name in videos else
         stream(sources[name], batch_size=batch_size, labelled=name not in unlabelled, repeats=repeats, **share)
         for name in method.streams}
-    return job.fit(method, streams, steps=steps, key=jax.random.key(job.seed), stage=stage, folder=folder,
-                   config=config, **options)
+    return fit_streams(job, method, streams, steps=steps, stage=stage, folder=folder, config=config, **more)
+
+
+def fit_streams(job: Job, method: Method, streams: Mapping[str, BatchStream], **more: Any) -> Fitted:
+    """Fits a method on batches with the seed and the options of a job. more: arguments of `fit`."""
+    return fit(method, streams, key=jax.random.key(job.seed), options=job.options, **more)
 
 
 def kept_arrays(path: epath.Path, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -6,14 +6,19 @@ import numpy as np
 
 from experiments.engine.system import Job
 from kpjax.evaluation.probes.regression_errors import Interval
-from kpjax.files import read_json
-from kpjax.reports.table import read_run
+from kpjax.reports.table import FinishedRun, read_run
+
+Runs = Sequence[FinishedRun | None]  # of jobs in their order; None where one is not finished
 
 
-def measured(jobs: Sequence[Job], metric: str) -> list[float]:
-    """Returns a metric of those jobs that are finished and have it, in their order."""
-    metrics = [read_run(job.folder).metrics for job in jobs if (job.folder / "results.json").exists()]
-    return [found[metric] for found in metrics if metric in found]
+def runs_of(jobs: Sequence[Job]) -> list[FinishedRun | None]:
+    """Reads the results of jobs."""
+    return [read_run(job.folder) if (job.folder / "results.json").exists() else None for job in jobs]
+
+
+def measured(runs: Runs, metric: str) -> list[float]:
+    """Returns a metric of those runs that are finished and have it, in their order."""
+    return [run.metrics[metric] for run in runs if run and metric in run.metrics]
 
 
 def mean_text(values: Sequence[float], wanted: int, *, factor: float = 1.0, decimals: int = 1) -> str:
@@ -27,9 +32,9 @@ def mean_text(values: Sequence[float], wanted: int, *, factor: float = 1.0, deci
     return text if len(values) == wanted else f"{text} ({len(values)} of {wanted})"
 
 
-def paired_differences(jobs: Sequence[Job], others: Sequence[Job], metric: str) -> list[float]:
-    """Returns a metric of jobs less that of others, pair by pair, as of equal seeds, where both have it."""
-    pairs = [(measured([one], metric), measured([other], metric)) for one, other in zip(jobs, others, strict=True)]
+def paired_differences(runs: Runs, others: Runs, metric: str) -> list[float]:
+    """Returns a metric of runs less that of others, pair by pair, as of equal seeds, where both have it."""
+    pairs = [(measured([one], metric), measured([other], metric)) for one, other in zip(runs, others, strict=True)]
     return [one[0] - other[0] for one, other in pairs if one and other]
 
 
@@ -44,12 +49,13 @@ def difference_text(values: Sequence[float], wanted: int, *, factor: float = 1.0
     return text if len(values) == wanted else f"{text} ({len(values)} of {wanted})"
 
 
-def cost_text(jobs: Sequence[Job]) -> str:
-    """Returns "800 steps, 25,600 images, 61 s" of training, the mean over finished jobs, or "not run"."""
-    found = [read_json(path) for job in jobs if (path := job.folder / "results.json").exists()]
+def cost_text(runs: Runs) -> str:
+    """Returns "800 steps, 25,600 images, 61 s" of training, the mean over finished runs, or "not run"."""
+    found = [run for run in runs if run]
     if not found:
         return "not run"
-    means = {name: statistics.fmean(run.get(name, 0) for run in found) for name in ("steps", "images", "wall_seconds")}
+    means = {name: statistics.fmean(getattr(run, name) or 0 for run in found)
+             for name in ("steps", "images", "wall_seconds")}
     return "{steps:,.0f} steps, {images:,.0f} images, {wall_seconds:,.0f} s".format(**means)
 
 

@@ -17,7 +17,7 @@ from experiments.incremental.presets import Config
 from kpjax import InputError, Method, Skeleton, Trained, Variables, losses, named_key
 from kpjax.input.protocols import Protocol, introduced_in, step_source
 from kpjax.input.source import Source, labelled_only, rounded_share, subset
-from kpjax.input.stream import BatchStream, stream
+from kpjax.input.stream import SourceStream, stream
 from kpjax.methods.incremental_family import memories
 from kpjax.methods.incremental_family.importance import finished
 from kpjax.methods.incremental_family.step_spec import Increment, increment
@@ -152,7 +152,7 @@ class Run(NamedTuple):
 
         fitted = fit_sources(
             self.job, method, {"labelled": source}, batch_size=self.config.batch_size, steps=steps, stage=key_name,
-            folder=folder, start=start, evaluate=save if keep else None, between=between,
+            folder=folder, start=start, evaluate=(0, save) if keep else None, between=between,
             config=self.identity(of_base=of_base, reads=reads) | {"seed": self.job.seed})
         frozen = {"increment": fitted.trained.frozen["increment"]}
         if keep:
@@ -250,7 +250,7 @@ def _expanding(run: Run, source: Source, start: Mapping[str, Any]) -> tuple[Any,
     key = replicate(named_key(jax.random.key(run.job.seed), "expanded copy"), mesh)
     update, _ = compiled_update(plain.update, mesh)
     some = subset(source, range(min(config.baselines.afec_images, len(source))))
-    batches: BatchStream = stream(
+    batches: SourceStream = stream(
         source, batch_size=config.batch_size, seed=run.job.seed, repeats=True, process_index=jax.process_index(),
         process_count=jax.process_count())
 

@@ -41,7 +41,7 @@ from experiments.engine.configs import changed
 from experiments.engine.parsing import exit_code_of, parse_known
 from experiments.engine.queue import work_through, write_page
 from experiments.engine.system import Job
-from experiments.engine.tables import cost_text, difference_text, mean_text, measured, paired_differences
+from experiments.engine.tables import cost_text, difference_text, mean_text, measured, paired_differences, runs_of
 from experiments.incremental import SYSTEM
 from experiments.incremental.measures import both_units
 from experiments.incremental.presets import Config
@@ -115,17 +115,17 @@ def jobs_of(command: Command, row: Row) -> tuple[Job, ...]:
 
 def study_page(command: Command, study: str, rows: Sequence[Row]) -> str:
     """Returns a study's means, differences between rows, and costs."""
-    jobs = {row.title: jobs_of(command, row) for row in rows}
-    shown = [metric for metric in SHOWN if any(measured(one, metric) for one in jobs.values())] or ["aaa"]
+    runs = {row.title: runs_of(jobs_of(command, row)) for row in rows}
+    shown = [metric for metric in SHOWN if any(measured(one, metric) for one in runs.values())] or ["aaa"]
     compared = [metric for metric in shown if metric in COMPARED]
     means = [[title, *(mean_text(measured(one, metric), len(one), factor=100.0) for metric in shown), cost_text(one)]
-             for title, one in jobs.items()]
+             for title, one in runs.items()]
     differences = []
     for row in rows[1:]:
         alike = next(other for other in rows if other.settings == row.settings)
         first, second = (alike, row) if alike is not row else (row, rows[0])
         differences.append([f"{first.title} - {second.title}", *(difference_text(
-            paired_differences(jobs[first.title], jobs[second.title], metric), len(command.seeds), factor=100.0)
+            paired_differences(runs[first.title], runs[second.title], metric), len(command.seeds), factor=100.0)
             for metric in compared)])
     return "\n\n".join([
         f"# {study}, {command.preset}: {command.config.summary}",
@@ -180,7 +180,7 @@ def grid_of(command: Command, variant: str) -> tuple[float, ...]:
 
 def chosen(points: Sequence[Point], metric: str) -> Point | None:
     """Returns the point that is best by a metric, None if nothing is finished."""
-    means = {point: statistics.fmean(found) for point in points if (found := measured(point.jobs, metric))}
+    means = {point: statistics.fmean(found) for point in points if (found := measured(runs_of(point.jobs), metric))}
     return max(means, key=means.get, default=None)
 
 
@@ -190,8 +190,9 @@ def row_of(command: Command, point: Point, beside: str = "") -> list[str]:
     if VARIANTS[point.variant].recipe.spatial:
         units = both_units(point.weight, config.distillation.reduction, config.heatmaps.heatmap_size)
         weight = " = ".join(f"{value:g} {unit}" for unit, value in units.items())
+    runs = runs_of(point.jobs)
     return [point.variant, weight + beside, *(
-        mean_text(measured(point.jobs, metric), len(point.jobs), factor=100.0) for metric in METRICS)]
+        mean_text(measured(runs, metric), len(runs), factor=100.0) for metric in METRICS)]
 
 
 def choices(command: Command, points: Mapping[str, Sequence[Point]], metric: str) -> str:
@@ -234,9 +235,9 @@ def main(arguments: Sequence[str]) -> epath.Path:
     else:
         rows = [row for row in ROWS[study.study](command.config) if not named or row.variant in command.variants]
         jobs = [job for row in rows for job in jobs_of(command, row)]
-    outcome = work_through(SYSTEM, jobs, together=command.shared.seeds_together)
+    progress = work_through(SYSTEM, jobs)
     text = page(command, points) if study.study == "tuning" else study_page(command, study.study, rows)
-    return write_page(command.folder / f"{study.study}.md", text, outcome)
+    return write_page(command.folder / f"{study.study}.md", text, progress)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from experiments.engine.system import (
     System,
     first_state,
     fit_sources,
+    fit_streams,
 )
 from experiments.pyramids import probes
 from experiments.pyramids.drawing import draw_keypoints_moving, draw_masks
@@ -121,7 +122,7 @@ def _fit(job: Job, method: Method, data: Data, folder, stage: str) -> Fitted:
     steps = steps_of(config, job.variant)
     options = {"steps": steps, "stage": stage, "folder": folder, "config": job.identity()}
     if config.evaluations and data.test.skeleton.names:
-        options |= {"evaluate": evaluate, "evaluate_every": max(1, steps // config.evaluations)}
+        options["evaluate"] = max(1, steps // config.evaluations), evaluate
     if oracle:  # sees as many images in a step as those that read pairs
         return fit_sources(job, method, {"labelled": data.train}, batch_size=2 * config.batch_size, **options)
     if config.collapse_steps:
@@ -138,7 +139,7 @@ def _fit(job: Job, method: Method, data: Data, folder, stage: str) -> Fitted:
     pairs = frame_pairs(data.train, window=window, batch_size=config.batch_size, seed=job.seed,
                         crop=config.data.pair_crop, repeats=True, process_index=jax.process_index(),
                         process_count=jax.process_count())
-    return job.fit(method, pairs, key=jax.random.key(job.seed), start=start, **options)
+    return fit_streams(job, method, pairs, start=start, **options)
 
 
 def predict(job: Job, method: Method, state: Any, source: Source) -> Gathered:

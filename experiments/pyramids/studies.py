@@ -17,7 +17,7 @@ from experiments.engine.command_line import use_compile_cache
 from experiments.engine.configs import Checked, Count
 from experiments.engine.parsing import exit_code_of, flags_in_messages, flags_of, parse
 from experiments.engine.system import IMAGES, Job, preset_folder, read_predictions, stored_run, system_of
-from experiments.engine.tables import cost_text, mean_text, measured, over_seeds
+from experiments.engine.tables import cost_text, mean_text, measured, over_seeds, runs_of
 from experiments.pyramids import SYSTEM
 from experiments.pyramids.probes import FLAT, frames_of, levels_of, read_errors, split_of
 from experiments.pyramids.variants import BASELINES, VARIANTS
@@ -61,10 +61,10 @@ class Order:
             print(f"{variant + ' / ' + other:36} {ratio.value:5.3f}  {ratio.low:5.3f} to {ratio.high:5.3f}    "
                   f"{over:27}  {singles}  {order_of(ratio, seeds)}")
         for variant in (name for name in VARIANTS if name in errors):
-            jobs = [Job(SYSTEM.name, None, self.preset, variant, int(seed.removeprefix("seed-")),
-                        epath.Path(self.workdir), epath.Path()) for seed in sorted(errors[variant])]
-            print(f"{variant:36} {mean_text(measured(jobs, f'rmse/{FLAT}'), len(jobs), decimals=2):12} "
-                  f"{cost_text(jobs)}")
+            runs = runs_of([Job(SYSTEM.name, None, self.preset, variant, int(seed.removeprefix("seed-")),
+                                epath.Path(self.workdir), epath.Path()) for seed in sorted(errors[variant])])
+            print(f"{variant:36} {mean_text(measured(runs, f'rmse/{FLAT}'), len(runs), decimals=2):12} "
+                  f"{cost_text(runs)}")
 
 
 @dataclass(frozen=True)

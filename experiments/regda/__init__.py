@@ -145,8 +145,8 @@ def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, s
         repeats=data.repeats,
         start=start or config.backbone.variables(parts_of(config, method.skeleton).one_head,
                                                  image_size=config.data.image_size, seed=job.seed),
-        unlabelled=() if config.target_weight == "labels" else ("target",), evaluate=evaluate,
-        evaluate_every=max(1, steps // config.evaluations), **{"config": job.identity()} | options)
+        unlabelled=() if config.target_weight == "labels" else ("target",),
+        evaluate=(max(1, steps // config.evaluations), evaluate), **{"config": job.identity()} | options)
 
 
 def _fit_statistics(job: Job, method: Method, data: Data, start: Mapping[str, Any]) -> Fitted:

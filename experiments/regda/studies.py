@@ -16,8 +16,8 @@ from typing import Literal, get_args
 from experiments.engine.command_line import Command, over_devices, prepare_process, read_command, show_table
 from experiments.engine.paper_numbers import paper_numbers
 from experiments.engine.parsing import exit_code_of, parse_known
-from experiments.engine.queue import outcome_lines, raise_for_failures, work_through
-from experiments.engine.tables import measured
+from experiments.engine.queue import progress_lines, raise_for_failures, work_through
+from experiments.engine.tables import measured, runs_of
 from experiments.regda import SYSTEM
 from kpjax.reports.table import markdown
 
@@ -44,7 +44,8 @@ def means(commands: Mapping[str, Command], metric: str) -> Table:
     """Returns the mean of a metric over the seeds, of every variant that has all of them."""
     table = {}
     for direction, command in commands.items():
-        found = {name: measured([command.job(name, seed) for seed in command.seeds], metric) for name in VARIANTS}
+        found = {name: measured(runs_of([command.job(name, seed) for seed in command.seeds]), metric)
+                 for name in VARIANTS}
         table[direction] = {name: fmean(values) for name, values in found.items() if len(values) == len(command.seeds)}
     return table
 
@@ -95,8 +96,7 @@ def main(arguments: Sequence[str]) -> None:
     prepare_process(commands[flags.only[0]])
     commands = {direction: over_devices(command) for direction, command in commands.items()}
     asked = [commands[direction] for direction in flags.only]
-    outcome = work_through(SYSTEM, [job for command in asked for job in command.jobs()],
-                           together=asked[0].shared.seeds_together)
+    progress = work_through(SYSTEM, [job for command in asked for job in command.jobs()])
     for command in asked:
         show_table(command)
     errors, hits = means(commands, "target/mae"), means(commands, "target/pck")
@@ -112,8 +112,8 @@ def main(arguments: Sequence[str]) -> None:
               f"{max(hits[name][control] for control in CONTROLS):.2f}")
     if gaps:
         print(f"mean over them: {fmean(gaps.values()):.2f}")
-    print("", *outcome_lines(outcome), sep="\n")
-    raise_for_failures(outcome)
+    print("", *progress_lines(progress), sep="\n")
+    raise_for_failures(progress)
 
 
 if __name__ == "__main__":

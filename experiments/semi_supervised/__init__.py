@@ -178,9 +178,8 @@ def _fit(job: Job, method: Method, sources: Mapping[str, Source], data: Data, st
         job, method, sources, batch_size=config.batch_size // len(method.streams), steps=steps, stage=stage,
         folder=folder, start=start, videos=("video",),
         unlabelled=() if VARIANTS[job.variant].recipe.teacher else ("unlabelled",),
-        evaluate=lambda state: errors(predict_source(
-            method, state, data.validation, batch_size=2 * config.batch_size), method.skeleton, config, "validation"),
-        evaluate_every=max(1, steps // config.evaluations),
+        evaluate=(max(1, steps // config.evaluations), lambda state: errors(predict_source(
+            method, state, data.validation, batch_size=2 * config.batch_size), method.skeleton, config, "validation")),
         select=CHOOSING if config.selection == "validation" else None,
         config=job.identity(**data.identity))
 

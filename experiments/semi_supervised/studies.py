@@ -35,10 +35,10 @@ from experiments.engine.paper_numbers import paper_numbers
 from experiments.engine.parsing import exit_code_of, parse_known
 from experiments.engine.queue import work_through, write_page
 from experiments.engine.system import Job
-from experiments.engine.tables import cost_text, difference_text, mean_text, measured, paired_differences
+from experiments.engine.tables import cost_text, difference_text, mean_text, measured, paired_differences, runs_of
 from experiments.semi_supervised import SYSTEM
 from experiments.semi_supervised.variants import VARIANTS
-from kpjax.reports.table import Column, markdown
+from kpjax.reports.table import Column, FinishedRun, markdown
 
 Tables = Literal["table1", "table2", "table3", "table4", "te_inverse", "pl_share", "warp", "sensitivity"]
 SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)  # of labelled images
@@ -155,15 +155,15 @@ def jobs_of_table(table: Table, command: Command) -> list[Job]:
     return list(dict.fromkeys(job_of(command, cell, seed) for seed in command.seeds for cell in cells))
 
 
-def jobs_of_cell(command: Command, cell: Cell) -> list[Job]:
+def runs_of_cell(command: Command, cell: Cell) -> list[FinishedRun | None]:
     """Returns the runs of a cell, one for each seed."""
-    return [job_of(command, cell, seed) for seed in command.seeds]
+    return runs_of([job_of(command, cell, seed) for seed in command.seeds])
 
 
 def text(table: Table, command: Command, column: Column, *, with_paper: bool = False) -> str:
     """Returns the Markdown table of one metric, mean ± deviation over seeds, the paper's number beside it."""
     def cell_text(cell: Cell) -> str:
-        ours = mean_text(measured(jobs_of_cell(command, cell), column.metric), len(command.seeds), factor=column.factor,
+        ours = mean_text(measured(runs_of_cell(command, cell), column.metric), len(command.seeds), factor=column.factor,
                          decimals=column.decimals)
         return f"{ours} (paper {cell.paper})" if with_paper and cell.paper else ours
 
@@ -175,7 +175,7 @@ def differences(table: Table, command: Command, column: Column) -> str:
     def cell_text(cell: Cell | None, reference: Cell | None) -> str:
         if cell is None or reference is None:
             return "–"
-        found = paired_differences(jobs_of_cell(command, cell), jobs_of_cell(command, reference), column.metric)
+        found = paired_differences(runs_of_cell(command, cell), runs_of_cell(command, reference), column.metric)
         ours = difference_text(found, len(command.seeds), factor=column.factor, decimals=column.decimals)
         return f"{ours} (paper {cell.paper_difference})" if cell.paper_difference else ours
 
@@ -189,7 +189,7 @@ def costs(table: Table, command: Command) -> str:
     teachers = {cell.variant: VARIANTS[cell.variant].recipe.teacher for cells in table.rows.values() for cell in cells
                 if cell and VARIANTS[cell.variant].recipe.teacher}
     needs = [f"{variant} also needs the run of {teacher}." for variant, teacher in teachers.items()]
-    return "\n\n".join([_laid_out(table, lambda cell: cost_text(jobs_of_cell(command, cell))), *needs])
+    return "\n\n".join([_laid_out(table, lambda cell: cost_text(runs_of_cell(command, cell))), *needs])
 
 
 def _laid_out(table: Table, cell_text: Callable[[Cell], str]) -> str:
@@ -206,8 +206,9 @@ def page(table: Table, command: Command, which: str) -> str:
         parts += [f"{first.heading}, less that of {table.reference}: mean over seeds [95 % interval]",
                   differences(table, command, first)]
     parts += ["Training, the warm start included", costs(table, command)]
+    runs = runs_of(jobs_of_table(table, command))
     for column in others:
-        if measured(jobs_of_table(table, command), column.metric):
+        if measured(runs, column.metric):
             parts += [column.heading, text(table, command, column)]
     return "\n\n".join(parts) + "\n"
 
@@ -231,8 +232,8 @@ def main(arguments: Sequence[str]) -> epath.Path:
                               description=__doc__)
     command = prepared(read_command(SYSTEM, [study.preset, *rest]))
     table = table_of(study.table, command, study.columns, full_grid=study.full_grid)
-    outcome = work_through(SYSTEM, jobs_of_table(table, command), together=command.shared.seeds_together)
-    return write_page(command.folder / f"{study.table}.md", page(table, command, study.table), outcome)
+    progress = work_through(SYSTEM, jobs_of_table(table, command))
+    return write_page(command.folder / f"{study.table}.md", page(table, command, study.table), progress)
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ def train(job: Job, data: Splits) -> Outcome:
     select = {"nme": Select("validation/nme", "min"), "pck": Select("validation/pck"), "last": None}[config.selection]
     fitted = system.fit_sources(
         job, method, {"labelled": data.train}, batch_size=config.batch_size, steps=config.steps, stage=job.variant,
-        folder=job.folder, repeats=False, evaluate=evaluate, evaluate_every=max(1, config.steps // config.evaluations),
+        folder=job.folder, repeats=False, evaluate=(max(1, config.steps // config.evaluations), evaluate),
         start=config.backbone.variables(network_of(config, len(skeleton.names)), image_size=config.data.image_size,
                                         seed=job.seed), select=select, config=job.identity())
     return system.outcome_of(method, fitted)

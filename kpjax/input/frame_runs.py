@@ -6,7 +6,7 @@ import numpy as np
 
 from kpjax.errors import InputError
 from kpjax.input.source import stacked, strip_labels
-from kpjax.input.stream import BatchStream, stream
+from kpjax.input.stream import SourceStream, stream
 from kpjax.input.video_source import VideoSource
 from kpjax.structures import Example
 
@@ -44,7 +44,7 @@ def frame_runs(
     if not fits.any():
         raise InputError(f"length: no video of {source.name} has {length} frames one after another; give fewer")
     firsts = np.flatnonzero(fits)
-    divided: BatchStream = stream(source, batch_size=length, seed=seed, repeats=True, process_index=process_index,
+    divided: SourceStream = stream(source, batch_size=length, seed=seed, repeats=True, process_index=process_index,
                                   process_count=process_count)
     order = grain.MapDataset.range(len(firsts)).seed(seed).shuffle().repeat()
     return RunStream(source, length, divided.rows, firsts, order)

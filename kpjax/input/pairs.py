@@ -8,7 +8,7 @@ import numpy as np
 
 from kpjax.errors import InputError, summarise
 from kpjax.input.source import stacked, strip_labels
-from kpjax.input.stream import BatchStream, stream
+from kpjax.input.stream import SourceStream, stream
 from kpjax.input.video_source import VideoSource
 from kpjax.structures import Example
 
@@ -23,7 +23,7 @@ class PairStream:
     A pair depends on the seed and its position in the stream only.
     """
 
-    frames: BatchStream
+    frames: SourceStream
     pairs: Callable[[int], tuple[tuple[int, int], ...]]  # step -> (frame, reference) in the source for each example
     crop: Crop
     half: Literal[0, 1]  # 0: frames, 1: their references
@@ -87,7 +87,7 @@ def reference_frames(source: VideoSource, number: int, window: int) -> np.ndarra
     return near[near != number]
 
 
-def _drawn(frames: BatchStream, window: int, seed: int, step: int) -> tuple[tuple[int, int], ...]:
+def _drawn(frames: SourceStream, window: int, seed: int, step: int) -> tuple[tuple[int, int], ...]:
     """Draws (frame, reference) in the source for each of this process's examples of a batch."""
     pairs = []
     for row in frames.rows:

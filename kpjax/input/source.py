@@ -124,7 +124,6 @@ class TfdsSource:
     labels_digest: of names and labels of the records, where it is known; else all records are read for the digest.
     reduced: whether a JPEG file may be decoded at 1/2, 1/4 or 1/8 of its size where the transform shrinks it further
         (see `kpjax.images.transforms`). Pixels differ slightly from those of full decoding, and the digest does.
-    files: a digest of the files that the records lie in, such as of their sizes and times, where they are known.
     """
 
     records: Sequence[Mapping]
@@ -133,17 +132,11 @@ class TfdsSource:
     name: str
     labels_digest: str = ""
     reduced: bool = False
-    files: str = ""
 
     @cached_property
     def digest(self) -> str:
         return digest_of(*self.skeleton.names, self.labels_digest or labels_digest(self.records),
                          *["decoded at reduced size"] * self.reduced)
-
-    @cached_property
-    def content(self) -> str:
-        """What changes with any image: `files`, or the sha256 of all images, which are read for it."""
-        return self.files or digest_of(*(self.records[number]["image"] for number in range(len(self))))
 
     def __len__(self) -> int:
         return len(self.records)

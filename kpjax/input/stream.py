@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import absl.flags
 import grain
@@ -16,8 +16,20 @@ from kpjax.input.source import Source, TfdsSource, stacked, strip_labels
 from kpjax.structures import Example
 
 
+class BatchStream(Protocol):
+    """Batches by the number of the step that reads them: numpy, the examples of this process only."""
+
+    @property
+    def batch_size(self) -> int: ...  # of the global batch
+
+    @property
+    def source(self) -> Any: ...  # has `name`, `digest` and a length
+
+    def __getitem__(self, step: int) -> Example: ...
+
+
 @dataclass(frozen=True, eq=False)
-class BatchStream:
+class SourceStream:
     """An endless stream of batches: `stream[step]` has this process's examples of global batch `step`.
 
     Consecutive global batches run through one permutation of the source after another: every epoch shows every example
@@ -49,7 +61,7 @@ def _rows(batch_size: int, process_index: int, process_count: int, name: str) ->
 def stream(
     source: Source, *, batch_size: int, seed: int, shuffle: bool = True, labelled: bool = True,
     repeats: bool = False, process_index: int = 0, process_count: int = 1,
-) -> BatchStream:
+) -> SourceStream:
     """Returns the training batches of a source.
 
     Args:
@@ -74,7 +86,7 @@ def stream(
     order = grain.MapDataset.range(count)
     if shuffle:
         order = order.seed(seed).shuffle()
-    return BatchStream(source, batch_size, labelled, rows, repeats, order.repeat())
+    return SourceStream(source, batch_size, labelled, rows, repeats, order.repeat())
 
 
 # Batches read by other processes

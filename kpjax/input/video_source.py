@@ -9,7 +9,6 @@ import numpy as np
 from kpjax.errors import InputError, summarise
 from kpjax.images.transforms import Transform
 from kpjax.images.video import Video, frames_of_one_size, unreadable
-from kpjax.input.decoded_cache import CachedSource
 from kpjax.input.source import Source, TfdsSource, arrays, digest_of, identities
 from kpjax.structures import Example, Skeleton
 
@@ -53,18 +52,13 @@ class VideoSource:
 
     def box(self, index: int) -> np.ndarray | None:
         """Returns the annotated box (4,) x, y, width, height in pixels of the stored image, None without one."""
-        stored = self._stored
+        stored = self.source
         return stored.records[int(self.order[index])].get("box") if isinstance(stored, TfdsSource) else None
 
     def within(self, index: int, box: np.ndarray) -> Example:
         """Returns an example cropped by the source's transform with another box than its own."""
-        record = self._stored.records[int(self.order[index])]
-        return replace(self._stored, records=[{**record, "box": box}])[0]._replace(index=np.int32(index))
-
-    @property
-    def _stored(self) -> Source:
-        """The source of the records, also where its examples are kept in a cache."""
-        return self.source.source if isinstance(self.source, CachedSource) else self.source
+        record = self.source.records[int(self.order[index])]
+        return replace(self.source, records=[{**record, "box": box}])[0]._replace(index=np.int32(index))
 
     @cached_property
     def bounds(self) -> np.ndarray:

@@ -4,6 +4,9 @@ from kpjax.lazy import lazy_exports
 __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "imagenet_normalise": "forward",
     "symmetric_normalise": "forward",
+    "over_seeds": "seeds",
+    "trained_of": "seeds",
+    "with_seed": "seeds",
     "supervised": "supervised_learning",
     "supervised_objective": "supervised_learning",
     # Domain adaptation

@@ -29,6 +29,7 @@ class FinishedRun(NamedTuple):
     metrics: Mapping[str, float]
     images_per_second: float | None
     wall_seconds: float | None
+    images: int | None  # read in training
     devices: Any
     versions: Any
     config: Mapping[str, Any]
@@ -61,7 +62,7 @@ def read_run(folder: Path) -> FinishedRun:
     return FinishedRun(
         folder=folder, metrics={name: _number(value) for name, value in metrics.items()},
         **{name: found[name] for name in NEEDED if name != "metrics"},
-        **{name: found.get(name) for name in ("images_per_second", "wall_seconds", "devices", "versions")},
+        **{name: found.get(name) for name in ("images_per_second", "wall_seconds", "images", "devices", "versions")},
         config=found.get("config") or {})
 
 

@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,6 @@ from kpjax.training.trees import json_digest, leaf_digests, read_tree_like, tree
 
 FORMAT = 1  # changes whenever the meaning of a record or of a State of kpjax does
 KEPT = 2  # the newest ones, besides those that were the best
-SAVING = threading.Lock()  # orbax numbers the saves of a process, and a save that begins reads the newest number
 
 
 def check_identity(found: Mapping, wanted: Mapping, path: Path) -> None:
@@ -95,10 +93,9 @@ class Checkpoints:
                 "digests": leaf_digests(live)}
             self.policy.best[step] = best
             self.manager.check_for_errors()
-            with SAVING:
-                saved = self.manager.save(step, force=True, args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(_one_copy(live)),
-                    record=ocp.args.JsonSave({"digest": json_digest(record), "record": record})))
+            saved = self.manager.save(step, force=True, args=ocp.args.Composite(
+                state=ocp.args.StandardSave(_one_copy(live)),
+                record=ocp.args.JsonSave({"digest": json_digest(record), "record": record})))
         if not saved:
             raise RunError(f"{self._path(step)}: is in the way; start over with fresh=True")
 

@@ -83,7 +83,7 @@ def predict_source(
     return Gathered(*(field[order] for field in whole))
 
 
-@functools.lru_cache(maxsize=64)  # runs at the same time have devices and programs of their own
+@functools.lru_cache(maxsize=16)
 def _compiled_predict(predict, mesh: Mesh, labelled: bool):
     def run(trained: Trained, batch: Example) -> Gathered:
         seen = batch if labelled else batch._replace(
@@ -127,7 +127,7 @@ def reduce(
     return sums
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=16)
 def _compiled(measure: Measure, mesh: Mesh):
     def first(state, batch):
         return measure(state, batch, (batch.index >= 0).astype(jnp.float32))

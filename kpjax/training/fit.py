@@ -4,7 +4,8 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +15,8 @@ from jax.sharding import Mesh
 
 from kpjax.errors import InputError, RunError
 from kpjax.files import absolute
-from kpjax.input.decoded_cache import Cache, kept_decoded
-from kpjax.input.stream import in_background, read_ahead, read_by_processes, workers_for
-from kpjax.structures import Example, Method, Start, Trained, named_key
+from kpjax.input.stream import BatchStream, in_background, read_ahead, read_by_processes, workers_for
+from kpjax.structures import Method, Start, Trained, named_key
 from kpjax.training.checkpoints import Checkpoints, Restored, open_checkpoints
 from kpjax.training.hosts import agreed
 from kpjax.training.loggers import OpenLogger
@@ -25,33 +25,28 @@ from kpjax.training.mesh import by_examples, check_divisible, data_mesh, replica
 from kpjax.training.process import Interrupted, stop_requests
 from kpjax.training.profiling import device_metrics, step_teraflops, traced_steps
 from kpjax.training.run_folder import held
-from kpjax.training.slow_steps import PARTS, slow_steps
 from kpjax.training.step_metrics import LAG, NotFinite, Pending, Stopwatch, Window
 from kpjax.training.trees import describe, named_leaves, on_host
 
 # Compiled pieces of a training step, each compiled once for a method and a mesh
 
-@functools.lru_cache(maxsize=64)  # runs at the same time have devices and programs of their own
+@functools.lru_cache(maxsize=16)
 def compiled_update(update, mesh: Mesh):
-    """Returns the step of a method on a mesh, compiled once, and the list of its metrics, which tracing fills."""
-    names: list[str] = []
-    whole = replicated(mesh)
-    return jax.jit(step_of(update, names), in_shardings=(whole, by_examples(mesh), whole),
-                   out_shardings=(whole, whole), donate_argnums=0), names
+    """Returns the step of a method on a mesh, compiled once, and the list of its metrics, which tracing fills.
 
-
-def step_of(update, names: list[str]):
-    """Returns the step of a method as a function of (state, streams, stage's key) with a vector of metrics.
-
-    names: of the metrics, which tracing fills.
+    The step is a function of (state, streams, stage's key) that returns the state and a vector of metrics.
     """
+    names: list[str] = []
+
     def step(state, streams, stage_key):
         state, metrics = update(state, streams, jax.random.fold_in(stage_key, state.step))
         names[:] = metrics
         # One vector: one transfer per step, however many metrics there are.
         return state, jnp.stack([value.astype(jnp.float32) for value in metrics.values()])
 
-    return step
+    whole = replicated(mesh)
+    return jax.jit(step, in_shardings=(whole, by_examples(mesh), whole), out_shardings=(whole, whole),
+                   donate_argnums=0), names
 
 
 def not_finite(state) -> str | None:
@@ -71,31 +66,37 @@ def replaced(state, new, mesh: Mesh):
     return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(new)
 
 
-Evaluate = Callable[[Any], Mapping[str, float]]  # reads `variables` and `frozen` of a State or a Trained
+# (every, state -> metrics): after each step that `every` divides and after the last; every 0: after the last only.
+# The function reads `variables` and `frozen` of a State or a Trained.
+Evaluate = tuple[int, Callable[[Any], Mapping[str, float]]]
 Between = tuple[int, Callable[[Any, int], Any]]  # (every, (state, step) -> state)
 
 
-class BatchStream(Protocol):
-    """Batches by the number of the step that reads them: numpy, the examples of this process only."""
+@dataclass(frozen=True)
+class FitOptions:
+    """Options of `fit` that change no number of a run, but for rounding on another mesh.
 
-    @property
-    def batch_size(self) -> int: ...  # of the global batch
+    save_every: steps between checkpoints, besides a new best, the last step and SIGTERM; 0 for a tenth of the run.
+    save_minutes: minutes after which a checkpoint is written, too; 0 for none.
+    log_every: steps that a row of metrics.jsonl averages.
+    quiet: prints nothing.
+    loggers: open further places for the rows of metrics.jsonl.
+    profile: steps, from 0, that are traced into `profile/` of the folder.
+    workers: processes that read batches; 0 for two threads of this one, None for what the cores allow.
+    mesh: of devices; `data_mesh()` if not given.
+    """
 
-    @property
-    def source(self) -> Any: ...  # has `name`, `digest` and a length
+    save_every: int = 0
+    save_minutes: float = 10.0
+    log_every: int = 50
+    quiet: bool = False
+    loggers: tuple[OpenLogger, ...] = ()
+    profile: range | None = None
+    workers: int | None = 0
+    mesh: Mesh | None = None
 
-    def __getitem__(self, step: int) -> Example: ...
 
-
-class Beside(NamedTuple):
-    """What a run is told of others that train at the same time in this process, by `together.side_by_side`."""
-
-    title: str = ""  # of this run, before the stage's name in all that is printed
-    count: int = 1  # of runs that share the processor's cores
-    stop: Callable[[], bool] | None = None  # whether to save and stop, in place of `stop_requests`
-    # (update, mesh) -> (step, names of its metrics), as `compiled_update`
-    compiled: Callable[[Any, Mesh], tuple[Callable, list[str]]] = compiled_update
-    sleep: Callable[[float], None] = lambda seconds: time.sleep(seconds)  # while other runs go on
+DEFAULT_OPTIONS = FitOptions()
 
 
 class Evaluation(NamedTuple):
@@ -144,13 +145,8 @@ class _Progress(NamedTuple):
 
 def fit(
     method: Method, streams: Mapping[str, BatchStream], *, steps: int, key: jax.Array, stage: str,
-    folder: epath.PathLike,
-    start: Start | None = None, mesh: Mesh | None = None, evaluate: Evaluate | None = None, evaluate_every: int = 0,
-    select: Select | None = None, save_every: int = 0, save_minutes: float = 10.0, log_every: int = 50,
-    between: Between | None = None, config: Mapping[str, Any], quiet: bool = False,
-    loggers: Sequence[OpenLogger] = (), profile: range | None = None, workers: int | None = 0,
-    cache: Cache | None = None,
-    beside: Beside | None = None,
+    folder: epath.PathLike, config: Mapping[str, Any], start: Start | None = None, evaluate: Evaluate | None = None,
+    select: Select | None = None, between: Between | None = None, options: FitOptions = DEFAULT_OPTIONS,
 ) -> Fitted:
     """Trains a method for `steps` steps, or those that are left, and returns its result.
 
@@ -162,22 +158,14 @@ def fit(
         steps: optimiser steps of the whole run.
         stage: name of the stage, in logs and in the keys of steps.
         folder: of checkpoints, metrics.jsonl and TensorBoard events.
+        config: all that must stay the same for the run to resume (JSON).
         start: trees of earlier stages, given to `method.init`.
-        mesh: of devices; `data_mesh()` if not given.
-        evaluate: called with the state every `evaluate_every` steps and after the last; the next step consumes it.
-        evaluate_every: steps between evaluations; 0 for the last step only.
+        evaluate: `(every, function)`; `function(state) -> metrics` is called after each step that `every` divides, and
+            after the last. The next step consumes the state.
         select: picks the result among the evaluated states; the last one if not given.
-        save_every: steps between checkpoints, besides a new best, the last step and SIGTERM; 0 for a tenth.
-        save_minutes: minutes after which a checkpoint is written, too; 0 for none.
-        log_every: steps that a row of metrics.jsonl averages.
         between: `(every, function)`; `function(state, step) -> state` runs before each step that `every` divides, 0
             included. A resumed run repeats it, so it must be a function of its arguments.
-        config: all that must stay the same for the run to resume (JSON).
-        loggers: open further places for the rows of metrics.jsonl.
-        profile: steps, from 0, that are traced into `profile/` of the folder.
-        workers: processes that read batches; 0 for two threads of this one, None for what the cores allow.
-        cache: keeps images of prepared sets on this machine's disc once they are decoded, the same bit for bit.
-        beside: what there is to know of other runs in this process, if there are any.
+        options: all that changes no number.
 
     Raises:
         InputError: before compiling, a missing stream, or a batch that does not divide over the devices or is larger
@@ -186,7 +174,7 @@ def fit(
         Interrupted: SIGTERM came, and a checkpoint was saved (exit code 143).
     """
     began = time.perf_counter()
-    folder, mesh, beside = absolute(folder), mesh or data_mesh(), beside or Beside()
+    folder, mesh = absolute(folder), options.mesh or data_mesh()
     _check_arguments(method, streams, mesh, steps, evaluate, select)
     streams = {name: streams[name] for name in method.streams}
     stage_key = replicate(named_key(key, stage), mesh)
@@ -197,9 +185,6 @@ def fit(
     template = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)), jax.eval_shape(init))
     identity = {"stage": stage, "config": config, "streams": _streams_identity(streams), "model": describe(template)}
-    options = _Options(steps, evaluate, evaluate_every, select, save_every or max(1, steps // 10),
-                       save_minutes, log_every, between, profile, workers, beside)
-    called = f"{beside.title} {stage}".strip()
 
     with contextlib.ExitStack() as stack:
         locks = []  # of process 0
@@ -210,14 +195,13 @@ def fit(
             raise InputError(f"{folder} is at step {restored.step} already and {steps} steps are asked for; "
                              "ask for more, choose another workdir, or start over with fresh=True")
         first_step, state = (0, init()) if restored is None else (restored.step, restored.state)
-        log = stack.enter_context(Log(folder, stage, first_step, steps, quiet, loggers, called))
-        log.say(*stage_lines(called, {name: stream.source for name, stream in streams.items()}, first, state))
+        log = stack.enter_context(Log(folder, stage, first_step, steps, options.quiet, options.loggers))
+        log.say(*stage_lines(stage, {name: stream.source for name, stream in streams.items()}, first, state))
         if restored is not None:
-            log.say(f"{called}: going on from step {first_step} of {steps}")
-        cached = stack.enter_context(kept_decoded(streams, cache, log.say))
-        loop = _Loop(method, cached, stage_key, mesh, checkpoints, restored, log, began, options,
-                     lambda: agreed(lambda: [still_held() for still_held in locks]))
-        state = loop.run(state, beside.stop or stack.enter_context(stop_requests()))
+            log.say(f"{stage}: going on from step {first_step} of {steps}")
+        loop = _Loop(method, streams, steps, evaluate, select, between, options, stage_key, mesh, checkpoints,
+                     restored, log, began, lambda: agreed(lambda: [still_held() for still_held in locks]))
+        state = loop.run(state, stack.enter_context(stop_requests()))
         checkpoints.wait()
         last = Trained(state.variables, state.frozen)
         trained, step, metrics = last, steps, loop.evaluations[-1].metrics if loop.evaluations else {}
@@ -229,64 +213,56 @@ def fit(
                   steps * loop.images_per_step)
 
 
-class _Options(NamedTuple):
-    """The arguments of `fit` that a loop reads."""
-
-    steps: int
-    evaluate: Evaluate | None
-    evaluate_every: int
-    select: Select | None
-    save_every: int
-    save_minutes: float
-    log_every: int
-    between: Between | None
-    profile: range | None
-    workers: int | None
-    beside: Beside
-
-
+@dataclass
 class _Loop:
     """The steps between a state that was made or restored and the last one."""
 
-    def __init__(self, method: Method, streams: Mapping[str, BatchStream], stage_key: jax.Array, mesh: Mesh,
-                 checkpoints: Checkpoints, restored: Restored | None, log: Log, began: float, options: _Options,
-                 check_lock: Callable[[], Any]):
-        self.method, self.streams, self.stage_key, self.mesh = method, streams, stage_key, mesh
-        self.checkpoints, self.log, self.began, self.options = checkpoints, log, began, options
-        self.check_lock = check_lock
-        self.step = 0 if restored is None else restored.step
-        self.progress = _Progress({}, [], 0.0, 0, 0.0) if restored is None else _Progress(**restored.progress)
-        self.saved = self.step if restored is not None else None
+    method: Method
+    streams: Mapping[str, BatchStream]
+    steps: int
+    evaluate: Evaluate | None
+    select: Select | None
+    between: Between | None
+    options: FitOptions
+    stage_key: jax.Array
+    mesh: Mesh
+    checkpoints: Checkpoints
+    restored: Restored | None
+    log: Log
+    began: float  # by time.perf_counter
+    check_lock: Callable[[], Any]
+
+    def __post_init__(self):
+        self.step = 0 if self.restored is None else self.restored.step
+        self.progress = _Progress({}, [], 0.0, 0, 0.0) if self.restored is None else _Progress(**self.restored.progress)
+        self.saved = None if self.restored is None else self.step
+        self.save_every = self.options.save_every or max(1, self.steps // 10)
         self.window = Window(**self.progress.window)
         self.watch = Stopwatch(self.progress.train_seconds, self.progress.train_steps)
-        self.images_per_step = sum(stream.batch_size for stream in streams.values())
+        self.images_per_step = sum(stream.batch_size for stream in self.streams.values())
         self.first_step, self.next_look = self.step, self.step + 2
         self.entered = self.saved_at = time.monotonic()
 
     def run(self, state, stop: Callable[[], bool]):
         """Takes all remaining steps; returns the last state, which is saved."""
-        options = self.options
-        if self.step == options.steps:
+        if self.step == self.steps:
             return state
         if stop():  # before minutes of compiling
-            raise Interrupted(f"stopped by SIGTERM before step {self.step + 1} of {options.steps}; "
+            raise Interrupted(f"stopped by SIGTERM before step {self.step + 1} of {self.steps}; "
                               f"{self.checkpoints.last_good()}; the same command goes on from there")
-        update, names = options.beside.compiled(self.method.update, self.mesh)
-        batches = self._batches(range(self.step, options.steps))
+        update, names = compiled_update(self.method.update, self.mesh)
+        batches = self._batches(range(self.step, self.steps))
         self.pending = Pending(names)
         compiled = False
-        with (contextlib.closing(batches), slow_steps(self.checkpoints.folder, self.log.stage) as at,
-              traced_steps(self.checkpoints.folder, options.profile) as trace):
+        with (contextlib.closing(batches),
+              traced_steps(self.checkpoints.folder, self.options.profile) as trace):
             for batch in batches:
-                at(self.step + 1, PARTS[1] if compiled else "")
-                if options.between is not None and self.step % options.between[0] == 0:
-                    at(self.step, "")
+                if self.between is not None and self.step % self.between[0] == 0:
                     self._wait()
-                    state = replaced(state, options.between[1](state, self.step), self.mesh)
+                    state = replaced(state, self.between[1](state, self.step), self.mesh)
                 trace(self.step, self._wait)
                 if not compiled:
-                    alone, _ = compiled_update(self.method.update, self.mesh)
-                    self.teraflops = step_teraflops(alone, state, batch, self.stage_key)
+                    self.teraflops = step_teraflops(update, state, batch, self.stage_key)
                 if compiled and self.watch.since is None:
                     self.watch.go()
                 state, values = update(state, batch, self.stage_key)
@@ -298,22 +274,18 @@ class _Loop:
                     self._arrived(keep=0, timed=False)
                     compiled = True
                 self._arrived(keep=LAG)
-                last, stopped = self.step == options.steps, stop()
+                last, stopped = self.step == self.steps, stop()
                 improved = False
-                if options.evaluate is not None and (last or _divides(options.evaluate_every, self.step)):
-                    at(self.step, "")
+                if self.evaluate is not None and (last or _divides(self.evaluate[0], self.step)):
                     self._wait()
                     improved = self._evaluate(state)
-                if (last or stopped or improved or _divides(options.save_every, self.step)
-                        or self._minutes_passed()):
-                    at(self.step, "")
+                if last or stopped or improved or _divides(self.save_every, self.step) or self._minutes_passed():
                     self._wait()
                     self._save(state)
                 if stopped:
                     self.checkpoints.wait()
-                    raise Interrupted(f"stopped by SIGTERM: step {self.step} of {options.steps} is saved in "
+                    raise Interrupted(f"stopped by SIGTERM: step {self.step} of {self.steps} is saved in "
                                       f"{self.checkpoints.folder}; the same command goes on from there")
-                at(self.step + 1, PARTS[0])
         return state
 
     def wall_seconds(self) -> float:
@@ -327,7 +299,6 @@ class _Loop:
         workers = self.options.workers
         if workers is None:
             workers = workers_for(stream.source for stream in self.streams.values())
-            workers = -(-workers // self.options.beside.count)
         if not workers:
             return read_ahead(at, steps)
         read = read_by_processes(self.streams, steps, workers=workers)
@@ -340,7 +311,7 @@ class _Loop:
                 self.watch.steps += timed
                 self.window.add(metrics)
                 whole = step % self.options.log_every == 0
-                if whole or step == self.options.steps:
+                if whole or step == self.steps:
                     rate = self.watch.steps_per_second()
                     speed = {"steps_per_second": rate, "images_per_second": rate * self.images_per_step}
                     self.log.row(step, self.window.means() | speed | device_metrics(self.teraflops, rate, self.mesh))
@@ -358,11 +329,10 @@ class _Loop:
 
     def _evaluate(self, state) -> bool:
         """Evaluates a state, and returns whether it is the best so far."""
-        select = self.options.select
-        metrics = _numbers(self.options.evaluate(state))
+        metrics = _numbers(self.evaluate[1](state))
         self.log.row(self.step, metrics)
-        if select is not None and select.metric not in metrics:
-            raise InputError(f"the result is to be selected by {select.metric!r}, which the evaluation does not "
+        if self.select is not None and self.select.metric not in metrics:
+            raise InputError(f"the result is to be selected by {self.select.metric!r}, which the evaluation does not "
                              f"return; it has {', '.join(metrics)}")
         self.progress = self.progress._replace(evaluations=[*self.progress.evaluations, (self.step, metrics)])
         return self.best is not None and self.best.step == self.step
@@ -374,7 +344,7 @@ class _Loop:
     @property
     def best(self) -> Evaluation | None:
         """The best evaluation so far; None where nothing is selected."""
-        return None if self.options.select is None else self.options.select.best(self.evaluations)
+        return None if self.select is None else self.select.best(self.evaluations)
 
     def _save(self, state) -> None:
         if self.saved == self.step:

@@ -55,10 +55,8 @@ class Log:
     """The log of one stage; a context manager. Only process 0 writes: `metrics.jsonl`, TensorBoard's events, and what
     `more` opens."""
 
-    def __init__(self, folder: Path, stage: str, start: int, steps: int, quiet: bool, more: Sequence[OpenLogger] = (),
-                 title: str = ""):
+    def __init__(self, folder: Path, stage: str, start: int, steps: int, quiet: bool, more: Sequence[OpenLogger] = ()):
         self.folder, self.stage, self.start, self.steps = folder, stage, start, steps
-        self.called = title or stage  # on the terminal
         self.opened = (JsonLines, TensorBoard, *more)
         self.loggers: list[Logger] = []
         self.writes = jax.process_index() == 0
@@ -67,7 +65,7 @@ class Log:
 
     def __enter__(self):
         self.reported = time.monotonic()
-        self.bar = tqdm(total=self.steps, initial=self.start, desc=self.called, disable=not self.shows or self.plain,
+        self.bar = tqdm(total=self.steps, initial=self.start, desc=self.stage, disable=not self.shows or self.plain,
                         dynamic_ncols=True, bar_format="{desc} {n_fmt}/{total_fmt} {bar} {postfix}")
         if self.writes:
             with writing(self.folder / "metrics.jsonl"):
@@ -103,7 +101,7 @@ class Log:
         self.bar.set_postfix_str(text)
         if self.shows and self.plain and (time.monotonic() - self.reported > PLAIN_INTERVAL or step == self.steps):
             self.reported = time.monotonic()
-            self.say(f"{self.called} {step}/{self.steps}: {text}")
+            self.say(f"{self.stage} {step}/{self.steps}: {text}")
 
     def say(self, *lines: str) -> None:
         """Prints lines above the bar."""

@@ -1,7 +1,5 @@
 """Data parallelism: one mesh over all devices of all processes, state replicated, batches split by examples."""
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -9,29 +7,12 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from kpjax.errors import InputError
 
-# `jax.set_mesh` would be JAX's own context for this, but commits every array that is made in it to the mesh: what one
-# thread keeps in a cache could not be read by another.
-_DEVICES: ContextVar[tuple[jax.Device, ...]] = ContextVar("devices", default=())
-
-
-@contextlib.contextmanager
-def on_devices(devices: Sequence[jax.Device]) -> Iterator[None]:
-    """Makes `data_mesh` a mesh of these devices in this thread, where all else is computed on the first of them."""
-    token = _DEVICES.set(tuple(devices))
-    try:
-        with jax.default_device(devices[0]):
-            yield
-    finally:
-        _DEVICES.reset(token)
-
 
 def data_mesh() -> Mesh:
-    """Returns a mesh along one axis called `data`, of type Auto: of all devices of all processes, or of `on_devices`'.
+    """Returns a mesh of all devices of all processes along one axis called `data`, of type Auto.
 
     With explicit axes, gathers and reshapes over the batch are refused.
     """
-    if devices := _DEVICES.get():
-        return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
 
 

@@ -16,7 +16,6 @@ from etils import epath
 
 from kpjax.errors import InputError
 from kpjax.files import in_bucket, make_folder, write_json, write_text, writing
-from kpjax.training.mesh import data_mesh
 
 try:
     import fcntl
@@ -55,7 +54,7 @@ def write_results(
     metrics: Mapping[str, float], images: int, images_per_second: float, wall_seconds: float, config: Mapping,
 ) -> None:
     """Writes `results.json`, whose presence says that the run is complete."""
-    devices = {"backend": jax.default_backend(), "kind": jax.devices()[0].device_kind, "count": data_mesh().size}
+    devices = {"backend": jax.default_backend(), "kind": jax.devices()[0].device_kind, "count": jax.device_count()}
     write_json(folder / "results.json", {
         "experiment": experiment, "preset": preset, "variant": variant, "seed": seed, "steps": steps,
         "metrics": {name: float(value) for name, value in metrics.items()},

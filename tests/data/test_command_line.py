@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from data import __main__ as command
-from data.prepared import Dataset, KeypointBuilder, datasets, open_source, record
+from data.prepared import Dataset, KeypointBuilder, at_side, datasets, open_source, png, record
 from kpjax.errors import InputError
 from kpjax.files import read_json
-from kpjax.images.transforms import Letterbox
+from kpjax.images.transforms import Letterbox, Stretch
 from kpjax.input.source import labels_digest
 from kpjax.structures import Skeleton
 
@@ -157,3 +157,49 @@ def test_records_refuse_coordinates_that_are_not_finite():
         record(b"", [[0, 0], [np.inf, 1]], [1, 1], 5.0, "x.jpg")
     with pytest.raises(InputError, match=r"x\.jpg: expected a positive reference length in pixels, found 0"):
         record(b"", [[0, 0], [1, 1]], [1, 1], 0.0, "x.jpg")
+
+
+def test_a_set_prepared_at_a_size_lies_beside_the_other(toys, tmp_path, capsys):
+    """Its shorter side is as asked for; labels move with the pixels, and runs cannot be resumed on the other set."""
+    (toys / "list.txt").write_text("a.jpg c.jpg")  # of 20 x 30 pixels
+    arguments = ["toy_animals", "--manual-dir", toys, "--data-dir", tmp_path]
+    run(capsys, *arguments)
+    code, printed, _ = run(capsys, *arguments, "--side", 10)
+    assert code == 0
+    assert f"--data-dir {tmp_path / 'side-10'}" in printed
+    full, small = (open_source(TOYS, "train", data_dir=folder, transform=Stretch(10))
+                   for folder in (tmp_path, tmp_path / "side-10"))
+    assert full.digest != small.digest
+    for number in range(2):
+        with Image.open(io.BytesIO(small.records[number]["image"])) as image:
+            assert image.size == (10, 15)
+            assert image.format == {"a.jpg": "JPEG", "c.jpg": "PNG"}[small.identity(number)]
+        assert small.records[number]["keypoints"].tolist() == [[1.75, 2.25], [0, 0]]
+        assert small.records[number]["scale"] == 3.5
+        np.testing.assert_allclose(small[number].keypoints, full[number].keypoints, atol=1e-5)
+    # Preparing one leaves the other as it was.
+    assert run(capsys, *arguments)[0] == 0
+    assert open_source(TOYS, "train", data_dir=tmp_path / "side-10", transform=Stretch(10)).digest == small.digest
+
+
+def test_an_image_keeps_what_a_crop_shows_and_is_never_enlarged():
+    """An object of 40 pixels in an image of 300 x 200, and labels over 60: half is left for crops of 20 pixels."""
+    image = png(np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8))
+    whole = record(image, [[100, 100], [160, 110], [np.nan, 0]], [1, 1, 0], 8.0, "one", box=(99.5, 80, 40, 30))
+    small = at_side(whole, 20)
+    with Image.open(io.BytesIO(small["image"])) as opened:
+        assert opened.size == (150, 100)
+    np.testing.assert_allclose(small["keypoints"], [[49.75, 49.75], [79.75, 54.75], [0, 0]])
+    np.testing.assert_allclose(small["box"], [49.5, 39.75, 20, 15])
+    assert small["scale"] == 4
+    assert {name: value.dtype for name, value in small.items() if name not in ("image", "id")} == {
+        name: value.dtype for name, value in whole.items() if name not in ("image", "id")}
+    assert at_side(whole, 40) is whole
+
+
+def test_a_set_that_is_not_prepared_at_a_size_is_asked_for(toys, tmp_path, capsys):
+    with pytest.raises(InputError, match=f"run python -m data toy_animals --data-dir {tmp_path} --side 64 --manual"):
+        open_source(TOYS, "train", data_dir=tmp_path / "side-64", transform=Letterbox(16))
+    code, _, error = run(capsys, "toy_animals", "--manual-dir", toys, "--data-dir", tmp_path, "--side", 0)
+    assert (code, error.count("\n")) == (2, 1)
+    assert "side: 0" in error

@@ -9,7 +9,6 @@ from records import stored_record
 
 from kpjax.errors import InputError
 from kpjax.images.transforms import Stretch
-from kpjax.input.decoded_cache import Cache, kept_decoded
 from kpjax.input.source import TfdsSource, arrays, subset
 from kpjax.input.stream import read_by_processes, stream, workers_for
 from kpjax.structures import Example, Skeleton
@@ -84,20 +83,15 @@ def test_batches_that_cannot_be_made_are_refused(source):
         stream(source, batch_size=5, seed=0, process_count=2)
 
 
-def test_processes_read_the_same_batches_keep_images_and_raise_where_it_is_due(tmp_path):
+def test_processes_read_the_same_batches_and_raise_where_it_is_due():
     """Each record is the bytes of an image file; the last one is cut off."""
     source = TfdsSource([stored_record(number) for number in range(5)] + [stored_record(5, 0.5)],
                         Skeleton(("left", "right")), Stretch(8), "set/train")
     batches = stream(source, batch_size=2, seed=0, shuffle=False)
-    with (kept_decoded({"labelled": batches}, Cache(tmp_path, 2**20), print) as cached,
-          contextlib.closing(read_by_processes(cached, range(1, 3), workers=1)) as read):
+    with contextlib.closing(read_by_processes({"labelled": batches}, range(1, 3), workers=1)) as read:
         assert_equal(next(read)["labelled"], batches[1])
         with pytest.raises(InputError, match=r"set/train, image_5\.jpg: .*prepare the set again"):
             next(read)
-        kept = cached["labelled"].source
-        slots = np.fromfile(kept.path, kept.slot)["image"]
-    assert slots.any(axis=(1, 2, 3)).tolist() == [False, False, True, True, True]
-    np.testing.assert_array_equal(slots[2:4], batches[1].image)
 
 
 def test_processes_read_where_files_are_decoded_and_cores_are_left(source, monkeypatch):

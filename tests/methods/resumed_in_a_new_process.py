@@ -24,11 +24,11 @@ def train(method, folder, steps, streams=None):
     import jax
     from tiny_parts import endless, start
 
-    from kpjax.training.fit import fit
+    from kpjax.training.fit import FitOptions, fit
 
     streams = {name: endless(name) for name in method.streams} if streams is None else streams
     return fit(method, streams, steps=steps, key=jax.random.key(4), stage="contract", folder=folder, start=start(),
-               mesh=one_device(), save_every=WHOLE, config={}, quiet=True)
+               config={}, options=FitOptions(mesh=one_device(), save_every=WHOLE, quiet=True))
 
 
 def main():

@@ -17,7 +17,6 @@ from kpjax.errors import InputError
 from kpjax.structures import Trained
 from kpjax.training.fit import compiled_update
 from kpjax.training.mesh import data_mesh, replicate, replicated, shard
-from kpjax.training.together import compiled_for_several
 
 FACTORIES = factories()
 STEPS = 3
@@ -130,24 +129,6 @@ def test_the_same_seed_gives_the_same_run(name):
 
 def test_eight_devices_equal_one(name):
     assert_close(run(name)[1].variables, run(name, devices=8)[1].variables)
-
-
-def test_two_seeds_in_one_program_are_two_runs(name):
-    method, _ = method_of(name)
-    mesh, seeds = one_device(), (0, 5)
-    together, names = compiled_for_several(method.update, mesh)
-    alone, same_names = compiled_update(method.update, mesh)
-    streams, keys = shard(streams_of(method), mesh), tuple(replicate(jax.random.key(seed), mesh) for seed in seeds)
-    states = tuple(replicate(started(name, seed), mesh) for seed in seeds)
-    # Each step by itself: a rounding that moves a value across zero two steps later says nothing of the programs.
-    for _ in range(STEPS):
-        begun = [jax.tree.map(np.array, state) for state in states]
-        states, values = zip(*together(states, (streams,) * 2, keys), strict=True)
-        for before, key, state, found in zip(begun, keys, states, values, strict=True):
-            expected, wanted = alone(replicate(before, mesh), streams, key)
-            assert_close(expected, state)
-            np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-5)
-    assert names == same_names
 
 
 @pytest.fixture(scope="module")

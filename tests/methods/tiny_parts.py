@@ -81,13 +81,17 @@ PARTS = {
 
 
 def factories() -> dict[str, typing.Callable[..., Method]]:
-    """Finds every public function in `kpjax.methods` that is annotated `-> Method`, by module and name."""
+    """Finds every public function in `kpjax.methods` that makes a `Method`, by module and name.
+
+    Functions of another method, such as `over_seeds`, have tests of their own.
+    """
     found = {}
     for entry in pkgutil.walk_packages(kpjax.methods.__path__, "kpjax.methods."):
         module = importlib.import_module(entry.name)
         for name, function in inspect.getmembers(module, inspect.isfunction):
             public = function.__module__ == module.__name__ and not name.startswith("_")
-            if public and inspect.signature(function).return_annotation is Method:
+            signature = inspect.signature(function)
+            if public and signature.return_annotation is Method and "method" not in signature.parameters:
                 found[f"{entry.name.rpartition('.')[2]}.{name}"] = function
     return found
 

@@ -1,24 +1,20 @@
 """The loop: a run that is interrupted equals one that is not, and nothing poisoned is ever saved."""
-import io
 import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
-from tiny import SIDE, SKELETON, Batches, Images, bits, tiny
+from tiny import Batches, Images, bits, tiny
 
 from kpjax.errors import InputError, RunError
-from kpjax.images.transforms import Stretch
-from kpjax.input.decoded_cache import Cache
-from kpjax.input.source import TfdsSource
 from kpjax.input.stream import stream
 from kpjax.training.evaluation import predict_source
-from kpjax.training.fit import Select, fit
+from kpjax.training.fit import FitOptions, Select, fit
 from kpjax.training.loggers import read_rows
 from kpjax.training.process import Interrupted
 from kpjax.training.trees import named_leaves
@@ -27,6 +23,7 @@ METHOD = tiny()
 VALIDATION = Images(10, seed=3)
 STREAMS = {"labelled": Batches(), "unread": None}
 TIMES = ("steps_per_second", "images_per_second")
+OPTIONS = FitOptions(save_every=5, log_every=4, quiet=True)
 
 
 def error_of(state):
@@ -41,9 +38,8 @@ def add_one(state, step):
 
 def run(folder, method=METHOD, streams=STREAMS, steps=14, **options):
     """A run with everything on: evaluation every 3 steps, checkpoints every 5, rows every 4, a change every 6."""
-    options = {"config": {"rate": 0.01, "model": {"width": 3}}, "evaluate": error_of, "evaluate_every": 3,
-               "select": Select("val/error", "min"), "save_every": 5, "log_every": 4, "between": (6, add_one),
-               "quiet": True} | options
+    options = {"config": {"rate": 0.01, "model": {"width": 3}}, "evaluate": (3, error_of),
+               "select": Select("val/error", "min"), "between": (6, add_one), "options": OPTIONS} | options
     return fit(method, streams, steps=steps, key=jax.random.key(0),
                stage="main", folder=folder, **options)
 
@@ -118,7 +114,7 @@ def test_a_finished_run_trains_nothing(whole):
     def refuse(*arguments):
         raise AssertionError("it trained again")
 
-    again = run(whole[0], evaluate=refuse, between=(1, refuse))
+    again = run(whole[0], evaluate=(3, refuse), between=(1, refuse))
     assert bits(again.last) == bits(whole[1].last)
     assert bits(again.trained) == bits(whole[1].trained)
     assert again.metrics == whole[1].metrics
@@ -169,24 +165,6 @@ def test_a_stream_that_repeats_may_have_batches_larger_than_its_set(tmp_path):
     assert fitted.steps == 2
 
 
-def test_images_kept_on_the_disc_change_no_number(tmp_path, capsys):
-    """Records of noise as PNG files, four pixels wide."""
-    records = []
-    for number in range(10):
-        file = io.BytesIO()
-        Image.fromarray(Images(10).image[number]).save(file, "PNG")
-        records.append({"image": file.getvalue(), "keypoints": Images(10).keypoints[number],
-                        "visible": np.ones(2, np.float32), "scale": np.float32(1), "id": b"%d" % number})
-    source = TfdsSource(records, SKELETON, Stretch(SIDE), "noise/train")
-    cache = Cache(tmp_path / "decoded", 2**20)
-    options = {"streams": {"labelled": stream(source, batch_size=8, seed=0)}, "steps": 4, "quiet": False,
-               "evaluate": None, "select": None}
-    plain, kept = (run(tmp_path / f"{given is None}", cache=given, **options) for given in (None, cache))
-    assert bits(plain.trained) == bits(kept.trained)
-    assert capsys.readouterr().err.count(f"noise/train: decoded images are kept in {cache.folder}") == 1
-    assert len(list(cache.folder.glob("noise_train-*.images"))) == 1
-
-
 def spoiled(where):
     """A method that goes wrong in its step 8, in its loss or in its gradient only."""
     def spoil(step, loss, gradient):
@@ -209,7 +187,7 @@ def test_not_finite(tmp_path, where, message):
     shutil.rmtree(folder)
     if where == "gradient":
         with pytest.raises(RunError, match=r"step 8: (teacher|variables).* is not finite.*checkpoint is of step 4"):
-            run(folder, spoiled(where), evaluate=None, select=None, save_every=4)
+            run(folder, spoiled(where), evaluate=None, select=None, options=replace(OPTIONS, save_every=4))
         assert _steps(folder) == [4]
 
 
@@ -220,7 +198,7 @@ def test_between_must_keep_the_state(tmp_path):
 
 def test_one_and_eight_devices_take_the_same_steps(whole, tmp_path):
     mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:1])
-    one = run(tmp_path / "1", mesh=mesh, steps=3, evaluate=None, select=None)
+    one = run(tmp_path / "1", options=replace(OPTIONS, mesh=mesh), steps=3, evaluate=None, select=None)
     eight = run(tmp_path / "8", steps=3, evaluate=None, select=None)
     for (name, a), b in zip(named_leaves(one.last).items(), jax.tree.leaves(eight.last), strict=True):
         a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
@@ -233,4 +211,4 @@ def test_one_process_at_a_time(tmp_path):
             run(tmp_path)
         return error_of(state)
 
-    run(tmp_path, steps=1, evaluate=inside, between=None)
+    run(tmp_path, steps=1, evaluate=(0, inside), between=None)

@@ -6,7 +6,6 @@ import pytest
 
 from kpjax.errors import InputError
 from kpjax.training import hosts, run_folder
-from kpjax.training.slow_steps import waited_for
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
@@ -62,15 +61,6 @@ def test_a_folder_that_is_not_shared_is_said(of_two, tmp_path, monkeypatch):
     of_two(b"\1")
     hosts.check_folder(tmp_path / "runs")
     assert not list((tmp_path / "runs").iterdir())
-
-
-def test_the_process_behind_the_others_is_waited_for(of_two, tmp_path):
-    (tmp_path / "waiting-0").write_text("30 1")
-    assert waited_for(tmp_path, 30) == "waiting for process 1, which gives no sign"
-    (tmp_path / "waiting-1").write_text("28 0")
-    assert waited_for(tmp_path, 30) == "waiting for process 1, which reads the data of step 28"
-    (tmp_path / "waiting-1").write_text("30 1")
-    assert waited_for(tmp_path, 30) == "all wait for their devices"
 
 
 def test_windows_is_sent_to_wsl(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from kpjax.errors import InputError
 from kpjax.files import read_json
 from kpjax.input.stream import read_ahead
 from kpjax.training import run_folder
-from kpjax.training.fit import fit
+from kpjax.training.fit import FitOptions, fit
 from kpjax.training.loggers import keep_rows
 from kpjax.training.logging import environment_lines, require_accelerator
 from kpjax.training.stages import stage
@@ -24,7 +24,7 @@ def trained_in(calls):
     def run(folder):
         calls.append(folder)
         return fit(METHOD, {"labelled": Batches()}, steps=2, key=jax.random.key(0), stage="source", folder=folder,
-                   config={}, quiet=True)
+                   config={}, options=FitOptions(quiet=True))
 
     return run
 

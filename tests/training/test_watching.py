@@ -10,7 +10,7 @@ from tiny import Batches, tiny
 
 from kpjax.errors import InputError
 from kpjax.training import loggers, profiling
-from kpjax.training.fit import fit
+from kpjax.training.fit import FitOptions, fit
 from kpjax.training.loggers import TensorBoard, read_rows, weights_and_biases
 from kpjax.training.mesh import data_mesh
 from kpjax.training.profiling import device_metrics, peak_teraflops, step_teraflops
@@ -18,7 +18,7 @@ from kpjax.training.profiling import device_metrics, peak_teraflops, step_terafl
 
 def train(folder, steps=4, **options):
     return fit(tiny(), {"labelled": Batches()}, steps=steps, key=jax.random.key(0), stage="main", folder=folder,
-               config={}, quiet=True, log_every=2, **options)
+               config={}, options=FitOptions(quiet=True, log_every=2, **options))
 
 
 class Written:
@@ -39,7 +39,7 @@ class Written:
 
 def test_a_logger_of_ones_own_gets_every_row(tmp_path):
     opened = []
-    train(tmp_path, loggers=[lambda *of: opened.append(Written(*of)) or opened[-1]])
+    train(tmp_path, loggers=(lambda *of: opened.append(Written(*of)) or opened[-1],))
     assert opened[0].opened == (tmp_path.name, "main", 0)
     assert opened[0].calls[0] == "keep"
     assert opened[0].calls[-1] == "close"
@@ -97,7 +97,7 @@ def test_weights_and_biases_goes_on_in_the_same_run(tmp_path, monkeypatch):
                                 finish=lambda: calls.append("finish"))
     module = types.SimpleNamespace(init=lambda **options: calls.append(options) or run)
     monkeypatch.setitem(sys.modules, "wandb", module)
-    train(tmp_path / "demo" / "regda" / "seed-0", loggers=[weights_and_biases("mice")])
+    train(tmp_path / "demo" / "regda" / "seed-0", loggers=(weights_and_biases("mice"),))
     assert (calls[0]["project"], calls[0]["resume"]) == ("mice", "allow")
     assert calls[0]["id"].endswith("demo-regda-seed-0-main")
     assert (calls[1]["step"], calls[-1]) == (2, "finish")

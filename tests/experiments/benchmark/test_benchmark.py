@@ -1,6 +1,5 @@
 """The benchmark counts, times and prints what it says."""
 import json
-import time
 
 import numpy as np
 import pytest
@@ -38,18 +37,19 @@ def test_multiply_adds_of_a_network_counted_by_hand():
     assert deep["upsampling"] == 16 * (512 * 256 + 256 * 256 * 4 + 256 * 256 * 16)
 
 
-def test_turns_are_interleaved_and_the_ratio_is_of_rounds():
+def test_turns_are_interleaved_and_the_ratio_is_of_rounds(clock):
+    """A call of `a` takes 0.25 s and one of `b` half as long, so that a turn of half a second has two or four calls."""
     order = []
 
     def call(name, seconds):
         order.append(name)
-        time.sleep(seconds)
+        clock.pass_by(seconds)
 
-    times = Effort(rounds=3, seconds=0.001).times(
-        {"a": lambda: call("a", 0.004), "b": lambda: call("b", 0.001)}, warm_up=1)
-    assert order[:2] == ["a", "b"]
-    assert [name for n, name in enumerate(order[2:]) if n == 0 or order[2:][n - 1] != name] == ["a", "b"] * 3
-    assert ratio(times["a"], times["b"]).median > 1.5
+    times = Effort(rounds=3, seconds=0.5).times(
+        {"a": lambda: call("a", 0.25), "b": lambda: call("b", 0.125)}, warm_up=1)
+    assert order == ["a", "b", *["a", "a", "b", "b", "b", "b"] * 3]
+    assert times["a"].wall == times["a"].processor == pytest.approx((0.25,) * 3, rel=1e-4)
+    assert ratio(times["a"], times["b"]) == pytest.approx((2.0, 2.0, 2.0), rel=1e-4)
 
 
 def test_verdicts():
@@ -117,12 +117,12 @@ def test_the_rows_of_reading_run():
     assert all(row.figure.low > 0 for row in rows.values())
     cores = rows["cores for a host of 4 TPU v4, whole images"]
     assert "PoseResNet-101 takes 4,400 images/s" in cores.note
-    for way in ("in full", "reduced", "cached"):
+    for way in ("in full", "reduced", "prepared at size"):
         assert f"{way} " in cores.note
 
 
 def test_memory_stays_while_batches_are_read(capsys):
-    """Read from the cache and decoded; an image is 0.2 MB."""
+    """Decoded at reduced size and prepared at size; an image is 0.2 MB."""
     input.print_memory(100, images=1)
     before, after = (int(number) for number in capsys.readouterr().out.split())
     assert after - before < 3e6

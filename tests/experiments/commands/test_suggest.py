@@ -16,7 +16,7 @@ from kpjax.annotations.project_source import frames_at
 from kpjax.errors import InputError
 from kpjax.images.video import open_video, write_video
 from kpjax.structures import Skeleton
-from kpjax.suggest.labelled_statistics import diagonals, has_label, statistics_of
+from kpjax.suggest.frames import has_label, labelled_frames
 from kpjax.suggest.proposals import Proposal, write_proposals
 
 main = functools.partial(run_command, "suggest")
@@ -25,10 +25,9 @@ LENGTH, JUMP, DIM = 48, 30, 12  # frames; where the spot leaps; where it is dim
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A folder with two runs, a video and three images."""
+    """A folder with a run, a video and three images."""
     folder = tmp_path_factory.mktemp("suggest")
-    for seed, offset in ((0, (6, 0)), (1, (6, 3))):
-        write_run(folder / "runs", offset, seed=seed)
+    write_run(folder / "runs", (6, 0), seed=0)
     write_video(folder / "mouse.mp4", (image_of(number) for number in range(LENGTH)))
     (folder / "stills").mkdir()
     for number in (3, 20, 40):
@@ -61,16 +60,14 @@ def rows_of(path):
 
 
 def test_the_dim_frame_is_found(made, tmp_path, capsys):
-    rows = suggested(made, tmp_path / "best", "--by", "score", "--as-it-comes", "--n", 3, "--second",
-                     made / "runs/brightest/demo/spot/seed-1")
+    rows = suggested(made, tmp_path / "best", "--by", "score", "--as-it-comes", "--n", 3)
     assert (rows[0]["frame"], rows[0]["rank"], rows[0]["video"]) == (str(DIM), "1", str(made / "mouse.mp4"))
     assert rows[0]["reason"] == f"score ranks it 1 of {LENGTH}"
-    assert float(rows[0]["disagreement"]) == pytest.approx(0.5 * 1.5 / np.hypot(6, 0), rel=1e-3)
     frames = sorted(int(row["frame"]) for row in rows)
     assert min(np.diff(frames)) >= 10
     everything = rows_of(tmp_path / "best" / "all_frames.csv")
     assert [int(row["frame"]) for row in everything] == list(range(LENGTH))
-    assert everything[5]["unusual_pose"] == ""
+    assert list(everything[5]) == ["image", "video", "frame", "score"]
     assert "3 of 48 frames by score, as it comes" in capsys.readouterr().out
     rows = suggested(made, tmp_path / "score", "--by", "score", "--n", 2, "--every", 4)
     assert rows[0]["frame"] == str(DIM)
@@ -185,9 +182,6 @@ def test_sleap_has_suggestions_with_predicted_instances(proposals, made, tmp_pat
     (["--n", "0"], "--n: 0; give 1 or more"),
     (["--every", "0"], "--every: 0"),
     (["--by", "luck"], "--by"),
-    (["--by", "disagreement"], "give --second RUN"),
-    (["--by", "unusual_pose"], "give --labelled PROJECT"),
-    (["--second", "nowhere"], "nowhere does not exist"),
 ])
 def test_what_cannot_be_done_is_one_line(made, tmp_path, capsys, flags, words):
     arguments = [str(made / "runs/brightest/demo/spot/seed-0"), str(made / "mouse.mp4"), "--out", str(tmp_path / "out")]
@@ -213,15 +207,14 @@ def test_other_things_are_not_overwritten(made, tmp_path):
 
 
 def test_what_a_project_knows(made):
-    """Keypoints by name, the usual diagonal, and frames by the names that tools give them."""
+    """Keypoints by name, and frames by the names that tools give them."""
     nowhere = np.full(4, np.nan)
     frames = (Frame("labeled-data/mouse/img0005.png", made / "labeled-data/mouse/img0005.png", None, (64, 48), "mouse"),
               Frame("stills/still3.png", made / "stills" / "still3.png", None, (64, 48), "stills"))
     instances = tuple(Instance(n, np.array([[1.0, 2.0], [4.0, 6.0]]) * (n + 1), np.ones(2, np.float32),
                                np.zeros(2, bool), nowhere) for n in range(2))
     project = Project(made, "deeplabcut", Skeleton(("beside", "spot")), frames, instances)
-    known = statistics_of(project, Skeleton(("spot", "beside")))
-    assert known.diagonal == pytest.approx(7.5)
+    known = labelled_frames(project, Skeleton(("spot", "beside")))
     assert len(known.notes) == 1  # the first image is not there
     assert len(known.features) == 1
     found = frames_at([made / "mouse.mp4", made / "stills"])
@@ -231,9 +224,6 @@ def test_what_a_project_knows(made):
     assert [frame.path.name for frame, yes in zip(found, labelled, strict=True) if yes and frame.number is None] == [
         "still3.png"]
     with pytest.raises(InputError, match="predicts nose"):
-        statistics_of(project, Skeleton(("nose",)))
+        labelled_frames(project, Skeleton(("nose",)))
     with pytest.raises(InputError, match="no labelled frame"):
-        statistics_of(project._replace(instances=()), Skeleton(("spot",)))
-    one, visible = np.zeros((2, 2, 2)), np.array([[1, 1], [1, 0]])
-    one[0, 1] = (3, 4)
-    np.testing.assert_allclose(diagonals(one, visible), [5, np.nan])
+        labelled_frames(project._replace(instances=()), Skeleton(("spot",)))

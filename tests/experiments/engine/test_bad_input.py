@@ -39,8 +39,6 @@ CASES = [
     (["people", "--steps", "many"], ["--steps", "many"]),
     (["people", "--steps", "0"], ["--steps", "0", "1 or more"]),
     (["people", "--seeds", "0"], ["--seeds", "0", "1 or more"]),
-    (["people", "--cache-gib", "-1"], ["--cache-gib", "-1", "0 for no cache"]),
-    (["people", "--cache-dir", "gs://box/images"], ["--cache-dir", "gs://box/images", "a disc of this machine"]),
     (["people", "--batch-size", "0"], ["--batch-size", "1 or more"]),
     (["people", "--evaluations", "0"], ["--evaluations", "1 or more"]),
     (["people", "--coefficient-steps", "0"], ["--coefficient-steps", "1 or more"]),

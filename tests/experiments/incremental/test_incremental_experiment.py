@@ -118,11 +118,12 @@ def test_results_are_complete(finished, tiny):
     assert "AAA at 5 % of the image" in (finished / "report.html").read_text()
 
 
-def test_a_finished_run_is_measured_by_its_stored_predictions(finished, tiny):
+def test_a_finished_run_is_measured_by_its_stored_predictions(finished, tiny, monkeypatch):
+    monkeypatch.setattr("experiments.engine.system.fit", refuse)
     before, path = results_of(finished, "kamp"), finished / "kamp" / "seed-0" / "results.json"
     stored = json.loads(path.read_text())
     write_json(path, stored | {"metrics": stored["metrics"] | {"aaa": -1.0, "at/head": -1.0}})
-    run(tiny, ["tiny", "--variants", "kamp", "--measure-again", "--workdir", str(finished.parents[1])], fit=refuse)
+    run(tiny, ["tiny", "--variants", "kamp", "--measure-again", "--workdir", str(finished.parents[1])])
     assert results_of(finished, "kamp") == before
 
 
@@ -185,22 +186,26 @@ def test_one_program_serves_all_steps(finished, tiny):
     assert update._cache_size() == 1
 
 
-def test_a_run_goes_on_inside_a_stage(finished, tiny, tmp_path):
+def test_a_run_goes_on_inside_a_stage(finished, tiny, monkeypatch, tmp_path):
     def stopped(method, streams, **options):
         if options["stage"] == "step 2":
-            fit(method, streams, **(options | {"steps": 2, "quiet": True}))
+            fit(method, streams, **(options | {"steps": 2}))
             raise KeyboardInterrupt
         return fit(method, streams, **options)
 
     job = job_of(tiny, "rw", tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        run_job(tiny, job, fit=stopped)
+    with monkeypatch.context() as patch:
+        patch.setattr("experiments.engine.system.fit", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run_job(tiny, job)
     run_job(tiny, job)
     ours, theirs = (load_trained(folder / "model") for folder in (finished / "rw" / "seed-0", job.folder))
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
     # Finished stages are not trained again, and another protocol is another run.
     (job.folder / "results.json").unlink()
-    run_job(tiny, job, fit=refuse)
+    with monkeypatch.context() as patch:
+        patch.setattr("experiments.engine.system.fit", refuse)
+        run_job(tiny, job)
     content = json.loads(job.config.data.protocol_path().read_text())
     content["images"]["seed"] = 1
     (tmp_path / "other.json").write_text(json.dumps(content))

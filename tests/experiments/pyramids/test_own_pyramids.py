@@ -32,11 +32,12 @@ def clip(tmp_path_factory):
 
 
 @pytest.fixture
-def own(tmp_path):
-    """Runs the preset of own videos and returns (exit code, the preset's folder)."""
-    def command(*arguments, **options):
-        code = exit_code_of(lambda: run(
-            TINY_SYSTEM, ["own", *map(str, arguments), "--workdir", str(tmp_path)], **options))
+def own(monkeypatch, tmp_path):
+    """Runs the preset of own videos, perhaps with another `fit`; returns (exit code, the preset's folder)."""
+    def command(*arguments, fit=None):
+        if fit:
+            monkeypatch.setattr("experiments.engine.system.fit", fit)
+        code = exit_code_of(lambda: run(TINY_SYSTEM, ["own", *map(str, arguments), "--workdir", str(tmp_path)]))
         return code, tmp_path / "pyramids" / "own"
     return command
 

@@ -97,7 +97,8 @@ def test_a_pair_of_networks_has_two_warm_starts_and_twice_the_steps_are_twice(fi
 def test_heads_of_a_pair_differ_beside_the_same_weights_of_a_backbone(monkeypatch, tmp_path):
     seeds = []
     monkeypatch.setattr(Backbone, "variables", lambda self, network, *, image_size, seed: seeds.append(seed) or {})
-    job, data = tiny_job("easy_hard_dual", tmp_path)._replace(fit=refuse), tiny_data()
+    monkeypatch.setattr("experiments.engine.system.fit", refuse)
+    job, data = tiny_job("easy_hard_dual", tmp_path), tiny_data()
     for number in range(2):
         with pytest.raises(AssertionError, match="trained again"):
             _warm_start(job, parts_of(TINY, data.skeleton), data, number)
@@ -124,8 +125,9 @@ def test_the_warm_start_is_shared_and_the_subset_is_part_of_what_a_run_is(finish
     results.write_bytes(kept)
 
 
-def test_a_second_call_trains_nothing(finished, capsys):
-    run(TINY_SYSTEM, ["tiny", "--variants", *RUN, "--workdir", str(finished.parents[1])], fit=refuse)
+def test_a_second_call_trains_nothing(finished, monkeypatch, capsys):
+    monkeypatch.setattr("experiments.engine.system.fit", refuse)
+    run(TINY_SYSTEM, ["tiny", "--variants", *RUN, "--workdir", str(finished.parents[1])])
     assert capsys.readouterr().out.count("finished before") == len(RUN)
 
 
@@ -215,9 +217,10 @@ def test_rendered_videos_have_whole_ones_in_each_split_and_frames_find_theirs():
         videos_of(tiny_data().unlabelled)
 
 
-def test_too_few_labels_for_a_subspace_are_refused_before_anything_is_trained(tmp_path):
+def test_too_few_labels_for_a_subspace_are_refused_before_anything_is_trained(monkeypatch, tmp_path):
+    monkeypatch.setattr("experiments.engine.system.fit", refuse)
     of_videos = {"train": "videos:target", "training_examples": 200, "test_examples": 100, "labelled": 20}
-    job = tiny_job("video_terms", tmp_path, **of_videos)._replace(fit=refuse)
+    job = tiny_job("video_terms", tmp_path, **of_videos)
     with pytest.raises(InputError, match="20 labelled poses of 34 coordinates; label at least as many"):
         SYSTEM.train(job, tiny_data(**of_videos))
 

@@ -42,7 +42,7 @@ from kpjax.models.resnet import pose_resnet
 from kpjax.models.unet import small_unet
 from kpjax.models.vgg import RandomFeatures
 from kpjax.structures import Trained
-from kpjax.training.fit import fit
+from kpjax.training.fit import FitOptions, fit
 from kpjax.training.trees import core_fingerprint
 
 KEYPOINTS = len(SKELETON.names)
@@ -343,7 +343,8 @@ def test_a_run_is_not_resumed_on_another_core(tmp_path):
     def run(core, steps):
         frozen, _ = split(body(core["params"]), convolutions(3))
         return fit(method, {"target": endless("target")}, steps=steps, key=jax.random.key(0), stage="adaptation",
-                   folder=tmp_path, start={"core": core}, config={"core": core_fingerprint(frozen)}, quiet=True)
+                   folder=tmp_path, start={"core": core}, config={"core": core_fingerprint(frozen)},
+                   options=FitOptions(quiet=True))
 
     run(core_of(), 1)
     other = jax.tree.map(lambda leaf: leaf + 1, core_of())

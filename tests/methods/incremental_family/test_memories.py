@@ -23,7 +23,7 @@ from kpjax.methods.incremental_family.memories import (
 )
 from kpjax.methods.incremental_family.objectives import new_keypoints_term, penalty_term
 from kpjax.methods.incremental_family.step_spec import increment
-from kpjax.training.fit import fit
+from kpjax.training.fit import FitOptions, fit
 
 STEP = increment(KEYPOINTS, old=[0], new=[1, 2])
 NEW = {"new_keypoints": new_keypoints_term(CODEC)}
@@ -180,8 +180,8 @@ def test_afec_resumes_bit_for_bit(tmp_path):
     def train(folder, steps):
         kept = []
         fit(main, {"labelled": endless("labelled")}, steps=steps, key=KEY, stage="afec", folder=tmp_path / folder,
-            start=afec_start(), evaluate=lambda state: kept.append(jax.device_get(state)) or {"nothing": 0.0},
-            save_every=10, between=(2, between([])), config={}, quiet=True)
+            start=afec_start(), evaluate=(0, lambda state: kept.append(jax.device_get(state)) or {"nothing": 0.0}),
+            between=(2, between([])), config={}, options=FitOptions(save_every=10, quiet=True))
         last[folder] = kept[-1]
 
     train("whole", 5)

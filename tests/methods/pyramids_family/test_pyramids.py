@@ -38,7 +38,7 @@ from kpjax.models.feature_pyramid import ConvolutionStack, SmallTrunk
 from kpjax.models.layers import BatchNorm, Convolution, GroupNorm
 from kpjax.models.pyramid import keypoint_pyramid
 from kpjax.models.pyramid_baselines import as_keynet, as_transporter
-from kpjax.training.fit import fit
+from kpjax.training.fit import FitOptions, fit
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
 OBJECTIVE = pyramids_objective()
@@ -467,8 +467,8 @@ def test_a_run_that_discovers_nothing_is_stopped_and_stays_stopped(tmp_path):
 
     def run():
         fit(method, {name: endless(name) for name in method.streams}, steps=20, key=jax.random.key(0),
-            stage="discovery", folder=tmp_path, mesh=one_device(), save_every=4, log_every=1, config={}, quiet=True,
-            between=(3, stop_if_collapsed(5)))
+            stage="discovery", folder=tmp_path, config={}, between=(3, stop_if_collapsed(5)),
+            options=FitOptions(mesh=one_device(), save_every=4, log_every=1, quiet=True))
 
     with pytest.raises(RunError, match=r"in the last 6 steps up to 6 'reconstruction' was painted no better") as caught:
         run()

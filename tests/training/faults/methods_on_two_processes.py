@@ -22,7 +22,7 @@ def train(folder, process, processes, port, names):
     from tiny_parts import BATCH, build, endless, factories, start
 
     from kpjax.input.stream import stream
-    from kpjax.training.fit import fit
+    from kpjax.training.fit import FitOptions, fit
     from kpjax.training.trees import save_trained
 
     for name, factory in factories().items():
@@ -32,7 +32,7 @@ def train(folder, process, processes, port, names):
         streams = {each: stream(endless(each).source, batch_size=BATCH, seed=0, process_index=process,
                                 process_count=processes) for each in method.streams}
         fitted = fit(method, streams, steps=STEPS, key=jax.random.key(0), stage="main", folder=folder / name,
-                     start=start(), config={}, quiet=True)
+                     start=start(), config={}, options=FitOptions(quiet=True))
         if process == 0:
             save_trained(folder / name / "result", fitted.trained)
 

@@ -20,7 +20,7 @@ def main(folder, process, processes, port):
 
     from kpjax.errors import RunError
     from kpjax.training.evaluation import predict_source
-    from kpjax.training.fit import fit
+    from kpjax.training.fit import FitOptions, fit
     from kpjax.training.hosts import agreed
     from kpjax.training.process import Interrupted
     from kpjax.training.trees import save_trained
@@ -35,7 +35,7 @@ def main(folder, process, processes, port):
     method = tiny()
     for steps in (2, 4):
         fitted = fit(method, {"labelled": Batches()}, steps=steps, key=jax.random.key(0), stage="main", folder=folder,
-                     config={}, save_every=2, log_every=1, quiet=True)
+                     config={}, options=FitOptions(save_every=2, log_every=1, quiet=True))
     found = predict_source(method, fitted.trained, Images(11), batch_size=8)
     if found.index.tolist() != list(range(11)):
         sys.exit(f"wrong examples: {found.index}")
@@ -49,7 +49,7 @@ def main(folder, process, processes, port):
         os.kill(os.getpid(), signal.SIGTERM)
     try:
         fit(method, {"labelled": Batches()}, steps=5000, key=jax.random.key(0), stage="next", folder=folder / "next",
-            config={}, save_every=5000, quiet=True)
+            config={}, options=FitOptions(save_every=5000, quiet=True))
     except Interrupted as stopped:
         print(stopped)
     else:

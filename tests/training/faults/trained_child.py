@@ -18,7 +18,7 @@ def main(folder, megabytes=4):
 
     from kpjax.errors import InputError, RunError
     from kpjax.training.evaluation import predict_source
-    from kpjax.training.fit import Select, fit
+    from kpjax.training.fit import FitOptions, Select, fit
     from kpjax.training.process import Interrupted
     from kpjax.training.trees import tree_digest
 
@@ -33,8 +33,8 @@ def main(folder, megabytes=4):
     print("ready", flush=True)
     try:
         fitted = fit(method, {"labelled": Batches()}, steps=400, key=jax.random.key(0), stage="main", folder=folder,
-                     config={}, evaluate=error_of, evaluate_every=40, select=Select("error", "min"), save_every=7,
-                     quiet=True)
+                     config={}, evaluate=(40, error_of), select=Select("error", "min"),
+                     options=FitOptions(save_every=7, quiet=True))
     except (InputError, RunError) as error:
         print(f"{type(error).__name__}: {error}", flush=True)
         sys.exit(error.exit_code if isinstance(error, Interrupted) else 2 if isinstance(error, InputError) else 1)

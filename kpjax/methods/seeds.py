@@ -1,0 +1,54 @@
+"""Several seeds of a method trained as one, for a network that is too small to fill its device."""
+import jax
+import jax.numpy as jnp
+
+from kpjax.structures import Example, Method, Metrics, Prediction, Start, Streams, Trained
+
+
+def over_seeds(method: Method, count: int) -> Method:
+    """Returns a method that trains `count` seeds of another one in one program, by `vmap` over stacked states.
+
+    Seed n is `with_seed(method, n)`: it has weights and augmentations of its own. All seeds read the same batches,
+    which are loaded and moved to the devices once; so streams, meshes and `fit` need to know nothing of seeds. Runs
+    whose data differ, such as in their labelled images, are runs of their own.
+
+    Every leaf of a state has a first axis of length `count`, except `step`. Metrics are means over the seeds, with
+    each seed's value as `<metric>/seed_<n>`. `predict` returns keypoints (B, count, K, 2), scores (B, count, K) and
+    heatmaps (B, count, h, w, k). `trained_of` takes out one seed.
+
+    Raises ValueError for a count below 1.
+    """
+    if count < 1:
+        raise ValueError(f"count: {count}; must be at least 1")
+    numbers = jnp.arange(count)
+
+    def init(key: jax.Array, streams: Streams, start: Start):
+        states = jax.vmap(lambda number: with_seed(method, number).init(key, streams, start))(numbers)
+        return states._replace(step=states.step[0])
+
+    def update(states, streams: Streams, key: jax.Array) -> tuple[tuple, Metrics]:
+        axes = type(states)(*(None if name == "step" else 0 for name in states._fields))
+        states, metrics = jax.vmap(
+            lambda state, number: with_seed(method, number).update(state, streams, key),
+            in_axes=(axes, 0), out_axes=(axes, 0))(states, numbers)
+        means = {name: values.mean() for name, values in metrics.items()}
+        return states, means | {f"{name}/seed_{number}": values[number]
+                                for name, values in metrics.items() for number in range(count)}
+
+    def predict(states, example: Example) -> Prediction:
+        return jax.vmap(lambda trained: method.predict(trained, example), out_axes=1)(
+            Trained(states.variables, states.frozen))
+
+    return Method(init, update, predict, method.streams, method.skeleton)
+
+
+def with_seed(method: Method, number: int | jax.Array) -> Method:
+    """Returns a method whose keys are `fold_in(key, number)` of those that it is given."""
+    return method._replace(
+        init=lambda key, streams, start: method.init(jax.random.fold_in(key, number), streams, start),
+        update=lambda state, streams, key: method.update(state, streams, jax.random.fold_in(key, number)))
+
+
+def trained_of(states, number: int) -> Trained:
+    """Returns one seed of what `over_seeds` has trained, a State or a Trained, for the method's own `predict`."""
+    return jax.tree.map(lambda leaf: leaf[number], Trained(states.variables, states.frozen))

@@ -1,0 +1,72 @@
+"""Seeds that train in one program: each is the run that it would be alone, and all of them resume as any method."""
+import jax
+import numpy as np
+import pytest
+from resumed_in_a_new_process import one_device
+from tiny_parts import BATCH, KEYPOINTS, build, endless
+
+from kpjax.methods import over_seeds, supervised, trained_of, with_seed
+from kpjax.training.evaluation import predict_source
+from kpjax.training.fit import FitOptions, fit
+from kpjax.training.loggers import read_rows
+
+METHOD = build(supervised)
+OPTIONS = FitOptions(mesh=one_device(), save_every=2, log_every=1, quiet=True)
+
+
+def train(method, folder, steps=4):
+    return fit(method, {"labelled": endless("labelled")}, steps=steps, key=jax.random.key(3), stage="seeds",
+               folder=folder, config={}, options=OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """Two seeds that nothing disturbs: their folder and result."""
+    folder = tmp_path_factory.mktemp("both")
+    return folder, train(over_seeds(METHOD, 2), folder)
+
+
+def losses(folder, name="loss/total"):
+    return [row[name] for row in read_rows(folder / "metrics.jsonl", [name])]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_seed_is_the_run_that_it_is_alone(both, tmp_path, number):
+    folder, fitted = both
+    alone = train(with_seed(METHOD, number), tmp_path)
+    for found, expected in zip(jax.tree.leaves(trained_of(fitted.last, number)), jax.tree.leaves(alone.last),
+                               strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(losses(folder, f"loss/total/seed_{number}"), losses(tmp_path), rtol=1e-5)
+
+
+def test_seeds_differ_and_metrics_are_their_means(both):
+    folder, fitted = both
+    seeds = [losses(folder, f"loss/total/seed_{number}") for number in range(2)]
+    assert seeds[0] != seeds[1]
+    np.testing.assert_allclose(losses(folder), np.mean(seeds, axis=0), rtol=1e-6)
+    first, second = (jax.tree.leaves(trained_of(fitted.last, number)) for number in range(2))
+    assert not all(np.array_equal(*pair) for pair in zip(first, second, strict=True))
+
+
+def test_a_resumed_run_ends_bit_for_bit(both, tmp_path):
+    train(over_seeds(METHOD, 2), tmp_path, steps=2)
+    resumed = train(over_seeds(METHOD, 2), tmp_path)
+    for found, expected in zip(jax.tree.leaves(resumed.last), jax.tree.leaves(both[1].last), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert losses(tmp_path) == losses(both[0])
+
+
+def test_all_seeds_predict_every_image(both):
+    source, trained = endless("labelled").source, both[1].trained
+    found = predict_source(over_seeds(METHOD, 2), trained, source, batch_size=BATCH, mesh=one_device())
+    assert found.keypoints.shape == (len(source), 2, KEYPOINTS, 2)
+    for number in range(2):
+        alone = predict_source(METHOD, trained_of(trained, number), source, batch_size=BATCH, mesh=one_device())
+        np.testing.assert_allclose(found.keypoints[:, number], alone.keypoints, atol=1e-4)
+        np.testing.assert_allclose(found.scores[:, number], alone.scores, atol=1e-6)
+
+
+def test_no_seeds_are_refused():
+    with pytest.raises(ValueError, match=r"count.*at least 1"):
+        over_seeds(METHOD, 0)
