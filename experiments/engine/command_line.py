@@ -17,6 +17,7 @@ from experiments.engine.configs import (
     changed,
     config_as_json,
     flat,
+    settings_text,
     value_text,
     with_network,
     with_weights,
@@ -111,10 +112,17 @@ class Command(NamedTuple):
 
         return config.network.name in {known.network for known in KNOWN_WEIGHTS.values()}
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The fields that were typed and differ from the preset's."""
+        own, given = flat(self.system.presets[self.preset.partition("-")[0]]), flat(self.config)
+        return {name: given[name] for name in sorted(_typed_fields(self.config, self.arguments))
+                if value_text(given[name]) != value_text(own.get(name))}
+
     def job(self, variant: str, seed: int) -> Job:
         """Returns the job of one variant and seed."""
         return Job(self.system.name, self.config, self.preset, variant, seed, epath.Path(self.shared.workdir),
-                   absolute(self.shared.data_dir), fit_options(self.shared))
+                   absolute(self.shared.data_dir), fit_options(self.shared), settings_text(self.settings))
 
     def varied(self, settings: Mapping[str, Any]) -> Any:
         """Returns the config with other settings, fields by their names, the network by its own."""
@@ -134,7 +142,9 @@ class Command(NamedTuple):
             if own[name] != (value := settings[name]):
                 text = value_text(value)
                 preset += f"_{name}_{text}" if name in of_base else f"-{name}-{text}"
-        return self.job(variant, seed)._replace(config=self.varied(settings), preset=preset)
+        differ = {name: value for name, value in settings.items() if own[name] != value}
+        return self.job(variant, seed)._replace(config=self.varied(settings), preset=preset,
+                                                settings=settings_text(self.settings | differ))
 
     def jobs(self) -> list[Job]:
         """Returns a job for every seed and variant, seed by seed."""
@@ -226,17 +236,20 @@ def _resolved(system: System, preset: str, config: Any, arguments: Sequence[str]
     are, but for what the command line sets itself."""
     if config.steps < 1:
         raise InputError(f"steps: {config.steps} steps train nothing; give 1 or more")
-    flags = _typed_flags(arguments)
-    other_names = ALIASES | getattr(config, "FLAGS", {})
-    names = {other_names.get(name, name) for name in flags | {flag.removeprefix("no_") for flag in flags}}
-    given = flat(config)
-    typed = frozenset(names & set(given))
+    given, typed = flat(config), _typed_fields(config, arguments)
     base = dataclasses.replace(config, steps=system.presets[preset].steps)
     base = system.resolved(base, typed) if system.resolved else base
     if "steps" in typed:
         base = system.shortened(base, config.steps)
     config = changed(base, **{name: given[name] for name in typed if name != "network"})
     return with_weights(config, typed)
+
+
+def _typed_fields(config: Any, arguments: Sequence[str]) -> frozenset[str]:
+    """Returns the fields of a config that were typed."""
+    flags, other_names = _typed_flags(arguments), ALIASES | getattr(config, "FLAGS", {})
+    names = {other_names.get(name, name) for name in flags | {flag.removeprefix("no_") for flag in flags}}
+    return frozenset(names & set(flat(config)))
 
 
 def _typed_flags(arguments: Sequence[str]) -> set[str]:

@@ -5,12 +5,12 @@ it. `seed` is one seed, or a range such as `0-4` where only the mean over those 
 interval. Numbers whose runs no longer exist have `recorded by hand` in place of a commit.
 """
 import csv
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from experiments.engine.configs import flat, settings_text, value_text
 from experiments.engine.system import System
 from kpjax import InputError
 from kpjax.files import read_json
@@ -80,49 +80,42 @@ def write_results(room: Path, results: Iterable[Result]) -> None:
 def merged(old: Iterable[Result], new: Iterable[Result]) -> list[Result]:
     """Returns old numbers, those that were measured again replaced.
 
-    A seed that was measured also replaces the mean that was recorded by hand for its variant and metric: the seeds of
-    two recordings do not mix.
+    A seed that was measured also replaces what was recorded by hand for its variant and metric, a mean over seeds or
+    a difference from another variant: the seeds of two recordings do not mix.
     """
     new = list(new)
     keys, measured = {one.key for one in new}, {(*one[:3], one.metric) for one in new}
-    return [one for one in old
-            if one.key not in keys and ((*one[:3], one.metric) not in measured or one.commit != BY_HAND)] + new
+
+    def stale(one: Result) -> bool:
+        parts = re.split(" [-/] ", one.variant)
+        return one.commit == BY_HAND and any((*one[:2], part, one.metric) in measured for part in parts)
+
+    return [one for one in old if one.key not in keys and not stale(one)] + new
 
 
 def run_results(system: System, workdir: Path, metrics: Collection[str]) -> Iterator[Result]:
     """Yields the numbers of all finished runs of a system below a folder of runs.
 
-    metrics: the ones that tables read; the columns of the system's own table are read in any case.
+    metrics: the ones that tables read; the columns of the system's own table are read in any case. Runs of versions
+    that did not record which settings were asked for are left out.
     """
     for folder in sorted(path for path in (workdir / system.name).glob("*") if path.is_dir()):
         preset = folder.name.partition("-")[0]
         if preset not in system.presets:
             continue
-        own = flat(system.presets[preset])
         wanted = {*metrics, *(column.metric for column in system.columns(system.presets[preset]))}
         for seeds in variant_folders(folder).values():
-            for run in (read_run(path) for path in seeds if (path / "results.json").is_file()):
-                stored = _leaves(run.config)
-                settings = {name: stored[name] for name, value in own.items()
-                            if name in stored and value_text(stored[name]) != value_text(value) and name != "summary"}
-                path = run.folder / "results.json"
-                devices = run.devices or {}
-                kept = read_json(path)
+            for path in (seed / "results.json" for seed in seeds):
+                if not path.is_file() or "settings" not in (kept := read_json(path)):
+                    continue
+                run, devices = read_run(path.parent), kept.get("devices") or {}
                 for metric in sorted(wanted & set(run.metrics)):
                     yield Result(
-                        preset, settings_text(settings), run.variant, str(run.seed), metric, run.metrics[metric],
+                        preset, kept["settings"], run.variant, str(run.seed), metric, run.metrics[metric],
                         steps=run.steps, seconds=run.wall_seconds and round(run.wall_seconds, 1),
                         device=f"{devices.get('count', 1)} {devices.get('kind', '')}".strip(),
                         date=datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat(),
                         commit=kept.get("commit") or "unknown")
-
-
-def _leaves(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns all fields of a stored config that are no parts, by name; a network's name as `network`."""
-    found = {"network": config["network"]["name"]} if "name" in (config.get("network") or {}) else {}
-    for name, value in config.items():
-        found |= _leaves(value) if isinstance(value, Mapping) else {name: value}
-    return found
 
 
 def gathered(system: System, workdir: Path, metrics: Collection[str]) -> int:

@@ -60,6 +60,7 @@ class Job(NamedTuple):
     workdir: epath.Path
     data_dir: epath.Path
     options: FitOptions = DEFAULT_OPTIONS  # of every `fit`
+    settings: str = ""  # what was asked for and differs from the preset, as `results.csv` writes it
 
     @property
     def preset_folder(self) -> epath.Path:
@@ -250,7 +251,7 @@ def _record(system: System, job: Job, outcome: Outcome, values: Mapping[str, flo
         write_results(job.folder, experiment=system.name, preset=job.preset, variant=job.variant, seed=job.seed,
                       steps=outcome.steps, metrics=values, images=outcome.images,
                       images_per_second=outcome.images_per_second,
-                      wall_seconds=outcome.wall_seconds, config=config_as_json(job.config))
+                      wall_seconds=outcome.wall_seconds, config=config_as_json(job.config), settings=job.settings)
     shown = [column.metric for column in system.columns(job.config) if column.metric in values]
     print(f"{job.title}: " + ", ".join(f"{name} {values[name]:.3f}" for name in shown))
 

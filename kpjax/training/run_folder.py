@@ -52,14 +52,18 @@ def write_config(folder: epath.Path, config: Mapping) -> None:
 def write_results(
     folder: epath.Path, *, experiment: str, preset: str, variant: str, seed: int, steps: int,
     metrics: Mapping[str, float], images: int, images_per_second: float, wall_seconds: float, config: Mapping,
+    settings: str = "",
 ) -> None:
-    """Writes `results.json`, whose presence says that the run is complete."""
+    """Writes `results.json`, whose presence says that the run is complete.
+
+    settings: those that were asked for and differ from the preset's, in a line.
+    """
     devices = {"backend": jax.default_backend(), "kind": jax.devices()[0].device_kind, "count": jax.device_count()}
     write_json(folder / "results.json", {
         "experiment": experiment, "preset": preset, "variant": variant, "seed": seed, "steps": steps,
         "metrics": {name: float(value) for name, value in metrics.items()},
         "images": images, "images_per_second": images_per_second, "wall_seconds": wall_seconds, "devices": devices,
-        "versions": versions(), "commit": commit(), "config": config})
+        "versions": versions(), "commit": commit(), "settings": settings, "config": config})
 
 
 class InUse(InputError):

@@ -7,6 +7,7 @@ import pytest
 
 from experiments.commands.results import stale
 from experiments.engine import pages
+from experiments.engine.command_line import read_command
 from experiments.engine.configs import settings_text
 from experiments.engine.pages import Column, Row, Table, forest_of, table_text
 from experiments.engine.results import (
@@ -123,18 +124,26 @@ def test_a_file_is_read_as_it_was_written_and_a_bad_line_is_named(tmp_path):
         read_results(tmp_path)
 
 
-def test_settings_that_differ_from_the_presets_are_read_from_runs(tmp_path, tiny_regda):
-    config = {"summary": "", "data": {"image_size": 16}, "optimizer": {"learning_rate": 1e-3}}
-    folder = tmp_path / "regda" / "people-image_size-16" / "regda" / "seed-3"
-    folder.mkdir(parents=True)
-    (folder / "results.json").write_text(json.dumps({
-        "experiment": "regda", "preset": "people-image_size-16", "variant": "regda", "seed": 3, "steps": 5,
-        "metrics": {"target/pck": 0.25, "other": 1.0}, "wall_seconds": 2.0, "commit": "abc", "config": config,
-        "devices": {"kind": "cpu", "count": 2}}))
-    found = [one for one in run_results(tiny_regda, tmp_path, {"other"}) if one.metric != "source/pck"]
+def test_runs_are_gathered_by_what_was_asked_for(tmp_path, tiny_regda):
+    content = {"experiment": "regda", "preset": "people-image_size-16", "variant": "regda", "seed": 3, "steps": 5,
+               "metrics": {"target/pck": 0.25, "other": 1.0}, "wall_seconds": 2.0, "commit": "abc",
+               "settings": "image_size=16 learning_rate=0.001", "devices": {"kind": "cpu", "count": 2}}
+    for seed in (3, 4):
+        folder = tmp_path / "regda" / "people-image_size-16" / "regda" / f"seed-{seed}"
+        folder.mkdir(parents=True)
+        (folder / "results.json").write_text(json.dumps(content))
+        del content["settings"]  # of a version that did not record it
+    found = list(run_results(tiny_regda, tmp_path, {"other"}))
     assert {(one.metric, one.value) for one in found} == {("target/pck", 0.25), ("other", 1.0)}
     assert {one[:4] for one in found} == {("people", "image_size=16 learning_rate=0.001", "regda", "3")}
     assert (found[0].steps, found[0].seconds, found[0].device, found[0].commit) == (5, 2.0, "2 cpu", "abc")
+
+
+def test_a_command_knows_what_was_asked_for(tiny_regda, tmp_path):
+    command = read_command(tiny_regda, ["people", "--size", "16", "--steps", "3", "--seeds", "2", "--no-flip"])
+    assert command.job("regda", 0).settings == "flip=False image_size=16"  # 3 steps are the preset's
+    assert command.varied_job("regda", 0, {"trade_off": 0.5, "batch_size": 8}).settings == (
+        "flip=False image_size=16 trade_off=0.5")
 
 
 def test_settings_are_spelled_alike_whatever_their_order():
