@@ -95,8 +95,10 @@ def run_results(system: System, workdir: Path, metrics: Collection[str]) -> Iter
     metrics: the ones that tables read; the columns of the system's own table are read in any case.
     """
     for folder in sorted(path for path in (workdir / system.name).glob("*") if path.is_dir()):
-        preset = folder.name.partition("-")[0]
-        if preset not in system.presets:
+        # "<preset>-<field>-<value>", or "<preset>_<field>_<value>" of a field that a shared base depends on.
+        preset = max((name for name in system.presets if folder.name.startswith((f"{name}-", f"{name}_"))
+                      or folder.name == name), key=len, default=None)
+        if preset is None:
             continue
         own = flat(system.presets[preset])
         wanted = {*metrics, *(column.metric for column in system.columns(system.presets[preset]))}

@@ -8,7 +8,7 @@ import pytest
 from experiments.commands.results import stale
 from experiments.engine import pages
 from experiments.engine.configs import settings_text
-from experiments.engine.pages import Column, Row, Table, forest_of, table_text
+from experiments.engine.pages import Column, Row, Table, forest_of, system_in, table_text
 from experiments.engine.results import (
     BY_HAND,
     Numbers,
@@ -91,6 +91,17 @@ def test_settings_that_differ_from_the_presets_are_read_from_runs(tmp_path, tiny
     assert {(one.metric, one.value) for one in found} == {("target/pck", 0.25), ("other", 1.0)}
     assert {one[:4] for one in found} == {("people", "image_size=16 learning_rate=0.001", "regda", "3")}
     assert (found[0].steps, found[0].seconds, found[0].device, found[0].commit) == (5, 2.0, "2 cpu", "abc")
+
+
+def test_a_folder_is_of_the_preset_with_the_longest_name_that_fits(tmp_path):
+    for name in ("demo_midway_True", "demo_tuning-kamp-3", "demonstration"):
+        folder = tmp_path / "incremental" / name / "kamp" / "seed-0"
+        folder.mkdir(parents=True)
+        (folder / "results.json").write_text(json.dumps({
+            "experiment": "incremental", "preset": name, "variant": "kamp", "seed": 0, "steps": 5,
+            "metrics": {"aaa": 0.5}, "config": {"data": {"midway": name.endswith("True")}, "weights": {"kamp": 3.0}}}))
+    found = {(one.preset, one.settings) for one in run_results(system_in("incremental"), tmp_path, set())}
+    assert found == {("demo", "kamp=3 midway=True"), ("demo_tuning", "kamp=3")}
 
 
 def test_settings_are_spelled_alike_whatever_their_order():
