@@ -41,11 +41,11 @@ def main(arguments: Sequence[str], *, system: System | None = None) -> epath.Pat
     RunError at the end if a run has failed.
     """
     asked, flags = parse_known(Study, arguments, prog="python -m experiments study", description=__doc__)
-    known = {room.name: system_in(room.name) for room in rooms()}
-    if not known.get(asked.system):
-        raise InputError(f"system: {asked.system!r} has no tables; there are "
-                         f"{', '.join(name for name, found in known.items() if found)}")
-    system, tables = system or known[asked.system], tables_of(EXPERIMENTS / asked.system)
+    known = [room.name for room in rooms()]
+    system = system or (system_in(asked.system) if asked.system in known else None)
+    if system is None:
+        raise InputError(f"system: {asked.system!r} has no tables; there are {', '.join(filter(system_in, known))}")
+    tables = tables_of(EXPERIMENTS / system.name)
     if asked.table not in tables:
         raise InputError(f"table: {asked.table!r} is unknown; there are {', '.join(tables)}")
     table = tables[asked.table]

@@ -60,12 +60,13 @@ def jobs_of(place: Place, commands: Mapping[str, Command]) -> list[Job]:
 def numbers_of(jobs: Mapping[Place, Sequence[Job]], system: str) -> Iterator[Result]:
     """Yields all metrics of those runs that are finished."""
     for place, of_place in jobs.items():
+        key = place.key(system)
         for job in of_place:
             if (job.folder / "results.json").exists():
                 run = read_run(job.folder)
                 for metric, value in run.metrics.items():
-                    yield Result(*place.key(system), str(job.seed), metric, value, steps=run.steps,
-                                 seconds=run.wall_seconds, commit="")
+                    yield Result(*key, str(job.seed), metric, value, steps=run.steps, seconds=run.wall_seconds,
+                                 commit="")
 
 
 def page(title: str, table: Table, jobs: Mapping[Place, Sequence[Job]], system: str) -> str:
