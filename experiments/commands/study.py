@@ -1,6 +1,6 @@
 """Runs what a table of a page lacks, and shows it.
 
-Command   python -m experiments study regda demo --seeds 5
+Command   python -m experiments study regda sprites --seeds 3
           python -m experiments study semi_supervised table1 --preset lsp --weights hrnet_w32.pth --seeds 3
           python -m experiments study incremental triples --seeds 5 --variants kamp_rerendered self_training
 
@@ -15,13 +15,12 @@ from typing import Annotated
 from etils import epath
 from tyro.conf import Positional, arg
 
-from experiments.engine.command_line import over_devices, prepare_process, read_command
-from experiments.engine.pages import presets_of, tables_of
-from experiments.engine.parsing import exit_code_of, parse_known
-from experiments.engine.queue import work_through, write_page
+from experiments.engine.command_line import read_command
+from experiments.engine.pages import presets_of, rooms, system_in, tables_of
+from experiments.engine.parsing import exit_code_of, flags_in_messages, flags_of, parse_known
 from experiments.engine.results import EXPERIMENTS
-from experiments.engine.study import chosen_rows, jobs_of, page, places_of
-from experiments.engine.system import System, system_of
+from experiments.engine.study import chosen_rows, run_table
+from experiments.engine.system import System
 from kpjax import InputError
 
 
@@ -34,31 +33,30 @@ class Study:
     preset: str = ""  # in place of the table's
 
 
+@flags_in_messages(flags_of(Study) | {"variants": "--variants"})
 def main(arguments: Sequence[str], *, system: System | None = None) -> epath.Path:
     """Runs the missing runs of a table, prints and writes it, and returns the path of the page.
 
-    system: in place of the one with the name that is typed. Raises InputError for an unknown table or flag, and
+    system: in place of the one with the name that is typed. Raises InputError for an unknown system, table or flag, and
     RunError at the end if a run has failed.
     """
     asked, flags = parse_known(Study, arguments, prog="python -m experiments study", description=__doc__)
-    system = system or system_of(asked.system)
+    known = [room.name for room in rooms()]
+    system = system or (system_in(asked.system) if asked.system in known else None)
+    if system is None:
+        raise InputError(f"system: {asked.system!r} has no tables; there are {', '.join(filter(system_in, known))}")
     tables = tables_of(EXPERIMENTS / system.name)
     if asked.table not in tables:
-        raise InputError(f"table: {asked.table!r} is unknown; {system.name} has {', '.join(tables)}")
+        raise InputError(f"table: {asked.table!r} is unknown; there are {', '.join(tables)}")
     table = tables[asked.table]
     if asked.preset:
         table = table._replace(preset=asked.preset)
     commands = {preset: read_command(system, [preset, *flags]) for preset in presets_of(table)}
     first = commands[table.preset]
-    if "--variants" in flags:
+    if first.shared.variants not in ((), ("all",)):
         table = chosen_rows(table, first.variants)
-    prepare_process(first)
-    commands = {preset: over_devices(command) for preset, command in commands.items()}
-    jobs = {place: jobs_of(place, commands) for place in places_of(table, commands)}
-    in_order = [one for by_seed in zip(*jobs.values(), strict=True) for one in by_seed]  # a whole table of each seed
-    outcome = work_through(system, in_order)
-    return write_page(first.folder / f"{asked.table}.md", page(
-        f"{asked.table}, {table.preset}: {first.config.summary}", table, jobs, system.name), outcome)
+    return run_table(f"{asked.table}, {table.preset}: {first.config.summary}", table, commands,
+                     first.folder / f"{asked.table}.md")
 
 
 if __name__ == "__main__":

@@ -21,9 +21,10 @@ from pathlib import Path
 
 from etils import epath
 
-from experiments.engine.command_line import Command, over_devices, prepare_process, read_command
+from experiments.engine.command_line import Command, read_command
 from experiments.engine.parsing import exit_code_of, parse_known
 from experiments.engine.queue import progress_lines, raise_for_failures, work_through
+from experiments.engine.study import started
 from experiments.engine.system import system_of
 from kpjax import InputError
 from kpjax.reports.report import write_report
@@ -92,14 +93,11 @@ def main(arguments: Sequence[str]) -> epath.Path:
     commands = {}
     for point, of_point in points_of(asked).items():
         command = read_command(system, [preset, *rest, *of_point])
-        commands[point] = command._replace(preset=f"{preset}-{point}")
-    first = next(iter(commands.values()))
-    if first.shared.fresh:
-        raise InputError("--fresh: a sweep resumes, since others may work on it; choose another --workdir")
-    # Each process is a run of its own, even where a cluster has started several.
-    prepare_process(first._replace(shared=dataclasses.replace(first.shared, num_processes=1)))
-    commands = {point: over_devices(command) for point, command in commands.items()}
-    progress = work_through(first.system, [job for command in commands.values() for job in command.jobs()])
+        # Each process is a run of its own, even where a cluster has started several.
+        commands[point] = command._replace(preset=f"{preset}-{point}",
+                                           shared=dataclasses.replace(command.shared, num_processes=1))
+    commands = started(commands)
+    progress = work_through(system, [job for command in commands.values() for job in command.jobs()])
     report = write_joined(commands, arguments)
     print("\n" + "\n".join(progress_lines(progress)) + f"\nreport: {report}")
     raise_for_failures(progress)

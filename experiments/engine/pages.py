@@ -13,11 +13,11 @@ with its 95 % interval.
 import importlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from experiments.engine.configs import settings_text
+from experiments.engine.configs import flat, settings_text, value_text
 from experiments.engine.own.needs import NEEDS
 from experiments.engine.paper_numbers import paper_numbers
 from experiments.engine.results import BY_HAND, EXPERIMENTS, Numbers, Result, read_results
@@ -44,6 +44,7 @@ class Row(NamedTuple):
     minus_settings: Mapping[str, Any] | None = None  # of that variant; the row's if None
     metric: str = ""  # in place of the columns', or of {} in them
     seeds: range = range(100)  # those that count; tuning seeds are 100 and above
+    fixed: bool = False  # whether it does not depend on the settings of columns, as an oracle with all labels
 
 
 class Column(NamedTuple):
@@ -69,6 +70,7 @@ class Table(NamedTuple):
     columns: Sequence[Column]
     first: str = "variant"  # the heading above the titles
     paper: str = ""  # the table of `paper.txt` whose numbers stand behind ours
+    check: Callable[[Any], None] | None = None  # raises InputError for the config of a preset that does not suit it
 
 
 class Cell(NamedTuple):
@@ -146,11 +148,11 @@ def place_of(table: Table, row: Row, column: Column) -> list[tuple[str, dict[str
     """Returns preset, settings and variant of the runs in a place of a table, then those that are subtracted."""
     preset = column.preset or row.preset or table.preset
     variant, minus = column.variant or row.variant, column.minus or row.minus
-    settings = {**row.settings, **column.settings}
+    settings = dict(row.settings) if row.fixed else {**row.settings, **column.settings}
     if not minus:
         return [(preset, settings, variant)]
-    of_other = settings if row.minus_settings is None else {**row.minus_settings, **column.settings}
-    return [(preset, settings, variant), (preset, of_other, minus)]
+    of_other = row.settings if row.minus_settings is None else row.minus_settings
+    return [(preset, settings, variant), (preset, {**of_other, **column.settings}, minus)]
 
 
 def presets_of(table: Table) -> list[str]:
@@ -159,10 +161,28 @@ def presets_of(table: Table) -> list[str]:
                                                for place in place_of(table, row, column))]))
 
 
-def cell_of(table: Table, row: Row, column: Column, numbers: Numbers) -> Cell:
-    """Returns the numbers in a place of a table."""
-    one, *others = ((preset, settings_text(settings), variant)
-                    for preset, settings, variant in place_of(table, row, column))
+def system_in(room: str) -> System | None:
+    """Returns the system of a room; None where its numbers are of something else, or there is no such room."""
+    exists = room and (EXPERIMENTS / room / "__init__.py").exists()
+    return getattr(importlib.import_module(f"experiments.{room.replace('/', '.')}"), "SYSTEM", None) if exists else None
+
+
+def fields_of(room: str, preset: str) -> dict[str, Any]:
+    """Returns the fields of a preset by name; {} where a room is no system or has no such preset."""
+    system = system_in(room)
+    return flat(system.presets[preset]) if system and preset in system.presets else {}
+
+
+def key_of(system: str, preset: str, settings: Mapping[str, Any], variant: str) -> tuple[str, str, str]:
+    """Returns what `results.csv` names a place by: settings that are the preset's own are left out."""
+    own = fields_of(system, preset) if settings else {}
+    return preset, settings_text({name: value for name, value in settings.items()
+                                  if name not in own or value_text(value) != value_text(own[name])}), variant
+
+
+def cell_of(table: Table, row: Row, column: Column, numbers: Numbers, system: str = "") -> Cell:
+    """Returns the numbers in a place of a table. system: whose presets; without one settings are taken as they are."""
+    one, *others = (key_of(system, *place) for place in place_of(table, row, column))
     metric, seeds = metric_of(row, column), column.seeds or row.seeds
     values, ran = numbers.of(*one, metric, seeds), numbers.ran(*one, seeds)
     if not others:
@@ -181,7 +201,7 @@ def table_text(table: Table, numbers: Numbers, system: str = "", *, source: bool
 
     system: whose paper. source: whether a line below says where the numbers are from.
     """
-    cells = [[cell_of(table, row, column, numbers) for column in table.columns] for row in table.rows]
+    cells = [[cell_of(table, row, column, numbers, system) for column in table.columns] for row in table.rows]
     lines = [[row.title, *(cell.text() + _printed(table, row, cell.column, system) for cell in line)]
              for row, line in zip(table.rows, cells, strict=True)]
     shown = markdown([table.first, *(column.heading for column in table.columns)], lines)
@@ -194,12 +214,13 @@ def _printed(table: Table, row: Row, column: Column, system: str) -> str:
     if not table.paper or column.show != "mean":
         return ""
     (preset, settings, variant), *others = place_of(table, row, column)
-    found = paper_numbers(system, table.paper + (", differences" if others else ""), preset=preset, variant=variant,
-                          **settings)
-    metric = metric_of(row, column)
+    found = paper_numbers(system, table.paper + (", differences" if others else ""),
+                          **fields_of(system, preset) | settings | {"preset": preset, "variant": variant})
+    metric = metric_of(row, column) + (f"/less_{others[0][2]}" if others else "")
     if metric not in found:
         return ""
-    return f" (paper {' ± '.join(f'{found[name]:.2f}' for name in (metric, 'deviation') if name in found)})"
+    printed = [f"{found[name]:.{max(column.decimals, 2)}f}" for name in (metric, "deviation") if name in found]
+    return f" (paper {' ± '.join(printed)})"
 
 
 def _source(used: Sequence[Result]) -> str:
@@ -214,9 +235,9 @@ def _source(used: Sequence[Result]) -> str:
     return f"*{said}{'; recorded by hand from earlier runs: ' + ', '.join(by_hand) if by_hand else ''}.*"
 
 
-def forest_of(table: Table, numbers: Numbers, title: str) -> str:
+def forest_of(table: Table, numbers: Numbers, title: str, system: str = "") -> str:
     """Returns the differences in a table's first column as a plot; rows without an interval are left out."""
-    found = [(row.title, cell_of(table, row, table.columns[0], numbers).interval()) for row in table.rows]
+    found = [(row.title, cell_of(table, row, table.columns[0], numbers, system).interval()) for row in table.rows]
     return forest_plot([one._replace(label=name) for name, one in found if one], title=title,
                        axis=table.columns[0].heading)
 
@@ -280,9 +301,12 @@ def rooms() -> list[Path]:
 
 
 def tables_of(room: Path) -> dict[str, Table]:
-    """Returns the tables of a room by name, as markers spell it."""
-    module = importlib.import_module(".".join(("experiments", *room.relative_to(EXPERIMENTS).parts, "tables")))
-    return {name.lower(): value for name, value in vars(module).items() if isinstance(value, Table)}
+    """Returns the tables of a room by name, as markers spell it: those of its pages, and those of its paper."""
+    package = ".".join(("experiments", *room.relative_to(EXPERIMENTS).parts))
+    modules = [importlib.import_module(f"{package}.{name}") for name in ("paper_tables", "tables")
+               if (room / f"{name}.py").exists()]
+    return {name.lower(): value for module in modules for name, value in vars(module).items()
+            if isinstance(value, Table)}
 
 
 def metrics_of(room: Path) -> set[str]:
@@ -316,4 +340,4 @@ def rendered() -> Iterator[tuple[Path, str]]:
         if "chart" in tables:
             yield EXPERIMENTS / room / "chart.svg", chart_of(tables["chart"], numbers)
         if "forest" in tables:
-            yield EXPERIMENTS / room / "forest.svg", forest_of(tables["forest"], numbers, room)
+            yield EXPERIMENTS / room / "forest.svg", forest_of(tables["forest"], numbers, room, room)

@@ -1,7 +1,7 @@
 """Numbers that the papers print. They stand in `<system>/paper.txt`, in tables like the papers' own.
 
 A table begins with a line `[name]`. Its lines have keys, a bar and numbers; the first names the keys and the metrics,
-and "-" is a number that is not printed. Keys are a preset, a variant, fields of the config, or what a study varies;
+and "-" is a number that is not printed. Keys are a preset, a variant, and fields of the config;
 "*" stands for any characters. Other lines are remarks.
 """
 import functools

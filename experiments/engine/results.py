@@ -100,8 +100,10 @@ def run_results(system: System, workdir: Path, metrics: Collection[str]) -> Iter
     that did not record which settings were asked for are left out.
     """
     for folder in sorted(path for path in (workdir / system.name).glob("*") if path.is_dir()):
-        preset = folder.name.partition("-")[0]
-        if preset not in system.presets:
+        # "<preset>-<field>-<value>", or "<preset>_<field>_<value>" of a field that a shared base depends on.
+        preset = max((name for name in system.presets if folder.name.startswith((f"{name}-", f"{name}_"))
+                      or folder.name == name), key=len, default=None)
+        if preset is None:
             continue
         wanted = {*metrics, *(column.metric for column in system.columns(system.presets[preset]))}
         for seeds in variant_folders(folder).values():

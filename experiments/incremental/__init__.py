@@ -3,7 +3,7 @@
 Command   python -m experiments.incremental demo              (2 CPU cores, about 10 minutes, renders its own data)
           python -m experiments.incremental demo --variants all --seeds 3
           python -m experiments.incremental own --old RUN --project P         (new keypoints for one's own run)
-          python -m experiments.incremental.studies triples --seeds 5      (differences between variants, by interval)
+          python -m experiments study incremental triples --seeds 5        (differences between variants, by interval)
           python -m experiments.incremental mpii --imagenet hrnet_w32.pth --seeds 3                      (one GPU)
 Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
 
@@ -15,7 +15,7 @@ matrix from which AAA, AT, MT and A-MRE are computed.
 
 `mse_distillation` and `self_training` are the controls: squared errors in place of the spatial distillation, and the
 old model's own points in place of KA-Net's. Every variant has a weight of its own, chosen once on another protocol by
-`experiments.incremental.studies`. AT above 0 is no mark of KA-Net: a well weighted distillation has it, too.
+`python -m experiments study incremental tuning`. AT above 0 is no mark of KA-Net: a well weighted distillation has it.
 """
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -7,7 +7,7 @@ import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 from etils import epath
@@ -17,15 +17,16 @@ from experiments.engine.command_line import use_compile_cache
 from experiments.engine.configs import Checked, Count
 from experiments.engine.parsing import exit_code_of, flags_in_messages, flags_of, parse
 from experiments.engine.system import IMAGES, Job, preset_folder, read_predictions, stored_run, system_of
-from experiments.engine.tables import cost_text, mean_text, measured, over_seeds, runs_of
+from experiments.engine.tables import Ratio, cost_text, mean_text, measured, ratios_text, runs_of
 from experiments.pyramids import SYSTEM
 from experiments.pyramids.probes import FLAT, frames_of, levels_of, read_errors, split_of
 from experiments.pyramids.variants import BASELINES, VARIANTS
 from kpjax import InputError
 from kpjax.drawing.overlays import contact_sheet, enlarged, write_png
 from kpjax.evaluation.probes.reconstruction import reconstruction_errors, train_painter
-from kpjax.evaluation.probes.regression_errors import Interval, ratio_of_errors
+from kpjax.evaluation.probes.regression_errors import ratio_of_errors
 from kpjax.files import write_json
+from kpjax.reports.table import markdown
 
 REPAINTED = ("pyramids", *BASELINES, "untrained")
 SHOWN = 6  # frames on the sheet
@@ -50,21 +51,16 @@ class Order:
     def __call__(self) -> None:
         folder = preset_folder(self.workdir, SYSTEM.name, self.preset)
         errors = read_errors(folder)
-        comparisons = compare(errors)
-        if not comparisons:
+        ratios = compare(errors)
+        if not ratios:
             raise InputError(f"{folder}: fewer than two finished variants of one seed have been tested; run more")
-        print(f"{'rmse/flat of a variant over another':36} ratio  95 % over videos  mean ratio, 95 % over seeds  "
-              "single seeds")
-        for variant, other, ratio, seeds, of_seeds in comparisons:
-            over = f"{seeds.value:5.3f}  {seeds.low:5.3f} to {seeds.high:5.3f}" if seeds else "one seed"
-            singles = " ".join(f"{one:.3f}" for one in of_seeds)
-            print(f"{variant + ' / ' + other:36} {ratio.value:5.3f}  {ratio.low:5.3f} to {ratio.high:5.3f}    "
-                  f"{over:27}  {singles}  {order_of(ratio, seeds)}")
+        costs = []
         for variant in (name for name in VARIANTS if name in errors):
             runs = runs_of([Job(SYSTEM.name, None, self.preset, variant, int(seed.removeprefix("seed-")),
                                 epath.Path(self.workdir), epath.Path()) for seed in sorted(errors[variant])])
-            print(f"{variant:36} {mean_text(measured(runs, f'rmse/{FLAT}'), len(runs), decimals=2):12} "
-                  f"{cost_text(runs)}")
+            costs.append([variant, mean_text(measured(runs, f"rmse/{FLAT}"), len(runs), decimals=2), cost_text(runs)])
+        print(ratios_text(ratios, "videos", decimals=3), markdown(["variant", f"rmse/{FLAT}", "training"], costs),
+              sep="\n\n")
 
 
 @dataclass(frozen=True)
@@ -99,17 +95,7 @@ class Repainting(Checked):
         print("sheets: " + ", ".join(str(job.folder / IMAGES / "repainted.png") for job in finished))
 
 
-class Comparison(NamedTuple):
-    """A variant over another."""
-
-    variant: str
-    other: str
-    ratio: Interval  # over test videos
-    seeds: Interval | None  # the geometric mean, over seeds; None of one seed
-    of_seeds: tuple[float, ...]
-
-
-def compare(errors: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]) -> list[Comparison]:
+def compare(errors: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]) -> list[Ratio]:
     """Compares all pairs of variants by common seeds. Raises InputError if they were tested on different frames."""
     found = []
     for variant, other in itertools.combinations([name for name in VARIANTS if name in errors], 2):
@@ -123,18 +109,9 @@ def compare(errors: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]) -> lis
                                  "them again with --fresh")
         squares = [np.concatenate([one["squares"] for one in part]) for part in zip(*pairs, strict=True)]
         groups = np.concatenate([number * 10**6 + one["groups"] for number, (one, _) in enumerate(pairs)])
-        singles = tuple(float(np.sqrt(one["squares"].sum() / two["squares"].sum())) for one, two in pairs)
-        over = over_seeds(np.log(singles)) if min(singles) > 0 else None
-        found.append(Comparison(variant, other, ratio_of_errors(*squares, groups),
-                                over and Interval(*np.exp(over).tolist()), singles))
+        found.append(Ratio(f"{variant} / {other}", f"rmse/{FLAT}", ratio_of_errors(*squares, groups),
+                           tuple(float(np.sqrt(one["squares"].sum() / two["squares"].sum())) for one, two in pairs)))
     return found
-
-
-def order_of(ratio: Interval, seeds: Interval | None) -> str:
-    """Returns "lower" or "higher" where both intervals are on that side of 1, else "open"."""
-    known = [ratio, seeds or Interval(1.0, 1.0, 1.0)]
-    return ("lower" if all(one.high < 1 for one in known) else
-            "higher" if all(one.low > 1 for one in known) else "open")
 
 
 def repaint(job: Job, *, steps: int) -> dict[str, float]:

@@ -3,7 +3,7 @@
 Command   python -m experiments.regda demo            (2 CPU cores, 4 to 7 minutes, renders its own data)
           python -m experiments.regda own --source P --target V ...    (labels on one's own images; 2 CPU cores)
           python -m experiments.regda rhd_h3d --imagenet resnet101.safetensors --seeds 3     (one GPU, about a day)
-          python -m experiments.regda.studies --seeds 3                (all directions of the sprites)
+          python -m experiments study regda sprites --seeds 3          (all directions of the sprites)
 Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
 
 Two stages. A network learns the source domain from labels; all variants of a seed share it. Then each method continues

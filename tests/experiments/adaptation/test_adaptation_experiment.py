@@ -14,6 +14,7 @@ from experiments import adaptation
 from experiments.adaptation import SYSTEM, studies
 from experiments.adaptation.images import open_core_images, open_images, second_turns, with_turns
 from experiments.adaptation.measures import Found, found_in, measures_of, regressor_errors
+from experiments.adaptation.paper_tables import MEASURES
 from experiments.adaptation.presets import PRESETS, of_core, of_training
 from experiments.adaptation.variants import VARIANTS, build
 from experiments.benchmark import systems
@@ -22,7 +23,9 @@ from experiments.benchmark.steps import noise_streams
 from experiments.engine.command_line import read_command
 from experiments.engine.command_line import run as run_command
 from experiments.engine.configs import changed
+from experiments.engine.pages import Row, Table
 from experiments.engine.paper_numbers import lines_of
+from experiments.engine.study import run_table
 from experiments.engine.system import Job, measure_again, read_predictions, run
 from kpjax.errors import InputError
 from kpjax.evaluation.probes.landmarks import Landmarks, consistency
@@ -401,38 +404,27 @@ def test_studies_of_stored_predictions_train_nothing(finished, monkeypatch):
         study(["order", "--preset", "tiny", "--variants", "adapted", *workdir])
 
 
-def test_a_study_trains_what_is_missing_on_the_same_core(finished):
-    study, workdir = functools.partial(studies.main, system=TINY_SYSTEM), ["--workdir", str(finished.parents[1])]
-    path = study(["core_epochs", "--preset", "tiny", *workdir])
+def test_studies_train_what_is_missing_on_the_same_core(finished):
+    settings = (("core_epoch", 1), ("target_images", 2), ("core_epoch", 0))
+    table = Table("tiny", [Row(f"{name} {value}", "adapted", {name: value}) for name, value in settings], MEASURES)
+    workdir = ["--workdir", str(finished.parents[1])]
+    path = run_table("made up", table, {"tiny": read_command(TINY_SYSTEM, ["tiny", *workdir])}, finished / "study.md")
     assert (finished.parent / "tiny-core_epoch-1" / "adapted" / "seed-0" / "results.json").exists()
-    assert "|  | epoch 1 | epoch 2 |" in path.read_text()
-    study(["images", "--preset", "tiny", "--columns", "2", "0", *workdir])
+    consistency_of = results_of(finished, "adapted")["metrics"]["consistency"]
+    assert f"{consistency_of:.2f}" in next(line for line in path.read_text().splitlines() if "core_epoch 0" in line)
     few = finished.parent / "tiny-target_images-2"
     assert len((few / "adapted" / "seed-0" / "target_images.txt").read_text().split()) == 2
     assert not list(few.glob("stages"))
     command = read_command(TINY_SYSTEM, ["tiny", "--core-background", "patches"])
-    assert [studies.job_of(command, "adapted", 0, setting).preset for setting in (
-        None, studies.Setting("core_epoch", 1, ""), studies.Setting("core_background", "clutter", ""))] == [
-        "tiny-core_background-patches", "tiny-core_epoch-1-core_background-patches", "tiny"]
+    assert {job.preset for job in studies.jobs_of(command)} == {"tiny-core_background-patches"}
+    assert command.varied_job("adapted", 0, {"core_background": "clutter", "core_epoch": 1}).preset == (
+        "tiny-core_epoch-1")
 
 
-def test_settings_of_studies_have_the_papers_numbers():
-    command = read_command(SYSTEM, ["mpii_aflw"])
-    early, *_, last = studies.settings_of("core_epochs", command, ())
-    assert (early.field, early.value, early.paper["backward/all"], early.paper["core/pck"]) == (
-        "core_epoch", 1, 33.72, 22.95)
-    assert (last.value, last.paper["consistency"]) == (0, 2.52)
-    assert [one.paper["forward/10"] for one in studies.settings_of("images", command, ())] == [
-        16.55, 11.31, 11.25, 11.09]
-    with pytest.raises(InputError, match="the background of a core's people"):
-        studies.settings_of("cores", command, ())
+def test_ratios_of_test_images_are_resampled():
     same = [np.linspace(1, 3, 50), np.linspace(2, 3, 50)]
     found = studies.ratio([2 * part for part in same], same, draws=20)
     assert (found.value, found.low, found.high) == pytest.approx((2, 2, 2))
-    assert studies.ratio_over_seeds(same[:1], same[:1]) is None
-    found = studies.ratio_over_seeds([np.ones(4), 4 * np.ones(4)], [np.ones(4), np.ones(4)])
-    half = 12.7062 * np.log(2)  # Student's t with one degree of freedom
-    assert (found.value, found.low, found.high) == pytest.approx((2, 2 * np.exp(-half), 2 * np.exp(half)), rel=1e-4)
 
 
 # Benchmark

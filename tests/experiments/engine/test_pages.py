@@ -9,7 +9,7 @@ from experiments.commands.results import stale
 from experiments.engine import pages
 from experiments.engine.command_line import read_command
 from experiments.engine.configs import settings_text
-from experiments.engine.pages import Column, Row, Table, forest_of, table_text
+from experiments.engine.pages import Column, Row, Table, forest_of, system_in, table_text
 from experiments.engine.results import (
     BY_HAND,
     Numbers,
@@ -132,7 +132,7 @@ def test_runs_are_gathered_by_what_was_asked_for(tmp_path, tiny_regda):
         folder = tmp_path / "regda" / "people-image_size-16" / "regda" / f"seed-{seed}"
         folder.mkdir(parents=True)
         (folder / "results.json").write_text(json.dumps(content))
-        del content["settings"]  # of a version that did not record it
+        content.pop("settings", None)  # of a version that did not record it
     found = list(run_results(tiny_regda, tmp_path, {"other"}))
     assert {(one.metric, one.value) for one in found} == {("target/pck", 0.25), ("other", 1.0)}
     assert {one[:4] for one in found} == {("people", "image_size=16 learning_rate=0.001", "regda", "3")}
@@ -140,10 +140,19 @@ def test_runs_are_gathered_by_what_was_asked_for(tmp_path, tiny_regda):
 
 
 def test_a_command_knows_what_was_asked_for(tiny_regda, tmp_path):
-    command = read_command(tiny_regda, ["people", "--size", "16", "--steps", "3", "--seeds", "2", "--no-flip"])
-    assert command.job("regda", 0).settings == "flip=False image_size=16"  # 3 steps are the preset's
+    command = read_command(tiny_regda, ["people", "--image-size", "16", "--steps", "3", "--seeds", "2", "--blur", "0"])
+    assert command.job("regda", 0).settings == "blur=0 image_size=16"  # 3 steps are the preset's
     assert command.varied_job("regda", 0, {"trade_off": 0.5, "batch_size": 8}).settings == (
-        "flip=False image_size=16 trade_off=0.5")
+        "blur=0 image_size=16 trade_off=0.5")
+def test_a_folder_is_of_the_preset_with_the_longest_name_that_fits(tmp_path):
+    for name in ("demo_midway_True", "demo_tuning-kamp-3", "demonstration"):
+        folder = tmp_path / "incremental" / name / "kamp" / "seed-0"
+        folder.mkdir(parents=True)
+        (folder / "results.json").write_text(json.dumps({
+            "experiment": "incremental", "preset": name, "variant": "kamp", "seed": 0, "steps": 5,
+            "metrics": {"aaa": 0.5}, "config": {}, "settings": ""}))
+    found = {one.preset for one in run_results(system_in("incremental"), tmp_path, set())}
+    assert found == {"demo", "demo_tuning"}
 
 
 def test_settings_are_spelled_alike_whatever_their_order():

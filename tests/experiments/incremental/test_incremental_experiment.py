@@ -11,11 +11,11 @@ from safetensors.numpy import load_file
 
 import kpjax.training.fit
 from data.figures import figures, target
-from experiments.engine.command_line import read_command, run
+from experiments.engine.command_line import run
 from experiments.engine.configs import changed, flat
 from experiments.engine.system import Job
 from experiments.engine.system import run as run_job
-from experiments.incremental import SYSTEM, open_data, run_of, studies
+from experiments.incremental import SYSTEM, open_data, run_of
 from experiments.incremental.association import mean_copy_rates, useful_triples
 from experiments.incremental.builders import build_association, build_step
 from experiments.incremental.measures import Matrices, both_units, summary
@@ -362,52 +362,6 @@ def test_invalid_settings_are_refused(tiny, changes, message):
         opened(tiny, **changes)
 
 
-# Tuning
-
-
-def test_weights_are_chosen_by_two_measures(tiny, tmp_path):
-    preset = changed(tiny.presets["tiny"], evaluated_on="validation")
-    command = read_command(tiny._replace(presets={"tiny": preset}), ["tiny", "--workdir", str(tmp_path)])
-    points = studies.points_of(command, ["ksd_only", "ewc"], grid=(1.0, 10.0))
-    for point, aaa, label_free in zip(points["ksd_only"], (0.4, 0.6), (0.9, 0.5), strict=True):
-        job = point.jobs[0]
-        assert job.config.weights.ksd_only == point.weight
-        assert job.preset == f"tiny-ksd_only-{point.weight:g}"
-        write_json(job.folder / "results.json", {
-            "experiment": "incremental", "preset": job.preset, "variant": "ksd_only", "seed": 0, "steps": 1,
-            "metrics": {"aaa": aaa, "at": 0.01, "label_free": label_free}})
-    assert studies.chosen(points["ksd_only"], "aaa").weight == 10.0
-    assert studies.chosen(points["ksd_only"], "label_free").weight == 1.0
-    page = studies.page(command, points)
-    assert "| ksd_only | 10 line_sum = 80 element_mean (at an end of its grid) | 60.0 | 1.0 | 50.0 |" in page
-    assert "| ewc | not run |" in page
-    assert len(command.jobs()) == 7
-
-
-@pytest.mark.parametrize("study", studies.ROWS)
-def test_studies_name_each_run_once_and_share_bases_that_are_equal(tiny, study):
-    command = read_command(tiny, ["tiny", "--seeds", "2"])
-    rows = studies.ROWS[study](command.config)
-    assert len({row.title for row in rows}) == len(rows) > 1
-    jobs = [job for row in rows for job in studies.jobs_of(command, row)]
-    assert len({(job.preset, job.variant, job.seed) for job in jobs}) == len(set(jobs)) >= 2 * len(rows) - 2
-    bases = {job.base_preset: job.config.of_base() for job in jobs}
-    assert all(job.config.of_base() == bases[job.base_preset] for job in jobs)
-
-
-def test_a_study_has_differences_with_intervals(tiny, tmp_path):
-    command = read_command(tiny, ["tiny", "--seeds", "3", "--workdir", str(tmp_path)])
-    rows = studies.ROWS["triples"](command.config)[:2]
-    for row, values in zip(rows, ((0.5, 0.6, 0.7), (0.4, 0.4, 0.6)), strict=True):
-        for job, value in zip(studies.jobs_of(command, row), values, strict=True):
-            write_json(job.folder / "results.json", {
-                "experiment": "incremental", "preset": job.preset, "variant": job.variant, "seed": job.seed, "steps": 1,
-                "metrics": {"aaa": 0.5, "triples/pck": value}})
-    page = studies.study_page(command, "triples", rows)
-    assert "| kamp_rerendered | 60.0 ± 10.0 |" in page
-    assert "| kamp_rerendered - ksd_only | +13.3 [-1.0, +27.7] | +0.0 [+0.0, +0.0] |" in page
-
-
 def test_a_made_case_is_determined_by_its_triples(tiny):
     data = opened(tiny, midway=True).data
     names, example = data.skeleton.names, data.evaluation[0]
@@ -427,17 +381,6 @@ def test_ewc_with_anchors_adds_up_its_penalties(tiny):
         memory = _remembered(run, found, step, memory, None)
     np.testing.assert_allclose(memory["importance"]["w"], [4, 0])
     np.testing.assert_allclose(memory["anchor"]["w"], [2.5, 4])
-
-
-def test_tuning_refuses_test_images_and_variants_without_a_weight(tiny):
-    command = read_command(tiny, ["tiny"])
-    with pytest.raises(InputError, match="would choose by test images"):
-        studies.points_of(command, ["lwf"])
-    with pytest.raises(InputError, match="'finetune' has no weight of its own"):
-        studies.points_of(command, ["finetune"])
-    assert studies.grid_of(command._replace(config=changed(TINY, reduction="element_mean")), "kamp")[0] == 8.0
-    assert set(studies.GRIDS) == {"kamp", "kamp_rerendered", "ksd_only", "self_training", "mse_distillation", "lwf",
-                                  "ewc", "online_ewc", "mas", "rw", "afec", "cpr"}
 
 
 def test_every_variant_can_be_traced(tiny, variables):

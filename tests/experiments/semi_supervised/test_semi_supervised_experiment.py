@@ -9,20 +9,18 @@ import pytest
 from PIL import Image
 from predict_folder import predict_folder
 
-from experiments.engine import command_line, image_sets
-from experiments.engine import queue as job_queue
+from experiments.engine import image_sets
 from experiments.engine.command_line import read_command, run
 from experiments.engine.configs import Backbone, changed, flat
-from experiments.engine.system import Job, preset_folder
+from experiments.engine.system import Job
 from experiments.engine.system import run as run_job
-from experiments.semi_supervised import ON_VIDEOS, SYSTEM, _warm_start, choices, shortened, studies, videos_of
+from experiments.semi_supervised import ON_VIDEOS, SYSTEM, _warm_start, choices, shortened, videos_of
 from experiments.semi_supervised.measures import equivariance_and_peaks, surprising
 from experiments.semi_supervised.presets import PRESETS, Weights
 from experiments.semi_supervised.variants import VARIANTS, build, parts_of
 from kpjax import geometry
 from kpjax.augment.random_maps import draw_homography
 from kpjax.errors import InputError
-from kpjax.files import write_json
 from kpjax.input.source import arrays
 from kpjax.losses import PoseSubspace
 from kpjax.structures import Example, Method, Prediction, Skeleton, Trained
@@ -389,90 +387,3 @@ def test_the_papers_gaps_at_five_percent():
     assert printed("lsp", 0.05, "all_labels") == 72.12
     assert printed("lsp", 0.1, "no_sc") == 55.18
     assert printed("lsp", 10.0, "ours") is printed("demo", 0.05, "ours") is None
-
-
-@pytest.fixture
-def command(tmp_path, monkeypatch):
-    """A command on the tiny preset, for the tables."""
-    monkeypatch.setattr(studies, "SYSTEM", TINY_SYSTEM)
-    return lambda *flags: read_command(TINY_SYSTEM, ["tiny", "--workdir", str(tmp_path), *flags])
-
-
-def test_runs_of_other_shares_have_folders_of_their_own_and_tables_share_them(command):
-    asked = command()
-    first = studies.jobs_of_table(studies.table_of("table1", asked, ()), asked)
-    second = studies.jobs_of_table(studies.table_of("table2", asked, ()), asked)
-    assert len(first) == 7 * 5 - 2  # PL is undefined where everything is labelled
-    assert len(second) == 7 * 5
-    assert len(set(first) & set(second)) == 2 * 5
-    assert {job.preset for job in first} == {
-        "tiny-labelled-0.05", "tiny-labelled-0.1", "tiny-labelled-0.2", "tiny-labelled-0.5", "tiny-labelled-1"}
-    own = studies.jobs_of_table(studies.table_of("table1", asked, (6,)), asked)
-    assert {job.preset for job in own} == {"tiny"}
-    assert own[0].config == asked.jobs()[0].config
-    third = studies.table_of("table3", asked, ())
-    assert third.columns == ("10 %", "20 %", "50 %", "100 %", "supervised")
-    assert studies.job_of(asked, third.rows["ours"][0], 0).config.data.unlabelled_share == 0.1
-    kinds = studies.jobs_of_table(studies.table_of("warp", asked, ()), asked)
-    assert [job.preset for job in kinds] == ["tiny", "tiny-warp-affine", "tiny-warp-rotation"]
-    assert len(studies.jobs_of_table(studies.table_of("sensitivity", asked, ()), asked)) == 8  # the preset's own twice
-    assert len(studies.jobs_of_table(studies.table_of("sensitivity", asked, (), full_grid=True), asked)) == 27
-
-
-def test_an_oracle_that_does_not_depend_on_the_share_is_run_once(command):
-    asked = command("--variants", "ours", "all_labels")
-    jobs = studies.jobs_of_table(studies.table_of("table1", asked, (4, 6)), asked)
-    assert sorted((job.preset, job.variant) for job in jobs) == [
-        ("tiny", "all_labels"), ("tiny", "ours"), ("tiny-labelled-4", "ours")]
-
-
-def test_a_table_goes_on_and_names_what_is_missing(command, tmp_path, monkeypatch):
-    asked, ran = command("--seeds", "2"), []
-
-    def made_up(system, job):
-        ran.append(job)
-        if job.variant == "no_ground_truth" and job.seed == 1:
-            raise InputError("made up")
-        write_json(job.folder / "results.json", {
-            "experiment": "semi_supervised", "preset": job.preset, "variant": job.variant, "seed": job.seed, "steps": 1,
-            "metrics": {"test/pck": 0.5 + 0.1 * job.seed}})
-
-    monkeypatch.setattr(job_queue, "run", made_up)
-    monkeypatch.setattr(command_line, "prepare_process", lambda command: None)
-    odd = changed(TINY, batch_size=TINY.batch_size - 2)  # is rounded to the devices
-    monkeypatch.setattr(studies, "SYSTEM", TINY_SYSTEM._replace(presets={"tiny": odd}))
-    with pytest.raises(Exception, match="1 runs failed: tiny no_ground_truth, seed 1"):
-        studies.main(["table4", "--preset", "tiny", "--columns", "6", "--seeds", "2", "--workdir", str(tmp_path)])
-    assert [job.config.batch_size for job in ran] == [TINY.batch_size] * 4
-    page = (preset_folder(tmp_path, "semi_supervised", "tiny") / "table4.md").read_text()
-    assert "| ours | 55.0 ± 7.1 |" in page
-    assert "| no_ground_truth | 50.0 (1 of 2) |" in page
-    table = studies.table_of("table1", asked._replace(preset="lsp"), (0.05,))
-    assert "not run (paper 66.98 ± 0.94)" in studies.text(table, asked, SYSTEM.columns(TINY)[0], with_paper=True)
-
-
-def test_rows_are_compared_with_the_control_by_seed_and_show_their_cost(command):
-    """Differences of 1, 2 and 3 points: 2, and t = 4.303 times a standard error of 1 / sqrt(3)."""
-    asked = command("--seeds", "3", "--variants", "ours", "pl_warped", "supervised_warped", "all_labels")
-    table, column = studies.table_of("table1", asked, (6,)), SYSTEM.columns(TINY)[0]
-    for cells in table.rows.values():
-        for job in studies.jobs_of_cell(asked, cells[0]):
-            if job.variant == "all_labels" or (job.variant, job.seed) == ("pl_warped", 2):
-                continue
-            higher = {"ours": 0.01 * (job.seed + 1), "pl_warped": -0.01}.get(job.variant, 0)
-            write_json(job.folder / "results.json", {
-                "experiment": "semi_supervised", "preset": job.preset, "variant": job.variant, "seed": job.seed,
-                "steps": 800, "images": 25_600, "wall_seconds": 60 + job.seed,
-                "metrics": {"test/pck": 0.5 + 0.2 * job.seed + higher}})
-    found = studies.differences(table, asked, column)
-    assert "| ours | +2.0 [-0.5, +4.5] |" in found
-    assert "| pl_warped | -1.0 [-1.0, -1.0] (2 of 3) |" in found
-    assert "| all_labels (HRNet, 100 %) | not run |" in found
-    assert "| supervised_warped |" not in found
-    cost = studies.costs(table, asked)
-    assert "| ours | 800 steps, 25,600 images, 61 s |" in cost
-    assert "pl_warped also needs the run of supervised_warped." in cost
-    inverse = studies.table_of("te_inverse", asked._replace(preset="cub", arguments=()), ()).rows
-    assert [cell.paper_difference for (cell,) in inverse.values()] == ["", "-1.00"]
-    assert [cell.paper for (cell,) in inverse.values()] == ["92.36 ± 0.30", ""]
-    assert SYSTEM.paper("cub", changed(PRESETS["cub"], labelled=0.2), "te_inverse").get("test/pck") is None
