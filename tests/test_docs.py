@@ -62,18 +62,6 @@ def test_commands_of_the_tutorials_fit_their_images(name, tmp_path, monkeypatch,
     assert "  --" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", DOCS["TUTORIALS"])
-def test_numbers_of_the_tutorials_are_measured(name):
-    """What a control explains is said with numbers that a table of results has."""
-    text = (ROOT / "docs" / "tutorials" / f"{name}.md").read_text(encoding="utf-8")
-    said = text.partition("## What its control explains")[2].partition("\n## ")[0]
-    results = (ROOT / "experiments" / "results" / f"{name}.md").read_text(encoding="utf-8")
-    headline = (ROOT / "experiments" / "RESULTS.md").read_text(encoding="utf-8")
-    numbers = re.findall(r"-?\d+\.\d+", said)
-    assert len(numbers) >= 5
-    assert not [number for number in numbers if number not in results + headline]
-
-
 def test_images_of_the_pages_are_small():
     assert all(path.stat().st_size < 150_000 for path in (ROOT / "docs" / "images").iterdir())
 
