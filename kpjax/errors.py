@@ -3,10 +3,18 @@ from collections.abc import Sequence
 
 
 class InputError(Exception):
-    """An unusable input: a file, a field, an argument. Command lines print it as one line and exit with 2.
+    """An unusable input: `InputError(message)`, or `InputError(argument, message)` where an argument is at fault.
 
-    The message names the file or argument, the field, what was found and how to mend it.
+    The message names the file, the field, what was found and what to do, in one line. Other arguments stand in
+    backticks in it, so that a command line can spell them as flags; it prints the line and exits with 2.
     """
+
+    def __init__(self, *words: str):
+        super().__init__(*words)
+        self.argument = words[0] if len(words) == 2 else ""
+
+    def __str__(self) -> str:
+        return ": ".join(map(str, self.args))
 
 
 class RunError(Exception):

@@ -48,6 +48,8 @@ INPUT = Table("input", (Row("demo's synthetic people", "demo"), Row("small sprit
     BAR._replace(heading="bar, at least", decimals=0), MEASURED._replace(decimals=0)), "input rate / step rate")
 READING = Table("input", (Row("decoded in full", "full"), Row("decoded at reduced size", "reduced")), (
     Column("images a second", "images_per_second", decimals=0),), "JPEG of 640x480 px, one core")
+PREPARED = Table("input", (Row("at full size", "large"), Row("prepared at side 256", "side_256")), (
+    Column("images a second", "images_per_second", decimals=0),), "JPEG of 1280x960 px, one core")
 GROWTH = Table("growth", (
     Row("batch 64 / 32", "batch_2"), Row("batch 128 / 32", "batch_4"), Row("20 / 10 keypoints", "keypoints_2"),
     Row("40 / 10 keypoints", "keypoints_4"), Row("128 / 64 px", "side_2"), Row("256 / 64 px", "side_4")), (

@@ -75,31 +75,18 @@ def flags_of(command_type: type) -> dict[str, str]:
 
 
 def as_flags(message: str, flags: Mapping[str, str]) -> str:
-    """Translates names of arguments in a message to their spelling on the command line.
-
-    A name is recognised where a colon follows it, at the start of the message or of a part of it, and anywhere if it
-    has an underscore and belongs to no path. So are `name=True` and "another workdir". Alternatives that end a message,
-    such as names of variants, stay as they are. flags: as `flags_of` returns.
-    """
-    alternatives = re.search(r"; (?:there are|it has) (?=\w+, )", message)
-    message, listed = (message, "") if alternatives is None else (
-        message[:alternatives.end()], message[alternatives.end():])
-    long = [name for name in flags if "_" in name]
-    for pattern, names in ((r"(?:^|(?<=[:;] ))(?:{})(?=:)", flags), (r"(?<![\w/\\.'\"-])(?:{})(?![\w/\\'\"-])", long),
-                           (r"\b(?:{})=True\b", flags), (r"(?<=another )(?:{})\b", flags.keys() & {"workdir"})):
-        if names:
-            message = re.sub(pattern.format("|".join(names)), lambda found: flags[found[0].removesuffix("=True")],
-                             message)
-    return message + listed
+    """Spells the arguments that stand in backticks in a message as flags. flags: as `flags_of` returns."""
+    return re.sub(r"`(\w+)`", lambda found: flags.get(found[1], found[0]), message)
 
 
 @contextlib.contextmanager
 def flags_in_messages(flags: Mapping[str, str]) -> Iterator[None]:
-    """Translates names of arguments in the messages of errors, see `as_flags`."""
+    """Spells arguments in the messages of errors as flags: the one at fault, and those in backticks."""
     try:
         yield
     except (InputError, RunError) as error:
-        raise type(error)(as_flags(str(error), flags)) from error.__cause__
+        argument, message = getattr(error, "argument", ""), as_flags(str(error.args[-1]) if error.args else "", flags)
+        raise type(error)(*([flags.get(argument, argument)] if argument else []), message) from error.__cause__
 
 
 def exit_code_of(main: Callable[[], Any]) -> int:
