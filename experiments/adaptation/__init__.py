@@ -60,12 +60,13 @@ def build_core(config: Config, skeleton: Skeleton) -> Method:
     """Builds the supervised method of the core."""
     side = config.data.image_size
     mirrored, larger = (augment.random_flip(skeleton),) if skeleton.flip else (), loaded_core(config)
-    return methods.supervised(
+    setup = methods.Setup(
         network(config, len(skeleton.names)), skeleton,
-        codec=codec(image_size=side, heatmap_size=side // STRIDE, sigma=config.core.core_sigma),
-        optimizer=optimizer_of(config, optax.scale_by_adam()), learning_rate=config.core.rates,
-        augment=augment.compose_augmentations(augment.random_scale_rotation(loaded=larger and larger[1]), *mirrored),
-        normalise=config.backbone.normalise, loss=losses.heatmap_mse)
+        codec(image_size=side, heatmap_size=side // STRIDE, sigma=config.core.core_sigma),
+        optimizer_of(config, optax.scale_by_adam()), config.core.rates,
+        augment.compose_augmentations(augment.random_scale_rotation(loaded=larger and larger[1]), *mirrored),
+        config.backbone.normalise)
+    return methods.supervised(setup, loss=losses.heatmap_mse)
 
 
 def core_name(config: Config) -> str:

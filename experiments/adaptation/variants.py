@@ -1,5 +1,7 @@
 """Variants: what is compared, and how each is built."""
 import functools
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -10,7 +12,7 @@ from experiments.adaptation.presets import STAND_IN, Config
 from experiments.engine import configs
 from experiments.engine.configs import NORMALISATIONS
 from experiments.engine.system import Variant
-from kpjax import Method, Skeleton, Trained, Variables, augment, methods, named_key
+from kpjax import Method, Skeleton, Term, Trained, Variables, augment, codec, methods, named_key
 from kpjax.methods.adaptation_family.adaptation import HEAD, released_optimizer
 from kpjax.models import VGG, HeatmapHead, KeypointNetwork, RandomFeatures, ResidualGenerator, random_features
 from kpjax.models.hourglass_network import STRIDE
@@ -24,6 +26,7 @@ class Recipe(NamedTuple):
     parametrisation: methods.Parametrisation  # the weights that are trained, and how they make a network
     core: Literal["trained", "random", "adapted", "none"] = "trained"  # its start; "adapted": that variant's result
     trains: bool = True
+    terms: Mapping[str, Term] = MappingProxyType({})  # further ones of the objective, or others by name
 
 
 PROJECTED, FINETUNED = methods.adapted(), methods.finetuned()  # variants with one parametrisation share programs
@@ -59,21 +62,22 @@ def network(config: Config, keypoints: int) -> KeypointNetwork:
 
 def build(config: Config, variant: str) -> Method:
     """Builds the method of a variant once, so that all seeds and variants that train alike share what is compiled."""
-    return _built(presets.of_method(config), VARIANTS[variant].recipe.parametrisation)
+    recipe = VARIANTS[variant].recipe
+    return _built(presets.of_method(config), recipe.parametrisation, tuple(recipe.terms.items()))
 
 
 @functools.lru_cache(maxsize=32)
-def _built(config: Config, parametrisation: methods.Parametrisation) -> Method:
-    comparison, side = config.comparison, config.data.image_size
-    features = comparison.compare == "features"
-    return methods.adaptation(
+def _built(config: Config, parametrisation: methods.Parametrisation, terms: tuple[tuple[str, Term], ...]) -> Method:
+    comparison, optimizer, side = config.comparison, config.optimizer, config.data.image_size
+    objective = methods.adaptation_objective(
+        perceptual=comparison.compare == "features", form=comparison.feature_form, features=comparison.feature_weight)
+    setup = methods.Setup(
         network(config, config.landmarks), Skeleton(tuple(f"point_{number}" for number in range(config.landmarks))),
-        objective=methods.adaptation_objective(
-            perceptual=features, form=comparison.feature_form, features=comparison.feature_weight),
-        optimizer=released_optimizer(decay=config.optimizer.weight_decay, clip=config.optimizer.clip,
-                                     decay_to=config.optimizer.decay_to),
-        learning_rate=config.optimizer.rates(config.steps),
-        augment=augment.no_augmentation(), normalise=config.backbone.normalise, trained=parametrisation,
+        codec(image_size=side, heatmap_size=side // STRIDE, sigma=config.sigma),
+        released_optimizer(decay=optimizer.weight_decay, clip=optimizer.clip, decay_to=optimizer.decay_to),
+        optimizer.rates(config.steps), augment.no_augmentation(), config.backbone.normalise)
+    return methods.adaptation(
+        setup, objective={**objective, **dict(terms)}, trained=parametrisation,
         generator=ResidualGenerator(comparison.generator_width, comparison.generator_blocks,
                                     jnp.dtype(config.network.dtype)),
         **perceptual_of(config),

@@ -164,8 +164,8 @@ def build_oracle(config: Config, joints: Skeleton, size: int) -> Method:
         return (squared * visible).sum() / (2 * jnp.maximum(visible.sum(), 1))
 
     codec = Codec(encode, decode, geometry.half_pixel_grid(side / maps.shape[1]))
-    return methods.supervised(model, joints, codec=codec, loss=point_mse, augment=no_augmentation(),
-                              **_shared(config, ORACLE))
+    return methods.supervised(methods.Setup(
+        model, joints, codec, augment=no_augmentation(), **_shared(config, ORACLE)), loss=point_mse)
 
 
 class Recipe(NamedTuple):

@@ -29,7 +29,7 @@ from experiments.regda.variants import (
     VARIANTS,
     build,
     build_first,
-    parts_of,
+    setup_of,
 )
 from kpjax import InputError, Method, Skeleton, Trained, methods
 from kpjax.evaluation import metrics
@@ -143,7 +143,7 @@ def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, s
     return system.fit_sources(
         job, method, domains | dict(sources), batch_size=config.batch_size, steps=steps, stage=stage, folder=folder,
         repeats=data.repeats,
-        start=start or config.backbone.variables(parts_of(config, method.skeleton).one_head,
+        start=start or config.backbone.variables(setup_of(config, method.skeleton).model,
                                                  image_size=config.data.image_size, seed=job.seed),
         unlabelled=() if config.target_weight == "labels" else ("target",), evaluate=evaluate,
         evaluate_every=max(1, steps // config.evaluations), **{"config": job.identity()} | options)

@@ -43,6 +43,11 @@ class LabelledSubset(ImageSet):
         return self.labelled == 1
 
     @property
+    def streams(self) -> tuple[str, ...]:
+        """Streams that unsupervised terms read."""
+        return ("labelled",) if self.all_labelled else ("labelled", "unlabelled")
+
+    @property
     def amount(self) -> dict[str, float]:
         """The labelled images as `labelled_subset` takes them: a share or a count."""
         return {"share": self.labelled} if self.labelled <= 1 else {"count": int(self.labelled)}

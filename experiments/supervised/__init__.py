@@ -38,7 +38,7 @@ from experiments.engine.keypoint_errors import keypoint_errors
 from experiments.engine.system import Job, Outcome, Predicting, StoredRun, System, Variant
 from kpjax import Method, Skeleton
 from kpjax.losses import heatmap_kl, heatmap_mse
-from kpjax.methods import supervised
+from kpjax.methods import Setup, supervised
 from kpjax.models import SmallUNet
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered, predict_source
@@ -93,13 +93,13 @@ VARIANTS: dict[str, Variant] = {
 def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
     """Builds the method of a variant once, so that all seeds share what is compiled."""
     loss, rise = VARIANTS[variant].recipe, min(config.rising_steps, config.steps // 2)
-    return supervised(
+    setup = Setup(
         network_of(config, len(skeleton.names)), skeleton,
-        codec=config.heatmaps.codec(config.data.image_size, logits=loss is heatmap_kl),
-        optimizer=optimizer_of(config, config.optimizer.adam()), augment=config.augment.build(skeleton),
-        normalise=config.backbone.normalise,
-        learning_rate=optax.warmup_cosine_decay_schedule(0.0, config.optimizer.learning_rate, rise, config.steps),
-        loss=loss)
+        config.heatmaps.codec(config.data.image_size, logits=loss is heatmap_kl),
+        optimizer_of(config, config.optimizer.adam()),
+        optax.warmup_cosine_decay_schedule(0.0, config.optimizer.learning_rate, rise, config.steps),
+        config.augment.build(skeleton), config.backbone.normalise)
+    return supervised(setup, loss=loss)
 
 
 def train(job: Job, data: Splits) -> Outcome:

@@ -2,6 +2,7 @@
 from kpjax.lazy import lazy_exports
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, {
+    "Setup": "setup",
     "imagenet_normalise": "forward",
     "symmetric_normalise": "forward",
     "supervised": "supervised_learning",

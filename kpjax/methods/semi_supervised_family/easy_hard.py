@@ -13,16 +13,14 @@ and no average of parameters.
 Labelled images and hard views of one network share a pass, interleaved. The easy view has a pass of its own on the
 statistics of its batch, which leaves the running ones as they are; in the official code all passes move them.
 """
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import linen as nn
 
 from kpjax import geometry
-from kpjax.augment.augmentations import Augment, random_warp
+from kpjax.augment.augmentations import random_warp
 from kpjax.augment.occlusion import Hide, hide_boxes
 from kpjax.augment.random_maps import DrawMap, draw_scale_rotation
 from kpjax.heatmaps import Codec, decode_argmax
@@ -35,20 +33,19 @@ from kpjax.methods.forward import (
     checked_views,
     deinterleave,
     empty_images,
-    heatmap_predict,
     initial_variables,
     interleave,
     train_pass,
     unit_range,
 )
+from kpjax.methods.gradient_step import State, gradient_steps
+from kpjax.methods.setup import Setup, heatmap_predict
 from kpjax.methods.supervised_learning import HeatmapLoss
-from kpjax.optimization import LearningRate, descend
 from kpjax.structures import (
     Example,
     Method,
     Metrics,
     Prediction,
-    Skeleton,
     Start,
     Streams,
     Trained,
@@ -74,15 +71,6 @@ def hard_view(network: int, view: int) -> str:
 def moved_answer(network: int) -> str:
     """Returns the name of a network's heatmaps of the easy view, moved by g; they teach the other one, or itself."""
     return f"answer/{network}"
-
-
-class State(NamedTuple):
-    """The state of `easy_hard`. A second network is `variables["second"]`."""
-
-    step: jax.Array
-    variables: Variables
-    optimizer_state: tuple[optax.OptState, ...]  # of each network
-    frozen: Mapping[str, Any]  # empty
 
 
 def networks_of(variables: Variables) -> tuple[Variables, ...]:
@@ -125,25 +113,22 @@ def easy_hard_objective(
 
 
 def easy_hard(
-    model: nn.Module, skeleton: Skeleton, *,
-    objective: Objective, codec: Codec, optimizer: optax.GradientTransformation, learning_rate: LearningRate,
-    augment: Augment | Mapping[str, Augment], normalise: Normalise, draw_map: DrawMap = HARDER,
-    views: tuple[Hide, ...] = (hide_boxes(),), networks: int = 1
+    setup: Setup, *, objective: Objective, draw_map: DrawMap = HARDER, views: tuple[Hide, ...] = (hide_boxes(),),
+    networks: int = 1
 ) -> Method:
     """Builds the method; it reads the streams `labelled` and `unlabelled`, of equal batch sizes.
 
     The start may have `variables`, and `second` for the second network, which otherwise begins where the first does, or
-    at a random point of its own. `predict` reads the first one. Terms read the outputs that `labelled_by`, `hard_view`
-    and `moved_answer` name, and INSIDE; hard views that no term reads are not made.
+    at a random point of its own. `predict` reads the first one; the second is `second` in the state's variables. Terms
+    read the outputs that `labelled_by`, `hard_view` and `moved_answer` name, and INSIDE; hard views that no term reads
+    are not made.
 
     Args:
+        setup: its augmentation is that of x_l and e. Each network has an optimizer state of its own.
         objective: of `easy_hard_objective`.
-        learning_rate: of the step, one for all parameters of a network or one for each top-level name.
-        augment: of x_l and e, one for both streams or one for each.
         draw_map: g, one for each unlabelled image.
         views: c; the points that they hide are the cells of the teaching answer's maxima, in px of the image.
         networks: 1, or 2 that teach each other.
-        The others are as in `supervised`.
 
     Raises:
         ValueError: a term reads an unknown output, or there are not one or two networks.
@@ -151,6 +136,7 @@ def easy_hard(
     """
     if networks not in (1, 2):
         raise ValueError(f"easy_hard: networks is {networks}; give 1 or 2")
+    model, codec, normalise = setup.model, setup.codec, setup.normalise
     numbers = range(networks)
     known = [name for n in numbers for name in (
         labelled_by(n), moved_answer(n), *(hard_view(n, view) for view in range(len(views))))]
@@ -161,16 +147,16 @@ def easy_hard(
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         check_equal_batches({name: streams[name] for name in STREAMS})
-        images = empty_images(augment, streams, LABELLED)
+        images = empty_images(setup.augment, streams, LABELLED)
         starts = (start, {"variables": start["second"]} if "second" in start else start)
         found = [initial_variables(model, named_key(key, name), images, begin)
                  for name, begin in zip(("model", "second"), starts, strict=True)][:networks]
-        states = tuple(optimizer.init(one["params"]) for one in found)
+        states = {f"network_{n}": setup.optimizer.init(one["params"]) for n, one in enumerate(found)}
         return State(jnp.int32(0), _joined(found), states, {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         nets = networks_of(state.variables)
-        examples = augmented(augment, {name: streams[name] for name in STREAMS}, key)
+        examples = augmented(setup.augment, {name: streams[name] for name in STREAMS}, key)
         easy = examples[UNLABELLED]
         _, maps = random_warp(draw_map)(named_key(key, "hard"), easy)
         answers = [train_pass(model, net["params"], net["batch_stats"], normalise(easy.image))[0] for net in nets]
@@ -188,25 +174,19 @@ def easy_hard(
             answered, statistics = dict(outputs), []
             for n in numbers:
                 together = normalise(interleave(*(images[name] for name in seen[n])))
-                heatmaps, after = train_pass(model, params[n], nets[n]["batch_stats"], together)
+                heatmaps, after = train_pass(model, params[f"network_{n}"], nets[n]["batch_stats"], together)
                 answered |= dict(zip(seen[n], deinterleave(heatmaps, len(seen[n])), strict=True))
                 statistics.append(after)
             value, parts = total(objective, answered, examples)
             return value, (parts, statistics)
 
-        params = [net["params"] for net in nets]
-        (value, (metrics, statistics)), gradient = jax.value_and_grad(objective_of, has_aux=True)(params)
-        metrics |= {"loss/total": value}
-        found, states = [], []
-        for n in numbers:
-            new, optimizer_state = descend(
-                optimizer, gradient[n], state.optimizer_state[n], params[n], learning_rate, state.step)
-            found.append({"params": new, "batch_stats": statistics[n]})
-            states.append(optimizer_state)
-            metrics[f"gradient_norm/network_{n}"] = optax.tree.norm(gradient[n])
-        return State(state.step + 1, _joined(found), tuple(states), state.frozen), metrics
+        params = {f"network_{n}": net["params"] for n, net in enumerate(nets)}
+        params, states, statistics, metrics = gradient_steps(
+            objective_of, params, state, setup.optimizer, dict.fromkeys(params, setup.learning_rate))
+        found = [{"params": params[f"network_{n}"], "batch_stats": statistics[n]} for n in numbers]
+        return State(state.step + 1, _joined(found), states, state.frozen), metrics
 
-    return Method(init, update, heatmap_predict(model, codec, normalise), STREAMS, skeleton)
+    return Method(init, update, heatmap_predict(setup), STREAMS, setup.skeleton)
 
 
 def mean_predict(model: nn.Module, codec: Codec, normalise: Normalise) -> Callable[[Trained, Example], Prediction]:

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import tiny_parts
 from flax import linen as nn
-from tiny_parts import CODEC, MODEL, SKELETON, batch, centred
+from tiny_parts import CODEC, MODEL, batch, centred
 
 from kpjax import geometry
 from kpjax.augment.augmentations import no_augmentation, random_warp
@@ -38,10 +39,10 @@ def unhidden(key, images, points, weights):
 
 
 def built(objective=OBJECTIVE, **changes):
-    settings = {"codec": CODEC, "optimizer": optax.trace(0.0), "learning_rate": lambda step: 0.5, "decay": 0.9,
-                "augment": no_augmentation(), "normalise": centred, "view": random_warp(down), "restyled": 0.0,
+    settings = {"optimizer": optax.trace(0.0), "learning_rate": lambda step: 0.5, "decay": 0.9,
+                "augment": no_augmentation(), "view": random_warp(down), "restyled": 0.0,
                 "hide": unhidden, "sigma": 1.0} | changes
-    return teacher_adaptation(MODEL, SKELETON, objective=objective, **settings)
+    return tiny_parts.build(teacher_adaptation, objective=objective, **settings)
 
 
 @functools.cache

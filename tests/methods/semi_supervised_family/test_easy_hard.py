@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny_parts import CODEC, MODEL, SKELETON, batch, centred
+import tiny_parts
+from tiny_parts import CODEC, MODEL, batch, centred
 
 from kpjax import geometry
 from kpjax.augment.augmentations import no_augmentation
@@ -35,11 +36,11 @@ def darken_left(key, images, points, weights):
 
 
 def built(networks=2, objective=None, **changes):
-    settings = {"codec": CODEC, "optimizer": optax.trace(0.0), "learning_rate": lambda step: 0.5,
-                "augment": no_augmentation(), "normalise": centred, "draw_map": lambda key, size: SHIFT,
+    settings = {"optimizer": optax.trace(0.0), "learning_rate": lambda step: 0.5,
+                "augment": no_augmentation(), "draw_map": lambda key, size: SHIFT,
                 "views": (darken_left,)} | changes
-    return easy_hard(MODEL, SKELETON, objective=objective or easy_hard_objective(CODEC, networks=networks),
-                     networks=networks, **settings)
+    return tiny_parts.build(
+        easy_hard, objective=objective or easy_hard_objective(CODEC, networks=networks), networks=networks, **settings)
 
 
 @functools.cache

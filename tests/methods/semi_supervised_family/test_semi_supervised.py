@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, PARTS, SIDE, SKELETON, batch, centred
+import tiny_parts
+from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, SIDE, batch, centred
 
 from kpjax import geometry
 from kpjax.augment.augmentations import no_augmentation, random_warp
@@ -19,6 +20,7 @@ from kpjax.heatmaps import codec
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Term, without
 from kpjax.methods.forward import deinterleave, interleave, unit_range
+from kpjax.methods.gradient_step import State
 from kpjax.methods.semi_supervised_family.objectives import (
     EQUATION_5,
     coordinate_equivariance_term,
@@ -31,7 +33,7 @@ from kpjax.methods.semi_supervised_family.objectives import (
     semi_supervised_objective,
 )
 from kpjax.methods.semi_supervised_family.semantic_features import every_map, representations
-from kpjax.methods.semi_supervised_family.semi_supervised import State, semi_supervised
+from kpjax.methods.semi_supervised_family.semi_supervised import semi_supervised
 from kpjax.methods.supervised_learning import supervised
 from kpjax.structures import named_key
 
@@ -47,9 +49,8 @@ def keeper():
 
 
 def build(objective, **changes):
-    settings = {"codec": CODEC, "optimizer": keeper(), "learning_rate": lambda step: 0.0,
-                "augment": no_augmentation(), "normalise": centred}
-    return semi_supervised(MODEL, SKELETON, objective=objective, **settings | changes)
+    settings = {"optimizer": keeper(), "learning_rate": lambda step: 0.0, "augment": no_augmentation()}
+    return tiny_parts.build(semi_supervised, objective=objective, **settings | changes)
 
 
 def streams_of(method):
@@ -280,10 +281,9 @@ def flops(method):
 def test_a_dropped_term_costs_nothing(ours):
     objective = semi_supervised_objective(CODEC)
     alone = flops(build(without(objective, "semantic", "equivariance", "invariance")))
-    settings = {name: PARTS[name] for name in ("codec", "normalise")}
-    reference = flops(supervised(
-        MODEL, SKELETON, optimizer=keeper(), learning_rate=lambda step: 0.0, augment=no_augmentation(),
-        loss=functools.partial(heatmap_mse, half=False), **settings))
+    reference = flops(tiny_parts.build(
+        supervised, optimizer=keeper(), learning_rate=lambda step: 0.0, augment=no_augmentation(),
+        loss=functools.partial(heatmap_mse, half=False)))
     assert alone == pytest.approx(reference, rel=0.01)
     whole = flops(ours)
     for name in ("semantic", "equivariance", "invariance"):
