@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from experiments.adaptation import presets
 from experiments.adaptation.presets import STAND_IN, Config
 from experiments.engine import configs
-from experiments.engine.configs import NORMALISATIONS
 from experiments.engine.system import Variant
 from kpjax import Method, Skeleton, Term, Trained, Variables, augment, codec, methods, named_key
 from kpjax.methods.adaptation_family.adaptation import HEAD, released_optimizer
@@ -70,7 +69,7 @@ def build(config: Config, variant: str) -> Method:
 def _built(config: Config, parametrisation: methods.Parametrisation, terms: tuple[tuple[str, Term], ...]) -> Method:
     comparison, optimizer, side = config.comparison, config.optimizer, config.data.image_size
     objective = methods.adaptation_objective(
-        perceptual=comparison.compare == "features", form=comparison.feature_form, features=comparison.feature_weight)
+        perceptual=comparison.compare == "features", features=comparison.feature_weight)
     setup = methods.Setup(
         network(config, config.landmarks), Skeleton(tuple(f"point_{number}" for number in range(config.landmarks))),
         codec(image_size=side, heatmap_size=side // STRIDE, sigma=config.sigma),
@@ -81,8 +80,7 @@ def _built(config: Config, parametrisation: methods.Parametrisation, terms: tupl
         generator=ResidualGenerator(comparison.generator_width, comparison.generator_blocks,
                                     jnp.dtype(config.network.dtype)),
         **perceptual_of(config),
-        view_pair=config.view_pairs.build(side), temperature=config.temperature, sigma=config.sigma,
-        statistics=config.evaluation.statistics)
+        view_pair=config.view_pairs.build(side), sigma=config.sigma)
 
 
 def as_evaluated(trained: Trained, variant: str) -> Trained:
@@ -101,7 +99,7 @@ def plain_of(trained: Trained, variant: str) -> Variables:
 
 
 def _vgg(config: Config) -> VGG:
-    return VGG(config.comparison.perceptual_depth, RELU_TAPS, jnp.dtype(config.network.dtype))
+    return VGG(19, RELU_TAPS, jnp.dtype(config.network.dtype))
 
 
 def perceptual_of(config: Config) -> dict[str, Any]:
@@ -109,10 +107,9 @@ def perceptual_of(config: Config) -> dict[str, Any]:
     comparison = config.comparison
     if comparison.compare == "pixels":
         return {}
-    normalise = {"perceptual_normalise": NORMALISATIONS["imagenet" if comparison.perceptual_imagenet else "none"]}
     if comparison.perceptual == STAND_IN:
-        return normalise | {"perceptual": RandomFeatures(comparison.stand_in_widths, jnp.dtype(config.network.dtype))}
-    return normalise | configs.perceptual_options(comparison.perceptual, _vgg(config))
+        return {"perceptual": RandomFeatures(comparison.stand_in_widths, jnp.dtype(config.network.dtype))}
+    return configs.perceptual_options(comparison.perceptual, _vgg(config))
 
 
 def perceptual_start(config: Config) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from kpjax.methods import Setup
 from kpjax.methods.adaptation_family.parameter_paths import grouped_kernels
 from kpjax.methods.incremental_family import pseudo_label_confidence as confidence
 from kpjax.methods.incremental_family.importance import Measure
-from kpjax.methods.incremental_family.memories import RiemannianWalk
 from kpjax.models import RSN, association_network
 from kpjax.models.association import Variant as KaNet
 
@@ -50,6 +49,7 @@ def _built(config: Config, skeleton: Skeleton, mirrored: bool) -> Setting:
 
 Terms = Mapping[str, Callable[[Setting], Term]]
 BaseKind = Literal["base", "base_cpr", "base_rw", "joint"]
+WALK = methods.walk_by_updates()
 OF_TARGET = ""  # in place of a field of `Weights`: that of kamp or of kamp_rerendered, as `ka_target` is
 
 
@@ -96,18 +96,17 @@ def distilled(setting: Setting) -> Term:
 
 def associated(setting: Setting) -> Term:
     """Builds the distance from KA-Net's maps."""
-    return methods.association_term(loss=setting.config.association.ka_loss, **setting.config.distillation.options())
+    return methods.association_term(**setting.config.distillation.options())
 
 
 def self_trained(setting: Setting) -> Term:
     """Builds the distance from the old model's own points."""
-    return methods.self_training_term(setting.setup.codec, loss=setting.config.association.ka_loss,
-                                      **setting.config.distillation.options())
+    return methods.self_training_term(setting.setup.codec, **setting.config.distillation.options())
 
 
 def entropy(setting: Setting) -> Term:
     """Builds CPR's entropy."""
-    return methods.entropy_term(setting.config.baselines.cpr_entropy_of)
+    return methods.entropy_term()
 
 
 # Methods
@@ -117,7 +116,7 @@ def _incremental(setting: Setting, setup: Setup, terms: Terms, rate: float, step
     config, side = setting.config, setting.config.heatmaps.heatmap_size
     labels = (methods.coarse_term(image_size=(config.data.image_size,) * 2, heatmap_size=(side, side),
                                   grid=config.heatmaps.grid)
-              if isinstance(config.network, RSN) else methods.new_keypoints_term(setup.codec, config.half))
+              if isinstance(config.network, RSN) else methods.new_keypoints_term(setup.codec))
     objective: Objective = {"new_keypoints": labels} | {name: built(setting) for name, built in terms.items()}
     return methods.incremental(setup._replace(learning_rate=config.optimizer.rate(rate, steps)), objective=objective,
                                freeze_old_heads=config.freeze_old_heads, **options)
@@ -127,7 +126,7 @@ def _incremental(setting: Setting, setup: Setup, terms: Terms, rate: float, step
 def build_base(setting: Setting, kind: BaseKind, steps: int) -> Method:
     """Builds step 0, or the training on everything at once: the method of later steps with no old keypoint."""
     config = setting.config
-    options = {"track": walk_of(config.baselines.rw_form).tracker} if kind == "base_rw" else {}
+    options = {"track": WALK.tracker} if kind == "base_rw" else {}
     return _incremental(setting, setting.setup, {"entropy": entropy} if kind == "base_cpr" else {},
                         config.optimizer.base_learning_rate, steps, **options)
 
@@ -136,7 +135,7 @@ def build_base(setting: Setting, kind: BaseKind, steps: int) -> Method:
 def build_step(setting: Setting, recipe: Recipe, ka_net: KaNet = "paper", inputs: int = 2) -> Method:
     """Builds the method of a variant in every step after the base. ka_net, inputs: of its KA-Net, if it has one."""
     config, setup = setting.config, setting.setup
-    options: dict[str, Any] = {"freeze_statistics": config.freeze_statistics, "misled": config.association.misled}
+    options: dict[str, Any] = {"misled": config.association.misled}
     options |= _filter(setting, recipe.ka_net)
     if recipe.holes:
         boxes = functools.partial(hide_boxes, unit=config.data.image_size / 256)
@@ -151,7 +150,7 @@ def build_step(setting: Setting, recipe: Recipe, ka_net: KaNet = "paper", inputs
     if config.distillation.balance and recipe.terms:
         options["balance"] = config.distillation.balance
     if recipe.memory == "walk":
-        options["track"] = walk_of(config.baselines.rw_form).tracker
+        options["track"] = WALK.tracker
     if recipe.memory == "afec":
         options["track"] = methods.adaptive_consolidation()
     steps = recipe.increment_steps(config)
@@ -183,14 +182,7 @@ def uncertainty_of(setting: Setting) -> confidence.Uncertainty:
 
 def _filter(setting: Setting, kind: str) -> dict[str, confidence.Confidence]:
     """Returns the weights of the old model's answers in kamp_filtered."""
-    built = {"hard": confidence.hard, "soft": confidence.soft}[setting.config.association.filter_mode]
-    return {"confidence": built(uncertainty_of(setting))} if kind == "filtered" else {}
-
-
-@functools.lru_cache(maxsize=2)
-def walk_of(form: Literal["cpr", "facil"]) -> RiemannianWalk:
-    """Builds a published form of the Riemannian walk."""
-    return methods.walk_by_updates() if form == "cpr" else methods.walk_by_path()
+    return {"confidence": confidence.hard(uncertainty_of(setting))} if kind == "filtered" else {}
 
 
 @functools.lru_cache(maxsize=8)
@@ -199,5 +191,5 @@ def importance_of(setting: Setting, kind: Literal["fisher", "mas"]) -> Measure:
     shared, setup = not setting.config.freeze_old_heads, setting.setup
     if kind == "mas":
         return methods.memory_aware_synapses(setup.model, setup.normalise, shared_heads=shared)
-    return methods.fisher(setup.model, setup.codec, setup.normalise, half=setting.config.half, shared_heads=shared,
+    return methods.fisher(setup.model, setup.codec, setup.normalise, shared_heads=shared,
                           batch_approximation=setting.config.baselines.batch_fisher)

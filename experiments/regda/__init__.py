@@ -145,7 +145,7 @@ def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, s
         repeats=data.repeats,
         start=start or config.backbone.variables(setup_of(config, method.skeleton).model,
                                                  image_size=config.data.image_size, seed=job.seed),
-        unlabelled=() if config.target_weight == "labels" else ("target",), evaluate=evaluate,
+        unlabelled=("target",), evaluate=evaluate,
         evaluate_every=max(1, steps // config.evaluations), **{"config": job.identity()} | options)
 
 

@@ -30,7 +30,7 @@ def setup_of(config: Config, skeleton: Skeleton, *, logits: bool = True) -> Setu
     coding = heatmaps.codec(side, logits=logits)
     if heatmaps.targets == "official":  # the authors' targets and decoder
         coding = codec(image_size=side, heatmap_size=heatmaps.heatmap_size, sigma=heatmaps.sigma, grid=heatmaps.grid,
-                       decoder=functools.partial(decode_argmax, strict_positive=config.strict_positive))
+                       decoder=functools.partial(decode_argmax, strict_positive=True))
     if hasattr(network, "head_layers"):
         network = replace(network, head_layers=config.pretraining_head_layers)
     return Setup(
@@ -70,8 +70,7 @@ def _pseudo_maps(config: Config, kind: str = "") -> Callable:
     low, high = area(config)
     kinds = {"others": losses.ground_false_by_others, "uniform": losses.uniform_false,
              "area": functools.partial(losses.ground_false_by_area, low=low, high=high - 1)}
-    return functools.partial(kinds[kind or config.ground_false], sigma=config.heatmaps.sigma,
-                             strict_positive=config.strict_positive)
+    return functools.partial(kinds[kind or config.ground_false], sigma=config.heatmaps.sigma, strict_positive=True)
 
 
 def _disparity(config: Config, setup: Setup) -> dict[str, Any]:
@@ -82,9 +81,7 @@ def _disparity(config: Config, setup: Setup) -> dict[str, Any]:
     used = [k not in config.keypoints_never_in_target for k in range(count)]
 
     def weights(example):
-        # Labels outside the map have no weight, as in the authors' code.
-        seen = setup.codec.encode(example)[1] if config.target_weight == "labels" else jnp.ones_like(example.visible)
-        return jnp.array([used], jnp.float32) * seen
+        return jnp.array([used], jnp.float32) * jnp.ones_like(example.visible)
 
     return {"target_weights": weights, "coefficient": _rising(config, config.coefficient), "carried": _carried(config)}
 
@@ -130,7 +127,7 @@ def build_dan(config: Config, setup: Setup) -> Method:
 
 def build_dann(config: Config, setup: Setup) -> Method:
     """Builds pooled features that are matched by a domain discriminator."""
-    return methods.dann(setup, trade_off=config.baselines.dann_trade_off, coefficient=_rising(config, 1.0))
+    return methods.dann(setup, coefficient=_rising(config, 1.0))
 
 
 def build_mcd(config: Config, setup: Setup) -> Method:
@@ -152,8 +149,7 @@ def build_teacher_adaptation(
         loaded = config.data.loaded(config.augment.reach)
         base = {name: augment.random_warp(augment.draw_square_crop(), loaded=one)
                 for name, one in zip(("source", "target"), loaded, strict=True)}
-    objective = methods.teacher_adaptation_objective(
-        setup.codec, consistency=settings.consistency, left_out=settings.left_out, valid_mask=settings.view_valid_mask)
+    objective = methods.teacher_adaptation_objective(setup.codec, left_out=settings.left_out)
     if follow:
         objective = losses.replaced(objective, consistency=follow)
     if phase != "adaptation":
@@ -165,7 +161,7 @@ def build_teacher_adaptation(
         augment=base, optimizer=optimizer_of(config, optax.scale_by_adam()), learning_rate=rates[phase])
     return methods.teacher_adaptation(
         adam, objective=objective, view=settings.view(), decay=settings.teacher_decay, sigma=config.heatmaps.sigma,
-        restyled=settings.restyled, hide=settings.hide(config.data.image_size), hidden_from=settings.hidden_from,
+        restyled=settings.restyled, hide=settings.hide(config.data.image_size),
         predicts="teacher" if phase == "adaptation" else "student")
 
 

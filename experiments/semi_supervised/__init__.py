@@ -151,7 +151,7 @@ def subspace_of(labelled: Source, config: Config) -> PoseSubspace:
     """Returns the subspace of the labelled poses, in pixels of the original images."""
     poses = [np.where(one.visible[:, None] > 0, geometry.move_points(one.crop, one.keypoints), np.nan).ravel()
              for one in (labelled[number] for number in range(len(labelled)))]
-    return fit_pose_subspace(np.stack(poses), share=config.video.pose_share)
+    return fit_pose_subspace(np.stack(poses))
 
 
 def videos_of(source: Source) -> VideoSource:

@@ -10,8 +10,8 @@ import optax
 from experiments.engine.configs import network_of, optimizer_of, perceptual_options
 from experiments.engine.system import Variant
 from experiments.semi_supervised.measures import ReadSemantic
-from experiments.semi_supervised.presets import MULTIPLE, Config, HardView
-from kpjax import InputError, Method, Skeleton, methods
+from experiments.semi_supervised.presets import MULTIPLE, Config, HardView, hiding
+from kpjax import Method, Skeleton, methods
 from kpjax.augment import compose_augmentations, hidden, on_half, random_warp
 from kpjax.losses import Objective, Term, without
 from kpjax.methods import Setup
@@ -50,12 +50,7 @@ def objective_of(config: Config, setup: Setup, **changes: Any) -> Objective:
     weights = config.weights
     return methods.semi_supervised_objective(
         setup.codec, streams=config.data.streams, semantic=weights.semantic, equivariance=weights.equivariance,
-        invariance=weights.invariance, valid_mask=weights.valid_mask, semantic_on_warped=weights.semantic_on_warped,
-        ti_reduction=weights.invariance_reduction, **_supervision(config), **changes)
-
-
-def _supervision(config: Config) -> dict[str, Any]:
-    return {"supervised_weight": config.weights.supervised_weight, "half": config.weights.half}
+        invariance=weights.invariance, supervised_weight=weights.supervised_weight, **changes)
 
 
 def build_ours(
@@ -68,7 +63,7 @@ def build_ours(
         objective = {**without(objective_of(config, setup, **changes), *left_out), **terms}
     return methods.semi_supervised(
         base._replace(learning_rate=config.rate(stage)), objective=objective, draw_map=weights.draw_map(),
-        feature_width=weights.feature_width, detach_masks=weights.detach_masks, warped_pass=weights.warped_pass)
+        feature_width=weights.feature_width, warped_pass=weights.warped_pass)
 
 
 # The supervised term alone: heatmap MSE.
@@ -79,15 +74,15 @@ def build_elt(
     config: Config, setup: Setup, form: Literal["inverse_heatmap", "forward_heatmap", "coordinates"]
 ) -> Method:
     """Builds equivariant landmark transformation (Honari et al. 2018), in one of three forms."""
-    baselines = config.baselines
     return build_ours(config, setup, objective=methods.equivariant_landmark_objective(
-        setup.codec, form=form, streams=config.data.streams, **_supervision(config),
-        equivariance=baselines.elt_coordinates if form == "coordinates" else baselines.elt))
+        setup.codec, form=form, streams=config.data.streams, supervised_weight=config.weights.supervised_weight,
+        equivariance=1.0 if form == "coordinates" else config.baselines.elt))
 
 
 def build_pseudo_labels(config: Config, setup: Setup, *, labelled_share: float = 0.5, warped: bool = False) -> Method:
     """Builds training on labels and pseudo-labels; with `warped`, every other image of both is also moved."""
-    objective = methods.pseudo_label_objective(setup.codec, labelled_share=labelled_share, **_supervision(config))
+    objective = methods.pseudo_label_objective(
+        setup.codec, labelled_share=labelled_share, supervised_weight=config.weights.supervised_weight)
     return build_ours(config, setup, objective=objective, warped=warped)
 
 
@@ -101,24 +96,24 @@ def build_mean_teacher(config: Config, setup: Setup, *, warped: bool = False) ->
     """Builds mean teacher; with `warped`, every other labelled image is also moved, as the student's others are."""
     objective = methods.mean_teacher_objective(setup.codec, supervised_weight=config.weights.supervised_weight,
                                                consistency=config.baselines.consistency)
-    return methods.mean_teacher(_labelled_warped(config, setup, warped), objective=objective,
-                                decay=config.baselines.decay, draw_map=config.weights.draw_map())
+    return methods.mean_teacher(
+        _labelled_warped(config, setup, warped), objective=objective, draw_map=config.weights.draw_map())
 
 
-def build_easy_hard(config: Config, setup: Setup, *, views: Sequence[HardView] = (), networks: int = 1) -> Method:
-    """Builds easy and hard views (Xie et al. 2021), by default those of the config; of two networks, the dual form."""
-    settings = config.easy_hard
-    hides = tuple(settings.hide(view, config.data.image_size) for view in views or settings.hard_views)
+def build_easy_hard(
+    config: Config, setup: Setup, *, views: Sequence[HardView] = ("cutout",), networks: int = 1
+) -> Method:
+    """Builds easy and hard views (Xie et al. 2021); of two networks, the dual form."""
+    weight, hides = config.weights.supervised_weight, tuple(hiding(view, config.data.image_size) for view in views)
     objective = methods.easy_hard_objective(
-        setup.codec, views=len(hides), networks=networks, supervised_weight=config.weights.supervised_weight,
-        consistency=config.weights.supervised_weight * settings.hard_weight, valid_mask=settings.hard_valid_mask)
-    return methods.easy_hard(_labelled_warped(config, setup, settings.warp_labelled), objective=objective, views=hides,
-                             networks=networks, draw_map=settings.draw_map())
+        setup.codec, views=len(hides), networks=networks, supervised_weight=weight, consistency=weight)
+    return methods.easy_hard(_labelled_warped(config, setup, config.easy_hard.warp_labelled), objective=objective,
+                             views=hides, networks=networks)
 
 
 def build_supervised_cutout(config: Config, setup: Setup) -> Method:
     """Builds the supervised term on warped images with holes at their labels."""
-    cutout, warped = hidden(config.easy_hard.hide("cutout", config.data.image_size)), _warped(config, setup)
+    cutout, warped = hidden(hiding("cutout", config.data.image_size)), _warped(config, setup)
     return build_supervised(config, warped._replace(augment=compose_augmentations(warped.augment, cutout)))
 
 
@@ -127,7 +122,7 @@ def build_video_terms(
 ) -> Method:
     """Builds Lightning Pose's terms on consecutive frames, beside the labels alone or with pseudo-labels."""
     settings, labels = config.video, config.weights.supervised_weight
-    objective = (methods.pseudo_label_objective(setup.codec, **_supervision(config)) if pseudo_labels else
+    objective = (methods.pseudo_label_objective(setup.codec, supervised_weight=labels) if pseudo_labels else
                  without(objective_of(config, setup), "semantic", "equivariance", "invariance"))
     on_video = {
         "temporal": methods.temporal_term(setup.codec, settings.weight(settings.temporal_exponent, labels),
@@ -150,17 +145,12 @@ def build_gen(config: Config, setup: Setup) -> Method:
     """Builds image generation (Jakab et al. 2018) beside the supervised term."""
     baselines = config.baselines
     objective = methods.image_generation_objective(
-        setup.codec, perceptual=bool(baselines.perceptual), reconstruction=baselines.reconstruction,
-        **_supervision(config))
+        setup.codec, perceptual=bool(baselines.perceptual), reconstruction=1e-3,
+        supervised_weight=config.weights.supervised_weight)
     generator = image_generator(baselines.generator_widths) if baselines.generator_widths else None
     return methods.image_generation(
         setup, objective=objective, generator=generator, size=baselines.generator_size,
         draw_map=config.weights.draw_map(), **perceptual_options(baselines.perceptual, PERCEPTUAL))
-
-
-def averaged_predict(setup: Setup, **transforms: Any) -> Callable:
-    """Builds a `predict` that averages heatmaps over transforms."""
-    return methods.distilled_predict(setup.model, setup.codec, setup.normalise, setup.skeleton, **transforms)
 
 
 @functools.lru_cache(maxsize=4)
@@ -261,22 +251,16 @@ VARIANTS: dict[str, Variant] = {
 
 @functools.lru_cache(maxsize=32)
 def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
-    """Builds the method of a variant once, so that all seeds share what is compiled.
-
-    Raises InputError if mirrored images are asked for, but the skeleton has no flip permutation.
-    """
+    """Builds the method of a variant once, so that all seeds share what is compiled."""
     recipe = VARIANTS[variant].recipe
-    own = recipe.config(config)
-    method = recipe.build(own, setup_of(own, skeleton))
-    if not config.flip_test:
-        return method
-    if not skeleton.flip:
-        raise InputError("flip_test: the skeleton names no mirror image of its keypoints; leave it out")
-    return method._replace(predict=averaged_predict(setup_of(config, skeleton), scales=(1.0,)))
+    config = recipe.config(config)
+    return recipe.build(config, setup_of(config, skeleton))
 
 
 @functools.lru_cache(maxsize=4)
 def distilled(config: Config, skeleton: Skeleton, variant: str) -> Method:
     """Builds a variant whose predictions are averaged over transforms, as the teacher of pseudo-labels."""
-    predict = averaged_predict(setup_of(config, skeleton), flip=config.augment.flip)
+    setup = setup_of(config, skeleton)
+    predict = methods.distilled_predict(
+        setup.model, setup.codec, setup.normalise, skeleton, flip=config.augment.flip)
     return build(config, skeleton, variant)._replace(predict=predict)

@@ -57,8 +57,7 @@ class Tracker(NamedTuple):
     """Statistics that a baseline accumulates over updates, in the state's field `tracked`."""
 
     init: Callable[[Any, Start], Any]  # (parameters, start) -> tree
-    after_update: Callable[..., Any]  # (tree, *, gradient, plain_gradient, old, new) -> tree; old, new: parameters
-    needs_plain_gradient: bool = False  # of the term `new_keypoints` alone; None otherwise
+    after_update: Callable[..., Any]  # (tree, *, gradient, old, new) -> tree; old, new: parameters
 
 
 class State(NamedTuple):
@@ -116,7 +115,6 @@ def incremental(
     keypoints = len(setup.skeleton.names)
     new_alone = {name: term for name, term in objective.items() if name == NEW_KEYPOINTS}
     others = without(objective, *new_alone)
-    separate = balance is not None or (track is not None and track.needs_plain_gradient)
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         required = {"teacher": needs_teacher} | {name: name in read for name in ("association", *KEPT)}
@@ -197,14 +195,13 @@ def incremental(
         def of_trainable(gradient):
             return jax.tree.map(lambda chosen, leaf: jnp.where(chosen, leaf, jnp.zeros_like(leaf)), trainable, gradient)
 
-        old, norms, factor, plain_gradient = state.variables["params"], state.gradient_norms, jnp.float32(1), None
-        if separate:
+        old, norms = state.variables["params"], state.gradient_norms
+        if balance is not None:
             (plain, rest), pull, (metrics, statistics) = jax.vjp(losses, old, has_aux=True)
             one, none = jnp.float32(1), jnp.float32(0)
             plain_gradient, of_rest = (of_trainable(pull(pair)[0]) for pair in ((one, none), (none, one)))
-            if balance is not None:
-                norms, factor = _balanced(balance, norms, plain_gradient, of_rest, state.step)
-                metrics["weight/balance"] = factor
+            norms, factor = _balanced(balance, norms, plain_gradient, of_rest, state.step)
+            metrics["weight/balance"] = factor
             gradient = jax.tree.map(lambda a, b: a + factor.astype(b.dtype) * b, plain_gradient, of_rest)
             value = plain + factor * rest
         else:
@@ -219,7 +216,7 @@ def incremental(
         # Weight decay and old moments move parameters that have no gradient.
         new = jax.tree.map(jnp.where, trainable, moved, old)
         tracked = state.tracked if track is None else track.after_update(
-            state.tracked, gradient=gradient, plain_gradient=plain_gradient, old=old, new=new)
+            state.tracked, gradient=gradient, old=old, new=new)
         metrics |= {"loss/total": value, "gradient_norm/model": optax.tree.norm(gradient)}
         variables = {"params": new, "batch_stats": statistics}
         return State(state.step + 1, variables, optimizer_state, tracked, norms, state.frozen), metrics

@@ -47,7 +47,6 @@ class Answer(NamedTuple):
     heatmaps: jax.Array  # H, (B, h, w, K)
     scores: jax.Array  # c, (B, K)
     bumps: jax.Array  # (B, h, w, K)
-    inside: jax.Array  # (B, h, w, 1): 1 for cells that both views show
 
 
 def target_view(
@@ -60,22 +59,18 @@ def target_view(
 
 
 def teacher_adaptation_objective(
-    codec: Codec, *, consistency: float = 1.0, left_out: float = 0.5, valid_mask: bool = False
+    codec: Codec, *, consistency: float = 1.0, left_out: float = 0.5
 ) -> Objective:
     """Builds `supervised`, L_s, and `consistency`, L_c.
 
     Args:
         consistency: weight of L_c.
         left_out: share of the teacher's answers in a batch, the least sure ones, that teach nothing.
-        valid_mask: whether cells that one of the two views does not show are left out. In the official code they are 0,
-            yet may hold a bump.
     """
     def follow(outputs, streams):
         del streams
         answer: Answer = outputs[ANSWER]
-        pair = outputs[TARGET], answer.bumps
-        return transformation_equivariance(
-            *(answer.inside * maps if valid_mask else maps for maps in pair), surest(answer.scores, left_out))
+        return transformation_equivariance(outputs[TARGET], answer.bumps, surest(answer.scores, left_out))
 
     return {**supervised_objective(codec, heatmap_mse, SOURCE), "consistency": Term(
         consistency, follow, reads=(TARGET, ANSWER))}
@@ -144,16 +139,12 @@ def teacher_adaptation(
         changed = part("decode", exchanged_moments(part("encode", content), part("encode", style), alpha))
         return jnp.where(jax.random.bernoulli(coin_key, restyled), jnp.clip(changed, 0, 1), content)
 
-    def answered(teacher, image, to_teacher, to_student):
+    def answered(teacher, image, to_teacher):
         """Returns the teacher's answer, and its statistics afterwards."""
         heatmaps, statistics = train_pass(model, teacher["params"], teacher["batch_stats"], normalise(image))
         heatmaps = geometry.warp_heatmaps(heatmaps, geometry.invert(to_teacher), codec.to_heatmap)
         cells, scores = decode_argmax(heatmaps, strict_positive=True)
-        size = heatmaps.shape[1:3]
-        bumps = gaussian_bumps(cells, size, sigma)
-        inside = [geometry.inside_after(geometry.invert(maps), size, codec.to_heatmap)
-                  for maps in (to_teacher, to_student)]
-        return cells, Answer(heatmaps, scores, bumps, inside[0] * inside[1]), statistics
+        return cells, Answer(heatmaps, scores, gaussian_bumps(cells, heatmaps.shape[1:3], sigma)), statistics
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         student, teacher = networks(state, predicts)
@@ -165,7 +156,7 @@ def teacher_adaptation(
             seen, to_student = change(named_key(key, "student view"), plain["target"])
             shown, to_teacher = change(named_key(key, "teacher view"), plain["target"])
             shown = restyle(named_key(key, "teacher style"), shown.image, plain["source"].image, state.frozen)
-            cells, outputs[ANSWER], teacher_statistics = answered(teacher, shown, to_teacher, to_student)
+            cells, outputs[ANSWER], teacher_statistics = answered(teacher, shown, to_teacher)
             points = geometry.move_points(geometry.compose(to_student, to_image), cells)
             sure = (outputs[ANSWER].scores >= hidden_from).astype(jnp.float32)
             images[TARGET] = hide_sure(named_key(key, "hidden"), seen.image, points, sure)

@@ -54,7 +54,6 @@ from kpjax.structures import (
 )
 
 STREAMS = LABELLED, UNLABELLED = "labelled", "unlabelled"
-INSIDE = "inside"  # (B, h, w, 1): 1 for cells of moved answers that show the easy view alone
 HARDER = draw_scale_rotation(rotated=0.8, middle=True)  # g of Xie et al. 2021
 
 
@@ -81,7 +80,7 @@ def networks_of(variables: Variables) -> tuple[Variables, ...]:
 
 def easy_hard_objective(
     codec: Codec, *, views: int = 1, networks: int = 1, loss: HeatmapLoss = heatmap_mse,
-    supervised_weight: float = 1.0, consistency: float = 1.0, valid_mask: bool = False
+    supervised_weight: float = 1.0, consistency: float = 1.0
 ) -> Objective:
     """Builds `supervised`, the mean over networks, and `consistency`, the sum over networks and hard views.
 
@@ -89,8 +88,6 @@ def easy_hard_objective(
         views, networks: as many as the method has.
         loss: `(heatmaps, targets, weights) -> scalar`, of both terms.
         supervised_weight, consistency: weights of the two.
-        valid_mask: whether cells whose moved answer shows anything outside the easy view are left out of `consistency`:
-            they count as equal. In the official code the outside is 0 there.
     """
     def fit_labels(outputs, streams):
         return sum(loss(outputs[labelled_by(n)], *codec.encode(streams[LABELLED])) for n in range(networks)) / networks
@@ -103,11 +100,11 @@ def easy_hard_objective(
             everything = jnp.ones((answer.shape[0], answer.shape[-1]), jnp.float32)
             for view in range(views):
                 pair = outputs[hard_view(network, view)], jax.lax.stop_gradient(answer)
-                value += loss(*(outputs[INSIDE] * maps if valid_mask else maps for maps in pair), everything)
+                value += loss(*pair, everything)
         return value
 
     hard = [hard_view(network, view) for network in range(networks) for view in range(views)]
-    reads = (*hard, *map(moved_answer, range(networks)), *([INSIDE] if valid_mask else []))
+    reads = (*hard, *map(moved_answer, range(networks)))
     return {"supervised": Term(supervised_weight, fit_labels, tuple(map(labelled_by, range(networks)))),
             "consistency": Term(consistency, follow, reads)}
 
@@ -120,7 +117,7 @@ def easy_hard(
 
     The start may have `variables`, and `second` for the second network, which otherwise begins where the first does, or
     at a random point of its own. `predict` reads the first one; the second is `second` in the state's variables. Terms
-    read the outputs that `labelled_by`, `hard_view` and `moved_answer` name, and INSIDE; hard views that no term reads
+    read the outputs that `labelled_by`, `hard_view` and `moved_answer` name; hard views that no term reads
     are not made.
 
     Args:
@@ -140,7 +137,7 @@ def easy_hard(
     numbers = range(networks)
     known = [name for n in numbers for name in (
         labelled_by(n), moved_answer(n), *(hard_view(n, view) for view in range(len(views))))]
-    read = checked_views(objective, (*known, INSIDE), "easy_hard")
+    read = checked_views(objective, known, "easy_hard")
     seen = [[name for name in known if name in read and name != moved_answer(n) and name.split("/")[1] == str(n)]
             for n in numbers]
     to_image = geometry.invert(codec.to_heatmap)
@@ -161,7 +158,6 @@ def easy_hard(
         _, maps = random_warp(draw_map)(named_key(key, "hard"), easy)
         answers = [train_pass(model, net["params"], net["batch_stats"], normalise(easy.image))[0] for net in nets]
         outputs = {moved_answer(n): geometry.warp_heatmaps(answers[n], maps, codec.to_heatmap) for n in numbers}
-        outputs[INSIDE] = geometry.inside_after(maps, answers[0].shape[1:3], codec.to_heatmap)
         images = {labelled_by(n): examples[LABELLED].image for n in numbers}
         for n in numbers:
             points = geometry.move_points(to_image, decode_argmax(answers[networks - 1 - n])[0])

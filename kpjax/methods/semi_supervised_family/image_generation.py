@@ -70,7 +70,7 @@ class Reconstruction(NamedTuple):
 
 def image_generation_objective(
     codec: Codec, *, streams: Sequence[str] = STREAMS, perceptual: bool = False, supervised_weight: float = 1.0,
-    reconstruction: float = 1e-6, half: bool = False
+    reconstruction: float = 1e-6
 ) -> Objective:
     """Builds an objective of two terms: `supervised` fits the labels of `labelled`, `reconstruction` compares images.
 
@@ -82,7 +82,6 @@ def image_generation_objective(
             1000 / 255 times the mean squared difference of pixels up to 255. By default both are about as large as the
             supervised term at its start. Both weights are 1e-3 times those to use beside the weights of Moskvyak et
             al., 1e3 and 1e-3; only their ratio matters to Adam.
-        half: whether the supervised loss has a factor 1/2, as in the official HRNet.
     """
     def compare_pixels(outputs, streams):
         del streams
@@ -95,7 +94,7 @@ def image_generation_objective(
     moved = tuple(f"{stream}/warped" for stream in streams)
     rebuild = (Term(reconstruction, compare_features, reads=(*moved, PERCEPTUAL)) if perceptual
                else Term(reconstruction, compare_pixels, reads=moved))
-    fit_labels = supervised_objective(codec, partial(heatmap_mse, half=half), weight=supervised_weight)
+    fit_labels = supervised_objective(codec, partial(heatmap_mse, half=False), weight=supervised_weight)
     return {**fit_labels, "reconstruction": rebuild}
 
 

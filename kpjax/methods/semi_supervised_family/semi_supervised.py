@@ -70,7 +70,7 @@ def constant(step: jax.Array) -> Mapping[str, jax.Array]:
 
 def semi_supervised(
     setup: Setup, *, objective: Objective, draw_map: DrawMap = PERSPECTIVE, semantic_inputs: FeatureMaps = every_map,
-    feature_width: int = 64, detach_masks: bool = False, warped_pass: Literal["joint", "separate"] = "joint",
+    feature_width: int = 64, warped_pass: Literal["joint", "separate"] = "joint",
     scales: Callable[[jax.Array], Mapping[str, jax.Array]] = constant
 ) -> Method:
     """Builds the method; it reads those of the streams `labelled`, `unlabelled` and `video` that a term reads.
@@ -88,7 +88,6 @@ def semi_supervised(
         draw_map: g, applied after the augmentation.
         semantic_inputs: (the backbone's feature maps, their upsampling) -> those that F is made of.
         feature_width: the channels of F.
-        detach_masks: whether predicted masks are constants to the gradient.
         warped_pass: "joint" is one interleaved pass over all images, which share BatchNorm statistics. In "separate"
             the warped ones have a pass and statistics of their own, and the running statistics follow the first.
         scales: step (float32) -> factors of terms' weights, as in `total`.
@@ -132,7 +131,7 @@ def semi_supervised(
         """Returns f's heatmaps, or the true ones: t, and g(t) moved by the operator that moves predictions."""
         view = described[name]
         if name == semantic_of(view, ground_truth=False):
-            return jax.lax.stop_gradient(outputs[view]) if detach_masks else outputs[view]
+            return outputs[view]
         targets, _ = codec.encode(examples[LABELLED])
         return targets if view == LABELLED else geometry.warp_heatmaps(
             targets, outputs[f"maps/{LABELLED}"], codec.to_heatmap)

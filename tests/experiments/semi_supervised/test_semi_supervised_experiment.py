@@ -18,7 +18,7 @@ from experiments.engine.system import run as run_job
 from experiments.semi_supervised import ON_VIDEOS, SYSTEM, _warm_start, choices, shortened, studies, videos_of
 from experiments.semi_supervised.measures import equivariance_and_peaks, surprising
 from experiments.semi_supervised.presets import PRESETS, Weights
-from experiments.semi_supervised.variants import VARIANTS, build, setup_of
+from experiments.semi_supervised.variants import VARIANTS, setup_of
 from kpjax import geometry
 from kpjax.augment.random_maps import draw_homography
 from kpjax.errors import InputError
@@ -325,14 +325,6 @@ def test_the_warp_of_a_config_is_the_one_that_it_names():
     assert not found["rotation"][:, 2, :2].any()
     assert areas["affine"].std() > 0.1
     np.testing.assert_allclose(areas["rotation"], 1, atol=1e-5)
-
-
-def test_predictions_are_averaged_over_mirrored_images_where_a_skeleton_has_them():
-    points, mirrored = tiny_data().skeleton, changed(TINY, flip_test=True)
-    assert build(mirrored, points, "ours").predict is not build(TINY, points, "ours").predict
-    assert build(mirrored, points, "ours").predict is build(mirrored, points, "ours").predict  # compiled once
-    with pytest.raises(InputError, match="flip_test"):
-        build(mirrored, Skeleton(points.names), "ours")
 
 
 def test_both_choices_of_the_step_are_kept():
