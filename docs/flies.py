@@ -7,7 +7,8 @@ from the first half of the video, of which 21 train, and boxes of the animals we
 
 kpjax train semi_supervised --project flies --weights FILE --network mobilenet_v2 --size 128 --heatmap-size 64 \
     --labelled 0.95 --variants supervised_warped
-kpjax predict runs/semi_supervised/own/supervised_warped/seed-0 clip.mp4 --boxes boxes.csv --frames 900:1020 --out points
+kpjax predict runs/semi_supervised/own/supervised_warped/seed-0 clip.mp4 --boxes boxes.csv --frames 900:1020 \
+    --out points
 """
 import csv
 import sys

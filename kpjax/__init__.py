@@ -17,7 +17,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, by_name({
     # Networks, and their options as dataclasses; all others are in kpjax.models
     "models": ("HRNet", "PoseResNet", "RSN", "SmallUNet", "hourglass", "hrnet", "pose_resnet", "rsn", "small_unet"),
     # Methods; their objectives and parts are in kpjax.methods
-    "methods": ("adabn", "adaptation", "association", "bkind", "dan", "dann", "dd", "image_generation",
+    "methods": ("Setup", "adabn", "adaptation", "association", "bkind", "dan", "dann", "dd", "image_generation",
                 "imagenet_normalise", "incremental", "keynet", "mcd", "mean_teacher", "pyramids", "regda",
                 "semi_supervised", "supervised", "transporter"),
     # Objectives: sums of named terms

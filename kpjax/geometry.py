@@ -234,14 +234,3 @@ def warp_heatmaps(
 ) -> Float[Array, "batch height width keypoints"]:
     """Moves heatmaps as maps of image pixels move their images. grid: from image to heatmap pixels."""
     return warp(heatmaps, conjugate(image_maps, grid))
-
-
-def inside_after(
-    image_maps: Float[Numbers, "batch 3 3"], size: tuple[int, int], grid: Float[Numbers, "3 3"],
-) -> Float[Array, "batch height width 1"]:
-    """Returns 1 for cells of moved heatmaps that show the old ones alone, 0 for those that read anything outside.
-
-    size: (height, width) of the heatmaps. grid: from image to heatmap pixels, as in `warp_heatmaps`.
-    """
-    ones = jnp.ones((image_maps.shape[0], *size, 1), jnp.float32)
-    return (warp_heatmaps(ones, image_maps, grid) > 0.999).astype(jnp.float32)  # four weights sum to 1, up to rounding

@@ -30,20 +30,20 @@ def composed(skeleton: kpjax.Skeleton) -> kpjax.Method:
     assert_type(network, models.KeypointNetwork)
     objective = kpjax.without(methods.regda_objective(margin=4.0), "target_false")
     assert_type(kpjax.codec(image_size=32, heatmap_size=8, sigma=1.5), kpjax.Codec)
-    return kpjax.regda(
-        network, skeleton, objective=objective, codec=kpjax.codec(image_size=32, heatmap_size=8, sigma=1.5),
-        optimizer=optax.scale_by_adam(),
+    setup = kpjax.Setup(
+        network, skeleton, kpjax.codec(image_size=32, heatmap_size=8, sigma=1.5), optax.scale_by_adam(),
         learning_rate=dict.fromkeys(("features", "head", "adversary"), optax.constant_schedule(1e-3)),
         augment=augment.regda_augmentation(30.0), normalise=kpjax.imagenet_normalise)
+    return kpjax.regda(setup, objective=objective)
 
 
 def supervised(skeleton: kpjax.Skeleton) -> kpjax.Method:
     """Builds training on labels with an augmentation of several parts."""
     changes = augment.compose_augmentations(augment.random_flip(skeleton), augment.colour_jitter(0.4))
-    return kpjax.supervised(
-        kpjax.pose_resnet(18, 3), skeleton, codec=kpjax.codec(image_size=64, heatmap_size=16, sigma=1.0),
-        optimizer=optax.scale_by_adam(), learning_rate=optax.constant_schedule(1e-3), loss=losses.heatmap_mse,
-        augment=changes, normalise=kpjax.imagenet_normalise)
+    setup = kpjax.Setup(
+        kpjax.pose_resnet(18, 3), skeleton, kpjax.codec(image_size=64, heatmap_size=16, sigma=1.0),
+        optax.scale_by_adam(), optax.constant_schedule(1e-3), changes, kpjax.imagenet_normalise)
+    return kpjax.supervised(setup, loss=losses.heatmap_mse)
 
 
 def trained(method: kpjax.Method, of: Mapping[str, ArraySource], folder: Path) -> Fitted:

@@ -44,6 +44,8 @@ from kpjax.training.evaluation import Gathered
 from kpjax.training.fit import Fitted
 from kpjax.training.trees import load_trained, save_adapter, save_trained, tree_digest
 
+PREDICTED_TOGETHER = 64  # images in a batch
+
 # The core: a supervised network of another category
 
 
@@ -60,12 +62,13 @@ def build_core(config: Config, skeleton: Skeleton) -> Method:
     """Builds the supervised method of the core."""
     side = config.data.image_size
     mirrored, larger = (augment.random_flip(skeleton),) if skeleton.flip else (), loaded_core(config)
-    return methods.supervised(
+    setup = methods.Setup(
         network(config, len(skeleton.names)), skeleton,
-        codec=codec(image_size=side, heatmap_size=side // STRIDE, sigma=config.core.core_sigma),
-        optimizer=optimizer_of(config, optax.scale_by_adam()), learning_rate=config.core.rates,
-        augment=augment.compose_augmentations(augment.random_scale_rotation(loaded=larger and larger[1]), *mirrored),
-        normalise=config.backbone.normalise, loss=losses.heatmap_mse)
+        codec(image_size=side, heatmap_size=side // STRIDE, sigma=config.core.core_sigma),
+        optimizer_of(config, optax.scale_by_adam()), config.core.rates,
+        augment.compose_augmentations(augment.random_scale_rotation(loaded=larger and larger[1]), *mirrored),
+        config.backbone.normalise)
+    return methods.supervised(setup, loss=losses.heatmap_mse)
 
 
 def core_name(config: Config) -> str:
@@ -150,7 +153,7 @@ def train(job: Job, data: Data, *, core_of: Callable[[Job], Core] = trained_core
     sources |= {"test": data.test, "turned_once": data.turned_once, "turned_twice": data.turned_twice}
     # Every variant is evaluated as a plain network, so that this is compiled once.
     plain, evaluated = build(config, "finetuned"), as_evaluated(trained, job.variant)
-    predictions = {name: predict_source(plain, evaluated, source, batch_size=config.evaluation.batch_size)
+    predictions = {name: predict_source(plain, evaluated, source, batch_size=PREDICTED_TOGETHER)
                    for name, source in sources.items()}
     accuracy = {} if core is None or core.accuracy is None else {"core/pck": core.accuracy}
     return Outcome(method, trained, fitted.steps * (2 if recipe.core == "adapted" else 1), fitted.images_per_second,
@@ -247,4 +250,4 @@ SYSTEM = system.System(
     open=lambda job: checked(job.config, open_images(job.config.data, job.seed, job.data_dir)), train=train,
     evaluated=lambda job, data: {}, measure=measure, columns=columns, predicting=predicting, short_list=short_list,
     applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened, draw=draw,
-    batch_size=lambda config: config.evaluation.batch_size, about=ABOUT)
+    batch_size=lambda config: PREDICTED_TOGETHER, about=ABOUT)

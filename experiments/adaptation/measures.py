@@ -8,7 +8,6 @@ from etils import epath
 
 from experiments.adaptation.images import Data, second_turns
 from experiments.adaptation.presets import Config, Evaluation
-from experiments.engine.configs import changed
 from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.evaluation.probes import landmarks as probes
 from kpjax.evaluation.probes.landmarks import ALL, Landmarks
@@ -51,11 +50,10 @@ def regressor_errors(
 ) -> dict[str, probes.LandmarkErrors]:
     """Computes `forward/<images>` and `backward/<images>` for each number of labelled images."""
     evaluation = config.evaluation
-    regressor = (probes.scaled_ridge(config.data.image_size, evaluation.penalty) if evaluation.regressor == "ridge" else
-                 probes.without_intercept())
     return probes.both_errors(
-        found.fit, found.test, normaliser=normaliser_of(evaluation, annotation), regressor=regressor, images=images,
-        repeats=evaluation.repeats, extra=evaluation.extra)
+        found.fit, found.test, normaliser=normaliser_of(evaluation, annotation), images=images,
+        regressor=probes.scaled_ridge(config.data.image_size, evaluation.penalty), repeats=evaluation.repeats,
+        extra=evaluation.extra)
 
 
 def checked(config: Config, data: Data) -> Data:
@@ -107,7 +105,7 @@ def measures_of(
 def _errors_of_mean(found: Found, config: Config, annotation: Skeleton) -> dict[str, float]:
     """Computes the forward errors, percent, of points that are the same on every image."""
     fit, test = (part._replace(discovered=np.zeros_like(part.discovered)) for part in (found.fit, found.test))
-    errors = regressor_errors(found._replace(fit=fit, test=test), changed(config, regressor="ridge"), annotation,
+    errors = regressor_errors(found._replace(fit=fit, test=test), config, annotation,
                               (*config.evaluation.labelled_images, ALL))
     return {name.replace("forward", "mean_landmarks"): float(one.per_image.mean()) for name, one in errors.items()
             if name.startswith("forward")}

@@ -1,6 +1,6 @@
 """Settings of frozen-core adaptation: what a run depends on, and presets."""
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import optax
 
@@ -40,7 +40,6 @@ class CoreTraining(Checked):
     core: str = "mpii/train+validation+rest"  # "<dataset>/<split>", "rendered:people", "rendered:faces", ...
     core_test: str = "mpii/test"  # on which its accuracy is measured; "" for nothing
     core_transform: Literal["person_crop", "landmark_crop", "letterbox"] = "person_crop"  # to a square image
-    core_crop_margin: Positive = 1.25  # side of the crop over the longer side of the box; not stated
     core_crop_smallest: float = 0.0  # px of the original image, the least side of that crop
     core_background: Background = "clutter"  # of rendered people
     core_images: Count = 2000  # rendered
@@ -56,6 +55,8 @@ class CoreTraining(Checked):
     core_uncounted_keypoints: tuple[str, ...] = ()  # left out of the accuracy
     core_pck_threshold: Positive = 0.5  # of the reference length
     core_pck_over: Literal["scale", "box"] = "scale"  # the set's own reference length, or the longer side of the box
+
+    former: ClassVar = {"core_crop_margin": 1.25}
 
     def __post_init__(self):
         super().__post_init__()
@@ -74,7 +75,7 @@ class CoreTraining(Checked):
     def square(self, side: int, tightness: int) -> Transform:
         """Returns the transform to a square image of `side` px. tightness: of a landmark crop."""
         square = transform(self.core_transform, side, tightness) if self.core_transform != "person_crop" else (
-            transforms.PersonCrop(side, self.core_crop_margin, smallest=self.core_crop_smallest))
+            transforms.PersonCrop(side, smallest=self.core_crop_smallest))
         return transforms.ScaledByBox(square) if self.core_pck_over == "box" else square
 
     def larger(self, side: int) -> tuple[Transform, augment.Loaded] | None:
@@ -167,28 +168,26 @@ class Comparison(Checked):
     generator_blocks: Count = 6
     compare: Literal["features", "pixels"] = "features"  # pixels alone, or features as well
     perceptual: str = STAND_IN  # weights of VGG or a known backbone; "random features" stand in for it
-    perceptual_depth: Literal[16, 19] = 19  # 16 in the released code
-    perceptual_imagenet: bool = False  # whether VGG sees images normalised as it was trained
-    feature_form: Literal["squared", "absolute"] = "squared"  # absolute by the paper's text
     feature_weight: Positive = 1.0
     stand_in_widths: tuple[int, ...] = (16, 32, 64)  # of the random features
+
+    former: ClassVar = {"perceptual_depth": 19, "perceptual_imagenet": False, "feature_form": "squared"}
 
 
 @dataclass(frozen=True)
 class Evaluation(Checked):
     """Regressors between discovered points and annotation, and lengths that errors are stated in."""
 
-    statistics: Literal["running", "batch"] = "running"  # of BatchNorm; the released code has those of batches of 30
     lengths: Literal["eyes", "object", "none"] = "eyes"  # what errors are percent of; none where nothing is annotated
     median_length: bool = False  # whether all test images have the median of these lengths
     labelled_images: Counts = (1, 5, 10, 100, 500, 1000, 5000)  # for the regressors, besides all
     repeats: Count = 10  # draws of so many
     extra: CountOrZero = 0  # 1 for the released code, which takes one more than it says
-    regressor: Literal["ridge", "without_intercept"] = "ridge"
-    penalty: Positive = 1e-4  # of the ridge
+    penalty: Positive = 1e-4  # of the ridge regression
+
+    former: ClassVar = {"statistics": "running", "regressor": "ridge"}
 
     annotated = property(lambda self: self.lengths != "none")  # whether there are landmarks to regress
-    batch_size = property(lambda self: 30 if self.statistics == "batch" else 64)  # the released BatchNorm sees 30
 
 
 @dataclass(frozen=True)
@@ -208,10 +207,11 @@ class Config(Checked):
     steps: Count = 200_000
     optimizer: ReleasedOptimizer = ReleasedOptimizer()
     view_pairs: Views = Views()
-    temperature: Positive = 0.1  # of the soft-argmax
     sigma: Positive = RELEASED_SIGMA  # of the rendered points, heatmap px
     comparison: Comparison = Comparison()
     evaluation: Evaluation = Evaluation()
+
+    former: ClassVar = {"temperature": 0.1}
 
     def __post_init__(self):
         super().__post_init__()
@@ -242,7 +242,7 @@ def of_method(config: Config) -> Config:
     side = config.data.image_size
     return replace(config, summary="", core=CoreTraining(), core_kept_by="", training_kept_by="",
                    data=TargetImages(image_size=side, target_side=side),
-                   evaluation=Evaluation(config.evaluation.statistics))
+                   evaluation=Evaluation())
 
 
 MAFL = changed(Config("faces, CelebA and MAFL; one GPU"), core_uncounted_keypoints=("pelvis", "thorax"),

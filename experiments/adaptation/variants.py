@@ -1,5 +1,7 @@
 """Variants: what is compared, and how each is built."""
 import functools
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -8,9 +10,8 @@ import jax.numpy as jnp
 from experiments.adaptation import presets
 from experiments.adaptation.presets import STAND_IN, Config
 from experiments.engine import configs
-from experiments.engine.configs import NORMALISATIONS
 from experiments.engine.system import Variant
-from kpjax import Method, Skeleton, Trained, Variables, augment, methods, named_key
+from kpjax import Method, Skeleton, Term, Trained, Variables, augment, codec, methods, named_key
 from kpjax.methods.adaptation_family.adaptation import HEAD, released_optimizer
 from kpjax.models import VGG, HeatmapHead, KeypointNetwork, RandomFeatures, ResidualGenerator, random_features
 from kpjax.models.hourglass_network import STRIDE
@@ -24,6 +25,7 @@ class Recipe(NamedTuple):
     parametrisation: methods.Parametrisation  # the weights that are trained, and how they make a network
     core: Literal["trained", "random", "adapted", "none"] = "trained"  # its start; "adapted": that variant's result
     trains: bool = True
+    terms: Mapping[str, Term] = MappingProxyType({})  # further ones of the objective, or others by name
 
 
 PROJECTED, FINETUNED = methods.adapted(), methods.finetuned()  # variants with one parametrisation share programs
@@ -59,26 +61,26 @@ def network(config: Config, keypoints: int) -> KeypointNetwork:
 
 def build(config: Config, variant: str) -> Method:
     """Builds the method of a variant once, so that all seeds and variants that train alike share what is compiled."""
-    return _built(presets.of_method(config), VARIANTS[variant].recipe.parametrisation)
+    recipe = VARIANTS[variant].recipe
+    return _built(presets.of_method(config), recipe.parametrisation, tuple(recipe.terms.items()))
 
 
 @functools.lru_cache(maxsize=32)
-def _built(config: Config, parametrisation: methods.Parametrisation) -> Method:
-    comparison, side = config.comparison, config.data.image_size
-    features = comparison.compare == "features"
-    return methods.adaptation(
+def _built(config: Config, parametrisation: methods.Parametrisation, terms: tuple[tuple[str, Term], ...]) -> Method:
+    comparison, optimizer, side = config.comparison, config.optimizer, config.data.image_size
+    objective = methods.adaptation_objective(
+        perceptual=comparison.compare == "features", features=comparison.feature_weight)
+    setup = methods.Setup(
         network(config, config.landmarks), Skeleton(tuple(f"point_{number}" for number in range(config.landmarks))),
-        objective=methods.adaptation_objective(
-            perceptual=features, form=comparison.feature_form, features=comparison.feature_weight),
-        optimizer=released_optimizer(decay=config.optimizer.weight_decay, clip=config.optimizer.clip,
-                                     decay_to=config.optimizer.decay_to),
-        learning_rate=config.optimizer.rates(config.steps),
-        augment=augment.no_augmentation(), normalise=config.backbone.normalise, trained=parametrisation,
+        codec(image_size=side, heatmap_size=side // STRIDE, sigma=config.sigma),
+        released_optimizer(decay=optimizer.weight_decay, clip=optimizer.clip, decay_to=optimizer.decay_to),
+        optimizer.rates(config.steps), augment.no_augmentation(), config.backbone.normalise)
+    return methods.adaptation(
+        setup, objective={**objective, **dict(terms)}, trained=parametrisation,
         generator=ResidualGenerator(comparison.generator_width, comparison.generator_blocks,
                                     jnp.dtype(config.network.dtype)),
         **perceptual_of(config),
-        view_pair=config.view_pairs.build(side), temperature=config.temperature, sigma=config.sigma,
-        statistics=config.evaluation.statistics)
+        view_pair=config.view_pairs.build(side), sigma=config.sigma)
 
 
 def as_evaluated(trained: Trained, variant: str) -> Trained:
@@ -97,7 +99,7 @@ def plain_of(trained: Trained, variant: str) -> Variables:
 
 
 def _vgg(config: Config) -> VGG:
-    return VGG(config.comparison.perceptual_depth, RELU_TAPS, jnp.dtype(config.network.dtype))
+    return VGG(19, RELU_TAPS, jnp.dtype(config.network.dtype))
 
 
 def perceptual_of(config: Config) -> dict[str, Any]:
@@ -105,10 +107,9 @@ def perceptual_of(config: Config) -> dict[str, Any]:
     comparison = config.comparison
     if comparison.compare == "pixels":
         return {}
-    normalise = {"perceptual_normalise": NORMALISATIONS["imagenet" if comparison.perceptual_imagenet else "none"]}
     if comparison.perceptual == STAND_IN:
-        return normalise | {"perceptual": RandomFeatures(comparison.stand_in_widths, jnp.dtype(config.network.dtype))}
-    return normalise | configs.perceptual_options(comparison.perceptual, _vgg(config))
+        return {"perceptual": RandomFeatures(comparison.stand_in_widths, jnp.dtype(config.network.dtype))}
+    return configs.perceptual_options(comparison.perceptual, _vgg(config))
 
 
 def perceptual_start(config: Config) -> dict[str, Any]:

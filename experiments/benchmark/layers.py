@@ -12,8 +12,7 @@ from flax import linen as nn
 
 from experiments.benchmark.pytorch import NETWORKS, pytorch_missing
 from experiments.benchmark.row import Effort, Row, spread
-from experiments.benchmark.steps import skeleton
-from experiments.regda.variants import parts_of
+from experiments.engine.configs import network_of
 from kpjax.models import KeypointNetwork
 from kpjax.models.layers import Convolution, DepthwiseConvolution, TransposedConvolution
 
@@ -113,7 +112,7 @@ def layers_rows(effort: Effort) -> Iterator[Row]:
         return
     effort = replace(effort, seconds=effort.seconds / SHORTER)
     for name, config in NETWORKS.items():
-        network = parts_of(config, skeleton(10)).two_heads
+        network = network_of(config, 10)
         sums = np.zeros((2, min(effort.rounds, ROUNDS)))
         for layer, count in layers_of(network, config.batch_size, config.data.image_size).items():
             arrays = arrays_of(layer)

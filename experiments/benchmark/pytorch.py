@@ -11,9 +11,9 @@ from experiments.benchmark.multiply_adds import multiply_adds
 from experiments.benchmark.row import Effort, Row, compared, ratio, spread
 from experiments.benchmark.rows import regda_row
 from experiments.benchmark.steps import DEMO, LAPTOP, noise_batch, regda_step, skeleton, supervised_step
-from experiments.engine.configs import changed
+from experiments.engine.configs import changed, network_of
 from experiments.regda.presets import PRESETS, Config
-from experiments.regda.variants import parts_of
+from experiments.regda.variants import setup_of
 from kpjax.models import HRNet, MobileNetV2, PoseResNet, SmallUNet
 from kpjax.training.profiling import peak_teraflops
 
@@ -49,7 +49,7 @@ def pytorch_rows(effort: Effort) -> Iterator[Row]:
 
 def our_forward_pass(config: Config, keypoints: int) -> Callable[[], object]:
     """Returns one evaluation of a config's network on a batch of normalised images."""
-    network, side = parts_of(config, skeleton(keypoints)).two_heads, config.data.image_size
+    network, side = network_of(config, keypoints), config.data.image_size
     images = jax.numpy.asarray(noise_batch(config.batch_size, side, keypoints).image, jax.numpy.float32) / 255
     variables = jax.jit(functools.partial(network.init, train=False))(jax.random.key(0), images)
     forward = jax.jit(functools.partial(network.apply, train=False))
@@ -96,7 +96,7 @@ def training_rows(effort: Effort, name: str, config: Config, keypoints: int, *, 
                       note="mixed precision in bfloat16, channels last")
     if with_regda:
         yield regda_row(name, config, keypoints, times)
-    counts = multiply_adds(parts_of(config, skeleton(keypoints)).two_heads, config.data.image_size)
+    counts = multiply_adds(network_of(config, keypoints), config.data.image_size)
     flops = 3 * 2 * sum(counts.values())  # a backward pass costs two forward ones
     peak, note = peak_teraflops(device.device_kind), f"{flops / 1e9:.0f} GFLOP per image and step"
     shares = spread(100 * rate * flops / (1e12 * peak) for rate in rates) if peak else None
@@ -132,7 +132,7 @@ def pytorch_pair(config: Config, keypoints: int, device: str, *, compiled: bool 
         case HRNet():
             network = networks.HRNet(keypoints)
     batch = noise_batch(config.batch_size, config.data.image_size, keypoints)
-    targets, _ = parts_of(config, skeleton(keypoints)).codec.encode(batch)
+    targets, _ = setup_of(config, skeleton(keypoints)).codec.encode(batch)
     images, targets = (torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2))).to(device)
                        for array in (np.asarray(batch.image, np.float32) / 255, np.asarray(targets)))
     step = networks.training_step(network, images, targets, compiled=compiled)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from experiments.benchmark.multiply_adds import multiply_adds, regda_bound
 from experiments.benchmark.row import Effort, Row, Samples, compared, milliseconds, ratio, spread
 from experiments.benchmark.steps import DEMO, LAPTOP, Step, regda_step, skeleton, supervised_step
-from experiments.engine.configs import changed
+from experiments.engine.configs import changed, network_of
 from experiments.regda.presets import Config
-from experiments.regda.variants import VARIANTS, build, parts_of
+from experiments.regda.variants import VARIANTS, build
 
 
 def regda_rows(effort: Effort) -> Iterator[Row]:
@@ -23,7 +23,7 @@ def regda_rows(effort: Effort) -> Iterator[Row]:
 
 def regda_row(name: str, config: Config, keypoints: int, times: Mapping[str, Samples]) -> Row:
     """The ratio of `regda` to `supervised` in some times; the bar is 1.10 of the ratio of their multiply-adds."""
-    bound = regda_bound(multiply_adds(parts_of(config, skeleton(keypoints)).two_heads, config.data.image_size))
+    bound = regda_bound(multiply_adds(network_of(config, keypoints), config.data.image_size))
     return compared(f"regda / supervised, {name}", times, "regda", "supervised", bar=1.10 * bound,
                     note=f"1.10 x bound {bound:.2f}")
 

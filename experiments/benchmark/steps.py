@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.engine.configs import changed
+from experiments.engine.configs import changed, network_of
 from experiments.engine.system import System
 from experiments.regda.presets import PRESETS, Config
-from experiments.regda.variants import build_regda, build_supervised, parts_of
+from experiments.regda.variants import build_regda, build_supervised, setup_of
 from kpjax import Example, Method, Skeleton, Start
 from kpjax.input.stream import read_ahead
 
@@ -73,11 +73,11 @@ class Step:
 
 def supervised_step(config: Config, keypoints: int = 10) -> Step:
     """Compiles a step of supervised training with the head, batch and optimizer of RegDA."""
-    parts = parts_of(config, skeleton(keypoints))
-    method = build_supervised(parts._replace(one_head=parts.two_heads), steps=config.steps, stream="source")
+    setup = setup_of(config, skeleton(keypoints))._replace(model=network_of(config, keypoints))
+    method = build_supervised(config, setup, steps=config.steps, stream="source")
     return Step(method, config.batch_size, config.data.image_size)
 
 
 def regda_step(config: Config, keypoints: int = 10) -> Step:
     """Compiles a step of RegDA."""
-    return Step(build_regda(parts_of(config, skeleton(keypoints))), config.batch_size, config.data.image_size)
+    return Step(build_regda(config, setup_of(config, skeleton(keypoints))), config.batch_size, config.data.image_size)

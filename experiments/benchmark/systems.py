@@ -17,7 +17,7 @@ from experiments.benchmark.steps import Step, cases, noise_batch, noise_streams,
 from experiments.engine.configs import changed
 from experiments.incremental.builders import build_step, importance_of, setting_of
 from experiments.regda import variants as regda_methods
-from experiments.semi_supervised.variants import build_ours, build_supervised, parts_of
+from experiments.semi_supervised.variants import build_ours, build_supervised, setup_of
 from kpjax import Method, Skeleton, Start, Trained, methods
 from kpjax.images.transforms import Letterbox, Transform
 from kpjax.images.video import Video, open_video, write_video
@@ -37,7 +37,7 @@ def semi_supervised_rows(effort: Effort) -> Iterator[Row]:
         yield ours_row(effort, name, config)
     yield from product_rows(effort)
     times = effort.times({str(count): _shared_step(
-        build_ours(parts_of(demo, skeleton(count))), demo) for count in (16, 64)})
+        build_ours(demo, setup_of(demo, skeleton(count))), demo) for count in (16, 64)})
     yield compared("ours, 16 to 64 points, demo", times, "64", "16", bar=1.5)
 
 
@@ -52,8 +52,8 @@ def ours_row(effort: Effort, name: str, config: semi_supervised.Config, keypoint
 
     Ours sees every image twice, so its network alone takes 2, and all else has to fit into a tenth of that.
     """
-    parts = parts_of(config, skeleton(keypoints))
-    ours, plain = (_shared_step(build(parts), config) for build in (build_ours, build_supervised))
+    setup = setup_of(config, skeleton(keypoints))
+    ours, plain = (_shared_step(build(config, setup), config) for build in (build_ours, build_supervised))
     return compared(f"ours / supervised, {name}", effort.times({"ours": ours, "supervised": plain}), "ours",
                     "supervised", bar=2.2, note=f"{config.batch_size} images; temporaries "
                     f"{ours.temporary_bytes / 1e6:.0f} and {plain.temporary_bytes / 1e6:.0f} MB")
@@ -65,16 +65,17 @@ TEACHERS = {"easy_hard": 2.3, "easy_hard_multiple": 5.3, "easy_hard_dual": 4.7} 
 def teachers_rows(effort: Effort) -> Iterator[Row]:
     """Steps of networks that teach themselves or each other over supervised steps on as many labelled images."""
     config = semi_supervised.SYSTEM.presets["demo"]
-    parts, batch, side = parts_of(config, skeleton(10)), config.batch_size // 2, config.data.image_size
-    methods_of = {name: semi_supervised.VARIANTS[name].recipe.build(parts) for name in ("supervised", *TEACHERS)}
+    setup, batch, side = setup_of(config, skeleton(10)), config.batch_size // 2, config.data.image_size
+    methods_of = {name: semi_supervised.VARIANTS[name].recipe.build(config, setup)
+                  for name in ("supervised", *TEACHERS)}
     times = effort.times({name: Step(method, batch, side) for name, method in methods_of.items()})
     for name, bar in TEACHERS.items():
         yield compared(f"{name} / supervised, demo", times, name, "supervised", bar=1.1 * bar, note=f"1.10 x {bar}")
     adapting, target = regda.SYSTEM.presets["demo"], regda.VARIANTS["teacher_adaptation"].recipe
-    domains = regda_methods.parts_of(adapting, skeleton(10))
+    domains = regda_methods.setup_of(adapting, skeleton(10))
     times = effort.times({name: Step(method, adapting.batch_size, adapting.data.image_size) for name, method in (
-        ("teacher_adaptation", target.build(domains)),
-        ("supervised", regda_methods.build_supervised(domains, mse=True)))})
+        ("teacher_adaptation", target.build(adapting, domains)),
+        ("supervised", regda_methods.build_supervised(adapting, domains, mse=True)))})
     yield compared("teacher_adaptation / supervised, demo", times, "teacher_adaptation", "supervised", bar=1.1 * 2.3,
                    note="1.10 x 2.3")
 
@@ -125,7 +126,7 @@ def finetuning_rows(effort: Effort, name: str, config: incremental.Config, keypo
 
     def start_of(variant: str) -> Start:
         """Untrained networks, to which the second half of the keypoints is added, and importances of 1."""
-        teacher: dict[str, Any] = jax.jit(lambda key: setting.network.init(
+        teacher: dict[str, Any] = jax.jit(lambda key: setting.setup.model.init(
             key, jnp.zeros((1, side, side, 3), jnp.float32), train=False))(jax.random.key(0))
         increment = methods.increment(
             keypoints, old=range(old), new=range(old, keypoints), triples=[(0, old, old + 1)],

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -136,7 +136,12 @@ Share = Annotated[float, Rule(lambda value: 0 < value <= 1, "it is a share, more
 
 @dataclass(frozen=True)
 class Checked:
-    """A part of a config. Raises InputError for a field that breaks the rule in its type."""
+    """A part of a config. Raises InputError for a field that breaks the rule in its type.
+
+    former: fields that it had, with their defaults: a run that was stored with these can still be read.
+    """
+
+    former: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self):
         # A subclass that gives a field another type or default keeps the rule.
@@ -391,9 +396,14 @@ def stored_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
 def config_from_json(template: Any, stored: Mapping[str, Any]) -> Any:
     """Returns a config of the class of `template` with the fields that a config.json stores, lists as tuples.
 
-    The network is of the class that the stored fields name. Raises InputError for a field that is unknown or missing.
+    The network is of the class that the stored fields name. Raises InputError for a field that is missing or unknown,
+    but for one among `former` of its part with the value that it had by default, which is left out.
     """
-    values = {}
+    values, former = {}, getattr(template, "former", {})
+    for name in set(stored) - {field.name for field in fields(template)} - {"name"}:
+        if name not in former or stored[name] != strict(former[name]):
+            raise InputError(f"config.json: {name} is {stored[name]}, an option that this version does not have; use "
+                             "the version that made the run")
     for field in fields(template):
         if field.name not in stored:
             raise InputError(f"config.json: {field.name} is missing; the run was made by another version")

@@ -260,7 +260,9 @@ def finished(job: Job) -> bool:
     """Returns whether a run has its results already. Raises InputError if they are of another configuration."""
     if not agreed(lambda: (job.folder / "results.json").exists()):
         return False
-    check_identity(_stored_config(job.folder), job.identity(), job.folder / "config.json")
+    stored = _stored_config(job.folder)
+    stored["config"] = config_as_json(config_from_json(job.config, stored["config"]))  # without former fields
+    check_identity(stored, job.identity(), job.folder / "config.json")
     return True
 
 

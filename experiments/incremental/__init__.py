@@ -62,8 +62,6 @@ def open_data(job: Job) -> Data:
         splits = splits._replace(**{name: with_middles(getattr(splits, name), triples)
                                     for name in ("train", "validation", "test")})
     protocol = protocols.resolve(data.protocol_path(), splits.train)
-    if data.single_new:
-        protocol = protocols.single_new(protocol, splits.train.skeleton)
     if data.low_shot:
         protocol = protocols.low_shot(protocol, data.low_shot)
     return Data(splits.train, splits.test if data.evaluated_on == "test" else splits.validation, protocol)

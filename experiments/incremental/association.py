@@ -190,11 +190,11 @@ def mean_copy_rates(metrics: Mapping[str, float]) -> dict[str, float]:
 
 @functools.lru_cache(maxsize=32)
 def _of_networks(build: Callable, setting: Setting, *more: Any) -> Callable:
-    return build(setting.network, setting.codec, setting.config.backbone.normalise, *more)
+    return build(setting.setup.model, setting.setup.codec, setting.setup.normalise, *more)
 
 
 @functools.lru_cache(maxsize=8)
 def _uncertain(setting: Setting) -> Method:
     return built.build_association(setting, "plain", "paper", 2)._replace(predict=library.uncertainty_predict(
-        setting.network, setting.config.backbone.normalise, built.uncertainty_of(setting),
+        setting.setup.model, setting.setup.normalise, built.uncertainty_of(setting),
         setting.config.association.misled))

@@ -9,26 +9,23 @@ from flax import linen as nn
 
 from experiments.engine.configs import network_of, optimizer_of
 from experiments.incremental.presets import Config, Weights
-from kpjax import Codec, Method, Skeleton, methods
-from kpjax.augment import Augment, hidden, hide_boxes, hide_in_turn
+from kpjax import Method, Skeleton, methods
+from kpjax.augment import hidden, hide_boxes, hide_in_turn
 from kpjax.losses import Objective, Term
+from kpjax.methods import Setup
 from kpjax.methods.adaptation_family.parameter_paths import grouped_kernels
 from kpjax.methods.incremental_family import pseudo_label_confidence as confidence
 from kpjax.methods.incremental_family.importance import Measure
-from kpjax.methods.incremental_family.memories import RiemannianWalk
-from kpjax.models import RSN, KeypointNetwork, association_network
+from kpjax.models import RSN, association_network
 from kpjax.models.association import Variant as KaNet
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity: `setting_of` returns the same one for the same arguments
 class Setting:
-    """Parts of all methods of a preset, and all that they are compiled for: steps, seeds and weights share them."""
+    """All that the methods of a preset are compiled for: steps, seeds and weights share it."""
 
     config: Config
-    skeleton: Skeleton
-    network: KeypointNetwork
-    codec: Codec
-    augment: Augment
+    setup: Setup
 
 
 def setting_of(config: Config, skeleton: Skeleton, *, mirrored: bool = False) -> Setting:
@@ -41,15 +38,18 @@ def setting_of(config: Config, skeleton: Skeleton, *, mirrored: bool = False) ->
 
 @functools.lru_cache(maxsize=8)
 def _built(config: Config, skeleton: Skeleton, mirrored: bool) -> Setting:
-    augment = config.augment.build(skeleton, flip=mirrored)
-    return Setting(config, skeleton, network_of(config, len(skeleton.names)),
-                   config.heatmaps.codec(config.data.image_size), augment)
+    optimizer = config.optimizer
+    return Setting(config, Setup(
+        network_of(config, len(skeleton.names)), skeleton, config.heatmaps.codec(config.data.image_size),
+        optimizer_of(config, optimizer.adam()), optimizer.rate(optimizer.learning_rate, config.steps),
+        config.augment.build(skeleton, flip=mirrored), config.backbone.normalise))
 
 
 # Variants
 
 Terms = Mapping[str, Callable[[Setting], Term]]
 BaseKind = Literal["base", "base_cpr", "base_rw", "joint"]
+WALK = methods.walk_by_updates()
 OF_TARGET = ""  # in place of a field of `Weights`: that of kamp or of kamp_rerendered, as `ka_target` is
 
 
@@ -58,7 +58,7 @@ class Recipe:
     """Construction of a variant."""
 
     terms: Terms = field(default_factory=dict)  # of later steps, beside the labels'
-    weights: Mapping[str, str] = field(default_factory=dict)  # by term, a field of `Weights`
+    weights: Mapping[str, str | float] = field(default_factory=dict)  # by term, a field of `Weights` or a number
     base: BaseKind = "base"  # step 0; "joint" trains on all steps at once and ends there
     ka_net: Literal["", "plain", "distant", "filtered"] = ""  # the first stage of a later step
     triples: Literal["", "protocol", "random"] = ""
@@ -81,7 +81,8 @@ class Recipe:
     def weights_of(self, config: Config, old: int) -> dict[str, float]:
         """Returns the factors of the terms by name, in a step with so many old keypoints."""
         target = "kamp_rerendered" if config.association.ka_target == "rerendered" else "kamp"
-        found = {term: getattr(config.weights, name or target) for term, name in self.weights.items()}
+        found = {term: getattr(config.weights, weight or target) if isinstance(weight, str) else weight
+                 for term, weight in self.weights.items()}
         if "association" in found:
             over_old = config.association.ka_weight == "alpha_over_old" if self.over_old is None else self.over_old
             found["association"] /= max(old, 1) if over_old else 1
@@ -95,72 +96,65 @@ def distilled(setting: Setting) -> Term:
 
 def associated(setting: Setting) -> Term:
     """Builds the distance from KA-Net's maps."""
-    return methods.association_term(loss=setting.config.association.ka_loss, **setting.config.distillation.options())
+    return methods.association_term(**setting.config.distillation.options())
 
 
 def self_trained(setting: Setting) -> Term:
     """Builds the distance from the old model's own points."""
-    return methods.self_training_term(setting.codec, loss=setting.config.association.ka_loss,
-                                      **setting.config.distillation.options())
+    return methods.self_training_term(setting.setup.codec, **setting.config.distillation.options())
 
 
 def entropy(setting: Setting) -> Term:
     """Builds CPR's entropy."""
-    return methods.entropy_term(setting.config.baselines.cpr_entropy_of)
+    return methods.entropy_term()
 
 
 # Methods
 
 
-def _shared(setting: Setting) -> dict[str, Any]:
-    return {"model": setting.network, "skeleton": setting.skeleton, "codec": setting.codec, "augment": setting.augment,
-            "optimizer": optimizer_of(setting.config, setting.config.optimizer.adam()),
-            "normalise": setting.config.backbone.normalise}
-
-
-def _incremental(setting: Setting, terms: Terms, rate: float, steps: int, **options: Any) -> Method:
+def _incremental(setting: Setting, setup: Setup, terms: Terms, rate: float, steps: int, **options: Any) -> Method:
     config, side = setting.config, setting.config.heatmaps.heatmap_size
     labels = (methods.coarse_term(image_size=(config.data.image_size,) * 2, heatmap_size=(side, side),
                                   grid=config.heatmaps.grid)
-              if isinstance(config.network, RSN) else methods.new_keypoints_term(setting.codec, config.half))
+              if isinstance(config.network, RSN) else methods.new_keypoints_term(setup.codec))
     objective: Objective = {"new_keypoints": labels} | {name: built(setting) for name, built in terms.items()}
-    return methods.incremental(objective=objective, learning_rate=config.optimizer.rate(rate, steps),
-                               freeze_old_heads=config.freeze_old_heads, **_shared(setting) | options)
+    return methods.incremental(setup._replace(learning_rate=config.optimizer.rate(rate, steps)), objective=objective,
+                               freeze_old_heads=config.freeze_old_heads, **options)
 
 
 @functools.lru_cache(maxsize=8)
 def build_base(setting: Setting, kind: BaseKind, steps: int) -> Method:
     """Builds step 0, or the training on everything at once: the method of later steps with no old keypoint."""
     config = setting.config
-    options = {"track": walk_of(config.baselines.rw_form).tracker} if kind == "base_rw" else {}
-    return _incremental(setting, {"entropy": entropy} if kind == "base_cpr" else {},
+    options = {"track": WALK.tracker} if kind == "base_rw" else {}
+    return _incremental(setting, setting.setup, {"entropy": entropy} if kind == "base_cpr" else {},
                         config.optimizer.base_learning_rate, steps, **options)
 
 
 @functools.lru_cache(maxsize=32)
 def build_step(setting: Setting, recipe: Recipe, ka_net: KaNet = "paper", inputs: int = 2) -> Method:
     """Builds the method of a variant in every step after the base. ka_net, inputs: of its KA-Net, if it has one."""
-    config = setting.config
-    options: dict[str, Any] = {"freeze_statistics": config.freeze_statistics, "misled": config.association.misled}
+    config, setup = setting.config, setting.setup
+    options: dict[str, Any] = {"misled": config.association.misled}
     options |= _filter(setting, recipe.ka_net)
     if recipe.holes:
         boxes = functools.partial(hide_boxes, unit=config.data.image_size / 256)
         options["student_view"] = hidden(hide_in_turn(boxes(2), boxes(3, at="anywhere")))
     if recipe.projected:
         images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3))
-        grouped = grouped_kernels(setting.network, images, train=False)
-        options["optimizer"] = methods.through_projections(_shared(setting)["optimizer"], grouped=grouped)
+        grouped = grouped_kernels(setup.model, images, train=False)
+        setup = setup._replace(optimizer=methods.through_projections(setup.optimizer, grouped=grouped))
     if recipe.ka_net:
         rerendered = config.association.ka_target == "rerendered" if recipe.rerendered is None else recipe.rerendered
         options |= {"association": ka_net_of(setting, ka_net, inputs), "rerender": rerendered}
     if config.distillation.balance and recipe.terms:
         options["balance"] = config.distillation.balance
     if recipe.memory == "walk":
-        options["track"] = walk_of(config.baselines.rw_form).tracker
+        options["track"] = WALK.tracker
     if recipe.memory == "afec":
         options["track"] = methods.adaptive_consolidation()
     steps = recipe.increment_steps(config)
-    return _incremental(setting, recipe.terms, config.optimizer.learning_rate, steps, **options)
+    return _incremental(setting, setup, recipe.terms, config.optimizer.learning_rate, steps, **options)
 
 
 @functools.lru_cache(maxsize=8)
@@ -175,34 +169,27 @@ def build_association(setting: Setting, kind: str, ka_net: KaNet, inputs: int) -
     """Builds KA-Net's own stage. kind: of `Recipe.ka_net`."""
     config = setting.config
     rate = config.optimizer.rate(config.optimizer.association_learning_rate, config.association_steps)
-    return methods.association(network=ka_net_of(setting, ka_net, inputs), slots=config.association.triples,
-                               learning_rate=rate, misled=config.association.misled, **_shared(setting),
-                               **_filter(setting, kind))
+    return methods.association(
+        setting.setup._replace(learning_rate=rate), network=ka_net_of(setting, ka_net, inputs),
+        slots=config.association.triples, misled=config.association.misled, **_filter(setting, kind))
 
 
 @functools.lru_cache(maxsize=8)
 def uncertainty_of(setting: Setting) -> confidence.Uncertainty:
     """Builds the uncertainty of kamp_filtered: how far the old model's answers wander when images are rotated."""
-    return confidence.spread(setting.codec.to_heatmap)
+    return confidence.spread(setting.setup.codec.to_heatmap)
 
 
 def _filter(setting: Setting, kind: str) -> dict[str, confidence.Confidence]:
     """Returns the weights of the old model's answers in kamp_filtered."""
-    built = {"hard": confidence.hard, "soft": confidence.soft}[setting.config.association.filter_mode]
-    return {"confidence": built(uncertainty_of(setting))} if kind == "filtered" else {}
-
-
-@functools.lru_cache(maxsize=2)
-def walk_of(form: Literal["cpr", "facil"]) -> RiemannianWalk:
-    """Builds a published form of the Riemannian walk."""
-    return methods.walk_by_updates() if form == "cpr" else methods.walk_by_path()
+    return {"confidence": confidence.hard(uncertainty_of(setting))} if kind == "filtered" else {}
 
 
 @functools.lru_cache(maxsize=8)
 def importance_of(setting: Setting, kind: Literal["fisher", "mas"]) -> Measure:
     """Builds the sum over a step's images, after the step, that weighs the penalties of the next ones."""
-    shared = not setting.config.freeze_old_heads
+    shared, setup = not setting.config.freeze_old_heads, setting.setup
     if kind == "mas":
-        return methods.memory_aware_synapses(setting.network, setting.config.backbone.normalise, shared_heads=shared)
-    return methods.fisher(setting.network, setting.codec, setting.config.backbone.normalise, half=setting.config.half,
-                          shared_heads=shared, batch_approximation=setting.config.baselines.batch_fisher)
+        return methods.memory_aware_synapses(setup.model, setup.normalise, shared_heads=shared)
+    return methods.fisher(setup.model, setup.codec, setup.normalise, shared_heads=shared,
+                          batch_approximation=setting.config.baselines.batch_fisher)

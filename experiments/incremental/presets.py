@@ -1,7 +1,7 @@
 """Settings of incremental learning: what a run depends on, and presets."""
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import optax
 
@@ -26,9 +26,10 @@ class StepImages(ImageSet):
     held_out: Annotated[float, Rule(lambda value: 0 <= value < 1, "it is a share of a step's images, below 1")] = 0.0
     low_shot: CountOrZero = 0  # images of every step after the base; 0 takes all of the protocol's
     midway: bool = False  # a made case: the old keypoint of a stated triple is moved midway between its new ones
-    single_new: bool = False  # every step of the protocol is split into steps of one new keypoint
     pck_over: Literal["box", "scale"] = "scale"  # the longer side of the annotated box, or the dataset's own length
     training_examples: int = 3200  # of rendered people, of all steps together
+
+    former: ClassVar = {"single_new": False}
 
     def square_of_new(self) -> Transform:
         """Returns the transform of a new image."""
@@ -89,13 +90,13 @@ class Association(Checked):
     input_sigma: NotNegative = 0.0  # heatmap px, of the Gaussians that KA-Net sees features through; 0: the targets'
     ka_target: Literal["raw", "rerendered"] = "raw"  # of all with KA-Net but kamp and kamp_rerendered, as the next
     ka_weight: Literal["alpha", "alpha_over_old"] = "alpha"  # alpha_over_old: divided by the number of old keypoints
-    ka_loss: Literal["spatial", "mse"] = "spatial"
     triples: Count = 1  # of a step, where the protocol gives that many
     triple: Literal["protocol", "automatic"] = "protocol"  # "automatic": the nearest in the skeleton
     skip_useless_triples: bool = False  # by images that were held out from the step
-    filter_mode: Literal["hard", "soft"] = "hard"  # of kamp_filtered, as is the next
-    filter_kept: Share = 0.8  # share of the pseudo-labels of a step that are kept
+    filter_kept: Share = 0.8  # share of the pseudo-labels of a step that kamp_filtered keeps
     misled: Annotated[float, Rule(lambda value: 0 <= value < 1, "it is a share, below 1")] = 0.0  # see `misled_maps`
+
+    former: ClassVar = {"ka_loss": "spatial", "filter_mode": "hard"}
 
 
 @dataclass(frozen=True)
@@ -122,22 +123,19 @@ class Weights(Checked):
 class Baselines(Checked):
     """Forms of the baselines."""
 
-    lwf_temperature: Positive = 2.0
     afec_images: Count = 256  # of the Fisher information of the network that learnt the new keypoints alone
-    afec_fisher_every: Count = 5  # epochs between two of them
-    cpr_entropy_of: Literal["lines", "channel"] = "lines"  # not stated
-    importance_batch: Count = 16
     normalise_importance: bool = False  # divided by their mean, so that weights carry over between networks
     batch_fisher: bool = False  # squares of the batch's mean gradient, as some published code has it
-    fuse: Literal["default", "running_mean", "sum", "half"] = "default"  # of importances over the steps
     gamma: Share = 0.9  # share of earlier importances that online EWC keeps
-    rw_form: Literal["cpr", "facil"] = "cpr"
+
+    former: ClassVar = {"lwf_temperature": 2.0, "afec_fisher_every": 5, "cpr_entropy_of": "lines",
+                        "importance_batch": 16, "fuse": "default", "rw_form": "cpr"}
 
 
 MEASURES = ("summary", "evaluated_on", "pck_thresholds", "detection_limits", "error_in")
 # Leaves that neither step 0 nor the importances after it read, beside those of weights, distillation and association.
-LATER = ("steps", "learning_rate", "association_learning_rate", "freeze_statistics", "lwf_temperature", "afec_images",
-         "afec_fisher_every", "normalise_importance", "fuse", "gamma", "freeze_old_heads", *MEASURES)
+LATER = ("steps", "learning_rate", "association_learning_rate", "afec_images", "normalise_importance", "gamma",
+         "freeze_old_heads", *MEASURES)
 
 
 @dataclass(frozen=True)
@@ -155,9 +153,7 @@ class Config(Checked):
     batch_size: Count = 32
     base_steps: Count = 13_900  # of step 0; 100 epochs of a fifth of MPII
     steps: int = 13_900  # of every later step, with KA-Net's; without KA-Net the method trains for all of them
-    half: bool = True  # the factor 1/2 of the official heatmap loss
     freeze_old_heads: bool = True
-    freeze_statistics: bool = False  # whether steps after the base run on the base's BatchNorm statistics
     distillation: Distillation = Distillation()
     association: Association = Association()
     weights: Weights = Weights()
@@ -165,6 +161,8 @@ class Config(Checked):
     pck_thresholds: Thresholds = (0.5, 0.2)  # of the reference length; the results are about the first
     detection_limits: tuple[float, ...] = ()  # of SDR, in the reference length
     error_in: Literal["pixels", "scale"] = "scale"  # of A-MRE: pixels of the images, or the reference length
+
+    former: ClassVar = {"half": True, "freeze_statistics": False}
 
     def __post_init__(self):
         super().__post_init__()

@@ -12,7 +12,7 @@ from etils import epath
 
 from experiments.engine.configs import config_as_json
 from experiments.engine.system import Job, fit_sources, no_training
-from experiments.incremental.builders import Recipe, Setting, build_base, build_step, importance_of, walk_of
+from experiments.incremental.builders import WALK, Recipe, Setting, build_base, build_step, importance_of
 from experiments.incremental.presets import Config
 from kpjax import InputError, Method, Skeleton, Trained, Variables, losses, named_key
 from kpjax.input.protocols import Protocol, introduced_in, step_source
@@ -189,7 +189,7 @@ def _learn_first(run: Run, source: Source, numbers: Sequence[int], steps: int) -
     first = _first_increment(run, numbers, {"entropy": config.weights.cpr_entropy} if kind == "base_cpr" else {})
 
     def train(folder: epath.Path) -> Fitted:
-        start = config.backbone.variables(run.setting.network, image_size=config.data.image_size,
+        start = config.backbone.variables(run.setting.setup.model, image_size=config.data.image_size,
                                           seed=run.job.seed) | {"increment": first}
         return run.fit(build_base(run.setting, kind, steps), source, steps, folder, "step 0", start, of_base=shared,
                        keep=keep)
@@ -259,14 +259,13 @@ def _expanding(run: Run, source: Source, start: Mapping[str, Any]) -> tuple[Any,
 
     def importance(trained: Trained) -> Any:
         measure = importance_of(run.setting, "fisher")
-        return finished(reduce(measure, trained, some, batch_size=config.baselines.importance_batch))
+        return finished(reduce(measure, trained, some, batch_size=IMPORTANCE_BATCH))
 
     begin = {"teacher": start.get("expanded_variables", start["teacher"]), "increment": start["increment"]}
     copy = jax.jit(plain.init)(key, batch_at(0), replicate(begin, mesh))
     epoch_steps = max(1, len(source) // config.batch_size)
     return memories.expanded_copy(copy), (epoch_steps, memories.train_expanded(
-        lambda state, number: update(state, batch_at(number), key), importance, epoch_steps=epoch_steps,
-        every=config.baselines.afec_fisher_every))
+        lambda state, number: update(state, batch_at(number), key), importance, epoch_steps=epoch_steps))
 
 
 PLAIN = Recipe()  # the labels of the new keypoints alone
@@ -274,6 +273,7 @@ PLAIN = Recipe()  # the labels of the new keypoints alone
 
 # Memories
 
+IMPORTANCE_BATCH = 16  # images, of the passes that measure importances
 FUSING = {"fisher": "running_mean", "afec": "running_mean", "online_fisher": "decay", "mas": "sum"}
 
 
@@ -291,7 +291,7 @@ def _remembered(run: Run, found: Stage, step: int, memory: Memory, source: Sourc
 
     def measured(name: str) -> Any:
         def train(_: epath.Path) -> Fitted:  # a pass over the step's images resumes nothing
-            sums = reduce(importance_of(run.setting, name), trained, source, batch_size=baselines.importance_batch)
+            sums = reduce(importance_of(run.setting, name), trained, source, batch_size=IMPORTANCE_BATCH)
             return no_training(Trained({"importance": jax.device_get(finished(sums))}, {}))
 
         shared = step == 0 and run.recipe.base == "base"
@@ -305,9 +305,7 @@ def _remembered(run: Run, found: Stage, step: int, memory: Memory, source: Sourc
         return jax.device_get(losses.normalised_importance(found)) if baselines.normalise_importance else found
 
     if kind == "walk":
-        form = walk_of(baselines.rw_form)
-        tracked, importance = jax.device_get(form.end_of_step(
-            trained.frozen["tracked"], params=params, fisher=measured("fisher") if form.needs_fisher else None))
+        tracked, importance = jax.device_get(WALK.end_of_step(trained.frozen["tracked"]))
         return {"tracked": tracked, "importance": scaled(importance), "anchor": params}
     importance = scaled(measured("mas" if kind == "mas" else "fisher"))
     if kind == "fisher_anchors":
@@ -317,8 +315,7 @@ def _remembered(run: Run, found: Stage, step: int, memory: Memory, source: Sourc
             anchored = jax.device_get(losses.with_anchor(before, params, importance))
         return {"importance": anchored.importance, "anchor": anchored.anchor}  # the constant has no gradient
     if memory:
-        rule = FUSING[kind] if baselines.fuse == "default" else baselines.fuse
         importance = jax.device_get(losses.fused_importance(
-            memory["importance"], importance, rule=rule, step=step, decay=baselines.gamma))
+            memory["importance"], importance, rule=FUSING[kind], step=step, decay=baselines.gamma))
     beside = {"expanded_variables": trained.frozen["tracked"]} if kind == "afec" and memory else {}
     return {"importance": importance, "anchor": params, **beside}

@@ -23,8 +23,7 @@ VARIANTS: dict[str, Variant] = {
                                _kamp("kamp_rerendered", rerendered=True, over_old=True)),
     "finetune": Variant("baseline", "the new labels alone", "Finetune", PLAIN),
     "lwf": Variant("baseline", "distillation across channels", "LWF", Recipe(
-        {"distillation": lambda s: methods.channel_distillation_term(s.config.baselines.lwf_temperature)},
-        {"distillation": "lwf"})),
+        {"distillation": lambda s: methods.channel_distillation_term()}, {"distillation": "lwf"})),
     "ewc": Variant("baseline", "elastic weight consolidation", "",
                    Recipe(PENALTY, {"penalty": "ewc"}, memory="fisher")),
     "ewc_anchors": Variant("baseline", "EWC with an anchor for each earlier step", "",
@@ -40,8 +39,7 @@ VARIANTS: dict[str, Variant] = {
     "cpr": Variant("baseline", "EWC, and broad answers", "CPR", Recipe(
         {**PENALTY, "entropy": entropy}, {"penalty": "cpr", "entropy": "cpr_entropy"}, "base_cpr", memory="fisher")),
     "mse_distillation": Variant("control", "squared distance to the old model's heatmaps", "", Recipe(
-        {"distillation": lambda s: methods.mse_distillation_term(s.config.half)},
-        {"distillation": "mse_distillation"})),
+        {"distillation": lambda s: methods.mse_distillation_term()}, {"distillation": "mse_distillation"})),
     "self_training": Variant("control", "kamp_rerendered with the old model's own point in KA-Net's place", "", _kamp(
         "self_training", {"distillation": distilled, "association": self_trained}, ka_net="", over_old=True)),
     "ksd_only": Variant("ablation", "without KA-Net", "KSD only",

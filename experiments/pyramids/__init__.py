@@ -71,6 +71,7 @@ from kpjax.training.fit import Fitted
 PERCEPTUAL, BKIND_PERCEPTUAL = VGG(16, IMM_TAPS), VGG(19, IMM_TAPS)  # of KeyNet's loss and of BKinD's
 BKIND_WIDTH = 0.14  # of the blobs that its decoder reads at stride 4
 BACKGROUND_FRAMES = 200  # of a video, about, are enough for its background
+BKIND_WINDOW = 20  # frames between a frame and its reference, at most
 COLLAPSE_CHECK = 50  # steps between two looks for signs of collapse
 ORACLE = "supervised_bound"
 TRUE_JOINTS = "accuracy_of_true_joints"  # under action/, in place of keypoints
@@ -130,7 +131,7 @@ def _fit(job: Job, method: Method, data: Data, folder, stage: str) -> Fitted:
         options["between"] = (COLLAPSE_CHECK, check)
     if job.variant in DIFFERENCES:
         start = perceptual_start(config.bkind.bkind_perceptual, BKIND_PERCEPTUAL, image_size=config.data.image_size)
-        window = min(config.data.window, config.bkind.bkind_window)
+        window = min(config.data.window, BKIND_WINDOW)
     else:
         compares = config.baselines.perceptual if job.variant == "keynet" else ""
         start = {**perceptual_start(compares, PERCEPTUAL, image_size=config.data.image_size),

@@ -2,7 +2,7 @@
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import optax
 
@@ -34,13 +34,14 @@ class VideoSet(Checked):
     recordings: tuple[str, ...] = ()  # motion of figures: "dancing=05.asf,05_02.amc" is an action, a body, its motion
     actions: tuple[str, ...] = ELEVEN_ACTIONS  # of Human3.6M; the paper keeps eleven and does not list them
     image_size: Count = 128  # px; not stated
-    crop_margin: Positive = 1.0  # side of the crop over the longer side of the annotated box; not stated
     pair_crop: Crop = "union"  # what both frames of a pair are cropped by; not stated
     window: Count = 250  # frames between a frame and its reference, at most
 
+    former: ClassVar = {"crop_margin": 1.0}
+
     def square(self) -> Transform:
         """Returns the transform of a frame to a square image."""
-        return (PersonCrop(self.image_size, self.crop_margin) if self.data == "human36m_videos" else
+        return (PersonCrop(self.image_size, margin=1.0) if self.data == "human36m_videos" else
                 Letterbox(self.image_size))
 
     def open(self, seed: int, data_dir: Path) -> tuple[VideoSource, VideoSource]:
@@ -111,9 +112,9 @@ class Weights(Checked):
     reconstruction: Positive = 1.0
     transport: Annotated[tuple[float, float], PER_LEVEL] = (0.1, 1.0)  # of the levels
     spring: Positive = 1.0
-    reduction: Literal["mean", "sum"] = "mean"  # of squared differences; not stated
-    spring_unit: Literal["normalised", "pixels"] = "normalised"  # not stated
     motion: NotNegative = 0.0  # of the probability of keypoints where nothing moves, before a still camera; not in it
+
+    former: ClassVar = {"reduction": "mean", "spring_unit": "normalised"}
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,9 @@ class Rendering(Checked):
     reconstruction_width: Positive = 0.1
     transport_widths: Annotated[tuple[float, float], PER_LEVEL] = (0.1, 0.1)  # of the levels
     combine: Combine = "product"  # how the blobs of many keypoints make one mask; not stated
-    stop_reference: bool = True  # no gradient through what is transported from the reference; not stated
     reference_pass: ReferencePass = "joint"  # whether BatchNorm sees both frames at once; of GroupNorm only the time
+
+    former: ClassVar = {"stop_reference": True}
 
 
 @dataclass(frozen=True)
@@ -170,25 +172,26 @@ class BKinDOptions(Checked):
 
     bkind_rate: NotNegative = 0.0  # learning rate; 0 takes the method's
     bkind_steps: Positive = 1.0  # over the method's
-    bkind_window: Count = 20  # frames between a frame and its reference, at most, and no more than `window`
-    bkind_reconstruction: Positive = 1.0  # weight of the term, as are the next two
-    bkind_rotation: NotNegative = 1.0  # 0 leaves it out, as of the next
-    bkind_separation: NotNegative = 0.05
+    bkind_reconstruction: Positive = 1.0  # weight of the term, as is the next
+    bkind_separation: NotNegative = 0.05  # 0 leaves it out
     bkind_later: Annotated[float, FROM_0_TO_1] = 0.25  # share of the steps from which rotation and separation count
     bkind_perceptual: str = ""  # weights of VGG-19 (as published); "": pixels
+
+    former: ClassVar = {"bkind_window": 20, "bkind_rotation": 1.0}
 
 
 @dataclass(frozen=True)
 class Evaluation(Checked):
     """The linear probe for joints, and the recurrent one for actions, about which nothing is stated."""
 
-    intercept: bool = True  # of the linear probe; not stated
-    ridge: NotNegative = 0.0
+    ridge: NotNegative = 0.0  # of the linear probe
     action_window: Count = 50  # frames
     action_every: Count = 25  # frames from one window to the next
     action_steps: Count = 1000
     action_training_videos: CountOrZero = 0  # whose windows it is trained on; 0 takes all
     action_per_level: bool = True  # whether each level is also probed alone
+
+    former: ClassVar = {"intercept": True}
 
 
 @dataclass(frozen=True)

@@ -111,8 +111,7 @@ def regression(features: Features, truth: Truth, source: VideoSource, config: Co
         elif not found.size:
             guess = mean_pose(joints, visible, chosen)
         else:
-            guess = linear_probe(found, joints, visible, chosen, intercept=config.evaluation.intercept,
-                                 ridge=config.evaluation.ridge)
+            guess = linear_probe(found, joints, visible, chosen, ridge=config.evaluation.ridge)
         guess, *true = (part[chosen.test] for part in (guess, joints, visible))
         return guess, errors_in_units(guess, *true, size=(side, side), crop=crop[chosen.test])
 

@@ -90,9 +90,9 @@ def build_keynet(config: Config, joints: Skeleton, size: int) -> Method:
                if config.baselines.baselines == "published" else
                models.as_keynet(network_of(config, (size,)), blob_width=width))
     return methods.keynet(
-        objective=methods.keynet_objective(perceptual=bool(perceptual), reduction=config.weights.reduction),
-        network=network, **perceptual_options(perceptual, PERCEPTUAL),
-        **still_of(config), **_shared(config, "keynet", config.baselines.keynet_rate))
+        objective=methods.keynet_objective(perceptual=bool(perceptual)), network=network,
+        **perceptual_options(perceptual, PERCEPTUAL), **still_of(config),
+        **_shared(config, "keynet", config.baselines.keynet_rate))
 
 
 def build_transporter(config: Config, joints: Skeleton, size: int) -> Method:
@@ -100,10 +100,9 @@ def build_transporter(config: Config, joints: Skeleton, size: int) -> Method:
     network = (models.published_transporter(size, dtype=jnp.dtype(config.pyramid.dtype))
                if config.baselines.baselines == "published" else models.as_transporter(network_of(config, (size,))))
     return methods.transporter(
-        objective=methods.transporter_objective(reduction=config.weights.reduction), network=network,
-        blob_width=config.baselines.transporter_width, stop_reference=config.rendering.stop_reference,
-        reference_pass=config.rendering.reference_pass, **still_of(config),
-        **_shared(config, "transporter", config.baselines.transporter_rate))
+        objective=methods.transporter_objective(), network=network,
+        blob_width=config.baselines.transporter_width, reference_pass=config.rendering.reference_pass,
+        **still_of(config), **_shared(config, "transporter", config.baselines.transporter_rate))
 
 
 def bkind_network(config: Config, size: int) -> BKinD:
@@ -124,8 +123,7 @@ def build_bkind(config: Config, size: int, target: Target) -> Method:
         raise InputError(f"bkind_perceptual: {chosen.bkind_perceptual} are not of VGG-19, by which BKinD balances "
                          "its loss; give such weights, or none")
     objective = methods.bkind_objective(
-        reconstruction=chosen.bkind_reconstruction, rotation=chosen.bkind_rotation,
-        separation=chosen.bkind_separation, perceptual=bool(compared))
+        reconstruction=chosen.bkind_reconstruction, separation=chosen.bkind_separation, perceptual=bool(compared))
     return methods.bkind(
         objective=objective, network=bkind_network(config, size), target=target,
         later=round(chosen.bkind_later * steps_of(config, "bkind")), **compared,
@@ -164,14 +162,14 @@ def build_oracle(config: Config, joints: Skeleton, size: int) -> Method:
         return (squared * visible).sum() / (2 * jnp.maximum(visible.sum(), 1))
 
     codec = Codec(encode, decode, geometry.half_pixel_grid(side / maps.shape[1]))
-    return methods.supervised(model, joints, codec=codec, loss=point_mse, augment=no_augmentation(),
-                              **_shared(config, ORACLE))
+    return methods.supervised(methods.Setup(
+        model, joints, codec, augment=no_augmentation(), **_shared(config, ORACLE)), loss=point_mse)
 
 
 class Recipe(NamedTuple):
     """Construction of a variant: Keypoint Pyramids unless `build`, `target` or `features` is given."""
 
-    change: Callable[[Objective, str], Objective] = lambda terms, reduction: terms  # the ablated objective
+    change: Callable[[Objective], Objective] = lambda terms: terms  # the ablated or extended objective
     conditioned: bool = True  # whether the second level reads the first
     build: Callable[[Config, Skeleton, int], Method] | None = None  # (config, joints, number of keypoints) -> method
     target: Target | None = None  # what BKinD's network renders
@@ -179,9 +177,7 @@ class Recipe(NamedTuple):
 
     def objective(self, config: Config) -> Objective:
         """Builds the objective."""
-        weights = asdict(config.weights)
-        objective = methods.pyramids_objective(unit=weights.pop("spring_unit"), **weights)
-        return self.change(objective, config.weights.reduction)
+        return self.change(methods.pyramids_objective(**asdict(config.weights)))
 
 
 VARIANTS: dict[str, Variant] = {
@@ -202,17 +198,17 @@ VARIANTS: dict[str, Variant] = {
     "image_moments": Variant("control", "nine moments of what differs from the background",
                              recipe=Recipe(features=lambda source: image_moments(frames_of(source)))),
     "no_reconstruction": Variant("ablation", "without the reconstruction from all keypoints", "No-Reconstruction",
-                                 Recipe(lambda terms, _: methods.no_reconstruction(terms))),
+                                 Recipe(methods.no_reconstruction)),
     "no_transport": Variant("ablation", "without transport", "No-Transport",
-                            Recipe(lambda terms, _: methods.no_transport(terms))),
+                            Recipe(methods.no_transport)),
     "no_spring": Variant("ablation", "without the spring", "No-Spring",
-                         Recipe(lambda terms, _: methods.no_spring(terms))),
+                         Recipe(methods.no_spring)),
     "all_transport": Variant(
         "ablation", "transport by all keypoints in place of the reconstruction", "All-Transport",
-        Recipe(lambda terms, reduction: methods.all_transport(terms, reduction=reduction))),
+        Recipe(methods.all_transport)),
     "all_reconstruction": Variant(
         "ablation", "a reconstruction for each level in place of its transport", "All-Reconstruction",
-        Recipe(lambda terms, reduction: methods.all_reconstruction(terms, reduction=reduction))),
+        Recipe(methods.all_reconstruction)),
     "unconditioned": Variant("ablation", "the second level does not read the first", "Unconditioned",
                              Recipe(conditioned=False)),
     "supervised_bound": Variant("oracle", "the keypoint encoder trained on the joints", "supervised",

@@ -29,7 +29,7 @@ from experiments.regda.variants import (
     VARIANTS,
     build,
     build_first,
-    parts_of,
+    setup_of,
 )
 from kpjax import InputError, Method, Skeleton, Trained, methods
 from kpjax.evaluation import metrics
@@ -143,10 +143,10 @@ def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, s
     return system.fit_sources(
         job, method, domains | dict(sources), batch_size=config.batch_size, steps=steps, stage=stage, folder=folder,
         repeats=data.repeats,
-        start=start or config.backbone.variables(parts_of(config, method.skeleton).one_head,
+        start=start or config.backbone.variables(setup_of(config, method.skeleton).model,
                                                  image_size=config.data.image_size, seed=job.seed),
-        unlabelled=() if config.target_weight == "labels" else ("target",),
-        evaluate=(max(1, steps // config.evaluations), evaluate), **{"config": job.identity()} | options)
+        unlabelled=("target",), evaluate=(max(1, steps // config.evaluations), evaluate),
+        **{"config": job.identity()} | options)
 
 
 def _fit_statistics(job: Job, method: Method, data: Data, start: Mapping[str, Any]) -> Fitted:

@@ -1,7 +1,7 @@
 """Settings of RegDA: what a run depends on, and presets."""
 import itertools
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import optax
 
@@ -51,11 +51,11 @@ class DomainAugmentation:
 
     augmentation: Literal["regda", "colour", "none"] = "regda"
     rotation: float = 180.0  # degrees either way, of the augmentation "regda"
-    blur: float = 0.8  # px, of the augmentation "colour", as are the next three
-    colour_matrix: float = 0.5
+    colour_matrix: float = 0.5  # of the augmentation "colour", as is the next
     colour_pivot: tuple[float, float] = (0.0, 0.0)  # bounds of the grey about which colours are mixed
-    noise: float = 0.15
     augment_target: bool = True  # False: images of the target domain are only resized
+
+    former: ClassVar = {"blur": 0.8, "noise": 0.15}
 
     @property
     def reach(self) -> augment.Reach | None:
@@ -66,7 +66,7 @@ class DomainAugmentation:
         """Builds the augmentation of each stream. source, target: of domains whose images are loaded larger."""
         none, colour = augment.no_augmentation(), augment.compose_augmentations(
             augment.random_colour_matrix(self.colour_matrix, about=self.colour_pivot),
-            augment.random_blur((0.0, self.blur)), augment.random_noise(self.noise))
+            augment.random_blur((0.0, 0.8)), augment.random_noise(0.15))
 
         def change(loaded: augment.Loaded | None) -> Augment:
             if self.augmentation == "regda":
@@ -125,40 +125,36 @@ class Baselines(Checked):
     """Weights of the other methods' terms."""
 
     dan_trade_off: NotNegative = 1.0
-    dann_trade_off: NotNegative = 1.0
     mcd_trade_off: NotNegative = 1.0  # of the discrepancy, which counts up to 2
     dd_coefficient: NotNegative = 0.1  # where the weight of its reversed gradient ends
+
+    former: ClassVar = {"dann_trade_off": 1.0}
 
 
 @dataclass(frozen=True)
 class TeacherAdaptation(Checked):
-    """Settings of teacher_adaptation (UDAPE, Kim et al. 2022) and its ablations; lengths in px of an image of 256."""
+    """Settings of teacher_adaptation (UDAPE, Kim et al. 2022) and its ablations."""
 
     teacher_learning_rate: Positive = 1e-4  # Adam's
     teacher_schedule: Literal["steps", "cosine"] = "steps"  # of the adaptation: two drops tenfold, or down to zero
     teacher_decay: Share = 0.999
     left_out: NotNegative = 0.5  # share of the teacher's answers, the least sure ones
-    consistency: Positive = 1.0  # weight, beside the labels'
     restyled: NotNegative = 0.5  # probability of a batch; 0 for none
     hidden: NotNegative = 0.5  # probability that a box of an image is hidden
-    hidden_half_side: NotNegative = 10.0  # of the box
-    hidden_from: float = 0.9  # score of the keypoints that it hides
-    view_degrees: NotNegative = 60.0  # either way, of each view, as are the next four
+    view_degrees: NotNegative = 60.0  # either way, of each view, as are the next two
     view_shear: NotNegative = 30.0  # degrees
-    view_shift: NotNegative = 0.05  # of the side
     view_zoom: tuple[float, float] = (0.6, 1.3)
-    view_jitter: NotNegative = 0.25
-    view_valid_mask: bool = False  # whether cells that one of two views does not show are left out
+
+    former: ClassVar = {"consistency": 1.0, "hidden_half_side": 10.0, "hidden_from": 0.9, "view_shift": 0.05,
+                        "view_jitter": 0.25, "view_valid_mask": False}
 
     def view(self) -> Augment:
         """Builds the random view of an image."""
-        return target_view(self.view_degrees, shear_degrees=self.view_shear, shift=self.view_shift, zoom=self.view_zoom,
-                           jitter=self.view_jitter)
+        return target_view(self.view_degrees, shear_degrees=self.view_shear, zoom=self.view_zoom)
 
     def hide(self, image_size: int) -> Hide:
         """Builds the occlusion of images of so many px."""
-        sides = (self.hidden_half_side, self.hidden_half_side)
-        return hide_boxes(1, shows="elsewhere", noise=0.0, half_sides=sides, probability=self.hidden,
+        return hide_boxes(1, shows="elsewhere", noise=0.0, half_sides=(10.0, 10.0), probability=self.hidden,
                           unit=image_size / 256)
 
     def adaptation_rate(self, steps: int) -> optax.Schedule:
@@ -194,14 +190,14 @@ class Config(Checked):
     teacher: TeacherAdaptation = TeacherAdaptation()
     ground_false: Literal["others", "area"] = "others"
     area: tuple[int, int] = (16, 47)  # first and last cell of 64 in which a keypoint can lie
-    target_weight: Literal["ones", "labels"] = "ones"  # "labels" is the authors' code, which reads target visibility
     keypoints_never_in_target: tuple[int, ...] = ()  # get weight 0 on target images; needs no label
-    strict_positive: bool = True  # a map whose maximum is not positive decodes to (0, 0), as in the authors' code
     pretraining_selection: Literal["validation", "last"] = "validation"  # the step that a method starts from
     evaluations: Count = 10
     pck_threshold: Positive = 0.05  # of what pck_over names
     pck_over: Literal["side", "scale"] = "side"  # of the image, or the dataset's reference length
     mae_unit: Positive = 1.0  # px of the image in which target/mae is stated
+
+    former: ClassVar = {"target_weight": "ones", "strict_positive": True}
 
     def __post_init__(self):
         super().__post_init__()

@@ -34,12 +34,11 @@ from experiments.semi_supervised.presets import PRESETS, Config
 from experiments.semi_supervised.variants import (
     PERCEPTUAL,
     VARIANTS,
-    Parts,
     build,
     build_warm_start,
     distilled,
-    parts_of,
     read_semantic,
+    setup_of,
 )
 from kpjax import InputError, Method, Skeleton, Trained, geometry, methods
 from kpjax.drawing.feature_map import can_embed, embedded, scatter
@@ -117,12 +116,12 @@ def train(job: Job, data: Data) -> Outcome:
     recipe = VARIANTS[job.variant].recipe
     if recipe.of:
         return _read_again(job, data, recipe.of)
-    config, parts, baselines = recipe.config(job.config), parts_of(job.config, data.skeleton), job.config.baselines
+    config, baselines = recipe.config(job.config), job.config.baselines
     beside = {"subspace": subspace_of(data.labelled, config)} if recipe.videos else {}  # refuses too few labels early
     networks = range(1 + recipe.second)
-    warm = [stage for number in networks if (stage := _warm_start(job, parts, data, number))]
+    warm = [stage for number in networks if (stage := _warm_start(job, data, number))]
     starts = [{"variables": stage.trained.variables} for stage in warm] or [
-        _first(job, parts, number) for number in networks]
+        _first(job, data, number) for number in networks]
     start = starts[0] | beside | ({"second": starts[1]["variables"]} if len(starts) == 2 and starts[1] else {})
     if job.variant == "gen":
         start |= perceptual_start(baselines.perceptual, PERCEPTUAL, image_size=baselines.generator_size)
@@ -152,7 +151,7 @@ def subspace_of(labelled: Source, config: Config) -> PoseSubspace:
     """Returns the subspace of the labelled poses, in pixels of the original images."""
     poses = [np.where(one.visible[:, None] > 0, geometry.move_points(one.crop, one.keypoints), np.nan).ravel()
              for one in (labelled[number] for number in range(len(labelled)))]
-    return fit_pose_subspace(np.stack(poses), share=config.video.pose_share)
+    return fit_pose_subspace(np.stack(poses))
 
 
 def videos_of(source: Source) -> VideoSource:
@@ -184,22 +183,23 @@ def _fit(job: Job, method: Method, sources: Mapping[str, Source], data: Data, st
         config=job.identity(**data.identity))
 
 
-def _first(job: Job, parts: Parts, number: int = 0) -> dict[str, Any]:
+def _first(job: Job, data: Data, number: int = 0) -> dict[str, Any]:
     """Returns the start of the first stage: the backbone's weights, {} without any. number: of the network."""
     seed = job.seed + 1_000_000 * number
-    return job.config.backbone.variables(parts.network, image_size=job.config.data.image_size, seed=seed)
+    network = setup_of(job.config, data.skeleton).model
+    return job.config.backbone.variables(network, image_size=job.config.data.image_size, seed=seed)
 
 
-def _warm_start(job: Job, parts: Parts, data: Data, number: int = 0) -> Stage | None:
+def _warm_start(job: Job, data: Data, number: int = 0) -> Stage | None:
     """Returns the stage that all variants of a seed start from; None without one. number: of the network."""
     config = job.config
     if not config.warm_start_steps or VARIANTS[job.variant].recipe.everything:
         return None
     name = ("warm start", "warm start of the second network")[number]
-    warm, method = job._replace(variant="supervised"), build_warm_start(config, parts.skeleton)
+    warm, method = job._replace(variant="supervised"), build_warm_start(config, data.skeleton)
     return job.stage(name.replace(" ", "_"), lambda folder: _fit(
         warm, method, {"labelled": data.labelled}, data, config.warm_start_steps, folder, name,
-        _first(job, parts, number)),
+        _first(job, data, number)),
         config=config_as_json(config) | dict(data.identity))
 
 
@@ -257,8 +257,8 @@ def on_videos(config: Config) -> bool:
 
 def both_networks(job: Job, data: Data, outcome: Outcome) -> dict[str, float]:
     """Measures the second network of a pair, and the mean of both networks' heatmaps, beside the first that counts."""
-    config, parts = job.config, parts_of(job.config, data.skeleton)
-    mean = outcome.method._replace(predict=mean_predict(parts.network, parts.codec, config.backbone.normalise))
+    config, setup = job.config, setup_of(job.config, data.skeleton)
+    mean = outcome.method._replace(predict=mean_predict(setup.model, setup.codec, setup.normalise))
     pairs = {"second": (outcome.method, Trained(outcome.trained.variables["second"], {})),
              "mean_of_both": (mean, outcome.trained)}
     return {f"{name}/pck": errors(predict_source(method, trained, data.test, batch_size=2 * config.batch_size),

@@ -2,7 +2,7 @@
 import functools
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import optax
@@ -17,7 +17,6 @@ from kpjax.augment.random_maps import (
     DrawMap,
     draw_affine,
     draw_homography,
-    draw_scale_rotation,
     draw_whole_degrees,
 )
 from kpjax.losses import late_rise, log_weight
@@ -43,6 +42,11 @@ class LabelledSubset(ImageSet):
         return self.labelled == 1
 
     @property
+    def streams(self) -> tuple[str, ...]:
+        """Streams that unsupervised terms read."""
+        return ("labelled",) if self.all_labelled else ("labelled", "unlabelled")
+
+    @property
     def amount(self) -> dict[str, float]:
         """The labelled images as `labelled_subset` takes them: a share or a count."""
         return {"share": self.labelled} if self.labelled <= 1 else {"count": int(self.labelled)}
@@ -56,25 +60,21 @@ class Weights(configs.Checked):
     semantic: Positive = 0.5
     equivariance: Positive = 1e2
     invariance: Positive = 1e2
-    invariance_reduction: Literal["mean", "sum"] = "mean"  # not stated
-    half: bool = False  # the factor 1/2 of the official heatmap loss; not stated
-    detach_masks: bool = False  # no gradient through the heatmaps that mask the features; not stated
-    semantic_on_warped: bool = False  # whether moved images count in the semantic term; not stated
-    valid_mask: bool = False  # equivariance of those cells only that lie in the frame before and after
     feature_width: Count = 64
     warp: Literal["perspective", "affine", "rotation"] = "perspective"  # "rotation": the authors' code
     perspective: configs.NotNegative = 0.15  # how far corners move, of the side; not stated
-    extra_rotation: configs.NotNegative = 0.0  # degrees, deviation of a rotation after "perspective"
-    most_degrees: Count = 90  # either way, of the warp "rotation"
     warped_pass: Literal["joint", "separate"] = "joint"  # BatchNorm sees both views at once, or one at a time
+
+    former: ClassVar = {"invariance_reduction": "mean", "half": False, "detach_masks": False,
+                        "semantic_on_warped": False, "valid_mask": False, "extra_rotation": 0.0, "most_degrees": 90}
 
     def draw_map(self) -> DrawMap:
         """Builds g."""
         if self.warp == "affine":  # not stated: the official augmentation's zoom and turn, and a shift
             return draw_affine(degrees=30.0, scale=(0.75, 1.25), shift=0.1)
         if self.warp == "rotation":
-            return draw_whole_degrees(self.most_degrees)
-        return draw_homography(self.perspective, rotation_deviation=self.extra_rotation)
+            return draw_whole_degrees()
+        return draw_homography(self.perspective)
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,12 @@ class Baselines(configs.Checked):
     """Weights and networks of the baselines."""
 
     elt: Positive = 1e2  # weight of the equivariance of heatmaps
-    elt_coordinates: Positive = 1.0  # weight of the equivariance of coordinates
     consistency: Positive = 1e2  # weight in mean_teacher
-    decay: float = 0.999  # of the teacher
-    reconstruction: Positive = 1e-3  # weight in gen; not stated
     perceptual: str = ""  # weights of VGG-16 or a known backbone for gen's loss; "" compares pixels
     generator_size: Count = 128  # px to which gen shrinks the images that it generates
     generator_widths: tuple[int, ...] = ()  # of its encoder, from fine to coarse; () takes IMM's
+
+    former: ClassVar = {"elt_coordinates": 1.0, "decay": 0.999, "reconstruction": 1e-3}
 
 
 HardView = Literal["cutout", "occlude", "occlude_cutout", "cutout_mix"]
@@ -97,31 +96,22 @@ MULTIPLE: tuple[HardView, ...] = ("occlude_cutout", "cutout_mix", "cutout", "occ
 
 @dataclass(frozen=True)
 class EasyHard(configs.Checked):
-    """Hard views of easy_hard (Xie et al. 2021, MultiAugs 2024) and their weight."""
+    """Setting of easy_hard (Xie et al. 2021, MultiAugs 2024)."""
 
-    hard_views: tuple[HardView, ...] = ("cutout",)  # of the variants that do not say
-    hard_weight: Positive = 1.0  # of the consistency, over that of the labels
-    hard_degrees: configs.NotNegative = 30.0  # deviation of the turn, which is at most twice as far
-    hard_turned: configs.Share = 0.8  # probability of a turn
-    hard_zoom: configs.NotNegative = 0.25  # deviation of the zoom, and the most
-    hard_valid_mask: bool = False  # whether cells outside the easy view are left out
-    holes: Count = 5  # that a cutout makes at the keypoints
-    hole_noise: configs.NotNegative = 10.0  # deviation from the keypoint, px of an image of 256
-    hole_half_sides: tuple[float, float] = (10.0, 20.0)  # px of an image of 256
     warp_labelled: bool = False  # whether half of the labelled images are moved by the method's warp, as the controls'
 
-    def draw_map(self) -> DrawMap:
-        """Builds g."""
-        return draw_scale_rotation(self.hard_zoom, self.hard_degrees, rotated=self.hard_turned, middle=True)
+    former: ClassVar = {"hard_views": ("cutout",), "hard_weight": 1.0, "hard_degrees": 30.0, "hard_turned": 0.8,
+                        "hard_zoom": 0.25, "hard_valid_mask": False, "holes": 5, "hole_noise": 10.0,
+                        "hole_half_sides": (10.0, 20.0)}
 
-    def hide(self, view: HardView, image_size: int) -> Hide:
-        """Builds a hard view of images of so many px."""
-        boxes = functools.partial(
-            hide_boxes, noise=self.hole_noise, half_sides=self.hole_half_sides, unit=image_size / 256)
-        cutout, occlude = boxes(self.holes), boxes(2, shows="mate_keypoints")
-        return {"cutout": cutout, "occlude": occlude,
-                "occlude_cutout": hide_in_turn(occlude, boxes(self.holes, at="anywhere")),
-                "cutout_mix": hide_in_turn(cutout, boxes(2, at="anywhere", shows="mate"))}[view]
+
+def hiding(view: HardView, image_size: int) -> Hide:
+    """Builds a hard view of images of so many px."""
+    boxes = functools.partial(hide_boxes, unit=image_size / 256)
+    cutout, occlude = boxes(), boxes(2, shows="mate_keypoints")
+    return {"cutout": cutout, "occlude": occlude,
+            "occlude_cutout": hide_in_turn(occlude, boxes(at="anywhere")),
+            "cutout_mix": hide_in_turn(cutout, boxes(2, at="anywhere", shows="mate"))}[view]
 
 
 @dataclass(frozen=True)
@@ -132,9 +122,8 @@ class VideoTerms(configs.Checked):
     temporal_exponent: float = 11.0
     pose_exponent: float = 10.7
     temporal_epsilon: configs.NotNegative = 20.0  # px of the original images that a keypoint may move
-    pose_share: configs.Share = 0.99  # of the labels' variance, that the subspace holds
-    terms_from: configs.NotNegative = 0.2  # share of the steps before the terms begin to count
-    terms_full: configs.Share = 160 / 300  # and from which they count in full
+
+    former: ClassVar = {"pose_share": 0.99, "terms_from": 0.2, "terms_full": 160 / 300}
 
     def weight(self, exponent: float, labels: float) -> float:
         """Returns the weight of a term beside labels of so much, on heatmaps of height 1 in place of sum 1."""
@@ -142,8 +131,8 @@ class VideoTerms(configs.Checked):
         return labels * log_weight(exponent) / (0.5 * height**2)
 
     def factor(self, step: jax.Array, steps: int) -> jax.Array:
-        """Computes the terms' factor at a step (float32) of so many."""
-        return late_rise(step / steps, first=self.terms_from, rise=1 / (self.terms_full - self.terms_from))
+        """Computes the terms' factor at a step (float32) of so many: it rises from 60 to 160 of 300 epochs."""
+        return late_rise(step / steps, first=0.2, rise=1 / (160 / 300 - 0.2))
 
     def change(self) -> Augment:
         """Builds the official change of a video: one for all frames, and noise of each frame."""
@@ -172,13 +161,14 @@ class Config(configs.Checked):
     steps: Count = 30_000
     evaluations: Count = 50  # of the validation images
     selection: Literal["validation", "last"] = "validation"  # which step is the result: the best there, or the last
-    flip_test: bool = False  # predictions averaged over the mirrored image; the paper's are not
     weights: Weights = Weights()
     baselines: Baselines = Baselines()
     easy_hard: EasyHard = EasyHard()
     video: VideoTerms = VideoTerms()
     pck_threshold: Positive = 0.1  # of the reference length
     uncounted_keypoints: tuple[str, ...] = ()  # left out of the means
+
+    former: ClassVar = {"flip_test": False}
 
     def __post_init__(self):
         super().__post_init__()

@@ -1,7 +1,8 @@
-"""Methods of the table of semi-supervised learning: functions from the parts that all of them share to a `Method`."""
+"""Methods of the table of semi-supervised learning: functions from the config and the setup to a `Method`."""
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import optax
@@ -9,18 +10,19 @@ import optax
 from experiments.engine.configs import network_of, optimizer_of, perceptual_options
 from experiments.engine.system import Variant
 from experiments.semi_supervised.measures import ReadSemantic
-from experiments.semi_supervised.presets import MULTIPLE, Config, HardView
-from kpjax import InputError, Method, Skeleton, methods
-from kpjax.augment import Augment, compose_augmentations, hidden, on_half, random_warp
-from kpjax.heatmaps import Codec
-from kpjax.losses import Objective, without
+from experiments.semi_supervised.presets import MULTIPLE, Config, HardView, hiding
+from kpjax import Method, Skeleton, methods
+from kpjax.augment import compose_augmentations, hidden, on_half, random_warp
+from kpjax.losses import Objective, Term, without
+from kpjax.methods import Setup
 from kpjax.methods.semi_supervised_family.semantic_features import representations
-from kpjax.models import VGG, KeypointNetwork, image_generator
+from kpjax.models import VGG, image_generator
 from kpjax.models.vgg import IMM_TAPS
 from kpjax.training.fit import Select
 
 PERCEPTUAL = VGG(16, IMM_TAPS)
 StageOf = Literal["warm start", "method", "both"]
+NONE: Mapping[str, Term] = MappingProxyType({})
 
 SCORE_KIND = "mse_peak"
 CHOOSING = Select("validation/pck")
@@ -28,159 +30,139 @@ ON_VIDEOS = ("video_terms", "pl_video_terms", "projected")  # variants that need
 
 
 
-class Parts(NamedTuple):
-    """Parts of all methods of a preset."""
-
-    config: Config
-    skeleton: Skeleton
-    network: KeypointNetwork
-    codec: Codec
-    augment: Augment  # of every image
-    warped: Augment  # the same, and then the method's warp on every other image of a batch
-
-    @property
-    def streams(self) -> tuple[str, ...]:
-        """Streams that unsupervised terms read."""
-        return ("labelled",) if self.config.data.all_labelled else ("labelled", "unlabelled")
-
-
 @functools.lru_cache(maxsize=4)
-def parts_of(config: Config, skeleton: Skeleton) -> Parts:
-    """Builds the parts once per config, so that all seeds share what is compiled."""
-    base = config.augment.build(skeleton, loaded=config.data.loaded(config.augment.reach))
-    warped = compose_augmentations(base, on_half(random_warp(config.weights.draw_map())))
-    return Parts(config, skeleton, network_of(config, len(skeleton.names)),
-                 config.heatmaps.codec(config.data.image_size), base, warped)
+def setup_of(config: Config, skeleton: Skeleton) -> Setup:
+    """Builds the setup once per config, so that all seeds share what is compiled."""
+    return Setup(
+        network_of(config, len(skeleton.names)), skeleton, config.heatmaps.codec(config.data.image_size),
+        optimizer_of(config, optax.scale_by_adam()), config.rate("method"),
+        config.augment.build(skeleton, loaded=config.data.loaded(config.augment.reach)), config.backbone.normalise)
 
 
-def terms(parts: Parts, **changes: Any) -> Objective:
+def _warped(config: Config, setup: Setup) -> Setup:
+    """Returns the setup with the method's warp on every other image of a batch, after the augmentation."""
+    warp = on_half(random_warp(config.weights.draw_map()))
+    return setup._replace(augment=compose_augmentations(setup.augment, warp))
+
+
+def objective_of(config: Config, setup: Setup, **changes: Any) -> Objective:
     """Builds the four terms of the paper."""
-    weights = parts.config.weights
+    weights = config.weights
     return methods.semi_supervised_objective(
-        parts.codec, streams=parts.streams, semantic=weights.semantic, equivariance=weights.equivariance,
-        invariance=weights.invariance, valid_mask=weights.valid_mask, semantic_on_warped=weights.semantic_on_warped,
-        ti_reduction=weights.invariance_reduction, **_supervision(parts), **changes)
+        setup.codec, streams=config.data.streams, semantic=weights.semantic, equivariance=weights.equivariance,
+        invariance=weights.invariance, supervised_weight=weights.supervised_weight, **changes)
 
 
-def _supervision(parts: Parts) -> dict[str, Any]:
-    return {"supervised_weight": parts.config.weights.supervised_weight, "half": parts.config.weights.half}
-
-
-def _shared(parts: Parts, *, warped: bool = False, stage: StageOf = "method") -> dict[str, Any]:
-    config = parts.config
-    return {"codec": parts.codec, "optimizer": optimizer_of(config, optax.scale_by_adam()),
-            "learning_rate": config.rate(stage), "normalise": config.backbone.normalise,
-            "augment": parts.warped if warped else parts.augment,
-            "draw_map": config.weights.draw_map()}
-
-
-def build_ours(parts: Parts, *, objective: Objective | None = None, left_out: Sequence[str] = (), warped: bool = False,
-               stage: StageOf = "method", **changes: Any) -> Method:
-    """Builds the method: its terms without those left out and with changes, or another objective, as of ELT."""
-    weights = parts.config.weights
+def build_ours(
+    config: Config, setup: Setup, *, objective: Objective | None = None, left_out: Sequence[str] = (),
+    terms: Mapping[str, Term] = NONE, warped: bool = False, stage: StageOf = "method", **changes: Any
+) -> Method:
+    """Builds the method: its terms without those left out, with further ones and changes; or another objective."""
+    weights, base = config.weights, _warped(config, setup) if warped else setup
+    if objective is None:
+        objective = {**without(objective_of(config, setup, **changes), *left_out), **terms}
     return methods.semi_supervised(
-        parts.network, parts.skeleton,
-        objective=without(terms(parts, **changes), *left_out) if objective is None else objective,
-        feature_width=weights.feature_width, detach_masks=weights.detach_masks, warped_pass=weights.warped_pass,
-        **_shared(parts, warped=warped, stage=stage))
+        base._replace(learning_rate=config.rate(stage)), objective=objective, draw_map=weights.draw_map(),
+        feature_width=weights.feature_width, warped_pass=weights.warped_pass)
 
 
 # The supervised term alone: heatmap MSE.
 build_supervised = functools.partial(build_ours, left_out=("semantic", "equivariance", "invariance"))
 
 
-def build_elt(parts: Parts, form: Literal["inverse_heatmap", "forward_heatmap", "coordinates"]) -> Method:
+def build_elt(
+    config: Config, setup: Setup, form: Literal["inverse_heatmap", "forward_heatmap", "coordinates"]
+) -> Method:
     """Builds equivariant landmark transformation (Honari et al. 2018), in one of three forms."""
-    baselines = parts.config.baselines
-    return build_ours(parts, objective=methods.equivariant_landmark_objective(
-        parts.codec, form=form, streams=parts.streams, **_supervision(parts),
-        equivariance=baselines.elt_coordinates if form == "coordinates" else baselines.elt))
+    return build_ours(config, setup, objective=methods.equivariant_landmark_objective(
+        setup.codec, form=form, streams=config.data.streams, supervised_weight=config.weights.supervised_weight,
+        equivariance=1.0 if form == "coordinates" else config.baselines.elt))
 
 
-def build_pseudo_labels(parts: Parts, *, labelled_share: float = 0.5, warped: bool = False) -> Method:
+def build_pseudo_labels(config: Config, setup: Setup, *, labelled_share: float = 0.5, warped: bool = False) -> Method:
     """Builds training on labels and pseudo-labels; with `warped`, every other image of both is also moved."""
-    objective = methods.pseudo_label_objective(parts.codec, labelled_share=labelled_share, **_supervision(parts))
-    return build_ours(parts, objective=objective, warped=warped)
+    objective = methods.pseudo_label_objective(
+        setup.codec, labelled_share=labelled_share, supervised_weight=config.weights.supervised_weight)
+    return build_ours(config, setup, objective=objective, warped=warped)
 
 
-def build_mean_teacher(parts: Parts, *, warped: bool = False) -> Method:
+def _labelled_warped(config: Config, setup: Setup, warped: bool) -> Setup:
+    """Returns the setup with an augmentation for each stream; with `warped`, every other labelled image is moved."""
+    labelled = _warped(config, setup) if warped else setup
+    return setup._replace(augment={"labelled": labelled.augment, "unlabelled": setup.augment})
+
+
+def build_mean_teacher(config: Config, setup: Setup, *, warped: bool = False) -> Method:
     """Builds mean teacher; with `warped`, every other labelled image is also moved, as the student's others are."""
-    config = parts.config
-    objective = methods.mean_teacher_objective(parts.codec, supervised_weight=config.weights.supervised_weight,
+    objective = methods.mean_teacher_objective(setup.codec, supervised_weight=config.weights.supervised_weight,
                                                consistency=config.baselines.consistency)
-    augment = {"labelled": parts.warped if warped else parts.augment, "unlabelled": parts.augment}
-    return methods.mean_teacher(parts.network, parts.skeleton, objective=objective, decay=config.baselines.decay,
-                                **_shared(parts) | {"augment": augment})
+    return methods.mean_teacher(
+        _labelled_warped(config, setup, warped), objective=objective, draw_map=config.weights.draw_map())
 
 
-def build_easy_hard(parts: Parts, *, views: Sequence[HardView] = (), networks: int = 1) -> Method:
-    """Builds easy and hard views (Xie et al. 2021), by default those of the config; of two networks, the dual form."""
-    config, settings = parts.config, parts.config.easy_hard
-    hides = tuple(settings.hide(view, config.data.image_size) for view in views or settings.hard_views)
+def build_easy_hard(
+    config: Config, setup: Setup, *, views: Sequence[HardView] = ("cutout",), networks: int = 1
+) -> Method:
+    """Builds easy and hard views (Xie et al. 2021); of two networks, the dual form."""
+    weight, hides = config.weights.supervised_weight, tuple(hiding(view, config.data.image_size) for view in views)
     objective = methods.easy_hard_objective(
-        parts.codec, views=len(hides), networks=networks, supervised_weight=config.weights.supervised_weight,
-        consistency=config.weights.supervised_weight * settings.hard_weight, valid_mask=settings.hard_valid_mask)
-    augment = {"labelled": parts.warped if settings.warp_labelled else parts.augment, "unlabelled": parts.augment}
-    return methods.easy_hard(parts.network, parts.skeleton, objective=objective, views=hides, networks=networks,
-                             **_shared(parts) | {"augment": augment, "draw_map": settings.draw_map()})
+        setup.codec, views=len(hides), networks=networks, supervised_weight=weight, consistency=weight)
+    return methods.easy_hard(_labelled_warped(config, setup, config.easy_hard.warp_labelled), objective=objective,
+                             views=hides, networks=networks)
 
 
-def build_supervised_cutout(parts: Parts) -> Method:
+def build_supervised_cutout(config: Config, setup: Setup) -> Method:
     """Builds the supervised term on warped images with holes at their labels."""
-    cutout = hidden(parts.config.easy_hard.hide("cutout", parts.config.data.image_size))
-    return build_supervised(parts._replace(warped=compose_augmentations(parts.warped, cutout)), warped=True)
+    cutout, warped = hidden(hiding("cutout", config.data.image_size)), _warped(config, setup)
+    return build_supervised(config, warped._replace(augment=compose_augmentations(warped.augment, cutout)))
 
 
-def build_video_terms(parts: Parts, *, pseudo_labels: bool = False, warped: bool = False) -> Method:
+def build_video_terms(
+    config: Config, setup: Setup, *, pseudo_labels: bool = False, warped: bool = False
+) -> Method:
     """Builds Lightning Pose's terms on consecutive frames, beside the labels alone or with pseudo-labels."""
-    config, settings, labels = parts.config, parts.config.video, parts.config.weights.supervised_weight
-    objective = (methods.pseudo_label_objective(parts.codec, **_supervision(parts)) if pseudo_labels else
-                 without(terms(parts), "semantic", "equivariance", "invariance"))
+    settings, labels = config.video, config.weights.supervised_weight
+    objective = (methods.pseudo_label_objective(setup.codec, supervised_weight=labels) if pseudo_labels else
+                 without(objective_of(config, setup), "semantic", "equivariance", "invariance"))
     on_video = {
-        "temporal": methods.temporal_term(parts.codec, settings.weight(settings.temporal_exponent, labels),
+        "temporal": methods.temporal_term(setup.codec, settings.weight(settings.temporal_exponent, labels),
                                           epsilon=settings.temporal_epsilon),
-        "pose_subspace": methods.pose_subspace_term(parts.codec, settings.weight(settings.pose_exponent, labels))}
-    options = _shared(parts, warped=warped)
-    augment = dict.fromkeys(("labelled", "unlabelled"), options["augment"]) | {"video": settings.change()}
+        "pose_subspace": methods.pose_subspace_term(setup.codec, settings.weight(settings.pose_exponent, labels))}
+    images = (_warped(config, setup) if warped else setup).augment
+    by_stream = setup._replace(augment={"labelled": images, "unlabelled": images, "video": settings.change()})
     return methods.semi_supervised(
-        parts.network, parts.skeleton, objective={**objective, **on_video}, **options | {"augment": augment},
+        by_stream, objective={**objective, **on_video}, draw_map=config.weights.draw_map(),
         scales=lambda step: dict.fromkeys(on_video, settings.factor(step, config.steps)))
 
 
-def build_projected(parts: Parts) -> Method:
+def build_projected(config: Config, setup: Setup) -> Method:
     """Builds the supervised term, whose predictions are moved to the labels' subspace of poses."""
-    method = build_supervised(parts, warped=True)
+    method = build_supervised(config, setup, warped=True)
     return method._replace(predict=methods.projected_predict(method.predict))
 
 
-def build_gen(parts: Parts) -> Method:
+def build_gen(config: Config, setup: Setup) -> Method:
     """Builds image generation (Jakab et al. 2018) beside the supervised term."""
-    baselines = parts.config.baselines
+    baselines = config.baselines
     objective = methods.image_generation_objective(
-        parts.codec, perceptual=bool(baselines.perceptual), reconstruction=baselines.reconstruction,
-        **_supervision(parts))
+        setup.codec, perceptual=bool(baselines.perceptual), reconstruction=1e-3,
+        supervised_weight=config.weights.supervised_weight)
     generator = image_generator(baselines.generator_widths) if baselines.generator_widths else None
-    perceptual = perceptual_options(baselines.perceptual, PERCEPTUAL)
-    return methods.image_generation(parts.network, parts.skeleton, objective=objective, generator=generator,
-                                    size=baselines.generator_size, **perceptual, **_shared(parts))
-
-
-def averaged_predict(parts: Parts, **transforms: Any) -> Callable:
-    """Builds a `predict` that averages heatmaps over transforms."""
-    return methods.distilled_predict(
-        parts.network, parts.codec, parts.config.backbone.normalise, parts.skeleton, **transforms)
+    return methods.image_generation(
+        setup, objective=objective, generator=generator, size=baselines.generator_size,
+        draw_map=config.weights.draw_map(), **perceptual_options(baselines.perceptual, PERCEPTUAL))
 
 
 @functools.lru_cache(maxsize=4)
 def build_warm_start(config: Config, skeleton: Skeleton) -> Method:
     """Builds the stage that all variants of a seed start from."""
-    return build_supervised(parts_of(config, skeleton), stage="warm start")
+    return build_supervised(config, setup_of(config, skeleton), stage="warm start")
 
 
 @functools.lru_cache(maxsize=4)
 def read_semantic(config: Config, skeleton: Skeleton) -> ReadSemantic:
     """Returns a function from (variables, batch) to the semantics of a trained network's features; one per config."""
-    return functools.partial(representations, parts_of(config, skeleton).network, config.backbone.normalise)
+    return functools.partial(representations, setup_of(config, skeleton).model, config.backbone.normalise)
 
 
 # Variants
@@ -189,7 +171,7 @@ def read_semantic(config: Config, skeleton: Skeleton) -> ReadSemantic:
 class Recipe(NamedTuple):
     """Construction of a variant: a method, and its data."""
 
-    build: Callable[[Parts], Method]
+    build: Callable[[Config, Setup], Method]
     teacher: str = ""  # the variant whose predictions label the unlabelled images
     everything: bool = False  # all training images with labels, for the steps of both stages
     videos: bool = False  # a stream of consecutive frames, and the labels' subspace of poses
@@ -269,21 +251,16 @@ VARIANTS: dict[str, Variant] = {
 
 @functools.lru_cache(maxsize=32)
 def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
-    """Builds the method of a variant once, so that all seeds share what is compiled.
-
-    Raises InputError if mirrored images are asked for, but the skeleton has no flip permutation.
-    """
+    """Builds the method of a variant once, so that all seeds share what is compiled."""
     recipe = VARIANTS[variant].recipe
-    method = recipe.build(parts_of(recipe.config(config), skeleton))
-    if not config.flip_test:
-        return method
-    if not skeleton.flip:
-        raise InputError("flip_test: the skeleton names no mirror image of its keypoints; leave it out")
-    return method._replace(predict=averaged_predict(parts_of(config, skeleton), scales=(1.0,)))
+    config = recipe.config(config)
+    return recipe.build(config, setup_of(config, skeleton))
 
 
 @functools.lru_cache(maxsize=4)
 def distilled(config: Config, skeleton: Skeleton, variant: str) -> Method:
     """Builds a variant whose predictions are averaged over transforms, as the teacher of pseudo-labels."""
-    predict = averaged_predict(parts_of(config, skeleton), flip=config.augment.flip)
+    setup = setup_of(config, skeleton)
+    predict = methods.distilled_predict(
+        setup.model, setup.codec, setup.normalise, skeleton, flip=config.augment.flip)
     return build(config, skeleton, variant)._replace(predict=predict)

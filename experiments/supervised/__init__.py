@@ -15,7 +15,7 @@ a labelled video are filled, not how a new video will fare.
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar
 
 import optax
 
@@ -25,7 +25,6 @@ from experiments.engine.configs import (
     Backbone,
     Checked,
     Count,
-    CountOrZero,
     Heatmaps,
     Network,
     Optimizer,
@@ -38,7 +37,7 @@ from experiments.engine.keypoint_errors import keypoint_errors
 from experiments.engine.system import Job, Outcome, Predicting, StoredRun, System, Variant
 from kpjax import Method, Skeleton
 from kpjax.losses import heatmap_kl, heatmap_mse
-from kpjax.methods import supervised
+from kpjax.methods import Setup, supervised
 from kpjax.models import SmallUNet
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered, predict_source
@@ -58,16 +57,17 @@ class Config(Checked):
     backbone: Backbone = Backbone()
     batch_size: Count = 16
     steps: Count = 1000
-    rising_steps: CountOrZero = 50  # over which the learning rate rises from zero
-    selection: Literal["nme", "pck", "last"] = "nme"  # by which validation error
     evaluations: Count = 15
     pck_threshold: Positive = 0.1  # of the reference length
+
+    former: ClassVar = {"rising_steps": 50, "selection": "nme"}
 
     def __post_init__(self):
         super().__post_init__()
         self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
 
 
+RISING_STEPS = 50  # over which the learning rate rises from zero
 SMALL = Config("", ImageSet(transform="letterbox", image_size=128, pck_over="scale", validation_share=0.15))
 PRESETS: dict[str, Config] = {
     "demo": configs.changed(
@@ -92,14 +92,14 @@ VARIANTS: dict[str, Variant] = {
 @functools.lru_cache(maxsize=4)
 def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
     """Builds the method of a variant once, so that all seeds share what is compiled."""
-    loss, rise = VARIANTS[variant].recipe, min(config.rising_steps, config.steps // 2)
-    return supervised(
+    loss, rise = VARIANTS[variant].recipe, min(RISING_STEPS, config.steps // 2)
+    setup = Setup(
         network_of(config, len(skeleton.names)), skeleton,
-        codec=config.heatmaps.codec(config.data.image_size, logits=loss is heatmap_kl),
-        optimizer=optimizer_of(config, config.optimizer.adam()), augment=config.augment.build(skeleton),
-        normalise=config.backbone.normalise,
-        learning_rate=optax.warmup_cosine_decay_schedule(0.0, config.optimizer.learning_rate, rise, config.steps),
-        loss=loss)
+        config.heatmaps.codec(config.data.image_size, logits=loss is heatmap_kl),
+        optimizer_of(config, config.optimizer.adam()),
+        optax.warmup_cosine_decay_schedule(0.0, config.optimizer.learning_rate, rise, config.steps),
+        config.augment.build(skeleton), config.backbone.normalise)
+    return supervised(setup, loss=loss)
 
 
 def train(job: Job, data: Splits) -> Outcome:
@@ -111,12 +111,11 @@ def train(job: Job, data: Splits) -> Outcome:
         found = predict_source(method, state, data.validation, batch_size=2 * config.batch_size)
         return keypoint_errors(found, skeleton, "validation", threshold=config.pck_threshold)
 
-    select = {"nme": Select("validation/nme", "min"), "pck": Select("validation/pck"), "last": None}[config.selection]
     fitted = system.fit_sources(
         job, method, {"labelled": data.train}, batch_size=config.batch_size, steps=config.steps, stage=job.variant,
         folder=job.folder, repeats=False, evaluate=(max(1, config.steps // config.evaluations), evaluate),
         start=config.backbone.variables(network_of(config, len(skeleton.names)), image_size=config.data.image_size,
-                                        seed=job.seed), select=select, config=job.identity())
+                                        seed=job.seed), select=Select("validation/nme", "min"), config=job.identity())
     return system.outcome_of(method, fitted)
 
 

@@ -181,9 +181,9 @@ def random_affine(**options) -> Augment:
     return random_warp(draw_affine(**options))
 
 
-def random_homography(variation: float = 0.15, *, rotation_deviation: float = 0.0) -> Augment:
+def random_homography(variation: float = 0.15) -> Augment:
     """Builds `draw_homography` as an augmentation."""
-    return random_warp(draw_homography(variation, rotation_deviation=rotation_deviation))
+    return random_warp(draw_homography(variation))
 
 
 def random_flip(skeleton: Skeleton, probability: float = 0.5) -> Augment:

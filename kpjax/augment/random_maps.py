@@ -161,14 +161,12 @@ def square_crop_reach(area: tuple[float, float] = (0.6, 1.3)) -> Reach:
     return Reach(1.0, 1 / math.sqrt(area[0]))
 
 
-def draw_homography(variation: float = 0.15, *, rotation_deviation: float = 0.0) -> DrawMap:
+def draw_homography(variation: float = 0.15) -> DrawMap:
     """Builds a perspective map that moves each corner of the image inwards by (a, b), outwards where negative.
 
-    Each is U(-d / 2, d) with d = variation * min(height, width). rotation_deviation: standard deviation in degrees of a
-    subsequent rotation about the middle. The warp of Moskvyak et al. 2021 ("Semi-supervised keypoint localization"), as
-    in the first author's public sampler.
+    Each is U(-d / 2, d) with d = variation * min(height, width). The warp of Moskvyak et al. 2021 ("Semi-supervised
+    keypoint localization"), as in the first author's public sampler.
     """
-    rotation_deviation = at_least_zero("random homography", "rotation_deviation", rotation_deviation)
     if not 0 <= variation < 0.5:
         raise InputError(f"random homography: variation is {variation}; it must be at least 0 and below 0.5, where "
                          "corners begin to meet")
@@ -178,13 +176,9 @@ def draw_homography(variation: float = 0.15, *, rotation_deviation: float = 0.0)
         reach = variation * min(height, width)
         corners = jnp.array([[0, 0], [0, height], [width, height], [width, 0]], jnp.float32)
         inwards = jnp.array([[1, 1], [1, -1], [-1, -1], [-1, 1]], jnp.float32)
-        corner_key, turn_key = jax.random.split(key)
+        corner_key, _ = jax.random.split(key)
         moved = corners + inwards * jax.random.uniform(corner_key, (4, 2), jnp.float32, -reach / 2, reach)
-        found = geometry.homography(corners, moved)
-        if rotation_deviation == 0:
-            return found
-        angle = jax.random.normal(turn_key) * math.radians(rotation_deviation)
-        return geometry.compose(geometry.rotation(angle, ((width - 1) / 2, (height - 1) / 2)), found)
+        return geometry.homography(corners, moved)
 
     return draw
 

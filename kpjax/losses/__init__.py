@@ -60,8 +60,6 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "fused_importance": "continual",
     "normalised_importance": "continual",
     "one_anchor": "continual",
-    "path_on": "continual",
-    "path_score": "continual",
     "quadratic_penalty": "continual",
     "start_walk": "continual",
     "walk_importance": "continual",

@@ -156,32 +156,3 @@ def walk_importance(walk: Walk, *, clip: bool = True) -> tuple[Walk, Tree]:
     importance = jax.tree.map(
         lambda fisher, score: fisher + (jnp.maximum(score, 0.0) if clip else score), walk.fisher, walk.score)
     return walk, importance
-
-
-def path_on(path: Tree, gradient: Tree, before: Tree, after: Tree) -> Tree:
-    """Extends the path integral w by one update, w - g (after - before): each parameter's decrease of the loss.
-
-    gradient: g, of the loss without its penalties. This is the other form of the walk, that of FACIL
-    (Masana et al. 2022).
-    """
-    return jax.tree.map(lambda held, slope, start, end: held - slope * (end - start), path, gradient, before, after)
-
-
-def path_score(path: Tree, score: Tree, fisher: Tree, params: Tree, anchor: Tree, *, epsilon: float = 0.1) -> Tree:
-    """Ends a step: computes the score (S + max(0, w / (F (theta - anchor)² + epsilon))) / 2 from the path integral w.
-
-    The next penalty is `quadratic_penalty(..., half=False)` with the importance F + S. The next path starts at zeros.
-
-    Args:
-        path: w of this step.
-        score: S of the steps before.
-        fisher: F, fused over steps by the rule "half".
-        params, anchor: theta at the end of the step, and at its beginning.
-        epsilon: added to the denominator.
-    """
-
-    def of_leaf(integral, held, metric, value, start):
-        length = metric * jnp.square(value - start) + epsilon
-        return 0.5 * (held + jnp.maximum(integral / length, 0.0))
-
-    return jax.tree.map(of_leaf, path, score, fisher, params, anchor)

@@ -2,6 +2,7 @@
 from kpjax.lazy import lazy_exports
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, {
+    "Setup": "setup",
     "imagenet_normalise": "forward",
     "symmetric_normalise": "forward",
     "over_seeds": "seeds",
@@ -49,7 +50,6 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "fisher": "incremental_family.importance",
     "memory_aware_synapses": "incremental_family.importance",
     "adaptive_consolidation": "incremental_family.memories",
-    "walk_by_path": "incremental_family.memories",
     "walk_by_updates": "incremental_family.memories",
     "association_term": "incremental_family.objectives",
     "channel_distillation_term": "incremental_family.objectives",

@@ -8,10 +8,9 @@ from flax import linen as nn
 
 from kpjax.augment.augmentations import Augment
 from kpjax.errors import InputError
-from kpjax.heatmaps import Codec
 from kpjax.losses.objective import Objective, views
 from kpjax.models.layers import MOMENTUM
-from kpjax.structures import Example, Prediction, Streams, Trained, Variables, named_key
+from kpjax.structures import Example, Streams, Variables, named_key
 
 Normalise = Callable[[jax.Array], jax.Array]  # images in [0, 1] -> the network's input
 
@@ -94,20 +93,6 @@ def statistics_after_second_pass(before, after):
     (after - before). This saves the second pass wherever two sub-steps see the same batch with equal weights.
     """
     return jax.tree.map(lambda old, new: new + jnp.float32(MOMENTUM) * (new - old), before, after)
-
-
-def heatmap_predict(model: nn.Module, codec: Codec, normalise: Normalise) -> Callable[[Trained, Example], Prediction]:
-    """Builds the `predict` of every method that results in one heatmap network, which runs in evaluation mode.
-
-    model: `apply(variables, images (B, H, W, 3), train=...)` -> heatmaps (B, h, w, K).
-    """
-
-    def predict(state: Trained, example: Example) -> Prediction:
-        heatmaps = model.apply(state.variables, normalise(unit_range(example).image), train=False)
-        keypoints, scores = codec.decode(heatmaps)
-        return Prediction(keypoints, scores, (heatmaps,))
-
-    return predict
 
 
 def initial_variables(

@@ -15,7 +15,7 @@ SKELETON = Skeleton(("left", "right", "nose"), flip=(1, 0, 2))
 MOVING = {
     "regda": augment.regda_augmentation(60.0),
     "affine": augment.random_affine(degrees=40.0, scale=(0.7, 1.4), shift=0.2, shear_degrees=10.0),
-    "homography": augment.random_homography(0.15, rotation_deviation=5.0),
+    "homography": augment.random_homography(0.15),
     "flip": augment.random_flip(SKELETON),
     "half": augment.on_half(augment.random_homography(0.15)),
     "scale and rotation": augment.random_scale_rotation(),

@@ -8,8 +8,6 @@ from kpjax.losses.continual import (
     fused_importance,
     normalised_importance,
     one_anchor,
-    path_on,
-    path_score,
     quadratic_penalty,
     start_walk,
     walk_importance,
@@ -85,27 +83,3 @@ def test_a_score_below_zero_counts_as_zero_in_the_importance_only():
     close([importance[name][0] for name in params], [0.9 + score, 0.9, 0.9], rtol=1e-6)
     _, unclipped = walk_importance(walk, clip=False)
     close(unclipped["rose"], 0.9 - score / 2, rtol=1e-5)
-
-
-def test_the_path_integral_of_a_quadratic_is_the_fall_of_the_loss():
-    """With steps small enough; and the score is that fall over the length of the way."""
-    curvature, params = tree(0, positive=True), tree(1)
-    start, path = params, jax.tree.map(jnp.zeros_like, params)
-
-    @jax.jit
-    def on(params, path):
-        gradient = jax.tree.map(jnp.multiply, curvature, params)
-        after = jax.tree.map(lambda value, slope: value - 1e-3 * slope, params, gradient)
-        return after, path_on(path, gradient, params, after)
-
-    for _ in range(200):
-        params, path = on(params, path)
-    fall = jax.tree.map(lambda c, a, b: 0.5 * c * (a**2 - b**2), curvature, start, params)
-    close(path["head"], fall["head"], rtol=5e-3)
-
-    held = tree(2, positive=True)
-    score = path_score(path, held, curvature, params, start)
-    length = curvature["head"] * (params["head"] - start["head"]) ** 2 + 0.1
-    close(score["head"], (held["head"] + fall["head"] / length) / 2, rtol=5e-3)
-    risen = jax.tree.map(jnp.negative, path)
-    close(path_score(risen, held, curvature, params, start)["head"], held["head"] / 2)

@@ -1,7 +1,7 @@
 """The smallest parts that every method can be built from: one model, one shape, momentum as optimizer.
 
-`build` fills a factory's arguments by their names, so that a new method that keeps to those names meets the
-contract with no edit here.
+`build` gives a factory the setup, or fills its arguments by their names, so that a new method that keeps to those names
+meets the contract with no edit here.
 """
 import functools
 import importlib
@@ -23,6 +23,7 @@ from kpjax.input.source import arrays
 from kpjax.input.stream import BatchStream, stream
 from kpjax.losses.objective import Objective
 from kpjax.methods.regda_family.feature_matching import DomainDiscriminator
+from kpjax.methods.setup import Setup
 from kpjax.models.layers import BatchNorm, Convolution, he_normal, upsample_nearest
 from kpjax.models.network import HeatmapHead, KeypointNetwork
 from kpjax.structures import Example, Method, Skeleton
@@ -67,17 +68,8 @@ MODEL = KeypointNetwork(
     Backbone(), Upsampling(), HeatmapHead(KEYPOINTS, 2, 4, he_normal, nn.initializers.normal(0.01)))
 CODEC = codec(image_size=SIDE, heatmap_size=SIDE // 4, sigma=1.0)
 # Momentum, not Adam: Adam makes full steps of the rounding noise in a gradient that is zero in theory.
-PARTS = {
-    "model": MODEL,
-    "skeleton": SKELETON,
-    "codec": CODEC,
-    "optimizer": optax.trace(0.9),
-    "learning_rate": ForEveryName(),
-    "augment": random_affine(degrees=20.0),
-    "normalise": centred,
-    "discriminator": DomainDiscriminator(width=8),
-    "feature_steps": 2,
-}
+SETUP = Setup(MODEL, SKELETON, CODEC, optax.trace(0.9), ForEveryName(), random_affine(degrees=20.0), centred)
+PARTS = {**SETUP._asdict(), "discriminator": DomainDiscriminator(width=8), "feature_steps": 2}
 
 
 def factories() -> dict[str, typing.Callable[..., Method]]:
@@ -99,16 +91,19 @@ def factories() -> dict[str, typing.Callable[..., Method]]:
 def build(factory, **changes) -> Method:
     """Builds a method from the parts.
 
-    changes: other parts, of which a factory gets those that it takes. A required argument of type Objective comes from
-    `<method>_objective`, in the module or in its shelf's `objectives`.
+    changes: other parts, of the setup and of those that a factory takes itself. A required argument of type Objective
+    comes from `<method>_objective`, in the module or in its shelf's `objectives`.
     """
+    setup = SETUP._replace(**{name: part for name, part in changes.items() if name in Setup._fields})
     arguments = {}
     parameters = inspect.signature(factory).parameters
     for name, parameter in parameters.items():
-        if parameter.annotation is Objective:
+        if parameter.annotation is Setup:
+            arguments[name] = setup
+        elif parameter.annotation is Objective:
             make = objective_maker(factory)
             coded = "codec" in inspect.signature(make).parameters
-            arguments[name] = make(changes.get("codec", CODEC)) if coded else make()
+            arguments[name] = make(setup.codec) if coded else make()
         elif name in PARTS:
             arguments[name] = PARTS[name]
         elif parameter.default is inspect.Parameter.empty:

@@ -17,7 +17,6 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
 from kpjax import geometry
-from kpjax.augment.augmentations import Augment
 from kpjax.errors import InputError
 from kpjax.evaluation.degeneracy import point_spread, varying_points
 from kpjax.heatmaps import decode_soft_argmax, gaussian_bumps, image_to_heatmap
@@ -27,16 +26,16 @@ from kpjax.methods.adaptation_family.parameter_paths import grouped_kernels
 from kpjax.methods.adaptation_family.parametrisation import Parametrisation, adapted
 from kpjax.methods.adaptation_family.view_pairs import ViewPair, similarity_views
 from kpjax.methods.forward import Normalise, augmented, checked_views, train_pass, unit_range
+from kpjax.methods.gradient_step import gradient_steps
 from kpjax.methods.perceptual import PERCEPTUAL, check_network, trained_network
-from kpjax.models.network import KeypointNetwork
+from kpjax.methods.setup import Setup
 from kpjax.models.residual_generator import residual_generator_for
-from kpjax.optimization import LearningRate, Schedule, descend
+from kpjax.optimization import Schedule
 from kpjax.structures import (
     Example,
     Method,
     Metrics,
     Prediction,
-    Skeleton,
     Start,
     Streams,
     Trained,
@@ -133,9 +132,8 @@ def released_learning_rate(steps: int = 200_000, rate: float = 1e-3) -> Schedule
 
 
 def adaptation(
-    model: KeypointNetwork, skeleton: Skeleton, *, objective: Objective, optimizer: optax.GradientTransformation,
-    learning_rate: LearningRate, augment: Augment, normalise: Normalise, trained: Parametrisation | None = None,
-    generator: nn.Module | None = None, perceptual: nn.Module | None = None,
+    setup: Setup, *, objective: Objective, trained: Parametrisation | None = None, generator: nn.Module | None = None,
+    perceptual: nn.Module | None = None,
     perceptual_normalise: Normalise = lambda images: images, view_pair: ViewPair | None = None,
     temperature: float = 0.1, sigma: float = RELEASED_SIGMA, statistics: Literal["running", "batch"] = "running"
 ) -> Method:
@@ -146,15 +144,11 @@ def adaptation(
     `perceptual`, if the objective reads it. A random core is a fresh network's variables.
 
     Args:
-        model: with one channel for each keypoint of the skeleton.
-        skeleton: the keypoints to discover.
+        setup: its skeleton has the keypoints to discover; the codec is not used. Images are augmented before the views
+            are made, and normalised for the core; the generator sees [0, 1]. Each of the two networks has an optimizer
+            state of its own, so that a clipped norm is that of one network. Learning rates, if there are several, are
+            those of `projections`, `low_rank`, `free`, `head` (those that `trained` has) and `generator`.
         objective: of `adaptation_objective`.
-        optimizer: without its learning rate. Each of the two networks has its own state, so that a clipped norm is that
-            of one network.
-        learning_rate: of the step, one for all, or one for each of `projections`, `low_rank`, `free`, `head`
-            (those that `trained` has) and `generator`.
-        augment: applied before the views are made.
-        normalise: images in [0, 1] -> the core's input. The generator sees [0, 1].
         trained: by default `parametrisation.adapted()`. The head is new, and always trained.
         generator: `apply(variables, images (B, h, w, 3), maps (B, h / s, w / s, K), train=...)` -> images (B, h, w, 3)
             in [0, 1], with s the stride of the model; by default `residual_generator_for` the views.
@@ -173,6 +167,7 @@ def adaptation(
         InputError: from `init`, if a tree of the start is missing, the core has another architecture, a kernel cannot
             be projected, or the generator's strides do not divide the views.
     """
+    model, skeleton, normalise = setup.model, setup.skeleton, setup.normalise
     read = checked_views(objective, (RECONSTRUCTION, PERCEPTUAL), "adaptation")
     check_network(perceptual, read, "adaptation")
     parametrisation = adapted() if trained is None else trained
@@ -208,48 +203,42 @@ def adaptation(
         frozen = {"core": core} if core else {}
         if PERCEPTUAL in read:
             frozen[PERCEPTUAL] = trained_network(start, "adaptation")
-        optimizer_state = {"landmarks": optimizer.init(params),
-                           "generator": optimizer.init({"generator": fresh_generator["params"]})}
+        groups = {"landmarks": params, "generator": {"generator": fresh_generator["params"]}}
+        optimizer_state = {name: setup.optimizer.init(group) for name, group in groups.items()}
         return State(jnp.int32(0), {"params": params, "batch_stats": variables["batch_stats"]},
                      {"params": fresh_generator["params"], "batch_stats": fresh_generator.get("batch_stats", {})},
                      optimizer_state, frozen)
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        examples = augmented(augment, {STREAM: streams[STREAM]}, key)
+        examples = augmented(setup.augment, {STREAM: streams[STREAM]}, key)
         target, appearance, weight = make_views(named_key(key, "views"), examples[STREAM].image)
 
         def features(batch: jax.Array) -> tuple[jax.Array, ...]:
             return perceptual.apply(state.frozen[PERCEPTUAL], perceptual_normalise(batch))
 
-        def objective_of(params, generator_params):
+        def objective_of(params):
             heatmaps, statistics = train_pass(
-                model, network(params, state.frozen), state.variables["batch_stats"], normalise(target))
+                model, network(params["landmarks"], state.frozen), state.variables["batch_stats"], normalise(target))
             found, _ = find(heatmaps)
             maps = gaussian_bumps(found, heatmaps.shape[1:3], sigma, window=None)
             images, generator_statistics = _generate(
-                generator_of(appearance), generator_params, state.generator["batch_stats"], appearance, maps)
+                generator_of(appearance), params["generator"]["generator"], state.generator["batch_stats"], appearance,
+                maps)
             reconstruction = Reconstruction(images, target, (), (), weight)
             if PERCEPTUAL in read:
                 reconstruction = reconstruction._replace(
                     features=features(images), target_features=jax.lax.stop_gradient(features(target)))
             value, parts = total(objective, {RECONSTRUCTION: reconstruction}, examples)
-            return value, (parts, statistics, generator_statistics, _in_image(found, target, heatmaps))
+            return value, (parts, (statistics, generator_statistics, _in_image(found, target, heatmaps)))
 
-        params, generator_params = state.variables["params"], state.generator["params"]
-        (value, (parts, statistics, generator_statistics, found)), (gradient, generator_gradient) = jax.value_and_grad(
-            objective_of, argnums=(0, 1), has_aux=True)(params, generator_params)
-        params, landmarks = descend(
-            optimizer, gradient, state.optimizer_state["landmarks"], params, learning_rate, state.step)
-        moved_generator, generator_state = descend(
-            optimizer, {"generator": generator_gradient}, state.optimizer_state["generator"],
-            {"generator": generator_params}, learning_rate, state.step)
-        metrics = parts | {
-            "loss/total": value, "varying_points": varying_points(found, target.shape[1:3]),
-            "point_spread": point_spread(found), "gradient_norm/landmarks": optax.tree.norm(gradient),
-            "gradient_norm/generator": optax.tree.norm(generator_gradient)} | _mean_scales(params)
-        return State(state.step + 1, {"params": params, "batch_stats": statistics},
-                     {"params": moved_generator["generator"], "batch_stats": generator_statistics},
-                     {"landmarks": landmarks, "generator": generator_state}, state.frozen), metrics
+        params = {"landmarks": state.variables["params"], "generator": {"generator": state.generator["params"]}}
+        params, optimizer_state, (statistics, generator_statistics, found), metrics = gradient_steps(
+            objective_of, params, state, setup.optimizer, dict.fromkeys(params, setup.learning_rate))
+        metrics = metrics | {"varying_points": varying_points(found, target.shape[1:3]),
+                             "point_spread": point_spread(found)} | _mean_scales(params["landmarks"])
+        return State(state.step + 1, {"params": params["landmarks"], "batch_stats": statistics},
+                     {"params": params["generator"]["generator"], "batch_stats": generator_statistics},
+                     optimizer_state, state.frozen), metrics
 
     def predict(state: Trained, example: Example) -> Prediction:
         images = unit_range(example).image

@@ -9,18 +9,17 @@ Only the KA-Nets are trained. The second stage is `incremental`.
 """
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import linen as nn
 
 from kpjax import geometry
-from kpjax.augment.augmentations import Augment
 from kpjax.heatmaps import Codec, decode_argmax
 from kpjax.losses.distillation import mse_distillation
 from kpjax.methods.forward import Normalise, augmented, unit_range
+from kpjax.methods.gradient_step import State, gradient_step
 from kpjax.methods.incremental_family.association_forward import (
     answered,
     association_inputs,
@@ -34,40 +33,18 @@ from kpjax.methods.incremental_family.association_forward import (
 )
 from kpjax.methods.incremental_family.pseudo_label_confidence import TRANSFORMS, Confidence, Uncertainty
 from kpjax.methods.incremental_family.step_spec import increment_of, needed
+from kpjax.methods.setup import Setup
 from kpjax.models.association import AssociationNetwork, input_windows
 from kpjax.models.network import KeypointNetwork
-from kpjax.optimization import LearningRate, descend
-from kpjax.structures import (
-    Example,
-    Method,
-    Metrics,
-    Prediction,
-    Skeleton,
-    Start,
-    Streams,
-    Trained,
-    Variables,
-    named_key,
-)
+from kpjax.structures import Example, Method, Metrics, Prediction, Start, Streams, Trained, named_key
 
 STREAM = "labelled"
 Measure = Callable[[Any, Example, jax.Array], dict[str, jax.Array]]  # (state, batch, weights (B,)) -> sums
 
 
-class State(NamedTuple):
-    """The state of `association`."""
-
-    step: jax.Array
-    variables: Variables  # of the KA-Nets, {'params': {'triple_0': ...}, 'batch_stats': {'triple_0': ...}}
-    optimizer_state: optax.OptState
-    frozen: Mapping[str, Any]  # teacher, increment
-
-
 def association(
-    model: KeypointNetwork, skeleton: Skeleton, *, codec: Codec, optimizer: optax.GradientTransformation,
-    learning_rate: LearningRate, augment: Augment, normalise: Normalise, network: nn.Module | None = None,
-    slots: int = 1, target: Literal["raw", "rerendered"] = "raw", confidence: Confidence | None = None,
-    misled: float = 0.0
+    setup: Setup, *, network: nn.Module | None = None, slots: int = 1, target: Literal["raw", "rerendered"] = "raw",
+    confidence: Confidence | None = None, misled: float = 0.0
 ) -> Method:
     """Builds the method; it reads the stream `labelled`, in which the new keypoints have labels.
 
@@ -77,13 +54,12 @@ def association(
     the old model's variables, and `increment`, see `increment_of`. KA-Nets start at random.
 
     Args:
-        learning_rate: of the step, one for all or one for each KA-Net, `triple_0` and on.
+        setup: learning rates, if there are several, are those of each KA-Net, `triple_0` and on.
         network: KA-Net, from `AssociationInputs` to (B, h, w, 1); None is `AssociationNetwork()`.
         slots: number of triples where the start has no increment.
         target: "raw", the old model's map as it is, or "rerendered", the codec's Gaussian where it decodes.
         confidence: weights of pseudo-labels; None accepts all.
         misled: share of the old model's maps that are shifted, see `misled_maps`.
-        The others are as in `incremental`.
 
     Raises:
         ValueError: the target is unknown.
@@ -92,7 +68,8 @@ def association(
     if target not in ("raw", "rerendered"):
         raise ValueError(f"association: target is {target!r}; choose raw or rerendered")
     ka_net = network or AssociationNetwork()
-    keypoints = len(skeleton.names)
+    model, codec, normalise = setup.model, setup.codec, setup.normalise
+    keypoints = len(setup.skeleton.names)
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         images = jnp.zeros((1, *streams[STREAM].image.shape[1:]), jnp.float32)
@@ -101,10 +78,10 @@ def association(
         variables = initial_association(
             ka_net, named_key(key, "association"), model, images, teacher, step.triples.shape[0])
         frozen = {"teacher": teacher, "increment": step}
-        return State(jnp.int32(0), variables, optimizer.init(variables["params"]), frozen)
+        return State(jnp.int32(0), variables, setup.optimizer.init(variables["params"]), frozen)
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        view = augmented(augment, {STREAM: streams[STREAM]}, key)[STREAM]
+        view = augmented(setup.augment, {STREAM: streams[STREAM]}, key)[STREAM]
         step, teacher = increment_of(state.frozen, keypoints), state.frozen["teacher"]
         features, heatmaps = answered(model, teacher, normalise(view.image))
         if misled:
@@ -123,13 +100,11 @@ def association(
             maps, statistics = association_pass(ka_net, variables, codec, features, view, step.triples, train=True)
             losses = [used[t] * mse_distillation(truth[..., t:t + 1], maps[..., t:t + 1], None, believed[:, t])
                       for t in range(len(used))]
-            return sum(losses), (losses, statistics)
+            return sum(losses), ({f"loss/{slot(t)}": loss for t, loss in enumerate(losses)}, statistics)
 
-        params = state.variables["params"]
-        (value, (losses, statistics)), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
-        params, optimizer_state = descend(optimizer, gradient, state.optimizer_state, params, learning_rate, state.step)
-        metrics = {f"loss/{slot(number)}": loss for number, loss in enumerate(losses)}
-        metrics |= {"loss/total": value, "gradient_norm/association": optax.tree.norm(gradient)}
+        params, optimizer_state, statistics, metrics = gradient_step(
+            loss_of, state.variables["params"], state, setup.optimizer, setup.learning_rate,
+            norms=lambda gradient: {"association": gradient})
         variables = {"params": params, "batch_stats": statistics}
         return State(state.step + 1, variables, optimizer_state, state.frozen), metrics
 
@@ -140,7 +115,7 @@ def association(
         found, scores = codec.decode(heatmaps)
         return Prediction(found, scores, (heatmaps,))
 
-    return Method(init, update, predict, (STREAM,), skeleton)
+    return Method(init, update, predict, (STREAM,), setup.skeleton)
 
 
 def association_predict(

@@ -20,9 +20,8 @@ import optax
 from flax import linen as nn
 
 from kpjax.augment.augmentations import Augment, no_augmentation
-from kpjax.heatmaps import Codec
 from kpjax.losses.objective import Objective, total, without
-from kpjax.methods.forward import Normalise, augmented, checked_views, initial_variables, train_pass, unit_range
+from kpjax.methods.forward import augmented, checked_views, initial_variables, train_pass, unit_range
 from kpjax.methods.incremental_family.association_forward import (
     answered,
     association_pass,
@@ -41,21 +40,10 @@ from kpjax.methods.incremental_family.step_spec import (
     needed,
     with_new_channels,
 )
+from kpjax.methods.setup import Setup
 from kpjax.models.association import AssociationNetwork
-from kpjax.models.network import KeypointNetwork
-from kpjax.optimization import LearningRate, descend
-from kpjax.structures import (
-    Example,
-    Method,
-    Metrics,
-    Prediction,
-    Skeleton,
-    Start,
-    Streams,
-    Trained,
-    Variables,
-    named_key,
-)
+from kpjax.optimization import descend
+from kpjax.structures import Example, Method, Metrics, Prediction, Start, Streams, Trained, Variables, named_key
 
 STREAM = "labelled"
 KEPT = ("anchor", "importance")  # trees of the start that terms read unchanged
@@ -69,8 +57,7 @@ class Tracker(NamedTuple):
     """Statistics that a baseline accumulates over updates, in the state's field `tracked`."""
 
     init: Callable[[Any, Start], Any]  # (parameters, start) -> tree
-    after_update: Callable[..., Any]  # (tree, *, gradient, plain_gradient, old, new) -> tree; old, new: parameters
-    needs_plain_gradient: bool = False  # of the term `new_keypoints` alone; None otherwise
+    after_update: Callable[..., Any]  # (tree, *, gradient, old, new) -> tree; old, new: parameters
 
 
 class State(NamedTuple):
@@ -85,12 +72,9 @@ class State(NamedTuple):
 
 
 def incremental(
-    model: KeypointNetwork, skeleton: Skeleton, *,
-    objective: Objective, codec: Codec, optimizer: optax.GradientTransformation, learning_rate: LearningRate,
-    augment: Augment, normalise: Normalise, association: nn.Module | None = None, rerender: bool = False,
+    setup: Setup, *, objective: Objective, association: nn.Module | None = None, rerender: bool = False,
     freeze_old_heads: bool = True, freeze_statistics: bool = False, confidence: Confidence | None = None,
-    balance: float | None = None, track: Tracker | None = None, misled: float = 0.0,
-    student_view: Augment = WHOLE
+    balance: float | None = None, track: Tracker | None = None, misled: float = 0.0, student_view: Augment = WHOLE
 ) -> Method:
     """Builds the method; it reads the stream `labelled`, in which the new keypoints have labels.
 
@@ -106,7 +90,7 @@ def incremental(
     stage's variables, see `checked_association`; `anchor` and `importance`.
 
     Args:
-        model: with a channel for each keypoint of the whole protocol, K.
+        setup: its skeleton has the keypoints of the whole protocol, K, and its model a channel for each.
         objective: as of `incremental_objective`. `Increment.weights` multiplies its terms by name.
         association: KA-Net, the same as in the first stage; None is `AssociationNetwork()`.
         rerender: whether the codec's Gaussian, where it decodes KA-Net's map, replaces it.
@@ -117,8 +101,7 @@ def incremental(
             multiple of that of `new_keypoints`, both averaged over about 100 steps. None: no factor.
         track: statistics of the parameters' path.
         misled: share of the old model's maps that are shifted, see `misled_maps`.
-        student_view: changes the student's images alone, after `augment`, and moves nothing.
-        The others are as in `supervised`.
+        student_view: changes the student's images alone, after the augmentation, and moves nothing.
 
     Raises:
         ValueError: a term reads an unknown output.
@@ -128,10 +111,10 @@ def incremental(
     ka_net = association or AssociationNetwork()
     weighs = confidence is not None and "confidence" in read
     needs_teacher = "teacher" in read or "association" in read or weighs
-    keypoints = len(skeleton.names)
+    model, codec, normalise = setup.model, setup.codec, setup.normalise
+    keypoints = len(setup.skeleton.names)
     new_alone = {name: term for name, term in objective.items() if name == NEW_KEYPOINTS}
     others = without(objective, *new_alone)
-    separate = balance is not None or (track is not None and track.needs_plain_gradient)
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         required = {"teacher": needs_teacher} | {name: name in read for name in ("association", *KEPT)}
@@ -153,7 +136,7 @@ def incremental(
             frozen["association"] = checked_association(nets, given["association"])
         params = variables["params"]
         tracked = track.init(params, start) if track is not None else {}
-        return State(jnp.int32(0), variables, optimizer.init(params), tracked, jnp.zeros(2, jnp.float32), frozen)
+        return State(jnp.int32(0), variables, setup.optimizer.init(params), tracked, jnp.zeros(2, jnp.float32), frozen)
 
     def frozen_outputs(state: State, view: Example) -> dict[str, Any]:
         """Returns all outputs that do not depend on the parameters in training."""
@@ -189,7 +172,7 @@ def incremental(
         return ({"heatmaps": answer[-1], "coarse": answer} if "coarse" in read else {"heatmaps": answer}), statistics
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        seen = augmented(augment, {STREAM: streams[STREAM]}, key)
+        seen = augmented(setup.augment, {STREAM: streams[STREAM]}, key)
         given = frozen_outputs(state, seen[STREAM])
         harder, _ = student_view(named_key(key, "student view"), seen[STREAM])
         step: Increment = given["increment"]
@@ -212,14 +195,13 @@ def incremental(
         def of_trainable(gradient):
             return jax.tree.map(lambda chosen, leaf: jnp.where(chosen, leaf, jnp.zeros_like(leaf)), trainable, gradient)
 
-        old, norms, factor, plain_gradient = state.variables["params"], state.gradient_norms, jnp.float32(1), None
-        if separate:
+        old, norms = state.variables["params"], state.gradient_norms
+        if balance is not None:
             (plain, rest), pull, (metrics, statistics) = jax.vjp(losses, old, has_aux=True)
             one, none = jnp.float32(1), jnp.float32(0)
             plain_gradient, of_rest = (of_trainable(pull(pair)[0]) for pair in ((one, none), (none, one)))
-            if balance is not None:
-                norms, factor = _balanced(balance, norms, plain_gradient, of_rest, state.step)
-                metrics["weight/balance"] = factor
+            norms, factor = _balanced(balance, norms, plain_gradient, of_rest, state.step)
+            metrics["weight/balance"] = factor
             gradient = jax.tree.map(lambda a, b: a + factor.astype(b.dtype) * b, plain_gradient, of_rest)
             value = plain + factor * rest
         else:
@@ -229,11 +211,12 @@ def incremental(
 
             (value, (metrics, statistics)), gradient = jax.value_and_grad(summed, has_aux=True)(old)
             gradient = of_trainable(gradient)
-        moved, optimizer_state = descend(optimizer, gradient, state.optimizer_state, old, learning_rate, state.step)
+        moved, optimizer_state = descend(
+            setup.optimizer, gradient, state.optimizer_state, old, setup.learning_rate, state.step)
         # Weight decay and old moments move parameters that have no gradient.
         new = jax.tree.map(jnp.where, trainable, moved, old)
         tracked = state.tracked if track is None else track.after_update(
-            state.tracked, gradient=gradient, plain_gradient=plain_gradient, old=old, new=new)
+            state.tracked, gradient=gradient, old=old, new=new)
         metrics |= {"loss/total": value, "gradient_norm/model": optax.tree.norm(gradient)}
         variables = {"params": new, "batch_stats": statistics}
         return State(state.step + 1, variables, optimizer_state, tracked, norms, state.frozen), metrics
@@ -246,7 +229,7 @@ def incremental(
         found, scores = codec.decode(heatmaps)
         return Prediction(found, scores, (heatmaps,))
 
-    return Method(init, update, predict, (STREAM,), skeleton)
+    return Method(init, update, predict, (STREAM,), setup.skeleton)
 
 
 def _balanced(ratio: float, norms: jax.Array, plain, rest, step: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -1,10 +1,9 @@
 """Trackers of `incremental` for two baselines with a memory of their own: the Riemannian walk, and AFEC.
 
 Riemannian walk (Chaudhry et al. 2018): a parameter matters by its Fisher information and by its contribution to the
-decrease of the loss. Two published implementations differ; both are here. A function for the end of a step returns the
-start of the next one:
+decrease of the loss. A function for the end of a step returns the start of the next one:
 
-    tracked, importance = walk.end_of_step(state.tracked, params=..., fisher=...)
+    tracked, importance = walk.end_of_step(state.tracked)
     next_start = {"tracked": tracked, "importance": importance, "anchor": params, ...}
 
 The penalty of the next step is sum_i importance_i (parameter_i - anchor_i)², without a factor 1/2.
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from kpjax.losses.continual import Walk, fused_importance, path_on, path_score, start_walk, walk_importance, walk_on
+from kpjax.losses.continual import Walk, start_walk, walk_importance, walk_on
 from kpjax.methods.incremental_family.incremental import State, Tracker
 from kpjax.methods.incremental_family.step_spec import needed
 from kpjax.structures import Metrics, Start, Trained, Variables
@@ -31,20 +30,10 @@ def _zeros(params) -> Any:
 
 
 class RiemannianWalk(NamedTuple):
-    """A published form of the walk."""
+    """A published form of the walk: what it tracks, and the end of a step."""
 
     tracker: Tracker
-    end_of_step: Callable[..., tuple[Any, Any]]  # (tracked, *, params, fisher) -> (tracked, importance)
-    needs_fisher: bool  # whether `end_of_step` reads `fisher`, measured by `importance.fisher`
-
-
-class PathIntegral(NamedTuple):
-    """Statistics that `walk_by_path` tracks. Trees like the parameters, float32."""
-
-    path: Any  # of this step: minus gradient times movement, summed over updates
-    score: Any  # of the steps before
-    fisher: Any  # of the steps before
-    begin: Any  # the parameters that this step began with
+    end_of_step: Callable[[Any], tuple[Any, Any]]  # tracked -> (tracked, importance)
 
 
 def _restored(kind: type, tracked: Any) -> Any:
@@ -63,45 +52,13 @@ def walk_by_updates(*, decay: float = 0.9, epsilon: float = 0.01, clip: bool = T
     def init(params, start: Start) -> Walk:
         return _restored(Walk, start.get("tracked")) or start_walk(params)
 
-    def after_update(walk: Walk, *, gradient, plain_gradient, old, new) -> Walk:
-        del plain_gradient
+    def after_update(walk: Walk, *, gradient, old, new) -> Walk:
         return walk_on(walk, gradient, old, new, decay=decay, epsilon=epsilon)
 
-    def end_of_step(walk: Walk, *, params=None, fisher=None) -> tuple[Walk, Any]:
-        del params, fisher
+    def end_of_step(walk: Walk) -> tuple[Walk, Any]:
         return walk_importance(_restored(Walk, walk), clip=clip)
 
-    return RiemannianWalk(Tracker(init, after_update, needs_plain_gradient=False), end_of_step, needs_fisher=False)
-
-
-def walk_by_path(*, epsilon: float = 0.1) -> RiemannianWalk:
-    """Builds the form of FACIL (Masana et al. 2022): Fisher information from a pass per step, and a path integral.
-
-    After every update w <- w - g d, with g the gradient of the new keypoints' loss alone. At the end of a step, with m
-    the movement since it began:
-
-        F <- (F + F_step) / 2;    S <- (S + max(0, w / (F m² + epsilon))) / 2;    w <- 0
-
-    Both means start from zeros. The importance is F + S.
-    """
-
-    def init(params, start: Start) -> PathIntegral:
-        begun = _restored(PathIntegral, start.get("tracked")) or PathIntegral(
-            _zeros(params), _zeros(params), _zeros(params), params)
-        return begun._replace(begin=params)
-
-    def after_update(tracked: PathIntegral, *, gradient, plain_gradient, old, new) -> PathIntegral:
-        del gradient
-        return tracked._replace(path=path_on(tracked.path, plain_gradient, old, new))
-
-    def end_of_step(tracked: PathIntegral, *, params, fisher) -> tuple[PathIntegral, Any]:
-        tracked = _restored(PathIntegral, tracked)
-        fused = fused_importance(tracked.fisher, fisher, rule="half")
-        score = path_score(tracked.path, tracked.score, fused, params, tracked.begin, epsilon=epsilon)
-        return PathIntegral(_zeros(params), score, fused, params), jax.tree.map(jnp.add, fused, score)
-
-    return RiemannianWalk(Tracker(init, after_update, needs_plain_gradient=True), end_of_step, needs_fisher=True)
-
+    return RiemannianWalk(Tracker(init, after_update), end_of_step)
 
 
 # AFEC: active forgetting with the expanded copy's parameters and importances
@@ -121,8 +78,8 @@ def adaptive_consolidation() -> Tracker:
         del params
         return needed(start, "expanded")
 
-    def after_update(tracked: Expanded, **unused) -> Expanded:
-        del unused
+    def after_update(tracked: Expanded, *, gradient, old, new) -> Expanded:
+        del gradient, old, new
         return tracked
 
     return Tracker(init, after_update)

@@ -127,8 +127,7 @@ def channel_distillation_term(temperature: float = 2.0) -> Term:
 
 
 def association_term(
-    *, loss: Literal["spatial", "mse"] = "spatial", reduction: Reduction = "element_mean", mode: Mode = "lines",
-    temperature: float = 1.0, gate: float | None = None
+    *, reduction: Reduction = "element_mean", mode: Mode = "lines", temperature: float = 1.0, gate: float | None = None
 ) -> Term:
     """Builds l_KA: the student's channel of each triple's old keypoint follows KA-Net's map.
 
@@ -136,7 +135,7 @@ def association_term(
     none remains. Reduction, mode and temperature are those of `spatial_distillation`. With a `gate`, in heatmap pixels,
     KA-Net's map is left out too where its arg-max is that far or further from the teacher's and its peak is no higher.
     """
-    compare = _comparison(loss, reduction, mode, temperature)
+    compare = _comparison(reduction, mode, temperature)
 
     def of(outputs, streams):
         del streams
@@ -155,14 +154,13 @@ def _agreeing(outputs, gate: float):
 
 
 def self_training_term(
-    codec: Codec, *, loss: Literal["spatial", "mse"] = "spatial", reduction: Reduction = "element_mean",
-    mode: Mode = "lines", temperature: float = 1.0
+    codec: Codec, *, reduction: Reduction = "element_mean", mode: Mode = "lines", temperature: float = 1.0
 ) -> Term:
     """Builds the control of l_KA: the same term with Gaussians at the teacher's own point in place of KA-Net's maps.
 
     codec: renders the Gaussians. The others are as in `association_term`.
     """
-    compare = _comparison(loss, reduction, mode, temperature)
+    compare = _comparison(reduction, mode, temperature)
 
     def of(outputs, streams):
         del streams
@@ -172,18 +170,13 @@ def self_training_term(
     return Term(1.0, of, reads=("heatmaps", "teacher", "confidence"))
 
 
-def _comparison(loss: str, reduction: Reduction, mode: Mode, temperature: float):
+def _comparison(reduction: Reduction, mode: Mode, temperature: float):
     """Builds (outputs, maps (B, h, w, T), weights (B, T)) -> distance of the triples' old channels from the maps."""
-    if loss not in ("spatial", "mse"):
-        raise ValueError(f"loss is {loss!r}; choose spatial or mse")
-
     def compare(outputs, maps, passes=None):
         step = outputs["increment"]
         student = channels(outputs["heatmaps"], step.triples[:, 0])
         believed = outputs["labelled_triples"] * channels(outputs["confidence"], step.triples[:, 0])
         believed = believed if passes is None else believed * passes
-        if loss == "mse":
-            return mse_distillation(maps, student, step.triple_weights, believed)
         return spatial_distillation(maps, student, step.triple_weights, believed, reduction=reduction, mode=mode,
                                     temperature=temperature)
 
@@ -205,11 +198,11 @@ def penalty_term(half: bool = True, tracked: bool = False) -> Term:
     return Term(1.0, loss, reads=("parameters", *(("tracked",) if tracked else ("anchor", "importance"))))
 
 
-def entropy_term(mode: Literal["lines", "joint", "channel"] = "lines") -> Term:
+def entropy_term() -> Term:
     """Builds -H of the new channels, in [-1, 0]: predictions stay broad (CPR, Cha et al. 2021). beta is its weight."""
 
     def loss(outputs, streams):
         del streams
-        return -line_entropy(outputs["heatmaps"], outputs["increment"].new, mode=mode)
+        return -line_entropy(outputs["heatmaps"], outputs["increment"].new)
 
     return Term(1.0, loss, reads=("heatmaps",))

@@ -70,20 +70,6 @@ def hard(uncertainty: Uncertainty) -> Confidence:
     return confidence
 
 
-def soft(uncertainty: Uncertainty, width: float = 2.0) -> Confidence:
-    """Builds a confidence: exp(-u² / (2 width²)) of the uncertainty u, over its mean over the batch, for each keypoint.
-
-    No threshold is read.
-    """
-
-    def confidence(answer, images, heatmaps, threshold):
-        del threshold
-        weights = jnp.exp(-jnp.square(uncertainty(answer, images, heatmaps)) / (2 * width**2))
-        return weights / jnp.maximum(weights.mean(0, keepdims=True), 1e-12)
-
-    return confidence
-
-
 def kept_thresholds(uncertainties: np.ndarray, kept: float) -> np.ndarray:
     """Computes (K,) float32 for `Increment.threshold`: a fraction `kept` of a step's images lies below.
 

@@ -26,8 +26,9 @@ from kpjax.losses.objective import Objective, Term, total
 from kpjax.losses.pyramids import parent_of_child
 from kpjax.losses.reconstruction import pixel_mse
 from kpjax.methods.forward import Normalise, check_equal_batches, deinterleave, interleave, unit_range
+from kpjax.methods.gradient_step import gradient_step
 from kpjax.models.pyramid import KeypointLevels
-from kpjax.optimization import LearningRate, descend
+from kpjax.optimization import LearningRate
 from kpjax.structures import Example, Metrics, Prediction, Skeleton, Start, Streams, Trained, Variables, named_key
 
 FRAME, REFERENCE = STREAMS = ("frame", "reference")
@@ -221,22 +222,18 @@ def discovery_functions(
             if comparison is not None:
                 outputs, averages = comparison.run(state, outputs, seen)
             value, parts = total(objective, outputs, seen, scales(state.step))
-            return value, (parts, mutated.get("batch_stats", {}), averages, outputs)
+            return value, (parts, (mutated.get("batch_stats", {}), averages, outputs))
 
-        params = state.variables["params"]
-        (value, (parts, statistics, averages, outputs)), gradient = (
-            jax.value_and_grad(objective_of, has_aux=True)(params))
-        params, optimizer_state = descend(optimizer, gradient, state.optimizer_state, params, learning_rate, state.step)
-
+        params, optimizer_state, (statistics, averages, outputs), metrics = gradient_step(
+            objective_of, state.variables["params"], state, optimizer, learning_rate, norms=dict)
         points = jnp.concatenate(outputs[POINTS], axis=1)
         errors = {painting: pixel_mse(outputs[painting], seen[TARGET]) for painting in paintings}
         baselines = baseline_errors(seen[TARGET], reference if target is None else target(reference, reference))
         live_points = live_keypoints(points).sum(dtype=jnp.float32)
-        metrics = parts | {"loss/total": value, "live_points": live_points}
+        metrics |= {"live_points": live_points}
         metrics |= {f"error/{name}": error for name, error in errors.items()}
         metrics |= {f"baseline/{name}": error for name, error in baselines.items()}
         metrics |= {f"spread/{name}": spread for name, spread in spread_of(points).items()}
-        metrics |= {f"gradient_norm/{name}": optax.tree.norm(part) for name, part in gradient.items()}
         stuck = counted(state.stuck, errors, baselines, live_points)
         variables = {"params": params, "batch_stats": statistics}
         return State(state.step + 1, variables, averages, optimizer_state, stuck, state.frozen), metrics

@@ -2,21 +2,19 @@
 
 RegDA's reference for heatmaps, on dSprites (Jiang et al. 2021): the same game as `dd` where a prediction is a vector.
 """
-from collections.abc import Mapping
-
 import jax
 import jax.numpy as jnp
-import optax
 from flax import linen as nn
 
-from kpjax.augment.augmentations import Augment
 from kpjax.losses.adversarial import regression_disparity, scale_gradient, warm_start
-from kpjax.methods.forward import Normalise, augmented, empty_images, initial_variables, train_pass, unit_range
-from kpjax.methods.regda_family.two_regressors import State
+from kpjax.methods.forward import augmented, empty_images, initial_variables, train_pass, unit_range
+from kpjax.methods.gradient_step import gradient_steps
+from kpjax.methods.regda_family.regda import State
+from kpjax.methods.setup import Setup
 from kpjax.models.layers import BatchNorm
 from kpjax.models.network import KeypointNetwork
-from kpjax.optimization import Schedule, descend
-from kpjax.structures import Example, Method, Metrics, Prediction, Skeleton, Start, Streams, Trained, named_key
+from kpjax.optimization import Schedule
+from kpjax.structures import Example, Method, Metrics, Prediction, Start, Streams, Trained, named_key
 
 
 class PooledFeatures(nn.Module):
@@ -39,9 +37,7 @@ class CoordinateHead(nn.Module):
 
 
 def dd_regression(
-    model: KeypointNetwork, skeleton: Skeleton, *, optimizer: optax.GradientTransformation,
-    learning_rate: Mapping[str, Schedule], augment: Augment | Mapping[str, Augment], normalise: Normalise,
-    margin: float = 1.0, trade_off: float = 1.0, coefficient: Schedule = warm_start, width: int = 1024
+    setup: Setup, *, margin: float = 1.0, trade_off: float = 1.0, coefficient: Schedule = warm_start, width: int = 1024
 ) -> Method:
     """Trains by disparity discrepancy on coordinates, with the streams of `dd`.
 
@@ -53,26 +49,26 @@ def dd_regression(
     The start may have `variables`, of which the backbone is taken. The scores of a prediction are all 1.
 
     Args:
-        learning_rate: of the step, for `features`, `head` and `adversary`.
+        setup: as in `regda`; the codec is not used.
         margin: weight of the source's disparity relative to the target's.
         trade_off: weight of the disparity.
         coefficient: of the reversed gradient, a function of the step.
         width: of the heads' hidden layer.
-        The others are as in `regda`.
     """
+    model, skeleton, normalise = setup.model, setup.skeleton, setup.normalise
     head = CoordinateHead(2 * len(skeleton.names), width)
     network = KeypointNetwork(model.backbone, PooledFeatures(), head, model.frozen_statistics)
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        images = empty_images(augment, streams, "source")
+        images = empty_images(setup.augment, streams, "source")
         variables = initial_variables(network, named_key(key, "model"), images, start, carried=("backbone",))
         shape = jax.eval_shape(lambda: network.apply(variables, images, train=False, method="features"))
         adversary = dict(head.init(named_key(key, "adversary"), jnp.zeros(shape.shape, shape.dtype), train=False))
-        states = {name: optimizer.init(tree) for name, tree in _groups(variables, adversary, "params").items()}
+        states = {name: setup.optimizer.init(tree) for name, tree in _groups(variables, adversary, "params").items()}
         return State(jnp.int32(0), variables, adversary, states, {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        views = augmented(augment, {name: streams[name] for name in ("source", "target")}, key)
+        views = augmented(setup.augment, {name: streams[name] for name in ("source", "target")}, key)
         fractions, labelled = _fractions(views["source"])
         scale = coefficient(state.step.astype(jnp.float32))
 
@@ -86,7 +82,7 @@ def dd_regression(
                 head, params["adversary"], statistics["adversary"], scale_gradient(features, -scale))
             return first, second, after
 
-        def objective_of(params, statistics):
+        def objective_of(params):
             first, second, after = heads(params, statistics, views["source"])
             target_first, target_second, after = heads(params, after, views["target"])
             supervised = (labelled * jnp.square(first - fractions)).mean()
@@ -95,16 +91,11 @@ def dd_regression(
             return supervised - trade_off * disparity, (parts, after)
 
         params, statistics = (_groups(state.variables, state.adversary, kind) for kind in ("params", "batch_stats"))
-        (value, (metrics, statistics)), gradient = jax.value_and_grad(objective_of, has_aux=True)(params, statistics)
-        metrics["loss/total"] = value
-        states, moved = {}, {}
-        for group, slope in gradient.items():
-            moved[group], states[group] = descend(
-                optimizer, slope, state.optimizer_state[group], params[group], learning_rate[group], state.step)
-            metrics[f"gradient_norm/{group}"] = optax.tree.norm(slope)
+        moved, states, after, metrics = gradient_steps(
+            objective_of, params, state, setup.optimizer, setup.learning_rate)
         variables = {kind: tree["features"] | {"head": tree["head"]}
-                     for kind, tree in (("params", moved), ("batch_stats", statistics))}
-        adversary = {"params": moved["adversary"], "batch_stats": statistics["adversary"]}
+                     for kind, tree in (("params", moved), ("batch_stats", after))}
+        adversary = {"params": moved["adversary"], "batch_stats": after["adversary"]}
         return State(state.step + 1, variables, adversary, states, state.frozen), metrics
 
     def predict(state: Trained, example: Example) -> Prediction:

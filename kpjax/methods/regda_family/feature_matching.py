@@ -15,26 +15,16 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from kpjax.augment.augmentations import Augment
-from kpjax.heatmaps import Codec
 from kpjax.losses.adversarial import domain_confusion, multi_kernel_mmd, scale_gradient, warm_start
 from kpjax.losses.heatmap import heatmap_kl
 from kpjax.losses.objective import Objective, Term, total
-from kpjax.methods.forward import (
-    Normalise,
-    augmented,
-    deinterleave,
-    empty_images,
-    heatmap_predict,
-    initial_variables,
-    interleave,
-    train_pass,
-)
+from kpjax.methods.forward import augmented, deinterleave, empty_images, initial_variables, interleave, train_pass
+from kpjax.methods.gradient_step import gradient_steps
+from kpjax.methods.setup import Setup, heatmap_predict
 from kpjax.methods.supervised_learning import HeatmapLoss, supervised_objective
 from kpjax.models.layers import MOMENTUM, BatchNorm
-from kpjax.models.network import KeypointNetwork
-from kpjax.optimization import Schedule, descend
-from kpjax.structures import Method, Metrics, Skeleton, Start, Streams, Variables, named_key
+from kpjax.optimization import Schedule
+from kpjax.structures import Method, Metrics, Start, Streams, Variables, named_key
 
 # AdaBN
 
@@ -57,10 +47,7 @@ def _each_norm(function, *trees):
     return jax.tree.map(function, *trees, is_leaf=_is_statistics)
 
 
-def adabn(
-    model: nn.Module, skeleton: Skeleton, *,
-    codec: Codec, augment: Augment, normalise: Normalise, stream: str = "target"
-) -> Method:
+def adabn(setup: Setup, *, stream: str = "target") -> Method:
     """Replaces all running statistics by those of an unlabelled stream, pooled over all batches seen.
 
     After n updates they are the mean, and the mean of squares less the squared mean, over n batches. For one pass over
@@ -68,22 +55,22 @@ def adabn(
     start has the `variables` of the trained network.
 
     Args:
-        augment: the one that the network was trained under; plain images have other statistics.
+        setup: with the augmentation that the network was trained under; plain images have other statistics. Optimizer
+            and learning rate are not used.
         stream: the name of the unlabelled stream.
-        The others are as in `supervised`.
     """
 
     def init(key: jax.Array, streams: Streams, start: Start) -> BatchStatisticsState:
-        images = empty_images(augment, streams, stream)
-        variables = initial_variables(model, named_key(key, "model"), images, start)
+        images = empty_images(setup.augment, streams, stream)
+        variables = initial_variables(setup.model, named_key(key, "model"), images, start)
         zeros = _each_norm(lambda norm: jnp.zeros_like(norm["mean"]), variables["batch_stats"])
         return BatchStatisticsState(jnp.int32(0), variables, zeros, zeros, {})
 
     def update(state: BatchStatisticsState, streams: Streams, key: jax.Array) -> tuple[BatchStatisticsState, Metrics]:
-        view = augmented(augment, {stream: streams[stream]}, key)[stream]
+        view = augmented(setup.augment, {stream: streams[stream]}, key)[stream]
         # Running statistics that start at zero become (1 - momentum) times the batch's own.
         zeros = jax.tree.map(jnp.zeros_like, state.variables["batch_stats"])
-        _, scaled = train_pass(model, state.variables["params"], zeros, normalise(view.image))
+        _, scaled = train_pass(setup.model, state.variables["params"], zeros, setup.normalise(view.image))
         batch = jax.tree.map(lambda leaf: leaf / (1 - MOMENTUM), scaled)
         mean_sum = _each_norm(lambda norm, s: s + norm["mean"], batch, state.mean_sum)
         square_sum = _each_norm(lambda norm, s: s + norm["var"] + jnp.square(norm["mean"]), batch, state.square_sum)
@@ -100,7 +87,7 @@ def adabn(
         metrics = {"loss/total": jnp.float32(0), "statistics/moved": jnp.asarray(moved, jnp.float32)}
         return BatchStatisticsState(state.step + 1, variables, mean_sum, square_sum, state.frozen), metrics
 
-    return Method(init, update, heatmap_predict(model, codec, normalise), (stream,), skeleton)
+    return Method(init, update, heatmap_predict(setup), (stream,), setup.skeleton)
 
 
 class State(NamedTuple):
@@ -133,12 +120,12 @@ def _pooled(backbone_features) -> jax.Array:
 
 
 def _feature_matching(
-    model: KeypointNetwork, skeleton: Skeleton, objective: Objective, discriminator: nn.Module | None, *,
-    codec: Codec, optimizer: optax.GradientTransformation, learning_rate: Mapping[str, Schedule],
-    augment: Augment | Mapping[str, Augment], normalise: Normalise, coefficient: Schedule
+    setup: Setup, objective: Objective, discriminator: nn.Module | None, coefficient: Schedule
 ) -> Method:
+    model, optimizer, learning_rate = setup.model, setup.optimizer, setup.learning_rate
+
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        images = empty_images(augment, streams, "source")
+        images = empty_images(setup.augment, streams, "source")
         variables = initial_variables(model, named_key(key, "model"), images, start)
         states = {"model": optimizer.init(variables["params"])}
         discriminator_variables = {}
@@ -152,8 +139,8 @@ def _feature_matching(
         return State(jnp.int32(0), variables, discriminator_variables, states, {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        views = augmented(augment, {name: streams[name] for name in ("source", "target")}, key)
-        source, target = normalise(views["source"].image), normalise(views["target"].image)
+        views = augmented(setup.augment, {name: streams[name] for name in ("source", "target")}, key)
+        source, target = (setup.normalise(views[name].image) for name in ("source", "target"))
         scale = coefficient(state.step.astype(jnp.float32))
 
         def objective_of(params):
@@ -175,54 +162,39 @@ def _feature_matching(
                     discriminator, params["discriminator"], state.discriminator["batch_stats"], both)
                 outputs["source_probability"], outputs["target_probability"] = deinterleave(probabilities, 2)
             value, parts = total(objective, outputs, views)
-            return value, (parts, after, discriminator_after)
+            return value, (parts, (after, discriminator_after))
 
         params = {"model": state.variables["params"]}
+        rates = {"model": {name: learning_rate["head" if name == "head" else "features"] for name in params["model"]}}
         if discriminator is not None:
-            params["discriminator"] = state.discriminator["params"]
-        (value, (parts, statistics, discriminator_after)), gradient = (
-            jax.value_and_grad(objective_of, has_aux=True)(params))
-        states = dict(state.optimizer_state)
-        metrics = parts | {"loss/total": value}
-        rates = {"model": {name: learning_rate["head" if name == "head" else "features"] for name in params["model"]},
-                 "discriminator": learning_rate["adversary"]}
-        for group in params:
-            params[group], states[group] = descend(
-                optimizer, gradient[group], states[group], params[group], rates[group], state.step)
-            metrics[f"gradient_norm/{group}"] = optax.tree.norm(gradient[group])
+            params["discriminator"], rates["discriminator"] = state.discriminator["params"], learning_rate["adversary"]
+        params, states, (statistics, discriminator_after), metrics = gradient_steps(
+            objective_of, params, state, optimizer, rates)
         variables = {"params": params["model"], "batch_stats": statistics}
-        discriminator_variables = {}
-        if discriminator is not None:
-            discriminator_variables = {"params": params["discriminator"], "batch_stats": discriminator_after}
+        discriminator_variables = {} if discriminator is None else {
+            "params": params["discriminator"], "batch_stats": discriminator_after}
         return State(state.step + 1, variables, discriminator_variables, states, state.frozen), metrics
 
-    return Method(init, update, heatmap_predict(model, codec, normalise), ("source", "target"), skeleton)
+    return Method(init, update, heatmap_predict(setup), ("source", "target"), setup.skeleton)
 
 
-def dan(
-    model: KeypointNetwork, skeleton: Skeleton, *, codec: Codec, optimizer: optax.GradientTransformation,
-    learning_rate: Mapping[str, Schedule], augment: Augment | Mapping[str, Augment], normalise: Normalise,
-    loss: HeatmapLoss = heatmap_kl, trade_off: float = 1.0
-) -> Method:
+def dan(setup: Setup, *, loss: HeatmapLoss = heatmap_kl, trade_off: float = 1.0) -> Method:
     """Trains with the supervised loss plus the multi-kernel maximum mean discrepancy of the pooled features (DAN).
 
     It reads the streams `source` and `target`. The batch size is even (linear-time estimator). The start may have
     `variables`.
 
     Args:
-        learning_rate: of the step, for `features` and `head`.
-        augment: one for both streams, or one for each.
+        setup: with learning rates for `features` and `head`.
+        loss: of the labels, as in `supervised`.
         trade_off: weight of the discrepancy.
-        The others are as in `supervised`.
     """
     def discrepancy(outputs, streams):
         return multi_kernel_mmd(outputs["source_features"], outputs["target_features"])
 
-    objective = dict(supervised_objective(codec, loss, "source"))
+    objective = dict(supervised_objective(setup.codec, loss, "source"))
     objective["discrepancy"] = Term(trade_off, discrepancy, reads=("source_features", "target_features"))
-    return _feature_matching(
-        model, skeleton, objective, None, codec=codec, optimizer=optimizer, learning_rate=learning_rate,
-        augment=augment, normalise=normalise, coefficient=warm_start)
+    return _feature_matching(setup, objective, None, warm_start)
 
 
 def reversal(step: jax.Array) -> jax.Array:
@@ -231,9 +203,7 @@ def reversal(step: jax.Array) -> jax.Array:
 
 
 def dann(
-    model: KeypointNetwork, skeleton: Skeleton, *, codec: Codec, optimizer: optax.GradientTransformation,
-    learning_rate: Mapping[str, Schedule], augment: Augment | Mapping[str, Augment], normalise: Normalise,
-    loss: HeatmapLoss = heatmap_kl, trade_off: float = 1.0, discriminator: nn.Module | None = None,
+    setup: Setup, *, loss: HeatmapLoss = heatmap_kl, trade_off: float = 1.0, discriminator: nn.Module | None = None,
     coefficient: Callable[[jax.Array], jax.Array] = reversal
 ) -> Method:
     """Trains with the supervised loss plus a discriminator of pooled features behind a reversed gradient (DANN).
@@ -241,7 +211,7 @@ def dann(
     It reads the streams `source` and `target`. The start may have `variables`.
 
     Args:
-        learning_rate: of the step, for `features`, `head` and `adversary` (the discriminator).
+        setup: with learning rates for `features`, `head` and `adversary` (the discriminator).
         trade_off: weight of the domain term.
         discriminator: by default `DomainDiscriminator()`.
         coefficient: of the reversed gradient, a function of the step.
@@ -250,8 +220,7 @@ def dann(
     def confusion(outputs, streams):
         return domain_confusion(outputs["source_probability"], outputs["target_probability"])
 
-    objective = dict(supervised_objective(codec, loss, "source"))
+    objective = dict(supervised_objective(setup.codec, loss, "source"))
     objective["domain"] = Term(trade_off, confusion, reads=("source_features", "target_features"))
     return _feature_matching(
-        model, skeleton, objective, DomainDiscriminator() if discriminator is None else discriminator, codec=codec,
-        optimizer=optimizer, learning_rate=learning_rate, augment=augment, normalise=normalise, coefficient=coefficient)
+        setup, objective, DomainDiscriminator() if discriminator is None else discriminator, coefficient)

@@ -19,8 +19,6 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from kpjax.augment.augmentations import Augment
-from kpjax.heatmaps import Codec
 from kpjax.losses.adversarial import (
     PseudoMaps,
     ground_false_by_others,
@@ -33,23 +31,25 @@ from kpjax.losses.heatmap import heatmap_kl
 from kpjax.losses.objective import Objective, Term, total
 from kpjax.losses.objective import views as views_read
 from kpjax.methods.forward import (
-    Normalise,
     augmented,
     empty_images,
-    heatmap_predict,
     initial_variables,
     statistics_after_second_pass,
     train_pass,
 )
-from kpjax.models.network import KeypointNetwork
+from kpjax.methods.gradient_step import gradient_steps
+from kpjax.methods.setup import Setup, heatmap_predict
 from kpjax.optimization import Schedule, descend
-from kpjax.structures import Example, Method, Metrics, Skeleton, Start, Streams, Variables, named_key
+from kpjax.structures import Example, Method, Metrics, Start, Streams, Variables, named_key
 
 FEATURES = ("backbone", "upsampling")  # psi in the paper
 
 
 class State(NamedTuple):
-    """The state of `regda`. Optimizer states are by group: features (psi), head (f), adversary (f')."""
+    """The state of `regda`, `mcd`, `dd` and `dd_regression`.
+
+    Optimizer states are by group: features (psi), head (f), adversary (f', in `mcd` the second head).
+    """
 
     step: jax.Array
     variables: Variables  # psi and f
@@ -108,10 +108,8 @@ def all_keypoints(example: Example) -> jax.Array:
 
 
 def regda(
-    model: KeypointNetwork, skeleton: Skeleton, *,
-    objective: Objective, codec: Codec, optimizer: optax.GradientTransformation, learning_rate: Mapping[str, Schedule],
-    augment: Augment | Mapping[str, Augment], normalise: Normalise, adversary: nn.Module | None = None,
-    coefficient: Schedule = warm_start, pseudo_maps: Callable[[jax.Array], PseudoMaps] = ground_false_by_others,
+    setup: Setup, *, objective: Objective, adversary: nn.Module | None = None, coefficient: Schedule = warm_start,
+    pseudo_maps: Callable[[jax.Array], PseudoMaps] = ground_false_by_others,
     target_weights: Callable[[Example], jax.Array] = all_keypoints, carried: tuple[str, ...] = FEATURES,
     share_target_pass: bool = True
 ) -> Method:
@@ -120,12 +118,10 @@ def regda(
     The start may have `variables` of the source pretraining.
 
     Args:
-        model: features psi and head f are used separately.
+        setup: features psi and head f of the model are used separately. Learning rates are those of `features`, `head`
+            and `adversary`, each with an optimizer state of its own. That of the features is stepped in A and in C,
+            that of the adversary in A and in B, as in the authors' code.
         objective: of `regda_objective`, or an ablation of it. A step without a term is not run.
-        optimizer: without its learning rate. Features, head and adversary each have a state of their own. That of the
-            features is stepped in A and in C, that of the adversary in A and in B, as in the authors' code.
-        learning_rate: of the step, for `features`, `head` and `adversary`.
-        augment: one for both streams, or one for each.
         adversary: the head f'; by default one like the model's.
         coefficient: lambda, a function of the step (float32).
         pseudo_maps: main logits (B, h, w, K) -> ground-truth and ground-false maps.
@@ -133,11 +129,11 @@ def regda(
         carried: parts of `start['variables']` to take over; the paper carries psi only and starts both heads fresh.
         share_target_pass: whether B and C, which see the same features of the target, share one pass. The running
             statistics of the second pass then follow in closed form. False recomputes them; the result is the same.
-        The others are as in `supervised`.
 
     Raises:
         ValueError: a term reads views of two steps, or a view that RegDA does not have.
     """
+    model, optimizer, normalise = setup.model, setup.optimizer, setup.normalise
     in_a, in_b, in_c = (_terms_of(objective, views) for views in (
         {SOURCE, SOURCE_DISPARITY}, {TARGET_FALSE}, {TARGET_TRUTH}))
     if wrong := sorted(set(objective) - {*in_a, *in_b, *in_c}):
@@ -153,7 +149,7 @@ def regda(
         return features, {name: after[name] for name in FEATURES if name in after}
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        images = empty_images(augment, streams, "source")
+        images = empty_images(setup.augment, streams, "source")
         variables = initial_variables(model, named_key(key, "model"), images, start, carried)
         shape = jax.eval_shape(lambda: model.apply(variables, images, train=False, method="features"))
         fresh = adversary_head.init(named_key(key, "adversary"), jnp.zeros(shape.shape, shape.dtype), train=False)
@@ -167,9 +163,9 @@ def regda(
         return State(jnp.int32(0), variables, adversary_variables, states, {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        views = augmented(augment, {name: streams[name] for name in ("source", "target")}, key)
+        views = augmented(setup.augment, {name: streams[name] for name in ("source", "target")}, key)
         source, target = normalise(views["source"].image), normalise(views["target"].image)
-        labels, label_weights = codec.encode(views["source"])
+        labels, label_weights = setup.codec.encode(views["source"])
         weights = target_weights(views["target"])
         scale = coefficient(state.step.astype(jnp.float32))
         params = {
@@ -180,11 +176,10 @@ def regda(
         statistics = dict(state.variables["batch_stats"])
         head_statistics = statistics.pop("head", {})
         adversary_statistics = state.adversary["batch_stats"]
-        optimizer_state = dict(state.optimizer_state)
 
         def step_down(group, gradient):
             params[group], optimizer_state[group] = descend(
-                optimizer, gradient, optimizer_state[group], params[group], learning_rate[group], state.step)
+                optimizer, gradient, optimizer_state[group], params[group], setup.learning_rate[group], state.step)
 
         # Step A: source.
         def fit_source(params):
@@ -196,14 +191,11 @@ def regda(
                     adversary_head, params["adversary"], adversary_statistics, scale_gradient(features, scale))
                 outputs[SOURCE_DISPARITY] = Disparity(adversary_logits, pseudo_maps(logits), label_weights)
             value, parts = total(in_a, outputs, views)
-            return value, (parts, after, head_after, adversary_after)
+            return value, (parts, (after, head_after, adversary_after))
 
-        (value, (metrics, statistics, head_statistics, adversary_statistics)), gradient = (
-            jax.value_and_grad(fit_source, has_aux=True)(params))
-        metrics = {"loss/total": value, **metrics,
-                   **{f"gradient_norm/{group}": optax.tree.norm(gradient[group]) for group in moved_in_a}}
-        for group in moved_in_a:
-            step_down(group, gradient[group])
+        moved, optimizer_state, (statistics, head_statistics, adversary_statistics), metrics = gradient_steps(
+            fit_source, {group: params[group] for group in moved_in_a}, state, optimizer, setup.learning_rate)
+        params |= moved
 
         if in_b or in_c:
             def target_features(features_params):
@@ -254,7 +246,7 @@ def regda(
         adversary_variables = {"params": params["adversary"], "batch_stats": adversary_statistics}
         return State(state.step + 1, variables, adversary_variables, optimizer_state, state.frozen), metrics
 
-    return Method(init, update, heatmap_predict(model, codec, normalise), ("source", "target"), skeleton)
+    return Method(init, update, heatmap_predict(setup), ("source", "target"), setup.skeleton)
 
 
 def _terms_of(objective: Objective, views: set[str]) -> Objective:

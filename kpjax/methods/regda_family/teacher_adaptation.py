@@ -15,12 +15,10 @@ H, m and the bumps are constants. All passes are in training mode. The teacher's
 an AdaBN inside, and its running ones come from its own passes. The student's passes over source and target are
 separate, so that the domains do not share batch statistics.
 """
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import linen as nn
 
 from kpjax import geometry
@@ -32,19 +30,13 @@ from kpjax.heatmaps import Codec, decode_argmax, gaussian_bumps
 from kpjax.losses.consistency import surest, transformation_equivariance
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Objective, Term, total
-from kpjax.methods.forward import (
-    Normalise,
-    augmented,
-    checked_views,
-    empty_images,
-    heatmap_predict,
-    initial_variables,
-    train_pass,
-)
+from kpjax.methods.forward import augmented, checked_views, empty_images, initial_variables, train_pass
+from kpjax.methods.gradient_step import gradient_step
 from kpjax.methods.semi_supervised_family.mean_teacher import Network, State, networks
+from kpjax.methods.setup import Setup, heatmap_predict
 from kpjax.methods.supervised_learning import supervised_objective
-from kpjax.optimization import LearningRate, descend, ema
-from kpjax.structures import Method, Metrics, Skeleton, Start, Streams, named_key
+from kpjax.optimization import ema
+from kpjax.structures import Method, Metrics, Start, Streams, named_key
 
 SOURCE, TARGET, ANSWER = "source", "target", "answer"  # the student's heatmaps, its target's moved back; the teacher's
 
@@ -55,7 +47,6 @@ class Answer(NamedTuple):
     heatmaps: jax.Array  # H, (B, h, w, K)
     scores: jax.Array  # c, (B, K)
     bumps: jax.Array  # (B, h, w, K)
-    inside: jax.Array  # (B, h, w, 1): 1 for cells that both views show
 
 
 def target_view(
@@ -68,22 +59,18 @@ def target_view(
 
 
 def teacher_adaptation_objective(
-    codec: Codec, *, consistency: float = 1.0, left_out: float = 0.5, valid_mask: bool = False
+    codec: Codec, *, consistency: float = 1.0, left_out: float = 0.5
 ) -> Objective:
     """Builds `supervised`, L_s, and `consistency`, L_c.
 
     Args:
         consistency: weight of L_c.
         left_out: share of the teacher's answers in a batch, the least sure ones, that teach nothing.
-        valid_mask: whether cells that one of the two views does not show are left out. In the official code they are 0,
-            yet may hold a bump.
     """
     def follow(outputs, streams):
         del streams
         answer: Answer = outputs[ANSWER]
-        pair = outputs[TARGET], answer.bumps
-        return transformation_equivariance(
-            *(answer.inside * maps if valid_mask else maps for maps in pair), surest(answer.scores, left_out))
+        return transformation_equivariance(outputs[TARGET], answer.bumps, surest(answer.scores, left_out))
 
     return {**supervised_objective(codec, heatmap_mse, SOURCE), "consistency": Term(
         consistency, follow, reads=(TARGET, ANSWER))}
@@ -97,11 +84,9 @@ def follow_heatmaps(outputs, streams) -> jax.Array:
 
 
 def teacher_adaptation(
-    model: nn.Module, skeleton: Skeleton, *,
-    objective: Objective, codec: Codec, optimizer: optax.GradientTransformation, learning_rate: LearningRate,
-    augment: Augment | Mapping[str, Augment], normalise: Normalise, view: Augment | None = None, decay: float = 0.999,
-    sigma: float = 2.0, restyled: float = 0.5, style_network: nn.Module | None = None,
-    hide: Hide | None = None, hidden_from: float = 0.9, predicts: Network = "teacher"
+    setup: Setup, *, objective: Objective, view: Augment | None = None, decay: float = 0.999, sigma: float = 2.0,
+    restyled: float = 0.5, style_network: nn.Module | None = None, hide: Hide | None = None, hidden_from: float = 0.9,
+    predicts: Network = "teacher"
 ) -> Method:
     """Builds the method; it reads the streams `source` (labelled) and `target` (no labels needed).
 
@@ -110,9 +95,8 @@ def teacher_adaptation(
     Args:
         objective: of `teacher_adaptation_objective`. Terms read SOURCE, TARGET and ANSWER; passes that no term reads
             are not run.
-        augment: of source and target images, one for both streams or one for each.
-        view: applied after it, once to source images, once for the student and once for the teacher; None is
-            `target_view()`.
+        view: applied after the setup's augmentation, once to source images, once for the student and once for the
+            teacher; None is `target_view()`.
         decay: of the average of parameters.
         sigma: of the bumps, heatmap px; their window ends at three of it.
         restyled: probability of a batch of source images, or of the teacher's, to be restyled; 0 restyles none.
@@ -121,12 +105,12 @@ def teacher_adaptation(
         hide: of the student's target images, at keypoints whose score is `hidden_from` or more. None is half of the
             images, one box of 10 px of 256 on each side, which shows another part of the image.
         predicts: the network that is the result.
-        The others are as in `supervised`.
 
     Raises:
         ValueError: a term reads an unknown output.
         InputError: a share or probability is out of its bounds.
     """
+    model, codec, normalise = setup.model, setup.codec, setup.normalise
     read = checked_views(objective, (SOURCE, TARGET, ANSWER), "teacher_adaptation")
     change = target_view() if view is None else view
     to_image = geometry.invert(codec.to_heatmap)
@@ -137,10 +121,10 @@ def teacher_adaptation(
         return boxes(key, image, points, weights)
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        images = empty_images(augment, streams, "source")
+        images = empty_images(setup.augment, streams, "source")
         variables = initial_variables(model, named_key(key, "model"), images, start)
         frozen = {} if style_network is None else {"style": start["style"]}
-        return State(jnp.int32(0), variables, variables, optimizer.init(variables["params"]), frozen)
+        return State(jnp.int32(0), variables, variables, setup.optimizer.init(variables["params"]), frozen)
 
     def restyle(key, content, style, frozen):
         """Returns images in the style of others, by a coin and a strength for all of them."""
@@ -155,20 +139,16 @@ def teacher_adaptation(
         changed = part("decode", exchanged_moments(part("encode", content), part("encode", style), alpha))
         return jnp.where(jax.random.bernoulli(coin_key, restyled), jnp.clip(changed, 0, 1), content)
 
-    def answered(teacher, image, to_teacher, to_student):
+    def answered(teacher, image, to_teacher):
         """Returns the teacher's answer, and its statistics afterwards."""
         heatmaps, statistics = train_pass(model, teacher["params"], teacher["batch_stats"], normalise(image))
         heatmaps = geometry.warp_heatmaps(heatmaps, geometry.invert(to_teacher), codec.to_heatmap)
         cells, scores = decode_argmax(heatmaps, strict_positive=True)
-        size = heatmaps.shape[1:3]
-        bumps = gaussian_bumps(cells, size, sigma)
-        inside = [geometry.inside_after(geometry.invert(maps), size, codec.to_heatmap)
-                  for maps in (to_teacher, to_student)]
-        return cells, Answer(heatmaps, scores, bumps, inside[0] * inside[1]), statistics
+        return cells, Answer(heatmaps, scores, gaussian_bumps(cells, heatmaps.shape[1:3], sigma)), statistics
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         student, teacher = networks(state, predicts)
-        plain = augmented(augment, {name: streams[name] for name in ("source", "target")}, key)
+        plain = augmented(setup.augment, {name: streams[name] for name in ("source", "target")}, key)
         source, _ = change(named_key(key, "source view"), plain["source"])
         images = {SOURCE: restyle(named_key(key, "source style"), source.image, plain["target"].image, state.frozen)}
         outputs, teacher_statistics = {}, teacher["batch_stats"]
@@ -176,7 +156,7 @@ def teacher_adaptation(
             seen, to_student = change(named_key(key, "student view"), plain["target"])
             shown, to_teacher = change(named_key(key, "teacher view"), plain["target"])
             shown = restyle(named_key(key, "teacher style"), shown.image, plain["source"].image, state.frozen)
-            cells, outputs[ANSWER], teacher_statistics = answered(teacher, shown, to_teacher, to_student)
+            cells, outputs[ANSWER], teacher_statistics = answered(teacher, shown, to_teacher)
             points = geometry.move_points(geometry.compose(to_student, to_image), cells)
             sure = (outputs[ANSWER].scores >= hidden_from).astype(jnp.float32)
             images[TARGET] = hide_sure(named_key(key, "hidden"), seen.image, points, sure)
@@ -190,10 +170,9 @@ def teacher_adaptation(
             value, parts = total(objective, found, {"source": source, "target": plain["target"]})
             return value, (parts, statistics)
 
-        (value, (metrics, statistics)), gradient = jax.value_and_grad(objective_of, has_aux=True)(student["params"])
-        params, optimizer_state = descend(
-            optimizer, gradient, state.optimizer_state, student["params"], learning_rate, state.step)
-        metrics |= {"loss/total": value, "gradient_norm/student": optax.tree.norm(gradient)}
+        params, optimizer_state, statistics, metrics = gradient_step(
+            objective_of, student["params"], state, setup.optimizer, setup.learning_rate,
+            norms=lambda gradient: {"student": gradient})
         if ANSWER in outputs:
             metrics["teacher/mean_peak"] = outputs[ANSWER].scores.mean()
         student = {"params": params, "batch_stats": statistics}
@@ -201,4 +180,4 @@ def teacher_adaptation(
         variables, other = (teacher, student) if predicts == "teacher" else (student, teacher)
         return State(state.step + 1, variables, other, optimizer_state, state.frozen), metrics
 
-    return Method(init, update, heatmap_predict(model, codec, normalise), ("source", "target"), skeleton)
+    return Method(init, update, heatmap_predict(setup), ("source", "target"), setup.skeleton)

@@ -2,15 +2,13 @@
 
 Both play a literal min-max game where RegDA has two minimisations, and are its nearest baselines.
 """
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from kpjax.augment.augmentations import Augment
-from kpjax.heatmaps import Codec
 from kpjax.losses.adversarial import (
     PseudoMaps,
     ground_false_by_others,
@@ -20,21 +18,13 @@ from kpjax.losses.adversarial import (
     warm_start,
 )
 from kpjax.losses.heatmap import heatmap_kl
-from kpjax.methods.forward import Normalise, augmented, empty_images, heatmap_predict, initial_variables, train_pass
-from kpjax.methods.regda_family.regda import FEATURES, all_keypoints
+from kpjax.methods.forward import augmented, empty_images, initial_variables, train_pass
+from kpjax.methods.gradient_step import gradient_steps
+from kpjax.methods.regda_family.regda import FEATURES, State, all_keypoints
+from kpjax.methods.setup import Setup, heatmap_predict
 from kpjax.models.network import KeypointNetwork
 from kpjax.optimization import Schedule, descend
-from kpjax.structures import Example, Method, Metrics, Skeleton, Start, Streams, Variables, named_key
-
-
-class State(NamedTuple):
-    """The state of `mcd` and `dd`: the features and the first head, and the second head."""
-
-    step: jax.Array
-    variables: Variables
-    adversary: Variables  # the second head
-    optimizer_state: Mapping[str, optax.OptState]  # features, head, adversary
-    frozen: Mapping[str, Any]  # empty
+from kpjax.structures import Example, Method, Metrics, Start, Streams, named_key
 
 
 class _Groups(NamedTuple):
@@ -45,10 +35,11 @@ class _Groups(NamedTuple):
     adversary: Any
 
 
-def _init(model: KeypointNetwork, optimizer: optax.GradientTransformation, carried: tuple[str, ...],
-          augment: Augment | Mapping[str, Augment]):
+def _init(setup: Setup, carried: tuple[str, ...]):
+    model, optimizer = setup.model, setup.optimizer
+
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        images = empty_images(augment, streams, "source")
+        images = empty_images(setup.augment, streams, "source")
         variables = initial_variables(model, named_key(key, "model"), images, start, carried)
         shape = jax.eval_shape(lambda: model.apply(variables, images, train=False, method="features"))
         fresh = model.head.init(named_key(key, "adversary"), jnp.zeros(shape.shape, shape.dtype), train=False)
@@ -81,10 +72,8 @@ def _two_heads(model: KeypointNetwork, params: _Groups, statistics: _Groups, ima
 
 
 def dd(
-    model: KeypointNetwork, skeleton: Skeleton, *,
-    codec: Codec, optimizer: optax.GradientTransformation, learning_rate: Mapping[str, Schedule],
-    augment: Augment | Mapping[str, Augment], normalise: Normalise, margin: float = 4.0, trade_off: float = 1.0,
-    coefficient: Schedule = warm_start, pseudo_maps: Callable[[jax.Array], PseudoMaps] = ground_false_by_others,
+    setup: Setup, *, margin: float = 4.0, trade_off: float = 1.0, coefficient: Schedule = warm_start,
+    pseudo_maps: Callable[[jax.Array], PseudoMaps] = ground_false_by_others,
     target_weights: Callable[[Example], jax.Array] = all_keypoints, carried: tuple[str, ...] = FEATURES
 ) -> Method:
     """Trains by disparity discrepancy on heatmaps, with the streams and the start of `regda`.
@@ -100,16 +89,20 @@ def dd(
         pseudo_maps: main logits (B, h, w, K) -> maps; only the ground truth is used.
         The others are as in `regda`.
     """
+    model, normalise = setup.model, setup.normalise
+
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        views = augmented(augment, {name: streams[name] for name in ("source", "target")}, key)
-        labels, label_weights = codec.encode(views["source"])
+        views = augmented(setup.augment, {name: streams[name] for name in ("source", "target")}, key)
+        labels, label_weights = setup.codec.encode(views["source"])
+        statistics = _split(state.variables["batch_stats"], state.adversary["batch_stats"])
         weights = target_weights(views["target"])
         scale = coefficient(state.step.astype(jnp.float32))
 
         def reverse(features):
             return scale_gradient(features, -scale)
 
-        def objective_of(params, statistics):
+        def objective_of(groups):
+            params = _Groups(**groups)
             logits, adversary, after = _two_heads(model, params, statistics, normalise(views["source"].image), reverse)
             target_logits, target_adversary, after = _two_heads(
                 model, params, after, normalise(views["target"].image), reverse)
@@ -122,25 +115,15 @@ def dd(
             return value, (parts, after)
 
         params = _split(state.variables["params"], state.adversary["params"])
-        statistics = _split(state.variables["batch_stats"], state.adversary["batch_stats"])
-        (value, (metrics, statistics)), gradient = jax.value_and_grad(objective_of, has_aux=True)(params, statistics)
-        metrics["loss/total"] = value
-        states, moved = dict(state.optimizer_state), {}
-        for group in _Groups._fields:
-            slope = getattr(gradient, group)
-            moved[group], states[group] = descend(
-                optimizer, slope, states[group], getattr(params, group), learning_rate[group], state.step)
-            metrics[f"gradient_norm/{group}"] = optax.tree.norm(slope)
-        return _state(state, _Groups(**moved), statistics, states), metrics
+        moved, states, after, metrics = gradient_steps(
+            objective_of, params._asdict(), state, setup.optimizer, setup.learning_rate)
+        return _state(state, _Groups(**moved), after, states), metrics
 
-    return Method(_init(model, optimizer, carried, augment), update, heatmap_predict(model, codec, normalise),
-                  ("source", "target"), skeleton)
+    return Method(_init(setup, carried), update, heatmap_predict(setup), ("source", "target"), setup.skeleton)
 
 
 def mcd(
-    model: KeypointNetwork, skeleton: Skeleton, *, codec: Codec, optimizer: optax.GradientTransformation,
-    learning_rate: Mapping[str, Schedule], augment: Augment | Mapping[str, Augment], normalise: Normalise,
-    trade_off: float = 1.0, feature_steps: int = 4, carried: tuple[str, ...] = FEATURES
+    setup: Setup, *, trade_off: float = 1.0, feature_steps: int = 4, carried: tuple[str, ...] = FEATURES
 ) -> Method:
     """Trains by maximum classifier discrepancy on heatmaps, with the streams, the start and the arguments of `regda`.
 
@@ -149,10 +132,12 @@ def mcd(
     two spatial softmaxes times the number of cells, so that it does not vanish on large maps. The prediction is the
     first head's.
     """
+    model, normalise = setup.model, setup.normalise
+
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        views = augmented(augment, {name: streams[name] for name in ("source", "target")}, key)
+        views = augmented(setup.augment, {name: streams[name] for name in ("source", "target")}, key)
         source, target = normalise(views["source"].image), normalise(views["target"].image)
-        labels, label_weights = codec.encode(views["source"])
+        labels, label_weights = setup.codec.encode(views["source"])
         params = _split(state.variables["params"], state.adversary["params"])
         statistics = _split(state.variables["batch_stats"], state.adversary["batch_stats"])
         states, metrics = dict(state.optimizer_state), {}
@@ -181,7 +166,7 @@ def mcd(
                 lambda moving: loss(params._replace(**moving), statistics), has_aux=True)(moving)
             for name in groups:
                 moving[name], states[name] = descend(
-                    optimizer, gradient[name], states[name], moving[name], learning_rate[name], state.step)
+                    setup.optimizer, gradient[name], states[name], moving[name], setup.learning_rate[name], state.step)
             return value, optax.tree.norm(gradient), params._replace(**moving), after
 
         supervised, norm, params, statistics = minimise(fit_source, _Groups._fields, params, statistics)
@@ -193,5 +178,4 @@ def mcd(
         metrics |= {"loss/bring_together": value, "gradient_norm/features": norm}
         return _state(state, params, statistics, states), metrics
 
-    return Method(_init(model, optimizer, carried, augment), update, heatmap_predict(model, codec, normalise),
-                  ("source", "target"), skeleton)
+    return Method(_init(setup, carried), update, heatmap_predict(setup), ("source", "target"), setup.skeleton)

@@ -13,16 +13,14 @@ and no average of parameters.
 Labelled images and hard views of one network share a pass, interleaved. The easy view has a pass of its own on the
 statistics of its batch, which leaves the running ones as they are; in the official code all passes move them.
 """
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import linen as nn
 
 from kpjax import geometry
-from kpjax.augment.augmentations import Augment, random_warp
+from kpjax.augment.augmentations import random_warp
 from kpjax.augment.occlusion import Hide, hide_boxes
 from kpjax.augment.random_maps import DrawMap, draw_scale_rotation
 from kpjax.heatmaps import Codec, decode_argmax
@@ -35,20 +33,19 @@ from kpjax.methods.forward import (
     checked_views,
     deinterleave,
     empty_images,
-    heatmap_predict,
     initial_variables,
     interleave,
     train_pass,
     unit_range,
 )
+from kpjax.methods.gradient_step import State, gradient_steps
+from kpjax.methods.setup import Setup, heatmap_predict
 from kpjax.methods.supervised_learning import HeatmapLoss
-from kpjax.optimization import LearningRate, descend
 from kpjax.structures import (
     Example,
     Method,
     Metrics,
     Prediction,
-    Skeleton,
     Start,
     Streams,
     Trained,
@@ -57,7 +54,6 @@ from kpjax.structures import (
 )
 
 STREAMS = LABELLED, UNLABELLED = "labelled", "unlabelled"
-INSIDE = "inside"  # (B, h, w, 1): 1 for cells of moved answers that show the easy view alone
 HARDER = draw_scale_rotation(rotated=0.8, middle=True)  # g of Xie et al. 2021
 
 
@@ -76,15 +72,6 @@ def moved_answer(network: int) -> str:
     return f"answer/{network}"
 
 
-class State(NamedTuple):
-    """The state of `easy_hard`. A second network is `variables["second"]`."""
-
-    step: jax.Array
-    variables: Variables
-    optimizer_state: tuple[optax.OptState, ...]  # of each network
-    frozen: Mapping[str, Any]  # empty
-
-
 def networks_of(variables: Variables) -> tuple[Variables, ...]:
     """Returns the variables of each network."""
     first = {"params": variables["params"], "batch_stats": variables["batch_stats"]}
@@ -93,7 +80,7 @@ def networks_of(variables: Variables) -> tuple[Variables, ...]:
 
 def easy_hard_objective(
     codec: Codec, *, views: int = 1, networks: int = 1, loss: HeatmapLoss = heatmap_mse,
-    supervised_weight: float = 1.0, consistency: float = 1.0, valid_mask: bool = False
+    supervised_weight: float = 1.0, consistency: float = 1.0
 ) -> Objective:
     """Builds `supervised`, the mean over networks, and `consistency`, the sum over networks and hard views.
 
@@ -101,8 +88,6 @@ def easy_hard_objective(
         views, networks: as many as the method has.
         loss: `(heatmaps, targets, weights) -> scalar`, of both terms.
         supervised_weight, consistency: weights of the two.
-        valid_mask: whether cells whose moved answer shows anything outside the easy view are left out of `consistency`:
-            they count as equal. In the official code the outside is 0 there.
     """
     def fit_labels(outputs, streams):
         return sum(loss(outputs[labelled_by(n)], *codec.encode(streams[LABELLED])) for n in range(networks)) / networks
@@ -115,35 +100,32 @@ def easy_hard_objective(
             everything = jnp.ones((answer.shape[0], answer.shape[-1]), jnp.float32)
             for view in range(views):
                 pair = outputs[hard_view(network, view)], jax.lax.stop_gradient(answer)
-                value += loss(*(outputs[INSIDE] * maps if valid_mask else maps for maps in pair), everything)
+                value += loss(*pair, everything)
         return value
 
     hard = [hard_view(network, view) for network in range(networks) for view in range(views)]
-    reads = (*hard, *map(moved_answer, range(networks)), *([INSIDE] if valid_mask else []))
+    reads = (*hard, *map(moved_answer, range(networks)))
     return {"supervised": Term(supervised_weight, fit_labels, tuple(map(labelled_by, range(networks)))),
             "consistency": Term(consistency, follow, reads)}
 
 
 def easy_hard(
-    model: nn.Module, skeleton: Skeleton, *,
-    objective: Objective, codec: Codec, optimizer: optax.GradientTransformation, learning_rate: LearningRate,
-    augment: Augment | Mapping[str, Augment], normalise: Normalise, draw_map: DrawMap = HARDER,
-    views: tuple[Hide, ...] = (hide_boxes(),), networks: int = 1
+    setup: Setup, *, objective: Objective, draw_map: DrawMap = HARDER, views: tuple[Hide, ...] = (hide_boxes(),),
+    networks: int = 1
 ) -> Method:
     """Builds the method; it reads the streams `labelled` and `unlabelled`, of equal batch sizes.
 
     The start may have `variables`, and `second` for the second network, which otherwise begins where the first does, or
-    at a random point of its own. `predict` reads the first one. Terms read the outputs that `labelled_by`, `hard_view`
-    and `moved_answer` name, and INSIDE; hard views that no term reads are not made.
+    at a random point of its own. `predict` reads the first one; the second is `second` in the state's variables. Terms
+    read the outputs that `labelled_by`, `hard_view` and `moved_answer` name; hard views that no term reads
+    are not made.
 
     Args:
+        setup: its augmentation is that of x_l and e. Each network has an optimizer state of its own.
         objective: of `easy_hard_objective`.
-        learning_rate: of the step, one for all parameters of a network or one for each top-level name.
-        augment: of x_l and e, one for both streams or one for each.
         draw_map: g, one for each unlabelled image.
         views: c; the points that they hide are the cells of the teaching answer's maxima, in px of the image.
         networks: 1, or 2 that teach each other.
-        The others are as in `supervised`.
 
     Raises:
         ValueError: a term reads an unknown output, or there are not one or two networks.
@@ -151,31 +133,31 @@ def easy_hard(
     """
     if networks not in (1, 2):
         raise ValueError(f"easy_hard: networks is {networks}; give 1 or 2")
+    model, codec, normalise = setup.model, setup.codec, setup.normalise
     numbers = range(networks)
     known = [name for n in numbers for name in (
         labelled_by(n), moved_answer(n), *(hard_view(n, view) for view in range(len(views))))]
-    read = checked_views(objective, (*known, INSIDE), "easy_hard")
+    read = checked_views(objective, known, "easy_hard")
     seen = [[name for name in known if name in read and name != moved_answer(n) and name.split("/")[1] == str(n)]
             for n in numbers]
     to_image = geometry.invert(codec.to_heatmap)
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         check_equal_batches({name: streams[name] for name in STREAMS})
-        images = empty_images(augment, streams, LABELLED)
+        images = empty_images(setup.augment, streams, LABELLED)
         starts = (start, {"variables": start["second"]} if "second" in start else start)
         found = [initial_variables(model, named_key(key, name), images, begin)
                  for name, begin in zip(("model", "second"), starts, strict=True)][:networks]
-        states = tuple(optimizer.init(one["params"]) for one in found)
+        states = {f"network_{n}": setup.optimizer.init(one["params"]) for n, one in enumerate(found)}
         return State(jnp.int32(0), _joined(found), states, {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         nets = networks_of(state.variables)
-        examples = augmented(augment, {name: streams[name] for name in STREAMS}, key)
+        examples = augmented(setup.augment, {name: streams[name] for name in STREAMS}, key)
         easy = examples[UNLABELLED]
         _, maps = random_warp(draw_map)(named_key(key, "hard"), easy)
         answers = [train_pass(model, net["params"], net["batch_stats"], normalise(easy.image))[0] for net in nets]
         outputs = {moved_answer(n): geometry.warp_heatmaps(answers[n], maps, codec.to_heatmap) for n in numbers}
-        outputs[INSIDE] = geometry.inside_after(maps, answers[0].shape[1:3], codec.to_heatmap)
         images = {labelled_by(n): examples[LABELLED].image for n in numbers}
         for n in numbers:
             points = geometry.move_points(to_image, decode_argmax(answers[networks - 1 - n])[0])
@@ -188,25 +170,19 @@ def easy_hard(
             answered, statistics = dict(outputs), []
             for n in numbers:
                 together = normalise(interleave(*(images[name] for name in seen[n])))
-                heatmaps, after = train_pass(model, params[n], nets[n]["batch_stats"], together)
+                heatmaps, after = train_pass(model, params[f"network_{n}"], nets[n]["batch_stats"], together)
                 answered |= dict(zip(seen[n], deinterleave(heatmaps, len(seen[n])), strict=True))
                 statistics.append(after)
             value, parts = total(objective, answered, examples)
             return value, (parts, statistics)
 
-        params = [net["params"] for net in nets]
-        (value, (metrics, statistics)), gradient = jax.value_and_grad(objective_of, has_aux=True)(params)
-        metrics |= {"loss/total": value}
-        found, states = [], []
-        for n in numbers:
-            new, optimizer_state = descend(
-                optimizer, gradient[n], state.optimizer_state[n], params[n], learning_rate, state.step)
-            found.append({"params": new, "batch_stats": statistics[n]})
-            states.append(optimizer_state)
-            metrics[f"gradient_norm/network_{n}"] = optax.tree.norm(gradient[n])
-        return State(state.step + 1, _joined(found), tuple(states), state.frozen), metrics
+        params = {f"network_{n}": net["params"] for n, net in enumerate(nets)}
+        params, states, statistics, metrics = gradient_steps(
+            objective_of, params, state, setup.optimizer, dict.fromkeys(params, setup.learning_rate))
+        found = [{"params": params[f"network_{n}"], "batch_stats": statistics[n]} for n in numbers]
+        return State(state.step + 1, _joined(found), states, state.frozen), metrics
 
-    return Method(init, update, heatmap_predict(model, codec, normalise), STREAMS, skeleton)
+    return Method(init, update, heatmap_predict(setup), STREAMS, setup.skeleton)
 
 
 def mean_predict(model: nn.Module, codec: Codec, normalise: Normalise) -> Callable[[Trained, Example], Prediction]:

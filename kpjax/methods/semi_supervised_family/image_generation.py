@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from kpjax.augment.augmentations import Augment, random_warp
+from kpjax.augment.augmentations import random_warp
 from kpjax.augment.random_maps import PERSPECTIVE, DrawMap
 from kpjax.errors import InputError
 from kpjax.heatmaps import Codec
@@ -28,18 +28,17 @@ from kpjax.methods.forward import (
     checked_views,
     deinterleave,
     empty_images,
-    heatmap_predict,
     imagenet_normalise,
     initial_variables,
     interleave,
     train_pass,
 )
+from kpjax.methods.gradient_step import gradient_step
 from kpjax.methods.perceptual import PERCEPTUAL, PerceptualComparison, check_network
+from kpjax.methods.setup import Setup, heatmap_predict
 from kpjax.methods.supervised_learning import supervised_objective
 from kpjax.models.image_generation import image_generator_for, normalised_points
-from kpjax.models.network import KeypointNetwork
-from kpjax.optimization import LearningRate, descend
-from kpjax.structures import Method, Metrics, Skeleton, Start, Streams, Variables, named_key
+from kpjax.structures import Method, Metrics, Start, Streams, Variables, named_key
 
 STREAMS = ("labelled", "unlabelled")
 MOVED = {f"{stream}/warped": stream for stream in STREAMS}  # view of x' -> stream of its x
@@ -71,7 +70,7 @@ class Reconstruction(NamedTuple):
 
 def image_generation_objective(
     codec: Codec, *, streams: Sequence[str] = STREAMS, perceptual: bool = False, supervised_weight: float = 1.0,
-    reconstruction: float = 1e-6, half: bool = False
+    reconstruction: float = 1e-6
 ) -> Objective:
     """Builds an objective of two terms: `supervised` fits the labels of `labelled`, `reconstruction` compares images.
 
@@ -83,7 +82,6 @@ def image_generation_objective(
             1000 / 255 times the mean squared difference of pixels up to 255. By default both are about as large as the
             supervised term at its start. Both weights are 1e-3 times those to use beside the weights of Moskvyak et
             al., 1e3 and 1e-3; only their ratio matters to Adam.
-        half: whether the supervised loss has a factor 1/2, as in the official HRNet.
     """
     def compare_pixels(outputs, streams):
         del streams
@@ -96,14 +94,12 @@ def image_generation_objective(
     moved = tuple(f"{stream}/warped" for stream in streams)
     rebuild = (Term(reconstruction, compare_features, reads=(*moved, PERCEPTUAL)) if perceptual
                else Term(reconstruction, compare_pixels, reads=moved))
-    fit_labels = supervised_objective(codec, partial(heatmap_mse, half=half), weight=supervised_weight)
+    fit_labels = supervised_objective(codec, partial(heatmap_mse, half=False), weight=supervised_weight)
     return {**fit_labels, "reconstruction": rebuild}
 
 
 def image_generation(
-    model: KeypointNetwork, skeleton: Skeleton, *, objective: Objective, codec: Codec,
-    optimizer: optax.GradientTransformation, learning_rate: LearningRate, augment: Augment | Mapping[str, Augment],
-    normalise: Normalise, generator: nn.Module | None = None, perceptual: nn.Module | None = None,
+    setup: Setup, *, objective: Objective, generator: nn.Module | None = None, perceptual: nn.Module | None = None,
     perceptual_normalise: Normalise = imagenet_normalise, first_averages: Sequence[float] | None = None,
     draw_map: DrawMap = PERSPECTIVE, read_points: ReadPoints = SHARP_POINTS, size: int = 128
 ) -> Method:
@@ -115,9 +111,9 @@ def image_generation(
     `variables`, and has `perceptual` if the objective reads it.
 
     Args:
+        setup: g moves the augmented view. Learning rates, if there are several, are those of each part of the model and
+            of `generator`.
         objective: of `image_generation_objective`.
-        learning_rate: of the step, one for all parameters, or one for each part of the model and for `generator`.
-        augment: of x; g moves the augmented view. One for all streams, or one for each.
         generator: `apply(variables, images (N, h, w, 3), points (N, K, 2), train=...)` -> images of the same size, from
             images in [0, 1]. By default IMM's, in float32, with the scales that suit the images
             (`image_generator_for`).
@@ -128,13 +124,13 @@ def image_generation(
             Sharpened by 10, a peak on 64 x 64 cells then moves its point by 8 % of its distance from the centre, and by
             94 % with one softmax.
         size: the longer side of the reconstructed images; larger ones are shrunk to it.
-        The others are as in `supervised`.
 
     Raises:
         ValueError: a term reads an unknown view, or features without `perceptual`.
         InputError: from `init`, if `start['perceptual']` is missing, batch sizes differ, or the generator's strides do
             not divide `size`.
     """
+    model = setup.model
     read = checked_views(objective, (*VIEWS, PERCEPTUAL), "image_generation")
     check_network(perceptual, read, "image_generation")
     comparison = PerceptualComparison(perceptual, perceptual_normalise, first_averages)
@@ -147,7 +143,7 @@ def image_generation(
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         check_equal_batches({stream: streams[stream] for stream in needed})
-        images = empty_images(augment, streams, needed[0])
+        images = empty_images(setup.augment, streams, needed[0])
         variables = initial_variables(model, named_key(key, "model"), images, start)
         params, generator_variables, averages, frozen = variables["params"], {}, (), {}
         if rebuilt:
@@ -155,11 +151,11 @@ def image_generation(
             params = params | {"generator": generator_variables["params"]}
         if PERCEPTUAL in read:
             averages, frozen = comparison.init(_shrunk(images, size), start, "image_generation")
-        return State(jnp.int32(0), variables, generator_variables, averages, optimizer.init(params), frozen)
+        return State(jnp.int32(0), variables, generator_variables, averages, setup.optimizer.init(params), frozen)
 
     def initial_generator(key: jax.Array, images: jax.Array) -> Variables:
         images = _shrunk(images, size)
-        middle = jnp.zeros((1, len(skeleton.names), 2), jnp.float32)
+        middle = jnp.zeros((1, len(setup.skeleton.names), 2), jnp.float32)
         generated, fresh = generator_of(images).init_with_output(key, images, middle, train=False)
         if generated.shape != images.shape:
             raise InputError(f"image generation: the generator turns images of {images.shape[1]} x {images.shape[2]} "
@@ -178,15 +174,14 @@ def image_generation(
         return Reconstruction(images, targets, distances, averages), mutated.get("batch_stats", {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        examples = augmented(augment, {stream: streams[stream] for stream in needed}, key)
+        examples = augmented(setup.augment, {stream: streams[stream] for stream in needed}, key)
         for view, stream in rebuilt.items():
             examples[view], _ = random_warp(draw_map)(named_key(key, view), examples[stream])
         by_view = {view: example.image for view, example in examples.items()}
 
         def objective_of(params):
-            model_params = {name: tree for name, tree in params.items() if name != "generator"}
-            heatmaps, statistics = train_pass(model, model_params, state.variables["batch_stats"],
-                                              interleave(*(normalise(by_view[view]) for view in passes)))
+            heatmaps, statistics = train_pass(model, _by_network(params)["model"], state.variables["batch_stats"],
+                                              interleave(*(setup.normalise(by_view[view]) for view in passes)))
             outputs = dict(zip(passes, deinterleave(heatmaps, len(passes)), strict=True))
             generator_statistics = {}
             if rebuilt:
@@ -194,24 +189,26 @@ def image_generation(
                     params["generator"], state, by_view, outputs)
             value, parts = total(objective, outputs, examples)
             averages = outputs["reconstruction"].averages if rebuilt else ()
-            return value, (parts, statistics, generator_statistics, averages)
+            return value, (parts, (statistics, generator_statistics, averages))
 
         params = dict(state.variables["params"])
         if rebuilt:
             params["generator"] = state.generator["params"]
-        (value, (parts, statistics, generator_statistics, averages)), gradient = (
-            jax.value_and_grad(objective_of, has_aux=True)(params))
-        params, optimizer_state = descend(optimizer, gradient, state.optimizer_state, params, learning_rate, state.step)
-        metrics = parts | {"loss/total": value}
+        params, optimizer_state, (statistics, generator_statistics, averages), metrics = gradient_step(
+            objective_of, params, state, setup.optimizer, setup.learning_rate, norms=_by_network)
         generator_variables = {}
         if rebuilt:
-            metrics["gradient_norm/generator"] = optax.tree.norm(gradient.pop("generator"))
             generator_variables = {"params": params.pop("generator"), "batch_stats": generator_statistics}
-        metrics["gradient_norm/model"] = optax.tree.norm(gradient)
         variables = {"params": params, "batch_stats": statistics}
         return State(state.step + 1, variables, generator_variables, averages, optimizer_state, state.frozen), metrics
 
-    return Method(init, update, heatmap_predict(model, codec, normalise), needed, skeleton)
+    return Method(init, update, heatmap_predict(setup), needed, setup.skeleton)
+
+
+def _by_network(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the parameters of the model, and those of the generator if there are any."""
+    model = {name: tree for name, tree in params.items() if name != "generator"}
+    return {"model": model, **({"generator": params["generator"]} if "generator" in params else {})}
 
 
 def _shrunk(images: jax.Array, size: int) -> jax.Array:

@@ -13,29 +13,28 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 
 from kpjax import geometry
-from kpjax.augment.augmentations import Augment, random_warp
+from kpjax.augment.augmentations import random_warp
 from kpjax.augment.random_maps import PERSPECTIVE, DrawMap
 from kpjax.heatmaps import Codec
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Objective, Term, total
 from kpjax.methods.forward import (
-    Normalise,
     augmented,
     check_equal_batches,
     checked_views,
     deinterleave,
     empty_images,
-    heatmap_predict,
     initial_variables,
     interleave,
     train_pass,
 )
+from kpjax.methods.gradient_step import gradient_step
+from kpjax.methods.setup import Setup, heatmap_predict
 from kpjax.methods.supervised_learning import HeatmapLoss, supervised_objective
-from kpjax.optimization import LearningRate, descend, ema
-from kpjax.structures import Example, Method, Metrics, Skeleton, Start, Streams, Variables, named_key
+from kpjax.optimization import ema
+from kpjax.structures import Example, Method, Metrics, Start, Streams, Variables, named_key
 
 Network = Literal["teacher", "student"]
 WARPED = "unlabelled/warped"
@@ -92,10 +91,8 @@ def networks(state: State, predicts: Network = "teacher") -> tuple[Variables, Va
 
 
 def mean_teacher(
-    model: nn.Module, skeleton: Skeleton, *,
-    objective: Objective, codec: Codec, optimizer: optax.GradientTransformation, learning_rate: LearningRate,
-    augment: Augment | Mapping[str, Augment], normalise: Normalise, draw_map: DrawMap = PERSPECTIVE,
-    decay: float = 0.999, ramp: bool = True, predicts: Network = "teacher"
+    setup: Setup, *, objective: Objective, draw_map: DrawMap = PERSPECTIVE, decay: float = 0.999, ramp: bool = True,
+    predicts: Network = "teacher"
 ) -> Method:
     """Builds the method; it reads the streams `labelled` and `unlabelled`, of equal batch sizes.
 
@@ -105,37 +102,36 @@ def mean_teacher(
         objective: of `mean_teacher_objective`. Terms read the views `labelled` (the student's heatmaps),
             `unlabelled/warped` (the student's, of the moved image) and `teacher` (the teacher's, moved like the image).
             Passes that no term reads are not run, and their streams not requested.
-        augment: one for both streams, or one for each.
         draw_map: g, one for each unlabelled image.
         decay: of the average.
         ramp: whether to use `ramped` instead of the constant decay.
         predicts: the network that is the result.
-        The others are as in `supervised`.
 
     Raises:
         ValueError: a term reads an unknown view.
         InputError: from `init`, if the streams' batches have different sizes.
     """
+    model, normalise = setup.model, setup.normalise
     read = checked_views(objective, PASSES, "mean_teacher")
     streams_read = tuple(dict.fromkeys(PASSES[view] for view in PASSES if view in read))
     seen = [view for view in ("labelled", WARPED) if view in read]  # by the student
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         check_equal_batches({name: streams[name] for name in streams_read})
-        images = empty_images(augment, streams, streams_read[0])
+        images = empty_images(setup.augment, streams, streams_read[0])
         variables = initial_variables(model, named_key(key, "model"), images, start)
-        return State(jnp.int32(0), variables, variables, optimizer.init(variables["params"]), {})
+        return State(jnp.int32(0), variables, variables, setup.optimizer.init(variables["params"]), {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         student, teacher = networks(state, predicts)
-        examples: dict[str, Example] = augmented(augment, {name: streams[name] for name in streams_read}, key)
+        examples: dict[str, Example] = augmented(setup.augment, {name: streams[name] for name in streams_read}, key)
         outputs: dict[str, jax.Array] = {}
         if "unlabelled" in examples:
             plain = examples["unlabelled"]
             examples[WARPED], maps = random_warp(draw_map)(named_key(key, WARPED), plain)
         if "teacher" in read:
             answer, _ = train_pass(model, teacher["params"], teacher["batch_stats"], normalise(plain.image))
-            outputs["teacher"] = geometry.warp_heatmaps(answer, maps, codec.to_heatmap)
+            outputs["teacher"] = geometry.warp_heatmaps(answer, maps, setup.codec.to_heatmap)
 
         def objective_of(params):
             images = normalise(interleave(*(examples[view].image for view in seen)))
@@ -144,13 +140,12 @@ def mean_teacher(
             value, parts = total(objective, outputs | answers, examples)
             return value, (parts, statistics)
 
-        (value, (parts, statistics)), gradient = jax.value_and_grad(objective_of, has_aux=True)(student["params"])
-        params, optimizer_state = descend(
-            optimizer, gradient, state.optimizer_state, student["params"], learning_rate, state.step)
+        params, optimizer_state, statistics, metrics = gradient_step(
+            objective_of, student["params"], state, setup.optimizer, setup.learning_rate,
+            norms=lambda gradient: {"student": gradient})
         student = {"params": params, "batch_stats": statistics}
         teacher = ema(teacher, student, ramped(decay, state.step) if ramp else decay)
-        metrics = parts | {"loss/total": value, "gradient_norm/student": optax.tree.norm(gradient)}
         variables, other = (teacher, student) if predicts == "teacher" else (student, teacher)
         return State(state.step + 1, variables, other, optimizer_state, state.frozen), metrics
 
-    return Method(init, update, heatmap_predict(model, codec, normalise), streams_read, skeleton)
+    return Method(init, update, heatmap_predict(setup), streams_read, setup.skeleton)

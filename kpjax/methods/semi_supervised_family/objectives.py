@@ -57,31 +57,30 @@ SEMANTIC = {semantic_of(view, truth): view for view in IMAGES[:-1] for truth in 
 
 def semantic_term(
     codec: Codec, weight: float = 5e-4, streams: Sequence[str] = STREAMS, *,
-    ground_truth: bool = True, on_warped: bool = False
+    ground_truth: bool = True
 ) -> Term:
     """Builds L_sc, the mean over keypoints of all streams, except unlabelled ones where true heatmaps are the masks.
 
-    ground_truth: see `semantic_of`. With `on_warped`, g(x) counts too.
+    ground_truth: see `semantic_of`.
     """
-    images = (*streams, *(map(warped, streams) if on_warped else ()))
-    reads = tuple(semantic_of(view, ground_truth) for view in images)
+    reads = tuple(semantic_of(view, ground_truth) for view in streams)
 
     def loss(outputs, examples):
         logits = interleave(*(outputs[name].logits for name in reads))
         return semantic_consistency(
-            logits, interleave(*(_weights(codec, examples, view, ground_truth) for view in images)))
+            logits, interleave(*(_weights(codec, examples, view, ground_truth) for view in streams)))
 
     return Term(weight, loss, reads)
 
 
 def equivariance_term(
     codec: Codec, weight: float = 0.1, streams: Sequence[str] = STREAMS, *, ground_truth: bool = True,
-    inverse: bool = False, valid_mask: bool = False
+    inverse: bool = False
 ) -> Term:
     """Builds L_te: f(g(x)) against g(f(x)), or with `ground_truth` against g(t) on labelled images.
 
     inverse: ELT's form on heatmaps, f(g(x)) moved back by g against f(x) or t. Keypoints that g pushes out of the frame
-    are lost to it. valid_mask: whether cells that read anything outside the frame of what was moved count as 0.
+    are lost to it.
     """
     true = [stream for stream in streams if ground_truth and stream == LABELLED]
 
@@ -91,9 +90,6 @@ def equivariance_term(
         still, moving = (plain, of_warped) if inverse else (of_warped, plain)
         maps = geometry.invert(maps) if inverse else maps
         moved = geometry.warp_heatmaps(moving, maps, codec.to_heatmap)
-        if valid_mask:
-            inside = geometry.inside_after(maps, moved.shape[1:3], codec.to_heatmap)
-            still, moved = still * inside, moved * inside
         return transformation_equivariance(still, moved, _weights(codec, examples, stream, ground_truth))
 
     predicted = [stream for stream in streams if stream not in true]
@@ -102,12 +98,11 @@ def equivariance_term(
 
 def invariance_term(
     codec: Codec, weight: float = 0.1, streams: Sequence[str] = STREAMS, *,
-    ground_truth: bool = True, reduction: Literal["mean", "sum"] = "mean"
+    ground_truth: bool = True
 ) -> Term:
     """Builds L_ti: z(x) against z(g(x)).
 
     ground_truth: whether true heatmaps are the masks; then only labelled keypoints count that both images show.
-    For `reduction` see `transformation_invariance`.
     """
 
     def of(stream, outputs, examples):
@@ -115,7 +110,7 @@ def invariance_term(
         z, z_of_warped = (outputs[semantic_of(view, ground_truth)].representations for view in pair)
         weights, weights_of_warped = (
             _weights(codec, examples, view, ground_truth) * _in_frame(examples, view, ground_truth) for view in pair)
-        return transformation_invariance(z, z_of_warped, weights * weights_of_warped, reduction=reduction)
+        return transformation_invariance(z, z_of_warped, weights * weights_of_warped)
 
     images = (*streams, *map(warped, streams))
     return Term(weight, _mean_over(streams, of), tuple(semantic_of(view, ground_truth) for view in images))
@@ -206,8 +201,7 @@ def semi_supervised_objective(
     codec: Codec, *, streams: Sequence[str] = STREAMS, supervised_weight: float = 1.0, semantic: float = 5e-4,
     equivariance: float = 0.1, invariance: float = 0.1, ground_truth: bool = True,
     ground_truth_in_equivariance: bool | None = None, equivariance_on: Sequence[str] | None = None,
-    inverse: bool = False, valid_mask: bool = False, semantic_on_warped: bool = False,
-    ti_reduction: Literal["mean", "sum"] = "mean", half: bool = False
+    inverse: bool = False
 ) -> Objective:
     """Builds equation 5: `supervised`, `semantic`, `equivariance`, `invariance`. Table 2 is `without` some.
 
@@ -218,25 +212,21 @@ def semi_supervised_objective(
             `semi_supervised_objective(codec, **EQUATION_5)`, and plain descent works with its usual learning rates.
         ground_truth: False for Table 4's second line, f's own heatmaps in all terms but the supervised one.
         ground_truth_in_equivariance, equivariance_on: another choice and other streams for L_te; None for the same.
-        inverse, valid_mask: of L_te, see `equivariance_term`.
-        semantic_on_warped: whether L_sc reads g(x) too.
-        ti_reduction: see `transformation_invariance`.
-        half: whether L_sup has the official code's factor 1/2.
+        inverse: of L_te, see `equivariance_term`.
     """
     in_equivariance = ground_truth if ground_truth_in_equivariance is None else ground_truth_in_equivariance
-    return _supervised(codec, supervised_weight, half) | {
-        "semantic": semantic_term(codec, semantic, streams, ground_truth=ground_truth, on_warped=semantic_on_warped),
+    return _supervised(codec, supervised_weight) | {
+        "semantic": semantic_term(codec, semantic, streams, ground_truth=ground_truth),
         "equivariance": equivariance_term(
-            codec, equivariance, equivariance_on or streams, ground_truth=in_equivariance, inverse=inverse,
-            valid_mask=valid_mask),
-        "invariance": invariance_term(codec, invariance, streams, ground_truth=ground_truth, reduction=ti_reduction),
+            codec, equivariance, equivariance_on or streams, ground_truth=in_equivariance, inverse=inverse),
+        "invariance": invariance_term(codec, invariance, streams, ground_truth=ground_truth),
     }
 
 
 def equivariant_landmark_objective(
     codec: Codec, form: Literal["inverse_heatmap", "forward_heatmap", "coordinates"] = "inverse_heatmap", *,
     streams: Sequence[str] = STREAMS, supervised_weight: float = 1.0, equivariance: float | None = None,
-    sharpness: float = 100.0, half: bool = False
+    sharpness: float = 100.0
 ) -> Objective:
     """Builds ELT (Honari et al. 2018): `supervised` and `equivariance`, without ground truth in the latter.
 
@@ -246,17 +236,16 @@ def equivariant_landmark_objective(
         streams: those that `equivariance` reads.
         equivariance: weight of `equivariance`; None is 0.1 for heatmaps and 1e-3 for coordinates.
         sharpness: see `coordinate_equivariance_term`.
-        half: whether `supervised` has the factor 1/2.
     """
     terms = {"inverse_heatmap": partial(equivariance_term, ground_truth=False, inverse=True),
              "forward_heatmap": partial(equivariance_term, ground_truth=False),
              "coordinates": partial(coordinate_equivariance_term, sharpness=sharpness)}
     weight = (1e-3 if form == "coordinates" else 0.1) if equivariance is None else equivariance
-    return _supervised(codec, supervised_weight, half) | {"equivariance": terms[form](codec, weight, streams)}
+    return _supervised(codec, supervised_weight) | {"equivariance": terms[form](codec, weight, streams)}
 
 
 def pseudo_label_objective(
-    codec: Codec, *, supervised_weight: float = 1.0, labelled_share: float = 0.5, half: bool = False
+    codec: Codec, *, supervised_weight: float = 1.0, labelled_share: float = 0.5
 ) -> Objective:
     """Builds L_sup of the whole batch, where `unlabelled` carries a teacher's labels (Radosavovic et al. 2018).
 
@@ -265,11 +254,10 @@ def pseudo_label_objective(
         labelled_share: the part of it that `supervised` has. At 0.5 they are the mean over both halves of the batch.
             At another share the batch keeps its halves, and the gradient is on average that of a batch of which this
             share is labelled.
-        half: whether both have the factor 1/2.
     """
-    pseudo = _supervised(codec, supervised_weight * (1 - labelled_share), half, UNLABELLED)["supervised"]
-    return _supervised(codec, supervised_weight * labelled_share, half) | {"pseudo_labels": pseudo}
+    pseudo = _supervised(codec, supervised_weight * (1 - labelled_share), UNLABELLED)["supervised"]
+    return _supervised(codec, supervised_weight * labelled_share) | {"pseudo_labels": pseudo}
 
 
-def _supervised(codec: Codec, weight: float, half: bool, stream: str = LABELLED) -> dict[str, Term]:
-    return dict(supervised_objective(codec, partial(heatmap_mse, half=half), stream, weight))
+def _supervised(codec: Codec, weight: float, stream: str = LABELLED) -> dict[str, Term]:
+    return dict(supervised_objective(codec, partial(heatmap_mse, half=False), stream, weight))

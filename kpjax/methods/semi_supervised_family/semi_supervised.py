@@ -17,30 +17,27 @@ Baselines that compare heatmaps of the same images are this method with another 
 training on pseudo-labels.
 """
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from kpjax import geometry
-from kpjax.augment.augmentations import Augment, random_warp
+from kpjax.augment.augmentations import random_warp
 from kpjax.augment.random_maps import PERSPECTIVE, DrawMap
 from kpjax.errors import InputError
-from kpjax.heatmaps import Codec
 from kpjax.losses.objective import Objective, total
 from kpjax.methods.forward import (
-    Normalise,
     augmented,
     check_equal_batches,
     checked_views,
     deinterleave,
     empty_images,
-    heatmap_predict,
     initial_variables,
     interleave,
     train_pass,
 )
+from kpjax.methods.gradient_step import State, gradient_step
 from kpjax.methods.semi_supervised_family.objectives import (
     IMAGES,
     LABELLED,
@@ -59,20 +56,10 @@ from kpjax.methods.semi_supervised_family.semantic_features import (
     heatmaps_and_features,
     initial_semantic,
 )
-from kpjax.models.network import KeypointNetwork
-from kpjax.optimization import LearningRate, descend
-from kpjax.structures import Example, Method, Metrics, Skeleton, Start, Streams, Variables, named_key
+from kpjax.methods.setup import Setup, heatmap_predict
+from kpjax.structures import Example, Method, Metrics, Start, Streams, Variables, named_key
 
 UNMOVED = (*STREAMS, VIDEO)
-
-
-class State(NamedTuple):
-    """The state of `semi_supervised`. The parameters of F and phi are `variables["semantic"]`, if a term reads them."""
-
-    step: jax.Array
-    variables: Variables
-    optimizer_state: optax.OptState
-    frozen: Mapping[str, Any]  # subspace, if a term reads it
 
 
 def constant(step: jax.Array) -> Mapping[str, jax.Array]:
@@ -82,37 +69,34 @@ def constant(step: jax.Array) -> Mapping[str, jax.Array]:
 
 
 def semi_supervised(
-    model: KeypointNetwork, skeleton: Skeleton, *, objective: Objective, codec: Codec,
-    optimizer: optax.GradientTransformation, learning_rate: LearningRate, augment: Augment | Mapping[str, Augment],
-    normalise: Normalise, draw_map: DrawMap = PERSPECTIVE, semantic_inputs: FeatureMaps = every_map,
-    feature_width: int = 64, detach_masks: bool = False, warped_pass: Literal["joint", "separate"] = "joint",
+    setup: Setup, *, objective: Objective, draw_map: DrawMap = PERSPECTIVE, semantic_inputs: FeatureMaps = every_map,
+    feature_width: int = 64, warped_pass: Literal["joint", "separate"] = "joint",
     scales: Callable[[jax.Array], Mapping[str, jax.Array]] = constant
 ) -> Method:
     """Builds the method; it reads those of the streams `labelled`, `unlabelled` and `video` that a term reads.
 
-    The start may have `variables` (a warm start, ImageNet weights); `semantic` in them is carried over too. It has
-    `subspace`, a `PoseSubspace`, if a term reads it.
+    The start may have `variables` (a warm start, ImageNet weights). The parameters of F and phi, if a term reads them,
+    are `semantic` in the state's variables, and are carried over too. The start has `subspace`, a `PoseSubspace`, if a
+    term reads it; the state keeps it among its frozen trees.
 
     Args:
+        setup: learning rates, if there are several, are by top-level name of the model's parameters and for `semantic`.
         objective: its terms get (outputs, examples). Outputs are computed only if a term reads them: heatmaps
             (B, h, w, K) of "labelled", "unlabelled", "labelled/warped", "unlabelled/warped" and "video", and the
             `Semantic` of `semantic_of(view, ground_truth)`. Besides, "maps/labelled" and "maps/unlabelled" are g in
             image pixels, (B, 3, 3), and "subspace" is the start's. Examples are the augmented images of all views.
-        learning_rate: of the step, one for all or one for each top-level name of the model's parameters and `semantic`.
-        augment: of x, one for both streams or one for each.
-        draw_map: g, applied after `augment`.
+        draw_map: g, applied after the augmentation.
         semantic_inputs: (the backbone's feature maps, their upsampling) -> those that F is made of.
         feature_width: the channels of F.
-        detach_masks: whether predicted masks are constants to the gradient.
         warped_pass: "joint" is one interleaved pass over all images, which share BatchNorm statistics. In "separate"
             the warped ones have a pass and statistics of their own, and the running statistics follow the first.
         scales: step (float32) -> factors of terms' weights, as in `total`.
-        The others are as in `supervised`.
 
     Raises:
         ValueError: a term reads an unknown view.
         InputError: the streams' batches have different sizes, or the start lacks a tree that a term reads.
     """
+    model, codec, normalise = setup.model, setup.codec, setup.normalise
     read = checked_views(objective, (*IMAGES, *SEMANTIC, SUBSPACE), "semi_supervised")
     described = {name: view for name, view in SEMANTIC.items() if name in read}
     run = [view for view in IMAGES if view in read or view in described.values()]
@@ -122,7 +106,7 @@ def semi_supervised(
     streams_read = tuple(stream for stream in UNMOVED if stream in run or warped(stream) in run)
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        images = empty_images(augment, streams, streams_read[0])
+        images = empty_images(setup.augment, streams, streams_read[0])
         variables = initial_variables(model, named_key(key, "model"), images, start)
         if described:
             fresh = initial_semantic(
@@ -131,12 +115,12 @@ def semi_supervised(
         kept = {name: start.get(name) for name in (SUBSPACE,) if name in read}
         if missing := [name for name, tree in kept.items() if tree is None]:
             raise InputError(f"start: {missing[0]} is missing, which a term reads; it holds {sorted(start)}")
-        return State(jnp.int32(0), variables, optimizer.init(_trained(variables)), kept)
+        return State(jnp.int32(0), variables, setup.optimizer.init(_trained(variables)), kept)
 
     def view_examples(streams: Streams, key: jax.Array) -> tuple[dict[str, Example], dict[str, jax.Array]]:
         """Returns x and g(x) with their labels, and g."""
         check_equal_batches({stream: streams[stream] for stream in streams_read})
-        examples, maps = augmented(augment, {stream: streams[stream] for stream in streams_read}, key), {}
+        examples, maps = augmented(setup.augment, {stream: streams[stream] for stream in streams_read}, key), {}
         for stream in streams_read:
             if (view := warped(stream)) in run:
                 moved = random_warp(draw_map)(named_key(key, view), examples[stream])
@@ -147,7 +131,7 @@ def semi_supervised(
         """Returns f's heatmaps, or the true ones: t, and g(t) moved by the operator that moves predictions."""
         view = described[name]
         if name == semantic_of(view, ground_truth=False):
-            return jax.lax.stop_gradient(outputs[view]) if detach_masks else outputs[view]
+            return outputs[view]
         targets, _ = codec.encode(examples[LABELLED])
         return targets if view == LABELLED else geometry.warp_heatmaps(
             targets, outputs[f"maps/{LABELLED}"], codec.to_heatmap)
@@ -177,15 +161,13 @@ def semi_supervised(
             value, parts = total(objective, outputs, examples, scales(state.step.astype(jnp.float32)))
             return value, (parts, statistics)
 
-        params = _trained(state.variables)
-        (value, (metrics, statistics)), gradient = jax.value_and_grad(objective_of, has_aux=True)(params)
-        params, optimizer_state = descend(optimizer, gradient, state.optimizer_state, params, learning_rate, state.step)
-        metrics |= {"loss/total": value, "gradient_norm/model": optax.tree.norm(_of_model(gradient))}
-        metrics |= {f"gradient_norm/{name}": optax.tree.norm(tree) for name, tree in _of_semantic(gradient).items()}
+        params, optimizer_state, statistics, metrics = gradient_step(
+            objective_of, _trained(state.variables), state, setup.optimizer, setup.learning_rate,
+            norms=lambda gradient: {"model": _of_model(gradient), **_of_semantic(gradient)})
         variables = {"params": _of_model(params), "batch_stats": statistics} | _of_semantic(params)
         return State(state.step + 1, variables, optimizer_state, state.frozen), metrics
 
-    return Method(init, update, heatmap_predict(model, codec, normalise), streams_read, skeleton)
+    return Method(init, update, heatmap_predict(setup), streams_read, setup.skeleton)
 
 
 def _trained(variables: Variables) -> dict[str, Any]:

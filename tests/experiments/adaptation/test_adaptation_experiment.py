@@ -310,7 +310,7 @@ def test_presets_have_the_papers_settings_and_numbers():
     paper = PRESETS["mpii_mafl"]
     assert (paper.data.image_size, paper.batch_size, paper.steps, paper.core.steps) == (128, 48, 200_000, 110 * 695)
     assert (paper.network.width, paper.network.depth) == (256, 4)
-    assert (paper.landmarks, paper.temperature, paper.sigma) == (10, 0.1, 0.5)
+    assert (paper.landmarks, paper.sigma) == (10, 0.5)
     assert len({preset.summary for preset in PRESETS.values()}) == len(PRESETS)
     for name in ("mpii_aflw", "mpii_ls3d"):
         assert of_training(PRESETS[name]) == of_training(paper)

@@ -11,9 +11,8 @@ from experiments.benchmark.multiply_adds import multiply_adds, regda_bound
 from experiments.benchmark.pytorch import NETWORKS
 from experiments.benchmark.row import Effort, Row, Samples, Spread, compared, ratio
 from experiments.benchmark.rows import regda_row
-from experiments.benchmark.steps import DEMO, regda_step, skeleton, supervised_step
-from experiments.engine.configs import changed
-from experiments.regda.variants import parts_of
+from experiments.benchmark.steps import DEMO, regda_step, supervised_step
+from experiments.engine.configs import changed, network_of
 from kpjax.errors import InputError
 from kpjax.models.layers import DepthwiseConvolution, TransposedConvolution
 from kpjax.models.resnet import pose_resnet
@@ -75,7 +74,7 @@ def test_the_rows_of_regda_run():
     tiny = changed(DEMO, **SIZES, head_width=4, batch_size=2)
     row = regda_row("tiny", tiny, 10, ONCE.times({"regda": regda_step(tiny), "supervised": supervised_step(tiny)}))
     assert row.figure is not None
-    assert row.bar == pytest.approx(1.1 * regda_bound(multiply_adds(parts_of(tiny, skeleton(10)).two_heads, 16)))
+    assert row.bar == pytest.approx(1.1 * regda_bound(multiply_adds(network_of(tiny, 10), 16)))
 
 
 def test_the_semi_supervised_rows_run():
@@ -132,7 +131,7 @@ def test_memory_stays_while_batches_are_read(capsys):
 def test_layers_are_all_convolutions_of_a_network_and_their_gradients_are_adjoint(name):
     """Every weight is used once for each position; <pull, y> is <input gradient, x> and <kernel gradient, kernel>."""
     config = NETWORKS[name]
-    network = parts_of(config, skeleton(10)).two_heads
+    network = network_of(config, 10)
     found = layers_of(network, 1, config.data.image_size)
     counted = 0
     for layer, count in found.items():

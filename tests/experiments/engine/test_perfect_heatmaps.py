@@ -7,7 +7,7 @@ import pytest
 
 from data.dsprites import FACTORS
 from experiments.engine.image_sets import open_domain
-from experiments.regda.variants import area, parts_of
+from experiments.regda.variants import area, setup_of
 from kpjax import Example, Skeleton
 from kpjax.heatmaps import keypoint_cells, spatial_softmax
 
@@ -21,7 +21,7 @@ PRESETS = [(name, preset) for name in ("supervised", "regda", "semi_supervised",
 def decoded(name, config, keypoints):
     """Returns what the targets of keypoints (B, 1, 2) decode to; logits are the targets' logarithms."""
     logits = name == "regda"
-    codec = parts_of(config, ONE).codec if logits else config.heatmaps.codec(config.data.image_size)
+    codec = setup_of(config, ONE).codec if logits else config.heatmaps.codec(config.data.image_size)
     count, side = len(keypoints), config.data.image_size
     maps, weights = codec.encode(Example(
         jnp.zeros((count, side, side, 3), jnp.uint8), jnp.asarray(keypoints, jnp.float32), jnp.ones((count, 1)),

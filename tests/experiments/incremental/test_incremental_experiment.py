@@ -71,7 +71,7 @@ def finished(tiny, rounded_alike, tmp_path_factory):
 @pytest.fixture(scope="module")
 def variables(tiny):
     """Variables of an untrained network."""
-    network, images = opened(tiny).setting.network, np.zeros((1, SIDE, SIDE, 3), np.float32)
+    network, images = opened(tiny).setting.setup.model, np.zeros((1, SIDE, SIDE, 3), np.float32)
     return jax.jit(lambda: network.init(jax.random.key(0), images, train=False))()
 
 

@@ -16,7 +16,7 @@ from experiments.engine.own import project as own_project
 from experiments.engine.parsing import exit_code_of
 from experiments.engine.predictors import open_run
 from experiments.regda.own import SYSTEM, open_data
-from experiments.regda.variants import parts_of
+from experiments.regda.variants import setup_of
 from kpjax.structures import Skeleton
 
 TINY = ("--size", "32", "--widths", "4", "4", "8", "--head-width", "4", "--batch-size", "8", "--augmentation", "none",
@@ -60,7 +60,7 @@ def test_from_two_projects_to_a_result(projects, tmp_path, capsys):
     again = read_command(SYSTEM, ["own", "--source", "P", "--target", target, "--start",
                                   str(folder / "regda" / "seed-0"), "--steps", "1"]).config
     assert (again.network.widths, again.data.image_size) == ((4, 4, 8), 32)
-    network = parts_of(again, projects["P"].skeleton).one_head
+    network = setup_of(again, projects["P"].skeleton).model
     chex.assert_trees_all_equal_shapes(
         again.backbone.variables(network, image_size=32, seed=0)["variables"],
         jax.eval_shape(functools.partial(network.init, train=False), jax.random.key(0), np.zeros((1, 32, 32, 3))))

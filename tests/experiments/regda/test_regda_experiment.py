@@ -17,7 +17,7 @@ from experiments.engine.configs import changed
 from experiments.engine.image_sets import open_domain
 from experiments.engine.system import FORMAT, Job, StoredRun, measure_again, read_predictions
 from experiments.regda.presets import of_pretraining
-from experiments.regda.variants import VARIANTS, parts_of
+from experiments.regda.variants import VARIANTS, setup_of
 from kpjax.errors import InputError
 from kpjax.structures import Example
 from kpjax.training.evaluation import predict_source
@@ -119,7 +119,8 @@ def test_the_first_stage_is_shared(people):
 @pytest.mark.parametrize("variant", [name for name, variant in VARIANTS.items() if variant.recipe and name not in (
     *VARIANTS_RUN, "source_only", "regda_adabn", "constant_centre", "adabn_in_area")])
 def test_every_other_variant_can_be_traced(tiny_regda, variant):
-    method = VARIANTS[variant].recipe.build(parts_of(tiny_regda.presets["people"], TEN_POINTS))
+    config = tiny_regda.presets["people"]
+    method = VARIANTS[variant].recipe.build(config, setup_of(config, TEN_POINTS))
     example = Example(np.zeros((8, 32, 32, 3), np.uint8), np.zeros((8, 10, 2), np.float32),
                       np.ones((8, 10), np.float32), np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32),
                       np.arange(8, dtype=np.int32))
@@ -191,7 +192,7 @@ def test_adabn_in_area_is_adabn_that_looks_where_points_can_be(sprites, tiny_reg
     jax.tree.map(np.testing.assert_array_equal, plain.variables, inside.variables)
     config = tiny_regda.presets["sprites"]
     test = open_domain(config.data.target, side=32, seed=0, data_dir=None, train=16, test=8).test
-    method = VARIANTS["adabn_in_area"].recipe.build(parts_of(config, test.skeleton))
+    method = VARIANTS["adabn_in_area"].recipe.build(config, setup_of(config, test.skeleton))
     found = predict_source(method, inside, test, batch_size=8).keypoints
     # Cells 16 to 47 of 64 are cells 2 to 5 of 8, four pixels each.
     assert found.min() >= 8

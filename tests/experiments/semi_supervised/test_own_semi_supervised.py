@@ -18,7 +18,7 @@ from experiments.engine.own.project import hold_out
 from experiments.engine.parsing import exit_code_of
 from experiments.engine.predictors import open_run
 from experiments.semi_supervised.own import SYSTEM, open_data
-from experiments.semi_supervised.variants import parts_of
+from experiments.semi_supervised.variants import setup_of
 from kpjax.errors import InputError
 from kpjax.evaluation.calibration import read_score_table
 from kpjax.images.video import write_video
@@ -186,9 +186,9 @@ def test_training_goes_on_from_a_run(project, tmp_path, capsys):
     read = read_command(SYSTEM, [*command, "--steps", "2"])
     assert "(as the run at --start has it)" in capsys.readouterr().out
     assert (read.config.network.widths, read.config.data.image_size) == ((4, 4, 8), 32)
-    parts = parts_of(read.config, project.skeleton)
-    start = read.config.backbone.variables(parts.network, image_size=32, seed=0)["variables"]
-    fresh = jax.eval_shape(functools.partial(parts.network.init, train=False), jax.random.key(0),
+    network = setup_of(read.config, project.skeleton).model
+    start = read.config.backbone.variables(network, image_size=32, seed=0)["variables"]
+    fresh = jax.eval_shape(functools.partial(network.init, train=False), jax.random.key(0),
                            np.zeros((1, 32, 32, 3), np.float32))
     chex.assert_trees_all_equal_shapes(start, fresh)
     chex.assert_trees_all_equal(start, open_run(earlier).trained.variables)

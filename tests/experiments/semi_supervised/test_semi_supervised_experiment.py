@@ -17,7 +17,7 @@ from experiments.engine.system import run as run_job
 from experiments.semi_supervised import ON_VIDEOS, SYSTEM, _warm_start, choices, shortened, videos_of
 from experiments.semi_supervised.measures import equivariance_and_peaks, surprising
 from experiments.semi_supervised.presets import PRESETS, Weights
-from experiments.semi_supervised.variants import VARIANTS, build, parts_of
+from experiments.semi_supervised.variants import VARIANTS, setup_of
 from kpjax import geometry
 from kpjax.augment.random_maps import draw_homography
 from kpjax.errors import InputError
@@ -99,7 +99,7 @@ def test_heads_of_a_pair_differ_beside_the_same_weights_of_a_backbone(monkeypatc
     job, data = tiny_job("easy_hard_dual", tmp_path), tiny_data()
     for number in range(2):
         with pytest.raises(AssertionError, match="trained again"):
-            _warm_start(job, parts_of(TINY, data.skeleton), data, number)
+            _warm_start(job, data, number)
     assert seeds[0] == 0 != seeds[1]
 
 
@@ -255,7 +255,7 @@ def test_every_variant_is_a_method_that_can_be_traced():
     assert set(VARIANTS) == set(TINY_SYSTEM.applicable("videos", PRESETS["videos"]))
     subspace = PoseSubspace(np.zeros(20, np.float32), np.zeros((20, 3), np.float32), np.zeros((), np.float32))
     for name, variant in VARIANTS.items():
-        method = variant.recipe.build(parts_of(TINY, points))
+        method = variant.recipe.build(TINY, setup_of(TINY, points))
         alone = ("supervised", "supervised_warped", "supervised_warped_cutout", "all_labels", "video_terms",
                  "projected")
         streams = {"labelled"} | (set() if name in alone else {"unlabelled"})
@@ -275,7 +275,8 @@ def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
     possible = TINY_SYSTEM.applicable("tiny", config)
     assert set(VARIANTS) - set(possible) == {
         "pl", "pl_60", "pl_warped", "pl_easy_hard", "te_labelled_only", *ON_VIDEOS}
-    reads_both = {name for name in possible if len(VARIANTS[name].recipe.build(parts_of(config, points)).streams) == 2}
+    setup = setup_of(config, points)
+    reads_both = {name for name in possible if len(VARIANTS[name].recipe.build(config, setup).streams) == 2}
     assert reads_both == {"gen", "mean_teacher", "mean_teacher_warped", "easy_hard", "easy_hard_dual",
                           "easy_hard_multiple", "easy_hard_twice"}
 
@@ -325,14 +326,6 @@ def test_the_warp_of_a_config_is_the_one_that_it_names():
     assert not found["rotation"][:, 2, :2].any()
     assert areas["affine"].std() > 0.1
     np.testing.assert_allclose(areas["rotation"], 1, atol=1e-5)
-
-
-def test_predictions_are_averaged_over_mirrored_images_where_a_skeleton_has_them():
-    points, mirrored = tiny_data().skeleton, changed(TINY, flip_test=True)
-    assert build(mirrored, points, "ours").predict is not build(TINY, points, "ours").predict
-    assert build(mirrored, points, "ours").predict is build(mirrored, points, "ours").predict  # compiled once
-    with pytest.raises(InputError, match="flip_test"):
-        build(mirrored, Skeleton(points.names), "ours")
 
 
 def test_both_choices_of_the_step_are_kept():

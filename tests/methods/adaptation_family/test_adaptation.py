@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import tiny_parts
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
 from tiny_parts import MODEL, SIDE, SKELETON, batch, centred, endless
@@ -59,9 +60,9 @@ NETWORKS = {
 
 def build(model=MODEL, objective=None, **changes):
     settings = {"optimizer": optax.trace(0.9), "learning_rate": lambda step: 0.05, "augment": no_augmentation(),
-                "normalise": centred, "generator": ResidualGenerator(2, blocks=1)}
+                "generator": ResidualGenerator(2, blocks=1)}
     objective = adaptation_objective() if objective is None else objective
-    return adaptation(model, SKELETON, objective=objective, **settings | changes)
+    return tiny_parts.build(adaptation, model=model, objective=objective, **settings | changes)
 
 
 @functools.cache

@@ -154,11 +154,10 @@ def outputs(rng, **more):
         "association": jnp.asarray(rng.normal(size=(BATCH, 4, 4, 1)).astype(np.float32))} | more
 
 
-@pytest.mark.parametrize("loss", ["spatial", "mse"])
-def test_another_ka_net_changes_the_gradient_of_its_channel_only(loss):
+def test_another_ka_net_changes_the_gradient_of_its_channel_only():
     rng = np.random.default_rng(0)
     given, other = outputs(rng), jnp.asarray(rng.normal(size=(BATCH, 4, 4, 1)).astype(np.float32))
-    term, distillation = association_term(loss=loss), spatial_distillation_term()
+    term, distillation = association_term(), spatial_distillation_term()
 
     @jax.jit
     def gradient(association):
@@ -279,27 +278,22 @@ def test_balance_makes_the_gradients_equal_in_norm():
     np.testing.assert_allclose(metrics["weight/balance"], 2 * norms[0] / norms[1], rtol=1e-4)
 
 
-def test_a_tracker_sees_the_applied_and_the_plain_gradient():
-    def after_update(tree, *, gradient, plain_gradient, old, new):
-        return jax.tree.map(lambda _, *leaves: jnp.stack(leaves), tree, gradient, plain_gradient, old, new)
+def test_a_tracker_sees_the_applied_gradient():
+    def after_update(tree, *, gradient, old, new):
+        return jax.tree.map(lambda _, *leaves: jnp.stack(leaves), tree, gradient, old, new)
 
-    tracker = Tracker(lambda params, start: jax.tree.map(jnp.zeros_like, params), after_update, True)
+    tracker = Tracker(lambda params, start: jax.tree.map(jnp.zeros_like, params), after_update)
     objective = without(OBJECTIVE, "association") | {"penalty": penalty_term()}
     trees = {"anchor": jax.tree.map(jnp.zeros_like, start()["variables"]["params"])}
     trees["importance"] = jax.tree.map(jnp.ones_like, trees["anchor"])
-    method = method_of(objective, track=tracker)
-    first = state_of(method, **trees)
-    last, _ = updated(method, first)
+    first = state_of(method_of(objective, track=tracker), **trees)
+    last, _ = updated(method_of(objective, track=tracker), first)
     conv = ("backbone", "conv1", "kernel")
-    gradient, plain, old, new = last.tracked[conv[0]][conv[1]][conv[2]]
+    gradient, old, new = last.tracked[conv[0]][conv[1]][conv[2]]
     np.testing.assert_array_equal(old, first.variables["params"][conv[0]][conv[1]][conv[2]])
     np.testing.assert_array_equal(new, last.variables["params"][conv[0]][conv[1]][conv[2]])
-    alone = method_of(without(OBJECTIVE, "association", "distillation"), track=tracker)
-    expected = updated(alone, state_of(alone))[0].tracked[conv[0]][conv[1]][conv[2]]
-    np.testing.assert_allclose(plain, expected[1], rtol=1e-4, atol=1e-7)
-    np.testing.assert_array_equal(expected[0], expected[1])
-    assert not np.allclose(gradient, plain)
-    assert not np.any(last.tracked["head"]["output"]["bias"][:2, 0])
+    np.testing.assert_allclose(old - new, 1e-2 * gradient, rtol=2e-3, atol=1e-6)  # momentum's first step
+    assert not np.any(last.tracked["head"]["output"]["bias"][:1, 0])
 
 
 def test_baselines_terms_train_together(kamp):

@@ -1,4 +1,4 @@
-"""Baselines that keep statistics while they train: both Riemannian walks and AFEC, by hand and inside the method."""
+"""Baselines that keep statistics while they train: the Riemannian walk and AFEC, by hand and inside the method."""
 import functools
 
 import jax
@@ -18,7 +18,6 @@ from kpjax.methods.incremental_family.memories import (
     expanded_copy,
     expanded_variables,
     train_expanded,
-    walk_by_path,
     walk_by_updates,
 )
 from kpjax.methods.incremental_family.objectives import new_keypoints_term, penalty_term
@@ -48,8 +47,7 @@ def test_the_walk_by_updates_equals_the_published_steps():
     tracked = walk.tracker.init(jnp.float32(1.0), {})
     path = jnp.float32([1.0, 0.9, 0.95, 0.93])
     for n, gradient in enumerate(jnp.float32([0.4, -0.2, 0.1])):
-        tracked = walk.tracker.after_update(
-            tracked, gradient=gradient, plain_gradient=None, old=path[n], new=path[n + 1])
+        tracked = walk.tracker.after_update(tracked, gradient=gradient, old=path[n], new=path[n + 1])
     assert float(tracked.score) == pytest.approx(4.925027, abs=2e-5)
     carried, importance = walk.end_of_step(tracked)
     assert float(carried.score) == pytest.approx(2.462513, abs=1e-5)
@@ -62,52 +60,23 @@ def test_the_walk_by_updates_equals_the_published_steps():
     assert again == carried
 
 
-def test_the_walk_by_path_by_hand():
-    walk = walk_by_path()
-    tracked = walk.tracker.init(jnp.float32(1.0), {})
-    for slope, old, new in ((0.4, 1.0, 0.9), (-0.2, 0.9, 0.95), (0.1, 0.95, 0.93)):
-        tracked = walk.tracker.after_update(tracked, gradient=None, plain_gradient=jnp.float32(slope),
-                                            old=jnp.float32(old), new=jnp.float32(new))
-    assert float(tracked.path) == pytest.approx(0.04 + 0.01 + 0.002, abs=1e-7)
-    options = {"params": jnp.float32(0.93), "fisher": jnp.float32(2.0)}
-    carried, importance = walk.end_of_step(tracked, **options)
-    # F = 2 / 2, s = 0.052 / (1 * 0.07² + 0.1), S = s / 2
-    score = 0.052 / (0.07**2 + 0.1) / 2
-    assert float(importance) == pytest.approx(1 + score, abs=1e-6)
-    assert [float(leaf) for leaf in carried] == pytest.approx([0, score, 1, 0.93], abs=1e-6)
-    lost = tracked._replace(path=jnp.float32(-1.0), score=jnp.float32(0.5), fisher=jnp.float32(1.0))
-    carried, importance = walk.end_of_step(lost, **options)
-    assert [float(leaf) for leaf in carried] == pytest.approx([0, 0.25, 1.5, 0.93], abs=1e-6)
-    assert float(importance) == pytest.approx(1.75, abs=1e-6)
-
-
-def test_walks_inside_the_method_see_the_gradient_that_is_theirs():
-    """One update with momentum's first step: d = -rate g. The penalty pulls, so the two walks see different g."""
+def test_a_walk_inside_the_method_sees_the_applied_gradient():
+    """One update with momentum's first step: d = -rate g, with the penalty's pull in g."""
     anchor = jax.tree.map(lambda leaf: leaf + 0.01, teacher()["params"])
     importance = jax.tree.map(jnp.ones_like, anchor)
-    objective = NEW | {"penalty": penalty_term(half=False)}
-    states, befores = {}, {}
+    method = method_of(NEW | {"penalty": penalty_term(half=False)}, walk_by_updates().tracker)
     streams, given = {"labelled": batch("labelled")}, starting(anchor=anchor, importance=importance)
-    for name, walk in (("updates", walk_by_updates()), ("path", walk_by_path())):
-        method = method_of(objective, walk.tracker)
-        befores[name] = jax.jit(method.init)(KEY, streams, given)
-        states[name], _ = jax.jit(method.update)(befores[name], streams, KEY)
-    before, after = befores["updates"].variables["params"], states["updates"].variables["params"]
-    pulled = jax.tree.leaves(jax.tree.map(lambda a, b: a - b, before["backbone"], after["backbone"]))
+    before = jax.jit(method.init)(KEY, streams, given)
+    state, _ = jax.jit(method.update)(before, streams, KEY)
+    pulled = jax.tree.leaves(jax.tree.map(
+        lambda a, b: a - b, before.variables["params"]["backbone"], state.variables["params"]["backbone"]))
     rate = 1e-2
 
     # F = 0.9 g² with g the applied gradient, which is the movement over the rate
-    for leaf, moved in zip(jax.tree.leaves(states["updates"].tracked.fisher["backbone"]), pulled, strict=True):
+    for leaf, moved in zip(jax.tree.leaves(state.tracked.fisher["backbone"]), pulled, strict=True):
         np.testing.assert_allclose(leaf, 0.9 * np.square(moved / rate), rtol=2e-3, atol=1e-6)
-    # w = g_plain * rate * g, with g = g_plain + 2 (theta - anchor)
-    offsets = jax.tree.leaves(jax.tree.map(lambda a, b: a - b, before["backbone"], anchor["backbone"]))
-    for leaf, moved, offset in zip(
-            jax.tree.leaves(states["path"].tracked.path["backbone"]), pulled, offsets, strict=True):
-        plain = moved / rate - 2 * offset
-        np.testing.assert_allclose(leaf, plain * moved, rtol=2e-3, atol=1e-6)
-    for state in states.values():
-        for tree in state.tracked[:2]:
-            assert not jax.tree.leaves(tree["head"]["output"]["kernel"])[0][..., 0].any()
+    for tree in state.tracked:
+        assert not jax.tree.leaves(tree["head"]["output"]["kernel"])[0][..., 0].any()
 
 
 @functools.cache

@@ -10,7 +10,6 @@ from kpjax.methods.incremental_family.pseudo_label_confidence import (
     hard,
     kept_thresholds,
     low_peak,
-    soft,
     spatial_entropy,
     spread,
 )
@@ -53,9 +52,6 @@ def test_uncertainties_become_weights():
     uncertainties = jnp.array([[0.0, 3.0], [2.0, 1.0], [4.0, 2.0]])
     weights = hard(lambda *_: uncertainties)(None, None, None, jnp.array([2.0, 1.0]))
     np.testing.assert_array_equal(weights, [[1, 0], [1, 1], [0, 0]])
-    weights = soft(lambda *_: uncertainties)(None, None, None, None)
-    np.testing.assert_allclose(weights.mean(0), 1, rtol=1e-6)
-    np.testing.assert_allclose(weights[1] / weights[0], [np.exp(-0.5), np.exp(-(1 - 9) / 8)], rtol=1e-5)
 
 
 def test_thresholds_keep_a_share():

@@ -14,6 +14,7 @@ from kpjax.augment.augmentations import no_augmentation
 from kpjax.heatmaps import codec, decode_dark, gaussian_bumps
 from kpjax.methods.incremental_family.association import association, association_predict, copies_of_teacher
 from kpjax.methods.incremental_family.step_spec import increment
+from kpjax.methods.setup import Setup
 from kpjax.models.association import AssociationNetwork
 from kpjax.structures import Example, Skeleton, Trained
 
@@ -59,9 +60,9 @@ def learnt(input_sigma: float):
     """Trains a KA-Net. Returns PCK at a tenth of the side of the old model and of KA-Net, and the copy rates."""
     network = AssociationNetwork("paper", input_sigma=input_sigma)
     parts = {"model": OldModel(), "codec": CODEC, "normalise": lambda images: images, "network": network}
-    method = association(
-        skeleton=Skeleton(("old", "first", "second")), optimizer=optax.scale_by_adam(), augment=no_augmentation(),
-        learning_rate=optax.cosine_decay_schedule(1e-2, STEPS), **parts)
+    setup = Setup(parts["model"], Skeleton(("old", "first", "second")), CODEC, optax.scale_by_adam(),
+                  optax.cosine_decay_schedule(1e-2, STEPS), no_augmentation(), parts["normalise"])
+    method = association(setup, network=network)
     examples, _ = made(512, 0)
     batches = [jax.tree.map(lambda leaf, at=at: leaf[at:at + BATCH], examples) for at in range(0, 512, BATCH)]
     state = jax.jit(method.init)(jax.random.key(0), {"labelled": batches[0]}, {"teacher": {}, "increment": STEP})

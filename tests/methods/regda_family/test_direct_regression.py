@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny_parts import BATCH, KEYPOINTS, MODEL, SIDE, SKELETON, batch, centred, start
+import tiny_parts
+from tiny_parts import BATCH, KEYPOINTS, MODEL, SIDE, batch, centred, start
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.methods.forward import train_pass
@@ -21,9 +22,9 @@ def keeper():
         lambda gradient, state, params=None: (jax.tree.map(jnp.zeros_like, gradient), gradient))
 
 
-METHOD = dd_regression(
-    MODEL, SKELETON, optimizer=keeper(), learning_rate=dict.fromkeys(("features", "head", "adversary"), lambda step: 0),
-    augment=no_augmentation(), normalise=centred, margin=2.0, trade_off=3.0, width=WIDTH,
+METHOD = tiny_parts.build(
+    dd_regression, optimizer=keeper(), learning_rate=dict.fromkeys(("features", "head", "adversary"), lambda step: 0),
+    augment=no_augmentation(), margin=2.0, trade_off=3.0, width=WIDTH,
     coefficient=lambda step: jnp.where(step == 0, 0.0, SCALE))
 
 

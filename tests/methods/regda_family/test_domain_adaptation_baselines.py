@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny_parts import BATCH, CODEC, MODEL, SKELETON, batch, centred
+import tiny_parts
+from tiny_parts import BATCH, MODEL, batch, centred
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.losses.adversarial import multi_kernel_mmd
@@ -43,7 +44,7 @@ def recorder():
     return optax.GradientTransformation(init, update)
 
 
-SETTINGS = {"codec": CODEC, "optimizer": recorder(), "augment": no_augmentation(), "normalise": centred,
+SETTINGS = {"optimizer": recorder(), "augment": no_augmentation(),
             "learning_rate": {"features": rate_but(HEADS_ONLY), "head": rate_but(FEATURES_ONLY),
                               "adversary": rate_but(FEATURES_ONLY)}}
 
@@ -61,23 +62,22 @@ def compiled(method):
 
 @pytest.fixture(scope="module")
 def run_dd():
-    return compiled(dd(MODEL, SKELETON, coefficient=coefficient, margin=2.0, **SETTINGS))
+    return compiled(tiny_parts.build(dd, coefficient=coefficient, margin=2.0, **SETTINGS))
 
 
 @pytest.fixture(scope="module")
 def run_dann():
-    return compiled(dann(MODEL, SKELETON, coefficient=coefficient, discriminator=DomainDiscriminator(width=8),
-                         **SETTINGS))
+    return compiled(tiny_parts.build(dann, coefficient=coefficient, **SETTINGS))
 
 
 @pytest.fixture(scope="module")
 def run_mcd():
-    return compiled(mcd(MODEL, SKELETON, feature_steps=2, **SETTINGS))
+    return compiled(tiny_parts.build(mcd, feature_steps=2, **SETTINGS))
 
 
 @pytest.fixture(scope="module")
 def run_dan():
-    return compiled(dan(MODEL, SKELETON, trade_off=2.0, **SETTINGS))
+    return compiled(tiny_parts.build(dan, trade_off=2.0, **SETTINGS))
 
 
 def given(state, group, number=0):
@@ -272,7 +272,7 @@ def test_mcd_source_step_sees_no_target(run_mcd):
 
 def test_adabn_pools_the_statistics_of_all_batches_and_moves_no_parameter():
     """The first norm sees the images themselves, so that its statistics are those of all of them, by hand."""
-    method = adabn(MODEL, SKELETON, codec=CODEC, augment=no_augmentation(), normalise=centred)
+    method = tiny_parts.build(adabn, augment=no_augmentation())
     batches = [batch(f"target {number}") for number in range(3)]
     state = jax.jit(method.init)(jax.random.key(1), {"target": batches[0]}, {})
     before, update = jax.tree.map(np.asarray, state.variables), jax.jit(method.update)

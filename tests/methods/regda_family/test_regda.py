@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny_parts import CODEC, MODEL, SKELETON, batch, centred
+import tiny_parts
+from tiny_parts import CODEC, MODEL, batch, centred
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.losses.adversarial import ground_false_by_others
@@ -46,11 +47,11 @@ def recorder():
 
 def build(**changes):
     settings = {
-        "codec": CODEC, "optimizer": optax.chain(recorder(), optax.add_decayed_weights(DECAY), optax.trace(MOMENTUM)),
+        "optimizer": optax.chain(recorder(), optax.add_decayed_weights(DECAY), optax.trace(MOMENTUM)),
         "learning_rate": {"features": features_rate, "head": lambda step: RATE, "adversary": lambda step: RATE},
-        "augment": no_augmentation(), "normalise": centred, "coefficient": coefficient,
+        "augment": no_augmentation(), "coefficient": coefficient,
         "objective": regda_objective(margin=MARGIN)}
-    return regda(MODEL, SKELETON, **settings | changes)
+    return tiny_parts.build(regda, **settings | changes)
 
 
 def compiled(method):

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import tiny_parts
 from flax import linen as nn
-from tiny_parts import BATCH, CODEC, MODEL, SIDE, SKELETON, batch, centred
+from tiny_parts import BATCH, CODEC, SIDE, batch
 
 from kpjax import geometry
 from kpjax.augment.augmentations import no_augmentation
@@ -39,10 +40,10 @@ class Features(nn.Module):
 
 def build(objective=OBJECTIVE, **changes):
     settings = {
-        "codec": CODEC, "optimizer": optax.identity(), "learning_rate": lambda step: 1e-4,
-        "augment": no_augmentation(), "normalise": centred, "generator": image_generator((4, 8)),
+        "optimizer": optax.identity(), "learning_rate": lambda step: 1e-4,
+        "augment": no_augmentation(), "generator": image_generator((4, 8)),
         "draw_map": lambda key, size: geometry.translation(SHIFT, 0)}
-    return image_generation(MODEL, SKELETON, objective=objective, **settings | changes)
+    return tiny_parts.build(image_generation, objective=objective, **settings | changes)
 
 
 @pytest.fixture(scope="module")

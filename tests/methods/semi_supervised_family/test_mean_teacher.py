@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import tiny_parts
 from tiny_parts import CODEC, KEYPOINTS, MODEL, SKELETON, batch, centred
 
 from kpjax import geometry
@@ -31,9 +32,9 @@ def shift(x, y):
 
 
 def built(objective=OBJECTIVE, **changes):
-    settings = {"codec": CODEC, "optimizer": optax.trace(0.0), "learning_rate": lambda step: 0.5,
-                "augment": no_augmentation(), "normalise": centred, "draw_map": shift(4.0, 0.0)} | changes
-    return mean_teacher(MODEL, SKELETON, objective=objective, **settings)
+    settings = {"optimizer": optax.trace(0.0), "learning_rate": lambda step: 0.5,
+                "augment": no_augmentation(), "draw_map": shift(4.0, 0.0)} | changes
+    return tiny_parts.build(mean_teacher, objective=objective, **settings)
 
 
 @functools.cache
@@ -123,8 +124,7 @@ def test_no_gradient_reaches_the_teacher():
 def test_without_consistency_it_is_supervised_training_and_costs_no_more():
     method = built(without(OBJECTIVE, "consistency"), augment=random_affine(degrees=20.0))
     assert method.streams == ("labelled",)
-    plain = supervised(MODEL, SKELETON, codec=CODEC, optimizer=optax.trace(0.0), learning_rate=lambda step: 0.5,
-                       augment=random_affine(degrees=20.0), normalise=centred, loss=mean_squares)
+    plain = tiny_parts.build(supervised, optimizer=optax.trace(0.0), learning_rate=lambda step: 0.5, loss=mean_squares)
     start = jax.jit(plain.init)(jax.random.key(4), STREAMS, {})  # as the student of `distinct_start`
     expected = jax.jit(plain.update)(start, STREAMS, KEY)[0].variables
     found = networks(step(method)[0])[0]

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, PARTS, SIDE, SKELETON, batch, centred
+import tiny_parts
+from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, SIDE, batch, centred
 
 from kpjax import geometry
 from kpjax.augment.augmentations import no_augmentation, random_warp
@@ -19,6 +20,7 @@ from kpjax.heatmaps import codec
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Term, without
 from kpjax.methods.forward import deinterleave, interleave, unit_range
+from kpjax.methods.gradient_step import State
 from kpjax.methods.semi_supervised_family.objectives import (
     EQUATION_5,
     coordinate_equivariance_term,
@@ -31,7 +33,7 @@ from kpjax.methods.semi_supervised_family.objectives import (
     semi_supervised_objective,
 )
 from kpjax.methods.semi_supervised_family.semantic_features import every_map, representations
-from kpjax.methods.semi_supervised_family.semi_supervised import State, semi_supervised
+from kpjax.methods.semi_supervised_family.semi_supervised import semi_supervised
 from kpjax.methods.supervised_learning import supervised
 from kpjax.structures import named_key
 
@@ -47,9 +49,8 @@ def keeper():
 
 
 def build(objective, **changes):
-    settings = {"codec": CODEC, "optimizer": keeper(), "learning_rate": lambda step: 0.0,
-                "augment": no_augmentation(), "normalise": centred}
-    return semi_supervised(MODEL, SKELETON, objective=objective, **settings | changes)
+    settings = {"optimizer": keeper(), "learning_rate": lambda step: 0.0, "augment": no_augmentation()}
+    return tiny_parts.build(semi_supervised, objective=objective, **settings | changes)
 
 
 def streams_of(method):
@@ -241,11 +242,6 @@ def test_a_term_reaches_the_parameters_it_should_and_no_others(name):
     assert method.streams == (LABELLED if "true" in name or name == "coordinates" else ("labelled", "unlabelled"))
 
 
-def test_masks_can_be_constants():
-    _, gradient, _ = stepped(build({"alone": semantic_term(CODEC, 1.0, ("unlabelled",))}, detach_masks=True))
-    assert reached(gradient) == {"backbone", "upsampling", "features", "classifier"}
-
-
 def test_without_ground_truth_labels_reach_the_supervised_term_only():
     objective = without(semi_supervised_objective(CODEC, ground_truth=False), "supervised")
     method = build(objective)
@@ -280,10 +276,9 @@ def flops(method):
 def test_a_dropped_term_costs_nothing(ours):
     objective = semi_supervised_objective(CODEC)
     alone = flops(build(without(objective, "semantic", "equivariance", "invariance")))
-    settings = {name: PARTS[name] for name in ("codec", "normalise")}
-    reference = flops(supervised(
-        MODEL, SKELETON, optimizer=keeper(), learning_rate=lambda step: 0.0, augment=no_augmentation(),
-        loss=functools.partial(heatmap_mse, half=False), **settings))
+    reference = flops(tiny_parts.build(
+        supervised, optimizer=keeper(), learning_rate=lambda step: 0.0, augment=no_augmentation(),
+        loss=functools.partial(heatmap_mse, half=False)))
     assert alone == pytest.approx(reference, rel=0.01)
     whole = flops(ours)
     for name in ("semantic", "equivariance", "invariance"):
@@ -344,9 +339,8 @@ def shifted(maps, cells):
 
 
 @pytest.mark.parametrize("inverse", [False, True])
-@pytest.mark.parametrize("valid_mask", [False, True])
-def test_equivariance_by_a_shift_of_one_cell(inverse, valid_mask):
-    """Both directions and the mask by hand, labelled and unlabelled: one cell is four pixels."""
+def test_equivariance_by_a_shift_of_one_cell(inverse):
+    """Both directions by hand, labelled and unlabelled: one cell is four pixels."""
     rng, cells = np.random.default_rng(0), SIDE // 4
     outputs = {name: rng.uniform(0, 1, (BATCH, cells, cells, KEYPOINTS)).astype(np.float32)
                for name in ("unlabelled", "labelled/warped", "unlabelled/warped")}
@@ -356,17 +350,14 @@ def test_equivariance_by_a_shift_of_one_cell(inverse, valid_mask):
     hidden.visible[:, 1] = 0
     outputs = jax.tree.map(jnp.asarray, outputs)
     examples = jax.tree.map(jnp.asarray, {"labelled": hidden, "unlabelled": batch("unlabelled")})
-    term = equivariance_term(CODEC, 1.0, inverse=inverse, valid_mask=valid_mask)
+    term = equivariance_term(CODEC, 1.0, inverse=inverse)
     assert "labelled" not in term.reads
     targets, weights = map(np.asarray, CODEC.encode(examples["labelled"]))
-    counted = np.ones((1, cells, cells, 1))
-    if valid_mask:  # the column that came from outside the frame
-        counted[:, :, cells - 1 if inverse else 0] = 0
     expected = 0
     for name, plain, weight in (("labelled", targets, weights), ("unlabelled", outputs["unlabelled"], 1 + 0 * weights)):
         of_warped = outputs[f"{name}/warped"]
         difference = shifted(of_warped, -1) - plain if inverse else of_warped - shifted(plain, 1)
-        expected += (weight[:, None, None] * counted * difference**2).mean() / 2
+        expected += (weight[:, None, None] * difference**2).mean() / 2
     close(term.function(outputs, examples), expected)
 
 

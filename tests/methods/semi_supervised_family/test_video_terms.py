@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny_parts import BATCH, CODEC, MODEL, SIDE, SKELETON, batch, centred
+import tiny_parts
+from tiny_parts import BATCH, CODEC, MODEL, SIDE, batch, centred
 
 from kpjax.augment.augmentations import alike, no_augmentation, random_warp
 from kpjax.augment.random_maps import draw_affine, draw_stretch
@@ -27,9 +28,9 @@ VIDEO = batch("video")._replace(crop=CROP)
 
 
 def test_losses_are_in_original_pixels_and_rise_with_the_step():
-    method = semi_supervised(
-        MODEL, SKELETON, objective=OBJECTIVE, codec=CODEC, optimizer=optax.trace(0.0), learning_rate=lambda step: 0.5,
-        augment=no_augmentation(), normalise=centred, scales=lambda step: {"temporal": step / 4, "odd": step})
+    method = tiny_parts.build(
+        semi_supervised, objective=OBJECTIVE, optimizer=optax.trace(0.0), learning_rate=lambda step: 0.5,
+        augment=no_augmentation(), scales=lambda step: {"temporal": step / 4, "odd": step})
     assert method.streams == ("video",)
     state = jax.jit(method.init)(jax.random.key(0), {"video": VIDEO}, {"subspace": SUBSPACE})
     jax.tree.map(np.testing.assert_array_equal, state.frozen["subspace"], SUBSPACE)
