@@ -174,6 +174,6 @@ def run_command(name: str, arguments: Sequence[str], program: str = "kpjax") -> 
     """
     asked = parse(COMMANDS[name], arguments, prog=f"{program} {name}")
     # Imported now: each command needs other libraries, and help none of them.
-    run = getattr(importlib.import_module(f"experiments.{name}"), name)
+    run = getattr(importlib.import_module(f"experiments.commands.{name}"), name)
     with flags_in_messages(flags_of(COMMANDS[name])):
         return run(asked)

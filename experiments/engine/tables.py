@@ -46,10 +46,12 @@ def difference_text(values: Sequence[float], wanted: int, *, factor: float = 1.0
 
 def cost_text(jobs: Sequence[Job]) -> str:
     """Returns "800 steps, 25,600 images, 61 s" of training, the mean over finished jobs, or "not run"."""
-    found = [read_json(path) for job in jobs if (path := job.folder / "results.json").exists()]
+    found = [(read_run(job.folder), read_json(path)) for job in jobs if (path := job.folder / "results.json").exists()]
     if not found:
         return "not run"
-    means = {name: statistics.fmean(run.get(name, 0) for run in found) for name in ("steps", "images", "wall_seconds")}
+    means = {"steps": statistics.fmean(run.steps for run, _ in found),
+             "images": statistics.fmean(stored.get("images") or 0 for _, stored in found),
+             "wall_seconds": statistics.fmean(run.wall_seconds or 0 for run, _ in found)}
     return "{steps:,.0f} steps, {images:,.0f} images, {wall_seconds:,.0f} s".format(**means)
 
 

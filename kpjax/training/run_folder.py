@@ -4,23 +4,28 @@ runs/<experiment>/<preset>/<variant>/seed-<n>/   config.json, metrics.jsonl, ten
 runs/<experiment>/<preset>/stages/<name>/seed-<n>/   the same for a stage that variants share, and stage.json
 """
 import contextlib
+import functools
 import platform
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
+from typing import Any
 from uuid import uuid4
 
 import jax
 from etils import epath
 
-from kpjax.errors import InputError
-from kpjax.files import in_bucket, make_folder, write_json, write_text, writing
+from kpjax.errors import InputError, printable
+from kpjax.files import in_bucket, make_folder, read_json, strict, write_json, write_text, writing
 from kpjax.training.mesh import data_mesh
+from kpjax.training.trees import json_digest
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
 
+SMALL_FILES = ("config.json", "skeleton.json", "score_table.json")  # beside results.json and the model
 PACKAGES = ("kpjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -42,13 +47,41 @@ def write_results(
     folder: epath.Path, *, experiment: str, preset: str, variant: str, seed: int, steps: int,
     metrics: Mapping[str, float], images: int, images_per_second: float, wall_seconds: float, config: Mapping,
 ) -> None:
-    """Writes `results.json`, whose presence says that the run is complete."""
+    """Writes `results.json`, whose presence says that the run is complete.
+
+    It has the digests of the folder's small files, from which the run is read again, and one of itself.
+    """
     devices = {"backend": jax.default_backend(), "kind": jax.devices()[0].device_kind, "count": data_mesh().size}
-    write_json(folder / "results.json", {
+    results = strict({
         "experiment": experiment, "preset": preset, "variant": variant, "seed": seed, "steps": steps,
         "metrics": {name: float(value) for name, value in metrics.items()},
         "images": images, "images_per_second": images_per_second, "wall_seconds": wall_seconds, "devices": devices,
-        "versions": versions(), "config": config})
+        "versions": versions(), "config": config,
+        "files": {name: json_digest(read_json(folder / name)) for name in SMALL_FILES if (folder / name).exists()}})
+    write_json(folder / "results.json", results | {"digest": json_digest(results)})
+
+
+def check_small_files(folder: epath.Path, results: Mapping[str, Any]) -> None:
+    """Raises InputError if a small file of a finished run is not what was written with it.
+
+    results: of results.json. Says in a line on stderr where it was edited, and of a run made before there were digests.
+    """
+    files = results.get("files")
+    if not isinstance(files, Mapping) or "digest" not in results:
+        _say("a run made by an earlier version has no digests of its small files: changes there go unnoticed")
+        return
+    for name in SMALL_FILES:
+        if name in files and (not (folder / name).exists() or json_digest(read_json(folder / name)) != files[name]):
+            raise InputError(f"{folder / name}: not what was written with the run; restore the file, or train again "
+                             "with fresh=True")
+    if json_digest({name: value for name, value in results.items() if name != "digest"}) != results["digest"]:
+        _say(f"{folder / 'results.json'}: edited since the run wrote it")
+
+
+@functools.cache
+def _say(line: str) -> None:
+    """Prints a line on stderr, once in a process."""
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 class InUse(InputError):
