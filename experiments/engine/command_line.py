@@ -36,7 +36,7 @@ from kpjax.training.fit import Beside, Fitted
 from kpjax.training.fit import fit as default_fit
 from kpjax.training.hosts import agreed, check_alike, check_folder, join
 from kpjax.training.logging import environment_lines, require_accelerator
-from kpjax.training.run_folder import versions
+from kpjax.training.run_folder import held, versions
 from kpjax.training.together import shares
 
 ALIASES = {"size": "image_size", "imagenet": "weights"}  # other names of flags
@@ -417,7 +417,8 @@ def run(system: System, arguments: Sequence[str], *, fit: Callable | None = None
 
 def _start_over(command: Command) -> None:
     for job in command.jobs():
-        remove(job.folder)
+        with held(job.folder.parent / ".queue" / job.folder.name):  # another process may train there
+            remove(job.folder)
     for seed in command.seeds:
         for stage in list(command.folder.glob(f"stages/*/seed-{seed}")):
             remove(stage)

@@ -213,8 +213,8 @@ def _names(content: Mapping[str, Any], field: str, file: Path, faults: list[str]
     found = content.get(field)
     if not _plain(found) or not found or len(set(map(str, found))) != len(found):
         kind = "" if field == "bodyparts" else "this is a multi-animal project, but "
-        faults.append(f"{file.name}: {kind}{field} is {_SHORT.repr(found)} where a list of different names belongs; mend "
-                      "it")
+        faults.append(f"{file.name}: {kind}{field} is {_SHORT.repr(found)} where a list of different names belongs; "
+                      "mend it")
         return ()
     return tuple(str(name) for name in found)
 

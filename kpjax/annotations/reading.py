@@ -175,8 +175,8 @@ def _within(frame: Frame, project: Project, where: str, faults: list[str]) -> Fr
     if path.is_relative_to(root):
         return frame._replace(path=path, name=path.relative_to(root).as_posix())
     if ".." in PurePosixPath(frame.name).parts and project.format != "sleap":
-        faults.append(f"{where}, {frame.name:.200}: the image is named outside the project's folder {root}; move it "
-                      "there and name it anew")
+        faults.append(f"{where}, {frame.name:.200}: the image is named outside the project's folder {root}; move "
+                      "it there and name it anew")
     elif project.format == "sleap":
         return frame._replace(path=path, name=f"{frame.session or path.parent.name}/{path.name}")
     return frame

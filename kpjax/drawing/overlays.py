@@ -17,6 +17,7 @@ from kpjax.structures import Skeleton
 
 FINEST = 4  # how many times finer than the image the layer is
 LAYER_PIXELS = 32e6  # at most, so that a photograph of 12 megapixels needs no gigabyte
+FARTHEST = 1e5  # px from the corner of an image, of a point that is drawn
 FAINTEST = 0.25  # opacity of a point with the lowest score: faded, but visible
 BACKGROUND = (24, 26, 30)
 INK = (236, 238, 240)
@@ -101,7 +102,8 @@ def draw_keypoints(
     # In pixels of the layer: a pixel's centre is half a pixel from its edge.
     points = (np.asarray(keypoints, np.float64) + 0.5) * scale - 0.5
     opacity = np.ones(len(points)) if opacity is None else np.clip(np.asarray(opacity, np.float64), 0, 1)
-    shown = np.isfinite(points).all(-1) & (opacity > 0)
+    # Points far outside leave no trace, and Pillow refuses huge numbers.
+    shown = (np.abs(points) < FARTHEST * scale).all(-1) & (opacity > 0)
     unit = finer * max(1.0, min(pil_image.size) / 190)  # the width of a thin line
     colours = keypoint_colours(len(points))
 
@@ -117,7 +119,7 @@ def draw_keypoints(
                     _line(canvas, points[end], middle, colour, faint * (0.6 if darken else 1), width)
     if true is not None:
         places = (np.asarray(true, np.float64) + 0.5) * scale - 0.5
-        known = np.isfinite(places).all(-1)
+        known = (np.abs(places) < FARTHEST * scale).all(-1)
         if true_visible is not None:
             known &= np.asarray(true_visible) > 0
         for k in np.flatnonzero(known):
@@ -242,8 +244,7 @@ def draw_on_frame(
     radius = max(3, round(min(pil_image.size) / 80))
     colours = keypoint_colours(keypoints.shape[1])
     for points, firmness in zip(np.asarray(keypoints, np.float64), np.asarray(opacity, np.float64), strict=True):
-        # Points far outside leave no trace, and Pillow refuses huge numbers.
-        shown = np.isfinite(points).all(-1) & (np.abs(np.nan_to_num(points)) < 1e5).all(-1) & (firmness > 0)
+        shown = (np.abs(points) < FARTHEST).all(-1) & (firmness > 0)
         for first, second in skeleton.edges:
             if shown[first] and shown[second]:
                 ends = [tuple(map(float, points[end])) for end in (first, second)]

@@ -88,6 +88,11 @@ def _number(value) -> float | None:
         return None
 
 
+def _plotted(value) -> bool:
+    """Returns whether this is a number that an axis can have."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e100
+
+
 def read_variants(preset_folder: Path) -> dict[str, VariantRuns]:
     """Reads all variants with a run below `preset_folder` (runs/<experiment>/<preset>), by name."""
     variants = {}
@@ -126,14 +131,14 @@ def read_history(folder: Path) -> dict[str, list[tuple[float, float]]]:
     for text in path.read_bytes().decode(errors="replace").splitlines():
         with contextlib.suppress(ValueError, RecursionError):
             row = json.loads(text)
-            if isinstance(row, dict) and _number(row.get("step")) is not None:
+            if isinstance(row, dict) and _plotted(row.get("step")):
                 rows.append(row)
     history: dict[str, dict[float, float]] = {}
     for row in rows:
         if row.get("stage") == rows[-1].get("stage"):
             for name, value in row.items():
                 number = None if name == "step" else _number(value)
-                if number is not None and math.isfinite(number):
+                if number is not None and _plotted(number):
                     history.setdefault(name, {})[float(row["step"])] = number
     return {name: sorted(points.items()) for name, points in history.items()}
 
