@@ -32,7 +32,7 @@ def inside(folder: Path, name: Any, what: str) -> Path:
 def leads_inside(name: str) -> bool:
     """Returns whether a name with / or \\ between its parts stays below its folder, on any system."""
     parts = name.replace("\\", "/").split("/")
-    if not parts[0] or parts[0].endswith(":") or "\0" in name:
+    if not parts[0] or parts[0].endswith(":") or "\0" in name or max(map(len, parts)) > 255 or len(name) > 4000:
         return False
     depth = 0
     for part in parts:

@@ -159,8 +159,8 @@ def _checked(project: Project, path: Path, faults: list[str]) -> Project:
         box = one.box[np.isfinite(one.box)]
         if far.any() or (np.abs(box) > LARGEST).any():
             what = f"keypoint {names[int(far.argmax())]}: x or y" if far.any() else "box: a number"
-            faults.append(f"{where}, {project.frames[one.frame].name}, {what} is beyond {LARGEST:g} px, as no image is; "
-                          "mend or delete it")
+            faults.append(f"{where}, {project.frames[one.frame].name}, {what} is beyond {LARGEST:g} px, as no image "
+                          "is; mend or delete it")
     return project._replace(frames=tuple(frames))
 
 

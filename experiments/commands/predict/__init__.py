@@ -91,10 +91,12 @@ def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
     if asked.overlay and asked.no_overlay:
         raise InputError("overlay: --no-overlay is given too; give one of them")
     parts = (asked.frames or ":").split(":")
-    if not 2 <= len(parts) <= 3 or not all(part == "" or whole_number(part) is not None for part in parts) or (parts[2:] and parts[2].strip("0") == "" != parts[2]):
+    numbers = [whole_number(part) if part else None for part in parts]
+    if not 2 <= len(parts) <= 3 or any(part and number is None for part, number in zip(parts, numbers, strict=True)) or (
+            numbers[2:] == [0]):
         raise InputError(f"frames: {asked.frames!r} is no range; give for example 0:100, or 0:1000:10 for every tenth")
     formats = predictions.check_formats([name for part in asked.formats.split(",") if (name := part.strip())])
-    return slice(*(int(part) if part else None for part in parts)), formats
+    return slice(*numbers), formats
 
 
 def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, ...], asked: Predict) -> _Work:
