@@ -185,8 +185,7 @@ def _image_paths(path: Path, files: Sequence[_File], images: Sequence[Mapping[st
         folder = next((folder for folder in (chosen, *others) if folder.joinpath(*rest).is_file()), chosen)
         paths.append(Path(os.path.normpath(folder.joinpath(*rest))))
     homes = [Path(os.path.normpath(home)) for home in homes]
-    root = homes[0] if all(one.is_relative_to(homes[0]) for one in paths) else homes[0].parent
-    return root, paths
+    return next((home for home in homes if all(one.is_relative_to(home) for one in paths)), homes[0]), paths
 
 
 def _frame_of(image: Mapping[str, Any], path: Path, root: Path, split: str) -> Frame:

@@ -169,12 +169,14 @@ def _within(frame: Frame, project: Project, where: str, faults: list[str]) -> Fr
 
     Videos may lie anywhere, and SLEAP's images: their tools store whole paths. Links are followed, as a person's own.
     """
-    if frame.number is not None or ".." not in frame.path.parts:
-        return frame
     path, root = Path(os.path.normpath(frame.path)), Path(os.path.normpath(project.root))
+    named_outside = ".." in PurePosixPath(frame.name).parts or (project.format == "coco" and
+                                                                not path.is_relative_to(root))
+    if frame.number is not None or (".." not in frame.path.parts and not named_outside):
+        return frame
     if path.is_relative_to(root):
         return frame._replace(path=path, name=path.relative_to(root).as_posix())
-    if ".." in PurePosixPath(frame.name).parts and project.format != "sleap":
+    if named_outside and project.format != "sleap":
         faults.append(f"{where}, {frame.name:.200}: the image is named outside the project's folder {root}; move "
                       "it there and name it anew")
     elif project.format == "sleap":
@@ -216,6 +218,14 @@ def _with_files(project: Project, faults: list[str], *, rescale_labels: bool = F
     return project._replace(frames=tuple(frames), instances=instances, notes=notes)
 
 
+def _is_there(path: Path) -> bool:
+    """Returns whether a path exists; no name that the system refuses does."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def _videos(project: Project, faults: list[str]) -> Mapping[Path, tuple[tuple[int, int], int]]:
     """Returns size and length of every video that can be opened."""
     known = {}
@@ -224,7 +234,7 @@ def _videos(project: Project, faults: list[str]) -> Mapping[Path, tuple[tuple[in
         from kpjax.images.video import open_video
     for path in paths:
         labelled = sum(frame.path == path for frame in project.frames)
-        if not path.exists():
+        if not _is_there(path):
             faults.append(f"{path}: this video of {labelled} frames is missing; copy it there, or name its folder as "
                           "video_root")
             continue
@@ -249,7 +259,7 @@ def _size(frame: Frame, videos: Mapping[Path, tuple[tuple[int, int], int]], faul
                           f"{count - 1}; restore the video that was labelled, or delete the row")
             return None
         return size
-    if not frame.path.is_file():
+    if not (_is_there(frame.path) and frame.path.is_file()):
         faults.append(f"{frame.name}: the image is missing at {frame.path}; copy it there or delete its labels")
         return None
     try:
