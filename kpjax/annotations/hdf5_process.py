@@ -37,6 +37,8 @@ def check_readable(path: Path) -> None:
 
 
 def _answer(path: Path, *arguments: str) -> Any:
+    if not path.is_file():
+        raise InputError(f"{path}: is no file; name a file")  # a pipe would be waited for
     package = str(Path(__file__).parents[2])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     try:  # -P: no module of the folder that somebody works in

@@ -5,20 +5,21 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-VALUES = (None, True, [], {}, "", " ", "x", "a\nb", "\x1b[31mred", "\r", "a\x00b", "\ud800", "‮abc", "../../up", "nan", "²",
-          "<script>alert(1)</script>", "=1+1", 0, -1, 1e308, -1e308, float("nan"), float("inf"), 0.5, 2 ** 63, 10 ** 400,
-          -(10 ** 30), [1], [[]], [[1, 2], [3]], ["a"], {"a": 1}, "y" * 5000, [None], 10 ** 9)
+VALUES = (None, True, [], {}, "", " ", "x", "a\nb", "\x1b[31mred", "\r", "a\x00b", "\ud800", "\u202eabc", "../../up",
+          "nan", "²", "<script>alert(1)</script>", "=1+1", 0, -1, 1e308, -1e308, float("nan"), float("inf"), 0.5,
+          2 ** 63, 10 ** 400, -(10 ** 30), [1], [[]], [[1, 2], [3]], ["a"], {"a": 1}, "y" * 5000, [None], 10 ** 9)
 CELLS = ("", " ", "nan", "inf", "-inf", "1e308", "-1e308", "1e19", "1e999", "²", "9" * 5000, "-1", "0", "x", "../x",
          "a\x00b", "\x1b[2J", "é", '"', ",", ";", "\n", "0x1f", "1_000", "٣", "True", "=1+1", "1,5")
 NUMBERS = (1e308, -1e308, 1e19, -1e19, 1e21, 3.5e38, 1.1e6, -1.1e6, 2 ** 63, 2 ** 64, 10 ** 30, 10 ** 400, float("inf"),
            float("-inf"), float("nan"), -5, -0.0, 1e-320, "1e308", "9" * 5000, None, True)
 NAMES = ("../../../img.png", "a/../../../img.png", "con/../nul.png", "..", ".", "../p/victim.png", "../victim.png",
-         "a/../../victim.png", "/etc/hostname", "/victim.png", "C:\\victim.png", "..\\victim.png", "a\\..\\..\\victim.png",
-         "//host/share/x.png", "con", "nul.png", "CON.png", "com1.txt", "aux/x.png", "a:b.png", "a?.png", "a*b.png", "a|b.png",
-         'a"b.png', "a<b>.png", "trailing.", "trailing ", " leading.png", "", " ", "a\x00b.png", "a\nb.png", "a\rb.png",
-         "\x1b[31mred.png", "‮gnp.png", "\ud800.png", "é.png", "x" * 300 + ".png", "x/" * 200 + "y.png", "~/victim.png",
-         "$HOME/victim.png", "`id`.png", "-rf", "converted.json", "labels.csv", "annotations.json/x.png", ".bashrc",
-         "sub/.", "sub/", "./a.png", "a//b.png", "link/out.png", "=cmd|x.png")
+         "a/../../victim.png", "/etc/hostname", "/victim.png", "C:\\victim.png", "..\\victim.png",
+         "a\\..\\..\\victim.png", "//host/share/x.png", "con", "nul.png", "CON.png", "com1.txt", "aux/x.png",
+         "a:b.png", "a?.png", "a*b.png", "a|b.png", 'a"b.png', "a<b>.png", "trailing.", "trailing ", " leading.png", "",
+         " ", "a\x00b.png", "a\nb.png", "a\rb.png", "\x1b[31mred.png", "\u202egnp.png", "\ud800.png", "é.png",
+         "x" * 300 + ".png", "x/" * 200 + "y.png", "~/victim.png", "$HOME/victim.png", "`id`.png", "-rf",
+         "converted.json", "labels.csv", "annotations.json/x.png", ".bashrc", "sub/.", "sub/", "./a.png", "a//b.png",
+         "link/out.png", "=cmd|x.png")
 BYTES = (b"\0", b"\xff", b"\x80", b"\n", b"\r", b"\x1b", b"9", b"{", b'"', b"-")
 
 

@@ -1,4 +1,4 @@
-"""One judge of all tries: each runs in a child with limits, and an audit hook sees what it writes, removes and starts."""
+"""One judge of all tries: each runs in a child with limits; an audit hook sees what it writes, removes and starts."""
 import contextlib
 import io
 import json
@@ -18,8 +18,8 @@ from kpjax.errors import InputError, RunError, printable
 SECONDS, BYTES = 25, 6 * 2 ** 30  # of a try
 OUTCOMES = ("refused", "accepted", "traceback", "hang", "outside", "silent")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_CHANGES = {"os.remove": 1, "os.rename": 2, "os.rmdir": 1, "os.mkdir": 1, "os.link": 2, "os.symlink": 2, "os.truncate": 1,
-            "os.chmod": 1, "os.utime": 1}
+_CHANGES = {"os.remove": 1, "os.rename": 2, "os.rmdir": 1, "os.mkdir": 1, "os.link": 2, "os.symlink": 2,
+            "os.truncate": 1, "os.chmod": 1, "os.utime": 1}
 _FOLDERS = {"os.remove": 1, "os.rename": 2, "os.rmdir": 1, "os.mkdir": 2}  # where the folder's descriptor stands
 _STARTS = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn", "subprocess.Popen")
 OWN_PROCESS = ("kpjax.annotations.hdf5_process", "'uname'")  # the latter by Python's own platform module

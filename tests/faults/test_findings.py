@@ -47,8 +47,9 @@ def project(tmp_path):
     def make(kind, file, old, new):
         PROJECTS[kind](tmp_path / kind)
         path = tmp_path / kind / file
-        path.write_bytes(text_of(put(json.loads(path.read_bytes()), old, new)) if file.endswith(".json") and kind == "coco"
-                         else path.read_bytes().replace(old.encode(), new.encode(), 1))
+        whole = path.read_bytes()
+        path.write_bytes(text_of(put(json.loads(whole), old, new)) if kind == "coco" else
+                         whole.replace(old.encode(), new.encode(), 1))
         return tmp_path / kind
     return make
 
@@ -88,7 +89,7 @@ def changed(run):
     ("table", "labels.csv", ",30,20", ",1e308,20"), ("deeplabcut", TABLE, ",2,13", ",-1e19,13"),
     ("lightning pose", "bbox.csv", ",20,30", ",20,1e308")])
 def test_numbers_beyond_any_image(project, kind, file, old, new):
-    with pytest.raises(InputError, match="beyond|belong"):
+    with pytest.raises(InputError, match=r"beyond|belong"):
         read_project(project(kind, file, old, new))
 
 
@@ -383,10 +384,11 @@ def test_control_characters_are_shown_and_not_sent(capsys):
     assert printable("a b\tc", keep="\t") == "a b\tc"
 
 
-@pytest.mark.parametrize(("place", "value"), [("categories/0/keypoints/0", ""), ("categories/0/keypoints/0", "a\x1b[31m"),
-                                              ("images/0/session", "a\x00b"), ("images/0/file_name", "a\nb.png")])
+@pytest.mark.parametrize(("place", "value"), [
+    ("categories/0/keypoints/0", ""), ("categories/0/keypoints/0", "a\x1b[31m"), ("images/0/session", "a\x00b"),
+    ("images/0/file_name", "a\nb.png")])
 def test_names_with_control_characters_are_refused(project, place, value):
-    with pytest.raises(InputError, match="rename|name belongs"):
+    with pytest.raises(InputError, match=r"rename|name belongs"):
         read_project(project("coco", "labels.json", place, value))
 
 

@@ -19,7 +19,8 @@ from kpjax.file_names import LONGEST, inside, leads_inside, portable
 from kpjax.structures import Skeleton
 
 OUT_OF_IT = ("../../../img.png", "a/../../../img.png", "..", ".", "", "../p/victim.png", "/etc/hostname",
-             "C:\\victim.png", "..\\victim.png", "a\\..\\..\\victim.png", "//host/share/x.png", "a\x00b.png", "link/out.png")
+             "C:\\victim.png", "..\\victim.png", "a\\..\\..\\victim.png", "//host/share/x.png", "a\x00b.png",
+             "link/out.png")
 FINE = ("a.png", "a/b.png", "./a.png", "a/../b.png", "con/../nul.png", "sub/", "é.png", "..a.png", "-rf")
 NO_BOX = np.full(4, np.nan)
 
@@ -96,12 +97,12 @@ def test_every_reader_refuses_an_image_elsewhere(tmp_path, kind, file, place):
     for name in ("../victim.png", "a/../../victim.png", "../../victim.png", "../../../../victim.png"):
         path.write_bytes(text_of(put(json.loads(whole), place, name)) if kind == "coco" else
                          whole.replace(place.encode(), name.encode(), 1))
-        with pytest.raises(InputError, match="outside|missing|names no image"):
+        with pytest.raises(InputError, match=r"outside|missing|names no image"):
             read_project(tmp_path / "a" / "p")
 
 
-@pytest.mark.parametrize("name", ["../victim.txt", "../p/labels.json", "link/out.png", "/tmp/victim.txt", "", ".", "a\0b",
-                                  "x" * 300])
+@pytest.mark.parametrize("name", [
+    "../victim.txt", "../p/labels.json", "link/out.png", "/tmp/victim.txt", "", ".", "a\0b", "x" * 300])
 def test_a_list_of_files_names_nothing_elsewhere(victims, name):
     (victims / "out" / "converted.json").write_text(json.dumps({"files": {name: ""}}))
     before = everything(victims)

@@ -92,8 +92,8 @@ def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
         raise InputError("overlay: --no-overlay is given too; give one of them")
     parts = (asked.frames or ":").split(":")
     numbers = [whole_number(part) if part else None for part in parts]
-    if not 2 <= len(parts) <= 3 or any(part and number is None for part, number in zip(parts, numbers, strict=True)) or (
-            numbers[2:] == [0]):
+    if not 2 <= len(parts) <= 3 or numbers[2:] == [0] or any(
+            part and number is None for part, number in zip(parts, numbers, strict=True)):
         raise InputError(f"frames: {asked.frames!r} is no range; give for example 0:100, or 0:1000:10 for every tenth")
     formats = predictions.check_formats([name for part in asked.formats.split(",") if (name := part.strip())])
     return slice(*numbers), formats
