@@ -409,6 +409,9 @@ def schedulers(chance: random.Random) -> Iterator[Try]:
     """Environments of SLURM in which one process of several came."""
     for step in ("1", "", "2", None, "x"):
         for tasks in ("4", "2", "1", "0", "", "x", "9" * 30):
+            if step == tasks:
+                continue  # as many as were started find each other
+
             def act(folder: Path, step=step, tasks=tasks):
                 from kpjax.training import hosts
 
