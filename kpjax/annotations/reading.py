@@ -156,8 +156,10 @@ def _checked(project: Project, path: Path, faults: list[str]) -> Project:
     for one in project.instances:
         labelled = one.visible > 0
         far = labelled & ~(np.abs(np.where(labelled[:, None], one.keypoints, 0)) <= LARGEST).all(1)
-        box = one.box[np.isfinite(one.box)]
-        if far.any() or (np.abs(box) > LARGEST).any():
+        if not np.isnan(one.box).all() and not (np.isfinite(one.box).all() and (one.box[2:] > 0).all()):
+            faults.append(f"{where}, {project.frames[one.frame].name}, box: x, y and a positive width and height "
+                          "belong there; mend or delete it")
+        elif far.any() or (np.abs(one.box) > LARGEST).any():
             what = f"keypoint {names[int(far.argmax())]}: x or y" if far.any() else "box: a number"
             faults.append(f"{where}, {project.frames[one.frame].name}, {what} is beyond {LARGEST:g} px, as no image "
                           "is; mend or delete it")

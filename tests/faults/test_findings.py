@@ -345,6 +345,11 @@ def test_a_point_beyond_pillows_numbers_is_not_drawn(far):
     assert label_sheet.named(image, label_sheet.Labels(points, np.zeros(3, bool)), POINTS).any()
 
 
+def test_a_box_has_all_four_numbers(project):
+    with pytest.raises(InputError, match="four numbers"):
+        read_project(project("lightning pose", "bbox.csv", ",1,1,20,30", ",,1,20,30"))
+
+
 # What is waited for, and what a terminal is sent
 
 
