@@ -434,7 +434,14 @@ def _not_reached(*arguments, **options):
 
 
 def make_run(root: Path) -> None:
-    """A finished run of a tiny network, and the folder exported from it, made in a process that has jax."""
+    """A finished run of a tiny network, and the folder exported from it, made in a process that has jax.
+
+    No computation begins in this process: its children would inherit the threads of one.
+    """
+    import experiments.engine.predictors
+    import experiments.semi_supervised
+    import kpjax.reports.report  # noqa: F401  all for the children
+
     if os.fork() == 0:
         from own_runs import untrained_run
 
