@@ -22,7 +22,7 @@ def inside(folder: Path, name: Any, what: str) -> Path:
     path = Path(folder, name)
     try:
         within = path.resolve().is_relative_to(Path(folder).resolve())
-    except (OSError, RuntimeError) as error:  # a ring of links
+    except (OSError, RuntimeError, ValueError) as error:  # a ring of links, half a surrogate
         raise InputError(f"{what}: {name!r:.200} cannot be followed ({error}); rename it") from None
     if not within:
         raise InputError(f"{what}: {name!r:.200} is a link out of {folder}; name a folder of your own")

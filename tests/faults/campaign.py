@@ -439,8 +439,8 @@ def make_run(root: Path) -> None:
     No computation begins in this process: its children would inherit the threads of one.
     """
     import experiments.engine.predictors
-    import experiments.semi_supervised
-    import kpjax.reports.report  # noqa: F401  all for the children
+    import experiments.semi_supervised  # noqa: F401
+    import kpjax.reports.report  # noqa: F401
 
     if os.fork() == 0:
         from own_runs import untrained_run

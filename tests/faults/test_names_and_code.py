@@ -20,7 +20,7 @@ from kpjax.structures import Skeleton
 
 OUT_OF_IT = ("../../../img.png", "a/../../../img.png", "..", ".", "", "../p/victim.png", "/etc/hostname",
              "C:\\victim.png", "..\\victim.png", "a\\..\\..\\victim.png", "//host/share/x.png", "a\x00b.png",
-             "link/out.png")
+             "link/out.png", "\ud800.png")
 FINE = ("a.png", "a/b.png", "./a.png", "a/../b.png", "con/../nul.png", "sub/", "é.png", "..a.png", "-rf")
 NO_BOX = np.full(4, np.nan)
 
