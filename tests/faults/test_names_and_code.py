@@ -173,6 +173,7 @@ def test_a_table_of_deeplabcut_runs_nothing(tmp_path, layout):
 def test_a_crash_of_the_hdf5_library_ends_no_session(tmp_path, monkeypatch):
     from kpjax.annotations import hdf5_process
 
+    (tmp_path / "a.slp").write_bytes(b"damaged")
     monkeypatch.setattr(hdf5_process.sys, "executable", "/bin/sh")  # reads -P and fails, as a broken library may
     with pytest.raises(InputError, match="cannot be read"):
         hdf5_process.check_readable(tmp_path / "a.slp")
