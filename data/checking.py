@@ -108,7 +108,7 @@ def read_json(path: Path, faults: list[str]) -> Any:
         return None
     try:
         return json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         faults.append(f"{path.name} is not valid JSON: {error}; download it again")
         return None
 

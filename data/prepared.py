@@ -27,9 +27,10 @@ from PIL import Image
 import data
 from kpjax.errors import InputError, summarise
 from kpjax.files import absolute, atomic, cache_folder, in_bucket, make_folder, read_json, remove, writing
+from kpjax.images.reading import BROKEN
 from kpjax.images.transforms import Transform
 from kpjax.input.source import TfdsSource, digest_of, labels_digest
-from kpjax.structures import Skeleton
+from kpjax.structures import Skeleton, skeleton_from_json
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -226,7 +227,7 @@ class KeypointBuilder:
             seen.add(example["id"])
             try:
                 image = _as_rgb(example["image"])
-            except OSError as error:
+            except BROKEN as error:
                 bad.append(f"{example['id']}: {error}")
                 continue
             whole = {**example, "image": image}
@@ -333,11 +334,6 @@ def _records(builder: Any, split: str) -> Any:
     return builder.as_data_source(split=split, decoders={"image": tensorflow_datasets().decode.SkipDecoding()})
 
 
-def _skeleton(stored: Mapping[str, Any]) -> Skeleton:
-    return Skeleton(tuple(stored["names"]), tuple((a, b) for a, b in stored["edges"]), tuple(stored["flip"]),
-                    {name: tuple(members) for name, members in stored["groups"].items()})
-
-
 def _local(folder: epath.Path) -> epath.Path:
     """Returns a folder of this machine with a prepared set. One in a bucket is copied: records are read at random."""
     if not in_bucket(folder):
@@ -379,7 +375,11 @@ def open_source(
     if not (folder / "skeleton.json").exists():
         raise InputError(f"{dataset.name}: nothing prepared at {folder}; run {command} ({dataset.where})")
     folder = _local(folder)
-    prepared = tensorflow_datasets().builder_from_directory(str(folder))
+    try:
+        prepared = tensorflow_datasets().builder_from_directory(str(folder))
+    except Exception as error:  # tfds and protobuf raise many kinds for damaged descriptions
+        raise InputError(f"{folder}: dataset_info.json and features.json cannot be read "
+                         f"({' '.join(str(error).split())[:200]}); prepare the set again: {command}") from None
     try:
         records = _records(prepared, split)
     except ValueError as error:
@@ -388,5 +388,5 @@ def open_source(
     stored = read_json(folder / "skeleton.json")
     # A part of a split has the digest of its set and its own description.
     known = digest_of(json.dumps(stored["labels"]), split) if "labels" in stored else ""
-    return TfdsSource(records, _skeleton(stored), transform, f"{dataset.name}/{split}", known,
-                      reduced=stored.get("decoding") == "reduced")
+    return TfdsSource(records, skeleton_from_json(stored, str(folder / "skeleton.json")), transform,
+                      f"{dataset.name}/{split}", known, reduced=stored.get("decoding") == "reduced")

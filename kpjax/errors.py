@@ -26,3 +26,20 @@ def summarise(faults: Sequence[str], shown: int = 5) -> str:
     listed = "; ".join(faults[:shown])
     left_out = len(faults) - shown
     return listed + (f"; and {left_out} more" if left_out > 0 else "")
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Returns text that a terminal shows as it is: control characters and lone surrogates as Python escapes them.
+
+    So are characters that reorder text. keep: characters to leave, such as the end of a line.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(letter if letter in keep or letter == " " or letter.isprintable() or not _controls(letter) else
+                   letter.encode("unicode_escape").decode() for letter in text)
+
+
+def _controls(letter: str) -> bool:
+    code = ord(letter)
+    return (code < 0x20 or 0x7f <= code < 0xa0 or 0xd800 <= code < 0xe000 or code in (0x2028, 0x2029, 0xfeff)
+            or 0x200b <= code <= 0x200f or 0x202a <= code <= 0x202e or 0x2066 <= code <= 0x2069)

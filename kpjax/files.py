@@ -195,11 +195,26 @@ def strict(value):
     return str(value)
 
 
-def read_json(path: Path) -> dict:
-    """Reads a JSON file. Raises InputError that names it if it is missing or broken."""
+def read_content(path: epath.PathLike) -> bytes:
+    """Reads a file. Raises InputError that names it if it is missing, cannot be read, or is a pipe or a device."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        if not in_bucket(path) and Path(path).exists() and not Path(path).is_file():
+            raise InputError(f"{path}: is no file; name a file")  # a pipe would be waited for, and /dev/zero never ends
+        return path.read_bytes() if isinstance(path, epath.Path) else Path(path).read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: not found") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # the latter of a NUL in its name
+        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); check its permissions"
+                         ) from None
+
+
+def read_json(path: Path) -> dict:
+    """Reads a JSON file that holds an object. Raises InputError that names it if it is missing, broken or another."""
+    content = read_content(path)
+    try:
+        found = json.loads(content.decode())
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({error}); start over with fresh=True") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: cannot be read (it holds no object); start over with fresh=True")
+    return found

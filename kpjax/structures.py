@@ -1,4 +1,5 @@
 """The nouns of the library: examples, skeletons, predictions and methods."""
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -6,7 +7,7 @@ from zlib import crc32
 
 import jax
 
-from kpjax.errors import InputError
+from kpjax.errors import InputError, printable
 
 
 class Example(NamedTuple):
@@ -52,7 +53,9 @@ class Skeleton:
 
     def __post_init__(self):
         count = len(self.names)
-        if repeated := sorted({name for name in self.names if self.names.count(name) > 1}):
+        if wrong := [name for name in self.names if not isinstance(name, str) or not name]:
+            raise InputError(f"skeleton: {wrong[0]!r} is no name of a keypoint; give every keypoint a name")
+        if repeated := sorted(name for name, times in Counter(self.names).items() if times > 1):
             raise InputError(f"skeleton: keypoint name {repeated[0]!r} occurs twice; give every keypoint its own name")
         if wrong := [edge for edge in self.edges if not all(0 <= end < count for end in edge)]:
             raise InputError(f"skeleton: edge {wrong[0]} points outside the {count} keypoints; count from 0")
@@ -110,7 +113,28 @@ def named_key(key: jax.Array, name: str) -> jax.Array:
     return jax.random.fold_in(key, crc32(name.encode()))
 
 
-def skeleton_from_json(stored: Mapping[str, Any]) -> Skeleton:
-    """Builds the skeleton whose `dataclasses.asdict` was written as JSON."""
-    return Skeleton(tuple(stored["names"]), tuple((a, b) for a, b in stored["edges"]), tuple(stored["flip"]),
-                    {name: tuple(members) for name, members in stored["groups"].items()})
+def skeleton_from_json(stored: Any, where: str = "skeleton.json") -> Skeleton:
+    """Builds the skeleton whose `dataclasses.asdict` was written as JSON.
+
+    where: the file, for messages. Raises InputError that names the field for anything else.
+    """
+    def numbers(value: Any) -> bool:
+        return isinstance(value, list) and all(type(one) is int for one in value)
+
+    known = stored if isinstance(stored, Mapping) else {}
+    names, edges, flip, groups = (known.get(name) for name in ("names", "edges", "flip", "groups"))
+    for field_name, valid, wanted in (
+            ("names", isinstance(names, list) and all(isinstance(name, str) and printable(name) == name
+                                                      for name in names), "a list of names"),
+            ("edges", isinstance(edges, list) and all(numbers(edge) and len(edge) == 2 for edge in edges),
+             "a list of pairs of numbers"),
+            ("flip", numbers(flip), "a list of numbers"),
+            ("groups", isinstance(groups, Mapping) and all(map(numbers, groups.values())),
+             "an object of lists of numbers")):
+        if not valid:
+            raise InputError(f"{where}: {field_name}: {wanted} belongs there; copy the file again")
+    try:
+        return Skeleton(tuple(names), tuple((a, b) for a, b in edges), tuple(flip),
+                        {name: tuple(members) for name, members in groups.items()})
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None

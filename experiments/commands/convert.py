@@ -26,6 +26,8 @@ def convert(asked: Convert, *, tell: Callable[[str], None] = print) -> list[Path
         tell(f"  {note}")
     labels = write_project(project, form, out, overwrite=asked.overwrite)
     expected, copies = placed_in(project, form, out)
+    for note in expected.notes[len(project.notes):]:
+        tell(f"  {note}")
     tell(f"{out}: {', '.join(file.relative_to(out).as_posix() for file in labels[:6])}"
          f"{f' and {len(labels) - 6} more' if len(labels) > 6 else ''}, {len(copies)} images")
     found = compare(expected, read_project(out))

@@ -1,6 +1,5 @@
 """The command `suggest`: frames that are worth a label, and the files that it writes."""
 import math
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from tqdm import tqdm
 from experiments.commands import Suggest
 from experiments.engine.predictors import open_predictor
 from kpjax import InputError
+from kpjax.annotations.manifest import files_in, free_or_listed, remove_files, write_manifest
 from kpjax.annotations.project import Frame
 from kpjax.annotations.project_source import frames_at, read_frame
 from kpjax.annotations.reading import read_project
@@ -31,6 +31,7 @@ from kpjax.suggest.selection import WIDENING, choose
 
 # The default is diversity: neither the score nor errors under turning, disagreement of two networks or unusual poses
 # chose better in our measurements.
+MANIFEST = "suggested.json"  # lists what was written, so that nothing else is replaced
 SCORED = 1000  # frames of videos, unless `every` is given
 
 
@@ -39,7 +40,7 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
 
     Raises InputError for input that cannot be used and for an output folder that is not free.
     """
-    earlier = _check(asked)
+    earlier = _check(asked)  # a folder that holds anything else is refused before the work
     predictor = open_predictor(asked.run)
     known, to = NO_LABELS, asked.to or "csv"
     if asked.labelled is not None:
@@ -61,8 +62,8 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
         raise InputError(f"inputs: all {len(scored.frames)} frames have labels already, or lie within {asked.apart} "
                          "frames of one that has; name other videos, or a smaller --apart")
     proposals = proposals_of(scored, chosen, frames)
-    if earlier:
-        shutil.rmtree(asked.out)
+    remove_files(asked.out, earlier)
+    of_others = files_in(asked.out)  # labels that were made here since
     written = write_proposals(to, asked.out, proposals, predictor.skeleton, f"kpjax_{predictor.title}")
     files = [f"{one.folder}/{one.name}" for one in proposals]
     write_png(asked.out / "suggestions.png", prediction_sheet(
@@ -72,6 +73,8 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
     more = [[str(rank), reason(asked, number, rank, ranking), file]
             for rank, (number, file) in enumerate(zip(chosen, files, strict=True), 1)]
     write_text(asked.out / "suggestions.csv", table(scored, chosen, more, ("rank", "reason", "file")))
+    files_written = sorted(set(files_in(asked.out)) - set(of_others))
+    write_manifest(asked.out, MANIFEST, files_written, files_written)
     for line in summary(scored, known, chosen, asked):
         tell(line)
     tell(f"{asked.out / 'suggestions.csv'}, {asked.out / 'suggestions.png'} and, as proposals, "
@@ -79,19 +82,15 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
     return asked.out / "suggestions.csv"
 
 
-def _check(asked: Suggest) -> bool:
-    """Checks what can be checked before anything is opened. Returns whether earlier suggestions are replaced."""
+def _check(asked: Suggest) -> list[Path]:
+    """Checks what can be checked before anything is opened. Returns the files of earlier suggestions to replace."""
     for name in ("count", "batch_size", "apart", "every"):
         value = getattr(asked, name)
         if value is not None and value < 1:
             raise InputError(f"{name}: {value}; give 1 or more")
     if not asked.inputs:
         raise InputError("inputs: name images, videos, or folders of them")
-    out, ours = asked.out, (asked.out / "suggestions.csv").exists()
-    if out.exists() and (out.is_file() or any(out.iterdir())) and not (ours and asked.overwrite):
-        raise InputError(f"out: {out} " + ("holds suggestions already; give --overwrite or another folder" if ours
-                                           else "exists already and holds other things; name a new folder"))
-    return ours
+    return free_or_listed(asked.out, MANIFEST, "suggest", asked.overwrite)
 
 
 def chosen_frames(scored: FrameScores, known: LabelledFrames, ranking: np.ndarray | None,

@@ -35,7 +35,7 @@ from kpjax.training.checkpoints import flat_identity
 from kpjax.training.fit import FitOptions
 from kpjax.training.hosts import agreed, check_alike, check_folder, join
 from kpjax.training.logging import environment_lines, require_accelerator
-from kpjax.training.run_folder import versions
+from kpjax.training.run_folder import held, versions
 
 ALIASES = {"size": "image_size", "imagenet": "weights"}  # other names of flags
 
@@ -394,7 +394,8 @@ def run(system: System, arguments: Sequence[str]) -> epath.Path:
 
 def _start_over(command: Command) -> None:
     for job in command.jobs():
-        remove(job.folder)
+        with held(job.folder.parent / ".queue" / job.folder.name):  # another process may train there
+            remove(job.folder)
     for seed in command.seeds:
         for stage in list(command.folder.glob(f"stages/*/seed-{seed}")):
             remove(stage)

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import jax
 import jax.numpy as jnp
@@ -397,18 +397,51 @@ def config_from_json(template: Any, stored: Mapping[str, Any]) -> Any:
     """Returns a config of the class of `template` with the fields that a config.json stores, lists as tuples.
 
     The network is of the class that the stored fields name. Raises InputError for a field that is missing or unknown,
-    but for one among `former` of its part with the value that it had by default, which is left out.
+    but for one among `former` of its part with the value that it had by default, which is left out, and for a value
+    that its type or rule does not accept.
     """
-    values, former = {}, getattr(template, "former", {})
+    values, hints, former = {}, get_type_hints(type(template), include_extras=True), getattr(template, "former", {})
     for name in set(stored) - {field.name for field in fields(template)} - {"name"}:
         if name not in former or stored[name] != strict(former[name]):
-            raise InputError(f"config.json: {name} is {stored[name]}, an option that this version does not have; use "
-                             "the version that made the run")
+            raise InputError(f"config.json: {name} is {stored[name]!r:.60}, an option that this version does not have; "
+                             "use the version that made the run")
     for field in fields(template):
         if field.name not in stored:
             raise InputError(f"config.json: {field.name} is missing; the run was made by another version")
         part, value = getattr(template, field.name), stored[field.name]
         if is_dataclass(part):
-            value = config_from_json(NETWORKS[value["name"]]() if "name" in value else part, value)
-        values[field.name] = tuple(value) if isinstance(value, list) else value
-    return replace(template, **values)
+            if not isinstance(value, Mapping):
+                raise InputError(f"config.json: {field.name}: no fields; copy the file again")
+            if "name" in value and (name := value["name"]) != getattr(part, "name", None):
+                if not isinstance(name, str) or name not in NETWORKS:
+                    raise InputError(f"config.json: {field.name}: {name!r:.60} is no network; there are "
+                                     f"{', '.join(NETWORKS)}")
+                part = NETWORKS[name]()
+            values[field.name] = config_from_json(part, value)
+            continue
+        value = tuple(value) if isinstance(value, list) else value
+        if not _is_of(value, hints[field.name]):
+            raise InputError(f"config.json: {field.name}: {value!r:.60} is no value of this field; copy the file again")
+        values[field.name] = value
+    try:
+        return replace(template, **values)
+    except InputError as error:
+        raise InputError(f"config.json: {error}") from None
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    """Returns whether a stored value is of a leaf's type: a number, text, one of some words, or a tuple of these."""
+    if origin := get_origin(hint):
+        inside = get_args(hint)
+        if origin is Annotated:
+            return _is_of(value, inside[0])
+        if origin is Literal:
+            return any(type(value) is type(choice) and value == choice for choice in inside)
+        if not isinstance(value, tuple):
+            return False
+        inside = inside[:1] * len(value) if inside[-1] is Ellipsis else inside
+        return len(value) == len(inside) and all(map(_is_of, value, inside))
+    if hint is float:
+        return (type(value) is int and abs(value) < 2 ** 63) or (
+            type(value) is float and math.isfinite(value))
+    return type(value) is hint and (hint is not int or abs(value) < 2 ** 63)

@@ -4,6 +4,7 @@ Nothing here imports JAX before a command runs, so that help is quick.
 """
 import contextlib
 import dataclasses
+import errno
 import io
 import os
 import re
@@ -17,6 +18,7 @@ from tyro.conf import Positional, arg
 
 from kpjax import InputError, RunError
 from kpjax.allocator import keep_freed_memory, only_cpu
+from kpjax.errors import printable
 
 Parsed = TypeVar("Parsed")
 INTERRUPTED = 143  # exit code after SIGTERM, as shells count: all processes of a run end with it together
@@ -43,7 +45,7 @@ def parse_known(command_type: Callable[..., Parsed], arguments: Sequence[str], *
 @contextlib.contextmanager
 def _errors_in_one_line(arguments: Sequence[str], prog: str) -> Iterator[None]:
     caught = io.StringIO()
-    stdout = sys.stdout if {"-h", "--help"} & set(arguments) else caught
+    stdout = getattr(sys.stdout, "colourful", sys.stdout) if {"-h", "--help"} & set(arguments) else caught
     try:
         with contextlib.redirect_stderr(caught), contextlib.redirect_stdout(stdout):
             yield
@@ -89,6 +91,30 @@ def flags_in_messages(flags: Mapping[str, str]) -> Iterator[None]:
         raise type(error)(*([flags.get(argument, argument)] if argument else []), message) from error.__cause__
 
 
+class _Plain(io.TextIOBase):
+    """Standard output that shows control characters, as of names in files, and does not send them to the terminal."""
+
+    def __init__(self, stream: Any):
+        self.colourful = stream
+
+    def write(self, text: str) -> int:
+        self.colourful.write(printable(text, keep="\n\t"))
+        return len(text)
+
+    def flush(self) -> None:
+        self.colourful.flush()
+
+    def fileno(self) -> int:
+        return self.colourful.fileno()
+
+    def isatty(self) -> bool:
+        return self.colourful.isatty()
+
+    @property
+    def encoding(self) -> str:
+        return self.colourful.encoding
+
+
 def exit_code_of(main: Callable[[], Any]) -> int:
     """Runs a command and returns its exit code, after printing an error's one line.
 
@@ -99,9 +125,12 @@ def exit_code_of(main: Callable[[], Any]) -> int:
     code, message = 0, ""
     if only_cpu():
         keep_freed_memory()
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal in ASCII has no ±
     try:
-        main()
-        sys.stdout.flush()
+        with contextlib.redirect_stdout(_Plain(sys.stdout)) if sys.stdout else contextlib.nullcontext():
+            main()
+            print(end="", flush=True)
     except InputError as error:
         code, message = 2, f"error: {error}"
     except RunError as error:
@@ -112,13 +141,18 @@ def exit_code_of(main: Callable[[], Any]) -> int:
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             code = 141
+        elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EBADF, errno.EIO):
+            code, message = 1, f"error: {error.filename or 'standard output'} cannot be written: {error.strerror}"
+        elif isinstance(error, RuntimeError) and "Unable to initialize backend" in str(error):
+            code, message = 2, f"error: JAX_PLATFORMS: {' '.join(str(error).split())[:300]}; unset it, or name cpu"
         else:
             code, message = 1, _of_bucket(error) or (_process() and _end_of_others(error))
             if not (message or _process()):
                 raise
             message = message or traceback.format_exc()
     if message:
-        print(_process() + message, file=sys.stderr, flush=True)
+        lines = "\n" if message.startswith("Traceback") else ""
+        print(_process() + printable(message, keep=lines), file=sys.stderr, flush=True)
     if code and code != INTERRUPTED and _process():
         sys.stdout.flush()
         os._exit(code)

@@ -14,16 +14,16 @@ from etils import epath
 import experiments
 from experiments.engine.system import stored_run, system_of
 from kpjax import InputError, Method, Skeleton, Trained
-from kpjax.evaluation.calibration import DEFAULT_CUTOFF
+from kpjax.evaluation.calibration import DEFAULT_CUTOFF, read_score_table
 from kpjax.evaluation.calibration import FILE as SCORE_TABLE
 from kpjax.export import reading
+from kpjax.export.reading import RUN_FILES
+from kpjax.export.standalone import LARGEST_SIDE
 from kpjax.export.writing import plain_predict, plain_weights
 from kpjax.files import absolute, read_json
 from kpjax.images.transforms import Transform, accepting_boxes
 from kpjax.reports.table import FinishedRun, read_run
 from kpjax.training.trees import load_trained
-
-RUN_FILES = ("results.json", "config.json", "skeleton.json", SCORE_TABLE)
 
 
 class Predictor(NamedTuple):
@@ -87,9 +87,14 @@ def open_run(folder: Path) -> OpenedRun:
         description = reading.description_of(folder)
         with tempfile.TemporaryDirectory() as restored:
             reading.write_run_files(description, Path(restored))
-            return _opened(Path(restored), reading.exported_trained(folder, description), description["run"]["digest"])
+            trained = reading.exported_trained(folder, description)
+            opened = _opened(Path(restored), trained, description["run"]["digest"])
+        check_fits(opened, folder)
+        return opened
     _check_finished(folder)
-    return _opened(folder, load_trained(folder / "model"), read_json(folder / "model" / "trained.json")["digest"])
+    opened = _opened(folder, load_trained(folder / "model"), read_json(folder / "model" / "trained.json")["digest"])
+    check_fits(opened, folder)
+    return opened
 
 
 def _opened(folder: Path, trained: Trained, digest: str) -> OpenedRun:
@@ -102,6 +107,7 @@ def _opened(folder: Path, trained: Trained, digest: str) -> OpenedRun:
     system = system_of(run.experiment, run.preset)
     found = system.predicting(stored_run(system, folder))
     files = {name: read_json(folder / name) for name in RUN_FILES if (folder / name).is_file()}
+    read_score_table(folder)  # raises for one that is damaged
     score = {"kind": found.score_kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {})
     result = {"experiment": run.experiment, "preset": run.preset, "variant": run.variant, "seed": run.seed,
               "digest": digest}
@@ -121,6 +127,22 @@ def _check_finished(folder: Path) -> None:
         raise InputError(f"run: {folder} is no run's folder (no results.json in it), and no exported predictor")
     if not (folder / "model").is_dir():
         raise InputError(f"run: {folder} has no model/; the variant trains nothing, or the folder was not copied whole")
+
+
+def check_fits(opened: OpenedRun, folder: Path) -> None:
+    """Raises InputError unless a run's weights are of the network that its config describes."""
+    side = opened.side
+    if not 1 <= side <= LARGEST_SIDE:
+        raise InputError(f"{folder}: images of {side} px; at most {LARGEST_SIDE} are read")
+    try:
+        found = jax.eval_shape(plain_predict(opened.method, opened.trained), plain_weights(opened.trained),
+                               jax.ShapeDtypeStruct((1, side, side, 3), np.uint8))
+    except Exception as error:  # Flax and jax raise many kinds for arrays that are missing or of other shapes
+        raise InputError(f"{folder}: the weights do not fit the network of config.json "
+                         f"({' '.join(str(error).split())[:200]}); copy both from one run") from None
+    if found["keypoints"].shape[1] != len(opened.method.skeleton.names):
+        raise InputError(f"{folder}: the network finds {found['keypoints'].shape[1]} points, skeleton.json has "
+                         f"{len(opened.method.skeleton.names)}; copy both from one run")
 
 
 def as_function(method: Method, trained: Trained) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:

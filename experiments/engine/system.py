@@ -23,7 +23,7 @@ from kpjax.images.transforms import Transform
 from kpjax.input.frame_runs import frame_runs
 from kpjax.input.source import Source, stacked, subset
 from kpjax.input.stream import BatchStream, stream
-from kpjax.reports.table import Column
+from kpjax.reports.table import Column, read_run
 from kpjax.structures import skeleton_from_json
 from kpjax.training.checkpoints import check_identity, flat_identity
 from kpjax.training.evaluation import Gathered, predict_source
@@ -236,12 +236,13 @@ def measure_again(system: System, job: Job) -> None:
 
     Metrics that were measured while it trained are kept.
     """
-    stored, data, method, trained = read_json(job.folder / "results.json"), system.open(job), None, None
+    run, data, method, trained = read_run(job.folder), system.open(job), None, None
+    images = read_json(job.folder / "results.json").get("images")
     if (job.folder / "skeleton.json").exists():
         method = system.predicting(stored_run(system, job.folder)).method
         trained = load_trained(job.folder / "model")
-    outcome = Outcome(method, trained, stored["steps"], stored["images_per_second"], stored["wall_seconds"],
-                      {name: float(value) for name, value in stored["metrics"].items()}, images=stored["images"])
+    outcome = Outcome(method, trained, run.steps, run.images_per_second or 0.0, run.wall_seconds or 0.0, run.metrics,
+                      images=images or 0)
     _record(system, job, outcome, dict(outcome.metrics) | dict(system.measure(
         job, data, outcome, read_predictions(job.folder))))
 
@@ -261,8 +262,12 @@ def finished(job: Job) -> bool:
     if not agreed(lambda: (job.folder / "results.json").exists()):
         return False
     stored = _stored_config(job.folder)
+    read_run(job.folder)  # says where it was edited, and refuses other files than were written with it
     stored["config"] = config_as_json(config_from_json(job.config, stored["config"]))  # without former fields
     check_identity(stored, job.identity(), job.folder / "config.json")
+    if (job.folder / "skeleton.json").exists() and not (job.folder / "model" / "trained.json").exists():
+        raise InputError(f"{job.folder / 'model'}: not there, though the run is finished; restore it, or start over "
+                         "with fresh=True")
     return True
 
 
@@ -277,10 +282,19 @@ def _stored_config(folder: epath.Path) -> dict[str, Any]:
 def stored_run(system: System, folder: epath.PathLike) -> StoredRun:
     """Reads the config, variant and skeleton of a run. Raises InputError for a run of another format."""
     folder = epath.Path(folder)
-    stored = _stored_config(folder)
+    path, stored, run = folder / "config.json", _stored_config(folder), read_run(folder)
     template = next(iter(system.presets.values()))
-    return StoredRun(config_from_json(template, stored["config"]), stored["variant"],
-                     skeleton_from_json(read_json(folder / "skeleton.json")))
+    if stored.get("variant") != run.variant or run.variant not in system.variants:
+        raise InputError(f"{path}: variant {stored.get('variant')!r:.100} is not the one of results.json; copy both "
+                         "from one run")
+    if not isinstance(stored.get("config"), Mapping):
+        raise InputError(f"{path}: config: no fields; copy the file again")
+    try:
+        config = config_from_json(template, stored["config"])
+    except InputError as error:
+        raise InputError(f"{path}: {str(error).removeprefix('config.json: ')}") from None
+    return StoredRun(config, run.variant, skeleton_from_json(read_json(folder / "skeleton.json"),
+                                                             str(folder / "skeleton.json")))
 
 
 # Pieces that the systems' stages are made of
@@ -333,9 +347,12 @@ def read_predictions(folder: epath.PathLike) -> dict[str, Gathered]:
     path = epath.Path(folder) / PREDICTIONS
     if not path.exists():
         raise InputError(f"{path}: not found; the run was made before predictions were kept, so train it again")
-    with path.open("rb") as file, np.load(file) as stored:
-        names = dict.fromkeys(name.rpartition("/")[0] for name in stored.files)
-        return {name: Gathered(*(stored[f"{name}/{field}"] for field in Gathered._fields)) for name in names}
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            names = dict.fromkeys(name.rpartition("/")[0] for name in stored.files)
+            return {name: Gathered(*(stored[f"{name}/{field}"] for field in Gathered._fields)) for name in names}
+    except Exception as error:  # numpy and zipfile raise many kinds on a damaged file
+        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]}); train it again") from None
 
 
 def draw_predictions(outcome: Outcome, source: Source, path: epath.Path, *, first: int = 16,

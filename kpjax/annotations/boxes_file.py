@@ -17,11 +17,13 @@ from typing import NamedTuple
 import numpy as np
 
 from kpjax.annotations.names import forward
-from kpjax.annotations.tables import number, read_rows
+from kpjax.annotations.tables import number, read_rows, whole_number
 from kpjax.errors import InputError, summarise
+from kpjax.files import read_content
 
 _SIDES = {"x": ("x", "box_x"), "y": ("y", "box_y"), "width": ("w", "width", "box_w"),
           "height": ("h", "height", "box_h")}
+LARGEST = 1e6  # px, of any number of a box: no image is so large
 _OF_VIDEO = "_bbox"  # the end of the name of a table with a row for each frame
 _Key = tuple[str, int | None]  # an image's path, or a video's and the number of a frame
 
@@ -99,8 +101,8 @@ def _entry(name: str, by_last, boxes: Boxes) -> Mapping[str, np.ndarray]:
 
 def _stacked(found: Sequence[Mapping[str, np.ndarray]]) -> tuple[tuple[str, ...], np.ndarray]:
     instances = tuple(dict.fromkeys(name for of_frame in found for name in of_frame))
-    if all(name.isdigit() for name in instances):
-        instances = tuple(sorted(instances, key=int))
+    if all(whole_number(name) is not None for name in instances):
+        instances = tuple(sorted(instances, key=whole_number))
     none = np.full(4, np.nan)
     stacked = [[of_frame.get(name, none) for name in instances] for of_frame in found]
     return instances, np.array(stacked, np.float64).reshape(len(found), len(instances), 4)
@@ -108,25 +110,29 @@ def _stacked(found: Sequence[Mapping[str, np.ndarray]]) -> tuple[tuple[str, ...]
 
 def _of_coco(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]:
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        content = json.loads(read_content(path))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: invalid json ({error}); write it again") from None
     if not isinstance(content, dict) or not all(isinstance(content.get(name), list) for name in
                                                 ("images", "annotations")):
         raise InputError(f"{path}: images and annotations are missing; a list of detections does not name its images, "
                          "give a COCO file")
-    names = {image.get("id"): forward(str(image.get("file_name", ""))) for image in content["images"]
-             if isinstance(image, dict)}
+    names = {image.get("id"): forward(image["file_name"]) for image in content["images"]
+             if isinstance(image, dict) and isinstance(image.get("id"), int | str)
+             and isinstance(image.get("file_name"), str)}
     found: dict[_Key, dict[str, np.ndarray]] = {}
     for at, annotation in enumerate(content["annotations"]):
         where = f"annotations[{at}]"
-        if not isinstance(annotation, dict) or not names.get(annotation.get("image_id")):
+        image = annotation.get("image_id") if isinstance(annotation, dict) else None
+        if not isinstance(image, int | str) or not names.get(image):
             faults.append(f"{where}: its image_id is in no entry of images; mend or delete it")
         elif "bbox" in annotation and not annotation.get("iscrowd"):
-            of_image = found.setdefault((names[annotation["image_id"]], None), {})
+            of_image = found.setdefault((names[image], None), {})
+            stored = annotation["bbox"]
             try:
-                sides = [float(side) for side in annotation["bbox"]]
-            except (TypeError, ValueError):
+                sides = [float(side) for side in stored if isinstance(side, int | float)]
+                sides = sides if isinstance(stored, list) and len(sides) == len(stored) else []
+            except (TypeError, OverflowError):
                 sides = []
             box = _checked(sides, where, faults)
             if box is not None:
@@ -161,10 +167,11 @@ def _of_table(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]
             key = path.stem.removesuffix(_OF_VIDEO), at
         elif "video" in column and cells[column["video"]]:
             frame = cells[column["frame"]]
-            if not frame.isdigit():
-                faults.append(f"{where}, frame: {frame!r} where the number of a frame belongs, counted from 0; mend it")
+            if (counted := whole_number(frame)) is None:
+                faults.append(f"{where}, frame: {frame!r:.60} where the number of a frame belongs, counted from 0; "
+                              "mend it")
                 continue
-            key = forward(cells[column["video"]]), int(frame)
+            key = forward(cells[column["video"]]), counted
         else:
             key = forward(cells[column.get("image", 0)]), None
         if not key[0]:
@@ -180,7 +187,7 @@ def _of_table(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]
 
 def _checked(box: Sequence[float], where: str, faults: list[str]) -> np.ndarray | None:
     """Returns a box of four numbers; None, with a fault, for anything else."""
-    if len(box) != 4 or not all(map(math.isfinite, box)) or min(box[2:]) <= 0:
+    if len(box) != 4 or not all(abs(side) <= LARGEST for side in box) or min(box[2:]) <= 0:
         found = ", ".join(f"{side:g}" for side in box) or "nothing"
         faults.append(f"{where}: a box of {found} where x, y and a positive width and height belong; mend it")
         return None

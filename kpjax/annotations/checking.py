@@ -74,12 +74,12 @@ def video_facts(path: Path, *, decode: bool, progress: Callable[[Iterable], Iter
     """
     import av
 
-    from kpjax.images.video import open_video
+    from kpjax.images.video import open_video, opened
 
     video = open_video(path)
     rate, variable, rotation = np.nan, False, 0
     if video.times is not None:
-        with contextlib.suppress(av.FFmpegError, StopIteration), av.open(path) as container:
+        with contextlib.suppress(av.FFmpegError, StopIteration), opened(path) as container:
             rotation = round(next(iter(container.decode(video=0))).rotation) % 360
         if len(steps := np.diff(video.times)):
             median = float(np.median(steps))

@@ -6,6 +6,7 @@ files from 0. Crowds (`iscrowd`) and annotations without a labelled keypoint are
 """
 import json
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ import numpy as np
 from kpjax.annotations.names import common_folder, derived_flip, flip_note, forward, with_sessions
 from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.errors import InputError
-from kpjax.files import write_text
+from kpjax.files import read_content, strict, write_text
 from kpjax.structures import Skeleton
 
 _FILE = "annotations.json"
@@ -84,8 +85,8 @@ def _candidates(path: Path) -> list[Path]:
 
 def _words_in(path: Path) -> int:
     try:
-        content = path.read_bytes()
-    except OSError:
+        content = read_content(path)
+    except InputError:
         return 0
     return sum(word in content for word in _WORDS)
 
@@ -115,7 +116,7 @@ def _split_of(path: Path) -> tuple[str, str]:
 
 def _read_content(path: Path, faults: list[str]) -> Mapping[str, Any] | None:
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_content(path))
     except (ValueError, RecursionError) as error:  # of damaged json, and of text that is not UTF-8
         faults.append(f"{path.name}: invalid json ({error}); save or fetch it again")
         return None
@@ -182,19 +183,26 @@ def _image_paths(path: Path, files: Sequence[_File], images: Sequence[Mapping[st
     for parts in names:
         rest = parts[dropped:] or parts
         folder = next((folder for folder in (chosen, *others) if folder.joinpath(*rest).is_file()), chosen)
-        paths.append(folder.joinpath(*rest))
-    root = homes[0] if all(one.is_relative_to(homes[0]) for one in paths) else homes[0].parent
-    return root, paths
+        paths.append(Path(os.path.normpath(folder.joinpath(*rest))))
+    homes = [Path(os.path.normpath(home)) for home in homes]
+    return next((home for home in homes if all(one.is_relative_to(home) for one in paths)), homes[0]), paths
 
 
 def _frame_of(image: Mapping[str, Any], path: Path, root: Path, split: str) -> Frame:
-    size = tuple(int(image[side]) if isinstance(image.get(side), int | float) and math.isfinite(image[side]) else 0
-                 for side in ("width", "height"))
+    size = tuple(int(value) if (value := _number(image.get(side))) is not None else 0 for side in ("width", "height"))
     name = (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
     session = image.get("session", image.get("video_id", ""))
     own_split = image.get("split")
     return Frame(name, path, None, size if all(size) else (0, 0), str(session),
                  own_split if own_split in tuple(_SPLITS.values()) else split)
+
+
+def _number(value: Any) -> float | None:
+    """Returns a finite number as float, None for all else, such as an integer too large for one."""
+    try:
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 # Categories
@@ -248,13 +256,15 @@ def _category(files: Sequence[_File], stored: Mapping[str, Any], name: str, faul
     if not names:
         names = [f"point_{number}" for number in range(_usual_count(files, _key(stored.get("id"))))]
         notes.append(f"category {name!r} names no keypoints: they are called point_0 to point_{len(names) - 1}")
-    names = tuple(str(one) for one in names)
+    if wrong := [one for one in names if not isinstance(one, str) or not one.strip()]:
+        faults.append(f"{where}, keypoints: {_shown(wrong[0])} where a name belongs; mend the list")
+        return None
     edges = _edges(stored.get("skeleton") or [], len(names), where, notes, faults)
     flip = _stored_flip(stored, names) or derived_flip(names)
     if "flip" not in stored:
         notes.append(flip_note(names, flip))
     try:
-        return _Category(_key(stored.get("id")), name, Skeleton(names, edges, flip or ()), stored, tuple(notes))
+        return _Category(_key(stored.get("id")), name, Skeleton(tuple(names), edges, flip or ()), stored, tuple(notes))
     except InputError as error:
         faults.append(f"{where}: {error}")
         return None
@@ -296,8 +306,8 @@ def _stored_flip(stored: Mapping[str, Any], names: Sequence[str]) -> tuple[int, 
     pairs = stored.get("flip")
     if not isinstance(pairs, dict):
         return None
-    both = {**pairs, **{b: a for a, b in pairs.items()}}
-    if not all(name in names for name in both):
+    both = {**pairs, **{b: a for a, b in pairs.items() if isinstance(b, str)}}
+    if not all(isinstance(name, str) and name in names for name in (*both, *both.values())):
         return None
     return tuple(names.index(both.get(name, name)) for name in names)
 
@@ -349,7 +359,7 @@ def _triples(annotation: Mapping[str, Any]) -> np.ndarray | None:
     """Returns (n, 3) float64 of x, y, v, from a flat list or a list of triples; None if it is neither."""
     try:
         flat = np.asarray(annotation.get("keypoints"), np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RecursionError):
         return None
     if flat.ndim == 1 and flat.size % 3 == 0:
         return flat.reshape(-1, 3)
@@ -391,7 +401,7 @@ def _box(annotation: Mapping[str, Any], where: str, skipped: Counter[str], fault
         return none
     try:
         box = np.asarray(stored, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RecursionError):
         box = none
     if box.shape != (4,) or not np.isfinite(box).all():
         faults.append(f"{where}, bbox: {_shown(stored)} where x, y, width and height belong; mend or delete it")
@@ -408,11 +418,14 @@ def _key(value: Any) -> int | str | None:
 
 
 def _called(one: Mapping[str, Any], at: int) -> str:
-    return f"number {at}" if one.get("id") is None else f"id {one['id']}"
+    return f"number {at}" if one.get("id") is None else f"id {_shown(one['id']).strip(chr(34))}"
 
 
 def _shown(value: Any) -> str:
-    text = "nothing" if value is None else json.dumps(value, default=str)
+    try:
+        text = "nothing" if value is None else json.dumps(value, default=str)
+    except (RecursionError, ValueError):  # nested deeply, or an integer of thousands of digits
+        text = f"a {type(value).__name__} that is too large to show"
     return text if len(text) <= 40 else text[:37] + "..."
 
 
@@ -437,7 +450,7 @@ def write(project: Project, folder: Path) -> list[Path]:
         "annotations": [_annotation(one, identity, image_ids[one.frame], category["id"])
                         for one, identity in zip(project.instances, annotation_ids, strict=True)],
         "categories": [category]}
-    return [write_text(folder / _FILE, json.dumps(content, allow_nan=False))]
+    return [write_text(folder / _FILE, json.dumps(strict(content), allow_nan=False))]
 
 
 def _declared(skeleton: Skeleton) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Methods 2022. Coordinates are those of the labelled images. Where a video was cr
 """
 import datetime
 import importlib.util
+import reprlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -17,11 +18,14 @@ import yaml
 from kpjax.annotations.names import derived_flip, flip_note, forward
 from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.annotations.tables import FOLDER, Table, read_table, table_text, write_h5
-from kpjax.files import write_text
+from kpjax.file_names import portable
+from kpjax.files import read_content, write_text
 from kpjax.images.video import IMAGE_SUFFIXES
 from kpjax.structures import Skeleton
 
 _CONFIG = "config.yaml"
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 2
 _MULTI = "MULTI!"  # in place of the body parts in a project of several animals
 _SINGLE = "single"  # the individual with the body parts that an image has once
 _H5_IS_NEWER = 60.0  # seconds; the files of one save, or of one copy of a project, are closer to each other
@@ -163,15 +167,23 @@ def config_text(config: Config, root: Path, videos: Mapping[str, tuple[int, int]
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
+class _Settings(yaml.SafeLoader):
+    """Reads what DeepLabCut writes. Merged mappings, which it never does, could grow without end."""
+
+    def flatten_mapping(self, node):
+        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+            raise yaml.constructor.ConstructorError(None, None, "<< is not read", node.start_mark)
+
+
 def _read_config(file: Path, notes: list[str], faults: list[str]) -> Config | None:
-    data = file.read_bytes()
+    data = read_content(file)
     try:
-        content = yaml.safe_load(data.decode("utf-8-sig"))
+        content = yaml.load(data.decode("utf-8-sig"), _Settings)
     except UnicodeDecodeError as error:
         faults.append(f"{file.name}: byte 0x{data[error.start]:02x} is no UTF-8; save the file as UTF-8")
         return None
-    except yaml.YAMLError as error:
-        faults.append(f"{file.name} cannot be read: {' '.join(str(error).split())}; mend it in an editor")
+    except Exception as error:  # beside its own errors, yaml raises many kinds for dates, numbers and tags
+        faults.append(f"{file.name} cannot be read: {' '.join(str(error).split())[:200]}; mend it in an editor")
         return None
     if not isinstance(content, dict):
         faults.append(f"{file.name} holds no settings; name the folder of a DeepLabCut project")
@@ -185,21 +197,31 @@ def _read_config(file: Path, notes: list[str], faults: list[str]) -> Config | No
     if len(faults) > before:
         return None
     lines = content.get("skeleton") if isinstance(content.get("skeleton"), list) else []
-    pairs = [tuple(map(str, line)) if isinstance(line, list) else () for line in lines]
+    pairs = [tuple(map(str, line)) if _plain(line) else () for line in lines]
     kept = tuple(pair for pair in pairs if len(pair) == 2 and set(pair) <= set(parts + unique))
     if len(kept) < len(pairs):
         notes.append(f"{file.name}: {len(pairs) - len(kept)} of {len(pairs)} edges of the skeleton join no two body "
                      "parts and are dropped")
-    return Config(parts, unique, individuals, kept, str(content.get("scorer") or ""), content)
+    scorer = content.get("scorer") or ""
+    if not isinstance(scorer, str | int | float | datetime.date):
+        faults.append(f"{file.name}: scorer: a {type(scorer).__name__} where a name belongs; mend it")
+        return None
+    return Config(parts, unique, individuals, kept, str(scorer), content)
 
 
 def _names(content: Mapping[str, Any], field: str, file: Path, faults: list[str]) -> tuple[str, ...]:
     found = content.get(field)
-    if not isinstance(found, list) or not found or len(set(map(str, found))) != len(found):
+    if not _plain(found) or not found or len(set(map(str, found))) != len(found):
         kind = "" if field == "bodyparts" else "this is a multi-animal project, but "
-        faults.append(f"{file.name}: {kind}{field} is {found!r} where a list of different names belongs; mend it")
+        faults.append(f"{file.name}: {kind}{field} is {_SHORT.repr(found)} where a list of different names belongs; "
+                      "mend it")
         return ()
     return tuple(str(name) for name in found)
+
+
+def _plain(found: Any) -> bool:
+    """Returns whether this is a list of texts, numbers and dates: a text of nested aliases might never end."""
+    return isinstance(found, list) and all(isinstance(one, str | int | float | datetime.date) for one in found)
 
 
 def _config_of_tables(tables: Sequence[Table]) -> Config:
@@ -230,7 +252,8 @@ def _config_for(project: Project) -> tuple[Config, list[str]]:
     individuals = dict.fromkeys([*known, *owners]) if several else ()
     return Config(tuple(name for name in names if name not in old.unique), old.unique,
                   tuple(name for name in individuals if name and (name != _SINGLE or not old.unique)),
-                  tuple((names[a], names[b]) for a, b in project.skeleton.edges), old.scorer or "converted",
+                  tuple((names[a], names[b]) for a, b in project.skeleton.edges),
+                  portable(old.scorer) if old.scorer else "converted",
                   old.content), owners
 
 
@@ -298,6 +321,9 @@ def _add_rows(
     moved = 0
     for key, line, values in zip(table.keys, table.lines, table.values, strict=True):
         video, image = ("", *str(key).split("/"))[-2:]
+        if ".." in (video, image) or not image:
+            faults.append(f"{_label(file)} line {line}: {str(key)!r:.200} names no image below {FOLDER}; mend the row")
+            continue
         path = root / FOLDER / (video or file.parent.name) / image
         if path.parent.name != file.parent.name and not path.is_file() and (file.parent / image).is_file():
             path, moved = file.parent / image, moved + 1

@@ -143,8 +143,9 @@ def _with_boxes(
         x, y, height, width = (
             number(cells[header.index(side, 1)], f"{file.name} line {line}, {side}", faults, rows.separator)
             for side in _SIDES)
-        if not (width > 0 and height > 0):
-            faults.append(f"{file.name} line {line}: h is {height:g} and w {width:g}; both must be positive")
+        if not (width > 0 and height > 0) or np.isnan([x, y]).any():
+            faults.append(f"{file.name} line {line}: x is {x:g}, y {y:g}, h {height:g} and w {width:g}; give four "
+                          "numbers, h and w positive")
         boxes[forward(cells[0])] = np.array([x, y, width, height])
     found = [one._replace(box=boxes[str(keys[one.frame])]) if str(keys[one.frame]) in boxes else one
              for one in instances]

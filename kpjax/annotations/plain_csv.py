@@ -18,7 +18,7 @@ from kpjax.annotations.names import common_folder, forward, found_by_trailing_pa
 from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.annotations.skeleton_file import FILE as SKELETON_FILE
 from kpjax.annotations.skeleton_file import read_skeleton, skeleton_text
-from kpjax.annotations.tables import Rows, number, read_rows, rows_text, separator_of
+from kpjax.annotations.tables import Rows, number, read_rows, rows_text, separator_of, whole_number
 from kpjax.files import write_text
 
 _FILE = "labels.csv"
@@ -112,6 +112,8 @@ def _tables(path: Path) -> list[Path]:
 
 def _columns(path: Path) -> set[str]:
     """Returns the names in the first line of a file in lower case; none if it cannot be read."""
+    if not path.is_file():
+        return set()
     try:
         with path.open("rb") as file:
             header = file.readline(1_000_000).decode("utf-8-sig", errors="replace")
@@ -209,10 +211,10 @@ def _frame_key(cells: Sequence[str], columns: dict[str, int], where: str, faults
     if not video:
         field = "video" if "video" in columns else "image"
         faults.append(f"{where}, {field}: empty; name the {field}, or delete the row")
-    elif not frame.removesuffix(".0").isdecimal():
-        faults.append(f"{where}, frame: {frame!r} where the number of a frame belongs, counted from 0; mend it")
+    elif (number_of_frame := whole_number(frame)) is None:
+        faults.append(f"{where}, frame: {frame!r:.60} where the number of a frame belongs, counted from 0; mend it")
     else:
-        return forward(video), str(int(frame.removesuffix(".0")))
+        return forward(video), str(number_of_frame)
     return None
 
 

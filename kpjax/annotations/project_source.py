@@ -13,8 +13,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from kpjax.annotations.project import Frame, Instance, Project
-from kpjax.errors import InputError, summarise
+from kpjax.annotations.project import Frame, Instance, Project, outside
+from kpjax.errors import InputError, printable, summarise
+from kpjax.images.inputs import check_name
 from kpjax.images.reading import read_image
 from kpjax.images.transforms import Transform
 from kpjax.images.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Video, open_video
@@ -141,9 +142,12 @@ def project_source(
 def reference_lengths(project: Project) -> np.ndarray:
     """Returns (I,) float64 px: the diagonal of each instance's box, else of the extent of its labelled points.
 
+    Points more than a pixel outside their frame do not count.
     With fewer than two labelled points, it is the median of the others, or the frame's longer side if there is none.
     """
-    boxes = map(box_of, project.instances)
+    # A label beyond its frame is a slip: it trains nothing, and must not make every error look small.
+    boxes = [box_of(one._replace(visible=np.where(beyond, 0, one.visible)))
+             for one, beyond in zip(project.instances, outside(project), strict=True)]
     lengths = np.array([math.nan if box is None else math.hypot(*box[2:]) for box in boxes], np.float64)
     known = lengths[np.isfinite(lengths)]
     usual = [float(np.median(known)) if len(known) else float(max(max(project.frames[instance.frame].size), 1))
@@ -176,6 +180,7 @@ def frames_at(paths: Sequence[Path]) -> tuple[Frame, ...]:
     for path in (Path(path).expanduser() for path in paths):
         before = len(frames)
         for file in _files(path):
+            check_name(file)
             if file.suffix.lower() in IMAGE_SUFFIXES:
                 found = [Frame(file.as_posix(), file, None, (0, 0), "")]
             else:
@@ -261,7 +266,7 @@ def decoded(source: FrameSource, *, on_bad_frame: str = "stop", limit: float = 4
                          "replace them, or leave them out with on_bad_frame='skip'")
     if faults:
         print(f"{source.name}: left out {len(faults)} of {len(source)} frames that cannot be read: "
-              f"{summarise(faults)}", file=sys.stderr)
+              f"{printable(summarise(faults))}", file=sys.stderr)
     order = sorted(examples)
     return ArraySource(stacked([examples[number] for number in order]), source.skeleton, source.name,
                        tuple(source.identity(number) for number in order))

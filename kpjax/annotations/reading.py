@@ -4,18 +4,20 @@ The module of a format has `recognises(path) -> bool`, which does not raise, and
 Project | None`, which appends what is wrong to `faults` (file, row, field: what was found; the mend) and reads on. It
 returns where images and videos should be. Missing files, sizes and frame numbers are checked here for all formats.
 """
+import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from kpjax.annotations import coco, deeplabcut, lightning_pose, plain_csv, sleap
-from kpjax.annotations.project import Frame, Project, coordinate_notes, counted_from
-from kpjax.errors import InputError, summarise
+from kpjax.annotations.project import Frame, Project, coordinate_notes, counted_from, outside
+from kpjax.errors import InputError, printable, summarise
+from kpjax.images.reading import image_size
 
-_EXIF_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # the tag, and its values that exchange width and height
+LARGEST = 1e6  # px, of a coordinate or a side of a box: no image is so large
+LAST_FRAME = 2 ** 31  # of a video
 
 
 class Options(NamedTuple):
@@ -73,6 +75,8 @@ def project_and_faults(path: Path, options: Options) -> tuple[Project | None, li
     except OSError as error:
         faults.append(f"{error.filename or path}: cannot be read ({error.strerror or error}); check its permissions")
         return None, faults
+    except InputError as error:
+        return None, [*faults, str(error)]
     if project is None:
         return None, faults or [f"{path.name}: nothing can be read from it; save the project again"]
     if not faults and not project.frames:
@@ -82,9 +86,14 @@ def project_and_faults(path: Path, options: Options) -> tuple[Project | None, li
                       "and save")
     if options.pixels_from not in (0, 1):
         faults.append(f"pixels_from: {options.pixels_from}; pixels count from 0 or 1")
-    project = counted_from(project, options.pixels_from)
+    project = _checked(project, path, faults)
+    project = counted_from(project, options.pixels_from if options.pixels_from in (0, 1) else 0)
     if options.check_files:
         project = _with_files(project, faults, rescale_labels=options.rescale_labels)
+    seen = sum(int((one.visible > 0).sum()) for one in project.instances)
+    if not faults and seen and int(outside(project).sum()) == seen:
+        faults.append(f"{path.name}: all {seen} labelled points lie outside their images; restore the images that were "
+                      "labelled")
     return project._replace(notes=(*project.notes, *coordinate_notes(project, options.pixels_from))), faults
 
 
@@ -117,6 +126,64 @@ def _content(folder: Path) -> str:
     if not names:
         return "the folder is empty"
     return f"it holds {', '.join(names[:5])}" + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+# What no format may hold, whatever its reader lets pass
+
+def _checked(project: Project, path: Path, faults: list[str]) -> Project:
+    """Returns the project with plain paths of its images, after a fault for everything that no file can mean.
+
+    These are names with control characters, images outside the project, two frames that are one, and numbers beyond
+    any image or video.
+    """
+    where, names, frames, whole = path.name, project.skeleton.names, [], not faults
+    texts = [("keypoint", name) for name in names]
+    texts += [(kind, text) for frame in project.frames for kind, text in (
+        ("image", frame.name), ("session", frame.session), ("split", frame.split))]
+    texts += [("track", one.track) for one in project.instances]
+    faults += [f"{where}, {kind} {text!r:.200}: the name has characters that cannot be shown; rename it"
+               for kind, text in dict.fromkeys(texts) if printable(text) != text]
+    seen: dict[tuple[str, int | None], str] = {}
+    for frame in project.frames:
+        frames.append(_within(frame, project, where, faults))
+        key = str(frames[-1].path), frame.number
+        if frame.number is not None and not 0 <= frame.number < LAST_FRAME:
+            faults.append(f"{where}, {frame.name:.200}: frame {frame.number} is in no video; count from 0")
+        elif key in seen and whole:
+            faults.append(f"{where}, {frame.name}: the frame is listed twice, also as {seen[key]}; join the labels of "
+                          "the two")
+        seen[key] = frame.name
+    for one in project.instances:
+        labelled = one.visible > 0
+        far = labelled & ~(np.abs(np.where(labelled[:, None], one.keypoints, 0)) <= LARGEST).all(1)
+        if not np.isnan(one.box).all() and not (np.isfinite(one.box).all() and (one.box[2:] > 0).all()):
+            faults.append(f"{where}, {project.frames[one.frame].name}, box: x, y and a positive width and height "
+                          "belong there; mend or delete it")
+        elif far.any() or (np.abs(one.box) > LARGEST).any():
+            what = f"keypoint {names[int(far.argmax())]}: x or y" if far.any() else "box: a number"
+            faults.append(f"{where}, {project.frames[one.frame].name}, {what} is beyond {LARGEST:g} px, as no image "
+                          "is; mend or delete it")
+    return project._replace(frames=tuple(frames))
+
+
+def _within(frame: Frame, project: Project, where: str, faults: list[str]) -> Frame:
+    """Returns a frame whose path has no `..`; a fault for an image that its name leads out of the project.
+
+    Videos may lie anywhere, and SLEAP's images: their tools store whole paths. Links are followed, as a person's own.
+    """
+    path, root = Path(os.path.normpath(frame.path)), Path(os.path.normpath(project.root))
+    named_outside = ".." in PurePosixPath(frame.name).parts or (project.format == "coco" and
+                                                                not path.is_relative_to(root))
+    if frame.number is not None or (".." not in frame.path.parts and not named_outside):
+        return frame
+    if path.is_relative_to(root):
+        return frame._replace(path=path, name=path.relative_to(root).as_posix())
+    if named_outside and project.format != "sleap":
+        faults.append(f"{where}, {frame.name:.200}: the image is named outside the project's folder {root}; move "
+                      "it there and name it anew")
+    elif project.format == "sleap":
+        return frame._replace(path=path, name=f"{frame.session or path.parent.name}/{path.name}")
+    return frame
 
 
 # Images and videos
@@ -153,15 +220,12 @@ def _with_files(project: Project, faults: list[str], *, rescale_labels: bool = F
     return project._replace(frames=tuple(frames), instances=instances, notes=notes)
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Returns width and height of an image as shown, from its header. Raises InputError if the file is no image."""
+def _is_there(path: Path) -> bool:
+    """Returns whether a path exists; no name that the system refuses does."""
     try:
-        with Image.open(path) as opened:
-            width, height = opened.size
-            return (height, width) if opened.getexif().get(_EXIF_ORIENTATION) in _TURNED else (width, height)
-    # Pillow raises SyntaxError for a broken PNG and ValueError or its own error for sizes that make no sense.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: {error}") from None
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _videos(project: Project, faults: list[str]) -> Mapping[Path, tuple[tuple[int, int], int]]:
@@ -172,7 +236,7 @@ def _videos(project: Project, faults: list[str]) -> Mapping[Path, tuple[tuple[in
         from kpjax.images.video import open_video
     for path in paths:
         labelled = sum(frame.path == path for frame in project.frames)
-        if not path.exists():
+        if not _is_there(path):
             faults.append(f"{path}: this video of {labelled} frames is missing; copy it there, or name its folder as "
                           "video_root")
             continue
@@ -197,7 +261,7 @@ def _size(frame: Frame, videos: Mapping[Path, tuple[tuple[int, int], int]], faul
                           f"{count - 1}; restore the video that was labelled, or delete the row")
             return None
         return size
-    if not frame.path.is_file():
+    if not (_is_there(frame.path) and frame.path.is_file()):
         faults.append(f"{frame.name}: the image is missing at {frame.path}; copy it there or delete its labels")
         return None
     try:

@@ -6,6 +6,7 @@ from typing import Any
 
 from kpjax.annotations.names import derived_flip, flip_note
 from kpjax.errors import InputError
+from kpjax.files import read_content
 from kpjax.structures import Skeleton
 
 FILE = "skeleton.json"
@@ -22,7 +23,7 @@ def read_skeleton(folder: Path, appeared: Sequence[str], notes: list[str], fault
     stored: Any = {}
     if path.is_file():
         try:
-            stored = json.loads(path.read_bytes())
+            stored = json.loads(read_content(path))
         except (ValueError, RecursionError) as error:
             faults.append(f"{FILE}: invalid json ({error}); save it again or remove it")
             return None

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from kpjax.annotations.hdf5_process import check_readable
 from kpjax.annotations.names import derived_flip, flip_note, forward, found_by_trailing_parts
 from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.errors import InputError
@@ -43,6 +44,12 @@ def read(path: Path, faults: list[str], *, video_root: Path | None = None) -> Pr
         return None
     file = files[0]
     try:
+        check_readable(file)  # in a process of its own, which damage may crash
+    except InputError as error:
+        faults.append(f"{file.name} cannot be read as a SLEAP file ({str(error).removeprefix(f'{file}: ')}); save it "
+                      "again with SLEAP")
+        return None
+    try:
         labels = sio.load_slp(str(file), open_videos=False)
     except Exception as error:  # HDF5 and sleap-io raise many kinds on a damaged file
         faults.append(f"{file.name} cannot be read as a SLEAP file ({' '.join(str(error).split())[:200]}); save it "
@@ -52,6 +59,15 @@ def read(path: Path, faults: list[str], *, video_root: Path | None = None) -> Pr
         faults.append(f"{file.name} has {len(labels.skeletons)} skeletons where one belongs; save the labels of one "
                       "skeleton to a file of their own")
         return None
+    try:
+        return _project(file, labels, video_root, faults)
+    except (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError) as error:
+        faults.append(f"{file.name}: its tables do not belong together ({' '.join(str(error).split())[:200]}); save it "
+                      "again with SLEAP")
+        return None
+
+
+def _project(file: Path, labels: Any, video_root: Path | None, faults: list[str]) -> Project:
     skeleton, notes = _skeleton(labels.skeletons[0])
     labelled = list(labels.labeled_frames)
     known = {(id(one.video), one.frame_idx) for one in labelled}
@@ -188,6 +204,8 @@ def _videos(
     videos, names = {}, {}
     for number, video in enumerate(labels.videos):
         stored = video.filename
+        if not isinstance(video.backend_metadata, dict):
+            raise ValueError(f"video {number}: backend is no object")
         if video.backend_metadata.get("crop"):
             faults.append(f"{file.name}: video {number} is a crop of another; label and save the whole video")
         if _is_embedded(video):

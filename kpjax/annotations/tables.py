@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kpjax.annotations import hdf5_process
 from kpjax.annotations.names import forward
-from kpjax.files import atomic
+from kpjax.errors import InputError
+from kpjax.files import atomic, read_content
 
 Line = tuple[int, list[str]]  # number in the file, from 1, and cells
 FOLDER = "labeled-data"
@@ -92,13 +94,13 @@ def rows_text(rows: Sequence[Sequence[object]]) -> str:
 
 def _read_text(path: Path, label: str, faults: list[str]) -> str | None:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_content(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[:error.start].count(b"\n") + 1
         faults.append(f"{label} line {line}: byte 0x{error.object[error.start]:02x} is no UTF-8; save the table as "
                       "UTF-8")
-    except OSError as error:
-        faults.append(f"{label} cannot be read: {error.strerror}; check its permissions")
+    except InputError as error:
+        faults.append(f"{label} cannot be read: {str(error).removeprefix(f'{path}: ')}")
     return None
 
 
@@ -148,11 +150,19 @@ def read_table(path: Path, label: str, faults: list[str]) -> Table | None:
 
 def has_table_header(path: Path) -> bool:
     """Returns whether a file begins like such a table."""
+    if not path.is_file():
+        return False
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as file:
-            return file.readline().split(",")[0].split(";")[0].strip() == "scorer"
+            return file.readline(1_000_000).split(",")[0].split(";")[0].strip() == "scorer"
     except OSError:
         return False
+
+
+def whole_number(cell: str) -> int | None:
+    """Returns the number that a cell of at most 15 plain digits, perhaps with ".0", stands for; None for all else."""
+    cell = cell.removesuffix(".0")
+    return int(cell) if cell.isascii() and cell.isdecimal() and len(cell) <= 15 else None
 
 
 def header_rows(table: Table) -> list[tuple[str, list[str]]]:
@@ -195,27 +205,13 @@ def _parts(key: str | int) -> list[str]:
 def _h5_lines(path: Path, label: str, faults: list[str]) -> list[Line] | None:
     """Returns an .h5 table as the lines that its csv would have."""
     try:
-        import pandas
-        import tables  # noqa: F401  pandas needs it for HDF5
+        return list(enumerate(hdf5_process.read_table(path, _H5_KEY), start=1))
     except ImportError as error:
         faults.append(f'{label} needs pandas and tables ({error}); install the extra kpjax[dlc], or save the labels as '
                       "csv with DeepLabCut")
-        return None
-    try:
-        frame = pandas.read_hdf(path, _H5_KEY)
-        if not isinstance(frame, pandas.DataFrame) or not set(frame.columns.names) <= set(_HEADER):
-            raise ValueError(f"{_H5_KEY} is no table with the header {', '.join(_HEADER)}")
-        values = frame.to_numpy(np.float64)
-    except Exception as error:  # pandas raises many kinds on a damaged file, or on one of another version or tool
-        reason = " ".join(str(error).split())[:200]
-        faults.append(f"{label} cannot be read: {reason}; save the labels as csv with DeepLabCut")
-        return None
-    keys = [list(key) if isinstance(key, tuple) else [key] for key in frame.index]
-    margin = [""] * (len(keys[0]) - 1 if keys else 0)
-    rows = [[level, *margin, *map(str, frame.columns.get_level_values(level))] for level in frame.columns.names]
-    rows += [[*map(str, key), *("" if math.isnan(value) else repr(value) for value in row)]
-             for key, row in zip(keys, values.tolist(), strict=True)]
-    return list(enumerate(rows, start=1))
+    except InputError as error:
+        faults.append(f"{label}: {str(error).removeprefix(f'{path}: ')}; save the labels as csv with DeepLabCut")
+    return None
 
 
 def _parsed(lines: Sequence[Line], label: str, faults: list[str]) -> Table | None:

@@ -6,13 +6,14 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from kpjax.drawing.overlays import BACKGROUND, INK, OUTLINE, contact_sheet, draw_keypoints, keypoint_colours
+from kpjax.drawing.overlays import BACKGROUND, FARTHEST, INK, OUTLINE, contact_sheet, draw_keypoints, keypoint_colours
 from kpjax.structures import Skeleton
 
 SIDE, LARGE_SIDE = 420, 720  # px, of the longer side of an image on the sheet; the larger for many keypoints
 MARGIN = 0.3  # of the labelled points' extent, shown around them
 LEAST = 0.15  # of an image's longer side, always shown
 NAMED = 24  # keypoints at most for names beside the points; more have numbers there, and names below the sheet
+NUMBERED = 200  # points at most with a number: the place of each is chosen among all others
 OCCLUDED = 0.45  # opacity of an occluded point
 
 
@@ -54,14 +55,14 @@ def named(image: np.ndarray, labels: Labels, skeleton: Skeleton) -> np.ndarray:
                                minimum_side=1)
     pil_image = Image.fromarray(image)
     canvas = ImageDraw.Draw(pil_image)
-    known = np.flatnonzero(np.isfinite(labels.keypoints).all(-1)).tolist()
+    known = np.flatnonzero((np.abs(labels.keypoints) < FARTHEST).all(-1)).tolist()
     if many:
         for k in known:
             x, y = labels.keypoints[k]
             canvas.ellipse((x - 2.5, y - 2.5, x + 2.5, y + 2.5), fill=colours[k], outline=OUTLINE)
     font = ImageFont.load_default(size=max(10, round(max(pil_image.size) / (60 if many else 34))))
     taken: list[tuple[float, float, float, float]] = []
-    for k in known:
+    for k in known if len(known) <= NUMBERED else ():
         text = str(k) if many else skeleton.names[k]
         text = f"({text})" if labels.occluded[k] else text
         corner = _free_corner(labels.keypoints[k], font.getbbox(text), pil_image.size, labels.keypoints[known], taken)

@@ -17,6 +17,7 @@ from kpjax.structures import Skeleton
 
 FINEST = 4  # how many times finer than the image the layer is
 LAYER_PIXELS = 32e6  # at most, so that a photograph of 12 megapixels needs no gigabyte
+FARTHEST = 1e5  # px from the corner of an image, of a point that is drawn
 FAINTEST = 0.25  # opacity of a point with the lowest score: faded, but visible
 BACKGROUND = (24, 26, 30)
 INK = (236, 238, 240)
@@ -99,9 +100,9 @@ def draw_keypoints(
     finer = min(FINEST, max(1, int(math.sqrt(LAYER_PIXELS / (pil_image.width * pil_image.height)))))
     scale = factor * finer
     # In pixels of the layer: a pixel's centre is half a pixel from its edge.
-    points = (np.asarray(keypoints, np.float64) + 0.5) * scale - 0.5
+    points, near = _in_layer(keypoints, scale)
     opacity = np.ones(len(points)) if opacity is None else np.clip(np.asarray(opacity, np.float64), 0, 1)
-    shown = np.isfinite(points).all(-1) & (opacity > 0)
+    shown = near & (opacity > 0)
     unit = finer * max(1.0, min(pil_image.size) / 190)  # the width of a thin line
     colours = keypoint_colours(len(points))
 
@@ -116,8 +117,7 @@ def draw_keypoints(
                     colour = OUTLINE if darken else tuple(colours[end])
                     _line(canvas, points[end], middle, colour, faint * (0.6 if darken else 1), width)
     if true is not None:
-        places = (np.asarray(true, np.float64) + 0.5) * scale - 0.5
-        known = np.isfinite(places).all(-1)
+        places, known = _in_layer(true, scale)
         if true_visible is not None:
             known &= np.asarray(true_visible) > 0
         for k in np.flatnonzero(known):
@@ -130,6 +130,16 @@ def draw_keypoints(
         _disc(canvas, points[k], 2.6 * unit, tuple(colours[k]), opacity[k])
     pil_image.alpha_composite(layer.resize(pil_image.size, Image.Resampling.BOX))
     return np.asarray(pil_image.convert("RGB"))
+
+
+def _in_layer(points: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Returns points (K, 2) in pixels of the layer, and which are drawn.
+
+    Those far outside leave no trace, and Pillow refuses huge numbers.
+    """
+    points = np.asarray(points, np.float64)
+    near = (np.abs(points) < FARTHEST).all(-1)
+    return (np.where(near[:, None], points, 0) + 0.5) * scale - 0.5, near
 
 
 def _rgba(colour, opacity: float) -> tuple[int, int, int, int]:
@@ -242,8 +252,7 @@ def draw_on_frame(
     radius = max(3, round(min(pil_image.size) / 80))
     colours = keypoint_colours(keypoints.shape[1])
     for points, firmness in zip(np.asarray(keypoints, np.float64), np.asarray(opacity, np.float64), strict=True):
-        # Points far outside leave no trace, and Pillow refuses huge numbers.
-        shown = np.isfinite(points).all(-1) & (np.abs(np.nan_to_num(points)) < 1e5).all(-1) & (firmness > 0)
+        shown = (np.abs(points) < FARTHEST).all(-1) & (firmness > 0)
         for first, second in skeleton.edges:
             if shown[first] and shown[second]:
                 ends = [tuple(map(float, points[end])) for end in (first, second)]

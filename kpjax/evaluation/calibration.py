@@ -3,15 +3,14 @@
 A score is the raw peak of a heatmap. Scores of different losses do not compare, and none is a probability. A table of
 labels outside the training data gives them a meaning.
 """
-import json
 import math
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from kpjax.errors import InputError
-from kpjax.files import write_json
+from kpjax.errors import InputError, printable
+from kpjax.files import read_json, write_json
 
 BINS = 10
 NEAR = 0.05  # of the diagonal of the animal's box: within this distance a keypoint counts as found
@@ -90,11 +89,13 @@ def read_score_table(folder: Path) -> ScoreTable | None:
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         table = ScoreTable(_numbers(found["edges"]), _numbers(found["hit_fraction"]), str(found["kind"]),
                            float(found["cutoff"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(f"{path}: cannot be read ({error!r}); delete it, and the default cutoff is used") from None
+    if not math.isfinite(table.cutoff) or printable(table.kind) != table.kind:
+        raise InputError(f"{path}: kind or cutoff means nothing; delete it, and the default cutoff is used")
     if table.edges.shape != (BINS + 1,) or table.hit_fraction.shape != (BINS,):
         raise InputError(f"{path}: {len(table.edges)} edges and {len(table.hit_fraction)} fractions where {BINS + 1} "
                          f"and {BINS} are needed; delete it, and the default cutoff is used")

@@ -1,17 +1,23 @@
 """Exported folders as predictors, and as the parts from which their methods are rebuilt."""
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from kpjax.errors import InputError
 from kpjax.export import standalone
+from kpjax.file_names import inside
 from kpjax.images.transforms import AroundBox, BoxOrWhole, LocalContrast, Transform
 from kpjax.structures import Skeleton, Trained, skeleton_from_json
 from kpjax.training.trees import arrays_by_path
+
+RUN_FILES = ("results.json", "config.json", "skeleton.json", "score_table.json")  # from which a method is rebuilt
+LARGEST = 2 ** 34  # bytes of one array that is not stored
 
 
 class Exported(NamedTuple):
@@ -57,7 +63,8 @@ def open_exported(folder: Path) -> Exported:
         except standalone.PredictorError as error:
             raise InputError(str(error)) from None
 
-    return Exported(checked_predict, skeleton_from_json(description["skeleton"]), description)
+    return Exported(checked_predict, skeleton_from_json(
+        description["skeleton"], f"{Path(folder) / standalone.DESCRIPTION}: skeleton"), description)
 
 
 def transform_of(given: Mapping[str, Any]) -> Transform:
@@ -74,18 +81,38 @@ def write_run_files(description: Mapping[str, Any], folder: Path) -> None:
     if "rebuild" not in description:
         raise InputError(f"run: the predictor is an ONNX model ({standalone.ONNX}), which predicts and nothing else; "
                          "name the run that it was exported from")
-    for name, content in description["rebuild"]["files"].items():
-        (Path(folder) / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    files = _of_rebuild(description, "files", dict)
+    if other := sorted(set(files) - set(RUN_FILES)):
+        raise InputError(f"{standalone.DESCRIPTION}: rebuild: files: {other[0]!r:.100} is no file of a run; export the "
+                         "run again")
+    for name, content in files.items():
+        inside(Path(folder), name, standalone.DESCRIPTION).write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def _of_rebuild(description: Mapping[str, Any], name: str, kind: type) -> Any:
+    """Returns an entry of `rebuild`. Raises InputError if it is of another kind."""
+    rebuild = description["rebuild"]
+    if not isinstance(rebuild, Mapping) or not isinstance(rebuild.get(name), kind):
+        raise InputError(f"{standalone.DESCRIPTION}: rebuild: {name} is not what an export writes; export the run "
+                         "again")
+    return rebuild[name]
 
 
 def exported_trained(folder: Path, description: Mapping[str, Any]) -> Trained:
     """Reads the weights as `load_trained` does, with zeros for arrays that `predict` does not read."""
-    arrays = load_file(Path(folder) / standalone.WEIGHTS)
-    for name, like in description["rebuild"]["unread"].items():
-        arrays[name] = np.zeros(like["shape"], like["dtype"])
-    tree: dict[str, Any] = {"variables": {}, "frozen": {}} | arrays_by_path(arrays)
-    for names in description["rebuild"]["empty"]:
-        node = tree
-        for name in names:
-            node = node.setdefault(name, {})
-    return Trained(tree["variables"], tree["frozen"])
+    unread, empty = _of_rebuild(description, "unread", dict), _of_rebuild(description, "empty", list)
+    try:
+        arrays = load_file(Path(folder) / standalone.WEIGHTS)
+        for name, like in unread.items():
+            if math.prod(like["shape"]) * np.dtype(like["dtype"]).itemsize > LARGEST:
+                raise ValueError(f"{name} is of {like['shape']}")
+            arrays[name] = np.zeros(like["shape"], like["dtype"])
+        tree: dict[str, Any] = {"variables": {}, "frozen": {}} | arrays_by_path(arrays)
+        for names in empty:
+            node = tree
+            for name in names:
+                node = node.setdefault(name, {})
+        return Trained(tree["variables"], tree["frozen"])
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
+        raise InputError(f"{folder}: weights and rebuild of {standalone.DESCRIPTION} do not belong together "
+                         f"({' '.join(str(error).split())[:200]}); export the run again") from None

@@ -23,7 +23,9 @@ INSTALL = "pip install jax numpy safetensors flatbuffers pillow"
 INSTALL_ONNX = "pip install onnxruntime numpy pillow scipy"
 FORMAT = 2  # of predictor.json
 DESCRIPTION, FUNCTION, WEIGHTS, RUNNER = "predictor.json", "predict.bin", "weights.safetensors", "run.py"
+PILLOW_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 ONNX = "predict.onnx"  # in place of the function and the weights
+LARGEST_SIDE = 8192  # px, of the square images
 CHECKSUM = re.compile(rb'("checksum": ")([0-9a-f]{64})(")')  # of predictor.json itself with 64 zeros here
 
 
@@ -48,7 +50,7 @@ def checked_description(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads(text)
         made_by = found["format"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise PredictorError(f"{path}: damaged, no description of a predictor ({error}); copy the folder again"
                              ) from None
     whole = digest_of_description(text) == str(found.get("checksum"))
@@ -58,11 +60,50 @@ def checked_description(folder: Path) -> dict[str, Any]:
                              f"{RUNNER} in its folder, or export the run again")
     if not whole:
         raise PredictorError(f"{path}: damaged: its checksum does not fit its content; copy the folder again")
+    if wrong := wrong_field(found):
+        raise PredictorError(f"{path}: {wrong} is not what an export writes; export the run again")
     for name, digest in found["files"].items():
         if hashlib.sha256(_bytes(Path(folder) / name)).hexdigest() != digest:
             raise PredictorError(f"{Path(folder) / name}: damaged: its sha256 is not the one in {DESCRIPTION}; copy "
                                  "the folder again")
     return found
+
+
+def wrong_field(found: Mapping[str, Any]) -> str:
+    """Returns the first entry of a description that means nothing, "" if all are right.
+
+    A checksum shows damage and not who wrote a file, so names and sizes are looked at before they are used.
+    """
+    def part(name: str) -> dict[str, Any]:
+        return found[name] if isinstance(found.get(name), dict) else {}
+
+    def text(value: Any) -> bool:
+        return isinstance(value, str) and value.isprintable()
+
+    def number(value: Any) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
+
+    files, given, names, run = part("files"), part("input"), part("skeleton").get("names"), part("run")
+    shape = given.get("shape")
+    points = part("check").get("keypoints")
+    checks = {
+        "files": files and set(files) <= {FUNCTION, WEIGHTS, RUNNER, ONNX} and all(map(text, files.values())),
+        "versions": all(text(key) and isinstance(value, str | int) for key, value in part("versions").items())
+        and text(part("versions").get("jax")),
+        "input: shape": isinstance(shape, list) and len(shape) == 4 and type(shape[1]) is int
+        and 1 <= shape[1] <= LARGEST_SIDE and shape[1:] == [shape[1], shape[1], 3],
+        "input: whole_images": isinstance(given.get("whole_images"), bool),
+        "input: box_margin": number(given.get("box_margin")) and 0 < given["box_margin"] < 1000,
+        "input: contrast": given.get("contrast") in ("", "local"),
+        "skeleton: names": isinstance(names, list) and names and all(text(name) and name for name in names),
+        "score: kind": text(part("score").get("kind")), "score: cutoff": number(part("score").get("cutoff")),
+        "run": all(text(run.get(name)) for name in ("experiment", "preset", "variant")) and type(run.get("seed")) is int
+        and text(run.get("digest", "")),
+        "check: keypoints": isinstance(points, list) and len(points) == 2 and all(
+            isinstance(image, list) and len(image) == len(names or ()) and all(
+                isinstance(point, list) and len(point) == 2 and all(map(number, point)) for point in image)
+            for image in points)}
+    return next((name for name, right in checks.items() if not right), "")
 
 
 def digest_of_description(text: bytes) -> str:
@@ -74,6 +115,8 @@ def digest_of_description(text: bytes) -> str:
 
 def _bytes(path: Path) -> bytes:
     try:
+        if path.exists() and not path.is_file():
+            raise PredictorError(f"{path}: is no file; copy the folder again")  # a pipe would be waited for
         return path.read_bytes()
     except OSError as error:
         raise PredictorError(f"{path}: {error.strerror or error}; copy the folder again") from None
@@ -92,7 +135,13 @@ def open_predictor(folder: Path) -> Predictor:
         raise PredictorError(f"{error}; {INSTALL}") from None
     folder = Path(folder)
     description = checked_description(folder)
-    weights = load(_bytes(folder / WEIGHTS))
+    try:
+        weights = load(_bytes(folder / WEIGHTS))
+    except PredictorError:
+        raise
+    except Exception as error:  # safetensors raises many kinds
+        raise PredictorError(f"{folder / WEIGHTS}: cannot be read ({_first_line(error)}); copy the folder again"
+                             ) from None
     shape, made_by = (1, *description["input"]["shape"][1:]), description["versions"]["jax"]
     try:
         compiled = jax.jit(export.deserialize(bytearray(_bytes(folder / FUNCTION))).call)
@@ -158,13 +207,13 @@ def _check_images(images: np.ndarray, wanted: Sequence[int]) -> None:
 def read_image(path: Path) -> np.ndarray:
     """Reads an image (H, W, 3) uint8 as viewers show it: turned by its EXIF, grey as RGB, 16 bits as the upper 8."""
     try:
-        with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened)
+        with Image.open(path, formats=PILLOW_FORMATS) as image:
+            ImageOps.exif_transpose(image, in_place=True)
             if image.mode.startswith("I"):
                 grey = np.clip(np.asarray(image, np.int64) >> 8, 0, 255).astype(np.uint8)
                 return np.repeat(grey[..., None], 3, axis=-1)
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    except Exception as error:  # Pillow raises many kinds for damage
         raise PredictorError(f"{path}: cannot be read: {error}") from None
 
 

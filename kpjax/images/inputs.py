@@ -87,6 +87,7 @@ def find_inputs(
             if name in known:
                 raise InputError(f"inputs: {file} and {known[name]} are both called {name}; give a folder that holds "
                                  "both")
+            check_name(file)
             known[name] = file
     if not videos and frames != slice(None):
         raise InputError("frames: selects frames of videos, and the inputs are images only; leave it out")
@@ -103,6 +104,15 @@ def from_video(video: Video, stem: str, frames: slice = slice(None)) -> ImageSeq
     if not len(numbers):
         raise InputError(f"frames: {video.path} has frames 0 to {len(video) - 1}, none of them selected; select some")
     return ImageSequence(stem, video.path, (video.name,) * len(numbers), numbers, video=video)
+
+
+def check_name(file: Path) -> None:
+    """Raises InputError for a name that no table in UTF-8 can hold."""
+    if not str(file).isascii():
+        try:
+            str(file).encode()
+        except UnicodeEncodeError:
+            raise InputError(f"inputs: {str(file)!r}: its name is not UTF-8; rename the file") from None
 
 
 def stems(names: Sequence[str]) -> list[str]:

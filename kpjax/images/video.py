@@ -12,10 +12,10 @@ from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image
 
 from kpjax.errors import InputError
 from kpjax.files import atomic
+from kpjax.images.reading import image_size, read_image
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -45,7 +45,7 @@ class VideoFile:
     def __iter__(self) -> Iterator[tuple[int, np.ndarray | None]]:
         """Yields (number, image (H, W, 3) uint8) of every frame in order, None for one that does not decode."""
         due, waiting = 0, {}
-        with av.open(self.path) as container:
+        with opened(self.path) as container:
             for frame in _decoded(container):
                 number = self._number(frame)
                 if number is not None and number >= due:
@@ -61,7 +61,7 @@ class VideoFile:
         wanted = int(self.pts[number])
         # Tries again from the first frame: some files list key frames later than their times.
         for start in (wanted, int(self.pts[0])):
-            with av.open(self.path) as container:
+            with opened(self.path) as container:
                 container.seek(start, stream=container.streams.video[0], backward=True)
                 for frame in _decoded(container):
                     if frame.pts == wanted:
@@ -101,13 +101,17 @@ class FrameFolder:
 
     def __getitem__(self, number: int) -> np.ndarray:
         try:
-            with Image.open(self.files[number]) as pil_image:
-                return np.asarray(pil_image.convert("RGB"))
-        except OSError as error:
+            return read_image(self.files[number])
+        except InputError as error:
             raise unreadable(self, [number]) from error
 
 
 Video = VideoFile | FrameFolder
+
+
+def opened(path: Path) -> av.container.InputContainer:
+    """Opens a video file with PyAV, whatever bytes its title and other texts have."""
+    return av.open(path, metadata_errors="replace")
 
 
 def open_video(path: Path, name: str | None = None) -> Video:
@@ -126,18 +130,18 @@ def open_video(path: Path, name: str | None = None) -> Video:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; give a video file or a folder of frames")
     try:
-        with av.open(path) as container:
+        with opened(path) as container:
             if not container.streams.video:
                 raise InputError(f"{path}: there is no video in this file; give another one")
             pts, stored = _times(container)
             stream = container.streams.video[0]
             time_base, announced = stream.time_base, stream.frames
-        with av.open(path) as container:
+        with opened(path) as container:
             tried = FRAMES_TRIED if container.format.name == "avi" else 1
             first = list(islice(_decoded(container), tried))
-    except av.FFmpegError as error:
-        raise InputError(f"{path}: this is no video that can be read ({error.strerror}); leave it out or fetch it "
-                         "again") from error
+    except (av.FFmpegError, ValueError, OverflowError, MemoryError) as error:
+        raise InputError(f"{path}: this is no video that can be read ({getattr(error, 'strerror', error)}); leave it "
+                         "out or fetch it again") from error
     if not len(pts) or not first:
         raise InputError(f"{path}: no frame of this video can be decoded; leave it out or fetch it again")
     order = [frame.pts for frame in first]
@@ -225,9 +229,8 @@ def _shown(frame: av.VideoFrame) -> np.ndarray:
 def _first_size(path: Path, files: tuple[Path, ...]) -> tuple[int, int]:
     for file in files:
         try:
-            with Image.open(file) as image:
-                return image.size
-        except OSError:
+            return image_size(file)
+        except InputError:
             continue
     raise InputError(f"{path}: none of its {len(files)} images can be read; leave it out or fetch it again")
 

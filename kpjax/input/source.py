@@ -147,14 +147,18 @@ class TfdsSource:
 
     def __getitem__(self, index: int) -> Example:
         _check_range(index, len(self), self.name)
-        record = self.records[index]
+        try:
+            record = self.records[index]
+        except Exception as error:  # array_record and tfds raise many kinds for damage
+            raise InputError(f"{self.name}: record {index} cannot be read ({' '.join(str(error).split())[:200]}); "
+                             "prepare the set again") from error
         try:
             with Image.open(io.BytesIO(record["image"])) as image:
                 if not self.reduced:
                     image.load()
                 square = self.transform(image if image.mode == "RGB" else image.convert("RGB"), record["keypoints"],
                                         record["visible"], np.float32(record["scale"]), record.get("box"))
-        except OSError as error:
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise InputError(f"{self.name}, {record['id'].decode()}: the image cannot be read: {error}; "
                              "prepare the set again") from error
         except InputError as error:

@@ -10,10 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kpjax.errors import InputError
+from kpjax.errors import InputError, printable
+from kpjax.files import read_json
+from kpjax.training.run_folder import check_small_files
 
 # Readers of a preset's run folders: results.json and metrics.jsonl of every variant and seed
 
+LARGEST_COUNT = 2 ** 53  # of steps and seeds
 NEEDED = ("experiment", "preset", "variant", "seed", "steps", "metrics")
 
 
@@ -45,32 +48,50 @@ class VariantRuns(NamedTuple):
 def read_run(folder: Path) -> FinishedRun:
     """Reads the result in a run's folder. Raises InputError if results.json is missing, broken, or lacks a field."""
     path = folder / "results.json"
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{folder}: not a finished run (no results.json); its own command resumes it") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); run it again with fresh=True") from None
-    missing = [name for name in NEEDED if not isinstance(found, dict) or name not in found]
+    if not path.exists():
+        raise InputError(f"{folder}: not a finished run (no results.json); its own command resumes it")
+    found = read_json(path)
+    missing = [name for name in NEEDED if name not in found]
     if missing:
         raise InputError(f"{path}: lacks {', '.join(missing)}; run it again with fresh=True")
+    for name in ("experiment", "preset", "variant"):
+        if not isinstance(found[name], str) or not found[name] or printable(found[name]) != found[name]:
+            raise InputError(f"{path}: {name} is no name; run it again with fresh=True")
     metrics = found["metrics"]
     wrong = [] if isinstance(metrics, dict) else ["metrics"]
     wrong += [name for name, value in metrics.items() if _number(value) is None] if not wrong else []
+    wrong += [name for name in ("seed", "steps") if type(found[name]) is not int or abs(found[name]) > LARGEST_COUNT]
+    wrong += [name for name in ("images_per_second", "wall_seconds", "images")
+              if found.get(name) is not None and _number(found[name]) is None]
     if wrong:
-        raise InputError(f"{path}: {wrong[0]} is not a number; run it again with fresh=True")
+        raise InputError(f"{path}: {printable(wrong[0])} is not a number; run it again with fresh=True")
+    if not isinstance(found.get("config") or {}, dict):
+        raise InputError(f"{path}: config is no object; run it again with fresh=True")
+    check_small_files(folder, found)
     return FinishedRun(
         folder=folder, metrics={name: _number(value) for name, value in metrics.items()},
         **{name: found[name] for name in NEEDED if name != "metrics"},
-        **{name: found.get(name) for name in ("images_per_second", "wall_seconds", "images", "devices", "versions")},
+        **{name: None if found.get(name) is None else _number(found[name])
+           for name in ("images_per_second", "wall_seconds", "images")},
+        **{name: found.get(name) for name in ("devices", "versions")},
         config=found.get("config") or {})
 
 
 def _number(value) -> float | None:
     """Returns a number as float, also one that strict JSON writes as text (nan, inf, -inf), or None for all else."""
-    if value in ("nan", "inf", "-inf"):
+    if isinstance(value, str) and value in ("nan", "inf", "-inf"):
         return float(value)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # an integer too large for one
+        return None
+
+
+def _plotted(value) -> bool:
+    """Returns whether this is a number that an axis can have."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e100
 
 
 def read_variants(preset_folder: Path) -> dict[str, VariantRuns]:
@@ -109,16 +130,16 @@ def read_history(folder: Path) -> dict[str, list[tuple[float, float]]]:
         return {}
     rows = []
     for text in path.read_bytes().decode(errors="replace").splitlines():
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             row = json.loads(text)
-            if isinstance(row, dict) and isinstance(row.get("step"), int | float):
+            if isinstance(row, dict) and _plotted(row.get("step")):
                 rows.append(row)
     history: dict[str, dict[float, float]] = {}
     for row in rows:
         if row.get("stage") == rows[-1].get("stage"):
             for name, value in row.items():
                 number = None if name == "step" else _number(value)
-                if number is not None and math.isfinite(number):
+                if number is not None and _plotted(number):
                     history.setdefault(name, {})[float(row["step"])] = number
     return {name: sorted(points.items()) for name, points in history.items()}
 

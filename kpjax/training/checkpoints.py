@@ -176,7 +176,7 @@ class Checkpoints:
             record, whole = found["record"], found["digest"] == json_digest(found["record"])
         except Exception as error:
             raise RunError(f"checkpoint {self._path(step)} is damaged ({_first_line(error)})") from error
-        if not whole:
+        if not whole or record.get("step") != step:  # a folder that was renamed
             raise RunError(f"checkpoint {self._path(step)} is damaged (its record is not what was written)")
         return record
 

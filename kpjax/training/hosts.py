@@ -38,6 +38,8 @@ def join(coordinator: str | None = None, num_processes: int | None = None, proce
         return
     if coordinator is not None:
         _find(coordinator, num_processes, process_id)
+    elif num_processes is None:
+        _check_slurm(os.environ)
     try:
         jax.distributed.initialize(coordinator, num_processes, process_id, initialization_timeout=PATIENCE,
                                    heartbeat_timeout_seconds=HEARTBEAT)
@@ -78,6 +80,14 @@ def _check_arguments(coordinator: str | None, num_processes: int | None, process
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdigit():
         raise InputError(f"coordinator: {coordinator!r} is no HOST:PORT")
+
+
+def _check_slurm(environment: Mapping[str, str]) -> None:
+    """Raises InputError in a shell within SLURM's job of several tasks, where the others would be waited for."""
+    tasks, started = environment.get("SLURM_NTASKS", ""), environment.get("SLURM_STEP_NUM_TASKS", "1")
+    if "SLURM_JOB_ID" in environment and tasks.isdecimal() and int(tasks) > 1 and started != tasks:
+        raise InputError(f"num_processes: SLURM_NTASKS says {tasks} processes, and this step has {started}; start all "
+                         "with srun, or give num_processes 1 to train with this one alone")
 
 
 def _find(coordinator: str, num_processes: int | None, process_id: int | None) -> None:

@@ -132,7 +132,7 @@ def _belongs(line: str, stage: str, last_step: int) -> bool:
     try:
         row = json.loads(line)
         return row["stage"] != stage or row["step"] <= last_step
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return False
 
 

@@ -4,24 +4,29 @@ runs/<experiment>/<preset>/<variant>/seed-<n>/   config.json, metrics.jsonl, ten
 runs/<experiment>/<preset>/stages/<name>/seed-<n>/   the same for a stage that variants share, and stage.json
 """
 import contextlib
+import functools
 import platform
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import jax
 from etils import epath
 
-from kpjax.errors import InputError
-from kpjax.files import in_bucket, make_folder, write_json, write_text, writing
+from kpjax.errors import InputError, printable
+from kpjax.files import in_bucket, make_folder, read_json, strict, write_json, write_text, writing
+from kpjax.training.trees import json_digest
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
 
+SMALL_FILES = ("config.json", "skeleton.json", "score_table.json")  # beside results.json and the model
 PACKAGES = ("kpjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -36,8 +41,11 @@ def versions() -> dict[str, str]:
 
 def commit() -> str:
     """Returns the short name of this clone's commit, followed by "+" if files differ from it; "" outside a clone."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():  # installed, perhaps below another repository
+        return ""
     try:
-        answer = subprocess.run(["git", "-C", str(Path(__file__).parent), "describe", "--always", "--exclude=*",
+        answer = subprocess.run(["git", "-C", str(root), "describe", "--always", "--exclude=*",
                                  "--dirty=+"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return ""
@@ -56,14 +64,40 @@ def write_results(
 ) -> None:
     """Writes `results.json`, whose presence says that the run is complete.
 
-    settings: those that were asked for and differ from the preset's, in a line.
+    settings: those that were asked for and differ from the preset's, in a line. The file has the digests of the
+    folder's small files, from which the run is read again, and one of itself.
     """
     devices = {"backend": jax.default_backend(), "kind": jax.devices()[0].device_kind, "count": jax.device_count()}
-    write_json(folder / "results.json", {
+    results = strict({
         "experiment": experiment, "preset": preset, "variant": variant, "seed": seed, "steps": steps,
         "metrics": {name: float(value) for name, value in metrics.items()},
         "images": images, "images_per_second": images_per_second, "wall_seconds": wall_seconds, "devices": devices,
-        "versions": versions(), "commit": commit(), "settings": settings, "config": config})
+        "versions": versions(), "commit": commit(), "settings": settings, "config": config,
+        "files": {name: json_digest(read_json(folder / name)) for name in SMALL_FILES if (folder / name).exists()}})
+    write_json(folder / "results.json", results | {"digest": json_digest(results)})
+
+
+def check_small_files(folder: epath.Path, results: Mapping[str, Any]) -> None:
+    """Raises InputError if a small file of a finished run is not what was written with it.
+
+    results: of results.json. Says in a line on stderr where it was edited, and of a run made before there were digests.
+    """
+    files = results.get("files")
+    if not isinstance(files, Mapping) or "digest" not in results:
+        _say("a run made by an earlier version has no digests of its small files: changes there go unnoticed")
+        return
+    for name in SMALL_FILES:
+        if name in files and (not (folder / name).exists() or json_digest(read_json(folder / name)) != files[name]):
+            raise InputError(f"{folder / name}: not what was written with the run; restore the file, or train again "
+                             "with fresh=True")
+    if json_digest({name: value for name, value in results.items() if name != "digest"}) != results["digest"]:
+        _say(f"{folder / 'results.json'}: edited since the run wrote it")
+
+
+@functools.cache
+def _say(line: str) -> None:
+    """Prints a line on stderr, once in a process."""
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 class InUse(InputError):

@@ -96,7 +96,7 @@ def read_leaves(path: Path, digest: str) -> dict[str, np.ndarray]:
     try:
         with local_copy(path) as local:
             arrays = load_file(local)
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path}: cannot be read: {error}") from error
     if json_digest(leaf_digests(arrays_by_path(arrays))) != digest:
         raise RunError(f"{path}: damaged: its content is not what was written")
@@ -142,15 +142,18 @@ def load_trained(folder: Path, digest: str | None = None) -> Trained:
     """
     found = read_json(folder / "trained.json")
     body = {name: value for name, value in found.items() if name != "checksum"}
-    if json_digest(body) != found.get("checksum") or (digest is not None and digest != found["digest"]):
+    if json_digest(body) != found.get("checksum") or (digest is not None and digest != found.get("digest")):
         raise RunError(f"{folder / 'trained.json'}: damaged: its content is not what was written")
-    if found["format"] != RESULT_FORMAT:
-        raise InputError(f"{folder / 'trained.json'}: format {found['format']}, this version reads {RESULT_FORMAT}; "
-                         "train again with fresh=True")
+    if found.get("format") != RESULT_FORMAT:
+        raise InputError(f"{folder / 'trained.json'}: format {found.get('format')}, this version reads "
+                         f"{RESULT_FORMAT}; train again with fresh=True")
     tree = arrays_by_path(read_leaves(folder / "trained.safetensors", found["digest"]))
-    for path in found["empty"]:
-        _put(tree, path, {})
-    return Trained(tree["variables"], tree["frozen"])
+    try:
+        for path in found["empty"]:
+            _put(tree, path, {})
+        return Trained(tree["variables"], tree["frozen"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{folder}: trained.json and trained.safetensors do not belong together ({error})") from None
 
 
 # The part of an adapted network that is its own: one safetensors file without the frozen core

@@ -115,7 +115,7 @@ def test_nothing_is_overwritten_that_convert_did_not_write(alone, tmp_path):
     convert(Convert(project=source, to="lp", out=out, overwrite=True), tell=said.append)
     assert (out / "CollectedData.csv").read_bytes() == before
     (out / "CollectedData.csv").write_bytes(before.replace(b"3.25", b"3.5"))
-    with pytest.raises(InputError, match=r"CollectedData.csv was changed since it was converted"):
+    with pytest.raises(InputError, match=r"CollectedData.csv was changed since convert wrote it"):
         convert(Convert(project=source, to="lp", out=out, overwrite=True), tell=said.append)
     with pytest.raises(InputError, match="is the project itself"):
         convert(Convert(project=source, to="csv", out=source, overwrite=True), tell=said.append)

@@ -41,7 +41,7 @@ def predict(trained, example):
 
 
 SYSTEM = SimpleNamespace(
-    name="brightest", summary="", presets={"demo": Config()},
+    name="brightest", summary="", presets={"demo": Config()}, variants={"spot": None},
     predicting=lambda run: Predicting(Method(None, None, predict, (), run.skeleton), Letterbox(SIDE), "peak"))
 
 

@@ -111,7 +111,7 @@ def test_rows_that_contradict_themselves_are_refused(folder):
 def test_results_that_cannot_be_used_are_named(folder):
     path = folder / "regda" / "seed-1" / "results.json"
     whole = path.read_text()
-    for broken, message in ((whole[:40], "cannot be read"), ("[]", "lacks experiment"), ("{}", "lacks experiment"),
+    for broken, message in ((whole[:40], "cannot be read"), ("[]", "holds no object"), ("{}", "lacks experiment"),
                             (whole.replace("0.92", '"high"'), "target/pck is not a number")):
         path.write_text(broken)
         with pytest.raises(InputError, match=message) as caught:

@@ -216,3 +216,9 @@ def test_every_flipped_byte_of_a_result_is_detected_or_harmless(tmp_path):
             harmless += 1
         (tmp_path / name).write_bytes(whole)
     assert harmless < 30
+
+
+def test_a_checkpoint_under_another_step_is_not_believed(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    (tmp_path / "copy" / "checkpoints" / "5").rename(tmp_path / "copy" / "checkpoints" / "7")
+    assert restore(tmp_path / "copy").step == 4

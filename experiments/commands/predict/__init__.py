@@ -22,8 +22,10 @@ from kpjax import InputError, RunError
 from kpjax.annotations import predictions
 from kpjax.annotations.boxes_file import boxes_of_images, boxes_of_video, read_boxes
 from kpjax.annotations.predictions import PredictionTable
+from kpjax.annotations.tables import whole_number
 from kpjax.errors import summarise
 from kpjax.evaluation.calibration import DEFAULT_CUTOFF
+from kpjax.file_names import inside
 from kpjax.images.inputs import ImageSequence, find_inputs
 from kpjax.images.reading import read_image
 from kpjax.images.transforms import needs_box
@@ -58,6 +60,7 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
     if twice := [path for path in results if results.count(path) > 1]:
         raise InputError(f"out: {twice[0]} would be of two inputs; predict one of them into another folder")
     for path in results:
+        inside(asked.out, path.relative_to(asked.out).as_posix(), "out")
         if path.is_file() and not asked.overwrite:
             raise InputError(f"out: {path} exists already; give --overwrite or another folder")
     if asked.on_bad_frame == "stop":
@@ -88,10 +91,12 @@ def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
     if asked.overlay and asked.no_overlay:
         raise InputError("overlay: --no-overlay is given too; give one of them")
     parts = (asked.frames or ":").split(":")
-    if not 2 <= len(parts) <= 3 or not all(part == "" or part.isdigit() for part in parts) or parts[2:] == ["0"]:
+    numbers = [whole_number(part) if part else None for part in parts]
+    if not 2 <= len(parts) <= 3 or numbers[2:] == [0] or any(
+            part and number is None for part, number in zip(parts, numbers, strict=True)):
         raise InputError(f"frames: {asked.frames!r} is no range; give for example 0:100, or 0:1000:10 for every tenth")
     formats = predictions.check_formats([name for part in asked.formats.split(",") if (name := part.strip())])
-    return slice(*(int(part) if part else None for part in parts)), formats
+    return slice(*numbers), formats
 
 
 def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, ...], asked: Predict) -> _Work:

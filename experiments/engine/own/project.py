@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.engine.system import Job, Outcome, StoredRun, System
 from kpjax import InputError, Skeleton
-from kpjax.annotations.project import Frame, Project
+from kpjax.annotations.project import Frame, Project, coordinate_notes
 from kpjax.annotations.project_source import (
     box_of,
     decoded,
@@ -59,9 +59,12 @@ def needed_project(path: str, own: Own, argument: str = "project") -> Project:
 
 @functools.lru_cache(maxsize=4)
 def _read(path: str, category: str, video_root: str, pixels_from: int, rescale_labels: bool) -> Project:
-    return read_project(Path(path).expanduser(), category=category, pixels_from=pixels_from,
-                        video_root=Path(video_root).expanduser() if video_root else None,
-                        rescale_labels=rescale_labels)
+    project = read_project(Path(path).expanduser(), category=category, pixels_from=pixels_from,
+                           video_root=Path(video_root).expanduser() if video_root else None,
+                           rescale_labels=rescale_labels)
+    for note in coordinate_notes(project, pixels_from):
+        print(f"{project.root.name}: {note}")
+    return project
 
 
 def renamed_to(project: Project, skeleton: Skeleton) -> Project:

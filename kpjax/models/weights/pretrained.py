@@ -188,12 +188,19 @@ def read_weights(path: str | Path) -> dict[str, Any]:
 def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
     """Reads all tensors of a safetensors file. Raises InputError if it is absent or damaged."""
     try:
-        return load_file(path)
+        tensors = load_file(path)
     except OSError as error:
         reason = error.strerror or str(error).splitlines()[0]
         raise InputError(f"{path}: cannot be read ({reason}); give a safetensors file of weights") from error
-    except SafetensorError as error:
+    except (SafetensorError, ValueError, KeyError) as error:
         raise InputError(f"{path}: is not a whole safetensors file ({error}); fetch it again") from error
+    except (AttributeError, TypeError) as error:  # numbers of fewer than 16 bits
+        raise InputError(f"{path}: has numbers of a kind that numpy lacks ({error}); give weights in float32"
+                         ) from error
+    if wrong := [name for name, tensor in tensors.items() if tensor.dtype.kind not in "biu" and
+                 not np.isfinite(tensor.astype(np.float32) if tensor.dtype.kind == "V" else tensor).all()]:
+        raise InputError(f"{path}: {wrong[0]} has numbers that are not finite; fetch it again")
+    return tensors
 
 
 def read_pytorch(path: str | Path) -> dict[str, Any]:

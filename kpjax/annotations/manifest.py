@@ -1,0 +1,68 @@
+"""The list of files that a command wrote into a folder, so that nothing else is replaced there later."""
+import hashlib
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+from kpjax.errors import InputError
+from kpjax.file_names import inside
+from kpjax.files import read_json, remove, write_json
+
+
+def free_or_listed(folder: Path, manifest: str, command: str, overwrite: bool) -> list[Path]:
+    """Returns the files of a folder to replace, none if it is new or empty.
+
+    Raises InputError for a file or a link, and for a folder that may hold anything else: without `overwrite`, without
+    a manifest, with a name in it that is not of a file below, or with a listed file that was changed since.
+    """
+    if folder.is_symlink():
+        raise InputError(f"out: {folder} is a link; give the folder that it leads to, or another one")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"out: {folder} is a file; give a folder")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return []
+    if not overwrite:
+        raise InputError(f"out: {folder} is not empty; give another folder, or overwrite it (--overwrite) if {command} "
+                         "wrote it")
+    path = folder / manifest
+    if not path.is_file():
+        raise InputError(f"out: {folder} has no {manifest} that lists what {command} wrote, and may hold other things; "
+                         "give another folder")
+    files = read_json(path).get("files")
+    if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):
+        raise InputError(f"{path}: files: no names with their digests; give another folder")
+    listed = {inside(folder, name, f"{path}: files"): digest for name, digest in files.items()}
+    for file, digest in listed.items():
+        if file.is_symlink() or (file.exists() and not file.is_file()):
+            raise InputError(f"{path}: files: {file.name!r} is a folder or a link; give another folder")
+        if digest and file.is_file() and _sha256(file) != digest:
+            raise InputError(f"{file} was changed since {command} wrote it; give another folder to keep it")
+    return [*listed, path]
+
+
+def remove_files(folder: Path, files: Iterable[Path]) -> None:
+    """Removes files and the folders below `folder` that are then empty."""
+    homes = set()
+    for file in files:
+        remove(file)
+        homes |= {parent for parent in file.parents if parent.is_relative_to(folder) and parent != folder}
+    for home in sorted(homes, key=lambda home: -len(home.parts)):
+        if home.is_dir() and not home.is_symlink() and not any(home.iterdir()):
+            home.rmdir()
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Returns all files below a folder, sorted; none if it does not exist."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def write_manifest(folder: Path, manifest: str, files: Iterable[Path], digested: Collection[Path], **facts: Any
+                   ) -> None:
+    """Lists files of a folder, with digests of those that people change. facts: entries beside the list."""
+    listed = {path.relative_to(folder).as_posix(): _sha256(path) if path in digested else "" for path in files}
+    write_json(folder / manifest, {**facts, "files": listed})
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

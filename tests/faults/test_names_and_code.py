@@ -1,0 +1,184 @@
+"""Names that come from files stay in their folders for every reader and writer, and nothing of a file is run."""
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from damaging import PROJECTS
+from hostile import NAMES, put, text_of
+from PIL import Image
+
+from kpjax.annotations.manifest import free_or_listed, remove_files
+from kpjax.annotations.project import Frame, Instance, Project
+from kpjax.annotations.reading import read_project
+from kpjax.annotations.writing import WRITERS, write_project
+from kpjax.errors import InputError
+from kpjax.export import reading, standalone
+from kpjax.file_names import LONGEST, inside, leads_inside, portable
+from kpjax.structures import Skeleton
+
+OUT_OF_IT = ("../../../img.png", "a/../../../img.png", "..", ".", "", "../p/victim.png", "/etc/hostname",
+             "C:\\victim.png", "..\\victim.png", "a\\..\\..\\victim.png", "//host/share/x.png", "a\x00b.png",
+             "link/out.png", "\ud800.png")
+FINE = ("a.png", "a/b.png", "./a.png", "a/../b.png", "con/../nul.png", "sub/", "é.png", "..a.png", "-rf")
+NO_BOX = np.full(4, np.nan)
+
+
+def everything(folder):
+    """The paths and the content of all files below a folder."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and not path.is_symlink()}
+
+
+@pytest.fixture
+def victims(tmp_path):
+    """A folder with files beside it that nobody may touch, and a link out of it."""
+    for name in ("victim.txt", "victim.png", "p/labels.json", "elsewhere/out.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "link").symlink_to(tmp_path / "elsewhere")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", OUT_OF_IT)
+def test_a_name_that_leads_out_is_refused(victims, name):
+    with pytest.raises(InputError, match="files"):
+        inside(victims / "out", name, "files")
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_a_name_below_is_taken(victims, name):
+    assert inside(victims / "out", name, "files") == victims / "out" / name
+    assert leads_inside(name)
+
+
+@pytest.mark.parametrize("part", [name for name in NAMES if "/" not in name])
+def test_what_is_written_any_system_takes(part):
+    found = portable(part)
+    assert found == portable(found)
+    assert 0 < len(found.encode()) <= LONGEST
+    assert not set(found) & set('\\/:*?"<>|\0\n\r\x1b')
+    assert found.strip(".") not in ("", "con", "CON", "nul")
+    assert found[-1] not in ". "
+    assert portable("img 001.é.png") == "img 001.é.png"
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_every_writer_keeps_every_name_in_its_folder(victims, format):
+    if format == "sleap":
+        pytest.importorskip("sleap_io", reason="sleap-io writes .slp files; install the extra kpjax[sleap]")
+    image = victims / "p" / "real.png"
+    Image.new("RGB", (20, 16)).save(image)
+    frames = tuple(Frame(name, image, None, (20, 16), NAMES[-1 - number]) for number, name in enumerate(NAMES))
+    labels = Instance(0, np.array([[1.0, 2.0]]), np.ones(1, np.float32), np.zeros(1, bool), NO_BOX)
+    project = Project(victims / "p", "csv", Skeleton(("nose",)), frames, tuple(
+        labels._replace(frame=number) for number in range(len(frames))))
+    project = project._replace(frames=tuple(frame._replace(session=portable(frame.session) if format in ("csv", "coco")
+                                                           else frame.session) for frame in frames))
+    before = everything(victims)
+    (victims / "out" / "link").unlink()
+    write_project(project, format, victims / "out")
+    after = everything(victims)
+    assert {path: content for path, content in after.items() if not path.is_relative_to(victims / "out")} == before
+    assert len([path for path in after if path.read_bytes() == image.read_bytes()]) == len(NAMES) + 1
+
+
+@pytest.mark.parametrize(("kind", "file", "place"), [
+    ("coco", "labels.json", "images/0/file_name"), ("table", "labels.csv", "images/0.png"),
+    ("deeplabcut", "labeled-data/vid 1/CollectedData_Ann.csv", "vid 1/img0.png"),
+    ("lightning pose", "CollectedData.csv", "labeled-data/vid/img0.png")])
+def test_every_reader_refuses_an_image_elsewhere(tmp_path, kind, file, place):
+    PROJECTS[kind](tmp_path / "a" / "p")
+    path = tmp_path / "a" / "p" / file
+    Image.new("RGB", (40, 30)).save(tmp_path / "a" / "victim.png")
+    Image.new("RGB", (40, 30)).save(tmp_path / "victim.png")
+    whole = path.read_bytes()
+    for name in ("../victim.png", "a/../../victim.png", "../../victim.png", "../../../../victim.png"):
+        path.write_bytes(text_of(put(json.loads(whole), place, name)) if kind == "coco" else
+                         whole.replace(place.encode(), name.encode(), 1))
+        with pytest.raises(InputError, match=r"outside|missing|names no image"):
+            read_project(tmp_path / "a" / "p")
+
+
+@pytest.mark.parametrize("name", [
+    "../victim.txt", "../p/labels.json", "link/out.png", "/tmp/victim.txt", "", ".", "a\0b", "x" * 300])
+def test_a_list_of_files_names_nothing_elsewhere(victims, name):
+    (victims / "out" / "converted.json").write_text(json.dumps({"files": {name: ""}}))
+    before = everything(victims)
+    with pytest.raises(InputError, match=r"converted\.json"):
+        free_or_listed(victims / "out", "converted.json", "convert", True)
+    assert everything(victims) == before
+
+
+def test_what_a_person_put_into_the_folder_stays(tmp_path):
+    out = tmp_path / "out"
+    (out / "docs").mkdir(parents=True)
+    (out / "docs" / "thesis").touch()
+    (out / "suggestions.csv").touch()
+    with pytest.raises(InputError, match="may hold other things"):
+        free_or_listed(out, "suggested.json", "suggest", True)
+    (out / "suggested.json").write_text(json.dumps({"files": {"suggestions.csv": ""}}))
+    remove_files(out, free_or_listed(out, "suggested.json", "suggest", True))
+    assert list(everything(out)) == [out / "docs" / "thesis"]
+
+
+def test_a_link_is_no_place_to_write(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "elsewhere")
+    PROJECTS["table"](tmp_path / "p")
+    with pytest.raises(InputError, match="is a link"):
+        write_project(read_project(tmp_path / "p"), "csv", tmp_path / "out")
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("name", OUT_OF_IT + ("run.sh",))
+def test_an_exported_folder_writes_the_files_of_a_run_and_no_other(victims, name):
+    before = everything(victims)
+    with pytest.raises(InputError, match="rebuild: files"):
+        reading.write_run_files({"rebuild": {"files": {name: {}}}}, victims / "out")
+    assert everything(victims) == before
+    assert standalone.wrong_field({"files": {name: ""}}) == "files"
+
+
+class Code:
+    """A pickle that runs a command."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("layout", ["fixed", "table"])
+def test_a_table_of_deeplabcut_runs_nothing(tmp_path, layout):
+    pandas, tables = pytest.importorskip("pandas"), pytest.importorskip("tables")
+    PROJECTS["deeplabcut"](tmp_path / "p")
+    path = next((tmp_path / "p").rglob("CollectedData_*.csv"))
+    whole = read_project(tmp_path / "p")
+    frame = pandas.read_csv(path, header=[0, 1, 2], index_col=0)
+    path.unlink()
+    frame.to_hdf(path.with_suffix(".h5"), key="df_with_missing", mode="w", format=layout)
+    for ours, theirs in zip(read_project(tmp_path / "p").instances, whole.instances, strict=True):
+        np.testing.assert_array_equal(ours.keypoints, theirs.keypoints)
+    with tables.open_file(str(path.with_suffix(".h5")), "a") as file:
+        file.root.df_with_missing._v_attrs["x"] = Code(tmp_path / "ran")
+    with pytest.raises(InputError, match="could run code"):
+        read_project(tmp_path / "p")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_crash_of_the_hdf5_library_ends_no_session(tmp_path, monkeypatch):
+    from kpjax.annotations import hdf5_process
+
+    (tmp_path / "a.slp").write_bytes(b"damaged")
+    monkeypatch.setattr(hdf5_process.sys, "executable", "/bin/sh")  # reads -P and fails, as a broken library may
+    with pytest.raises(InputError, match="cannot be read"):
+        hdf5_process.check_readable(tmp_path / "a.slp")
+    (tmp_path / "crash").write_text("#!/bin/sh\nkill -SEGV $$\n")
+    (tmp_path / "crash").chmod(0o755)
+    monkeypatch.setattr(hdf5_process.sys, "executable", str(tmp_path / "crash"))
+    with pytest.raises(InputError, match="crashes the HDF5 library"):
+        hdf5_process.check_readable(tmp_path / "a.slp")
