@@ -44,7 +44,8 @@ def figure_videos(
         InputError: An action is neither built in nor recorded, or there is no frame.
     """
     if count < 1 or frames < 1:
-        raise InputError(f"figures: expected at least one video and one frame, found {count} videos of {frames} frames")
+        raise InputError("figures", f"expected at least one video and one frame, found {count} videos of {frames} "
+                                    "frames")
     domain = domain or target(0.0)
     recorded = {action: [one for one in recordings if one.action == action] for action in dict.fromkeys(
         one.action for one in recordings)}

@@ -286,7 +286,7 @@ def prepare(
     if on_bad_image not in ("stop", "skip"):
         raise InputError(f"on_bad_image is {on_bad_image!r}; choose stop or skip")
     if side is not None and side < 1:
-        raise InputError(f"side: {side}; must be at least 1")
+        raise InputError("side", f"{side}; must be at least 1")
     folder = None if manual_dir is None else Path(manual_dir).expanduser().resolve()
     check(dataset, folder)
     tfds = tensorflow_datasets()
@@ -298,7 +298,7 @@ def prepare(
         builder = dataset.builder(data_dir=building)
         builder.on_bad_image, builder.side = on_bad_image, side
         if side is not None and "image" not in builder.info.features:
-            raise InputError(f"side: {dataset.name} holds no image files; prepare it without a side")
+            raise InputError("side", f"{dataset.name} holds no image files; prepare it without a side")
         config = tfds.download.DownloadConfig(**({} if folder is None else {"manual_dir": str(folder)}))
         with redirect_stdout(io.StringIO()):  # tfds prints the temporary folder
             builder.download_and_prepare(download_config=config)

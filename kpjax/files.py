@@ -214,7 +214,7 @@ def read_json(path: Path) -> dict:
     try:
         found = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); start over with fresh=True") from None
+        raise InputError(f"{path}: cannot be read ({error}); start over with `fresh`") from None
     if not isinstance(found, dict):
-        raise InputError(f"{path}: cannot be read (it holds no object); start over with fresh=True")
+        raise InputError(f"{path}: cannot be read (it holds no object); start over with `fresh`")
     return found

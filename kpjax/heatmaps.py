@@ -66,7 +66,7 @@ def image_to_heatmap(
     """Builds the map from image to heatmap pixels, sizes (height, width). Raises InputError for two strides."""
     strides = tuple(image / heatmap for image, heatmap in zip(image_size, heatmap_size, strict=True))
     if strides[0] != strides[1]:
-        raise InputError(f"heatmap_size: {heatmap_size} has strides {strides[0]:g} and {strides[1]:g} in an image of "
+        raise InputError("heatmap_size", f"{heatmap_size} has strides {strides[0]:g} and {strides[1]:g} in an image of "
                          f"{image_size}; divide height and width by the same number")
     return geometry.index_grid(strides[0]) if grid == "index" else geometry.half_pixel_grid(strides[0])
 

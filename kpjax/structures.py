@@ -54,22 +54,23 @@ class Skeleton:
     def __post_init__(self):
         count = len(self.names)
         if wrong := [name for name in self.names if not isinstance(name, str) or not name]:
-            raise InputError(f"skeleton: {wrong[0]!r} is no name of a keypoint; give every keypoint a name")
+            raise InputError("skeleton", f"{wrong[0]!r} is no name of a keypoint; give every keypoint a name")
         if repeated := sorted(name for name, times in Counter(self.names).items() if times > 1):
-            raise InputError(f"skeleton: keypoint name {repeated[0]!r} occurs twice; give every keypoint its own name")
+            raise InputError("skeleton", f"keypoint name {repeated[0]!r} occurs twice; give every keypoint its own "
+                                         "name")
         if wrong := [edge for edge in self.edges if not all(0 <= end < count for end in edge)]:
-            raise InputError(f"skeleton: edge {wrong[0]} points outside the {count} keypoints; count from 0")
+            raise InputError("skeleton", f"edge {wrong[0]} points outside the {count} keypoints; count from 0")
         if self.flip:
             if sorted(self.flip) != list(range(count)):
-                raise InputError(f"skeleton: flip must name each of the {count} keypoints once, got {self.flip}")
+                raise InputError("skeleton", f"flip must name each of the {count} keypoints once, got {self.flip}")
             if wrong := [k for k in range(count) if self.flip[self.flip[k]] != k]:
                 k = wrong[0]
                 raise InputError(
-                    f"skeleton: flip is not its own inverse: {self.names[k]} -> {self.names[self.flip[k]]} -> "
+                    "skeleton", f"flip is not its own inverse: {self.names[k]} -> {self.names[self.flip[k]]} -> "
                     f"{self.names[self.flip[self.flip[k]]]}; mirrored twice, every keypoint must come back to itself")
         for name, members in self.groups.items():
             if not all(0 <= k < count for k in members):
-                raise InputError(f"skeleton: group {name!r} has an index outside the {count} keypoints: {members}")
+                raise InputError("skeleton", f"group {name!r} has an index outside the {count} keypoints: {members}")
 
     def index(self, name: str) -> int:
         """Returns the number of the keypoint called `name`. Raises InputError that lists the known names."""

@@ -106,7 +106,7 @@ def own_core(folder: str) -> CoreRun:
     """Reads the network of a finished run, of an exported one, or of a core's stage. Raises InputError for another
     folder, and for a network of a kind that this system cannot build."""
     if not folder:
-        raise InputError("core: name a finished run's folder, .../<variant>/seed-<n>, or an exported one")
+        raise InputError("core", "name a finished run's folder, .../<variant>/seed-<n>, or an exported one")
     path = Path(folder).expanduser()
     if adapted := (path / "stage.json").is_file():
         config, variables = read_json(path / "stage.json")["config"], load_trained(path / "result").variables
@@ -117,10 +117,10 @@ def own_core(folder: str) -> CoreRun:
             variables = adaptation.plain_of(opened.trained, opened.run.variant)
     found, needed = stored_fields(config), ("network", "image_size", *(() if adapted else ("heatmap_size",)))
     if missing := [name for name in needed if name not in found]:
-        raise InputError(f"core: {folder} has a network of another kind (its config has no {missing[0]}); give a run "
+        raise InputError("core", f"{folder} has a network of another kind (its config has no {missing[0]}); give a run "
                          "that learnt named keypoints from labels, or one of adaptation")
     if found["image_size"] != STRIDE * found.get("heatmap_size", found["image_size"] // STRIDE):
-        raise InputError(f"core: the heatmaps of {folder} are {found['heatmap_size']} px for images of "
+        raise InputError("core", f"the heatmaps of {folder} are {found['heatmap_size']} px for images of "
                          f"{found['image_size']}; give a run whose heatmaps are {STRIDE} times smaller")
     network = config_from_json(NETWORKS[config["network"]["name"]](), config["network"])
     kept = {collection: {part: tree for part, tree in variables[collection].items() if part in PARTS}
@@ -194,14 +194,14 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     Raises InputError for a missing core, fewer than fifty images, and a project with several animals on an image."""
     run = own_core(config.core.core)
     if "network" in typed:
-        raise InputError("network: the core decides it; leave it out")
+        raise InputError("network", "the core decides it; leave it out")
     if not config.data.images:
-        raise InputError("images: name images, videos or folders of them")
+        raise InputError("images", "name images, videos or folders of them")
     every = every_choice(frames_at(config.data.images))
     own = config.own if "every" in typed else replace(config.own, every=every.value)
     split = own_split(config.data, own)
     if (count := len(split.target) + len(split.test)) < LEAST_IMAGES:
-        raise InputError(f"images: {count} images; points are found on at least {LEAST_IMAGES}")
+        raise InputError("images", f"{count} images; points are found on at least {LEAST_IMAGES}")
     wanted = -(-PASSES * len(split.target) // config.batch_size)
     passes = f"{PASSES} passes over {len(split.target)} images in batches of {config.batch_size} are {wanted}"
     choices = [
@@ -211,7 +211,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
                       f"{passes}, kept between {FEWEST_STEPS} and {MOST_STEPS}")]
     if split.project:
         if facts_of(split.project).several:
-            raise InputError(f"project: {split.project.root} has several animals on an image; points are found on "
+            raise InputError("project", f"{split.project.root} has several animals on an image; points are found on "
                              "images of one")
         fit = len(split.held.train)
         choices += [

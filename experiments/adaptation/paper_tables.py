@@ -19,7 +19,8 @@ def by_epoch(*epochs: int) -> tuple[Row, ...]:
 def check_rendered(config: Config) -> None:
     """Raises InputError for a core whose images are not rendered."""
     if not config.core.core.startswith(RENDERED):
-        raise InputError("preset: the background of a core's people can be chosen where they are rendered, as in demo")
+        raise InputError("preset", "the background of a core's people can be chosen where they are rendered, as in "
+                                   "demo")
 
 
 CORE_EPOCHS = Table("demo", by_epoch(1, 2, 5), MEASURES, "core")

@@ -61,7 +61,7 @@ class CoreTraining(Checked):
     def __post_init__(self):
         super().__post_init__()
         if self.core_epoch not in (0, *self.core_kept, self.core_epochs):
-            raise InputError(f"core_epoch: {self.core_epoch}; kept are {' '.join(map(str, self.core_kept))} and the "
+            raise InputError("core_epoch", f"{self.core_epoch}; kept are {' '.join(map(str, self.core_kept))} and the "
                              f"last, {self.core_epochs}")
 
     steps = property(lambda self: self.core_epochs * self.core_epoch_steps)
@@ -110,7 +110,8 @@ class TargetImages(Checked):
     def __post_init__(self):
         super().__post_init__()
         if self.rendered and (self.fit or self.test):
-            raise InputError(f"test: {self.test or self.fit}; adaptation to rendered objects is evaluated on rendered "
+            raise InputError("test", f"{self.test or self.fit}; adaptation to rendered objects is evaluated on "
+                                     "rendered "
                              "ones, so leave fit and test empty, or name a prepared set as target")
 
     rendered = property(lambda self: self.target.startswith(RENDERED))  # by the seed
@@ -218,8 +219,8 @@ class Config(Checked):
         side = self.data.image_size
         self.network.check(side, side // STRIDE)
         if self.view_pairs.views == "spline" and self.data.target_side != side:
-            raise InputError(f"target_side: {self.data.target_side}; views by splines are as large as their images, "
-                             f"which is image_size, {side}")
+            raise InputError("target_side", f"{self.data.target_side}; views by splines are as large as their images, "
+                             f"which is `image_size`, {side}")
 
 
 def of_core(config: Config) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def labels_page(command: Command, counts: Sequence[int]) -> str:
     """Returns forward and backward errors of all variants by labelled images, means over draws and seeds."""
     config, evaluation = command.config, command.config.evaluation
     if not evaluation.annotated:
-        raise InputError(f"preset: {command.preset} has no annotation, so that nothing is regressed")
+        raise InputError("preset", f"{command.preset} has no annotation, so that nothing is regressed")
     images = (*(counts or evaluation.labelled_images), ALL)
     found: dict[str, list[dict[str, float]]] = {name: [] for name in command.variants}
     for job in jobs_of(command):
@@ -140,7 +140,7 @@ def main(arguments: Sequence[str], *, system: System = SYSTEM) -> epath.Path:
     asked, rest = parse_known(Study, arguments, prog="python -m experiments.adaptation.studies", description=__doc__)
     command = read_command(system, [asked.preset, *rest])
     if asked.study == "order" and len(command.variants) < 2:
-        raise InputError("variants: name two or more; the first is compared with the others")
+        raise InputError("variants", "name two or more; the first is compared with the others")
     command = prepared(command)
     progress = work_through(command.system, jobs_of(command))
     raise_for_failures(progress)  # a page in part says nothing

@@ -27,9 +27,9 @@ LISTED = 40  # faults, each in a line of its own
 def check(asked: Check) -> Project:
     """Prints the report, draws the sheet and returns the project. Raises InputError if anything is wrong."""
     if asked.out is not None and asked.out.suffix.lower() != ".png":
-        raise InputError(f"out: {asked.out} does not end in .png, as the sheet of labels does")
+        raise InputError("out", f"{asked.out} does not end in .png, as the sheet of labels does")
     if asked.video_root is not None and not asked.video_root.is_dir():
-        raise InputError(f"video_root: {asked.video_root} is no folder; name the one that holds the videos")
+        raise InputError("video_root", f"{asked.video_root} is no folder; name the one that holds the videos")
     form = format_of(asked.project)
     print(f"{asked.project}: {form.name} ({form.because})")
     project, faults = project_and_faults(asked.project, Options(

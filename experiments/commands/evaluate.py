@@ -55,9 +55,9 @@ def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
         if getattr(asked, name) < 1:
             raise InputError(f"{name}: {getattr(asked, name)}; give 1 or more")
     if not asked.threshold > 0:
-        raise InputError(f"threshold: {asked.threshold:g}; give a share above 0, such as 0.1")
+        raise InputError("threshold", f"{asked.threshold:g}; give a share above 0, such as 0.1")
     if (asked.out / ERRORS).exists() and not asked.overwrite:
-        raise InputError(f"out: {asked.out / ERRORS} exists already; give --overwrite or another folder")
+        raise InputError("out", f"{asked.out / ERRORS} exists already; give --overwrite or another folder")
     predictor = open_predictor(asked.run)
     project = read_project(asked.project, category=asked.category, video_root=asked.video_root,
                            pixels_from=asked.pixels_from, rescale_labels=asked.rescale_labels)
@@ -87,7 +87,7 @@ def in_keypoints_of(skeleton: Skeleton, project: Project, tell: Callable[[str], 
     """
     names = project.skeleton.names
     if not set(names) & set(skeleton.names):
-        raise InputError(f"project: {project.root} labels {summarise(list(names))}, the run finds "
+        raise InputError("project", f"{project.root} labels {summarise(list(names))}, the run finds "
                          f"{summarise(list(skeleton.names))}; none is the same, so name them alike")
     for words, rest in (("not labelled", [name for name in skeleton.names if name not in names]),
                         ("not known to the run", [name for name in names if name not in skeleton.names])):

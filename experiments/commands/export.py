@@ -38,13 +38,13 @@ def export(asked: Export, *, tell: Callable[[str], None] = print) -> Path:
     Runtime, does not find the same points with the result.
     """
     if (asked.run is None) == (asked.earlier is None):
-        raise InputError("export: give either RUN or --from FOLDER; see --help")
+        raise InputError("export", "give either RUN or --from FOLDER; see --help")
     if asked.earlier is not None and not is_exported(asked.earlier):
-        raise InputError(f"earlier: {asked.earlier} is no exported predictor (no {standalone.DESCRIPTION} in it)")
+        raise InputError("earlier", f"{asked.earlier} is no exported predictor (no {standalone.DESCRIPTION} in it)")
     source, out = absolute(asked.run or asked.earlier), asked.out
     check_free(out, asked.overwrite)
     if os.path.realpath(out) == os.path.realpath(source):
-        raise InputError(f"out: {out} is where it comes from; give a new folder")
+        raise InputError("out", f"{out} is where it comes from; give a new folder")
     opened = open_run(source)
     write = write_onnx if asked.to == "onnx" else write_predictor
     description = write(out, opened.method, opened.trained, opened.transform,

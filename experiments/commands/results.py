@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> None:
     asked = parse(Results, arguments, prog="python -m experiments results", description=__doc__)
     if asked.action == "gather":
         if not asked.workdir.is_dir():
-            raise InputError(f"workdir: {asked.workdir} does not exist; name the folder of the runs")
+            raise InputError("workdir", f"{asked.workdir} does not exist; name the folder of the runs")
         for room in rooms():
             if (asked.workdir / room.name).is_dir():
                 print(f"{room.name}: {gathered(system_of(room.name), asked.workdir, metrics_of(room))} numbers")

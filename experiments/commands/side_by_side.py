@@ -40,7 +40,7 @@ class SideBySide(Checked):
         system, rows = system_of(self.system, self.preset), []
         for name in self.variants:
             if name not in system.variants:
-                raise InputError(f"variants: {name}; choose among {', '.join(system.variants)}")
+                raise InputError("variants", f"{name}; choose among {', '.join(system.variants)}")
             job = Job(system.name, None, self.preset, name, self.seed, epath.Path(self.workdir),
                       epath.Path(self.data_dir).expanduser())
             if not (job.folder / "results.json").exists():
@@ -55,10 +55,10 @@ class SideBySide(Checked):
         """Draws the images under one variant."""
         sets = system.evaluated(job, system.open(job))
         if self.of not in ("", *sets):
-            raise InputError(f"of: {self.of}; {job.folder} has predictions of {', '.join(sets)}")
+            raise InputError("of", f"{self.of}; {job.folder} has predictions of {', '.join(sets)}")
         name = self.of or next(iter(sets))
         if max(self.images) >= len(sets[name]):
-            raise InputError(f"images: {max(self.images)}; {name} has {len(sets[name])}, counted from 0")
+            raise InputError("images", f"{max(self.images)}; {name} has {len(sets[name])}, counted from 0")
         found = read_predictions(job.folder)[name]
         places = [int(np.flatnonzero(found.index == number)[0]) for number in self.images]
         return prediction_sheet(

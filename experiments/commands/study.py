@@ -44,10 +44,10 @@ def main(arguments: Sequence[str], *, system: System | None = None) -> epath.Pat
     known = [room.name for room in rooms()]
     system = system or (system_in(asked.system) if asked.system in known else None)
     if system is None:
-        raise InputError(f"system: {asked.system!r} has no tables; there are {', '.join(filter(system_in, known))}")
+        raise InputError("system", f"{asked.system!r} has no tables; there are {', '.join(filter(system_in, known))}")
     tables = tables_of(EXPERIMENTS / system.name)
     if asked.table not in tables:
-        raise InputError(f"table: {asked.table!r} is unknown; there are {', '.join(tables)}")
+        raise InputError("table", f"{asked.table!r} is unknown; there are {', '.join(tables)}")
     table = tables[asked.table]
     if asked.preset:
         table = table._replace(preset=asked.preset)

@@ -59,7 +59,7 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
     ranking = -scored.scores.mean(-1) if asked.by == "score" else None
     chosen = chosen_frames(scored, known, ranking, asked)
     if not len(chosen):
-        raise InputError(f"inputs: all {len(scored.frames)} frames have labels already, or lie within {asked.apart} "
+        raise InputError("inputs", f"all {len(scored.frames)} frames have labels already, or lie within {asked.apart} "
                          "frames of one that has; name other videos, or a smaller --apart")
     proposals = proposals_of(scored, chosen, frames)
     remove_files(asked.out, earlier)
@@ -89,7 +89,7 @@ def _check(asked: Suggest) -> list[Path]:
         if value is not None and value < 1:
             raise InputError(f"{name}: {value}; give 1 or more")
     if not asked.inputs:
-        raise InputError("inputs: name images, videos, or folders of them")
+        raise InputError("inputs", "name images, videos, or folders of them")
     return free_or_listed(asked.out, MANIFEST, "suggest", asked.overwrite)
 
 

@@ -42,23 +42,23 @@ class Sweep:
 def points_of(asked: Sweep) -> dict[str, list[str]]:
     """Returns the flags of each point by its name. Raises InputError for a grid or a file that says nothing."""
     if bool(asked.grid) == (asked.points is not None):
-        raise InputError("grid: give it as FLAG=VALUE,VALUE..., or a file of flags as points, one of the two")
+        raise InputError("grid", "give it as FLAG=VALUE,VALUE..., or a file of flags as points, one of the two")
     if asked.points is not None:
         try:
             listed = [shlex.split(line) for line in asked.points.read_text().splitlines()]
         except (OSError, ValueError) as error:
-            raise InputError(f"points: {asked.points} cannot be read ({error})") from None
+            raise InputError("points", f"{asked.points} cannot be read ({error})") from None
         listed = [flags for flags in listed if flags]
     else:
         axes = []
         for axis in asked.grid:
             flag, _, values = axis.partition("=")
             if not flag or not all(values.split(",")):
-                raise InputError(f"grid: {axis!r} is no FLAG=VALUE,VALUE...")
+                raise InputError("grid", f"{axis!r} is no FLAG=VALUE,VALUE...")
             axes.append([(f"--{flag.removeprefix('--')}", value) for value in values.split(",")])
         listed = [list(itertools.chain(*combined)) for combined in itertools.product(*axes)]
     if not listed:
-        raise InputError(f"points: {asked.points} is empty; write the flags of one point a line")
+        raise InputError("points", f"{asked.points} is empty; write the flags of one point a line")
     return {re.sub(r"[^\w.+]+", "-", " ".join(flags)).strip("-"): flags for flags in listed}
 
 

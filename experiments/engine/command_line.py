@@ -61,13 +61,13 @@ class Shared:
 
     def __post_init__(self):
         if self.seeds < 1:
-            raise InputError(f"seeds: {self.seeds} is no count of seeds; give 1 or more")
+            raise InputError("seeds", f"{self.seeds} is no count of seeds; give 1 or more")
         if self.first_seed < 0:
-            raise InputError(f"first_seed: {self.first_seed}; seeds count from 0")
+            raise InputError("first_seed", f"{self.first_seed}; seeds count from 0")
         if self.profile and (self.profile[0] < 0 or self.profile[1] < 1):
-            raise InputError(f"profile: {self.profile[0]} {self.profile[1]}; give a step from 0 on, and a count")
+            raise InputError("profile", f"{self.profile[0]} {self.profile[1]}; give a step from 0 on, and a count")
         if self.workers is not None and self.workers < 0:
-            raise InputError(f"workers: {self.workers}; give 0 or more")
+            raise InputError("workers", f"{self.workers}; give 0 or more")
         absolute(self.workdir), absolute(self.data_dir)  # refuses buckets that cannot be used
 
 
@@ -226,7 +226,7 @@ def _named_network(config: Any, flags: Sequence[str]) -> tuple[Any, list[str]]:
     name = rest.pop(place).partition("=")[2]
     if not name:
         if place == len(rest):
-            raise InputError(f"network: name one of {', '.join(NETWORKS)}")
+            raise InputError("network", f"name one of {', '.join(NETWORKS)}")
         name = rest.pop(place)
     return with_network(config, name), rest
 
@@ -235,7 +235,7 @@ def _resolved(system: System, preset: str, config: Any, arguments: Sequence[str]
     """Returns the config with what its preset chooses from the data, and all that counts steps scaled as typed `steps`
     are, but for what the command line sets itself."""
     if config.steps < 1:
-        raise InputError(f"steps: {config.steps} steps train nothing; give 1 or more")
+        raise InputError("steps", f"{config.steps} steps train nothing; give 1 or more")
     given, typed = flat(config), _typed_fields(config, arguments)
     base = dataclasses.replace(config, steps=system.presets[preset].steps)
     base = system.resolved(base, typed) if system.resolved else base
@@ -269,9 +269,9 @@ def chosen_variants(system: System, preset: str, config: Any, names: Sequence[st
         return possible
     for name in names:
         if name not in system.variants:
-            raise InputError(f"variants: {name!r} is unknown; there are {', '.join(system.variants)}")
+            raise InputError("variants", f"{name!r} is unknown; there are {', '.join(system.variants)}")
         if name not in possible:
-            raise InputError(f"variants: {name!r} does not suit preset {preset!r}; it has {', '.join(possible)}")
+            raise InputError("variants", f"{name!r} does not suit preset {preset!r}; it has {', '.join(possible)}")
     return list(dict.fromkeys(names))
 
 

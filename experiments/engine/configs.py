@@ -92,7 +92,7 @@ def with_network(config: Any, name: str) -> Any:
     Raises InputError for a name that is not in `NETWORKS`.
     """
     if name not in NETWORKS:
-        raise InputError(f"network: {name!r} is unknown; there are {', '.join(NETWORKS)}")
+        raise InputError("network", f"{name!r} is unknown; there are {', '.join(NETWORKS)}")
     if config.network.name == name:
         return config
     # Widths and depths mean something else in another architecture.
@@ -220,7 +220,7 @@ def with_weights(config: Any, typed: Collection[str] = ()) -> Any:
     if not (known := known_weights(config.backbone.weights)):
         return config
     if known.network != config.network.name:
-        raise InputError(f"network: {config.network.name}, but {known.name} are weights of {known.network}; choose "
+        raise InputError("network", f"{config.network.name}, but {known.name} are weights of {known.network}; choose "
                          f"{known.network}, or other weights")
     wanted = {"normalisation": known.normalisation, **known.options}
     return changed(config, **{name: value for name, value in wanted.items() if name not in typed})

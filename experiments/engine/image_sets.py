@@ -138,7 +138,7 @@ def held_out(source: Source, name: str, *, seed: int, share: float) -> tuple[Sou
     """
     count = round(share * len(source))
     if not 0 < count < len(source):
-        raise InputError(f"validation_share: {share} of {len(source)} training images is {count}; some must validate "
+        raise InputError("validation_share", f"{share} of {len(source)} training images is {count}; some must validate "
                          "and some must train")
     order = np.random.default_rng(seed).permutation(len(source))
     return (subset(source, order[count:], f"{name}/train"), subset(source, order[:count], f"{name}/validation"))

@@ -116,17 +116,18 @@ def _opened(folder: Path, trained: Trained, digest: str) -> OpenedRun:
 
 def _check_finished(folder: Path) -> None:
     if not folder.is_dir():
-        raise InputError(f"run: {folder} does not exist; give runs/<experiment>/<preset>/<variant>/seed-<n> or "
+        raise InputError("run", f"{folder} does not exist; give runs/<experiment>/<preset>/<variant>/seed-<n> or "
                          "an exported folder")
     if not (folder / "results.json").is_file():
         below = [path.parent for depth in ("*", "*/*") for path in sorted(folder.glob(f"{depth}/results.json"))]
         if below:
-            raise InputError(f"run: {folder} holds several runs; give one of them, for example {below[0]}")
+            raise InputError("run", f"{folder} holds several runs; give one of them, for example {below[0]}")
         if (folder / "config.json").is_file():
-            raise InputError(f"run: {folder} is not finished (no results.json); the command that began it resumes it")
-        raise InputError(f"run: {folder} is no run's folder (no results.json in it), and no exported predictor")
+            raise InputError("run", f"{folder} is not finished (no results.json); the command that began it resumes it")
+        raise InputError("run", f"{folder} is no run's folder (no results.json in it), and no exported predictor")
     if not (folder / "model").is_dir():
-        raise InputError(f"run: {folder} has no model/; the variant trains nothing, or the folder was not copied whole")
+        raise InputError("run", f"{folder} has no model/; the variant trains nothing, or the folder was not copied "
+                                "whole")
 
 
 def check_fits(opened: OpenedRun, folder: Path) -> None:

@@ -46,7 +46,7 @@ def places_of(table: Table, commands: Mapping[str, Command]) -> list[Place]:
 def chosen_rows(table: Table, variants: Sequence[str]) -> Table:
     """Returns a table with the rows of some variants. Raises InputError for one that it does not have."""
     if missing := [name for name in variants if name not in {row.variant for row in table.rows}]:
-        raise InputError(f"variants: the table has no row of {missing[0]!r}; there are "
+        raise InputError("variants", f"the table has no row of {missing[0]!r}; there are "
                          f"{', '.join(dict.fromkeys(row.variant for row in table.rows))}")
     return table._replace(rows=[row for row in table.rows if {row.variant, row.minus} <= {*variants, ""}])
 

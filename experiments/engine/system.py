@@ -267,7 +267,7 @@ def finished(job: Job) -> bool:
     check_identity(stored, job.identity(), job.folder / "config.json")
     if (job.folder / "skeleton.json").exists() and not (job.folder / "model" / "trained.json").exists():
         raise InputError(f"{job.folder / 'model'}: not there, though the run is finished; restore it, or start over "
-                         "with fresh=True")
+                         "with `fresh`")
     return True
 
 
@@ -275,7 +275,7 @@ def _stored_config(folder: epath.Path) -> dict[str, Any]:
     stored = read_json(folder / "config.json")
     if stored.get("format") != FORMAT:
         raise InputError(f"{folder / 'config.json'}: format {stored.get('format', 1)}, this version writes {FORMAT}; "
-                         "use the version that wrote it, choose another workdir, or start over with fresh=True")
+                         "use the version that wrote it, choose another `workdir`, or start over with `fresh`")
     return stored
 
 

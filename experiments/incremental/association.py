@@ -80,7 +80,7 @@ def triples_of(run: Run, known: Known, step: int, source: Source) -> list[tuple[
         found = (protocols.automatic_triples(skeleton, old, new, count=count, distance=protocol.distance, apart=apart)
                  if automatic else protocols.step_triples(protocol, step, skeleton, count=count, apart=apart))
     if not found:
-        raise InputError(f"triple: step {step} of the protocol {protocol.name} states none; state one there, or set "
+        raise InputError("triple", f"step {step} of the protocol {protocol.name} states none; state one there, or set "
                          "it to automatic")
     return [tuple(skeleton.index(name) for name in (triple.old, *triple.new)) for triple in found]
 

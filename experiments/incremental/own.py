@@ -73,13 +73,13 @@ def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size:
     def of_leaf(path, leaf):
         name = "/".join(str(key.key) for key in path)
         if name not in known:
-            raise InputError(f"old: its network has no {name}, which its config describes")
+            raise InputError("old", f"its network has no {name}, which its config describes")
         given = np.asarray(known[name])
         if given.shape == leaf.shape:
             return given
         if "head" in name.split("/") and given.shape == (*leaf.shape[:-1], count) and leaf.shape[-1] == keypoints:
             return np.concatenate([given, np.asarray(leaf)[..., count:]], -1)
-        raise InputError(f"old: {name} of its network is {given.shape} where its config describes {leaf.shape}")
+        raise InputError("old", f"{name} of its network is {given.shape} where its config describes {leaf.shape}")
 
     return jax.tree_util.tree_map_with_path(
         of_leaf, {collection: {part: tree for part, tree in parts.items() if part in PARTS}
@@ -96,7 +96,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     typed weights.
     """
     if "weights" in typed:
-        raise InputError("weights: the old run brings them; leave them out")
+        raise InputError("weights", "the old run brings them; leave them out")
     old, project = old_run(config.data.old), projects.needed_project(config.data.project, config.own)
     names, network = old.skeleton.names, old.taken_over["network"]
     if absent := sorted(set(typed) - {"network", *flat(replace(config, network=network))}):
@@ -124,7 +124,7 @@ def new_names(old: tuple[str, ...], project: Project) -> tuple[str, ...]:
     labelled = np.stack([one.visible > 0 for one in project.instances]).any(0) if project.instances else ()
     new = tuple(name for name, seen in zip(project.skeleton.names, labelled, strict=False) if seen and name not in old)
     if not new:
-        raise InputError(f"project: {project.root} labels no keypoint that the old run does not know "
+        raise InputError("project", f"{project.root} labels no keypoint that the old run does not know "
                          f"({', '.join(old)}); label new ones, or give them other names")
     return new
 

@@ -96,10 +96,10 @@ def tuning_row(variant: str, weight: float) -> Row:
 def check_tuning(config: Config) -> None:
     """Raises InputError for a preset that chooses by test images, holds none out, or has weights of another unit."""
     if config.data.evaluated_on != "validation" or not config.data.held_out:
-        raise InputError("preset: it would choose by test images or hold out none; add --evaluated-on validation "
+        raise InputError("preset", "it would choose by test images or hold out none; add --evaluated-on validation "
                          "--held-out 0.1")
     if config.distillation.reduction != "line_sum":
-        raise InputError("reduction: the grids are weights of line_sum; add --reduction line_sum")
+        raise InputError("reduction", "the grids are weights of line_sum; add --reduction line_sum")
 
 
 TUNING = Table("demo_tuning", tuple(tuning_row(name, weight) for name, grid in GRIDS.items() for weight in grid),

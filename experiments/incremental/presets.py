@@ -40,7 +40,7 @@ class StepImages(ImageSet):
         path = Path(self.protocol) if self.protocol.endswith(".json") else PROTOCOLS / f"{self.protocol}.json"
         if not path.exists():
             known = ", ".join(sorted(file.stem for file in PROTOCOLS.glob("*.json")))
-            raise InputError(f"protocol: {self.protocol!r} is not found; there are {known}, or give the path of a "
+            raise InputError("protocol", f"{self.protocol!r} is not found; there are {known}, or give the path of a "
                              ".json file")
         return path
 
@@ -167,11 +167,12 @@ class Config(Checked):
     def __post_init__(self):
         super().__post_init__()
         if self.steps < 2:
-            raise InputError(f"steps: {self.steps}; give 2 or more, which KA-Net and the network share in a later step")
+            raise InputError("steps", f"{self.steps}; give 2 or more, which KA-Net and the network share in a later "
+                                      "step")
         if self.heatmaps.heatmap_size:
             self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
         if self.association.skip_useless_triples and not self.data.held_out:
-            raise InputError("skip_useless_triples: images that a step does not train on choose its triples; set "
+            raise InputError("skip_useless_triples", "images that a step does not train on choose its triples; set "
                              "held_out to 0.1")
 
     @property

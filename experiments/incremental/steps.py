@@ -68,7 +68,7 @@ def step_images(data: Data, step: int, held_out: float) -> tuple[Source, Source 
     if rest == len(source):
         return source, None
     if rest <= 0:
-        raise InputError(f"held_out: {held_out:g} of {len(source)} images of step {step} leaves none to train on")
+        raise InputError("held_out", f"{held_out:g} of {len(source)} images of step {step} leaves none to train on")
     return (subset(source, range(rest), source.name),
             subset(source, range(rest, len(source)), f"{source.name}, held out"))
 

@@ -39,9 +39,9 @@ class Prepare(Checked):
 
     def __call__(self) -> None:
         if self.preset not in semi_supervised.PRESETS:
-            raise InputError(f"preset: {self.preset!r} is unknown; there are {', '.join(semi_supervised.PRESETS)}")
+            raise InputError("preset", f"{self.preset!r} is unknown; there are {', '.join(semi_supervised.PRESETS)}")
         if self.out.exists():
-            raise InputError(f"out: {self.out} is there already; name a new folder")
+            raise InputError("out", f"{self.out} is there already; name a new folder")
         config = changed(semi_supervised.PRESETS[self.preset], labelled=self.labelled, image_size=self.side,
                          heatmap_size=self.side // 4)
         data = semi_supervised.open_data(Job("semi_supervised", config, self.preset, "supervised", self.subset,
@@ -88,7 +88,7 @@ class Score(Checked):
 
     def __call__(self) -> None:
         if not (self.folder / SPLIT).exists():
-            raise InputError(f"folder: {self.folder} has no {SPLIT}; make it with the command prepare")
+            raise InputError("folder", f"{self.folder} has no {SPLIT}; make it with the command prepare")
         split = read_json(self.folder / SPLIT)
         skeleton = Skeleton(tuple(split["keypoints"]))
         with np.load(self.folder / TRUTH) as stored:
@@ -98,11 +98,11 @@ class Score(Checked):
         for run in self.runs:
             found, result = read_predictions(run)["test"], read_json(run / "results.json")
             if not np.array_equal(found.visible, truth.visible):
-                raise InputError(f"runs: {run} was tested on other images than {self.folder}")
+                raise InputError("runs", f"{run} was tested on other images than {self.folder}")
             name = f"kpjax {result['variant']}, {result['config']['network']['name']}"
             lines.append(line_of(name, found, skeleton, split["preset"], result["wall_seconds"]))
         if not lines:
-            raise InputError(f"folder: {self.folder} has no predictions; run a peer, or name --runs")
+            raise InputError("folder", f"{self.folder} has no predictions; run a peer, or name --runs")
         width = max(len(line.name) for line in lines)
         print(f"{'':{width}}    PCK, %    NME, %  mean px  seconds  by its own measure")
         for line in sorted(lines, key=lambda line: -line.pck):

@@ -56,7 +56,7 @@ class OwnVideos(VideoSet):
     def files(self) -> tuple[Video, ...]:
         """Finds the videos. Raises InputError if none is named or found."""
         if not self.videos:
-            raise InputError("videos: no video is named; give files or folders, for example --videos clips other.mp4")
+            raise InputError("videos", "no video is named; give files or folders, for example --videos clips other.mp4")
         return find_videos(*(Path(path).expanduser() for path in self.videos))
 
 
@@ -93,7 +93,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     window = min(data.window, longest // 2)
     if window < 1 or ("window" in typed and data.window > longest // 2):
         asked = data.window if "window" in typed else 1
-        raise InputError(f"videos: the longest video has {longest} frames" + (f" (every {every}th)" * (every > 1)) +
+        raise InputError("videos", f"the longest video has {longest} frames" + (f" (every {every}th)" * (every > 1)) +
                          f", and a window of {asked} needs {2 * asked}; give longer videos"
                          + (" or a smaller --window" if asked > 1 else ""))
     place = Choice("place", (), "as typed") if "place" in typed else place_choice(files, every)
@@ -142,7 +142,7 @@ def open_data(job: Job) -> pyramids.Data:
     """
     source = _open(job.config.data)
     if job.variant in pyramids.WITHOUT_NETWORK and not source.skeleton.names:
-        raise InputError(f"variants: {job.variant} is evaluated by labels, and {source.name} have none; put a "
+        raise InputError("variants", f"{job.variant} is evaluated by labels, and {source.name} have none; put a "
                          "keypoints.csv into their folder, or leave the variant out")
     return pyramids.Data(source, source)
 
@@ -152,13 +152,14 @@ def _open(data: OwnVideos) -> VideoSource:
     files = data.files()
     sizes = {video.size: f"{video.name} {video.size[0]}x{video.size[1]}" for video in files}
     if len(sizes) > 1 and not data.mixed_sizes:
-        raise InputError(f"videos: videos of {len(sizes)} sizes ({summarise(list(sizes.values()))}); give the size to "
+        raise InputError("videos", f"videos of {len(sizes)} sizes ({summarise(list(sizes.values()))}); give the size "
+                                   "to "
                          f"which they are brought with --size {data.image_size}, or leave some out")
     source = read_videos(files, data.square(), every=data.every, on_bad_frame=data.on_bad_frame, mixed_sizes=True,
                          name="own videos")
     tables = [table for path in data.videos if (table := Path(path).expanduser() / TABLE).is_file()]
     if len(tables) > 1:
-        raise InputError(f"videos: {len(tables)} tables of labels ({summarise([str(table) for table in tables])}); "
+        raise InputError("videos", f"{len(tables)} tables of labels ({summarise([str(table) for table in tables])}); "
                          "put the videos and one table into one folder")
     return with_labels(source, tables[0], files) if tables else source
 

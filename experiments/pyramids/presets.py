@@ -66,17 +66,18 @@ def recorded(text: str) -> Recording:
     action, _, files = text.partition("=")
     body, _, motion = files.partition(",")
     if not (action and body and motion):
-        raise InputError(f"recordings: {text!r}; write it as dancing=05.asf,05_02.amc: an action, the file of the body "
+        raise InputError("recordings", f"{text!r}; write it as dancing=05.asf,05_02.amc: an action, the file of the "
+                                       "body "
                          "and that of its motion")
     if missing := [file for file in (body, motion) if not Path(file).is_file()]:
-        raise InputError(f"recordings: there is no file {missing[0]}")
+        raise InputError("recordings", f"there is no file {missing[0]}")
     return recording(Path(body), Path(motion), action)
 
 
 def _of_actions(source: VideoSource, actions: tuple[str, ...]) -> VideoSource:
     shown = source.facts["action"]
     if not set(shown) & set(actions):
-        raise InputError(f"actions: no video of {source.name} shows {summarise(list(actions))}; there are "
+        raise InputError("actions", f"no video of {source.name} shows {summarise(list(actions))}; there are "
                          f"{summarise(sorted(set(shown)), shown=20)}")
     return of_videos(source, [number for number, action in enumerate(shown) if action in actions])
 
@@ -96,7 +97,7 @@ class Pyramid(Checked):
         super().__post_init__()
         coarse, fine = self.level_sizes
         if fine % coarse:
-            raise InputError(f"level_sizes: {coarse} {fine}; every keypoint of the first level has equally many "
+            raise InputError("level_sizes", f"{coarse} {fine}; every keypoint of the first level has equally many "
                              "children, so the second number has to be a multiple of the first")
 
     @property
@@ -218,7 +219,7 @@ class Config(Checked):
     def __post_init__(self):
         super().__post_init__()
         if unknown := sorted(set(self.collapse_baselines) - set(BASELINES)):
-            raise InputError(f"collapse_baselines: {unknown[0]!r} is unknown; there are {', '.join(BASELINES)}")
+            raise InputError("collapse_baselines", f"{unknown[0]!r} is unknown; there are {', '.join(BASELINES)}")
 
 
 PAPER = Config("people in a studio, Human3.6M, the paper's setting; one GPU")

@@ -120,7 +120,7 @@ def build_bkind(config: Config, size: int, target: Target) -> Method:
     chosen = config.bkind
     compared = perceptual_options(chosen.bkind_perceptual, BKIND_PERCEPTUAL)
     if compared.get("perceptual", BKIND_PERCEPTUAL) != BKIND_PERCEPTUAL:
-        raise InputError(f"bkind_perceptual: {chosen.bkind_perceptual} are not of VGG-19, by which BKinD balances "
+        raise InputError("bkind_perceptual", f"{chosen.bkind_perceptual} are not of VGG-19, by which BKinD balances "
                          "its loss; give such weights, or none")
     objective = methods.bkind_objective(
         reconstruction=chosen.bkind_reconstruction, separation=chosen.bkind_separation, perceptual=bool(compared))

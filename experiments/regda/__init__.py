@@ -74,7 +74,7 @@ def open_data(job: Job) -> Data:
         test=data.test_examples, difficulty=data.difficulty, reach=job.config.augment.reach)
         for name in (data.source, data.target))
     if source.train.skeleton.names != target.train.skeleton.names:
-        raise InputError(f"target: {data.target} has other keypoints than {data.source}; choose sets of one skeleton")
+        raise InputError("target", f"{data.target} has other keypoints than {data.source}; choose sets of one skeleton")
     return Data(source, target)
 
 

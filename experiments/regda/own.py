@@ -79,12 +79,12 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     if data.target_project:
         in_order_of(project.skeleton, projects.needed_project(data.target_project, own, "target_project"))
     if not data.target:
-        raise InputError("target: name images or videos that look different and have no labels")
+        raise InputError("target", "name images or videos that look different and have no labels")
     frames = frames_at(data.target)
     held = projects.hold_out(project, own.validation)
     facts = choices.facts_of(project, held.train)
     if facts.several and "transform" not in typed:
-        raise InputError(f"source: {project.root} has several animals on a frame, and target frames have no boxes; "
+        raise InputError("source", f"{project.root} has several animals on a frame, and target frames have no boxes; "
                          "give images of one animal each")
     print(f"source {projects.described(project, held)}; target: {len(frames)} frames")
     size, batch, labelled = data.image_size if "image_size" in typed else None, config.batch_size, len(held.train)
@@ -105,7 +105,7 @@ def in_order_of(skeleton: Skeleton, project: Project) -> Project:
     only = {"--source": [name for name in wanted if name not in names],
             "--target-project": [name for name in names if name not in wanted]}
     if found := [f"{summarise(some)} only in {flag}" for flag, some in only.items() if some]:
-        raise InputError(f"target_project: {project.root} has other keypoints than the source: {', '.join(found)}; "
+        raise InputError("target_project", f"{project.root} has other keypoints than the source: {', '.join(found)}; "
                          "name them alike")
     order = [names.index(name) for name in wanted]
     instances = tuple(one._replace(keypoints=one.keypoints[order], visible=one.visible[order],

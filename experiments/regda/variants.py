@@ -77,7 +77,7 @@ def _disparity(config: Config, setup: Setup) -> dict[str, Any]:
     """Options of both regda and dd. Raises InputError for a keypoint that is not there."""
     count = len(setup.skeleton.names)
     if wrong := [k for k in config.keypoints_never_in_target if not 0 <= k < count]:
-        raise InputError(f"keypoints_never_in_target: {wrong[0]}; there are {count} keypoints, counted from 0")
+        raise InputError("keypoints_never_in_target", f"{wrong[0]}; there are {count} keypoints, counted from 0")
     used = [k not in config.keypoints_never_in_target for k in range(count)]
 
     def weights(example):

@@ -104,7 +104,8 @@ def open_data(job: Job) -> Data:
         pool = chosen.rest[:rounded_share(data.unlabelled_share, len(chosen.rest))]
         pool = pool if data.unlabelled_pool == "rest" else np.concatenate([chosen.labelled, pool])
     if not len(pool):
-        raise InputError(f"unlabelled_share: {data.unlabelled_share:g} of {len(chosen.rest)} images is none; give more")
+        raise InputError("unlabelled_share", f"{data.unlabelled_share:g} of {len(chosen.rest)} images is none; give "
+                                             "more")
     unlabelled, plain = (source and without_labels(subset(source, pool, splits.train.name))
                          for source in (splits.train, splits.plain_train))
     return Data(labelled, unlabelled, splits.train, splits.validation, splits.test,

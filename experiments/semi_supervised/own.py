@@ -73,21 +73,22 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     project = projects.needed_project(data.project, own)
     frames = projects.labelled_frames(project)
     if len(frames) < LEAST_LABELLED:
-        raise InputError(f"project: {project.root} has {len(frames)} labelled frames; label at least {LEAST_LABELLED}")
+        raise InputError("project", f"{project.root} has {len(frames)} labelled frames; label at least "
+                                    f"{LEAST_LABELLED}")
     held = projects.hold_out(project, own.validation)
     facts = choices.facts_of(project, held.train)
     if "transform" in typed:
         facts = facts._replace(several=data.transform == "around_box")
     labelled = data.amount.get("count") or source.rounded_share(data.labelled, len(held.train))
     if labelled > len(held.train):
-        raise InputError(f"labelled: {labelled} of {len(held.train)} labelled animals that are not held out; ask for "
+        raise InputError("labelled", f"{labelled} of {len(held.train)} labelled animals that are not held out; ask for "
                          "fewer")
     found = NO_FRAMES if facts.several else projects.unlabelled_frames(project, held, data.unlabelled)
     every = choices.every_choice(found.frames)
     step = max(own.every, 1) if "every" in typed else every.value
     kept = len(held.train) - labelled + len(found.taken(step, project.root))
     if kept < 1:
-        raise InputError("unlabelled: " + (
+        raise InputError("unlabelled", "" + (
             "several animals on a frame are cropped by their boxes, which frames without labels do not have; keep "
             "labels back with --labelled" if facts.several else
             f"{project.root} has no frame without labels, and no video of its recordings beside it; name images or "
@@ -127,7 +128,7 @@ def _open(data: OwnSubset, own: Own, seed: int) -> semi_supervised.Data:
         if frames := found.taken(max(own.every, 1), project.root):
             pools.append(projects.open_unlabelled(own, data.square(), frames, train.skeleton, root=project.root))
     if not pools:
-        raise InputError("unlabelled: no frame without labels; name images or videos, or keep labels back with "
+        raise InputError("unlabelled", "no frame without labels; name images or videos, or keep labels back with "
                          "--labelled")
     pool = source.joined(pools, "without labels")
     source.check_disjoint(pool, held_out)

@@ -34,7 +34,7 @@ class LabelledSubset(ImageSet):
     def __post_init__(self):
         super().__post_init__()
         if self.labelled > 1 and self.labelled != round(self.labelled):
-            raise InputError(f"labelled: {self.labelled:g}; it is a share up to 1, above it a number of images")
+            raise InputError("labelled", f"{self.labelled:g}; it is a share up to 1, above it a number of images")
 
     @property
     def all_labelled(self) -> bool:
@@ -175,7 +175,7 @@ class Config(configs.Checked):
         if self.heatmaps.heatmap_size:
             self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
         if self.batch_size % 2:
-            raise InputError(f"batch_size: {self.batch_size}; half of it is labelled, so it must be even")
+            raise InputError("batch_size", f"{self.batch_size}; half of it is labelled, so it must be even")
 
     @property
     def steps_of_both_stages(self) -> int:

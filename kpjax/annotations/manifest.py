@@ -16,17 +16,19 @@ def free_or_listed(folder: Path, manifest: str, command: str, overwrite: bool) -
     a manifest, with a name in it that is not of a file below, or with a listed file that was changed since.
     """
     if folder.is_symlink():
-        raise InputError(f"out: {folder} is a link; give the folder that it leads to, or another one")
+        raise InputError("out", f"{folder} is a link; give the folder that it leads to, or another one")
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"out: {folder} is a file; give a folder")
+        raise InputError("out", f"{folder} is a file; give a folder")
     if not folder.is_dir() or not any(folder.iterdir()):
         return []
     if not overwrite:
-        raise InputError(f"out: {folder} is not empty; give another folder, or overwrite it (--overwrite) if {command} "
+        raise InputError("out", f"{folder} is not empty; give another folder, or overwrite it (--overwrite) if "
+                                f"{command} "
                          "wrote it")
     path = folder / manifest
     if not path.is_file():
-        raise InputError(f"out: {folder} has no {manifest} that lists what {command} wrote, and may hold other things; "
+        raise InputError("out", f"{folder} has no {manifest} that lists what {command} wrote, and may hold other "
+                                "things; "
                          "give another folder")
     files = read_json(path).get("files")
     if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):

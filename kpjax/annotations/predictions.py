@@ -240,7 +240,7 @@ def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
     """Returns the formats to write, csv first. Raises InputError for one that is unknown or not installed."""
     for name in formats:
         if name not in FORMATS:
-            raise InputError(f"formats: {name!r} is unknown; choose {', '.join(FORMATS)}")
+            raise InputError("formats", f"{name!r} is unknown; choose {', '.join(FORMATS)}")
         modules, extra = _NEEDED.get(name, ((), ""))
         if missing := [module for module in modules if importlib.util.find_spec(module) is None]:
             raise InputError(f'formats: {name} needs {missing[0]}; pip install "{extra}"')

@@ -222,7 +222,7 @@ def unlabelled_source(
         InputError: As `frames_at` does, and if no frame is left.
     """
     if every < 1:
-        raise InputError(f"every: {every}; give at least 1")
+        raise InputError("every", f"{every}; give at least 1")
     paths = list(paths)
     frames = tuple(paths) if paths and isinstance(paths[0], Frame) else frames_at(paths)
     root, leave_out = root or Path("/"), frozenset(leave_out)
@@ -245,7 +245,7 @@ def decoded(source: FrameSource, *, on_bad_frame: str = "stop", limit: float = 4
     stderr. limit: Bytes of all images together. Raises InputError also if the images exceed it, or if no frame is left.
     """
     if on_bad_frame not in ("stop", "skip"):
-        raise InputError(f"on_bad_frame: {on_bad_frame!r}; choose stop or skip")
+        raise InputError("on_bad_frame", f"{on_bad_frame!r}; choose stop or skip")
     examples: dict[int, Example] = {}
     faults: list[str] = []
     room = None

@@ -108,7 +108,7 @@ def read_project(
     """
     root = None if video_root is None else Path(video_root)
     if root is not None and not root.is_dir():
-        raise InputError(f"video_root: {root} is no folder; name the one that holds the videos")
+        raise InputError("video_root", f"{root} is no folder; name the one that holds the videos")
     project, faults = project_and_faults(path, Options(category, root, pixels_from, rescale_labels, check_files))
     if faults:
         raise InputError(fault_line(path, faults))

@@ -49,9 +49,9 @@ def write_project(project: Project, format: str, folder: Path, *, overwrite: boo
     """
     folder = Path(folder).absolute()
     if format not in WRITERS:
-        raise InputError(f"format: {format!r} is unknown; choose {', '.join(WRITERS)}")
+        raise InputError("format", f"{format!r} is unknown; choose {', '.join(WRITERS)}")
     if folder.resolve() == project.root.resolve():
-        raise InputError(f"out: {folder} is the project itself; give another folder")
+        raise InputError("out", f"{folder} is the project itself; give another folder")
     old = free_or_listed(folder, _MANIFEST, "convert", overwrite)
     moved, copies = placed_in(project, format, folder)
     partial = partial_path(folder)

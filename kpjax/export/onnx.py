@@ -55,7 +55,7 @@ def convert(method: Method, trained: Trained, side: int) -> bytes:
     try:
         from jax2onnx import to_onnx
     except ImportError as error:
-        raise InputError(f"to: onnx needs a converter that is not here ({error}); {INSTALL}") from None
+        raise InputError("to", f"onnx needs a converter that is not here ({error}); {INSTALL}") from None
     given = jax.ShapeDtypeStruct((1, side, side, 3), np.uint8)  # batches of any size are beyond the converter
     # Traced before the converter looks: it would take functions of jax.nn as a whole, and knows not all their options.
     traced = jax.make_jaxpr(lambda images: outputs_of(method, trained, images))(given)
@@ -65,7 +65,7 @@ def convert(method: Method, trained: Trained, side: int) -> bytes:
             jaxpr_as_fun(traced), opset=OPSET, model_name="kpjax", inputs=[given], input_names=["images"],
             output_names=["keypoints", "scores", *(f"heatmaps_{number}" for number in range(maps))])
     except Exception as error:  # the converter raises errors of many kinds for what it does not know
-        raise InputError(f"to: jax2onnx {version('jax2onnx')} cannot convert this method ({type(error).__name__}: "
+        raise InputError("to", f"jax2onnx {version('jax2onnx')} cannot convert this method ({type(error).__name__}: "
                          f"{(str(error).splitlines() or [''])[0]}); export without --to onnx") from error
     return model.SerializeToString()
 
@@ -90,7 +90,7 @@ def run_model(path: Path, images: np.ndarray) -> Outputs:
     try:
         import onnxruntime
     except ImportError as error:
-        raise InputError(f"to: the model cannot be tried ({error}); {INSTALL}") from None
+        raise InputError("to", f"the model cannot be tried ({error}); {INSTALL}") from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors: it warns of every constant that no operation reads
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -79,7 +79,7 @@ def write_run_files(description: Mapping[str, Any], folder: Path) -> None:
     Raises InputError for a folder with an ONNX model, whose weights cannot be taken out of it.
     """
     if "rebuild" not in description:
-        raise InputError(f"run: the predictor is an ONNX model ({standalone.ONNX}), which predicts and nothing else; "
+        raise InputError("run", f"the predictor is an ONNX model ({standalone.ONNX}), which predicts and nothing else; "
                          "name the run that it was exported from")
     files = _of_rebuild(description, "files", dict)
     if other := sorted(set(files) - set(RUN_FILES)):

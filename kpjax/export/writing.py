@@ -143,7 +143,7 @@ def input_of(transform: Transform) -> dict[str, Any]:
     """Returns `input` of predictor.json: images, and run.py's steps to them. Raises InputError for other steps."""
     inner = transform.transform if isinstance(transform, LocalContrast) else transform
     if not isinstance(inner, Letterbox | BoxOrWhole | AroundBox):
-        raise InputError(f"transform: an exported predictor cannot do {transform}; predict with the run itself")
+        raise InputError("transform", f"an exported predictor cannot do {transform}; predict with the run itself")
     return {"shape": ["batch", inner.side, inner.side, 3], "dtype": "uint8", "layout": "NHWC, RGB, 0 to 255",
             "whole_images": not isinstance(inner, AroundBox), "box_margin": getattr(inner, "margin", BoxOrWhole.margin),
             "contrast": "local" if transform is not inner else ""}
@@ -152,14 +152,14 @@ def input_of(transform: Transform) -> dict[str, Any]:
 def check_free(folder: Path, overwrite: bool) -> None:
     """Raises InputError for a folder with content, except for an earlier predictor that may be replaced."""
     if folder.is_file() or folder.is_symlink():
-        raise InputError(f"out: {folder} is a file or a link; give a new folder")
+        raise InputError("out", f"{folder} is a file or a link; give a new folder")
     held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     ours = {standalone.FUNCTION, standalone.WEIGHTS, standalone.ONNX, standalone.RUNNER, standalone.DESCRIPTION,
             "__pycache__"}
     if other := sorted(set(held) - ours):
-        raise InputError(f"out: {folder} holds {other[0]}, which is no part of a predictor; give a new folder")
+        raise InputError("out", f"{folder} holds {other[0]}, which is no part of a predictor; give a new folder")
     if held and not overwrite:
-        raise InputError(f"out: {folder} exists already; set overwrite or give another folder")
+        raise InputError("out", f"{folder} exists already; set overwrite or give another folder")
 
 
 def weights_read(function: PlainPredict, weights: Mapping[str, np.ndarray], side: int) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ def tight_box(keypoints: np.ndarray, visible: np.ndarray | None = None) -> np.nd
     if visible is not None:
         points = points[np.asarray(visible) > 0]
     if not len(points):
-        raise InputError("keypoints: none is visible, so they have no box; leave the example out or give it a box")
+        raise InputError("keypoints", "none is visible, so they have no box; leave the example out or give it a box")
     return np.concatenate([points.min(0), points.max(0)])
 
 
@@ -90,7 +90,7 @@ def crop_map(box: np.ndarray, side: int, *, grid: str = "half_pixel") -> np.ndar
     """
     left, upper, right, lower = (float(edge) for edge in box)
     if right <= left or lower <= upper:
-        raise InputError(f"box: {[left, upper, right, lower]} is empty; left < right and upper < lower are needed")
+        raise InputError("box", f"{[left, upper, right, lower]} is empty; left < right and upper < lower are needed")
     across, down = side / (right - left), side / (lower - upper)
     if grid == "index":
         return _matrix(across, down, -left * across, -upper * down)
@@ -124,7 +124,7 @@ def person_map(centre: tuple[float, float], length: float, side: int, *, degrees
     square in the image, x towards y. Raises InputError for a length that is not positive.
     """
     if not length > 0:
-        raise InputError(f"box: a crop of {length:g} px was asked for; its side must be positive")
+        raise InputError("box", f"a crop of {length:g} px was asked for; its side must be positive")
     along, across = side / length * np.cos(np.deg2rad(degrees)), side / length * np.sin(np.deg2rad(degrees))
     turned = np.array([[along, across], [-across, along]])
     return np.block([[turned, side / 2 - turned @ np.reshape(centre, (2, 1))], [np.eye(3)[2:]]]).astype(np.float32)
@@ -143,7 +143,8 @@ def invert(map_: np.ndarray) -> np.ndarray:
 
 def _check_size(width: int, height: int, side: int) -> None:
     if min(width, height, side) < 1:
-        raise InputError(f"image: {width} x {height} has no copy in a square of side {side}; sides must be at least 1")
+        raise InputError("image", f"{width} x {height} has no copy in a square of side {side}; sides must be at least "
+                                  "1")
 
 
 def _matrix(across: float, down: float, left: float, upper: float) -> np.ndarray:
@@ -198,6 +199,6 @@ def landmark_box(
     box = np.array([max(round(left) - margin, 0), max(round(upper) - margin, 0),
                     min(round(right) + margin, width - 1), min(round(lower) + margin, height - 1)], np.int64)
     if box[0] >= box[2] or box[1] >= box[3]:
-        raise InputError(f"keypoints: their box with its margin, {box.tolist()}, has no area inside an image of "
+        raise InputError("keypoints", f"their box with its margin, {box.tolist()}, has no area inside an image of "
                          f"{width} x {height}; check that they are in pixels of this image")
     return box

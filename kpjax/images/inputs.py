@@ -78,19 +78,19 @@ def find_inputs(
     for root in inputs:
         files = _files(root, out)
         if not files:
-            raise InputError(f"inputs: no image or video in {root}; names must end in "
+            raise InputError("inputs", f"no image or video in {root}; names must end in "
                              f"{', '.join((*ENDINGS, *VIDEO_SUFFIXES))}")
         folder = None if root.is_file() else root.parent if len(inputs) > 1 else root
         for file in files:
             name = file.name if folder is None else file.relative_to(folder).as_posix()
             known = images if file.suffix.lower() in ENDINGS else videos
             if name in known:
-                raise InputError(f"inputs: {file} and {known[name]} are both called {name}; give a folder that holds "
+                raise InputError("inputs", f"{file} and {known[name]} are both called {name}; give a folder that holds "
                                  "both")
             check_name(file)
             known[name] = file
     if not videos and frames != slice(None):
-        raise InputError("frames: selects frames of videos, and the inputs are images only; leave it out")
+        raise InputError("frames", "selects frames of videos, and the inputs are images only; leave it out")
     found = [ImageSequence(IMAGES, inputs[0], tuple(images), np.arange(len(images)), tuple(images.values()))
              ] if images else []
     found += [from_video(open_video(file, name), stem, frames)
@@ -102,7 +102,7 @@ def from_video(video: Video, stem: str, frames: slice = slice(None)) -> ImageSeq
     """Returns some frames of a video. Raises InputError if it has none of them."""
     numbers = np.arange(len(video))[frames]
     if not len(numbers):
-        raise InputError(f"frames: {video.path} has frames 0 to {len(video) - 1}, none of them selected; select some")
+        raise InputError("frames", f"{video.path} has frames 0 to {len(video) - 1}, none of them selected; select some")
     return ImageSequence(stem, video.path, (video.name,) * len(numbers), numbers, video=video)
 
 
@@ -112,7 +112,7 @@ def check_name(file: Path) -> None:
         try:
             str(file).encode()
         except UnicodeEncodeError:
-            raise InputError(f"inputs: {str(file)!r}: its name is not UTF-8; rename the file") from None
+            raise InputError("inputs", f"{str(file)!r}: its name is not UTF-8; rename the file") from None
 
 
 def stems(names: Sequence[str]) -> list[str]:
@@ -124,7 +124,7 @@ def stems(names: Sequence[str]) -> list[str]:
 def _files(root: Path, out: Path | None) -> list[Path]:
     """Returns the images and videos at a path, sorted. A file given by itself may have any ending."""
     if not root.exists():
-        raise InputError(f"inputs: {root} does not exist; give images, videos, or folders of them")
+        raise InputError("inputs", f"{root} does not exist; give images, videos, or folders of them")
     if root.is_file():
         return [root]
     inside = None if out is None else out.resolve()

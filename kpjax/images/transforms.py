@@ -181,7 +181,8 @@ class _AroundLandmarks(_Resampling):
         points = np.asarray(keypoints, np.float64)[np.asarray(visible) > 0]
         if not len(points):
             if box is None:
-                raise InputError("keypoints: the crop needs a visible landmark or a box, and the example has neither; "
+                raise InputError("keypoints", "the crop needs a visible landmark or a box, and the example has "
+                                              "neither; "
                                  "use a transform of the whole image, for example Letterbox")
             left, upper, width, height = np.asarray(box, np.float64)
             points = np.array([[left, upper], [left + width, upper + height]])
@@ -424,7 +425,7 @@ def _inside(window: np.ndarray, width: int, height: int) -> np.ndarray:
     left, upper, right, lower = np.rint(window).astype(int)
     box = np.array([max(left, 0), max(upper, 0), min(right, width), min(lower, height)])
     if box[0] >= box[2] or box[1] >= box[3]:
-        raise InputError(f"keypoints: the window {box.tolist()} around them has no area inside an image of "
+        raise InputError("keypoints", f"the window {box.tolist()} around them has no area inside an image of "
                          f"{width} x {height}; check that they are in pixels of this image")
     return box
 
@@ -432,9 +433,9 @@ def _inside(window: np.ndarray, width: int, height: int) -> np.ndarray:
 def _checked(box: np.ndarray | None) -> tuple[float, ...]:
     """Returns x, y, width and height of a box that has an extent along one axis at least."""
     if box is None:
-        raise InputError("box: the transform crops around the annotated box, and the example has none; choose a set "
+        raise InputError("box", "the transform crops around the annotated box, and the example has none; choose a set "
                          "with boxes, and prepare it again if it was prepared without them")
     x, y, width, height = (float(number) for number in box)
     if not max(width, height) > 0:
-        raise InputError(f"box: width {width:g} and height {height:g}; one of them must be positive")
+        raise InputError("box", f"width {width:g} and height {height:g}; one of them must be positive")
     return x, y, width, height

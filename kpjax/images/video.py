@@ -171,7 +171,7 @@ def find_videos(*paths: Path) -> tuple[Video, ...]:
                 raise InputError(f"{file}: {found[name].path} has the same name; rename one of the two")
             found[name] = open_video(file, name)
     if not found:
-        raise InputError("videos: none is given; give files or folders of videos")
+        raise InputError("videos", "none is given; give files or folders of videos")
     return tuple(found.values())
 
 

@@ -37,12 +37,12 @@ def frame_runs(
     or where the processes cannot divide a run equally.
     """
     if length < 2:
-        raise InputError(f"length: {length} frames; a run has at least 2")
+        raise InputError("length", f"{length} frames; a run has at least 2")
     steps = np.where(np.diff(source.video) == 0, np.diff(source.frame), 0)
     spacing = steps[steps > 0].min(initial=np.iinfo(np.int32).max)
     fits = np.convolve(steps == spacing, np.ones(length - 1, int), "valid") == length - 1
     if not fits.any():
-        raise InputError(f"length: no video of {source.name} has {length} frames one after another; give fewer")
+        raise InputError("length", f"no video of {source.name} has {length} frames one after another; give fewer")
     firsts = np.flatnonzero(fits)
     divided: SourceStream = stream(source, batch_size=length, seed=seed, repeats=True, process_index=process_index,
                                   process_count=process_count)

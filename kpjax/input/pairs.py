@@ -109,14 +109,14 @@ def _common_box(source: VideoSource, pair: tuple[int, int], crop: Crop) -> np.nd
 
 def _check(source: VideoSource, window: int, crop: Crop) -> None:
     if window < 1:
-        raise InputError(f"window: {window} frames; give at least 1")
+        raise InputError("window", f"{window} frames; give at least 1")
     lengths = np.diff(source.bounds, axis=1)[:, 0]
     if short := [source.titles[number] for number in np.flatnonzero(lengths < 2)]:
         raise InputError(f"{source.name}: {len(short)} of {len(lengths)} videos have a single frame: "
                          f"{summarise(short)}; leave them out")
     spans = source.frame[source.bounds[:, 1] - 1] - source.frame[source.bounds[:, 0]]
     if window > spans.max() + 1:
-        raise InputError(f"window: {window} frames, but the longest video of {source.name} spans {spans.max() + 1}; "
+        raise InputError("window", f"{window} frames, but the longest video of {source.name} spans {spans.max() + 1}; "
                          f"give at most {spans.max()}")
     steps = np.diff(source.frame)
     within = np.diff(source.video) == 0
@@ -124,12 +124,13 @@ def _check(source: VideoSource, window: int, crop: Crop) -> None:
     alone = ~(np.append(near, False) | np.append(False, near))
     if alone.any():
         number = int(np.argmax(alone))
-        raise InputError(f"window: {int(alone.sum())} frames of {source.name} have no other within {window}, the first "
+        raise InputError("window", f"{int(alone.sum())} frames of {source.name} have no other within {window}, the "
+                                   "first "
                          f"is {source.identity(number)}; choose a wider window")
     if crop not in ("own", "union", "first"):
-        raise InputError(f"crop: {crop!r}; choose own, union or first")
+        raise InputError("crop", f"{crop!r}; choose own, union or first")
     if crop == "own" and (source[0].crop != source[1].crop).any():
-        raise InputError(f"crop: the transform of {source.name} crops each frame on its own, which leaks motion; "
+        raise InputError("crop", f"the transform of {source.name} crops each frame on its own, which leaks motion; "
                          "choose union or first, or a transform of whole frames")
     if crop != "own" and source.box(0) is None:
-        raise InputError(f"crop: {crop} needs annotated boxes, which {source.name} lacks; choose own")
+        raise InputError("crop", f"{crop} needs annotated boxes, which {source.name} lacks; choose own")

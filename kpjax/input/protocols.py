@@ -79,9 +79,9 @@ def automatic_triples(
             keypoint is connected to the new ones.
     """
     if distance not in _DISTANCES:
-        raise InputError(f"distance: {distance!r} is unknown; choose hops or euclid")
+        raise InputError("distance", f"{distance!r} is unknown; choose hops or euclid")
     if distance == "euclid" and apart is None:
-        raise InputError("distance: euclid needs predictions of the old model on the images of the step; choose hops")
+        raise InputError("distance", "euclid needs predictions of the old model on the images of the step; choose hops")
     _check_both(old, new)
     length = hop_distances(skeleton) if distance == "hops" else apart
     apart = np.zeros_like(length) if apart is None else apart
@@ -97,7 +97,7 @@ def automatic_triples(
         if len(taken) < count and known not in taken and np.isfinite(nearness):
             taken[known] = chosen
     if not taken:
-        raise InputError(f"triple: no edges of the skeleton connect an old keypoint with {' and '.join(new[:2])}; "
+        raise InputError("triple", f"no edges of the skeleton connect an old keypoint with {' and '.join(new[:2])}; "
                          "state the triples, or set distance to euclid")
     return tuple(Triple(skeleton.names[known], tuple(skeleton.names[k] for k in chosen))
                  for known, chosen in taken.items())
@@ -120,7 +120,7 @@ def random_triples(
 
 def _check_both(old: Sequence[str], new: Sequence[str]) -> None:
     if not (len(old) and len(new)):
-        raise InputError(f"triple: {len(old)} old and {len(new)} new keypoints; give at least one of each")
+        raise InputError("triple", f"{len(old)} old and {len(new)} new keypoints; give at least one of each")
 
 
 def _choices(numbers: Sequence[int]) -> list[tuple[int, ...]]:

@@ -203,7 +203,8 @@ def subset(source: Source, indices: Sequence[int] | np.ndarray, name: str | None
     """Returns some examples of a source, in the order of `indices`. Raises InputError for an index outside."""
     indices = np.asarray(indices, np.int64)
     if indices.size and not (indices.min() >= 0 and indices.max() < len(source)):
-        raise InputError(f"indices: {indices.max() if indices.min() >= 0 else indices.min()} is outside {source.name}, "
+        raise InputError("indices", f"{indices.max() if indices.min() >= 0 else indices.min()} is outside "
+                                    f"{source.name}, "
                          f"which has {len(source)} examples; count from 0")
     return _View(source, indices, None, (indices,), name or f"{source.name}[{len(indices)}]", source.skeleton)
 

@@ -137,13 +137,14 @@ def read_videos(
         InputError: For these, for frames of several sizes within one video, and if no frame is left.
     """
     if on_bad_frame not in ("stop", "skip"):
-        raise InputError(f"on_bad_frame: {on_bad_frame!r}; choose stop or skip")
+        raise InputError("on_bad_frame", f"{on_bad_frame!r}; choose stop or skip")
     if every < 1:
-        raise InputError(f"every: {every}; give at least 1")
+        raise InputError("every", f"{every}; give at least 1")
     sizes = {video.size: video for video in videos}
     if len(sizes) > 1 and not mixed_sizes:
         listed = summarise([f"{video.name} {width}x{height}" for (width, height), video in sizes.items()])
-        raise InputError(f"{name}: videos of {len(sizes)} sizes ({listed}); choose their image_size, or leave some out")
+        raise InputError(f"{name}: videos of {len(sizes)} sizes ({listed}); choose their `image_size`, or leave some "
+                         "out")
     squares, frames, left_out = [], [], []
     for video in videos:
         images, numbers, bad = _read(video, transform, every)
@@ -160,7 +161,7 @@ def read_videos(
         frames.append(np.array(numbers, np.int32))
         if len(squares) * images[0][0].nbytes > limit:
             raise InputError(f"{name}: more than {limit / 1e9:g} GB of frames; keep fewer with every={2 * every}, "
-                             "make them smaller with image_size, or prepare the videos with python -m data videos")
+                             "make them smaller with `image_size`, or prepare the videos with python -m data videos")
     if left_out:
         print(f"{name}: left out frames of {len(left_out)} videos: {summarise(left_out)}", file=sys.stderr)
     images, keypoints, visible, scale, crop = map(np.stack, zip(*squares, strict=True))

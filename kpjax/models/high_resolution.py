@@ -187,9 +187,10 @@ class HRNet(StrideFourOptions):
     def __post_init__(self):
         """Raises InputError for options that no network has."""
         if len(self.modules) != 3:
-            raise InputError(f"modules: {len(self.modules)} given; hrnet needs one count for each of stages 2, 3 and 4")
+            raise InputError("modules", f"{len(self.modules)} given; hrnet needs one count for each of stages 2, 3 "
+                                        "and 4")
         if self.taps not in get_args(Taps):
-            raise InputError(f"taps: {self.taps!r} is unknown; give {' or '.join(get_args(Taps))}")
+            raise InputError("taps", f"{self.taps!r} is unknown; give {' or '.join(get_args(Taps))}")
         check_options(self, "width", "modules", "blocks", "stem_width", "head_layers", "head_width")
 
     def _network(self, keypoints: int) -> KeypointNetwork:

@@ -145,7 +145,7 @@ class HourglassNetwork:
         """Raises InputError for options that no network has."""
         check_options(self, "width", "depth")
         if self.width % 16:
-            raise InputError(f"width: {self.width}; the width of an hourglass is a multiple of 16")
+            raise InputError("width", f"{self.width}; the width of an hourglass is a multiple of 16")
 
     def check(self, image_size: int, heatmap_size: int) -> None:
         """Raises InputError for sides, in pixels, that the network cannot have."""

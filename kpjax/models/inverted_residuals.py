@@ -154,11 +154,11 @@ class MobileNetV2:
     def __post_init__(self):
         """Raises InputError for options that no network has."""
         if self.frozen_stride not in get_args(FrozenStride):
-            raise InputError(f"frozen_stride: {self.frozen_stride}; give 0, 2, 4, 8, 16 or 32")
+            raise InputError("frozen_stride", f"{self.frozen_stride}; give 0, 2, 4, 8, 16 or 32")
         if not self.width_multiplier > 0:
-            raise InputError(f"width_multiplier: {self.width_multiplier}; give a number above 0")
+            raise InputError("width_multiplier", f"{self.width_multiplier}; give a number above 0")
         if self.padding not in ("torch", "tensorflow"):
-            raise InputError(f"padding: {self.padding!r} is unknown; give torch or tensorflow")
+            raise InputError("padding", f"{self.padding!r} is unknown; give torch or tensorflow")
         check_options(self, "decoder_width", "head_layers")
 
     def check(self, image_size: int, heatmap_size: int) -> None:

@@ -115,7 +115,7 @@ def check_options(options: Any, *at_least_one: str) -> None:
         if min(value if isinstance(value, tuple) else (value,), default=1) < 1:
             raise InputError(f"{name}: {value}; give 1 or more")
     if options.dtype not in ("float32", "bfloat16"):
-        raise InputError(f"dtype: {options.dtype!r} is unknown; give float32 or bfloat16")
+        raise InputError("dtype", f"{options.dtype!r} is unknown; give float32 or bfloat16")
 
 
 def check_sizes(
@@ -123,16 +123,16 @@ def check_sizes(
 ) -> None:
     """Raises InputError unless `multiple` divides images and heatmaps have one of the strides; sides in px."""
     if image_size not in [stride * heatmap_size for stride in strides]:
-        raise InputError(f"heatmap_size: {heatmap_size} for images of {image_size} px; the heatmaps of {name} are "
+        raise InputError("heatmap_size", f"{heatmap_size} for images of {image_size} px; the heatmaps of {name} are "
                          f"{' or '.join(map(str, strides))} times smaller than its images")
     if image_size % multiple:
-        raise InputError(f"image_size: {image_size}; {name} needs a multiple of {multiple}")
+        raise InputError("image_size", f"{image_size}; {name} needs a multiple of {multiple}")
 
 
 def check_stride(name: str, stride: int) -> None:
     """Raises InputError for a network of stride 4 that is asked for another."""
     if stride != 4:
-        raise InputError(f"stride: {stride}; the heatmaps of {name} are 4 times smaller than its images")
+        raise InputError("stride", f"{stride}; the heatmaps of {name} are 4 times smaller than its images")
 
 
 class StrideFourOptions:

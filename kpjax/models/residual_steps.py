@@ -347,9 +347,9 @@ class RSN(StrideFourOptions):
     def __post_init__(self):
         """Raises InputError for options that no network has."""
         if self.depth not in BLOCKS:
-            raise InputError(f"depth: {self.depth}; rsn has depth {' or '.join(map(str, BLOCKS))}")
+            raise InputError("depth", f"{self.depth}; rsn has depth {' or '.join(map(str, BLOCKS))}")
         if self.stem_width < SMALLEST_WIDTH:
-            raise InputError(f"stem_width: {self.stem_width}; give {SMALLEST_WIDTH} or more")
+            raise InputError("stem_width", f"{self.stem_width}; give {SMALLEST_WIDTH} or more")
         check_options(self, "stages", "unit_width")
 
     def _network(self, keypoints: int) -> KeypointNetwork:

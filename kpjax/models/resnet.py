@@ -143,7 +143,7 @@ class PoseResNet(StrideFourOptions):
     def __post_init__(self):
         """Raises InputError for options that no network has."""
         if self.depth not in BLOCKS:
-            raise InputError(f"depth: {self.depth}; pose_resnet has depth {', '.join(map(str, BLOCKS))}")
+            raise InputError("depth", f"{self.depth}; pose_resnet has depth {', '.join(map(str, BLOCKS))}")
         check_options(self, "head_layers")
 
     def _network(self, keypoints: int) -> KeypointNetwork:

@@ -126,7 +126,7 @@ class SmallUNet:
     def __post_init__(self):
         """Raises InputError for options that no network has."""
         if len(self.widths) < 3:
-            raise InputError(f"widths: {len(self.widths)} given; small_unet needs two and one for each block")
+            raise InputError("widths", f"{len(self.widths)} given; small_unet needs two and one for each block")
         check_options(self, "widths", "head_layers", "head_width")
 
     def check(self, image_size: int, heatmap_size: int) -> None:
@@ -134,7 +134,7 @@ class SmallUNet:
         check_sizes(self.name, image_size, heatmap_size, strides=(2, 4))
         coarsest = 2 ** (len(self.widths) - 1)
         if image_size % coarsest:
-            raise InputError(f"image_size: {image_size}; {len(self.widths)} widths need a multiple of {coarsest}")
+            raise InputError("image_size", f"{image_size}; {len(self.widths)} widths need a multiple of {coarsest}")
 
     def build(self, keypoints: int, *, stride: int = 4) -> KeypointNetwork:
         """Builds the network. stride: of the heatmaps, 2 or 4."""

@@ -250,9 +250,9 @@ class ViT(StrideFourOptions):
     def __post_init__(self):
         """Raises InputError for options that no network has."""
         if self.vit_size not in SIZES:
-            raise InputError(f"vit_size: {self.vit_size!r} is unknown; there are {', '.join(SIZES)}")
+            raise InputError("vit_size", f"{self.vit_size!r} is unknown; there are {', '.join(SIZES)}")
         if self.registers not in (0, 4):
-            raise InputError(f"registers: {self.registers}; vit has 0 or 4")
+            raise InputError("registers", f"{self.registers}; vit has 0 or 4")
         check_options(self, "head_layers")
 
     def check(self, image_size: int, heatmap_size: int) -> None:

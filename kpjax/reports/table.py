@@ -53,10 +53,10 @@ def read_run(folder: Path) -> FinishedRun:
     found = read_json(path)
     missing = [name for name in NEEDED if name not in found]
     if missing:
-        raise InputError(f"{path}: lacks {', '.join(missing)}; run it again with fresh=True")
+        raise InputError(f"{path}: lacks {', '.join(missing)}; run it again with `fresh`")
     for name in ("experiment", "preset", "variant"):
         if not isinstance(found[name], str) or not found[name] or printable(found[name]) != found[name]:
-            raise InputError(f"{path}: {name} is no name; run it again with fresh=True")
+            raise InputError(f"{path}: {name} is no name; run it again with `fresh`")
     metrics = found["metrics"]
     wrong = [] if isinstance(metrics, dict) else ["metrics"]
     wrong += [name for name, value in metrics.items() if _number(value) is None] if not wrong else []
@@ -64,9 +64,9 @@ def read_run(folder: Path) -> FinishedRun:
     wrong += [name for name in ("images_per_second", "wall_seconds", "images")
               if found.get(name) is not None and _number(found[name]) is None]
     if wrong:
-        raise InputError(f"{path}: {printable(wrong[0])} is not a number; run it again with fresh=True")
+        raise InputError(f"{path}: {printable(wrong[0])} is not a number; run it again with `fresh`")
     if not isinstance(found.get("config") or {}, dict):
-        raise InputError(f"{path}: config is no object; run it again with fresh=True")
+        raise InputError(f"{path}: config is no object; run it again with `fresh`")
     check_small_files(folder, found)
     return FinishedRun(
         folder=folder, metrics={name: _number(value) for name, value in metrics.items()},

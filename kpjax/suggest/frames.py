@@ -79,7 +79,7 @@ def score_frames(
     if batch:
         scored += _scored(batch, network, batch_size)
     if not scored:
-        raise InputError(f"inputs: none of the {len(frames)} frames can be read; fetch the images or videos again")
+        raise InputError("inputs", f"none of the {len(frames)} frames can be read; fetch the images or videos again")
     kept, *arrays = zip(*scored, strict=True)
     return FrameScores(kept, *map(np.stack, arrays), tuple(unreadable))
 
@@ -124,10 +124,10 @@ def _scored(batch: Sequence[tuple[Frame, np.ndarray]], network: Network, size: i
 def labelled_frames(project: Project, skeleton: Skeleton) -> LabelledFrames:
     """Reads the labelled frames of a project. Raises InputError without any, or without a keypoint of `skeleton`."""
     if not set(skeleton.names) & set(project.skeleton.names):
-        raise InputError(f"labelled: {project.root} labels {', '.join(project.skeleton.names)}, the run predicts "
+        raise InputError("labelled", f"{project.root} labels {', '.join(project.skeleton.names)}, the run predicts "
                          f"{', '.join(skeleton.names)}; give the project that the run was trained on")
     if not project.instances:
-        raise InputError(f"labelled: {project.root} has no labelled frame; leave it out")
+        raise InputError("labelled", f"{project.root} has no labelled frame; leave it out")
     frames = tuple(project.frames[number] for number in sorted({one.frame for one in project.instances}))
     notes, features = [], []
     for frame in frames:

@@ -53,7 +53,7 @@ def write_proposals(
         InputError: for an unknown format, a library that is not installed, and a disc that refuses.
     """
     if form not in FORMATS:
-        raise InputError(f"to: {form!r} is unknown; there are {', '.join(FORMATS)}")
+        raise InputError("to", f"{form!r} is unknown; there are {', '.join(FORMATS)}")
     if form == "slp":
         sleap.library()  # before anything is written
     below = FOLDER if form in ("dlc", "lp") else "images"
@@ -63,7 +63,7 @@ def write_proposals(
             write_png(folder / path, one.image)
         return FORMATS[form](folder, images, skeleton, scorer)
     except OSError as error:
-        raise InputError(f"out: {folder} cannot be written: {error.strerror or error}; free some space or choose "
+        raise InputError("out", f"{folder} cannot be written: {error.strerror or error}; free some space or choose "
                          "another folder") from error
 
 

@@ -35,8 +35,8 @@ def check_identity(found: Mapping, wanted: Mapping, path: Path) -> None:
             kind = {"model": "another model", "streams": "other data"}.get(name.split(".")[0], "another configuration")
             there, here = before.get(name, "absent"), now.get(name, "absent")
             raise InputError(
-                f"{path} is of {kind}: {name} is {there} there and {here} here; set it back, choose another workdir, "
-                "or start over with fresh=True")
+                f"{path} is of {kind}: {name} is {there} there and {here} here; set it back, choose another `workdir`, "
+                "or start over with `fresh`")
 
 
 def flat_identity(value, name: str = "") -> dict[str, Any]:
@@ -97,7 +97,7 @@ class Checkpoints:
                 state=ocp.args.StandardSave(_one_copy(live)),
                 record=ocp.args.JsonSave({"digest": json_digest(record), "record": record})))
         if not saved:
-            raise RunError(f"{self._path(step)}: is in the way; start over with fresh=True")
+            raise RunError(f"{self._path(step)}: is in the way; start over with `fresh`")
 
     def restore(self, template) -> Restored | None:
         """Returns the newest checkpoint that verifies, or None if there is no checkpoint.
@@ -119,7 +119,7 @@ class Checkpoints:
             return restored
         if faults:
             raise RunError(f"{_listed(faults)}: no checkpoint of {self.folder} is left to go on from; "
-                           "start over with fresh=True")
+                           "start over with `fresh`")
         return None
 
     def restore_step(self, step: int, template) -> Restored:

@@ -193,7 +193,7 @@ def fit(
         restored = checkpoints.restore(template)
         if restored is not None and restored.step > steps:
             raise InputError(f"{folder} is at step {restored.step} already and {steps} steps are asked for; "
-                             "ask for more, choose another workdir, or start over with fresh=True")
+                             "ask for more, choose another `workdir`, or start over with `fresh`")
         first_step, state = (0, init()) if restored is None else (restored.step, restored.state)
         log = stack.enter_context(Log(folder, stage, first_step, steps, options.quiet, options.loggers))
         log.say(*stage_lines(stage, {name: stream.source for name, stream in streams.items()}, first, state))
@@ -387,7 +387,7 @@ def _check_arguments(method: Method, streams, mesh: Mesh, steps: int, evaluate, 
             raise InputError(f"stream {name!r}: batch size {batch_size} is larger than its set of {len(source)} "
                              f"examples ({source.name}); use at most {len(source)}, or a stream that repeats")
     if steps < 1:
-        raise InputError(f"steps: {steps}; give at least 1")
+        raise InputError("steps", f"{steps}; give at least 1")
     if select is not None and evaluate is None:
         raise InputError(f"the result is to be selected by {select.metric!r}, but there is no evaluation")
 

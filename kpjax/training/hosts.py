@@ -45,12 +45,13 @@ def join(coordinator: str | None = None, num_processes: int | None = None, proce
                                    heartbeat_timeout_seconds=HEARTBEAT)
     except ValueError as error:
         if coordinator is not None or num_processes is not None:
-            raise InputError(f"coordinator: {error} Give coordinator, num_processes and process_id together") from error
+            raise InputError("coordinator", f"{error} Give `coordinator`, `num_processes` and `process_id` "
+                                            "together") from error
         return  # no cluster
     except RuntimeError as error:
         # The backend is up: in a notebook, or a program that calls this function late.
         if coordinator is not None or jax.process_count() > 1:
-            raise InputError(f"coordinator: {error}".splitlines()[0]) from error
+            raise InputError("coordinator", f"{error}".splitlines()[0]) from error
         return
     if jax.process_index():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
@@ -70,24 +71,26 @@ def _connect() -> None:
 
 def _check_arguments(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
     if num_processes is not None and num_processes < 1:
-        raise InputError(f"num_processes: {num_processes} is no number of processes; give 1 or more")
+        raise InputError("num_processes", f"{num_processes} is no number of processes; give 1 or more")
     if process_id is not None and not 0 <= process_id < (num_processes or process_id + 1):
-        raise InputError(f"process_id: {process_id}; give 0 to {(num_processes or 2) - 1}, another one to each process")
+        raise InputError("process_id", f"{process_id}; give 0 to {(num_processes or 2) - 1}, another one to each "
+                                       "process")
     if coordinator is None:
         if process_id is not None:
-            raise InputError("coordinator: give it with process_id, as HOST:PORT of process 0")
+            raise InputError("coordinator", "give it with `process_id`, as HOST:PORT of process 0")
         return
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdigit():
-        raise InputError(f"coordinator: {coordinator!r} is no HOST:PORT")
+        raise InputError("coordinator", f"{coordinator!r} is no HOST:PORT")
 
 
 def _check_slurm(environment: Mapping[str, str]) -> None:
     """Raises InputError in a shell within SLURM's job of several tasks, where the others would be waited for."""
     tasks, started = environment.get("SLURM_NTASKS", ""), environment.get("SLURM_STEP_NUM_TASKS", "1")
     if "SLURM_JOB_ID" in environment and tasks.isdecimal() and int(tasks) > 1 and started != tasks:
-        raise InputError(f"num_processes: SLURM_NTASKS says {tasks} processes, and this step has {started}; start all "
-                         "with srun, or give num_processes 1 to train with this one alone")
+        raise InputError("num_processes", f"SLURM_NTASKS says {tasks} processes, and this step has {started}; start "
+                                          "all "
+                         "with srun, or give `num_processes` 1 to train with this one alone")
 
 
 def _find(coordinator: str, num_processes: int | None, process_id: int | None) -> None:
@@ -105,7 +108,7 @@ def _find(coordinator: str, num_processes: int | None, process_id: int | None) -
         except (OSError, OverflowError) as error:
             reason = error
             time.sleep(0.2)
-    raise InputError(f"coordinator: nothing answers at {coordinator} for {PATIENCE} s ({reason}); start process 0 "
+    raise InputError("coordinator", f"nothing answers at {coordinator} for {PATIENCE} s ({reason}); start process 0 "
                      "there, and let its port through the firewall")
 
 
@@ -174,5 +177,5 @@ def check_folder(folder: epath.Path) -> None:
     if jax.process_index() == 0:
         remove(mark)
     if b"\0" in seen:
-        raise InputError(f"workdir: process {seen.index(bytes(1))} does not see what process 0 writes to {folder}; "
+        raise InputError("workdir", f"process {seen.index(bytes(1))} does not see what process 0 writes to {folder}; "
                          "give a folder that all hosts share (NFS), or a bucket (gs://)")

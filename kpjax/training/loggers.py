@@ -92,7 +92,7 @@ def weights_and_biases(project: str) -> OpenLogger:
     try:
         import wandb
     except ImportError:
-        raise InputError("wandb: the package wandb is not installed; install kpjax[wandb]") from None
+        raise InputError("wandb", "the package wandb is not installed; install kpjax[wandb]") from None
 
     def open_run(folder: epath.Path, stage: str, start: int) -> Logger:
         name = "-".join([*folder.parts[-5:], stage])

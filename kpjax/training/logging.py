@@ -21,7 +21,7 @@ PLAIN_INTERVAL = 10.0  # seconds between progress lines where there is no termin
 def require_accelerator() -> None:
     """Raises InputError if JAX found no accelerator and would fall back to the CPU."""
     if jax.default_backend() == "cpu":
-        raise InputError("require_accelerator: JAX found only the CPU; install kpjax[cuda] or kpjax[tpu], and check "
+        raise InputError("require_accelerator", "JAX found only the CPU; install kpjax[cuda] or kpjax[tpu], and check "
                          "that the driver sees the device")
 
 

@@ -89,7 +89,7 @@ def check_small_files(folder: epath.Path, results: Mapping[str, Any]) -> None:
     for name in SMALL_FILES:
         if name in files and (not (folder / name).exists() or json_digest(read_json(folder / name)) != files[name]):
             raise InputError(f"{folder / name}: not what was written with the run; restore the file, or train again "
-                             "with fresh=True")
+                             "with `fresh`")
     if json_digest({name: value for name, value in results.items() if name != "digest"}) != results["digest"]:
         _say(f"{folder / 'results.json'}: edited since the run wrote it")
 
@@ -131,7 +131,8 @@ def held(folder: epath.Path) -> Iterator[Callable[[], None]]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InUse(f"{folder}: another process is training here; wait for it, or choose another workdir") from None
+            raise InUse(f"{folder}: another process is training here; wait for it, or choose another "
+                        "`workdir`") from None
         except OSError:
             pass
         yield lambda: None

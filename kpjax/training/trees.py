@@ -146,7 +146,7 @@ def load_trained(folder: Path, digest: str | None = None) -> Trained:
         raise RunError(f"{folder / 'trained.json'}: damaged: its content is not what was written")
     if found.get("format") != RESULT_FORMAT:
         raise InputError(f"{folder / 'trained.json'}: format {found.get('format')}, this version reads "
-                         f"{RESULT_FORMAT}; train again with fresh=True")
+                         f"{RESULT_FORMAT}; train again with `fresh`")
     tree = arrays_by_path(read_leaves(folder / "trained.safetensors", found["digest"]))
     try:
         for path in found["empty"]:

@@ -54,15 +54,16 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
     found = find_inputs(asked.inputs, out=asked.out, frames=frames)
     predictor = open_predictor(asked.run)
     if asked.boxes is None and needs_box(predictor.transform):
-        raise InputError("boxes: the run was trained on crops around boxes; give a file with the boxes of the animals")
+        raise InputError("boxes", "the run was trained on crops around boxes; give a file with the boxes of the "
+                                  "animals")
     works = [_planned(sequence, predictor, formats, asked) for sequence in found]
     results = [path for work in works for path in (*work.tables, *work.drawn)]
     if twice := [path for path in results if results.count(path) > 1]:
-        raise InputError(f"out: {twice[0]} would be of two inputs; predict one of them into another folder")
+        raise InputError("out", f"{twice[0]} would be of two inputs; predict one of them into another folder")
     for path in results:
         inside(asked.out, path.relative_to(asked.out).as_posix(), "out")
         if path.is_file() and not asked.overwrite:
-            raise InputError(f"out: {path} exists already; give --overwrite or another folder")
+            raise InputError("out", f"{path} exists already; give --overwrite or another folder")
     if asked.on_bad_frame == "stop":
         for work in works:
             _check_images(work.sequence)
@@ -83,18 +84,19 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
 def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
     """Returns the frames of videos and the formats. Raises InputError for a value that means nothing."""
     if not asked.inputs:
-        raise InputError("inputs: name images, videos, or folders of them")
+        raise InputError("inputs", "name images, videos, or folders of them")
     if asked.batch_size < 1:
-        raise InputError(f"batch_size: {asked.batch_size} is no number of images; give 1 or more")
+        raise InputError("batch_size", f"{asked.batch_size} is no number of images; give 1 or more")
     if asked.cutoff is not None and not np.isfinite(asked.cutoff):
-        raise InputError(f"cutoff: {asked.cutoff} is no score")
+        raise InputError("cutoff", f"{asked.cutoff} is no score")
     if asked.overlay and asked.no_overlay:
-        raise InputError("overlay: --no-overlay is given too; give one of them")
+        raise InputError("overlay", "--no-overlay is given too; give one of them")
     parts = (asked.frames or ":").split(":")
     numbers = [whole_number(part) if part else None for part in parts]
     if not 2 <= len(parts) <= 3 or numbers[2:] == [0] or any(
             part and number is None for part, number in zip(parts, numbers, strict=True)):
-        raise InputError(f"frames: {asked.frames!r} is no range; give for example 0:100, or 0:1000:10 for every tenth")
+        raise InputError("frames", f"{asked.frames!r} is no range; give for example 0:100, or 0:1000:10 for every "
+                                   "tenth")
     formats = predictions.check_formats([name for part in asked.formats.split(",") if (name := part.strip())])
     return slice(*numbers), formats
 
@@ -128,7 +130,7 @@ def _check_images(sequence: ImageSequence) -> None:
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as readers:
         broken = list(filter(None, readers.map(fault, sequence.files)))
     if broken:
-        raise InputError(f"inputs: {len(broken)} of {len(sequence)} images cannot be read: {summarise(broken)}; "
+        raise InputError("inputs", f"{len(broken)} of {len(sequence)} images cannot be read: {summarise(broken)}; "
                          "replace them, or go on without them with --on-bad-frame skip")
 
 

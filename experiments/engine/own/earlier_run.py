@@ -80,7 +80,7 @@ def with_start(made: Sequence[Choice], config: Any, skeleton: Skeleton, typed: C
         return list(made)
     run = earlier_run(config.backbone.start, "start", kind)
     if run.skeleton.names != skeleton.names:
-        raise InputError(f"start: {config.backbone.start} finds {', '.join(run.skeleton.names)}, the project labels "
+        raise InputError("start", f"{config.backbone.start} finds {', '.join(run.skeleton.names)}, the project labels "
                          f"{', '.join(skeleton.names)}; list the same ones in the same order, or learn new ones with "
                          "the system incremental")
     decided = {"weights", "network", "image_size", "heatmap_size", *flat(config.network)}

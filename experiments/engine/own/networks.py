@@ -56,6 +56,7 @@ def usual_choices(
 
 def _network_of(weights: str) -> Any:
     if not (known := known_weights(weights)):
-        raise InputError(f"weights: {weights} is not among the known weights; name its network, too: --network and one "
+        raise InputError("weights", f"{weights} is not among the known weights; name its network, too: --network and "
+                                    "one "
                          f"of {', '.join(name for name in NETWORKS if name != SmallUNet.name)}")
     return NETWORKS[known.network](**known.options)

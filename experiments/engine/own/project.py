@@ -125,7 +125,7 @@ def hold_out(project: Project, asked: str = "") -> Held:
     if asked and share is None:
         recordings = list(dict.fromkeys(name.strip() for name in asked.split(",") if name.strip()))
         if unknown := [name for name in recordings if name not in of_session]:
-            raise InputError(f"validation: {unknown[0]!r} is no labelled recording; there are "
+            raise InputError("validation", f"{unknown[0]!r} is no labelled recording; there are "
                              f"{summarise(list(of_session))}; name some of them, or a share such as 0.2")
     elif not asked and 0 < len(marked) < len(frames):
         held, how = marked, "as the project says"
@@ -140,7 +140,7 @@ def hold_out(project: Project, asked: str = "") -> Held:
     if recordings:
         held, how = [n for name in recordings for n in of_session[name]], f"recordings {summarise(recordings)}"
     if not 0 < len(held) < len(frames):
-        raise InputError(f"validation: {len(held)} of {len(frames)} labelled frames would be held out; some must "
+        raise InputError("validation", f"{len(held)} of {len(frames)} labelled frames would be held out; some must "
                          "train and some be held out")
     frames_out = set(held)
     train, held_out = (tuple(number for number, one in enumerate(project.instances)
@@ -167,7 +167,7 @@ def _share(asked: str) -> float | None:
     except ValueError:
         return None
     if not 0 < share < 1:
-        raise InputError(f"validation: {asked}; a share of the labelled frames lies between 0 and 1")
+        raise InputError("validation", f"{asked}; a share of the labelled frames lies between 0 and 1")
     return share
 
 

@@ -45,7 +45,7 @@ def between(skeleton: Skeleton, first: str, second: str, *, median: bool = False
         shown = (np.asarray(visible)[:, ends] > 0.5).all(1)
         if not shown.any() or not (median or shown.all()):
             without = [f"number {number}" for number in np.flatnonzero(~shown)]
-            raise InputError(f"lengths: {len(without)} of {len(shown)} images have no annotation of {first} and "
+            raise InputError("lengths", f"{len(without)} of {len(shown)} images have no annotation of {first} and "
                              f"{second}, whose distance errors are measured in ({summarise(without)}); annotate them, "
                              "leave these images out or choose another length")
         return _by_set(np.where(shown, distance_between(annotated, *ends), np.nan), median)
@@ -57,7 +57,7 @@ def between_eyes(skeleton: Skeleton, *, median: bool = False) -> Normaliser:
     """Builds `between` of the eyes, for 68 points of their outer corners. Raises InputError without eyes."""
     known = [pair for pair in EYES if set(pair) <= set(skeleton.names)]
     if not known:
-        raise InputError(f"lengths: errors are to be measured in distances between eyes, and the landmarks are "
+        raise InputError("lengths", f"errors are to be measured in distances between eyes, and the landmarks are "
                          f"{summarise(list(skeleton.names), shown=20) or 'none'}; name two of them, or choose the "
                          "object's size")
     return between(skeleton, *known[0], median=median)
@@ -68,7 +68,7 @@ def object_size(*, median: bool = False) -> Normaliser:
     def lengths(annotated: ArrayLike, visible: ArrayLike) -> np.ndarray:
         shown = np.asarray(visible) > 0.5
         if few := [f"number {number}" for number in np.flatnonzero(shown.sum(1) < 2)]:
-            raise InputError(f"lengths: {len(few)} of {len(shown)} images show fewer than two landmarks, whose box "
+            raise InputError("lengths", f"{len(few)} of {len(shown)} images show fewer than two landmarks, whose box "
                              f"errors are measured in ({summarise(few)}); leave them out")
         points, hidden = np.asarray(annotated, np.float64), ~shown[..., None]
         extent = np.where(hidden, -np.inf, points).max(1) - np.where(hidden, np.inf, points).min(1)
@@ -144,9 +144,9 @@ def labelled_subsets(total: int, images: int | None, *, repeats: int = 10, seed:
         return np.arange(total)[None]
     wanted = images + extra
     if images < 1 or repeats < 1:
-        raise InputError(f"regressor: {images} labelled images and {repeats} repeats are asked for; at least 1 each")
+        raise InputError("regressor", f"{images} labelled images and {repeats} repeats are asked for; at least 1 each")
     if wanted > total:
-        raise InputError(f"regressor: {wanted} labelled images are asked for, there are {total} with every landmark "
+        raise InputError("regressor", f"{wanted} labelled images are asked for, there are {total} with every landmark "
                          f"annotated; ask for at most {total - extra}, or for all")
     return np.stack([np.random.default_rng([seed, repeat]).permutation(total)[:wanted] for repeat in range(repeats)])
 
@@ -192,7 +192,7 @@ def complete(landmarks: Landmarks, which: str) -> np.ndarray:
     labelled = shown.any(0) if len(shown) else np.zeros(0, bool)
     rows = np.flatnonzero(shown[:, labelled].all(1)) if labelled.any() else np.zeros(0, np.int64)
     if not len(rows):
-        raise InputError(f"regressor: none of the {len(shown)} {which} images shows all of its {shown.shape[-1]} "
+        raise InputError("regressor", f"none of the {len(shown)} {which} images shows all of its {shown.shape[-1]} "
                          f"annotated landmarks; label some, or choose another split")
     return rows
 

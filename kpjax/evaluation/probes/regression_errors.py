@@ -85,7 +85,7 @@ def ratio_of_errors(
     """
     names, member = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) < 2:
-        raise InputError(f"interval: {len(names)} group of examples has no spread; test on at least 2 videos")
+        raise InputError("interval", f"{len(names)} group of examples has no spread; test on at least 2 videos")
     sums = np.stack([np.bincount(member, np.asarray(part, np.float64)) for part in (squares, others)], axis=1)
     drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), resamples)
     with np.errstate(divide="ignore", invalid="ignore"):  # a baseline without any error

@@ -198,7 +198,7 @@ def adaptation(
         generated, fresh_generator = generator_of(images).init_with_output(
             named_key(key, "generator"), images, heatmaps, train=False)
         if generated.shape != images.shape:
-            raise InputError(f"adaptation: the generator turns views of {images.shape[1]} x {images.shape[2]} into "
+            raise InputError("adaptation", f"the generator turns views of {images.shape[1]} x {images.shape[2]} into "
                              f"{generated.shape[1]} x {generated.shape[2]}; choose a size that its strides divide")
         frozen = {"core": core} if core else {}
         if PERCEPTUAL in read:
@@ -276,7 +276,7 @@ def plain_variables(trained: Trained, parametrisation: Parametrisation) -> Varia
 def _with_core(fresh: Variables, start: Start) -> Variables:
     """Returns fresh variables with all but the head taken from `start['core']`."""
     if "core" not in start:
-        raise InputError("adaptation: start has no 'core', the variables of a trained network; give them, or train "
+        raise InputError("adaptation", "start has no 'core', the variables of a trained network; give them, or train "
                          "from scratch")
     taken = {}
     for collection, tree in fresh.items():
@@ -285,7 +285,7 @@ def _with_core(fresh: Variables, start: Start) -> Variables:
         for path in sorted(set(wanted) | set(given)):
             shapes = [str(leaves[path].shape) if path in leaves else "absent" for leaves in (given, wanted)]
             if shapes[0] != shapes[1]:
-                raise InputError(f"core: {'/'.join(path)} is {shapes[0]} in the core and {shapes[1]} in the model; "
+                raise InputError("core", f"{'/'.join(path)} is {shapes[0]} in the core and {shapes[1]} in the model; "
                                  "give a core of the model's architecture")
         core = {name: start["core"][collection][name] for name in tree if name != HEAD}
         taken[collection] = dict(tree) | core

@@ -55,7 +55,7 @@ def draw_view(
     margin_deviation = at_least_zero("view", "margin_deviation", margin_deviation)
     growth = at_least_zero("view", "growth", growth)
     if not 0 < shown <= 1:
-        raise InputError(f"view: shown is {shown}; give a fraction of the image's side, above 0 and at most 1")
+        raise InputError("view", f"shown is {shown}; give a fraction of the image's side, above 0 and at most 1")
 
     def draw(key: jax.Array, image_size: tuple[int, int]) -> jax.Array:
         height, width = image_size

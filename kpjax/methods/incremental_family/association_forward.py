@@ -137,7 +137,7 @@ def checked_association(fresh: Variables, given: Mapping[str, Any]) -> Variables
         return fresh
     shapes = [jax.tree.map(jnp.shape, {name: tree[name] for name in fresh}) for tree in (fresh, given)]
     if shapes[0] != shapes[1]:
-        raise InputError(f"start: 'association' holds {', '.join(sorted(given['params']))} of another shape than the "
+        raise InputError("start", f"'association' holds {', '.join(sorted(given['params']))} of another shape than the "
                          f"{len(fresh['params'])} of this method; use the network and slots of the first stage")
     return {name: given[name] for name in fresh}
 

@@ -52,22 +52,22 @@ def increment(
     """
     old, new = [int(k) for k in old], [int(k) for k in new]
     if wrong := [k for k in (*old, *new) if not 0 <= k < keypoints]:
-        raise InputError(f"increment: keypoint {wrong[0]} is not among the {keypoints}; count from 0")
+        raise InputError("increment", f"keypoint {wrong[0]} is not among the {keypoints}; count from 0")
     if both := sorted(set(old) & set(new)):
-        raise InputError(f"increment: keypoint {both[0]} is both old and new; a keypoint is introduced once")
+        raise InputError("increment", f"keypoint {both[0]} is both old and new; a keypoint is introduced once")
     if not new:
-        raise InputError("increment: no keypoint is new; a step introduces at least one")
+        raise InputError("increment", "no keypoint is new; a step introduces at least one")
     if len(triples) > slots:
-        raise InputError(f"increment: {len(triples)} triples for {slots} slots; give as many slots as triples")
+        raise InputError("increment", f"{len(triples)} triples for {slots} slots; give as many slots as triples")
     stacked = np.zeros((slots, 3), np.int32)
     for slot, triple in enumerate(triples):
         if len(triple) not in (2, 3) or triple[0] not in old or not set(triple[1:]) <= set(new):
-            raise InputError(f"increment: triple {tuple(triple)} is not an old keypoint and one or two new ones; "
+            raise InputError("increment", f"triple {tuple(triple)} is not an old keypoint and one or two new ones; "
                              f"old are {old}, new are {new}")
         stacked[slot] = (*triple, triple[-1])[:3]
     given = np.ones(len(triples)) if triple_weights is None else np.asarray(triple_weights, np.float32)
     if given.shape != (len(triples),) or (given < 0).any():
-        raise InputError(f"increment: triple_weights are {given}; give {len(triples)} numbers, 0 or more")
+        raise InputError("increment", f"triple_weights are {given}; give {len(triples)} numbers, 0 or more")
     of_slots = np.zeros(slots, np.float32)
     of_slots[:len(triples)] = given
     indices = np.arange(keypoints)
@@ -91,14 +91,14 @@ def increment_of(tree: Mapping[str, Any], keypoints: int, slots: int = 1) -> Inc
     if isinstance(found, Mapping):
         found = Increment(**{"weights": {}, **found})
     if found.old.shape != (keypoints,):
-        raise InputError(f"increment: made for {found.old.shape[0]} keypoints, but the network has {keypoints}")
+        raise InputError("increment", f"made for {found.old.shape[0]} keypoints, but the network has {keypoints}")
     return found
 
 
 def needed(start: Start, name: str) -> Any:
     """Returns a tree of a start. Raises InputError that names a missing one."""
     if name not in start:
-        raise InputError(f"start: {name!r} is missing; this method continues from it, and got {sorted(start)}")
+        raise InputError("start", f"{name!r} is missing; this method continues from it, and got {sorted(start)}")
     return start[name]
 
 

@@ -149,7 +149,7 @@ def bkind_pass(*, turned: bool) -> Forward:
         size, images = frame.shape[1:3], [frame, reference]
         if turned:
             if size[0] != size[1]:
-                raise InputError(f"bkind: images of {size[0]} x {size[1]} (height x width) are turned by 90 degrees; "
+                raise InputError("bkind", f"images of {size[0]} x {size[1]} (height x width) are turned by 90 degrees; "
                                  "make them square, or leave out the rotation")
             images += [jnp.rot90(frame, quarters, axes=(1, 2)) for quarters in QUARTERS]
         found = network.keypoints(interleave(*images), train)

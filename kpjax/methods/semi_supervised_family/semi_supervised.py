@@ -114,7 +114,7 @@ def semi_supervised(
             variables = {**variables, "semantic": start.get("variables", {}).get("semantic", fresh)}
         kept = {name: start.get(name) for name in (SUBSPACE,) if name in read}
         if missing := [name for name, tree in kept.items() if tree is None]:
-            raise InputError(f"start: {missing[0]} is missing, which a term reads; it holds {sorted(start)}")
+            raise InputError("start", f"{missing[0]} is missing, which a term reads; it holds {sorted(start)}")
         return State(jnp.int32(0), variables, setup.optimizer.init(_trained(variables)), kept)
 
     def view_examples(streams: Streams, key: jax.Array) -> tuple[dict[str, Example], dict[str, jax.Array]]:

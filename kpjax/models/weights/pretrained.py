@@ -280,14 +280,14 @@ def _fetch(name: str, placed: Path) -> Path:
     mend = f"put {known.source if known and known.source else f'model.safetensors of timm/{name} (Hugging Face hub)'} "\
            f"at {placed}"
     if known and known.source:
-        raise InputError(f"weights: no file {name!r}, and they are not on the hub; {mend}")
+        raise InputError("weights", f"no file {name!r}, and they are not on the hub; {mend}")
     try:
         from huggingface_hub import hf_hub_download
     except ImportError as error:
-        raise InputError(f"weights: no file {name!r}, and huggingface_hub is not installed (kpjax[hub]); install it, "
+        raise InputError("weights", f"no file {name!r}, and huggingface_hub is not installed (kpjax[hub]); install it, "
                          f"or {mend}") from error
     try:
         return Path(hf_hub_download(f"timm/{name}", "model.safetensors"))
     except Exception as error:  # the hub's client raises its own, its HTTP library's and the system's errors
-        raise InputError(f"weights: no file {name!r}, and the hub gave {type(error).__name__}; check name and "
+        raise InputError("weights", f"no file {name!r}, and the hub gave {type(error).__name__}; check name and "
                          f"network, or {mend}") from error
