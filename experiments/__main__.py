@@ -61,7 +61,8 @@ def main(program: str = "python -m experiments") -> None:
         sys.argv = [f"{before}{name}", *arguments]
         runpy.run_module(module, run_name="__main__")
     elif name:
-        print(f"error: {name!r} is no command; there are train, {', '.join(COMMANDS)}, and `{before}<system> PRESET`",
+        print(f"error: {name!r} is not a command; there are train, {', '.join(COMMANDS)}, and `{before}<system> "
+              "PRESET`",
               file=sys.stderr)
         raise SystemExit(2)
     else:

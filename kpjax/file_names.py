@@ -18,7 +18,7 @@ def inside(folder: Path, name: Any, what: str) -> Path:
     folder below: absolute paths, a way out by `..`, a link to elsewhere, an empty name, a NUL.
     """
     if not isinstance(name, str) or not leads_inside(name):
-        raise InputError(f"{what}: {name!r:.200} is no name below {folder}; mend or delete it")
+        raise InputError(f"{what}: {name!r:.200} is not a name below {folder}; correct or delete it")
     path = Path(folder, name)
     try:
         within = path.resolve().is_relative_to(Path(folder).resolve())

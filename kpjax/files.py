@@ -199,7 +199,8 @@ def read_content(path: epath.PathLike) -> bytes:
     """Reads a file. Raises InputError that names it if it is missing, cannot be read, or is a pipe or a device."""
     try:
         if not in_bucket(path) and Path(path).exists() and not Path(path).is_file():
-            raise InputError(f"{path}: is no file; name a file")  # a pipe would be waited for, and /dev/zero never ends
+            raise InputError(f"{path}: is not a file; name a "
+                             "file")  # a pipe would be waited for, and /dev/zero never ends
         return path.read_bytes() if isinstance(path, epath.Path) else Path(path).read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: not found") from None

@@ -54,7 +54,7 @@ class Skeleton:
     def __post_init__(self):
         count = len(self.names)
         if wrong := [name for name in self.names if not isinstance(name, str) or not name]:
-            raise InputError("skeleton", f"{wrong[0]!r} is no name of a keypoint; give every keypoint a name")
+            raise InputError("skeleton", f"{wrong[0]!r} is not a name of a keypoint; give every keypoint a name")
         if repeated := sorted(name for name, times in Counter(self.names).items() if times > 1):
             raise InputError("skeleton", f"keypoint name {repeated[0]!r} occurs twice; give every keypoint its own "
                                          "name")

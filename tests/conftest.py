@@ -80,7 +80,7 @@ def below(variable):
         if not folder:
             pytest.skip(f"{variable} is not set: it names the folder with {name}")
         if not pathlib.Path(folder).is_dir():
-            pytest.fail(f"{variable}: {folder} is no folder")
+            pytest.fail(f"{variable}: {folder} is not a folder")
         found = pathlib.Path(folder, name).absolute()
         if not found.exists():
             pytest.skip(f"the folder that {variable} names has no {name}")

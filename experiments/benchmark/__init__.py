@@ -53,7 +53,7 @@ class Benchmark:
 
     def __post_init__(self):
         if self.rounds < 1 or self.seconds <= 0:
-            raise InputError("rounds", "give 1 or more, and seconds above 0")
+            raise InputError("rounds", "must be at least 1, and seconds above 0")
 
 
 def line(row: Row) -> str:

@@ -29,7 +29,7 @@ def check(asked: Check) -> Project:
     if asked.out is not None and asked.out.suffix.lower() != ".png":
         raise InputError("out", f"{asked.out} does not end in .png, as the sheet of labels does")
     if asked.video_root is not None and not asked.video_root.is_dir():
-        raise InputError("video_root", f"{asked.video_root} is no folder; name the one that holds the videos")
+        raise InputError("video_root", f"{asked.video_root} is not a folder; name the one that holds the videos")
     form = format_of(asked.project)
     print(f"{asked.project}: {form.name} ({form.because})")
     project, faults = project_and_faults(asked.project, Options(

@@ -40,7 +40,7 @@ def export(asked: Export, *, tell: Callable[[str], None] = print) -> Path:
     if (asked.run is None) == (asked.earlier is None):
         raise InputError("export", "give either RUN or --from FOLDER; see --help")
     if asked.earlier is not None and not is_exported(asked.earlier):
-        raise InputError("earlier", f"{asked.earlier} is no exported predictor (no {standalone.DESCRIPTION} in it)")
+        raise InputError("earlier", f"{asked.earlier} is not an exported predictor (no {standalone.DESCRIPTION} in it)")
     source, out = absolute(asked.run or asked.earlier), asked.out
     check_free(out, asked.overwrite)
     if os.path.realpath(out) == os.path.realpath(source):

@@ -19,7 +19,7 @@ def train(arguments: Sequence[str]) -> epath.Path | None:
         print(usage())
         return None
     if name not in NEEDS:
-        raise InputError("train", f"{name!r} is no system; there are {', '.join(NEEDS)}")
+        raise InputError("train", f"{name!r} is not a system; there are {', '.join(NEEDS)}")
     return run(system_of(name), [OWN, *flags])
 
 

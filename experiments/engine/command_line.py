@@ -61,13 +61,13 @@ class Shared:
 
     def __post_init__(self):
         if self.seeds < 1:
-            raise InputError("seeds", f"{self.seeds} is no count of seeds; give 1 or more")
+            raise InputError("seeds", f"{self.seeds}; must be at least 1")
         if self.first_seed < 0:
             raise InputError("first_seed", f"{self.first_seed}; seeds count from 0")
         if self.profile and (self.profile[0] < 0 or self.profile[1] < 1):
             raise InputError("profile", f"{self.profile[0]} {self.profile[1]}; give a step from 0 on, and a count")
         if self.workers is not None and self.workers < 0:
-            raise InputError("workers", f"{self.workers}; give 0 or more")
+            raise InputError("workers", f"{self.workers}; must be at least 0")
         absolute(self.workdir), absolute(self.data_dir)  # refuses buckets that cannot be used
 
 
@@ -235,7 +235,7 @@ def _resolved(system: System, preset: str, config: Any, arguments: Sequence[str]
     """Returns the config with what its preset chooses from the data, and all that counts steps scaled as typed `steps`
     are, but for what the command line sets itself."""
     if config.steps < 1:
-        raise InputError("steps", f"{config.steps} steps train nothing; give 1 or more")
+        raise InputError("steps", f"{config.steps} steps train nothing; must be at least 1")
     given, typed = flat(config), _typed_fields(config, arguments)
     base = dataclasses.replace(config, steps=system.presets[preset].steps)
     base = system.resolved(base, typed) if system.resolved else base

@@ -126,12 +126,12 @@ class Rule(NamedTuple):
     asks: str
 
 
-NOT_NEGATIVE = Rule(lambda value: value >= 0, "give 0 or more")
-Count = Annotated[int, Rule(lambda value: value >= 1, "give 1 or more")]
+NOT_NEGATIVE = Rule(lambda value: value >= 0, "must be at least 0")
+Count = Annotated[int, Rule(lambda value: value >= 1, "must be at least 1")]
 CountOrZero = Annotated[int, NOT_NEGATIVE]
 NotNegative = Annotated[float, NOT_NEGATIVE]
-Positive = Annotated[float, Rule(lambda value: 0 < value < math.inf, "give a finite number above 0")]
-Share = Annotated[float, Rule(lambda value: 0 < value <= 1, "it is a share, more than 0 and at most 1")]
+Positive = Annotated[float, Rule(lambda value: 0 < value < math.inf, "must be finite and above 0")]
+Share = Annotated[float, Rule(lambda value: 0 < value <= 1, "must be a share above 0 and at most 1")]
 
 
 @dataclass(frozen=True)
@@ -414,14 +414,15 @@ def config_from_json(template: Any, stored: Mapping[str, Any]) -> Any:
                 raise InputError(f"config.json: {field.name}: no fields; copy the file again")
             if "name" in value and (name := value["name"]) != getattr(part, "name", None):
                 if not isinstance(name, str) or name not in NETWORKS:
-                    raise InputError(f"config.json: {field.name}: {name!r:.60} is no network; there are "
+                    raise InputError(f"config.json: {field.name}: {name!r:.60} is not a network; there are "
                                      f"{', '.join(NETWORKS)}")
                 part = NETWORKS[name]()
             values[field.name] = config_from_json(part, value)
             continue
         value = tuple(value) if isinstance(value, list) else value
         if not _is_of(value, hints[field.name]):
-            raise InputError(f"config.json: {field.name}: {value!r:.60} is no value of this field; copy the file again")
+            raise InputError(f"config.json: {field.name}: {value!r:.60} is not a value of this field; copy the file "
+                             "again")
         values[field.name] = value
     try:
         return replace(template, **values)

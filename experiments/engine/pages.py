@@ -168,7 +168,7 @@ def system_in(room: str) -> System | None:
 
 
 def fields_of(room: str, preset: str) -> dict[str, Any]:
-    """Returns the fields of a preset by name; {} where a room is no system or has no such preset."""
+    """Returns the fields of a preset by name; {} where a room is not a system or has no such preset."""
     system = system_in(room)
     return flat(system.presets[preset]) if system and preset in system.presets else {}
 

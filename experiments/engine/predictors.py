@@ -124,7 +124,7 @@ def _check_finished(folder: Path) -> None:
             raise InputError("run", f"{folder} holds several runs; give one of them, for example {below[0]}")
         if (folder / "config.json").is_file():
             raise InputError("run", f"{folder} is not finished (no results.json); the command that began it resumes it")
-        raise InputError("run", f"{folder} is no run's folder (no results.json in it), and no exported predictor")
+        raise InputError("run", f"{folder} is not a run's folder (no results.json in it), and no exported predictor")
     if not (folder / "model").is_dir():
         raise InputError("run", f"{folder} has no model/; the variant trains nothing, or the folder was not copied "
                                 "whole")

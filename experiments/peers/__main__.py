@@ -136,7 +136,7 @@ def main(arguments: Sequence[str]) -> None:
     """Runs a command. Raises InputError for an unknown one, and for flags that cannot be used."""
     name, *flags = arguments or [""]
     if name not in COMMANDS:
-        raise InputError(f"experiments.peers: {name!r} is no command; there are {', '.join(COMMANDS)}")
+        raise InputError(f"experiments.peers: {name!r} is not a command; there are {', '.join(COMMANDS)}")
     with flags_in_messages(flags_of(COMMANDS[name])):
         parse(COMMANDS[name], flags, prog=f"python -m experiments.peers {name}")()
 

@@ -125,7 +125,7 @@ def _of_coco(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]
         where = f"annotations[{at}]"
         image = annotation.get("image_id") if isinstance(annotation, dict) else None
         if not isinstance(image, int | str) or not names.get(image):
-            faults.append(f"{where}: its image_id is in no entry of images; mend or delete it")
+            faults.append(f"{where}: its image_id is in no entry of images; correct or delete it")
         elif "bbox" in annotation and not annotation.get("iscrowd"):
             of_image = found.setdefault((names[image], None), {})
             stored = annotation["bbox"]
@@ -169,7 +169,7 @@ def _of_table(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]
             frame = cells[column["frame"]]
             if (counted := whole_number(frame)) is None:
                 faults.append(f"{where}, frame: {frame!r:.60} where the number of a frame belongs, counted from 0; "
-                              "mend it")
+                              "correct it")
                 continue
             key = forward(cells[column["video"]]), counted
         else:
@@ -189,6 +189,6 @@ def _checked(box: Sequence[float], where: str, faults: list[str]) -> np.ndarray 
     """Returns a box of four numbers; None, with a fault, for anything else."""
     if len(box) != 4 or not all(abs(side) <= LARGEST for side in box) or min(box[2:]) <= 0:
         found = ", ".join(f"{side:g}" for side in box) or "nothing"
-        faults.append(f"{where}: a box of {found} where x, y and a positive width and height belong; mend it")
+        faults.append(f"{where}: a box of {found} where x, y and a positive width and height belong; correct it")
         return None
     return np.array(box)

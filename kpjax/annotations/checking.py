@@ -68,7 +68,7 @@ def _read(path: Path) -> tuple[bytes, str]:
 
 
 def video_facts(path: Path, *, decode: bool, progress: Callable[[Iterable], Iterable] = iter) -> VideoFacts:
-    """Reads the properties of a video file or a folder of frames. Raises InputError if it is no video.
+    """Reads the properties of a video file or a folder of frames. Raises InputError if it is not a video.
 
     decode: Whether to decode the whole video to count unreadable frames. progress: Wraps the iteration, for a bar.
     """

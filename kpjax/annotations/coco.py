@@ -251,13 +251,13 @@ def _category(files: Sequence[_File], stored: Mapping[str, Any], name: str, faul
     names = stored.get("keypoints") or []
     notes: list[str] = []
     if not isinstance(names, list):
-        faults.append(f"{where}, keypoints: {_shown(names)} where a list of names belongs; mend the list")
+        faults.append(f"{where}, keypoints: {_shown(names)} where a list of names belongs; correct the list")
         return None
     if not names:
         names = [f"point_{number}" for number in range(_usual_count(files, _key(stored.get("id"))))]
         notes.append(f"category {name!r} names no keypoints: they are called point_0 to point_{len(names) - 1}")
     if wrong := [one for one in names if not isinstance(one, str) or not one.strip()]:
-        faults.append(f"{where}, keypoints: {_shown(wrong[0])} where a name belongs; mend the list")
+        faults.append(f"{where}, keypoints: {_shown(wrong[0])} where a name belongs; correct the list")
         return None
     edges = _edges(stored.get("skeleton") or [], len(names), where, notes, faults)
     flip = _stored_flip(stored, names) or derived_flip(names)
@@ -287,7 +287,8 @@ def _edges(stored: Any, count: int, where: str, notes: list[str], faults: list[s
     """Returns pairs of indices from 0. The stored list counts from 1, or from 0 if it contains a 0."""
     if not isinstance(stored, list) or not all(
             isinstance(edge, list) and len(edge) == 2 and all(isinstance(end, int) for end in edge) for edge in stored):
-        faults.append(f"{where}, skeleton: {_shown(stored)} where a list of pairs of numbers belongs; mend or delete "
+        faults.append(f"{where}, skeleton: {_shown(stored)} where a list of pairs of numbers belongs; correct or "
+                      "delete "
                       "it")
         return ()
     first = 0 if any(0 in edge for edge in stored) else 1
@@ -374,7 +375,7 @@ def _checked_triples(
     if triples is None or len(triples) != len(names):
         found = _shown(annotation["keypoints"]) if triples is None else f"{triples.size}"
         faults.append(f"{where}, keypoints: {found} where 3 x {len(names)} numbers belong (x, y, v of each keypoint of "
-                      f"category {category.name!r}); mend the list")
+                      f"category {category.name!r}); correct the list")
         return None
     flags = triples[:, 2]
     if wrong := np.flatnonzero(~np.isin(flags, (0, 1, 2))).tolist():
@@ -404,7 +405,7 @@ def _box(annotation: Mapping[str, Any], where: str, skipped: Counter[str], fault
     except (TypeError, ValueError, OverflowError, RecursionError):
         box = none
     if box.shape != (4,) or not np.isfinite(box).all():
-        faults.append(f"{where}, bbox: {_shown(stored)} where x, y, width and height belong; mend or delete it")
+        faults.append(f"{where}, bbox: {_shown(stored)} where x, y, width and height belong; correct or delete it")
         return none
     if not (box[2:] > 0).all():
         skipped["with a box of no area, which is ignored"] += 1

@@ -183,7 +183,7 @@ def _read_config(file: Path, notes: list[str], faults: list[str]) -> Config | No
         faults.append(f"{file.name}: byte 0x{data[error.start]:02x} is no UTF-8; save the file as UTF-8")
         return None
     except Exception as error:  # beside its own errors, yaml raises many kinds for dates, numbers and tags
-        faults.append(f"{file.name} cannot be read: {' '.join(str(error).split())[:200]}; mend it in an editor")
+        faults.append(f"{file.name} cannot be read: {' '.join(str(error).split())[:200]}; correct it in an editor")
         return None
     if not isinstance(content, dict):
         faults.append(f"{file.name} holds no settings; name the folder of a DeepLabCut project")
@@ -204,7 +204,7 @@ def _read_config(file: Path, notes: list[str], faults: list[str]) -> Config | No
                      "parts and are dropped")
     scorer = content.get("scorer") or ""
     if not isinstance(scorer, str | int | float | datetime.date):
-        faults.append(f"{file.name}: scorer: a {type(scorer).__name__} where a name belongs; mend it")
+        faults.append(f"{file.name}: scorer: a {type(scorer).__name__} where a name belongs; correct it")
         return None
     return Config(parts, unique, individuals, kept, str(scorer), content)
 
@@ -214,7 +214,7 @@ def _names(content: Mapping[str, Any], field: str, file: Path, faults: list[str]
     if not _plain(found) or not found or len(set(map(str, found))) != len(found):
         kind = "" if field == "bodyparts" else "this is a multi-animal project, but "
         faults.append(f"{file.name}: {kind}{field} is {_SHORT.repr(found)} where a list of different names belongs; "
-                      "mend it")
+                      "correct it")
         return ()
     return tuple(str(name) for name in found)
 
@@ -322,7 +322,8 @@ def _add_rows(
     for key, line, values in zip(table.keys, table.lines, table.values, strict=True):
         video, image = ("", *str(key).split("/"))[-2:]
         if ".." in (video, image) or not image:
-            faults.append(f"{_label(file)} line {line}: {str(key)!r:.200} names no image below {FOLDER}; mend the row")
+            faults.append(f"{_label(file)} line {line}: {str(key)!r:.200} names no image below {FOLDER}; correct the "
+                          "row")
             continue
         path = root / FOLDER / (video or file.parent.name) / image
         if path.parent.name != file.parent.name and not path.is_file() and (file.parent / image).is_file():

@@ -38,7 +38,7 @@ def check_readable(path: Path) -> None:
 
 def _answer(path: Path, *arguments: str) -> Any:
     if not path.is_file():
-        raise InputError(f"{path}: is no file; name a file")  # a pipe would be waited for
+        raise InputError(f"{path}: is not a file; name a file")  # a pipe would be waited for
     package = str(Path(__file__).parents[2])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     try:  # -P: no module of the folder that somebody works in
@@ -67,7 +67,7 @@ def _table(path: str, key: str) -> list[list[str]]:
 
     frame = pandas.read_hdf(path, key)
     if not isinstance(frame, pandas.DataFrame) or not set(frame.columns.names) <= set(_HEADER):
-        raise ValueError(f"{key} is no table with the header {', '.join(_HEADER)}")
+        raise ValueError(f"{key} is not a table with the header {', '.join(_HEADER)}")
     values = frame.to_numpy(np.float64)
     keys = [list(key) if isinstance(key, tuple) else [key] for key in frame.index]
     margin = [""] * (len(keys[0]) - 1 if keys else 0)

@@ -106,7 +106,7 @@ def _labelled_points(table: Table, label: str, notes: list[str], faults: list[st
     flags = table.values[..., 2]
     for row, column in np.argwhere(~np.isnan(flags) & ~np.isin(flags, (0, 1, _SEEN))):
         faults.append(f"{label} line {table.lines[row]}, {table.points[column][1]}: visible is {flags[row, column]:g} "
-                      "where 0, 1 or 2 belongs; mend the cell")
+                      "where 0, 1 or 2 belongs; correct the cell")
     for row, column in np.argwhere((flags == _SEEN) & np.isnan(points[..., 0])):
         faults.append(f"{label} line {table.lines[row]}, {table.points[column][1]}: visible is 2 and x and y are empty;"
                       " give both, or visible 0")

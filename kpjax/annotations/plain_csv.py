@@ -49,7 +49,7 @@ def read(path: Path, faults: list[str], *, video_root: Path | None = None) -> Pr
     if rows is None:
         return None
     if set(_PREDICTED) <= {column.lower() for column in rows.header}:
-        faults.append(f"{file.name}: columns score and status mark predictions, which are no labels; correct the "
+        faults.append(f"{file.name}: columns score and status mark predictions, which are not labels; correct the "
                       "points, then remove these two columns")
         return None
     labelled, frames, names, ignored = _read_points(rows, file.name, faults)
@@ -212,7 +212,7 @@ def _frame_key(cells: Sequence[str], columns: dict[str, int], where: str, faults
         field = "video" if "video" in columns else "image"
         faults.append(f"{where}, {field}: empty; name the {field}, or delete the row")
     elif (number_of_frame := whole_number(frame)) is None:
-        faults.append(f"{where}, frame: {frame!r:.60} where the number of a frame belongs, counted from 0; mend it")
+        faults.append(f"{where}, frame: {frame!r:.60} where the number of a frame belongs, counted from 0; correct it")
     else:
         return forward(video), str(number_of_frame)
     return None
@@ -261,7 +261,7 @@ def _instance(
         known = ["", "0", "1", "2"]
         if flags[0] not in known or flags[1] not in known[:3]:
             field = "visible" if flags[0] not in known else "occluded"
-            faults.append(f"{where}, {field}: {getattr(point, field)!r} where 0 or 1 belongs; mend the cell")
+            faults.append(f"{where}, {field}: {getattr(point, field)!r} where 0 or 1 belongs; correct the cell")
         elif math.isinf(point.x) or math.isinf(point.y):
             continue  # `number` reported it
         elif math.isnan(point.x) != math.isnan(point.y):

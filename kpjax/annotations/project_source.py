@@ -91,7 +91,7 @@ def read_frame(frame: Frame) -> np.ndarray:
     video = _opened(frame.path)
     if not 0 <= frame.number < len(video):
         raise InputError(f"{frame.path}: there is no frame {frame.number}, the video has {len(video)}; count from 0 "
-                         "and mend the number in the project")
+                         "and correct the number in the project")
     return video[frame.number]
 
 

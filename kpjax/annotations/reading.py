@@ -64,7 +64,7 @@ def format_of(path: Path) -> Format:
             return one
     known = "; ".join(f"{one.name} ({one.because})" for one in FORMATS)
     found = f"{_content(path)}; " if path.is_dir() else "the file is empty; " if not path.stat().st_size else ""
-    raise InputError(f"{path}: {found}this is no known annotation project; the formats are {known}")
+    raise InputError(f"{path}: {found}this is not a known annotation project; the formats are {known}")
 
 
 def project_and_faults(path: Path, options: Options) -> tuple[Project | None, list[str]]:
@@ -108,7 +108,7 @@ def read_project(
     """
     root = None if video_root is None else Path(video_root)
     if root is not None and not root.is_dir():
-        raise InputError("video_root", f"{root} is no folder; name the one that holds the videos")
+        raise InputError("video_root", f"{root} is not a folder; name the one that holds the videos")
     project, faults = project_and_faults(path, Options(category, root, pixels_from, rescale_labels, check_files))
     if faults:
         raise InputError(fault_line(path, faults))
@@ -158,11 +158,11 @@ def _checked(project: Project, path: Path, faults: list[str]) -> Project:
         far = labelled & ~(np.abs(np.where(labelled[:, None], one.keypoints, 0)) <= LARGEST).all(1)
         if not np.isnan(one.box).all() and not (np.isfinite(one.box).all() and (one.box[2:] > 0).all()):
             faults.append(f"{where}, {project.frames[one.frame].name}, box: x, y and a positive width and height "
-                          "belong there; mend or delete it")
+                          "belong there; correct or delete it")
         elif far.any() or (np.abs(one.box) > LARGEST).any():
             what = f"keypoint {names[int(far.argmax())]}: x or y" if far.any() else "box: a number"
             faults.append(f"{where}, {project.frames[one.frame].name}, {what} is beyond {LARGEST:g} px, as no image "
-                          "is; mend or delete it")
+                          "is; correct or delete it")
     return project._replace(frames=tuple(frames))
 
 

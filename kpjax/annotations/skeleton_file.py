@@ -35,7 +35,7 @@ def read_skeleton(folder: Path, appeared: Sequence[str], notes: list[str], fault
         names = _names(stored["names"], "names", None, faults)
         if names and (unknown := [name for name in appeared if name not in names]):
             faults.append(f"{FILE}, names: keypoint {unknown[0]!r} of the table is not among {', '.join(names)}; add "
-                          "it or mend the table")
+                          "it or correct the table")
     edges, flip, groups = stored.get("edges", []), stored.get("flip"), stored.get("groups", {})
     for field, valid, wanted in (
             ("edges", isinstance(edges, list) and all(isinstance(edge, list) and len(edge) == 2 for edge in edges),
@@ -43,7 +43,7 @@ def read_skeleton(folder: Path, appeared: Sequence[str], notes: list[str], fault
             ("flip", flip is None or isinstance(flip, dict), "an object from names to names"),
             ("groups", isinstance(groups, dict), "an object from names to lists of names")):
         if not valid:
-            faults.append(f"{FILE}, {field}: not {wanted}; mend or delete it")
+            faults.append(f"{FILE}, {field}: not {wanted}; correct or delete it")
             return None
     edges = [_names(edge, "edges", names, faults) for edge in edges]
     groups = {name: _names(members, "groups", names, faults) for name, members in groups.items()}
@@ -76,7 +76,7 @@ def skeleton_text(skeleton: Skeleton) -> str:
 
 def _names(stored: Any, field: str, known: Sequence[str] | None, faults: list[str]) -> tuple[str, ...]:
     if not isinstance(stored, list | tuple) or not all(isinstance(name, str) and name for name in stored):
-        faults.append(f"{FILE}, {field}: {json.dumps(stored)[:40]} where names belong; mend it")
+        faults.append(f"{FILE}, {field}: {json.dumps(stored)[:40]} where names belong; correct it")
         return ()
     if known is not None and (unknown := [name for name in stored if name not in known]):
         faults.append(f"{FILE}, {field}: keypoint {unknown[0]!r} is unknown; the table has {', '.join(known)}")

@@ -205,7 +205,7 @@ def _videos(
     for number, video in enumerate(labels.videos):
         stored = video.filename
         if not isinstance(video.backend_metadata, dict):
-            raise ValueError(f"video {number}: backend is no object")
+            raise ValueError(f"video {number}: backend is not an object")
         if video.backend_metadata.get("crop"):
             faults.append(f"{file.name}: video {number} is a crop of another; label and save the whole video")
         if _is_embedded(video):

@@ -79,7 +79,7 @@ def number(cell: str, where: str, faults: list[str], separator: str = ",") -> fl
     except ValueError:
         value = math.inf
     if not math.isfinite(value):
-        faults.append(f"{where}: {cell!r} where a number belongs; mend it, or leave the cell empty")
+        faults.append(f"{where}: {cell!r} where a number belongs; correct it, or leave the cell empty")
         return math.inf
     return value
 

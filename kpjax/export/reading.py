@@ -83,7 +83,8 @@ def write_run_files(description: Mapping[str, Any], folder: Path) -> None:
                          "name the run that it was exported from")
     files = _of_rebuild(description, "files", dict)
     if other := sorted(set(files) - set(RUN_FILES)):
-        raise InputError(f"{standalone.DESCRIPTION}: rebuild: files: {other[0]!r:.100} is no file of a run; export the "
+        raise InputError(f"{standalone.DESCRIPTION}: rebuild: files: {other[0]!r:.100} is not a file of a run; export "
+                         "the "
                          "run again")
     for name, content in files.items():
         inside(Path(folder), name, standalone.DESCRIPTION).write_text(json.dumps(content, indent=1), encoding="utf-8")

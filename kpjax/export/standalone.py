@@ -116,7 +116,7 @@ def digest_of_description(text: bytes) -> str:
 def _bytes(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file():
-            raise PredictorError(f"{path}: is no file; copy the folder again")  # a pipe would be waited for
+            raise PredictorError(f"{path}: is not a file; copy the folder again")  # a pipe would be waited for
         return path.read_bytes()
     except OSError as error:
         raise PredictorError(f"{path}: {error.strerror or error}; copy the folder again") from None
@@ -326,7 +326,7 @@ def main(arguments: list[str]) -> None:
     if not flags.images and flags.self_test is None:
         parser.error("give images, or --self-test")
     if flags.batch_size < 1:
-        parser.error(f"--batch-size: {flags.batch_size}; give 1 or more")
+        parser.error(f"--batch-size: {flags.batch_size}; must be at least 1")
     predictor = open_predictor(Path(__file__).parent)
     if flags.self_test is not None:
         difference = difference_in_check(predictor)

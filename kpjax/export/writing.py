@@ -157,7 +157,7 @@ def check_free(folder: Path, overwrite: bool) -> None:
     ours = {standalone.FUNCTION, standalone.WEIGHTS, standalone.ONNX, standalone.RUNNER, standalone.DESCRIPTION,
             "__pycache__"}
     if other := sorted(set(held) - ours):
-        raise InputError("out", f"{folder} holds {other[0]}, which is no part of a predictor; give a new folder")
+        raise InputError("out", f"{folder} holds {other[0]}, which is not part of a predictor; give a new folder")
     if held and not overwrite:
         raise InputError("out", f"{folder} exists already; set overwrite or give another folder")
 

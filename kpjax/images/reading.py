@@ -18,7 +18,7 @@ _EXIF_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # the tag, and its values tha
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Returns width and height of an image as shown, from its header. Raises InputError if the file is no image."""
+    """Returns width and height of an image as shown, from its header. Raises InputError if the file is not an image."""
     try:
         with Image.open(path, formats=PILLOW_FORMATS) as opened:
             width, height = opened.size

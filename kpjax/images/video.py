@@ -140,7 +140,8 @@ def open_video(path: Path, name: str | None = None) -> Video:
             tried = FRAMES_TRIED if container.format.name == "avi" else 1
             first = list(islice(_decoded(container), tried))
     except (av.FFmpegError, ValueError, OverflowError, MemoryError) as error:
-        raise InputError(f"{path}: this is no video that can be read ({getattr(error, 'strerror', error)}); leave it "
+        raise InputError(f"{path}: this is not a video that can be read ({getattr(error, 'strerror', error)}); leave "
+                         "it "
                          "out or fetch it again") from error
     if not len(pts) or not first:
         raise InputError(f"{path}: no frame of this video can be decoded; leave it out or fetch it again")

@@ -198,7 +198,7 @@ def _check_triple(
     if not 1 <= len(triple.new) <= 2 or len(set(triple.new)) < len(triple.new):
         raise InputError(f"{where}: new is {list(triple.new)}; name one or two keypoints of the step")
     if outside := [name for name in triple.new if name not in keypoints]:
-        raise InputError(f"{where}: {outside[0]!r} is no new keypoint of step {number}; choose "
+        raise InputError(f"{where}: {outside[0]!r} is not a new keypoint of step {number}; choose "
                          f"{', '.join(keypoints)}")
     if triple.old in keypoints:
         raise InputError(f"{where}: the old keypoint {triple.old!r} is new in this step; name one of an earlier step")
@@ -339,7 +339,7 @@ def _read(file: Path) -> Any:
     except OSError as error:
         raise InputError(f"{file}: the protocol cannot be read: {error.strerror}; name another file") from error
     except ValueError as error:
-        raise InputError(f"{file}: the protocol is invalid json ({error}); mend it") from error
+        raise InputError(f"{file}: the protocol is invalid json ({error}); correct it") from error
 
 
 def _check_fields(content: Any, needed: Sequence[str], known: Sequence[str], where: str) -> None:
@@ -364,7 +364,7 @@ def _listed(value: Any, where: str) -> list:
 
 def _names(value: Any, where: str) -> tuple[str, ...]:
     if wrong := [name for name in _listed(value, where) if not isinstance(name, str)]:
-        raise InputError(f"{where}: {wrong[0]!r} is no name; write keypoints by their names")
+        raise InputError(f"{where}: {wrong[0]!r} is not a name; write keypoints by their names")
     return tuple(value)
 
 

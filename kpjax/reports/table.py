@@ -56,7 +56,7 @@ def read_run(folder: Path) -> FinishedRun:
         raise InputError(f"{path}: lacks {', '.join(missing)}; run it again with `fresh`")
     for name in ("experiment", "preset", "variant"):
         if not isinstance(found[name], str) or not found[name] or printable(found[name]) != found[name]:
-            raise InputError(f"{path}: {name} is no name; run it again with `fresh`")
+            raise InputError(f"{path}: {name} is not a name; run it again with `fresh`")
     metrics = found["metrics"]
     wrong = [] if isinstance(metrics, dict) else ["metrics"]
     wrong += [name for name, value in metrics.items() if _number(value) is None] if not wrong else []
@@ -66,7 +66,7 @@ def read_run(folder: Path) -> FinishedRun:
     if wrong:
         raise InputError(f"{path}: {printable(wrong[0])} is not a number; run it again with `fresh`")
     if not isinstance(found.get("config") or {}, dict):
-        raise InputError(f"{path}: config is no object; run it again with `fresh`")
+        raise InputError(f"{path}: config is not an object; run it again with `fresh`")
     check_small_files(folder, found)
     return FinishedRun(
         folder=folder, metrics={name: _number(value) for name, value in metrics.items()},
@@ -239,7 +239,7 @@ def summarise_seeds(runs: VariantRuns, metric: str, factor: float = 1.0) -> Summ
 
 
 def _best(means: Mapping[int, float], column: Column) -> frozenset[int]:
-    """Returns the lines that print the best mean. Equal prints are equally good; a single line is no best."""
+    """Returns the lines that print the best mean. Equal prints are equally good; a single line is not a best."""
     printed = {n: round(mean, column.decimals) for n, mean in means.items() if math.isfinite(mean)}
     if len(printed) < 2:
         return frozenset()

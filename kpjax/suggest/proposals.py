@@ -41,7 +41,7 @@ class Proposal(NamedTuple):
 def write_proposals(
     form: str, folder: Path, proposals: Sequence[Proposal], skeleton: Skeleton, scorer: str
 ) -> list[Path]:
-    """Writes images and proposals; returns the files that are no images.
+    """Writes images and proposals; returns the files that are not images.
 
     Args:
         form: one of FORMATS.

@@ -71,7 +71,7 @@ def _connect() -> None:
 
 def _check_arguments(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
     if num_processes is not None and num_processes < 1:
-        raise InputError("num_processes", f"{num_processes} is no number of processes; give 1 or more")
+        raise InputError("num_processes", f"{num_processes}; must be at least 1")
     if process_id is not None and not 0 <= process_id < (num_processes or process_id + 1):
         raise InputError("process_id", f"{process_id}; give 0 to {(num_processes or 2) - 1}, another one to each "
                                        "process")

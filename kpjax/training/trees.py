@@ -189,7 +189,7 @@ def load_adapter(path: Path, core: Variables) -> Trained:
     """
     header, arrays = _read_adapter(path)
     if header.get("kind") != ADAPTER_KIND or header.get("format") != ADAPTER_FORMAT:
-        raise InputError(f"{path}: is no adapter of format {ADAPTER_FORMAT}; give a file that save_adapter wrote")
+        raise InputError(f"{path}: is not an adapter of format {ADAPTER_FORMAT}; give a file that save_adapter wrote")
     if tree_digest(arrays) != header["content"]:
         raise InputError(f"{path}: damaged: its content is not what was written; copy it again")
     leaves, frozen = flatten_dict(core["params"]), {}

@@ -71,7 +71,7 @@ def test_a_painter_fits_the_size_of_its_images(size, doublings):
 def test_what_cannot_be_painted(dots):
     points, images = dots
     everything = np.arange(128)
-    with pytest.raises(InputError, match="100x100 are no small map doubled; bring their sides to multiples of 16"):
+    with pytest.raises(InputError, match="100x100 are not a small map doubled; bring their sides to multiples of 16"):
         doublings_to((100, 100))
     with pytest.raises(InputError, match="take 3 scales"):
         train_painter(points, images, everything, widths=(8, 8))

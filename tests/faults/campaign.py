@@ -221,7 +221,7 @@ def make_videos(root: Path) -> None:
 
 
 def watch(folder: Path) -> None:
-    """Opens each video, passes over it and seeks its last frame; counts that differ are no fault, sizes are."""
+    """Opens each video, passes over it and seeks its last frame; counts that differ are not fault, sizes are."""
     for name in VIDEOS:
         try:
             video = open_video(folder / "p" / name)

@@ -363,7 +363,7 @@ def test_a_pipe_is_not_waited_for(tmp_path, kind, file):
     os.mkfifo(tmp_path / "p" / file)
     with pytest.raises(InputError):
         read_project(tmp_path / "p")
-    with pytest.raises(InputError, match="is no file"):
+    with pytest.raises(InputError, match="is not a file"):
         read_content(tmp_path / "p" / file)
 
 

@@ -113,7 +113,7 @@ def test_prepared_frames_are_put_in_order():
     np.testing.assert_array_equal(source.frame, [0, 10, 20, 30] * 2)
     assert identities(source)[5] == "walk 1#000010"
     assert source[5].index == 5
-    with pytest.raises(InputError, match="its examples are no frames of videos"):
+    with pytest.raises(InputError, match="its examples are not frames of videos"):
         in_videos(arrays(np.zeros((2, 4, 4, 3)), np.zeros((2, 1, 2)), np.zeros((2, 1)), SKELETON, "stills"))
 
 

@@ -193,7 +193,7 @@ def test_videos_are_found_below_a_folder(tmp_path, clip):
 def test_what_is_no_video_is_one_line(tmp_path, clip):
     (tmp_path / "text.mp4").write_text("no video")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"text.mp4: this is no video that can be read \(.*\); leave it out"):
+    with pytest.raises(InputError, match=r"text.mp4: this is not a video that can be read \(.*\); leave it out"):
         find_videos(tmp_path)
     with pytest.raises(InputError, match="there is no video in this folder"):
         find_videos(tmp_path / "empty")

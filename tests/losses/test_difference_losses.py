@@ -15,7 +15,7 @@ def textured(seed=0, shape=(2, *SIZE, 3)):
 
 
 def test_differences_are_symmetric_and_zero_where_nothing_changes():
-    """A change reaches as far as both windows, 10 pixels; brightness is no structure."""
+    """A change reaches as far as both windows, 10 pixels; brightness is not a structure."""
     images = textured()
     changed = images.at[:, 4:8, 4:8].set(textured(1, (2, 4, 4, 3)))
     found = structural_difference(images, changed)

@@ -127,11 +127,11 @@ def test_specifications_pass_their_options_on():
 
 @pytest.mark.parametrize(("specification", "options", "said"), [
     (SmallUNet, {"widths": (4, 8)}, "widths: 2 given"), (SmallUNet, {"widths": (4, 0, 8)}, r"widths: \(4, 0, 8\)"),
-    (SmallUNet, {"head_width": 0}, "head_width: 0; give 1 or more"), (PoseResNet, {"depth": 20}, "depth: 20; pose"),
+    (SmallUNet, {"head_width": 0}, "head_width: 0; must be at least 1"), (PoseResNet, {"depth": 20}, "depth: 20; pose"),
     (PoseResNet, {"dtype": "float16"}, "dtype: 'float16' is unknown"), (HRNet, {"modules": (1, 4)}, "modules: 2 given"),
     (HRNet, {"taps": "all"}, "taps: 'all' is unknown"), (HRNet, {"stem_width": 0}, "stem_width: 0"),
     (RSN, {"depth": 101}, "depth: 101; rsn has depth 18 or 50"), (RSN, {"stem_width": 2}, "stem_width: 2; give 3"),
-    (RSN, {"stages": 0}, "stages: 0; give 1 or more")])
+    (RSN, {"stages": 0}, "stages: 0; must be at least 1")])
 def test_a_specification_names_the_option_that_is_wrong(specification, options, said):
     with pytest.raises(InputError, match=f"^{said}"):
         specification(**options)

@@ -11,7 +11,7 @@ from kpjax.training import hosts, run_folder
 @pytest.mark.parametrize(("arguments", "message"), [
     ({"coordinator": "node"}, "coordinator: 'node' is no HOST:PORT"),
     ({"coordinator": "node:x"}, "is no HOST:PORT"),
-    ({"num_processes": 0}, "num_processes: 0 is no number"),
+    ({"num_processes": 0}, "num_processes: 0 is not a number"),
     ({"coordinator": "node:1", "num_processes": 2, "process_id": 2}, "process_id: 2; give 0 to 1"),
     ({"process_id": 0}, "coordinator: give it with process_id"),
     ({"coordinator": "localhost:1", "num_processes": 2, "process_id": 1},

@@ -89,7 +89,7 @@ def test_what_is_no_adapter_is_refused(path):
         load_adapter(path, core())
     path.write_bytes(whole)
     save_file(load_file(path), path)
-    with pytest.raises(InputError, match="is no adapter of format 1"):
+    with pytest.raises(InputError, match="is not an adapter of format 1"):
         load_adapter(path, core())
 
 

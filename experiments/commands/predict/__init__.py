@@ -86,16 +86,16 @@ def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
     if not asked.inputs:
         raise InputError("inputs", "name images, videos, or folders of them")
     if asked.batch_size < 1:
-        raise InputError("batch_size", f"{asked.batch_size} is no number of images; give 1 or more")
+        raise InputError("batch_size", f"{asked.batch_size}; must be at least 1")
     if asked.cutoff is not None and not np.isfinite(asked.cutoff):
-        raise InputError("cutoff", f"{asked.cutoff} is no score")
+        raise InputError("cutoff", f"{asked.cutoff} is not a score")
     if asked.overlay and asked.no_overlay:
         raise InputError("overlay", "--no-overlay is given too; give one of them")
     parts = (asked.frames or ":").split(":")
     numbers = [whole_number(part) if part else None for part in parts]
     if not 2 <= len(parts) <= 3 or numbers[2:] == [0] or any(
             part and number is None for part, number in zip(parts, numbers, strict=True)):
-        raise InputError("frames", f"{asked.frames!r} is no range; give for example 0:100, or 0:1000:10 for every "
+        raise InputError("frames", f"{asked.frames!r} is not a range; give for example 0:100, or 0:1000:10 for every "
                                    "tenth")
     formats = predictions.check_formats([name for part in asked.formats.split(",") if (name := part.strip())])
     return slice(*numbers), formats

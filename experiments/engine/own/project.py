@@ -125,7 +125,7 @@ def hold_out(project: Project, asked: str = "") -> Held:
     if asked and share is None:
         recordings = list(dict.fromkeys(name.strip() for name in asked.split(",") if name.strip()))
         if unknown := [name for name in recordings if name not in of_session]:
-            raise InputError("validation", f"{unknown[0]!r} is no labelled recording; there are "
+            raise InputError("validation", f"{unknown[0]!r} is not a labelled recording; there are "
                              f"{summarise(list(of_session))}; name some of them, or a share such as 0.2")
     elif not asked and 0 < len(marked) < len(frames):
         held, how = marked, "as the project says"

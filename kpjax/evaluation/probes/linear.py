@@ -46,7 +46,7 @@ def fit_linear(features: ArrayLike, targets: ArrayLike, *, intercept: bool = Tru
     if len(x) == 0:
         raise InputError("linear probe: there is no example to fit; give it some")
     if not ridge >= 0:
-        raise InputError(f"linear probe: ridge is {ridge:g}; give 0 or more")
+        raise InputError(f"linear probe: ridge is {ridge:g}; must be at least 0")
     centre, level = (x.mean(0), y.mean(0)) if intercept else (np.zeros(x.shape[1]), np.zeros(y.shape[1]))
     if x.shape[1] == 0:
         return LinearMap(np.zeros((0, y.shape[1])), level)

@@ -59,7 +59,8 @@ def doublings_to(size: tuple[int, int]) -> int:
     """
     doublings = max(0, (min(size) // SMALLEST_SIDE).bit_length() - 1)
     if min(size) < SMALLEST_SIDE or any(side % (1 << doublings) for side in size):
-        raise InputError(f"reconstruction probe: images of {size[1]}x{size[0]} are no small map doubled; bring their "
+        raise InputError(f"reconstruction probe: images of {size[1]}x{size[0]} are not a small map doubled; bring "
+                         "their "
                          f"sides to multiples of {max(1 << doublings, SMALLEST_SIDE)}")
     return doublings
 

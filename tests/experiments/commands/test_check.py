@@ -109,7 +109,7 @@ def test_every_command_explains_itself_without_jax(package, program):
 
 @pytest.mark.parametrize("main", [experiments_main, kpjax_main])
 def test_train_is_the_preset_own_of_a_system(main, monkeypatch, capsys):
-    for typed, code, words in (([], 0, "kpjax train regda --source P"), (["people"], 2, "'people' is no system"),
+    for typed, code, words in (([], 0, "kpjax train regda --source P"), (["people"], 2, "'people' is not a system"),
                                (["regda", "--sources", "P"], 2, "train regda: "),
                                (["regda"], 2, "--source: name an annotation project")):
         monkeypatch.setattr(sys, "argv", ["kpjax", "train", *typed])
@@ -121,7 +121,7 @@ def test_train_is_the_preset_own_of_a_system(main, monkeypatch, capsys):
 
 def test_messages_name_flags():
     flags = flags_of(COMMANDS["suggest"])
-    assert as_flags("batch_size: 0; give 1 or more", flags) == "--batch-size: 0; give 1 or more"
+    assert as_flags("batch_size: 0; must be at least 1", flags) == "--batch-size: 0; must be at least 1"
     assert as_flags("count: 0", flags) == "--n: 0"
     assert as_flags("inputs: /a: b does not exist", flags) == "IN: /a: b does not exist"
     assert as_flags("config.json: format 1", flags) == "config.json: format 1"

@@ -137,7 +137,7 @@ def test_the_command_and_what_it_refuses(run, images, tmp_path, capsys):
     assert "no run's folder" in refused(empty, images, "--out", out)
     assert "seed-0" in refused(run.parent, images, "--out", out)
     assert "invalid choice 'ignore'" in refused(run, images, "--out", out, "--on-bad-image", "ignore")
-    assert "--batch-size: 0 is no number" in refused(run, images, "--out", out, "--batch-size", "0")
+    assert "--batch-size: 0 is not a number" in refused(run, images, "--out", out, "--batch-size", "0")
     assert "--out" in refused(run, images)
     assert not (tmp_path / "out").exists()
 

@@ -165,7 +165,7 @@ def test_what_is_refused(predict, tmp_path, monkeypatch):
     assert "does not exist" in refused(tmp_path / "nothing.mp4")
     assert "no video that can be read" in refused(_written(tmp_path / "text.mp4", "text"))
     assert "'xls' is unknown" in refused(clip, formats="xls")
-    assert "nan is no score" in refused(clip, cutoff=float("nan"))
+    assert "nan is not a score" in refused(clip, cutoff=float("nan"))
     boxes = _written(tmp_path / "boxes.csv", "image,x,y,w,h\nother.png,1,1,5,5\n")
     assert "no box belongs to one of the 1 images" in refused(image, boxes=boxes)
     for text in ("5", "a:b", "0:9:0", "-3:"):

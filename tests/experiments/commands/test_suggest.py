@@ -79,7 +79,7 @@ def test_the_dim_frame_is_found(made, tmp_path, capsys):
 
 
 def test_labels_are_kept_away_from(made, tmp_path, capsys):
-    """A project of two labelled frames: they and their neighbours are no suggestions, whatever their values."""
+    """A project of two labelled frames: they and their neighbours are not suggestions, whatever their values."""
     project = tmp_path / "labels"
     project.mkdir()
     table = ["video,frame,keypoint,x,y"]
@@ -179,7 +179,7 @@ def test_sleap_has_suggestions_with_predicted_instances(proposals, made, tmp_pat
 
 
 @pytest.mark.parametrize(("flags", "words"), [
-    (["--n", "0"], "--n: 0; give 1 or more"),
+    (["--n", "0"], "--n: 0; must be at least 1"),
     (["--every", "0"], "--every: 0"),
     (["--by", "luck"], "--by"),
 ])

@@ -59,7 +59,7 @@ def test_predictions_are_measured_as_the_peer_made_them(folder, capsys):
 
 
 @pytest.mark.parametrize(("arguments", "line"), [
-    ([], "'' is no command; there are prepare, score"), (["score", "NOWHERE"], "NOWHERE has no split.json"),
+    ([], "'' is not a command; there are prepare, score"), (["score", "NOWHERE"], "NOWHERE has no split.json"),
     (["prepare", "deme", "--out", "x"], "'deme' is unknown; there are demo")])
 def test_wrong_commands_are_refused_in_a_line(arguments, line):
     with pytest.raises(InputError, match=line):

@@ -131,7 +131,7 @@ def test_frames_are_rendered_from_coordinates_alone(finished, capsys):
         assert sheet.width > 4 * SIDE
     for flags, words in (
             (["--seed", "7"], "none of pyramids, keynet, transporter, untrained is finished for seed 7"),
-            (["--steps", "0"], "--steps: 0; give 1 or more")):
+            (["--steps", "0"], "--steps: 0; must be at least 1")):
         with pytest.raises(InputError, match=words):
             study(["repainting", "tiny", "--workdir", str(finished.parents[1]), *flags])
 

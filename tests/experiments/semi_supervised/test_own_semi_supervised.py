@@ -75,7 +75,7 @@ def test_what_is_held_out(project):
     assert blocks.after == {"day": 13}
     said = tuple(frame._replace(split="test" if n < 2 else "train") for n, frame in enumerate(project.frames))
     assert hold_out(project._replace(frames=said)).held_out == (0, 1)
-    for asked, line in [("four", "'four' is no labelled recording; there are one; three; two"),
+    for asked, line in [("four", "'four' is not a labelled recording; there are one; three; two"),
                         ("1.5", "lies between 0 and 1"), ("one,two,three", "12 of 12 labelled frames")]:
         with pytest.raises(InputError, match=line):
             hold_out(project, asked)
@@ -111,7 +111,7 @@ def test_rules(project):
 REFUSED = [
     ([], "--project: name an annotation project"),
     (["--labelled", "11"], "--labelled: 11 of 8 labelled animals"),
-    (["--validation", "four"], "--validation: 'four' is no labelled recording"),
+    (["--validation", "four"], "--validation: 'four' is not a labelled recording"),
     (["--unlabelled", "nowhere"], "nowhere: there is no such file or folder"),
     (["--heatmap-size", "7", "--size", "32"], "--heatmap-size: 7 for images of 32 px"),
 ]
