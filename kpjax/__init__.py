@@ -1,7 +1,8 @@
 """Keypoints from few labels or none, in JAX: the names that a user composes with.
 
-A `Method` is three pure functions. Factories such as `regda` build one from a network, a `codec`, an augmentation
-(`kpjax.augment`) and an optimizer; `fit` trains it on streams, and `predict_source` runs it over a data source.
+A `Method` is three pure functions. Factories such as `regda` build one from a `Setup`: a network, a `codec`, an
+augmentation (`kpjax.augment`) and an optimizer. `fit` trains it on streams, and `predict_source` runs it over a data
+source.
 """
 from kpjax.lazy import by_name, lazy_exports
 

@@ -17,7 +17,7 @@ from experiments.engine.system import Job
 from experiments.engine.system import run as run_job
 from experiments.incremental import SYSTEM, open_data, run_of
 from experiments.incremental.association import mean_copy_rates, useful_triples
-from experiments.incremental.builders import build_association, build_step
+from experiments.incremental.builders import Recipe, build_association, build_step
 from experiments.incremental.measures import Matrices, both_units, summary
 from experiments.incremental.presets import LATER, PRESETS
 from experiments.incremental.steps import _remembered, all_images, increment_at, step_images
@@ -287,6 +287,7 @@ def test_weights_are_those_of_the_variant():
     assert recipe("kamp_filtered").weights_of(rerendered, 4)["distillation"] == 8.0
     assert recipe("lwf").weights_of(config, 4) == {"distillation": 3.0}
     assert recipe("ewc").weights_of(config, 4) == {"penalty": 5.0}
+    assert Recipe(weights={"further": 0.5}).weights_of(config, 4) == {"further": 0.5}
     assert recipe("cpr").weights_of(config, 4) == {"penalty": 7.0, "entropy": config.weights.cpr_entropy}
     assert both_units(6400.0, "element_mean", 64) == {"line_sum": 100.0, "element_mean": 6400.0}
 

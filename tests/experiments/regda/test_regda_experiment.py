@@ -17,8 +17,10 @@ from experiments.engine.configs import changed
 from experiments.engine.image_sets import open_domain
 from experiments.engine.system import FORMAT, Job, StoredRun, measure_again, read_predictions
 from experiments.regda.presets import of_pretraining
-from experiments.regda.variants import VARIANTS, setup_of
+from experiments.regda.variants import VARIANTS, build_regda, setup_of
 from kpjax.errors import InputError
+from kpjax.losses import minimum_disparity
+from kpjax.methods.regda_family.regda import TARGET_TRUTH, disparity_term
 from kpjax.structures import Example
 from kpjax.training.evaluation import predict_source
 from kpjax.training.trees import load_trained
@@ -185,6 +187,19 @@ def test_the_constant_centre_is_the_middle(sprites, tiny_regda):
     assert found["metrics"]["target/mae"] == pytest.approx(abs(true - 15.5).mean(0).sum() / config.mae_unit, rel=1e-5)
     assert found["steps"] == 0
     assert not (sprites / "constant_centre" / "seed-0" / "checkpoints").exists()
+
+
+def test_a_further_term_needs_no_other_file_than_the_variants(tiny_regda):
+    config = tiny_regda.presets["people"]
+    further = {"nearer": disparity_term(0.5, minimum_disparity, TARGET_TRUTH)}
+    method = build_regda(config, setup_of(config, TEN_POINTS), terms=further)
+    example = Example(np.zeros((8, 32, 32, 3), np.uint8), np.zeros((8, 10, 2), np.float32),
+                      np.ones((8, 10), np.float32), np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32),
+                      np.arange(8, dtype=np.int32))
+    streams = dict.fromkeys(method.streams, example)
+    state = jax.eval_shape(method.init, jax.random.key(0), streams, {})
+    _, metrics = jax.eval_shape(method.update, state, streams, jax.random.key(1))
+    assert {"loss/nearer", "loss/target_truth"} <= set(metrics)
 
 
 def test_adabn_in_area_is_adabn_that_looks_where_points_can_be(sprites, tiny_regda):
