@@ -14,7 +14,8 @@ from etils import epath
 import experiments
 from experiments.engine.system import stored_run, system_of
 from kpjax import InputError, Method, Skeleton, Trained
-from kpjax.evaluation.calibration import DEFAULT_CUTOFF, read_score_table
+from kpjax.errors import printable
+from kpjax.evaluation.calibration import DEFAULT_CUTOFF
 from kpjax.evaluation.calibration import FILE as SCORE_TABLE
 from kpjax.export import reading
 from kpjax.export.reading import RUN_FILES
@@ -107,8 +108,12 @@ def _opened(folder: Path, trained: Trained, digest: str) -> OpenedRun:
     system = system_of(run.experiment, run.preset)
     found = system.predicting(stored_run(system, folder))
     files = {name: read_json(folder / name) for name in RUN_FILES if (folder / name).is_file()}
-    read_score_table(folder)  # raises for one that is damaged
     score = {"kind": found.score_kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {})
+    kind, cutoff = score["kind"], score["cutoff"]
+    if not isinstance(kind, str) or printable(kind) != kind or type(cutoff) not in (int, float) or (
+            not abs(cutoff) < 1e30):
+        raise InputError(f"{folder / SCORE_TABLE}: kind or cutoff means nothing; delete it, and the default cutoff is "
+                         "used")
     result = {"experiment": run.experiment, "preset": run.preset, "variant": run.variant, "seed": run.seed,
               "digest": digest}
     return OpenedRun(run, found.method, trained, accepting_boxes(found.transform), score, result, files)

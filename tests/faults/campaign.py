@@ -613,7 +613,7 @@ def _keep(path: Path, rows: list[dict]) -> None:
     """Puts rows into a table, beside those of other kinds, and their sum."""
     found = {row["kind"]: row for row in rows}
     if path.exists():
-        found = {row["kind"]: row for row in csv.DictReader(path.open())} | found
+        found = {row["kind"]: row for row in csv.DictReader(path.read_text().splitlines())} | found
     kept = [found[name] for name in KINDS if name in found]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["kind", "tries", *OUTCOMES], lineterminator="\n")
