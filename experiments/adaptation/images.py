@@ -122,7 +122,7 @@ def second_turns(count: int, side: int) -> np.ndarray:
 def _rendered(name: str, seed: int, background: str, appearance: str, side: int, count: int, first: int = 0) -> Source:
     category = name.removeprefix(RENDERED)
     if category not in CATEGORIES:
-        raise InputError(f"{name}: there are {RENDERED_SETS}")
+        raise InputError(name, f"there are {RENDERED_SETS}")
     source = render_category(CATEGORIES[category], count, seed, side, background=background, first=first)
     return sources.with_local_contrast(source) if appearance == "local_contrast" else source
 

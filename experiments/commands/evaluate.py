@@ -53,7 +53,7 @@ def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
     """
     for name in ("batch_size", "worst"):
         if getattr(asked, name) < 1:
-            raise InputError(f"{name}: {getattr(asked, name)}; must be at least 1")
+            raise InputError(name, f"{getattr(asked, name)}; must be at least 1")
     if not asked.threshold > 0:
         raise InputError("threshold", f"{asked.threshold:g}; give a share above 0, such as 0.1")
     if (asked.out / ERRORS).exists() and not asked.overwrite:

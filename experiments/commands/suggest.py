@@ -87,7 +87,7 @@ def _check(asked: Suggest) -> list[Path]:
     for name in ("count", "batch_size", "apart", "every"):
         value = getattr(asked, name)
         if value is not None and value < 1:
-            raise InputError(f"{name}: {value}; must be at least 1")
+            raise InputError(name, f"{value}; must be at least 1")
     if not asked.inputs:
         raise InputError("inputs", "name images, videos, or folders of them")
     return free_or_listed(asked.out, MANIFEST, "suggest", asked.overwrite)

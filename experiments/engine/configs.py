@@ -150,7 +150,7 @@ class Checked:
             for rule in getattr(field_type, "__metadata__", ()):
                 if isinstance(rule, Rule) and not rule.accepts(value := getattr(self, name)):
                     shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
-                    raise InputError(f"{name}: {shown}; {rule.asks}")
+                    raise InputError(name, f"{shown}; {rule.asks}")
 
 
 # The backbone's weights

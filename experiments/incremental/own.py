@@ -100,7 +100,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     old, project = old_run(config.data.old), projects.needed_project(config.data.project, config.own)
     names, network = old.skeleton.names, old.taken_over["network"]
     if absent := sorted(set(typed) - {"network", *flat(replace(config, network=network))}):
-        raise InputError(f"{absent[0]}: the old run's network, {network.name}, has no such option; leave it out")
+        raise InputError(absent[0], f"the old run's network, {network.name}, has no such option; leave it out")
     new = new_names(names, project)
     shared = [name for name in project.skeleton.names if name in names]
     held = projects.hold_out(project, config.own.validation)

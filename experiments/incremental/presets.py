@@ -174,7 +174,7 @@ class Config(Checked):
             self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
         if self.association.skip_useless_triples and not self.data.held_out:
             raise InputError("skip_useless_triples", "images that a step does not train on choose its triples; set "
-                             "held_out to 0.1")
+                             "`held_out` to 0.1")
 
     @property
     def association_steps(self) -> int:

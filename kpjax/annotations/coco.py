@@ -240,9 +240,9 @@ def _read_category(files: Sequence[_File], wanted: str, faults: list[str]) -> _C
     if not names:
         faults.append(f"{where}, annotations: none has keypoints; name a file with labelled keypoints")
     elif wanted:
-        faults.append(f"category: {wanted!r} has no keypoints in {where}; choose one of {listed}")
+        faults.append(f"`category`: {wanted!r} has no keypoints in {where}; choose one of {listed}")
     else:
-        faults.append(f"category: {len(names)} in {where} have keypoints; choose one of {listed}")
+        faults.append(f"`category`: {len(names)} in {where} have keypoints; choose one of {listed}")
     return None
 
 

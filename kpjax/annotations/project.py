@@ -82,7 +82,7 @@ def coordinate_notes(project: Project, pixels_from: int) -> list[str]:
                      f"{project.skeleton.names[keypoint]} of {frame.name} at ({x:g}, {y:g}) of "
                      f"{frame.size[0]}x{frame.size[1]}; they train nothing")
     if not pixels_from and _seems_to_count_from_one(project):
-        notes.append("pixels_from: some coordinates equal the width or height of their image and none is below 1; "
+        notes.append("`pixels_from`: some coordinates equal the width or height of their image and none is below 1; "
                      "say 1 if pixels count from 1")
     return notes
 

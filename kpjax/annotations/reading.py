@@ -85,7 +85,7 @@ def project_and_faults(path: Path, options: Options) -> tuple[Project | None, li
         faults.append(f"{path.name}: no keypoint is labelled in any of its {len(project.frames)} frames; label some "
                       "and save")
     if options.pixels_from not in (0, 1):
-        faults.append(f"pixels_from: {options.pixels_from}; pixels count from 0 or 1")
+        faults.append(f"`pixels_from`: {options.pixels_from}; pixels count from 0 or 1")
     project = _checked(project, path, faults)
     project = counted_from(project, options.pixels_from if options.pixels_from in (0, 1) else 0)
     if options.check_files:
@@ -208,7 +208,7 @@ def _with_files(project: Project, faults: list[str], *, rescale_labels: bool = F
             continue
         frames.append(frame)
         mend = ("save it upright without an EXIF tag that turns it, as it was labelled" if exchanged else
-                "restore the original, or set rescale_labels to scale the labels with it")
+                "restore the original, or set `rescale_labels` to scale the labels with it")
         faults.append(f"{frame.name}: the file is {size[0]}x{size[1]} as shown, its labels belong to an image of "
                       f"{frame.size[0]}x{frame.size[1]}; {mend}")
     instances = tuple(one._replace(keypoints=(one.keypoints + 0.5) * growth[one.frame] - 0.5,
@@ -238,7 +238,7 @@ def _videos(project: Project, faults: list[str]) -> Mapping[Path, tuple[tuple[in
         labelled = sum(frame.path == path for frame in project.frames)
         if not _is_there(path):
             faults.append(f"{path}: this video of {labelled} frames is missing; copy it there, or name its folder as "
-                          "video_root")
+                          "`video_root`")
             continue
         try:
             video = open_video(path)

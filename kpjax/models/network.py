@@ -113,7 +113,7 @@ def check_options(options: Any, *at_least_one: str) -> None:
     for name in at_least_one:
         value = getattr(options, name)
         if min(value if isinstance(value, tuple) else (value,), default=1) < 1:
-            raise InputError(f"{name}: {value}; must be at least 1")
+            raise InputError(name, f"{value}; must be at least 1")
     if options.dtype not in ("float32", "bfloat16"):
         raise InputError("dtype", f"{options.dtype!r} is unknown; give float32 or bfloat16")
 

@@ -36,7 +36,7 @@ def earlier_run(folder: str, argument: str, kind: str) -> EarlierRun:
     Raises InputError as `open_run` does, for a network that is not one of NETWORKS, and for other heatmaps.
     """
     if not folder:
-        raise InputError(f"{argument}: name a finished run's folder, .../<variant>/seed-<n>, or an exported one")
+        raise InputError(argument, "name a finished run's folder, .../<variant>/seed-<n>, or an exported one")
     opened = open_run(Path(folder).expanduser())
     stored = opened.files["config.json"]["config"]
     found = stored_fields(stored)
@@ -85,6 +85,6 @@ def with_start(made: Sequence[Choice], config: Any, skeleton: Skeleton, typed: C
                          "the system incremental")
     decided = {"weights", "network", "image_size", "heatmap_size", *flat(config.network)}
     if given := sorted(decided & set(typed)):
-        raise InputError(f"{given[0]}: the run at --start decides it; leave it out")
+        raise InputError(given[0], "the run at --start decides it; leave it out")
     return [*(choice for choice in made if choice.field not in decided),
             *(Choice(name, value, "as the run at --start has it") for name, value in run.taken_over.items())]

@@ -52,7 +52,7 @@ class Own:
 def needed_project(path: str, own: Own, argument: str = "project") -> Project:
     """Reads the project at a path, named by `argument`. Raises InputError with all faults, or for an empty path."""
     if not path:
-        raise InputError(f"{argument}: name an annotation project: a folder or file of DeepLabCut, SLEAP, COCO, "
+        raise InputError(argument, "name an annotation project: a folder or file of DeepLabCut, SLEAP, COCO, "
                          "Lightning Pose, or csv; kpjax check shows what is in it")
     return _read(path, own.category, own.video_root, own.pixels_from, own.rescale_labels)
 

@@ -12,8 +12,9 @@ from experiments.__main__ import main as experiments_main
 from experiments.commands import COMMANDS, run_command
 from experiments.engine.configs import flat
 from experiments.engine.own.needs import NEEDS, Holdings, systems_line
-from experiments.engine.parsing import as_flags, exit_code_of, flags_of
+from experiments.engine.parsing import as_flags, exit_code_of, flags_in_messages, flags_of
 from experiments.engine.system import OWN, system_of
+from kpjax import InputError, RunError
 from kpjax.__main__ import main as kpjax_main
 from kpjax.drawing.label_sheet import SIDE, Labels, label_sheet
 from kpjax.drawing.overlays import keypoint_colours
@@ -120,17 +121,16 @@ def test_train_is_the_preset_own_of_a_system(main, monkeypatch, capsys):
 
 
 def test_messages_name_flags():
-    flags = flags_of(COMMANDS["suggest"])
-    assert as_flags("batch_size: 0; must be at least 1", flags) == "--batch-size: 0; must be at least 1"
-    assert as_flags("count: 0", flags) == "--n: 0"
-    assert as_flags("inputs: /a: b does not exist", flags) == "IN: /a: b does not exist"
-    assert as_flags("config.json: format 1", flags) == "config.json: format 1"
-    assert as_flags("count: 'x' is unknown; there are one, batch_size", flags) == (
-        "--n: 'x' is unknown; there are one, batch_size")
     flags = flags_of(COMMANDS["check"])
-    assert as_flags("p: 2 faults: category: 2 kinds; a.mp4 is missing, name its folder as video_root", flags) == (
-        "p: 2 faults: --category: 2 kinds; a.mp4 is missing, name its folder as --video-root")
-    assert as_flags("/my/video_root/a.mp4: missing", flags) == "/my/video_root/a.mp4: missing"
+    assert as_flags("p: `category`: 2 kinds; name the folder of category as `video_root`, or `no_such`", flags) == (
+        "p: --category: 2 kinds; name the folder of category as --video-root, or `no_such`")
+    for error, line in ((InputError("count", "0; must be at least 1"), "--n: 0; must be at least 1"),
+                        (InputError("inputs", "/a: b does not exist"), "IN: /a: b does not exist"),
+                        (InputError("config.json: format 1; use `every`"), "config.json: format 1; use --every"),
+                        (RunError("the loss is nan; lower `batch_size`"), "the loss is nan; lower --batch-size")):
+        with pytest.raises(type(error)) as raised, flags_in_messages(flags_of(COMMANDS["suggest"])):
+            raise error
+        assert str(raised.value) == line
 
 
 def test_systems_that_can_run():
