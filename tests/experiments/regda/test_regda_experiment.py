@@ -143,7 +143,8 @@ def test_a_variant_decodes_the_heatmaps_that_its_loss_learns(tiny_regda):
     points = open_domain("figures:source", side=32, seed=0, data_dir=None, train=1, test=1).train.skeleton
     maps = jax.random.normal(jax.random.key(0), (2, 8, 8, len(points.names)))
     heights = {name for name, variant in regda.VARIANTS.items() if variant.recipe and
-               not np.any(variant.recipe.parts(config, points).codec.decode(maps)[1] < 0.9)}
+               not np.any(setup_of(variant.recipe.config(config), points, logits=variant.recipe.logits).codec.decode(
+                   maps)[1] < 0.9)}
     assert heights == {"source_only_mse", "oracle_mse", "source_only_restyled", "mean_teacher", "regda_then_labels",
                        "teacher_then_labels", "adabn_then_labels",
                        "adabn_augmented_then_labels", *(
