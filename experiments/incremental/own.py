@@ -169,7 +169,7 @@ def open_project(config: OwnConfig) -> tuple[Data, source.Source]:
     visible[fill] = 1
     evaluation = source.changed(source.with_labels(held_out, keypoints, visible, held_out.name), _with_diagonal,
                                 "diagonal of all points", name=held_out.name)
-    network = incremental.setting_of(config, skeleton, mirrored=mirrored).network
+    network = incremental.setting_of(config, skeleton, mirrored=mirrored).setup.model
     variables = grown(old, network, len(skeleton.names), config.data.image_size)
     return Data(train, evaluation, protocol, variables), held_out
 

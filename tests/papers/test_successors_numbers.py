@@ -108,8 +108,7 @@ def test_b2_the_consistency():
     teacher[1, :, :, 1] = -0.2
     cells, scores = heatmaps.decode_argmax(single(teacher), strict_positive=True)
     np.testing.assert_array_equal(cells, [[[2, 5], [6, 1]], [[4, 4], [0, 0]]])
-    answer = teacher_adaptation.Answer(
-        single(teacher), scores, heatmaps.gaussian_bumps(cells, (8, 8), 1.0), jnp.ones((2, 8, 8, 1)))
+    answer = teacher_adaptation.Answer(single(teacher), scores, heatmaps.gaussian_bumps(cells, (8, 8), 1.0))
     student = single(0.5 * field((2, 8, 8, 2), 0.3, 0.2))
     outputs = {teacher_adaptation.ANSWER: answer, teacher_adaptation.TARGET: student}
     codec = heatmaps.codec(image_size=32, heatmap_size=8, sigma=1.0)
