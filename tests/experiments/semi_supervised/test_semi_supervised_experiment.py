@@ -110,9 +110,8 @@ def test_the_warm_start_is_shared_and_the_subset_is_part_of_what_a_run_is(finish
                for variant in (*RUN, "supervised")}
     assert digests == {tiny_data().identity["labelled_digest"]}
     job = tiny_job("all_labels", finished.parents[1])
-    results = job.folder / "results.json"
-    kept = results.read_bytes()
-    results.unlink()
+    kept = {path: path.read_bytes() for path in (job.folder / "results.json", job.folder / "config.json")}
+    (job.folder / "results.json").unlink()
     other = TINY_SYSTEM._replace(open=lambda job: tiny_data()._replace(identity={"labelled_digest": "another"}))
     with pytest.raises(InputError, match=r"labelled_digest is [0-9a-f]+ there and another here"):
         run_job(other, job)
@@ -120,7 +119,8 @@ def test_the_warm_start_is_shared_and_the_subset_is_part_of_what_a_run_is(finish
     shutil.rmtree(finished / "stages")
     with pytest.raises(InputError, match="labelled_digest"):
         run_job(other, job)
-    results.write_bytes(kept)
+    for path, content in kept.items():
+        path.write_bytes(content)
 
 
 def test_a_second_call_trains_nothing(finished, monkeypatch, capsys):
