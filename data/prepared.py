@@ -198,7 +198,7 @@ class KeypointBuilder:
     encoding = "jpeg"
     boxed = False
     on_bad_image = "stop"
-    side: int | None = None  # of crops for which images are resized
+    resized_for: int | None = None  # the side of crops for which images are resized
 
     def __new__(cls, **options):
         return super().__new__(_of_tfds(cls))
@@ -231,7 +231,7 @@ class KeypointBuilder:
                 bad.append(f"{example['id']}: {error}")
                 continue
             whole = {**example, "image": image}
-            yield example["id"], whole if self.side is None else at_side(whole, self.side)
+            yield example["id"], whole if self.resized_for is None else at_side(whole, self.resized_for)
         self.skipped += bad
         if bad and self.on_bad_image == "stop":
             raise InputError(f"{self.name}, split {split}: {len(bad)} of {len(seen)} images cannot be read: "
@@ -296,7 +296,7 @@ def prepare(
     beside = None if in_bucket(data_dir) else data_dir
     with tempfile.TemporaryDirectory(dir=beside, prefix=f".{dataset.name}-") as building:
         builder = dataset.builder(data_dir=building)
-        builder.on_bad_image, builder.side = on_bad_image, side
+        builder.on_bad_image, builder.resized_for = on_bad_image, side
         if side is not None and "image" not in builder.info.features:
             raise InputError("side", f"{dataset.name} holds no image files; prepare it without a side")
         config = tfds.download.DownloadConfig(**({} if folder is None else {"manual_dir": str(folder)}))

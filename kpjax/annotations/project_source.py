@@ -263,7 +263,7 @@ def decoded(source: FrameSource, *, on_bad_frame: str = "stop", limit: float = 4
                              "every, or make them smaller with `image_size`")
     if faults and (on_bad_frame == "stop" or not examples):
         raise InputError(f"{source.name}: {len(faults)} of {len(source)} frames cannot be read: {summarise(faults)}; "
-                         "replace them, or leave them out with on_bad_frame='skip'")
+                         "replace them, or leave them out with `on_bad_frame`='skip'")
     if faults:
         print(f"{source.name}: left out {len(faults)} of {len(source)} frames that cannot be read: "
               f"{printable(summarise(faults))}", file=sys.stderr)

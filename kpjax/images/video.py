@@ -185,7 +185,7 @@ def frames_of_one_size(video: Video) -> Iterator[tuple[int, np.ndarray | None]]:
         yield number, image
 
 
-def unreadable(video: Video, numbers: list[int], option: str = "on_bad_frame='skip'") -> InputError:
+def unreadable(video: Video, numbers: list[int], option: str = "`on_bad_frame`='skip'") -> InputError:
     """Returns the error that lists the frames of a video that do not decode, and the option that leaves them out."""
     shown = ", ".join(str(number) for number in numbers[:5]) + (", ..." if len(numbers) > 5 else "")
     which = f"frame {shown} does" if len(numbers) == 1 else f"frames {shown} do"

@@ -150,7 +150,7 @@ def read_videos(
         images, numbers, bad = _read(video, transform, every)
         if video.cut_off and on_bad_frame == "stop":
             raise InputError(f"{video.path}: the file ends {video.cut_off} frames early; fetch it again, or use what "
-                             "is there with on_bad_frame='skip'")
+                             "is there with `on_bad_frame`='skip'")
         if bad and on_bad_frame == "stop":
             raise unreadable(video, bad)
         if bad or video.cut_off:

@@ -123,9 +123,9 @@ def test_a_category_is_chosen_by_name(project):
     categories = [{"id": n, "name": name, "keypoints": ["p"]} for n, name in enumerate(("cat", "dog"))]
     annotations = [{"id": n, "image_id": 7, "category_id": n, "keypoints": [n, n, 2]} for n in (0, 1)]
     path = project(categories=categories, annotations=annotations)
-    with pytest.raises(InputError, match=r"category: 2 in labels.json .* choose one of 'cat' \(1\), 'dog' \(1\)"):
+    with pytest.raises(InputError, match=r".category.: 2 in labels.json .* choose one of 'cat' \(1\), 'dog' \(1\)"):
         read_project(path)
-    with pytest.raises(InputError, match=r"category: 'cow' has no keypoints.*'cat' \(1\), 'dog' \(1\)"):
+    with pytest.raises(InputError, match=r".category.: 'cow' has no keypoints.*'cat' \(1\), 'dog' \(1\)"):
         read_project(path, category="cow")
     read = read_project(path, category="dog")
     np.testing.assert_array_equal(read.instances[0].keypoints, [[1, 1]])
@@ -134,7 +134,7 @@ def test_a_category_is_chosen_by_name(project):
 def test_labels_of_a_resized_image(project):
     images = [{"id": 7, "file_name": "one.png", "width": 80, "height": 60}]
     path = project(images=images, keypoints=(79.5, 59.5, 2, 20, 21, 2, 0, 0, 0))
-    with pytest.raises(InputError, match=r"the file is 40x30 as shown, .* an image of 80x60; .*set rescale_labels"):
+    with pytest.raises(InputError, match=r"the file is 40x30 as shown, .* an image of 80x60; .*set .rescale_labels"):
         read_project(path)
     read = read_project(path, rescale_labels=True)
     # A corner stays a corner: pixel centres are half a pixel inside.
@@ -155,7 +155,7 @@ def test_a_image_that_is_turned_for_showing(project, tmp_path):
 
 def test_counting_from_one_is_noticed_and_undone(project):
     path = project(keypoints=(40, 30, 2, 1, 1, 2, 0, 0, 0))
-    assert any("pixels_from: some" in note for note in read_project(path).notes)
+    assert any("`pixels_from`: some" in note for note in read_project(path).notes)
     read = read_project(path, pixels_from=1)
     np.testing.assert_array_equal(read.instances[0].keypoints[:2], [[39, 29], [0, 0]])
     np.testing.assert_array_equal(read.instances[0].box, [4, 5, 20, 18])

@@ -96,7 +96,7 @@ def test_a_video_is_read_in_one_pass(tmp_path, monkeypatch):
 def test_what_cannot_be_read_is_named(project, tmp_path, capsys):
     (tmp_path / "day" / "img1.png").write_bytes(b"no image")
     source = project_source(project, Letterbox(32), name="mine")
-    with pytest.raises(InputError, match=r"mine: 2 of 3 frames cannot be read: .*img1.png.*on_bad_frame='skip'"):
+    with pytest.raises(InputError, match=r"mine: 2 of 3 frames cannot be read: .*img1.png.*on_bad_frame.='skip'"):
         decoded(source)
     assert len(decoded(source, on_bad_frame="skip")) == 1
     assert "left out 2 of 3" in capsys.readouterr().err

@@ -302,7 +302,7 @@ def test_the_command_and_what_it_refuses(run, exported, tmp_path, monkeypatch, c
     assert "give either RUN or --from" in refused(run, "--from", exported, "--out", out)
     assert "--out" in refused(run)
     assert "is not an exported predictor" in refused("--from", run, "--out", out)
-    assert "no run's folder" in refused(tmp_path, "--out", out)
+    assert "not a run's folder" in refused(tmp_path, "--out", out)
     assert "exists already; set overwrite or give" in refused(run, "--out", exported)
     assert "which is not part of a predictor" in refused(run, "--out", run, "--overwrite")
     assert "is where it comes from" in refused("--from", exported, "--out", exported, "--overwrite")

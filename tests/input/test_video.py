@@ -170,7 +170,8 @@ def test_a_folder_of_images_is_a_video_in_the_order_of_numbers(folder, clip):
         read_videos([video], Letterbox(16))
     (frames / "img9.png").unlink()
     video = open_video(frames)
-    with pytest.raises(InputError, match=r"videos of 2 sizes \(frames 64x48; odd.mp4 46x32\); choose their image_size"):
+    with pytest.raises(InputError,
+                       match=r"videos of 2 sizes \(frames 64x48; odd.mp4 46x32\); choose their .image_size"):
         read_videos([video, open_video(folder / "odd.mp4")], Letterbox(16))
     both = read_videos([video, open_video(folder / "odd.mp4")], Letterbox(16), mixed_sizes=True, every=2)
     np.testing.assert_array_equal(both.frame, [0, 2, 0, 2])

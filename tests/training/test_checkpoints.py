@@ -107,7 +107,7 @@ def test_all_damaged(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "run")
     for step in (2, 4, 5):
         shutil.rmtree(tmp_path / "run" / "checkpoints" / str(step) / "record")
-    with pytest.raises(RunError, match=r"5 is damaged .*4 is damaged .*2 is damaged .*start over with fresh=True"):
+    with pytest.raises(RunError, match=r"5 is damaged .*4 is damaged .*2 is damaged .*start over with .fresh"):
         restore(tmp_path / "run")
 
 

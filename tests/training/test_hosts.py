@@ -11,9 +11,9 @@ from kpjax.training import hosts, run_folder
 @pytest.mark.parametrize(("arguments", "message"), [
     ({"coordinator": "node"}, "coordinator: 'node' is no HOST:PORT"),
     ({"coordinator": "node:x"}, "is no HOST:PORT"),
-    ({"num_processes": 0}, "num_processes: 0 is not a number"),
+    ({"num_processes": 0}, "num_processes: 0; must be at least 1"),
     ({"coordinator": "node:1", "num_processes": 2, "process_id": 2}, "process_id: 2; give 0 to 1"),
-    ({"process_id": 0}, "coordinator: give it with process_id"),
+    ({"process_id": 0}, "coordinator: give it with .process_id"),
     ({"coordinator": "localhost:1", "num_processes": 2, "process_id": 1},
      "coordinator: nothing answers at localhost:1 for 0.3 s .*refused.*; start process 0")])
 def test_what_cannot_be_joined_is_said_in_one_line(arguments, message, monkeypatch):
@@ -27,7 +27,7 @@ def test_what_jax_cannot_find_is_asked_for(monkeypatch):
         raise ValueError("The process id of the current process must be defined.")
 
     monkeypatch.setattr(jax.distributed, "initialize", initialize)
-    with pytest.raises(InputError, match=r"coordinator: The process id .* Give coordinator, num_processes and"):
+    with pytest.raises(InputError, match=r"coordinator: The process id .* Give .coordinator., .num_processes. and"):
         hosts.join("localhost:1", 2)
 
 

@@ -134,10 +134,10 @@ def test_the_command_and_what_it_refuses(run, images, tmp_path, capsys):
     assert "does not exist" in refused(run, tmp_path / "nowhere", "--out", out)
     assert "no image or video in" in refused(run, empty, "--out", out)
     assert "does not exist" in refused(tmp_path / "nowhere", images, "--out", out)
-    assert "no run's folder" in refused(empty, images, "--out", out)
+    assert "not a run's folder" in refused(empty, images, "--out", out)
     assert "seed-0" in refused(run.parent, images, "--out", out)
     assert "invalid choice 'ignore'" in refused(run, images, "--out", out, "--on-bad-image", "ignore")
-    assert "--batch-size: 0 is not a number" in refused(run, images, "--out", out, "--batch-size", "0")
+    assert "--batch-size: 0; must be at least 1" in refused(run, images, "--out", out, "--batch-size", "0")
     assert "--out" in refused(run, images)
     assert not (tmp_path / "out").exists()
 

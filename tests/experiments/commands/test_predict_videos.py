@@ -163,7 +163,7 @@ def test_what_is_refused(predict, tmp_path, monkeypatch):
     assert "selects frames of videos, and the inputs are images only" in refused(image, frames="0:2")
     assert "points.csv would be of two inputs" in refused(image, clip)
     assert "does not exist" in refused(tmp_path / "nothing.mp4")
-    assert "no video that can be read" in refused(_written(tmp_path / "text.mp4", "text"))
+    assert "not a video that can be read" in refused(_written(tmp_path / "text.mp4", "text"))
     assert "'xls' is unknown" in refused(clip, formats="xls")
     assert "nan is not a score" in refused(clip, cutoff=float("nan"))
     boxes = _written(tmp_path / "boxes.csv", "image,x,y,w,h\nother.png,1,1,5,5\n")

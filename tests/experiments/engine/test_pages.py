@@ -140,10 +140,10 @@ def test_runs_are_gathered_by_what_was_asked_for(tmp_path, tiny_regda):
 
 
 def test_a_command_knows_what_was_asked_for(tiny_regda, tmp_path):
-    command = read_command(tiny_regda, ["people", "--image-size", "16", "--steps", "3", "--seeds", "2", "--blur", "0"])
-    assert command.job("regda", 0).settings == "blur=0 image_size=16"  # 3 steps are the preset's
+    command = read_command(tiny_regda, ["people", "--image-size", "16", "--steps", "3", "--evaluations", "2"])
+    assert command.job("regda", 0).settings == "evaluations=2 image_size=16"  # 3 steps are the preset's
     assert command.varied_job("regda", 0, {"trade_off": 0.5, "batch_size": 8}).settings == (
-        "blur=0 image_size=16 trade_off=0.5")
+        "evaluations=2 image_size=16 trade_off=0.5")
 def test_a_folder_is_of_the_preset_with_the_longest_name_that_fits(tmp_path):
     for name in ("demo_midway_True", "demo_tuning-kamp-3", "demonstration"):
         folder = tmp_path / "incremental" / name / "kamp" / "seed-0"
