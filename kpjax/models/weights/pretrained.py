@@ -1,4 +1,4 @@
-"""Published weights of backbones, of VGG and of MoveNet: a table of them, and files in the layout of timm or PyTorch."""
+"""Published weights of backbones, VGG and MoveNet: a table of them, and files in the layout of timm or PyTorch."""
 import contextlib
 import functools
 import hashlib
@@ -175,7 +175,7 @@ def load_vgg(variables: Variables, weights: str | Path, *, folder: Path = WEIGHT
 
 
 def load_movenet(variables: Variables, weights: str | Path, *, folder: Path = WEIGHTS_FOLDER) -> Imported:
-    """Fills all variables of a `kpjax.models.movenet` from a file, and reports the tensors read.
+    """Fills all variables of a `kpjax.models.movenet_lightning` from a file, and reports the tensors read.
 
     weights: the path of a safetensors file, or of Google's own `movenet_single_pose_lightning_ptq.tflite`, which gives
     the same function in evaluation mode (`kpjax.models.weights.tflite.read_movenet`); or the name

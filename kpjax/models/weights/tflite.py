@@ -27,7 +27,6 @@ OPERATOR_CODE, OPERATOR_INPUTS = 0, 1
 BUFFER_DATA = 0
 CONVOLUTION, DEPTHWISE = 3, 4  # codes of operators
 DTYPES = MappingProxyType({0: "<f4", 2: "<i4", 3: "u1", 9: "i1"})  # by the code of a tensor's type
-FIRST_DEPTHWISE = 1  # dimension of a depthwise kernel (out, 1, kh, kw) that tells it from any other
 
 # MoveNet's layers in the order of its file: the pyramid's 1x1 convolutions follow the blocks that they read.
 LATERALS = MappingProxyType({3: "lateral4", 6: "lateral8", 10: "lateral16"})
@@ -41,6 +40,7 @@ class FoldedConvolution(NamedTuple):
 
     kernel: np.ndarray  # (out, in, kh, kw) float32; (out, 1, kh, kw) of a depthwise one
     bias: np.ndarray  # (out,) float32, zero where the file has none
+    depthwise: bool
 
 
 def read_convolutions(path: str | Path) -> tuple[FoldedConvolution, ...]:
@@ -79,14 +79,12 @@ def read_movenet(path: str | Path) -> dict[str, np.ndarray]:
         InputError: as `read_convolutions`, and for a file with other layers than MoveNet's. Their widths are checked
             when a network is filled.
     """
-    convolutions, names = read_convolutions(path), _movenet_layers()
-    depthwise = [convolution.kernel.shape[2:] == (3, 3) and convolution.kernel.shape[FIRST_DEPTHWISE] == 1
-                 for convolution in convolutions]
-    if depthwise != [kind == "depthwise" for _, kind in names]:
+    convolutions, (names, depthwise) = read_convolutions(path), _movenet_layers()
+    if [convolution.depthwise for convolution in convolutions] != [name in depthwise for name in names]:
         raise InputError(f"{path}: its {len(convolutions)} convolutions are not those of MoveNet Lightning; give "
                          "movenet_single_pose_lightning_ptq.tflite of google-coral/test_data")
     tensors: dict[str, np.ndarray] = {}
-    for (name, _), (kernel, bias) in zip(names, convolutions, strict=True):
+    for name, (kernel, bias, _) in zip(names, convolutions, strict=True):
         tensors[f"{name}.weight"] = kernel
         if name.endswith(".depthwise"):
             if bias.any():
@@ -99,23 +97,23 @@ def read_movenet(path: str | Path) -> dict[str, np.ndarray]:
     return tensors
 
 
-def _movenet_layers() -> list[tuple[str, str]]:
-    """Returns the name of every convolution, and "depthwise" or "full"."""
-    layers = [("features.0.0", "full")]
+def _movenet_layers() -> tuple[list[str], set[str]]:
+    """Returns the names of all convolutions in order, and of those that are depthwise."""
+    names, depthwise = ["features.0.0"], set()
     for number in range(1, BLOCKS + 1):
-        block = f"features.{number}.conv"
-        if number == 1:
-            layers += [(f"{block}.0.0", "depthwise"), (f"{block}.1", "full")]
-        else:
-            layers += [(f"{block}.0.0", "full"), (f"{block}.1.0", "depthwise"), (f"{block}.2", "full")]
+        # The first block does not widen its input.
+        layers = ("0.0", "1") if number == 1 else ("0.0", "1.0", "2")
+        names += [f"features.{number}.conv.{layer}" for layer in layers]
+        depthwise.add(names[-2])
         if number in LATERALS:
-            layers.append((f"final_layer.{LATERALS[number]}", "full"))
-    layers += [("features.18.0", "full"), ("final_layer.lateral32", "full")]
+            names.append(f"final_layer.{LATERALS[number]}")
+    names += ["features.18.0", "final_layer.lateral32"]
     for part in (*SMOOTH, *HEADS):
-        layers += [(f"final_layer.{part}.depthwise", "depthwise"), (f"final_layer.{part}.pointwise", "full")]
+        names += [f"final_layer.{part}.{layer}" for layer in ("depthwise", "pointwise")]
+        depthwise.add(names[-2])
         if part in HEADS:
-            layers.append((f"final_layer.{part}.output", "full"))
-    return layers
+            names.append(f"final_layer.{part}.output")
+    return names, depthwise
 
 
 def _batch_norm(convolution: str, bias: np.ndarray) -> dict[str, np.ndarray]:
@@ -144,8 +142,9 @@ def _convolutions(content: bytes) -> Iterator[FoldedConvolution]:
         # (out, kh, kw, in), or (1, kh, kw, out) of a depthwise convolution
         values = values.transpose(*((3, 0, 1, 2) if code == DEPTHWISE else (0, 3, 1, 2)))
         given = bias and bias[0] >= 0
-        yield FoldedConvolution(np.ascontiguousarray(values), _floats(tensors[bias[0]], buffers) if given else
-                                np.zeros(len(values), np.float32))
+        yield FoldedConvolution(
+            np.ascontiguousarray(values),
+            _floats(tensors[bias[0]], buffers) if given else np.zeros(len(values), np.float32), code == DEPTHWISE)
 
 
 def _floats(tensor: Table, buffers: list[Table]) -> np.ndarray:

@@ -28,7 +28,8 @@ Nor does RSN's. Its predictions belong to the units that they read, and undersco
 MoveNet's trunk has torchvision's names without a prefix, and the rest stands below `final_layer`:
 
 | `backbone/features_1/conv_0_0`, `upsampling/features_18_0`   | `features.1.conv.0.0`, `features.18.0`               |
-| `upsampling/smooth16/depthwise`, `head/centre/output`        | `final_layer.smooth16.depthwise`, `final_layer.centre.output` |
+| `upsampling/smooth16/depthwise`                              | `final_layer.smooth16.depthwise`                     |
+| `head/centre/output`                                         | `final_layer.centre.output`                          |
 
 ViT has timm's names behind the prefix of its trunk. Files of other grids, patches and names are fitted to the network
 (`kpjax.models.weights.vision_transformer`):
