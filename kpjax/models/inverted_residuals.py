@@ -93,7 +93,8 @@ class MobileNetV2Trunk(nn.Module):
                 x = block(rounded_width(channels * self.width_multiplier), expansion, stride if place == 0 else 1,
                           self.padding, self.dtype, name=f"features_{number}")(x, train)
                 number += 1
-            x = jax.lax.stop_gradient(x) if map_stride <= self.frozen_stride else x
+            if map_stride <= self.frozen_stride and stage in {*TAPS, *self.taps}:
+                x = jax.lax.stop_gradient(x)
             if stage in self.taps:
                 maps.append(x)
         return tuple(maps)

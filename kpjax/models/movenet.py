@@ -6,7 +6,8 @@ google-coral/test_data, in float32 and without its roundings to eight bits: its 
 than one cell in most cases. `kpjax.models.weights.pretrained.load_movenet` fills the network.
 
     network = movenet_lightning()
-    variables = load_movenet(network.init(key, images, False), "movenet_lightning.google").variables
+    fresh = jax.eval_shape(lambda: network.init(key, images, False))
+    variables = load_movenet(fresh, "movenet_lightning.google").variables
     keypoints, scores = decode_movenet(network.apply(variables, symmetric_normalise(images), False))
 """
 from typing import NamedTuple
