@@ -62,10 +62,13 @@ class InvertedResidual(nn.Module):
 class MobileNetV2Trunk(nn.Module):
     """Normalised images (B, H, W, 3) to maps of strides 2, 4, 8, 16 and 32 with 16, 24, 32, 96 and 320 channels.
 
+    These are the maps after the last stage of each stride; others are chosen by `taps`.
+
     width_multiplier: of all channels, which are rounded to multiples of 8.
     padding: of 3x3 convolutions, as the weights were trained: see `kpjax.models.layers.spatial_padding`.
     rematerialise: each block keeps its input only and is computed again in the backward pass.
     frozen_stride: nothing flows back into layers up to the map of this stride; 0 for none.
+    taps: numbers of the stages, rising from 0, whose maps are returned.
 
     Weights start as torchvision's: He's normal by fan-out, BatchNorm at identity.
     """
@@ -75,6 +78,7 @@ class MobileNetV2Trunk(nn.Module):
     dtype: jnp.dtype = jnp.float32
     rematerialise: bool = False
     frozen_stride: int = 0
+    taps: tuple[int, ...] = TAPS
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
@@ -82,14 +86,16 @@ class MobileNetV2Trunk(nn.Module):
         x = Convolution(rounded_width(STEM_WIDTH * self.width_multiplier), 3, 2, padding=0,
                         kernel_init=he_normal_fan_out, dtype=self.dtype, name="features_0_0")(x)
         x = nn.relu6(BatchNorm(name="features_0_1")(x, train))
-        block, number, maps = rematerialised(InvertedResidual, self.rematerialise), 1, []
+        block, number, maps, map_stride = rematerialised(InvertedResidual, self.rematerialise), 1, [], 2
         for stage, (expansion, channels, blocks, stride) in enumerate(STAGES):
+            map_stride *= stride
             for place in range(blocks):
                 x = block(rounded_width(channels * self.width_multiplier), expansion, stride if place == 0 else 1,
                           self.padding, self.dtype, name=f"features_{number}")(x, train)
                 number += 1
-            if stage in TAPS:
-                x = jax.lax.stop_gradient(x) if 2 ** (len(maps) + 1) <= self.frozen_stride else x
+            if map_stride <= self.frozen_stride and stage in {*TAPS, *self.taps}:
+                x = jax.lax.stop_gradient(x)
+            if stage in self.taps:
                 maps.append(x)
         return tuple(maps)
 

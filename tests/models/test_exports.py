@@ -11,8 +11,9 @@ ARRAYS_ONLY = {"max_pool", "average_pool_pairs", "upsample_bilinear", "input_win
 
 @pytest.mark.parametrize(("package", "module"), [
     (augment, "augmentations"), (models, "unet"), (models, "resnet"), (models, "high_resolution"),
-    (models, "residual_steps"), (models, "hourglass_network"), (models, "pyramid"), (models, "pyramid_baselines"),
-    (models, "image_generation"), (models, "residual_generator"), (models, "association")])
+    (models, "residual_steps"), (models, "movenet"), (models, "hourglass_network"), (models, "pyramid"),
+    (models, "pyramid_baselines"), (models, "image_generation"), (models, "residual_generator"),
+    (models, "association")])
 def test_every_builder_is_exported(package, module):
     part = importlib.import_module(f"{package.__name__}.{module}")
     functions = {name for name, value in vars(part).items() if not name.startswith("_") and not isinstance(value, type)

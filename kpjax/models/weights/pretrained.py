@@ -1,4 +1,4 @@
-"""Published weights of backbones and of VGG: a table of them, and files in the layout of timm or PyTorch."""
+"""Published weights of backbones, VGG and MoveNet: a table of them, and files in the layout of timm or PyTorch."""
 import contextlib
 import functools
 import hashlib
@@ -16,11 +16,13 @@ from safetensors.numpy import load_file, save_file
 
 from kpjax.errors import InputError
 from kpjax.files import cache_folder
+from kpjax.models.weights import tflite
 from kpjax.models.weights.torch_names import Imported, from_torch
 from kpjax.structures import Variables
 
 WEIGHTS_FOLDER = cache_folder() / "weights"
 PYTORCH_FILES = (".pth", ".pt", ".bin", ".tar")  # pickled by torch.save
+TFLITE_FILE = ".tflite"
 VGG_CLASSIFIER = re.compile(r"(classifier|pre_logits|head)\..+")  # torchvision's name, then timm's two
 # timm's stages of MobileNetV2, by number of blocks, and its layers under torchvision's names. The first block has no
 # expansion.
@@ -54,6 +56,19 @@ KNOWN_WEIGHTS: Mapping[str, KnownWeights] = MappingProxyType({weights.name: weig
         "0254d3ac6b0a8f64135207f31bd0a188918c604a2549904fbea529d3547f2cbb",
         "tf2_mobilenet_v2_1.0_224_ptq.tflite of google-coral/test_data on GitHub, as safetensors under torchvision's "
         "names"),
+    # Birds and insects of iNaturalist.
+    *(KnownWeights(
+        f"mobilenet_v2.google_inat_{kind}", "mobilenet_v2", "Apache-2.0", 9.0, "symmetric", {"padding": "tensorflow"},
+        sha256, f"mobilenet_v2_1.0_224_inat_{kind}_quant.tflite of google-coral/test_data on GitHub, as safetensors "
+                "under torchvision's names")
+      for kind, sha256 in (("bird", "8327a47075d7027e312250e024181e1dedf378ee6daf5f1db7ef4e95badf98d1"),
+                           ("insect", "ace5588ec76ccb27095023102eb6b154d05d34ab3ed3a7b0af90639e1de8cec5"))),
+    # The trunk, as the start of a network; `load_movenet` reads all layers.
+    KnownWeights(
+        "movenet_lightning.google", "mobilenet_v2", "Apache-2.0", 9.5, "symmetric", {"padding": "tensorflow"},
+        "1937f2da9d260ff50528b85897b5c619ac1721812e078b5d45a62a6eab0e4f89",
+        "movenet_single_pose_lightning_ptq.tflite of google-coral/test_data on GitHub, as safetensors under "
+        "torchvision's names"),
     *(KnownWeights(f"resnet{depth}.tv_in1k", "pose_resnet", "BSD-3-Clause", megabytes, options={"depth": depth})
       for depth, megabytes in ((18, 46.8), (34, 87.3), (50, 102.4), (101, 178.6), (152, 241.4))),
     *(KnownWeights(f"hrnet_w{width}.ms_in1k", "hrnet", "MIT", megabytes, options={"width": width})
@@ -159,6 +174,23 @@ def load_vgg(variables: Variables, weights: str | Path, *, folder: Path = WEIGHT
     return Imported(read, report._replace(skipped=skipped))
 
 
+def load_movenet(variables: Variables, weights: str | Path, *, folder: Path = WEIGHTS_FOLDER) -> Imported:
+    """Fills all variables of a `kpjax.models.movenet_lightning` from a file, and reports the tensors read.
+
+    weights: the path of a safetensors file, or of Google's own `movenet_single_pose_lightning_ptq.tflite`, which gives
+    the same function in evaluation mode (`kpjax.models.weights.tflite.read_movenet`); or the name
+    `movenet_lightning.google`, looked up as in `load_backbone`, with the same errors. A file without all layers is
+    refused, too.
+    """
+    path = find_weights(weights, folder)
+    tensors = tflite.read_movenet(path) if path.suffix == TFLITE_FILE else read_weights(path)
+    read, report = from_torch(tensors, variables, source=str(path))
+    if report.missing:
+        raise InputError(f"{path}: holds no whole MoveNet, since {report.missing[0]} is absent; give the weights of "
+                         "MoveNet Lightning")
+    return Imported(read, report)
+
+
 def _from_timm(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns the tensors of timm's MobileNetV2 under torchvision's names; those of any other network as they are."""
     if "conv_stem.weight" not in tensors:
@@ -181,7 +213,13 @@ def _from_timm(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
 # Files
 
 def read_weights(path: str | Path) -> dict[str, Any]:
-    """Reads all tensors of a file of weights, by `read_pytorch` or `read_safetensors` according to its suffix."""
+    """Reads all tensors of a file of weights, by `read_pytorch` or `read_safetensors` according to its suffix.
+
+    Raises InputError as they do, and for a .tflite file, which has no BatchNorm to train.
+    """
+    if Path(path).suffix == TFLITE_FILE:
+        raise InputError(f"{path}: BatchNorm is folded into its convolutions, so that it cannot be trained; give "
+                         "safetensors with BatchNorm")
     return (read_pytorch if Path(path).suffix in PYTORCH_FILES else read_safetensors)(path)
 
 
@@ -243,7 +281,7 @@ def find_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> Path:
     Raises InputError if there is none, or a file found by name has another sha256 than is known.
     """
     path = Path(weights).expanduser()
-    if isinstance(weights, Path) or path.suffix in (".safetensors", *PYTORCH_FILES) or path.exists():
+    if isinstance(weights, Path) or path.suffix in (".safetensors", TFLITE_FILE, *PYTORCH_FILES) or path.exists():
         return path
     name = _plain_name(weights)
     placed = folder.expanduser() / f"{name}.safetensors"

@@ -1,4 +1,4 @@
-"""Variables of PoseResNet, HRNet, RSN and ViT under the names and in the layouts of PyTorch, and back.
+"""Variables of PoseResNet, HRNet, RSN, MoveNet and ViT under the names and in the layouts of PyTorch, and back.
 
 The name of every tensor follows from its path:
 
@@ -24,6 +24,12 @@ Nor does RSN's. Its predictions belong to the units that they read, and undersco
 | `backbone/stage0/downsample/layer1_0/conv_bn_relu2_1_1/conv` | `stage0.downsample.layer1.0.conv_bn_relu2_1_1.conv`  |
 | `backbone/stage0/upsample/up4/u_skip/bn`                     | `stage0.upsample.up4.u_skip.bn`                      |
 | `head/stage0_up4/res_conv2/conv`                             | `stage0.upsample.up4.res_conv2.conv`                 |
+
+MoveNet's trunk has torchvision's names without a prefix, and the rest stands below `final_layer`:
+
+| `backbone/features_1/conv_0_0`, `upsampling/features_18_0`   | `features.1.conv.0.0`, `features.18.0`               |
+| `upsampling/smooth16/depthwise`                              | `final_layer.smooth16.depthwise`                     |
+| `head/centre/output`                                         | `final_layer.centre.output`                          |
 
 ViT has timm's names behind the prefix of its trunk. Files of other grids, patches and names are fitted to the network
 (`kpjax.models.weights.vision_transformer`):
@@ -179,6 +185,9 @@ def _module_name(modules: list[str], params: Mapping[str, Any]) -> str:
     part, *inner = modules
     if "top" in params.get("backbone", params):  # RSN
         return _module_name_of_rsn(modules)
+    if "lateral32" in params.get("upsampling", {}):  # MoveNet
+        modules = inner if part == "backbone" or inner[0].startswith("features") else ["final_layer", *inner]
+        return re.sub(r"_(\d+)", r".\1", ".".join(modules))
     if "stage2_0" in params.get("backbone", {}):  # HRNet
         if part == "backbone":
             modules = inner

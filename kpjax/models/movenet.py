@@ -1,0 +1,161 @@
+"""MoveNet Lightning: a published network that finds 17 keypoints of one person, and its decoding.
+
+MobileNetV2, a feature pyramid to stride 4 and four heads (Google 2021, "Next-Generation Pose Detection with MoveNet and
+TensorFlow.js"). Layers, activations and decoding are those of `movenet_single_pose_lightning_ptq.tflite` of
+google-coral/test_data, in float32 and without its roundings to eight bits: its points differ from that file's by less
+than one cell in most cases. `kpjax.models.weights.pretrained.load_movenet` fills the network.
+
+    network = movenet_lightning()
+    fresh = jax.eval_shape(lambda: network.init(key, images, False))
+    variables = load_movenet(fresh, "movenet_lightning.google").variables
+    keypoints, scores = decode_movenet(network.apply(variables, symmetric_normalise(images), False))
+"""
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from kpjax.errors import InputError
+from kpjax.models.image_generation import upsample_bilinear
+from kpjax.models.inverted_residuals import MobileNetV2Trunk
+from kpjax.models.layers import Convolution, DepthwiseConvolution
+from kpjax.models.network import COARSEST_STRIDE, KeypointNetwork
+
+# The person's own left and right.
+KEYPOINTS = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
+    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
+    "right_ankle")
+SIDE = 192  # px of the images that it was trained on
+STRIDE = 4
+TAPS = (1, 2, 3, 6)  # stages of the trunk; of the two of stride 16, the first, with 64 channels
+DEEPEST_WIDTH, HEAD_WIDTH = 1280, 96
+HALF_PIXEL = 0.5  # parts of the image end at the edges of pixels, coordinates count from the centre of one
+NEARNESS = 1.8  # cells; a score is divided by this and the distance to where a point is expected
+
+
+class MoveNetMaps(NamedTuple):
+    """What MoveNet predicts in each of h x w cells of stride 4, float32. Pairs are (y, x) in cells, as published."""
+
+    centre: jax.Array  # (B, h, w) logits of the middle of a person
+    heatmaps: jax.Array  # (B, h, w, 17) logits of keypoints
+    offsets: jax.Array  # (B, h, w, 17, 2) from the cell of a keypoint to the keypoint
+    regression: jax.Array  # (B, h, w, 17, 2) from the cell of the middle to keypoints
+
+
+class SeparableConvolution(nn.Module):
+    """A 3x3 depthwise convolution, a 1x1 one with bias, and ReLU: (B, H, W, C) -> (B, H, W, width).
+
+    outputs: channels of one more 1x1 convolution with bias, in float32 and without an activation; 0 leaves it out.
+    """
+
+    width: int
+    outputs: int = 0
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = DepthwiseConvolution(dtype=self.dtype, name="depthwise")(x)
+        x = nn.relu(Convolution(self.width, kernel_size=1, use_bias=True, dtype=self.dtype, name="pointwise")(x))
+        return Convolution(self.outputs, kernel_size=1, use_bias=True, name="output")(x) if self.outputs else x
+
+
+class MoveNetPyramid(nn.Module):
+    """Maps of strides 4, 8, 16 and 32 to one of stride 4 with 24 channels.
+
+    A 1x1 convolution widens the coarsest map to 1280 channels. Each coarser map is doubled (bilinear, half-pixel
+    centres, edges repeated) and added to a 1x1 convolution of the next finer one; a separable convolution smooths the
+    sum and narrows it to the width of the map after that. There is no normalisation.
+    """
+
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, features: tuple[jax.Array, ...], train: bool) -> jax.Array:
+        def convolution(x: jax.Array, width: int, name: str) -> jax.Array:
+            return Convolution(width, kernel_size=1, use_bias=True, dtype=self.dtype, name=name)(x)
+
+        *finer, deepest = features
+        widths = [x.shape[-1] for x in finer]
+        x = nn.relu6(convolution(deepest, DEEPEST_WIDTH, "features_18_0"))
+        x = convolution(x, widths[-1], "lateral32")
+        if finer[0].shape[1:3] != tuple(2 ** len(finer) * side for side in deepest.shape[1:3]):
+            height, width = (STRIDE * side for side in finer[0].shape[1:3])
+            raise InputError("images", f"sides of about {height} x {width} px (height x width); give multiples of "
+                             f"{COARSEST_STRIDE}")
+        for level in reversed(range(len(finer))):
+            stride, width = STRIDE * 2 ** level, widths[level]
+            x = upsample_bilinear(x) + convolution(finer[level], width, f"lateral{stride}")
+            x = SeparableConvolution(widths[max(level - 1, 0)], dtype=self.dtype, name=f"smooth{stride}")(x)
+        return x
+
+
+class MoveNetHeads(nn.Module):
+    """Features (B, h, w, C) to `MoveNetMaps`: of each a separable convolution and a 1x1 one with bias, in float32."""
+
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, features: jax.Array, train: bool) -> MoveNetMaps:
+        def head(name: str, outputs: int) -> jax.Array:
+            return SeparableConvolution(HEAD_WIDTH, outputs, self.dtype, name=name)(features)
+
+        keypoints = len(KEYPOINTS)
+        pairs = (*features.shape[:3], keypoints, 2)
+        return MoveNetMaps(
+            centre=head("centre", 1)[..., 0], heatmaps=head("heatmaps", keypoints),
+            offsets=head("offsets", 2 * keypoints).reshape(pairs),
+            regression=head("regression", 2 * keypoints).reshape(pairs))
+
+
+def movenet_lightning(
+    *, dtype: jnp.dtype = jnp.float32, rematerialise: bool = False, frozen_stride: int = 0
+) -> KeypointNetwork:
+    """Builds MoveNet Lightning: images (B, H, W, 3) to `MoveNetMaps` of (H / 4, W / 4) cells.
+
+    Images are RGB in [-1, 1] (`kpjax.methods.symmetric_normalise`). H and W are multiples of 32, 192 when it was
+    trained; of others an application raises InputError. The features that the heads read (`method="features"`) are
+    (B, H / 4, W / 4, 24). With another head, its `backbone` and `upsampling` are those of a heatmap network.
+
+    dtype: of the computation; parameters and maps are float32.
+    rematerialise, frozen_stride: see `MobileNetV2Trunk`.
+    """
+    return KeypointNetwork(
+        backbone=MobileNetV2Trunk(1.0, "tensorflow", dtype, rematerialise, frozen_stride, TAPS),
+        upsampling=MoveNetPyramid(dtype), head=MoveNetHeads(dtype))
+
+
+def decode_movenet(maps: MoveNetMaps) -> tuple[jax.Array, jax.Array]:
+    """Finds one person's keypoints (B, 17, 2) and their scores (B, 17) in [0, 1], float32.
+
+    The person's middle is the cell with the largest sigmoid(centre) / (d + 1.8), d the distance in cells to the middle
+    of the image, (h / 2, w / 2). The cell plus its regression is where each keypoint is expected. The keypoint's cell
+    is that with the largest sigmoid(heatmaps) / (d + 1.8), d the distance to the expected place; its offset leads to
+    the keypoint, and its sigmoid is the score. Of equal cells the first row by row is taken.
+
+    Keypoints are (x, y) in pixels of the image, the centre of the top-left pixel at (0, 0). Published are (y, x) as
+    parts of the image, ((row, column) + offset) / (h, w). Part p of a side of S pixels is p S - 1/2 here: 0 and 1 are
+    the outer edges of the outer pixels. The publication leaves this open. On 500 images of people (LSP Extended) and
+    their mirror images, 192 times the sum of a part and its mirrored twin was 191.75 (standard error 0.03): 192 is
+    expected of edges, 191 of centres.
+    """
+    batch, height, width, keypoints = maps.heatmaps.shape
+    rows, columns = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")
+    cells = jnp.stack([rows, columns], -1).reshape(-1, 2).astype(jnp.float32)
+
+    def nearest_peak(logits: jax.Array, expected: jax.Array) -> jax.Array:
+        """Chooses cells: logits (B, K, cells), places (B, K, 2) -> (B, K)."""
+        distances = jnp.linalg.norm(cells[None, None] - expected[:, :, None], axis=-1)
+        return jnp.argmax(nn.sigmoid(logits) / (distances + NEARNESS), axis=-1)
+
+    halves = jnp.broadcast_to(jnp.array([height / 2, width / 2], jnp.float32), (batch, 1, 2))
+    middle = nearest_peak(maps.centre.reshape(batch, 1, -1), halves)
+    regression = maps.regression.reshape(batch, -1, keypoints, 2)
+    expected = cells[middle] + jnp.take_along_axis(regression, middle[..., None, None], 1)[:, 0]
+    logits = maps.heatmaps.reshape(batch, -1, keypoints).swapaxes(1, 2)
+    found = nearest_peak(logits, expected)
+    offsets = maps.offsets.reshape(batch, -1, keypoints, 2).swapaxes(1, 2)
+    places = cells[found] + jnp.take_along_axis(offsets, found[..., None, None], 2)[:, :, 0]
+    scores = nn.sigmoid(jnp.take_along_axis(logits, found[..., None], 2)[..., 0])
+    return STRIDE * places[..., ::-1] - HALF_PIXEL, scores

@@ -1,0 +1,173 @@
+"""TensorFlow Lite files: dequantised convolutions, MoveNet's names, and what is refused."""
+import numpy as np
+import pytest
+from tflite_files import ADD, CONVOLUTION, DEPTHWISE, Operator, Stored, write
+
+from kpjax.errors import InputError
+from kpjax.models.weights.pretrained import load_backbone, read_safetensors
+from kpjax.models.weights.tflite import _movenet_layers, read_convolutions, read_movenet
+
+
+def whole_numbers(shape, kind="int8", seed=0):
+    low, high = np.iinfo(kind).min, np.iinfo(kind).max
+    return np.random.default_rng(seed).integers(low, high, shape, dtype=kind, endpoint=True)
+
+
+@pytest.mark.parametrize("old_codes", [True, False], ids=["codes of one byte", "of four"])
+def test_numbers_have_a_scale_for_each_channel(tmp_path, old_codes):
+    full, depthwise = whole_numbers((2, 3, 3, 4)), whole_numbers((1, 3, 3, 2))
+    bias = whole_numbers((2,), "int32")
+    path = write(tmp_path / "m.tflite", [
+        Operator(CONVOLUTION, Stored(full, (0.5, 0.25), (0, 0)), Stored(bias, (2 ** -20, 2 ** -22), (0, 0))),
+        Operator(ADD, Stored(np.ones(3, np.float64))),  # numbers of other operators are not read
+        Operator(DEPTHWISE, Stored(depthwise, (0.1, 0.2), (0, 0), axis=3))], old_codes=old_codes)
+    first, second = read_convolutions(path)
+    assert (first.depthwise, second.depthwise) == (False, True)
+    np.testing.assert_array_equal(
+        first.kernel, np.float32([0.5, 0.25]).reshape(2, 1, 1, 1) * full.transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(first.bias, np.float32(bias * np.array([2.0 ** -20, 2.0 ** -22])))
+    np.testing.assert_allclose(
+        second.kernel, np.array([0.1, 0.2]).reshape(2, 1, 1, 1) * depthwise.transpose(3, 0, 1, 2), rtol=1e-6)
+    np.testing.assert_array_equal(second.bias, np.zeros(2))
+    assert {array.dtype for array in (*first[:2], *second[:2])} == {np.dtype(np.float32)}
+
+
+def test_numbers_have_one_scale_and_zero_point_for_a_tensor(tmp_path):
+    kernel = whole_numbers((2, 1, 1, 3), "uint8")
+    path = write(tmp_path / "m.tflite", [Operator(CONVOLUTION, Stored(kernel, (0.5,), (130,)))])
+    (read,) = read_convolutions(path)
+    np.testing.assert_array_equal(read.kernel[..., 0, 0], 0.5 * (kernel[:, 0, 0].astype(float) - 130))
+
+
+def test_floats_are_read_as_they_are(tmp_path):
+    kernel = np.random.default_rng(0).normal(size=(2, 1, 1, 3)).astype(np.float32)
+    (read,) = read_convolutions(write(tmp_path / "m.tflite", [Operator(CONVOLUTION, Stored(kernel))]))
+    np.testing.assert_array_equal(read.kernel[..., 0, 0], kernel[:, 0, 0])
+
+
+# What is refused
+
+def test_files_that_are_no_models_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"absent\.tflite: cannot be read"):
+        read_convolutions(tmp_path / "absent.tflite")
+    for content in (b"", b"TFL3", b"no model at all"):
+        (tmp_path / "foreign.tflite").write_bytes(content)
+        with pytest.raises(InputError, match=r"foreign\.tflite: is not a TensorFlow Lite model"):
+            read_convolutions(tmp_path / "foreign.tflite")
+    other = write(tmp_path / "other.tflite", [], identifier=b"ABCD")
+    with pytest.raises(InputError, match=r"other\.tflite: is not a TensorFlow Lite model"):
+        read_convolutions(other)
+
+
+def test_a_truncated_file_is_refused_where_it_lacks_anything(tmp_path):
+    path = write(tmp_path / "m.tflite", [Operator(
+        CONVOLUTION, Stored(whole_numbers((2, 1, 1, 3)), (0.5,), (0,)), Stored(whole_numbers((2,), "int32"), (0.5,)))])
+    content, ((kernel, bias, _),), messages = path.read_bytes(), read_convolutions(path), []
+    for length in range(8, len(content)):
+        path.write_bytes(content[:length])
+        try:
+            (read,) = read_convolutions(path)
+        except InputError as error:
+            messages.append(str(error))
+        else:  # the end is the input tensor, which is not read
+            np.testing.assert_array_equal(read.kernel, kernel)
+            np.testing.assert_array_equal(read.bias, bias)
+    assert len(messages) > 0.8 * len(content)
+    assert set(messages) == {f"{path}: is not a whole TensorFlow Lite model; fetch it again"}
+
+
+def test_a_damaged_file_is_read_or_refused(tmp_path):
+    path = write(tmp_path / "m.tflite", [Operator(CONVOLUTION, Stored(whole_numbers((2, 1, 1, 3)), (0.5,), (0,)))])
+    content, generator, refused = path.read_bytes(), np.random.default_rng(0), 0
+    for _ in range(300):
+        damaged = bytearray(content)
+        damaged[generator.integers(8, len(content))] = generator.integers(256)
+        path.write_bytes(damaged)
+        try:
+            read_convolutions(path)
+        except InputError:
+            refused += 1
+    assert refused
+
+
+def test_numbers_of_other_kinds_are_refused(tmp_path):
+    path = write(tmp_path / "m.tflite", [Operator(CONVOLUTION, Stored(np.zeros((1, 1, 1, 1), np.float64)))])
+    with pytest.raises(InputError, match=r"m\.tflite: has numbers of type 10"):
+        read_convolutions(path)
+    write(path, [Operator(CONVOLUTION, Stored(np.zeros((1, 1, 1, 1), np.int8)))])
+    with pytest.raises(InputError, match=r"m\.tflite: has whole numbers without a scale"):
+        read_convolutions(path)
+
+
+# MoveNet
+
+def made_movenet():
+    """MoveNet's operators, one number in each bias and kernel of a 1x1 convolution: its place."""
+    names, depthwise = _movenet_layers()
+    return [Operator(
+        DEPTHWISE if name in depthwise else CONVOLUTION,
+        Stored(np.full((1, 3, 3, 1) if name in depthwise else (1, 1, 1, 1), place, np.float32)),
+        Stored(np.full(1, 0 if name.endswith(".depthwise") else place, np.float32)))
+        for place, name in enumerate(names)]
+
+
+def test_the_layers_of_movenet_get_their_names(tmp_path):
+    tensors = read_movenet(write(tmp_path / "m.tflite", made_movenet()))
+    places = {name: int(tensor.flat[0]) for name, tensor in tensors.items() if tensor.ndim == 4}
+    assert len(places) == 52 + 4 + 3 * 2 + 4 * 3
+    assert [name for name, place in sorted(places.items(), key=lambda item: item[1]) if place in (0, 1, 2, 3, 9)] == [
+        "features.0.0.weight", "features.1.conv.0.0.weight", "features.1.conv.1.weight", "features.2.conv.0.0.weight",
+        "final_layer.lateral4.weight"]
+    for name in ("features.18.0", "final_layer.lateral32", "final_layer.smooth4.pointwise",
+                 "final_layer.regression.output"):
+        assert tensors[f"{name}.bias"] == places[f"{name}.weight"]
+    assert "final_layer.centre.depthwise.bias" not in tensors
+
+
+def test_batch_norm_adds_the_folded_bias_and_nothing_else(tmp_path):
+    tensors = read_movenet(write(tmp_path / "m.tflite", made_movenet()))
+    norm = {leaf: tensors[f"features.5.conv.1.1.{leaf}"] for leaf in ("weight", "bias", "running_mean", "running_var")}
+    x = np.float32([-3, 0, 5])
+    y = (x - norm["running_mean"]) / np.sqrt(norm["running_var"] + 1e-5) * norm["weight"] + norm["bias"]
+    np.testing.assert_allclose(y, x + tensors["features.5.conv.1.0.weight"].flat[0], rtol=1e-6)
+
+
+def test_models_with_other_layers_are_refused(tmp_path):
+    whole = made_movenet()
+    path = write(tmp_path / "m.tflite", whole[:-1])
+    with pytest.raises(InputError, match=r"m\.tflite: its 73 convolutions are not those of MoveNet"):
+        read_movenet(path)
+    swapped = [whole[1], whole[0], *whole[2:]]
+    with pytest.raises(InputError, match=r"m\.tflite: its 74 convolutions are not those of MoveNet"):
+        read_movenet(write(path, swapped))
+    names, _ = _movenet_layers()
+    place = names.index("final_layer.smooth8.depthwise")
+    whole[place] = whole[place]._replace(bias=Stored(np.ones(1, np.float32)))
+    with pytest.raises(InputError, match=r"m\.tflite: final_layer\.smooth8\.depthwise has a bias"):
+        read_movenet(write(path, whole))
+
+
+def test_a_trunk_that_trains_is_not_started_from_a_file_without_batch_norm(tmp_path):
+    with pytest.raises(InputError, match=r"m\.tflite: BatchNorm is folded"):
+        load_backbone({"params": {}, "batch_stats": {}}, write(tmp_path / "m.tflite", []))
+
+
+def test_the_published_file_equals_the_safetensors(published_weights):
+    read = read_movenet(published_weights("movenet_single_pose_lightning_ptq.tflite"))
+    expected = read_safetensors(published_weights("movenet_lightning.safetensors"))
+    assert read.keys() == expected.keys()
+    for name, tensor in expected.items():
+        norm = name.rpartition(".")[0]
+        if f"{norm}.running_mean" not in expected:
+            np.testing.assert_array_equal(read[name], tensor)
+        elif name.endswith(".bias"):
+            np.testing.assert_allclose(
+                read[name], tensor - expected[f"{norm}.running_mean"], atol=1e-6 * np.abs(tensor).max())
+
+
+def test_a_truncated_published_file_is_refused(published_weights, tmp_path):
+    content = published_weights("movenet_single_pose_lightning_ptq.tflite").read_bytes()
+    for part in (0.01, 0.5, 0.9):
+        (tmp_path / "torn.tflite").write_bytes(content[:int(part * len(content))])
+        with pytest.raises(InputError, match=r"torn\.tflite: is not a whole TensorFlow Lite model"):
+            read_movenet(tmp_path / "torn.tflite")
