@@ -16,9 +16,9 @@ in hierarchical conformal prediction (Lee, Barber and Willett 2023). A unit is a
 import math
 from collections import Counter
 from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
-from zlib import crc32
 
 import numpy as np
 from scipy.optimize import isotonic_regression
@@ -27,7 +27,7 @@ from kpjax.errors import InputError
 from kpjax.files import read_json, write_json
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
-OWN = 30  # labels from which on a keypoint has its own quantile: fewer make a radius that depends much on chance
+OWN = 20  # labels from which on a keypoint has its own quantile: fewer make a radius that depends much on chance
 SCALE_SHARE = 0.25  # of the units, for the scale
 KNOT = 20  # labels for each knot of the scale, at least
 KNOTS = 10  # at most; with fewer than three the score is not used
@@ -66,7 +66,7 @@ def radius_table(
     """Builds the table of labelled images that were used neither for training nor for choosing the network.
 
     A quarter of the images (or recordings) goes to the scale, if it has 60 labels and the rest is enough for the
-    highest level and for 30 units; otherwise all go to the quantiles and the score is not used. Hidden points, and
+    highest level and for 20 images; otherwise all go to the quantiles and the score is not used. Hidden points, and
     those whose error or score is not finite, are left out. The result does not depend on the order of the images.
 
     Args:
@@ -95,9 +95,8 @@ def radius_table(
             raise InputError("recordings", f"one name for each of the {len(errors)} images is needed, got shape "
                                            f"{np.shape(recordings)}")
         contents = [name.encode() for name in names.tolist()]
-    # A checksum draws as if at random, yet alike whatever the order of the images.
-    order = sorted(np.unique(unit_of_row[known.any(1)]).tolist(), key=lambda unit: (crc32(contents[unit]),
-                                                                                    contents[unit]))
+    # A digest draws as if at random, yet alike whatever the order of the images.
+    order = sorted(np.unique(unit_of_row[known.any(1)]).tolist(), key=lambda unit: blake2b(contents[unit]).digest())
     held = math.ceil(SCALE_SHARE * len(order))
     for_scale = known & np.isin(unit_of_row, order[:held])[:, None]
     enough = len(order) - held >= max(needed(wanted[-1]), OWN if recordings is None else 0)
@@ -163,7 +162,7 @@ def missing(table: RadiusTable, *, own: bool = False) -> np.ndarray:
     They are units for the quantiles: those that fit the scale do not count.
 
     Args:
-        own: count what is missing for the keypoint's own quantile instead of a finite radius. The 30 labels that it
+        own: count what is missing for the keypoint's own quantile instead of a finite radius. The 20 labels that it
             takes are counted as if each further unit brought one.
     """
     least = np.array([needed(level) for level in table.levels])[:, None]

@@ -63,11 +63,11 @@ def test_keypoints_with_few_labels_share_the_quantile_of_random_points():
     for seed in range(300):
         errors, scores, _ = draws(seed, 110)
         visible = np.random.default_rng(seed).random(errors.shape) < 0.5
-        table = radius_table(errors[:25], scores[:25], visible[:25], levels=[0.8])
+        table = radius_table(errors[:18], scores[:18], visible[:18], levels=[0.8])
         assert not table.own.any()
-        shares.append(coverage(table, errors[25:], scores[25:], visible[25:]).pooled[0])
+        shares.append(coverage(table, errors[18:], scores[18:], visible[18:]).pooled[0])
     mean, error = mean_and_error(shares)
-    assert 0.8 - 4 * error < mean < 0.8 + 1 / 26 + 4 * error
+    assert 0.8 - 4 * error < mean < 0.8 + 1 / 19 + 4 * error
 
 
 def recorded(seed, recordings=14, images=12):
@@ -115,7 +115,9 @@ def test_the_scale_makes_radii_smaller_where_scores_tell_errors_apart():
     with_scores = radius_table(errors, scores, visible)
     without = radius_table(errors, np.ones_like(scores), visible)
     assert np.median(radii(with_scores, new_scores)) < 0.7 * np.median(radii(without, new_scores))
-    assert (coverage(with_scores, new_errors, new_scores, new_visible).by_keypoint[2] > 0.85).all()
+    found = coverage(with_scores, new_errors, new_scores, new_visible).by_keypoint[2]
+    deviation = np.sqrt(0.9 * 0.1 * (1 / 300 + 1 / 400))  # of 300 images for the quantiles and 400 new ones
+    assert (np.abs(found - 0.9) < 4 * deviation).all()
 
 
 def test_the_order_of_images_does_not_matter():
@@ -166,7 +168,7 @@ def test_too_few_labels_give_an_infinite_radius_and_their_number():
     assert np.isinf(radii(table, scores)).all()
     assert np.isfinite(radii(table, scores, level=0.5)).all()
     assert missing(table).tolist() == [[0, 0], [1, 1], [91, 91]]
-    assert missing(table, own=True).tolist() == [[22, 25], [22, 25], [91, 94]]
+    assert missing(table, own=True).tolist() == [[12, 15], [12, 15], [91, 94]]
     one_more = radius_table(*draws(8, 9, 2), levels=levels)
     assert np.isfinite(one_more.quantiles[1]).all()
     assert radii(one_more, np.ones((1, 2)))[0, 0] > np.median(draws(8, 9, 2)[0])
@@ -180,7 +182,7 @@ def test_no_label_at_all():
         assert np.isnan(coverage(table, *(np.zeros((images, 2)),) * 3).by_keypoint).all()
 
 
-def test_a_keypoint_has_its_own_quantile_from_thirty_labels_on():
+def test_a_keypoint_has_its_own_quantile_from_enough_labels_on():
     errors, visible = np.ones((OWN, 2)) * [1, 9], np.ones((OWN, 2))
     visible[0, 0] = 0
     table = radius_table(errors, np.ones((OWN, 2)), visible, levels=[0.5, 0.9])
