@@ -12,7 +12,7 @@ The model of each keypoint, with points in pixels less their mean over the video
 
 The paper leaves V, the covariance of the steps, the divisor of the variance and the fit of s open; they follow version
 4.6.2 of the authors' package `ensemble-kalman-smoother` with `var_mode="var"`. All covariances are diagonal, so that x
-and y are smoothed as two sequences of numbers.
+and y are smoothed as two sequences of numbers. Frames without an observation are bridged here; the package has no gaps.
 """
 from typing import NamedTuple
 
