@@ -10,9 +10,9 @@ The model of each keypoint, with points in pixels less their mean over the video
     x_t = x_{t-1} + N(0, s I)       s: the smoothing parameter, in square pixels; smaller is smoother
     y_t = x_t + N(0, R_t)           y_t: the median of the networks; R_t: their variance, of each coordinate
 
-The paper leaves V, the covariance of the steps, the divisor of the variance and the fit of s open; they follow version
-4.6.2 of the authors' package `ensemble-kalman-smoother` with `var_mode="var"`. All covariances are diagonal, so that x
-and y are smoothed as two sequences of numbers. Frames without an observation are bridged here; the package has no gaps.
+V, the covariance of steps, the divisor of the variance and the fit of s follow version 4.6.2 of the authors' package
+`ensemble-kalman-smoother` with `var_mode="var"`. All covariances are diagonal, so that x and y are smoothed as two
+sequences of numbers. Frames without an observation are bridged here; the package has no gaps.
 """
 from typing import NamedTuple
 
@@ -99,7 +99,7 @@ def smooth_random_walk(y: Array, noise: Array, initial: Array, step: Array) -> t
     """Returns means and variances of independent Gaussian random walks given all noisy observations of them.
 
     The Rauch-Tung-Striebel smoother as a parallel scan, whose depth is logarithmic in the number of frames (Särkkä and
-    García-Fernández 2021, "Temporal parallelization of Bayesian smoothers", section IV).
+    García-Fernández 2021, "Temporal parallelization of Bayesian smoothers").
 
     Args:
         y: (T, ...) float32 observations, nan where there is none.
@@ -129,7 +129,7 @@ def smooth_random_walk(y: Array, noise: Array, initial: Array, step: Array) -> t
 def filter_random_walk(y: Array, noise: Array, initial: Array, step: Array) -> tuple[Array, Array]:
     """Returns means and variances of random walks given the observations up to each frame, by a parallel scan.
 
-    Särkkä and García-Fernández 2021, section III, for numbers. Arguments and results as of `smooth_random_walk`.
+    Särkkä and García-Fernández 2021, for a state of one number. Arguments and results as of `smooth_random_walk`.
     """
     seen = ~jnp.isnan(y)
     y = jnp.where(seen, y, 0)
