@@ -1,0 +1,266 @@
+"""Radii in pixels within which the truth lies with a given probability, by split conformal prediction.
+
+The error of a held-out point is divided by a scale that falls with its score. The radius of a new point is the scale
+at its own score times a quantile of those ratios: the ceil((n + 1) level)-th smallest of n (Vovk et al. 2005; Lei et
+al. 2018). Whatever the scores mean and however the errors are distributed, a new point from the same source lies within
+its radius with at least that probability, on average over held-out sets, and without ties less than 1 / (n + 1) above.
+
+The scale is fitted to other images than the quantiles, since fitting both to the same ones would break that promise.
+A keypoint with enough labels has its own quantile (Vovk et al. 2005, Mondrian predictors), and the promise holds for
+that keypoint. The others share the quantile of all points, which keeps the promise for a random keypoint, not for each.
+
+Points of one image resemble each other, and so do images of one recording. Such points share the weight of one unit, as
+in hierarchical conformal prediction (Lee, Barber and Willett 2023). A unit is an image, or a recording where
+`recordings` are given: then the promise holds for new recordings, not only for new images of those at hand.
+"""
+import math
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+from kpjax.errors import InputError
+from kpjax.files import read_json, write_json
+
+LEVELS = (0.5, 0.8, 0.9, 0.95)
+OWN = 20  # labels from which on a keypoint has its own quantile: fewer make a radius that depends much on chance
+SCALE_SHARE = 0.25  # of the units, for the scale
+KNOT = 20  # labels for each knot of the scale, at least
+KNOTS = 10  # at most; with fewer than three the score is not used
+SMALLEST = 0.01  # of the mean error, the lowest scale: a radius of 0 could not grow
+ROUNDING = 1e-9  # in (n + 1) level, so that 0.9 of 10 is 9
+FILE = "radius_table.json"
+
+
+class RadiusTable(NamedTuple):
+    """What `radii` needs to know: quantiles of errors over their scale, and the scale by score."""
+
+    levels: np.ndarray  # (L,) float64 rising, in (0, 1)
+    quantiles: np.ndarray  # (L, K) float64, of error / scale, not falling with the level; inf with too few labels
+    own: np.ndarray  # (L, K) bool, whether the quantile comes from that keypoint alone
+    labels: np.ndarray  # (K,) int64, labels of each keypoint that the quantiles come from
+    units: np.ndarray  # (K,) int64, images or recordings with these labels
+    all_units: int  # with a label of any keypoint
+    unit: str  # image or recording
+    scores: np.ndarray  # (B,) float64 rising, knots of the scale; (0,) if the score is not used
+    scale: np.ndarray  # (B,) float64 in pixels, not rising; linear between knots and constant beyond
+
+
+class Coverage(NamedTuple):
+    """Shares of labelled points within their radii, nan where there is no label."""
+
+    levels: np.ndarray  # (L,)
+    by_keypoint: np.ndarray  # (L, K) float64 in [0, 1]
+    pooled: np.ndarray  # (L,) float64, of all points
+    count: np.ndarray  # (K,) int64, labels
+
+
+def radius_table(
+    errors: np.ndarray, scores: np.ndarray, visible: np.ndarray, *, recordings: Sequence | np.ndarray | None = None,
+    levels: Sequence[float] = LEVELS,
+) -> RadiusTable:
+    """Builds the table of labelled images that were used neither for training nor for choosing the network.
+
+    A quarter of the images (or recordings) goes to the scale, if it has 60 labels and the rest is enough for the
+    highest level and for 20 images; otherwise all go to the quantiles and the score is not used. Hidden points, and
+    those whose error or score is not finite, are left out. The result does not depend on the order of the images.
+
+    Args:
+        errors: (N, K) distances of predicted keypoints to their labels, in pixels.
+        scores: (N, K), higher is more certain; the scale falls with them.
+        visible: (N, K); keypoints with 0 are left out.
+        recordings: (N,) names of the recordings that the images come from; None counts each image by itself.
+        levels: probabilities in (0, 1), in any order.
+
+    Raises:
+        InputError: for shapes that differ, a negative error, or levels that are no probabilities.
+    """
+    errors, scores, known = _points(errors, scores, visible)
+    wanted = np.unique(np.asarray(levels, np.float64))
+    if not wanted.size or not ((wanted > 0) & (wanted < 1)).all():
+        raise InputError("levels", f"every level must be above 0 and below 1, got {tuple(levels)}")
+    if recordings is None:
+        unit_of_row = np.arange(len(errors))
+        contents, times = [], Counter()  # images with the same content are counted, to be drawn apart
+        for content in map(np.ndarray.tobytes, np.concatenate([errors, scores, known], 1)):
+            contents.append(b"%d " % times[content] + content)
+            times[content] += 1
+    else:
+        names, unit_of_row = np.unique(np.asarray(recordings).astype(str), return_inverse=True)
+        if unit_of_row.shape != (len(errors),):
+            raise InputError("recordings", f"one name for each of the {len(errors)} images is needed, got shape "
+                                           f"{np.shape(recordings)}")
+        contents = [name.encode() for name in names.tolist()]
+    # A digest draws as if at random, yet alike whatever the order of the images.
+    order = sorted(np.unique(unit_of_row[known.any(1)]).tolist(), key=lambda unit: blake2b(contents[unit]).digest())
+    held = math.ceil(SCALE_SHARE * len(order))
+    for_scale = known & np.isin(unit_of_row, order[:held])[:, None]
+    enough = len(order) - held >= max(needed(wanted[-1]), OWN if recordings is None else 0)
+    knots, scale = np.zeros(0), np.zeros(0)
+    if enough and for_scale.sum() >= 3 * KNOT:
+        knots, scale = _falling_scale(errors[for_scale], scores[for_scale])
+        known = known & ~for_scale
+
+    ratio = errors / _scale_at(knots, scale, scores)
+    unit = np.broadcast_to(unit_of_row[:, None], errors.shape)
+    shared, all_units = _quantiles(ratio[known], unit[known], wanted)
+    count = errors.shape[1]
+    quantiles, own = np.tile(shared[:, None], (1, count)), np.zeros((len(wanted), count), bool)
+    units = np.zeros(count, np.int64)
+    for keypoint in range(count):
+        there = known[:, keypoint]
+        found, units[keypoint] = _quantiles(ratio[there, keypoint], unit_of_row[there], wanted)
+        own[:, keypoint] = np.isfinite(found) & (there.sum() >= OWN)
+        quantiles[:, keypoint] = np.where(own[:, keypoint], found, shared)
+    # A keypoint may share the quantile of one level and own that of another: radii must still grow with the level.
+    quantiles = np.maximum.accumulate(quantiles, axis=0)
+    return RadiusTable(wanted, quantiles, own, known.sum(0), units, all_units,
+                       "image" if recordings is None else "recording", knots, scale)
+
+
+def radii(
+    table: RadiusTable, scores: np.ndarray, keypoints: np.ndarray | None = None, *, level: float = 0.9,
+) -> np.ndarray:
+    """Returns the radius of each predicted point in pixels, float64 with the shape of the scores.
+
+    The radius is inf where the table had too few labels (`missing`) or the score is nan.
+
+    Args:
+        table: of the same network and pixels of the same size.
+        scores: (..., K), or any shape if `keypoints` says which keypoint each one belongs to.
+        keypoints: indices with a shape that broadcasts to that of the scores; by default the last axis counts them.
+        level: one of the table's.
+
+    Raises:
+        InputError: for another level, or a keypoint that the table does not have.
+    """
+    scores = np.asarray(scores, np.float64)
+    count = table.quantiles.shape[1]
+    if keypoints is None:
+        if scores.shape[-1:] != (count,):
+            raise InputError("scores", f"the last axis must have the table's {count} keypoints, got shape "
+                                       f"{scores.shape}")
+        keypoints = np.arange(count)
+    elif np.size(keypoints) and not 0 <= np.min(keypoints) <= np.max(keypoints) < count:
+        raise InputError("keypoints", f"indices must be at least 0 and below the table's {count} keypoints")
+    found = table.quantiles[_row(table, level)][keypoints] * _scale_at(table.scores, table.scale, scores)
+    return np.where(np.isnan(scores), np.inf, found)
+
+
+def needed(level: float) -> int:
+    """Returns the fewest labelled units that give a finite radius: n with ceil((n + 1) level) <= n."""
+    return math.ceil(level / (1 - level) - ROUNDING / (1 - level))
+
+
+def missing(table: RadiusTable, *, own: bool = False) -> np.ndarray:
+    """Counts further units (images or recordings, `table.unit`) that a radius needs: (L, K) int64, 0 where it is there.
+
+    They are units for the quantiles: those that fit the scale do not count.
+
+    Args:
+        own: count what is missing for the keypoint's own quantile instead of a finite radius. The 20 labels that it
+            takes are counted as if each further unit brought one.
+    """
+    least = np.array([needed(level) for level in table.levels])[:, None]
+    if own:
+        return np.where(table.own, 0, np.maximum(np.maximum(least - table.units, OWN - table.labels), 0))
+    return np.broadcast_to(np.maximum(least - table.all_units, 0), table.quantiles.shape).copy()
+
+
+def coverage(table: RadiusTable, errors: np.ndarray, scores: np.ndarray, visible: np.ndarray) -> Coverage:
+    """Computes the share of points within their radius at each level of the table, by keypoint and of all.
+
+    Use other images than those of the table. Arguments and exceptions as of `radius_table`.
+    """
+    errors, scores, known = _points(errors, scores, visible)
+    inside = np.stack([known & (errors <= radii(table, scores, level=level)) for level in table.levels])
+    count = known.sum(0)
+
+    def share(hits, of):
+        return np.where(of > 0, hits / np.maximum(of, 1), np.nan)
+
+    return Coverage(table.levels, share(inside.sum(1), count), share(inside.sum((1, 2)), count.sum()), count)
+
+
+def write_radius_table(folder: Path, table: RadiusTable) -> Path:
+    """Writes radius_table.json into a run's folder and returns its path."""
+    lines = {name: value.tolist() if isinstance(value, np.ndarray) else value
+             for name, value in table._asdict().items()}
+    return write_json(Path(folder) / FILE, lines)
+
+
+def read_radius_table(folder: Path) -> RadiusTable | None:
+    """Reads the table in a run's folder, None if there is none. Raises InputError for a file that is broken."""
+    path = Path(folder) / FILE
+    if not path.is_file():
+        return None
+    try:
+        found = read_json(path)
+        numbers = {name: np.array(found[name], np.float64) for name in ("levels", "quantiles", "scores", "scale")}
+        counts = {name: np.array(found[name], np.int64) for name in ("labels", "units")}
+        table = RadiusTable(own=np.array(found["own"], bool), all_units=int(found["all_units"]),
+                            unit=str(found["unit"]), **numbers, **counts)
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise InputError(f"{path}: cannot be read ({error!r}); delete it and build the table again") from None
+    shape = (*table.levels.shape, *table.labels.shape)
+    if len(shape) != 2 or not (table.quantiles.shape == table.own.shape == shape and table.units.shape == shape[1:]
+                               and table.scores.shape == table.scale.shape == (table.scale.size,)):
+        raise InputError(f"{path}: its lists do not have the same lengths; delete it and build the table again")
+    if not ((table.quantiles >= 0).all() and (table.scale > 0).all() and (np.diff(table.scores) > 0).all()
+            and (np.diff(table.levels) > 0).all() and table.unit in ("image", "recording")):
+        raise InputError(f"{path}: a number or the unit means nothing; delete it and build the table again")
+    return table
+
+
+def _points(errors, scores, visible) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns errors, scores and which points count, (N, K) each, with 0 for points that do not count."""
+    errors, scores = np.asarray(errors, np.float64), np.asarray(scores, np.float64)
+    if errors.ndim != 2 or not errors.shape == scores.shape == np.shape(visible):
+        raise InputError("errors", f"must have the same shape (images, keypoints) as `scores` and `visible`, got "
+                                   f"{errors.shape}, {scores.shape} and {np.shape(visible)}")
+    known = (np.asarray(visible) > 0) & np.isfinite(errors) & np.isfinite(scores)
+    errors, scores = np.where(known, errors, 0), np.where(known, scores, 0)
+    if (errors < 0).any():
+        raise InputError("errors", f"are distances and must be at least 0, got {errors.min()}")
+    return errors, scores, known
+
+
+def _falling_scale(errors: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fits the mean error by score, (B,) each: means of classes with equally many points, made to fall.
+
+    Isotonic least squares makes them fall. Classes of equal mean score are joined.
+    """
+    classes = np.array_split(np.lexsort((errors, scores)), min(KNOTS, len(errors) // KNOT))
+    knots, place = np.unique([scores[members].mean() for members in classes], return_inverse=True)
+    weights = np.bincount(place, weights=[len(members) for members in classes])
+    sums = np.bincount(place, weights=[errors[members].sum() for members in classes])
+    scale = isotonic_regression(sums / weights, weights=weights, increasing=False).x
+    return knots, np.maximum(scale, SMALLEST * errors.mean()) if errors.any() else np.ones(len(knots))
+
+
+def _scale_at(knots: np.ndarray, scale: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    return np.interp(scores, knots, scale) if knots.size else np.ones(np.shape(scores))
+
+
+def _quantiles(ratios: np.ndarray, units: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, int]:
+    """Returns the conformal quantile (L,) at each level, inf where there are too few units, and their number n.
+
+    Each unit weighs 1 / (n + 1), shared by its points, and so does infinity, in the place of the new unit.
+    """
+    _, place, sizes = np.unique(units, return_inverse=True, return_counts=True)
+    order = np.argsort(ratios)
+    reached = np.cumsum(1 / sizes[place[order]]) if len(ratios) else np.zeros(0)
+    first = np.searchsorted(reached, levels * (len(sizes) + 1) - ROUNDING)
+    return np.append(ratios[order], np.inf)[first], len(sizes)
+
+
+def _row(table: RadiusTable, level: float) -> int:
+    near = np.flatnonzero(np.isclose(table.levels, level, rtol=0, atol=ROUNDING))
+    if not near.size:
+        raise InputError("level", f"{level:g} is not in the table; choose one of "
+                                  f"{', '.join(f'{known:g}' for known in table.levels)}")
+    return int(near[0])

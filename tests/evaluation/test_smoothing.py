@@ -1,0 +1,206 @@
+"""The ensemble Kalman smoother against sequential recursions in float64, and where its answer is known."""
+import jax
+import numpy as np
+import pytest
+
+from kpjax.errors import InputError
+from kpjax.evaluation.smoothing import (
+    FIT_FLOOR,
+    FLOOR,
+    ensemble_observations,
+    ensemble_smoother,
+    filter_random_walk,
+    fit_smoothing,
+    negative_log_likelihood,
+    smooth_random_walk,
+)
+
+
+def sequential(y, noise, initial, step):
+    """The Kalman filter and the Rauch-Tung-Striebel smoother of one sequence, frame by frame in float64."""
+    filtered, loss, mean, variance = [], 0.0, 0.0, initial
+    for t, (seen, r) in enumerate(zip(y, noise, strict=True)):
+        variance = variance + step * (t > 0)
+        if np.isfinite(seen):
+            total = variance + r
+            loss += 0.5 * (np.log(2 * np.pi * total) + (seen - mean) ** 2 / total)
+            mean, variance = mean + variance / total * (seen - mean), variance * r / total
+        filtered.append((mean, variance))
+    smoothed = [filtered[-1]]
+    for mean, variance in filtered[-2::-1]:
+        gain = variance / (variance + step)
+        later, later_variance = smoothed[-1]
+        smoothed.append((mean + gain * (later - mean), variance + gain ** 2 * (later_variance - variance - step)))
+    return np.array(filtered), np.array(smoothed[::-1]), loss
+
+
+def walks(seed, frames=150, count=6, gaps=0.2, spread=20.0):
+    """Returns y, noise (T, N), initial and step (N,), some frames without an observation, one of them the first."""
+    generator = np.random.default_rng(seed)
+    step, initial = np.exp(generator.uniform(-6, 4, count)), np.full(count, spread ** 2)
+    y = generator.normal(size=count) * spread + np.cumsum(generator.normal(size=(frames, count)) * np.sqrt(step), 0)
+    noise = np.exp(generator.uniform(-8, 4, (frames, count)))
+    y = y + generator.normal(size=y.shape) * np.sqrt(noise)
+    y[generator.random(y.shape) < gaps] = np.nan
+    y[0, 0] = y[-1, 1] = y[40:90, 2] = np.nan
+    return y, noise, initial, step
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_scans_equal_sequential_recursions(seed):
+    given = walks(seed)
+    single = [value.astype(np.float32) for value in given]
+    filtered, smoothed = filter_random_walk(*single), smooth_random_walk(*single)
+    losses = negative_log_likelihood(*single)
+    for column in range(given[0].shape[1]):
+        expected_filter, expected, loss = sequential(*(value[..., column] for value in given))
+        for found, wanted in ((filtered, expected_filter), (smoothed, expected)):
+            np.testing.assert_allclose(found[0][:, column], wanted[:, 0], atol=1e-4)
+            np.testing.assert_allclose(found[1][:, column], wanted[:, 1], rtol=1e-4)
+        assert losses[column] == pytest.approx(loss, rel=1e-4)
+
+
+def test_one_frame_is_the_posterior_of_one_observation():
+    mean, variance = smooth_random_walk(*(np.float32([value]) for value in ([6.0], [2.0])), np.float32([1.0]),
+                                        np.float32([5.0]))
+    assert mean.item() == pytest.approx(2.0)
+    assert variance.item() == pytest.approx(2 / 3)
+
+
+def ensemble(seed=0, members=5, frames=120, keypoints=3):
+    """Points (M, T, K, 2) in an image of 300 pixels: random walks seen with noise that differs between frames."""
+    generator = np.random.default_rng(seed)
+    truth = 150 + np.cumsum(generator.normal(size=(frames, keypoints, 2)), 0)
+    noise = np.exp(generator.normal(size=(frames, keypoints, 1)))
+    return truth + generator.normal(size=(members, frames, keypoints, 2)) * noise
+
+
+def test_the_ensemble_is_smoothed_as_the_model_says():
+    points = ensemble()
+    points[:, 30:40, 1] = np.nan
+    points[0, 50, 2] = np.nan
+    found = ensemble_smoother(points, s=[0.5, 1.0, 2.0])
+    for keypoint, step in enumerate((0.5, 1.0, 2.0)):
+        for axis in range(2):
+            seen = points[:, :, keypoint, axis]
+            gone = np.isnan(seen).all(0)
+            filled = np.where(gone, 0, seen)
+            y = np.where(gone, np.nan, np.nanmedian(filled, 0))
+            noise = np.nanvar(filled, 0)
+            middle, spread = np.nanmean(y), np.nanvar(y)
+            _, expected, _ = sequential(y - middle, noise, spread, step)
+            np.testing.assert_allclose(found.points[:, keypoint, axis], middle + expected[:, 0], atol=1e-4)
+            np.testing.assert_allclose(found.variances[:, keypoint, axis], expected[:, 1], rtol=1e-4)
+    assert np.array_equal(found.s, [0.5, 1.0, 2.0])
+
+
+def test_constant_points_stay():
+    points = np.broadcast_to(np.array([[12.25, 700.5], [3.0, 4.0]]), (3, 50, 2, 2)).copy()
+    points[:, 10:20] = np.nan
+    found = ensemble_smoother(points)
+    assert np.array_equal(found.points, np.broadcast_to(points[0, 0], (50, 2, 2)))
+    assert (found.variances[np.r_[:10, 20:50]] <= FLOOR * 1.001).all()
+
+
+def test_smoothing_lowers_variance_and_error():
+    generator = np.random.default_rng(1)
+    truth = 100 + np.cumsum(generator.normal(size=(400, 2, 2)) * 0.3, 0)
+    points = truth + generator.normal(size=(5, 400, 2, 2)) * 3
+    seen, found = ensemble_observations(points), ensemble_smoother(points)
+    assert (found.variances < seen.variances).mean() > 0.95
+    assert np.abs(found.points - truth).mean() < 0.6 * np.abs(seen.points - truth).mean()
+
+
+def test_variance_grows_towards_the_middle_of_a_gap():
+    points = ensemble(2)
+    whole = ensemble_smoother(points, s=1.0)
+    points[:, 50:71] = np.nan
+    found = ensemble_smoother(points, s=1.0)
+    middle = found.variances[50:71, 0, 0]
+    assert (np.diff(middle[:10]) > 0).all()
+    assert (np.diff(middle[11:]) < 0).all()
+    assert (middle > whole.variances[50:71, 0, 0]).all()
+
+
+def test_a_larger_s_follows_the_observations_more_closely():
+    points = ensemble(3)
+    seen = ensemble_observations(points).points
+    distance = [np.abs(ensemble_smoother(points, s=s).points - seen).mean() for s in (0.01, 1.0, 100.0)]
+    assert distance[0] > distance[1] > distance[2]
+
+
+@pytest.mark.parametrize("step", [0.05, 1.0, 20.0])
+def test_the_fit_finds_the_step_that_made_the_walk(step):
+    generator = np.random.default_rng(4)
+    truth = np.cumsum(generator.normal(size=(2000, 2, 2)) * np.sqrt(step), 0)
+    noise = np.ones((2, 2), np.float32)
+    y = truth + generator.normal(size=truth.shape)
+    y[generator.random(2000) < 0.1] = np.nan
+    found = fit_smoothing((y - np.nanmean(y, 0)).astype(np.float32), noise, np.nanvar(y, 0).astype(np.float32))
+    assert (np.abs(np.log(found / step)) < np.log(1.3)).all()
+
+
+def test_the_fit_is_the_minimum_of_the_likelihood():
+    points = ensemble(5)
+    seen = ensemble_observations(points)
+    y = seen.points - seen.points.mean(0)
+    noise = np.maximum(np.median(seen.variances, 0), FIT_FLOOR)
+    s = ensemble_smoother(points).s
+    for keypoint in range(3):
+        losses = [sum(sequential(y[:, keypoint, axis], np.full(120, noise[keypoint, axis]), y[:, keypoint, axis].var(),
+                                 s[keypoint] * factor)[2] for axis in range(2)) for factor in (1, 0.97, 1.03)]
+        assert losses[0] < min(losses[1:])
+
+
+def test_networks_that_find_nothing_are_left_out():
+    points = ensemble(6, members=4)
+    points[3, :, :, 0] = np.nan
+    points[3, 5, 1] = np.inf
+    np.testing.assert_array_equal(ensemble_smoother(points, s=1.0).points, ensemble_smoother(points[:3], s=1.0).points)
+
+
+def test_medians_and_variances_of_those_that_see_a_point():
+    points = np.full((4, 1, 4, 2), np.nan)
+    points[:, 0, 0, 0], points[:, 0, 0, 1] = [4, 1, 3, 8], [0, 0, 0, 2]
+    points[1:, 0, 1] = [[1, 1], [2, 2], [9, 3]]
+    points[2, 0, 2] = 5
+    found = ensemble_observations(points)
+    np.testing.assert_allclose(found.points[0], [[3.5, 0], [2, 2], [np.nan, np.nan], [np.nan, np.nan]])
+    np.testing.assert_allclose(found.variances[0, :2], [[6.5, 0.75], [38 / 3, 2 / 3]])
+    assert np.isnan(found.variances[0, 2:]).all()
+
+
+def test_a_keypoint_that_nobody_sees_is_nan_and_leaves_the_others_alone():
+    points = ensemble(7)
+    alone = ensemble_smoother(points[:, :, :1])
+    points[:, :, 1] = np.nan
+    found = ensemble_smoother(points)
+    assert np.isnan(found.points[:, 1]).all()
+    assert np.isnan(found.variances[:, 1]).all()
+    assert np.isnan(found.s[1])
+    np.testing.assert_allclose(found.points[:, :1], alone.points, atol=1e-5)
+
+
+def test_a_long_video_is_one_program():
+    frames, keypoints = 10_000, 20
+    y = np.random.default_rng(8).normal(size=(frames, keypoints, 2)).astype(np.float32)
+    ones = np.ones((keypoints, 2), np.float32)
+    mean, variance = jax.jit(smooth_random_walk)(y, np.ones_like(y), ones, ones)
+    assert mean.shape == variance.shape == y.shape
+    # Far from the ends the filter's p = (p + 1) / (p + 2), and the smoother's is p (p + 1) / (2 p + 1).
+    assert np.asarray(variance[5000]) == pytest.approx(1 / np.sqrt(5), rel=1e-5)
+
+
+@pytest.mark.parametrize(("shape", "words"), [
+    ((1, 5, 2, 2), "at least 2"), ((5, 2, 2), "shape"), ((2, 0, 2, 2), "at least 1 frame"), ((2, 5, 2, 3), "shape")])
+def test_unusable_points_are_named(shape, words):
+    with pytest.raises(InputError, match=words) as caught:
+        ensemble_smoother(np.zeros(shape))
+    assert caught.value.argument == "points"
+
+
+@pytest.mark.parametrize("s", [0.0, -1.0, np.nan, [1.0, 2.0]])
+def test_an_unusable_parameter_is_named(s):
+    with pytest.raises(InputError, match="above 0") as caught:
+        ensemble_smoother(np.zeros((2, 5, 3, 2)), s=s)
+    assert caught.value.argument == "s"
