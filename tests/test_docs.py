@@ -1,5 +1,6 @@
 """The documentation's commands parse, its pages exist, and every public name is documented."""
 import ast
+import dataclasses
 import importlib
 import pathlib
 import re
@@ -11,7 +12,7 @@ import pytest
 from experiments.commands import COMMANDS
 from experiments.commands.side_by_side import SideBySide
 from experiments.engine.command_line import ALIASES, Shared, read_command
-from experiments.engine.configs import flat
+from experiments.engine.configs import NETWORKS, flat
 from experiments.engine.own.needs import NEEDS
 from experiments.engine.parsing import parse
 from experiments.engine.system import OWN, system_of
@@ -60,6 +61,18 @@ def test_commands_of_the_tutorials_fit_their_images(name, tmp_path, monkeypatch,
         trained |= {str(read.folder / variant) for variant in read.variants}
     assert len(trained) >= 2
     assert "  --" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("room", [path.parent for path in sorted((ROOT / "experiments").glob("*/presets.py"))],
+                         ids=lambda room: room.name)
+def test_flags_of_the_results_pages_exist(room):
+    known = {*Shared.__dataclass_fields__, *ALIASES, "grid", "points", "preset", "columns", "out"}
+    for preset in ("", OWN):
+        for config in system_of(room.name, preset).presets.values():
+            known |= {*flat(config), *getattr(config, "FLAGS", {})}
+    known |= {field.name for network in NETWORKS.values() for field in dataclasses.fields(network)}
+    named = {flag.replace("-", "_") for flag in re.findall(r"--([a-z][a-z-]+)", (room / "results.md").read_text())}
+    assert named - known - {f"no_{name}" for name in known} == set()
 
 
 def test_images_of_the_pages_are_small():

@@ -191,13 +191,14 @@ class Config(Checked):
     ground_false: Literal["others", "area"] = "others"
     area: tuple[int, int] = (16, 47)  # first and last cell of 64 in which a keypoint can lie
     keypoints_never_in_target: tuple[int, ...] = ()  # get weight 0 on target images; needs no label
+    strict_positive: bool = True  # a map whose maximum is not positive decodes to (0, 0), as in the authors' code
     pretraining_selection: Literal["validation", "last"] = "validation"  # the step that a method starts from
     evaluations: Count = 10
     pck_threshold: Positive = 0.05  # of what pck_over names
     pck_over: Literal["side", "scale"] = "side"  # of the image, or the dataset's reference length
     mae_unit: Positive = 1.0  # px of the image in which target/mae is stated
 
-    former: ClassVar = {"target_weight": "ones", "strict_positive": True}
+    former: ClassVar = {"target_weight": "ones"}
 
     def __post_init__(self):
         super().__post_init__()

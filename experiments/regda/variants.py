@@ -30,7 +30,7 @@ def setup_of(config: Config, skeleton: Skeleton, *, logits: bool = True) -> Setu
     coding = heatmaps.codec(side, logits=logits)
     if heatmaps.targets == "official":  # the authors' targets and decoder
         coding = codec(image_size=side, heatmap_size=heatmaps.heatmap_size, sigma=heatmaps.sigma, grid=heatmaps.grid,
-                       decoder=functools.partial(decode_argmax, strict_positive=True))
+                       decoder=functools.partial(decode_argmax, strict_positive=config.strict_positive))
     if hasattr(network, "head_layers"):
         network = replace(network, head_layers=config.pretraining_head_layers)
     return Setup(
@@ -70,7 +70,8 @@ def _pseudo_maps(config: Config, kind: str = "") -> Callable:
     low, high = area(config)
     kinds = {"others": losses.ground_false_by_others, "uniform": losses.uniform_false,
              "area": functools.partial(losses.ground_false_by_area, low=low, high=high - 1)}
-    return functools.partial(kinds[kind or config.ground_false], sigma=config.heatmaps.sigma, strict_positive=True)
+    return functools.partial(kinds[kind or config.ground_false], sigma=config.heatmaps.sigma,
+                             strict_positive=config.strict_positive)
 
 
 def _disparity(config: Config, setup: Setup) -> dict[str, Any]:
