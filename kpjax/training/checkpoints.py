@@ -129,7 +129,7 @@ class Checkpoints:
             return self._read(step, template)
         except RunError as error:
             raise RunError(f"{error}; it was the best so far and nothing else holds it; start over with "
-                           "fresh=True") from error
+                           "`fresh`") from error
 
     def wait(self) -> None:
         """Waits until everything is on the disc. Raises InputError if the disc refused."""
