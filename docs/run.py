@@ -29,6 +29,7 @@ from own_projects import synthetic_project
 from stand_ins import TUTORIALS
 
 from data.figures import DOMAINS, figures
+from experiments.commands.train import system_and_flags
 from kpjax.annotations.writing import write_project
 from kpjax.images.video import write_video
 
@@ -68,10 +69,11 @@ def made_smaller(words: list[str]) -> list[str]:
         return [*words, "--share", str(LEAST_SHARE)]
     if words[:2] != ["kpjax", "train"]:
         return words
-    fresh = words[2] in ("semi_supervised", "regda") and "--start" not in words
-    small = shlex.split(f"{NETWORK if fresh else ''} {SMALL[words[2]]}")
+    system, _ = system_and_flags(words[2:])
+    fresh = system in ("semi_supervised", "regda") and "--start" not in words
+    small = shlex.split(f"{NETWORK if fresh else ''} {SMALL[system]}")
     if "--variants" not in words:
-        small += ["--variants", "supervised_warped"] if words[2] == "semi_supervised" else ["--no-control"]
+        small += ["--variants", "supervised_warped"] if system == "semi_supervised" else ["--no-control"]
     return [*without_flags(words, [word for word in small if word.startswith("--")]), *small]
 
 

@@ -1,22 +1,34 @@
-"""`python -m experiments`: all systems and presets with a line each, and the commands for people's own data."""
+"""`python -m experiments`: the commands for people's own data, and all systems and presets with a line each."""
 import importlib
 import importlib.util
 import pkgutil
 import runpy
 import sys
+from importlib import metadata
 
 import experiments
 from experiments.commands import COMMANDS, run_command
-from experiments.engine.parsing import exit_code_of
+from experiments.engine.parsing import WIDTH, exit_code_of
 
-TRAIN = "Trains a system on a person's own project, images or videos."
+TRAIN = "Trains a network on your own labels, images or videos."
+PRESETS = "presets"  # the command that lists all systems
+HELP = ("", "-h", "--help")
 
 
-def print_systems(before: str, after: str) -> None:
-    """Imports every system of this package and prints a line for each of its presets.
+def commands_text(program: str) -> str:
+    """Returns a line for each command for people's own data, and how to begin. program: as it was started."""
+    commands = {"train": TRAIN, **{name: kind.__doc__.splitlines()[0] for name, kind in COMMANDS.items()}}
+    in_order = dict.fromkeys(["check", "train", *commands])
+    return "\n".join([
+        f"usage: {program} COMMAND ...", "", "Keypoints in your own images and videos, from a few labels:", "",
+        *(f"  {name:{max(map(len, commands))}}  {commands[name]}" for name in in_order), "",
+        f"begin:  {program} check MY_PROJECT,  then  {program} train --project MY_PROJECT",
+        f"help:   {program} COMMAND --help",
+        f"also:   {program} {PRESETS} lists the published systems and their presets;  {program} --version"])
 
-    before: what runs a system. after: what is printed last.
-    """
+
+def print_systems(before: str) -> None:
+    """Imports every system of this package and prints a line for each of its presets. before: what runs a system."""
     from experiments.engine.command_line import preset_lines
 
     for entry in pkgutil.iter_modules(experiments.__path__):
@@ -24,7 +36,14 @@ def print_systems(before: str, after: str) -> None:
             importlib.import_module(f"experiments.{entry.name}"), "SYSTEM", None)
         if system and system.name == entry.name:  # not where a module of studies imports it
             print(f"{system.name}: {system.summary}", *preset_lines(system, f"{before}{system.name} "), sep="\n")
-    print(after)
+
+
+def version() -> str:
+    """Returns the version of the installed distribution, "unknown" where there is none."""
+    try:
+        return metadata.version("kpjax")
+    except metadata.PackageNotFoundError:
+        return "unknown (not installed)"
 
 
 def train(arguments: list[str]) -> None:
@@ -44,29 +63,27 @@ def main(program: str = "python -m experiments") -> None:
     """Lists everything, or runs a command. program: as it was started, for help."""
     name, *arguments = sys.argv[1:] or [""]
     before = "kpjax " if program == "kpjax" else f"{program}."
-    commands = "\n".join(["your own images and videos:", *(
-        f"  {program} {command} --help\n      {line}" for command, line in
-        {"train": TRAIN, **{name: kind.__doc__.splitlines()[0] for name, kind in COMMANDS.items()}}.items())])
     if name == "train":
-        raise SystemExit(exit_code_of(lambda: train(arguments)))
+        raise SystemExit(exit_code_of(lambda: train(arguments), WIDTH))
     if name in COMMANDS:
-        raise SystemExit(exit_code_of(lambda: run_command(name, arguments, program)))
-    if name in ("-h", "--help"):
-        lists = f"{program} lists all systems and their presets; {before}<system> PRESET runs one\n{commands}"
-        raise SystemExit(exit_code_of(lambda: print(lists)))
+        raise SystemExit(exit_code_of(lambda: run_command(name, arguments, program), WIDTH))
+    if name in HELP:
+        raise SystemExit(exit_code_of(lambda: print(commands_text(program)), WIDTH))
+    if name == "--version":
+        raise SystemExit(exit_code_of(lambda: print(f"kpjax {version()}"), WIDTH))
+    if name == PRESETS:
+        raise SystemExit(exit_code_of(lambda: print_systems(before), WIDTH))
     module = next((module for module in (f"experiments.{name}.__main__", f"experiments.commands.{name}")
                    if name.isidentifier() and _exists(module)), None)
     if module:
         # `kpjax regda demo` with an installed wheel, where `experiments` is on no path. Its help says what was typed.
         sys.argv = [f"{before}{name}", *arguments]
         runpy.run_module(module, run_name="__main__")
-    elif name:
+    else:
         print(f"error: {name!r} is not a command; there are train, {', '.join(COMMANDS)}, and `{before}<system> "
               "PRESET`",
               file=sys.stderr)
         raise SystemExit(2)
-    else:
-        raise SystemExit(exit_code_of(lambda: print_systems(before, commands)))
 
 
 if __name__ == "__main__":

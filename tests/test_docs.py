@@ -11,6 +11,7 @@ import pytest
 
 from experiments.commands import COMMANDS
 from experiments.commands.side_by_side import SideBySide
+from experiments.commands.train import system_and_flags
 from experiments.engine.command_line import ALIASES, Shared, read_command
 from experiments.engine.configs import NETWORKS, flat
 from experiments.engine.own.needs import NEEDS
@@ -29,8 +30,9 @@ def test_commands_of_the_pages_parse(page):
     assert found
     for _, command, *arguments in found:
         if command == "train":
-            assert arguments[0] in NEEDS
-            known = {*flat(system_of(arguments[0], OWN).presets[OWN]), *Shared.__dataclass_fields__, *ALIASES}
+            system, _ = system_and_flags(arguments)
+            assert system in NEEDS
+            known = {*flat(system_of(system, OWN).presets[OWN]), *Shared.__dataclass_fields__, *ALIASES}
             assert {word[2:].replace("-", "_") for word in arguments if word.startswith("--")} <= known
         elif (command, *arguments[:2]) == ("-m", "experiments", "side_by_side"):
             parse(SideBySide, arguments[2:], prog="kpjax")

@@ -56,13 +56,13 @@ def test_commands_and_experiments_run_without_a_clone(installed, tmp_path):
     for program in (script(installed), ("-m", "kpjax")):
         listed = run(installed, tmp_path, program, "--help")
         assert listed.returncode == 0, listed.stderr
-        assert "kpjax check --help" in listed.stdout
+        assert "kpjax check MY_PROJECT" in listed.stdout
     refused = run(installed, tmp_path, script(installed), "regda", "demoo")
     assert refused.returncode == 2, refused.stderr
     assert "preset 'demoo' is unknown; there are demo" in refused.stderr
     checked = run(installed, tmp_path, script(installed), "check", SAMPLE, "--out", "sheet.png")
     assert checked.returncode == 0, checked.stderr
-    assert "can run: regda --source P" in checked.stdout
+    assert "  kpjax train --project P" in checked.stdout
     assert (tmp_path / "sheet.png").is_file()
 
 

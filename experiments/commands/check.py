@@ -10,13 +10,14 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.commands import Check
-from experiments.engine.own.needs import holdings_of, systems_line
+from experiments.engine.own.needs import holdings_of, systems_lines
+from experiments.engine.own.project import videos_of
 from experiments.engine.parsing import as_flags, flags_of
 from kpjax import InputError
 from kpjax.annotations import checking
 from kpjax.annotations.project import Project
 from kpjax.annotations.project_source import read_frame, reference_lengths
-from kpjax.annotations.reading import Options, fault_line, format_of, project_and_faults
+from kpjax.annotations.reading import Options, format_of, project_and_faults
 from kpjax.drawing.label_sheet import Labels, label_sheet
 from kpjax.drawing.overlays import write_png
 from kpjax.errors import summarise
@@ -41,6 +42,11 @@ def check(asked: Check) -> Project:
             with contextlib.suppress(InputError):  # it is among the faults
                 videos.append(checking.video_facts(path, decode=not asked.quick, progress=_bar(path.name)))
                 print(video_line(videos[-1], project))
+        for path in videos_of(project):  # those without labels are looked at, not decoded
+            if not any(video.path == path for video in videos):
+                with contextlib.suppress(InputError):
+                    videos.append(checking.video_facts(path, decode=False))
+                    print(video_line(videos[-1], project))
         if not asked.quick:
             images = list(dict.fromkeys(frame.path for frame in project.frames if frame.number is None))
             broken, copies = checking.image_faults(images, _bar("images", total=len(images)))
@@ -52,8 +58,9 @@ def check(asked: Check) -> Project:
         print(*[f"fault: {as_flags(fault, flags_of(Check))}" for fault in faults[:LISTED]], sep="\n")
         if len(faults) > LISTED:
             print(f"and {len(faults) - LISTED} more")
-        raise InputError(fault_line(asked.project, faults))
-    print(systems_line(holdings_of(project, [video.frames for video in videos])))
+        several = "s" * (len(faults) > 1)
+        raise InputError(f"{asked.project}: {len(faults)} fault{several}, listed above; mend them first")
+    print(*systems_lines(holdings_of(project, [video.frames for video in videos])), sep="\n")
     return project
 
 

@@ -1,4 +1,4 @@
-"""The command `train`: the preset `own` of a system."""
+"""The command `train`: the preset `own` of a system, and without a system the labels of a project."""
 from collections.abc import Sequence
 
 from etils import epath
@@ -8,23 +8,43 @@ from experiments.engine.own.needs import NEEDS
 from experiments.engine.system import OWN, system_of
 from kpjax import InputError
 
+PLAIN = "semi_supervised"  # trains where no system is named
+LABELS = "supervised"  # its variant of the labels alone has the report, the held-out part and --start of the others
+LABELS_ALONE = ("--variants", "supervised_warped")
+
 
 def train(arguments: Sequence[str]) -> epath.Path | None:
-    """Trains the system that is named first and returns the path of its report; prints help without a system.
+    """Trains the system that is named first, or what suits the project if none is; returns the path of its report.
 
-    Raises InputError for an unknown system, and whatever its preset raises.
+    Prints help without arguments. Raises InputError for an unknown system, and whatever its preset raises.
     """
-    name, *flags = arguments or ["--help"]
-    if name in ("-h", "--help"):
+    if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
         return None
+    name, flags = system_and_flags(arguments)
     if name not in NEEDS:
-        raise InputError("train", f"{name!r} is not a system; there are {', '.join(NEEDS)}")
+        raise InputError("train", f"{name!r} is not a system; there are {', '.join([LABELS, *NEEDS])}, and without one "
+                         "kpjax train --project P trains on all labels of P")
     return run(system_of(name), [OWN, *flags])
 
 
+def system_and_flags(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """Returns the system that trains, and its flags, of what stands behind `train`."""
+    name, *flags = arguments
+    if name.startswith("-"):
+        return PLAIN, [name, *flags]
+    if name != LABELS:
+        return name, flags
+    named = {"--variants", "-h", "--help", "--help-all"} & {flag.partition("=")[0] for flag in flags}
+    return PLAIN, flags if named else [*flags, *LABELS_ALONE]
+
+
 def usage() -> str:
-    """Returns a line for each system, with what it must be given."""
-    return "\n".join(["usage: kpjax train SYSTEM [flags]", "",
-                      *(f"  kpjax train {name} {needs.takes}" for name, needs in NEEDS.items()), "",
-                      "kpjax train SYSTEM --help lists all flags; those that are not typed are chosen from the data"])
+    """Returns the plain way, and a line for each system with what it must be given."""
+    lines = {"--project P": "all labels of a project; the rest is chosen from it",
+             f"{LABELS} --project P": "the same, and nothing but the labels",
+             **{f"{name} {needs.takes}": needs.gives for name, needs in NEEDS.items()}}
+    return "\n".join(["usage: kpjax train [SYSTEM] [flags]", "",
+                      *(f"  kpjax train {typed}\n      {line}" for typed, line in lines.items()), "",
+                      "Flags that are not typed are chosen from the data, and printed with the reason.",
+                      "kpjax train SYSTEM --help lists the flags to know of a system, --help-all lists all."])

@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import itertools
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from experiments.engine.configs import (
     with_network,
     with_weights,
 )
-from experiments.engine.parsing import exit_code_of, flags_in_messages, parse
+from experiments.engine.parsing import WIDTH, exit_code_of, flags_in_messages, parse
 from experiments.engine.queue import in_turn
 from experiments.engine.system import OWN, Job, System, measure_again, preset_folder, system_of
 from experiments.engine.system import run as run_job
@@ -38,6 +39,27 @@ from kpjax.training.logging import environment_lines, require_accelerator
 from kpjax.training.run_folder import held, versions
 
 ALIASES = {"size": "image_size", "imagenet": "weights"}  # other names of flags
+# The flags to know, by field, with their values and what they are for: `--help` has those of a preset, `--help-all`
+# has every flag.
+TO_KNOW = {
+    "project": ("P", "labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, or csv"),
+    "source": ("P", "labels, as a project, of the images that look different"),
+    "target": ("V ...", "images and videos without labels, for which it learns"),
+    "old": ("RUN", "a finished run that has learnt other keypoints"),
+    "videos": ("V ...", "videos, or folders of them"),
+    "core": ("RUN", "a finished run of another category"),
+    "images": ("FOLDER ...", "images without labels"),
+    "unlabelled": ("V ...", "images and videos without labels, if others than those of the project"),
+    "start": ("RUN", "goes on from a finished run of the same keypoints"),
+    "labelled": ("N", "how many labels are used: a count, or a share up to 1"),
+    "weights": ("NAME_OR_FILE", "of a pretrained backbone; kpjax weights lists them"),
+    "image_size": ("PX", "side of the square images that the network reads"),
+    "steps": ("N", "length of training; few for a try"),
+    "validation": ("WHAT", "labels that are held out: recordings (a,b), or a share such as 0.2"),
+    "variants": ("NAME ...", "what is compared; all for everything"),
+    "seeds": ("N", "runs of each variant"),
+    "workdir": ("FOLDER", "where runs go; the same command there goes on"),
+    "fresh": ("", "starts over")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +189,7 @@ def preset_lines(system: System, before: str = "") -> list[str]:
 def read_command(system: System, arguments: Sequence[str]) -> Command:
     """Parses and checks a command line: a preset, then flags.
 
-    Raises InputError in one line for an unknown preset, flag, value or variant; exits 0 for --help.
+    Raises InputError in one line for an unknown preset, flag, value or variant; exits 0 for --help and --help-all.
     """
     program = started(system)
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -178,7 +200,8 @@ def read_command(system: System, arguments: Sequence[str]) -> Command:
     preset, *flags = arguments
     if preset not in system.presets:
         if preset not in (presets := all_presets(system)):
-            raise InputError(f"{program}: preset {preset!r} is unknown; there are {', '.join(presets)}")
+            own = f", and kpjax train {system.name} --project P for a project of your own" if preset == OWN else ""
+            raise InputError(f"{program}: preset {preset!r} is unknown; there are {', '.join(presets)}{own}")
         system = system_of(system.name, preset)
     base = system.presets[preset]
     with flags_in_messages(_flags(base)):
@@ -188,6 +211,10 @@ def read_command(system: System, arguments: Sequence[str]) -> Command:
         ("config", tyro.conf.OmitArgPrefixes[tyro.conf.AvoidSubcommands[type(base)]],
          dataclasses.field(default=base))], frozen=True)
     known = f"{base.summary}\n\nVariants: {', '.join(system.applicable(preset, base))}"
+    if {"-h", "--help"} & set(flags):
+        print(_flags_to_know(base, spelled(system, preset)))
+        raise SystemExit(0)
+    flags = ["--help" if flag == "--help-all" else flag for flag in flags]
     with flags_in_messages(_flags(base)):
         parsed = parse(made, flags, prog=spelled(system, preset), description=known)
         config = _resolved(system, preset, parsed.config, arguments)
@@ -216,6 +243,16 @@ def _usage(system: System) -> str:
     program = started(system)
     return "\n".join([f"{system.summary}\n", f"usage: {program} PRESET [flags]\n", "presets:",
                       *preset_lines(system), f"\nflags of a preset: {program} PRESET --help"])
+
+
+def _flags_to_know(config: Any, typed: str) -> str:
+    """Returns the short help of a preset. typed: what runs it."""
+    names = {*flat(config), *(field.name for field in dataclasses.fields(Shared))}
+    lines = [(f"--{name.replace('_', '-')} {values}".rstrip(), words) for name, (values, words) in TO_KNOW.items()
+             if name in names]
+    width = max(len(flag) for flag, _ in lines)
+    return "\n".join([f"{config.summary}\n", f"usage: {typed} [flags]\n", *(
+        f"  {flag:{width}}  {words}" for flag, words in lines), f"\nall flags: {typed} --help-all"])
 
 
 def _named_network(config: Any, flags: Sequence[str]) -> tuple[Any, list[str]]:
@@ -362,7 +399,7 @@ def _show_table(command: Command) -> epath.Path:
     report = write_report(
         command.folder, lines, columns, title=f"{system.name} {preset}: {config.summary}",
         summary=". ".join([*notes, *compared]),
-        commands=[" ".join([spelled(system, preset), *command.arguments[1:]])])
+        commands=[f"{spelled(system, preset)} {shlex.join(command.arguments[1:])}".rstrip()])
     print(f"\nreport: {report}")
     return report
 
@@ -403,4 +440,4 @@ def _start_over(command: Command) -> None:
 
 def main(name: str) -> None:
     """Runs `python -m experiments.<name>`."""
-    raise SystemExit(exit_code_of(lambda: run(system_of(name), sys.argv[1:])))
+    raise SystemExit(exit_code_of(lambda: run(system_of(name), sys.argv[1:]), WIDTH))

@@ -9,6 +9,7 @@ import io
 import os
 import re
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -21,6 +22,7 @@ from kpjax.allocator import keep_freed_memory, only_cpu
 from kpjax.errors import printable
 
 Parsed = TypeVar("Parsed")
+WIDTH = 110  # letters in a line on the screen
 INTERRUPTED = 143  # exit code after SIGTERM, as shells count: all processes of a run end with it together
 
 
@@ -91,14 +93,31 @@ def flags_in_messages(flags: Mapping[str, str]) -> Iterator[None]:
         raise type(error)(*([flags.get(argument, argument)] if argument else []), message) from error.__cause__
 
 
-class _Plain(io.TextIOBase):
-    """Standard output that shows control characters, as of names in files, and does not send them to the terminal."""
+def folded(text: str, width: int = WIDTH) -> str:
+    """Breaks lines that are longer at spaces; what goes on is set in, below the second column if there are two."""
+    def broken(line: str) -> str:
+        if len(line) <= width:
+            return line
+        columns = re.match(r" {2,}\S+(?: \S+)? {2,}", line)
+        indent = columns.end() if columns and columns.end() <= width // 3 else len(line) - len(line.lstrip()) + 4
+        return "\n".join(textwrap.wrap(line, width, subsequent_indent=" " * indent, break_long_words=False,
+                                       break_on_hyphens=False, replace_whitespace=False, drop_whitespace=True))
 
-    def __init__(self, stream: Any):
-        self.colourful = stream
+    return "\n".join(map(broken, text.split("\n")))
+
+
+class _Plain(io.TextIOBase):
+    """Standard output that shows control characters, as of names in files, and does not send them to the terminal.
+
+    width: in letters, of folded lines; None leaves lines as they are.
+    """
+
+    def __init__(self, stream: Any, width: int | None = None):
+        self.colourful, self.width = stream, width
 
     def write(self, text: str) -> int:
-        self.colourful.write(printable(text, keep="\n\t"))
+        shown = printable(text, keep="\n\t")
+        self.colourful.write(folded(shown, self.width) if self.width else shown)
         return len(text)
 
     def flush(self) -> None:
@@ -115,8 +134,10 @@ class _Plain(io.TextIOBase):
         return self.colourful.encoding
 
 
-def exit_code_of(main: Callable[[], Any]) -> int:
+def exit_code_of(main: Callable[[], Any], width: int | None = None) -> int:
     """Runs a command and returns its exit code, after printing an error's one line.
+
+    width: in letters, to which lines of standard output are folded; None for tables that must not be.
 
     0 at the end, 2 for input that a user can mend, 1 for a run that cannot go on, 130 after Ctrl-C, 141 where nobody
     reads on, as after `| head`, and 143 after SIGTERM, which leaves a checkpoint of the exact step. Of several
@@ -128,7 +149,7 @@ def exit_code_of(main: Callable[[], Any]) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal in ASCII has no ±
     try:
-        with contextlib.redirect_stdout(_Plain(sys.stdout)) if sys.stdout else contextlib.nullcontext():
+        with contextlib.redirect_stdout(_Plain(sys.stdout, width)) if sys.stdout else contextlib.nullcontext():
             main()
             print(end="", flush=True)
     except InputError as error:

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 import tyro
 
 from experiments import semi_supervised
+from experiments.engine.configs import changed
 from experiments.engine.own import choices
 from experiments.engine.own import project as projects
 from experiments.engine.own.choices import Choice
 from experiments.engine.own.earlier_run import Start, with_start
-from experiments.engine.own.needs import NEEDS
 from experiments.engine.own.networks import usual_choices
 from experiments.engine.own.project import Own, Unlabelled
 from experiments.engine.system import Job
@@ -19,10 +19,16 @@ from experiments.semi_supervised.presets import SMALL_REAL, Config, LabelledSubs
 from kpjax import InputError
 from kpjax.input import source
 
-LEAST_LABELLED = NEEDS["semi_supervised"].labelled_frames
-FROM_WEIGHTS = ("from a real backbone the default is the labels alone; images without labels helped where labels were "
-                "far too few for what they must show, such as nine faces: --variants supervised_warped pl_warped "
+FROM_WEIGHTS = ("from a pretrained backbone the default is the labels alone; images without labels helped where labels "
+                "were far too few for what they must show, such as nine faces: --variants supervised_warped pl_warped "
                 "compares, in 1.6 times the time")
+LABELS_ALONE = ("no image or video without labels: supervised_warped trains on the labels alone, and the method "
+                "itself, which needs some, is left out; with some (--unlabelled V) {what}")
+MORE_FRAMES = {  # what the last sentence ends in, by whether the backbone is pretrained
+    True: "pl_warped can be compared, worth it where labels are very few",
+    False: "it would run, too, though a pretrained backbone is worth more"}
+CROPS = ("several animals on a frame: training reads a crop around each labelled animal, and later kpjax predict needs "
+         "their boxes, --boxes FILE (COCO json or csv)")
 # On tuning subsets the mean error of 19 labelled faces was 8.7 % in place of 8.8, the PCK of ten labelled frames of a
 # mouse 95.1 in place of 96.5 (two keypoints), in 0.6 to 0.7 of the time. Other systems adapt to images that differ in
 # what the first layers see.
@@ -36,6 +42,7 @@ class OwnSubset(LabelledSubset):
 
     project: str = ""  # with labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
     unlabelled: tuple[str, ...] = ()  # images, videos, folders of them; none: those of the project
+    unlabelled_pool: Literal["rest", "none"] = "rest"  # "none": the labels alone, as where no frame is without labels
     labelled: float = 1.0  # of the animals that train: at most 1 a share, above it a count; drawn by the seed
     transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
     image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; chosen if not given
@@ -44,8 +51,8 @@ class OwnSubset(LabelledSubset):
 
     @property
     def all_labelled(self) -> bool:
-        """False: there are always frames without labels."""
-        return False
+        """Whether there are no frames without labels."""
+        return self.unlabelled_pool == "none"
 
 
 @dataclass(frozen=True)
@@ -67,14 +74,11 @@ OWN = OwnConfig(**vars(SMALL_REAL) | {
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """Returns the config with what is not typed chosen from the project, each choice printed with its reason.
 
-    Raises InputError if there are fewer than five labelled frames or none without labels.
+    Raises InputError if there are fewer than two labelled frames, or none at the places that are named for frames
+    without labels.
     """
     data, own = config.data, config.own
     project = projects.needed_project(data.project, own)
-    frames = projects.labelled_frames(project)
-    if len(frames) < LEAST_LABELLED:
-        raise InputError("project", f"{project.root} has {len(frames)} labelled frames; label at least "
-                                    f"{LEAST_LABELLED}")
     held = projects.hold_out(project, own.validation)
     facts = choices.facts_of(project, held.train)
     if "transform" in typed:
@@ -83,18 +87,22 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     if labelled > len(held.train):
         raise InputError("labelled", f"{labelled} of {len(held.train)} labelled animals that are not held out; ask for "
                          "fewer")
-    found = NO_FRAMES if facts.several else projects.unlabelled_frames(project, held, data.unlabelled)
+    if facts.several and data.unlabelled:
+        raise InputError("unlabelled", "several animals on a frame are cropped by their boxes, which frames without "
+                         "labels do not have; leave it out")
+    alone = facts.several or data.all_labelled
+    found = NO_FRAMES if alone else projects.unlabelled_frames(project, held, data.unlabelled)
     every = choices.every_choice(found.frames)
     step = max(own.every, 1) if "every" in typed else every.value
-    kept = len(held.train) - labelled + len(found.taken(step, project.root))
-    if kept < 1:
-        raise InputError("unlabelled", "" + (
-            "several animals on a frame are cropped by their boxes, which frames without labels do not have; keep "
-            "labels back with --labelled" if facts.several else
-            f"{project.root} has no frame without labels, and no video of its recordings beside it; name images or "
-            "videos, or keep labels back with --labelled"))
+    kept = 0 if data.all_labelled else len(held.train) - labelled + len(found.taken(step, project.root))
+    if data.unlabelled and not data.all_labelled and not kept:
+        raise InputError("unlabelled", "nothing but held-out images there; name other images or videos")
     left_out = f", {len(found.left_out)} in held-out parts are left out" if found.left_out else ""
     print(f"{projects.described(project, held)}; without labels: {kept}{left_out}")
+    choosing = "and choose the step" if config.selection == "validation" else "and choose nothing"
+    print(f"{labelled} labelled animals train; those held out give the errors of the report, {choosing}")
+    if facts.several:
+        print(CROPS)
     batch, size = config.batch_size, data.image_size if "image_size" in typed else None
     config = choices.chosen(config, [
         *with_start(usual_choices(facts, size, config, typed, frozen_stride=FROZEN_STRIDE), config, project.skeleton,
@@ -102,16 +110,20 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         Choice("labelled", data.labelled, f"all {labelled} animals that are not held out"), every,
         choices.steps_by_labels("warm_start_steps", labelled, batch, passes=40, least=200, most=600),
         choices.steps_by_labels("steps", labelled, batch // 2, passes=30, least=300, most=900)], typed)
-    if config.backbone.weights:
+    if not kept:
+        config = changed(config, unlabelled_pool="none")
+    if not kept and not facts.several and not data.all_labelled:
+        print(LABELS_ALONE.format(what=MORE_FRAMES[bool(config.backbone.weights)]))
+    elif kept and config.backbone.weights:
         print(FROM_WEIGHTS)
-    return replace(config, summary=f"{project.root.name}, {labelled} animals with labels, {kept} frames without; "
-                   f"held out: {held.words}")
+    return replace(config, summary=f"{project.root.name}, {labelled} animals with labels, {kept or 'no'} frames "
+                   f"without; held out: {held.words}")
 
 
 def open_data(job: Job) -> semi_supervised.Data:
     """Opens the images of a project. The held-out part is both `validation` and `test`: it chooses nothing.
 
-    Raises InputError if a held-out image is among the unlabelled ones, or there are none of these.
+    Raises InputError if a held-out image is among the unlabelled ones.
     """
     return _open(job.config.data, job.config.own, job.seed)
 
@@ -123,14 +135,14 @@ def _open(data: OwnSubset, own: Own, seed: int) -> semi_supervised.Data:
     train, held_out = projects.open_labelled(data.project, own, data.square())
     drawn = source.labelled_subset(train, **data.amount, seed=seed)
     pools = [source.in_memory(source.without_labels(source.subset(train, drawn.rest)))] if len(drawn.rest) else []
-    if data.transform == "letterbox":
+    if data.transform == "letterbox" and not data.all_labelled:
         found = projects.unlabelled_frames(project, held, data.unlabelled)
         if frames := found.taken(max(own.every, 1), project.root):
             pools.append(projects.open_unlabelled(own, data.square(), frames, train.skeleton, root=project.root))
-    if not pools:
-        raise InputError("unlabelled", "no frame without labels; name images or videos, or keep labels back with "
-                         "--labelled")
-    pool = source.joined(pools, "without labels")
+    if not pools and not data.all_labelled:
+        raise InputError("unlabelled", "no frame without labels; name images or videos, or leave out --unlabelled-pool")
+    # Of the labels alone it is empty, and no variant reads it.
+    pool = source.subset(train, (), "without labels") if data.all_labelled else source.joined(pools, "without labels")
     source.check_disjoint(pool, held_out)
     labelled = source.subset(train, drawn.labelled, f"{train.name}, labelled")
     digest = source.digest_of(drawn.digest, pool.digest, held_out.digest)
@@ -138,14 +150,21 @@ def _open(data: OwnSubset, own: Own, seed: int) -> semi_supervised.Data:
 
 
 def short_list(preset: str, config: OwnConfig) -> tuple[str, ...]:
-    """Returns the method and its control; on a real backbone the control alone, as good with 20 labels."""
-    if config.backbone.weights:
+    """Returns the method and its control; the control alone on a real backbone, as good with 20 labels, and without
+    frames that have no labels."""
+    if config.backbone.weights or config.data.all_labelled:
         return ("supervised_warped",)
     return ("supervised_warped", "ours") if config.own.control else ("ours",)
+
+
+def applicable(preset: str, config: OwnConfig) -> tuple[str, ...]:
+    """Returns all variants but `all_labels`; without frames that have no labels, none that needs them."""
+    names = semi_supervised.applicable(preset, config) if config.data.all_labelled else semi_supervised.VARIANTS
+    return tuple(name for name in names if name != "all_labels")
 
 
 SYSTEM = semi_supervised.SYSTEM._replace(
     presets={"own": OWN}, open=open_data, resolved=resolved,
     draw=projects.draw_with_scores(semi_supervised.SYSTEM, lambda job, data: data.validation),
     short_list=short_list,
-    applicable=lambda preset, config: tuple(name for name in semi_supervised.VARIANTS if name != "all_labels"))
+    applicable=applicable)

@@ -100,8 +100,9 @@ def repeated_labels(project: Project) -> list[str]:
             here.append(name)
         else:
             elsewhere.append(f"{name} has those of {seen[labels]}")
-    lines = [f"the same labels twice on one frame: {summarise(here)}"] if here else []
-    return lines + ([f"the same labels on two frames: {summarise(elsewhere)}"] if elsewhere else [])
+    return [f"the same labels {what}: {len(pairs)} frames, such as {summarise(list(pairs)[:2])}"
+            for what, found in (("twice on one frame", here), ("on two frames", elsewhere))
+            if (pairs := dict.fromkeys(found))]
 
 
 def sessions_on_both_sides(project: Project) -> list[str]:

@@ -126,7 +126,8 @@ def check_sizes(
         raise InputError("heatmap_size", f"{heatmap_size} for images of {image_size} px; the heatmaps of {name} are "
                          f"{' or '.join(map(str, strides))} times smaller than its images")
     if image_size % multiple:
-        raise InputError("image_size", f"{image_size}; {name} needs a multiple of {multiple}")
+        raise InputError("image_size", f"{image_size}; {name} needs a multiple of {multiple}, such as "
+                         f"{max(round(image_size / multiple), 1) * multiple}")
 
 
 def check_stride(name: str, stride: int) -> None:

@@ -131,10 +131,7 @@ class SmallUNet:
 
     def check(self, image_size: int, heatmap_size: int) -> None:
         """Raises InputError for sides, in pixels, that the network cannot have."""
-        check_sizes(self.name, image_size, heatmap_size, strides=(2, 4))
-        coarsest = 2 ** (len(self.widths) - 1)
-        if image_size % coarsest:
-            raise InputError("image_size", f"{image_size}; {len(self.widths)} widths need a multiple of {coarsest}")
+        check_sizes(self.name, image_size, heatmap_size, strides=(2, 4), multiple=2 ** (len(self.widths) - 1))
 
     def build(self, keypoints: int, *, stride: int = 4) -> KeypointNetwork:
         """Builds the network. stride: of the heatmaps, 2 or 4."""

@@ -42,8 +42,10 @@ def stage_lines(stage: str, sources: Mapping[str, object], batch: Mapping[str, E
         visible = np.asarray(example.visible)
         labels = f"{visible.mean():.0%} of the keypoints of the first batch visible" if visible.any() else "no labels"
         lines.append(f"{stage}: {name} = {getattr(source, 'name', '?')}, {size}, {labels}")
-    trainable = _count(state.variables.get("params", {}))
-    lines.append(f"{stage}: {trainable + _count(state.frozen):,} parameters, {trainable:,} of them trained")
+    # An optimizer may leave some of `params` as they are; that only it knows.
+    params, fixed = _count(state.variables.get("params", {})), _count(state.frozen)
+    of_fixed = f", {fixed:,} of them in fixed networks" if fixed else ""
+    lines.append(f"{stage}: {params + fixed:,} parameters{of_fixed}")
     return lines
 
 

@@ -9,19 +9,25 @@ class Needs(NamedTuple):
     """What `python -m experiments.<system> own` must be given, and how much of it."""
 
     takes: str  # what it is for: the flags of its own, without the project's
+    gives: str  # what one has at the end, in a line
     labelled_frames: int = 0  # those that are held out included
     images: int = 0
     video_frames: int = 0  # of one video at least
     beside: str = ""  # what the project cannot tell, and must be there too
 
 
+LEAST_LABELLED = 2  # frames: one trains, and one is held out
+PLAIN = ("  kpjax train --project P  (all labels)",)
 NEEDS = {
-    "semi_supervised": Needs("--project P --unlabelled FOLDER_OR_VIDEO", labelled_frames=5,
-                             beside="images without labels"),
-    "regda": Needs("--source P --target FOLDER_OR_VIDEO", labelled_frames=2, beside="images of the other domain"),
-    "incremental": Needs("--old RUN --project P", labelled_frames=2, beside="a finished run with other keypoints"),
-    "pyramids": Needs("--videos FOLDER_OR_VIDEO", video_frames=50),
-    "adaptation": Needs("--core RUN --images FOLDER", images=50, beside="a finished run of another category"),
+    "semi_supervised": Needs("--project P --unlabelled FOLDER_OR_VIDEO", "labels, and images or videos without",
+                             labelled_frames=LEAST_LABELLED, beside="images without labels"),
+    "regda": Needs("--source P --target FOLDER_OR_VIDEO", "labels of one kind of images, for images of another",
+                   labelled_frames=LEAST_LABELLED, beside="images of the other domain"),
+    "incremental": Needs("--old RUN --project P", "new keypoints for a finished run, without its images",
+                         labelled_frames=LEAST_LABELLED, beside="a finished run with other keypoints"),
+    "pyramids": Needs("--videos FOLDER_OR_VIDEO", "keypoints that are found without any label", video_frames=50),
+    "adaptation": Needs("--core RUN --images FOLDER", "points of another category, from a finished run",
+                        images=50, beside="a finished run of another category"),
 }
 
 
@@ -55,8 +61,9 @@ def missing(needs: Needs, holdings: Holdings) -> str:
     return ""
 
 
-def systems_line(holdings: Holdings) -> str:
-    """Returns which systems can run on a project, what they need beside it, and why the others cannot."""
+def systems_lines(holdings: Holdings) -> list[str]:
+    """Returns which systems can be trained on a project, a line each with what they need beside it, and a line that
+    says why the others cannot."""
     able, unable = [], []
     for system, needs in NEEDS.items():
         if reason := missing(needs, holdings):
@@ -64,6 +71,7 @@ def systems_line(holdings: Holdings) -> str:
         else:
             own = needs.beside == "images without labels" and holdings.unlabelled_frames
             beside = f"its {holdings.unlabelled_frames} frames without labels" if own else needs.beside
-            able.append(f"{system} {needs.takes}" + (f" (with {beside})" if beside else ""))
-    line = f"can run: {'; '.join(able)}" if able else "no system can run"
-    return line + (f". Cannot run: {'; '.join(unable)}" if unable else "")
+            able.append(f"  kpjax train {system} {needs.takes}" + (f"  ({beside})" if beside else ""))
+    lines = ["can be trained:", *PLAIN * (holdings.labelled_frames >= LEAST_LABELLED), *able] if able else [
+        "nothing can be trained"]
+    return lines + ([f"cannot: {'; '.join(unable)}"] if unable else [])

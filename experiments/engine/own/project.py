@@ -32,6 +32,7 @@ from kpjax.training.evaluation import Gathered, predict_source
 
 SHARE = 0.2  # of the labelled frames that is held out
 ENOUGH_RECORDINGS = 3  # whole recordings are held out from this number on
+DRAWN = ("_labeled", "_overlay")  # how the names of videos end on which DeepLabCut, or this program, drew points
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,8 @@ def hold_out(project: Project, asked: str = "") -> Held:
     """
     frames = labelled_frames(project)
     if len(frames) < 2:
-        raise InputError(f"{project.root}: {len(frames)} labelled frames; one must train and one be held out, so label "
-                         "more")
+        raise InputError(f"{project.root}: {len(frames)} labelled frame{'s' * (not frames)}; one must train and one be "
+                         "held out, so label more")
     of_session: dict[str, list[int]] = {}  # in the order of time
     for number in frames:
         of_session.setdefault(project.frames[number].session, []).append(number)
@@ -125,8 +126,9 @@ def hold_out(project: Project, asked: str = "") -> Held:
     if asked and share is None:
         recordings = list(dict.fromkeys(name.strip() for name in asked.split(",") if name.strip()))
         if unknown := [name for name in recordings if name not in of_session]:
-            raise InputError("validation", f"{unknown[0]!r} is not a labelled recording; there are "
-                             f"{summarise(list(of_session))}; name some of them, or a share such as 0.2")
+            named = [*filter(None, of_session)]
+            there = f"there are {summarise(named)}; name some of them, or" if named else "the project names none; give"
+            raise InputError("validation", f"{unknown[0]!r} is not a labelled recording; {there} a share such as 0.2")
     elif not asked and 0 < len(marked) < len(frames):
         held, how = marked, "as the project says"
     elif len(of_session) >= ENOUGH_RECORDINGS:
@@ -197,17 +199,16 @@ class Unlabelled(NamedTuple):
 def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unlabelled:
     """Returns the frames at `paths`, or if none is named the project's unlabelled frames and all others of its videos.
 
-    Held-out parts of videos are left out, and so are the files of held-out images. Copies of these stay; opening the
-    data compares their content.
+    Videos are those of `videos_of`. Held-out recordings and parts of them are left out, and so are the files of
+    held-out images. Copies of these stay; opening the data compares their content.
     """
     if paths:
         frames = frames_at([Path(path) for path in paths])
     else:
         labelled = set(labelled_frames(project))
         rest = [frame for number, frame in enumerate(project.frames) if number not in labelled]
-        inside = _stems(project.frames[project.instances[number].frame].session for number in held.train)
         known = {(frame.path.resolve(), frame.number) for frame in rest}
-        frames = (*rest, *(frame for frame in frames_at([path for path in _videos(project) if path.stem in inside])
+        frames = (*rest, *(frame for path in videos_of(project) for frame in _frames_of(path)
                            if (frame.path.resolve(), frame.number) not in known))
     evaluated = {project.frames[project.instances[number].frame].path.resolve() for number in held.held_out}
     recordings, after = _stems(held.recordings), {Path(name).stem: first for name, first in held.after.items()}
@@ -222,13 +223,25 @@ def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unl
         frame_identity(frame, project.root) for frame in frames if is_left_out(frame)))
 
 
+@functools.lru_cache(maxsize=64)
+def _frames_of(video: Path) -> tuple[Frame, ...]:
+    """Returns the frames of a video; none of one that cannot be read, with a note, since nobody named it."""
+    try:
+        return frames_at([video])
+    except InputError as error:
+        print(f"left out: {error}")
+        return ()
+
+
 def _stems(names: Iterable[str]) -> set[str]:
     return {Path(name).stem for name in names}
 
 
-def _videos(project: Project) -> list[Path]:
-    """Returns the video files that frames were taken from, and those in the project's folder `videos`."""
-    paths = dict.fromkeys([*(frame.path for frame in project.frames), *sorted((project.root / "videos").glob("*"))])
+def videos_of(project: Project) -> list[Path]:
+    """Returns the video files that frames were taken from, and those in the project's folder `videos`, whether any of
+    their frames has labels or not; without those that a program drew points on, by their names."""
+    beside = [path for path in sorted((project.root / "videos").glob("*")) if not path.stem.endswith(DRAWN)]
+    paths = dict.fromkeys([*(frame.path for frame in project.frames), *beside])
     return [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]
 
 

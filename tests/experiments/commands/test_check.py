@@ -11,7 +11,7 @@ from PIL import Image
 from experiments.__main__ import main as experiments_main
 from experiments.commands import COMMANDS, run_command
 from experiments.engine.configs import flat
-from experiments.engine.own.needs import NEEDS, Holdings, systems_line
+from experiments.engine.own.needs import NEEDS, Holdings, systems_lines
 from experiments.engine.parsing import as_flags, exit_code_of, flags_in_messages, flags_of
 from experiments.engine.system import OWN, system_of
 from kpjax import InputError, RunError
@@ -54,11 +54,11 @@ def test_everything_is_said_at_once(project, tmp_path, capsys):
              if line.split()[0] in ("nose", "right_ear", "left_ear")}
     # labelled, occluded, outside, empty
     assert table == {"nose": [7, 0, 0, 0], "right_ear": [6, 6, 0, 1], "left_ear": [2, 0, 1, 5]}
-    last = out.splitlines()[-1]
-    assert "semi_supervised --project P" in last
-    assert "59 frames without labels" in last
-    assert "pyramids --videos" in last
-    assert "Cannot run: adaptation (6 images, it needs 50)" in last
+    last = out.partition("can be trained:\n")[2].splitlines()
+    assert last[0].split() == ["kpjax", "train", "--project", "P", "(all", "labels)"]
+    assert "semi_supervised --project P --unlabelled FOLDER_OR_VIDEO  (its 59 frames without labels)" in last[1]
+    assert "pyramids --videos" in last[4]
+    assert last[5] == "cannot: adaptation (6 images, it needs 50)"
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert min(sheet.size) > SIDE
 
@@ -71,10 +71,10 @@ def test_faults_are_listed_and_the_rest_is_said(project, tmp_path, capsys):
     printed = capsys.readouterr()
     assert code == 2
     (line,) = printed.err.splitlines()
-    assert "2 faults" in line
+    assert line == f"error: {project}: 2 faults, listed above; mend them first"
     assert len([fault for fault in printed.out.splitlines() if fault.startswith("fault: ")]) == 2
     assert "day/3.png: the image is missing" in printed.out
-    assert "2.png: " in line
+    assert "2.png: " in printed.out
     assert "left_ear" in printed.out
     assert (tmp_path / "sheet.png").is_file()
 
@@ -111,6 +111,10 @@ def test_every_command_explains_itself_without_jax(package, program):
 @pytest.mark.parametrize("main", [experiments_main, kpjax_main])
 def test_train_is_the_preset_own_of_a_system(main, monkeypatch, capsys):
     for typed, code, words in (([], 0, "kpjax train regda --source P"), (["people"], 2, "'people' is not a system"),
+                               ([], 0, "kpjax train --project P\n"),
+                               (["--project", "nowhere"], 2, "nowhere: there is no such file or folder"),
+                               (["supervised", "--project", "nowhere"], 2, "nowhere: there is no such file or folder"),
+                               (["regda", "--help"], 0, "--source P"), (["regda", "--help-all"], 0, "--learning-rate"),
                                (["regda", "--sources", "P"], 2, "train regda: "),
                                (["regda"], 2, "--source: name an annotation project")):
         monkeypatch.setattr(sys, "argv", ["kpjax", "train", *typed])
@@ -134,12 +138,35 @@ def test_messages_name_flags():
 
 
 def test_systems_that_can_run():
-    nothing = systems_line(Holdings(0, 0, 0, 0))
-    assert nothing.startswith("no system can run")
-    assert all(system in nothing for system in NEEDS)
-    line = systems_line(Holdings(5, 0, 60, 0))
-    assert "adaptation --core RUN --images FOLDER" in line
-    assert "Cannot run: pyramids (no video" in line
+    nothing = systems_lines(Holdings(0, 0, 0, 0))
+    assert nothing[0] == "nothing can be trained"
+    assert all(system in nothing[1] for system in NEEDS)
+    lines = systems_lines(Holdings(4, 0, 60, 0))
+    assert any("semi_supervised --project P" in line for line in lines[:-1])
+    assert any("adaptation --core RUN --images FOLDER" in line for line in lines[:-1])
+    assert lines[-1] == "cannot: pyramids (no video, it needs one of 50)"
+
+
+def test_videos_of_the_folder_count_whatever_their_names(project, tmp_path, capsys):
+    (tmp_path / "videos").mkdir()
+    for name in ("test_vid.mp4", "test_vidDLC_labeled.mp4"):
+        write_video(tmp_path / "videos" / name, [np.full((32, 48, 3), n, np.uint8) for n in range(50)], rate=30)
+    main([str(project), "--sheet", "0"])
+    out = capsys.readouterr().out
+    assert "video test_vid.mp4: 50 frames, 48x32, 30 frames/s, 0 labelled" in out
+    assert "labeled.mp4" not in out
+    assert "its 109 frames without labels" in out
+
+
+def test_equal_labels_are_counted_in_a_line(project, tmp_path, capsys):
+    rows = project.read_text()
+    project.write_text(rows + "".join(f"day/{n}.png,,,train,{animal},{name},7,7,0\n"
+                                      for n in range(5) for animal in (1, 2) for name in ("nose", "right_ear")))
+    main([str(project), "--sheet", "0"])
+    notes = [line for line in capsys.readouterr().out.splitlines() if "the same labels" in line]
+    assert notes == ["note: the same labels twice on one frame: 1 frames, such as day/0.png",
+                     "note: the same labels on two frames: 4 frames, such as day/1.png has those of day/0.png; "
+                     "day/2.png has those of day/0.png"]
 
 
 def test_labels_are_drawn_where_they_are():

@@ -11,6 +11,7 @@ import pytest
 from own_projects import synthetic_project
 from own_runs import untrained_run
 
+from experiments.commands.train import train
 from experiments.engine.command_line import read_command, run
 from experiments.engine.own import project as own_project
 from experiments.engine.own.choices import facts_of, image_choices, rotation_choice
@@ -114,6 +115,7 @@ REFUSED = [
     (["--validation", "four"], "--validation: 'four' is not a labelled recording"),
     (["--unlabelled", "nowhere"], "nowhere: there is no such file or folder"),
     (["--heatmap-size", "7", "--size", "32"], "--heatmap-size: 7 for images of 32 px"),
+    (["--image-size", "100"], "--image-size: 100; small_unet needs a multiple of 16, such as 96"),
 ]
 
 
@@ -149,17 +151,64 @@ def test_a_held_out_image_among_the_unlabelled_is_refused(project, tmp_path, cap
     assert test.name in error[0]
 
 
-def test_too_few_frames(project, monkeypatch):
-    few = project._replace(instances=project.instances[:4])
-    monkeypatch.setattr(own_project, "_read", lambda *arguments: few)
-    with pytest.raises(InputError, match="4 labelled frames; label at least 5"):
+def test_few_labels_train_and_one_does_not(project, monkeypatch):
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: project._replace(instances=project.instances[:4]))
+    assert read_command(SYSTEM, ["own", "--project", "P"]).config.data.labelled == 1
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: project._replace(instances=project.instances[:1]))
+    with pytest.raises(InputError, match="1 labelled frame; one must train and one be held out"):
         read_command(SYSTEM, ["own", "--project", "P"])
-    none = project._replace(frames=tuple(frame for n, frame in enumerate(project.frames) if n % 6 < 4), instances=tuple(
+
+
+@pytest.fixture
+def fully_labelled(project, monkeypatch):
+    made = project._replace(frames=tuple(frame for n, frame in enumerate(project.frames) if n % 6 < 4), instances=tuple(
         one._replace(frame=n) for n, one in enumerate(project.instances)))
-    monkeypatch.setattr(own_project, "_read", lambda *arguments: none)
-    with pytest.raises(InputError, match=r"unlabelled: .* has no frame without labels"):
-        read_command(SYSTEM, ["own", "--project", "P"])
-    assert read_command(SYSTEM, ["own", "--project", "P", "--labelled", "3"]).config.data.labelled == 3
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: made)
+    return made
+
+
+@pytest.mark.parametrize("typed", [(), ("supervised",), ("semi_supervised",)])
+def test_a_fully_labelled_project_trains_on_the_labels_alone(fully_labelled, typed, tmp_path, capsys):
+    """Without a system, with the one of the labels, and with the one that needs images without."""
+    path = train([*typed, "--project", "full", "--workdir", str(tmp_path), *TINY])
+    said = capsys.readouterr().out
+    assert "without labels: 0\n8 labelled animals train; those held out give the errors" in said
+    assert "the method itself, which needs some, is left out" in said
+    assert "8 of 8 training images labelled, 0 not" in said
+    assert [folder.name for folder in path.parent.iterdir() if folder.is_dir() and folder.name != "stages"] == [
+        "supervised_warped"]
+    assert open_run(Path(path.parent / "supervised_warped" / "seed-0")).transform.side == 32
+
+
+def test_variants_that_need_frames_without_labels_are_refused_without_any(fully_labelled):
+    with pytest.raises(InputError, match="variants: 'pl_warped' does not suit preset 'own'"):
+        read_command(SYSTEM, ["own", "--project", "full", "--variants", "pl_warped"])
+    kept_back = read_command(SYSTEM, ["own", "--project", "full", "--labelled", "3", "--variants", "pl_warped"])
+    assert kept_back.config.data.labelled == 3
+
+
+def test_the_labels_alone_can_be_asked_for(project):
+    assert read_command(SYSTEM, ["own", "--project", "P", "--unlabelled-pool", "none"]).variants == [
+        "supervised_warped"]
+
+
+def test_all_videos_of_the_folder_are_used_but_for_what_is_held_out(project, tmp_path, capsys):
+    held = hold_out(project)
+    (tmp_path / "videos").mkdir()
+    for name in ("test_vid", held.recordings[0], "other_labeled"):
+        write_video(tmp_path / "videos" / f"{name}.mp4", iter([np.full((32, 32, 3), n, np.uint8) for n in range(4)]),
+                    rate=10.0)
+    (tmp_path / "videos" / "torn.mp4").write_bytes(b"no video")
+    found = own_project.unlabelled_frames(project._replace(root=tmp_path), held, ())
+    assert [frame.number for frame in found.taken(1, tmp_path) if frame.number is not None] == [0, 1, 2, 3]
+    assert "left out: " in (said := capsys.readouterr().out)
+    assert "torn.mp4" in said
+
+
+def test_recordings_that_a_project_does_not_name_cannot_be_held_out(project):
+    nameless = project._replace(frames=tuple(frame._replace(session="") for frame in project.frames))
+    with pytest.raises(InputError, match="'nosuch' is not a labelled recording; the project names none; give a share"):
+        hold_out(nameless, "nosuch")
 
 
 def test_several_animals_are_cropped_by_their_boxes(project, monkeypatch, capsys):
@@ -168,7 +217,12 @@ def test_several_animals_are_cropped_by_their_boxes(project, monkeypatch, capsys
     crowd = project._replace(instances=(*project.instances, *beside, single))
     monkeypatch.setattr(own_project, "_read", lambda *arguments: crowd)
     with pytest.raises(InputError, match="cropped by their boxes, which frames without labels do not have"):
-        read_command(SYSTEM, ["own", "--project", "crowd"])
+        read_command(SYSTEM, ["own", "--project", "crowd", "--unlabelled", str(project.root)])
+    capsys.readouterr()
+    assert read_command(SYSTEM, ["own", "--project", "crowd"]).variants == ["supervised_warped"]
+    # What training reads, and what prediction will need, before anything else is chosen.
+    first = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("  --")]
+    assert "a crop around each labelled animal, and later kpjax predict needs their boxes, --boxes FILE" in first[2]
     job = read_command(SYSTEM, ["own", "--project", "crowd", "--labelled", "6", *TINY]).jobs()[0]
     assert job.config.data.transform == "around_box"
     found = open_data(job)
