@@ -161,8 +161,21 @@ class Export:
     self_test: bool = True  # do not try the result in a fresh process
 
 
+@command
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """Lists pretrained backbones, or fetches one with an open licence to where training looks for it.
+
+    Checks the sha256 of the file, or writes it down with the first one. `kpjax train` takes a fetched MobileNetV2 by
+    itself, any other with --weights NAME.
+    """
+
+    name: Annotated[Positional[str | None], arg(metavar="NAME")] = None  # what to fetch; without one all are listed
+
+
 COMMANDS: dict[str, type] = {
-    "check": Check, "predict": Predict, "evaluate": Evaluate, "suggest": Suggest, "convert": Convert, "export": Export}
+    "check": Check, "predict": Predict, "evaluate": Evaluate, "suggest": Suggest, "convert": Convert, "export": Export,
+    "weights": Weights}
 
 
 def run_command(name: str, arguments: Sequence[str], program: str = "kpjax") -> Any:

@@ -2,9 +2,13 @@
 import contextlib
 import functools
 import hashlib
+import http.client
+import os
 import pickle
 import re
-from collections.abc import Mapping, Sequence
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -15,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from kpjax.errors import InputError
-from kpjax.files import cache_folder
+from kpjax.files import atomic, cache_folder, write_text
 from kpjax.models.weights import tflite
 from kpjax.models.weights.torch_names import Imported, from_torch
 from kpjax.structures import Variables
@@ -23,6 +27,7 @@ from kpjax.structures import Variables
 WEIGHTS_FOLDER = cache_folder() / "weights"
 PYTORCH_FILES = (".pth", ".pt", ".bin", ".tar")  # pickled by torch.save
 TFLITE_FILE = ".tflite"
+SECONDS = 10  # that a host has to answer
 VGG_CLASSIFIER = re.compile(r"(classifier|pre_logits|head)\..+")  # torchvision's name, then timm's two
 # timm's stages of MobileNetV2, by number of blocks, and its layers under torchvision's names. The first block has no
 # expansion.
@@ -34,17 +39,31 @@ MOBILENET_LAYERS = {"conv_pw": "0.0", "bn1": "0.1", "conv_dw": "1.0", "bn2": "1.
 
 # Known weights
 
+HUB, CORAL = "https://huggingface.co/timm", "https://github.com/google-coral/test_data/raw/master"
+OPEN_LICENCES = ("Apache-2.0", "BSD-3-Clause", "MIT")
+
+
+def hub_address(name: str) -> str:
+    """Returns the address of the weights of a model in timm's collection."""
+    return f"{HUB}/{name}/resolve/main/model.safetensors"
+
+
 class KnownWeights(NamedTuple):
     """Published weights, and what they ask of a network."""
 
-    name: str  # on the Hugging Face hub timm/<name>, unless `source` says otherwise
+    name: str  # on the Hugging Face hub timm/<name>, unless `folded` says otherwise
     network: str  # the name of its options, as of `kpjax.models.PoseResNet`; "vgg" for a VGG
     licence: str
     megabytes: float
     normalisation: Literal["imagenet", "symmetric"] = "imagenet"  # see `imagenet_normalise`, `symmetric_normalise`
     options: Mapping[str, Any] = MappingProxyType({})  # of the network
     sha256: str = ""  # of the safetensors file, where it is known
-    source: str = ""  # where the file comes from, if not from the hub
+    folded: str = ""  # the published file, where that is a .tflite without BatchNorm, and on no hub
+
+    @property
+    def address(self) -> str:
+        """The address of the published file."""
+        return f"{CORAL}/{self.folded}" if self.folded else hub_address(self.name)
 
 
 KNOWN_WEIGHTS: Mapping[str, KnownWeights] = MappingProxyType({weights.name: weights for weights in (
@@ -54,21 +73,18 @@ KNOWN_WEIGHTS: Mapping[str, KnownWeights] = MappingProxyType({weights.name: weig
     KnownWeights(
         "mobilenet_v2.google_in1k", "mobilenet_v2", "Apache-2.0", 14.2, "symmetric", {"padding": "tensorflow"},
         "0254d3ac6b0a8f64135207f31bd0a188918c604a2549904fbea529d3547f2cbb",
-        "tf2_mobilenet_v2_1.0_224_ptq.tflite of google-coral/test_data on GitHub, as safetensors under torchvision's "
-        "names"),
+        "tf2_mobilenet_v2_1.0_224_ptq.tflite"),
     # Birds and insects of iNaturalist.
     *(KnownWeights(
         f"mobilenet_v2.google_inat_{kind}", "mobilenet_v2", "Apache-2.0", 9.0, "symmetric", {"padding": "tensorflow"},
-        sha256, f"mobilenet_v2_1.0_224_inat_{kind}_quant.tflite of google-coral/test_data on GitHub, as safetensors "
-                "under torchvision's names")
+        sha256, f"mobilenet_v2_1.0_224_inat_{kind}_quant.tflite")
       for kind, sha256 in (("bird", "8327a47075d7027e312250e024181e1dedf378ee6daf5f1db7ef4e95badf98d1"),
                            ("insect", "ace5588ec76ccb27095023102eb6b154d05d34ab3ed3a7b0af90639e1de8cec5"))),
     # The trunk, as the start of a network; `load_movenet` reads all layers.
     KnownWeights(
         "movenet_lightning.google", "mobilenet_v2", "Apache-2.0", 9.5, "symmetric", {"padding": "tensorflow"},
         "1937f2da9d260ff50528b85897b5c619ac1721812e078b5d45a62a6eab0e4f89",
-        "movenet_single_pose_lightning_ptq.tflite of google-coral/test_data on GitHub, as safetensors under "
-        "torchvision's names"),
+        "movenet_single_pose_lightning_ptq.tflite"),
     *(KnownWeights(f"resnet{depth}.tv_in1k", "pose_resnet", "BSD-3-Clause", megabytes, options={"depth": depth})
       for depth, megabytes in ((18, 46.8), (34, 87.3), (50, 102.4), (101, 178.6), (152, 241.4))),
     *(KnownWeights(f"hrnet_w{width}.ms_in1k", "hrnet", "MIT", megabytes, options={"width": width})
@@ -278,7 +294,8 @@ def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> No
 def find_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> Path:
     """Returns the file of weights by a path or a name, see `load_backbone`.
 
-    Raises InputError if there is none, or a file found by name has another sha256 than is known.
+    Raises InputError if there is none, or a file found by name has another sha256 than is known, or than it had when
+    it was fetched.
     """
     path = Path(weights).expanduser()
     if isinstance(weights, Path) or path.suffix in (".safetensors", TFLITE_FILE, *PYTORCH_FILES) or path.exists():
@@ -286,10 +303,9 @@ def find_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> Path:
     name = _plain_name(weights)
     placed = folder.expanduser() / f"{name}.safetensors"
     found = placed if placed.exists() else _fetch(name, placed)
-    known = KNOWN_WEIGHTS.get(name)
-    if known and known.sha256 and sha256_of(found) != known.sha256:
-        raise InputError(f"{found}: its sha256 is not that of {name}, {known.sha256[:12]}...; the file is damaged or "
-                         "another one, so fetch it again")
+    if (digest := _expected_digest(name, placed)) and sha256_of(found) != digest:
+        raise InputError(f"{found}: its sha256 is not that of {name}, {digest[:12]}...; the file is damaged or another "
+                         f"one, so delete it and fetch it again: kpjax weights {name}")
     return found
 
 
@@ -313,19 +329,99 @@ def _plain_name(weights: str | Path) -> str:
     return str(weights).removeprefix("timm/")
 
 
+def _expected_digest(name: str, placed: Path) -> str:
+    """Returns the known sha256 of weights, else the one that was written down when they were fetched, else ""."""
+    known, written = KNOWN_WEIGHTS.get(name), _digest_file(placed)
+    if known and known.sha256:
+        return known.sha256
+    return written.read_text(encoding="ascii").split()[0] if written.exists() else ""
+
+
+def _digest_file(placed: Path) -> Path:
+    return placed.with_name(f"{placed.name}.sha256")
+
+
 def _fetch(name: str, placed: Path) -> Path:
+    """Returns the file of the hub's cache, or the one that the hub gives now, if `huggingface_hub` is installed."""
     known = KNOWN_WEIGHTS.get(name)
-    mend = f"put {known.source if known and known.source else f'model.safetensors of timm/{name} (Hugging Face hub)'} "\
-           f"at {placed}"
-    if known and known.source:
-        raise InputError("weights", f"no file {name!r}, and they are not on the hub; {mend}")
+    if known and known.folded:
+        raise InputError("weights", f"no file {name!r} at {placed}, and what is published, {known.address}, lacks "
+                         "BatchNorm, which training needs; put safetensors with it there, or take weights that can be "
+                         "fetched: kpjax weights lists them")
+    size = f"{known.megabytes:g} MB, {known.licence}" if known else "of timm's collection, licence unknown"
+    mend = f"put {hub_address(name)} ({size}) at {placed}" + (
+        f", as kpjax weights {name} does" if known and known.licence in OPEN_LICENCES else "")
     try:
         from huggingface_hub import hf_hub_download
     except ImportError as error:
-        raise InputError("weights", f"no file {name!r}, and huggingface_hub is not installed (kpjax[hub]); install it, "
-                         f"or {mend}") from error
+        raise InputError("weights", f"no file {name!r}; {mend}") from error
+    with contextlib.suppress(Exception):  # not in the cache
+        return Path(hf_hub_download(f"timm/{name}", "model.safetensors", local_files_only=True))
+    if reason := _unreachable(hub_address(name)):  # asked once: the hub's client tries five times
+        raise InputError("weights", f"no file {name!r}, and no network ({reason}); {mend}")
     try:
         return Path(hf_hub_download(f"timm/{name}", "model.safetensors"))
     except Exception as error:  # the hub's client raises its own, its HTTP library's and the system's errors
         raise InputError("weights", f"no file {name!r}, and the hub gave {type(error).__name__}; check name and "
                          f"network, or {mend}") from error
+
+
+def _unreachable(address: str) -> str:
+    """Returns why nobody answers at an address, "" if somebody does."""
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        return "HF_HUB_OFFLINE is set"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=SECONDS):
+            return ""
+    except urllib.error.HTTPError:  # an answer
+        return ""
+    except (OSError, http.client.HTTPException) as error:
+        return _reason(error)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(getattr(error, "reason", error)).split())[:100] or type(error).__name__
+
+
+def fetch_weights(name: str, folder: Path = WEIGHTS_FOLDER, *, say: Callable[[str], None] = print) -> Path:
+    """Fetches known weights into `folder`, once, and returns their file.
+
+    The file's sha256 must be the known one; where none is known, the first is written down beside the file, and later
+    files must have it. say: is told what is fetched, and from where.
+
+    Raises InputError for a name that is not known, weights of a licence that is not open, or that are published in
+    another form, a host that does not answer, and a file that is damaged or another one.
+    """
+    name = _plain_name(name)
+    placed = folder.expanduser() / f"{name}.safetensors"
+    if not (known := KNOWN_WEIGHTS.get(name)):
+        raise InputError("name", f"{name!r} is not among the known weights; kpjax weights lists them, and others of "
+                         f"timm's collection can be put at {placed}, from {hub_address(name)}")
+    if placed.exists() or known.folded:
+        return find_weights(name, folder)
+    if known.licence not in OPEN_LICENCES:
+        raise InputError("name", f"{name} has the licence {known.licence}, which restricts its use; if yours is within "
+                         f"it, put {known.address} at {placed}")
+    say(f"{name}: {known.megabytes:g} MB, {known.licence}, from {known.address}")
+    with atomic(placed) as partial:
+        with partial.open("wb") as file:
+            file.writelines(_received(known.address, placed))
+        read_safetensors(partial)  # a page in place of a file is none
+        digest = sha256_of(partial)
+        if (expected := _expected_digest(name, placed)) and digest != expected:
+            raise InputError(f"{known.address}: its sha256 is {digest}, that of {name} is {expected}; it was damaged "
+                             "on its way, or is another file")
+        write_text(_digest_file(placed), f"{digest}  {placed.name}\n")
+    say(f"{placed}: sha256 {digest}")
+    return placed
+
+
+def _received(address: str, placed: Path) -> Iterator[bytes]:
+    """Yields the content at an address piece by piece. Raises InputError, with where it belongs, if it cannot."""
+    try:
+        with urllib.request.urlopen(address, timeout=SECONDS) as answer:
+            while piece := answer.read(2**20):
+                yield piece
+    except (OSError, http.client.HTTPException) as error:
+        raise InputError(f"{address}: cannot be fetched ({_reason(error)}); fetch it where there is a network, and put "
+                         f"it at {placed}") from error

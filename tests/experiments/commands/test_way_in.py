@@ -76,3 +76,10 @@ def test_long_lines_are_folded_at_spaces_and_others_stay(capsys):
     assert folded(short) == short
     assert exit_code_of(lambda: print(words), 40) == 0
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 40
+
+
+def test_weights_are_listed_with_their_licences(capsys, monkeypatch):
+    shown = said(capsys, monkeypatch, "weights")
+    assert "mobilenetv2_100.ra_in1k" in shown
+    assert "CC-BY-NC-4.0   343.2  its licence restricts use" in shown
+    assert "fetch one: kpjax weights NAME" in shown

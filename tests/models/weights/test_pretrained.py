@@ -20,6 +20,7 @@ from kpjax.models.weights import pretrained
 from kpjax.models.weights.pretrained import (
     KNOWN_WEIGHTS,
     KnownWeights,
+    fetch_weights,
     known_weights,
     load_backbone,
     read_safetensors,
@@ -73,23 +74,48 @@ def test_a_name_is_looked_for_in_the_folder_first(weights, variables):
 
 def test_a_name_is_asked_of_the_hub(weights, variables, tmp_path, monkeypatch):
     asked = []
-    hub = types.SimpleNamespace(hf_hub_download=lambda *question: asked.append(question) or str(weights))
-    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+
+    def download(*question, local_files_only=False):
+        asked.append((*question, local_files_only))
+        if local_files_only:
+            raise FileNotFoundError
+        return str(weights)
+
+    monkeypatch.setitem(sys.modules, "huggingface_hub", types.SimpleNamespace(hf_hub_download=download))
+    monkeypatch.setattr(pretrained, "_unreachable", lambda address: "")
     assert load_backbone(variables, "resnet18.made", folder=tmp_path).report.matched
-    assert asked == [("timm/resnet18.made", "model.safetensors")]
+    assert asked == [("timm/resnet18.made", "model.safetensors", in_cache) for in_cache in (True, False)]
 
 
-def refuse(*_):
+def test_what_the_hub_has_in_its_cache_needs_no_network(weights, variables, tmp_path, monkeypatch):
+    def download(*question, local_files_only=False):
+        assert local_files_only
+        return str(weights)
+
+    monkeypatch.setitem(sys.modules, "huggingface_hub", types.SimpleNamespace(hf_hub_download=download))
+    assert load_backbone(variables, "resnet18.made", folder=tmp_path).report.matched
+
+
+def refuse(*question, local_files_only=False):
+    assert local_files_only, "the hub's client tries again and again"
     raise ConnectionError("a long\ntale of sockets")
 
 
-@pytest.mark.parametrize("hub", [None, types.SimpleNamespace(hf_hub_download=refuse)], ids=["not installed", "offline"])
-def test_without_a_network_one_line_says_which_file_goes_where(hub, variables, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("hub", "words"), [
+    (None, "no file 'resnet101.tv_in1k'; put"),
+    (types.SimpleNamespace(hf_hub_download=refuse), "no file 'resnet101.tv_in1k', and no network (a long tale of")],
+    ids=["not installed", "offline"])
+def test_without_a_network_one_line_says_which_file_goes_where(hub, words, variables, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
-    with pytest.raises(InputError, match=r"put model\.safetensors of timm/resnet101\.tv_in1k") as caught:
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setattr(pretrained.urllib.request, "urlopen", lambda *question, timeout: refuse(local_files_only=True))
+    with pytest.raises(InputError) as caught:
         load_backbone(variables, "resnet101.tv_in1k", folder=tmp_path)
-    assert str(tmp_path / "resnet101.tv_in1k.safetensors") in str(caught.value)
-    assert "\n" not in str(caught.value)
+    said, address = str(caught.value), "/timm/resnet101.tv_in1k/resolve/main/model.safetensors (178.6 MB, BSD-3-Clause)"
+    assert words in said
+    assert f"{address} at {tmp_path / 'resnet101.tv_in1k.safetensors'}, as kpjax weights resnet101.tv_in1k does" in said
+    assert "\n" not in said
+    assert "pip install" not in said
 
 
 def test_files_that_are_absent_damaged_or_of_another_network_are_refused(weights, variables, tmp_path):
@@ -159,7 +185,7 @@ def test_a_file_of_another_digest_than_its_name_has_is_refused(weights, variable
 
 
 def test_weights_that_are_on_no_hub_say_where_they_come_from(variables, tmp_path):
-    with pytest.raises(InputError, match=r"put tf2_mobilenet.* google-coral/test_data.* at .*google_in1k") as caught:
+    with pytest.raises(InputError, match=r"google_in1k.*google-coral/test_data.*/tf2_mobilenet") as caught:
         load_backbone(variables, "mobilenet_v2.google_in1k", folder=tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -178,3 +204,70 @@ def test_transposed_arrays_are_written_as_they_read(tmp_path):
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
     write_safetensors(tmp_path / "t.safetensors", {"transposed": array.T})
     np.testing.assert_array_equal(read_safetensors(tmp_path / "t.safetensors")["transposed"], array.T)
+
+
+# Fetching
+
+
+@pytest.fixture
+def served(weights, tmp_path, monkeypatch):
+    """A name of the table whose address is a file of this machine; returns its KnownWeights."""
+    class Local(KnownWeights):
+        address = weights.as_uri()
+
+    made = Local("resnet18.served", "pose_resnet", "BSD-3-Clause", 46.8)
+    monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", {made.name: made})
+    return made
+
+
+def test_weights_are_fetched_once_with_their_digest_written_down(served, weights, variables, tmp_path):
+    said = []
+    path = fetch_weights(served.name, tmp_path, say=said.append)
+    assert path == tmp_path / "resnet18.served.safetensors"
+    assert path.read_bytes() == weights.read_bytes()
+    assert (tmp_path / f"{path.name}.sha256").read_text() == f"{sha256_of(weights)}  {path.name}\n"
+    assert said == [f"resnet18.served: 46.8 MB, BSD-3-Clause, from {weights.as_uri()}",
+                    f"{path}: sha256 {sha256_of(weights)}"]
+    assert fetch_weights(served.name, tmp_path, say=said.append) == path
+    assert len(said) == 2
+    assert load_backbone(variables, served.name, folder=tmp_path).report.matched
+    write_safetensors(path, {"other": np.zeros(2, np.float32)})
+    with pytest.raises(InputError, match=r"its sha256 is not that of resnet18\.served"):
+        load_backbone(variables, served.name, folder=tmp_path)
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"sha256": "0" * 64}, "its sha256 is .* that of resnet18.served is 000"),
+    ({"licence": "CC-BY-NC-4.0"}, "has the licence CC-BY-NC-4.0, which restricts its use"),
+    ({"folded": "some.tflite"}, "lacks BatchNorm, which training needs"),
+])
+def test_weights_that_must_not_be_taken_are_not(served, change, words, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", {served.name: served._replace(**change)})
+    with pytest.raises(InputError, match=words):
+        fetch_weights(served.name, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("content", "words"), [
+    (None, r"cannot be fetched \(.*No such file.*\); fetch it where there is a network, and put it at "),
+    (b"<html>sign in</html>", "is not a whole safetensors file")])
+def test_an_address_without_the_file_leaves_nothing_behind(content, words, served, tmp_path, monkeypatch):
+    there, folder = tmp_path / "there", tmp_path / "weights"
+    if content:
+        there.write_bytes(content)
+    monkeypatch.setattr(type(served), "address", there.as_uri())
+    with pytest.raises(InputError, match=words) as caught:
+        fetch_weights(served.name, folder, say=lambda line: None)
+    assert "\n" not in str(caught.value)
+    assert not folder.exists() or not list(folder.iterdir())
+
+
+def test_an_unknown_name_is_not_fetched(tmp_path):
+    with pytest.raises(InputError, match=r"'resnet18\.nobody' is not among the known weights"):
+        fetch_weights("resnet18.nobody", tmp_path)
+
+
+def test_offline_by_choice_asks_nobody(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delattr(pretrained.urllib.request, "urlopen")
+    assert pretrained._unreachable("https://nobody") == "HF_HUB_OFFLINE is set"
