@@ -27,11 +27,11 @@ from experiments.engine.parsing import WIDTH, exit_code_of, flags_in_messages, p
 from experiments.engine.queue import in_turn
 from experiments.engine.system import OWN, Job, System, measure_again, preset_folder, system_of
 from experiments.engine.system import run as run_job
-from experiments.engine.tables import cost_text, difference_text, paired_differences
+from experiments.engine.tables import console_table, cost_text, difference_text, paired_differences
 from kpjax import InputError
-from kpjax.files import absolute, cache_folder, remove
+from kpjax.files import absolute, cache_folder, read_json, remove
 from kpjax.reports.report import write_report
-from kpjax.reports.table import Column, Entry, FinishedRun, tabulate, text_table
+from kpjax.reports.table import Column, Entry, FinishedRun, tabulate
 from kpjax.training.checkpoints import flat_identity
 from kpjax.training.fit import FitOptions
 from kpjax.training.hosts import agreed, check_alike, check_folder, join
@@ -387,7 +387,7 @@ def _show_table(command: Command) -> epath.Path:
                   {} if without_weights else printed[name], system.variants[name].line)
             for name in shown]
     lines = tabulate(command.folder, rows, columns)
-    print("\n" + text_table(lines, columns))
+    print("\n" + console_table(lines, columns, WIDTH))
     if without_weights:
         notes += [f"the paper's {column.heading}: " + ", ".join(
             f"{name} {found[column.metric]:g}" for name, found in printed.items() if column.metric in found)
@@ -425,8 +425,33 @@ def run(system: System, arguments: Sequence[str]) -> epath.Path:
     with flags_in_messages(_flags(command.config)):
         if command.shared.fresh:
             agreed(lambda: _start_over(command))
+        elif command.preset == OWN:
+            _check_project(command)
         in_turn(command.jobs(), functools.partial(work, command.system))
     return show_table(command)
+
+
+def _check_project(command: Command) -> None:
+    """Raises InputError if runs in the folder learnt from another state of the project, and nothing else was asked for.
+
+    Settings that are chosen from the data differ then, too.
+    """
+    now = flat_identity(config_as_json(command.config))
+    for path in sorted(command.folder.glob("*/seed-*/config.json")):
+        there = flat_identity(read_json(path).get("config", {}))
+        differ = {name.rpartition(".")[2] for name in now if name in there and there[name] != now[name]}
+        if "summary" not in differ or differ & {"project", "unlabelled", "labelled", "validation", "weights", "start",
+                                                *_typed_fields(command.config, command.arguments)}:
+            continue
+        before, after = (of["summary"].partition("; held out")[0] for of in (there, now))
+        goes_on = ""
+        if "start" in flat(command.config) and (path.parent / "results.json").exists():
+            other = next(f"{command.shared.workdir}-{n}" for n in itertools.count(2)
+                         if not absolute(f"{command.shared.workdir}-{n}").exists())
+            flags = shlex.join(["--start", str(path.parent), "--workdir", other])
+            goes_on = f"{flags} goes on from the last run, "
+        raise InputError("project", f"it is not as the run in {path.parent} learnt it ({before}; now {after}): "
+                         f"{goes_on}--fresh starts over")
 
 
 def _start_over(command: Command) -> None:

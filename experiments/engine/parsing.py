@@ -147,7 +147,8 @@ def exit_code_of(main: Callable[[], Any], width: int | None = None) -> int:
     if only_cpu():
         keep_freed_memory()
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal in ASCII has no ±
+        # A terminal in ASCII has no ±. A log is read while it is written.
+        sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
     try:
         with contextlib.redirect_stdout(_Plain(sys.stdout, width)) if sys.stdout else contextlib.nullcontext():
             main()

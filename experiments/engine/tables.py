@@ -1,5 +1,6 @@
 """Means, differences, ratios and intervals over finished runs, and what they cost."""
 import statistics
+import string
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from experiments.engine.system import Job
 from kpjax.evaluation.probes.regression_errors import Interval
-from kpjax.reports.table import FinishedRun, markdown, read_run
+from kpjax.reports.table import Column, FinishedRun, Line, markdown, read_run, text_table
 
 Runs = Sequence[FinishedRun | None]  # of jobs in their order; None where one is not finished
 
@@ -69,6 +70,37 @@ def over_seeds(values: Sequence[float]) -> Interval | None:
     mean = float(np.mean(values))
     half = float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / len(values) ** 0.5
     return Interval(mean, mean - half, mean + half)
+
+
+def console_table(lines: Sequence[Line], columns: Sequence[Column], width: int) -> str:
+    """Returns a table for a terminal of so many letters, and what its marks mean below it.
+
+    Columns that are too wide together are named by letters; where even these do not fit, the table is cut into several.
+    """
+    def laid_out(chosen: Sequence[int], headed: Sequence[Column]) -> str:
+        return text_table([line._replace(cells=tuple(line.cells[n] for n in chosen),
+                                         best=tuple(line.best[n] for n in chosen)) for line in lines],
+                          [headed[n] for n in chosen])
+
+    def fits(text: str) -> bool:
+        return max(map(len, text.splitlines())) <= width
+
+    numbers, marks = range(len(columns)), []
+    parts = [laid_out(numbers, columns)]
+    if not fits(parts[0]):
+        letters = (string.ascii_uppercase + string.ascii_lowercase)[:len(columns)]
+        lettered = [column._replace(title=letter, unit="") for column, letter in zip(columns, letters, strict=True)]
+        marks = [f"{letter}: {column.heading}, {column.better} is better"
+                 for column, letter in zip(columns, letters, strict=True)]
+        blocks = [[]]
+        for number in numbers:
+            if blocks[-1] and not fits(laid_out([*blocks[-1], number], lettered)):
+                blocks.append([])
+            blocks[-1].append(number)
+        parts = [laid_out(block, lettered) for block in blocks]
+    if any(any(line.best) for line in lines):
+        marks.append("*: the best of its column, upper bounds aside")
+    return "\n\n".join(parts) + "".join(f"\n{mark}" for mark in marks)
 
 
 class Ratio(NamedTuple):

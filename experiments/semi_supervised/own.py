@@ -11,7 +11,7 @@ from experiments.engine.configs import changed
 from experiments.engine.own import choices
 from experiments.engine.own import project as projects
 from experiments.engine.own.choices import Choice
-from experiments.engine.own.earlier_run import Start, with_start
+from experiments.engine.own.earlier_run import Start, earlier_run, with_start
 from experiments.engine.own.networks import usual_choices
 from experiments.engine.own.project import Own, Unlabelled
 from experiments.engine.system import Job
@@ -101,6 +101,11 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     print(f"{projects.described(project, held)}; without labels: {kept}{left_out}")
     choosing = "and choose the step" if config.selection == "validation" else "and choose nothing"
     print(f"{labelled} labelled animals train; those held out give the errors of the report, {choosing}")
+    if config.backbone.start:
+        before = earlier_run(config.backbone.start, "start", semi_supervised.SCORE_KIND).held_out
+        if before and before != held.words:
+            print(f"the run at --start had held out {before}: what it learnt from and is held out now flatters the "
+                  "errors; --validation names recordings")
     if facts.several:
         print(CROPS)
     batch, size = config.batch_size, data.image_size if "image_size" in typed else None

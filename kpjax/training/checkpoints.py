@@ -30,6 +30,7 @@ def check_identity(found: Mapping, wanted: Mapping, path: Path) -> None:
     """Raises InputError that names the first field of two identities that differs, with both values."""
     before, now = flat_identity(found), flat_identity(wanted)
     names = [name for name in dict.fromkeys([*now, *before]) if name.split(".")[0] in wanted]
+    names.sort(key=lambda name: name.endswith(".summary"))  # words about the others
     for name in names:
         if before.get(name, "absent") != now.get(name, "absent"):
             kind = {"model": "another model", "streams": "other data"}.get(name.split(".")[0], "another configuration")

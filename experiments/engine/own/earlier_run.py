@@ -27,6 +27,7 @@ class EarlierRun(NamedTuple):
     opened: OpenedRun
     skeleton: Skeleton
     taken_over: Mapping[str, Any]  # fields of the config
+    held_out: str  # in words; "" for a run on no project of one's own
 
 
 @functools.lru_cache(maxsize=2)
@@ -49,7 +50,8 @@ def earlier_run(folder: str, argument: str, kind: str) -> EarlierRun:
                          f"give a run of {others}")
     network = config_from_json(NETWORKS[stored["network"]["name"]](), stored["network"])
     taken = {name: found[name] for name in TAKEN_OVER if name in found} | {"network": network}
-    return EarlierRun(opened, opened.method.skeleton, taken)
+    held_out = str(stored.get("summary", "")).partition("; held out: ")[2]
+    return EarlierRun(opened, opened.method.skeleton, taken, held_out)
 
 
 # More labels for the same keypoints

@@ -180,6 +180,28 @@ def test_a_fully_labelled_project_trains_on_the_labels_alone(fully_labelled, typ
     assert open_run(Path(path.parent / "supervised_warped" / "seed-0")).transform.side == 32
 
 
+def test_a_project_that_has_grown_says_how_to_go_on_from_the_last_run(fully_labelled, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: fully_labelled._replace(
+        instances=fully_labelled.instances[:8]))
+    workdir = tmp_path / "my runs"
+    command = ["--project", "grown", "--unlabelled-pool", "none", "--workdir", str(workdir), *TINY]
+    last = train(command).parent / "supervised_warped" / "seed-0"
+    capsys.readouterr()
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: fully_labelled)
+    assert exit_code_of(lambda: train(command)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    name = fully_labelled.root.name
+    assert line == (
+        f"error: --project: it is not as the run in {last} learnt it ({name}, 6 animals with labels, no frames "
+        f"without; now {name}, 8 animals with labels, no frames without): --start '{last}' --workdir '{workdir}-2' "
+        "goes on from the last run, --fresh starts over")
+    # What it advises runs; what was typed otherwise is named before what was chosen from the data.
+    read_command(SYSTEM, ["own", *command[:4], "--start", str(last), "--workdir", f"{workdir}-2"])
+    assert "the run at --start had held out 2 of 8 labelled frames" in capsys.readouterr().out
+    assert exit_code_of(lambda: train([*command, "--labelled", "7"])) == 2
+    assert "data.labelled is 1.0 there and 7.0 here" in capsys.readouterr().err
+
+
 def test_variants_that_need_frames_without_labels_are_refused_without_any(fully_labelled):
     with pytest.raises(InputError, match="variants: 'pl_warped' does not suit preset 'own'"):
         read_command(SYSTEM, ["own", "--project", "full", "--variants", "pl_warped"])
