@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.commands import Check
+from experiments.engine.own.choices import CROPS
 from experiments.engine.own.needs import holdings_of, systems_lines
 from experiments.engine.own.project import videos_of
 from experiments.engine.parsing import as_flags, flags_of
@@ -60,7 +61,8 @@ def check(asked: Check) -> Project:
             print(f"and {len(faults) - LISTED} more")
         several = "s" * (len(faults) > 1)
         raise InputError(f"{asked.project}: {len(faults)} fault{several}, listed above; mend them first")
-    print(*systems_lines(holdings_of(project, [video.frames for video in videos])), sep="\n")
+    holdings = holdings_of(project, [video.frames for video in videos])
+    print(*[CROPS] * holdings.several, *systems_lines(holdings), sep="\n")
     return project
 
 

@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import tyro
@@ -428,7 +429,19 @@ def run(system: System, arguments: Sequence[str]) -> epath.Path:
         elif command.preset == OWN:
             _check_project(command)
         in_turn(command.jobs(), functools.partial(work, command.system))
-    return show_table(command)
+    report = show_table(command)
+    if command.preset == OWN:
+        print(*_next_lines(command), sep="\n")
+    return report
+
+
+def _next_lines(command: Command) -> list[str]:
+    """Returns the folders of the runs, the method's first, and the command that uses one."""
+    folders = [os.path.relpath(job.folder) if Path(job.folder).is_relative_to(Path.cwd()) else str(job.folder)
+               for job in sorted(command.jobs(), key=lambda job: command.system.variants[job.variant].kind != "method")]
+    boxes = " --boxes BOXES" * (flat(command.config).get("transform") == "around_box")
+    return [*(f"run: {folder}" for folder in folders),
+            f"next: kpjax predict {shlex.quote(folders[0])} VIDEO{boxes} --out points --overlay"]
 
 
 def _check_project(command: Command) -> None:

@@ -112,6 +112,8 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
             *choices.rate_choices(config, "the preset's")]
     print(f"{projects.described(project, held)}\n"
           f"old keypoints: {', '.join(names)}\nnew keypoints: {', '.join(new)}")
+    if facts.several:
+        print(choices.CROPS)
     if shared:
         print(f"in both, and taken for the same keypoints: {', '.join(shared)}; their labels test, and teach nothing")
     return changed(choices.chosen(config, made, typed), summary=(

@@ -27,8 +27,6 @@ LABELS_ALONE = ("no image or video without labels: supervised_warped trains on t
 MORE_FRAMES = {  # what the last sentence ends in, by whether the backbone is pretrained
     True: "pl_warped can be compared, worth it where labels are very few",
     False: "it would run, too, though a pretrained backbone is worth more"}
-CROPS = ("several animals on a frame: training reads a crop around each labelled animal, and later kpjax predict needs "
-         "their boxes, --boxes FILE (COCO json or csv)")
 # On tuning subsets the mean error of 19 labelled faces was 8.7 % in place of 8.8, the PCK of ten labelled frames of a
 # mouse 95.1 in place of 96.5 (two keypoints), in 0.6 to 0.7 of the time. Other systems adapt to images that differ in
 # what the first layers see.
@@ -107,7 +105,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
             print(f"the run at --start had held out {before}: what it learnt from and is held out now flatters the "
                   "errors; --validation names recordings")
     if facts.several:
-        print(CROPS)
+        print(choices.CROPS)
     batch, size = config.batch_size, data.image_size if "image_size" in typed else None
     config = choices.chosen(config, [
         *with_start(usual_choices(facts, size, config, typed, frozen_stride=FROZEN_STRIDE), config, project.skeleton,

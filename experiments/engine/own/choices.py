@@ -14,6 +14,8 @@ USUAL_SIZE = 128
 # px of a body's diagonal in them, also with finer heatmaps: with twenty labelled frames of a mouse, whose ears lie four
 # pixels apart at 128 px, MobileNetV2's PCK is 82.6 there with heatmaps of 64 cells and 94.6 at 192 px with 48.
 LEAST_DIAGONAL = 32
+CROPS = ("several animals on a frame: training reads a crop around each labelled animal, and later kpjax predict needs "
+         "their boxes, --boxes FILE (COCO json or csv)")
 UPRIGHT = 0.8  # mean resultant length of directions from which on images are turned by 30 degrees only
 FRAMES_WITHOUT_LABELS = 2000  # of videos, at most
 
@@ -99,8 +101,8 @@ def rotation_choice(facts: Facts) -> Choice:
     if not math.isfinite(facts.direction):
         return Choice("rotation", 30.0, "no pair of keypoints shows how the animals lie")
     alike = facts.direction >= UPRIGHT or facts.axis >= UPRIGHT
-    return Choice("rotation", 30.0 if alike else 180.0, f"the animals lie {'alike' if alike else 'in all directions'} "
-                  f"(resultant of directions {facts.direction:.2f}, of axes {facts.axis:.2f})")
+    return Choice("rotation", 30.0 if alike else 180.0, "the labelled animals lie "
+                  f"{'much the same way' if alike else 'in all directions'}, degrees either way")
 
 
 def steps_by_labels(name: str, labelled: int, batch: int, *, passes: int, least: int, most: int) -> Choice:

@@ -145,6 +145,9 @@ def test_systems_that_can_run():
     assert any("semi_supervised --project P" in line for line in lines[:-1])
     assert any("adaptation --core RUN --images FOLDER" in line for line in lines[:-1])
     assert lines[-1] == "cannot: pyramids (no video, it needs one of 50)"
+    crowd = systems_lines(Holdings(4, 10, 60, 0, several=True))
+    assert crowd[1] == "  kpjax train --project P  (all labels)"
+    assert "semi_supervised (several animals on a frame); regda (several animals on a frame); pyramids" in crowd[-1]
 
 
 def test_videos_of_the_folder_count_whatever_their_names(project, tmp_path, capsys):
@@ -163,7 +166,9 @@ def test_equal_labels_are_counted_in_a_line(project, tmp_path, capsys):
     project.write_text(rows + "".join(f"day/{n}.png,,,train,{animal},{name},7,7,0\n"
                                       for n in range(5) for animal in (1, 2) for name in ("nose", "right_ear")))
     main([str(project), "--sheet", "0"])
-    notes = [line for line in capsys.readouterr().out.splitlines() if "the same labels" in line]
+    out = capsys.readouterr().out
+    assert "training reads a crop around each labelled animal, and later kpjax predict needs their boxes" in out
+    notes = [line for line in out.splitlines() if "the same labels" in line]
     assert notes == ["note: the same labels twice on one frame: 1 frames, such as day/0.png",
                      "note: the same labels on two frames: 4 frames, such as day/1.png has those of day/0.png; "
                      "day/2.png has those of day/0.png"]

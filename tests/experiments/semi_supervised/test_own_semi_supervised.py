@@ -175,6 +175,9 @@ def test_a_fully_labelled_project_trains_on_the_labels_alone(fully_labelled, typ
     assert "without labels: 0\n8 labelled animals train; those held out give the errors" in said
     assert "the method itself, which needs some, is left out" in said
     assert "8 of 8 training images labelled, 0 not" in said
+    run_folder = path.parent / "supervised_warped" / "seed-0"
+    assert said.splitlines()[-2:] == [f"run: {run_folder}",
+                                      f"next: kpjax predict {run_folder} VIDEO --out points --overlay"]
     assert [folder.name for folder in path.parent.iterdir() if folder.is_dir() and folder.name != "stages"] == [
         "supervised_warped"]
     assert open_run(Path(path.parent / "supervised_warped" / "seed-0")).transform.side == 32
