@@ -13,11 +13,13 @@ from experiments.engine.own.choices import Choice
 from experiments.engine.own.earlier_run import Start, with_start
 from experiments.engine.own.needs import NEEDS
 from experiments.engine.own.networks import usual_choices
+from experiments.engine.own.pixel_errors import Part, with_pixel_errors
 from experiments.engine.own.project import Own, Unlabelled
 from experiments.engine.system import Job
 from experiments.semi_supervised.presets import SMALL_REAL, Config, LabelledSubset
 from kpjax import InputError
 from kpjax.input import source
+from kpjax.reports.pixel_errors import HELD_OUT, TRAINED
 
 LEAST_LABELLED = NEEDS["semi_supervised"].labelled_frames
 FROM_WEIGHTS = ("from a real backbone the default is the labels alone; images without labels helped where labels were "
@@ -144,8 +146,12 @@ def short_list(preset: str, config: OwnConfig) -> tuple[str, ...]:
     return ("supervised_warped", "ours") if config.own.control else ("ours",)
 
 
-SYSTEM = semi_supervised.SYSTEM._replace(
-    presets={"own": OWN}, open=open_data, resolved=resolved,
-    draw=projects.draw_with_scores(semi_supervised.SYSTEM, lambda job, data: data.validation),
-    short_list=short_list,
-    applicable=lambda preset, config: tuple(name for name in semi_supervised.VARIANTS if name != "all_labels"))
+def parts(job: Job, data: semi_supervised.Data) -> dict[str, Part]:
+    """Returns the animals whose labels train, and those held out."""
+    root = projects.needed_project(job.config.data.project, job.config.own).root
+    return {TRAINED: Part(data.labelled, root), HELD_OUT: Part(data.validation, root)}
+
+
+SYSTEM = with_pixel_errors(semi_supervised.SYSTEM._replace(
+    presets={"own": OWN}, open=open_data, resolved=resolved, short_list=short_list,
+    applicable=lambda preset, config: tuple(name for name in semi_supervised.VARIANTS if name != "all_labels")), parts)
