@@ -20,7 +20,7 @@ History = Sequence[tuple[float, float]]  # (step, value), by rising step
 class Curve(NamedTuple):
     """One line of a panel, with one history per seed."""
 
-    label: str
+    label: str  # at its right end; "" for none
     colour: int
     seeds: Sequence[History]
 
@@ -122,7 +122,7 @@ def line_plot(curves: Sequence[Curve], *, title: str, logarithmic: bool = False,
     if last <= first:
         first, last = first - 1, last + 1
 
-    width = WIDTH + 24 + LETTER * max(len(curve.label) for curve, _ in bands)
+    width = WIDTH + max(24 + LETTER * max(len(curve.label) for curve, _ in bands), 54)
 
     def x(step):
         return LEFT + (step - first) / (last - first) * (WIDTH - LEFT)
@@ -147,8 +147,10 @@ def line_plot(curves: Sequence[Curve], *, title: str, logarithmic: bool = False,
         mean, end = _path(zip(b.steps, b.mean, strict=True), x, y), (x(b.steps[-1]), y(b.mean[-1]))
         if len(b.steps) == 1:
             parts.append(_circle(f"dot {_coloured(curve)}", *end, 3))
-        parts += [f'<path class="line {_coloured(curve)}{dashed}" d="{mean}"/>',
-                  f'<path class="leader" d="M{end[0] + 2:.1f} {end[1]:.1f}L{right + 10} {height:.1f}"/>',
+        parts.append(f'<path class="line {_coloured(curve)}{dashed}" d="{mean}"/>')
+        if not curve.label:
+            continue
+        parts += [f'<path class="leader" d="M{end[0] + 2:.1f} {end[1]:.1f}L{right + 10} {height:.1f}"/>',
                   _circle(f"dot {_coloured(curve)}", right + 13, height, 3.2),
                   _text("name", right + 20, height + 3.8, curve.label)]
     return _svg("lines", round(width), HEIGHT, title, parts)

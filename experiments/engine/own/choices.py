@@ -99,8 +99,8 @@ def rotation_choice(facts: Facts) -> Choice:
     if not math.isfinite(facts.direction):
         return Choice("rotation", 30.0, "no pair of keypoints shows how the animals lie")
     alike = facts.direction >= UPRIGHT or facts.axis >= UPRIGHT
-    return Choice("rotation", 30.0 if alike else 180.0, f"the animals lie {'alike' if alike else 'in all directions'} "
-                  f"(resultant of directions {facts.direction:.2f}, of axes {facts.axis:.2f})")
+    return Choice("rotation", 30.0 if alike else 180.0, "most animals lie alike" if alike else
+                  "the animals lie in all directions")
 
 
 def steps_by_labels(name: str, labelled: int, batch: int, *, passes: int, least: int, most: int) -> Choice:

@@ -127,8 +127,9 @@ def _film_frames(held: Animals, skeleton: Skeleton, cutoff: float) -> Iterator[n
     for place in places:
         numbers = [n for n in range(len(held.parts)) if (held.images[n], held.frames[n]) == place]
         image = _image(held, numbers[0])
-        factor = min(1.0, FILM_SIDE / max(image.shape[:2]))
-        if factor < 1:
+        factor = FILM_SIDE / max(image.shape[:2])
+        factor = min(factor, max(1, int(factor)))  # small frames are enlarged by a whole factor
+        if factor != 1:
             image = np.asarray(Image.fromarray(image).resize(
                 [max(round(length * factor), 1) for length in image.shape[1::-1]], Image.Resampling.BILINEAR))
         for n in numbers:
