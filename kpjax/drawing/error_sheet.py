@@ -7,11 +7,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from kpjax.drawing.label_sheet import window_of, with_list
-from kpjax.drawing.overlays import BACKGROUND, FAINTEST, INK, draw_keypoints
+from kpjax.drawing.overlays import BACKGROUND, INK, draw_keypoints
 from kpjax.structures import Skeleton
 
 LEAST, MOST = 360, 960  # px, of the longer side of a crop: smaller ones are enlarged, larger ones reduced
 GAP, TEXT = 10, 14  # px
+FADED = 0.4  # opacity of a point whose score is below the cutoff
 
 
 class Compared(NamedTuple):
@@ -53,7 +54,7 @@ def labels_drawn(image: np.ndarray, one: Compared, skeleton: Skeleton) -> np.nda
 
 def predictions_drawn(image: np.ndarray, one: Compared, skeleton: Skeleton, cutoff: float) -> np.ndarray:
     """Draws the predictions of a crop as dots, joined to the rings of their labels; faded below the cutoff."""
-    opacity = np.where(one.scores >= cutoff, 1.0, FAINTEST)
+    opacity = np.where(one.scores >= cutoff, 1.0, FADED)
     opacity = np.where(np.asarray(one.visible) > 0, opacity, 0.0)
     return draw_keypoints(image, one.predicted, opacity, skeleton, true=one.true, true_visible=one.visible,
                           minimum_side=1)

@@ -52,8 +52,8 @@ class Animals(NamedTuple):
                              **{name: getattr(self, name)[kept] for name in ARRAYS})
 
     def by_part(self) -> dict[str, "Animals"]:
-        """Returns the animals of each part, those that were learnt from first, then those held out."""
-        order = sorted(dict.fromkeys(self.parts), key=lambda part: (part != TRAINED, part != HELD_OUT))
+        """Returns the animals of each part, those held out first, then those that were learnt from."""
+        order = sorted(dict.fromkeys(self.parts), key=lambda part: (part != HELD_OUT, part != TRAINED))
         return {part: self.only(np.flatnonzero(np.array(self.parts) == part)) for part in order}
 
     def title(self, number: int) -> str:

@@ -36,13 +36,12 @@ def verdict(animals: Animals, cutoff: float) -> list[str]:
         return [*sentences, "No labelled frame was held out, so nothing is known of new ones."]
     found = errors_of(parts[HELD_OUT], cutoff)
     whole, length = found[ALL], float(np.median(parts[HELD_OUT].lengths))
-    sentences.append(f"On {counted(_frames(parts[HELD_OUT]), 'frame')} that it has never seen with labels, points lie "
-                     f"{pixels(whole.mean)} px from the labels in the mean, which is {100 * whole.relative:.1f} % of "
-                     f"the animal’s length (about {pixels(length)} px); half of them are nearer than "
-                     f"{pixels(whole.median)} px.")
+    sentences.append(f"On {counted(_frames(parts[HELD_OUT]), 'frame')} whose labels it has never seen, the mean error "
+                     f"is {pixels(whole.mean)} px, {100 * whole.relative:.1f} % of the animal’s length (about "
+                     f"{pixels(length)} px). Half of the points lie within {pixels(whole.median)} px of their labels.")
     sentences.append(f"Of 100 points, {100 * whole.found:.0f} are nearer than {100 * NEAR:g} % of the animal’s length.")
     if TRAINED in parts:
-        sentences.append(f"On the frames that it has learnt from, the mean is {pixels(learnt[ALL].mean)} px.")
+        sentences.append(f"On the frames that it has learnt from, the mean error is {pixels(learnt[ALL].mean)} px.")
     return [*sentences, hidden_text(found, cutoff)]
 
 

@@ -86,7 +86,7 @@ def test_frames_that_were_learnt_from_stand_beside_those_held_out(run, tmp_path,
     main([run, labels, "--out", str(tmp_path / "out")])
     out = capsys.readouterr().out
     header = next(line for line in out.splitlines() if "trained on" in line)
-    assert re.fullmatch(" +trained on: 1 frame +held out: 1 frame", header)
+    assert re.fullmatch(" +held out: 1 frame +trained on: 1 frame", header)
     assert "other labels: 1 frame" in out
     with (tmp_path / "out" / "errors.csv").open() as file:
         assert [row["part"] for row in csv.DictReader(file)] == ["trained on", "held out", "other labels"]

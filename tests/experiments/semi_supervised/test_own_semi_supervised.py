@@ -61,7 +61,7 @@ def test_from_a_project_to_a_result(project, tmp_path, capsys):
         assert words not in page
     assert page.count("data:image/jpeg") == 8  # labels and predictions of the four frames held out
     assert (folder / "held_out.mp4").is_file()
-    assert max(map(len, said[said.index("   trained on"):said.index("report:")].splitlines())) <= 110
+    assert max(map(len, said[said.index("   held out"):said.index("report:")].splitlines())) <= 110
     opened = open_run(Path(folder / "ours" / "seed-0"))
     assert (opened.method.skeleton.names, opened.transform.side) == (project.skeleton.names, 32)
     wide = np.zeros((20, 40, 3), np.uint8)
