@@ -87,9 +87,12 @@ class Predict(_OfRun):
 class Evaluate(_AsRead):
     """Measures the errors of a finished run or an exported predictor on any labelled project.
 
-    Prints a line for every keypoint. Writes errors.csv, with a row for every labelled keypoint, and worst.png, the
-    animals with the largest errors for their size; rings are the labels. Keypoints are matched by their names. Animals
-    are cropped by their boxes (else those of their labels) if the run was trained so, or if a frame has several.
+    Prints errors in pixels of the original images, with and without the points below the cutoff of scores. On the
+    project that the run has learnt from, frames that it has learnt from, frames that were held out and any others stand
+    side by side. Writes errors.csv, a row for every labelled keypoint, errors_by_keypoint.csv, and worst.png, the
+    animals with the largest errors for their size, without those that the run has learnt from; rings are the labels.
+    Keypoints are matched by their names. Animals are cropped by their boxes (else those of their labels) if the run was
+    trained so, or if a frame has several.
     """
 
     run: Annotated[Positional[str], arg(metavar="RUN")]  # a finished run .../<variant>/seed-<n>, or an exported one

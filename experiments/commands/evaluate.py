@@ -1,7 +1,6 @@
 """The command `evaluate`: errors of a finished run on any labelled project, and a sheet of its worst animals."""
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -11,42 +10,33 @@ from experiments.engine.own.project import renamed_to
 from experiments.engine.predictors import Predictor, open_predictor
 from kpjax import InputError, Skeleton
 from kpjax.annotations.project import Frame, Project
-from kpjax.annotations.project_source import box_of, decoded, project_source, reference_lengths
+from kpjax.annotations.project_source import box_of, decoded, project_source, read_frame, reference_lengths
 from kpjax.annotations.reading import read_project
-from kpjax.annotations.tables import rows_text
-from kpjax.drawing.overlays import prediction_sheet, write_png
+from kpjax.drawing.error_sheet import Compared, error_sheet
+from kpjax.drawing.overlays import write_png
 from kpjax.errors import summarise
-from kpjax.evaluation import metrics
-from kpjax.files import read_json, write_text
+from kpjax.evaluation.calibration import drawn_from
+from kpjax.files import read_json
 from kpjax.geometry import move_points
 from kpjax.images.transforms import needs_box
-from kpjax.structures import Example
+from kpjax.reports.pixel_errors import (
+    BY_KEYPOINT_FILE,
+    FILE,
+    OTHER,
+    TRAINED,
+    Animals,
+    counted,
+    pixels,
+    read_errors,
+    table_lines,
+    write_errors,
+)
 
-ERRORS, WORST = "errors.csv", "worst.png"
-
-
-class Measured(NamedTuple):
-    """Predictions on N labelled animals of a project; coordinates are in pixels of the frames."""
-
-    frames: list[Frame]
-    tracks: list[str]
-    lengths: np.ndarray  # (N,) the diagonal of the box, else of the labelled points
-    true: np.ndarray  # (N, K, 2)
-    visible: np.ndarray  # (N, K)
-    predicted: np.ndarray  # (N, K, 2)
-    scores: np.ndarray  # (N, K)
-    seen: Example  # as the network sees them
-    seen_points: np.ndarray  # (N, K, 2) predictions in pixels of these images
-
-    @property
-    def distances(self) -> np.ndarray:
-        """(N, K) px, nan where nothing is labelled."""
-        found = np.linalg.norm(self.predicted - self.true, axis=-1)
-        return np.where(self.visible > 0, found, np.nan)
+WORST = "worst.png"
 
 
 def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
-    """Writes errors.csv and worst.png, and returns the path of the first.
+    """Writes errors.csv, errors_by_keypoint.csv and worst.png, and returns the path of the first.
 
     Raises InputError for a run or a project that cannot be opened, that have no keypoint in common, and for output that
     is there already.
@@ -56,20 +46,36 @@ def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
             raise InputError(name, f"{getattr(asked, name)}; must be at least 1")
     if not asked.threshold > 0:
         raise InputError("threshold", f"{asked.threshold:g}; give a share above 0, such as 0.1")
-    if (asked.out / ERRORS).exists() and not asked.overwrite:
-        raise InputError("out", f"{asked.out / ERRORS} exists already; give --overwrite or another folder")
+    if asked.out.resolve() == Path(asked.run).resolve():
+        raise InputError("out", f"{asked.out} is the run's own folder, whose {FILE} stays; choose another")
+    if (asked.out / FILE).exists() and not asked.overwrite:
+        raise InputError("out", f"{asked.out / FILE} exists already; give --overwrite or another folder")
     predictor = open_predictor(asked.run)
     project = read_project(asked.project, category=asked.category, video_root=asked.video_root,
                            pixels_from=asked.pixels_from, rescale_labels=asked.rescale_labels)
-    if learnt_from(asked.run, asked.project):
-        tell("the run has learnt from frames of this project; its results.json has the errors of those held out")
-    measured = measure(in_keypoints_of(predictor.skeleton, project, tell), predictor, asked, tell)
-    for line in summary(measured, predictor.skeleton, asked.threshold):
+    animals = measure(in_keypoints_of(predictor.skeleton, project, tell), predictor, asked, tell)
+    animals = animals._replace(parts=parts_of(animals, asked, tell))
+    cutoff = drawn_from(predictor.cutoff)
+    for line in table_lines(animals, cutoff, asked.threshold):
         tell(line)
-    write_text(asked.out / ERRORS, rows_text(rows(measured, predictor.skeleton)))
-    write_png(asked.out / WORST, worst_sheet(measured, predictor.skeleton, asked.worst))
-    tell(f"{asked.out / ERRORS}, {asked.out / WORST}")
-    return asked.out / ERRORS
+    written = write_errors(asked.out, animals, cutoff)
+    write_png(asked.out / WORST, worst_sheet(animals, predictor.skeleton, cutoff, asked.worst, tell))
+    tell(f"{written}, {asked.out / BY_KEYPOINT_FILE}, {asked.out / WORST}")
+    return written
+
+
+def parts_of(animals: Animals, asked: Evaluate, tell: Callable[[str], None]) -> tuple[str, ...]:
+    """Returns what each animal's frame is for the run: learnt from, held out, or neither, as far as the run knows."""
+    kept = read_errors(Path(asked.run))
+    if kept is None:
+        if learnt_from(asked.run, asked.project):
+            tell("the run has learnt from frames of this project and kept no list of them, as exported runs and those "
+                 "of\nearlier versions: the errors below are smaller than on new frames")
+        return ("labelled",) * len(animals.parts)
+    known = {(path.resolve(), number): part
+             for path, number, part in zip(kept.images, kept.frames, kept.parts, strict=True)}
+    found = [known.get((path.resolve(), number)) for path, number in zip(animals.images, animals.frames, strict=True)]
+    return tuple(part or OTHER for part in found) if any(found) else ("labelled",) * len(found)
 
 
 def learnt_from(run: str, project: Path) -> bool:
@@ -99,7 +105,7 @@ def in_keypoints_of(skeleton: Skeleton, project: Project, tell: Callable[[str], 
         one._replace(box=box) for one, box in zip(renamed.instances, boxes, strict=True) if one.visible.any()))
 
 
-def measure(project: Project, predictor: Predictor, asked: Evaluate, tell: Callable[[str], None]) -> Measured:
+def measure(project: Project, predictor: Predictor, asked: Evaluate, tell: Callable[[str], None]) -> Animals:
     """Predicts all labelled animals of a project.
 
     Animals are cropped by their boxes where the run needs that, or where a frame has several; whole frames are seen
@@ -117,14 +123,17 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate, tell: Calla
     source = decoded(project_source(project, transform, instances=numbers), on_bad_frame=asked.on_bad_frame)
     seen = source.examples
     instances = [project.instances[numbers[number]] for number in seen.index]
+    frames = [project.frames[one.frame] for one in instances]
     found = [predict_batch(predictor, seen.image[first:first + asked.batch_size], asked.batch_size)
              for first in range(0, len(source), asked.batch_size)]
     points, scores = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
     visible = np.stack([one.visible for one in instances])
     true = np.stack([np.where(one.visible[:, None] > 0, one.keypoints, 0.0) for one in instances])
-    return Measured([project.frames[one.frame] for one in instances], [one.track for one in instances],
-                    reference_lengths(project)[numbers][seen.index], true, visible,
-                    np.asarray(move_points(seen.crop, points), np.float64), scores, seen, points)
+    return Animals(
+        predictor.skeleton.names, ("labelled",) * len(frames), tuple(frame.path for frame in frames),
+        tuple(frame.number for frame in frames), tuple(one.track for one in instances),
+        reference_lengths(project)[numbers][seen.index], true, visible,
+        np.asarray(move_points(seen.crop, points), np.float64), scores)
 
 
 def predict_batch(predictor: Predictor, images: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -134,40 +143,21 @@ def predict_batch(predictor: Predictor, images: np.ndarray, size: int) -> tuple[
     return keypoints[:len(images)], scores[:len(images)]
 
 
-def summary(measured: Measured, skeleton: Skeleton, threshold: float) -> list[str]:
-    """Returns a table: a line for every measured keypoint, and one for all."""
-    distances = measured.distances
-    hits = metrics.pck(measured.predicted, measured.true, measured.visible, measured.lengths, threshold=threshold)
-    width = max(map(len, ("all keypoints", *skeleton.names)))
-    lines = [f"{len(measured.frames)} animals on {len(set(measured.frames))} frames; PCK: nearer than "
-             f"{100 * threshold:g} % of the animal's diagonal (its box, else its labelled points)",
-             f"{'keypoint':{width}}  labelled  median px   mean px     PCK %"]
-    for number, name in enumerate(skeleton.names):
-        if hits.count[number]:
-            of_keypoint = distances[:, number]
-            lines.append(f"{name:{width}}  {hits.count[number]:8d}  {np.nanmedian(of_keypoint):9.2f}  "
-                         f"{np.nanmean(of_keypoint):8.2f}  {100 * hits.per_keypoint[number]:8.1f}")
-    return [*lines, f"{'all keypoints':{width}}  {hits.count.sum():8d}  {np.nanmedian(distances):9.2f}  "
-                    f"{np.nanmean(distances):8.2f}  {100 * hits.pooled:8.1f}"]
+def worst_sheet(animals: Animals, skeleton: Skeleton, cutoff: float, count: int, tell: Callable[[str], None]
+                ) -> np.ndarray:
+    """Draws the animals with the largest mean error over their length, the worst first, from their original frames.
 
-
-def rows(measured: Measured, skeleton: Skeleton) -> list[list[object]]:
-    """Returns a header, and a row for every labelled keypoint of every animal."""
-    found: list[list[object]] = [["image", "video", "frame", "instance", "keypoint", "x", "y", "true_x", "true_y",
-                                  "error", "score"]]
-    for n, k in np.argwhere(measured.visible > 0).tolist():
-        frame = measured.frames[n]
-        where = [frame.path, "", ""] if frame.number is None else ["", frame.path, frame.number]
-        cells = (*measured.predicted[n, k], *measured.true[n, k], measured.distances[n, k], measured.scores[n, k])
-        found.append([*where, measured.tracks[n], skeleton.names[k], *(f"{cell:.6g}" for cell in cells)])
-    return found
-
-
-def worst_sheet(measured: Measured, skeleton: Skeleton, count: int) -> np.ndarray:
-    """Draws the animals with the largest mean error over their diagonal, the worst first; rings are the labels."""
-    means = np.nanmean(measured.distances, axis=1)
-    worst = np.argsort(-means / measured.lengths, kind="stable")[:count]
-    captions = [f"{means[n]:.1f} px: {measured.frames[n].name} {measured.tracks[n]}".strip() for n in worst]
-    return prediction_sheet(
-        measured.seen.image[worst], measured.seen_points[worst], measured.scores[worst], skeleton,
-        true=measured.seen.keypoints[worst], visible=measured.seen.visible[worst], captions=captions)
+    Animals that the run has learnt from are left out if there are others.
+    """
+    others = np.flatnonzero(np.array(animals.parts) != TRAINED)
+    some = animals.only(others) if len(others) else animals
+    means = np.nanmean(some.distances, axis=1)
+    order = np.argsort(-means / some.lengths, kind="stable")[:count]
+    hidden = ((some.scores < cutoff) & (some.visible > 0))[order].sum()
+    tell(f"{WORST}: {counted(len(order), 'animal')}, the largest mean error over the animal's length first; rings are "
+         f"labels,\ndots predictions, faded below the cutoff ({counted(int(hidden), 'point')} of these animals)")
+    captions = [f"{100 * means[n] / some.lengths[n]:.1f} % of its length, {pixels(float(means[n]))} px\n"
+                f"{some.title(n)} ({some.parts[n]})" for n in order]
+    compared = [Compared(some.predicted[n], some.scores[n], some.true[n], some.visible[n]) for n in order]
+    images = [read_frame(Frame("", some.images[n], some.frames[n], (0, 0), "")) for n in order]
+    return error_sheet(images, compared, skeleton, captions, cutoff=cutoff)

@@ -24,6 +24,7 @@ from experiments.engine.configs import (
     with_network,
     with_weights,
 )
+from experiments.engine.own.report import own_report
 from experiments.engine.parsing import WIDTH, exit_code_of, flags_in_messages, parse
 from experiments.engine.queue import in_turn
 from experiments.engine.system import OWN, Job, System, measure_again, preset_folder, system_of
@@ -388,6 +389,11 @@ def _show_table(command: Command) -> epath.Path:
                   {} if without_weights else printed[name], system.variants[name].line)
             for name in shown]
     lines = tabulate(command.folder, rows, columns)
+    typed = f"{spelled(system, preset)} {shlex.join(command.arguments[1:])}".rstrip()
+    if preset == OWN and (report := own_report(
+            command.folder, lines, columns, summary=config.summary, notes=notes, command=typed)):
+        print(f"\nreport: {report}")
+        return epath.Path(report)
     print("\n" + console_table(lines, columns, WIDTH))
     if without_weights:
         notes += [f"the paper's {column.heading}: " + ", ".join(
@@ -400,7 +406,7 @@ def _show_table(command: Command) -> epath.Path:
     report = write_report(
         command.folder, lines, columns, title=f"{system.name} {preset}: {config.summary}",
         summary=". ".join([*notes, *compared]),
-        commands=[f"{spelled(system, preset)} {shlex.join(command.arguments[1:])}".rstrip()])
+        commands=[typed])
     print(f"\nreport: {report}")
     return report
 

@@ -16,6 +16,7 @@ from experiments.engine.own import choices
 from experiments.engine.own import project as projects
 from experiments.engine.own.choices import Choice
 from experiments.engine.own.earlier_run import PARTS, EarlierRun, earlier_run
+from experiments.engine.own.pixel_errors import Part, with_pixel_errors
 from experiments.engine.own.project import Own
 from experiments.engine.system import Job, Outcome
 from experiments.incremental.presets import SMALL_REAL, Config, StepImages
@@ -25,6 +26,7 @@ from kpjax.annotations.project import Project
 from kpjax.input import source
 from kpjax.input.protocols import Protocol, ProtocolStep
 from kpjax.models import KeypointNetwork
+from kpjax.reports.pixel_errors import HELD_OUT, TRAINED
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered, predict_source
 
@@ -202,8 +204,13 @@ def columns(config: OwnConfig) -> tuple[Column, ...]:
 # Without those that need images of the old model.
 APPLICABLE = tuple(name for name, variant in incremental.VARIANTS.items()
                    if not variant.recipe.memory and variant.recipe.base != "joint")
-SYSTEM = incremental.SYSTEM._replace(
+def parts(job: Job, data: Data) -> dict[str, Part]:
+    """Returns the animals that train, of whose labels those of new keypoints teach, and those held out."""
+    root = projects.needed_project(job.config.data.project, job.config.own).root
+    return {TRAINED: Part(data.train, root), HELD_OUT: Part(open_project(job.config)[1], root)}
+
+
+SYSTEM = with_pixel_errors(incremental.SYSTEM._replace(
     presets={"own": OWN}, open=lambda job: open_project(job.config)[0], measure=measure, columns=columns,
-    draw=projects.draw_with_scores(incremental.SYSTEM, lambda job, data: open_project(job.config)[1]),
     resolved=resolved, applicable=lambda preset, config: APPLICABLE,
-    short_list=lambda preset, config: ("mse_distillation", "kamp") if config.own.control else ("kamp",))
+    short_list=lambda preset, config: ("mse_distillation", "kamp") if config.own.control else ("kamp",)), parts)

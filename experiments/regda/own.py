@@ -14,6 +14,7 @@ from experiments.engine.own import project as projects
 from experiments.engine.own.choices import Choice
 from experiments.engine.own.earlier_run import Start, with_start
 from experiments.engine.own.networks import usual_choices
+from experiments.engine.own.pixel_errors import Part, with_pixel_errors
 from experiments.engine.own.project import Own
 from experiments.engine.system import Job
 from experiments.regda.presets import PRESETS, Config, Domains
@@ -24,6 +25,7 @@ from kpjax.augment import Reach
 from kpjax.errors import summarise
 from kpjax.images.transforms import Transform
 from kpjax.input.source import Source
+from kpjax.reports.pixel_errors import HELD_OUT, TRAINED
 from kpjax.reports.table import Column
 
 GREY = 2.0  # grey levels between the channels of a pixel, up to which a set of images has no colour
@@ -154,8 +156,17 @@ def columns(config: OwnConfig) -> tuple[Column, ...]:
             ) if config.data.target_project else (source,)
 
 
-SYSTEM = regda.SYSTEM._replace(
+def parts(job: Job, data: regda.Data) -> dict[str, Part]:
+    """Returns the source's animals that train, those held out, and the target's where they are labelled."""
+    own, images = job.config.own, job.config.data
+    root = projects.needed_project(images.source, own, "source").root
+    found = {TRAINED: Part(data.source.train, root), HELD_OUT: Part(data.source.validation, root)}
+    if data.target.test:
+        found["target"] = Part(data.target.test, projects.needed_project(images.target_project, own).root)
+    return found
+
+
+SYSTEM = with_pixel_errors(regda.SYSTEM._replace(
     presets={"own": OWN}, open=open_data, columns=columns, resolved=resolved,
-    draw=projects.draw_with_scores(regda.SYSTEM, lambda job, data: data.source.validation),
     short_list=lambda preset, config: ("source_only", "adabn", "regda") if config.own.control else ("regda",),
-    applicable=lambda preset, config: tuple(name for name in regda.VARIANTS if name not in UNSUITED))
+    applicable=lambda preset, config: tuple(name for name in regda.VARIANTS if name not in UNSUITED)), parts)

@@ -13,11 +13,13 @@ from experiments.engine.own import project as projects
 from experiments.engine.own.choices import Choice
 from experiments.engine.own.earlier_run import Start, earlier_run, with_start
 from experiments.engine.own.networks import usual_choices
+from experiments.engine.own.pixel_errors import Part, with_pixel_errors
 from experiments.engine.own.project import Own, Unlabelled
 from experiments.engine.system import Job
 from experiments.semi_supervised.presets import SMALL_REAL, Config, LabelledSubset
 from kpjax import InputError
 from kpjax.input import source
+from kpjax.reports.pixel_errors import HELD_OUT, TRAINED
 
 FROM_WEIGHTS = ("from a pretrained backbone the default is the labels alone; images without labels helped where labels "
                 "were far too few for what they must show, such as nine faces: --variants supervised_warped pl_warped "
@@ -166,8 +168,11 @@ def applicable(preset: str, config: OwnConfig) -> tuple[str, ...]:
     return tuple(name for name in names if name != "all_labels")
 
 
-SYSTEM = semi_supervised.SYSTEM._replace(
-    presets={"own": OWN}, open=open_data, resolved=resolved,
-    draw=projects.draw_with_scores(semi_supervised.SYSTEM, lambda job, data: data.validation),
-    short_list=short_list,
-    applicable=applicable)
+def parts(job: Job, data: semi_supervised.Data) -> dict[str, Part]:
+    """Returns the animals whose labels train, and those held out."""
+    root = projects.needed_project(job.config.data.project, job.config.own).root
+    return {TRAINED: Part(data.labelled, root), HELD_OUT: Part(data.validation, root)}
+
+
+SYSTEM = with_pixel_errors(semi_supervised.SYSTEM._replace(
+    presets={"own": OWN}, open=open_data, resolved=resolved, short_list=short_list, applicable=applicable), parts)

@@ -9,8 +9,9 @@ from html import escape
 from typing import NamedTuple
 
 COLOURS = 8
-WIDTH, HEIGHT = 460, 250
-LEFT, RIGHT, TOP, BOTTOM = 50, 118, 12, 30
+WIDTH, HEIGHT = 342, 250  # without the names
+LEFT, TOP, BOTTOM = 50, 12, 30
+LETTER = 6.7  # px, of a name's letters, rather too wide
 POINTS = 120  # points drawn per line; more steps than that are averaged in equal stretches
 
 History = Sequence[tuple[float, float]]  # (step, value), by rising step
@@ -19,7 +20,7 @@ History = Sequence[tuple[float, float]]  # (step, value), by rising step
 class Curve(NamedTuple):
     """One line of a panel, with one history per seed."""
 
-    label: str
+    label: str  # at its right end; "" for none
     colour: int
     seeds: Sequence[History]
 
@@ -72,12 +73,14 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Returns at most six powers of ten from low to high, with twos and fives if there are fewer than three."""
+    """Returns at most six powers of ten from low to high, with twos and fives if there are fewer than three, or
+    round numbers as on a linear axis where that leaves fewer than two."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     whole = [10.0 ** n for n in powers if low <= 10.0 ** n <= high]
     if len(whole) >= 3:
         return whole[:: math.ceil(len(whole) / 6)]
-    return [m * 10.0 ** n for n in powers for m in (1, 2, 5) if low <= m * 10.0 ** n <= high] or [low, high]
+    halves = [m * 10.0 ** n for n in powers for m in (1, 2, 5) if low <= m * 10.0 ** n <= high]
+    return halves if len(halves) > 1 else ticks(low, high, 3)
 
 
 def number_text(value: float) -> str:
@@ -119,14 +122,16 @@ def line_plot(curves: Sequence[Curve], *, title: str, logarithmic: bool = False,
     if last <= first:
         first, last = first - 1, last + 1
 
+    width = WIDTH + max(24 + LETTER * max(len(curve.label) for curve, _ in bands), 54)
+
     def x(step):
-        return LEFT + (step - first) / (last - first) * (WIDTH - LEFT - RIGHT)
+        return LEFT + (step - first) / (last - first) * (WIDTH - LEFT)
 
     def y(value):
         share = (math.log(value / low) / math.log(high / low) if logarithmic else (value - low) / (high - low))
         return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
 
-    bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
+    bottom, right = HEIGHT - BOTTOM, WIDTH
     parts = [_text("tick", right + 22, bottom + 17, "steps")]
     for value in (log_ticks if logarithmic else ticks)(low, high):
         parts += [_line("grid", LEFT, right, y(value), y(value)),
@@ -142,11 +147,13 @@ def line_plot(curves: Sequence[Curve], *, title: str, logarithmic: bool = False,
         mean, end = _path(zip(b.steps, b.mean, strict=True), x, y), (x(b.steps[-1]), y(b.mean[-1]))
         if len(b.steps) == 1:
             parts.append(_circle(f"dot {_coloured(curve)}", *end, 3))
-        parts += [f'<path class="line {_coloured(curve)}{dashed}" d="{mean}"/>',
-                  f'<path class="leader" d="M{end[0] + 2:.1f} {end[1]:.1f}L{right + 10} {height:.1f}"/>',
+        parts.append(f'<path class="line {_coloured(curve)}{dashed}" d="{mean}"/>')
+        if not curve.label:
+            continue
+        parts += [f'<path class="leader" d="M{end[0] + 2:.1f} {end[1]:.1f}L{right + 10} {height:.1f}"/>',
                   _circle(f"dot {_coloured(curve)}", right + 13, height, 3.2),
-                  _text("name", right + 20, height + 3.8, shortened(curve.label))]
-    return _svg("lines", WIDTH, HEIGHT, title, parts)
+                  _text("name", right + 20, height + 3.8, curve.label)]
+    return _svg("lines", round(width), HEIGHT, title, parts)
 
 
 def _coloured(one) -> str:
@@ -172,11 +179,6 @@ def _path(points, x, y) -> str:
 def _svg(style: str, width: float, height: float, title: str, parts: Sequence[str]) -> str:
     return (f'<svg class="{style}" viewBox="0 0 {width} {height}" role="img"><title>{escape(title)}</title>'
             + "".join(parts) + "</svg>")
-
-
-def shortened(label: str, letters: int = 17) -> str:
-    """Cuts a label to a number of letters, the last one an ellipsis."""
-    return label if len(label) <= letters else label[: letters - 1] + "…"
 
 
 def _apart(wanted: Sequence[float], gap: float, top: float, bottom: float) -> list[float]:
@@ -231,7 +233,8 @@ def dot_plot(groups: Sequence[tuple[str, Sequence[Dots]]], *, title: str) -> str
     low, high = min(numbers), max(numbers)
     margin = 0.06 * (high - low) or max(abs(high) * 0.1, 1e-6)
     low, high = low - margin, high + margin
-    width, left, right, step = 480, 146, 14, 20
+    left = max(146, round(LETTER * max(len(row.label) for _, rows in groups for row in rows)) + 14)
+    width, right, step = left + 334, 14, 20
     height = 4 + sum(25 + step * len(rows) for _, rows in groups) + 24
 
     def x(value):
@@ -248,7 +251,7 @@ def dot_plot(groups: Sequence[tuple[str, Sequence[Dots]]], *, title: str) -> str
         y += 25
         for row in rows:
             middle = y + step / 2
-            parts.append(_text("name", left - 12, middle + 4, shortened(row.label, 24), "end"))
+            parts.append(_text("name", left - 12, middle + 4, row.label, "end"))
             if row.paper is not None:
                 parts.append(f'<path class="diamond" d="M{x(row.paper) - 5:.1f} {middle:.1f}l5 -5l5 5l-5 5Z"/>')
             parts += [_circle(f"ring {_coloured(row)}", x(value), middle, 4) for value in row.values]

@@ -36,14 +36,14 @@ def label_sheet(
     side = SIDE if len(skeleton.names) <= NAMED else LARGE_SIDE
     shown = []
     for frame, one in zip(frames, labels, strict=True):
-        left, upper, right, lower = _window(frame.shape[1], frame.shape[0], one.keypoints)
+        left, upper, right, lower = window_of(frame.shape[1], frame.shape[0], one.keypoints)
         factor = side / max(right - left, lower - upper)
         size = max(round((right - left) * factor), 1), max(round((lower - upper) * factor), 1)
         image = np.asarray(Image.fromarray(frame[upper:lower, left:right]).resize(size, Image.Resampling.BILINEAR))
         growth = np.array(size) / (right - left, lower - upper)
         moved = (one.keypoints - (left, upper) + 0.5) * growth - 0.5
         shown.append(named(image, one._replace(keypoints=moved), skeleton))
-    return _with_list(contact_sheet(shown, columns, captions=captions), skeleton)
+    return with_list(contact_sheet(shown, columns, captions=captions), skeleton)
 
 
 def named(image: np.ndarray, labels: Labels, skeleton: Skeleton) -> np.ndarray:
@@ -70,7 +70,7 @@ def named(image: np.ndarray, labels: Labels, skeleton: Skeleton) -> np.ndarray:
     return np.asarray(pil_image)
 
 
-def _window(width: int, height: int, keypoints: np.ndarray) -> tuple[int, int, int, int]:
+def window_of(width: int, height: int, keypoints: np.ndarray) -> tuple[int, int, int, int]:
     """Returns the part of an image that is shown: left, upper, right, lower."""
     points = keypoints[np.isfinite(keypoints).all(-1)]
     points = points[((points > -1) & (points < (width, height))).all(-1)]
@@ -110,7 +110,7 @@ def _shared(first, second) -> float:
     return max(width, 0.0) * max(height, 0.0)
 
 
-def _with_list(sheet: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+def with_list(sheet: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """Adds the number, colour and name of every keypoint below a sheet."""
     font = ImageFont.load_default(size=13)
     texts = [f"{k} {name}" for k, name in enumerate(skeleton.names)]

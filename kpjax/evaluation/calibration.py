@@ -69,6 +69,11 @@ def score_table(
     return ScoreTable(edges, hit_fraction, kind, float(edges[enough[0]]) if enough.size else DEFAULT_CUTOFF)
 
 
+def drawn_from(cutoff: float) -> float:
+    """Returns the score from which drawings show points: the cutoff, -inf for the default one, which hides nothing."""
+    return cutoff if cutoff != DEFAULT_CUTOFF else -math.inf
+
+
 def write_score_table(folder: Path, table: ScoreTable) -> Path:
     """Writes score_table.json into a run's folder and returns its path."""
     path = Path(folder) / FILE

@@ -92,6 +92,7 @@ def finding(lines: Sequence[Line], column: Column) -> str:
 
 
 IMAGES_PER_VARIANT = 4
+UNITS = {"distance": "px of the original images", "mae": "px of the original images"}  # of curves without a column
 BEST_OF_KIND = {"method": "Method", "baseline": "Best baseline", "control": "Best control", "oracle": "Upper bound"}
 TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
                         trim_blocks=True, lstrip_blocks=True)
@@ -122,8 +123,8 @@ def write_report(
         paper=any(has_paper_numbers(lines, column) for column in columns),
         paper_in_dots=has_paper_numbers(lines, columns[0]), measured=measured, commands=commands,
         keypoint_tables=[table for column in columns if (table := _by_keypoint(measured, column)).rows],
-        panels=_panels(measured, columns, curves, colours), dashed=len(measured) > COLOURS,
-        images=_images(measured, images), runs=_runs(measured), configuration=_configuration(measured))
+        panels=panels(measured, columns, colours, curves), dashed=len(measured) > COLOURS,
+        images=_images(measured, images), **provenance(measured))
     return write_text(folder / "report.html", page)
 
 
@@ -183,22 +184,23 @@ def _by_keypoint(measured: Sequence[Line], column: Column) -> _KeypointTable:
         for name, row in cells.items()])
 
 
-def _panels(
-    measured: Sequence[Line], columns: Sequence[Column], wanted: Sequence[str] | None, colours: Mapping[str, int],
+def panels(
+    measured: Sequence[Line], columns: Sequence[Column], colours: Mapping[str, int],
+    wanted: Sequence[str] | None = None,
 ) -> list[tuple[str, bool, Markup]]:
     """Returns the heading of each plot over the steps, whether it is logarithmic, and its SVG."""
     histories = {line.entry.variant: [read_history(run.folder) for run in line.runs.finished] for line in measured}
     known = list(dict.fromkeys(name for runs in histories.values() for history in runs for name in history))
     by_metric = {column.metric: column for column in columns}
-    panels = []
+    found = []
     for name in _curve_names(known, list(by_metric)) if wanted is None else wanted:
-        column = by_metric.get(name, Column(name))
+        column = by_metric.get(name, Column(name, unit=UNITS.get(name.rpartition("/")[2], "")))
         logarithmic = name.startswith(("loss/", "gradient_norm"))
         curves = [Curve(line.name, colours[line.entry.variant],
                         [history.get(name, ()) for history in histories[line.entry.variant]]) for line in measured]
         if plot := line_plot(curves, title=f"{name} over steps", logarithmic=logarithmic, factor=column.factor):
-            panels.append((column.heading, logarithmic, Markup(plot)))
-    return panels
+            found.append((column.heading, logarithmic, Markup(plot)))
+    return found
 
 
 def _curve_names(known: Sequence[str], metrics: Sequence[str]) -> list[str]:
@@ -242,6 +244,11 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def provenance(measured: Sequence[Line]) -> dict[str, Any]:
+    """Returns the machines, times and configurations of all runs, as templates name them."""
+    return {"runs": _runs(measured), "configuration": _configuration(measured)}
 
 
 def _runs(measured: Sequence[Line]) -> dict[str, Any]:

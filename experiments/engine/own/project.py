@@ -2,15 +2,13 @@
 import functools
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-import jax
 import numpy as np
 
-from experiments.engine.system import Job, Outcome, StoredRun, System
 from kpjax import InputError, Skeleton
 from kpjax.annotations.project import Frame, Project, coordinate_notes
 from kpjax.annotations.project_source import (
@@ -23,12 +21,9 @@ from kpjax.annotations.project_source import (
 )
 from kpjax.annotations.reading import read_project
 from kpjax.errors import summarise
-from kpjax.evaluation.calibration import score_table, write_score_table
-from kpjax.files import make_folder
 from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES
-from kpjax.input.source import ArraySource, Source
-from kpjax.training.evaluation import Gathered, predict_source
+from kpjax.input.source import ArraySource
 
 SHARE = 0.2  # of the labelled frames that is held out
 ENOUGH_RECORDINGS = 3  # whole recordings are held out from this number on
@@ -276,21 +271,3 @@ def open_unlabelled(own: Own, transform: Transform, frames: Sequence[Frame], ske
     """Reads frames without labels once, every `own.every`th of each video."""
     source = unlabelled_source(frames, transform, skeleton, every=max(own.every, 1), root=root, name=name)
     return decoded(source, on_bad_frame=own.on_bad_frame)
-
-
-def draw_with_scores(system: System, held_out: Callable[[Job, Any], Source]) -> Callable[..., None]:
-    """Returns the `draw` of a system that also writes score_table.json: how likely a keypoint of a score is right.
-
-    held_out: (job, data) -> labelled images that did not train; their `scale` is the diagonal of the labelled body.
-    """
-    def draw(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-        system.draw(job, data, outcome, predictions)
-        found = predict_source(outcome.method, outcome.trained, held_out(job, data),
-                               batch_size=system.batch_size(job.config))
-        distances = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1) / found.scale[:, None]
-        if jax.process_index() == 0:
-            kind = system.predicting(StoredRun(job.config, job.variant, outcome.method.skeleton)).score_kind
-            make_folder(job.folder)
-            write_score_table(job.folder, score_table(found.scores, distances, found.visible, kind=kind))
-
-    return draw

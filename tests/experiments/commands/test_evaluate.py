@@ -1,6 +1,8 @@
 """The command `evaluate`: errors of a made run, whose method finds the brightest pixel, on labelled images."""
 import csv
 import functools
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from PIL import Image
 
 from experiments.commands import run_command
 from kpjax.errors import InputError
+from kpjax.reports.pixel_errors import HELD_OUT, TRAINED, Animals, write_errors
 
 main = functools.partial(run_command, "evaluate")
 SPOTS = {"a": (100, 40), "b": (20, 90), "c": (64, 64)}
@@ -41,20 +44,55 @@ def test_errors_are_in_pixels_of_the_frames_and_the_worst_come_first(run, tmp_pa
     main([run, labels, "--out", str(tmp_path / "out"), "--batch-size", "2"])
     out = capsys.readouterr().out
     assert "not known to the run, and not measured: tail" in out
-    assert "3 animals on 3 frames" in out
+    assert "labelled: 3 frames" in out
     with (tmp_path / "out" / "errors.csv").open() as file:
         found = {(row["image"].rpartition("/")[2], row["keypoint"]): row for row in csv.DictReader(file)}
     assert found.keys() == {(f"{name}.png", keypoint) for name in "abc" for keypoint in ("spot", "beside")} - {
         ("c.png", "beside")}
     for (name, keypoint), row in found.items():  # a pixel of the run is two of the frames
         assert float(row["error"]) == pytest.approx(30 if (name, keypoint) == ("b.png", "spot") else 0, abs=3)
-    table = {line.split()[0]: line.split()[-4:] for line in out.splitlines() if line.startswith(("spot", "beside"))}
+    table = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.startswith(("spot", "beside "))}
     assert [table[name][0] for name in ("spot", "beside")] == ["3", "2"]
-    assert [table[name][3] for name in ("spot", "beside")] == ["66.7", "100.0"]
+    assert [table[name][-1] for name in ("spot", "beside")] == ["66.7", "100.0"]
+    assert max(map(len, out.replace(str(tmp_path), "").splitlines())) <= 110
     with Image.open(tmp_path / "out" / "worst.png") as sheet:
         assert min(sheet.size) > 192
     with pytest.raises(InputError, match=r"^--out: .*errors\.csv exists already"):
         main([run, labels, "--out", str(tmp_path / "out")])
+
+
+def test_points_that_the_cutoff_hides_are_counted_and_named(run, tmp_path, capsys):
+    # The score of "beside" is half of that of "spot".
+    labels = project(tmp_path / "labelled", ["a.png,0,spot,100,40", "a.png,0,beside,100,40", "b.png,0,beside,40,90"])
+    (tmp_path / "runs/brightest/demo/spot/seed-0/score_table.json").write_text('{"kind": "peak", "cutoff": 0.55}')
+    main([run, labels, "--out", str(tmp_path / "out")])
+    out = capsys.readouterr().out
+    assert "score from 0.55 on (the cutoff)" in out
+    with (tmp_path / "out" / "errors_by_keypoint.csv").open() as file:
+        found = {row["keypoint"]: row for row in csv.DictReader(file)}
+    assert [found[name]["hidden_by_cutoff"] for name in ("spot", "beside", "all keypoints")] == ["0", "2", "2"]
+    assert found["beside"]["mean_px_from_cutoff"] == "nan"
+    assert float(found["all keypoints"]["mean_px_from_cutoff"]) == float(found["spot"]["mean_px"]) < 4
+    assert float(found["beside"]["mean_px"]) == pytest.approx(10, abs=3)
+    assert "faded below the cutoff (2 points" in out
+
+
+def test_frames_that_were_learnt_from_stand_beside_those_held_out(run, tmp_path, capsys):
+    labels = project(tmp_path / "labelled", [f"{name}.png,0,spot,{x},{y}" for name, (x, y) in SPOTS.items()])
+    one = np.ones((2, 1))
+    known = Animals(("spot",), (TRAINED, HELD_OUT), (tmp_path / "labelled" / "a.png", tmp_path / "labelled" / "b.png"),
+                    (None, None), ("", ""), np.full(2, 50.0), np.zeros((2, 1, 2)), one, np.zeros((2, 1, 2)), one)
+    write_errors(Path(run), known, 0.5)
+    main([run, labels, "--out", str(tmp_path / "out")])
+    out = capsys.readouterr().out
+    header = next(line for line in out.splitlines() if "trained on" in line)
+    assert re.fullmatch(" +held out: 1 frame +trained on: 1 frame", header)
+    assert "other labels: 1 frame" in out
+    with (tmp_path / "out" / "errors.csv").open() as file:
+        assert [row["part"] for row in csv.DictReader(file)] == ["trained on", "held out", "other labels"]
+    assert "worst.png: 2 animals" in out  # without the one that was learnt from
+    with pytest.raises(InputError, match="is the run's own folder"):
+        main([run, labels, "--out", run])
 
 
 def test_animals_of_one_frame_are_cropped_by_their_labels(run, tmp_path, capsys):
@@ -65,7 +103,7 @@ def test_animals_of_one_frame_are_cropped_by_their_labels(run, tmp_path, capsys)
         errors = [float(row["error"]) for row in csv.DictReader(file)]
     assert errors[0] < 4  # the spot is 5 px wide, and its first pixel is found
     assert errors[1] > 20  # the bright spot is not in its crop
-    assert "2 animals on 1 frames" in capsys.readouterr().out
+    assert "labelled: 1 frame, 2 animals" in capsys.readouterr().out
 
 
 def test_what_cannot_be_measured_is_refused(run, tmp_path):

@@ -52,7 +52,17 @@ def test_from_a_project_to_a_result(project, tmp_path, capsys):
     assert 0 <= results["metrics"]["test/pck"] <= 1
     assert results["metrics"]["chosen_by/step"] == 2  # the last
     assert read_score_table(folder / "ours" / "seed-0").kind == "mse_peak"
-    assert "held out: 4 of 12 labelled frames, recordings" in (folder / "report.html").read_text()
+    assert results["metrics"]["held_out/labels"] == 16
+    page = (folder / "report.html").read_text()
+    assert "held out: 4 of 12 labelled frames, recordings" in page
+    for words in ("Your run", "held out: 4 frames", "trained on: 8 frames", "What would help most",
+                  'src="held_out.mp4"'):
+        assert words in page
+    for words in ("no finished run", "Best control"):
+        assert words not in page
+    assert page.count("data:image/jpeg") == 8  # labels and predictions of the four frames held out
+    assert (folder / "held_out.mp4").is_file()
+    assert max(map(len, said[said.index("   held out"):said.index("report:")].splitlines())) <= 110
     opened = open_run(Path(folder / "ours" / "seed-0"))
     assert (opened.method.skeleton.names, opened.transform.side) == (project.skeleton.names, 32)
     wide = np.zeros((20, 40, 3), np.uint8)

@@ -1,0 +1,91 @@
+"""Errors in pixels of the original images that every run on a person's own labels keeps, and its table of scores."""
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from experiments.engine.system import Job, Outcome, StoredRun, System
+from kpjax import geometry
+from kpjax.evaluation.calibration import ScoreTable, drawn_from, score_table, write_score_table
+from kpjax.files import make_folder
+from kpjax.input.source import Source, identities
+from kpjax.reports.pixel_errors import HELD_OUT, Animals, joined, metrics_of, write_errors
+from kpjax.training.evaluation import Gathered
+
+OF_PART = "px of "  # before the names of parts, among a run's predictions
+
+
+class Part(NamedTuple):
+    """Labelled animals of a project, and the folder below which their names are paths."""
+
+    source: Source
+    root: Path
+
+
+def with_pixel_errors(system: System, parts: Callable[[Job, Any], Mapping[str, Part]]) -> System:
+    """Returns a system whose runs also keep errors.csv and errors_by_keypoint.csv, and metrics such as `held_out/px`.
+
+    Scores get a meaning, too: score_table.json has the cutoff, from the animals held out.
+
+    parts: (job, data) -> the labelled animals by what they are for the run; one part is HELD_OUT, whose `scale` is the
+    diagonal of the labelled body.
+    """
+    def evaluated(job: Job, data: Any) -> dict[str, Source]:
+        return dict(system.evaluated(job, data)) | {
+            OF_PART + name: part.source for name, part in parts(job, data).items()}
+
+    def measure(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
+        values = dict(system.measure(job, data, outcome, _without_parts(predictions)))
+        if OF_PART + HELD_OUT not in predictions:  # measured again: a run made before these were kept
+            return values
+        animals = animals_of(parts(job, data), predictions)
+        return values | metrics_of(animals, drawn_from(_scores_of(predictions).cutoff))
+
+    def draw(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+        system.draw(job, data, outcome, _without_parts(predictions))
+        if jax.process_index() == 0:
+            kind = system.predicting(StoredRun(job.config, job.variant, outcome.method.skeleton)).score_kind
+            table = _scores_of(predictions, kind)
+            make_folder(job.folder)
+            write_score_table(job.folder, table)
+            write_errors(job.folder, animals_of(parts(job, data), predictions), drawn_from(table.cutoff))
+
+    return system._replace(evaluated=evaluated, measure=measure, draw=draw)
+
+
+def _without_parts(predictions: Mapping[str, Gathered]) -> dict[str, Gathered]:
+    return {name: found for name, found in predictions.items() if not name.startswith(OF_PART)}
+
+
+def _scores_of(predictions: Mapping[str, Gathered], kind: str = "peak") -> ScoreTable:
+    """Returns how likely a keypoint of a score is right, by the animals held out."""
+    found = predictions[OF_PART + HELD_OUT]
+    distances = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1) / found.scale[:, None]
+    return score_table(found.scores, distances, found.visible, kind=kind)
+
+
+def animals_of(parts: Mapping[str, Part], predictions: Mapping[str, Gathered]) -> Animals:
+    """Returns the predictions of all parts in pixels of the original images."""
+    return joined([_animals(name, part, predictions[OF_PART + name]) for name, part in parts.items()])
+
+
+def _animals(name: str, part: Part, found: Gathered) -> Animals:
+    source, count = part.source, len(found.index)
+    named = [identity.rpartition("#") for identity in identities(source)]
+    # Only frames of videos have a number behind a "#"; images may have one in their names.
+    split = [(title, int(number)) if title and len(number) >= 6 and number.isdigit() else (title + mark + number, None)
+             for title, mark, number in named]
+    images, frames = zip(*split, strict=True)
+    animals_on, seen = Counter(split), Counter()
+    instances = []
+    for one in split:
+        instances.append(f"animal {seen[one]}" if animals_on[one] > 1 else "")
+        seen[one] += 1
+    predicted, true = (np.asarray(geometry.move_points(found.crop, points), np.float64)
+                       for points in (found.keypoints, found.true_keypoints))
+    growth = np.sqrt(np.abs(np.linalg.det(np.asarray(found.crop, np.float64)[:, :2, :2])))
+    return Animals(source.skeleton.names, (name,) * count, tuple(part.root / image for image in images), frames,
+                   tuple(instances), found.scale * growth, true, found.visible, predicted, found.scores)

@@ -1,0 +1,107 @@
+"""Predictions beside labels at the resolution of the original images, cropped to the animal, with whole names."""
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from kpjax.drawing.label_sheet import window_of, with_list
+from kpjax.drawing.overlays import BACKGROUND, INK, draw_keypoints
+from kpjax.structures import Skeleton
+
+LEAST, MOST = 360, 960  # px, of the longer side of a crop: smaller ones are enlarged, larger ones reduced
+GAP, TEXT = 10, 14  # px
+FADED = 0.4  # opacity of a point whose score is below the cutoff
+
+
+class Compared(NamedTuple):
+    """One animal's predictions and labels in pixels of its image."""
+
+    predicted: np.ndarray  # (K, 2)
+    scores: np.ndarray  # (K,)
+    true: np.ndarray  # (K, 2)
+    visible: np.ndarray  # (K,), 0 where nothing is labelled
+
+
+def cropped(image: np.ndarray, one: Compared, cutoff: float) -> tuple[np.ndarray, Compared]:
+    """Crops an image (H, W, 3) uint8 to an animal's labels and the predictions that the cutoff leaves, and moves both.
+
+    What is smaller than `LEAST` is enlarged by a whole factor, what is larger than `MOST` reduced.
+    """
+    labelled = np.asarray(one.visible) > 0
+    points = np.concatenate([one.true[labelled], one.predicted[labelled & (one.scores >= cutoff)]])
+    left, upper, right, lower = window_of(image.shape[1], image.shape[0], points)
+    image = image[upper:lower, left:right]
+    side = max(image.shape[:2])
+    factor = min(max(1, math.ceil(LEAST / side)), MOST / side)
+    size = tuple(max(round(length * factor), 1) for length in image.shape[1::-1])
+    if size != image.shape[1::-1]:
+        image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+    growth = np.array(size) / (right - left, lower - upper)
+
+    def moved(given: np.ndarray) -> np.ndarray:
+        return (np.asarray(given, np.float64) - (left, upper) + 0.5) * growth - 0.5
+
+    return image, one._replace(predicted=moved(one.predicted), true=moved(one.true))
+
+
+def labels_drawn(image: np.ndarray, one: Compared, skeleton: Skeleton) -> np.ndarray:
+    """Draws the labels of a crop as rings."""
+    nowhere = np.full_like(one.predicted, np.nan)
+    return draw_keypoints(image, nowhere, None, skeleton, true=one.true, true_visible=one.visible, minimum_side=1)
+
+
+def predictions_drawn(image: np.ndarray, one: Compared, skeleton: Skeleton, cutoff: float) -> np.ndarray:
+    """Draws the predictions of a crop as dots, joined to the rings of their labels; faded below the cutoff."""
+    opacity = np.where(one.scores >= cutoff, 1.0, FADED)
+    opacity = np.where(np.asarray(one.visible) > 0, opacity, 0.0)
+    return draw_keypoints(image, one.predicted, opacity, skeleton, true=one.true, true_visible=one.visible,
+                          minimum_side=1)
+
+
+def error_sheet(
+    images: Sequence[np.ndarray], animals: Sequence[Compared], skeleton: Skeleton, captions: Sequence[str], *,
+    cutoff: float, columns: int = 3,
+) -> np.ndarray:
+    """Draws a sheet (h, w, 3) uint8 of predictions on labelled images, in the order given, the names below in whole.
+
+    images: (H, W, 3) uint8 of any sizes, at full resolution. Raises ValueError for no image.
+    """
+    if not images:
+        raise ValueError("a sheet of errors needs at least one image")
+    crops = [predictions_drawn(*cropped(image, one, cutoff), skeleton, cutoff)
+             for image, one in zip(images, animals, strict=True)]
+    columns = min(columns, len(crops))
+    width = max(crop.shape[1] for crop in crops)
+    font = ImageFont.load_default(size=TEXT)
+    wrapped = [wrapped_text(caption, font, width) for caption in captions]
+    rows = [range(first, min(first + columns, len(crops))) for first in range(0, len(crops), columns)]
+    heights = [(max(crops[n].shape[0] for n in row), max(len(wrapped[n]) for n in row) * (TEXT + 4)) for row in rows]
+    sheet = Image.new("RGB", (columns * (width + GAP) + GAP, sum(map(sum, heights)) + GAP * (2 * len(rows) + 1)),
+                      BACKGROUND)
+    canvas, top = ImageDraw.Draw(sheet), GAP
+    for row, (height, below) in zip(rows, heights, strict=True):
+        for place, n in enumerate(row):
+            left = GAP + place * (width + GAP)
+            sheet.paste(Image.fromarray(crops[n]), (left + (width - crops[n].shape[1]) // 2, top))
+            for line, text in enumerate(wrapped[n]):
+                canvas.text((left, top + height + 2 + line * (TEXT + 4)), text, fill=INK, font=font)
+        top += height + below + 2 * GAP
+    return with_list(np.asarray(sheet), skeleton)
+
+
+def wrapped_text(text: str, font, width: int) -> list[str]:
+    """Breaks a text into lines at most `width` pixels wide, after spaces, slashes and underscores where it can."""
+    lines = []
+    for part in text.splitlines():
+        while part:
+            end = len(part)
+            while end > 1 and font.getlength(part[:end]) > width:
+                end -= 1
+            if end < len(part):
+                at = max(part.rfind(mark, 0, end) for mark in " /_-")
+                end = at + 1 if at > 0 else end
+            lines.append(part[:end].rstrip())
+            part = part[end:].lstrip()
+    return lines or [""]

@@ -1,0 +1,241 @@
+"""Errors in pixels of the original images: of animals that were learnt from, of those held out, and of any others.
+
+Each is given twice: over all labelled keypoints, and over those whose score reaches the cutoff, beside the number of
+keypoints that the cutoff hides.
+"""
+import csv
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kpjax.errors import InputError
+from kpjax.files import read_content, write_text
+
+FILE, BY_KEYPOINT_FILE = "errors.csv", "errors_by_keypoint.csv"
+TRAINED, HELD_OUT, OTHER = "trained on", "held out", "other labels"
+ALL = "all keypoints"
+NEAR = 0.1  # of an animal's length, within which a keypoint counts as found (PCK)
+LINE = 110  # letters of a line on a screen
+HEADER = ("part", "image", "video", "frame", "instance", "keypoint", "x", "y", "true_x", "true_y", "error", "score",
+          "length")
+TUPLES = ("parts", "images", "frames", "instances")  # fields of `Animals`
+ARRAYS = ("lengths", "true", "visible", "predicted", "scores")
+
+
+class Animals(NamedTuple):
+    """Predictions on N labelled animals; coordinates and lengths are in pixels of their original images."""
+
+    names: tuple[str, ...]  # K, of the keypoints
+    parts: tuple[str, ...]  # N: TRAINED, HELD_OUT, or what else they are
+    images: tuple[Path, ...]  # N: the image, or the video
+    frames: tuple[int | None, ...]  # N: the number in the video
+    instances: tuple[str, ...]  # N: which animal of its frame
+    lengths: np.ndarray  # (N,) the diagonal of the box, else of the labelled points
+    true: np.ndarray  # (N, K, 2)
+    visible: np.ndarray  # (N, K), 0 where nothing is labelled
+    predicted: np.ndarray  # (N, K, 2)
+    scores: np.ndarray  # (N, K)
+
+    @property
+    def distances(self) -> np.ndarray:
+        """(N, K) px, nan where nothing is labelled."""
+        return np.where(self.visible > 0, np.linalg.norm(self.predicted - self.true, axis=-1), np.nan)
+
+    def only(self, numbers: Sequence[int]) -> "Animals":
+        """Returns some of the animals, by number."""
+        kept = [int(number) for number in numbers]
+        return self._replace(**{name: tuple(getattr(self, name)[n] for n in kept) for name in TUPLES},
+                             **{name: getattr(self, name)[kept] for name in ARRAYS})
+
+    def by_part(self) -> dict[str, "Animals"]:
+        """Returns the animals of each part, those held out first, then those that were learnt from."""
+        order = sorted(dict.fromkeys(self.parts), key=lambda part: (part != HELD_OUT, part != TRAINED))
+        return {part: self.only(np.flatnonzero(np.array(self.parts) == part)) for part in order}
+
+    def title(self, number: int) -> str:
+        """Returns the whole name of an animal's frame, with the folder of an image, and which animal it is."""
+        path, frame = self.images[number], self.frames[number]
+        name = "/".join(path.parts[-2:] if frame is None else path.parts[-1:])
+        return " ".join(filter(None, (name, "" if frame is None else f"frame {frame}", self.instances[number])))
+
+
+def joined(animals: Sequence[Animals]) -> Animals:
+    """Returns all animals of several tables with the same keypoints."""
+    first, *_ = animals
+    return Animals(first.names, *(sum((getattr(one, name) for one in animals), ()) for name in TUPLES),
+                   *(np.concatenate([getattr(one, name) for one in animals]) for name in ARRAYS))
+
+
+class Errors(NamedTuple):
+    """Errors of one keypoint, or of all together, in pixels; nan where there is nothing to average."""
+
+    labels: int
+    median: float
+    mean: float
+    shown: float  # the mean of those whose score reaches the cutoff
+    hidden: int  # labelled keypoints whose score does not
+    found: float  # share of them within `near` of the animal's length, 0 to 1
+    relative: float  # mean error over the animal's length
+
+
+def errors_of(animals: Animals, cutoff: float, near: float = NEAR) -> dict[str, Errors]:
+    """Computes the errors of each keypoint by its name, and of all of them, each point weighing the same, as ALL."""
+    distances, labelled = animals.distances, animals.visible > 0
+    relative = distances / animals.lengths[:, None]
+
+    def of(chosen: np.ndarray) -> Errors:
+        chosen = chosen & labelled
+        shown = chosen & (animals.scores >= cutoff)
+        mean = float(distances[chosen].mean()) if chosen.any() else math.nan
+        return Errors(int(chosen.sum()), float(np.median(distances[chosen])) if chosen.any() else math.nan, mean,
+                      float(distances[shown].mean()) if shown.any() else math.nan, int(chosen.sum() - shown.sum()),
+                      float((relative[chosen] < near).mean()) if chosen.any() else math.nan,
+                      float(relative[chosen].mean()) if chosen.any() else math.nan)
+
+    numbers = np.arange(len(animals.names))
+    return {name: of(numbers == k) for k, name in enumerate(animals.names)} | {ALL: of(numbers >= 0)}
+
+
+def metrics_of(animals: Animals, cutoff: float) -> dict[str, float]:
+    """Returns the errors of each part as metrics: `held_out/px` and so on, and `held_out/px/<keypoint>`."""
+    found = {}
+    for part, some in animals.by_part().items():
+        prefix = part.replace(" ", "_")
+        every = errors_of(some, cutoff)
+        whole = every.pop(ALL)
+        found |= {f"{prefix}/px": whole.mean, f"{prefix}/px_median": whole.median, f"{prefix}/px_shown": whole.shown,
+                  f"{prefix}/hidden": float(whole.hidden), f"{prefix}/labels": float(whole.labels)}
+        found |= {f"{prefix}/px/{name}": one.mean for name, one in every.items() if one.labels}
+    return found
+
+
+# On a screen
+
+COLUMNS = (("labels", "", 7), ("median", "px", 7), ("mean", "px", 7), ("shown", "px", 7), ("hidden", "", 7),
+           ("PCK", "%", 6))
+
+
+def table_lines(animals: Animals, cutoff: float, near: float = NEAR) -> list[str]:
+    """Lays out the errors by keypoint, the parts side by side, or one below the other where lines would be too long.
+
+    cutoff: the score from which points are shown; -inf where none is known.
+    """
+    parts = animals.by_part()
+    of_part = {part: errors_of(some, cutoff, near) for part, some in parts.items()}
+    names = [name for name in (*animals.names, ALL) if any(found[name].labels for found in of_part.values())]
+    first, width = max(map(len, names)), sum(size for *_, size in COLUMNS)
+    together = max((LINE - first) // (width + 2), 1)
+    lines = []
+    for begin in range(0, len(parts), together):
+        some = list(parts)[begin:begin + together]
+        for cells in ([f"  {frames_text(parts[part])}" for part in some],
+                      ["".join(title.rjust(size) for title, _, size in COLUMNS)] * len(some),
+                      ["".join(unit.rjust(size) for _, unit, size in COLUMNS)] * len(some)):
+            lines.append((" " * first + "".join(f"  {cell:{width}}" for cell in cells)).rstrip())
+        lines[-2] = "keypoint".ljust(first)[:first] + lines[-2][first:]
+        lines += [(f"{name:{first}}" + "".join(f"  {_cells(of_part[part][name])}" for part in some)).rstrip()
+                  for name in names]
+    return [*lines, *explained(cutoff, near)]
+
+
+def frames_text(part: Animals) -> str:
+    """Describes a part in words: "held out: 11 frames"."""
+    frames = len(set(zip(part.images, part.frames, strict=True)))
+    animals = len(part.parts)
+    return f"{part.parts[0]}: {counted(frames, 'frame')}" + (f", {counted(animals, 'animal')}"
+                                                             if animals > frames else "")
+
+
+def counted(number: int, noun: str) -> str:
+    """Returns "1 frame" or "11 frames"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _cells(found: Errors) -> str:
+    numbers = (str(found.labels), *(pixels(value) for value in (found.median, found.mean, found.shown)),
+               str(found.hidden), "–" if math.isnan(found.found) else f"{100 * found.found:.1f}")
+    return "".join(text.rjust(size) for text, (*_, size) in zip(numbers, COLUMNS, strict=True))
+
+
+def pixels(value: float) -> str:
+    """Returns a length with a decimal below 100, "–" for nan."""
+    return "–" if math.isnan(value) else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def explained(cutoff: float, near: float = NEAR) -> list[str]:
+    """Returns what the columns are, in lines for a screen."""
+    return ["median, mean, shown: distances to the labels in px of the original images; "
+            + ("shown: the mean of points" if math.isfinite(cutoff) else "shown: the same as mean,"),
+            f"with a score from {cutoff:.3g} on (the cutoff); hidden: labelled points with a lower score, which "
+            "drawings leave out" if math.isfinite(cutoff) else
+            "as no cutoff is known: scores do not tell right points from wrong ones, and drawings leave out none",
+            f"PCK: share of points nearer than {100 * near:g} % of the animal's length (the diagonal of its box, else "
+            "of its labels)"]
+
+
+# In files
+
+def write_errors(folder: Path, animals: Animals, cutoff: float) -> Path:
+    """Writes errors.csv, a row for every labelled keypoint, and errors_by_keypoint.csv; returns the first path."""
+    rows: list[Sequence[object]] = [HEADER]
+    distances = animals.distances
+    for n, k in np.argwhere(animals.visible > 0).tolist():
+        frame, path = animals.frames[n], animals.images[n]
+        where = [path, "", ""] if frame is None else ["", path, frame]
+        cells = (*animals.predicted[n, k], *animals.true[n, k], distances[n, k], animals.scores[n, k],
+                 animals.lengths[n])
+        rows.append([animals.parts[n], *where, animals.instances[n], animals.names[k],
+                     *(f"{cell:.6g}" for cell in cells)])
+    table: list[Sequence[object]] = [("part", "keypoint", "labels", "median_px", "mean_px", "mean_px_from_cutoff",
+                                      "hidden_by_cutoff", "cutoff", f"pck_{100 * NEAR:g}_percent")]
+    for part, some in animals.by_part().items():
+        table += [(part, name, one.labels, *(f"{value:.6g}" for value in (one.median, one.mean, one.shown)), one.hidden,
+                   f"{cutoff:.6g}", f"{100 * one.found:.6g}") for name, one in errors_of(some, cutoff).items()
+                  if one.labels]
+    write_text(Path(folder) / BY_KEYPOINT_FILE, _csv(table))
+    return write_text(Path(folder) / FILE, _csv(rows))
+
+
+def _csv(rows: Sequence[Sequence[object]]) -> str:
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(rows)
+    return file.getvalue()
+
+
+def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:
+    """Reads the errors.csv of a run's folder; None without one. What is not labelled has the score 0.
+
+    names: of the keypoints, in their order; those with a label if not given. Raises InputError for a file that is
+    damaged.
+    """
+    path = Path(folder) / FILE
+    if not path.is_file():
+        return None
+    rows = list(csv.DictReader(io.StringIO(read_content(path).decode(errors="replace"))))
+    if not rows or set(HEADER) - set(rows[0]):
+        raise InputError(f"{path}: not what a run writes; train it again, or delete the file")
+    try:
+        return _animals(rows, tuple(names) or tuple(dict.fromkeys(row["keypoint"] for row in rows)))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: damaged ({error}); train the run again, or delete the file") from None
+
+
+def _animals(rows: Sequence[dict[str, str]], names: tuple[str, ...]) -> Animals:
+    keys = ("part", "image", "video", "frame", "instance", "length")
+    animals = {key: n for n, key in enumerate(dict.fromkeys(tuple(row[name] for name in keys) for row in rows))}
+    shape = (len(animals), len(names))
+    true, predicted, scores = np.full((*shape, 2), np.nan), np.full((*shape, 2), np.nan), np.zeros(shape)
+    for row in rows:
+        at = animals[tuple(row[name] for name in keys)], names.index(row["keypoint"])
+        predicted[at], true[at] = (float(row["x"]), float(row["y"])), (float(row["true_x"]), float(row["true_y"]))
+        scores[at] = float(row["score"])
+    found = [dict(zip(keys, key, strict=True)) for key in animals]
+    return Animals(
+        names, tuple(one["part"] for one in found), tuple(Path(one["image"] or one["video"]) for one in found),
+        tuple(int(one["frame"]) if one["frame"] else None for one in found), tuple(one["instance"] for one in found),
+        np.array([float(one["length"]) for one in found]), true, np.isfinite(true).all(-1).astype(np.float32),
+        predicted, scores)
