@@ -78,6 +78,8 @@ class Predict(_OfRun):
     boxes: Annotated[Path | None, arg(metavar="FILE")] = None  # boxes of the animals (COCO json, or csv), if several
     frames: Annotated[str, arg(metavar="A:B")] = ""  # frames A to B - 1 of each video; A:B:N for every Nth
     cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # draw points from this score on
+    dot_size: Annotated[float | None, arg(metavar="PX")] = None  # of drawn points, in pixels (default by the animal)
+    trails: Annotated[int, arg(metavar="N")] = 0  # draw the way of each point over the last N frames of a video
     # what to do about images, or over 1 % of a video, that do not decode
     on_bad_frame: Annotated[Literal["stop", "skip"], arg(aliases=("--on-bad-image",))] = "stop"
 
