@@ -124,6 +124,8 @@ class Suggest(_OfRun):
     labelled: Annotated[Path | None, arg(metavar="PROJECT")] = None  # the labels that there are already
     every: Annotated[int | None, arg(metavar="N")] = None  # scores every Nth frame (default about 1,000 frames in all)
     apart: int = 10  # frames between two of one video
+    boxes: Annotated[Path | None, arg(metavar="FILE")] = None  # boxes of the animals (COCO json, or csv), if several
+    page: bool = False  # a page to correct the proposals in a browser: label.html
 
 
 @command
