@@ -144,6 +144,23 @@ class Convert(_OfProject):
 
 @command
 @dataclass(frozen=True, kw_only=True)
+class Merge(_AsRead):
+    """Adds the labels of one annotation project to another one, in the other's format and with its scorer.
+
+    OLD stays where it is. Its tables get the labels of NEW, and its folders the images that it lacks. Each file that
+    changes is kept beside it as <name>.before_merge. NEW may be of any format, such as a project that `suggest` wrote
+    after somebody labelled it, or the corrected.csv of its page. Frames are the same if they are the same file or the
+    same frame of a video, or if they look alike and have one name.
+    """
+
+    old: Annotated[Positional[Path], arg(metavar="OLD")]  # the project that grows, a folder or file
+    new: Annotated[Positional[Path], arg(metavar="NEW")]  # the labels that come back, a folder or file
+    # which labels stay where a frame has others in OLD than in NEW
+    conflicts: Literal["stop", "old", "new"] = "stop"
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
 class Export:
     """Writes a finished run as a folder that finds keypoints without this library.
 
@@ -166,7 +183,8 @@ class Export:
 
 
 COMMANDS: dict[str, type] = {
-    "check": Check, "predict": Predict, "evaluate": Evaluate, "suggest": Suggest, "convert": Convert, "export": Export}
+    "check": Check, "predict": Predict, "evaluate": Evaluate, "suggest": Suggest, "convert": Convert,
+    "merge": Merge, "export": Export}
 
 
 def run_command(name: str, arguments: Sequence[str], program: str = "kpjax") -> Any:
