@@ -78,6 +78,8 @@ class Predict(_OfRun):
     boxes: Annotated[Path | None, arg(metavar="FILE")] = None  # boxes of the animals (COCO json, or csv), if several
     frames: Annotated[str, arg(metavar="A:B")] = ""  # frames A to B - 1 of each video; A:B:N for every Nth
     cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # draw points from this score on
+    dot_size: Annotated[float | None, arg(metavar="PX")] = None  # of drawn points, in pixels (default by the animal)
+    trails: Annotated[int, arg(metavar="N")] = 0  # draw the way of each point over the last N frames of a video
     # what to do about images, or over 1 % of a video, that do not decode
     on_bad_frame: Annotated[Literal["stop", "skip"], arg(aliases=("--on-bad-image",))] = "stop"
 
@@ -125,6 +127,8 @@ class Suggest(_OfRun):
     labelled: Annotated[Path | None, arg(metavar="PROJECT")] = None  # the labels that there are already
     every: Annotated[int | None, arg(metavar="N")] = None  # scores every Nth frame (default about 1,000 frames in all)
     apart: int = 10  # frames between two of one video
+    boxes: Annotated[Path | None, arg(metavar="FILE")] = None  # boxes of the animals (COCO json, or csv), if several
+    page: bool = False  # a page to correct the proposals in a browser: label.html
 
 
 @command
@@ -139,6 +143,23 @@ class Convert(_OfProject):
     to: FormatName  # dlc is DeepLabCut's, lp Lightning Pose's, slp SLEAP's
     out: Annotated[Path, arg(metavar="FOLDER")]  # the folder that is written
     overwrite: bool = False  # replace what convert wrote there before
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Merge(_AsRead):
+    """Adds the labels of one annotation project to another one, in the other's format and with its scorer.
+
+    OLD stays where it is. Its tables get the labels of NEW, and its folders the images that it lacks. Each file that
+    changes is kept beside it as <name>.before_merge. NEW may be of any format, such as a project that `suggest` wrote
+    after somebody labelled it, or the corrected.csv of its page. Frames are the same if they are the same file or the
+    same frame of a video, or if they look alike and have one name.
+    """
+
+    old: Annotated[Positional[Path], arg(metavar="OLD")]  # the project that grows, a folder or file
+    new: Annotated[Positional[Path], arg(metavar="NEW")]  # the labels that come back, a folder or file
+    # which labels stay where a frame has others in OLD than in NEW
+    conflicts: Literal["stop", "old", "new"] = "stop"
 
 
 @command
@@ -177,8 +198,8 @@ class Weights:
 
 
 COMMANDS: dict[str, type] = {
-    "check": Check, "predict": Predict, "evaluate": Evaluate, "suggest": Suggest, "convert": Convert, "export": Export,
-    "weights": Weights}
+    "check": Check, "predict": Predict, "evaluate": Evaluate, "suggest": Suggest, "convert": Convert, "merge": Merge,
+    "export": Export, "weights": Weights}
 
 
 def run_command(name: str, arguments: Sequence[str], program: str = "kpjax") -> Any:

@@ -8,25 +8,38 @@ from tqdm import tqdm
 
 from experiments.commands import Suggest
 from experiments.engine.predictors import open_predictor
-from kpjax import InputError
+from kpjax import InputError, Skeleton
+from kpjax.annotations.boxes_file import read_boxes
 from kpjax.annotations.manifest import files_in, free_or_listed, remove_files, write_manifest
 from kpjax.annotations.project import Frame
 from kpjax.annotations.project_source import frames_at, read_frame
 from kpjax.annotations.reading import read_project
 from kpjax.annotations.tables import rows_text
-from kpjax.drawing.overlays import prediction_sheet, write_png
+from kpjax.drawing.overlays import (
+    animal_colours,
+    contact_sheet,
+    draw_keypoints,
+    enlarged,
+    enlargement,
+    legend_strip,
+    opacity_of_scores,
+    write_png,
+)
 from kpjax.errors import summarise
 from kpjax.files import write_text
+from kpjax.images.transforms import needs_box
 from kpjax.suggest.frames import (
     NO_LABELS,
     FrameScores,
     LabelledFrames,
     Network,
+    boxes_of_frames,
     has_label,
     labelled_frames,
     score_frames,
 )
-from kpjax.suggest.proposals import FORMAT_OF_PROJECT, Proposal, write_proposals
+from kpjax.suggest.page import write_page
+from kpjax.suggest.proposals import FORMAT_OF_PROJECT, Proposal, images_below, write_proposals
 from kpjax.suggest.selection import WIDENING, choose
 
 # The default is diversity: neither the score nor errors under turning, disagreement of two networks or unusual poses
@@ -42,33 +55,42 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
     """
     earlier = _check(asked)  # a folder that holds anything else is refused before the work
     predictor = open_predictor(asked.run)
+    if asked.boxes is None and needs_box(predictor.transform):
+        raise InputError("boxes", "the run was trained on crops around boxes; give a file with a box for each animal "
+                                  "and frame: COCO json, or csv with video, frame, instance, x, y, w, h")
     known, to = NO_LABELS, asked.to or "csv"
     if asked.labelled is not None:
         project = read_project(asked.labelled)
         known, to = labelled_frames(project, predictor.skeleton), asked.to or FORMAT_OF_PROJECT[project.format]
     frames = [frame for frame in frames_at(asked.inputs)
               if not frame.path.resolve().is_relative_to(asked.out.resolve())]
+    animals, boxes = ("0",), None
+    if asked.boxes is not None:
+        animals, boxes = boxes_of_frames(read_boxes(asked.boxes), frames)
+    if to == "lp" and len(animals) > 1:
+        raise InputError("to", "Lightning Pose holds one animal on an image; choose dlc, slp, coco or csv")
     every = asked.every or max(1, math.ceil(sum(frame.number is not None for frame in frames) / SCORED))
     if every > 1 and asked.every is None:
-        tell(f"every {every}th frame of videos is scored, about {SCORED} in all; --every 1 scores all")
+        tell(f"every {ordinal(every)} frame of videos is scored, about {SCORED} in all; --every 1 scores all")
     with tqdm(total=len(frames), unit=" frames", disable=None) as bar:
         scored = score_frames(frames, Network(predictor.predict, predictor.transform), every=every,
-                              batch_size=asked.batch_size, tick=bar.update)
+                              batch_size=asked.batch_size, boxes=boxes, tick=bar.update)
     # The score says more of heatmaps fitted by their squared error: their peaks sink with uncertainty, those of a
     # softmax also with the width of the target.
-    ranking = -scored.scores.mean(-1) if asked.by == "score" else None
+    ranking = -scored.mean_scores if asked.by == "score" else None
     chosen = chosen_frames(scored, known, ranking, asked)
     if not len(chosen):
         raise InputError("inputs", f"all {len(scored.frames)} frames have labels already, or lie within {asked.apart} "
                          "frames of one that has; name other videos, or a smaller --apart")
-    proposals = proposals_of(scored, chosen, frames)
+    proposals = proposals_of(scored, chosen, frames, animals)
     remove_files(asked.out, earlier)
     of_others = files_in(asked.out)  # labels that were made here since
     written = write_proposals(to, asked.out, proposals, predictor.skeleton, f"kpjax_{predictor.title}")
     files = [f"{one.folder}/{one.name}" for one in proposals]
-    write_png(asked.out / "suggestions.png", prediction_sheet(
-        [one.image for one in proposals], scored.keypoints[chosen], scored.scores[chosen], predictor.skeleton,
-        captions=[f"{rank}: {file}" for rank, file in enumerate(files, 1)]))
+    write_png(asked.out / "suggestions.png", sheet_of(proposals, files, predictor.skeleton))
+    if asked.page:
+        written.append(write_page(asked.out, proposals, images_below(to), predictor.skeleton,
+                                  cutoff=predictor.cutoff, project=asked.labelled))
     write_text(asked.out / "all_frames.csv", table(scored, range(len(scored.frames))))
     more = [[str(rank), reason(asked, number, rank, ranking), file]
             for rank, (number, file) in enumerate(zip(chosen, files, strict=True), 1)]
@@ -107,7 +129,8 @@ def chosen_frames(scored: FrameScores, known: LabelledFrames, ranking: np.ndarra
                        apart=asked.apart)]
 
 
-def proposals_of(scored: FrameScores, chosen: Sequence[int], frames: Sequence[Frame]) -> list[Proposal]:
+def proposals_of(scored: FrameScores, chosen: Sequence[int], frames: Sequence[Frame], animals: tuple[str, ...]
+                 ) -> list[Proposal]:
     """Reads the chosen frames again, for their images. Names of images are unique in their folder."""
     digits = {path: len(str(max(frame.number for frame in frames if frame.path == path)))
               for path in {scored.frames[number].path for number in chosen if scored.frames[number].number is not None}}
@@ -125,8 +148,31 @@ def proposals_of(scored: FrameScores, chosen: Sequence[int], frames: Sequence[Fr
         name = plain if (folder, plain) not in used else frame.path.name.replace(".", "_")
         used.add((folder, name))
         made.append(Proposal(frame, folder, f"{name}.png", read_frame(frame), scored.keypoints[number],
-                             scored.scores[number]))
+                             scored.scores[number], animals))
     return made
+
+
+def sheet_of(proposals: Sequence[Proposal], files: Sequence[str], skeleton: Skeleton) -> np.ndarray:
+    """Draws all proposals with their files and ranks, and a legend: (h, w, 3) uint8."""
+    usual = float(np.nanmedian([one.scores for one in proposals]))
+    drawn = []
+    for one in proposals:
+        factor = enlargement(*one.image.shape[:2], 192)
+        image, animals = enlarged(one.image), one.present
+        edges = animal_colours(len(one.animals)) if len(one.animals) > 1 else [None]
+        for animal in animals:
+            image = draw_keypoints(image, (one.keypoints[animal] + 0.5) * factor - 0.5,
+                                   opacity_of_scores(one.scores[animal], usual), skeleton, minimum_side=1,
+                                   edges=edges[animal])
+        drawn.append(image)
+    sheet = contact_sheet(drawn, captions=[f"{rank}: {file}" for rank, file in enumerate(files, 1)])
+    return np.concatenate([sheet, legend_strip(sheet.shape[1], skeleton, animals=proposals[0].animals)])
+
+
+def ordinal(number: int) -> str:
+    """Returns 2nd, 3rd, 4th, 11th, 21st."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 # Files and lines
@@ -139,7 +185,7 @@ def table(scored: FrameScores, numbers: Sequence[int], more: Sequence[Sequence[s
     for row, number in enumerate(numbers):
         frame = scored.frames[number]
         where = [frame.path, "", ""] if frame.number is None else ["", frame.path, frame.number]
-        rows.append([*where, f"{scored.scores[number].mean():.6g}", *(more[row] if more else ())])
+        rows.append([*where, f"{scored.mean_scores[number]:.6g}", *(more[row] if more else ())])
     return rows_text(rows)
 
 
@@ -163,6 +209,8 @@ def summary(scored: FrameScores, known: LabelledFrames, chosen: np.ndarray, aske
         lines.append(f"{len(known.frames)} labelled frames are kept away from")
     if known.notes:
         lines.append(f"{len(known.notes)} labelled images cannot be read: {summarise(known.notes)}")
+    if scored.without_box:
+        lines.append(f"{scored.without_box} frames have no box and are left out")
     if scored.unreadable:
         lines.append(f"{len(scored.unreadable)} frames do not decode and are left out: {summarise(scored.unreadable)}")
     return lines

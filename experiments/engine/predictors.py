@@ -1,5 +1,6 @@
 """Finished runs, and predictors exported from them, as functions from images to keypoints. Names no method."""
 import importlib
+import math
 import pkgutil
 import re
 import tempfile
@@ -12,8 +13,10 @@ import numpy as np
 from etils import epath
 
 import experiments
+from experiments.engine.own.choices import facts_of
 from experiments.engine.system import stored_run, system_of
 from kpjax import InputError, Method, Skeleton, Trained
+from kpjax.annotations.reading import read_project
 from kpjax.errors import printable
 from kpjax.evaluation.calibration import DEFAULT_CUTOFF
 from kpjax.evaluation.calibration import FILE as SCORE_TABLE
@@ -77,6 +80,15 @@ def open_predictor(folder: epath.PathLike) -> Predictor:
         function = (opened.method.skeleton, opened.side, opened.transform, as_function(opened.method, opened.trained))
     title = "_".join(str(result[name]) for name in ("experiment", "preset", "variant", "seed"))
     return Predictor(*function, score["kind"], float(score["cutoff"]), re.sub("[^A-Za-z0-9]", "_", title), result)
+
+
+def trained_box_side(folder: epath.PathLike) -> float:
+    """Returns the median length of the animals that a run learnt from, in pixels; nan if its project is not here."""
+    try:
+        project = read_json(Path(folder) / "config.json")["config"]["data"]["project"]
+        return facts_of(read_project(Path(project), check_files=False)).box_side
+    except (InputError, OSError, KeyError, TypeError, ValueError):
+        return math.nan
 
 
 def open_run(folder: Path) -> OpenedRun:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from data.videos import TABLE, with_labels
 from experiments import pyramids
-from experiments.commands.predict.drawing import opacity_from, write_overlay_video
+from experiments.commands.predict.drawing import Look, opacity_from, write_overlay_video
 from experiments.commands.predict.pipeline import Seen, in_original_pixels, shrunk
 from experiments.engine.configs import Count, Rule, changed
 from experiments.engine.own.choices import Choice, chosen
@@ -174,7 +174,7 @@ def draw(job: Job, data: pyramids.Data, outcome: Outcome, predictions: Mapping[s
         return
     folder, side, skeleton = Path(job.folder), job.config.annotated_side, outcome.method.skeleton
     source, found, every = data.test, predictions["test"], job.config.data.every
-    opacity = opacity_from(None, float(np.median(found.scores)))
+    look = Look(opacity_from(None, float(np.median(found.scores))))
     tables, written = [], []
     for number, (video, (first, end)) in enumerate(zip(job.config.data.files(), source.bounds, strict=True)):
         sequence = from_video(video, f"{number:03d}_{Path(video.name).stem}", slice(None, None, every))
@@ -185,7 +185,7 @@ def draw(job: Job, data: pyramids.Data, outcome: Outcome, predictions: Mapping[s
             fill(table, row, video.size, points[None], found.scores[place][None], np.ones(1, bool))
         tables.append(table)
         path = folder / "annotated" / f"{sequence.stem}.mp4"
-        written.append(write_overlay_video(_seen(sequence, table, side), sequence, path, opacity, skeleton, side=side))
+        written.append(write_overlay_video(_seen(sequence, table, side), sequence, path, look, skeleton, side=side))
     write_text(folder / "points.csv", csv_text(*tables))
     print(folder / "points.csv", *written, sep="\n")
 

@@ -160,7 +160,7 @@ def compare(before: Project, after: Project) -> Comparison:
     points, counts = 0, {"occluded": 0, "boxes": 0, "tracks": 0}
     for one in before.instances:
         others = of_frame.get(twins[one.frame], [])
-        twin = next((number for number, other in enumerate(others) if _at_one_place(one, other)), None)
+        twin = next((number for number, other in enumerate(others) if at_one_place(one, other)), None)
         if twin is None:
             wrong.append(f"{before.frames[one.frame].name}: an instance is missing, or its points moved")
             continue
@@ -192,6 +192,7 @@ def _skeleton_losses(before: Project, after: Project) -> list[str]:
     return lost
 
 
-def _at_one_place(one: Instance, other: Instance) -> bool:
+def at_one_place(one: Instance, other: Instance) -> bool:
+    """Returns whether the same points of two animals are labelled, at the same places."""
     return np.array_equal(one.visible, other.visible) and np.allclose(
         one.keypoints, other.keypoints, rtol=0, atol=_EXACT, equal_nan=True)

@@ -29,7 +29,7 @@ _WORDS = (b'"images"', b'"annotations"', b'"keypoints"')
 
 def recognises(path: Path) -> bool:
     """Returns whether a path is a json file, or a folder that holds one with annotations."""
-    return bool(_candidates(path))
+    return bool(files_of(path))
 
 
 def read(path: Path, faults: list[str], *, category: str = "") -> Project | None:
@@ -53,6 +53,8 @@ def read(path: Path, faults: list[str], *, category: str = "") -> Project | None
     instances, identities, notes = _read_instances(files, chosen, numbers, len(faults) == before, faults)
     details = {"category": chosen.stored, "annotation_ids": tuple(identities),
                "image_ids": {frame.name: image["id"] for frame, (_, image) in zip(frames, images, strict=True)},
+               "file_names": {frame.name: forward(_name_of(image)) for frame, (_, image) in
+                              zip(frames, images, strict=True)},
                "info": files[0].content.get("info"), "licenses": files[0].content.get("licenses")}
     return Project(root, "coco", chosen.skeleton, tuple(with_sessions(frames)), tuple(instances),
                    (*chosen.notes, *notes), details)
@@ -74,7 +76,7 @@ def _annotation_files(path: Path, faults: list[str]) -> list[_File]:
     return files if len(files) == len(found) else []
 
 
-def _candidates(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
     """Returns the json files that look like annotations, two levels down; with some of the fields if none has all."""
     if path.is_file():
         return [path] if path.suffix.lower() == ".json" else []
@@ -93,7 +95,7 @@ def _words_in(path: Path) -> int:
 
 def _with_splits(path: Path, faults: list[str]) -> list[tuple[Path, str]]:
     """Returns the annotation files of a project, each with its split."""
-    found = _candidates(path)
+    found = files_of(path)
     if len(found) == 1:
         return [(found[0], "")]
     splits, rests = zip(*map(_split_of, found), strict=True) if found else ((), ())
@@ -447,8 +449,8 @@ def write(project: Project, folder: Path) -> list[Path]:
     content = {
         "info": project.details.get("info") or {"description": f"{project.root.name}, written by kpjax"},
         "licenses": project.details.get("licenses") or [],
-        "images": [_image(frame, identity) for frame, identity in zip(project.frames, image_ids, strict=True)],
-        "annotations": [_annotation(one, identity, image_ids[one.frame], category["id"])
+        "images": [image_entry(frame, identity) for frame, identity in zip(project.frames, image_ids, strict=True)],
+        "annotations": [annotation_entry(one, identity, image_ids[one.frame], category["id"])
                         for one, identity in zip(project.instances, annotation_ids, strict=True)],
         "categories": [category]}
     return [write_text(folder / _FILE, json.dumps(strict(content), allow_nan=False))]
@@ -467,13 +469,15 @@ def _unique_ids(known: Sequence[Any]) -> list[Any]:
     return list(known) if None not in known and len(set(known)) == len(known) else list(range(1, len(known) + 1))
 
 
-def _image(frame: Frame, identity: Any) -> dict[str, Any]:
+def image_entry(frame: Frame, identity: Any) -> dict[str, Any]:
+    """Returns the entry of a frame among a file's images."""
     name = frame.name if frame.number is None else f"{frame.name}.png"
     image = {"id": identity, "file_name": name, "width": frame.size[0], "height": frame.size[1]}
     return {**image, **{field: value for field in ("split", "session") if (value := getattr(frame, field))}}
 
 
-def _annotation(one: Instance, identity: Any, image: Any, category: Any) -> dict[str, Any]:
+def annotation_entry(one: Instance, identity: Any, image: Any, category: Any) -> dict[str, Any]:
+    """Returns the entry of an instance among a file's annotations. image, category: their ids."""
     labelled = one.visible > 0
     flags = np.where(labelled, np.where(one.occluded, 1, 2), 0)
     triples = [number for (x, y), v in zip(one.keypoints.tolist(), flags.tolist(), strict=True)

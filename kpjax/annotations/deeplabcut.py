@@ -62,7 +62,7 @@ def recognises(path: Path) -> bool:
         return any(_tables_of(root) or (root / _CONFIG).is_file() for root in _roots(path))
     if path.name == _CONFIG:
         return (path.parent / FOLDER).is_dir()
-    return _is_table(path)
+    return is_table(path)
 
 
 def read(path: Path, faults: list[str]) -> Project | None:
@@ -74,7 +74,7 @@ def read(path: Path, faults: list[str]) -> Project | None:
     details: config (a `Config`).
     """
     path, notes = Path(path), []
-    roots = [path.parents[2]] if _is_table(path) else [path.parent] if path.is_file() else _roots(path)
+    roots = [path.parents[2]] if is_table(path) else [path.parent] if path.is_file() else _roots(path)
     if len(roots) != 1:
         faults.append(f"{path} holds {len(roots)} folders with {FOLDER}; name one DeepLabCut project")
         return None
@@ -82,7 +82,7 @@ def read(path: Path, faults: list[str]) -> Project | None:
     config = _read_config(root / _CONFIG, notes, faults) if (root / _CONFIG).is_file() else None
     if config is None and faults:
         return None
-    tables = _read_tables([path] if _is_table(path) else _tables_of(root), notes, faults)
+    tables = _read_tables([path] if is_table(path) else _tables_of(root), notes, faults)
     if config is None:
         if not tables:
             faults.append(f"{root} has neither {_CONFIG} nor a readable table under {FOLDER}; name a labelled project")
@@ -94,7 +94,7 @@ def read(path: Path, faults: list[str]) -> Project | None:
         if _fits(table, config, _label(file), faults):
             _add_rows(table, file, root, config, frames, instances, homes, notes, faults)
             _note_order(table, file, config, notes)
-    if not _is_table(path):
+    if not is_table(path):
         _add_unlisted(root, frames, notes)
     if not frames and not faults:
         faults.append(f"{root / FOLDER}: no CollectedData_*.csv with frames; label some and save")
@@ -238,7 +238,7 @@ def _config_for(project: Project) -> tuple[Config, list[str]]:
     """Returns the config of a project of any format, and the name of the individual for each instance."""
     names = project.skeleton.names
     old = project.details.get("config") if project.format == "deeplabcut" else None
-    old = old or Config((), (), (), (), "", {})
+    old = old or Config((), (), (), (), str(project.details.get("scorer") or ""), {})
     tracks = list(dict.fromkeys(one.track for one in project.instances if one.track))
     crowded = max(Counter(one.frame for one in project.instances).values(), default=0) > 1
     known = list(old.individuals) or (tracks if crowded or len(tracks) > 1 else [])
@@ -259,7 +259,7 @@ def _config_for(project: Project) -> tuple[Config, list[str]]:
 
 # Tables
 
-def _is_table(path: Path) -> bool:
+def is_table(path: Path) -> bool:
     return (path.suffix in (".csv", ".h5") and path.name.startswith("CollectedData_") and len(path.parents) > 2
             and path.parents[1].name == FOLDER)
 

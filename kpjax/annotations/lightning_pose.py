@@ -93,6 +93,12 @@ def write(project: Project, folder: Path) -> list[Path]:
     return [write_text(folder / name, text) for name, text in texts.items()]
 
 
+def file_of(path: Path) -> Path:
+    """Returns the table that `read` reads of a path that it takes."""
+    tables = _tables(Path(path))
+    return next((file for file in tables if file.name == _LABELS), tables[0])
+
+
 def _tables(path: Path) -> list[Path]:
     files = sorted(path.glob("*.csv")) if path.is_dir() else [path] if path.suffix == ".csv" else []
     return [file for file in files if has_table_header(file)]

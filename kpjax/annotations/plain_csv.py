@@ -30,7 +30,7 @@ _PREDICTED = ("score", "status")  # columns that only predictions have
 
 def recognises(path: Path) -> bool:
     """Returns whether a path is such a table, or a folder that holds one."""
-    return bool(_tables(path))
+    return bool(files_of(path))
 
 
 def read(path: Path, faults: list[str], *, video_root: Path | None = None) -> Project | None:
@@ -39,7 +39,7 @@ def read(path: Path, faults: list[str], *, video_root: Path | None = None) -> Pr
     Images are below the table's folder. Videos are there or below `video_root`, under as many of the last parts of
     their stored path as exist.
     """
-    tables = _tables(path)
+    tables = files_of(path)
     if len(tables) != 1:
         faults.append(f"{path.name}: {len(tables)} tables of labels ({', '.join(table.name for table in tables[:8])}); "
                       "name one of them instead of the folder")
@@ -102,7 +102,7 @@ def write(project: Project, folder: Path) -> list[Path]:
 
 # Files
 
-def _tables(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
     """Returns the table itself, or the tables in a folder that are not predictions."""
     if path.is_file():
         return [path] if path.suffix.lower() in (".csv", ".tsv") and _looks_right(_columns(path)) else []

@@ -26,7 +26,7 @@ _FOLDERS_ABOVE = 4  # searched for a video whose folder is part of its stored pa
 
 def recognises(path: Path) -> bool:
     """Returns whether a path is a .slp file, or a folder that holds one."""
-    return bool(_files(Path(path)))
+    return bool(files_of(Path(path)))
 
 
 def read(path: Path, faults: list[str], *, video_root: Path | None = None) -> Project | None:
@@ -38,7 +38,7 @@ def read(path: Path, faults: list[str], *, video_root: Path | None = None) -> Pr
     folder with their stored path. Images inside a package are copied to the cache folder (XDG_CACHE_HOME). Raises
     InputError without the extra kpjax[sleap].
     """
-    sio, files = library(), _files(Path(path))
+    sio, files = library(), files_of(Path(path))
     if len(files) != 1:
         faults.append(f"{path} holds {len(files)} .slp files; name one of them")
         return None
@@ -181,7 +181,8 @@ class _Video(NamedTuple):
     images: dict[int, Path]
 
 
-def _files(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
+    """Returns the .slp files of a path."""
     return sorted(path.glob("[!.]*.slp")) if path.is_dir() else [path] if path.suffix == ".slp" else []
 
 

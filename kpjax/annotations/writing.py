@@ -9,16 +9,16 @@ from kpjax.annotations import coco, deeplabcut, lightning_pose, plain_csv, sleap
 from kpjax.annotations.manifest import files_in, free_or_listed, remove_files, write_manifest
 from kpjax.annotations.project import Frame, Project
 from kpjax.annotations.tables import FOLDER
-from kpjax.errors import InputError
+from kpjax.errors import InputError, printable
 from kpjax.file_names import inside, portable
-from kpjax.files import make_folder, partial_path, read_content, writing
+from kpjax.files import make_folder, partial_path, read_content, read_json, writing
 from kpjax.images.reading import image_size
 from kpjax.images.video import VIDEO_SUFFIXES, Video, open_video
 
 WRITERS = {"coco": coco.write, "csv": plain_csv.write, "deeplabcut": deeplabcut.write,
            "lightning_pose": lightning_pose.write, "sleap": sleap.write}
-_NAMES_VIDEOS = ("csv", "sleap")  # formats that refer to frames of videos; others get images
-_IN_FOLDERS = ("deeplabcut", "lightning_pose")  # formats whose images are in labeled-data/<video>/
+NAMES_VIDEOS = ("csv", "sleap")  # formats that refer to frames of videos; others get images
+IN_FOLDERS = ("deeplabcut", "lightning_pose")  # formats whose images are in labeled-data/<video>/
 _MANIFEST = "converted.json"  # lists what was written, so that nothing else is replaced
 # Names beside the images that the writers use.
 _TAKEN = {_MANIFEST, "annotations.json", "labels.csv", "skeleton.json", "collecteddata.csv", "bbox.csv", "labels.slp",
@@ -58,10 +58,11 @@ def write_project(project: Project, format: str, folder: Path, *, overwrite: boo
     shutil.rmtree(partial, ignore_errors=True)
     try:
         make_folder(partial)
-        _make_images(copies, partial)
+        make_images(copies, partial)
         labels = [path.relative_to(partial).as_posix() for path in WRITERS[format](moved, partial)]
         write_manifest(partial, _MANIFEST, files_in(partial), [partial / name for name in labels],
-                       **{"from": str(project.root), "format": project.format, "to": format})
+                       **{"from": str(project.root), "format": project.format, "to": format,
+                          "scorer": moved.details["scorer"]})
         with writing(folder):
             remove_files(folder, old)
             for path in files_in(partial):
@@ -90,7 +91,7 @@ def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, lis
     for frame in project.frames:
         size = frame.size if all(frame.size) else (
             image_size(frame.path) if frame.number is None else videos[frame.path].size)
-        if frame.number is not None and format in _NAMES_VIDEOS:
+        if frame.number is not None and format in NAMES_VIDEOS:
             name = frame.name if format == "sleap" else f"{frame.path.absolute().as_posix()}/{frame.number}"
             frames.append(frame._replace(name=name, size=size, path=frame.path.absolute()))
             continue
@@ -98,12 +99,12 @@ def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, lis
         if frame.number is not None:
             homes[session] = frame.path.absolute().as_posix()
         wanted = _image_name(frame, format, session, digits)
-        name = _unused(_portable_path(wanted), used)
+        name = unused(_portable_path(wanted), used)
         replaced += [(wanted, name)] if name != wanted else []
         copies.append(Copy(frame, name))
-        frames.append(Frame(name, folder / name, None, size, session if format in _IN_FOLDERS else frame.session,
+        frames.append(Frame(name, folder / name, None, size, session if format in IN_FOLDERS else frame.session,
                             frame.split))
-    details = {**project.details, "videos": homes}
+    details = {**project.details, "videos": homes, "scorer": scorer_of(project)}
     notes = project.notes
     if replaced:
         notes += (f"{len(replaced)} images have other names there, the first {replaced[0][1]!r} for "
@@ -111,10 +112,24 @@ def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, lis
     return project._replace(root=folder, frames=tuple(frames), details=details, notes=notes), copies
 
 
+def scorer_of(project: Project) -> str:
+    """Returns who labelled a project: of its own files, or as `write_project` noted it beside them; "" if unknown."""
+    config = project.details.get("config")
+    known = (config.scorer if config else "") or str(project.details.get("scorer") or "")
+    noted = project.root / _MANIFEST
+    if not known and noted.is_file():
+        try:
+            stored = read_json(noted).get("scorer")
+        except (InputError, ValueError, AttributeError):
+            stored = None
+        known = stored if isinstance(stored, str) and printable(stored) == stored else ""
+    return known
+
+
 def _image_name(frame: Frame, format: str, session: str, digits: int) -> str:
     """Returns the path of a frame's image below the new folder."""
     last = frame.path.name if frame.number is None else f"img{frame.number:0{digits}d}.png"
-    if format in _IN_FOLDERS:
+    if format in IN_FOLDERS:
         return f"{FOLDER}/{session}/{last}"
     parts = PurePosixPath(frame.name).parts
     if frame.number is not None or frame.name.startswith("/") or ".." in parts or parts[-1:] != (frame.path.name,):
@@ -136,11 +151,11 @@ def _session_folders(project: Project) -> dict[str, str]:
         short = last.stem if last.suffix.lower() in VIDEO_SUFFIXES else last.name
         whole = portable(session or "images")
         short = portable(short) if short else whole
-        folders[session] = _unused(short if short not in folders.values() else whole, set(folders.values()))
+        folders[session] = unused(short if short not in folders.values() else whole, set(folders.values()))
     return folders
 
 
-def _unused(name: str, used: set[str]) -> str:
+def unused(name: str, used: set[str]) -> str:
     """Returns the name, with a number if it is used already, and marks it as used."""
     path, found, count = PurePosixPath(name), name, 1
     while found.lower() in used:
@@ -150,7 +165,7 @@ def _unused(name: str, used: set[str]) -> str:
     return found
 
 
-def _make_images(copies: list[Copy], folder: Path) -> None:
+def make_images(copies: list[Copy], folder: Path) -> None:
     """Copies images, and extracts frames of videos in order."""
     opened: tuple[Path | None, Video | None] = (None, None)
     for copy in sorted(copies, key=lambda one: (str(one.frame.path), one.frame.number or 0)):

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from kpjax.drawing.fonts import text_and_font
 from kpjax.drawing.overlays import BACKGROUND, FARTHEST, INK, OUTLINE, contact_sheet, draw_keypoints, keypoint_colours
 from kpjax.structures import Skeleton
 
@@ -60,11 +61,11 @@ def named(image: np.ndarray, labels: Labels, skeleton: Skeleton) -> np.ndarray:
         for k in known:
             x, y = labels.keypoints[k]
             canvas.ellipse((x - 2.5, y - 2.5, x + 2.5, y + 2.5), fill=colours[k], outline=OUTLINE)
-    font = ImageFont.load_default(size=max(10, round(max(pil_image.size) / (60 if many else 34))))
+    letters = max(10, round(max(pil_image.size) / (60 if many else 34)))
     taken: list[tuple[float, float, float, float]] = []
     for k in known if len(known) <= NUMBERED else ():
         text = str(k) if many else skeleton.names[k]
-        text = f"({text})" if labels.occluded[k] else text
+        text, font = text_and_font(f"({text})" if labels.occluded[k] else text, letters)
         corner = _free_corner(labels.keypoints[k], font.getbbox(text), pil_image.size, labels.keypoints[known], taken)
         canvas.text(corner, text, fill=colours[k], font=font, stroke_width=2, stroke_fill=OUTLINE)
     return np.asarray(pil_image)
@@ -112,16 +113,15 @@ def _shared(first, second) -> float:
 
 def with_list(sheet: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """Adds the number, colour and name of every keypoint below a sheet."""
-    font = ImageFont.load_default(size=13)
-    texts = [f"{k} {name}" for k, name in enumerate(skeleton.names)]
-    cell = math.ceil(max((font.getlength(text) for text in texts), default=1)) + 24
+    texts = [text_and_font(f"{k} {name}", 13) for k, name in enumerate(skeleton.names)]
+    cell = math.ceil(max((font.getlength(text) for text, font in texts), default=1)) + 24
     columns = max(min((sheet.shape[1] - 12) // cell, len(texts)), 1)
     rows = math.ceil(len(texts) / columns)
     width = max(sheet.shape[1], cell + 12)
     whole = Image.new("RGB", (width, sheet.shape[0] + 18 * rows + 10), BACKGROUND)
     whole.paste(Image.fromarray(sheet), (0, 0))
     canvas, colours = ImageDraw.Draw(whole), keypoint_colours(len(texts))
-    for k, text in enumerate(texts):
+    for k, (text, font) in enumerate(texts):
         x, y = 8 + k % columns * cell, sheet.shape[0] + 4 + k // columns * 18
         canvas.ellipse((x, y + 4, x + 9, y + 13), fill=tuple(int(c) for c in colours[k]))
         canvas.text((x + 14, y), text, fill=INK, font=font)

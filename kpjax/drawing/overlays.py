@@ -5,13 +5,15 @@ they belong to a fraction of a pixel. Coordinates are (x, y) in pixels of the gi
 pixel at (0, 0), however much the image is enlarged for showing.
 """
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from kpjax.drawing.fonts import text_and_font
 from kpjax.files import atomic
 from kpjax.structures import Skeleton
 
@@ -26,6 +28,11 @@ OUTLINE = (10, 12, 16)
 # Okabe and Ito's colours, distinct with any common colour vision, lightened to stand out on images.
 FEW_COLOURS = ((86, 180, 233), (230, 159, 0), (0, 190, 140), (240, 228, 66), (224, 100, 20), (214, 130, 180),
                (60, 130, 220), (235, 235, 235))
+# Of animals, where there are several: none is among those of few keypoints.
+ANIMAL_COLOURS = ((255, 64, 160), (80, 255, 80), (70, 220, 255), (255, 140, 40), (175, 110, 255), (255, 250, 150),
+                  (255, 80, 80), (120, 160, 255))
+DOT = 0.25  # the radius of a point over its distance to the nearest one of the same animal, where that is small
+LEAST_DOT = 1.5  # px, the smallest radius that still shows a colour
 
 
 def keypoint_colours(count: int) -> np.ndarray:
@@ -35,6 +42,32 @@ def keypoint_colours(count: int) -> np.ndarray:
     angle = 2 * np.pi * np.arange(count) / count
     lightness = np.where(np.arange(count) % 2 == 0, 0.82, 0.66)
     return _oklab_to_rgb(lightness, 0.13 * np.cos(angle), 0.13 * np.sin(angle))
+
+
+def animal_colours(count: int) -> list[tuple[int, int, int]]:
+    """Returns one colour per animal, which repeat from the ninth on."""
+    return [ANIMAL_COLOURS[number % len(ANIMAL_COLOURS)] for number in range(count)]
+
+
+def dot_radius(keypoints: np.ndarray, shown: np.ndarray, side: float) -> float:
+    """Returns a radius of points that hides neither an animal nor its neighbouring points, in pixels.
+
+    A quarter of the median distance between a point and the nearest one of its animal, so that both many points and
+    small animals get small ones; at most what is legible on the whole image, at least 1.5.
+
+    Args:
+        keypoints: (A, K, 2) of A animals in pixels.
+        shown: (A, K) bool, the points that count.
+        side: the shorter side of the image in pixels.
+    """
+    largest = max(2 * LEAST_DOT, side / 80)
+    typical = []
+    for points, those in zip(np.asarray(keypoints, np.float64), np.asarray(shown, bool), strict=True):
+        points = points[those & (np.abs(points) < FARTHEST).all(-1)]
+        if len(points) > 1:
+            apart = np.linalg.norm(points[:, None] - points, axis=-1)
+            typical.append(np.median((apart + np.where(np.eye(len(points)), np.inf, 0)).min(-1)))
+    return float(np.clip(DOT * np.median(typical), LEAST_DOT, largest)) if typical else largest
 
 
 def _oklab_to_rgb(lightness: np.ndarray, green_red: np.ndarray, blue_yellow: np.ndarray) -> np.ndarray:
@@ -84,6 +117,7 @@ def enlarged(image: np.ndarray, minimum_side: int = 192) -> np.ndarray:
 def draw_keypoints(
     image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray | None, skeleton: Skeleton, *,
     true: np.ndarray | None = None, true_visible: np.ndarray | None = None, minimum_side: int = 192,
+    radius: float | None = None, edges: tuple[int, int, int] | None = None,
 ) -> np.ndarray:
     """Draws points and skeleton on an image; returns (h, w, 3) uint8, h and w whole multiples of the image's.
 
@@ -94,6 +128,8 @@ def draw_keypoints(
         true: (K, 2) true positions, drawn as hollow rings joined to their predictions by a thin line.
         true_visible: (K,); true positions where it is zero are left out.
         minimum_side: smaller images are enlarged to it.
+        radius: of a point in pixels of the image that is returned; None chooses it (`dot_radius`).
+        edges: the colour of all edges; None gives each half that of its end.
     """
     factor = enlargement(*image.shape[:2], minimum_side)
     pil_image = Image.fromarray(enlarged(image, minimum_side)).convert("RGBA")
@@ -103,7 +139,9 @@ def draw_keypoints(
     points, near = _in_layer(keypoints, scale)
     opacity = np.ones(len(points)) if opacity is None else np.clip(np.asarray(opacity, np.float64), 0, 1)
     shown = near & (opacity > 0)
-    unit = finer * max(1.0, min(pil_image.size) / 190)  # the width of a thin line
+    if radius is None:
+        radius = dot_radius(points[None] / finer, shown[None], min(pil_image.size))
+    unit = finer * radius / 2.6  # the width of a thin line
     colours = keypoint_colours(len(points))
 
     layer = Image.new("RGBA", (pil_image.width * finer, pil_image.height * finer), (0, 0, 0, 0))
@@ -114,7 +152,7 @@ def draw_keypoints(
                 faint = 0.85 * min(opacity[first], opacity[second])
                 middle = (points[first] + points[second]) / 2
                 for end in (first, second):
-                    colour = OUTLINE if darken else tuple(colours[end])
+                    colour = OUTLINE if darken else edges or tuple(colours[end])
                     _line(canvas, points[end], middle, colour, faint * (0.6 if darken else 1), width)
     if true is not None:
         places, known = _in_layer(true, scale)
@@ -181,20 +219,20 @@ def contact_sheet(
     text = max(11, min(18, width // 15))
     below = text + 8 if captions else 0
     sheet = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + below + gap) + gap), BACKGROUND)
-    canvas, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=text)
+    canvas = ImageDraw.Draw(sheet)
     for number, image in enumerate(images):
         left = gap + number % columns * (width + gap)
         top = gap + number // columns * (height + below + gap)
         inset = ((width - image.shape[1]) // 2, (height - image.shape[0]) // 2)
         sheet.paste(Image.fromarray(image), (left + inset[0], top + inset[1]))
         if captions:
-            canvas.text((left + 1, top + height + 2), _fitted(captions[number], font, width - 2), fill=INK, font=font)
+            written, font = text_and_font(captions[number], text)
+            canvas.text((left + 1, top + height + 2), _fitted(written, font, width - 2), fill=INK, font=font)
     return np.asarray(sheet)
 
 
 def _fitted(text: str, font, width: int) -> str:
     """Returns the text if it is at most `width` pixels wide, else as much of it as fits, and an ellipsis."""
-    text = " ".join(text.split())
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:
@@ -205,7 +243,7 @@ def _fitted(text: str, font, width: int) -> str:
 def prediction_sheet(
     images: Sequence[np.ndarray], keypoints: np.ndarray, scores: np.ndarray | None, skeleton: Skeleton, *,
     true: np.ndarray | None = None, visible: np.ndarray | None = None, captions: Sequence[str] = (),
-    columns: int | None = None, minimum_side: int = 192,
+    columns: int | None = None, minimum_side: int = 192, legend: bool = False,
 ) -> np.ndarray:
     """Draws a contact sheet of predictions.
 
@@ -215,13 +253,56 @@ def prediction_sheet(
         true: (N, K, 2) true positions, drawn as rings.
         visible: (N, K), zero where a true position is unknown.
         minimum_side: smaller images are enlarged to it.
+        legend: names the keypoints below.
     """
     opacity = None if scores is None else opacity_of_scores(scores)
     drawn = [draw_keypoints(
         image, keypoints[n], None if opacity is None else opacity[n], skeleton, minimum_side=minimum_side,
         true=None if true is None else true[n], true_visible=None if visible is None else visible[n])
         for n, image in enumerate(images)]
-    return contact_sheet(drawn, columns, captions=captions)
+    sheet = contact_sheet(drawn, columns, captions=captions)
+    return np.concatenate([sheet, legend_strip(sheet.shape[1], skeleton)]) if legend else sheet
+
+
+def legend_strip(width: int, skeleton: Skeleton, *, animals: Sequence[str] = (), note: str = "",
+                 most: int | None = None) -> np.ndarray:
+    """Draws the colours and names of keypoints, of animals if there are several, and a note: (h, width, 3) uint8.
+
+    most: the greatest height in pixels; where the names need more, their number stands in their place.
+    """
+    size = max(11, min(16, width // 50))
+    line, gap = size + 6, 8
+    dots = [("dot", tuple(map(int, colour)), name) for colour, name in
+            zip(keypoint_colours(len(skeleton.names)), skeleton.names, strict=True)]
+    marks = [("line", colour, name) for colour, name in zip(animal_colours(len(animals)), animals, strict=True)
+             ] if len(animals) > 1 else []
+    notes = [("", INK, note)] if note else []
+    count = [("", INK, f"{len(dots)} keypoints")]
+    for entries in ([*dots, *marks, *notes], [*count, *marks, *notes], [*count, *notes]):
+        placed, x, y = [], gap, 4
+        for kind, colour, name in entries:
+            text, font = text_and_font(name, size)
+            sign = line if kind else 0
+            text = _fitted(text, font, width - sign - 2 * gap)
+            reach = sign + font.getlength(text) + 2 * gap
+            if x + reach > width and x > gap:
+                x, y = gap, y + line
+            placed.append((kind, colour, text, font, x, y, sign))
+            x += reach
+        height = y + line + 4
+        if most is None or height <= most:
+            break
+    strip = Image.new("RGB", (width, height), BACKGROUND)
+    canvas = ImageDraw.Draw(strip)
+    for kind, colour, text, font, x, y, sign in placed:
+        middle, reach = y + line / 2 - 1, size * 0.32
+        if kind == "dot":
+            canvas.ellipse((x, middle - reach, x + 2 * reach, middle + reach), fill=colour)
+        elif kind == "line":
+            canvas.line((x, middle, x + sign - gap / 2, middle), fill=colour, width=3)
+        left = x + (2 * reach + gap / 2 if kind == "dot" else sign)
+        canvas.text((left, y), text, fill=INK, font=font)
+    return np.asarray(strip)
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
@@ -238,6 +319,8 @@ FINER = 8  # how many times finer than a frame its points are rendered
 
 def draw_on_frame(
     image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray, skeleton: Skeleton, *, caption: str = "",
+    radius: float | None = None, animals: Sequence[str] = (), boxes: np.ndarray | None = None,
+    trails: Sequence[tuple[np.ndarray, np.ndarray]] = (),
 ) -> np.ndarray:
     """Draws points and skeletons of I animals on a frame, in about a millisecond; returns (H, W, 3) uint8.
 
@@ -246,33 +329,66 @@ def draw_on_frame(
     Args:
         keypoints: (I, K, 2) in pixels of the frame; points that are not finite are left out.
         opacity: (I, K) in [0, 1]; 0 leaves a point out.
+        radius: of a point in pixels; None chooses it (`dot_radius`).
+        animals: (I,) names; several are told apart by the colours of their edges, boxes and names.
+        boxes: (I, 4) x, y, width, height of the animals, nan where one is not there, drawn where there are several.
+        trails: keypoints and opacity of earlier frames, the oldest first, joined by lines that fade.
     """
     pil_image = Image.fromarray(image)
     canvas = ImageDraw.Draw(pil_image)
-    radius = max(3, round(min(pil_image.size) / 80))
-    colours = keypoint_colours(keypoints.shape[1])
-    for points, firmness in zip(np.asarray(keypoints, np.float64), np.asarray(opacity, np.float64), strict=True):
-        shown = (np.abs(points) < FARTHEST).all(-1) & (firmness > 0)
+    keypoints, opacity = np.asarray(keypoints, np.float64), np.asarray(opacity, np.float64)
+    shown = (np.abs(keypoints) < FARTHEST).all(-1) & (opacity > 0)
+    if radius is None:
+        radius = dot_radius(keypoints, shown, min(pil_image.size))
+    colours = [tuple(map(int, colour)) for colour in keypoint_colours(keypoints.shape[1])]
+    several = animal_colours(len(animals)) if len(animals) > 1 else None
+    if trails:
+        _draw_trails(pil_image, [*trails, (keypoints, opacity)], colours, max(1, round(0.7 * radius)))
+    for animal, (points, firmness) in enumerate(zip(keypoints, opacity, strict=True)):
         for first, second in skeleton.edges:
-            if shown[first] and shown[second]:
+            if shown[animal, first] and shown[animal, second]:
                 ends = [tuple(map(float, points[end])) for end in (first, second)]
-                canvas.line(ends, fill=OUTLINE, width=max(2, radius))
-                canvas.line(ends, fill=tuple(map(int, colours[first])), width=max(1, radius // 2))
-        for k in np.flatnonzero(shown):
-            dot = _dot(tuple(map(int, colours[k])), radius, round(float(min(firmness[k], 1.0)) * 16))
+                canvas.line(ends, fill=OUTLINE, width=max(2, round(radius)))
+                canvas.line(ends, fill=several[animal] if several else colours[first], width=max(1, int(radius / 2)))
+        for k in np.flatnonzero(shown[animal]):
+            dot = _dot(colours[k], round(4 * radius) / 4, round(float(min(firmness[k], 1.0)) * 16))
             corner = [round(float(value)) - dot.width // 2 for value in points[k]]
             pil_image.paste(dot, tuple(corner), dot)
+    size = max(11, min(pil_image.size) // 28)
+    for animal, name in enumerate(animals if several else ()):
+        box = np.full(4, np.nan) if boxes is None else boxes[animal]
+        if not np.isfinite(box).all() and shown[animal].any():
+            low = keypoints[animal, shown[animal]].min(0) - 2 * radius
+            box = np.array([*low, *(keypoints[animal, shown[animal]].max(0) + 2 * radius - low)])
+        if (np.abs(box) < FARTHEST).all():
+            x, y, width, height = box.tolist()
+            canvas.rectangle((x - 0.5, y - 0.5, x + width - 0.5, y + height - 0.5), outline=several[animal])
+            text, font = text_and_font(name, size)
+            canvas.text((max(x, 1), y - 1.3 * size if y > 1.3 * size else y + height), text, fill=several[animal],
+                        font=font, stroke_width=max(1, size // 10), stroke_fill=OUTLINE)
     if caption:
-        size = max(11, min(pil_image.size) // 28)
-        canvas.text((size // 2, pil_image.height - 1.5 * size), caption, fill=INK, font=_font(size),
+        text, font = text_and_font(caption, size)
+        canvas.text((size // 2, pil_image.height - 1.5 * size), text, fill=INK, font=font,
                     stroke_width=max(1, size // 10), stroke_fill=OUTLINE)
     return np.asarray(pil_image)
 
 
+def _draw_trails(image: Image.Image, steps: Sequence[tuple[np.ndarray, np.ndarray]], colours, width: int) -> None:
+    """Joins the places of each point on consecutive frames, fainter towards the first."""
+    canvas = ImageDraw.Draw(image, "RGBA")
+    for number, ((before, firm_before), (after, firm_after)) in enumerate(itertools.pairwise(steps), 1):
+        there = (np.abs(before) < FARTHEST).all(-1) & (np.abs(after) < FARTHEST).all(-1)
+        there &= (firm_before > 0) & (firm_after > 0)
+        faint = round(220 * number / (len(steps) - 1))
+        for animal, k in np.argwhere(there).tolist():
+            canvas.line((*map(float, before[animal, k]), *map(float, after[animal, k])), fill=(*colours[k], faint),
+                        width=width)
+
+
 @functools.cache
-def _dot(colour: tuple[int, int, int], radius: int, firmness: int) -> Image.Image:
+def _dot(colour: tuple[int, int, int], radius: float, firmness: int) -> Image.Image:
     """Renders a disc with a dark rim on a transparent square; firmness in sixteenths."""
-    side = 2 * (radius + 2) + 1
+    side = 2 * (math.ceil(radius) + 2) + 1
     middle = side * FINER / 2
     dot = Image.new("RGBA", (side * FINER, side * FINER), (*OUTLINE, 0))
     canvas = ImageDraw.Draw(dot)
@@ -280,8 +396,3 @@ def _dot(colour: tuple[int, int, int], radius: int, firmness: int) -> Image.Imag
         edge = reach * FINER
         canvas.ellipse((middle - edge, middle - edge, middle + edge, middle + edge), fill=(*fill, 255 * firmness // 16))
     return dot.resize((side, side), Image.Resampling.BOX)
-
-
-@functools.cache
-def _font(size: int):
-    return ImageFont.load_default(size=size)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kpjax.annotations.boxes_file import Boxes, boxes_of_images, boxes_of_video
 from kpjax.annotations.project import Frame, Project
 from kpjax.annotations.project_source import read_frame
 from kpjax.errors import InputError
@@ -26,13 +27,19 @@ class Network(NamedTuple):
 
 
 class FrameScores(NamedTuple):
-    """Predictions on N frames, coordinates in pixels of the frames."""
+    """Predictions of I animals on N frames, coordinates in pixels of the frames."""
 
     frames: tuple[Frame, ...]
-    keypoints: np.ndarray  # (N, K, 2) float64
-    scores: np.ndarray  # (N, K) float64
+    keypoints: np.ndarray  # (N, I, K, 2) float64, nan for an animal that is not there
+    scores: np.ndarray  # (N, I, K) float64, the same
     features: np.ndarray  # (N, F) float32, see `thumbnail`
     unreadable: tuple[str, ...]  # the frames that do not decode
+    without_box: int = 0  # frames that are left out, since no animal is on them
+
+    @property
+    def mean_scores(self) -> np.ndarray:
+        """(N,) float64: the mean score of all points of a frame."""
+        return np.nanmean(self.scores, axis=(1, 2))
 
 
 class LabelledFrames(NamedTuple):
@@ -46,9 +53,29 @@ class LabelledFrames(NamedTuple):
 NO_LABELS = LabelledFrames(np.zeros((0, THUMBNAIL**2), np.float32), (), ())
 
 
+def boxes_of_frames(boxes: Boxes, frames: Sequence[Frame]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Returns the names of the I animals and (N, I, 4) float64 boxes of N frames, nan where one is not there.
+
+    Raises InputError if no image, or no frame of a video, has a box.
+    """
+    groups: dict[Path | None, list[int]] = {}
+    for row, frame in enumerate(frames):
+        groups.setdefault(None if frame.number is None else frame.path, []).append(row)
+    parts = []
+    for path, rows in groups.items():
+        found = (boxes_of_images(boxes, [frames[row].path.as_posix() for row in rows]) if path is None else
+                 boxes_of_video(boxes, path.name, [frames[row].number for row in rows]))
+        parts.append((rows, *found))
+    names = tuple(dict.fromkeys(name for _, animals, _ in parts for name in animals))
+    placed = np.full((len(frames), len(names), 4), np.nan)
+    for rows, animals, of_rows in parts:
+        placed[np.ix_(rows, [names.index(name) for name in animals])] = of_rows
+    return names, placed
+
+
 def score_frames(
     frames: Sequence[Frame], network: Network, *, every: int = 1, batch_size: int = 16,
-    tick: Callable[[int], object] = lambda count: None,
+    boxes: np.ndarray | None = None, tick: Callable[[int], object] = lambda count: None,
 ) -> FrameScores:
     """Predicts all images and frames 0, every, 2 every ... of each video, in one pass; keeps thumbnails alone.
 
@@ -57,14 +84,19 @@ def score_frames(
     Args:
         frames: images and all frames of videos, as `frames_at` returns them.
         network: the predictor. Every batch has one shape, so that it is compiled once.
+        boxes: (N, I, 4) x, y, width, height of the animals on the frames, nan where one is not there; None for one
+            animal somewhere on each. Frames without a box are counted and left out.
         tick: called with the number of frames passed.
 
     Raises:
         InputError: if no frame can be read.
     """
-    scored: list[tuple[Frame, np.ndarray, np.ndarray, np.ndarray]] = []
+    rows = {(frame.path, frame.number): row for row, frame in enumerate(frames)}
+    count, without_box = 1 if boxes is None else boxes.shape[1], 0
+    scored: list[tuple[Frame, np.ndarray]] = []
+    points: list[dict[int, tuple[np.ndarray, np.ndarray]]] = []  # of each scored frame, by animal
     unreadable: list[str] = []
-    batch: list[tuple[Frame, np.ndarray]] = []
+    batch: list[tuple[int, int, np.ndarray, np.ndarray]] = []
     for frame, image in _images(frames):
         tick(1)
         if frame.number is not None and frame.number % every:
@@ -72,16 +104,31 @@ def score_frames(
         if image is None:
             unreadable.append(frame.name)
             continue
-        batch.append((frame, image))
-        if len(batch) == batch_size:
-            scored += _scored(batch, network, batch_size)
-            batch = []
+        own = [None] if boxes is None else boxes[rows[frame.path, frame.number]]
+        there = [animal for animal, box in enumerate(own) if box is None or np.isfinite(box).all()]
+        if not there:
+            without_box += 1
+            continue
+        scored.append((frame, thumbnail(image)))
+        points.append({})
+        for animal in there:
+            batch.append((len(points) - 1, animal, *_square(image, network, own[animal])))
+            if len(batch) == batch_size:
+                _predict(batch, network, batch_size, points)
+                batch = []
     if batch:
-        scored += _scored(batch, network, batch_size)
+        _predict(batch, network, batch_size, points)
     if not scored:
-        raise InputError("inputs", f"none of the {len(frames)} frames can be read; fetch the images or videos again")
-    kept, *arrays = zip(*scored, strict=True)
-    return FrameScores(kept, *map(np.stack, arrays), tuple(unreadable))
+        why = "has a box" if without_box else "can be read"
+        raise InputError("inputs", f"none of the {len(frames)} frames {why}; " + (
+            "give boxes of these images or videos" if without_box else "fetch the images or videos again"))
+    keypoints = len(next(iter(points[0].values()))[1])
+    placed, scores = (np.full((len(scored), count, keypoints, *rest), np.nan) for rest in ((2,), ()))
+    for row, of_frame in enumerate(points):
+        for animal, found in of_frame.items():
+            placed[row, animal], scores[row, animal] = found
+    kept, features = zip(*scored, strict=True)
+    return FrameScores(kept, placed, scores, np.stack(features), tuple(unreadable), without_box)
 
 
 def in_frame_pixels(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -108,14 +155,20 @@ def _images(frames: Sequence[Frame]) -> Iterator[tuple[Frame, np.ndarray | None]
                 yield named[number], image
 
 
-def _scored(batch: Sequence[tuple[Frame, np.ndarray]], network: Network, size: int):
-    """Returns (frame, keypoints, scores, thumbnail) of each; the batch is filled up to `size` with its first image."""
+def _square(image: np.ndarray, network: Network, box: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the square image that a network takes, and the map of its pixels to the frame's."""
     none, unseen = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
-    transformed = [network.transform(image, none, unseen, np.float32(1)) for _, image in batch]
-    transformed += transformed[:1] * (size - len(transformed))
-    found, scores = network.predict(np.stack([one[0] for one in transformed]))
-    return [(frame, in_frame_pixels(transformed[number][4], found[number]), np.asarray(scores[number], np.float64),
-             thumbnail(image)) for number, (frame, image) in enumerate(batch)]
+    square, _, _, _, crop = network.transform(image, none, unseen, np.float32(1), box)
+    return square, crop
+
+
+def _predict(batch: Sequence[tuple[int, int, np.ndarray, np.ndarray]], network: Network, size: int,
+             points: list[dict[int, tuple[np.ndarray, np.ndarray]]]) -> None:
+    """Writes the points and scores of squares into those of their frames; the first one fills the batch up."""
+    squares = [square for _, _, square, _ in batch]
+    found, scores = network.predict(np.stack(squares + squares[:1] * (size - len(squares))))
+    for (row, animal, _, crop), placed, score in zip(batch, found, scores, strict=False):
+        points[row][animal] = in_frame_pixels(crop, placed), np.asarray(score, np.float64)
 
 
 # Frames with labels

@@ -34,8 +34,14 @@ class Proposal(NamedTuple):
     folder: str  # of its image: the video's name, or that of the original image's folder
     name: str  # of its image, without a folder
     image: np.ndarray  # (H, W, 3) uint8
-    keypoints: np.ndarray  # (K, 2) float64, pixels of the image
-    scores: np.ndarray  # (K,) float64
+    keypoints: np.ndarray  # (I, K, 2) float64, pixels of the image, nan for an animal that is not there
+    scores: np.ndarray  # (I, K) float64, the same
+    animals: tuple[str, ...] = ("0",)  # (I,) names, alike for all proposals
+
+    @property
+    def present(self) -> list[int]:
+        """The numbers of the animals that are there."""
+        return np.flatnonzero(np.isfinite(self.scores).all(1)).tolist()
 
 
 def write_proposals(
@@ -50,14 +56,16 @@ def write_proposals(
         scorer: the name of the predictor, for tables that have one.
 
     Raises:
-        InputError: for an unknown format, a library that is not installed, and a disc that refuses.
+        InputError: for an unknown format, several animals where it holds one, a library that is not installed, and a
+            disc that refuses.
     """
     if form not in FORMATS:
         raise InputError("to", f"{form!r} is unknown; there are {', '.join(FORMATS)}")
+    if form == "lp" and len(proposals[0].animals) > 1:
+        raise InputError("to", "Lightning Pose holds one animal on an image; choose dlc, slp, coco or csv")
     if form == "slp":
         sleap.library()  # before anything is written
-    below = FOLDER if form in ("dlc", "lp") else "images"
-    images = {f"{below}/{one.folder}/{one.name}": one for one in proposals}
+    images = {f"{images_below(form)}/{one.folder}/{one.name}": one for one in proposals}
     try:
         for path, one in images.items():
             write_png(folder / path, one.image)
@@ -67,20 +75,28 @@ def write_proposals(
                          "another folder") from error
 
 
+def images_below(form: str) -> str:
+    """Returns the folder of a new project in which `write_proposals` puts the folders of images."""
+    return FOLDER if form in ("dlc", "lp") else "images"
+
+
 Images = Mapping[str, Proposal]  # by the path of its image below the folder
 
 
 def _table(images: Images, skeleton: Skeleton, scorer: str) -> Table:
     """Returns images, body parts and x, y, likelihood."""
-    values = np.stack([np.column_stack([one.keypoints.round(3), one.scores.round(6)]) for one in images.values()])
-    return Table(scorer, tuple(("", name) for name in skeleton.names), ("x", "y", "likelihood"), tuple(images),
-                 tuple(range(len(images))), values)
+    animals = next(iter(images.values())).animals
+    values = np.stack([np.concatenate([one.keypoints.round(3), one.scores.round(6)[..., None]], -1).reshape(-1, 3)
+                       for one in images.values()])
+    points = tuple((animal if len(animals) > 1 else "", name) for animal in animals for name in skeleton.names)
+    return Table(scorer, points, ("x", "y", "likelihood"), tuple(images), tuple(range(len(images))), values)
 
 
 def _deeplabcut(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
     """Writes `labeled-data/<video>/machinelabels-iter0.csv` and .h5, as DeepLabCut's search for outliers does."""
     pairs = tuple((skeleton.names[a], skeleton.names[b]) for a, b in skeleton.edges)
-    config = Config(skeleton.names, (), (), pairs, scorer, {})
+    animals = next(iter(images.values())).animals
+    config = Config(skeleton.names, (), animals if len(animals) > 1 else (), pairs, scorer, {})
     videos = {str(one.frame.path.absolute()): one.image.shape[1::-1] for one in images.values()
               if one.frame.number is not None}
     write_text(folder / "config.yaml", config_text(config, folder.absolute(), videos))
@@ -103,10 +119,13 @@ def _sleap(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> lis
     frames = [one.frame if one.frame.number is not None else one.frame._replace(
         path=folder / path, size=one.image.shape[1::-1], session=one.folder) for path, one in images.items()]
     videos, locations = sleap.sio_videos(sio, frames)
+    animals = next(iter(images.values())).animals
+    tracks = [sio.Track(name) for name in animals] if len(animals) > 1 else [None]
     labelled = [sio.LabeledFrame(*location, [sio.PredictedInstance.from_numpy(
-        one.keypoints, nodes, point_scores=one.scores, score=float(one.scores.mean()))])
+        one.keypoints[animal], nodes, point_scores=one.scores[animal], score=float(one.scores[animal].mean()),
+        track=tracks[animal]) for animal in one.present])
         for location, one in zip(locations, images.values(), strict=True)]
-    labels = sio.Labels(labelled, videos=videos, skeletons=[nodes],
+    labels = sio.Labels(labelled, videos=videos, skeletons=[nodes], tracks=[one for one in tracks if one],
                         suggestions=[sio.SuggestionFrame(*location) for location in locations])
     return [sleap.save(sio, labels, folder / "proposals.slp")]
 
@@ -117,9 +136,11 @@ def _coco(folder: Path, frames: Images, skeleton: Skeleton, scorer: str) -> list
               for number, (path, one) in enumerate(frames.items(), 1)]
     category = {"id": 1, "name": "animal", "keypoints": list(skeleton.names),
                 "skeleton": [[a + 1, b + 1] for a, b in skeleton.edges]}
-    results = [{"image_id": number, "category_id": 1, "score": round(float(one.scores.mean()), 6),
-                "keypoints": [round(float(value), 3) for point, score in zip(one.keypoints, one.scores, strict=True)
-                              for value in (*point, score)]} for number, one in enumerate(frames.values(), 1)]
+    results = [{"image_id": number, "category_id": 1, "score": round(float(one.scores[animal].mean()), 6),
+                "keypoints": [round(float(value), 3) for point, score in
+                              zip(one.keypoints[animal], one.scores[animal], strict=True)
+                              for value in (*point, score)]}
+               for number, one in enumerate(frames.values(), 1) for animal in one.present]
     for name, content in (("images.json", {"images": images, "annotations": [], "categories": [category]}),
                           ("proposals.json", results)):
         write_text(folder / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
@@ -129,10 +150,12 @@ def _coco(folder: Path, frames: Images, skeleton: Skeleton, scorer: str) -> list
 def _csv(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "keypoint", "proposed_x", "proposed_y", "score"])
+    several = len(next(iter(images.values())).animals) > 1
+    writer.writerow(["image", *["instance"] * several, "keypoint", "proposed_x", "proposed_y", "score"])
     for path, one in images.items():
-        for name, (x, y), score in zip(skeleton.names, one.keypoints, one.scores, strict=True):
-            writer.writerow([path, name, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}"])
+        for animal in one.present:
+            for name, (x, y), score in zip(skeleton.names, one.keypoints[animal], one.scores[animal], strict=True):
+                writer.writerow([path, *[one.animals[animal]] * several, name, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}"])
     write_text(folder / "skeleton.json", skeleton_text(skeleton))
     write_text(folder / "proposals.csv", text.getvalue())
     return [folder / "proposals.csv", folder / "skeleton.json"]

@@ -4,11 +4,14 @@ import pytest
 from PIL import Image
 
 from kpjax.drawing.overlays import (
+    animal_colours,
     contact_sheet,
+    dot_radius,
     draw_keypoints,
     draw_on_frame,
     enlarged,
     keypoint_colours,
+    legend_strip,
     opacity_of_scores,
     prediction_sheet,
     write_png,
@@ -134,3 +137,55 @@ def test_a_fast_disc_is_centred_on_its_point():
     drawn = draw_on_frame(image, np.array([[[20, 12]]]), np.ones((1, 1)), Skeleton(("a",)))
     y, x = np.argwhere(drawn.sum(-1) > 0).T
     assert (x.min() + x.max(), y.min() + y.max()) == (40, 24)
+
+
+def test_dots_shrink_with_the_animal_and_with_the_number_of_its_points():
+    square = np.array([[[0.0, 0.0], [0, 20], [20, 0], [20, 20]]])
+    all_shown = np.ones((1, 4), bool)
+    assert dot_radius(square, all_shown, 480) == 5
+    assert dot_radius(square / 2, all_shown, 480) == 2.5
+    assert dot_radius(square, np.array([[True, False, False, True]]), 4800) == pytest.approx(5 * 2 ** 0.5)
+    assert dot_radius(square * 100, all_shown, 480) == 6  # an eightieth of the image
+    assert dot_radius(square * 0, all_shown, 480) == 1.5
+    assert dot_radius(square * np.nan, all_shown, 480) == dot_radius(square, ~all_shown, 480) == 6
+    face = np.random.default_rng(0).uniform(0, 200, (1, 68, 2))
+    drawn = draw_keypoints(np.zeros((240, 240, 3), np.uint8), face[0], None, Skeleton(tuple(map(str, range(68)))))
+    assert (drawn.sum(-1) > 0).mean() < 0.2
+
+
+def test_a_legend_names_keypoints_and_animals_and_fits():
+    names = Skeleton(("nose", "tail"))
+    strip = legend_strip(400, names, animals=("male", "female"), note="cutoff 0.4")
+    assert strip.shape[1:] == (400, 3)
+    for colour in (*keypoint_colours(2), *animal_colours(2)):
+        assert (strip == colour).all(-1).any()
+    assert not any((legend_strip(400, names, animals=("only",)) == colour).all(-1).any() for colour in
+                   animal_colours(1))
+    many = Skeleton(tuple(f"point {number}" for number in range(68)))
+    assert legend_strip(400, many).shape[0] > 100 > 40 >= legend_strip(400, many, most=40).shape[0]
+    assert legend_strip(60, Skeleton(("a name that is far too long",))).shape[1] == 60
+    sheet = prediction_sheet([BLACK], np.full((1, 2, 2), 20.0), None, PAIR, legend=True)
+    assert sheet.shape[0] > prediction_sheet([BLACK], np.full((1, 2, 2), 20.0), None, PAIR).shape[0]
+
+
+def test_several_animals_have_boxes_edges_and_names_of_their_colours():
+    points = np.array([[[10.0, 20], [30, 20]], [[50, 40], [70, 40]]])
+    boxes = np.array([[5.0, 15, 30, 10], [45, 35, 30, 10]])
+    drawn = draw_on_frame(BLACK, points, np.ones((2, 2)), PAIR, animals=("one", "two"), boxes=boxes)
+    for animal, colour in enumerate(animal_colours(2)):
+        found = np.argwhere((drawn == colour).all(-1))
+        assert len(found) > 30
+        assert (abs(found[:, 0] - (20, 40)[animal]) < 25).all()
+    assert not (draw_on_frame(BLACK, points[:1], np.ones((1, 2)), PAIR, animals=("one",), boxes=boxes[:1])
+                == animal_colours(1)[0]).all(-1).any()
+
+
+def test_trails_fade_towards_the_past():
+    places = [np.array([[[10.0 + 10 * step, 32.0]]]) for step in range(4)]
+    steps = [(place, np.ones((1, 1))) for place in places]
+    drawn = draw_on_frame(BLACK, *steps[-1], Skeleton(("a",)), trails=steps[:-1], radius=2).astype(int).sum(-1)
+    light = [drawn[32, 10 * step + 15] for step in range(3)]
+    assert 0 < light[0] < light[1] < light[2]
+    hidden = [steps[0], (places[1], np.zeros((1, 1))), steps[2]]
+    drawn = draw_on_frame(BLACK, *steps[-1], Skeleton(("a",)), trails=hidden, radius=2).astype(int).sum(-1)
+    assert [int(drawn[32, 10 * step + 15] > 0) for step in range(3)] == [0, 0, 1]

@@ -1,10 +1,11 @@
 """The command `predict`: keypoints on images and videos, one input after the other, and a line for each file."""
 import collections
 import itertools
+import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -17,19 +18,25 @@ from tqdm import tqdm
 from experiments.commands import Predict
 from experiments.commands.predict import drawing
 from experiments.commands.predict.pipeline import Seen, predicted
-from experiments.engine.predictors import Predictor, open_predictor
+from experiments.engine.predictors import Predictor, open_predictor, trained_box_side
 from kpjax import InputError, RunError
 from kpjax.annotations import predictions
 from kpjax.annotations.boxes_file import boxes_of_images, boxes_of_video, read_boxes
+from kpjax.annotations.manifest import remove_files
 from kpjax.annotations.predictions import PredictionTable
 from kpjax.annotations.tables import whole_number
+from kpjax.drawing.fonts import lacking
+from kpjax.drawing.overlays import dot_radius
 from kpjax.errors import summarise
 from kpjax.evaluation.calibration import DEFAULT_CUTOFF
 from kpjax.file_names import inside
-from kpjax.images.inputs import ImageSequence, find_inputs
+from kpjax.images.inputs import ImageSequence, find_inputs, stems
 from kpjax.images.reading import read_image
 from kpjax.images.transforms import needs_box
 
+NEARLY_ALL = 0.95  # the share of hidden points from which a likely cause is told
+OTHER_SCALE = 1.5  # how many times larger or smaller boxes are told
+PROGRESS_FROM = 100  # frames, for lines on the way where there is no terminal
 TOLERATED = 0.01  # the share of a video's frames that may not decode unless they are skipped
 
 
@@ -54,8 +61,8 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
     found = find_inputs(asked.inputs, out=asked.out, frames=frames)
     predictor = open_predictor(asked.run)
     if asked.boxes is None and needs_box(predictor.transform):
-        raise InputError("boxes", "the run was trained on crops around boxes; give a file with the boxes of the "
-                                  "animals")
+        raise InputError("boxes", "the run was trained on crops around boxes; give a file with a box for each "
+                                  "animal and frame: COCO json, or csv with video, frame, instance, x, y, w, h")
     works = [_planned(sequence, predictor, formats, asked) for sequence in found]
     results = [path for work in works for path in (*work.tables, *work.drawn)]
     if twice := [path for path in results if results.count(path) > 1]:
@@ -71,6 +78,12 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
     tell(f"{result['experiment']} {result['preset']} {result['variant']} seed {result['seed']}: "
          f"{' and '.join(_counted(work.sequence) for work in works)} at {predictor.side} px on "
          f"{jax.devices()[0].device_kind}")
+    for line in _box_lines(works, predictor, asked):
+        tell(line)
+    names = (*predictor.skeleton.names, *(name for work in works for name in (*work.instances, *work.sequence.names)))
+    if not asked.no_overlay and (letters := lacking(set(names))):
+        tell(f"no font here has {letters[:20]}: names are drawn with escapes; install one, as the package "
+             "fonts-noto-cjk, or set KPJAX_FONT to its file")
     written, bad = [], []
     for work in works:
         table, paths = _carried_out(work, predictor, formats, asked, tell)
@@ -87,6 +100,10 @@ def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
         raise InputError("inputs", "name images, videos, or folders of them")
     if asked.batch_size < 1:
         raise InputError("batch_size", f"{asked.batch_size}; must be at least 1")
+    if asked.dot_size is not None and not 0 < asked.dot_size < 1e4:
+        raise InputError("dot_size", f"{asked.dot_size}; must be above 0")
+    if asked.trails < 0:
+        raise InputError("trails", f"{asked.trails}; must be 0 or more frames")
     if asked.cutoff is not None and not np.isfinite(asked.cutoff):
         raise InputError("cutoff", f"{asked.cutoff} is not a score")
     if asked.overlay and asked.no_overlay:
@@ -138,6 +155,7 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
                  tell: Callable[[str], None]) -> tuple[PredictionTable, list[Path]]:
     """Predicts one input and writes its tables and drawings."""
     sequence = work.sequence
+    cutoff, source = _cutoff(predictor, asked)
     table = predictions.empty_table(sequence.path, sequence.names, sequence.numbers, predictor.skeleton,
                                     predictor.title, files=sequence.files, times=sequence.times,
                                     instances=work.instances, boxes=work.boxes)
@@ -145,24 +163,80 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
     shown = range(len(sequence)) if all_drawn else drawing.sheet_rows(len(sequence)) if work.drawn else ()
     faults, began = [], time.monotonic()
     seen = predicted(predictor, sequence, batch_size=asked.batch_size, boxes=work.boxes, shown=shown,
-                     side=drawing.SHEET_SIDE if not all_drawn else drawing.VIDEO_SIDE if sequence.video else None)
+                     side=None if all_drawn and not sequence.video else drawing.VIDEO_SIDE)
     with closing(seen), tqdm(total=len(sequence), unit=" frames", desc=Path(sequence.stem).name, dynamic_ncols=True,
                              disable=not sys.stderr.isatty(), leave=False) as bar:
-        sheet = _drawn_while_passing(work, _recorded(seen, table, faults, bar), predictor, asked)
+        sheet, look = _drawn_while_passing(work, _recorded(seen, table, faults, bar), predictor, cutoff, asked)
     paths = predictions.write_predictions(table, formats, asked.out, sequence.stem)
     if sheet:
-        drawing.write_sheet(work.drawn[0], sheet)
+        drawing.write_sheet(work.drawn[0], sheet, look, predictor.skeleton)
+    removed = _remove_older(work, asked) if asked.overwrite else []
     seconds, cut_off = time.monotonic() - began, _cut_off(sequence)
     tell(f"{_counted(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
          f"{': ' + summarise(faults) if faults else ''}{f', {cut_off} cut off at the end' if cut_off else ''}; "
          f"{int(table.outside.sum())} points outside their {'frame' if sequence.video else 'image'}")
+    for line in _hidden_lines(table, cutoff, source, predictor, asked):
+        tell(line)
     tell(", ".join(str(path) for path in (*paths, *work.drawn)))
+    if removed:
+        tell(f"removed, as it shows earlier points: {summarise([str(path) for path in removed])}")
     return table, paths
+
+
+def _cutoff(predictor: Predictor, asked: Predict) -> tuple[float | None, str]:
+    """Returns the score from which points are drawn, None to draw all, and where it comes from."""
+    if asked.cutoff is not None:
+        return asked.cutoff, "as typed"
+    # Heatmaps of some losses peak far below the default cutoff, which is that of runs without held-out labels.
+    return (predictor.cutoff, "from held-out labels") if predictor.cutoff != DEFAULT_CUTOFF else (None, "")
+
+
+def _hidden_lines(table: PredictionTable, cutoff: float | None, source: str, predictor: Predictor, asked: Predict
+                  ) -> list[str]:
+    """Returns how many points lie below the cutoff, and the likely cause if they are nearly all."""
+    scores = table.scores[table.status == predictions.OK]
+    if cutoff is None or not scores.size:
+        return []
+    below = int((scores < cutoff).sum())
+    lines = [f"cutoff {cutoff:.3g}, {source}: {below} of {scores.size} points lie below it and are not drawn"]
+    if below < NEARLY_ALL * scores.size:
+        return lines
+    cause = ("boxes that are no animals' or of another scale than in training" if np.isfinite(table.boxes).any() else
+             "another camera, animal or scale than in training")
+    return [*lines, f"likely cause: {cause}; --cutoff 0 draws all points",
+            "if points are wrong, label frames of this input (kpjax suggest) and train again"]
+
+
+def _box_lines(works: Sequence[_Work], predictor: Predictor, asked: Predict) -> list[str]:
+    """Returns a line if the boxes have another scale than those of the project that the run was trained on."""
+    given = [box for work in works if work.boxes is not None for box in work.boxes.reshape(-1, 4)]
+    trained = trained_box_side(asked.run) if given and needs_box(predictor.transform) else math.nan
+    side = float(np.nanmedian(np.max([box[2:] for box in given], axis=-1))) if given else math.nan
+    if not max(side / trained, trained / side) > OTHER_SCALE:
+        return []
+    return [f"boxes are {side:.0f} px long, those that the run learnt from {trained:.0f} px: points will be unsure; "
+            f"give {'tighter' if side > trained else 'larger'} boxes"]
+
+
+def _remove_older(work: _Work, asked: Predict) -> list[Path]:
+    """Removes drawings of earlier points that this command did not replace, and returns their paths."""
+    stem, kept = work.sequence.stem, set(work.drawn)
+    older = [asked.out / f"{stem}{ending}" for ending in ("_sheet.jpg", "_overlay.mp4", "_overlay.gif")]
+    if work.sequence.video is None:
+        folder = asked.out / "overlays"
+        older += [] if folder in kept else [folder / f"{name}_overlay.png" for name in stems(work.sequence.names)]
+    older = [path for path in older if path not in kept and path.is_file() and not path.is_symlink()]
+    remove_files(asked.out, older)
+    return older
 
 
 def _recorded(seen: Iterator[Seen], table: PredictionTable, faults: list[str], bar: tqdm) -> Iterator[Seen]:
     """Passes frames on, and writes their predictions into the table."""
-    for one in seen:
+    piped = not sys.stderr.isatty() and len(table.names) >= PROGRESS_FROM
+    for number, one in enumerate(seen, 1):
+        if piped and number < len(table.names) and 10 * number // len(table.names) > (
+                10 * (number - 1) // len(table.names)):
+            print(f"{number} of {len(table.names)} frames", file=sys.stderr, flush=True)
         if one.fault is None:
             predictions.fill(table, one.row, one.size, one.keypoints, one.scores, one.present)
         else:
@@ -171,27 +245,33 @@ def _recorded(seen: Iterator[Seen], table: PredictionTable, faults: list[str], b
         yield one
 
 
-def _drawn_while_passing(work: _Work, seen: Iterator[Seen], predictor: Predictor, asked: Predict) -> dict[str,
-                         np.ndarray]:
+def _drawn_while_passing(work: _Work, seen: Iterator[Seen], predictor: Predictor, cutoff: float | None, asked: Predict
+                         ) -> tuple[dict[str, np.ndarray], drawing.Look]:
     """Exhausts all frames, draws on the way, and returns the images of the sheet by their captions."""
     sequence, skeleton = work.sequence, predictor.skeleton
-    # The usual score of the first frames sets what counts as low, so that all are drawn alike.
+    # The first frames set the usual score and the size of points, so that all are drawn alike.
     first = list(itertools.islice(seen, asked.batch_size))
     seen = itertools.chain(first, seen)
     scores = np.concatenate([np.zeros(0), *(one.scores[one.present].ravel() for one in first)])
-    # Heatmaps of some losses peak far below the default cutoff, which is that of runs without held-out labels.
-    known = predictor.cutoff if predictor.cutoff != DEFAULT_CUTOFF else None
-    opacity = drawing.opacity_from(asked.cutoff if asked.cutoff is not None else known,
-                                   float(np.median(scores)) if scores.size else 0.0)
+    usual = float(np.median(scores)) if scores.size else 0.0
+    opacity = drawing.opacity_from(cutoff, usual)
+    radius = None if asked.dot_size is None else asked.dot_size / 2
+    if radius is None and sequence.video and scores.size:
+        points = np.concatenate([one.keypoints[one.present] for one in first])
+        firm = np.concatenate([opacity(one.scores[one.present]) for one in first]) > 0
+        radius = dot_radius(points, firm if firm.any() else np.ones_like(firm), min(sequence.video.size))
+    note = (f"fainter: a score below {usual / 2:.2g}" if cutoff is None else
+            f"cutoff {cutoff:.3g}: points with a lower score are hidden")
+    look = drawing.Look(opacity, radius, note, asked.trails, work.instances, work.boxes)
     sheet: dict[str, np.ndarray] = {}
     if work.drawn:
-        seen = drawing.with_sheet(seen, sequence, opacity, skeleton, sheet)
+        seen = drawing.with_sheet(seen, sequence, look, skeleton, sheet)
     if len(work.drawn) > 1 and sequence.video:
-        drawing.write_overlay_video(seen, sequence, work.drawn[1], opacity, skeleton, short=work.drawn[2])
+        drawing.write_overlay_video(seen, sequence, work.drawn[1], look, skeleton, short=work.drawn[2])
     elif len(work.drawn) > 1:
-        seen = drawing.write_images(seen, sequence.names, work.drawn[1], opacity, skeleton)
+        seen = drawing.write_images(seen, sequence.names, work.drawn[1], look, skeleton)
     collections.deque(seen, maxlen=0)
-    return sheet
+    return sheet, look
 
 
 def _counted(sequence: ImageSequence) -> str:

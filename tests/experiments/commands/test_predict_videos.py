@@ -1,5 +1,6 @@
 """Points on videos and on several animals, by a predictor that finds the brightest pixel, and how work is shared."""
 import csv
+import json
 import threading
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 import experiments.commands.predict as command
 from experiments.commands import Predict, run_command
 from experiments.commands.predict.pipeline import predicted
-from experiments.engine.predictors import Predictor
+from experiments.engine.predictors import Predictor, trained_box_side
 from kpjax.errors import InputError, RunError
 from kpjax.images.inputs import find_inputs, from_video
 from kpjax.images.transforms import AroundBox, BoxOrWhole
@@ -130,6 +131,76 @@ def test_boxes_tell_several_animals_apart(predict, tmp_path):
         assert float(at[key]["x"]) == pytest.approx(spot(number)[0] + 1.5, abs=2)
         assert float(at[key]["y"]) == pytest.approx(spot(number)[1] + 1.5, abs=2)
     assert {at[key]["status"] for key in (("1", "left"), ("1", "right"), ("2", "left"))} == {"no_box"}
+
+
+def test_what_a_cutoff_hides_is_counted_and_explained(predict, tmp_path):
+    """Both points of a frame have its brightness, at most 1, as their score."""
+    clip = write_video(tmp_path / "clip.mp4", [moving(0)] * 6 + [moving(0) // 2] * 2)
+    _, printed, out = predict(clip, overlay=True, cutoff=0.8)
+    assert "cutoff 0.8, as typed: 4 of 16 points lie below it and are not drawn" in printed
+    assert not any("likely cause" in line for line in printed)
+    assert max(map(len, (line for line in printed if str(tmp_path) not in line))) <= 110
+    assert open_video(out / "clip_overlay.mp4").size[1] >= HEIGHT + 20  # a legend stands below
+    _, printed, _ = predict(clip, cutoff=2.0, overwrite=True)
+    assert "cutoff 2, as typed: 16 of 16 points lie below it and are not drawn" in printed
+    assert any("likely cause: another camera" in line for line in printed)
+    _, printed, _ = predict(clip, overwrite=True)
+    assert not any(line.startswith("cutoff") for line in printed)
+
+
+def test_boxes_of_another_scale_are_told_before_the_work(predict, tmp_path, monkeypatch):
+    """The labelled animals are 10 px long, the boxes 30."""
+    clip = write_video(tmp_path / "clip.mp4", map(moving, range(3)))
+    (tmp_path / "labels.csv").write_text("image,keypoint,x,y\na.png,spot,2,3\na.png,beside,12,3\n")
+    (tmp_path / "config.json").write_text(json.dumps({"config": {"data": {"project": str(tmp_path / "labels.csv")}}}))
+    side = trained_box_side(tmp_path)
+    assert 10 <= side <= 12
+    assert np.isnan(trained_box_side(tmp_path / "nowhere"))
+    monkeypatch.setattr(command, "open_predictor", lambda folder: PREDICTOR._replace(transform=AroundBox(SIDE)))
+    (tmp_path / "boxes.csv").write_text("video,frame,instance,x,y,w,h\nclip,0,0,1,1,30,30\n")
+    _, printed, _ = predict(clip, boxes=tmp_path / "boxes.csv", cutoff=2.0)
+    assert f"boxes are 30 px long, those that the run learnt from {side:.0f} px" in printed[1]
+    assert any("likely cause: boxes" in line for line in printed)
+    (tmp_path / "boxes.csv").write_text("video,frame,instance,x,y,w,h\nclip,0,0,1,1,9,9\n")
+    _, printed, _ = predict(clip, boxes=tmp_path / "boxes.csv", overwrite=True)
+    assert not any("boxes are" in line for line in printed)
+
+
+def test_an_old_overlay_is_not_left_beside_new_points(predict, tmp_path):
+    clip = write_video(tmp_path / "clip.mp4", map(moving, range(4)))
+    Image.fromarray(moving(0)).save(tmp_path / "still.png")
+    _, _, out = predict(clip, tmp_path / "still.png", overlay=True)
+    drawn = [out / "clip_overlay.mp4", out / "clip_overlay.gif", out / "overlays" / "still_overlay.png"]
+    assert all(path.is_file() for path in drawn)
+    (out / "mine.mp4").write_text("mine")
+    _, printed, _ = predict(clip, tmp_path / "still.png", overwrite=True, frames="0:2", no_overlay=True)
+    assert not any(path.exists() for path in (*drawn, out / "clip_sheet.jpg", out / "points_sheet.jpg"))
+    assert (out / "mine.mp4").is_file()
+    assert any(line.startswith("removed, as it shows earlier points:") and "clip_overlay.mp4" in line
+               for line in printed)
+
+
+def test_progress_is_printed_where_there_is_no_terminal(predict, tmp_path, capsys):
+    predict(write_video(tmp_path / "clip.mp4", map(moving, range(200))), no_overlay=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if " of 200 frames" in line] == [
+        f"{number} of 200 frames" for number in range(20, 200, 20)]
+
+
+def test_trails_and_the_size_of_points(predict, tmp_path):
+    clip = write_video(tmp_path / "clip.mp4", map(moving, range(6)))
+    last = {}
+    for name, options in (("plain", {}), ("trails", {"trails": 4}), ("large", {"dot_size": 16.0})):
+        _, _, out = predict(clip, overlay=True, overwrite=True, **options)
+        last[name] = open_video(out / "clip_overlay.mp4")[5].astype(int)
+    before = slice(0, 4), slice(4, 12)  # where the spot was on frames 1 and 2
+    assert abs(last["trails"] - last["plain"])[before].max() > 30
+    coloured = {name: int((np.ptp(image[:HEIGHT], axis=-1) > 60).sum()) for name, image in last.items()}
+    assert coloured["large"] > 1.5 * coloured["plain"]
+    with pytest.raises(InputError, match="dot_size: 0"):
+        predict(clip, dot_size=0.0)
+    with pytest.raises(InputError, match="trails: -1"):
+        predict(clip, trails=-1)
 
 
 def test_some_frames_and_several_inputs_at_once(predict, tmp_path):

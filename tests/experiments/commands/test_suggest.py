@@ -3,20 +3,25 @@ import contextlib
 import csv
 import functools
 import json
+import re
 
 import numpy as np
 import pytest
 from brightest import as_system, write_run
 from PIL import Image
 
+import experiments.commands.suggest as command
 from experiments.commands import run_command
 from experiments.engine.parsing import exit_code_of
 from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.annotations.project_source import frames_at
+from kpjax.annotations.reading import read_project
 from kpjax.errors import InputError
+from kpjax.images.transforms import AroundBox
 from kpjax.images.video import open_video, write_video
 from kpjax.structures import Skeleton
 from kpjax.suggest.frames import has_label, labelled_frames
+from kpjax.suggest.page import COLUMNS, write_page
 from kpjax.suggest.proposals import Proposal, write_proposals
 
 main = functools.partial(run_command, "suggest")
@@ -117,7 +122,7 @@ def proposals(made):
     video, still = Frame("v", made / "mouse.mp4", 5, (64, 48), "mouse"), made / "stills" / "still3.png"
     placed = ((video, "mouse", "img0005.png"), (video._replace(number=20), "mouse", "img0020.png"),
               (Frame("s", still, None, (64, 48), ""), "stills", "still3.png"))
-    return [Proposal(*where, image_of(0), np.array([[10.25, 20], [16, 20]]) + number, np.array([0.5, 0.25]))
+    return [Proposal(*where, image_of(0), np.array([[[10.25, 20], [16, 20]]]) + number, np.array([[0.5, 0.25]]))
             for number, where in enumerate(placed)]
 
 
@@ -227,3 +232,115 @@ def test_what_a_project_knows(made):
         labelled_frames(project, Skeleton(("nose",)))
     with pytest.raises(InputError, match="no labelled frame"):
         labelled_frames(project._replace(instances=()), Skeleton(("spot",)))
+
+
+@pytest.fixture
+def two(made, tmp_path):
+    """A video of two spots, and a box about each on all frames but the last."""
+    place = ((12, 12), (50, 36))
+
+    def image(number):
+        frame = np.full((48, 64, 3), 20, np.uint8)
+        for x, y in place:
+            frame[y - 2:y + 3, x - 2:x + 3] = 240 - 5 * number
+        return frame
+
+    write_video(tmp_path / "pair.mp4", map(image, range(6)))
+    table = ["video,frame,instance,x,y,w,h"]
+    table += [f"pair.mp4,{number},{name},{x - 8},{y - 8},16,16" for number in range(5)
+              for name, (x, y) in zip(("male", "female"), place, strict=True)]
+    (tmp_path / "boxes.csv").write_text("\n".join(table) + "\n")
+    return tmp_path, dict(zip(("male", "female"), place, strict=True))
+
+
+def test_several_animals_are_suggested_by_their_boxes(made, two, capsys):
+    folder, place = two
+    suggested(made, folder / "out", "--boxes", folder / "boxes.csv", "--apart", 1, "--n", 3,
+              inputs=(folder / "pair.mp4",))
+    assert "1 frames have no box and are left out" in capsys.readouterr().out
+    rows = rows_of(folder / "out" / "proposals.csv")
+    assert len(rows) == 3 * 2 * 2
+    for row in rows:
+        if row["keypoint"] == "spot":
+            x, y = place[row["instance"]]
+            assert (float(row["proposed_x"]), float(row["proposed_y"])) == pytest.approx((x, y), abs=3)
+    assert len(rows_of(folder / "out" / "all_frames.csv")) == 5
+    with pytest.raises(InputError, match="Lightning Pose holds one animal"):
+        suggested(made, folder / "lp", "--boxes", folder / "boxes.csv", "--to", "lp", inputs=(folder / "pair.mp4",))
+    assert not (folder / "lp").exists()
+
+
+@pytest.mark.parametrize("form", ["coco", "dlc", "slp"])
+def test_several_animals_in_the_formats_of_tools(form, proposals, tmp_path):
+    for module in {"dlc": ("pandas", "tables"), "slp": ("sleap_io",)}.get(form, ()):
+        pytest.importorskip(module)
+    pair = [one._replace(keypoints=np.concatenate([one.keypoints, one.keypoints + 9]),
+                         scores=np.concatenate([one.scores, one.scores / 2]), animals=("male", "female"))
+            for one in proposals]
+    pair[1].scores[1] = pair[1].keypoints[1] = np.nan  # one is alone
+    write_proposals(form, tmp_path, pair, SKELETON, "kpjax")
+    if form == "coco":
+        results = json.loads((tmp_path / "proposals.json").read_text())
+        assert [one["image_id"] for one in results] == [1, 1, 2, 3, 3]
+    elif form == "dlc":
+        head = (tmp_path / "labeled-data" / "mouse" / "machinelabels-iter0.csv").read_text().splitlines()
+        assert head[1].split(",")[3:] == ["male"] * 6 + ["female"] * 6
+        assert "individuals" in (tmp_path / "config.yaml").read_text()
+    else:
+        import sleap_io
+        loaded = sleap_io.load_slp(str(tmp_path / "proposals.slp"))
+        assert [[one.track.name for one in frame.instances] for frame in loaded] == [
+            ["male", "female"], ["male"], ["male", "female"]]
+
+
+def test_a_run_on_crops_says_at_once_that_it_needs_boxes(made, tmp_path, monkeypatch):
+    opened = command.open_predictor
+    monkeypatch.setattr(command, "open_predictor", lambda run: opened(run)._replace(transform=AroundBox(64)))
+    with pytest.raises(InputError, match=r"--boxes: the run was trained on crops .* csv with video, frame, instance"):
+        suggested(made, tmp_path / "out")
+
+
+def test_every_second_frame_is_spelt_so(made, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(command, "SCORED", LENGTH // 2)
+    suggested(made, tmp_path / "out")
+    assert "every 2nd frame of videos is scored" in capsys.readouterr().out
+    assert [command.ordinal(number) for number in (1, 3, 4, 11, 21, 112)] == [
+        "1st", "3rd", "4th", "11th", "21st", "112th"]
+
+
+# The page on which proposals are corrected
+
+HOSTILE = '</script><b onclick="x">&amp; "né\u2028z,\'\n'
+
+
+def test_the_page_holds_points_and_names_and_no_name_leaves_its_place(proposals, tmp_path):
+    skeleton = Skeleton(("spot", HOSTILE), ((0, 1),))
+    proposals[0].scores[0, 1] = 0.01
+    path = write_page(tmp_path, [one._replace(folder="a#b 100%") for one in proposals], "images", skeleton, cutoff=0.1,
+                      project=tmp_path / "my project")
+    text = path.read_text()
+    assert text.count("</script>") == text.count("<script") == 2
+    assert "<b onclick" not in text
+    assert not re.search(r"""(src|href)=["']|https?://(?!www\.w3\.org/2000/svg)|import\s*\(|fetch\(""", text)
+    data = json.loads(re.search(r'type="application/json">(.*?)</script>', text, re.S)[1])
+    assert data["keypoints"] == ["spot", HOSTILE]
+    assert data["frames"][0]["points"] == [[[10.25, 20, 0.5], [16, 20, 0.01]]]
+    assert data["frames"][0]["file"] == "images/a%23b%20100%25/img0005.png"
+    assert data["frames"][0]["file_in_table"] == "images/a#b 100%/img0005.png"
+    assert "my project' " in data["how"]
+
+
+def test_what_the_page_downloads_is_read_as_labels(made, tmp_path):
+    suggested(made, tmp_path / "out", "--n", 2, "--page")
+    files = rows_of(tmp_path / "out" / "suggestions.csv")
+    table = [",".join(COLUMNS)]
+    for number, row in enumerate(files):  # as `corrected` of the page writes them
+        table += [f"images/{row['file']},0,spot,{10 + number},20.5,1", f"images/{row['file']},0,beside,,,0"]
+    (tmp_path / "out" / "corrected.csv").write_text("\n".join(table) + "\n")
+    read = read_project(tmp_path / "out" / "corrected.csv")
+    assert [one.keypoints[0].tolist() for one in read.instances] == [[10, 20.5], [11, 20.5]]
+    assert [one.visible.tolist() for one in read.instances] == [[1, 0]] * 2
+    assert all(frame.path.is_file() for frame in read.frames)
+    # The names of the columns are the page's, and so is their order.
+    assert re.search(r"rows\.push\(\[frame\.file_in_table, .*animals.*keypoints.*one\.x.*one\.y.*\? 1 : 0\]\)",
+                     (tmp_path / "out" / "label.html").read_text())

@@ -1,0 +1,39 @@
+"""The command `merge`: labels that come back, in the project that they belong to."""
+from collections.abc import Callable
+from pathlib import Path
+
+from experiments.commands import Merge
+from kpjax.annotations.merging import BACKUP, merged, write_merged
+from kpjax.annotations.reading import read_project
+from kpjax.annotations.writing import scorer_of
+from kpjax.errors import summarise
+
+
+def merge(asked: Merge, *, tell: Callable[[str], None] = print) -> list[Path]:
+    """Merges one project into another and returns the files of labels that changed, none if there is nothing new.
+
+    Raises InputError as `read_project` and `merged` do, and RunError, after everything is as it was, if the result does
+    not read back.
+    """
+    options = {"category": asked.category, "video_root": asked.video_root, "pixels_from": asked.pixels_from,
+               "rescale_labels": asked.rescale_labels}
+    old, new = read_project(asked.old, **options), read_project(asked.new, video_root=asked.video_root)
+    found = merged(old, new, conflicts=asked.conflicts)
+    labelled = len({one.frame for one in old.instances})
+    tell(f"{asked.old}: {old.format}, {labelled} labelled frames; {asked.new}: {new.format}, "
+         f"{len({one.frame for one in new.instances})}")
+    if found.same:
+        tell(f"{found.same} frames have the same labels in both")
+    if found.kept:
+        tell(f"{len(found.kept)} frames keep their old labels: {summarise(found.kept)}")
+    if not found.added and not found.replaced:
+        tell("nothing is new; no file was changed")
+        return []
+    changed = write_merged(old, found, asked.old)
+    scorer = f", by {name}" if (name := scorer_of(old)) else ""
+    tell(f"{len(found.added)} frames are new{scorer}, {len(found.copies)} images were copied")
+    if found.replaced:
+        tell(f"{len(found.replaced)} frames have the new labels: {summarise(found.replaced)}")
+    tell(f"changed, the former files beside them end in {BACKUP}: {', '.join(str(file) for file in changed[:4])}"
+         f"{f' and {len(changed) - 4} more' if len(changed) > 4 else ''}")
+    return changed
