@@ -11,9 +11,10 @@ import numpy as np
 
 from data.annotations import Annotation, stored
 from data.checking import all_faults, numbers, read_whole
-from data.faces import FACE, between_outer_corners
+from data.faces import between_outer_corners
 from data.prepared import Dataset, KeypointBuilder
 from data.torch7 import read_tensor
+from kpjax.annotations.face_points import FACE
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:

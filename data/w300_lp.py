@@ -12,8 +12,9 @@ import numpy as np
 
 from data.annotations import Annotation, stored
 from data.checking import all_faults, numbers, read_matlab, read_whole
-from data.faces import FACE, between_outer_corners
+from data.faces import between_outer_corners
 from data.prepared import Dataset, KeypointBuilder
+from kpjax.annotations.face_points import FACE
 
 SETS = ("AFW", "HELEN", "IBUG", "LFPW")
 

@@ -13,8 +13,9 @@ import numpy as np
 
 from data.annotations import Annotation, stored
 from data.checking import all_faults, exists, number, read_whole
-from data.faces import FACE, between_outer_corners
+from data.faces import between_outer_corners
 from data.prepared import Dataset, KeypointBuilder
+from kpjax.annotations.face_points import FACE
 
 PARTS = {"train": "training", "test": "test"}
 

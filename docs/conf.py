@@ -1,10 +1,15 @@
-"""The documentation: Sphinx with MyST, and a reference of every public module.
+"""The documentation: Sphinx with MyST, and a reference of the names that people compose with.
 
 sphinx-build -W --keep-going -n -b html docs site       (strict: a broken link or an unknown name fails)
+
+Two sets of pages are written at the start of a build, into docs/reference: what the commands say of themselves, and the
+reference, from docstrings and types, grouped by the modules of each package.
 """
 import importlib
 import inspect
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,29 +18,50 @@ sys.path[:0] = [str(HERE.parent)]
 
 from kpjax.lazy import PACKAGES
 
+REPOSITORY = (HERE / "repository.txt").read_text(encoding="utf-8").strip()  # its address, or words until it has one
+IS_ADDRESS = REPOSITORY.startswith("https://")
+
 project = "kpjax"
 copyright = "the kpjax maintainers, Apache-2.0"
-extensions = ["myst_parser", "sphinx.ext.apidoc", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx_copybutton"]
 html_theme = "furo"
 html_title = "kpjax"
-html_static_path = []
+html_static_path = ["static"]
+html_css_files = ["code.css"]
+html_theme_options = {"source_repository": REPOSITORY, "source_branch": "main", "source_directory": "docs/"
+                      } if IS_ADDRESS else {}
 exclude_patterns = ["_build"]
-myst_enable_extensions = ["deflist"]
+myst_enable_extensions = ["deflist", "substitution"]
+myst_substitutions = {"repository": f"[the repository]({REPOSITORY})" if IS_ADDRESS else REPOSITORY}
 myst_heading_anchors = 3
+copybutton_selector = "div.highlight-sh pre, div.highlight-python pre, div.highlight-json pre, div.highlight-csv pre"
 
-# The reference is made of docstrings, module by module, where names are defined.
-apidoc_modules = [{
-    "path": str(HERE.parent / "kpjax"), "destination": "reference/", "separate_modules": True, "module_first": True,
-    "exclude_patterns": [str(HERE.parent / "kpjax" / name) for name in ("__main__.py", "bundled")],
-    "automodule_options": {"members", "ignore-module-all"}}]
-suppress_warnings = ["toc.not_included"]  # modules.rst, which apidoc writes beside the page of the package
 autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
-autodoc_typehints = "none"  # the signatures of arrays are longer than what their docstrings say
+autodoc_typehints_format = "short"
+maximum_signature_line_length = 80
 default_role = "code"
-# Names of others, and of private parts.
-nitpick_ignore_regex = [("py:.*", r"(?!kpjax\.).*"), ("py:.*", r".*\._.*")]
+# Names of others, of private parts, and modules without a page.
+nitpick_ignore_regex = [("py:.*", r"(?!kpjax\.).*"), ("py:.*", r".*\._.*"), ("py:.*", r"kpjax\..*")]
+
+COMMAND_WIDTH = 84  # characters of help; a code box shows 88 in a window of 1280 px
+MODULES = {  # what is used under the name of its module: a page -> its modules and their names, () for all
+    "Projects, images and videos": {
+        "kpjax.annotations.reading": ("read_project", "format_of"),
+        "kpjax.annotations.writing": ("write_project",),
+        "kpjax.annotations.project": ("Project", "Frame", "Instance"),
+        "kpjax.annotations.project_source": ("project_source", "unlabelled_source", "frames_at", "decoded",
+                                             "FrameSource"),
+        "kpjax.images.reading": ("read_image", "image_size", "common_depth"),
+        "kpjax.images.video": ("open_video", "find_videos", "write_video", "VideoFile", "FrameFolder"),
+        "kpjax.images.transforms": ()},
+    "Evaluation": {f"kpjax.evaluation.{name}": () for name in (
+        "metrics", "calibration", "conformal", "smoothing", "motion")},
+    "Drawing and export": {
+        "kpjax.drawing.overlays": (), "kpjax.drawing.label_sheet": (), "kpjax.export.standalone": (
+            "open_predictor", "points_on", "read_image", "common_depth")},
+}
 
 
 def as_markup(app, what, name, obj, options, lines):
@@ -54,33 +80,125 @@ def as_markup(app, what, name, obj, options, lines):
 
 
 def skipped(app, what, name, obj, skip, options):
-    """Leaves out names of other libraries and those that a package only exports, and fields, which a class's signature
-    has."""
-    module = sys.modules.get(app.env.current_document.docname.rpartition("/")[2])
-    exported = getattr(getattr(module, "__getattr__", None), "table", {})
-    foreign = not (getattr(obj, "__module__", None) or "kpjax").startswith("kpjax")
-    return True if type(obj).__name__ == "_tuplegetter" or name in exported or foreign else None
+    """Leaves out the fields of named tuples, which a class's signature has."""
+    return True if type(obj).__name__ == "_tuplegetter" else None
 
 
-def write_names(app):
-    """Writes the page of all names that a user composes with, linked to where they are defined."""
-    lines = ["# Public names", "", "All that `kpjax` and its packages export, each with the first line of its "
-             "documentation.", ""]
-    for package in map(importlib.import_module, PACKAGES):
-        lines += [f"## {package.__name__}", ""]
-        for name, module in sorted(package.__getattr__.table.items(), key=lambda item: item[0].lower()):
-            value, where = getattr(package, name), f"{package.__name__}.{module}"
-            text = (inspect.getdoc(value) or "") if inspect.isclass(value) or inspect.isroutine(value) else ""
-            link = f"{{py:obj}}`{name} <{value.__module__}.{value.__qualname__}>`" if text and (
-                value.__module__.startswith("kpjax.")) else f"`{name}`, in {{py:mod}}`{where}`"
-            lines.append(f"- {link}{': ' if text else ''}{text.splitlines()[0] if text else ''}")
-        lines.append("")
-    (HERE / "reference").mkdir(exist_ok=True)
-    (HERE / "reference" / "names.md").write_text("\n".join(lines), encoding="utf-8")
+# Pages that are written at the start of a build
+
+def write_pages(app):
+    """Writes the pages of the reference and that of the commands."""
+    folder = HERE / "reference"
+    folder.mkdir(exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    pages = {package: _package_page(package) for package in PACKAGES}
+    pages |= {title.lower().replace(",", "").replace(" ", "_"): _modules_page(title, modules)
+              for title, modules in MODULES.items()}
+    pages["index"] = _index(pages)
+    pages["commands"] = _commands_page()
+    for name, lines in pages.items():
+        (folder / f"{name}.rst").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _index(pages) -> list[str]:
+    return [*_heading("Reference", "="), "Names stand where they are imported from, with their types and a link to "
+            "their source.", "", ".. toctree::", "   :maxdepth: 2", "", *(f"   {name}" for name in pages)]
+
+
+def _package_page(package: str) -> list[str]:
+    """Returns the page of a package with lazy names: a section for each module, in the order of the package."""
+    whole = importlib.import_module(package)
+    sections: dict[str, list[str]] = {}
+    for name, module in whole.__getattr__.table.items():
+        sections.setdefault(f"{package}.{module}", []).append(name)
+    lines = [*_heading(package, "="), f".. currentmodule:: {package}", "", _first_line(whole), ""]
+    for module, names in sections.items():
+        lines += [*_heading(_words(module), "-"), _first_line(importlib.import_module(module)), ""]
+        for name in names:
+            value, home = getattr(whole, name), _home(name, module)
+            if home != package:
+                lines += [f"- ``{package}.{name}`` is :py:obj:`{home}.{name}`", ""]
+            else:
+                lines += _entry(f"{package}.{name}", value)
+    return lines
+
+
+def _home(name: str, module: str) -> str:
+    """Returns the first package that exports a name of a module."""
+    for package in PACKAGES:
+        table = importlib.import_module(package).__getattr__.table
+        if name in table and f"{package}.{table[name]}".startswith(module.rpartition(".")[0]):
+            value = getattr(importlib.import_module(module), name)
+            if getattr(importlib.import_module(package), name) is value:
+                return package
+    return module
+
+
+def _modules_page(title: str, modules) -> list[str]:
+    lines = _heading(title, "=")
+    for module, names in modules.items():
+        whole = importlib.import_module(module)
+        names = names or [name for name, value in vars(whole).items() if not name.startswith("_")
+                          and getattr(value, "__module__", "") == module
+                          and (inspect.isclass(value) or inspect.isfunction(value))]
+        lines += [*_heading(module, "-"), f".. currentmodule:: {module}", "", _first_line(whole), ""]
+        lines += [line for name in names for line in _entry(f"{module}.{name}", getattr(whole, name))]
+    return lines
+
+
+def _entry(path: str, value) -> list[str]:
+    if inspect.isclass(value):
+        return [f".. autoclass:: {path}", "   :members:", ""]
+    return [f".. {'autofunction' if inspect.isroutine(value) else 'autodata'}:: {path}", ""]
+
+
+def _heading(text: str, mark: str) -> list[str]:
+    return [text, mark * len(text), ""]
+
+
+def _words(module: str) -> str:
+    return module.rpartition(".")[2].replace("_", " ").capitalize()
+
+
+def _first_line(module) -> str:
+    return re.sub("`", "``", (module.__doc__ or "").strip().split("\n\n")[0].replace("\n", " "))
+
+
+def _commands_page() -> list[str]:
+    """Returns the page of the command line: what every command says of itself."""
+    from experiments.commands import COMMANDS
+
+    lines = [*_heading("Command line", "="), "What ``--help`` says, word for word; this page is made of it.", ""]
+    for words in ([], ["train"], *([name] for name in COMMANDS), ["render"]):
+        said = subprocess.run(
+            [sys.executable, "-m", "kpjax", *words, "--help"], capture_output=True, text=True, check=True,
+            env=os.environ | {"COLUMNS": str(COMMAND_WIDTH), "PYTHONPATH": os.pathsep.join(
+                [str(HERE.parent), *sys.path[1:]]), "NO_COLOR": "1"}).stdout
+        title = " ".join(["kpjax", *words])
+        lines += [*_heading(title, "-"), ".. code-block:: text", "", *(
+            f"   {line}".rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", said).splitlines()), ""]
+    return lines
+
+
+def public_name(app, env, node, content):
+    """Resolves a type by the public name of what it is: `kpjax.structures.Example` is documented as `kpjax.Example`."""
+    target = node.get("reftarget", "")
+    module, _, name = target.rpartition(".")
+    if not module.startswith("kpjax."):
+        return None
+    for package in PACKAGES:
+        if name in importlib.import_module(package).__getattr__.table:
+            found = env.domains["py"].resolve_any_xref(env, node["refdoc"], app.builder, f"{package}.{name}", node,
+                                                       content)
+            if found:
+                return found[0][1]
+    return None
 
 
 def setup(app):
     """Connects the functions above."""
     app.connect("autodoc-process-docstring", as_markup, priority=100)
     app.connect("autodoc-skip-member", skipped)
-    app.connect("builder-inited", write_names)
+    app.connect("builder-inited", write_pages)
+    app.connect("missing-reference", public_name)

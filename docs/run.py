@@ -6,7 +6,7 @@ python docs/run.py --images --folder F PAGE      in a folder that stays: finishe
 
 Lines in blocks `sh` run in their order. Commands that train get few steps of a tiny network, by flags in place of those
 that are shown, unless images are made. Pages on tools have synthetic people in the format of their tool, tutorials
-what docs/stand_ins.py renders. Needs the extras dlc and sleap.
+what `kpjax render` makes. Needs the extras dlc and sleap.
 """
 import argparse
 import contextlib
@@ -26,9 +26,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs"), str(ROOT / "tests" / "experiments")]
 
 from own_projects import synthetic_project
-from stand_ins import TUTORIALS
 
 from data.figures import DOMAINS, figures
+from experiments.commands.render import TUTORIALS
 from experiments.commands.train import system_and_flags
 from kpjax.annotations.writing import write_project
 from kpjax.images.video import write_video
@@ -65,7 +65,7 @@ def commands(page: str) -> list[list[str]]:
 
 def made_smaller(words: list[str]) -> list[str]:
     """Returns a command with few steps, if it trains; a run that it goes on from decides the network."""
-    if words[:2] == ["python", "docs/stand_ins.py"]:
+    if words[:2] == ["kpjax", "render"]:
         return [*words, "--share", str(LEAST_SHARE)]
     if words[:2] != ["kpjax", "train"]:
         return words
@@ -105,12 +105,10 @@ def run_page(page: str, form: str, folder: Path, *, as_shown: bool) -> None:
         make_inputs(folder, form)
     for words in commands(page):
         shown, made = words, words if as_shown else made_smaller(words)
-        if "--out" in words and words[1] != "docs/stand_ins.py":
+        if "--out" in words:
             shutil.rmtree(folder / words[words.index("--out") + 1], ignore_errors=True)
-        if words[1] == "docs/stand_ins.py":
-            if any(folder.iterdir()):
-                continue
-            made = ["python", str(ROOT / words[1]), *made[2:]]
+        if words[1] == "render" and any(folder.iterdir()):
+            continue
         print("$", *shown, flush=True)
         program = [sys.executable] if made[0] == "python" else [sys.executable, "-m", "kpjax"]
         subprocess.run([*program, *made[1:]], cwd=folder, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})

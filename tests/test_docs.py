@@ -34,9 +34,9 @@ def test_commands_of_the_pages_parse(page):
             assert system in NEEDS
             known = {*flat(system_of(system, OWN).presets[OWN]), *Shared.__dataclass_fields__, *ALIASES}
             assert {word[2:].replace("-", "_") for word in arguments if word.startswith("--")} <= known
-        elif (command, *arguments[:2]) == ("-m", "experiments", "side_by_side"):
-            parse(SideBySide, arguments[2:], prog="kpjax")
-        elif command == "docs/stand_ins.py":
+        elif command == "side_by_side":
+            parse(SideBySide, arguments, prog="kpjax")
+        elif command == "render":
             assert arguments == [page.partition("/")[2]]
         else:
             parse(COMMANDS[command], arguments, prog="kpjax")

@@ -2,16 +2,16 @@
 import json
 import os
 import pathlib
-import shlex
 
 import pytest
 
 from experiments.__main__ import main
 
 NOTEBOOKS = pathlib.Path(__file__).parents[1] / "docs" / "notebooks"
-TINY = "--size 32 --widths 4 4 8 --head-width 4 --batch-size 16 --feature-width 8 --evaluations 1 --warm-start-steps 1"
+TINY = ["--size", "32", "--widths", "4", "4", "8", "--head-width", "4", "--batch-size", "16", "--feature-width", "8",
+        "--evaluations", "1", "--warm-start-steps", "1"]
 SMALL = {  # what replaces a notebook's own values, where a cell sets them
-    "own_data": {"STEPS": 2, "SIZE": 32, "FURTHER": f"{TINY} --variants supervised_warped"},
+    "own_data": {"STEPS": 2, "SIZE": 32, "FURTHER": [*TINY, "--variants", "supervised_warped"]},
     "ablation": {"STEPS": 2, "BATCH": 8}}
 
 
@@ -26,8 +26,8 @@ def executed(tmp_path, monkeypatch):
     """Executes a notebook and returns its names. Commands run in this process, which has compiled their programs."""
     monkeypatch.chdir(tmp_path)
 
-    def command(line):
-        monkeypatch.setattr("sys.argv", ["kpjax", *shlex.split(line)])
+    def command(*words):
+        monkeypatch.setattr("sys.argv", ["kpjax", *map(str, words)])
         with pytest.raises(SystemExit) as ended:
             main("kpjax")
         assert ended.value.code in (0, None)

@@ -123,9 +123,11 @@ def _read_content(path: Path, faults: list[str]) -> Mapping[str, Any] | None:
         faults.append(f"{path.name}: invalid json ({error}); save or fetch it again")
         return None
     if not isinstance(content, dict):
-        found = "a list, like results" if isinstance(content, list) else _shown(content)
-        faults.append(f"{path.name}: {found} where an object with images, annotations and categories belongs; name a "
-                      "file with labels")
+        results = isinstance(content, list) and all(isinstance(one, dict) and "image_id" in one for one in content)
+        found = "a list, like results" if results else "a list" if isinstance(content, list) else _shown(content)
+        mend = "name the file with the labels" if results else (
+            "write the points as a csv table with the columns image, keypoint, x, y, and name that")
+        faults.append(f"{path.name}: {found} where an object with images, annotations and categories belongs; {mend}")
         return None
     for field in ("images", "annotations", "categories"):
         stored = content.get(field)

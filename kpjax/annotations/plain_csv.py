@@ -18,7 +18,7 @@ from kpjax.annotations.names import common_folder, forward, found_by_trailing_pa
 from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.annotations.skeleton_file import FILE as SKELETON_FILE
 from kpjax.annotations.skeleton_file import read_skeleton, skeleton_text
-from kpjax.annotations.tables import Rows, number, read_rows, rows_text, separator_of, whole_number
+from kpjax.annotations.tables import Rows, first_line, number, read_rows, rows_text, separator_of, whole_number
 from kpjax.files import write_text
 
 _FILE = "labels.csv"
@@ -105,20 +105,14 @@ def write(project: Project, folder: Path) -> list[Path]:
 def files_of(path: Path) -> list[Path]:
     """Returns the table itself, or the tables in a folder that are not predictions."""
     if path.is_file():
-        return [path] if path.suffix.lower() in (".csv", ".tsv") and _looks_right(_columns(path)) else []
+        return [path] if path.suffix.lower() in (".csv", ".tsv", ".txt") and _looks_right(_columns(path)) else []
     columns = {file: _columns(file) for file in sorted(path.glob("*.csv"))}
     return [file for file, found in columns.items() if _looks_right(found) and not set(_PREDICTED) <= found]
 
 
 def _columns(path: Path) -> set[str]:
     """Returns the names in the first line of a file in lower case; none if it cannot be read."""
-    if not path.is_file():
-        return set()
-    try:
-        with path.open("rb") as file:
-            header = file.readline(1_000_000).decode("utf-8-sig", errors="replace")
-    except OSError:
-        return set()
+    header = first_line(path) if path.is_file() else ""
     return {cell.strip().strip('"').lower() for cell in header.split(separator_of(header))}
 
 

@@ -17,6 +17,7 @@ class Frame(NamedTuple):
     size: tuple[int, int]  # width and height in pixels; (0, 0) if unknown
     session: str  # the video or recording it belongs to, "" if unknown; frames of one are never split
     split: str = ""  # train, validation or test where the project says so
+    depth: int = 0  # bits in use where values have 16, see `kpjax.images.reading`; 0 asks the image itself
 
 
 class Instance(NamedTuple):
@@ -37,7 +38,7 @@ class Project(NamedTuple):
     """An annotation project. Frames without an instance are kept as unlabelled images."""
 
     root: Path
-    format: str  # coco, deeplabcut, sleap, lightning_pose or csv
+    format: str  # coco, deeplabcut, sleap, lightning_pose, csv, dlib or pts
     skeleton: Skeleton  # keypoints in the project's own order
     frames: tuple[Frame, ...]
     instances: tuple[Instance, ...]

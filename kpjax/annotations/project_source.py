@@ -16,7 +16,7 @@ import numpy as np
 from kpjax.annotations.project import Frame, Instance, Project, outside
 from kpjax.errors import InputError, printable, summarise
 from kpjax.images.inputs import check_name
-from kpjax.images.reading import read_image
+from kpjax.images.reading import common_depth, depth_note, read_image
 from kpjax.images.transforms import Transform
 from kpjax.images.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Video, open_video
 from kpjax.input.source import ArraySource, digest_of, stacked
@@ -87,7 +87,7 @@ def frame_identity(frame: Frame, root: Path) -> str:
 def read_frame(frame: Frame) -> np.ndarray:
     """Reads the image (H, W, 3) uint8 of a frame. Raises InputError, which names the file, if it cannot be read."""
     if frame.number is None:
-        return read_image(frame.path)
+        return read_image(frame.path, frame.depth)
     video = _opened(frame.path)
     if not 0 <= frame.number < len(video):
         raise InputError(f"{frame.path}: there is no frame {frame.number}, the video has {len(video)}; count from 0 "
@@ -185,14 +185,15 @@ def frames_at(paths: Sequence[Path]) -> tuple[Frame, ...]:
                 found = [Frame(file.as_posix(), file, None, (0, 0), "")]
             else:
                 video = _opened(file)
-                found = [Frame(f"{file.as_posix()}/{number}", file, number, video.size, file.stem)
+                found = [Frame(f"{file.as_posix()}/{number}", file, number, video.size, file.stem, depth=video.depth)
                          for number in range(len(video))]
             for frame in found:
                 frames.setdefault((frame.path.resolve(), frame.number), frame)
         if len(frames) == before and not any(frame.path.is_relative_to(path) for frame in frames.values()):
             raise InputError(f"{path}: there are neither images ({', '.join(IMAGE_SUFFIXES)}) nor videos in it; name "
                              "another one")
-    return tuple(frames.values())
+    depth = common_depth([frame.path for frame in frames.values() if frame.number is None])
+    return tuple(frame._replace(depth=depth) if depth and frame.number is None else frame for frame in frames.values())
 
 
 def _files(path: Path) -> list[Path]:
@@ -267,6 +268,8 @@ def decoded(source: FrameSource, *, on_bad_frame: str = "stop", limit: float = 4
     if faults:
         print(f"{source.name}: left out {len(faults)} of {len(source)} frames that cannot be read: "
               f"{printable(summarise(faults))}", file=sys.stderr)
+    for depth in sorted({one.frame.depth for one in source.entries} - {0}):
+        print(f"{source.name}: {depth_note(depth)}")
     order = sorted(examples)
     return ArraySource(stacked([examples[number] for number in order]), source.skeleton, source.name,
                        tuple(source.identity(number) for number in order))

@@ -4,17 +4,21 @@ The module of a format has `recognises(path) -> bool`, which does not raise, and
 Project | None`, which appends what is wrong to `faults` (file, row, field: what was found; the mend) and reads on. It
 returns where images and videos should be. Missing files, sizes and frame numbers are checked here for all formats.
 """
+import functools
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from kpjax.annotations import coco, deeplabcut, lightning_pose, plain_csv, sleap
+from kpjax.annotations import coco, deeplabcut, dlib_xml, lightning_pose, menpo_points, plain_csv, sleap
 from kpjax.annotations.project import Frame, Project, coordinate_notes, counted_from, outside
 from kpjax.errors import InputError, printable, summarise
-from kpjax.images.reading import image_size
+from kpjax.images.reading import IMAGE_SUFFIXES, VIDEO_SUFFIXES, common_depth, depth_note, image_size
+
+if TYPE_CHECKING:  # PyAV is loaded where a project has videos
+    from kpjax.images.video import Video
 
 LARGEST = 1e6  # px, of a coordinate or a side of a box: no image is so large
 LAST_FRAME = 2 ** 31  # of a video
@@ -51,7 +55,12 @@ FORMATS = (
            lambda path, faults, options: plain_csv.read(path, faults, video_root=options.video_root)),
     Format("coco", "json with images, annotations and categories", coco.recognises,
            lambda path, faults, options: coco.read(path, faults, category=options.category)),
+    Format("dlib", "xml with images, boxes and parts", dlib_xml.recognises,
+           lambda path, faults, options: dlib_xml.read(path, faults)),
+    Format("pts", "files .pts, one for each image", menpo_points.recognises,
+           lambda path, faults, options: menpo_points.read(path, faults)),
 )
+_KNOWN = "DeepLabCut, SLEAP, Lightning Pose, COCO, dlib's xml, .pts, or a csv table"
 
 
 def format_of(path: Path) -> Format:
@@ -62,16 +71,19 @@ def format_of(path: Path) -> Format:
     for one in FORMATS:
         if one.recognises(path):
             return one
-    known = "; ".join(f"{one.name} ({one.because})" for one in FORMATS)
+    if alone := _without_labels(path):
+        raise InputError(f"{path}: {alone} and no labels; label some frames; without any, only pyramids learns, from "
+                         "videos")
     found = f"{_content(path)}; " if path.is_dir() else "the file is empty; " if not path.stat().st_size else ""
-    raise InputError(f"{path}: {found}this is not a known annotation project; the formats are {known}")
+    raise InputError(f"{path}: {found}this is not a known annotation project, which is of {_KNOWN}")
 
 
 def project_and_faults(path: Path, options: Options) -> tuple[Project | None, list[str]]:
     """Returns what can be read of a project, and everything that is wrong with it. Raises InputError as `format_of`."""
     path, faults = Path(path), []
+    form = format_of(path)
     try:
-        project = format_of(path).read(path, faults, options)
+        project = form.read(path, faults, options)
     except OSError as error:
         faults.append(f"{error.filename or path}: cannot be read ({error.strerror or error}); check its permissions")
         return None, faults
@@ -118,6 +130,18 @@ def read_project(
 def fault_line(path: Path, faults: list[str]) -> str:
     """Formats all faults of a project as one line."""
     return f"{path}: {len(faults)} fault{'s' if len(faults) > 1 else ''}: {summarise(faults)}"
+
+
+def _without_labels(path: Path) -> str:
+    """Returns how many images and videos lie at a path; "" if none does, or something else is there."""
+    files = [path] if path.is_file() else [
+        file for pattern in ("*", "*/*") for file in path.glob(pattern) if file.is_file() and file.name[0] != "."]
+    images, videos = (sum(file.suffix.lower() in suffixes for file in files)
+                      for suffixes in (IMAGE_SUFFIXES, VIDEO_SUFFIXES))
+    if not files or images + videos < len(files):
+        return ""
+    return " and ".join(f"{count} {word}{'s' if count > 1 else ''}" for count, word in (
+        (images, "image"), (videos, "video")) if count)
 
 
 def _content(folder: Path) -> str:
@@ -217,6 +241,11 @@ def _with_files(project: Project, faults: list[str], *, rescale_labels: bool = F
     notes = project.notes
     if growth:
         notes += (f"labels of {len(growth)} resized images were scaled with them",)
+    depths = {path: video.depth for path, video in videos.items()}
+    images = list(dict.fromkeys(frame.path for frame in frames if frame.number is None))
+    depths |= dict.fromkeys(images, common_depth(images))
+    notes += tuple(depth_note(depth) for depth in sorted({*depths.values()} - {0}))
+    frames = [frame._replace(depth=depths.get(frame.path, 0)) for frame in frames]
     return project._replace(frames=tuple(frames), instances=instances, notes=notes)
 
 
@@ -228,8 +257,8 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def _videos(project: Project, faults: list[str]) -> Mapping[Path, tuple[tuple[int, int], int]]:
-    """Returns size and length of every video that can be opened."""
+def _videos(project: Project, faults: list[str]) -> "Mapping[Path, Video]":
+    """Returns every video that can be opened."""
     known = {}
     paths = dict.fromkeys(frame.path for frame in project.frames if frame.number is not None)
     if paths:
@@ -245,24 +274,39 @@ def _videos(project: Project, faults: list[str]) -> Mapping[Path, tuple[tuple[in
         except InputError as error:
             faults.append(str(error))
             continue
-        known[path] = video.size, len(video)
+        known[path] = video
     return known
 
 
-def _size(frame: Frame, videos: Mapping[Path, tuple[tuple[int, int], int]], faults: list[str]
-          ) -> tuple[int, int] | None:
+def _alike(path: Path) -> str:
+    """Returns the name of an image beside a missing one that differs in case or ending only; "" without one."""
+    stem = path.stem.casefold()
+    alike = sorted(name for name in _names(path.parent) if Path(name).stem.casefold() == stem
+                   and Path(name).suffix.lower() in IMAGE_SUFFIXES)
+    return min(alike, key=lambda name: name.casefold() != path.name.casefold(), default="")
+
+
+@functools.lru_cache(maxsize=1)
+def _names(folder: Path) -> frozenset[str]:
+    """Returns the names in a folder; read once for all images that it lacks."""
+    return frozenset(os.listdir(folder)) if _is_there(folder) and folder.is_dir() else frozenset()
+
+
+def _size(frame: Frame, videos: "Mapping[Path, Video]", faults: list[str]) -> tuple[int, int] | None:
     """Returns width and height of a frame as shown; None, with a fault, if its file lacks it."""
     if frame.number is not None:
         if frame.path not in videos:
             return None
-        size, count = videos[frame.path]
-        if not 0 <= frame.number < count:
+        video = videos[frame.path]
+        if not 0 <= frame.number < len(video):
             faults.append(f"{frame.name}: frame {frame.number} is labelled, {frame.path.name} has frames 0 to "
-                          f"{count - 1}; restore the video that was labelled, or delete the row")
+                          f"{len(video) - 1}; restore the video that was labelled, or delete the row")
             return None
-        return size
+        return video.size
     if not (_is_there(frame.path) and frame.path.is_file()):
-        faults.append(f"{frame.name}: the image is missing at {frame.path}; copy it there or delete its labels")
+        alike = _alike(frame.path)
+        mend = f"there is {alike}, rename one of the two" if alike else "copy it there or delete its labels"
+        faults.append(f"{frame.name}: the image is missing at {frame.path}; {mend}")
         return None
     try:
         return image_size(frame.path)

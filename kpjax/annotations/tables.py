@@ -1,7 +1,9 @@
 """Tables of labels: csv rows with their line numbers, and the layout that DeepLabCut and Lightning Pose share."""
+import codecs
 import csv
 import io
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +33,7 @@ class Rows(NamedTuple):
 
 
 def read_rows(path: Path, faults: list[str], *, keep_empty: bool = False) -> Rows | None:
-    """Reads a csv file in UTF-8 whose cells are separated by commas, semicolons or tabs.
+    """Reads a csv file in UTF-8 or UTF-16 whose cells are separated by commas, semicolons or tabs.
 
     Returns the table without its faulty rows, or None if the file or its header is unusable. faults: Receives a line
     for everything that is wrong, such as rows with a wrong number of cells. keep_empty: Keeps rows whose cells are all
@@ -92,9 +94,25 @@ def rows_text(rows: Sequence[Sequence[object]]) -> str:
     return file.getvalue()
 
 
+def encoding_of(content: bytes) -> str:
+    """Returns the encoding of a table by its first bytes: UTF-8, or UTF-16 as spreadsheets save "Unicode text"."""
+    return "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+
+
+def first_line(path: Path) -> str:
+    """Returns the first line of a table, "" if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(1_000_000)
+    except OSError:
+        return ""
+    return next(iter(start.decode(encoding_of(start), errors="replace").splitlines()), "")
+
+
 def _read_text(path: Path, label: str, faults: list[str]) -> str | None:
     try:
-        return read_content(path).decode("utf-8-sig")
+        content = read_content(path)
+        return content.decode(encoding_of(content))
     except UnicodeDecodeError as error:
         line = error.object[:error.start].count(b"\n") + 1
         faults.append(f"{label} line {line}: byte 0x{error.object[error.start]:02x} is no UTF-8; save the table as "
@@ -150,13 +168,7 @@ def read_table(path: Path, label: str, faults: list[str]) -> Table | None:
 
 def has_table_header(path: Path) -> bool:
     """Returns whether a file begins like such a table."""
-    if not path.is_file():
-        return False
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            return file.readline(1_000_000).split(",")[0].split(";")[0].strip() == "scorer"
-    except OSError:
-        return False
+    return path.is_file() and re.split("[,;\t]", first_line(path))[0].strip() == "scorer"
 
 
 def whole_number(cell: str) -> int | None:
@@ -217,8 +229,9 @@ def _h5_lines(path: Path, label: str, faults: list[str]) -> list[Line] | None:
 def _parsed(lines: Sequence[Line], label: str, faults: list[str]) -> Table | None:
     head = {cells[0].strip(): (line, cells) for line, cells in lines[:4] if cells and cells[0].strip() in _HEADER}
     if missing := [row for row in ("bodyparts", "coords") if row not in head]:
-        split = lines and lines[0][1] and ";" in lines[0][1][0]
-        mend = "its cells are separated by semicolons, save them with commas" if split else "save the labels anew"
+        joined = lines[0][1][0] if lines and lines[0][1] else ""
+        other = "semicolons" if ";" in joined else "tabs" if "\t" in joined else ""
+        mend = f"its cells are separated by {other}, save them with commas" if other else "save the labels anew"
         faults.append(f"{label}: header row {missing[0]} is missing; {mend}")
         return None
     last, coordinates = head["coords"][0], [cell.strip() for cell in head["coords"][1]]

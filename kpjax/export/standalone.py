@@ -204,17 +204,58 @@ def _check_images(images: np.ndarray, wanted: Sequence[int]) -> None:
 
 # Images
 
-def read_image(path: Path) -> np.ndarray:
-    """Reads an image (H, W, 3) uint8 as viewers show it: turned by its EXIF, grey as RGB, 16 bits as the upper 8."""
+def read_image(path: Path, depth: int = 0) -> np.ndarray:
+    """Reads an image (H, W, 3) uint8 as viewers show it: turned by its EXIF, grey as RGB, more than 8 bits as 8.
+
+    depth: Bits in use where values have 16 (`common_depth`); 0 takes those that this image's own highest value needs.
+    """
     try:
         with Image.open(path, formats=PILLOW_FORMATS) as image:
-            ImageOps.exif_transpose(image, in_place=True)
-            if image.mode.startswith("I"):
-                grey = np.clip(np.asarray(image, np.int64) >> 8, 0, 255).astype(np.uint8)
-                return np.repeat(grey[..., None], 3, axis=-1)
-            return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+            values = _deep_values(image, path)
+            if values is None:
+                ImageOps.exif_transpose(image, in_place=True)
+                return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+            depth = depth or _depth_of(int(values.max(initial=0)))
+            image = (np.clip(values, 0, (1 << depth) - 1) >> depth - 8).astype(np.uint8)
+            return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
     except Exception as error:  # Pillow raises many kinds for damage
         raise PredictorError(f"{path}: cannot be read: {error}") from None
+
+
+def common_depth(paths: Sequence[Path]) -> int:
+    """Returns the bits in use of images that belong together, from up to 48 of them; 0 if none has more than 8."""
+    peak = -1
+    for number in np.unique(np.linspace(0, len(paths) - 1, min(48, len(paths))).round().astype(int)).tolist():
+        try:
+            with Image.open(paths[number], formats=PILLOW_FORMATS) as image:
+                if (values := _deep_values(image, paths[number])) is not None:
+                    peak = max(peak, int(values.max(initial=0)))
+        except Exception:  # read_image says what is wrong
+            continue
+    return 0 if peak < 0 else _depth_of(peak)
+
+
+def _depth_of(peak: int) -> int:
+    return next((depth for depth in (8, 10, 12, 14, 16) if peak < 1 << depth), 16)
+
+
+def _deep_values(image: Image.Image, path: Path) -> np.ndarray | None:
+    """Returns integers (H, W) or (H, W, 3) of an image with more than 8 bits, None for all others."""
+    if image.mode.startswith("I"):
+        return np.asarray(ImageOps.exif_transpose(image), np.int64)
+    stored = image.tile[0].args if image.tile else ""
+    raw = stored[0] if isinstance(stored, tuple) and stored else stored
+    if not isinstance(raw, str) or not re.fullmatch(r"(RGB|RGBA|RGBX|LA);16[BLN]", raw):
+        return None
+    if raw.startswith("LA"):
+        raise PredictorError("grey of 16 bits with transparency; save it without transparency")
+    upper = np.asarray(ImageOps.exif_transpose(image))[..., :3]
+    with Image.open(path, formats=PILLOW_FORMATS) as again:
+        # Pillow keeps one byte of each 16-bit colour; read in the other byte order, it is the lower one.
+        swapped = raw[:-1] + {"B": "L", "L": "B", "N": "B"}[raw[-1]]
+        again.tile = [tile._replace(args=(swapped, *tile.args[1:]) if isinstance(tile.args, tuple) else swapped)
+                      for tile in again.tile]
+        return upper.astype(np.int64) << 8 | np.asarray(ImageOps.exif_transpose(again))[..., :3]
 
 
 def to_square(image: np.ndarray, given: Mapping[str, Any], box: Sequence[float] | None = None
@@ -335,10 +376,10 @@ def main(arguments: list[str]) -> None:
                                  "compare with JAX_PLATFORMS=cpu")
         print(f"self-test: at most {difference:.2g} px from the points at export")
         return
-    rows = [("image", "keypoint", "x", "y", "score", "status")]
+    rows, depth = [("image", "keypoint", "x", "y", "score", "status")], common_depth(flags.images)
     for start in range(0, len(flags.images), flags.batch_size):
         paths = flags.images[start:start + flags.batch_size]
-        images = [read_image(path) for path in paths]
+        images = [read_image(path, depth) for path in paths]
         boxes = [flags.box] * len(paths) if flags.box else None
         for path, image, points, scores in zip(paths, images, *points_on(predictor, images, boxes), strict=True):
             height, width = image.shape[:2]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kpjax.errors import InputError
-from kpjax.images.reading import read_image
+from kpjax.images.reading import common_depth, read_image
 from kpjax.images.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Video, frames_of_one_size, open_video
 
 ENDINGS = (*IMAGE_SUFFIXES, ".gif")
@@ -29,6 +29,7 @@ class ImageSequence:
     numbers: np.ndarray  # (N,) int64, of the frames in their video; of images from 0
     files: tuple[Path, ...] = ()  # (N,) of the images; none for a video
     video: Video | None = None
+    depth: int = 0  # bits in use where values have 16, see `kpjax.images.reading`
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -40,7 +41,7 @@ class ImageSequence:
 
     def __iter__(self) -> Iterator[Callable[[], np.ndarray]]:
         if self.video is None:
-            yield from (partial(read_image, file) for file in self.files)
+            yield from (partial(read_image, file, self.depth) for file in self.files)
             return
         wanted, last = set(self.numbers.tolist()), int(self.numbers[-1])
         for number, image in frames_of_one_size(self.video):
@@ -91,7 +92,8 @@ def find_inputs(
             known[name] = file
     if not videos and frames != slice(None):
         raise InputError("frames", "selects frames of videos, and the inputs are images only; leave it out")
-    found = [ImageSequence(IMAGES, inputs[0], tuple(images), np.arange(len(images)), tuple(images.values()))
+    files = tuple(images.values())
+    found = [ImageSequence(IMAGES, inputs[0], tuple(images), np.arange(len(images)), files, depth=common_depth(files))
              ] if images else []
     found += [from_video(open_video(file, name), stem, frames)
               for stem, (name, file) in zip(stems(list(videos)), videos.items(), strict=True)]
@@ -103,7 +105,7 @@ def from_video(video: Video, stem: str, frames: slice = slice(None)) -> ImageSeq
     numbers = np.arange(len(video))[frames]
     if not len(numbers):
         raise InputError("frames", f"{video.path} has frames 0 to {len(video) - 1}, none of them selected; select some")
-    return ImageSequence(stem, video.path, (video.name,) * len(numbers), numbers, video=video)
+    return ImageSequence(stem, video.path, (video.name,) * len(numbers), numbers, video=video, depth=video.depth)
 
 
 def check_name(file: Path) -> None:

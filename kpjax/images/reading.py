@@ -1,6 +1,13 @@
-"""Image files as a viewer shows them."""
+"""Image files as a viewer shows them.
+
+Cameras of 10, 12 and 14 bits store their values in 16. Shown by its upper 8 bits, such an image is nearly black. Here
+the highest value decides how many bits are in use, once for all images that belong together (`common_depth`), so that
+their brightness does not flicker.
+"""
+import re
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +15,17 @@ from PIL import Image, ImageOps
 
 from kpjax.errors import InputError
 
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 # Not those of Pillow's formats that start a program (EPS) or that no camera and no tool for labels writes.
 PILLOW_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 # Pillow raises SyntaxError for a broken PNG, ValueError or its own error for sizes that make no sense, and others for
 # damage within a file.
 BROKEN = (OSError, SyntaxError, ValueError, TypeError, OverflowError, EOFError, KeyError, IndexError, MemoryError,
           AttributeError, Image.DecompressionBombError, struct.error, zlib.error)
+DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras have
+_LOOKED_AT = 48  # images of a set, to find its depth
+_OTHER_ORDER = {"B": "L", "L": "B", "N": "B"}  # of the two bytes of a 16-bit value; N is this machine's
 _EXIF_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # the tag, and its values that exchange width and height
 
 
@@ -27,21 +39,95 @@ def image_size(path: Path) -> tuple[int, int]:
         raise InputError(f"{path}: {_reason(error)}") from None
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Reads an image (H, W, 3) uint8 as viewers show it: turned by its EXIF, grey as RGB, 16 bits as the upper 8.
+def read_image(path: Path, depth: int = 0) -> np.ndarray:
+    """Reads an image (H, W, 3) uint8 as viewers show it: turned by its EXIF, grey as RGB, more than 8 bits as 8.
 
+    depth: Bits in use where values have 16 (`common_depth`); 0 takes those that this image's own highest value needs.
     Raises InputError if it does not decode, or only in part.
     """
     try:
         with Image.open(path, formats=PILLOW_FORMATS) as image:
+            if is_deep(image):
+                values = _deep_values(image, path)
+                return eight_bits(values, depth or depth_of(values.max(initial=0)))
             ImageOps.exif_transpose(image, in_place=True)  # a copy only of an image that is turned
-            if image.mode.startswith("I"):
-                grey = np.clip(np.asarray(image, np.int64) >> 8, 0, 255).astype(np.uint8)
-                return np.repeat(grey[..., None], 3, axis=-1)
             return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except BROKEN as error:
         raise InputError(f"{path}: {_reason(error)}") from None
 
 
+# More than 8 bits
+
+def depth_of(peak: int) -> int:
+    """Returns the bits of the smallest camera depth that holds a value, at most 16."""
+    return next((depth for depth in DEPTHS if peak < 1 << depth), DEPTHS[-1])
+
+
+def common_depth(files: Sequence[Path]) -> int:
+    """Returns the depth of images that belong together, from the highest value of up to 48 of them.
+
+    Returns 0 if none of these has more than 8 bits. Files that cannot be read do not count.
+    """
+    peak = -1
+    for file in spread(files, _LOOKED_AT):
+        try:
+            with Image.open(file, formats=PILLOW_FORMATS) as image:
+                if is_deep(image):
+                    peak = max(peak, int(_deep_values(image, file).max(initial=0)))
+        except (*BROKEN, InputError):
+            continue
+    return 0 if peak < 0 else depth_of(peak)
+
+
+def depth_note(depth: int) -> str:
+    """Returns a line about images whose values have 16 bits, and how many are in use."""
+    return f"images of 16 bits, values up to {(1 << depth) - 1} in use: read as {depth} bits"
+
+
+def eight_bits(values: np.ndarray, depth: int) -> np.ndarray:
+    """Returns values (H, W) or (H, W, 3) of a depth as (H, W, 3) uint8: the upper 8 bits, higher values at 255."""
+    image = (np.clip(values, 0, (1 << depth) - 1) >> depth - 8).astype(np.uint8)
+    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Returns whether an opened image has integers of more than 8 bits."""
+    return image.mode.startswith("I") or bool(_raw_mode(image))
+
+
+def spread(things: Sequence, count: int) -> list:
+    """Returns at most `count` things, evenly spread over all, the first and the last among them."""
+    return [things[number] for number in
+            np.unique(np.linspace(0, len(things) - 1, min(count, len(things))).round().astype(int)).tolist()]
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """Returns Pillow's name of the stored bytes where they are 16-bit colours; "" for all else."""
+    arguments = image.tile[0].args if image.tile else ""
+    raw = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return raw if isinstance(raw, str) and re.fullmatch(r"(RGB|RGBA|RGBX|LA);16[BLN]", raw) else ""
+
+
+def _deep_values(image: Image.Image, path: Path) -> np.ndarray:
+    """Returns (H, W) or (H, W, 3) integers."""
+    raw = _raw_mode(image)
+    if not raw:
+        return np.asarray(ImageOps.exif_transpose(image), np.int64)
+    if raw.startswith("LA"):
+        raise InputError(f"{path}: grey of 16 bits with transparency cannot be read; save it without transparency")
+    upper = np.asarray(ImageOps.exif_transpose(image))[..., :3]
+    with Image.open(path, formats=PILLOW_FORMATS) as again:
+        # Pillow keeps one byte of each 16-bit colour; read in the other byte order, it is the lower one.
+        swapped = raw[:-1] + _OTHER_ORDER[raw[-1]]
+        again.tile = [tile._replace(args=(swapped, *tile.args[1:]) if isinstance(tile.args, tuple) else swapped)
+                      for tile in again.tile]
+        lower = np.asarray(ImageOps.exif_transpose(again))[..., :3]
+    return upper.astype(np.int64) << 8 | lower
+
+
 def _reason(error: BaseException) -> str:
+    if isinstance(error, Image.DecompressionBombError) and (pixels := re.search(r"\d+", str(error))):
+        # Pillow's own words speak of an attack, and its limit guards against one.
+        return (f"{int(pixels[0]) / 1e6:.3g} megapixels, and at most {2 * Image.MAX_IMAGE_PIXELS / 1e6:.3g} are read; "
+                "save a smaller copy")
     return " ".join(str(error).split()) or type(error).__name__

@@ -5,7 +5,7 @@ hides. The rate and frame count in a header are never used: both are wrong for v
 """
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -15,12 +15,22 @@ import numpy as np
 
 from kpjax.errors import InputError
 from kpjax.files import atomic
-from kpjax.images.reading import image_size, read_image
+from kpjax.images.reading import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    common_depth,
+    depth_of,
+    eight_bits,
+    image_size,
+    read_image,
+    spread,
+)
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv")
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 FRAMES_TRIED = 20  # of an AVI file, to check that they are decoded in the order of their times
 OUT_OF_ORDER = 8  # frames held back for a missing one
+LOOKED_AT = 16  # frames of a video of 16 bits, to find how many are in use
+_DEEP = {"gray16": "gray16le", "rgb48": "rgb48le", "bgr48": "rgb48le", "rgba64": "rgb48le", "bgra64": "rgb48le",
+         "gbrp16": "rgb48le", "gbrap16": "rgb48le"}  # pixel formats whose values may use fewer bits than they have
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +43,7 @@ class VideoFile:
     time_base: Fraction  # seconds
     size: tuple[int, int]  # width and height as shown
     cut_off: int  # frames announced by the header and missing from the file
+    depth: int = 0  # bits in use where values have 16
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -49,7 +60,7 @@ class VideoFile:
             for frame in _decoded(container):
                 number = self._number(frame)
                 if number is not None and number >= due:
-                    waiting[number] = _shown(frame)
+                    waiting[number] = _shown(frame, self.depth)
                 # After a fault some decoders return a few frames before an earlier one.
                 while due in waiting or len(waiting) > OUT_OF_ORDER:
                     yield due, waiting.pop(due, None)
@@ -58,6 +69,9 @@ class VideoFile:
 
     def __getitem__(self, number: int) -> np.ndarray:
         """Reads frame `number` as (H, W, 3) uint8 RGB. Raises InputError if it does not decode."""
+        return _shown(self._frame(number), self.depth)
+
+    def _frame(self, number: int) -> av.VideoFrame:
         wanted = int(self.pts[number])
         # Tries again from the first frame: some files list key frames later than their times.
         for start in (wanted, int(self.pts[0])):
@@ -65,7 +79,7 @@ class VideoFile:
                 container.seek(start, stream=container.streams.video[0], backward=True)
                 for frame in _decoded(container):
                     if frame.pts == wanted:
-                        return _shown(frame)
+                        return frame
                     if frame.pts is not None and frame.pts > wanted:
                         break
         raise unreadable(self, [number])
@@ -86,6 +100,7 @@ class FrameFolder:
     files: tuple[Path, ...]
     size: tuple[int, int]  # width and height of the first
     cut_off: int = 0
+    depth: int = 0  # of its images, see `common_depth`
     times: None = None  # images carry no times
 
     def __len__(self) -> int:
@@ -101,7 +116,7 @@ class FrameFolder:
 
     def __getitem__(self, number: int) -> np.ndarray:
         try:
-            return read_image(self.files[number])
+            return read_image(self.files[number], self.depth)
         except InputError as error:
             raise unreadable(self, [number]) from error
 
@@ -126,7 +141,7 @@ def open_video(path: Path, name: str | None = None) -> Video:
         files = tuple(sorted(_images(path), key=lambda file: _natural(file.name)))
         if not files:
             raise InputError(f"{path}: there is no image in this folder; give a video file or a folder of frames")
-        return FrameFolder(path, name, files, _first_size(path, files))
+        return FrameFolder(path, name, files, _first_size(path, files), depth=common_depth(files))
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; give a video file or a folder of frames")
     try:
@@ -150,7 +165,8 @@ def open_video(path: Path, name: str | None = None) -> Video:
         raise InputError(f"{path}: AVI has wrong time stamps for this codec; "
                          f"convert it, for example ffmpeg -i {path.name} {path.stem}.mp4")
     height, width = _shown(first[0]).shape[:2]
-    return VideoFile(path, name, pts, time_base, (width, height), max(announced - stored, 0))
+    video = VideoFile(path, name, pts, time_base, (width, height), max(announced - stored, 0))
+    return video if _deep_values(first[0]) is None else replace(video, depth=_depth(video))
 
 
 def find_videos(*paths: Path) -> tuple[Video, ...]:
@@ -220,11 +236,29 @@ def _decoded(container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
         yield from frames
 
 
-def _shown(frame: av.VideoFrame) -> np.ndarray:
+def _shown(frame: av.VideoFrame, depth: int = 0) -> np.ndarray:
     """Returns (H, W, 3) uint8 RGB at full size, rotated as a player shows it."""
-    image = frame.to_ndarray(format="rgb24")
+    values = _deep_values(frame) if depth else None
+    image = frame.to_ndarray(format="rgb24") if values is None else eight_bits(values, depth)
     turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
+def _deep_values(frame: av.VideoFrame) -> np.ndarray | None:
+    """Returns (H, W) or (H, W, 3) uint16; None for formats of 8 bits, and those that state how many they use."""
+    form = _DEEP.get(frame.format.name.removesuffix("le").removesuffix("be"))
+    return None if form is None else frame.to_ndarray(format=form)
+
+
+def _depth(video: VideoFile) -> int:
+    """Returns the bits that a video of 16 bits uses, from the highest value of frames spread over it."""
+    peak = 0
+    for number in spread(range(len(video)), LOOKED_AT):
+        try:
+            peak = max(peak, int(_deep_values(video._frame(number)).max()))
+        except (InputError, av.FFmpegError):
+            continue
+    return depth_of(peak)
 
 
 def _first_size(path: Path, files: tuple[Path, ...]) -> tuple[int, int]:

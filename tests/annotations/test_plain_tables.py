@@ -93,7 +93,7 @@ def test_frames_of_videos(tmp_path):
         read_project(path)
     read = read_project(path, video_root=tmp_path / "videos")
     frame = read.frames[0]
-    assert frame == (frame.name, tmp_path / "videos" / "monday" / "a.mp4", 2, (48, 32), "/old/monday/a.mp4", "")
+    assert frame == (frame.name, tmp_path / "videos" / "monday" / "a.mp4", 2, (48, 32), "/old/monday/a.mp4", "", 0)
     plain_csv.write(read, tmp_path / "out")
     again = read_project(tmp_path / "out", video_root=tmp_path / "videos")
     assert again.frames == read.frames
@@ -115,3 +115,19 @@ def test_every_wrong_cell_is_named(table):
     for words in ("4 faults", "line 3, nose: one of x and y is empty", "line 4: tail of instance 0 of one.png is in",
                   "line 5, x: 'a'", "line 6: 5 cells where the header has 12"):
         assert words in line
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_a_table_as_spreadsheets_save_unicode_text(tmp_path, encoding):
+    Image.new("RGB", (40, 30)).save(tmp_path / "souris é.png")
+    (tmp_path / "labels.txt").write_text("image\tkeypoint\tx\ty\nsouris é.png\tnose\t1,5\t2\n", encoding=encoding)
+    project = read_project(tmp_path / "labels.txt")
+    assert project.frames[0].name == "souris é.png"
+    np.testing.assert_array_equal(project.instances[0].keypoints, [(1.5, 2)])
+
+
+def test_a_deeplabcut_table_in_utf_16_has_its_header_recognised(tmp_path):
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    (tmp_path / "CollectedData.csv").write_text(
+        "scorer,Ann,Ann\nbodyparts,nose,nose\ncoords,x,y\na.png,1,2\n", encoding="utf-16")
+    assert read_project(tmp_path).format == "lightning_pose"

@@ -7,10 +7,11 @@ from data.bbc_pose import SIGNER
 from data.bodies import BODY, LEEDS_JOINTS, LEEDS_LABELLED
 from data.cats import CAT
 from data.cub200_2011 import BIRD
-from data.faces import FACE, FIVE_POINTS
+from data.faces import FIVE_POINTS
 from data.figure_faces import FOURTEEN_OF_FACE
 from data.hands import HAND
 from data.mpii import PERSON
+from kpjax.annotations.face_points import FACE
 
 
 def test_groups_of_the_hand():

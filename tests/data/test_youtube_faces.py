@@ -4,9 +4,9 @@ import csv
 import numpy as np
 import pytest
 
-from data.faces import FACE
 from data.prepared import check
 from data.youtube_faces import DATASET, read
+from kpjax.annotations.face_points import FACE
 from kpjax.errors import InputError
 
 

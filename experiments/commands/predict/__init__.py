@@ -31,7 +31,7 @@ from kpjax.errors import summarise
 from kpjax.evaluation.calibration import DEFAULT_CUTOFF
 from kpjax.file_names import inside
 from kpjax.images.inputs import ImageSequence, find_inputs, stems
-from kpjax.images.reading import read_image
+from kpjax.images.reading import depth_note, read_image
 from kpjax.images.transforms import needs_box
 
 NEARLY_ALL = 0.95  # the share of hidden points from which a likely cause is told
@@ -59,6 +59,9 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
     """
     frames, formats = _checked(asked)
     found = find_inputs(asked.inputs, out=asked.out, frames=frames)
+    for sequence in found:
+        if sequence.depth:
+            tell(f"{sequence.path}: {depth_note(sequence.depth)}")
     predictor = open_predictor(asked.run)
     if asked.boxes is None and needs_box(predictor.transform):
         raise InputError("boxes", "the run was trained on crops around boxes; give a file with a box for each "
@@ -139,7 +142,7 @@ def _check_images(sequence: ImageSequence) -> None:
     """Raises InputError that names all images that do not decode. They are read and not kept: any number fits."""
     def fault(path: Path) -> str:
         try:
-            read_image(path)
+            read_image(path, sequence.depth)
         except InputError as error:
             return str(error)
         return ""

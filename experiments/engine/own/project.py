@@ -134,6 +134,8 @@ def hold_out(project: Project, asked: str = "") -> Held:
                 held += numbers[-count:]
                 after[session] = _time(project.frames[numbers[-count]])[-1]
         how = f"the last part of {'each' if len(after) > 1 else 'the only'} recording"
+        if set(of_session) == {""}:
+            how = "the last by name; recordings are not known"
     if recordings:
         held, how = [n for name in recordings for n in of_session[name]], f"recordings {summarise(recordings)}"
     if not 0 < len(held) < len(frames):

@@ -84,6 +84,11 @@ def test_what_is_held_out(project):
     blocks = hold_out(together, "0.25")
     assert blocks.held_out == (9, 10, 11)  # the last three in time, whatever the order in the file
     assert blocks.after == {"day": 13}
+    assert blocks.words == "3 of 12 labelled frames, the last part of the only recording"
+    alone = project._replace(frames=tuple(frame._replace(session="") for frame in project.frames))
+    assert hold_out(alone, "0.25").words == "3 of 12 labelled frames, the last by name; recordings are not known"
+    with pytest.raises(InputError, match=r"'four' is not a labelled recording; the project names none; give a share"):
+        hold_out(alone, "four")
     said = tuple(frame._replace(split="test" if n < 2 else "train") for n, frame in enumerate(project.frames))
     assert hold_out(project._replace(frames=said)).held_out == (0, 1)
     for asked, line in [("four", "'four' is not a labelled recording; there are one; three; two"),

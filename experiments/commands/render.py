@@ -1,19 +1,16 @@
 """Renders the images and labels that the tutorials learn from, in place of a person's own.
 
-python docs/stand_ins.py regda        (or semi_supervised, incremental, pyramids, adaptation; `--out FOLDER`)
+kpjax render regda        (or semi_supervised, incremental, pyramids, adaptation; `--out FOLDER`)
 
 Rendered poses are exact, so that a tutorial can also measure what a person cannot. Nothing is downloaded.
 """
 import argparse
-import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
-sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 from data.figure_categories import PEOPLE, render_category
 from data.figure_faces import FACES
@@ -116,3 +113,4 @@ if __name__ == "__main__":
     parser.add_argument("--share", type=float, default=1.0, help="of the number of images, for a quick look")
     asked = parser.parse_args()
     TUTORIALS[asked.tutorial](asked.out, asked.share)
+    print(f"{asked.out.resolve()}: images and labels of the tutorial {asked.tutorial}")

@@ -1,0 +1,108 @@
+"""Images and videos of 10, 12 and 16 bits, scaled by what they hold."""
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from kpjax.annotations.project_source import frames_at, read_frame
+from kpjax.annotations.reading import read_project
+from kpjax.errors import InputError
+from kpjax.export import standalone
+from kpjax.images.inputs import find_inputs
+from kpjax.images.reading import common_depth, image_size, read_image
+from kpjax.images.video import open_video
+
+EIGHT = np.random.default_rng(0).integers(0, 200, (20, 30), np.uint8)
+EIGHT[3, 4] = 255
+
+
+def deep(bits, eight=EIGHT):
+    return eight.astype(np.uint16) << bits - 8
+
+
+def write_coloured(path, values, codec="png", pixels="rgb48be"):
+    """Writes (H, W, 3) uint16 as FFmpeg does."""
+    context = av.codec.CodecContext.create(codec, "w")
+    context.width, context.height, context.pix_fmt = values.shape[1], values.shape[0], pixels
+    context.time_base = Fraction(1, 1)
+    frame = av.VideoFrame.from_ndarray(values, format="rgb48le").reformat(format=pixels)
+    frame.pts = 0
+    path.write_bytes(b"".join(bytes(packet) for packet in (*context.encode(frame), *context.encode(None))))
+
+
+def write_video_of(path, frames, pixels="gray16le"):
+    with av.open(path, "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = frames[0].shape[1], frames[0].shape[0], pixels
+        for values in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(values, format="gray16le").reformat(format=pixels)))
+        container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_frame_image_and_video_are_the_eight_bits_that_they_hold(tmp_path, bits):
+    colours = np.stack([EIGHT, EIGHT[::-1], EIGHT[:, ::-1]], -1)
+    Image.fromarray(deep(bits)).save(tmp_path / "grey.png")
+    write_coloured(tmp_path / "colours.png", deep(bits, colours))
+    write_coloured(tmp_path / "colours.tif", deep(bits, colours), "tiff", "rgb48le")
+    grey = np.repeat(EIGHT[..., None], 3, axis=-1)
+    for read in (read_image, standalone.read_image):
+        np.testing.assert_array_equal(read(tmp_path / "grey.png"), grey)
+        np.testing.assert_array_equal(read(tmp_path / "colours.png"), colours)
+        np.testing.assert_array_equal(read(tmp_path / "colours.tif"), colours)
+    write_video_of(tmp_path / "grey.mkv", [deep(bits)])
+    video = open_video(tmp_path / "grey.mkv")
+    assert video.depth == bits
+    np.testing.assert_array_equal(video[0], grey)
+    np.testing.assert_array_equal(next(iter(video))[1], grey)
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_a_video_that_states_its_depth_is_scaled_by_it(tmp_path, bits):
+    write_video_of(tmp_path / "grey.mkv", [deep(16)], f"gray{bits}le")
+    image = open_video(tmp_path / "grey.mkv")[0]
+    assert np.abs(image[..., 0].astype(int) - EIGHT).max() <= 1
+
+
+def test_all_images_of_a_set_have_one_brightness(tmp_path):
+    """A dark frame among bright ones stays dark: as a project, without labels, as input and as a folder of frames."""
+    folder = tmp_path / "day"
+    folder.mkdir()
+    for name, values in (("0.png", deep(12) >> 4), ("1.png", deep(12))):
+        Image.fromarray(values).save(folder / name)
+    dark = np.repeat((EIGHT >> 4)[..., None], 3, axis=-1)
+    (tmp_path / "labels.csv").write_text("image,keypoint,x,y\nday/0.png,nose,1,2\nday/1.png,nose,1,2\n")
+    project = read_project(tmp_path)
+    assert "images of 16 bits, values up to 4095 in use: read as 12 bits" in project.notes
+    sequence, = find_inputs([folder])
+    files = [folder / "0.png", folder / "1.png"]
+    for image in (read_frame(project.frames[0]), read_frame(frames_at([folder])[0]), next(iter(sequence))(),
+                  open_video(folder)[0], read_image(files[0], common_depth(files))):
+        np.testing.assert_array_equal(image, dark)
+    assert standalone.common_depth(files) == common_depth(files) == 12
+    assert (read_image(folder / "0.png") > dark).any()
+
+
+def test_images_of_eight_bits_need_no_depth(tmp_path):
+    Image.fromarray(EIGHT).save(tmp_path / "0.png")
+    (tmp_path / "1.png").touch()
+    assert common_depth([tmp_path / "0.png", tmp_path / "1.png", tmp_path / "2.png"]) == 0
+    assert common_depth([]) == 0
+    assert frames_at([tmp_path / "0.png"])[0].depth == 0
+
+
+def test_a_turned_image_of_sixteen_bits_is_turned(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(deep(12)).save(tmp_path / "turned.png", exif=exif)
+    assert read_image(tmp_path / "turned.png").shape == (30, 20, 3)
+
+
+def test_an_image_that_is_too_large_is_refused_in_plain_words(tmp_path, monkeypatch):
+    Image.new("RGB", (400, 300)).save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50_000)
+    for read in (read_image, image_size):
+        with pytest.raises(InputError, match=r"large\.png: 0\.12 megapixels, and at most 0\.1 are read; save"):
+            read(tmp_path / "large.png")
