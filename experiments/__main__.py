@@ -8,7 +8,7 @@ from importlib import metadata
 
 import experiments
 from experiments.commands import COMMANDS, run_command
-from experiments.engine.parsing import WIDTH, exit_code_of
+from experiments.engine.parsing import exit_code_of, screen_width
 
 TRAIN = "Trains a network on your own labels, images or videos."
 PRESETS = "presets"  # the command that lists all systems
@@ -64,15 +64,15 @@ def main(program: str = "python -m experiments") -> None:
     name, *arguments = sys.argv[1:] or [""]
     before = "kpjax " if program == "kpjax" else f"{program}."
     if name == "train":
-        raise SystemExit(exit_code_of(lambda: train(arguments), WIDTH))
+        raise SystemExit(exit_code_of(lambda: train(arguments), screen_width()))
     if name in COMMANDS:
-        raise SystemExit(exit_code_of(lambda: run_command(name, arguments, program), WIDTH))
+        raise SystemExit(exit_code_of(lambda: run_command(name, arguments, program), screen_width()))
     if name in HELP:
-        raise SystemExit(exit_code_of(lambda: print(commands_text(program)), WIDTH))
+        raise SystemExit(exit_code_of(lambda: print(commands_text(program)), screen_width()))
     if name == "--version":
-        raise SystemExit(exit_code_of(lambda: print(f"kpjax {version()}"), WIDTH))
+        raise SystemExit(exit_code_of(lambda: print(f"kpjax {version()}"), screen_width()))
     if name == PRESETS:
-        raise SystemExit(exit_code_of(lambda: print_systems(before), WIDTH))
+        raise SystemExit(exit_code_of(lambda: print_systems(before), screen_width()))
     module = next((module for module in (f"experiments.{name}.__main__", f"experiments.commands.{name}")
                    if name.isidentifier() and _exists(module)), None)
     if module:

@@ -93,6 +93,12 @@ def flags_in_messages(flags: Mapping[str, str]) -> Iterator[None]:
         raise type(error)(*([flags.get(argument, argument)] if argument else []), message) from error.__cause__
 
 
+def screen_width() -> int:
+    """Returns WIDTH, or what the environment's COLUMNS says if that is less."""
+    asked = os.environ.get("COLUMNS", "")
+    return min(WIDTH, int(asked)) if asked.isdigit() and int(asked) > 40 else WIDTH
+
+
 def folded(text: str, width: int = WIDTH) -> str:
     """Breaks lines that are longer at spaces; what goes on is set in, below the second column if there are two."""
     def broken(line: str) -> str:

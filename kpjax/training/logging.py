@@ -40,7 +40,7 @@ def stage_lines(stage: str, sources: Mapping[str, object], batch: Mapping[str, E
         source = sources[name]
         size = f"{len(source)} examples" if hasattr(source, "__len__") else "examples"
         visible = np.asarray(example.visible)
-        labels = f"{visible.mean():.0%} of the keypoints of the first batch visible" if visible.any() else "no labels"
+        labels = f"{visible.mean():.0%} of the first keypoints visible" if visible.any() else "no labels"
         lines.append(f"{stage}: {name} = {getattr(source, 'name', '?')}, {size}, {labels}")
     # An optimizer may leave some of `params` as they are; that only it knows.
     params, fixed = _count(state.variables.get("params", {})), _count(state.frozen)

@@ -49,7 +49,7 @@ def test_a_real_backbone_is_chosen_where_its_weights_are_at_hand(project, at_han
     assert (config.data.image_size, config.heatmaps.heatmap_size) == (128, 64)
     assert (config.optimizer.learning_rate, config.warm_start_learning_rate) == (1e-3, 1e-3)
     assert "--network" in (said := capsys.readouterr().out)
-    assert "mobilenet_v2  (with ten labelled frames of a mouse a pretrained backbone found 16 of 100" in said
+    assert "mobilenet_v2  (with ten labelled frames of a mouse 16 of 100 points more were found" in said
     assert "--frozen-stride" in said
 
 
@@ -67,7 +67,7 @@ def test_without_weights_the_small_u_net_starts_at_random_and_says_what_that_cos
     assert (type(config.network), config.backbone.weights) == (SmallUNet, "")
     assert (config.heatmaps.heatmap_size, config.optimizer.learning_rate) == (32, 2e-3)
     said = capsys.readouterr().out
-    assert "no pretrained backbone at hand, so a small U-net starts from random weights" in said
+    assert "no pretrained backbone at hand: a small U-net learns from random weights" in said
     assert "kpjax weights mobilenetv2_100.ra_in1k fetches one (14.2 MB, Apache-2.0)" in said
     assert "/timm/mobilenetv2_100.ra_in1k/resolve/main/model.safetensors at " in said
     assert "mobilenetv2_100.ra_in1k.safetensors" in said
