@@ -49,8 +49,9 @@ class Picture(NamedTuple):
 class Film(NamedTuple):
     """A video to play, and what it shows."""
 
-    path: str  # below the page's folder, or absolute
+    path: str  # below the page's folder
     note: str
+    poster: bytes = b""  # JPEG, shown until it plays
 
 
 class OwnRun(NamedTuple):
@@ -92,7 +93,8 @@ def write_own_report(
         near=f"{100 * NEAR:g}", pixel_rows=_pixel_rows(run.animals.names, tables), colours=colours,
         parts=[frames_text(some) for some in parts.values()], curves=_curves(run), several=len(measured) > 1,
         header=header(_columned(measured), COLUMNS), groups=groups(_columned(measured), COLUMNS), chosen=run.line.name,
-        worst=_embedded(worst), others=_embedded(others), films=films, commands=commands, notes=list(notes),
+        films=[(film.path, film.note, base64.b64encode(film.poster).decode()) for film in films],
+        worst=_embedded(worst), others=_embedded(others), commands=commands, notes=list(notes),
         measures=_measures(run.line, columns), panels=panels(
             measured, columns, {line.entry.variant: n for n, line in enumerate(measured)}), **provenance(measured))
     return write_text(folder / "report.html", page)

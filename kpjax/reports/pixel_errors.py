@@ -139,6 +139,8 @@ def table_lines(animals: Animals, cutoff: float, near: float = NEAR) -> list[str
         lines[-2] = "keypoint".ljust(first)[:first] + lines[-2][first:]
         lines += [(f"{name:{first}}" + "".join(f"  {_cells(of_part[part][name])}" for part in some)).rstrip()
                   for name in names]
+    if OTHER in parts:
+        lines.append(f"{OTHER}: of frames that the run has neither learnt from with their labels nor held out")
     return [*lines, *explained(cutoff, near)]
 
 

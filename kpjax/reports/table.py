@@ -323,7 +323,8 @@ def text_table(lines: Sequence[Line], columns: Sequence[Column]) -> str:
     def texts(name: str, cells: Sequence[Cell]) -> list[str]:
         return [name, *(cell.text + marks.get(cell.role, "") for cell in cells)]
 
-    headings = [textwrap.wrap(cell.text, HEADING, break_on_hyphens=False) for cell in header(lines, columns)[1:]]
+    headings = [textwrap.wrap(cell.text, HEADING, break_on_hyphens=False, break_long_words=False)
+                for cell in header(lines, columns)[1:]]
     height = max(map(len, headings))
     above = [texts("variant" if row == height - 1 else "", [
         Cell(([""] * (height - len(heading)) + heading)[row]) for heading in headings]) for row in range(height)]
@@ -332,7 +333,7 @@ def text_table(lines: Sequence[Line], columns: Sequence[Column]) -> str:
         table.append([group.heading.lower()])
         table += [texts(f"  {line.name}", cells) for line, cells in group.lines]
     widths = [max(len(row[c]) for row in table if len(row) > 1) for c in range(len(above[0]))]
-    printed = ["  ".join(text.rjust(widths[c]) if c else text.ljust(widths[0] if len(row) > 1 else 0)
+    printed = [" ".join(text.rjust(widths[c]) if c else text.ljust(widths[0] if len(row) > 1 else 0)
                          for c, text in enumerate(row)).rstrip() for row in table]
     if any(any(line.best) for line in lines):
         printed.append("* the best of its column, upper bounds aside")

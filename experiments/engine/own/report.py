@@ -1,5 +1,6 @@
 """The report of a run on a person's own labels: its pictures and its video, made from the original frames."""
 import io
+import itertools
 import math
 import shlex
 import textwrap
@@ -86,13 +87,15 @@ def _drawn(held: Animals, skeleton: Skeleton, cutoff: float, folder: Path
     others = [rest[n] for n in np.linspace(0, len(rest) - 1, min(OTHERS, len(rest))).round().astype(int)]
     try:
         pictures = [[_picture(held, n, skeleton, cutoff) for n in some] for some in (worst, others)]
-        write_video(folder / FILM, _film_frames(held, skeleton, cutoff), rate=FILM_RATE)
+        frames = _film_frames(held, skeleton, cutoff)
+        first = next(frames)
+        write_video(folder / FILM, itertools.chain([first], frames), rate=FILM_RATE)
     except InputError as error:
         print(f"no pictures in the report: {error}")
         return [], [], []
+    left_out = f"; points with a score below {cutoff:.3g} are left out" if math.isfinite(cutoff) else ""
     return *pictures, [Film(FILM, "Held-out frames in the order of their names: labels as rings, predictions as dots"
-                            + (f"; points with a score below {cutoff:.3g} are left out." if math.isfinite(cutoff) else
-                               "."))]
+                            f"{left_out}.", _jpeg(first))]
 
 
 def _image(held: Animals, n: int) -> np.ndarray:
