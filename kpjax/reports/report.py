@@ -92,7 +92,8 @@ def finding(lines: Sequence[Line], column: Column) -> str:
 
 
 IMAGES_PER_VARIANT = 4
-UNITS = {"distance": "px of the original images", "mae": "px of the original images"}  # of curves without a column
+UNITS = {"distance": "px of the original images", "mae": "px of the original images", "pck": "0 to 1",
+         "nme": "of the reference length"}  # of curves without a column
 BEST_OF_KIND = {"method": "Method", "baseline": "Best baseline", "control": "Best control", "oracle": "Upper bound"}
 TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
                         trim_blocks=True, lstrip_blocks=True)

@@ -15,7 +15,6 @@ from kpjax import InputError, Skeleton
 from kpjax.annotations.project import Frame
 from kpjax.annotations.project_source import read_frame
 from kpjax.drawing.error_sheet import Compared, cropped, labels_drawn, predictions_drawn
-from kpjax.drawing.overlays import draw_keypoints
 from kpjax.evaluation.calibration import DEFAULT_CUTOFF, drawn_from, read_score_table
 from kpjax.files import in_bucket, read_json
 from kpjax.images.video import write_video
@@ -137,9 +136,8 @@ def _film_frames(held: Animals, skeleton: Skeleton, cutoff: float) -> Iterator[n
                 [max(round(length * factor), 1) for length in image.shape[1::-1]], Image.Resampling.BILINEAR))
         for n in numbers:
             predicted, true = ((points[n] + 0.5) * factor - 0.5 for points in (held.predicted, held.true))
-            opacity = ((held.scores[n] >= cutoff) & (held.visible[n] > 0)).astype(np.float64)
-            image = draw_keypoints(image, predicted, opacity, skeleton, true=true, true_visible=held.visible[n],
-                                   minimum_side=1)
+            one = _compared(held, n)._replace(predicted=predicted, true=true)
+            image = predictions_drawn(image, one, skeleton, cutoff, faded=0.0)
         size = size or tuple(length + length % 2 for length in image.shape[:2])
         height, width = min(size[0], image.shape[0]), min(size[1], image.shape[1])
         frame = np.zeros((*size, 3), np.uint8)
