@@ -217,7 +217,10 @@ def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:
     path = Path(folder) / FILE
     if not path.is_file():
         return None
-    rows = list(csv.DictReader(io.StringIO(read_content(path).decode(errors="replace"))))
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_content(path).decode(errors="replace"))))
+    except csv.Error:
+        rows = []
     if not rows or set(HEADER) - set(rows[0]):
         raise InputError(f"{path}: not what a run writes; train it again, or delete the file")
     try:

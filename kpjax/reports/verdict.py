@@ -42,6 +42,9 @@ def verdict(animals: Animals, cutoff: float) -> list[str]:
     sentences.append(f"Of 100 points, {100 * whole.found:.0f} are nearer than {100 * NEAR:g} % of the animal’s length.")
     if TRAINED in parts:
         sentences.append(f"On the frames that it has learnt from, the mean error is {pixels(learnt[ALL].mean)} px.")
+    for part in (name for name in parts if name not in (TRAINED, HELD_OUT)):
+        sentences.append(f"On {counted(_frames(parts[part]), 'frame')} of the {part}, the mean error is "
+                         f"{pixels(errors_of(parts[part], cutoff)[ALL].mean)} px.")
     return [*sentences, hidden_text(found, cutoff)]
 
 

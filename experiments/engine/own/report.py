@@ -51,8 +51,8 @@ def own_report(folder: epath.Path, lines: Sequence[Line], columns: Sequence[Colu
         Path(folder), shown, lines, columns, summary=summary, notes=notes, worst=worst, others=others,
         films=[*films, *films_in(Path(folder))],
         commands={"The command of this run; given again it goes on, or writes this page anew:": command,
-                  "Points on new images or videos, with a video to look at:":
-                      f"kpjax predict {run} VIDEO --out points --overlay",
+                  "Points on new images or videos, with a video that this page plays when it is written anew:":
+                      f"kpjax predict {run} VIDEO --out {shlex.quote(str(folder / 'points'))} --overlay",
                   "Frames that are worth a label next:": f"kpjax suggest {run} VIDEO --out to_label",
                   "Errors on another labelled project:": f"kpjax evaluate {run} PROJECT --out errors"})
 
