@@ -80,7 +80,7 @@ def log_ticks(low: float, high: float) -> list[float]:
     if len(whole) >= 3:
         return whole[:: math.ceil(len(whole) / 6)]
     halves = [m * 10.0 ** n for n in powers for m in (1, 2, 5) if low <= m * 10.0 ** n <= high]
-    return halves if len(halves) > 1 else ticks(low, high, 3)
+    return halves if len(halves) > 1 else ticks(low, high)
 
 
 def number_text(value: float) -> str:
@@ -92,8 +92,8 @@ def number_text(value: float) -> str:
         if size >= limit:
             return f"{value / limit:.3g}{letter}"
     if size < 1e-3:
-        mantissa, exponent = f"{value:.2g}".split("e") if "e" in f"{value:.2g}" else (f"{value:.2g}", "")
-        return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+        mantissa, exponent = f"{value:.1e}".split("e")
+        return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
     return f"{value:.3g}"
 
 

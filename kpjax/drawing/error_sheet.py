@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from kpjax.drawing.fonts import text_and_font
 from kpjax.drawing.label_sheet import window_of, with_list
-from kpjax.drawing.overlays import BACKGROUND, INK, draw_keypoints
+from kpjax.drawing.overlays import BACKGROUND, INK, dot_radius, draw_keypoints
 from kpjax.structures import Skeleton
 
 LEAST, MOST = 360, 960  # px, of the longer side of a crop: smaller ones are enlarged, larger ones reduced
@@ -47,17 +48,24 @@ def cropped(image: np.ndarray, one: Compared, cutoff: float) -> tuple[np.ndarray
 
 
 def labels_drawn(image: np.ndarray, one: Compared, skeleton: Skeleton) -> np.ndarray:
-    """Draws the labels of a crop as rings."""
-    nowhere = np.full_like(one.predicted, np.nan)
-    return draw_keypoints(image, nowhere, None, skeleton, true=one.true, true_visible=one.visible, minimum_side=1)
+    """Draws the labels of an animal on its image as rings."""
+    return _drawn(image, one, skeleton, np.zeros(len(one.scores)))
 
 
-def predictions_drawn(image: np.ndarray, one: Compared, skeleton: Skeleton, cutoff: float) -> np.ndarray:
-    """Draws the predictions of a crop as dots, joined to the rings of their labels; faded below the cutoff."""
-    opacity = np.where(one.scores >= cutoff, 1.0, FADED)
-    opacity = np.where(np.asarray(one.visible) > 0, opacity, 0.0)
+def predictions_drawn(image: np.ndarray, one: Compared, skeleton: Skeleton, cutoff: float, *, faded: float = FADED
+                      ) -> np.ndarray:
+    """Draws an animal's predictions as dots, joined to the rings of their labels.
+
+    faded: opacity of predictions whose score is below the cutoff. Those of keypoints without a label are left out.
+    """
+    opacity = np.where(one.scores >= cutoff, 1.0, faded)
+    return _drawn(image, one, skeleton, np.where(np.asarray(one.visible) > 0, opacity, 0.0))
+
+
+def _drawn(image: np.ndarray, one: Compared, skeleton: Skeleton, opacity: np.ndarray) -> np.ndarray:
+    radius = dot_radius(one.true[None], np.asarray(one.visible)[None] > 0, min(image.shape[:2]))
     return draw_keypoints(image, one.predicted, opacity, skeleton, true=one.true, true_visible=one.visible,
-                          minimum_side=1)
+                          minimum_side=1, radius=radius)
 
 
 def error_sheet(
@@ -74,8 +82,8 @@ def error_sheet(
              for image, one in zip(images, animals, strict=True)]
     columns = min(columns, len(crops))
     width = max(crop.shape[1] for crop in crops)
-    font = ImageFont.load_default(size=TEXT)
-    wrapped = [wrapped_text(caption, font, width) for caption in captions]
+    wrapped = [[part for line in caption.splitlines() for part in wrapped_text(*text_and_font(line, TEXT), width)]
+               for caption in captions]
     rows = [range(first, min(first + columns, len(crops))) for first in range(0, len(crops), columns)]
     heights = [(max(crops[n].shape[0] for n in row), max(len(wrapped[n]) for n in row) * (TEXT + 4)) for row in rows]
     sheet = Image.new("RGB", (columns * (width + GAP) + GAP, sum(map(sum, heights)) + GAP * (2 * len(rows) + 1)),
@@ -86,22 +94,22 @@ def error_sheet(
             left = GAP + place * (width + GAP)
             sheet.paste(Image.fromarray(crops[n]), (left + (width - crops[n].shape[1]) // 2, top))
             for line, text in enumerate(wrapped[n]):
-                canvas.text((left, top + height + 2 + line * (TEXT + 4)), text, fill=INK, font=font)
+                at = left, top + height + 2 + line * (TEXT + 4)
+                canvas.text(at, text, fill=INK, font=text_and_font(text, TEXT)[1])
         top += height + below + 2 * GAP
     return with_list(np.asarray(sheet), skeleton)
 
 
-def wrapped_text(text: str, font, width: int) -> list[str]:
-    """Breaks a text into lines at most `width` pixels wide, after spaces, slashes and underscores where it can."""
+def wrapped_text(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Breaks a line into some at most `width` pixels wide, after spaces, slashes and underscores where it can."""
     lines = []
-    for part in text.splitlines():
-        while part:
-            end = len(part)
-            while end > 1 and font.getlength(part[:end]) > width:
-                end -= 1
-            if end < len(part):
-                at = max(part.rfind(mark, 0, end) for mark in " /_-")
-                end = at + 1 if at > 0 else end
-            lines.append(part[:end].rstrip())
-            part = part[end:].lstrip()
-    return lines or [""]
+    while text:
+        end = len(text)
+        while end > 1 and font.getlength(text[:end]) > width:
+            end -= 1
+        if end < len(text):
+            at = max(text.rfind(mark, 0, end) for mark in " /_-")
+            end = at + 1 if at > 0 else end
+        lines.append(text[:end].rstrip())
+        text = text[end:].lstrip()
+    return lines

@@ -14,7 +14,7 @@ from kpjax.drawing.curves import Curve, line_plot
 from kpjax.drawing.overlays import keypoint_colours
 from kpjax.files import write_text
 from kpjax.reports.pixel_errors import ALL, HELD_OUT, NEAR, TRAINED, Animals, Errors, errors_of, frames_text, pixels
-from kpjax.reports.report import TEMPLATES, panels, provenance
+from kpjax.reports.report import TEMPLATES, images_of, panels, provenance
 from kpjax.reports.table import Column, Line, groups, header, lines_of, read_history
 from kpjax.reports.verdict import advice, verdict
 
@@ -49,8 +49,9 @@ class Picture(NamedTuple):
 class Film(NamedTuple):
     """A video to play, and what it shows."""
 
-    path: str  # below the page's folder, or absolute
+    path: str  # below the page's folder
     note: str
+    poster: bytes = b""  # JPEG, shown until it plays
 
 
 class OwnRun(NamedTuple):
@@ -92,8 +93,9 @@ def write_own_report(
         near=f"{100 * NEAR:g}", pixel_rows=_pixel_rows(run.animals.names, tables), colours=colours,
         parts=[frames_text(some) for some in parts.values()], curves=_curves(run), several=len(measured) > 1,
         header=header(_columned(measured), COLUMNS), groups=groups(_columned(measured), COLUMNS), chosen=run.line.name,
-        worst=_embedded(worst), others=_embedded(others), films=films, commands=commands, notes=list(notes),
-        measures=_measures(run.line, columns), panels=panels(
+        films=[(film.path, film.note, base64.b64encode(film.poster).decode()) for film in films],
+        worst=_embedded(worst), others=_embedded(others), commands=commands, notes=list(notes),
+        measures=_measures(run.line, columns), images=images_of([run.line]), panels=panels(
             measured, columns, {line.entry.variant: n for n, line in enumerate(measured)}), **provenance(measured))
     return write_text(folder / "report.html", page)
 

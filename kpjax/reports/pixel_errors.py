@@ -139,6 +139,8 @@ def table_lines(animals: Animals, cutoff: float, near: float = NEAR) -> list[str
         lines[-2] = "keypoint".ljust(first)[:first] + lines[-2][first:]
         lines += [(f"{name:{first}}" + "".join(f"  {_cells(of_part[part][name])}" for part in some)).rstrip()
                   for name in names]
+    if OTHER in parts:
+        lines.append(f"{OTHER}: of frames that the run has neither learnt from with their labels nor held out")
     return [*lines, *explained(cutoff, near)]
 
 
@@ -215,7 +217,10 @@ def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:
     path = Path(folder) / FILE
     if not path.is_file():
         return None
-    rows = list(csv.DictReader(io.StringIO(read_content(path).decode(errors="replace"))))
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_content(path).decode(errors="replace"))))
+    except csv.Error:
+        rows = []
     if not rows or set(HEADER) - set(rows[0]):
         raise InputError(f"{path}: not what a run writes; train it again, or delete the file")
     try:

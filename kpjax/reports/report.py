@@ -70,10 +70,13 @@ def seeds_ahead(one: Line, other: Line, column: Column) -> tuple[int, int]:
 def finding(lines: Sequence[Line], column: Column) -> str:
     """Returns the comparison by the first column in words, from finished runs only."""
     best = leaders(lines, column)
+    unit = f" {column.unit}" if column.unit else ""
+    if "method" not in best and best and not any(line.entry.kind == "method" for line in lines):
+        return ". ".join(f"{line.name}: {cell_text(line.cells[0], column)}{unit} {column.title or column.metric}"
+                         for line in best.values()) + "."
     if "method" not in best:
         return "The method itself has no finished run here yet."
     method = best["method"]
-    unit = f" {column.unit}" if column.unit else ""
     sentences = [f"{method.name}: {cell_text(method.cells[0], column)}{unit} {column.title or column.metric}"]
     compared = []
     for kind in ("control", "baseline"):
@@ -92,7 +95,8 @@ def finding(lines: Sequence[Line], column: Column) -> str:
 
 
 IMAGES_PER_VARIANT = 4
-UNITS = {"distance": "px of the original images", "mae": "px of the original images"}  # of curves without a column
+UNITS = {"distance": "px of the original images", "mae": "px of the original images", "pck": "0 to 1",
+         "nme": "of the reference length"}  # of curves without a column
 BEST_OF_KIND = {"method": "Method", "baseline": "Best baseline", "control": "Best control", "oracle": "Upper bound"}
 TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
                         trim_blocks=True, lstrip_blocks=True)
@@ -124,14 +128,14 @@ def write_report(
         paper_in_dots=has_paper_numbers(lines, columns[0]), measured=measured, commands=commands,
         keypoint_tables=[table for column in columns if (table := _by_keypoint(measured, column)).rows],
         panels=panels(measured, columns, colours, curves), dashed=len(measured) > COLOURS,
-        images=_images(measured, images), **provenance(measured))
+        images=images_of(measured, images), **provenance(measured))
     return write_text(folder / "report.html", page)
 
 
 def _tiles(lines: Sequence[Line], column: Column) -> list[tuple[str, str, str, str]]:
     """Returns heading, mean, deviation with unit, and name of the best line of each kind."""
     best = leaders(lines, column)
-    return [(BEST_OF_KIND[kind], f"{best[kind].cells[0].mean:.{column.decimals}f}",
+    return [(BEST_OF_KIND[kind] if len(best) > 1 else "Result", f"{best[kind].cells[0].mean:.{column.decimals}f}",
              f"{deviation_text(best[kind].cells[0], column)} {column.unit}", best[kind].name)
             for kind in KINDS if kind in best]
 
@@ -212,7 +216,7 @@ def _curve_names(known: Sequence[str], metrics: Sequence[str]) -> list[str]:
         rest, key=lambda name: next((n for n, start in enumerate(starts) if name.startswith(start)), len(starts)))
 
 
-def _images(measured: Sequence[Line], wanted: Mapping[str, str] | None) -> list[tuple[str, str, str]]:
+def images_of(measured: Sequence[Line], wanted: Mapping[str, str] | None = None) -> list[tuple[str, str, str]]:
     """Returns label, caption and base64 of the images of each variant's lowest seed."""
     shown = []
     for line in measured:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import math
 import statistics
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -250,9 +249,6 @@ def _best(means: Mapping[int, float], column: Column) -> frozenset[int]:
 
 # Layout
 
-HEADING = 12  # letters of a heading's line in a terminal
-
-
 class Cell(NamedTuple):
     """A printed cell."""
 
@@ -317,26 +313,20 @@ def has_paper_numbers(lines: Sequence[Line], column: Column) -> bool:
 
 
 def text_table(lines: Sequence[Line], columns: Sequence[Column]) -> str:
-    """Lays out a table for a terminal: grouped by kind, headings over several lines, the best marked with a star."""
+    """Lays out a table for a terminal: grouped by kind, the best marked with a star."""
     marks = {"best": " *", "": "  "}
 
     def texts(name: str, cells: Sequence[Cell]) -> list[str]:
         return [name, *(cell.text + marks.get(cell.role, "") for cell in cells)]
 
-    headings = [textwrap.wrap(cell.text, HEADING, break_on_hyphens=False) for cell in header(lines, columns)[1:]]
-    height = max(map(len, headings))
-    above = [texts("variant" if row == height - 1 else "", [
-        Cell(([""] * (height - len(heading)) + heading)[row]) for heading in headings]) for row in range(height)]
-    table = list(above)
+    table = [texts("variant", header(lines, columns)[1:])]
     for group in groups(lines, columns):
         table.append([group.heading.lower()])
         table += [texts(f"  {line.name}", cells) for line, cells in group.lines]
-    widths = [max(len(row[c]) for row in table if len(row) > 1) for c in range(len(above[0]))]
-    printed = ["  ".join(text.rjust(widths[c]) if c else text.ljust(widths[0] if len(row) > 1 else 0)
-                         for c, text in enumerate(row)).rstrip() for row in table]
-    if any(any(line.best) for line in lines):
-        printed.append("* the best of its column, upper bounds aside")
-    return "\n".join(printed)
+    widths = [max(len(row[c]) for row in table if len(row) > 1) for c in range(len(table[0]))]
+    return "\n".join(
+        "  ".join(text.rjust(widths[c]) if c else text.ljust(widths[0] if len(row) > 1 else 0)
+                  for c, text in enumerate(row)).rstrip() for row in table)
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -42,6 +42,9 @@ def verdict(animals: Animals, cutoff: float) -> list[str]:
     sentences.append(f"Of 100 points, {100 * whole.found:.0f} are nearer than {100 * NEAR:g} % of the animal’s length.")
     if TRAINED in parts:
         sentences.append(f"On the frames that it has learnt from, the mean error is {pixels(learnt[ALL].mean)} px.")
+    for part in (name for name in parts if name not in (TRAINED, HELD_OUT)):
+        sentences.append(f"On {counted(_frames(parts[part]), 'frame')} of the {part}, the mean error is "
+                         f"{pixels(errors_of(parts[part], cutoff)[ALL].mean)} px.")
     return [*sentences, hidden_text(found, cutoff)]
 
 
@@ -83,20 +86,29 @@ def advice(animals: Animals, cutoff: float) -> list[str]:
 
 def _keypoints(names: Sequence[str], found: dict[str, Errors], learnt: dict[str, Errors] | None) -> list[str]:
     known = {name: found[name].mean for name in names if found[name].labels >= LEAST_LABELS}
+    if len(known) < 2:
+        return []
+    usual = float(np.median(list(known.values())))
+    worse = sorted((name for name in known if known[name] >= WORSE * usual), key=lambda name: -known[name])
+    most = max((learnt[name].labels for name in names), default=0) if learnt else 0
+    rare = [name for name in worse if learnt and learnt[name].labels < most / 2]
+    hard = [name for name in worse if name not in rare]
+    rest = f"the usual keypoint has {pixels(usual)} px"
     texts = []
-    for name in sorted(known, key=lambda name: -known[name])[:3]:
-        others = [mean for other, mean in known.items() if other != name]
-        usual = float(np.median(others)) if others else math.inf
-        if known[name] < WORSE * usual:
-            continue
-        because = f"its error is {pixels(known[name])} px, that of the other keypoints about {pixels(usual)} px"
-        most = max((one.labels for key, one in learnt.items() if key != ALL), default=0) if learnt else 0
-        if learnt and learnt[name].labels < most / 2:
-            texts.append(f"More labels of {name}: {because}, and it has {learnt[name].labels} labels where others have "
-                         f"up to {most}.")
-        else:
-            texts.append(f"More frames on which {name} looks different or is hard to see: {because}.")
+    if rare:
+        said = _listed([f"{name} ({pixels(known[name])} px, {counted(learnt[name].labels, 'label')})" for name in rare])
+        texts.append(f"More labels of {said}: {rest}, and up to {counted(most, 'label')}.")
+    if hard:
+        said = _listed([f"{name} ({pixels(known[name])} px)" for name in hard])
+        texts.append(f"More frames on which {said} look{'s' * (len(hard) == 1)} different or "
+                     f"{'is' if len(hard) == 1 else 'are'} hard to see: {rest}.")
     return texts
+
+
+def _listed(texts: Sequence[str], most: int = 3) -> str:
+    """Returns "a", "a and b", or "a, b, c and 2 more"."""
+    shown = list(texts[:most]) + ([f"{len(texts) - most} more"] if len(texts) > most else [])
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
 
 
 def _recordings(held: Animals) -> list[str]:

@@ -35,6 +35,27 @@ def test_log_ticks_and_number_texts():
     assert log_ticks(0.05, 20) == [0.1, 1.0, 10.0]
     assert log_ticks(0.4, 3) == [0.5, 1.0, 2.0]
     assert [number_text(v) for v in (0, 1500, 2e6, 0.25, 1e-5, 100)] == ["0", "1.5k", "2M", "0.25", "1e-5", "100"]
+    assert number_text(0.00025) == "2.5e-4"  # seven letters would not fit beside the axis
+
+
+@pytest.mark.parametrize(("low", "high"), [(2.1, 5.5), (2.1, 4.9), (0.21, 0.34), (1e-5, 2e-5), (0.05, 20), (3, 3.1)])
+def test_a_logarithmic_axis_has_several_ticks(low, high):
+    found = log_ticks(low, high)
+    assert 2 <= len(found) <= 7
+    assert low <= min(found) < max(found) <= high
+
+
+def test_names_are_whole():
+    name = "supervised_warped, a long name"
+    for svg in (line_plot([Curve(name, 0, [[(1, 1.0), (2, 3.0)]])], title=""), dot_plot([("", [Dots(name, 0, [
+            1.0])])], title="")):
+        root = ElementTree.fromstring(svg)
+        text = next(e for e in root.iter("text") if e.text == name)
+        width = float(root.get("viewBox").split()[2])
+        room = float(text.get("x")) if text.get("text-anchor") == "end" else width - float(text.get("x"))
+        assert room >= 6.5 * len(name)
+    alone = ElementTree.fromstring(line_plot([Curve("", 0, [[(1, 1.0), (2, 3.0)]])], title=""))
+    assert not [e for e in alone.iter() if e.get("class") in ("leader", "name")]
 
 
 def test_line_plot_has_a_line_a_band_and_an_escaped_name_per_curve():

@@ -105,9 +105,10 @@ LEARNT = made(np.full((20, 3), 4.0), part=TRAINED, first=50)
 
 
 @pytest.mark.parametrize(("held", "learnt", "words"), [
-    (made([[4.0, 4.0, 12.0]] * 12), LEARNT, ["More frames on which tail looks different"]),
+    (made([[4.0, 4.0, 12.0]] * 12), LEARNT,
+     ["More frames on which tail (12.0 px) looks different or is hard to see: the usual keypoint has 4.0 px"]),
     (made([[4.0, 4.0, 12.0]] * 12), LEARNT._replace(visible=LEARNT.visible * np.array([1, 1, 0.0])),
-     ["More labels of tail: its error is 12.0 px, that of the other keypoints about 4.0 px, and it has 0 labels"]),
+     ["More labels of tail (12.0 px, 0 labels): the usual keypoint has 4.0 px, and up to 20 labels."]),
     (together(made([[4.0] * 3] * 6), made([[10.0] * 3] * 6, folder="night")), LEARNT,
      ["More labels from recordings like night: its error is 10.0 %"]),
     (made([[12.0] * 3] * 12), LEARNT,

@@ -87,5 +87,6 @@ def _animals(name: str, part: Part, found: Gathered) -> Animals:
     predicted, true = (np.asarray(geometry.move_points(found.crop, points), np.float64)
                        for points in (found.keypoints, found.true_keypoints))
     growth = np.sqrt(np.abs(np.linalg.det(np.asarray(found.crop, np.float64)[:, :2, :2])))
-    return Animals(source.skeleton.names, (name,) * count, tuple(part.root / image for image in images), frames,
-                   tuple(instances), found.scale * growth, true, found.visible, predicted, found.scores)
+    paths = tuple(part.root.absolute() / image for image in images)
+    return Animals(source.skeleton.names, (name,) * count, paths, frames, tuple(instances), found.scale * growth, true,
+                   found.visible, predicted, found.scores)

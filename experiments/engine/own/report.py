@@ -1,5 +1,6 @@
 """The report of a run on a person's own labels: its pictures and its video, made from the original frames."""
 import io
+import itertools
 import math
 import shlex
 import textwrap
@@ -14,7 +15,6 @@ from kpjax import InputError, Skeleton
 from kpjax.annotations.project import Frame
 from kpjax.annotations.project_source import read_frame
 from kpjax.drawing.error_sheet import Compared, cropped, labels_drawn, predictions_drawn
-from kpjax.drawing.overlays import draw_keypoints
 from kpjax.evaluation.calibration import DEFAULT_CUTOFF, drawn_from, read_score_table
 from kpjax.files import in_bucket, read_json
 from kpjax.images.video import write_video
@@ -51,8 +51,8 @@ def own_report(folder: epath.Path, lines: Sequence[Line], columns: Sequence[Colu
         Path(folder), shown, lines, columns, summary=summary, notes=notes, worst=worst, others=others,
         films=[*films, *films_in(Path(folder))],
         commands={"The command of this run; given again it goes on, or writes this page anew:": command,
-                  "Points on new images or videos, with a video to look at:":
-                      f"kpjax predict {run} VIDEO --out points --overlay",
+                  "Points on new images or videos, with a video that this page plays when it is written anew:":
+                      f"kpjax predict {run} VIDEO --out {shlex.quote(str(folder / 'points'))} --overlay",
                   "Frames that are worth a label next:": f"kpjax suggest {run} VIDEO --out to_label",
                   "Errors on another labelled project:": f"kpjax evaluate {run} PROJECT --out errors"})
 
@@ -86,13 +86,15 @@ def _drawn(held: Animals, skeleton: Skeleton, cutoff: float, folder: Path
     others = [rest[n] for n in np.linspace(0, len(rest) - 1, min(OTHERS, len(rest))).round().astype(int)]
     try:
         pictures = [[_picture(held, n, skeleton, cutoff) for n in some] for some in (worst, others)]
-        write_video(folder / FILM, _film_frames(held, skeleton, cutoff), rate=FILM_RATE)
+        frames = _film_frames(held, skeleton, cutoff)
+        first = next(frames)
+        write_video(folder / FILM, itertools.chain([first], frames), rate=FILM_RATE)
     except InputError as error:
         print(f"no pictures in the report: {error}")
         return [], [], []
+    left_out = f"; points with a score below {cutoff:.3g} are left out" if math.isfinite(cutoff) else ""
     return *pictures, [Film(FILM, "Held-out frames in the order of their names: labels as rings, predictions as dots"
-                            + (f"; points with a score below {cutoff:.3g} are left out." if math.isfinite(cutoff) else
-                               "."))]
+                            f"{left_out}.", _jpeg(first))]
 
 
 def _image(held: Animals, n: int) -> np.ndarray:
@@ -134,9 +136,8 @@ def _film_frames(held: Animals, skeleton: Skeleton, cutoff: float) -> Iterator[n
                 [max(round(length * factor), 1) for length in image.shape[1::-1]], Image.Resampling.BILINEAR))
         for n in numbers:
             predicted, true = ((points[n] + 0.5) * factor - 0.5 for points in (held.predicted, held.true))
-            opacity = ((held.scores[n] >= cutoff) & (held.visible[n] > 0)).astype(np.float64)
-            image = draw_keypoints(image, predicted, opacity, skeleton, true=true, true_visible=held.visible[n],
-                                   minimum_side=1)
+            one = _compared(held, n)._replace(predicted=predicted, true=true)
+            image = predictions_drawn(image, one, skeleton, cutoff, faded=0.0)
         size = size or tuple(length + length % 2 for length in image.shape[:2])
         height, width = min(size[0], image.shape[0]), min(size[1], image.shape[1])
         frame = np.zeros((*size, 3), np.uint8)
