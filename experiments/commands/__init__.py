@@ -79,6 +79,7 @@ class Predict(_OfRun):
     frames: Annotated[str, arg(metavar="A:B")] = ""  # frames A to B - 1 of each video; A:B:N for every Nth
     cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # draw points from this score on
     dot_size: Annotated[float | None, arg(metavar="PX")] = None  # of drawn points, in pixels (default by the animal)
+    plot: bool = False  # draw the way and the score of each keypoint over a video's frames: <video>_plot.svg
     trails: Annotated[int, arg(metavar="N")] = 0  # draw the way of each point over the last N frames of a video
     # what to do about images, or over 1 % of a video, that do not decode
     on_bad_frame: Annotated[Literal["stop", "skip"], arg(aliases=("--on-bad-image",))] = "stop"
@@ -129,6 +130,29 @@ class Suggest(_OfRun):
     apart: int = 10  # frames between two of one video
     boxes: Annotated[Path | None, arg(metavar="FILE")] = None  # boxes of the animals (COCO json, or csv), if several
     page: bool = False  # a page to correct the proposals in a browser: label.html
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Smooth:
+    """Fills gaps of predicted points and smooths them over time: files of `predict`, DeepLabCut, SLEAP, Lightning Pose.
+
+    Writes <name>_smoothed.csv (and other formats) and <name>_smoothed.svg, a plot of each keypoint's way and score
+    before and after; the files that were given stay as they are. Points below the cutoff count as gaps. Then come a
+    median filter, short gaps filled along straight lines, and a Kalman smoother, whose parameters are those of greatest
+    likelihood. Several files are one video's points from several networks: where these differ, their neighbouring
+    frames count more. Longer gaps stay empty.
+    """
+
+    points: Annotated[Positional[tuple[Path, ...]], arg(metavar="POINTS...")]  # .csv, .h5, .slp or .coco.json
+    out: Annotated[Path | None, arg(metavar="FOLDER")] = None  # where results go (default beside the first file)
+    formats: Annotated[str, arg(metavar="LIST")] = "csv"  # beside csv, with commas between: dlc, slp, coco
+    cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # points with a lower score are gaps
+    gap: Annotated[int, arg(metavar="N")] = 10  # frames of the longest gap that is filled
+    median: Annotated[int, arg(metavar="N")] = 5  # frames of the median filter, 1 for none
+    kalman: bool = True  # leave the Kalman smoother out
+    ensemble: bool = False  # refuse a single file
+    overwrite: bool = False  # replace earlier results
 
 
 @command
@@ -198,8 +222,8 @@ class Weights:
 
 
 COMMANDS: dict[str, type] = {
-    "check": Check, "predict": Predict, "evaluate": Evaluate, "suggest": Suggest, "convert": Convert, "merge": Merge,
-    "export": Export, "weights": Weights}
+    "check": Check, "predict": Predict, "evaluate": Evaluate, "suggest": Suggest, "smooth": Smooth,
+    "convert": Convert, "merge": Merge, "export": Export, "weights": Weights}
 
 
 def run_command(name: str, arguments: Sequence[str], program: str = "kpjax") -> Any:

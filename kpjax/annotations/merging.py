@@ -283,9 +283,9 @@ def _deeplabcut(old: Project, found: Merged, folder: Path) -> dict[Path, Path]:
     fresh = yaml.safe_load(read_content(stored))
     content = dict(old.details["config"].content)
     known = content.get("video_sets") if isinstance(content.get("video_sets"), dict) else {}
-    stems = {PurePosixPath(str(path).replace("\\", "/")).stem for path in known}
+    folders = {PurePosixPath(frame.name).parent.name for frame in old.frames}
     videos = {path: value for path, value in fresh["video_sets"].items()
-              if PurePosixPath(path).stem in changed - stems}
+              if PurePosixPath(path).stem in changed - folders}
     several = content.get("individuals") != fresh.get("individuals") and fresh["multianimalproject"]
     keep = {target: source for target, source in written.items() if target.parent.name in changed or (
         several and target != config)}

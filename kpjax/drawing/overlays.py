@@ -348,7 +348,8 @@ def draw_on_frame(
         for first, second in skeleton.edges:
             if shown[animal, first] and shown[animal, second]:
                 ends = [tuple(map(float, points[end])) for end in (first, second)]
-                canvas.line(ends, fill=OUTLINE, width=max(2, round(radius)))
+                if radius >= 3:  # a thin line would drown in its outline
+                    canvas.line(ends, fill=OUTLINE, width=round(radius))
                 canvas.line(ends, fill=several[animal] if several else colours[first], width=max(1, int(radius / 2)))
         for k in np.flatnonzero(shown[animal]):
             dot = _dot(colours[k], round(4 * radius) / 4, round(float(min(firmness[k], 1.0)) * 16))
@@ -363,9 +364,10 @@ def draw_on_frame(
         if (np.abs(box) < FARTHEST).all():
             x, y, width, height = box.tolist()
             canvas.rectangle((x - 0.5, y - 0.5, x + width - 0.5, y + height - 0.5), outline=several[animal])
-            text, font = text_and_font(name, size)
-            canvas.text((max(x, 1), y - 1.3 * size if y > 1.3 * size else y + height), text, fill=several[animal],
-                        font=font, stroke_width=max(1, size // 10), stroke_fill=OUTLINE)
+            small = max(10, size // 2)
+            text, font = text_and_font(name, small)
+            canvas.text((max(x, 1), y - 1.4 * small if y > 1.4 * small else y + height), text, fill=several[animal],
+                        font=font, stroke_width=1, stroke_fill=OUTLINE)
     if caption:
         text, font = text_and_font(caption, size)
         canvas.text((size // 2, pil_image.height - 1.5 * size), text, fill=INK, font=font,

@@ -203,14 +203,69 @@ def fit_smoothing(y: Array, typical: Array, initial: Array) -> Array:
     def loss(log_s):
         return negative_log_likelihood(y, noise, initial, jnp.exp(log_s)[:, None]).sum(-1)
 
+    return jnp.exp(_least(loss, y.shape[1]))
+
+
+def _least(loss, count: int) -> Array:
+    """Returns (count,) logarithms in [-8, 8] at which a loss is least: three grids, each about the last best."""
     def refine(best, step):
         tried = best[None] + step * jnp.arange(-LARGEST, LARGEST + 1, dtype=jnp.float32)[:, None]
         tried = jnp.clip(tried, -LARGEST, LARGEST)
         return jnp.take_along_axis(tried, jax.lax.map(loss, tried).argmin(0)[None], 0)[0], None
 
-    start = jnp.zeros(y.shape[1], jnp.float32)
-    best, _ = jax.lax.scan(refine, start, jnp.asarray([1, 1 / 8, 1 / 64], jnp.float32))
-    return jnp.exp(best)
+    return jax.lax.scan(refine, jnp.zeros(count, jnp.float32), jnp.asarray([1, 1 / 8, 1 / 64], jnp.float32))[0]
+
+
+# One network
+
+DIFFUSE = 1e7  # the variance before the first observation, over that of an observation: nothing is known there
+
+
+def single_smoother(points: np.ndarray) -> Smoothed:
+    """Smooths the keypoints that one network found on consecutive frames, by the model of `ensemble_smoother`.
+
+    There is no spread of networks that tells how sure a frame is, so that the variance of an observation is one number
+    for all frames of a keypoint. It and the variance of a step maximise the likelihood together; nothing is known of
+    the first place. Points that wander as far as a step are hardly smoothed, points that shake about a place are.
+
+    Args:
+        points: (T, K, 2) in pixels; nan where nothing was found, which is bridged.
+
+    Raises InputError for another shape.
+    """
+    points = np.asarray(points, np.float64)
+    if points.ndim != 3 or points.shape[-1] != 2 or not len(points):
+        raise InputError("points", f"must have the shape (frames, keypoints, 2) with at least 1 frame, got "
+                                   f"{points.shape}")
+    known = np.isfinite(points).all(-1, keepdims=True)
+    number = known.sum(0)
+    mean = np.where(known, points, 0).sum(0) / np.maximum(number, 1)
+    moved, variances, s = jax.device_get(_smooth_alone(np.where(known, points - mean, np.nan).astype(np.float32)))
+    never = number == 0
+    return Smoothed(np.where(never, np.nan, mean + moved), np.where(never, np.nan, variances.astype(np.float64)),
+                    np.where(never[:, 0], np.nan, s.astype(np.float64)))
+
+
+@jax.jit
+def _smooth_alone(y):
+    noise, initial = jnp.ones_like(y), jnp.full(y.shape[1:], DIFFUSE, y.dtype)
+
+    def concentrated(log_s):
+        """Returns the loss (K,) at the best variance of an observation, and that variance. log_s: in units of it."""
+        step = jnp.exp(log_s)[:, None]
+        mean, variance = filter_random_walk(y, noise, initial, step)
+        expected = jnp.concatenate([jnp.zeros_like(mean[:1]), mean[:-1]])
+        spread = jnp.concatenate([initial[None], variance[:-1] + step[None]]) + noise
+        counts = ~jnp.isnan(y) & (spread < DIFFUSE / 10)  # the first observation says nothing
+        total = jnp.maximum(counts.sum((0, 2)), 1).astype(y.dtype)
+        scale = jnp.where(counts, (y - expected) ** 2 / spread, 0).sum((0, 2)) / total
+        scale = jnp.maximum(scale, FLOOR)
+        return 0.5 * (jnp.where(counts, jnp.log(spread), 0).sum((0, 2)) + total * jnp.log(scale)), scale
+
+    log_s = _least(lambda tried: concentrated(tried)[0], y.shape[1])
+    step, scale = jnp.exp(log_s), concentrated(log_s)[1]
+    mean, variance = smooth_random_walk(y, noise, initial, step[:, None])
+    return mean, variance * scale[None, :, None], step * scale
 
 
 @jax.jit

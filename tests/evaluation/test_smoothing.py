@@ -12,6 +12,7 @@ from kpjax.evaluation.smoothing import (
     filter_random_walk,
     fit_smoothing,
     negative_log_likelihood,
+    single_smoother,
     smooth_random_walk,
 )
 
@@ -204,3 +205,41 @@ def test_an_unusable_parameter_is_named(s):
     with pytest.raises(InputError, match="above 0") as caught:
         ensemble_smoother(np.zeros((2, 5, 3, 2)), s=s)
     assert caught.value.argument == "s"
+
+
+# One network
+
+def wandering(frames, step, noise, seed=0):
+    """A random walk of two keypoints and its noisy observations, (T, 2, 2) each."""
+    random = np.random.default_rng(seed)
+    truth = 100 + np.cumsum(random.normal(0, step, (frames, 2, 2)), 0)
+    return truth, truth + random.normal(0, noise, truth.shape)
+
+
+@pytest.mark.parametrize(("step", "noise"), [(0.5, 3.0), (2.0, 2.0), (3.0, 0.1)])
+def test_one_network_is_smoothed_as_far_as_it_shakes(step, noise):
+    """The optimal smoother knows both variances; the fitted one is nearly as good, and its bands hold the truth."""
+    truth, seen = wandering(600, step, noise)
+    found = single_smoother(seen)
+    best, variances = smooth_random_walk(
+        (seen - seen.mean(0)).astype(np.float32), np.full(seen.shape, noise ** 2, np.float32),
+        np.full((2, 2), 1e6, np.float32), np.full((2, 1), step ** 2, np.float32))
+    error, least = (np.sqrt(((one - truth) ** 2).mean()) for one in (found.points, np.asarray(best) + seen.mean(0)))
+    assert error < 1.05 * least + 0.02
+    if noise >= step:  # else the noise hardly shows
+        assert found.variances[5:-5].mean() == pytest.approx(np.asarray(variances)[5:-5].mean(), rel=0.4)
+    if noise > step:
+        assert error < 0.6 * noise
+
+
+def test_one_network_with_gaps_a_still_point_and_one_never_seen():
+    truth, seen = wandering(200, 0.5, 1.0)
+    seen[50:60, 0], seen[:, 1] = np.nan, [7.0, 8.0]
+    found = single_smoother(np.concatenate([seen, np.full((200, 1, 2), np.nan)], 1))
+    np.testing.assert_allclose(found.points[:, 1], np.broadcast_to([7.0, 8.0], (200, 2)), atol=1e-4)
+    assert np.abs(found.points[50:60, 0] - truth[50:60, 0]).max() < 5
+    assert (found.variances[55, 0] > found.variances[30, 0]).all()
+    assert np.isnan(found.points[:, 2]).all()
+    assert np.isnan(found.s[2])
+    with pytest.raises(InputError, match=r"\(frames, keypoints, 2\)"):
+        single_smoother(np.zeros((0, 1, 2)))

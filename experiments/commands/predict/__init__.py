@@ -18,6 +18,7 @@ from tqdm import tqdm
 from experiments.commands import Predict
 from experiments.commands.predict import drawing
 from experiments.commands.predict.pipeline import Seen, predicted
+from experiments.commands.smooth import plot_of_table
 from experiments.engine.predictors import Predictor, open_predictor, trained_box_side
 from kpjax import InputError, RunError
 from kpjax.annotations import predictions
@@ -30,6 +31,7 @@ from kpjax.drawing.overlays import dot_radius
 from kpjax.errors import summarise
 from kpjax.evaluation.calibration import DEFAULT_CUTOFF
 from kpjax.file_names import inside
+from kpjax.files import write_text
 from kpjax.images.inputs import ImageSequence, find_inputs, stems
 from kpjax.images.reading import depth_note, read_image
 from kpjax.images.transforms import needs_box
@@ -48,6 +50,7 @@ class _Work(NamedTuple):
     boxes: np.ndarray | None
     tables: tuple[Path, ...]  # that will be written
     drawn: tuple[Path, ...]  # the sheet, and the video with its first seconds, or the folder of images
+    plot: Path | None  # of a video's points over time
 
 
 def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path]:
@@ -67,7 +70,7 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
         raise InputError("boxes", "the run was trained on crops around boxes; give a file with a box for each "
                                   "animal and frame: COCO json, or csv with video, frame, instance, x, y, w, h")
     works = [_planned(sequence, predictor, formats, asked) for sequence in found]
-    results = [path for work in works for path in (*work.tables, *work.drawn)]
+    results = [path for work in works for path in (*work.tables, *work.drawn, *filter(None, [work.plot]))]
     if twice := [path for path in results if results.count(path) > 1]:
         raise InputError("out", f"{twice[0]} would be of two inputs; predict one of them into another folder")
     for path in results:
@@ -135,7 +138,8 @@ def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, 
         elif asked.overlay:
             drawn += [asked.out / f"{sequence.stem}_overlay{suffix}" for suffix in (".mp4", ".gif")]
     tables = predictions.prediction_files(formats, predictor.title, asked.out, sequence.stem)
-    return _Work(sequence, instances, boxes, tuple(tables), tuple(drawn))
+    return _Work(sequence, instances, boxes, tuple(tables), tuple(drawn),
+                 asked.out / f"{sequence.stem}_plot.svg" if asked.plot and sequence.video else None)
 
 
 def _check_images(sequence: ImageSequence) -> None:
@@ -173,6 +177,8 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
     paths = predictions.write_predictions(table, formats, asked.out, sequence.stem)
     if sheet:
         drawing.write_sheet(work.drawn[0], sheet, look, predictor.skeleton)
+    if work.plot:
+        write_text(work.plot, plot_of_table(table, cutoff=cutoff))
     removed = _remove_older(work, asked) if asked.overwrite else []
     seconds, cut_off = time.monotonic() - began, _cut_off(sequence)
     tell(f"{_counted(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
@@ -180,7 +186,7 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
          f"{int(table.outside.sum())} points outside their {'frame' if sequence.video else 'image'}")
     for line in _hidden_lines(table, cutoff, source, predictor, asked):
         tell(line)
-    tell(", ".join(str(path) for path in (*paths, *work.drawn)))
+    tell(", ".join(str(path) for path in (*paths, *work.drawn, *filter(None, [work.plot]))))
     if removed:
         tell(f"removed, as it shows earlier points: {summarise([str(path) for path in removed])}")
     return table, paths
@@ -223,8 +229,8 @@ def _box_lines(works: Sequence[_Work], predictor: Predictor, asked: Predict) -> 
 
 def _remove_older(work: _Work, asked: Predict) -> list[Path]:
     """Removes drawings of earlier points that this command did not replace, and returns their paths."""
-    stem, kept = work.sequence.stem, set(work.drawn)
-    older = [asked.out / f"{stem}{ending}" for ending in ("_sheet.jpg", "_overlay.mp4", "_overlay.gif")]
+    stem, kept = work.sequence.stem, {*work.drawn, work.plot}
+    older = [asked.out / f"{stem}{ending}" for ending in ("_sheet.jpg", "_overlay.mp4", "_overlay.gif", "_plot.svg")]
     if work.sequence.video is None:
         folder = asked.out / "overlays"
         older += [] if folder in kept else [folder / f"{name}_overlay.png" for name in stems(work.sequence.names)]

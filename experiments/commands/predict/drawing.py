@@ -20,7 +20,7 @@ from kpjax.input.stream import in_background, read_ahead
 
 VIDEO_SIDE = 1280  # px, of the longer side of a drawn video
 SHEET_IMAGES, SHEET_SIDE = 12, 400
-AROUND, LEAST_SHOWN = 0.4, 0.25  # of the animals' extent, shown about them on the sheet; least part of a frame's side
+AROUND, LEAST_SHOWN = 0.15, 0.2  # of the animals' extent, shown about them on the sheet; least part of a frame's side
 LEGEND = 0.2  # of the height of a drawn video, at most
 RATE = 25.0  # frames a second of a video without times
 Opacity = Callable[[np.ndarray], np.ndarray]  # scores of any shape -> opacity of those points

@@ -169,8 +169,10 @@ def test_boxes_of_another_scale_are_told_before_the_work(predict, tmp_path, monk
 def test_an_old_overlay_is_not_left_beside_new_points(predict, tmp_path):
     clip = write_video(tmp_path / "clip.mp4", map(moving, range(4)))
     Image.fromarray(moving(0)).save(tmp_path / "still.png")
-    _, _, out = predict(clip, tmp_path / "still.png", overlay=True)
-    drawn = [out / "clip_overlay.mp4", out / "clip_overlay.gif", out / "overlays" / "still_overlay.png"]
+    _, _, out = predict(clip, tmp_path / "still.png", overlay=True, plot=True)
+    assert "<svg" in (out / "clip_plot.svg").read_text()
+    drawn = [out / name for name in ("clip_plot.svg", "clip_overlay.mp4", "clip_overlay.gif",
+                                     "overlays/still_overlay.png")]
     assert all(path.is_file() for path in drawn)
     (out / "mine.mp4").write_text("mine")
     _, printed, _ = predict(clip, tmp_path / "still.png", overwrite=True, frames="0:2", no_overlay=True)

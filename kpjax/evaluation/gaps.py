@@ -1,0 +1,59 @@
+"""Points over time before they are smoothed: medians of neighbouring frames, and gaps between sure points.
+
+A point without coordinates is nan in both. Arrays are (T, ..., 2), of consecutive frames.
+"""
+import numpy as np
+
+from kpjax.errors import InputError
+
+ENDLESS = 2 ** 31  # frames, longer than any gap between two known points
+
+
+def median_filtered(points: np.ndarray, width: int) -> np.ndarray:
+    """Replaces each coordinate by the median of those known in `width` frames about it; gaps stay.
+
+    points: (T, ..., 2). At the ends fewer frames count, equally many on both sides. Raises InputError for an even
+    width, or one below 1.
+    """
+    if width < 1 or width % 2 == 0:
+        raise InputError("median", f"{width}; must be an odd number of frames, 1 for none")
+    points = np.asarray(points, np.float64)
+    found, reach = points.copy(), width // 2
+    for row in range(len(points)):
+        side = min(reach, row, len(points) - 1 - row)
+        if side:
+            near = points[row - side:row + side + 1]
+            known = np.isfinite(points[row])
+            with np.errstate(all="ignore"):
+                middle = np.nanmedian(np.where(known, near, 0.0), axis=0)
+            found[row] = np.where(known, middle, np.nan)
+    return found
+
+
+def gap_lengths(known: np.ndarray) -> np.ndarray:
+    """Returns (T, ...) int: the number of frames of the gap that each frame lies in, 0 where something is known.
+
+    known: (T, ...) bool. A gap at the start or at the end, which has no neighbour on one side, counts as ENDLESS.
+    """
+    known = np.asarray(known, bool)
+    frames = np.arange(len(known)).reshape(-1, *(1,) * (known.ndim - 1))
+    last = np.maximum.accumulate(np.where(known, frames, -1), axis=0)
+    following = np.minimum.accumulate(np.where(known, frames, len(known))[::-1], axis=0)[::-1]
+    lengths = np.where((last < 0) | (following == len(known)), ENDLESS, following - last - 1)
+    return np.where(known, 0, lengths)
+
+
+def filled(points: np.ndarray, most: int) -> np.ndarray:
+    """Fills gaps of at most `most` frames along straight lines; longer ones, and those at the ends, stay nan.
+
+    points: (T, ..., 2).
+    """
+    points = np.asarray(points, np.float64)
+    flat = points.reshape(len(points), -1)
+    found, frames = flat.copy(), np.arange(len(flat))
+    lengths = gap_lengths(np.isfinite(flat))
+    for column in range(flat.shape[1]):
+        known, gap = np.isfinite(flat[:, column]), (lengths[:, column] > 0) & (lengths[:, column] <= most)
+        if gap.any():
+            found[gap, column] = np.interp(frames[gap], frames[known], flat[known, column])
+    return found.reshape(points.shape)
