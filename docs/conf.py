@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -177,7 +178,9 @@ def _commands_page() -> list[str]:
                 [str(HERE.parent), *sys.path[1:]]), "NO_COLOR": "1"}).stdout
         title = " ".join(["kpjax", *words])
         lines += [*_heading(title, "-"), ".. code-block:: text", "", *(
-            f"   {line}".rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", said).splitlines()), ""]
+            f"   {part}".rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", said).splitlines()
+            for part in textwrap.wrap(line, COMMAND_WIDTH, subsequent_indent=" " * (len(line) - len(line.lstrip()) + 2),
+                                      replace_whitespace=False) or [""]), ""]
     return lines
 
 

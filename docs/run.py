@@ -1,6 +1,7 @@
 """Runs every command of the pages on small projects with few steps, and makes their images.
 
 python docs/run.py [PAGE...]                       small: all pages with commands, some minutes on two cores
+python docs/run.py --outputs [PAGE...]           the same, and keeps what the pages show of the commands' words
 python docs/run.py --images [PAGE...]            as they are shown, and keeps the images of the pages
 python docs/run.py --images --folder F PAGE      in a folder that stays: finished runs are not trained again
 
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,10 +36,12 @@ from kpjax.annotations.writing import write_project
 from kpjax.images.video import write_video
 
 PAGES = {"start": "csv", "own/deeplabcut": "deeplabcut", "own/sleap": "sleap", "own/lightning_pose": "lightning_pose",
-         "own/coco": "coco", **dict.fromkeys((f"tutorials/{name}" for name in TUTORIALS), "")}
+         "own/coco": "coco", "own/csv": "csv", "own/faces": "csv",
+         **dict.fromkeys((f"tutorials/{name}" for name in TUTORIALS), "")}
 # with the format of its project; tutorials have their own
 IMAGES = {  # of a page: what a command wrote, and its name in docs/images
-    "start": {"labels.png": "labels.png"},
+    "start": {"labels.png": "labels.png", "errors/worst.png": "worst.jpg",
+              "points/session_sheet.jpg": "start_sheet.jpg"},
     "tutorials/regda": {"domains.jpg": "regda.jpg"},
     "tutorials/semi_supervised": {"errors/worst.png": "semi_supervised.jpg"},
     "tutorials/incremental": {"forgotten/points_sheet.jpg": "incremental_finetune.jpg",
@@ -52,6 +56,8 @@ SMALL = {  # flags in place of those of a page, by system
     "incremental": "--batch-size 8 --steps 2 --augmentation none",
     "pyramids": "--size 32 --level-sizes 2 4 --batch-size 8 --steps 3 --window 5",
     "adaptation": "--batch-size 8 --steps 1 --landmarks 3 --generator-width 4 --compare pixels --repeats 1"}
+OUTPUTS = ROOT / "docs" / "outputs"  # a file for each command whose words a page shows: PAGE_COMMAND.txt
+WIDTH, FIRST, LAST = 88, 12, 6  # characters that a code box shows at 1280 px; lines of an output that are kept
 LARGEST, LEAST_SHARE = 150_000, 0.1  # bytes of an image; of a tutorial's images, where commands run small
 PROGRAMS = ("kpjax", "python")  # what a line begins with; others install
 
@@ -96,8 +102,10 @@ def make_inputs(folder: Path, form: str) -> None:
     write_video(folder / "session.mp4", (np.asarray(people[n].image) for n in range(12)), rate=10.0)
 
 
-def run_page(page: str, form: str, folder: Path, *, as_shown: bool) -> None:
+def run_page(page: str, form: str, folder: Path, *, as_shown: bool, outputs: bool) -> None:
     """Runs the commands of a page in a folder, and keeps its images if they run as they are shown.
+
+    outputs: Whether what they print is kept, where the page shows it.
 
     What earlier commands wrote there is made again, but for finished runs and a tutorial's images.
     """
@@ -111,9 +119,24 @@ def run_page(page: str, form: str, folder: Path, *, as_shown: bool) -> None:
             continue
         print("$", *shown, flush=True)
         program = [sys.executable] if made[0] == "python" else [sys.executable, "-m", "kpjax"]
-        subprocess.run([*program, *made[1:]], cwd=folder, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        said = subprocess.run([*program, *made[1:]], cwd=folder, check=True, text=True, encoding="utf-8",
+                              stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}).stdout
+        print(said, flush=True)
+        kept = OUTPUTS / f"{page.rpartition('/')[2]}_{words[1]}.txt"
+        if outputs and kept.name in (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8"):
+            kept.write_text(shortened(said, folder), encoding="utf-8")
     for written, name in IMAGES.get(page, {}).items() if as_shown else ():
         keep_image(folder / written, ROOT / "docs" / "images" / name)
+
+
+def shortened(said: str, folder: Path) -> str:
+    """Returns the first and the last lines of an output, no wider than a code box, with paths below the folder."""
+    lines = [part for line in said.replace(f"{folder}/", "").rstrip().splitlines() if not line.startswith("python 3")
+             for part in (textwrap.wrap(line, WIDTH, subsequent_indent="    ", replace_whitespace=False,
+                                        drop_whitespace=True) if len(line) > WIDTH else [line])]
+    if len(lines) > FIRST + LAST + 1:
+        lines = [*lines[:FIRST], "...", *lines[-LAST:]]
+    return "\n".join(lines) + "\n"
 
 
 def keep_image(path: Path, kept: Path) -> None:
@@ -151,8 +174,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pages", nargs="*", metavar="PAGE", help=f"of {', '.join(PAGES)} (default: all)")
     parser.add_argument("--images", action="store_true", help="run commands as they are shown, and keep the images")
+    parser.add_argument("--outputs", action="store_true", help="keep what the commands print, where pages show it")
     parser.add_argument("--folder", type=Path, help="where they run (default: a folder that is removed)")
     asked = parser.parse_args()
     for page in asked.pages or PAGES:
         with working_folder(asked.folder) as folder:
-            run_page(page, PAGES[page], folder, as_shown=asked.images)
+            run_page(page, PAGES[page], folder, as_shown=asked.images, outputs=asked.outputs)
