@@ -11,6 +11,9 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Inexact
 
+from kpjax.platforms import by_platform
+from kpjax.tiled_sampling import sample_by_products
+
 HIGHEST = jax.lax.Precision.HIGHEST
 HORIZON = 1e-6  # smallest third coordinate: points behind the horizon are sent far away and stay finite
 
@@ -171,11 +174,11 @@ def warp(
     Differentiable with respect to images and (bilinear) maps. Shrinking does not smooth the image first. size: (height,
     width) of the result, by default that of the images. fill, method: see `sample`.
     """
-    batch, height, width, channels = images.shape
+    batch, height, width, _ = images.shape
     new_height, new_width = size or (height, width)
     pixels = pixel_grid(new_height, new_width)
     origins = _project(jnp.broadcast_to(invert(maps), (batch, 3, 3)), pixels)
-    return sample(images, origins, fill=fill, method=method).reshape(batch, new_height, new_width, channels)
+    return sample(images, origins.reshape(batch, new_height, new_width, 2), fill=fill, method=method)
 
 
 def pixel_grid(height: int, width: int) -> Float[Array, "pixels 2"]:
@@ -185,11 +188,13 @@ def pixel_grid(height: int, width: int) -> Float[Array, "pixels 2"]:
 
 
 def sample(
-    images: Float[Array, "batch height width channels"], points: Float[Array, "batch points 2"], *,
+    images: Float[Array, "batch height width channels"], points: Float[Array, "batch *places 2"], *,
     fill: float | int | None = 0.0, method: str = "bilinear",
-) -> Float[Array, "batch points channels"]:
-    """Samples images at points (x, y) in pixels, one list of points for each image.
+) -> Float[Array, "batch *places channels"]:
+    """Samples images at points (x, y) in pixels, a list or a grid of points for each image.
 
+    On TPUs a grid (B, h, w, 2) whose neighbours are near each other in the image is sampled by products of matrices
+    (`kpjax.tiled_sampling`), and a list pixel by pixel, which takes many times as long.
     Differentiable with respect to images and (bilinear) points; interpolates in float32 and returns the dtype of the
     images. fill: the value of everything outside, or None to repeat the border. method: "bilinear" or "nearest"; raises
     ValueError for another.
@@ -205,27 +210,35 @@ def sample(
     x = jnp.clip(points[..., 0] + 1, 0, width + 1)
     y = jnp.clip(points[..., 1] + 1, 0, height + 1)
 
-    def taken(column, row):
+    def taken(framed, column, row):
         # One flattened axis and all channels at once: a gather of contiguous pixels.
+        flat = framed.reshape(batch, (height + 2) * (width + 2), channels)
         at = row * (width + 2) + column
         return jax.vmap(lambda image, index: image.at[index].get(mode="promise_in_bounds"))(flat, at)
 
     if method == "nearest":
         column = jnp.clip(jnp.round(x).astype(jnp.int32), 0, width + 1)
         row = jnp.clip(jnp.round(y).astype(jnp.int32), 0, height + 1)
-        return taken(column, row)
-    # The clip of the integers keeps a map that is not finite from reading outside the array.
-    column = jnp.clip(jnp.floor(jax.lax.stop_gradient(x)).astype(jnp.int32), 0, width)
-    row = jnp.clip(jnp.floor(jax.lax.stop_gradient(y)).astype(jnp.int32), 0, height)
-    right = (x - column.astype(jnp.float32))[..., None]
-    lower = (y - row.astype(jnp.float32))[..., None]
+        return taken(framed, column, row)
 
-    def tap(down, across):
-        return taken(column + across, row + down).astype(jnp.float32)
+    def by_gathers(framed, x, y):
+        # The clip of the integers keeps a map that is not finite from reading outside the array.
+        column = jnp.clip(jnp.floor(jax.lax.stop_gradient(x)).astype(jnp.int32), 0, width)
+        row = jnp.clip(jnp.floor(jax.lax.stop_gradient(y)).astype(jnp.int32), 0, height)
+        right = (x - column.astype(jnp.float32))[..., None]
+        lower = (y - row.astype(jnp.float32))[..., None]
 
-    moved = ((1 - lower) * ((1 - right) * tap(0, 0) + right * tap(0, 1))
-             + lower * ((1 - right) * tap(1, 0) + right * tap(1, 1)))
-    return moved.astype(images.dtype)
+        def tap(down, across):
+            return taken(framed, column + across, row + down).astype(jnp.float32)
+
+        return ((1 - lower) * ((1 - right) * tap(0, 0) + right * tap(0, 1))
+                + lower * ((1 - right) * tap(1, 0) + right * tap(1, 1)))
+
+    def by_products(framed, x, y):
+        return sample_by_products(framed.astype(jnp.float32), x, y)
+
+    on_tpu = by_products if points.ndim == 4 else by_gathers
+    return by_platform(framed, x, y, tpu=on_tpu, default=by_gathers).astype(images.dtype)
 
 
 def warp_heatmaps(

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from kpjax.platforms import by_platform
+
 MOMENTUM = 0.9  # new statistics = MOMENTUM * old + (1 - MOMENTUM) * those of the batch
 EPSILON = 1e-5
 
@@ -118,7 +120,9 @@ class Convolution(nn.Module):
         padding = k // 2 if self.padding is None else self.padding
         kernel = self.param("kernel", self.kernel_init, (k, k, x.shape[-1], self.width), jnp.float32)
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
-        y = _fastest(kernel, x.shape[1:3], stride, padding)(x, kernel, stride, padding)
+        on_cpu = _fastest_on_cpu(kernel, x.shape[1:3], stride, padding)
+        y = by_platform(x, kernel, cpu=functools.partial(on_cpu, stride=stride, padding=padding),
+                        default=functools.partial(convolve, stride=stride, padding=padding))
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.width,), jnp.float32)
             y = y + bias.astype(self.dtype).reshape(1, 1, 1, -1)
@@ -144,11 +148,6 @@ class TransposedConvolution(nn.Module):
         return transposed_convolution(x.astype(self.dtype), kernel.astype(self.dtype))
 
 
-def on_cpu() -> bool:
-    """Returns whether programs run on CPUs, where XLA's convolutions are slow in some forms."""
-    return jax.default_backend() == "cpu"
-
-
 def rematerialised(layer: type[nn.Module], again: bool) -> Any:
     """Returns a layer `(x, train)` that keeps its input only and is computed again in the backward pass, if `again`."""
     return nn.remat(layer, static_argnums=(2,)) if again else layer
@@ -160,10 +159,8 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.
         x, kernel, (stride, stride), [(padding, padding)] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
-def _fastest(kernel: jax.Array, size: tuple[int, int], stride: int, padding: int) -> Callable[..., jax.Array]:
-    """Returns the form of a convolution that suits the platform: on accelerators the plain one, on CPUs the fastest."""
-    if not on_cpu():
-        return convolve
+def _fastest_on_cpu(kernel: jax.Array, size: tuple[int, int], stride: int, padding: int) -> Callable[..., jax.Array]:
+    """Returns the form of a convolution that is the fastest on CPUs; `convolve` is on accelerators."""
     k = kernel.shape[0]
     # A dot is about three times as fast as the equal 1x1 convolution. A convolution of a map that is smaller than the
     # kernel is about a hundred times as slow as the dot of its patches, and the gradient of one to such a map eighteen
@@ -227,7 +224,7 @@ def transposed_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
     k = kernel.shape[0]
     if k not in (2, 3, 4):
         raise ValueError(f"transposed_convolution: kernel size 2, 3 or 4 doubles the resolution, got {k}")
-    return (transposed_in_phases if on_cpu() else transposed_by_dilation)(x, kernel)
+    return by_platform(x, kernel, cpu=transposed_in_phases, default=transposed_by_dilation)
 
 
 def transposed_by_dilation(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -284,8 +281,8 @@ class DepthwiseConvolution(nn.Module):
         k = self.kernel_size
         kernel = self.param("kernel", self.kernel_init, (k, k, 1, x.shape[-1]), jnp.float32)
         x = jnp.pad(x.astype(self.dtype), spatial_padding(x.shape, k, self.stride, self.padding))
-        form = depthwise_by_shifts if on_cpu() else depthwise_by_groups
-        return form(x, kernel.astype(self.dtype), self.stride)
+        return by_platform(x, kernel.astype(self.dtype), cpu=lambda x, kernel: depthwise_by_shifts(x, kernel, self.stride),
+                           default=functools.partial(depthwise_by_groups, stride=self.stride))
 
 
 def spatial_padding(shape: Sequence[int], kernel_size: int, stride: int, padding: Padding) -> list[tuple[int, int]]:

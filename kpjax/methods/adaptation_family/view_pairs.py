@@ -116,11 +116,10 @@ def spline_views(*, margin: float = 10 / 128, ramp: float = 20 / 128) -> ViewPai
             return jnp.stack([target(grid), target(again(grid))])
 
         places = jax.vmap(origins)(jax.random.split(key, batch))
-        places = (places + 1) * to_pixels.reshape(1, 1, 1, 2)
-        target, appearance = (geometry.sample(images, places[:, view], fill=None).reshape(images.shape)
-                              for view in (0, 1))
+        places = ((places + 1) * to_pixels.reshape(1, 1, 1, 2)).reshape(batch, 2, height, width, 2)
+        target, appearance = (geometry.sample(images, places[:, view], fill=None) for view in (0, 1))
         weight = jnp.broadcast_to(soft_margin(height, width, margin, ramp), (batch, height, width, 1))
-        return Views(target, appearance, geometry.sample(weight, places[:, 0], fill=0.0).reshape(weight.shape))
+        return Views(target, appearance, geometry.sample(weight, places[:, 0], fill=0.0))
 
     return views
 

@@ -1,0 +1,31 @@
+"""The one place where a computation takes another form on another platform.
+
+CPUs, GPUs and TPUs are fast in different forms of the same sum. What counts is the devices that a program is compiled
+for, which is the mesh's business: a CPU compiles programs for TPUs that it does not have, and an exported predictor
+runs wherever it is loaded. So nothing here asks for the default backend. All forms are traced, and when the program is
+lowered for a platform, only that platform's form enters it. Where one program is exported for several platforms, all
+forms do, and the one that runs is chosen before it is compiled.
+"""
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+
+def by_platform(
+    *arrays: Any, cpu: Callable[..., Any] | None = None, tpu: Callable[..., Any] | None = None,
+    default: Callable[..., Any]
+) -> Any:
+    """Computes one of several forms of a function of arrays, that of the platform which the program is compiled for.
+
+    The forms take the same arrays and return the same shapes and dtypes, and the same values up to rounding. The result
+    can be differentiated, vmapped and rematerialised if its forms can; in a program for one platform no other form
+    leaves anything. Outside of `jax.jit` each call compiles a program of its own.
+
+    Args:
+        arrays: what every form takes, pytrees of arrays.
+        cpu, tpu: the forms for CPUs and TPUs, by default that of all others.
+        default: the form for all others.
+    """
+    forms = {name: form for name, form in (("cpu", cpu), ("tpu", tpu)) if form not in (None, default)}
+    return jax.lax.platform_dependent(*arrays, default=default, **forms) if forms else default(*arrays)

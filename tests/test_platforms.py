@@ -1,0 +1,70 @@
+"""The platform that a program is compiled for decides the form, and no other form leaves a trace."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpjax import geometry
+from kpjax.models.layers import Convolution, DepthwiseConvolution, TransposedConvolution
+from kpjax.platforms import by_platform
+
+X = jnp.linspace(0.1, 0.9, 6).reshape(2, 3)
+
+
+def chosen(x):
+    """One function in three forms, each with an operation that the others lack."""
+    return by_platform(x, cpu=lambda x: jnp.sin(x) / jnp.cos(x), tpu=jnp.tan, default=lambda x: jnp.exp(jnp.log(x)))
+
+
+def lowered(function, platform, *arguments):
+    return jax.jit(function).trace(*arguments).lower(lowering_platforms=(platform,)).as_text()
+
+
+@pytest.mark.parametrize(("platform", "there", "absent"), [
+    ("cpu", "stablehlo.sine", ("stablehlo.tan ", "stablehlo.exponential")),
+    ("tpu", "stablehlo.tan ", ("stablehlo.sine", "stablehlo.exponential")),
+    ("cuda", "stablehlo.exponential", ("stablehlo.sine", "stablehlo.tan "))])
+def test_the_platform_of_a_program_decides(platform, there, absent):
+    text = lowered(chosen, platform, X)
+    assert there in text
+    assert not any(word in text for word in absent)
+
+
+def summed(x):
+    return chosen(x).sum()
+
+
+def in_a_loop(function):
+    return lambda x: jax.lax.scan(lambda total, row: (total + function(row), None), jnp.float32(0), x)[0]
+
+
+@pytest.mark.parametrize("transformed", [
+    jax.grad(summed), jax.grad(jax.checkpoint(summed)), jax.grad(in_a_loop(summed)),
+    jax.vmap(jax.grad(summed)), jax.grad(in_a_loop(jax.checkpoint(summed))), jax.jacfwd(summed)])
+def test_transformed_programs_hold_one_form_too(transformed):
+    expected = 1 / np.cos(X) ** 2
+    np.testing.assert_allclose(jax.jit(transformed)(X), expected, rtol=1e-5)
+    np.testing.assert_allclose(transformed(X), expected, rtol=1e-5)
+    text = lowered(transformed, "cpu", X)
+    assert not any(word in text for word in ("stablehlo.exponential", "stablehlo.tan "))
+    assert "conditional" not in jax.jit(transformed).lower(X).compile().as_text()
+
+
+def applied(layer):
+    def run(x):
+        return layer.init_with_output(jax.random.key(0), x)[0]
+    return run
+
+
+@pytest.mark.parametrize(("function", "shape", "plain", "others"), [
+    (applied(Convolution(4, 1)), (1, 4, 4, 3), "convolution", "dot_general"),
+    (applied(TransposedConvolution(4)), (1, 4, 4, 3), "lhs_dilate = [2, 2]", "dot_general"),
+    (applied(DepthwiseConvolution()), (1, 4, 4, 3), "feature_group_count = 3", "dot_general"),
+    (lambda x: geometry.warp(x, geometry.translation(0.5, 1.5)), (1, 4, 4, 3), "dot_general", '"stablehlo.gather"'),
+])
+def test_a_tpu_gets_its_own_form_from_a_cpu_that_compiles_for_it(function, shape, plain, others):
+    x = jax.ShapeDtypeStruct(shape, jnp.float32)
+    tpu, cpu = (lowered(function, platform, x) for platform in ("tpu", "cpu"))
+    assert plain in tpu
+    assert others not in tpu
+    assert plain not in cpu
