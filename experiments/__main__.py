@@ -11,13 +11,14 @@ from experiments.commands import COMMANDS, run_command
 from experiments.engine.parsing import exit_code_of, screen_width
 
 TRAIN = "Trains a network on your own labels, images or videos."
+PLAN = "Says what a run will need on TPUs or GPUs: memory, time of a step, hours."
 PRESETS = "presets"  # the command that lists all systems
 HELP = ("", "-h", "--help")
 
 
 def commands_text(program: str) -> str:
     """Returns a line for each command for people's own data, and how to begin. program: as it was started."""
-    commands = {"train": TRAIN, **{name: kind.__doc__.splitlines()[0] for name, kind in COMMANDS.items()}}
+    commands = {"train": TRAIN, **{name: kind.__doc__.splitlines()[0] for name, kind in COMMANDS.items()}, "plan": PLAN}
     in_order = dict.fromkeys(["check", "train", *commands])
     return "\n".join([
         f"usage: {program} COMMAND ...", "", "Keypoints in your own images and videos, from a few labels:", "",
@@ -80,8 +81,8 @@ def main(program: str = "python -m experiments") -> None:
         sys.argv = [f"{before}{name}", *arguments]
         runpy.run_module(module, run_name="__main__")
     else:
-        print(f"error: {name!r} is not a command; there are train, {', '.join(COMMANDS)}, and `{before}<system> "
-              "PRESET`",
+        print(f"error: {name!r} is not a command; there are train, {', '.join(COMMANDS)}, plan, and "
+              f"`{before}<system> PRESET`",
               file=sys.stderr)
         raise SystemExit(2)
 

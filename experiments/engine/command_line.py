@@ -349,11 +349,14 @@ def prepared(command: Command) -> Command:
     return over_devices(command)
 
 
-def over_devices(command: Command) -> Command:
-    """Returns the command with batches that divide over all devices, where the preset's do not and none was typed."""
+def over_devices(command: Command, devices: int = 0) -> Command:
+    """Returns the command with batches that divide over all devices, where the preset's do not and none was typed.
+
+    devices: how many; 0 for those of this process.
+    """
     import jax
 
-    devices = jax.device_count()
+    devices = devices or jax.device_count()
     multiple = devices * command.system.parts_of_a_batch
     typed = _typed_flags(command.arguments)
     rounded = {name: max(round(size / multiple), 1) * multiple for name, size in flat(command.config).items()

@@ -1,0 +1,145 @@
+"""Chips and slices of them that a run can be planned for, as data: nothing here imports JAX.
+
+Numbers are those that manufacturers publish, for bfloat16 without sparsity. Latencies are assumed, as nobody publishes
+them.
+"""
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from kpjax import InputError
+
+GIB, GB, TERA = 2**30, 1e9, 1e12
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One chip, and the host that it sits in. `devices` of JAX are whole chips for all of them."""
+
+    name: str  # in front of the number of a slice
+    platform: Literal["tpu", "cuda"]
+    memory: float  # bytes
+    bandwidth: float  # bytes/s of that memory
+    peak: float  # FLOP/s, bfloat16, dense
+    clock: float  # Hz, that the compiler's cycles are counted in
+    link: float  # bytes/s that one chip sends along one axis of a slice, in one direction of it
+    latency: float  # s of one hop, or of one collective between graphics processors; assumed
+    host_chips: int
+    host_cores: int  # virtual ones, of the machine type that is named in `sources`
+    counted: int = 1  # the number in a slice's name over its chips: of v5p, TensorCores are counted
+    wrap: int = 0  # chips along an axis from which it is a ring; 0 for graphics processors, which a switch connects
+    usable: float = 1.0  # share of the memory that JAX takes by default
+    network: float = 0.0  # bytes/s of one chip between hosts, for graphics processors
+    target: str = ""  # what the compiler of a graphics processor is told of it
+    sources: tuple[str, ...] = ()
+
+
+def _processor(cores: int, bandwidth: float, memory: float, cache: int, clock: float, shared: int, major: int) -> str:
+    """Returns a graphics processor as XLA's `GpuTargetConfigProto` in text."""
+    return (f"gpu_device_info {{ threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152 "
+            f"shared_memory_per_core: {shared + 1024} shared_memory_per_block_optin: {shared} threads_per_core_limit: "
+            f"2048 core_count: {cores} fpus_per_core: {128 if major == 9 else 64} block_dim_limit_x: 2147483647 "
+            f"block_dim_limit_y: 65535 block_dim_limit_z: 65535 memory_bandwidth: {bandwidth:.0f} l2_cache_size: "
+            f"{cache} clock_rate_ghz: {clock} device_memory_size: {memory:.0f} registers_per_core_limit: 65536 "
+            f"registers_per_block_limit: 65536 cuda_compute_capability {{ major: {major} minor: 0 }} }} "
+            'platform_name: "CUDA" dnn_version_info { major: 9 minor: 8 patch: 0 }')
+
+
+_TPU, _GPU = "https://cloud.google.com/tpu/docs/", "https://www.nvidia.com/en-us/data-center/"
+_GPU_HOSTS = "https://cloud.google.com/compute/docs/gpus"
+_LATENCY = "assumed: 1 us a hop, as https://jax-ml.github.io/scaling-book/sharding does"
+_GPU_LATENCY = "assumed: 10 us a collective within a host, 20 us more between hosts"
+# Peaks are units x 2 x products a cycle x clock, from which clocks that are not published follow.
+CHIPS: dict[str, Chip] = {chip.name: chip for chip in (
+    Chip("v5e", "tpu", 16 * GIB, 819 * GB, 197 * TERA, 1.5e9, 45 * GB, 1e-6, host_chips=8, host_cores=224, wrap=16,
+         sources=(f"{_TPU}v5e (memory, bandwidth, peak, 1,600 Gbit/s over four links, machine ct5lp-hightpu-8t)",
+                  "clock: 4 units of 128x128 products give the peak at 1.5 GHz", _LATENCY)),
+    Chip("v5p", "tpu", 95 * GB, 2765 * GB, 459 * TERA, 1.75e9, 90 * GB, 1e-6, host_chips=4, host_cores=208, counted=2,
+         wrap=4, sources=(f"{_TPU}v5p (memory, bandwidth, peak, 4,800 Gbit/s over six links, machine "
+                          "ct5p-hightpu-4t)",
+                          "clock: 8 units of 128x128 products give the peak at 1.75 GHz", _LATENCY)),
+    Chip("v6e", "tpu", 32 * GIB, 1600 * GB, 918 * TERA, 1.75e9, 90 * GB, 1e-6, host_chips=8, host_cores=180, wrap=16,
+         sources=(f"{_TPU}v6e (memory, bandwidth, peak, 3,200 Gbit/s over four links, machine ct6e-standard-8t)",
+                  "clock: 2 units of 256x256 products, each in two halves, give the peak at 1.75 GHz", _LATENCY)),
+    Chip("h100", "cuda", 80 * GB, 3352 * GB, 989 * TERA, 1.98e9, 450 * GB, 1e-5, host_chips=8, host_cores=208,
+         usable=0.75, network=50 * GB, target=_processor(132, 3352.32e9, 80 * GB, 52428800, 1.98, 232448, 9),
+         sources=(f"{_GPU}h100 (SXM: memory, bandwidth, peak without sparsity, 900 GB/s in both directions)",
+                  f"{_GPU_HOSTS} (machine a3-highgpu-8g; 400 Gbit/s for each chip)", _GPU_LATENCY)),
+    Chip("a100", "cuda", 80 * GB, 2039 * GB, 312 * TERA, 1.41e9, 300 * GB, 1e-5, host_chips=8, host_cores=96,
+         usable=0.75, network=12.5 * GB, target=_processor(108, 2039e9, 80 * GB, 41943040, 1.41, 166912, 8),
+         sources=(f"{_GPU}a100 (SXM, 80 GB: memory, bandwidth, peak without sparsity, 600 GB/s in both directions)",
+                  f"{_GPU_HOSTS} (machine a2-ultragpu-8g; 100 Gbit/s for each chip)", _GPU_LATENCY)))}
+
+# The shapes in which slices are sold, by chips.
+_FLAT = {1: (1, 1), 4: (2, 2), 8: (2, 4), 16: (4, 4), 32: (4, 8), 64: (8, 8), 128: (8, 16), 256: (16, 16)}
+_CUBIC = {1: (1, 1, 1), 4: (2, 2, 1), 8: (2, 2, 2), 16: (2, 2, 4), 32: (2, 4, 4), 64: (4, 4, 4), 128: (4, 4, 8),
+          256: (4, 8, 8), 512: (8, 8, 8), 1024: (8, 8, 16)}
+_BOXES = {count: (1, 1, count) for count in (1, 2, 4, 8)} | {8 * hosts: (1, hosts, 8) for hosts in (2, 4, 8, 16, 32)}
+SHAPES = {"v5e": _FLAT, "v6e": _FLAT, "v5p": _CUBIC, "h100": _BOXES, "a100": _BOXES}
+WEAK_SCALING = (8, 64, 256)  # chips
+
+
+class Slice(NamedTuple):
+    """Several chips that one program runs on."""
+
+    chip: Chip
+    shape: tuple[int, ...]
+
+    @property
+    def chips(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def name(self) -> str:
+        return f"{self.chip.name}-{self.chips * self.chip.counted}"
+
+    @property
+    def hosts(self) -> int:
+        return math.ceil(self.chips / self.chip.host_chips)
+
+    @property
+    def topology(self) -> str:
+        """The shape as compilers spell it."""
+        return "x".join(map(str, self.shape))
+
+
+def slice_of(name: str) -> Slice:
+    """Returns a slice by its name, such as v5e-16. Raises InputError in one line for another name."""
+    found = re.fullmatch(r"([a-z]\w*)-(\d+)", name)
+    if not found or found[1] not in CHIPS:
+        raise InputError("chips", f"{name!r} is unknown; give {', '.join(f'{chip}-N' for chip in CHIPS)}, such as "
+                                  "v5e-16")
+    chip, shapes = CHIPS[found[1]], SHAPES[found[1]]
+    count, rest = divmod(int(found[2]), chip.counted)
+    if rest or count not in shapes:
+        raise InputError("chips", f"{name!r}: there are {', '.join(f'{chip.name}-{n * chip.counted}' for n in shapes)}")
+    return Slice(chip, shapes[count])
+
+
+def same_chips(chip: Chip, count: int) -> Slice | None:
+    """Returns a slice of so many of a chip; None if there is none."""
+    shape = SHAPES[chip.name].get(count)
+    return shape and Slice(chip, shape)
+
+
+def all_reduce_seconds(slice_: Slice, size: float, count: int = 1) -> float:
+    """Computes the time of `count` all-reduces of `size` bytes together, of which nothing overlaps with other work.
+
+    On a torus all axes work at once, each in both directions where it is a ring: a reduce-scatter and an all-gather
+    send 2 (n - 1) / n of the bytes. The farthest chip is half an axis away in a ring and a whole one in a line, and
+    every collective goes there and back. Between graphics processors a switch leaves each its own link.
+    """
+    chip, chips = slice_.chip, slice_.chips
+    if chips == 1 or not count:
+        return 0.0
+    sent = 2 * (chips - 1) / chips * size
+    if not chip.wrap:
+        hosts = slice_.hosts
+        link = chip.link if hosts == 1 else min(chip.link, chip.network * chip.host_chips)
+        return sent / link + count * (chip.latency + (2 * chip.latency if hosts > 1 else 0))
+    axes = [length for length in slice_.shape if length > 1]
+    rings = [length >= chip.wrap for length in axes]
+    speed = sum(chip.link * (2 if ring else 1) for ring in rings)
+    hops = sum(length // 2 if ring else length - 1 for length, ring in zip(axes, rings, strict=True))
+    return sent / speed + count * 2 * hops * chip.latency

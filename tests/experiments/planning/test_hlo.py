@@ -1,0 +1,66 @@
+"""Compiled text, as the compiler of TPUs printed it for four chips: pixels gathered, convolved, a loop of five, its
+gradient."""
+from pathlib import Path
+
+import pytest
+
+from experiments.planning.chips import slice_of
+from experiments.planning.estimate import costs_of
+from experiments.planning.hlo import Array, Frame, arrays_of, read_program, rows_of
+
+PROGRAM = read_program(Path(__file__).with_name("tpu_step.hlo").read_text(encoding="utf-8"))
+
+
+def executed(kind):
+    return [(operation, times) for operation, _, times in PROGRAM.executed() if operation.kind == kind]
+
+
+def test_a_type_is_read_with_its_memory():
+    assert arrays_of("f32[4,64,3]{2,1,0:T(8,128)}") == (Array("f32", (4, 64, 3), False),)
+    pair = arrays_of("(bf16[8]{0:T(128)S(1)}, /*index=1*/s32[]{:T(128)})")
+    assert [one.bytes for one in pair] == [0.0, 4.0]  # the first lies in the chip's own memory
+    assert pair[0].numbers == 8
+
+
+def test_an_all_reduce_of_the_gradient_ends_the_step():
+    (operation, times), = [(operation, times) for operation, _, times in PROGRAM.executed() if operation.collective]
+    assert (operation.kind, operation.results[0].shape, times) == ("all-reduce", (3, 3, 3, 16), 1)
+    assert operation.path == "jit(loss)/transpose(jvp())/conv_general_dilated"
+    assert operation.cycles is None
+
+
+def test_bodies_of_loops_run_as_often_as_their_counter_says():
+    loops = executed("while")
+    assert len(loops) == 2
+    assert {PROGRAM.trips(operation) for operation, _ in loops} == {5}
+    assert 5 in {times for operation, times in executed("fusion")}
+
+
+def test_stacks_name_files_and_functions_from_the_outermost():
+    operation = next(operation for operation, _ in executed("while"))
+    assert PROGRAM.files(operation)[-1].function == "loss"
+    assert PROGRAM.files(operation)[0] == Frame("step.py", "<module>")
+
+
+def test_gathers_inside_of_fusions_are_found_with_their_rows():
+    found = [rows for name, part in PROGRAM.computations.items() for one in part.values()
+             if (rows := rows_of(PROGRAM, name, one)) and rows.kind == "gather"]
+    assert found[0][:3] == ("gather", 4 * 4096, 3)
+    assert found[0].single_pixels
+
+
+def test_costs_have_every_part_once():
+    slice_ = slice_of("v5e-4")
+    costs = costs_of(PROGRAM, slice_, {"forward": 197e12})
+    assert costs.collectives == 1
+    assert costs.collective_bytes == 3 * 3 * 3 * 16 * 4
+    assert costs.parts["forward"].flops == 197e12
+    assert [one.rows for one in costs.gathers if one.single_pixels] == [4 * 4096]
+    cycles = sum(times * operation.cycles for operation, _, times in PROGRAM.executed() if operation.cycles)
+    estimated = sum(part.seconds - part.ruled for part in costs.parts.values())
+    assert estimated == pytest.approx(cycles / slice_.chip.clock)
+
+
+def test_a_text_without_an_entry_is_refused():
+    with pytest.raises(ValueError, match="no entry"):
+        read_program("HloModule nothing\n")
