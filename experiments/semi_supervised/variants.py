@@ -47,10 +47,9 @@ def _warped(config: Config, setup: Setup) -> Setup:
 
 def objective_of(config: Config, setup: Setup, **changes: Any) -> Objective:
     """Builds the four terms of the paper."""
-    weights = config.weights
-    return methods.semi_supervised_objective(
-        setup.codec, streams=config.data.streams, semantic=weights.semantic, equivariance=weights.equivariance,
-        invariance=weights.invariance, supervised_weight=weights.supervised_weight, **changes)
+    weights = config.weights.of_terms(config.heatmaps, len(setup.skeleton.names))
+    return methods.semi_supervised_objective(setup.codec, streams=config.data.streams, **weights, **{
+        "unit": config.weights.representations == "unit"} | changes)
 
 
 def build_ours(
@@ -63,7 +62,7 @@ def build_ours(
         objective = {**without(objective_of(config, setup, **changes), *left_out), **terms}
     return methods.semi_supervised(
         base._replace(learning_rate=config.rate(stage)), objective=objective, draw_map=weights.draw_map(),
-        feature_width=weights.feature_width, warped_pass=weights.warped_pass)
+        feature_width=weights.feature_width, one_scale=weights.one_scale, warped_pass=weights.warped_pass)
 
 
 # The supervised term alone: heatmap MSE.
@@ -162,7 +161,8 @@ def build_warm_start(config: Config, skeleton: Skeleton) -> Method:
 @functools.lru_cache(maxsize=4)
 def read_semantic(config: Config, skeleton: Skeleton) -> ReadSemantic:
     """Returns a function from (variables, batch) to the semantics of a trained network's features; one per config."""
-    return functools.partial(representations, setup_of(config, skeleton).model, config.backbone.normalise)
+    return functools.partial(representations, setup_of(config, skeleton).model, config.backbone.normalise,
+                             one_scale=config.weights.one_scale)
 
 
 # Variants

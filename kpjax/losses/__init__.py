@@ -37,6 +37,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "surest": "consistency",
     "transformation_equivariance": "consistency",
     "transformation_invariance": "consistency",
+    "unit_representation": "consistency",
     # Videos without labels
     "late_rise": "video",
     "log_weight": "video",
