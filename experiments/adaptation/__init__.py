@@ -163,12 +163,14 @@ def train(job: Job, data: Data, *, core_of: Callable[[Job], Core] = trained_core
 
 def weights_in_words(state: Any) -> str:
     """Returns how many weights are frozen and trained, by their part in the network, in one line."""
-    counts = {name: sum(leaf.size for leaf in jax.tree.leaves(tree)) for name, tree in state.variables["params"].items()}
+    def size(tree: Any) -> int:
+        return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+    counts = {name: size(tree) for name, tree in state.variables["params"].items()}
     parts = {"projections": "in matrices of frozen kernels", "low_rank": "in their low-rank updates",
              "free": "of the network's own", "head": "of the head"}
     trained = ", ".join(f"{counts[name]:,} {words}" for name, words in parts.items() if name in counts)
-    frozen = sum(leaf.size for leaf in jax.tree.leaves(state.frozen.get("core", {})))
-    return f"{frozen:,} weights of the core frozen; trained: {trained}"
+    return f"{size(state.frozen.get('core', {})):,} weights of the core frozen; trained: {trained}"
 
 
 def _adapt(job: Job, method: Method, data: Data, start: dict[str, Any], core: Core | None) -> Fitted:

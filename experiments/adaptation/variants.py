@@ -13,7 +13,15 @@ from experiments.engine import configs
 from experiments.engine.system import Variant
 from kpjax import Method, Skeleton, Term, Trained, Variables, augment, codec, methods, named_key
 from kpjax.methods.adaptation_family.adaptation import HEAD, released_optimizer
-from kpjax.models import VGG, FeatureMaps, HeatmapHead, KeypointNetwork, RandomFeatures, ResidualGenerator, random_features
+from kpjax.models import (
+    VGG,
+    FeatureMaps,
+    HeatmapHead,
+    KeypointNetwork,
+    RandomFeatures,
+    ResidualGenerator,
+    random_features,
+)
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.models.layers import uniform_fan_in
 from kpjax.models.vgg import DESCRIPTION, RELU_TAPS

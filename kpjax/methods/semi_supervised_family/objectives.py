@@ -123,7 +123,8 @@ def invariance_term(
 ) -> Term:
     """Builds L_ti: z(x) against z(g(x)).
 
-    unit: whether representations are scaled to length 1 first, see `unit_representation`. ground_truth: whether true heatmaps are the masks; then only labelled keypoints count that both images show.
+    unit: whether representations are scaled to length 1 first, see `unit_representation`. ground_truth: whether true
+    heatmaps are the masks; then only labelled keypoints count that both images show.
     """
 
     def of(stream, outputs, examples):

@@ -45,7 +45,8 @@ def classified(
     one_scale: see `KeypointFeatures`.
     """
     width, keypoints = parameters["features"]["bias"].shape[0], masks.shape[-1]
-    features = KeypointFeatures(width, one_scale).apply({"params": parameters["features"]}, feature_maps, masks.shape[1:3])
+    features = KeypointFeatures(width, one_scale).apply(
+        {"params": parameters["features"]}, feature_maps, masks.shape[1:3])
     z = semantic_representation(features, masks)
     return Semantic(z, KeypointClassifier(keypoints).apply({"params": parameters["classifier"]}, z))
 
