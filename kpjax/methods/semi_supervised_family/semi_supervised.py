@@ -26,7 +26,7 @@ from kpjax import geometry
 from kpjax.augment.augmentations import random_warp
 from kpjax.augment.random_maps import PERSPECTIVE, DrawMap
 from kpjax.errors import InputError
-from kpjax.losses.objective import Objective, total
+from kpjax.losses.objective import Objective, constant, total
 from kpjax.methods.forward import (
     augmented,
     check_equal_batches,
@@ -60,12 +60,6 @@ from kpjax.methods.setup import Setup, heatmap_predict
 from kpjax.structures import Example, Method, Metrics, Start, Streams, Variables, named_key
 
 UNMOVED = (*STREAMS, VIDEO)
-
-
-def constant(step: jax.Array) -> Mapping[str, jax.Array]:
-    """Returns no factor of any term: all weights stay as they are."""
-    del step
-    return {}
 
 
 def semi_supervised(
