@@ -45,6 +45,7 @@ from kpjax.training.fit import Fitted
 from kpjax.training.trees import load_trained, save_adapter, save_trained, tree_digest
 
 PREDICTED_TOGETHER = 64  # images in a batch
+STAGE = "adaptation"
 
 # The core: a supervised network of another category
 
@@ -145,7 +146,7 @@ def train(job: Job, data: Data, *, core_of: Callable[[Job], Core] = trained_core
     core, method = _core_of(job, core_of), build(config, job.variant)
     start = ({"core": core.variables} if core else {}) | perceptual_start(config)
     fitted = (_adapt(job, method, data, start, core) if recipe.trains else
-              system.no_training(system.first_state(job, method, data.target, "adapted", start)))
+              system.no_training(system.first_state(job, method, data.target, STAGE, start)))
     # The network that compares images is no part of the result.
     trained = Trained(fitted.trained.variables,
                       {name: tree for name, tree in fitted.trained.frozen.items() if name == "core"})
@@ -160,6 +161,18 @@ def train(job: Job, data: Data, *, core_of: Callable[[Job], Core] = trained_core
                    fitted.wall_seconds, accuracy, predictions)
 
 
+def weights_in_words(state: Any) -> str:
+    """Returns how many weights are frozen and trained, by their part in the network, in one line."""
+    def size(tree: Any) -> int:
+        return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+    counts = {name: size(tree) for name, tree in state.variables["params"].items()}
+    parts = {"projections": "in matrices of frozen kernels", "low_rank": "in their low-rank updates",
+             "free": "of the network's own", "head": "of the head"}
+    trained = ", ".join(f"{counts[name]:,} {words}" for name, words in parts.items() if name in counts)
+    return f"{size(state.frozen.get('core', {})):,} weights of the core frozen; trained: {trained}"
+
+
 def _adapt(job: Job, method: Method, data: Data, start: dict[str, Any], core: Core | None) -> Fitted:
     """`fit` on images without labels. It refuses to go on with another core than it began with."""
     if data.chosen and jax.process_index() == 0:
@@ -167,9 +180,12 @@ def _adapt(job: Job, method: Method, data: Data, start: dict[str, Any], core: Co
     # Presets that differ in what they evaluate share their training.
     study = job.preset.removeprefix(job.base_preset)
     keeps = job._replace(preset=(job.config.training_kept_by or job.base_preset) + study)
+    state = jax.eval_shape(lambda: system.first_state(job, method, data.target, STAGE, start))
+    print(f"{job.title}: {weights_in_words(state)}")
+    # One name for all variants, so that those of a seed draw the same views and start from the same generator.
     return system.fit_sources(
         job, method, {"target": data.target}, batch_size=job.config.batch_size, steps=job.config.steps,
-        stage=job.variant, folder=keeps.folder, unlabelled=("target",), start=start,
+        stage=STAGE, folder=keeps.folder, unlabelled=("target",), start=start,
         config=presets.of_training(job.config) | {
             "variant": job.variant, "seed": job.seed, "core digest": core and core.digest})
 

@@ -13,7 +13,15 @@ from experiments.engine import configs
 from experiments.engine.system import Variant
 from kpjax import Method, Skeleton, Term, Trained, Variables, augment, codec, methods, named_key
 from kpjax.methods.adaptation_family.adaptation import HEAD, released_optimizer
-from kpjax.models import VGG, HeatmapHead, KeypointNetwork, RandomFeatures, ResidualGenerator, random_features
+from kpjax.models import (
+    VGG,
+    FeatureMaps,
+    HeatmapHead,
+    KeypointNetwork,
+    RandomFeatures,
+    ResidualGenerator,
+    random_features,
+)
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.models.layers import uniform_fan_in
 from kpjax.models.vgg import DESCRIPTION, RELU_TAPS
@@ -68,8 +76,10 @@ def build(config: Config, variant: str) -> Method:
 @functools.lru_cache(maxsize=32)
 def _built(config: Config, parametrisation: methods.Parametrisation, terms: tuple[tuple[str, Term], ...]) -> Method:
     comparison, optimizer, side = config.comparison, config.optimizer, config.data.image_size
+    comparing = perceptual_of(config)
     objective = methods.adaptation_objective(
-        perceptual=comparison.compare == "features", features=comparison.feature_weight)
+        perceptual=comparison.compare == "features", features=comparison.feature_weight,
+        balanced=isinstance(comparing.get("perceptual"), FeatureMaps))
     setup = methods.Setup(
         network(config, config.landmarks), Skeleton(tuple(f"point_{number}" for number in range(config.landmarks))),
         codec(image_size=side, heatmap_size=side // STRIDE, sigma=config.sigma),
@@ -79,8 +89,7 @@ def _built(config: Config, parametrisation: methods.Parametrisation, terms: tupl
         setup, objective={**objective, **dict(terms)}, trained=parametrisation,
         generator=ResidualGenerator(comparison.generator_width, comparison.generator_blocks,
                                     jnp.dtype(config.network.dtype)),
-        **perceptual_of(config),
-        view_pair=config.view_pairs.build(side), sigma=config.sigma)
+        **comparing, view_pair=config.view_pairs.build(side), sigma=config.sigma)
 
 
 def as_evaluated(trained: Trained, variant: str) -> Trained:

@@ -232,9 +232,17 @@ PRESETS: dict[str, Config] = {
     "demo_tuning": changed(
         SYNTHETIC, summary="where the weights of the demo's variants are chosen: other keypoints first, validation "
         "images", protocol="figures_tuning", evaluated_on="validation", held_out=0.1),
+    "limbs": changed(
+        SYNTHETIC, summary="synthetic people, elbows and knees first, then shoulders and wrists, hips and ankles on "
+        "either side of them; 2 cores, minutes", protocol="limbs", train="bodies:target", triples=2,
+        ka_variant="wide", unused_keypoints=("pelvis", "thorax")),
     "faces": _prepared(
         SMALL_REAL, "youtube_faces", "68 keypoints of faces in videos, in four steps; 2 cores", protocol="faces",
         scale_is="the distance between the eyes", widths=(16, 32, 64, 64, 128), pck_thresholds=(0.1, 0.05)),
+    "lspet_steps": _prepared(
+        SMALL_REAL, "lspet", "people in sport, 2,000 of LSP Extended, with the order of `limbs`; 2 cores",
+        protocol="lspet_steps", scale_is="the box's longer side", transform="person_crop", crop_smallest=100.0,
+        pck_over="box", unused_keypoints=("pelvis", "thorax"), pck_thresholds=(0.1, 0.2), triples=2),
     "lspet": _prepared(
         PAPER, "lspet", "people in sport, LSP Extended, in five steps; one GPU", scale_is="the box's longer side",
         crop_smallest=100.0, pck_over="box", unused_keypoints=("pelvis", "thorax"), pck_thresholds=(0.1, 0.2)),

@@ -100,14 +100,16 @@ def train(job: Job, data: Data) -> Outcome:
     elif recipe.train == "statistics":
         fitted = _fit_statistics(job, method, data, start)
     else:
-        steps = config.steps if recipe.train == "adaptation" else config.steps_of_both_stages
+        steps = {"adaptation": config.steps, "both stages": config.steps_of_both_stages,
+                 "equal cost": config.steps_of_equal_cost}[recipe.train]
         labelled = {"labelled": data.source.train, "unlabelled": _pseudo_labelled(job, data, recipe.teacher)
                     } if recipe.teacher else {}
         fitted = _fit(job, method, data, steps, job.folder, job.variant, start, labelled)
     target = Select("target/mae", "min") if config.data.sprites else Select("target/pck")
     rules = dict(zip(CHOICES, (Select("validation/pck"), target), strict=True))
     # A table compares variants of equal training: a method has seen the steps of both its stages.
-    return Outcome(method, fitted.trained, config.steps_of_both_stages if fitted.steps else 0,
+    steps = config.steps_of_equal_cost if recipe.train == "equal cost" else config.steps_of_both_stages
+    return Outcome(method, fitted.trained, steps if fitted.steps else 0,
                    fitted.images_per_second, fitted.wall_seconds + before[1],
                    system.other_choices(fitted.evaluations, rules), images=fitted.images + before[0])
 
@@ -222,12 +224,12 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
     Some need one keypoint in a known area, some several keypoints, and an oracle needs other images than the test's.
     """
     unsuited = ("area_ground_false",) if config.data.sprites else ("constant_centre", "adabn_in_area", "dd_regression")
-    if config.augment.augmentation != "none":  # all variants have an augmentation already
-        unsuited += ("source_only_augmented", "adabn_augmented", "regda_augmented", "adabn_augmented_then_labels")
+    if config.augment.colours:  # all variants have these colours already
+        unsuited += tuple(name for name in VARIANTS if "augmented" in name)
     if any(config.data.loaded(config.augment.reach)):  # images are loaded larger than RegDA's network reads them
         unsuited += tuple(name for name, variant in VARIANTS.items() if variant.recipe and variant.recipe.teacher)
     if config.data.target == "lsp":  # all its images are both unlabelled training and test images
-        unsuited += ("oracle", "oracle_mse")
+        unsuited += tuple(name for name, variant in VARIANTS.items() if variant.kind == "oracle")
     return tuple(name for name, variant in VARIANTS.items() if variant.recipe and name not in unsuited)
 
 

@@ -30,7 +30,8 @@ from kpjax.reports.table import Column
 
 GREY = 2.0  # grey levels between the channels of a pixel, up to which a set of images has no colour
 # Need labels of the target domain, or a known area of keypoints.
-UNSUITED = ("oracle", "oracle_mse", "constant_centre", "adabn_in_area", "area_ground_false")
+UNSUITED = (*(name for name, variant in regda.VARIANTS.items() if variant.kind == "oracle"), "constant_centre",
+            "adabn_in_area", "area_ground_false")
 
 
 @dataclass(frozen=True)

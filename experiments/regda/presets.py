@@ -49,9 +49,9 @@ class Domains(Checked):
 class DomainAugmentation:
     """Random changes of training images."""
 
-    augmentation: Literal["regda", "colour", "none"] = "regda"
-    rotation: float = 180.0  # degrees either way, of the augmentation "regda"
-    colour_matrix: float = 0.5  # of the augmentation "colour", as is the next
+    augmentation: Literal["regda", "colour", "regda_colour", "none"] = "regda"
+    rotation: float = 180.0  # degrees either way, of the published augmentation, "regda"
+    colour_matrix: float = 0.5  # of random colours, as is the next
     colour_pivot: tuple[float, float] = (0.0, 0.0)  # bounds of the grey about which colours are mixed
     augment_target: bool = True  # False: images of the target domain are only resized
 
@@ -60,7 +60,21 @@ class DomainAugmentation:
     @property
     def reach(self) -> augment.Reach | None:
         """How much larger images are loaded where the published code moves the original ones; None elsewhere."""
-        return augment.square_crop_reach() if self.augmentation == "regda" else None
+        return augment.square_crop_reach() if self.published else None
+
+    @property
+    def published(self) -> bool:
+        """Whether images are turned, cropped and changed as in the published code."""
+        return self.augmentation.startswith("regda")
+
+    @property
+    def colours(self) -> bool:
+        """Whether colours are random."""
+        return self.augmentation.endswith("colour")
+
+    def with_colours(self) -> str:
+        """Returns the augmentation with random colours on top."""
+        return "regda_colour" if self.published else "colour"
 
     def build(self, source: augment.Loaded | None = None, target: augment.Loaded | None = None) -> dict[str, Augment]:
         """Builds the augmentation of each stream. source, target: of domains whose images are loaded larger."""
@@ -69,9 +83,10 @@ class DomainAugmentation:
             augment.random_blur((0.0, 0.8)), augment.random_noise(0.15))
 
         def change(loaded: augment.Loaded | None) -> Augment:
-            if self.augmentation == "regda":
-                return augment.regda_augmentation(self.rotation, loaded=loaded)
-            return colour if self.augmentation == "colour" else none
+            published = augment.regda_augmentation(self.rotation, loaded=loaded) if self.published else none
+            if not self.colours:
+                return published
+            return augment.compose_augmentations(published, colour) if self.published else colour
 
         plain = augment.random_warp(loaded=target) if target else none
         return {"source": change(source), "labelled": change(target),
@@ -144,6 +159,7 @@ class TeacherAdaptation(Checked):
     view_degrees: NotNegative = 60.0  # either way, of each view, as are the next two
     view_shear: NotNegative = 30.0  # degrees
     view_zoom: tuple[float, float] = (0.6, 1.3)
+    step_cost: Positive = 2.65  # of a step, in steps of the labels alone (`python -m experiments.benchmark teachers`)
 
     former: ClassVar = {"consistency": 1.0, "hidden_half_side": 10.0, "hidden_from": 0.9, "view_shift": 0.05,
                         "view_jitter": 0.25, "view_valid_mask": False}
@@ -210,9 +226,14 @@ class Config(Checked):
         """Steps of `source_only` and `oracle`: as many as a method has seen in both of its stages."""
         return self.pretraining_steps + self.steps
 
+    @property
+    def steps_of_equal_cost(self) -> int:
+        """Steps of the labels alone that take as long as both stages of `teacher_adaptation`."""
+        return self.pretraining_steps + round(self.teacher.step_cost * self.steps)
+
 
 OF_ADAPTATION = (
-    "summary", "adaptation_share", "margin", "trade_off", "coefficient", "coefficient_steps", "baselines",
+    "summary", "adaptation_share", "step_cost", "margin", "trade_off", "coefficient", "coefficient_steps", "baselines",
     "ground_false")
 
 

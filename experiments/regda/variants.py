@@ -46,15 +46,18 @@ def _two_heads(config: Config, setup: Setup) -> Setup:
 
 
 def build_supervised(
-    config: Config, setup: Setup, *, steps: int | None = None, stream: str = "labelled", mse: bool = False
+    config: Config, setup: Setup, *, steps: int | None = None, stream: str = "labelled", mse: bool = False,
+    rates_of: Literal["plain", "teacher"] = "plain", equal_cost: bool = False
 ) -> Method:
-    """Builds heatmap KL and the config's optimizer, or the plain recipe: half MSE and Adam at 1e-3.
+    """Builds heatmap KL and the config's optimizer, or half the MSE and Adam.
 
-    steps: of the whole training; those of both stages if not given.
+    steps: of the whole training; those of both stages if not given, or with `equal_cost` as many as cost the same as
+    `teacher_adaptation`. rates_of: of Adam, where `mse`: the plain recipe's 1e-3, or those of `teacher_adaptation`.
     """
-    steps = steps or config.steps_of_both_stages
+    steps = steps or (config.steps_of_equal_cost if equal_cost else config.steps_of_both_stages)
     if mse:
-        rates = optax.piecewise_constant_schedule(1e-3, drops_of(steps))
+        plain = optax.piecewise_constant_schedule(1e-3, drops_of(steps))
+        rates = config.teacher.adaptation_rate(steps) if rates_of == "teacher" else plain
         adam = setup._replace(optimizer=optimizer_of(config, optax.scale_by_adam()), learning_rate=rates)
         return methods.supervised(adam, loss=losses.heatmap_mse, stream=stream)
     return methods.supervised(setup._replace(learning_rate=config.optimizer.supervised_rates(steps)), stream=stream)
@@ -146,7 +149,7 @@ def build_teacher_adaptation(
     follow: in place of the consistency with surer answers, see `follow_heatmaps`. changes: of the settings.
     """
     settings, base = replace(config.teacher, **changes), setup.augment
-    if config.augment.augmentation == "regda":  # views turn images and change their colours themselves
+    if config.augment.published:  # views turn images and change their colours themselves
         loaded = config.data.loaded(config.augment.reach)
         base = {name: augment.random_warp(augment.draw_square_crop(), loaded=one)
                 for name, one in zip(("source", "target"), loaded, strict=True)}
@@ -211,7 +214,7 @@ class Recipe(NamedTuple):
 
     build: Build = build_regda
     start: str = "pretraining"  # the stage, or the variant whose result is taken; "" for none
-    train: Literal["adaptation", "both stages", "statistics", "nothing"] = "adaptation"
+    train: Literal["adaptation", "both stages", "equal cost", "statistics", "nothing"] = "adaptation"
     changes: Mapping[str, Any] = MappingProxyType({})  # of the config's fields
     pretrain: Build = build_pretraining  # of the stage, where it starts from one
     teacher: str = ""  # the variant whose predictions label the target images; the source ones are then `labelled`
@@ -219,11 +222,17 @@ class Recipe(NamedTuple):
 
     def config(self, config: Config) -> Config:
         """Returns the config that the variant is built by."""
-        return changed(config, **self.changes)
+        colours = {"augmentation": config.augment.with_colours()} if "colour_matrix" in self.changes else {}
+        return changed(config, **self.changes, **colours)
 
 
-def _alone(*, mse: bool = False, **options: Any) -> Recipe:
-    return Recipe(functools.partial(build_supervised, mse=mse, **options), "", "both stages", logits=not mse)
+def _alone(*, mse: bool = False, equal_cost: bool = False, **options: Any) -> Recipe:
+    return Recipe(functools.partial(build_supervised, mse=mse, equal_cost=equal_cost, **options), "",
+                  "equal cost" if equal_cost else "both stages", logits=not mse)
+
+
+def _in_random_colours(**options: Any) -> Recipe:
+    return _alone(stream="source", **options)._replace(changes=STRONG_COLOURS)
 
 
 def _ablation(line: str, **options: Any) -> Variant:
@@ -242,8 +251,8 @@ def _labels_of(teacher: str) -> Recipe:
 
 # Chosen for each on tuning seed 100 of the demo. RegDA's maps of the target come from the images that it sees, and
 # changing those costs it 6 points. The controls gain from stronger colours about a random grey; RegDA loses by them.
-STRONG_COLOURS = {"augmentation": "colour", "colour_matrix": 1.0, "colour_pivot": (0.0, 1.0)}
-WEAK_COLOURS = {"augmentation": "colour", "augment_target": False}
+STRONG_COLOURS = {"colour_matrix": 1.0, "colour_pivot": (0.0, 1.0)}
+WEAK_COLOURS = {"colour_matrix": 0.5, "augment_target": False}
 
 VARIANTS: dict[str, Variant] = {
     "regda": Variant("method", "regressive domain adaptation", "RegDA", Recipe()),
@@ -272,7 +281,16 @@ VARIANTS: dict[str, Variant] = {
                      "CCSSL"),
     "source_only_augmented": Variant(
         "control", "source_only with random colours, blur and noise", "source only, augmented",
-        _alone(stream="source")._replace(changes=STRONG_COLOURS)),
+        _in_random_colours()),
+    "source_only_augmented_long": Variant(
+        "control", "source_only_augmented for as long as teacher_adaptation takes", "",
+        _in_random_colours(equal_cost=True)),
+    "source_only_augmented_mse": Variant(
+        "control", "source_only_augmented with the squared errors and the rates of teacher_adaptation", "",
+        _in_random_colours(mse=True, rates_of="teacher")),
+    "source_only_augmented_mse_long": Variant(
+        "control", "the same for as long as teacher_adaptation takes", "",
+        _in_random_colours(mse=True, rates_of="teacher", equal_cost=True)),
     "adabn_augmented": Variant(
         "control", "source_only_augmented with BatchNorm statistics of the target domain", "AdaBN, augmented",
         Recipe(build_adabn, "source_only_augmented", "statistics", STRONG_COLOURS)),
@@ -304,7 +322,10 @@ VARIANTS: dict[str, Variant] = {
     "teacher_no_occlusion": Variant("ablation", "teacher_adaptation without hidden keypoints", "",
                                     _teacher(hidden=0.0)),
     "oracle": Variant("oracle", "trained on labels of the target domain, steps of both stages", "oracle", _alone()),
-    "oracle_mse": Variant("oracle", "the same with heatmap MSE and Adam", "oracle, MSE", _alone(mse=True)),
+    "oracle_mse": Variant("oracle", "the same with the squared errors and the rates of teacher_adaptation",
+                          "oracle, MSE", _alone(mse=True, rates_of="teacher")),
+    "oracle_mse_long": Variant("oracle", "the same for as long as teacher_adaptation takes", "",
+                               _alone(mse=True, rates_of="teacher", equal_cost=True)),
 }
 
 

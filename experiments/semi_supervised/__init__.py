@@ -63,6 +63,7 @@ from kpjax.training.stages import Stage
 
 SCORE_KIND = "mse_peak"
 CHOOSING = Select("validation/pck")
+NOTHING_LEARNT = 0.9  # of ln K, from which semantic consistency is called unlearnt
 ON_VIDEOS = ("video_terms", "pl_video_terms", "projected")  # variants that need them
 
 # Data and stages
@@ -140,11 +141,12 @@ def train(job: Job, data: Data) -> Outcome:
 
 
 def _read_again(job: Job, data: Data, variant: str) -> Outcome:
-    """Returns another variant's result, now or then trained, with the labels' subspace of poses."""
+    """Returns another variant's result, now or then trained, with the labels' subspace of poses where that is read."""
     other = job._replace(variant=variant)
     trained, stored = system.result_of(other), read_json(other.folder / "results.json")
     return Outcome(build(job.config, data.skeleton, job.variant),
-                   Trained(trained.variables, {"subspace": subspace_of(data.labelled, job.config)}), stored["steps"],
+                   Trained(trained.variables, {"subspace": subspace_of(data.labelled, job.config)}
+                           if job.variant in ON_VIDEOS else {}), stored["steps"],
                    wall_seconds=stored["wall_seconds"], images=stored["images"])
 
 
@@ -241,8 +243,11 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
     if "second" in trained.variables:
         found |= both_networks(job, data, outcome)
     if "semantic" in trained.variables:
-        found["sc_over_ln_k"] = measures.consistency_over_chance(
+        found["sc_over_ln_k"] = over_chance = measures.consistency_over_chance(
             read_semantic(config, data.skeleton), trained, data.test, batch_size=batch_size)
+        if over_chance > NOTHING_LEARNT and VARIANTS[job.variant].kind != "ablation":
+            print(f"{job.title}: semantic consistency ended at {over_chance:.2f} of chance, so this term taught "
+                  "nothing; train longer, or lower --invariance")
     if on_videos(config):
         rare = measures.surprising(predictions["test"], labels_of(data.labelled))
         found |= {f"surprising/{name.removeprefix('test/')}": value
@@ -290,6 +295,7 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
     taught = tuple(name for name, variant in VARIANTS.items() if variant.recipe.teacher)
     unsuited = (*taught, "te_labelled_only") if config.data.all_labelled else ()
     unsuited += () if on_videos(config) else ON_VIDEOS
+    unsuited += () if config.backbone.weights else tuple(name for name in VARIANTS if name.endswith("_frozen"))
     return tuple(name for name in VARIANTS if name not in unsuited)
 
 

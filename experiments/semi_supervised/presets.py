@@ -20,6 +20,7 @@ from kpjax.augment.random_maps import (
     draw_whole_degrees,
 )
 from kpjax.losses import late_rise, log_weight
+from kpjax.methods import balanced_weights
 from kpjax.models import HRNet, SmallUNet
 
 
@@ -54,12 +55,15 @@ class LabelledSubset(ImageSet):
 
 @dataclass(frozen=True)
 class Weights(configs.Checked):
-    """Weights of the method's terms, and its passes."""
+    """Weights of the method's terms, at the paper's size of maps, and its passes."""
 
     supervised_weight: Positive = 1e3
-    semantic: Positive = 0.5
+    semantic: Positive = 0.5  # as the others beside labels: of maps of 64 cells, sigma 2 and 15 keypoints
     equivariance: Positive = 1e2
     invariance: Positive = 1e2
+    balanced: bool = True  # whether weights are brought to the heatmaps of a run, so that their shares stay
+    representations: Literal["unit", "raw"] = "unit"  # z in the invariance: of length 1, or as it is
+    one_scale: bool = True  # whether feature maps are brought to one scale before F
     feature_width: Count = 64
     warp: Literal["perspective", "affine", "rotation"] = "perspective"  # "rotation": the authors' code
     perspective: configs.NotNegative = 0.15  # how far corners move, of the side; not stated
@@ -67,6 +71,12 @@ class Weights(configs.Checked):
 
     former: ClassVar = {"invariance_reduction": "mean", "half": False, "detach_masks": False,
                         "semantic_on_warped": False, "valid_mask": False, "extra_rotation": 0.0, "most_degrees": 90}
+
+    def of_terms(self, heatmaps: Heatmaps, keypoints: int) -> dict[str, float]:
+        """Returns the weights of `semi_supervised_objective`."""
+        named = {name: getattr(self, name) for name in ("supervised_weight", "semantic", "equivariance", "invariance")}
+        return balanced_weights(heatmap_size=heatmaps.heatmap_size, sigma=heatmaps.sigma, keypoints=keypoints,
+                                feature_width=self.feature_width, **named) if self.balanced else named
 
     def draw_map(self) -> DrawMap:
         """Builds g."""
@@ -204,7 +214,7 @@ SYNTHETIC = Config(
     # the method, and within 0.3 points of it for the labels alone.
     SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32), Optimizer(1.6e-2, "cosine"), warm_start_steps=400,
     warm_start_learning_rate=1.6e-2, steps=400, evaluations=4, selection="last",
-    weights=Weights(equivariance=1e3, invariance=1.0, feature_width=32, warped_pass="separate"),
+    weights=Weights(feature_width=32, warped_pass="separate"),
     baselines=Baselines(elt=1e3, consistency=30.0, generator_size=32, generator_widths=(8, 16)),
     easy_hard=EasyHard(warp_labelled=True))
 SMALL_REAL = changed(

@@ -21,9 +21,25 @@ TITLES = {CONTROL: f"{CONTROL} (control)", "ours": "**ours** (the paper's method
           "supervised_warped_cutout": "supervised_warped_cutout (control)", "all_labels": "all_labels (upper bound)"}
 
 
+# Weights of the paper's terms before they followed the maps: as multiples of the labels' on these maps, with ten times
+# the equivariance, and an invariance of raw features.
+FORMERLY = {"balanced": False, "equivariance": 1e3, "invariance": 1.0, "one_scale": False, "representations": "raw"}
+OF_THE_PAPER = ("ours", "no_sc", "no_te", "no_ti", "sc_only", "ti_only", "te_labelled_only", "no_ground_truth_in_te",
+                "no_ground_truth")
+
+
 def rows(*variants: str) -> tuple[Row, ...]:
     """Returns a row for each variant, titled by its name and its part in the comparison."""
-    return tuple(Row(TITLES.get(name, name), name) for name in variants)
+    return tuple(formerly(Row(TITLES.get(name, name), name)) for name in variants)
+
+
+def formerly(row: Row) -> Row:
+    """Returns a row of the paper's terms with their former weights, which its control does not have."""
+    if row.variant not in OF_THE_PAPER:
+        return row
+    minus = row.settings if row.minus_settings is None else row.minus_settings
+    return row._replace(title=f"{row.title}, former weights", settings={**FORMERLY, **row.settings},
+                        minus_settings=minus)
 
 
 def at(column: Column, labels: str, **settings: Any) -> Column:
@@ -36,9 +52,10 @@ def at(column: Column, labels: str, **settings: Any) -> Column:
 COST = Row(f"{CONTROL}, at the cost of easy_hard (control)", CONTROL, {"steps": 936}, minus_settings={})
 VARIANTS = rows("supervised", "mean_teacher", "pl", "ours", CONTROL, "supervised_warped_cutout", "mean_teacher_warped",
                 "pl_warped", "easy_hard", "easy_hard_twice", "pl_easy_hard", "all_labels")
-HEADLINE = Table("demo", [*rows("supervised", CONTROL), COST, *rows(
+OURS = Row(TITLES["ours"], "ours")
+HEADLINE = Table("demo", [*rows("supervised", CONTROL), COST, OURS, *rows(
     "ours", "pl_warped", "easy_hard", "easy_hard_twice", "pl_easy_hard", "all_labels")], (PCK, PCK_LESS))
-DEMO = Table("demo", [*VARIANTS, COST], (PCK, PCK_BY_SEED, PCK_LESS, Column("steps", "test/pck", show="steps")))
+DEMO = Table("demo", [*VARIANTS[:3], OURS, *VARIANTS[3:], COST], (PCK, PCK_BY_SEED, PCK_LESS, Column("steps", "test/pck", show="steps")))
 DEMO_ERRORS = Table("demo", VARIANTS, (ERROR._replace(decimals=2), EQUIVARIANCE))
 TUTORIAL = Table("demo", rows("supervised", CONTROL, "ours", "pl_warped", "easy_hard", "pl_easy_hard"), (PCK, PCK_LESS))
 AT_COST = f"{CONTROL} steps=936"  # differences of which only mean and interval were kept
@@ -59,11 +76,11 @@ def rate(learning_rate: float) -> Column:
 
 
 TUNING = Table("demo", (
-    *(Row(name, name) for name in ("supervised", CONTROL, "ours", "pl_warped", "easy_hard", "supervised_warped_cutout",
-                                   "all_labels")),
+    *(formerly(Row(name, name)) for name in ("supervised", CONTROL, "ours", "pl_warped", "easy_hard",
+                                             "supervised_warped_cutout", "all_labels")),
     *(Row(f"mean_teacher_warped, weight {weight}", "mean_teacher_warped", settings) for weight, settings in (
         ("30", {}), ("100", {"consistency": 100}), ("1,000", {"consistency": 1000}))),
-    *(Row(f"ours, equivariance {weight:,}", "ours", {"equivariance": weight}) for weight in (100, 10_000)),
+    *(formerly(Row(f"ours, equivariance {weight:,}", "ours", {"equivariance": weight})) for weight in (100, 10_000)),
     Row("easy_hard, weight 0.3", "easy_hard", {"hard_weight": 0.3}),
 ), tuple(map(rate, (4e-3, 8e-3, 1.6e-2, 3.2e-2))), "variant, PCK in % at a rate of")
 
@@ -89,7 +106,7 @@ def of_terms(heading: str, preset: str, column: Column, settings: Mapping[str, A
     return column._replace(heading=heading, show="seeds", preset=preset, settings=settings)
 
 
-TERMS = Table("demo", [Row(name, name) for name in (
+TERMS = Table("demo", [formerly(Row(name, name)) for name in (
     "ours", "no_sc", "no_te", "no_ti", "sc_only", "ti_only", "te_labelled_only", "no_ground_truth_in_te",
     "no_ground_truth", "elt", "elt_forward", "elt_coordinates", "gen")], (
     of_terms("people: PCK, %", "demo", PCK, EARLIER),
@@ -198,9 +215,10 @@ BACKBONE_PAIRS = Table("faces", (
 
 FIVE = {"labelled": 5, **ON_MOUSE}
 FOREST = Table("demo", (
-    Row("ours, synthetic people", "ours", minus=CONTROL),
-    Row("ours, mouse, small U-net, 10 labels", "ours", VALIDATION, "openfield", CONTROL),
-    Row("ours, mouse, MobileNetV2, 5 labels", "ours", FIVE, "openfield", CONTROL),
+    *map(formerly, (
+        Row("ours, synthetic people", "ours", minus=CONTROL),
+        Row("ours, mouse, small U-net, 10 labels", "ours", VALIDATION, "openfield", CONTROL),
+        Row("ours, mouse, MobileNetV2, 5 labels", "ours", FIVE, "openfield", CONTROL))),
     Row("easy_hard, synthetic people", "easy_hard", minus=CONTROL),
     Row("the same, control at equal cost", "easy_hard", minus=AT_COST),
     Row("easy_hard, mouse, MobileNetV2, 5 labels", "easy_hard", FIVE, "openfield", CONTROL),

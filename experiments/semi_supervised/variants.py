@@ -1,33 +1,26 @@
 """Methods of the table of semi-supervised learning: functions from the config and the setup to a `Method`."""
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import optax
 
-from experiments.engine.configs import network_of, optimizer_of, perceptual_options
+from experiments.engine.configs import changed, network_of, optimizer_of, perceptual_options
 from experiments.engine.system import Variant
 from experiments.semi_supervised.measures import ReadSemantic
 from experiments.semi_supervised.presets import MULTIPLE, Config, HardView, hiding
-from kpjax import Method, Skeleton, methods
+from kpjax import Example, Method, Prediction, Skeleton, Trained, methods
 from kpjax.augment import compose_augmentations, hidden, on_half, random_warp
-from kpjax.losses import Objective, Term, without
+from kpjax.losses import Objective, Term, late_rise, without
 from kpjax.methods import Setup
 from kpjax.methods.semi_supervised_family.semantic_features import representations
 from kpjax.models import VGG, image_generator
 from kpjax.models.vgg import IMM_TAPS
-from kpjax.training.fit import Select
 
 PERCEPTUAL = VGG(16, IMM_TAPS)
 StageOf = Literal["warm start", "method", "both"]
 NONE: Mapping[str, Term] = MappingProxyType({})
-
-SCORE_KIND = "mse_peak"
-CHOOSING = Select("validation/pck")
-ON_VIDEOS = ("video_terms", "pl_video_terms", "projected")  # variants that need them
-
 
 
 @functools.lru_cache(maxsize=4)
@@ -47,10 +40,9 @@ def _warped(config: Config, setup: Setup) -> Setup:
 
 def objective_of(config: Config, setup: Setup, **changes: Any) -> Objective:
     """Builds the four terms of the paper."""
-    weights = config.weights
-    return methods.semi_supervised_objective(
-        setup.codec, streams=config.data.streams, semantic=weights.semantic, equivariance=weights.equivariance,
-        invariance=weights.invariance, supervised_weight=weights.supervised_weight, **changes)
+    weights = config.weights.of_terms(config.heatmaps, len(setup.skeleton.names))
+    return methods.semi_supervised_objective(setup.codec, streams=config.data.streams, **weights, **{
+        "unit": config.weights.representations == "unit"} | changes)
 
 
 def build_ours(
@@ -63,7 +55,7 @@ def build_ours(
         objective = {**without(objective_of(config, setup, **changes), *left_out), **terms}
     return methods.semi_supervised(
         base._replace(learning_rate=config.rate(stage)), objective=objective, draw_map=weights.draw_map(),
-        feature_width=weights.feature_width, warped_pass=weights.warped_pass)
+        feature_width=weights.feature_width, one_scale=weights.one_scale, warped_pass=weights.warped_pass)
 
 
 # The supervised term alone: heatmap MSE.
@@ -92,12 +84,17 @@ def _labelled_warped(config: Config, setup: Setup, warped: bool) -> Setup:
     return setup._replace(augment={"labelled": labelled.augment, "unlabelled": setup.augment})
 
 
-def build_mean_teacher(config: Config, setup: Setup, *, warped: bool = False) -> Method:
-    """Builds mean teacher; with `warped`, every other labelled image is also moved, as the student's others are."""
+def build_mean_teacher(config: Config, setup: Setup, *, warped: bool = False, ramp: float = 0.0) -> Method:
+    """Builds mean teacher; with `warped`, every other labelled image is also moved, as the student's others are.
+
+    ramp: the share of the steps in which the consistency rises from nothing to its weight.
+    """
     objective = methods.mean_teacher_objective(setup.codec, supervised_weight=config.weights.supervised_weight,
                                                consistency=config.baselines.consistency)
+    rising = {"scales": lambda step: {"consistency": late_rise(step / config.steps, first=0.0, rise=1 / ramp)}}
     return methods.mean_teacher(
-        _labelled_warped(config, setup, warped), objective=objective, draw_map=config.weights.draw_map())
+        _labelled_warped(config, setup, warped), objective=objective, draw_map=config.weights.draw_map(),
+        **rising if ramp else {})
 
 
 def build_easy_hard(
@@ -135,6 +132,16 @@ def build_video_terms(
         scales=lambda step: dict.fromkeys(on_video, settings.factor(step, config.steps)))
 
 
+def build_averaged(config: Config, setup: Setup) -> Method:
+    """Builds the supervised term, whose predictions are averaged as those of a teacher of pseudo-labels are."""
+    return build_supervised(config, setup, warped=True)._replace(predict=_averaged(config, setup))
+
+
+def _averaged(config: Config, setup: Setup) -> Callable[[Trained, Example], Prediction]:
+    return methods.distilled_predict(
+        setup.model, setup.codec, setup.normalise, setup.skeleton, flip=config.augment.flip)
+
+
 def build_projected(config: Config, setup: Setup) -> Method:
     """Builds the supervised term, whose predictions are moved to the labels' subspace of poses."""
     method = build_supervised(config, setup, warped=True)
@@ -162,10 +169,13 @@ def build_warm_start(config: Config, skeleton: Skeleton) -> Method:
 @functools.lru_cache(maxsize=4)
 def read_semantic(config: Config, skeleton: Skeleton) -> ReadSemantic:
     """Returns a function from (variables, batch) to the semantics of a trained network's features; one per config."""
-    return functools.partial(representations, setup_of(config, skeleton).model, config.backbone.normalise)
+    return functools.partial(representations, setup_of(config, skeleton).model, config.backbone.normalise,
+                             one_scale=config.weights.one_scale)
 
 
 # Variants
+
+FROZEN = MappingProxyType({"backbone_statistics": "frozen"})
 
 
 class Recipe(NamedTuple):
@@ -178,10 +188,11 @@ class Recipe(NamedTuple):
     of: str = ""  # the variant whose result it reads in another way, without training
     second: bool = False  # a second network, with a warm start of its own
     times: int = 1  # the steps of the config, of which a method takes so many times as many
+    changes: Mapping[str, Any] = MappingProxyType({})  # of the config's fields
 
     def config(self, config: Config) -> Config:
         """Returns the config that the variant is built by."""
-        return replace(config, steps=self.times * config.steps)
+        return changed(config, steps=self.times * config.steps, **self.changes)
 
 
 def _recipe(build: Callable[..., Method], **options: Any) -> Recipe:
@@ -210,10 +221,24 @@ VARIANTS: dict[str, Variant] = {
     "mean_teacher": Variant("baseline", "heatmaps of an averaged network", "mean teacher", Recipe(build_mean_teacher)),
     "supervised_warped": Variant("control", "the labels alone, the method's warp on half of a batch", "",
                                  _recipe(build_supervised, warped=True)),
+    "supervised_warped_twice": Variant("control", "the same for twice the steps, the cost of pl_warped", "",
+                                       _recipe(build_supervised, warped=True)._replace(times=2)),
+    "supervised_warped_averaged": Variant(
+        "control", "supervised_warped, its heatmaps averaged over the six views that label for pl_warped", "",
+        Recipe(build_averaged, of="supervised_warped")),
     "pl_warped": Variant("control", "PL from and with the warp on half of a batch", "",
                          _recipe(build_pseudo_labels, warped=True)._replace(teacher="supervised_warped")),
     "mean_teacher_warped": Variant("control", "mean teacher, the warp on half of the labelled images", "",
                                    _recipe(build_mean_teacher, warped=True)),
+    "mean_teacher_ramped": Variant(
+        "control", "mean_teacher_warped whose consistency rises over the first 40 % of the steps", "",
+        _recipe(build_mean_teacher, warped=True, ramp=0.4)),
+    "pl_warped_frozen": Variant(
+        "control", "pl_warped, the backbone's BatchNorm on its stored statistics in the second training", "",
+        _recipe(build_pseudo_labels, warped=True)._replace(teacher="supervised_warped", changes=FROZEN)),
+    "mean_teacher_frozen": Variant(
+        "control", "mean_teacher_ramped, the backbone's BatchNorm on its stored statistics", "",
+        _recipe(build_mean_teacher, warped=True, ramp=0.4)._replace(changes=FROZEN)),
     "easy_hard": Variant("baseline", "the network's answer on the easy view teaches it on one with holes and turned",
                          "Single", _recipe(build_easy_hard)),
     "easy_hard_dual": Variant("baseline", "two networks that teach each other on views with holes and turned", "Dual",
@@ -260,7 +285,4 @@ def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
 @functools.lru_cache(maxsize=4)
 def distilled(config: Config, skeleton: Skeleton, variant: str) -> Method:
     """Builds a variant whose predictions are averaged over transforms, as the teacher of pseudo-labels."""
-    setup = setup_of(config, skeleton)
-    predict = methods.distilled_predict(
-        setup.model, setup.codec, setup.normalise, skeleton, flip=config.augment.flip)
-    return build(config, skeleton, variant)._replace(predict=predict)
+    return build(config, skeleton, variant)._replace(predict=_averaged(config, setup_of(config, skeleton)))

@@ -37,6 +37,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "surest": "consistency",
     "transformation_equivariance": "consistency",
     "transformation_invariance": "consistency",
+    "unit_representation": "consistency",
     # Videos without labels
     "late_rise": "video",
     "log_weight": "video",
@@ -69,6 +70,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "balanced_distances": "reconstruction",
     "bounded_distances": "reconstruction",
     "feature_distances": "reconstruction",
+    "feature_sizes": "reconstruction",
     "moved_averages": "reconstruction",
     "pixel_mse": "reconstruction",
     "parent_of_child": "pyramids",

@@ -113,6 +113,18 @@ def surest(scores: Weights, left_out: float) -> Weights:
     return (scores > jnp.sort(scores.ravel())[number - 1]).astype(jnp.float32)
 
 
+def unit_representation(
+    representations: Float[Array, "batch keypoints channels"], least: float = 1e-2
+) -> Float[Array, "batch keypoints channels"]:
+    """Scales representations to length 1, smoothly to 0 where they are shorter than `least`. float32.
+
+    Invariance of z itself is bought by making all of z small, which also takes the classifier's evidence away. Between
+    unit vectors it can only be learnt.
+    """
+    z = representations.astype(jnp.float32)
+    return z * jax.lax.rsqrt(jnp.square(z).sum(-1, keepdims=True) + least**2)
+
+
 def transformation_invariance(
     representations: Float[Array, "batch keypoints channels"],
     warped_representations: Float[Array, "batch keypoints channels"], weights: Weights, *,

@@ -54,6 +54,17 @@ def feature_distances(
     return jnp.stack([distance(found, target) for found, target in zip(features, targets, strict=True)])
 
 
+def feature_sizes(
+    targets: Sequence[Features], *, form: Literal["squared", "absolute"] = "squared"
+) -> Float[Array, "layers"]:
+    """Computes the mean square, or absolute value, of every layer over batch, space and channels, in float32.
+
+    It is the distance of `feature_distances` from features that are all zero, and balances layers (see
+    `balanced_distances`) without a running average.
+    """
+    return feature_distances([jnp.zeros_like(layer) for layer in targets], targets, form=form)
+
+
 def moved_averages(
     averages: Float[Array, "layers"], distances: Float[Array, "layers"], *, decay: float = 0.99
 ) -> Float[Array, "layers"]:

@@ -32,6 +32,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "mean_teacher": "semi_supervised_family.mean_teacher",
     "mean_teacher_objective": "semi_supervised_family.mean_teacher",
     "semi_supervised": "semi_supervised_family.semi_supervised",
+    "balanced_weights": "semi_supervised_family.objectives",
     "coordinate_equivariance_term": "semi_supervised_family.objectives",
     "equivariance_term": "semi_supervised_family.objectives",
     "equivariant_landmark_objective": "semi_supervised_family.objectives",

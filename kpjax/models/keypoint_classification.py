@@ -14,9 +14,13 @@ class KeypointFeatures(nn.Module):
 
     A 1x1 convolution and a resizing commute. Every map therefore has its own rows of the kernel and is convolved at the
     smaller of the two sizes. The wide concatenation is never made.
+
+    one_scale: divides each map by its root mean square over the batch, held constant in the gradient. The stages of a
+    pretrained backbone differ a thousandfold, and the largest would be all that is read.
     """
 
     width: int = 64
+    one_scale: bool = False
 
     @nn.compact
     def __call__(self, maps: Sequence[jax.Array], size: tuple[int, int]) -> jax.Array:
@@ -30,6 +34,9 @@ class KeypointFeatures(nn.Module):
             first_row += each.shape[-1]
             if each.shape[1] > size[0]:
                 each = resized(each, size)
+            if self.one_scale:
+                square = jnp.square(jax.lax.stop_gradient(each).astype(jnp.float32)).mean()
+                rows = rows * jax.lax.rsqrt(square + 1e-12)
             here = each.shape[1:3]
             convolved[here] = convolved.get(here, jnp.float32(0)) + pixelwise_dot(each, rows)
         return sum(resized(each, size) for each in convolved.values()) + bias.reshape(1, 1, 1, -1)

@@ -13,6 +13,7 @@ from kpjax.losses.consistency import (
     semantic_representation,
     transformation_equivariance,
     transformation_invariance,
+    unit_representation,
 )
 from kpjax.models.keypoint_classification import KeypointClassifier, KeypointFeatures
 
@@ -150,3 +151,28 @@ def test_features_equal_resizing_concatenating_and_one_convolution():
     resized = [jax.image.resize(each, (2, 8, 8, each.shape[-1]), "bilinear", antialias=False) for each in maps]
     expected = jnp.concatenate(resized, -1) @ params["kernel"] + params["bias"].reshape(1, 1, 1, -1)
     close(network.apply({"params": params}, maps, (8, 8)), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_unit_representations_cannot_buy_invariance_by_being_small():
+    random = np.random.default_rng(0)
+    z, other = (random.normal(size=(2, 3, 8)).astype(np.float32) for _ in range(2))
+    weights = jnp.ones((2, 3))
+
+    def invariance(scale, least=1e-6):
+        return transformation_invariance(
+            *(unit_representation(jnp.asarray(scale * each), least) for each in (z, other)), weights)
+
+    np.testing.assert_allclose(np.linalg.norm(unit_representation(jnp.asarray(z)), axis=-1), 1, atol=1e-4)
+    np.testing.assert_allclose(invariance(1.0), invariance(1e-3), rtol=1e-4)
+    assert abs(jax.grad(lambda scale: invariance(jnp.exp(scale)))(0.0)) < 1e-6
+    assert not np.any(unit_representation(jnp.zeros((1, 1, 4))))
+    assert np.isfinite(jax.grad(lambda z: unit_representation(z).sum())(jnp.zeros((1, 1, 4)))).all()
+
+
+def test_features_at_one_scale_read_maps_of_any_size_of_numbers():
+    maps = [normal(side, 2, side, side, 3) for side in (8, 4)]
+    network = KeypointFeatures(6, one_scale=True)
+    params = network.init(jax.random.key(0), maps, (8, 8))
+    scaled = [maps[0] * 1e3, maps[1] * 1e-2]
+    close(network.apply(params, scaled, (8, 8)), network.apply(params, maps, (8, 8)), rtol=1e-3, atol=1e-4)
+    assert np.abs(KeypointFeatures(6).apply(params, scaled, (8, 8)) - network.apply(params, maps, (8, 8))).max() > 10

@@ -8,6 +8,7 @@ from kpjax.losses.reconstruction import (
     balanced_distances,
     bounded_distances,
     feature_distances,
+    feature_sizes,
     moved_averages,
     pixel_mse,
 )
@@ -44,6 +45,22 @@ def test_half_precision_is_compared_in_float32():
     ones = jnp.ones((1, 64, 64, 16), jnp.bfloat16)
     assert feature_distances([ones], [ones * 0.5]).dtype == pixel_mse(ones, ones).dtype == jnp.float32
     close(feature_distances([ones], [ones * 0.5]), [0.25], rtol=1e-6)
+
+
+def test_sizes_of_features_balance_layers_of_any_scale():
+    found, targets = ([jax.random.normal(jax.random.key(number), (2, side, side, 3)) for side in (8, 4)]
+                      for number in range(2))
+
+    def balanced(scales):
+        layers, wanted = ([layer * scale for layer, scale in zip(some, scales, strict=True)]
+                          for some in (found, targets))
+        return balanced_distances(feature_distances(layers, wanted), feature_sizes(wanted))
+
+    np.testing.assert_allclose(feature_sizes(targets), [np.square(layer).mean() for layer in targets], rtol=1e-6)
+    np.testing.assert_allclose(balanced((1.0, 1.0)), balanced((1e3, 1e-2)), rtol=1e-5)
+    zero = [jnp.zeros_like(layer) for layer in targets]
+    from_nothing = balanced_distances(feature_distances(zero, targets), feature_sizes(targets))
+    np.testing.assert_allclose(from_nothing, len(targets), rtol=1e-6)
 
 
 def test_layers_are_balanced_by_averages_that_are_constants():

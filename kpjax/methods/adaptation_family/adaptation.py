@@ -21,7 +21,7 @@ from kpjax.errors import InputError
 from kpjax.evaluation.degeneracy import point_spread, varying_points
 from kpjax.heatmaps import decode_soft_argmax, gaussian_bumps, image_to_heatmap
 from kpjax.losses.objective import Objective, Term, total
-from kpjax.losses.reconstruction import feature_distances, pixel_mse
+from kpjax.losses.reconstruction import balanced_distances, feature_distances, feature_sizes, pixel_mse
 from kpjax.methods.adaptation_family.parameter_paths import grouped_kernels
 from kpjax.methods.adaptation_family.parametrisation import Parametrisation, adapted
 from kpjax.methods.adaptation_family.view_pairs import ViewPair, similarity_views
@@ -71,7 +71,8 @@ class Reconstruction(NamedTuple):
 
 
 def adaptation_objective(
-    *, perceptual: bool = False, form: Literal["squared", "absolute"] = "squared", features: float = 1.0
+    *, perceptual: bool = False, form: Literal["squared", "absolute"] = "squared", features: float = 1.0,
+    balanced: bool = False
 ) -> Objective:
     """Builds `pixels`, the mean squared difference of pixels, and `features`, the sum of feature maps' differences.
 
@@ -79,6 +80,8 @@ def adaptation_objective(
         perceptual: whether there is the term `features`.
         form: of the differences of features, squared in the released code and absolute in the paper.
         features: weight of `features`. All weights are 1 in both.
+        balanced: whether each layer's difference is divided by the size of its target features, see `feature_sizes`.
+            Layers of VGG differ little in scale, those of other backbones a thousandfold.
     """
     def compare_pixels(outputs, streams):
         del streams
@@ -88,7 +91,10 @@ def adaptation_objective(
     def compare_features(outputs, streams):
         del streams
         found = outputs[RECONSTRUCTION]
-        return feature_distances(found.features, found.target_features, weight=found.weight, form=form).sum()
+        distances = feature_distances(found.features, found.target_features, weight=found.weight, form=form)
+        if balanced:
+            return balanced_distances(distances, feature_sizes(found.target_features, form=form))
+        return distances.sum()
 
     objective = {"pixels": Term(1.0, compare_pixels, reads=(RECONSTRUCTION,))}
     if perceptual:

@@ -29,14 +29,34 @@ from kpjax.methods.adaptation_family.parameter_paths import (
 # Projections: one matrix for each frozen kernel
 
 
+def constrains(shape: tuple[int, ...]) -> bool:
+    """Returns whether products of a kernel (..., in, out) with matrices (out, out) are fewer than all kernels.
+
+    They are all kernels where a kernel has no more inputs, over all taps, than outputs: a matrix would then free what
+    is to be frozen.
+    """
+    return prod(shape[:-1]) > shape[-1]
+
+
+def projected_leaves(core_params: Params, rule: Rule, grouped: Iterable[Path] = ()) -> dict[Path, Any]:
+    """Selects the kernels that are frozen and projected: of those that a rule chooses, all that a matrix constrains.
+
+    The others are frozen as they are; BatchNorm after them is trained. Raises InputError as `chosen_leaves` does.
+    """
+    grouped = frozenset(grouped)
+    return {path: leaf for path, leaf in chosen_leaves(core_params, rule, grouped).items()
+            if path in grouped or constrains(leaf.shape)}
+
+
 def identity_projections(core_params: Params, rule: Rule, grouped: Iterable[Path] = ()) -> dict:
-    """Builds an identity matrix (out, out) float32 for each kernel (..., in, out) that the rule chooses, by path.
+    """Builds an identity matrix (out, out) float32 for each kernel (..., in, out) of `projected_leaves`, by path.
 
     A depthwise kernel has ones (out,): a full matrix would mix its channels, which is what a depthwise layer never
     does. grouped: paths of the kernels of grouped convolutions, from `parameter_paths.grouped_kernels`; their shape
     does not show it. Raises InputError if the rule chooses nothing, or one of `grouped` that is not depthwise.
     """
-    chosen = chosen_leaves(core_params, rule, grouped)
+    grouped = frozenset(grouped)
+    chosen = projected_leaves(core_params, rule, grouped)
     return unflatten_dict({path: jnp.ones(leaf.shape[-1]) if path in grouped else jnp.eye(leaf.shape[-1])
                            for path, leaf in chosen.items()})
 
@@ -100,7 +120,8 @@ def through_projections(
     The kernels that it finds at its start are the core. A matrix W moves by D where the optimizer is given the gradient
     of `project` with respect to it, so that its kernel moves by `kernel @ D.T`: as `project` is linear, the kernels are
     those of `project` at every step, but for rounding. Parameters are those of a plain network throughout. Weight decay
-    reaches neither matrices nor kernels. All other parameters are trained as ever.
+    reaches neither matrices nor kernels. A kernel that a matrix would not constrain stays as it is. All other
+    parameters are trained as ever.
 
     Args:
         optimizer: without its learning rate.
@@ -110,8 +131,10 @@ def through_projections(
     grouped = frozenset(grouped)
 
     def matrices(core: dict[Path, Any]) -> dict[Path, jax.Array]:
-        """Returns a zero for each matrix, which takes its kernel's place in the inner optimizer."""
-        return {path: jnp.zeros((kernel.shape[-1],) * (1 if path in grouped else 2)) for path, kernel in core.items()}
+        """Returns a zero for each matrix, which takes its kernel's place in the inner optimizer; (0,) for none."""
+        return {path: jnp.zeros((kernel.shape[-1],) * (1 if path in grouped else 2)
+                                if path in grouped or constrains(kernel.shape) else (0,))
+                for path, kernel in core.items()}
 
     def init(params: Params) -> ThroughProjections:
         body = {name: branch for name, branch in params.items() if name != "head"}
@@ -122,11 +145,12 @@ def through_projections(
     def update(gradient: Params, state: ThroughProjections, params: Params) -> tuple[dict, ThroughProjections]:
         core, leaves = flatten_dict(state.core), flatten_dict(gradient)
         pulled = {path: jax.linear_transpose(partial(_projected, core[path]), matrix)(leaves[path])[0]
-                  for path, matrix in matrices(core).items()}
+                  if matrix.size else matrix for path, matrix in matrices(core).items()}
         direction, inner = optimizer.update(unflatten_dict(leaves | pulled), state.optimizer_state,
                                             unflatten_dict(flatten_dict(params) | matrices(core)))
         found = flatten_dict(direction)
-        pushed = {path: _projected(kernel, found[path]) for path, kernel in core.items()}
+        pushed = {path: _projected(kernel, found[path]) if found[path].size else jnp.zeros_like(kernel)
+                  for path, kernel in core.items()}
         return unflatten_dict(found | pushed), ThroughProjections(state.core, inner)
 
     return optax.GradientTransformation(init, update)
@@ -152,12 +176,12 @@ def ranks_of_equal_size(shapes: dict[Path, tuple[int, ...]], grouped: Iterable[P
 
 
 def initial_updates(key: jax.Array, core_params: Params, rule: Rule, grouped: Iterable[Path] = ()) -> dict:
-    """Initialises updates, without effect at first, for every kernel that the rule chooses.
+    """Initialises updates, without effect at first, for every kernel of `projected_leaves`.
 
     Each kernel's place holds {"down", "up"}, float32: `down` normal with variance 1 / (taps * in), `up` zero. `grouped`
     is as in `identity_projections`, which raises the same InputError.
     """
-    shapes = {path: leaf.shape for path, leaf in chosen_leaves(core_params, rule, grouped).items()}
+    shapes = {path: leaf.shape for path, leaf in projected_leaves(core_params, rule, grouped).items()}
     updates = {}
     for number, (path, rank) in enumerate(ranks_of_equal_size(shapes, grouped).items()):
         *_, width = shapes[path]
@@ -202,7 +226,8 @@ class Parametrisation(NamedTuple):
 
 
 def adapted(rule: Rule | None = None) -> Parametrisation:
-    """Builds the paper's proposal: chosen kernels are frozen and projected; all else is trained freely.
+    """Builds the paper's proposal: chosen kernels are frozen, and projected where that constrains them (see
+    `projected_leaves`); all else is trained freely.
 
     rule: of the kernels; those of `parameter_paths.channel_kernels` if not given. In the paper's hourglass they are the
     51 convolutions of all blocks. The rest is the stem, 1x1 convolutions and BatchNorm, as in the paper's code; by its

@@ -7,7 +7,7 @@ heatmaps moved by g. Labelled and unlabelled images of the student share one for
 No gradient reaches the teacher. Its predictions use the statistics of the batch, like the student's. With running ones
 the two predict on different scales, and a student that follows a larger scale drags its teacher further up.
 """
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -19,7 +19,7 @@ from kpjax.augment.augmentations import random_warp
 from kpjax.augment.random_maps import PERSPECTIVE, DrawMap
 from kpjax.heatmaps import Codec
 from kpjax.losses.heatmap import heatmap_mse
-from kpjax.losses.objective import Objective, Term, total
+from kpjax.losses.objective import Objective, Term, constant, total
 from kpjax.methods.forward import (
     augmented,
     check_equal_batches,
@@ -92,7 +92,7 @@ def networks(state: State, predicts: Network = "teacher") -> tuple[Variables, Va
 
 def mean_teacher(
     setup: Setup, *, objective: Objective, draw_map: DrawMap = PERSPECTIVE, decay: float = 0.999, ramp: bool = True,
-    predicts: Network = "teacher"
+    predicts: Network = "teacher", scales: Callable[[jax.Array], Mapping[str, jax.Array]] = constant
 ) -> Method:
     """Builds the method; it reads the streams `labelled` and `unlabelled`, of equal batch sizes.
 
@@ -106,6 +106,7 @@ def mean_teacher(
         decay: of the average.
         ramp: whether to use `ramped` instead of the constant decay.
         predicts: the network that is the result.
+        scales: step (float32) -> factors of terms' weights, as in `total`.
 
     Raises:
         ValueError: a term reads an unknown view.
@@ -137,7 +138,7 @@ def mean_teacher(
             images = normalise(interleave(*(examples[view].image for view in seen)))
             heatmaps, statistics = train_pass(model, params, student["batch_stats"], images)
             answers = dict(zip(seen, deinterleave(heatmaps, len(seen)), strict=True))
-            value, parts = total(objective, outputs | answers, examples)
+            value, parts = total(objective, outputs | answers, examples, scales(state.step.astype(jnp.float32)))
             return value, (parts, statistics)
 
         params, optimizer_state, statistics, metrics = gradient_step(

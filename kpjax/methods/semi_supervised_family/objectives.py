@@ -2,6 +2,7 @@
 
 A term reads views by name; `semi_supervised` runs the passes that the terms of its objective read, and no others.
 """
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
@@ -16,6 +17,7 @@ from kpjax.losses.consistency import (
     semantic_consistency,
     transformation_equivariance,
     transformation_invariance,
+    unit_representation,
 )
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Objective, Term
@@ -29,6 +31,25 @@ LABELLED, UNLABELLED = STREAMS = ("labelled", "unlabelled")
 VIDEO = "video"  # a stream of consecutive frames without labels
 SUBSPACE = "subspace"  # of poses: a tree of the start that terms read unchanged
 EQUATION_5 = {"supervised_weight": 1e3, "semantic": 0.5, "equivariance": 1e2, "invariance": 1e2}
+
+
+def balanced_weights(
+    *, heatmap_size: int, sigma: float, keypoints: int, feature_width: int = 64, supervised_weight: float = 1e3,
+    semantic: float = 0.5, equivariance: float = 1e2, invariance: float = 1e2
+) -> dict[str, float]:
+    """Returns weights, by term, that keep the shares which those of equation 5 have in the paper.
+
+    The given weights are for the paper's maps: 64 cells, sigma 2, 15 keypoints, F of 64 channels. There the loss of
+    empty heatmaps, which is pi sigma^2 / heatmap_size^2 for L_sup, outweighs that of a classifier at chance, ln K, by
+    2.3 to 1. L_te is counted in the same unit as L_sup; L_sc and L_ti are not, and their weights follow that loss. The
+    squares of unit representations have a mean of 2 / feature_width at most.
+
+    heatmap_size, sigma: cells of the heatmaps.
+    """
+    emptiness = (sigma / heatmap_size) ** 2 / (2 / 64) ** 2
+    return {"supervised_weight": supervised_weight,
+            "semantic": semantic * emptiness * math.log(15) / math.log(max(keypoints, 2)),
+            "equivariance": equivariance, "invariance": invariance * emptiness * feature_width / 64}
 
 
 # Views: the names that terms read. f's heatmaps are named after their images.
@@ -98,16 +119,19 @@ def equivariance_term(
 
 def invariance_term(
     codec: Codec, weight: float = 0.1, streams: Sequence[str] = STREAMS, *,
-    ground_truth: bool = True
+    ground_truth: bool = True, unit: bool = False
 ) -> Term:
     """Builds L_ti: z(x) against z(g(x)).
 
-    ground_truth: whether true heatmaps are the masks; then only labelled keypoints count that both images show.
+    unit: whether representations are scaled to length 1 first, see `unit_representation`. ground_truth: whether true
+    heatmaps are the masks; then only labelled keypoints count that both images show.
     """
 
     def of(stream, outputs, examples):
         pair = stream, warped(stream)
         z, z_of_warped = (outputs[semantic_of(view, ground_truth)].representations for view in pair)
+        if unit:
+            z, z_of_warped = unit_representation(z), unit_representation(z_of_warped)
         weights, weights_of_warped = (
             _weights(codec, examples, view, ground_truth) * _in_frame(examples, view, ground_truth) for view in pair)
         return transformation_invariance(z, z_of_warped, weights * weights_of_warped)
@@ -201,7 +225,7 @@ def semi_supervised_objective(
     codec: Codec, *, streams: Sequence[str] = STREAMS, supervised_weight: float = 1.0, semantic: float = 5e-4,
     equivariance: float = 0.1, invariance: float = 0.1, ground_truth: bool = True,
     ground_truth_in_equivariance: bool | None = None, equivariance_on: Sequence[str] | None = None,
-    inverse: bool = False
+    inverse: bool = False, unit: bool = False
 ) -> Objective:
     """Builds equation 5: `supervised`, `semantic`, `equivariance`, `invariance`. Table 2 is `without` some.
 
@@ -213,13 +237,14 @@ def semi_supervised_objective(
         ground_truth: False for Table 4's second line, f's own heatmaps in all terms but the supervised one.
         ground_truth_in_equivariance, equivariance_on: another choice and other streams for L_te; None for the same.
         inverse: of L_te, see `equivariance_term`.
+        unit: of L_ti, see `invariance_term`.
     """
     in_equivariance = ground_truth if ground_truth_in_equivariance is None else ground_truth_in_equivariance
     return _supervised(codec, supervised_weight) | {
         "semantic": semantic_term(codec, semantic, streams, ground_truth=ground_truth),
         "equivariance": equivariance_term(
             codec, equivariance, equivariance_on or streams, ground_truth=in_equivariance, inverse=inverse),
-        "invariance": invariance_term(codec, invariance, streams, ground_truth=ground_truth),
+        "invariance": invariance_term(codec, invariance, streams, ground_truth=ground_truth, unit=unit),
     }
 
 

@@ -37,10 +37,16 @@ def heatmaps_and_features(network: KeypointNetwork, images: jax.Array, train: bo
     return network.regress(upsampled, train), (backbone_maps, upsampled)
 
 
-def classified(parameters: Mapping[str, Any], feature_maps: Sequence[jax.Array], masks: jax.Array) -> Semantic:
-    """Computes F of some feature maps, z under masks (B, h, w, K), and phi(z), by those of `initial_semantic`."""
+def classified(
+    parameters: Mapping[str, Any], feature_maps: Sequence[jax.Array], masks: jax.Array, one_scale: bool = False
+) -> Semantic:
+    """Computes F of some feature maps, z under masks (B, h, w, K), and phi(z), by those of `initial_semantic`.
+
+    one_scale: see `KeypointFeatures`.
+    """
     width, keypoints = parameters["features"]["bias"].shape[0], masks.shape[-1]
-    features = KeypointFeatures(width).apply({"params": parameters["features"]}, feature_maps, masks.shape[1:3])
+    features = KeypointFeatures(width, one_scale).apply(
+        {"params": parameters["features"]}, feature_maps, masks.shape[1:3])
     z = semantic_representation(features, masks)
     return Semantic(z, KeypointClassifier(keypoints).apply({"params": parameters["classifier"]}, z))
 
@@ -69,14 +75,16 @@ def initial_semantic(
 
 def representations(
     model: KeypointNetwork, normalise: Normalise, variables: Variables, example: Example, *,
-    semantic_inputs: FeatureMaps = every_map, masks: Callable[[Example], jax.Array] | None = None
+    semantic_inputs: FeatureMaps = every_map, masks: Callable[[Example], jax.Array] | None = None,
+    one_scale: bool = False
 ) -> Semantic:
     """Computes z and phi(z) of a batch by a trained network in evaluation mode, for inspection.
 
     variables: of `semi_supervised` with a semantic term. `masks` is example -> (B, h, w, K), for instance rendered from
-    its labels. None for the network's own heatmaps, which need no label.
+    its labels. None for the network's own heatmaps, which need no label. one_scale: see `KeypointFeatures`.
     """
     heatmaps, feature_maps = model.apply(
         variables, normalise(unit_range(example).image), train=False, method=heatmaps_and_features)
     return classified(
-        variables["semantic"], semantic_inputs(*feature_maps), heatmaps if masks is None else masks(example))
+        variables["semantic"], semantic_inputs(*feature_maps), heatmaps if masks is None else masks(example),
+        one_scale)

@@ -26,7 +26,7 @@ from kpjax import geometry
 from kpjax.augment.augmentations import random_warp
 from kpjax.augment.random_maps import PERSPECTIVE, DrawMap
 from kpjax.errors import InputError
-from kpjax.losses.objective import Objective, total
+from kpjax.losses.objective import Objective, constant, total
 from kpjax.methods.forward import (
     augmented,
     check_equal_batches,
@@ -62,15 +62,9 @@ from kpjax.structures import Example, Method, Metrics, Start, Streams, Variables
 UNMOVED = (*STREAMS, VIDEO)
 
 
-def constant(step: jax.Array) -> Mapping[str, jax.Array]:
-    """Returns no factor of any term: all weights stay as they are."""
-    del step
-    return {}
-
-
 def semi_supervised(
     setup: Setup, *, objective: Objective, draw_map: DrawMap = PERSPECTIVE, semantic_inputs: FeatureMaps = every_map,
-    feature_width: int = 64, warped_pass: Literal["joint", "separate"] = "joint",
+    feature_width: int = 64, one_scale: bool = False, warped_pass: Literal["joint", "separate"] = "joint",
     scales: Callable[[jax.Array], Mapping[str, jax.Array]] = constant
 ) -> Method:
     """Builds the method; it reads those of the streams `labelled`, `unlabelled` and `video` that a term reads.
@@ -88,6 +82,7 @@ def semi_supervised(
         draw_map: g, applied after the augmentation.
         semantic_inputs: (the backbone's feature maps, their upsampling) -> those that F is made of.
         feature_width: the channels of F.
+        one_scale: whether feature maps are brought to one scale before F, see `KeypointFeatures`.
         warped_pass: "joint" is one interleaved pass over all images, which share BatchNorm statistics. In "separate"
             the warped ones have a pass and statistics of their own, and the running statistics follow the first.
         scales: step (float32) -> factors of terms' weights, as in `total`.
@@ -149,7 +144,8 @@ def semi_supervised(
                 chosen = [images.index(described[name]) for name in names]
                 inputs = [_some_of(each, len(images), chosen) for each in semantic_inputs(*feature_maps)]
                 masks = interleave(*(masks_of(name, outputs, examples) for name in names))
-                z, logits = (deinterleave(each, len(names)) for each in classified(params["semantic"], inputs, masks))
+                z, logits = (deinterleave(each, len(names)) for each in classified(
+                    params["semantic"], inputs, masks, one_scale))
                 outputs |= {name: Semantic(*parts) for name, *parts in zip(names, z, logits, strict=True)}
         return outputs, afterwards[0]
 

@@ -16,7 +16,7 @@ from experiments.engine.command_line import over_devices, read_command, run
 from experiments.engine.configs import changed
 from experiments.engine.image_sets import open_domain
 from experiments.engine.system import FORMAT, Job, StoredRun, measure_again, read_predictions
-from experiments.regda.presets import of_pretraining
+from experiments.regda.presets import PRESETS, of_pretraining
 from experiments.regda.variants import VARIANTS, build_regda, setup_of
 from kpjax.errors import InputError
 from kpjax.losses import minimum_disparity
@@ -133,6 +133,23 @@ def test_every_other_variant_can_be_traced(tiny_regda, variant):
     assert "loss/total" in metrics
 
 
+def test_random_colours_come_on_top_of_the_published_augmentation():
+    """A shift made of colour needs that control on photographs too, which the published code turns and crops."""
+    config = PRESETS["openfield"]
+    assert "source_only_augmented_mse_long" in regda.applicable("openfield", config)
+    coloured = VARIANTS["source_only_augmented"].recipe.config(config).augment
+    assert coloured.augmentation == "regda_colour"
+    assert coloured.reach == config.augment.reach is not None
+    assert VARIANTS["source_only_augmented"].recipe.config(PRESETS["demo"]).augment.augmentation == "colour"
+
+
+def test_rows_of_equal_cost_train_as_long_as_teacher_adaptation():
+    config = changed(PRESETS["demo"], pretraining_steps=400, steps=1000, step_cost=2.65)
+    assert config.steps_of_equal_cost == 3050
+    assert {name for name, variant in VARIANTS.items() if variant.recipe and variant.recipe.train == "equal cost"} == {
+        name for name in VARIANTS if name.endswith("_long")}
+
+
 def refuse(*arguments, **options):
     raise AssertionError("trained again")
 
@@ -145,7 +162,8 @@ def test_a_variant_decodes_the_heatmaps_that_its_loss_learns(tiny_regda):
     heights = {name for name, variant in regda.VARIANTS.items() if variant.recipe and
                not np.any(setup_of(variant.recipe.config(config), points, logits=variant.recipe.logits).codec.decode(
                    maps)[1] < 0.9)}
-    assert heights == {"source_only_mse", "oracle_mse", "source_only_restyled", "mean_teacher", "regda_then_labels",
+    assert heights == {"source_only_mse", "source_only_augmented_mse", "source_only_augmented_mse_long", "oracle_mse",
+                       "oracle_mse_long", "source_only_restyled", "mean_teacher", "regda_then_labels",
                        "teacher_then_labels", "adabn_then_labels",
                        "adabn_augmented_then_labels", *(
         name for name in regda.VARIANTS if name.startswith("teacher_"))}

@@ -1,4 +1,6 @@
 """Choosing kernels, projecting them and updating them at low rank, for modules that know nothing of it."""
+from math import prod
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,8 @@ from kpjax.methods.adaptation_family.parameter_paths import (
     split,
 )
 from kpjax.methods.adaptation_family.parametrisation import (
+    adapted,
+    constrains,
     fold,
     identity_projections,
     initial_updates,
@@ -24,6 +28,7 @@ from kpjax.methods.adaptation_family.parametrisation import (
     through_projections,
     with_updates,
 )
+from kpjax.models.inverted_residuals import mobilenet_v2
 from kpjax.models.layers import Convolution, TransposedConvolution
 from kpjax.optimization import descend
 
@@ -115,6 +120,35 @@ def test_kernels_that_mix_channels_are_chosen_in_any_network(params):
     depthwise = {"depthwise": params["depthwise"], "pointwise": plain["pointwise"]}
     assert chosen(depthwise, {("depthwise", "kernel")}) == {"depthwise/kernel", "pointwise/kernel"}
     assert chosen({"dense": params["dense"], "pointwise": plain["pointwise"]}) == {"dense/kernel", "pointwise/kernel"}
+
+
+def test_a_matrix_constrains_its_kernel():
+    """Where a kernel has no more inputs than outputs, products with a matrix reach every kernel: it is frozen."""
+    key, narrow, wide = jax.random.key(0), (1, 1, 4, 6), (1, 1, 6, 4)
+    core = {"narrow": {"kernel": jax.random.normal(key, narrow)}, "wide": {"kernel": jax.random.normal(key, wide)}}
+    for name, dimensions in (("narrow", prod(narrow)), ("wide", wide[-1] ** 2)):
+        kernel = core[name]["kernel"]
+        reached = jax.jacobian(lambda matrix, kernel=kernel: jnp.einsum("...p,op->...o", kernel, matrix))(
+            jnp.eye(kernel.shape[-1]))
+        assert np.linalg.matrix_rank(reached.reshape(kernel.size, -1)) == dimensions
+        assert constrains(kernel.shape) == (dimensions < kernel.size)
+    every = convolutions(1)
+    frozen, trained = adapted(every).init(key, core, frozenset())
+    assert names(frozen) == {"narrow/kernel", "wide/kernel"}
+    assert names(trained["projections"]) == {"wide/kernel"}
+    assert {path.rpartition("/")[0] for path in names(initial_updates(key, core, every))} == {"wide/kernel"}
+
+
+def test_mobilenets_matrices_are_smaller_than_what_they_constrain():
+    model, images = mobilenet_v2(2), jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros(images.shape), train=False))
+    body = {name: tree for name, tree in variables["params"].items() if name != "head"}
+    grouped = grouped_kernels(model, images, train=False)
+    frozen, trained = jax.eval_shape(lambda tree: adapted().init(jax.random.key(0), tree, grouped), body)
+    kernels, matrices = flatten_dict(frozen), flatten_dict(trained["projections"])
+    assert all(matrix.ndim == 1 or matrix.size < kernels[path].size for path, matrix in matrices.items())
+    weights = sum(kernel.size for kernel in kernels.values())
+    assert 0 < sum(matrix.size for matrix in matrices.values()) <= weights / 2
 
 
 def test_a_rule_that_chooses_nothing_is_refused(params):

@@ -23,6 +23,7 @@ from kpjax.methods.forward import deinterleave, interleave, unit_range
 from kpjax.methods.gradient_step import State
 from kpjax.methods.semi_supervised_family.objectives import (
     EQUATION_5,
+    balanced_weights,
     coordinate_equivariance_term,
     equivariance_term,
     equivariant_landmark_objective,
@@ -175,6 +176,21 @@ def test_the_default_weights_have_the_papers_ratios():
         "supervised": 1e3, "semantic": 0.5, "equivariance": 1e2, "invariance": 1e2}
     for name, term in paper.items():
         assert default[name].weight == pytest.approx(term.weight / 1e3)
+
+
+@pytest.mark.parametrize(("size", "sigma", "keypoints"), [(16, 1.25, 10), (32, 1.0, 68), (64, 2.0, 15), (64, 3.0, 4)])
+def test_balanced_weights_keep_their_shares_of_the_loss_of_empty_maps(size, sigma, keypoints):
+    """In the paper a classifier at chance weighs 0.44 of empty heatmaps, which are counted as they are rendered."""
+    weights = balanced_weights(heatmap_size=size, sigma=sigma, keypoints=keypoints)
+    maps = codec(image_size=size, heatmap_size=size, sigma=sigma)
+    middle, ones = jnp.full((1, keypoints, 2), size // 2, jnp.float32), jnp.ones((1, keypoints))
+    targets, seen = maps.encode(batch("labelled")._replace(keypoints=middle, visible=ones))
+    empty = weights["supervised_weight"] * heatmap_mse(jnp.zeros_like(targets), targets, seen, half=False)
+    assert weights["semantic"] * np.log(keypoints) / empty == pytest.approx(0.441, rel=0.02)
+    assert weights["equivariance"] / weights["supervised_weight"] == 0.1
+    paper = balanced_weights(heatmap_size=64, sigma=2.0, keypoints=15)
+    assert paper == EQUATION_5
+    assert weights["invariance"] / empty == pytest.approx(paper["invariance"] / 3.068, rel=0.02)
 
 
 # Which labels matter
