@@ -55,7 +55,8 @@ VARIANTS = rows("supervised", "mean_teacher", "pl", "ours", CONTROL, "supervised
 OURS = Row(TITLES["ours"], "ours")
 HEADLINE = Table("demo", [*rows("supervised", CONTROL), COST, OURS, *rows(
     "ours", "pl_warped", "easy_hard", "easy_hard_twice", "pl_easy_hard", "all_labels")], (PCK, PCK_LESS))
-DEMO = Table("demo", [*VARIANTS[:3], OURS, *VARIANTS[3:], COST], (PCK, PCK_BY_SEED, PCK_LESS, Column("steps", "test/pck", show="steps")))
+DEMO = Table("demo", [*VARIANTS[:3], OURS, *VARIANTS[3:], COST], (
+    PCK, PCK_BY_SEED, PCK_LESS, Column("steps", "test/pck", show="steps")))
 DEMO_ERRORS = Table("demo", VARIANTS, (ERROR._replace(decimals=2), EQUIVARIANCE))
 TUTORIAL = Table("demo", rows("supervised", CONTROL, "ours", "pl_warped", "easy_hard", "pl_easy_hard"), (PCK, PCK_LESS))
 AT_COST = f"{CONTROL} steps=936"  # differences of which only mean and interval were kept
