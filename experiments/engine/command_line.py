@@ -25,7 +25,7 @@ from experiments.engine.configs import (
     with_weights,
 )
 from experiments.engine.own.report import own_report
-from experiments.engine.parsing import exit_code_of, flags_in_messages, parse, screen_width
+from experiments.engine.parsing import exit_code_of, flags_in_messages, parse
 from experiments.engine.queue import in_turn
 from experiments.engine.system import OWN, Job, System, measure_again, preset_folder, system_of
 from experiments.engine.system import run as run_job
@@ -487,4 +487,4 @@ def _start_over(command: Command) -> None:
 
 def main(name: str) -> None:
     """Runs `python -m experiments.<name>`."""
-    raise SystemExit(exit_code_of(lambda: run(system_of(name), sys.argv[1:]), screen_width()))
+    raise SystemExit(exit_code_of(lambda: run(system_of(name), sys.argv[1:])))

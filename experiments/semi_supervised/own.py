@@ -128,7 +128,8 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
 def open_data(job: Job) -> semi_supervised.Data:
     """Opens the images of a project. The held-out part is both `validation` and `test`: it chooses nothing.
 
-    Raises InputError if a held-out image is among the unlabelled ones.
+    Frames without labels that nobody named are left out if they are copies of held-out ones. Raises InputError if such
+    are among those that were named.
     """
     return _open(job.config.data, job.config.own, job.seed)
 
@@ -148,7 +149,15 @@ def _open(data: OwnSubset, own: Own, seed: int) -> semi_supervised.Data:
         raise InputError("unlabelled", "no frame without labels; name images or videos, or leave out --unlabelled-pool")
     # Of the labels alone it is empty, and no variant reads it.
     pool = source.subset(train, (), "without labels") if data.all_labelled else source.joined(pools, "without labels")
-    source.check_disjoint(pool, held_out)
+    if data.unlabelled:
+        source.check_disjoint(pool, held_out)
+    elif copies := source.shared_images(pool, held_out):  # nobody named them, and a still video repeats its frames
+        rest = sorted(set(range(len(pool))) - set(copies))
+        print(f"left out: {len(copies)} frames without labels that look exactly like a held-out one")
+        if not rest:
+            raise InputError("unlabelled", "all frames without labels are copies of held-out ones; name others, or "
+                             "leave them out with --unlabelled-pool none")
+        pool = source.in_memory(source.subset(pool, rest, pool.name))
     labelled = source.subset(train, drawn.labelled, f"{train.name}, labelled")
     digest = source.digest_of(drawn.digest, pool.digest, held_out.digest)
     return semi_supervised.Data(labelled, pool, train, held_out, held_out, {"labelled_digest": digest})

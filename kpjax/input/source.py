@@ -346,19 +346,29 @@ def check_disjoint(train: Source, test: Source, *, by_name: bool = True, by_pixe
     only. by_pixels: Compares pixels, which reads every image of both sources.
     """
     train_names, test_names = identities(train), identities(test)
+    if shared := [f"{_called(train_names, number)} is {_called(test_names, twin)} of {test.name}"
+                  for number, twin in shared_images(train, test, by_name=by_name, by_pixels=by_pixels).items()]:
+        raise InputError(f"{train.name}: {len(shared)} of {len(train)} images are in the test split: "
+                         f"{summarise(shared)}; leave them out of one of the two")
+
+
+def shared_images(train: Source, test: Source, *, by_name: bool = True, by_pixels: bool = True) -> dict[int, int]:
+    """Returns the number of each image of `train` that is also in `test`, and the number that it has there.
+
+    by_name, by_pixels: as for `check_disjoint`.
+    """
+    train_names, test_names = identities(train), identities(test)
     compare_names = by_name and train_names is not None and test_names is not None
     by_test_name = {name: number for number, name in enumerate(test_names)} if compare_names else {}
     by_test_pixels = {_pixels(test, number): number for number in range(len(test))} if by_pixels else {}
-    shared = []
+    shared = {}
     for number in range(len(train)):
         twin = by_test_name.get(train_names[number]) if compare_names else None
         if twin is None and by_pixels:
             twin = by_test_pixels.get(_pixels(train, number))
         if twin is not None:
-            shared.append(f"{_called(train_names, number)} is {_called(test_names, twin)} of {test.name}")
-    if shared:
-        raise InputError(f"{train.name}: {len(shared)} of {len(train)} images are in the test split: "
-                         f"{summarise(shared)}; leave them out of one of the two")
+            shared[number] = twin
+    return shared
 
 
 def _pixels(source: Source, number: int) -> str:

@@ -166,6 +166,20 @@ def test_a_held_out_image_among_the_unlabelled_is_refused(project, tmp_path, cap
     assert test.name in error[0]
 
 
+def test_copies_of_held_out_images_that_nobody_named_are_left_out(project, monkeypatch, tmp_path, capsys):
+    """As in a video of an animal that keeps still."""
+    held = hold_out(project)
+    test = project.frames[project.instances[held.held_out[0]].frame].path
+    other = next(frame for n, frame in enumerate(project.frames) if n % 6 == 4 and frame.session not in held.recordings)
+    shutil.copy(test, tmp_path / "copy.png")
+    copied = project._replace(frames=tuple(frame._replace(path=tmp_path / "copy.png") if frame is other else frame
+                                           for frame in project.frames))
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: copied)
+    found = open_data(read_command(SYSTEM, ["own", "--project", "still", *TINY]).jobs()[0])
+    assert len(found.unlabelled) == 3
+    assert "left out: 1 frames without labels that look exactly like a held-out one" in capsys.readouterr().out
+
+
 def test_few_labels_train_and_one_does_not(project, monkeypatch):
     monkeypatch.setattr(own_project, "_read", lambda *arguments: project._replace(instances=project.instances[:4]))
     assert read_command(SYSTEM, ["own", "--project", "P"]).config.data.labelled == 1
