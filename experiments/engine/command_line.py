@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import itertools
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -454,13 +455,19 @@ def _next_lines(command: Command) -> list[str]:
 
 
 def _check_project(command: Command) -> None:
-    """Raises InputError if runs in the folder learnt from another state of the project, and nothing else was asked for.
+    """Raises InputError if runs in the folder learnt from another project, or from another state of this one and
+    nothing else was asked for.
 
     Settings that are chosen from the data differ then, too.
     """
     now = flat_identity(config_as_json(command.config))
     for path in sorted(command.folder.glob("*/seed-*/config.json")):
         there = flat_identity(read_json(path).get("config", {}))
+        projects = [str(of.get("data.project", "")) for of in (there, now)]
+        if all(projects) and len({Path(project).expanduser().absolute() for project in projects}) == 2:
+            named = re.sub(r"[^\w.-]+", "-", Path(projects[1]).stem)
+            raise InputError("workdir", f"{command.folder} has runs on another project, {projects[0]}; choose a folder "
+                             f"for this one, such as --workdir runs-of-{named}")
         differ = {name.rpartition(".")[2] for name in now if name in there and there[name] != now[name]}
         if "summary" not in differ or differ & {"project", "unlabelled", "labelled", "validation", "weights", "start",
                                                 *_typed_fields(command.config, command.arguments)}:

@@ -232,6 +232,10 @@ def test_a_project_that_has_grown_says_how_to_go_on_from_the_last_run(fully_labe
     assert "the run at --start had held out 2 of 8 labelled frames" in capsys.readouterr().out
     assert exit_code_of(lambda: train([*command, "--labelled", "7"])) == 2
     assert "data.labelled is 1.0 there and 7.0 here" in capsys.readouterr().err
+    assert exit_code_of(lambda: train(["--project", "my mice", *command[2:]])) == 2
+    assert capsys.readouterr().err == (
+        f"error: --workdir: {last.parents[1]} has runs on another project, grown; choose a folder for this one, such "
+        "as --workdir runs-of-my-mice\n")
 
 
 def test_variants_that_need_frames_without_labels_are_refused_without_any(fully_labelled):
